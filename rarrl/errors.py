@@ -1,0 +1,15 @@
+"""The few error classes that a program catches. Callers' mistakes in plain values raise ValueError."""
+
+
+class RarrlError(Exception):
+    """Base of all errors that the command line reports in one line."""
+
+
+class InputError(RarrlError):
+    """A file, folder, argument or parameter from outside is bad (exit status 2).
+
+    The message is one line: what, where, the allowed values, the way out."""
+
+
+class DependencyMissing(RarrlError):
+    """An optional package is needed here; the message holds the pip line that installs it."""
