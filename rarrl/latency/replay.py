@@ -1,0 +1,196 @@
+"""Replays a latency profile: a table of draws for the four THINK actions, and a block bootstrap over its rows.
+
+Slow calls of a hosted model come in bursts. Drawing single calls at random would tear the bursts apart and make the
+tail of a task's LLM time look milder than it is; so runs of consecutive calls are drawn whole: the moving block
+bootstrap (H. R. Kuensch, "The jackknife and the bootstrap for general stationary observations", Annals of Statistics
+17(3), 1989), circular at the end of the table (Politis and Romano, 1992) so that every row is drawn equally often.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rarrl.latency.profile import MAX_SECONDS, CallRecord, LatencyProfile, ParametricOption
+from rarrl.types import MAX_NEW_TOKENS, THINK_ACTIONS, Action, CallStatus, LlmCall
+
+PARAMETRIC_ROWS = 1024
+BLOCK = 8
+_SHUFFLE_SEED = 20231201  # any fixed value: a parametric table must be the same everywhere
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class ThinkCosts:
+    """What each THINK action costs. Arrays of shape (4,), float64, in the order of `rarrl.types.THINK_ACTIONS`.
+
+    mean_s, median_s, p95_s: seconds a call, failed calls included (they take their time too).
+    mean_tokens: tokens in and out a call. max_tokens: prompt and cap, or the largest seen where that is more.
+    ok_rate: share of calls with a usable answer."""
+
+    mean_s: Floats
+    median_s: Floats
+    p95_s: Floats
+    mean_tokens: Floats
+    max_tokens: Floats
+    ok_rate: Floats
+
+
+@dataclass(frozen=True)
+class ReplayTable:
+    """N replayable calls for each of the four THINK actions (axis 0, order of `rarrl.types.THINK_ACTIONS`).
+
+    seconds, tokens: (4, N) float64. ok: (4, N) bool, a usable answer. correct: (4, N) int8, 1 right, 0 wrong,
+    -1 unknown. Arrays are read-only. Row j is one moment: in an imported profile all four derive from the same
+    request, so a burst slows every option at once."""
+
+    name: str
+    seconds: Floats
+    tokens: Floats
+    ok: Bools
+    correct: NDArray[np.int8]
+    costs: ThinkCosts
+
+    @property
+    def rows(self) -> int:
+        """N, the number of rows."""
+        return int(self.seconds.shape[1])
+
+    @classmethod
+    def from_profile(cls, profile: LatencyProfile, rows: int | None = None) -> ReplayTable:
+        """Builds the table of `profile`.
+
+        Args:
+            profile: must know all four THINK actions.
+            rows: N; None means as many as the option with most records (others are cycled), 1024 for a parametric
+                profile.
+
+        Raises: InputError when an option is missing; ValueError when `rows` < 1."""
+        if rows is not None and rows < 1:
+            raise ValueError(f"ReplayTable rows must be >= 1, got {rows}")
+        for action in THINK_ACTIONS:
+            profile.require(_role(action), action.level)
+        if profile.parametric is not None:
+            columns = _parametric_columns(profile.parametric, rows or PARAMETRIC_ROWS)
+        else:
+            columns = _recorded_columns(profile.records or (), rows)
+        seconds, tokens, ok, correct, max_tokens = columns
+        for array in (seconds, tokens, ok, correct):
+            array.setflags(write=False)
+        return cls(profile.name, seconds, tokens, ok, correct, _costs(seconds, tokens, ok, max_tokens))
+
+
+_Columns = tuple[Floats, Floats, Bools, NDArray[np.int8], Floats]
+
+
+def block_row(
+    table_rows: int, uniform: NDArray[np.floating], call_index: NDArray[np.integer], block: int = BLOCK
+) -> NDArray[np.int64]:
+    """Row of the table for each call: the circular moving block bootstrap (see the module's text).
+
+    Args:
+        table_rows: N, rows in the table.
+        uniform: draws in [0, 1), one per (episode, block); the caller draws a new one whenever
+            `call_index % block == 0` and repeats it within the block.
+        call_index: 0-based number of the call in its episode; broadcasts with `uniform`.
+        block: calls replayed in their measured order before a new start is drawn.
+
+    Returns: int64 rows in 0..N-1: (floor(uniform * N) + call_index % block) % N."""
+    start = np.floor(np.asarray(uniform, dtype=np.float64) * table_rows).astype(np.int64)
+    return (start + np.asarray(call_index, dtype=np.int64) % block) % table_rows
+
+
+class ProfileReplay:
+    """Answers THINKs one after another from a table, as `block_row` does for many episodes at once."""
+
+    def __init__(self, table: ReplayTable, seed: int, block: int = BLOCK) -> None:
+        self.table = table
+        self.row = -1  # of the last call; -1 before the first. `table.correct[int(action) - 1, row]` is its outcome
+        self._block = block
+        self._rng = np.random.default_rng(seed)
+        self._calls = 0
+        self._uniform = 0.0
+
+    def call(self, action: Action) -> LlmCall:
+        """The next call. Status INVALID where the profile's call gave no usable answer.
+
+        Raises: ValueError for ACT, which calls nothing."""
+        if action is Action.ACT:
+            raise ValueError("ProfileReplay.call takes a THINK action, got ACT")
+        if self._calls % self._block == 0:
+            self._uniform = self._rng.random()
+        self.row = int(block_row(self.table.rows, np.float64(self._uniform), np.int64(self._calls), self._block))
+        self._calls += 1
+        option = THINK_ACTIONS.index(action)
+        return LlmCall(
+            action,
+            CallStatus.OK if self.table.ok[option, self.row] else CallStatus.INVALID,
+            float(self.table.seconds[option, self.row]),
+            float(self.table.tokens[option, self.row]),
+        )
+
+
+def _role(action: Action) -> str:
+    assert action.role is not None
+    return action.role.value
+
+
+def _recorded_columns(records: tuple[CallRecord, ...], rows: int | None) -> _Columns:
+    options = [[r for r in records if (r.role, r.level) == (_role(a), a.level)] for a in THINK_ACTIONS]
+    n = rows or max(len(option) for option in options)
+    seconds, tokens = np.empty((4, n)), np.empty((4, n))
+    ok, correct = np.empty((4, n), dtype=np.bool_), np.empty((4, n), dtype=np.int8)
+    max_tokens = np.empty(4)
+    for i, option in enumerate(options):
+        index = np.arange(n) % len(option)
+        seconds[i] = np.array([r.total_s for r in option])[index]
+        tokens[i] = np.array([r.tokens_in + r.tokens_out for r in option], dtype=np.float64)[index]
+        ok[i] = np.array([r.finish == "stop" for r in option])[index]
+        correct[i] = np.array([-1 if r.correct is None else int(r.correct) for r in option], dtype=np.int8)[index]
+        cap = max(r.tokens_in for r in option) + MAX_NEW_TOKENS[THINK_ACTIONS[i].level]
+        max_tokens[i] = max(cap, max(r.tokens_in + r.tokens_out for r in option))
+    return seconds, tokens, ok, correct, max_tokens
+
+
+def _parametric_columns(options: tuple[ParametricOption, ...], n: int) -> _Columns:
+    """One draw per 1/N slice of the distribution, shuffled once: mean and quantiles hold without sampling noise.
+
+    All options share the shuffle (a slow moment is slow for each); failures have a shuffle of their own."""
+    by_option = {(option.role, option.level): option for option in options}
+    ordered = [by_option[_role(action), action.level] for action in THINK_ACTIONS]
+    rng = np.random.default_rng(_SHUFFLE_SEED)
+    order, fail_rank = rng.permutation(n), rng.permutation(n)
+    seconds = np.stack([_lognormal_slices(o.mu, o.sigma, n)[order] for o in ordered])
+    tokens = np.stack([np.full(n, float(o.tokens_in + o.tokens_out)) for o in ordered])
+    ok = np.stack([fail_rank >= round(o.error_rate * n) for o in ordered])
+    cap = [o.tokens_in + max(o.tokens_out, MAX_NEW_TOKENS[o.level]) for o in ordered]
+    return seconds, tokens, ok, np.full((4, n), -1, dtype=np.int8), np.array(cap, dtype=np.float64)
+
+
+def _lognormal_slices(mu: float, sigma: float, n: int) -> Floats:
+    """Mean of each of the n equally likely slices of a lognormal, ascending; their mean is the exact mean.
+
+    Partial expectation of a lognormal: E[X; z0 < Z < z1] = exp(mu + sigma^2/2) (Phi(z1 - sigma) - Phi(z0 - sigma))."""
+    normal = NormalDist()
+    z = [normal.inv_cdf(k / n) for k in range(1, n)]
+    cdf = np.array([0.0, *(normal.cdf(value - sigma) for value in z), 1.0])
+    return np.minimum(n * np.exp(mu + sigma**2 / 2) * np.diff(cdf), MAX_SECONDS)
+
+
+def _costs(seconds: Floats, tokens: Floats, ok: Bools, max_tokens: Floats) -> ThinkCosts:
+    arrays = (
+        seconds.mean(axis=1),
+        np.median(seconds, axis=1),
+        np.quantile(seconds, 0.95, axis=1),
+        tokens.mean(axis=1),
+        max_tokens,
+        ok.mean(axis=1),
+    )
+    for array in arrays:
+        array.setflags(write=False)
+    return ThinkCosts(*arrays)

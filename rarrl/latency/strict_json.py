@@ -1,0 +1,108 @@
+"""Reads JSON from outside so that whatever is wrong with it is told in one line: what, where, allowed, way out."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from rarrl.errors import InputError
+from rarrl.files import read_file
+
+MAX_FILE_BYTES = 64 * 1024 * 1024
+"""Larger files are refused before they are read: a robot's computer has little memory to spare."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def short(value: object, limit: int = 60) -> str:
+    """`repr` on one line, cut to `limit` characters: a value from outside must not flood a message."""
+    # A slice first: repr of a 60 MB string or list would be as large again.
+    text = repr(value[:limit] if isinstance(value, (str, bytes, list, tuple)) else value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def check_regular_file(path: Path, what: str, max_bytes: int = MAX_FILE_BYTES) -> None:
+    """Refuses what should not be read: nothing there, a folder, a device or pipe, too many bytes (InputError)."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise InputError(f"{what}: {path} does not exist") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
+        raise InputError(f"{what}: {short(str(path))} cannot be read ({error})") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise InputError(f"{what}: {path} is a folder; give the path of a file")
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{what}: {path} is not a regular file; copy it to one first")
+    if status.st_size > max_bytes:
+        raise InputError(f"{what}: {path} has {status.st_size} bytes, at most {max_bytes} are read; split the file")
+
+
+def parse_json(data: bytes, what: str, where: str) -> Any:
+    """Strict JSON: NaN, infinity and a key given twice are refused.
+
+    Raises: InputError, one line beginning `what: where`."""
+
+    def refuse_constant(name: str) -> Any:
+        raise ValueError(f"{name} is not a JSON number; numbers must be finite")
+
+    def refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(pairs)
+        if len(result) != len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise ValueError(f"key {short(twice)} is given twice in one object; keep one")
+        return result
+
+    try:
+        return json.loads(data, parse_constant=refuse_constant, object_pairs_hook=refuse_duplicates)
+    except json.JSONDecodeError as error:
+        at = f"line {error.lineno}, column {error.colno}"
+        raise InputError(f"{what}: {where} is not whole JSON at {at} ({error.msg}); restore the file") from None
+    except RecursionError:
+        raise InputError(f"{what}: {where} is nested too deeply to be one of ours; restore the file") from None
+    except ValueError as error:  # a constant, a duplicate, bad UTF-8, an integer of thousands of digits
+        raise InputError(f"{what}: {where}: {' '.join(str(error).split())[:200]}") from None
+
+
+def read_json(path: Path, what: str) -> Any:
+    """The strict JSON value in the file `path`. Raises: InputError (see `check_regular_file`, `parse_json`)."""
+    check_regular_file(path, what)
+    return parse_json(read_file(path, what), what, os.fspath(path))
+
+
+def validated(model: type[Model], value: Any, what: str, where: str, parts: dict[str, type[BaseModel]]) -> Model:
+    """`model.model_validate(value)`; the first fault becomes one InputError line.
+
+    `parts` maps a top-level key to the model of its members: their field descriptions tell what is allowed."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise InputError(f"{what}: {where}: {describe(error, model, parts)}") from None
+
+
+def describe(error: ValidationError, model: type[BaseModel], parts: dict[str, type[BaseModel]]) -> str:
+    """The first fault of `error` in words: record number (from 1), key, value, allowed range, way out."""
+    first = error.errors(include_url=False)[0]
+    loc = first["loc"]
+    owner: type[BaseModel] = parts.get(str(loc[0]), model) if len(loc) > 1 else model
+    number = next((f"record {part + 1}, " for part in loc if isinstance(part, int)), "")
+    key = ".".join(str(part) for part in loc if not isinstance(part, int))
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    reason = " ".join(first["msg"].split()).removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        return f"{number}key {short(key)} is unknown; allowed keys: {', '.join(owner.model_fields)}{more}"
+    if first["type"] == "missing":
+        return f"{number}key {key} is missing; add it{_allowed(owner, loc)}{more}"
+    if first["type"] == "value_error" or not loc:  # our own validators already say what is allowed
+        return f"{number}{key + ': ' if key else ''}{reason}{more}"
+    return f"{number}key {short(key)[1:-1]}: {short(first['input'])} is not allowed{_allowed(owner, loc)}; {reason}{more}"
+
+
+def _allowed(owner: type[BaseModel], loc: tuple[int | str, ...]) -> str:
+    field = owner.model_fields.get(str(loc[-1]))
+    return f" (allowed: {field.description})" if field is not None and field.description else ""
