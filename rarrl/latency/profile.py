@@ -238,7 +238,7 @@ def _expand_rows(value: Any, where: str) -> Any:
                 f"{_WHAT}: {where}: record {number}: {short(row)} is not allowed (allowed: a list of {len(names)} "
                 f"values, one per column: {', '.join(names)}); fix or drop the record"
             )
-    return {**value, "records": [dict(zip(names, row)) for row in block["rows"]]}
+    return {**value, "records": [dict(zip(names, row, strict=True)) for row in block["rows"]]}
 
 
 def _lists_to_tuples(value: Any) -> Any:

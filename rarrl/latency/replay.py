@@ -161,7 +161,7 @@ def _parametric_columns(options: tuple[ParametricOption, ...], n: int) -> _Colum
     """One draw per 1/N slice of the distribution, shuffled once: mean and quantiles hold without sampling noise.
 
     All options share the shuffle (a slow moment is slow for each); failures have a shuffle of their own."""
-    by_option = {(option.role, option.level): option for option in options}
+    by_option: dict[tuple[str, int], ParametricOption] = {(option.role, option.level): option for option in options}
     ordered = [by_option[_role(action), action.level] for action in THINK_ACTIONS]
     rng = np.random.default_rng(_SHUFFLE_SEED)
     order, fail_rank = rng.permutation(n), rng.permutation(n)

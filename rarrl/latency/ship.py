@@ -89,7 +89,7 @@ def ship(csv: Path, folder: Path = PROFILE_DIR) -> list[Path]:
     """Writes every shipped profile into `folder`; the same log gives the same bytes."""
     profiles = [gpt4o_mini_anchor(), *(shipped_import(csv, provider) for provider in PROVIDERS)]
     paths = [folder / f"{profile.name}.json" for profile in profiles]
-    for profile, path in zip(profiles, paths):
+    for profile, path in zip(profiles, paths, strict=True):
         save_profile(profile, path)
     return paths
 

@@ -100,7 +100,8 @@ def describe(error: ValidationError, model: type[BaseModel], parts: dict[str, ty
         return f"{number}key {key} is missing; add it{_allowed(owner, loc)}{more}"
     if first["type"] == "value_error" or not loc:  # our own validators already say what is allowed
         return f"{number}{key + ': ' if key else ''}{reason}{more}"
-    return f"{number}key {short(key)[1:-1]}: {short(first['input'])} is not allowed{_allowed(owner, loc)}; {reason}{more}"
+    value = short(first["input"])
+    return f"{number}key {short(key)[1:-1]}: {value} is not allowed{_allowed(owner, loc)}; {reason}{more}"
 
 
 def _allowed(owner: type[BaseModel], loc: tuple[int | str, ...]) -> str:
