@@ -1,0 +1,73 @@
+# `make demo` and `make test` prepare everything that they need; a second run is quick.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# The CPU build of torch: PyPI's Linux build brings gigabytes of CUDA. TORCH_INDEX= takes PyPI's.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
+# With a ROS installation sourced, rclpy comes from there: the wheels of the `ros` extra would mix two ABIs.
+EXTRAS ?= $(if $(findstring /opt/ros,$(AMENT_PREFIX_PATH)),train$(COMMA)dev,ros$(COMMA)train$(COMMA)dev)
+COMMA := ,
+
+# The rclpy wheels mark a process that already found its libraries; the mark of another environment misleads ours.
+ifdef _ROS_WHEELS_BOOTSTRAP_COMPLETE
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE LD_LIBRARY_PATH
+endif
+
+.PHONY: help install demo test lint type format check clean
+
+help:
+	@echo "make install   create $(VENV) with rarrl and what it needs"
+	@echo "make demo      run the robot's decision loop on real ROS 2 nodes, write a report"
+	@echo "make test      all tests, the quick ones first"
+	@echo "make check     lint, types, tests: what CI runs"
+	@echo "make format    format the code in place"
+	@echo "make clean     remove caches and build folders (keeps $(VENV) and runs)"
+
+install: $(STAMP)
+
+$(STAMP): setup.py setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+	  echo "rarrl needs Python 3.10 or newer as '$(PYTHON)'; name another one: make install PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "'$(PYTHON)' cannot create environments (no ensurepip): on Debian and Ubuntu 'sudo apt install python3-venv'," \
+	       "or name another Python: make install PYTHON=..." >&2; exit 1; }
+	@echo "== installing rarrl [$(EXTRAS)] into $(VENV): a few minutes the first time =="
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'from importlib.metadata import version; assert version("torch").split("+")[0] == "$(TORCH:torch==%=%)"' \
+	  2>/dev/null || { echo "== $(TORCH), CPU build =="; \
+	  $(BIN)/python -m pip install --no-deps $(if $(TORCH_INDEX),--retries 0 --extra-index-url $(TORCH_INDEX)) "$(TORCH)"; }
+	@echo "== everything else =="
+	@$(BIN)/python -m pip install -c constraints.txt -e ".[$(EXTRAS)]"
+	@touch $@
+
+demo: install
+	@$(BIN)/rarrl demo $(ARGS)
+
+test: install
+	@echo "== quick tests =="
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	@echo "== slow tests =="
+	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: install
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+type: install
+	@$(BIN)/mypy
+
+format: install
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+# One after the other even with -j: the cheap checks say no first.
+check:
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory type
+	@$(MAKE) --no-print-directory test
+
+clean:
+	rm -rf build install log dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -type d -prune -exec rm -rf {} +

@@ -1,0 +1,107 @@
+"""Packaging for pip and for colcon (ament_python)."""
+
+import re
+from glob import glob
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+MAPPED = {"rarrl_nodes": "nodes", "rarrl_sim_envs": "sim_envs"}  # installed name -> folder
+
+
+def version() -> str:
+    """`rarrl.__version__`, without importing rarrl."""
+    found = re.search(r'^__version__ = "([^"]+)"$', (HERE / "rarrl/__init__.py").read_text("utf-8"), re.MULTILINE)
+    if found is None:
+        raise RuntimeError("rarrl/__init__.py holds no __version__")
+    return found.group(1)
+
+
+def packages() -> list[str]:
+    """rarrl and the mapped packages, with all their subpackages."""
+    names = find_packages(include=["rarrl", "rarrl.*"])
+    for name, folder in MAPPED.items():
+        names += [name, *(f"{name}.{sub}" for sub in find_packages(folder))]
+    return names
+
+
+# PyPI holds ROS 2 for x86-64 Linux only; one unpinned name would mix two ROS releases. On a robot rclpy comes
+# from the ROS installation: leave this extra out there (`rarrl doctor` says so).
+ROS_MARKER = '; sys_platform == "linux" and platform_machine == "x86_64"'
+ROS = [
+    "ros-rclpy[fastrtps]==7.1.6",
+    "ros-action-msgs==2.0.3",
+    "ros-ament-index-python==1.8.1",
+    "ros-diagnostic-msgs==5.3.6",
+    "ros-geometry-msgs==5.3.6",
+    "ros-lifecycle-msgs==2.0.3",
+    "ros-nav-msgs==5.3.6",
+    "ros-sensor-msgs==5.3.6",
+    "ros-std-msgs==5.3.6",
+    "ros-std-srvs==5.3.6",
+    "ros-stereo-msgs==5.3.6",
+    "ros-trajectory-msgs==5.3.6",
+    "ros-visualization-msgs==5.3.6",
+]
+EXTRAS = {
+    "ros": [requirement + ROS_MARKER for requirement in ROS],
+    "train": [
+        "torch>=2.2,<3",
+        "stable-baselines3>=2.3,<3",
+        "sb3-contrib>=2.3,<3",
+        "tensorboard>=2.15",
+        "tqdm>=4.60",
+    ],
+    "dev": [
+        "pytest>=7.4,<9",  # pytest 9 breaks the launch_testing plug-in of ROS 2 Jazzy
+        "hypothesis>=6.90",
+        "ruff>=0.9",
+        "mypy>=1.11",
+        "setuptools>=64",  # the packaging test builds a wheel without the network
+        "wheel>=0.40",
+    ],
+}
+EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
+
+setup(
+    name="rarrl",
+    version=version(),
+    description="Lets a robot see, act and decide when to think on the computer that it carries.",
+    long_description=(HERE / "README.md").read_text("utf-8") if (HERE / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    author="rarrl maintainers",
+    author_email="maintainers@rarrl.dev",
+    maintainer="rarrl maintainers",
+    maintainer_email="maintainers@rarrl.dev",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=packages(),
+    package_dir=MAPPED,
+    package_data={"rarrl": ["py.typed", "data/**/*.json", "models/**/*.json", "models/**/*.safetensors"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", ["resource/rarrl"]),
+        ("share/rarrl", ["package.xml"]),
+        ("share/rarrl/launch", sorted(glob("launch/*.launch.py"))),
+        ("share/rarrl/config", sorted(glob("config/*"))),
+    ],
+    install_requires=[
+        "numpy>=1.23",
+        "pydantic>=2.4,<3",
+        "pyyaml>=6",
+        "typer>=0.12",
+        "rich>=13",
+        "safetensors>=0.4",
+        "gymnasium>=1.0,<2",
+        "matplotlib>=3.7",
+    ],
+    extras_require=EXTRAS,
+    zip_safe=False,
+    entry_points={
+        "console_scripts": [
+            "rarrl = rarrl.cli:main",
+            "orchestrator_node = rarrl_nodes.orchestrator_node:main",
+            "replay_node = rarrl_nodes.replay_node:main",
+        ],
+    },
+)
