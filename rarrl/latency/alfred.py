@@ -88,7 +88,13 @@ def read_alfred(path: Path | str, split: str | None = None) -> AlfredData:
 
     Raises: InputError, one line: nothing there, an empty folder, no such split (with those that there are), a
         truncated file, no valid plan at all."""
-    path = Path(path)
+    try:
+        return _read(Path(path), split)
+    except OSError as error:  # a folder that may not be listed, a path too long for the system
+        raise InputError(f"{_WHAT}: {short(str(path))} cannot be read ({error.strerror}); check its rights") from None
+
+
+def _read(path: Path, split: str | None) -> AlfredData:
     if path.is_dir():
         name, source = _choose_split(path, split)
     else:

@@ -151,9 +151,7 @@ def _records(requests: list[Request], seed: int) -> Iterator[CallRecord]:
             )
 
 
-def _header(
-    path: Path, provider: str, size: str, seed: int, origin: Origin, total: int, valid: int
-) -> ProfileHeader:
+def _header(path: Path, provider: str, size: str, seed: int, origin: Origin, total: int, valid: int) -> ProfileHeader:
     medians = ", ".join(f"{role} {level}: {n}" for (role, level), n in ANSWER_MEDIAN_TOKENS.items())
     name = re.sub(r"[^a-z0-9._-]+", "-", f"{provider}-{size}".lower()).strip("-._")[:64] or "imported"
     return ProfileHeader(
@@ -183,9 +181,7 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _warnings(
-    provider: str, size: str, requests: list[Request], valid: list[Request], skipped: list[str]
-) -> list[str]:
+def _warnings(provider: str, size: str, requests: list[Request], valid: list[Request], skipped: list[str]) -> list[str]:
     lines = []
     if skipped:
         lines.append(f"{len(skipped)} bad rows of {provider} {size} were left out; first: {skipped[0]}")

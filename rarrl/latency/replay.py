@@ -105,6 +105,37 @@ def block_row(
     return (start + np.asarray(call_index, dtype=np.int64) % block) % table_rows
 
 
+@dataclass(frozen=True)
+class Samples:
+    """The calls of one role and level in measured order: arrays of shape (n,). A parametric option gives 1024 draws."""
+
+    seconds: Floats
+    tokens_in: Floats
+    tokens_out: Floats
+    ok: Bools
+
+
+def option_samples(profile: LatencyProfile, role: str, level: int) -> Samples:
+    """What `profile` knows of `role` at `level`. Raises: InputError where it knows nothing."""
+    profile.require(role, level)
+    if profile.parametric is not None:
+        option = next(o for o in profile.parametric if (o.role, o.level) == (role, level))
+        order, fail_rank = _shuffles(PARAMETRIC_ROWS)
+        return Samples(
+            _lognormal_slices(option.mu, option.sigma, PARAMETRIC_ROWS)[order],
+            np.full(PARAMETRIC_ROWS, float(option.tokens_in)),
+            np.full(PARAMETRIC_ROWS, float(option.tokens_out)),
+            fail_rank >= round(option.error_rate * PARAMETRIC_ROWS),
+        )
+    records = [r for r in profile.records or () if (r.role, r.level) == (role, level)]
+    return Samples(
+        np.array([r.total_s for r in records]),
+        np.array([r.tokens_in for r in records], dtype=np.float64),
+        np.array([r.tokens_out for r in records], dtype=np.float64),
+        np.array([r.finish == "stop" for r in records]),
+    )
+
+
 class ProfileReplay:
     """Answers THINKs one after another from a table, as `block_row` does for many episodes at once."""
 
@@ -163,13 +194,17 @@ def _parametric_columns(options: tuple[ParametricOption, ...], n: int) -> _Colum
     All options share the shuffle (a slow moment is slow for each); failures have a shuffle of their own."""
     by_option: dict[tuple[str, int], ParametricOption] = {(option.role, option.level): option for option in options}
     ordered = [by_option[_role(action), action.level] for action in THINK_ACTIONS]
-    rng = np.random.default_rng(_SHUFFLE_SEED)
-    order, fail_rank = rng.permutation(n), rng.permutation(n)
+    order, fail_rank = _shuffles(n)
     seconds = np.stack([_lognormal_slices(o.mu, o.sigma, n)[order] for o in ordered])
     tokens = np.stack([np.full(n, float(o.tokens_in + o.tokens_out)) for o in ordered])
     ok = np.stack([fail_rank >= round(o.error_rate * n) for o in ordered])
     cap = [o.tokens_in + max(o.tokens_out, MAX_NEW_TOKENS[o.level]) for o in ordered]
     return seconds, tokens, ok, np.full((4, n), -1, dtype=np.int8), np.array(cap, dtype=np.float64)
+
+
+def _shuffles(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    rng = np.random.default_rng(_SHUFFLE_SEED)
+    return rng.permutation(n), rng.permutation(n)
 
 
 def _lognormal_slices(mu: float, sigma: float, n: int) -> Floats:
