@@ -16,7 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -300,7 +300,7 @@ class AlfredStatistics(_Strict):
     sequences: task type -> "GotoLocation PickupObject ..." -> number of plans. steps: sub-goal type -> low-level steps
     (as text, JSON's keys) -> number of sub-goals."""
 
-    schema_version: Literal[1] = Field(description="1")
+    schema_version: int = Field(ge=1, le=1, description="1")
     header: StatisticsHeader
     sequences: dict[str, dict[str, int]] = Field(description="task type -> sub-goal sequence -> count")
     steps: dict[str, dict[str, int]] = Field(description="sub-goal type -> low-level steps -> count")

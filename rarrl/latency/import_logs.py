@@ -13,6 +13,7 @@ import io
 import logging
 import math
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -172,9 +173,13 @@ def _header(path: Path, provider: str, size: str, seed: int, origin: Origin, tot
             f"{PROMPT_TOKENS['planner']} (planner), {PROMPT_TOKENS['verifier']} (verifier); a failed request takes "
             "the median time to first token; whether answers were right is unknown"
         ),
-        command=origin.command
-        or f"rarrl profile import {_one_line(path.name)} --provider {provider} --size {size} --seed {seed}",
+        command=origin.command or _command(path, provider, size, seed),
     )
+
+
+def _command(path: Path, provider: str, size: str, seed: int) -> str:
+    words = ["rarrl", "profile", "import", path.name, "--provider", provider, "--size", size, "--seed", str(seed)]
+    return _one_line(shlex.join(words))
 
 
 def _one_line(text: str) -> str:

@@ -89,7 +89,7 @@ def _draw_ecdf(axes: Axes, options: dict[_Option, Samples]) -> None:
     axes.set_xlabel("seconds a call takes")
     axes.set_ylabel("share of calls done")
     axes.set_title("How long a call takes (dots: 95 %)", fontsize=11, loc="left")
-    axes.legend(fontsize=8, loc="lower right")
+    axes.legend(fontsize=8, loc="best")
 
 
 def _draw_tokens(axes: Axes, options: dict[_Option, Samples]) -> None:
@@ -117,7 +117,7 @@ def _draw_series(axes: Axes, options: dict[_Option, Samples], kind: str) -> None
         axes.plot(failed, seconds[failed], "x", color="#cb181d", markersize=6)
     if any(not samples.ok[:_MAX_CALLS_DRAWN].all() for samples in options.values()):
         axes.plot([], [], "x", color="#cb181d", label="no usable answer")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.15 * max(s.seconds[:_MAX_CALLS_DRAWN].max() for s in options.values()) or 1.0)  # legend on top
     axes.margins(x=0.01)
     order = "draws, shuffled: no bursts are modelled" if kind == "parametric" else "in measured order: bursts stay"
     axes.set_xlabel(f"call number ({order})")

@@ -24,13 +24,12 @@ MAX_TOKENS = 1_000_000
 MAX_RECORDS = 200_000
 
 RoleName = Literal["planner", "verifier"]
-Level = Literal[1, 2]
 Kind = Literal["recorded", "imported", "parametric"]
 Finish = Literal["stop", "length", "timeout", "error"]
 
 
 class _Strict(BaseModel):
-    # strict: "3" is not 3 and true is not 1, as far as JSON can tell them apart.
+    # strict: "3" is not 3 and true is not 1. Small integers are bounded, not Literal[1, 2], which true would pass.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
@@ -45,7 +44,7 @@ class CallRecord(_Strict):
     `correct`: whether the answer was right, None where nobody checked."""
 
     role: RoleName = Field(description="planner, verifier")
-    level: Level = Field(description="1, 2")
+    level: int = Field(ge=1, le=2, description="1, 2")
     tokens_in: int = Field(ge=0, le=MAX_TOKENS, description="integer 0 to 1000000, prompt tokens")
     tokens_out: int = Field(ge=0, le=MAX_TOKENS, description="integer 0 to 1000000, generated tokens")
     ttft_s: float = Field(ge=0, le=MAX_SECONDS, description="0 to 3600 s, time to the first token")
@@ -89,7 +88,7 @@ class ParametricOption(_Strict):
     """A lognormal latency for one role and level: ln(seconds) ~ Normal(mu, sigma)."""
 
     role: RoleName = Field(description="planner, verifier")
-    level: Level = Field(description="1, 2")
+    level: int = Field(ge=1, le=2, description="1, 2")
     mu: float = Field(ge=-10, le=8, description="-10 to 8, mean of ln(seconds)")
     sigma: float = Field(ge=0, le=3, description="0 to 3, standard deviation of ln(seconds)")
     tokens_in: int = Field(ge=0, le=MAX_TOKENS, description="integer 0 to 1000000, prompt tokens a call")
@@ -113,7 +112,7 @@ class LatencyProfile(_Strict):
     The order of the records is the order of the measurement: replay keeps bursts by it. In an imported profile the
     j-th record of every role and level derives from the same measured request."""
 
-    schema_version: Literal[1] = Field(description="1")
+    schema_version: int = Field(ge=1, le=1, description="1")
     header: ProfileHeader
     records: tuple[CallRecord, ...] | None = Field(default=None, max_length=MAX_RECORDS)
     parametric: tuple[ParametricOption, ...] | None = Field(default=None, max_length=4)
@@ -245,4 +244,5 @@ def _lists_to_tuples(value: Any) -> Any:
     """The strict schema takes tuples, JSON gives lists."""
     if not isinstance(value, dict):
         return value
-    return {key: tuple(entry) if isinstance(entry, list) else entry for key, entry in value.items()}
+    lists = {key for key in ("records", "parametric") if isinstance(value.get(key), list)}
+    return {key: tuple(entry) if key in lists else entry for key, entry in value.items()}

@@ -79,6 +79,9 @@ def validated(model: type[Model], value: Any, what: str, where: str, parts: dict
     """`model.model_validate(value)`; the first fault becomes one InputError line.
 
     `parts` maps a top-level key to the model of its members: their field descriptions tell what is allowed."""
+    if not isinstance(value, dict):
+        keys = ", ".join(model.model_fields)
+        raise InputError(f"{what}: {where}: {short(value)} is not allowed (allowed: an object with the keys {keys})")
     try:
         return model.model_validate(value)
     except ValidationError as error:
