@@ -1,0 +1,274 @@
+"""What the orchestrator sees: execution history h_t, remaining budget b_t, and their encoding for a policy.
+
+Everything is a struct of arrays over n robots (the axis is last, so that a column of the training matrix is
+contiguous here); a single robot is n = 1. Training, evaluation and the ROS node run this one code.
+
+Source: arXiv 2603.16673 (state = task state + h_t + b_t; the uncertainty u(s) is never handed out, only
+failure-frequency proxies). All features are dimensionless: prices in points of success, budgets in
+affordable calls. So a policy can serve a language model whose latency it has never seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rarrl.types import THINK_ACTIONS, Action, Budget, StateSummary, SubgoalType
+
+Floats = NDArray[np.float64]
+N_ACTIONS = len(Action)
+N_TYPES = len(SubgoalType)
+MAX_CALLS_PER_ACT = 3
+"""After so many calls without an execution attempt, only ACT remains: no robot ponders for ever."""
+
+MAX_CALLS = 60.0
+"""More affordable calls than this are as good as any number."""
+
+PLANNER_ACTIONS = np.array([False, True, True, False, False])
+VERIFIER_ACTIONS = np.array([False, False, False, True, True])
+ACTION_LEVEL = np.array([a.level for a in Action], dtype=np.int64)
+
+
+class Costs(Protocol):
+    """Per THINK action, in the order of THINK_ACTIONS: what one call is expected to cost. Arrays (4,)."""
+
+    @property
+    def mean_s(self) -> Floats: ...
+    @property
+    def p95_s(self) -> Floats: ...
+    @property
+    def mean_tokens(self) -> Floats: ...
+    @property
+    def max_tokens(self) -> Floats: ...
+
+
+class History:
+    """h_t of n robots: outcomes, calls, and the advice in force. The only loop of the data flow.
+
+    Arrays (n,), float64 unless said: `last_outcome` (0 none, 1 success, -1 failure), `consecutive_failures`,
+    `subgoal_failures`, `subgoal_acts` (in the current sub-goal), `recent_failures` (5, n) newest first, `ema_failure`,
+    `acts_since_think` (capped at 20), `calls_since_act`, `last_think` (int, 0 = none yet), `last_call_ok`,
+    `planner_level` (advice in force for the rest of the sub-goal), `verifier_level` (in force for the next
+    attempt), `latency_log_ratio` (EMA of log(measured / expected seconds)), `calls`, `acts`.
+    """
+
+    EMA = 0.3
+
+    def __init__(self, n: int = 1) -> None:
+        self.n = n
+        self._m = np.zeros((17, n))
+        (
+            self.last_outcome,
+            self.consecutive_failures,
+            self.subgoal_failures,
+            self.subgoal_acts,
+            self.ema_failure,
+            self.acts_since_think,
+            self.calls_since_act,
+            self.last_think,
+            self.last_call_ok,
+            self.planner_level,
+            self.verifier_level,
+            self.latency_log_ratio,
+        ) = self._m[:12]
+        self.recent_failures = self._m[12:17]
+        self.reset(np.arange(n))
+
+    def reset(self, where: NDArray[np.int64]) -> None:
+        """A new task for the robots with indices `where`."""
+        self._m[:, where] = 0.0
+        self.acts_since_think[where] = 20.0
+        self.last_call_ok[where] = 1.0
+
+    def record_act(self, acted: NDArray[np.bool_], success: NDArray[np.bool_], subgoal_done: NDArray[np.bool_]) -> None:
+        """Folds in one execution attempt of the robots in `acted` (n,)."""
+        failed = acted & ~success
+        fail = failed.astype(np.float64)
+        self.last_outcome[:] = np.where(acted, 1.0 - 2.0 * fail, self.last_outcome)
+        self.consecutive_failures[:] = np.where(acted, (self.consecutive_failures + 1.0) * fail, self.consecutive_failures)
+        self.subgoal_failures += fail
+        self.subgoal_acts += acted
+        self.ema_failure[:] = np.where(acted, self.ema_failure + self.EMA * (fail - self.ema_failure), self.ema_failure)
+        self.recent_failures[1:] = np.where(acted, self.recent_failures[:-1], self.recent_failures[1:])
+        self.recent_failures[0] = np.where(acted, fail, self.recent_failures[0])
+        self.acts_since_think[:] = np.minimum(self.acts_since_think + acted, 20.0)
+        self.calls_since_act[acted] = 0.0
+        self.verifier_level[acted] = 0.0
+        done = acted & subgoal_done
+        self.planner_level[done] = 0.0
+        self.subgoal_failures[done] = 0.0
+        self.subgoal_acts[done] = 0.0
+
+    def record_think(
+        self, action: NDArray[np.int64], ok: NDArray[np.bool_], seconds: Floats, expected_s: Floats
+    ) -> None:
+        """Folds in one call for the robots whose `action` (n,) is a THINK; the others are left alone."""
+        asked = action > 0
+        self.last_think[:] = np.where(asked, action, self.last_think)
+        self.last_call_ok[:] = np.where(asked, ok, self.last_call_ok)
+        self.acts_since_think[asked] = 0.0
+        self.calls_since_act += asked
+        level = ACTION_LEVEL[action] * ok
+        np.maximum(self.planner_level, level * PLANNER_ACTIONS[action], out=self.planner_level)
+        np.maximum(self.verifier_level, level * VERIFIER_ACTIONS[action], out=self.verifier_level)
+        ratio = np.log(np.clip(seconds / np.maximum(expected_s, 1e-6), 0.05, 20.0))
+        self.latency_log_ratio[:] = np.where(
+            asked, self.latency_log_ratio + self.EMA * (ratio - self.latency_log_ratio), self.latency_log_ratio
+        )
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that a decision may depend on, for n robots: task state, h_t, b_t, and what calls cost here.
+
+    `subgoal_type` (n,) int; `remaining` (8, n) sub-goals of each type after the current one; `subgoal_index`,
+    `subgoal_count`, `step`, `horizon` (n,); `time_s`, `tokens`, `initial_time_s`, `initial_tokens` (n,) the
+    budget; `mean_s`, `p95_s`, `mean_tokens`, `max_tokens` (4, n) expected cost per THINK action;
+    `cost_weight` (n,) lambda, points of success per second of thinking.
+    """
+
+    subgoal_type: NDArray[np.int64]
+    remaining: Floats
+    subgoal_index: Floats
+    subgoal_count: Floats
+    step: Floats
+    horizon: Floats
+    history: History
+    time_s: Floats
+    tokens: Floats
+    initial_time_s: Floats
+    initial_tokens: Floats
+    mean_s: Floats
+    p95_s: Floats
+    mean_tokens: Floats
+    max_tokens: Floats
+    cost_weight: Floats
+
+    @property
+    def n(self) -> int:
+        """Number of robots."""
+        return len(self.subgoal_type)
+
+    @classmethod
+    def single(
+        cls, summary: StateSummary, budget: Budget, history: History, costs: Costs, cost_weight: float
+    ) -> Situation:
+        """The situation of one robot."""
+        current = min(summary.subgoal_index, len(summary.subgoals) - 1)
+        remaining = np.zeros((N_TYPES, 1))
+        for subgoal in summary.subgoals[current + 1 :]:
+            remaining[int(subgoal), 0] += 1.0
+
+        def one(value: float) -> Floats:
+            return np.array([value], dtype=np.float64)
+
+        return cls(
+            subgoal_type=np.array([int(summary.subgoals[current])]),
+            remaining=remaining,
+            subgoal_index=one(summary.subgoal_index),
+            subgoal_count=one(len(summary.subgoals)),
+            step=one(summary.step),
+            horizon=one(summary.horizon),
+            history=history,
+            time_s=one(budget.time_s),
+            tokens=one(budget.tokens),
+            initial_time_s=one(budget.initial_time_s),
+            initial_tokens=one(budget.initial_tokens),
+            mean_s=costs.mean_s[:, None],
+            p95_s=costs.p95_s[:, None],
+            mean_tokens=costs.mean_tokens[:, None],
+            max_tokens=costs.max_tokens[:, None],
+            cost_weight=one(cost_weight),
+        )
+
+    def action_mask(self) -> NDArray[np.bool_]:
+        """(5, n): which actions are allowed. ACT always; THINK only while the budget can pay for it.
+
+        Seconds must cover the *expected* call (it is cut off at the budget's end anyway), tokens the *largest*
+        possible one (prompt + cap), so that the token budget can never be overspent.
+        """
+        mask = np.ones((N_ACTIONS, self.n), dtype=bool)
+        mask[1:] = (
+            (self.mean_s <= self.time_s)
+            & (self.max_tokens <= self.tokens)
+            & (self.history.calls_since_act < MAX_CALLS_PER_ACT)
+        )
+        return mask
+
+
+FEATURE_NAMES: tuple[str, ...] = (
+    *(f"type.{t.name}" for t in SubgoalType),
+    *(f"remaining.{t.name}" for t in SubgoalType),
+    "progress",
+    "subgoals_left",
+    "step_fraction",
+    "slack",
+    "last_success",
+    "last_failure",
+    "consecutive_failures",
+    "subgoal_failures",
+    "subgoal_acts",
+    "ema_failure",
+    "last5_failures",
+    "acts_since_think",
+    "calls_since_act",
+    "last_planner",
+    "last_verifier",
+    "last_level",
+    "last_call_failed",
+    "planner_in_force",
+    "verifier_in_force",
+    "latency_log_ratio",
+    "time_fraction",
+    "token_fraction",
+    *(f"calls_by_time.{a.name}" for a in THINK_ACTIONS),
+    *(f"calls_by_tokens.{a.name}" for a in THINK_ACTIONS),
+    *(f"price.{a.name}" for a in THINK_ACTIONS),
+    *(f"relative_cost.{a.name}" for a in THINK_ACTIONS[1:]),
+    "tail",
+)
+N_FEATURES = len(FEATURE_NAMES)
+HISTORY_FEATURES = slice(FEATURE_NAMES.index("last_success"), FEATURE_NAMES.index("latency_log_ratio") + 1)
+BUDGET_FEATURES = slice(FEATURE_NAMES.index("time_fraction"), FEATURE_NAMES.index("price.PLANNER_1"))
+_TYPES = np.arange(N_TYPES)[:, None]
+
+
+def encode(s: Situation) -> NDArray[np.float32]:
+    """The policy's input (n, N_FEATURES) float32, every column of order one; names in FEATURE_NAMES."""
+    h = s.history
+    out = np.empty((N_FEATURES, s.n), dtype=np.float32)
+    out[0:8] = _TYPES == s.subgoal_type
+    out[8:16] = s.remaining * 0.25
+    left = s.subgoal_count - s.subgoal_index
+    out[16] = s.subgoal_index / s.subgoal_count
+    out[17] = left * 0.125
+    out[18] = s.step / s.horizon
+    out[19] = np.clip((s.horizon - s.step) / np.maximum(left, 1.0) - 1.0, 0.0, 4.0)
+    out[20] = h.last_outcome > 0.0
+    out[21] = h.last_outcome < 0.0
+    out[22] = h.consecutive_failures * 0.5
+    out[23] = h.subgoal_failures * 0.5
+    out[24] = h.subgoal_acts * 0.25
+    out[25] = h.ema_failure * 2.0
+    out[26] = h.recent_failures.sum(axis=0) * 0.4
+    out[27] = h.acts_since_think * 0.1
+    out[28] = h.calls_since_act * 0.5
+    out[29] = (h.last_think == 1.0) | (h.last_think == 2.0)
+    out[30] = h.last_think > 2.0
+    out[31] = np.where(h.last_think > 0.0, 0.5 + 0.5 * ((h.last_think - 1.0) % 2.0), 0.0)
+    out[32] = 1.0 - h.last_call_ok
+    out[33] = h.planner_level * 0.5
+    out[34] = h.verifier_level * 0.5
+    out[35] = h.latency_log_ratio
+    out[36] = s.time_s / np.maximum(s.initial_time_s, 1e-9)
+    out[37] = s.tokens / np.maximum(s.initial_tokens, 1e-9)
+    out[38:42] = np.log1p(np.minimum(s.time_s / s.mean_s, MAX_CALLS)) * 0.5
+    out[42:46] = np.log1p(np.minimum(s.tokens / s.mean_tokens, MAX_CALLS)) * 0.5
+    out[46:50] = np.log(1e-4 + s.cost_weight * s.mean_s) * 0.25 + 1.0
+    out[50:53] = np.log(s.mean_s[1:] / s.mean_s[0])
+    out[53] = np.log(s.p95_s[0] / s.mean_s[0])
+    return np.ascontiguousarray(out.T)
+

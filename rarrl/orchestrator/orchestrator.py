@@ -1,0 +1,83 @@
+"""One robot's orchestrator: keeps history and budget, and turns a policy's choice into a `Decision`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rarrl.orchestrator.baselines import OrchestratorPolicy
+from rarrl.orchestrator.features import Costs, History, Situation
+from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, LlmCall, StateSummary
+
+
+class Orchestrator:
+    """Decides ACT or THINK(role, level) for one robot, and keeps the ledger of what was spent.
+
+    The order of calls: `start`, then per decision `decide` followed by `record_act` or `record_call` with its
+    outcome. An outcome for another decision is dropped: `is_current(id)` says so.
+
+    Args:
+        policy: a rule or the learned policy.
+        costs: what calls of this language model are expected to cost (`ReplayTable.costs`).
+        cost_weight: RARRL's lambda, points of success per second of thinking.
+        call_timeout_s: no call may take longer than this, however much budget is left.
+    """
+
+    def __init__(
+        self, policy: OrchestratorPolicy, costs: Costs, cost_weight: float, call_timeout_s: float = 60.0
+    ) -> None:
+        self.policy, self.costs, self.cost_weight, self.call_timeout_s = policy, costs, cost_weight, call_timeout_s
+        self.history = History(1)
+        self.budget = Budget.full(0.0, 0.0)
+        self._id = 0
+
+    def start(self, budget: Budget) -> None:
+        """Begins a task with a fresh history. Ids go on counting, so that late answers stay recognisable."""
+        self.budget = budget
+        self.history.reset(np.zeros(1, np.int64))
+
+    def decide(self, summary: StateSummary) -> Decision:
+        """The next decision; a spent budget leaves only ACT."""
+        situation = Situation.single(summary, self.budget, self.history, self.costs, self.cost_weight)
+        mask = situation.action_mask()
+        action = Action(int(self.policy.act(situation, mask)[0]))
+        if not mask[action, 0]:
+            action = Action.ACT
+        self._id += 1
+        deadline_s = 0.0 if action is Action.ACT else min(self.budget.time_s, self.call_timeout_s)
+        return Decision(self._id, action, deadline_s, self._why(summary, mask[1:].any()))
+
+    def is_current(self, decision_id: int) -> bool:
+        """Whether `decision_id` is the last decision made; the outcomes of all others come too late."""
+        return decision_id == self._id
+
+    def record_act(self, status: ActStatus, subgoal_done: bool) -> None:
+        """Folds in the outcome of an execution attempt."""
+        success = np.array([status is ActStatus.SUCCESS])
+        self.history.record_act(np.array([True]), success, np.array([subgoal_done]))
+
+    def record_call(self, call: LlmCall) -> None:
+        """Folds in a finished call and pays for it."""
+        self.budget = self.budget.spend(call.seconds, call.tokens)
+        self.history.record_think(
+            np.array([int(call.action)]),
+            np.array([call.status is CallStatus.OK]),
+            np.array([call.seconds]),
+            self.costs.mean_s[[int(call.action) - 1]],
+        )
+
+    def cut_budget(self, time_s: float, tokens: float) -> None:
+        """Sets what is left to at most `time_s` and `tokens` (a budget shock from outside)."""
+        b = self.budget
+        self.budget = Budget(min(b.time_s, time_s), min(b.tokens, tokens), b.initial_time_s, b.initial_tokens)
+
+    def _why(self, summary: StateSummary, can_think: bool) -> str:
+        h = self.history
+        subgoal = summary.subgoals[min(summary.subgoal_index, len(summary.subgoals) - 1)].name
+        parts = [
+            f"{self.policy.name}: {subgoal} ({summary.subgoal_index + 1}/{len(summary.subgoals)})",
+            f"{int(h.subgoal_failures[0])} failures here, recent rate {h.ema_failure[0]:.2f}",
+            f"left {self.budget.time_s:.1f} s, {self.budget.tokens:.0f} tokens",
+        ]
+        if not can_think:
+            parts.append("no call allowed: budget spent or enough calls for this attempt")
+        return "; ".join(parts)
