@@ -1,0 +1,206 @@
+"""`rarrl doctor`: what is there, what is missing, and what therefore runs here.
+
+Only the standard library at import: it must work where a dependency is missing or too old."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Status = Literal["ok", "warn", "fail"]
+Installed = Callable[[str], str | None]
+"""Version of an installed distribution; None where it is not installed."""
+
+PACKAGE_DIR = Path(__file__).resolve().parent
+OLDEST_PYTHON = (3, 10)
+REQUIRED = {
+    "numpy": "1.23",
+    "pydantic": "2.4",
+    "PyYAML": "6",
+    "safetensors": "0.4",
+    "gymnasium": "1",
+    "matplotlib": "3",
+}
+ROS_PIP = 'pip install "rarrl[ros]"'
+TRAIN_PIP = (
+    'pip install "rarrl[train]" (for torch\'s CPU build: --extra-index-url https://download.pytorch.org/whl/cpu)'
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. `fix` is empty where there is nothing to do."""
+
+    name: str
+    status: Status
+    detail: str
+    fix: str = ""
+
+
+def diagnose(folder: Path) -> tuple[Check, ...]:
+    """All checks, for somebody who works in `folder` (reports go to its `runs/`)."""
+    checks = (
+        check_python(sys.version_info[:3]),
+        check_required(installed),
+        check_rclpy(installed, os.environ, rclpy_origin()),
+        check_training(installed),
+        check_shipped(PACKAGE_DIR),
+        check_runs(folder / "runs"),
+        check_machine(os.cpu_count() or 1, memory_gib()),
+    )
+    return (*checks, what_runs(checks))
+
+
+def installed(distribution: str) -> str | None:
+    """The version of `distribution` in this environment."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def rclpy_origin() -> str | None:
+    """The file that `import rclpy` would load (without loading it)."""
+    try:
+        spec = importlib.util.find_spec("rclpy")
+    except (ImportError, ValueError):
+        return None
+    return spec.origin if spec else None
+
+
+def memory_gib() -> float | None:
+    """RAM in GiB; None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def check_python(version: tuple[int, ...]) -> Check:
+    """
+    >>> check_python((3, 9, 2)).status
+    'fail'
+    """
+    text = f"{'.'.join(map(str, version))} on {platform.system()} {platform.machine()}"
+    if version < OLDEST_PYTHON:
+        return Check("Python", "fail", text, "rarrl needs Python 3.10 or newer: make install PYTHON=python3.11")
+    return Check("Python", "ok", text)
+
+
+def check_required(installed: Installed) -> Check:
+    """The light dependencies of the core, with the oldest version that will do."""
+    bad = []
+    for name, oldest in REQUIRED.items():
+        version = installed(name)
+        if version is None:
+            bad.append(f"{name} is missing")
+        elif _numbers(version) < _numbers(oldest):  # e.g. Ubuntu's pydantic 1
+            bad.append(f"{name} {version} is older than {oldest}")
+    if bad:
+        lines = " ".join(f'"{name}>={oldest}"' for name, oldest in REQUIRED.items())
+        return Check("core packages", "fail", "; ".join(bad), f"pip install {lines}")
+    return Check("core packages", "ok", ", ".join(f"{name} {installed(name)}" for name in REQUIRED))
+
+
+def check_rclpy(installed: Installed, environment: Mapping[str, str], origin: str | None) -> Check:
+    """ROS 2 from pip wheels or from /opt/ros, but never both: their compiled parts do not fit together."""
+    wheel = installed("ros-rclpy")
+    prefixes = [p for p in environment.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p.startswith("/opt/ros")]
+    if wheel and prefixes:
+        return Check(
+            "rclpy",
+            "fail",
+            f"ros-rclpy {wheel} from pip and a ROS installation ({prefixes[0]}) are both active",
+            "use a new shell without ROS's setup.bash, or an environment without the [ros] extra",
+        )
+    if wheel:
+        return Check("rclpy", "ok", f"ros-rclpy {wheel} from pip")
+    if origin:
+        distribution = environment.get("ROS_DISTRO", "distribution unknown")
+        return Check("rclpy", "ok", f"from a ROS installation ({distribution}): {origin}")
+    return Check(
+        "rclpy",
+        "warn",
+        "not installed: no ROS 2 nodes here",
+        f"on x86-64 Linux {ROS_PIP}; on a robot install ROS 2 and `source /opt/ros/<distribution>/setup.bash`",
+    )
+
+
+def check_training(installed: Installed) -> Check:
+    """Only `rarrl train` needs these; the trained policies run in numpy."""
+    names = ("torch", "stable-baselines3", "sb3-contrib", "tensorboard")
+    missing = [name for name in names if installed(name) is None]
+    if missing:
+        return Check("training", "warn", f"missing: {', '.join(missing)}", TRAIN_PIP)
+    return Check("training", "ok", ", ".join(f"{name} {installed(name)}" for name in names))
+
+
+def check_shipped(package_dir: Path) -> Check:
+    """The files that come with rarrl: latency profiles, ALFRED's statistics, trained models."""
+    profiles = sorted((package_dir / "data" / "profiles").glob("*.json"))
+    models = sorted(card.parent for card in (package_dir / "models").glob("*/card.json"))
+    missing = [] if profiles else ["latency profiles"]
+    if not (package_dir / "data" / "alfred_statistics.json").is_file():
+        missing.append("ALFRED's statistics")
+    if not models:
+        missing.append("trained models")
+    missing += [f"weights of {model.name}" for model in models if not list(model.glob("*.safetensors"))]
+    if missing:
+        return Check(
+            "shipped files", "fail", f"missing: {', '.join(missing)}", "install rarrl again, from a full clone"
+        )
+    return Check("shipped files", "ok", f"{len(profiles)} latency profiles, {len(models)} models, ALFRED's statistics")
+
+
+def check_runs(folder: Path) -> Check:
+    """Whether a report can be written to `folder`, or the folder be made. Leaves nothing behind."""
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        return Check(
+            "reports", "fail", f"{folder} cannot be written ({error.strerror})", "work in a folder of your own"
+        )
+    return Check("reports", "ok", f"go to {folder}")
+
+
+def check_machine(cores: int, ram_gib: float | None) -> Check:
+    """Training wants 2 cores and 2 GiB; everything else runs on less."""
+    detail = f"{cores} cores" + (f", {ram_gib:.1f} GiB RAM" if ram_gib is not None else "")
+    if cores < 2 or (ram_gib is not None and ram_gib < 2.0):
+        return Check("machine", "warn", detail, "train elsewhere: 2 cores and 2 GiB are the least for it")
+    return Check("machine", "ok", detail)
+
+
+def what_runs(checks: tuple[Check, ...]) -> Check:
+    """What follows from the other checks, as commands."""
+    status = {check.name: check.status for check in checks}
+    core = all(status.get(name) == "ok" for name in ("Python", "core packages", "shipped files"))
+    if not core:
+        return Check("what runs here", "fail", "nothing yet: mend what failed above")
+    commands = ["rarrl eval orchestrator", "rarrl profile", "rarrl replay"]
+    if status.get("rclpy") == "ok":
+        commands += ["rarrl demo", "rarrl run"]
+    if status.get("training") == "ok":
+        commands.append("rarrl train orchestrator")
+    return Check("what runs here", "ok", ", ".join(commands))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """
+    >>> _numbers("2.13.0+cpu") >= _numbers("2.4")
+    True
+    """
+    return tuple(int(part) for part in re.findall(r"\d+", version.split("+")[0])[:3])
