@@ -213,9 +213,8 @@ def _from_traj_data(value: Any) -> dict[str, Any]:
     plan, low_steps = [], []
     for index, subgoal in enumerate(high):
         action = _get(subgoal, "discrete_action", dict)
-        if _get(action, "action", str) not in _DROPPED:
-            plan.append([action["action"], *_get(action, "args", list)])
-            low_steps.append(steps[subgoal.get("high_idx", index)])
+        plan.append([_get(action, "action", str), *_get(action, "args", list)])
+        low_steps.append(steps[subgoal.get("high_idx", index)])
     scene = _get(value, "scene", dict)
     floor_plan = scene.get("floor_plan") or f"FloorPlan{_get(scene, 'scene_num', int)}"
     anns = value.get("turk_annotations", {})
