@@ -88,8 +88,9 @@ def _draw_ecdf(axes: Axes, options: dict[_Option, Samples]) -> None:
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("seconds a call takes")
     axes.set_ylabel("share of calls done")
-    axes.set_title("How long a call takes (dots: 95 %)", fontsize=11, loc="left")
-    axes.legend(fontsize=8, loc="best")
+    axes.set_title("How long a call takes (dots: 95 %)", fontsize=11, loc="left", pad=40)
+    # Above the axes: inside, it would hide a curve of one profile or another.
+    axes.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1.01), ncols=2, frameon=False, borderaxespad=0)
 
 
 def _draw_tokens(axes: Axes, options: dict[_Option, Samples]) -> None:
