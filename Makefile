@@ -49,7 +49,7 @@ test: install
 	@echo "== quick tests =="
 	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
 	@echo "== slow tests =="
-	@$(BIN)/python -m pytest -m slow $(ARGS)
+	@$(BIN)/python -m pytest -m slow $(ARGS) || [ $$? -eq 5 ]  # 5: ARGS selects none
 
 lint: install
 	@$(BIN)/ruff check .

@@ -1,0 +1,183 @@
+"""pip and colcon install everything that the code needs, under the names that the code uses."""
+
+import configparser
+import os
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+import zipfile
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+
+import rarrl
+
+ROOT = Path(__file__).resolve().parents[1]
+MAPPED = {"rarrl_nodes": "nodes", "rarrl_sim_envs": "sim_envs"}
+EXECUTABLES = {"rarrl", "orchestrator_node", "replay_node"}
+
+
+def clean_environment() -> dict[str, str]:
+    """Without the marks that the rclpy wheels leave for child processes."""
+    return {k: v for k, v in os.environ.items() if k not in ("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "LD_LIBRARY_PATH")}
+
+
+def folder_files(folder: Path, *suffixes: str) -> set[str]:
+    return {
+        p.relative_to(folder).as_posix()
+        for p in folder.rglob("*")
+        if p.suffix in suffixes and "__pycache__" not in p.parts
+    }
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> zipfile.ZipFile:
+    """The wheel of a copy of the source, built without the network."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in ("rarrl", "nodes", "sim_envs", "launch", "config", "resource"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.py", "setup.cfg", "pyproject.toml", "package.xml", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "-w",
+        out,
+        source,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, env=clean_environment())
+    assert done.returncode == 0, done.stderr[-2000:]
+    (path,) = out.glob("*.whl")
+    return zipfile.ZipFile(path)
+
+
+def test_wheel_holds_every_module_under_its_installed_name(wheel):
+    names = set(wheel.namelist())
+    for package, folder in {"rarrl": "rarrl", **MAPPED}.items():
+        expected = {f"{package}/{name}" for name in folder_files(ROOT / folder, ".py")}
+        assert expected and expected <= names
+    assert not [name for name in names if name.startswith(("nodes/", "sim_envs/", "tests/"))]
+
+
+def test_wheel_holds_the_data(wheel):
+    names = set(wheel.namelist())
+    expected = {f"rarrl/{name}" for name in folder_files(ROOT / "rarrl", ".json", ".safetensors")} | {"rarrl/py.typed"}
+    assert len(expected) > 4 and expected <= names
+    share = {name.split(".data/data/")[1] for name in names if ".data/data/" in name}
+    assert {f"share/rarrl/launch/{p.name}" for p in (ROOT / "launch").glob("*.launch.py")} <= share
+    assert {
+        "share/ament_index/resource_index/packages/rarrl",
+        "share/rarrl/package.xml",
+        "share/rarrl/config/default.yaml",
+    } <= share
+
+
+def test_wheel_installs_and_imports_from_anywhere(wheel, tmp_path):
+    wheel.extractall(tmp_path / "site")
+    code = "import rarrl, rarrl_nodes, rarrl_sim_envs; print(rarrl.__file__, rarrl_nodes.__file__)"
+    environment = clean_environment() | {"PYTHONPATH": str(tmp_path / "site")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count(str(tmp_path)) == 2
+
+
+def test_executables_point_at_functions_that_exist(wheel):
+    (name,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
+    parser = configparser.ConfigParser()
+    parser.read_string(wheel.read(name).decode())
+    scripts = dict(parser["console_scripts"])
+    assert set(scripts) == EXECUTABLES
+    for target in scripts.values():
+        module, function = target.split(":")
+        package, _, rest = module.partition(".")
+        source = ROOT / MAPPED.get(package, package) / (rest.replace(".", "/") + ".py")
+        assert re.search(rf"^def {function}\(", source.read_text("utf-8"), re.MULTILINE), target
+
+
+def test_versions_agree():
+    package = ET.parse(ROOT / "package.xml").getroot()
+    assert package.findtext("version") == rarrl.__version__
+    assert re.search(rf"^## {re.escape(rarrl.__version__)}\b", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+
+
+def test_package_xml_is_what_ros_tools_expect():
+    package = ET.parse(ROOT / "package.xml").getroot()
+    assert package.get("format") == "3"
+    assert package.findtext("name") == "rarrl"
+    assert package.findtext("export/build_type") == "ament_python"
+    assert package.findtext("license") == "Apache-2.0"
+    # catkin_pkg's own pattern for maintainer addresses.
+    assert re.match(
+        r"^[-a-zA-Z0-9_%+]+(\.[-a-zA-Z0-9_%+]+)*@[-a-zA-Z0-9%]+(\.[-a-zA-Z0-9%]+)*\.[a-zA-Z]{2,}$",
+        package.find("maintainer").get("email"),
+    )
+    assert (ROOT / "resource" / "rarrl").is_file()
+
+
+def test_ros_packages_that_nodes_and_launch_files_import_are_declared():
+    declared = {element.text for element in ET.parse(ROOT / "package.xml").getroot().iter("exec_depend")}
+    used = set()
+    for path in [*(ROOT / "nodes").rglob("*.py"), *(ROOT / "launch").glob("*.py")]:
+        used |= set(
+            re.findall(
+                r"^\s*(?:from|import) (rclpy|launch|launch_ros|rcl_interfaces|\w+_(?:msgs|srvs))\b",
+                path.read_text("utf-8"),
+                re.MULTILINE,
+            )
+        )
+    assert used <= declared
+
+
+def test_scripts_go_where_ros2_run_looks():
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    assert parser["develop"]["script_dir"] == parser["install"]["install_scripts"] == "$base/lib/rarrl"
+
+
+def test_launch_files_have_the_suffix_that_is_installed():
+    assert [p.name for p in (ROOT / "launch").glob("*.py") if not p.name.endswith(".launch.py")] == []
+
+
+@pytest.fixture(scope="module")
+def requirements() -> list[str]:
+    """Those of the installed distribution, e.g. `numpy>=1.23`, `torch<3; extra == "train"`."""
+    found = requires("rarrl")
+    assert found
+    return found
+
+
+def test_every_ros_wheel_is_pinned_and_kept_to_where_wheels_exist(requirements):
+    ros = [r for r in requirements if r.startswith("ros-") and 'extra == "ros"' in r]
+    assert len(ros) > 10
+    for requirement in ros:
+        assert re.match(r"^[a-z0-9-]+(\[fastrtps\])?==\d", requirement), requirement
+        assert 'sys_platform == "linux"' in requirement and 'platform_machine == "x86_64"' in requirement
+    base = [r for r in requirements if "extra ==" not in r]
+    assert not [r for r in base if r.startswith(("ros", "torch", "launch", "stable"))]  # the base install is light
+    assert not [r for r in requirements if re.match(r"launch\b", r)]  # an unrelated package on PyPI
+
+
+def test_every_requirement_has_a_version_that_was_seen_to_work(requirements):
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pinned = {line.split("==")[0].lower() for line in lines if "==" in line and not line.startswith("#")}
+    for requirement in requirements:
+        name = re.match(r"[A-Za-z0-9._-]+", requirement).group().lower().replace("_", "-")
+        assert name in pinned, f"pin {name} in constraints.txt"
+    assert "torch==2.13.0" in lines
+
+
+def test_ci_and_make_agree():
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for target in ("install", "demo", "test", "lint", "type", "format", "check", "clean"):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    assert "make check" in (ROOT / ".ci" / "run").read_text("utf-8")
