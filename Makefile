@@ -34,7 +34,7 @@ $(STAMP): setup.py setup.cfg pyproject.toml constraints.txt
 	  echo "'$(PYTHON)' cannot create environments (no ensurepip): on Debian and Ubuntu 'sudo apt install python3-venv'," \
 	       "or name another Python: make install PYTHON=..." >&2; exit 1; }
 	@echo "== installing rarrl [$(EXTRAS)] into $(VENV): a few minutes the first time =="
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c 'from importlib.metadata import version; assert version("torch").split("+")[0] == "$(TORCH:torch==%=%)"' \
 	  2>/dev/null || { echo "== $(TORCH), CPU build =="; \
 	  $(BIN)/python -m pip install --no-deps $(if $(TORCH_INDEX),--retries 0 --extra-index-url $(TORCH_INDEX)) "$(TORCH)"; }
