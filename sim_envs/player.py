@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from rarrl.config import Config
+from rarrl.errors import InputError
+from rarrl.latency.alfred import load_statistics, read_alfred, sample_plans
+from rarrl.latency.profile import load_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.types import Action, ActStatus, CallStatus, LlmCall, StateSummary, SubgoalType
 
 from .alfred_core import ACT_STATUS, CATEGORIES, AlfredReplayCore, Dynamics, EpisodeBank
 from .episodes import EpisodeConfig, EpisodeSampler, seeds
+
+DRAWN_PLANS = 2000  # from the shipped statistics, where no data set is given
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,7 @@ class EpisodePlayer:
         hard: bool = False,
     ) -> None:
         self._core = AlfredReplayCore(bank, [table], 1, dynamics, hard)
+        self._call_timeout_s = self._core.call_timeout_s
         self._sampler = EpisodeSampler(bank, [table], config)
         self._seed = seed
         self.done = True
@@ -96,19 +104,23 @@ class EpisodePlayer:
         status = ACT_STATUS[int(result.act_status[0])]
         return Attempt(status, float(result.exec_s[0]), self.summary.subgoal_index != before)
 
-    def think(self, action: Action) -> LlmCall:
-        """One call of the language model; a call that the budget cannot pay for costs nothing and is refused.
+    def think(self, action: Action, deadline_s: float = math.inf) -> LlmCall:
+        """One call of the language model, cut off after `deadline_s`; a call that the budget cannot pay for
+        costs nothing and is refused.
 
         Raises: RuntimeError when the episode is over; ValueError for ACT."""
         if action is Action.ACT:
             raise ValueError("think() takes a THINK action, got ACT; use act()")
         if not self._core.situation().action_mask()[action, 0]:
             return LlmCall(action, CallStatus.BUDGET, 0.0, 0.0)
+        timeout_s = self._core.call_timeout_s = min(self._call_timeout_s, max(deadline_s, 0.0))
         result = self._step(action)
         if result.call_ok[0]:
             status = CallStatus.OK
+        elif result.deadline_miss[0] or result.seconds[0] >= timeout_s:
+            status = CallStatus.TIMEOUT
         else:
-            status = CallStatus.TIMEOUT if result.deadline_miss[0] else CallStatus.INVALID
+            status = CallStatus.INVALID
         self.deadline_misses += int(result.deadline_miss[0])
         return LlmCall(action, status, float(result.seconds[0]), float(result.tokens[0]))
 
@@ -120,3 +132,27 @@ class EpisodePlayer:
         return result
 
 
+def make_player(config: Config, shock: bool = False) -> EpisodePlayer:
+    """The player of `config`: of the user's ALFRED data, else of plans drawn from the shipped statistics.
+
+    `shock`: in the middle of each episode the budget is cut to SHOCK_LEAVES of what is left.
+
+    Raises: InputError for a bad profile, data set or category."""
+    orchestrator, replay = config.orchestrator, config.replay
+    table = ReplayTable.from_profile(load_profile(orchestrator.profile))
+    if replay.alfred:
+        plans = list(read_alfred(replay.alfred, replay.split).plans)
+    else:
+        plans = sample_plans(load_statistics(), DRAWN_PLANS, seed=0)
+    try:
+        bank = EpisodeBank.from_plans(plans, CATEGORIES if replay.category == "all" else (replay.category,))
+    except ValueError as error:
+        raise InputError(f"ALFRED: {error}; choose category all, or another data set") from None
+    episodes = EpisodeConfig(
+        time_budget_s=orchestrator.time_budget_s,
+        token_budget=orchestrator.token_budget,
+        cost_weight=orchestrator.cost_weight,
+        latency_scale=(replay.latency_scale, replay.latency_scale),
+        shock_share=1.0 if shock else 0.0,
+    )
+    return EpisodePlayer(bank, table, episodes, replay.seed)

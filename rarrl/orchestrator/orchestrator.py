@@ -35,11 +35,16 @@ class Orchestrator:
         self.budget = budget
         self.history.reset(np.zeros(1, np.int64))
 
-    def decide(self, summary: StateSummary) -> Decision:
-        """The next decision; a spent budget leaves only ACT."""
+    def allows(self, action: Action, summary: StateSummary) -> bool:
+        """Whether `action` may be taken in the present situation: budget, and calls since the last attempt."""
+        situation = Situation.single(summary, self.budget, self.history, self.costs, self.cost_weight)
+        return bool(situation.action_mask()[action, 0])
+
+    def decide(self, summary: StateSummary, asked: Action | None = None) -> Decision:
+        """The next decision; a spent budget leaves only ACT. `asked`: somebody's wish, taken where it is allowed."""
         situation = Situation.single(summary, self.budget, self.history, self.costs, self.cost_weight)
         mask = situation.action_mask()
-        action = Action(int(self.policy.act(situation, mask)[0]))
+        action = Action(int(self.policy.act(situation, mask)[0])) if asked is None else asked
         if not mask[action, 0]:
             action = Action.ACT
         self._id += 1
