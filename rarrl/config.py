@@ -34,7 +34,7 @@ class OrchestratorConfig(Section):
     policy: str = Field(
         default="learned",
         min_length=1,
-        max_length=100,
+        max_length=1000,
         pattern=r"^[^\r\n]*$",
         description="name of the policy that decides: learned, never, always, after_failure, ...",
     )

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+
 from rarrl.config import Config
 from rarrl.errors import InputError
 from rarrl.latency.alfred import load_statistics, read_alfred, sample_plans
