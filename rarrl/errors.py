@@ -11,5 +11,5 @@ class InputError(RarrlError):
     The message is one line: what, where, the allowed values, the way out."""
 
 
-class DependencyMissing(RarrlError):
+class DependencyMissingError(RarrlError):
     """An optional package is needed here; the message holds the pip line that installs it."""

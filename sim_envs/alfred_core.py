@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from rarrl.latency.alfred import AlfredPlan
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.features import N_TYPES, History, Situation, encode
@@ -45,16 +46,16 @@ class Dynamics:
     they are assumptions, kept in this one place.
     """
 
-    base_failure: tuple[float, ...] = (0.11, 0.16, 0.15, 0.20, 0.08, 0.14, 0.14, 0.14)
-    irreversible: tuple[float, ...] = (0.04, 0.10, 0.40, 0.55, 0.10, 0.35, 0.45, 0.35)
-    easy: float = 0.3
-    slope: float = 2.7
+    base_failure: tuple[float, ...] = (0.22, 0.24, 0.30, 0.38, 0.12, 0.28, 0.32, 0.28)
+    irreversible: tuple[float, ...] = (0.0, 0.03, 0.75, 0.85, 0.0, 0.65, 0.80, 0.65)
+    easy: float = 0.04
+    slope: float = 2.5
     consecutive_penalty: float = 0.05
     max_failure: float = 0.9
     eta: tuple[float, ...] = (0.60, 0.85, 0.60, 0.90)
-    hard_scenes: float = 0.4  # share of scenes that are hard (cluttered, unfamiliar)
+    hard_scenes: float = 0.45  # share of scenes that are hard (cluttered, unfamiliar)
     hard_share: tuple[float, float] = (0.04, 0.85)  # chance that a sub-goal is hard in an easy, a hard scene
-    slack: float = 1.3  # attempts allowed: slack x pieces + 1
+    slack: float = 2.0  # attempts allowed: slack x pieces + 1
 
 
 @dataclass(frozen=True)
@@ -153,13 +154,27 @@ _S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(
 SCENE, HARD, DEPTH, LUCK, ROW, JITTER_A, JITTER_B = range(7)
 
 
-def uniform(seed: NDArray[np.uint64], stream: int, index: NDArray[Any]) -> Floats:
-    """Numbers in [0, 1) that depend on (seed, stream, index) alone: splitmix64 (Steele et al. 2014)."""
-    x = seed ^ np.uint64((stream * 0xD6E8FEB86659FD93 + 0xA5A5A5A5) & 0xFFFFFFFFFFFFFFFF)
-    x = x + (index.astype(np.uint64) + np.uint64(1)) * _GOLDEN
+def _key(stream: int) -> int:
+    return (stream * 0xD6E8FEB86659FD93 + 0xA5A5A5A5) & 0xFFFFFFFFFFFFFFFF
+
+
+_KEYS = np.array([_key(stream) for stream in range(128)], np.uint64)
+
+
+def uniform(seed: NDArray[np.uint64], stream: int | Sequence[int], index: NDArray[Any] | int) -> Floats:
+    """Numbers in [0, 1) that depend on (seed, stream, index) alone: splitmix64 (Steele et al. 2014).
+
+    Shape (n,) for one stream; (streams, n) for several, which costs little more."""
+    key = _KEYS[stream] if isinstance(stream, int) else _KEYS[list(stream), None]
+    if isinstance(index, int):
+        offset: Any = np.uint64((index + 1) * int(_GOLDEN) & 0xFFFFFFFFFFFFFFFF)
+    else:
+        offset = (index.astype(np.uint64) + np.uint64(1)) * _GOLDEN
+    x = (seed ^ key) + offset
     x = (x ^ (x >> _S30)) * _MIX1
     x = (x ^ (x >> _S27)) * _MIX2
-    return ((x ^ (x >> _S31)) >> _S11).astype(np.float64) * (1.0 / (1 << 53))
+    x ^= x >> _S31
+    return np.asarray((x >> _S11) * (1.0 / (1 << 53)))
 
 
 @dataclass
@@ -258,7 +273,7 @@ class AlfredReplayCore:
         self.seed[where] = params.seed
         self.acts[where] = 0.0
         d = self.dynamics
-        hard_scene = uniform(params.seed, SCENE, np.zeros(len(where))) < d.hard_scenes
+        hard_scene = uniform(params.seed, SCENE, 0) < d.hard_scenes
         self._scene_hard[where] = np.where(hard_scene, d.hard_share[1], d.hard_share[0])
         pieces = self.bank.pieces[params.row]
         self._pieces[where] = pieces
@@ -278,9 +293,8 @@ class AlfredReplayCore:
         self.subgoal_type[where] = self.bank.piece_type[row, piece]
         self._remaining[:, where] = self.bank.remaining[row, subgoal].T
         seed = self.seed[where]
-        hard = uniform(seed, HARD, subgoal) < self._scene_hard[where]
-        depth = uniform(seed, DEPTH, subgoal)
-        self.u[where] = np.where(hard, 0.75 + 0.25 * depth, 0.25 * depth)
+        hard, depth = uniform(seed, (HARD, DEPTH), subgoal)
+        self.u[where] = 0.25 * depth + 0.75 * (hard < self._scene_hard[where])
 
     def situation(self) -> Situation:
         """What the policies may see. Arrays are views: use them before the next `step`."""

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
 from rarrl.latency.replay import ReplayTable
 
 from .alfred_core import EpisodeBank, EpisodeParams, uniform
 
-PLAN, TABLE, TIME, TOKENS, PRICE, SCALE, SCALED, JITTER, SHOCK, SHOCK_AT = range(100, 110)
+STREAMS = PLAN, TABLE, TIME, TOKENS, PRICE, SCALE, SCALED, JITTER, SHOCK, SHOCK_AT = tuple(range(100, 110))
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class EpisodeConfig:
 
     time_budget_s: float | None = None
     token_budget: float | None = None
-    budget_calls: tuple[float, float] = (1.0, 60.0)
+    budget_calls: tuple[float, float] = (1.0, 100.0)
     token_ratio: tuple[float, float] = (0.7, 2.0)
     cost_weight: float | None = None
     call_price: tuple[float, float] = (0.0003, 0.06)
@@ -66,36 +67,36 @@ class EpisodeSampler:
 
     def draw(self, seed: NDArray[np.uint64], row: NDArray[np.int64] | None = None) -> EpisodeParams:
         """The episodes of `seed` (m,); `row` (m,) fixes their rows of the bank."""
-        c, zero = self.config, np.zeros(len(seed))
+        c, m = self.config, len(seed)
+        draws = dict(zip(STREAMS, uniform(seed, STREAMS, 0), strict=True))
 
-        def between(stream: int, span: tuple[float, float], log: bool = True) -> NDArray[np.float64]:
-            u = uniform(seed, stream, zero)
-            low, high = span
-            return low * (high / low) ** u if log else low + (high - low) * u
+        def between(stream: int, span: tuple[float, float]) -> NDArray[np.float64]:
+            low, high = span  # log-uniform
+            return np.full(m, low) if low == high else low * (high / low) ** draws[stream]
 
-        table = (uniform(seed, TABLE, zero) * len(self._mean_s)).astype(np.int64)
-        rows = self._rows(uniform(seed, PLAN, zero)) if row is None else row
+        table = (draws[TABLE] * len(self._mean_s)).astype(np.int64)
+        rows = self._rows(draws[PLAN]) if row is None else row
         calls = between(TIME, c.budget_calls)
-        time_s = calls * self._mean_s[table] if c.time_budget_s is None else zero + c.time_budget_s
+        time_s = calls * self._mean_s[table] if c.time_budget_s is None else np.full(m, c.time_budget_s)
         tokens = (
             calls * self._tokens[table] * between(TOKENS, c.token_ratio)
             if c.token_budget is None
-            else zero + c.token_budget
+            else np.full(m, c.token_budget)
         )
-        weight = between(PRICE, c.call_price) / self._mean_s[table] if c.cost_weight is None else zero + c.cost_weight
-        disturbed = uniform(seed, SCALED, zero) < c.disturbed_share
-        pieces = self.bank.pieces[rows]
-        middle = np.floor(pieces * between(SHOCK_AT, (0.25, 0.75), log=False)).astype(np.int64)
+        weight = between(PRICE, c.call_price) / self._mean_s[table]
+        jitter_low, jitter_high = c.latency_jitter
+        disturbed = draws[SCALED] < c.disturbed_share
+        middle = np.floor(self.bank.pieces[rows] * (0.25 + 0.5 * draws[SHOCK_AT])).astype(np.int64)
         return EpisodeParams(
             row=rows,
             seed=seed,
             table=table,
             time_s=time_s,
             tokens=tokens,
-            cost_weight=weight,
+            cost_weight=weight if c.cost_weight is None else np.full(m, c.cost_weight),
             latency_scale=np.where(disturbed, between(SCALE, c.latency_scale), 1.0),
-            jitter=np.where(disturbed, between(JITTER, c.latency_jitter, log=False), 0.0),
-            shock_at=np.where(uniform(seed, SHOCK, zero) < c.shock_share, middle, -1),
+            jitter=np.where(disturbed, jitter_low + (jitter_high - jitter_low) * draws[JITTER], 0.0),
+            shock_at=np.where(draws[SHOCK] < c.shock_share, middle, -1),
         )
 
 

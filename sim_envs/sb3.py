@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
-from rarrl.orchestrator.features import N_ACTIONS, N_FEATURES
 from stable_baselines3.common.vec_env import VecEnv
 
+from rarrl.orchestrator.features import N_ACTIONS
+
 from .alfred_core import AlfredReplayCore
+from .alfred_replay import ACTION_SPACE, OBSERVATION_SPACE
 from .episodes import EpisodeSampler, seeds
 
 _NO_INFO: dict[str, Any] = {}
@@ -21,10 +22,20 @@ class AlfredReplayVecEnv(VecEnv):
     """SB3's vector protocol (same-step autoreset, `terminal_observation`) over `AlfredReplayCore`.
 
     `miss_price` is added per budget overrun: the Lagrangian's multiplier in hard mode. `statistics` counts
-    finished episodes, successes and overruns since it was last cleared."""
+    finished episodes, successes, overruns and LLM seconds since it was last cleared. `hidden` (N_FEATURES,) bool
+    and `allowed` (5,) bool take inputs and actions away (ablations)."""
 
-    def __init__(self, core: AlfredReplayCore, sampler: EpisodeSampler, seed: int = 0) -> None:
+    def __init__(
+        self,
+        core: AlfredReplayCore,
+        sampler: EpisodeSampler,
+        seed: int = 0,
+        hidden: NDArray[np.bool_] | None = None,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> None:
         self.core, self.sampler = core, sampler
+        self._shown = None if hidden is None or not hidden.any() else ~hidden
+        self._allowed = None if allowed is None or allowed.all() else allowed[:, None]
         self.miss_price = 0.0
         self.statistics = np.zeros(4)
         self._base, self._next = seed, 0
@@ -34,8 +45,8 @@ class AlfredReplayVecEnv(VecEnv):
         self._mask = np.ones((N_ACTIONS, core.n), dtype=bool)
         super().__init__(
             core.n,
-            gym.spaces.Box(-np.inf, np.inf, (N_FEATURES,), np.float32),
-            gym.spaces.Discrete(N_ACTIONS),
+            OBSERVATION_SPACE,
+            ACTION_SPACE,
         )
 
     def _begin(self, where: NDArray[np.int64]) -> None:
@@ -43,8 +54,17 @@ class AlfredReplayVecEnv(VecEnv):
         self._next += len(where)
 
     def _observe(self) -> NDArray[np.float32]:
-        self._mask = self.core.situation().action_mask()
-        return self.core.observe()
+        situation = self.core.situation()
+        self._mask = situation.action_mask()
+        if self._allowed is not None:
+            self._mask &= self._allowed
+        return self._encode()
+
+    def _encode(self) -> NDArray[np.float32]:
+        features = self.core.observe()
+        if self._shown is not None:
+            features *= self._shown
+        return features
 
     def reset(self) -> NDArray[np.float32]:
         self._begin(np.arange(self.num_envs))
@@ -65,7 +85,7 @@ class AlfredReplayVecEnv(VecEnv):
         ended = np.flatnonzero(r.done)
         self.statistics += (len(ended), r.success.sum(), r.deadline_miss.sum(), r.seconds.sum())
         if len(ended):
-            last = self.core.observe()[ended]
+            last = self._encode()[ended]
             for i, observation in zip(ended, last, strict=True):
                 infos[i] = {
                     "terminal_observation": observation,

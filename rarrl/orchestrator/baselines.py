@@ -48,7 +48,10 @@ RISK_SETS: dict[str, tuple[SubgoalType, ...]] = {
 class OrchestratorPolicy(Protocol):
     """Anything that decides. Contract: `act` returns (n,) int in 0..4; an action outside the mask means ACT."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """For tables and pictures."""
+        ...
 
     def act(self, s: Situation, mask: Mask) -> Actions:
         """The actions (n,) for situation `s` with action mask `mask` (5, n)."""
@@ -98,7 +101,9 @@ class RiskTable:
         actions = np.where(mask[actions, rows], actions, np.where(verify, int(self.verify), 0))
         risky_left = s.remaining[[int(t) for t in self.risky]].sum(axis=0) if self.risky else np.zeros(s.n)
         reserve = self.pace * risky_left * s.mean_s[int(self.verify) - 1]
-        actions = np.where((actions == int(self.plan)) & (s.time_s - s.mean_s[int(self.plan) - 1] < reserve), 0, actions)
+        actions = np.where(
+            (actions == int(self.plan)) & (s.time_s - s.mean_s[int(self.plan) - 1] < reserve), 0, actions
+        )
         actions = np.where((actions == 0) & verify, int(self.verify), actions)
         return np.where(mask[actions, rows] & (h.calls_since_act < 2.0), actions, 0)
 

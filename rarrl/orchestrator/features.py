@@ -88,7 +88,9 @@ class History:
         failed = acted & ~success
         fail = failed.astype(np.float64)
         self.last_outcome[:] = np.where(acted, 1.0 - 2.0 * fail, self.last_outcome)
-        self.consecutive_failures[:] = np.where(acted, (self.consecutive_failures + 1.0) * fail, self.consecutive_failures)
+        self.consecutive_failures[:] = np.where(
+            acted, (self.consecutive_failures + 1.0) * fail, self.consecutive_failures
+        )
         self.subgoal_failures += fail
         self.subgoal_acts += acted
         self.ema_failure[:] = np.where(acted, self.ema_failure + self.EMA * (fail - self.ema_failure), self.ema_failure)
@@ -231,6 +233,8 @@ FEATURE_NAMES: tuple[str, ...] = (
     "tail",
 )
 N_FEATURES = len(FEATURE_NAMES)
+FEATURE_LIMIT = 8.0
+"""Features are cut off at +- this value."""
 HISTORY_FEATURES = slice(FEATURE_NAMES.index("last_success"), FEATURE_NAMES.index("latency_log_ratio") + 1)
 BUDGET_FEATURES = slice(FEATURE_NAMES.index("time_fraction"), FEATURE_NAMES.index("price.PLANNER_1"))
 _TYPES = np.arange(N_TYPES)[:, None]
@@ -240,7 +244,7 @@ def encode(s: Situation) -> NDArray[np.float32]:
     """The policy's input (n, N_FEATURES) float32, every column of order one; names in FEATURE_NAMES."""
     h = s.history
     out = np.empty((N_FEATURES, s.n), dtype=np.float32)
-    out[0:8] = _TYPES == s.subgoal_type
+    out[0:8] = s.subgoal_type == _TYPES
     out[8:16] = s.remaining * 0.25
     left = s.subgoal_count - s.subgoal_index
     out[16] = s.subgoal_index / s.subgoal_count
@@ -270,5 +274,5 @@ def encode(s: Situation) -> NDArray[np.float32]:
     out[46:50] = np.log(1e-4 + s.cost_weight * s.mean_s) * 0.25 + 1.0
     out[50:53] = np.log(s.mean_s[1:] / s.mean_s[0])
     out[53] = np.log(s.p95_s[0] / s.mean_s[0])
+    np.clip(out, -FEATURE_LIMIT, FEATURE_LIMIT, out=out)
     return np.ascontiguousarray(out.T)
-

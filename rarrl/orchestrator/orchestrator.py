@@ -49,7 +49,7 @@ class Orchestrator:
             action = Action.ACT
         self._id += 1
         deadline_s = 0.0 if action is Action.ACT else min(self.budget.time_s, self.call_timeout_s)
-        return Decision(self._id, action, deadline_s, self._why(summary, mask[1:].any()))
+        return Decision(self._id, action, deadline_s, self._why(summary, bool(mask[1:].any())))
 
     def is_current(self, decision_id: int) -> bool:
         """Whether `decision_id` is the last decision made; the outcomes of all others come too late."""

@@ -1,0 +1,129 @@
+"""The learned policy: a small tanh network, run by numpy alone from a safetensors file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load as load_safetensors
+from safetensors.numpy import save as save_safetensors
+
+from rarrl.errors import InputError
+from rarrl.files import read_file, sha256, write_bytes_atomic, write_json_atomic
+from rarrl.orchestrator.features import FEATURE_NAMES, N_ACTIONS, Situation, encode
+
+Floats32 = NDArray[np.float32]
+MAX_BYTES = 16_000_000
+MODELS = Path(__file__).parent.parent / "models"
+_PICKLES = (".zip", ".pkl", ".pickle", ".pt", ".pth")
+
+
+@dataclass(frozen=True)
+class LearnedPolicy:
+    """An MLP over `encode(situation)`: tanh hidden layers, then one logit per action; the largest allowed wins.
+
+    `weights[i]` (out, in), `biases[i]` (out,) float32. `hidden` (N_FEATURES,) bool: inputs this policy was
+    trained without (ablations), set to zero. `allowed` (5,) bool: actions it was trained with."""
+
+    name: str
+    weights: tuple[Floats32, ...]
+    biases: tuple[Floats32, ...]
+    hidden: NDArray[np.bool_]
+    allowed: NDArray[np.bool_]
+
+    def logits(self, features: Floats32) -> Floats32:
+        """(n, 5) for `features` (n, N_FEATURES)."""
+        x = np.where(self.hidden, np.float32(0.0), features)
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            x = np.tanh(x @ weight.T + bias)
+        return np.asarray(x @ self.weights[-1].T + self.biases[-1])
+
+    def act(self, s: Situation, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The most probable allowed action (n,)."""
+        logits = np.where(mask.T & self.allowed, self.logits(encode(s)), -np.inf)
+        return np.asarray(logits.argmax(axis=1))
+
+
+def save_policy(policy: LearnedPolicy, folder: Path, card: dict[str, Any], file: str = "policy.safetensors") -> None:
+    """Writes `folder/<file>` and, last, `folder/card.json` with the weights' hash under `files`."""
+    tensors: dict[str, np.ndarray[Any, Any]] = {
+        "hidden": policy.hidden.astype(np.uint8),
+        "allowed": policy.allowed.astype(np.uint8),
+    }
+    for i, (weight, bias) in enumerate(zip(policy.weights, policy.biases, strict=True)):
+        tensors[f"layer{i}.weight"], tensors[f"layer{i}.bias"] = weight, bias
+    data = save_safetensors(tensors, metadata={"features": json.dumps(FEATURE_NAMES), "name": policy.name})
+    write_bytes_atomic(folder / file, data)
+    card_path = folder / "card.json"
+    files = json.loads(card_path.read_text())["files"] if card_path.exists() else {}
+    write_json_atomic(card_path, {**card, "files": {**files, file: sha256(data)}})
+
+
+def load_learned(path: Path) -> LearnedPolicy:
+    """Loads a policy from a folder (its `policy.safetensors`) or a safetensors file.
+
+    A card.json beside the file is held against it: a wrong hash is refused.
+    Raises: InputError in one line for a missing, malformed or foreign file, wrong shapes, NaN, or a pickle."""
+    if path.suffix in _PICKLES:
+        raise InputError(
+            f"policy: {path} may hold a pickle, which can run code when it is read; allowed: .safetensors, as "
+            "`rarrl train orchestrator` writes them"
+        )
+    file = path / "policy.safetensors" if path.is_dir() else path
+    data = read_file(file, "policy")
+    if len(data) > MAX_BYTES:
+        raise InputError(f"policy: {file} has {len(data)} bytes; allowed: at most {MAX_BYTES}")
+    _check_hash(file, data)
+    try:
+        tensors = load_safetensors(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+        features, name = json.loads(header["features"]), str(header["name"])
+    except Exception as error:  # the safetensors reader raises several kinds for one thing: not our file
+        raise InputError(
+            f"policy: {file} is not a policy saved by rarrl ({type(error).__name__}: {error}); "
+            "train one with `rarrl train orchestrator`"
+        ) from None
+    if tuple(features) != FEATURE_NAMES:
+        raise InputError(
+            f"policy: {file} was trained on {len(features)} other features than this version's {len(FEATURE_NAMES)}; "
+            "train it again with `rarrl train orchestrator`"
+        )
+    return _build(file, name, tensors)
+
+
+def _check_hash(file: Path, data: bytes) -> None:
+    card = file.parent / "card.json"
+    if not card.exists():
+        return
+    try:
+        expected = json.loads(card.read_text())["files"].get(file.name)
+    except (ValueError, KeyError, AttributeError, OSError) as error:
+        raise InputError(f"policy: {card} is not a model card ({error}); restore it or remove it") from None
+    if expected is not None and expected != sha256(data):
+        raise InputError(f"policy: {file} does not match the hash in {card}: the file is damaged or was changed")
+
+
+def _build(file: Path, name: str, tensors: dict[str, Any]) -> LearnedPolicy:
+    layers = sum(key.endswith(".weight") for key in tensors)
+    wanted = {"hidden", "allowed", *(f"layer{i}.{part}" for i in range(layers) for part in ("weight", "bias"))}
+    if layers < 1 or set(tensors) != wanted:
+        raise InputError(f"policy: {file} has the tensors {sorted(tensors)}; allowed: {sorted(wanted)}")
+    width = len(FEATURE_NAMES)
+    shapes_ok = tensors["hidden"].shape == (width,) and tensors["allowed"].shape == (N_ACTIONS,)
+    weights = tuple(tensors[f"layer{i}.weight"] for i in range(layers))
+    biases = tuple(tensors[f"layer{i}.bias"] for i in range(layers))
+    for weight, bias in zip(weights, biases, strict=True):
+        shapes_ok = shapes_ok and weight.ndim == 2 and weight.shape[1] == width and bias.shape == weight.shape[:1]
+        width = weight.shape[0] if weight.ndim == 2 else -1
+    if not shapes_ok or width != N_ACTIONS:
+        raise InputError(
+            f"policy: {file} has layers {[w.shape for w in weights]}; allowed: (.., {len(FEATURE_NAMES)}) to "
+            f"({N_ACTIONS}, ..), each fitting the next"
+        )
+    if not all(t.dtype == np.float32 and np.isfinite(t).all() for t in (*weights, *biases)):
+        raise InputError(f"policy: {file} has weights that are not finite float32 numbers; the file is damaged")
+    return LearnedPolicy(name, weights, biases, tensors["hidden"].astype(bool), tensors["allowed"].astype(bool))

@@ -1,0 +1,52 @@
+"""From a policy's name to the policy: the one place that knows them all."""
+
+from __future__ import annotations
+
+import json
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from rarrl.errors import InputError
+from rarrl.files import read_file
+from rarrl.orchestrator.baselines import RULE_FAMILIES, OrchestratorPolicy, make_rule
+from rarrl.orchestrator.learned import MODELS, load_learned
+
+SHIPPED = MODELS / "orchestrator"
+RULES_FILE = SHIPPED / "rules.json"
+
+
+def tuned_parameters(condition: str = "binding") -> dict[str, dict[str, Any]]:
+    """Parameters per rule family as `rarrl tune rules` found them under `condition`."""
+    table = json.loads(read_file(RULES_FILE, "tuned rules"))["conditions"]
+    if condition not in table:
+        raise InputError(f"{RULES_FILE.name}: no condition {condition!r}; allowed: {', '.join(table)}")
+    return {family: entry["params"] for family, entry in table[condition].items()}
+
+
+def load_policy(spec: str) -> OrchestratorPolicy:
+    """The policy that `spec` names.
+
+    `learned` (shipped weights), `FAMILY` (a rule, tuned), `FAMILY:{"key": value}` (a rule with parameters),
+    or the path of a safetensors file or its folder.
+    Raises: InputError with the known names."""
+    family, _, text = spec.partition(":")
+    if spec == "learned":
+        return load_learned(SHIPPED)
+    if family in RULE_FAMILIES:
+        if not text:
+            return make_rule(family, **tuned_parameters().get(family, {}))
+        try:
+            params = json.loads(text)
+        except ValueError as error:
+            raise InputError(f"policy {spec!r}: the parameters are not JSON ({error})") from None
+        if not isinstance(params, dict):
+            raise InputError(f'policy {spec!r}: parameters must be a JSON object such as {{"recipe": "P1"}}')
+        return make_rule(family, **params)
+    path = Path(spec)
+    if path.exists() or path.suffix or "/" in spec:
+        return load_learned(path)
+    names = ("learned", *RULE_FAMILIES)
+    close = get_close_matches(spec, names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise InputError(f"policy {spec!r} is unknown; allowed: {', '.join(names)}, or a safetensors file{hint}")

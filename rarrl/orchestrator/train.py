@@ -1,0 +1,274 @@
+"""Trains the orchestrator with Stable-Baselines3: MaskablePPO, and DQN as a rival.
+
+Checkpoints are safetensors and JSON (SB3's own zip holds pickles), so an interrupted run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load as load_safetensors
+from safetensors.numpy import save as save_safetensors
+
+from rarrl.errors import DependencyMissingError, InputError
+from rarrl.files import read_file, write_bytes_atomic, write_json_atomic
+from rarrl.orchestrator.features import (
+    BUDGET_FEATURES,
+    HISTORY_FEATURES,
+    N_ACTIONS,
+    N_FEATURES,
+    PLANNER_ACTIONS,
+    VERIFIER_ACTIONS,
+)
+from rarrl.orchestrator.learned import LearnedPolicy
+from rarrl.types import Action
+
+logger = logging.getLogger(__name__)
+CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINT_EVERY_S = 60.0
+VARIANTS = ("full", "no_budget", "no_history", "planner_only", "verifier_only", "when2ask")
+Progress = Callable[[int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run. `variant` is one of VARIANTS: ablations take inputs or actions away, `when2ask` is the
+    binary asker of arXiv 2306.03604 (ACT or planner 1). `hard` adds a Lagrangian that keeps the share of
+    budget overruns per episode under `miss_target`."""
+
+    steps: int = 16_000_000
+    seed: int = 0
+    variant: str = "full"
+    algorithm: str = "ppo"
+    hard: bool = False
+    miss_target: float = 0.01
+    learning_rate: float = 2e-3
+    n_steps: int = 32
+    batch_size: int = 8192
+    epochs: int = 4
+    gamma: float = 1.0
+    gae_lambda: float = 0.95
+    entropy: float = 0.001
+    layers: tuple[int, ...] = field(default=(64, 64))
+
+    def __post_init__(self) -> None:
+        if self.variant not in VARIANTS:
+            raise InputError(f"variant must be one of {', '.join(VARIANTS)}, got {self.variant!r}")
+        if self.algorithm not in ("ppo", "dqn"):
+            raise InputError(f"algorithm must be ppo or dqn, got {self.algorithm!r}")
+        if self.steps < 1:
+            raise InputError(f"steps must be >= 1, got {self.steps}")
+
+    @property
+    def hidden(self) -> NDArray[np.bool_]:
+        """(N_FEATURES,) inputs that this variant does not get."""
+        hidden = np.zeros(N_FEATURES, dtype=bool)
+        if self.variant == "no_budget":
+            hidden[BUDGET_FEATURES] = True
+        elif self.variant == "no_history":
+            hidden[HISTORY_FEATURES] = True
+        return hidden
+
+    @property
+    def allowed(self) -> NDArray[np.bool_]:
+        """(5,) actions that this variant may take."""
+        allowed = np.ones(N_ACTIONS, dtype=bool)
+        if self.variant == "planner_only":
+            allowed = ~VERIFIER_ACTIONS
+        elif self.variant == "verifier_only":
+            allowed = ~PLANNER_ACTIONS
+        elif self.variant == "when2ask":
+            allowed[[Action.PLANNER_2, Action.VERIFIER_1, Action.VERIFIER_2]] = False
+        return allowed
+
+
+class TrainingEnv(Protocol):
+    """What training needs of its SB3 VecEnv beyond SB3's own protocol."""
+
+    num_envs: int
+    miss_price: float
+    statistics: NDArray[np.float64]  # episodes, successes, overruns, LLM seconds since last cleared
+
+    def reset(self) -> Any:
+        """Starts all environments afresh."""
+        ...
+
+
+def train(env: Any, config: TrainConfig, folder: Path, progress: Progress | None = None) -> LearnedPolicy:
+    """Trains on `env` (an SB3 VecEnv, see TrainingEnv) and returns the policy for numpy.
+
+    `folder` gets TensorBoard logs and checkpoints; a checkpoint of the same config found there is resumed.
+    `progress(steps_done, figures)` is called after every rollout.
+    Raises: DependencyMissingError without SB3; InputError for a checkpoint of another config."""
+    try:
+        import torch
+        from sb3_contrib import MaskablePPO
+        from stable_baselines3 import DQN
+        from stable_baselines3.common.callbacks import BaseCallback
+        from stable_baselines3.common.logger import configure
+    except ImportError as error:
+        raise DependencyMissingError(f"training needs {error.name}: pip install 'rarrl[train]'") from None
+
+    torch.set_num_threads(1)  # two OpenMP threads on two busy cores spin against each other
+    policy_kwargs: dict[str, Any] = {"net_arch": list(config.layers), "activation_fn": torch.nn.Tanh}
+
+    def learning_rate(remaining: float) -> float:
+        return config.learning_rate * max(remaining, 0.02)
+
+    if config.algorithm == "ppo":
+        model: Any = MaskablePPO(
+            "MlpPolicy",
+            env,
+            learning_rate=learning_rate,
+            n_steps=config.n_steps,
+            batch_size=min(config.batch_size, config.n_steps * env.num_envs),
+            n_epochs=config.epochs,
+            gamma=config.gamma,
+            gae_lambda=config.gae_lambda,
+            ent_coef=config.entropy,
+            policy_kwargs=policy_kwargs,
+            seed=config.seed,
+            device="cpu",
+        )
+    else:
+        model = DQN(
+            "MlpPolicy",
+            env,
+            learning_rate=lambda remaining: 1e-3 * max(remaining, 0.02),
+            buffer_size=1_000_000,
+            learning_starts=50_000,
+            batch_size=1024,
+            gamma=config.gamma,
+            train_freq=1,
+            gradient_steps=4,
+            target_update_interval=max(10_000 // env.num_envs, 1),
+            exploration_fraction=0.3,
+            policy_kwargs=policy_kwargs,
+            seed=config.seed,
+            device="cpu",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
+    done = _resume(model, env, config, folder)
+    if done >= config.steps:
+        return _export(model, config)
+
+    class Watch(BaseCallback):
+        """Reports, saves, and moves the Lagrangian's multiplier."""
+
+        saved_at = time.monotonic()
+        reported_at = 0
+
+        def _on_step(self) -> bool:
+            if config.algorithm == "dqn" and self.num_timesteps - self.reported_at > 200_000:
+                self._on_rollout_end()
+            return True
+
+        def _on_rollout_end(self) -> None:
+            if config.algorithm == "dqn" and self.num_timesteps - self.reported_at <= 200_000:
+                return
+            self.reported_at = self.num_timesteps
+            episodes, successes, misses, seconds = (float(x) for x in env.statistics)
+            if episodes:
+                figures = {
+                    "success": successes / episodes,
+                    "llm_seconds": seconds / episodes,
+                    "misses": misses / episodes,
+                    "miss_price": env.miss_price,
+                }
+                for name, value in figures.items():
+                    self.logger.record(f"episodes/{name}", value)
+                if config.hard:  # dual ascent on the overruns per episode
+                    env.miss_price = float(np.clip(env.miss_price + figures["misses"] - config.miss_target, 0.0, 10.0))
+                env.statistics[:] = 0.0
+                if progress is not None:
+                    progress(self.num_timesteps, figures)
+
+        def _on_rollout_start(self) -> None:
+            if time.monotonic() - self.saved_at > CHECKPOINT_EVERY_S:
+                _save(self.model, env, config, folder)
+                self.saved_at = time.monotonic()
+
+    try:
+        model.learn(config.steps - done, callback=Watch(), reset_num_timesteps=done == 0, log_interval=10)
+    finally:
+        _save(model, env, config, folder)  # an interrupted run too
+    return _export(model, config)
+
+
+def _layers(model: Any) -> list[Any]:
+    import torch
+
+    if hasattr(model.policy, "q_net"):
+        stack = list(model.policy.q_net.q_net)
+    else:
+        stack = [*model.policy.mlp_extractor.policy_net, model.policy.action_net]
+    return [layer for layer in stack if isinstance(layer, torch.nn.Linear)]
+
+
+def _export(model: Any, config: TrainConfig) -> LearnedPolicy:
+    linear = _layers(model)
+    return LearnedPolicy(
+        name="learned" if config.variant == "full" and config.algorithm == "ppo" else _name(config),
+        weights=tuple(layer.weight.detach().numpy().copy() for layer in linear),
+        biases=tuple(layer.bias.detach().numpy().copy() for layer in linear),
+        hidden=config.hidden,
+        allowed=config.allowed,
+    )
+
+
+def _name(config: TrainConfig) -> str:
+    return config.variant if config.algorithm == "ppo" else config.algorithm
+
+
+def _save(model: Any, env: TrainingEnv, config: TrainConfig, folder: Path) -> None:
+    """Parameters, Adam's moments and the counters; the environments start afresh on resuming."""
+    tensors = {f"policy.{k}": v.detach().numpy().copy() for k, v in model.policy.state_dict().items()}
+    for index, state in model.policy.optimizer.state_dict()["state"].items():
+        for key, value in state.items():
+            tensors[f"adam.{index}.{key}"] = np.asarray(value.detach().numpy() if hasattr(value, "detach") else value)
+    write_bytes_atomic(folder / CHECKPOINT, save_safetensors({k: np.ascontiguousarray(v) for k, v in tensors.items()}))
+    state_now = {"config": _plain(config), "steps_done": int(model.num_timesteps), "miss_price": env.miss_price}
+    write_json_atomic(folder / "checkpoint.json", state_now)
+
+
+def _plain(config: TrainConfig) -> dict[str, Any]:
+    return dict(json.loads(json.dumps(asdict(config))))
+
+
+def _resume(model: Any, env: TrainingEnv, config: TrainConfig, folder: Path) -> int:
+    """Loads a checkpoint of the same run into `model`; returns the steps already done."""
+    import torch
+
+    if not (folder / "checkpoint.json").exists():
+        return 0
+    state = json.loads(read_file(folder / "checkpoint.json", "checkpoint"))
+    if state["config"] != _plain(config):
+        raise InputError(
+            f"checkpoint: {folder} holds a run with another configuration ({state['config']}); "
+            "give another folder, or remove this one"
+        )
+    tensors = load_safetensors(read_file(folder / CHECKPOINT, "checkpoint"))
+    policy = {k[7:]: torch.from_numpy(v.copy()) for k, v in tensors.items() if k.startswith("policy.")}
+    model.policy.load_state_dict(policy)
+    adam: dict[int, dict[str, Any]] = {}
+    for key, value in tensors.items():
+        if key.startswith("adam."):
+            _, index, name = key.split(".")
+            adam.setdefault(int(index), {})[name] = torch.from_numpy(value.copy())
+    if adam:
+        optimizer = model.policy.optimizer.state_dict()
+        model.policy.optimizer.load_state_dict({"state": adam, "param_groups": optimizer["param_groups"]})
+    model.num_timesteps = int(state["steps_done"])
+    env.miss_price = float(state["miss_price"])
+    env.reset()
+    logger.info("resumed at step %d", model.num_timesteps)
+    return int(state["steps_done"])
