@@ -1,0 +1,247 @@
+"""Value objects <-> standard messages. Whatever a message holds is data: it is checked before it is used.
+
+A value object travels as one `DiagnosticStatus` of key-value texts in a `DiagnosticArray`; numbers are written so that
+they come back bit by bit.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from rarrl.pipeline import Outcome, Phase, Report
+from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, Role, StateSummary, SubgoalType
+
+SCHEMA = "1"
+MAX_VALUES = 64
+MAX_TEXT = 10_000
+MAX_SUBGOALS = 1000
+MAX_INT = 2**53
+MAX_NUMBER = 1e9  # seconds or tokens: three decades above what any task needs
+_FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
+_BOOLS = {"true": True, "false": False}
+_INT = re.compile(r"\d{1,16}")
+
+
+@dataclass(frozen=True)
+class DecisionMessage:
+    """A decision on the wire. `state` is the number of the report that it answers, in the run `run`; `time_left_s`
+    and `tokens_left` are the orchestrator's ledger."""
+
+    run: str
+    state: int
+    episode: int
+    decision: Decision
+    time_left_s: float
+    tokens_left: float
+
+
+def array(
+    name: str, values: Mapping[str, object], stamp: Time, level: bytes = DiagnosticStatus.OK, message: str = ""
+) -> DiagnosticArray:
+    """A message with the one status `name` ("node: task")."""
+    texts = [KeyValue(key=key, value=_text(value)) for key, value in values.items()]
+    msg = DiagnosticArray(status=[DiagnosticStatus(level=level, name=name, message=message, values=texts)])
+    msg.header.stamp = stamp
+    return msg
+
+
+def values_of(msg: DiagnosticArray) -> dict[str, str]:
+    """The key-value texts of a message of ours.
+
+    Raises: ValueError unless it holds exactly one status, few values, short texts, each key once."""
+    if len(msg.status) != 1:
+        raise ValueError(f"expected one status, got {len(msg.status)}")
+    values = msg.status[0].values
+    if len(values) > MAX_VALUES or any(len(v.key) > MAX_TEXT or len(v.value) > MAX_TEXT for v in values):
+        raise ValueError(f"more than {MAX_VALUES} values or {MAX_TEXT} characters in one")
+    texts = {v.key: v.value for v in values}
+    if len(texts) != len(values):
+        raise ValueError("a key is given twice")
+    if texts.get("schema") != SCHEMA:
+        raise ValueError(f"key schema: {_short(texts.get('schema'))} is not {SCHEMA!r}")
+    return texts
+
+
+def values_from_report(report: Report) -> dict[str, object]:
+    """The texts of the `state` topic."""
+    summary, budget, outcome = report.summary, report.budget, report.outcome
+    values: dict[str, object] = {
+        "schema": SCHEMA,
+        "run": report.run,
+        "state": report.number,
+        "phase": report.phase.value,
+        "episode": report.episode,
+        "plan": ",".join(s.name for s in summary.subgoals),
+        "subgoal_index": summary.subgoal_index,
+        "step": summary.step,
+        "horizon": summary.horizon,
+        "time_budget_s": budget.initial_time_s,
+        "token_budget": budget.initial_tokens,
+        "time_left_s": budget.time_s,
+        "tokens_left": budget.tokens,
+        "outcome_id": "none" if outcome is None else outcome.decision,
+    }
+    if outcome is not None:
+        values |= {
+            "outcome_action": outcome.action.name,
+            "outcome_status": outcome.status.value,
+            "outcome_seconds": outcome.seconds,
+            "outcome_tokens": outcome.tokens,
+            "outcome_subgoal_done": outcome.subgoal_done,
+        }
+    return values
+
+
+def report_from_values(values: Mapping[str, str]) -> Report:
+    """The inverse of `values_from_report`. Raises: ValueError naming the key."""
+    names = _get(values, "plan").split(",")
+    if len(names) > MAX_SUBGOALS:
+        raise ValueError(f"key plan: {len(names)} sub-goals, at most {MAX_SUBGOALS}")
+    summary = StateSummary(
+        tuple(_member(SubgoalType.__members__, name, "plan") for name in names),
+        _int(values, "subgoal_index"),
+        _int(values, "step"),
+        _int(values, "horizon"),
+    )
+    budget = Budget(
+        _float(values, "time_left_s"),
+        _float(values, "tokens_left"),
+        _float(values, "time_budget_s"),
+        _float(values, "token_budget"),
+    )
+    return Report(
+        run=_name(values, "run"),
+        number=_int(values, "state"),
+        phase=_member({p.value: p for p in Phase}, _get(values, "phase"), "phase"),
+        episode=_int(values, "episode"),
+        summary=summary,
+        budget=budget,
+        outcome=_outcome(values),
+    )
+
+
+def _outcome(values: Mapping[str, str]) -> Outcome | None:
+    if _get(values, "outcome_id") == "none":
+        return None
+    action: Action = _member(Action.__members__, _get(values, "outcome_action"), "outcome_action")
+    kinds = ActStatus if action is Action.ACT else CallStatus
+    return Outcome(
+        decision=_int(values, "outcome_id"),
+        action=action,
+        status=_member(kinds.__members__, _get(values, "outcome_status"), "outcome_status"),
+        seconds=_float(values, "outcome_seconds"),
+        tokens=_float(values, "outcome_tokens"),
+        subgoal_done=_member(
+            {"true": True, "false": False}, _get(values, "outcome_subgoal_done"), "outcome_subgoal_done"
+        ),
+    )
+
+
+def values_from_decision(message: DecisionMessage) -> dict[str, object]:
+    """The texts of the `decision` topic."""
+    decision = message.decision
+    return {
+        "schema": SCHEMA,
+        "run": message.run,
+        "state": message.state,
+        "episode": message.episode,
+        "id": decision.id,
+        "action": "ACT" if decision.action is Action.ACT else "THINK",
+        "role": decision.action.role.value if decision.action.role else "none",
+        "level": decision.action.level,
+        "deadline_s": decision.deadline_s,
+        "time_left_s": message.time_left_s,
+        "tokens_left": message.tokens_left,
+        "why": decision.why,
+    }
+
+
+def decision_from_values(values: Mapping[str, str]) -> DecisionMessage:
+    """The inverse of `values_from_decision`. Raises: ValueError naming the key."""
+    kind = _member({"ACT": "ACT", "THINK": "THINK"}, _get(values, "action"), "action")
+    roles = {"none": None, **{r.value: r for r in Role}}
+    role, level = _member(roles, _get(values, "role"), "role"), _int(values, "level")
+    action = next((a for a in Action if (a.role, a.level) == (role, level)), None)
+    if action is None or (action is Action.ACT) != (kind == "ACT"):
+        raise ValueError(f"keys action, role, level: {kind}, {role}, {level} do not go together")
+    return DecisionMessage(
+        run=_name(values, "run"),
+        state=_int(values, "state"),
+        episode=_int(values, "episode"),
+        decision=Decision(_int(values, "id"), action, _float(values, "deadline_s"), _get(values, "why")),
+        time_left_s=_float(values, "time_left_s"),
+        tokens_left=_float(values, "tokens_left"),
+    )
+
+
+def values_from_budget(budget: Budget, message: DecisionMessage | None) -> dict[str, object]:
+    """The texts of the `budget` topic: what is left, and the decision that it was left at (None: none yet)."""
+    values: dict[str, object] = {"schema": SCHEMA}
+    if message is not None:
+        sent = values_from_decision(message)
+        values |= {key: sent[key] for key in ("run", "episode", "id", "action", "role", "level")}
+    values |= {
+        "time_left_s": budget.time_s,
+        "tokens_left": budget.tokens,
+        "time_budget_s": budget.initial_time_s,
+        "token_budget": budget.initial_tokens,
+        "why": message.decision.why if message is not None else "no decision yet",
+    }
+    return values
+
+
+def values_from_plan(report: Report) -> dict[str, object]:
+    """The texts of the `plan` topic: one key per sub-goal, "0" first."""
+    subgoals = {str(i): s.name for i, s in enumerate(report.summary.subgoals)}
+    return {"schema": SCHEMA, "run": report.run, "episode": report.episode, "subgoals": len(subgoals), **subgoals}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(float(value)) if isinstance(value, float) else str(value)  # repr: exactly the same number again
+
+
+def _get(values: Mapping[str, str], key: str) -> str:
+    if key not in values:
+        raise ValueError(f"key {key} is missing")
+    return values[key]
+
+
+def _name(values: Mapping[str, str], key: str) -> str:
+    text = _get(values, key)
+    if not 1 <= len(text) <= 100:
+        raise ValueError(f"key {key}: 1 to 100 characters, got {len(text)}")
+    return text
+
+
+def _int(values: Mapping[str, str], key: str) -> int:
+    text = _get(values, key)
+    if not _INT.fullmatch(text) or int(text) > MAX_INT:
+        raise ValueError(f"key {key}: {_short(text)} is not an integer from 0 to {MAX_INT}")
+    return int(text)
+
+
+def _float(values: Mapping[str, str], key: str) -> float:
+    text = _get(values, key)
+    value = float(text) if len(text) <= 40 and _FLOAT.fullmatch(text) else math.nan
+    if not 0.0 <= value <= MAX_NUMBER:
+        raise ValueError(f"key {key}: {_short(text)} is not a number from 0 to {MAX_NUMBER:g}")
+    return value
+
+
+def _member(members: Mapping[str, Any], name: str, key: str) -> Any:
+    if name not in members:
+        raise ValueError(f"key {key}: {_short(name)} is not one of {', '.join(members)}")
+    return members[name]
+
+
+def _short(text: object) -> str:
+    return repr(text if not isinstance(text, str) or len(text) <= 40 else text[:37] + "...")

@@ -1,0 +1,106 @@
+"""The replay graph as plain data: nodes, arguments, the parameters that they set. Needs neither ROS nor launch.
+
+`launch/replay.launch.py` and `run_graph` are thin over this table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import yaml
+
+from rarrl.config import FieldSpec, OrchestratorConfig, ReplayConfig, Scalar, iter_fields
+from rarrl.errors import InputError
+
+PACKAGE = "rarrl"
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One process. `sections`: whose settings it takes; `ends_graph`: when it ends, all others are stopped."""
+
+    name: str
+    executable: str
+    module: str
+    sections: tuple[str, ...]
+    ends_graph: bool = False
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One launch argument. `parameter`: the ROS parameter that it sets; "" where it sets none."""
+
+    name: str
+    description: str
+    parameter: str = ""
+    spec: FieldSpec | None = None
+
+
+NODES: tuple[NodeSpec, ...] = (
+    NodeSpec("orchestrator_node", "orchestrator_node", "rarrl_nodes.orchestrator_node", ("orchestrator",)),
+    NodeSpec("replay_node", "replay_node", "rarrl_nodes.replay_node", ("orchestrator", "replay"), ends_graph=True),
+)
+_SPECS = {s.name: s for s in (*iter_fields(OrchestratorConfig, "orchestrator."), *iter_fields(ReplayConfig, "replay."))}
+
+
+def _of(parameter: str) -> Argument:
+    spec = _SPECS[parameter]
+    default = f"; default {spec.default}" if spec.default != "" else ""
+    return Argument(parameter.rpartition(".")[2], f"{spec.description} ({spec.allowed}{default})", parameter, spec)
+
+
+ARGUMENTS: tuple[Argument, ...] = (
+    *map(_of, _SPECS),
+    Argument("run_dir", "folder that gets events.jsonl; empty: no log is written", "run_dir"),
+    Argument("namespace", "namespace of all nodes and topics"),
+    Argument("params_file", "YAML file of ROS parameters; the arguments above win over it"),
+)
+"""An argument that is left empty sets nothing: the parameter file or the default of the node holds."""
+
+
+def parameters(node: NodeSpec, arguments: Mapping[str, str]) -> dict[str, Scalar]:
+    """The ROS parameters that `arguments` (name -> text, empty: not given) set on `node`.
+
+    Raises: InputError, one line, for a text that is not of the parameter's type or out of its range."""
+    result: dict[str, Scalar] = {}
+    for argument in ARGUMENTS:
+        text = arguments.get(argument.name, "")
+        if not text or not argument.parameter:
+            continue
+        if argument.spec is None:
+            if "replay" in node.sections:
+                result[argument.parameter] = text
+        elif argument.parameter.partition(".")[0] in node.sections:
+            result[argument.parameter] = _parse(argument.name, text, argument.spec)
+    return result
+
+
+def to_params_file(parameters: Mapping[str, Scalar]) -> str:
+    """ROS's YAML for all nodes. Texts are quoted, so that no policy's name is read as something else.
+
+    >>> print(to_params_file({"orchestrator.policy": "always", "replay.speed": 5.0}), end="")
+    /**:
+      ros__parameters:
+        orchestrator.policy: "always"
+        replay.speed: 5.0
+    """
+    lines = ["/**:", "  ros__parameters:"]
+    for name, value in parameters.items():
+        style = '"' if isinstance(value, str) else None
+        text = yaml.safe_dump(value, default_style=style, width=1 << 20, allow_unicode=True).splitlines()[0]
+        lines.append(f"    {name}: {text}")
+    return "\n".join(lines) + "\n"
+
+
+def _parse(name: str, text: str, spec: FieldSpec) -> Scalar:
+    try:
+        value: Scalar = text if spec.type is str else spec.type(text)
+    except ValueError:
+        value = text
+    bad_type = not isinstance(value, spec.type)
+    size = len(value) if isinstance(value, str) else value
+    too_small = not bad_type and spec.minimum is not None and not size >= spec.minimum
+    too_large = not bad_type and spec.maximum is not None and not size <= spec.maximum
+    if bad_type or too_small or too_large or (spec.choices and value not in spec.choices):
+        raise InputError(f"argument {name}: {text[:60]!r} is not allowed (allowed: {spec.allowed})")
+    return value

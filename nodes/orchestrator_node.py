@@ -1,0 +1,195 @@
+"""orchestrator_node: hears where the robot stands, tells it to act or to think. Thin over `rarrl.pipeline.Dialogue`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from time import perf_counter
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from rarrl.latency.profile import load_profile
+from rarrl.latency.replay import ReplayTable
+from rarrl.orchestrator.orchestrator import Orchestrator
+from rarrl.orchestrator.registry import load_policy
+from rarrl.pipeline import Dialogue, Phase, Report
+from rarrl.types import Decision
+
+from . import conversions
+from .conversions import DecisionMessage
+from .diagnostics import Latencies, Watch
+from .lifecycle import LATCHED, RarrlNode, now, run_node
+from .params import ORCHESTRATOR_SPECS, OrchestratorNodeConfig, read_config
+
+
+class OrchestratorNode(RarrlNode):
+    """Topics, parameters and services: docs/NODES.md."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__("orchestrator_node", "decisions", ORCHESTRATOR_SPECS, OrchestratorNodeConfig, **kwargs)
+        self._watch = Watch("replay_node")
+        self._latencies = Latencies()
+        self._decisions = 0
+        self._refused = 0  # states that were no good, or another robot's
+        self._last_refusal = ""
+
+    def load(self) -> None:
+        config = read_config(self).orchestrator
+        table = ReplayTable.from_profile(load_profile(config.profile))
+        orchestrator = Orchestrator(load_policy(config.policy), table.costs, config.cost_weight)
+        self._dialogue = Dialogue(orchestrator, cap=(config.time_budget_s, config.token_budget))
+        self._sent: DecisionMessage | None = None
+        self._subgoal = ""
+        self._decision_pub = self.create_lifecycle_publisher(DiagnosticArray, "decision", LATCHED)
+        self._budget_pub = self.create_lifecycle_publisher(DiagnosticArray, "budget", LATCHED)
+        self._plan_pub = self.create_lifecycle_publisher(DiagnosticArray, "plan", LATCHED)
+        self._subgoal_pub = self.create_lifecycle_publisher(String, "subgoal", LATCHED)
+        self._entities = [
+            self.create_subscription(DiagnosticArray, "state", self._on_state, LATCHED),
+            self.create_service(Trigger, "~/think_now", self._on_think_now),
+            self.create_service(Trigger, "~/cancel", self._on_cancel),
+            self.create_service(Trigger, "~/reset", self._on_reset),
+        ]
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        subscription, *services = self._entities
+        self.destroy_subscription(subscription)
+        for service in services:
+            self.destroy_service(service)
+        for publisher in (self._decision_pub, self._budget_pub, self._plan_pub, self._subgoal_pub):
+            self.destroy_lifecycle_publisher(publisher)
+        return super().on_cleanup(state)
+
+    def _on_state(self, msg: DiagnosticArray) -> None:
+        if not self.active:
+            return
+        try:
+            report = conversions.report_from_values(conversions.values_of(msg))
+            self._check_run(report)
+        except ValueError as error:
+            self._refuse(str(error))
+            return
+        self._watch.hear(now())
+        started, last = perf_counter(), self._dialogue.report
+        self._dialogue.orchestrator.cost_weight = self.setting("orchestrator.cost_weight")
+        before, decision = self._dialogue.decision, self._dialogue.answer(report)
+        if decision is not None and decision is not before:
+            self._latencies.add(now(), perf_counter() - started)
+            self._decisions += 1
+        self._publish(report, decision, last is None or (last.run, last.episode) != (report.run, report.episode))
+
+    def _publish(self, report: Report, decision: Decision | None, new_episode: bool) -> None:
+        summary, budget = report.summary, self._dialogue.orchestrator.budget
+        if new_episode:
+            self._plan_pub.publish(
+                conversions.array("orchestrator_node: plan", conversions.values_from_plan(report), self.stamp())
+            )
+            self._subgoal = ""
+        subgoal = summary.subgoals[min(summary.subgoal_index, len(summary.subgoals) - 1)].name
+        if (subgoal, summary.subgoal_index) != self._subgoal:
+            self._subgoal = (subgoal, summary.subgoal_index)
+            self._subgoal_pub.publish(String(data=subgoal))
+        if decision is None:
+            return
+        message = DecisionMessage(
+            report.run, report.number, report.episode, decision, time_left_s=budget.time_s, tokens_left=budget.tokens
+        )
+        self._decision_pub.publish(
+            conversions.array(
+                "orchestrator_node: decision",
+                conversions.values_from_decision(message),
+                self.stamp(),
+                message=decision.action.label,
+            )
+        )
+        self._sent = message
+        self._publish_budget()
+
+    def _publish_budget(self) -> None:
+        budget = self._dialogue.orchestrator.budget
+        spent = budget.time_s <= 0.0 or budget.tokens <= 0.0
+        self._budget_pub.publish(
+            conversions.array(
+                "orchestrator_node: budget",
+                conversions.values_from_budget(budget, self._sent),
+                self.stamp(),
+                DiagnosticStatus.WARN if spent else DiagnosticStatus.OK,
+                f"{budget.time_s:.1f} s and {budget.tokens:.0f} tokens left",
+            )
+        )
+
+    def _check_run(self, report: Report) -> None:
+        """Refuses a second robot on the topic while the first is alive: mixing two tasks would spoil both."""
+        last = self._dialogue.report
+        if last is None or report.run == last.run or last.phase is Phase.FINISHED:
+            return
+        if not self._watch.complaint(now(), self._timeout_s()):
+            raise ValueError("a second replay_node is on this topic; give it a namespace or ROS_DOMAIN_ID of its own")
+
+    def _refuse(self, reason: str) -> None:
+        self._refused += 1
+        if reason != self._last_refusal:
+            self.get_logger().warning(f"state refused: {reason}")
+            self._last_refusal = reason
+
+    def _on_think_now(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        reason = self._dialogue.think_now() if self.active else "the node is not active"
+        response.success, response.message = not reason, reason or "the next decision is THINK(planner, 1)"
+        return response
+
+    def _on_cancel(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._dialogue.cancel()
+        response.success, response.message = True, "no further decision until reset or the next episode"
+        return response
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._dialogue.reset()
+        response.success, response.message = True, "history and budget are fresh"
+        return response
+
+    def _timeout_s(self) -> float:
+        return float(self.setting("orchestrator.decision_timeout_s"))
+
+    def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
+        time = now()
+        level, message = DiagnosticStatus.OK, "deciding"
+        last, complaint = self._dialogue.report, self._watch.complaint(time, self._timeout_s())
+        if last is not None and last.phase is Phase.FINISHED:
+            message = "replay finished"
+        elif complaint:
+            level = DiagnosticStatus.WARN if last is None else DiagnosticStatus.STALE
+            message = complaint
+        elif self._dialogue.idle:
+            level, message = DiagnosticStatus.WARN, "cancelled: idle until reset or the next episode"
+        silent = self._watch.silent_s(time)
+        budget = self._dialogue.orchestrator.budget
+        return (
+            level,
+            message,
+            {
+                "decisions": self._decisions,
+                "decisions_per_s": round(self._latencies.rate(time), 3),
+                "decide_p50_ms": round(self._latencies.quantile_ms(0.5), 4),
+                "decide_p99_ms": round(self._latencies.quantile_ms(0.99), 4),
+                "late_outcomes_dropped": self._dialogue.late_outcomes,
+                "states_refused": self._refused,
+                "last_refusal": self._last_refusal[:200],
+                "state_age_s": "none" if silent is None else round(silent, 3),
+                "policy": self.setting("orchestrator.policy"),
+                "profile": self.setting("orchestrator.profile"),
+                "time_left_s": budget.time_s,
+                "tokens_left": budget.tokens,
+            },
+        )
+
+
+def main() -> int:
+    """Entry point of the executable `orchestrator_node`."""
+    return run_node(OrchestratorNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

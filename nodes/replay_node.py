@@ -1,0 +1,188 @@
+"""replay_node: a robot that is not there. It plays ALFRED episodes, carries decisions out in scaled time, and answers
+THINK with the calls of a latency profile. Thin over `rarrl.pipeline.Robot`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+
+from rarrl.clock import ManualClock
+from rarrl.errors import RarrlError
+from rarrl.events import EventWriter, RunEvent
+from rarrl.pipeline import Phase, Robot
+from rarrl_sim_envs.player import make_player
+
+from . import conversions
+from .diagnostics import Watch
+from .lifecycle import LATCHED, RarrlNode, now, run_node
+from .params import REPLAY_SPECS, ReplayNodeConfig, read_config
+
+HEARTBEAT_S = 1.0
+GOODBYE_S = 0.5  # for the last message to leave before the process ends
+SHORTEST_S = 1e-4  # a timer needs a period
+
+
+class ReplayNode(RarrlNode):
+    """Topics, parameters and services: docs/NODES.md."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__("replay_node", "episodes", REPLAY_SPECS, ReplayNodeConfig, **kwargs)
+        self._watch = Watch("orchestrator_node")
+        self._log: EventWriter | None = None
+        self._ignored = 0
+        self._last_ignored = ""
+
+    def load(self) -> None:
+        config = read_config(self)
+        player = make_player(config, shock=bool(self.setting("shock")))
+        self._simulated = (
+            ManualClock()
+        )  # simulated time: moved by what each attempt and call takes, not by ROS's delays
+        self._log = self._open_log() if self.setting("run_dir") else None
+        self._robot = Robot(player, self._simulated, self._log, run=os.urandom(8).hex())
+        self._episodes, self._finished, self._succeeded = config.replay.episodes, 0, 0
+        self._busy_s = 0.0  # what the decision under way takes, simulated
+        self._state_pub = self.create_lifecycle_publisher(DiagnosticArray, "state", LATCHED)
+        self._decision_sub = self.create_subscription(DiagnosticArray, "decision", self._on_decision, LATCHED)
+        self._work = self.create_timer(1.0, self._on_executed, clock=self.steady)
+        self._work.cancel()
+        self._heartbeat = self.create_timer(HEARTBEAT_S, self._publish_state, clock=self.steady)
+
+    def _open_log(self) -> EventWriter:
+        run = RunEvent(
+            policy=str(self.setting("orchestrator.policy")),
+            profile=str(self.setting("orchestrator.profile")),
+            seed=int(self.setting("replay.seed")),
+            speed=float(self.setting("replay.speed")),
+            date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            source="graph",
+        )
+        return EventWriter(Path(str(self.setting("run_dir"))), run)
+
+    def start(self) -> None:
+        self._watch.hear(now())  # its silence counts from here
+        if self._robot.report is None:
+            self._robot.begin(0)
+        elif self._robot.report.phase is Phase.EXECUTING:  # deactivated amid a decision: carry it out now
+            self._start_work()
+        self._publish_state()
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._work.cancel()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.destroy_subscription(self._decision_sub)
+        self.destroy_lifecycle_publisher(self._state_pub)
+        for timer in (self._work, self._heartbeat):
+            self.destroy_timer(timer)
+        if self._log is not None:
+            self._log.close()
+        return super().on_cleanup(state)
+
+    def _on_decision(self, msg: DiagnosticArray) -> None:
+        report = self._robot.report
+        if not self.active or report is None:
+            return
+        try:
+            message = conversions.decision_from_values(conversions.values_of(msg))
+        except ValueError as error:
+            self._ignore(str(error))
+            return
+        if message.run != report.run:
+            self._ignore(f"a decision for the run {message.run}, this is {report.run}")
+            return
+        self._watch.hear(now())
+        if message.state == report.number and report.phase is Phase.WAITING:
+            self._busy_s = self._robot.execute(message.decision)
+            self._start_work()
+
+    def _start_work(self) -> None:
+        seconds = max(self._busy_s / float(self.setting("replay.speed")), SHORTEST_S)
+        self._work.timer_period_ns = int(seconds * 1e9)
+        self._work.reset()
+
+    def _on_executed(self) -> None:
+        self._work.cancel()  # once per decision
+        self._simulated.advance(self._busy_s)
+        try:
+            self._robot.complete()
+            if self._robot.done:
+                self._next_episode()
+        except RarrlError as error:  # the log cannot be written any more
+            self._end(str(error))
+            return
+        self._publish_state()
+
+    def _next_episode(self) -> None:
+        assert self._robot.end is not None
+        self._finished += 1
+        self._succeeded += self._robot.end.success
+        if self._finished < self._episodes:
+            self._robot.begin(self._finished)
+            return
+        self._robot.finish()
+        self.get_logger().info(f"{self._finished} episodes played, {self._succeeded} succeeded")
+        if self.setting("exit_when_done"):
+            self.create_timer(GOODBYE_S, self._end, clock=self.steady)
+
+    def _end(self, failure: str = "") -> None:
+        if failure:
+            self.get_logger().error(failure)
+        self.failure = failure
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def _publish_state(self) -> None:
+        report = self._robot.report
+        if not self.active or report is None:
+            return
+        self._state_pub.publish(
+            conversions.array(
+                "replay_node: state", conversions.values_from_report(report), self.stamp(), message=report.phase.value
+            )
+        )
+
+    def _ignore(self, reason: str) -> None:
+        self._ignored += 1
+        if reason != self._last_ignored:
+            self.get_logger().warning(f"decision ignored: {reason}")
+            self._last_ignored = reason
+
+    def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
+        report = self._robot.report
+        assert report is not None
+        level, message = DiagnosticStatus.OK, report.phase.value
+        if report.phase is Phase.WAITING:
+            complaint = self._watch.complaint(now(), float(self.setting("orchestrator.decision_timeout_s")))
+            level, message = (DiagnosticStatus.STALE, complaint) if complaint else (level, message)
+        return (
+            level,
+            message,
+            {
+                "episode": report.episode,
+                "episodes": self._episodes,
+                "episodes_finished": self._finished,
+                "episodes_succeeded": self._succeeded,
+                "decisions_ignored": self._ignored,
+                "last_ignored": self._last_ignored[:200],
+                "simulated_s": round(self._simulated.now(), 3),
+                "speed": self.setting("replay.speed"),
+                "profile": self.setting("orchestrator.profile"),
+            },
+        )
+
+
+def main() -> int:
+    """Entry point of the executable `replay_node`."""
+    return run_node(ReplayNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,244 @@
+"""Runs the replay graph without ros2 launch: two processes, watched, and ended in good order."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+
+from rarrl.config import Scalar, config_from_flat
+from rarrl.errors import DependencyMissing, InputError, RarrlError
+from rarrl.events import FILE_NAME
+
+from .graph import NODES, to_params_file
+
+logger = logging.getLogger(__name__)
+GRACE_S = 5.0
+POLL_S = 0.05
+SIMULATED_S_PER_EPISODE = 600.0  # far more than any: only to end what hangs
+START_S = 60.0  # a busy machine takes long to start two processes
+LOG_LINES = 5
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class GraphRun:
+    """What a run came to. `run_dir` holds events.jsonl and a log per node; `exit_codes` by node; `seconds` real."""
+
+    policy: str
+    run_dir: Path
+    exit_codes: dict[str, int]
+    seconds: float
+    domain_id: int
+
+
+def run_graph(
+    *,
+    policy: str,
+    profile: str,
+    episodes: int,
+    seed: int,
+    speed: float,
+    run_dir: Path,
+    time_budget_s: float,
+    token_budget: float,
+    cost_weight: float,
+    category: str = "all",
+    alfred: str | Path | None = None,
+    split: str | None = None,
+    latency_scale: float = 1.0,
+    shock: bool = False,
+    on_episode: Callable[[int], None] | None = None,
+    domain_id: int | None = None,
+    timeout_s: float | None = None,
+) -> GraphRun:
+    """Plays `episodes` with `policy` on orchestrator_node and replay_node, each in a process of its own.
+
+    Args:
+        run_dir: made; gets events.jsonl, params.yaml, and what each node printed.
+        on_episode: told how many episodes are over, whenever that changes.
+        domain_id: ROS_DOMAIN_ID of the graph; None: the environment's, else one of its own, so that no other
+            graph on this machine talks into it.
+        timeout_s: real seconds after which the run is given up; None: ample for `episodes` at `speed`.
+        policy, profile, seed, speed, ...: as in the configuration.
+
+    The graph stays on this machine unless ROS_AUTOMATIC_DISCOVERY_RANGE or ROS_LOCALHOST_ONLY say otherwise.
+
+    Raises: InputError for a bad setting; DependencyMissing without rclpy; RarrlError where a node died (which,
+        how, its last lines) or the time ran out."""
+    settings: dict[str, Scalar] = {
+        "orchestrator.policy": policy,
+        "orchestrator.profile": profile,
+        "orchestrator.cost_weight": float(cost_weight),
+        "orchestrator.time_budget_s": float(time_budget_s),
+        "orchestrator.token_budget": float(token_budget),
+        "replay.episodes": episodes,
+        "replay.seed": seed,
+        "replay.category": category,
+        "replay.alfred": "" if alfred is None else str(Path(alfred).resolve()),
+        "replay.speed": float(speed),
+        "replay.latency_scale": float(latency_scale),
+        **({"replay.split": split} if split is not None else {}),
+    }
+    if find_spec("rclpy") is None:
+        raise DependencyMissing("run: rclpy is missing; pip install 'rarrl[ros]', or source a ROS 2 installation")
+    config_from_flat(settings, "rarrl run")  # a bad value is told before two processes start
+    run_dir = Path(run_dir).resolve()
+    if (run_dir / FILE_NAME).exists():
+        raise InputError(f"run: {run_dir} holds a run already; choose another folder")
+    if timeout_s is None:
+        timeout_s = START_S + episodes * (5.0 + (SIMULATED_S_PER_EPISODE + time_budget_s) / speed)
+    started = time.monotonic()
+    environment, domain = _environment(domain_id)
+    extra: dict[str, dict[str, Scalar]] = {"replay_node": {"run_dir": str(run_dir), "shock": shock}}
+    with Processes(run_dir, environment) as processes:
+        for node in NODES:
+            own = {n: v for n, v in settings.items() if n.partition(".")[0] in node.sections}
+            processes.start(node.name, node.module, {**own, **extra.get(node.name, {})})
+        tail = Tail(run_dir / FILE_NAME)
+        while processes.running("replay_node"):
+            processes.check_alive("orchestrator_node")
+            if time.monotonic() - started > timeout_s:
+                raise RarrlError(
+                    f"run: not over after {timeout_s:.0f} s; {tail.episodes} of {episodes} episodes played"
+                )
+            if tail.advanced() and on_episode is not None:
+                on_episode(tail.episodes)
+            time.sleep(POLL_S)
+        if tail.advanced() and on_episode is not None:
+            on_episode(tail.episodes)
+        processes.check_ended_well("replay_node")
+        codes = processes.stop()
+    if codes["orchestrator_node"] != 0:
+        logger.warning("orchestrator_node ended with exit status %d after the run", codes["orchestrator_node"])
+    return GraphRun(policy, run_dir, codes, time.monotonic() - started, domain)
+
+
+class Tail:
+    """Counts the finished episodes in a log that grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._offset, self.episodes = path, 0, 0
+
+    def advanced(self) -> bool:
+        """Reads what is new; whether more episodes are over than before."""
+        before = self.episodes
+        try:
+            with self._path.open("rb") as stream:
+                stream.seek(self._offset)
+                new = stream.read()
+        except FileNotFoundError:
+            return False
+        whole = new[: new.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        self.episodes += sum(line.startswith(b'{"type": "end"') for line in whole.splitlines())
+        return self.episodes > before
+
+
+class Processes:
+    """Nodes as child processes; leaving the `with` ends them all, whatever happened."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self._folder, self._environment = folder, environment
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, module: str, parameters: Mapping[str, Scalar]) -> None:
+        """Starts `module` as node `name`."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            params_file = self._folder / f"{name}.params.yaml"
+            params_file.write_text(to_params_file(parameters), "utf-8")
+            log = self._log_path(name).open("wb")
+        except OSError as error:
+            raise InputError(f"run: cannot write to {self._folder} ({error.strerror}); choose another folder") from None
+        command = [sys.executable, "-m", module, "--ros-args", "--params-file", str(params_file)]
+        with log:
+            self._children[name] = subprocess.Popen(
+                command,
+                env=dict(self._environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the nodes in order
+                preexec_fn=_before_exec if sys.platform == "linux" else None,
+            )
+
+    def running(self, name: str) -> bool:
+        """Whether the node still runs."""
+        return self._children[name].poll() is None
+
+    def check_alive(self, name: str) -> None:
+        """Raises: InputError or RarrlError where `name` has ended."""
+        if not self.running(name):
+            self._tell(name)
+
+    def check_ended_well(self, name: str) -> None:
+        """Raises: InputError or RarrlError where `name` ended with another status than 0."""
+        if self._children[name].wait() != 0:
+            self._tell(name)
+
+    def stop(self) -> dict[str, int]:
+        """Ends what still runs: SIGINT, and SIGKILL after GRACE_S. The exit codes by node."""
+        for child in self._children.values():
+            if child.poll() is None:
+                child.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + GRACE_S
+        for name, child in self._children.items():
+            try:
+                child.wait(max(deadline - time.monotonic(), 0.0))
+            except subprocess.TimeoutExpired:
+                logger.warning("%s does not end: killed", name)
+                child.kill()
+                child.wait()
+        return {name: child.returncode for name, child in self._children.items()}
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.stop()
+
+    def _log_path(self, name: str) -> Path:
+        return self._folder / f"{name}.log"
+
+    def _tell(self, name: str) -> None:
+        code = self._children[name].returncode
+        lines = self._log_path(name).read_text("utf-8", "replace").strip().splitlines()[-LOG_LINES:]
+        ours = [line.removeprefix("rarrl: ") for line in lines if line.startswith("rarrl: ")]
+        if code == 2 and ours:  # the node has said it in one line
+            raise InputError(ours[-1])
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
+        last = " | ".join(lines) or "it printed nothing"
+        raise RarrlError(f"run: {name} {how}; its last lines (all: {self._log_path(name)}): {last}")
+
+
+def _environment(domain_id: int | None) -> tuple[dict[str, str], int]:
+    environment = dict(os.environ)
+    if "ROS_AUTOMATIC_DISCOVERY_RANGE" not in environment and "ROS_LOCALHOST_ONLY" not in environment:
+        if environment.get("ROS_DISTRO") == "humble":  # later ones warn of it at each start
+            environment["ROS_LOCALHOST_ONLY"] = "1"
+        else:
+            environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    text = environment.get("ROS_DOMAIN_ID", "") if domain_id is None else str(domain_id)
+    if not text:
+        text = str(1 + os.getpid() % 100)  # 0 to 101 is safe on every platform
+    if not text.isdecimal() or int(text) > 232:
+        raise InputError(f"run: ROS_DOMAIN_ID {text!r} is not allowed (allowed: 0 to 101, on most machines to 232)")
+    environment["ROS_DOMAIN_ID"] = text
+    environment.setdefault("PYTHONUNBUFFERED", "1")
+    return environment, int(text)
+
+
+def _before_exec() -> None:
+    """In the child: do not outlive the parent, and hear SIGINT even where a script's background job ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,267 @@
+"""The log of a run, `events.jsonl`: one JSON object a line, written by both replays, read by the report.
+
+Times `t`, `t0`, `t1` are simulated seconds since the run's start. First a `run` line, then per episode: `episode`, its
+`act`, `think` and `shock` lines in their order, `end`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rarrl.errors import InputError, RarrlError
+from rarrl.files import read_file
+from rarrl.latency.strict_json import check_regular_file, parse_json, short, validated
+from rarrl.types import SubgoalType
+
+FILE_NAME = "events.jsonl"
+MAX_LINE_BYTES = 1 << 20
+_WHAT = "events"
+_SECONDS = "seconds, 0 to 1e9"
+_COUNT = "integer 0 to 1000000000"
+
+
+def _seconds() -> Any:
+    return Field(ge=0.0, le=1e9, description=_SECONDS)
+
+
+def _count() -> Any:
+    return Field(ge=0, le=10**9, description=_COUNT)
+
+
+def _text() -> Any:
+    return Field(max_length=10_000, description="text of at most 10000 characters")
+
+
+class Event(BaseModel):
+    """Base of all lines; `type` is the line's first key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class RunEvent(Event):
+    """The first line: what was played. `source`: over ROS, or in one process."""
+
+    type: Literal["run"] = "run"
+    schema_: Literal[1] = Field(default=1, alias="schema", description="1")
+    policy: str = _text()
+    profile: str = _text()
+    seed: int = _count()
+    mode: Literal["soft"] = Field(default="soft", description="soft")
+    speed: float = Field(gt=0.0, le=1e9, description="number above 0: simulated seconds per real second")
+    date: str = _text()
+    source: Literal["graph", "in_process"] = Field(description="graph, in_process")
+
+
+class EpisodeEvent(Event):
+    """An episode begins; `subgoals` is its whole plan, `horizon` the attempts allowed."""
+
+    type: Literal["episode"] = "episode"
+    episode: int = _count()
+    category: str = _text()
+    task_type: str = _text()
+    goal: str = _text()
+    subgoals: tuple[str, ...] = Field(
+        strict=False, min_length=1, max_length=10_000, description=f"list of {', '.join(SubgoalType.__members__)}"
+    )
+    time_budget_s: float = _seconds()
+    token_budget: float = Field(ge=0.0, le=1e12, description="tokens, 0 to 1e12")
+    horizon: int = _count()
+    t: float = _seconds()
+
+    @model_validator(mode="after")
+    def _known(self) -> EpisodeEvent:
+        for name in self.subgoals:
+            _check_subgoal(name, "subgoals")
+        return self
+
+
+class _Span(Event):
+    episode: int = _count()
+    decision: int = _count()
+    t0: float = _seconds()
+    t1: float = _seconds()
+
+    @model_validator(mode="after")
+    def _forward(self) -> _Span:
+        if self.t1 < self.t0:
+            raise ValueError(f"key t1: {self.t1} is not allowed (allowed: {self.t0}, the value of t0, or later)")
+        return self
+
+
+class ActEvent(_Span):
+    """One execution attempt of sub-goal `subgoal`."""
+
+    type: Literal["act"] = "act"
+    subgoal: str = _text()
+    subgoal_index: int = _count()
+    status: Literal["SUCCESS", "FAILURE", "LOST"] = Field(description="SUCCESS, FAILURE, LOST")
+    subgoal_done: bool = Field(description="true, false")
+    why: str = _text()
+
+    @model_validator(mode="after")
+    def _known(self) -> ActEvent:
+        _check_subgoal(self.subgoal, "subgoal")
+        return self
+
+
+class ThinkEvent(_Span):
+    """One call of the language model; `time_left_s` and `tokens_left` after it."""
+
+    type: Literal["think"] = "think"
+    role: Literal["planner", "verifier"] = Field(description="planner, verifier")
+    level: Literal[1, 2] = Field(description="1, 2")
+    status: Literal["OK", "TIMEOUT", "BUDGET", "INVALID", "BACKEND_DOWN"] = Field(
+        description="OK, TIMEOUT, BUDGET, INVALID, BACKEND_DOWN"
+    )
+    tokens: float = Field(ge=0.0, le=1e12, description="tokens, 0 to 1e12")
+    time_left_s: float = _seconds()
+    tokens_left: float = Field(ge=0.0, le=1e12, description="tokens, 0 to 1e12")
+    why: str = _text()
+
+
+class ShockEvent(Event):
+    """The budget was cut from outside; what is left of it."""
+
+    type: Literal["shock"] = "shock"
+    episode: int = _count()
+    t: float = _seconds()
+    time_left_s: float = _seconds()
+    tokens_left: float = Field(ge=0.0, le=1e12, description="tokens, 0 to 1e12")
+
+
+class EndEvent(Event):
+    """An episode is over. `calls`, `llm_seconds`, `tokens` are the language model's; `lost`: beyond repair."""
+
+    type: Literal["end"] = "end"
+    episode: int = _count()
+    t: float = _seconds()
+    success: bool = Field(description="true, false")
+    lost: bool = Field(description="true, false")
+    llm_seconds: float = _seconds()
+    tokens: float = Field(ge=0.0, le=1e12, description="tokens, 0 to 1e12")
+    calls: int = _count()
+    acts: int = _count()
+    deadline_misses: int = _count()
+
+
+EVENTS: dict[str, type[Event]] = {
+    "run": RunEvent,
+    "episode": EpisodeEvent,
+    "act": ActEvent,
+    "think": ThinkEvent,
+    "shock": ShockEvent,
+    "end": EndEvent,
+}
+
+
+@dataclass(frozen=True)
+class EventLog:
+    """A log that was read. `events`: all lines after the first. `truncated`: what is wrong with the last line, or
+    None; a killed process leaves half a line, which is left out."""
+
+    run: RunEvent
+    events: tuple[Event, ...]
+    truncated: str | None = None
+
+
+class EventWriter:
+    """Appends events to `folder`/events.jsonl, each line at once, so that a reader can follow and a crash loses
+    nothing. Call it with an event; use it in a `with`, or `close` it.
+
+    Raises: InputError where the folder cannot be written or already holds a log."""
+
+    def __init__(self, folder: Path, run: RunEvent) -> None:
+        self.path = folder / FILE_NAME
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._stream = self.path.open("x", encoding="utf-8")
+        except FileExistsError:
+            raise InputError(f"{_WHAT}: {self.path} exists already; choose another run folder") from None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{_WHAT}: cannot write {short(str(self.path))} ({error})") from None
+        self(run)
+
+    def __call__(self, event: Event) -> None:
+        """Appends `event`. Raises: RarrlError where it cannot be written (a full disk)."""
+        try:
+            self._stream.write(to_line(event))
+            self._stream.flush()
+        except OSError as error:
+            raise RarrlError(f"{_WHAT}: cannot write {self.path} ({error.strerror})") from None
+
+    def close(self) -> None:
+        """Closes the file; a second time does nothing."""
+        self._stream.close()
+
+    def __enter__(self) -> EventWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def to_line(event: Event) -> str:
+    """`event` as one line of the file."""
+    values = event.model_dump(by_alias=True)
+    return json.dumps({"type": values.pop("type"), **values}, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def read_events(path: Path) -> EventLog:
+    """Reads the log `path` (the file, or the folder that holds `events.jsonl`).
+
+    Raises: InputError, one line naming file, line and key."""
+    path = path / FILE_NAME if path.is_dir() else path
+    check_regular_file(path, _WHAT)
+    lines = read_file(path, _WHAT).split(b"\n")
+    last = lines.pop()  # b"" where the last line is whole
+    events = [_parse(line, f"{path} line {number}") for number, line in enumerate(lines, start=1)]
+    truncated = None
+    if last:
+        try:
+            events.append(_parse(last, f"{path} line {len(lines) + 1}"))
+        except InputError:
+            truncated = f"{path} line {len(lines) + 1} is cut off (the run was killed while writing); it is left out"
+    if not events or not isinstance(events[0], RunEvent):
+        raise InputError(f"{_WHAT}: {path} line 1: expected the run's line, type run; this is not a whole log")
+    _check_order(events[1:], path)
+    return EventLog(events[0], tuple(events[1:]), truncated)
+
+
+def _parse(line: bytes, where: str) -> Event:
+    if len(line) > MAX_LINE_BYTES:
+        raise InputError(f"{_WHAT}: {where}: {len(line)} bytes, at most {MAX_LINE_BYTES}; this is not a log of ours")
+    value = parse_json(line, _WHAT, where)
+    kind = value.get("type") if isinstance(value, dict) else None
+    if not isinstance(kind, str) or kind not in EVENTS:
+        raise InputError(f"{_WHAT}: {where}: key type: {short(kind)} is not allowed (allowed: {', '.join(EVENTS)})")
+    return validated(EVENTS[kind], value, _WHAT, where, {})
+
+
+def _check_order(events: list[Event], path: Path) -> None:
+    current: int | None = None  # the episode under way
+    for number, event in enumerate(events, start=2):
+        where = f"{_WHAT}: {path} line {number}"
+        if isinstance(event, RunEvent):
+            raise InputError(f"{where}: a second run begins; one log holds one run")
+        if isinstance(event, EpisodeEvent):
+            if current is not None:
+                raise InputError(f"{where}: episode {event.episode} begins before episode {current} has its end")
+            current = event.episode
+        elif getattr(event, "episode", None) != current:
+            raise InputError(
+                f"{where}: key episode: {getattr(event, 'episode', None)} is not allowed (allowed: "
+                f"{'none, no episode is under way' if current is None else current})"
+            )
+        elif isinstance(event, EndEvent):
+            current = None
+
+
+def _check_subgoal(name: str, key: str) -> None:
+    if name not in SubgoalType.__members__:
+        raise ValueError(f"key {key}: {short(name)} is not allowed (allowed: {', '.join(SubgoalType.__members__)})")

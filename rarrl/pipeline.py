@@ -1,0 +1,384 @@
+"""The chain of one decision, for one process and for the ROS graph alike.
+
+    Robot.report -> Dialogue.answer (orchestrator) -> Decision -> Robot.execute -> Robot.complete -> report ...
+
+The robot tells where it stands and what came of the last decision, the orchestrator answers with the next one. The
+nodes carry these values over topics; `replay` hands them over directly.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Protocol
+
+from rarrl.clock import Clock, ManualClock
+from rarrl.events import ActEvent, EndEvent, EpisodeEvent, Event, ShockEvent, ThinkEvent
+from rarrl.orchestrator.orchestrator import Orchestrator
+from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, LlmCall, StateSummary
+
+logger = logging.getLogger(__name__)
+Log = Callable[[Event], None]
+
+
+class Attempt(Protocol):
+    """What came of an execution attempt; `seconds` of robot time."""
+
+    @property
+    def status(self) -> ActStatus: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def subgoal_done(self) -> bool: ...
+
+
+class EpisodeInfo(Protocol):
+    """What is known of an episode at its start."""
+
+    @property
+    def category(self) -> str: ...
+    @property
+    def task_type(self) -> str: ...
+    @property
+    def goal(self) -> str: ...
+    @property
+    def time_budget_s(self) -> float: ...
+    @property
+    def token_budget(self) -> float: ...
+
+
+class Player(Protocol):
+    """A robot that plays episodes (`rarrl_sim_envs.player.EpisodePlayer`)."""
+
+    done: bool
+    success: bool
+    deadline_misses: int
+
+    def begin(self, number: int) -> EpisodeInfo: ...
+    def act(self) -> Attempt: ...
+    def think(self, action: Action, deadline_s: float) -> LlmCall: ...
+    @property
+    def summary(self) -> StateSummary: ...
+    @property
+    def budget_left(self) -> tuple[float, float]: ...
+
+
+class Phase(str, Enum):
+    """What the robot is doing: it waits for a decision, carries one out, or has played everything."""
+
+    WAITING = "waiting"
+    EXECUTING = "executing"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of the decision with the id `decision`: an attempt's status, or a call's."""
+
+    decision: int
+    action: Action
+    status: ActStatus | CallStatus
+    seconds: float
+    tokens: float
+    subgoal_done: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the robot tells. `run` tells runs apart; `number` counts the states of a run. `budget`: what the
+    robot's side still grants (a shock shows here). `outcome`: of the last decision, None at an episode's start."""
+
+    run: str
+    number: int
+    phase: Phase
+    episode: int
+    summary: StateSummary
+    budget: Budget
+    outcome: Outcome | None
+
+
+class Robot:
+    """The robot's side: carries decisions out with a player, keeps time, writes the events.
+
+    Args:
+        player: what acts and thinks.
+        clock: simulated time; whoever calls `execute` lets the seconds pass on it before `complete`.
+        log: takes the events; None: nobody.
+        run: names the run in the reports.
+        origin_s: the clock's time at the run's start.
+    """
+
+    def __init__(
+        self, player: Player, clock: Clock, log: Log | None = None, run: str = "", origin_s: float = 0.0
+    ) -> None:
+        self._player, self._clock, self._log, self._run, self._origin_s = player, clock, log, run, origin_s
+        self._number = 0
+        self._open: tuple[Decision, StateSummary, Outcome, float] | None = None
+        self.report: Report | None = None
+        self.end: EndEvent | None = None  # of the last episode that is over
+
+    @property
+    def done(self) -> bool:
+        """Whether the episode is over."""
+        return self._player.done
+
+    def begin(self, episode: int) -> Report:
+        """Starts episode number `episode`."""
+        info = self._player.begin(episode)
+        self._open, self._episode = None, episode
+        self._budget = Budget.full(info.time_budget_s, info.token_budget)
+        self._calls, self._acts, self._lost, self._llm_seconds, self._tokens = 0, 0, False, 0.0, 0.0
+        summary = self._player.summary
+        self._emit(
+            EpisodeEvent(
+                episode=episode,
+                category=info.category,
+                task_type=info.task_type,
+                goal=info.goal,
+                subgoals=tuple(s.name for s in summary.subgoals),
+                time_budget_s=info.time_budget_s,
+                token_budget=info.token_budget,
+                horizon=summary.horizon,
+                t=self._now(),
+            )
+        )
+        return self._tell(None)
+
+    def execute(self, decision: Decision) -> float:
+        """Starts to carry `decision` out; the simulated seconds that it takes. `complete` tells the outcome."""
+        assert self._open is None and self.report is not None
+        before, act = self._player.summary, decision.action is Action.ACT
+        if act:
+            attempt = self._player.act()
+            outcome = Outcome(decision.id, Action.ACT, attempt.status, attempt.seconds, 0.0, attempt.subgoal_done)
+        else:
+            call = self._player.think(decision.action, decision.deadline_s)
+            outcome = Outcome(decision.id, decision.action, call.status, call.seconds, call.tokens, False)
+        self._open = (decision, before, outcome, self._now())
+        self.report = replace(self.report, phase=Phase.EXECUTING)
+        return outcome.seconds
+
+    def complete(self) -> Report:
+        """The report after the seconds of `execute` have passed."""
+        assert self._open is not None
+        decision, before, outcome, t0 = self._open
+        self._open = None
+        if isinstance(outcome.status, ActStatus):
+            self._acts += 1
+            self._lost = outcome.status is ActStatus.LOST
+            self._emit(
+                ActEvent(
+                    episode=self._episode,
+                    decision=decision.id,
+                    t0=t0,
+                    t1=self._now(),
+                    subgoal=before.subgoals[before.subgoal_index].name,
+                    subgoal_index=before.subgoal_index,
+                    status=outcome.status.value,
+                    subgoal_done=outcome.subgoal_done,
+                    why=decision.why,
+                )
+            )
+        else:
+            self._calls += outcome.status is not CallStatus.BUDGET  # a refused call was never made
+            self._llm_seconds += outcome.seconds
+            self._tokens += outcome.tokens
+            self._budget = self._budget.spend(outcome.seconds, outcome.tokens)
+            assert outcome.action.role is not None
+            self._emit(
+                ThinkEvent(
+                    episode=self._episode,
+                    decision=decision.id,
+                    t0=t0,
+                    t1=self._now(),
+                    role=outcome.action.role.value,
+                    level=1 if outcome.action.level == 1 else 2,
+                    status=outcome.status.value,
+                    tokens=outcome.tokens,
+                    time_left_s=self._budget.time_s,
+                    tokens_left=self._budget.tokens,
+                    why=decision.why,
+                )
+            )
+        self._notice_shock()
+        if self._player.done:
+            self._finish_episode()
+        return self._tell(outcome)
+
+    def finish(self) -> Report:
+        """The last report of the run."""
+        assert self.report is not None
+        self._number += 1
+        self.report = replace(self.report, phase=Phase.FINISHED, number=self._number)
+        return self.report
+
+    def _notice_shock(self) -> None:
+        time_s, tokens = (max(left, 0.0) for left in self._player.budget_left)
+        same = math.isclose(time_s, self._budget.time_s, abs_tol=1e-6) and math.isclose(
+            tokens, self._budget.tokens, abs_tol=1e-6
+        )
+        self._budget = replace(self._budget, time_s=time_s, tokens=tokens)
+        if not same:
+            self._emit(ShockEvent(episode=self._episode, t=self._now(), time_left_s=time_s, tokens_left=tokens))
+
+    def _finish_episode(self) -> None:
+        self.end = EndEvent(
+            episode=self._episode,
+            t=self._now(),
+            success=self._player.success,
+            lost=self._lost,
+            llm_seconds=self._llm_seconds,
+            tokens=self._tokens,
+            calls=self._calls,
+            acts=self._acts,
+            deadline_misses=self._player.deadline_misses,
+        )
+        self._emit(self.end)
+
+    def _tell(self, outcome: Outcome | None) -> Report:
+        self._number += 1
+        self.report = Report(
+            self._run, self._number, Phase.WAITING, self._episode, self._player.summary, self._budget, outcome
+        )
+        return self.report
+
+    def _now(self) -> float:
+        return self._clock.now() - self._origin_s
+
+    def _emit(self, event: Event) -> None:
+        if self._log is not None:
+            self._log(event)
+
+
+class Dialogue:
+    """The orchestrator's side: answers reports with decisions, and each report once.
+
+    Reports may come twice, late or from another run: the same number gets the same decision again, an older one
+    none, and the outcome of a decision that is not the pending one is dropped and counted in `late_outcomes`.
+
+    Args:
+        orchestrator: what decides.
+        cap: (seconds, tokens) that one task may use at most, whatever the robot's side grants; None: no cap.
+    """
+
+    def __init__(self, orchestrator: Orchestrator, cap: tuple[float, float] | None = None) -> None:
+        self.orchestrator = orchestrator
+        self.report: Report | None = None
+        self.decision: Decision | None = None  # the answer to `report`; None while there is none
+        self.idle = False
+        self.late_outcomes = 0
+        self._cap = cap or (math.inf, math.inf)
+        self._asked: Action | None = None
+
+    def answer(self, report: Report) -> Decision | None:
+        """The decision for `report`; None where it needs none, is old news, or the dialogue is idle."""
+        last = self.report
+        if last is None or (report.run, report.episode) != (last.run, last.episode):
+            self._begin(report)
+        elif report.number < last.number:
+            return None
+        elif report.number > last.number:
+            self._fold(report.outcome)
+        self.report = report
+        self.orchestrator.cut_budget(report.budget.time_s, report.budget.tokens)
+        if report.phase is not Phase.WAITING or self.idle or self._over(report.summary):
+            return None
+        if self.decision is None:
+            self.decision = self.orchestrator.decide(report.summary, self._asked)
+            self._asked = None
+        return self.decision
+
+    def think_now(self) -> str:
+        """Makes the next decision THINK(planner, 1); "" if it may, else why not."""
+        if self.report is None or self.report.phase is Phase.FINISHED:
+            return "no episode is under way"
+        if self.idle:
+            return "cancelled: reset first, or wait for the next episode"
+        if not self.orchestrator.allows(Action.PLANNER_1, self.report.summary):
+            left = self.orchestrator.budget
+            return (
+                f"the budget does not allow a call, or enough were made for this attempt (left: {left.time_s:.1f} s, "
+                f"{left.tokens:.0f} tokens)"
+            )
+        self._asked = Action.PLANNER_1
+        return ""
+
+    def cancel(self) -> None:
+        """Drops the pending decision and makes none until `reset` or the next episode."""
+        self.decision, self._asked, self.idle = None, None, True
+
+    def reset(self) -> None:
+        """A fresh history and budget for the task under way (what was spent already stays spent on the robot's
+        side, whose next report says so). The outcome of a decision made before comes too late."""
+        self.decision, self._asked, self.idle = None, None, False
+        if self.report is not None:
+            self._start(self.report.budget)
+
+    def _begin(self, report: Report) -> None:
+        # Mid-episode after a restart: the outcome is of a decision that this orchestrator did not make.
+        self.late_outcomes += report.outcome is not None
+        self.decision, self._asked, self.idle = None, None, False
+        self._start(report.budget)
+
+    def _start(self, granted: Budget) -> None:
+        self.orchestrator.start(
+            Budget.full(min(granted.initial_time_s, self._cap[0]), min(granted.initial_tokens, self._cap[1]))
+        )
+
+    def _fold(self, outcome: Outcome | None) -> None:
+        pending, self.decision = self.decision, None
+        if outcome is None:
+            return
+        if pending is None or (outcome.decision, outcome.action) != (pending.id, pending.action):
+            self.late_outcomes += 1
+        elif isinstance(outcome.status, ActStatus):
+            self.orchestrator.record_act(outcome.status, outcome.subgoal_done)
+        else:
+            self.orchestrator.record_call(LlmCall(outcome.action, outcome.status, outcome.seconds, outcome.tokens))
+
+    @staticmethod
+    def _over(summary: StateSummary) -> bool:
+        return summary.subgoal_index >= len(summary.subgoals)
+
+
+def play_episode(
+    player: Player,
+    orchestrator: Orchestrator,
+    number: int,
+    clock: Clock,
+    log: Log | None = None,
+    origin_s: float = 0.0,
+) -> EndEvent:
+    """Plays episode `number` to its end; its last event. `origin_s`: the clock's time at the run's start."""
+    robot, dialogue = Robot(player, clock, log, origin_s=origin_s), Dialogue(orchestrator)
+    report = robot.begin(number)
+    while not robot.done:
+        decision = dialogue.answer(report)
+        assert decision is not None  # a waiting robot in a task that is not over always gets one
+        clock.sleep(robot.execute(decision))
+        report = robot.complete()
+    assert robot.end is not None
+    return robot.end
+
+
+def replay(
+    player: Player,
+    orchestrator: Orchestrator,
+    episodes: int | Iterable[int],
+    log: Log | None = None,
+    progress: Callable[[int], None] | None = None,
+    clock: Clock | None = None,
+) -> list[EndEvent]:
+    """Plays `episodes` (how many, or their numbers) one after another.
+
+    `progress` is told how many are over. `clock`: None means as fast as possible (simulated time only)."""
+    clock = clock or ManualClock()
+    origin_s, ends = clock.now(), []
+    for number in range(episodes) if isinstance(episodes, int) else episodes:
+        ends.append(play_episode(player, orchestrator, number, clock, log, origin_s))
+        if progress is not None:
+            progress(len(ends))
+    return ends
