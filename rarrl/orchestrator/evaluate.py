@@ -64,3 +64,44 @@ def rollout(core: Core, params: Any, policy: OrchestratorPolicy) -> Episodes:
         lost |= r.act_status == 2
         shocked |= r.shocked
     return Episodes(success=success, lost=lost, **total)
+
+
+def interval(samples: Floats) -> tuple[float, float]:
+    """The central 95 % of `samples`."""
+    low, high = np.percentile(samples, [2.5, 97.5])
+    return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Bootstrap over whole ALFRED plans: the episodes of one plan are not independent of one another.
+
+    `weights` (draws, plans): how often each plan is in each draw. `plan` (n,): the plan of each episode."""
+
+    plan: NDArray[np.int64]
+    weights: Floats
+
+    @classmethod
+    def make(cls, plan: NDArray[np.int64], draws: int = 1000, seed: int = 0) -> Clusters:
+        """`plan` (n,): any labels."""
+        _, labels = np.unique(plan, return_inverse=True)
+        count = int(labels.max()) + 1
+        rng = np.random.default_rng(seed)
+        return cls(labels, rng.multinomial(count, np.full(count, 1.0 / count), size=draws).astype(np.float64))
+
+    def means(self, values: Floats) -> Floats:
+        """Bootstrapped means (draws,) of `values`: (n,), or (runs, n) with runs (training seeds) drawn too."""
+        values = np.atleast_2d(np.asarray(values, dtype=np.float64))
+        count = self.weights.shape[1]
+        episodes = np.bincount(self.plan, minlength=count)
+        sums = np.stack([np.bincount(self.plan, weights=row, minlength=count) for row in values])
+        runs = len(values)
+        picks = np.random.default_rng(1).integers(0, runs, size=(len(self.weights), runs))
+        chosen = sums[picks].mean(axis=1)  # (draws, plans)
+        return np.asarray((self.weights * chosen).sum(axis=1) / (self.weights @ episodes))
+
+
+def matched(seconds: Floats, limit: float) -> int:
+    """The index of the operating point that spends most without spending more than `limit`; the cheapest if none."""
+    affordable = np.flatnonzero(seconds <= limit)
+    return int(affordable[seconds[affordable].argmax()] if len(affordable) else seconds.argmin())

@@ -1,0 +1,437 @@
+"""`rarrl eval orchestrator`: every policy on the same episodes of ALFRED, and what the differences are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rarrl.errors import InputError
+from rarrl.latency.alfred import AlfredPlan
+from rarrl.orchestrator.baselines import OrchestratorPolicy, make_rule
+from rarrl.orchestrator.evaluate import Clusters, Episodes, interval, matched, rollout
+from rarrl.orchestrator.learned import MODELS, load_learned
+from rarrl.orchestrator.registry import tuned_parameters
+from rarrl.results import Figure, make_results, write_results
+from rarrl.types import Action
+
+from .alfred_core import CATEGORIES, AlfredReplayCore, EpisodeBank
+from .conditions import CONDITIONS, every_episode, fixed_episodes, priced
+from .episodes import EpisodeConfig, EpisodeSampler
+from .experiments import HELD_OUT_PROFILES, TRAINING_PROFILES, load_plans, load_tables
+
+PRICES = (0.0003, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.06, 0.12)
+LOSS_ALLOWED = 0.009  # of success against always-think when the operating price is chosen, on held-in plans
+SCALES = (0.5, 1.0, 2.0, 4.0)
+JITTER = 0.5
+ABLATIONS = ("no_budget", "no_history", "planner_only", "verifier_only")
+NAMED = ("seconds", "tokens", "calls", "misses")
+
+
+class Oracle:
+    """An upper bound: peeks at the luck of the next attempt and thinks only where that prevents its failure."""
+
+    name = "oracle"
+
+    def peek(self, core: Any) -> None:
+        """Called by `rollout` before the first decision."""
+        self._core = core
+
+    def act(self, s: Any, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """THINK(verifier, 2) before a loss, THINK(planner, 2) before a failure, else ACT."""
+        lost, wrong = self._core.failure_probabilities()
+        luck, h = self._core.luck(), s.history
+        loses = (luck < lost) & (h.verifier_level < 2.0)
+        fails = (luck > 1.0 - wrong) & (h.planner_level < 2.0)
+        action = np.where(loses, int(Action.VERIFIER_2), np.where(fails, int(Action.PLANNER_2), 0))
+        return np.where(mask[action, np.arange(s.n)], action, 0)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A fixed set of episodes to play on, per language model."""
+
+    bank: EpisodeBank
+    rows: NDArray[np.int64]
+    clusters: Clusters
+    seed: int
+
+    @classmethod
+    def make(cls, plans: Sequence[AlfredPlan], replicas: int, seed: int) -> Bench:
+        """`replicas`: see `every_episode`."""
+        bank = EpisodeBank.from_plans(plans)
+        rows = every_episode(bank, replicas)
+        return cls(bank, rows, Clusters.make(bank.plan_index[rows], seed=seed), seed)
+
+    def play(self, policy: OrchestratorPolicy, profile: str, config: EpisodeConfig, hard: bool = False) -> Episodes:
+        """All episodes with one policy and one language model."""
+        tables = load_tables([profile])
+        core = AlfredReplayCore(self.bank, tables, len(self.rows), hard=hard)
+        return rollout(core, fixed_episodes(EpisodeSampler(self.bank, tables, config), self.rows, self.seed), policy)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One policy over PRICES and profiles. Arrays (prices, profiles, n)."""
+
+    success: NDArray[np.bool_]
+    seconds: NDArray[np.float64]
+    tokens: NDArray[np.float64]
+    calls: NDArray[np.float64]
+    misses: NDArray[np.float64]
+
+    def at(self, choice: Sequence[int]) -> dict[str, NDArray[np.float64]]:
+        """Per episode, averaged over profiles, with price `choice[profile]`: arrays (n,)."""
+        profiles = range(self.success.shape[1])
+        return {
+            name: np.mean([getattr(self, name)[choice[p], p] for p in profiles], axis=0) for name in ("success", *NAMED)
+        }
+
+
+def sweep(
+    bench: Bench,
+    policy: OrchestratorPolicy,
+    profiles: Sequence[str],
+    config: EpisodeConfig,
+    prices: Sequence[float] = PRICES,
+    hard: bool = False,
+) -> Sweep:
+    """Plays `policy` at each price and profile. A rule ignores the price: give it one."""
+    grid = [[bench.play(policy, p, priced(config, price), hard) for p in profiles] for price in prices]
+    return Sweep(*(np.array([[getattr(e, name) for e in row] for row in grid]) for name in ("success", *NAMED)))
+
+
+def shipped_seeds(folder: Path) -> list[OrchestratorPolicy]:
+    """The five training seeds of the shipped policy; the first is the one in use."""
+    files = [folder / "policy.safetensors", *sorted(folder.glob("seed*.safetensors"))]
+    if not files[0].exists():
+        raise InputError(f"models: {folder} holds no policy.safetensors; train one with `rarrl train orchestrator`")
+    return [load_learned(file) for file in files if file.exists()]
+
+
+def variants(folder: Path, name: str) -> list[OrchestratorPolicy]:
+    """The trained seeds of an ablation or rival; empty where none is shipped."""
+    return [load_learned(file) for file in sorted(folder.glob(f"{name}_seed*.safetensors"))]
+
+
+def choose_price(policy: OrchestratorPolicy, seed: int, profiles: Sequence[str]) -> float:
+    """The dearest price at which the policy loses at most LOSS_ALLOWED of success against always-think.
+
+    Chosen on plans drawn from the shipped statistics of the train split, never on the split that is reported."""
+    plans, _ = load_plans(None, None, seed)
+    bench = Bench.make(plans[:400], 2, seed + 1)
+    config = CONDITIONS["unbound"]
+    learned = sweep(bench, policy, profiles, config).success.mean(axis=(1, 2))
+    always = make_rule("always", **tuned_parameters("unbound")["always"])
+    goal = sweep(bench, always, profiles, config, PRICES[:1]).success.mean() - LOSS_ALLOWED
+    good = [price for price, success in zip(PRICES, learned, strict=True) if success >= goal]
+    return max(good) if good else PRICES[0]
+
+
+@dataclass
+class Evaluation:
+    """Collects figures and tables while the comparisons run."""
+
+    bench: Bench
+    learned: list[OrchestratorPolicy]
+    price: float
+    figures: dict[str, Figure]
+    tables: dict[str, Any]
+
+    def figure(self, name: str, values: NDArray[np.float64], unit: str, scale: float = 1.0) -> None:
+        """A mean with its bootstrap interval; `values` (n,) or (training seeds, n)."""
+        lo, hi = interval(self.bench.clusters.means(values) * scale)
+        self.figures[name] = Figure(float(np.mean(values)) * scale, unit, int(np.size(values)), lo, hi)
+
+    def ratio(self, name: str, part: NDArray[np.float64], whole: NDArray[np.float64], unit: str = "fraction") -> None:
+        """1 - mean(part) / mean(whole), with its interval."""
+        samples = 1.0 - self.bench.clusters.means(part) / self.bench.clusters.means(whole)
+        lo, hi = interval(samples)
+        value = 1.0 - float(np.mean(part) / np.mean(whole))
+        self.figures[name] = Figure(value, unit, int(np.size(part)), lo, hi)
+
+    def row(self, e: dict[str, NDArray[np.float64]], **more: Any) -> dict[str, Any]:
+        """A table row: means, p95 seconds, success per category."""
+        category = self.bench.bank.category[self.bench.rows]
+        success = np.atleast_2d(e["success"])
+        lo, hi = interval(self.bench.clusters.means(success))
+        out = {
+            "success": round(float(success.mean()), 4),
+            "lo": round(lo, 4),
+            "hi": round(hi, 4),
+            "llm_seconds": round(float(e["seconds"].mean()), 3),
+            "llm_seconds_p95": round(float(np.percentile(e["seconds"], 95)), 3),
+            "tokens": round(float(e["tokens"].mean()), 1),
+            "calls": round(float(e["calls"].mean()), 3),
+            "deadline_misses": round(float(e["misses"].mean()), 4),
+        }
+        for i, name in enumerate(CATEGORIES):
+            out[name] = round(float(success[:, category == i].mean()), 4)
+        return {**out, **more}
+
+    def gain(self, gain: NDArray[np.float64]) -> dict[str, float]:
+        """A paired difference of success (seeds, n) as table entries, in points."""
+        lo, hi = interval(100.0 * self.bench.clusters.means(gain))
+        return {
+            "gain_points": round(100.0 * float(gain.mean()), 2),
+            "gain_lo": round(lo, 2),
+            "gain_hi": round(hi, 2),
+        }
+
+    def rules(self, condition: str) -> dict[str, OrchestratorPolicy]:
+        """Every rule, tuned for `condition`."""
+        return {family: make_rule(family, **params) for family, params in tuned_parameters(condition).items()}
+
+    def compare(self, condition: str, profiles: Sequence[str], hard: bool = False) -> dict[str, Any]:
+        """Every rule against the learned policy at no more LLM seconds, profile by profile.
+
+        Returns per rule: its table row, the gain (seeds, n) of the learned policy, and the sweeps used."""
+        config = CONDITIONS[condition]
+        sweeps = [sweep(self.bench, policy, profiles, config, hard=hard) for policy in self.learned]
+        out: dict[str, Any] = {"sweeps": sweeps, "rules": {}}
+        for family, rule in {**self.rules(condition), "oracle": Oracle()}.items():
+            s = sweep(self.bench, rule, profiles, config, PRICES[:1], hard)
+            e = s.at([0] * len(profiles))
+            limits = s.seconds[0].mean(axis=1)
+            picks = [
+                [matched(learned.seconds[:, p].mean(axis=1), limits[p]) for p in range(len(profiles))]
+                for learned in sweeps
+            ]
+            mine = [learned.at(pick) for learned, pick in zip(sweeps, picks, strict=True)]
+            gain = np.stack([m["success"] for m in mine]) - e["success"]
+            row = self.row(
+                e,
+                params=getattr(rule, "params", {}),
+                learned_success=round(float(np.mean([m["success"].mean() for m in mine])), 4),
+                learned_llm_seconds=round(float(np.mean([m["seconds"].mean() for m in mine])), 3),
+                **self.gain(gain),
+            )
+            out["rules"][family] = {"episodes": e, "gain": gain, "row": row}
+        return out
+
+    def best_rule(self, comparison: dict[str, Any]) -> str:
+        """The rule against which the learned policy gains least; never (no thinking) ties by definition."""
+        rules = comparison["rules"]
+        rivals = [name for name in rules if name not in ("never", "oracle")]
+        return min(rivals, key=lambda name: float(rules[name]["gain"].mean()))
+
+    def learned_rows(self, comparison: dict[str, Any]) -> list[dict[str, Any]]:
+        """The lambda sweep: one row per price, averaged over training seeds."""
+        rows = []
+        for i, price in enumerate(PRICES):
+            runs = [s.at([i] * s.success.shape[1]) for s in comparison["sweeps"]]
+            stacked = {name: np.stack([run[name] for run in runs]) for name in ("success", *NAMED)}
+            spread = float(np.std([run["success"].mean() for run in runs]))
+            rows.append(self.row(stacked, price=price, success_std_over_seeds=round(spread, 4)))
+        return rows
+
+    def table(self, name: str, comparison: dict[str, Any]) -> None:
+        """Keeps the rows of a comparison."""
+        self.tables[name] = {
+            "rules": {family: entry["row"] for family, entry in comparison["rules"].items()},
+            "learned_by_price": self.learned_rows(comparison),
+        }
+
+
+def _stack(policies: Sequence[OrchestratorPolicy], play: Callable[[OrchestratorPolicy], Sweep]) -> dict[str, Any]:
+    runs = [s.at([0] * s.success.shape[1]) for s in map(play, policies)]
+    return {name: np.stack([run[name] for run in runs]) for name in ("success", *NAMED)}
+
+
+def _always(ev: Evaluation, unbound: dict[str, Any]) -> None:
+    always = unbound["rules"]["always"]["episodes"]
+    index = PRICES.index(ev.price)
+    runs = [s.at([index] * s.success.shape[1]) for s in unbound["sweeps"]]
+    seconds, tokens, success = (np.stack([run[name] for run in runs]) for name in ("seconds", "tokens", "success"))
+    ev.ratio("llm_seconds_saved_vs_always", seconds, always["seconds"])
+    ev.ratio("tokens_saved_vs_always", tokens, always["tokens"])
+    ev.figure("success_lost_vs_always", always["success"] - success, "points", 100.0)
+
+
+def _shock(ev: Evaluation) -> None:
+    """The learned policy and the threshold rule, before and after a shock that neither could foresee."""
+    profiles = TRAINING_PROFILES
+
+    def play(policy: OrchestratorPolicy, condition: str) -> dict[str, Any]:
+        return _stack([policy], lambda p: sweep(ev.bench, p, profiles, CONDITIONS[condition], [ev.price]))
+
+    learned = {
+        c: _stack(ev.learned, lambda p, c=c: sweep(ev.bench, p, profiles, CONDITIONS[c], [ev.price]))
+        for c in ("comfortable", "shock")
+    }
+    rows = {f"learned, {c}": ev.row(e) for c, e in learned.items()}
+    for tuned_for in ("comfortable", "shock"):
+        rule = make_rule("threshold", **tuned_parameters(tuned_for)["threshold"])
+        played = {c: play(rule, c) for c in ("comfortable", "shock")}
+        rows |= {f"threshold tuned for {tuned_for}, {c}": ev.row(e, params=rule.params) for c, e in played.items()}
+        gain = learned["shock"]["success"] - played["shock"]["success"]
+        suffix = "" if tuned_for == "comfortable" else "_tuned_for_shock"
+        ev.figure(f"shock_gain_over_threshold{suffix}", gain, "points", 100.0)
+        if not suffix:
+            ev.ratio("shock_calls_change_threshold", played["shock"]["calls"], played["comfortable"]["calls"])
+    ev.ratio("shock_calls_change", learned["shock"]["calls"], learned["comfortable"]["calls"])
+    for name in ("shock_calls_change", "shock_calls_change_threshold"):
+        f = ev.figures[name]  # from "saved" to "change"
+        ev.figures[name] = Figure(-f.value, "fraction", f.n, -f.hi, -f.lo)  # type: ignore[operator]
+    ev.tables["shock"] = rows
+
+
+def _ablations(ev: Evaluation, folder: Path) -> None:
+    """Each variant was trained anew, without what its name says; compared at the same price, binding budget."""
+    profiles, config = TRAINING_PROFILES, CONDITIONS["binding"]
+
+    def play(policies: Sequence[OrchestratorPolicy]) -> dict[str, Any]:
+        return _stack(policies, lambda p: sweep(ev.bench, p, profiles, config, [ev.price]))
+
+    full = play(ev.learned)
+    rows = {"full": ev.row(full)}
+    for name in ABLATIONS:
+        policies = variants(folder, name)
+        if policies:
+            e = play(policies)
+            rows[name] = ev.row(e, training_seeds=len(policies))
+            runs = min(len(e["success"]), len(full["success"]))
+            ev.figure(f"ablation_{name}", e["success"][:runs] - full["success"][:runs], "points", 100.0)
+    ev.tables["ablations"] = rows
+
+
+def _jitter(ev: Evaluation, rival: str) -> None:
+    """Success against the factor on every latency, with lognormal jitter; slope in points per doubling."""
+    profiles = TRAINING_PROFILES
+    rule = ev.rules("binding")[rival]
+    rows: dict[str, Any] = {}
+    means: dict[str, list[NDArray[np.float64]]] = {"learned": [], "best_rule": []}
+    for scale in SCALES:
+        config = replace(
+            CONDITIONS["binding"], latency_scale=(scale, scale), latency_jitter=(JITTER, JITTER), disturbed_share=1.0
+        )
+        for name, policies in (("learned", ev.learned), ("best_rule", [rule])):
+            e = _stack(policies, lambda p, c=config: sweep(ev.bench, p, profiles, c, [ev.price]))
+            means[name].append(ev.bench.clusters.means(e["success"]))
+            label = name if name == "learned" else rival
+            rows[f"{label}, latency x{scale:g}"] = ev.row(
+                e, llm_seconds_p99=round(float(np.percentile(e["seconds"], 99)), 3)
+            )
+    x = np.log2(SCALES)
+    for name, values in means.items():
+        slopes = 100.0 * np.polyfit(x, np.stack(values), 1)[0]
+        lo, hi = interval(slopes)
+        key = f"jitter_slope_{name}"
+        ev.figures[key] = Figure(float(slopes.mean()), "points per doubling", len(ev.bench.rows), lo, hi)
+    ev.tables["jitter"] = rows
+
+
+def _rivals(ev: Evaluation, folder: Path, comparison: dict[str, Any]) -> None:
+    """Learned rivals (DQN, the binary asker) at matched LLM seconds, binding budget."""
+    profiles, config = TRAINING_PROFILES, CONDITIONS["binding"]
+    rows = {}
+    for name in ("when2ask", "dqn"):
+        for policy in variants(folder, name)[:1]:
+            theirs = sweep(ev.bench, policy, profiles, config, [ev.price])
+            e = theirs.at([0] * len(profiles))
+            limits = theirs.seconds[0].mean(axis=1)
+            gain = np.stack(
+                [
+                    s.at([matched(s.seconds[:, p].mean(axis=1), limits[p]) for p in range(len(profiles))])["success"]
+                    - e["success"]
+                    for s in comparison["sweeps"]
+                ]
+            )
+            lo, hi = interval(ev.bench.clusters.means(gain))
+            rows[name] = ev.row(
+                e,
+                gain_points=round(100 * float(gain.mean()), 2),
+                gain_lo=round(100 * lo, 2),
+                gain_hi=round(100 * hi, 2),
+            )
+    ev.tables["rivals"] = rows
+
+
+def _hard(ev: Evaluation, folder: Path) -> None:
+    """Hard mode: a call that runs out of the budget ends the task."""
+    profiles, config = TRAINING_PROFILES, CONDITIONS["binding"]
+    rows = {}
+    contenders: dict[str, Sequence[OrchestratorPolicy]] = {"learned (soft)": ev.learned}
+    constrained = variants(folder, "hard")
+    if constrained:
+        contenders["constrained PPO"] = constrained
+    contenders |= {name: [rule] for name, rule in ev.rules("binding").items()}
+    for name, policies in contenders.items():
+        rows[name] = ev.row(_stack(policies, lambda p: sweep(ev.bench, p, profiles, config, [ev.price], hard=True)))
+    ev.tables["hard"] = rows
+
+
+def eval_orchestrator(
+    plans: Sequence[AlfredPlan],
+    data_hash: str,
+    *,
+    seed: int = 0,
+    replicas: int = 4,
+    json_path: Path | None = None,
+    picture: Path | None = None,
+    command: str = "rarrl eval orchestrator",
+    split: str | None = None,
+    models: Path | None = None,
+    progress: Callable[[str, float], None] | None = None,
+) -> dict[str, Any]:
+    """Plays the shipped policy (five training seeds), its ablations, every tuned rule and the oracle.
+
+    Success is a mean over episodes; intervals are bootstrapped over plans and training seeds; comparisons are
+    paired (same scenes, luck and latencies) and at no more LLM seconds than the rule, profile by profile.
+    Returns (and writes to `json_path`) the results document; `picture` gets the Pareto plot.
+    Raises: InputError where `models` holds no policy."""
+    folder = models or MODELS / "orchestrator"
+    learned = shipped_seeds(folder)
+    say = progress or (lambda what, share: None)
+    say("choosing the price of thinking on held-in plans", 0.0)
+    price = choose_price(learned[0], seed, TRAINING_PROFILES)
+    ev = Evaluation(Bench.make(plans, replicas, seed), learned, price, {}, {})
+    say("unbound budget", 0.05)
+    unbound = ev.compare("unbound", TRAINING_PROFILES)
+    ev.table("unbound", unbound)
+    _always(ev, unbound)
+    say("binding budget", 0.25)
+    binding = ev.compare("binding", TRAINING_PROFILES)
+    ev.table("binding", binding)
+    best = ev.best_rule(binding)
+    ev.figure("gain_over_best_rule", binding["rules"][best]["gain"], "points", 100.0)
+    say("held-out profiles", 0.5)
+    held_out = ev.compare("binding", HELD_OUT_PROFILES)
+    ev.table("held_out_profiles", held_out)
+    worst = ev.best_rule(held_out)
+    ev.figure("held_out_profile_gain_over_best_rule", held_out["rules"][worst]["gain"], "points", 100.0)
+    say("budget shock", 0.65)
+    _shock(ev)
+    say("ablations", 0.75)
+    _ablations(ev, folder)
+    say("latency jitter", 0.8)
+    _jitter(ev, best)
+    say("rivals and hard mode", 0.9)
+    _rivals(ev, folder, binding)
+    _hard(ev, folder)
+    ev.tables["setup"] = {
+        "split": split,
+        "data": data_hash,
+        "plans": len(plans),
+        "episodes": len(ev.bench.rows),
+        "training_seeds": len(learned),
+        "profiles": list(TRAINING_PROFILES),
+        "held_out_profiles": list(HELD_OUT_PROFILES),
+        "price": price,
+        "best_rule": best,
+        "best_rule_held_out": worst,
+        "oracle_success_binding": binding["rules"]["oracle"]["row"]["success"],
+    }
+    results = make_results(command, seed, ev.figures, ev.tables)
+    if json_path is not None:
+        write_results(json_path, results)
+    if picture is not None:
+        from .pictures import pareto
+
+        pareto(results, picture)
+    say("done", 1.0)
+    return results
