@@ -1,0 +1,60 @@
+"""The command line: `rarrl --help`. Each command imports what it needs when it runs, so that help is quick."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rarrl import __version__
+from rarrl.cli import data, learn, play
+
+app = typer.Typer(
+    name="rarrl",
+    help="Lets a robot see, act and decide when to think, on the computer that it carries.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _group(name: str, text: str) -> typer.Typer:
+    group = typer.Typer(help=text, no_args_is_help=True)
+    app.add_typer(group, name=name)
+    return group
+
+
+app.command("demo")(play.demo)
+app.command("doctor")(play.doctor)
+app.command("run")(play.run)
+app.command("replay")(play.replay)
+app.command("plot")(play.plot)
+_group("train", "Train the parts that learn.").command("orchestrator")(learn.train_orchestrator)
+_group("tune", "Tune the rules that the learned parts are held against.").command("rules")(learn.tune_rules)
+_group("eval", "Measure how good the parts are.").command("orchestrator")(learn.eval_orchestrator)
+_group("bench", "Measure how fast the parts are.").command("orchestrator")(learn.bench_orchestrator)
+_profile = _group("profile", "Latency profiles: what a language model costs.")
+_profile.command("show")(data.profile_show)
+_profile.command("import")(data.profile_import)
+_group("alfred", "The ALFRED data set.").command("statistics")(data.alfred_statistics)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rarrl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """The entry point of the `rarrl` command."""
+    app()

@@ -1,0 +1,310 @@
+"""`rarrl demo`, `doctor`, `run`, `replay` and `plot`."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from rarrl.cli.common import Update, check_output, console, guarded, new_run_folder, progress, table
+from rarrl.errors import DependencyMissingError, InputError
+
+if TYPE_CHECKING:
+    from rarrl.config import Config
+    from rarrl.report import Report
+
+COMPARED = ("never", "always", "after_failure", "learned")
+PLOT_HINT = "`rarrl plot FOLDER` makes the report of what was played"
+
+PolicyOption = Annotated[
+    list[str] | None,
+    typer.Option("--policy", help="Who decides: learned, a rule, or a safetensors file. Repeat it to compare several."),
+]
+ProfileOption = Annotated[str | None, typer.Option("--profile", help="Latency profile: a shipped name, or a file.")]
+EpisodesOption = Annotated[int | None, typer.Option("--episodes", help="How many tasks each policy plays.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="The same seed gives the same tasks and luck.")]
+CategoryOption = Annotated[str | None, typer.Option("--category", help="all, Navigation, Inspection or Delivery.")]
+AlfredOption = Annotated[
+    Path | None,
+    typer.Option("--alfred", help="Folder of the ALFRED data set; default: tasks drawn from its statistics."),
+]
+SplitOption = Annotated[str | None, typer.Option("--split", help="With --alfred: train, valid_seen or valid_unseen.")]
+TimeBudgetOption = Annotated[float | None, typer.Option("--time-budget", help="Seconds of thinking a task may use.")]
+TokenBudgetOption = Annotated[float | None, typer.Option("--token-budget", help="Tokens a task may use.")]
+CostWeightOption = Annotated[
+    float | None, typer.Option("--cost-weight", help="Success given up to save a second of thinking (lambda).")
+]
+ShockOption = Annotated[bool, typer.Option("--shock", help="Cut the budget to 40 % amid each task.")]
+ScaleOption = Annotated[float | None, typer.Option("--latency-scale", help="Factor on every latency.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file; the options above win over it.")]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Folder of the run; default runs/<time>.")]
+
+
+@guarded()
+def doctor() -> None:
+    """Say what is there, what is missing, and what therefore runs here."""
+    from rarrl.doctor import diagnose
+
+    marks = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
+    grid = Table.grid(padding=(0, 2))
+    checks = diagnose(Path.cwd())
+    for check in checks:
+        grid.add_row(marks[check.status], _plain(check.name), _plain(check.detail))
+        if check.fix:
+            grid.add_row("", "", _plain(f"-> {check.fix}"))
+    console().print(grid)
+    if any(check.status == "fail" for check in checks):
+        raise typer.Exit(1)
+
+
+@guarded(PLOT_HINT)
+def demo(
+    episodes: Annotated[int, typer.Option(help="How many tasks each policy plays.")] = 20,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same tasks and luck.")] = 0,
+    out: OutOption = None,
+) -> None:
+    """Run the decision loop on real ROS 2 nodes for four policies, and write a report. About a minute."""
+    _need_ros("rarrl demo")
+    from rarrl.cli.show import reminder
+    from rarrl_nodes.demo import demo_config, demo_policies
+
+    started = time.monotonic()
+    config, policies = demo_config(episodes, seed), demo_policies()
+    console().print(
+        f"{episodes} ALFRED tasks for each of {len(policies)} policies, on orchestrator_node and replay_node (ROS 2), "
+        f"with the latencies of {config.orchestrator.profile}.\nEach task may use "
+        f"{config.orchestrator.time_budget_s:g} s and {config.orchestrator.token_budget:g} tokens of thinking.",
+        markup=False,
+    )
+    folder = new_run_folder(out)
+    _play(folder, policies, config, lambda p, f, u: _in_graph(p, f, config, False, u))
+    note = reminder(episodes)
+    _finish(folder, policies, [note])
+    typer.echo(f"{time.monotonic() - started:.0f} s in all")
+
+
+@guarded(PLOT_HINT)
+def run(
+    policy: PolicyOption = None,
+    profile: ProfileOption = None,
+    episodes: EpisodesOption = None,
+    seed: SeedOption = None,
+    category: CategoryOption = None,
+    alfred: AlfredOption = None,
+    split: SplitOption = None,
+    time_budget: TimeBudgetOption = None,
+    token_budget: TokenBudgetOption = None,
+    cost_weight: CostWeightOption = None,
+    shock: ShockOption = False,
+    latency_scale: ScaleOption = None,
+    speed: Annotated[float | None, typer.Option(help="Simulated seconds per real second.")] = None,
+    config: ConfigOption = None,
+    out: OutOption = None,
+) -> None:
+    """Run orchestrator_node and replay_node on ROS 2, without ros2 launch."""
+    settings = _config(
+        config,
+        {"profile": profile, "time_budget_s": time_budget, "token_budget": token_budget, "cost_weight": cost_weight},
+        _replay_values(episodes, seed, category, alfred, split, latency_scale) | {"speed": speed},
+    )
+    policies = _policies(policy or [settings.orchestrator.policy])
+    _need_ros("rarrl run")
+    folder = new_run_folder(out)
+    _play(folder, policies, settings, lambda p, f, u: _in_graph(p, f, settings, shock, u))
+    _finish(folder, policies)
+
+
+@guarded(PLOT_HINT)
+def replay(
+    policy: PolicyOption = None,
+    profile: ProfileOption = None,
+    episodes: EpisodesOption = None,
+    seed: SeedOption = None,
+    category: CategoryOption = None,
+    alfred: AlfredOption = None,
+    split: SplitOption = None,
+    time_budget: TimeBudgetOption = None,
+    token_budget: TokenBudgetOption = None,
+    cost_weight: CostWeightOption = None,
+    shock: ShockOption = False,
+    latency_scale: ScaleOption = None,
+    config: ConfigOption = None,
+    out: OutOption = None,
+) -> None:
+    """Replay ALFRED tasks against a latency profile, in this process and as fast as it can; no ROS.
+
+    Without --policy and --config, four policies are compared."""
+    settings = _config(
+        config,
+        {"profile": profile, "time_budget_s": time_budget, "token_budget": token_budget, "cost_weight": cost_weight},
+        _replay_values(episodes, seed, category, alfred, split, latency_scale),
+    )
+    policies = _policies(policy or ([settings.orchestrator.policy] if config else list(COMPARED)))
+    from rarrl_sim_envs.player import make_player
+
+    player = make_player(settings, shock)  # says what is wrong with the settings before a folder is made
+    folder = new_run_folder(out)
+    _play(folder, policies, settings, lambda p, f, u: _in_process(p, f, settings, player, u))
+    _finish(folder, policies)
+
+
+@guarded()
+def plot(
+    source: Annotated[str, typer.Argument(help="Folder of a run, results file (JSON), or latency profile.")],
+    out: Annotated[Path | None, typer.Option(help="Where the picture goes (results and profiles).")] = None,
+) -> None:
+    """Draw again: the report of a run, the Pareto picture of an evaluation, or a latency profile."""
+    from rarrl.cli.show import is_results, plot_results
+    from rarrl.latency.commands import show_profile
+    from rarrl.latency.profile import shipped_profiles
+
+    path = Path(source)
+    check_output(out, "--out")
+    if source in shipped_profiles() or (path.suffix == ".json" and not is_results(path)):
+        picture = out or Path(f"{path.stem}.png")
+        show_profile(source, picture)
+    elif path.suffix == ".json":
+        picture = out or path.with_suffix(".png")
+        plot_results(path, picture)
+    else:
+        if out is not None:
+            raise InputError("--out: a run's report goes into its own folder; leave --out away")
+        _finish(path, [])
+        return
+    typer.echo(f"picture: {picture}")
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _replay_values(
+    episodes: int | None,
+    seed: int | None,
+    category: str | None,
+    alfred: Path | None,
+    split: str | None,
+    scale: float | None,
+) -> dict[str, Any]:
+    return {
+        "episodes": episodes,
+        "seed": seed,
+        "category": category,
+        "alfred": None if alfred is None else str(alfred),
+        "split": split,
+        "latency_scale": scale,
+    }
+
+
+def _config(file: Path | None, orchestrator: dict[str, Any], replay: dict[str, Any]) -> Config:
+    """The configuration in `file` with the options that were given (not None) over it. Raises: InputError."""
+    from rarrl.config import config_from_values, load_config
+
+    values = load_config(file).model_dump()
+    for section, given in (("orchestrator", orchestrator), ("replay", replay)):
+        values[section] |= {key: value for key, value in given.items() if value is not None}
+    return config_from_values(values, "command line")
+
+
+def _policies(names: Sequence[str]) -> list[str]:
+    """`names`, once it is sure that each can be loaded. Raises: InputError."""
+    from rarrl.orchestrator.registry import load_policy
+    from rarrl.report.figure import MAX_POLICIES
+
+    if len(names) > MAX_POLICIES:
+        raise InputError(f"--policy: {len(names)} given; a report compares at most {MAX_POLICIES}")
+    if len(set(names)) < len(names):
+        raise InputError("--policy: the same policy is given twice; leave one away")
+    for name in names:
+        load_policy(name)
+    return list(names)
+
+
+def _need_ros(command: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec("rclpy") is None:
+        raise DependencyMissingError(
+            f"{command} needs rclpy: pip install 'rarrl[ros]' (x86-64 Linux), or source a ROS 2 installation; "
+            "`rarrl replay` plays the same tasks without ROS"
+        )
+
+
+def _play(
+    folder: Path, policies: Sequence[str], config: Config, one: Callable[[str, Path, Callable[[int], None]], None]
+) -> None:
+    """Plays every policy into a numbered folder of its own; `one` plays one and tells how many episodes are over."""
+    episodes = config.replay.episodes
+    with progress("playing", len(policies) * episodes) as update:
+        for index, name in enumerate(policies):
+            update(index * episodes, name)
+            safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)[:40]
+            one(name, folder / f"{index + 1}_{safe}", _counted(update, index * episodes, name))
+
+
+def _counted(update: Update, before: int, name: str) -> Callable[[int], None]:
+    return lambda done: update(before + done, name)
+
+
+def _in_process(name: str, folder: Path, config: Config, player: Any, on_episode: Callable[[int], None]) -> None:
+    from rarrl.events import EventWriter, RunEvent
+    from rarrl.latency.profile import load_profile
+    from rarrl.latency.replay import ReplayTable
+    from rarrl.orchestrator.orchestrator import Orchestrator
+    from rarrl.orchestrator.registry import load_policy
+    from rarrl.pipeline import replay
+
+    chosen = config.orchestrator
+    costs = ReplayTable.from_profile(load_profile(chosen.profile)).costs
+    orchestrator = Orchestrator(load_policy(name), costs, chosen.cost_weight)
+    date = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    header = RunEvent(
+        policy=name, profile=chosen.profile, seed=config.replay.seed, speed=1.0, date=date, source="in_process"
+    )
+    with EventWriter(folder, header) as log:
+        replay(player, orchestrator, config.replay.episodes, log, on_episode)
+
+
+def _in_graph(name: str, folder: Path, config: Config, shock: bool, on_episode: Callable[[int], None]) -> None:
+    from rarrl_nodes.run import run_graph
+
+    chosen, tasks = config.orchestrator, config.replay
+    run_graph(
+        policy=name,
+        profile=chosen.profile,
+        episodes=tasks.episodes,
+        seed=tasks.seed,
+        speed=tasks.speed,
+        run_dir=folder,
+        time_budget_s=chosen.time_budget_s,
+        token_budget=chosen.token_budget,
+        cost_weight=chosen.cost_weight,
+        category=tasks.category,
+        alfred=tasks.alfred or None,
+        split=tasks.split if tasks.alfred else None,
+        latency_scale=tasks.latency_scale,
+        shock=shock,
+        on_episode=on_episode,
+    )
+
+
+def _finish(folder: Path, order: Sequence[str], notes: Sequence[str] = ()) -> Report:
+    """Writes the report; prints its table and where it is."""
+    from rarrl.report import write_report
+    from rarrl.report.figure import TABLE_HEAD, table_row
+    from rarrl.report.runs import figures_of
+
+    report = write_report(folder, order, notes)
+    console().print(table("", TABLE_HEAD, [table_row(figures_of(run)) for run in report.runs]))
+    for note in (*notes, *(f"{run.policy}: {run.note}" for run in report.runs if run.note)):
+        typer.echo(note)
+    typer.echo(f"report:  {report.html}\npicture: {report.png}")
+    return report

@@ -1,0 +1,109 @@
+"""Results documents on the terminal and as pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rarrl.cli.common import check_output, console, table
+from rarrl.errors import InputError
+from rarrl.files import read_file
+
+# Of an evaluation: title, and the key in the document's tables.
+COMPARISONS = {
+    "unbound": "Unbound budget",
+    "binding": "Binding budget",
+    "held_out_profiles": "Language models not seen in training, binding budget",
+}
+
+
+def figure_text(figure: dict[str, Any], digits: int = 3) -> str:
+    """e.g. `0.82 [0.80, 0.84]`; the brackets hold the 95 % interval.
+
+    >>> figure_text({"value": 0.8214, "lo": 0.8, "hi": 0.84})
+    '0.821 [0.8, 0.84]'
+    """
+    if figure.get("lo") is None:
+        return f"{figure['value']:.{digits}g}"
+    return f"{figure['value']:.{digits}g} [{figure['lo']:.{digits}g}, {figure['hi']:.{digits}g}]"
+
+
+def print_results(results: dict[str, Any]) -> None:
+    """Prints the figures, and the comparisons with the rules where there are such."""
+    rows = [
+        (name, figure_text(figure), "" if figure.get("n") is None else f"{figure['n']}", str(figure["unit"]))
+        for name, figure in results["figures"].items()
+    ]
+    out = console()
+    for key, title in COMPARISONS.items():
+        rules = results["tables"].get(key, {}).get("rules", {})
+        if rules:
+            head = (
+                "rule",
+                "success",
+                "LLM seconds",
+                "tokens",
+                "calls",
+                "learned, at no more seconds",
+                "its gain, points",
+            )
+            out.print(table(title, head, [_rule_row(name, row) for name, row in rules.items()]))
+    out.print(table("Figures", ("figure", "value [95 % interval]", "n", "unit"), rows))
+
+
+def _rule_row(name: str, row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        name,
+        f"{100 * row['success']:.1f} %",
+        f"{row['llm_seconds']:.2f}",
+        f"{row['tokens']:.0f}",
+        f"{row['calls']:.2f}",
+        f"{100 * row['learned_success']:.1f} % in {row['learned_llm_seconds']:.2f} s",
+        f"{row['gain_points']:+.1f} [{row['gain_lo']:+.1f}, {row['gain_hi']:+.1f}]",
+    )
+
+
+def is_results(path: Path) -> bool:
+    """Whether the JSON file `path` is a results document (else it may be a latency profile).
+
+    Raises: InputError where it cannot be read."""
+    try:
+        document = json.loads(read_file(path, "results"))
+    except ValueError:
+        return False  # the profile's own reader says what is wrong
+    return isinstance(document, dict) and {"figures", "tables"} <= set(document)
+
+
+def plot_results(path: Path, picture: Path) -> None:
+    """Draws the Pareto picture of the evaluation in `path`. Raises: InputError where it holds none."""
+    from rarrl_sim_envs.pictures import pareto
+
+    check_output(picture, "--out")
+    results = json.loads(read_file(path, "results"))
+    try:
+        pareto(results, picture)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"results: {path} holds no comparison to draw ({type(error).__name__}: {error}); `rarrl eval orchestrator "
+            "--json FILE` writes one"
+        ) from None
+
+
+def reminder(episodes: int) -> str:
+    """The line under a demo's table: what so few episodes are worth, and where more stand."""
+    from rarrl.orchestrator.registry import SHIPPED
+
+    text = f"{episodes} episodes are an anecdote"
+    for file in (Path("benchmarks/results/orchestrator.json"), SHIPPED / "evaluation.json"):
+        try:
+            results = json.loads(file.read_text("utf-8"))
+            gain = figure_text(results["figures"]["gain_over_best_rule"])
+            saved = figure_text(results["figures"]["llm_seconds_saved_vs_always"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        return (
+            f"{text}; the full evaluation ({file}): learned minus the best rule at no more LLM seconds {gain} points, "
+            f"share of LLM seconds saved against always {saved}."
+        )
+    return f"{text}; `rarrl eval orchestrator --json FILE` plays thousands, with intervals."

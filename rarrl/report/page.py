@@ -1,0 +1,106 @@
+"""The report as one HTML file: picture, table and the decisions of the shown episode. No network, no scripts."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from html import escape
+
+from rarrl.events import ActEvent, ShockEvent, ThinkEvent
+from rarrl.report.figure import POLICY_STYLES, ROLE_COLOURS, TABLE_HEAD, table_row
+from rarrl.report.runs import Episode, Run, figures_of, shown_episode
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff }
+body { max-width: 1404px; margin: 2rem auto; padding: 0 1rem }
+img { width: 100%; height: auto }
+h1 { font-size: 1.5rem }
+h2 { font-size: 1.15rem; margin-top: 2rem }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+td, th { padding: .25rem .8rem; text-align: right }
+td:first-child, th:first-child, .text { text-align: left }
+tr { border-bottom: 1px solid #ddd }
+th { color: #666; font-weight: 600 }
+.scroll { overflow-x: auto }
+summary { cursor: pointer; padding: .3rem 0; font-weight: 600 }
+.dot { display: inline-block; width: .75em; height: .75em; margin-right: .5em; border-radius: 2px }
+.note { color: #666 }
+.bad { color: #b3261e; font-weight: 600 }
+.good { color: #00805c; font-weight: 600 }
+"""
+
+
+def page(runs: Sequence[Run], picture: bytes, notes: Sequence[str] = ()) -> str:
+    """The whole page. `picture`: the PNG; `notes`: lines of text under the table."""
+    chosen = shown_episode(runs)
+    first = runs[0].header
+    what = (
+        f"profile {first.profile}, seed {first.seed}, {'over ROS 2' if first.source == 'graph' else 'in one process'}"
+    )
+    parts = [
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>rarrl report</title>",
+        "<meta name='viewport' content='width=device-width'>",
+        f"<style>{STYLE}</style></head><body><h1>rarrl report</h1>",
+        f"<p class='note'>{escape(what)}, {escape(first.date)}</p>",
+        "<img alt='Strip charts, budgets, success against LLM seconds' "
+        f"src='data:image/png;base64,{base64.b64encode(picture).decode()}'>",
+        "<h2>All episodes</h2><div class='scroll'>",
+        _table(runs),
+        "</div>",
+        "<p class='note'>LLM seconds, tokens and calls are means over the episodes; deadline misses are counted over "
+        "all of them. The interval is Wilson's.</p>",
+        *(
+            f"<p class='note'>{escape(note)}</p>"
+            for note in (*notes, *(f"{r.policy}: {r.note}" for r in runs if r.note))
+        ),
+    ]
+    if chosen:
+        number, rule = chosen
+        parts.append(f"<h2>Decisions of episode {number}</h2><p class='note'>Shown: {escape(rule)}.</p>")
+        parts += [_decisions(run, run.episode(number), index) for index, run in enumerate(runs)]
+    return "\n".join(parts) + "\n</body></html>\n"
+
+
+def _dot(colour: str) -> str:
+    return f"<span class='dot' style='background:{colour}'></span>"
+
+
+def _table(runs: Sequence[Run]) -> str:
+    rows = ["<tr>" + "".join(f"<th>{escape(name)}</th>" for name in TABLE_HEAD) + "</tr>"]
+    for index, run in enumerate(runs):
+        cells = [escape(cell) for cell in table_row(figures_of(run))]
+        cells[0] = _dot(POLICY_STYLES[index % len(POLICY_STYLES)][0]) + cells[0]
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    return "<table>" + "\n".join(rows) + "</table>"
+
+
+def _decisions(run: Run, episode: Episode, index: int) -> str:
+    outcome = "done" if episode.end.success else ("lost" if episode.end.lost else "out of attempts")
+    tone = "good" if episode.end.success else "bad"
+    texts = "".join(f"<th class='text'>{name}</th>" for name in ("decision", "outcome", "why"))
+    rows = [f"<tr><th>at</th><th>took</th>{texts}</tr>"]
+    for event in episode.events:
+        at = event.t if isinstance(event, ShockEvent) else event.t0 if isinstance(event, ActEvent | ThinkEvent) else 0.0
+        start = f"<tr><td>{at - episode.start.t:.1f} s</td>"
+        if isinstance(event, ShockEvent):
+            left = f"{event.time_left_s:.1f} s and {event.tokens_left:.0f} tokens left"
+            rows.append(
+                f"{start}<td></td><td class='text bad'>budget cut</td><td class='text'>{left}</td><td></td></tr>"
+            )
+            continue
+        assert isinstance(event, ActEvent | ThinkEvent)
+        if isinstance(event, ThinkEvent):
+            name = _dot(ROLE_COLOURS[(event.role, event.level)]) + f"THINK({event.role}, {event.level})"
+            result, good = f"{event.status}, {event.tokens:.0f} tokens", event.status == "OK"
+        else:
+            name = f"ACT {escape(event.subgoal)}"
+            result, good = event.status + (", sub-goal done" if event.subgoal_done else ""), event.status == "SUCCESS"
+        rows.append(
+            f"{start}<td>{event.t1 - event.t0:.2f} s</td><td class='text'>{name}</td>"
+            f"<td class='text{'' if good else ' bad'}'>{result}</td><td class='text'>{escape(event.why)}</td></tr>"
+        )
+    dot = _dot(POLICY_STYLES[index % len(POLICY_STYLES)][0])
+    head = f"{dot}{escape(run.policy)}: <span class='{tone}'>{outcome}</span>"
+    head += f", {episode.end.llm_seconds:.1f} s of thinking in {episode.end.calls} calls"
+    table = "<div class='scroll'><table>" + "\n".join(rows) + "</table></div>"
+    return f"<details{' open' if index == 0 else ''}><summary>{head}</summary>{table}</details>"
