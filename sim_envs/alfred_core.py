@@ -318,14 +318,18 @@ class AlfredReplayCore:
         """The encoded situation (n, N_FEATURES)."""
         return encode(self.situation())
 
-    def failure_probabilities(self) -> tuple[Floats, Floats]:
-        """(irreversible, reversible) failure probability of the next attempt, (n,) each. Hidden from policies."""
+    def failure_probabilities(self, planner_level: int = 0, verifier_level: int = 0) -> tuple[Floats, Floats]:
+        """(irreversible, reversible) failure probability of the next attempt, (n,) each. Hidden from policies.
+
+        With the advice in force, or with advice of the given levels where that is more."""
         d, h = self.dynamics, self.history
         p = self._base[self.subgoal_type] * (d.easy + d.slope * self.u) + d.consecutive_penalty * h.consecutive_failures
         np.minimum(p, d.max_failure, out=p)
         share = self._share[self.subgoal_type]
-        lost = p * share * (1.0 - self._eta_verifier[h.verifier_level.astype(np.int64)] * self.u)
-        wrong = p * (1.0 - share) * (1.0 - self._eta_planner[h.planner_level.astype(np.int64)] * self.u)
+        planner = np.maximum(h.planner_level, planner_level).astype(np.int64)
+        verifier = np.maximum(h.verifier_level, verifier_level).astype(np.int64)
+        lost = p * share * (1.0 - self._eta_verifier[verifier] * self.u)
+        wrong = p * (1.0 - share) * (1.0 - self._eta_planner[planner] * self.u)
         return lost, wrong
 
     def luck(self) -> Floats:

@@ -38,7 +38,7 @@ class EpisodeConfig:
     navigation_share: float = 0.25
 
 
-TRAINING = EpisodeConfig(latency_scale=(0.5, 4.0), latency_jitter=(0.0, 0.8), disturbed_share=0.3, shock_share=0.25)
+TRAINING = EpisodeConfig(latency_scale=(0.5, 4.0), latency_jitter=(0.0, 0.8), disturbed_share=0.5, shock_share=0.25)
 """What the shipped orchestrator is trained on: any budget, any price, some disturbed latencies and shocks."""
 
 

@@ -25,7 +25,7 @@ from .episodes import EpisodeConfig, EpisodeSampler
 from .experiments import HELD_OUT_PROFILES, TRAINING_PROFILES, load_plans, load_tables
 
 PRICES = (0.0003, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.06, 0.12)
-LOSS_ALLOWED = 0.009  # of success against always-think when the operating price is chosen, on held-in plans
+LOSS_ALLOWED = 0.010  # of success against always-think when the operating price is chosen, on held-in plans
 SCALES = (0.5, 1.0, 2.0, 4.0)
 JITTER = 0.5
 ABLATIONS = ("no_budget", "no_history", "planner_only", "verifier_only")
@@ -33,7 +33,10 @@ NAMED = ("seconds", "tokens", "calls", "misses")
 
 
 class Oracle:
-    """An upper bound: peeks at the luck of the next attempt and thinks only where that prevents its failure."""
+    """Peeks at the luck of the next attempt, and makes the cheapest call that prevents its failure, if any does.
+
+    No policy without that knowledge can expect to reach it for the same LLM seconds. It does not save for later
+    attempts, so under a binding budget it is not the optimum of those who peek."""
 
     name = "oracle"
 
@@ -42,12 +45,15 @@ class Oracle:
         self._core = core
 
     def act(self, s: Any, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """THINK(verifier, 2) before a loss, THINK(planner, 2) before a failure, else ACT."""
-        lost, wrong = self._core.failure_probabilities()
-        luck, h = self._core.luck(), s.history
-        loses = (luck < lost) & (h.verifier_level < 2.0)
-        fails = (luck > 1.0 - wrong) & (h.planner_level < 2.0)
-        action = np.where(loses, int(Action.VERIFIER_2), np.where(fails, int(Action.PLANNER_2), 0))
+        """THINK(verifier, .) before a loss, THINK(planner, .) before a failure, else ACT."""
+        luck, probabilities = self._core.luck(), self._core.failure_probabilities
+        lost, wrong = probabilities()
+        action = np.zeros(s.n, np.int64)
+        for level in (2, 1):
+            saved = luck >= probabilities(verifier_level=level)[0]
+            action = np.where((luck < lost) & saved, int(Action.VERIFIER_1) + level - 1, action)
+            righted = luck <= 1.0 - probabilities(planner_level=level)[1]
+            action = np.where((luck > 1.0 - wrong) & righted, int(Action.PLANNER_1) + level - 1, action)
         return np.where(mask[action, np.arange(s.n)], action, 0)
 
 

@@ -52,14 +52,14 @@ class History:
     `subgoal_failures`, `subgoal_acts` (in the current sub-goal), `recent_failures` (5, n) newest first, `ema_failure`,
     `acts_since_think` (capped at 20), `calls_since_act`, `last_think` (int, 0 = none yet), `last_call_ok`,
     `planner_level` (advice in force for the rest of the sub-goal), `verifier_level` (in force for the next
-    attempt), `latency_log_ratio` (EMA of log(measured / expected seconds)), `calls`, `acts`.
+    attempt), `latency_log_ratio` (running mean, then EMA, of log(measured / expected seconds)), `calls`.
     """
 
     EMA = 0.3
 
     def __init__(self, n: int = 1) -> None:
         self.n = n
-        self._m = np.zeros((17, n))
+        self._m = np.zeros((18, n))
         (
             self.last_outcome,
             self.consecutive_failures,
@@ -73,8 +73,9 @@ class History:
             self.planner_level,
             self.verifier_level,
             self.latency_log_ratio,
-        ) = self._m[:12]
-        self.recent_failures = self._m[12:17]
+            self.calls,
+        ) = self._m[:13]
+        self.recent_failures = self._m[13:18]
         self.reset(np.arange(n))
 
     def reset(self, where: NDArray[np.int64]) -> None:
@@ -117,8 +118,10 @@ class History:
         np.maximum(self.planner_level, level * PLANNER_ACTIONS[action], out=self.planner_level)
         np.maximum(self.verifier_level, level * VERIFIER_ACTIONS[action], out=self.verifier_level)
         ratio = np.log(np.clip(seconds / np.maximum(expected_s, 1e-6), 0.05, 20.0))
+        self.calls += asked
+        weight = np.maximum(self.EMA, 1.0 / np.maximum(self.calls, 1.0))  # the first call counts in full
         self.latency_log_ratio[:] = np.where(
-            asked, self.latency_log_ratio + self.EMA * (ratio - self.latency_log_ratio), self.latency_log_ratio
+            asked, self.latency_log_ratio + weight * (ratio - self.latency_log_ratio), self.latency_log_ratio
         )
 
 
