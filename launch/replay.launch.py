@@ -3,6 +3,7 @@
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchDescription
 from rarrl_nodes import graph
@@ -23,10 +24,13 @@ def _nodes(context):
             namespace=given["namespace"],
             parameters=[
                 *([given["params_file"]] if given["params_file"] else []),
-                graph.parameters(node, given),
+                {  # with its type: launch would read a run_dir named 123 as a number
+                    name: ParameterValue(value, value_type=type(value))
+                    for name, value in graph.parameters(node, given).items()
+                },
             ],
             output="screen",
-            on_exit=Shutdown(reason=f"{node.name} has ended") if node.ends_graph else None,
+            on_exit=Shutdown(reason=f"{node.name} has ended"),
         )
         for node in graph.NODES
     ]

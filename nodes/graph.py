@@ -17,13 +17,12 @@ PACKAGE = "rarrl"
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One process. `sections`: whose settings it takes; `ends_graph`: when it ends, all others are stopped."""
+    """One process. `sections`: whose settings it takes. When one node ends, all others are stopped."""
 
     name: str
     executable: str
     module: str
     sections: tuple[str, ...]
-    ends_graph: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Argument:
 
 NODES: tuple[NodeSpec, ...] = (
     NodeSpec("orchestrator_node", "orchestrator_node", "rarrl_nodes.orchestrator_node", ("orchestrator",)),
-    NodeSpec("replay_node", "replay_node", "rarrl_nodes.replay_node", ("orchestrator", "replay"), ends_graph=True),
+    NodeSpec("replay_node", "replay_node", "rarrl_nodes.replay_node", ("orchestrator", "replay")),
 )
 _SPECS = {s.name: s for s in (*iter_fields(OrchestratorConfig, "orchestrator."), *iter_fields(ReplayConfig, "replay."))}
 

@@ -39,6 +39,7 @@ class RarrlNode(LifecycleNode):
         self.error: RarrlError | None = None
         self.ended: Future = Future()
         self.active = False
+        self._starting = False
         self.steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._task = f"{name}: {task}"
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -82,9 +83,11 @@ class RarrlNode(LifecycleNode):
         """Configures and activates, where the parameter says so. Raises: RarrlError where that fails."""
         if not self.setting("autostart"):
             return
+        self._starting = True
         for trigger in (self.trigger_configure, self.trigger_activate):
             if trigger() is not TransitionCallbackReturn.SUCCESS:
                 raise self.error or RarrlError(f"{self.get_name()} cannot start: see its log")
+        self._starting = False
 
     def _try(
         self,
@@ -97,7 +100,8 @@ class RarrlNode(LifecycleNode):
             ours()
         except RarrlError as error:
             self.failure, self.error = str(error), error
-            self.get_logger().error(self.failure)
+            if not self._starting:  # the process is about to end with this line
+                self.get_logger().error(self.failure)
             return TransitionCallbackReturn.FAILURE
         except Exception:
             self.failure = traceback.format_exc()

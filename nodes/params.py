@@ -73,13 +73,14 @@ def descriptor(spec: FieldSpec) -> ParameterDescriptor:
 def declare(node: Node, specs: tuple[FieldSpec, ...], model: type[Section]) -> None:
     """Declares `specs` on `node`; `model` holds those whose names have no dot.
 
-    Whole numbers are taken where ROS would insist on 20.0, and names that nobody declares are refused rather than
-    ignored.
+    Whole numbers are taken where ROS would insist on 20.0, and names that none of our nodes declares are refused
+    rather than ignored.
 
     Raises: InputError, one line, where a value from the command line or a parameter file is not allowed."""
     overrides: dict[str, Parameter] = node._parameter_overrides
     known = {spec.name: spec for spec in specs}
-    unknown = [name for name in overrides if name not in known and not name.startswith(_OF_ROS)]
+    ours = {spec.name for spec in (*ORCHESTRATOR_SPECS, *REPLAY_SPECS)}  # one file may serve both nodes
+    unknown = [name for name in overrides if name not in ours and not name.startswith(_OF_ROS)]
     if unknown:
         raise InputError(f"parameter {unknown[0]} of {node.get_name()} is unknown; known: {', '.join(known)}")
     for name, spec in known.items():

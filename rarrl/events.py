@@ -178,11 +178,11 @@ class EventWriter:
 
     def __init__(self, folder: Path, run: RunEvent) -> None:
         self.path = folder / FILE_NAME
+        if self.path.exists():
+            raise InputError(f"{_WHAT}: {self.path} exists already; choose another run folder")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._stream = self.path.open("x", encoding="utf-8")
-        except FileExistsError:
-            raise InputError(f"{_WHAT}: {self.path} exists already; choose another run folder") from None
         except (OSError, ValueError) as error:
             raise InputError(f"{_WHAT}: cannot write {short(str(self.path))} ({error})") from None
         self(run)

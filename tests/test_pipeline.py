@@ -1,0 +1,200 @@
+"""The chain of one decision, without ROS: episodes end, budgets hold, the same seed gives the same events."""
+
+from dataclasses import replace
+
+import pytest
+
+from rarrl.clock import ManualClock
+from rarrl.config import config_from_flat
+from rarrl.events import ActEvent, EndEvent, EpisodeEvent, ShockEvent, ThinkEvent
+from rarrl.latency.profile import load_profile
+from rarrl.latency.replay import ReplayTable
+from rarrl.orchestrator.baselines import make_rule
+from rarrl.orchestrator.orchestrator import Orchestrator
+from rarrl.pipeline import Dialogue, Outcome, Phase, Report, Robot, play_episode, replay
+from rarrl.types import Action, ActStatus, Budget, CallStatus, StateSummary, SubgoalType
+from rarrl_sim_envs.player import make_player
+
+PROFILE = "gpt4o-mini-anchor"
+COSTS = ReplayTable.from_profile(load_profile(PROFILE)).costs
+
+
+def player(shock=False, **settings):
+    flat = {"orchestrator.profile": PROFILE, **{k.replace("__", "."): v for k, v in settings.items()}}
+    return make_player(config_from_flat(flat, "test"), shock=shock)
+
+
+def orchestrator(rule="always", **params):
+    return Orchestrator(make_rule(rule, **params), COSTS, cost_weight=0.02)
+
+
+def report(number=1, outcome=None, **changes):
+    summary = StateSummary((SubgoalType.GotoLocation, SubgoalType.PutObject), 0, 0, 9)
+    base = Report("run", number, Phase.WAITING, 0, summary, Budget.full(20.0, 4000.0), outcome)
+    return replace(base, **changes)
+
+
+def test_an_episode_finishes_and_its_log_adds_up():
+    events = []
+    end = play_episode(player(), orchestrator(), 0, ManualClock(), events.append)
+    acts = [e for e in events if isinstance(e, ActEvent)]
+    thinks = [e for e in events if isinstance(e, ThinkEvent)]
+    assert isinstance(events[0], EpisodeEvent) and events[-1] is end and isinstance(end, EndEvent)
+    assert end.acts == len(acts) > 0 and end.calls == len(thinks) > 0
+    assert end.llm_seconds == pytest.approx(sum(e.t1 - e.t0 for e in thinks))
+    assert end.tokens == sum(e.tokens for e in thinks)
+    assert end.llm_seconds <= 20.0 and end.tokens <= 4000.0
+    times = [t for e in events for t in ((e.t0, e.t1) if hasattr(e, "t0") else (e.t,))]
+    assert times == sorted(times)
+    assert len({e.decision for e in (*thinks, *acts)}) == len(thinks) + len(acts)
+
+
+def test_a_spent_budget_leaves_only_act_and_the_task_goes_on():
+    events = []
+    settings = {"orchestrator__time_budget_s": 2.0, "orchestrator__token_budget": 4000.0}
+    ends = replay(player(**settings), orchestrator(), 20, events.append)
+    left = 0.0
+    for event in events:
+        if isinstance(event, EpisodeEvent):
+            left = event.time_budget_s
+        if isinstance(event, ThinkEvent):
+            assert left >= COSTS.mean_s.min(), "a call that the budget could not pay for"
+            assert 0.0 <= event.time_left_s <= left
+            left = event.time_left_s
+    assert all(end.acts > 0 for end in ends) and any(end.success for end in ends)
+    assert all(end.llm_seconds <= 2.0 + 1e-9 for end in ends)
+
+
+def test_no_budget_means_no_call():
+    ends = replay(player(orchestrator__time_budget_s=0.0), orchestrator(), 5)
+    assert [end.calls for end in ends] == [0] * 5
+
+
+def test_the_same_seed_gives_the_same_events_and_another_seed_others():
+    logs = []
+    for seed in (4, 4, 5):
+        logs.append([])
+        replay(player(replay__seed=seed), orchestrator("brace"), 10, logs[-1].append)
+    assert logs[0] == logs[1] != logs[2]
+
+
+def test_episodes_may_be_played_one_by_one():
+    together, alone = [], []
+    replay(player(), orchestrator(), 6, together.append)
+    replay(player(), orchestrator(), [5], alone.append)
+    of_5 = [e for e in together if e.episode == 5]
+    assert len(alone) == len(of_5)
+    assert [type(e) for e in alone] == [type(e) for e in of_5]
+
+
+def test_a_shock_cuts_the_orchestrators_ledger_too():
+    events = []
+    thinker = orchestrator("boundary")
+    replay(player(shock=True), thinker, 10, events.append)
+    shocks = [e for e in events if isinstance(e, ShockEvent)]
+    assert shocks and all(e.time_left_s <= 20.0 * 0.4 for e in shocks)
+    for shock in shocks:
+        later = [e for e in events if isinstance(e, ThinkEvent) and e.episode == shock.episode and e.t0 >= shock.t]
+        assert all(e.time_left_s <= shock.time_left_s for e in later)
+    assert replay(player(), orchestrator("boundary"), 10) != []
+
+
+def test_a_clock_that_does_not_begin_at_zero_does_not_move_the_times():
+    early, late = [], []
+    replay(player(), orchestrator(), 2, early.append, clock=ManualClock(0.0))
+    replay(player(), orchestrator(), 2, late.append, clock=ManualClock(1000.0))
+    assert [e.t for e in early if hasattr(e, "t")] == pytest.approx([e.t for e in late if hasattr(e, "t")])
+
+
+def test_a_call_is_cut_at_the_decisions_deadline():
+    robot, dialogue = Robot(player(), clock := ManualClock()), Dialogue(orchestrator())
+    decision = dialogue.answer(robot.begin(0))
+    assert decision.action is not Action.ACT
+    seconds = robot.execute(replace(decision, deadline_s=0.05))
+    clock.advance(seconds)
+    told = robot.complete()
+    assert seconds == 0.05 and told.outcome.status is CallStatus.TIMEOUT
+    assert told.budget.time_s == pytest.approx(20.0 - 0.05)
+
+
+def test_the_same_report_gets_the_same_decision():
+    dialogue = Dialogue(orchestrator())
+    first = dialogue.answer(report())
+    assert dialogue.answer(report()) is first
+    assert dialogue.answer(report(number=2)).id > first.id
+    assert dialogue.answer(report(number=1)) is None  # old news
+
+
+def test_late_outcomes_are_dropped_and_counted():
+    dialogue = Dialogue(orchestrator())
+    decision = dialogue.answer(report())
+    other = Outcome(decision.id + 5, decision.action, CallStatus.OK, 3.0, 500.0, False)
+    dialogue.answer(report(2, other))
+    assert dialogue.late_outcomes == 1
+    assert dialogue.orchestrator.budget.time_s == 20.0, "nobody's outcome is not paid for"
+    decision = dialogue.decision
+    wrong_kind = Outcome(decision.id, Action.ACT, ActStatus.FAILURE, 1.0, 0.0, False)
+    dialogue.answer(report(3, wrong_kind))
+    assert dialogue.late_outcomes == 2 and dialogue.orchestrator.history.consecutive_failures[0] == 0
+    right = Outcome(dialogue.decision.id, dialogue.decision.action, CallStatus.OK, 3.0, 500.0, False)
+    dialogue.answer(report(4, right))
+    assert dialogue.late_outcomes == 2 and dialogue.orchestrator.budget.time_s == 17.0
+
+
+def test_a_restarted_orchestrator_takes_up_the_episode_with_what_is_left():
+    outcome = Outcome(7, Action.PLANNER_1, CallStatus.OK, 1.0, 300.0, False)
+    dialogue = Dialogue(orchestrator())
+    assert dialogue.answer(report(15, outcome, budget=Budget(5.0, 900.0, 20.0, 4000.0))) is not None
+    assert dialogue.late_outcomes == 1
+    assert (dialogue.orchestrator.budget.time_s, dialogue.orchestrator.budget.tokens) == (5.0, 900.0)
+
+
+def test_the_cap_holds_whatever_the_robot_grants():
+    dialogue = Dialogue(orchestrator(), cap=(3.0, 100.0))
+    assert dialogue.answer(report()).action is Action.ACT  # 100 tokens pay for nothing
+    assert dialogue.orchestrator.budget == Budget.full(3.0, 100.0)
+
+
+def test_think_now_is_taken_once_or_refused_with_a_reason():
+    dialogue = Dialogue(orchestrator("never"))
+    assert dialogue.think_now() == "no episode is under way"
+    decision = dialogue.answer(report())
+    assert decision.action is Action.ACT
+    assert dialogue.think_now() == ""
+    done = Outcome(decision.id, Action.ACT, ActStatus.SUCCESS, 1.0, 0.0, False)
+    asked = dialogue.answer(report(2, done))
+    assert asked.action is Action.PLANNER_1
+    answered = Outcome(asked.id, asked.action, CallStatus.OK, 1.0, 300.0, False)
+    assert dialogue.answer(report(3, answered)).action is Action.ACT
+    dialogue.answer(report(4, budget=Budget(0.0, 4000.0, 20.0, 4000.0)))
+    assert "budget" in dialogue.think_now()
+
+
+def test_cancel_is_idle_until_reset_or_the_next_episode():
+    dialogue = Dialogue(orchestrator())
+    decision = dialogue.answer(report())
+    dialogue.cancel()
+    assert dialogue.answer(report()) is None and "cancelled" in dialogue.think_now()
+    late = Outcome(decision.id, decision.action, CallStatus.OK, 1.0, 300.0, False)
+    assert dialogue.answer(report(2, late)) is None and dialogue.late_outcomes == 1
+    dialogue.reset()
+    assert dialogue.answer(report(2, late)).id > decision.id
+    dialogue.cancel()
+    assert dialogue.answer(report(3, episode=1)) is not None
+
+
+def test_reset_is_fresh_but_what_was_spent_stays_spent_at_the_robot():
+    dialogue = Dialogue(orchestrator())
+    decision = dialogue.answer(report())
+    failed = Outcome(decision.id, decision.action, CallStatus.INVALID, 4.0, 300.0, False)
+    dialogue.answer(report(2, failed, budget=Budget(16.0, 3700.0, 20.0, 4000.0)))
+    assert dialogue.orchestrator.history.last_call_ok[0] == 0.0
+    dialogue.reset()
+    assert dialogue.orchestrator.history.last_call_ok[0] == 1.0
+    dialogue.answer(report(3, budget=Budget(16.0, 3700.0, 20.0, 4000.0)))
+    assert dialogue.orchestrator.budget.time_s == 16.0
+
+
+@pytest.mark.parametrize("phase", [Phase.EXECUTING, Phase.FINISHED])
+def test_no_decision_unless_the_robot_waits(phase):
+    assert Dialogue(orchestrator()).answer(report(phase=phase)) is None
