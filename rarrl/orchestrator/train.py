@@ -44,7 +44,7 @@ class TrainConfig:
     binary asker of arXiv 2306.03604 (ACT or planner 1). `hard` adds a Lagrangian that keeps the share of
     budget overruns per episode under `miss_target`."""
 
-    steps: int = 16_000_000
+    steps: int = 20_000_000
     seed: int = 0
     variant: str = "full"
     algorithm: str = "ppo"

@@ -1,0 +1,105 @@
+"""Trains everything in rarrl/models/orchestrator: five seeds of the policy, its ablations and its rivals.
+
+    python benchmarks/train_orchestrator.py --alfred DIR [--workers 2]
+
+Each run is one `rarrl train orchestrator` with checkpoints under runs/orchestrator/, so the script can be
+interrupted and started again. The first seed is the policy in use; which one that is was not chosen by its score.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rarrl.files import sha256, write_bytes_atomic, write_json_atomic
+from rarrl.orchestrator.learned import MODELS
+
+FULL_STEPS, VARIANT_STEPS, DQN_STEPS = 20_000_000, 8_000_000, 2_000_000
+ABLATIONS = ("no_budget", "no_history", "planner_only", "verifier_only")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run and the file that it becomes."""
+
+    file: str
+    arguments: tuple[str, ...]
+
+
+def jobs() -> list[Job]:
+    """All runs, the important ones first."""
+
+    def job(file: str, seed: int, steps: int, *more: str) -> Job:
+        return Job(f"{file}.safetensors", ("--seed", str(seed), "--steps", str(steps), *more))
+
+    full = [job("policy" if s == 0 else f"seed{s}", s, FULL_STEPS) for s in range(5)]
+    ablations = [job(f"{name}_seed{s}", s, VARIANT_STEPS, "--variant", name) for s in range(3) for name in ABLATIONS]
+    rivals = [
+        job("when2ask_seed0", 0, VARIANT_STEPS, "--variant", "when2ask"),
+        job("hard_seed0", 0, VARIANT_STEPS, "--hard"),
+        job("dqn_seed0", 0, DQN_STEPS, "--algorithm", "dqn"),
+    ]
+    return full + ablations + rivals
+
+
+def train(job: Job, alfred: Path, folder: Path) -> None:
+    """Runs one job where its result is not there yet."""
+    out = folder / job.file.removesuffix(".safetensors")
+    if (out / "card.json").exists():
+        return
+    command = [sys.executable, "-c", "from rarrl.cli import main; main()", "train", "orchestrator", *job.arguments]
+    with (folder / f"{out.name}.log").open("a") as log:
+        subprocess.run(
+            [*command, "--alfred", str(alfred), "--split", "train", "--out", str(out)], check=True, stdout=log
+        )
+
+
+def collect(folder: Path, target: Path) -> dict[str, Any]:
+    """Copies the policies into `target` under their names, and writes the one card of all."""
+    files, runs = {}, {}
+    for job in jobs():
+        run = folder / job.file.removesuffix(".safetensors")
+        data = (run / "policy.safetensors").read_bytes()
+        write_bytes_atomic(target / job.file, data)
+        files[job.file] = sha256(data)
+        card = json.loads((run / "card.json").read_text())
+        arguments = " ".join(job.arguments)
+        runs[job.file] = {
+            "command": f"rarrl train orchestrator {arguments} --alfred DIR --split train",
+            **{key: card[key] for key in ("data", "metrics", "date")},
+        }
+        shared = {key: card[key] for key in ("profiles", "machine", "versions")}
+    card = {
+        "what": "when a robot should think: MLP of 64 x 64 over the features of rarrl.orchestrator.features",
+        "command": "python benchmarks/train_orchestrator.py --alfred DIR",
+        "data": "ALFRED json_2.1.0, split train (MIT, (c) 2019 ALFRED); latency profiles as listed",
+        "metrics": "benchmarks/results/orchestrator_eval.json (`rarrl eval orchestrator`)",
+        **shared,
+        "files": files,
+        "runs": runs,
+    }
+    write_json_atomic(target / "card.json", card)
+    return card
+
+
+def main() -> None:
+    """Trains what is missing, then collects."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--alfred", type=Path, required=True, help="folder of the ALFRED data set")
+    parser.add_argument("--folder", type=Path, default=Path("runs/orchestrator"), help="runs and checkpoints")
+    parser.add_argument("--workers", type=int, default=2, help="runs side by side")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(arguments.workers) as pool:
+        list(pool.map(lambda job: train(job, arguments.alfred, arguments.folder), jobs()))
+    collect(arguments.folder, MODELS / "orchestrator")
+
+
+if __name__ == "__main__":
+    main()
