@@ -1,0 +1,164 @@
+"""Messages: value objects come back bit by bit, and nothing bad gets in."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rarrl.pipeline import Outcome, Phase, Report
+from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, StateSummary, SubgoalType
+
+pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from rarrl_nodes import conversions
+from rarrl_nodes.conversions import DecisionMessage
+
+NUMBERS = st.floats(0.0, 1e9)
+COUNTS = st.integers(0, 2**53)
+OUTCOMES = st.one_of(
+    st.none(),
+    st.builds(Outcome, COUNTS, st.just(Action.ACT), st.sampled_from(ActStatus), NUMBERS, NUMBERS, st.booleans()),
+    st.builds(
+        Outcome, COUNTS, st.sampled_from(list(Action)[1:]), st.sampled_from(CallStatus), NUMBERS, NUMBERS, st.booleans()
+    ),
+)
+SUBGOALS = st.lists(st.sampled_from(SubgoalType), min_size=1, max_size=20).map(tuple)
+
+
+@st.composite
+def reports(draw):
+    subgoals = draw(SUBGOALS)
+    summary = StateSummary(subgoals, draw(st.integers(0, len(subgoals))), draw(COUNTS), draw(st.integers(1, 2**53)))
+    return Report(
+        run=draw(st.text(min_size=1, max_size=100)),
+        number=draw(COUNTS),
+        phase=draw(st.sampled_from(Phase)),
+        episode=draw(COUNTS),
+        summary=summary,
+        budget=Budget(draw(NUMBERS), draw(NUMBERS), draw(NUMBERS), draw(NUMBERS)),
+        outcome=draw(OUTCOMES),
+    )
+
+
+REPORT = Report(
+    "run",
+    3,
+    Phase.WAITING,
+    0,
+    StateSummary((SubgoalType.GotoLocation, SubgoalType.PutObject), 1, 4, 9),
+    Budget(0.1 + 0.2, 100.0, 20.0, 4000.0),
+    Outcome(2, Action.VERIFIER_2, CallStatus.TIMEOUT, 1.25, 300.0, False),
+)
+DECISION = DecisionMessage("run", 3, 0, Decision(7, Action.PLANNER_2, 4.5, "why: it failed"), 12.5, 800.0)
+
+
+def through(values):
+    """As a message, and back to texts."""
+    return conversions.values_of(conversions.array("test: x", values, Time()))
+
+
+@given(reports())
+@settings(deadline=None)
+def test_reports_come_back(report):
+    assert conversions.report_from_values(through(conversions.values_from_report(report))) == report
+
+
+@given(st.sampled_from(Action), NUMBERS, st.text(max_size=200), NUMBERS, NUMBERS)
+@settings(deadline=None)
+def test_decisions_come_back(action, deadline_s, why, time_left_s, tokens_left):
+    message = DecisionMessage("r", 1, 2, Decision(3, action, deadline_s, why), time_left_s, tokens_left)
+    assert conversions.decision_from_values(through(conversions.values_from_decision(message))) == message
+
+
+def test_the_topics_carry_what_the_documentation_says():
+    decision = conversions.values_from_decision(DECISION)
+    assert {"id", "action", "role", "level", "time_left_s", "tokens_left", "why"} <= set(decision)
+    assert (decision["action"], decision["role"], decision["level"]) == ("THINK", "planner", 2)
+    budget = conversions.values_from_budget(REPORT.budget, DECISION)
+    assert {"id", "action", "role", "level", "time_left_s", "tokens_left", "why"} <= set(budget)
+    plan = conversions.values_from_plan(REPORT)
+    assert (plan["subgoals"], plan["0"], plan["1"]) == (2, "GotoLocation", "PutObject")
+
+
+BAD_NUMBERS = ("nan", "inf", "-1", "-0.5", "1e400", "1e10", "", "x", "0x10", "1_0", " 1", "9" * 5000, "1,5", "٣")
+
+
+@pytest.mark.parametrize("text", BAD_NUMBERS)
+@pytest.mark.parametrize("key", ["time_left_s", "tokens_left", "time_budget_s", "token_budget", "outcome_seconds"])
+def test_bad_numbers_are_refused(key, text):
+    values = through(conversions.values_from_report(REPORT))
+    with pytest.raises(ValueError, match=key) as error:
+        conversions.report_from_values({**values, key: text})
+    assert len(str(error.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("plan", ""),
+        ("plan", "GotoLocation,Fly"),
+        ("plan", ",".join(["GotoLocation"] * 1001)),
+        ("subgoal_index", "-1"),
+        ("subgoal_index", "3"),
+        ("subgoal_index", "1.0"),
+        ("step", "99999999999999999999"),
+        ("horizon", "0"),
+        ("phase", "dancing"),
+        ("run", ""),
+        ("run", "x" * 101),
+        ("episode", "one"),
+        ("outcome_action", "PANIC"),
+        ("outcome_status", "SUCCESS"),  # of an attempt, but the action is a call
+        ("outcome_subgoal_done", "yes"),
+    ],
+)
+def test_bad_states_are_refused(key, text):
+    values = through(conversions.values_from_report(REPORT))
+    with pytest.raises(ValueError):
+        conversions.report_from_values({**values, key: text})
+
+
+@pytest.mark.parametrize("key", sorted(set(conversions.values_from_report(REPORT)) - {"schema"}))
+def test_missing_keys_are_named(key):
+    values = through(conversions.values_from_report(REPORT))
+    del values[key]
+    with pytest.raises(ValueError, match=f"key {key} is missing"):
+        conversions.report_from_values(values)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"action": "ACT"}, {"role": "none"}, {"level": "3"}, {"level": "0"}, {"deadline_s": "nan"}, {"id": "-4"}],
+)
+def test_bad_decisions_are_refused(change):
+    values = through(conversions.values_from_decision(DECISION))
+    with pytest.raises(ValueError):
+        conversions.decision_from_values({**values, **change})
+
+
+def test_bad_envelopes_are_refused():
+    def message(*pairs, n=1):
+        return DiagnosticArray(status=[DiagnosticStatus(values=[KeyValue(key=k, value=v) for k, v in pairs])] * n)
+
+    schema = ("schema", "1")
+    for bad in (
+        DiagnosticArray(),
+        message(schema, n=2),
+        message(),
+        message(("schema", "2")),
+        message(schema, schema),
+        message(schema, ("plan", "x" * 1_000_000)),
+        message(schema, *((str(i), "") for i in range(1000))),
+    ):
+        with pytest.raises(ValueError):
+            conversions.values_of(bad)
+    assert conversions.values_of(message(schema)) == {"schema": "1"}
+
+
+def test_numbers_travel_exactly():
+    value = 0.1 + 0.2
+    assert float(through({"schema": "1", "x": value})["x"]) == value
+    assert math.isclose(float(through({"schema": "1", "x": 1e-300})["x"]), 1e-300)
