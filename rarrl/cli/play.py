@@ -84,8 +84,7 @@ def demo(
     )
     folder = new_run_folder(out)
     _play(folder, policies, config, lambda p, f, u: _in_graph(p, f, config, False, u))
-    note = reminder(episodes)
-    _finish(folder, policies, [note])
+    _finish(folder, policies, reminder(episodes))
     typer.echo(f"{time.monotonic() - started:.0f} s in all")
 
 

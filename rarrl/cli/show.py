@@ -90,20 +90,22 @@ def plot_results(path: Path, picture: Path) -> None:
         ) from None
 
 
-def reminder(episodes: int) -> str:
-    """The line under a demo's table: what so few episodes are worth, and where more stand."""
-    from rarrl.orchestrator.registry import SHIPPED
-
-    text = f"{episodes} episodes are an anecdote"
-    for file in (Path("benchmarks/results/orchestrator.json"), SHIPPED / "evaluation.json"):
+def reminder(episodes: int, results: Path = Path("benchmarks/results")) -> list[str]:
+    """The lines under a demo's table: what so few episodes are worth, and what many more came to."""
+    lines = [f"{episodes} episodes are an anecdote; `rarrl eval orchestrator --json FILE` plays thousands."]
+    for file in sorted(results.glob("*.json")):
         try:
-            results = json.loads(file.read_text("utf-8"))
-            gain = figure_text(results["figures"]["gain_over_best_rule"])
-            saved = figure_text(results["figures"]["llm_seconds_saved_vs_always"])
+            document = json.loads(file.read_text("utf-8"))
+            figures, tables = document["figures"], document["tables"]
+            if "demo" in tables:
+                many = ", ".join(f"{row['policy']} {100 * row['success']:.0f} %" for row in tables["demo"])
+                n = figures["demo_gain_over_best_rule"]["n"]
+                lines.append(f"Success over {n} tasks at these settings: {many} ({file}).")
+            elif "gain_over_best_rule" in figures:
+                gain = figure_text(figures["gain_over_best_rule"])
+                lines.append(
+                    f"Full evaluation: learned minus the best rule at no more LLM seconds {gain} points ({file})."
+                )
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        return (
-            f"{text}; the full evaluation ({file}): learned minus the best rule at no more LLM seconds {gain} points, "
-            f"share of LLM seconds saved against always {saved}."
-        )
-    return f"{text}; `rarrl eval orchestrator --json FILE` plays thousands, with intervals."
+    return lines

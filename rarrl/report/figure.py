@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,9 @@ def render(runs: Sequence[Run], kind: str = "png") -> bytes:
     for text in figure.findobj(lambda artist: hasattr(artist, "set_parse_math")):
         text.set_parse_math(False)  # type: ignore[attr-defined]  # goals and names are data, not formulas
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a goal in Chinese: boxes, but a report
+        figure.savefig(buffer, format=kind)
     return buffer.getvalue()
 
 
@@ -236,7 +239,7 @@ def _strip_legend(axes: Axes, subgoals: Sequence[str]) -> None:
     ]
     acts += [
         Line2D([], [], linestyle="", marker="x", markeredgewidth=1.8, color=BAD, label="failed attempt"),
-        Line2D([], [], linestyle="", marker="X", markersize=8, color=BAD, label="task lost"),
+        Line2D([], [], linestyle="", marker="X", markersize=8, color=BAD, label="task failed"),
         Line2D([], [], linestyle="", marker="o", markersize=8, color=GOOD, label="task done"),
     ]
     left = -2.05 / (WIDTH_IN - 0.25 - 2.3)
