@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rarrl.errors import InputError
 from rarrl.latency.replay import ReplayTable
 
 from .alfred_core import EpisodeBank, EpisodeParams, uniform
@@ -36,6 +38,20 @@ class EpisodeConfig:
     disturbed_share: float = 1.0  # share of episodes that latency_scale and latency_jitter apply to
     shock_share: float = 0.0
     navigation_share: float = 0.25
+
+    def __post_init__(self) -> None:
+        for name in ("time_budget_s", "token_budget", "cost_weight"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 <= value < math.inf:
+                raise InputError(f"EpisodeConfig.{name} must be finite and >= 0 (or None), got {value}")
+        for name in ("disturbed_share", "shock_share", "navigation_share"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise InputError(f"EpisodeConfig.{name} must be 0..1, got {getattr(self, name)}")
+        for name in ("budget_calls", "token_ratio", "call_price", "latency_scale", "latency_jitter"):
+            low, high = getattr(self, name)
+            # all but the jitter are drawn log-uniformly: a range cannot start at 0
+            if not 0.0 <= low <= high < math.inf or (low == 0.0 < high and name != "latency_jitter"):
+                raise InputError(f"EpisodeConfig.{name} must be a range 0 < low <= high, got ({low}, {high})")
 
 
 TRAINING = EpisodeConfig(latency_scale=(0.5, 4.0), latency_jitter=(0.0, 0.8), disturbed_share=0.5, shock_share=0.25)
