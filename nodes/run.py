@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from rarrl.config import Scalar, config_from_flat
-from rarrl.errors import DependencyMissing, InputError, RarrlError
+from rarrl.errors import DependencyMissingError, InputError, RarrlError
 from rarrl.events import FILE_NAME
 
 from .graph import NODES, to_params_file
@@ -73,7 +73,7 @@ def run_graph(
 
     The graph stays on this machine unless ROS_AUTOMATIC_DISCOVERY_RANGE or ROS_LOCALHOST_ONLY say otherwise.
 
-    Raises: InputError for a bad setting; DependencyMissing without rclpy; RarrlError where a node died (which,
+    Raises: InputError for a bad setting; DependencyMissingError without rclpy; RarrlError where a node died (which,
         how, its last lines) or the time ran out."""
     settings: dict[str, Scalar] = {
         "orchestrator.policy": policy,
@@ -90,7 +90,7 @@ def run_graph(
         **({"replay.split": split} if split is not None else {}),
     }
     if find_spec("rclpy") is None:
-        raise DependencyMissing("run: rclpy is missing; pip install 'rarrl[ros]', or source a ROS 2 installation")
+        raise DependencyMissingError("run: rclpy is missing; pip install 'rarrl[ros]', or source a ROS 2 installation")
     config_from_flat(settings, "rarrl run")  # a bad value is told before two processes start
     run_dir = Path(run_dir).resolve()
     if (run_dir / FILE_NAME).exists():
