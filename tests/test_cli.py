@@ -215,6 +215,6 @@ def test_demo_plays_on_ros_and_writes_the_report(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "report.png").exists() and (tmp_path / "run" / "report.html").exists()
-    for name in ("never", "always", "learned", "LLM seconds"):
+    for name in ("never", "always", "learned", "LLM s"):
         assert name in done.stdout
     assert len(list((tmp_path / "run").glob("*/events.jsonl"))) == 4

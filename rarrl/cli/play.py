@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rarrl.config import Config
     from rarrl.report import Report
 
+HEAD = ("policy", "success", "95 % interval", "LLM s", "tokens", "calls", "misses")  # fits 80 columns
 COMPARED = ("never", "always", "after_failure", "learned")
 PLOT_HINT = "`rarrl plot FOLDER` makes the report of what was played"
 
@@ -298,11 +299,12 @@ def _in_graph(name: str, folder: Path, config: Config, shock: bool, on_episode: 
 def _finish(folder: Path, order: Sequence[str], notes: Sequence[str] = ()) -> Report:
     """Writes the report; prints its table and where it is."""
     from rarrl.report import write_report
-    from rarrl.report.figure import TABLE_HEAD, table_row
+    from rarrl.report.figure import table_row
     from rarrl.report.runs import figures_of
 
     report = write_report(folder, order, notes)
-    console().print(table("", TABLE_HEAD, [table_row(figures_of(run)) for run in report.runs]))
+    console().print(table("", HEAD, [table_row(figures_of(run)) for run in report.runs]))
+    typer.echo("LLM s, tokens, calls: means a task; misses: calls that ran out of the budget, in all tasks.")
     for note in (*notes, *(f"{run.policy}: {run.note}" for run in report.runs if run.note)):
         typer.echo(note)
     typer.echo(f"report:  {report.html}\npicture: {report.png}")

@@ -35,7 +35,7 @@ def print_results(results: dict[str, Any]) -> None:
         (name, figure_text(figure), "" if figure.get("n") is None else f"{figure['n']}", str(figure["unit"]))
         for name, figure in results["figures"].items()
     ]
-    out = console()
+    out, starred = console(), False
     for key, title in COMPARISONS.items():
         rules = results["tables"].get(key, {}).get("rules", {})
         if rules:
@@ -49,6 +49,8 @@ def print_results(results: dict[str, Any]) -> None:
                 "its gain, points",
             )
             out.print(table(title, head, [_rule_row(name, row) for name, row in rules.items()]))
+    if starred:
+        out.print("* more seconds than the rule's: the cheapest setting of the learned policy still spends these.")
     out.print(table("Figures", ("figure", "value [95 % interval]", "n", "unit"), rows))
 
 
@@ -59,9 +61,13 @@ def _rule_row(name: str, row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['llm_seconds']:.2f}",
         f"{row['tokens']:.0f}",
         f"{row['calls']:.2f}",
-        f"{100 * row['learned_success']:.1f} % in {row['learned_llm_seconds']:.2f} s",
+        f"{100 * row['learned_success']:.1f} % in {row['learned_llm_seconds']:.2f} s" + "*" * _spends_more(row),
         f"{row['gain_points']:+.1f} [{row['gain_lo']:+.1f}, {row['gain_hi']:+.1f}]",
     )
+
+
+def _spends_more(row: dict[str, Any]) -> bool:
+    return bool(row["learned_llm_seconds"] > row["llm_seconds"])
 
 
 def is_results(path: Path) -> bool:
