@@ -45,6 +45,9 @@ RISK_SETS: dict[str, tuple[SubgoalType, ...]] = {
 }
 
 
+_INF = float("inf")
+
+
 class OrchestratorPolicy(Protocol):
     """Anything that decides. Contract: `act` returns (n,) int in 0..4; an action outside the mask means ACT."""
 
@@ -150,7 +153,11 @@ def _brace(s: Situation, failures: int, cooldown: int, window: int) -> Mask:
 def make_rule(family: str, **params: Any) -> OrchestratorPolicy:
     """The rule `family` with `params` as listed by `grid(family)`.
 
-    Raises: InputError for an unknown family or parameter."""
+    Raises: InputError for an unknown family or parameter, or a value that is no number where one is needed."""
+    for name, value in params.items():
+        kind, wanted = (str, "text") if name in ("recipe", "risky") else (int | float, "a finite number")
+        if not isinstance(value, kind) or isinstance(value, bool) or value != value or value in (_INF, -_INF):
+            raise InputError(f"rule {family!r}: parameter {name} must be {wanted}, got {value!r}")
     try:
         return _MAKERS[family](**params)
     except KeyError as error:
