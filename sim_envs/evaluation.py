@@ -19,7 +19,7 @@ from rarrl.orchestrator.registry import tuned_parameters
 from rarrl.results import Figure, make_results, write_results
 from rarrl.types import Action
 
-from .alfred_core import CATEGORIES, AlfredReplayCore, EpisodeBank
+from .alfred_core import CATEGORIES, AlfredReplayCore, Dynamics, EpisodeBank
 from .conditions import CONDITIONS, every_episode, fixed_episodes, priced
 from .episodes import EpisodeConfig, EpisodeSampler
 from .experiments import HELD_OUT_PROFILES, TRAINING_PROFILES, load_plans, load_tables
@@ -65,6 +65,7 @@ class Bench:
     rows: NDArray[np.int64]
     clusters: Clusters
     seed: int
+    dynamics: Dynamics | None = None
 
     @classmethod
     def make(cls, plans: Sequence[AlfredPlan], replicas: int, seed: int) -> Bench:
@@ -76,7 +77,7 @@ class Bench:
     def play(self, policy: OrchestratorPolicy, profile: str, config: EpisodeConfig, hard: bool = False) -> Episodes:
         """All episodes with one policy and one language model."""
         tables = load_tables([profile])
-        core = AlfredReplayCore(self.bank, tables, len(self.rows), hard=hard)
+        core = AlfredReplayCore(self.bank, tables, len(self.rows), self.dynamics, hard)
         return rollout(core, fixed_episodes(EpisodeSampler(self.bank, tables, config), self.rows, self.seed), policy)
 
 
@@ -371,6 +372,36 @@ def _hard(ev: Evaluation, folder: Path) -> None:
     ev.tables["hard"] = rows
 
 
+def _sensitivity(ev: Evaluation, rival: str) -> None:
+    """Other worlds than the one trained in: what if thinking helps less, if failures can be mended, if time is short?
+
+    Binding budget; neither the policy nor the rule is trained or tuned anew."""
+    base, rule, profiles = Dynamics(), ev.rules("binding")[rival], TRAINING_PROFILES
+    worlds = {
+        "as trained": base,
+        **{f"thinking helps x{f:g}": replace(base, eta=tuple(f * e for e in base.eta)) for f in (0.33, 0.66)},
+        **{
+            f"irreversible share x{f:g}": replace(base, irreversible=tuple(f * e for e in base.irreversible))
+            for f in (0.0, 0.5)
+        },
+        **{f"{int(100 * h)} % hard scenes": replace(base, hard_scenes=h) for h in (0.2, 0.8)},
+        "few attempts allowed": replace(base, slack=1.3),
+    }
+    rows = {}
+    for name, world in worlds.items():
+        bench = replace(ev.bench, dynamics=world)
+        learned = _stack(ev.learned, lambda p, b=bench: sweep(b, p, profiles, CONDITIONS["binding"], [ev.price]))
+        theirs = _stack([rule], lambda p, b=bench: sweep(b, p, profiles, CONDITIONS["binding"], [ev.price]))
+        rows[name] = {
+            "learned": ev.row(learned)["success"],
+            "learned_llm_seconds": ev.row(learned)["llm_seconds"],
+            "best_rule": ev.row(theirs)["success"],
+            "best_rule_llm_seconds": ev.row(theirs)["llm_seconds"],
+            **ev.gain(learned["success"] - theirs["success"]),
+        }
+    ev.tables["sensitivity"] = rows
+
+
 def eval_orchestrator(
     plans: Sequence[AlfredPlan],
     data_hash: str,
@@ -419,6 +450,7 @@ def eval_orchestrator(
     say("rivals and hard mode", 0.9)
     _rivals(ev, folder, binding)
     _hard(ev, folder)
+    _sensitivity(ev, best)
     ev.tables["setup"] = {
         "split": split,
         "data": data_hash,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from rarrl.latency.alfred import AlfredPlan, load_statistics, read_alfred, sample_plans
@@ -38,7 +39,12 @@ def load_plans(alfred: Path | None, split: str | None, seed: int = 0) -> tuple[l
 
 def load_tables(profiles: Sequence[str]) -> list[ReplayTable]:
     """The replay tables of the named profiles."""
-    return [ReplayTable.from_profile(load_profile(name)) for name in profiles]
+    return [_table(name) for name in profiles]
+
+
+@lru_cache(maxsize=32)
+def _table(profile: str) -> ReplayTable:
+    return ReplayTable.from_profile(load_profile(profile))
 
 
 def train_orchestrator(
