@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,26 +75,39 @@ def load_learned(path: Path) -> LearnedPolicy:
             f"policy: {path} may hold a pickle, which can run code when it is read; allowed: .safetensors, as "
             "`rarrl train orchestrator` writes them"
         )
-    file = path / "policy.safetensors" if path.is_dir() else path
+    file = path / "policy.safetensors" if os.path.isdir(path) else path
+    _check_size(file)
     data = read_file(file, "policy")
-    if len(data) > MAX_BYTES:
-        raise InputError(f"policy: {file} has {len(data)} bytes; allowed: at most {MAX_BYTES}")
     _check_hash(file, data)
     try:
         tensors = load_safetensors(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-        features, name = json.loads(header["features"]), str(header["name"])
+        features, name = tuple(json.loads(header["features"])), str(header["name"])
     except Exception as error:  # the safetensors reader raises several kinds for one thing: not our file
         raise InputError(
             f"policy: {file} is not a policy saved by rarrl ({type(error).__name__}: {error}); "
             "train one with `rarrl train orchestrator`"
         ) from None
-    if tuple(features) != FEATURE_NAMES:
+    if features != FEATURE_NAMES:
         raise InputError(
             f"policy: {file} was trained on {len(features)} other features than this version's {len(FEATURE_NAMES)}; "
             "train it again with `rarrl train orchestrator`"
         )
     return _build(file, name, tensors)
+
+
+def _check_size(file: Path) -> None:
+    """Before reading: a device or a huge file would fill the memory."""
+    try:
+        found = file.stat()
+    except OSError:
+        return  # read_file says why
+    except ValueError as error:  # a NUL in the name
+        raise InputError(f"policy: {str(file)!r} is no path ({error})") from None
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        raise InputError(f"policy: {file} is not a regular file; give the path of a .safetensors file")
+    if stat.S_ISREG(found.st_mode) and found.st_size > MAX_BYTES:
+        raise InputError(f"policy: {file} has {found.st_size} bytes; allowed: at most {MAX_BYTES}")
 
 
 def _check_hash(file: Path, data: bytes) -> None:
@@ -101,7 +116,7 @@ def _check_hash(file: Path, data: bytes) -> None:
         return
     try:
         expected = json.loads(card.read_text())["files"].get(file.name)
-    except (ValueError, KeyError, AttributeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise InputError(f"policy: {card} is not a model card ({error}); restore it or remove it") from None
     if expected is not None and expected != sha256(data):
         raise InputError(f"policy: {file} does not match the hash in {card}: the file is damaged or was changed")

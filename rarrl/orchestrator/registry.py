@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,8 @@ def load_policy(spec: str) -> OrchestratorPolicy:
             raise InputError(f'policy {spec!r}: parameters must be a JSON object such as {{"recipe": "P1"}}')
         return make_rule(family, **params)
     path = Path(spec)
-    if path.exists() or path.suffix or "/" in spec:
+    # os.path: pathlib's exists() raises for names that no file system allows
+    if os.path.exists(spec) or path.suffix or "/" in spec:
         return load_learned(path)
     names = ("learned", *RULE_FAMILIES)
     close = get_close_matches(spec, names, n=1)
