@@ -57,7 +57,7 @@ def page(runs: Sequence[Run], picture: bytes, notes: Sequence[str] = ()) -> str:
     if chosen:
         number, rule = chosen
         parts.append(f"<h2>Decisions of episode {number}</h2><p class='note'>Shown: {escape(rule)}.</p>")
-        parts += [_decisions(run, run.episode(number), index) for index, run in enumerate(runs)]
+        parts += [_decisions(run, run.episode(number), index, index == len(runs) - 1) for index, run in enumerate(runs)]
     return "\n".join(parts) + "\n</body></html>\n"
 
 
@@ -74,7 +74,7 @@ def _table(runs: Sequence[Run]) -> str:
     return "<table>" + "\n".join(rows) + "</table>"
 
 
-def _decisions(run: Run, episode: Episode, index: int) -> str:
+def _decisions(run: Run, episode: Episode, index: int, unfolded: bool) -> str:
     outcome = "done" if episode.end.success else ("lost" if episode.end.lost else "out of attempts")
     tone = "good" if episode.end.success else "bad"
     texts = "".join(f"<th class='text'>{name}</th>" for name in ("decision", "outcome", "why"))
@@ -103,4 +103,4 @@ def _decisions(run: Run, episode: Episode, index: int) -> str:
     head = f"{dot}{escape(run.policy)}: <span class='{tone}'>{outcome}</span>"
     head += f", {episode.end.llm_seconds:.1f} s of thinking in {episode.end.calls} calls"
     table = "<div class='scroll'><table>" + "\n".join(rows) + "</table></div>"
-    return f"<details{' open' if index == 0 else ''}><summary>{head}</summary>{table}</details>"
+    return f"<details{' open' * unfolded}><summary>{head}</summary>{table}</details>"
