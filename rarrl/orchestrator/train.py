@@ -149,7 +149,7 @@ def train(env: Any, config: TrainConfig, folder: Path, progress: Progress | None
             gamma=config.gamma,
             train_freq=1,
             gradient_steps=4,
-            target_update_interval=max(10_000 // env.num_envs, 1),
+            target_update_interval=10_000,  # steps: SB3 itself divides by the number of environments
             exploration_fraction=0.3,
             policy_kwargs=policy_kwargs,
             seed=config.seed,
@@ -246,17 +246,40 @@ def _plain(config: TrainConfig) -> dict[str, Any]:
 
 def _resume(model: Any, env: TrainingEnv, config: TrainConfig, folder: Path) -> int:
     """Loads a checkpoint of the same run into `model`; returns the steps already done."""
-    import torch
-
     if not (folder / "checkpoint.json").exists():
         return 0
-    state = json.loads(read_file(folder / "checkpoint.json", "checkpoint"))
-    if state["config"] != _plain(config):
+    text, data = read_file(folder / "checkpoint.json", "checkpoint"), read_file(folder / CHECKPOINT, "checkpoint")
+    try:
+        state = json.loads(text)
+        found, steps_done, miss_price = state["config"], int(state["steps_done"]), float(state["miss_price"])
+        tensors = load_safetensors(data)
+    except Exception as error:  # json, a missing key, safetensors: one thing for the user
+        raise _damaged(folder, error) from None
+    if found != _plain(config):
         raise InputError(
-            f"checkpoint: {folder} holds a run with another configuration ({state['config']}); "
+            f"checkpoint: {folder} holds a run with another configuration ({found}); "
             "give another folder, or remove this one"
         )
-    tensors = load_safetensors(read_file(folder / CHECKPOINT, "checkpoint"))
+    try:
+        _load(model, tensors)
+    except (RuntimeError, ValueError, KeyError) as error:  # tensors of another network
+        raise _damaged(folder, error) from None
+    model.num_timesteps = steps_done
+    env.miss_price = miss_price
+    env.reset()
+    logger.info("resumed at step %d", model.num_timesteps)
+    return steps_done
+
+
+def _damaged(folder: Path, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:200]
+    return InputError(f"checkpoint: {folder} is damaged ({type(error).__name__}: {reason}); remove it to start afresh")
+
+
+def _load(model: Any, tensors: dict[str, NDArray[Any]]) -> None:
+    """Parameters and Adam's moments into `model`."""
+    import torch
+
     policy = {k[7:]: torch.from_numpy(v.copy()) for k, v in tensors.items() if k.startswith("policy.")}
     model.policy.load_state_dict(policy)
     adam: dict[int, dict[str, Any]] = {}
@@ -267,8 +290,3 @@ def _resume(model: Any, env: TrainingEnv, config: TrainConfig, folder: Path) -> 
     if adam:
         optimizer = model.policy.optimizer.state_dict()
         model.policy.optimizer.load_state_dict({"state": adam, "param_groups": optimizer["param_groups"]})
-    model.num_timesteps = int(state["steps_done"])
-    env.miss_price = float(state["miss_price"])
-    env.reset()
-    logger.info("resumed at step %d", model.num_timesteps)
-    return int(state["steps_done"])
