@@ -17,15 +17,15 @@ LAYERS = dict.fromkeys(("types", "errors", "clock", "files"), 0)
 LAYERS |= {"config": 1}
 PARTS = ("perception", "policy", "reasoner", "orchestrator", "safety", "resources", "latency")
 LAYERS |= dict.fromkeys(PARTS, 2)
-LAYERS |= dict.fromkeys(("results", "doctor"), 2)
+LAYERS |= dict.fromkeys(("results", "doctor", "events"), 2)
 LAYERS |= dict.fromkeys(("pipeline", "build", "report"), 3)
 LAYERS |= {"cli": 4}
 
 # Optional or slow to import: only in these modules, inside functions.
 HEAVY = {
-    "torch": {"rarrl.orchestrator.train", "rarrl_sim_envs.sb3"},
-    "stable_baselines3": {"rarrl.orchestrator.train", "rarrl_sim_envs.sb3"},
-    "sb3_contrib": {"rarrl.orchestrator.train"},
+    "torch": {"rarrl.orchestrator.train", "rarrl_sim_envs.sb3", "rarrl_sim_envs.benchmark"},
+    "stable_baselines3": {"rarrl.orchestrator.train", "rarrl_sim_envs.sb3", "rarrl_sim_envs.benchmark"},
+    "sb3_contrib": {"rarrl.orchestrator.train", "rarrl_sim_envs.benchmark"},
     "matplotlib": None,  # anywhere, but inside functions
 }
 # Wholly about training; no other module imports them outside a function (the last test looks).

@@ -99,7 +99,8 @@ def test_executables_point_at_functions_that_exist(wheel):
     for target in scripts.values():
         module, function = target.split(":")
         package, _, rest = module.partition(".")
-        source = ROOT / MAPPED.get(package, package) / (rest.replace(".", "/") + ".py")
+        path = ROOT / MAPPED.get(package, package) / rest.replace(".", "/")
+        source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         assert re.search(rf"^def {function}\(", source.read_text("utf-8"), re.MULTILINE), target
 
 
