@@ -52,7 +52,8 @@ class ReplayNode(RarrlNode):
         self._decision_sub = self.create_subscription(DiagnosticArray, "decision", self._on_decision, LATCHED)
         self._work = self.create_timer(1.0, self._on_executed, clock=self.steady)
         self._work.cancel()
-        self._heartbeat = self.create_timer(HEARTBEAT_S, self._publish_state, clock=self.steady)
+        period_s = min(HEARTBEAT_S, config.orchestrator.decision_timeout_s / 3.0)  # nobody shall take us for gone
+        self._heartbeat = self.create_timer(period_s, self._publish_state, clock=self.steady)
 
     def _open_log(self) -> EventWriter:
         run = RunEvent(

@@ -52,13 +52,21 @@ class Ear:
             self.executor.spin_once(timeout_sec=0.05)
         return bool(condition())
 
-    def call(self, service, timeout_s=10.0):
-        """Calls a Trigger service of the node; its response."""
+    def change_state(self, node, transition):
+        """Takes a lifecycle node through the transition with this number; whether it succeeded."""
+        from lifecycle_msgs.srv import ChangeState
+
+        request = ChangeState.Request()
+        request.transition.id = transition
+        return self.call(f"{node}/change_state", ChangeState, request).success
+
+    def call(self, service, kind=None, request=None, timeout_s=10.0):
+        """Calls a service, a Trigger unless said; its response."""
         from std_srvs.srv import Trigger
 
-        client = self.node.create_client(Trigger, service)
+        client = self.node.create_client(kind or Trigger, service)
         assert self.until(client.service_is_ready, timeout_s), f"no service {service}"
-        future = client.call_async(Trigger.Request())
+        future = client.call_async(request or Trigger.Request())
         assert self.until(future.done, timeout_s), f"no answer from {service}"
         return future.result()
 

@@ -18,6 +18,7 @@ from rarrl_sim_envs.player import make_player
 
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
 from diagnostic_msgs.msg import DiagnosticStatus
+from lifecycle_msgs.msg import Transition
 
 PROFILE = "gpt4o-mini-anchor"
 POLICY = 'always:{"recipe": "P2V2"}'
@@ -40,16 +41,28 @@ def replay_parameters(run_dir, **changes):
     }
 
 
+def start_both(ear, process, run_dir, **changes):
+    """Both nodes, active when everybody has found everybody: DDS may take seconds, and `ear` wants all messages."""
+    timeout = {k: v for k, v in changes.items() if k == "orchestrator.decision_timeout_s"}
+    orchestrator = process("orchestrator_node", orchestrator_parameters(**timeout))
+    player = process("replay_node", replay_parameters(run_dir, autostart=False, **changes))
+    assert ear.until(lambda: ear.statuses("orchestrator_node: decisions") and ear.statuses("replay_node: episodes"))
+    assert ear.statuses("replay_node: episodes")[-1].message == "not active"
+    assert ear.change_state("replay_node", Transition.TRANSITION_CONFIGURE)
+    assert ear.change_state("replay_node", Transition.TRANSITION_ACTIVATE)
+    return orchestrator, player
+
+
 @pytest.mark.slow
 def test_two_processes_play_two_episodes(ear, process, tmp_path):
-    orchestrator = process("orchestrator_node", orchestrator_parameters())
-    player = process("replay_node", replay_parameters(tmp_path / "run"))
+    orchestrator, player = start_both(ear, process, tmp_path / "run")
     assert ear.until(lambda: player.poll() is not None, 40.0), "the episodes do not finish"
     assert player.returncode == 0, player.log.read_text()
     ear.until(lambda: False, 0.3)
 
     decisions, budgets = ear.values("decision"), ear.values("budget")
-    assert len({d["id"] for d in decisions}) == len(decisions) > 10
+    ids = {d["id"] for d in decisions}  # a decision may be told again, but a state has only one
+    assert len(ids) == len({d["state"] for d in decisions}) == len({(d["id"], d["state"]) for d in decisions}) > 10
     for values in (*decisions, *budgets):
         assert {"id", "action", "role", "level", "time_left_s", "tokens_left", "why"} <= set(values)
         assert float(values["time_left_s"]) >= 0.0 and float(values["tokens_left"]) >= 0.0
@@ -87,10 +100,8 @@ def test_two_processes_play_two_episodes(ear, process, tmp_path):
 @pytest.mark.slow
 def test_a_killed_replay_node_is_told_and_a_new_one_is_served(ear, process, tmp_path):
     timeout_s = 1.0
-    orchestrator = process(
-        "orchestrator_node", orchestrator_parameters(**{"orchestrator.decision_timeout_s": timeout_s})
-    )
-    player = process("replay_node", replay_parameters(tmp_path / "run", **{"replay.episodes": 1000}))
+    changes = {"orchestrator.decision_timeout_s": timeout_s, "replay.episodes": 1000}
+    orchestrator, player = start_both(ear, process, tmp_path / "run", **changes)
     assert ear.until(lambda: len(ear.heard["decision"]) >= 5)
     player.kill()
     player.wait()
@@ -118,14 +129,12 @@ def test_a_killed_replay_node_is_told_and_a_new_one_is_served(ear, process, tmp_
 
 @pytest.mark.slow
 def test_a_restarted_orchestrator_takes_the_episode_up(ear, process, tmp_path):
-    first = process("orchestrator_node", orchestrator_parameters())
-    parameters = replay_parameters(tmp_path / "run", **{"orchestrator.decision_timeout_s": 1.0})
-    player = process("replay_node", parameters)
+    first, player = start_both(ear, process, tmp_path / "run", **{"orchestrator.decision_timeout_s": 1.0})
     assert ear.until(lambda: len(ear.heard["decision"]) >= 5)
     first.kill()
     first.wait()
     assert ear.until(
-        lambda: any("orchestrator_node silent for" in s.message for s in ear.statuses("replay_node: episodes")), 5.0
+        lambda: any("orchestrator_node silent for" in s.message for s in ear.statuses("replay_node: episodes")), 10.0
     )
     process("orchestrator_node", orchestrator_parameters())
     assert ear.until(lambda: player.poll() is not None, 40.0)
