@@ -22,7 +22,7 @@ from rarrl.types import Action
 from .alfred_core import CATEGORIES, AlfredReplayCore, Dynamics, EpisodeBank
 from .conditions import CONDITIONS, every_episode, fixed_episodes, priced
 from .episodes import EpisodeConfig, EpisodeSampler
-from .experiments import HELD_OUT_PROFILES, TRAINING_PROFILES, load_plans, load_tables
+from .sources import HELD_OUT_PROFILES, TRAINING_PROFILES, load_plans, load_tables
 
 PRICES = (0.0003, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.06, 0.12)
 LOSS_ALLOWED = 0.010  # of success against always-think when the operating price is chosen, on held-in plans
@@ -155,10 +155,10 @@ class Evaluation:
         self.figures[name] = Figure(float(np.mean(values)) * scale, unit, int(np.size(values)), lo, hi)
 
     def ratio(self, name: str, part: NDArray[np.float64], whole: NDArray[np.float64], unit: str = "fraction") -> None:
-        """1 - mean(part) / mean(whole), with its interval."""
-        samples = 1.0 - self.bench.clusters.means(part) / self.bench.clusters.means(whole)
-        lo, hi = interval(samples)
-        value = 1.0 - float(np.mean(part) / np.mean(whole))
+        """1 - mean(part) / mean(whole), with its interval; 0 where there is nothing to save (`whole` is 0)."""
+        parts, wholes = self.bench.clusters.means(part), self.bench.clusters.means(whole)
+        lo, hi = interval(np.where(wholes > 0.0, 1.0 - parts / np.where(wholes > 0.0, wholes, 1.0), 0.0))
+        value = 1.0 - float(np.mean(part) / np.mean(whole)) if np.any(whole) else 0.0
         self.figures[name] = Figure(value, unit, int(np.size(part)), lo, hi)
 
     def row(self, e: dict[str, NDArray[np.float64]], **more: Any) -> dict[str, Any]:
@@ -177,7 +177,8 @@ class Evaluation:
             "deadline_misses": round(float(e["misses"].mean()), 4),
         }
         for i, name in enumerate(CATEGORIES):
-            out[name] = round(float(success[:, category == i].mean()), 4)
+            rows = category == i  # a data set may lack a category
+            out[name] = round(float(success[:, rows].mean()), 4) if rows.any() else None
         return {**out, **more}
 
     def gain(self, gain: NDArray[np.float64]) -> dict[str, float]:
