@@ -20,7 +20,7 @@ from rarrl.results import Figure, make_results, write_results
 from rarrl_nodes.demo import demo_config, demo_policies
 from rarrl_sim_envs.alfred_core import AlfredReplayCore, EpisodeBank
 from rarrl_sim_envs.episodes import EpisodeConfig, EpisodeSampler, seeds
-from rarrl_sim_envs.experiments import load_plans, load_tables
+from rarrl_sim_envs.sources import load_plans, load_tables
 
 SEED = 1  # the demo's own tasks are of seed 0
 

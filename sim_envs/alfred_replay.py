@@ -18,6 +18,7 @@ from rarrl.types import Action
 
 from .alfred_core import ACT_STATUS, CATEGORIES, AlfredReplayCore, EpisodeBank, StepResult
 from .episodes import EpisodeConfig, EpisodeSampler, seeds
+from .sources import load_plans, load_tables
 
 OBSERVATION_SPACE = gym.spaces.Box(-FEATURE_LIMIT, FEATURE_LIMIT, (N_FEATURES,), np.float32)
 ACTION_SPACE = gym.spaces.Discrete(N_ACTIONS)
@@ -32,8 +33,6 @@ def _make(
     mode: str,
     **episode: Any,
 ) -> tuple[AlfredReplayCore, EpisodeSampler]:
-    from .experiments import load_plans, load_tables
-
     if mode not in ("soft", "hard"):
         raise InputError(f"AlfredReplay: mode must be 'soft' or 'hard', got {mode!r}")
     if category != "all" and category not in CATEGORIES:

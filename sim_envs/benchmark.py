@@ -29,8 +29,9 @@ from .alfred_replay import AlfredReplayEnv, AlfredReplayVectorEnv
 from .conditions import CONDITIONS, priced
 from .episodes import TRAINING, EpisodeSampler
 from .evaluation import Bench
-from .experiments import N_ENVS, TRAINING_PROFILES, load_plans, load_tables
 from .player import EpisodePlayer
+from .sources import TRAINING_PROFILES, load_plans, load_tables
+from .training import N_ENVS
 
 VECTOR_ENVS, DUMMY_ENVS = 256, 8
 ROUNDS = 7

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from rarrl.config import Config
 from rarrl.errors import InputError
-from rarrl.latency.alfred import load_statistics, read_alfred, sample_plans
-from rarrl.latency.profile import load_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.types import Action, ActStatus, CallStatus, LlmCall, StateSummary, SubgoalType
 
 from .alfred_core import ACT_STATUS, CATEGORIES, AlfredReplayCore, Dynamics, EpisodeBank
 from .episodes import EpisodeConfig, EpisodeSampler, seeds
-
-DRAWN_PLANS = 2000  # from the shipped statistics, where no data set is given
+from .sources import load_plans, load_tables
 
 
 @dataclass(frozen=True)
@@ -140,11 +138,8 @@ def make_player(config: Config, shock: bool = False) -> EpisodePlayer:
 
     Raises: InputError for a bad profile, data set or category."""
     orchestrator, replay = config.orchestrator, config.replay
-    table = ReplayTable.from_profile(load_profile(orchestrator.profile))
-    if replay.alfred:
-        plans = list(read_alfred(replay.alfred, replay.split).plans)
-    else:
-        plans = sample_plans(load_statistics(), DRAWN_PLANS, seed=0)
+    (table,) = load_tables([orchestrator.profile])
+    plans, _ = load_plans(Path(replay.alfred) if replay.alfred else None, replay.split if replay.alfred else None)
     try:
         bank = EpisodeBank.from_plans(plans, CATEGORIES if replay.category == "all" else (replay.category,))
     except ValueError as error:

@@ -17,7 +17,7 @@ from rarrl.orchestrator.evaluate import rollout
 from .alfred_core import AlfredReplayCore, EpisodeBank
 from .conditions import CONDITIONS, fixed_episodes
 from .episodes import EpisodeConfig, EpisodeSampler
-from .experiments import TRAINING_PROFILES, load_tables
+from .sources import TRAINING_PROFILES, load_tables
 
 MAX_EPISODES = 40_000  # per parameter set: the standard error is then 0.2 points, and pairs share their luck
 STEPS_PER_EPISODE = 12.0  # decisions, measured; sets how many episodes a budget of steps buys

@@ -40,8 +40,8 @@ def train_orchestrator(
     from rarrl.orchestrator.learned import save_policy
     from rarrl.orchestrator.train import TrainConfig
     from rarrl.results import machine, versions
-    from rarrl_sim_envs.experiments import TRAINING_PROFILES, load_plans, load_tables
-    from rarrl_sim_envs.experiments import train_orchestrator as train
+    from rarrl_sim_envs.sources import TRAINING_PROFILES, load_plans, load_tables
+    from rarrl_sim_envs.training import train_orchestrator as train
 
     config = TrainConfig(steps=steps, seed=seed, variant=variant, algorithm=algorithm, hard=hard)
     folder = out or Path("runs") / f"orchestrator_{variant}_{algorithm}{'_hard' if hard else ''}_seed{seed}"
@@ -107,7 +107,7 @@ def tune_rules(
 ) -> None:
     """Find the best parameters of every rule, with as much data as the learned policy gets."""
     from rarrl.cli.common import table
-    from rarrl_sim_envs.experiments import load_plans
+    from rarrl_sim_envs.sources import load_plans
     from rarrl_sim_envs.tuning import tune_rules as tune
 
     check_output(out, "--out")
@@ -135,7 +135,7 @@ def eval_orchestrator(
     """Hold the learned policy against every rule: success, LLM seconds, tokens, shocks, jitter, ablations."""
     from rarrl.cli.show import print_results
     from rarrl_sim_envs.evaluation import eval_orchestrator as evaluate
-    from rarrl_sim_envs.experiments import load_plans
+    from rarrl_sim_envs.sources import load_plans
 
     check_output(json, "--json")
     check_output(picture, "--picture")

@@ -19,7 +19,7 @@ from rarrl.orchestrator.features import FEATURE_NAMES, N_FEATURES
 from rarrl.orchestrator.learned import load_learned, save_policy
 from rarrl.orchestrator.train import VARIANTS, TrainConfig, train
 from rarrl.types import SubgoalType as T
-from rarrl_sim_envs import experiments
+from rarrl_sim_envs import training as sim_training
 from rarrl_sim_envs.alfred_core import AlfredReplayCore, EpisodeBank
 from rarrl_sim_envs.episodes import EpisodeConfig, EpisodeSampler
 from rarrl_sim_envs.sb3 import AlfredReplayVecEnv
@@ -238,9 +238,9 @@ def test_a_tiny_dqn_run(make_env: Any, tmp_path: Path) -> None:
 
 
 def test_training_on_the_shipped_profiles(tmp_path: Path, make_plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(experiments, "N_ENVS", N_ENVS)
+    monkeypatch.setattr(sim_training, "N_ENVS", N_ENVS)
     plan = make_plan([(T.GotoLocation, 12), (T.PutObject, 1)])
-    policy = experiments.train_orchestrator(tiny(variant="no_history"), tmp_path, [plan])
+    policy = sim_training.train_orchestrator(tiny(variant="no_history"), tmp_path, [plan])
     assert policy.name == "no_history" and policy.hidden.any()
 
 

@@ -18,7 +18,7 @@ from rarrl.errors import InputError
 from rarrl_sim_envs.alfred_core import AlfredReplayCore, EpisodeBank
 from rarrl_sim_envs.alfred_replay import AlfredReplayEnv, AlfredReplayVectorEnv
 from rarrl_sim_envs.episodes import EpisodeConfig, EpisodeSampler, seeds
-from rarrl_sim_envs.experiments import load_plans, load_tables
+from rarrl_sim_envs.sources import load_plans, load_tables
 
 ID = "rarrl_sim_envs:rarrl/AlfredReplay-v0"
 SHORT: dict[str, Any] = {"budget_calls": (2.0, 6.0), "shock_share": 0.5, "latency_jitter": (0.3, 0.3)}

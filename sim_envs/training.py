@@ -1,0 +1,33 @@
+"""Trains the orchestrator on AlfredReplay: puts plans, profiles, environment and learner together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rarrl.latency.alfred import AlfredPlan
+from rarrl.orchestrator.learned import LearnedPolicy
+from rarrl.orchestrator.train import Progress, TrainConfig, train
+
+from .alfred_core import AlfredReplayCore, EpisodeBank
+from .episodes import TRAINING, EpisodeSampler
+from .sources import TRAINING_PROFILES, load_tables
+
+N_ENVS = 1024
+
+
+def train_orchestrator(
+    config: TrainConfig,
+    folder: Path,
+    plans: Sequence[AlfredPlan],
+    profiles: Sequence[str] = TRAINING_PROFILES,
+    progress: Progress | None = None,
+) -> LearnedPolicy:
+    """Trains one policy on `plans` and `profiles`; see `rarrl.orchestrator.train.train`."""
+    from .sb3 import AlfredReplayVecEnv
+
+    bank, tables = EpisodeBank.from_plans(plans), load_tables(profiles)
+    core = AlfredReplayCore(bank, tables, N_ENVS, hard=config.hard)
+    sampler = EpisodeSampler(bank, tables, TRAINING)
+    env = AlfredReplayVecEnv(core, sampler, config.seed, config.hidden, config.allowed)
+    return train(env, config, folder, progress)
