@@ -71,6 +71,12 @@ def test_a_fresh_task_by_hand(make_table: Any) -> None:
     assert f["tail"] == 0.0
 
 
+def test_more_than_sixty_calls_are_as_good_as_any_number(make_table: Any) -> None:
+    f, g = (features(situation(make_table(), budget=Budget.full(t, 100 * t))) for t in (60.0, 9999.0))
+    assert f["calls_by_time.PLANNER_1"] == g["calls_by_time.PLANNER_1"] == pytest.approx(0.5 * np.log(61))
+    assert f["calls_by_tokens.PLANNER_1"] == g["calls_by_tokens.PLANNER_1"] == pytest.approx(0.5 * np.log(61))
+
+
 def test_history_by_hand(make_table: Any) -> None:
     h = History()
     act(h, success=False)

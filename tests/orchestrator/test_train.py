@@ -208,6 +208,7 @@ def test_the_lagrangian_s_price_follows_the_overruns(make_env: Any, tmp_path: Pa
     for before, after, figures in zip(prices, prices[1:], watch.figures, strict=False):
         assert after == pytest.approx(np.clip(before + figures["misses"] - 0.02, 0.0, 10.0))
     assert prices[0] == 0.0 and prices[-1] > 0.0
+    assert not env.statistics.any()  # each report is of its own rollout
     soft = tiny(hard=False)
     env = make_env(soft)
     train(env, soft, tmp_path / "soft")

@@ -37,6 +37,7 @@ def test_every_range_is_kept_and_used(bank: EpisodeBank, tables: Any) -> None:
     assert calls.min() >= 1.0 and calls.max() <= 100.0 and np.median(calls) == pytest.approx(10.0, rel=0.05)
     ratio = p.tokens / tokens / calls
     assert ratio.min() >= 0.7 - 1e-9 and ratio.max() <= 2.0 + 1e-9
+    assert abs(np.corrcoef(ratio, calls)[0, 1]) < 0.03  # seconds and tokens bind independently
     price = p.cost_weight * mean_s
     assert price.min() >= 0.0003 - 1e-12 and price.max() <= 0.06 + 1e-12
     disturbed = (p.latency_scale != 1.0) | (p.jitter != 0.0)
