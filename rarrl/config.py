@@ -46,7 +46,7 @@ class OrchestratorConfig(Section):
         description="what the language model costs: name of a shipped latency profile, or path of a profile file",
     )
     cost_weight: float = Field(
-        default=0.02,
+        default=0.004,
         ge=0.0,
         le=1.0,
         description="RARRL's lambda: success (0 to 1) that one is willing to give up to save 1 s of LLM time, 1/s",

@@ -24,7 +24,7 @@ JsonOption = Annotated[Path | None, typer.Option("--json", help="Write figures, 
 
 @guarded("the same command goes on from the last checkpoint")
 def train_orchestrator(
-    steps: Annotated[int, typer.Option(min=1, help="Decisions to learn from.")] = 16_000_000,
+    steps: Annotated[int, typer.Option(min=1, help="Decisions to learn from.")] = 20_000_000,
     seed: SeedOption = 0,
     variant: Annotated[
         str, typer.Option(help="full, no_budget, no_history, planner_only, verifier_only or when2ask.")
@@ -99,7 +99,7 @@ class _Rate:
 def tune_rules(
     steps: Annotated[
         int, typer.Option(min=1, help="Environment steps for each rule under each condition.")
-    ] = 16_000_000,
+    ] = 20_000_000,
     seed: SeedOption = 0,
     alfred: AlfredOption = None,
     split: SplitOption = None,
