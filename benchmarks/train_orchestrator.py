@@ -20,7 +20,7 @@ from typing import Any
 from rarrl.files import sha256, write_bytes_atomic, write_json_atomic
 from rarrl.orchestrator.learned import MODELS
 
-FULL_STEPS, VARIANT_STEPS, DQN_STEPS = 20_000_000, 8_000_000, 2_000_000
+FULL_STEPS, VARIANT_STEPS = 20_000_000, 8_000_000
 ABLATIONS = ("no_budget", "no_history", "planner_only", "verifier_only")
 
 
@@ -43,7 +43,7 @@ def jobs() -> list[Job]:
     rivals = [
         job("when2ask_seed0", 0, VARIANT_STEPS, "--variant", "when2ask"),
         job("hard_seed0", 0, VARIANT_STEPS, "--hard"),
-        job("dqn_seed0", 0, DQN_STEPS, "--algorithm", "dqn"),
+        job("dqn_seed0", 0, VARIANT_STEPS, "--algorithm", "dqn"),
     ]
     return full + ablations + rivals
 

@@ -148,7 +148,7 @@ def train(env: Any, config: TrainConfig, folder: Path, progress: Progress | None
             batch_size=1024,
             gamma=config.gamma,
             train_freq=1,
-            gradient_steps=4,
+            gradient_steps=16,
             target_update_interval=10_000,  # steps: SB3 itself divides by the number of environments
             exploration_fraction=0.3,
             policy_kwargs=policy_kwargs,
