@@ -39,7 +39,9 @@ def jobs() -> list[Job]:
         return Job(f"{file}.safetensors", ("--seed", str(seed), "--steps", str(steps), *more))
 
     full = [job("policy" if s == 0 else f"seed{s}", s, FULL_STEPS) for s in range(5)]
-    ablations = [job(f"{name}_seed{s}", s, VARIANT_STEPS, "--variant", name) for s in range(3) for name in ABLATIONS]
+    # "full" again with the ablations' steps: what they are held against
+    variants = ("full", *ABLATIONS)
+    ablations = [job(f"{name}_seed{s}", s, VARIANT_STEPS, "--variant", name) for s in range(3) for name in variants]
     rivals = [
         job("when2ask_seed0", 0, VARIANT_STEPS, "--variant", "when2ask"),
         job("hard_seed0", 0, VARIANT_STEPS, "--hard"),

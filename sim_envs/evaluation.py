@@ -289,13 +289,15 @@ def _shock(ev: Evaluation) -> None:
 
 
 def _ablations(ev: Evaluation, folder: Path) -> None:
-    """Each variant was trained anew, without what its name says; compared at the same price, binding budget."""
+    """Each variant was trained anew, without what its name says; held against `full`, trained for as many steps.
+
+    At the same price, under the binding budget."""
     profiles, config = TRAINING_PROFILES, CONDITIONS["binding"]
 
     def play(policies: Sequence[OrchestratorPolicy]) -> dict[str, Any]:
         return _stack(policies, lambda p: sweep(ev.bench, p, profiles, config, [ev.price]))
 
-    full = play(ev.learned)
+    full = play(variants(folder, "full") or ev.learned)
     rows = {"full": ev.row(full)}
     for name in ABLATIONS:
         policies = variants(folder, name)
