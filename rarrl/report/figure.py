@@ -79,7 +79,7 @@ def render(runs: Sequence[Run], kind: str = "png") -> bytes:
     _draw_title(figure, runs, chosen, strips, height)
     y = top
     if strips:
-        span = max(max(episode.duration_s for episode in strips), 1.0) * 1.045
+        span = max(max(episode.duration_s for episode in strips), 1.0) * 1.09
         for index, (run, episode) in enumerate(zip(runs, strips, strict=True)):
             axes = place(2.3, WIDTH_IN - 0.25, y + 0.06, strip - 0.12)
             _draw_strip(axes, run, episode, span, index, last=index == rows - 1)
@@ -159,7 +159,7 @@ def _draw_strip(axes: Axes, run: Run, episode: Episode, span: float, index: int,
     mark, tint = ("done", GOOD) if end.success else ("lost" if end.lost else "out of attempts", BAD)
     x = episode.duration_s
     axes.plot(x + 0.006 * span, 0.2, "o" if end.success else "X", color=tint, markersize=9, clip_on=False, zorder=5)
-    room = x < span * 0.86
+    room = x < span * (0.95 - 0.008 * len(mark))  # by the length of the word
     axes.text(
         x + (0.02 if room else 0.015) * span, 0.2 if room else 0.62, mark, color=tint, fontsize=10.5, weight="bold",
         va="center", ha="left" if room else "right",
