@@ -7,12 +7,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from rarrl.perception.calibration import FREE_SHARE
 from rarrl.perception.rig import CameraRig
 from rarrl.perception.voxels import GridSpec, Voxelizer
 from rarrl.types import StereoPair, VoxelGrid, VoxelState
-
-FREE_SHARE = 0.5
-"""A voxel counts as free where at least this share of its footprint is seen through."""
 
 
 def gray(image: np.ndarray) -> np.ndarray:

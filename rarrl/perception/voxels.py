@@ -89,21 +89,37 @@ class Voxelizer:
         self.depths = (z[:-1] + z[1:]) / 2
         """(size,) depth of the middle of each slab, metres."""
 
-    def hits(self, disparity: np.ndarray, weight: float = 1.0) -> np.ndarray:
-        """(size, size, size) float32: pixels of `disparity` ((height, width) float32, NaN = none) that fall into each
-        voxel, each counted `weight`."""
-        flat = self.flat_index(disparity)
-        counts = np.bincount(flat[flat >= 0], minlength=self.spec.size**3)
-        return (weight * counts).astype(np.float32).reshape(self.spec.shape)
+    def hits(self, disparity: np.ndarray) -> np.ndarray:
+        """(size, size, size) int64: pixels of `disparity` ((height, width) float32, px, NaN = none) in each voxel."""
+        flat, _ = self._flat_index(disparity)
+        return np.bincount(flat, minlength=self.spec.size**3).reshape(self.spec.shape)
 
-    def flat_index(self, disparity: np.ndarray) -> np.ndarray:
-        """(n,) int64 flat voxel index of the pixels with a disparity within the cube's depth; -1 beside the cube."""
+    def votes(self, disparity: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """`hits` where each pixel counts by its `weight` ((height, width)); float64."""
+        flat, pixels = self._flat_index(disparity)
+        return np.bincount(flat, weights=weight[pixels], minlength=self.spec.size**3).reshape(self.spec.shape)
+
+    def certainty(self, disparity: np.ndarray, sigma_px: float) -> np.ndarray:
+        """(height, width) float32 0..1: about the chance that a pixel whose disparity errs by `sigma_px` lies in the
+        voxel where its disparity puts it: half a voxel of depth is so many sigmas, as a normal error would have it."""
+        rig = self.rig
+        shifted = np.nan_to_num(disparity) + np.float32(rig.doffs)
+        # d(disparity) of a voxel's depth is voxel_size * (disparity + doffs)^2 / (fx * baseline).
+        sigmas = shifted * shifted * np.float32(self.spec.voxel_size / (2 * rig.fx * rig.baseline * sigma_px))
+        return np.tanh(np.float32(0.8) * sigmas)  # within .02 of erf(x / sqrt 2)
+
+    def depth_extent(self) -> np.ndarray:
+        """(size,) disparity, px, between the near and the far face of a voxel at each depth."""
+        rig = self.rig
+        return rig.fx * rig.baseline * self.spec.voxel_size / np.maximum(self.depths, self.spec.voxel_size / 2) ** 2
+
+    def _flat_index(self, disparity: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        """Flat voxel index (n,) of the n pixels that fall into the cube, and their rows and columns."""
         self.rig.check_size(disparity)
         rig, spec = self.rig, self.spec
-        nearest = max(spec.origin[2], 1e-6)
-        shifted = disparity + np.float32(rig.doffs)
         fb = rig.fx * rig.baseline
-        v, u = np.nonzero((shifted > fb / spec.z_far) & (shifted <= fb / nearest))  # both false for NaN
+        shifted = disparity + np.float32(rig.doffs)
+        v, u = np.nonzero((shifted > fb / spec.z_far) & (shifted <= fb / max(spec.origin[2], 1e-6)))  # false for NaN
         z = np.float32(fb) / shifted[v, u]
         scale = np.float32(1 / spec.voxel_size)
         index = np.zeros(len(z), dtype=np.int64)
@@ -112,7 +128,7 @@ class Voxelizer:
             cell = np.floor((value - np.float32(low)) * scale).astype(np.int64)
             inside &= (cell >= 0) & (cell < spec.size)
             index = index * spec.size + cell
-        return np.where(inside, index, -1)
+        return index[inside], (v[inside], u[inside])
 
     def seen_through(self, disparity: np.ndarray) -> np.ndarray:
         """(size, size, size) float32 in 0..1: the share of each voxel's image footprint whose rays pass through it.
@@ -235,25 +251,18 @@ def pyramid(grid: VoxelGrid, coarsest: int = 8) -> list[VoxelGrid]:
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What is true of the voxels of one pair. occupied: hold a surface point. observed: voxels whose footprint holds a
-    pixel with truth (obs IoU counts only predictions there). known: occupied or seen through (calibration is judged
-    there). All (size, size, size) bool."""
+    """What is true of the voxels of one pair. occupied: they hold a surface point that the left camera sees. observed:
+    their image footprint holds a pixel with truth; elsewhere nobody can say. (size, size, size) bool."""
 
     occupied: np.ndarray
     observed: np.ndarray
-    known: np.ndarray
 
 
 def truth_voxels(voxelizer: Voxelizer, disparity: np.ndarray) -> Truth:
     """Truth from the true disparity of the left image ((height, width) float32, px; NaN = none).
 
     A voxel is occupied if at least one true pixel's point falls into it."""
-    occupied = voxelizer.hits(disparity) > 0
-    return Truth(
-        occupied,
-        voxelizer.footprints(~np.isnan(disparity)),
-        occupied | (voxelizer.seen_through(disparity) >= 0.5),
-    )
+    return Truth(voxelizer.hits(disparity) > 0, voxelizer.footprints(~np.isnan(disparity)))
 
 
 def describe(spec: GridSpec) -> dict[str, Any]:

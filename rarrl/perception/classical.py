@@ -1,0 +1,169 @@
+"""Our detector without training: SGBM on gray images over the range that the scene needs, refined, completed, voted.
+
+    pair -> usable? and disparity range (quarter size) -> gray SGBM-3WAY, padded -> speckle, bilateral
+         -> completion of what was not matched -> votes per voxel, weighted by their certainty -> probability -> state
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from rarrl.perception.baselines import disparity_range, gray, match_padded, sgbm
+from rarrl.perception.calibration import Calibration, Evidence, load_calibration
+from rarrl.perception.completion import Completion, complete
+from rarrl.perception.rig import CameraRig
+from rarrl.perception.voxels import BLOCK, GridSpec, Voxelizer
+from rarrl.types import StereoPair, VoxelGrid, VoxelState
+
+NAN = np.float32(np.nan)
+WINDOW = 5
+SMOOTHNESS = 0.7
+SPECKLE_PX, SPECKLE_RANGE = 200, 1.0
+MATCH_SIGMA_PX = 0.25  # error of a matched disparity
+FILL_SIGMA_PX = 1.5  # error of a completed one
+MIN_TEXTURE = 1.5  # gray levels of horizontal change, quarter size; sensor noise stays below
+MIN_TEXTURED = 0.05  # share of the image that must show texture
+MIN_MATCHED = 0.10  # share of textured cells that must find a match
+MAX_IMPOSSIBLE = 0.5  # share of matches behind infinity: more means swapped or unrelated images
+
+
+@dataclass(frozen=True)
+class SearchRange:
+    """Disparities to search, px: `start` and how many, a multiple of 16."""
+
+    start: int
+    count: int
+
+
+@dataclass(frozen=True, eq=False)
+class QuickLook:
+    """The quarter-size pass. search: None where the pair cannot be used; why: then the reason, for people.
+    textured: (rows, columns) bool per block of 4 x 4 pixels: there is something to match on."""
+
+    search: SearchRange | None
+    why: str
+    textured: np.ndarray
+
+
+def quick_look(left: np.ndarray, right: np.ndarray, rig: CameraRig) -> QuickLook:
+    """Matches the pair at quarter size: which disparities occur, and whether the pair can be what it claims to be.
+
+    left, right: (height, width) uint8. The pass also searches disparities that no scene can have (beyond infinity): a
+    swapped pair matches there."""
+    size = (-(-left.shape[1] // BLOCK), -(-left.shape[0] // BLOCK))
+    small = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (left, right)]
+    change = cv2.filter2D(small[0].astype(np.float32), -1, np.array([[-0.5, 0.0, 0.5]], dtype=np.float32))
+    textured = cv2.blur(np.abs(change), (3, 3)) > MIN_TEXTURE
+    if textured.mean() < MIN_TEXTURED:
+        return QuickLook(None, "the left image is dark or without texture", textured)
+    full = disparity_range(rig.width)
+    reach = math.ceil((max(rig.doffs, 0.0) + full / 2) / BLOCK)  # how far below 0 to look
+    start, count = -reach, 16 * math.ceil((reach + full / BLOCK) / 16)
+    matcher = sgbm(1, start, count, 5)
+    matcher.setSpeckleWindowSize(30)
+    matcher.setSpeckleRange(1)
+    coarse = match_padded(matcher, small[0], small[1], start + count)
+    found = coarse[textured & ~np.isnan(coarse)] * BLOCK
+    if len(found) < MIN_MATCHED * np.count_nonzero(textured):
+        return QuickLook(None, "left and right do not match", textured)
+    if np.mean(found + rig.doffs < -BLOCK) > MAX_IMPOSSIBLE:
+        return QuickLook(None, "matches lie behind infinity: left and right swapped, or taken at different times", textured)
+    if np.abs(found).max() < BLOCK and cv2.absdiff(small[0], small[1]).mean() < 0.5:
+        return QuickLook(None, "left and right are one image", textured)
+    # The nearest surface may be small: one cell in 500 sets the range, and a margin for what a quarter cannot show.
+    low, high = np.quantile(found, (0.005, 0.998))
+    # Below 0 only where the camera's doffs allows it and more than stray matches say so.
+    least = -math.ceil(rig.doffs) if rig.doffs > 0 and np.mean(found < -BLOCK) > 0.02 else 0
+    first = min(max(int(low) - 2 * BLOCK, least), full - 16)
+    wanted = min(int(high) + 3 * BLOCK, full) - first
+    return QuickLook(SearchRange(first, max(16, 16 * math.ceil(wanted / 16))), "", textured)
+
+
+def match(left: np.ndarray, right: np.ndarray, search: SearchRange) -> np.ndarray:
+    """(height, width) float32 disparity, px, NaN = none: SGBM, then what cannot be is taken out, then it is refined."""
+    matcher = sgbm(1, search.start, search.count, WINDOW, SMOOTHNESS)
+    matcher.setSpeckleWindowSize(0)
+    disparity = match_padded(matcher, left, right, max(search.start + search.count, 0))
+    # Left of this line the match would lie outside the right image: SGBM guesses there.
+    disparity[disparity > np.arange(disparity.shape[1], dtype=np.float32) + 1] = NAN
+    if search.start > 0:  # what lies farther than the range piles up at its end
+        disparity[disparity < search.start + 1] = NAN
+    disparity = without_speckles(disparity)
+    # A Lucas-Kanade step between the two was measured: no gain on rendered or real pairs, for a fifth of the time.
+    return smooth(smooth(disparity))
+
+
+def without_speckles(disparity: np.ndarray) -> np.ndarray:
+    """`disparity` without islands of less than SPECKLE_PX pixels."""
+    none = -(2**15)
+    fixed = np.where(np.isnan(disparity), none, disparity * 16).astype(np.int16)
+    kept, _ = cv2.filterSpeckles(fixed, none, SPECKLE_PX, round(16 * SPECKLE_RANGE))
+    return np.where(kept == none, NAN, disparity)
+
+
+def smooth(disparity: np.ndarray) -> np.ndarray:
+    """Bilateral filter over 5 x 5 pixels, not across steps of more than about a pixel; NaN stays NaN."""
+    none = np.float32(-1e4)
+    blurred = cv2.bilateralFilter(np.where(np.isnan(disparity), none, disparity), 5, 1.0, 3.0)
+    return np.where(np.isnan(disparity), NAN, blurred)
+
+
+class ClassicalDetector:
+    """See the head of this file. threshold: probability from which a voxel counts as occupied; None: the fitted one."""
+
+    name = "classical"
+
+    def __init__(
+        self, rig: CameraRig, spec: GridSpec, threshold: float | None = None, calibration: Calibration | None = None
+    ) -> None:
+        self.calibration = calibration or load_calibration()
+        self.threshold = self.calibration.threshold if threshold is None else threshold
+        if not 0.0 < self.threshold < 1.0:
+            raise ValueError(f"threshold must be between 0 and 1, got {self.threshold}")
+        self.voxelizer = Voxelizer(rig, spec)
+        self.refusal = ""
+        """Why the last pair could not be used; empty where it could."""
+
+    def detect(self, pair: StereoPair) -> VoxelGrid:
+        """Voxels of one pair; all unknown where the pair cannot be used (`refusal` then says why).
+
+        Raises: ValueError where the images are not the camera's size."""
+        evidence = self.evidence(pair)
+        if evidence is None:
+            return self.voxelizer.nothing_seen(pair.stamp_s)
+        probability = self.calibration.probability(evidence)
+        occupied = (probability >= self.threshold) & evidence.voted
+        state = np.where(
+            occupied, VoxelState.OCCUPIED, np.where(evidence.seen_free, VoxelState.FREE, VoxelState.UNKNOWN)
+        )
+        return self.voxelizer.grid(state.astype(np.uint8), probability, pair.stamp_s)
+
+    def evidence(self, pair: StereoPair) -> Evidence | None:
+        """What the pair says about each voxel; None where it cannot be used."""
+        rig = self.voxelizer.rig
+        rig.check_size(pair.left)
+        left, right = gray(pair.left), gray(pair.right)
+        look = quick_look(left, right, rig)
+        self.refusal = look.why
+        if look.search is None:
+            return None
+        disparity = match(left, right, look.search)
+        return gather(self.voxelizer, disparity, complete(disparity, pair.left), look.textured)
+
+
+def gather(voxelizer: Voxelizer, disparity: np.ndarray, completion: Completion, textured: np.ndarray) -> Evidence:
+    """Votes of matched and of completed pixels, and what is seen through; free space only by textured, matched ones."""
+    matched = voxelizer.votes(disparity, voxelizer.certainty(disparity, MATCH_SIGMA_PX))
+    filled = voxelizer.votes(
+        completion.disparity, completion.trust * voxelizer.certainty(completion.disparity, FILL_SIGMA_PX)
+    )
+    rows, columns = disparity.shape
+    known = np.repeat(np.repeat(textured, BLOCK, axis=0), BLOCK, axis=1)[:rows, :columns]
+    return Evidence(
+        matched, filled, voxelizer.seen_through(np.where(known, disparity, NAN)), voxelizer.expected_hits(),
+        voxelizer.depth_extent(),
+    )
