@@ -11,6 +11,7 @@ from rarrl.perception.calibration import FREE_SHARE
 from rarrl.perception.rig import CameraRig
 from rarrl.perception.voxels import GridSpec, Voxelizer
 from rarrl.types import StereoPair, VoxelGrid, VoxelState
+RIVALS = ("colour", "gray", "bm", "half")
 
 
 def gray(image: np.ndarray) -> np.ndarray:
@@ -96,6 +97,10 @@ class CountDetector:
         """Raises: ValueError where the images are not the camera's size."""
         self.voxelizer.rig.check_size(pair.left)
         return self.voxelize(self.matcher.disparity(pair), pair.stamp_s)
+
+    def occupied(self, pair: StereoPair) -> np.ndarray:
+        """(size, size, size) bool: occupied voxels alone, the least that a user must compute."""
+        return self.voxelizer.hits(self.matcher.disparity(pair)) >= self.min_points
 
     def voxelize(self, disparity: np.ndarray, stamp_s: float) -> VoxelGrid:
         """Voxels of a disparity image: occupied by count, free where seen through, certain of both (no calibration)."""

@@ -120,10 +120,9 @@ class ClassicalDetector:
     def __init__(
         self, rig: CameraRig, spec: GridSpec, threshold: float | None = None, calibration: Calibration | None = None
     ) -> None:
-        self.calibration = calibration or load_calibration()
-        self.threshold = self.calibration.threshold if threshold is None else threshold
-        if not 0.0 < self.threshold < 1.0:
-            raise ValueError(f"threshold must be between 0 and 1, got {self.threshold}")
+        if threshold is not None and not 0.0 < threshold < 1.0:
+            raise ValueError(f"threshold must be between 0 and 1, got {threshold}")
+        self._threshold, self._calibration = threshold, calibration
         self.voxelizer = Voxelizer(rig, spec)
         self.refusal = ""
         """Why the last pair could not be used; empty where it could."""
@@ -135,8 +134,9 @@ class ClassicalDetector:
         evidence = self.evidence(pair)
         if evidence is None:
             return self.voxelizer.nothing_seen(pair.stamp_s)
-        probability = self.calibration.probability(evidence)
-        occupied = (probability >= self.threshold) & evidence.voted
+        calibration = self._calibration or load_calibration()
+        probability = calibration.probability(evidence)
+        occupied = (probability >= (self._threshold or calibration.threshold)) & evidence.voted
         state = np.where(
             occupied, VoxelState.OCCUPIED, np.where(evidence.seen_free, VoxelState.FREE, VoxelState.UNKNOWN)
         )
