@@ -54,6 +54,16 @@ def sgbm(channels: int, min_disparity: int, n_disparities: int, window: int, smo
     )
 
 
+def block_matcher(min_disparity: int, n_disparities: int) -> cv2.StereoBM:
+    """StereoBM with a window of 15 pixels."""
+    block = cv2.StereoBM_create(n_disparities, 15)
+    block.setMinDisparity(min_disparity)
+    block.setSpeckleWindowSize(100)
+    block.setSpeckleRange(2)
+    block.setDisp12MaxDiff(1)
+    return block
+
+
 @dataclass(frozen=True)
 class Matcher:
     """How a rival finds disparities. kind: `colour`, `gray`, `half` (gray at half size) or `bm`."""
@@ -70,11 +80,7 @@ class Matcher:
         if self.kind == "gray":
             return match_padded(sgbm(1, 0, self.n_disparities, 5), left, right, self.n_disparities)
         if self.kind == "bm":
-            block = cv2.StereoBM_create(self.n_disparities, 15)
-            block.setSpeckleWindowSize(100)
-            block.setSpeckleRange(2)
-            block.setDisp12MaxDiff(1)
-            return match_padded(block, left, right, self.n_disparities)
+            return match_padded(block_matcher(0, self.n_disparities), left, right, self.n_disparities)
         size = (left.shape[1] // 2, left.shape[0] // 2)
         small = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (left, right)]
         half = max(16, 16 * round(self.n_disparities / 32))

@@ -443,22 +443,25 @@ def _outdoor(rng: np.random.Generator, config: SynthConfig) -> Scene:
 def _photograph(
     rng: np.random.Generator, left: np.ndarray, right: np.ndarray, config: SynthConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The images as two cheap cameras give them: lens, sensor, file."""
-    sigma = float(rng.choice([0.0, 0.4, 0.7, 1.0]))
-    noise = float(rng.uniform(0.5, 5.0))
-    quality = int(rng.choice([0, 70, 85, 95]))  # 0: no JPEG
+    """The images as two cameras give them: lens, sensor, file. Most are good, some are bad: `harsh` is near 0 more often
+    than near 1."""
+    harsh = rng.random() ** 2
+    sigma = float(rng.uniform(0.0, 0.5 + 0.7 * harsh))
+    noise = 0.5 + 4.5 * harsh
+    quality = int(rng.choice([0, 70, 85, 95], p=[0.4, 0.1, 0.2, 0.3]))  # 0: no JPEG
     shift = rng.uniform(-1, 1) * config.misrectification_px * (rng.random() < 0.5)
     lean = rng.uniform(-1, 1) * 0.3 * config.misrectification_px / config.width
+    spread = 0.03 + 0.12 * harsh  # of exposure and gamma between the eyes
     done = []
     for eye, image in enumerate((left, right)):
         height, width = image.shape[:2]
         if eye == 1 and (shift or lean):
             M = np.array([[1.0, 0.0, 0.0], [lean, 1.0, shift - lean * width / 2]])
             image = cv2.warpAffine(image, M, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        if sigma:
+        if sigma > 0.2:
             image = cv2.GaussianBlur(image, (0, 0), sigma * float(rng.uniform(0.85, 1.15)))
-        gain = rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3)  # exposure, white balance
-        curve = (np.arange(256) / 255.0) ** rng.uniform(0.85, 1.18)
+        gain = (1 + spread * rng.uniform(-1, 1)) * (1 + spread / 3 * rng.uniform(-1, 1, 3))  # exposure, white balance
+        curve = (np.arange(256) / 255.0) ** (1 + spread * rng.uniform(-1, 1))
         lut = np.stack([255.0 * curve * g for g in gain], axis=1).astype(np.float32)
         value = cv2.merge([lut[:, c][image[..., c]] for c in range(3)])
         value *= _vignette(width, height, rng.uniform(0.0, 0.25))[..., None]

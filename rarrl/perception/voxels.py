@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -86,8 +85,7 @@ class Voxelizer:
         self._slabs = np.flatnonzero(z[:-1] >= 0)
         with np.errstate(divide="ignore"):
             self._far = rig.fx * rig.baseline / z[1:] - rig.doffs
-        self.depths = (z[:-1] + z[1:]) / 2
-        """(size,) depth of the middle of each slab, metres."""
+        self._depths = (z[:-1] + z[1:]) / 2
 
     def hits(self, disparity: np.ndarray) -> np.ndarray:
         """(size, size, size) int64: pixels of `disparity` ((height, width) float32, px, NaN = none) in each voxel."""
@@ -107,11 +105,6 @@ class Voxelizer:
         # d(disparity) of a voxel's depth is voxel_size * (disparity + doffs)^2 / (fx * baseline).
         sigmas = shifted * shifted * np.float32(self.spec.voxel_size / (2 * rig.fx * rig.baseline * sigma_px))
         return np.tanh(np.float32(0.8) * sigmas)  # within .02 of erf(x / sqrt 2)
-
-    def depth_extent(self) -> np.ndarray:
-        """(size,) disparity, px, between the near and the far face of a voxel at each depth."""
-        rig = self.rig
-        return rig.fx * rig.baseline * self.spec.voxel_size / np.maximum(self.depths, self.spec.voxel_size / 2) ** 2
 
     def _flat_index(self, disparity: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
         """Flat voxel index (n,) of the n pixels that fall into the cube, and their rows and columns."""
@@ -146,8 +139,8 @@ class Voxelizer:
             behind = np.where(nearest < self._far[k], valid, 0.0)
             np.cumsum(behind, axis=0, out=table[1:, 1:])
             np.cumsum(table[1:, 1:], axis=1, out=table[1:, 1:])
-            u = (rig.fx * (edges + spec.origin[0]) / self.depths[k] + rig.cx) / BLOCK
-            v = (rig.fy * (edges + spec.origin[1]) / self.depths[k] + rig.cy) / BLOCK
+            u = (rig.fx * (edges + spec.origin[0]) / self._depths[k] + rig.cx) / BLOCK
+            v = (rig.fy * (edges + spec.origin[1]) / self._depths[k] + rig.cy) / BLOCK
             share[k] = _box_means(table, v, u)
         return np.ascontiguousarray(share.transpose(2, 1, 0))
 
@@ -160,16 +153,11 @@ class Voxelizer:
         held = np.zeros((spec.size, spec.size, spec.size), dtype=bool)
         edges = np.arange(spec.size + 1) * spec.voxel_size
         for k in self._slabs:
-            u = np.clip(np.ceil(rig.fx * (edges + spec.origin[0]) / self.depths[k] + rig.cx), 0, rig.width).astype(int)
-            v = np.clip(np.ceil(rig.fy * (edges + spec.origin[1]) / self.depths[k] + rig.cy), 0, rig.height).astype(int)
+            u = np.clip(np.ceil(rig.fx * (edges + spec.origin[0]) / self._depths[k] + rig.cx), 0, rig.width).astype(int)
+            v = np.clip(np.ceil(rig.fy * (edges + spec.origin[1]) / self._depths[k] + rig.cy), 0, rig.height).astype(int)
             at = table[np.ix_(v, u)]
             held[k] = (at[1:, 1:] - at[1:, :-1] - at[:-1, 1:] + at[:-1, :-1]) > 0
         return np.ascontiguousarray(held.transpose(2, 1, 0))
-
-    def expected_hits(self) -> np.ndarray:
-        """(size,) pixels that a voxel at each depth covers when a surface fills it, facing the camera."""
-        rig = self.rig
-        return rig.fx * rig.fy * (self.spec.voxel_size / np.maximum(self.depths, self.spec.voxel_size / 2)) ** 2
 
     def grid(self, state: np.ndarray, probability: np.ndarray, stamp_s: float) -> VoxelGrid:
         """A `VoxelGrid` of this cube and this camera's frame."""
@@ -263,8 +251,3 @@ def truth_voxels(voxelizer: Voxelizer, disparity: np.ndarray) -> Truth:
 
     A voxel is occupied if at least one true pixel's point falls into it."""
     return Truth(voxelizer.hits(disparity) > 0, voxelizer.footprints(~np.isnan(disparity)))
-
-
-def describe(spec: GridSpec) -> dict[str, Any]:
-    """The cube in plain values, for result files."""
-    return {"origin": list(spec.origin), "voxel_size": spec.voxel_size, "size": spec.size}
