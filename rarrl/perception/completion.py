@@ -31,7 +31,6 @@ def complete(disparity: np.ndarray, image: np.ndarray) -> Completion:
     here, and takes the lower weighted quantile of the candidates, by likeness of colour and by distance. Trust is the
     weighted share of candidates that agree, falling with the distance to the nearest. image: the left one."""
     height, width = disparity.shape
-    # A copy, for a view of the caller's image would do but resize wants whole cells.
     cells = disparity[STEP // 2 :: STEP, STEP // 2 :: STEP]
     rows, columns = cells.shape
     colours = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -101,19 +100,21 @@ def _slopes(cells: np.ndarray, window: int = 7) -> tuple[np.ndarray, np.ndarray]
 def _first_matched(matched: np.ndarray) -> np.ndarray:
     """(8, rows, columns) int32: flat index of the first matched cell along each of eight directions; -1: none."""
     rows, columns = matched.shape
-    own = np.where(matched, np.arange(rows * columns, dtype=np.int32).reshape(rows, columns), -1)
-    found = []
-    for transposed, slants in ((False, (0, 1, -1)), (True, (0,))):
-        base = own.T if transposed else own
-        for reverse in (False, True):
-            for slant in slants:
-                scan = np.ascontiguousarray((base[:, ::-1] if reverse else base).T)  # along axis 0
-                for i in range(1, len(scan)):
-                    before = scan[i - 1]
-                    if slant:
-                        before = np.roll(before, slant)
-                        before[0 if slant > 0 else -1] = -1
-                    scan[i] = np.where(scan[i] >= 0, scan[i], before)
-                result = scan.T[:, ::-1] if reverse else scan.T
-                found.append(result.T if transposed else result)
-    return np.stack(found)
+    own = np.where(matched, np.arange(rows * columns, dtype=np.int32).reshape(rows, columns), np.int32(-1))
+    across = [_carry(own.T[::way], slanted=True).transpose(1, 2, 0)[:, :, ::way] for way in (1, -1)]
+    down = [_carry(own[::way], slanted=False).transpose(1, 0, 2)[:, ::way] for way in (1, -1)]
+    return np.concatenate([*across, *down])
+
+
+def _carry(own: np.ndarray, slanted: bool) -> np.ndarray:
+    """(n, 3 or 1, m): `own` ((n, m), -1 = none) with each gap filled from the line before; straight on, and if
+    `slanted` also one to the right and one to the left a line."""
+    scan = np.repeat(own[:, None], 3 if slanted else 1, axis=1)
+    gaps = scan < 0
+    for i in range(1, len(scan)):
+        before, here, gap = scan[i - 1], scan[i], gaps[i]
+        np.copyto(here[0], before[0], where=gap[0])
+        if slanted:
+            np.copyto(here[1, 1:], before[1, :-1], where=gap[1, 1:])
+            np.copyto(here[2, :-1], before[2, 1:], where=gap[2, :-1])
+    return scan

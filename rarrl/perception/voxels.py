@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from rarrl.errors import InputError
@@ -130,15 +131,16 @@ class Voxelizer:
         *nearest* surface; pixels without disparity and footprint outside the image count as not seen."""
         self.rig.check_size(disparity)
         nearest, valid = _blocks(disparity)
-        rows, columns = nearest.shape
         spec, rig = self.spec, self.rig
         share = np.zeros((spec.size, spec.size, spec.size), dtype=np.float32)  # z, y, x while it is filled
         edges = np.arange(spec.size + 1) * spec.voxel_size
-        table = np.zeros((rows + 1, columns + 1), dtype=np.float64)
+        everything = cv2.integral(valid, sdepth=cv2.CV_64F)
+        greatest = nearest.max()
         for k in self._slabs:
-            behind = np.where(nearest < self._far[k], valid, 0.0)
-            np.cumsum(behind, axis=0, out=table[1:, 1:])
-            np.cumsum(table[1:, 1:], axis=1, out=table[1:, 1:])
+            if greatest < self._far[k]:  # all that is seen lies behind this slab
+                table = everything
+            else:
+                table = cv2.integral(np.where(nearest < self._far[k], valid, np.float32(0)), sdepth=cv2.CV_64F)
             u = (rig.fx * (edges + spec.origin[0]) / self._depths[k] + rig.cx) / BLOCK
             v = (rig.fy * (edges + spec.origin[1]) / self._depths[k] + rig.cy) / BLOCK
             share[k] = _box_means(table, v, u)
