@@ -89,9 +89,7 @@ class StateSummary:
         if not self.subgoals:
             raise ValueError("StateSummary.subgoals must hold at least one sub-goal, got none")
         if not 0 <= self.subgoal_index <= len(self.subgoals):
-            raise ValueError(
-                f"StateSummary.subgoal_index must be 0..{len(self.subgoals)}, got {self.subgoal_index}"
-            )
+            raise ValueError(f"StateSummary.subgoal_index must be 0..{len(self.subgoals)}, got {self.subgoal_index}")
         if self.horizon < 1 or self.step < 0:
             raise ValueError(f"StateSummary needs horizon >= 1 and step >= 0, got {self.horizon} and {self.step}")
 

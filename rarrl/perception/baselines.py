@@ -1,4 +1,4 @@
-"""The rivals: OpenCV's matchers with a voxel filter, as users have them today, padded so that the left border is seen."""
+"""The rivals: OpenCV's matchers with a voxel filter, as users have them, padded so that the left border is seen."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rarrl.perception.calibration import FREE_SHARE
 from rarrl.perception.rig import CameraRig
 from rarrl.perception.voxels import GridSpec, Voxelizer
 from rarrl.types import StereoPair, VoxelGrid, VoxelState
+
 RIVALS = ("colour", "gray", "bm", "half")
 
 
@@ -39,7 +40,7 @@ def match_padded(matcher: cv2.StereoMatcher, left: np.ndarray, right: np.ndarray
 
 def sgbm(channels: int, min_disparity: int, n_disparities: int, window: int, smoothness: float = 1.0) -> cv2.StereoSGBM:
     """StereoSGBM in 3WAY mode; `smoothness` scales OpenCV's recommended P1 and P2."""
-    return cv2.StereoSGBM_create(
+    return cv2.StereoSGBM.create(
         minDisparity=min_disparity,
         numDisparities=n_disparities,
         blockSize=window,
@@ -56,7 +57,7 @@ def sgbm(channels: int, min_disparity: int, n_disparities: int, window: int, smo
 
 def block_matcher(min_disparity: int, n_disparities: int) -> cv2.StereoBM:
     """StereoBM with a window of 15 pixels."""
-    block = cv2.StereoBM_create(n_disparities, 15)
+    block = cv2.StereoBM.create(n_disparities, 15)
     block.setMinDisparity(min_disparity)
     block.setSpeckleWindowSize(100)
     block.setSpeckleRange(2)

@@ -42,7 +42,11 @@ def bench_detectors(
     ratios = [frame["ms"][REFERENCE]["median"] / frame["ms"][OURS]["median"] for frame in frames]
     figures = {
         "speedup_vs_sgbm": Figure(
-            math.exp(float(np.mean(np.log(ratios)))), "times, geometric mean over frames", len(frames), min(ratios), max(ratios)
+            math.exp(float(np.mean(np.log(ratios)))),
+            "times, geometric mean over frames",
+            len(frames),
+            min(ratios),
+            max(ratios),
         ),
         "speedup_vs_sgbm_min": Figure(min(ratios), "times", len(frames)),
         "peak_rss_mb": Figure(_peak_rss_mb(), "MB, one process with our detector at 880x400, imports included", 1),

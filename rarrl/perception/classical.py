@@ -1,7 +1,8 @@
 """Our detector without training: SGBM on gray images over the range that the scene needs, refined, completed, voted.
 
-    pair -> usable? and disparity range (quarter size) -> gray SGBM-3WAY, padded -> speckle, bilateral
-         -> block matching confirms -> completion of what was not matched -> votes per voxel, weighted by their certainty -> probability -> state
+pair -> usable? and disparity range (quarter size) -> gray SGBM-3WAY, padded -> speckle, bilateral
+     -> block matching confirms -> completion of what was not matched
+     -> votes per voxel, weighted by their certainty -> probability -> state
 """
 
 from __future__ import annotations
@@ -69,11 +70,11 @@ def quick_look(left: np.ndarray, right: np.ndarray, rig: CameraRig) -> QuickLook
     matcher.setSpeckleWindowSize(30)
     matcher.setSpeckleRange(1)
     coarse = match_padded(matcher, small[0], small[1], start + count)
-    found = coarse[textured & ~np.isnan(coarse)] * BLOCK
+    found = coarse[textured & ~np.isnan(coarse)] * np.float32(left.shape[1] / size[0])
     if len(found) < MIN_MATCHED * np.count_nonzero(textured):
         return QuickLook(None, "left and right do not match", textured)
     if np.mean(found + rig.doffs < -BLOCK) > MAX_IMPOSSIBLE:
-        return QuickLook(None, "matches lie behind infinity: left and right swapped, or taken at different times", textured)
+        return QuickLook(None, "matches lie behind infinity: left and right swapped, or not of one time", textured)
     if np.abs(found).max() < BLOCK and cv2.absdiff(small[0], small[1]).mean() < 0.5:
         return QuickLook(None, "left and right are one image", textured)
     # The nearest surface may be small: one cell in 500 sets the range, and a margin for what a quarter cannot show.
@@ -87,7 +88,7 @@ def quick_look(left: np.ndarray, right: np.ndarray, rig: CameraRig) -> QuickLook
 
 @dataclass(frozen=True, eq=False)
 class Matched:
-    """disparity: (height, width) float32, px, NaN = none. weight: (height, width) float32, 1 where two matchers agree."""
+    """disparity, weight: (height, width) float32; px, NaN = none; 1 where two matchers agree."""
 
     disparity: np.ndarray
     weight: np.ndarray
@@ -174,9 +175,12 @@ class ClassicalDetector:
 
 def gather(voxelizer: Voxelizer, matched: Matched, completion: Completion, textured: np.ndarray) -> Evidence:
     """Votes of matched and of completed pixels, and what is seen through; free space only by textured, matched ones."""
-    disparity, filled = matched.disparity, completion.disparity
-    votes = voxelizer.votes(disparity, matched.weight * voxelizer.certainty(disparity, MATCH_SIGMA_PX))
-    votes += voxelizer.votes(filled, completion.trust * voxelizer.certainty(filled, FILL_SIGMA_PX))
+    disparity = matched.disparity
+    empty = np.isnan(disparity)
+    all_of_it = np.where(empty, completion.disparity, disparity)
+    sigma_px = np.where(empty, np.float32(FILL_SIGMA_PX), np.float32(MATCH_SIGMA_PX))
+    weight = np.where(empty, completion.trust, matched.weight)
+    votes = voxelizer.votes(all_of_it, weight * voxelizer.certainty(all_of_it, sigma_px))
     rows, columns = disparity.shape
     known = np.repeat(np.repeat(textured, BLOCK, axis=0), BLOCK, axis=1)[:rows, :columns]
     return Evidence(votes, voxelizer.seen_through(np.where(known, disparity, NAN)))

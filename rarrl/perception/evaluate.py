@@ -142,7 +142,9 @@ def compare(results: list[SceneResult], seed: int) -> tuple[dict[str, Figure], d
         figures["iou_gain_rendered"] = paired(
             (r.scores[OURS].iou for r in rendered), (r.scores[rivals[r.group]].iou for r in rendered), seed, "IoU"
         )
-        figures["ece"] = Figure(sum((r.reliability for r in rendered[1:]), rendered[0].reliability).ece, "", len(rendered))
+        figures["ece"] = Figure(
+            sum((r.reliability for r in rendered[1:]), rendered[0].reliability).ece, "", len(rendered)
+        )
     if real:
         figures["ece_real"] = Figure(sum((r.reliability for r in real[1:]), real[0].reliability).ece, "", len(real))
     rows = real or rendered

@@ -42,7 +42,10 @@ def _mean_nearest(a: np.ndarray, b: np.ndarray) -> float:
     """Mean over rows of `a` of the squared distance to the nearest row of `b`; whole numbers, exact."""
     bb = (b * b).sum(axis=1)
     nearest = np.concatenate(
-        [(bb - 2 * (chunk @ b.T)).min(axis=1) + (chunk * chunk).sum(axis=1) for chunk in np.array_split(a, 1 + len(a) // 512)]
+        [
+            (bb - 2 * (chunk @ b.T)).min(axis=1) + (chunk * chunk).sum(axis=1)
+            for chunk in np.array_split(a, 1 + len(a) // 512)
+        ]
     )
     return float(nearest.mean())
 

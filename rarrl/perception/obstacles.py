@@ -10,7 +10,7 @@ import numpy as np
 from rarrl.types import ObstacleSummary, VoxelGrid
 
 OPTICAL_TO_BASE = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
-"""Axes of a level camera that looks ahead: optical (x right, y down, z ahead) to base (x ahead, y left, z up; REP 103)."""
+"""Of a level camera that looks ahead: optical axes (x right, y down, z ahead) to base (x ahead, y left, z up)."""
 
 
 def level_camera(height_m: float) -> np.ndarray:

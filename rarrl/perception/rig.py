@@ -10,6 +10,7 @@ import numpy as np
 
 from rarrl.errors import InputError
 
+MIN_SIDE = 64  # pixels; matchers need some
 MAX_SIDE = 8192  # pixels; more is a garbled message, not a camera
 
 
@@ -44,14 +45,16 @@ class CameraRig:
                     f"camera: {name} must be > 0 px, got {getattr(self, name)}; an uncalibrated camera publishes 0"
                 )
         if not 0.001 <= self.baseline <= 100:
-            raise InputError(f"camera: baseline must be 0.001 to 100 m, got {self.baseline}; are left and right swapped?")
+            raise InputError(
+                f"camera: baseline must be 0.001 to 100 m, got {self.baseline}; are left and right swapped?"
+            )
         for name in ("width", "height"):
             side = getattr(self, name)
-            if isinstance(side, bool) or not isinstance(side, int) or not 16 <= side <= MAX_SIDE:
-                raise InputError(f"camera: {name} must be 16 to {MAX_SIDE} px, got {side!r}")
+            if isinstance(side, bool) or not isinstance(side, int) or not MIN_SIDE <= side <= MAX_SIDE:
+                raise InputError(f"camera: {name} must be {MIN_SIDE} to {MAX_SIDE} px, got {side!r}")
         if not (-self.width <= self.cx <= 2 * self.width and -self.height <= self.cy <= 2 * self.height):
             raise InputError(
-                f"camera: principal point ({self.cx}, {self.cy}) is far outside the {self.width} x {self.height} image; "
+                f"camera: principal point ({self.cx}, {self.cy}) is far outside {self.width} x {self.height} pixels; "
                 "it belongs to another image size?"
             )
         if abs(self.doffs) > self.width:
@@ -71,7 +74,9 @@ class CameraRig:
             if p.shape != (12,) or not np.isfinite(p).all():
                 raise InputError(f"camera: P of the {name} camera must be 12 finite numbers, got {p.tolist()}")
             if abs(p[1]) > 1e-6 or abs(p[4]) > 1e-6 or np.abs(p[8:] - (0, 0, 1, 0)).max() > 1e-6:
-                raise InputError(f"camera: P of the {name} camera is not [fx 0 cx Tx; 0 fy cy Ty; 0 0 1 0]: not rectified")
+                raise InputError(
+                    f"camera: P of the {name} camera is not [fx 0 cx Tx; 0 fy cy Ty; 0 0 1 0]: not rectified"
+                )
         if abs(left[3]) > 1e-6:
             raise InputError(f"camera: P[3] of the left camera must be 0, got {left[3]}; are left and right swapped?")
         if abs(right[0] - left[0]) > 1e-3 * abs(left[0]) or abs(right[5] - left[5]) > 1e-3 * abs(left[5]):

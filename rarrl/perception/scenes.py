@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,22 +57,28 @@ def load_scene(folder: Path) -> Scene:
         calib = json.loads(read_file(path, "calibration"))
         kind, values = calib["kind"], {key: float(calib[key]) for key in ("f", "cx", "cy", "baseline", "doffs")}
     except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"calibration: {path}: {type(error).__name__} {error}; needs kind, f, cx, cy, baseline, doffs") from None
+        raise InputError(
+            f"calibration: {path}: {type(error).__name__} {error}; needs kind, f, cx, cy, baseline, doffs"
+        ) from None
     if kind not in GROUPS:
         raise InputError(f"calibration: {path}: kind {kind!r} is unknown; allowed: {', '.join(GROUPS)}")
     left, right = _image(folder / "left.png"), _image(folder / "right.png")
     if left.shape != right.shape:
-        raise InputError(f"scene: {folder}: left is {left.shape[:2]}, right is {right.shape[:2]} pixels; they must be alike")
+        raise InputError(
+            f"scene: {folder}: left is {left.shape[:2]}, right is {right.shape[:2]} pixels; they must be alike"
+        )
     truth_path = folder / "disp_gt.npz"
     try:
         with np.load(truth_path, allow_pickle=False) as stored:
             truth = np.asarray(stored["disp"], dtype=np.float32)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(f"truth: {truth_path}: {type(error).__name__} {error}; needs an array `disp`") from None
     if truth.shape != left.shape[:2]:
         raise InputError(f"truth: {truth_path} is {truth.shape}, the images are {left.shape[:2]}")
     height, width = truth.shape
-    rig = CameraRig(values["f"], values["f"], values["cx"], values["cy"], values["baseline"], width, height, values["doffs"])
+    rig = CameraRig(
+        values["f"], values["f"], values["cx"], values["cy"], values["baseline"], width, height, values["doffs"]
+    )
     truth = np.where(np.isfinite(truth) & (truth > 0), truth, np.float32(math.nan))
     spec = PRESETS["outdoor" if kind == "outdoor" else "indoor"]
     return Scene(folder.name, GROUPS[kind], rig, spec, StereoPair(left, right), truth)

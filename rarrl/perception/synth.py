@@ -149,9 +149,7 @@ def _draw_quad(
     cv2.fillConvexPoly(mask, fixed, 1, shift=4)
     # Points X of the plane obey normal . X = offset, and X = z K^-1 (u, v, 1): 1/z is linear in u and v.
     a, b, c = (normal @ np.linalg.inv(K)) / offset
-    inverse = (
-        (a * np.arange(x0, x1) + c)[None, :] + (b * np.arange(y0, y1))[:, None]
-    ).astype(np.float32)
+    inverse = ((a * np.arange(x0, x1) + c)[None, :] + (b * np.arange(y0, y1))[:, None]).astype(np.float32)
     nearer = (mask > 0) & (inverse > buffer[y0:y1, x0:x1])
     if not nearer.any():
         return
@@ -163,14 +161,19 @@ def _draw_quad(
     frame = np.stack([quad.along, quad.across, corner], axis=1)
     to_texel = np.diag([quad.repeat[0] * TEXTURE_SIDE, quad.repeat[1] * TEXTURE_SIDE, 1.0]) @ np.linalg.inv(K @ frame)
     # One mip level per quad would blur or alias long floors: take two or more, by texels per pixel.
-    texels = max(quad.repeat[0] * TEXTURE_SIDE / np.linalg.norm(quad.along),
-                 quad.repeat[1] * TEXTURE_SIDE / np.linalg.norm(quad.across)) / K[0, 0]
+    texels = (
+        max(
+            quad.repeat[0] * TEXTURE_SIDE / np.linalg.norm(quad.along),
+            quad.repeat[1] * TEXTURE_SIDE / np.linalg.norm(quad.across),
+        )
+        / K[0, 0]
+    )
     seen = inverse[nearer]
     level = np.clip(np.round(np.log2(np.maximum(texels / seen, 1e-6)) - 0.3), 0, len(mips) - 1).astype(np.int8)
     colours = np.empty((len(seen), 3), dtype=np.uint8)
     shift = np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1]], dtype=float)
     for number in np.unique(level):
-        scale = 0.5**int(number)
+        scale = 0.5 ** int(number)
         texel = np.diag([scale, scale, 1.0]) @ to_texel @ shift
         drawn = cv2.warpPerspective(
             mips[int(number)],
@@ -278,7 +281,9 @@ def _texture(rng: np.random.Generator) -> np.ndarray:
 # Scenes. They are built in a level frame (x right, y down, z ahead, origin at the camera), then turned into the camera.
 
 
-def _rig(rng: np.random.Generator, config: SynthConfig, focal: tuple[float, float], fb: tuple[float, float]) -> CameraRig:
+def _rig(
+    rng: np.random.Generator, config: SynthConfig, focal: tuple[float, float], fb: tuple[float, float]
+) -> CameraRig:
     """A camera: focal length as a share of the width; focal length times baseline within `fb`, px m."""
     f = config.width * rng.uniform(*focal)
     low = max(config.baseline_m[0], fb[0] / f)
@@ -312,7 +317,12 @@ class _Builder:
         self.quads: list[Quad] = []
 
     def add(
-        self, corner: list[float], along: list[float], across: list[float], per_m: float | None = None, shade: float = 1.0
+        self,
+        corner: list[float],
+        along: list[float],
+        across: list[float],
+        per_m: float | None = None,
+        shade: float = 1.0,
     ) -> None:
         """A quad with a random texture, `per_m` repeats a metre; bare with the scene's probability."""
         rng = self.rng
@@ -330,7 +340,9 @@ class _Builder:
             )
         )
 
-    def box(self, centre: tuple[float, float, float], size: tuple[float, float, float], yaw: float, per_m: float) -> None:
+    def box(
+        self, centre: tuple[float, float, float], size: tuple[float, float, float], yaw: float, per_m: float
+    ) -> None:
         """Five faces (no bottom); `centre` is that of the bottom face, `size` width, height, length."""
         w, h, length = size
         ex = np.array([math.cos(yaw), 0, math.sin(yaw)])
@@ -443,8 +455,7 @@ def _outdoor(rng: np.random.Generator, config: SynthConfig) -> Scene:
 def _photograph(
     rng: np.random.Generator, left: np.ndarray, right: np.ndarray, config: SynthConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The images as two cameras give them: lens, sensor, file. Most are good, some are bad: `harsh` is near 0 more often
-    than near 1."""
+    """The images as two cameras give them: lens, sensor, file. More are good than bad: `harsh` tends to 0."""
     harsh = rng.random() ** 2
     sigma = float(rng.uniform(0.0, 0.5 + 0.7 * harsh))
     noise = 0.5 + 4.5 * harsh
@@ -470,7 +481,8 @@ def _photograph(
         value += noise * grain
         image = np.clip(value, 0, 255).astype(np.uint8)
         if quality:
-            image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+            data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+            image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
         done.append(image)
     return done[0], done[1]
 

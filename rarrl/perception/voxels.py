@@ -98,13 +98,13 @@ class Voxelizer:
         flat, pixels = self._flat_index(disparity)
         return np.bincount(flat, weights=weight[pixels], minlength=self.spec.size**3).reshape(self.spec.shape)
 
-    def certainty(self, disparity: np.ndarray, sigma_px: float) -> np.ndarray:
-        """(height, width) float32 0..1: about the chance that a pixel whose disparity errs by `sigma_px` lies in the
-        voxel where its disparity puts it: half a voxel of depth is so many sigmas, as a normal error would have it."""
+    def certainty(self, disparity: np.ndarray, sigma_px: np.ndarray) -> np.ndarray:
+        """(height, width) float32 0..1: about the chance that a pixel whose disparity errs by `sigma_px` (float32, of
+        any shape that fits) lies in the voxel where its disparity puts it: a normal error, a point in the middle."""
         rig = self.rig
         shifted = np.nan_to_num(disparity) + np.float32(rig.doffs)
         # d(disparity) of a voxel's depth is voxel_size * (disparity + doffs)^2 / (fx * baseline).
-        sigmas = shifted * shifted * np.float32(self.spec.voxel_size / (2 * rig.fx * rig.baseline * sigma_px))
+        sigmas = shifted * shifted * (np.float32(self.spec.voxel_size / (2 * rig.fx * rig.baseline)) / sigma_px)
         return np.tanh(np.float32(0.8) * sigmas)  # within .02 of erf(x / sqrt 2)
 
     def _flat_index(self, disparity: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
@@ -116,10 +116,10 @@ class Voxelizer:
         v, u = np.nonzero((shifted > fb / spec.z_far) & (shifted <= fb / max(spec.origin[2], 1e-6)))  # false for NaN
         z = np.float32(fb) / shifted[v, u]
         scale = np.float32(1 / spec.voxel_size)
-        index = np.zeros(len(z), dtype=np.int64)
+        index = np.zeros(len(z), dtype=np.int32)
         inside = np.ones(len(z), dtype=bool)
         for low, value in zip(spec.origin, (self._x[u] * z, self._y[v] * z, z), strict=True):
-            cell = np.floor((value - np.float32(low)) * scale).astype(np.int64)
+            cell = np.floor((value - np.float32(low)) * scale).astype(np.int32)
             inside &= (cell >= 0) & (cell < spec.size)
             index = index * spec.size + cell
         return index[inside], (v[inside], u[inside])
@@ -156,7 +156,9 @@ class Voxelizer:
         edges = np.arange(spec.size + 1) * spec.voxel_size
         for k in self._slabs:
             u = np.clip(np.ceil(rig.fx * (edges + spec.origin[0]) / self._depths[k] + rig.cx), 0, rig.width).astype(int)
-            v = np.clip(np.ceil(rig.fy * (edges + spec.origin[1]) / self._depths[k] + rig.cy), 0, rig.height).astype(int)
+            v = np.clip(np.ceil(rig.fy * (edges + spec.origin[1]) / self._depths[k] + rig.cy), 0, rig.height).astype(
+                int
+            )
             at = table[np.ix_(v, u)]
             held[k] = (at[1:, 1:] - at[1:, :-1] - at[:-1, 1:] + at[:-1, :-1]) > 0
         return np.ascontiguousarray(held.transpose(2, 1, 0))
