@@ -30,8 +30,12 @@ MATCH_SIGMA_PX = 0.25  # error of a matched disparity
 FILL_SIGMA_PX = 1.5  # error of a completed one
 MIN_TEXTURE = 1.5  # gray levels of horizontal change, quarter size; sensor noise stays below
 MIN_TEXTURED = 0.05  # share of the image that must show texture
-MIN_MATCHED = 0.10  # share of textured cells that must find a match
+MIN_MATCHES = 20  # cells of the quick look
+MIN_CONFIRMED = 0.2  # share of the textured image that both matchers must agree on: good pairs have .4 to .85
 MAX_IMPOSSIBLE = 0.5  # share of matches behind infinity: more means swapped or unrelated images
+
+
+DO_NOT_MATCH = "left and right do not match: other scenes or times, rows not aligned, or one eye covered"
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,8 @@ def quick_look(left: np.ndarray, right: np.ndarray, rig: CameraRig) -> QuickLook
     matcher.setSpeckleRange(1)
     coarse = match_padded(matcher, small[0], small[1], start + count)
     found = coarse[textured & ~np.isnan(coarse)] * np.float32(left.shape[1] / size[0])
-    if len(found) < MIN_MATCHED * np.count_nonzero(textured):
-        return QuickLook(None, "left and right do not match", textured)
+    if len(found) < MIN_MATCHES:
+        return QuickLook(None, DO_NOT_MATCH, textured)
     if np.mean(found + rig.doffs < -BLOCK) > MAX_IMPOSSIBLE:
         return QuickLook(None, "matches lie behind infinity: left and right swapped, or not of one time", textured)
     if np.abs(found).max() < BLOCK and cv2.absdiff(small[0], small[1]).mean() < 0.5:
@@ -170,17 +174,21 @@ class ClassicalDetector:
         if look.search is None:
             return None
         matched = match(left, right, look.search)
-        return gather(self.voxelizer, matched, complete(matched.disparity, pair.left), look.textured)
+        textured = np.repeat(np.repeat(look.textured, BLOCK, axis=0), BLOCK, axis=1)[: rig.height, : rig.width]
+        confirmed = textured & (matched.weight == 1)
+        if np.count_nonzero(confirmed) < MIN_CONFIRMED * np.count_nonzero(textured):
+            self.refusal = DO_NOT_MATCH
+            return None
+        return gather(self.voxelizer, matched, complete(matched.disparity, pair.left), textured)
 
 
 def gather(voxelizer: Voxelizer, matched: Matched, completion: Completion, textured: np.ndarray) -> Evidence:
-    """Votes of matched and of completed pixels, and what is seen through; free space only by textured, matched ones."""
+    """Votes of matched and of completed pixels, and what is seen through; free space only by
+    matched ones where the image is `textured` ((height, width) bool)."""
     disparity = matched.disparity
     empty = np.isnan(disparity)
     all_of_it = np.where(empty, completion.disparity, disparity)
     sigma_px = np.where(empty, np.float32(FILL_SIGMA_PX), np.float32(MATCH_SIGMA_PX))
     weight = np.where(empty, completion.trust, matched.weight)
     votes = voxelizer.votes(all_of_it, weight * voxelizer.certainty(all_of_it, sigma_px))
-    rows, columns = disparity.shape
-    known = np.repeat(np.repeat(textured, BLOCK, axis=0), BLOCK, axis=1)[:rows, :columns]
-    return Evidence(votes, voxelizer.seen_through(np.where(known, disparity, NAN)))
+    return Evidence(votes, voxelizer.seen_through(np.where(textured, disparity, NAN)))

@@ -59,12 +59,11 @@ def complete(disparity: np.ndarray, image: np.ndarray) -> Completion:
     nearest = np.where(found, distance, np.inf).min(axis=0)
     near_enough = total > 1e-4
 
-    filled = np.full((rows, columns), np.nan, dtype=np.float32)
+    # Cells sample one pixel in sixteen: empty pixels of a matched cell take its disparity.
+    filled, trust = cells.copy(), matched.astype(np.float32)
     filled[v, u] = np.where(near_enough, value, np.nan)
-    trust = np.zeros((rows, columns), dtype=np.float32)
     trust[v, u] = np.where(near_enough, agreeing * np.exp(-nearest / TRUST_SCALE), 0.0)
     filled, trust = (_enlarge(cell, height, width) for cell in (filled, trust))
-    # Cells sample one pixel in sixteen: pixels matched in an empty cell keep their match, and the other way round.
     empty = np.isnan(disparity)
     return Completion(np.where(empty, filled, np.float32(np.nan)), np.where(empty & ~np.isnan(filled), trust, 0))
 
