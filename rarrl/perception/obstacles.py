@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from rarrl.types import ObstacleSummary, VoxelGrid
+from rarrl.types import ObstacleSummary, VoxelGrid, VoxelState
 
 OPTICAL_TO_BASE = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """Of a level camera that looks ahead: optical axes (x right, y down, z ahead) to base (x ahead, y left, z up)."""
@@ -41,61 +42,86 @@ def summarize(
     body: Body,
     speed: float,
     lookahead_m: float,
+    field_rad: float,
     sectors: int = 31,
-    field_rad: float = math.pi / 2,
 ) -> ObstacleSummary:
     """The summary of one grid. speed: m/s ahead, >= 0. lookahead_m: how far ahead the corridor is judged.
-    sectors: how many share the field of `field_rad`, which is centred ahead.
+    field_rad: the camera's horizontal field of view (`CameraRig.field_rad`), centred ahead. sectors: how many share it.
 
     A place (a column of voxels between `low_m` and `high_m`) is blocked where any of them is occupied, free where one
-    is free and none occupied, else unseen. Unseen places nearer than the first free one are the camera's blind zone,
-    which no image can show; any other unseen place ends the free space.
+    is free and none occupied, else unseen. Unseen places nearer than the first free one, or beside the field of view,
+    are the camera's blind zone, which no image can show: it is passed over. Any other unseen place ends the free space.
 
     Raises: ValueError for a transform that is not rigid, or a speed, lookahead, count or field out of range."""
     _check(T_base_camera, speed, lookahead_m, sectors, field_rad)
-    at = grid.centres(np.ones(grid.state.shape, dtype=bool)) @ T_base_camera[:3, :3].T + T_base_camera[:3, 3]
-    band = (at[:, 2] >= body.low_m) & (at[:, 2] <= body.high_m) & (at[:, 0] > 0)
-    x, y = at[band, 0], at[band, 1]
-    occupied, free = grid.occupied.ravel()[band], grid.free.ravel()[band]
+    x, y, occupied, free = _places(grid, T_base_camera, body)
     half = grid.voxel_size / 2
     blind = float(np.hypot(x[free], y[free]).min()) + half if free.any() else math.inf
 
-    edges = np.linspace(-field_rad / 2, field_rad / 2, sectors + 1)
     distance, bearing = np.hypot(x, y), np.arctan2(y, x)
     spread = np.arctan2(half, distance)
-    nearest, clear = np.full(sectors, np.inf), np.zeros(sectors)
+    judged = occupied | free | (np.abs(bearing) + spread <= field_rad / 2)
+    x, y, occupied, free, distance, bearing, spread = (
+        values[judged] for values in (x, y, occupied, free, distance, bearing, spread)
+    )
+    edges = np.linspace(-field_rad / 2, field_rad / 2, sectors + 1)
+    nearest, reach = np.full(sectors, np.inf), np.zeros(sectors)
     for i in range(sectors):
         inside = (bearing + spread >= edges[i]) & (bearing - spread <= edges[i + 1])
         if (hit := inside & occupied).any():
             nearest[i] = max(0.0, float(distance[hit].min()) - half)
-        clear[i] = _clear_until(distance[inside], occupied[inside], free[inside], grid.voxel_size, blind)
+        reach[i] = _clear_until(distance[inside], occupied[inside], free[inside], grid.voxel_size, blind)
 
     lane = np.floor(y / grid.voxel_size).astype(int)
     corridor = np.abs(y) <= body.width_m / 2 + half
     ahead = _clear_until(x[corridor], occupied[corridor], free[corridor], grid.voxel_size, blind)
-    width = 0.0
-    for side in (-1, 1):  # lanes from the middle outwards, to the first that is not clear
-        number = 0 if side > 0 else -1
-        while (inside := lane == number).any():
-            if _clear_until(x[inside], occupied[inside], free[inside], grid.voxel_size, blind) < lookahead_m:
-                break
-            width += grid.voxel_size
-            number += side
-        if number in (0, -1) and width == 0.0:
-            break  # the middle itself is not clear
+
+    def clear(number: int) -> bool:
+        """Whether a lane is seen, and free, as far as the lookahead."""
+        inside = lane == number
+        seen = (x[inside & free] < lookahead_m).any()
+        return bool(seen) and (
+            _clear_until(x[inside], occupied[inside], free[inside], grid.voxel_size, blind) >= lookahead_m
+        )
+
+    # From the middle outwards to the first lanes that are not clear; none where the middle itself is not.
+    left = next(number for number in itertools.count() if not clear(number))
+    right = next(number for number in itertools.count(1) if not clear(-number)) - 1
+    width = (left + right) * grid.voxel_size if left and right else 0.0
     contact = math.inf if ahead >= lookahead_m else (ahead / speed if speed > 0 else (math.inf if ahead else 0.0))
-    return ObstacleSummary((edges[:-1] + edges[1:]) / 2, nearest, clear, width, contact, grid.stamp_s)
+    return ObstacleSummary((edges[:-1] + edges[1:]) / 2, nearest, reach, width, contact, grid.stamp_s)
 
 
-def _clear_until(distance: np.ndarray, occupied: np.ndarray, free: np.ndarray, step: float, blind: float) -> float:
-    """How far from 0 the voxels show free space without a gap, metres; 0 where none is free."""
+def _places(
+    grid: VoxelGrid, T_base_camera: np.ndarray, body: Body
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """x and y (m, base frame) of the n places ahead, and whether each is blocked, and free; (n,) each."""
+    at = grid.centres(np.ones(grid.state.shape, dtype=bool)) @ T_base_camera[:3, :3].T + T_base_camera[:3, 3]
+    band = (at[:, 2] >= body.low_m) & (at[:, 2] <= body.high_m) & (at[:, 0] > 0)
+    cell = np.floor(at[band, :2] / grid.voxel_size).astype(np.int64)
+    if not len(cell):
+        return np.empty(0), np.empty(0), np.empty(0, dtype=bool), np.empty(0, dtype=bool)
+    low = cell.min(axis=0)
+    columns, rows = cell.max(axis=0) - low + 1
+    flat = (cell[:, 0] - low[0]) * rows + cell[:, 1] - low[1]
+    state = grid.state.ravel()[band]
+    present, blocked, free = (
+        np.bincount(flat[chosen], minlength=columns * rows) > 0
+        for chosen in (slice(None), state == VoxelState.OCCUPIED, state == VoxelState.FREE)
+    )
+    places = np.flatnonzero(present)
+    x = (places // rows + low[0] + 0.5) * grid.voxel_size
+    y = (places % rows + low[1] + 0.5) * grid.voxel_size
+    return x, y, blocked[places], free[places] & ~blocked[places]
+
+
+def _clear_until(distance: np.ndarray, blocked: np.ndarray, free: np.ndarray, step: float, blind: float) -> float:
+    """How far from 0 every place is free, metres; 0 where none is. Unseen ones nearer than `blind` are passed over."""
     if not free.any():
         return 0.0
-    ring = np.floor(distance / step).astype(int)
-    n = int(ring.max()) + 1
-    present, hit, seen = (np.bincount(ring[mask], minlength=n) > 0 for mask in (slice(None), occupied, free))
-    ends = hit | (present & ~seen & ((np.arange(n) + 0.5) * step > blind))
-    return float((np.argmax(ends) if ends.any() else n) * step)
+    ends = blocked | (~free & (distance > blind))
+    reach = distance[ends].min() - step / 2 if ends.any() else distance.max() + step / 2
+    return max(0.0, float(reach))
 
 
 def _check(T_base_camera: np.ndarray, speed: float, lookahead_m: float, sectors: int, field_rad: float) -> None:

@@ -97,6 +97,11 @@ class CameraRig:
             frame=frame,
         )
 
+    @property
+    def field_rad(self) -> float:
+        """Horizontal field of view that is seen on both sides of the axis, radians."""
+        return 2 * math.atan(max(0.0, min(self.cx, self.width - 1 - self.cx)) / self.fx)
+
     def depth(self, disparity: np.ndarray) -> np.ndarray:
         """Metres along z for disparities in pixels; inf where the rays do not meet in front of the camera."""
         shifted = np.asarray(disparity, dtype=np.float32) + np.float32(self.doffs)

@@ -19,6 +19,12 @@ def test_depth_by_hand(rig):
     assert rig.disparity(4.0) == pytest.approx(5.0)
 
 
+def test_field_of_view(rig):
+    assert CameraRig(**GOOD | {"cx": 319.5}).field_rad == pytest.approx(2 * math.atan(319.5 / 500))
+    assert CameraRig(**GOOD | {"cx": 100.0}).field_rad == pytest.approx(2 * math.atan(100 / 500))
+    assert CameraRig(**GOOD | {"cx": -5.0}).field_rad == 0.0
+
+
 def test_doffs_shifts_the_disparity():
     # Middlebury's formula: depth = f b / (d + doffs)
     rig = CameraRig(**GOOD, doffs=30.0)
