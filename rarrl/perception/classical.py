@@ -31,7 +31,7 @@ FILL_SIGMA_PX = 1.5  # error of a completed one
 MIN_TEXTURE = 1.5  # gray levels of horizontal change, quarter size; sensor noise stays below
 MIN_TEXTURED = 0.05  # share of the image that must show texture
 MIN_MATCHES = 20  # cells of the quick look
-MIN_CONFIRMED = 0.2  # share of the textured image that both matchers must agree on: good pairs have .4 to .85
+MIN_CONFIRMED = 0.15  # share of the textured image that both matchers must agree on: good pairs have .4 to .85
 MAX_IMPOSSIBLE = 0.5  # share of matches behind infinity: more means swapped or unrelated images
 
 

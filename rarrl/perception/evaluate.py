@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -54,12 +56,14 @@ def score(occupied: np.ndarray, truth: Truth, voxel_size: float) -> Score:
 
 @dataclass(frozen=True, eq=False)
 class SceneResult:
-    """scores: by detector, rivals as `kind>=count`. reliability: ours, over the observed voxels of known state."""
+    """scores: by detector, rivals as `kind>=count`. reliability: ours, over the observed voxels that it says anything
+    of; hit_reliability: over those that pixels fell into, without the many that are free."""
 
     name: str
     group: str
     scores: dict[str, Score]
     reliability: Reliability
+    hit_reliability: Reliability
     refusal: str
 
 
@@ -75,12 +79,18 @@ def judge(scene: Scene) -> SceneResult:
             scores[f"{kind}>={count}"] = score(hits >= count, truth, scene.spec.voxel_size)
     grid = ours.detect(scene.pair)
     scores[OURS] = score(grid.occupied, truth, scene.spec.voxel_size)
-    return SceneResult(scene.name, scene.group, scores, _reliability(grid, truth), ours.refusal)
-
-
-def _reliability(grid: VoxelGrid, truth: Truth) -> Reliability:
-    """Of the voxels that the detector says anything of, where there is truth to compare with."""
     judged = truth.observed & (grid.probability != 0.5)
+    return SceneResult(
+        scene.name,
+        scene.group,
+        scores,
+        _reliability(grid, truth, judged),
+        _reliability(grid, truth, judged & ~grid.free),
+        ours.refusal,
+    )
+
+
+def _reliability(grid: VoxelGrid, truth: Truth, judged: np.ndarray) -> Reliability:
     return Reliability.of(grid.probability[judged], truth.occupied[judged])
 
 
@@ -119,7 +129,7 @@ def evaluate_detectors(
 
 def compare(results: list[SceneResult], seed: int) -> tuple[dict[str, Figure], dict[str, Any]]:
     """Ours against the best rival of each group: gains (`iou_gain_<group>`, `obs_iou_gain_<group>`), `recall1_change`
-    and `cd_ratio` against the same rival at >= 5 points (of the real groups where there are any), and `ece`."""
+    and `cd_ratio` against the same rival at >= 5 points (of the real groups where there are any), `ece`, `ece_hit`."""
     figures: dict[str, Figure] = {}
     groups = list(dict.fromkeys(r.group for r in results))
     rivals = {group: best_rival(results, group) for group in groups}
@@ -142,11 +152,10 @@ def compare(results: list[SceneResult], seed: int) -> tuple[dict[str, Figure], d
         figures["iou_gain_rendered"] = paired(
             (r.scores[OURS].iou for r in rendered), (r.scores[rivals[r.group]].iou for r in rendered), seed, "IoU"
         )
-        figures["ece"] = Figure(
-            sum((r.reliability for r in rendered[1:]), rendered[0].reliability).ece, "", len(rendered)
-        )
-    if real:
-        figures["ece_real"] = Figure(sum((r.reliability for r in real[1:]), real[0].reliability).ece, "", len(real))
+    for suffix, rows in (("", rendered), ("_real", real)):
+        if rows:
+            figures[f"ece{suffix}"] = Figure(_sum([r.reliability for r in rows]).ece, "", len(rows))
+            figures[f"ece_hit{suffix}"] = Figure(_sum([r.hit_reliability for r in rows]).ece, "", len(rows))
     rows = real or rendered
     figures["recall1_change"] = paired(
         (r.scores[OURS].recall for r in rows), (r.scores[filtered[r.group]].recall for r in rows), seed, "recall"
@@ -168,10 +177,7 @@ def _tables(results: list[SceneResult], groups: list[str], rivals: dict[str, str
         rows = [r for r in results if r.group == group]
         for name in rows[0].scores:
             by_group.append({"group": group, "n": len(rows), "detector": name, **_mean([r.scores[name] for r in rows])})
-    total: Reliability | None = None
-    for result in results:
-        total = result.reliability if total is None else total + result.reliability
-    assert total is not None
+    total = _sum([r.reliability for r in results])
     return {
         "rivals": rivals,
         "groups": by_group,
@@ -191,6 +197,10 @@ def _tables(results: list[SceneResult], groups: list[str], rivals: dict[str, str
             "voxels": [int(v) for v in total.count],
         },
     }
+
+
+def _sum(parts: list[Reliability]) -> Reliability:
+    return functools.reduce(operator.add, parts)
 
 
 def _mean(scores: list[Score]) -> dict[str, float]:

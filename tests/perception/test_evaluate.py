@@ -1,6 +1,7 @@
 """Comparison with the rivals, the commands, and the conventions on the real pairs."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from rarrl.errors import InputError
 from rarrl.perception import commands
+from rarrl.perception.calibration import load_calibration
 from rarrl.perception.evaluate import COUNTS, OURS, SceneResult, Score, best_rival, compare, judge, paired
 from rarrl.perception.metrics import Reliability
 from rarrl.perception.scenes import load_scene, load_scenes, rendered_scenes
@@ -20,7 +22,7 @@ def result(name: str, group: str, ours: float, **rivals: float) -> SceneResult:
     for key, value in rivals.items():
         scores[key.replace("_", ">=")] = Score(value, value, value, 2.0, 0.5, 0.9)
     scores[OURS] = Score(ours, ours, ours, 1.0, 0.5, 0.95)
-    return SceneResult(name, group, scores, Reliability.of(np.array([0.9]), np.array([True])), "")
+    return SceneResult(name, group, scores, *[Reliability.of(np.array([0.9]), np.array([True]))] * 2, "")
 
 
 def test_the_rival_is_the_best_of_its_group():
@@ -38,7 +40,7 @@ def test_the_rival_is_the_best_of_its_group():
     assert figures["cd_ratio_indoor"].value == pytest.approx(0.5)
     assert tables["rivals"] == {"indoor": "gray>=5", "nominal": "colour>=8"}
     assert len(tables["scenes"]) == 3
-    assert "ece_real" in figures and "ece" not in figures
+    assert figures["ece_hit_real"].value == pytest.approx(0.1) and "ece" not in figures
 
 
 def test_paired_differences_cancel_what_scenes_share():
@@ -171,3 +173,17 @@ def test_conventions_on_the_real_pairs(stereo_data):
     assert mean("outdoor", "bm>=1", "iou") > mean("outdoor", "colour>=1", "iou")
     assert mean("indoor", OURS, "iou") > mean("indoor", "gray>=1", "iou")
     assert mean("nominal", OURS, "iou") > mean("nominal", "gray>=8", "iou")
+
+
+def test_the_page_says_what_was_measured():
+    root = Path(__file__).resolve().parents[2]
+    page = (root / "docs/DETECTOR.md").read_text("utf-8")
+    figures = json.loads((root / "benchmarks/results/detector.json").read_text("utf-8"))["figures"]
+    gains = [f"{figures[f'iou_gain_{g}']['value']:+.3f}" for g in ("indoor", "nominal", "outdoor")]
+    rows = [line for line in page.splitlines() if line.startswith("| real, ") and "≥" in line]
+    assert len(rows) == 3
+    for row, gain in zip(rows, gains, strict=True):
+        assert row.split("|")[5].split()[0] == gain
+    times = json.loads((root / "benchmarks/results/detector_bench.json").read_text("utf-8"))["figures"]
+    assert f"Geometric mean {times['speedup_vs_sgbm']['value']:.2f}" in page
+    assert f"probability of {load_calibration().threshold:.2f}" in page
