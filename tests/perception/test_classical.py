@@ -107,6 +107,12 @@ def test_the_quick_look_covers_the_scene(indoor_pair):
     assert look.search.count % 16 == 0
 
 
+def test_the_quick_look_already_notices_swapped_eyes(indoor_pair):
+    right, left = (image[..., 1].copy() for image in (indoor_pair.pair.left, indoor_pair.pair.right))
+    look = quick_look(left, right, indoor_pair.rig)
+    assert look.search is None and "swapped" in look.why
+
+
 def test_speckles_go_and_surfaces_stay():
     disparity = np.full((60, 80), np.nan, np.float32)
     disparity[10:50, 10:50] = 12.3

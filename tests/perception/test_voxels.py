@@ -163,3 +163,12 @@ def test_pooling_keeps_every_obstacle(seed):
         assert coarse.state[i // 2, j // 2, k // 2] == VoxelState.OCCUPIED
     with pytest.raises(ValueError, match="factor"):
         pool(state, 3)
+
+
+def test_holes_do_not_count_as_near_where_disparities_are_negative():
+    rig = CameraRig(fx=100.0, fy=100.0, cx=64.0, cy=48.0, baseline=0.2, width=128, height=96, doffs=30.0)
+    wall = np.full((96, 128), 20 / 2.05 - 30.0, np.float32)  # about -20 px
+    wall[::4, ::4] = np.nan
+    share = Voxelizer(rig, SPEC).seen_through(wall)[16, 16]
+    np.testing.assert_allclose(share[3:20], 15 / 16)
+    assert not share[20:].any()
