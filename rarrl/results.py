@@ -12,7 +12,16 @@ from typing import Any
 
 from rarrl.files import write_json_atomic
 
-PACKAGES = ("rarrl", "numpy", "torch", "stable-baselines3", "sb3-contrib", "gymnasium", "ros-rclpy")
+PACKAGES = (
+    "rarrl",
+    "numpy",
+    "torch",
+    "stable-baselines3",
+    "sb3-contrib",
+    "gymnasium",
+    "ros-rclpy",
+    "opencv-python-headless",
+)
 
 
 @dataclass(frozen=True)

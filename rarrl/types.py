@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 
+import numpy as np
+
 
 class SubgoalType(IntEnum):
     """ALFRED's eight high-level actions (Shridhar et al., CVPR 2020), in the order of their one-hot feature."""
@@ -135,3 +137,120 @@ class LlmCall:
     status: CallStatus
     seconds: float
     tokens: float
+
+
+def _locked(array: np.ndarray) -> np.ndarray:
+    """A copy of `array` that nobody can write to: `frozen` alone does not freeze an array."""
+    copy = np.array(array)
+    copy.setflags(write=False)
+    return copy
+
+
+@dataclass(frozen=True, eq=False)
+class StereoPair:
+    """A rectified pair. left, right: uint8, (height, width) gray or (height, width, 3) BGR, of one shape.
+
+    stamp_s: when both were taken, seconds. The arrays are used as they are: do not write to them afterwards."""
+
+    left: np.ndarray
+    right: np.ndarray
+    stamp_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("left", "right"):
+            image = getattr(self, name)
+            if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+                raise ValueError(f"StereoPair.{name} must be a uint8 array, got {getattr(image, 'dtype', type(image))}")
+            if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or 0 in image.shape:
+                raise ValueError(f"StereoPair.{name} must be (height, width) or (height, width, 3), got {image.shape}")
+        if self.left.shape != self.right.shape:
+            raise ValueError(f"StereoPair: left is {self.left.shape}, right is {self.right.shape}; they must be alike")
+        if not np.isfinite(self.stamp_s):
+            raise ValueError(f"StereoPair.stamp_s must be finite, got {self.stamp_s}")
+
+
+class VoxelState(IntEnum):
+    """What is known of a voxel."""
+
+    UNKNOWN = 0
+    FREE = 1
+    OCCUPIED = 2
+
+
+@dataclass(frozen=True, eq=False)
+class VoxelGrid:
+    """What a detector saw, as a cube of voxels in the left camera's optical frame (x right, y down, z forward).
+
+    state: (nx, ny, nz) uint8 of `VoxelState`; probability: (nx, ny, nz) float32, that the voxel holds a surface
+    (0.5 where unknown). Voxel [i, j, k] spans `origin + voxel_size * [i, j, k]` to one voxel_size beyond, metres."""
+
+    state: np.ndarray
+    probability: np.ndarray
+    origin: tuple[float, float, float]
+    voxel_size: float
+    frame: str
+    stamp_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.state.ndim != 3 or self.state.shape != self.probability.shape:
+            raise ValueError(
+                f"VoxelGrid: state and probability must be 3-D and alike, got {self.state.shape}, "
+                f"{self.probability.shape}"
+            )
+        if not (np.isfinite(self.voxel_size) and self.voxel_size > 0) or not np.isfinite(self.origin).all():
+            raise ValueError(
+                f"VoxelGrid needs a finite origin and voxel_size > 0 m, got {self.origin}, {self.voxel_size}"
+            )
+        if self.state.size and int(self.state.max()) > VoxelState.OCCUPIED:
+            raise ValueError(f"VoxelGrid.state must hold 0, 1, 2; got {int(self.state.max())}")
+        if not ((self.probability >= 0) & (self.probability <= 1)).all():  # false for NaN too
+            raise ValueError("VoxelGrid.probability must be within 0..1, without NaN")
+        object.__setattr__(self, "state", _locked(self.state.astype(np.uint8, copy=False)))
+        object.__setattr__(self, "probability", _locked(self.probability.astype(np.float32, copy=False)))
+
+    @property
+    def occupied(self) -> np.ndarray:
+        """(nx, ny, nz) bool."""
+        return self.state == VoxelState.OCCUPIED
+
+    @property
+    def free(self) -> np.ndarray:
+        """(nx, ny, nz) bool."""
+        return self.state == VoxelState.FREE
+
+    @property
+    def unknown(self) -> np.ndarray:
+        """(nx, ny, nz) bool."""
+        return self.state == VoxelState.UNKNOWN
+
+    def centres(self, mask: np.ndarray) -> np.ndarray:
+        """(n, 3) float64 centres, metres, of the voxels where `mask` ((nx, ny, nz) bool) is true."""
+        return np.asarray(self.origin) + self.voxel_size * (np.argwhere(mask) + 0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class ObstacleSummary:
+    """The grid as a planner wants it, in the robot's base frame (REP 103: x forward, y left, z up).
+
+    bearings: (n,) float64, rad, middle of each sector, increasing (right to left). nearest_m: (n,) distance of the
+    nearest obstacle, inf where none was seen. clear_m: (n,) how far the sector is *seen* to be free without a gap;
+    0 where nothing was seen: no information is no freedom. free_path_width_m: width of the free corridor straight
+    ahead, 0 where it is blocked or unseen. time_to_contact_s: with what is in the robot's own corridor, at the speed
+    given; inf where the corridor is seen to be free as far as was asked for; 0 where it is unseen."""
+
+    bearings: np.ndarray
+    nearest_m: np.ndarray
+    clear_m: np.ndarray
+    free_path_width_m: float
+    time_to_contact_s: float
+    stamp_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("bearings", "nearest_m", "clear_m"):
+            array = getattr(self, name)
+            if array.ndim != 1 or array.shape != self.bearings.shape or np.isnan(array).any():
+                raise ValueError(f"ObstacleSummary.{name} must be (n,) without NaN, got shape {array.shape}")
+            object.__setattr__(self, name, _locked(array.astype(np.float64, copy=False)))
+        for name in ("free_path_width_m", "time_to_contact_s"):
+            if not getattr(self, name) >= 0.0:
+                raise ValueError(f"ObstacleSummary.{name} must be >= 0, got {getattr(self, name)}")

@@ -1,0 +1,118 @@
+"""The rivals: OpenCV's matchers with a voxel filter, as users have them, padded so that the left border is seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from rarrl.perception.calibration import FREE_SHARE
+from rarrl.perception.rig import CameraRig
+from rarrl.perception.voxels import GridSpec, Voxelizer
+from rarrl.types import StereoPair, VoxelGrid, VoxelState
+
+RIVALS = ("colour", "gray", "bm", "half")
+
+
+def gray(image: np.ndarray) -> np.ndarray:
+    """(height, width) uint8 of a gray or BGR image."""
+    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+
+
+def colour(image: np.ndarray) -> np.ndarray:
+    """(height, width, 3) uint8 of a gray or BGR image."""
+    return image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+
+
+def disparity_range(width: int) -> int:
+    """Disparities that the rivals search, a multiple of 16: 192 for 880 columns, in proportion for others."""
+    return max(16, 16 * round(0.22 * width / 16))
+
+
+def match_padded(matcher: cv2.StereoMatcher, left: np.ndarray, right: np.ndarray, margin: int) -> np.ndarray:
+    """(height, width) float32 disparity, px, NaN = none. OpenCV leaves the left `margin` columns empty: pad them."""
+    pads = [cv2.copyMakeBorder(image, 0, 0, margin, 0, cv2.BORDER_REPLICATE) for image in (left, right)]
+    raw = matcher.compute(*pads)[:, margin:]
+    floor = 16 * matcher.getMinDisparity()
+    return np.where(raw >= floor, raw / np.float32(16), np.float32(np.nan))
+
+
+def sgbm(channels: int, min_disparity: int, n_disparities: int, window: int, smoothness: float = 1.0) -> cv2.StereoSGBM:
+    """StereoSGBM in 3WAY mode; `smoothness` scales OpenCV's recommended P1 and P2."""
+    return cv2.StereoSGBM.create(
+        minDisparity=min_disparity,
+        numDisparities=n_disparities,
+        blockSize=window,
+        P1=round(8 * smoothness * channels * window**2),
+        P2=round(32 * smoothness * channels * window**2),
+        disp12MaxDiff=1,
+        preFilterCap=63,
+        uniquenessRatio=10,
+        speckleWindowSize=100,
+        speckleRange=2,
+        mode=cv2.STEREO_SGBM_MODE_SGBM_3WAY,
+    )
+
+
+def block_matcher(min_disparity: int, n_disparities: int) -> cv2.StereoBM:
+    """StereoBM with a window of 15 pixels."""
+    block = cv2.StereoBM.create(n_disparities, 15)
+    block.setMinDisparity(min_disparity)
+    block.setSpeckleWindowSize(100)
+    block.setSpeckleRange(2)
+    block.setDisp12MaxDiff(1)
+    return block
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """How a rival finds disparities. kind: `colour`, `gray`, `half` (gray at half size) or `bm`."""
+
+    kind: str
+    n_disparities: int
+
+    def disparity(self, pair: StereoPair) -> np.ndarray:
+        """(height, width) float32, px, NaN = none."""
+        if self.kind == "colour":
+            matcher = sgbm(3, 0, self.n_disparities, 5)
+            return match_padded(matcher, colour(pair.left), colour(pair.right), self.n_disparities)
+        left, right = gray(pair.left), gray(pair.right)
+        if self.kind == "gray":
+            return match_padded(sgbm(1, 0, self.n_disparities, 5), left, right, self.n_disparities)
+        if self.kind == "bm":
+            return match_padded(block_matcher(0, self.n_disparities), left, right, self.n_disparities)
+        size = (left.shape[1] // 2, left.shape[0] // 2)
+        small = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (left, right)]
+        half = max(16, 16 * round(self.n_disparities / 32))
+        found = match_padded(sgbm(1, 0, half, 5), small[0], small[1], half)
+        scale = np.float32(left.shape[1] / size[0])
+        return cv2.resize(found, left.shape[::-1], interpolation=cv2.INTER_NEAREST) * scale
+
+
+class CountDetector:
+    """A matcher, then a voxel is occupied where at least `min_points` pixels fall into it."""
+
+    def __init__(self, name: str, rig: CameraRig, spec: GridSpec, min_points: int = 1) -> None:
+        if min_points < 1:
+            raise ValueError(f"min_points must be >= 1, got {min_points}")
+        self.name, self.min_points = name, min_points
+        self.voxelizer = Voxelizer(rig, spec)
+        self.matcher = Matcher(name, disparity_range(rig.width))
+
+    def detect(self, pair: StereoPair) -> VoxelGrid:
+        """Raises: ValueError where the images are not the camera's size."""
+        self.voxelizer.rig.check_size(pair.left)
+        return self.voxelize(self.matcher.disparity(pair), pair.stamp_s)
+
+    def occupied(self, pair: StereoPair) -> np.ndarray:
+        """(size, size, size) bool: occupied voxels alone, the least that a user must compute."""
+        return self.voxelizer.hits(self.matcher.disparity(pair)) >= self.min_points
+
+    def voxelize(self, disparity: np.ndarray, stamp_s: float) -> VoxelGrid:
+        """Voxels of a disparity image: occupied by count, free where seen through, certain of both (no calibration)."""
+        occupied = self.voxelizer.hits(disparity) >= self.min_points
+        free = ~occupied & (self.voxelizer.seen_through(disparity) >= FREE_SHARE)
+        state = np.where(occupied, VoxelState.OCCUPIED, np.where(free, VoxelState.FREE, VoxelState.UNKNOWN))
+        probability = np.where(occupied, 1.0, np.where(free, 0.0, 0.5))
+        return self.voxelizer.grid(state.astype(np.uint8), probability.astype(np.float32), stamp_s)

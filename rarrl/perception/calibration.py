@@ -1,0 +1,163 @@
+"""From votes to a probability per voxel: a small logistic regression, fitted on rendered pairs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rarrl.errors import InputError
+from rarrl.files import read_file
+
+SHIPPED = Path(__file__).resolve().parents[1] / "models" / "classical-detector" / "card.json"
+FREE_SHARE = 0.5
+"""A voxel counts as free where at least this share of its image footprint is seen through."""
+MIN_VOTE = 0.5
+"""Votes (pixels, weighted by certainty) below which a voxel counts as not hit."""
+IOU_FOR_RECALL = 0.005
+FEATURES = ("bias", "few_2", "few_8", "few_30", "seen_through")
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What a pair says about each voxel. votes: pixels that fall into it, weighted by certainty. seen_through: share
+    of its image footprint that passes through it, 0..1. Both (size, size, size) along x, y, z."""
+
+    votes: np.ndarray
+    seen_through: np.ndarray
+
+    @property
+    def voted(self) -> np.ndarray:
+        """(size, size, size) bool: hit by enough to be judged."""
+        return self.votes >= MIN_VOTE
+
+    @property
+    def seen_free(self) -> np.ndarray:
+        """(size, size, size) bool: not voted, and most of it seen through."""
+        return ~self.voted & (self.seen_through >= FREE_SHARE)
+
+    def features(self) -> np.ndarray:
+        """(n, 5) float64, in the order of FEATURES, of the n voxels `voted`.
+
+        Votes enter as exp(-votes / k), which levels out: their number beyond some dozens tells the distance and the
+        camera, not the truth, and fits that used its logarithm or the expected number were worse on other cameras."""
+        votes = self.votes[self.voted]
+        few = [np.exp(-votes / k) for k in (2.0, 8.0, 30.0)]
+        return np.stack([np.ones(len(votes)), *few, self.seen_through[self.voted]], axis=1)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """weights: one per feature. free: probability that a voxel seen through is occupied nevertheless. threshold:
+    probability from which a voxel counts as occupied: the lowest that costs the fitting pairs no more than
+    IOU_FOR_RECALL of their best mean IoU, for a missed obstacle is worse than a ghost."""
+
+    weights: tuple[float, ...]
+    free: float
+    threshold: float
+
+    def probability(self, evidence: Evidence) -> np.ndarray:
+        """(size, size, size) float32: by the regression where voted, `free` where seen through, else 0.5."""
+        probability = np.where(evidence.seen_free, np.float32(self.free), np.float32(0.5))
+        probability[evidence.voted] = sigmoid(evidence.features() @ np.asarray(self.weights))
+        return probability
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + e^-x), without overflow."""
+    return 0.5 * (1 + np.tanh(0.5 * np.asarray(x)))
+
+
+def fit_logistic(features: np.ndarray, occupied: np.ndarray, weight: np.ndarray, ridge: float = 1e-3) -> np.ndarray:
+    """(k,) weights of a logistic regression by Newton's method; `weight` (n,) per sample; `ridge` on all but the first.
+
+    Raises: ValueError where the samples are of one class only."""
+    if len({bool(o) for o in occupied}) < 2:
+        raise ValueError("fit_logistic needs occupied and free samples, got one kind only")
+    beta = np.zeros(features.shape[1])
+    penalty = ridge * weight.sum() * np.eye(len(beta))
+    penalty[0, 0] = 0.0
+    for _ in range(30):
+        p = sigmoid(features @ beta)
+        gradient = features.T @ (weight * (occupied - p)) - penalty @ beta
+        hessian = features.T @ (features * (weight * np.maximum(p * (1 - p), 1e-6))[:, None]) + penalty
+        step = np.linalg.solve(hessian, gradient)
+        beta += step
+        if np.abs(step).max() < 1e-8:
+            break
+    return beta
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One pair for fitting: its evidence, and its true and its observed voxels (see `Truth`)."""
+
+    evidence: Evidence
+    occupied: np.ndarray
+    observed: np.ndarray
+
+
+def fit(samples: Iterable[Sample]) -> Calibration:
+    """Calibration from pairs with truth. Every pair weighs the same, whatever its number of voxels."""
+    samples = list(samples)
+    features, targets, weights, free = [], [], [], []
+    for sample in samples:
+        voted = sample.evidence.voted
+        judged = sample.observed[voted]
+        if judged.any():
+            features.append(sample.evidence.features()[judged])
+            targets.append(sample.occupied[voted][judged])
+            weights.append(np.full(judged.sum(), 1.0 / judged.sum()))
+        through = sample.observed & sample.evidence.seen_free
+        if through.any():
+            free.append(sample.occupied[through].mean())
+    beta = fit_logistic(np.concatenate(features), np.concatenate(targets), np.concatenate(weights))
+    found = Calibration(tuple(float(b) for b in beta), float(np.mean(free)), 0.5)
+    thresholds = np.arange(0.2, 0.71, 0.02)
+    scores = np.zeros(len(thresholds))
+    for sample in samples:
+        stated = found.probability(sample.evidence)
+        for i, threshold in enumerate(thresholds):
+            predicted = (stated >= threshold) & sample.evidence.voted
+            both, either = (predicted & sample.occupied).sum(), (predicted | sample.occupied).sum()
+            scores[i] += (both + 1) / (either + 1)
+    good = scores >= scores.max() - IOU_FOR_RECALL * len(samples)
+    return Calibration(found.weights, found.free, round(float(thresholds[np.argmax(good)]), 2))
+
+
+def card(calibration: Calibration, **origin: Any) -> dict[str, Any]:
+    """The calibration as plain values for its file; `origin`: how it came about."""
+    return {
+        "model": "classical-detector",
+        "weights": dict(zip(FEATURES, calibration.weights, strict=True)),
+        "free": calibration.free,
+        "threshold": calibration.threshold,
+        **origin,
+    }
+
+
+def read_card(path: Path) -> Calibration:
+    """The calibration in the file `path`. Raises: InputError naming what is wrong with it."""
+    try:
+        values = json.loads(read_file(path, "calibration"))
+        weights = tuple(float(values["weights"][name]) for name in FEATURES)
+        free, threshold = float(values["free"]), float(values["threshold"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"calibration: {path} is not a detector's card ({type(error).__name__}: {error})") from None
+    if set(values["weights"]) != set(FEATURES) or not all(map(math.isfinite, weights)):
+        raise InputError(f"calibration: {path} needs one finite weight for each of {', '.join(FEATURES)}")
+    if not (0 <= free <= 1 and 0 < threshold < 1):
+        raise InputError(f"calibration: {path}: free and threshold must be within 0..1, got {free} and {threshold}")
+    return Calibration(weights, free, threshold)
+
+
+@cache
+def load_calibration() -> Calibration:
+    """The shipped calibration."""
+    return read_card(SHIPPED)

@@ -1,0 +1,257 @@
+"""Disparity to voxels: which are hit, which are seen through, and coarser copies of a grid."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from rarrl.errors import InputError
+from rarrl.perception.rig import CameraRig
+from rarrl.types import VoxelGrid, VoxelState
+
+MAX_SIZE = 128
+BLOCK = 4  # pixels: free space is judged on blocks of this side, by the nearest surface in each
+
+
+@dataclass(frozen=True)
+class GridSpec:
+    """A cube of size^3 voxels in the left camera's optical frame. origin: its least corner, metres (x, y, z).
+
+    Raises: InputError naming what is wrong."""
+
+    origin: tuple[float, float, float]
+    voxel_size: float
+    size: int = 64
+
+    def __post_init__(self) -> None:
+        if len(self.origin) != 3 or not all(math.isfinite(c) for c in self.origin):
+            raise InputError(f"grid: origin must be three finite numbers (metres), got {self.origin}")
+        if not (math.isfinite(self.voxel_size) and 0.001 <= self.voxel_size <= 100):
+            raise InputError(f"grid: voxel_size must be 0.001 to 100 m, got {self.voxel_size}")
+        if not 8 <= self.size <= MAX_SIZE or self.size % 8:
+            raise InputError(f"grid: size must be a multiple of 8 up to {MAX_SIZE} (voxels a side), got {self.size}")
+        if self.z_far <= 0:
+            raise InputError(f"grid: the cube lies wholly behind the camera (z up to {self.z_far} m)")
+
+    @classmethod
+    def cube(cls, side_m: float, voxel_size: float, below_m: float | None = None) -> GridSpec:
+        """A cube ahead of the camera, centred sideways. below_m: how far it reaches below the optical axis, metres
+        (what lies lower, such as the ground, is cut); None centres it.
+
+        >>> GridSpec.cube(32.0, 0.5, below_m=1.0).origin
+        (-16.0, -31.0, 0.0)
+        """
+        cells = side_m / voxel_size if voxel_size > 0 else 0.0
+        if abs(cells - round(cells)) > 1e-6:
+            raise InputError(f"grid: a side of {side_m} m is not a whole number of {voxel_size} m voxels")
+        below = side_m / 2 if below_m is None else below_m
+        return cls((-side_m / 2, below - side_m, 0.0), voxel_size, round(cells))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(size, size, size): along x, y, z."""
+        return (self.size, self.size, self.size)
+
+    @property
+    def z_far(self) -> float:
+        """The cube's far face, metres."""
+        return self.origin[2] + self.size * self.voxel_size
+
+
+PRESETS: dict[str, GridSpec] = {
+    "outdoor": GridSpec.cube(32.0, 0.5, below_m=1.0),  # StereoVoxelNet's: ground more than 1 m below is cut
+    "indoor": GridSpec.cube(6.4, 0.1),
+}
+
+
+def grid_spec(name: str) -> GridSpec:
+    """The preset `name`. Raises: InputError listing the names."""
+    if name not in PRESETS:
+        raise InputError(f"grid: preset {name!r} is unknown; allowed: {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+class Voxelizer:
+    """Counts, for one camera and one cube, which voxels a disparity image hits and which it sees through."""
+
+    def __init__(self, rig: CameraRig, spec: GridSpec) -> None:
+        self.rig, self.spec = rig, spec
+        self._x = ((np.arange(rig.width) - rig.cx) / rig.fx).astype(np.float32)
+        self._y = ((np.arange(rig.height) - rig.cy) / rig.fy).astype(np.float32)
+        # Slabs of voxels along z: disparity of the far face (px), and of the middle for the footprints.
+        z = spec.origin[2] + spec.voxel_size * np.arange(spec.size + 1)
+        self._slabs = np.flatnonzero(z[:-1] >= 0)
+        with np.errstate(divide="ignore"):
+            self._far = rig.fx * rig.baseline / z[1:] - rig.doffs
+        self._depths = (z[:-1] + z[1:]) / 2
+
+    def hits(self, disparity: np.ndarray) -> np.ndarray:
+        """(size, size, size) int64: pixels of `disparity` ((height, width) float32, px, NaN = none) in each voxel."""
+        flat, _ = self._flat_index(disparity)
+        return np.bincount(flat, minlength=self.spec.size**3).reshape(self.spec.shape)
+
+    def votes(self, disparity: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """`hits` where each pixel counts by its `weight` ((height, width)); float64."""
+        flat, pixels = self._flat_index(disparity)
+        return np.bincount(flat, weights=weight[pixels], minlength=self.spec.size**3).reshape(self.spec.shape)
+
+    def certainty(self, disparity: np.ndarray, sigma_px: np.ndarray) -> np.ndarray:
+        """(height, width) float32 0..1: about the chance that a pixel whose disparity errs by `sigma_px` (float32, of
+        any shape that fits) lies in the voxel where its disparity puts it: a normal error, a point in the middle."""
+        rig = self.rig
+        shifted = np.nan_to_num(disparity) + np.float32(rig.doffs)
+        # d(disparity) of a voxel's depth is voxel_size * (disparity + doffs)^2 / (fx * baseline).
+        sigmas = shifted * shifted * (np.float32(self.spec.voxel_size / (2 * rig.fx * rig.baseline)) / sigma_px)
+        return np.tanh(np.float32(0.8) * sigmas)  # within .02 of erf(x / sqrt 2)
+
+    def _flat_index(self, disparity: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        """Flat voxel index (n,) of the n pixels that fall into the cube, and their rows and columns."""
+        self.rig.check_size(disparity)
+        rig, spec = self.rig, self.spec
+        fb = rig.fx * rig.baseline
+        shifted = disparity + np.float32(rig.doffs)
+        v, u = np.nonzero((shifted > fb / spec.z_far) & (shifted <= fb / max(spec.origin[2], 1e-6)))  # false for NaN
+        z = np.float32(fb) / shifted[v, u]
+        scale = np.float32(1 / spec.voxel_size)
+        index = np.zeros(len(z), dtype=np.int32)
+        inside = np.ones(len(z), dtype=bool)
+        for low, value in zip(spec.origin, (self._x[u] * z, self._y[v] * z, z), strict=True):
+            cell = np.floor((value - np.float32(low)) * scale).astype(np.int32)
+            inside &= (cell >= 0) & (cell < spec.size)
+            index = index * spec.size + cell
+        return index[inside], (v[inside], u[inside])
+
+    def seen_through(self, disparity: np.ndarray) -> np.ndarray:
+        """(size, size, size) float32 in 0..1: the share of each voxel's image footprint whose rays pass through it.
+
+        Carving: a pixel passes through the voxels nearer than its surface. Blocks of 4 x 4 pixels count with their
+        *nearest* surface; pixels without disparity and footprint outside the image count as not seen."""
+        self.rig.check_size(disparity)
+        nearest, valid = _blocks(disparity)
+        spec, rig = self.spec, self.rig
+        share = np.zeros((spec.size, spec.size, spec.size), dtype=np.float32)  # z, y, x while it is filled
+        edges = np.arange(spec.size + 1) * spec.voxel_size
+        everything = cv2.integral(valid, sdepth=cv2.CV_64F)
+        greatest = nearest.max()
+        for k in self._slabs:
+            if greatest < self._far[k]:  # all that is seen lies behind this slab
+                table = everything
+            else:
+                table = cv2.integral(np.where(nearest < self._far[k], valid, np.float32(0)), sdepth=cv2.CV_64F)
+            u = (rig.fx * (edges + spec.origin[0]) / self._depths[k] + rig.cx) / BLOCK
+            v = (rig.fy * (edges + spec.origin[1]) / self._depths[k] + rig.cy) / BLOCK
+            share[k] = _box_means(table, v, u)
+        return np.ascontiguousarray(share.transpose(2, 1, 0))
+
+    def footprints(self, seen: np.ndarray) -> np.ndarray:
+        """(size, size, size) bool: voxels whose image footprint holds a pixel where `seen` ((height, width) bool)."""
+        self.rig.check_size(seen)
+        spec, rig = self.spec, self.rig
+        table = np.zeros((rig.height + 1, rig.width + 1), dtype=np.int64)
+        table[1:, 1:] = seen.cumsum(axis=0).cumsum(axis=1)
+        held = np.zeros((spec.size, spec.size, spec.size), dtype=bool)
+        edges = np.arange(spec.size + 1) * spec.voxel_size
+        for k in self._slabs:
+            u = np.clip(np.ceil(rig.fx * (edges + spec.origin[0]) / self._depths[k] + rig.cx), 0, rig.width).astype(int)
+            v = np.clip(np.ceil(rig.fy * (edges + spec.origin[1]) / self._depths[k] + rig.cy), 0, rig.height).astype(
+                int
+            )
+            at = table[np.ix_(v, u)]
+            held[k] = (at[1:, 1:] - at[1:, :-1] - at[:-1, 1:] + at[:-1, :-1]) > 0
+        return np.ascontiguousarray(held.transpose(2, 1, 0))
+
+    def grid(self, state: np.ndarray, probability: np.ndarray, stamp_s: float) -> VoxelGrid:
+        """A `VoxelGrid` of this cube and this camera's frame."""
+        return VoxelGrid(state, probability, self.spec.origin, self.spec.voxel_size, self.rig.frame, stamp_s)
+
+    def nothing_seen(self, stamp_s: float) -> VoxelGrid:
+        """All unknown: what a pair that cannot be used ends in."""
+        shape = self.spec.shape
+        return self.grid(np.zeros(shape, np.uint8), np.full(shape, 0.5, np.float32), stamp_s)
+
+
+def _blocks(disparity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Greatest disparity (-inf where none) and share of pixels with one, per block of 4 x 4 pixels."""
+    rows, columns = (-(-n // BLOCK) for n in disparity.shape)
+    padded = np.full((rows * BLOCK, columns * BLOCK), np.nan, dtype=np.float32)
+    padded[: disparity.shape[0], : disparity.shape[1]] = disparity
+    valid = ~np.isnan(padded)
+    padded[~valid] = -np.inf
+    nearest = np.full((rows, columns), -np.inf, dtype=np.float32)
+    count = np.zeros((rows, columns), dtype=np.float32)
+    for i in range(BLOCK):
+        for j in range(BLOCK):
+            np.maximum(nearest, padded[i::BLOCK, j::BLOCK], out=nearest)
+            count += valid[i::BLOCK, j::BLOCK]
+    return nearest, count / BLOCK**2
+
+
+def _box_means(table: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Means over the boxes between consecutive edges v (rows) and u (columns); outside the image counts as 0.
+
+    Boxes are widened to whole cells. table: (rows + 1, columns + 1) integral image."""
+    low_v, high_v = np.floor(v[:-1]), np.maximum(np.ceil(v[1:]), np.floor(v[:-1]) + 1)
+    low_u, high_u = np.floor(u[:-1]), np.maximum(np.ceil(u[1:]), np.floor(u[:-1]) + 1)
+    area = (high_v - low_v)[:, None] * (high_u - low_u)[None, :]
+    rows, columns = table.shape[0] - 1, table.shape[1] - 1
+    a, b = (np.clip(edge, 0, rows).astype(np.intp) for edge in (low_v, high_v))
+    c, d = (np.clip(edge, 0, columns).astype(np.intp) for edge in (low_u, high_u))
+    # Whole rows first: gathering rows is quick, gathering single numbers is not.
+    strip = table[b] - table[a]
+    return (strip[:, d] - strip[:, c]) / area
+
+
+def pool(mask: np.ndarray, factor: int) -> np.ndarray:
+    """`mask` (cube) with `factor`^3 voxels in one: the greatest of them.
+
+    Raises: ValueError where the side is not a multiple of `factor`."""
+    n = mask.shape[0]
+    if factor < 1 or n % factor:
+        raise ValueError(f"factor must divide the {n} voxels of a side, got {factor}")
+    m = n // factor
+    pooled: np.ndarray = mask.reshape(m, factor, m, factor, m, factor).max(axis=(1, 3, 5))
+    return pooled
+
+
+def coarsen(grid: VoxelGrid, factor: int) -> VoxelGrid:
+    """`grid` with `factor`^3 voxels in one: occupied if any is, free if all are, else unknown; the greatest
+    probability."""
+    occupied, unknown = pool(grid.occupied, factor), pool(grid.unknown, factor)
+    state = np.where(occupied, VoxelState.OCCUPIED, np.where(unknown, VoxelState.UNKNOWN, VoxelState.FREE))
+    return VoxelGrid(
+        state.astype(np.uint8),
+        pool(grid.probability, factor),
+        grid.origin,
+        grid.voxel_size * factor,
+        grid.frame,
+        grid.stamp_s,
+    )
+
+
+def pyramid(grid: VoxelGrid, coarsest: int = 8) -> list[VoxelGrid]:
+    """Coarse to fine, e.g. 8^3, 16^3, 32^3, 64^3; the last is `grid` itself."""
+    size, levels = grid.state.shape[0], [grid]
+    factor = 2
+    while size % factor == 0 and size // factor >= coarsest:
+        levels.insert(0, coarsen(grid, factor))
+        factor *= 2
+    return levels
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is true of the voxels of one pair. occupied: they hold a surface point that the left camera sees. observed:
+    their image footprint holds a pixel with truth; elsewhere nobody can say. (size, size, size) bool."""
+
+    occupied: np.ndarray
+    observed: np.ndarray
+
+
+def truth_voxels(voxelizer: Voxelizer, disparity: np.ndarray) -> Truth:
+    """Truth from the true disparity of the left image ((height, width) float32, px; NaN = none).
+
+    A voxel is occupied if at least one true pixel's point falls into it."""
+    return Truth(voxelizer.hits(disparity) > 0, voxelizer.footprints(~np.isnan(disparity)))

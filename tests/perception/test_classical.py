@@ -1,0 +1,142 @@
+"""Our detector: sees what is there, and says unknown where it cannot know."""
+
+import numpy as np
+import pytest
+
+from rarrl.perception.classical import ClassicalDetector, quick_look, smooth, without_speckles
+from rarrl.perception.metrics import within_one
+from rarrl.perception.rig import CameraRig
+from rarrl.perception.voxels import PRESETS, truth_voxels
+from rarrl.types import StereoPair
+
+INDOOR = PRESETS["indoor"]
+
+
+@pytest.fixture(scope="module")
+def seen(indoor_pair):
+    detector = ClassicalDetector(indoor_pair.rig, INDOOR)
+    return detector, detector.detect(indoor_pair.pair)
+
+
+def test_it_sees_a_rendered_room(seen, indoor_pair):
+    detector, grid = seen
+    assert detector.refusal == ""
+    truth = truth_voxels(detector.voxelizer, indoor_pair.disparity)
+    precision, recall = within_one(grid.occupied, truth.occupied)
+    assert precision > 0.85 and recall > 0.8
+    assert np.mean(truth.occupied[grid.free]) < 0.03
+    assert grid.stamp_s == indoor_pair.pair.stamp_s and grid.frame == indoor_pair.rig.frame
+
+
+def test_it_sees_a_rendered_street(outdoor_pair):
+    detector = ClassicalDetector(outdoor_pair.rig, PRESETS["outdoor"])
+    grid = detector.detect(outdoor_pair.pair)
+    truth = truth_voxels(detector.voxelizer, outdoor_pair.disparity)
+    precision, recall = within_one(grid.occupied, truth.occupied)
+    assert precision > 0.6 and recall > 0.5
+
+
+def test_states_and_probabilities_agree(seen):
+    detector, grid = seen
+    assert grid.probability[grid.occupied].min() >= 0.2
+    assert grid.probability[grid.free].max() < 0.05
+    strict = ClassicalDetector(detector.voxelizer.rig, INDOOR, threshold=0.8)
+    with pytest.raises(ValueError, match="threshold"):
+        ClassicalDetector(detector.voxelizer.rig, INDOOR, threshold=1.5)
+    assert strict.detect(StereoPair(*[np.zeros((370, 463), np.uint8)] * 2)).unknown.all()
+
+
+def test_twice_the_same(seen, indoor_pair):
+    detector, grid = seen
+    again = detector.detect(indoor_pair.pair)
+    assert again.state.tobytes() == grid.state.tobytes()
+    assert again.probability.tobytes() == grid.probability.tobytes()
+
+
+def noise(scale: float, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.clip(4 + scale * rng.standard_normal((370, 463, 3)), 0, 255).astype(np.uint8)
+
+
+UNUSABLE = {
+    "black": lambda pair: StereoPair(np.zeros_like(pair.left), np.zeros_like(pair.left)),
+    "dark, with sensor noise": lambda pair: StereoPair(noise(2.0, 0), noise(2.0, 1)),
+    "without texture": lambda pair: StereoPair(np.full_like(pair.left, 130), np.full_like(pair.left, 126)),
+    "saturated": lambda pair: StereoPair(np.full_like(pair.left, 255), np.full_like(pair.left, 255)),
+    "swapped": lambda pair: StereoPair(pair.right, pair.left),
+    "unrelated": lambda pair: StereoPair(pair.left, np.ascontiguousarray(pair.right[::-1])),
+    "noise": lambda pair: StereoPair(noise(60.0, 0), noise(60.0, 1)),
+    "one image twice": lambda pair: StereoPair(pair.left, pair.left.copy()),
+    "one eye covered": lambda pair: StereoPair(pair.left, np.zeros_like(pair.right)),
+    "rows not aligned": lambda pair: StereoPair(pair.left, np.roll(pair.right, 8, axis=0)),
+}
+
+
+@pytest.mark.parametrize("what", UNUSABLE)
+def test_unusable_pairs_end_in_unknown_never_in_free(what, indoor_pair):
+    detector = ClassicalDetector(indoor_pair.rig, INDOOR)
+    grid = detector.detect(UNUSABLE[what](indoor_pair.pair))
+    assert grid.unknown.all() and (grid.probability == 0.5).all()
+    assert detector.refusal
+    detector.detect(indoor_pair.pair)
+    assert detector.refusal == ""  # the next good pair is used again
+
+
+def test_a_bare_board_is_not_seen_through(indoor_pair):
+    """Half of the image covered by something without texture: what is behind the cover stays unknown."""
+    left, right = indoor_pair.pair.left.copy(), indoor_pair.pair.right.copy()
+    left[:, 231:], right[:, 200:] = 128, 128
+    detector = ClassicalDetector(indoor_pair.rig, INDOOR)
+    grid = detector.detect(StereoPair(left, right))
+    covered = np.zeros(indoor_pair.disparity.shape, dtype=bool)
+    covered[:, 260:] = True
+    behind = detector.voxelizer.footprints(covered) & ~detector.voxelizer.footprints(~covered)
+    assert np.count_nonzero(grid.free & behind) <= 0.01 * np.count_nonzero(behind)
+
+
+def test_gray_images_do_as_well(indoor_pair):
+    grey = StereoPair(*(np.ascontiguousarray(i[..., 1]) for i in (indoor_pair.pair.left, indoor_pair.pair.right)))
+    assert ClassicalDetector(indoor_pair.rig, INDOOR).detect(grey).occupied.sum() > 500
+
+
+def test_the_quick_look_covers_the_scene(indoor_pair):
+    pair, truth = indoor_pair.pair, indoor_pair.disparity
+    look = quick_look(pair.left[..., 1].copy(), pair.right[..., 1].copy(), indoor_pair.rig)
+    low, high = np.nanquantile(truth, (0.02, 0.98))
+    assert look.search.start <= low and high <= look.search.start + look.search.count
+    assert look.search.count % 16 == 0
+
+
+def test_the_quick_look_already_notices_swapped_eyes(indoor_pair):
+    right, left = (image[..., 1].copy() for image in (indoor_pair.pair.left, indoor_pair.pair.right))
+    look = quick_look(left, right, indoor_pair.rig)
+    assert look.search is None and "swapped" in look.why
+
+
+def test_speckles_go_and_surfaces_stay():
+    disparity = np.full((60, 80), np.nan, np.float32)
+    disparity[10:50, 10:50] = 12.3
+    disparity[55:58, 70:73] = 40.0
+    kept = without_speckles(disparity)
+    assert np.isnan(kept[55:58, 70:73]).all()
+    np.testing.assert_array_equal(kept[10:50, 10:50], np.float32(12.3))
+
+
+def test_smoothing_keeps_edges_and_holes():
+    disparity = np.full((20, 20), 5.0, np.float32)
+    disparity[:, 10:] = 15.0
+    disparity[3, 3] = np.nan
+    smoothed = smooth(disparity)
+    assert np.isnan(smoothed[3, 3]) and np.isnan(smoothed).sum() == 1
+    np.testing.assert_allclose(np.nan_to_num(smoothed, nan=5.0), np.nan_to_num(disparity, nan=5.0), atol=1e-3)
+
+
+@pytest.mark.parametrize(("width", "height"), [(64, 64), (101, 67), (333, 251)])
+def test_any_size_works(width, height):
+    rng = np.random.default_rng(0)
+    wide = rng.integers(0, 255, (height, width + 4), dtype=np.uint8)
+    pair = StereoPair(np.ascontiguousarray(wide[:, :width]), np.ascontiguousarray(wide[:, 4:]))
+    rig = CameraRig(fx=80.0, fy=80.0, cx=width / 2, cy=height / 2, baseline=0.1, width=width, height=height)
+    ClassicalDetector(rig, INDOOR).detect(pair)
+    with pytest.raises(ValueError, match="the camera has"):
+        ClassicalDetector(rig, INDOOR).detect(StereoPair(pair.left[1:], pair.right[1:]))
