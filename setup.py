@@ -94,6 +94,7 @@ setup(
         "safetensors>=0.4",
         "gymnasium>=1.0,<2",
         "matplotlib>=3.7",
+        "opencv-python-headless>=4.10",  # the full build needs libGL, which a bare machine lacks
     ],
     extras_require=EXTRAS,
     zip_safe=False,

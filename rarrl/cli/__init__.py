@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rarrl import __version__
-from rarrl.cli import data, learn, play
+from rarrl.cli import data, detect, learn, play
 
 app = typer.Typer(
     name="rarrl",
@@ -30,10 +30,16 @@ app.command("doctor")(play.doctor)
 app.command("run")(play.run)
 app.command("replay")(play.replay)
 app.command("plot")(play.plot)
-_group("train", "Train the parts that learn.").command("orchestrator")(learn.train_orchestrator)
+_train = _group("train", "Train the parts that learn.")
+_train.command("orchestrator")(learn.train_orchestrator)
+_train.command("detector")(detect.train_detector)
 _group("tune", "Tune the rules that the learned parts are held against.").command("rules")(learn.tune_rules)
-_group("eval", "Measure how good the parts are.").command("orchestrator")(learn.eval_orchestrator)
-_group("bench", "Measure how fast the parts are.").command("orchestrator")(learn.bench_orchestrator)
+_eval = _group("eval", "Measure how good the parts are.")
+_eval.command("orchestrator")(learn.eval_orchestrator)
+_eval.command("detector")(detect.eval_detector)
+_bench = _group("bench", "Measure how fast the parts are.")
+_bench.command("orchestrator")(learn.bench_orchestrator)
+_bench.command("detector")(detect.bench_detector)
 _profile = _group("profile", "Latency profiles: what a language model costs.")
 _profile.command("show")(data.profile_show)
 _profile.command("import")(data.profile_import)

@@ -48,7 +48,9 @@ def print_results(results: dict[str, Any]) -> None:
                 "learned, at no more seconds",
                 "its gain, points",
             )
-            out.print(table(title, head, [_rule_row(name, row) for name, row in rules.items()]))
+            cells = [_rule_row(name, row) for name, row in rules.items()]
+            starred |= any("*" in cell for row in cells for cell in row)
+            out.print(table(title, head, cells))
     if starred:
         out.print("* more seconds than the rule's: the cheapest setting of the learned policy still spends these.")
     out.print(table("Figures", ("figure", "value [95 % interval]", "n", "unit"), rows))
