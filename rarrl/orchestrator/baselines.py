@@ -162,7 +162,10 @@ def make_rule(family: str, **params: Any) -> OrchestratorPolicy:
         return _MAKERS[family](**params)
     except KeyError as error:
         known = ", ".join(_MAKERS)
-        raise InputError(f"rule {family!r} (or its parameter {error}) is unknown; known rules: {known}") from None
+        what = (
+            f"rule {family!r}: {error} is not an allowed value" if family in _MAKERS else f"rule {family!r} is unknown"
+        )
+        raise InputError(f"{what}; known rules: {known}; their parameters: `grid` in baselines.py") from None
     except TypeError as error:
         raise InputError(f"rule {family!r}: {error}") from None
 
@@ -199,8 +202,8 @@ _MAKERS: dict[str, Callable[..., OrchestratorPolicy]] = {
     "risk_table": lambda risky="all_irreversible", verify=1, plan=1, failures=1, pace=0.0, theta=0.0: RiskTable(
         "risk_table",
         RISK_SETS[risky],
-        Action.VERIFIER_1 if verify == 1 else Action.VERIFIER_2,
-        Action.PLANNER_1 if plan == 1 else Action.PLANNER_2,
+        {1: Action.VERIFIER_1, 2: Action.VERIFIER_2}[verify],
+        {1: Action.PLANNER_1, 2: Action.PLANNER_2}[plan],
         failures,
         pace,
         theta,
