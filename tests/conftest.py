@@ -1,8 +1,43 @@
-"""Loopback and an own domain for every test that talks ROS 2; set before anything imports rclpy."""
+"""Loopback and an own domain for every test that talks ROS 2, set before anything imports rclpy; shared fixtures."""
+
+from __future__ import annotations
 
 import os
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from rarrl.latency.alfred import AlfredPlan
+from rarrl.latency.replay import ReplayTable, ThinkCosts
+from rarrl.types import SubgoalType as T
 
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # Jazzy and later
 os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")  # Humble
 os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))  # 0..101 is safe on every platform
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.fixture(scope="session")
+def make_plan() -> Callable[..., AlfredPlan]:
+    """make_plan([(SubgoalType, low-level steps), ...]) -> a plan."""
+
+    def make(subgoals: list[tuple[T, int]], task_type: str = "pick_and_place_simple") -> AlfredPlan:
+        types, steps = tuple(t for t, _ in subgoals), tuple(n for _, n in subgoals)
+        return AlfredPlan(task_type, "FloorPlan1", "trial", types, ((),) * len(types), steps, "")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_table() -> Callable[..., ReplayTable]:
+    """make_table(seconds (4,) or (4, N), tokens=..., ok=...) -> a table; by default calls are constant and answer."""
+
+    def make(seconds: object = (1.0, 2.0, 1.0, 2.0), tokens: object = 100.0, ok: object = True) -> ReplayTable:
+        s = np.array(seconds, dtype=np.float64)
+        s = np.repeat(s[:, None], 8, axis=1) if s.ndim == 1 else s
+        t, good = np.broadcast_to(np.array(tokens, dtype=np.float64), s.shape), np.broadcast_to(np.array(ok), s.shape)
+        costs = ThinkCosts(s.mean(1), np.median(s, 1), np.quantile(s, 0.95, axis=1), t.mean(1), t.max(1), good.mean(1))
+        return ReplayTable("small", s, t, good, np.full(s.shape, -1, np.int8), costs)
+
+    return make
