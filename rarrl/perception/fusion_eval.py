@@ -48,13 +48,16 @@ class StillResult:
 
 @dataclass(frozen=True, eq=False)
 class PassingResult:
-    """clear_s, clear_raw_s: (n,) seconds for which each voxel that the box has left went on being occupied, of those
+    """clear_s, clear_raw_s: (n,) seconds until each voxel that the box has left was first not occupied; last_s,
+    last_raw_s: (n,) until it was so for good (later marks are mostly the detector's own errors). Voxels are those
     that were marked while it was there and neither before it came nor in the film without it. ghosts: how many of them
     were still occupied at the end, a second or more later. recall: within one voxel, of the box's voxels while it was
     seen, mean over frames; NaN where it was never seen."""
 
     clear_s: np.ndarray
     clear_raw_s: np.ndarray
+    last_s: np.ndarray
+    last_raw_s: np.ndarray
     ghosts: int
     ghosts_raw: int
     recall: float
@@ -132,11 +135,18 @@ class _Films:
             if np.count_nonzero(box) >= 10:
                 recalls.append([within_one(g.occupied, box)[1] for g in (map_, grid)])
         held = np.any(boxes, axis=0) & ~background
-        clear, ghosts = clearing(np.array(marked), held, truth_last)
-        clear_raw, ghosts_raw = clearing(np.array(raw), held, truth_last)
+        clear, last, ghosts = clearing(np.array(marked), held, truth_last)
+        clear_raw, last_raw, ghosts_raw = clearing(np.array(raw), held, truth_last)
         recall = np.mean(recalls, axis=0) if recalls else (math.nan, math.nan)
         return PassingResult(
-            clear / RATE_HZ, clear_raw / RATE_HZ, ghosts, ghosts_raw, float(recall[0]), float(recall[1])
+            clear_s=clear / RATE_HZ,
+            clear_raw_s=clear_raw / RATE_HZ,
+            last_s=last / RATE_HZ,
+            last_raw_s=last_raw / RATE_HZ,
+            ghosts=ghosts,
+            ghosts_raw=ghosts_raw,
+            recall=float(recall[0]),
+            recall_raw=float(recall[1]),
         )
 
     def driving(self, frames: int) -> DrivingResult:
@@ -169,8 +179,8 @@ def flicker(occupied: list[np.ndarray], ever: np.ndarray) -> float:
     return float(np.mean(changes) / max(np.count_nonzero(ever), 1))
 
 
-def clearing(occupied: np.ndarray, held: np.ndarray, truth_last: np.ndarray) -> tuple[np.ndarray, int]:
-    """For how many frames voxels that the box has left went on being occupied, and how many were so to the end.
+def clearing(occupied: np.ndarray, held: np.ndarray, truth_last: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Frames until voxels that the box has left were first not occupied, and for good; how many were so to the end.
 
     occupied: (frames, ...) bool. held: the box was there at some time. truth_last: last frame in which anything was
     there, -1: none. Judged are voxels `held`, occupied at some time until `truth_last`, not occupied during the
@@ -180,8 +190,9 @@ def clearing(occupied: np.ndarray, held: np.ndarray, truth_last: np.ndarray) -> 
     marked = (occupied & (times <= truth_last)).any(axis=0)
     judged = held & marked & ~occupied[:LEAD].any(axis=0) & (truth_last < frames - RATE_HZ)
     last = np.where(occupied, times, -1).max(axis=0)
-    stayed = np.maximum(last - truth_last, 0)[judged]
-    return stayed, int(np.count_nonzero(occupied[-1][judged]))
+    empty = (times > truth_last) & ~occupied
+    first = np.where(empty.any(axis=0), empty.argmax(axis=0), frames) - truth_last - 1
+    return first[judged], np.maximum(last - truth_last, 0)[judged], int(np.count_nonzero(occupied[-1][judged]))
 
 
 def _box(centre: np.ndarray, size: tuple[float, float, float]) -> list[Quad]:
@@ -255,7 +266,11 @@ def _report(
         n = len(everything)
         figures[f"clear_s{suffix}"] = Figure(float(everything.max(initial=0.0)), "s, the slowest voxel", n)
         figures[f"clear_s_mean{suffix}"] = _mean([float(t.mean()) for t in times if len(t)], seed, "s")
+        latest = np.concatenate([getattr(p, f"last{suffix}_s") for p in passes])
+        figures[f"clear_last_s{suffix}"] = Figure(float(latest.max(initial=0.0)), "s, the slowest voxel, for good", n)
         if n:
+            for_good = float(np.mean(latest <= 1.0))
+            figures[f"clear_for_good_within_1s{suffix}"] = Figure(for_good, "share of voxels", n)
             within = float(np.mean(everything <= 1.0))
             figures[f"clear_within_1s{suffix}"] = Figure(within, "share of voxels", n)
         ghosts = sum(getattr(p, f"ghosts{suffix}") for p in passes)

@@ -261,8 +261,9 @@ def test_clearing_and_flicker_by_hand():
     occupied[10:, 1] = True  # a ghost
     occupied[:, 2] = True  # there before the box came: not judged
     occupied[10 : left_at + 1, 3] = True  # at once
-    stayed, ghosts = clearing(occupied, np.ones(4, bool), np.full(4, left_at))
-    assert (sorted(stayed), ghosts) == ([0, 3, frames - 1 - left_at], 1)
+    occupied[left_at + 6, 0] = True  # and once more
+    first, last, ghosts = clearing(occupied, np.ones(4, bool), np.full(4, left_at))
+    assert (list(first), list(last), ghosts) == ([3, frames - 1 - left_at, 0], [6, frames - 1 - left_at, 0], 1)
     assert flicker([occupied[0], occupied[0]], np.ones(4, bool)) == 0
 
 
