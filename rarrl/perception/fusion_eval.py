@@ -49,7 +49,7 @@ class StillResult:
 @dataclass(frozen=True, eq=False)
 class PassingResult:
     """clear_s, clear_raw_s: (n,) seconds until each voxel that the box has left was first not occupied; last_s,
-    last_raw_s: (n,) until it was so for good (later marks are mostly the detector's own errors). Voxels are those
+    last_raw_s: (n,) until it was so for good (a later mark counts). Voxels are those
     that were marked while it was there and neither before it came nor in the film without it. ghosts: how many of them
     were still occupied at the end, a second or more later. recall: within one voxel, of the box's voxels while it was
     seen, mean over frames; NaN where it was never seen."""

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -282,3 +283,14 @@ def test_eval_command(tmp_path, monkeypatch):
 def test_eval_refuses_bad_input(values, named):
     with pytest.raises(InputError, match=named):
         eval_fusion(**values)
+
+
+def test_the_page_says_what_was_measured():
+    root = Path(__file__).resolve().parents[2]
+    page = (root / "docs/DETECTOR.md").read_text("utf-8")
+    figures = json.loads((root / "benchmarks/results/detector_fusion.json").read_text("utf-8"))["figures"]
+    for name, digits in (("flicker_rate", 3), ("clear_s", 2), ("clear_s_mean", 2), ("moving_recall", 3)):
+        row = next(line for line in page.splitlines() if f"(`{name}`)" in line and line.startswith("|"))
+        cells = [cell.split()[0] for cell in row.split("|")[2:4]]
+        assert cells == [f"{figures[key]['value']:.{digits}f}" for key in (f"{name}_raw", name)]
+    assert f"by {-figures['iou_gain_fused']['value']:.3f} [" in page
