@@ -90,19 +90,45 @@ def render_pair(seed: int, index: int, config: SynthConfig | None = None) -> Ren
 
     Raises: ValueError for a kind that does not exist."""
     config = config or SynthConfig()
+    rng = np.random.default_rng([seed, index])
+    scene = _scene(rng, index, config)
+    return _pair(scene, float(index), config, rng, rng)
+
+
+def build_scene(seed: int, index: int, config: SynthConfig | None = None) -> Scene:
+    """The scene of `render_pair(seed, index, config)`, to be moved in and photographed frame by frame.
+
+    Raises: ValueError for a kind that does not exist."""
+    return _scene(np.random.default_rng([seed, index]), index, config or SynthConfig())
+
+
+def render_frame(
+    scene: Scene, seed: int, frame: int, stamp_s: float, config: SynthConfig | None = None
+) -> RenderedPair:
+    """Frame `frame` of a film of `scene` by the camera `seed`: its lens and exposure are those of the other frames, its
+    sensor noise is its own."""
+    camera, grain = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1, frame])
+    return _pair(scene, stamp_s, config or SynthConfig(), camera, grain)
+
+
+def _scene(rng: np.random.Generator, index: int, config: SynthConfig) -> Scene:
     kind = config.kinds[index % len(config.kinds)]
     if kind not in KINDS:
         raise ValueError(f"SynthConfig.kinds: {kind!r} is unknown; allowed: {', '.join(KINDS)}")
-    rng = np.random.default_rng([seed, index])
-    scene = _indoor(rng, config) if kind == "indoor" else _outdoor(rng, config)
+    return _indoor(rng, config) if kind == "indoor" else _outdoor(rng, config)
+
+
+def _pair(
+    scene: Scene, stamp_s: float, config: SynthConfig, camera: np.random.Generator, grain: np.random.Generator
+) -> RenderedPair:
     left, inverse_depth = draw(scene, 0.0)
     right, _ = draw(scene, scene.rig.baseline)
     with np.errstate(invalid="ignore"):
         disparity = np.where(
             inverse_depth > 0, scene.rig.fx * scene.rig.baseline * inverse_depth - scene.rig.doffs, np.nan
         ).astype(np.float32)
-    pair = StereoPair(*_photograph(rng, left, right, config), stamp_s=float(index))
-    return RenderedPair(kind, scene.rig, pair, disparity)
+    pair = StereoPair(*_photograph(camera, left, right, config, grain), stamp_s=stamp_s)
+    return RenderedPair(scene.kind, scene.rig, pair, disparity)
 
 
 def draw(scene: Scene, baseline: float) -> tuple[np.ndarray, np.ndarray]:
@@ -453,9 +479,11 @@ def _outdoor(rng: np.random.Generator, config: SynthConfig) -> Scene:
 
 
 def _photograph(
-    rng: np.random.Generator, left: np.ndarray, right: np.ndarray, config: SynthConfig
+    rng: np.random.Generator, left: np.ndarray, right: np.ndarray, config: SynthConfig, noise_rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The images as two cameras give them: lens, sensor, file. More are good than bad: `harsh` tends to 0."""
+    """The images as two cameras give them: lens, sensor, file. More are good than bad: `harsh` tends to 0.
+
+    `rng` draws the cameras, `noise_rng` the noise of this frame (the same generator does for a single frame)."""
     harsh = rng.random() ** 2
     sigma = float(rng.uniform(0.0, 0.5 + 0.7 * harsh))
     noise = 0.5 + 4.5 * harsh
@@ -477,7 +505,7 @@ def _photograph(
         value = cv2.merge([lut[:, c][image[..., c]] for c in range(3)])
         value *= _vignette(width, height, rng.uniform(0.0, 0.25))[..., None]
         grain = np.empty(value.shape, dtype=np.float32)
-        rng.standard_normal(out=grain, dtype=np.float32)
+        noise_rng.standard_normal(out=grain, dtype=np.float32)
         value += noise * grain
         image = np.clip(value, 0, 255).astype(np.uint8)
         if quality:
