@@ -37,6 +37,7 @@ _group("tune", "Tune the rules that the learned parts are held against.").comman
 _eval = _group("eval", "Measure how good the parts are.")
 _eval.command("orchestrator")(learn.eval_orchestrator)
 _eval.command("detector")(detect.eval_detector)
+_eval.command("fusion")(detect.eval_fusion)
 _bench = _group("bench", "Measure how fast the parts are.")
 _bench.command("orchestrator")(learn.bench_orchestrator)
 _bench.command("detector")(detect.bench_detector)

@@ -1,4 +1,4 @@
-"""`rarrl train detector`, `eval detector` and `bench detector`."""
+"""`rarrl train detector`, `eval detector`, `eval fusion` and `bench detector`."""
 
 from __future__ import annotations
 
@@ -45,6 +45,22 @@ def eval_detector(
     scenes = rendered + (len(list(data.glob("*/calib.json"))) if data is not None and data.is_dir() else 0)
     with progress("scenes", scenes) as update:
         results = commands.eval_detector(data, rendered, seed, json, command_line(), update)
+    _print(results, json)
+
+
+@guarded("nothing was written; start again")
+def eval_fusion(
+    seed: SeedOption = 0,
+    frames: Annotated[int, typer.Option(min=7, help="Frames of the still and the driving film.")] = 30,
+    scenes: Annotated[int, typer.Option(min=1, help="Rendered scenes, indoor and outdoor in turn.")] = 8,
+    json: JsonOption = None,
+) -> None:
+    """Judge the fusion of voxels over time on rendered films: flicker, clearing of a moving box, driving."""
+    from rarrl.perception.fusion_eval import eval_fusion as evaluate
+
+    check_output(json, "--json")
+    with progress("scenes", scenes) as update:
+        results = evaluate(seed, frames, scenes, json, command_line(), update)
     _print(results, json)
 
 
