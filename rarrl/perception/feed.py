@@ -14,6 +14,7 @@ from rarrl.perception.rig import MIN_SIDE
 from rarrl.perception.voxels import GridSpec, grid_spec
 
 MAX_IMAGE_SIDE = 4096  # pixels; more is a garbled message
+MAX_PADDING = 256  # bytes at the end of a row; more is a wrong encoding or width
 CHANNELS = {"mono8": 1, "bgr8": 3, "rgb8": 3}
 
 
@@ -29,7 +30,7 @@ def image_from_bytes(data: bytes | memoryview, encoding: str, width: int, height
     if not (MIN_SIDE <= width <= MAX_IMAGE_SIDE and MIN_SIDE <= height <= MAX_IMAGE_SIDE):
         raise ValueError(f"{width} x {height} pixels; a side must have {MIN_SIDE} to {MAX_IMAGE_SIDE}")
     row = width * channels
-    if not row <= step <= 2 * row + 4096:  # drivers pad rows to a page at most
+    if not row <= step <= row + MAX_PADDING:
         raise ValueError(f"step {step} does not fit {width} pixels of {encoding} ({row} bytes)")
     if memoryview(data).nbytes != step * height:
         raise ValueError(f"{memoryview(data).nbytes} bytes instead of {step} x {height}")
