@@ -227,23 +227,22 @@ class StereoVoxelNode(RarrlNode):
         if job.detector.refusal:
             self._refuse(job, job.detector.refusal)
             return
-        field = max(rig.field_rad, MIN_FIELD_RAD)
-        summary = summarize(grid, self._pose, self._body, 0.0, LOOKAHEAD_M, field, config.scan_sectors)
-        scan = self._scan(job, summary)
         cloud = cloud_of(grid, job.header)
         with self._lock:
-            if job.detector is not self._detector:
+            if job.detector is not self._detector:  # the camera has changed meanwhile
                 self._drops["no_camera"] += 1
                 return
+            self._cloud_pub.publish(cloud)
+            time = now()
             self._pairs += 1
             self._refusal = ""
-            time = now()
             self._watch.hear(time)
             self._latencies.add(time, time - job.since)
             age_ns = self.get_clock().now().nanoseconds - nanoseconds(job.header.stamp)
             self._ages.add(time, age_ns / 1e9)
-        self._cloud_pub.publish(cloud)
-        self._scan_pub.publish(scan)
+        field = max(rig.field_rad, MIN_FIELD_RAD)
+        summary = summarize(grid, self._pose, self._body, 0.0, LOOKAHEAD_M, field, config.scan_sectors)
+        self._scan_pub.publish(self._scan(job, summary))
 
     def _refuse(self, job: Job, why: str) -> None:
         """A pair that tells nothing: no cloud, as an empty one looks free, and a scan that is blocked all round."""

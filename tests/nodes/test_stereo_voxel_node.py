@@ -406,3 +406,23 @@ def test_camera_infos_give_back_the_rig(scene):
     assert same_camera(left, deepcopy(left)) and not same_camera(left, right) and not same_camera(None, left)
     left.p[0] = math.nan
     assert same_camera(left, deepcopy(left)), "NaN does not make a new camera of each message"
+
+
+@pytest.mark.slow
+def test_at_camera_rate_no_pair_is_lost_silently(camera, node):
+    camera.works()
+    before = camera.values(node)
+    clouds, stamps, period = len(camera.clouds), set(), 1 / 15
+    start = time.monotonic()
+    for k in range(75):
+        pair = camera.messages()
+        stamps.add((pair[0].header.stamp.sec, pair[0].header.stamp.nanosec))
+        camera.send(*pair)
+        camera.listen(max(0.0, start + (k + 1) * period - time.monotonic()))
+    camera.listen(0.5)
+    after = camera.values(node)
+    heard = [(c.header.stamp.sec, c.header.stamp.nanosec) for c in camera.clouds[clouds:]]
+    assert set(heard) <= stamps and heard == sorted(heard)
+    assert after["exceptions"] == after["refused"] == 0
+    assert after["pairs"] - before["pairs"] == len(heard) and len(heard) + after["dropped_busy"] == 75
+    assert len(heard) > 40
