@@ -103,6 +103,7 @@ setup(
             "rarrl = rarrl.cli:main",
             "orchestrator_node = rarrl_nodes.orchestrator_node:main",
             "replay_node = rarrl_nodes.replay_node:main",
+            "stereo_voxel_node = rarrl_nodes.stereo_voxel_node:main",
         ],
     },
 )

@@ -39,6 +39,8 @@ NODES: tuple[NodeSpec, ...] = (
     NodeSpec("orchestrator_node", "orchestrator_node", "rarrl_nodes.orchestrator_node", ("orchestrator",)),
     NodeSpec("replay_node", "replay_node", "rarrl_nodes.replay_node", ("orchestrator", "replay")),
 )
+STEREO = NodeSpec("stereo_voxel_node", "stereo_voxel_node", "rarrl_nodes.stereo_voxel_node", ("detector",))
+"""Runs beside the camera's driver: `launch/stereo_voxels.launch.py`."""
 _SPECS = {s.name: s for s in (*iter_fields(OrchestratorConfig, "orchestrator."), *iter_fields(ReplayConfig, "replay."))}
 
 
@@ -55,6 +57,31 @@ ARGUMENTS: tuple[Argument, ...] = (
     Argument("params_file", "YAML file of ROS parameters; the arguments above win over it"),
 )
 """An argument that is left empty sets nothing: the parameter file or the default of the node holds."""
+
+
+STEREO_ARGUMENTS: tuple[Argument, ...] = (
+    Argument("preset", "indoor, outdoor or cube", "detector.preset"),
+    Argument("namespace", "namespace of the node and its topics"),
+    Argument("left", "namespace of the left camera; default left"),
+    Argument("right", "namespace of the right camera; default right"),
+    Argument("params_file", "YAML file of ROS parameters; preset above wins over it"),
+)
+FASTDDS_PROFILE = ("config", "fastdds_shm.xml")
+"""Below the share folder: shared memory that holds some frames. See docs/NODES.md."""
+
+
+def stereo_remappings(arguments: Mapping[str, str]) -> list[tuple[str, str]]:
+    """From the node's topics to those of the cameras that were named.
+
+    >>> stereo_remappings({"left": "/camera/left", "right": ""})
+    [('left/image_rect', '/camera/left/image_rect'), ('left/camera_info', '/camera/left/camera_info')]
+    """
+    return [
+        (f"{side}/{what}", f"{arguments[side].rstrip('/')}/{what}")
+        for side in ("left", "right")
+        if arguments.get(side)
+        for what in ("image_rect", "camera_info")
+    ]
 
 
 def parameters(node: NodeSpec, arguments: Mapping[str, str]) -> dict[str, Scalar]:

@@ -11,6 +11,7 @@ from rclpy.parameter import Parameter
 
 from rarrl.config import (
     Config,
+    DetectorConfig,
     FieldSpec,
     OrchestratorConfig,
     ReplayConfig,
@@ -45,12 +46,28 @@ class ReplayNodeConfig(Section):
     )
 
 
+class StereoNodeConfig(Section):
+    """What stereo_voxel_node takes besides the section `detector` of the configuration."""
+
+    autostart: bool = Field(default=True, description="configure and activate without a lifecycle manager")
+    scan_frame: str = Field(
+        default="base_link",
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\r\n]*$",
+        description="frame of the scan: on the ground below the left camera, x ahead, y left",
+    )
+
+
 ORCHESTRATOR_SPECS = (*iter_fields(OrchestratorConfig, "orchestrator."), *iter_fields(OrchestratorNodeConfig))
 REPLAY_SPECS = (
     *iter_fields(OrchestratorConfig, "orchestrator."),
     *iter_fields(ReplayConfig, "replay."),
     *iter_fields(ReplayNodeConfig),
 )
+STEREO_SPECS = (*iter_fields(DetectorConfig, "detector."), *iter_fields(StereoNodeConfig))
+_OURS = frozenset(spec.name for spec in (*ORCHESTRATOR_SPECS, *REPLAY_SPECS, *STEREO_SPECS))
+"""One parameter file may serve all nodes."""
 _OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 
 
@@ -79,8 +96,7 @@ def declare(node: Node, specs: tuple[FieldSpec, ...], model: type[Section]) -> N
     Raises: InputError, one line, where a value from the command line or a parameter file is not allowed."""
     overrides: dict[str, Parameter] = node._parameter_overrides
     known = {spec.name: spec for spec in specs}
-    ours = {spec.name for spec in (*ORCHESTRATOR_SPECS, *REPLAY_SPECS)}  # one file may serve both nodes
-    unknown = [name for name in overrides if name not in ours and not name.startswith(_OF_ROS)]
+    unknown = [name for name in overrides if name not in _OURS and not name.startswith(_OF_ROS)]
     if unknown:
         raise InputError(f"parameter {unknown[0]} of {node.get_name()} is unknown; known: {', '.join(known)}")
     for name, spec in known.items():
@@ -117,9 +133,8 @@ def _names_under(node: Node, section: str) -> Iterable[str]:
 
 def _judge(changed: list[Parameter], model: type[Section], where: str) -> SetParametersResult:
     """The model's own message for what a range cannot say, such as the type or a list of names."""
-    ours = {spec.name for spec in (*ORCHESTRATOR_SPECS, *REPLAY_SPECS)}
     try:
-        check({p.name: p.value for p in changed if p.name in ours}, model, where)
+        check({p.name: p.value for p in changed if p.name in _OURS}, model, where)
     except InputError as error:
         return SetParametersResult(successful=False, reason=str(error))
     return SetParametersResult(successful=True)

@@ -83,11 +83,43 @@ class ReplayConfig(Section):
     )
 
 
+class DetectorConfig(Section):
+    """Obstacles from a stereo camera."""
+
+    preset: Literal["indoor", "outdoor", "cube"] = Field(
+        default="indoor", description="indoor: 6.4 m, 0.1 m; outdoor: 32 m, 0.5 m; cube: size_m and voxel_size_m"
+    )
+    size_m: float = Field(default=6.4, ge=0.1, le=1000.0, description="side of the cube (only with preset cube), m")
+    voxel_size_m: float = Field(
+        default=0.1, ge=0.001, le=100.0, description="side of a voxel (only with preset cube); 8 to 128 a side, m"
+    )
+    slop_s: float = Field(
+        default=0.01, ge=0.0, le=1.0, description="left and right of one pair may differ by so much, s"
+    )
+    max_age_s: float = Field(
+        default=0.5, ge=0.01, le=60.0, description="images older than this by their stamp are refused, s"
+    )
+    freeze_frames: int = Field(
+        default=5, ge=0, le=1000, description="so many equal images in a row mean a frozen camera; 0: never"
+    )
+    camera_height_m: float = Field(default=0.4, ge=0.0, le=100.0, description="of the left camera above the ground, m")
+    camera_pitch_deg: float = Field(
+        default=0.0, ge=-80.0, le=80.0, description="by how much the camera looks down, degrees"
+    )
+    body_low_m: float = Field(
+        default=0.15, ge=-10.0, le=100.0, description="the scan leaves out what is lower than this above the ground, m"
+    )
+    body_high_m: float = Field(default=1.5, ge=-10.0, le=100.0, description="the scan leaves out what is higher, m")
+    scan_sectors: int = Field(default=31, ge=2, le=360, description="bearings that share the field of view")
+    threads: int = Field(default=2, ge=1, le=64, description="threads that OpenCV may use")
+
+
 class Config(Section):
     """The whole configuration file."""
 
     orchestrator: OrchestratorConfig = Field(default_factory=OrchestratorConfig)
     replay: ReplayConfig = Field(default_factory=ReplayConfig)
+    detector: DetectorConfig = Field(default_factory=DetectorConfig)
 
 
 @dataclass(frozen=True)

@@ -96,9 +96,16 @@ def _places(
     grid: VoxelGrid, T_base_camera: np.ndarray, body: Body
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """x and y (m, base frame) of the n places ahead, and whether each is blocked, and free; (n,) each."""
-    at = grid.centres(np.ones(grid.state.shape, dtype=bool)) @ T_base_camera[:3, :3].T + T_base_camera[:3, 3]
-    band = (at[:, 2] >= body.low_m) & (at[:, 2] <= body.high_m) & (at[:, 0] > 0)
-    cell = np.floor(at[band, :2] / grid.voxel_size).astype(np.int64)
+    # The centres, axis by axis: quicker than one product, whose BLAS threads would go on spinning.
+    x, y, z = (
+        origin + grid.voxel_size * (np.arange(n) + 0.5) for origin, n in zip(grid.origin, grid.state.shape, strict=True)
+    )
+    ahead, aside, up = (
+        (row[0] * x + row[3])[:, None, None] + (row[1] * y)[:, None] + row[2] * z for row in T_base_camera[:3]
+    )
+    band = ((up >= body.low_m) & (up <= body.high_m) & (ahead > 0)).ravel()
+    at = np.stack([ahead.ravel()[band], aside.ravel()[band]], axis=1)
+    cell = np.floor(at / grid.voxel_size).astype(np.int64)
     if not len(cell):
         return np.empty(0), np.empty(0), np.empty(0, dtype=bool), np.empty(0, dtype=bool)
     low = cell.min(axis=0)

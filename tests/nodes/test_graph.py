@@ -3,6 +3,7 @@
 import ast
 import doctest
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -21,7 +22,9 @@ def test_the_examples_in_the_docstrings(module):
 
 
 def test_every_setting_is_an_argument_with_a_description():
-    assert {a.parameter for a in graph.ARGUMENTS if a.spec} == {spec.name for spec in iter_fields(Config)}
+    sections = {section for node in graph.NODES for section in node.sections}
+    settings = {spec.name for spec in iter_fields(Config) if spec.name.partition(".")[0] in sections}
+    assert {a.parameter for a in graph.ARGUMENTS if a.spec} == settings
     assert len({a.name for a in graph.ARGUMENTS}) == len(graph.ARGUMENTS)
     assert all(a.description for a in graph.ARGUMENTS)
 
@@ -68,7 +71,7 @@ def test_the_defaults_are_the_configurations():
 
 def test_executables_are_installed():
     setup = (ROOT / "setup.py").read_text("utf-8")
-    for node in graph.NODES:
+    for node in (*graph.NODES, graph.STEREO):
         assert f'"{node.executable} = {node.module}:main"' in setup
 
 
@@ -93,3 +96,29 @@ def test_the_launch_file_makes_the_nodes():
         entity.visit(context)
     nodes = description.entities[-1].visit(context)
     assert [n.node_executable for n in nodes] == [n.executable for n in graph.NODES]
+
+
+def test_the_stereo_launch_file_is_thin_and_its_profile_is_there():
+    source = (ROOT / "launch" / "stereo_voxels.launch.py").read_text("utf-8")
+    functions = [n.name for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef)]
+    assert functions == ["generate_launch_description", "_nodes"] and len(source.splitlines()) < 60
+    assert set(graph.STEREO.sections) <= set(Config.model_fields)
+    profile = ElementTree.parse(ROOT.joinpath(*graph.FASTDDS_PROFILE)).getroot()
+    sizes = [int(e.text) for e in profile.iter() if e.tag.endswith("segment_size")]
+    assert sizes == [32 * 2**20]
+
+
+def test_cameras_are_remapped_where_they_are_named():
+    assert graph.stereo_remappings({"left": "", "right": ""}) == []
+    assert graph.stereo_remappings({"right": "/r/"}) == [
+        ("right/image_rect", "/r/image_rect"),
+        ("right/camera_info", "/r/camera_info"),
+    ]
+
+
+def test_the_stereo_launch_file_makes_the_node():
+    pytest.importorskip("launch_ros", reason="launch_ros is missing: it comes with a ROS 2 installation, not from PyPI")
+    from launch.launch_description_sources import get_launch_description_from_python_launch_file
+
+    description = get_launch_description_from_python_launch_file(str(ROOT / "launch" / "stereo_voxels.launch.py"))
+    assert len(description.entities) == len(graph.STEREO_ARGUMENTS) + 1

@@ -1,0 +1,95 @@
+"""Camera messages in, obstacle messages out. What comes in is checked; what goes out is filled in bulk."""
+
+from __future__ import annotations
+
+import array
+import math
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointField
+from std_msgs.msg import Header
+
+from rarrl.errors import InputError
+from rarrl.perception.feed import MAX_IMAGE_SIDE, image_from_bytes
+from rarrl.perception.rig import CameraRig
+from rarrl.types import ObstacleSummary, VoxelGrid
+
+BLOCKED_M = 0.01
+"""Range of a bearing of which nothing is known: a valid reading, an obstacle at the robot."""
+_FIELDS = [
+    PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
+    for i, name in enumerate(("x", "y", "z", "probability"))
+]
+
+
+def nanoseconds(stamp: Time) -> int:
+    """A stamp as one number."""
+    return stamp.sec * 10**9 + stamp.nanosec
+
+
+def image_of(msg: Image) -> np.ndarray:
+    """The picture, gray or BGR. Raises: ValueError, one line."""
+    return image_from_bytes(memoryview(msg.data), msg.encoding, msg.width, msg.height, msg.step)
+
+
+def rig_of(left: CameraInfo, right: CameraInfo) -> CameraRig:
+    """The camera that two messages describe. Raises: InputError, one line."""
+    for side, info in (("left", left), ("right", right)):
+        if max(info.width, info.height) > MAX_IMAGE_SIDE:
+            raise InputError(
+                f"camera: {info.width} x {info.height} pixels of the {side} camera; at most {MAX_IMAGE_SIDE} a side"
+            )
+    if (left.width, left.height) != (right.width, right.height):
+        raise InputError(
+            f"camera: left has {left.width} x {left.height} pixels, right {right.width} x {right.height}; "
+            "they must be alike"
+        )
+    return CameraRig.from_projections(left.p, right.p, int(left.width), int(left.height), left.header.frame_id)
+
+
+def same_camera(a: CameraInfo | None, b: CameraInfo) -> bool:
+    """Whether two messages describe one camera. Bit by bit: NaN equals itself here."""
+    return a is not None and (
+        (a.width, a.height, a.header.frame_id) == (b.width, b.height, b.header.frame_id)
+        and np.asarray(a.p).tobytes() == np.asarray(b.p).tobytes()
+    )
+
+
+def cloud_of(grid: VoxelGrid, header: Header) -> PointCloud2:
+    """The centres of the occupied voxels, with their probability."""
+    occupied = grid.occupied
+    points = np.empty((int(occupied.sum()), 4), dtype=np.float32)
+    points[:, :3] = grid.centres(occupied)
+    points[:, 3] = grid.probability[occupied]
+    msg = PointCloud2(header=header, height=1, width=len(points), fields=_FIELDS, is_bigendian=False, is_dense=True)
+    msg.point_step, msg.row_step = 16, 16 * len(points)
+    msg.data = _filled("B", points)
+    return msg
+
+
+def scan_of(
+    summary: ObstacleSummary | None, stamp: Time, frame: str, sectors: int, field: float, far: float
+) -> LaserScan:
+    """How far each bearing is seen to be free. `summary` None: nothing is known, so every bearing is blocked.
+
+    A bearing ends at its nearest obstacle or where sight ends, whichever is nearer; infinite where both lie beyond
+    `far` (metres), the range_max. `field`: the field of view, rad, that `sectors` bearings share."""
+    if summary is None:
+        ranges = np.full(sectors, BLOCKED_M)
+    else:
+        ranges = np.maximum(np.minimum(summary.nearest_m, summary.clear_m), BLOCKED_M)
+        ranges[ranges >= far] = math.inf
+    msg = LaserScan(angle_increment=field / sectors, range_min=BLOCKED_M / 2, range_max=far)
+    msg.angle_min = -field / 2 + field / sectors / 2
+    msg.angle_max = -msg.angle_min
+    msg.header.stamp, msg.header.frame_id = stamp, frame
+    msg.ranges = _filled("f", ranges.astype(np.float32))
+    return msg
+
+
+def _filled(kind: str, values: np.ndarray) -> array.array:
+    """The only quick way into a message: lists and ndarrays are checked element by element."""
+    result = array.array(kind)
+    result.frombytes(memoryview(np.ascontiguousarray(values)).cast("B") if values.size else b"")
+    return result

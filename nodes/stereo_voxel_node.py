@@ -1,0 +1,301 @@
+"""stereo_voxel_node: obstacles from a rectified stereo pair. Thin over `rarrl.perception.classical`.
+
+Callbacks check and pair; one worker thread detects, always on the latest pair."""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import cv2
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
+from std_msgs.msg import Header
+
+from rarrl.errors import InputError, RarrlError
+from rarrl.perception.classical import ClassicalDetector
+from rarrl.perception.feed import FrozenWatch, camera_pose, grid_of
+from rarrl.perception.obstacles import Body, summarize
+from rarrl.perception.pairing import SIDES, PairMatcher
+from rarrl.types import ObstacleSummary, StereoPair
+
+from .diagnostics import Latencies, Watch
+from .lifecycle import RarrlNode, now, run_node
+from .params import STEREO_SPECS, StereoNodeConfig, read_config
+from .stereo_messages import cloud_of, image_of, nanoseconds, rig_of, same_camera, scan_of
+
+SENSOR = QoSProfile(depth=4, reliability=ReliabilityPolicy.BEST_EFFORT)
+OUT = QoSProfile(depth=2)
+DROPS = ("busy", "corrupt", "stale", "future", "no_camera", "size", "out_of_order", "unmatched", "overflow")
+LOOKAHEAD_M = 1.0  # of figures of the summary that the node does not publish
+MIN_FIELD_RAD = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A pair on its way to the worker. frozen: the eye that stands still, "" if none."""
+
+    header: Header
+    pair: StereoPair
+    detector: ClassicalDetector
+    frozen: str
+    since: float  # steady clock
+
+
+class StereoVoxelNode(RarrlNode):
+    """Topics, parameters, and what it does with bad input: docs/NODES.md."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__("stereo_voxel_node", "obstacles", STEREO_SPECS, StereoNodeConfig, **kwargs)
+        self._lock = threading.Condition()  # guards _job, _running, and what both threads count
+        self._job: Job | None = None
+        self._running = False
+        self._worker: threading.Thread | None = None
+        self._entities: list = []
+
+    def load(self) -> None:
+        self._config = config = read_config(self).detector
+        self._spec = grid_of(config)
+        try:
+            self._body = Body(low_m=config.body_low_m, high_m=config.body_high_m)
+        except ValueError:
+            raise InputError("config: detector.body_low_m must be below detector.body_high_m") from None
+        self._pose = camera_pose(config.camera_height_m, math.radians(config.camera_pitch_deg))
+        self._scan_frame = str(self.setting("scan_frame"))
+        cv2.setNumThreads(config.threads)
+        self._infos: dict[str, CameraInfo] = {}
+        self._detector: ClassicalDetector | None = None
+        self._no_camera = "no CameraInfo of both cameras yet"
+        self._forget()
+        self._cloud_pub = self.create_lifecycle_publisher(PointCloud2, "voxels", OUT)
+        self._scan_pub = self.create_lifecycle_publisher(LaserScan, "scan", OUT)
+        self._entities = [
+            subscription
+            for side in SIDES
+            for subscription in (
+                self.create_subscription(Image, f"{side}/image_rect", partial(self._on_image, side), SENSOR),
+                self.create_subscription(CameraInfo, f"{side}/camera_info", partial(self._on_info, side), SENSOR),
+            )
+        ]
+
+    def _forget(self) -> None:
+        self._matcher: PairMatcher[tuple[Header, np.ndarray]] = PairMatcher(round(1e9 * self._config.slop_s))
+        self._freeze = FrozenWatch(self._config.freeze_frames)
+        self._watch = Watch("stereo pair")
+        self._latencies, self._ages = Latencies(), Latencies()
+        self._drops: Counter[str] = Counter()
+        self._pairs = self._refused = self._exceptions = 0
+        self._refusal = self._last_drop = ""
+        self._clock_ns = 0
+
+    def start(self) -> None:
+        self._forget()
+        self._running = True
+        self._worker = threading.Thread(target=self._work, name="stereo_voxels", daemon=True)
+        self._worker.start()
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._stop()
+        for subscription in self._entities:
+            self.destroy_subscription(subscription)
+        self._entities = []
+        for publisher in (self._cloud_pub, self._scan_pub):
+            self.destroy_lifecycle_publisher(publisher)
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.active = False
+        self._stop()
+        return super().on_shutdown(state)
+
+    def destroy_node(self) -> None:
+        self._stop()
+        super().destroy_node()
+
+    def _stop(self) -> None:
+        with self._lock:
+            self._running, self._job = False, None
+            self._lock.notify_all()
+        if self._worker is not None:
+            self._worker.join()
+            self._worker = None
+
+    # The executor's thread: check and pair.
+
+    def _on_info(self, side: str, msg: CameraInfo) -> None:
+        if same_camera(self._infos.get(side), msg):
+            return
+        self._infos[side] = msg
+        if len(self._infos) < len(SIDES):
+            return
+        detector, why = None, ""
+        try:
+            detector = ClassicalDetector(rig_of(self._infos["left"], self._infos["right"]), self._spec)
+        except (RarrlError, ValueError) as error:
+            why = str(error)[:300]
+            self.get_logger().warning(f"CameraInfo refused: {why}")
+        with self._lock:
+            self._detector, self._no_camera = detector, why
+            self._job = None  # it belongs to the camera before
+
+    def _on_image(self, side: str, msg: Image) -> None:
+        if not self.active:
+            return
+        now_ns = self.get_clock().now().nanoseconds
+        if now_ns < self._clock_ns:  # a simulation or a bag began anew
+            self._matcher.reset()
+        self._clock_ns = now_ns
+        stamp_ns = nanoseconds(msg.header.stamp)
+        if reason := self._untimely(stamp_ns, now_ns):
+            self._drop(reason, f"{side} image {(now_ns - stamp_ns) / 1e9:.2f} s old by its stamp")
+            return
+        try:
+            image = image_of(msg)
+        except ValueError as error:
+            self._drop("corrupt", f"{side} image: {error}")
+            return
+        matched = self._matcher.push(side, stamp_ns, (msg.header, image))
+        if matched is not None:
+            self._on_pair(matched.left[0], matched.left[1], matched.right[1])
+
+    def _on_pair(self, header: Header, left: np.ndarray, right: np.ndarray) -> None:
+        detector = self._detector
+        if detector is None:
+            self._drop("no_camera", self._no_camera)
+            return
+        rig = detector.voxelizer.rig
+        if left.shape != right.shape or left.shape[:2] != (rig.height, rig.width):
+            self._drop("size", f"images {left.shape} and {right.shape}, CameraInfo {rig.height} x {rig.width}")
+            return
+        frozen = self._freeze.frozen(left, right)
+        job = Job(header, StereoPair(left, right, nanoseconds(header.stamp) / 1e9), detector, frozen, now())
+        with self._lock:
+            if self._job is not None:
+                self._drop("busy")
+            self._job = job
+            self._lock.notify()
+
+    def _untimely(self, stamp_ns: int, now_ns: int) -> str:
+        """Why a stamp is refused: judged by itself, not by when the message came."""
+        limit = 1e9 * self._config.max_age_s
+        return "stale" if now_ns - stamp_ns > limit else "future" if stamp_ns - now_ns > limit else ""
+
+    def _drop(self, reason: str, what: str = "") -> None:
+        with self._lock:
+            self._drops[reason] += 1
+            if what:
+                self._last_drop = f"{reason}: {what}"[:200]
+
+    # The worker's thread: detect and publish.
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                while self._running and self._job is None:
+                    self._lock.wait()
+                if not self._running:
+                    return
+                job, self._job = self._job, None
+            try:
+                self._detect(job)
+            except Exception as error:  # nothing may end the thread; no output means no free space
+                with self._lock:
+                    self._exceptions += 1
+                self._refuse(job, f"{type(error).__name__}: {error}"[:300])
+                self.get_logger().error(f"pair refused: {self._refusal}", throttle_duration_sec=10.0)
+
+    def _detect(self, job: Job) -> None:
+        if self._untimely(nanoseconds(job.header.stamp), self.get_clock().now().nanoseconds):
+            self._drop("stale", "pair waited too long")
+            return
+        if job.frozen:
+            self._refuse(job, f"the {job.frozen} camera is frozen: equal images with new stamps")
+            return
+        grid, config, rig = job.detector.detect(job.pair), self._config, job.detector.voxelizer.rig
+        if job.detector.refusal:
+            self._refuse(job, job.detector.refusal)
+            return
+        cloud = cloud_of(grid, job.header)
+        with self._lock:
+            if job.detector is not self._detector:  # the camera has changed meanwhile
+                self._drops["no_camera"] += 1
+                return
+            self._cloud_pub.publish(cloud)
+            time = now()
+            self._pairs += 1
+            self._refusal = ""
+            self._watch.hear(time)
+            self._latencies.add(time, time - job.since)
+            age_ns = self.get_clock().now().nanoseconds - nanoseconds(job.header.stamp)
+            self._ages.add(time, age_ns / 1e9)
+        field = max(rig.field_rad, MIN_FIELD_RAD)
+        summary = summarize(grid, self._pose, self._body, 0.0, LOOKAHEAD_M, field, config.scan_sectors)
+        self._scan_pub.publish(self._scan(job, summary))
+
+    def _refuse(self, job: Job, why: str) -> None:
+        """A pair that tells nothing: no cloud, as an empty one looks free, and a scan that is blocked all round."""
+        with self._lock:
+            self._watch.hear(now())
+            self._refused += 1
+            self._refusal = why
+            if job.detector is not self._detector:
+                return
+        self._scan_pub.publish(self._scan(job, None))
+
+    def _scan(self, job: Job, summary: ObstacleSummary | None) -> LaserScan:
+        field = max(job.detector.voxelizer.rig.field_rad, MIN_FIELD_RAD)
+        sectors = self._config.scan_sectors
+        return scan_of(summary, job.header.stamp, self._scan_frame, sectors, field, self._spec.z_far)
+
+    def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
+        time = now()
+        with self._lock:
+            complaint = self._watch.complaint(time, self._config.max_age_s)
+            silent = self._watch.silent_s(time)
+            level, message = DiagnosticStatus.OK, "detecting"
+            if self._no_camera:
+                level, message = DiagnosticStatus.WARN, self._no_camera
+            elif complaint:
+                level = DiagnosticStatus.WARN if silent is None else DiagnosticStatus.STALE
+                message = complaint + (f" ({self._last_drop})" if self._last_drop else "")
+            elif self._refusal:
+                level, message = DiagnosticStatus.WARN, f"refused: {self._refusal}"
+            drops = {**self._drops, **self._matcher.drops}
+            return (
+                level,
+                message,
+                {
+                    "pairs": self._pairs,
+                    "pairs_per_s": round(self._latencies.rate(time), 3),
+                    "latency_p50_ms": round(self._latencies.quantile_ms(0.5), 2),
+                    "latency_p95_ms": round(self._latencies.quantile_ms(0.95), 2),
+                    "age_p95_ms": round(self._ages.quantile_ms(0.95), 2),
+                    "pair_age_s": "none" if silent is None else round(silent, 3),
+                    "refused": self._refused,
+                    "refusal": self._refusal,
+                    "exceptions": self._exceptions,
+                    "last_drop": self._last_drop,
+                    **{f"dropped_{reason}": drops.get(reason, 0) for reason in DROPS},
+                },
+            )
+
+
+def main() -> int:
+    """Entry point of the executable `stereo_voxel_node`."""
+    return run_node(StereoVoxelNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,428 @@
+"""stereo_voxel_node in this process, fed with rendered pairs over real topics: what it sees, and what it refuses."""
+
+import math
+import threading
+import time
+from copy import deepcopy
+
+import cv2
+import numpy as np
+import pytest
+
+from rarrl.errors import InputError
+from rarrl.perception.classical import ClassicalDetector
+from rarrl.perception.synth import SynthConfig, render_pair
+from rarrl.perception.voxels import PRESETS
+from rarrl.types import StereoPair
+
+pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
+pytest.importorskip("sensor_msgs", reason="sensor_msgs is missing: it comes with rarrl[ros] or a ROS 2")
+from diagnostic_msgs.msg import DiagnosticStatus
+from lifecycle_msgs.msg import Transition
+from rclpy.duration import Duration
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
+
+from rarrl_nodes.stereo_messages import BLOCKED_M, cloud_of, rig_of, same_camera, scan_of
+from rarrl_nodes.stereo_voxel_node import StereoVoxelNode
+
+NAME = "stereo_voxel_node: obstacles"
+SIDES = ("left", "right")
+TOPICS = {
+    f"{side}/{what}": kind for side in SIDES for what, kind in (("image_rect", Image), ("camera_info", CameraInfo))
+}
+RELIABLE = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return render_pair(3, 0, SynthConfig(width=320, height=240, kinds=("indoor",), misrectification_px=0.0))
+
+
+def image_message(image, encoding="bgr8", frame="left_eye"):
+    msg = Image(height=image.shape[0], width=image.shape[1], encoding=encoding, step=image[0].nbytes)
+    msg.header.frame_id = frame
+    msg.data.frombytes(image.tobytes())
+    return msg
+
+
+def info_messages(rig):
+    infos = []
+    for shift, cx in ((0.0, rig.cx), (-rig.fx * rig.baseline, rig.cx + rig.doffs)):
+        info = CameraInfo(width=rig.width, height=rig.height)
+        info.header.frame_id = "left_eye"
+        info.p = [rig.fx, 0.0, cx, shift, 0.0, rig.fy, rig.cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+        infos.append(info)
+    return infos
+
+
+class Camera:
+    """Publishes to the node under test and hears it."""
+
+    def __init__(self, ear, scene):
+        self.ear, self.scene, self.sent = ear, scene, 0
+        self.publishers = {topic: ear.node.create_publisher(kind, topic, RELIABLE) for topic, kind in TOPICS.items()}
+        self.clouds, self.scans = [], []
+        ear.node.create_subscription(PointCloud2, "voxels", self.clouds.append, 100)
+        ear.node.create_subscription(LaserScan, "scan", self.scans.append, 100)
+
+    def connect(self):
+        assert self.ear.until(lambda: all(p.get_subscription_count() for p in self.publishers.values()))
+        self.calibrate(*info_messages(self.scene.rig))
+        return self
+
+    def calibrate(self, *infos):
+        for side, info in zip(SIDES, infos, strict=True):
+            self.publishers[f"{side}/camera_info"].publish(info)
+        self.listen(0.1)
+
+    def listen(self, seconds):
+        self.ear.until(lambda: False, seconds)
+
+    def messages(self, left=None, right=None, encoding="bgr8", age_s=0.0, lag_s=0.0):
+        """Both images, stamped `age_s` ago, the right one `lag_s` later; no two frames are quite alike."""
+        self.sent += 1
+        stamp = self.ear.node.get_clock().now() - Duration(seconds=age_s)
+        pair = self.scene.pair
+        result = []
+        for image, late in (
+            (pair.left if left is None else left, 0.0),
+            (pair.right if right is None else right, lag_s),
+        ):
+            image = image.copy()
+            image[0, 0] = self.sent % 251
+            msg = image_message(image, encoding)
+            msg.header.stamp = (stamp + Duration(seconds=late)).to_msg()
+            result.append(msg)
+        return result
+
+    def send(self, left, right):
+        self.publishers["left/image_rect"].publish(left)
+        self.publishers["right/image_rect"].publish(right)
+
+    def answer(self, left, right):
+        """The cloud and the scan that answer a good pair."""
+        clouds, scans = len(self.clouds), len(self.scans)
+        self.send(left, right)
+        assert self.ear.until(lambda: len(self.clouds) > clouds and len(self.scans) > scans), "no answer"
+        return self.clouds[-1], self.scans[-1]
+
+    def works(self):
+        return self.answer(*self.messages())
+
+    def values(self, node):
+        level, message, values = node.diagnose()
+        return {"level": level, "message": message, **values}
+
+    def nothing_free(self, clouds, scans):
+        """No cloud since there were `clouds`, and no scan since `scans` that shows free space."""
+        return len(self.clouds) == clouds and all(max(scan.ranges) <= 1.01 * BLOCKED_M for scan in self.scans[scans:])
+
+
+@pytest.fixture
+def camera(ear, scene):
+    return Camera(ear, scene)
+
+
+@pytest.fixture
+def node(camera, local_node):
+    node = local_node(StereoVoxelNode)
+    camera.connect()
+    return node
+
+
+def points_of(cloud):
+    assert [f.name for f in cloud.fields] == ["x", "y", "z", "probability"]
+    assert (cloud.point_step, cloud.row_step, cloud.height) == (16, 16 * cloud.width, 1)
+    return np.frombuffer(cloud.data, np.float32).reshape(-1, 4)
+
+
+def test_a_pair_becomes_a_cloud_with_the_header_of_the_left_image(camera, node):
+    left, right = camera.messages()
+    cloud, scan = camera.answer(left, right)
+    assert cloud.header == left.header
+    images = [np.frombuffer(m.data, np.uint8).reshape(240, 320, 3) for m in (left, right)]
+    grid = ClassicalDetector(camera.scene.rig, PRESETS["indoor"]).detect(StereoPair(*images))
+    points = points_of(cloud)
+    assert len(points) == grid.occupied.sum() > 100
+    np.testing.assert_allclose(points[:, :3], grid.centres(grid.occupied), atol=1e-5)
+    np.testing.assert_array_equal(points[:, 3], grid.probability[grid.occupied])
+    assert scan.header.stamp == left.header.stamp and scan.header.frame_id == "base_link"
+    assert len(scan.ranges) == 31 and scan.angle_min < 0 < scan.angle_increment
+    assert math.isclose(scan.angle_min + 30 * scan.angle_increment, scan.angle_max, abs_tol=1e-5)
+    assert scan.range_min < min(scan.ranges) and max(scan.ranges) > 0.5, "some of the room is seen to be free"
+
+
+@pytest.mark.parametrize("encoding", ["mono8", "rgb8"])
+def test_other_encodings_give_about_the_same(camera, node, encoding):
+    code = {"mono8": cv2.COLOR_BGR2GRAY, "rgb8": cv2.COLOR_BGR2RGB}[encoding]
+    expected = camera.works()[0].width
+    images = [cv2.cvtColor(image, code) for image in (camera.scene.pair.left, camera.scene.pair.right)]
+    cloud, _ = camera.answer(*camera.messages(*images, encoding=encoding))
+    assert abs(cloud.width - expected) <= (0.15 * expected if encoding == "mono8" else 5)
+
+
+def truncated(msg):
+    msg.data = msg.data[: len(msg.data) // 2]
+
+
+def emptied(msg):
+    msg.data, msg.width, msg.height, msg.step = msg.data[:0], 0, 0, 0
+
+
+def gigantic(msg):
+    msg.width = msg.height = msg.step = 16384
+
+
+def unbounded(msg):
+    msg.width = msg.height = msg.step = 2**32 - 1
+
+
+CORRUPT = [
+    truncated,
+    emptied,
+    gigantic,
+    unbounded,
+    lambda msg: setattr(msg, "step", 7),
+    lambda msg: setattr(msg, "encoding", "32FC1"),
+    lambda msg: setattr(msg, "encoding", "\x07 no such thing"),
+    lambda msg: setattr(msg, "encoding", "mono8"),
+    lambda msg: setattr(msg, "height", 239),
+]
+
+
+def test_corrupt_images_are_dropped_and_counted(camera, node):
+    camera.works()
+    clouds, scans, sent = len(camera.clouds), len(camera.scans), 0
+    for spoil in CORRUPT:
+        for side in (0, 1):
+            pair = camera.messages()
+            spoil(pair[side])
+            camera.send(*pair)
+            camera.listen(0.05)
+            sent += 1
+    assert camera.ear.until(lambda: camera.values(node)["dropped_corrupt"] == sent), camera.values(node)
+    assert camera.nothing_free(clouds, scans)
+    values = camera.values(node)
+    assert values["exceptions"] == 0 and values["last_drop"].startswith("corrupt: ")
+    camera.works()
+
+
+@pytest.mark.parametrize(("age_s", "reason"), [(0.6, "stale"), (30.0, "stale"), (1.5e9, "stale"), (-5.0, "future")])
+def test_stamps_of_another_time_are_refused(camera, node, age_s, reason):
+    clouds, scans = len(camera.clouds), len(camera.scans)
+    for _ in range(3):
+        camera.send(*camera.messages(age_s=age_s))
+    assert camera.ear.until(lambda: camera.values(node)[f"dropped_{reason}"] == 6)
+    assert camera.nothing_free(clouds, scans)
+    camera.works()
+
+
+def test_images_of_different_moments_are_no_pair(camera, node):
+    clouds, scans = len(camera.clouds), len(camera.scans)
+    for _ in range(5):
+        camera.send(*camera.messages(lag_s=0.05))
+        camera.listen(0.1)
+    assert camera.ear.until(lambda: camera.values(node)["dropped_unmatched"] >= 8)
+    assert camera.nothing_free(clouds, scans)
+    camera.works()
+
+
+def test_frames_that_come_again_or_late_are_dropped(camera, node):
+    first, second = camera.messages(), camera.messages()
+    camera.answer(*second)
+    clouds = len(camera.clouds)
+    camera.send(*first)
+    camera.send(*second)
+    assert camera.ear.until(lambda: camera.values(node)["dropped_out_of_order"] == 4)
+    assert len(camera.clouds) == clouds
+
+
+def images_of_c7(scene):
+    """Pictures of which nothing can be known."""
+    rng = np.random.default_rng(0)
+    left, right = scene.pair.left, scene.pair.right
+    wall = np.full_like(left, 128)
+
+    def noisy(image):
+        return np.clip(image + rng.normal(0, 1.0, image.shape), 0, 255).astype(np.uint8)
+
+    return {
+        "swapped": (right, left),
+        "dark": (noisy(left // 60), noisy(right // 60)),
+        "black": (np.zeros_like(left), np.zeros_like(right)),
+        "glare": (np.full_like(left, 255), np.full_like(right, 255)),
+        "bare wall": (noisy(wall), noisy(wall)),
+        "covered eye": (left, np.zeros_like(right)),
+        "one image twice": (left, left),
+        "other scenes": (left, rng.permutation(right.reshape(-1, 3)).reshape(right.shape)),
+        "upside down": (left, right[::-1]),
+    }
+
+
+def test_pictures_that_tell_nothing_leave_no_bearing_free(camera, node):
+    camera.works()
+    for name, (left, right) in images_of_c7(camera.scene).items():
+        clouds, scans = len(camera.clouds), len(camera.scans)
+        sent = camera.messages(left, right)
+        camera.send(*sent)
+        assert camera.ear.until(lambda n=scans: len(camera.scans) > n), name
+        assert camera.scans[-1].header.stamp == sent[0].header.stamp
+        assert camera.nothing_free(clouds, scans), name
+        values = camera.values(node)
+        assert values["level"] == DiagnosticStatus.WARN and values["message"].startswith("refused: "), name
+    assert camera.values(node)["exceptions"] == 0
+    camera.works()
+    assert camera.values(node)["level"] == DiagnosticStatus.OK
+
+
+@pytest.mark.parametrize("eye", [0, 1])
+def test_a_frozen_camera_is_noticed_within_its_frames_and_may_thaw(camera, node, eye):
+    stuck = camera.messages()[eye].data
+    clouds, scans = len(camera.clouds), len(camera.scans)
+    for k in range(8):
+        pair = camera.messages()
+        pair[eye].data = stuck
+        camera.send(*pair)
+        assert camera.ear.until(lambda n=scans + k: len(camera.scans) > n)
+    assert len(camera.clouds) - clouds == 4 and all(max(s.ranges) <= 1.01 * BLOCKED_M for s in camera.scans[-4:])
+    assert "camera is frozen" in camera.values(node)["message"]
+    camera.works()
+
+
+def broken_infos(rig):
+    def changed(side, **changes):
+        infos = info_messages(rig)
+        for name, value in changes.items():
+            if name.startswith("p"):
+                infos[side].p[int(name[1:])] = value
+            else:
+                setattr(infos[side], name, value)
+        return infos
+
+    return [
+        changed(0, p0=math.nan),
+        changed(1, p3=math.inf),
+        changed(0, p0=0.0, p5=0.0),
+        changed(1, p3=0.0),
+        changed(0, p2=1e9),
+        changed(1, p6=1e3),
+        changed(1, width=64),
+        changed(0, width=2**32 - 1, height=2**32 - 1),
+        changed(0, width=0, height=0),
+        info_messages(rig)[::-1],
+    ]
+
+
+def test_invalid_camera_infos_are_refused_with_their_reason(camera, node):
+    camera.works()
+    for infos in broken_infos(camera.scene.rig):
+        camera.calibrate(*infos)
+        clouds, scans = len(camera.clouds), len(camera.scans)
+        dropped = camera.values(node)["dropped_no_camera"]
+        camera.send(*camera.messages())
+        assert camera.ear.until(lambda n=dropped: camera.values(node)["dropped_no_camera"] > n), infos
+        assert camera.nothing_free(clouds, scans)
+        values = camera.values(node)
+        assert values["level"] == DiagnosticStatus.WARN and values["message"].startswith("camera: ")
+    assert camera.values(node)["exceptions"] == 0
+    camera.calibrate(*info_messages(camera.scene.rig))
+    camera.works()
+
+
+def test_another_camera_rebuilds_and_another_size_is_dropped(camera, node):
+    first, _ = camera.works()
+    half = deepcopy(info_messages(camera.scene.rig))
+    for info in half:
+        info.p[3] /= 2  # half the baseline: all is half as far
+    camera.calibrate(*half)
+    second, _ = camera.works()
+    assert points_of(second)[:, 2].mean() < 0.8 * points_of(first)[:, 2].mean()
+    clouds, scans = len(camera.clouds), len(camera.scans)
+    camera.send(*camera.messages(camera.scene.pair.left[:200], camera.scene.pair.right[:200]))
+    assert camera.ear.until(lambda: camera.values(node)["dropped_size"] == 1)
+    assert camera.nothing_free(clouds, scans)
+
+
+def test_a_camera_that_stops_is_told_as_stale(camera, node):
+    camera.works()
+
+    def stale():
+        return any(s.level == DiagnosticStatus.STALE and "silent" in s.message for s in camera.ear.statuses(NAME))
+
+    start = time.monotonic()
+    while not stale() and time.monotonic() < start + 5:
+        camera.send(camera.messages()[0], Image())  # the left one goes on
+        camera.listen(0.1)
+    assert stale()
+
+
+def test_the_worker_lives_while_the_node_is_active(camera, node):
+    def workers():
+        return [t for t in threading.enumerate() if t.name == "stereo_voxels"]
+
+    camera.works()
+    assert len(workers()) == 1
+    change = lambda transition: camera.ear.change_state("stereo_voxel_node", transition)  # noqa: E731
+    assert change(Transition.TRANSITION_DEACTIVATE) and not workers()
+    clouds, scans = len(camera.clouds), len(camera.scans)
+    camera.send(*camera.messages())
+    camera.listen(0.3)
+    assert (len(camera.clouds), len(camera.scans)) == (clouds, scans)
+    assert change(Transition.TRANSITION_CLEANUP) and change(Transition.TRANSITION_CONFIGURE)
+    assert change(Transition.TRANSITION_ACTIVATE) and len(workers()) == 1
+    camera.connect().works()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ({"detector__preset": "cube", "detector__size_m": 64.0}, "grid: size"),
+        ({"detector__body_low_m": 2.0}, "body_low_m must be below"),
+        ({"detector__preset": "garden"}, "allowed: indoor, outdoor, cube"),
+        ({"detector__slop_s": 2.0}, "allowed: number 0 to 1"),
+        ({"detector__slup_s": 0.1}, "is unknown"),
+        ({"scan_frame": ""}, "key scan_frame"),
+    ],
+)
+def test_parameters_that_cannot_be_are_told_in_one_line(local_node, parameters, says):
+    with pytest.raises(InputError, match=says):
+        local_node(StereoVoxelNode, **parameters)
+
+
+def test_an_empty_grid_makes_an_empty_cloud_and_nothing_known_a_blocked_scan(scene):
+    detector = ClassicalDetector(scene.rig, PRESETS["indoor"])
+    header = image_message(scene.pair.left).header
+    cloud = cloud_of(detector.voxelizer.nothing_seen(0.0), header)
+    assert cloud.width == 0 and len(cloud.data) == 0
+    scan = scan_of(None, header.stamp, "base", 5, 1.0, 6.4)
+    assert len(scan.ranges) == 5 and all(scan.range_min < r <= 1.01 * BLOCKED_M for r in scan.ranges)
+
+
+def test_camera_infos_give_back_the_rig(scene):
+    left, right = info_messages(scene.rig)
+    rig = rig_of(left, right)
+    assert rig.baseline == pytest.approx(scene.rig.baseline) and rig.doffs == pytest.approx(scene.rig.doffs)
+    assert same_camera(left, deepcopy(left)) and not same_camera(left, right) and not same_camera(None, left)
+    left.p[0] = math.nan
+    assert same_camera(left, deepcopy(left)), "NaN does not make a new camera of each message"
+
+
+@pytest.mark.slow
+def test_at_camera_rate_no_pair_is_lost_silently(camera, node):
+    camera.works()
+    before = camera.values(node)
+    clouds, stamps, period = len(camera.clouds), set(), 1 / 15
+    start = time.monotonic()
+    for k in range(75):
+        pair = camera.messages()
+        stamps.add((pair[0].header.stamp.sec, pair[0].header.stamp.nanosec))
+        camera.send(*pair)
+        camera.listen(max(0.0, start + (k + 1) * period - time.monotonic()))
+    camera.listen(0.5)
+    after = camera.values(node)
+    heard = [(c.header.stamp.sec, c.header.stamp.nanosec) for c in camera.clouds[clouds:]]
+    assert set(heard) <= stamps and heard == sorted(heard)
+    assert after["exceptions"] == after["refused"] == 0
+    assert after["pairs"] - before["pairs"] == len(heard) and len(heard) + after["dropped_busy"] == 75
+    assert len(heard) > 40
