@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 import traceback
@@ -146,6 +147,8 @@ def run_node(make: Callable[[], RarrlNode]) -> int:
         print(f"rarrl: {error}", file=sys.stderr)
         return 1
     finally:
+        # A terminal's Ctrl-C reaches the node twice, the second time through ros2 launch: it is ending already.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
