@@ -25,14 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rarrl.latency.alfred import AlfredPlan
-from rarrl.latency.replay import ReplayTable
+from rarrl.latency.replay import BLOCK, ReplayTable, block_row
 from rarrl.orchestrator.features import N_TYPES, History, Situation, encode
 from rarrl.types import ActStatus, SubgoalType
 
 Floats = NDArray[np.float64]
 CHUNK_STEPS = 8
 STEP_S = 0.25  # seconds that one low-level step takes on the robot
-BLOCK = 8  # calls per block of the bootstrap: bursts of a few calls stay together
 CATEGORIES = ("Navigation", "Inspection", "Delivery")
 
 
@@ -365,7 +364,7 @@ class AlfredReplayCore:
         option, table, call = action[where] - 1, self.table[where], self.calls[where]
         seed = self.seed[where]
         start = uniform(seed, ROW, call // BLOCK)
-        row = (np.floor(start * self._rows[table]).astype(np.int64) + call % BLOCK) % self._rows[table]
+        row = block_row(self._rows[table], start, call)
         seconds = self._seconds[table, option, row] * self.latency_scale[where]
         sigma = self.jitter[where]
         if sigma.any():

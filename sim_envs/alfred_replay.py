@@ -177,6 +177,7 @@ class AlfredReplayVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], ND
         self.observation_space = batch_space(OBSERVATION_SPACE, num_envs)
         self.action_space = batch_space(ACTION_SPACE, num_envs)
         self._base, self._next = 0, 0
+        self._mask = np.ones((N_ACTIONS, num_envs), dtype=bool)
 
     def _begin(self, where: NDArray[np.int64]) -> None:
         self.core.begin(where, self._sampler.draw(seeds(self._base, len(where), self._next)))
@@ -190,19 +191,20 @@ class AlfredReplayVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], ND
         super().reset(seed=first)
         self._base, self._next = int(self.np_random.integers(0, 2**63)), 0
         self._begin(np.arange(self.num_envs))
-        mask = self.core.situation().action_mask()
-        return self.core.observe(), {"action_mask": mask.T}
+        self._mask = self.core.situation().action_mask()
+        return self.core.observe(), {"action_mask": self._mask.T}
 
     def step(
         self, actions: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """One decision in each environment."""
         ended = np.flatnonzero(~self.core.alive)
-        r = self.core.step(np.asarray(actions, np.int64))
+        r = self.core.step(np.asarray(actions, np.int64), self._mask)
         if len(ended):
             self._begin(ended)
+        self._mask = self.core.situation().action_mask()
         info: dict[str, Any] = {
-            "action_mask": self.core.situation().action_mask().T,
+            "action_mask": self._mask.T,
             "seconds": r.seconds,
             "tokens": r.tokens,
             "is_success": r.success,

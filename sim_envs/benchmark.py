@@ -22,7 +22,7 @@ from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.registry import load_policy
 from rarrl.orchestrator.train import TrainConfig, train
 from rarrl.results import Figure, make_results, write_results
-from rarrl.types import Budget, CallStatus, LlmCall
+from rarrl.types import Budget
 
 from .alfred_core import AlfredReplayCore, EpisodeBank
 from .alfred_replay import AlfredReplayEnv, AlfredReplayVectorEnv
@@ -149,8 +149,7 @@ def _decide(seed: int, decisions: int = 5000) -> tuple[Figure, dict[str, Any]]:
                 attempt = player.act()
                 brain.record_act(attempt.status, attempt.subgoal_done)
             else:
-                call = player.think(decision.action)
-                brain.record_call(call if call.seconds else LlmCall(call.action, CallStatus.BUDGET, 0.0, 0.0))
+                brain.record_call(player.think(decision.action))
     p99 = float(np.percentile(times, 99))
     return Figure(p99, "ms", len(times)), {
         "decide_p50_ms": round(float(np.median(times)), 4),

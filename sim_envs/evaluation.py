@@ -112,6 +112,19 @@ def sweep(
     return Sweep(*(np.array([[getattr(e, name) for e in row] for row in grid]) for name in ("success", *NAMED)))
 
 
+def pooled(sweeps: Sequence[Sweep], price: int = 0) -> dict[str, NDArray[np.float64]]:
+    """Several runs at the price of that index: per episode, averaged over profiles, arrays (runs, n)."""
+    runs = [s.at([price] * s.success.shape[1]) for s in sweeps]
+    return {name: np.stack([run[name] for run in runs]) for name in ("success", *NAMED)}
+
+
+def at_no_more_seconds(sweeps: Sequence[Sweep], theirs: Sweep) -> dict[str, NDArray[np.float64]]:
+    """Several runs, each at the price that spends no more LLM seconds than `theirs`, profile by profile: (runs, n)."""
+    limits = theirs.seconds[0].mean(axis=1)
+    runs = [s.at([matched(s.seconds[:, p].mean(axis=1), limit) for p, limit in enumerate(limits)]) for s in sweeps]
+    return {name: np.stack([run[name] for run in runs]) for name in ("success", *NAMED)}
+
+
 def shipped_seeds(folder: Path) -> list[OrchestratorPolicy]:
     """The five training seeds of the shipped policy; the first is the one in use."""
     files = [folder / "policy.safetensors", *sorted(folder.glob("seed*.safetensors"))]
@@ -154,12 +167,15 @@ class Evaluation:
         lo, hi = interval(self.bench.clusters.means(values) * scale)
         self.figures[name] = Figure(float(np.mean(values)) * scale, unit, int(np.size(values)), lo, hi)
 
-    def ratio(self, name: str, part: NDArray[np.float64], whole: NDArray[np.float64], unit: str = "fraction") -> None:
-        """1 - mean(part) / mean(whole), with its interval; 0 where there is nothing to save (`whole` is 0)."""
+    def ratio(self, name: str, part: NDArray[np.float64], whole: NDArray[np.float64], sign: int = 1) -> None:
+        """1 - mean(part) / mean(whole), the share saved, with its interval; 0 where `whole` is 0.
+
+        `sign` -1: the relative change from `whole` to `part` instead."""
         parts, wholes = self.bench.clusters.means(part), self.bench.clusters.means(whole)
-        lo, hi = interval(np.where(wholes > 0.0, 1.0 - parts / np.where(wholes > 0.0, wholes, 1.0), 0.0))
+        samples = np.where(wholes > 0.0, 1.0 - parts / np.where(wholes > 0.0, wholes, 1.0), 0.0)
+        lo, hi = interval(sign * samples)
         value = 1.0 - float(np.mean(part) / np.mean(whole)) if np.any(whole) else 0.0
-        self.figures[name] = Figure(value, unit, int(np.size(part)), lo, hi)
+        self.figures[name] = Figure(sign * value, "fraction", int(np.size(part)), lo, hi)
 
     def row(self, e: dict[str, NDArray[np.float64]], **more: Any) -> dict[str, Any]:
         """A table row: means, p95 seconds, success per category."""
@@ -180,6 +196,17 @@ class Evaluation:
             rows = category == i  # a data set may lack a category
             out[name] = round(float(success[:, rows].mean()), 4) if rows.any() else None
         return {**out, **more}
+
+    def play(
+        self,
+        policies: Sequence[OrchestratorPolicy],
+        config: EpisodeConfig,
+        hard: bool = False,
+        dynamics: Dynamics | None = None,
+    ) -> dict[str, NDArray[np.float64]]:
+        """All policies at the operating price on the training profiles; arrays (policies, n)."""
+        bench = self.bench if dynamics is None else replace(self.bench, dynamics=dynamics)
+        return pooled([sweep(bench, policy, TRAINING_PROFILES, config, [self.price], hard) for policy in policies])
 
     def gain(self, gain: NDArray[np.float64]) -> dict[str, float]:
         """A paired difference of success (seeds, n) as table entries, in points."""
@@ -204,18 +231,13 @@ class Evaluation:
         for family, rule in {**self.rules(condition), "oracle": Oracle()}.items():
             s = sweep(self.bench, rule, profiles, config, PRICES[:1], hard)
             e = s.at([0] * len(profiles))
-            limits = s.seconds[0].mean(axis=1)
-            picks = [
-                [matched(learned.seconds[:, p].mean(axis=1), limits[p]) for p in range(len(profiles))]
-                for learned in sweeps
-            ]
-            mine = [learned.at(pick) for learned, pick in zip(sweeps, picks, strict=True)]
-            gain = np.stack([m["success"] for m in mine]) - e["success"]
+            mine = at_no_more_seconds(sweeps, s)
+            gain = mine["success"] - e["success"]
             row = self.row(
                 e,
                 params=getattr(rule, "params", {}),
-                learned_success=round(float(np.mean([m["success"].mean() for m in mine])), 4),
-                learned_llm_seconds=round(float(np.mean([m["seconds"].mean() for m in mine])), 3),
+                learned_success=round(float(mine["success"].mean()), 4),
+                learned_llm_seconds=round(float(mine["seconds"].mean()), 3),
                 **self.gain(gain),
             )
             out["rules"][family] = {"episodes": e, "gain": gain, "row": row}
@@ -231,10 +253,9 @@ class Evaluation:
         """The lambda sweep: one row per price, averaged over training seeds."""
         rows = []
         for i, price in enumerate(PRICES):
-            runs = [s.at([i] * s.success.shape[1]) for s in comparison["sweeps"]]
-            stacked = {name: np.stack([run[name] for run in runs]) for name in ("success", *NAMED)}
-            spread = float(np.std([run["success"].mean() for run in runs]))
-            rows.append(self.row(stacked, price=price, success_std_over_seeds=round(spread, 4)))
+            runs = pooled(comparison["sweeps"], i)
+            spread = float(np.std(runs["success"].mean(axis=1)))
+            rows.append(self.row(runs, price=price, success_std_over_seeds=round(spread, 4)))
         return rows
 
     def table(self, name: str, comparison: dict[str, Any]) -> None:
@@ -245,46 +266,30 @@ class Evaluation:
         }
 
 
-def _stack(policies: Sequence[OrchestratorPolicy], play: Callable[[OrchestratorPolicy], Sweep]) -> dict[str, Any]:
-    runs = [s.at([0] * s.success.shape[1]) for s in map(play, policies)]
-    return {name: np.stack([run[name] for run in runs]) for name in ("success", *NAMED)}
-
-
 def _always(ev: Evaluation, unbound: dict[str, Any]) -> None:
     always = unbound["rules"]["always"]["episodes"]
-    index = PRICES.index(ev.price)
-    runs = [s.at([index] * s.success.shape[1]) for s in unbound["sweeps"]]
-    seconds, tokens, success = (np.stack([run[name] for run in runs]) for name in ("seconds", "tokens", "success"))
-    ev.ratio("llm_seconds_saved_vs_always", seconds, always["seconds"])
-    ev.ratio("tokens_saved_vs_always", tokens, always["tokens"])
-    ev.figure("success_lost_vs_always", always["success"] - success, "points", 100.0)
+    runs = pooled(unbound["sweeps"], PRICES.index(ev.price))
+    ev.ratio("llm_seconds_saved_vs_always", runs["seconds"], always["seconds"])
+    ev.ratio("tokens_saved_vs_always", runs["tokens"], always["tokens"])
+    ev.figure("success_lost_vs_always", always["success"] - runs["success"], "points", 100.0)
 
 
 def _shock(ev: Evaluation) -> None:
     """The learned policy and the threshold rule, before and after a shock that neither could foresee."""
-    profiles = TRAINING_PROFILES
-
-    def play(policy: OrchestratorPolicy, condition: str) -> dict[str, Any]:
-        return _stack([policy], lambda p: sweep(ev.bench, p, profiles, CONDITIONS[condition], [ev.price]))
-
-    learned = {
-        c: _stack(ev.learned, lambda p, c=c: sweep(ev.bench, p, profiles, CONDITIONS[c], [ev.price]))
-        for c in ("comfortable", "shock")
-    }
+    before_and_after = ("comfortable", "shock")
+    learned = {c: ev.play(ev.learned, CONDITIONS[c]) for c in before_and_after}
     rows = {f"learned, {c}": ev.row(e) for c, e in learned.items()}
-    for tuned_for in ("comfortable", "shock"):
+    for tuned_for in before_and_after:
         rule = make_rule("threshold", **tuned_parameters(tuned_for)["threshold"])
-        played = {c: play(rule, c) for c in ("comfortable", "shock")}
+        played = {c: ev.play([rule], CONDITIONS[c]) for c in before_and_after}
         rows |= {f"threshold tuned for {tuned_for}, {c}": ev.row(e, params=rule.params) for c, e in played.items()}
         gain = learned["shock"]["success"] - played["shock"]["success"]
         suffix = "" if tuned_for == "comfortable" else "_tuned_for_shock"
         ev.figure(f"shock_gain_over_threshold{suffix}", gain, "points", 100.0)
         if not suffix:
-            ev.ratio("shock_calls_change_threshold", played["shock"]["calls"], played["comfortable"]["calls"])
-    ev.ratio("shock_calls_change", learned["shock"]["calls"], learned["comfortable"]["calls"])
-    for name in ("shock_calls_change", "shock_calls_change_threshold"):
-        f = ev.figures[name]  # from "saved" to "change"
-        ev.figures[name] = Figure(-f.value, "fraction", f.n, -f.hi, -f.lo)  # type: ignore[operator]
+            calls = played["shock"]["calls"], played["comfortable"]["calls"]
+            ev.ratio("shock_calls_change_threshold", *calls, sign=-1)
+    ev.ratio("shock_calls_change", learned["shock"]["calls"], learned["comfortable"]["calls"], sign=-1)
     ev.tables["shock"] = rows
 
 
@@ -292,17 +297,13 @@ def _ablations(ev: Evaluation, folder: Path) -> None:
     """Each variant was trained anew, without what its name says; held against `full`, trained for as many steps.
 
     At the same price, under the binding budget."""
-    profiles, config = TRAINING_PROFILES, CONDITIONS["binding"]
-
-    def play(policies: Sequence[OrchestratorPolicy]) -> dict[str, Any]:
-        return _stack(policies, lambda p: sweep(ev.bench, p, profiles, config, [ev.price]))
-
-    full = play(variants(folder, "full") or ev.learned)
+    config = CONDITIONS["binding"]
+    full = ev.play(variants(folder, "full") or ev.learned, config)
     rows = {"full": ev.row(full)}
     for name in ABLATIONS:
         policies = variants(folder, name)
         if policies:
-            e = play(policies)
+            e = ev.play(policies, config)
             rows[name] = ev.row(e, training_seeds=len(policies))
             runs = min(len(e["success"]), len(full["success"]))
             ev.figure(f"ablation_{name}", e["success"][:runs] - full["success"][:runs], "points", 100.0)
@@ -311,7 +312,6 @@ def _ablations(ev: Evaluation, folder: Path) -> None:
 
 def _jitter(ev: Evaluation, rival: str) -> None:
     """Success against the factor on every latency, with lognormal jitter; slope in points per doubling."""
-    profiles = TRAINING_PROFILES
     rule = ev.rules("binding")[rival]
     rows: dict[str, Any] = {}
     means: dict[str, list[NDArray[np.float64]]] = {"learned": [], "best_rule": []}
@@ -320,7 +320,7 @@ def _jitter(ev: Evaluation, rival: str) -> None:
             CONDITIONS["binding"], latency_scale=(scale, scale), latency_jitter=(JITTER, JITTER), disturbed_share=1.0
         )
         for name, policies in (("learned", ev.learned), ("best_rule", [rule])):
-            e = _stack(policies, lambda p, c=config: sweep(ev.bench, p, profiles, c, [ev.price]))
+            e = ev.play(policies, config)
             means[name].append(ev.bench.clusters.means(e["success"]))
             label = name if name == "learned" else rival
             rows[f"{label}, latency x{scale:g}"] = ev.row(
@@ -343,27 +343,13 @@ def _rivals(ev: Evaluation, folder: Path, comparison: dict[str, Any]) -> None:
         for policy in variants(folder, name)[:1]:
             theirs = sweep(ev.bench, policy, profiles, config, [ev.price])
             e = theirs.at([0] * len(profiles))
-            limits = theirs.seconds[0].mean(axis=1)
-            gain = np.stack(
-                [
-                    s.at([matched(s.seconds[:, p].mean(axis=1), limits[p]) for p in range(len(profiles))])["success"]
-                    - e["success"]
-                    for s in comparison["sweeps"]
-                ]
-            )
-            lo, hi = interval(ev.bench.clusters.means(gain))
-            rows[name] = ev.row(
-                e,
-                gain_points=round(100 * float(gain.mean()), 2),
-                gain_lo=round(100 * lo, 2),
-                gain_hi=round(100 * hi, 2),
-            )
+            mine = at_no_more_seconds(comparison["sweeps"], theirs)
+            rows[name] = ev.row(e, **ev.gain(mine["success"] - e["success"]))
     ev.tables["rivals"] = rows
 
 
 def _hard(ev: Evaluation, folder: Path) -> None:
     """Hard mode: a call that runs out of the budget ends the task."""
-    profiles, config = TRAINING_PROFILES, CONDITIONS["binding"]
     rows = {}
     contenders: dict[str, Sequence[OrchestratorPolicy]] = {"learned (soft)": ev.learned}
     constrained = variants(folder, "hard")
@@ -371,7 +357,7 @@ def _hard(ev: Evaluation, folder: Path) -> None:
         contenders["constrained PPO"] = constrained
     contenders |= {name: [rule] for name, rule in ev.rules("binding").items()}
     for name, policies in contenders.items():
-        rows[name] = ev.row(_stack(policies, lambda p: sweep(ev.bench, p, profiles, config, [ev.price], hard=True)))
+        rows[name] = ev.row(ev.play(policies, CONDITIONS["binding"], hard=True))
     ev.tables["hard"] = rows
 
 
@@ -379,7 +365,7 @@ def _sensitivity(ev: Evaluation, rival: str) -> None:
     """Other worlds than the one trained in: what if thinking helps less, if failures can be mended, if time is short?
 
     Binding budget; neither the policy nor the rule is trained or tuned anew."""
-    base, rule, profiles = Dynamics(), ev.rules("binding")[rival], TRAINING_PROFILES
+    base, rule = Dynamics(), ev.rules("binding")[rival]
     worlds = {
         "as trained": base,
         **{f"thinking helps x{f:g}": replace(base, eta=tuple(f * e for e in base.eta)) for f in (0.33, 0.66)},
@@ -392,14 +378,14 @@ def _sensitivity(ev: Evaluation, rival: str) -> None:
     }
     rows = {}
     for name, world in worlds.items():
-        bench = replace(ev.bench, dynamics=world)
-        learned = _stack(ev.learned, lambda p, b=bench: sweep(b, p, profiles, CONDITIONS["binding"], [ev.price]))
-        theirs = _stack([rule], lambda p, b=bench: sweep(b, p, profiles, CONDITIONS["binding"], [ev.price]))
+        learned = ev.play(ev.learned, CONDITIONS["binding"], dynamics=world)
+        theirs = ev.play([rule], CONDITIONS["binding"], dynamics=world)
+        mine_row, their_row = ev.row(learned), ev.row(theirs)
         rows[name] = {
-            "learned": ev.row(learned)["success"],
-            "learned_llm_seconds": ev.row(learned)["llm_seconds"],
-            "best_rule": ev.row(theirs)["success"],
-            "best_rule_llm_seconds": ev.row(theirs)["llm_seconds"],
+            "learned": mine_row["success"],
+            "learned_llm_seconds": mine_row["llm_seconds"],
+            "best_rule": their_row["success"],
+            "best_rule_llm_seconds": their_row["llm_seconds"],
             **ev.gain(learned["success"] - theirs["success"]),
         }
     ev.tables["sensitivity"] = rows

@@ -23,12 +23,6 @@ MAX_EPISODES = 40_000  # per parameter set: the standard error is then 0.2 point
 STEPS_PER_EPISODE = 12.0  # decisions, measured; sets how many episodes a budget of steps buys
 
 
-def _score(bank: EpisodeBank, sampler: EpisodeSampler, tables: Any, rule: Any, episodes: int, seed: int) -> Any:
-    core = AlfredReplayCore(bank, tables, episodes)
-    rows = sampler.draw(np.arange(episodes, dtype=np.uint64) + np.uint64(seed * 1_000_003)).row
-    return rollout(core, fixed_episodes(sampler, rows, seed), rule)
-
-
 def tune_family(
     family: str, bank: EpisodeBank, config: EpisodeConfig, tables: Any, steps: int, seed: int
 ) -> dict[str, Any]:
@@ -41,9 +35,12 @@ def tune_family(
     best: list[tuple[float, float, dict[str, Any]]] = []
     for rung in range(rungs):
         episodes = int(np.clip(steps / rungs / STEPS_PER_EPISODE / len(candidates), 500, MAX_EPISODES))
+        drawn = np.arange(episodes, dtype=np.uint64) + np.uint64((seed + rung) * 1_000_003)
+        fixed = fixed_episodes(sampler, sampler.draw(drawn).row, seed + rung)
+        core = AlfredReplayCore(bank, tables, episodes)
         best = []
         for params in candidates:
-            e = _score(bank, sampler, tables, make_rule(family, **params), episodes, seed + rung)
+            e = rollout(core, fixed, make_rule(family, **params))
             best.append((round(float(e.success.mean()), 4), -float(e.seconds.mean()), params))
         best.sort(key=lambda entry: entry[:2], reverse=True)
         candidates = [params for *_, params in best[: max(1, len(best) // 4)]]

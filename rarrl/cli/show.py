@@ -24,9 +24,9 @@ def figure_text(figure: dict[str, Any], digits: int = 3) -> str:
     >>> figure_text({"value": 0.8214, "lo": 0.8, "hi": 0.84})
     '0.821 [0.8, 0.84]'
     """
-    if figure.get("lo") is None:
-        return f"{figure['value']:.{digits}g}"
-    return f"{figure['value']:.{digits}g} [{figure['lo']:.{digits}g}, {figure['hi']:.{digits}g}]"
+    from rarrl.results import Figure
+
+    return Figure(figure["value"], "", lo=figure.get("lo"), hi=figure.get("hi")).text(digits)
 
 
 def print_results(results: dict[str, Any]) -> None:

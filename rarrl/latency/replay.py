@@ -89,7 +89,10 @@ _Columns = tuple[Floats, Floats, Bools, NDArray[np.int8], Floats]
 
 
 def block_row(
-    table_rows: int, uniform: NDArray[np.floating], call_index: NDArray[np.integer], block: int = BLOCK
+    table_rows: int | NDArray[np.integer],
+    uniform: NDArray[np.floating],
+    call_index: NDArray[np.integer],
+    block: int = BLOCK,
 ) -> NDArray[np.int64]:
     """Row of the table for each call: the circular moving block bootstrap (see the module's text).
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rarrl.orchestrator import registry
@@ -13,7 +14,7 @@ from rarrl.orchestrator.baselines import RULE_FAMILIES, grid, make_rule
 from rarrl.orchestrator.registry import load_policy, tuned_parameters
 from rarrl.types import SubgoalType as T
 from rarrl_sim_envs import tuning
-from rarrl_sim_envs.alfred_core import EpisodeBank
+from rarrl_sim_envs.alfred_core import AlfredReplayCore, EpisodeBank
 from rarrl_sim_envs.conditions import CONDITIONS
 from rarrl_sim_envs.episodes import EpisodeConfig
 
@@ -42,13 +43,13 @@ def test_ties_go_to_the_cheaper_rule(plans: Any, make_table: Any) -> None:
 
 def test_steps_buy_episodes(plans: Any, make_table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     played: list[int] = []
-    real = tuning._score
+    real = tuning.rollout
 
-    def spy(bank: Any, sampler: Any, tables: Any, rule: Any, episodes: int, seed: int) -> Any:
-        played.append(episodes)
-        return real(bank, sampler, tables, rule, 50, seed)
+    def spy(core: Any, episodes: Any, rule: Any) -> Any:
+        played.append(core.n)
+        return real(AlfredReplayCore(core.bank, core.tables, 50), episodes.take(np.arange(50)), rule)
 
-    monkeypatch.setattr(tuning, "_score", spy)
+    monkeypatch.setattr(tuning, "rollout", spy)
     bank = EpisodeBank.from_plans(plans)
     steps = 12_000_000
     tuning.tune_family("interval", bank, CONDITIONS["binding"], [make_table()], steps, seed=0)
