@@ -25,7 +25,6 @@ MAX_SUBGOALS = 1000
 MAX_INT = 2**53
 MAX_NUMBER = 1e9  # seconds or tokens: three decades above what any task needs
 _FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
-_BOOLS = {"true": True, "false": False}
 _INT = re.compile(r"\d{1,16}", re.ASCII)
 
 

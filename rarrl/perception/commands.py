@@ -33,16 +33,8 @@ def eval_detector(
     `json_path`. Raises: InputError."""
     _check(seed, rendered, data)
     real = load_scenes(data) if data is not None else []
-    done = 0
-
-    def tell(name: str) -> None:
-        nonlocal done
-        if progress:
-            progress(done, name)
-        done += 1
-
     scenes = (scene for part in (real, rendered_scenes(rendered, seed)) for scene in part)
-    figures, tables = evaluate_detectors(scenes, seed, tell)
+    figures, tables = evaluate_detectors(scenes, seed, _counted(progress))
     return _finish(make_results(command, seed, figures, tables), json_path)
 
 
@@ -62,15 +54,7 @@ def bench_detector(
     _check(seed, 1, data)
     scenes: list[Scene] = load_scenes(data) if data is not None else []
     scenes += [rendered_scene(seed, kind, *size) for size in SIZES for kind in (0, 1)]
-    done = 0
-
-    def tell(name: str) -> None:
-        nonlocal done
-        if progress:
-            progress(done, name)
-        done += 1
-
-    figures, tables = bench_detectors(scenes, rounds, tell)
+    figures, tables = bench_detectors(scenes, rounds, _counted(progress))
     return _finish(make_results(command, seed, figures, tables), json_path)
 
 
@@ -101,6 +85,19 @@ def train_detector(
     )
     write_json_atomic(out, found)
     return found
+
+
+def _counted(progress: Say | None) -> Callable[[str], None]:
+    """`progress`, told names alone: it counts how many came before."""
+    done = 0
+
+    def tell(name: str) -> None:
+        nonlocal done
+        if progress:
+            progress(done, name)
+        done += 1
+
+    return tell
 
 
 def _check(seed: int, count: int, data: Path | None) -> None:
