@@ -6,8 +6,10 @@ STAMP := $(VENV)/.installed
 # The CPU build of torch: PyPI's Linux build brings gigabytes of CUDA. TORCH_INDEX= takes PyPI's.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
+# llama.cpp without its image tools, which nothing here uses: two thirds of the compile time.
+LLAMA_CMAKE_ARGS ?= -DLLAVA_BUILD=OFF
 # With a ROS installation sourced, rclpy comes from there: the wheels of the `ros` extra would mix two ABIs.
-EXTRAS ?= $(if $(findstring /opt/ros,$(AMENT_PREFIX_PATH)),train$(COMMA)dev,ros$(COMMA)train$(COMMA)dev)
+EXTRAS ?= $(if $(findstring /opt/ros,$(AMENT_PREFIX_PATH)),train$(COMMA)llama$(COMMA)dev,ros$(COMMA)train$(COMMA)llama$(COMMA)dev)
 COMMA := ,
 
 # The rclpy wheels mark a process that already found its libraries; the mark of another environment misleads ours.
@@ -33,13 +35,13 @@ $(STAMP): setup.py setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "'$(PYTHON)' cannot create environments (no ensurepip): on Debian and Ubuntu 'sudo apt install python3-venv'," \
 	       "or name another Python: make install PYTHON=..." >&2; exit 1; }
-	@echo "== installing rarrl [$(EXTRAS)] into $(VENV): a few minutes the first time =="
+	@echo "== installing rarrl [$(EXTRAS)] into $(VENV): the first time takes minutes =="
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c 'from importlib.metadata import version; assert version("torch").split("+")[0] == "$(TORCH:torch==%=%)"' \
 	  2>/dev/null || { echo "== $(TORCH), CPU build =="; \
 	  $(BIN)/python -m pip install --no-deps $(if $(TORCH_INDEX),--retries 0 --extra-index-url $(TORCH_INDEX)) "$(TORCH)"; }
-	@echo "== everything else =="
-	@$(BIN)/python -m pip install -c constraints.txt -e ".[$(EXTRAS)]"
+	@echo "== everything else (compiling llama.cpp: 4 to 16 minutes on two cores, once: pip keeps the wheel) =="
+	@CMAKE_ARGS="$(LLAMA_CMAKE_ARGS)" $(BIN)/python -m pip install -c constraints.txt -e ".[$(EXTRAS)]"
 	@touch $@
 
 demo: install

@@ -52,7 +52,10 @@ EXTRAS = {
         "sb3-contrib>=2.3,<3",
         "tensorboard>=2.15",
         "tqdm>=4.60",
+        "tokenizers>=0.19",
+        "gguf>=0.10",
     ],
+    "llama": ["llama-cpp-python>=0.3.16,<0.4"],  # compiled where it is installed: needs a C++ compiler and cmake
     "dev": [
         "pytest>=7.4,<9",  # pytest 9 breaks the launch_testing plug-in of ROS 2 Jazzy
         "hypothesis>=6.90",

@@ -116,8 +116,8 @@ class ThinkEvent(_Span):
     type: Literal["think"] = "think"
     role: Literal["planner", "verifier"] = Field(description="planner, verifier")
     level: Literal[1, 2] = Field(description="1, 2")
-    status: Literal["OK", "TIMEOUT", "BUDGET", "INVALID", "BACKEND_DOWN"] = Field(
-        description="OK, TIMEOUT, BUDGET, INVALID, BACKEND_DOWN"
+    status: Literal["OK", "TIMEOUT", "BUDGET", "INVALID", "REFUSED", "BACKEND_DOWN"] = Field(
+        description="OK, TIMEOUT, BUDGET, INVALID, REFUSED, BACKEND_DOWN"
     )
     tokens: float = Field(ge=0.0, le=1e12, description="tokens, 0 to 1e12")
     time_left_s: float = _seconds()

@@ -65,6 +65,7 @@ class CallStatus(str, Enum):
     TIMEOUT = "TIMEOUT"
     BUDGET = "BUDGET"
     INVALID = "INVALID"
+    REFUSED = "REFUSED"
     BACKEND_DOWN = "BACKEND_DOWN"
 
 

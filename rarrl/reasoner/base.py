@@ -1,0 +1,87 @@
+"""What a reasoner is asked and what it answers. Backends: `backends.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from rarrl.reasoner.plan import Plan, Verdict
+from rarrl.types import MAX_NEW_TOKENS, CallStatus, Role
+
+MAX_GOAL_CHARS = 500
+"""Longer instructions are refused before a model sees them."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call. `decision`: id of the decision that asked; the answer carries it: late ones are recognised by it.
+
+    goal: the user's sentence (data, never instructions). scene: ALFRED class names that the robot knows of, may be
+    empty. plan: what the verifier judges; for the planner the plan that failed, if one did. failed: index of the step
+    of `plan` that failed, None where none did. deadline_s: seconds of this call, from its start. seed: of sampling."""
+
+    decision: int
+    role: Role
+    level: int  # 1 or 2
+    goal: str
+    deadline_s: float
+    scene: tuple[str, ...] = ()
+    plan: Plan | None = None
+    failed: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.level not in MAX_NEW_TOKENS:
+            raise ValueError(f"Request.level must be 1 or 2, got {self.level}")
+        if not 0.0 < self.deadline_s < float("inf"):
+            raise ValueError(f"Request.deadline_s must be finite and above 0 s, got {self.deadline_s}")
+        if self.role is Role.VERIFIER and self.plan is None:
+            raise ValueError("Request.plan: a verifier needs the plan to judge")
+
+    @property
+    def max_new_tokens(self) -> int:
+        """The cap on generated tokens."""
+        return MAX_NEW_TOKENS[self.level]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a `Request`. plan: of a planner, verdict: of a verifier; None unless status is OK.
+
+    status: OK; TIMEOUT (deadline); BUDGET (token cap reached before the end, or nothing left to spend); INVALID (not
+    parseable, or not what the schema allows); REFUSED (the plan checker or the backend declined); BACKEND_DOWN.
+    tokens_in, tokens_out: read and generated; ttft_s, seconds: to the first token and in all, on the steady clock.
+    confidence: mean log-probability of the generated plan or verdict tokens, NaN where the backend does not tell.
+    text: what the model wrote, cut to 4,000 characters, for people. why: one line where status is not OK."""
+
+    decision: int
+    role: Role
+    level: int
+    status: CallStatus
+    seconds: float
+    backend: str
+    tokens_in: int = 0
+    tokens_out: int = 0
+    ttft_s: float = float("nan")
+    plan: Plan | None = None
+    verdict: Verdict | None = None
+    confidence: float = float("nan")
+    text: str = ""
+    why: str = ""
+
+
+class Reasoner(Protocol):
+    """A language model behind one call. `ask` never raises for what the model or its backend does: the status tells."""
+
+    @property
+    def name(self) -> str:
+        """The backend, as in `Answer.backend`: `llama:rarrl-planner`, `openai:http://localhost:8080/v1#qwen3`, ..."""
+        ...
+
+    def ask(self, request: Request) -> Answer:
+        """Blocks for at most `request.deadline_s` and a little; the answer never counts more seconds than passed."""
+        ...
+
+    def close(self) -> None:
+        """Ends worker processes and connections; `ask` then answers BACKEND_DOWN."""
+        ...
