@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rarrl.errors import InputError, RarrlError
 from rarrl.files import read_file
-from rarrl.latency.strict_json import check_regular_file, parse_json, short, validated
+from rarrl.strict_json import check_regular_file, parse_json, short, validated
 from rarrl.types import SubgoalType
 
 FILE_NAME = "events.jsonl"

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rarrl.latency.alfred import AlfredPlan
+from rarrl.alfred import AlfredPlan
 from rarrl.latency.replay import BLOCK, ReplayTable, block_row
 from rarrl.orchestrator.features import N_TYPES, History, Situation, encode
 from rarrl.types import ActStatus, SubgoalType

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rarrl.alfred import AlfredPlan
 from rarrl.errors import InputError
-from rarrl.latency.alfred import AlfredPlan
 from rarrl.orchestrator.baselines import OrchestratorPolicy, make_rule
 from rarrl.orchestrator.evaluate import Clusters, Episodes, interval, matched, rollout
 from rarrl.orchestrator.learned import MODELS, load_learned

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from rarrl.latency.alfred import AlfredPlan, load_statistics, read_alfred, sample_plans
+from rarrl.alfred import AlfredPlan, load_statistics, read_alfred, sample_plans
 from rarrl.latency.profile import load_profile
 from rarrl.latency.replay import ReplayTable
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rarrl.latency.alfred import AlfredPlan
+from rarrl.alfred import AlfredPlan
 from rarrl.orchestrator.learned import LearnedPolicy
 from rarrl.orchestrator.train import Progress, TrainConfig, train
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from rarrl.alfred import AlfredPlan
 from rarrl.files import write_json_atomic
-from rarrl.latency.alfred import AlfredPlan
 from rarrl.orchestrator.baselines import RULE_FAMILIES, grid, make_rule
 from rarrl.orchestrator.evaluate import rollout
 

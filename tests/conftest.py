@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from rarrl.latency.alfred import AlfredPlan
+from rarrl.alfred import AlfredPlan
 from rarrl.latency.replay import ReplayTable, ThinkCosts
 from rarrl.types import SubgoalType as T
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rarrl.latency.alfred import AlfredData, AlfredStatistics, alfred_statistics, read_alfred, save_statistics
+from rarrl.alfred import AlfredData, AlfredStatistics, alfred_statistics, read_alfred, save_statistics
 from rarrl.latency.import_logs import ImportResult, Origin, import_log
 from rarrl.latency.profile import LatencyProfile, load_profile, save_profile
 from rarrl.latency.replay import option_samples

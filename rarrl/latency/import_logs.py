@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from rarrl.errors import InputError
 from rarrl.files import read_file
 from rarrl.latency.profile import MAX_SECONDS, MAX_TOKENS, CallRecord, Finish, LatencyProfile, ProfileHeader
-from rarrl.latency.strict_json import check_regular_file, short
+from rarrl.strict_json import check_regular_file, short
 from rarrl.types import MAX_NEW_TOKENS, THINK_ACTIONS
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rarrl.errors import InputError
 from rarrl.files import write_text_atomic
-from rarrl.latency.strict_json import read_json, short, validated
+from rarrl.strict_json import read_json, short, validated
 
 PROFILE_DIR = Path(__file__).resolve().parents[1] / "data" / "profiles"
 MAX_SECONDS = 3600.0

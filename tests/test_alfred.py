@@ -10,20 +10,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rarrl.errors import InputError
-from rarrl.latency.alfred import (
+from rarrl.alfred import (
     STATISTICS_PATH,
     TASK_TYPES,
+    Annotation,
+    GoalParameters,
     alfred_statistics,
     load_statistics,
     read_alfred,
     sample_plans,
     save_statistics,
 )
+from rarrl.errors import InputError
 from rarrl.latency.commands import alfred_statistics_command
 from rarrl.types import SubgoalType
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data" / "alfred"
+DATA = Path(__file__).parents[1].parent / "shared" / "data" / "alfred"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the ALFRED plans are not at hand (see docs)")
 
 
@@ -32,10 +34,10 @@ def compact(trial: str = "trial_1", **changes: Any) -> dict[str, Any]:
         "task_type": "look_at_obj_in_light",
         "scene": "FloorPlan301",
         "trial": trial,
-        "params": {"object_sliced": False},
+        "params": {"object_sliced": False, "object_target": "AlarmClock", "toggle_target": "DeskLamp"},
         "plan": [["GotoLocation", "dresser"], ["PickupObject", "alarmclock"], ["ToggleObject", "desklamp"]],
         "low_steps": [5, 1, 2],
-        "annotations": [{"goal": "Look at the clock\nby lamp light.", "steps": []}, {"goal": "Other.", "steps": []}],
+        "annotations": [{"goal": "Look at the clock\nby lamp light.", "steps": ["Walk  on."]}, {"goal": "Other."}],
         **changes,
     }
 
@@ -50,8 +52,13 @@ def traj_data(trial: str = "trial_1") -> dict[str, Any]:
         "task_id": trial,
         "task_type": "look_at_obj_in_light",
         "scene": {"floor_plan": "FloorPlan301", "scene_num": 301},
-        "pddl_params": {"object_target": "AlarmClock", "object_sliced": False},
-        "turk_annotations": {"anns": [{"task_desc": "Look at the clock by lamp light.", "high_descs": []}]},
+        "pddl_params": {"object_target": "AlarmClock", "toggle_target": "DeskLamp", "mrecep_target": ""},
+        "turk_annotations": {
+            "anns": [
+                {"task_desc": "Look at the clock by lamp light.", "high_descs": ["Walk on."]},
+                {"task_desc": "Other.", "high_descs": []},
+            ]
+        },
         "plan": {"high_pddl": high, "low_actions": low},
     }
 
@@ -85,6 +92,9 @@ def test_a_compact_file_by_hand(tmp_path: Path) -> None:
     assert plan.low_steps == (5, 1, 2)
     assert (plan.task_type, plan.scene, plan.trial) == ("look_at_obj_in_light", "FloorPlan301", "trial_1")
     assert plan.goal == "Look at the clock by lamp light."
+    assert plan.annotations[0] == Annotation("Look at the clock by lamp light.", ("Walk on.",))
+    assert plan.annotations[1] == Annotation("Other.", ())
+    assert plan.parameters == GoalParameters("alarmclock", place="", movable="", lamp="desklamp", sliced=False)
 
 
 @pytest.mark.parametrize("deeper", ["", "json_2.1.0"])

@@ -23,12 +23,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rarrl.errors import InputError
 from rarrl.files import read_file, write_json_atomic
-from rarrl.latency.strict_json import check_regular_file, parse_json, read_json, short, validated
+from rarrl.strict_json import check_regular_file, parse_json, read_json, short, validated
 from rarrl.types import SubgoalType
 
 logger = logging.getLogger(__name__)
 
-STATISTICS_PATH = Path(__file__).resolve().parents[1] / "data" / "alfred_statistics.json"
+STATISTICS_PATH = Path(__file__).resolve().parent / "data" / "alfred_statistics.json"
 TASK_TYPES = (
     "look_at_obj_in_light",
     "pick_and_place_simple",
@@ -50,12 +50,30 @@ _DROPPED = ("NoOp", "End")  # the expert plans end with one; it does nothing
 
 
 @dataclass(frozen=True)
+class Annotation:
+    """One annotator's words: the goal sentence, and a sentence per sub-goal (may be empty)."""
+
+    goal: str
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class GoalParameters:
+    """ALFRED's goal condition: class names in lower case, "" where the task type has none."""
+
+    object: str
+    place: str  # where it goes in the end
+    movable: str  # the receptacle that is carried
+    lamp: str
+    sliced: bool
+
+
+@dataclass(frozen=True)
 class AlfredPlan:
     """One expert plan. `subgoals`, `arguments` and `low_steps` have one entry per sub-goal.
 
-    arguments: ALFRED's object and receptacle names, lower case. low_steps: low-level actions, 1 or more.
-    goal: the first annotator's goal sentence; "" where there is none. Plans drawn from statistics have no scene,
-    arguments or goal."""
+    arguments: ALFRED's object and receptacle names, lower case. low_steps: low-level actions, 1 or more. Plans drawn
+    from statistics have no scene, arguments, annotations or parameters."""
 
     task_type: str
     scene: str
@@ -63,7 +81,13 @@ class AlfredPlan:
     subgoals: tuple[SubgoalType, ...]
     arguments: tuple[tuple[str, ...], ...]
     low_steps: tuple[int, ...]
-    goal: str
+    annotations: tuple[Annotation, ...] = ()
+    parameters: GoalParameters | None = None
+
+    @property
+    def goal(self) -> str:
+        """The first annotator's goal sentence; "" where there is none."""
+        return self.annotations[0].goal if self.annotations else ""
 
 
 @dataclass(frozen=True)
@@ -112,6 +136,17 @@ def _read(path: Path, split: str | None) -> AlfredData:
     if skipped:
         logger.warning("ALFRED %s: %d bad entries left out; first: %s", name, len(skipped), skipped[0])
     return AlfredData(tuple(plans), skipped, digest.hexdigest(), name)
+
+
+def is_development(plan: AlfredPlan) -> bool:
+    """Whether a plan of the train split is kept out of the language model's training (one in twelve, by the trial's
+    name): to choose models by, and to record answers on that the model was not taught.
+
+    >>> plan = AlfredPlan("pick_and_place_simple", "", "trial_T20190907_174127_043461", (), (), ())
+    >>> is_development(plan)
+    False
+    """
+    return hashlib.sha256(plan.trial.encode()).digest()[0] % 12 == 0
 
 
 def available_splits(folder: Path) -> dict[str, Path]:
@@ -225,7 +260,10 @@ def _from_traj_data(value: Any) -> dict[str, Any]:
         "trial": _get(value, "task_id", str),
         "plan": plan,
         "low_steps": low_steps,
-        "annotations": [{"goal": ann.get("task_desc", "")} for ann in anns if isinstance(ann, dict)],
+        "params": value.get("pddl_params"),
+        "annotations": [
+            {"goal": ann.get("task_desc"), "steps": ann.get("high_descs")} for ann in anns if isinstance(ann, dict)
+        ],
     }
 
 
@@ -258,7 +296,8 @@ def _plan(value: Any) -> AlfredPlan:
         subgoals=tuple(SubgoalType[subgoal[0]] for subgoal, _ in kept),
         arguments=tuple(tuple(subgoal[1:]) for subgoal, _ in kept),
         low_steps=tuple(steps for _, steps in kept),
-        goal=_first_goal(value.get("annotations")),
+        annotations=_annotations(value.get("annotations")),
+        parameters=_parameters(value.get("params")),
     )
 
 
@@ -271,10 +310,27 @@ def _check_subgoal(subgoal: Any, steps: Any) -> None:
         raise ValueError(f"key low_steps: {short(steps)} is not an integer from 1 to {MAX_STEPS}")
 
 
-def _first_goal(annotations: Any) -> str:
-    first = annotations[0] if isinstance(annotations, list) and annotations else None
-    goal = first.get("goal") if isinstance(first, dict) else None
-    return " ".join(goal.split()) if isinstance(goal, str) else ""
+def _annotations(value: Any) -> tuple[Annotation, ...]:
+    """Those with a goal sentence; white space made single. A task without any is still a task."""
+    found = []
+    for annotation in value if isinstance(value, list) else []:
+        words: dict[str, Any] = annotation if isinstance(annotation, dict) else {}
+        goal, steps = words.get("goal"), words.get("steps")
+        if isinstance(goal, str) and goal.strip():
+            sentences = steps if isinstance(steps, list) else []
+            found.append(Annotation(" ".join(goal.split()), tuple(" ".join(str(s).split()) for s in sentences)))
+    return tuple(found)
+
+
+def _parameters(value: Any) -> GoalParameters | None:
+    if not isinstance(value, dict):
+        return None
+    keys = ("object_target", "parent_target", "mrecep_target", "toggle_target")
+    names = [value.get(key) or "" for key in keys]
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError(f"key params: {short(value)} must hold texts under {', '.join(keys)}")
+    thing, place, movable, lamp = (name.lower() for name in names)
+    return GoalParameters(thing, place, movable, lamp, value.get("object_sliced") is True)
 
 
 class _Strict(BaseModel):
@@ -408,7 +464,6 @@ def sample_plans(statistics: AlfredStatistics, n: int, seed: int) -> list[Alfred
             subgoals=subgoals,
             arguments=((),) * len(subgoals),
             low_steps=tuple(next(steps[subgoal]) for subgoal in subgoals),
-            goal="",
         )
         for i, (task, subgoals, _) in enumerate(drawn)
     ]
