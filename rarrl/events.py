@@ -111,7 +111,8 @@ class ActEvent(_Span):
 
 
 class ThinkEvent(_Span):
-    """One call of the language model; `time_left_s` and `tokens_left` after it."""
+    """One call of the language model; `time_left_s` and `tokens_left` after it. `answer`: the plan or the verdict, or
+    why there is none; empty where calls are replayed from a profile."""
 
     type: Literal["think"] = "think"
     role: Literal["planner", "verifier"] = Field(description="planner, verifier")
@@ -123,6 +124,7 @@ class ThinkEvent(_Span):
     time_left_s: float = _seconds()
     tokens_left: float = Field(ge=0.0, le=1e12, description="tokens, 0 to 1e12")
     why: str = _text()
+    answer: str = Field(default="", max_length=10_000, description="text of at most 10000 characters")
 
 
 class ShockEvent(Event):

@@ -13,12 +13,14 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, cast
 
 from rarrl.clock import Clock, ManualClock
 from rarrl.events import ActEvent, EndEvent, EpisodeEvent, Event, ShockEvent, ThinkEvent
 from rarrl.orchestrator.orchestrator import Orchestrator
-from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, LlmCall, StateSummary
+from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer, Reasoner, Request
+from rarrl.reasoner.plan import Plan
+from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, LlmCall, Role, StateSummary
 
 logger = logging.getLogger(__name__)
 Log = Callable[[Event], None]
@@ -66,6 +68,15 @@ class Player(Protocol):
     def budget_left(self) -> tuple[float, float]: ...
 
 
+class Household(Player, Protocol):
+    """A player whose tasks have a goal sentence and a plan in force, and that takes a reasoner's answers: what it does
+    is right or wrong as its plan is (`rarrl_sim_envs.household_tasks.HouseholdPlayer`)."""
+
+    @property
+    def plan(self) -> Plan: ...
+    def take(self, action: Action, answer: Answer) -> LlmCall: ...
+
+
 class Phase(str, Enum):
     """What the robot is doing: it waits for a decision, carries one out, or has played everything."""
 
@@ -89,7 +100,8 @@ class Outcome:
 @dataclass(frozen=True)
 class Report:
     """What the robot tells. `run` tells runs apart; `number` counts the states of a run. `budget`: what the
-    robot's side still grants (a shock shows here). `outcome`: of the last decision, None at an episode's start."""
+    robot's side still grants (a shock shows here). `outcome`: of the last decision, None at an episode's start.
+    `goal`, `plan`: the task's sentence and the plan in force, where a reasoner is to be asked; else "" and None."""
 
     run: str
     number: int
@@ -98,6 +110,8 @@ class Report:
     summary: StateSummary
     budget: Budget
     outcome: Outcome | None
+    goal: str = ""
+    plan: Plan | None = None
 
 
 class Robot:
@@ -128,7 +142,7 @@ class Robot:
     def begin(self, episode: int) -> Report:
         """Starts episode number `episode`."""
         info = self._player.begin(episode)
-        self._open, self._episode = None, episode
+        self._open, self._episode, self._goal = None, episode, info.goal
         self._budget = Budget.full(info.time_budget_s, info.token_budget)
         self._calls, self._acts, self._lost, self._llm_seconds, self._tokens = 0, 0, False, 0.0, 0.0
         summary = self._player.summary
@@ -147,16 +161,23 @@ class Robot:
         )
         return self._tell(None)
 
-    def execute(self, decision: Decision) -> float:
-        """Starts to carry `decision` out; the simulated seconds that it takes. `complete` tells the outcome."""
+    def execute(self, decision: Decision, answer: Answer | None = None) -> float:
+        """Starts to carry `decision` out; the simulated seconds that it takes. `complete` tells the outcome.
+
+        answer: of a reasoner that was asked for this THINK (the player must be a `Household`); None: the player
+        knows what a call comes to."""
         assert self._open is None and self.report is not None
         before, act = self._player.summary, decision.action is Action.ACT
         if act:
             attempt = self._player.act()
             outcome = Outcome(decision.id, Action.ACT, attempt.status, attempt.seconds, 0.0, attempt.subgoal_done)
         else:
-            call = self._player.think(decision.action, decision.deadline_s)
+            if answer is None:
+                call = self._player.think(decision.action, decision.deadline_s)
+            else:
+                call = cast(Household, self._player).take(decision.action, answer)
             outcome = Outcome(decision.id, decision.action, call.status, call.seconds, call.tokens, False)
+        self._answer = "" if answer is None else answer.summary
         self._open = (decision, before, outcome, self._now())
         self.report = replace(self.report, phase=Phase.EXECUTING)
         return outcome.seconds
@@ -201,6 +222,7 @@ class Robot:
                     time_left_s=self._budget.time_s,
                     tokens_left=self._budget.tokens,
                     why=decision.why,
+                    answer=self._answer,
                 )
             )
         self._notice_shock()
@@ -240,8 +262,17 @@ class Robot:
 
     def _tell(self, outcome: Outcome | None) -> Report:
         self._number += 1
+        plan: Plan | None = getattr(self._player, "plan", None)
         self.report = Report(
-            self._run, self._number, Phase.WAITING, self._episode, self._player.summary, self._budget, outcome
+            self._run,
+            self._number,
+            Phase.WAITING,
+            self._episode,
+            self._player.summary,
+            self._budget,
+            outcome,
+            self._goal[:MAX_GOAL_CHARS] if plan is not None else "",
+            plan,
         )
         return self.report
 
@@ -290,6 +321,22 @@ class Dialogue:
             self.decision = self.orchestrator.decide(report.summary, self._asked)
             self._asked = None
         return self.decision
+
+    def request(self, decision: Decision) -> Request | None:
+        """What a reasoner is to be asked for `decision`, the answer to the present report; None where there is nothing
+        to ask: it is ACT, or the robot told no goal, or no plan that could be verified."""
+        role, report = decision.action.role, self.report
+        if role is None or report is None or not report.goal or (role is Role.VERIFIER and report.plan is None):
+            return None
+        return Request(
+            decision=decision.id,
+            role=role,
+            level=decision.action.level,
+            goal=report.goal,
+            deadline_s=max(decision.deadline_s, 1e-3),
+            plan=report.plan if role is Role.VERIFIER else None,
+            seed=decision.id,
+        )
 
     def think_now(self) -> str:
         """Makes the next decision THINK(planner, 1); "" if it may, else why not."""
@@ -351,14 +398,18 @@ def play_episode(
     clock: Clock,
     log: Log | None = None,
     origin_s: float = 0.0,
+    reasoner: Reasoner | None = None,
 ) -> EndEvent:
-    """Plays episode `number` to its end; its last event. `origin_s`: the clock's time at the run's start."""
+    """Plays episode `number` to its end; its last event. `origin_s`: the clock's time at the run's start. `reasoner`:
+    who answers THINK (the player must be a `Household`); None: the player."""
     robot, dialogue = Robot(player, clock, log, origin_s=origin_s), Dialogue(orchestrator)
     report = robot.begin(number)
     while not robot.done:
         decision = dialogue.answer(report)
         assert decision is not None  # a waiting robot in a task that is not over always gets one
-        clock.sleep(robot.execute(decision))
+        request = dialogue.request(decision) if reasoner is not None else None
+        answer = reasoner.ask(request) if reasoner is not None and request is not None else None
+        clock.sleep(robot.execute(decision, answer))
         report = robot.complete()
     assert robot.end is not None
     return robot.end
@@ -371,6 +422,7 @@ def replay(
     log: Log | None = None,
     progress: Callable[[int], None] | None = None,
     clock: Clock | None = None,
+    reasoner: Reasoner | None = None,
 ) -> list[EndEvent]:
     """Plays `episodes` (how many, or their numbers) one after another.
 
@@ -378,7 +430,7 @@ def replay(
     clock = clock or ManualClock()
     origin_s, ends = clock.now(), []
     for number in range(episodes) if isinstance(episodes, int) else episodes:
-        ends.append(play_episode(player, orchestrator, number, clock, log, origin_s))
+        ends.append(play_episode(player, orchestrator, number, clock, log, origin_s, reasoner))
         if progress is not None:
             progress(len(ends))
     return ends

@@ -69,6 +69,20 @@ class Answer:
     text: str = ""
     why: str = ""
 
+    @property
+    def tokens(self) -> int:
+        """Read and generated."""
+        return self.tokens_in + self.tokens_out
+
+    @property
+    def summary(self) -> str:
+        """One line for people: the plan, the verdict, or why there is neither."""
+        if self.plan is not None:
+            return str(self.plan)
+        if self.verdict is not None:
+            return "ok" if self.verdict.ok else (self.verdict.fault.value if self.verdict.fault else "wrong")
+        return self.why or self.status.value
+
 
 class Reasoner(Protocol):
     """A language model behind one call. `ask` never raises for what the model or its backend does: the status tells."""
