@@ -81,7 +81,9 @@ setup(
     python_requires=">=3.10",
     packages=packages(),
     package_dir=MAPPED,
-    package_data={"rarrl": ["py.typed", "data/**/*.json", "data/**/*.jsonl", "models/**/*.json", "models/**/*.safetensors"]},
+    package_data={
+        "rarrl": ["py.typed", "data/**/*.json", "data/**/*.jsonl", "models/**/*.json", "models/**/*.safetensors"]
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/rarrl"]),
         ("share/rarrl", ["package.xml"]),

@@ -228,7 +228,7 @@ def answer_from_values(values: Mapping[str, str]) -> AnswerMessage:
     faults = {"none": None, **{fault.value: fault for fault in Fault}}
     verdicts = {"none": None, "ok": True, "wrong": False}
     ok = _member(verdicts, _get(values, "verdict"), "verdict")
-    fault = _member(faults, _get(values, "fault"), "fault")
+    fault, p_ok = _member(faults, _get(values, "fault"), "fault"), _measure(values, "p_ok")
     answer = Answer(
         decision=_int(values, "id"),
         role=_member({r.value: r for r in Role}, _get(values, "role"), "role"),
@@ -240,7 +240,7 @@ def answer_from_values(values: Mapping[str, str]) -> AnswerMessage:
         tokens_out=_int(values, "tokens_out"),
         ttft_s=_measure(values, "ttft_s"),
         plan=_plan(values, "steps"),
-        verdict=None if ok is None else Verdict(ok, fault, _measure(values, "p_ok")),
+        verdict=None if ok is None else Verdict(ok, fault, p_ok),
         confidence=_measure(values, "confidence"),
         text=_get(values, "text"),
         why=_get(values, "why"),
