@@ -10,6 +10,7 @@ import datetime
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -180,6 +181,12 @@ def same_plan(plan: Plan, expert: Plan) -> bool:
     return plan == expert
 
 
+def same_steps(plan: Plan, expert: Plan) -> int:
+    """With how many of the expert's steps `plan` begins."""
+    pairs = zip(plan.steps, expert.steps, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(plan.steps), len(expert.steps)))
+
+
 def _plain(answer: Answer, judged: Plan | None, expert: Plan) -> dict[str, Any]:
     """An answer as the columns of a record, with its plan as rows."""
     plan, verdict, correct = judged or answer.plan, answer.verdict, None
@@ -259,7 +266,7 @@ def make_header(name: str, reasoner: str, config: RecordConfig, command: str) ->
     here = machine()
     what = "development plans of split train" if config.split == "train" else f"split {config.split}"
     return ProfileHeader(
-        name=name,
+        name=re.sub("[^a-z0-9._-]+", "-", name.lower()).strip("._-")[:64] or "recorded",
         kind="recorded",
         measured=f"{config.n} goals of ALFRED, {what}; threads: {config.threads}; seed {config.seed}; default plan: "
         "nearest known goal (tf-idf) of the train split without its development plans",
