@@ -1,4 +1,4 @@
-"""What a reasoner is asked and what it answers. Backends: `backends.py`."""
+"""What a reasoner is asked and what it answers. Made from a user's words by `rarrl.build`."""
 
 from __future__ import annotations
 
