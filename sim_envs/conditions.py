@@ -52,28 +52,7 @@ def every_episode(bank: EpisodeBank, replicas: int) -> np.ndarray:
     """Rows of `bank` for an evaluation: `replicas` of each Navigation row, three times as many of the others."""
     navigation = np.flatnonzero(bank.category == 0)
     tasks = np.flatnonzero(bank.category != 0)
-    return np.concatenate([np.tile(tasks, AMPLE_TOKENS = 1e6
-"""Recorded answers are bounded in seconds alone; tokens are counted."""
-
-
-def recorded_conditions(table: ReplayTable) -> dict[str, EpisodeConfig]:
-    """The conditions of an evaluation on recorded answers; budgets scale with what this model's calls take.
-
-    unbound: everything can be paid for; binding: from one mean planner-1 call to one mean call of each kind."""
-    once = float(table.costs.mean_s.sum() / table.costs.mean_s[0])
-    return {
-        "unbound": EpisodeConfig(budget_calls=(1000.0 * once, 1000.0 * once), token_budget=AMPLE_TOKENS),
-        "binding": EpisodeConfig(budget_calls=(1.0, once), token_budget=AMPLE_TOKENS),
-    }
-
-
-def recorded_training(table: ReplayTable) -> EpisodeConfig:
-    """As TRAINING, with the budgets of recorded answers: from half a planner-1 call to many of each kind."""
-    once = float(table.costs.mean_s.sum() / table.costs.mean_s[0])
-    return replace(TRAINING, budget_calls=(0.5, 20.0 * once), token_budget=AMPLE_TOKENS)
-
-
-TASKS_PER_NAVIGATION * replicas), np.tile(navigation, replicas)])
+    return np.concatenate([np.tile(tasks, TASKS_PER_NAVIGATION * replicas), np.tile(navigation, replicas)])
 
 
 def fixed_episodes(sampler: EpisodeSampler, rows: np.ndarray, seed: int) -> EpisodeParams:

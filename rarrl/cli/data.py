@@ -80,9 +80,9 @@ def profile_record(
     ] = None,
 ) -> None:
     """Ask a language model for real: what calls take, and which answers are right. Interrupt it at will."""
+    from rarrl.build import make_reasoner
     from rarrl.latency.commands import answer_tables, profile_rows
     from rarrl.latency.profile import save_profile
-    from rarrl.reasoner.backends import make_reasoner
     from rarrl.record import RecordConfig, choose_tasks, make_header, record_profile
 
     check_output(out, "--out")

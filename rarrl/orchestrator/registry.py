@@ -19,8 +19,9 @@ RECORDED_RULES_FILE = SHIPPED / "recorded_rules.json"
 """The rules tuned on recorded answers."""
 
 
-def tuned_parameters(condition: str = "binding", file: Path = RULES_FILE) -> dict[str, dict[str, Any]]:
-    """Parameters per rule family as `rarrl tune rules` found them under `condition`."""
+def tuned_parameters(condition: str = "binding", file: Path | None = None) -> dict[str, dict[str, Any]]:
+    """Parameters per rule family as `rarrl tune rules` found them under `condition`; `file`: default RULES_FILE."""
+    file = file or RULES_FILE
     table = json.loads(read_file(file, "tuned rules"))["conditions"]
     if condition not in table:
         raise InputError(f"{file.name}: no condition {condition!r}; allowed: {', '.join(table)}")
