@@ -46,6 +46,7 @@ _bench.command("planner")(ask.bench_planner)
 _profile = _group("profile", "Latency profiles: what a language model costs.")
 _profile.command("show")(data.profile_show)
 _profile.command("import")(data.profile_import)
+_profile.command("record")(data.profile_record)
 _group("alfred", "The ALFRED data set.").command("statistics")(data.alfred_statistics)
 
 

@@ -16,7 +16,7 @@ from safetensors.numpy import save as save_safetensors
 
 from rarrl.errors import InputError
 from rarrl.files import read_file, sha256, write_bytes_atomic, write_json_atomic
-from rarrl.orchestrator.features import FEATURE_NAMES, N_ACTIONS, Situation, encode
+from rarrl.orchestrator.features import ALL_FEATURE_NAMES, FEATURE_NAMES, N_ACTIONS, Situation, encode
 
 Floats32 = NDArray[np.float32]
 MAX_BYTES = 16_000_000
@@ -28,8 +28,9 @@ _PICKLES = (".zip", ".pkl", ".pickle", ".pt", ".pth")
 class LearnedPolicy:
     """An MLP over `encode(situation)`: tanh hidden layers, then one logit per action; the largest allowed wins.
 
-    `weights[i]` (out, in), `biases[i]` (out,) float32. `hidden` (N_FEATURES,) bool: inputs this policy was
-    trained without (ablations), set to zero. `allowed` (5,) bool: actions it was trained with."""
+    `weights[i]` (out, in), `biases[i]` (out,) float32. `hidden` (features,) bool: inputs this policy was trained
+    without (ablations), set to zero. `allowed` (5,) bool: actions it was trained with. It reads as many features as
+    its first layer has inputs: all, or those of FEATURE_NAMES alone."""
 
     name: str
     weights: tuple[Floats32, ...]
@@ -38,8 +39,16 @@ class LearnedPolicy:
     allowed: NDArray[np.bool_]
 
     def logits(self, features: Floats32) -> Floats32:
-        """(n, 5) for `features` (n, N_FEATURES)."""
-        x = np.where(self.hidden, np.float32(0.0), features)
+        """(n, 5) for `features` (n, features).
+
+        Raises: InputError where there are fewer than the policy was trained on."""
+        width = len(self.hidden)
+        if features.shape[1] < width:
+            raise InputError(
+                f"policy {self.name}: it was trained on recorded answers and needs {width} features, here are "
+                f"{features.shape[1]}; use `learned`, or play a recorded profile (`rarrl eval orchestrator --profile`)"
+            )
+        x = np.where(self.hidden, np.float32(0.0), features[:, :width])
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             x = np.tanh(x @ weight.T + bias)
         return np.asarray(x @ self.weights[-1].T + self.biases[-1])
@@ -58,7 +67,8 @@ def save_policy(policy: LearnedPolicy, folder: Path, card: dict[str, Any], file:
     }
     for i, (weight, bias) in enumerate(zip(policy.weights, policy.biases, strict=True)):
         tensors[f"layer{i}.weight"], tensors[f"layer{i}.bias"] = weight, bias
-    data = save_safetensors(tensors, metadata={"features": json.dumps(FEATURE_NAMES), "name": policy.name})
+    names = ALL_FEATURE_NAMES[: len(policy.hidden)]
+    data = save_safetensors(tensors, metadata={"features": json.dumps(names), "name": policy.name})
     write_bytes_atomic(folder / file, data)
     card_path = folder / "card.json"
     files = json.loads(card_path.read_text())["files"] if card_path.exists() else {}
@@ -88,12 +98,12 @@ def load_learned(path: Path) -> LearnedPolicy:
             f"policy: {file} is not a policy saved by rarrl ({type(error).__name__}: {error}); "
             "train one with `rarrl train orchestrator`"
         ) from None
-    if features != FEATURE_NAMES:
+    if features not in (FEATURE_NAMES, ALL_FEATURE_NAMES):
         raise InputError(
             f"policy: {file} was trained on {len(features)} other features than this version's {len(FEATURE_NAMES)}; "
             "train it again with `rarrl train orchestrator`"
         )
-    return _build(file, name, tensors)
+    return _build(file, name, tensors, len(features))
 
 
 def _check_size(file: Path) -> None:
@@ -122,12 +132,12 @@ def _check_hash(file: Path, data: bytes) -> None:
         raise InputError(f"policy: {file} does not match the hash in {card}: the file is damaged or was changed")
 
 
-def _build(file: Path, name: str, tensors: dict[str, Any]) -> LearnedPolicy:
+def _build(file: Path, name: str, tensors: dict[str, Any], width: int) -> LearnedPolicy:
     layers = sum(key.endswith(".weight") for key in tensors)
     wanted = {"hidden", "allowed", *(f"layer{i}.{part}" for i in range(layers) for part in ("weight", "bias"))}
     if layers < 1 or set(tensors) != wanted:
         raise InputError(f"policy: {file} has the tensors {sorted(tensors)}; allowed: {sorted(wanted)}")
-    width = len(FEATURE_NAMES)
+    inputs = width
     shapes_ok = tensors["hidden"].shape == (width,) and tensors["allowed"].shape == (N_ACTIONS,)
     weights = tuple(tensors[f"layer{i}.weight"] for i in range(layers))
     biases = tuple(tensors[f"layer{i}.bias"] for i in range(layers))
@@ -136,7 +146,7 @@ def _build(file: Path, name: str, tensors: dict[str, Any]) -> LearnedPolicy:
         width = weight.shape[0] if weight.ndim == 2 else -1
     if not shapes_ok or width != N_ACTIONS:
         raise InputError(
-            f"policy: {file} has layers {[w.shape for w in weights]}; allowed: (.., {len(FEATURE_NAMES)}) to "
+            f"policy: {file} has layers {[w.shape for w in weights]}; allowed: (.., {inputs}) to "
             f"({N_ACTIONS}, ..), each fitting the next"
         )
     if not all(t.dtype == np.float32 and np.isfinite(t).all() for t in (*weights, *biases)):

@@ -10,18 +10,21 @@ from typing import Any
 
 from rarrl.errors import InputError
 from rarrl.files import read_file
-from rarrl.orchestrator.baselines import RULE_FAMILIES, OrchestratorPolicy, make_rule
+from rarrl.orchestrator.baselines import RECORDED_FAMILIES, RULE_FAMILIES, OrchestratorPolicy, make_rule
 from rarrl.orchestrator.learned import MODELS, load_learned
 
 SHIPPED = MODELS / "orchestrator"
 RULES_FILE = SHIPPED / "rules.json"
+RECORDED_RULES_FILE = SHIPPED / "recorded_rules.json"
+"""The rules tuned on recorded answers."""
 
 
-def tuned_parameters(condition: str = "binding") -> dict[str, dict[str, Any]]:
-    """Parameters per rule family as `rarrl tune rules` found them under `condition`."""
-    table = json.loads(read_file(RULES_FILE, "tuned rules"))["conditions"]
+def tuned_parameters(condition: str = "binding", file: Path | None = None) -> dict[str, dict[str, Any]]:
+    """Parameters per rule family as `rarrl tune rules` found them under `condition`; `file`: default RULES_FILE."""
+    file = file or RULES_FILE
+    table = json.loads(read_file(file, "tuned rules"))["conditions"]
     if condition not in table:
-        raise InputError(f"{RULES_FILE.name}: no condition {condition!r}; allowed: {', '.join(table)}")
+        raise InputError(f"{file.name}: no condition {condition!r}; allowed: {', '.join(table)}")
     return {family: entry["params"] for family, entry in table[condition].items()}
 
 
@@ -34,7 +37,7 @@ def load_policy(spec: str) -> OrchestratorPolicy:
     family, _, text = spec.partition(":")
     if spec == "learned":
         return load_learned(SHIPPED)
-    if family in RULE_FAMILIES:
+    if family in RECORDED_FAMILIES:
         if not text:
             return make_rule(family, **tuned_parameters().get(family, {}))
         try:

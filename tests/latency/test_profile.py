@@ -159,7 +159,7 @@ def test_bad_cells_are_named(tmp_path: Path, column: str, value: Any, expected: 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"schema_version": 2}, "key schema_version: 2 is not allowed (allowed: 1)"),
+        ({"schema_version": 3}, "key schema_version: 3 is not allowed (allowed: 1, 2)"),
         ({"schema_version": True}, "key schema_version: True is not allowed"),
         ({"colour": "red"}, "key 'colour' is unknown; allowed keys: schema_version, header, records, parametric"),
         ({"header": {**HEADER, "author": "x"}}, "key 'header.author' is unknown; allowed keys: name, kind"),
