@@ -16,15 +16,16 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from rarrl.pipeline import Outcome, Phase, Report
+from rarrl.pipeline import Outcome, Phase, Report, TaskView
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
 from rarrl.reasoner.plan import MAX_STEPS, Fault, Plan, Verdict
-from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, Role, StateSummary, SubgoalType
+from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, SubgoalType
 
 SCHEMA = "1"
 MAX_VALUES = 64
 MAX_TEXT = 10_000
 MAX_SUBGOALS = 1000
+_VERDICTS = {0: "none", 1: "ok", -1: "wrong"}
 MAX_WORD = 60  # characters of a class name
 MAX_INT = 2**53
 MAX_NUMBER = 1e9  # seconds or tokens: three decades above what any task needs
@@ -98,8 +99,6 @@ def values_from_report(report: Report) -> dict[str, object]:
         "token_budget": budget.initial_tokens,
         "time_left_s": budget.time_s,
         "tokens_left": budget.tokens,
-        "goal": report.goal,
-        "steps": _plan_text(report.plan),
         "outcome_id": "none" if outcome is None else outcome.decision,
     }
     if outcome is not None:
@@ -110,7 +109,7 @@ def values_from_report(report: Report) -> dict[str, object]:
             "outcome_tokens": outcome.tokens,
             "outcome_subgoal_done": outcome.subgoal_done,
         }
-    return values
+    return values | ({"goal": "none"} if report.task is None else _values_from_task(report.task))
 
 
 def report_from_values(values: Mapping[str, str]) -> Report:
@@ -138,8 +137,7 @@ def report_from_values(values: Mapping[str, str]) -> Report:
         summary=summary,
         budget=budget,
         outcome=_outcome(values),
-        goal=_goal(values),
-        plan=_plan(values, "steps"),
+        task=None if _get(values, "goal") == "none" else _task(values),
     )
 
 
@@ -154,9 +152,7 @@ def _outcome(values: Mapping[str, str]) -> Outcome | None:
         status=_member(kinds.__members__, _get(values, "outcome_status"), "outcome_status"),
         seconds=_float(values, "outcome_seconds"),
         tokens=_float(values, "outcome_tokens"),
-        subgoal_done=_member(
-            {"true": True, "false": False}, _get(values, "outcome_subgoal_done"), "outcome_subgoal_done"
-        ),
+        subgoal_done=_bool(values, "outcome_subgoal_done"),
     )
 
 
@@ -297,11 +293,58 @@ def _plan(values: Mapping[str, str], key: str) -> Plan | None:
         raise ValueError(f"key {key}: {error}") from None
 
 
-def _goal(values: Mapping[str, str]) -> str:
-    text = _get(values, "goal")
-    if len(text) > MAX_GOAL_CHARS:
-        raise ValueError(f"key goal: {len(text)} characters, at most {MAX_GOAL_CHARS}")
-    return text
+def _values_from_task(task: TaskView) -> dict[str, object]:
+    status = task.status
+    return {
+        "goal": f"goal: {task.goal}",
+        "steps": _plan_text(task.plan),
+        "source": status.source,
+        "plan_confidence": status.confidence,
+        "similarity": status.similarity,
+        "plan_verdict": _VERDICTS[status.verdict],
+        "verdict_level": status.verdict_level,
+        "plan_p_ok": status.p_ok,
+        "answered_1": status.answered[0],
+        "answered_2": status.answered[1],
+        "agreeing": status.agreeing,
+        "contradicted": status.contradicted,
+        "words": status.words,
+        "unknown_words": status.unknown,
+    }
+
+
+def _task(values: Mapping[str, str]) -> TaskView:
+    goal, plan = _get(values, "goal").removeprefix("goal: "), _plan(values, "steps")
+    if len(goal) > MAX_GOAL_CHARS:
+        raise ValueError(f"key goal: {len(goal)} characters, at most {MAX_GOAL_CHARS}")
+    if plan is None:
+        raise ValueError("key steps: none, but a goal comes with the plan in force")
+    verdicts = {name: verdict for verdict, name in _VERDICTS.items()}
+    status = PlanStatus(
+        source=_member({"0": 0, "1": 1, "2": 2}, _get(values, "source"), "source"),
+        confidence=_share(values, "plan_confidence"),
+        similarity=_share(values, "similarity"),
+        verdict=_member(verdicts, _get(values, "plan_verdict"), "plan_verdict"),
+        verdict_level=_member({"0": 0, "1": 1, "2": 2}, _get(values, "verdict_level"), "verdict_level"),
+        p_ok=_share(values, "plan_p_ok"),
+        answered=(_bool(values, "answered_1"), _bool(values, "answered_2")),
+        agreeing=_int(values, "agreeing"),
+        contradicted=_bool(values, "contradicted"),
+        words=_int(values, "words"),
+        unknown=_int(values, "unknown_words"),
+    )
+    return TaskView(goal, plan, status)
+
+
+def _share(values: Mapping[str, str], key: str) -> float:
+    value = _float(values, key)
+    if value > 1.0:
+        raise ValueError(f"key {key}: {value} is not a number from 0 to 1")
+    return value
+
+
+def _bool(values: Mapping[str, str], key: str) -> bool:
+    return bool(_member({"true": True, "false": False}, _get(values, key), key))
 
 
 def _measure(values: Mapping[str, str], key: str) -> float:

@@ -12,12 +12,12 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from rarrl.build import make_reasoner
 from rarrl.latency.profile import load_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.registry import load_policy
 from rarrl.pipeline import Dialogue, Phase, Report
-from rarrl.reasoner.backends import make_reasoner
 from rarrl.reasoner.base import Answer, Reasoner
 from rarrl.types import Decision
 

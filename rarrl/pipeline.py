@@ -18,9 +18,9 @@ from typing import Protocol, cast
 from rarrl.clock import Clock, ManualClock
 from rarrl.events import ActEvent, EndEvent, EpisodeEvent, Event, ShockEvent, ThinkEvent
 from rarrl.orchestrator.orchestrator import Orchestrator
-from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer, Reasoner, Request
+from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.plan import Plan
-from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, LlmCall, Role, StateSummary
+from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, LlmCall, PlanStatus, Role, StateSummary
 
 logger = logging.getLogger(__name__)
 Log = Callable[[Event], None]
@@ -68,12 +68,21 @@ class Player(Protocol):
     def budget_left(self) -> tuple[float, float]: ...
 
 
+@dataclass(frozen=True)
+class TaskView:
+    """What a reasoner can be asked about: the goal sentence, the plan in force, and what is known of it."""
+
+    goal: str
+    plan: Plan
+    status: PlanStatus
+
+
 class Household(Player, Protocol):
-    """A player whose tasks have a goal sentence and a plan in force, and that takes a reasoner's answers: what it does
-    is right or wrong as its plan is (`rarrl_sim_envs.household_tasks.HouseholdPlayer`)."""
+    """A player that takes a reasoner's answers: what it does is right or wrong as the plan in force is
+    (`rarrl_sim_envs.recorded_player.RecordedPlayer`)."""
 
     @property
-    def plan(self) -> Plan: ...
+    def task(self) -> TaskView: ...
     def take(self, action: Action, answer: Answer) -> LlmCall: ...
 
 
@@ -101,7 +110,7 @@ class Outcome:
 class Report:
     """What the robot tells. `run` tells runs apart; `number` counts the states of a run. `budget`: what the
     robot's side still grants (a shock shows here). `outcome`: of the last decision, None at an episode's start.
-    `goal`, `plan`: the task's sentence and the plan in force, where a reasoner is to be asked; else "" and None."""
+    `task`: where plans are known to be right or wrong; else None."""
 
     run: str
     number: int
@@ -110,8 +119,7 @@ class Report:
     summary: StateSummary
     budget: Budget
     outcome: Outcome | None
-    goal: str = ""
-    plan: Plan | None = None
+    task: TaskView | None = None
 
 
 class Robot:
@@ -142,7 +150,7 @@ class Robot:
     def begin(self, episode: int) -> Report:
         """Starts episode number `episode`."""
         info = self._player.begin(episode)
-        self._open, self._episode, self._goal = None, episode, info.goal
+        self._open, self._episode = None, episode
         self._budget = Budget.full(info.time_budget_s, info.token_budget)
         self._calls, self._acts, self._lost, self._llm_seconds, self._tokens = 0, 0, False, 0.0, 0.0
         summary = self._player.summary
@@ -262,7 +270,7 @@ class Robot:
 
     def _tell(self, outcome: Outcome | None) -> Report:
         self._number += 1
-        plan: Plan | None = getattr(self._player, "plan", None)
+        task: TaskView | None = getattr(self._player, "task", None)
         self.report = Report(
             self._run,
             self._number,
@@ -271,8 +279,7 @@ class Robot:
             self._player.summary,
             self._budget,
             outcome,
-            self._goal[:MAX_GOAL_CHARS] if plan is not None else "",
-            plan,
+            task,
         )
         return self.report
 
@@ -318,23 +325,25 @@ class Dialogue:
         if report.phase is not Phase.WAITING or self.idle or self._over(report.summary):
             return None
         if self.decision is None:
-            self.decision = self.orchestrator.decide(report.summary, self._asked)
+            self.decision = self.orchestrator.decide(
+                report.summary, self._asked, report.task.status if report.task else None
+            )
             self._asked = None
         return self.decision
 
     def request(self, decision: Decision) -> Request | None:
         """What a reasoner is to be asked for `decision`, the answer to the present report; None where there is nothing
-        to ask: it is ACT, or the robot told no goal, or no plan that could be verified."""
-        role, report = decision.action.role, self.report
-        if role is None or report is None or not report.goal or (role is Role.VERIFIER and report.plan is None):
+        to ask: it is ACT, or the robot told no task."""
+        role, task = decision.action.role, self.report.task if self.report is not None else None
+        if role is None or task is None:
             return None
         return Request(
             decision=decision.id,
             role=role,
             level=decision.action.level,
-            goal=report.goal,
+            goal=task.goal,
             deadline_s=max(decision.deadline_s, 1e-3),
-            plan=report.plan if role is Role.VERIFIER else None,
+            plan=task.plan if role is Role.VERIFIER else None,
             seed=decision.id,
         )
 

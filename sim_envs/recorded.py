@@ -16,7 +16,7 @@ replays what the model answered on this very task, its seconds and its tokens.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -163,18 +163,26 @@ def _shapes(
     wrong_at, ends = np.full((t, SOURCES), NEVER), np.zeros((t, SOURCES), bool)
     length, kinds = np.ones((t, SOURCES), np.int64), np.zeros((t, SOURCES, k), np.int64)
     remaining = np.zeros((t, SOURCES, k, N_TYPES))
+    shapes = {"wrong_at": wrong_at, "ends": ends, "length": length, "kinds": kinds, "remaining": remaining}
     for row, source in np.argwhere(plan_id >= 0):
         plan, expert = plans[plan_id[row, source]], plans[tasks[row].expert]
-        types = [int(step.verb) for step in plan.steps]
-        n = length[row, source] = len(types)
-        kinds[row, source] = [*types, *[types[-1]] * (k - n)]
-        for index in range(n - 1):
-            remaining[row, source, index] = np.bincount(types[index + 1 :], minlength=N_TYPES)
-            remaining[row, source, index, _GOTO] = n - 1 - index
-        if not right[row, source]:
-            wrong_at[row, source] = same = same_steps(plan, expert)
-            ends[row, source] = same in (n, len(expert.steps))
-    return {"wrong_at": wrong_at, "ends": ends, "length": length, "kinds": kinds, "remaining": remaining}
+        put_shape(shapes, row, source, plan, expert, bool(right[row, source]))
+    return shapes
+
+
+def put_shape(shapes: Mapping[str, NDArray[Any]], row: int, source: int, plan: Plan, expert: Plan, right: bool) -> None:
+    """Writes what `plan` looks like, and where it goes wrong, into the arrays of a task and source."""
+    types = [int(step.verb) for step in plan.steps]
+    n, k = len(types), shapes["kinds"].shape[2]
+    shapes["length"][row, source] = n
+    shapes["kinds"][row, source] = [*types, *[types[-1]] * (k - n)]
+    shapes["remaining"][row, source] = 0.0
+    for index in range(n - 1):
+        shapes["remaining"][row, source, index] = np.bincount(types[index + 1 :], minlength=N_TYPES)
+        shapes["remaining"][row, source, index, _GOTO] = n - 1 - index
+    same = same_steps(plan, expert)
+    shapes["wrong_at"][row, source] = NEVER if right else same
+    shapes["ends"][row, source] = not right and same in (n, len(expert.steps))
 
 
 class RecordedCore(AlfredReplayCore):

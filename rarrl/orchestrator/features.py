@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rarrl.types import THINK_ACTIONS, Action, Budget, StateSummary, SubgoalType
+from rarrl.types import THINK_ACTIONS, Action, Budget, PlanStatus, StateSummary, SubgoalType
 
 Floats = NDArray[np.float64]
 N_ACTIONS = len(Action)
@@ -151,6 +151,44 @@ class PlanView:
     words: Floats
     unknown: Floats
 
+    @classmethod
+    def single(cls, status: PlanStatus) -> PlanView:
+        """What one robot knows."""
+
+        def one(value: float) -> Floats:
+            return np.array([value], dtype=np.float64)
+
+        return cls(
+            source=np.array([status.source]),
+            confidence=one(status.confidence),
+            similarity=one(status.similarity),
+            verdict=one(status.verdict),
+            verdict_level=one(status.verdict_level),
+            p_ok=one(status.p_ok),
+            answered=np.array(status.answered)[:, None],
+            agreeing=one(status.agreeing),
+            contradicted=np.array([status.contradicted]),
+            words=one(status.words),
+            unknown=one(status.unknown),
+        )
+
+    def status(self) -> PlanStatus:
+        """The inverse of `single`. Raises: ValueError where there is not one robot."""
+        (source,) = self.source
+        return PlanStatus(
+            source=int(source),
+            confidence=float(self.confidence[0]),
+            similarity=float(self.similarity[0]),
+            verdict=int(self.verdict[0]),
+            verdict_level=int(self.verdict_level[0]),
+            p_ok=float(self.p_ok[0]),
+            answered=(bool(self.answered[0, 0]), bool(self.answered[1, 0])),
+            agreeing=int(self.agreeing[0]),
+            contradicted=bool(self.contradicted[0]),
+            words=int(self.words[0]),
+            unknown=int(self.unknown[0]),
+        )
+
 
 @dataclass(frozen=True)
 class Situation:
@@ -188,9 +226,15 @@ class Situation:
 
     @classmethod
     def single(
-        cls, summary: StateSummary, budget: Budget, history: History, costs: Costs, cost_weight: float
+        cls,
+        summary: StateSummary,
+        budget: Budget,
+        history: History,
+        costs: Costs,
+        cost_weight: float,
+        plan: PlanStatus | None = None,
     ) -> Situation:
-        """The situation of one robot."""
+        """The situation of one robot. `plan`: None where it does not know of plans (the parametric world)."""
         current = min(summary.subgoal_index, len(summary.subgoals) - 1)
         remaining = np.zeros((N_TYPES, 1))
         for subgoal in summary.subgoals[current + 1 :]:
@@ -216,6 +260,7 @@ class Situation:
             mean_tokens=costs.mean_tokens[:, None],
             max_tokens=costs.max_tokens[:, None],
             cost_weight=one(cost_weight),
+            plan=None if plan is None else PlanView.single(plan),
         )
 
     def action_mask(self) -> NDArray[np.bool_]:
