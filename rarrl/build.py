@@ -42,10 +42,10 @@ def make_reasoner(
     Raises: InputError: an unknown form, a model that cannot be loaded, a bad URL, no such profile.
         DependencyMissingError without llama-cpp-python."""
     kind, _, rest = spec.partition(":")
-    if kind == "llama" and (rest or spec == "llama"):
+    if kind == "llama" and spec != "llama:":
         from rarrl.reasoner.llama import LlamaReasoner
 
-        backend: Reasoner = LlamaReasoner(Path(rest) if rest else shipped_model(), threads=threads)
+        backend: Reasoner = LlamaReasoner(llama_file(spec), threads=threads)
     elif kind == "openai" and rest:
         from rarrl.reasoner.openai import OpenAiReasoner
 
@@ -56,6 +56,14 @@ def make_reasoner(
     else:
         raise InputError(f"language model: {short(spec)} is not known (allowed: {REASONERS})")
     return GuardedReasoner(backend, policy, CircuitBreaker(clock=clock))
+
+
+def llama_file(spec: str) -> Path:
+    """The GGUF file of `llama` or `llama:PATH`. Raises: InputError."""
+    kind, _, rest = spec.partition(":")
+    if kind != "llama" or (not rest and spec != "llama"):
+        raise InputError(f"language model: {short(spec)} is no llama.cpp model (allowed: llama, llama:PATH.gguf)")
+    return Path(rest) if rest else shipped_model()
 
 
 def shipped_model() -> Path:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rarrl import __version__
-from rarrl.cli import data, detect, learn, play
+from rarrl.cli import ask, data, detect, learn, play
 
 app = typer.Typer(
     name="rarrl",
@@ -29,6 +29,7 @@ app.command("demo")(play.demo)
 app.command("doctor")(play.doctor)
 app.command("run")(play.run)
 app.command("replay")(play.replay)
+app.command("ask")(ask.ask)
 app.command("plot")(play.plot)
 _train = _group("train", "Train the parts that learn.")
 _train.command("orchestrator")(learn.train_orchestrator)
@@ -41,6 +42,7 @@ _eval.command("fusion")(detect.eval_fusion)
 _bench = _group("bench", "Measure how fast the parts are.")
 _bench.command("orchestrator")(learn.bench_orchestrator)
 _bench.command("detector")(detect.bench_detector)
+_bench.command("planner")(ask.bench_planner)
 _profile = _group("profile", "Latency profiles: what a language model costs.")
 _profile.command("show")(data.profile_show)
 _profile.command("import")(data.profile_import)

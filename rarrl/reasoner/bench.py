@@ -15,14 +15,16 @@ from typing import Any
 
 import numpy as np
 
+from rarrl.alfred import read_alfred
 from rarrl.clock import ManualClock
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.breaker import CircuitBreaker, GuardedReasoner
 from rarrl.reasoner.faults import LATE_S, SERVER_FAULTS, WORKER_FAULTS, FaultyServer
-from rarrl.reasoner.injection import injection_figures
+from rarrl.reasoner.injection import false_refusals, injection_figures
 from rarrl.reasoner.language_model import LanguageModel, Outcome
 from rarrl.reasoner.llama import LlamaReasoner
 from rarrl.reasoner.openai import OpenAiReasoner
+from rarrl.reasoner.plan import Plan
 from rarrl.reasoner.process import WorkerSettings
 from rarrl.reasoner.replayed import ReplayedCall, ReplayedReasoner
 from rarrl.results import Figure
@@ -150,6 +152,7 @@ def deadlines(settings: WorkerSettings, trials: int, seed: int) -> tuple[dict[st
                 "n": len(overruns),
                 "overrun_ms": {k: round(1e3 * v, 2) for k, v in _quantiles(overruns).items()},
             }
+        load = round(os.getloadavg()[0], 1)
     finally:
         for each in busy:
             each.kill()
@@ -159,7 +162,7 @@ def deadlines(settings: WorkerSettings, trials: int, seed: int) -> tuple[dict[st
         "deadline_overrun_p99_ms": Figure(1e3 * float(np.quantile(late, 0.99)), unit, len(late)),
         "deadline_overrun_max_ms": Figure(1e3 * max(late), "ms", len(late)),
     }
-    return figures, {"deadlines": table, "deadline_restarts": reasoner.worker.starts - 1}
+    return figures, {"deadlines": table, "deadline_restarts": reasoner.worker.starts - 1, "load_average": load}
 
 
 def _endless(request: Request, model: LanguageModel) -> Outcome:
@@ -199,6 +202,14 @@ def faults(trials: int, progress: Progress | None = None) -> tuple[dict[str, Fig
         for name in ("uncaught", "budget_overrun", "stale_applied", "plan_without_ok")
     }
     return figures, table
+
+
+def false_refusal_figures(alfred: Path, split: str | None = None) -> tuple[dict[str, Figure], dict[str, Any]]:
+    """How many of ALFRED's expert plans the rules refuse under the default policy. Raises: InputError."""
+    data = read_alfred(alfred, split)
+    rows = [zip(plan.subgoals, plan.arguments, strict=True) for plan in data.plans]
+    figures, refused = false_refusals(Plan.from_rows([(verb.name, *names) for verb, names in each]) for each in rows)
+    return figures, {"split": data.split, "refused": refused}
 
 
 def _faulty_worker(kind: str) -> Reasoner:

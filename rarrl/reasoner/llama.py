@@ -19,7 +19,6 @@ from rarrl.types import CallStatus, Role
 
 MAX_TEXT = 4000
 """Characters of `Answer.text`."""
-_MARGIN_S = 0.005  # the worker is asked to end so much earlier: its answer must still be read and parsed
 _TOP = 8  # alternatives told per token of a verdict
 
 
@@ -132,7 +131,7 @@ class _Session(Meter):
         asked = time.monotonic()
         got = self._worker.call(
             "complete",
-            self.deadline - _MARGIN_S,
+            self.deadline,
             prompt=prompt if isinstance(prompt, str) else [list(message) for message in prompt],
             schema=schema,
             grammar=grammar,
@@ -165,7 +164,7 @@ class _Session(Meter):
     def score(self, prompt: Prompt, texts: Sequence[str]) -> list[float]:
         """See `LanguageModel`."""
         content = prompt if isinstance(prompt, str) else [list(message) for message in prompt]
-        got = self._worker.call("score", self.deadline - _MARGIN_S, prompt=content, texts=list(texts))
+        got = self._worker.call("score", self.deadline, prompt=content, texts=list(texts))
         said = _trusted(_Scores, got)
         if len(said.scores) != len(texts):
             raise CallFailedError(CallStatus.INVALID, f"{len(said.scores)} scores for {len(texts)} texts")

@@ -95,7 +95,7 @@ class OpenAiReasoner:
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
         data = json.dumps(body).encode()
-        thread = threading.Thread(target=reply.fetch, args=(self._path, data, headers), daemon=True)
+        thread = threading.Thread(target=reply.fetch, args=(self._path, data, headers), name="rarrl-fetch", daemon=True)
         self._running.add(thread)
         thread.start()
         in_time = reply.done.wait(max(deadline - time.monotonic(), 0.0))

@@ -22,8 +22,9 @@ from rarrl.types import CallStatus
 
 logger = logging.getLogger(__name__)
 
-GRACE_S = 0.03
-"""How long after the deadline an answer is still waited for: the worker ends by itself, and its word must arrive."""
+MARGIN_S = 0.005
+"""The worker is asked to end so long before the deadline: its word must still arrive. Nobody waits beyond the deadline:
+what comes later is dropped."""
 WEDGED_S = 0.5
 """A worker silent for so long after a deadline is killed and started again."""
 _MAX_ANSWER = 4 << 20  # alternatives of 512 tokens are far below
@@ -120,7 +121,7 @@ class WorkerProcess:
             assert self._process is not None and self._process.stdin is not None
             self._ids += 1
             number = self._ids
-            line = json.dumps({"op": op, "id": number, "deadline": deadline, **fields}).encode() + b"\n"
+            line = json.dumps({"op": op, "id": number, "deadline": deadline - MARGIN_S, **fields}).encode() + b"\n"
             if len(line) > MAX_LINE:
                 raise CallFailedError(CallStatus.REFUSED, f"a request of {len(line)} bytes (allowed: {MAX_LINE})")
             self._waiting, self._open, self._answer = number, number, None
@@ -129,7 +130,7 @@ class WorkerProcess:
                 self._process.stdin.flush()
             self._state.wait_for(
                 lambda: self._answer is not None or self._open != number,
-                timeout=max(deadline + GRACE_S - time.monotonic(), 0.0),
+                timeout=max(deadline - time.monotonic(), 0.0),
             )
             answer = self._collect()
             if answer is None and self._open == number:
