@@ -26,11 +26,11 @@ AMPLE_TOKENS = 1e6
 def recorded_conditions(table: ReplayTable) -> dict[str, EpisodeConfig]:
     """The conditions of an evaluation on recorded answers; budgets scale with what this model's calls take.
 
-    unbound: everything can be paid for; binding: from one mean planner-1 call to one mean call of each kind."""
+    unbound: everything can be paid for; binding: from one mean planner-1 call to two of each kind."""
     once = float(table.costs.mean_s.sum() / table.costs.mean_s[0])
     return {
         "unbound": EpisodeConfig(budget_calls=(1000.0 * once, 1000.0 * once), token_budget=AMPLE_TOKENS),
-        "binding": EpisodeConfig(budget_calls=(1.0, once), token_budget=AMPLE_TOKENS),
+        "binding": EpisodeConfig(budget_calls=(1.0, 2.0 * once), token_budget=AMPLE_TOKENS),
     }
 
 

@@ -31,12 +31,14 @@ def tuned_parameters(condition: str = "binding", file: Path | None = None) -> di
 def load_policy(spec: str) -> OrchestratorPolicy:
     """The policy that `spec` names.
 
-    `learned` (shipped weights), `FAMILY` (a rule, tuned), `FAMILY:{"key": value}` (a rule with parameters),
-    or the path of a safetensors file or its folder.
+    `learned` (shipped weights), `recorded` (those for recorded answers), `FAMILY` (a rule, tuned),
+    `FAMILY:{"key": value}` (a rule with parameters), or the path of a safetensors file or its folder.
     Raises: InputError with the known names."""
     family, _, text = spec.partition(":")
     if spec == "learned":
         return load_learned(SHIPPED)
+    if spec == "recorded":
+        return load_learned(SHIPPED / "recorded.safetensors")
     if family in RECORDED_FAMILIES:
         if not text:
             return make_rule(family, **tuned_parameters().get(family, {}))
