@@ -18,7 +18,7 @@ from rarrl.events import EventWriter, RunEvent
 from rarrl.pipeline import Phase, Robot
 from rarrl.reasoner.base import Answer
 from rarrl.types import Action, CallStatus, Decision
-from rarrl_sim_envs.player import make_player
+from rarrl_sim_envs.players import make_player
 
 from . import conversions
 from .diagnostics import Watch

@@ -73,15 +73,19 @@ class Recordings:
     trial: NDArray[np.int64]
 
     @classmethod
-    def from_profile(cls, profile: LatencyProfile, categories: Sequence[str] = CATEGORIES) -> Recordings:
-        """The tasks of `profile` that fall into `categories` (Navigation alone is none: it needs no plan).
+    def from_profile(
+        cls, profile: LatencyProfile, categories: Sequence[str] = CATEGORIES, only: Sequence[int] | None = None
+    ) -> Recordings:
+        """The tasks of `profile` that fall into `categories` (Navigation alone is none: it needs no plan). `only`:
+        of these tasks of the profile, in this order.
 
         Raises: InputError for a profile without recorded answers, or not those of both roles and levels."""
         if profile.tasks is None or profile.plans is None or profile.records is None:
             recorded = "`rarrl profile record` makes one"
             raise InputError(f"latency profile {profile.name}: its answers are not recorded; {recorded}")
         table = ReplayTable.from_profile(profile)
-        chosen = [i for i, task in enumerate(profile.tasks) if _category(task.task_type) in categories]
+        wanted = range(len(profile.tasks)) if only is None else only
+        chosen = [i for i in wanted if category(profile.tasks[i].task_type) in categories]
         if not chosen:
             raise InputError(f"latency profile {profile.name}: no task of the categories {', '.join(categories)}")
         tasks = [profile.tasks[i] for i in chosen]
@@ -105,7 +109,8 @@ class Recordings:
         )
 
 
-def _category(task_type: str) -> str:
+def category(task_type: str) -> str:
+    """Inspection or Delivery."""
     return "Inspection" if task_type == "look_at_obj_in_light" else "Delivery"
 
 

@@ -11,11 +11,22 @@ from rarrl.latency.profile import load_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.baselines import make_rule
 from rarrl.orchestrator.orchestrator import Orchestrator
-from rarrl.pipeline import Dialogue, Outcome, Phase, Report, Robot, play_episode, replay
+from rarrl.pipeline import Dialogue, Outcome, Phase, Report, Robot, TaskView, play_episode, replay
 from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Plan, Verdict
-from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, LlmCall, Role, StateSummary, SubgoalType
-from rarrl_sim_envs.player import make_player
+from rarrl.types import (
+    Action,
+    ActStatus,
+    Budget,
+    CallStatus,
+    Decision,
+    LlmCall,
+    PlanStatus,
+    Role,
+    StateSummary,
+    SubgoalType,
+)
+from rarrl_sim_envs.players import make_player
 
 PROFILE = "gpt4o-mini-anchor"
 COSTS = ReplayTable.from_profile(load_profile(PROFILE)).costs
@@ -202,12 +213,16 @@ def test_no_decision_unless_the_robot_waits(phase):
     assert Dialogue(orchestrator()).answer(report(phase=phase)) is None
 
 
+STATUS = PlanStatus(0, 0.4, 0.4, 0, 0, 0.5, (False, False), 0, False, 6, 0)
+
+
 class Home:
     """A household at the edge of the test: a player of ours whose calls are answered from outside."""
 
     def __init__(self, **settings):
         self._player = player(**settings)
-        self.plan = Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "desk"]])
+        plan = Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "desk"]])
+        self.task = TaskView("put the mug on the desk", plan, STATUS)
         self.taken = []
 
     def __getattr__(self, name):
@@ -215,7 +230,7 @@ class Home:
 
     def begin(self, number):
         self.spent = (0.0, 0)
-        return replace(self._player.begin(number), goal="put the mug on the desk")
+        return self._player.begin(number)
 
     @property
     def budget_left(self):
@@ -225,7 +240,7 @@ class Home:
     def take(self, action, answer):
         self.taken.append(answer)
         self.spent = (self.spent[0] + answer.seconds, self.spent[1] + answer.tokens)
-        self.plan = answer.plan or self.plan
+        self.task = replace(self.task, plan=answer.plan or self.task.plan)
         return LlmCall(action, answer.status, answer.seconds, answer.tokens)
 
 
@@ -272,12 +287,13 @@ def test_a_reasoner_is_asked_and_its_answer_taken():
 
 def test_what_cannot_be_asked_is_left_to_the_player():
     dialogue = Dialogue(orchestrator())
-    dialogue.answer(report())  # a robot that tells neither goal nor plan
+    dialogue.answer(report())  # a robot that tells no task
     assert dialogue.request(Decision(1, Action.PLANNER_1, 5.0, "")) is None
-    dialogue.answer(report(number=2, goal="put the mug on the desk"))
+    dialogue.answer(report(number=2, task=Home().task))
     asked = dialogue.request(Decision(2, Action.PLANNER_2, 5.0, ""))
     assert asked is not None and (asked.role, asked.level, asked.decision) == (Role.PLANNER, 2, 2)
-    assert dialogue.request(Decision(2, Action.VERIFIER_1, 5.0, "")) is None  # no plan to judge
+    judged = dialogue.request(Decision(2, Action.VERIFIER_1, 5.0, ""))
+    assert asked.plan is None and judged is not None and judged.plan == Home().task.plan
     assert dialogue.request(Decision(2, Action.ACT, 0.0, "")) is None
     parrot = Parrot()
     end = play_episode(player(), orchestrator(), 0, ManualClock(), reasoner=parrot)

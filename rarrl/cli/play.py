@@ -146,7 +146,7 @@ def replay(
         _replay_values(episodes, seed, category, alfred, split, latency_scale),
     )
     policies = _policies(policy or ([settings.orchestrator.policy] if config else list(COMPARED)))
-    from rarrl_sim_envs.player import make_player
+    from rarrl_sim_envs.players import make_player
 
     player = make_player(settings, shock)  # says what is wrong with the settings before a folder is made
     folder = new_run_folder(out)

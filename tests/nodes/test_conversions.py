@@ -1,15 +1,16 @@
 """Messages: value objects come back bit by bit, and nothing bad gets in."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rarrl.pipeline import Outcome, Phase, Report
+from rarrl.pipeline import Outcome, Phase, Report, TaskView
 from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import VERBS, Fault, Plan, PlanStep, Verdict
-from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, Role, StateSummary, SubgoalType
+from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, SubgoalType
 
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
 from builtin_interfaces.msg import Time
@@ -31,7 +32,24 @@ WORDS = st.text(min_size=1, max_size=60)
 STEPS = st.builds(
     PlanStep, st.sampled_from(VERBS).map(lambda verb: SubgoalType[verb]), st.tuples(WORDS) | st.tuples(WORDS, WORDS)
 )
-PLANS = st.none() | st.lists(STEPS, min_size=1, max_size=12).map(lambda steps: Plan(tuple(steps)))
+SOME_PLANS = st.lists(STEPS, min_size=1, max_size=12).map(lambda steps: Plan(tuple(steps)))
+PLANS = st.none() | SOME_PLANS
+SHARES, BITS = st.floats(0.0, 1.0), st.booleans()
+STATUSES = st.builds(
+    PlanStatus,
+    source=st.integers(0, 2),
+    confidence=SHARES,
+    similarity=SHARES,
+    verdict=st.integers(-1, 1),
+    verdict_level=st.integers(0, 2),
+    p_ok=SHARES,
+    answered=st.tuples(BITS, BITS),
+    agreeing=COUNTS,
+    contradicted=BITS,
+    words=COUNTS,
+    unknown=COUNTS,
+)
+TASKS = st.none() | st.builds(TaskView, st.text(max_size=500), SOME_PLANS, STATUSES)
 MEASURES = st.floats(-1e9, 1e9) | st.just(math.nan)
 VERDICTS = st.none() | st.builds(Verdict, st.booleans(), st.none() | st.sampled_from(Fault), MEASURES)
 SUBGOALS = st.lists(st.sampled_from(SubgoalType), min_size=1, max_size=20).map(tuple)
@@ -49,8 +67,7 @@ def reports(draw):
         summary=summary,
         budget=Budget(draw(NUMBERS), draw(NUMBERS), draw(NUMBERS), draw(NUMBERS)),
         outcome=draw(OUTCOMES),
-        goal=draw(st.text(max_size=500)),
-        plan=draw(PLANS),
+        task=draw(TASKS),
     )
 
 
@@ -252,7 +269,25 @@ def test_bad_answers_are_refused(key, text):
         conversions.answer_from_values(values)
 
 
-def test_a_goal_of_a_report_is_bounded():
-    values = through(conversions.values_from_report(REPORT)) | {"goal": "x" * 501}
-    with pytest.raises(ValueError, match="key goal"):
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("goal", "goal: " + "x" * 501),
+        ("steps", "none"),
+        ("source", "3"),
+        ("plan_confidence", "1.5"),
+        ("similarity", "-0.1"),
+        ("plan_verdict", "perhaps"),
+        ("verdict_level", "4"),
+        ("plan_p_ok", "nan"),
+        ("answered_1", "yes"),
+        ("contradicted", "1"),
+        ("agreeing", "-1"),
+    ],
+)
+def test_bad_tasks_are_refused(key, text):
+    status = PlanStatus(1, 0.9, 0.4, 0, 0, 0.5, (True, False), 0, False, 8, 1)
+    task = TaskView("put the mug away", Plan.from_rows([["PickupObject", "mug"]]), status)
+    values = through(conversions.values_from_report(replace(REPORT, task=task))) | {key: text}
+    with pytest.raises(ValueError, match=f"key {key}"):
         conversions.report_from_values(values)
