@@ -24,7 +24,7 @@ def make_plan() -> Callable[..., AlfredPlan]:
 
     def make(subgoals: list[tuple[T, int]], task_type: str = "pick_and_place_simple") -> AlfredPlan:
         types, steps = tuple(t for t, _ in subgoals), tuple(n for _, n in subgoals)
-        return AlfredPlan(task_type, "FloorPlan1", "trial", types, ((),) * len(types), steps, "")
+        return AlfredPlan(task_type, "FloorPlan1", "trial", types, ((),) * len(types), steps)
 
     return make
 
