@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 # With a ROS installation sourced, rclpy comes from there: the wheels of the `ros` extra would mix two ABIs.
-EXTRAS ?= $(if $(findstring /opt/ros,$(AMENT_PREFIX_PATH)),train$(COMMA)dev,ros$(COMMA)train$(COMMA)dev)
+EXTRAS ?= $(if $(findstring /opt/ros,$(AMENT_PREFIX_PATH)),train$(COMMA)sim$(COMMA)dev,ros$(COMMA)train$(COMMA)sim$(COMMA)dev)
 COMMA := ,
 
 # The rclpy wheels mark a process that already found its libraries; the mark of another environment misleads ours.

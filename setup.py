@@ -53,6 +53,7 @@ EXTRAS = {
         "tensorboard>=2.15",
         "tqdm>=4.60",
     ],
+    "sim": ["mujoco==3.3.0"],
     "dev": [
         "pytest>=7.4,<9",  # pytest 9 breaks the launch_testing plug-in of ROS 2 Jazzy
         "hypothesis>=6.90",

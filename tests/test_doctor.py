@@ -50,6 +50,20 @@ def test_training_packages_are_optional():
     assert doctor.check_training(GOOD.get).status == "ok"
 
 
+@pytest.mark.parametrize(
+    ("version", "libraries", "status", "says"),
+    [
+        ("3.3.0", {"EGL": "libEGL.so.1"}, "ok", "EGL"),
+        ("3.3.0", {"OSMesa": "libOSMesa.so.8"}, "ok", "OSMesa"),
+        ("3.3.0", {}, "warn", "neither"),
+        (None, {"EGL": "libEGL.so.1"}, "warn", "not installed"),
+    ],
+)
+def test_simulation(version, libraries, status, says):
+    check = doctor.check_simulation({"mujoco": version}.get, libraries.get)
+    assert (check.status, says in check.detail) == (status, True)
+
+
 def test_shipped_files(tmp_path):
     (tmp_path / "data" / "profiles").mkdir(parents=True)
     (tmp_path / "models" / "m").mkdir(parents=True)
