@@ -147,7 +147,7 @@ def _far(grid: VoxelGrid) -> float:
 def colours(z: np.ndarray, far: float) -> np.ndarray:
     """(n, 3) uint8 BGR of distances (n,), metres: red is near, blue far."""
     level = np.clip(255 * (1 - z / far), 0, 255).astype(np.uint8)
-    scale: np.ndarray = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_TURBO)[:, 0]
+    scale: np.ndarray = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_TURBO)[:, 0]
     return scale[level]
 
 
