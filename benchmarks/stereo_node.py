@@ -549,7 +549,7 @@ def figures_of(rates: list[dict[str, Any]], trials: list[Trial]) -> dict[str, Fi
         "clouds_per_s": Figure(easy["clouds_per_s"], "1/s", easy["n"]),
         "stamps_equal": Figure(sum(r["stamps_equal"] * r["stamps_n"] for r in rates) / stamps, "share", stamps),
         "false_free": Figure(sum(row["false_free"] for row in unusable), "pairs", n),
-        "false_free_bound": Figure(3 / n, "share: upper end of the 95 % interval if none was", n),
+        "false_free_bound": Figure(3 / n, "share", n),
         "exceptions": Figure(
             sum(t.exceptions for t in trials) + sum(r["exceptions"] for r in rates),
             "",
