@@ -3,7 +3,8 @@
     python benchmarks/stereo_node.py [--pairs 200] [--rate 15] [--shots 12] [--json FILE]
 
 Rendered pairs of 640 x 480, other noise in each. Easy and hard scenes: those of hard ones reach nearer, so more
-disparities must be searched. Needs the extra `ros`; shared memory as in config/fastdds_shm.xml. About eight minutes.
+disparities must be searched. Needs the extra `ros`; shared memory as in config/fastdds_shm.xml. Eight
+minutes on an idle machine.
 
 Speed (table `rate`, figures of the easy scene). node_p50_ms, node_p95_ms: from the moment before the left image is
 published until its cloud is heard here. dropped: pairs without a cloud. stamps_equal: share of the clouds, scans and
@@ -231,6 +232,7 @@ def cpu_s(pid: int) -> float:
 
 def measure_rate(name: str, pairs: int, rate: float) -> dict[str, Any]:
     """One row of `rate`."""
+    print(f"{name}: {pairs} pairs at {rate:g} Hz", file=sys.stderr)
     scene, rng = scene_of(name), np.random.default_rng(SCENES[name])
     infos = info_messages(scene)
     shots = [
@@ -449,6 +451,7 @@ def run_faults(name: str, shots: int) -> Trial:
     camera = Camera()
     with running_node(camera) as child:
         for fault in sorted(FAULTS, key=lambda f: not f.unheralded):
+            print(f"{name}: {fault.name}", file=sys.stderr)
             recovered = fault.unheralded or recover(camera, scene, rng)
             before = camera.status()
             spoiled = [good_shot(scene, rng) for _ in range(shots)]
