@@ -20,7 +20,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from rarrl.errors import DependencyMissingError
+from rarrl.errors import DependencyMissingError, InputError
+from rarrl.perception.feed import camera_pose
 from rarrl.perception.rig import CameraRig
 from rarrl.perception.voxels import GridSpec
 from rarrl.types import StereoPair, VoxelGrid, VoxelState
@@ -32,7 +33,6 @@ TOUCH_M = 1e-4  # a face between two voxels belongs to both
 GL_LIBRARIES = {"egl": "EGL", "osmesa": "OSMesa"}
 GL_HELP = "on Debian and Ubuntu: apt install libegl1, or libosmesa6 and MUJOCO_GL=osmesa; no GPU is needed"
 OPTICAL_TO_MUJOCO = np.diag([1.0, -1.0, -1.0])  # MuJoCo's cameras: x right, y up, z back
-OPTICAL_TO_WORLD = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])  # of a level head that looks along x
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,8 @@ class StereoScene:
         noise: float = 1.0,
         solids: Sequence[Solid] | None = None,
     ) -> None:
+        if not 1 <= fov_deg <= 170:
+            raise InputError(f"stereo scene: fov_deg must be 1 to 170 degrees, got {fov_deg}")
         focal = width / 2 / math.tan(math.radians(fov_deg) / 2)
         # Pixel centres at whole numbers: the axis passes between the middle ones.
         self.rig = CameraRig(focal, focal, (width - 1) / 2, (height - 1) / 2, float(baseline_m), width, height)
@@ -157,13 +159,10 @@ class StereoScene:
     ) -> None:
         """Puts the left eye at (x, y, height_m), metres, looking along `yaw` (to the left) and down by `pitch`, rad."""
         c, s = math.cos(yaw), math.sin(yaw)
-        turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-        c, s = math.cos(pitch), math.sin(pitch)
-        down = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
-        self.T_world_left = np.eye(4)
+        T_world_base = np.eye(4)
+        T_world_base[:2, :2], T_world_base[:2, 3] = [[c, -s], [s, c]], (x, y)
+        self.T_world_left = T_world_base @ camera_pose(height_m, pitch)
         """(4, 4): takes points of the left optical frame to the world."""
-        self.T_world_left[:3, :3] = turn @ down @ OPTICAL_TO_WORLD
-        self.T_world_left[:3, 3] = x, y, height_m
         quaternion = np.empty(4)
         self._mujoco.mju_mat2Quat(quaternion, (self.T_world_left[:3, :3] @ OPTICAL_TO_MUJOCO).ravel())
         self._data.mocap_pos[0], self._data.mocap_quat[0] = self.T_world_left[:3, 3], quaternion

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from rarrl.errors import DependencyMissingError
+from rarrl.errors import DependencyMissingError, InputError
 from rarrl.perception.classical import ClassicalDetector
 from rarrl.perception.metrics import iou, within_one
 from rarrl.perception.voxels import PRESETS, GridSpec
@@ -173,6 +173,12 @@ def test_noise_differs_from_frame_to_frame_and_the_same_seed_gives_the_same(make
     third = make_scene(0).pair()
     np.testing.assert_array_equal(one.left, third.left)
     np.testing.assert_array_equal(one.right, third.right)
+
+
+@pytest.mark.parametrize("wrong", [{"fov_deg": 0.0}, {"fov_deg": 180.0}, {"baseline_m": -0.1}, {"width": 10}])
+def test_cameras_that_cannot_be_are_refused(wrong):
+    with pytest.raises(InputError):
+        StereoScene(**wrong)
 
 
 @pytest.mark.parametrize("missing", ["library", "package"])
