@@ -73,6 +73,13 @@ def test_shipped_files(tmp_path):
     assert doctor.check_shipped(tmp_path).detail == "missing: weights of m"
     (tmp_path / "models/m/weights.safetensors").touch()
     assert doctor.check_shipped(tmp_path).status == "ok"
+    (tmp_path / "models/m/weights.safetensors").unlink()
+    (tmp_path / "models/m/card.json").write_text('{"weights": {"bias": 1.0}}')
+    assert doctor.check_shipped(tmp_path).status == "ok"
+
+
+def test_what_is_shipped_here_is_whole():
+    assert doctor.check_shipped(doctor.PACKAGE_DIR).status == "ok"
 
 
 def test_reports_folder(tmp_path):
