@@ -9,7 +9,8 @@ TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 # llama.cpp without its image tools, which nothing here uses: two thirds of the compile time.
 LLAMA_CMAKE_ARGS ?= -DLLAVA_BUILD=OFF
 # With a ROS installation sourced, rclpy comes from there: the wheels of the `ros` extra would mix two ABIs.
-EXTRAS ?= $(if $(findstring /opt/ros,$(AMENT_PREFIX_PATH)),train$(COMMA)llama$(COMMA)dev,ros$(COMMA)train$(COMMA)llama$(COMMA)dev)
+EXTRAS ?= $(if $(findstring /opt/ros,$(AMENT_PREFIX_PATH)),$(TOOLS),ros$(COMMA)$(TOOLS))
+TOOLS := train$(COMMA)sim$(COMMA)llama$(COMMA)dev
 COMMA := ,
 
 # The rclpy wheels mark a process that already found its libraries; the mark of another environment misleads ours.

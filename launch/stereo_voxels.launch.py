@@ -20,21 +20,30 @@ def generate_launch_description():
 
 def _nodes(context):
     given = {a.name: LaunchConfiguration(a.name).perform(context) for a in graph.STEREO_ARGUMENTS}
-    profile = os.path.join(get_package_share_directory(graph.PACKAGE), *graph.FASTDDS_PROFILE)
+    share = get_package_share_directory(graph.PACKAGE)
+    profile = os.path.join(share, *graph.FASTDDS_PROFILE)
+    node = Node(
+        package=graph.PACKAGE,
+        executable=graph.STEREO.executable,
+        name=graph.STEREO.name,
+        namespace=given["namespace"],
+        parameters=[
+            *([given["params_file"]] if given["params_file"] else []),
+            {"detector.preset": given["preset"]} if given["preset"] else {},
+        ],
+        remappings=graph.stereo_remappings(given),
+        output="screen",
+    )
+    view = Node(
+        package="rviz2",
+        executable="rviz2",
+        arguments=["-d", os.path.join(share, *graph.RVIZ_CONFIG)],
+        remappings=graph.rviz_remappings(given),
+    )
     return [
         SetEnvironmentVariable(
             "FASTRTPS_DEFAULT_PROFILES_FILE", os.environ.get("FASTRTPS_DEFAULT_PROFILES_FILE", profile)
         ),
-        Node(
-            package=graph.PACKAGE,
-            executable=graph.STEREO.executable,
-            name=graph.STEREO.name,
-            namespace=given["namespace"],
-            parameters=[
-                *([given["params_file"]] if given["params_file"] else []),
-                {"detector.preset": given["preset"]} if given["preset"] else {},
-            ],
-            remappings=graph.stereo_remappings(given),
-            output="screen",
-        ),
+        node,
+        *([view] if given["rviz"].lower() == "true" else []),
     ]

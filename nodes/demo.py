@@ -7,13 +7,22 @@ runs dry. The seed was not chosen."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+
+import numpy as np
 
 from rarrl.config import Config, OrchestratorConfig, ReplayConfig
+from rarrl.errors import DependencyMissingError
 from rarrl.files import read_file
 from rarrl.orchestrator.registry import RULES_FILE
+from rarrl.perception.rig import CameraRig
+from rarrl.perception.scenes import Scene, rendered_scene
+from rarrl.perception.voxels import PRESETS
+from rarrl.types import StereoPair
 
 CONDITION = "binding"  # the rules play with the parameters tuned for tight budgets
 SPEED = 500.0
+DEMO_SIZE = (640, 480)  # pixels of the pairs that are drawn here
 
 
 def demo_config(episodes: int, seed: int) -> Config:
@@ -40,3 +49,42 @@ def best_rule() -> str:
     return str(
         max((name for name in table if name not in ("never", "always")), key=lambda name: table[name]["success"])
     )
+
+
+def perception_scenes(seed: int, most: int = 3) -> tuple[list[Scene], list[str]]:
+    """Up to `most` stereo pairs with truth to look at: MuJoCo's room and a real pair where their packages are there, a
+    rendered one always; and a line for each that is not there."""
+    scenes, notes = [], []
+    for make in (_simulated, _real, _rendered):
+        if len(scenes) == most:
+            break
+        try:
+            scenes.append(make(seed))
+        except DependencyMissingError as error:
+            notes.append(f"left out: {error}")
+    return scenes, notes
+
+
+def _rendered(seed: int) -> Scene:
+    return replace(rendered_scene(seed, 0, *DEMO_SIZE), name="rendered room")
+
+
+def _simulated(seed: int) -> Scene:
+    from rarrl_sim_envs.stereo_scene import StereoScene
+
+    with StereoScene(seed, *DEMO_SIZE) as room:
+        disparity = room.rig.disparity(room.depth()).astype(np.float32)
+        return Scene("MuJoCo room", "simulated", room.rig, PRESETS["indoor"], room.pair(), disparity)
+
+
+def _real(seed: int) -> Scene:
+    try:
+        from skimage.data import stereo_motorcycle
+    except ImportError:
+        raise DependencyMissingError("a real pair comes with scikit-image: pip install scikit-image") from None
+    left, right, disparity = stereo_motorcycle()
+    # Middlebury 2014 (Scharstein et al., GCPR 2014), at the size that scikit-image ships; its docstring has the values.
+    rig = CameraRig(994.978, 994.978, 311.193, 254.877, 0.193001, left.shape[1], left.shape[0], doffs=31.086)
+    pair = StereoPair(*(np.ascontiguousarray(image[..., ::-1]) for image in (left, right)))
+    truth = np.where(np.isfinite(disparity), disparity, np.nan).astype(np.float32)
+    return Scene("Motorcycle (real, Middlebury)", "indoor", rig, PRESETS["indoor"], pair, truth)

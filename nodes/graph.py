@@ -64,10 +64,14 @@ STEREO_ARGUMENTS: tuple[Argument, ...] = (
     Argument("namespace", "namespace of the node and its topics"),
     Argument("left", "namespace of the left camera; default left"),
     Argument("right", "namespace of the right camera; default right"),
+    Argument("rviz", "true: opens rviz2 too, where it is installed"),
     Argument("params_file", "YAML file of ROS parameters; preset above wins over it"),
 )
 FASTDDS_PROFILE = ("config", "fastdds_shm.xml")
 """Below the share folder: shared memory that holds some frames. See docs/NODES.md."""
+RVIZ_CONFIG = ("config", "stereo_voxels.rviz")
+RVIZ_TOPICS = ("voxels", "scan", "occupancy", "left/image_rect", "right/image_rect")
+"""What the view shows, as topics of the root namespace."""
 
 
 def stereo_remappings(arguments: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -82,6 +86,19 @@ def stereo_remappings(arguments: Mapping[str, str]) -> list[tuple[str, str]]:
         if arguments.get(side)
         for what in ("image_rect", "camera_info")
     ]
+
+
+def rviz_remappings(arguments: Mapping[str, str]) -> list[tuple[str, str]]:
+    """From the topics that the view names to those of the node and the cameras.
+
+    >>> rviz_remappings({"namespace": "robot", "left": "/camera/left"})[2:4]
+    [('/occupancy', '/robot/occupancy'), ('/left/image_rect', '/camera/left/image_rect')]
+    """
+    names = dict(stereo_remappings(arguments))
+    root = "/".join(["", *arguments.get("namespace", "").strip("/").split()])
+    targets = [(topic, names.get(topic, topic)) for topic in RVIZ_TOPICS]
+    pairs = [(f"/{topic}", name if name.startswith("/") else f"{root}/{name}") for topic, name in targets]
+    return [(topic, name) for topic, name in pairs if topic != name]
 
 
 def parameters(node: NodeSpec, arguments: Mapping[str, str]) -> dict[str, Scalar]:

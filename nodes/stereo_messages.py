@@ -7,13 +7,15 @@ import math
 
 import numpy as np
 from builtin_interfaces.msg import Time
+from nav_msgs.msg import OccupancyGrid, Odometry
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from rarrl.errors import InputError
 from rarrl.perception.feed import MAX_IMAGE_SIDE, image_from_bytes
+from rarrl.perception.obstacles import HeightSlice
 from rarrl.perception.rig import CameraRig
-from rarrl.types import ObstacleSummary, VoxelGrid
+from rarrl.types import ObstacleSummary, VoxelGrid, VoxelState
 
 BLOCKED_M = 0.01
 """Range of a bearing of which nothing is known: a valid reading, an obstacle at the robot."""
@@ -86,6 +88,39 @@ def scan_of(
     msg.header.stamp, msg.header.frame_id = stamp, frame
     msg.ranges = _filled("f", ranges.astype(np.float32))
     return msg
+
+
+def occupancy_of(places: HeightSlice, stamp: Time, frame: str) -> OccupancyGrid:
+    """Seen from above: 100 occupied, 0 free, -1 unknown. A cell is a voxel wide; rows run along x, from the right."""
+    msg = OccupancyGrid()
+    msg.header.stamp, msg.header.frame_id = stamp, frame
+    msg.info.map_load_time, msg.info.resolution = stamp, places.cell
+    msg.info.width, msg.info.height = places.state.shape
+    msg.info.origin.position.x, msg.info.origin.position.y = places.origin
+    msg.info.origin.orientation.w = 1.0
+    values = np.full(len(VoxelState), -1, dtype=np.int8)
+    values[VoxelState.FREE], values[VoxelState.OCCUPIED] = 0, 100
+    msg.data = _filled("b", values[places.state.T])
+    return msg
+
+
+def pose_of(msg: Odometry) -> np.ndarray:
+    """(4, 4): takes points of the robot's frame to the frame of the odometry.
+
+    Raises: ValueError for a pose that is not finite or not a rotation."""
+    p, q = msg.pose.pose.position, msg.pose.pose.orientation
+    x, y, z, w = quaternion = np.array([q.x, q.y, q.z, q.w])
+    if not (np.isfinite([p.x, p.y, p.z]).all() and abs(np.linalg.norm(quaternion) - 1) < 1e-2):
+        raise ValueError("odometry: the pose is not finite, or its quaternion not of length 1")
+    x, y, z, w = quaternion / np.linalg.norm(quaternion)
+    T = np.eye(4)
+    T[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    T[:3, 3] = p.x, p.y, p.z
+    return T
 
 
 def _filled(kind: str, values: np.ndarray) -> array.array:

@@ -15,6 +15,7 @@ from functools import partial
 import cv2
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
+from nav_msgs.msg import OccupancyGrid, Odometry
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
@@ -22,19 +23,29 @@ from std_msgs.msg import Header
 
 from rarrl.errors import InputError, RarrlError
 from rarrl.perception.classical import ClassicalDetector
-from rarrl.perception.feed import FrozenWatch, camera_pose, grid_of
-from rarrl.perception.obstacles import Body, summarize
+from rarrl.perception.feed import FrozenWatch, PoseBuffer, camera_pose, grid_of
+from rarrl.perception.fusion import VoxelFusion
+from rarrl.perception.obstacles import Body, HeightSlice, height_slice, summarize_slice
 from rarrl.perception.pairing import SIDES, PairMatcher
-from rarrl.types import ObstacleSummary, StereoPair
+from rarrl.types import ObstacleSummary, StereoPair, VoxelGrid
 
 from .diagnostics import Latencies, Watch
-from .lifecycle import RarrlNode, now, run_node
+from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import STEREO_SPECS, StereoNodeConfig, read_config
-from .stereo_messages import cloud_of, image_of, nanoseconds, rig_of, same_camera, scan_of
+from .stereo_messages import (
+    cloud_of,
+    image_of,
+    nanoseconds,
+    occupancy_of,
+    pose_of,
+    rig_of,
+    same_camera,
+    scan_of,
+)
 
 SENSOR = QoSProfile(depth=4, reliability=ReliabilityPolicy.BEST_EFFORT)
 OUT = QoSProfile(depth=2)
-DROPS = ("busy", "corrupt", "stale", "future", "no_camera", "size", "out_of_order", "unmatched", "overflow")
+DROPS = ("busy", "corrupt", "stale", "future", "no_camera", "size", "out_of_order", "unmatched", "overflow", "odom")
 LOOKAHEAD_M = 1.0  # of figures of the summary that the node does not publish
 MIN_FIELD_RAD = 0.01
 
@@ -77,6 +88,7 @@ class StereoVoxelNode(RarrlNode):
         self._forget()
         self._cloud_pub = self.create_lifecycle_publisher(PointCloud2, "voxels", OUT)
         self._scan_pub = self.create_lifecycle_publisher(LaserScan, "scan", OUT)
+        self._occupancy_pub = self.create_lifecycle_publisher(OccupancyGrid, "occupancy", LATCHED)
         self._entities = [
             subscription
             for side in SIDES
@@ -85,14 +97,20 @@ class StereoVoxelNode(RarrlNode):
                 self.create_subscription(CameraInfo, f"{side}/camera_info", partial(self._on_info, side), SENSOR),
             )
         ]
+        if config.fuse:
+            self._entities.append(self.create_subscription(Odometry, "odom", self._on_odom, SENSOR))
 
     def _forget(self) -> None:
         self._matcher: PairMatcher[tuple[Header, np.ndarray]] = PairMatcher(round(1e9 * self._config.slop_s))
         self._freeze = FrozenWatch(self._config.freeze_frames)
+        self._poses = PoseBuffer()
+        self._fusion: VoxelFusion | None = None
+        self._fused_by: ClassicalDetector | None = None
+        self._fused_at = np.eye(4)
         self._watch = Watch("stereo pair")
         self._latencies, self._ages = Latencies(), Latencies()
         self._drops: Counter[str] = Counter()
-        self._pairs = self._refused = self._exceptions = 0
+        self._pairs = self._refused = self._exceptions = self._fused = 0
         self._refusal = self._last_drop = ""
         self._clock_ns = 0
 
@@ -111,7 +129,7 @@ class StereoVoxelNode(RarrlNode):
         for subscription in self._entities:
             self.destroy_subscription(subscription)
         self._entities = []
-        for publisher in (self._cloud_pub, self._scan_pub):
+        for publisher in (self._cloud_pub, self._scan_pub, self._occupancy_pub):
             self.destroy_lifecycle_publisher(publisher)
         return super().on_cleanup(state)
 
@@ -187,6 +205,15 @@ class StereoVoxelNode(RarrlNode):
             self._job = job
             self._lock.notify()
 
+    def _on_odom(self, msg: Odometry) -> None:
+        try:
+            T_odom_base = pose_of(msg)
+        except ValueError as error:
+            self._drop("odom", str(error))
+            return
+        with self._lock:
+            self._poses.add(nanoseconds(msg.header.stamp) / 1e9, T_odom_base)
+
     def _untimely(self, stamp_ns: int, now_ns: int) -> str:
         """Why a stamp is refused: judged by itself, not by when the message came."""
         limit = 1e9 * self._config.max_age_s
@@ -227,6 +254,8 @@ class StereoVoxelNode(RarrlNode):
         if job.detector.refusal:
             self._refuse(job, job.detector.refusal)
             return
+        if config.fuse:
+            grid = self._fuse(job, grid)
         cloud = cloud_of(grid, job.header)
         with self._lock:
             if job.detector is not self._detector:  # the camera has changed meanwhile
@@ -241,23 +270,46 @@ class StereoVoxelNode(RarrlNode):
             age_ns = self.get_clock().now().nanoseconds - nanoseconds(job.header.stamp)
             self._ages.add(time, age_ns / 1e9)
         field = max(rig.field_rad, MIN_FIELD_RAD)
-        summary = summarize(grid, self._pose, self._body, 0.0, LOOKAHEAD_M, field, config.scan_sectors)
-        self._scan_pub.publish(self._scan(job, summary))
+        places = height_slice(grid, self._pose, self._body)
+        summary = summarize_slice(places, self._body, 0.0, LOOKAHEAD_M, field, config.scan_sectors)
+        self._publish_scan(job, summary, places)
+
+    def _fuse(self, job: Job, grid: VoxelGrid) -> VoxelGrid:
+        """`grid` added to those before it; alone where nobody says how the robot moved since."""
+        if self._fusion is None or job.detector is not self._fused_by:
+            rig = job.detector.voxelizer.rig
+            everywhere = job.detector.voxelizer.footprints(np.ones((rig.height, rig.width), dtype=bool))
+            self._fusion, self._fused_by = VoxelFusion(in_view=everywhere), job.detector
+        with self._lock:
+            T_odom_base = self._poses.at(job.pair.stamp_s)
+        if T_odom_base is None:
+            self._fusion.reset()
+            return grid
+        T_odom_camera = T_odom_base @ self._pose
+        moved = np.linalg.inv(self._fused_at) @ T_odom_camera
+        self._fused_at = T_odom_camera
+        with self._lock:
+            self._fused += 1
+        return self._fusion.update(grid, moved)
 
     def _refuse(self, job: Job, why: str) -> None:
-        """A pair that tells nothing: no cloud, as an empty one looks free, and a scan that is blocked all round."""
+        """A pair that tells nothing: no cloud, as an empty one looks free; a scan that is blocked all round, and an
+        occupancy that is unknown throughout."""
         with self._lock:
             self._watch.hear(now())
             self._refused += 1
             self._refusal = why
             if job.detector is not self._detector:
                 return
-        self._scan_pub.publish(self._scan(job, None))
+        nothing = job.detector.voxelizer.nothing_seen(job.pair.stamp_s)
+        self._publish_scan(job, None, height_slice(nothing, self._pose, self._body))
 
-    def _scan(self, job: Job, summary: ObstacleSummary | None) -> LaserScan:
+    def _publish_scan(self, job: Job, summary: ObstacleSummary | None, places: HeightSlice) -> None:
         field = max(job.detector.voxelizer.rig.field_rad, MIN_FIELD_RAD)
         sectors = self._config.scan_sectors
-        return scan_of(summary, job.header.stamp, self._scan_frame, sectors, field, self._spec.z_far)
+        stamp, frame = job.header.stamp, self._scan_frame
+        self._scan_pub.publish(scan_of(summary, stamp, frame, sectors, field, self._spec.z_far))
+        self._occupancy_pub.publish(occupancy_of(places, stamp, frame))
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         time = now()
@@ -278,6 +330,7 @@ class StereoVoxelNode(RarrlNode):
                 message,
                 {
                     "pairs": self._pairs,
+                    "pairs_fused": self._fused,
                     "pairs_per_s": round(self._latencies.rate(time), 3),
                     "latency_p50_ms": round(self._latencies.quantile_ms(0.5), 2),
                     "latency_p95_ms": round(self._latencies.quantile_ms(0.95), 2),

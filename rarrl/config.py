@@ -120,6 +120,7 @@ class DetectorConfig(Section):
     body_high_m: float = Field(default=1.5, ge=-10.0, le=100.0, description="the scan leaves out what is higher, m")
     scan_sectors: int = Field(default=31, ge=2, le=360, description="bearings that share the field of view")
     threads: int = Field(default=2, ge=1, le=64, description="threads that OpenCV may use")
+    fuse: bool = Field(default=False, description="add the voxels up over time, moved by the poses on the topic odom")
 
 
 class Config(Section):

@@ -4,6 +4,7 @@ Only the standard library at import: it must work where a dependency is missing 
 
 from __future__ import annotations
 
+import ctypes.util
 import importlib.metadata
 import importlib.util
 import os
@@ -31,6 +32,8 @@ REQUIRED = {
     "matplotlib": "3",
 }
 ROS_PIP = 'pip install "rarrl[ros]"'
+SIM_PIP = 'pip install "rarrl[sim]"'
+GL_APT = "apt install libegl1 (or libosmesa6); no GPU is needed"
 TRAIN_PIP = (
     'pip install "rarrl[train]" (for torch\'s CPU build: --extra-index-url https://download.pytorch.org/whl/cpu)'
 )
@@ -53,6 +56,7 @@ def diagnose(folder: Path) -> tuple[Check, ...]:
         check_required(installed),
         check_rclpy(installed, os.environ, rclpy_origin()),
         check_training(installed),
+        check_simulation(installed, ctypes.util.find_library),
         check_shipped(PACKAGE_DIR),
         check_runs(folder / "runs"),
         check_machine(os.cpu_count() or 1, memory_gib()),
@@ -144,6 +148,17 @@ def check_training(installed: Installed) -> Check:
     return Check("training", "ok", ", ".join(f"{name} {installed(name)}" for name in names))
 
 
+def check_simulation(installed: Installed, library: Callable[[str], str | None]) -> Check:
+    """MuJoCo, and a way to draw without a window. `library`: file of a system library, None where there is none."""
+    version = installed("mujoco")
+    drawing = next((name for name in ("EGL", "OSMesa") if library(name)), None)
+    if version is None:
+        return Check("MuJoCo", "warn", "not installed: no stereo scene here", SIM_PIP)
+    if drawing is None:
+        return Check("MuJoCo", "warn", f"mujoco {version}, but neither EGL nor OSMesa to draw with", GL_APT)
+    return Check("MuJoCo", "ok", f"mujoco {version}, draws through {drawing}")
+
+
 def check_shipped(package_dir: Path) -> Check:
     """The files that come with rarrl: latency profiles, ALFRED's statistics, trained models."""
     profiles = sorted((package_dir / "data" / "profiles").glob("*.json"))
@@ -153,12 +168,17 @@ def check_shipped(package_dir: Path) -> Check:
         missing.append("ALFRED's statistics")
     if not models:
         missing.append("trained models")
-    missing += [f"weights of {model.name}" for model in models if not list(model.glob("*.safetensors"))]
+    missing += [f"weights of {model.name}" for model in models if not _has_weights(model)]
     if missing:
         return Check(
             "shipped files", "fail", f"missing: {', '.join(missing)}", "install rarrl again, from a full clone"
         )
     return Check("shipped files", "ok", f"{len(profiles)} latency profiles, {len(models)} models, ALFRED's statistics")
+
+
+def _has_weights(model: Path) -> bool:
+    """In files beside the card, or, where they are few, in the card itself."""
+    return any(model.glob("*.safetensors")) or '"weights"' in (model / "card.json").read_text("utf-8")
 
 
 def check_runs(folder: Path) -> Check:

@@ -27,6 +27,7 @@ HEAVY = {
     "stable_baselines3": {"rarrl.orchestrator.train", "rarrl_sim_envs.sb3", "rarrl_sim_envs.benchmark"},
     "sb3_contrib": {"rarrl.orchestrator.train", "rarrl_sim_envs.benchmark"},
     "llama_cpp": {"rarrl.reasoner.worker"},  # a process of its own: it parses files from outside
+    "mujoco": {"rarrl_sim_envs.stereo_scene"},
     "matplotlib": None,  # anywhere, but inside functions
 }
 # Wholly about training; no other module imports them outside a function (the last test looks).

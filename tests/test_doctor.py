@@ -50,6 +50,20 @@ def test_training_packages_are_optional():
     assert doctor.check_training(GOOD.get).status == "ok"
 
 
+@pytest.mark.parametrize(
+    ("version", "libraries", "status", "says"),
+    [
+        ("3.3.0", {"EGL": "libEGL.so.1"}, "ok", "EGL"),
+        ("3.3.0", {"OSMesa": "libOSMesa.so.8"}, "ok", "OSMesa"),
+        ("3.3.0", {}, "warn", "neither"),
+        (None, {"EGL": "libEGL.so.1"}, "warn", "not installed"),
+    ],
+)
+def test_simulation(version, libraries, status, says):
+    check = doctor.check_simulation({"mujoco": version}.get, libraries.get)
+    assert (check.status, says in check.detail) == (status, True)
+
+
 def test_shipped_files(tmp_path):
     (tmp_path / "data" / "profiles").mkdir(parents=True)
     (tmp_path / "models" / "m").mkdir(parents=True)
@@ -59,6 +73,13 @@ def test_shipped_files(tmp_path):
     assert doctor.check_shipped(tmp_path).detail == "missing: weights of m"
     (tmp_path / "models/m/weights.safetensors").touch()
     assert doctor.check_shipped(tmp_path).status == "ok"
+    (tmp_path / "models/m/weights.safetensors").unlink()
+    (tmp_path / "models/m/card.json").write_text('{"weights": {"bias": 1.0}}')
+    assert doctor.check_shipped(tmp_path).status == "ok"
+
+
+def test_what_is_shipped_here_is_whole():
+    assert doctor.check_shipped(doctor.PACKAGE_DIR).status == "ok"
 
 
 def test_reports_folder(tmp_path):

@@ -77,6 +77,7 @@ def test_wheel_holds_the_data(wheel):
         "share/ament_index/resource_index/packages/rarrl",
         "share/rarrl/package.xml",
         "share/rarrl/config/default.yaml",
+        "share/rarrl/config/stereo_voxels.rviz",
     } <= share
 
 

@@ -128,6 +128,9 @@ def test_report_is_a_picture_and_one_file_without_network(tmp_path):
     html = report.html.read_text("utf-8")
     assert "THINK(planner, 1)" in html and "after a failure" in html and "a note" in html and "budget cut" in html
     assert not re.search(r"<script|https?://|<link", html)
+    assert html.count("data:image/png;base64") == 1
+    (tmp_path / "perception.png").write_bytes(report.png.read_bytes())
+    assert write_report(tmp_path).html.read_text("utf-8").count("data:image/png;base64") == 2
 
 
 def test_text_from_outside_stays_text(tmp_path):

@@ -68,9 +68,16 @@ def doctor() -> None:
 def demo(
     episodes: Annotated[int, typer.Option(help="How many tasks each policy plays.")] = 20,
     seed: Annotated[int, typer.Option(help="The same seed gives the same tasks and luck.")] = 0,
+    perception: Annotated[
+        bool, typer.Option("--perception", help="Only show what the stereo detector sees in several pairs; no ROS.")
+    ] = False,
     out: OutOption = None,
 ) -> None:
-    """Run the decision loop on real ROS 2 nodes for four policies, and write a report. About a minute."""
+    """Run the decision loop on real ROS 2 nodes for four policies, show what the robot sees, and write a report."""
+    if perception:
+        picture = _look(new_run_folder(out), seed)
+        typer.echo(f"picture: {picture}")
+        return
     _need_ros("rarrl demo")
     from rarrl.cli.show import reminder
     from rarrl_nodes.demo import demo_config, demo_policies
@@ -85,6 +92,7 @@ def demo(
     )
     folder = new_run_folder(out)
     _play(folder, policies, config, lambda p, f, u: _in_graph(p, f, config, False, u))
+    _look(folder, seed, most=1)
     _finish(folder, policies, reminder(episodes))
     typer.echo(f"{time.monotonic() - started:.0f} s in all")
 
@@ -236,6 +244,23 @@ def _need_ros(command: str) -> None:
             f"{command} needs rclpy: pip install 'rarrl[ros]' (x86-64 Linux), or source a ROS 2 installation; "
             "`rarrl replay` plays the same tasks without ROS"
         )
+
+
+def _look(folder: Path, seed: int, most: int = 3) -> Path:
+    """Draws what the stereo detector makes of up to `most` pairs; prints its table and what was left out."""
+    from rarrl.files import write_bytes_atomic
+    from rarrl.report import PERCEPTION
+    from rarrl.report.perception import HEAD as SEEN
+    from rarrl.report.perception import draw, look
+    from rarrl_nodes.demo import perception_scenes
+
+    scenes, notes = perception_scenes(seed, most)
+    looks = [look(scene) for scene in scenes]
+    write_bytes_atomic(folder / PERCEPTION, draw(looks))
+    console().print(table("Obstacles from stereo pairs", SEEN, [seen.row() for seen in looks]))
+    for note in notes:
+        typer.echo(note)
+    return folder / PERCEPTION
 
 
 def _play(

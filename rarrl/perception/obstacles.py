@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -36,6 +37,77 @@ class Body:
             raise ValueError(f"Body needs width_m > 0 and low_m < high_m, got {self}")
 
 
+@dataclass(frozen=True, eq=False)
+class HeightSlice:
+    """The places (columns of voxels) ahead between two heights, from above, in the base frame (x ahead, y left).
+
+    state: (nx, ny) uint8 of `VoxelState`: occupied where any voxel of the column is, free where one is free and none
+    occupied. Place [i, j] spans `origin + cell * [i, j]` to one `cell` beyond, metres. present: (nx, ny) bool, false
+    where the cube has no voxel."""
+
+    state: np.ndarray
+    present: np.ndarray
+    origin: tuple[float, float]
+    cell: float
+
+
+def height_slice(grid: VoxelGrid, T_base_camera: np.ndarray, body: Body) -> HeightSlice:
+    """The slice between `body.low_m` and `body.high_m`; of no places where the cube does not reach there. Its size and
+    origin depend on the cube and the pose alone.
+
+    T_base_camera: (4, 4), takes points of the camera's optical frame to the base frame."""
+    pose = tuple(map(float, T_base_camera[:3].ravel()))
+    columns = _columns(grid.state.shape, tuple(grid.origin), grid.voxel_size, pose, body.low_m, body.high_m)
+    state = grid.state.ravel()[columns.band]
+    n = columns.shape[0] * columns.shape[1]
+    occupied, free = (
+        np.bincount(columns.place[state == which], minlength=n).reshape(columns.shape) > 0
+        for which in (VoxelState.OCCUPIED, VoxelState.FREE)
+    )
+    states = np.where(occupied, np.uint8(VoxelState.OCCUPIED), free * np.uint8(VoxelState.FREE))
+    return HeightSlice(states, columns.present, columns.origin, grid.voxel_size)
+
+
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    """Which voxels (flat, `band`) are in the band, and their `place` (flat); present: (nx, ny) bool; its origin."""
+
+    band: np.ndarray
+    place: np.ndarray
+    present: np.ndarray
+    origin: tuple[float, float]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.present.shape
+
+
+@lru_cache(maxsize=4)
+def _columns(
+    shape: tuple[int, ...],
+    origin: tuple[float, ...],
+    voxel_size: float,
+    pose: tuple[float, ...],
+    low_m: float,
+    high_m: float,
+) -> _Columns:
+    """The same for every grid of a camera: worked out once."""
+    # The centres, axis by axis: quicker than one product, whose BLAS threads would go on spinning.
+    x, y, z = (o + voxel_size * (np.arange(n) + 0.5) for o, n in zip(origin, shape, strict=True))
+    ahead, aside, up = (
+        (row[0] * x + row[3])[:, None, None] + (row[1] * y)[:, None] + row[2] * z for row in np.reshape(pose, (3, 4))
+    )
+    band = np.flatnonzero((up >= low_m) & (up <= high_m) & (ahead > 0))
+    if not len(band):
+        return _Columns(band, band, np.zeros((0, 0), dtype=bool), (0.0, 0.0))
+    cell = np.floor(np.stack([ahead.ravel()[band], aside.ravel()[band]], axis=1) / voxel_size).astype(np.int64)
+    low = cell.min(axis=0)
+    nx, ny = cell.max(axis=0) - low + 1
+    place = (cell[:, 0] - low[0]) * ny + cell[:, 1] - low[1]
+    present = np.bincount(place, minlength=nx * ny).reshape(nx, ny) > 0
+    return _Columns(band, place, present, (float(low[0] * voxel_size), float(low[1] * voxel_size)))
+
+
 def summarize(
     grid: VoxelGrid,
     T_base_camera: np.ndarray,
@@ -54,8 +126,26 @@ def summarize(
 
     Raises: ValueError for a transform that is not rigid, or a speed, lookahead, count or field out of range."""
     _check(T_base_camera, speed, lookahead_m, sectors, field_rad)
-    x, y, occupied, free = _places(grid, T_base_camera, body)
-    half = grid.voxel_size / 2
+    places = height_slice(grid, T_base_camera, body)
+    return summarize_slice(places, body, speed, lookahead_m, field_rad, sectors, grid.stamp_s)
+
+
+def summarize_slice(
+    places: HeightSlice,
+    body: Body,
+    speed: float,
+    lookahead_m: float,
+    field_rad: float,
+    sectors: int = 31,
+    stamp_s: float = 0.0,
+) -> ObstacleSummary:
+    """`summarize` of a grid whose slice is there already; the arguments are not checked."""
+    size = places.cell
+    row, column = np.nonzero(places.present)
+    x, y = places.origin[0] + size * (row + 0.5), places.origin[1] + size * (column + 0.5)
+    state = places.state[row, column]
+    occupied, free = state == VoxelState.OCCUPIED, state == VoxelState.FREE
+    half = size / 2
     blind = float(np.hypot(x[free], y[free]).min()) + half if free.any() else math.inf
 
     distance, bearing = np.hypot(x, y), np.arctan2(y, x)
@@ -70,56 +160,24 @@ def summarize(
         inside = (bearing + spread >= edges[i]) & (bearing - spread <= edges[i + 1])
         if (hit := inside & occupied).any():
             nearest[i] = max(0.0, float(distance[hit].min()) - half)
-        reach[i] = _clear_until(distance[inside], occupied[inside], free[inside], grid.voxel_size, blind)
+        reach[i] = _clear_until(distance[inside], occupied[inside], free[inside], size, blind)
 
-    lane = np.floor(y / grid.voxel_size).astype(int)
+    lane = np.floor(y / size).astype(int)
     corridor = np.abs(y) <= body.width_m / 2 + half
-    ahead = _clear_until(x[corridor], occupied[corridor], free[corridor], grid.voxel_size, blind)
+    ahead = _clear_until(x[corridor], occupied[corridor], free[corridor], size, blind)
 
     def clear(number: int) -> bool:
         """Whether a lane is seen, and free, as far as the lookahead."""
         inside = lane == number
         seen = (x[inside & free] < lookahead_m).any()
-        return bool(seen) and (
-            _clear_until(x[inside], occupied[inside], free[inside], grid.voxel_size, blind) >= lookahead_m
-        )
+        return bool(seen) and (_clear_until(x[inside], occupied[inside], free[inside], size, blind) >= lookahead_m)
 
     # From the middle outwards to the first lanes that are not clear; none where the middle itself is not.
     left = next(number for number in itertools.count() if not clear(number))
     right = next(number for number in itertools.count(1) if not clear(-number)) - 1
-    width = (left + right) * grid.voxel_size if left and right else 0.0
+    width = (left + right) * size if left and right else 0.0
     contact = math.inf if ahead >= lookahead_m else (ahead / speed if speed > 0 else (math.inf if ahead else 0.0))
-    return ObstacleSummary((edges[:-1] + edges[1:]) / 2, nearest, reach, width, contact, grid.stamp_s)
-
-
-def _places(
-    grid: VoxelGrid, T_base_camera: np.ndarray, body: Body
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """x and y (m, base frame) of the n places ahead, and whether each is blocked, and free; (n,) each."""
-    # The centres, axis by axis: quicker than one product, whose BLAS threads would go on spinning.
-    x, y, z = (
-        origin + grid.voxel_size * (np.arange(n) + 0.5) for origin, n in zip(grid.origin, grid.state.shape, strict=True)
-    )
-    ahead, aside, up = (
-        (row[0] * x + row[3])[:, None, None] + (row[1] * y)[:, None] + row[2] * z for row in T_base_camera[:3]
-    )
-    band = ((up >= body.low_m) & (up <= body.high_m) & (ahead > 0)).ravel()
-    at = np.stack([ahead.ravel()[band], aside.ravel()[band]], axis=1)
-    cell = np.floor(at / grid.voxel_size).astype(np.int64)
-    if not len(cell):
-        return np.empty(0), np.empty(0), np.empty(0, dtype=bool), np.empty(0, dtype=bool)
-    low = cell.min(axis=0)
-    columns, rows = cell.max(axis=0) - low + 1
-    flat = (cell[:, 0] - low[0]) * rows + cell[:, 1] - low[1]
-    state = grid.state.ravel()[band]
-    present, blocked, free = (
-        np.bincount(flat[chosen], minlength=columns * rows) > 0
-        for chosen in (slice(None), state == VoxelState.OCCUPIED, state == VoxelState.FREE)
-    )
-    places = np.flatnonzero(present)
-    x = (places // rows + low[0] + 0.5) * grid.voxel_size
-    y = (places % rows + low[1] + 0.5) * grid.voxel_size
-    return x, y, blocked[places], free[places] & ~blocked[places]
+    return ObstacleSummary((edges[:-1] + edges[1:]) / 2, nearest, reach, width, contact, stamp_s)
 
 
 def _clear_until(distance: np.ndarray, blocked: np.ndarray, free: np.ndarray, step: float, blind: float) -> float:

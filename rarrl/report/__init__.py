@@ -1,4 +1,4 @@
-"""One report of a run folder: `report.png` and a self-contained `report.html`.
+"""One report of a run folder: `report.png` and a self-contained `report.html`, with `perception.png` if there is one.
 
 Imports matplotlib only when it draws."""
 
@@ -12,7 +12,7 @@ from rarrl.errors import InputError
 from rarrl.files import write_bytes_atomic, write_text_atomic
 from rarrl.report.runs import Run, read_runs
 
-PNG, HTML = "report.png", "report.html"
+PNG, HTML, PERCEPTION = "report.png", "report.html", "perception.png"
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ def write_report(folder: Path, order: Sequence[str] = (), notes: Sequence[str] =
     place = folder if folder.is_dir() else folder.parent
     picture = render(runs)
     try:
+        seen = (place / PERCEPTION).read_bytes() if (place / PERCEPTION).is_file() else b""
         write_bytes_atomic(place / PNG, picture)
-        write_text_atomic(place / HTML, page(runs, picture, notes))
+        write_text_atomic(place / HTML, page(runs, picture, notes, seen))
     except OSError as error:
         raise InputError(f"report: cannot write into {place} ({error.strerror}); copy the run elsewhere") from None
     return Report(place / PNG, place / HTML, tuple(runs))

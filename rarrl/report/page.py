@@ -30,8 +30,9 @@ summary { cursor: pointer; padding: .3rem 0; font-weight: 600 }
 """
 
 
-def page(runs: Sequence[Run], picture: bytes, notes: Sequence[str] = ()) -> str:
-    """The whole page. `picture`: the PNG; `notes`: lines of text under the table."""
+def page(runs: Sequence[Run], picture: bytes, notes: Sequence[str] = (), perception: bytes = b"") -> str:
+    """The whole page. `picture`: the PNG; `notes`: lines of text under the table; `perception`: another PNG, for the
+    end."""
     chosen = shown_episode(runs)
     first = runs[0].header
     what = (
@@ -42,8 +43,7 @@ def page(runs: Sequence[Run], picture: bytes, notes: Sequence[str] = ()) -> str:
         "<meta name='viewport' content='width=device-width'>",
         f"<style>{STYLE}</style></head><body><h1>rarrl report</h1>",
         f"<p class='note'>{escape(what)}, {escape(first.date)}</p>",
-        "<img alt='Strip charts, budgets, success against LLM seconds' "
-        f"src='data:image/png;base64,{base64.b64encode(picture).decode()}'>",
+        _image(picture, "Strip charts, budgets, success against LLM seconds"),
         "<h2>All episodes</h2><div class='scroll'>",
         _table(runs),
         "</div>",
@@ -58,7 +58,13 @@ def page(runs: Sequence[Run], picture: bytes, notes: Sequence[str] = ()) -> str:
         number, rule = chosen
         parts.append(f"<h2>Decisions of episode {number}</h2><p class='note'>Shown: {escape(rule)}.</p>")
         parts += [_decisions(run, run.episode(number), index, index == len(runs) - 1) for index, run in enumerate(runs)]
+    if perception:
+        parts.append(_image(perception, "Stereo pairs, the obstacles in them, from above and in space"))
     return "\n".join(parts) + "\n</body></html>\n"
+
+
+def _image(png: bytes, text: str) -> str:
+    return f"<img alt='{text}' src='data:image/png;base64,{base64.b64encode(png).decode()}'>"
 
 
 def _dot(colour: str) -> str:

@@ -108,6 +108,30 @@ def test_the_stereo_launch_file_is_thin_and_its_profile_is_there():
     assert sizes == [32 * 2**20]
 
 
+def test_the_view_shows_topics_that_are_there():
+    view = yaml.safe_load(ROOT.joinpath(*graph.RVIZ_CONFIG).read_text("utf-8"))["Visualization Manager"]
+    topics = {d["Topic"]["Value"]: d for d in view["Displays"] if "Topic" in d}
+    assert set(topics) == {f"/{name}" for name in graph.RVIZ_TOPICS}
+    source = (ROOT / "nodes" / "stereo_voxel_node.py").read_text("utf-8")
+    for name in ("voxels", "scan", "occupancy"):
+        assert f'"{name}"' in source
+    assert topics["/occupancy"]["Topic"]["Durability Policy"] == "Transient Local"
+    assert topics["/left/image_rect"]["Topic"]["Reliability Policy"] == "Best Effort"
+    assert topics["/voxels"]["Channel Name"] == "probability"
+    assert view["Global Options"]["Fixed Frame"] == "base_link"
+
+
+def test_the_view_is_pointed_at_what_was_remapped():
+    assert graph.rviz_remappings({}) == []
+    assert dict(graph.rviz_remappings({"namespace": "/r", "right": "eye"})) == {
+        "/voxels": "/r/voxels",
+        "/scan": "/r/scan",
+        "/occupancy": "/r/occupancy",
+        "/left/image_rect": "/r/left/image_rect",
+        "/right/image_rect": "/r/eye/image_rect",
+    }
+
+
 def test_cameras_are_remapped_where_they_are_named():
     assert graph.stereo_remappings({"left": "", "right": ""}) == []
     assert graph.stereo_remappings({"right": "/r/"}) == [

@@ -11,19 +11,23 @@ import pytest
 
 from rarrl.errors import InputError
 from rarrl.perception.classical import ClassicalDetector
+from rarrl.perception.feed import camera_pose
+from rarrl.perception.obstacles import Body, HeightSlice, height_slice
 from rarrl.perception.synth import SynthConfig, render_pair
 from rarrl.perception.voxels import PRESETS
-from rarrl.types import StereoPair
+from rarrl.types import StereoPair, VoxelState
 
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
 pytest.importorskip("sensor_msgs", reason="sensor_msgs is missing: it comes with rarrl[ros] or a ROS 2")
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
+from nav_msgs.msg import OccupancyGrid, Odometry
 from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
-from rarrl_nodes.stereo_messages import BLOCKED_M, cloud_of, rig_of, same_camera, scan_of
+from rarrl_nodes.lifecycle import LATCHED
+from rarrl_nodes.stereo_messages import BLOCKED_M, cloud_of, occupancy_of, pose_of, rig_of, same_camera, scan_of
 from rarrl_nodes.stereo_voxel_node import StereoVoxelNode
 
 NAME = "stereo_voxel_node: obstacles"
@@ -62,9 +66,10 @@ class Camera:
     def __init__(self, ear, scene):
         self.ear, self.scene, self.sent = ear, scene, 0
         self.publishers = {topic: ear.node.create_publisher(kind, topic, RELIABLE) for topic, kind in TOPICS.items()}
-        self.clouds, self.scans = [], []
+        self.clouds, self.scans, self.maps = [], [], []
         ear.node.create_subscription(PointCloud2, "voxels", self.clouds.append, 100)
         ear.node.create_subscription(LaserScan, "scan", self.scans.append, 100)
+        ear.node.create_subscription(OccupancyGrid, "occupancy", self.maps.append, 100)
 
     def connect(self):
         assert self.ear.until(lambda: all(p.get_subscription_count() for p in self.publishers.values()))
@@ -102,9 +107,13 @@ class Camera:
 
     def answer(self, left, right):
         """The cloud and the scan that answer a good pair."""
-        clouds, scans = len(self.clouds), len(self.scans)
+        before = len(self.clouds), len(self.scans), len(self.maps)
         self.send(left, right)
-        assert self.ear.until(lambda: len(self.clouds) > clouds and len(self.scans) > scans), "no answer"
+
+        def heard():
+            return all(len(o) > n for o, n in zip((self.clouds, self.scans, self.maps), before, strict=True))
+
+        assert self.ear.until(heard), "no answer"
         return self.clouds[-1], self.scans[-1]
 
     def works(self):
@@ -115,8 +124,12 @@ class Camera:
         return {"level": level, "message": message, **values}
 
     def nothing_free(self, clouds, scans):
-        """No cloud since there were `clouds`, and no scan since `scans` that shows free space."""
-        return len(self.clouds) == clouds and all(max(scan.ranges) <= 1.01 * BLOCKED_M for scan in self.scans[scans:])
+        """No cloud since there were `clouds`, no scan since `scans` that shows free space, and no map of theirs."""
+        new = self.scans[scans:]
+        assert self.ear.until(lambda: not new or self.maps[-1].header == new[-1].header), "a scan without its map"
+        of_them = [m for m in self.maps if any(m.header == scan.header for scan in new)]
+        blocked = all(max(scan.ranges) <= 1.01 * BLOCKED_M for scan in new) and all(max(m.data) < 0 for m in of_them)
+        return len(self.clouds) == clouds and len(of_them) == len(new) and blocked
 
 
 @pytest.fixture
@@ -151,6 +164,79 @@ def test_a_pair_becomes_a_cloud_with_the_header_of_the_left_image(camera, node):
     assert len(scan.ranges) == 31 and scan.angle_min < 0 < scan.angle_increment
     assert math.isclose(scan.angle_min + 30 * scan.angle_increment, scan.angle_max, abs_tol=1e-5)
     assert scan.range_min < min(scan.ranges) and max(scan.ranges) > 0.5, "some of the room is seen to be free"
+
+
+def test_the_occupancy_is_the_slice_of_the_voxels_and_waits_for_those_who_come_late(camera, node, ear):
+    left, right = camera.messages()
+    camera.answer(left, right)
+    late = []
+    ear.node.create_subscription(OccupancyGrid, "occupancy", late.append, LATCHED)
+    assert ear.until(lambda: late)
+    msg = late[0]
+    assert msg == camera.maps[-1] and msg.header.stamp == left.header.stamp and msg.header.frame_id == "base_link"
+    images = [np.frombuffer(m.data, np.uint8).reshape(240, 320, 3) for m in (left, right)]
+    grid = ClassicalDetector(camera.scene.rig, PRESETS["indoor"]).detect(StereoPair(*images))
+    places = height_slice(grid, camera_pose(0.4, 0.0), Body(low_m=0.15, high_m=1.5))
+    assert msg.info.resolution == pytest.approx(0.1) and (msg.info.width, msg.info.height) == places.state.shape
+    assert (msg.info.origin.position.x, msg.info.origin.position.y) == pytest.approx((0.0, -3.2))
+    cells = np.array(msg.data, np.int8).reshape(msg.info.height, msg.info.width).T
+    assert (cells == 100).sum() > 20 and (cells == 0).sum() > 20 and (cells == -1).sum() > 20
+    for state, value in ((VoxelState.OCCUPIED, 100), (VoxelState.FREE, 0), (VoxelState.UNKNOWN, -1)):
+        np.testing.assert_array_equal(cells == value, places.state == state)
+
+
+def test_cells_lie_where_the_message_says():
+    state = np.zeros((4, 3), np.uint8)
+    state[1, 2], state[3, 0] = VoxelState.OCCUPIED, VoxelState.FREE
+    msg = occupancy_of(HeightSlice(state, state > 0, (2.0, -1.0), 0.5), Image().header.stamp, "base")
+    assert (msg.info.width, msg.info.height, msg.info.origin.orientation.w) == (4, 3, 1.0)
+    assert list(msg.data) == [-1, -1, -1, 0, -1, -1, -1, -1, -1, 100, -1, -1]  # row by row, along x
+
+
+def odometry(node, stamp, x=0.0):
+    msg = Odometry()
+    msg.header.stamp, msg.pose.pose.position.x, msg.pose.pose.orientation.w = stamp, x, 1.0
+    return msg
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_voxels_are_added_up_where_odometry_tells_how_the_robot_moved(camera, local_node, ear, told):
+    node = local_node(StereoVoxelNode, detector__fuse=True)
+    camera.connect()
+    odom = ear.node.create_publisher(Odometry, "odom", RELIABLE)
+    assert ear.until(odom.get_subscription_count)
+
+    def answer(**images):
+        pair = camera.messages(**images)
+        if told:
+            odom.publish(odometry(node, pair[0].header.stamp))
+            camera.listen(0.05)
+        return points_of(camera.answer(*pair)[0])
+
+    def aside(points):
+        return int((points[:, 0] < -0.2).sum())
+
+    for _ in range(3):
+        seen = aside(answer())
+    half = [image.copy() for image in (camera.scene.pair.left, camera.scene.pair.right)]
+    for image in half:
+        image[:, :130] = 128  # something bare comes before the left half
+    then = aside(answer(left=half[0], right=half[1]))
+    assert seen > 50 and (then > 0.7 * seen if told else then < 0.5 * seen)
+    values = camera.values(node)
+    assert (values["pairs_fused"], values["pairs"]) == (4 * told, 4)
+    bad = odometry(node, camera.messages()[0].header.stamp, math.nan)
+    odom.publish(bad)
+    assert ear.until(lambda: camera.values(node)["dropped_odom"] == 1)
+
+
+def test_a_pose_turns_points_of_the_robot_into_the_frame_of_odometry():
+    msg = odometry(None, Image().header.stamp, 3.0)
+    msg.pose.pose.orientation.z = msg.pose.pose.orientation.w = math.sqrt(0.5)  # a quarter turn to the left
+    np.testing.assert_allclose(pose_of(msg) @ [1, 0, 0, 1], [3, 1, 0, 1], atol=1e-9)
+    msg.pose.pose.orientation.z = 0.0
+    with pytest.raises(ValueError, match="quaternion"):
+        pose_of(msg)
 
 
 @pytest.mark.parametrize("encoding", ["mono8", "rgb8"])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rarrl.perception.obstacles import OPTICAL_TO_BASE, Body, level_camera, summarize
+from rarrl.perception.obstacles import OPTICAL_TO_BASE, Body, height_slice, level_camera, summarize
 from rarrl.types import VoxelGrid, VoxelState
 
 BODY = Body(width_m=0.6, low_m=0.1, high_m=1.0)
@@ -50,6 +50,24 @@ def test_a_wall_ahead():
     assert summary(room(), lookahead_m=1.5).time_to_contact_s == math.inf
     assert summary(room(), lookahead_m=1.5).free_path_width_m == pytest.approx(3.2)
     assert found.stamp_s == 3.0
+
+
+def test_a_slice_shows_each_column_from_above():
+    state = np.zeros((32, 32, 32), dtype=np.uint8)
+    state[26, 12:16, 10] = VoxelState.FREE
+    state[26, 14, 10] = VoxelState.OCCUPIED  # one occupied voxel outweighs the free ones of its column
+    state[3, 14, 20] = VoxelState.FREE
+    state[8, 30, 12] = VoxelState.OCCUPIED  # below the band: the ground
+    places = height_slice(grid_of(state), CAMERA, BODY)
+    assert places.state.shape == (32, 32) and places.present.all() and places.cell == 0.1
+    assert places.origin == pytest.approx((0.0, -1.6))
+    found = {tuple(map(int, at)): int(places.state[tuple(at)]) for at in np.argwhere(places.state)}
+    assert found == {(10, 5): VoxelState.OCCUPIED, (20, 28): VoxelState.FREE}
+
+
+def test_a_slice_above_the_cube_has_no_places():
+    places = height_slice(grid_of(room()), CAMERA, Body(low_m=50.0, high_m=51.0))
+    assert places.state.shape == (0, 0)
 
 
 def test_left_and_right():
