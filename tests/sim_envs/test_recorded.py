@@ -295,7 +295,7 @@ def test_rules_play_and_the_oracle_is_best() -> None:
     asks = make_rule("confidence", default=2.0, theta=2.0, verify=2, first=1, failures=9)
     e = rollout(world, params, asks)
     assert e.success.mean() == 0.75, "the right verdicts of level 2 find every right plan"
-    assert e.calls.max() <= 4.0
+    assert e.calls.max() <= 5.0, "a verdict each on three plans, two plans"
 
 
 def _everyone(n: int) -> EpisodeParams:
