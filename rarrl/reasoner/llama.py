@@ -10,19 +10,16 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from rarrl.reasoner import chat, prompt
+from rarrl.reasoner import chat, deliberate
 from rarrl.reasoner.base import Answer, Request
 from rarrl.reasoner.call import MeteredModel, answered
-from rarrl.reasoner.language_model import CallFailedError, Completion, LanguageModel, Outcome, Prompt, Recipe
-from rarrl.reasoner.plan import Verdict
+from rarrl.reasoner.language_model import CallFailedError, Completion, Prompt, Recipe
 from rarrl.reasoner.process import WorkerProcess, WorkerSettings
-from rarrl.types import CallStatus, Role
-
-_TOP = 8  # alternatives told per token of a verdict
+from rarrl.types import CallStatus
 
 
 class LlamaReasoner:
-    """A GGUF model on this computer: chat where the file has a chat template, else the shipped planner's own format."""
+    """A GGUF model on this computer: chat where the file has a chat template, else the shipped planner's own recipe."""
 
     def __init__(
         self, model: Path | WorkerSettings, *, threads: int = 1, n_ctx: int = 2048, recipe: Recipe | None = None
@@ -32,7 +29,7 @@ class LlamaReasoner:
         Raises: InputError where it cannot be loaded; DependencyMissingError without llama-cpp-python."""
         settings = model if isinstance(model, WorkerSettings) else WorkerSettings(model, n_ctx, threads)
         self._worker = WorkerProcess(settings)
-        self._recipe = recipe or (chat.carry_out if self._worker.model.get("chat") else small_model)
+        self._recipe = recipe or (chat.carry_out if self._worker.model.get("chat") else deliberate.carry_out)
         self.name = f"llama:{settings.model.name}"
 
     @property
@@ -48,17 +45,6 @@ class LlamaReasoner:
     def close(self) -> None:
         """Ends the worker process."""
         self._worker.close()
-
-
-def small_model(request: Request, model: LanguageModel) -> Outcome:
-    """The shipped planner's recipe: one answer in the format of `prompt.py`."""
-    schema = prompt.schema(request.role, request.level)
-    top = _TOP if request.role is Role.VERIFIER else 0
-    completion = model.complete(prompt.render(request), schema=schema, alternatives=top, seed=request.seed)
-    result = prompt.parse(completion.text, request.role)
-    if isinstance(result, Verdict):
-        result = Verdict(result.ok, result.fault, prompt.p_ok(completion.alternatives))
-    return Outcome(result, completion.confidence, completion.text)
 
 
 class _Words(BaseModel):
