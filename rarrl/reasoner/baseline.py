@@ -39,15 +39,17 @@ class TfidfBaseline:
         self._models: list[Any] = []
         for column in zip(*targets, strict=True):
             names = np.array([str(value) for value in column])
-            self._models.append(names[0] if len(set(names)) == 1 else LinearSVC(C=0.5, random_state=0).fit(x, names))
+            self._models.append(
+                str(names[0]) if len(set(names)) == 1 else LinearSVC(C=0.5, random_state=0).fit(x, names)
+            )
 
     def ranked(self, goals: Sequence[str], count: int = 1) -> list[list[tuple[str, ...]]]:
         """Per field and goal: the `count` likeliest values as text, likeliest first."""
         x = self._features.transform([clean(goal) for goal in goals])
-        found = []
+        found: list[list[tuple[str, ...]]] = []
         for model in self._models:
             if isinstance(model, str):
-                found.append([(str(model),)] * len(goals))
+                found.append([(model,) for _ in goals])
                 continue
             scores = model.decision_function(x)
             if scores.ndim == 1:  # two classes: one column, positive for the second
@@ -66,8 +68,8 @@ def with_doubts(pupils: Sequence[Lesson], count: int = 4) -> list[Lesson]:
     targets = [fields(*achieved(lesson.plan)) for lesson in pupils]
     doubts: list[dict[str, tuple[str, ...]]] = [{} for _ in pupils]
     for number in range(FOLDS):
-        inside, outside = np.flatnonzero(numbers != number), np.flatnonzero(numbers == number)
-        if not len(inside) or not len(outside):
+        inside, outside = ([int(i) for i in np.flatnonzero(part)] for part in (numbers != number, numbers == number))
+        if not inside or not outside:
             continue
         baseline = TfidfBaseline([pupils[i].goal for i in inside], [targets[i] for i in inside])
         ranked = baseline.ranked([pupils[i].goal for i in outside], count)

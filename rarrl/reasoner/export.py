@@ -48,7 +48,9 @@ def export_gguf(path: Path, shape: Shape, tokenizer: Tokenizer, weights: Mapping
                 writer.add_tensor(name, np.ascontiguousarray(weight, np.float32))
             else:
                 kind = gguf.GGMLQuantizationType.Q8_0
-                writer.add_tensor(name, gguf.quants.quantize(np.ascontiguousarray(weight, np.float32), kind), raw_dtype=kind)
+                writer.add_tensor(
+                    name, gguf.quants.quantize(np.ascontiguousarray(weight, np.float32), kind), raw_dtype=kind
+                )
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()

@@ -55,7 +55,7 @@ def achieved(plan: Plan) -> tuple[str, GoalParameters]:
     """Task type and goal parameters that a plan amounts to."""
     sliced = any(step.verb is SubgoalType.SliceObject for step in plan.steps)
     steps = [step for step in plan.steps if not (sliced and step.arguments[0] in KNIVES)]
-    puts = [step.arguments for step in steps if step.verb is SubgoalType.PutObject]
+    puts = [(s.arguments[0], s.arguments[-1]) for s in steps if s.verb is SubgoalType.PutObject]
     first = next((step.arguments[0] for step in steps), "")
     for step in steps:
         if step.verb is SubgoalType.ToggleObject:
@@ -164,6 +164,10 @@ class Teacher:
         if kind in ("think", "step", "translate") and not lesson.thoughts:
             kind = "plan"
         return getattr(self, f"_{kind}")(lesson)
+
+    def spoil(self, lesson: Lesson) -> Plan:
+        """The lesson's plan with one thing wrong."""
+        return self._spoilt(lesson)[0]
 
     def _next(self, kind: str) -> Lesson:
         deck = self._deck.setdefault(kind, [])

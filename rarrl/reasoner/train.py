@@ -154,9 +154,10 @@ class Encoder:
     """Exercises -> batches."""
 
     def __init__(self, tokenizer: Tokenizer, config: TrainConfig) -> None:
-        self.tokenizer, self.end = tokenizer, tokenizer.token_to_id(p.END)
-        words = min(tokenizer.token_to_id(piece) for piece in p.json_pieces())  # BPE's own ids come first
-        verdicts = [tokenizer.token_to_id(piece) for piece in p.json_pieces() if '"ok":' in piece]
+        ids = tokenizer.get_vocab(with_added_tokens=True)
+        self.tokenizer, self.end = tokenizer, ids[p.END]
+        words = min(ids[piece] for piece in p.json_pieces())  # BPE's own ids come first
+        verdicts = [ids[piece] for piece in p.json_pieces() if '"ok":' in piece]
         self._weights = np.ones(tokenizer.get_vocab_size(), np.float32)
         self._weights[:words] = config.text_weight
         self._weights[verdicts] = config.verdict_weight
