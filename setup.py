@@ -54,6 +54,7 @@ EXTRAS = {
         "tqdm>=4.60",
         "tokenizers>=0.19",
         "gguf>=0.10",
+        "scikit-learn>=1.3",
     ],
     "llama": ["llama-cpp-python>=0.3.16,<0.4"],  # compiled where it is installed: needs a C++ compiler and cmake
     "dev": [
@@ -81,7 +82,9 @@ setup(
     python_requires=">=3.10",
     packages=packages(),
     package_dir=MAPPED,
-    package_data={"rarrl": ["py.typed", "data/**/*.json", "models/**/*.json", "models/**/*.safetensors"]},
+    package_data={
+        "rarrl": ["py.typed", "data/**/*.json", *(f"models/**/*.{end}" for end in ("json", "safetensors", "gguf"))]
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/rarrl"]),
         ("share/rarrl", ["package.xml"]),
