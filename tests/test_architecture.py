@@ -18,7 +18,7 @@ LAYERS |= dict.fromkeys(("config", "strict_json", "alfred"), 1)
 PARTS = ("perception", "policy", "reasoner", "orchestrator", "safety", "resources", "latency")
 LAYERS |= dict.fromkeys(PARTS, 2)
 LAYERS |= dict.fromkeys(("results", "doctor", "events"), 2)
-LAYERS |= dict.fromkeys(("pipeline", "record", "build", "report"), 3)
+LAYERS |= dict.fromkeys(("pipeline", "record", "build", "report", "why"), 3)
 LAYERS |= {"cli": 4}
 
 # Optional or slow to import: only in these modules, inside functions.

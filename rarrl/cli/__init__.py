@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rarrl import __version__
-from rarrl.cli import ask, data, detect, learn, play, reason
+from rarrl.cli import ask, data, detect, learn, play, reason, why
 
 app = typer.Typer(
     name="rarrl",
@@ -31,6 +31,7 @@ app.command("run")(play.run)
 app.command("replay")(play.replay)
 app.command("ask")(ask.ask)
 app.command("plot")(play.plot)
+app.command("why")(why.why)
 _train = _group("train", "Train the parts that learn.")
 _train.command("orchestrator")(learn.train_orchestrator)
 _train.command("detector")(detect.train_detector)
