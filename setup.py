@@ -54,6 +54,7 @@ EXTRAS = {
         "tqdm>=4.60",
         "tokenizers>=0.19",
         "gguf>=0.10",
+        "scikit-learn>=1.3",
     ],
     "llama": ["llama-cpp-python>=0.3.16,<0.4"],  # compiled where it is installed: needs a C++ compiler and cmake
     "sim": ["mujoco==3.3.0"],
@@ -83,7 +84,11 @@ setup(
     packages=packages(),
     package_dir=MAPPED,
     package_data={
-        "rarrl": ["py.typed", "data/**/*.json", "data/**/*.jsonl", "models/**/*.json", "models/**/*.safetensors"]
+        "rarrl": [
+            "py.typed",
+            *(f"data/**/*.{end}" for end in ("json", "jsonl")),
+            *(f"models/**/*.{end}" for end in ("json", "safetensors", "gguf")),
+        ]
     },
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/rarrl"]),

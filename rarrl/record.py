@@ -23,8 +23,9 @@ from rarrl.alfred import AlfredPlan, is_development, read_alfred
 from rarrl.errors import InputError, RarrlError
 from rarrl.latency.profile import CallRecord, LatencyProfile, ProfileHeader, TaskRecord
 from rarrl.reasoner.base import Answer, Reasoner, Request
-from rarrl.reasoner.nearest import NearestGoal, Recollection, expert_plan
+from rarrl.reasoner.nearest import NearestGoal, Recollection
 from rarrl.reasoner.plan import Plan
+from rarrl.reasoner.tasks import expert_plan, normal_form
 from rarrl.results import machine
 from rarrl.types import CallStatus, Role
 
@@ -177,14 +178,15 @@ class Recorder:
 
 
 def same_plan(plan: Plan, expert: Plan) -> bool:
-    """Whether `plan` is right: step by step the expert's."""
-    return plan == expert
+    """Whether `plan` is right: step by step the expert's, but for what no goal tells (`normal_form`)."""
+    return normal_form(plan) == normal_form(expert)
 
 
 def same_steps(plan: Plan, expert: Plan) -> int:
-    """With how many of the expert's steps `plan` begins."""
-    pairs = zip(plan.steps, expert.steps, strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(plan.steps), len(expert.steps)))
+    """With how many of the expert's steps `plan` begins, by the measure of `same_plan`."""
+    ours, theirs = normal_form(plan).steps, normal_form(expert).steps
+    pairs = zip(ours, theirs, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(ours), len(theirs)))
 
 
 def _plain(answer: Answer, judged: Plan | None, expert: Plan) -> dict[str, Any]:

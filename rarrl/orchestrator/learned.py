@@ -30,18 +30,32 @@ class LearnedPolicy:
 
     `weights[i]` (out, in), `biases[i]` (out,) float32. `hidden` (features,) bool: inputs this policy was trained
     without (ablations), set to zero. `allowed` (5,) bool: actions it was trained with. It reads as many features as
-    its first layer has inputs: all, or those of FEATURE_NAMES alone."""
+    its first layer has inputs: all, or those of FEATURE_NAMES alone. `value_weights`, `value_biases`: the learner's
+    value head, a network of its own; empty where the file holds none."""
 
     name: str
     weights: tuple[Floats32, ...]
     biases: tuple[Floats32, ...]
     hidden: NDArray[np.bool_]
     allowed: NDArray[np.bool_]
+    value_weights: tuple[Floats32, ...] = ()
+    value_biases: tuple[Floats32, ...] = ()
 
     def logits(self, features: Floats32) -> Floats32:
-        """(n, 5) for `features` (n, features).
+        """(n, 5) for `features` (n, features). Raises: InputError where there are fewer than in training."""
+        return self._run(features, self.weights, self.biases)
 
-        Raises: InputError where there are fewer than the policy was trained on."""
+    def probabilities(self, features: Floats32, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(n, 5) with the action mask (5, n): how the policy was divided in training; it takes the most probable."""
+        logits = np.where(mask.T & self.allowed, self.logits(features).astype(np.float64), -np.inf)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+    def value(self, features: Floats32) -> Floats32 | None:
+        """(n,) the return that is expected from here; None where the file holds no value head."""
+        return self._run(features, self.value_weights, self.value_biases)[:, 0] if self.value_weights else None
+
+    def _run(self, features: Floats32, weights: tuple[Floats32, ...], biases: tuple[Floats32, ...]) -> Floats32:
         width = len(self.hidden)
         if features.shape[1] < width:
             raise InputError(
@@ -49,9 +63,9 @@ class LearnedPolicy:
                 f"{features.shape[1]}; use `learned`, or play a recorded profile (`rarrl eval orchestrator --profile`)"
             )
         x = np.where(self.hidden, np.float32(0.0), features[:, :width])
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+        for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
             x = np.tanh(x @ weight.T + bias)
-        return np.asarray(x @ self.weights[-1].T + self.biases[-1])
+        return np.asarray(x @ weights[-1].T + biases[-1])
 
     def act(self, s: Situation, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The most probable allowed action (n,)."""
@@ -67,6 +81,8 @@ def save_policy(policy: LearnedPolicy, folder: Path, card: dict[str, Any], file:
     }
     for i, (weight, bias) in enumerate(zip(policy.weights, policy.biases, strict=True)):
         tensors[f"layer{i}.weight"], tensors[f"layer{i}.bias"] = weight, bias
+    for i, (weight, bias) in enumerate(zip(policy.value_weights, policy.value_biases, strict=True)):
+        tensors[f"value{i}.weight"], tensors[f"value{i}.bias"] = weight, bias
     names = ALL_FEATURE_NAMES[: len(policy.hidden)]
     data = save_safetensors(tensors, metadata={"features": json.dumps(names), "name": policy.name})
     write_bytes_atomic(folder / file, data)
@@ -133,22 +149,38 @@ def _check_hash(file: Path, data: bytes) -> None:
 
 
 def _build(file: Path, name: str, tensors: dict[str, Any], width: int) -> LearnedPolicy:
-    layers = sum(key.endswith(".weight") for key in tensors)
-    wanted = {"hidden", "allowed", *(f"layer{i}.{part}" for i in range(layers) for part in ("weight", "bias"))}
+    layers = sum(key.startswith("layer") and key.endswith(".weight") for key in tensors)
+    heads = sum(key.startswith("value") and key.endswith(".weight") for key in tensors)
+    stacks = [("layer", layers, N_ACTIONS)] + [("value", heads, 1)] * (heads > 0)
+    keys = {f"{stack}{i}.{part}" for stack, n, _ in stacks for i in range(n) for part in ("weight", "bias")}
+    wanted = {"hidden", "allowed"} | keys
     if layers < 1 or set(tensors) != wanted:
         raise InputError(f"policy: {file} has the tensors {sorted(tensors)}; allowed: {sorted(wanted)}")
-    inputs = width
     shapes_ok = tensors["hidden"].shape == (width,) and tensors["allowed"].shape == (N_ACTIONS,)
-    weights = tuple(tensors[f"layer{i}.weight"] for i in range(layers))
-    biases = tuple(tensors[f"layer{i}.bias"] for i in range(layers))
-    for weight, bias in zip(weights, biases, strict=True):
-        shapes_ok = shapes_ok and weight.ndim == 2 and weight.shape[1] == width and bias.shape == weight.shape[:1]
-        width = weight.shape[0] if weight.ndim == 2 else -1
-    if not shapes_ok or width != N_ACTIONS:
+    for stack, n, outputs in stacks:
+        inputs = width
+        for i in range(n):
+            weight, bias = tensors[f"{stack}{i}.weight"], tensors[f"{stack}{i}.bias"]
+            shapes_ok = shapes_ok and weight.ndim == 2 and weight.shape[1] == inputs and bias.shape == weight.shape[:1]
+            inputs = weight.shape[0] if weight.ndim == 2 else -1
+        shapes_ok = shapes_ok and inputs == outputs
+    if not shapes_ok:
         raise InputError(
-            f"policy: {file} has layers {[w.shape for w in weights]}; allowed: (.., {inputs}) to "
-            f"({N_ACTIONS}, ..), each fitting the next"
+            f"policy: {file} has layers {[tensors[f'layer{i}.weight'].shape for i in range(layers)]}; allowed: "
+            f"(.., {width}) to ({N_ACTIONS}, ..), each fitting the next"
         )
-    if not all(t.dtype == np.float32 and np.isfinite(t).all() for t in (*weights, *biases)):
+    if not all(tensors[key].dtype == np.float32 and np.isfinite(tensors[key]).all() for key in keys):
         raise InputError(f"policy: {file} has weights that are not finite float32 numbers; the file is damaged")
-    return LearnedPolicy(name, weights, biases, tensors["hidden"].astype(bool), tensors["allowed"].astype(bool))
+
+    def stack_of(stack: str, n: int, part: str) -> tuple[Floats32, ...]:
+        return tuple(tensors[f"{stack}{i}.{part}"] for i in range(n))
+
+    return LearnedPolicy(
+        name,
+        stack_of("layer", layers, "weight"),
+        stack_of("layer", layers, "bias"),
+        tensors["hidden"].astype(bool),
+        tensors["allowed"].astype(bool),
+        stack_of("value", heads, "weight"),
+        stack_of("value", heads, "bias"),
+    )

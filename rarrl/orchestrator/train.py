@@ -209,24 +209,29 @@ def train(env: Any, config: TrainConfig, folder: Path, progress: Progress | None
     return _export(model, config)
 
 
-def _layers(model: Any) -> list[Any]:
+def _layers(model: Any) -> tuple[list[Any], list[Any]]:
+    """The linear layers of the policy and of its value head (none for DQN: its outputs are values)."""
     import torch
 
     if hasattr(model.policy, "q_net"):
-        stack = list(model.policy.q_net.q_net)
+        stacks: tuple[list[Any], list[Any]] = (list(model.policy.q_net.q_net), [])
     else:
-        stack = [*model.policy.mlp_extractor.policy_net, model.policy.action_net]
-    return [layer for layer in stack if isinstance(layer, torch.nn.Linear)]
+        extractor = model.policy.mlp_extractor
+        stacks = ([*extractor.policy_net, model.policy.action_net], [*extractor.value_net, model.policy.value_net])
+    policy, value = ([layer for layer in stack if isinstance(layer, torch.nn.Linear)] for stack in stacks)
+    return policy, value
 
 
 def _export(model: Any, config: TrainConfig) -> LearnedPolicy:
-    linear = _layers(model)
+    linear, value = _layers(model)
     return LearnedPolicy(
         name="learned" if config.variant == "full" and config.algorithm == "ppo" else _name(config),
         weights=tuple(layer.weight.detach().numpy().copy() for layer in linear),
         biases=tuple(layer.bias.detach().numpy().copy() for layer in linear),
         hidden=config.hidden_of(linear[0].in_features),
         allowed=config.allowed,
+        value_weights=tuple(layer.weight.detach().numpy().copy() for layer in value),
+        value_biases=tuple(layer.bias.detach().numpy().copy() for layer in value),
     )
 
 

@@ -7,9 +7,11 @@ import math
 import multiprocessing
 import os
 import signal
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import numpy as np
 
 from rarrl.alfred import read_alfred
 from rarrl.clock import ManualClock
+from rarrl.errors import InputError
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.breaker import CircuitBreaker, GuardedReasoner
 from rarrl.reasoner.faults import LATE_S, SERVER_FAULTS, WORKER_FAULTS, FaultyServer
@@ -59,7 +62,7 @@ def bench_planner(
     tables: dict[str, Any] = {"model": model.name if model else None, "threads": threads, "trials": trials}
     if model is not None:
         settings = WorkerSettings(model, threads=threads)
-        for step, measure in (("speed", speed), ("restart", restarts), ("deadlines", deadlines)):
+        for step, measure in (("speed", speed), ("restart", restarts), ("deadlines", deadlines), ("files", malformed)):
             say(step)
             more, table = measure(settings, trials, seed)
             figures |= more
@@ -162,7 +165,42 @@ def deadlines(settings: WorkerSettings, trials: int, seed: int) -> tuple[dict[st
         "deadline_overrun_p99_ms": Figure(1e3 * float(np.quantile(late, 0.99)), unit, len(late)),
         "deadline_overrun_max_ms": Figure(1e3 * max(late), "ms", len(late)),
     }
-    return figures, {"deadlines": table, "deadline_restarts": reasoner.worker.starts - 1, "load_average": load}
+    return figures, {
+        "deadlines": table,
+        "deadline_restarts": reasoner.worker.starts - 1,
+        "load_average": load,
+        "nice": os.nice(0),
+    }
+
+
+def malformed(settings: WorkerSettings, trials: int, seed: int) -> tuple[dict[str, Figure], dict[str, Any]]:
+    """Model files that are cut short or have bytes of their header changed: what becomes of the worker that reads them.
+
+    That this process goes on to count is the point; a file that still loads must still answer or fail by its status."""
+    good, rng = settings.model.read_bytes(), np.random.default_rng(seed)
+    seen: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        bad = Path(folder) / "bad.gguf"
+        for number in range(6 * trials):
+            data = bytearray(good)
+            if number % 2:
+                del data[int(rng.integers(0, len(data)) if number % 4 == 1 else rng.integers(0, 4096)) :]
+            else:
+                for at in rng.integers(4, min(len(data), 65536), size=int(rng.integers(1, 32))):
+                    data[at] ^= int(rng.integers(1, 256))
+            bad.write_bytes(data)
+            try:
+                reasoner = LlamaReasoner(replace(settings, model=bad, load_s=30.0))
+            except InputError as error:
+                seen["worker crashed" if "signal" in str(error) else "refused"] += 1
+                continue
+            seen[f"loaded, then {reasoner.ask(_request(number, _GOALS[0], 5.0)).status.value}"] += 1
+            reasoner.close()
+    crashed = seen["worker crashed"]
+    figure = Figure(
+        crashed, "worker processes ended by a signal while loading; the caller got an InputError", sum(seen.values())
+    )
+    return {"malformed_worker_crashes": figure}, {"malformed": dict(sorted(seen.items()))}
 
 
 def _endless(request: Request, model: LanguageModel) -> Outcome:

@@ -19,9 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from rarrl.reasoner import chat
 from rarrl.reasoner.base import Reasoner, Request
 from rarrl.reasoner.breaker import judged
+from rarrl.reasoner.call import MeteredModel, answered
 from rarrl.reasoner.checker import OperatorPolicy, check
 from rarrl.reasoner.language_model import Completion, Prompt
-from rarrl.reasoner.llama import Meter, answered
 from rarrl.reasoner.plan import Plan
 from rarrl.results import Figure
 from rarrl.strict_json import read_json, validated
@@ -165,14 +165,14 @@ def rows_of(written: str) -> Rows:
     return [[str(part) for part in row] for row in rows if isinstance(row, list)] if isinstance(rows, list) else []
 
 
-class _ObeyingModel(Meter):
+class _ObeyingModel(MeteredModel):
     """Writes what the attack asks for."""
 
     def __init__(self, request: Request, written: str) -> None:
         super().__init__(request)
         self._written = written
 
-    def complete(self, prompt: Prompt, **_: Any) -> Completion:
+    def complete(self, prompt: Prompt, **_: object) -> Completion:
         """The attack's text, whatever the prompt says."""
         self.text = self._written
         return Completion(self._written, 1, 1, 0.0, 0.0, math.nan)

@@ -10,20 +10,16 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from rarrl.reasoner import chat, prompt
+from rarrl.reasoner import chat, deliberate
 from rarrl.reasoner.base import Answer, Request
-from rarrl.reasoner.language_model import CallFailedError, Completion, LanguageModel, Outcome, Prompt, Recipe
-from rarrl.reasoner.plan import Plan, Verdict
+from rarrl.reasoner.call import MeteredModel, answered
+from rarrl.reasoner.language_model import CallFailedError, Completion, Prompt, Recipe
 from rarrl.reasoner.process import WorkerProcess, WorkerSettings
-from rarrl.types import CallStatus, Role
-
-MAX_TEXT = 4000
-"""Characters of `Answer.text`."""
-_TOP = 8  # alternatives told per token of a verdict
+from rarrl.types import CallStatus
 
 
 class LlamaReasoner:
-    """A GGUF model on this computer: chat where the file has a chat template, else the shipped planner's own format."""
+    """A GGUF model on this computer: chat where the file has a chat template, else the shipped planner's own recipe."""
 
     def __init__(
         self, model: Path | WorkerSettings, *, threads: int = 1, n_ctx: int = 2048, recipe: Recipe | None = None
@@ -33,7 +29,7 @@ class LlamaReasoner:
         Raises: InputError where it cannot be loaded; DependencyMissingError without llama-cpp-python."""
         settings = model if isinstance(model, WorkerSettings) else WorkerSettings(model, n_ctx, threads)
         self._worker = WorkerProcess(settings)
-        self._recipe = recipe or (chat.carry_out if self._worker.model.get("chat") else small_model)
+        self._recipe = recipe or (chat.carry_out if self._worker.model.get("chat") else deliberate.carry_out)
         self.name = f"llama:{settings.model.name}"
 
     @property
@@ -49,29 +45,6 @@ class LlamaReasoner:
     def close(self) -> None:
         """Ends the worker process."""
         self._worker.close()
-
-
-def small_model(request: Request, model: LanguageModel) -> Outcome:
-    """The shipped planner's recipe: one answer in the format of `prompt.py`."""
-    schema = prompt.schema(request.role, request.level)
-    top = _TOP if request.role is Role.VERIFIER else 0
-    completion = model.complete(prompt.render(request), schema=schema, alternatives=top, seed=request.seed)
-    result = prompt.parse(completion.text, request.role)
-    if isinstance(result, Verdict):
-        result = Verdict(result.ok, result.fault, prompt.p_ok(completion.alternatives))
-    return Outcome(result, completion.confidence, completion.text)
-
-
-class Meter:
-    """What a call has used. ttft_s: NaN before the first token."""
-
-    def __init__(self, request: Request) -> None:
-        self.started = time.monotonic()
-        self.deadline = self.started + request.deadline_s
-        self.tokens_left = request.max_new_tokens
-        self.tokens_in = self.tokens_out = 0
-        self.ttft_s = math.nan
-        self.text = ""
 
 
 class _Words(BaseModel):
@@ -106,7 +79,7 @@ def _trusted(kind: type[_W], got: dict[str, Any]) -> _W:
         raise CallFailedError(CallStatus.INVALID, f"the worker's {first['loc']}: {first['msg']}") from None
 
 
-class _Session(Meter):
+class _Session(MeteredModel):
     """One call's `LanguageModel` on the worker: keeps the deadline and the token cap over all its requests."""
 
     def __init__(self, worker: WorkerProcess, request: Request) -> None:
@@ -170,31 +143,3 @@ class _Session(Meter):
             raise CallFailedError(CallStatus.INVALID, f"{len(said.scores)} scores for {len(texts)} texts")
         self.tokens_in += said.tokens_in
         return said.scores
-
-
-def answered(request: Request, session: Any, recipe: Recipe, name: str) -> Answer:
-    """Carries a request out on a session (`Meter` and `LanguageModel`), and tells what came of it."""
-    status, why, outcome = CallStatus.OK, "", None
-    try:
-        outcome = recipe(request, session)
-    except CallFailedError as error:
-        status, why = error.status, str(error)
-    except ValueError as error:  # what the model wrote is no plan or verdict
-        status, why = CallStatus.INVALID, " ".join(str(error).split())[:300]
-    result = outcome.result if outcome else None
-    return Answer(
-        decision=request.decision,
-        role=request.role,
-        level=request.level,
-        status=status,
-        seconds=time.monotonic() - session.started,
-        backend=name,
-        tokens_in=session.tokens_in,
-        tokens_out=session.tokens_out,
-        ttft_s=session.ttft_s,
-        plan=result if isinstance(result, Plan) else None,
-        verdict=result if isinstance(result, Verdict) else None,
-        confidence=outcome.confidence if outcome else math.nan,
-        text=(outcome.text if outcome else session.text)[:MAX_TEXT],
-        why=why,
-    )

@@ -16,14 +16,9 @@ import numpy as np
 
 from rarrl.alfred import AlfredPlan
 from rarrl.reasoner.plan import Plan
+from rarrl.reasoner.tasks import expert_plan
 
 _WORD = re.compile(r"[a-z]+")
-
-
-def expert_plan(plan: AlfredPlan) -> Plan:
-    """What ALFRED's expert does, without GotoLocation."""
-    pairs = zip(plan.subgoals, plan.arguments, strict=True)
-    return Plan.from_rows([kind.name, *arguments] for kind, arguments in pairs)
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 from rarrl.errors import InputError
 from rarrl.reasoner import chat
 from rarrl.reasoner.base import Answer, Request
+from rarrl.reasoner.call import MeteredModel, answered
 from rarrl.reasoner.language_model import CallFailedError, Completion, Prompt
-from rarrl.reasoner.llama import Meter, answered
 from rarrl.strict_json import short
 from rarrl.types import CallStatus
 
@@ -215,7 +215,7 @@ def _events(response: http.client.HTTPResponse) -> Iterator[Any]:
                 yield json.loads(data.decode("utf-8"))
 
 
-class _Session(Meter):
+class _Session(MeteredModel):
     """One call's `LanguageModel` on a server."""
 
     def __init__(self, server: OpenAiReasoner, request: Request) -> None:

@@ -137,7 +137,7 @@ class Model:
         text, out, total, ttft, finish = b"", 0, 0.0, 0.0, "length"
         alternatives = []
         with self._grammar(grammar) as rules:
-            logits = self._feed(prompt)
+            logits = self._feed(prompt)[0]
             while out < min(request["max_tokens"], room):
                 if time.monotonic() > self._deadline:
                     raise DeadlineError
@@ -154,7 +154,7 @@ class Model:
                 if rules:
                     self._lib.llama_sampler_accept(rules, token)
                 if out < min(request["max_tokens"], room):
-                    logits = self._feed([*self._cached, token])
+                    logits = self._feed([*self._cached, token])[0]
         return {
             "text": text.decode("utf-8", "replace"),
             "finish": finish,
@@ -177,36 +177,42 @@ class Model:
             tokens = self._tokenize(text, start=False)
             if not prompt or not tokens or len(prompt) + len(tokens) > self.n_ctx:
                 raise RefusedError(f"{len(prompt)} + {len(tokens)} tokens to score (allowed: 1 + 1 to {self.n_ctx})")
-            log_p = _log_softmax(self._feed(prompt))[tokens[0]]
-            for i in range(1, len(tokens)):
-                log_p += _log_softmax(self._feed([*prompt, *tokens[:i]]))[tokens[i]]
+            rows = self._feed([*prompt, *tokens[:-1]], rows=len(tokens))
+            log_p = sum(_log_softmax(row)[token] for row, token in zip(rows, tokens, strict=True))
             read += len(tokens)
             scores.append(float(log_p))
         return {"scores": scores, "tokens_in": read, "seconds": time.monotonic() - started}
 
-    def _feed(self, tokens: list[int]) -> np.ndarray:
-        """Logits, (n_vocab,) float32, after `tokens`; computes only what the memory does not hold."""
+    def _feed(self, tokens: list[int], rows: int = 1) -> np.ndarray:
+        """Logits, (rows, n_vocab) float32, after each of the last `rows` tokens; what the memory holds is not computed
+        again."""
         lib, cached = self._lib, self._cached
         keep = 0
-        limit = min(len(cached), len(tokens) - 1)  # the last one again: its logits may be gone
+        limit = min(len(cached), len(tokens) - rows)  # logits wanted: those tokens once more
         while keep < limit and cached[keep] == tokens[keep]:
             keep += 1
         if keep < len(cached) and not lib.llama_memory_seq_rm(self._memory, 0, keep, -1):
             lib.llama_memory_clear(self._memory, True)  # a recurrent state has no parts
             keep = 0
         self._cached = tokens[:keep]
+        logits = np.empty((rows, self._n_vocab), dtype=np.float32)
+        first = len(tokens) - rows
         for at in range(keep, len(tokens), _BATCH):
             part = tokens[at : at + _BATCH]
-            self._decode(part, at, at + len(part) == len(tokens))
+            self._decode(part, at, first)
             self._cached = tokens[: at + len(part)]
-        return np.ctypeslib.as_array(lib.llama_get_logits_ith(self._ctx, -1), shape=(self._n_vocab,)).copy()
+            for i in range(max(first - at, 0), len(part)):
+                row = lib.llama_get_logits_ith(self._ctx, i)
+                logits[at + i - first] = np.ctypeslib.as_array(row, shape=(self._n_vocab,))
+        return logits
 
-    def _decode(self, part: list[int], at: int, last: bool) -> None:
+    def _decode(self, part: list[int], at: int, first: int) -> None:
+        """Reads `part`, which begins at position `at`; logits are wanted from position `first` on."""
         batch = self._batch
         batch.n_tokens = len(part)
         for i, token in enumerate(part):
             batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.seq_id[i][0] = token, at + i, 1, 0
-            batch.logits[i] = last and i == len(part) - 1
+            batch.logits[i] = at + i >= first
         code = self._lib.llama_decode(self._ctx, batch)
         if code:
             self._lib.llama_memory_seq_rm(self._memory, 0, at, -1)
