@@ -53,7 +53,9 @@ EXTRAS = {
         "tensorboard>=2.15",
         "tqdm>=4.60",
     ],
+    "eval": ["scikit-image>=0.22"],  # `rarrl eval detector`: a real stereo pair comes with it
     "dev": [
+        "scikit-image>=0.22",
         "pytest>=7.4,<9",  # pytest 9 breaks the launch_testing plug-in of ROS 2 Jazzy
         "hypothesis>=6.90",
         "ruff>=0.9",
