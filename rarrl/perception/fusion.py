@@ -81,7 +81,8 @@ class VoxelFusion:
     """Fuses the grids of one camera. Not for several threads at once.
 
     in_view: (nx, ny, nz) bool, voxels that the camera's images cover (`Voxelizer.footprints` of an image full of True);
-    there things fade after fade_s instead of memory_s; None: all of them.
+    there things fade after fade_s instead of memory_s; None: all of them. Voxels that a frame says anything of join
+    them: at the border of the image a voxel may be hit whose middle is not seen.
 
     The fused probability is the map's log-odds taken back: it ranks voxels, but errors of neighbouring frames are
     alike, so it is not calibrated as the frame's own is."""
@@ -115,6 +116,8 @@ class VoxelFusion:
                 f"VoxelFusion: in_view is {self._in_view.shape}, the grid {grid.state.shape}; alike, please"
             )
         T = np.eye(4) if T_previous_current is None else _rigid(T_previous_current)
+        if self._in_view is not None:
+            self._in_view |= ~grid.unknown
         c = self.config
         dt = grid.stamp_s - self._stamp_s
         self.reason = self._why_anew(grid, dt)

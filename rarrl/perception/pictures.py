@@ -192,6 +192,7 @@ def _draw_voxels(
         axes.set_zticks([])
     else:
         axes.set_zlabel("up", color=FAINT, labelpad=-6)
+        axes.locator_params(axis="z", nbins=5)
     axes.tick_params(labelsize=8, colors=FAINT, pad=-2)
     for pane in (axes.xaxis, axes.yaxis, axes.zaxis):
         pane.set_pane_color((0.97, 0.97, 0.97, 1.0))
