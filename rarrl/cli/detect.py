@@ -61,18 +61,22 @@ def eval_detector(
 
 
 def _quality(tables: dict[str, Any]) -> Table:
-    """Every detector's means and intervals, by group; the rival is marked."""
-    measures = ("iou", "obs_iou", "iou_2x", "cd", "precision", "recall")
+    """Every detector's means, and intervals of IoU, by group; the rival is marked."""
     rows = [
         (
             f"{row['group']} ({row['n']})",
             row["chosen"] + " *" * (row["chosen"] == tables["rivals"][row["group"]]),
-            *(f"{v:.3f}" + ("" if lo is None else f" [{lo:.2f}, {hi:.2f}]") for v, lo, hi in map(row.get, measures)),
+            *(_spread(*row[name]) for name in ("iou", "obs_iou", "iou_2x")),
+            *(f"{row[name][0]:.3f}" for name in ("cd", "precision", "recall")),
         )
         for row in tables["detectors"]
     ]
     head = ("group (pairs)", "detector", "IoU", "obs IoU", "IoU at 2x", "CD, m2", "precision", "recall")
     return table("Means over scenes [95 % intervals]; * the rival: best of its group", head, rows)
+
+
+def _spread(value: float, low: float | None, high: float | None) -> str:
+    return f"{value:.3f}" if low is None else f"{value:.3f} [{low:.2f}, {high:.2f}]"
 
 
 @guarded("nothing was written; start again")

@@ -319,4 +319,5 @@ def test_the_page_says_what_was_measured():
         row = next(line for line in page.splitlines() if f"(`{name}`)" in line and line.startswith("|"))
         cells = [cell.split()[0] for cell in row.split("|")[2:4]]
         assert cells == [f"{figures[key]['value']:.{digits}f}" for key in (f"{name}_raw", name)]
-    assert f"by {-figures['iou_gain_fused']['value']:.3f} [" in page
+    for name in ("iou_gain_fused", "iou_gain_still"):
+        assert f"by {figures[name]['value']:+.3f} [{figures[name]['lo']:.3f}, {figures[name]['hi']:.3f}]" in page
