@@ -178,6 +178,13 @@ def test_bench_command(folder, tmp_path, monkeypatch):
     assert "speedup_vs_stereovoxelnet" not in figures and "torch" in results["tables"]["left_out"][0]
 
 
+def test_memory_is_that_of_the_process_not_of_its_parent():
+    held = np.ones(400_000_000, np.uint8)  # 400 MB here
+    assert bench.own_peak_rss_mb() > held.nbytes / 2**20
+    del held
+    assert bench._peak_rss_mb("") < 200
+
+
 class Slow:
     """A peer that takes a known time."""
 
