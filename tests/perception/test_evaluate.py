@@ -284,4 +284,6 @@ def test_the_page_says_what_was_measured():
         assert row.split("|")[5].split()[0] == gain
     times = json.loads((root / "benchmarks/results/detector_bench.json").read_text("utf-8"))["figures"]
     assert f"Geometric mean {times['speedup_vs_sgbm']['value']:.2f}" in page
+    assert f"1/{times['speedup_vs_stereovoxelnet']['value']:.1f} of its time" in page
+    assert f"{times['peak_rss_mb']['value']:.0f} MB with ours" in page
     assert f"probability of {load_calibration().threshold:.2f}" in page
