@@ -57,6 +57,7 @@ EXTRAS = {
     ],
     "llama": ["llama-cpp-python>=0.3.16,<0.4"],  # compiled where it is installed: needs a C++ compiler and cmake
     "sim": ["mujoco==3.3.0"],
+    "eval": ["scikit-image>=0.22"],  # `rarrl eval detector`: a real stereo pair comes with it
     "dev": [
         "pytest>=7.4,<9",  # pytest 9 breaks the launch_testing plug-in of ROS 2 Jazzy
         "hypothesis>=6.90",
