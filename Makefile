@@ -10,7 +10,7 @@ TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 LLAMA_CMAKE_ARGS ?= -DLLAVA_BUILD=OFF
 # With a ROS installation sourced, rclpy comes from there: the wheels of the `ros` extra would mix two ABIs.
 EXTRAS ?= $(if $(findstring /opt/ros,$(AMENT_PREFIX_PATH)),$(TOOLS),ros$(COMMA)$(TOOLS))
-TOOLS := train$(COMMA)sim$(COMMA)llama$(COMMA)dev
+TOOLS := train$(COMMA)sim$(COMMA)llama$(COMMA)eval$(COMMA)dev
 COMMA := ,
 
 # The rclpy wheels mark a process that already found its libraries; the mark of another environment misleads ours.

@@ -18,10 +18,8 @@ from rarrl.files import read_file
 from rarrl.latency.profile import load_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.registry import RECORDED_RULES_FILE, RULES_FILE, tuned_parameters
-from rarrl.perception.rig import CameraRig
-from rarrl.perception.scenes import Scene, rendered_scene
+from rarrl.perception.scenes import Scene, motorcycle_scene, rendered_scene
 from rarrl.perception.voxels import PRESETS
-from rarrl.types import StereoPair
 
 CONDITION = "binding"  # the rules play with the parameters tuned for tight budgets
 SPEED = 500.0
@@ -99,13 +97,4 @@ def _simulated(seed: int) -> Scene:
 
 
 def _real(seed: int) -> Scene:
-    try:
-        from skimage.data import stereo_motorcycle
-    except ImportError:
-        raise DependencyMissingError("a real pair comes with scikit-image: pip install scikit-image") from None
-    left, right, disparity = stereo_motorcycle()
-    # Middlebury 2014 (Scharstein et al., GCPR 2014), at the size that scikit-image ships; its docstring has the values.
-    rig = CameraRig(994.978, 994.978, 311.193, 254.877, 0.193001, left.shape[1], left.shape[0], doffs=31.086)
-    pair = StereoPair(*(np.ascontiguousarray(image[..., ::-1]) for image in (left, right)))
-    truth = np.where(np.isfinite(disparity), disparity, np.nan).astype(np.float32)
-    return Scene("Motorcycle (real, Middlebury)", "indoor", rig, PRESETS["indoor"], pair, truth)
+    return replace(motorcycle_scene(), name="Motorcycle (real, Middlebury)")

@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
-from rarrl.cli.common import check_output, command_line, guarded, progress
+from rarrl.cli.common import check_output, command_line, console, guarded, progress, table
 from rarrl.cli.learn import JsonOption, SeedOption
 
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", help="A folder of scenes: left.png, right.png, disp_gt.npz, calib.json in each."),
+    typer.Option(
+        "--data",
+        help="A folder of scenes, each with left.png, right.png, disp_gt.npz, calib.json; else scikit-image's pair.",
+    ),
 ]
 
 
@@ -37,15 +41,42 @@ def eval_detector(
     rendered: Annotated[int, typer.Option(min=0, help="Rendered pairs to judge on.")] = 24,
     seed: SeedOption = 0,
     json: JsonOption = None,
+    pictures: Annotated[
+        Path | None, typer.Option("--pictures", help="A folder for a picture of each scene: pair, truth, prediction.")
+    ] = None,
 ) -> None:
     """Hold the voxel detector against OpenCV's matchers, on real and rendered pairs."""
     from rarrl.perception import commands
 
     check_output(json, "--json")
-    scenes = rendered + (len(list(data.glob("*/calib.json"))) if data is not None and data.is_dir() else 0)
+    if pictures is not None:
+        check_output(pictures / "scene.png", "--pictures")
+    scenes = rendered + (len(list(data.glob("*/calib.json"))) if data is not None and data.is_dir() else 1)
     with progress("scenes", scenes) as update:
-        results = commands.eval_detector(data, rendered, seed, json, command_line(), update)
+        results = commands.eval_detector(data, rendered, seed, json, command_line(), update, pictures)
+    console().print(_quality(results["tables"]))
     _print(results, json)
+    if pictures is not None:
+        typer.echo(f"pictures: {pictures}")
+
+
+def _quality(tables: dict[str, Any]) -> Table:
+    """Every detector's means, and intervals of IoU, by group; the rival is marked."""
+    rows = [
+        (
+            f"{row['group']} ({row['n']})",
+            row["chosen"] + " *" * (row["chosen"] == tables["rivals"][row["group"]]),
+            *(_spread(*row[name]) for name in ("iou", "obs_iou", "iou_2x")),
+            *(f"{row[name][0]:.3f}" for name in ("cd", "precision", "recall")),
+        )
+        for row in tables["detectors"]
+    ]
+    head = ("group (pairs)", "detector", "IoU", "obs IoU", "IoU at 2x", "CD, m2", "precision", "recall")
+    return table("Means over scenes [95 % intervals]; * the rival: best of its group", head, rows)
+
+
+def _spread(value: float, low: float | None, high: float | None) -> str:
+    return f"{value:.3f}" if low is None else f"{value:.3f} [{low:.2f}, {high:.2f}]"
 
 
 @guarded("nothing was written; start again")
@@ -67,17 +98,32 @@ def eval_fusion(
 @guarded("nothing was written; start again")
 def bench_detector(
     data: DataOption = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Repetitions of each detector on each frame.")] = 15,
+    rounds: Annotated[int, typer.Option(min=1, help="Repetitions of each detector on each frame.")] = 9,
     seed: SeedOption = 0,
     json: JsonOption = None,
 ) -> None:
-    """Measure the time of the voxel detector beside OpenCV's matchers, in one interleaved run."""
+    """Measure time and memory of the voxel detector beside OpenCV's matchers and StereoVoxelNet, in turn."""
     from rarrl.perception import commands
 
     check_output(json, "--json")
-    with progress("measuring", rounds) as update:
+    frames = 6 + (len(list(data.glob("*/calib.json"))) if data is not None and data.is_dir() else 1)
+    with progress("frames", frames) as update:
         results = commands.bench_detector(data, rounds, seed, json, command_line(), update)
+    console().print(_times(results["tables"]))
+    for line in results["tables"]["left_out"]:
+        typer.echo(f"left out: {line}")
     _print(results, json)
+
+
+def _times(tables: dict[str, Any]) -> Table:
+    """Milliseconds of every detector on every frame."""
+    names = list(dict.fromkeys(name for frame in tables["frames"] for name in frame["ms"]["1"]))
+    rows = []
+    for frame in tables["frames"]:
+        for threads, ms in frame["ms"].items():
+            cells = [f"{ms[n]['median']:.0f} ({ms[n]['p95']:.0f})" if n in ms else "" for n in names]
+            rows.append((frame["scene"], f"{frame['width']}x{frame['height']}", threads, *cells))
+    return table("Milliseconds of wall time, median (95th percentile)", ("frame", "size", "threads", *names), rows)
 
 
 def _print(results: dict[str, Any], json: Path | None) -> None:

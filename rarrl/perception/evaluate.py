@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,9 @@ import numpy as np
 from rarrl.perception.baselines import RIVALS, CountDetector
 from rarrl.perception.classical import ClassicalDetector
 from rarrl.perception.metrics import Reliability, chamfer, iou, within_one
+from rarrl.perception.rig import CameraRig
 from rarrl.perception.scenes import Scene
-from rarrl.perception.voxels import Truth, pool, truth_voxels
+from rarrl.perception.voxels import GridSpec, Truth, Voxelizer, pool, truth_voxels
 from rarrl.results import Figure
 from rarrl.types import VoxelGrid
 
@@ -26,6 +27,11 @@ OUTDOOR_BY_OBS = ("outdoor",)
 """Groups with sparse truth, where a rival is chosen by obs IoU instead of IoU."""
 BOOTSTRAPS = 10_000
 OURS = "classical"
+"""The detector that the figures are about."""
+ENTRIES: dict[str, Callable[[CameraRig, GridSpec], Any]] = {OURS: ClassicalDetector}
+"""Our detectors, all judged; each has `voxelizer`, `detect(pair)` and `refusal`."""
+RIVAL_KINDS = ("colour", "gray", "bm")
+"""Of these the best is the rival; the half-size matcher is shown beside them."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ def score(occupied: np.ndarray, truth: Truth, voxel_size: float) -> Score:
 @dataclass(frozen=True, eq=False)
 class SceneResult:
     """scores: by detector, rivals as `kind>=count`. reliability: ours, over the observed voxels that it says anything
-    of; hit_reliability: over those that pixels fell into, without the many that are free."""
+    of; hit_reliability: over those that pixels fell into, without the many that are free. grid: what ours said."""
 
     name: str
     group: str
@@ -65,20 +71,24 @@ class SceneResult:
     reliability: Reliability
     hit_reliability: Reliability
     refusal: str
+    grid: VoxelGrid | None = None
 
 
 def judge(scene: Scene) -> SceneResult:
     """All detectors on one scene. Matchers run once; their minimum counts are tried on the same disparities."""
     scores: dict[str, Score] = {}
-    ours = ClassicalDetector(scene.rig, scene.spec)
-    truth = truth_voxels(ours.voxelizer, scene.disparity)
+    truth = truth_voxels(Voxelizer(scene.rig, scene.spec), scene.disparity)
     for kind in RIVALS:
         rival = CountDetector(kind, scene.rig, scene.spec)
         hits = rival.voxelizer.hits(rival.matcher.disparity(scene.pair))
         for count in COUNTS:
             scores[f"{kind}>={count}"] = score(hits >= count, truth, scene.spec.voxel_size)
-    grid = ours.detect(scene.pair)
-    scores[OURS] = score(grid.occupied, truth, scene.spec.voxel_size)
+    said: dict[str, tuple[VoxelGrid, str]] = {}
+    for name, make in ENTRIES.items():
+        entry = make(scene.rig, scene.spec)
+        said[name] = entry.detect(scene.pair), entry.refusal
+        scores[name] = score(said[name][0].occupied, truth, scene.spec.voxel_size)
+    grid, refusal = said[OURS]
     judged = truth.observed & (grid.probability != 0.5)
     return SceneResult(
         scene.name,
@@ -86,7 +96,8 @@ def judge(scene: Scene) -> SceneResult:
         scores,
         _reliability(grid, truth, judged),
         _reliability(grid, truth, judged & ~grid.free),
-        ours.refusal,
+        refusal,
+        grid,
     )
 
 
@@ -94,7 +105,7 @@ def _reliability(grid: VoxelGrid, truth: Truth, judged: np.ndarray) -> Reliabili
     return Reliability.of(grid.probability[judged], truth.occupied[judged])
 
 
-def best_rival(results: Iterable[SceneResult], group: str, kinds: tuple[str, ...] = ("colour", "gray", "bm")) -> str:
+def best_rival(results: Iterable[SceneResult], group: str, kinds: tuple[str, ...] = RIVAL_KINDS) -> str:
     """The rival of a group: best mean IoU (obs IoU where truth is sparse) over all kinds and counts, e.g. `gray>=5`.
 
     It is chosen on the scenes that it is then judged by, to its advantage."""
@@ -116,36 +127,39 @@ def paired(ours: Iterable[float], theirs: Iterable[float], seed: int, unit: str)
 
 
 def evaluate_detectors(
-    scenes: Iterable[Scene], seed: int, progress: Callable[[str], None] | None = None
+    scenes: Iterable[Scene],
+    seed: int,
+    progress: Callable[[str], None] | None = None,
+    show: Callable[[Scene, SceneResult], object] | None = None,
 ) -> tuple[dict[str, Figure], dict[str, Any]]:
-    """Figures and tables over `scenes`; see `compare`."""
+    """Figures and tables over `scenes`; see `compare`. show: called with each scene and what came of it."""
     results = []
     for scene in scenes:
         if progress:
             progress(scene.name)
-        results.append(judge(scene))
+        result = judge(scene)
+        if show:
+            show(scene, result)
+        results.append(replace(result, grid=None))
     return compare(results, seed)
 
 
 def compare(results: list[SceneResult], seed: int) -> tuple[dict[str, Figure], dict[str, Any]]:
-    """Ours against the best rival of each group: gains (`iou_gain_<group>`, `obs_iou_gain_<group>`), `recall1_change`
-    and `cd_ratio` against the same rival at >= 5 points (of the real groups where there are any), `ece`, `ece_hit`."""
+    """Ours against the best rival of each group, paired: `<measure>_gain_<group>` for iou, obs_iou and iou_2x,
+    `recall1_change` and `cd_ratio`. The last two are against the same rival at >= 5 points, and with `_at_best` against
+    the rival as it is; over the real groups where there are any. `ece`, `ece_hit`: calibration on rendered pairs, with
+    `_real` on real ones."""
     figures: dict[str, Figure] = {}
     groups = list(dict.fromkeys(r.group for r in results))
     rivals = {group: best_rival(results, group) for group in groups}
     filtered = {group: f"{name.split('>=')[0]}>={FILTERED}" for group, name in rivals.items()}
     for group in groups:
         rows = [r for r in results if r.group == group]
-        for name, unit in (("iou", "IoU"), ("obs_iou", "obs IoU")):
-            figures[f"{name}_gain_{group}"] = paired(
-                (getattr(r.scores[OURS], name) for r in rows),
-                (getattr(r.scores[rivals[group]], name) for r in rows),
-                seed,
-                unit,
-            )
-            figures[f"{name}_{group}"] = Figure(
-                float(np.mean([getattr(r.scores[OURS], name) for r in rows])), unit, len(rows)
-            )
+        for name, unit in (("iou", "IoU"), ("obs_iou", "obs IoU"), ("iou_2x", "IoU at twice the voxel size")):
+            ours = [getattr(r.scores[OURS], name) for r in rows]
+            theirs = [getattr(r.scores[rivals[group]], name) for r in rows]
+            figures[f"{name}_gain_{group}"] = paired(ours, theirs, seed, unit)
+            figures[f"{name}_{group}"] = paired(ours, [0.0] * len(rows), seed, unit)
     rendered = [r for r in results if r.group.startswith("rendered")]
     real = [r for r in results if not r.group.startswith("rendered")]
     if rendered:
@@ -157,46 +171,56 @@ def compare(results: list[SceneResult], seed: int) -> tuple[dict[str, Figure], d
             figures[f"ece{suffix}"] = Figure(_sum([r.reliability for r in rows]).ece, "", len(rows))
             figures[f"ece_hit{suffix}"] = Figure(_sum([r.hit_reliability for r in rows]).ece, "", len(rows))
     rows = real or rendered
-    figures["recall1_change"] = paired(
-        (r.scores[OURS].recall for r in rows), (r.scores[filtered[r.group]].recall for r in rows), seed, "recall"
-    )
-    for group in groups:
-        of_group = [r for r in results if r.group == group]
-        theirs = np.mean([r.scores[filtered[group]].cd for r in of_group])
-        ours = np.mean([r.scores[OURS].cd for r in of_group])
-        figures[f"cd_ratio_{group}"] = Figure(float(ours / max(theirs, 1e-9)), "times", len(of_group))
-    worst = [figures[f"cd_ratio_{g}"].value for g in groups if g in ("indoor", "nominal")]
-    if worst:
-        figures["cd_ratio"] = Figure(max(worst), "times, the worse of indoor and nominal", len(worst))
-    return figures, _tables(results, groups, rivals)
+    for suffix, against in (("", filtered), ("_at_best", rivals)):
+        figures[f"recall1_change{suffix}"] = paired(
+            (r.scores[OURS].recall for r in rows), (r.scores[against[r.group]].recall for r in rows), seed, "recall"
+        )
+        for group in groups:
+            of_group = [r for r in results if r.group == group]
+            theirs_cd = np.mean([r.scores[against[group]].cd for r in of_group])
+            ours_cd = np.mean([r.scores[OURS].cd for r in of_group])
+            figures[f"cd_ratio{suffix}_{group}"] = Figure(float(ours_cd / max(theirs_cd, 1e-9)), "times", len(of_group))
+        worst = [figures[f"cd_ratio{suffix}_{g}"].value for g in groups if g in ("indoor", "nominal")]
+        if worst:
+            figures[f"cd_ratio{suffix}"] = Figure(max(worst), "times, the worst of indoor and nominal", len(worst))
+    return figures, _tables(results, groups, rivals, seed)
 
 
-def _tables(results: list[SceneResult], groups: list[str], rivals: dict[str, str]) -> dict[str, Any]:
-    by_group = []
+def _tables(results: list[SceneResult], groups: list[str], rivals: dict[str, str], seed: int) -> dict[str, Any]:
+    counts, best, scenes = [], [], []
     for group in groups:
         rows = [r for r in results if r.group == group]
         for name in rows[0].scores:
-            by_group.append({"group": group, "n": len(rows), "detector": name, **_mean([r.scores[name] for r in rows])})
+            counts.append({"group": group, "n": len(rows), "detector": name, **_mean([r.scores[name] for r in rows])})
+        shown = {name: name for name in rows[0].scores if ">=" not in name}
+        shown |= {kind: best_rival(results, group, (kind,)) for kind in RIVALS}
+        for name, chosen in shown.items():
+            spread = {
+                measure: _interval([getattr(r.scores[chosen], measure) for r in rows], seed)
+                for measure in Score.__dataclass_fields__
+            }
+            best.append({"group": group, "n": len(rows), "detector": name, "chosen": chosen, **spread})
+        for r in rows:
+            of_scene = {name: _mean([r.scores[chosen]]) for name, chosen in shown.items()}
+            scenes.append({"scene": r.name, "group": group, "refusal": r.refusal, "detectors": of_scene})
     total = _sum([r.reliability for r in results])
     return {
         "rivals": rivals,
-        "groups": by_group,
-        "scenes": [
-            {
-                "scene": r.name,
-                "group": r.group,
-                "refusal": r.refusal,
-                "ours": _mean([r.scores[OURS]]),
-                "rival": _mean([r.scores[rivals[r.group]]]),
-            }
-            for r in results
-        ],
+        "detectors": best,
+        "counts": counts,
+        "scenes": scenes,
         "reliability": {
             "stated": [round(float(v), 4) for v in total.stated],
             "observed": [round(float(v), 4) for v in total.observed],
             "voxels": [int(v) for v in total.count],
         },
     }
+
+
+def _interval(values: list[float], seed: int) -> list[float | None]:
+    """Mean, and its 95 % bootstrap interval over scenes."""
+    figure = paired(values, [0.0] * len(values), seed, "")
+    return [None if v is None else round(v, 4) for v in (figure.value, figure.lo, figure.hi)]
 
 
 def _sum(parts: list[Reliability]) -> Reliability:

@@ -27,7 +27,8 @@ class FusionConfig:
     the map is clamped. enter, leave: log-odds from which a voxel becomes occupied, and down to which it stays so.
     free_enter, free_leave: likewise for free. memory_s: seconds in which the map's log-odds fall to 1/e. fade_s: the
     same for voxels within the camera's view of which a frame says nothing although it says something of others: what
-    stood there is gone, or hidden. max_gap_s: seconds between stamps beyond which the map starts anew.
+    stood there is gone, or hidden. fade_voxels: the same by travel, in voxels: a surface on the move is marked beside
+    its old mark, which must not wait for the clock. max_gap_s: seconds between stamps beyond which the map starts anew.
 
     Raises: ValueError naming the value out of range."""
 
@@ -42,6 +43,7 @@ class FusionConfig:
     free_leave: float = -0.3
     memory_s: float = 2.0
     fade_s: float = 0.3
+    fade_voxels: float = 0.5
     max_gap_s: float = 2.0
 
     def __post_init__(self) -> None:
@@ -56,6 +58,7 @@ class FusionConfig:
             ("miss", 0.01, 10),
             ("memory_s", 0.01, 3600),
             ("fade_s", 0.01, 3600),
+            ("fade_voxels", 0.01, 3600),
             ("max_gap_s", 0.01, 3600),
         ):
             if not low <= getattr(self, name) <= high:
@@ -78,7 +81,8 @@ class VoxelFusion:
     """Fuses the grids of one camera. Not for several threads at once.
 
     in_view: (nx, ny, nz) bool, voxels that the camera's images cover (`Voxelizer.footprints` of an image full of True);
-    there things fade after fade_s instead of memory_s; None: all of them.
+    there things fade after fade_s instead of memory_s; None: all of them. Voxels that a frame says anything of join
+    them: at the border of the image a voxel may be hit whose middle is not seen.
 
     The fused probability is the map's log-odds taken back: it ranks voxels, but errors of neighbouring frames are
     alike, so it is not calibrated as the frame's own is."""
@@ -112,6 +116,8 @@ class VoxelFusion:
                 f"VoxelFusion: in_view is {self._in_view.shape}, the grid {grid.state.shape}; alike, please"
             )
         T = np.eye(4) if T_previous_current is None else _rigid(T_previous_current)
+        if self._in_view is not None:
+            self._in_view |= ~grid.unknown
         c = self.config
         dt = grid.stamp_s - self._stamp_s
         self.reason = self._why_anew(grid, dt)
@@ -123,7 +129,7 @@ class VoxelFusion:
             dt = math.inf
         else:
             self._move(T, grid)
-            self._fade(dt, grid)
+            self._fade(dt, _travel(T, grid), grid)
         self._stamp_s = grid.stamp_s
         if dt > 0:
             seen = np.flatnonzero(grid.state)
@@ -167,8 +173,9 @@ class VoxelFusion:
             pending = np.eye(4)
         self._pending = pending
 
-    def _fade(self, dt: float, grid: VoxelGrid) -> None:
-        slow, fast = (np.float32(math.exp(-dt / s)) for s in (self.config.memory_s, self.config.fade_s))
+    def _fade(self, dt: float, travel: float, grid: VoxelGrid) -> None:
+        c = self.config
+        slow, fast = (np.float32(math.exp(-x)) for x in (dt / c.memory_s, dt / c.fade_s + travel / c.fade_voxels))
         silent = grid.unknown
         if silent.all():  # a frame without information: no reason to doubt the map
             self._log_odds *= slow
@@ -206,6 +213,12 @@ def _rigid(T: np.ndarray) -> np.ndarray:
     if not rotates or np.abs(T[3] - (0, 0, 0, 1)).max() > RIGID_TOLERANCE:
         raise ValueError("T_previous_current must be rigid: a rotation, a translation, and a last row of 0 0 0 1")
     return T
+
+
+def _travel(T: np.ndarray, grid: VoxelGrid) -> float:
+    """How far, in voxels, `T` moves the middle of the cube: turning counts too."""
+    middle = np.asarray(grid.origin) + grid.voxel_size * np.array(grid.state.shape) / 2
+    return float(np.linalg.norm(T[:3, :3] @ middle + T[:3, 3] - middle)) / grid.voxel_size
 
 
 def _shifted(values: np.ndarray, cells: np.ndarray) -> np.ndarray:

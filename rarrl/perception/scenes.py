@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rarrl.errors import InputError
+from rarrl.errors import DependencyMissingError, InputError
 from rarrl.files import read_file
 from rarrl.perception.rig import CameraRig
 from rarrl.perception.synth import SynthConfig, render_pair
@@ -82,6 +82,26 @@ def load_scene(folder: Path) -> Scene:
     truth = np.where(np.isfinite(truth) & (truth > 0), truth, np.float32(math.nan))
     spec = PRESETS["outdoor" if kind == "outdoor" else "indoor"]
     return Scene(folder.name, GROUPS[kind], rig, spec, StereoPair(left, right), truth)
+
+
+def motorcycle_scene() -> Scene:
+    """The Motorcycle pair of Middlebury 2014 (Scharstein et al., GCPR 2014) at quarter size, with structured-light
+    truth: a real indoor pair that comes with scikit-image. Its calibration is that of the docstring of
+    `skimage.data.stereo_motorcycle` (there `doffs` is "principal point dx").
+
+    Raises: DependencyMissingError without scikit-image."""
+    try:
+        from skimage.data import stereo_motorcycle
+    except ImportError:
+        raise DependencyMissingError(
+            "the real pair Motorcycle needs scikit-image: pip install 'rarrl[eval]'; or name other pairs with --data"
+        ) from None
+    left, right, truth = stereo_motorcycle()
+    height, width = truth.shape
+    rig = CameraRig(994.978, 994.978, 311.193, 254.877, 0.193001, width, height, doffs=31.086)
+    pair = StereoPair(*(cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in (left, right)))
+    disparity = np.where(np.isfinite(truth) & (truth > 0), truth, np.nan).astype(np.float32)
+    return Scene("motorcycle", "indoor", rig, PRESETS["indoor"], pair, disparity)
 
 
 def _image(path: Path) -> np.ndarray:

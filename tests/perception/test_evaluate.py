@@ -1,28 +1,40 @@
 """Comparison with the rivals, the commands, and the conventions on the real pairs."""
 
 import json
+import sys
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from rarrl.errors import InputError
-from rarrl.perception import commands
+from rarrl.errors import DependencyMissingError, InputError
+from rarrl.perception import bench, commands
+from rarrl.perception.baselines import RIVALS
 from rarrl.perception.calibration import load_calibration
 from rarrl.perception.evaluate import COUNTS, OURS, SceneResult, Score, best_rival, compare, judge, paired
 from rarrl.perception.metrics import Reliability
-from rarrl.perception.scenes import load_scene, load_scenes, rendered_scenes
+from rarrl.perception.scenes import load_scene, load_scenes, motorcycle_scene, rendered_scene, rendered_scenes
 
 
 def result(name: str, group: str, ours: float, **rivals: float) -> SceneResult:
-    scores = {
-        f"{kind}>={count}": Score(0.1, 0.1, 0.1, 4.0, 0.5, 0.8) for kind in ("colour", "gray", "bm") for count in COUNTS
-    }
+    scores = {f"{kind}>={count}": Score(0.1, 0.1, 0.1, 4.0, 0.5, 0.8) for kind in RIVALS for count in COUNTS}
     for key, value in rivals.items():
         scores[key.replace("_", ">=")] = Score(value, value, value, 2.0, 0.5, 0.9)
     scores[OURS] = Score(ours, ours, ours, 1.0, 0.5, 0.95)
     return SceneResult(name, group, scores, *[Reliability.of(np.array([0.9]), np.array([True]))] * 2, "")
+
+
+def test_the_half_size_matcher_is_no_rival():
+    results = [result("a", "indoor", 0.5, half_5=0.9, bm_1=0.4)]
+    assert best_rival(results, "indoor") == "bm>=1"
+
+
+def test_outdoors_the_rival_is_chosen_where_truth_was_looked_for():
+    one = result("a", "outdoor", 0.5, bm_3=0.3)
+    one.scores["gray>=5"] = Score(0.2, 0.4, 0.1, 4.0, 0.5, 0.8)
+    assert best_rival([one], "outdoor") == "gray>=5"
 
 
 def test_the_rival_is_the_best_of_its_group():
@@ -41,6 +53,14 @@ def test_the_rival_is_the_best_of_its_group():
     assert tables["rivals"] == {"indoor": "gray>=5", "nominal": "colour>=8"}
     assert len(tables["scenes"]) == 3
     assert figures["ece_hit_real"].value == pytest.approx(0.1) and "ece" not in figures
+    # Against the rival at >= 5: recall .95 to (.9 + .8) / 2 indoors; nominal: colour at 5 is not its best.
+    assert figures["recall1_change"].value == pytest.approx(np.mean([0.05, 0.05, 0.15]))
+    assert figures["recall1_change_at_best"].value == pytest.approx(0.05)
+    assert figures["cd_ratio"].value == pytest.approx(0.5) and figures["cd_ratio_nominal"].value == pytest.approx(0.25)
+    assert figures["cd_ratio_at_best"].value == pytest.approx(0.5)
+    shown = {row["detector"]: row for row in tables["detectors"] if row["group"] == "indoor"}
+    assert set(shown) == {OURS, *RIVALS} and shown["gray"]["chosen"] == "gray>=5" and shown["bm"]["chosen"] == "bm>=1"
+    assert shown[OURS]["iou"] == pytest.approx([0.6, 0.5, 0.7]) and shown["gray"]["iou_2x"][0] == pytest.approx(0.45)
 
 
 def test_paired_differences_cancel_what_scenes_share():
@@ -103,24 +123,103 @@ def test_bad_scenes_are_refused_in_one_line(folder, damage, named):
 
 def test_eval_command(folder, tmp_path):
     out, told = tmp_path / "eval.json", []
-    results = commands.eval_detector(folder, 2, 0, out, "test", lambda done, name: told.append((done, name)))
+    results = commands.eval_detector(
+        folder, 2, 0, out, "test", lambda done, name: told.append((done, name)), tmp_path / "pictures"
+    )
     assert json.loads(out.read_text("utf-8")) == json.loads(json.dumps(results))
     assert {"iou_gain_indoor", "iou_gain_rendered", "ece", "ece_real", "recall1_change", "cd_ratio"} <= set(
         results["figures"]
     )
     assert told[0] == (0, "room") and len(told) == 3
     assert results["seed"] == 0 and results["command"] == "test"
+    names = [row["scene"] for row in results["tables"]["scenes"]]
+    assert sorted(p.name for p in (tmp_path / "pictures").iterdir()) == sorted(f"{name}.png" for name in names)
+    for row in results["tables"]["scenes"]:
+        assert set(row["detectors"]) == {OURS, *RIVALS}
+
+
+def test_without_data_the_real_pair_is_the_motorcycle():
+    pytest.importorskip("skimage")
+    results = commands.eval_detector(rendered=0)
+    assert [row["scene"] for row in results["tables"]["scenes"]] == ["motorcycle"]
+    scene = motorcycle_scene()
+    known = scene.disparity[~np.isnan(scene.disparity)]
+    assert scene.group == "indoor" and scene.disparity.shape == (500, 741) and known.size > 0.9 * 500 * 741
+    # The garage: 2 to 5 m away; BGR, so that the red tank is red.
+    assert 2.0 < np.quantile(scene.rig.depth(known), 0.01) < np.quantile(scene.rig.depth(known), 0.99) < 5.0
+    assert np.argmax(scene.pair.left[180:200, 280:320].mean(axis=(0, 1))) == 2
+
+
+def test_without_scikit_image_the_way_out_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    monkeypatch.setitem(sys.modules, "skimage.data", None)
+    with pytest.raises(DependencyMissingError, match=r"pip install 'rarrl\[eval\]'.*--data"):
+        commands.eval_detector()
 
 
 def test_bench_command(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(commands, "SIZES", ((463, 370),))
     out, threads = tmp_path / "bench.json", cv2.getNumThreads()
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "rarrl.perception.stereovoxelnet", raising=False)
     results = commands.bench_detector(folder, 1, 0, out)
     assert out.exists() and cv2.getNumThreads() == threads
-    assert len(results["tables"]["frames"]) == 3
-    assert set(results["tables"]["frames"][0]["ms"]) == {"colour", "gray", "bm", "half", "classical"}
-    assert 0 < results["figures"]["speedup_vs_sgbm_min"]["value"] <= results["figures"]["speedup_vs_sgbm"]["value"]
-    assert 20 < results["figures"]["peak_rss_mb"]["value"] < 2000
+    frames, figures = results["tables"]["frames"], results["figures"]
+    assert len(frames) == 3
+    for frame in frames:
+        assert set(frame["ms"]) == {"1", "2"}
+        for ms in frame["ms"].values():
+            assert set(ms) == {"colour", "gray", "bm", "half", OURS}
+            assert all(0 < times["median"] <= times["p95"] for times in ms.values())
+    ratios = [f["ms"]["1"]["colour"]["cpu"] / f["ms"]["1"][OURS]["cpu"] for f in frames]
+    assert figures["speedup_vs_sgbm"]["value"] == pytest.approx(float(np.prod(ratios)) ** (1 / 3))
+    assert figures["speedup_vs_sgbm_min"]["value"] == pytest.approx(min(ratios))
+    assert 20 < figures["peak_rss_mb"]["value"] < 2000
+    assert "speedup_vs_stereovoxelnet" not in figures and "torch" in results["tables"]["left_out"][0]
+
+
+def test_memory_is_that_of_the_process_not_of_its_parent():
+    held = np.ones(400_000_000, np.uint8)  # 400 MB here
+    assert bench.own_peak_rss_mb() > held.nbytes / 2**20
+    del held
+    assert bench._peak_rss_mb("") < 200
+
+
+class Slow:
+    """A peer that takes a known time."""
+
+    def __init__(self) -> None:
+        self.threads, self.seen = 7, []
+
+    def detect(self, pair):
+        self.seen.append(self.threads)
+        started = time.thread_time()
+        while time.thread_time() < started + 0.05:
+            pass
+
+    def use_threads(self, count):
+        before, self.threads = self.threads, count
+        return before
+
+    def multiply_adds(self):
+        return {"all": 3_000_000_000}
+
+    def parameters(self):
+        return 5_000_000
+
+
+def test_the_peer_is_timed_in_turn_at_its_own_size_alone(monkeypatch):
+    monkeypatch.setattr(bench, "_peak_rss_mb", lambda run: 100.0)
+    peer = Slow()
+    scenes = [rendered_scene(0, 0, *bench.PEER_SIZE), rendered_scene(0, 0, 463, 370)]
+    figures, tables = bench.bench_detectors(scenes, 1, 0, peer)
+    assert peer.seen == [1, 2, 1, 2] and peer.threads == 7  # warm-up and one round; then as before
+    large, small = tables["frames"]
+    assert bench.PEER not in small["ms"]["1"] and large["ms"]["1"][bench.PEER]["cpu"] >= 50
+    assert figures["speedup_vs_stereovoxelnet"].value == pytest.approx(
+        large["ms"]["1"][bench.PEER]["cpu"] / large["ms"]["1"][OURS]["cpu"]
+    )
+    assert figures["stereovoxelnet_gmacs"].value == 3.0 and figures["stereovoxelnet_parameters"].value == 5.0
 
 
 def test_train_command(tmp_path):
@@ -134,7 +233,6 @@ def test_train_command(tmp_path):
     [
         (lambda p: commands.eval_detector(p / "nowhere"), "nowhere"),
         (lambda p: commands.eval_detector(p), "calib.json"),
-        (lambda p: commands.eval_detector(None, 0), "nothing to judge"),
         (lambda p: commands.eval_detector(None, -1), "rendered"),
         (lambda p: commands.eval_detector(seed=-1), "--seed"),
         (lambda p: commands.eval_detector(seed=2**31), "--seed"),
@@ -186,4 +284,6 @@ def test_the_page_says_what_was_measured():
         assert row.split("|")[5].split()[0] == gain
     times = json.loads((root / "benchmarks/results/detector_bench.json").read_text("utf-8"))["figures"]
     assert f"Geometric mean {times['speedup_vs_sgbm']['value']:.2f}" in page
+    assert f"1/{times['speedup_vs_stereovoxelnet']['value']:.1f} of its time" in page
+    assert f"{times['peak_rss_mb']['value']:.0f} MB with ours" in page
     assert f"probability of {load_calibration().threshold:.2f}" in page

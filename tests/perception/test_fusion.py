@@ -156,15 +156,40 @@ def test_frames_without_information_only_fade_and_slowly():
 
 def test_what_left_the_view_is_remembered_longer():
     in_view = np.ones((SIDE,) * 3, bool)
-    in_view[:4] = False
+    in_view[:3] = False
     fusion = VoxelFusion(in_view=in_view)
     for i in range(10):
-        fusion.update(frame(i * STEP, {(1, 1, 1): 0.95, (6, 6, 6): 0.95}))
-    for i in range(10, 25):  # a second in which only another voxel is seen
+        fusion.update(frame(i * STEP, {(3, 1, 1): 0.95, (7, 6, 6): 0.95}))
+    fusion.update(frame(10 * STEP), moved(x=SIZE))  # the camera steps aside: the one leaves its view, the other stays
+    for i in range(11, 26):  # a second in which only another voxel is seen
         after = fusion.update(frame(i * STEP, {(7, 0, 0): 0.01}))
-    assert after.occupied[1, 1, 1] and not after.occupied[6, 6, 6]
+    assert after.occupied[2, 1, 1] and not after.occupied[6, 6, 6]
     with pytest.raises(ValueError, match="in_view"):
         VoxelFusion(in_view=np.ones((2, 2, 2), bool)).update(frame(0.0))
+
+
+def test_what_a_frame_speaks_of_is_in_view():
+    # At the image's border a voxel is hit whose middle the camera does not see: it must not haunt for seconds.
+    at, given = (1, 1, 1), np.zeros((SIDE,) * 3, bool)
+    fusion = VoxelFusion(in_view=given)
+    for i in range(10):
+        fusion.update(frame(i * STEP, {at: 0.95}))
+    for i in range(10, 19):
+        after = fusion.update(frame(i * STEP, {(7, 0, 0): 0.01}))
+    assert not after.occupied[at] and not given.any()  # the caller's array is left alone
+
+
+@pytest.mark.parametrize("motion", [moved(z=0.6 * SIZE), moved(yaw=0.6 * SIZE / 2.0)])  # the middle is 2 m ahead
+def test_on_the_move_what_is_no_longer_confirmed_goes_at_once(motion):
+    """Else a surface that crosses into the next voxel stands in two of them for half a second."""
+    still, moving = VoxelFusion(), VoxelFusion()
+    for i in range(10):
+        for fusion in (still, moving):
+            fusion.update(frame(i * STEP, {(4, 4, 4): 0.95}))
+    for i in range(10, 12):
+        kept = still.update(frame(i * STEP, {(7, 0, 0): 0.01}))
+        gone = moving.update(frame(i * STEP, {(7, 0, 0): 0.01}), motion)
+    assert kept.occupied.sum() == 1 and gone.occupied.sum() == 0
 
 
 def test_unknown_never_becomes_free_or_occupied():
@@ -231,6 +256,7 @@ def test_motion_that_is_not_rigid_is_refused(T):
         {"memory_s": math.nan},
         {"fade_s": 0.0},
         {"fade_s": 5.0},
+        {"fade_voxels": 0.0},
         {"max_gap_s": -1},
         {"leave": 1.0},
         {"highest": 0.5},
@@ -293,4 +319,5 @@ def test_the_page_says_what_was_measured():
         row = next(line for line in page.splitlines() if f"(`{name}`)" in line and line.startswith("|"))
         cells = [cell.split()[0] for cell in row.split("|")[2:4]]
         assert cells == [f"{figures[key]['value']:.{digits}f}" for key in (f"{name}_raw", name)]
-    assert f"by {-figures['iou_gain_fused']['value']:.3f} [" in page
+    for name in ("iou_gain_fused", "iou_gain_still"):
+        assert f"by {figures[name]['value']:+.3f} [{figures[name]['lo']:.3f}, {figures[name]['hi']:.3f}]" in page
