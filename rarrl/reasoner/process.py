@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rarrl.errors import DependencyMissingError, InputError
-from rarrl.reasoner.language_model import CallFailedError
+from rarrl.reasoner.language_model import KEY_VARIABLES, CallFailedError
 from rarrl.reasoner.worker import MAX_LINE
 from rarrl.types import CallStatus
 
@@ -36,7 +36,8 @@ _ROOT = Path(__file__).resolve().parents[2]
 class WorkerSettings:
     """model: a GGUF file. n_ctx: tokens of prompt and answer. threads: of llama.cpp. load_s: how long loading may take.
 
-    max_gb: address space that the process may use; 0: four times the file and 4 GB. module: what the process runs."""
+    max_gb: address space that the process may use, where llama.cpp has no GPU; 0: four times the file, and 4 GB.
+    module: what the process runs."""
 
     model: Path
     n_ctx: int = 2048
@@ -177,12 +178,13 @@ class WorkerProcess:
     def _start(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
         settings = self._settings
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {name: value for name, value in os.environ.items() if name not in KEY_VARIABLES}
         process = subprocess.Popen(
             [sys.executable, "-m", *settings.module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            env={**environment, "PYTHONPATH": os.pathsep.join(paths)},
         )
         with self._state:
             self._process = process

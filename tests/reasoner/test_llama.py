@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -173,6 +174,20 @@ def test_a_late_answer_is_dropped(worker, monkeypatch):
     os.kill(worker.pid, signal.SIGCONT)
     assert complete(worker, prompt="a longer second one")["tokens_in"] == len("a longer second one")
     assert worker.late == 1 and worker.starts == 1
+
+
+def test_the_worker_gets_no_keys(model_file, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    made = WorkerProcess(WorkerSettings(model_file))
+    try:
+        assert b"sk-secret" not in Path(f"/proc/{made.pid}/environ").read_bytes()
+    finally:
+        made.close()
+
+
+def test_a_file_that_wants_too_much_memory_is_an_error(model_file):
+    with pytest.raises(InputError):
+        WorkerProcess(WorkerSettings(model_file, n_ctx=1024, max_gb=0.25))
 
 
 def test_garbage_on_the_pipe_ends_that_worker(worker):
