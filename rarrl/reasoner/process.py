@@ -85,7 +85,8 @@ class WorkerProcess:
     @property
     def model(self) -> dict[str, Any]:
         """What the worker told of its model: name, n_ctx, n_vocab, parameters, chat."""
-        return dict(self._ready or {})
+        model = (self._ready or {}).get("ready")
+        return dict(model) if isinstance(model, dict) else {}
 
     @property
     def pid(self) -> int | None:
@@ -103,7 +104,8 @@ class WorkerProcess:
         finally:
             self._turn.release()
         if "failed" in answer:
-            raise CallFailedError(CallStatus(answer["failed"]), answer["why"])
+            known = {status.value: status for status in (CallStatus.TIMEOUT, CallStatus.REFUSED)}
+            raise CallFailedError(known.get(str(answer["failed"]), CallStatus.INVALID), str(answer.get("why"))[:500])
         return answer
 
     def _exchange(self, op: str, deadline: float, fields: dict[str, Any]) -> dict[str, Any]:
@@ -159,21 +161,35 @@ class WorkerProcess:
         """The keeper's thread: start, read until the end, again."""
         useless = 0
         while not self._closed:
-            with tempfile.TemporaryFile() as errors:
-                self._useful = False
-                process = self._start(errors)
-                self._read(process)
-                process.kill()
-                code = process.wait()
-                for stream in (process.stdin, process.stdout):
-                    with contextlib.suppress(OSError):  # unsent bytes for a process that is gone
-                        stream.close()  # type: ignore[union-attr]
-                self._ended(code, _tail(errors))
+            self._useful = False
+            try:
+                self._live()
+            except OSError as error:  # no memory or no process left to start one
+                self._ended(f"no worker process can be started ({error})")
             useless = 0 if self._useful else useless + 1
             with self._state:
                 if self._ready is None and self.starts == 0:
                     return  # the very first start failed: the constructor tells
                 self._state.wait_for(lambda: self._closed, timeout=_BACKOFF_S[min(useless, len(_BACKOFF_S) - 1)])
+
+    def _live(self) -> None:
+        """One process from its start to its end."""
+        with tempfile.TemporaryFile() as errors:
+            process = self._start(errors)
+            loading = threading.Timer(self._settings.load_s, process.kill)
+            loading.daemon = True
+            loading.start()
+            try:
+                self._read(process, loading)
+            finally:
+                loading.cancel()
+                process.kill()
+                code = process.wait()
+                for stream in (process.stdin, process.stdout):
+                    with contextlib.suppress(OSError):  # unsent bytes for a process that is gone
+                        stream.close()  # type: ignore[union-attr]
+            how = f"signal {-code}" if code < 0 else f"status {code}"
+            self._ended(f"the worker process ended with {how} {_tail(errors)}".rstrip())
 
     def _start(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
         settings = self._settings
@@ -203,19 +219,21 @@ class WorkerProcess:
             process.stdin.flush()
         return process
 
-    def _read(self, process: subprocess.Popen[bytes]) -> None:
+    def _read(self, process: subprocess.Popen[bytes], loading: threading.Timer) -> None:
         """Takes answers until the process ends or breaks the protocol."""
         assert process.stdout is not None
         while (line := process.stdout.readline(_MAX_ANSWER)).endswith(b"\n"):
             try:
                 message = json.loads(line)
-                kind = next(key for key in ("ready", "error", "id") if key in message)
-            except (ValueError, StopIteration, TypeError, RecursionError):
+            except (ValueError, RecursionError):
+                return
+            if not isinstance(message, dict) or not {"ready", "error", "id"} & set(message):
                 return
             with self._state:
-                if kind == "ready":
-                    self._ready, self._error, self.starts = message["ready"], "", self.starts + 1
-                elif kind == "error":
+                if "ready" in message:
+                    loading.cancel()
+                    self._ready, self._error, self.starts = dict(message), "", self.starts + 1
+                elif "error" in message:
                     self._error = str(message["error"])
                 else:
                     self._take(message)
@@ -229,11 +247,9 @@ class WorkerProcess:
         else:
             self.late += 1
 
-    def _ended(self, code: int, errors: str) -> None:
+    def _ended(self, how: str) -> None:
         with self._state:
-            if not self._error:
-                how = f"signal {-code}" if code < 0 else f"status {code}"
-                self._error = f"the worker process ended with {how}" + (f" ({errors})" if errors else "")
+            self._error = self._error or how
             self._ready = self._open = self._process = None
             self._state.notify_all()
 
@@ -249,7 +265,8 @@ class WorkerProcess:
 
 
 def _tail(errors: IO[bytes]) -> str:
-    """The last words on stderr: an assertion of ggml, say."""
+    """The last words on stderr, in brackets: an assertion of ggml, say."""
     errors.seek(0, os.SEEK_END)
     errors.seek(max(errors.tell() - 300, 0))
-    return " ".join(errors.read().decode("utf-8", "replace").split())
+    words = " ".join(errors.read().decode("utf-8", "replace").split())
+    return f"({words})" if words else ""

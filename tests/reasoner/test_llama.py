@@ -190,6 +190,26 @@ def test_a_file_that_wants_too_much_memory_is_an_error(model_file):
         WorkerProcess(WorkerSettings(model_file, n_ctx=1024, max_gb=0.25))
 
 
+def test_a_worker_that_never_finishes_loading_is_given_up(model_file, tmp_path):
+    started = time.monotonic()
+    with pytest.raises(InputError, match=r"not loaded within 0\.01 s|signal 9"):
+        WorkerProcess(WorkerSettings(model_file, load_s=0.01))
+    assert time.monotonic() - started < 10.0
+
+
+def test_when_no_process_can_be_started_it_is_told_and_tried_again(worker, monkeypatch):
+    start = process.WorkerProcess._start
+
+    def refuse(self, errors):
+        monkeypatch.setattr(process.WorkerProcess, "_start", start)
+        raise OSError("Cannot allocate memory")
+
+    monkeypatch.setattr(process.WorkerProcess, "_start", refuse)
+    os.kill(worker.pid, signal.SIGKILL)
+    assert wait_until(lambda: complete(worker)["tokens_out"] == 8)
+    assert worker.starts == 2
+
+
 def test_garbage_on_the_pipe_ends_that_worker(worker):
     worker._process.stdin.write(b"\xff not json\n")
     worker._process.stdin.flush()
