@@ -50,8 +50,8 @@ class WorkerSettings:
 class WorkerProcess:
     """One worker process. `call` may be used by several threads, one at a time gets through; deadlines hold for each.
 
-    A thread reads the answers, starts the process again when it ends (later and later where it answers nothing in
-    between), and drops answers that nobody waits for."""
+    One thread reads the answers, starts the process again when it ends (later and later where it answers nothing in
+    between), and drops answers that nobody waits for; another one kills the process when it is wedged."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         """Starts the process and waits until the model is loaded.
@@ -66,6 +66,7 @@ class WorkerProcess:
         self._closed = False
         self._waiting: int | None = None  # id of the call that is waited for
         self._open: int | None = None  # id of the call that the worker has not answered yet
+        self._overdue: int | None = None  # id of a call whose deadline has passed: for the watchdog
         self._answer: dict[str, Any] | None = None
         self._ids = 0
         self._useful = False  # has answered a call since it was started
@@ -73,6 +74,7 @@ class WorkerProcess:
         self.late = 0
         self._keeper = threading.Thread(target=self._keep, name="rarrl-worker", daemon=True)
         self._keeper.start()
+        threading.Thread(target=self._watch, name="rarrl-watchdog", daemon=True).start()
         with self._state:
             self._state.wait_for(lambda: self._ready or self._error, timeout=settings.load_s)
             error = self._error or ("" if self._ready else f"not loaded within {settings.load_s:g} s")
@@ -137,9 +139,8 @@ class WorkerProcess:
             )
             answer = self._collect()
             if answer is None and self._open == number:
-                watchdog = threading.Timer(WEDGED_S, self._kill_if_at, (number,))
-                watchdog.daemon = True
-                watchdog.start()
+                self._overdue = number
+                self._state.notify_all()
                 raise CallFailedError(CallStatus.TIMEOUT, "the deadline passed")
         if answer is None:
             raise CallFailedError(
@@ -151,11 +152,16 @@ class WorkerProcess:
         answer, self._waiting, self._answer = self._answer, None, None
         return answer
 
-    def _kill_if_at(self, number: int) -> None:
+    def _watch(self) -> None:
+        """The watchdog's thread. It is there beforehand: starting one takes long when every core is busy."""
         with self._state:
-            if self._open == number and self._process is not None:
-                logger.warning("the language model's worker is wedged: killed, starting again")
-                self._process.kill()
+            while not self._closed:
+                self._state.wait_for(lambda: self._closed or self._overdue is not None)
+                number, self._overdue = self._overdue, None
+                ended = self._state.wait_for(lambda: self._closed or self._open != number, timeout=WEDGED_S)  # noqa: B023
+                if not ended and self._process is not None:
+                    logger.warning("the language model's worker is wedged: killed, starting again")
+                    self._process.kill()
 
     def _keep(self) -> None:
         """The keeper's thread: start, read until the end, again."""
