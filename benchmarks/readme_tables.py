@@ -1,7 +1,7 @@
-"""Writes the figures of benchmarks/results/*.json into README.md, between its markers.
+"""Writes the figures of benchmarks/results/*.json between the markers of docs/FIGURES.md (all) and README.md (a few).
 
-python benchmarks/readme_tables.py            # rewrites README.md
-python benchmarks/readme_tables.py --check    # exit status 1 where it would change
+python benchmarks/readme_tables.py            # rewrites both
+python benchmarks/readme_tables.py --check    # exit status 1 where one would change
 """
 
 from __future__ import annotations
@@ -19,18 +19,38 @@ ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
-def section(folder: Path) -> str:
-    """The Markdown between the markers: a table per results file."""
-    parts = [_results(path) for path in sorted(folder.glob("*.json"))]
+HEADLINES = {
+    "orchestrator_eval": (
+        "llm_seconds_saved_vs_always",
+        "success_lost_vs_always",
+        "gain_over_best_rule",
+        "shock_gain_over_threshold",
+    ),
+    "orchestrator_recorded": ("llm_seconds_saved_vs_always", "success_lost_vs_always", "gain_over_best_rule"),
+    "planner": ("all_parameters_accuracy", "plan_accuracy_level1", "gain_level2", "gain_verifier"),
+    "planner_bench": ("deadline_overrun_p99_ms", "restart_s"),
+    "detector": ("iou_gain_indoor", "iou_gain_nominal", "iou_gain_rendered", "ece"),
+    "detector_bench": ("speedup_vs_sgbm", "speedup_vs_stereovoxelnet"),
+    "stereo_node": ("node_p95_ms", "dropped", "false_free"),
+}
+"""What README.md shows, of each results file that is there."""
+PAGES = {"README.md": HEADLINES, "docs/FIGURES.md": None}
+
+
+def section(folder: Path, chosen: dict[str, tuple[str, ...]] | None = None) -> str:
+    """The Markdown between the markers: a table per results file. `chosen`: of these files and figures alone."""
+    paths = [path for path in sorted(folder.glob("*.json")) if chosen is None or path.stem in chosen]
+    parts = [_results(path, chosen and chosen[path.stem]) for path in paths]
     return "\n\n".join(parts) if parts else "No results yet."
 
 
-def _results(path: Path) -> str:
+def _results(path: Path, chosen: tuple[str, ...] | None) -> str:
     document = json.loads(path.read_text("utf-8"))
     machine = document["machine"]
     where = ", ".join(str(machine[key]) for key in ("processor", "cores") if machine.get(key))
     head = f"**{path.stem}** (`{document['command']}`, seed {document['seed']}, {document['date']}; {where} cores)"
-    return f"{head}\n\n{_figures(document['figures'])}"
+    figures = document["figures"]
+    return f"{head}\n\n{_figures({n: f for n, f in figures.items() if chosen is None or n in chosen})}"
 
 
 def _figures(figures: dict[str, Any]) -> str:
@@ -41,28 +61,30 @@ def _figures(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def rewritten(readme: str, folder: Path) -> str:
-    """`readme` with a fresh section. Raises: ValueError where the markers are missing."""
-    before, begin, rest = readme.partition(BEGIN)
+def rewritten(page: str, folder: Path, chosen: dict[str, tuple[str, ...]] | None = None) -> str:
+    """`page` with a fresh section. Raises: ValueError where the markers are missing."""
+    before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"README.md lacks {BEGIN} or {END}")
-    return f"{before}{BEGIN}\n{section(folder)}\n{END}{after}"
+        raise ValueError(f"the page lacks {BEGIN} or {END}")
+    return f"{before}{BEGIN}\n{section(folder, chosen)}\n{END}{after}"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit status 1 where README.md is stale")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit status 1 where a page is stale")
     args = parser.parse_args()
-    path = ROOT / "README.md"
-    old = path.read_text("utf-8")
-    new = rewritten(old, ROOT / "benchmarks" / "results")
-    if args.check:
-        if new != old:
-            print("README.md is stale: python benchmarks/readme_tables.py", file=sys.stderr)
-        return int(new != old)
-    write_text_atomic(path, new)
-    return 0
+    stale = False
+    for name, chosen in PAGES.items():
+        path = ROOT / name
+        old = path.read_text("utf-8")
+        new = rewritten(old, ROOT / "benchmarks" / "results", chosen)
+        if args.check and new != old:
+            print(f"{name} is stale: python benchmarks/readme_tables.py", file=sys.stderr)
+            stale = True
+        elif new != old:
+            write_text_atomic(path, new)
+    return int(stale)
 
 
 if __name__ == "__main__":

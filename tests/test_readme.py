@@ -1,6 +1,7 @@
 """README and docs: figures in step with the results, links and commands that exist."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -21,9 +22,17 @@ def tables():
     return module
 
 
-def test_figures_are_those_of_the_result_files(tables):
-    readme = (ROOT / "README.md").read_text("utf-8")
-    assert tables.rewritten(readme, ROOT / "benchmarks" / "results") == readme, "python benchmarks/readme_tables.py"
+@pytest.mark.parametrize("page", ["README.md", "docs/FIGURES.md"])
+def test_figures_are_those_of_the_result_files(tables, page):
+    text, chosen = (ROOT / page).read_text("utf-8"), tables.PAGES[page]
+    fresh = tables.rewritten(text, ROOT / "benchmarks" / "results", chosen)
+    assert fresh == text, "python benchmarks/readme_tables.py"
+
+
+def test_the_headlines_are_among_the_figures(tables):
+    for name, figures in tables.HEADLINES.items():
+        document = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text("utf-8"))
+        assert set(figures) <= set(document["figures"]), name
 
 
 def test_a_readme_without_markers_is_refused(tables, tmp_path):
