@@ -122,8 +122,8 @@ def smooth(disparity: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """disparity: (height, width) float32, px, NaN = none. seen: what tells how far to trust it. textured: (height,
-    width) bool, where there was something to match on."""
+    """disparity: (height, width) float32, px, NaN = none. seen: what tells how far to trust it. textured: bool per
+    block of 4 x 4 pixels, where there was something to match on."""
 
     disparity: np.ndarray
     seen: Clues
@@ -186,12 +186,12 @@ class ClassicalDetector:
         disparity = match(left, right, look.search)
         width_px = self.voxelizer.width_px(disparity[::2, ::2])
         seen = clues(left, right, look.search.start, look.search.count, disparity, width_px)
-        textured = np.repeat(np.repeat(look.textured, BLOCK, axis=0), BLOCK, axis=1)[: rig.height, : rig.width]
-        there = textured[::2, ::2]
+        rows, columns = seen.agree.shape
+        there = np.repeat(np.repeat(look.textured, BLOCK // 2, axis=0), BLOCK // 2, axis=1)[:rows, :columns]
         if np.count_nonzero(seen.agree & there) < MIN_CONFIRMED * np.count_nonzero(there):
             self.refusal = DO_NOT_MATCH
             return None
-        return Matches(disparity, seen, textured)
+        return Matches(disparity, seen, look.textured)
 
 
 def gather(voxelizer: Voxelizer, found: Matches, weight: np.ndarray, completion: Completion) -> Evidence:
@@ -200,4 +200,4 @@ def gather(voxelizer: Voxelizer, found: Matches, weight: np.ndarray, completion:
     votes = voxelizer.votes(found.disparity, weight)
     filled = completion.votes * voxelizer.certainty(completion.disparity, np.float32(FILL_SIGMA_PX))
     votes += voxelizer.votes(completion.disparity, filled, STEP)
-    return Evidence(votes, voxelizer.seen_through(np.where(found.textured, found.disparity, NAN)))
+    return Evidence(votes, voxelizer.seen_through(found.disparity, found.textured))

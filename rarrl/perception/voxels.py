@@ -131,14 +131,17 @@ class Voxelizer:
                 index += cell.astype(np.int32)
         return index[inside], inside
 
-    def seen_through(self, disparity: np.ndarray) -> np.ndarray:
+    def seen_through(self, disparity: np.ndarray, textured: np.ndarray | None = None) -> np.ndarray:
         """(size, size, size) float32 in 0..1: the share of each voxel's image footprint whose rays pass through it.
 
         Carving: a pixel passes through the voxels nearer than its surface. Blocks of 4 x 4 pixels count with their
-        *nearest* surface; pixels without disparity and footprint outside the image count as not seen."""
+        *nearest* surface; pixels without disparity and footprint outside the image count as not seen. textured:
+        (rows, columns) bool per block; nothing is seen through the others; None: all are."""
         self.rig.check_size(disparity)
         size = self.spec.size
         nearest, count = _blocks(disparity)
+        if textured is not None:
+            count *= textured
         nearest, count = np.ascontiguousarray(nearest.T), np.ascontiguousarray(count.T)
         share = np.zeros((size, size, size), dtype=np.float32)  # z, x, y while it is filled
         for box in self._boxes:
