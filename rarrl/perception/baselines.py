@@ -32,10 +32,15 @@ def disparity_range(width: int) -> int:
 
 def match_padded(matcher: cv2.StereoMatcher, left: np.ndarray, right: np.ndarray, margin: int) -> np.ndarray:
     """(height, width) float32 disparity, px, NaN = none. OpenCV leaves the left `margin` columns empty: pad them."""
-    pads = [cv2.copyMakeBorder(image, 0, 0, margin, 0, cv2.BORDER_REPLICATE) for image in (left, right)]
-    raw = matcher.compute(*pads)[:, margin:]
+    raw = fixed_padded(matcher, left, right, margin)
     floor = 16 * matcher.getMinDisparity()
     return np.where(raw >= floor, raw / np.float32(16), np.float32(np.nan))
+
+
+def fixed_padded(matcher: cv2.StereoMatcher, left: np.ndarray, right: np.ndarray, margin: int) -> np.ndarray:
+    """`match_padded` as OpenCV has it: (height, width) int16 in 1/16 px, less than 16 * the least disparity = none."""
+    pads = [cv2.copyMakeBorder(image, 0, 0, margin, 0, cv2.BORDER_REPLICATE) for image in (left, right)]
+    return np.ascontiguousarray(matcher.compute(*pads)[:, margin:])
 
 
 def sgbm(channels: int, min_disparity: int, n_disparities: int, window: int, smoothness: float = 1.0) -> cv2.StereoSGBM:
@@ -55,9 +60,9 @@ def sgbm(channels: int, min_disparity: int, n_disparities: int, window: int, smo
     )
 
 
-def block_matcher(min_disparity: int, n_disparities: int) -> cv2.StereoBM:
-    """StereoBM with a window of 15 pixels."""
-    block = cv2.StereoBM.create(n_disparities, 15)
+def block_matcher(min_disparity: int, n_disparities: int, window: int = 15) -> cv2.StereoBM:
+    """StereoBM with a square window of `window` pixels a side."""
+    block = cv2.StereoBM.create(n_disparities, window)
     block.setMinDisparity(min_disparity)
     block.setSpeckleWindowSize(100)
     block.setSpeckleRange(2)

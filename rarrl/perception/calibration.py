@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,12 @@ class Evidence:
     votes: np.ndarray
     seen_through: np.ndarray
 
-    @property
+    @cached_property
     def voted(self) -> np.ndarray:
         """(size, size, size) bool: hit by enough to be judged."""
         return self.votes >= MIN_VOTE
 
-    @property
+    @cached_property
     def seen_free(self) -> np.ndarray:
         """(size, size, size) bool: not voted, and most of it seen through."""
         return ~self.voted & (self.seen_through >= FREE_SHARE)

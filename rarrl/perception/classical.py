@@ -1,8 +1,8 @@
-"""Our detector without training: SGBM on gray images over the range that the scene needs, refined, completed, voted.
+"""Our detector: SGBM on gray images over the range that the scene needs, each match weighed, gaps completed, voted.
 
-pair -> usable? and disparity range (quarter size) -> gray SGBM-3WAY, padded -> speckle, bilateral
-     -> block matching confirms -> completion of what was not matched
-     -> votes per voxel, weighted by their certainty -> probability -> state
+pair -> usable? and disparity range (quarter size) -> gray SGBM-3WAY, padded -> speckle, mean over smooth places
+     -> block matching at half size, a small network: how far to trust each match -> completion of what was not matched
+     -> votes per voxel, weighted by trust -> probability -> state
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from rarrl.perception.baselines import block_matcher, disparity_range, gray, match_padded, sgbm
+from rarrl.perception.baselines import disparity_range, fixed_padded, gray, match_padded, sgbm
 from rarrl.perception.calibration import Calibration, Evidence, load_calibration
-from rarrl.perception.completion import Completion, complete
+from rarrl.perception.completion import STEP, Completion, complete
 from rarrl.perception.rig import CameraRig
+from rarrl.perception.trust import Clues, Trust, clues, load_trust
 from rarrl.perception.voxels import BLOCK, GridSpec, Voxelizer
 from rarrl.types import StereoPair, VoxelGrid, VoxelState
 
 NAN = np.float32(np.nan)
 WINDOW = 5
 SMOOTHNESS = 0.7
+WIDE = 0.75  # from this share of the full range on, the scene is near: half of the rows are enough
 SPECKLE_PX, SPECKLE_RANGE = 200, 1.0
-AGREE_PX = 1.0
-UNCONFIRMED = 0.3  # weight of a match that block matching does not confirm
-MATCH_SIGMA_PX = 0.25  # error of a matched disparity
+SMOOTH_PX = 1.0
 FILL_SIGMA_PX = 1.5  # error of a completed one
 MIN_TEXTURE = 1.5  # gray levels of horizontal change, quarter size; sensor noise stays below
 MIN_TEXTURED = 0.05  # share of the image that must show texture
@@ -90,61 +90,63 @@ def quick_look(left: np.ndarray, right: np.ndarray, rig: CameraRig) -> QuickLook
     return QuickLook(SearchRange(first, max(16, 16 * math.ceil(wanted / 16))), "", textured)
 
 
-@dataclass(frozen=True, eq=False)
-class Matched:
-    """disparity, weight: (height, width) float32; px, NaN = none; 1 where two matchers agree."""
+def match(left: np.ndarray, right: np.ndarray, search: SearchRange) -> np.ndarray:
+    """(height, width) float32 disparity, px, NaN = none: SGBM without speckles, smoothed.
 
-    disparity: np.ndarray
-    weight: np.ndarray
-
-
-def match(left: np.ndarray, right: np.ndarray, search: SearchRange) -> Matched:
-    """SGBM without speckles, smoothed; averaged with block matching where the two agree.
-
-    Block matching sees less but errs in other ways, and is cheap: what it confirms counts fully, the rest
-    UNCONFIRMED. (A Lucas-Kanade step was measured too: no gain on rendered or real pairs, for a fifth of the time.)"""
-    margin = max(search.start + search.count, 0)
-    smooth_matcher = sgbm(1, search.start, search.count, WINDOW, SMOOTHNESS)
-    smooth_matcher.setSpeckleWindowSize(0)
-    disparity = match_padded(smooth_matcher, left, right, margin)
+    Where the range is wide, things are near and voxels large in the image: pairs of rows are matched as one."""
+    height, width = left.shape
+    wide = search.count > WIDE * disparity_range(width) and height >= 4 * WINDOW
+    if wide:
+        left, right = (cv2.resize(i, (width, height // 2), interpolation=cv2.INTER_AREA) for i in (left, right))
+    matcher = sgbm(1, search.start, search.count, WINDOW, SMOOTHNESS)
+    matcher.setSpeckleWindowSize(0)
+    fixed = fixed_padded(matcher, left, right, max(search.start + search.count, 0))
+    none = 16 * (search.start - 1)
     # Left of this line the match would lie outside the right image: SGBM guesses there.
-    disparity[disparity > np.arange(disparity.shape[1], dtype=np.float32) + 1] = NAN
+    fixed[fixed > 16 * (np.arange(width, dtype=np.int16) + 1)] = none
     if search.start > 0:  # what lies farther than the range piles up at its end
-        disparity[disparity < search.start + 1] = NAN
-    disparity = smooth(smooth(without_speckles(disparity)))
-    block = match_padded(block_matcher(search.start, search.count), left, right, margin)
-    agree = np.abs(disparity - block) < AGREE_PX  # false for NaN
-    return Matched(
-        np.where(agree, (disparity + block) / 2, disparity), np.where(agree, np.float32(1), np.float32(UNCONFIRMED))
-    )
-
-
-def without_speckles(disparity: np.ndarray) -> np.ndarray:
-    """`disparity` without islands of less than SPECKLE_PX pixels."""
-    none = -(2**15)
-    fixed = np.where(np.isnan(disparity), none, disparity * 16).astype(np.int16)
-    kept, _ = cv2.filterSpeckles(fixed, none, SPECKLE_PX, round(16 * SPECKLE_RANGE))
-    return np.where(kept == none, NAN, disparity)
+        fixed[fixed < 16 * (search.start + 1)] = none
+    cv2.filterSpeckles(fixed, none, SPECKLE_PX // 2 if wide else SPECKLE_PX, round(16 * SPECKLE_RANGE))
+    disparity = smooth(np.where(fixed == none, NAN, fixed * np.float32(1 / 16)))
+    return cv2.resize(disparity, (width, height), interpolation=cv2.INTER_NEAREST) if wide else disparity
 
 
 def smooth(disparity: np.ndarray) -> np.ndarray:
-    """Bilateral filter over 5 x 5 pixels, not across steps of more than about a pixel; NaN stays NaN."""
-    none = np.float32(-1e4)
-    blurred = cv2.bilateralFilter(np.where(np.isnan(disparity), none, disparity), 5, 1.0, 3.0)
-    return np.where(np.isnan(disparity), NAN, blurred)
+    """Mean over 5 x 5 pixels where they all lie within SMOOTH_PX of one another; elsewhere, and NaN, as it was."""
+    known = disparity == disparity
+    filled = np.where(known, disparity, np.float32(-1e4))
+    window = np.ones((5, 5), dtype=np.uint8)
+    flat = cv2.dilate(filled, window) - cv2.erode(filled, window) < SMOOTH_PX
+    return np.where(flat & known, cv2.blur(filled, (5, 5)), disparity)
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """disparity: (height, width) float32, px, NaN = none. seen: what tells how far to trust it. textured: bool per
+    block of 4 x 4 pixels, where there was something to match on."""
+
+    disparity: np.ndarray
+    seen: Clues
+    textured: np.ndarray
 
 
 class ClassicalDetector:
-    """See the head of this file. threshold: probability from which a voxel counts as occupied; None: the fitted one."""
+    """See the head of this file. threshold: probability from which a voxel counts as occupied. threshold, calibration,
+    trust: None for the fitted ones."""
 
     name = "classical"
 
     def __init__(
-        self, rig: CameraRig, spec: GridSpec, threshold: float | None = None, calibration: Calibration | None = None
+        self,
+        rig: CameraRig,
+        spec: GridSpec,
+        threshold: float | None = None,
+        calibration: Calibration | None = None,
+        trust: Trust | None = None,
     ) -> None:
         if threshold is not None and not 0.0 < threshold < 1.0:
             raise ValueError(f"threshold must be between 0 and 1, got {threshold}")
-        self._threshold, self._calibration = threshold, calibration
+        self._threshold, self._calibration, self._trust = threshold, calibration, trust
         self.voxelizer = Voxelizer(rig, spec)
         self.refusal = ""
         """Why the last pair could not be used; empty where it could."""
@@ -158,14 +160,22 @@ class ClassicalDetector:
             return self.voxelizer.nothing_seen(pair.stamp_s)
         calibration = self._calibration or load_calibration()
         probability = calibration.probability(evidence)
-        occupied = (probability >= (self._threshold or calibration.threshold)) & evidence.voted
-        state = np.where(
-            occupied, VoxelState.OCCUPIED, np.where(evidence.seen_free, VoxelState.FREE, VoxelState.UNKNOWN)
-        )
-        return self.voxelizer.grid(state.astype(np.uint8), probability, pair.stamp_s)
+        occupied = evidence.voted & (probability >= (self._threshold or calibration.threshold))
+        state = evidence.seen_free * np.uint8(VoxelState.FREE)
+        state[occupied] = VoxelState.OCCUPIED
+        return self.voxelizer.grid(state, probability, pair.stamp_s)
 
     def evidence(self, pair: StereoPair) -> Evidence | None:
         """What the pair says about each voxel; None where it cannot be used."""
+        found = self.matches(pair)
+        if found is None:
+            return None
+        trust = self._trust or load_trust()
+        weight = trust.image(found.seen, *found.disparity.shape)
+        return gather(self.voxelizer, found, weight, complete(found.disparity, pair.left))
+
+    def matches(self, pair: StereoPair) -> Matches | None:
+        """The pair's disparities and what tells how far to trust them; None where it cannot be used."""
         rig = self.voxelizer.rig
         rig.check_size(pair.left)
         left, right = gray(pair.left), gray(pair.right)
@@ -173,22 +183,21 @@ class ClassicalDetector:
         self.refusal = look.why
         if look.search is None:
             return None
-        matched = match(left, right, look.search)
-        textured = np.repeat(np.repeat(look.textured, BLOCK, axis=0), BLOCK, axis=1)[: rig.height, : rig.width]
-        confirmed = textured & (matched.weight == 1)
-        if np.count_nonzero(confirmed) < MIN_CONFIRMED * np.count_nonzero(textured):
+        disparity = match(left, right, look.search)
+        width_px = self.voxelizer.width_px(disparity[::2, ::2])
+        seen = clues(left, right, look.search.start, look.search.count, disparity, width_px)
+        rows, columns = seen.agree.shape
+        there = np.repeat(np.repeat(look.textured, BLOCK // 2, axis=0), BLOCK // 2, axis=1)[:rows, :columns]
+        if np.count_nonzero(seen.agree & there) < MIN_CONFIRMED * np.count_nonzero(there):
             self.refusal = DO_NOT_MATCH
             return None
-        return gather(self.voxelizer, matched, complete(matched.disparity, pair.left), textured)
+        return Matches(disparity, seen, look.textured)
 
 
-def gather(voxelizer: Voxelizer, matched: Matched, completion: Completion, textured: np.ndarray) -> Evidence:
-    """Votes of matched and of completed pixels, and what is seen through; free space only by
-    matched ones where the image is `textured` ((height, width) bool)."""
-    disparity = matched.disparity
-    empty = np.isnan(disparity)
-    all_of_it = np.where(empty, completion.disparity, disparity)
-    sigma_px = np.where(empty, np.float32(FILL_SIGMA_PX), np.float32(MATCH_SIGMA_PX))
-    weight = np.where(empty, completion.trust, matched.weight)
-    votes = voxelizer.votes(all_of_it, weight * voxelizer.certainty(all_of_it, sigma_px))
-    return Evidence(votes, voxelizer.seen_through(np.where(textured, disparity, NAN)))
+def gather(voxelizer: Voxelizer, found: Matches, weight: np.ndarray, completion: Completion) -> Evidence:
+    """Votes of matched pixels by their `weight` ((height, width) float32) and of completed ones by theirs; free space
+    only by matched ones where the image is textured."""
+    votes = voxelizer.votes(found.disparity, weight)
+    filled = completion.votes * voxelizer.certainty(completion.disparity, np.float32(FILL_SIGMA_PX))
+    votes += voxelizer.votes(completion.disparity, filled, STEP)
+    return Evidence(votes, voxelizer.seen_through(found.disparity, found.textured))

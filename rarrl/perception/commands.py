@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rarrl.errors import DependencyMissingError, InputError
-from rarrl.files import write_json_atomic
 from rarrl.perception.bench import bench_detectors, load_peer
-from rarrl.perception.calibration import SHIPPED, Sample, card, fit
-from rarrl.perception.classical import ClassicalDetector
+from rarrl.perception.calibration import SHIPPED
 from rarrl.perception.evaluate import SceneResult, evaluate_detectors
 from rarrl.perception.scenes import (
     FIT_STREAM,
@@ -21,7 +19,7 @@ from rarrl.perception.scenes import (
     rendered_scene,
     rendered_scenes,
 )
-from rarrl.perception.voxels import truth_voxels
+from rarrl.perception.train import save, train
 from rarrl.results import make_results, versions, write_results
 
 Say = Callable[[float, str], None]
@@ -95,26 +93,16 @@ def train_detector(
     command: str = "rarrl train detector",
     progress: Say | None = None,
 ) -> dict[str, Any]:
-    """`rarrl train detector`: fits the probability per voxel on `pairs` rendered pairs and writes its card to `out`.
+    """`rarrl train detector`: fits trust and the probability per voxel on `pairs` rendered pairs; writes the card to
+    `out`, and the trust network beside it.
 
     Pairs that the detector refuses are left out. Returns: the card. Raises: InputError."""
     _check(seed, pairs)
     if pairs < 8:
         raise InputError(f"--pairs: must be >= 8, got {pairs}")
-    samples = []
-    for index, scene in enumerate(rendered_scenes(pairs, FIT_STREAM + seed)):
-        if progress:
-            progress(index, scene.name)
-        detector = ClassicalDetector(scene.rig, scene.spec)
-        evidence = detector.evidence(scene.pair)
-        if evidence is not None:
-            truth = truth_voxels(detector.voxelizer, scene.disparity)
-            samples.append(Sample(evidence, truth.occupied, truth.observed))
-    found = card(
-        fit(samples), command=command, seed=seed, pairs=pairs, used=len(samples), data="rendered", versions=versions()
-    )
-    write_json_atomic(out, found)
-    return found
+    tell = _counted((lambda done, name: progress(done / 2, name)) if progress else None)  # every pair is used twice
+    learnt = train(lambda: rendered_scenes(pairs, FIT_STREAM + seed), seed, tell)
+    return save(learnt, out, command=command, seed=seed, pairs=pairs, data="rendered", versions=versions())
 
 
 def _counted(progress: Say | None) -> Callable[[str], None]:

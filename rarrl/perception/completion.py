@@ -17,11 +17,12 @@ LOWER = 0.4  # quantile of the candidates that is taken: below the median, for w
 
 @dataclass(frozen=True, eq=False)
 class Completion:
-    """disparity: (height, width) float32, px, for the pixels that had none (NaN elsewhere and where nothing is near).
-    trust: (height, width) float32 0..1, how much a completed pixel counts beside a matched one."""
+    """One cell for STEP x STEP pixels, around the pixel in its middle (from STEP // 2 on, every STEP-th). disparity:
+    (rows, columns) float32, px: of a matched cell its own; NaN where nothing is near. votes: (rows, columns) float32,
+    pixels of the cell that have no disparity, by how much one counts beside a matched one."""
 
     disparity: np.ndarray
-    trust: np.ndarray
+    votes: np.ndarray
 
 
 def complete(disparity: np.ndarray, image: np.ndarray) -> Completion:
@@ -30,49 +31,48 @@ def complete(disparity: np.ndarray, image: np.ndarray) -> Completion:
     Each empty cell looks along eight directions to the first matched cell, extends its plane (disparity and slopes) to
     here, and takes the lower weighted quantile of the candidates, by likeness of colour and by distance. Trust is the
     weighted share of candidates that agree, falling with the distance to the nearest. image: the left one."""
-    height, width = disparity.shape
-    cells = disparity[STEP // 2 :: STEP, STEP // 2 :: STEP]
+    cells = np.ascontiguousarray(disparity[STEP // 2 :: STEP, STEP // 2 :: STEP])
     rows, columns = cells.shape
-    colours = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
-    colours = colours.reshape(rows, columns, -1)
-    matched = ~np.isnan(cells)
+    share = cv2.resize(
+        np.isnan(disparity).view(np.uint8) * np.uint8(240), (columns, rows), interpolation=cv2.INTER_AREA
+    )
+    empty = share * np.float32(disparity.size / cells.size / 240)
+    matched = cells == cells  # false for NaN
     v, u = np.nonzero(~matched)
     if not len(v) or not matched.any():
-        return Completion(np.full_like(disparity, np.nan), np.zeros_like(disparity))
-    source = _first_matched(matched)[:, v, u]
+        return Completion(cells, np.where(matched, empty, 0))
+    colours = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
+    source = _first_matched(matched, v, u)
     found = source >= 0
-    sv, su = np.divmod(np.maximum(source, 0), columns)
+    source = np.maximum(source, 0)
+    sv, su = np.divmod(source, np.int32(columns))
     slope_u, slope_v = _slopes(cells)
-    plane = cells[sv, su] + slope_u[sv, su] * (u - su) + slope_v[sv, su] * (v - sv)
-    candidates = np.where(found, plane, np.float32(0))
-    distance = np.hypot(sv - v, su - u)
-    unlike = np.abs(colours[sv, su] - colours[v, u]).mean(axis=-1)
-    weights = np.where(found, np.exp(-unlike / COLOUR_SCALE - distance / DISTANCE_SCALE), 0.0)
+    dv, du = (v - sv).astype(np.float32), (u - su).astype(np.float32)
+    candidates = np.where(found, cells.take(source) + slope_u.take(source) * du + slope_v.take(source) * dv, 0)
+    distance = np.sqrt(du * du + dv * dv)
+    flat = colours.reshape(rows * columns, -1)
+    unlike = np.abs(flat.take(source, axis=0) - flat.take(v * columns + u, axis=0)).mean(axis=-1)
+    weights = np.where(found, np.exp(-unlike / np.float32(COLOUR_SCALE) - distance / np.float32(DISTANCE_SCALE)), 0)
 
-    order = np.argsort(candidates, axis=0)
-    candidates = np.take_along_axis(candidates, order, axis=0)
-    weights = np.take_along_axis(weights, order, axis=0)
     total = weights.sum(axis=0)
-    pick = np.argmax(np.cumsum(weights, axis=0) >= LOWER * total, axis=0)
-    value = candidates[pick, np.arange(len(v))]
+    value = _lower_quantile(candidates, weights, LOWER * total)
     agreeing = (weights * (np.abs(candidates - value) <= SAME_PX)).sum(axis=0) / np.maximum(total, 1e-9)
     nearest = np.where(found, distance, np.inf).min(axis=0)
     near_enough = total > 1e-4
-
     # Cells sample one pixel in sixteen: empty pixels of a matched cell take its disparity.
     filled, trust = cells.copy(), matched.astype(np.float32)
     filled[v, u] = np.where(near_enough, value, np.nan)
-    trust[v, u] = np.where(near_enough, agreeing * np.exp(-nearest / TRUST_SCALE), 0.0)
-    filled, trust = (_enlarge(cell, height, width) for cell in (filled, trust))
-    empty = np.isnan(disparity)
-    return Completion(np.where(empty, filled, np.float32(np.nan)), np.where(empty & ~np.isnan(filled), trust, 0))
+    trust[v, u] = np.where(near_enough, agreeing * np.exp(-nearest / TRUST_SCALE), 0)
+    return Completion(filled, empty * trust)
 
 
-def _enlarge(cells: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Each cell STEP x STEP pixels; the last ones reach to the border."""
-    big = np.repeat(np.repeat(cells, STEP, axis=0), STEP, axis=1)[:height, :width]
-    pad = ((0, height - big.shape[0]), (0, width - big.shape[1]))
-    return np.pad(big, pad, mode="edge") if any(p[1] for p in pad) else big
+def _lower_quantile(values: np.ndarray, weights: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """(n,): the least of `values` ((k, n)) at which the weights of it and of all below it reach `wanted` ((n,))."""
+    least = np.full(values.shape[1], np.inf, dtype=np.float32)
+    for value in values:  # k is small: comparing each with all is quicker than sorting
+        reached = np.einsum("kn,kn->n", weights, (values <= value).astype(np.float32))
+        np.minimum(least, value, out=least, where=(value < least) & (reached >= wanted))
+    return np.where(least < np.inf, least, values.max(axis=0))
 
 
 def _slopes(cells: np.ndarray, window: int = 7) -> tuple[np.ndarray, np.ndarray]:
@@ -87,33 +87,33 @@ def _slopes(cells: np.ndarray, window: int = 7) -> tuple[np.ndarray, np.ndarray]
         inner[1:-1] = (along[2:] - along[:-2]) / 2
         good = np.abs(change) < 1.0  # false for NaN
         total, count = (
-            cv2.boxFilter(
-                part.astype(np.float32), -1, (window, window), normalize=False, borderType=cv2.BORDER_CONSTANT
-            )
-            for part in (np.where(good, change, 0), good)
+            cv2.boxFilter(part, cv2.CV_32F, (window, window), normalize=False, borderType=cv2.BORDER_CONSTANT)
+            for part in (np.where(good, change, 0), good.view(np.uint8))
         )
         slopes.append(total / (count + window * window / 4))
     return slopes[0], slopes[1]
 
 
-def _first_matched(matched: np.ndarray) -> np.ndarray:
-    """(8, rows, columns) int32: flat index of the first matched cell along each of eight directions; -1: none."""
+def _first_matched(matched: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """(8, n) int32: flat index of the first matched cell from (v, u) along each of eight directions; -1: none.
+
+    Along a line of cells, left to right or top to bottom, flat indices rise: the last matched one so far is a running
+    maximum. Diagonals become columns when every row is shifted by one more cell: read with another row length."""
     rows, columns = matched.shape
-    own = np.where(matched, np.arange(rows * columns, dtype=np.int32).reshape(rows, columns), np.int32(-1))
-    across = [_carry(own.T[::way], slanted=True).transpose(1, 2, 0)[:, :, ::way] for way in (1, -1)]
-    down = [_carry(own[::way], slanted=False).transpose(1, 0, 2)[:, ::way] for way in (1, -1)]
-    return np.concatenate([*across, *down])
-
-
-def _carry(own: np.ndarray, slanted: bool) -> np.ndarray:
-    """(n, 3 or 1, m): `own` ((n, m), -1 = none) with each gap filled from the line before; straight on, and if
-    `slanted` also one to the right and one to the left a line."""
-    scan = np.repeat(own[:, None], 3 if slanted else 1, axis=1)
-    gaps = scan < 0
-    for i in range(1, len(scan)):
-        before, here, gap = scan[i - 1], scan[i], gaps[i]
-        np.copyto(here[0], before[0], where=gap[0])
-        if slanted:
-            np.copyto(here[1, 1:], before[1, :-1], where=gap[1, 1:])
-            np.copyto(here[2, :-1], before[2, 1:], where=gap[2, :-1])
-    return scan
+    index = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
+    none, stride = np.int32(rows * columns), columns + rows
+    up, down = np.where(matched, index, -1), np.where(matched, index, none)
+    found = []
+    for axis in (1, 0):
+        found += [
+            np.maximum.accumulate(up, axis=axis)[v, u],
+            np.flip(np.minimum.accumulate(np.flip(down, axis), axis=axis), axis)[v, u],
+        ]
+    for first, length in ((0, stride - 1), (rows, stride + 1)):
+        at = v, u + first + (stride - length) * v
+        for own, accumulate, way, nothing in ((up, np.maximum, 1, -1), (down, np.minimum, -1, none)):
+            padded = np.full(rows * (stride + 1), nothing, dtype=np.int32)
+            padded[: rows * stride].reshape(rows, stride)[:, first : first + columns] = own
+            lines = padded[: rows * length].reshape(rows, length)
+            found.append(accumulate.accumulate(lines[::way], axis=0)[::way][at])
+    return np.stack([np.where(f == none, -1, f) for f in found])

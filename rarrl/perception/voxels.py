@@ -87,64 +87,69 @@ class Voxelizer:
         with np.errstate(divide="ignore"):
             self._far = rig.fx * rig.baseline / z[1:] - rig.doffs
         self._depths = (z[:-1] + z[1:]) / 2
+        self._boxes = [_boxes(rig, spec, int(k), self._depths[k], self._far[k]) for k in self._slabs]
 
     def hits(self, disparity: np.ndarray) -> np.ndarray:
         """(size, size, size) int64: pixels of `disparity` ((height, width) float32, px, NaN = none) in each voxel."""
         flat, _ = self._flat_index(disparity)
         return np.bincount(flat, minlength=self.spec.size**3).reshape(self.spec.shape)
 
-    def votes(self, disparity: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """`hits` where each pixel counts by its `weight` ((height, width)); float64."""
-        flat, pixels = self._flat_index(disparity)
-        return np.bincount(flat, weights=weight[pixels], minlength=self.spec.size**3).reshape(self.spec.shape)
+    def votes(self, disparity: np.ndarray, weight: np.ndarray, step: int = 1) -> np.ndarray:
+        """`hits` where each pixel counts by its `weight`, of the same shape; float64. step: not all pixels are given,
+        but those of every step-th row and column, from step // 2 on."""
+        flat, inside = self._flat_index(disparity, step)
+        return np.bincount(flat, weights=weight[inside], minlength=self.spec.size**3).reshape(self.spec.shape)
 
     def certainty(self, disparity: np.ndarray, sigma_px: np.ndarray) -> np.ndarray:
         """(height, width) float32 0..1: about the chance that a pixel whose disparity errs by `sigma_px` (float32, of
         any shape that fits) lies in the voxel where its disparity puts it: a normal error, a point in the middle."""
-        rig = self.rig
-        shifted = np.nan_to_num(disparity) + np.float32(rig.doffs)
-        # d(disparity) of a voxel's depth is voxel_size * (disparity + doffs)^2 / (fx * baseline).
-        sigmas = shifted * shifted * (np.float32(self.spec.voxel_size / (2 * rig.fx * rig.baseline)) / sigma_px)
-        return np.tanh(np.float32(0.8) * sigmas)  # within .02 of erf(x / sqrt 2)
+        sigmas = self.width_px(disparity) / (2 * sigma_px)
+        return np.where(disparity == disparity, np.tanh(np.float32(0.8) * sigmas), 0)  # within .02 of erf(x / sqrt 2)
 
-    def _flat_index(self, disparity: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-        """Flat voxel index (n,) of the n pixels that fall into the cube, and their rows and columns."""
-        self.rig.check_size(disparity)
+    def width_px(self, disparity: np.ndarray) -> np.ndarray:
+        """How many px of disparity a voxel's depth is at `disparity` (float32, of any shape; NaN stays NaN)."""
+        # d(disparity) of a voxel's depth is voxel_size * (disparity + doffs)^2 / (fx * baseline); 0.1: beyond any cube.
+        shifted = np.maximum(disparity + np.float32(self.rig.doffs), np.float32(0.1))
+        return shifted * shifted * np.float32(self.spec.voxel_size / (self.rig.fx * self.rig.baseline))
+
+    def _flat_index(self, disparity: np.ndarray, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Flat voxel index (n,) of the n pixels that fall into the cube, and which these are (bool, as `disparity`)."""
         rig, spec = self.rig, self.spec
-        fb = rig.fx * rig.baseline
-        shifted = disparity + np.float32(rig.doffs)
-        v, u = np.nonzero((shifted > fb / spec.z_far) & (shifted <= fb / max(spec.origin[2], 1e-6)))  # false for NaN
-        z = np.float32(fb) / shifted[v, u]
-        scale = np.float32(1 / spec.voxel_size)
-        index = np.zeros(len(z), dtype=np.int32)
-        inside = np.ones(len(z), dtype=bool)
-        for low, value in zip(spec.origin, (self._x[u] * z, self._y[v] * z, z), strict=True):
-            cell = np.floor((value - np.float32(low)) * scale).astype(np.int32)
-            inside &= (cell >= 0) & (cell < spec.size)
-            index = index * spec.size + cell
-        return index[inside], (v[inside], u[inside])
+        if step == 1:
+            rig.check_size(disparity)
+        x, y = self._x[step // 2 :: step], self._y[step // 2 :: step, None]
+        # Every pixel is computed, also those without disparity: whole images are quicker than gathering some.
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            z = np.float32(rig.fx * rig.baseline) / (disparity + np.float32(rig.doffs))
+            index, inside = np.zeros(z.shape, dtype=np.int32), z > 0
+            for low, axis in zip(spec.origin, (x, y, np.float32(1)), strict=True):
+                cell = axis * z
+                cell -= np.float32(low)
+                cell *= np.float32(1 / spec.voxel_size)
+                inside &= (cell >= 0) & (cell < spec.size)  # false for NaN
+                index *= spec.size
+                index += cell.astype(np.int32)
+        return index[inside], inside
 
-    def seen_through(self, disparity: np.ndarray) -> np.ndarray:
+    def seen_through(self, disparity: np.ndarray, textured: np.ndarray | None = None) -> np.ndarray:
         """(size, size, size) float32 in 0..1: the share of each voxel's image footprint whose rays pass through it.
 
         Carving: a pixel passes through the voxels nearer than its surface. Blocks of 4 x 4 pixels count with their
-        *nearest* surface; pixels without disparity and footprint outside the image count as not seen."""
+        *nearest* surface; pixels without disparity and footprint outside the image count as not seen. textured:
+        (rows, columns) bool per block; nothing is seen through the others; None: all are."""
         self.rig.check_size(disparity)
-        nearest, valid = _blocks(disparity)
-        spec, rig = self.spec, self.rig
-        share = np.zeros((spec.size, spec.size, spec.size), dtype=np.float32)  # z, y, x while it is filled
-        edges = np.arange(spec.size + 1) * spec.voxel_size
-        everything = cv2.integral(valid, sdepth=cv2.CV_64F)
-        greatest = nearest.max()
-        for k in self._slabs:
-            if greatest < self._far[k]:  # all that is seen lies behind this slab
-                table = everything
-            else:
-                table = cv2.integral(np.where(nearest < self._far[k], valid, np.float32(0)), sdepth=cv2.CV_64F)
-            u = (rig.fx * (edges + spec.origin[0]) / self._depths[k] + rig.cx) / BLOCK
-            v = (rig.fy * (edges + spec.origin[1]) / self._depths[k] + rig.cy) / BLOCK
-            share[k] = _box_means(table, v, u)
-        return np.ascontiguousarray(share.transpose(2, 1, 0))
+        size = self.spec.size
+        nearest, count = _blocks(disparity)
+        if textured is not None:
+            count *= textured
+        nearest, count = np.ascontiguousarray(nearest.T), np.ascontiguousarray(count.T)
+        share = np.zeros((size, size, size), dtype=np.float32)  # z, x, y while it is filled
+        for box in self._boxes:
+            table = cv2.integral((nearest < box.far) * count)
+            strip = table[box.right] - table[box.left]  # whole rows first: gathering single numbers is slow
+            share[box.within] = (strip[:, box.below] - strip[:, box.above]) * box.per_block
+        # Seen as (z, x y), a transposed copy by OpenCV is twenty times quicker than numpy's.
+        return cv2.transpose(share.reshape(size, -1)).reshape(self.spec.shape)
 
     def footprints(self, seen: np.ndarray) -> np.ndarray:
         """(size, size, size) bool: voxels whose image footprint holds a pixel where `seen` ((height, width) bool)."""
@@ -173,35 +178,56 @@ class Voxelizer:
         return self.grid(np.zeros(shape, np.uint8), np.full(shape, 0.5, np.float32), stamp_s)
 
 
+@dataclass(frozen=True, eq=False)
+class _Boxes:
+    """Footprints of the voxels of one slab, in blocks. far: disparity of the slab's far face, px. within: the index of
+    those that meet the image (z, columns, rows). left, right, above, below: edges. per_block: 1 / (16 * blocks of the
+    whole box), for boxes may reach beyond the image, where nothing is seen."""
+
+    far: np.float32
+    within: tuple[int, slice, slice]
+    left: np.ndarray
+    right: np.ndarray
+    above: np.ndarray
+    below: np.ndarray
+    per_block: np.ndarray
+
+
+def _boxes(rig: CameraRig, spec: GridSpec, slab: int, depth: float, far: float) -> _Boxes:
+    """Footprints, widened to whole blocks, of the voxels in `slab`, whose middle is at `depth`."""
+    edges = np.arange(spec.size + 1) * spec.voxel_size
+    columns, rows = -(-rig.width // BLOCK), -(-rig.height // BLOCK)
+    low_u, high_u, in_u = _spans((rig.fx * (edges + spec.origin[0]) / depth + rig.cx) / BLOCK, columns)
+    low_v, high_v, in_v = _spans((rig.fy * (edges + spec.origin[1]) / depth + rig.cy) / BLOCK, rows)
+    per_block = 1 / (BLOCK**2 * (high_u - low_u)[:, None] * (high_v - low_v))
+    left, right, above, below = (
+        np.clip(edge, 0, end).astype(np.intp)
+        for edge, end in ((low_u, columns), (high_u, columns), (low_v, rows), (high_v, rows))
+    )
+    return _Boxes(np.float32(far), (slab, in_u, in_v), left, right, above, below, per_block.astype(np.float32))
+
+
+def _spans(edges: np.ndarray, end: int) -> tuple[np.ndarray, np.ndarray, slice]:
+    """Least and greatest whole number of each span between consecutive `edges`, at least one apart, of those spans
+    that meet 0..end, and which these are."""
+    low = np.floor(edges[:-1])
+    high = np.maximum(np.ceil(edges[1:]), low + 1)
+    meets = np.flatnonzero((high > 0) & (low < end))
+    within = slice(int(meets[0]), int(meets[-1]) + 1) if len(meets) else slice(0, 0)
+    return low[within], high[within], within
+
+
 def _blocks(disparity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Greatest disparity (-inf where none) and share of pixels with one, per block of 4 x 4 pixels."""
+    """Greatest disparity (float32, -inf where none) and number of pixels with one (uint8), per block of 4 x 4."""
     rows, columns = (-(-n // BLOCK) for n in disparity.shape)
-    padded = np.full((rows * BLOCK, columns * BLOCK), np.nan, dtype=np.float32)
-    padded[: disparity.shape[0], : disparity.shape[1]] = disparity
-    valid = ~np.isnan(padded)
-    padded[~valid] = -np.inf
-    nearest = np.full((rows, columns), -np.inf, dtype=np.float32)
-    count = np.zeros((rows, columns), dtype=np.float32)
-    for i in range(BLOCK):
-        for j in range(BLOCK):
-            np.maximum(nearest, padded[i::BLOCK, j::BLOCK], out=nearest)
-            count += valid[i::BLOCK, j::BLOCK]
-    return nearest, count / BLOCK**2
-
-
-def _box_means(table: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """Means over the boxes between consecutive edges v (rows) and u (columns); outside the image counts as 0.
-
-    Boxes are widened to whole cells. table: (rows + 1, columns + 1) integral image."""
-    low_v, high_v = np.floor(v[:-1]), np.maximum(np.ceil(v[1:]), np.floor(v[:-1]) + 1)
-    low_u, high_u = np.floor(u[:-1]), np.maximum(np.ceil(u[1:]), np.floor(u[:-1]) + 1)
-    area = (high_v - low_v)[:, None] * (high_u - low_u)[None, :]
-    rows, columns = table.shape[0] - 1, table.shape[1] - 1
-    a, b = (np.clip(edge, 0, rows).astype(np.intp) for edge in (low_v, high_v))
-    c, d = (np.clip(edge, 0, columns).astype(np.intp) for edge in (low_u, high_u))
-    # Whole rows first: gathering rows is quick, gathering single numbers is not.
-    strip = table[b] - table[a]
-    return (strip[:, d] - strip[:, c]) / area
+    padded = np.full((rows * BLOCK, columns * BLOCK), -np.inf, dtype=np.float32)
+    known = disparity == disparity  # false for NaN
+    np.copyto(padded[: disparity.shape[0], : disparity.shape[1]], disparity, where=known)
+    strips = padded.reshape(rows, BLOCK, columns * BLOCK).max(axis=1)
+    nearest = np.maximum.reduce([strips[:, i::BLOCK] for i in range(BLOCK)])
+    valid = (padded > -np.inf).view(np.uint8).reshape(rows, BLOCK, columns * BLOCK).sum(axis=1, dtype=np.uint8)
+    count = np.add.reduce([valid[:, i::BLOCK] for i in range(BLOCK)], dtype=np.uint8)
+    return nearest, count
 
 
 def pool(mask: np.ndarray, factor: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rarrl.perception.classical import ClassicalDetector, quick_look, smooth, without_speckles
+from rarrl.perception.classical import ClassicalDetector, SearchRange, match, quick_look, smooth
 from rarrl.perception.metrics import within_one
 from rarrl.perception.rig import CameraRig
 from rarrl.perception.voxels import PRESETS, truth_voxels
@@ -113,13 +113,16 @@ def test_the_quick_look_already_notices_swapped_eyes(indoor_pair):
     assert look.search is None and "swapped" in look.why
 
 
-def test_speckles_go_and_surfaces_stay():
-    disparity = np.full((60, 80), np.nan, np.float32)
-    disparity[10:50, 10:50] = 12.3
-    disparity[55:58, 70:73] = 40.0
-    kept = without_speckles(disparity)
-    assert np.isnan(kept[55:58, 70:73]).all()
-    np.testing.assert_array_equal(kept[10:50, 10:50], np.float32(12.3))
+@pytest.mark.parametrize("count", [32, 112])  # 112 of 112: pairs of rows are matched as one
+def test_a_shifted_image_is_matched_and_a_speck_is_not(count):
+    wide = np.random.default_rng(0).integers(0, 255, (90, 532), dtype=np.uint8)
+    left, right = wide[:, :500].copy(), wide[:, 20:520].copy()  # disparity 20
+    left[40:46, 300:306] = right[40:46, 275:281]  # 36 pixels of disparity 25
+    found = match(left, right, SearchRange(0, count))
+    assert found.shape == left.shape
+    inner = found[5:-5, 140:-10]
+    assert np.mean(np.abs(inner - 20) < 0.25) > 0.9
+    assert not (np.abs(found[38:48, 298:308] - 25) < 0.5).any()
 
 
 def test_smoothing_keeps_edges_and_holes():

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rarrl.perception.completion import _first_matched, complete
+from rarrl.perception.completion import _first_matched, _lower_quantile, complete
 
 GREY = np.full((80, 120, 3), 128, dtype=np.uint8)
 
@@ -18,17 +18,29 @@ def test_directions_against_a_plain_walk():
             v, u = v + dv, u + du
         return -1
 
-    directions = [(0, -1), (-1, -1), (1, -1), (0, 1), (-1, 1), (1, 1), (-1, 0), (1, 0)]
-    for found, step in zip(_first_matched(matched), directions, strict=True):
-        assert found.tolist() == [[walk(v, u, *step) for u in range(columns)] for v in range(rows)]
+    directions = [(0, -1), (0, 1), (-1, 0), (1, 0), (-1, 1), (1, -1), (-1, -1), (1, 1)]
+    v, u = np.nonzero(~matched)
+    for found, step in zip(_first_matched(matched, v, u), directions, strict=True):
+        assert found.tolist() == [walk(*at, *step) for at in zip(v, u, strict=True)]
 
 
-def test_matched_pixels_are_left_alone_and_no_hole_means_no_work():
+def test_the_lower_weighted_quantile_against_sorting():
+    rng = np.random.default_rng(1)
+    values, weights = rng.normal(size=(2, 8, 50)).astype(np.float32)
+    weights = np.abs(weights) * (rng.random((8, 50)) < 0.7)
+    wanted = 0.4 * weights.sum(axis=0)
+    for found, column, weight, goal in zip(
+        _lower_quantile(values, weights, wanted), values.T, weights.T, wanted, strict=True
+    ):
+        order = np.argsort(column)
+        assert found == column[order][np.argmax(np.cumsum(weight[order]) >= goal)]
+
+
+def test_matched_pixels_have_no_votes_and_nothing_near_is_nan():
     full = np.full((80, 120), 7.0, np.float32)
-    done = complete(full, GREY)
-    assert np.isnan(done.disparity).all() and not done.trust.any()
+    assert not complete(full, GREY).votes.any()
     nothing = complete(np.full((80, 120), np.nan, np.float32), GREY)
-    assert np.isnan(nothing.disparity).all() and not nothing.trust.any()
+    assert np.isnan(nothing.disparity).all() and not nothing.votes.any()
 
 
 def test_a_slanted_wall_goes_on_as_a_plane():
@@ -36,25 +48,26 @@ def test_a_slanted_wall_goes_on_as_a_plane():
     holed = plane.copy()
     holed[:, 50:70] = np.nan
     done = complete(holed, GREY)
-    np.testing.assert_allclose(done.disparity[:, 50:70], plane[:, 50:70], atol=0.5)
-    assert np.isnan(done.disparity[:, :50]).all()
-    assert (done.trust[:, 50:70] > 0.4).all()
+    np.testing.assert_allclose(done.disparity, plane[2::4, 2::4], atol=0.5)
+    assert not done.votes[:, :12].any() and not done.votes[:, 18:].any()
+    assert (done.votes[:, 13:17] > 16 * 0.4).all() and (done.votes <= 16.1).all()
+    np.testing.assert_allclose(done.votes[:, 17], 8, atol=0.2)  # matched, and half of its pixels are empty
 
 
 def test_between_near_and_far_it_takes_the_far_side_and_the_like_colour():
     disparity = np.full((80, 120), 20.0, np.float32)
     disparity[:, 60:] = 5.0
     disparity[:, 50:60] = np.nan
-    assert (complete(disparity, GREY).disparity[10:70, 54:60] == 5.0).all()
+    assert (complete(disparity, GREY).disparity[3:17, 14] == 5.0).all()
     image = GREY.copy()
     image[:, 60:] = 20  # the hole looks like the near side
-    near = complete(disparity, image).disparity[10:70, 50:58]
+    near = complete(disparity, image).disparity[3:17, 12:15]
     assert np.median(near) == 20.0
 
 
 def test_trust_falls_with_distance():
     disparity = np.full((80, 120), np.nan, np.float32)
     disparity[:, :20] = 6.0
-    trust = complete(disparity, GREY).trust[40]
-    assert trust[24] > trust[60] > trust[110] > 0
-    assert trust[0] == 0  # matched
+    votes = complete(disparity, GREY).votes[10]
+    assert votes[6] > votes[15] > votes[27] > 0
+    assert votes[0] == 0  # matched

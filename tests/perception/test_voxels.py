@@ -85,6 +85,13 @@ def test_votes_are_weighted_hits():
     )
 
 
+def test_votes_of_every_fourth_pixel_are_those_of_the_pixels_themselves():
+    voxelizer, sparse = Voxelizer(RIG, SPEC), empty_disparity()
+    given = np.random.default_rng(0).uniform(7, 60, (24, 32)).astype(np.float32)
+    sparse[2::4, 2::4] = given
+    np.testing.assert_array_equal(voxelizer.votes(given, np.ones_like(given), 4), voxelizer.hits(sparse))
+
+
 def test_certainty_falls_with_distance():
     voxelizer = Voxelizer(RIG, SPEC)
     certain = voxelizer.certainty(np.array([40.0, 20.0, 10.0, 7.0], np.float32), np.float32(0.25))
