@@ -249,6 +249,8 @@ def train_planner(
             if run.step % 10 == 0:
                 figures["loss"] = 0.9 * figures.get("loss", loss) + 0.1 * loss
                 on_step(run.step, figures)
+            if run.step >= config.steps:
+                break
         if run.step - saved >= checkpoint_every or run.step >= config.steps:
             saved = run.step
             run.save(_examined(run.averaged(), encoder, exam, figures))
