@@ -10,6 +10,8 @@ from rarrl.reasoner.base import Request
 from rarrl.reasoner.plan import Plan, Verdict
 from rarrl.types import CallStatus
 
+KEY_VARIABLES = ("RARRL_LLM_KEY", "OPENAI_API_KEY")
+"""Environment variables that may hold a server's key."""
 Message = tuple[str, str]
 """(role, content); role is system, user or assistant."""
 Prompt = str | Sequence[Message]
