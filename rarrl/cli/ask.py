@@ -93,7 +93,7 @@ def _known(value: object) -> object:
 def bench_planner(
     llm: Annotated[str, typer.Option("--llm", help="llama (the shipped model) or llama:PATH.gguf.")] = "llama",
     threads: ThreadsOption = 1,
-    trials: Annotated[int, typer.Option(min=1, help="Repetitions of each measurement.")] = 10,
+    trials: Annotated[int, typer.Option(min=1, help="Repetitions of each measurement; 5 take some five minutes.")] = 5,
     alfred: Annotated[
         Path | None, typer.Option(help="ALFRED: its expert plans are the control of the checker.")
     ] = None,

@@ -70,7 +70,12 @@ def bench_planner(
     more, tables["faults"] = faults(trials, say)
     figures |= more
     say("injection")
-    more, table = injection_figures()
+    backend = LlamaReasoner(model, threads=threads) if model is not None else None
+    try:
+        more, table = injection_figures(backend)
+    finally:
+        if backend is not None:
+            backend.close()
     return figures | more, tables | table
 
 

@@ -41,6 +41,8 @@ WORKER_FAULTS = (
     "no line end",
     "garbage line",
     "earlier id",
+    "odd failure",
+    "a list",
     "NaN numbers",
     "text for numbers",
     "too many tokens",
@@ -216,6 +218,10 @@ def _line(kind: str, request: dict[str, Any]) -> bytes:
     }
     if kind == "earlier id":
         answer["id"] = request["id"] - 1
+    if kind == "odd failure":
+        return json.dumps({"id": request["id"], "failed": [1]}).encode() + b"\n"
+    if kind == "a list":
+        return b'["id", "ready"]\n'
     if kind == "NaN numbers":
         answer |= {"confidence": float("nan"), "seconds": float("inf")}
     if kind == "text for numbers":

@@ -23,13 +23,12 @@ from rarrl.errors import InputError
 from rarrl.reasoner import chat
 from rarrl.reasoner.base import Answer, Request
 from rarrl.reasoner.call import MeteredModel, answered
-from rarrl.reasoner.language_model import CallFailedError, Completion, Prompt
+from rarrl.reasoner.language_model import KEY_VARIABLES, CallFailedError, Completion, Prompt
 from rarrl.strict_json import short
 from rarrl.types import CallStatus
 
 MAX_RESPONSE_BYTES = 1 << 20
 MAX_THREADS = 4
-_KEYS = ("RARRL_LLM_KEY", "OPENAI_API_KEY")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -57,7 +56,7 @@ class OpenAiReasoner:
         self._model = model
         self._key = ""
         if self._tls or self._host in _LOOPBACK:
-            self._key = next((key for key in map(os.environ.get, _KEYS) if key), "")
+            self._key = next((key for key in map(os.environ.get, KEY_VARIABLES) if key), "")
         self._schema_works = True
         self._running: set[threading.Thread] = set()
         self._closed = False
@@ -166,7 +165,7 @@ class _Reply:
         if status in (400, 422):
             raise _BadRequestError(f"HTTP {status}: {response.read(300).decode('utf-8', 'replace')}")
         if status in (401, 403):
-            why = f"HTTP {status}: set the key in the environment variable {_KEYS[0]} (sent over https or to localhost)"
+            why = f"HTTP {status}: set the key in {KEY_VARIABLES[0]} (it goes over https or to this computer)"
             raise CallFailedError(CallStatus.BACKEND_DOWN, why)
         raise CallFailedError(CallStatus.BACKEND_DOWN, f"HTTP {status} {response.reason[:80]}")  # redirects too
 

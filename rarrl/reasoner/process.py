@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rarrl.errors import DependencyMissingError, InputError
-from rarrl.reasoner.language_model import CallFailedError
+from rarrl.reasoner.language_model import KEY_VARIABLES, CallFailedError
 from rarrl.reasoner.worker import MAX_LINE
 from rarrl.types import CallStatus
 
@@ -36,7 +36,8 @@ _ROOT = Path(__file__).resolve().parents[2]
 class WorkerSettings:
     """model: a GGUF file. n_ctx: tokens of prompt and answer. threads: of llama.cpp. load_s: how long loading may take.
 
-    max_gb: address space that the process may use; 0: four times the file and 4 GB. module: what the process runs."""
+    max_gb: address space that the process may use, where llama.cpp has no GPU; 0: four times the file, and 4 GB.
+    module: what the process runs."""
 
     model: Path
     n_ctx: int = 2048
@@ -49,8 +50,8 @@ class WorkerSettings:
 class WorkerProcess:
     """One worker process. `call` may be used by several threads, one at a time gets through; deadlines hold for each.
 
-    A thread reads the answers, starts the process again when it ends (later and later where it answers nothing in
-    between), and drops answers that nobody waits for."""
+    One thread reads the answers, starts the process again when it ends (later and later where it answers nothing in
+    between), and drops answers that nobody waits for; another one kills the process when it is wedged."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         """Starts the process and waits until the model is loaded.
@@ -65,6 +66,7 @@ class WorkerProcess:
         self._closed = False
         self._waiting: int | None = None  # id of the call that is waited for
         self._open: int | None = None  # id of the call that the worker has not answered yet
+        self._overdue: int | None = None  # id of a call whose deadline has passed: for the watchdog
         self._answer: dict[str, Any] | None = None
         self._ids = 0
         self._useful = False  # has answered a call since it was started
@@ -72,6 +74,7 @@ class WorkerProcess:
         self.late = 0
         self._keeper = threading.Thread(target=self._keep, name="rarrl-worker", daemon=True)
         self._keeper.start()
+        threading.Thread(target=self._watch, name="rarrl-watchdog", daemon=True).start()
         with self._state:
             self._state.wait_for(lambda: self._ready or self._error, timeout=settings.load_s)
             error = self._error or ("" if self._ready else f"not loaded within {settings.load_s:g} s")
@@ -84,7 +87,8 @@ class WorkerProcess:
     @property
     def model(self) -> dict[str, Any]:
         """What the worker told of its model: name, n_ctx, n_vocab, parameters, chat."""
-        return dict(self._ready or {})
+        model = (self._ready or {}).get("ready")
+        return dict(model) if isinstance(model, dict) else {}
 
     @property
     def pid(self) -> int | None:
@@ -102,7 +106,8 @@ class WorkerProcess:
         finally:
             self._turn.release()
         if "failed" in answer:
-            raise CallFailedError(CallStatus(answer["failed"]), answer["why"])
+            known = {status.value: status for status in (CallStatus.TIMEOUT, CallStatus.REFUSED)}
+            raise CallFailedError(known.get(str(answer["failed"]), CallStatus.INVALID), str(answer.get("why"))[:500])
         return answer
 
     def _exchange(self, op: str, deadline: float, fields: dict[str, Any]) -> dict[str, Any]:
@@ -134,9 +139,8 @@ class WorkerProcess:
             )
             answer = self._collect()
             if answer is None and self._open == number:
-                watchdog = threading.Timer(WEDGED_S, self._kill_if_at, (number,))
-                watchdog.daemon = True
-                watchdog.start()
+                self._overdue = number
+                self._state.notify_all()
                 raise CallFailedError(CallStatus.TIMEOUT, "the deadline passed")
         if answer is None:
             raise CallFailedError(
@@ -148,41 +152,61 @@ class WorkerProcess:
         answer, self._waiting, self._answer = self._answer, None, None
         return answer
 
-    def _kill_if_at(self, number: int) -> None:
+    def _watch(self) -> None:
+        """The watchdog's thread. It is there beforehand: starting one takes long when every core is busy."""
         with self._state:
-            if self._open == number and self._process is not None:
-                logger.warning("the language model's worker is wedged: killed, starting again")
-                self._process.kill()
+            while not self._closed:
+                self._state.wait_for(lambda: self._closed or self._overdue is not None)
+                number, self._overdue = self._overdue, None
+                ended = self._state.wait_for(lambda: self._closed or self._open != number, timeout=WEDGED_S)  # noqa: B023
+                if not ended and self._process is not None:
+                    logger.warning("the language model's worker is wedged: killed, starting again")
+                    self._process.kill()
 
     def _keep(self) -> None:
         """The keeper's thread: start, read until the end, again."""
         useless = 0
         while not self._closed:
-            with tempfile.TemporaryFile() as errors:
-                self._useful = False
-                process = self._start(errors)
-                self._read(process)
-                process.kill()
-                code = process.wait()
-                for stream in (process.stdin, process.stdout):
-                    with contextlib.suppress(OSError):  # unsent bytes for a process that is gone
-                        stream.close()  # type: ignore[union-attr]
-                self._ended(code, _tail(errors))
+            self._useful = False
+            try:
+                self._live()
+            except OSError as error:  # no memory or no process left to start one
+                self._ended(f"no worker process can be started ({error})")
             useless = 0 if self._useful else useless + 1
             with self._state:
                 if self._ready is None and self.starts == 0:
                     return  # the very first start failed: the constructor tells
                 self._state.wait_for(lambda: self._closed, timeout=_BACKOFF_S[min(useless, len(_BACKOFF_S) - 1)])
 
+    def _live(self) -> None:
+        """One process from its start to its end."""
+        with tempfile.TemporaryFile() as errors:
+            process = self._start(errors)
+            loading = threading.Timer(self._settings.load_s, process.kill)
+            loading.daemon = True
+            loading.start()
+            try:
+                self._read(process, loading)
+            finally:
+                loading.cancel()
+                process.kill()
+                code = process.wait()
+                for stream in (process.stdin, process.stdout):
+                    with contextlib.suppress(OSError):  # unsent bytes for a process that is gone
+                        stream.close()  # type: ignore[union-attr]
+            how = f"signal {-code}" if code < 0 else f"status {code}"
+            self._ended(f"the worker process ended with {how} {_tail(errors)}".rstrip())
+
     def _start(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
         settings = self._settings
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {name: value for name, value in os.environ.items() if name not in KEY_VARIABLES}
         process = subprocess.Popen(
             [sys.executable, "-m", *settings.module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            env={**environment, "PYTHONPATH": os.pathsep.join(paths)},
         )
         with self._state:
             self._process = process
@@ -201,19 +225,21 @@ class WorkerProcess:
             process.stdin.flush()
         return process
 
-    def _read(self, process: subprocess.Popen[bytes]) -> None:
+    def _read(self, process: subprocess.Popen[bytes], loading: threading.Timer) -> None:
         """Takes answers until the process ends or breaks the protocol."""
         assert process.stdout is not None
         while (line := process.stdout.readline(_MAX_ANSWER)).endswith(b"\n"):
             try:
                 message = json.loads(line)
-                kind = next(key for key in ("ready", "error", "id") if key in message)
-            except (ValueError, StopIteration, TypeError, RecursionError):
+            except (ValueError, RecursionError):
+                return
+            if not isinstance(message, dict) or not {"ready", "error", "id"} & set(message):
                 return
             with self._state:
-                if kind == "ready":
-                    self._ready, self._error, self.starts = message["ready"], "", self.starts + 1
-                elif kind == "error":
+                if "ready" in message:
+                    loading.cancel()
+                    self._ready, self._error, self.starts = dict(message), "", self.starts + 1
+                elif "error" in message:
                     self._error = str(message["error"])
                 else:
                     self._take(message)
@@ -227,11 +253,9 @@ class WorkerProcess:
         else:
             self.late += 1
 
-    def _ended(self, code: int, errors: str) -> None:
+    def _ended(self, how: str) -> None:
         with self._state:
-            if not self._error:
-                how = f"signal {-code}" if code < 0 else f"status {code}"
-                self._error = f"the worker process ended with {how}" + (f" ({errors})" if errors else "")
+            self._error = self._error or how
             self._ready = self._open = self._process = None
             self._state.notify_all()
 
@@ -247,7 +271,8 @@ class WorkerProcess:
 
 
 def _tail(errors: IO[bytes]) -> str:
-    """The last words on stderr: an assertion of ggml, say."""
+    """The last words on stderr, in brackets: an assertion of ggml, say."""
     errors.seek(0, os.SEEK_END)
     errors.seek(max(errors.tell() - 300, 0))
-    return " ".join(errors.read().decode("utf-8", "replace").split())
+    words = " ".join(errors.read().decode("utf-8", "replace").split())
+    return f"({words})" if words else ""

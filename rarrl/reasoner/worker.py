@@ -40,8 +40,8 @@ class RefusedError(Exception):
 class Model:
     """One model, one context, greedy or sampled text under a grammar. What two prompts share is computed once."""
 
-    def __init__(self, path: str, n_ctx: int, threads: int) -> None:
-        """Raises: RefusedError where llama.cpp does not take the file."""
+    def __init__(self, path: str, n_ctx: int, threads: int, max_gb: float) -> None:
+        """max_gb: of address space. Raises: RefusedError where llama.cpp does not take the file."""
         from llama_cpp import llama_cpp as lib
 
         self._lib = lib
@@ -50,7 +50,10 @@ class Model:
         lib.llama_log_set(self._log_callback, ctypes.c_void_p(0))
         lib.llama_backend_init()
         params = lib.llama_model_default_params()
-        params.n_gpu_layers = 999 if lib.llama_supports_gpu_offload() else 0
+        if lib.llama_supports_gpu_offload():
+            params.n_gpu_layers = 999
+        else:  # CUDA maps far more addresses than it uses
+            _limit_memory(max_gb)
         params.check_tensors = True
         model = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not model:
@@ -298,8 +301,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> int:
 
     first = json.loads(requests.readline(MAX_LINE))
     try:
-        _limit_memory(first["max_gb"])
-        model = Model(first["model"], first["n_ctx"], first["threads"])
+        model = Model(first["model"], first["n_ctx"], first["threads"], first["max_gb"])
     except ImportError:
         say({"error": "llama-cpp-python is not installed; pip install 'rarrl[llama]'"})
         return 1

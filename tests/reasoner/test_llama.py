@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -173,6 +174,40 @@ def test_a_late_answer_is_dropped(worker, monkeypatch):
     os.kill(worker.pid, signal.SIGCONT)
     assert complete(worker, prompt="a longer second one")["tokens_in"] == len("a longer second one")
     assert worker.late == 1 and worker.starts == 1
+
+
+def test_the_worker_gets_no_keys(model_file, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    made = WorkerProcess(WorkerSettings(model_file))
+    try:
+        assert b"sk-secret" not in Path(f"/proc/{made.pid}/environ").read_bytes()
+    finally:
+        made.close()
+
+
+def test_a_file_that_wants_too_much_memory_is_an_error(model_file):
+    with pytest.raises(InputError):
+        WorkerProcess(WorkerSettings(model_file, n_ctx=1024, max_gb=0.25))
+
+
+def test_a_worker_that_never_finishes_loading_is_given_up(model_file, tmp_path):
+    started = time.monotonic()
+    with pytest.raises(InputError, match=r"not loaded within 0\.01 s|signal 9"):
+        WorkerProcess(WorkerSettings(model_file, load_s=0.01))
+    assert time.monotonic() - started < 10.0
+
+
+def test_when_no_process_can_be_started_it_is_told_and_tried_again(worker, monkeypatch):
+    start = process.WorkerProcess._start
+
+    def refuse(self, errors):
+        monkeypatch.setattr(process.WorkerProcess, "_start", start)
+        raise OSError("Cannot allocate memory")
+
+    monkeypatch.setattr(process.WorkerProcess, "_start", refuse)
+    os.kill(worker.pid, signal.SIGKILL)
+    assert wait_until(lambda: complete(worker)["tokens_out"] == 8)
+    assert worker.starts == 2
 
 
 def test_garbage_on_the_pipe_ends_that_worker(worker):
