@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -79,7 +80,7 @@ def tune_recorded(target: Path) -> None:
     """The rules for recorded answers, with as many steps as the policy."""
     arguments = ["tune", "rules", "--profile", "recorded", "--steps", str(RECORDED_STEPS)]
     command = [sys.executable, "-c", "from rarrl.cli import main; main()", *arguments]
-    subprocess.run([*command, "--out", str(target / RECORDED_RULES_FILE.name)], check=True)
+    subprocess.run([*command, "--out", os.path.relpath(target / RECORDED_RULES_FILE.name)], check=True)
 
 
 def collect(folder: Path, target: Path, done: list[Job], data: str) -> dict[str, Any]:

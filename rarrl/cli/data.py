@@ -93,7 +93,7 @@ def profile_record(
     reasoner = make_reasoner(llm, threads=threads)
     journal = out.with_name(f".{out.name}.calls")
     try:
-        header = make_header(out.stem, reasoner.name, config, command_line())
+        header = make_header(out.stem, reasoner.name, config)
         with progress("recording", len(tasks)) as update:
             profile = record_profile(reasoner, tasks, config, header, journal, data, update)
     finally:
