@@ -7,8 +7,8 @@
 2. trains the policies on the development recording and tunes the rules on it;
 3. holds them against one another on the recording of valid_seen.
 
-Every step is a command of `rarrl` that can be interrupted and goes on; a step whose file is there is left out, so remove
-the files of step 1 to record another model.
+Every step is a command of `rarrl` that can be interrupted and goes on. A step whose file is there is left out: remove
+the recordings, and runs/orchestrator/recorded*, to begin with another model.
 """
 
 from __future__ import annotations
