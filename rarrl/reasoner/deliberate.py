@@ -3,7 +3,8 @@
 A planner at level 2 writes several candidates, some after thinking in words, and keeps the one for which most speaks:
 how likely the plan is for the goal, and after each of the thoughts; how likely the goal is for the plan (a noisy
 channel: Yee et al., "Simple and Effective Noisy Channel Modeling for Neural Machine Translation", EMNLP 2019); and
-what the verifier says. A verifier at level 2 says what the plan would achieve, and weighs the plan against the one that the planner would have written.
+what the verifier says. A verifier at level 2 says what the plan would achieve, and weighs the plan against the ones
+that the planner would have written.
 """
 
 from __future__ import annotations
