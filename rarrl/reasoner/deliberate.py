@@ -1,15 +1,15 @@
 """How the shipped planner model carries out a request: level 1 answers at once, level 2 weighs evidence.
 
 A planner at level 2 writes several candidates, some after thinking in words, and keeps the one for which most speaks:
-how likely the plan is for the goal, how likely the goal is for the plan (a noisy channel: Yee et al., "Simple and
-Effective Noisy Channel Modeling", EMNLP 2019), what the verifier says, and how often it was thought of. A verifier at
-level 2 says what the plan would achieve, and weighs the plan against the one that the planner would have written.
+how likely the plan is for the goal, and after each of the thoughts; how likely the goal is for the plan (a noisy
+channel: Yee et al., "Simple and Effective Noisy Channel Modeling for Neural Machine Translation", EMNLP 2019); and
+what the verifier says. A verifier at level 2 says what the plan would achieve, and weighs the plan against the ones
+that the planner would have written.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass, replace
 
 from rarrl.reasoner import prompt as p
@@ -18,11 +18,12 @@ from rarrl.reasoner.language_model import CallFailedError, Completion, LanguageM
 from rarrl.reasoner.plan import Fault, Plan, Verdict
 from rarrl.types import CallStatus, Role
 
-DIRECT_SAMPLES = 6
-THOUGHT_SAMPLES = 3
+DIRECT_SAMPLES = 4
+THOUGHT_SAMPLES = 6
 TEMPERATURE = 1.0
 MAX_PLAN_TOKENS = 64
 MAX_THOUGHT_TOKENS = 160
+_PLAN_KEY = '"],"plan":'  # where thoughts end
 _TOP = 12  # alternatives told per token of a verdict: two, and five faults
 
 
@@ -31,7 +32,7 @@ class Evidence:
     """What speaks for a plan: natural logarithms of probabilities.
 
     plan: of the plan, given the goal. goal: of the goal sentence, given the plan. ok: of the verifier's ok.
-    thought: of being what a thought ends in (counted, smoothed)."""
+    thought: of the plan after a thought, the mean over the thoughts (not below FLOOR); 0 without thoughts."""
 
     plan: float
     goal: float
@@ -39,9 +40,11 @@ class Evidence:
     thought: float = 0.0
 
 
-PLAN_WEIGHTS = Evidence(plan=1.0, goal=0.6, ok=0.5, thought=0.0)
+PLAN_WEIGHTS = Evidence(plan=1.0, goal=0.3, ok=0.3, thought=0.7)
 """Chosen on the development plans, as are the next ones."""
 VERDICT_WEIGHTS = (0.0, 0.5, 0.5, 0.2)
+FLOOR = -12.0
+"""A single thought that leads elsewhere is no proof."""
 MARGIN = 10.0
 """Larger differences of evidence count as this one."""
 
@@ -68,17 +71,17 @@ def _deliberate(request: Request, model: LanguageModel) -> Outcome:
 
 @dataclass(frozen=True)
 class Candidates:
-    """Distinct plans with the longest text that each was read from, and how many thoughts ended in it."""
+    """Distinct plans with the longest text that each was read from; the texts with thoughts, up to the plan."""
 
     texts: dict[Plan, str]
-    thoughts: Counter[Plan]
+    thoughts: list[str]
 
 
 def candidates(
     request: Request, model: LanguageModel, thoughts: int = THOUGHT_SAMPLES, tokens: int | None = None
 ) -> Candidates:
     """The likeliest plan, sampled ones, and those that `thoughts` end in; at most `tokens`, None: the call's cap."""
-    found = Candidates({}, Counter())
+    found = Candidates({}, [])
     left = tokens or request.max_new_tokens
     turns = [(p.PLAN, 0.0, 0)] + [(p.PLAN, TEMPERATURE, i) for i in range(DIRECT_SAMPLES)]
     turns += [(p.THINK, TEMPERATURE, i) for i in range(thoughts)]
@@ -97,7 +100,9 @@ def candidates(
                 raise
             continue  # a sample that went astray or on and on; there are others
         found.texts[plan] = max(found.texts.get(plan, ""), completion.text, key=len)
-        found.thoughts[plan] += mark == p.THINK
+        thoughts_text, key, _ = completion.text.rpartition(_PLAN_KEY)
+        if key:
+            found.thoughts.append(thoughts_text)
     if not found.texts:
         raise ValueError("answer: none of the samples is a plan")
     return found
@@ -108,15 +113,17 @@ def weigh(request: Request, model: LanguageModel, found: Candidates) -> dict[Pla
     plans = list(found.texts)
     question = p.prompt(p.PLAN, request.goal, request.scene, request.plan, request.failed)
     likely = model.score(question, [p.plan_json(plan) + p.END for plan in plans])
-    thought = sum(found.thoughts.values())
+    thinking = p.prompt(p.THINK, request.goal, request.scene, request.plan, request.failed)
+    endings = [f"{_PLAN_KEY}{p.plan_json(plan).partition(':')[2]}{p.END}" for plan in plans]
+    after = [model.score(thinking + thought, endings) for thought in found.thoughts]
     return {
         plan: Evidence(
             score,
             model.score(p.describe_prompt(plan), [f" {p.clean(request.goal)}{p.END}"])[0],
             model.score(p.prompt(p.VERIFY, request.goal, plan=plan), [p.verdict_json(Verdict(True))])[0],
-            math.log((found.thoughts[plan] + 0.5) / (thought + 1.0)),
+            max(FLOOR, _log_mean([scores[i] for scores in after])) if after else 0.0,
         )
-        for plan, score in zip(plans, likely, strict=True)
+        for i, (plan, score) in enumerate(zip(plans, likely, strict=True))
     }
 
 
@@ -162,6 +169,12 @@ def difference(plan: Plan, better: Plan) -> Fault:
         return Fault.ORDER
     things = [(a.arguments[0], b.arguments[0]) for a, b in zip(plan.steps, better.steps, strict=True)]
     return Fault.OBJECT if any(ours != theirs for ours, theirs in things) else Fault.PLACE
+
+
+def _log_mean(logs: list[float]) -> float:
+    """The logarithm of the mean of exp(logs)."""
+    highest = max(logs)
+    return highest + math.log(sum(math.exp(x - highest) for x in logs) / len(logs))
 
 
 def _logit(probability: float) -> float:

@@ -241,8 +241,7 @@ def train_planner(
     drawn = {kind: [held.draw(kind, worn=False) for _ in range(400)] for kind in ("plan", "verify")}
     drawn["verify"] = [_verdict_alone(exercise) for exercise in drawn["verify"]]
     exam = {kind: encoder.encode(exercises) for kind, exercises in drawn.items()}
-    figures: dict[str, float] = {}
-    saved = run.step
+    figures, saved = run.figures, run.step
     while run.step < config.steps:
         for batch in _pool(encoder, teacher, config, run.step):
             loss = run.train(batch)
@@ -302,6 +301,7 @@ class _Run:
 
     def __init__(self, model: PlannerModel, config: TrainConfig, folder: Path) -> None:
         self.model, self.config, self.folder, self.step = model, config, folder, 0
+        self.figures: dict[str, float] = {}
         decayed = [w for w in model.parameters() if w.ndim == 2]
         rest = [w for w in model.parameters() if w.ndim != 2]
         groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
@@ -358,7 +358,7 @@ class _Run:
                 f"planner checkpoint: {self._json} is of another configuration; give the same options or another --out"
             )
         state = load_file(self.folder / "checkpoint.safetensors")
-        self.step = int(told["step"])
+        self.step, self.figures = int(told["step"]), told["figures"]
         for name, weight in self.model.named_parameters():
             weight.data.copy_(state[name])
             self.average[name].copy_(state[f"average.{name}"])
