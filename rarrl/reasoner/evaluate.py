@@ -116,9 +116,10 @@ def evaluate(
 
     A plan is right where its normal form is the expert's (`normal_form`: which knife slices, and where it is left, no
     goal tells); `plan_exact_*` counts only plans that are the same word for word. Intervals: 95 %, bootstrap over
-    plans. verifier_auc: right against wrong among the plans that the planner itself wrote at level 1;
-    verifier_auc_spoilt: those that are right against expert plans with one thing wrong. A figure that nothing was
-    measured of (no verdict, no wrong plan) is left out."""
+    plans. gain_verifier: a plan of level 1, verified at level 2, and planned again at level 2 where that says wrong;
+    gain_verifier_level1: both at level 1. verifier_auc: right against wrong among the plans that the planner itself
+    wrote at level 1; verifier_auc_spoilt: those that are right against expert plans with one thing wrong. A figure that
+    nothing was measured of (no verdict, no wrong plan) is left out."""
     asked = items(data, seed)
     found = []
     for number, item in enumerate(asked):
@@ -153,10 +154,9 @@ def _summary(asked: Sequence[Item], found: Sequence[Judged], seed: int) -> tuple
         "plan_accuracy_level1": spread.mean(right["plan_1"]),
         "plan_accuracy_level2": spread.mean(right["plan_2"]),
         "gain_level2": spread.mean(right["plan_2"] * 1.0 - right["plan_1"]),
-        "plan_accuracy_verified": spread.mean(right["replanned_1"]),
-        "gain_verifier": spread.mean(right["replanned_1"] * 1.0 - right["plan_1"]),
-        "plan_accuracy_verified_level2": spread.mean(right["replanned_2"]),
-        "gain_verifier_level2": spread.mean(right["replanned_2"] * 1.0 - right["plan_1"]),
+        "plan_accuracy_verified": spread.mean(right["replanned_2"]),
+        "gain_verifier": spread.mean(right["replanned_2"] * 1.0 - right["plan_1"]),
+        "gain_verifier_level1": spread.mean(right["replanned_1"] * 1.0 - right["plan_1"]),
         "plan_exact_level1": spread.mean(exact["plan_1"]),
         "plan_exact_level2": spread.mean(exact["plan_2"]),
         "verifier_auc": spread.auc(ok_1, right["plan_1"]),
