@@ -28,7 +28,7 @@ HEAVY = {
     "sb3_contrib": {"rarrl.orchestrator.train", "rarrl_sim_envs.benchmark"},
     "llama_cpp": {"rarrl.reasoner.worker"},  # a process of its own: it parses files from outside
     "sklearn": {"rarrl.reasoner.baseline", "rarrl.reasoner.commands"},
-    "tokenizers": {"rarrl.reasoner.train", "rarrl.reasoner.vocabulary"},
+    "tokenizers": {"rarrl.reasoner.train", "rarrl.reasoner.export", "rarrl.reasoner.vocabulary"},
     "gguf": {"rarrl.reasoner.export"},
     "matplotlib": None,  # anywhere, but inside functions
 }
