@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ from rarrl.orchestrator.learned import MODELS
 from rarrl.orchestrator.registry import RECORDED_RULES_FILE
 
 FULL_STEPS, VARIANT_STEPS = 20_000_000, 8_000_000
-RECORDED_SEEDS, RECORDED_STEPS = 3, 8_000_000
+RECORDED_SEEDS, RECORDED_STEPS = 3, 4_000_000
 ABLATIONS = ("no_budget", "no_history", "planner_only", "verifier_only")
 
 
@@ -79,7 +80,7 @@ def tune_recorded(target: Path) -> None:
     """The rules for recorded answers, with as many steps as the policy."""
     arguments = ["tune", "rules", "--profile", "recorded", "--steps", str(RECORDED_STEPS)]
     command = [sys.executable, "-c", "from rarrl.cli import main; main()", *arguments]
-    subprocess.run([*command, "--out", str(target / RECORDED_RULES_FILE.name)], check=True)
+    subprocess.run([*command, "--out", os.path.relpath(target / RECORDED_RULES_FILE.name)], check=True)
 
 
 def collect(folder: Path, target: Path, done: list[Job], data: str) -> dict[str, Any]:

@@ -263,8 +263,10 @@ def _task_record(task: Task, plans: dict[Plan, int]) -> TaskRecord:
     )
 
 
-def make_header(name: str, reasoner: str, config: RecordConfig, command: str) -> ProfileHeader:
-    """Where a recording comes from, for its file."""
+def make_header(name: str, reasoner: str, config: RecordConfig) -> ProfileHeader:
+    """Where a recording comes from, for its file; without the paths of this machine."""
+    options = f"--llm {reasoner} --alfred DIR --split {config.split} --n {config.n} --threads {config.threads}"
+    options += f" --roles {','.join(role.value for role in config.roles)} --levels {','.join(map(str, config.levels))}"
     here = machine()
     what = "development plans of split train" if config.split == "train" else f"split {config.split}"
     return ProfileHeader(
@@ -277,5 +279,5 @@ def make_header(name: str, reasoner: str, config: RecordConfig, command: str) ->
         date=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         source="rarrl profile record on ALFRED (https://github.com/askforalfred/alfred), goals not included",
         licence="recorded by rarrl; plans and trial names from ALFRED, MIT licence, (c) 2019 ALFRED",
-        command=command,
+        command=f"rarrl profile record {options} --seed {config.seed}",
     )

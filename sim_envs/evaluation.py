@@ -225,6 +225,12 @@ class Evaluation:
         tuned = tuned_parameters(condition, self.rules_file)
         return {family: make_rule(family, **params) for family, params in tuned.items()}
 
+    def operate(
+        self, condition: str, family: str, sweeps: Sequence[Sweep], theirs: Sweep
+    ) -> dict[str, NDArray[np.float64]]:
+        """The learned policy (runs, n) at the price for the comparison with rule `family`, which played `theirs`."""
+        return at_no_more_seconds(sweeps, theirs)
+
     def compare(self, condition: str, profiles: Sequence[str], hard: bool = False) -> dict[str, Any]:
         """Every rule against the learned policy at no more LLM seconds, profile by profile.
 
@@ -235,7 +241,7 @@ class Evaluation:
         for family, rule in {**self.rules(condition), "oracle": self.oracle()}.items():
             s = sweep(self.bench, rule, profiles, config, PRICES[:1], hard)
             e = s.at([0] * len(profiles))
-            mine = at_no_more_seconds(sweeps, s)
+            mine = self.operate(condition, family, sweeps, s)
             gain = mine["success"] - e["success"]
             row = self.row(
                 e,

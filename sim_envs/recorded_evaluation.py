@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,27 @@ from numpy.typing import NDArray
 
 from rarrl.errors import InputError
 from rarrl.latency.profile import LatencyProfile, load_profile
-from rarrl.orchestrator.baselines import OrchestratorPolicy, make_rule
+from rarrl.orchestrator.baselines import OrchestratorPolicy
 from rarrl.orchestrator.evaluate import Clusters, Episodes, rollout
 from rarrl.orchestrator.learned import MODELS, load_learned
-from rarrl.orchestrator.registry import RECORDED_RULES_FILE, tuned_parameters
+from rarrl.orchestrator.registry import RECORDED_RULES_FILE
 from rarrl.results import make_results, write_results
 from rarrl.types import THINK_ACTIONS, Action
 
 from .conditions import fixed_episodes, recorded_conditions
 from .episodes import EpisodeConfig, EpisodeSampler
-from .evaluation import LOSS_ALLOWED, PRICES, Bench, Evaluation, compare_with_always, pooled, sweep, variants
+from .evaluation import (
+    LOSS_ALLOWED,
+    NAMED,
+    PRICES,
+    Bench,
+    Evaluation,
+    Sweep,
+    compare_with_always,
+    pooled,
+    sweep,
+    variants,
+)
 from .recorded import NEVER, RecordedCore, Recordings
 from .sources import RECORDED_TRAINING, load_recordings
 
@@ -78,17 +89,53 @@ def recorded_seeds(folder: Path) -> list[OrchestratorPolicy]:
     return [load_learned(file) for file in files if file.exists()]
 
 
-def choose_recorded_price(
-    policy: OrchestratorPolicy, profile: str, rules_file: Path, replicas: int, seed: int
-) -> float:
-    """As `choose_price`, on the recordings that were trained on, never on those that are reported."""
-    recordings = load_recordings(profile)
-    bench, config = RecordedBench.of(recordings, replicas, seed + 1), recorded_conditions(recordings.table)["unbound"]
-    learned = sweep(bench, policy, [profile], config).success.mean(axis=(1, 2))
-    always = make_rule("always", **tuned_parameters("unbound", rules_file)["always"])
-    goal = sweep(bench, always, [profile], config, PRICES[:1]).success.mean() - LOSS_ALLOWED
-    good = [price for price, success in zip(PRICES, learned, strict=True) if success >= goal]
-    return max(good) if good else PRICES[0]
+@dataclass
+class Rehearsal:
+    """The same comparison on the recordings that were trained on: prices are chosen there, never where they are judged.
+
+    learned: a sweep per training seed. rules: one per rule, of one price."""
+
+    learned: list[Sweep]
+    rules: dict[str, Sweep]
+
+    @classmethod
+    def of(cls, ev: Evaluation, bench: RecordedBench, condition: str) -> Rehearsal:
+        """Plays everything of `ev` on `bench`."""
+        assert bench.recordings is not None
+        config = recorded_conditions(bench.recordings.table)[condition]
+        rules = {**ev.rules(condition), "oracle": ev.oracle()}
+        return cls(
+            [sweep(bench, policy, [""], config) for policy in ev.learned],
+            {family: sweep(bench, rule, [""], config, PRICES[:1]) for family, rule in rules.items()},
+        )
+
+    def price_against(self, run: int, family: str) -> int:
+        """Index of the price at which training seed `run` did best with no more LLM seconds than rule `family`."""
+        seconds, success = (getattr(self.learned[run], name).mean(axis=(1, 2)) for name in ("seconds", "success"))
+        fits = np.flatnonzero(seconds <= self.rules[family].seconds.mean())
+        return int(fits[success[fits].argmax()] if len(fits) else seconds.argmin())
+
+    def dearest_price(self) -> float:
+        """The dearest price at which the policy in use loses at most LOSS_ALLOWED of success against always-think."""
+        goal = self.rules["always"].success.mean() - LOSS_ALLOWED
+        success = self.learned[0].success.mean(axis=(1, 2))
+        good = [price for price, reached in zip(PRICES, success, strict=True) if reached >= goal]
+        return max(good) if good else PRICES[0]
+
+
+@dataclass
+class RecordedEvaluation(Evaluation):
+    """`Evaluation` whose operating prices come from a rehearsal; one per condition."""
+
+    rehearsals: dict[str, Rehearsal] = field(default_factory=dict)
+
+    def operate(
+        self, condition: str, family: str, sweeps: Sequence[Sweep], theirs: Sweep
+    ) -> dict[str, NDArray[np.float64]]:
+        """At the price that did best in the rehearsal with no more LLM seconds than the rule there: (runs, n)."""
+        rehearsal = self.rehearsals[condition]
+        runs = [s.at([rehearsal.price_against(run, family)]) for run, s in enumerate(sweeps)]
+        return {name: np.stack([run[name] for run in runs]) for name in ("success", *NAMED)}
 
 
 def eval_recorded(
@@ -106,25 +153,29 @@ def eval_recorded(
     """Plays the policy (its training seeds), its ablation, every tuned rule and the oracle on recorded answers.
 
     As `eval_orchestrator`: means over episodes, intervals bootstrapped over plans and training seeds, comparisons
-    paired and at no more LLM seconds than the rule. Returns (and writes to `json_path`) the results document.
+    paired. The price at which the policy is held against a rule is the one that did best with no more LLM seconds than
+    the rule on the recordings of training. Returns (and writes to `json_path`) the results document.
     Raises: InputError where `models` holds no policy, or the profile no answers."""
     folder = models or MODELS / "orchestrator"
     learned = recorded_seeds(folder)
     say = progress or (lambda what, share: None)
     recordings, document = load_recordings(profile), load_profile(profile)
-    say("choosing the price of thinking on the recordings of training", 0.0)
-    price = choose_recorded_price(learned[0], training_profile, rules_file, replicas, seed)
     bench = RecordedBench.of(recordings, replicas, seed)
     conditions = recorded_conditions(recordings.table)
-    ev = Evaluation(bench, learned, price, {}, {}, conditions, rules_file, PlanOracle)
-    say("unbound budget", 0.2)
+    ev = RecordedEvaluation(bench, learned, 0.0, {}, {}, conditions, rules_file, PlanOracle)
+    rehearsed = RecordedBench.of(load_recordings(training_profile), replicas, seed + 1)
+    for share, condition in enumerate(conditions):
+        say(f"choosing prices on the recordings of training, {condition} budget", 0.2 * share)
+        ev.rehearsals[condition] = Rehearsal.of(ev, rehearsed, condition)
+    price = ev.price = ev.rehearsals["unbound"].dearest_price()
+    say("unbound budget", 0.4)
     unbound = ev.compare("unbound", [profile])
     ev.table("unbound", unbound)
     compare_with_always(ev, unbound)
     runs, start = pooled(unbound["sweeps"], PRICES.index(price)), unbound["rules"]["start"]["episodes"]
     ev.ratio("llm_seconds_saved_vs_start", runs["seconds"], start["seconds"])
     ev.figure("success_lost_vs_start", start["success"] - runs["success"], "points", 100.0)
-    say("binding budget", 0.5)
+    say("binding budget", 0.7)
     binding = ev.compare("binding", [profile])
     ev.table("binding", binding)
     best = {}

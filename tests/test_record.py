@@ -77,7 +77,7 @@ CONFIG = RecordConfig("scripted", "valid_seen", n=2)
 
 
 def record(reasoner: Scripted, tasks: list[Task], journal: Path):  # type: ignore[no-untyped-def]
-    header = make_header("mine", reasoner.name, CONFIG, "rarrl profile record")
+    header = make_header("mine", reasoner.name, CONFIG)
     return record_profile(reasoner, tasks, CONFIG, header, journal, "0" * 64)
 
 
@@ -140,7 +140,7 @@ def test_a_journal_of_another_recording_is_refused(alfred: Path, tmp_path: Path)
     record(Scripted(), tasks, tmp_path / "j")
     other = RecordConfig("scripted", "valid_seen", n=2, seed=1)
     with pytest.raises(InputError, match="belongs to another recording"):
-        record_profile(Scripted(), tasks, other, make_header("m", "s", other, ""), tmp_path / "j", "0" * 64)
+        record_profile(Scripted(), tasks, other, make_header("m", "s", other), tmp_path / "j", "0" * 64)
 
 
 def test_a_backend_that_is_down_ends_the_recording(alfred: Path, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def profile_record(
     reasoner = make_reasoner(llm, threads=threads)
     journal = out.with_name(f".{out.name}.calls")
     try:
-        header = make_header(out.stem, reasoner.name, config, command_line())
+        header = make_header(out.stem, reasoner.name, config)
         with progress("recording", len(tasks)) as update:
             profile = record_profile(reasoner, tasks, config, header, journal, data, update)
     finally:
@@ -150,7 +150,7 @@ def _print_profile(name: str, rows: Sequence[ProfileRow]) -> None:
                     f"{row.n}",
                     f"{100 * row.ok_rate:.1f} %",
                     "-" if row.right is None else f"{100 * row.right:.1f} %",
-                    *(f"{value:.2f}" for value in (row.mean_s, row.p50_s, row.p95_s, row.p99_s)),
+                    *(f"{value:.3g}" for value in (row.mean_s, row.p50_s, row.p95_s, row.p99_s)),
                     f"{row.mean_tokens:.0f}",
                 )
                 for row in rows

@@ -17,7 +17,7 @@ AlfredOption = Annotated[Path, typer.Option("--alfred", help="Folder of the ALFR
 @guarded("the same command goes on from the last checkpoint")
 def train_planner(
     alfred: AlfredOption,
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of about 4,000 tokens.")] = 5_000,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of about 4,000 tokens.")] = 4_000,
     seed: SeedOption = 0,
     out: Annotated[Path, typer.Option(help="Folder of checkpoints and result.")] = Path("runs/planner"),
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rarrl.errors import InputError
 from rarrl.files import read_file
-from rarrl.orchestrator.baselines import RECORDED_FAMILIES, RULE_FAMILIES, OrchestratorPolicy, make_rule
+from rarrl.orchestrator.baselines import FAMILIES, OrchestratorPolicy, make_rule
 from rarrl.orchestrator.learned import MODELS, load_learned
 
 SHIPPED = MODELS / "orchestrator"
@@ -39,7 +39,7 @@ def load_policy(spec: str) -> OrchestratorPolicy:
         return load_learned(SHIPPED)
     if spec == "recorded":
         return load_learned(SHIPPED / "recorded.safetensors")
-    if family in RECORDED_FAMILIES:
+    if family in FAMILIES:
         if not text:
             return make_rule(family, **tuned_parameters().get(family, {}))
         try:
@@ -53,7 +53,7 @@ def load_policy(spec: str) -> OrchestratorPolicy:
     # os.path: pathlib's exists() raises for names that no file system allows
     if os.path.exists(spec) or path.suffix or "/" in spec:
         return load_learned(path)
-    names = ("learned", *RULE_FAMILIES)
+    names = ("learned", *FAMILIES, "recorded")
     close = get_close_matches(spec, names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     raise InputError(f"policy {spec!r} is unknown; allowed: {', '.join(names)}, or a safetensors file{hint}")

@@ -1,15 +1,15 @@
 """How the shipped planner model carries out a request: level 1 answers at once, level 2 weighs evidence.
 
-A planner at level 2 writes several candidates, some after thinking in words, and keeps the one for which most speaks:
-how likely the plan is for the goal, how likely the goal is for the plan (a noisy channel: Yee et al., "Simple and
-Effective Noisy Channel Modeling", EMNLP 2019), what the verifier says, and how often it was thought of. A verifier at
-level 2 says what the plan would achieve, and weighs the plan against the one that the planner would have written.
+A planner at level 2 writes several candidates and keeps the one for which most speaks: how likely the plan is for the
+goal, and how likely the goal is for the plan (a noisy channel: Yee et al., "Simple and Effective Noisy Channel Modeling
+for Neural Machine Translation", EMNLP 2019). A verifier at level 2 says what the plan would achieve, and weighs the
+plan against those that the planner would have written. On the development plans, candidates from thoughts in words,
+votes of thoughts and the verifier's word brought nothing beyond that: so level 2 does not think in words.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass, replace
 
 from rarrl.reasoner import prompt as p
@@ -18,32 +18,29 @@ from rarrl.reasoner.language_model import CallFailedError, Completion, LanguageM
 from rarrl.reasoner.plan import Fault, Plan, Verdict
 from rarrl.types import CallStatus, Role
 
-DIRECT_SAMPLES = 6
-THOUGHT_SAMPLES = 3
+SAMPLES = 10
 TEMPERATURE = 1.0
 MAX_PLAN_TOKENS = 64
-MAX_THOUGHT_TOKENS = 160
+GOAL_WEIGHT = 0.6
+"""Of the goal's log-probability beside the plan's; chosen on development plans, as are the next."""
+VERDICT_WEIGHTS = (-0.54, 0.46, 0.24, 0.14)
+"""Logistic: of 1, of the margin over the best rival, of the verifier's log-odds at level 1 and at level 2."""
+MAX_MARGIN = 5.0
+"""Larger margins count as this one."""
 _TOP = 12  # alternatives told per token of a verdict: two, and five faults
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What speaks for a plan: natural logarithms of probabilities.
-
-    plan: of the plan, given the goal. goal: of the goal sentence, given the plan. ok: of the verifier's ok.
-    thought: of being what a thought ends in (counted, smoothed)."""
+    """What speaks for a plan: log-probabilities of the plan given the goal, and of the goal given the plan."""
 
     plan: float
     goal: float
-    ok: float
-    thought: float = 0.0
 
-
-PLAN_WEIGHTS = Evidence(plan=1.0, goal=0.6, ok=0.5, thought=0.0)
-"""Chosen on the development plans, as are the next ones."""
-VERDICT_WEIGHTS = (0.0, 0.5, 0.5, 0.2)
-MARGIN = 10.0
-"""Larger differences of evidence count as this one."""
+    @property
+    def total(self) -> float:
+        """The weighted sum."""
+        return self.plan + GOAL_WEIGHT * self.goal
 
 
 def carry_out(request: Request, model: LanguageModel) -> Outcome:
@@ -59,71 +56,46 @@ def _plan(request: Request, model: LanguageModel) -> Outcome:
 
 
 def _deliberate(request: Request, model: LanguageModel) -> Outcome:
-    found = candidates(request, model)
-    evidence = weigh(request, model, found)
-    best = max(evidence, key=lambda plan: total(evidence[plan]))
-    text = found.texts[best]
-    return Outcome(best, evidence[best].plan / max(1, len(best.steps)), text)
+    """The best candidate; after a failure, the best other one."""
+    fresh = replace(request, plan=None, failed=None)
+    evidence = weigh(fresh, model, candidates(fresh, model, request.max_new_tokens))
+    others = {plan: e for plan, e in evidence.items() if plan != request.plan} or evidence
+    best = max(others, key=lambda plan: others[plan].total)
+    text = p.plan_json(best)
+    return Outcome(best, others[best].plan / (2 * len(best.steps) + 1), text)  # two or three tokens a step
 
 
-@dataclass(frozen=True)
-class Candidates:
-    """Distinct plans with the longest text that each was read from, and how many thoughts ended in it."""
-
-    texts: dict[Plan, str]
-    thoughts: Counter[Plan]
-
-
-def candidates(
-    request: Request, model: LanguageModel, thoughts: int = THOUGHT_SAMPLES, tokens: int | None = None
-) -> Candidates:
-    """The likeliest plan, sampled ones, and those that `thoughts` end in; at most `tokens`, None: the call's cap."""
-    found = Candidates({}, Counter())
-    left = tokens or request.max_new_tokens
-    turns = [(p.PLAN, 0.0, 0)] + [(p.PLAN, TEMPERATURE, i) for i in range(DIRECT_SAMPLES)]
-    turns += [(p.THINK, TEMPERATURE, i) for i in range(thoughts)]
-    for mark, temperature, number in turns:
-        cap = MAX_PLAN_TOKENS if mark == p.PLAN else MAX_THOUGHT_TOKENS
-        if left < cap and found.texts:
+def candidates(request: Request, model: LanguageModel, tokens: int) -> list[Plan]:
+    """The likeliest plan and sampled ones, each once; at most `tokens` are spent."""
+    found: dict[Plan, None] = {}
+    for number in range(1 + SAMPLES):
+        cap = min(MAX_PLAN_TOKENS, tokens)
+        if cap < MAX_PLAN_TOKENS and found:
             break
-        cap = min(cap, left)
-        left -= cap
+        tokens -= cap
         try:
-            completion = _written(request, model, mark, temperature, request.seed * 64 + number, cap)
-            left += cap - completion.tokens_out
-            plan = _read_plan(completion.text)
+            temperature = TEMPERATURE if number else 0.0
+            completion = _written(request, model, p.PLAN, temperature, request.seed * 64 + number, cap)
+            tokens += cap - completion.tokens_out
+            found[_read_plan(completion.text)] = None
         except (CallFailedError, ValueError) as error:
             if isinstance(error, CallFailedError) and error.status is not CallStatus.BUDGET:
                 raise
             continue  # a sample that went astray or on and on; there are others
-        found.texts[plan] = max(found.texts.get(plan, ""), completion.text, key=len)
-        found.thoughts[plan] += mark == p.THINK
-    if not found.texts:
+    if not found:
         raise ValueError("answer: none of the samples is a plan")
-    return found
+    return list(found)
 
 
-def weigh(request: Request, model: LanguageModel, found: Candidates) -> dict[Plan, Evidence]:
-    """The evidence for each candidate."""
-    plans = list(found.texts)
-    question = p.prompt(p.PLAN, request.goal, request.scene, request.plan, request.failed)
+def weigh(request: Request, model: LanguageModel, plans: list[Plan]) -> dict[Plan, Evidence]:
+    """The evidence for each plan."""
+    question = p.prompt(p.PLAN, request.goal, request.scene)
     likely = model.score(question, [p.plan_json(plan) + p.END for plan in plans])
-    thought = sum(found.thoughts.values())
+    goal = f" {p.clean(request.goal)}{p.END}"
     return {
-        plan: Evidence(
-            score,
-            model.score(p.describe_prompt(plan), [f" {p.clean(request.goal)}{p.END}"])[0],
-            model.score(p.prompt(p.VERIFY, request.goal, plan=plan), [p.verdict_json(Verdict(True))])[0],
-            math.log((found.thoughts[plan] + 0.5) / (thought + 1.0)),
-        )
+        plan: Evidence(score, model.score(p.describe_prompt(plan), [goal])[0])
         for plan, score in zip(plans, likely, strict=True)
     }
-
-
-def total(evidence: Evidence) -> float:
-    """The weighted sum."""
-    w = PLAN_WEIGHTS
-    return w.plan * evidence.plan + w.goal * evidence.goal + w.ok * evidence.ok + w.thought * evidence.thought
 
 
 def _verify(request: Request, model: LanguageModel) -> Outcome:
@@ -132,25 +104,26 @@ def _verify(request: Request, model: LanguageModel) -> Outcome:
 
 
 def _judge(request: Request, model: LanguageModel) -> Outcome:
-    """Says what the plan would achieve, thinks of other plans, and weighs them against it."""
+    """Says what the plan would achieve, writes others, and weighs it against them."""
     assert request.plan is not None
     said = _written(request, model, p.JUDGE, alternatives=_TOP)
     verdict = _read_verdict(said)
+    yes = model.score(p.prompt(p.VERIFY, request.goal, plan=request.plan), [p.verdict_json(Verdict(True))])
     planning = replace(request, role=Role.PLANNER, plan=None, failed=None)
-    rivals = candidates(planning, model, thoughts=0, tokens=request.max_new_tokens - said.tokens_out)
-    rivals.texts.setdefault(request.plan, "")
-    evidence = weigh(planning, model, rivals)
-    p_ok = probability_ok(verdict.p_ok, evidence, request.plan)
-    ok = p_ok >= 0.5
-    fault = None if ok else verdict.fault or difference(request.plan, max(evidence, key=lambda q: total(evidence[q])))
-    return Outcome(Verdict(ok, fault, p_ok), said.confidence, said.text)
+    plans = candidates(planning, model, request.max_new_tokens - said.tokens_out)
+    evidence = weigh(planning, model, list(dict.fromkeys([request.plan, *plans])))
+    rivals = {plan: e for plan, e in evidence.items() if plan != request.plan}
+    best = max(rivals, key=lambda plan: rivals[plan].total) if rivals else request.plan
+    margin = evidence[request.plan].total - rivals[best].total if rivals else MAX_MARGIN
+    p_ok = probability_ok(margin, math.exp(yes[0]), verdict.p_ok)
+    if p_ok >= 0.5:
+        return Outcome(Verdict(True, None, p_ok), said.confidence, said.text)
+    return Outcome(Verdict(False, verdict.fault or difference(request.plan, best), p_ok), said.confidence, said.text)
 
 
-def probability_ok(said: float, evidence: dict[Plan, Evidence], plan: Plan) -> float:
-    """Logistic in what the verifier says at either level, and in how far the evidence for `plan` exceeds its best
-    rival's. said: the probability of ok at level 2."""
-    margin = total(evidence[plan]) - max((total(e) for q, e in evidence.items() if q != plan), default=-math.inf)
-    features = (1.0, max(-MARGIN, min(MARGIN, margin)), _logit(math.exp(evidence[plan].ok)), _logit(said))
+def probability_ok(margin: float, level_1: float, level_2: float) -> float:
+    """margin: of evidence over the best rival's. level_1, level_2: probabilities of ok by the verifier's own word."""
+    features = (1.0, max(-MAX_MARGIN, min(MAX_MARGIN, margin)), _logit(level_1), _logit(level_2))
     return 1.0 / (1.0 + math.exp(-sum(w * x for w, x in zip(VERDICT_WEIGHTS, features, strict=True))))
 
 
@@ -178,11 +151,11 @@ def _written(
     max_tokens: int | None = None,
     alternatives: int = 0,
 ) -> Completion:
-    role = Role.PLANNER if mark in (p.PLAN, p.THINK) else Role.VERIFIER
-    level = 2 if mark in (p.THINK, p.JUDGE) else 1
+    role = Role.PLANNER if mark == p.PLAN else Role.VERIFIER
+    scene = request.scene if mark == p.PLAN else ()  # verdicts were learnt without
     return model.complete(
-        p.prompt(mark, request.goal, request.scene, request.plan, request.failed),
-        schema=p.schema(role, level),
+        p.prompt(mark, request.goal, scene, request.plan, request.failed),
+        schema=p.schema(role, 2 if mark == p.JUDGE else 1),
         max_tokens=max_tokens,
         temperature=temperature,
         seed=seed,

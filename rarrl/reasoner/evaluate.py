@@ -116,8 +116,10 @@ def evaluate(
 
     A plan is right where its normal form is the expert's (`normal_form`: which knife slices, and where it is left, no
     goal tells); `plan_exact_*` counts only plans that are the same word for word. Intervals: 95 %, bootstrap over
-    plans. verifier_auc: right against wrong among the plans that the planner itself wrote at level 1;
-    verifier_auc_spoilt: expert plans against the same with one thing wrong."""
+    plans. gain_verifier: a plan of level 1, verified at level 2, and planned again at level 2 where that says wrong;
+    gain_verifier_level1: both at level 1. verifier_auc: right against wrong among the plans that the planner itself
+    wrote at level 1; verifier_auc_spoilt: those that are right against expert plans with one thing wrong. A figure that
+    nothing was measured of (no verdict, no wrong plan) is left out."""
     asked = items(data, seed)
     found = []
     for number, item in enumerate(asked):
@@ -152,10 +154,9 @@ def _summary(asked: Sequence[Item], found: Sequence[Judged], seed: int) -> tuple
         "plan_accuracy_level1": spread.mean(right["plan_1"]),
         "plan_accuracy_level2": spread.mean(right["plan_2"]),
         "gain_level2": spread.mean(right["plan_2"] * 1.0 - right["plan_1"]),
-        "plan_accuracy_verified": spread.mean(right["replanned_1"]),
-        "gain_verifier": spread.mean(right["replanned_1"] * 1.0 - right["plan_1"]),
-        "plan_accuracy_verified_level2": spread.mean(right["replanned_2"]),
-        "gain_verifier_level2": spread.mean(right["replanned_2"] * 1.0 - right["plan_1"]),
+        "plan_accuracy_verified": spread.mean(right["replanned_2"]),
+        "gain_verifier": spread.mean(right["replanned_2"] * 1.0 - right["plan_1"]),
+        "gain_verifier_level1": spread.mean(right["replanned_1"] * 1.0 - right["plan_1"]),
         "plan_exact_level1": spread.mean(exact["plan_1"]),
         "plan_exact_level2": spread.mean(exact["plan_2"]),
         "verifier_auc": spread.auc(ok_1, right["plan_1"]),
@@ -164,6 +165,7 @@ def _summary(asked: Sequence[Item], found: Sequence[Judged], seed: int) -> tuple
         "tokens_level1": spread.mean(np.array([f.tokens[0] for f in found]), "tokens"),
         "tokens_level2": spread.mean(np.array([f.tokens[1] for f in found]), "tokens"),
     }
+    figures = {name: figure for name, figure in figures.items() if not np.isnan(figure.value)}
     kinds = np.array([item.task_type for item in asked])
     by_type = {
         kind: {
@@ -204,8 +206,8 @@ class Bootstrap:
         known = ~np.isnan(scores)
         scores, positive, cluster = scores[known], positive[known], cluster[known]
         draws = [auc(scores, positive, weights[cluster]) for weights in self._draws[:400]]
-        lo, hi = np.nanquantile(draws, (0.025, 0.975))
         value = auc(scores, positive, np.ones(len(scores)))
+        lo, hi = np.nanquantile(draws, (0.025, 0.975)) if not np.isnan(value) else (value, value)
         return Figure(value, "probability", len(scores), float(lo), float(hi))
 
 

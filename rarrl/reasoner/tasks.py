@@ -89,7 +89,7 @@ def fields(task_type: str, parameters: GoalParameters) -> tuple[str | bool, ...]
 
 @dataclass(frozen=True)
 class Exercise:
-    """A prompt and the answer to it."""
+    """A prompt and the answer to it, which is what is learnt."""
 
     prompt: str
     answer: str
@@ -134,7 +134,18 @@ MIX = {
     "judge": 0.05,
     "replan": 0.05,
 }
-"""How often each kind of exercise is drawn."""
+"""How often each kind of exercise is drawn: at first, mostly what words mean."""
+LATE_MIX = {
+    "plan": 0.26,
+    "think": 0.06,
+    "step": 0.07,
+    "translate": 0.02,
+    "describe": 0.14,
+    "verify": 0.34,
+    "judge": 0.05,
+    "replan": 0.06,
+}
+"""Later, more verdicts: they are hard to learn before the words are known."""
 
 
 class Teacher:
@@ -144,6 +155,7 @@ class Teacher:
         self._lessons = list(pupils)
         self._random = random.Random(seed)
         self._wears = True
+        self._mix = MIX
         self._deck: dict[str, list[int]] = {}
         self._by_type: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._same_plan: defaultdict[str, list[int]] = defaultdict(list)
@@ -151,15 +163,16 @@ class Teacher:
             self._by_type[lesson.task_type][achieved(lesson.plan)[1].object] += 1
             self._same_plan[str(normal_form(lesson.plan))].append(index)
 
-    def restart(self, seed: object) -> None:
-        """What is drawn from here on depends on `seed` alone."""
+    def restart(self, seed: object, late: bool = False) -> None:
+        """What is drawn from here on depends on `seed` alone. late: by LATE_MIX."""
         self._random.seed(repr(seed))
+        self._mix = LATE_MIX if late else MIX
         self._deck.clear()
 
     def draw(self, kind: str = "", worn: bool = True) -> Exercise:
         """The next exercise, of a kind in MIX or of any. worn: whether words are dropped and misspelt."""
         self._wears = worn
-        kind = kind or self._random.choices(list(MIX), weights=list(MIX.values()))[0]
+        kind = kind or self._random.choices(list(self._mix), weights=list(self._mix.values()))[0]
         lesson = self._next(kind)
         if kind in ("think", "step", "translate") and not lesson.thoughts:
             kind = "plan"
@@ -200,7 +213,12 @@ class Teacher:
 
     def _verify(self, lesson: Lesson) -> Exercise:
         plan, verdict = self._judged(lesson)
-        return Exercise(p.prompt(p.VERIFY, self._worn(lesson.goal), plan=plan), p.verdict_json(verdict))
+        question = p.prompt(p.VERIFY, self._worn(lesson.goal), plan=plan)
+        if not verdict.ok:
+            return Exercise(question, p.verdict_json(verdict))
+        # A right plan is learnt too: who expects it while reading notices what differs.
+        asked, _, given = question.partition(p.GIVEN)
+        return Exercise(asked, p.GIVEN + given + p.verdict_json(verdict))
 
     def _judge(self, lesson: Lesson) -> Exercise:
         """Says first what the plan achieves, in the words of somebody who asked for just that plan, then judges."""

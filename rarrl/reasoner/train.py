@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from rarrl.reasoner.tasks import Exercise, Lesson, Teacher
 from rarrl.reasoner.vocabulary import train_tokenizer
 from rarrl.strict_json import read_json
 
+LATE_FROM = 0.525
+"""Share of the steps after which exercises are drawn by LATE_MIX."""
 POOL_BATCHES = 32
 """Exercises are drawn for so many batches at once and sorted by length; a checkpoint falls between two pools."""
 
@@ -48,7 +50,7 @@ class TrainConfig:
     """seed: of weights and exercises. steps: optimiser steps of about `batch_tokens` tokens."""
 
     seed: int = 0
-    steps: int = 5_000
+    steps: int = 4_000
     batch_tokens: int = 4_096
     lr: float = 1.5e-3
     warmup: int = 150
@@ -217,6 +219,7 @@ def train_planner(
     config: TrainConfig,
     folder: Path,
     on_step: Callable[[int, dict[str, float]], None] = lambda step, figures: None,
+    shape: Shape | None = None,
     checkpoint_every: int = 320,
 ) -> Trained:
     """Trains, or goes on from the checkpoint in `folder`.
@@ -224,29 +227,39 @@ def train_planner(
     Args:
         pupils: what is learnt from. development: what is measured while training; never learnt from.
         on_step: called about every 10 steps with the step and running figures.
+        shape: of the model, without its vocabulary's size; None: the shipped one's.
         checkpoint_every: steps, rounded up to whole pools.
 
     Raises: InputError where the checkpoint is of another configuration."""
     torch.set_num_threads(1)
     tokenizer = _tokenizer(pupils, folder)
-    shape = Shape(vocabulary=tokenizer.get_vocab_size())
+    shape = replace(shape or Shape(), vocabulary=tokenizer.get_vocab_size())
     torch.manual_seed(config.seed)
     run = _Run(PlannerModel(shape, config.dropout), config, folder)
     encoder, teacher = Encoder(tokenizer, config), Teacher(pupils, config.seed)
     held = Teacher(development, config.seed)
-    exam = {kind: encoder.encode([held.draw(kind, worn=False) for _ in range(400)]) for kind in ("plan", "verify")}
-    figures: dict[str, float] = {}
-    saved = run.step
+    drawn = {kind: [held.draw(kind, worn=False) for _ in range(400)] for kind in ("plan", "verify")}
+    drawn["verify"] = [_verdict_alone(exercise) for exercise in drawn["verify"]]
+    exam = {kind: encoder.encode(exercises) for kind, exercises in drawn.items()}
+    figures, saved = run.figures, run.step
     while run.step < config.steps:
         for batch in _pool(encoder, teacher, config, run.step):
             loss = run.train(batch)
             if run.step % 10 == 0:
                 figures["loss"] = 0.9 * figures.get("loss", loss) + 0.1 * loss
                 on_step(run.step, figures)
+            if run.step >= config.steps:
+                break
         if run.step - saved >= checkpoint_every or run.step >= config.steps:
             saved = run.step
             run.save(_examined(run.averaged(), encoder, exam, figures))
     return Trained(shape, tokenizer, {name: w.numpy() for name, w in run.average.items()}, figures)
+
+
+def _verdict_alone(exercise: Exercise) -> Exercise:
+    """With a right plan in the prompt, not in the answer."""
+    given, mark, verdict = exercise.answer.rpartition(p.ANSWER)
+    return Exercise(exercise.prompt + given + mark, verdict)
 
 
 def _tokenizer(pupils: Sequence[Lesson], folder: Path) -> Tokenizer:
@@ -259,7 +272,8 @@ def _tokenizer(pupils: Sequence[Lesson], folder: Path) -> Tokenizer:
 
 def _pool(encoder: Encoder, teacher: Teacher, config: TrainConfig, step: int) -> Iterator[Batch]:
     """The batches from `step` on, the same whenever training comes by there."""
-    teacher.restart((config.seed, step))
+    teacher.restart((config.seed, step), late=step >= LATE_FROM * config.steps)
+    torch.manual_seed(config.seed + (step << 32))  # of dropout
     encoded: list[tuple[list[int], int]] = []
     while sum(len(tokens) for tokens, _ in encoded) < POOL_BATCHES * config.batch_tokens:
         encoded += encoder.encode([teacher.draw() for _ in range(512)])
@@ -287,6 +301,7 @@ class _Run:
 
     def __init__(self, model: PlannerModel, config: TrainConfig, folder: Path) -> None:
         self.model, self.config, self.folder, self.step = model, config, folder, 0
+        self.figures: dict[str, float] = {}
         decayed = [w for w in model.parameters() if w.ndim == 2]
         rest = [w for w in model.parameters() if w.ndim != 2]
         groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
@@ -334,12 +349,16 @@ class _Run:
 
     def _load(self) -> None:
         told: dict[str, Any] = read_json(self._json, "planner checkpoint")
-        if told.get("config") != asdict(self.config):
+        config = asdict(self.config)
+        # Before the learning rate falls, how many steps there will be makes no difference.
+        if told["step"] <= (1 - self.config.decay_share) * min(told["config"]["steps"], self.config.steps):
+            told["config"]["steps"] = self.config.steps
+        if told["config"] != config:
             raise InputError(
                 f"planner checkpoint: {self._json} is of another configuration; give the same options or another --out"
             )
         state = load_file(self.folder / "checkpoint.safetensors")
-        self.step = int(told["step"])
+        self.step, self.figures = int(told["step"]), told["figures"]
         for name, weight in self.model.named_parameters():
             weight.data.copy_(state[name])
             self.average[name].copy_(state[f"average.{name}"])

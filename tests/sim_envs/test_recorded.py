@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from typer.testing import CliRunner
 
+from rarrl.cli import app
 from rarrl.errors import InputError
 from rarrl.latency.profile import CallRecord, LatencyProfile, ProfileHeader, TaskRecord, load_profile, save_profile
-from rarrl.orchestrator.baselines import RECORDED_FAMILIES, make_rule
+from rarrl.orchestrator.baselines import RECORDED_FAMILIES, grid, make_rule
 from rarrl.orchestrator.evaluate import rollout
-from rarrl.orchestrator.features import ALL_FEATURE_NAMES, N_FEATURES, encode
+from rarrl.orchestrator.features import ALL_FEATURE_NAMES, N_FEATURES, PLAN_FEATURE_NAMES, encode
+from rarrl.orchestrator.learned import LearnedPolicy, load_learned, save_policy
+from rarrl.orchestrator.train import TrainConfig
 from rarrl.types import SubgoalType as T
+from rarrl_sim_envs import training, tuning
 from rarrl_sim_envs.alfred_core import Dynamics, EpisodeParams
+from rarrl_sim_envs.evaluation import PRICES
 from rarrl_sim_envs.recorded import ATTEMPTS, NEVER, RecordedCore, Recordings
-from rarrl_sim_envs.recorded_evaluation import PlanOracle
+from rarrl_sim_envs.recorded_evaluation import PlanOracle, eval_recorded
 
 ACT, P1, P2, V1, V2 = range(5)
 SURE = Dynamics(base_failure=(0.0,) * 8)  # an attempt at a right step always succeeds
@@ -337,3 +346,78 @@ def test_gymnasium_accepts_it(tmp_path: Any) -> None:
     for _ in range(60):
         observation, *_ = many.step(many.action_space.sample())
     assert observation.shape == (8, len(ALL_FEATURE_NAMES)) and np.isfinite(observation).all()
+
+
+@pytest.mark.slow
+def test_train_tune_and_evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole chain on a toy recording, as the commands run it; what each part writes, the next one reads."""
+    pytest.importorskip("sb3_contrib")
+    file = str(tmp_path / "small.json")
+    save_profile(profile(*[(1, 0, 0), (2, 3, 0), (0, 1, 1), (3, 4, 2)] * 4), Path(file))
+    monkeypatch.setattr(training, "N_ENVS", 32)
+    config = TrainConfig(steps=1024, n_steps=16, batch_size=256, epochs=1, layers=(8, 8))
+    policy = training.train_on_recordings(config, tmp_path / "training", file)
+    assert policy.weights[0].shape == (8, len(ALL_FEATURE_NAMES)) and policy.value_weights
+    save_policy(policy, tmp_path, {}, "recorded.safetensors")
+    assert load_learned(tmp_path / "recorded.safetensors").hidden.shape == (len(ALL_FEATURE_NAMES),)
+    blind = training.train_on_recordings(replace(config, variant="no_plan"), tmp_path / "blind", file)
+    assert blind.hidden.tolist() == [name in PLAN_FEATURE_NAMES for name in ALL_FEATURE_NAMES]
+    save_policy(blind, tmp_path, {}, "recorded_no_plan_seed0.safetensors")
+    monkeypatch.setattr(tuning, "grid", lambda family: grid(family)[:2])
+    rules = tuning.tune_on_recordings(file, 500, 0, tmp_path / "rules.json", "rarrl tune rules")
+    assert set(rules["conditions"]) == {"unbound", "binding"}
+    assert set(rules["conditions"]["binding"]) == set(RECORDED_FAMILIES)
+    results = eval_recorded(
+        file,
+        training_profile=file,
+        replicas=4,
+        models=tmp_path,
+        rules_file=tmp_path / "rules.json",
+        json_path=tmp_path / "results.json",
+    )
+    figures, tables = results["figures"], results["tables"]
+    rows = tables["unbound"]["rules"]
+    assert rows["never"]["llm_seconds"] == 0.0 and rows["always"]["llm_seconds"] > rows["start"]["llm_seconds"] > 0.0
+    assert rows["oracle"]["success"] >= max(row["success"] for row in rows.values())
+    at_price = tables["unbound"]["learned_by_price"][PRICES.index(tables["setup"]["price"])]
+    saved = 1.0 - at_price["llm_seconds"] / rows["always"]["llm_seconds"]
+    assert figures["llm_seconds_saved_vs_always"]["value"] == pytest.approx(saved, abs=0.01)
+    lost = 100.0 * (rows["always"]["success"] - at_price["success"])
+    assert figures["success_lost_vs_always"]["value"] == pytest.approx(lost, abs=0.02)
+    best = tables["setup"]["best_rule"]
+    assert figures["gain_over_best_rule"]["value"] == pytest.approx(
+        tables["binding"]["rules"][best]["gain_points"], abs=0.01
+    )
+    assert tables["answers"]["default plan"]["right"] == 0.25 and tables["setup"]["tasks"] == 16
+    assert "no_plan" in tables["ablations"] and json.loads((tmp_path / "results.json").read_text()) == results
+
+
+def test_a_policy_for_recorded_answers_is_refused_where_there_are_none() -> None:
+    width = len(ALL_FEATURE_NAMES)
+    policy = LearnedPolicy(
+        "wide", (np.zeros((5, width), np.float32),), (np.zeros(5, np.float32),), np.zeros(width, bool), np.ones(5, bool)
+    )
+    with pytest.raises(InputError, match=f"needs {width} features, here are {N_FEATURES}"):
+        policy.logits(np.zeros((1, N_FEATURES), np.float32))
+    old = LearnedPolicy(
+        "old",
+        (np.eye(5, N_FEATURES, dtype=np.float32),),
+        (np.zeros(5, np.float32),),
+        np.zeros(N_FEATURES, bool),
+        np.ones(5, bool),
+    )
+    x = np.arange(width, dtype=np.float32)[None]
+    assert old.logits(x)[0].tolist() == [0, 1, 2, 3, 4], "an older policy reads its own features"
+
+
+def test_the_commands_refuse_a_profile_without_answers(tmp_path: Path) -> None:
+    for arguments, message in (
+        (["eval", "orchestrator", "--profile", "groq-70b"], "groq-70b has no recorded answers"),
+        (["tune", "rules", "--profile", "groq-70b"], "groq-70b has no recorded answers"),
+    ):
+        refused = CliRunner().invoke(app, arguments)
+        assert refused.exit_code == 2 and message in refused.output
+    save_profile(profile((1, 0, 2), (0, 1, 0)), tmp_path / "small.json")
+    both = ["train", "orchestrator", "--profile", str(tmp_path / "small.json"), "--profile", "groq-70b"]
+    refused = CliRunner().invoke(app, both)
+    assert refused.exit_code == 2 and "goes alone" in refused.output
