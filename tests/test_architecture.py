@@ -27,7 +27,7 @@ HEAVY = {
     "stable_baselines3": {"rarrl.orchestrator.train", "rarrl_sim_envs.sb3", "rarrl_sim_envs.benchmark"},
     "sb3_contrib": {"rarrl.orchestrator.train", "rarrl_sim_envs.benchmark"},
     "sklearn": {"rarrl.reasoner.baseline", "rarrl.reasoner.commands"},
-    "tokenizers": {"rarrl.reasoner.train", "rarrl.reasoner.vocabulary"},
+    "tokenizers": {"rarrl.reasoner.export", "rarrl.reasoner.train", "rarrl.reasoner.vocabulary"},
     "gguf": {"rarrl.reasoner.export"},
     "matplotlib": None,  # anywhere, but inside functions
 }
