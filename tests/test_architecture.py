@@ -35,7 +35,7 @@ HEAVY = {
     "llama_cpp": {"rarrl.reasoner.worker"},  # a process of its own: it parses files from outside
     "mujoco": {"rarrl_sim_envs.stereo_scene"},
     "sklearn": {"rarrl.reasoner.baseline", "rarrl.reasoner.commands"},
-    "tokenizers": {"rarrl.reasoner.train", "rarrl.reasoner.export", "rarrl.reasoner.vocabulary"},
+    "tokenizers": {"rarrl.reasoner.export", "rarrl.reasoner.train", "rarrl.reasoner.vocabulary"},
     "gguf": {"rarrl.reasoner.export"},
     "skimage": {"rarrl.perception.scenes"},
     "matplotlib": None,  # anywhere, but inside functions

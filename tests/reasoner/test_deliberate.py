@@ -18,9 +18,9 @@ CUP = Plan.from_rows([["PickupObject", "cup"], ["PutObject", "cup", "shelf"]])
 class Scripted:
     """plans: what it writes for one prompt after the other; the last one again and again. likely: text -> score."""
 
-    def __init__(self, plans, goal_given=None, verdict='{"ok":true}', p_ok=0.9, tokens=10, failures=None):
+    def __init__(self, plans, likely=None, verdict='{"ok":true}', p_ok=0.9, tokens=10, failures=None):
         self.plans, self.verdict, self.p, self.tokens = list(plans), verdict, p_ok, tokens
-        self.goal_given = goal_given or {}
+        self.likely = {p.plan_json(plan) + p.END: score for plan, score in (likely or {}).items()}
         self.failures = failures or {}
         self.completions = 0
         self.spent = 0
@@ -38,9 +38,7 @@ class Scripted:
         return Completion(text, 5, self.tokens, 0.0, 0.0, -0.1)
 
     def score(self, prompt, texts):
-        if prompt.startswith(p.DESCRIBE):
-            return [self.goal_given.get(prompt, -9.0)] * len(texts)
-        return [-1.0] * len(texts)
+        return [self.likely.get(text, -1.0) for text in texts]
 
 
 def ask(model, role=Role.PLANNER, level=1, plan=None):
@@ -53,10 +51,10 @@ def test_level_1_is_one_answer():
     assert model.completions == 1
 
 
-def test_level_2_keeps_the_plan_for_which_the_goal_is_likelier():
+def test_level_2_keeps_the_likeliest_whole_plan():
     model = Scripted(
         [p.plan_json(CUP), p.plan_json(MUG)],
-        {p.describe_prompt(CUP): -20.0, p.describe_prompt(MUG): -5.0},
+        {CUP: -2.0, MUG: -1.0},
     )
     assert ask(model, level=2).result == MUG
 
@@ -89,10 +87,10 @@ def test_verifier_tells_its_probability():
     assert verdict.ok and verdict.p_ok == pytest.approx(0.7)
 
 
-def test_verifier_at_level_2_doubts_a_plan_whose_rival_explains_the_goal():
-    goals = {p.describe_prompt(CUP): -40.0, p.describe_prompt(MUG): -5.0}
-    wrong = ask(Scripted([p.plan_json(MUG)], goals), Role.VERIFIER, 2, plan=CUP).result
-    right = ask(Scripted([p.plan_json(CUP)], goals), Role.VERIFIER, 2, plan=MUG).result
+def test_verifier_at_level_2_doubts_a_plan_whose_rival_is_likelier():
+    likely = {CUP: -9.0, MUG: -1.0}
+    wrong = ask(Scripted([p.plan_json(MUG)], likely), Role.VERIFIER, 2, plan=CUP).result
+    right = ask(Scripted([p.plan_json(CUP)], likely), Role.VERIFIER, 2, plan=MUG).result
     assert wrong.p_ok < 0.5 < right.p_ok
     assert (wrong.ok, wrong.fault) == (False, Fault.OBJECT)
     assert (right.ok, right.fault) == (True, None)
