@@ -12,6 +12,7 @@ from rarrl.errors import DependencyMissingError, InputError
 from rarrl.files import sha256, write_json_atomic
 from rarrl.reasoner.base import Reasoner
 from rarrl.reasoner.evaluate import Bootstrap, evaluate, items
+from rarrl.reasoner.injection import injection_figures
 from rarrl.reasoner.tasks import FIELDS, fields, lessons
 from rarrl.results import Figure, machine, make_results, versions, write_results
 
@@ -66,9 +67,13 @@ def eval_planner(
     reasoner: Reasoner, alfred: Path, split: str, seed: int, json: Path | None, command: str, update: Update
 ) -> dict[str, Any]:
     """Figures of `rarrl.reasoner.evaluate.evaluate` and of the tf-idf baseline, as a results document."""
-    data = read_alfred(alfred, split)
-    figures, tables = evaluate(reasoner, data, seed, lambda done, total: update(done / total, f"{done} of {total}"))
-    figures |= baseline_figures(read_alfred(alfred, "train").plans, data, seed)
+    data, train = read_alfred(alfred, split), read_alfred(alfred, "train").plans
+    figures, tables = evaluate(
+        reasoner, data, seed, lambda done, total: update(done / total, f"{done} of {total}"), train
+    )
+    figures |= baseline_figures(train, data, seed)
+    attacks, attack_tables = injection_figures(getattr(reasoner, "backend", reasoner))
+    figures, tables = figures | attacks, tables | attack_tables
     tables |= {"model": reasoner.name, "data": {"split": data.split, "sha256": data.sha256, "plans": len(data.plans)}}
     results = make_results(command, seed, figures, tables)
     if json is not None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from rarrl.alfred import TASK_TYPES, AlfredData
+from rarrl.alfred import TASK_TYPES, AlfredData, AlfredPlan
 from rarrl.errors import InputError
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.plan import Plan
-from rarrl.reasoner.tasks import FIELDS, Teacher, achieved, expert_plan, fields, lessons, normal_form
+from rarrl.reasoner.tasks import FIELDS, Teacher, achieved, expert_plan, fields, homes, lessons, normal_form
 from rarrl.results import Figure
 from rarrl.types import CallStatus, Role
 
@@ -25,7 +25,7 @@ RESAMPLES = 2_000
 class Item:
     """One annotation. cluster: number of its plan: annotations of one plan are no independent samples.
 
-    spoilt: a plan with one thing wrong, for the verifier."""
+    spoilt: a plan with one thing wrong, for the verifier. home: what the robot has met in this home, for level 2."""
 
     goal: str
     plan: Plan
@@ -33,11 +33,14 @@ class Item:
     target: tuple[str | bool, ...]
     cluster: int
     spoilt: Plan
+    home: tuple[str, ...] = ()
 
 
-def items(data: AlfredData, seed: int) -> list[Item]:
-    """All annotations of a split. Raises: InputError where none has goal parameters."""
-    found = []
+def items(data: AlfredData, seed: int, known: Iterable[AlfredPlan] = ()) -> list[Item]:
+    """All annotations of a split. known: more tasks that tell what is in a home, see `homes`.
+
+    Raises: InputError where none has goal parameters."""
+    found, places = [], homes(data.plans, [*data.plans, *known])
     pupils = lessons(data.plans)
     teacher = Teacher(pupils, seed)
     at = 0
@@ -48,7 +51,8 @@ def items(data: AlfredData, seed: int) -> list[Item]:
                 continue
             target = fields(source.task_type, source.parameters)
             spoilt = teacher.spoil(lesson)
-            found.append(Item(lesson.goal, expert_plan(source), source.task_type, target, cluster, spoilt))
+            expert, home = expert_plan(source), places[cluster]
+            found.append(Item(lesson.goal, expert, source.task_type, target, cluster, spoilt, home))
     if not found:
         raise InputError(f"ALFRED {data.split}: no annotation with goal parameters; give a split that has them")
     return found
@@ -58,7 +62,8 @@ def items(data: AlfredData, seed: int) -> list[Item]:
 class Judged:
     """What a reasoner made of one item. p_ok of a verdict: 0 or 1 where the model does not tell; NaN: no verdict.
 
-    replanned: the plan after a verifier (level 1, 2) found level 1's plan wrong; that plan where it found it ok."""
+    replanned: the plan after a verifier (level 1, 2) found level 1's plan wrong; that plan where it found it ok.
+    plan_2_blind: of a level 2 that knows nothing of the home."""
 
     plan_1: Plan | None
     plan_2: Plan | None
@@ -68,17 +73,20 @@ class Judged:
     replanned_1: Plan | None
     replanned_2: Plan | None
     tokens: tuple[int, int]
+    plan_2_blind: Plan | None = None
 
 
 def judge(reasoner: Reasoner, item: Item, number: int, seed: int) -> Judged:
     """Asks everything that is measured of one item."""
 
-    def ask(role: Role, level: int, plan: Plan | None = None) -> Answer:
-        return reasoner.ask(Request(number, role, level, item.goal, DEADLINE_S, plan=plan, seed=seed))
+    def ask(role: Role, level: int, plan: Plan | None = None, home: bool = True) -> Answer:
+        scene = item.home if home and level == 2 else ()
+        return reasoner.ask(Request(number, role, level, item.goal, DEADLINE_S, scene, plan, seed=seed))
 
-    first, second = ask(Role.PLANNER, 1), ask(Role.PLANNER, 2)
+    first, second, blind = ask(Role.PLANNER, 1), ask(Role.PLANNER, 2), ask(Role.PLANNER, 2, home=False)
     if first.plan is None:
-        return Judged(None, second.plan, np.nan, np.nan, np.nan, None, None, (first.tokens_out, second.tokens_out))
+        spent = (first.tokens_out, second.tokens_out)
+        return Judged(None, second.plan, np.nan, np.nan, np.nan, None, None, spent, blind.plan)
     verdicts = [ask(Role.VERIFIER, level, first.plan) for level in (1, 2)]
     after = []
     for verdict in verdicts:
@@ -96,6 +104,7 @@ def judge(reasoner: Reasoner, item: Item, number: int, seed: int) -> Judged:
         after[0],
         after[1],
         (first.tokens_out, second.tokens_out),
+        blind.plan,
     )
 
 
@@ -111,8 +120,11 @@ def evaluate(
     data: AlfredData,
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    known: Iterable[AlfredPlan] = (),
 ) -> tuple[dict[str, Figure], dict[str, Any]]:
-    """Figures and tables of one split, every annotation from its goal sentence alone.
+    """Figures and tables of one split. Level 1, and with it all accuracies of parameters, is from the goal sentence
+    alone; level 2 looks up what the robot has met in this home in other tasks, those of the split and of `known`
+    (figures `*_blind`: not even that).
 
     A plan is right where its normal form is the expert's (`normal_form`: which knife slices, and where it is left, no
     goal tells); `plan_exact_*` counts only plans that are the same word for word. Intervals: 95 %, bootstrap over
@@ -120,7 +132,7 @@ def evaluate(
     gain_verifier_level1: both at level 1. verifier_auc: right against wrong among the plans that the planner itself
     wrote at level 1; verifier_auc_spoilt: those that are right against expert plans with one thing wrong. A figure that
     nothing was measured of (no verdict, no wrong plan) is left out."""
-    asked = items(data, seed)
+    asked = items(data, seed, known)
     found = []
     for number, item in enumerate(asked):
         found.append(judge(reasoner, item, number, seed))
@@ -139,21 +151,26 @@ def _summary(asked: Sequence[Item], found: Sequence[Judged], seed: int) -> tuple
     all_named = named.min(axis=1)
     right = {
         name: np.array([_right(getattr(f, name), i.plan) for i, f in zip(asked, found, strict=True)])
-        for name in ("plan_1", "plan_2", "replanned_1", "replanned_2")
+        for name in ("plan_1", "plan_2", "plan_2_blind", "replanned_1", "replanned_2")
     }
     exact = {name: np.array([getattr(f, name) == i.plan for i, f in zip(asked, found, strict=True)]) for name in right}
     named_2 = np.array(
-        [f.plan_2 is not None and fields(*achieved(f.plan_2)) == i.target for i, f in zip(asked, found, strict=True)]
+        [
+            [a == b for a, b in zip(fields(*achieved(f.plan_2)), i.target, strict=True)] if f.plan_2 else [False] * 6
+            for i, f in zip(asked, found, strict=True)
+        ]
     )
     ok_1, ok_2 = (np.array([getattr(f, name) for f in found]) for name in ("p_ok_1", "p_ok_2"))
     spoilt = np.array([f.p_ok_spoilt for f in found])
     figures = {f"{name}_accuracy": spread.mean(named[:, i]) for i, name in enumerate(FIELDS)}
     figures |= {
         "all_parameters_accuracy": spread.mean(all_named),
-        "all_parameters_accuracy_level2": spread.mean(named_2),
+        "object_accuracy_level2": spread.mean(named_2[:, FIELDS.index("object")]),
+        "all_parameters_accuracy_level2": spread.mean(named_2.min(axis=1)),
         "plan_accuracy_level1": spread.mean(right["plan_1"]),
         "plan_accuracy_level2": spread.mean(right["plan_2"]),
         "gain_level2": spread.mean(right["plan_2"] * 1.0 - right["plan_1"]),
+        "gain_level2_blind": spread.mean(right["plan_2_blind"] * 1.0 - right["plan_1"]),
         "plan_accuracy_verified": spread.mean(right["replanned_2"]),
         "gain_verifier": spread.mean(right["replanned_2"] * 1.0 - right["plan_1"]),
         "gain_verifier_level1": spread.mean(right["replanned_1"] * 1.0 - right["plan_1"]),

@@ -112,14 +112,17 @@ def verdict_json(verdict: Verdict, achieves: str | None = None) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def schema(role: Role, level: int) -> dict[str, Any]:
-    """JSON schema of the answers, everything bounded, so that a grammar made of it ends within the token cap."""
+def schema(role: Role, level: int, home: Iterable[str] = ()) -> dict[str, Any]:
+    """JSON schema of the answers, everything bounded, so that a grammar made of it ends within the token cap.
+
+    home: class names that there are; a plan may name no others. Empty: not known."""
     sentence = {"type": "string", "pattern": f"^{_SENTENCE}{{1,{MAX_SENTENCE_CHARS}}}$"}
     properties: dict[str, Any] = {}
     if role is Role.PLANNER:
         if level == 2:
             properties["thoughts"] = {"type": "array", "items": sentence, "minItems": 1, "maxItems": MAX_STEPS}
-        step = {"anyOf": [_step_schema(verb) for verb in VERBS]}
+        steps = [_step_schema(verb, frozenset(home)) for verb in VERBS]
+        step = {"anyOf": [step for step in steps if step is not None]}
         properties["plan"] = {"type": "array", "items": step, "minItems": 1, "maxItems": MAX_STEPS}
         return _object(properties)
     if level == 2:
@@ -179,8 +182,12 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _step_schema(verb: str) -> dict[str, Any]:
-    items: list[dict[str, Any]] = [{"const": verb}, *({"enum": list(names)} for names in ARGUMENTS[verb])]
+def _step_schema(verb: str, home: frozenset[str]) -> dict[str, Any] | None:
+    """None where there is nothing in the home that the verb could be given."""
+    known = [[name for name in names if not home or name in home] for names in ARGUMENTS[verb]]
+    if not all(known):
+        return None
+    items: list[dict[str, Any]] = [{"const": verb}, *({"enum": names} for names in known)]
     return {"type": "array", "prefixItems": items, "minItems": len(items), "maxItems": len(items)}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from rarrl.alfred import AlfredPlan, GoalParameters
@@ -146,6 +146,20 @@ LATE_MIX = {
     "replan": 0.06,
 }
 """Later, more verdicts: they are hard to learn before the words are known."""
+
+
+def homes(asked: Sequence[AlfredPlan], known: Iterable[AlfredPlan]) -> list[tuple[str, ...]]:
+    """What a robot has met in the home (scene) of each plan of `asked`: the classes of all tasks of `known` there but
+    those with the same goal, sorted; () where it has done nothing else there."""
+    met: defaultdict[str, dict[tuple[str, GoalParameters | None], set[str]]] = defaultdict(dict)
+    for plan in known:
+        task = met[plan.scene].setdefault((plan.task_type, plan.parameters), set())
+        task.update(name for arguments in plan.arguments for name in arguments if name)
+    found = []
+    for plan in asked:
+        others = [names for key, names in met[plan.scene].items() if key != (plan.task_type, plan.parameters)]
+        found.append(tuple(sorted(set().union(*others))))
+    return found
 
 
 class Teacher:
