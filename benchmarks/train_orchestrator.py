@@ -24,7 +24,7 @@ from rarrl.orchestrator.learned import MODELS
 from rarrl.orchestrator.registry import RECORDED_RULES_FILE
 
 FULL_STEPS, VARIANT_STEPS = 20_000_000, 8_000_000
-RECORDED_SEEDS, RECORDED_STEPS = 3, 4_000_000
+RECORDED_SEEDS, RECORDED_STEPS, RECORDED_TUNING = 3, 8_000_000, 4_000_000
 ABLATIONS = ("no_budget", "no_history", "planner_only", "verifier_only")
 
 
@@ -76,10 +76,10 @@ def train(job: Job, folder: Path, data: list[str]) -> None:
 
 
 def tune_recorded(folder: Path, target: Path) -> None:
-    """The rules for recorded answers, with as many steps as the policy, where they are not there yet."""
+    """The rules for recorded answers, where they are not there yet; more steps find no better ones."""
     out = folder / RECORDED_RULES_FILE.name
     if not out.exists():
-        arguments = ["tune", "rules", "--profile", "recorded", "--steps", str(RECORDED_STEPS), "--out", str(out)]
+        arguments = ["tune", "rules", "--profile", "recorded", "--steps", str(RECORDED_TUNING), "--out", str(out)]
         subprocess.run([sys.executable, "-c", "from rarrl.cli import main; main()", *arguments], check=True)
     write_bytes_atomic(target / out.name, out.read_bytes())
 
