@@ -76,7 +76,7 @@ def train(job: Job, folder: Path, data: list[str]) -> None:
 
 
 def tune_recorded(folder: Path, target: Path) -> None:
-    """The rules for recorded answers, where they are not there yet; more steps find no better ones."""
+    """The rules for recorded answers, where they are not there yet."""
     out = folder / RECORDED_RULES_FILE.name
     if not out.exists():
         arguments = ["tune", "rules", "--profile", "recorded", "--steps", str(RECORDED_TUNING), "--out", str(out)]
