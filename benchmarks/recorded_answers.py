@@ -23,8 +23,8 @@ from rarrl.latency.profile import PROFILE_DIR
 
 RESULTS = Path(__file__).parent / "results" / "orchestrator_recorded.json"
 RECORDINGS = (  # name, split, goals, threads
-    ("rarrl-planner-development", "train", 600, 1),
-    ("rarrl-planner-valid-seen", "valid_seen", 820, 1),
+    ("rarrl-planner-development", "train", 450, 1),
+    ("rarrl-planner-valid-seen", "valid_seen", 500, 1),
     ("rarrl-planner-valid-seen-2-threads", "valid_seen", 100, 2),
 )
 

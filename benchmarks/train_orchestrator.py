@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +24,7 @@ from rarrl.orchestrator.learned import MODELS
 from rarrl.orchestrator.registry import RECORDED_RULES_FILE
 
 FULL_STEPS, VARIANT_STEPS = 20_000_000, 8_000_000
-RECORDED_SEEDS, RECORDED_STEPS = 3, 4_000_000
+RECORDED_SEEDS, RECORDED_STEPS, RECORDED_TUNING = 3, 8_000_000, 4_000_000
 ABLATIONS = ("no_budget", "no_history", "planner_only", "verifier_only")
 
 
@@ -76,14 +75,16 @@ def train(job: Job, folder: Path, data: list[str]) -> None:
         subprocess.run([*command, *data, "--out", str(out)], check=True, stdout=log)
 
 
-def tune_recorded(target: Path) -> None:
-    """The rules for recorded answers, with as many steps as the policy."""
-    arguments = ["tune", "rules", "--profile", "recorded", "--steps", str(RECORDED_STEPS)]
-    command = [sys.executable, "-c", "from rarrl.cli import main; main()", *arguments]
-    subprocess.run([*command, "--out", os.path.relpath(target / RECORDED_RULES_FILE.name)], check=True)
+def tune_recorded(folder: Path, target: Path) -> None:
+    """The rules for recorded answers, where they are not there yet."""
+    out = folder / RECORDED_RULES_FILE.name
+    if not out.exists():
+        arguments = ["tune", "rules", "--profile", "recorded", "--steps", str(RECORDED_TUNING), "--out", str(out)]
+        subprocess.run([sys.executable, "-c", "from rarrl.cli import main; main()", *arguments], check=True)
+    write_bytes_atomic(target / out.name, out.read_bytes())
 
 
-def collect(folder: Path, target: Path, done: list[Job], data: str) -> dict[str, Any]:
+def collect(folder: Path, target: Path, done: list[Job], source: str) -> dict[str, Any]:
     """Copies the policies of `done` into `target` under their names, and their lines into the one card of all."""
     old = json.loads((target / "card.json").read_text()) if (target / "card.json").exists() else {}
     files, runs = dict(old.get("files", {})), dict(old.get("runs", {}))
@@ -96,10 +97,10 @@ def collect(folder: Path, target: Path, done: list[Job], data: str) -> dict[str,
         card = json.loads((run / "card.json").read_text())
         arguments = " ".join(job.arguments)
         runs[job.file] = {
-            "command": f"rarrl train orchestrator {arguments} {data}".strip(),
+            "command": f"rarrl train orchestrator {arguments} {source}".strip(),
             **{key: card[key] for key in ("data", "metrics", "date")},
         }
-        if data:
+        if source:  # what the recorded ones share is in their runs
             shared = {key: card[key] for key in ("profiles", "machine", "versions")}
     card = {
         "what": "when a robot should think: MLP of 64 x 64 over the features of rarrl.orchestrator.features",
@@ -133,7 +134,7 @@ def main() -> None:
         list(pool.map(lambda job: train(job, arguments.folder, data), todo))
     collect(arguments.folder, MODELS / "orchestrator", todo, named)
     if arguments.recorded:
-        tune_recorded(MODELS / "orchestrator")
+        tune_recorded(arguments.folder, MODELS / "orchestrator")
 
 
 if __name__ == "__main__":

@@ -222,7 +222,8 @@ class Evaluation:
 
     def rules(self, condition: str) -> dict[str, OrchestratorPolicy]:
         """Every rule, tuned for `condition`."""
-        tuned = tuned_parameters(condition, self.rules_file)
+        chosen = () if self.rules_file is None else (self.rules_file,)
+        tuned = tuned_parameters(condition, *chosen)
         return {family: make_rule(family, **params) for family, params in tuned.items()}
 
     def operate(

@@ -110,10 +110,15 @@ class Rehearsal:
         )
 
     def price_against(self, run: int, family: str) -> int:
-        """Index of the price at which training seed `run` did best with no more LLM seconds than rule `family`."""
+        """Index of the price at which training seed `run` did best with no more LLM seconds than rule `family`.
+
+        Prices within 0.1 points of the best count as equal; of those the one with the fewest seconds is taken."""
         seconds, success = (getattr(self.learned[run], name).mean(axis=(1, 2)) for name in ("seconds", "success"))
         fits = np.flatnonzero(seconds <= self.rules[family].seconds.mean())
-        return int(fits[success[fits].argmax()] if len(fits) else seconds.argmin())
+        if not len(fits):
+            return int(seconds.argmin())
+        good = fits[success[fits] >= success[fits].max() - 0.001]
+        return int(good[seconds[good].argmin()])
 
     def dearest_price(self) -> float:
         """The dearest price at which the policy in use loses at most LOSS_ALLOWED of success against always-think."""

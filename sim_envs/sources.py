@@ -7,7 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from rarrl.alfred import AlfredPlan, load_statistics, read_alfred, sample_plans
-from rarrl.latency.profile import LatencyProfile, load_profile
+from rarrl.files import sha256
+from rarrl.latency.profile import LatencyProfile, dumps_profile, load_profile
 from rarrl.latency.replay import ReplayTable
 
 from .alfred_core import CATEGORIES
@@ -55,6 +56,11 @@ def holds_answers(profile: str) -> bool:
 def load_recordings(profile: str, categories: Sequence[str] = CATEGORIES) -> Recordings:
     """The recorded answers of a profile, by name or path. Raises: InputError where it holds none."""
     return Recordings.from_profile(_profile(profile), categories)
+
+
+def recordings_hash(profile: str) -> str:
+    """sha256 of the profile's file, as `save_profile` writes it."""
+    return sha256(dumps_profile(_profile(profile)).encode())
 
 
 @lru_cache(maxsize=8)

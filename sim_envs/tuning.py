@@ -19,7 +19,7 @@ from .alfred_core import AlfredReplayCore, EpisodeBank
 from .conditions import CONDITIONS, fixed_episodes, recorded_conditions
 from .episodes import EpisodeConfig, EpisodeSampler
 from .recorded import RecordedCore
-from .sources import TRAINING_PROFILES, load_recordings, load_tables
+from .sources import TRAINING_PROFILES, load_recordings, load_tables, recordings_hash
 
 MAX_EPISODES = 40_000  # per parameter set: the standard error is then 0.2 points, and pairs share their luck
 STEPS_PER_EPISODE = 12.0  # decisions, measured; sets how many episodes a budget of steps buys
@@ -88,7 +88,7 @@ def tune_on_recordings(
         return RecordedCore(recordings, n)
 
     table = _tune(conditions, RECORDED_FAMILIES, recordings.bank, tables, core, steps, seed, progress)
-    return _write(out, command, seed, "in the profile", [recordings.table.name], steps, table)
+    return _write(out, command, seed, recordings_hash(profile), [recordings.table.name], steps, table)
 
 
 def _tune(

@@ -46,7 +46,13 @@ def train_orchestrator(
     from rarrl.orchestrator.learned import save_policy
     from rarrl.orchestrator.train import TrainConfig
     from rarrl.results import machine, versions
-    from rarrl_sim_envs.sources import RECORDED_TRAINING, TRAINING_PROFILES, load_plans, load_tables
+    from rarrl_sim_envs.sources import (
+        RECORDED_TRAINING,
+        TRAINING_PROFILES,
+        load_plans,
+        load_tables,
+        recordings_hash,
+    )
     from rarrl_sim_envs.training import train_on_recordings
     from rarrl_sim_envs.training import train_orchestrator as train
 
@@ -59,7 +65,7 @@ def train_orchestrator(
     _no_alfred_with(recorded, alfred)
     profiles = [recorded] if recorded else profile or TRAINING_PROFILES
     load_tables(profiles)  # a bad one is told before the data set is read
-    plans, data = ([], "in the profile") if recorded else load_plans(alfred, split)
+    plans, data = ([], recordings_hash(recorded)) if recorded else load_plans(alfred, split)
     with progress("training", steps) as update:
         policy, figures = None, {}
         rate = _Rate()
