@@ -17,14 +17,14 @@ from rarrl.errors import DependencyMissingError
 from rarrl.files import read_file
 from rarrl.latency.profile import load_profile
 from rarrl.latency.replay import ReplayTable
-from rarrl.orchestrator.registry import RECORDED_RULES_FILE, RULES_FILE, tuned_parameters
+from rarrl.orchestrator.registry import RECORDED_RULES_FILE, RULES_FILE
 from rarrl.perception.scenes import Scene, motorcycle_scene, rendered_scene
 from rarrl.perception.voxels import PRESETS
 
 CONDITION = "binding"  # the rules play with the parameters tuned for tight budgets
 SPEED = 500.0
 HOUSEHOLD = "household"  # recorded tasks of our own, whose goals come with the package
-CALLS = 8.0  # mean planner calls that a task may use
+CALLS = 8.0  # of the dearest kind that a task may use
 CALL_PRICE = 0.003  # points of success that one may cost
 DEMO_SIZE = (640, 480)  # pixels of the pairs that are drawn here
 
@@ -44,8 +44,8 @@ def demo_config(episodes: int, seed: int, llm: str = "profile") -> Config:
         orchestrator = OrchestratorConfig(
             profile=HOUSEHOLD,
             reasoner=llm,
-            time_budget_s=float(CALLS * costs.mean_s[0]),
-            token_budget=float(CALLS * costs.mean_tokens[0] + costs.max_tokens.max()),
+            time_budget_s=float(CALLS * costs.mean_s.max()),
+            token_budget=float(CALLS * costs.mean_tokens.max()),
             cost_weight=float(CALL_PRICE / costs.mean_s[0]),
         )
     return Config(orchestrator=orchestrator, replay=ReplayConfig(episodes=episodes, seed=seed, speed=SPEED))
@@ -54,7 +54,7 @@ def demo_config(episodes: int, seed: int, llm: str = "profile") -> Config:
 def demo_policies(llm: str = "profile") -> list[str]:
     """never, always, the best tuned rule, the learned policy."""
     file, learned = (RULES_FILE, "learned") if llm == "profile" else (RECORDED_RULES_FILE, "recorded")
-    return ["never", *(rule_of(name, file) for name in ("always", best_rule(file))), learned]
+    return ["never", "always", best_rule(file), learned]
 
 
 def best_rule(file: Path = RULES_FILE) -> str:
@@ -63,11 +63,6 @@ def best_rule(file: Path = RULES_FILE) -> str:
     return str(
         max((name for name in table if name not in ("never", "always")), key=lambda name: table[name]["success"])
     )
-
-
-def rule_of(family: str, file: Path) -> str:
-    """The rule with the parameters tuned in `file`, as `load_policy` takes it."""
-    return family if file == RULES_FILE else f"{family}:{json.dumps(tuned_parameters(CONDITION, file)[family])}"
 
 
 def perception_scenes(seed: int, most: int = 3) -> tuple[list[Scene], list[str]]:

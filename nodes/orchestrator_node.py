@@ -41,8 +41,9 @@ class OrchestratorNode(RarrlNode):
 
     def load(self) -> None:
         config = read_config(self).orchestrator
-        table = ReplayTable.from_profile(load_profile(config.profile))
-        orchestrator = Orchestrator(load_policy(config.policy), table.costs, config.cost_weight)
+        profile = load_profile(config.profile)
+        policy = load_policy(config.policy, recorded=profile.tasks is not None)
+        orchestrator = Orchestrator(policy, ReplayTable.from_profile(profile).costs, config.cost_weight)
         self._dialogue = Dialogue(orchestrator, cap=(config.time_budget_s, config.token_budget))
         self._sent: DecisionMessage | None = None
         self._reasoner: Reasoner | None = None

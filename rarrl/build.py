@@ -12,6 +12,7 @@ from rarrl.clock import Clock
 from rarrl.errors import InputError
 from rarrl.reasoner.base import Reasoner, Request
 from rarrl.reasoner.breaker import CircuitBreaker, GuardedReasoner
+from rarrl.reasoner.card import checked_model
 from rarrl.reasoner.checker import OperatorPolicy
 from rarrl.reasoner.plan import Plan
 from rarrl.strict_json import short
@@ -63,7 +64,7 @@ def llama_file(spec: str) -> Path:
     kind, _, rest = spec.partition(":")
     if kind != "llama" or (not rest and spec != "llama"):
         raise InputError(f"language model: {short(spec)} is no llama.cpp model (allowed: llama, llama:PATH.gguf)")
-    return Path(rest) if rest else shipped_model()
+    return checked_model(Path(rest) if rest else shipped_model())
 
 
 def shipped_model() -> Path:

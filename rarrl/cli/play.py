@@ -337,8 +337,9 @@ def _in_process(
     from rarrl.pipeline import replay
 
     chosen = config.orchestrator
-    costs = ReplayTable.from_profile(load_profile(chosen.profile)).costs
-    orchestrator = Orchestrator(load_policy(name), costs, chosen.cost_weight)
+    profile = load_profile(chosen.profile)
+    policy, costs = load_policy(name, profile.tasks is not None), ReplayTable.from_profile(profile).costs
+    orchestrator = Orchestrator(policy, costs, chosen.cost_weight)
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
     header = RunEvent(
         policy=name, profile=chosen.profile, seed=config.replay.seed, speed=1.0, date=date, source="in_process"

@@ -28,8 +28,8 @@ def tuned_parameters(condition: str = "binding", file: Path | None = None) -> di
     return {family: entry["params"] for family, entry in table[condition].items()}
 
 
-def load_policy(spec: str) -> OrchestratorPolicy:
-    """The policy that `spec` names.
+def load_policy(spec: str, recorded: bool = False) -> OrchestratorPolicy:
+    """The policy that `spec` names. recorded: rules have the parameters tuned on recorded answers.
 
     `learned` (shipped weights), `recorded` (those for recorded answers), `FAMILY` (a rule, tuned),
     `FAMILY:{"key": value}` (a rule with parameters), or the path of a safetensors file or its folder.
@@ -41,7 +41,8 @@ def load_policy(spec: str) -> OrchestratorPolicy:
         return load_learned(SHIPPED / "recorded.safetensors")
     if family in FAMILIES:
         if not text:
-            return make_rule(family, **tuned_parameters().get(family, {}))
+            tuned = tuned_parameters(file=RECORDED_RULES_FILE if recorded else RULES_FILE)
+            return make_rule(family, **tuned.get(family, {}))
         try:
             params = json.loads(text)
         except ValueError as error:

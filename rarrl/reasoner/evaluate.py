@@ -37,10 +37,10 @@ class Item:
 
 
 def items(data: AlfredData, seed: int, known: Iterable[AlfredPlan] = ()) -> list[Item]:
-    """All annotations of a split. known: more tasks that tell what is in a home, see `homes`.
+    """All annotations of a split. known: the robot's earlier tasks, see `homes`.
 
     Raises: InputError where none has goal parameters."""
-    found, places = [], homes(data.plans, [*data.plans, *known])
+    found, places = [], homes(data.plans, known)
     pupils = lessons(data.plans)
     teacher = Teacher(pupils, seed)
     at = 0
@@ -123,8 +123,8 @@ def evaluate(
     known: Iterable[AlfredPlan] = (),
 ) -> tuple[dict[str, Figure], dict[str, Any]]:
     """Figures and tables of one split. Level 1, and with it all accuracies of parameters, is from the goal sentence
-    alone; level 2 looks up what the robot has met in this home in other tasks, those of the split and of `known`
-    (figures `*_blind`: not even that).
+    alone; level 2 looks up what the robot has met in this home in its earlier tasks, the `known` ones (`*_blind`: not
+    even that).
 
     A plan is right where its normal form is the expert's (`normal_form`: which knife slices, and where it is left, no
     goal tells); `plan_exact_*` counts only plans that are the same word for word. Intervals: 95 %, bootstrap over

@@ -149,17 +149,15 @@ LATE_MIX = {
 
 
 def homes(asked: Sequence[AlfredPlan], known: Iterable[AlfredPlan]) -> list[tuple[str, ...]]:
-    """What a robot has met in the home (scene) of each plan of `asked`: the classes of all tasks of `known` there but
-    those with the same goal, sorted; () where it has done nothing else there."""
-    met: defaultdict[str, dict[tuple[str, GoalParameters | None], set[str]]] = defaultdict(dict)
+    """The classes that a robot has met in the home (scene) of each plan of `asked` in its earlier tasks there, the
+    `known` ones, never in that trial itself; sorted, () where it has done nothing there."""
+    earlier: defaultdict[str, dict[str, set[str]]] = defaultdict(dict)
     for plan in known:
-        task = met[plan.scene].setdefault((plan.task_type, plan.parameters), set())
-        task.update(name for arguments in plan.arguments for name in arguments if name)
-    found = []
-    for plan in asked:
-        others = [names for key, names in met[plan.scene].items() if key != (plan.task_type, plan.parameters)]
-        found.append(tuple(sorted(set().union(*others))))
-    return found
+        earlier[plan.scene][plan.trial] = {name for arguments in plan.arguments for name in arguments if name}
+    return [
+        tuple(sorted(set().union(*(names for trial, names in earlier[plan.scene].items() if trial != plan.trial))))
+        for plan in asked
+    ]
 
 
 class Teacher:
