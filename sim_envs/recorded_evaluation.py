@@ -20,7 +20,7 @@ from rarrl.results import make_results, write_results
 from rarrl.types import THINK_ACTIONS, Action
 
 from .conditions import fixed_episodes, recorded_conditions
-from .episodes import EpisodeConfig, EpisodeSampler
+from .episodes import TRAINING, EpisodeConfig, EpisodeSampler
 from .evaluation import (
     LOSS_ALLOWED,
     NAMED,
@@ -121,10 +121,13 @@ class Rehearsal:
         return int(good[seconds[good].argmin()])
 
     def dearest_price(self) -> float:
-        """The dearest price at which the policy in use loses at most LOSS_ALLOWED of success against always-think."""
+        """The dearest price at which the policy in use loses at most LOSS_ALLOWED of success against always-think.
+
+        None dearer than it was trained with: beyond, what it does is chance."""
         goal = self.rules["always"].success.mean() - LOSS_ALLOWED
         success = self.learned[0].success.mean(axis=(1, 2))
-        good = [price for price, reached in zip(PRICES, success, strict=True) if reached >= goal]
+        trained = TRAINING.call_price[1]
+        good = [price for price, reached in zip(PRICES, success, strict=True) if reached >= goal and price <= trained]
         return max(good) if good else PRICES[0]
 
 
