@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Protocol, cast
 
 from rarrl.clock import Clock, ManualClock
-from rarrl.events import ActEvent, EndEvent, EpisodeEvent, Event, ShockEvent, ThinkEvent
+from rarrl.events import ActEvent, EndEvent, EpisodeEvent, Event, KnownPlan, ShockEvent, ThinkEvent
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.plan import Plan
@@ -186,6 +186,8 @@ class Robot:
                 call = cast(Household, self._player).take(decision.action, answer)
             outcome = Outcome(decision.id, decision.action, call.status, call.seconds, call.tokens, False)
         self._answer = "" if answer is None else answer.summary
+        task = self.report.task
+        self._plan = None if task is None else KnownPlan.of(before, task.status)
         self._open = (decision, before, outcome, self._now())
         self.report = replace(self.report, phase=Phase.EXECUTING)
         return outcome.seconds
@@ -209,6 +211,7 @@ class Robot:
                     status=outcome.status.value,
                     subgoal_done=outcome.subgoal_done,
                     why=decision.why,
+                    plan=self._plan,
                 )
             )
         else:
@@ -231,6 +234,7 @@ class Robot:
                     tokens_left=self._budget.tokens,
                     why=decision.why,
                     answer=self._answer,
+                    plan=self._plan,
                 )
             )
         self._notice_shock()

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from rarrl.events import ActEvent, ShockEvent, ThinkEvent
 from rarrl.latency.profile import load_profile
 from rarrl.latency.replay import ReplayTable
-from rarrl.orchestrator.baselines import OrchestratorPolicy, make_rule
-from rarrl.orchestrator.features import FEATURE_NAMES, Situation, encode
+from rarrl.orchestrator.baselines import OrchestratorPolicy
+from rarrl.orchestrator.features import ALL_FEATURE_NAMES, encode
 from rarrl.orchestrator.learned import LearnedPolicy
 from rarrl.orchestrator.orchestrator import Orchestrator
-from rarrl.orchestrator.registry import load_policy, tuned_parameters
+from rarrl.orchestrator.registry import load_policy
 from rarrl.report.runs import Episode, Run
 from rarrl.types import Action, ActStatus, Budget, CallStatus, LlmCall, StateSummary, SubgoalType
 
@@ -53,9 +53,9 @@ def explain(run: Run, cost_weight: float) -> list[Explained]:
 
     `cost_weight`: the price of thinking of that run, which its log does not hold.
     Raises: InputError where the run's policy or latency profile is not there any more."""
-    policy = load_policy(run.policy)
-    table = ReplayTable.from_profile(load_profile(run.header.profile))
-    always = make_rule("always", **tuned_parameters().get("always", {}))
+    profile = load_profile(run.header.profile)
+    recorded, table = profile.tasks is not None, ReplayTable.from_profile(profile)
+    policy, always = (load_policy(name, recorded) for name in (run.policy, "always"))
     return [
         explained
         for episode in run.episodes
@@ -71,7 +71,10 @@ def _episode(episode: Episode, orchestrator: Orchestrator, always: OrchestratorP
         if isinstance(event, ShockEvent):
             orchestrator.cut_budget(event.time_left_s, event.tokens_left)
         elif isinstance(event, ActEvent | ThinkEvent):
-            if isinstance(event, ActEvent):
+            if event.plan is not None:
+                subgoals = tuple(SubgoalType[name] for name in event.plan.subgoals)
+                index = event.plan.subgoal_index
+            elif isinstance(event, ActEvent):
                 index = event.subgoal_index
             summary = StateSummary(subgoals, index, acts, start.horizon)
             found.append(_decision(event, summary, orchestrator, always))
@@ -89,7 +92,7 @@ def _decision(
     event: ActEvent | ThinkEvent, summary: StateSummary, orchestrator: Orchestrator, always: OrchestratorPolicy
 ) -> Explained:
     policy, costs = orchestrator.policy, orchestrator.costs
-    situation = Situation.single(summary, orchestrator.budget, orchestrator.history, costs, orchestrator.cost_weight)
+    situation = orchestrator.situation(summary, None if event.plan is None else event.plan.status)
     mask, features = situation.action_mask(), encode(situation)
     rival = Action(int(always.act(situation, mask)[0]))
     probabilities, value = None, None
@@ -136,4 +139,4 @@ def pulls(policy: LearnedPolicy, decision: Explained, run: Sequence[Explained]) 
 
 def named(features: NDArray[np.float32]) -> dict[str, float]:
     """Feature values by name."""
-    return dict(zip(FEATURE_NAMES, features.tolist(), strict=True))
+    return dict(zip(ALL_FEATURE_NAMES, features.tolist(), strict=False))  # the last ones where plans are known
