@@ -57,7 +57,7 @@ EXTRAS = {
     ],
     "llama": ["llama-cpp-python>=0.3.16,<0.4"],  # compiled where it is installed: needs a C++ compiler and cmake
     "sim": ["mujoco==3.3.0"],
-    "eval": ["scikit-image>=0.22"],  # `rarrl eval detector`: a real stereo pair comes with it
+    "eval": ["scikit-image>=0.22", "scikit-learn>=1.3"],  # a real stereo pair; the planner's baseline
     "dev": [
         "pytest>=7.4,<9",  # pytest 9 breaks the launch_testing plug-in of ROS 2 Jazzy
         "hypothesis>=6.90",
@@ -83,7 +83,13 @@ setup(
     python_requires=">=3.10",
     packages=packages(),
     package_dir=MAPPED,
-    package_data={"rarrl": ["py.typed", "data/**/*.json", "models/**/*.json", "models/**/*.safetensors"]},
+    package_data={
+        "rarrl": [
+            "py.typed",
+            *(f"data/**/*.{end}" for end in ("json", "jsonl")),
+            *(f"models/**/*.{end}" for end in ("json", "safetensors", "gguf")),
+        ]
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/rarrl"]),
         ("share/rarrl", ["package.xml"]),

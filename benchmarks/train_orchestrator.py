@@ -1,7 +1,9 @@
 """Trains everything in rarrl/models/orchestrator: five seeds of the policy, its ablations and its rivals.
 
     python benchmarks/train_orchestrator.py --alfred DIR [--workers 2]
+    python benchmarks/train_orchestrator.py --recorded [--workers 2]
 
+The second trains those for recorded answers, on the shipped recording of development goals, and tunes the rules on it.
 Each run is one `rarrl train orchestrator` with checkpoints under runs/orchestrator/, so the script can be
 interrupted and started again. The first seed is the policy in use; which one that is was not chosen by its score.
 """
@@ -19,8 +21,10 @@ from typing import Any
 
 from rarrl.files import sha256, write_bytes_atomic, write_json_atomic
 from rarrl.orchestrator.learned import MODELS
+from rarrl.orchestrator.registry import RECORDED_RULES_FILE
 
 FULL_STEPS, VARIANT_STEPS = 20_000_000, 8_000_000
+RECORDED_SEEDS, RECORDED_STEPS, RECORDED_TUNING = 3, 8_000_000, 4_000_000
 ABLATIONS = ("no_budget", "no_history", "planner_only", "verifier_only")
 
 
@@ -50,22 +54,42 @@ def jobs() -> list[Job]:
     return full + ablations + rivals
 
 
-def train(job: Job, alfred: Path, folder: Path) -> None:
-    """Runs one job where its result is not there yet."""
+def recorded_jobs() -> list[Job]:
+    """The runs on recorded answers; `no_plan` does not see what is known of the plan in force."""
+    steps = str(RECORDED_STEPS)
+
+    def job(file: str, seed: int, *more: str) -> Job:
+        return Job(f"{file}.safetensors", ("--seed", str(seed), "--steps", steps, *more, "--profile", "recorded"))
+
+    full = [job("recorded" if s == 0 else f"recorded_seed{s}", s) for s in range(RECORDED_SEEDS)]
+    return [*full, job("recorded_no_plan_seed0", 0, "--variant", "no_plan")]
+
+
+def train(job: Job, folder: Path, data: list[str]) -> None:
+    """Runs one job where its result is not there yet; `data`: its options that name the data set."""
     out = folder / job.file.removesuffix(".safetensors")
     if (out / "card.json").exists():
         return
     command = [sys.executable, "-c", "from rarrl.cli import main; main()", "train", "orchestrator", *job.arguments]
     with (folder / f"{out.name}.log").open("a") as log:
-        subprocess.run(
-            [*command, "--alfred", str(alfred), "--split", "train", "--out", str(out)], check=True, stdout=log
-        )
+        subprocess.run([*command, *data, "--out", str(out)], check=True, stdout=log)
 
 
-def collect(folder: Path, target: Path) -> dict[str, Any]:
-    """Copies the policies into `target` under their names, and writes the one card of all."""
-    files, runs = {}, {}
-    for job in jobs():
+def tune_recorded(folder: Path, target: Path) -> None:
+    """The rules for recorded answers, where they are not there yet."""
+    out = folder / RECORDED_RULES_FILE.name
+    if not out.exists():
+        arguments = ["tune", "rules", "--profile", "recorded", "--steps", str(RECORDED_TUNING), "--out", str(out)]
+        subprocess.run([sys.executable, "-c", "from rarrl.cli import main; main()", *arguments], check=True)
+    write_bytes_atomic(target / out.name, out.read_bytes())
+
+
+def collect(folder: Path, target: Path, done: list[Job], source: str) -> dict[str, Any]:
+    """Copies the policies of `done` into `target` under their names, and their lines into the one card of all."""
+    old = json.loads((target / "card.json").read_text()) if (target / "card.json").exists() else {}
+    files, runs = dict(old.get("files", {})), dict(old.get("runs", {}))
+    shared = {key: old[key] for key in ("profiles", "machine", "versions") if key in old}
+    for job in done:
         run = folder / job.file.removesuffix(".safetensors")
         data = (run / "policy.safetensors").read_bytes()
         write_bytes_atomic(target / job.file, data)
@@ -73,15 +97,18 @@ def collect(folder: Path, target: Path) -> dict[str, Any]:
         card = json.loads((run / "card.json").read_text())
         arguments = " ".join(job.arguments)
         runs[job.file] = {
-            "command": f"rarrl train orchestrator {arguments} --alfred DIR --split train",
+            "command": f"rarrl train orchestrator {arguments} {source}".strip(),
             **{key: card[key] for key in ("data", "metrics", "date")},
         }
-        shared = {key: card[key] for key in ("profiles", "machine", "versions")}
+        if source:  # what the recorded ones share is in their runs
+            shared = {key: card[key] for key in ("profiles", "machine", "versions")}
     card = {
         "what": "when a robot should think: MLP of 64 x 64 over the features of rarrl.orchestrator.features",
-        "command": "python benchmarks/train_orchestrator.py --alfred DIR",
-        "data": "ALFRED json_2.1.0, split train (MIT, (c) 2019 ALFRED); latency profiles as listed",
-        "metrics": "benchmarks/results/orchestrator_eval.json (`rarrl eval orchestrator`)",
+        "command": "python benchmarks/train_orchestrator.py --alfred DIR; recorded*: --recorded",
+        "data": "ALFRED json_2.1.0, split train (MIT, (c) 2019 ALFRED); latency profiles as listed; recorded*: the "
+        "shipped profile rarrl-planner-development",
+        "metrics": "benchmarks/results/orchestrator_eval.json (`rarrl eval orchestrator`); recorded*: "
+        "benchmarks/results/orchestrator_recorded.json (the same with --profile recorded)",
         **shared,
         "files": files,
         "runs": runs,
@@ -93,14 +120,21 @@ def collect(folder: Path, target: Path) -> dict[str, Any]:
 def main() -> None:
     """Trains what is missing, then collects."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--alfred", type=Path, required=True, help="folder of the ALFRED data set")
+    world = parser.add_mutually_exclusive_group(required=True)
+    world.add_argument("--alfred", type=Path, help="folder of the ALFRED data set")
+    world.add_argument("--recorded", action="store_true", help="the policies for recorded answers")
     parser.add_argument("--folder", type=Path, default=Path("runs/orchestrator"), help="runs and checkpoints")
     parser.add_argument("--workers", type=int, default=2, help="runs side by side")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
+    todo, data, named = jobs(), ["--alfred", str(arguments.alfred), "--split", "train"], "--alfred DIR --split train"
+    if arguments.recorded:
+        todo, data, named = recorded_jobs(), [], ""
     with ThreadPoolExecutor(arguments.workers) as pool:
-        list(pool.map(lambda job: train(job, arguments.alfred, arguments.folder), jobs()))
-    collect(arguments.folder, MODELS / "orchestrator")
+        list(pool.map(lambda job: train(job, arguments.folder, data), todo))
+    collect(arguments.folder, MODELS / "orchestrator", todo, named)
+    if arguments.recorded:
+        tune_recorded(arguments.folder, MODELS / "orchestrator")
 
 
 if __name__ == "__main__":

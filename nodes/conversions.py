@@ -6,6 +6,7 @@ they come back bit by bit.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -15,13 +16,17 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from rarrl.pipeline import Outcome, Phase, Report
-from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, Role, StateSummary, SubgoalType
+from rarrl.pipeline import Outcome, Phase, Report, TaskView
+from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
+from rarrl.reasoner.plan import MAX_STEPS, Fault, Plan, Verdict
+from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, SubgoalType
 
 SCHEMA = "1"
 MAX_VALUES = 64
 MAX_TEXT = 10_000
 MAX_SUBGOALS = 1000
+_VERDICTS = {0: "none", 1: "ok", -1: "wrong"}
+MAX_WORD = 60  # characters of a class name
 MAX_INT = 2**53
 MAX_NUMBER = 1e9  # seconds or tokens: three decades above what any task needs
 _FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
@@ -39,6 +44,15 @@ class DecisionMessage:
     decision: Decision
     time_left_s: float
     tokens_left: float
+
+
+@dataclass(frozen=True)
+class AnswerMessage:
+    """A reasoner's answer on the wire, to the decision `answer.decision` of the report `state` in the run `run`."""
+
+    run: str
+    state: int
+    answer: Answer
 
 
 def array(
@@ -95,7 +109,7 @@ def values_from_report(report: Report) -> dict[str, object]:
             "outcome_tokens": outcome.tokens,
             "outcome_subgoal_done": outcome.subgoal_done,
         }
-    return values
+    return values | ({"goal": "none"} if report.task is None else _values_from_task(report.task))
 
 
 def report_from_values(values: Mapping[str, str]) -> Report:
@@ -123,6 +137,7 @@ def report_from_values(values: Mapping[str, str]) -> Report:
         summary=summary,
         budget=budget,
         outcome=_outcome(values),
+        task=None if _get(values, "goal") == "none" else _task(values),
     )
 
 
@@ -137,9 +152,7 @@ def _outcome(values: Mapping[str, str]) -> Outcome | None:
         status=_member(kinds.__members__, _get(values, "outcome_status"), "outcome_status"),
         seconds=_float(values, "outcome_seconds"),
         tokens=_float(values, "outcome_tokens"),
-        subgoal_done=_member(
-            {"true": True, "false": False}, _get(values, "outcome_subgoal_done"), "outcome_subgoal_done"
-        ),
+        subgoal_done=_bool(values, "outcome_subgoal_done"),
     )
 
 
@@ -180,6 +193,59 @@ def decision_from_values(values: Mapping[str, str]) -> DecisionMessage:
     )
 
 
+def values_from_answer(message: AnswerMessage) -> dict[str, object]:
+    """The texts of the `answer` topic."""
+    answer, verdict = message.answer, message.answer.verdict
+    return {
+        "schema": SCHEMA,
+        "run": message.run,
+        "state": message.state,
+        "id": answer.decision,
+        "role": answer.role.value,
+        "level": answer.level,
+        "status": answer.status.value,
+        "seconds": answer.seconds,
+        "ttft_s": answer.ttft_s,
+        "tokens_in": answer.tokens_in,
+        "tokens_out": answer.tokens_out,
+        "backend": answer.backend,
+        "confidence": answer.confidence,
+        "steps": _plan_text(answer.plan),
+        "verdict": "none" if verdict is None else ("ok" if verdict.ok else "wrong"),
+        "fault": "none" if verdict is None or verdict.fault is None else verdict.fault.value,
+        "p_ok": math.nan if verdict is None else verdict.p_ok,
+        "text": answer.text[:MAX_TEXT],
+        "why": answer.why,
+    }
+
+
+def answer_from_values(values: Mapping[str, str]) -> AnswerMessage:
+    """The inverse of `values_from_answer`. Raises: ValueError naming the key."""
+    faults = {"none": None, **{fault.value: fault for fault in Fault}}
+    verdicts = {"none": None, "ok": True, "wrong": False}
+    ok = _member(verdicts, _get(values, "verdict"), "verdict")
+    fault, p_ok = _member(faults, _get(values, "fault"), "fault"), _measure(values, "p_ok")
+    answer = Answer(
+        decision=_int(values, "id"),
+        role=_member({r.value: r for r in Role}, _get(values, "role"), "role"),
+        level=_member({"1": 1, "2": 2}, _get(values, "level"), "level"),
+        status=_member(CallStatus.__members__, _get(values, "status"), "status"),
+        seconds=_float(values, "seconds"),
+        backend=_get(values, "backend"),
+        tokens_in=_int(values, "tokens_in"),
+        tokens_out=_int(values, "tokens_out"),
+        ttft_s=_measure(values, "ttft_s"),
+        plan=_plan(values, "steps"),
+        verdict=None if ok is None else Verdict(ok, fault, p_ok),
+        confidence=_measure(values, "confidence"),
+        text=_get(values, "text"),
+        why=_get(values, "why"),
+    )
+    if answer.status is not CallStatus.OK and (answer.plan is not None or answer.verdict is not None):
+        raise ValueError(f"key status: {answer.status.value} cannot come with a plan or a verdict")
+    return AnswerMessage(_name(values, "run"), _int(values, "state"), answer)
+
+
 def values_from_budget(budget: Budget, message: DecisionMessage | None) -> dict[str, object]:
     """The texts of the `budget` topic: what is left, and the decision that it was left at (None: none yet)."""
     values: dict[str, object] = {"schema": SCHEMA}
@@ -200,6 +266,96 @@ def values_from_plan(report: Report) -> dict[str, object]:
     """The texts of the `plan` topic: one key per sub-goal, "0" first."""
     subgoals = {str(i): s.name for i, s in enumerate(report.summary.subgoals)}
     return {"schema": SCHEMA, "run": report.run, "episode": report.episode, "subgoals": len(subgoals), **subgoals}
+
+
+def _plan_text(plan: Plan | None) -> str:
+    return "none" if plan is None else json.dumps(plan.to_rows())
+
+
+def _plan(values: Mapping[str, str], key: str) -> Plan | None:
+    text = _get(values, key)
+    if text == "none":
+        return None
+    try:
+        rows = json.loads(text)
+    except (ValueError, RecursionError):
+        rows = None
+    if (
+        not isinstance(rows, list)
+        or not 1 <= len(rows) <= MAX_STEPS
+        or not all(isinstance(row, list) and 2 <= len(row) <= 3 for row in rows)
+        or not all(isinstance(word, str) and 1 <= len(word) <= MAX_WORD for row in rows for word in row)
+    ):
+        raise ValueError(f"key {key}: {_short(text)} is not a list of 1 to {MAX_STEPS} [verb, argument, ...]")
+    try:
+        return Plan.from_rows(rows)
+    except ValueError as error:
+        raise ValueError(f"key {key}: {error}") from None
+
+
+def _values_from_task(task: TaskView) -> dict[str, object]:
+    status = task.status
+    return {
+        "goal": f"goal: {task.goal}",
+        "steps": _plan_text(task.plan),
+        "source": status.source,
+        "plan_confidence": status.confidence,
+        "similarity": status.similarity,
+        "plan_verdict": _VERDICTS[status.verdict],
+        "verdict_level": status.verdict_level,
+        "plan_p_ok": status.p_ok,
+        "answered_1": status.answered[0],
+        "answered_2": status.answered[1],
+        "agreeing": status.agreeing,
+        "contradicted": status.contradicted,
+        "words": status.words,
+        "unknown_words": status.unknown,
+    }
+
+
+def _task(values: Mapping[str, str]) -> TaskView:
+    goal, plan = _get(values, "goal").removeprefix("goal: "), _plan(values, "steps")
+    if len(goal) > MAX_GOAL_CHARS:
+        raise ValueError(f"key goal: {len(goal)} characters, at most {MAX_GOAL_CHARS}")
+    if plan is None:
+        raise ValueError("key steps: none, but a goal comes with the plan in force")
+    verdicts = {name: verdict for verdict, name in _VERDICTS.items()}
+    status = PlanStatus(
+        source=_member({"0": 0, "1": 1, "2": 2}, _get(values, "source"), "source"),
+        confidence=_share(values, "plan_confidence"),
+        similarity=_share(values, "similarity"),
+        verdict=_member(verdicts, _get(values, "plan_verdict"), "plan_verdict"),
+        verdict_level=_member({"0": 0, "1": 1, "2": 2}, _get(values, "verdict_level"), "verdict_level"),
+        p_ok=_share(values, "plan_p_ok"),
+        answered=(_bool(values, "answered_1"), _bool(values, "answered_2")),
+        agreeing=_int(values, "agreeing"),
+        contradicted=_bool(values, "contradicted"),
+        words=_int(values, "words"),
+        unknown=_int(values, "unknown_words"),
+    )
+    return TaskView(goal, plan, status)
+
+
+def _share(values: Mapping[str, str], key: str) -> float:
+    value = _float(values, key)
+    if value > 1.0:
+        raise ValueError(f"key {key}: {value} is not a number from 0 to 1")
+    return value
+
+
+def _bool(values: Mapping[str, str], key: str) -> bool:
+    return bool(_member({"true": True, "false": False}, _get(values, key), key))
+
+
+def _measure(values: Mapping[str, str], key: str) -> float:
+    """A number of either sign, or nan: not known."""
+    text = _get(values, key)
+    if text == "nan":
+        return math.nan
+    value = float(text) if len(text) <= 40 and _FLOAT.fullmatch(text) else math.nan
+    if not abs(value) <= MAX_NUMBER:
+        raise ValueError(f"key {key}: {_short(text)} is neither nan nor a number within {MAX_NUMBER:g}")
+    return value
 
 
 def _text(value: object) -> str:

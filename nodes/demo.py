@@ -8,42 +8,58 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from rarrl.config import Config, OrchestratorConfig, ReplayConfig
 from rarrl.errors import DependencyMissingError
 from rarrl.files import read_file
-from rarrl.orchestrator.registry import RULES_FILE
+from rarrl.latency.profile import load_profile
+from rarrl.latency.replay import ReplayTable
+from rarrl.orchestrator.registry import RECORDED_RULES_FILE, RULES_FILE
 from rarrl.perception.scenes import Scene, motorcycle_scene, rendered_scene
 from rarrl.perception.voxels import PRESETS
 
 CONDITION = "binding"  # the rules play with the parameters tuned for tight budgets
 SPEED = 500.0
+HOUSEHOLD = "household"  # recorded tasks of our own, whose goals come with the package
+CALLS = 8.0  # of the dearest kind that a task may use
+CALL_PRICE = 0.003  # points of success that one may cost
 DEMO_SIZE = (640, 480)  # pixels of the pairs that are drawn here
 
 
-def demo_config(episodes: int, seed: int) -> Config:
-    """The demo's settings."""
-    return Config(
-        orchestrator=OrchestratorConfig(
+def demo_config(episodes: int, seed: int, llm: str = "profile") -> Config:
+    """The demo's settings. `llm`: who thinks; with profile the measured calls of a hosted model, else a reasoner that
+    is asked for real."""
+    if llm == "profile":
+        orchestrator = OrchestratorConfig(
             profile="anyscale-70b",  # 2.0 s and 379 tokens a planner call in the mean
             time_budget_s=16.0,
             token_budget=3000.0,
             cost_weight=0.005,
-        ),
-        replay=ReplayConfig(episodes=episodes, seed=seed, speed=SPEED),
-    )
+        )
+    else:
+        costs = ReplayTable.from_profile(load_profile(HOUSEHOLD)).costs
+        orchestrator = OrchestratorConfig(
+            profile=HOUSEHOLD,
+            reasoner=llm,
+            time_budget_s=float(CALLS * costs.mean_s.max()),
+            token_budget=float(CALLS * costs.mean_tokens.max()),
+            cost_weight=float(CALL_PRICE / costs.mean_s[0]),
+        )
+    return Config(orchestrator=orchestrator, replay=ReplayConfig(episodes=episodes, seed=seed, speed=SPEED))
 
 
-def demo_policies() -> list[str]:
-    """never, always, the best tuned rule, learned."""
-    return ["never", "always", best_rule(), "learned"]
+def demo_policies(llm: str = "profile") -> list[str]:
+    """never, always, the best tuned rule, the learned policy."""
+    file, learned = (RULES_FILE, "learned") if llm == "profile" else (RECORDED_RULES_FILE, "recorded")
+    return ["never", "always", best_rule(file), learned]
 
 
-def best_rule() -> str:
+def best_rule(file: Path = RULES_FILE) -> str:
     """The family with the highest success under CONDITION, as it was tuned on held-in plans."""
-    table = json.loads(read_file(RULES_FILE, "tuned rules"))["conditions"][CONDITION]
+    table = json.loads(read_file(file, "tuned rules"))["conditions"][CONDITION]
     return str(
         max((name for name in table if name not in ("never", "always")), key=lambda name: table[name]["success"])
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from time import perf_counter
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -11,15 +12,17 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from rarrl.build import make_reasoner
 from rarrl.latency.profile import load_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.registry import load_policy
 from rarrl.pipeline import Dialogue, Phase, Report
+from rarrl.reasoner.base import Answer, Reasoner
 from rarrl.types import Decision
 
 from . import conversions
-from .conversions import DecisionMessage
+from .conversions import AnswerMessage, DecisionMessage
 from .diagnostics import Latencies, Watch
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import ORCHESTRATOR_SPECS, OrchestratorNodeConfig, read_config
@@ -38,15 +41,24 @@ class OrchestratorNode(RarrlNode):
 
     def load(self) -> None:
         config = read_config(self).orchestrator
-        table = ReplayTable.from_profile(load_profile(config.profile))
-        orchestrator = Orchestrator(load_policy(config.policy), table.costs, config.cost_weight)
+        profile = load_profile(config.profile)
+        policy = load_policy(config.policy, recorded=profile.tasks is not None)
+        orchestrator = Orchestrator(policy, ReplayTable.from_profile(profile).costs, config.cost_weight)
         self._dialogue = Dialogue(orchestrator, cap=(config.time_budget_s, config.token_budget))
         self._sent: DecisionMessage | None = None
+        self._reasoner: Reasoner | None = None
+        if config.reasoner != "profile":
+            self._reasoner = make_reasoner(config.reasoner)
+            self._thinker = ThreadPoolExecutor(1, thread_name_prefix="reasoner")
+        self._call: tuple[DecisionMessage, Future[Answer]] | None = None
+        self._calls, self._stale_answers = 0, 0
         self._subgoal = ""
         self._decision_pub = self.create_lifecycle_publisher(DiagnosticArray, "decision", LATCHED)
         self._budget_pub = self.create_lifecycle_publisher(DiagnosticArray, "budget", LATCHED)
         self._plan_pub = self.create_lifecycle_publisher(DiagnosticArray, "plan", LATCHED)
         self._subgoal_pub = self.create_lifecycle_publisher(String, "subgoal", LATCHED)
+        self._answer_pub = self.create_lifecycle_publisher(DiagnosticArray, "answer", LATCHED)
+        self._answered = self.create_guard_condition(self._on_answered)
         self._entities = [
             self.create_subscription(DiagnosticArray, "state", self._on_state, LATCHED),
             self.create_service(Trigger, "~/think_now", self._on_think_now),
@@ -59,9 +71,22 @@ class OrchestratorNode(RarrlNode):
         self.destroy_subscription(subscription)
         for service in services:
             self.destroy_service(service)
-        for publisher in (self._decision_pub, self._budget_pub, self._plan_pub, self._subgoal_pub):
+        for publisher in (self._decision_pub, self._budget_pub, self._plan_pub, self._subgoal_pub, self._answer_pub):
             self.destroy_lifecycle_publisher(publisher)
+        self.destroy_guard_condition(self._answered)
+        self._close_reasoner()
         return super().on_cleanup(state)
+
+    def destroy_node(self) -> None:
+        self._close_reasoner()
+        super().destroy_node()
+
+    def _close_reasoner(self) -> None:
+        reasoner = getattr(self, "_reasoner", None)
+        if reasoner is not None:
+            self._reasoner = None
+            reasoner.close()
+            self._thinker.shutdown(wait=False, cancel_futures=True)
 
     def _on_state(self, msg: DiagnosticArray) -> None:
         if not self.active:
@@ -80,6 +105,8 @@ class OrchestratorNode(RarrlNode):
             self._latencies.add(now(), perf_counter() - started)
             self._decisions += 1
         self._publish(report, decision, last is None or (last.run, last.episode) != (report.run, report.episode))
+        if decision is not None and decision is not before and self._sent is not None:
+            self._think(self._sent)
 
     def _publish(self, report: Report, decision: Decision | None, new_episode: bool) -> None:
         summary, budget = report.summary, self._dialogue.orchestrator.budget
@@ -107,6 +134,31 @@ class OrchestratorNode(RarrlNode):
         )
         self._sent = message
         self._publish_budget()
+
+    def _think(self, message: DecisionMessage) -> None:
+        """Asks the reasoner, in a thread: the node goes on hearing and telling meanwhile."""
+        request = self._dialogue.request(message.decision) if self._reasoner is not None else None
+        if request is None or self._reasoner is None:
+            return
+        future = self._thinker.submit(self._reasoner.ask, request)
+        self._call = (message, future)
+        self._calls += 1
+        future.add_done_callback(lambda _: self._answered.trigger())
+
+    def _on_answered(self) -> None:
+        """The answer goes to the robot, whose next report says what came of it. One to another decision is dropped."""
+        if self._call is None or not self._call[1].done():
+            return
+        (message, future), self._call = self._call, None
+        pending = self._dialogue.decision
+        if not self.active or future.cancelled() or pending is None or pending.id != message.decision.id:
+            self._stale_answers += 1
+            return
+        answer = future.result()
+        values = conversions.values_from_answer(AnswerMessage(message.run, message.state, answer))
+        self._answer_pub.publish(
+            conversions.array("orchestrator_node: answer", values, self.stamp(), message=answer.summary[:1000])
+        )
 
     def _publish_budget(self) -> None:
         budget = self._dialogue.orchestrator.budget
@@ -178,6 +230,9 @@ class OrchestratorNode(RarrlNode):
                 "states_refused": self._refused,
                 "last_refusal": self._last_refusal[:200],
                 "state_age_s": "none" if silent is None else round(silent, 3),
+                "reasoner": self.setting("orchestrator.reasoner"),
+                "reasoner_calls": self._calls,
+                "stale_answers_dropped": self._stale_answers,
                 "policy": self.setting("orchestrator.policy"),
                 "profile": self.setting("orchestrator.profile"),
                 "time_left_s": budget.time_s,

@@ -16,7 +16,9 @@ from rarrl.clock import ManualClock
 from rarrl.errors import RarrlError
 from rarrl.events import EventWriter, RunEvent
 from rarrl.pipeline import Phase, Robot
-from rarrl_sim_envs.player import make_player
+from rarrl.reasoner.base import Answer
+from rarrl.types import Action, CallStatus, Decision
+from rarrl_sim_envs.players import make_player
 
 from . import conversions
 from .diagnostics import Watch
@@ -24,6 +26,7 @@ from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import REPLAY_SPECS, ReplayNodeConfig, read_config
 
 HEARTBEAT_S = 1.0
+GRACE_S = 1.0  # after its deadline an answer has so long to arrive, real time; then the call counts as TIMEOUT
 GOODBYE_S = 0.5  # for the last message to leave before the process ends
 SHORTEST_S = 1e-4  # a timer needs a period
 
@@ -49,7 +52,12 @@ class ReplayNode(RarrlNode):
         self._episodes, self._finished, self._succeeded = config.replay.episodes, 0, 0
         self._busy_s = 0.0  # what the decision under way takes, simulated
         self._state_pub = self.create_lifecycle_publisher(DiagnosticArray, "state", LATCHED)
+        self._asks = config.orchestrator.reasoner != "profile"
+        self._awaiting: Decision | None = None  # the THINK whose answer is to come
+        self._patience = self.create_timer(1.0, self._on_no_answer, clock=self.steady)
+        self._patience.cancel()
         self._decision_sub = self.create_subscription(DiagnosticArray, "decision", self._on_decision, LATCHED)
+        self._answer_sub = self.create_subscription(DiagnosticArray, "answer", self._on_answer, LATCHED)
         self._work = self.create_timer(1.0, self._on_executed, clock=self.steady)
         self._work.cancel()
         period_s = min(HEARTBEAT_S, config.orchestrator.decision_timeout_s / 3.0)  # nobody shall take us for gone
@@ -76,12 +84,15 @@ class ReplayNode(RarrlNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._work.cancel()
+        self._patience.cancel()
+        self._awaiting = None  # the decision is latched: activated again, it is asked for again
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.destroy_subscription(self._decision_sub)
+        self.destroy_subscription(self._answer_sub)
         self.destroy_lifecycle_publisher(self._state_pub)
-        for timer in (self._work, self._heartbeat):
+        for timer in (self._work, self._patience, self._heartbeat):
             self.destroy_timer(timer)
         if self._log is not None:
             self._log.close()
@@ -100,9 +111,62 @@ class ReplayNode(RarrlNode):
             self._ignore(f"a decision for the run {message.run}, this is {report.run}")
             return
         self._watch.hear(now())
-        if message.state == report.number and report.phase is Phase.WAITING:
+        if message.state != report.number or report.phase is not Phase.WAITING:
+            return
+        if not self._asks or message.decision.action is Action.ACT:
             self._busy_s = self._robot.execute(message.decision)
             self._start_work()
+        elif self._awaiting is None or self._awaiting.id != message.decision.id:
+            self._awaiting = message.decision
+            self._patience.timer_period_ns = int((message.decision.deadline_s + GRACE_S) * 1e9)
+            self._patience.reset()
+
+    def _on_answer(self, msg: DiagnosticArray) -> None:
+        report = self._robot.report
+        if not self.active or report is None:
+            return
+        try:
+            message = conversions.answer_from_values(conversions.values_of(msg))
+        except ValueError as error:
+            self._ignore(f"answer: {error}")
+            return
+        self._watch.hear(now())
+        decision = self._awaiting
+        if decision is None or (message.run, message.state) != (report.run, report.number):
+            self._ignore(f"an answer to decision {message.answer.decision}, which is not waited for")
+        elif (message.answer.decision, message.answer.role, message.answer.level) != (
+            decision.id,
+            decision.action.role,
+            decision.action.level,
+        ):
+            self._ignore(f"an answer to decision {message.answer.decision}, not to {decision.id}")
+        else:
+            self._take(decision, message.answer)
+
+    def _on_no_answer(self) -> None:
+        decision = self._awaiting
+        if decision is None or decision.action.role is None:
+            return
+        why = f"no answer within {decision.deadline_s + GRACE_S:.1f} s"
+        self._take(
+            decision,
+            Answer(
+                decision.id,
+                decision.action.role,
+                decision.action.level,
+                CallStatus.TIMEOUT,
+                seconds=decision.deadline_s,
+                backend="none",
+                why=why,
+            ),
+        )
+
+    def _take(self, decision: Decision, answer: Answer) -> None:
+        """Its seconds have passed already: simulated time is moved by them, and nobody waits again."""
+        self._patience.cancel()
+        self._awaiting = None
+        self._busy_s = self._robot.execute(decision, answer)
+        self._on_executed()
 
     def _start_work(self) -> None:
         seconds = max(self._busy_s / float(self.setting("replay.speed")), SHORTEST_S)

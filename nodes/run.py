@@ -57,6 +57,7 @@ def run_graph(
     split: str | None = None,
     latency_scale: float = 1.0,
     shock: bool = False,
+    reasoner: str = "profile",
     on_episode: Callable[[int], None] | None = None,
     domain_id: int | None = None,
     timeout_s: float | None = None,
@@ -78,6 +79,7 @@ def run_graph(
     settings: dict[str, Scalar] = {
         "orchestrator.policy": policy,
         "orchestrator.profile": profile,
+        "orchestrator.reasoner": reasoner,
         "orchestrator.cost_weight": float(cost_weight),
         "orchestrator.time_budget_s": float(time_budget_s),
         "orchestrator.token_budget": float(token_budget),

@@ -29,6 +29,8 @@ from rarrl.types import SubgoalType
 logger = logging.getLogger(__name__)
 
 STATISTICS_PATH = Path(__file__).resolve().parent / "data" / "alfred_statistics.json"
+HOUSEHOLD_TASKS = STATISTICS_PATH.with_name("household_tasks.jsonl")
+"""Goals of our own with their plans, in the compact form: what is played without the data set."""
 TASK_TYPES = (
     "look_at_obj_in_light",
     "pick_and_place_simple",

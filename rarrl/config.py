@@ -45,6 +45,14 @@ class OrchestratorConfig(Section):
         pattern=r"^[^\r\n]*$",
         description="what the language model costs: name of a shipped latency profile, or path of a profile file",
     )
+    reasoner: str = Field(
+        default="profile",
+        min_length=1,
+        max_length=1000,
+        pattern=r"^[^\r\n]*$",
+        description="who answers THINK: profile (calls replayed from the latency profile), llama, llama:FILE, "
+        "openai:URL#model",
+    )
     cost_weight: float = Field(
         default=0.004,
         ge=0.0,

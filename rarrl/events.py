@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from rarrl.errors import InputError, RarrlError
 from rarrl.files import read_file
 from rarrl.strict_json import check_regular_file, parse_json, short, validated
-from rarrl.types import SubgoalType
+from rarrl.types import PlanStatus, StateSummary, SubgoalType
 
 FILE_NAME = "events.jsonl"
 MAX_LINE_BYTES = 1 << 20
@@ -81,11 +81,49 @@ class EpisodeEvent(Event):
         return self
 
 
+class KnownPlan(BaseModel):
+    """The plan in force at a decision: its sub-goals, and what was known of it (`rarrl.types.PlanStatus`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    subgoals: tuple[str, ...] = Field(strict=False, min_length=1, max_length=10_000, description="list of sub-goals")
+    subgoal_index: int = _count()
+    source: int = Field(ge=0, le=2, description="0, 1, 2")
+    confidence: float = Field(ge=0.0, le=1.0, description="0 to 1")
+    similarity: float = Field(ge=0.0, le=1.0, description="0 to 1")
+    verdict: int = Field(ge=-1, le=1, description="-1, 0, 1")
+    verdict_level: int = Field(ge=0, le=2, description="0, 1, 2")
+    p_ok: float = Field(ge=0.0, le=1.0, description="0 to 1")
+    answered: tuple[bool, bool] = Field(strict=False, description="two of true, false")
+    agreeing: int = _count()
+    contradicted: bool = Field(description="true, false")
+    words: int = _count()
+    unknown: int = _count()
+
+    @model_validator(mode="after")
+    def _known(self) -> KnownPlan:
+        for name in self.subgoals:
+            _check_subgoal(name, "subgoals")
+        return self
+
+    @classmethod
+    def of(cls, summary: StateSummary, status: PlanStatus) -> KnownPlan:
+        """What a robot at `summary` knows."""
+        names = tuple(kind.name for kind in summary.subgoals)
+        return cls(subgoals=names, subgoal_index=summary.subgoal_index, **vars(status))
+
+    @property
+    def status(self) -> PlanStatus:
+        """Without the sub-goals."""
+        return PlanStatus(**{name: getattr(self, name) for name in PlanStatus.__dataclass_fields__})
+
+
 class _Span(Event):
     episode: int = _count()
     decision: int = _count()
     t0: float = _seconds()
     t1: float = _seconds()
+    plan: KnownPlan | None = Field(default=None, description="the plan in force, where plans are known; else absent")
 
     @model_validator(mode="after")
     def _forward(self) -> _Span:
@@ -111,7 +149,8 @@ class ActEvent(_Span):
 
 
 class ThinkEvent(_Span):
-    """One call of the language model; `time_left_s` and `tokens_left` after it."""
+    """One call of the language model; `time_left_s` and `tokens_left` after it. `answer`: the plan or the verdict, or
+    why there is none; empty where calls are replayed from a profile."""
 
     type: Literal["think"] = "think"
     role: Literal["planner", "verifier"] = Field(description="planner, verifier")
@@ -123,6 +162,7 @@ class ThinkEvent(_Span):
     time_left_s: float = _seconds()
     tokens_left: float = Field(ge=0.0, le=1e12, description="tokens, 0 to 1e12")
     why: str = _text()
+    answer: str = Field(default="", max_length=10_000, description="text of at most 10000 characters")
 
 
 class ShockEvent(Event):
@@ -209,6 +249,8 @@ class EventWriter:
 def to_line(event: Event) -> str:
     """`event` as one line of the file."""
     values = event.model_dump(by_alias=True)
+    if values.get("plan", ...) is None:
+        del values["plan"]
     return json.dumps({"type": values.pop("type"), **values}, allow_nan=False, ensure_ascii=False) + "\n"
 
 

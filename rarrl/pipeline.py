@@ -13,12 +13,14 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, cast
 
 from rarrl.clock import Clock, ManualClock
-from rarrl.events import ActEvent, EndEvent, EpisodeEvent, Event, ShockEvent, ThinkEvent
+from rarrl.events import ActEvent, EndEvent, EpisodeEvent, Event, KnownPlan, ShockEvent, ThinkEvent
 from rarrl.orchestrator.orchestrator import Orchestrator
-from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, LlmCall, StateSummary
+from rarrl.reasoner.base import Answer, Reasoner, Request
+from rarrl.reasoner.plan import Plan
+from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, LlmCall, PlanStatus, Role, StateSummary
 
 logger = logging.getLogger(__name__)
 Log = Callable[[Event], None]
@@ -66,6 +68,24 @@ class Player(Protocol):
     def budget_left(self) -> tuple[float, float]: ...
 
 
+@dataclass(frozen=True)
+class TaskView:
+    """What a reasoner can be asked about: the goal sentence, the plan in force, and what is known of it."""
+
+    goal: str
+    plan: Plan
+    status: PlanStatus
+
+
+class Household(Player, Protocol):
+    """A player that takes a reasoner's answers: what it does is right or wrong as the plan in force is
+    (`rarrl_sim_envs.recorded_player.RecordedPlayer`)."""
+
+    @property
+    def task(self) -> TaskView: ...
+    def take(self, action: Action, answer: Answer) -> LlmCall: ...
+
+
 class Phase(str, Enum):
     """What the robot is doing: it waits for a decision, carries one out, or has played everything."""
 
@@ -89,7 +109,8 @@ class Outcome:
 @dataclass(frozen=True)
 class Report:
     """What the robot tells. `run` tells runs apart; `number` counts the states of a run. `budget`: what the
-    robot's side still grants (a shock shows here). `outcome`: of the last decision, None at an episode's start."""
+    robot's side still grants (a shock shows here). `outcome`: of the last decision, None at an episode's start.
+    `task`: where plans are known to be right or wrong; else None."""
 
     run: str
     number: int
@@ -98,6 +119,7 @@ class Report:
     summary: StateSummary
     budget: Budget
     outcome: Outcome | None
+    task: TaskView | None = None
 
 
 class Robot:
@@ -147,16 +169,25 @@ class Robot:
         )
         return self._tell(None)
 
-    def execute(self, decision: Decision) -> float:
-        """Starts to carry `decision` out; the simulated seconds that it takes. `complete` tells the outcome."""
+    def execute(self, decision: Decision, answer: Answer | None = None) -> float:
+        """Starts to carry `decision` out; the simulated seconds that it takes. `complete` tells the outcome.
+
+        answer: of a reasoner that was asked for this THINK (the player must be a `Household`); None: the player
+        knows what a call comes to."""
         assert self._open is None and self.report is not None
         before, act = self._player.summary, decision.action is Action.ACT
         if act:
             attempt = self._player.act()
             outcome = Outcome(decision.id, Action.ACT, attempt.status, attempt.seconds, 0.0, attempt.subgoal_done)
         else:
-            call = self._player.think(decision.action, decision.deadline_s)
+            if answer is None:
+                call = self._player.think(decision.action, decision.deadline_s)
+            else:
+                call = cast(Household, self._player).take(decision.action, answer)
             outcome = Outcome(decision.id, decision.action, call.status, call.seconds, call.tokens, False)
+        self._answer = "" if answer is None else answer.summary
+        task = self.report.task
+        self._plan = None if task is None else KnownPlan.of(before, task.status)
         self._open = (decision, before, outcome, self._now())
         self.report = replace(self.report, phase=Phase.EXECUTING)
         return outcome.seconds
@@ -180,6 +211,7 @@ class Robot:
                     status=outcome.status.value,
                     subgoal_done=outcome.subgoal_done,
                     why=decision.why,
+                    plan=self._plan,
                 )
             )
         else:
@@ -201,6 +233,8 @@ class Robot:
                     time_left_s=self._budget.time_s,
                     tokens_left=self._budget.tokens,
                     why=decision.why,
+                    answer=self._answer,
+                    plan=self._plan,
                 )
             )
         self._notice_shock()
@@ -240,8 +274,16 @@ class Robot:
 
     def _tell(self, outcome: Outcome | None) -> Report:
         self._number += 1
+        task: TaskView | None = getattr(self._player, "task", None)
         self.report = Report(
-            self._run, self._number, Phase.WAITING, self._episode, self._player.summary, self._budget, outcome
+            self._run,
+            self._number,
+            Phase.WAITING,
+            self._episode,
+            self._player.summary,
+            self._budget,
+            outcome,
+            task,
         )
         return self.report
 
@@ -287,9 +329,27 @@ class Dialogue:
         if report.phase is not Phase.WAITING or self.idle or self._over(report.summary):
             return None
         if self.decision is None:
-            self.decision = self.orchestrator.decide(report.summary, self._asked)
+            self.decision = self.orchestrator.decide(
+                report.summary, self._asked, report.task.status if report.task else None
+            )
             self._asked = None
         return self.decision
+
+    def request(self, decision: Decision) -> Request | None:
+        """What a reasoner is to be asked for `decision`, the answer to the present report; None where there is nothing
+        to ask: it is ACT, or the robot told no task."""
+        role, task = decision.action.role, self.report.task if self.report is not None else None
+        if role is None or task is None:
+            return None
+        return Request(
+            decision=decision.id,
+            role=role,
+            level=decision.action.level,
+            goal=task.goal,
+            deadline_s=max(decision.deadline_s, 1e-3),
+            plan=task.plan if role is Role.VERIFIER else None,
+            seed=decision.id,
+        )
 
     def think_now(self) -> str:
         """Makes the next decision THINK(planner, 1); "" if it may, else why not."""
@@ -351,14 +411,18 @@ def play_episode(
     clock: Clock,
     log: Log | None = None,
     origin_s: float = 0.0,
+    reasoner: Reasoner | None = None,
 ) -> EndEvent:
-    """Plays episode `number` to its end; its last event. `origin_s`: the clock's time at the run's start."""
+    """Plays episode `number` to its end; its last event. `origin_s`: the clock's time at the run's start. `reasoner`:
+    who answers THINK (the player must be a `Household`); None: the player."""
     robot, dialogue = Robot(player, clock, log, origin_s=origin_s), Dialogue(orchestrator)
     report = robot.begin(number)
     while not robot.done:
         decision = dialogue.answer(report)
         assert decision is not None  # a waiting robot in a task that is not over always gets one
-        clock.sleep(robot.execute(decision))
+        request = dialogue.request(decision) if reasoner is not None else None
+        answer = reasoner.ask(request) if reasoner is not None and request is not None else None
+        clock.sleep(robot.execute(decision, answer))
         report = robot.complete()
     assert robot.end is not None
     return robot.end
@@ -371,6 +435,7 @@ def replay(
     log: Log | None = None,
     progress: Callable[[int], None] | None = None,
     clock: Clock | None = None,
+    reasoner: Reasoner | None = None,
 ) -> list[EndEvent]:
     """Plays `episodes` (how many, or their numbers) one after another.
 
@@ -378,7 +443,7 @@ def replay(
     clock = clock or ManualClock()
     origin_s, ends = clock.now(), []
     for number in range(episodes) if isinstance(episodes, int) else episodes:
-        ends.append(play_episode(player, orchestrator, number, clock, log, origin_s))
+        ends.append(play_episode(player, orchestrator, number, clock, log, origin_s, reasoner))
         if progress is not None:
             progress(len(ends))
     return ends

@@ -96,6 +96,30 @@ class StateSummary:
 
 
 @dataclass(frozen=True)
+class PlanStatus:
+    """What a robot knows of the plan in force and of the answers that it got; never whether the plan is right.
+
+    source: 0 the plan that it has without a language model, 1 or 2 the planner of that level. confidence: 0 to 1, mean
+    probability of the plan's tokens, of source 0 the similarity of the goal that it was made for. similarity: the
+    latter, whatever is in force. verdict: of the verifier on the plan in force, 1 ok, -1 a fault, 0 not asked;
+    verdict_level: 0, 1, 2; p_ok: 0.5 where not asked. answered: the planner of level 1, 2 gave a plan in this task.
+    agreeing: how many other plans known are the one in force. contradicted: the plan in force begins otherwise than
+    what was done already. words, unknown: of the goal, and those of them never met."""
+
+    source: int
+    confidence: float
+    similarity: float
+    verdict: int
+    verdict_level: int
+    p_ok: float
+    answered: tuple[bool, bool]
+    agreeing: int
+    contradicted: bool
+    words: int
+    unknown: int
+
+
+@dataclass(frozen=True)
 class Budget:
     """What may still be spent on thinking: seconds of LLM time and tokens (prompt + generated)."""
 

@@ -361,19 +361,17 @@ class AlfredReplayCore:
         where = np.flatnonzero(thinks)
         if not len(where):
             return result
-        option, table, call = action[where] - 1, self.table[where], self.calls[where]
+        option, call = action[where] - 1, self.calls[where]
         seed = self.seed[where]
-        start = uniform(seed, ROW, call // BLOCK)
-        row = block_row(self._rows[table], start, call)
-        seconds = self._seconds[table, option, row] * self.latency_scale[where]
+        measured, tokens, answered = self._replay(where, option)
+        seconds = measured * self.latency_scale[where]
         sigma = self.jitter[where]
         if sigma.any():
             radius = np.sqrt(-2.0 * np.log(1.0 - uniform(seed, JITTER_A, call)))
             normal = radius * np.cos(2.0 * np.pi * uniform(seed, JITTER_B, call))
             seconds = seconds * np.exp(sigma * normal - 0.5 * sigma * sigma)
         deadline = np.minimum(self.time_s[where], self.call_timeout_s)
-        ok = self._ok[table, option, row] & (seconds <= deadline)
-        tokens = self._tokens[table, option, row]
+        ok = answered & (seconds <= deadline)
         miss = (seconds > self.time_s[where]) | (tokens > self.tokens[where])
         result.deadline_miss[where] = miss
         result.done[where] = miss & self.hard
@@ -388,6 +386,12 @@ class AlfredReplayCore:
         all_expected[where] = expected
         self.history.record_think(action, result.call_ok, result.seconds, all_expected)
         return result
+
+    def _replay(self, where: NDArray[np.int64], option: NDArray[np.int64]) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        """Seconds, tokens and whether there is an answer, (m,) each, of a call of `option` by the robots `where`."""
+        table, call = self.table[where], self.calls[where]
+        row = block_row(self._rows[table], uniform(self.seed[where], ROW, call // BLOCK), call)
+        return self._seconds[table, option, row], self._tokens[table, option, row], self._ok[table, option, row]
 
     def _act(self, acts: NDArray[np.bool_], result: StepResult) -> None:
         lost, wrong = self.failure_probabilities()

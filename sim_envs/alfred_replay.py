@@ -13,15 +13,21 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from rarrl.errors import InputError
-from rarrl.orchestrator.features import FEATURE_LIMIT, N_ACTIONS, N_FEATURES
+from rarrl.orchestrator.features import ALL_FEATURE_NAMES, FEATURE_LIMIT, N_ACTIONS, N_FEATURES
 from rarrl.types import Action
 
 from .alfred_core import ACT_STATUS, CATEGORIES, AlfredReplayCore, EpisodeBank, StepResult
 from .episodes import EpisodeConfig, EpisodeSampler, seeds
-from .sources import load_plans, load_tables
+from .recorded import RecordedCore
+from .sources import holds_answers, load_plans, load_recordings, load_tables
 
-OBSERVATION_SPACE = gym.spaces.Box(-FEATURE_LIMIT, FEATURE_LIMIT, (N_FEATURES,), np.float32)
 ACTION_SPACE = gym.spaces.Discrete(N_ACTIONS)
+
+
+def observation_space(core: AlfredReplayCore) -> gym.spaces.Box:
+    """N_FEATURES numbers; with recorded answers those of the plan in force besides."""
+    width = len(ALL_FEATURE_NAMES) if isinstance(core, RecordedCore) else N_FEATURES
+    return gym.spaces.Box(-FEATURE_LIMIT, FEATURE_LIMIT, (width,), np.float32)
 
 
 def _make(
@@ -37,8 +43,15 @@ def _make(
         raise InputError(f"AlfredReplay: mode must be 'soft' or 'hard', got {mode!r}")
     if category != "all" and category not in CATEGORIES:
         raise InputError(f"AlfredReplay: category must be 'all' or one of {', '.join(CATEGORIES)}, got {category!r}")
+    categories = CATEGORIES if category == "all" else (category,)
+    if isinstance(profile, str) and holds_answers(profile):
+        if alfred is not None:
+            raise InputError("AlfredReplay: a profile with recorded answers holds its tasks; leave alfred away")
+        recordings = load_recordings(profile, categories)
+        recorded = RecordedCore(recordings, n, hard=mode == "hard")
+        return recorded, EpisodeSampler(recordings.bank, [recordings.table], EpisodeConfig(**episode))
     plans, _ = load_plans(None if alfred is None else Path(alfred), split)
-    bank = EpisodeBank.from_plans(plans, CATEGORIES if category == "all" else (category,))
+    bank = EpisodeBank.from_plans(plans, categories)
     tables = load_tables([profile] if isinstance(profile, str) else profile)
     core = AlfredReplayCore(bank, tables, n, hard=mode == "hard")
     return core, EpisodeSampler(bank, tables, EpisodeConfig(**episode))
@@ -56,7 +69,9 @@ class AlfredReplayEnv(gym.Env[NDArray[np.float32], np.int64]):
 
     ## Observation space
     `Box(-8, 8, (N_FEATURES,), float32)`: task state, execution history, remaining budget, what calls cost
-    here; names in `rarrl.orchestrator.features.FEATURE_NAMES`. The uncertainty u is hidden.
+    here; names in `rarrl.orchestrator.features.FEATURE_NAMES`. The uncertainty u is hidden. A profile with
+    recorded answers (`rarrl profile record`) is replayed with them, on its own tasks: see `rarrl_sim_envs.recorded`;
+    the observation then tells of the plan in force too (ALL_FEATURE_NAMES).
 
     ## Rewards
     1 at success, minus `cost_weight` per second of thinking.
@@ -96,7 +111,7 @@ class AlfredReplayEnv(gym.Env[NDArray[np.float32], np.int64]):
         **episode: Any,
     ) -> None:
         self.core, self._sampler = _make(1, profile, alfred, split, category, mode, **episode)
-        self.observation_space = OBSERVATION_SPACE
+        self.observation_space = observation_space(self.core)
         self.action_space = ACTION_SPACE
         self.render_mode = render_mode
         self._line = ""
@@ -173,8 +188,8 @@ class AlfredReplayVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], ND
             raise ValueError(f"num_envs must be >= 1, got {num_envs}")
         self.core, self._sampler = _make(num_envs, profile, alfred, split, category, mode, **episode)
         self.num_envs, self.render_mode = num_envs, render_mode
-        self.single_observation_space, self.single_action_space = OBSERVATION_SPACE, ACTION_SPACE
-        self.observation_space = batch_space(OBSERVATION_SPACE, num_envs)
+        self.single_observation_space, self.single_action_space = observation_space(self.core), ACTION_SPACE
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(ACTION_SPACE, num_envs)
         self._base, self._next = 0, 0
         self._mask = np.ones((N_ACTIONS, num_envs), dtype=bool)

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from rarrl.latency.replay import ReplayTable
+
 from .alfred_core import EpisodeBank, EpisodeParams
-from .episodes import EpisodeConfig, EpisodeSampler, seeds
+from .episodes import TRAINING, EpisodeConfig, EpisodeSampler, seeds
 
 CONDITIONS: dict[str, EpisodeConfig] = {
     "unbound": EpisodeConfig(budget_calls=(200.0, 200.0), token_ratio=(2.0, 2.0)),
@@ -17,6 +19,27 @@ CONDITIONS: dict[str, EpisodeConfig] = {
 }
 """unbound: everything can be paid for; binding: a few calls for the whole task; shock: a comfortable budget, cut
 to 40 % of what is left somewhere between a quarter and three quarters of the task."""
+AMPLE_TOKENS = 1e6
+"""Recorded answers are bounded in seconds alone; tokens are counted."""
+
+
+def recorded_conditions(table: ReplayTable) -> dict[str, EpisodeConfig]:
+    """The conditions of an evaluation on recorded answers; budgets scale with what this model's calls take.
+
+    unbound: everything can be paid for; binding: from one mean planner-1 call to two of each kind."""
+    once = float(table.costs.mean_s.sum() / table.costs.mean_s[0])
+    return {
+        "unbound": EpisodeConfig(budget_calls=(1000.0 * once, 1000.0 * once), token_budget=AMPLE_TOKENS),
+        "binding": EpisodeConfig(budget_calls=(1.0, 2.0 * once), token_budget=AMPLE_TOKENS),
+    }
+
+
+def recorded_training(table: ReplayTable) -> EpisodeConfig:
+    """As TRAINING, with the budgets of recorded answers: from half a planner-1 call to many of each kind."""
+    once = float(table.costs.mean_s.sum() / table.costs.mean_s[0])
+    return replace(TRAINING, budget_calls=(0.5, 20.0 * once), token_budget=AMPLE_TOKENS)
+
+
 TASKS_PER_NAVIGATION = 3  # each plan counts three times as its own task for once as its Navigation part
 
 

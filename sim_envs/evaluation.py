@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +161,9 @@ class Evaluation:
     price: float
     figures: dict[str, Figure]
     tables: dict[str, Any]
+    conditions: Mapping[str, EpisodeConfig] = field(default_factory=lambda: CONDITIONS)
+    rules_file: Path | None = None  # None: the shipped rules
+    oracle: Callable[[], OrchestratorPolicy] = Oracle
 
     def figure(self, name: str, values: NDArray[np.float64], unit: str, scale: float = 1.0) -> None:
         """A mean with its bootstrap interval; `values` (n,) or (training seeds, n)."""
@@ -219,19 +222,27 @@ class Evaluation:
 
     def rules(self, condition: str) -> dict[str, OrchestratorPolicy]:
         """Every rule, tuned for `condition`."""
-        return {family: make_rule(family, **params) for family, params in tuned_parameters(condition).items()}
+        chosen = () if self.rules_file is None else (self.rules_file,)
+        tuned = tuned_parameters(condition, *chosen)
+        return {family: make_rule(family, **params) for family, params in tuned.items()}
+
+    def operate(
+        self, condition: str, family: str, sweeps: Sequence[Sweep], theirs: Sweep
+    ) -> dict[str, NDArray[np.float64]]:
+        """The learned policy (runs, n) at the price for the comparison with rule `family`, which played `theirs`."""
+        return at_no_more_seconds(sweeps, theirs)
 
     def compare(self, condition: str, profiles: Sequence[str], hard: bool = False) -> dict[str, Any]:
         """Every rule against the learned policy at no more LLM seconds, profile by profile.
 
         Returns per rule: its table row, the gain (seeds, n) of the learned policy, and the sweeps used."""
-        config = CONDITIONS[condition]
+        config = self.conditions[condition]
         sweeps = [sweep(self.bench, policy, profiles, config, hard=hard) for policy in self.learned]
         out: dict[str, Any] = {"sweeps": sweeps, "rules": {}}
-        for family, rule in {**self.rules(condition), "oracle": Oracle()}.items():
+        for family, rule in {**self.rules(condition), "oracle": self.oracle()}.items():
             s = sweep(self.bench, rule, profiles, config, PRICES[:1], hard)
             e = s.at([0] * len(profiles))
-            mine = at_no_more_seconds(sweeps, s)
+            mine = self.operate(condition, family, sweeps, s)
             gain = mine["success"] - e["success"]
             row = self.row(
                 e,
@@ -266,7 +277,8 @@ class Evaluation:
         }
 
 
-def _always(ev: Evaluation, unbound: dict[str, Any]) -> None:
+def compare_with_always(ev: Evaluation, unbound: dict[str, Any]) -> None:
+    """What the policy saves and loses at its price, held against always-think."""
     always = unbound["rules"]["always"]["episodes"]
     runs = pooled(unbound["sweeps"], PRICES.index(ev.price))
     ev.ratio("llm_seconds_saved_vs_always", runs["seconds"], always["seconds"])
@@ -419,7 +431,7 @@ def eval_orchestrator(
     say("unbound budget", 0.05)
     unbound = ev.compare("unbound", TRAINING_PROFILES)
     ev.table("unbound", unbound)
-    _always(ev, unbound)
+    compare_with_always(ev, unbound)
     say("binding budget", 0.25)
     binding = ev.compare("binding", TRAINING_PROFILES)
     ev.table("binding", binding)

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from rarrl.config import Config
-from rarrl.errors import InputError
 from rarrl.latency.replay import ReplayTable
 from rarrl.types import Action, ActStatus, CallStatus, LlmCall, StateSummary, SubgoalType
 
 from .alfred_core import ACT_STATUS, CATEGORIES, AlfredReplayCore, Dynamics, EpisodeBank
 from .episodes import EpisodeConfig, EpisodeSampler, seeds
-from .sources import load_plans, load_tables
 
 
 @dataclass(frozen=True)
@@ -129,26 +125,3 @@ class EpisodePlayer:
         result = self._core.step(np.array([int(action)]))
         self.done, self.success = bool(result.done[0]), bool(result.success[0])
         return result
-
-
-def make_player(config: Config, shock: bool = False) -> EpisodePlayer:
-    """The player of `config`: of the user's ALFRED data, else of plans drawn from the shipped statistics.
-
-    `shock`: in the middle of each episode the budget is cut to SHOCK_LEAVES of what is left.
-
-    Raises: InputError for a bad profile, data set or category."""
-    orchestrator, replay = config.orchestrator, config.replay
-    (table,) = load_tables([orchestrator.profile])
-    plans, _ = load_plans(Path(replay.alfred) if replay.alfred else None, replay.split if replay.alfred else None)
-    try:
-        bank = EpisodeBank.from_plans(plans, CATEGORIES if replay.category == "all" else (replay.category,))
-    except ValueError as error:
-        raise InputError(f"ALFRED: {error}; choose category all, or another data set") from None
-    episodes = EpisodeConfig(
-        time_budget_s=orchestrator.time_budget_s,
-        token_budget=orchestrator.token_budget,
-        cost_weight=orchestrator.cost_weight,
-        latency_scale=(replay.latency_scale, replay.latency_scale),
-        shock_share=1.0 if shock else 0.0,
-    )
-    return EpisodePlayer(bank, table, episodes, replay.seed)

@@ -12,7 +12,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from rarrl.orchestrator.features import N_ACTIONS
 
 from .alfred_core import AlfredReplayCore
-from .alfred_replay import ACTION_SPACE, OBSERVATION_SPACE
+from .alfred_replay import ACTION_SPACE, observation_space
 from .episodes import EpisodeSampler, seeds
 
 _NO_INFO: dict[str, Any] = {}
@@ -22,7 +22,7 @@ class AlfredReplayVecEnv(VecEnv):
     """SB3's vector protocol (same-step autoreset, `terminal_observation`) over `AlfredReplayCore`.
 
     `miss_price` is added per budget overrun: the Lagrangian's multiplier in hard mode. `statistics` counts
-    finished episodes, successes, overruns and LLM seconds since it was last cleared. `hidden` (N_FEATURES,) bool
+    finished episodes, successes, overruns and LLM seconds since it was last cleared. `hidden` (features,) bool
     and `allowed` (5,) bool take inputs and actions away (ablations)."""
 
     def __init__(
@@ -34,6 +34,7 @@ class AlfredReplayVecEnv(VecEnv):
         allowed: NDArray[np.bool_] | None = None,
     ) -> None:
         self.core, self.sampler = core, sampler
+        space = observation_space(core)
         self._shown = None if hidden is None or not hidden.any() else ~hidden
         self._allowed = None if allowed is None or allowed.all() else allowed[:, None]
         self.miss_price = 0.0
@@ -45,7 +46,7 @@ class AlfredReplayVecEnv(VecEnv):
         self._mask = np.ones((N_ACTIONS, core.n), dtype=bool)
         super().__init__(
             core.n,
-            OBSERVATION_SPACE,
+            space,
             ACTION_SPACE,
         )
 

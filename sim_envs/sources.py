@@ -7,8 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from rarrl.alfred import AlfredPlan, load_statistics, read_alfred, sample_plans
-from rarrl.latency.profile import load_profile
+from rarrl.files import sha256
+from rarrl.latency.profile import LatencyProfile, dumps_profile, load_profile
 from rarrl.latency.replay import ReplayTable
+
+from .alfred_core import CATEGORIES
+from .recorded import Recordings
 
 TRAINING_PROFILES = (
     "groq-70b",
@@ -19,6 +23,9 @@ TRAINING_PROFILES = (
     "replicate-70b",
 )
 HELD_OUT_PROFILES = ("fireworks-70b", "perplexity-70b")
+RECORDED = "recorded"
+"""Stands for the shipped recordings: to learn from the first, to be judged on the second."""
+RECORDED_TRAINING, RECORDED_EVALUATION = "rarrl-planner-development", "rarrl-planner-valid-seen"
 DRAWN_PLANS = 4000  # from the shipped statistics, where no data set is given
 
 
@@ -39,3 +46,23 @@ def load_tables(profiles: Sequence[str]) -> list[ReplayTable]:
 @lru_cache(maxsize=32)
 def _table(profile: str) -> ReplayTable:
     return ReplayTable.from_profile(load_profile(profile))
+
+
+def holds_answers(profile: str) -> bool:
+    """Whether a profile has recorded answers beside its latencies."""
+    return _profile(profile).tasks is not None
+
+
+def load_recordings(profile: str, categories: Sequence[str] = CATEGORIES) -> Recordings:
+    """The recorded answers of a profile, by name or path. Raises: InputError where it holds none."""
+    return Recordings.from_profile(_profile(profile), categories)
+
+
+def recordings_hash(profile: str) -> str:
+    """sha256 of the profile's file, as `save_profile` writes it."""
+    return sha256(dumps_profile(_profile(profile)).encode())
+
+
+@lru_cache(maxsize=8)
+def _profile(profile: str) -> LatencyProfile:
+    return load_profile(profile)

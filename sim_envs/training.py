@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rarrl.alfred import AlfredPlan
+from rarrl.orchestrator.features import ALL_FEATURE_NAMES
 from rarrl.orchestrator.learned import LearnedPolicy
 from rarrl.orchestrator.train import Progress, TrainConfig, train
 
 from .alfred_core import AlfredReplayCore, EpisodeBank
+from .conditions import recorded_training
 from .episodes import TRAINING, EpisodeSampler
-from .sources import TRAINING_PROFILES, load_tables
+from .recorded import RecordedCore
+from .sources import TRAINING_PROFILES, load_recordings, load_tables
 
 N_ENVS = 1024
 
@@ -31,3 +34,16 @@ def train_orchestrator(
     sampler = EpisodeSampler(bank, tables, TRAINING)
     env = AlfredReplayVecEnv(core, sampler, config.seed, config.hidden, config.allowed)
     return train(env, config, folder, progress)
+
+
+def train_on_recordings(
+    config: TrainConfig, folder: Path, profile: str, progress: Progress | None = None
+) -> LearnedPolicy:
+    """Trains one policy on the recorded answers of `profile` (name or path)."""
+    from .sb3 import AlfredReplayVecEnv
+
+    recordings = load_recordings(profile)
+    core = RecordedCore(recordings, N_ENVS, hard=config.hard)
+    sampler = EpisodeSampler(recordings.bank, [recordings.table], recorded_training(recordings.table))
+    hidden = config.hidden_of(len(ALL_FEATURE_NAMES))
+    return train(AlfredReplayVecEnv(core, sampler, config.seed, hidden, config.allowed), config, folder, progress)

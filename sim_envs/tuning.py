@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,33 +11,45 @@ import numpy as np
 
 from rarrl.alfred import AlfredPlan
 from rarrl.files import write_json_atomic
-from rarrl.orchestrator.baselines import RULE_FAMILIES, grid, make_rule
+from rarrl.latency.replay import ReplayTable
+from rarrl.orchestrator.baselines import RECORDED_FAMILIES, RULE_FAMILIES, grid, make_rule
 from rarrl.orchestrator.evaluate import rollout
 
 from .alfred_core import AlfredReplayCore, EpisodeBank
-from .conditions import CONDITIONS, fixed_episodes
+from .conditions import CONDITIONS, fixed_episodes, recorded_conditions
 from .episodes import EpisodeConfig, EpisodeSampler
-from .sources import TRAINING_PROFILES, load_tables
+from .recorded import RecordedCore
+from .sources import TRAINING_PROFILES, load_recordings, load_tables, recordings_hash
 
 MAX_EPISODES = 40_000  # per parameter set: the standard error is then 0.2 points, and pairs share their luck
 STEPS_PER_EPISODE = 12.0  # decisions, measured; sets how many episodes a budget of steps buys
 
 
+Progress = Callable[[str, float], None]
+MakeCore = Callable[[int], AlfredReplayCore]
+
+
 def tune_family(
-    family: str, bank: EpisodeBank, config: EpisodeConfig, tables: Any, steps: int, seed: int
+    family: str,
+    bank: EpisodeBank,
+    config: EpisodeConfig,
+    tables: Any,
+    steps: int,
+    seed: int,
+    make_core: MakeCore | None = None,
 ) -> dict[str, Any]:
     """Successive halving over `grid(family)` by mean success; each rung gets an equal share of `steps`.
 
     Ties within the rung's rounding go to the cheaper rule (fewer LLM seconds)."""
-    sampler = EpisodeSampler(bank, tables, config)
-    candidates = grid(family)
+    sampler, candidates = EpisodeSampler(bank, tables, config), grid(family)
+    make_core = make_core or (lambda n: AlfredReplayCore(bank, tables, n))
     rungs = max(1, int(np.ceil(np.log(max(len(candidates), 1)) / np.log(4.0))))
     best: list[tuple[float, float, dict[str, Any]]] = []
     for rung in range(rungs):
         episodes = int(np.clip(steps / rungs / STEPS_PER_EPISODE / len(candidates), 500, MAX_EPISODES))
         drawn = np.arange(episodes, dtype=np.uint64) + np.uint64((seed + rung) * 1_000_003)
         fixed = fixed_episodes(sampler, sampler.draw(drawn).row, seed + rung)
-        core = AlfredReplayCore(bank, tables, episodes)
+        core = make_core(episodes)
         best = []
         for params in candidates:
             e = rollout(core, fixed, make_rule(family, **params))
@@ -55,26 +67,66 @@ def tune_rules(
     seed: int,
     out: Path,
     command: str = "rarrl tune rules",
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Finds the best parameters of every rule under every condition and writes them to `out` (JSON).
 
     `steps` environment steps go to each family under each condition. `progress(what, share_done)`."""
     bank, tables = EpisodeBank.from_plans(plans), load_tables(TRAINING_PROFILES)
+    table = _tune(CONDITIONS, RULE_FAMILIES, bank, tables, None, steps, seed, progress)
+    return _write(out, command, seed, data_hash, TRAINING_PROFILES, steps, table)
+
+
+def tune_on_recordings(
+    profile: str, steps: int, seed: int, out: Path, command: str, progress: Progress | None = None
+) -> dict[str, Any]:
+    """As `tune_rules`, on the recorded answers of `profile`."""
+    recordings = load_recordings(profile)
+    conditions, tables = recorded_conditions(recordings.table), [recordings.table]
+
+    def core(n: int) -> RecordedCore:
+        return RecordedCore(recordings, n)
+
+    table = _tune(conditions, RECORDED_FAMILIES, recordings.bank, tables, core, steps, seed, progress)
+    return _write(out, command, seed, recordings_hash(profile), [recordings.table.name], steps, table)
+
+
+def _tune(
+    conditions: Mapping[str, EpisodeConfig],
+    families: Sequence[str],
+    bank: EpisodeBank,
+    tables: Sequence[ReplayTable],
+    make_core: MakeCore | None,
+    steps: int,
+    seed: int,
+    progress: Progress | None,
+) -> dict[str, dict[str, Any]]:
     table: dict[str, dict[str, Any]] = {}
-    total = len(CONDITIONS) * len(RULE_FAMILIES)
-    for i, (condition, config) in enumerate(CONDITIONS.items()):
+    total = len(conditions) * len(families)
+    for i, (condition, config) in enumerate(conditions.items()):
         table[condition] = {}
-        for j, family in enumerate(RULE_FAMILIES):
+        for j, family in enumerate(families):
             if progress is not None:
-                progress(f"{condition}: {family}", (i * len(RULE_FAMILIES) + j) / total)
-            table[condition][family] = tune_family(family, bank, config, tables, steps, seed)
+                progress(f"{condition}: {family}", (i * len(families) + j) / total)
+            table[condition][family] = tune_family(family, bank, config, tables, steps, seed, make_core)
+    return table
+
+
+def _write(
+    out: Path,
+    command: str,
+    seed: int,
+    data: str,
+    profiles: Sequence[str],
+    steps: int,
+    table: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
     document = {
         "command": command,
         "seed": seed,
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "data": data_hash,
-        "profiles": list(TRAINING_PROFILES),
+        "data": data,
+        "profiles": list(profiles),
         "steps_per_family": steps,
         "objective": "mean success; ties to the fewer LLM seconds",
         "conditions": table,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from rarrl.alfred import AlfredPlan
+from rarrl.alfred import AlfredPlan, Annotation, GoalParameters
 from rarrl.latency.replay import ReplayTable, ThinkCosts
 from rarrl.types import SubgoalType as T
 
@@ -24,7 +24,7 @@ def make_plan() -> Callable[..., AlfredPlan]:
 
     def make(subgoals: list[tuple[T, int]], task_type: str = "pick_and_place_simple") -> AlfredPlan:
         types, steps = tuple(t for t, _ in subgoals), tuple(n for _, n in subgoals)
-        return AlfredPlan(task_type, "FloorPlan1", "trial", types, ((),) * len(types), steps, "")
+        return AlfredPlan(task_type, "FloorPlan1", "trial", types, ((),) * len(types), steps)
 
     return make
 
@@ -41,3 +41,30 @@ def make_table() -> Callable[..., ReplayTable]:
         return ReplayTable("small", s, t, good, np.full(s.shape, -1, np.int8), costs)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def made_up_plans() -> list[AlfredPlan]:
+    """Expert plans like ALFRED's: two task types, 4 objects, 4 places, two annotators each."""
+    plans = []
+    for thing in ("mug", "apple", "plate", "egg"):
+        for place in ("desk", "shelf", "fridge", "sofa"):
+            for heated in (False, True):
+                subgoals = [T.GotoLocation, T.PickupObject, *([T.HeatObject] if heated else []), T.PutObject]
+                arguments = [("table",), (thing,), *([(thing,)] if heated else []), (thing, place)]
+                words = ["walk", f"take the {thing}", *([f"warm up the {thing}"] if heated else []), f"to the {place}"]
+                hot = "hot " if heated else ""
+                goals = (f"put a {hot}{thing} on the {place}.", f"the {place} needs a {hot}{thing}")
+                plans.append(
+                    AlfredPlan(
+                        "pick_heat_then_place_in_recep" if heated else "pick_and_place_simple",
+                        "FloorPlan1",
+                        f"trial_{thing}_{place}_{heated}",
+                        tuple(subgoals),
+                        tuple(arguments),
+                        (1,) * len(subgoals),
+                        tuple(Annotation(goal, tuple(words)) for goal in goals),
+                        GoalParameters(thing, place, "", "", False),
+                    )
+                )
+    return plans

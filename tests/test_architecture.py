@@ -18,7 +18,7 @@ LAYERS |= dict.fromkeys(("config", "strict_json", "alfred"), 1)
 PARTS = ("perception", "policy", "reasoner", "orchestrator", "safety", "resources", "latency")
 LAYERS |= dict.fromkeys(PARTS, 2)
 LAYERS |= dict.fromkeys(("results", "doctor", "events"), 2)
-LAYERS |= dict.fromkeys(("pipeline", "build", "report"), 3)
+LAYERS |= dict.fromkeys(("pipeline", "record", "build", "report", "why"), 3)
 LAYERS |= {"cli": 4}
 
 # Optional or slow to import: only in these modules, inside functions.
@@ -26,17 +26,27 @@ HEAVY = {
     "torch": {
         "rarrl.orchestrator.train",
         "rarrl.perception.stereovoxelnet",
+        "rarrl.reasoner.train",
         "rarrl_sim_envs.sb3",
         "rarrl_sim_envs.benchmark",
     },
     "stable_baselines3": {"rarrl.orchestrator.train", "rarrl_sim_envs.sb3", "rarrl_sim_envs.benchmark"},
     "sb3_contrib": {"rarrl.orchestrator.train", "rarrl_sim_envs.benchmark"},
+    "llama_cpp": {"rarrl.reasoner.worker"},  # a process of its own: it parses files from outside
     "mujoco": {"rarrl_sim_envs.stereo_scene"},
+    "sklearn": {"rarrl.reasoner.baseline", "rarrl.reasoner.commands"},
+    "tokenizers": {"rarrl.reasoner.export", "rarrl.reasoner.train", "rarrl.reasoner.vocabulary"},
+    "gguf": {"rarrl.reasoner.export"},
     "skimage": {"rarrl.perception.scenes"},
     "matplotlib": None,  # anywhere, but inside functions
 }
 # Wholly about networks; no other module imports them outside a function (the last test looks).
-TOP_LEVEL_ALLOWED = {"rarrl.orchestrator.train", "rarrl.perception.stereovoxelnet", "rarrl_sim_envs.sb3"}
+TOP_LEVEL_ALLOWED = {
+    "rarrl.orchestrator.train",
+    "rarrl.perception.stereovoxelnet",
+    "rarrl.reasoner.train",
+    "rarrl_sim_envs.sb3",
+}
 PICKLES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 
 

@@ -89,7 +89,7 @@ def test_the_lines_have_the_agreed_keys(written):
     assert [line["type"] for line in lines] == ["run", "episode", "think", "shock", "act", "end"]
     assert list(lines[0]) == ["type", "schema", "policy", "profile", "seed", "mode", "speed", "date", "source"]
     keys = [" ".join(line) for line in lines]
-    assert keys[2] == "type episode decision t0 t1 role level status tokens time_left_s tokens_left why"
+    assert keys[2] == "type episode decision t0 t1 role level status tokens time_left_s tokens_left why answer"
     assert keys[3] == "type episode t time_left_s tokens_left"
     assert keys[4] == "type episode decision t0 t1 subgoal subgoal_index status subgoal_done why"
     assert keys[5] == "type episode t success lost llm_seconds tokens calls acts deadline_misses"

@@ -11,9 +11,22 @@ from rarrl.latency.profile import load_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.baselines import make_rule
 from rarrl.orchestrator.orchestrator import Orchestrator
-from rarrl.pipeline import Dialogue, Outcome, Phase, Report, Robot, play_episode, replay
-from rarrl.types import Action, ActStatus, Budget, CallStatus, StateSummary, SubgoalType
-from rarrl_sim_envs.player import make_player
+from rarrl.pipeline import Dialogue, Outcome, Phase, Report, Robot, TaskView, play_episode, replay
+from rarrl.reasoner.base import Answer
+from rarrl.reasoner.plan import Plan, Verdict
+from rarrl.types import (
+    Action,
+    ActStatus,
+    Budget,
+    CallStatus,
+    Decision,
+    LlmCall,
+    PlanStatus,
+    Role,
+    StateSummary,
+    SubgoalType,
+)
+from rarrl_sim_envs.players import make_player
 
 PROFILE = "gpt4o-mini-anchor"
 COSTS = ReplayTable.from_profile(load_profile(PROFILE)).costs
@@ -198,3 +211,90 @@ def test_reset_is_fresh_but_what_was_spent_stays_spent_at_the_robot():
 @pytest.mark.parametrize("phase", [Phase.EXECUTING, Phase.FINISHED])
 def test_no_decision_unless_the_robot_waits(phase):
     assert Dialogue(orchestrator()).answer(report(phase=phase)) is None
+
+
+STATUS = PlanStatus(0, 0.4, 0.4, 0, 0, 0.5, (False, False), 0, False, 6, 0)
+
+
+class Home:
+    """A household at the edge of the test: a player of ours whose calls are answered from outside."""
+
+    def __init__(self, **settings):
+        self._player = player(**settings)
+        plan = Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "desk"]])
+        self.task = TaskView("put the mug on the desk", plan, STATUS)
+        self.taken = []
+
+    def __getattr__(self, name):
+        return getattr(self._player, name)
+
+    def begin(self, number):
+        self.spent = (0.0, 0)
+        return self._player.begin(number)
+
+    @property
+    def budget_left(self):
+        time_s, tokens = self._player.budget_left
+        return time_s - self.spent[0], tokens - self.spent[1]
+
+    def take(self, action, answer):
+        self.taken.append(answer)
+        self.spent = (self.spent[0] + answer.seconds, self.spent[1] + answer.tokens)
+        self.task = replace(self.task, plan=answer.plan or self.task.plan)
+        return LlmCall(action, answer.status, answer.seconds, answer.tokens)
+
+
+class Parrot:
+    """A reasoner that always says the same."""
+
+    name = "parrot"
+
+    def __init__(self):
+        self.asked = []
+
+    def ask(self, request):
+        self.asked.append(request)
+        plan = Plan.from_rows([["PickupObject", "cup"]]) if request.role is Role.PLANNER else None
+        verdict = Verdict(True) if request.role is Role.VERIFIER else None
+        return Answer(
+            request.decision,
+            request.role,
+            request.level,
+            CallStatus.OK,
+            0.5,
+            "parrot",
+            30,
+            10,
+            plan=plan,
+            verdict=verdict,
+        )
+
+
+def test_a_reasoner_is_asked_and_its_answer_taken():
+    home, parrot, events = Home(), Parrot(), []
+    end = play_episode(home, orchestrator(), 0, ManualClock(), events.append, reasoner=parrot)
+    thinks = [event for event in events if isinstance(event, ThinkEvent)]
+    assert len(parrot.asked) == len(home.taken) == len(thinks) == end.calls > 0
+    assert end.llm_seconds == pytest.approx(0.5 * end.calls) and end.tokens == 40 * end.calls
+    assert [think.t1 - think.t0 for think in thinks] == pytest.approx([0.5] * len(thinks))
+    for request, think in zip(parrot.asked, thinks, strict=True):
+        assert (request.decision, request.role.value, request.level) == (think.decision, think.role, think.level)
+        assert request.goal == "put the mug on the desk" and 0.0 < request.deadline_s <= 20.0
+        assert think.answer == ("PickupObject(cup)" if request.role is Role.PLANNER else "ok")
+    verified = [request.plan for request in parrot.asked if request.role is Role.VERIFIER]
+    assert verified and verified[-1] == Plan.from_rows([["PickupObject", "cup"]])
+
+
+def test_what_cannot_be_asked_is_left_to_the_player():
+    dialogue = Dialogue(orchestrator())
+    dialogue.answer(report())  # a robot that tells no task
+    assert dialogue.request(Decision(1, Action.PLANNER_1, 5.0, "")) is None
+    dialogue.answer(report(number=2, task=Home().task))
+    asked = dialogue.request(Decision(2, Action.PLANNER_2, 5.0, ""))
+    assert asked is not None and (asked.role, asked.level, asked.decision) == (Role.PLANNER, 2, 2)
+    judged = dialogue.request(Decision(2, Action.VERIFIER_1, 5.0, ""))
+    assert asked.plan is None and judged is not None and judged.plan == Home().task.plan
+    assert dialogue.request(Decision(2, Action.ACT, 0.0, "")) is None
+    parrot = Parrot()
+    end = play_episode(player(), orchestrator(), 0, ManualClock(), reasoner=parrot)
+    assert end.calls > 0 and not parrot.asked

@@ -19,6 +19,9 @@ SplitOption = Annotated[
     str | None, typer.Option("--split", help="With --alfred: which split; train where there is one.")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same seed gives the same result.")]
+AnswersOption = Annotated[
+    str | None, typer.Option("--profile", help="`recorded`, or a profile with recorded answers: play on these.")
+]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write figures, tables, machine and versions here.")]
 
 
@@ -33,14 +36,24 @@ def train_orchestrator(
     hard: Annotated[bool, typer.Option("--hard", help="A call beyond the budget ends the task (Lagrangian).")] = False,
     alfred: AlfredOption = None,
     split: SplitOption = None,
-    profile: Annotated[list[str] | None, typer.Option(help="Latency profiles to train on; repeat it.")] = None,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(help="Latency profiles to train on; repeat it. `recorded`, or one with answers: train on these."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of checkpoints and result.")] = None,
 ) -> None:
     """Train the orchestrator's policy in simulation (PPO). Interrupt it at will: the same command goes on."""
     from rarrl.orchestrator.learned import save_policy
     from rarrl.orchestrator.train import TrainConfig
     from rarrl.results import machine, versions
-    from rarrl_sim_envs.sources import TRAINING_PROFILES, load_plans, load_tables
+    from rarrl_sim_envs.sources import (
+        RECORDED_TRAINING,
+        TRAINING_PROFILES,
+        load_plans,
+        load_tables,
+        recordings_hash,
+    )
+    from rarrl_sim_envs.training import train_on_recordings
     from rarrl_sim_envs.training import train_orchestrator as train
 
     config = TrainConfig(steps=steps, seed=seed, variant=variant, algorithm=algorithm, hard=hard)
@@ -48,9 +61,11 @@ def train_orchestrator(
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out: {folder} is a file; give a folder")
     check_output(folder / "card.json", "--out")
-    profiles = profile or TRAINING_PROFILES
+    recorded = _recorded_profile(profile, RECORDED_TRAINING)
+    _no_alfred_with(recorded, alfred)
+    profiles = [recorded] if recorded else profile or TRAINING_PROFILES
     load_tables(profiles)  # a bad one is told before the data set is read
-    plans, data = load_plans(alfred, split)
+    plans, data = ([], recordings_hash(recorded)) if recorded else load_plans(alfred, split)
     with progress("training", steps) as update:
         policy, figures = None, {}
         rate = _Rate()
@@ -62,7 +77,10 @@ def train_orchestrator(
                 f"{rate(done):,.0f} steps/s, success {now['success']:.3f}, LLM {now['llm_seconds']:.1f} s a task",
             )
 
-        policy = train(config, folder / "training", plans, profiles, on_rollout)
+        if recorded:
+            policy = train_on_recordings(config, folder / "training", recorded, on_rollout)
+        else:
+            policy = train(config, folder / "training", plans, profiles, on_rollout)
     card = {
         "command": command_line(),
         "seed": seed,
@@ -80,6 +98,24 @@ def train_orchestrator(
     save_policy(policy, folder, card)
     typer.echo(f"policy: {folder / 'policy.safetensors'}")
     typer.echo(f"try it: rarrl replay --policy never --policy always --policy {folder}")
+
+
+def _recorded_profile(profiles: list[str] | None, shipped: str) -> str | None:
+    """The one profile whose recorded answers are meant, `recorded` standing for `shipped`; None where none is.
+
+    Raises: InputError where it is not alone, or a profile is bad."""
+    from rarrl_sim_envs.sources import RECORDED, holds_answers
+
+    names = [shipped if name == RECORDED else name for name in profiles or []]
+    found = [name for name in names if holds_answers(name)]
+    if found and len(names) > 1:
+        raise InputError(f"--profile: {found[0]} has recorded answers and goes alone; give no other")
+    return found[0] if found else None
+
+
+def _no_alfred_with(recorded: str | None, alfred: Path | None) -> None:
+    if recorded and alfred is not None:
+        raise InputError(f"--alfred: {recorded} holds its tasks itself; leave --alfred away")
 
 
 class _Rate:
@@ -103,17 +139,24 @@ def tune_rules(
     seed: SeedOption = 0,
     alfred: AlfredOption = None,
     split: SplitOption = None,
+    profile: AnswersOption = None,
     out: Annotated[Path, typer.Option(help="Where the parameters go (JSON).")] = Path("rules.json"),
 ) -> None:
     """Find the best parameters of every rule, with as much data as the learned policy gets."""
     from rarrl.cli.common import table
-    from rarrl_sim_envs.sources import load_plans
+    from rarrl_sim_envs.sources import RECORDED_TRAINING, load_plans
+    from rarrl_sim_envs.tuning import tune_on_recordings
     from rarrl_sim_envs.tuning import tune_rules as tune
 
     check_output(out, "--out")
-    plans, data = load_plans(alfred, split)
+    recorded = _answers_of(profile, RECORDED_TRAINING)
+    _no_alfred_with(recorded, alfred)
     with progress("tuning", 1.0) as update:
-        document = tune(plans, data, steps, seed, out, command=command_line(), progress=_said(update))
+        if recorded:
+            document = tune_on_recordings(recorded, steps, seed, out, command_line(), _said(update))
+        else:
+            plans, data = load_plans(alfred, split)
+            document = tune(plans, data, steps, seed, out, command=command_line(), progress=_said(update))
     for condition, families in document["conditions"].items():
         rows = [
             (name, f"{100 * entry['success']:.1f} %", f"{entry['llm_seconds']:.1f}", _parameters(entry["params"]))
@@ -128,6 +171,7 @@ def eval_orchestrator(
     seed: SeedOption = 0,
     alfred: AlfredOption = None,
     split: SplitOption = None,
+    profile: AnswersOption = None,
     replicas: Annotated[int, typer.Option(min=1, max=1000, help="How often each plan is played.")] = 4,
     json: JsonOption = None,
     picture: Annotated[Path | None, typer.Option(help="Draw the Pareto picture here (PNG).")] = None,
@@ -135,10 +179,26 @@ def eval_orchestrator(
     """Hold the learned policy against every rule: success, LLM seconds, tokens, shocks, jitter, ablations."""
     from rarrl.cli.show import print_results
     from rarrl_sim_envs.evaluation import eval_orchestrator as evaluate
-    from rarrl_sim_envs.sources import load_plans
+    from rarrl_sim_envs.recorded_evaluation import eval_recorded
+    from rarrl_sim_envs.sources import RECORDED_EVALUATION, load_plans
 
     check_output(json, "--json")
     check_output(picture, "--picture")
+    recorded = _answers_of(profile, RECORDED_EVALUATION)
+    _no_alfred_with(recorded, alfred)
+    if recorded:
+        with progress("evaluating", 1.0) as update:
+            results = eval_recorded(
+                recorded,
+                seed=seed,
+                replicas=replicas,
+                json_path=json,
+                command=command_line(),
+                progress=_said(update),
+            )
+        print_results(results)
+        _tell_files(json, None)
+        return
     plans, data = load_plans(alfred, split)
     with progress("evaluating", 1.0) as update:
         results = evaluate(
@@ -167,6 +227,13 @@ def bench_orchestrator(seed: SeedOption = 0, json: JsonOption = None) -> None:
         results = bench(seed=seed, json_path=json, command=command_line(), progress=_said(update))
     print_results(results)
     _tell_files(json, None)
+
+
+def _answers_of(profile: str | None, shipped: str) -> str | None:
+    recorded = _recorded_profile(None if profile is None else [profile], shipped)
+    if profile is not None and recorded is None:
+        raise InputError(f"--profile: {profile} has no recorded answers; `rarrl profile record` makes such a one")
+    return recorded
 
 
 def _said(update: Update):  # type: ignore[no-untyped-def]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +30,12 @@ PolicyOption = Annotated[
     typer.Option("--policy", help="Who decides: learned, a rule, or a safetensors file. Repeat it to compare several."),
 ]
 ProfileOption = Annotated[str | None, typer.Option("--profile", help="Latency profile: a shipped name, or a file.")]
+LlmOption = Annotated[
+    str | None,
+    typer.Option(
+        "--llm", help="Who thinks: profile (recorded or measured calls), llama, llama:FILE, openai:URL#MODEL."
+    ),
+]
 EpisodesOption = Annotated[int | None, typer.Option("--episodes", help="How many tasks each policy plays.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="The same seed gives the same tasks and luck.")]
 CategoryOption = Annotated[str | None, typer.Option("--category", help="all, Navigation, Inspection or Delivery.")]
@@ -71,9 +79,13 @@ def demo(
     perception: Annotated[
         bool, typer.Option("--perception", help="Only show what the stereo detector sees in several pairs; no ROS.")
     ] = False,
+    llm: LlmOption = None,
     out: OutOption = None,
 ) -> None:
-    """Run the decision loop on real ROS 2 nodes for four policies, show what the robot sees, and write a report."""
+    """Run the decision loop on real ROS 2 nodes for four policies, show what the robot sees, and write a report.
+
+    The small language model that comes with rarrl writes and judges the plans; `--llm profile` replays measured calls
+    of a hosted one instead."""
     if perception:
         picture = _look(new_run_folder(out), seed)
         typer.echo(f"picture: {picture}")
@@ -83,17 +95,19 @@ def demo(
     from rarrl_nodes.demo import demo_config, demo_policies
 
     started = time.monotonic()
-    config, policies = demo_config(episodes, seed), demo_policies()
+    llm = llm or ("llama" if find_spec("llama_cpp") else "profile")
+    config, policies = demo_config(episodes, seed, llm), demo_policies(llm)
+    thinks = "llama.cpp" if llm == "llama" else f"the latencies of {config.orchestrator.profile}"
     console().print(
-        f"{episodes} ALFRED tasks for each of {len(policies)} policies, on orchestrator_node and replay_node (ROS 2), "
-        f"with the latencies of {config.orchestrator.profile}.\nEach task may use "
-        f"{config.orchestrator.time_budget_s:g} s and {config.orchestrator.token_budget:g} tokens of thinking.",
+        f"{episodes} household tasks for each of {len(policies)} policies, on orchestrator_node and replay_node "
+        f"(ROS 2), with {thinks if llm in ('llama', 'profile') else llm}.\nEach task may use "
+        f"{config.orchestrator.time_budget_s:.3g} s and {config.orchestrator.token_budget:.0f} tokens of thinking.",
         markup=False,
     )
     folder = new_run_folder(out)
     _play(folder, policies, config, lambda p, f, u: _in_graph(p, f, config, False, u))
     _look(folder, seed, most=1)
-    _finish(folder, policies, reminder(episodes))
+    _finish(folder, policies, reminder(episodes) if llm == "profile" else ())
     typer.echo(f"{time.monotonic() - started:.0f} s in all")
 
 
@@ -109,6 +123,7 @@ def run(
     time_budget: TimeBudgetOption = None,
     token_budget: TokenBudgetOption = None,
     cost_weight: CostWeightOption = None,
+    llm: LlmOption = None,
     shock: ShockOption = False,
     latency_scale: ScaleOption = None,
     speed: Annotated[float | None, typer.Option(help="Simulated seconds per real second.")] = None,
@@ -118,7 +133,7 @@ def run(
     """Run orchestrator_node and replay_node on ROS 2, without ros2 launch."""
     settings = _config(
         config,
-        {"profile": profile, "time_budget_s": time_budget, "token_budget": token_budget, "cost_weight": cost_weight},
+        _orchestrator_values(profile, time_budget, token_budget, cost_weight, llm),
         _replay_values(episodes, seed, category, alfred, split, latency_scale) | {"speed": speed},
     )
     policies = _policies(policy or [settings.orchestrator.policy])
@@ -140,6 +155,7 @@ def replay(
     time_budget: TimeBudgetOption = None,
     token_budget: TokenBudgetOption = None,
     cost_weight: CostWeightOption = None,
+    llm: LlmOption = None,
     shock: ShockOption = False,
     latency_scale: ScaleOption = None,
     config: ConfigOption = None,
@@ -150,15 +166,16 @@ def replay(
     Without --policy and --config, four policies are compared."""
     settings = _config(
         config,
-        {"profile": profile, "time_budget_s": time_budget, "token_budget": token_budget, "cost_weight": cost_weight},
+        _orchestrator_values(profile, time_budget, token_budget, cost_weight, llm),
         _replay_values(episodes, seed, category, alfred, split, latency_scale),
     )
     policies = _policies(policy or ([settings.orchestrator.policy] if config else list(COMPARED)))
-    from rarrl_sim_envs.player import make_player
+    from rarrl_sim_envs.players import make_player
 
     player = make_player(settings, shock)  # says what is wrong with the settings before a folder is made
-    folder = new_run_folder(out)
-    _play(folder, policies, settings, lambda p, f, u: _in_process(p, f, settings, player, u))
+    with _reasoner(settings) as reasoner:
+        folder = new_run_folder(out)
+        _play(folder, policies, settings, lambda p, f, u: _in_process(p, f, settings, player, reasoner, u))
     _finish(folder, policies)
 
 
@@ -192,6 +209,38 @@ def _plain(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
+
+
+@contextmanager
+def _reasoner(config: Config) -> Iterator[Any]:
+    """The reasoner of `config`, open; None where calls are replayed. Raises: InputError."""
+    from rarrl.build import make_reasoner
+
+    spec = config.orchestrator.reasoner
+    reasoner = None if spec == "profile" else make_reasoner(spec)
+    try:
+        yield reasoner
+    finally:
+        if reasoner is not None:
+            reasoner.close()
+
+
+def _orchestrator_values(
+    profile: str | None,
+    time_budget: float | None,
+    token_budget: float | None,
+    cost_weight: float | None,
+    llm: str | None,
+) -> dict[str, Any]:
+    if profile is None and llm not in (None, "profile"):
+        profile = "household"  # tasks with goals and plans
+    return {
+        "profile": profile,
+        "reasoner": llm,
+        "time_budget_s": time_budget,
+        "token_budget": token_budget,
+        "cost_weight": cost_weight,
+    }
 
 
 def _replay_values(
@@ -237,8 +286,6 @@ def _policies(names: Sequence[str]) -> list[str]:
 
 
 def _need_ros(command: str) -> None:
-    from importlib.util import find_spec
-
     if find_spec("rclpy") is None:
         raise DependencyMissingError(
             f"{command} needs rclpy: pip install 'rarrl[ros]' (x86-64 Linux), or source a ROS 2 installation; "
@@ -279,7 +326,9 @@ def _counted(update: Update, before: int, name: str) -> Callable[[int], None]:
     return lambda done: update(before + done, name)
 
 
-def _in_process(name: str, folder: Path, config: Config, player: Any, on_episode: Callable[[int], None]) -> None:
+def _in_process(
+    name: str, folder: Path, config: Config, player: Any, reasoner: Any, on_episode: Callable[[int], None]
+) -> None:
     from rarrl.events import EventWriter, RunEvent
     from rarrl.latency.profile import load_profile
     from rarrl.latency.replay import ReplayTable
@@ -288,14 +337,15 @@ def _in_process(name: str, folder: Path, config: Config, player: Any, on_episode
     from rarrl.pipeline import replay
 
     chosen = config.orchestrator
-    costs = ReplayTable.from_profile(load_profile(chosen.profile)).costs
-    orchestrator = Orchestrator(load_policy(name), costs, chosen.cost_weight)
+    profile = load_profile(chosen.profile)
+    policy, costs = load_policy(name, profile.tasks is not None), ReplayTable.from_profile(profile).costs
+    orchestrator = Orchestrator(policy, costs, chosen.cost_weight)
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
     header = RunEvent(
         policy=name, profile=chosen.profile, seed=config.replay.seed, speed=1.0, date=date, source="in_process"
     )
     with EventWriter(folder, header) as log:
-        replay(player, orchestrator, config.replay.episodes, log, on_episode)
+        replay(player, orchestrator, config.replay.episodes, log, on_episode, reasoner=reasoner)
 
 
 def _in_graph(name: str, folder: Path, config: Config, shock: bool, on_episode: Callable[[int], None]) -> None:
@@ -317,6 +367,7 @@ def _in_graph(name: str, folder: Path, config: Config, shock: bool, on_episode: 
         split=tasks.split if tasks.alfred else None,
         latency_scale=tasks.latency_scale,
         shock=shock,
+        reasoner=chosen.reasoner,
         on_episode=on_episode,
     )
 

@@ -2,6 +2,9 @@
 
 A profile is one JSON file. Its records are kept as columns and rows, one call a line, so that a file of hundreds of
 calls stays small and a change shows as one line in a diff. docs/LATENCY_PROFILES.md describes it for people.
+
+Version 1 holds what calls cost. Version 2 (`rarrl profile record`) adds which task each call was for, what was answered
+and whether it was right: a table of tasks, a list of plans, and further columns of the records.
 """
 
 from __future__ import annotations
@@ -9,10 +12,11 @@ from __future__ import annotations
 import difflib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from rarrl.errors import InputError
 from rarrl.files import write_text_atomic
@@ -22,6 +26,8 @@ PROFILE_DIR = Path(__file__).resolve().parents[1] / "data" / "profiles"
 MAX_SECONDS = 3600.0
 MAX_TOKENS = 1_000_000
 MAX_RECORDS = 200_000
+
+MAX_TASKS = 50_000
 
 RoleName = Literal["planner", "verifier"]
 Kind = Literal["recorded", "imported", "parametric"]
@@ -35,13 +41,48 @@ class _Strict(BaseModel):
 
 _TEXT = "text of 1 to 2000 characters on one line"
 _LINE = r"^[^\r\n]*$"
+PlanRows = tuple[tuple[str, ...], ...]
+"""A plan: a verb and its arguments per step, as `rarrl.reasoner.plan.Plan.to_rows`."""
+
+
+class TaskRecord(_Strict):
+    """One task as it was put to the language model: an annotator's goal for one of ALFRED's plans.
+
+    `steps`: the expert plan with GotoLocation, (sub-goal type, low-level steps) each. `expert`, `default`: entries of
+    the profile's plans; the default is what a robot without a language model would do (`rarrl.reasoner.nearest`),
+    `similarity` how near its source is, `default_correct` whether it is right. `words`: of the goal, `unknown`: those
+    of them that the default's memory does not know."""
+
+    trial: str = Field(min_length=1, max_length=200, pattern=_LINE, description="ALFRED's name of the trial")
+    annotation: int = Field(ge=0, le=1000, description="integer 0 to 1000, which annotator")
+    task_type: str = Field(min_length=1, max_length=200, pattern=_LINE, description="ALFRED's task type")
+    steps: tuple[tuple[int, int], ...] = Field(
+        min_length=1, max_length=100, description="list of [sub-goal type, low-level steps]"
+    )
+    expert: int = Field(ge=0, le=MAX_RECORDS, description="an entry of plans, from 0")
+    default: int = Field(ge=0, le=MAX_RECORDS, description="an entry of plans, from 0")
+    similarity: float = Field(ge=0, le=1, description="0 to 1")
+    default_correct: bool = Field(description="true, false")
+    words: int = Field(ge=0, le=10_000, description="integer 0 to 10000")
+    unknown: int = Field(ge=0, le=10_000, description="integer 0 to 10000")
+
+    @field_validator("steps")
+    @classmethod
+    def _known(cls, steps: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        if not all(0 <= kind <= 7 and 1 <= count <= 10_000 for kind, count in steps):
+            raise ValueError("a step is not allowed (allowed: type 0 to 7, 1 to 10000 low-level steps)")
+        return steps
 
 
 class CallRecord(_Strict):
     """One call to the language model.
 
     `finish`: stop = a whole answer; length = cut off at the cap, so no usable answer; timeout; error = no answer.
-    `correct`: whether the answer was right, None where nobody checked."""
+    `correct`: whether the answer was right, None where nobody checked.
+
+    Version 2 has besides, None where there is none: `task` (row of the profile's tasks), `plan` (entry of its plans:
+    what a planner wrote, or what a verifier judged), `confidence` (mean log-probability of the answer's tokens), and of
+    a verifier `verdict` (the plan is ok), `fault` (what it finds wrong) and `p_ok` (its probability of ok)."""
 
     role: RoleName = Field(description="planner, verifier")
     level: int = Field(ge=1, le=2, description="1, 2")
@@ -51,6 +92,12 @@ class CallRecord(_Strict):
     total_s: float = Field(ge=0, le=MAX_SECONDS, description="ttft_s to 3600 s, time to the last token")
     finish: Finish = Field(description="stop, length, timeout, error")
     correct: bool | None = Field(default=None, description="true, false, null")
+    task: int | None = Field(default=None, ge=0, le=MAX_TASKS, description="null, or a row of tasks, from 0")
+    plan: int | None = Field(default=None, ge=0, le=MAX_RECORDS, description="null, or an entry of plans, from 0")
+    confidence: float | None = Field(default=None, ge=-100, le=0, description="null, or -100 to 0")
+    verdict: bool | None = Field(default=None, description="true, false, null")
+    fault: str | None = Field(default=None, max_length=40, pattern=_LINE, description="null, or text on one line")
+    p_ok: float | None = Field(default=None, ge=0, le=1, description="null, or 0 to 1")
 
     @model_validator(mode="after")
     def _order(self) -> CallRecord:
@@ -61,8 +108,11 @@ class CallRecord(_Strict):
         return self
 
 
-COLUMNS = tuple(CallRecord.model_fields)
-"""The columns of a record in the file, in this order."""
+COLUMNS = tuple(CallRecord.model_fields)[:8]
+"""The columns of a record in a file of version 1, in this order."""
+RECORDED_COLUMNS = tuple(CallRecord.model_fields)
+"""Those of version 2."""
+TASK_COLUMNS = tuple(TaskRecord.model_fields)
 
 
 class ProfileHeader(_Strict):
@@ -112,10 +162,14 @@ class LatencyProfile(_Strict):
     The order of the records is the order of the measurement: replay keeps bursts by it. In an imported profile the
     j-th record of every role and level derives from the same measured request."""
 
-    schema_version: int = Field(ge=1, le=1, description="1")
+    schema_version: int = Field(ge=1, le=2, description="1, 2")
     header: ProfileHeader
     records: tuple[CallRecord, ...] | None = Field(default=None, max_length=MAX_RECORDS)
     parametric: tuple[ParametricOption, ...] | None = Field(default=None, max_length=4)
+    tasks: tuple[TaskRecord, ...] | None = Field(default=None, max_length=MAX_TASKS)
+    plans: tuple[PlanRows, ...] | None = Field(
+        default=None, max_length=MAX_RECORDS, description="list of plans: [[verb, argument, ...], ...]"
+    )
 
     @model_validator(mode="after")
     def _one_content(self) -> LatencyProfile:
@@ -128,6 +182,31 @@ class LatencyProfile(_Strict):
         options = [(option.role, option.level) for option in self.parametric or ()]
         if len(set(options)) != len(options):
             raise ValueError("parametric holds a role and level twice; keep one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _whole(self) -> LatencyProfile:
+        """Version 2: tasks and plans are there, and every reference to them holds."""
+        if self.schema_version == 1:
+            if self.tasks is not None or self.plans is not None:
+                raise ValueError("tasks and plans need schema_version 2; change it, or remove them")
+            return self
+        if not self.tasks or not self.plans or self.header.kind != "recorded":
+            raise ValueError("schema_version 2 needs header.kind recorded, tasks and plans; add them, or use version 1")
+        if any(max(task.expert, task.default) >= len(self.plans) for task in self.tasks):
+            raise ValueError(f"a task's expert or default is no entry of plans (allowed: 0 to {len(self.plans) - 1})")
+        for number, record in enumerate(self.records or (), start=1):
+            needs_plan = record.role == "verifier" or record.finish == "stop"
+            if record.task is None or record.task >= len(self.tasks):
+                raise ValueError(
+                    f"record {number}, key task: {record.task} is not allowed (allowed: 0 to {len(self.tasks) - 1})"
+                )
+            if needs_plan and record.plan is None:
+                raise ValueError(f"record {number}, key plan: null is not allowed for an answered call; fix or drop it")
+            if record.plan is not None and record.plan >= len(self.plans):
+                raise ValueError(
+                    f"record {number}, key plan: {record.plan} is not allowed (allowed: 0 to {len(self.plans) - 1})"
+                )
         return self
 
     @property
@@ -153,6 +232,7 @@ _PARTS: dict[str, type[BaseModel]] = {
     "records": CallRecord,
     "header": ProfileHeader,
     "parametric": ParametricOption,
+    "tasks": TaskRecord,
 }
 _WHAT = "latency profile"
 
@@ -180,19 +260,26 @@ def save_profile(profile: LatencyProfile, path: Path | str) -> None:
 
 
 def dumps_profile(profile: LatencyProfile) -> str:
-    """The text of a profile file: header indented, one record a line. Same profile, same text."""
+    """The text of a profile file: header indented, one task, plan or record a line. Same profile, same text."""
     head = {"schema_version": profile.schema_version, "header": profile.header.model_dump()}
     if profile.parametric is not None:
         head["parametric"] = [option.model_dump() for option in profile.parametric]
         return json.dumps(head, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    rows = ",\n".join(_row_text(record) for record in profile.records or ())
-    text = json.dumps(head, indent=1, allow_nan=False, ensure_ascii=False)
-    columns = json.dumps(list(COLUMNS))
-    return f'{text[:-2]},\n "records": {{\n  "columns": {columns},\n  "rows": [\n{rows}\n  ]\n }}\n}}\n'
+    text = json.dumps(head, indent=1, allow_nan=False, ensure_ascii=False)[:-2]
+    if profile.tasks is not None and profile.plans is not None:
+        plans = ",\n".join("  " + _compact(plan) for plan in profile.plans)
+        text += f',\n "tasks": {_table(TASK_COLUMNS, profile.tasks)},\n "plans": [\n{plans}\n ]'
+    columns = COLUMNS if profile.schema_version == 1 else RECORDED_COLUMNS
+    return f'{text},\n "records": {_table(columns, profile.records or ())}\n}}\n'
 
 
-def _row_text(record: CallRecord) -> str:
-    return "   " + json.dumps([getattr(record, column) for column in COLUMNS], allow_nan=False, separators=(",", ":"))
+def _table(columns: Sequence[str], rows: Sequence[BaseModel]) -> str:
+    lines = ",\n".join("   " + _compact([getattr(row, column) for column in columns]) for row in rows)
+    return f'{{\n  "columns": {json.dumps(list(columns))},\n  "rows": [\n{lines}\n  ]\n }}'
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
 def _resolve(name: str) -> Path:
@@ -214,35 +301,57 @@ def _exists(name: str) -> bool:
 
 
 def _expand_rows(value: Any, where: str) -> Any:
-    """Columns and rows -> a dict per record. What has another shape is left for the schema to refuse."""
-    if not isinstance(value, dict) or value.get("records") is None:
+    """Columns and rows -> a dict per record or task. What has another shape is left for the schema to refuse."""
+    if not isinstance(value, dict):
         return value
-    block = value["records"]
+    version_2 = value.get("schema_version") == 2
+    columns = {"records": RECORDED_COLUMNS if version_2 else COLUMNS, "tasks": TASK_COLUMNS}
+    expanded = {
+        key: _expand_table(
+            value[key], f"{where}: key {key}", f"{where}: {'record' if key == 'records' else 'task'}", names
+        )
+        for key, names in columns.items()
+        if value.get(key) is not None
+    }
+    return {**value, **expanded}
+
+
+def _expand_table(block: Any, where: str, row_where: str, allowed: Sequence[str]) -> list[dict[str, Any]]:
     if not isinstance(block, dict) or set(block) != {"columns", "rows"} or not isinstance(block.get("rows"), list):
         raise InputError(
-            f'{_WHAT}: {where}: key records: {short(block)} is not allowed (allowed: {{"columns": [...], "rows": '
+            f'{_WHAT}: {where}: {short(block)} is not allowed (allowed: {{"columns": [...], "rows": '
             "[[...], ...]}); see docs/LATENCY_PROFILES.md"
         )
     columns = block["columns"]
     names = columns if isinstance(columns, list) else []
-    bad = [name for name in names if name not in COLUMNS] or [name for name in COLUMNS[:-1] if name not in names]
+    optional = {name for name, field in CallRecord.model_fields.items() if not field.is_required()}
+    bad = [name for name in names if name not in allowed]
+    bad += [name for name in allowed if name not in names and name not in optional]
     if bad or not names or len(set(names)) != len(names):
         raise InputError(
-            f"{_WHAT}: {where}: key records.columns: {short(columns)} is not allowed "
-            f"(allowed: each once of {', '.join(COLUMNS)}); fix the column names"
+            f"{_WHAT}: {where}.columns: {short(columns)} is not allowed "
+            f"(allowed: each once of {', '.join(allowed)}); fix the column names"
         )
     for number, row in enumerate(block["rows"], start=1):
         if not isinstance(row, list) or len(row) != len(names):
             raise InputError(
-                f"{_WHAT}: {where}: record {number}: {short(row)} is not allowed (allowed: a list of {len(names)} "
-                f"values, one per column: {', '.join(names)}); fix or drop the record"
+                f"{_WHAT}: {row_where} {number}: {short(row)} is not allowed (allowed: a list of {len(names)} "
+                f"values, one per column: {', '.join(names)}); fix or drop it"
             )
-    return {**value, "records": [dict(zip(names, row, strict=True)) for row in block["rows"]]}
+    return [dict(zip(names, row, strict=True)) for row in block["rows"]]
 
 
 def _lists_to_tuples(value: Any) -> Any:
-    """The strict schema takes tuples, JSON gives lists."""
+    """The strict schema takes tuples, JSON gives lists. Four levels: plans, plan, step, name."""
     if not isinstance(value, dict):
         return value
-    lists = {key for key in ("records", "parametric") if isinstance(value.get(key), list)}
-    return {key: tuple(entry) if key in lists else entry for key, entry in value.items()}
+    lists = {key for key in ("records", "parametric", "tasks", "plans") if isinstance(value.get(key), list)}
+    return {key: _frozen(entry, 4) if key in lists else entry for key, entry in value.items()}
+
+
+def _frozen(value: Any, depth: int) -> Any:
+    if depth and isinstance(value, list):
+        return tuple(_frozen(entry, depth - 1) for entry in value)
+    if depth and isinstance(value, dict) and isinstance(value.get("steps"), list):
+        return {**value, "steps": _frozen(value["steps"], 2)}
+    return value

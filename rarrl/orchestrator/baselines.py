@@ -111,6 +111,40 @@ class RiskTable:
         return np.where(mask[actions, rows] & (h.calls_since_act < 2.0), actions, 0)
 
 
+@dataclass(frozen=True)
+class ConfidenceRule:
+    """Asks while the plan in force is doubtful: the strongest hand-made rule that we know for recorded answers.
+
+    Doubtful is a default plan below `default` similarity, a planner's below `theta` mean probability a token, and any
+    after `failures` failures in a row. With `verify` (a level; 0: never) a plan that did not fail yet goes to the
+    verifier first, and one that it finds ok is kept. Else the planner is asked, level `first` before level 2."""
+
+    name: str
+    default: float
+    theta: float
+    verify: int
+    first: int
+    failures: int
+    params: dict[str, Any]
+
+    def act(self, s: Situation, mask: Mask) -> Actions:
+        """The next call, else ACT. Raises: InputError where answers are not recorded."""
+        p, failed = s.plan, s.history.consecutive_failures >= self.failures
+        if p is None:
+            raise InputError("rule confidence needs recorded answers; play a recorded profile, or choose another rule")
+        doubtful = p.confidence < np.where(p.source == 0, self.default, self.theta)
+        verify = doubtful & ~failed & (p.verdict == 0.0) & (self.verify > 0)
+        replan = failed | (doubtful & (p.verdict <= 0.0))
+        first = (self.first == 1) & ~p.answered[0] & ~p.answered[1]
+        planner = np.where(first, int(Action.PLANNER_1), np.where(p.answered[1], 0, int(Action.PLANNER_2)))
+        judge = int(Action.VERIFIER_1) + self.verify - 1
+        actions = np.where(verify, judge, np.where(replan, planner, 0))
+        # A verdict that cannot be paid for leaves the planner, where that one can.
+        allowed = mask[actions, np.arange(s.n)]
+        actions = np.where(allowed | ~verify, actions, planner)
+        return np.where(mask[actions, np.arange(s.n)], actions, 0)
+
+
 def _never(s: Situation) -> Mask:
     return np.zeros(s.n, dtype=bool)
 
@@ -209,8 +243,22 @@ _MAKERS: dict[str, Callable[..., OrchestratorPolicy]] = {
         theta,
         {"risky": risky, "verify": verify, "plan": plan, "failures": failures, "pace": pace, "theta": theta},
     ),
+    "start": lambda recipe="P1": _rule("start", lambda s: s.step == 0.0, recipe),
+    "confidence": lambda default=2.0, theta=0.95, verify=0, first=1, failures=2: ConfidenceRule(
+        "confidence",
+        default,
+        theta,
+        verify,
+        first,
+        failures,
+        {"default": default, "theta": theta, "verify": verify, "first": first, "failures": failures},
+    ),
 }
-RULE_FAMILIES: tuple[str, ...] = tuple(_MAKERS)
+FAMILIES: tuple[str, ...] = tuple(_MAKERS)
+RULE_FAMILIES: tuple[str, ...] = FAMILIES[:-2]
+"""Those that need no plan: `start` would pay for a plan that the parametric world does not keep."""
+RECORDED_FAMILIES: tuple[str, ...] = tuple(name for name in FAMILIES if name != "risk_table")
+"""Those that play on recorded answers: no verifier guards an attempt there, so a table of risky ones says nothing."""
 
 
 def grid(family: str) -> list[dict[str, Any]]:
@@ -233,6 +281,14 @@ def grid(family: str) -> list[dict[str, Any]]:
             "failures": [1, 2, 9],
             "pace": [0.0, 0.5, 1.0],
             "theta": [0.0, 0.01, 0.1, 0.2],
+        },
+        "start": {"recipe": recipes},
+        "confidence": {
+            "default": [0.0, 0.7, 0.8, 0.9, 2.0],
+            "theta": [0.0, 0.9, 0.97, 2.0],
+            "verify": [0, 1, 2],
+            "first": [1, 2],
+            "failures": [1, 2, 9],
         },
     }
     keys = axes[family]

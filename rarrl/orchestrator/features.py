@@ -3,6 +3,8 @@
 Everything is a struct of arrays over n robots (the axis is last, so that a column of the training matrix is
 contiguous here); a single robot is n = 1. Training, evaluation and the ROS node run this one code.
 
+Where the language model's answers are recorded, a `PlanView` tells of the plan in force, in further features.
+
 Source: arXiv 2603.16673 (state = task state + h_t + b_t; the uncertainty u(s) is never handed out, only
 failure-frequency proxies). All features are dimensionless: prices in points of success, budgets in
 affordable calls. So a policy can serve a language model whose latency it has never seen.
@@ -16,7 +18,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rarrl.types import THINK_ACTIONS, Action, Budget, StateSummary, SubgoalType
+from rarrl.types import THINK_ACTIONS, Action, Budget, PlanStatus, StateSummary, SubgoalType
 
 Floats = NDArray[np.float64]
 N_ACTIONS = len(Action)
@@ -126,13 +128,77 @@ class History:
 
 
 @dataclass(frozen=True)
+class PlanView:
+    """What n robots know of their plans and of the answers they got; arrays (n,). Never whether a plan is right.
+
+    `source`: of the plan in force: 0 the default plan (no language model), 1 or 2 the planner of that level.
+    `confidence` (0 to 1): mean probability of its tokens; of a default plan the similarity of its source.
+    `similarity`: that of the default plan, whatever is in force. `verdict`: of the verifier on the plan in force: 1 ok,
+    -1 a fault, 0 not asked; `verdict_level` (0, 1, 2) and `p_ok` (0.5 where not asked) of it. `answered` (2, n): the
+    planner of level 1, 2 gave a plan in this task. `agreeing`: how many other plans known are the one in force.
+    `contradicted`: the plan in force begins otherwise than what was already done. `words`, `unknown`: of the goal; see
+    `rarrl.reasoner.nearest.Recollection`."""
+
+    source: NDArray[np.int64]
+    confidence: Floats
+    similarity: Floats
+    verdict: Floats
+    verdict_level: Floats
+    p_ok: Floats
+    answered: NDArray[np.bool_]
+    agreeing: Floats
+    contradicted: NDArray[np.bool_]
+    words: Floats
+    unknown: Floats
+
+    @classmethod
+    def single(cls, status: PlanStatus) -> PlanView:
+        """What one robot knows."""
+
+        def one(value: float) -> Floats:
+            return np.array([value], dtype=np.float64)
+
+        return cls(
+            source=np.array([status.source]),
+            confidence=one(status.confidence),
+            similarity=one(status.similarity),
+            verdict=one(status.verdict),
+            verdict_level=one(status.verdict_level),
+            p_ok=one(status.p_ok),
+            answered=np.array(status.answered)[:, None],
+            agreeing=one(status.agreeing),
+            contradicted=np.array([status.contradicted]),
+            words=one(status.words),
+            unknown=one(status.unknown),
+        )
+
+    def status(self) -> PlanStatus:
+        """The inverse of `single`. Raises: ValueError where there is not one robot."""
+        (source,) = self.source
+        return PlanStatus(
+            source=int(source),
+            confidence=float(self.confidence[0]),
+            similarity=float(self.similarity[0]),
+            verdict=int(self.verdict[0]),
+            verdict_level=int(self.verdict_level[0]),
+            p_ok=float(self.p_ok[0]),
+            answered=(bool(self.answered[0, 0]), bool(self.answered[1, 0])),
+            agreeing=int(self.agreeing[0]),
+            contradicted=bool(self.contradicted[0]),
+            words=int(self.words[0]),
+            unknown=int(self.unknown[0]),
+        )
+
+
+@dataclass(frozen=True)
 class Situation:
     """All that a decision may depend on, for n robots: task state, h_t, b_t, and what calls cost here.
 
     `subgoal_type` (n,) int; `remaining` (8, n) sub-goals of each type after the current one; `subgoal_index`,
     `subgoal_count`, `step`, `horizon` (n,); `time_s`, `tokens`, `initial_time_s`, `initial_tokens` (n,) the
     budget; `mean_s`, `p95_s`, `mean_tokens`, `max_tokens` (4, n) expected cost per THINK action;
-    `cost_weight` (n,) lambda, points of success per second of thinking.
+    `cost_weight` (n,) lambda, points of success per second of thinking. `plan`: None where plans are not known to be
+    right or wrong (the parametric world); where it is there, all task state is by the plan in force.
     """
 
     subgoal_type: NDArray[np.int64]
@@ -151,6 +217,7 @@ class Situation:
     mean_tokens: Floats
     max_tokens: Floats
     cost_weight: Floats
+    plan: PlanView | None = None
 
     @property
     def n(self) -> int:
@@ -159,9 +226,15 @@ class Situation:
 
     @classmethod
     def single(
-        cls, summary: StateSummary, budget: Budget, history: History, costs: Costs, cost_weight: float
+        cls,
+        summary: StateSummary,
+        budget: Budget,
+        history: History,
+        costs: Costs,
+        cost_weight: float,
+        plan: PlanStatus | None = None,
     ) -> Situation:
-        """The situation of one robot."""
+        """The situation of one robot. `plan`: None where it does not know of plans (the parametric world)."""
         current = min(summary.subgoal_index, len(summary.subgoals) - 1)
         remaining = np.zeros((N_TYPES, 1))
         for subgoal in summary.subgoals[current + 1 :]:
@@ -187,6 +260,7 @@ class Situation:
             mean_tokens=costs.mean_tokens[:, None],
             max_tokens=costs.max_tokens[:, None],
             cost_weight=one(cost_weight),
+            plan=None if plan is None else PlanView.single(plan),
         )
 
     def action_mask(self) -> NDArray[np.bool_]:
@@ -236,6 +310,25 @@ FEATURE_NAMES: tuple[str, ...] = (
     "tail",
 )
 N_FEATURES = len(FEATURE_NAMES)
+PLAN_FEATURE_NAMES: tuple[str, ...] = (
+    "plan.default",
+    "plan.PLANNER_1",
+    "plan.PLANNER_2",
+    "plan_doubt",
+    "default_doubt",
+    "verdict_ok",
+    "verdict_fault",
+    "verdict_level",
+    "p_ok",
+    "answered.PLANNER_1",
+    "answered.PLANNER_2",
+    "plans_agree",
+    "plan_contradicted",
+    "goal_words",
+    "unknown_words",
+)
+"""Appended to FEATURE_NAMES where the situation has a `PlanView`."""
+ALL_FEATURE_NAMES = FEATURE_NAMES + PLAN_FEATURE_NAMES
 FEATURE_LIMIT = 8.0
 """Features are cut off at +- this value."""
 HISTORY_FEATURES = slice(FEATURE_NAMES.index("last_success"), FEATURE_NAMES.index("latency_log_ratio") + 1)
@@ -244,9 +337,11 @@ _TYPES = np.arange(N_TYPES)[:, None]
 
 
 def encode(s: Situation) -> NDArray[np.float32]:
-    """The policy's input (n, N_FEATURES) float32, every column of order one; names in FEATURE_NAMES."""
+    """The policy's input (n, features) float32, every column of order one.
+
+    Names in FEATURE_NAMES, or ALL_FEATURE_NAMES where the situation has a `PlanView`."""
     h = s.history
-    out = np.empty((N_FEATURES, s.n), dtype=np.float32)
+    out = np.empty((N_FEATURES if s.plan is None else len(ALL_FEATURE_NAMES), s.n), dtype=np.float32)
     out[0:8] = s.subgoal_type == _TYPES
     out[8:16] = s.remaining * 0.25
     left = s.subgoal_count - s.subgoal_index
@@ -277,5 +372,29 @@ def encode(s: Situation) -> NDArray[np.float32]:
     out[46:50] = np.log(1e-4 + s.cost_weight * s.mean_s) * 0.25 + 1.0
     out[50:53] = np.log(s.mean_s[1:] / s.mean_s[0])
     out[53] = np.log(s.p95_s[0] / s.mean_s[0])
+    if s.plan is not None:
+        _encode_plan(s.plan, out[N_FEATURES:])
     np.clip(out, -FEATURE_LIMIT, FEATURE_LIMIT, out=out)
     return np.ascontiguousarray(out.T)
+
+
+def _encode_plan(p: PlanView, out: NDArray[np.float32]) -> None:
+    out[0:3] = p.source == np.arange(3)[:, None]
+    out[3], out[4] = doubt(p.confidence), doubt(p.similarity)
+    out[5], out[6] = p.verdict > 0.0, p.verdict < 0.0
+    out[7] = p.verdict_level * 0.5
+    out[8] = p.p_ok * 2.0 - 1.0
+    out[9:11] = p.answered
+    out[11] = p.agreeing * 0.5
+    out[12] = p.contradicted
+    out[13] = p.words * 0.05
+    out[14] = p.unknown * 0.25
+
+
+def doubt(confidence: Floats) -> Floats:
+    """-1 where `confidence` is 1, 1 where it is 0; logarithmic, for most that matters lies between 0.9 and 1.
+
+    >>> [round(float(doubt(np.array(c))), 2) for c in (1.0, 0.99, 0.9, 0.0)]
+    [-1.0, -0.31, 0.34, 1.0]
+    """
+    return np.asarray(np.log10(1.001 - confidence) / 1.5 + 1.0)

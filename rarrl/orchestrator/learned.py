@@ -16,7 +16,7 @@ from safetensors.numpy import save as save_safetensors
 
 from rarrl.errors import InputError
 from rarrl.files import read_file, sha256, write_bytes_atomic, write_json_atomic
-from rarrl.orchestrator.features import FEATURE_NAMES, N_ACTIONS, Situation, encode
+from rarrl.orchestrator.features import ALL_FEATURE_NAMES, FEATURE_NAMES, N_ACTIONS, Situation, encode
 
 Floats32 = NDArray[np.float32]
 MAX_BYTES = 16_000_000
@@ -28,21 +28,44 @@ _PICKLES = (".zip", ".pkl", ".pickle", ".pt", ".pth")
 class LearnedPolicy:
     """An MLP over `encode(situation)`: tanh hidden layers, then one logit per action; the largest allowed wins.
 
-    `weights[i]` (out, in), `biases[i]` (out,) float32. `hidden` (N_FEATURES,) bool: inputs this policy was
-    trained without (ablations), set to zero. `allowed` (5,) bool: actions it was trained with."""
+    `weights[i]` (out, in), `biases[i]` (out,) float32. `hidden` (features,) bool: inputs this policy was trained
+    without (ablations), set to zero. `allowed` (5,) bool: actions it was trained with. It reads as many features as
+    its first layer has inputs: all, or those of FEATURE_NAMES alone. `value_weights`, `value_biases`: the learner's
+    value head, a network of its own; empty where the file holds none."""
 
     name: str
     weights: tuple[Floats32, ...]
     biases: tuple[Floats32, ...]
     hidden: NDArray[np.bool_]
     allowed: NDArray[np.bool_]
+    value_weights: tuple[Floats32, ...] = ()
+    value_biases: tuple[Floats32, ...] = ()
 
     def logits(self, features: Floats32) -> Floats32:
-        """(n, 5) for `features` (n, N_FEATURES)."""
-        x = np.where(self.hidden, np.float32(0.0), features)
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+        """(n, 5) for `features` (n, features). Raises: InputError where there are fewer than in training."""
+        return self._run(features, self.weights, self.biases)
+
+    def probabilities(self, features: Floats32, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(n, 5) with the action mask (5, n): how the policy was divided in training; it takes the most probable."""
+        logits = np.where(mask.T & self.allowed, self.logits(features).astype(np.float64), -np.inf)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+    def value(self, features: Floats32) -> Floats32 | None:
+        """(n,) the return that is expected from here; None where the file holds no value head."""
+        return self._run(features, self.value_weights, self.value_biases)[:, 0] if self.value_weights else None
+
+    def _run(self, features: Floats32, weights: tuple[Floats32, ...], biases: tuple[Floats32, ...]) -> Floats32:
+        width = len(self.hidden)
+        if features.shape[1] < width:
+            raise InputError(
+                f"policy {self.name}: it was trained on recorded answers and needs {width} features, here are "
+                f"{features.shape[1]}; use `learned`, or play a recorded profile (`rarrl eval orchestrator --profile`)"
+            )
+        x = np.where(self.hidden, np.float32(0.0), features[:, :width])
+        for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
             x = np.tanh(x @ weight.T + bias)
-        return np.asarray(x @ self.weights[-1].T + self.biases[-1])
+        return np.asarray(x @ weights[-1].T + biases[-1])
 
     def act(self, s: Situation, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The most probable allowed action (n,)."""
@@ -58,7 +81,10 @@ def save_policy(policy: LearnedPolicy, folder: Path, card: dict[str, Any], file:
     }
     for i, (weight, bias) in enumerate(zip(policy.weights, policy.biases, strict=True)):
         tensors[f"layer{i}.weight"], tensors[f"layer{i}.bias"] = weight, bias
-    data = save_safetensors(tensors, metadata={"features": json.dumps(FEATURE_NAMES), "name": policy.name})
+    for i, (weight, bias) in enumerate(zip(policy.value_weights, policy.value_biases, strict=True)):
+        tensors[f"value{i}.weight"], tensors[f"value{i}.bias"] = weight, bias
+    names = ALL_FEATURE_NAMES[: len(policy.hidden)]
+    data = save_safetensors(tensors, metadata={"features": json.dumps(names), "name": policy.name})
     write_bytes_atomic(folder / file, data)
     card_path = folder / "card.json"
     files = json.loads(card_path.read_text())["files"] if card_path.exists() else {}
@@ -88,12 +114,12 @@ def load_learned(path: Path) -> LearnedPolicy:
             f"policy: {file} is not a policy saved by rarrl ({type(error).__name__}: {error}); "
             "train one with `rarrl train orchestrator`"
         ) from None
-    if features != FEATURE_NAMES:
+    if features not in (FEATURE_NAMES, ALL_FEATURE_NAMES):
         raise InputError(
             f"policy: {file} was trained on {len(features)} other features than this version's {len(FEATURE_NAMES)}; "
             "train it again with `rarrl train orchestrator`"
         )
-    return _build(file, name, tensors)
+    return _build(file, name, tensors, len(features))
 
 
 def _check_size(file: Path) -> None:
@@ -122,23 +148,39 @@ def _check_hash(file: Path, data: bytes) -> None:
         raise InputError(f"policy: {file} does not match the hash in {card}: the file is damaged or was changed")
 
 
-def _build(file: Path, name: str, tensors: dict[str, Any]) -> LearnedPolicy:
-    layers = sum(key.endswith(".weight") for key in tensors)
-    wanted = {"hidden", "allowed", *(f"layer{i}.{part}" for i in range(layers) for part in ("weight", "bias"))}
+def _build(file: Path, name: str, tensors: dict[str, Any], width: int) -> LearnedPolicy:
+    layers = sum(key.startswith("layer") and key.endswith(".weight") for key in tensors)
+    heads = sum(key.startswith("value") and key.endswith(".weight") for key in tensors)
+    stacks = [("layer", layers, N_ACTIONS)] + [("value", heads, 1)] * (heads > 0)
+    keys = {f"{stack}{i}.{part}" for stack, n, _ in stacks for i in range(n) for part in ("weight", "bias")}
+    wanted = {"hidden", "allowed"} | keys
     if layers < 1 or set(tensors) != wanted:
         raise InputError(f"policy: {file} has the tensors {sorted(tensors)}; allowed: {sorted(wanted)}")
-    width = len(FEATURE_NAMES)
     shapes_ok = tensors["hidden"].shape == (width,) and tensors["allowed"].shape == (N_ACTIONS,)
-    weights = tuple(tensors[f"layer{i}.weight"] for i in range(layers))
-    biases = tuple(tensors[f"layer{i}.bias"] for i in range(layers))
-    for weight, bias in zip(weights, biases, strict=True):
-        shapes_ok = shapes_ok and weight.ndim == 2 and weight.shape[1] == width and bias.shape == weight.shape[:1]
-        width = weight.shape[0] if weight.ndim == 2 else -1
-    if not shapes_ok or width != N_ACTIONS:
+    for stack, n, outputs in stacks:
+        inputs = width
+        for i in range(n):
+            weight, bias = tensors[f"{stack}{i}.weight"], tensors[f"{stack}{i}.bias"]
+            shapes_ok = shapes_ok and weight.ndim == 2 and weight.shape[1] == inputs and bias.shape == weight.shape[:1]
+            inputs = weight.shape[0] if weight.ndim == 2 else -1
+        shapes_ok = shapes_ok and inputs == outputs
+    if not shapes_ok:
         raise InputError(
-            f"policy: {file} has layers {[w.shape for w in weights]}; allowed: (.., {len(FEATURE_NAMES)}) to "
-            f"({N_ACTIONS}, ..), each fitting the next"
+            f"policy: {file} has layers {[tensors[f'layer{i}.weight'].shape for i in range(layers)]}; allowed: "
+            f"(.., {width}) to ({N_ACTIONS}, ..), each fitting the next"
         )
-    if not all(t.dtype == np.float32 and np.isfinite(t).all() for t in (*weights, *biases)):
+    if not all(tensors[key].dtype == np.float32 and np.isfinite(tensors[key]).all() for key in keys):
         raise InputError(f"policy: {file} has weights that are not finite float32 numbers; the file is damaged")
-    return LearnedPolicy(name, weights, biases, tensors["hidden"].astype(bool), tensors["allowed"].astype(bool))
+
+    def stack_of(stack: str, n: int, part: str) -> tuple[Floats32, ...]:
+        return tuple(tensors[f"{stack}{i}.{part}"] for i in range(n))
+
+    return LearnedPolicy(
+        name,
+        stack_of("layer", layers, "weight"),
+        stack_of("layer", layers, "bias"),
+        tensors["hidden"].astype(bool),
+        tensors["allowed"].astype(bool),
+        stack_of("value", heads, "weight"),
+        stack_of("value", heads, "bias"),
+    )

@@ -6,7 +6,7 @@ import numpy as np
 
 from rarrl.orchestrator.baselines import OrchestratorPolicy
 from rarrl.orchestrator.features import Costs, History, Situation
-from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, LlmCall, StateSummary
+from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, LlmCall, PlanStatus, StateSummary
 
 
 class Orchestrator:
@@ -37,12 +37,17 @@ class Orchestrator:
 
     def allows(self, action: Action, summary: StateSummary) -> bool:
         """Whether `action` may be taken in the present situation: budget, and calls since the last attempt."""
-        situation = Situation.single(summary, self.budget, self.history, self.costs, self.cost_weight)
+        situation = self.situation(summary)
         return bool(situation.action_mask()[action, 0])
 
-    def decide(self, summary: StateSummary, asked: Action | None = None) -> Decision:
-        """The next decision; a spent budget leaves only ACT. `asked`: somebody's wish, taken where it is allowed."""
-        situation = Situation.single(summary, self.budget, self.history, self.costs, self.cost_weight)
+    def situation(self, summary: StateSummary, plan: PlanStatus | None = None) -> Situation:
+        """What the policy sees."""
+        return Situation.single(summary, self.budget, self.history, self.costs, self.cost_weight, plan)
+
+    def decide(self, summary: StateSummary, asked: Action | None = None, plan: PlanStatus | None = None) -> Decision:
+        """The next decision; a spent budget leaves only ACT. `asked`: somebody's wish, taken where it is allowed.
+        `plan`: what is known of the plan in force, where a reasoner writes it."""
+        situation = self.situation(summary, plan)
         mask = situation.action_mask()
         action = Action(int(self.policy.act(situation, mask)[0])) if asked is None else asked
         if not mask[action, 0]:

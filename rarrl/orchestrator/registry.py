@@ -10,33 +10,39 @@ from typing import Any
 
 from rarrl.errors import InputError
 from rarrl.files import read_file
-from rarrl.orchestrator.baselines import RULE_FAMILIES, OrchestratorPolicy, make_rule
+from rarrl.orchestrator.baselines import FAMILIES, OrchestratorPolicy, make_rule
 from rarrl.orchestrator.learned import MODELS, load_learned
 
 SHIPPED = MODELS / "orchestrator"
 RULES_FILE = SHIPPED / "rules.json"
+RECORDED_RULES_FILE = SHIPPED / "recorded_rules.json"
+"""The rules tuned on recorded answers."""
 
 
-def tuned_parameters(condition: str = "binding") -> dict[str, dict[str, Any]]:
-    """Parameters per rule family as `rarrl tune rules` found them under `condition`."""
-    table = json.loads(read_file(RULES_FILE, "tuned rules"))["conditions"]
+def tuned_parameters(condition: str = "binding", file: Path | None = None) -> dict[str, dict[str, Any]]:
+    """Parameters per rule family as `rarrl tune rules` found them under `condition`; `file`: default RULES_FILE."""
+    file = file or RULES_FILE
+    table = json.loads(read_file(file, "tuned rules"))["conditions"]
     if condition not in table:
-        raise InputError(f"{RULES_FILE.name}: no condition {condition!r}; allowed: {', '.join(table)}")
+        raise InputError(f"{file.name}: no condition {condition!r}; allowed: {', '.join(table)}")
     return {family: entry["params"] for family, entry in table[condition].items()}
 
 
-def load_policy(spec: str) -> OrchestratorPolicy:
-    """The policy that `spec` names.
+def load_policy(spec: str, recorded: bool = False) -> OrchestratorPolicy:
+    """The policy that `spec` names. recorded: rules have the parameters tuned on recorded answers.
 
-    `learned` (shipped weights), `FAMILY` (a rule, tuned), `FAMILY:{"key": value}` (a rule with parameters),
-    or the path of a safetensors file or its folder.
+    `learned` (shipped weights), `recorded` (those for recorded answers), `FAMILY` (a rule, tuned),
+    `FAMILY:{"key": value}` (a rule with parameters), or the path of a safetensors file or its folder.
     Raises: InputError with the known names."""
     family, _, text = spec.partition(":")
     if spec == "learned":
         return load_learned(SHIPPED)
-    if family in RULE_FAMILIES:
+    if spec == "recorded":
+        return load_learned(SHIPPED / "recorded.safetensors")
+    if family in FAMILIES:
         if not text:
-            return make_rule(family, **tuned_parameters().get(family, {}))
+            tuned = tuned_parameters(file=RECORDED_RULES_FILE if recorded else RULES_FILE)
+            return make_rule(family, **tuned.get(family, {}))
         try:
             params = json.loads(text)
         except ValueError as error:
@@ -48,7 +54,7 @@ def load_policy(spec: str) -> OrchestratorPolicy:
     # os.path: pathlib's exists() raises for names that no file system allows
     if os.path.exists(spec) or path.suffix or "/" in spec:
         return load_learned(path)
-    names = ("learned", *RULE_FAMILIES)
+    names = ("learned", *FAMILIES, "recorded")
     close = get_close_matches(spec, names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     raise InputError(f"policy {spec!r} is unknown; allowed: {', '.join(names)}, or a safetensors file{hint}")

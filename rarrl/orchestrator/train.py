@@ -34,13 +34,14 @@ from rarrl.types import Action
 logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_EVERY_S = 60.0
-VARIANTS = ("full", "no_budget", "no_history", "planner_only", "verifier_only", "when2ask")
+VARIANTS = ("full", "no_budget", "no_history", "no_plan", "planner_only", "verifier_only", "when2ask")
 Progress = Callable[[int, dict[str, float]], None]
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run. `variant` is one of VARIANTS: ablations take inputs or actions away, `when2ask` is the
+    """One training run. `variant` is one of VARIANTS: ablations take inputs or actions away (`no_plan` those that only
+    recorded answers have), `when2ask` is the
     binary asker of arXiv 2306.03604 (ACT or planner 1). `hard` adds a Lagrangian that keeps the share of
     budget overruns per episode under `miss_target`."""
 
@@ -76,6 +77,10 @@ class TrainConfig:
         elif self.variant == "no_history":
             hidden[HISTORY_FEATURES] = True
         return hidden
+
+    def hidden_of(self, width: int) -> NDArray[np.bool_]:
+        """(width,) the same where there are `width` features; those beyond N_FEATURES tell of the plan in force."""
+        return np.pad(self.hidden, (0, width - N_FEATURES), constant_values=self.variant == "no_plan")
 
     @property
     def allowed(self) -> NDArray[np.bool_]:
@@ -204,24 +209,29 @@ def train(env: Any, config: TrainConfig, folder: Path, progress: Progress | None
     return _export(model, config)
 
 
-def _layers(model: Any) -> list[Any]:
+def _layers(model: Any) -> tuple[list[Any], list[Any]]:
+    """The linear layers of the policy and of its value head (none for DQN: its outputs are values)."""
     import torch
 
     if hasattr(model.policy, "q_net"):
-        stack = list(model.policy.q_net.q_net)
+        stacks: tuple[list[Any], list[Any]] = (list(model.policy.q_net.q_net), [])
     else:
-        stack = [*model.policy.mlp_extractor.policy_net, model.policy.action_net]
-    return [layer for layer in stack if isinstance(layer, torch.nn.Linear)]
+        extractor = model.policy.mlp_extractor
+        stacks = ([*extractor.policy_net, model.policy.action_net], [*extractor.value_net, model.policy.value_net])
+    policy, value = ([layer for layer in stack if isinstance(layer, torch.nn.Linear)] for stack in stacks)
+    return policy, value
 
 
 def _export(model: Any, config: TrainConfig) -> LearnedPolicy:
-    linear = _layers(model)
+    linear, value = _layers(model)
     return LearnedPolicy(
         name="learned" if config.variant == "full" and config.algorithm == "ppo" else _name(config),
         weights=tuple(layer.weight.detach().numpy().copy() for layer in linear),
         biases=tuple(layer.bias.detach().numpy().copy() for layer in linear),
-        hidden=config.hidden,
+        hidden=config.hidden_of(linear[0].in_features),
         allowed=config.allowed,
+        value_weights=tuple(layer.weight.detach().numpy().copy() for layer in value),
+        value_biases=tuple(layer.bias.detach().numpy().copy() for layer in value),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a reasoner is asked and what it answers. Backends: `backends.py`."""
+"""What a reasoner is asked and what it answers. Made from a user's words by `rarrl.build`."""
 
 from __future__ import annotations
 
@@ -68,6 +68,20 @@ class Answer:
     confidence: float = float("nan")
     text: str = ""
     why: str = ""
+
+    @property
+    def tokens(self) -> int:
+        """Read and generated."""
+        return self.tokens_in + self.tokens_out
+
+    @property
+    def summary(self) -> str:
+        """One line for people: the plan, the verdict, or why there is neither."""
+        if self.plan is not None:
+            return str(self.plan)
+        if self.verdict is not None:
+            return "ok" if self.verdict.ok else (self.verdict.fault.value if self.verdict.fault else "wrong")
+        return self.why or self.status.value
 
 
 class Reasoner(Protocol):

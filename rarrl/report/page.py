@@ -56,7 +56,9 @@ def page(runs: Sequence[Run], picture: bytes, notes: Sequence[str] = (), percept
     ]
     if chosen:
         number, rule = chosen
-        parts.append(f"<h2>Decisions of episode {number}</h2><p class='note'>Shown: {escape(rule)}.</p>")
+        goal = runs[-1].episode(number).start.goal
+        quoted = f" \u201c{escape(goal)}\u201d" if goal else ""
+        parts.append(f"<h2>Decisions of episode {number}{quoted}</h2><p class='note'>Shown: {escape(rule)}.</p>")
         parts += [_decisions(run, run.episode(number), index, index == len(runs) - 1) for index, run in enumerate(runs)]
     if perception:
         parts.append(_image(perception, "Stereo pairs, the obstacles in them, from above and in space"))
@@ -95,7 +97,9 @@ def _decisions(run: Run, episode: Episode, index: int, unfolded: bool) -> str:
             )
             continue
         assert isinstance(event, ActEvent | ThinkEvent)
+        why = event.why
         if isinstance(event, ThinkEvent):
+            why = f"{event.answer} \u2190 {why}" if event.answer else why
             name = _dot(ROLE_COLOURS[(event.role, event.level)]) + f"THINK({event.role}, {event.level})"
             result, good = f"{event.status}, {event.tokens:.0f} tokens", event.status == "OK"
         else:
@@ -103,7 +107,7 @@ def _decisions(run: Run, episode: Episode, index: int, unfolded: bool) -> str:
             result, good = event.status + (", sub-goal done" if event.subgoal_done else ""), event.status == "SUCCESS"
         rows.append(
             f"{start}<td>{event.t1 - event.t0:.2f} s</td><td class='text'>{name}</td>"
-            f"<td class='text{'' if good else ' bad'}'>{result}</td><td class='text'>{escape(event.why)}</td></tr>"
+            f"<td class='text{'' if good else ' bad'}'>{result}</td><td class='text'>{escape(why)}</td></tr>"
         )
     dot = _dot(POLICY_STYLES[index % len(POLICY_STYLES)][0])
     head = f"{dot}{escape(run.policy)}: <span class='{tone}'>{outcome}</span>"

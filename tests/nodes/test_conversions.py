@@ -1,20 +1,23 @@
 """Messages: value objects come back bit by bit, and nothing bad gets in."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rarrl.pipeline import Outcome, Phase, Report
-from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, StateSummary, SubgoalType
+from rarrl.pipeline import Outcome, Phase, Report, TaskView
+from rarrl.reasoner.base import Answer
+from rarrl.reasoner.plan import VERBS, Fault, Plan, PlanStep, Verdict
+from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, SubgoalType
 
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from rarrl_nodes import conversions
-from rarrl_nodes.conversions import DecisionMessage
+from rarrl_nodes.conversions import AnswerMessage, DecisionMessage
 
 NUMBERS = st.floats(0.0, 1e9)
 COUNTS = st.integers(0, 2**53)
@@ -25,6 +28,30 @@ OUTCOMES = st.one_of(
         Outcome, COUNTS, st.sampled_from(list(Action)[1:]), st.sampled_from(CallStatus), NUMBERS, NUMBERS, st.booleans()
     ),
 )
+WORDS = st.text(min_size=1, max_size=60)
+STEPS = st.builds(
+    PlanStep, st.sampled_from(VERBS).map(lambda verb: SubgoalType[verb]), st.tuples(WORDS) | st.tuples(WORDS, WORDS)
+)
+SOME_PLANS = st.lists(STEPS, min_size=1, max_size=12).map(lambda steps: Plan(tuple(steps)))
+PLANS = st.none() | SOME_PLANS
+SHARES, BITS = st.floats(0.0, 1.0), st.booleans()
+STATUSES = st.builds(
+    PlanStatus,
+    source=st.integers(0, 2),
+    confidence=SHARES,
+    similarity=SHARES,
+    verdict=st.integers(-1, 1),
+    verdict_level=st.integers(0, 2),
+    p_ok=SHARES,
+    answered=st.tuples(BITS, BITS),
+    agreeing=COUNTS,
+    contradicted=BITS,
+    words=COUNTS,
+    unknown=COUNTS,
+)
+TASKS = st.none() | st.builds(TaskView, st.text(max_size=500), SOME_PLANS, STATUSES)
+MEASURES = st.floats(-1e9, 1e9) | st.just(math.nan)
+VERDICTS = st.none() | st.builds(Verdict, st.booleans(), st.none() | st.sampled_from(Fault), MEASURES)
 SUBGOALS = st.lists(st.sampled_from(SubgoalType), min_size=1, max_size=20).map(tuple)
 
 
@@ -40,6 +67,29 @@ def reports(draw):
         summary=summary,
         budget=Budget(draw(NUMBERS), draw(NUMBERS), draw(NUMBERS), draw(NUMBERS)),
         outcome=draw(OUTCOMES),
+        task=draw(TASKS),
+    )
+
+
+@st.composite
+def answers(draw):
+    status = draw(st.sampled_from(CallStatus))
+    ok = status is CallStatus.OK
+    return Answer(
+        decision=draw(COUNTS),
+        role=draw(st.sampled_from(Role)),
+        level=draw(st.sampled_from([1, 2])),
+        status=status,
+        seconds=draw(NUMBERS),
+        backend=draw(st.text(max_size=100)),
+        tokens_in=draw(COUNTS),
+        tokens_out=draw(COUNTS),
+        ttft_s=draw(MEASURES),
+        plan=draw(PLANS) if ok else None,
+        verdict=draw(VERDICTS) if ok else None,
+        confidence=draw(MEASURES),
+        text=draw(st.text(max_size=4000)),
+        why=draw(st.text(max_size=200)),
     )
 
 
@@ -51,6 +101,23 @@ REPORT = Report(
     StateSummary((SubgoalType.GotoLocation, SubgoalType.PutObject), 1, 4, 9),
     Budget(0.1 + 0.2, 100.0, 20.0, 4000.0),
     Outcome(2, Action.VERIFIER_2, CallStatus.TIMEOUT, 1.25, 300.0, False),
+)
+ANSWER = AnswerMessage(
+    "run",
+    3,
+    Answer(
+        7,
+        Role.PLANNER,
+        1,
+        CallStatus.OK,
+        0.25,
+        "llama:test",
+        40,
+        12,
+        0.1,
+        Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "desk"]]),
+        confidence=-0.2,
+    ),
 )
 DECISION = DecisionMessage("run", 3, 0, Decision(7, Action.PLANNER_2, 4.5, "why: it failed"), 12.5, 800.0)
 
@@ -162,3 +229,65 @@ def test_numbers_travel_exactly():
     value = 0.1 + 0.2
     assert float(through({"schema": "1", "x": value})["x"]) == value
     assert math.isclose(float(through({"schema": "1", "x": 1e-300})["x"]), 1e-300)
+
+
+@settings(max_examples=200)
+@given(answers())
+def test_answers_come_back(answer):
+    message = AnswerMessage("run", 5, answer)
+    back = conversions.answer_from_values(through(conversions.values_from_answer(message)))
+    assert repr(back) == repr(message)  # nan is not nan
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("steps", "[]"),
+        ("steps", "null"),
+        ("steps", '[["Fly", "mug"]]'),
+        ("steps", '[["PickupObject"]]'),
+        ("steps", '[["PickupObject", 3]]'),
+        ("steps", '[["PickupObject", "' + "m" * 61 + '"]]'),
+        ("steps", "[" * 9000),
+        ("steps", '[["PickupObject", "mug"]' + ', ["PickupObject", "mug"]' * 12 + "]"),
+        ("level", "3"),
+        ("role", "oracle"),
+        ("status", "FINE"),
+        ("status", "TIMEOUT"),  # with a plan
+        ("seconds", "-1.0"),
+        ("seconds", "nan"),
+        ("confidence", "inf"),
+        ("p_ok", "1e99"),
+        ("verdict", "maybe"),
+        ("fault", "bad luck"),
+        ("run", ""),
+    ],
+)
+def test_bad_answers_are_refused(key, text):
+    values = through(conversions.values_from_answer(ANSWER)) | {key: text}
+    with pytest.raises(ValueError, match=f"key {key}"):
+        conversions.answer_from_values(values)
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("goal", "goal: " + "x" * 501),
+        ("steps", "none"),
+        ("source", "3"),
+        ("plan_confidence", "1.5"),
+        ("similarity", "-0.1"),
+        ("plan_verdict", "perhaps"),
+        ("verdict_level", "4"),
+        ("plan_p_ok", "nan"),
+        ("answered_1", "yes"),
+        ("contradicted", "1"),
+        ("agreeing", "-1"),
+    ],
+)
+def test_bad_tasks_are_refused(key, text):
+    status = PlanStatus(1, 0.9, 0.4, 0, 0, 0.5, (True, False), 0, False, 8, 1)
+    task = TaskView("put the mug away", Plan.from_rows([["PickupObject", "mug"]]), status)
+    values = through(conversions.values_from_report(replace(REPORT, task=task))) | {key: text}
+    with pytest.raises(ValueError, match=f"key {key}"):
+        conversions.report_from_values(values)

@@ -16,7 +16,8 @@ from rarrl.types import Action, ActStatus, Budget, CallStatus
 from rarrl.types import SubgoalType as T
 from rarrl_sim_envs.alfred_core import AlfredReplayCore, Dynamics, EpisodeBank
 from rarrl_sim_envs.episodes import EpisodeConfig, EpisodeSampler, seeds
-from rarrl_sim_envs.player import EpisodePlayer, make_player
+from rarrl_sim_envs.player import EpisodePlayer
+from rarrl_sim_envs.players import make_player
 
 SURE = Dynamics(base_failure=(0.0,) * 8)
 PLAN = [(T.GotoLocation, 12), (T.PickupObject, 1), (T.HeatObject, 9), (T.PutObject, 1)]

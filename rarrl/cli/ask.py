@@ -1,0 +1,142 @@
+"""`rarrl ask` and `rarrl bench planner`."""
+
+from __future__ import annotations
+
+import json as json_module
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rarrl.cli.common import check_output, command_line, console, guarded, progress, table
+from rarrl.cli.learn import JsonOption, SeedOption
+
+if TYPE_CHECKING:
+    from rarrl.reasoner.base import Answer
+
+LlmOption = Annotated[
+    str, typer.Option("--llm", help="llama (the shipped model), llama:PATH.gguf, openai:URL#MODEL, profile:NAME.")
+]
+ThreadsOption = Annotated[int, typer.Option(min=1, max=64, help="Threads of llama.cpp.")]
+
+
+@guarded()
+def ask(
+    goal: Annotated[str, typer.Argument(help='What to do, e.g. "put a hot mug on the table".')],
+    llm: LlmOption = "llama",
+    level: Annotated[int, typer.Option(min=1, max=2, help="1: at most 256 new tokens; 2: at most 512.")] = 1,
+    deadline: Annotated[float, typer.Option(min=0.01, max=3600.0, help="Seconds that the call may take.")] = 30.0,
+    seen: Annotated[str, typer.Option(help="Class names that the robot sees, e.g. mug,desk,fridge.")] = "",
+    policy: Annotated[Path | None, typer.Option(help="The operator's policy, a JSON file.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Have the plan judged by the verifier, too.")] = False,
+    threads: ThreadsOption = 1,
+    seed: SeedOption = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Ask a language model for a plan; exit status 1 where there is none."""
+    from rarrl.build import make_reasoner
+    from rarrl.reasoner.base import Request
+    from rarrl.reasoner.checker import load_policy
+    from rarrl.types import Role
+
+    operator = load_policy(policy) if policy is not None else None
+    reasoner = make_reasoner(llm, policy=operator, threads=threads, seed=seed)
+    scene = tuple(name for name in seen.replace(",", " ").split() if name)
+    try:
+        answers = [reasoner.ask(Request(1, Role.PLANNER, level, goal, deadline, scene, seed=seed))]
+        if verify and answers[0].plan is not None:
+            answers.append(reasoner.ask(Request(2, Role.VERIFIER, level, goal, deadline, scene, answers[0].plan)))
+    finally:
+        reasoner.close()
+    if json:
+        typer.echo(json_module.dumps([_as_json(answer) for answer in answers], indent=1))
+    else:
+        for answer in answers:
+            _print(answer)
+    if answers[0].plan is None:
+        raise typer.Exit(1)
+
+
+def _print(answer: Answer) -> None:
+    if answer.plan is not None:
+        for number, step in enumerate(answer.plan.steps, start=1):
+            typer.echo(f"{number}. {step}")
+    elif answer.verdict is not None:
+        p_ok = "" if math.isnan(answer.verdict.p_ok) else f" (probability of ok {answer.verdict.p_ok:.2f})"
+        fault = answer.verdict.fault
+        typer.echo(("verdict: ok" if answer.verdict.ok else f"verdict: {fault.value if fault else 'wrong'}") + p_ok)
+    else:
+        typer.echo(f"no {'plan' if answer.role.value == 'planner' else 'verdict'}: {answer.status.value}: {answer.why}")
+    first = "" if math.isnan(answer.ttft_s) else f", first token after {answer.ttft_s:.2f} s"
+    sure = "" if math.isnan(answer.confidence) else f", mean log-probability {answer.confidence:.2f}"
+    typer.echo(
+        f"   {answer.backend}: {answer.seconds:.2f} s{first}, {answer.tokens_in} + {answer.tokens_out} tokens{sure}",
+        err=True,
+    )
+
+
+def _as_json(answer: Answer) -> dict[str, object]:
+    """NaN, which JSON lacks, becomes null."""
+    values = asdict(answer) | {"plan": answer.plan.to_rows() if answer.plan else None}
+    if answer.verdict is not None:
+        values["verdict"] = {key: _known(value) for key, value in asdict(answer.verdict).items()}
+    return {key: _known(value) for key, value in values.items()}
+
+
+def _known(value: object) -> object:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+@guarded("nothing was written; start again")
+def bench_planner(
+    llm: Annotated[str, typer.Option("--llm", help="llama (the shipped model) or llama:PATH.gguf.")] = "llama",
+    threads: ThreadsOption = 1,
+    trials: Annotated[int, typer.Option(min=1, help="Repetitions of each measurement; 5 take some five minutes.")] = 5,
+    alfred: Annotated[
+        Path | None, typer.Option(help="ALFRED: its expert plans are the control of the checker.")
+    ] = None,
+    seed: SeedOption = 0,
+    json: JsonOption = None,
+) -> None:
+    """Measure speed, deadlines under load, restart after a kill, all faults, and the plan checker."""
+    from rarrl.build import llama_file
+    from rarrl.cli.show import print_results
+    from rarrl.reasoner.bench import bench_planner as measure
+    from rarrl.reasoner.bench import false_refusal_figures
+    from rarrl.results import make_results, write_results
+
+    check_output(json, "--json")
+    steps = 0
+    with progress("measuring", 55) as update:
+
+        def say(text: str) -> None:
+            nonlocal steps
+            steps += 1
+            update(min(steps, 54), text)
+
+        figures, tables = measure(llama_file(llm), threads, trials, seed, say)
+        if alfred is not None:
+            more, tables["false_refusals"] = false_refusal_figures(alfred)
+            figures |= more
+    results = make_results(command_line(), seed, figures, tables)
+    if json is not None:
+        write_results(json, results)
+    print_results(results)
+    console().print(
+        table(
+            "Faults",
+            ("fault", "calls", "uncaught", "overrun", "stale", "status"),
+            [
+                (
+                    name,
+                    *(str(row[key]) for key in ("n", "uncaught", "budget_overrun", "stale_applied")),
+                    ", ".join(f"{status} {n}" for status, n in row["status"].items()),
+                )
+                for name, row in tables["faults"].items()
+            ],
+        )
+    )
+    if json is not None:
+        typer.echo(f"figures: {json}")

@@ -1,0 +1,58 @@
+"""`rarrl train planner` and `rarrl eval planner`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rarrl.cli.common import check_output, command_line, guarded, progress
+from rarrl.cli.learn import JsonOption, SeedOption
+from rarrl.errors import InputError
+
+AlfredOption = Annotated[Path, typer.Option("--alfred", help="Folder of the ALFRED data set.")]
+
+
+@guarded("the same command goes on from the last checkpoint")
+def train_planner(
+    alfred: AlfredOption,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of about 4,000 tokens.")] = 4_000,
+    seed: SeedOption = 0,
+    out: Annotated[Path, typer.Option(help="Folder of checkpoints and result.")] = Path("runs/planner"),
+) -> None:
+    """Train the planner's language model on ALFRED, on one core. Interrupt it at will: the same command goes on."""
+    from rarrl.reasoner import commands
+
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out: {out} is a file; give a folder")
+    check_output(out / "card.json", "--out")
+    with progress("training", steps) as update:
+        card = commands.train_planner(alfred, steps, seed, out, command_line(), update)
+    typer.echo(f"model: {out / commands.MODEL} ({card['bytes'] / 1e6:.1f} MB)")
+    typer.echo(f"try it: rarrl eval planner --alfred {alfred} --split valid_seen --llm llama:{out / commands.MODEL}")
+
+
+@guarded("nothing was written; start again")
+def eval_planner(
+    alfred: AlfredOption,
+    split: Annotated[str, typer.Option(help="Which split to judge on.")] = "valid_seen",
+    llm: Annotated[str, typer.Option(help="Which model: llama is the shipped one; llama:PATH.gguf.")] = "llama",
+    seed: SeedOption = 0,
+    json: JsonOption = None,
+) -> None:
+    """Judge plans and verdicts on ALFRED's annotations, from the goal sentences alone (minutes)."""
+    from rarrl.build import make_reasoner
+    from rarrl.cli.show import print_results
+    from rarrl.reasoner import commands
+
+    check_output(json, "--json")
+    reasoner = make_reasoner(llm)
+    try:
+        with progress("asking", 1.0) as update:
+            results = commands.eval_planner(reasoner, alfred, split, seed, json, command_line(), update)
+    finally:
+        reasoner.close()
+    print_results(results)
+    if json is not None:
+        typer.echo(f"figures: {json}")

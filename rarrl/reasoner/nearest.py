@@ -1,0 +1,70 @@
+"""The plan of a robot without a language model: that of the nearest goal sentence it knows.
+
+Words and pairs of neighbouring words, weighted by tf-idf (K. Sparck Jones, Journal of Documentation 28(1), 1972) and
+compared by their cosine, in numpy alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from rarrl.alfred import AlfredPlan
+from rarrl.reasoner.plan import Plan
+from rarrl.reasoner.tasks import expert_plan
+
+_WORD = re.compile(r"[a-z]+")
+
+
+@dataclass(frozen=True)
+class Recollection:
+    """The plan of the nearest known goal. similarity: 0 to 1; words: of the goal asked for; unknown: those of them that
+    no known goal has."""
+
+    plan: Plan
+    similarity: float
+    words: int
+    unknown: int
+
+
+class NearestGoal:
+    """Looks a goal up among the annotated goals of `plans`. Raises: ValueError where none has an annotation."""
+
+    def __init__(self, plans: Iterable[AlfredPlan]) -> None:
+        known = [(_terms(annotation.goal), expert_plan(plan)) for plan in plans for annotation in plan.annotations]
+        if not known:
+            raise ValueError("NearestGoal needs at least one plan with an annotation")
+        self._plans = [plan for _, plan in known]
+        rows: defaultdict[str, list[int]] = defaultdict(list)
+        for row, (terms, _) in enumerate(known):
+            for term in terms:
+                rows[term].append(row)
+        self._rows = {term: np.array(found) for term, found in rows.items()}
+        self._rare = float(np.log(len(known) + 1.0))
+        self._weight = {term: float(self._rare - np.log(len(found))) for term, found in rows.items()}
+        self._norm = np.array([np.sqrt(sum(self._weight[term] ** 2 for term in terms)) or 1.0 for terms, _ in known])
+
+    def recall(self, goal: str) -> Recollection:
+        """The plan of the goal nearest to `goal`; of equally near ones the first."""
+        score = np.zeros(len(self._plans))
+        terms = _terms(goal)
+        for term in terms:
+            if term in self._rows:
+                score[self._rows[term]] += self._weight[term] ** 2
+        norm = np.sqrt(sum(self._weight.get(term, self._rare) ** 2 for term in terms)) or 1.0
+        score /= self._norm * norm
+        best = int(score.argmax())
+        words = _WORD.findall(goal.lower())
+        unknown = sum(word not in self._rows for word in words)
+        return Recollection(self._plans[best], min(float(score[best]), 1.0), len(words), unknown)
+
+
+def _terms(goal: str) -> list[str]:
+    """Words and pairs, each once, in their order (sums must not depend on the hash of a string)."""
+    words = _WORD.findall(goal.lower())
+    return list(dict.fromkeys([*words, *(f"{a} {b}" for a, b in pairwise(words))]))

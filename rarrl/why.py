@@ -1,0 +1,142 @@
+"""Why a run's decisions came out as they did: the log is played to the policy again, decision by decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rarrl.events import ActEvent, ShockEvent, ThinkEvent
+from rarrl.latency.profile import load_profile
+from rarrl.latency.replay import ReplayTable
+from rarrl.orchestrator.baselines import OrchestratorPolicy
+from rarrl.orchestrator.features import ALL_FEATURE_NAMES, encode
+from rarrl.orchestrator.learned import LearnedPolicy
+from rarrl.orchestrator.orchestrator import Orchestrator
+from rarrl.orchestrator.registry import load_policy
+from rarrl.report.runs import Episode, Run
+from rarrl.types import Action, ActStatus, Budget, CallStatus, LlmCall, StateSummary, SubgoalType
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """One decision of a run.
+
+    features: (n,) float32, by FEATURE_NAMES. allowed: (5,) bool, by `Action`. probabilities: (5,) of the learned
+    policy, None for a rule. value: chance of success less the price of thinking still to come, as the policy sees it;
+    None where its file holds no value head. recomputed: what the policy answers now; another than `action` means that
+    the log was made with another price or policy. seconds: of robot time that the decision took; of a call, seconds and
+    tokens of the language model. always: what always-think would do here, and what that call costs in the mean."""
+
+    episode: int
+    decision: int
+    subgoal: str
+    action: Action
+    outcome: str
+    seconds: float
+    tokens: float
+    why: str
+    features: NDArray[np.float32]
+    allowed: NDArray[np.bool_]
+    probabilities: NDArray[np.float64] | None
+    value: float | None
+    recomputed: Action
+    always: Action
+    always_seconds: float
+    always_tokens: float
+
+
+def explain(run: Run, cost_weight: float) -> list[Explained]:
+    """All decisions of the finished episodes of `run`, in order.
+
+    `cost_weight`: the price of thinking of that run, which its log does not hold.
+    Raises: InputError where the run's policy or latency profile is not there any more."""
+    profile = load_profile(run.header.profile)
+    recorded, table = profile.tasks is not None, ReplayTable.from_profile(profile)
+    policy, always = (load_policy(name, recorded) for name in (run.policy, "always"))
+    return [
+        explained
+        for episode in run.episodes
+        for explained in _episode(episode, Orchestrator(policy, table.costs, cost_weight), always)
+    ]
+
+
+def _episode(episode: Episode, orchestrator: Orchestrator, always: OrchestratorPolicy) -> list[Explained]:
+    start, found = episode.start, []
+    orchestrator.start(Budget.full(start.time_budget_s, start.token_budget))
+    subgoals, index, acts = tuple(SubgoalType[name] for name in start.subgoals), 0, 0
+    for event in episode.events:
+        if isinstance(event, ShockEvent):
+            orchestrator.cut_budget(event.time_left_s, event.tokens_left)
+        elif isinstance(event, ActEvent | ThinkEvent):
+            if event.plan is not None:
+                subgoals = tuple(SubgoalType[name] for name in event.plan.subgoals)
+                index = event.plan.subgoal_index
+            elif isinstance(event, ActEvent):
+                index = event.subgoal_index
+            summary = StateSummary(subgoals, index, acts, start.horizon)
+            found.append(_decision(event, summary, orchestrator, always))
+            if isinstance(event, ActEvent):
+                orchestrator.record_act(ActStatus(event.status), event.subgoal_done)
+                index, acts = index + event.subgoal_done, acts + 1
+            else:
+                call = LlmCall(found[-1].action, CallStatus(event.status), event.t1 - event.t0, event.tokens)
+                orchestrator.record_call(call)
+                orchestrator.cut_budget(event.time_left_s, event.tokens_left)
+    return found
+
+
+def _decision(
+    event: ActEvent | ThinkEvent, summary: StateSummary, orchestrator: Orchestrator, always: OrchestratorPolicy
+) -> Explained:
+    policy, costs = orchestrator.policy, orchestrator.costs
+    situation = orchestrator.situation(summary, None if event.plan is None else event.plan.status)
+    mask, features = situation.action_mask(), encode(situation)
+    rival = Action(int(always.act(situation, mask)[0]))
+    probabilities, value = None, None
+    if isinstance(policy, LearnedPolicy):
+        probabilities, value = policy.probabilities(features, mask)[0], policy.value(features)
+    return Explained(
+        episode=event.episode,
+        decision=event.decision,
+        subgoal=summary.subgoals[min(summary.subgoal_index, len(summary.subgoals) - 1)].name,
+        action=_action(event) if isinstance(event, ThinkEvent) else Action.ACT,
+        outcome=event.status,
+        seconds=event.t1 - event.t0,
+        tokens=event.tokens if isinstance(event, ThinkEvent) else 0.0,
+        why=event.why,
+        features=features[0],
+        allowed=mask[:, 0],
+        probabilities=probabilities,
+        value=None if value is None else float(value[0]),
+        recomputed=Action(int(policy.act(situation, mask)[0])),
+        always=rival,
+        always_seconds=0.0 if rival is Action.ACT else float(costs.mean_s[rival - 1]),
+        always_tokens=0.0 if rival is Action.ACT else float(costs.mean_tokens[rival - 1]),
+    )
+
+
+def _action(event: ThinkEvent) -> Action:
+    return next(a for a in Action if a.role is not None and (a.role.value, a.level) == (event.role, event.level))
+
+
+def pulls(policy: LearnedPolicy, decision: Explained, run: Sequence[Explained]) -> NDArray[np.float64]:
+    """(features,) by how much each feature favours the choice: what its log-odds against the best other allowed action
+    would lose if this feature alone had its mean over the run's decisions (occlusion). Zeros where nothing else was
+    allowed."""
+    others = decision.allowed & policy.allowed & (np.arange(len(Action)) != decision.action)
+    if not others.any():
+        return np.zeros(len(decision.features))
+    mean = np.mean([one.features for one in run], axis=0)
+    changed = np.tile(decision.features, (len(mean) + 1, 1))
+    changed[np.arange(len(mean)), np.arange(len(mean))] = mean
+    logits = policy.logits(changed).astype(np.float64)
+    odds = logits[:, decision.action] - np.where(others, logits, -np.inf).max(axis=1)
+    return np.asarray(odds[-1] - odds[:-1])
+
+
+def named(features: NDArray[np.float32]) -> dict[str, float]:
+    """Feature values by name."""
+    return dict(zip(ALL_FEATURE_NAMES, features.tolist(), strict=False))  # the last ones where plans are known

@@ -1,0 +1,45 @@
+"""From a configuration to the player of its episodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rarrl.config import Config
+from rarrl.errors import InputError
+
+from .alfred_core import CATEGORIES, EpisodeBank
+from .episodes import EpisodeConfig
+from .player import EpisodePlayer
+from .recorded_player import make_recorded_player
+from .sources import holds_answers, load_plans, load_tables
+
+
+def make_player(config: Config, shock: bool = False) -> EpisodePlayer:
+    """The player of `config`: of the user's ALFRED data, else of plans drawn from the shipped statistics; where the
+    profile holds recorded answers, of its tasks (`RecordedPlayer`).
+
+    `shock`: in the middle of each episode the budget is cut to SHOCK_LEAVES of what is left.
+
+    Raises: InputError for a bad profile, data set or category."""
+    orchestrator, replay = config.orchestrator, config.replay
+    if holds_answers(orchestrator.profile):
+        return make_recorded_player(config, shock)
+    if orchestrator.reasoner != "profile":
+        raise InputError(
+            f"reasoner: {orchestrator.reasoner} needs tasks with goals and plans; choose a profile with recorded "
+            f"answers (household), not {orchestrator.profile}"
+        )
+    (table,) = load_tables([orchestrator.profile])
+    plans, _ = load_plans(Path(replay.alfred) if replay.alfred else None, replay.split if replay.alfred else None)
+    try:
+        bank = EpisodeBank.from_plans(plans, CATEGORIES if replay.category == "all" else (replay.category,))
+    except ValueError as error:
+        raise InputError(f"ALFRED: {error}; choose category all, or another data set") from None
+    episodes = EpisodeConfig(
+        time_budget_s=orchestrator.time_budget_s,
+        token_budget=orchestrator.token_budget,
+        cost_weight=orchestrator.cost_weight,
+        latency_scale=(replay.latency_scale, replay.latency_scale),
+        shock_share=1.0 if shock else 0.0,
+    )
+    return EpisodePlayer(bank, table, episodes, replay.seed)

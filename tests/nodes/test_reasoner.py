@@ -1,0 +1,127 @@
+"""A reasoner asked by orchestrator_node, its answers carried out by replay_node: in one process, over real topics."""
+
+import threading
+import time
+
+import pytest
+from hand_made import Expert, profile
+
+from rarrl.events import EndEvent, ThinkEvent, read_events
+from rarrl.latency.profile import save_profile
+
+pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
+
+from rarrl_nodes import conversions, orchestrator_node, replay_node
+from rarrl_nodes.lifecycle import LATCHED
+
+
+class Slow(Expert):
+    """Knows every plan, and answers when it is let."""
+
+    def __init__(self):
+        self.let, self.closed = threading.Event(), False
+
+    def ask(self, request):
+        assert self.let.wait(30.0)
+        return super().ask(request)
+
+    def close(self):
+        self.closed = True
+        self.let.set()
+
+
+@pytest.fixture
+def graph(ear, local_node, tmp_path, monkeypatch):
+    """Starts both nodes with a reasoner of the test's."""
+    save_profile(profile(), tmp_path / "household.json")
+
+    def start(reasoner, episodes=3, time_budget_s=20.0):
+        monkeypatch.setattr(orchestrator_node, "make_reasoner", lambda spec: reasoner)
+        shared = {
+            "orchestrator__profile": str(tmp_path / "household.json"),
+            "orchestrator__reasoner": "llama",
+            "orchestrator__policy": "always",
+            "orchestrator__time_budget_s": time_budget_s,
+        }
+        robot = local_node(
+            replay_node.ReplayNode,
+            replay__episodes=episodes,
+            replay__speed=1000.0,
+            exit_when_done=False,
+            run_dir=str(tmp_path / "run"),
+            **shared,
+        )
+        return robot, local_node(orchestrator_node.OrchestratorNode, **shared)
+
+    return start
+
+
+def finished(ear):
+    return bool(ear.heard["state"]) and ear.values("state")[-1]["phase"] == "finished"
+
+
+def test_plans_are_written_told_and_carried_out(ear, graph, tmp_path):
+    graph(Expert())
+    assert ear.until(lambda: finished(ear), 60.0)
+    log = read_events(tmp_path / "run")
+    thinks = [event for event in log.events if isinstance(event, ThinkEvent)]
+    ends = [event for event in log.events if isinstance(event, EndEvent)]
+    assert len(ends) == 3 and any(end.success for end in ends)
+    assert thinks and all(think.status == "OK" and think.answer for think in thinks)
+    assert {round(think.t1 - think.t0, 6) for think in thinks} == {0.2}  # what the reasoner says that it took
+
+
+def test_an_answer_that_never_comes_is_a_timeout_and_late_ones_are_dropped(ear, graph, tmp_path, monkeypatch):
+    monkeypatch.setattr(replay_node, "GRACE_S", 0.2)
+    slow = Slow()
+    _, thinker = graph(slow, episodes=1, time_budget_s=1.2)
+    assert ear.until(lambda: finished(ear), 30.0)
+    log = read_events(tmp_path / "run")
+    thinks = [event for event in log.events if isinstance(event, ThinkEvent)]
+    assert [think.status for think in thinks] == ["TIMEOUT"] and thinks[0].t1 - thinks[0].t0 == pytest.approx(1.2)
+    slow.let.set()
+    assert ear.until(lambda: thinker.diagnose()[2]["stale_answers_dropped"] == 1)
+    assert thinker.diagnose()[2]["reasoner_calls"] == 1
+
+
+def test_answers_to_something_else_are_ignored_and_counted(ear, graph):
+    robot, _ = graph(Slow())
+    assert ear.until(lambda: robot._awaiting is not None)
+    state = ear.values("state")[-1]
+    publisher = ear.node.create_publisher(DiagnosticArray, "answer", LATCHED)
+    assert ear.until(lambda: publisher.get_subscription_count() > 0)
+    decision = robot._awaiting
+    request = thinker_request(decision)
+    answer = Expert().ask(request)
+    good = conversions.values_from_answer(conversions.AnswerMessage(state["run"], int(state["state"]), answer))
+    for change in (
+        {"run": "another"},
+        {"state": 999},
+        {"id": decision.id + 5},
+        {"level": 3 - answer.level},
+        {"steps": "[[]]"},
+    ):
+        before = robot._ignored
+        publisher.publish(conversions.array("orchestrator_node: answer", good | change, Time()))
+        assert ear.until(lambda before=before: robot._ignored > before), change
+    assert robot._awaiting is not None and robot._awaiting.id == decision.id
+
+
+def thinker_request(decision):
+    """What the orchestrator asked for `decision`, with a goal that the expert knows."""
+    from hand_made import TASKS
+
+    from rarrl.reasoner.base import Request
+
+    return Request(decision.id, decision.action.role, decision.action.level, TASKS[0].annotations[0].goal, 5.0)
+
+
+def test_the_reasoner_is_closed_with_the_node(ear, graph):
+    slow = Slow()
+    _, thinker = graph(slow)
+    assert ear.until(lambda: thinker.diagnose()[2]["reasoner_calls"] == 1)
+    started = time.monotonic()
+    thinker._close_reasoner()
+    assert slow.closed and time.monotonic() - started < 5.0

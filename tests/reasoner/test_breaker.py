@@ -1,0 +1,118 @@
+import pytest
+
+from rarrl.clock import ManualClock
+from rarrl.reasoner.base import Answer, Request
+from rarrl.reasoner.breaker import BreakerState, CircuitBreaker, GuardedReasoner
+from rarrl.reasoner.checker import OperatorPolicy
+from rarrl.reasoner.plan import Plan, Verdict
+from rarrl.types import CallStatus, Role
+
+MUG = Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "desk"]])
+
+
+class Scripted:
+    """Answers with the statuses in turn; counts the calls that reach it."""
+
+    name = "scripted"
+
+    def __init__(self, *statuses, plan=MUG, decision=None):
+        self.statuses, self.plan, self.decision, self.calls = list(statuses), plan, decision, 0
+
+    def ask(self, request):
+        self.calls += 1
+        status = self.statuses.pop(0) if self.statuses else CallStatus.OK
+        decision = request.decision if self.decision is None else self.decision
+        plan = self.plan if status is CallStatus.OK and request.role is Role.PLANNER else None
+        verdict = Verdict(True) if status is CallStatus.OK and request.role is Role.VERIFIER else None
+        return Answer(decision, request.role, request.level, status, 0.1, self.name, plan=plan, verdict=verdict)
+
+    def close(self):
+        pass
+
+
+def ask(reasoner, decision=1, goal="put the mug on the desk", role=Role.PLANNER):
+    return reasoner.ask(Request(decision, role, 1, goal, 1.0, plan=MUG))
+
+
+def guarded(backend, clock=None, **policy):
+    return GuardedReasoner(backend, OperatorPolicy(**policy), CircuitBreaker(3, 10.0, clock or ManualClock()))
+
+
+@pytest.mark.parametrize("bad", [CallStatus.TIMEOUT, CallStatus.BACKEND_DOWN, CallStatus.INVALID])
+def test_three_failures_open_it_and_no_call_goes_through(bad):
+    backend = Scripted(bad, bad, bad)
+    reasoner = guarded(backend)
+    assert [ask(reasoner).status for _ in range(3)] == [bad] * 3
+    assert reasoner.breaker.state is BreakerState.OPEN
+    answer = ask(reasoner)
+    assert (answer.status, answer.seconds, backend.calls) == (CallStatus.BACKEND_DOWN, 0.0, 3)
+    assert "next try in 10.0 s" in answer.why
+
+
+def test_after_the_cool_down_one_call_probes():
+    clock, down = ManualClock(), CallStatus.BACKEND_DOWN
+    backend = Scripted(down, down, down, down)
+    reasoner = guarded(backend, clock)
+    for _ in range(3):
+        ask(reasoner)
+    clock.advance(9.9)
+    ask(reasoner)
+    assert backend.calls == 3
+    clock.advance(0.2)
+    ask(reasoner)  # the probe fails: open for another ten seconds
+    assert (backend.calls, reasoner.breaker.state) == (4, BreakerState.OPEN)
+    clock.advance(10.0)
+    assert ask(reasoner).status is CallStatus.OK
+    assert reasoner.breaker.state is BreakerState.CLOSED
+
+
+def test_only_one_call_probes():
+    clock = ManualClock()
+    breaker = CircuitBreaker(1, 1.0, clock)
+    breaker.record(False)
+    clock.advance(1.0)
+    assert [breaker.allow(), breaker.allow(), breaker.state] == [True, False, BreakerState.HALF_OPEN]
+
+
+def test_success_between_failures_keeps_it_closed():
+    down, ok = CallStatus.TIMEOUT, CallStatus.OK
+    reasoner = guarded(Scripted(down, down, ok, down, down, ok))
+    for _ in range(6):
+        ask(reasoner)
+    assert reasoner.breaker.state is BreakerState.CLOSED
+
+
+def test_caps_and_refusals_do_not_count_as_failures():
+    reasoner = guarded(Scripted(*[CallStatus.BUDGET, CallStatus.REFUSED] * 5))
+    for _ in range(10):
+        ask(reasoner)
+    assert reasoner.breaker.state is BreakerState.CLOSED
+
+
+def test_an_answer_to_another_decision_is_dropped():
+    answer = ask(guarded(Scripted(decision=6)), decision=7)
+    assert (answer.decision, answer.status, answer.plan) == (7, CallStatus.BACKEND_DOWN, None)
+    assert "decision 6 was dropped" in answer.why
+
+
+def test_a_plan_against_the_rules_never_leaves():
+    answer = ask(guarded(Scripted(), forbidden_objects={"mug"}))
+    assert (answer.status, answer.plan) == (CallStatus.REFUSED, None)
+    assert "forbids to touch mug" in answer.why
+    assert ask(guarded(Scripted())).plan == MUG
+
+
+def test_a_verdict_passes():
+    assert ask(guarded(Scripted()), role=Role.VERIFIER).verdict == Verdict(True)
+
+
+def test_a_goal_that_is_too_long_reaches_no_model():
+    backend = Scripted()
+    answer = ask(guarded(backend), goal="put " * 200)
+    assert (answer.status, backend.calls) == (CallStatus.REFUSED, 0)
+    assert "allowed: 500" in answer.why
+
+
+def test_bad_settings_are_refused():
+    with pytest.raises(ValueError, match="failures >= 1"):
+        CircuitBreaker(0)

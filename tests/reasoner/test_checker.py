@@ -1,0 +1,141 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rarrl.errors import InputError
+from rarrl.reasoner.checker import CLASSES, OperatorPolicy, check, load_policy
+from rarrl.reasoner.plan import VERBS, Plan, PlanStep
+from rarrl.types import SubgoalType
+
+
+def plan(*rows: str) -> Plan:
+    """`plan("PickupObject mug", "PutObject mug desk")`."""
+    return Plan.from_rows([row.split(" ") for row in rows])
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ("PickupObject mug", "HeatObject mug", "PutObject mug coffeetable"),
+        ("PickupObject alarmclock", "ToggleObject desklamp"),
+        (
+            "PickupObject knife",
+            "SliceObject bread",
+            "PutObject knife drawer",
+            "PickupObject bread",
+            "PutObject bread pan",
+        ),
+        ("PickupObject spoon", "PutObject spoon cup", "PickupObject cup", "PutObject cup shelf"),
+        ("PickupObject pen", "PutObject pen bed", "PickupObject pen", "PutObject pen bed"),
+        ("PickupObject cloth", "CleanObject ", "PutObject cloth drawer"),  # ALFRED's: empty means what is held
+    ],
+)
+def test_what_experts_do_passes(rows):
+    assert check(plan(*rows)) == ""
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ((), "0 steps"),
+        (("ToggleObject desklamp",) * 13, "13 steps"),
+        (("PickupObject dragon",), "step 1.*no object that this robot knows"),
+        (("PickupObject fridge",), "no object that this robot knows"),
+        (("PickupObject mug desk",), "2 arguments"),
+        (("PickupObject mug", "PutObject mug"), "step 2.*1 arguments"),
+        (("PickupObject mug", "PutObject mug moon"), "no place"),
+        (("PickupObject mug", "PutObject mug mug"), "into itself"),
+        (("PutObject mug desk",), "holds nothing"),
+        (("PickupObject mug", "PickupObject cup"), "hand is full"),
+        (("PickupObject mug", "PutObject cup desk"), "holds mug"),
+        (("SliceObject bread",), "no knife"),
+        (("PickupObject spoon", "SliceObject bread"), "no knife"),
+        (("PickupObject knife", "SliceObject laptop"), "works on"),
+        (("HeatObject apple",), "holds nothing"),
+        (("PickupObject cellphone", "HeatObject cellphone"), "works on"),
+        (("HeatObject ",), "no object"),
+        (("ToggleObject microwave",), "toggles a lamp"),
+        (("PickupObject knife", "PutObject knife bed"), "forbids knife and bed"),
+        (
+            ("PickupObject knife", "PutObject knife cup", "PickupObject cup", "PutObject cup bed"),
+            "forbids knife and bed",
+        ),
+        (("PickupObject fork", "PutObject fork mug", "PickupObject mug", "HeatObject mug"), "metal inside"),
+        (
+            (
+                "PickupObject knife",
+                "PutObject knife bowl",
+                "PickupObject bowl",
+                "PutObject bowl box",
+                "PickupObject box",
+                "PutObject box sofa",
+            ),
+            "forbids knife and sofa",
+        ),
+    ],
+)
+def test_what_breaks_a_rule_does_not(rows, why):
+    import re
+
+    assert re.search(why, check(plan(*rows))), check(plan(*rows))
+
+
+def test_a_step_that_walks_is_no_plan():
+    assert "GotoLocation" in check(Plan((PlanStep(SubgoalType.GotoLocation, ("desk",)),)))
+
+
+@pytest.mark.parametrize(
+    ("policy", "rows", "why"),
+    [
+        ({"forbidden_objects": {"laptop"}}, ("PickupObject laptop",), "forbids to touch laptop"),
+        ({"forbidden_objects": {"cup"}}, ("PickupObject pen", "PutObject pen cup"), "forbids to touch cup"),
+        ({"forbidden_places": {"toilet"}}, ("PickupObject pen", "PutObject pen toilet"), "forbids the place toilet"),
+        ({"forbidden_places": {"microwave"}}, ("PickupObject egg", "HeatObject egg"), "forbids the place microwave"),
+        ({"forbidden_verbs": {"HeatObject"}}, ("PickupObject egg", "HeatObject egg"), "operator forbids it"),
+        ({"allowed_objects": {"mug"}}, ("PickupObject egg",), "forbids to touch egg"),
+        ({"allowed_objects": {"mug"}}, ("PickupObject mug", "ToggleObject desklamp"), "forbids to touch desklamp"),
+        ({"allowed_places": {"desk"}}, ("PickupObject mug", "PutObject mug bed"), "does not allow the place bed"),
+        ({"max_steps": 1}, ("PickupObject mug", "PutObject mug desk"), "2 steps"),
+    ],
+)
+def test_the_operator_narrows(policy, rows, why):
+    assert check(plan(*rows)) == ""
+    assert why in check(plan(*rows), OperatorPolicy(**policy))
+
+
+def test_the_operator_may_name_things_of_this_robot():
+    rows = plan("PickupObject drill", "PutObject drill toolbox")
+    assert check(rows)
+    assert check(rows, OperatorPolicy(more_objects={"drill"}, more_places={"toolbox"})) == ""
+
+
+def test_a_misspelt_ban_is_refused_rather_than_ignored(tmp_path):
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps({"forbidden_objects": ["knive"]}))
+    with pytest.raises(InputError, match=r"'knive' is no class.*did you mean knife\?"):
+        load_policy(file)
+    file.write_text(json.dumps({"forbiden_objects": []}))
+    with pytest.raises(InputError, match="unknown; allowed keys"):
+        load_policy(file)
+    file.write_text(json.dumps({"forbidden_objects": ["knife"], "forbidden_pairs": [["pen", "bed"]]}))
+    assert "knife" in check(plan("PickupObject knife"), load_policy(file))
+
+
+names = st.one_of(st.sampled_from(sorted(CLASSES)), st.text(max_size=20))
+steps = st.builds(PlanStep, st.sampled_from(list(SubgoalType)), st.lists(names, max_size=3).map(tuple))
+
+
+@given(st.lists(steps, max_size=15), st.sampled_from(sorted(CLASSES)))
+def test_any_plan_gets_an_answer_in_one_line_and_a_ban_only_narrows(some, banned):
+    said = check(Plan(tuple(some)))
+    assert "\n" not in said and len(said) < 400
+    assert not said.isspace() and said.isprintable()
+    if said:
+        assert check(Plan(tuple(some)), OperatorPolicy(forbidden_objects={banned}))
+
+
+def test_every_verb_of_a_plan_has_a_rule():
+    for verb in VERBS:
+        assert check(plan(f"{verb} nosuchthing"))

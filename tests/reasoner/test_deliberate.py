@@ -1,0 +1,106 @@
+"""The recipes of the shipped planner, on a model that says what the test wants."""
+
+import math
+
+import pytest
+
+from rarrl.reasoner import prompt as p
+from rarrl.reasoner.base import Request
+from rarrl.reasoner.deliberate import carry_out, difference
+from rarrl.reasoner.language_model import CallFailedError, Completion
+from rarrl.reasoner.plan import Fault, Plan
+from rarrl.types import CallStatus, Role
+
+MUG = Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "shelf"]])
+CUP = Plan.from_rows([["PickupObject", "cup"], ["PutObject", "cup", "shelf"]])
+
+
+class Scripted:
+    """plans: what it writes for one prompt after the other; the last one again and again. likely: text -> score."""
+
+    def __init__(self, plans, likely=None, verdict='{"ok":true}', p_ok=0.9, tokens=10, failures=None):
+        self.plans, self.verdict, self.p, self.tokens = list(plans), verdict, p_ok, tokens
+        self.likely = {p.plan_json(plan) + p.END: score for plan, score in (likely or {}).items()}
+        self.failures = failures or {}
+        self.completions = 0
+        self.spent = 0
+
+    def complete(self, prompt, *, schema=None, grammar="", max_tokens=None, temperature=0.0, seed=0, alternatives=0):
+        self.completions += 1
+        if self.completions in self.failures:
+            raise self.failures[self.completions]
+        assert schema is not None
+        self.spent += self.tokens
+        if prompt.startswith((p.VERIFY, p.JUDGE)):
+            told = ({self.verdict: math.log(self.p), '{"ok":false,"fault":"wrong object"}': math.log(1 - self.p)},)
+            return Completion(self.verdict, 5, self.tokens, 0.0, 0.0, -0.1, told if alternatives else ())
+        text = self.plans.pop(0) if len(self.plans) > 1 else self.plans[0]
+        return Completion(text, 5, self.tokens, 0.0, 0.0, -0.1)
+
+    def score(self, prompt, texts):
+        return [self.likely.get(text, -1.0) for text in texts]
+
+
+def ask(model, role=Role.PLANNER, level=1, plan=None):
+    return carry_out(Request(1, role, level, "put a mug on the shelf", 1.0, plan=plan), model)
+
+
+def test_level_1_is_one_answer():
+    model = Scripted([p.plan_json(MUG)])
+    assert ask(model).result == MUG
+    assert model.completions == 1
+
+
+def test_level_2_keeps_the_likeliest_whole_plan():
+    model = Scripted(
+        [p.plan_json(CUP), p.plan_json(MUG)],
+        {CUP: -2.0, MUG: -1.0},
+    )
+    assert ask(model, level=2).result == MUG
+
+
+def test_level_2_offers_another_plan_than_the_one_that_failed():
+    model = Scripted([p.plan_json(CUP), p.plan_json(MUG)])
+    assert ask(model, level=2, plan=MUG).result == CUP
+    assert ask(Scripted([p.plan_json(MUG)]), level=2, plan=MUG).result == MUG  # it knows no other
+
+
+def test_level_2_stays_within_its_tokens():
+    model = Scripted([p.plan_json(MUG)], tokens=60)
+    ask(model, level=2)
+    assert model.spent <= 512
+
+
+def test_samples_that_go_astray_are_passed_over_and_other_failures_are_not():
+    cut = CallFailedError(CallStatus.BUDGET, "cut off")
+    model = Scripted(["nonsense", p.plan_json(MUG)], failures={2: cut})
+    assert ask(model, level=2).result == MUG
+    with pytest.raises(ValueError, match="none of the samples"):
+        ask(Scripted(["nonsense"]), level=2)
+    late = CallFailedError(CallStatus.TIMEOUT, "late")
+    with pytest.raises(CallFailedError, match="late"):
+        ask(Scripted([p.plan_json(MUG)], failures={2: late}), level=2)
+
+
+def test_verifier_tells_its_probability():
+    verdict = ask(Scripted([""], p_ok=0.7), Role.VERIFIER, plan=MUG).result
+    assert verdict.ok and verdict.p_ok == pytest.approx(0.7)
+
+
+def test_verifier_at_level_2_doubts_a_plan_whose_rival_is_likelier():
+    likely = {CUP: -9.0, MUG: -1.0}
+    wrong = ask(Scripted([p.plan_json(MUG)], likely), Role.VERIFIER, 2, plan=CUP).result
+    right = ask(Scripted([p.plan_json(CUP)], likely), Role.VERIFIER, 2, plan=MUG).result
+    assert wrong.p_ok < 0.5 < right.p_ok
+    assert (wrong.ok, wrong.fault) == (False, Fault.OBJECT)
+    assert (right.ok, right.fault) == (True, None)
+
+
+def test_difference_names_the_fault():
+    rows = [["PickupObject", "mug"], ["CleanObject", "mug"], ["PutObject", "mug", "shelf"]]
+    longer = Plan.from_rows(rows)
+    assert difference(longer, MUG) is Fault.EXTRA
+    assert difference(MUG, longer) is Fault.MISSING
+    assert difference(MUG, CUP) is Fault.OBJECT
+    assert difference(MUG, Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "sofa"]])) is Fault.PLACE
+    assert difference(longer, Plan.from_rows([rows[1], rows[0], rows[2]])) is Fault.ORDER

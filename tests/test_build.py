@@ -1,0 +1,70 @@
+import pytest
+
+from rarrl.build import llama_file, make_reasoner
+from rarrl.clock import ManualClock
+from rarrl.errors import InputError
+from rarrl.reasoner.base import Request
+from rarrl.reasoner.breaker import GuardedReasoner
+from rarrl.reasoner.checker import OperatorPolicy
+from rarrl.reasoner.plan import Plan
+from rarrl.types import CallStatus, Role
+
+MUG = Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "desk"]])
+GOAL = "put a mug on the desk"
+
+
+@pytest.mark.parametrize("spec", ["", "lama", "llama:", "openai:", "profile:", "gpt-4", "openai", "llama.gguf"])
+def test_an_unknown_form_is_refused_with_those_that_there_are(spec):
+    with pytest.raises(InputError, match=r"openai:URL#MODEL"):
+        make_reasoner(spec)
+
+
+def test_openai():
+    reasoner = make_reasoner("openai:http://localhost:8080/v1#qwen3")
+    assert isinstance(reasoner, GuardedReasoner)
+    assert reasoner.name == "openai:http://localhost:8080/v1#qwen3"
+
+
+def test_a_profile_answers_with_the_given_plans_in_its_own_time():
+    clock = ManualClock()
+    reasoner = make_reasoner("profile:gpt4o-mini-anchor", plans={GOAL: MUG}, clock=clock)
+    answers = [reasoner.ask(Request(i, Role.PLANNER, 1, GOAL, 60.0)) for i in range(200)]
+    assert all(answer.plan == MUG for answer in answers)
+    assert clock.now() == pytest.approx(sum(answer.seconds for answer in answers))
+    assert clock.now() / 200 == pytest.approx(0.82, rel=0.1)  # the anchor's mean
+    again = make_reasoner("profile:gpt4o-mini-anchor", plans={GOAL: MUG}, clock=ManualClock())
+    assert again.ask(Request(0, Role.PLANNER, 1, GOAL, 60.0)).seconds == answers[0].seconds
+
+
+def test_a_profile_of_recorded_calls_keeps_to_the_deadline_and_judges():
+    clock = ManualClock()
+    reasoner = make_reasoner("profile:replicate-70b", plans={GOAL: MUG}, clock=clock)
+    late = reasoner.ask(Request(1, Role.PLANNER, 2, GOAL, 0.1))
+    assert (late.status, late.seconds, clock.now()) == (CallStatus.TIMEOUT, 0.1, 0.1)
+    verdicts = [
+        reasoner.ask(Request(i, Role.VERIFIER, 1, GOAL, 3000.0, plan=p)).verdict for i, p in enumerate([MUG, Plan(())])
+    ]
+    assert [verdict.ok for verdict in verdicts if verdict] == [True, False]
+
+
+def test_a_profile_has_no_plan_of_its_own():
+    answer = make_reasoner("profile:gpt4o-mini-anchor", clock=ManualClock()).ask(
+        Request(1, Role.PLANNER, 1, GOAL, 60.0)
+    )
+    assert (answer.status, answer.plan) == (CallStatus.INVALID, None)
+    with pytest.raises(InputError, match="no profile 'gpt5'"):
+        make_reasoner("profile:gpt5")
+
+
+def test_the_policy_reaches_the_checker():
+    policy = OperatorPolicy(forbidden_objects={"mug"})
+    reasoner = make_reasoner("profile:gpt4o-mini-anchor", plans={GOAL: MUG}, clock=ManualClock(), policy=policy)
+    assert reasoner.ask(Request(1, Role.PLANNER, 1, GOAL, 60.0)).status is CallStatus.REFUSED
+
+
+def test_llama_file(tmp_path):
+    assert llama_file("llama:/x/y.gguf").name == "y.gguf"
+    with pytest.raises(InputError, match=r"no llama\.cpp model"):
+        llama_file("profile:x")
+    with pytest.raises(InputError, match="refuses"):
+        make_reasoner(f"llama:{tmp_path / 'none.gguf'}")
