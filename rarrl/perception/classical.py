@@ -32,7 +32,8 @@ SMOOTH_WINDOW, SMOOTH_PX = 7, 1.5
 # sixteenths: the median error on rendered pairs, where the matcher errs by less than a pixel.
 UNLOCK = np.array([0.0, 0.9, 1.6, 1.8, 1.7, 1.6, 1.3, 0.9, 0.3, -0.4, -1.1, -1.4, -1.5, -1.7, -1.7, -1.6])
 FILL_SIGMA_PX = 1.5  # error of a completed one
-MIN_TEXTURE = 1.5  # gray levels of horizontal bend, quarter size; sensor noise stays below
+SLOPE, BEND = np.array([[-0.5, 0.0, 0.5]], dtype=np.float32), np.array([[-0.5, 1.0, -0.5]], dtype=np.float32)
+MIN_TEXTURE = 1.5  # gray levels of horizontal slope or bend, quarter size; sensor noise stays below
 SATURATED = 250
 GLARE = np.ones((9, 9), dtype=np.uint8)  # nothing within four blocks of what is saturated counts as texture
 MIN_TEXTURED = 0.05  # share of the image that must show texture
@@ -70,10 +71,10 @@ def quick_look(left: np.ndarray, right: np.ndarray, rig: CameraRig) -> QuickLook
     swapped pair matches there."""
     size = (-(-left.shape[1] // BLOCK), -(-left.shape[0] // BLOCK))
     small = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (left, right)]
-    # Bends, not slopes: the halo of a lamp slopes, alike in both eyes, and would match at infinity.
-    bend = cv2.filter2D(small[0].astype(np.float32), -1, np.array([[-0.5, 1.0, -0.5]], dtype=np.float32))
-    textured = (cv2.blur(np.abs(bend), (3, 3)) > MIN_TEXTURE) & (cv2.dilate(small[0], GLARE) < SATURATED)
-    if textured.mean() < MIN_TEXTURED:
+    sloped, bent = (_blurred_change(small[0], kernel) > MIN_TEXTURE for kernel in (SLOPE, BEND))
+    # The halo of a lamp slopes without bends, alike in both eyes: it matches at infinity.
+    textured = bent & (cv2.dilate(small[0], GLARE) < SATURATED)
+    if sloped.mean() < MIN_TEXTURED:
         return QuickLook(None, "the left image is dark or without texture", textured)
     full = disparity_range(rig.width)
     reach = math.ceil((max(rig.doffs, 0.0) + full / 2) / BLOCK)  # how far below 0 to look
@@ -82,7 +83,7 @@ def quick_look(left: np.ndarray, right: np.ndarray, rig: CameraRig) -> QuickLook
     matcher.setSpeckleWindowSize(30)
     matcher.setSpeckleRange(1)
     coarse = match_padded(matcher, small[0], small[1], start + count)
-    found = coarse[textured & ~np.isnan(coarse)] * np.float32(left.shape[1] / size[0])
+    found = coarse[sloped & ~np.isnan(coarse)] * np.float32(left.shape[1] / size[0])
     if len(found) < MIN_MATCHES:
         return QuickLook(None, DO_NOT_MATCH, textured)
     if np.mean(found + rig.doffs < -BLOCK) > MAX_IMPOSSIBLE:
@@ -136,6 +137,10 @@ def smooth(disparity: np.ndarray) -> np.ndarray:
     window = np.ones((SMOOTH_WINDOW, SMOOTH_WINDOW), dtype=np.uint8)
     flat = cv2.dilate(filled, window) - cv2.erode(filled, window) < SMOOTH_PX
     return np.where(flat & known, cv2.blur(filled, (SMOOTH_WINDOW, SMOOTH_WINDOW)), disparity)
+
+
+def _blurred_change(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    return cv2.blur(np.abs(cv2.filter2D(image, cv2.CV_32F, kernel)), (3, 3))
 
 
 @dataclass(frozen=True, eq=False)
