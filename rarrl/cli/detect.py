@@ -22,11 +22,11 @@ DataOption = Annotated[
 
 @guarded("nothing was written; start again")
 def train_detector(
-    pairs: Annotated[int, typer.Option(min=8, help="Rendered pairs to fit on.")] = 96,
+    pairs: Annotated[int, typer.Option(min=8, help="Rendered pairs to fit on.")] = 192,
     seed: SeedOption = 0,
     out: Annotated[Path, typer.Option(help="Where the card of fitted numbers goes.")] = Path("runs/detector/card.json"),
 ) -> None:
-    """Fit the detector's probability per voxel on rendered pairs (half a minute)."""
+    """Fit the detector's probability per voxel on rendered pairs (some minutes)."""
     from rarrl.perception import commands
 
     check_output(out, "--out")

@@ -21,7 +21,7 @@ FREE_SHARE = 0.5
 MIN_VOTE = 0.5
 """Votes (pixels, weighted by certainty) below which a voxel counts as not hit."""
 IOU_FOR_RECALL = 0.005
-FEATURES = ("bias", "few_2", "few_8", "few_30", "seen_through")
+FEATURES = ("bias", "few_2", "few_8", "few_30", "seen_through", "before", "behind")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +43,21 @@ class Evidence:
         return ~self.voted & (self.seen_through >= FREE_SHARE)
 
     def features(self) -> np.ndarray:
-        """(n, 5) float64, in the order of FEATURES, of the n voxels `voted`.
+        """(n, 7) float64, in the order of FEATURES, of the n voxels `voted`.
 
         Votes enter as exp(-votes / k), which levels out: their number beyond some dozens tells the distance and the
-        camera, not the truth, and fits that used its logarithm or the expected number were worse on other cameras."""
-        votes = self.votes[self.voted]
+        camera, not the truth, and fits that used its logarithm or the expected number were worse on other cameras.
+        before, behind: votes of the neighbour in depth over those of both; far surfaces spread over several voxels."""
+        voted = np.flatnonzero(self.voted)
+        votes, last = self.votes.take(voted), self.votes.shape[2] - 1
         few = [np.exp(-votes / k) for k in (2.0, 8.0, 30.0)]
-        return np.stack([np.ones(len(votes)), *few, self.seen_through[self.voted]], axis=1)
+        depth = voted % (last + 1)
+        before, behind = (
+            np.where(there, self.votes.take(voted + step, mode="clip"), 0.0)
+            for step, there in ((-1, depth > 0), (1, depth < last))
+        )
+        beside = [other / (other + votes) for other in (before, behind)]
+        return np.stack([np.ones(len(votes)), *few, self.seen_through.take(voted), *beside], axis=1)
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def bench_detector(
 
 
 def train_detector(
-    pairs: int = 96,
+    pairs: int = 192,
     seed: int = 0,
     out: Path = SHIPPED,
     command: str = "rarrl train detector",

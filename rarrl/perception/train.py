@@ -18,7 +18,7 @@ from rarrl.perception.scenes import Scene
 from rarrl.perception.trust import BIAS, FEATURES, SHIPPED, WIDTH, Trust
 from rarrl.perception.voxels import truth_voxels
 
-UNITS = 16
+UNITS = 8
 PIXELS = 1500  # per pair: neighbours say much the same
 EPOCHS, BATCH, RATE = 12, 4096, 1e-2
 SPREAD = 0.7  # of the logarithm of the voxels' width while training: the network must serve any voxel

@@ -144,8 +144,14 @@ class Voxelizer:
             count *= textured
         nearest, count = np.ascontiguousarray(nearest.T), np.ascontiguousarray(count.T)
         share = np.zeros((size, size, size), dtype=np.float32)  # z, x, y while it is filled
+        seen = nearest[count > 0]
+        least, most = (seen.min(), seen.max()) if len(seen) else (np.inf, -np.inf)
+        table = None
         for box in self._boxes:
-            table = cv2.integral((nearest < box.far) * count)
+            if box.far <= least:
+                break  # no ray passes through this slab, nor through those behind it
+            if table is None or box.far <= most:  # nearer slabs let every ray through: one table serves them all
+                table = cv2.integral((nearest < box.far) * count)
             strip = table[box.right] - table[box.left]  # whole rows first: gathering single numbers is slow
             share[box.within] = (strip[:, box.below] - strip[:, box.above]) * box.per_block
         # Seen as (z, x y), a transposed copy by OpenCV is twenty times quicker than numpy's.

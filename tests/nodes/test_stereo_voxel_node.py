@@ -511,4 +511,3 @@ def test_at_camera_rate_no_pair_is_lost_silently(camera, node):
     assert set(heard) <= stamps and heard == sorted(heard)
     assert after["exceptions"] == after["refused"] == 0
     assert after["pairs"] - before["pairs"] == len(heard) and len(heard) + after["dropped_busy"] == 75
-    assert len(heard) > 40

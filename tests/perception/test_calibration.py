@@ -61,10 +61,25 @@ def test_unknown_is_one_half_and_free_is_unlikely():
 
 
 def test_more_votes_never_make_the_shipped_probability_smaller():
-    votes = np.linspace(0.5, 200, 512).reshape(8, 8, 8)
-    stated = load_calibration().probability(Evidence(votes, np.zeros((8, 8, 8)))).ravel()
+    votes = np.zeros((8, 8, 512))
+    votes[::2, ::2, ::2] = np.linspace(0.5, 200, 4096).reshape(4, 4, 256)  # none beside another in depth
+    stated = load_calibration().probability(Evidence(votes, np.zeros(votes.shape)))[::2, ::2, ::2].ravel()
     assert (np.diff(stated) >= -1e-6).all()
-    assert stated[0] < 0.3 < 0.8 < stated[-1]
+    assert stated[0] < 0.3 < 0.7 < stated[-1]
+
+
+def test_neighbours_in_depth_are_told_from_those_beside():
+    votes = np.zeros((8, 8, 8))
+    votes[2, 3, 4:6] = 3.0, 1.0
+    votes[3, 3, 4] = 9.0  # beside
+    votes[7, 7, 7], votes[0, 0, 0] = 2.0, 2.0  # at the ends: nothing before or behind, whatever lies next in memory
+    votes[1, 0, 0], votes[7, 7, 0] = 5.0, 5.0
+    evidence = Evidence(votes, np.zeros(votes.shape))
+    rows = {tuple(at): row for at, row in zip(np.argwhere(evidence.voted).tolist(), evidence.features(), strict=True)}
+    before, behind = FEATURES.index("before"), FEATURES.index("behind")
+    assert (rows[2, 3, 4][before], rows[2, 3, 4][behind]) == (0.0, 0.25)
+    assert (rows[2, 3, 5][before], rows[2, 3, 5][behind]) == (0.75, 0.0)
+    assert all(rows[at][before] == rows[at][behind] == 0 for at in ((3, 3, 4), (7, 7, 7), (0, 0, 0), (1, 0, 0)))
 
 
 def test_card_round_trip(tmp_path):

@@ -1,8 +1,10 @@
 """Our detector: sees what is there, and says unknown where it cannot know."""
 
+import cv2
 import numpy as np
 import pytest
 
+from rarrl.perception import classical
 from rarrl.perception.classical import ClassicalDetector, SearchRange, match, quick_look, smooth
 from rarrl.perception.metrics import within_one
 from rarrl.perception.rig import CameraRig
@@ -94,6 +96,26 @@ def test_a_bare_board_is_not_seen_through(indoor_pair):
     assert np.count_nonzero(grid.free & behind) <= 0.01 * np.count_nonzero(behind)
 
 
+def lamp(image: np.ndarray, strength: float) -> np.ndarray:
+    """`image` with a spot of light in its middle: saturated inside, pale around it."""
+    height, width = image.shape[:2]
+    v, u = np.indices((height, width))
+    glow = np.exp(-(((u - width / 2) / (width / 5)) ** 2 + ((v - height / 2) / (height / 4)) ** 2))
+    return np.clip(image + strength * glow[..., None], 0, 255).astype(np.uint8)
+
+
+def test_a_glare_spot_is_not_seen_through(indoor_pair, monkeypatch):
+    """Its halo lies alike in both eyes and matches at infinity: what it hides is not free."""
+    detector = ClassicalDetector(indoor_pair.rig, INDOOR)
+    surface = truth_voxels(detector.voxelizer, indoor_pair.disparity).occupied
+    glaring = StereoPair(lamp(indoor_pair.pair.left, 900), lamp(indoor_pair.pair.right, 900))
+    missed = np.mean(detector.detect(glaring).free[surface])
+    assert detector.refusal == ""
+    monkeypatch.setattr(classical, "BEND", classical.SLOPE)  # as if slopes could be trusted
+    monkeypatch.setattr(classical, "SATURATED", 256)
+    assert missed < 0.06 and missed < 0.5 * np.mean(detector.detect(glaring).free[surface])
+
+
 def test_gray_images_do_as_well(indoor_pair):
     grey = StereoPair(*(np.ascontiguousarray(i[..., 1]) for i in (indoor_pair.pair.left, indoor_pair.pair.right)))
     assert ClassicalDetector(indoor_pair.rig, INDOOR).detect(grey).occupied.sum() > 500
@@ -111,6 +133,30 @@ def test_the_quick_look_already_notices_swapped_eyes(indoor_pair):
     right, left = (image[..., 1].copy() for image in (indoor_pair.pair.left, indoor_pair.pair.right))
     look = quick_look(left, right, indoor_pair.rig)
     assert look.search is None and "swapped" in look.why
+
+
+def test_matches_do_not_crowd_at_whole_pixels(monkeypatch):
+    """A slanted surface: disparities of 8 to 14 px, alike in number at every fraction."""
+    fine = np.random.default_rng(0).integers(0, 255, (100, 600 * 4)).astype(np.float32)
+    fine = cv2.GaussianBlur(fine, (0, 0), 3.0)  # about a pixel of the image
+    u = np.arange(480, dtype=np.float32)
+    slanted = 8 + 6 * u / 480
+    at = np.broadcast_to(4 * (u + 40), (100, 480)).astype(np.float32), np.indices((100, 480))[0].astype(np.float32)
+    right = cv2.remap(fine, *at, cv2.INTER_LINEAR)
+    left = cv2.remap(fine, at[0] - 4 * slanted, at[1], cv2.INTER_LINEAR)
+    images = [np.clip(128 + 4 * (image - 128), 0, 255).astype(np.uint8) for image in (left, right)]
+
+    def error() -> float:
+        classical.subpixel.cache_clear()
+        found = match(*images, SearchRange(0, 32))[10:-10, 40:-20]
+        return float(np.sqrt(np.nanmean((found - slanted[40:-20]) ** 2)))
+
+    unlocked = error()
+    monkeypatch.setattr(classical, "UNLOCK", np.zeros(16))
+    locked = error()
+    monkeypatch.undo()
+    classical.subpixel.cache_clear()
+    assert unlocked < 0.8 * locked
 
 
 @pytest.mark.parametrize("count", [32, 112])  # 112 of 112: pairs of rows are matched as one

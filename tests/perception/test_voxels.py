@@ -110,6 +110,20 @@ def test_a_wall_is_seen_through_up_to_itself_and_no_farther():
     assert (share[0, :, 5] == 0).all()  # x -1.55 at z 0.55: outside the image
 
 
+def test_slabs_are_passed_over_only_where_nothing_changes():
+    """Carving stops behind the last surface and keeps one table before the first: as if every slab were worked out."""
+    disparity = np.full((96, 128), np.nan, np.float32)
+    disparity[:, :50], disparity[40:, 50:] = 20 / 1.05, 20 / 2.55  # slabs 10 and 25
+    together = Voxelizer(RIG, SPEC).seen_through(disparity)
+    apart = [np.full((96, 128), np.nan, np.float32) for _ in range(2)]
+    apart[0][:, :50], apart[1][40:, 50:] = disparity[:, :50], disparity[40:, 50:]
+    # blocks 12 x 4 = 48 and 52 wide: column 50 lies in a block with both, which counts as near
+    apart[1][40:, 50:52] = 20 / 1.05
+    parts = [Voxelizer(RIG, SPEC).seen_through(a) for a in apart]
+    np.testing.assert_allclose(together, parts[0] + parts[1], atol=1e-6)
+    assert together[..., 5].any() and together[..., 20].any() and not together[..., 25:].any()
+
+
 def test_nothing_seen_is_not_free():
     assert not Voxelizer(RIG, SPEC).seen_through(empty_disparity()).any()
 
