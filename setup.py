@@ -55,7 +55,8 @@ EXTRAS = {
         "tokenizers>=0.19",
         "gguf>=0.10",
     ],
-    "llama": ["llama-cpp-python>=0.3.16,<0.4"],  # compiled where it is installed: needs a C++ compiler and cmake
+    # llama-cpp-python is compiled where it is installed: needs a C++ compiler and cmake
+    "llama": ["llama-cpp-python>=0.3.16,<0.4", "gguf>=0.10"],
     "dev": [
         "pytest>=7.4,<9",  # pytest 9 breaks the launch_testing plug-in of ROS 2 Jazzy
         "hypothesis>=6.90",
