@@ -15,7 +15,7 @@ SOURCES = {name: sorted((ROOT / folder).rglob("*.py")) for name, folder in FOLDE
 # A module may import those of lower layers, of its own part, and, in a layer of single modules, of its own layer.
 LAYERS = dict.fromkeys(("types", "errors", "clock", "files"), 0)
 LAYERS |= dict.fromkeys(("config", "strict_json", "alfred", "llama"), 1)
-PARTS = ("perception", "policy", "reasoner", "orchestrator", "safety", "resources", "latency")
+PARTS = ("perception", "policy", "quantize", "reasoner", "orchestrator", "safety", "resources", "latency")
 LAYERS |= dict.fromkeys(PARTS, 2)
 LAYERS |= dict.fromkeys(("results", "doctor", "events"), 2)
 LAYERS |= dict.fromkeys(("pipeline", "build", "report"), 3)
@@ -26,6 +26,8 @@ HEAVY = {
     "torch": {
         "rarrl.orchestrator.train",
         "rarrl.llama.model",
+        "rarrl.quantize.scores",
+        "rarrl.quantize.quantize",
         "rarrl_sim_envs.sb3",
         "rarrl_sim_envs.benchmark",
     },
@@ -34,7 +36,7 @@ HEAVY = {
     "matplotlib": None,  # anywhere, but inside functions
 }
 # Wholly about training; no other module imports them outside a function (the last test looks).
-TOP_LEVEL_ALLOWED = {"rarrl.orchestrator.train", "rarrl.llama.model", "rarrl_sim_envs.sb3"}
+TOP_LEVEL_ALLOWED = {"rarrl.orchestrator.train", "rarrl.llama.model", "rarrl.quantize.scores", "rarrl_sim_envs.sb3"}
 PICKLES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 
 

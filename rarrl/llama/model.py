@@ -97,11 +97,15 @@ class Llama(nn.Module):
             mask: bool, True where a row may look, (tokens, tokens) or (batch, 1, tokens, tokens); None: everywhere
             layers: stop after so many blocks (the last norm is applied still); None: all
         """
-        angle = torch.arange(x.shape[1], device=x.device, dtype=torch.float32)[:, None] * self.frequency
-        rotation = torch.stack((angle.cos(), angle.sin())).to(x.dtype)
+        rotation = self.rotation(x.shape[1])
         for block in self.blk[:layers]:
             x = block(x, rotation, mask)
         return self.output_norm(x)
+
+    def rotation(self, tokens: int) -> torch.Tensor:
+        """(2, tokens, head_width / 2): what `Block` turns queries and keys by at positions 0, 1, ..."""
+        angle = torch.arange(tokens, device=self.frequency.device)[:, None] * self.frequency
+        return torch.stack((angle.cos(), angle.sin()))
 
     def linears(self) -> dict[str, nn.Linear]:
         """GGUF name -> linear layer, in the order in which they are computed; hang torch hooks on these."""
