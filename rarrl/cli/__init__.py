@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rarrl import __version__
-from rarrl.cli import data, detect, learn, play
+from rarrl.cli import data, detect, learn, play, quantize
 
 app = typer.Typer(
     name="rarrl",
@@ -30,6 +30,7 @@ app.command("doctor")(play.doctor)
 app.command("run")(play.run)
 app.command("replay")(play.replay)
 app.command("plot")(play.plot)
+app.command("quantize")(quantize.quantize)
 _train = _group("train", "Train the parts that learn.")
 _train.command("orchestrator")(learn.train_orchestrator)
 _train.command("detector")(detect.train_detector)
@@ -41,6 +42,7 @@ _eval.command("fusion")(detect.eval_fusion)
 _bench = _group("bench", "Measure how fast the parts are.")
 _bench.command("orchestrator")(learn.bench_orchestrator)
 _bench.command("detector")(detect.bench_detector)
+_bench.command("quantize")(quantize.bench_quantize)
 _profile = _group("profile", "Latency profiles: what a language model costs.")
 _profile.command("show")(data.profile_show)
 _profile.command("import")(data.profile_import)

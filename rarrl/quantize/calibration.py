@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ class Head:
             raise InputError(f"head activation: {self.activation!r} is not one of {', '.join(ACTIVATIONS)}")
         sizes = [w.shape for w, _ in self.weights]
         fits = all(w.ndim == 2 and b.shape == w.shape[:1] for w, b in self.weights)
-        if not fits or not sizes or any(a[0] != b[1] for a, b in zip(sizes, sizes[1:], strict=False)):
+        if not fits or not sizes or any(a[0] != b[1] for a, b in itertools.pairwise(sizes)):
             raise InputError(f"head: layers do not fit one another: {sizes}; each is (outputs, inputs) with a bias")
 
 
@@ -101,7 +102,7 @@ def save_calibration(folder: Path, calibration: Calibration) -> None:
     """Writes `calibration.safetensors`; inputs as float16, which is far below what quantization changes."""
     from safetensors.numpy import save
 
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "inputs": calibration.inputs.astype(np.float16),
         "targets": calibration.targets.astype(np.float32),
         "episode": calibration.episode.astype(np.int64),

@@ -112,7 +112,7 @@ def quantize(kind: str, weights: np.ndarray, importance: np.ndarray | None = Non
             None: all alike, in the way that ggml treats plainly
 
     Returns: (rows, bytes of a row) uint8.
-    Raises: InputError for weights or an importance outside these bounds; ValueError for rows that are not whole blocks."""
+    Raises: InputError for weights or an importance outside these bounds; ValueError for rows of broken blocks."""
     rows, columns = weights.shape
     if not fits(kind, columns):
         raise ValueError(f"{kind} needs rows of a multiple of {_traits(kind).block}, got {columns}")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rarrl.errors import DependencyMissingError, InputError
-from rarrl.llama.gguf import Gguf, read_gguf, tensor_bytes, write_gguf
+from rarrl.llama.gguf import Gguf, read_gguf, write_gguf
 from rarrl.llama.runtime import LlamaRuntime
 from rarrl.quantize import ggml
 from rarrl.quantize.allocate import Costs
 from rarrl.quantize.calibration import Calibration
-from rarrl.quantize.methods import METHODS, Method, mean_bits, options, plan, rounder, type_costs
+from rarrl.quantize.methods import METHODS, Method, Rounder, mean_bits, options, plan, rounder, type_costs
 
 if TYPE_CHECKING:
     from rarrl.quantize.scores import Probe
@@ -60,7 +60,7 @@ def quantize_model(
             raise InputError(f"method {method}: needs calibration frames; give --calibration or --method plain")
         probe = make_probe(gguf, calibration)
         importance = importances(way, probe)
-    costs = costs_of(way, probe, choices, importance, update)
+    costs = costs_of(way, probe, choices, rounder(probe.weight, importance) if probe else None, importance, update)
     return Quantized(plan(way, costs, gguf.shape.linears(), bpw), costs, importance)
 
 
@@ -87,17 +87,17 @@ def costs_of(
     method: Method,
     probe: Probe | None,
     choices: Mapping[str, list[str]],
+    rounded: Rounder | None,
     importance: Mapping[str, np.ndarray],
     update: Update | None = None,
 ) -> Costs:
-    """What each type of each tensor costs, by the method's score."""
-    if method.score is None or probe is None:
+    """What each type of each tensor costs, by the method's score; a method without one needs no probe."""
+    if method.score is None or probe is None or rounded is None:
         return type_costs(choices, None)
     from rarrl.quantize import scores
 
     if method.score == "hsic":
         return type_costs(choices, scores.hsic_sensitivity(probe))
-    rounded = rounder(probe.weight, importance)
     if method.score == "fisher":
         return scores.fisher_errors(probe, importance, rounded, choices, update)
     return scores.action_errors(probe, rounded, choices, update)

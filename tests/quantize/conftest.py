@@ -24,7 +24,7 @@ def gguf(tmp_path_factory):
     return read_gguf(path)
 
 
-def make_calibration(width=SHAPE.width, frames=FRAMES, seed=1):
+def frames_of(width=SHAPE.width, frames=FRAMES, seed=1):
     """Frames whose expert is a noisy readout of the inputs; two frames to an episode."""
     rng = np.random.default_rng(seed)
     inputs = rng.standard_normal((frames, TOKENS, width), np.float32)
@@ -40,4 +40,9 @@ def make_calibration(width=SHAPE.width, frames=FRAMES, seed=1):
 
 @pytest.fixture
 def calibration():
-    return make_calibration()
+    return frames_of()
+
+
+@pytest.fixture
+def calibration_of_another_width():
+    return frames_of(width=128)

@@ -1,4 +1,4 @@
-"""ggml's quantizer through ctypes: the bits it says, less error where it matters, and no input that ends the process."""
+"""ggml's quantizer through ctypes: the bits it says, less error where it matters, no input that ends the process."""
 
 import subprocess
 import sys
