@@ -39,13 +39,17 @@ class Block(nn.Module):
         self.ffn_up = nn.Linear(shape.width, shape.ffn, bias=False)
         self.ffn_down = nn.Linear(shape.ffn, shape.width, bias=False)
 
-    def forward(self, x: torch.Tensor, rotation: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, rotation: torch.Tensor, mask: torch.Tensor | None, first: int = 0
+    ) -> torch.Tensor:
+        """The rows from `first` on, which still look at all rows: enough for the last block where only the last
+        tokens are read."""
         h = self.attn_norm(x)
-        q, k, v = (self._heads(linear(h)) for linear in (self.attn_q, self.attn_k, self.attn_v))
-        mixed = functional.scaled_dot_product_attention(
-            rotate(q, rotation), rotate(k, rotation), v, mask, enable_gqa=q.shape[1] != k.shape[1]
-        )
-        x = x + self.attn_output(mixed.transpose(1, 2).flatten(2))
+        q, k, v = self._heads(self.attn_q(h[:, first:])), self._heads(self.attn_k(h)), self._heads(self.attn_v(h))
+        q, k = rotate(q, rotation[:, first:]), rotate(k, rotation)
+        mask = mask if mask is None else mask[..., first:, :]
+        mixed = functional.scaled_dot_product_attention(q, k, v, mask, enable_gqa=q.shape[1] != k.shape[1])
+        x = x[:, first:] + self.attn_output(mixed.transpose(1, 2).flatten(2))
         h = self.ffn_norm(x)
         return x + self.ffn_down(functional.silu(self.ffn_gate(h)) * self.ffn_up(h))
 

@@ -20,7 +20,7 @@ Update = Callable[[float, str], None]
 OURS = "measured"
 COMPARED = tuple(name for name in METHODS if name != "rtn")
 IMPORTANCES = {"plain": "plain", "imatrix": "imatrix", "fisher": "flat"}  # name -> a method that has it
-BPW = (1.6, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0)
+BPW = (1.6, 1.75, 2.0, 2.25, 2.5, 3.0, 3.5, 4.0, 6.0, 8.0)
 ROUNDED_BITS = (2, 3, 4, 5, 6, 8)
 PROBED = ("IQ2_XXS", "Q2_K", "IQ3_XXS", "IQ4_XS")  # types at which scores are held against the tensors' real errors
 ABOVE = 0.25  # a uniform type of at most so many more bits per weight is what ours is held against

@@ -90,7 +90,7 @@ class Probe:
         try:
             with torch.no_grad():
                 for states in self._entering:
-                    self._finish(states[0], 0)
+                    self.model(states[0], self._mask)
         finally:
             for each in hooks:
                 each.remove()
@@ -112,10 +112,11 @@ class Probe:
                 weight.requires_grad_(False)
 
     def _finish(self, x: torch.Tensor, first: int) -> torch.Tensor:
-        rotation = self.model.rotation(x.shape[1])
-        for block in self.model.blk[first:]:
+        """Actions of what enters block `first`; the last block computes the action tokens alone."""
+        rotation, start = self.model.rotation(x.shape[1]), self.calibration.first_action
+        for block in self.model.blk[first:-1]:
             x = block(x, rotation, self._mask)
-        hidden = self.model.output_norm(x[:, self.calibration.first_action :])
+        hidden = self.model.output_norm(self.model.blk[-1](x, rotation, self._mask, start))
         return self._head(hidden.reshape(len(x), self.calibration.targets.shape[1], -1))
 
 

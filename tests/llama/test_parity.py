@@ -114,3 +114,11 @@ def test_torch_reads_back_what_it_wrote(tmp_path, shape):
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
     assert list(model.linears()) == list(shape.linears())
     assert {n: tuple(layer.weight.shape) for n, layer in model.linears().items()} == shape.linears()
+
+
+def test_the_last_rows_of_a_block_are_those_of_the_whole(tmp_path):
+    block, model = save(tmp_path / "m.gguf", SHAPES[1]).blk[0], Llama(SHAPES[1])
+    x, mask = torch.from_numpy(embeddings(20))[None], block_mask(20, 7)
+    with torch.no_grad():
+        whole = block(x, model.rotation(20), mask)
+        assert torch.allclose(block(x, model.rotation(20), mask, 12), whole[:, 12:], atol=1e-6)
