@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rarrl.llama.gguf import read_gguf
+from rarrl.llama.gguf import Gguf, read_gguf
 from rarrl.quantize import ggml
 from rarrl.quantize.calibration import Calibration, load_calibration
 from rarrl.quantize.methods import METHODS, Rounder, mean_bits, options, plan, rounder
@@ -49,9 +49,11 @@ def bench_quantize(
     Raises: InputError."""
     measured = []
     for model, folder in enumerate(folders):
-        calibration = load_calibration(folder)
+        calibration, gguf = load_calibration(folder), read_gguf(folder / "model.gguf")
+        # Kept in memory: every tensor in every type is asked for many times.
+        plain = functools.cache(rounder(functools.cache(gguf.values), {}))
         for draw in range(draws):
-            errors = measure(folder / "model.gguf", calibration, frames, held_out, seed + draw)
+            errors = measure(gguf, plain, calibration, frames, held_out, seed + draw)
             measured.append((model, errors))
             if update is not None:
                 update(model * draws + draw + 1, f"{folder.name}, draw {draw + 1} of {draws}")
@@ -67,17 +69,15 @@ def bench_quantize(
     return results
 
 
-def measure(path: Path, calibration: Calibration, frames: int, held_out: int, seed: int) -> Errors:
-    """One model, one draw: ("uniform imatrix", type), (method, bpw), ("rtn", bits) -> held-out action error;
+def measure(gguf: Gguf, plain: Rounder, calibration: Calibration, frames: int, held_out: int, seed: int) -> Errors:
+    """One model (and its weights rounded without importance, the same for all draws), one draw: ("uniform imatrix", type), (method, bpw), ("rtn", bits) -> held-out action error;
     ("rank of measured", "") -> how well the scores order the tensors."""
-    gguf = read_gguf(path)
     used, others = calibration.split(frames, seed)
     probe, judge = make_probe(gguf, used), make_probe(gguf, others.select(np.arange(min(held_out, len(others)))))
     shapes = gguf.shape.linears()
     choices = options(shapes, ggml.MENU)
     importance = {name: importances(METHODS[method], probe) for name, method in IMPORTANCES.items()}
-    # Every tensor in every type is asked for many times.
-    rounded: dict[str, Rounder] = {k: functools.cache(rounder(probe.weight, v)) for k, v in importance.items()}
+    rounded = {by: functools.cache(rounder(probe.weight, found)) for by, found in importance.items()} | {"plain": plain}
     errors: Errors = {}
 
     def error(types: Mapping[str, str], by: str) -> float:

@@ -7,6 +7,7 @@ import pytest
 
 from rarrl.llama.gguf import read_gguf
 from rarrl.quantize import bench, ggml
+from rarrl.quantize.methods import rounder
 from rarrl.quantize.quantize import make_probe
 
 pytest.importorskip("torch")
@@ -69,7 +70,7 @@ def test_errors_are_measured_on_frames_that_the_calibration_did_not_see(gguf, ca
     monkeypatch.setattr(ggml, "MENU", QUICK)
     monkeypatch.setattr(bench, "PROBED", ("Q3_K",))
     monkeypatch.setattr(bench, "BPW", (3.3,))
-    errors = bench.measure(gguf.path, calibration, frames=12, held_out=8, seed=5)
+    errors = bench.measure(gguf, rounder(gguf.values, {}), calibration, frames=12, held_out=8, seed=5)
     _, others = calibration.split(12, 5)
     judge = make_probe(gguf, others.select(np.arange(8)))
     plain = {n: ggml.rounded("Q3_K", gguf.values(n)) for n in gguf.shape.linears()}
