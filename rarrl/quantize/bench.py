@@ -70,8 +70,12 @@ def bench_quantize(
 
 
 def measure(gguf: Gguf, plain: Rounder, calibration: Calibration, frames: int, held_out: int, seed: int) -> Errors:
-    """One model (and its weights rounded without importance, the same for all draws), one draw: ("uniform imatrix", type), (method, bpw), ("rtn", bits) -> held-out action error;
-    ("rank of measured", "") -> how well the scores order the tensors."""
+    """One model, one draw: ("uniform imatrix", type), (method, bpw), ("rtn", bits) -> held-out action error;
+    ("rank of measured", "") -> how well the scores order the tensors.
+
+    Args:
+        plain: the weights rounded without an importance, which are the same for all draws
+    """
     used, others = calibration.split(frames, seed)
     probe, judge = make_probe(gguf, used), make_probe(gguf, others.select(np.arange(min(held_out, len(others)))))
     shapes = gguf.shape.linears()
