@@ -17,8 +17,8 @@ def quantize(
     model: Annotated[Path, typer.Argument(help="A Llama-architecture GGUF file, F16 or F32.")],
     bpw: Annotated[float, typer.Option(help="Bits per weight of the linear layers, at most.")] = 3.0,
     method: Annotated[
-        str, typer.Option(help="measured, fisher, actquant, flat, imatrix, plain or rtn: see docs/QUANTIZE.md.")
-    ] = "measured",
+        str, typer.Option(help="joint, measured, fisher, actquant, flat, imatrix, plain or rtn: see docs/QUANTIZE.md.")
+    ] = "joint",
     calibration: Annotated[
         Path | None, typer.Option(help="A folder with calibration.safetensors; plain and rtn work without.")
     ] = None,
@@ -43,11 +43,11 @@ def quantize(
     typer.echo(f"model: {out}\npicture: {out.with_suffix('.png')}")
 
 
-@guarded("nothing was written; start again")
+@guarded("the draws measured so far are in the file given with --json")
 def bench_quantize(
     folders: Annotated[list[Path], typer.Argument(help="Folders with model.gguf and calibration.safetensors.")],
     draws: Annotated[int, typer.Option(min=1, help="Draws of the calibration frames for each model.")] = 3,
-    frames: Annotated[int, typer.Option(min=2, help="Frames to calibrate with.")] = 128,
+    frames: Annotated[int, typer.Option(min=2, help="Frames to calibrate with.")] = 96,
     held_out: Annotated[int, typer.Option(min=1, help="Frames to judge by.")] = 192,
     seed: SeedOption = 0,
     json: JsonOption = None,

@@ -5,24 +5,28 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rarrl.llama.gguf import Gguf, read_gguf
 from rarrl.quantize import ggml
+from rarrl.quantize.allocate import Costs
 from rarrl.quantize.calibration import Calibration, load_calibration
 from rarrl.quantize.methods import METHODS, Rounder, mean_bits, options, plan, rounder
 from rarrl.quantize.quantize import costs_of, importances, make_probe
 from rarrl.results import Figure, make_results, write_results
 
+if TYPE_CHECKING:
+    from rarrl.quantize.scores import Probe
+
 Update = Callable[[float, str], None]
-OURS = "measured"
+OURS = "joint"
 COMPARED = tuple(name for name in METHODS if name != "rtn")
 IMPORTANCES = {"plain": "plain", "imatrix": "imatrix", "fisher": "flat"}  # name -> a method that has it
-BPW = (1.6, 1.75, 2.0, 2.25, 2.5, 3.0, 3.5, 4.0, 6.0, 8.0)
+BPW = (1.6, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0)
 ROUNDED_BITS = (2, 3, 4, 5, 6, 8)
-PROBED = ("IQ2_XXS", "Q2_K", "IQ3_XXS", "IQ4_XS")  # types at which scores are held against the tensors' real errors
+PROBED = ("IQ2_S", "IQ3_XXS")  # types at which scores are held against the tensors' real errors
 ABOVE = 0.25  # a uniform type of at most so many more bits per weight is what ours is held against
 Errors = dict[tuple[str, Any], float]
 
@@ -47,25 +51,26 @@ def bench_quantize(
     Returns: the results document. Error: mean absolute change of the actions against the unquantized model, in the
     units of the head's output.
     Raises: InputError."""
-    measured = []
-    for model, folder in enumerate(folders):
-        calibration, gguf = load_calibration(folder), read_gguf(folder / "model.gguf")
+    models = []
+    for folder in folders:
+        gguf = read_gguf(folder / "model.gguf")
         # Kept in memory: every tensor in every type is asked for many times.
         plain = functools.cache(rounder(functools.cache(gguf.values), {}))
-        for draw in range(draws):
-            errors = measure(gguf, plain, calibration, frames, held_out, seed + draw)
-            measured.append((model, errors))
+        models.append((gguf, plain, load_calibration(folder)))
+    measured: list[tuple[int, Errors]] = []
+    for draw in range(draws):
+        for model, (gguf, plain, calibration) in enumerate(models):
+            measured.append((model, measure(gguf, plain, calibration, frames, held_out, seed + draw)))
+            tables = {
+                "models": [_facts(folder) for folder in folders],
+                "frames": {"calibration": frames, "held_out": held_out},
+                **_tables(measured),
+            }
+            results = make_results(command, seed, summarise(measured, seed), tables)
+            if json is not None:
+                write_results(json, results)  # after each draw: an interrupted run keeps what it measured
             if update is not None:
-                update(model * draws + draw + 1, f"{folder.name}, draw {draw + 1} of {draws}")
-    found = summarise(measured, seed)
-    tables = {
-        "models": [_facts(folder) for folder in folders],
-        "frames": {"draws": draws, "calibration": frames, "held_out": held_out},
-        **_tables(measured),
-    }
-    results = make_results(command, seed, found, tables)
-    if json is not None:
-        write_results(json, results)
+                update(len(measured), f"{folders[model].name}, draw {draw + 1} of {draws}")
     return results
 
 
@@ -84,25 +89,28 @@ def measure(gguf: Gguf, plain: Rounder, calibration: Calibration, frames: int, h
     rounded = {by: functools.cache(rounder(probe.weight, found)) for by, found in importance.items()} | {"plain": plain}
     errors: Errors = {}
 
-    def error(types: Mapping[str, str], by: str) -> float:
-        return judge.error({name: rounded[by](name, kind) for name, kind in types.items()})
+    def error(on: Probe, types: Mapping[str, str], by: str) -> float:
+        return on.error({name: rounded[by](name, kind) for name, kind in types.items()})
 
     for by in IMPORTANCES:
         for kind in ggml.MENU:
-            errors[f"uniform {by}", kind] = error(dict.fromkeys(shapes, kind), by)
+            errors[f"uniform {by}", kind] = error(judge, dict.fromkeys(shapes, kind), by)
     for bits in ROUNDED_BITS:
         weights = {name: round_to_nearest(probe.weight(name), bits) for name in shapes}
         errors["rtn", bits] = judge.error(weights)
     real = {(n, k): judge.error({n: rounded["fisher"](n, k)}) for n in shapes for k in PROBED}
+    known: dict[tuple[str | None, str], Costs] = {}
     for method in COMPARED:
         way = METHODS[method]
         by = way.importance or "plain"
-        costs = costs_of(way, probe, choices, rounded[by], importance[by])
+        if (way.score, by) not in known:
+            known[way.score, by] = costs_of(way, probe, choices, rounded[by], importance[by])
+        costs = known[way.score, by]
         for bpw in BPW:
-            types = plan(way, costs, shapes, bpw)
-            errors[method, bpw] = error(types, by)
+            types = plan(way, costs, shapes, bpw, lambda types, by=by: error(probe, types, by))  # type: ignore[misc]
+            errors[method, bpw] = error(judge, types, by)
             errors[f"bpw of {method}", bpw] = mean_bits(types, shapes)
-        if way.score:
+        if way.score and not way.joint:
             ranks = [rank_correlation([costs[n][k] for n in shapes], [real[n, k] for n in shapes]) for k in PROBED]
             errors[f"rank of {method}", ""] = float(np.mean(ranks))
     return errors
@@ -143,11 +151,12 @@ def summarise(measured: Sequence[tuple[int, Errors]], seed: int) -> dict[str, Fi
         "error_ratio_imatrix": figure(
             lambda e: float(np.mean([e["uniform fisher", k] / e["uniform imatrix", k] for k in ggml.MENU]))
         ),
+        "error_ratio_measured_3": figure(lambda e: e[OURS, 3.0] / e["measured", 3.0]),
         "error_ratio_actquant_3": figure(lambda e: e[OURS, 3.0] / e["actquant", 3.0]),
         "error_ratio_fisher_3": figure(lambda e: e[OURS, 3.0] / e["fisher", 3.0]),
     }
     for method in COMPARED:
-        if METHODS[method].score:
+        if METHODS[method].score and not METHODS[method].joint:
             figures[f"rank_{method}"] = figure(lambda e, m=method: e[f"rank of {m}", ""], "Spearman")  # type: ignore[misc]
     return figures
 

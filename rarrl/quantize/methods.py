@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rarrl.quantize import ggml
-from rarrl.quantize.allocate import Costs, allocate, layer_group, own_group
+from rarrl.quantize.allocate import Costs, allocate, layer_group, own_group, refine
 
 Rounder = Callable[[str, str], np.ndarray]
 """(name of a linear layer's tensor, type) -> its weights after quantization, (outputs, inputs) float32."""
@@ -17,15 +17,18 @@ Rounder = Callable[[str, str], np.ndarray]
 @dataclass(frozen=True)
 class Method:
     """importance: of the weights within a tensor: "fisher", "imatrix" or None; score: of a tensor: "measured",
-    "fisher", "hsic" or None (all alike); menu: types to choose from."""
+    "fisher", "hsic" or None (all alike); menu: types to choose from; joint: then move bits between tensors while the
+    actions' error under the whole plan falls."""
 
     importance: str | None
     score: str | None
     text: str
     menu: tuple[str, ...] = ggml.MENU
+    joint: bool = False
 
 
 METHODS = {
+    "joint": Method("fisher", "measured", "as measured, then bits move while the error of the whole falls", joint=True),
     "measured": Method("fisher", "measured", "types by each tensor's measured action error, weights by Fisher"),
     "fisher": Method("fisher", "fisher", "types by each tensor's Fisher-weighted error, weights by Fisher"),
     "actquant": Method("fisher", "hsic", "types by HSIC sensitivity, weights by Fisher (arXiv 2605.24011)"),
@@ -56,14 +59,24 @@ def type_costs(choices: Mapping[str, list[str]], score: Mapping[str, float] | No
     return {name: {k: max(score[name], 0) * 4 ** -bits(k) for k in kinds} for name, kinds in choices.items()}
 
 
-def plan(method: Method, costs: Costs, shapes: Mapping[str, tuple[int, int]], bpw: float) -> dict[str, str]:
+def plan(
+    method: Method,
+    costs: Costs,
+    shapes: Mapping[str, tuple[int, int]],
+    bpw: float,
+    error: Callable[[Mapping[str, str]], float],
+) -> dict[str, str]:
     """A type for every linear layer, at most `bpw` bits per weight over all of them.
+
+    Args:
+        error: of a plan, on the calibration frames; asked by joint methods alone
 
     Raises: InputError."""
     weights = {name: rows * columns for name, (rows, columns) in shapes.items()}
     bits = {kind: ggml.bits_per_weight(kind) for kinds in costs.values() for kind in kinds}
     group = layer_group if method.score == "hsic" else own_group
-    return allocate(costs, weights, bits, bpw * sum(weights.values()), group)
+    types = allocate(costs, weights, bits, bpw * sum(weights.values()), group)
+    return refine(types, costs, weights, bits, bpw * sum(weights.values()), error) if method.joint else types
 
 
 def mean_bits(types: Mapping[str, str], shapes: Mapping[str, tuple[int, int]]) -> float:

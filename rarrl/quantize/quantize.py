@@ -60,8 +60,13 @@ def quantize_model(
             raise InputError(f"method {method}: needs calibration frames; give --calibration or --method plain")
         probe = make_probe(gguf, calibration)
         importance = importances(way, probe)
-    costs = costs_of(way, probe, choices, rounder(probe.weight, importance) if probe else None, importance, update)
-    return Quantized(plan(way, costs, gguf.shape.linears(), bpw), costs, importance)
+    rounded = rounder(gguf.values, importance)
+    costs = costs_of(way, probe, choices, rounded, importance, update)
+
+    def error(types: Mapping[str, str]) -> float:
+        return probe.error({name: rounded(name, kind) for name, kind in types.items()}) if probe else 0.0
+
+    return Quantized(plan(way, costs, gguf.shape.linears(), bpw, error), costs, importance)
 
 
 def make_probe(gguf: Gguf, calibration: Calibration) -> Probe:
@@ -87,12 +92,12 @@ def costs_of(
     method: Method,
     probe: Probe | None,
     choices: Mapping[str, list[str]],
-    rounded: Rounder | None,
+    rounded: Rounder,
     importance: Mapping[str, np.ndarray],
     update: Update | None = None,
 ) -> Costs:
     """What each type of each tensor costs, by the method's score; a method without one needs no probe."""
-    if method.score is None or probe is None or rounded is None:
+    if method.score is None or probe is None:
         return type_costs(choices, None)
     from rarrl.quantize import scores
 

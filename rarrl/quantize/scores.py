@@ -68,10 +68,6 @@ class Probe:
         """Mean absolute difference from the unchanged policy's actions."""
         return float(np.abs(self.actions(weights) - self.reference).mean())
 
-    def squared_error(self, weights: Weights) -> float:
-        """Mean squared difference: unlike the absolute one it adds up over tensors that err independently."""
-        return float(np.square(self.actions(weights) - self.reference).mean())
-
     def weight(self, name: str) -> np.ndarray:
         """(outputs, inputs) float32 of a linear layer."""
         return self._linears[name].weight.detach().numpy()
@@ -193,13 +189,13 @@ def _rbf(states: torch.Tensor) -> torch.Tensor:
 def action_errors(
     probe: Probe, rounded: Rounder, choices: Choices, update: Update | None = None
 ) -> dict[str, dict[str, float]]:
-    """Root mean square change of the actions when one tensor alone is quantized: name -> type -> error.
+    """Mean absolute change of the actions when one tensor alone is quantized: name -> type -> error.
 
     Args:
         rounded: (name, type) -> the weights after quantization
         choices: name -> the types to try
     """
-    return _each(choices, lambda n, k: math.sqrt(probe.squared_error({n: rounded(n, k)})), update)
+    return _each(choices, lambda n, k: probe.error({n: rounded(n, k)}), update)
 
 
 def fisher_errors(

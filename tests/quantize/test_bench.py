@@ -87,7 +87,7 @@ def test_tables_are_plain_json():
     pytest.importorskip("llama_cpp")
     tables = bench._tables([(0, made_up(0.02, 0.01))])
     assert json.loads(json.dumps(tables)) == tables
-    assert [point["bpw"] for point in tables["curves"]["measured"]] == list(bench.BPW)
+    assert [point["bpw"] for point in tables["curves"]["joint"]] == list(bench.BPW)
     assert {row["type"] for row in tables["uniform"]} == set(ggml.MENU)
 
 

@@ -53,11 +53,12 @@ def test_llama_cpp_computes_the_actions_of_the_probe(gguf, calibration):
 def test_importance_and_scores_lower_the_action_error(tmp_path, gguf, calibration):
     """On the frames themselves: a gain that even a random network must show."""
     errors = {}
-    for method in ("plain", "flat", "measured"):
+    for method in ("plain", "flat", "measured", "joint"):
         quantized = quantize_model(gguf, calibration, 3.3, method)
         write_quantized(tmp_path / method, gguf, quantized)
         small = read_gguf(tmp_path / method)
         errors[method] = make_probe(gguf, calibration).error({n: small.values(n) for n in quantized.types})
+    assert errors["joint"] <= errors["measured"]
     assert errors["measured"] < 0.9 * errors["flat"] and errors["measured"] < 0.9 * errors["plain"]
 
 
@@ -72,7 +73,7 @@ def test_what_cannot_be_quantized_is_said(tmp_path, gguf, calibration):
         quantize_model(gguf, None, 2.0, "plain")
     with pytest.raises(InputError, match=r"bpw: 4 is too few, the least here is 4.5"):
         quantize_model(gguf, None, 4.0, "rtn")
-    with pytest.raises(InputError, match="'awq' is not one of measured, fisher"):
+    with pytest.raises(InputError, match="'awq' is not one of joint, measured"):
         quantize_model(gguf, calibration, 4.0, "awq")
     write_quantized(tmp_path / "q.gguf", gguf, quantize_model(gguf, None, 4.0, "plain"))
     with pytest.raises(InputError, match="already; quantize the F16 or F32 model"):
