@@ -14,8 +14,8 @@ SOURCES = {name: sorted((ROOT / folder).rglob("*.py")) for name, folder in FOLDE
 
 # A module may import those of lower layers, of its own part, and, in a layer of single modules, of its own layer.
 LAYERS = dict.fromkeys(("types", "errors", "clock", "files"), 0)
-LAYERS |= dict.fromkeys(("config", "strict_json", "alfred"), 1)
-PARTS = ("perception", "policy", "reasoner", "orchestrator", "safety", "resources", "latency")
+LAYERS |= dict.fromkeys(("config", "strict_json", "alfred", "llama"), 1)
+PARTS = ("perception", "policy", "quantize", "reasoner", "orchestrator", "safety", "resources", "latency")
 LAYERS |= dict.fromkeys(PARTS, 2)
 LAYERS |= dict.fromkeys(("results", "doctor", "events"), 2)
 LAYERS |= dict.fromkeys(("pipeline", "record", "build", "report", "why"), 3)
@@ -27,6 +27,9 @@ HEAVY = {
         "rarrl.orchestrator.train",
         "rarrl.perception.stereovoxelnet",
         "rarrl.reasoner.train",
+        "rarrl.llama.model",
+        "rarrl.quantize.scores",
+        "rarrl.quantize.quantize",
         "rarrl_sim_envs.sb3",
         "rarrl_sim_envs.benchmark",
     },
@@ -42,8 +45,10 @@ HEAVY = {
 }
 # Wholly about networks; no other module imports them outside a function (the last test looks).
 TOP_LEVEL_ALLOWED = {
+    "rarrl.llama.model",
     "rarrl.orchestrator.train",
     "rarrl.perception.stereovoxelnet",
+    "rarrl.quantize.scores",
     "rarrl.reasoner.train",
     "rarrl_sim_envs.sb3",
 }

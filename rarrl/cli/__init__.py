@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rarrl import __version__
-from rarrl.cli import ask, data, detect, learn, play, reason, why
+from rarrl.cli import ask, data, detect, learn, play, quantize, reason, why
 
 app = typer.Typer(
     name="rarrl",
@@ -32,6 +32,7 @@ app.command("replay")(play.replay)
 app.command("ask")(ask.ask)
 app.command("plot")(play.plot)
 app.command("why")(why.why)
+app.command("quantize")(quantize.quantize)
 _train = _group("train", "Train the parts that learn.")
 _train.command("orchestrator")(learn.train_orchestrator)
 _train.command("detector")(detect.train_detector)
@@ -46,6 +47,7 @@ _bench = _group("bench", "Measure how fast the parts are.")
 _bench.command("orchestrator")(learn.bench_orchestrator)
 _bench.command("detector")(detect.bench_detector)
 _bench.command("planner")(ask.bench_planner)
+_bench.command("quantize")(quantize.bench_quantize)
 _profile = _group("profile", "Latency profiles: what a language model costs.")
 _profile.command("show")(data.profile_show)
 _profile.command("import")(data.profile_import)
