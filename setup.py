@@ -55,7 +55,9 @@ EXTRAS = {
         "tokenizers>=0.19",
         "gguf>=0.10",
     ],
-    "llama": ["llama-cpp-python>=0.3.16,<0.4"],  # compiled where it is installed: needs a C++ compiler and cmake
+    "sim": ["mujoco==3.3.0", "metaworld==3.1.1"],  # metaworld requires this mujoco exactly
+    # llama-cpp-python is compiled where it is installed: needs a C++ compiler and cmake
+    "llama": ["llama-cpp-python>=0.3.16,<0.4", "gguf>=0.10"],
     "dev": [
         "pytest>=7.4,<9",  # pytest 9 breaks the launch_testing plug-in of ROS 2 Jazzy
         "hypothesis>=6.90",
@@ -81,7 +83,9 @@ setup(
     python_requires=">=3.10",
     packages=packages(),
     package_dir=MAPPED,
-    package_data={"rarrl": ["py.typed", "data/**/*.json", "models/**/*.json", "models/**/*.safetensors"]},
+    package_data={
+        "rarrl": ["py.typed", "data/**/*.json", "models/**/*.json", "models/**/*.safetensors", "models/**/*.gguf"]
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/rarrl"]),
         ("share/rarrl", ["package.xml"]),
