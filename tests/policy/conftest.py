@@ -38,7 +38,7 @@ def frames_of(task: TaskInfo, n: int, seed: int = 0) -> Frames:
     """A bright square somewhere; the expert's velocity depends on the task and on where the square is."""
     rng = np.random.default_rng(seed)
     images = np.full((n, 1, 32, 32, 3), 30, np.uint8)
-    chunks = np.empty((n, 4, 2), np.float32)
+    chunks = np.empty((n, 8, 2), np.float32)
     places = rng.integers(2, 28, (n, 2))
     for i, (y, x) in enumerate(places):
         images[i, 0, y : y + 3, x : x + 3] = 250
