@@ -24,7 +24,9 @@ def test_a_figure_needs_all_of_its_tasks():
     assert set(figures_of(episodes(seven))) == {"success_f16"}
     ten = {(task, "trained"): 2 for task in MT10} | {(task, "swapped"): 0 for task in SEVEN}
     assert set(figures_of(episodes(ten))) == {"success_f16", "success_mt10", "success_swapped"}
-    assert figures_of(episodes(ten))["success_swapped"].value == 0
+    swapped = figures_of(episodes(ten))["success_swapped"]
+    assert (swapped.value, swapped.lo) == (0, 0)
+    assert 0.01 < swapped.hi < 0.3  # 28 failures do not prove that it never happens
 
 
 class Replayed:
