@@ -1,9 +1,13 @@
+import os
+
 import numpy as np
 import pytest
 
 from rarrl.policy.base import ActionChunk
 from rarrl_sim_envs.metaworld_language import MT10, SEVEN
 from rarrl_sim_envs.policy_evaluation import Episode, figures_of, play
+
+os.environ.setdefault("MUJOCO_GL", "egl")  # before MuJoCo is imported
 
 
 def episodes(solved):
