@@ -30,16 +30,23 @@ HEAVY = {
         "rarrl.llama.model",
         "rarrl.quantize.scores",
         "rarrl.quantize.quantize",
+        "rarrl.policy.commands",
+        "rarrl.policy.model",
+        "rarrl.policy.parity",
+        "rarrl.policy.train",
         "rarrl_sim_envs.sb3",
         "rarrl_sim_envs.benchmark",
     },
     "stable_baselines3": {"rarrl.orchestrator.train", "rarrl_sim_envs.sb3", "rarrl_sim_envs.benchmark"},
     "sb3_contrib": {"rarrl.orchestrator.train", "rarrl_sim_envs.benchmark"},
-    "llama_cpp": {"rarrl.reasoner.worker"},  # a process of its own: it parses files from outside
-    "mujoco": {"rarrl_sim_envs.stereo_scene"},
+    "llama_cpp": {
+        "rarrl.reasoner.worker",  # a process of its own: it parses files from outside
+        "rarrl.llama.runtime",
+    },
+    "mujoco": {"rarrl_sim_envs.metaworld_language", "rarrl_sim_envs.stereo_scene"},
     "sklearn": {"rarrl.reasoner.baseline", "rarrl.reasoner.commands"},
     "tokenizers": {"rarrl.reasoner.export", "rarrl.reasoner.train", "rarrl.reasoner.vocabulary"},
-    "gguf": {"rarrl.reasoner.export"},
+    "gguf": {"rarrl.llama.gguf", "rarrl.reasoner.export"},
     "skimage": {"rarrl.perception.scenes"},
     "matplotlib": None,  # anywhere, but inside functions
 }
@@ -48,6 +55,8 @@ TOP_LEVEL_ALLOWED = {
     "rarrl.llama.model",
     "rarrl.orchestrator.train",
     "rarrl.perception.stereovoxelnet",
+    "rarrl.policy.model",
+    "rarrl.policy.train",
     "rarrl.quantize.scores",
     "rarrl.reasoner.train",
     "rarrl_sim_envs.sb3",
