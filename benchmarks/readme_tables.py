@@ -27,7 +27,7 @@ HEADLINES = {
         "shock_gain_over_threshold",
     ),
     "orchestrator_recorded": ("llm_seconds_saved_vs_always", "success_lost_vs_always", "gain_over_best_rule"),
-    "planner": ("all_parameters_accuracy", "plan_accuracy_level1", "gain_level2", "gain_verifier"),
+    "planner_eval": ("all_parameters_accuracy", "plan_accuracy_level1", "gain_level2", "gain_verifier"),
     "planner_bench": ("deadline_overrun_p99_ms", "restart_s"),
     "detector": ("iou_gain_indoor", "iou_gain_nominal", "iou_gain_rendered", "ece"),
     "detector_bench": ("speedup_vs_sgbm", "speedup_vs_stereovoxelnet"),

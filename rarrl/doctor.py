@@ -177,8 +177,9 @@ def check_shipped(package_dir: Path) -> Check:
 
 
 def _has_weights(model: Path) -> bool:
-    """In files beside the card, or, where they are few, in the card itself."""
-    return any(model.glob("*.safetensors")) or '"weights"' in (model / "card.json").read_text("utf-8")
+    """In files beside the card; a card that holds them itself counts too."""
+    beside = any(next(model.glob(f"*.{end}"), None) for end in ("safetensors", "gguf"))
+    return beside or '"weights"' in (model / "card.json").read_text("utf-8")
 
 
 def check_runs(folder: Path) -> Check:

@@ -136,7 +136,8 @@ def test_ros_packages_that_nodes_and_launch_files_import_are_declared():
                 re.MULTILINE,
             )
         )
-    assert used <= declared
+    optional = {"llama_msgs"}  # of llama_ros, imported where it is installed: nodes/llama_ros.py
+    assert used - optional <= declared
 
 
 def test_scripts_go_where_ros2_run_looks():

@@ -219,6 +219,8 @@ def test_the_peer_is_timed_in_turn_at_its_own_size_alone(monkeypatch):
     assert figures["speedup_vs_stereovoxelnet"].value == pytest.approx(
         large["ms"]["1"][bench.PEER]["cpu"] / large["ms"]["1"][OURS]["cpu"]
     )
+    saved = [frame["octree"]["dense_share"] * frame["octree"]["empty_parents"] for frame in (large, small)]
+    assert figures["octree_headroom"].value == pytest.approx(np.mean(saved)) and 0 < min(saved) <= max(saved) < 0.5
     assert figures["stereovoxelnet_gmacs"].value == 3.0 and figures["stereovoxelnet_parameters"].value == 5.0
 
 
