@@ -54,8 +54,10 @@ EXTRAS = {
         "tqdm>=4.60",
         "tokenizers>=0.19",
         "gguf>=0.10",
+        "metaworld==3.1.1",  # and with it mujoco==3.3.0
     ],
-    "llama": ["llama-cpp-python>=0.3.16,<0.4"],  # compiled where it is installed: needs a C++ compiler and cmake
+    # llama-cpp-python is compiled where it is installed: needs a C++ compiler and cmake
+    "llama": ["llama-cpp-python>=0.3.16,<0.4", "gguf>=0.10"],
     "sim": ["mujoco==3.3.0"],
     "eval": ["scikit-image>=0.22", "scikit-learn>=1.3"],  # a real stereo pair; the planner's baseline
     "dev": [

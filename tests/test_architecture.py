@@ -14,8 +14,8 @@ SOURCES = {name: sorted((ROOT / folder).rglob("*.py")) for name, folder in FOLDE
 
 # A module may import those of lower layers, of its own part, and, in a layer of single modules, of its own layer.
 LAYERS = dict.fromkeys(("types", "errors", "clock", "files"), 0)
-LAYERS |= dict.fromkeys(("config", "strict_json", "alfred"), 1)
-PARTS = ("perception", "policy", "reasoner", "orchestrator", "safety", "resources", "latency")
+LAYERS |= dict.fromkeys(("config", "strict_json", "alfred", "llama"), 1)
+PARTS = ("perception", "policy", "quantize", "reasoner", "orchestrator", "safety", "resources", "latency")
 LAYERS |= dict.fromkeys(PARTS, 2)
 LAYERS |= dict.fromkeys(("results", "doctor", "events"), 2)
 LAYERS |= dict.fromkeys(("pipeline", "record", "build", "report", "why"), 3)
@@ -27,23 +27,37 @@ HEAVY = {
         "rarrl.orchestrator.train",
         "rarrl.perception.stereovoxelnet",
         "rarrl.reasoner.train",
+        "rarrl.llama.model",
+        "rarrl.quantize.scores",
+        "rarrl.quantize.quantize",
+        "rarrl.policy.commands",
+        "rarrl.policy.model",
+        "rarrl.policy.parity",
+        "rarrl.policy.train",
         "rarrl_sim_envs.sb3",
         "rarrl_sim_envs.benchmark",
     },
     "stable_baselines3": {"rarrl.orchestrator.train", "rarrl_sim_envs.sb3", "rarrl_sim_envs.benchmark"},
     "sb3_contrib": {"rarrl.orchestrator.train", "rarrl_sim_envs.benchmark"},
-    "llama_cpp": {"rarrl.reasoner.worker"},  # a process of its own: it parses files from outside
-    "mujoco": {"rarrl_sim_envs.stereo_scene"},
+    "llama_cpp": {
+        "rarrl.reasoner.worker",  # a process of its own: it parses files from outside
+        "rarrl.llama.runtime",
+    },
+    "mujoco": {"rarrl_sim_envs.metaworld_language", "rarrl_sim_envs.stereo_scene"},
     "sklearn": {"rarrl.reasoner.baseline", "rarrl.reasoner.commands"},
     "tokenizers": {"rarrl.reasoner.export", "rarrl.reasoner.train", "rarrl.reasoner.vocabulary"},
-    "gguf": {"rarrl.reasoner.export"},
+    "gguf": {"rarrl.llama.gguf", "rarrl.reasoner.export"},
     "skimage": {"rarrl.perception.scenes"},
     "matplotlib": None,  # anywhere, but inside functions
 }
 # Wholly about networks; no other module imports them outside a function (the last test looks).
 TOP_LEVEL_ALLOWED = {
+    "rarrl.llama.model",
     "rarrl.orchestrator.train",
     "rarrl.perception.stereovoxelnet",
+    "rarrl.policy.model",
+    "rarrl.policy.train",
+    "rarrl.quantize.scores",
     "rarrl.reasoner.train",
     "rarrl_sim_envs.sb3",
 }

@@ -23,6 +23,8 @@ COMMANDS = [
     "tune rules",
     "eval orchestrator",
     "bench orchestrator",
+    "quantize",
+    "bench quantize",
     "profile show",
     "profile import",
     "alfred statistics",

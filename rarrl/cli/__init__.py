@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rarrl import __version__
-from rarrl.cli import ask, data, detect, learn, play, reason, why
+from rarrl.cli import ask, data, detect, learn, play, policy, quantize, reason, why
 
 app = typer.Typer(
     name="rarrl",
@@ -32,24 +32,29 @@ app.command("replay")(play.replay)
 app.command("ask")(ask.ask)
 app.command("plot")(play.plot)
 app.command("why")(why.why)
+app.command("quantize")(quantize.quantize)
 _train = _group("train", "Train the parts that learn.")
 _train.command("orchestrator")(learn.train_orchestrator)
 _train.command("detector")(detect.train_detector)
 _train.command("planner")(reason.train_planner)
+_train.command("policy")(policy.train_policy)
 _group("tune", "Tune the rules that the learned parts are held against.").command("rules")(learn.tune_rules)
 _eval = _group("eval", "Measure how good the parts are.")
 _eval.command("orchestrator")(learn.eval_orchestrator)
 _eval.command("detector")(detect.eval_detector)
 _eval.command("fusion")(detect.eval_fusion)
 _eval.command("planner")(reason.eval_planner)
+_eval.command("policy")(policy.eval_policy)
 _bench = _group("bench", "Measure how fast the parts are.")
 _bench.command("orchestrator")(learn.bench_orchestrator)
 _bench.command("detector")(detect.bench_detector)
 _bench.command("planner")(ask.bench_planner)
+_bench.command("quantize")(quantize.bench_quantize)
 _profile = _group("profile", "Latency profiles: what a language model costs.")
 _profile.command("show")(data.profile_show)
 _profile.command("import")(data.profile_import)
 _profile.command("record")(data.profile_record)
+_group("data", "Demonstrations to learn from.").command("record")(policy.record)
 _group("alfred", "The ALFRED data set.").command("statistics")(data.alfred_statistics)
 
 

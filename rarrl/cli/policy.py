@@ -1,0 +1,129 @@
+"""`rarrl data record`, `rarrl train policy` and `rarrl eval policy`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rarrl.cli.common import check_output, command_line, guarded, progress
+from rarrl.cli.learn import JsonOption, SeedOption
+from rarrl.errors import InputError
+
+SUITES = ("metaworld",)
+SuiteOption = Annotated[str, typer.Option(help=f"The benchmark: {', '.join(SUITES)}.")]
+TaskOption = Annotated[list[str] | None, typer.Option("--task", help="Only this task; repeat it. Default: all.")]
+
+
+@guarded("files that are whole stay; the same command goes on")
+def record(
+    out: Annotated[Path, typer.Option(help="Folder of the demonstrations.")],
+    suite: SuiteOption = "metaworld",
+    task: TaskOption = None,
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes of each task.")] = 80,
+    first: Annotated[int, typer.Option(min=0, help="The first start of the training list.")] = 0,
+    policy: Annotated[
+        Path | None, typer.Option(help="A policy folder that acts in turn with the expert (DAgger).")
+    ] = None,
+) -> None:
+    """Record what the scripted experts would do, on the ways of a disturbed expert or of a policy."""
+    from rarrl_sim_envs.demonstrations import record_metaworld
+    from rarrl_sim_envs.metaworld_language import MT10
+
+    _check_suite(suite)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out: {out} is a file; give a folder")
+    tasks = task or list(MT10)
+    with progress("recording", episodes * len(tasks)) as update:
+        if policy is None:
+            counts = record_metaworld(out, tasks, episodes, first, progress=update)
+        else:
+            from rarrl.policy.serve import LlamaPolicy
+            from rarrl_sim_envs.policy_evaluation import as_observation
+
+            with LlamaPolicy(policy) as actor:
+                counts = record_metaworld(
+                    out, tasks, episodes, first, infer=lambda o: actor.infer(as_observation(o)).actions, progress=update
+                )
+    for name, count in counts.items():
+        typer.echo(f"{name}: {count['episodes']:.0f} new episodes, {count['frames']:.0f} frames")
+
+
+@guarded("the same command goes on from the last checkpoint")
+def train_policy(
+    data: Annotated[list[Path], typer.Option(help="A folder of `rarrl data record`; repeat it.")],
+    out: Annotated[Path, typer.Option(help="Folder of checkpoints, and of the policy in the end.")],
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps; more than before: goes on.")] = 8000,
+    batch: Annotated[int, typer.Option(min=1, help="Frames in a step.")] = 32,
+    layers: Annotated[int, typer.Option(min=1, max=32, help="Blocks of the transformer.")] = 3,
+    weight: Annotated[list[str] | None, typer.Option(help="TASK=W: how often a task is drawn; default 1.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Of torch; two on busy cores are slower than one.")] = 1,
+    seed: SeedOption = 0,
+) -> None:
+    """Train a policy on demonstrations (behaviour cloning). Interrupt it at will: the same command goes on."""
+    from rarrl.policy import commands
+
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out: {out} is a file; give a folder")
+    check_output(out / "card.json", "--out")
+    weights = dict(_weight(text) for text in weight or [])
+    with progress("training", steps) as update:
+        card = commands.train_policy(data, out, steps, batch, layers, weights, threads, seed, command_line(), update)
+    typer.echo(f"policy: {out} (validation L1 {card['metrics']['validation_l1']:.4f})")
+
+
+@guarded("nothing was written; start again")
+def eval_policy(
+    policy: Annotated[Path | None, typer.Option(help="A policy folder; default: the one of the package.")] = None,
+    suite: SuiteOption = "metaworld",
+    task: TaskOption = None,
+    words: Annotated[
+        list[str] | None, typer.Option(help="trained, held_out or swapped instructions; repeat it. Default: all.")
+    ] = None,
+    episodes: Annotated[int, typer.Option(min=1, help="Unseen starts of each task.")] = 20,
+    rows: Annotated[int, typer.Option(min=1, help="Rows of a chunk that are done before the next is asked.")] = 8,
+    gguf: Annotated[Path | None, typer.Option(help="Another transformer for the policy (a quantized one).")] = None,
+    parity: Annotated[
+        bool, typer.Option("--parity", help="Also hold llama.cpp's actions against torch's on 64 observations.")
+    ] = False,
+    seed: SeedOption = 0,
+    json: JsonOption = None,
+) -> None:
+    """Play a policy in closed loop on unseen starts, with its own, unheard and swapped instructions."""
+    from rarrl.policy.serve import MODELS, LlamaPolicy
+    from rarrl.results import make_results, write_results
+    from rarrl_sim_envs.metaworld_language import MT10
+    from rarrl_sim_envs.policy_evaluation import INSTRUCTIONS, evaluate_policy, observations
+
+    _check_suite(suite)
+    check_output(json, "--json")
+    tasks, kinds = task or list(MT10), words or list(INSTRUCTIONS)
+    if unknown := set(kinds) - set(INSTRUCTIONS):
+        raise InputError(f"--words: {min(unknown)!r} is unknown; allowed: {', '.join(INSTRUCTIONS)}")
+    folder = policy or MODELS / f"policy_{suite}"
+    with LlamaPolicy(folder, gguf) as player, progress("playing", episodes * len(tasks) * len(kinds)) as update:
+        figures, tables = evaluate_policy(player, tasks, kinds, episodes, rows, seed, update)
+    if parity:
+        from rarrl.policy.commands import parity_of
+
+        figures |= parity_of(folder, observations(64, seed))
+    results = make_results(command_line(), seed, figures, tables)
+    if json is not None:
+        write_results(json, results)
+    from rarrl.cli.show import print_results
+
+    print_results(results)
+
+
+def _check_suite(suite: str) -> None:
+    if suite not in SUITES:
+        raise InputError(f"--suite: {suite!r} is unknown; allowed: {', '.join(SUITES)}")
+
+
+def _weight(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise InputError(f"--weight: must be TASK=NUMBER, got {text!r}") from None

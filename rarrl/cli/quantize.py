@@ -1,0 +1,75 @@
+"""`rarrl quantize` and `rarrl bench quantize`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rarrl.cli.common import check_output, command_line, guarded, progress
+from rarrl.cli.learn import JsonOption, SeedOption
+from rarrl.errors import InputError
+
+
+@guarded("nothing was written; start again")
+def quantize(
+    model: Annotated[Path, typer.Argument(help="A Llama-architecture GGUF file, F16 or F32.")],
+    bpw: Annotated[float, typer.Option(help="Bits per weight of the linear layers, at most.")] = 3.0,
+    method: Annotated[
+        str, typer.Option(help="joint, measured, fisher, actquant, flat, imatrix, plain or rtn: see docs/QUANTIZE.md.")
+    ] = "joint",
+    calibration: Annotated[
+        Path | None, typer.Option(help="A folder with calibration.safetensors; plain and rtn work without.")
+    ] = None,
+    frames: Annotated[int, typer.Option(min=2, help="Frames to calibrate with; the others judge.")] = 128,
+    seed: SeedOption = 0,
+    out: Annotated[Path | None, typer.Option(help="The new file; without it MODEL-METHOD-BPW.gguf.")] = None,
+    json: JsonOption = None,
+) -> None:
+    """Write a policy's transformer in fewer bits, spent where the actions need them."""
+    from rarrl.llama.gguf import read_gguf
+    from rarrl.quantize import commands
+
+    out = out or model.with_name(f"{model.stem}-{method}-{bpw:g}.gguf")
+    if out.resolve() == model.resolve():
+        raise InputError(f"out: {out} is the model itself; name another path")
+    check_output(out, "--out")
+    check_output(json, "--json")
+    gguf = read_gguf(model)
+    with progress("tensors", len(gguf.shape.linears())) as update:
+        results = commands.quantize(gguf, calibration, bpw, method, frames, seed, out, json, command_line(), update)
+    _print(results, json)
+    typer.echo(f"model: {out}\npicture: {out.with_suffix('.png')}")
+
+
+@guarded("the draws measured so far are in the file given with --json")
+def bench_quantize(
+    folders: Annotated[list[Path], typer.Argument(help="Folders with model.gguf and calibration.safetensors.")],
+    draws: Annotated[int, typer.Option(min=1, help="Draws of the calibration frames for each model.")] = 3,
+    frames: Annotated[int, typer.Option(min=2, help="Frames to calibrate with.")] = 96,
+    held_out: Annotated[int, typer.Option(min=1, help="Frames to judge by.")] = 192,
+    seed: SeedOption = 0,
+    json: JsonOption = None,
+    picture: Annotated[Path | None, typer.Option(help="Write the curves as a PNG.")] = None,
+) -> None:
+    """Hold all quantization methods against one another, from 8 to 1.6 bits per weight."""
+    from rarrl.quantize.bench import bench_quantize as bench
+
+    check_output(json, "--json")
+    check_output(picture, "--picture")
+    with progress("measuring", len(folders) * draws) as update:
+        results = bench(folders, draws, frames, held_out, seed, json, command_line(), update)
+    if picture is not None:
+        from rarrl.quantize.picture import draw_curves
+
+        draw_curves(picture, results["tables"])
+    _print(results, json)
+
+
+def _print(results: dict[str, Any], json: Path | None) -> None:
+    from rarrl.cli.show import print_results
+
+    print_results(results)
+    if json is not None:
+        typer.echo(f"figures: {json}")

@@ -1,0 +1,265 @@
+"""Llama-architecture GGUF files: read strictly, written tensor by tensor. https://github.com/ggml-org/ggml (gguf.md)"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rarrl.errors import DependencyMissingError, InputError
+from rarrl.llama.shape import LlamaShape
+
+if TYPE_CHECKING:
+    import gguf
+
+OPTIONAL = ("output.weight", "rope_freqs.weight")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """type: ggml's name ("F32", "Q4_K"); shape: rows first; data: float32 or float16 of that shape, else the raw
+    blocks as (rows, bytes of a row) uint8. A read tensor is a view of the file: reading costs nothing until used."""
+
+    type: str
+    shape: tuple[int, ...]
+    data: np.ndarray
+
+    @property
+    def bits(self) -> int:
+        return 8 * self.data.nbytes
+
+
+@dataclass(frozen=True)
+class Gguf:
+    """A Llama in a file: its shape, its metadata (key -> (value, type of value as GGUF names it)), its tensors."""
+
+    path: Path
+    shape: LlamaShape
+    metadata: dict[str, tuple[Any, str]]
+    tensors: dict[str, Tensor]
+
+    def values(self, name: str) -> np.ndarray:
+        """The tensor as float32, dequantized; a copy.
+
+        Raises: InputError where it is not finite."""
+        tensor = self.tensors[name]
+        values = _dequantize(tensor).reshape(tensor.shape)
+        if not np.isfinite(values).all():
+            raise InputError(f"{self.path}: {name} holds NaN or infinity; export the model again")
+        return values
+
+
+def read_gguf(path: Path) -> Gguf:
+    """Reads and checks the file's head; tensors stay on disk until they are used.
+
+    Raises: InputError where it is no GGUF, not a Llama that `Llama` and llama.cpp compute alike, lacks a key or
+    tensor, or a tensor has a shape that the keys do not allow."""
+    module = _gguf()
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give the path of a .gguf file")
+    try:
+        reader = module.GGUFReader(path)
+        metadata = {name: _entry(field) for name, field in reader.fields.items() if not name.startswith("GGUF.")}
+        tensors = {t.name: _tensor(t) for t in reader.tensors}
+    except (ValueError, KeyError, IndexError, OverflowError, MemoryError, TypeError) as error:
+        # numpy and gguf stumble over a damaged file in many ways; all of them mean the same.
+        text = " ".join(str(error).split())[:120]
+        raise InputError(f"{path}: not a whole GGUF file ({text}); copy or export it again") from None
+    try:
+        shape = _shape({name: value for name, (value, _) in metadata.items()})
+        if shape.layers > len(tensors):  # before the names of so many layers are listed
+            raise InputError(
+                f"llama.block_count is {shape.layers}, with {len(tensors)} tensors; export the model again"
+            )
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    gguf = Gguf(path, shape, metadata, tensors)
+    _check_tensors(gguf)
+    return gguf
+
+
+def write_gguf(
+    path: Path,
+    metadata: Mapping[str, tuple[Any, str]],
+    layout: Mapping[str, tuple[str, tuple[int, ...]]],
+    data: Callable[[str], np.ndarray],
+) -> None:
+    """Writes a file, whole or not at all, holding one tensor at a time in memory.
+
+    Args:
+        metadata: as in `Gguf`; `llama_metadata` makes it for a new model
+        layout: name -> (ggml type, shape rows first), in the order of the file
+        data: called once per name in that order; returns what `Tensor.data` holds
+    """
+    module = _gguf()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(fd)
+    try:
+        writer = module.GGUFWriter(temporary, "llama")
+        for key, (value, kind) in metadata.items():
+            if key != "general.architecture":  # the writer sets it
+                item, _, _ = kind.partition("[]")
+                types = module.GGUFValueType
+                kinds = (types.ARRAY, types[item]) if kind.endswith("[]") else (types[item], None)
+                writer.add_key_value(key, value, *kinds)
+        sizes = {}
+        for name, (kind, shape) in layout.items():
+            ggml_type = module.GGMLQuantizationType[kind]
+            sizes[name] = tensor_bytes(kind, shape)
+            writer.add_tensor_info(name, shape, np.dtype(np.float32), sizes[name], raw_dtype=ggml_type)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for name, (kind, shape) in layout.items():
+            values = np.ascontiguousarray(data(name))
+            if values.nbytes != sizes[name]:
+                raise ValueError(f"{name}: {kind} of shape {shape} takes {sizes[name]} bytes, got {values.nbytes}")
+            writer.write_tensor_data(values)
+        writer.close()
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_llama(
+    path: Path, shape: LlamaShape, weights: Mapping[str, np.ndarray], extra: Mapping[str, tuple[Any, str]] | None = None
+) -> None:
+    """Writes a new model: linear layers and the token table in the type of their array (float32 or float16), the
+    norms in float32 (llama.cpp wants them so).
+
+    Args:
+        weights: name -> array, every name of `shape.tensors()` but the token table, which is zeros where missing
+        extra: more metadata, as in `Gguf`
+    """
+    arrays = {"token_embd.weight": np.zeros((shape.vocab, shape.width), np.float32), **weights}
+    wrong = {n: a.shape for n, a in arrays.items() if shape.tensors().get(n, ()) != a.shape}
+    missing = shape.tensors().keys() - arrays.keys()
+    if wrong or missing:
+        raise ValueError(f"weights do not fit {shape}: wrong {wrong}, missing {sorted(missing)}")
+    arrays = {n: a.astype(np.float32) if a.ndim == 1 else a for n, a in arrays.items()}
+    kinds = {n: {"float32": "F32", "float16": "F16"}[str(a.dtype)] for n, a in arrays.items()}
+    layout = {n: (kinds[n], a.shape) for n, a in arrays.items()}
+    write_gguf(path, {**llama_metadata(shape), **(extra or {})}, layout, arrays.__getitem__)
+
+
+def llama_metadata(shape: LlamaShape) -> dict[str, tuple[Any, str]]:
+    """The keys that llama.cpp asks for; there is no tokenizer: such a model is fed embeddings."""
+    whole = {
+        "block_count": shape.layers,
+        "context_length": shape.context,
+        "embedding_length": shape.width,
+        "feed_forward_length": shape.ffn,
+        "vocab_size": shape.vocab,
+        "attention.head_count": shape.heads,
+        "attention.head_count_kv": shape.kv_heads,
+        "rope.dimension_count": shape.head_width,
+    }
+    real = {"attention.layer_norm_rms_epsilon": shape.norm_eps, "rope.freq_base": shape.rope_base}
+    return {
+        "general.architecture": ("llama", "STRING"),
+        "tokenizer.ggml.model": ("no_vocab", "STRING"),
+        **{f"llama.{key}": (value, "UINT32") for key, value in whole.items()},
+        **{f"llama.{key}": (value, "FLOAT32") for key, value in real.items()},
+    }
+
+
+def tensor_bytes(kind: str, shape: tuple[int, ...]) -> int:
+    """Bytes of a tensor.
+
+    Raises: ValueError where a row is not a whole number of the type's blocks."""
+    module = _gguf()
+    block, size = module.GGML_QUANT_SIZES[module.GGMLQuantizationType[kind]]
+    if shape[-1] % block:
+        raise ValueError(f"{kind} needs rows of a multiple of {block}, got {shape}")
+    return int(np.prod(shape)) // block * size
+
+
+def _gguf() -> Any:
+    try:
+        import gguf
+    except ImportError:
+        raise DependencyMissingError("GGUF files need the package gguf: pip install 'rarrl[llama]'") from None
+    return gguf
+
+
+def _entry(field: gguf.ReaderField) -> tuple[Any, str]:
+    kinds = [kind.name for kind in field.types]
+    return field.contents(), f"{kinds[1]}[]" if kinds[0] == "ARRAY" else kinds[0]
+
+
+def _tensor(found: gguf.ReaderTensor) -> Tensor:
+    shape = tuple(int(n) for n in reversed(found.shape))
+    if not shape or min(shape) < 1:
+        raise ValueError(f"{found.name} has shape {shape}")
+    if found.data.nbytes != tensor_bytes(found.tensor_type.name, shape):
+        raise ValueError(f"{found.name} is cut off")
+    return Tensor(found.tensor_type.name, shape, found.data)
+
+
+def _dequantize(tensor: Tensor) -> np.ndarray:
+    if tensor.type in ("F32", "F16"):
+        return tensor.data.astype(np.float32)
+    module = _gguf()
+    return module.quants.dequantize(tensor.data, module.GGMLQuantizationType[tensor.type])
+
+
+def _shape(metadata: dict[str, Any]) -> LlamaShape:
+    """The file's numbers, refused where they ask for what `Llama` does not compute."""
+
+    def real(key: str, default: float | None = None) -> float:
+        value = metadata.get(f"llama.{key}", default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+            raise InputError(f"llama.{key} must be one number, got {str(value)[:40]}; export the model again")
+        return value
+
+    def whole(key: str, default: int | None = None) -> int:
+        value = real(key, default)
+        if not isinstance(value, int):
+            raise InputError(f"llama.{key} must be a whole number, got {value}; export the model again")
+        return value
+
+    architecture = metadata.get("general.architecture")
+    if architecture != "llama":
+        raise InputError(f"general.architecture is {str(architecture)[:40]!r}, only 'llama' is known here")
+    tokens = metadata.get("tokenizer.ggml.tokens")
+    shape = LlamaShape(
+        layers=whole("block_count"),
+        width=whole("embedding_length"),
+        heads=whole("attention.head_count"),
+        kv_heads=whole("attention.head_count_kv", metadata.get("llama.attention.head_count")),
+        ffn=whole("feed_forward_length"),
+        context=whole("context_length"),
+        vocab=whole("vocab_size", len(tokens) if isinstance(tokens, list) else 1),
+        rope_base=real("rope.freq_base", 10000.0),
+        norm_eps=real("attention.layer_norm_rms_epsilon"),
+    )
+    for key in ("rope.dimension_count", "attention.key_length", "attention.value_length"):
+        if whole(key, shape.head_width) != shape.head_width:
+            raise InputError(f"llama.{key} is {whole(key)}, only width / heads = {shape.head_width} is known here")
+    if whole("expert_count", 0) or metadata.get("llama.rope.scaling.type", "none") != "none":
+        raise InputError("experts and scaled rotary positions are not known here; take a plain Llama")
+    return shape
+
+
+def _check_tensors(gguf: Gguf) -> None:
+    expected = gguf.shape.tensors()
+    for name, shape in expected.items():
+        if name not in gguf.tensors:
+            raise InputError(f"{gguf.path}: tensor {name} is missing; export the model again")
+        if gguf.tensors[name].shape != shape:
+            found = gguf.tensors[name].shape
+            raise InputError(f"{gguf.path}: {name} has shape {found}, the metadata asks for {shape}")
+    unknown = [n for n in gguf.tensors if n.startswith("blk.") and n not in expected]
+    unknown += [n for n in gguf.tensors if not n.startswith("blk.") and n not in (*expected, *OPTIONAL)]
+    if unknown:
+        raise InputError(
+            f"{gguf.path}: tensor {unknown[0]} is not part of a plain Llama; llama.cpp would refuse it too"
+        )

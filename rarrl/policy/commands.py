@@ -1,0 +1,72 @@
+"""What the command line does with policies: plain functions, no printing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rarrl.errors import DependencyMissingError
+from rarrl.policy.base import Observation
+from rarrl.policy.demonstrations import load_demonstrations
+from rarrl.results import Figure, machine, versions
+
+Say = Callable[[float, str], None]
+
+
+def train_policy(
+    data: Sequence[Path],
+    out: Path,
+    steps: int,
+    batch: int = 32,
+    layers: int = 3,
+    weights: Mapping[str, float] | None = None,
+    threads: int = 1,
+    seed: int = 0,
+    command: str = "rarrl train policy",
+    progress: Say | None = None,
+) -> dict[str, Any]:
+    """`rarrl train policy`: trains on the demonstrations below `data`, and writes a policy folder to `out`.
+
+    Goes on where `out` holds a checkpoint; then its spec stays. Returns: the card. Raises: InputError."""
+    try:
+        import torch
+
+        from rarrl.policy import train
+    except ImportError:
+        raise DependencyMissingError("training needs torch: pip install 'rarrl[train]'") from None
+    from rarrl.policy.export import export_policy
+
+    torch.set_num_threads(threads)
+    demonstrations = load_demonstrations(data)
+    settings = train.TrainSettings(steps=steps, batch=batch, weights=weights or {})
+    checkpoint = out / train.STATE
+    if checkpoint.exists():
+        spec = train.load_average(checkpoint).spec
+    else:
+        spec = train.make_spec(demonstrations, layers=layers)
+    model, losses = train.train_policy(demonstrations, spec, out, settings, seed, progress)
+    card = {
+        "what": "a language-conditioned action policy: words, pictures and proprioception in, a chunk of actions out",
+        "command": command,
+        "seed": seed,
+        "data": {"frames": len(demonstrations.task), "sha256": demonstrations.digest},
+        "samples": steps * batch,
+        "metrics": losses,
+        "machine": machine(),
+        "versions": versions(),
+    }
+    export_policy(model, out, card)
+    return card
+
+
+def parity_of(folder: Path, observations: Sequence[Observation]) -> dict[str, Figure]:
+    """`rarrl eval policy --parity`: see `parity`.
+
+    Raises: InputError, DependencyMissingError."""
+    try:
+        from rarrl.policy.model import load_model
+        from rarrl.policy.parity import parity
+    except ImportError:
+        raise DependencyMissingError("the comparison needs torch: pip install 'rarrl[train]'") from None
+    return parity(load_model(folder), observations)

@@ -1,0 +1,34 @@
+"""A trained policy as a folder that `serve.py` runs: GGUF for llama.cpp, safetensors for numpy, a card for both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors.numpy import save as save_safetensors
+
+from rarrl.files import sha256, write_bytes_atomic, write_json_atomic
+from rarrl.llama.gguf import write_llama
+from rarrl.policy.serve import CARD, GGUF, OUTER, outer_shapes
+
+if TYPE_CHECKING:
+    from rarrl.policy.model import PolicyModel
+
+
+def export_policy(model: PolicyModel, folder: Path, card: dict[str, Any], half: bool = True) -> None:
+    """Writes the folder; the card last, so that a half-written folder is refused.
+
+    Args:
+        card: how it was made; `spec` and `files` are added
+        half: the transformer's linear layers as float16, else float32
+    """
+    weights = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
+    inner = {name.removeprefix("llama."): value for name, value in weights.items() if name.startswith("llama.")}
+    kind = np.float16 if half else np.float32
+    inner = {name: value.astype(kind) if value.ndim == 2 else value for name, value in inner.items()}
+    outer = {name: np.ascontiguousarray(weights[name]) for name in outer_shapes(model.spec)}
+    write_llama(folder / GGUF, model.spec.llama, inner)
+    write_bytes_atomic(folder / OUTER, save_safetensors(outer))
+    files = {name: sha256((folder / name).read_bytes()) for name in (GGUF, OUTER)}
+    write_json_atomic(folder / CARD, {**card, "spec": model.spec.model_dump(mode="json"), "files": files})

@@ -1,0 +1,99 @@
+"""What a policy takes and gives: the numbers that are kept beside its weights."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rarrl.errors import InputError
+from rarrl.llama.shape import LlamaShape
+
+PAD, UNKNOWN = 0, 1
+MAX_LENGTH = 1000  # characters of an instruction
+
+
+class PolicySpec(BaseModel):
+    """Sizes, words, and scales. The sequence is [words | pictures | proprioception, action slots].
+
+    proprio_mean, proprio_scale: the network sees (proprio - mean) / scale.
+    action_low, action_high: the 1 % and 99 % quantiles of the training actions; they are -1 and 1 to the network."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    vocabulary: tuple[str, ...] = Field(max_length=10_000)
+    max_words: int = Field(8, ge=1, le=64)
+    cameras: tuple[str, ...] = Field(min_length=1, max_length=8)
+    image_size: int = Field(64, ge=32, le=256, multiple_of=16)
+    proprio_names: tuple[str, ...] = Field(min_length=1, max_length=64)
+    proprio_mean: tuple[float, ...]
+    proprio_scale: tuple[float, ...]
+    action_names: tuple[str, ...] = Field(min_length=1, max_length=64)
+    action_low: tuple[float, ...]
+    action_high: tuple[float, ...]
+    horizon: int = Field(8, ge=1, le=64)
+    control_hz: float = Field(gt=0, le=1000)
+    layers: int = Field(3, ge=1, le=32)
+    width: int = Field(256, ge=256, le=2048, multiple_of=256)
+    heads: int = Field(4, ge=1, le=32)
+    ffn: int = Field(512, ge=256, le=8192, multiple_of=256)
+
+    @model_validator(mode="after")
+    def _fits(self) -> PolicySpec:
+        for what in ("proprio", "action"):
+            names = getattr(self, f"{what}_names")
+            for part in ("mean", "scale") if what == "proprio" else ("low", "high"):
+                values = np.array(getattr(self, f"{what}_{part}"))
+                if len(values) != len(names) or not np.isfinite(values).all():
+                    raise ValueError(f"{what}_{part} must hold {len(names)} finite numbers, got {values.tolist()}")
+        if min(self.proprio_scale) <= 0 or any(
+            low >= high for low, high in zip(self.action_low, self.action_high, strict=True)
+        ):
+            raise ValueError("proprio_scale must be > 0 and action_low < action_high")
+        if len(set(self.vocabulary)) != len(self.vocabulary):
+            raise ValueError("vocabulary holds a word twice")
+        return self
+
+    @property
+    def image_tokens(self) -> int:
+        """Of all cameras: one for each 16 x 16 pixels."""
+        return len(self.cameras) * (self.image_size // 16) ** 2
+
+    @property
+    def blocks(self) -> tuple[int, int, int]:
+        """Tokens of words, of pictures, of proprioception and action slots: each block sees itself and those before."""
+        return self.max_words, self.image_tokens, 1 + self.horizon
+
+    @property
+    def llama(self) -> LlamaShape:
+        """The transformer."""
+        return LlamaShape(self.layers, self.width, self.heads, self.heads, self.ffn, context=sum(self.blocks))
+
+    def words(self, instruction: str) -> np.ndarray:
+        """(max_words,) int64: row of the word table; 0 fills up, 1 is a word that is not known.
+
+        Raises: InputError for more than `max_words` words, none, or an endless text."""
+        found = re.findall(r"[a-z0-9]+", instruction[: MAX_LENGTH + 1].lower())
+        if not 1 <= len(found) <= self.max_words or len(instruction) > MAX_LENGTH:
+            raise InputError(
+                f"instruction: must hold 1 to {self.max_words} words, got {len(found)} ({instruction[:60]!r}); say it "
+                "shorter"
+            )
+        index = {word: i + 2 for i, word in enumerate(self.vocabulary)}
+        ids = [index.get(word, UNKNOWN) for word in found]
+        return np.array(ids + [PAD] * (self.max_words - len(ids)))
+
+    def scale_proprio(self, proprio: np.ndarray) -> np.ndarray:
+        """What the network sees, float32."""
+        return ((proprio - np.array(self.proprio_mean)) / np.array(self.proprio_scale)).astype(np.float32)
+
+    def scale_actions(self, actions: np.ndarray) -> np.ndarray:
+        """The robot's units to the network's, float32."""
+        low, high = np.array(self.action_low), np.array(self.action_high)
+        return (2 * (actions - low) / (high - low) - 1).astype(np.float32)
+
+    def unscale_actions(self, scaled: np.ndarray) -> np.ndarray:
+        """The network's units to the robot's, float32, cut at the quantiles: it never saw more."""
+        low, high = np.array(self.action_low), np.array(self.action_high)
+        return (low + (np.clip(scaled, -1, 1) + 1) / 2 * (high - low)).astype(np.float32)

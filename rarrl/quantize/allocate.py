@@ -1,0 +1,116 @@
+"""Which tensor gets which type, within a number of bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from rarrl.errors import InputError
+
+Costs = Mapping[str, Mapping[str, float]]
+
+
+def own_group(name: str) -> str:
+    """Every tensor errs on its own: the squares of the costs add up."""
+    return name
+
+
+def layer_group(name: str) -> str:
+    """The costs of a layer's tensors add up before they are squared (ActQuant)."""
+    return name.split(".")[1]
+
+
+def allocate(
+    costs: Costs,
+    weights: Mapping[str, int],
+    bits_per_weight: Mapping[str, float],
+    budget: float,
+    group: Callable[[str], str] = own_group,
+) -> dict[str, str]:
+    """A type for every tensor, greedily: minimises the sum over groups of (sum of the group's costs)^2.
+
+    All start at their cheapest type. Then, again and again, the upgrade that lowers the objective most per added bit
+    among those that fit the budget; an upgrade may skip types, since a larger type is not always a better one. Every
+    candidate is computed anew at each step: a gain changes when another tensor of its group is upgraded. Of equal
+    gains the tensor with the fewest bits per weight is first.
+
+    Args:
+        costs: name -> type -> cost, not negative; the types are those that the tensor may have
+        weights: name -> number of weights
+        bits_per_weight: of each type
+        budget: in bits, for all tensors together
+
+    Raises: InputError where the budget does not hold the cheapest types."""
+    chosen = {name: min(options, key=bits_per_weight.__getitem__) for name, options in costs.items()}
+    left = budget - sum(weights[name] * bits_per_weight[kind] for name, kind in chosen.items())
+    if left < 0:
+        lowest = (budget - left) / sum(weights.values())
+        raise InputError(f"bpw: {budget / sum(weights.values()):.4g} is too few, the least here is {lowest:.4g}")
+    totals: dict[str, float] = {}
+    for name, kind in chosen.items():
+        totals[group(name)] = totals.get(group(name), 0.0) + costs[name][kind]
+    while True:
+        best, best_key = None, (0.0, -float("inf"))
+        for name, now in chosen.items():
+            total = totals[group(name)]
+            for kind, cost in costs[name].items():
+                added = weights[name] * (bits_per_weight[kind] - bits_per_weight[now])
+                if not 0 < added <= left:
+                    continue
+                after = total - costs[name][now] + cost
+                key = ((total**2 - after**2) / added, -bits_per_weight[now])
+                if key > best_key:
+                    best, best_key = (name, kind, added, after), key
+        if best is None:
+            return chosen
+        name, kind, added, after = best
+        chosen[name], totals[group(name)] = kind, after
+        left -= added
+
+
+def refine(
+    types: Mapping[str, str],
+    costs: Costs,
+    weights: Mapping[str, int],
+    bits_per_weight: Mapping[str, float],
+    budget: float,
+    error: Callable[[Mapping[str, str]], float],
+    tries: int = 60,
+) -> dict[str, str]:
+    """Moves bits between tensors while the error of the whole plan falls: costs of single tensors do not know how
+    their errors meet. Changes of one or two tensors within the budget are tried in the order of the summed squared
+    costs that they promise; one that lowers `error` by half a percent is kept.
+
+    Args:
+        types: the plan to start from, `costs` to `budget` as in `allocate`
+        error: of a plan; called at most `tries` + 1 times
+    """
+    chosen, seen = dict(types), {tuple(types.values())}
+    best = error(chosen)
+    while True:
+        changes = [("", "", 0.0, 0.0)]  # no second change
+        for name, now in chosen.items():
+            for kind, cost in costs[name].items():
+                if kind != now:
+                    more = weights[name] * (bits_per_weight[kind] - bits_per_weight[now])
+                    changes.append((name, kind, cost**2 - costs[name][now] ** 2, more))
+        promised = np.array([change[2] for change in changes])
+        added = np.array([change[3] for change in changes])
+        left = budget - sum(weights[name] * bits_per_weight[kind] for name, kind in chosen.items())
+        first, second = np.nonzero(np.triu(added[:, None] + added <= left, 1))
+        for at in np.argsort(promised[first] + promised[second], kind="stable"):
+            a, b = changes[first[at]], changes[second[at]]
+            plan = {**chosen, b[0]: b[1], **({a[0]: a[1]} if a[0] else {})}
+            if a[0] == b[0] or tuple(plan.values()) in seen:
+                continue
+            if tries == 0:
+                return chosen
+            tries -= 1
+            seen.add(tuple(plan.values()))
+            found = error(plan)
+            if found < 0.995 * best:
+                chosen, best = plan, found
+                break
+        else:
+            return chosen

@@ -1,0 +1,85 @@
+"""The ways to quantize: which importance each weight gets, and what decides the type of each tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from rarrl.quantize import ggml
+from rarrl.quantize.allocate import Costs, allocate, layer_group, own_group, refine
+
+Rounder = Callable[[str, str], np.ndarray]
+"""(name of a linear layer's tensor, type) -> its weights after quantization, (outputs, inputs) float32."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """importance: of the weights within a tensor: "fisher", "imatrix" or None; score: of a tensor: "measured",
+    "fisher", "hsic" or None (all alike); menu: types to choose from; joint: then move bits between tensors while the
+    actions' error under the whole plan falls."""
+
+    importance: str | None
+    score: str | None
+    text: str
+    menu: tuple[str, ...] = ggml.MENU
+    joint: bool = False
+
+
+METHODS = {
+    "joint": Method("fisher", "measured", "as measured, then bits move while the error of the whole falls", joint=True),
+    "measured": Method("fisher", "measured", "types by each tensor's measured action error, weights by Fisher"),
+    "fisher": Method("fisher", "fisher", "types by each tensor's Fisher-weighted error, weights by Fisher"),
+    "actquant": Method("fisher", "hsic", "types by HSIC sensitivity, weights by Fisher (arXiv 2605.24011)"),
+    "flat": Method("fisher", None, "types without scores, weights by Fisher"),
+    "imatrix": Method("imatrix", None, "types without scores, weights by llama.cpp's importance matrix"),
+    "plain": Method(None, None, "types without scores, weights all alike; needs no calibration"),
+    "rtn": Method(None, None, "round to nearest in blocks of 32 (Q4_0, Q5_0, Q8_0)", ("Q4_0", "Q5_0", "Q8_0")),
+}
+
+
+def rounder(weight: Callable[[str], np.ndarray], importance: Mapping[str, np.ndarray]) -> Rounder:
+    """Quantizes when asked; a tensor without an importance is quantized plainly."""
+    return lambda name, kind: ggml.rounded(kind, weight(name), importance.get(name))
+
+
+def options(shapes: Mapping[str, tuple[int, int]], menu: Iterable[str]) -> dict[str, list[str]]:
+    """The types that each tensor can have; Q8_0 where its rows are not whole blocks of any."""
+    menu = list(menu)
+    return {name: [k for k in menu if ggml.fits(k, columns)] for name, (_, columns) in shapes.items()}
+
+
+def type_costs(choices: Mapping[str, list[str]], score: Mapping[str, float] | None) -> Costs:
+    """Costs from the bits alone: the size of a type's rounding noise, 2^-bpw, the same for all tensors; with a score
+    ActQuant's score * 2^(-2 bpw), where a negative score counts as zero."""
+    bits = ggml.bits_per_weight
+    if score is None:
+        return {name: {kind: 2 ** -bits(kind) for kind in kinds} for name, kinds in choices.items()}
+    return {name: {k: max(score[name], 0) * 4 ** -bits(k) for k in kinds} for name, kinds in choices.items()}
+
+
+def plan(
+    method: Method,
+    costs: Costs,
+    shapes: Mapping[str, tuple[int, int]],
+    bpw: float,
+    error: Callable[[Mapping[str, str]], float],
+) -> dict[str, str]:
+    """A type for every linear layer, at most `bpw` bits per weight over all of them.
+
+    Args:
+        error: of a plan, on the calibration frames; asked by joint methods alone
+
+    Raises: InputError."""
+    weights = {name: rows * columns for name, (rows, columns) in shapes.items()}
+    bits = {kind: ggml.bits_per_weight(kind) for kinds in costs.values() for kind in kinds}
+    group = layer_group if method.score == "hsic" else own_group
+    types = allocate(costs, weights, bits, bpw * sum(weights.values()), group)
+    return refine(types, costs, weights, bits, bpw * sum(weights.values()), error) if method.joint else types
+
+
+def mean_bits(types: Mapping[str, str], shapes: Mapping[str, tuple[int, int]]) -> float:
+    """Bits per weight over all tensors of the plan."""
+    sizes = {name: rows * columns for name, (rows, columns) in shapes.items()}
+    return sum(ggml.bits_per_weight(types[name]) * size for name, size in sizes.items()) / sum(sizes.values())

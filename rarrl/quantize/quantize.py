@@ -1,0 +1,193 @@
+"""`rarrl quantize`: from a model and calibration frames to a smaller file and a report on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rarrl.errors import DependencyMissingError, InputError
+from rarrl.llama.gguf import Gguf, read_gguf, write_gguf
+from rarrl.llama.runtime import LlamaRuntime
+from rarrl.quantize import ggml
+from rarrl.quantize.allocate import Costs
+from rarrl.quantize.calibration import Calibration
+from rarrl.quantize.methods import METHODS, Method, Rounder, mean_bits, options, plan, rounder, type_costs
+
+if TYPE_CHECKING:
+    from rarrl.quantize.scores import Probe
+
+Update = Callable[[float, str], None]
+TABLE_TYPE = "Q6_K"  # of the token table and the output layer, as llama.cpp does; they are outside the bit budget
+FULL = ("F32", "F16", "BF16")
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """types: of every linear layer; costs: what the allocation minimised; importance: of the weights, by tensor."""
+
+    types: dict[str, str]
+    costs: Costs
+    importance: Mapping[str, np.ndarray]
+
+
+def quantize_model(
+    gguf: Gguf, calibration: Calibration | None, bpw: float, method: str, update: Update | None = None
+) -> Quantized:
+    """Chooses the types and the importances; `write_quantized` then writes the file.
+
+    Args:
+        calibration: frames to calibrate with; None only for the methods "plain" and "rtn"
+        bpw: at most so many bits per weight, over the linear layers of the blocks
+
+    Raises: InputError, DependencyMissingError (torch, llama.cpp, gguf)."""
+    way = _method(method)
+    quantized = [name for name in gguf.shape.linears() if gguf.tensors[name].type not in FULL]
+    if quantized:
+        kind = gguf.tensors[quantized[0]].type
+        raise InputError(f"{gguf.path}: {quantized[0]} is {kind} already; quantize the F16 or F32 model")
+    choices = options(gguf.shape.linears(), way.menu)
+    unfit = [name for name, kinds in choices.items() if not kinds]
+    if unfit:
+        raise InputError(f"{gguf.path}: rows of {unfit[0]} fit no type; widths must be multiples of 32")
+    importance: Mapping[str, np.ndarray] = {}
+    probe = None
+    if way.importance or way.score:
+        if calibration is None:
+            raise InputError(f"method {method}: needs calibration frames; give --calibration or --method plain")
+        probe = make_probe(gguf, calibration)
+        importance = importances(way, probe)
+    rounded = rounder(gguf.values, importance)
+    costs = costs_of(way, probe, choices, rounded, importance, update)
+
+    def error(types: Mapping[str, str]) -> float:
+        return probe.error({name: rounded(name, kind) for name, kind in types.items()}) if probe else 0.0
+
+    return Quantized(plan(way, costs, gguf.shape.linears(), bpw, error), costs, importance)
+
+
+def make_probe(gguf: Gguf, calibration: Calibration) -> Probe:
+    """The policy in torch on these frames.
+
+    Raises: DependencyMissingError without torch; InputError."""
+    try:
+        from rarrl.quantize.scores import Probe
+    except ImportError:
+        raise DependencyMissingError("calibrating needs torch: pip install 'rarrl[train]'") from None
+    return Probe(gguf, calibration)
+
+
+def importances(method: Method, probe: Probe) -> dict[str, np.ndarray]:
+    """Of every weight (Fisher) or column (imatrix); none where the method has none."""
+    from rarrl.quantize import scores
+
+    ways = {"fisher": scores.fisher, "imatrix": scores.mean_square_input}
+    return ways[method.importance](probe) if method.importance else {}
+
+
+def costs_of(
+    method: Method,
+    probe: Probe | None,
+    choices: Mapping[str, list[str]],
+    rounded: Rounder,
+    importance: Mapping[str, np.ndarray],
+    update: Update | None = None,
+) -> Costs:
+    """What each type of each tensor costs, by the method's score; a method without one needs no probe."""
+    if method.score is None or probe is None:
+        return type_costs(choices, None)
+    from rarrl.quantize import scores
+
+    if method.score == "hsic":
+        return type_costs(choices, scores.hsic_sensitivity(probe))
+    if method.score == "fisher":
+        return scores.fisher_errors(probe, importance, rounded, choices, update)
+    return scores.action_errors(probe, rounded, choices, update)
+
+
+def write_quantized(path: Path, gguf: Gguf, quantized: Quantized) -> None:
+    """Writes the model in its new types, one tensor in memory at a time. Norms and metadata stay as they are."""
+    layout = {}
+    for name, tensor in gguf.tensors.items():
+        kind = quantized.types.get(name, tensor.type)
+        large = name in ("token_embd.weight", "output.weight") and tensor.shape[0] >= 256  # a real vocabulary
+        if large and tensor.type in FULL and ggml.fits(TABLE_TYPE, tensor.shape[1]):
+            kind = TABLE_TYPE
+        layout[name] = (kind, tensor.shape)
+
+    def data(name: str) -> np.ndarray:
+        kind = layout[name][0]
+        if kind == gguf.tensors[name].type:
+            return gguf.tensors[name].data
+        return ggml.quantize(kind, gguf.values(name), quantized.importance.get(name))
+
+    # llama.cpp reads general.file_type for display alone; the old one would be wrong.
+    metadata = {key: entry for key, entry in gguf.metadata.items() if key != "general.file_type"}
+    write_gguf(path, metadata, layout, data)
+
+
+def sizes(gguf: Gguf, types: Mapping[str, str]) -> dict[str, float]:
+    """Bits per weight of a written file: its linear layers, its blocks with their norms, and all of it."""
+
+    def mean(names: list[str]) -> float:
+        bits = sum(8 * gguf.tensors[name].data.nbytes for name in names)
+        return bits / sum(int(np.prod(gguf.tensors[name].shape)) for name in names)
+
+    everything = sum(int(np.prod(tensor.shape)) for tensor in gguf.tensors.values())
+    return {
+        "bpw_linears": mean_bits(types, gguf.shape.linears()),
+        "bpw_blocks": mean([name for name in gguf.tensors if name.startswith("blk.")]),
+        "bpw_file": 8 * gguf.path.stat().st_size / everything,
+    }
+
+
+def report(original: Gguf, path: Path, quantized: Quantized, held_out: Calibration | None) -> dict[str, Any]:
+    """What became of the model: sizes, the action errors on frames that the calibration did not see (in torch with
+    the weights of the file, and in llama.cpp itself), errors by layer, and a row for every tensor."""
+    small = read_gguf(path)
+    found: dict[str, Any] = {**sizes(small, quantized.types), "bytes": path.stat().st_size}
+    rows = []
+    probe = make_probe(original, held_out) if held_out is not None else None
+    for name, kind in quantized.types.items():
+        row = {"tensor": name, "type": kind, "bpw": ggml.bits_per_weight(kind), "cost": quantized.costs[name][kind]}
+        if probe is not None:
+            row["action_error_alone"] = probe.error({name: small.values(name)})
+        rows.append(row)
+    found["tensors"] = rows
+    if probe is not None and held_out is not None:
+        weights = {name: small.values(name) for name in quantized.types}
+        found["action_error"] = probe.error(weights)
+        found["action_error_of_layer"] = [
+            probe.error({name: w for name, w in weights.items() if int(name.split(".")[1]) == layer})
+            for layer in range(original.shape.layers)
+        ]
+        found["action_error_llama_cpp"] = float(np.abs(llama_cpp_actions(path, held_out) - probe.reference).mean())
+    return found
+
+
+def llama_cpp_actions(path: Path, calibration: Calibration) -> np.ndarray:
+    """(frames, chunk, action) of the frames in llama.cpp, as a robot would compute them."""
+    import torch
+
+    from rarrl.quantize.scores import head_function
+
+    head, rows = head_function(calibration.head), calibration.targets.shape[1]
+    chunks = []
+    with LlamaRuntime(path, calibration.inputs.shape[1]) as runtime:
+        for x in calibration.inputs:
+            runtime.forget()
+            parts = [runtime.decode(x[: calibration.prefix], causal=True)] if calibration.prefix else []
+            if calibration.prefix < len(x):
+                parts.append(runtime.decode(x[calibration.prefix :]))
+            hidden = np.concatenate(parts)[calibration.first_action :].reshape(rows, -1)
+            chunks.append(head(torch.from_numpy(hidden)).numpy())
+    return np.stack(chunks)
+
+
+def _method(name: str) -> Method:
+    if name not in METHODS:
+        raise InputError(f"method: {name!r} is not one of {', '.join(METHODS)}")
+    return METHODS[name]

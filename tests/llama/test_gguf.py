@@ -1,0 +1,139 @@
+"""GGUF files: what is written is read back, and whatever is wrong with a file is one line."""
+
+import numpy as np
+import pytest
+
+from rarrl.errors import InputError
+from rarrl.llama.gguf import llama_metadata, read_gguf, write_gguf, write_llama
+from rarrl.llama.shape import LlamaShape
+
+pytest.importorskip("gguf")
+SHAPE = LlamaShape(layers=1, width=64, heads=2, kv_heads=1, ffn=96)
+
+
+def weights(shape=SHAPE, dtype=np.float32):
+    rng = np.random.default_rng(0)
+    return {name: rng.normal(size=size).astype(dtype) for name, size in shape.tensors().items()}
+
+
+def write(path, shape=SHAPE, metadata=None, **changed):
+    """A file that bypasses the checks of `write_llama`; `changed`: metadata keys, None leaves one out."""
+    arrays = weights() if metadata is None else metadata
+    keys = {**llama_metadata(shape), **{k: v for k, v in changed.items() if v is not None}}
+    keys = {k: v for k, v in keys.items() if changed.get(k, 1) is not None}
+    layout = {n: ({"float32": "F32", "float16": "F16"}[str(a.dtype)], a.shape) for n, a in arrays.items()}
+    write_gguf(path, keys, layout, arrays.__getitem__)
+    return path
+
+
+def test_round_trip_of_weights_and_metadata(tmp_path):
+    path = tmp_path / "m.gguf"
+    arrays = weights(dtype=np.float16)
+    extra = {
+        "rarrl.low": ([0.5, -1.25], "FLOAT32[]"),
+        "rarrl.words": (["reach", "open"], "STRING[]"),
+        "rarrl.chunk": (8, "UINT32"),
+        "rarrl.note": ("", "STRING"),
+    }
+    write_llama(path, SHAPE, arrays, extra)
+    gguf = read_gguf(path)
+    assert gguf.shape.linears() == SHAPE.linears() and gguf.shape.context == SHAPE.context
+    assert all(np.array_equal(gguf.values(name), array.astype(np.float32)) for name, array in arrays.items())
+    assert gguf.tensors["blk.0.attn_norm.weight"].type == "F32"
+    assert gguf.tensors["blk.0.attn_q.weight"].type == "F16"
+    assert {k: gguf.metadata[k] for k in extra} == extra
+    assert [p.name for p in tmp_path.iterdir()] == ["m.gguf"]
+
+
+def test_raw_blocks_go_in_and_come_out(tmp_path):
+    arrays = {name: np.zeros_like(a) for name, a in weights().items()}
+    layout = {name: ("F32", a.shape) for name, a in arrays.items()}
+    layout["blk.0.ffn_up.weight"] = ("Q8_0", (96, 64))
+    blocks = np.zeros((96, 2, 34), np.uint8)
+    blocks[..., :2] = np.frombuffer(np.float16(0.5).tobytes(), np.uint8)
+    blocks[..., 2:] = np.arange(32)
+    arrays["blk.0.ffn_up.weight"] = blocks.reshape(96, 68)
+    write_gguf(tmp_path / "q.gguf", llama_metadata(SHAPE), layout, arrays.__getitem__)
+    gguf = read_gguf(tmp_path / "q.gguf")
+    assert np.array_equal(gguf.values("blk.0.ffn_up.weight")[3], np.tile(np.arange(32) / 2, 2))
+    assert gguf.tensors["blk.0.ffn_up.weight"].bits == 96 * 64 * 8.5
+
+
+def test_write_refuses_what_does_not_fit(tmp_path):
+    with pytest.raises(ValueError, match=r"missing .*output_norm"):
+        write_llama(tmp_path / "m.gguf", SHAPE, {n: a for n, a in weights().items() if n != "output_norm.weight"})
+    with pytest.raises(ValueError, match=r"rows of a multiple of 32, got \(2, 40\)"):
+        write_gguf(tmp_path / "m.gguf", {}, {"x": ("Q8_0", (2, 40))}, lambda _: np.zeros(1))
+    with pytest.raises(ValueError, match="takes 16 bytes, got 4"):
+        write_gguf(tmp_path / "m.gguf", {}, {"x": ("F32", (2, 2))}, lambda _: np.zeros(1, np.float32))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"llama.block_count": None}, "llama.block_count must be one number"),
+        ({"llama.block_count": (2, "UINT32")}, "blk.1.attn_q.weight is missing"),
+        ({"llama.feed_forward_length": (128, "UINT32")}, "the metadata asks for"),
+        ({"llama.block_count": (1 << 31, "UINT32")}, "with 11 tensors"),
+        ({"llama.attention.head_count": (3, "UINT32")}, "must be a multiple of 2 \\* heads"),
+        ({"llama.attention.head_count": (0, "UINT32")}, "heads: must be 1 or more"),
+        ({"llama.attention.layer_norm_rms_epsilon": (float("nan"), "FLOAT32")}, "must be one number"),
+        ({"llama.rope.dimension_count": (16, "UINT32")}, "only width / heads"),
+        ({"llama.expert_count": (8, "UINT32")}, "experts"),
+        ({"llama.feed_forward_length": ("96", "STRING")}, "must be one number"),
+        ({"llama.feed_forward_length": (96.5, "FLOAT32")}, "must be a whole number"),
+    ],
+)
+def test_wrong_metadata_is_one_line(tmp_path, change, message):
+    with pytest.raises(InputError, match=message) as error:
+        read_gguf(write(tmp_path / "m.gguf", **change))
+    assert "\n" not in str(error.value)
+
+
+def test_missing_wrong_and_unknown_tensors_are_named(tmp_path):
+    arrays = weights()
+    for change, message in (
+        ({"blk.0.ffn_up.weight": np.zeros((96, 32), np.float32)}, r"blk.0.ffn_up.weight has shape \(96, 32\)"),
+        ({"blk.0.attn_q.bias": np.zeros(64, np.float32)}, "blk.0.attn_q.bias is not part of a plain Llama"),
+        ({"vision.weight": np.zeros(64, np.float32)}, "vision.weight is not part"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_gguf(write(tmp_path / "m.gguf", metadata={**arrays, **change}))
+
+
+def test_nan_weights_are_refused_when_used(tmp_path):
+    arrays = weights()
+    arrays["blk.0.attn_v.weight"][3, 5] = np.nan
+    gguf = read_gguf(write(tmp_path / "m.gguf", metadata=arrays))
+    gguf.values("blk.0.attn_q.weight")
+    with pytest.raises(InputError, match=r"blk.0.attn_v.weight holds NaN"):
+        gguf.values("blk.0.attn_v.weight")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_damaged_files_are_an_error_or_a_model_never_anything_else(tmp_path, seed):
+    path = write(tmp_path / "m.gguf")
+    data = bytearray(path.read_bytes())
+    rng = np.random.default_rng(seed)
+    if seed % 2:
+        data = data[: rng.integers(0, len(data) - 1)]
+    else:
+        for _ in range(3):
+            data[rng.integers(0, 1500)] = rng.integers(0, 256)  # the head
+    path.write_bytes(bytes(data))
+    try:
+        read_gguf(path)
+    except InputError as error:
+        assert "\n" not in str(error) and str(path) in str(error)
+    else:
+        assert seed % 2 == 0
+
+
+def test_what_is_no_file_is_an_error(tmp_path):
+    for path in (tmp_path, tmp_path / "absent.gguf"):
+        with pytest.raises(InputError, match="no such file"):
+            read_gguf(path)
+    (tmp_path / "empty.gguf").write_bytes(b"")
+    with pytest.raises(InputError, match="not a whole GGUF"):
+        read_gguf(tmp_path / "empty.gguf")

@@ -1,0 +1,54 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from rarrl.cli import app
+from rarrl.policy.base import check_policy
+from rarrl.policy.demonstrations import load_demonstrations
+from rarrl.policy.serve import LlamaPolicy
+
+pytest.importorskip("torch")
+pytest.importorskip("llama_cpp")
+
+
+def rarrl(*arguments: str):
+    return CliRunner().invoke(app, arguments)
+
+
+def test_demonstrations_become_a_policy_that_runs(recorded, tmp_path):
+    out = tmp_path / "policy"
+    arguments = ("--data", str(recorded), "--out", str(out), "--batch", "4", "--layers", "1")
+    done = rarrl("train", "policy", *arguments, "--steps", "2")
+    assert done.exit_code == 0, done.output
+    card = json.loads((out / "card.json").read_text())
+    assert card["data"] == {"frames": 120, "sha256": load_demonstrations([recorded]).digest}
+    assert card["samples"] == 8
+    with LlamaPolicy(out) as policy:
+        check_policy(policy)
+    assert rarrl("train", "policy", *arguments, "--steps", "3").exit_code == 0  # goes on
+    assert json.loads((out / "card.json").read_text())["files"] != card["files"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("train", "policy", "--data", "nowhere", "--out", "OUT"), "rarrl data record"),
+        (("train", "policy", "--data", "DATA", "--out", "OUT", "--weight", "left"), "TASK=NUMBER"),
+        (("train", "policy", "--data", "DATA", "--out", "OUT", "--weight", "down=1"), "no task"),
+        (("train", "policy", "--data", "DATA", "--out", "DATA/left.safetensors"), "is a file"),
+        (("eval", "policy", "--suite", "libero"), "allowed: metaworld"),
+        (("eval", "policy", "--words", "loud"), "allowed: trained"),
+        (("eval", "policy", "--policy", "nowhere"), "does not exist"),
+        (("data", "record", "--out", "OUT", "--task", "juggle"), "allowed: reach"),
+        (("data", "record", "--out", "OUT", "--policy", "nowhere"), "does not exist"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(recorded, tmp_path, arguments, words):
+    places = {"DATA": str(recorded), "OUT": str(tmp_path / "out")}
+    for name, place in places.items():
+        arguments = [argument.replace(name, place) for argument in arguments]
+    done = rarrl(*arguments)
+    assert done.exit_code == 2, done.output
+    assert words in done.output
+    assert "Traceback" not in done.output
