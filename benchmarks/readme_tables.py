@@ -31,6 +31,7 @@ HEADLINES = {
     "planner_bench": ("deadline_overrun_p99_ms", "restart_s"),
     "detector": ("iou_gain_indoor", "iou_gain_nominal", "iou_gain_rendered", "ece"),
     "detector_bench": ("speedup_vs_sgbm", "speedup_vs_stereovoxelnet"),
+    "policy_eval": ("success_f16", "success_mt10", "parity_f32"),
     "stereo_node": ("node_p95_ms", "dropped", "false_free"),
 }
 """What README.md shows, of each results file that is there."""

@@ -32,6 +32,7 @@ REQUIRED = {
     "matplotlib": "3",
 }
 ROS_PIP = 'pip install "rarrl[ros]"'
+LLAMA_PIP = 'pip install "rarrl[llama]" (compiled here: needs a C++ compiler and cmake)'
 SIM_PIP = 'pip install "rarrl[sim]"'
 GL_APT = "apt install libegl1 (or libosmesa6); no GPU is needed"
 TRAIN_PIP = (
@@ -56,6 +57,7 @@ def diagnose(folder: Path) -> tuple[Check, ...]:
         check_required(installed),
         check_rclpy(installed, os.environ, rclpy_origin()),
         check_training(installed),
+        check_language_model(installed),
         check_simulation(installed, ctypes.util.find_library),
         check_shipped(PACKAGE_DIR),
         check_runs(folder / "runs"),
@@ -146,6 +148,14 @@ def check_training(installed: Installed) -> Check:
     if missing:
         return Check("training", "warn", f"missing: {', '.join(missing)}", TRAIN_PIP)
     return Check("training", "ok", ", ".join(f"{name} {installed(name)}" for name in names))
+
+
+def check_language_model(installed: Installed) -> Check:
+    """llama.cpp, which runs the planner that comes with rarrl."""
+    version = installed("llama-cpp-python")
+    if version is None:
+        return Check("llama.cpp", "warn", "not installed: no planner here, calls are replayed from profiles", LLAMA_PIP)
+    return Check("llama.cpp", "ok", f"llama-cpp-python {version}")
 
 
 def check_simulation(installed: Installed, library: Callable[[str], str | None]) -> Check:

@@ -258,7 +258,7 @@ def _make(task: str) -> tuple[Any, Any]:
         from metaworld.env_dict import ALL_V3_ENVIRONMENTS
         from metaworld.policies import ENV_POLICY_MAP
     except ImportError:
-        raise DependencyMissingError("Meta-World is not installed: pip install 'rarrl[train]'") from None
+        raise DependencyMissingError("Meta-World is not installed: pip install 'rarrl[sim]'") from None
     sim = ALL_V3_ENVIRONMENTS[f"{task}-v3"]()
     sim._set_task_called = True
     sim._partially_observable = False  # experts of some tasks read the goal

@@ -177,16 +177,19 @@ def test_doctor_answers():
 
 
 def test_reminder_takes_what_is_there(tmp_path):
-    assert len(reminder(20, tmp_path)) == 1
+    assert len(reminder(20, results=tmp_path)) == 1
     figure = {"value": 1.5, "lo": 1.0, "hi": 2.0, "n": 9, "unit": "points"}
     rows = [{"policy": "never", "success": 0.61}]
-    (tmp_path / "a.json").write_text("broken")
-    (tmp_path / "b.json").write_text(
+    (tmp_path / "orchestrator_recorded.json").write_text("broken")
+    (tmp_path / "demo.json").write_text(
         json.dumps({"figures": {"demo_gain_over_best_rule": figure}, "tables": {"demo": rows}})
     )
-    (tmp_path / "c.json").write_text(json.dumps({"figures": {"gain_over_best_rule": figure}, "tables": {}}))
-    lines = reminder(20, tmp_path)
+    (tmp_path / "orchestrator_eval.json").write_text(
+        json.dumps({"figures": {"gain_over_best_rule": figure}, "tables": {}})
+    )
+    lines = reminder(20, results=tmp_path)
     assert len(lines) == 3 and "never 61 %" in lines[1] and "1.5 [1, 2] points" in lines[2]
+    assert len(reminder(20, True, tmp_path)) == 1
 
 
 def test_help_loads_nothing_that_it_does_not_need():
@@ -217,6 +220,6 @@ def test_demo_plays_on_ros_and_writes_the_report(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "report.png").exists() and (tmp_path / "run" / "report.html").exists()
-    for name in ("never", "always", "learned", "LLM s"):
+    for name in ("never", "always", "recorded", "LLM s"):
         assert name in done.stdout
     assert len(list((tmp_path / "run").glob("*/events.jsonl"))) == 4

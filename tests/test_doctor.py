@@ -64,6 +64,12 @@ def test_simulation(version, libraries, status, says):
     assert (check.status, says in check.detail) == (status, True)
 
 
+def test_the_language_model_is_optional():
+    assert doctor.check_language_model({"llama-cpp-python": "0.3.36"}.get).status == "ok"
+    missing = doctor.check_language_model({}.get)
+    assert missing.status == "warn" and "rarrl[llama]" in missing.fix
+
+
 def test_shipped_files(tmp_path):
     (tmp_path / "data" / "profiles").mkdir(parents=True)
     (tmp_path / "models" / "m").mkdir(parents=True)

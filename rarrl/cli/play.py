@@ -107,7 +107,7 @@ def demo(
     folder = new_run_folder(out)
     _play(folder, policies, config, lambda p, f, u: _in_graph(p, f, config, False, u))
     _look(folder, seed, most=1)
-    _finish(folder, policies, reminder(episodes) if llm == "profile" else ())
+    _finish(folder, policies, reminder(episodes, recorded=llm != "profile"))
     typer.echo(f"{time.monotonic() - started:.0f} s in all")
 
 

@@ -98,10 +98,12 @@ def plot_results(path: Path, picture: Path) -> None:
         ) from None
 
 
-def reminder(episodes: int, results: Path = Path("benchmarks/results")) -> list[str]:
-    """The lines under a demo's table: what so few episodes are worth, and what many more came to."""
+def reminder(episodes: int, recorded: bool = False, results: Path = Path("benchmarks/results")) -> list[str]:
+    """The lines under a demo's table: what so few episodes are worth, and what many more came to. `recorded`: of the
+    evaluation on recorded answers of the shipped language model, not of that on measured latencies."""
     lines = [f"{episodes} episodes are an anecdote; `rarrl eval orchestrator --json FILE` plays thousands."]
-    for file in sorted(results.glob("*.json")):
+    names = ("orchestrator_recorded",) if recorded else ("demo", "orchestrator_eval")
+    for file in (results / f"{name}.json" for name in names):
         try:
             document = json.loads(file.read_text("utf-8"))
             figures, tables = document["figures"], document["tables"]
@@ -109,7 +111,7 @@ def reminder(episodes: int, results: Path = Path("benchmarks/results")) -> list[
                 many = ", ".join(f"{row['policy']} {100 * row['success']:.0f} %" for row in tables["demo"])
                 n = figures["demo_gain_over_best_rule"]["n"]
                 lines.append(f"Success over {n} tasks at these settings: {many} ({file}).")
-            elif "gain_over_best_rule" in figures:
+            else:
                 gain = figure_text(figures["gain_over_best_rule"])
                 lines.append(
                     f"Full evaluation: learned minus the best rule at no more LLM seconds {gain} points ({file})."

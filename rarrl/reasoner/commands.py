@@ -88,7 +88,7 @@ def baseline_figures(train: Sequence[AlfredPlan], data: AlfredData, seed: int) -
     try:
         import sklearn  # noqa: F401
     except ImportError:
-        raise DependencyMissingError("the baseline needs scikit-learn; pip install 'rarrl[train]'") from None
+        raise DependencyMissingError("the baseline needs scikit-learn; pip install 'rarrl[eval]'") from None
     from rarrl.reasoner.baseline import TfidfBaseline, field_hits
 
     known = [(a.goal, fields(p.task_type, p.parameters)) for p in train if p.parameters for a in p.annotations]

@@ -359,7 +359,7 @@ def table_row(row: Figures) -> tuple[str, ...]:
         row.policy,
         f"{round(row.success * row.n)} of {row.n} ({100 * row.success:.0f} %)",
         f"{100 * row.low:.0f} to {100 * row.high:.0f} %",
-        f"{row.llm_seconds:.1f}",
+        f"{row.llm_seconds:.1f}" if row.llm_seconds >= 1.0 or not row.llm_seconds else f"{row.llm_seconds:.2g}",
         _thousands(row.tokens),
         f"{row.calls:.1f}",
         f"{row.misses}",
