@@ -1,0 +1,71 @@
+"""What a robot has met in its home: looked up by level 2, and nowhere else."""
+
+import math
+from dataclasses import dataclass, field
+
+import pytest
+
+from rarrl.alfred import AlfredPlan
+from rarrl.reasoner import deliberate
+from rarrl.reasoner import prompt as p
+from rarrl.reasoner.base import Request
+from rarrl.reasoner.language_model import Completion
+from rarrl.reasoner.plan import Plan, Verdict
+from rarrl.reasoner.tasks import homes
+from rarrl.types import Role
+from rarrl.types import SubgoalType as T
+
+MUG = Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "shelf"]])
+CUP = Plan.from_rows([["PickupObject", "cup"], ["PutObject", "cup", "shelf"]])
+
+
+def task(trial, scene, *names):
+    return AlfredPlan(
+        "pick_and_place_simple", scene, trial, (T.PickupObject,) * len(names), tuple((n,) for n in names), ()
+    )
+
+
+def test_a_home_is_what_was_met_there_in_other_trials():
+    known = [task("a", "Kitchen", "mug"), task("b", "Kitchen", "pan", "egg"), task("c", "Bedroom", "book")]
+    asked = [task("b", "Kitchen", "pan", "egg"), task("d", "Kitchen", "fork"), task("e", "Cellar", "box")]
+    assert homes(asked, known) == [("mug",), ("egg", "mug", "pan"), ()]
+
+
+def test_a_schema_of_a_home_names_nothing_else():
+    text = str(p.schema(Role.PLANNER, 1, ("mug", "shelf")))
+    assert "'mug'" in text and "'shelf'" in text and "'cup'" not in text and "ToggleObject" not in text  # no lamp there
+    assert p.schema(Role.PLANNER, 1) == p.schema(Role.PLANNER, 1, ())
+
+
+def test_what_is_missing_counts_once_and_only_in_a_known_home():
+    assert deliberate.missing(CUP, ("mug", "shelf")) == 1
+    assert deliberate.missing(MUG, ("mug", "shelf")) == deliberate.missing(CUP, ()) == 0
+    sure = deliberate.probability_ok(5.0, 0.9, 0.9)
+    assert deliberate.probability_ok(5.0, 0.9, 0.9, 1) < sure and not math.isnan(sure)
+
+
+@dataclass
+class Scripted:
+    """A language model at the edge of the test: likes the cup, but writes what the schema lets it."""
+
+    schemas: list = field(default_factory=list)
+    deadline: float = math.inf
+
+    def complete(self, prompt, *, schema=None, **_):
+        self.schemas.append(str(schema))
+        if "ok" in self.schemas[-1] and "plan" not in self.schemas[-1]:
+            text = p.verdict_json(Verdict(True), "put a cup on the shelf" if "achieves" in self.schemas[-1] else None)
+        else:
+            text = p.plan_json(CUP if "'cup'" in self.schemas[-1] else MUG)
+        return Completion(text, 9, 9, 0.0, -0.1, -0.1)
+
+    def score(self, prompt, texts):
+        return [-0.1 if "cup" in text else -2.0 for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("level", "home", "plan"), [(1, ("mug", "shelf"), CUP), (2, ("mug", "shelf"), MUG), (2, (), CUP)]
+)
+def test_level_2_writes_of_what_there_is(level, home, plan):
+    request = Request(1, Role.PLANNER, level, "put the cup on the shelf", 5.0, scene=home)
+    assert deliberate.carry_out(request, Scripted()).result == plan
