@@ -71,6 +71,7 @@ class ReplayNode(RarrlNode):
             speed=float(self.setting("replay.speed")),
             date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             source="graph",
+            cost_weight=float(self.setting("orchestrator.cost_weight")),
         )
         return EventWriter(Path(str(self.setting("run_dir"))), run)
 

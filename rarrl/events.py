@@ -56,6 +56,9 @@ class RunEvent(Event):
     speed: float = Field(gt=0.0, le=1e9, description="number above 0: simulated seconds per real second")
     date: str = _text()
     source: Literal["graph", "in_process"] = Field(description="graph, in_process")
+    cost_weight: float | None = Field(
+        default=None, ge=0.0, le=1.0, description="0 to 1: price of thinking, 1/s; absent: not known"
+    )
 
 
 class EpisodeEvent(Event):
@@ -248,9 +251,7 @@ class EventWriter:
 
 def to_line(event: Event) -> str:
     """`event` as one line of the file."""
-    values = event.model_dump(by_alias=True)
-    if values.get("plan", ...) is None:
-        del values["plan"]
+    values = event.model_dump(by_alias=True, exclude_none=True)
     return json.dumps({"type": values.pop("type"), **values}, allow_nan=False, ensure_ascii=False) + "\n"
 
 

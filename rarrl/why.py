@@ -51,7 +51,7 @@ class Explained:
 def explain(run: Run, cost_weight: float) -> list[Explained]:
     """All decisions of the finished episodes of `run`, in order.
 
-    `cost_weight`: the price of thinking of that run, which its log does not hold.
+    `cost_weight`: the price of thinking of that run.
     Raises: InputError where the run's policy or latency profile is not there any more."""
     profile = load_profile(run.header.profile)
     recorded, table = profile.tasks is not None, ReplayTable.from_profile(profile)

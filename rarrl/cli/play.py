@@ -342,7 +342,13 @@ def _in_process(
     orchestrator = Orchestrator(policy, costs, chosen.cost_weight)
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
     header = RunEvent(
-        policy=name, profile=chosen.profile, seed=config.replay.seed, speed=1.0, date=date, source="in_process"
+        policy=name,
+        profile=chosen.profile,
+        seed=config.replay.seed,
+        speed=1.0,
+        date=date,
+        source="in_process",
+        cost_weight=chosen.cost_weight,
     )
     with EventWriter(folder, header) as log:
         replay(player, orchestrator, config.replay.episodes, log, on_episode, reasoner=reasoner)

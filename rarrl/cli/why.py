@@ -24,15 +24,17 @@ def why(
     policy: Annotated[str | None, typer.Option(help="Which policy's run, where the folder holds several.")] = None,
     episode: Annotated[int | None, typer.Option(help="Which episode's decisions to list; default: the first.")] = None,
     cost_weight: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="The price of thinking of that run, 1/s (its log does not hold it).")
-    ] = 0.004,
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="The price of thinking, 1/s; default: that of the run, 0.004 in old logs."),
+    ] = None,
 ) -> None:
     """Explain a run's decisions: what was seen, how sure the policy was, what it cost, what always-think would do."""
     from rarrl.report.runs import read_runs
     from rarrl.why import explain
 
     chosen = _choose(read_runs(run), policy)
-    explained = explain(chosen, cost_weight)
+    told = chosen.header.cost_weight
+    explained = explain(chosen, cost_weight if cost_weight is not None else 0.004 if told is None else told)
     if not explained:
         raise InputError(f"why: {run} holds no finished episode")
     if decision is not None:
