@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rarrl.config import Config
 from rarrl.errors import InputError
 from rarrl.latency.replay import ReplayTable
 
@@ -52,6 +53,18 @@ class EpisodeConfig:
             # all but the jitter are drawn log-uniformly: a range cannot start at 0
             if not 0.0 <= low <= high < math.inf or (low == 0.0 < high and name != "latency_jitter"):
                 raise InputError(f"EpisodeConfig.{name} must be a range 0 < low <= high, got ({low}, {high})")
+
+
+def configured(config: Config, shock: bool) -> EpisodeConfig:
+    """The episodes of a user's configuration. `shock`: the budget is cut amid each."""
+    orchestrator, scale = config.orchestrator, config.replay.latency_scale
+    return EpisodeConfig(
+        time_budget_s=orchestrator.time_budget_s,
+        token_budget=orchestrator.token_budget,
+        cost_weight=orchestrator.cost_weight,
+        latency_scale=(scale, scale),
+        shock_share=1.0 if shock else 0.0,
+    )
 
 
 TRAINING = EpisodeConfig(latency_scale=(0.5, 4.0), latency_jitter=(0.0, 0.8), disturbed_share=0.5, shock_share=0.25)

@@ -8,7 +8,7 @@ from rarrl.config import Config
 from rarrl.errors import InputError
 
 from .alfred_core import CATEGORIES, EpisodeBank
-from .episodes import EpisodeConfig
+from .episodes import configured
 from .player import EpisodePlayer
 from .recorded_player import make_recorded_player
 from .sources import holds_answers, load_plans, load_tables
@@ -35,11 +35,4 @@ def make_player(config: Config, shock: bool = False) -> EpisodePlayer:
         bank = EpisodeBank.from_plans(plans, CATEGORIES if replay.category == "all" else (replay.category,))
     except ValueError as error:
         raise InputError(f"ALFRED: {error}; choose category all, or another data set") from None
-    episodes = EpisodeConfig(
-        time_budget_s=orchestrator.time_budget_s,
-        token_budget=orchestrator.token_budget,
-        cost_weight=orchestrator.cost_weight,
-        latency_scale=(replay.latency_scale, replay.latency_scale),
-        shock_share=1.0 if shock else 0.0,
-    )
-    return EpisodePlayer(bank, table, episodes, replay.seed)
+    return EpisodePlayer(bank, table, configured(config, shock), replay.seed)

@@ -18,7 +18,7 @@ from rarrl.reasoner.plan import Plan
 from rarrl.types import Action, CallStatus, LlmCall, Role, StateSummary, SubgoalType
 
 from .alfred_core import Dynamics
-from .episodes import EpisodeConfig
+from .episodes import EpisodeConfig, configured
 from .player import EpisodeInfo, EpisodePlayer
 from .recorded import RecordedCore, Recordings, category, put_shape
 
@@ -138,18 +138,11 @@ def make_recorded_player(config: Config, shock: bool = False) -> RecordedPlayer:
         )
     recordings = Recordings.from_profile(profile, only=kept)
     tasks, plans = [recorded[i] for i in kept], [Plan.from_rows(plan) for plan in profile.plans or ()]
-    episodes = EpisodeConfig(
-        time_budget_s=orchestrator.time_budget_s,
-        token_budget=orchestrator.token_budget,
-        cost_weight=orchestrator.cost_weight,
-        latency_scale=(replay.latency_scale, replay.latency_scale),
-        shock_share=1.0 if shock else 0.0,
-    )
     return RecordedPlayer(
         recordings,
         [sentences[task.trial, task.annotation] for task in tasks],
         [plans[task.expert] for task in tasks],
         plans,
-        episodes,
+        configured(config, shock),
         replay.seed,
     )
