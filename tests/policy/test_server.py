@@ -1,5 +1,6 @@
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -317,6 +318,17 @@ def test_a_page_in_a_browser_is_kept_out(server):
     with pytest.raises(InvalidStatus) as refused:
         websockets.connect(f"ws://127.0.0.1:{server.port}", origin="https://example.com", proxy=None).__enter__()
     assert refused.value.response.status_code == 403
+
+
+def test_strangers_who_speak_no_websocket_harm_nobody_and_leave_no_trace(server, caplog):
+    for noise in (b"", b"\0" * 100, b"GET / HTTP/1.1\r\n\r\n", b"A" * 100_000, b"\x16\x03\x01\x02"):
+        with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as stranger:
+            stranger.sendall(noise)
+            if noise:
+                stranger.shutdown(socket.SHUT_WR)
+    with Client(server.port) as client:
+        assert client.ask(message())["actions"].shape == (4, 2)
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "robot.local", ""])
