@@ -51,7 +51,7 @@ class Mirror:
             if observation.instruction == "wait":
                 self.thinking.set()
                 while stop is None or not stop():
-                    pass
+                    time.sleep(0.001)
                 self.stopped.set()
             row = np.clip([observation.images.mean() / 256, observation.proprio[0]], -1, 1)
             return ActionChunk(np.tile(row, (SPEC.horizon, 1)).astype(np.float32), 0.05, observation.observed_at)
@@ -393,7 +393,7 @@ def test_while_the_policy_thinks_the_server_lives_and_a_client_that_leaves_stops
         assert policy.thinking.wait(PATIENCE)
         with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/healthz", timeout=PATIENCE) as health:
             assert health.status == 200
-        neighbour.socket.ping().wait(PATIENCE)
+        assert neighbour.socket.ping().wait(PATIENCE)
         client.socket.close()
         assert policy.stopped.wait(PATIENCE)
         assert neighbour.ask(message())["actions"].shape == (4, 2)
