@@ -9,7 +9,7 @@ TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 # llama.cpp without its image tools, which nothing here uses: two thirds of the compile time.
 LLAMA_CMAKE_ARGS ?= -DLLAVA_BUILD=OFF
 COMMA := ,
-TOOLS := train$(COMMA)sim$(COMMA)llama$(COMMA)eval$(COMMA)dev
+TOOLS := train$(COMMA)sim$(COMMA)llama$(COMMA)eval$(COMMA)serve$(COMMA)dev
 # With a ROS installation sourced, rclpy comes from there: the wheels of the `ros` extra would mix two ABIs.
 EXTRAS ?= $(if $(findstring /opt/ros,$(AMENT_PREFIX_PATH)),$(TOOLS),ros$(COMMA)$(TOOLS))
 

@@ -47,6 +47,8 @@ HEAVY = {
     "sklearn": {"rarrl.reasoner.baseline", "rarrl.reasoner.commands"},
     "tokenizers": {"rarrl.reasoner.export", "rarrl.reasoner.train", "rarrl.reasoner.vocabulary"},
     "gguf": {"rarrl.llama.gguf", "rarrl.reasoner.export"},
+    "websockets": {"rarrl.policy.server"},
+    "msgpack": {"rarrl.policy.server"},
     "skimage": {"rarrl.perception.scenes"},
     "matplotlib": None,  # anywhere, but inside functions
 }

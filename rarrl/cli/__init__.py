@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rarrl import __version__
-from rarrl.cli import ask, data, detect, learn, play, policy, quantize, reason, why
+from rarrl.cli import ask, data, detect, learn, play, policy, quantize, reason, serve, why
 
 app = typer.Typer(
     name="rarrl",
@@ -50,6 +50,7 @@ _bench.command("orchestrator")(learn.bench_orchestrator)
 _bench.command("detector")(detect.bench_detector)
 _bench.command("planner")(ask.bench_planner)
 _bench.command("quantize")(quantize.bench_quantize)
+_group("serve", "Offer the parts to other programs.").command("policy")(serve.serve_policy)
 _profile = _group("profile", "Latency profiles: what a language model costs.")
 _profile.command("show")(data.profile_show)
 _profile.command("import")(data.profile_import)

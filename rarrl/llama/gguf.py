@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,12 @@ class Gguf:
         if not np.isfinite(values).all():
             raise InputError(f"{self.path}: {name} holds NaN or infinity; export the model again")
         return values
+
+    def rows(self, name: str, index: Sequence[int]) -> np.ndarray:
+        """(len(index), columns) float32: those rows alone, dequantized."""
+        tensor = self.tensors[name]
+        shape = (len(index), *tensor.shape[1:])
+        return _dequantize(Tensor(tensor.type, shape, tensor.data[list(index)])).reshape(shape)
 
 
 def read_gguf(path: Path) -> Gguf:

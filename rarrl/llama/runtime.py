@@ -1,4 +1,4 @@
-"""llama.cpp computes hidden states of embeddings, through the plain C functions of llama-cpp-python."""
+"""llama.cpp computes hidden states or logits of embeddings, through the plain C functions of llama-cpp-python."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ class LlamaRuntime:
         self._lib: Any = llama_cpp
         self._model: Any = None
         self._context: Any = None
-        self._width = read_gguf(path).shape.width
+        shape = read_gguf(path).shape
+        self._width, self._vocab = shape.width, shape.vocab
         self._max_tokens = max_tokens
         self._used = 0
         self._stop: Callable[[], bool] = _never
@@ -69,6 +70,32 @@ class LlamaRuntime:
 
         Returns: (tokens, width) float32, a copy.
         Raises: ValueError for a wrong shape, InputError for NaN or too many tokens, InterruptedDecodeError."""
+        self._compute(embeddings, causal, True, stop)
+        found = self._lib.llama_get_embeddings(self._context)
+        return np.ctypeslib.as_array(found, (len(embeddings), self._width)).copy()
+
+    def logits(self, embeddings: np.ndarray, stop: Callable[[], bool] | None = None) -> np.ndarray:
+        """Appends tokens causally, as `decode` does; (vocab,) float32: how likely each token is to follow the last."""
+        self._compute(embeddings, True, False, stop)
+        return np.ctypeslib.as_array(self._lib.llama_get_logits_ith(self._context, -1), (self._vocab,)).copy()
+
+    def tokens(self, text: str) -> list[int]:
+        """The ids of `text` by the file's own tokenizer, the beginning of a sequence first. What looks like a control
+        token in `text` is text.
+
+        Raises: InputError where the file holds no tokenizer."""
+        lib, data = self._lib, text.encode("utf-8", "replace")
+        vocabulary = lib.llama_model_get_vocab(self._model)
+        if lib.llama_vocab_type(vocabulary) == lib.LLAMA_VOCAB_TYPE_NONE:  # llama.cpp would end the process
+            raise InputError("the GGUF file holds no tokenizer; export the model with its own")
+        ids = (lib.llama_token * (len(data) + 8))()
+        count = lib.llama_tokenize(vocabulary, data, len(data), ids, len(ids), True, False)
+        if count < 0:
+            raise RarrlError(f"llama.cpp could not cut {len(data)} bytes into tokens (code {count})")
+        return ids[:count]
+
+    def _compute(self, embeddings: np.ndarray, causal: bool, every: bool, stop: Callable[[], bool] | None) -> None:
+        """every: hidden states of all tokens; otherwise logits of the last."""
         lib, n = self._lib, len(embeddings)
         if embeddings.ndim != 2 or embeddings.shape[1] != self._width or n == 0:
             raise ValueError(f"embeddings must be (tokens, {self._width}), got {embeddings.shape}")
@@ -79,9 +106,11 @@ class LlamaRuntime:
         batch = self._batch
         np.ctypeslib.as_array(batch.embd, (n, self._width))[:] = embeddings
         for i in range(n):
-            batch.pos[i], batch.n_seq_id[i], batch.seq_id[i][0], batch.logits[i] = self._used + i, 1, 0, 1
+            batch.pos[i], batch.n_seq_id[i], batch.seq_id[i][0] = self._used + i, 1, 0
+            batch.logits[i] = every or i == n - 1
         batch.n_tokens = n
         lib.llama_set_causal_attn(self._context, causal)
+        lib.llama_set_embeddings(self._context, every)
         self._stop = stop or _never
         code = lib.llama_decode(self._context, batch)
         self._stop = _never
@@ -91,7 +120,6 @@ class LlamaRuntime:
                 raise InterruptedDecodeError("decoding was stopped")
             raise RarrlError(f"llama.cpp could not decode {n} tokens (code {code})")
         self._used += n
-        return np.ctypeslib.as_array(lib.llama_get_embeddings(self._context), (n, self._width)).copy()
 
     def forget(self, first: int = 0) -> None:
         """Drops all tokens from position `first` on: a prefix that did not change is not computed again."""

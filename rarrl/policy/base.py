@@ -8,8 +8,6 @@ from typing import Protocol
 
 import numpy as np
 
-from rarrl.policy.spec import PolicySpec
-
 
 @dataclass(frozen=True, eq=False)
 class Observation:
@@ -43,11 +41,43 @@ class ActionChunk:
     observed_at: float
 
 
+class Interface(Protocol):
+    """What a policy takes and gives, whatever is inside; `PolicySpec` is one.
+
+    cameras: names of the pictures, each image_size x image_size. proprio_mean, proprio_scale: where the robot's state
+    mostly is. action_low, action_high: no action leaves them. vocabulary: the words known to it (none: free text)."""
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]: ...
+    @property
+    def max_words(self) -> int: ...
+    @property
+    def cameras(self) -> tuple[str, ...]: ...
+    @property
+    def image_size(self) -> int: ...
+    @property
+    def proprio_names(self) -> tuple[str, ...]: ...
+    @property
+    def proprio_mean(self) -> tuple[float, ...]: ...
+    @property
+    def proprio_scale(self) -> tuple[float, ...]: ...
+    @property
+    def action_names(self) -> tuple[str, ...]: ...
+    @property
+    def action_low(self) -> tuple[float, ...]: ...
+    @property
+    def action_high(self) -> tuple[float, ...]: ...
+    @property
+    def horizon(self) -> int: ...
+    @property
+    def control_hz(self) -> float: ...
+
+
 class Policy(Protocol):
     """Chooses chunks of actions; for one thread."""
 
     @property
-    def spec(self) -> PolicySpec:
+    def spec(self) -> Interface:
         """What it takes and gives."""
 
     def infer(self, observation: Observation, stop: Callable[[], bool] | None = None) -> ActionChunk:
