@@ -41,6 +41,8 @@ NODES: tuple[NodeSpec, ...] = (
 )
 STEREO = NodeSpec("stereo_voxel_node", "stereo_voxel_node", "rarrl_nodes.stereo_voxel_node", ("detector",))
 """Runs beside the camera's driver: `launch/stereo_voxels.launch.py`."""
+POLICY = NodeSpec("vla_policy_node", "vla_policy_node", "rarrl_nodes.vla_policy_node", ("policy",))
+"""Runs beside the cameras' drivers: `launch/vla_policy.launch.py`."""
 _SPECS = {s.name: s for s in (*iter_fields(OrchestratorConfig, "orchestrator."), *iter_fields(ReplayConfig, "replay."))}
 
 

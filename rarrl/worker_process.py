@@ -142,8 +142,9 @@ class WorkerProcess:
             self._ids += 1
             number = self._ids
             line = json.dumps({"op": op, "id": number, "deadline": deadline - MARGIN_S, **fields}).encode() + b"\n"
-            if len(line) > self._command.max_line:
-                raise CallFailedError(CallStatus.REFUSED, f"a request of {len(line)} bytes (allowed: {self._command.max_line})")
+            allowed = self._command.max_line
+            if len(line) > allowed:
+                raise CallFailedError(CallStatus.REFUSED, f"a request of {len(line)} bytes (allowed: {allowed})")
             self._waiting, self._open, self._answer = number, number, None
             with contextlib.suppress(OSError):  # it has just died: the keeper sees that too, and ends the wait below
                 self._process.stdin.write(line)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rarrl.errors import InputError
 from rarrl import worker_process
+from rarrl.errors import InputError
 from rarrl.reasoner.base import Request
 from rarrl.reasoner.language_model import CallFailedError, Outcome
 from rarrl.reasoner.llama import LlamaReasoner
