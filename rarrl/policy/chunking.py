@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,9 +28,9 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    actions: np.ndarray  # (horizon, a)
+    chunk: ActionChunk
+    actions: np.ndarray  # (horizon, a), blended
     since: np.ndarray  # (horizon,), the oldest observation in each row
-    observed_at: float  # row i is for observed_at + i * dt
     seam: int  # the last row that belongs to the seam; -1: there was nothing before
 
 
@@ -38,9 +38,10 @@ class ChunkBroker:
     """Takes chunks as they are ready and hands out one row per control tick. Times are seconds of one steady clock;
     row i of a chunk is for `observed_at + i * dt`, so that the rows which passed while it was computed are skipped.
 
-    A new chunk takes over gradually: from its first row on, for `blend_rows` rows, a row is (1 - w) times the row of
-    the plan so far plus w times its own, w = 1/(b+1), 2/(b+1), ...; rows are matched by their time. A row that is
-    blended is as old as the oldest observation in it, and is not blended where that would be too old.
+    A new chunk takes over gradually: from its first row on, for n rows, a row is (1 - w) times the row of the plan so
+    far plus w times its own, w = 1/(n+1), 2/(n+1), ...; rows are matched by their time. n is `blend_rows`, or fewer
+    where the plan so far ends or rests on what would be too old then: a blended row is as old as the oldest observation
+    in it.
 
     Args:
         shape: (horizon, a) of every chunk
@@ -84,7 +85,7 @@ class ChunkBroker:
             return reason
         self.chunks += 1
         self._newest = chunk.observed_at
-        self._next = chunk
+        self._next = replace(chunk, actions=np.array(chunk.actions, np.float32))
         return ""
 
     def next_row(self, now: float) -> Row | None:
@@ -105,9 +106,9 @@ class ChunkBroker:
     def wants_chunk(self, now: float) -> bool:
         """Whether the next inference should begin: few rows are left, not only none."""
         if self._next is not None:
-            due = self._due(self._next.observed_at, now)
+            due = self._due(self._next, now)
         elif self._plan is not None:
-            due = max(self._due(self._plan.observed_at, now), self._index)
+            due = max(self._due(self._plan.chunk, now), self._index)
         else:
             return True
         left = self._usable - due - 1
@@ -130,40 +131,39 @@ class ChunkBroker:
             return "stale"
         return "out_of_order" if chunk.observed_at <= self._newest else ""
 
-    def _due(self, observed_at: float, now: float) -> int:
+    def _due(self, chunk: ActionChunk, now: float) -> int:
         """The row for `now`."""
-        return math.floor((now - observed_at) / self._dt + 1e-9)
+        return math.floor((now - chunk.observed_at) / self._dt + 1e-9)
 
     def _blended(self, chunk: ActionChunk, now: float) -> _Plan:
-        actions = np.array(chunk.actions, np.float32)
-        since = np.full(len(actions), chunk.observed_at)
-        first, old = self._due(chunk.observed_at, now), self._plan
+        actions, since = chunk.actions.copy(), np.full(len(chunk.actions), chunk.observed_at)
+        first, old = self._due(chunk, now), self._plan
         if old is None:
-            return _Plan(actions, since, chunk.observed_at, seam=-1)
-        shift = round((chunk.observed_at - old.observed_at) / self._dt)
-        for k in range(self._blend_rows):
-            row, before = first + k, first + k + shift
-            if row >= len(actions) or before >= len(old.actions):
-                break
-            # A row is handed out up to _DRIFT_HIGH rows after its time.
-            if chunk.observed_at + (row + _DRIFT_HIGH) * self._dt - old.since[before] > self._max_age_s:
-                break
-            w = (k + 1) / (self._blend_rows + 1)
-            actions[row] = (1 - w) * old.actions[before] + w * actions[row]
-            since[row] = min(since[row], old.since[before])
-        return _Plan(actions, since, chunk.observed_at, seam=first + self._blend_rows)
+            return _Plan(chunk, actions, since, seam=-1)
+        shift = round((chunk.observed_at - old.chunk.observed_at) / self._dt)
+        rows = range(first, min(first + self._blend_rows, len(actions), len(actions) - shift))
+        fresh = [chunk.observed_at + row * self._dt - old.since[row + shift] <= self._max_age_s for row in rows]
+        n = fresh.index(False) if False in fresh else len(fresh)
+        for k, row in enumerate(rows[:n]):
+            w = (k + 1) / (n + 1)
+            actions[row] = (1 - w) * old.actions[row + shift] + w * actions[row]
+            since[row] = min(since[row], old.since[row + shift])
+        return _Plan(chunk, actions, since, seam=first + n)
 
     def _row(self, now: float) -> Row | None:
         plan = self._plan
         if plan is None:
             return None
-        index = self._due(plan.observed_at, now)
+        index = self._due(plan.chunk, now)
         if self._index >= 0:
             # Ticks come a little early or late: no row twice or left out for that; more than jitter is made up for.
-            drift = (now - plan.observed_at) / self._dt - (self._index + 1)
+            drift = (now - plan.chunk.observed_at) / self._dt - (self._index + 1)
             if _DRIFT_LOW <= drift <= _DRIFT_HIGH:
                 index = self._index + 1
-        if not 0 <= index < len(plan.actions) or now - plan.since[index] > self._max_age_s:
+        if not 0 <= index < len(plan.actions):
             return None
         self._index = index
-        return Row(plan.actions[index], float(plan.since[index]), index)
+        for actions, since in ((plan.actions, float(plan.since[index])), (plan.chunk.actions, plan.chunk.observed_at)):
+            if now - since <= self._max_age_s:
+                return Row(actions[index], since, index)
+        return None

@@ -41,7 +41,7 @@ class PolicySettings:
             "preset": self.preset,
             "max_gb": self.max_gb,
         }
-        advice = f" (policy folder: {self.folder}; `rarrl train policy` writes such folders)"
+        advice = f" (in the policy folder {self.folder})"
         return WorkerCommand("policy", self.module, first, self.load_s, MAX_LINE, advice)
 
 
