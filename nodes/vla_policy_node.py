@@ -103,6 +103,7 @@ class VlaPolicyNode(RarrlNode):
         self._broker = ChunkBroker(shape, self._dt, age_s, config.blend_rows, config.replan_share)
         self._stamps: dict[float, int] = {}  # of observations: steady time -> stamp, nanoseconds
         self._asked_ns = 0
+        self._acting = False  # the last tick had a row
         self._moved_on = False  # the subgoal is not that of the rows at hand
         self._watch = Watch("a whole observation")
         self._latencies = Latencies()
@@ -203,6 +204,7 @@ class VlaPolicyNode(RarrlNode):
     def _tick(self) -> None:
         with self._lock:
             row = self._broker.next_row(now())
+            self._acting = row is not None
             stamp_ns = self._stamps[row.observed_at] if row else 0
             self._lock.notify_all()  # fewer rows are left
         self._command_pub.publish(self._message(self._hold() if row is None else self._row(row, stamp_ns)))
@@ -287,10 +289,10 @@ class VlaPolicyNode(RarrlNode):
                 level, message = DiagnosticStatus.WARN, f"holding: {self._subgoal_refusal}"
             elif not self._subgoal:
                 level, message = DiagnosticStatus.WARN, "holding: no subgoal"
-            elif silent is None or silent > self._config.max_observation_age_s:
+            elif not self._acting:
                 level = DiagnosticStatus.WARN if silent is None else DiagnosticStatus.STALE
                 why = self._trouble or self._feed.last_drop
-                message = "holding: no chunk" + (f" ({why})" if why else "")
+                message = "holding: no fresh chunk" + (f" ({why})" if why else "")
             jump = {f"seam_jump_{n}": float(v) for n, v in zip(self._spec.action_names, broker.seam_jump, strict=True)}
             names = ("late", "other_subgoal", "worker_failures", "exceptions", "subgoals_refused")
             return (
