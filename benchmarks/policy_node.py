@@ -119,7 +119,7 @@ class Robot:
         self.commands: list[Heard] = []
         self.chunks: list[Heard] = []
         self.statuses: list[Any] = []
-        for topic, heard in (("command", self.commands), ("action_chunk", self.chunks)):
+        for topic, heard in (("joint_command", self.commands), ("action_chunk", self.chunks)):
             self.node.create_subscription(JointTrajectory, topic, self._hearer(heard), 100)
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._executor = SingleThreadedExecutor()

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from builtin_interfaces.msg import Duration
 from diagnostic_msgs.msg import DiagnosticStatus
+from geometry_msgs.msg import TwistStamped
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -42,6 +43,12 @@ from .stereo_messages import image_of, nanoseconds
 
 SENSOR = QoSProfile(depth=4, reliability=ReliabilityPolicy.BEST_EFFORT)
 SHIPPED = MODELS / "policy_metaworld"
+TWIST = {
+    "linear_x_m_s": ("linear", "x"),
+    "linear_y_m_s": ("linear", "y"),
+    "angular_z_rad_s": ("angular", "z"),
+}
+"""A policy with no other actions than these drives a base."""
 HEARTBEAT_S = 0.5
 """A worker that has nothing to do is asked so often whether it is there."""
 
@@ -92,7 +99,12 @@ class VlaPolicyNode(RarrlNode):
             self.create_subscription(String, "subgoal", self._on_subgoal, LATCHED),
         ]
         self._chunk_pub = self.create_lifecycle_publisher(JointTrajectory, "action_chunk", 2)
-        self._command_pub = self.create_lifecycle_publisher(JointTrajectory, "command", 2)
+        self._drives = set(spec.action_names) <= set(TWIST)
+        self._command_pub = (
+            self.create_lifecycle_publisher(TwistStamped, "command", 2)
+            if self._drives
+            else self.create_lifecycle_publisher(JointTrajectory, "joint_command", 2)
+        )
         self._publishers = [self._chunk_pub, self._command_pub]
 
     def _forget(self) -> None:
@@ -207,16 +219,25 @@ class VlaPolicyNode(RarrlNode):
             self._acting = row is not None
             stamp_ns = self._stamps[row.observed_at] if row else 0
             self._lock.notify_all()  # fewer rows are left
-        self._command_pub.publish(self._message(self._hold() if row is None else self._row(row, stamp_ns)))
+        if row is None:
+            stamp_ns = self.get_clock().now().nanoseconds
+        self._command_pub.publish(self._twist(row, stamp_ns) if self._drives else self._joints(row, stamp_ns))
 
-    def _hold(self) -> tuple[int, list[JointTrajectoryPoint]]:
-        return self.get_clock().now().nanoseconds, []
+    def _twist(self, row: Row | None, stamp_ns: int) -> TwistStamped:
+        """Hold (None) is zero."""
+        msg = TwistStamped()
+        msg.header.stamp = Time(nanoseconds=stamp_ns).to_msg()
+        if row is not None:
+            for name, value in zip(self._spec.action_names, row.action, strict=True):
+                part, axis = TWIST[name]
+                setattr(getattr(msg.twist, part), axis, float(value))
+        return msg
 
-    def _row(self, row: Row, stamp_ns: int) -> tuple[int, list[JointTrajectoryPoint]]:
-        return stamp_ns, [_point(row.action, now() - row.observed_at)]
+    def _joints(self, row: Row | None, stamp_ns: int) -> JointTrajectory:
+        """Hold (None) has no point."""
+        return self._message(stamp_ns, [] if row is None else [_point(row.action, self._dt)])
 
-    def _message(self, content: tuple[int, list[JointTrajectoryPoint]]) -> JointTrajectory:
-        stamp_ns, points = content
+    def _message(self, stamp_ns: int, points: list[JointTrajectoryPoint]) -> JointTrajectory:
         msg = JointTrajectory(joint_names=list(self._spec.action_names), points=points)
         msg.header.stamp = Time(nanoseconds=stamp_ns).to_msg()
         return msg
@@ -278,7 +299,7 @@ class VlaPolicyNode(RarrlNode):
         self._chunk_pub.publish(self._chunk(chunk, moment.stamp_ns))
 
     def _chunk(self, chunk: ActionChunk, stamp_ns: int) -> JointTrajectory:
-        return self._message((stamp_ns, [_point(row, i * chunk.dt) for i, row in enumerate(chunk.actions)]))
+        return self._message(stamp_ns, [_point(row, i * chunk.dt) for i, row in enumerate(chunk.actions)])
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         time = now()

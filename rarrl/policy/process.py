@@ -12,7 +12,7 @@ import numpy as np
 from rarrl.errors import InputError
 from rarrl.policy.base import ActionChunk, Observation
 from rarrl.policy.spec import PolicySpec
-from rarrl.policy.worker import MAX_LINE, encoded_images, spec_from
+from rarrl.policy.worker import MAX_LINE, encoded_images
 from rarrl.types import CallStatus
 from rarrl.worker_process import CallFailedError, WorkerCommand, WorkerProcess
 
@@ -54,7 +54,7 @@ class ProcessPolicy:
         self._worker = WorkerProcess(settings.command)
         try:
             self._told = self._worker.told
-            self._spec = spec_from(self._told)
+            self._spec = PolicySpec.model_validate(self._told.get("spec"))
         except ValueError:
             self._worker.close()
             raise InputError(

@@ -20,7 +20,6 @@ from rarrl.errors import RarrlError
 from rarrl.llama.runtime import InterruptedDecodeError
 from rarrl.policy.base import Observation, Policy
 from rarrl.policy.serve import LlamaPolicy
-from rarrl.policy.spec import PolicySpec
 from rarrl.worker_process import worker_streams
 
 MAX_LINE = 1 << 20
@@ -88,11 +87,6 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> int:
 def main() -> int:
     """Serves until stdin ends."""
     return _serve(*worker_streams())
-
-
-def spec_from(told: dict[str, Any]) -> PolicySpec:
-    """The spec in what the worker told when it was ready. Raises: ValueError."""
-    return PolicySpec.model_validate(told.get("spec"))
 
 
 if __name__ == "__main__":

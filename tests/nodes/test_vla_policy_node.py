@@ -16,6 +16,7 @@ from rarrl.worker_process import CallFailedError
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
 pytest.importorskip("trajectory_msgs", reason="trajectory_msgs is missing: it comes with rarrl[ros] or a ROS 2")
 from diagnostic_msgs.msg import DiagnosticStatus
+from geometry_msgs.msg import TwistStamped
 from lifecycle_msgs.msg import Transition
 from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -75,7 +76,7 @@ class Robot:
         self.subgoal = ear.node.create_publisher(String, "subgoal", LATCHED)
         self.chunks, self.commands = [], []
         ear.node.create_subscription(JointTrajectory, "action_chunk", self.chunks.append, 100)
-        ear.node.create_subscription(JointTrajectory, "command", self.commands.append, 100)
+        ear.node.create_subscription(JointTrajectory, "joint_command", self.commands.append, 100)
 
     def connect(self):
         ends = (*self.images.values(), self.joints, self.subgoal)
@@ -153,9 +154,30 @@ def test_chunks_and_rows_carry_the_stamp_of_the_observation(node, robot):
     after = [p.time_from_start.sec + p.time_from_start.nanosec / 1e9 for p in chunk.points]
     assert after == pytest.approx([i / 20 for i in range(8)], abs=1e-6)
     assert len(row.points) == 1 and row.points[0].positions[0] == pytest.approx(0.01)
+    assert row.points[0].time_from_start.nanosec == pytest.approx(5e7)
     asked = node._policy.asked[0]
     assert asked.instruction == "go left" and asked.proprio.tolist() == pytest.approx([0.2, 0.1])
     assert asked.images[1, 5, 5].tolist() == [7, 0, 0]  # RGB all the way
+
+
+def test_a_policy_of_velocities_drives_a_base(robot, local_node, monkeypatch, ear):
+    spec = SPEC.model_copy(update={"action_names": ("angular_z_rad_s", "linear_x_m_s")})
+    monkeypatch.setattr(HandPolicy, "spec", property(lambda self: spec, lambda self, value: None), raising=False)
+    monkeypatch.setattr(vla_policy_node, "ProcessPolicy", HandPolicy)
+    heard = []
+    ear.node.create_subscription(TwistStamped, "command", heard.append, 100)
+    local_node(VlaPolicyNode, **SETTINGS)
+    robot.connect()
+    assert robot.ear.until(lambda: heard)
+    robot.tell("go left")
+    stamp = robot.send()
+    assert robot.ear.until(lambda: any(c.twist.angular.z for c in heard))
+    moving = next(c for c in heard if c.twist.angular.z)
+    assert moving.header.stamp == stamp
+    assert (moving.twist.angular.z, heard[0].twist.angular.z) == (pytest.approx(0.01), 0.0)
+    robot.listen(0.6)
+    last = heard[-1].twist
+    assert (last.linear.x, last.angular.z) == (0.0, 0.0)
 
 
 def test_when_observations_cease_it_holds_in_time(node, robot):
