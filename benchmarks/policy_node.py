@@ -2,8 +2,8 @@
 
     python benchmarks/policy_node.py [--seconds 60] [--rate 10] [--trials 10] [--seed 0] [--json FILE]
 
-The robot sends two pictures and proprioception `--rate` times a second, recorded beforehand on the expert's way through
-Meta-World's tasks, one control step each; the subgoal changes with the task. So the robot does not obey: this measures
+The robot sends two pictures and proprioception `--rate` times a second, recorded beforehand: the first STEPS control
+steps of the expert in each of Meta-World's ten tasks, again and again; the subgoal changes with the task. So the robot does not obey: this measures
 the node, not success (`rarrl eval policy` does). Needs the extras ros, sim and llama. Five minutes.
 
 Clean run (table `clean`). chunks, inference_p50_ms, inference_p95_ms: what the node says. late_chunks: inferences that
@@ -52,7 +52,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "rarrl" / "models" / "policy_metaworld"
 LIMIT_S = PolicyConfig().max_observation_age_s
 STATUS = "vla_policy_node: policy"
-MOST_FRAMES = 60  # of one episode
+STEPS = 20  # of each task
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,24 +64,19 @@ class Frame:
     subgoal: str
 
 
-def record(count: int, seed: int) -> list[Frame]:
-    """Frames on the expert's way, the tasks in turn."""
+def record(seed: int) -> list[Frame]:
+    """The first steps of the expert's way, task by task."""
     from rarrl_sim_envs.metaworld_language import MT10, MetaWorldLanguageEnv
 
-    frames: list[Frame] = []
-    episode = 0
-    while len(frames) < count:
-        env = MetaWorldLanguageEnv(MT10[episode % len(MT10)])
-        told, _ = env.reset(options={"split": "test", "start": 1000 * seed + episode})
-        for _ in range(min(MOST_FRAMES, count - len(frames))):
+    frames = []
+    for task in MT10:
+        env = MetaWorldLanguageEnv(task)
+        told, _ = env.reset(options={"split": "test", "start": seed})
+        for _ in range(STEPS):
             frames.append(Frame(told["images"], told["proprio"], told["instruction"]))
-            if env.advance(env.expert_action()):
-                break
+            env.advance(env.expert_action())
             told = env.observation()
         env.close()
-        episode += 1
-        print(f"\rrecorded {len(frames)} of {count} frames", end="", file=sys.stderr)
-    print(file=sys.stderr)
     return frames
 
 
@@ -450,11 +445,10 @@ def main() -> int:
     import rclpy
 
     spec = json.loads((SHIPPED / "card.json").read_text("utf-8"))["spec"]
-    frames = record(round(args.seconds * args.rate), args.seed)
+    frames = record(args.seed)
     rclpy.init()
     rng = np.random.default_rng(args.seed)
     robot = Robot(tuple(spec["proprio_names"]), tuple(spec["cameras"]))
-    rows, deaths, recovered = files(robot)
     with running_node(policy__control_hz=float(args.rate)) as child:
         player = Player(robot, frames, args.rate)
         if not player.play(lambda: bool(robot.commands and len(robot.commands[-1].points)), 60.0):
@@ -469,6 +463,7 @@ def main() -> int:
         restarts = int(robot.status()["worker_restarts"])
         alive = child.poll() is None
     commands = [c for c in robot.commands if len(c.points)]
+    rows, deaths, recovered = files(robot)
     robot.close()
     rclpy.try_shutdown()
     acted = sum(bool(len(c.points)) for c in delayed)

@@ -264,6 +264,8 @@ class VlaPolicyNode(RarrlNode):
                     late = error.status is CallStatus.TIMEOUT and moment is not None
                     self._counts["late" if late else "worker_failures"] += 1
             except Exception as error:  # nothing may end the thread
+                if not self.context.ok():  # the process is about to end
+                    return
                 with self._lock:
                     self._trouble = f"{type(error).__name__}: {error}"[:300]
                     self._counts["exceptions"] += 1
@@ -274,7 +276,7 @@ class VlaPolicyNode(RarrlNode):
         if not self._subgoal or not (self._moved_on or self._broker.wants_chunk(now())):
             return None
         moment = self._feed.latest(self._subgoal)
-        if moment is None or (moment.stamp_ns == self._asked_ns and not self._moved_on):
+        if moment is None or moment.stamp_ns == self._asked_ns:
             return None
         fresh = now() - moment.observation.observed_at < self._config.max_observation_age_s
         return moment if fresh else None
