@@ -3,8 +3,9 @@
     python benchmarks/policy_node.py [--seconds 60] [--rate 10] [--trials 10] [--seed 0] [--json FILE]
 
 The robot sends two pictures and proprioception `--rate` times a second, recorded beforehand: the first STEPS control
-steps of the expert in each of Meta-World's ten tasks, again and again; the subgoal changes with the task. So the robot does not obey: this measures
-the node, not success (`rarrl eval policy` does). Needs the extras ros, sim and llama. Five minutes.
+steps of the expert in each of Meta-World's ten tasks, again and again; the subgoal changes with the task. So the robot
+does not obey: this measures the node, not success (`rarrl eval policy` does). Needs the extras ros, sim and llama, and
+most of one core: on a machine that is busier the policy misses its deadlines. Five minutes.
 
 Clean run (table `clean`). chunks, inference_p50_ms, inference_p95_ms: what the node says. late_chunks: inferences that
 missed the deadline, and chunks that came when none of their rows could be used. holds: ticks without a command, after
