@@ -202,7 +202,7 @@ def running_node(**parameters: object) -> Iterator[subprocess.Popen]:
     """The node as a process; ended with SIGINT."""
     arguments = [a for name, value in parameters.items() for a in ("-p", f"{name.replace('__', '.')}:={value}")]
     command = [sys.executable, "-m", "rarrl_nodes.vla_policy_node", "--ros-args", *arguments]
-    child = subprocess.Popen(command)
+    child = subprocess.Popen(command, start_new_session=True)  # as from a terminal of its own
     try:
         yield child
     finally:

@@ -49,6 +49,8 @@ TWIST = {
     "angular_z_rad_s": ("angular", "z"),
 }
 """A policy with no other actions than these drives a base."""
+WRITE_S = 0.002
+"""Time that the middleware may take to write a command, within the limit of age."""
 HEARTBEAT_S = 0.5
 """A worker that has nothing to do is asked so often whether it is there."""
 
@@ -173,6 +175,8 @@ class VlaPolicyNode(RarrlNode):
     def _on_image(self, camera: str, msg: Image) -> None:
         if not self.active:
             return
+        came = now()  # before the other clock: nothing may look younger than it is
+        clock_ns = self.get_clock().now().nanoseconds
         try:
             image = image_of(msg)
             if image.ndim == 2:
@@ -181,18 +185,18 @@ class VlaPolicyNode(RarrlNode):
             with self._lock:
                 self._feed.drop("corrupt", f"{camera}: {error}")
             return
-        stamp_ns, clock_ns = nanoseconds(msg.header.stamp), self.get_clock().now().nanoseconds
+        rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
         with self._lock:
-            rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-            if self._feed.add_image(camera, rgb, stamp_ns, clock_ns, now()):
+            if self._feed.add_image(camera, rgb, nanoseconds(msg.header.stamp), clock_ns, came):
                 self._lock.notify_all()
 
     def _on_proprio(self, msg: JointState) -> None:
         if not self.active:
             return
-        stamp_ns, clock_ns = nanoseconds(msg.header.stamp), self.get_clock().now().nanoseconds
+        came, clock_ns = now(), self.get_clock().now().nanoseconds
+        stamp_ns = nanoseconds(msg.header.stamp)
         with self._lock:
-            if self._feed.add_proprio(msg.name, msg.position, stamp_ns, clock_ns, now()):
+            if self._feed.add_proprio(msg.name, msg.position, stamp_ns, clock_ns, came):
                 self._lock.notify_all()
 
     def _on_subgoal(self, msg: String) -> None:
@@ -219,9 +223,13 @@ class VlaPolicyNode(RarrlNode):
             self._acting = row is not None
             stamp_ns = self._stamps[row.observed_at] if row else 0
             self._lock.notify_all()  # fewer rows are left
-        if row is None:
-            stamp_ns = self.get_clock().now().nanoseconds
-        self._command_pub.publish(self._twist(row, stamp_ns) if self._drives else self._joints(row, stamp_ns))
+        held_ns = self.get_clock().now().nanoseconds
+        make = self._twist if self._drives else self._joints
+        command, hold = make(row, stamp_ns), make(None, held_ns)
+        # Once more, as late as can be: a busy machine may have stopped this thread since.
+        if row is None or now() - row.observed_at > self._config.max_observation_age_s - WRITE_S:
+            command = hold
+        self._command_pub.publish(command)
 
     def _twist(self, row: Row | None, stamp_ns: int) -> TwistStamped:
         """Hold (None) is zero."""
