@@ -220,7 +220,6 @@ class VlaPolicyNode(RarrlNode):
     def _tick(self) -> None:
         with self._lock:
             row = self._broker.next_row(now())
-            self._acting = row is not None
             stamp_ns = self._stamps[row.observed_at] if row else 0
             self._lock.notify_all()  # fewer rows are left
         held_ns = self.get_clock().now().nanoseconds
@@ -229,6 +228,7 @@ class VlaPolicyNode(RarrlNode):
         # Once more, as late as can be: a busy machine may have stopped this thread since.
         if row is None or now() - row.observed_at > self._config.max_observation_age_s - WRITE_S:
             command = hold
+        self._acting = command is not hold
         self._command_pub.publish(command)
 
     def _twist(self, row: Row | None, stamp_ns: int) -> TwistStamped:
