@@ -117,6 +117,7 @@ setup(
             "orchestrator_node = rarrl_nodes.orchestrator_node:main",
             "replay_node = rarrl_nodes.replay_node:main",
             "stereo_voxel_node = rarrl_nodes.stereo_voxel_node:main",
+            "vla_policy_node = rarrl_nodes.vla_policy_node:main",
         ],
     },
 )

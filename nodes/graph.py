@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from rarrl.config import FieldSpec, OrchestratorConfig, ReplayConfig, Scalar, iter_fields
+from rarrl.config import FieldSpec, OrchestratorConfig, PolicyConfig, ReplayConfig, Scalar, iter_fields
 from rarrl.errors import InputError
 
 PACKAGE = "rarrl"
@@ -41,17 +41,18 @@ NODES: tuple[NodeSpec, ...] = (
 )
 STEREO = NodeSpec("stereo_voxel_node", "stereo_voxel_node", "rarrl_nodes.stereo_voxel_node", ("detector",))
 """Runs beside the camera's driver: `launch/stereo_voxels.launch.py`."""
-_SPECS = {s.name: s for s in (*iter_fields(OrchestratorConfig, "orchestrator."), *iter_fields(ReplayConfig, "replay."))}
+POLICY = NodeSpec("vla_policy_node", "vla_policy_node", "rarrl_nodes.vla_policy_node", ("policy",))
+"""Runs beside the cameras' drivers: `launch/vla_policy.launch.py`."""
 
 
-def _of(parameter: str) -> Argument:
-    spec = _SPECS[parameter]
+def _of(spec: FieldSpec) -> Argument:
     default = f"; default {spec.default}" if spec.default != "" else ""
-    return Argument(parameter.rpartition(".")[2], f"{spec.description} ({spec.allowed}{default})", parameter, spec)
+    return Argument(spec.name.rpartition(".")[2], f"{spec.description} ({spec.allowed}{default})", spec.name, spec)
 
 
 ARGUMENTS: tuple[Argument, ...] = (
-    *map(_of, _SPECS),
+    *map(_of, iter_fields(OrchestratorConfig, "orchestrator.")),
+    *map(_of, iter_fields(ReplayConfig, "replay.")),
     Argument("run_dir", "folder that gets events.jsonl; empty: no log is written", "run_dir"),
     Argument("namespace", "namespace of all nodes and topics"),
     Argument("params_file", "YAML file of ROS parameters; the arguments above win over it"),
@@ -66,6 +67,11 @@ STEREO_ARGUMENTS: tuple[Argument, ...] = (
     Argument("right", "namespace of the right camera; default right"),
     Argument("rviz", "true: opens rviz2 too, where it is installed"),
     Argument("params_file", "YAML file of ROS parameters; preset above wins over it"),
+)
+POLICY_ARGUMENTS: tuple[Argument, ...] = (
+    *map(_of, iter_fields(PolicyConfig, "policy.")),
+    Argument("namespace", "namespace of the node and its topics"),
+    Argument("params_file", "YAML file of ROS parameters; the arguments above win over it"),
 )
 FASTDDS_PROFILE = ("config", "fastdds_shm.xml")
 """Below the share folder: shared memory that holds some frames. See docs/NODES.md."""
@@ -101,12 +107,14 @@ def rviz_remappings(arguments: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(topic, name) for topic, name in pairs if topic != name]
 
 
-def parameters(node: NodeSpec, arguments: Mapping[str, str]) -> dict[str, Scalar]:
-    """The ROS parameters that `arguments` (name -> text, empty: not given) set on `node`.
+def parameters(
+    node: NodeSpec, arguments: Mapping[str, str], table: tuple[Argument, ...] = ARGUMENTS
+) -> dict[str, Scalar]:
+    """The ROS parameters that `arguments` (name -> text, empty: not given) of `table` set on `node`.
 
     Raises: InputError, one line, for a text that is not of the parameter's type or out of its range."""
     result: dict[str, Scalar] = {}
-    for argument in ARGUMENTS:
+    for argument in table:
         text = arguments.get(argument.name, "")
         if not text or not argument.parameter:
             continue

@@ -14,6 +14,7 @@ from rarrl.config import (
     DetectorConfig,
     FieldSpec,
     OrchestratorConfig,
+    PolicyConfig,
     ReplayConfig,
     Scalar,
     Section,
@@ -59,6 +60,12 @@ class StereoNodeConfig(Section):
     )
 
 
+class PolicyNodeConfig(Section):
+    """What vla_policy_node takes besides the section `policy` of the configuration."""
+
+    autostart: bool = Field(default=True, description="configure and activate without a lifecycle manager")
+
+
 ORCHESTRATOR_SPECS = (*iter_fields(OrchestratorConfig, "orchestrator."), *iter_fields(OrchestratorNodeConfig))
 REPLAY_SPECS = (
     *iter_fields(OrchestratorConfig, "orchestrator."),
@@ -66,7 +73,8 @@ REPLAY_SPECS = (
     *iter_fields(ReplayNodeConfig),
 )
 STEREO_SPECS = (*iter_fields(DetectorConfig, "detector."), *iter_fields(StereoNodeConfig))
-_OURS = frozenset(spec.name for spec in (*ORCHESTRATOR_SPECS, *REPLAY_SPECS, *STEREO_SPECS))
+POLICY_SPECS = (*iter_fields(PolicyConfig, "policy."), *iter_fields(PolicyNodeConfig))
+_OURS = frozenset(spec.name for spec in (*ORCHESTRATOR_SPECS, *REPLAY_SPECS, *STEREO_SPECS, *POLICY_SPECS))
 """One parameter file may serve all nodes."""
 _OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 

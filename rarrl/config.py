@@ -123,12 +123,50 @@ class DetectorConfig(Section):
     fuse: bool = Field(default=False, description="add the voxels up over time, moved by the poses on the topic odom")
 
 
+class PolicyConfig(Section):
+    """The action policy on the robot."""
+
+    folder: str = Field(
+        default="",
+        max_length=4000,
+        pattern=r"^[^\r\n]*$",
+        description="policy folder, as `rarrl train policy` writes it; empty: the shipped one for Meta-World",
+    )
+    gguf: str = Field(
+        default="",
+        max_length=4000,
+        pattern=r"^[^\r\n]*$",
+        description="another transformer for the folder, such as a quantized one; empty: the folder's own",
+    )
+    preset: str = Field(
+        default="", max_length=100, pattern=r"^[^\r\n]*$", description="how the policy is served; empty: as it is"
+    )
+    threads: int = Field(default=1, ge=1, le=64, description="threads of llama.cpp")
+    control_hz: float = Field(
+        default=0.0, ge=0.0, le=1000.0, description="rows handed out per second; 0: the rate that it was trained at"
+    )
+    deadline_s: float = Field(
+        default=0.25, ge=0.005, le=10.0, description="an inference that takes longer is dropped, s"
+    )
+    max_observation_age_s: float = Field(
+        default=0.4, ge=0.01, le=10.0, description="no command rests on an observation older than this, s"
+    )
+    slop_s: float = Field(
+        default=0.05, ge=0.0, le=10.0, description="stamps of the parts of one observation may differ by so much, s"
+    )
+    blend_rows: int = Field(default=2, ge=0, le=64, description="rows over which a new chunk takes over; 0: at once")
+    replan_share: float = Field(
+        default=0.7, ge=0.0, le=1.0, description="the next inference begins when less than this share of rows is left"
+    )
+
+
 class Config(Section):
     """The whole configuration file."""
 
     orchestrator: OrchestratorConfig = Field(default_factory=OrchestratorConfig)
     replay: ReplayConfig = Field(default_factory=ReplayConfig)
     detector: DetectorConfig = Field(default_factory=DetectorConfig)
+    policy: PolicyConfig = Field(default_factory=PolicyConfig)
 
 
 @dataclass(frozen=True)

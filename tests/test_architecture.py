@@ -14,7 +14,7 @@ SOURCES = {name: sorted((ROOT / folder).rglob("*.py")) for name, folder in FOLDE
 
 # A module may import those of lower layers, of its own part, and, in a layer of single modules, of its own layer.
 LAYERS = dict.fromkeys(("types", "errors", "clock", "files"), 0)
-LAYERS |= dict.fromkeys(("config", "strict_json", "alfred", "llama"), 1)
+LAYERS |= dict.fromkeys(("config", "strict_json", "alfred", "llama", "worker_process"), 1)
 PARTS = ("perception", "policy", "quantize", "reasoner", "orchestrator", "safety", "resources", "latency")
 LAYERS |= dict.fromkeys(PARTS, 2)
 LAYERS |= dict.fromkeys(("results", "doctor", "events"), 2)

@@ -8,10 +8,9 @@ from typing import Any, Protocol
 
 from rarrl.reasoner.base import Request
 from rarrl.reasoner.plan import Plan, Verdict
-from rarrl.types import CallStatus
+from rarrl.worker_process import KEY_VARIABLES as KEY_VARIABLES
+from rarrl.worker_process import CallFailedError as CallFailedError
 
-KEY_VARIABLES = ("RARRL_LLM_KEY", "OPENAI_API_KEY")
-"""Environment variables that may hold a server's key."""
 Message = tuple[str, str]
 """(role, content); role is system, user or assistant."""
 Prompt = str | Sequence[Message]
@@ -32,14 +31,6 @@ class Completion:
     seconds: float
     confidence: float
     alternatives: tuple[dict[str, float], ...] = ()
-
-
-class CallFailedError(Exception):
-    """A call ended without a usable text; `status` tells how."""
-
-    def __init__(self, status: CallStatus, why: str) -> None:
-        super().__init__(why)
-        self.status = status
 
 
 class LanguageModel(Protocol):

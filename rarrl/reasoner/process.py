@@ -1,35 +1,14 @@
-"""Keeps a worker process (`worker.py`) alive, and asks it with a deadline that holds whatever the process does."""
+"""The language model's worker process: `worker.py`, kept alive by `rarrl.worker_process`."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import logging
-import os
-import subprocess
-import sys
-import tempfile
-import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from rarrl.errors import DependencyMissingError, InputError
-from rarrl.reasoner.language_model import KEY_VARIABLES, CallFailedError
 from rarrl.reasoner.worker import MAX_LINE
-from rarrl.types import CallStatus
-
-logger = logging.getLogger(__name__)
-
-MARGIN_S = 0.005
-"""The worker is asked to end so long before the deadline: its word must still arrive. Nobody waits beyond the deadline:
-what comes later is dropped."""
-WEDGED_S = 0.5
-"""A worker silent for so long after a deadline is killed and started again."""
-_MAX_ANSWER = 4 << 20  # alternatives of 512 tokens are far below
-_BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 5.0)
-_ROOT = Path(__file__).resolve().parents[2]
+from rarrl.worker_process import WorkerCommand
+from rarrl.worker_process import WorkerProcess as _WorkerProcess
 
 
 @dataclass(frozen=True)
@@ -46,233 +25,28 @@ class WorkerSettings:
     max_gb: float = 0.0
     module: tuple[str, ...] = ("rarrl.reasoner.worker",)
 
+    @property
+    def command(self) -> WorkerCommand:
+        """How the worker is started."""
+        size = self.model.stat().st_size / 2**30 if self.model.is_file() else 0.0
+        first = {
+            "model": str(self.model),
+            "n_ctx": self.n_ctx,
+            "threads": self.threads,
+            "max_gb": self.max_gb or 4.0 * size + 4.0,
+        }
+        advice = "; give a GGUF file that llama.cpp can load"
+        return WorkerCommand(f"language model: {self.model}", self.module, first, self.load_s, MAX_LINE, advice)
 
-class WorkerProcess:
-    """One worker process. `call` may be used by several threads, one at a time gets through; deadlines hold for each.
 
-    One thread reads the answers, starts the process again when it ends (later and later where it answers nothing in
-    between), and drops answers that nobody waits for; another one kills the process when it is wedged."""
+class WorkerProcess(_WorkerProcess):
+    """The language model's worker; see `rarrl.worker_process.WorkerProcess`."""
 
     def __init__(self, settings: WorkerSettings) -> None:
-        """Starts the process and waits until the model is loaded.
-
-        Raises: InputError where the model cannot be loaded (this process is unharmed); DependencyMissingError."""
-        self._settings = settings
-        self._state = threading.Condition()
-        self._turn = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._ready: dict[str, Any] | None = None
-        self._error = ""
-        self._closed = False
-        self._waiting: int | None = None  # id of the call that is waited for
-        self._open: int | None = None  # id of the call that the worker has not answered yet
-        self._overdue: int | None = None  # id of a call whose deadline has passed: for the watchdog
-        self._answer: dict[str, Any] | None = None
-        self._ids = 0
-        self._useful = False  # has answered a call since it was started
-        self.starts = 0
-        self.late = 0
-        self._keeper = threading.Thread(target=self._keep, name="rarrl-worker", daemon=True)
-        self._keeper.start()
-        threading.Thread(target=self._watch, name="rarrl-watchdog", daemon=True).start()
-        with self._state:
-            self._state.wait_for(lambda: self._ready or self._error, timeout=settings.load_s)
-            error = self._error or ("" if self._ready else f"not loaded within {settings.load_s:g} s")
-        if error:
-            self.close()
-            if "pip install" in error:
-                raise DependencyMissingError(f"language model: {error}")
-            raise InputError(f"language model: {settings.model}: {error}; give a GGUF file that llama.cpp can load")
+        """Raises: InputError where the model cannot be loaded; DependencyMissingError."""
+        super().__init__(settings.command)
 
     @property
     def model(self) -> dict[str, Any]:
         """What the worker told of its model: name, n_ctx, n_vocab, parameters, chat."""
-        model = (self._ready or {}).get("ready")
-        return dict(model) if isinstance(model, dict) else {}
-
-    @property
-    def pid(self) -> int | None:
-        """Of the running worker process."""
-        return self._process.pid if self._process else None
-
-    def call(self, op: str, deadline: float, **fields: Any) -> dict[str, Any]:
-        """The worker's answer. deadline: on the steady clock (`time.monotonic`), shared with the worker.
-
-        Raises: CallFailedError: TIMEOUT, REFUSED, BACKEND_DOWN."""
-        if not self._turn.acquire(timeout=max(deadline - time.monotonic(), 0.0)):
-            raise CallFailedError(CallStatus.TIMEOUT, "other calls took the time")
-        try:
-            answer = self._exchange(op, deadline, fields)
-        finally:
-            self._turn.release()
-        if "failed" in answer:
-            known = {status.value: status for status in (CallStatus.TIMEOUT, CallStatus.REFUSED)}
-            raise CallFailedError(known.get(str(answer["failed"]), CallStatus.INVALID), str(answer.get("why"))[:500])
-        return answer
-
-    def _exchange(self, op: str, deadline: float, fields: dict[str, Any]) -> dict[str, Any]:
-        with self._state:
-            # A worker may still be at an earlier call that timed out, or just be starting.
-            free = self._state.wait_for(
-                lambda: self._closed or (self._ready and self._open is None),
-                timeout=max(deadline - time.monotonic(), 0),
-            )
-            if self._closed:
-                raise CallFailedError(CallStatus.BACKEND_DOWN, "closed")
-            if not free and self._ready:
-                raise CallFailedError(CallStatus.TIMEOUT, "the worker is still at an earlier call")
-            if not free:
-                raise CallFailedError(CallStatus.BACKEND_DOWN, f"{self._error or 'not ready'}; it is being restarted")
-            assert self._process is not None and self._process.stdin is not None
-            self._ids += 1
-            number = self._ids
-            line = json.dumps({"op": op, "id": number, "deadline": deadline - MARGIN_S, **fields}).encode() + b"\n"
-            if len(line) > MAX_LINE:
-                raise CallFailedError(CallStatus.REFUSED, f"a request of {len(line)} bytes (allowed: {MAX_LINE})")
-            self._waiting, self._open, self._answer = number, number, None
-            with contextlib.suppress(OSError):  # it has just died: the keeper sees that too, and ends the wait below
-                self._process.stdin.write(line)
-                self._process.stdin.flush()
-            self._state.wait_for(
-                lambda: self._answer is not None or self._open != number,
-                timeout=max(deadline - time.monotonic(), 0.0),
-            )
-            answer = self._collect()
-            if answer is None and self._open == number:
-                self._overdue = number
-                self._state.notify_all()
-                raise CallFailedError(CallStatus.TIMEOUT, "the deadline passed")
-        if answer is None:
-            raise CallFailedError(
-                CallStatus.BACKEND_DOWN, f"{self._error or 'the worker ended'}; it is being restarted"
-            )
-        return answer
-
-    def _collect(self) -> dict[str, Any] | None:
-        answer, self._waiting, self._answer = self._answer, None, None
-        return answer
-
-    def _watch(self) -> None:
-        """The watchdog's thread. It is there beforehand: starting one takes long when every core is busy."""
-        with self._state:
-            while not self._closed:
-                self._state.wait_for(lambda: self._closed or self._overdue is not None)
-                number, self._overdue = self._overdue, None
-                ended = self._state.wait_for(lambda: self._closed or self._open != number, timeout=WEDGED_S)  # noqa: B023
-                if not ended and self._process is not None:
-                    logger.warning("the language model's worker is wedged: killed, starting again")
-                    self._process.kill()
-
-    def _keep(self) -> None:
-        """The keeper's thread: start, read until the end, again."""
-        useless = 0
-        while not self._closed:
-            self._useful = False
-            try:
-                self._live()
-            except OSError as error:  # no memory or no process left to start one
-                self._ended(f"no worker process can be started ({error})")
-            useless = 0 if self._useful else useless + 1
-            with self._state:
-                if self._ready is None and self.starts == 0:
-                    return  # the very first start failed: the constructor tells
-                self._state.wait_for(lambda: self._closed, timeout=_BACKOFF_S[min(useless, len(_BACKOFF_S) - 1)])
-
-    def _live(self) -> None:
-        """One process from its start to its end."""
-        with tempfile.TemporaryFile() as errors:
-            process = self._start(errors)
-            loading = threading.Timer(self._settings.load_s, process.kill)
-            loading.daemon = True
-            loading.start()
-            try:
-                self._read(process, loading)
-            finally:
-                loading.cancel()
-                process.kill()
-                code = process.wait()
-                for stream in (process.stdin, process.stdout):
-                    with contextlib.suppress(OSError):  # unsent bytes for a process that is gone
-                        stream.close()  # type: ignore[union-attr]
-            how = f"signal {-code}" if code < 0 else f"status {code}"
-            self._ended(f"the worker process ended with {how} {_tail(errors)}".rstrip())
-
-    def _start(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
-        settings = self._settings
-        paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {name: value for name, value in os.environ.items() if name not in KEY_VARIABLES}
-        process = subprocess.Popen(
-            [sys.executable, "-m", *settings.module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env={**environment, "PYTHONPATH": os.pathsep.join(paths)},
-        )
-        with self._state:
-            self._process = process
-            if self._closed:
-                process.kill()
-        size = settings.model.stat().st_size / 2**30 if settings.model.is_file() else 0.0
-        first = {
-            "model": str(settings.model),
-            "n_ctx": settings.n_ctx,
-            "threads": settings.threads,
-            "max_gb": settings.max_gb or 4.0 * size + 4.0,
-        }
-        assert process.stdin is not None
-        with contextlib.suppress(OSError):  # died at once; `_read` finds the end
-            process.stdin.write(json.dumps(first).encode() + b"\n")
-            process.stdin.flush()
-        return process
-
-    def _read(self, process: subprocess.Popen[bytes], loading: threading.Timer) -> None:
-        """Takes answers until the process ends or breaks the protocol."""
-        assert process.stdout is not None
-        while (line := process.stdout.readline(_MAX_ANSWER)).endswith(b"\n"):
-            try:
-                message = json.loads(line)
-            except (ValueError, RecursionError):
-                return
-            if not isinstance(message, dict) or not {"ready", "error", "id"} & set(message):
-                return
-            with self._state:
-                if "ready" in message:
-                    loading.cancel()
-                    self._ready, self._error, self.starts = dict(message), "", self.starts + 1
-                elif "error" in message:
-                    self._error = str(message["error"])
-                else:
-                    self._take(message)
-                self._state.notify_all()
-
-    def _take(self, message: dict[str, Any]) -> None:
-        if message["id"] == self._open:
-            self._open = None
-        if message["id"] == self._waiting:
-            self._answer, self._useful = message, True
-        else:
-            self.late += 1
-
-    def _ended(self, how: str) -> None:
-        with self._state:
-            self._error = self._error or how
-            self._ready = self._open = self._process = None
-            self._state.notify_all()
-
-    def close(self) -> None:
-        """Ends the process; calls then fail with BACKEND_DOWN."""
-        with self._state:
-            self._closed = True
-            if self._process is not None:
-                self._process.kill()
-            self._state.notify_all()
-        if self._keeper is not threading.current_thread():
-            self._keeper.join(timeout=5.0)
-
-
-def _tail(errors: IO[bytes]) -> str:
-    """The last words on stderr, in brackets: an assertion of ggml, say."""
-    errors.seek(0, os.SEEK_END)
-    errors.seek(max(errors.tell() - 300, 0))
-    words = " ".join(errors.read().decode("utf-8", "replace").split())
-    return f"({words})" if words else ""
+        return self.told

@@ -14,12 +14,13 @@ import json
 import math
 import os
 import resource
-import signal
 import sys
 import time
 from typing import Any, BinaryIO
 
 import numpy as np
+
+from rarrl.worker_process import worker_streams
 
 MAX_LINE = 60_000
 """Bytes of one message: it fits into an empty pipe, so that writing never waits for a process that hangs."""
@@ -323,10 +324,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> int:
 
 def main() -> int:
     """Serves until stdin ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; stdin ends when the parent does
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not look like an answer
-    return _serve(sys.stdin.buffer, answers)
+    return _serve(*worker_streams())
 
 
 if __name__ == "__main__":

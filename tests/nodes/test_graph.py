@@ -71,7 +71,7 @@ def test_the_defaults_are_the_configurations():
 
 def test_executables_are_installed():
     setup = (ROOT / "setup.py").read_text("utf-8")
-    for node in (*graph.NODES, graph.STEREO):
+    for node in (*graph.NODES, graph.STEREO, graph.POLICY):
         assert f'"{node.executable} = {node.module}:main"' in setup
 
 
@@ -106,6 +106,20 @@ def test_the_stereo_launch_file_is_thin_and_its_profile_is_there():
     profile = ElementTree.parse(ROOT.joinpath(*graph.FASTDDS_PROFILE)).getroot()
     sizes = [int(e.text) for e in profile.iter() if e.tag.endswith("segment_size")]
     assert sizes == [32 * 2**20]
+
+
+def test_the_policy_launch_file_is_thin_and_its_arguments_are_the_policys_settings():
+    source = (ROOT / "launch" / "vla_policy.launch.py").read_text("utf-8")
+    functions = [n.name for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef)]
+    assert functions == ["generate_launch_description", "_nodes"] and len(source.splitlines()) < 60
+    settings = {spec.name for spec in iter_fields(Config) if spec.name.startswith("policy.")}
+    assert {a.parameter for a in graph.POLICY_ARGUMENTS if a.spec} == settings
+    given = {"control_hz": "10", "blend_rows": "3", "folder": "123"}
+    assert graph.parameters(graph.POLICY, given, graph.POLICY_ARGUMENTS) == {
+        "policy.control_hz": 10.0,
+        "policy.blend_rows": 3,
+        "policy.folder": "123",
+    }
 
 
 def test_the_view_shows_topics_that_are_there():

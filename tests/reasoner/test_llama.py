@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rarrl import worker_process
 from rarrl.errors import InputError
-from rarrl.reasoner import process
 from rarrl.reasoner.base import Request
 from rarrl.reasoner.language_model import CallFailedError, Outcome
 from rarrl.reasoner.llama import LlamaReasoner
@@ -156,7 +156,7 @@ def test_a_killed_worker_is_told_and_comes_back(worker):
 
 
 def test_a_stopped_worker_is_a_timeout_then_killed_then_back(worker, monkeypatch):
-    monkeypatch.setattr(process, "WEDGED_S", 0.05)
+    monkeypatch.setattr(worker_process, "WEDGED_S", 0.05)
     stopped = worker.pid
     os.kill(stopped, signal.SIGSTOP)
     with pytest.raises(CallFailedError) as failed:
@@ -167,7 +167,7 @@ def test_a_stopped_worker_is_a_timeout_then_killed_then_back(worker, monkeypatch
 
 
 def test_a_late_answer_is_dropped(worker, monkeypatch):
-    monkeypatch.setattr(process, "WEDGED_S", 30.0)
+    monkeypatch.setattr(worker_process, "WEDGED_S", 30.0)
     os.kill(worker.pid, signal.SIGSTOP)
     with pytest.raises(CallFailedError):
         complete(worker, deadline_s=0.05, prompt="first")
@@ -198,13 +198,13 @@ def test_a_worker_that_never_finishes_loading_is_given_up(model_file, tmp_path):
 
 
 def test_when_no_process_can_be_started_it_is_told_and_tried_again(worker, monkeypatch):
-    start = process.WorkerProcess._start
+    start = worker_process.WorkerProcess._start
 
     def refuse(self, errors):
-        monkeypatch.setattr(process.WorkerProcess, "_start", start)
+        monkeypatch.setattr(worker_process.WorkerProcess, "_start", start)
         raise OSError("Cannot allocate memory")
 
-    monkeypatch.setattr(process.WorkerProcess, "_start", refuse)
+    monkeypatch.setattr(worker_process.WorkerProcess, "_start", refuse)
     os.kill(worker.pid, signal.SIGKILL)
     assert wait_until(lambda: complete(worker)["tokens_out"] == 8)
     assert worker.starts == 2

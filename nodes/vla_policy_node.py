@@ -1,0 +1,366 @@
+"""vla_policy_node: pictures, joints and a subgoal in, one command per tick out. Thin over `rarrl.policy`.
+
+Callbacks check and keep the latest; one thread asks the policy, which runs in a process of its own; a timer hands out
+the rows."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from builtin_interfaces.msg import Duration
+from diagnostic_msgs.msg import DiagnosticStatus
+from geometry_msgs.msg import TwistStamped
+from rclpy.exceptions import InvalidTopicNameException
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from rarrl.errors import InputError
+from rarrl.policy.base import ActionChunk
+from rarrl.policy.chunking import ChunkBroker, Row
+from rarrl.policy.feed import DROPS, Moment, ObservationFeed
+from rarrl.policy.process import PolicySettings, ProcessPolicy
+from rarrl.policy.serve import MODELS
+from rarrl.policy.spec import UNKNOWN
+from rarrl.types import CallStatus
+from rarrl.worker_process import CallFailedError
+
+from .diagnostics import Latencies, Watch
+from .lifecycle import LATCHED, RarrlNode, now, run_node
+from .params import POLICY_SPECS, PolicyNodeConfig, read_config
+from .stereo_messages import image_of, nanoseconds
+
+SENSOR = QoSProfile(depth=4, reliability=ReliabilityPolicy.BEST_EFFORT)
+SHIPPED = MODELS / "policy_metaworld"
+TWIST = {
+    "linear_x_m_s": ("linear", "x"),
+    "linear_y_m_s": ("linear", "y"),
+    "angular_z_rad_s": ("angular", "z"),
+}
+"""A policy with no other actions than these drives a base."""
+WRITE_S = 0.002
+"""Time that the middleware may take to write a command, within the limit of age."""
+HEARTBEAT_S = 0.5
+"""A worker that has nothing to do is asked so often whether it is there."""
+
+
+class VlaPolicyNode(RarrlNode):
+    """Topics, parameters, and what it does with bad input: docs/NODES.md."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__("vla_policy_node", "policy", POLICY_SPECS, PolicyNodeConfig, **kwargs)
+        self._lock = threading.Condition()  # guards the feed, the broker, the subgoal, _running and what is counted
+        self._running = False
+        self._thread: threading.Thread | None = None
+        self._policy: ProcessPolicy | None = None
+        self._timer = None
+        self._entities: list = []
+        self._publishers: list = []
+
+    def load(self) -> None:
+        self._config = config = read_config(self).policy
+        if config.deadline_s > config.max_observation_age_s:
+            raise InputError(
+                f"config: policy.deadline_s: {config.deadline_s:g} is not allowed (allowed: at most "
+                f"policy.max_observation_age_s, {config.max_observation_age_s:g}); a later answer would never be used"
+            )
+        settings = PolicySettings(
+            Path(config.folder) if config.folder else SHIPPED,
+            Path(config.gguf) if config.gguf else None,
+            config.threads,
+            config.preset,
+        )
+        self._policy = ProcessPolicy(settings)
+        self._spec = spec = self._policy.spec
+        self._dt = 1 / (config.control_hz or spec.control_hz)
+        self._subgoal, self._subgoal_refusal = "", ""
+        self._forget()
+        try:
+            self._entities = [
+                self.create_subscription(Image, f"{camera}/image", partial(self._on_image, camera), SENSOR)
+                for camera in spec.cameras
+            ]
+        except InvalidTopicNameException as error:
+            self._close()
+            raise InputError(
+                f"policy: its cameras {', '.join(spec.cameras)} make no names of topics: {error}"
+            ) from None
+        self._entities += [
+            self.create_subscription(JointState, "proprio", self._on_proprio, SENSOR),
+            self.create_subscription(String, "subgoal", self._on_subgoal, LATCHED),
+        ]
+        self._chunk_pub = self.create_lifecycle_publisher(JointTrajectory, "action_chunk", 2)
+        self._drives = set(spec.action_names) <= set(TWIST)
+        self._command_pub = (
+            self.create_lifecycle_publisher(TwistStamped, "command", 2)
+            if self._drives
+            else self.create_lifecycle_publisher(JointTrajectory, "joint_command", 2)
+        )
+        self._publishers = [self._chunk_pub, self._command_pub]
+
+    def _forget(self) -> None:
+        config, spec = self._config, self._spec
+        shape = (spec.horizon, len(spec.action_names))
+        age_s = config.max_observation_age_s
+        self._feed = ObservationFeed(spec, age_s, config.slop_s)
+        self._broker = ChunkBroker(shape, self._dt, age_s, config.blend_rows, config.replan_share)
+        self._stamps: dict[float, int] = {}  # of observations: steady time -> stamp, nanoseconds
+        self._asked_ns = 0
+        self._acting = False  # the last tick had a row
+        self._moved_on = False  # the subgoal is not that of the rows at hand
+        self._watch = Watch("a whole observation")
+        self._latencies = Latencies()
+        self._counts: Counter[str] = Counter()
+        self._trouble = ""
+
+    def start(self) -> None:
+        self._forget()
+        self._running = True
+        self._thread = threading.Thread(target=self._think, name="policy", daemon=True)
+        self._thread.start()
+        self._timer = self.create_timer(self._dt, self._tick, clock=self.steady)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._close()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.active = False
+        self._close()
+        return super().on_shutdown(state)
+
+    def destroy_node(self) -> None:
+        self._close()
+        super().destroy_node()
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self.destroy_timer(self._timer)
+            self._timer = None
+        with self._lock:
+            self._running = False
+            self._lock.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _close(self) -> None:
+        self._stop()
+        for subscription in self._entities:
+            self.destroy_subscription(subscription)
+        for publisher in self._publishers:
+            self.destroy_lifecycle_publisher(publisher)
+        self._entities, self._publishers = [], []
+        if self._policy is not None:
+            self._policy.close()
+            self._policy = None
+
+    # The executor's thread: check, keep, hand out.
+
+    def _on_image(self, camera: str, msg: Image) -> None:
+        if not self.active:
+            return
+        came = now()  # before the other clock: nothing may look younger than it is
+        clock_ns = self.get_clock().now().nanoseconds
+        try:
+            image = image_of(msg)
+            if image.ndim == 2:
+                raise ValueError("gray, but the policy needs colours")
+        except ValueError as error:
+            with self._lock:
+                self._feed.drop("corrupt", f"{camera}: {error}")
+            return
+        rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        with self._lock:
+            if self._feed.add_image(camera, rgb, nanoseconds(msg.header.stamp), clock_ns, came):
+                self._lock.notify_all()
+
+    def _on_proprio(self, msg: JointState) -> None:
+        if not self.active:
+            return
+        came, clock_ns = now(), self.get_clock().now().nanoseconds
+        stamp_ns = nanoseconds(msg.header.stamp)
+        with self._lock:
+            if self._feed.add_proprio(msg.name, msg.position, stamp_ns, clock_ns, came):
+                self._lock.notify_all()
+
+    def _on_subgoal(self, msg: String) -> None:
+        """Heard while inactive too: the latest one counts. One that is empty or cannot be understood means hold."""
+        refusal = ""
+        try:
+            if msg.data and (self._spec.words(msg.data) <= UNKNOWN).all():
+                refusal = f"the policy knows no word of {msg.data[:60]!r}"
+        except InputError as error:
+            refusal = str(error)
+        with self._lock:
+            subgoal = "" if refusal else msg.data
+            if subgoal != self._subgoal:
+                self._subgoal, self._moved_on = subgoal, True
+            if not subgoal:
+                self._broker.clear()
+            self._subgoal_refusal = refusal
+            self._counts["subgoals_refused"] += bool(refusal)
+            self._lock.notify_all()
+
+    def _tick(self) -> None:
+        with self._lock:
+            row = self._broker.next_row(now())
+            stamp_ns = self._stamps[row.observed_at] if row else 0
+            self._lock.notify_all()  # fewer rows are left
+        held_ns = self.get_clock().now().nanoseconds
+        make = self._twist if self._drives else self._joints
+        command, hold = make(row, stamp_ns), make(None, held_ns)
+        # Once more, as late as can be: a busy machine may have stopped this thread since.
+        if row is None or now() - row.observed_at > self._config.max_observation_age_s - WRITE_S:
+            command = hold
+        self._acting = command is not hold
+        self._command_pub.publish(command)
+
+    def _twist(self, row: Row | None, stamp_ns: int) -> TwistStamped:
+        """Hold (None) is zero."""
+        msg = TwistStamped()
+        msg.header.stamp = Time(nanoseconds=stamp_ns).to_msg()
+        if row is not None:
+            for name, value in zip(self._spec.action_names, row.action, strict=True):
+                part, axis = TWIST[name]
+                setattr(getattr(msg.twist, part), axis, float(value))
+        return msg
+
+    def _joints(self, row: Row | None, stamp_ns: int) -> JointTrajectory:
+        """Hold (None) has no point."""
+        return self._message(stamp_ns, [] if row is None else [_point(row.action, self._dt)])
+
+    def _message(self, stamp_ns: int, points: list[JointTrajectoryPoint]) -> JointTrajectory:
+        msg = JointTrajectory(joint_names=list(self._spec.action_names), points=points)
+        msg.header.stamp = Time(nanoseconds=stamp_ns).to_msg()
+        return msg
+
+    # The policy's thread: ask, publish the chunk.
+
+    def _think(self) -> None:
+        while True:
+            with self._lock:
+                self._lock.wait_for(lambda: not self._running or self._wanted() is not None, timeout=HEARTBEAT_S)
+                if not self._running or self._policy is None:
+                    return
+                moment, policy = self._wanted(), self._policy
+                if moment is not None:
+                    self._asked_ns, self._moved_on = moment.stamp_ns, False
+            try:
+                if moment is None:
+                    policy.ping(now() + self._config.deadline_s)
+                else:
+                    self._infer(policy, moment)
+            except CallFailedError as error:
+                with self._lock:
+                    self._trouble = f"{error.status.value}: {error}"[:300]
+                    late = error.status is CallStatus.TIMEOUT and moment is not None
+                    self._counts["late" if late else "worker_failures"] += 1
+            except Exception as error:  # nothing may end the thread
+                if not self.context.ok():  # the process is about to end
+                    return
+                with self._lock:
+                    self._trouble = f"{type(error).__name__}: {error}"[:300]
+                    self._counts["exceptions"] += 1
+                self.get_logger().error(f"inference: {self._trouble}", throttle_duration_sec=10.0)
+
+    def _wanted(self) -> Moment | None:
+        """The observation to ask the policy about now, None to wait."""
+        if not self._subgoal or not (self._moved_on or self._broker.wants_chunk(now())):
+            return None
+        moment = self._feed.latest(self._subgoal)
+        if moment is None or moment.stamp_ns == self._asked_ns:
+            return None
+        fresh = now() - moment.observation.observed_at < self._config.max_observation_age_s
+        return moment if fresh else None
+
+    def _infer(self, policy: ProcessPolicy, moment: Moment) -> None:
+        observation, started = moment.observation, now()
+        too_old = observation.observed_at + self._config.max_observation_age_s
+        chunk = replace(policy.infer(observation, min(started + self._config.deadline_s, too_old)), dt=self._dt)
+        with self._lock:
+            time = now()
+            self._latencies.add(time, time - started)
+            if observation.instruction != self._subgoal:
+                self._counts["other_subgoal"] += 1
+                return
+            if self._broker.push(chunk, time):
+                return
+            self._watch.hear(time)
+            self._trouble = ""
+            self._stamps[chunk.observed_at] = moment.stamp_ns
+            oldest = time - 2 * self._config.max_observation_age_s
+            self._stamps = {at: stamp for at, stamp in self._stamps.items() if at > oldest}
+        self._chunk_pub.publish(self._chunk(chunk, moment.stamp_ns))
+
+    def _chunk(self, chunk: ActionChunk, stamp_ns: int) -> JointTrajectory:
+        return self._message(stamp_ns, [_point(row, i * chunk.dt) for i, row in enumerate(chunk.actions)])
+
+    def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
+        time = now()
+        with self._lock:
+            broker, silent = self._broker, self._watch.silent_s(time)
+            level, message = DiagnosticStatus.OK, "acting"
+            if self._subgoal_refusal:
+                level, message = DiagnosticStatus.WARN, f"holding: {self._subgoal_refusal}"
+            elif not self._subgoal:
+                level, message = DiagnosticStatus.WARN, "holding: no subgoal"
+            elif not self._acting:
+                level = DiagnosticStatus.WARN if silent is None else DiagnosticStatus.STALE
+                why = self._trouble or self._feed.last_drop
+                message = "holding: no fresh chunk" + (f" ({why})" if why else "")
+            jump = {f"seam_jump_{n}": float(v) for n, v in zip(self._spec.action_names, broker.seam_jump, strict=True)}
+            names = ("late", "other_subgoal", "worker_failures", "exceptions", "subgoals_refused")
+            return (
+                level,
+                message,
+                {
+                    "subgoal": self._subgoal,
+                    "chunks": broker.chunks,
+                    "rows": broker.rows,
+                    "holds": broker.holds,
+                    "chunk_age_s": "none" if silent is None else round(silent, 3),
+                    "inference_p50_ms": round(self._latencies.quantile_ms(0.5), 2),
+                    "inference_p95_ms": round(self._latencies.quantile_ms(0.95), 2),
+                    "worker_pid": (self._policy.pid if self._policy else None) or "none",
+                    "worker_restarts": self._policy.restarts if self._policy else 0,
+                    "trouble": self._trouble,
+                    **{name: self._counts[name] for name in names},
+                    "seam_jump": float(broker.seam_jump.max()),
+                    **jump,
+                    **{f"refused_{reason}": count for reason, count in broker.refused.items()},
+                    **{f"dropped_{reason}": self._feed.drops[reason] for reason in DROPS},
+                    "last_drop": self._feed.last_drop,
+                },
+            )
+
+
+def _point(action: np.ndarray, after_s: float) -> JointTrajectoryPoint:
+    """A row as a point, `after_s` seconds after the stamp."""
+    whole = int(after_s)
+    after = Duration(sec=whole, nanosec=int((after_s - whole) * 1e9))
+    return JointTrajectoryPoint(positions=[float(value) for value in action], time_from_start=after)
+
+
+def main() -> int:
+    """Entry point of the executable `vla_policy_node`."""
+    return run_node(VlaPolicyNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

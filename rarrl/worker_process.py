@@ -1,0 +1,295 @@
+"""Keeps a worker process alive, and asks it with a deadline that holds whatever the process does.
+
+Files from outside are parsed by C++ code, and its computations cannot be stopped from outside: both belong into a
+process of their own, where a crash or a hang costs one process. Both sides speak one JSON object a line: {"ready": ...}
+or {"error": why} first, then {"id", ...} for each {"op", "id", "deadline", ...}.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+from rarrl.errors import DependencyMissingError, InputError
+from rarrl.types import CallStatus
+
+logger = logging.getLogger(__name__)
+
+KEY_VARIABLES = ("RARRL_LLM_KEY", "OPENAI_API_KEY")
+"""Environment variables that may hold a server's key: no worker gets to see them."""
+
+MARGIN_S = 0.005
+"""The worker is asked to end so long before the deadline: its word must still arrive. Nobody waits beyond the deadline:
+what comes later is dropped."""
+WEDGED_S = 0.5
+"""A worker silent for so long after a deadline is killed and started again."""
+_MAX_ANSWER = 4 << 20  # alternatives of 512 tokens are far below
+_BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 5.0)
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+class CallFailedError(Exception):
+    """A call ended without a usable answer; `status` tells how."""
+
+    def __init__(self, status: CallStatus, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class WorkerCommand:
+    """How a worker is started. what: begins messages about it. module: what the process runs, with its arguments.
+    first: the first line that it reads. load_s: how long loading may take. max_line: bytes of a request; one that
+    fits into an empty pipe never waits for a process that hangs, so that pipes are made as large. advice: ends the
+    message of a load that failed."""
+
+    what: str
+    module: tuple[str, ...]
+    first: dict[str, Any]
+    load_s: float
+    max_line: int
+    advice: str
+
+
+class WorkerProcess:
+    """One worker process. `call` may be used by several threads, one at a time gets through; deadlines hold for each.
+
+    One thread reads the answers, starts the process again when it ends (later and later where it answers nothing in
+    between), and drops answers that nobody waits for; another one kills the process when it is wedged."""
+
+    def __init__(self, command: WorkerCommand) -> None:
+        """Starts the process and waits until it is ready.
+
+        Raises: InputError where it cannot load (this process is unharmed); DependencyMissingError."""
+        self._command = command
+        self._state = threading.Condition()
+        self._turn = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ready: dict[str, Any] | None = None
+        self._error = ""
+        self._closed = False
+        self._waiting: int | None = None  # id of the call that is waited for
+        self._open: int | None = None  # id of the call that the worker has not answered yet
+        self._overdue: int | None = None  # id of a call whose deadline has passed: for the watchdog
+        self._answer: dict[str, Any] | None = None
+        self._ids = 0
+        self._useful = False  # has answered a call since it was started
+        self.starts = 0
+        self.late = 0
+        self._keeper = threading.Thread(target=self._keep, name="rarrl-worker", daemon=True)
+        self._keeper.start()
+        threading.Thread(target=self._watch, name="rarrl-watchdog", daemon=True).start()
+        with self._state:
+            self._state.wait_for(lambda: self._ready or self._error, timeout=command.load_s)
+            error = self._error or ("" if self._ready else f"not loaded within {command.load_s:g} s")
+        if error:
+            self.close()
+            if "pip install" in error:
+                raise DependencyMissingError(f"{command.what}: {error}")
+            raise InputError(f"{command.what}: {error}{command.advice}")
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the worker told of itself when it was ready."""
+        told = (self._ready or {}).get("ready")
+        return dict(told) if isinstance(told, dict) else {}
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running worker process."""
+        return self._process.pid if self._process else None
+
+    def call(self, op: str, deadline: float, **fields: Any) -> dict[str, Any]:
+        """The worker's answer. deadline: on the steady clock (`time.monotonic`), shared with the worker.
+
+        Raises: CallFailedError: TIMEOUT, REFUSED, BACKEND_DOWN."""
+        if not self._turn.acquire(timeout=max(deadline - time.monotonic(), 0.0)):
+            raise CallFailedError(CallStatus.TIMEOUT, "other calls took the time")
+        try:
+            answer = self._exchange(op, deadline, fields)
+        finally:
+            self._turn.release()
+        if "failed" in answer:
+            known = {status.value: status for status in (CallStatus.TIMEOUT, CallStatus.REFUSED)}
+            raise CallFailedError(known.get(str(answer["failed"]), CallStatus.INVALID), str(answer.get("why"))[:500])
+        return answer
+
+    def _exchange(self, op: str, deadline: float, fields: dict[str, Any]) -> dict[str, Any]:
+        with self._state:
+            # A worker may still be at an earlier call that timed out, or just be starting.
+            free = self._state.wait_for(
+                lambda: self._closed or (self._ready and self._open is None),
+                timeout=max(deadline - time.monotonic(), 0),
+            )
+            if self._closed:
+                raise CallFailedError(CallStatus.BACKEND_DOWN, "closed")
+            if not free and self._ready:
+                raise CallFailedError(CallStatus.TIMEOUT, "the worker is still at an earlier call")
+            if not free:
+                raise CallFailedError(CallStatus.BACKEND_DOWN, f"{self._error or 'not ready'}; it is being restarted")
+            assert self._process is not None and self._process.stdin is not None
+            self._ids += 1
+            number = self._ids
+            line = json.dumps({"op": op, "id": number, "deadline": deadline - MARGIN_S, **fields}).encode() + b"\n"
+            allowed = self._command.max_line
+            if len(line) > allowed:
+                raise CallFailedError(CallStatus.REFUSED, f"a request of {len(line)} bytes (allowed: {allowed})")
+            self._waiting, self._open, self._answer = number, number, None
+            with contextlib.suppress(OSError):  # it has just died: the keeper sees that too, and ends the wait below
+                self._process.stdin.write(line)
+                self._process.stdin.flush()
+            self._state.wait_for(
+                lambda: self._answer is not None or self._open != number,
+                timeout=max(deadline - time.monotonic(), 0.0),
+            )
+            answer = self._collect()
+            if answer is None and self._open == number:
+                self._overdue = number
+                self._state.notify_all()
+                raise CallFailedError(CallStatus.TIMEOUT, "the deadline passed")
+        if answer is None:
+            raise CallFailedError(
+                CallStatus.BACKEND_DOWN, f"{self._error or 'the worker ended'}; it is being restarted"
+            )
+        return answer
+
+    def _collect(self) -> dict[str, Any] | None:
+        answer, self._waiting, self._answer = self._answer, None, None
+        return answer
+
+    def _watch(self) -> None:
+        """The watchdog's thread. It is there beforehand: starting one takes long when every core is busy."""
+        with self._state:
+            while not self._closed:
+                self._state.wait_for(lambda: self._closed or self._overdue is not None)
+                number, self._overdue = self._overdue, None
+                ended = self._state.wait_for(lambda: self._closed or self._open != number, timeout=WEDGED_S)  # noqa: B023
+                if not ended and self._process is not None:
+                    logger.warning("%s: the worker is wedged: killed, starting again", self._command.what)
+                    self._process.kill()
+
+    def _keep(self) -> None:
+        """The keeper's thread: start, read until the end, again."""
+        useless = 0
+        while not self._closed:
+            self._useful = False
+            try:
+                self._live()
+            except OSError as error:  # no memory or no process left to start one
+                self._ended(f"no worker process can be started ({error})")
+            useless = 0 if self._useful else useless + 1
+            with self._state:
+                if self._ready is None and self.starts == 0:
+                    return  # the very first start failed: the constructor tells
+                self._state.wait_for(lambda: self._closed, timeout=_BACKOFF_S[min(useless, len(_BACKOFF_S) - 1)])
+
+    def _live(self) -> None:
+        """One process from its start to its end."""
+        with tempfile.TemporaryFile() as errors:
+            process = self._start(errors)
+            loading = threading.Timer(self._command.load_s, process.kill)
+            loading.daemon = True
+            loading.start()
+            try:
+                self._read(process, loading)
+            finally:
+                loading.cancel()
+                process.kill()
+                code = process.wait()
+                for stream in (process.stdin, process.stdout):
+                    with contextlib.suppress(OSError):  # unsent bytes for a process that is gone
+                        stream.close()  # type: ignore[union-attr]
+            how = f"signal {-code}" if code < 0 else f"status {code}"
+            self._ended(f"the worker process ended with {how} {_tail(errors)}".rstrip())
+
+    def _start(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+        paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {name: value for name, value in os.environ.items() if name not in KEY_VARIABLES}
+        process = subprocess.Popen(
+            [sys.executable, "-m", *self._command.module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env={**environment, "PYTHONPATH": os.pathsep.join(paths)},
+            pipesize=self._command.max_line,
+        )
+        with self._state:
+            self._process = process
+            if self._closed:
+                process.kill()
+        assert process.stdin is not None
+        with contextlib.suppress(OSError):  # died at once; `_read` finds the end
+            process.stdin.write(json.dumps(self._command.first).encode() + b"\n")
+            process.stdin.flush()
+        return process
+
+    def _read(self, process: subprocess.Popen[bytes], loading: threading.Timer) -> None:
+        """Takes answers until the process ends or breaks the protocol."""
+        assert process.stdout is not None
+        while (line := process.stdout.readline(_MAX_ANSWER)).endswith(b"\n"):
+            try:
+                message = json.loads(line)
+            except (ValueError, RecursionError):
+                return
+            if not isinstance(message, dict) or not {"ready", "error", "id"} & set(message):
+                return
+            with self._state:
+                if "ready" in message:
+                    loading.cancel()
+                    self._ready, self._error, self.starts = dict(message), "", self.starts + 1
+                elif "error" in message:
+                    self._error = str(message["error"])
+                else:
+                    self._take(message)
+                self._state.notify_all()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if message["id"] == self._open:
+            self._open = None
+        if message["id"] == self._waiting:
+            self._answer, self._useful = message, True
+        else:
+            self.late += 1
+
+    def _ended(self, how: str) -> None:
+        with self._state:
+            self._error = self._error or how
+            self._ready = self._open = self._process = None
+            self._state.notify_all()
+
+    def close(self) -> None:
+        """Ends the process; calls then fail with BACKEND_DOWN."""
+        with self._state:
+            self._closed = True
+            if self._process is not None:
+                self._process.kill()
+            self._state.notify_all()
+        if self._keeper is not threading.current_thread():
+            self._keeper.join(timeout=5.0)
+
+
+def _tail(errors: IO[bytes]) -> str:
+    """The last words on stderr, in brackets: an assertion of ggml, say."""
+    errors.seek(0, os.SEEK_END)
+    errors.seek(max(errors.tell() - 300, 0))
+    words = " ".join(errors.read().decode("utf-8", "replace").split())
+    return f"({words})" if words else ""
+
+
+def worker_streams() -> tuple[BinaryIO, BinaryIO]:
+    """For the worker's side: where requests come from, and where answers go."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; stdin ends when the parent does
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints must not look like an answer
+    return sys.stdin.buffer, answers

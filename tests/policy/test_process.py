@@ -1,0 +1,184 @@
+"""The policy's worker process: right answers, deadlines, death, silence, folders that are no policies."""
+
+import json
+import os
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from rarrl import worker_process
+from rarrl.errors import InputError
+from rarrl.files import sha256
+from rarrl.policy.base import Observation
+from rarrl.policy.process import PolicySettings, ProcessPolicy
+from rarrl.policy.serve import CARD, GGUF, MODELS, OUTER, LlamaPolicy
+from rarrl.types import CallStatus
+from rarrl.worker_process import CallFailedError
+
+pytest.importorskip("llama_cpp")
+SHIPPED = MODELS / "policy_metaworld"
+
+
+def observation(seed=0, **changes):
+    rng = np.random.default_rng(seed)
+    values = {
+        "images": rng.integers(0, 256, (2, 64, 64, 3), np.uint8),
+        "proprio": np.array([0.0, 0.6, 0.2, 1.0], np.float32),
+        "instruction": "open the drawer",
+        "observed_at": 3.25,
+    }
+    return Observation(**{**values, **changes})
+
+
+def infer(policy, seconds=20.0, **changes):
+    return policy.infer(observation(**changes), time.monotonic() + seconds)
+
+
+def eventually(action, seconds=30.0):
+    """Its result, once the policy is not down any more."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return action()
+        except CallFailedError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def served():
+    with ProcessPolicy(PolicySettings(SHIPPED)) as policy:
+        yield policy
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A policy on a folder of its own."""
+    shutil.copytree(SHIPPED, tmp_path / "policy")
+    with ProcessPolicy(PolicySettings(tmp_path / "policy")) as policy:
+        policy.folder = tmp_path / "policy"
+        yield policy
+
+
+def test_it_answers_what_the_policy_answers(served):
+    with LlamaPolicy(SHIPPED) as here:
+        assert served.spec == here.spec
+        for seed in range(3):
+            there = infer(served, seed=seed)
+            assert np.array_equal(there.actions, here.infer(observation(seed)).actions)
+            assert there.actions.dtype == np.float32
+            assert (there.observed_at, there.dt) == (3.25, pytest.approx(1 / 80))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"proprio": np.array([0.0, 0.6, np.nan, 1.0], np.float32)},
+        {"proprio": np.zeros(3, np.float32)},
+        {"images": np.zeros((1, 64, 64, 3), np.uint8)},
+        {"instruction": "one two three four five six seven eight"},
+        {"instruction": "x" * 10_000},
+    ],
+)
+def test_an_observation_that_does_not_fit_is_refused_and_harms_nobody(served, changes):
+    with pytest.raises(CallFailedError) as failed:
+        infer(served, **changes)
+    assert failed.value.status is CallStatus.REFUSED and str(failed.value)
+    assert infer(served).actions.shape == (8, 4)
+    assert served.restarts == 0
+
+
+def test_a_deadline_that_cannot_be_met_is_a_timeout(served):
+    with pytest.raises(CallFailedError) as failed:
+        infer(served, seconds=0.001)
+    assert failed.value.status is CallStatus.TIMEOUT
+    assert eventually(lambda: infer(served)).actions.shape == (8, 4)
+
+
+def test_killed_it_is_down_and_comes_back(own):
+    os.kill(own.pid, signal.SIGKILL)
+    with pytest.raises(CallFailedError) as failed:
+        for _ in range(1000):
+            infer(own, seconds=0.05)
+    assert failed.value.status in (CallStatus.BACKEND_DOWN, CallStatus.TIMEOUT)
+    assert np.array_equal(eventually(lambda: infer(own)).actions, infer(own).actions)
+    assert own.restarts == 1
+
+
+def test_stopped_it_is_noticed_by_a_ping_and_started_again(own, monkeypatch):
+    monkeypatch.setattr(worker_process, "WEDGED_S", 0.05)
+    stopped = own.pid
+    os.kill(stopped, signal.SIGSTOP)
+    with pytest.raises(CallFailedError) as failed:
+        own.ping(time.monotonic() + 0.1)
+    assert failed.value.status is CallStatus.TIMEOUT
+    eventually(lambda: own.ping(time.monotonic() + 20.0))
+    assert own.pid != stopped and own.restarts == 1
+
+
+def test_another_policy_in_the_folder_is_not_taken_for_the_first(own):
+    card = json.loads((own.folder / CARD).read_text("utf-8"))
+    card["spec"]["action_names"] = ["dy", "dx", "dz", "gripper"]
+    (own.folder / CARD).write_text(json.dumps(card), "utf-8")
+    infer(own)
+    os.kill(own.pid, signal.SIGKILL)
+    with pytest.raises(CallFailedError, match="another policy"):
+        for _ in range(1000):
+            try:
+                infer(own)
+                time.sleep(0.01)
+            except CallFailedError as error:
+                if error.status is CallStatus.INVALID:
+                    raise
+
+
+def test_the_process_ends_with_the_policy(own):
+    pid = own.pid
+    own.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    with pytest.raises(CallFailedError):
+        infer(own, seconds=0.1)
+
+
+def change(folder, name, data, sealed=True):
+    (folder / name).write_bytes(data)
+    if sealed:
+        card = json.loads((folder / CARD).read_text("utf-8"))
+        card["files"][name] = sha256(data)
+        (folder / CARD).write_text(json.dumps(card), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "sealed", "says"),
+    [
+        (GGUF, lambda data: data[:5000], True, "not a whole GGUF file"),
+        (GGUF, lambda data: data[:-4] + b"\x00\x00\xc0\x7f", True, "NaN or infinity"),
+        (
+            GGUF,
+            lambda data: data.replace(b"llama.block_count", b"llama.block_cuont"),
+            True,
+            "llama.block_count must be",
+        ),
+        (GGUF, lambda data: data[:-1] + b"\x01", False, "does not match the hash"),
+        (OUTER, lambda data: (1 << 40).to_bytes(8, "little") + data[8:], True, "not a safetensors file"),
+        (CARD, lambda data: data.replace(b'"width": 256', b'"width": 512'), False, "the card asks for"),
+        (CARD, lambda data: b"{}", False, "no card of a policy"),
+    ],
+)
+def test_a_bad_folder_is_one_clear_line_here(tmp_path, name, spoil, sealed, says):
+    folder = tmp_path / "policy"
+    shutil.copytree(SHIPPED, folder)
+    change(folder, name, spoil((folder / name).read_bytes()), sealed)
+    with pytest.raises(InputError, match=says) as error:
+        ProcessPolicy(PolicySettings(folder))
+    assert "\n" not in str(error.value) and str(folder) in str(error.value)
+
+
+def test_one_that_never_finishes_loading_is_given_up():
+    with pytest.raises(InputError, match=r"not loaded within 0\.01 s|signal 9"):
+        ProcessPolicy(PolicySettings(SHIPPED, load_s=0.01))
