@@ -7,7 +7,8 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter, deque
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -17,6 +18,7 @@ from nav_msgs.msg import Odometry
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import JointState, LaserScan
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -56,7 +58,10 @@ class SafetyGateNode(RarrlNode):
         out = QoSProfile(depth=1, deadline=Duration(seconds=max(0.1, 4 / config.rate_hz)))
         kind = TwistStamped if self._stamped else Twist
         self._twist_pub = self.create_lifecycle_publisher(kind, "cmd_vel", out)
-        make = self.create_subscription
+
+        def make(of: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile) -> Subscription:
+            return self.create_subscription(of, topic, self._guarded(callback), qos)
+
         self._entities = [
             make(TwistStamped, "command", self._on_command, LATEST),
             make(LaserScan, "scan", self._on_scan, LATEST),
@@ -126,6 +131,21 @@ class SafetyGateNode(RarrlNode):
             self._publish(0.0, 0.0)
 
     # What comes in
+
+    def _guarded(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
+        """A message on which `callback` fails is a message that did not come: the silence stops the robot."""
+
+        def guarded(msg: Any) -> None:
+            try:
+                callback(msg)
+            except Exception as error:
+                self._fault(error)
+
+        return guarded
+
+    def _fault(self, error: Exception) -> None:
+        self._counts["exceptions"] += 1
+        self.get_logger().error(f"{type(error).__name__}: {error}"[:300], throttle_duration_sec=10.0)
 
     def _taken(self, stream: str, stamp: Time) -> float | None:
         """When a message's content was taken, steady clock; None, and counted, where it is not to be used."""
@@ -225,7 +245,8 @@ class SafetyGateNode(RarrlNode):
                 veto = "odometry jumped: activate the gate anew"
             result = self._gate.check(command, around, time, veto)
         except Exception as error:  # whatever it is, the robot stands
-            result = GateResult.stop("internal error", f"{type(error).__name__}: {error}"[:200])
+            self._fault(error)
+            result = self._gate.check(None, None, time, "internal error")
         if result.reason != self._result.reason:
             self.get_logger().info(f"{result.action.value} {result.reason} {result.detail}", throttle_duration_sec=0.5)
         self._result = result
@@ -326,6 +347,7 @@ class SafetyGateNode(RarrlNode):
                 "publishers_of_command": self.count_publishers(self._entities[0].topic_name),
                 "publishers_of_cmd_vel": self.count_publishers(self._twist_pub.topic_name),
                 "foreign_messages": self._counts["foreign_messages"],
+                "exceptions": self._counts["exceptions"],
                 "clock_jumps": self._timeline.jumps,
                 "latency_p50_ms": round(self._latencies.quantile_ms(0.5), 3),
                 "latency_p99_ms": round(self._latencies.quantile_ms(0.99), 3),

@@ -48,11 +48,13 @@ class RangeScan:
         index = (turn / self.increment).astype(np.intp)
         return np.where(index < len(self.ranges), self.ranges[np.minimum(index, len(self.ranges) - 1)], np.nan)
 
-    def ends(self) -> np.ndarray:
-        """(n, 2) where sight ends, metres: the middle of each wedge, a hair beyond; without those at range_max."""
-        seen = np.flatnonzero(self.ranges < self.range_max)
-        bearings = self.angle_min + seen * self.increment
-        return (self.ranges[seen] + 1e-3)[:, None] * np.stack([np.cos(bearings), np.sin(bearings)], axis=1)
+    def shadows(self, step: float, within: float) -> np.ndarray:
+        """(n, 2) points, metres, on the middle of each wedge, every `step` from where its sight ends to `within`."""
+        bearings = self.angle_min + self.increment * np.arange(len(self.ranges))
+        along = self.ranges[:, None] + 1e-3 + step * np.arange(math.ceil(within / step))
+        hidden = (self.ranges[:, None] < self.range_max) & (along <= within)
+        rows, _ = np.nonzero(hidden)
+        return along[hidden][:, None] * np.stack([np.cos(bearings[rows]), np.sin(bearings[rows])], axis=1)
 
 
 class FreeSpace:
@@ -117,11 +119,12 @@ class FreeSpace:
         free = in_view & (distance + self.cell_m * math.sqrt(0.5) < reach)
         self._seen_at[in_view & ~free] = -math.inf
         self._seen_at[free] = self._odometer
-        # A thin thing may stand between the middles of the cells: where sight ends is never free.
+        # A wedge may be thinner than a cell and pass between the middles: what lies in its shadow is never free.
         c, s = math.cos(sensor[2]), math.sin(sensor[2])
-        ends = np.floor((scan.ends() @ [[c, s], [-s, c]] + sensor[:2]) / self.cell_m).astype(int) - self._corner
-        ends = ends[((ends >= 0) & (ends < len(self._seen_at))).all(axis=1)]
-        self._seen_at[ends[:, 0], ends[:, 1]] = -math.inf
+        shadows = scan.shadows(self.cell_m / 2, 2 * self._half * self.cell_m)
+        cells = np.floor((shadows @ [[c, s], [-s, c]] + sensor[:2]) / self.cell_m).astype(int) - self._corner
+        cells = cells[((cells >= 0) & (cells < len(self._seen_at))).all(axis=1)]
+        self._seen_at[cells[:, 0], cells[:, 1]] = -math.inf
 
     def edges(self, within_m: float) -> np.ndarray:
         """(n, 2) centres, in the robot's frame, of the cells that are not free but have a free neighbour, or lie

@@ -17,16 +17,17 @@ class Timeline:
     def __init__(self) -> None:
         self._offset: float | None = None  # ROS minus steady
         self._before = 0.0  # the same before the last jump
-        self._jumped: float | None = None  # when that was, steady
+        self._jumped: tuple[float, float] | None = None  # between which two looks that was, steady
+        self._looked = 0.0
         self.jumps = 0
 
     def look(self, ros_s: float, now_s: float) -> None:
         """Both clocks at one moment, seconds; often, so that jumps are seen when they happen."""
         offset = ros_s - now_s
         if self._offset is not None and abs(offset - self._offset) > JUMP_S:
-            self._before, self._jumped = self._offset, now_s
+            self._before, self._jumped = self._offset, (self._looked, now_s)
             self.jumps += 1
-        self._offset = offset
+        self._offset, self._looked = offset, now_s
 
     def taken(self, stamp_s: float, now_s: float, last_s: float = float("-inf")) -> float:
         """When, on the steady clock, `stamp_s` (ROS) was; `look` first. last_s: the latest taken of this publisher.
@@ -37,7 +38,7 @@ class Timeline:
         taken = stamp_s - self._offset
         if self._jumped is not None:
             older = stamp_s - self._before
-            doubtful = taken < self._jumped or taken > now_s + SKEW_S or older > last_s
-            if older < self._jumped and doubtful:
+            doubtful = taken < self._jumped[0] or taken > now_s + SKEW_S or older > last_s
+            if older < self._jumped[1] and doubtful:
                 taken = older
         return float("inf") if taken > now_s + SKEW_S else min(taken, now_s)

@@ -1,6 +1,7 @@
 """The gate's promises, each attacked: docs/SAFETY.md, invariants 1 to 4."""
 
 import doctest
+import itertools
 import math
 
 import numpy as np
@@ -170,7 +171,7 @@ def test_the_robot_slows_and_stops_before_a_wall_and_keeps_the_margin(wall):
     assert results[-1].action is GateAction.STOP and results[-1].reason == "blocked"
     assert "obstacle near" in {r.reason for r in results}
     # It saw the wall in time: what is left for the brakes is the last step of the map.
-    before = [a.v for a, b in zip(results, results[1:], strict=False) if b.reason == "braking for an obstacle"]
+    before = [a.v for a, b in itertools.pairwise(results) if b.reason == "braking for an obstacle"]
     assert max(before, default=0.0) < 0.15
 
 
