@@ -42,6 +42,7 @@ CONFIG = GateConfig()
 TICK = 1 / CONFIG.rate_hz
 FIELD, SECTORS, FAR = 1.2, 31, 6.0
 STOP_S = 0.5
+TOUCH_M = 0.01  # a fifth of a cell of the gate's map: the oracle's footprint is smaller by so much
 
 
 def scan_of(ranges: np.ndarray) -> RangeScan:
@@ -165,13 +166,13 @@ def unseen(rng: np.random.Generator, _: FreeSpace) -> tuple[bool, bool]:
 def leaves_what_was_seen(v: float, omega: float, ranges: np.ndarray) -> bool:
     """Whether the footprint, while the robot stops from (v, omega) on its arc, touches what no wedge shows as free."""
     c = CONFIG
+    front, rear, half = c.front_m - TOUCH_M, c.rear_m - TOUCH_M, c.half_width_m - TOUCH_M
     rate = min(c.brake_mps2 / max(abs(v), 1e-12), c.turn_brake_radps2 / max(abs(omega), 1e-12))
     until = c.latency_s + 1 / (2 * rate)
     side = np.linspace(-1, 1, 41)
-    xs = np.concatenate([(c.front_m + c.rear_m) / 2 * side + (c.front_m - c.rear_m) / 2] * 2)
-    ys = np.concatenate([np.full(41, c.half_width_m), np.full(41, -c.half_width_m)])
-    xs = np.concatenate([xs, np.full(41, c.front_m), np.full(41, -c.rear_m)])
-    ys = np.concatenate([ys, c.half_width_m * side, c.half_width_m * side])
+    along = (front + rear) / 2 * side + (front - rear) / 2
+    xs = np.concatenate([along, along, np.full(41, front), np.full(41, -rear)])
+    ys = np.concatenate([np.full(41, half), np.full(41, -half), half * side, half * side])
     x = y = yaw = 0.0
     n = 60
     for _ in range(n):  # small steps along the arc

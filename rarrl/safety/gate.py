@@ -198,7 +198,8 @@ class SafetyGate:
         cells = free.edges(self.radius_m + c.margin_m + 2 * c.cell_m)
         cells = cells[np.hypot(cells[:, 0], cells[:, 1]) <= reach]
         gap = self._gap(cells[:, 0], cells[:, 1])
-        cells, gap = cells[gap > 0], gap[gap > 0]  # what is under the robot is the robot
+        beside = gap > -c.cell_m / 2  # what is under the robot is the robot
+        cells, gap = cells[beside], gap[beside]
         keep = np.minimum(gap, c.margin_m) - 1e-6
         steps = max(1, math.ceil((abs(v) + abs(omega) * self.radius_m) * seconds / (c.cell_m / 2)))
         u = seconds * np.arange(1, steps + 1)[:, None] / steps
@@ -211,10 +212,11 @@ class SafetyGate:
         return float(u[hit[0] - 1, 0] if hit[0] else 0.0) if len(hit) else seconds
 
     def _gap(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """From the footprint to cells whose middles are at x, y (robot's frame); 0 where they touch it."""
+        """From the footprint to the near sides of cells whose middles are at x, y (robot's frame)."""
         c = self.config
         ahead = np.maximum(np.maximum(x - c.front_m, -c.rear_m - x), 0.0)
-        return np.maximum(np.hypot(ahead, np.maximum(np.abs(y) - c.half_width_m, 0.0)) - c.cell_m / 2, 0.0)
+        gap: np.ndarray = np.hypot(ahead, np.maximum(np.abs(y) - c.half_width_m, 0.0)) - c.cell_m / 2
+        return gap
 
     def check_joints(
         self,

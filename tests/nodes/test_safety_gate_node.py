@@ -1,6 +1,7 @@
 """safety_gate_node in this process, over real topics: what leaves it, and what makes it stop."""
 
 import math
+import time
 
 import pytest
 
@@ -82,8 +83,16 @@ class World:
             self.listen(0.045)
         return self.heard[before:]
 
+    def moves(self, speed=0.1, timeout_s=20.0, **world):
+        """Everything well until the robot moves so fast, however busy the machine is; whether it does."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            if self.speeds(self.drive(2, **world))[-1:] >= [speed]:
+                return True
+        return False
+
     def speeds(self, msgs):
-        return [msg.twist.linear.x for msg in msgs]
+        return [getattr(msg, "twist", msg).linear.x for msg in msgs]
 
 
 @pytest.fixture
@@ -98,19 +107,16 @@ def reason(world):
 
 
 def test_it_speaks_at_once_and_always_and_says_zero(world):
-    before = len(world.heard)
-    world.listen(0.5)
-    said = world.heard[before:]
-    assert len(said) >= 8 and set(world.speeds(said)) == {0.0}
-    assert said[-1].header.frame_id == "base_link" and reason(world) == "no command"
+    assert world.ear.until(lambda: len(world.heard) >= 8) and set(world.speeds(world.heard)) == {0.0}
+    assert world.heard[-1].header.frame_id == "base_link" and reason(world) == "no command"
 
 
 def test_a_good_command_passes_and_speed_is_gained_gently(world):
-    speeds = world.speeds(world.drive(20))
-    assert speeds[-1] == pytest.approx(0.2) and max(speeds) <= 0.2
+    assert world.moves(0.2) and max(world.speeds(world.heard)) <= 0.2
+    assert len({v for v in world.speeds(world.heard) if 0 < v < 0.2}) >= 3
     level, message, values = world.gate.diagnose()
     assert level == DiagnosticStatus.OK and message.startswith("PASS")
-    assert values["commands"] == 20 and values["pass"] > 0 and values["foreign_messages"] == 0
+    assert values["commands"] > 3 and values["pass"] > 0 and values["foreign_messages"] == 0
 
 
 @pytest.mark.parametrize(
@@ -131,7 +137,7 @@ def test_without_any_of_the_three_it_stands(world, missing, why):
     [("command", "command too old"), ("see", "obstacle information too old"), ("odom", "pose too old")],
 )
 def test_silence_of_any_stops_it(world, silent, why):
-    assert world.speeds(world.drive(12))[-1] > 0.1
+    assert world.moves()
     late = world.drive(20, **{silent: False})
     assert world.speeds(late)[-1] == 0.0
     assert world.gate._counts[f"stop: {why}"] > 0
@@ -141,7 +147,7 @@ def test_silence_of_any_stops_it(world, silent, why):
     "asked", [{"v": math.nan}, {"v": math.inf}, {"v": 5.0}, {"omega": 9.0}, {"y": 0.1}, {"z": math.nan}]
 )
 def test_a_command_that_is_no_command_stops_it_at_once(world, asked):
-    assert world.speeds(world.drive(12))[-1] > 0.1
+    assert world.moves()
     said = world.drive(3, **asked)
     assert world.speeds(said)[-1] == 0.0 and world.gate._result.reason.startswith("command")
     assert all(math.isfinite(msg.twist.angular.z) for msg in world.heard)
@@ -168,7 +174,7 @@ def test_bad_messages_are_dropped_and_counted_and_it_lives_on(world):
     world.listen(0.05)
     values = world.gate.diagnose()[2]
     assert values["dropped_scan_bad"] == 4 and values["dropped_odom_bad"] == 2
-    assert world.speeds(world.drive(12))[-1] > 0.1
+    assert world.moves()
 
 
 def test_a_scan_of_nan_is_a_wall(world):
@@ -176,19 +182,19 @@ def test_a_scan_of_nan_is_a_wall(world):
 
 
 def test_a_jump_of_the_odometry_stops_it_until_it_is_activated_anew(world):
-    world.drive(8)
+    assert world.moves()
     world.odom(x=3.0)
     world.listen(0.1)
     assert reason(world) == "odometry jumped: activate the gate anew"
     assert world.speeds(world.drive(5))[-1] == 0.0
     world.gate.trigger_deactivate()
     world.gate.trigger_activate()
-    assert world.speeds(world.drive(12))[-1] > 0.1
+    assert world.moves()
 
 
 def test_another_publisher_on_its_topic_stops_it(world):
     rival = world.ear.node.create_publisher(TwistStamped, "cmd_vel", RELIABLE)
-    assert world.speeds(world.drive(12))[-1] > 0.1  # one that is there but silent only shows in the diagnostics
+    assert world.moves()  # one that is there but silent only shows in the diagnostics
     assert world.gate.diagnose()[2]["publishers_of_cmd_vel"] == 2
     msg = TwistStamped()
     msg.twist.linear.x = 0.3
@@ -201,7 +207,7 @@ def test_another_publisher_on_its_topic_stops_it(world):
 
 
 def test_deactivated_it_says_zero_once_more_and_then_nothing(world):
-    world.drive(12)
+    assert world.moves()
     world.gate.trigger_deactivate()
     world.listen(0.1)
     count = len(world.heard)
@@ -215,11 +221,11 @@ def test_deactivated_it_says_zero_once_more_and_then_nothing(world):
 def test_cleaned_up_it_can_be_configured_again(world):
     for trigger in ("deactivate", "cleanup", "configure", "activate"):
         getattr(world.gate, f"trigger_{trigger}")()
-    assert world.speeds(world.drive(20))[-1] > 0.1
+    assert world.moves()
 
 
 def test_an_error_while_it_judges_is_a_stop(world, monkeypatch):
-    assert world.speeds(world.drive(12))[-1] > 0.1
+    assert world.moves()
     monkeypatch.setattr(world.gate._timeline, "look", lambda *_: 1 / 0)
     world.listen(0.1)
     assert set(world.speeds(world.drive(5))) == {0.0} and reason(world) == "internal error"
@@ -230,24 +236,26 @@ def test_an_error_while_it_judges_is_a_stop(world, monkeypatch):
 def test_a_dry_run_judges_and_reports_but_sends_zero(ear, local_node):
     world = World(ear)
     world.gate = local_node(SafetyGateNode, dry_run=True)
-    said = world.connect().drive(15)
-    assert set(world.speeds(said)) == {0.0}
-    _, message, values = world.gate.diagnose()
-    assert message.startswith("dry run: PASS") and values["v"] == pytest.approx(0.2)
+    world.connect()
+
+    def passes():
+        world.drive(2)
+        return world.gate.diagnose()[1].startswith("dry run: PASS")
+
+    assert world.ear.until(passes, 20.0) and set(world.speeds(world.heard)) == {0.0}
+    assert world.gate.diagnose()[2]["v"] == pytest.approx(0.2)
 
 
 def test_a_plain_twist_where_the_base_wants_one(ear, local_node):
     world = World(ear, kind=Twist)
     world.gate = local_node(SafetyGateNode, twist_stamped=False)
-    said = world.connect().drive(20)
-    assert said[-1].linear.x == pytest.approx(0.2) and world.gate._counts["foreign_messages"] == 0
+    assert world.connect().moves(0.2) and world.gate._counts["foreign_messages"] == 0
 
 
 def test_without_odometry_the_assumed_room_goes_with_the_robot(ear, local_node):
     world = World(ear)
     world.gate = local_node(SafetyGateNode, gate__odometry=False)
-    said = world.connect(("command", "scan")).drive(20, odom=False)
-    assert said[-1].twist.linear.x == pytest.approx(0.2)
+    assert world.connect(("command", "scan")).moves(0.2, odom=False)
 
 
 def test_lifecycle_services_reach_it(ear, local_node, namespace):
