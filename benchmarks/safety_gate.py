@@ -277,7 +277,7 @@ def command_message(v: float, omega: float) -> Any:
 def scan_message(ranges: list[float]) -> Any:
     from sensor_msgs.msg import LaserScan
 
-    step = FIELD / len(ranges)
+    step = FIELD / max(len(ranges), 1)
     return LaserScan(
         angle_min=-FIELD / 2 + step / 2, angle_increment=step, range_min=0.005, range_max=FAR, ranges=ranges
     )
@@ -343,7 +343,7 @@ class Listener:
         while (left := end - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=left)
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    def wait(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:
@@ -351,7 +351,8 @@ class Listener:
             self.listen(0.02)
 
     def start(self, role: str) -> None:
-        self.players[role] = subprocess.Popen([sys.executable, __file__, "--role", role])
+        command = [sys.executable, __file__, "--role", role]
+        self.players[role] = subprocess.Popen(command, start_new_session=True)
 
     def end(self, role: str) -> None:
         self.players[role].kill()
@@ -369,7 +370,8 @@ class Listener:
 
 @contextlib.contextmanager
 def running_gate(listener: Listener) -> Iterator[subprocess.Popen]:
-    gate = subprocess.Popen([sys.executable, "-m", "rarrl_nodes.safety_gate_node"], stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "rarrl_nodes.safety_gate_node"]
+    gate = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         listener.wait(lambda: bool(listener.heard))
         yield gate
@@ -543,26 +545,14 @@ def main() -> int:
     parser.add_argument("--role", choices=tuple(RATES), help=argparse.SUPPRESS)
     args = parser.parse_args()
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")
+    if os.environ.get("ROS_DISTRO") == "humble":
+        os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     if args.role:
         play(args.role)
         return 0
-    tables: dict[str, Any] = {"attempts": run_attempts(args.attempts, args.seed)}
-    n = sum(row["n"] for row in tables["attempts"])
-    unsafe = sum(row["unsafe"] for row in tables["attempts"])
-    figures = {
-        "unsafe_outputs": Figure(unsafe, "outputs", n),
-        "unsafe_bound": Figure(3 / n, "share", n),
-        "false_refusals": Figure(sum(row["false_refusals"] for row in tables["attempts"]), "commands", n),
-    }
-    show(tables["attempts"], figures)
-    tables["rides"] = run_rides(args.rides, args.seed) if args.rides else []
-    for gated, name in ((True, "collisions_with_gate"), (False, "collisions_without_gate")):
-        of = [row for row in tables["rides"] if row["gate"] is gated]
-        if of:
-            figures[name] = Figure(sum(r["collisions"] for r in of), "rides", sum(r["n"] for r in of))
-    show(tables["rides"], {})
+    tables: dict[str, Any] = {}
+    figures: dict[str, Figure] = {}
     if not args.no_ros:
         clean, tables["silence"], tables["attacks"], end_s = run_ros(args.trials, args.clean_s)
         tables["clean"] = [clean]
@@ -578,19 +568,32 @@ def main() -> int:
             "latency_p99_ms": Figure(clean["latency_p99_ms"], "ms", clean["commands"]),
             "gate_killed_last_word_s": Figure(end_s, "s", 1),
         }
-        show([*tables["clean"], *tables["silence"], *tables["attacks"]], {})
-    show([], figures)
+        show([*tables["clean"], *tables["silence"], *tables["attacks"]])
+    tables["attempts"] = run_attempts(args.attempts, args.seed)
+    n, unsafe, refused = (sum(row[key] for row in tables["attempts"]) for key in ("n", "unsafe", "false_refusals"))
+    figures |= {
+        "unsafe_outputs": Figure(unsafe, "outputs", n),
+        "unsafe_bound": Figure(3 / n, "share", n),
+        "false_refusals": Figure(refused, "commands", n),
+    }
+    show(tables["attempts"])
+    tables["rides"] = run_rides(args.rides, args.seed) if args.rides else []
+    for gated, name in ((True, "collisions_with_gate"), (False, "collisions_without_gate")):
+        of = [row for row in tables["rides"] if row["gate"] is gated]
+        if of:
+            figures[name] = Figure(sum(r["collisions"] for r in of), "rides", sum(r["n"] for r in of))
+    show(tables["rides"])
+    for name, figure in figures.items():
+        print(f"{name}: {figure.text()} {figure.unit} (n = {figure.n})")
     if args.json is not None:
         command = " ".join(["python", "benchmarks/safety_gate.py", *sys.argv[1:]])
         write_results(args.json, make_results(command, args.seed, figures, tables))
     return 0
 
 
-def show(rows: list[dict[str, Any]], figures: dict[str, Figure]) -> None:
+def show(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         print("; ".join(f"{key} {value}" for key, value in row.items() if key != "stops"), flush=True)
-    for name, figure in figures.items():
-        print(f"{name}: {figure.text()} {figure.unit} (n = {figure.n})", flush=True)
 
 
 if __name__ == "__main__":

@@ -296,6 +296,8 @@ class SafetyGateNode(RarrlNode):
         if taken is None:
             return
         self._counts["joint_commands"] += 1
+        if not msg.points:  # hold: an arm that gets nothing more stands at the end of its last row
+            return
         result = JointResult(None, None, "another publisher on our topics")
         if came - self._rival_s >= RIVAL_S:
             result = self._judge_joints(msg, taken, came)

@@ -311,7 +311,6 @@ def test_a_chunk_for_the_arm_is_cut_to_what_may_run_in_silence(arm):
         (chunk([[0.1, 1.0]]), 2.0),
         (chunk([[0.1, 1.0]], names=("shoulder", "wrist")), 0.0),
         (chunk([[0.1]]), 0.0),
-        (chunk([]), 0.0),
     ],
 )
 def test_a_bad_chunk_for_the_arm_goes_nowhere(arm, msg, age_s):
