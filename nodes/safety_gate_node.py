@@ -129,6 +129,7 @@ class SafetyGateNode(RarrlNode):
         """Zero, once more: from here on the base's own deadman stands guard."""
         if self.active:
             self._publish(0.0, 0.0)
+            self._twist_pub.wait_for_all_acked(Duration(seconds=0.2))  # a publisher that goes takes it along
 
     # What comes in
 
@@ -335,6 +336,10 @@ class SafetyGateNode(RarrlNode):
         if result.reason in ("internal error", "another publisher on our topics"):
             level = DiagnosticStatus.ERROR
         message = " ".join(filter(None, (result.action.value, result.reason, result.detail)))
+        commanding = self.count_publishers(self._entities[0].topic_name)
+        if commanding > 1:
+            level = max(level, DiagnosticStatus.WARN)
+            message += f" ({commanding} publishers on command)"
         ages = {"command": None, "scan": self._seen_s, "odom": self._posed_s}
         if self._command is not None:
             ages["command"] = self._command.heard_s
@@ -346,7 +351,7 @@ class SafetyGateNode(RarrlNode):
                 "omega": result.omega,
                 **{f"{name}_age_s": "none" if at is None else round(time - at, 3) for name, at in ages.items()},
                 "joint_refusal": self._joint_reason,
-                "publishers_of_command": self.count_publishers(self._entities[0].topic_name),
+                "publishers_of_command": commanding,
                 "publishers_of_cmd_vel": self.count_publishers(self._twist_pub.topic_name),
                 "foreign_messages": self._counts["foreign_messages"],
                 "exceptions": self._counts["exceptions"],

@@ -1,6 +1,7 @@
 """safety_gate_node in this process, over real topics: what leaves it, and what makes it stop."""
 
 import math
+import signal
 import time
 
 import pytest
@@ -266,6 +267,18 @@ def test_lifecycle_services_reach_it(ear, local_node, namespace):
     assert world.heard == []  # not active: not a word
     assert ear.change_state("safety_gate_node", Transition.TRANSITION_ACTIVATE)
     assert ear.until(lambda: world.heard)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ended_by_a_signal_its_last_word_is_zero(ear, process, number):
+    child = process("safety_gate_node", {"autostart": True})
+    world = World(ear).connect()
+    assert world.moves()
+    world.heard.clear()
+    child.send_signal(number)
+    assert child.wait(timeout=20) == 0, child.log.read_text()
+    world.listen(0.3)
+    assert world.heard[-1].twist.linear.x == 0.0
 
 
 @pytest.mark.parametrize("settings", [{"gate__decel_mps2": 5.0}, {"gate__joints": "a:1:0:1"}])
