@@ -324,12 +324,15 @@ class Listener:
 
     def __init__(self) -> None:
         import rclpy
+        from diagnostic_msgs.msg import DiagnosticArray
         from geometry_msgs.msg import TwistStamped
         from rclpy.executors import SingleThreadedExecutor
 
         self.node = rclpy.create_node("listener")
         self.heard: list[tuple[float, float, float]] = []  # when, v, omega
         self.node.create_subscription(TwistStamped, "cmd_vel", self._on_twist, 100)
+        self.status: Any = None
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self.publishers = {topic: self.node.create_publisher(of, topic, 1) for topic, of in types().items()}
         self.players: dict[str, subprocess.Popen] = {}
         self._executor = SingleThreadedExecutor()
@@ -337,6 +340,9 @@ class Listener:
 
     def _on_twist(self, msg: Any) -> None:
         self.heard.append((time.monotonic(), msg.twist.linear.x, msg.twist.angular.z))
+
+    def _on_diagnostics(self, msg: Any) -> None:
+        self.status = msg.status[0]
 
     def listen(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -347,7 +353,7 @@ class Listener:
         end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:
-                raise SystemExit("safety_gate: the graph did not come to life")
+                raise SystemExit(f"safety_gate: the graph did not come to life: {self.status}")
             self.listen(0.02)
 
     def start(self, role: str) -> None:
@@ -406,7 +412,8 @@ def silence_trials(listener: Listener, trials: int) -> list[dict[str, Any]]:
     rows = []
     for role in RATES:
         for how, number in (("kill -9", signal.SIGKILL), ("SIGSTOP", signal.SIGSTOP)):
-            stops, again = [], []
+            print(f"{how} of {role}", file=sys.stderr)
+            stops, again, lost = [], [], 0
             for k in range(trials):
                 listener.wait(listener.moving)
                 listener.listen(0.3 + 0.037 * (k % 5))
@@ -422,8 +429,15 @@ def silence_trials(listener: Listener, trials: int) -> list[dict[str, Any]]:
                     listener.start(role)
                 else:
                     listener.players[role].send_signal(signal.SIGCONT)
-                listener.wait(listener.moving)
-                again.append(time.monotonic() - begun)
+                try:
+                    listener.wait(listener.moving)
+                    again.append(time.monotonic() - begun)
+                except SystemExit as error:  # a machine this busy; the stop is measured all the same
+                    print(error, file=sys.stderr)
+                    lost += 1
+                    for other in RATES:
+                        listener.end(other)
+                        listener.start(other)
             rows.append(
                 {
                     "silent": role,
@@ -432,7 +446,8 @@ def silence_trials(listener: Listener, trials: int) -> list[dict[str, Any]]:
                     "stop_s_median": float(np.median(stops)),
                     "stop_s_max": float(max(stops)),
                     "stops": [round(s, 4) for s in stops],
-                    "moves_again_s_median": float(np.median(again)),
+                    "moves_again_s_median": float(np.median(again)) if again else None,
+                    "not_recovered": lost,
                 }
             )
     return rows
@@ -486,6 +501,7 @@ def attack_trials(listener: Listener, shots: int) -> list[dict[str, Any]]:
     unsafe: more than the limits at any time, or any movement later than STOP_S after the attack began."""
     rows = []
     for name, attack in attacks().items():
+        print(name, file=sys.stderr)
         unsafe, moved = 0, 0
         for _ in range(shots):
             for _ in range(14):

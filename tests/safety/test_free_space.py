@@ -1,10 +1,12 @@
 """What counts as free: seen, or vouched for, and nothing else."""
 
+import doctest
 import math
 
 import numpy as np
 import pytest
 
+from rarrl.safety import free_space
 from rarrl.safety.free_space import FreeSpace, RangeScan
 
 
@@ -22,7 +24,11 @@ def space(memory=10.0, pose=(0.0, 0.0, 0.0)):
 def is_free(free, x, y):
     """Of the cell at x, y in the fixed frame."""
     cell = (np.floor(np.array([x, y]) / free.cell_m) - free._corner).astype(int)
-    return bool(free._seen_at[tuple(cell)] >= free._odometer - free._memory)
+    return bool(free.free()[tuple(cell)])
+
+
+def test_the_examples_in_the_docstrings():
+    assert doctest.testmod(free_space).failed == 0
 
 
 def test_nothing_is_free_before_anything_was_seen():
@@ -53,6 +59,25 @@ def test_the_latest_look_holds_and_what_left_the_view_stays():
     assert is_free(free, 0.5, 0.05) and is_free(free, -0.5, 0.05)
 
 
+def test_a_scan_that_tells_nothing_blocks_while_it_is_the_newest_but_takes_no_memory_away():
+    free = space()
+    free.vouch(1.0)
+    free.see(scan([2.0]), (0.0, 0.0, 0.0))
+    before = free.free()
+    free.see(scan([0.01] * 31), (0.0, 0.0, 0.0))
+    assert not is_free(free, 0.5, 0.05) and not is_free(free, 1.5, 0.05) and is_free(free, -0.5, 0.05)
+    free.see(scan([2.0]), (0.0, 0.0, 0.0))
+    assert (free.free() == before).all()
+
+
+def test_a_thing_that_was_seen_stays_where_it_was_when_it_leaves_the_view():
+    free = space()
+    free.see(scan([2.0]), (0.0, 0.0, 0.0))
+    free.see(scan([1.0]), (0.0, 0.0, 0.0))
+    free.see(scan([2.0]), (0.0, 0.0, math.pi))
+    assert not is_free(free, 1.15, 0.05) and is_free(free, 0.5, 0.05)
+
+
 def test_a_thing_thinner_than_a_cell_is_not_overlooked():
     ranges = np.full(900, 3.0)
     ranges[450] = 1.0  # a tenth of a degree: 2 mm wide
@@ -75,7 +100,7 @@ def test_the_window_follows_the_robot_and_forgets_what_leaves_it():
     free.vouch(0.5)
     for x in np.arange(0.0, 5.0, 0.5):
         free.move((float(x), 0.0, 0.0))
-    assert not (free._seen_at > -math.inf).any()
+    assert not free.free().any()
     free.vouch(0.3)
     assert is_free(free, 4.5, 0.05) and not is_free(free, 4.05, 0.05)
 
@@ -93,7 +118,7 @@ def test_a_jump_of_the_pose_forgets_all():
     free = space()
     free.vouch(0.5)
     assert free.move((0.9, 0.0, 0.0)) and is_free(free, 0.2, 0.05)
-    assert not free.move((3.0, 0.0, 0.0)) and not (free._seen_at > -math.inf).any()
+    assert not free.move((3.0, 0.0, 0.0)) and not free.free().any()
 
 
 @pytest.mark.parametrize(
