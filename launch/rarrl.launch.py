@@ -39,8 +39,11 @@ def _nodes(context):
                 ],
                 remappings=start.remappings,
                 output="screen",
-                **({"on_exit": Shutdown(reason="the safety gate has ended")} if start.essential else {"respawn": True}),
-                **({} if start.essential else {"respawn_delay": 2.0}),
+                **(
+                    {"on_exit": Shutdown(reason="the safety gate has ended")}
+                    if start.essential
+                    else {"respawn": True, "respawn_delay": 2.0}
+                ),
             )
             for start in bringup.starts(given)
         ),

@@ -178,8 +178,11 @@ def test_bad_messages_are_dropped_and_counted_and_it_lives_on(world):
     assert world.moves()
 
 
-def test_a_scan_of_nan_is_a_wall(world):
-    assert set(world.speeds(world.drive(10, metres=math.nan))) == {0.0} and reason(world) == "blocked"
+@pytest.mark.parametrize("metres", [math.nan, 0.01])
+def test_a_scan_that_tells_nothing_is_a_wall_until_the_next_good_one(world, metres):
+    assert world.moves()
+    assert world.speeds(world.drive(10, metres=metres))[-1] == 0.0 and reason(world) == "blocked"
+    assert world.moves()
 
 
 def test_a_jump_of_the_odometry_stops_it_until_it_is_activated_anew(world):
