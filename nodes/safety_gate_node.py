@@ -92,7 +92,7 @@ class SafetyGateNode(RarrlNode):
         self._last = dict.fromkeys(STREAMS, -math.inf)  # when the newest message of each was taken
         self._own: deque[Hashable] = deque(maxlen=1000)
         self._rival_s = -math.inf
-        self._spoken_s = -math.inf
+        self._answered_s = -math.inf
         self._result = GateResult.stop("no command")
         self._joint_reason = ""
         self._latencies = Latencies()
@@ -177,7 +177,8 @@ class SafetyGateNode(RarrlNode):
         if any(axis != 0.0 for axis in (linear.y, linear.z, angular.x, angular.y)):  # NaN too
             v = omega = math.nan  # the base cannot do that: whoever asks for it means another robot
         self._command = RobotCommand(v, omega, taken, came)
-        if came - self._spoken_s >= 0.5 / self._config.rate_hz:  # a flood of commands must not take the whole processor
+        if came - self._answered_s >= 0.5 / self._config.rate_hz:  # a flood must not take the whole processor
+            self._answered_s = came
             self._tick()
             self._latencies.add(came, now() - came)
 
@@ -234,7 +235,7 @@ class SafetyGateNode(RarrlNode):
         """Judges what is known now, and says so."""
         if not self.active:
             return
-        time = self._spoken_s = now()
+        time = now()
         try:
             self._timeline.look(self.get_clock().now().nanoseconds / 1e9, time)
             command, around, veto = self._command, None, ""
