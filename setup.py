@@ -42,6 +42,7 @@ ROS = [
     "ros-std-srvs==5.3.6",
     "ros-stereo-msgs==5.3.6",
     "ros-trajectory-msgs==5.3.6",
+    "ros-trajectory-msgs==5.3.6",
     "ros-visualization-msgs==5.3.6",
 ]
 EXTRAS = {
@@ -116,6 +117,7 @@ setup(
             "rarrl = rarrl.cli:main",
             "orchestrator_node = rarrl_nodes.orchestrator_node:main",
             "replay_node = rarrl_nodes.replay_node:main",
+            "safety_gate_node = rarrl_nodes.safety_gate_node:main",
             "stereo_voxel_node = rarrl_nodes.stereo_voxel_node:main",
             "vla_policy_node = rarrl_nodes.vla_policy_node:main",
         ],

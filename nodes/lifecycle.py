@@ -15,6 +15,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from rarrl.config import FieldSpec, Section
@@ -124,12 +125,19 @@ def now() -> float:
     return time.monotonic()
 
 
-def run_node(make: Callable[[], RarrlNode]) -> int:
-    """Starts, spins and ends a node. The exit status: 0 after its end or SIGINT or SIGTERM, 2 bad input, 1 failure."""
+def run_node(make: Callable[[], RarrlNode], last_words: bool = False) -> int:
+    """Starts, spins and ends a node. The exit status: 0 after its end or SIGINT or SIGTERM, 2 bad input, 1 failure.
+
+    last_words: the node can still publish when a signal ends it (rclpy's own handlers cut it off before)."""
     node: RarrlNode | None = None
     try:
         try:
-            rclpy.init()
+            if last_words:
+                rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                signal.signal(signal.SIGTERM, signal.default_int_handler)
+            else:
+                rclpy.init()
         except RuntimeError as error:  # a -p or a parameter file that ROS cannot read
             raise InputError(" ".join(str(error).split())) from None
         node = make()

@@ -13,6 +13,7 @@ from rarrl.config import (
     Config,
     DetectorConfig,
     FieldSpec,
+    GateConfig,
     OrchestratorConfig,
     PolicyConfig,
     ReplayConfig,
@@ -66,6 +67,23 @@ class PolicyNodeConfig(Section):
     autostart: bool = Field(default=True, description="configure and activate without a lifecycle manager")
 
 
+class GateNodeConfig(Section):
+    """What safety_gate_node takes besides the section `gate` of the configuration."""
+
+    autostart: bool = Field(default=True, description="configure and activate without a lifecycle manager")
+    dry_run: bool = Field(
+        default=False, description="judge and report, but send zero to the base and nothing to an arm"
+    )
+    twist_stamped: bool = Field(default=True, description="cmd_vel is a TwistStamped; false: a Twist")
+    base_frame: str = Field(
+        default="base_link",
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\r\n]*$",
+        description="frame of cmd_vel: on the axis of turning, x ahead, y left",
+    )
+
+
 ORCHESTRATOR_SPECS = (*iter_fields(OrchestratorConfig, "orchestrator."), *iter_fields(OrchestratorNodeConfig))
 REPLAY_SPECS = (
     *iter_fields(OrchestratorConfig, "orchestrator."),
@@ -74,7 +92,8 @@ REPLAY_SPECS = (
 )
 STEREO_SPECS = (*iter_fields(DetectorConfig, "detector."), *iter_fields(StereoNodeConfig))
 POLICY_SPECS = (*iter_fields(PolicyConfig, "policy."), *iter_fields(PolicyNodeConfig))
-_OURS = frozenset(spec.name for spec in (*ORCHESTRATOR_SPECS, *REPLAY_SPECS, *STEREO_SPECS, *POLICY_SPECS))
+GATE_SPECS = (*iter_fields(GateConfig, "gate."), *iter_fields(GateNodeConfig))
+_OURS = frozenset(spec.name for spec in (*ORCHESTRATOR_SPECS, *REPLAY_SPECS, *STEREO_SPECS, *POLICY_SPECS, *GATE_SPECS))
 """One parameter file may serve all nodes."""
 _OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 

@@ -160,6 +160,62 @@ class PolicyConfig(Section):
     )
 
 
+class GateConfig(Section):
+    """The last word before the motors: what may leave the computer, and what must be known for it."""
+
+    rate_hz: float = Field(default=20.0, ge=5.0, le=200.0, description="the gate speaks at least so often, 1/s")
+    max_command_age_s: float = Field(
+        default=0.3, ge=0.05, le=0.4, description="a command that came longer ago stops the robot, s"
+    )
+    max_observation_age_s: float = Field(
+        default=0.5, ge=0.05, le=5.0, description="what a command was derived from may be so old by its stamp, s"
+    )
+    max_obstacle_age_s: float = Field(
+        default=0.4, ge=0.05, le=0.4, description="a scan or a pose that was taken longer ago stops the robot, s"
+    )
+    max_speed_mps: float = Field(default=0.5, ge=0.01, le=3.0, description="ahead, m/s")
+    max_reverse_mps: float = Field(default=0.1, ge=0.0, le=3.0, description="backwards, m/s; 0: never")
+    max_turn_radps: float = Field(default=1.0, ge=0.01, le=10.0, description="turning, rad/s")
+    clamp_margin: float = Field(
+        default=0.2, ge=0.0, le=1.0, description="share beyond a limit that is cut to it; what lies beyond is refused"
+    )
+    accel_mps2: float = Field(default=0.5, ge=0.01, le=20.0, description="the robot gains speed so quickly, m/s2")
+    decel_mps2: float = Field(default=0.5, ge=0.01, le=20.0, description="and slows down in comfort so quickly, m/s2")
+    brake_mps2: float = Field(default=1.0, ge=0.01, le=20.0, description="what its brakes surely reach, m/s2")
+    turn_accel_radps2: float = Field(default=2.0, ge=0.01, le=50.0, description="changes its turning, rad/s2")
+    turn_brake_radps2: float = Field(default=4.0, ge=0.01, le=50.0, description="ends its turning, rad/s2")
+    latency_s: float = Field(
+        default=0.15, ge=0.0, le=2.0, description="from a command that leaves the gate to the brakes' first effect, s"
+    )
+    front_m: float = Field(default=0.3, ge=0.01, le=10.0, description="from the axis of turning to the front, m")
+    rear_m: float = Field(default=0.3, ge=0.01, le=10.0, description="from the axis of turning to the rear, m")
+    half_width_m: float = Field(default=0.25, ge=0.01, le=10.0, description="half the robot's width, m")
+    margin_m: float = Field(default=0.1, ge=0.02, le=5.0, description="room that the robot keeps around itself, m")
+    sensor_x_m: float = Field(
+        default=0.2, ge=-10.0, le=10.0, description="origin of the scan ahead of the axis of turning, m"
+    )
+    sensor_y_m: float = Field(default=0.0, ge=-10.0, le=10.0, description="and to its left, m")
+    assumed_clear_m: float = Field(
+        default=1.0,
+        ge=0.0,
+        le=10.0,
+        description="around the axis of turning, vouched for by who activates the gate: no camera sees there, m",
+    )
+    odometry: bool = Field(
+        default=True, description="remember what was seen free, by odom; false: the assumed room goes with the robot"
+    )
+    memory_m: float = Field(
+        default=5.0, ge=0.0, le=100.0, description="what was seen is forgotten after such a way (1 rad counts 0.5 m), m"
+    )
+    cell_m: float = Field(default=0.05, ge=0.01, le=1.0, description="side of the cells of that memory, m")
+    joints: str = Field(
+        default="",
+        max_length=4000,
+        pattern=r"^[^\r\n]*$",
+        description="an arm's limits, name:low:high:speed with commas between (rad, rad/s); empty: no arm",
+    )
+
+
 class Config(Section):
     """The whole configuration file."""
 
@@ -167,6 +223,7 @@ class Config(Section):
     replay: ReplayConfig = Field(default_factory=ReplayConfig)
     detector: DetectorConfig = Field(default_factory=DetectorConfig)
     policy: PolicyConfig = Field(default_factory=PolicyConfig)
+    gate: GateConfig = Field(default_factory=GateConfig)
 
 
 @dataclass(frozen=True)

@@ -279,3 +279,41 @@ class ObstacleSummary:
         for name in ("free_path_width_m", "time_to_contact_s"):
             if not getattr(self, name) >= 0.0:
                 raise ValueError(f"ObstacleSummary.{name} must be >= 0, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class RobotCommand:
+    """What a mobile base is asked to do (REP 103). v: m/s, ahead is positive; omega: rad/s, left is positive.
+
+    observed_s: when the observation that it was derived from was taken; heard_s: when the command came. Both on the
+    steady clock. Anything may stand in it: judging is the gate's work."""
+
+    v: float
+    omega: float
+    observed_s: float
+    heard_s: float
+
+
+class GateAction(str, Enum):
+    """What the gate made of a command."""
+
+    PASS = "PASS"
+    LIMITED = "LIMITED"  # less than was asked for
+    STOP = "STOP"
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """What may leave the gate: v (m/s) and omega (rad/s), both 0 with STOP. reason: a few fixed words, "" with PASS;
+    detail: the numbers behind them."""
+
+    v: float
+    omega: float
+    action: GateAction
+    reason: str = ""
+    detail: str = ""
+
+    @classmethod
+    def stop(cls, reason: str, detail: str = "") -> GateResult:
+        """Zero, and why."""
+        return cls(0.0, 0.0, GateAction.STOP, reason, detail)

@@ -17,7 +17,14 @@ import rarrl
 
 ROOT = Path(__file__).resolve().parents[1]
 MAPPED = {"rarrl_nodes": "nodes", "rarrl_sim_envs": "sim_envs"}
-EXECUTABLES = {"rarrl", "orchestrator_node", "replay_node", "stereo_voxel_node", "vla_policy_node"}
+EXECUTABLES = {
+    "rarrl",
+    "orchestrator_node",
+    "replay_node",
+    "safety_gate_node",
+    "stereo_voxel_node",
+    "vla_policy_node",
+}
 
 
 def clean_environment() -> dict[str, str]:

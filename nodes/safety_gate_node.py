@@ -1,0 +1,395 @@
+"""safety_gate_node: the only one that speaks to the motors. Thin over `rarrl.safety.gate`; docs/SAFETY.md.
+
+One thread. It speaks when a command comes and at its own rate, on the steady clock, whoever else is silent."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticStatus
+from geometry_msgs.msg import Twist, TwistStamped
+from nav_msgs.msg import Odometry
+from rclpy.duration import Duration
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import JointState, LaserScan
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from rarrl.perception.feed import PoseBuffer
+from rarrl.safety.free_space import RangeScan
+from rarrl.safety.gate import JointResult, SafetyGate, Surroundings
+from rarrl.safety.timeline import Timeline
+from rarrl.types import GateAction, GateResult, RobotCommand
+
+from .diagnostics import Latencies
+from .lifecycle import RarrlNode, now, run_node
+from .params import GATE_SPECS, GateNodeConfig, read_config
+from .stereo_messages import nanoseconds, pose_of
+
+LATEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+FEW = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+RIVAL_S = 1.0  # a foreign message on our topics stops the robot for so long
+MAX_POINTS = 1000
+STREAMS = ("command", "joint_command", "scan", "odom", "joint_states")
+DROPS = ("bad", "old", "future", "out_of_order", "no_pose")
+
+
+class SafetyGateNode(RarrlNode):
+    """Topics, parameters, and what it does with bad input: docs/SAFETY.md."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__("safety_gate_node", "commands", GATE_SPECS, GateNodeConfig, **kwargs)
+        self._entities: list = []
+        self._timer = None
+
+    def load(self) -> None:
+        self._config = config = read_config(self).gate
+        self._gate = SafetyGate(config)
+        self._dry_run, self._stamped = bool(self.setting("dry_run")), bool(self.setting("twist_stamped"))
+        self._frame = str(self.setting("base_frame"))
+        self._forget()
+        out = QoSProfile(depth=1, deadline=Duration(seconds=max(0.1, 4 / config.rate_hz)))
+        kind = TwistStamped if self._stamped else Twist
+        self._twist_pub = self.create_lifecycle_publisher(kind, "cmd_vel", out)
+
+        def make(of: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile) -> Subscription:
+            return self.create_subscription(of, topic, self._guarded(callback), qos)
+
+        self._entities = [
+            make(TwistStamped, "command", self._on_command, LATEST),
+            make(LaserScan, "scan", self._on_scan, LATEST),
+            make(kind, "cmd_vel", self._on_own_twist, FEW),
+        ]
+        if config.odometry:
+            self._entities.append(make(Odometry, "odom", self._on_odom, FEW))
+        self._joint_pub = None
+        if self._gate.joints:
+            self._joint_pub = self.create_lifecycle_publisher(JointTrajectory, "joint_trajectory", 1)
+            self._entities += [
+                make(JointTrajectory, "joint_command", self._on_joint_command, LATEST),
+                make(JointState, "joint_states", self._on_joint_states, LATEST),
+                make(JointTrajectory, "joint_trajectory", self._on_own_joints, FEW),
+            ]
+        self._timer = self.create_timer(1 / config.rate_hz, self._tick, clock=self.steady)
+
+    def _forget(self) -> None:
+        self._gate = SafetyGate(self._config)
+        self._free = self._gate.free_space()
+        self._timeline = Timeline()
+        self._poses = PoseBuffer()
+        self._vouched = self._lost = False
+        self._command: RobotCommand | None = None
+        self._seen_s: float | None = None
+        self._posed_s: float | None = None
+        self._joints: dict[str, float] = {}
+        self._last = dict.fromkeys(STREAMS, -math.inf)  # when the newest message of each was taken
+        self._own: deque[Hashable] = deque(maxlen=1000)
+        self._rival_s = -math.inf
+        self._answered_s = -math.inf
+        self._result = GateResult.stop("no command")
+        self._joint_reason = ""
+        self._latencies = Latencies()
+        self._counts: Counter[str] = Counter()
+
+    def start(self) -> None:
+        self._forget()
+        self._tick()
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._last_words()
+        return super().on_deactivate(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._last_words()
+        self.active = False
+        return super().on_shutdown(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.destroy_timer(self._timer)
+        for subscription in self._entities:
+            self.destroy_subscription(subscription)
+        self._entities = []
+        for publisher in (self._twist_pub, self._joint_pub):
+            if publisher is not None:
+                self.destroy_lifecycle_publisher(publisher)
+        return super().on_cleanup(state)
+
+    def destroy_node(self) -> None:
+        self._last_words()
+        super().destroy_node()
+
+    def _last_words(self) -> None:
+        """Zero, once more: from here on the base's own deadman stands guard."""
+        if self.active:
+            self._publish(0.0, 0.0)
+            self._twist_pub.wait_for_all_acked(Duration(seconds=0.2))  # a publisher that goes takes it along
+
+    # What comes in
+
+    def _guarded(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
+        """A message on which `callback` fails is a message that did not come: the silence stops the robot."""
+
+        def guarded(msg: Any) -> None:
+            try:
+                callback(msg)
+            except Exception as error:
+                self._fault(error)
+
+        return guarded
+
+    def _fault(self, error: Exception) -> None:
+        self._counts["exceptions"] += 1
+        self.get_logger().error(f"{type(error).__name__}: {error}"[:300], throttle_duration_sec=10.0)
+
+    def _taken(self, stream: str, stamp: Time) -> float | None:
+        """When a message's content was taken, steady clock; None, and counted, where it is not to be used."""
+        time = now()
+        self._timeline.look(self.get_clock().now().nanoseconds / 1e9, time)
+        taken = self._timeline.taken(nanoseconds(stamp) / 1e9, time, self._last[stream])
+        if math.isinf(taken):
+            self._drop(stream, "future")
+            return None
+        if taken < self._last[stream]:
+            self._drop(stream, "out_of_order")
+            return None
+        self._last[stream] = taken
+        return taken
+
+    def _drop(self, stream: str, why: str) -> None:
+        self._counts[f"{stream}_{why}"] += 1
+
+    def _on_command(self, msg: TwistStamped) -> None:
+        if not self.active:
+            return
+        came, taken = now(), self._taken("command", msg.header.stamp)
+        if taken is None:
+            return
+        self._counts["commands"] += 1
+        linear, angular = msg.twist.linear, msg.twist.angular
+        v, omega = linear.x, angular.z
+        if any(axis != 0.0 for axis in (linear.y, linear.z, angular.x, angular.y)):  # NaN too
+            v = omega = math.nan  # the base cannot do that: whoever asks for it means another robot
+        self._command = RobotCommand(v, omega, taken, came)
+        if came - self._answered_s >= 0.5 / self._config.rate_hz:  # a flood must not take the whole processor
+            self._answered_s = came
+            self._tick()
+            self._latencies.add(came, now() - came)
+
+    def _on_scan(self, msg: LaserScan) -> None:
+        if not self.active or (taken := self._taken("scan", msg.header.stamp)) is None:
+            return
+        c = self._config
+        if now() - taken > c.max_obstacle_age_s:
+            self._drop("scan", "old")
+            return
+        try:
+            scan = RangeScan(msg.angle_min, msg.angle_increment, np.asarray(msg.ranges), msg.range_max)
+        except ValueError as error:
+            self.get_logger().warning(str(error)[:200], throttle_duration_sec=10.0)
+            self._drop("scan", "bad")
+            return
+        if not c.odometry:
+            self._free.move((0.0, 0.0, 0.0))
+            self._free.forget()
+            self._free.vouch(c.assumed_clear_m)
+            self._free.see(scan, (c.sensor_x_m, c.sensor_y_m, 0.0))
+            self._seen_s = self._posed_s = taken
+            return
+        pose = self._poses.at(nanoseconds(msg.header.stamp) / 1e9)
+        if pose is None or not self._vouched:
+            self._drop("scan", "no_pose")
+            return
+        x, y = (pose @ [c.sensor_x_m, c.sensor_y_m, 0.0, 1.0])[:2]
+        self._free.see(scan, (float(x), float(y), _yaw(pose)))
+        self._seen_s = taken
+
+    def _on_odom(self, msg: Odometry) -> None:
+        if not self.active or (taken := self._taken("odom", msg.header.stamp)) is None:
+            return
+        if now() - taken > self._config.max_obstacle_age_s:
+            self._drop("odom", "old")
+            return
+        try:
+            pose = pose_of(msg)
+        except ValueError:
+            self._drop("odom", "bad")
+            return
+        self._poses.add(nanoseconds(msg.header.stamp) / 1e9, pose)
+        if not self._free.move((float(pose[0, 3]), float(pose[1, 3]), _yaw(pose))):
+            self._lost = True
+        self._posed_s = taken
+        if not self._vouched:
+            self._free.vouch(self._config.assumed_clear_m)
+            self._vouched = True
+
+    # What goes out
+
+    def _tick(self) -> None:
+        """Judges what is known now, and says so."""
+        if not self.active:
+            return
+        time = now()
+        try:
+            self._timeline.look(self.get_clock().now().nanoseconds / 1e9, time)
+            command, around, veto = self._command, None, ""
+            if self._seen_s is not None and self._posed_s is not None:
+                around = Surroundings(self._free, self._seen_s, self._posed_s)
+            if time - self._rival_s < RIVAL_S:
+                veto = "another publisher on our topics"
+            elif self._lost:
+                veto = "odometry jumped: activate the gate anew"
+            result = self._gate.check(command, around, time, veto)
+        except Exception as error:  # whatever it is, the robot stands
+            self._fault(error)
+            result = self._gate.check(None, None, time, "internal error")
+        if result.reason != self._result.reason:
+            self.get_logger().info(f"{result.action.value} {result.reason} {result.detail}", throttle_duration_sec=0.5)
+        self._result = result
+        self._counts[result.action.value.lower()] += 1
+        if result.action is GateAction.STOP:
+            self._counts[f"stop: {result.reason}"] += 1
+        self._publish(0.0, 0.0) if self._dry_run else self._publish(result.v, result.omega)
+
+    def _publish(self, v: float, omega: float) -> None:
+        twist = Twist()
+        twist.linear.x, twist.angular.z = v, omega
+        msg = twist
+        if self._stamped:
+            msg = TwistStamped(twist=twist)
+            msg.header.stamp, msg.header.frame_id = self.stamp(), self._frame
+        self._own.append(_key(msg))
+        self._twist_pub.publish(msg)
+
+    def _on_own_twist(self, msg: Twist | TwistStamped) -> None:
+        self._hear(_key(msg))
+
+    def _on_own_joints(self, msg: JointTrajectory) -> None:
+        self._hear(_joint_key(msg))
+
+    def _hear(self, key: Hashable) -> None:
+        """Ours, or somebody else's? Counting publishers would not do: dead ones linger for many seconds."""
+        if self.active and key not in self._own:
+            self._rival_s = now()
+            self._counts["foreign_messages"] += 1
+            self.get_logger().error("another node publishes on our topics: stop", throttle_duration_sec=10.0)
+
+    # Arms
+
+    def _on_joint_states(self, msg: JointState) -> None:
+        if not self.active or self._taken("joint_states", msg.header.stamp) is None:
+            return
+        if len(msg.name) != len(msg.position) or not np.isfinite(msg.position).all():
+            self._joints = {}  # where the arm is, is not known any more
+            self._drop("joint_states", "bad")
+            return
+        self._joints = dict(zip(msg.name, msg.position, strict=True))
+
+    def _on_joint_command(self, msg: JointTrajectory) -> None:
+        if not self.active:
+            return
+        came, taken = now(), self._taken("joint_command", msg.header.stamp)
+        if taken is None:
+            return
+        self._counts["joint_commands"] += 1
+        if not msg.points:  # hold: an arm that gets nothing more stands at the end of its last row
+            return
+        result = JointResult(None, None, "another publisher on our topics")
+        if came - self._rival_s >= RIVAL_S:
+            result = self._judge_joints(msg, taken, came)
+        self._joint_reason = result.reason
+        if result.positions is None or result.times is None:
+            self._counts["joint_refused"] += 1
+        elif not self._dry_run and self._joint_pub is not None:
+            out = JointTrajectory(joint_names=[j.name for j in self._gate.joints])  # stamp 0: from now on
+            for row, at in zip(result.positions, result.times, strict=True):
+                out.points.append(
+                    JointTrajectoryPoint(positions=row.tolist(), time_from_start=Duration(seconds=float(at)).to_msg())
+                )
+            self._own.append(_joint_key(out))
+            self._joint_pub.publish(out)
+
+    def _judge_joints(self, msg: JointTrajectory, taken: float, came: float) -> JointResult:
+        points = msg.points
+        if not 0 < len(points) <= MAX_POINTS or any(len(p.positions) != len(msg.joint_names) for p in points):
+            return JointResult(None, None, "rows and joints do not go together")
+        return self._gate.check_joints(
+            list(msg.joint_names),
+            np.array([p.positions for p in points]),
+            np.array([p.time_from_start.sec + p.time_from_start.nanosec / 1e9 for p in points]),
+            self._joints,
+            self._last["joint_states"],
+            taken,
+            came,
+            now(),
+        )
+
+    def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
+        time, result = now(), self._result
+        stopped = result.action is GateAction.STOP
+        level = DiagnosticStatus.WARN if stopped else DiagnosticStatus.OK
+        if result.reason in ("internal error", "another publisher on our topics"):
+            level = DiagnosticStatus.ERROR
+        message = " ".join(filter(None, (result.action.value, result.reason, result.detail)))
+        commanding = self.count_publishers(self._entities[0].topic_name)
+        if commanding > 1:
+            level = max(level, DiagnosticStatus.WARN)
+            message += f" ({commanding} publishers on command)"
+        ages = {"command": None, "scan": self._seen_s, "odom": self._posed_s}
+        if self._command is not None:
+            ages["command"] = self._command.heard_s
+        return (
+            level,
+            ("dry run: " if self._dry_run else "") + message,
+            {
+                "v": result.v,
+                "omega": result.omega,
+                **{f"{name}_age_s": "none" if at is None else round(time - at, 3) for name, at in ages.items()},
+                "joint_refusal": self._joint_reason,
+                "publishers_of_command": commanding,
+                "publishers_of_cmd_vel": self.count_publishers(self._twist_pub.topic_name),
+                "foreign_messages": self._counts["foreign_messages"],
+                "exceptions": self._counts["exceptions"],
+                "clock_jumps": self._timeline.jumps,
+                "latency_p50_ms": round(self._latencies.quantile_ms(0.5), 3),
+                "latency_p99_ms": round(self._latencies.quantile_ms(0.99), 3),
+                **{name: self._counts[name] for name in ("commands", "pass", "limited", "stop")},
+                **{name: count for name, count in sorted(self._counts.items()) if ": " in name},
+                **{
+                    f"dropped_{stream}_{why}": count
+                    for stream in STREAMS
+                    for why in DROPS
+                    if (count := self._counts[f"{stream}_{why}"])
+                },
+            },
+        )
+
+
+def _yaw(pose: np.ndarray) -> float:
+    return math.atan2(pose[1, 0], pose[0, 0])
+
+
+def _key(msg: Twist | TwistStamped) -> Hashable:
+    """What tells two messages apart."""
+    twist = getattr(msg, "twist", msg)
+    stamp = nanoseconds(msg.header.stamp) if hasattr(msg, "header") else 0
+    return stamp, twist.linear.x, twist.linear.y, twist.angular.z
+
+
+def _joint_key(msg: JointTrajectory) -> Hashable:
+    return tuple(tuple(p.positions) for p in msg.points)
+
+
+def main() -> int:
+    """Entry point of the executable `safety_gate_node`."""
+    return run_node(SafetyGateNode, last_words=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What stands between everything clever and the motors: numpy, and nothing that was learned."""

@@ -1,0 +1,323 @@
+"""The gate: a command goes in, what may move the robot comes out. docs/SAFETY.md says what is promised.
+
+No learning, no ROS, no clock of its own: all times are seconds on the steady clock, given by the caller. Whatever is
+missing, old, not finite or unexpected ends in zero."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from rarrl.config import GateConfig
+from rarrl.errors import InputError
+from rarrl.safety.free_space import FreeSpace
+from rarrl.types import GateAction, GateResult, RobotCommand
+
+TINY = 1e-6  # m/s, rad/s: is zero
+STANDSTILL = 0.01  # of a command: less than that is not worth moving
+MAX_CELLS = 400  # from the robot to the end of the map
+EARLY_S = 0.05  # what came may be ahead of now by so much: callers read the clock one after the other
+
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """What is known around the robot. free: moved to where it is. seen_s: when the newest scan was taken; posed_s: when
+    the robot was at that place (without odometry: seen_s)."""
+
+    free: FreeSpace
+    seen_s: float
+    posed_s: float
+
+
+@dataclass(frozen=True)
+class Joint:
+    """An arm's joint: its range (rad) and its speed (rad/s)."""
+
+    name: str
+    low: float
+    high: float
+    speed: float
+
+
+@dataclass(frozen=True, eq=False)
+class JointResult:
+    """Rows that an arm may run: positions (n, joints) in the order of the configuration, at times (n,), seconds from
+    now. None of both where the reason says why not."""
+
+    positions: np.ndarray | None
+    times: np.ndarray | None
+    reason: str = ""
+
+
+class SafetyGate:
+    """Judges commands one by one; remembers only how fast the robot may still be.
+
+    Raises: InputError for settings that contradict one another."""
+
+    def __init__(self, config: GateConfig) -> None:
+        self.config = c = config
+        if c.decel_mps2 > c.brake_mps2 or c.turn_accel_radps2 > c.turn_brake_radps2:
+            raise InputError(
+                "config: gate: decel_mps2 must not be above brake_mps2, nor turn_accel_radps2 above turn_brake_radps2: "
+                "comfort asks for less than the brakes reach"
+            )
+        self.radius_m = math.hypot(max(c.front_m, c.rear_m), c.half_width_m)
+        way = c.max_speed_mps * (c.latency_s + c.max_obstacle_age_s) + c.max_speed_mps**2 / (2 * c.decel_mps2)
+        self.reach_m = self.radius_m + c.margin_m + max(way, c.assumed_clear_m) + 2 * c.cell_m
+        if self.reach_m > MAX_CELLS * c.cell_m:
+            raise InputError(
+                f"config: gate.cell_m: {c.cell_m} m is too fine for a map of {self.reach_m:.1f} m; "
+                f"allowed here: at least {self.reach_m / MAX_CELLS:.2g}, or lower max_speed_mps"
+            )
+        self.joints = parse_joints(c.joints)
+        self._v = self._omega = 0.0  # the robot moves at most so fast
+        self._sent = (0.0, 0.0)
+        self._checked_s = -math.inf
+
+    def free_space(self) -> FreeSpace:
+        """An empty map of the size that this gate needs."""
+        return FreeSpace(self.reach_m, self.config.memory_m, self.config.cell_m)
+
+    def check(
+        self, command: RobotCommand | None, around: Surroundings | None, now_s: float, veto: str = ""
+    ) -> GateResult:
+        """What may be sent to the base now. veto: why it must stand, whatever was asked. Never raises: an error in here
+        is a stop."""
+        try:
+            dt = min(max(now_s - self._checked_s, 0.0), 1 / self.config.rate_hz)
+            self._settle(dt)
+            result = GateResult.stop(veto) if veto else self._judge(command, around, now_s, dt)
+            if not (math.isfinite(result.v) and math.isfinite(result.omega)):
+                result = GateResult.stop("internal error", f"the gate came to {result.v}, {result.omega}")
+        except Exception as error:  # whatever it is, the robot stands
+            result = GateResult.stop("internal error", f"{type(error).__name__}: {error}"[:200])
+        self._checked_s = now_s
+        self._sent = (result.v, result.omega)
+        return result
+
+    def _settle(self, dt: float) -> None:
+        """How fast the robot may be: what it was sent, or what its brakes have left of what it was before."""
+        c, (v, omega) = self.config, self._sent
+        self._v = _toward(self._v, v, c.brake_mps2 * dt)
+        self._omega = _toward(self._omega, omega, c.turn_brake_radps2 * dt)
+
+    def _judge(self, command: RobotCommand | None, around: Surroundings | None, now_s: float, dt: float) -> GateResult:
+        if command is None:
+            return GateResult.stop("no command")
+        if not (math.isfinite(command.v) and math.isfinite(command.omega)):
+            return GateResult.stop("command not finite", f"v {command.v}, omega {command.omega}")
+        if why := self._too_old(command.observed_s, command.heard_s, now_s):
+            return GateResult.stop(*why)
+        limited = self._limit(command.v, command.omega)
+        if limited is None:
+            return GateResult.stop("command out of limits", f"v {command.v:.3g}, omega {command.omega:.3g}")
+        if around is None:
+            return GateResult.stop("no obstacle information")
+        for age, what in ((now_s - around.seen_s, "obstacle information"), (now_s - around.posed_s, "pose")):
+            if not -EARLY_S <= age <= self.config.max_obstacle_age_s:
+                return GateResult.stop(f"{what} too old", f"{age:.2f} s")
+        return self._move(command, *self._gently(*limited, dt), around, now_s, dt)
+
+    def _too_old(self, observed_s: float, heard_s: float, now_s: float) -> tuple[str, str] | None:
+        c = self.config
+        for at, limit, what in (
+            (heard_s, c.max_command_age_s, "command"),
+            (observed_s, c.max_observation_age_s, "observation"),
+        ):
+            age = now_s - at
+            if not age >= -EARLY_S:  # NaN too
+                return f"{what} from the future", f"{-age:.2f} s"
+            if age > limit:
+                return f"{what} too old", f"{age:.2f} s"
+        return None
+
+    def _limit(self, v: float, omega: float) -> tuple[float, float] | None:
+        """Within the limits; None where the command lies so far beyond that it is not to be trusted."""
+        c = self.config
+        slack, turn = c.clamp_margin * c.max_speed_mps, (1 + c.clamp_margin) * c.max_turn_radps
+        if not (-c.max_reverse_mps - slack <= v <= c.max_speed_mps + slack and abs(omega) <= turn):
+            return None
+        return min(max(v, -c.max_reverse_mps), c.max_speed_mps), min(max(omega, -c.max_turn_radps), c.max_turn_radps)
+
+    def _gently(self, v: float, omega: float, dt: float) -> tuple[float, float]:
+        """No faster than the robot can follow in comfort."""
+        c = self.config
+        gain, loss = (c.accel_mps2 * dt, c.decel_mps2 * dt) if self._v >= 0 else (c.decel_mps2 * dt, c.accel_mps2 * dt)
+        turn = c.turn_accel_radps2 * dt
+        return (
+            min(max(v, self._v - loss), self._v + gain),
+            min(max(omega, self._omega - turn), self._omega + turn),
+        )
+
+    def _move(
+        self, command: RobotCommand, v: float, omega: float, around: Surroundings, now_s: float, dt: float
+    ) -> GateResult:
+        """As much of (v, omega) as leaves room to stop on its arc."""
+        if abs(v) < TINY and abs(omega) < TINY:
+            asked = command.v or command.omega
+            return GateResult(0.0, 0.0, *((GateAction.LIMITED, "limits") if asked else (GateAction.PASS,)))
+        c = self.config
+        delay = c.latency_s + max(now_s - around.posed_s, 0.0)  # on the way already, when the brakes begin
+        comfort, brake = (
+            self._rate(v, omega, c.decel_mps2, c.turn_accel_radps2),
+            self._rate(v, omega, c.brake_mps2, c.turn_brake_radps2),
+        )
+        enough = delay + 1 / (2 * comfort)
+        room = self._room(v, omega, enough, around.free)
+        share = _share(room, comfort, delay) if room < enough else 1.0
+        # The robot cannot be slower than its brakes allow; it stays on this arc only where those suffice to end on it.
+        least = max(
+            (abs(now) - rate * dt) / abs(new) if new else 0.0  # comfort comes to 0 no sooner than the brakes
+            for now, new, rate in ((self._v, v, c.brake_mps2), (self._omega, omega, c.turn_brake_radps2))
+        )
+        detail = f"free for {room * abs(v):.2f} m and {room * abs(omega):.2f} rad"
+        if share < least:
+            if _share(room, brake, delay) < least:
+                return GateResult.stop("braking for an obstacle", detail)
+            share = least
+        if share < STANDSTILL:
+            return GateResult.stop("blocked", detail)
+        if share < 1.0:
+            return GateResult(share * v, share * omega, GateAction.LIMITED, "obstacle near", detail)
+        if (v, omega) == (command.v, command.omega):
+            return GateResult(v, omega, GateAction.PASS)
+        return GateResult(v, omega, GateAction.LIMITED, "limits", f"of v {command.v:.3g}, omega {command.omega:.3g}")
+
+    @staticmethod
+    def _rate(v: float, omega: float, linear: float, angular: float) -> float:
+        """Which share of (v, omega) the brakes take away each second, on the arc."""
+        return min(linear / abs(v) if v else math.inf, angular / abs(omega) if omega else math.inf)
+
+    def _room(self, v: float, omega: float, seconds: float, free: FreeSpace) -> float:
+        """For how many of `seconds` the robot may move with (v, omega): its footprint leaves free space nowhere, and
+        keeps the margin, or comes no nearer where it stands too near already."""
+        c = self.config
+        reach = abs(v) * seconds + self.radius_m + c.margin_m + 2 * c.cell_m
+        cells = free.edges(self.radius_m + c.margin_m + 2 * c.cell_m)
+        cells = cells[np.hypot(cells[:, 0], cells[:, 1]) <= reach]
+        gap = self._gap(cells[:, 0], cells[:, 1])
+        beside = gap > -c.cell_m / 2  # what is under the robot is the robot
+        cells, gap = cells[beside], gap[beside]
+        keep = np.minimum(gap, c.margin_m) - 1e-6
+        steps = max(1, math.ceil((abs(v) + abs(omega) * self.radius_m) * seconds / (c.cell_m / 2)))
+        u = seconds * np.arange(1, steps + 1)[:, None] / steps
+        yaw = omega * u
+        # sinc keeps the arc's formulas for a straight line too: no division by omega.
+        chord = v * u * np.sinc(yaw / (2 * math.pi))
+        dx, dy = cells[:, 0] - chord * np.cos(yaw / 2), cells[:, 1] - chord * np.sin(yaw / 2)
+        gaps = self._gap(np.cos(yaw) * dx + np.sin(yaw) * dy, np.cos(yaw) * dy - np.sin(yaw) * dx)
+        hit = np.flatnonzero((gaps < keep).any(axis=1))
+        return float(u[hit[0] - 1, 0] if hit[0] else 0.0) if len(hit) else seconds
+
+    def _gap(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """From the footprint to the near sides of cells whose middles are at x, y (robot's frame)."""
+        c = self.config
+        ahead = np.maximum(np.maximum(x - c.front_m, -c.rear_m - x), 0.0)
+        gap: np.ndarray = np.hypot(ahead, np.maximum(np.abs(y) - c.half_width_m, 0.0)) - c.cell_m / 2
+        return gap
+
+    def check_joints(
+        self,
+        names: list[str],
+        positions: np.ndarray,
+        times: np.ndarray,
+        measured: dict[str, float],
+        measured_s: float,
+        observed_s: float,
+        heard_s: float,
+        now_s: float,
+    ) -> JointResult:
+        """What of a chunk of joint positions may be sent to an arm now: only rows within `max_command_age_s`, so that
+        an arm whose gate falls silent stands still by itself. Never raises.
+
+        positions: (n, len(names)), rad. times: (n,), seconds, increasing. measured: where the joints were at
+        measured_s, rad, by name."""
+        try:
+            return self._judge_joints(names, positions, times, measured, measured_s, observed_s, heard_s, now_s)
+        except Exception as error:
+            return JointResult(None, None, f"internal error: {type(error).__name__}: {error}"[:200])
+
+    def _judge_joints(
+        self,
+        names: list[str],
+        positions: np.ndarray,
+        times: np.ndarray,
+        measured: dict[str, float],
+        measured_s: float,
+        observed_s: float,
+        heard_s: float,
+        now_s: float,
+    ) -> JointResult:
+        def refuse(why: str) -> JointResult:
+            return JointResult(None, None, why)
+
+        c, joints = self.config, self.joints
+        if why := self._too_old(observed_s, heard_s, now_s):
+            return refuse(": ".join(why))
+        if not joints or sorted(names) != sorted(j.name for j in joints):
+            return refuse(f"joints {', '.join(names)[:100]} are not those of gate.joints")
+        if positions.shape != (len(times), len(names)) or not len(times):
+            return refuse(f"rows of shape {positions.shape} for {len(times)} times and {len(names)} joints")
+        if not (np.isfinite(positions).all() and np.isfinite(times).all()):  # also in rows that would not be sent
+            return refuse("not finite")
+        if times[0] < 0 or (np.diff(times) <= 0).any():
+            return refuse("times that do not increase")
+        if not set(names) <= set(measured) or not now_s - measured_s <= c.max_obstacle_age_s:
+            return refuse("joint states missing or too old")
+        rows = positions[:, [names.index(j.name) for j in joints]].astype(np.float64)
+        low, high, speed = (np.array([getattr(j, what) for j in joints]) for what in ("low", "high", "speed"))
+        slack = c.clamp_margin * (high - low)
+        if ((rows < low - slack) | (rows > high + slack)).any():
+            return refuse("out of limits")
+        rows = np.clip(rows, low, high)
+        start = np.array([measured[j.name] for j in joints])
+        steps = np.diff(np.vstack([start, rows]), axis=0)
+        seconds = np.diff(np.concatenate([[-c.latency_s], np.maximum(times, 1 / c.rate_hz)]))
+        if not (np.abs(steps) <= speed * np.maximum(seconds, 1e-9)[:, None] * (1 + c.clamp_margin)).all():
+            return refuse("too fast")
+        near = times <= c.max_command_age_s
+        if not near[0]:
+            return refuse("no row within max_command_age_s")
+        return JointResult(rows[near], np.maximum(times[near], 1 / c.rate_hz))
+
+
+def parse_joints(text: str) -> tuple[Joint, ...]:
+    """The joints of an arm. Raises: InputError.
+
+    >>> parse_joints("shoulder:-1.5:1.5:2, elbow:0:2.5:2")[1]
+    Joint(name='elbow', low=0.0, high=2.5, speed=2.0)
+    """
+    joints = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, *numbers = part.split(":")
+        try:
+            low, high, speed = map(float, numbers)
+        except ValueError:
+            low = high = speed = math.nan
+        if not (name and -math.inf < low < high < math.inf and 0 < speed < math.inf):
+            raise InputError(
+                f"config: gate.joints: {part[:60]!r} is not allowed (allowed: name:low:high:speed, low below high, "
+                "speed above 0)"
+            )
+        joints.append(Joint(name.strip(), low, high, speed))
+    if len({j.name for j in joints}) < len(joints):
+        raise InputError("config: gate.joints: a joint is given twice; keep one")
+    return tuple(joints)
+
+
+def _share(room: float, rate: float, delay: float) -> float:
+    """The largest share of a command that stops within `room` (seconds of it): share * delay + share^2 / (2 rate)."""
+    return rate * (math.sqrt(delay * delay + 2 * room / rate) - delay)
+
+
+def _toward(now: float, sent: float, step: float) -> float:
+    """Gains count at once, losses only as far as the brakes reach.
+
+    >>> _toward(0.5, 0.0, 0.1), _toward(0.1, 0.4, 0.1), _toward(-0.3, 0.2, 0.1)
+    (0.4, 0.4, -0.19999999999999998)
+    """
+    if sent * now >= 0 and abs(sent) >= abs(now):
+        return sent
+    return min(max(sent, now - step), now + step)

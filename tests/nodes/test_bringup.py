@@ -1,0 +1,94 @@
+"""The graph of a real robot: argument texts become typed parameters and remappings; the launch file is thin."""
+
+import ast
+import doctest
+from pathlib import Path
+
+import pytest
+
+from rarrl.config import GateConfig, iter_fields
+from rarrl.errors import InputError
+from rarrl_nodes import bringup
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(name, **given):
+    (found,) = [s for s in bringup.starts(given) if s.node.name == name]
+    return found
+
+
+def test_the_examples_in_the_docstrings():
+    assert doctest.testmod(bringup).failed == 0
+
+
+def test_without_arguments_the_robot_stands():
+    assert start("safety_gate_node").parameters == {"dry_run": True}
+    assert all(s.remappings == [] for s in bringup.starts({}))
+    assert all(s.parameters == {} for s in bringup.starts({}) if s.node is not bringup.GATE)
+
+
+def test_only_the_gate_speaks_to_the_base_and_its_end_ends_all():
+    moved = [s.node.name for s in bringup.starts({"cmd_vel": "/base/cmd_vel"}) if s.remappings]
+    assert moved == ["safety_gate_node"]
+    assert [s.node.name for s in bringup.starts({}) if s.essential] == ["safety_gate_node"]
+
+
+def test_arguments_go_where_they_belong_with_their_types():
+    given = {"dry_run": "false", "max_speed_mps": "1", "preset": "outdoor", "policy_folder": "123", "odometry": "False"}
+    gate = start("safety_gate_node", **given).parameters
+    assert gate == {"dry_run": False, "gate.max_speed_mps": 1.0, "gate.odometry": False}
+    assert type(gate["gate.max_speed_mps"]) is float
+    assert start("stereo_voxel_node", **given).parameters == {"detector.preset": "outdoor"}
+    assert start("vla_policy_node", **given).parameters == {"policy.folder": "123"}
+    assert start("orchestrator_node", token_budget="7").parameters == {"orchestrator.token_budget": 7.0}
+
+
+def test_every_setting_of_the_gate_is_an_argument_and_no_name_is_taken_twice():
+    names = [a.name for a in bringup.ARGUMENTS]
+    assert {s.name for s in iter_fields(GateConfig)} <= set(names) and len(set(names)) == len(names)
+    assert all(a.description for a in bringup.ARGUMENTS)
+
+
+def test_topics_of_the_robot_are_remapped():
+    gate = start("safety_gate_node", odom="/wheels", cmd_vel="/base", joint_states="/j")
+    assert gate.remappings == [("cmd_vel", "/base"), ("odom", "/wheels"), ("joint_states", "/j")]
+    assert ("odom", "/wheels") in start("stereo_voxel_node", odom="/wheels", left="/l").remappings
+    policy = start("vla_policy_node", policy_cameras="top=/l/image", joint_states="/j")
+    assert policy.remappings == [("top/image", "/l/image"), ("proprio", "/j")]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"dry_run": "no"},
+        {"max_speed_mps": "fast"},
+        {"max_speed_mps": "1e9"},
+        {"max_speed_mps": "nan"},
+        {"policy_cameras": "top"},
+        {"preset": "moon"},
+        {"reasoner": "x" * 2000},
+    ],
+)
+def test_bad_texts_are_told_in_one_line(given):
+    with pytest.raises(InputError, match=f"argument {next(iter(given))}: .* allowed"):
+        bringup.starts(given)
+
+
+def test_the_launch_file_is_thin():
+    source = (ROOT / "launch" / "rarrl.launch.py").read_text("utf-8")
+    functions = [n.name for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef)]
+    assert functions == ["generate_launch_description", "_nodes"] and len(source.splitlines()) < 60
+
+
+def test_the_gate_is_installed():
+    node = bringup.GATE
+    assert f'"{node.executable} = {node.module}:main"' in (ROOT / "setup.py").read_text("utf-8")
+
+
+def test_the_launch_file_makes_the_nodes():
+    pytest.importorskip("launch_ros", reason="launch_ros is missing: it comes with a ROS 2 installation, not from PyPI")
+    from launch.launch_description_sources import get_launch_description_from_python_launch_file
+
+    description = get_launch_description_from_python_launch_file(str(ROOT / "launch" / "rarrl.launch.py"))
+    assert len(description.entities) == len(bringup.ARGUMENTS) + 1
