@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rarrl.errors import InputError
 from rarrl.types import ActStatus, SubgoalType
 
-from .catalogue import FURNITURE, LAMPS, OBJECTS
+from .catalogue import APPLIANCES, FURNITURE, LAMPS, OBJECTS
 from .world import DT, Row, World
 
 VERBS = tuple(SubgoalType.__members__)
@@ -61,6 +61,47 @@ class Executor:
             self._since = world.steps
             return Event(row, ActStatus.FAILURE, "too late")
         return None
+
+
+class Memory:
+    """Where the robot believes each thing to be: at first where it was when the mission began, then what it saw and did.
+
+    known: index of the thing -> the place, or the thing's own class name when it lies on the floor."""
+
+    def __init__(self, world: World) -> None:
+        self.known = {i: _where(world, i) for i in range(len(world.things))}
+
+    def update(self, world: World) -> None:
+        """Takes in what is in view. What is not where it was thought to be, seen from near, is forgotten."""
+        seen = set(world.seen())
+        for i in seen:
+            self.known[i] = _where(world, i)
+        for i, place in list(self.known.items()):
+            if i not in seen and place not in world.shut and world.at(place) and world.place_of(i) != place:
+                del self.known[i]
+
+    def fill_in(self, rows: Sequence[Row], world: World) -> list[Row]:
+        """`rows` with the GotoLocation that is missing before a step: to where its thing is believed to be, to the
+        class itself where nothing is known."""
+        filled: list[Row] = []
+        here, used = "", set()
+        for row in rows:
+            verb, *names = row
+            goal = names[0] if verb == "GotoLocation" else APPLIANCES.get(verb, names[-1])
+            if verb != "GotoLocation" and goal in OBJECTS:
+                of_class = [i for i, t in enumerate(world.things) if t.name == goal and i in self.known]
+                index = next((i for i in of_class if i not in used and world.root(i) != world.held), None)
+                goal = goal if index is None else self.known[index]
+                used |= {index} if verb == "PickupObject" else set()
+            if goal != here and verb != "GotoLocation":
+                filled.append(("GotoLocation", goal))
+            here = goal
+            filled.append(row)
+        return filled
+
+
+def _where(world: World, index: int) -> str:
+    return world.place_of(index) or world.things[world.root(index)].name
 
 
 def checked(row: Sequence[str]) -> Row:

@@ -127,9 +127,27 @@ def _places(thing: str) -> tuple[str, ...]:
     return next(places for names, places in HABITS if thing in names)
 
 
-def draw_mission(rng: np.random.Generator, task_type: str | None = None) -> Mission:
-    """A task, and a home in which it can be done."""
-    task = draw_task(rng, task_type)
+def asks_for(task: Task, verb: str) -> bool:
+    """Whether a plan for the task has a sub-goal of this kind."""
+    light = task.task_type == "look_at_obj_in_light"
+    special = {"ToggleObject": light, "PutObject": not light or task.parameters.sliced}
+    special["SliceObject"] = task.parameters.sliced
+    special |= {treatment: TREATMENTS.get(task.task_type) == treatment for treatment in TREATMENTS.values()}
+    return special.get(verb, True)
+
+
+def draw_mission(rng: np.random.Generator, task_type: str | None = None, verb: str = "GotoLocation") -> Mission:
+    """A task, and a home in which it can be done. verb: a kind of sub-goal that its plan must have.
+
+    Raises: InputError for an unknown type, or one whose tasks have no such sub-goal."""
+    for _ in range(500):
+        task = draw_task(rng, task_type)
+        if asks_for(task, verb):
+            return _furnish(rng, task)
+    raise InputError(f"household: no task of type {task_type} has a sub-goal {verb}; leave the type away")
+
+
+def _furnish(rng: np.random.Generator, task: Task) -> Mission:
     p = task.parameters
     names = [p.object] * (2 if task.task_type == "pick_two_obj_and_place" else 1)
     names += [p.movable] if p.movable else []

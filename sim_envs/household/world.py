@@ -422,7 +422,7 @@ class World:
     def _finish(self, row: Row) -> None:
         self._pending = None
         if row[0] == "OpenDoor":
-            self._open(row[1])
+            self.open(row[1])
             self.outcome = Outcome(row[2:], "opened")
         elif (reason := self.refusal(row)) or (reason := self._shut_at(row)):
             self.outcome = Outcome(row, reason)  # it changed under the hand
@@ -433,7 +433,16 @@ class World:
             self.apply(row)
             self.outcome = Outcome(row)
 
-    def _open(self, name: str) -> None:
+    def teleport(self, x: float, y: float, heading: float) -> None:
+        """Puts the base, at rest, elsewhere, with what it holds; people begin anew, away from it."""
+        self.x, self.y, self.heading = x, y, heading
+        self.v = self.omega = 0.0
+        if self.held >= 0:
+            self._carry()
+        self.people = [p for _ in range(len(self.people)) if (p := self._new_person()) is not None]
+
+    def open(self, name: str) -> None:
+        """Opens a place, or the "door" between the rooms."""
         if name == "door":
             self.door_open = True
         else:
