@@ -38,8 +38,8 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
     interaction of the sub-goal that is on begins: it grips, puts down, opens, washes... if the base stands where it can.
 
     ## Observation space
-    `Dict`: `stereo` (2, 240, 320, 3) uint8, left and right, BGR (the twin: `scan` (2, 31) float32, metres, nearest_m and
-    clear_m of an `ObstacleSummary`, at most RANGE_M); `proprio` (8,) float32: x, y, cos and sin of the heading, v,
+    `Dict`: `stereo` (2, 240, 320, 3) uint8, left and right, BGR (the twin: `scan` (31,) float32, metres, right to
+    left, at most RANGE_M; `world.summary()` gives it as an `ObstacleSummary`); `proprio` (8,) float32: x, y, cos and sin of the heading, v,
     omega, whether the hand holds something, whether an interaction is under way; `instruction` and `subgoal`: text.
 
     ## Rewards
@@ -98,7 +98,7 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
         sight = (
             {"stereo": gym.spaces.Box(0, 255, (2, HEIGHT, WIDTH, 3), np.uint8)}
             if stereo
-            else {"scan": gym.spaces.Box(0.0, RANGE_M, (2, SECTORS), np.float32)}
+            else {"scan": gym.spaces.Box(0.0, RANGE_M, (SECTORS,), np.float32)}
         )
         self.observation_space = gym.spaces.Dict(
             {**sight, "proprio": gym.spaces.Box(low, high), "instruction": text, "subgoal": text}
@@ -202,9 +202,7 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
         if self._stereo:
             pair = self.pair()
             return {"stereo": np.stack([pair.left, pair.right])} | observed
-        summary = world.summary()
-        scan = np.stack([np.minimum(summary.nearest_m, RANGE_M), summary.clear_m]).astype(np.float32)
-        return {"scan": scan} | observed
+        return {"scan": world.scan().astype(np.float32)} | observed
 
     def _info(self, event: Event | None, done: bool = False) -> dict[str, Any]:
         return {

@@ -197,14 +197,18 @@ class World:
         hits = _cast(self.x, self.y, rays / np.maximum(reach, 1e-9)[:, None], self._tall[self.door_open])
         return [i for i, far, hit in zip(near, reach, hits, strict=True) if hit > far - 0.25]
 
-    def summary(self, stamp_s: float = 0.0) -> ObstacleSummary:
-        """What a perfect detector would say: rays against footprints and people, one in the middle of each sector.
-
-        Thinner things than a sector's width can be missed; RANGE_M bounds what is seen."""
-        bearings, directions = _rays()
+    def scan(self) -> np.ndarray:
+        """(SECTORS,) metres, at most RANGE_M, from the base to the first footprint or person, right to left: a ray in
+        the middle of each sector of the field of view. What is thinner than a sector can be missed."""
         c, s = math.cos(self.heading), math.sin(self.heading)
-        turned = directions @ np.array([[c, s], [-s, c]])
+        turned = _rays()[1] @ np.array([[c, s], [-s, c]])
         far = np.minimum(_cast(self.x, self.y, turned, self._boxes()), self._cast_people(turned))
+        return np.minimum(far, RANGE_M)
+
+    def summary(self, stamp_s: float = 0.0) -> ObstacleSummary:
+        """The `scan` in the form of a detector that is always right."""
+        bearings, directions = _rays()
+        far = self.scan()
         nearest = np.where(far < RANGE_M, far, np.inf)
         x, y = far * directions[:, 0], far * directions[:, 1]
         hit = far < RANGE_M
@@ -216,7 +220,7 @@ class World:
         width = left + right if ahead >= LOOKAHEAD_M else 0.0
         speed = max(self.v, 0.0)
         contact = math.inf if ahead >= LOOKAHEAD_M else (ahead / speed if speed else math.inf)
-        return ObstacleSummary(bearings, nearest, np.minimum(far, RANGE_M), width, contact, stamp_s)
+        return ObstacleSummary(bearings, nearest, far, width, contact, stamp_s)
 
     # Time
 
@@ -597,9 +601,10 @@ def _rays() -> tuple[np.ndarray, np.ndarray]:
 def _cast(x: float, y: float, directions: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """(n,) metres along each of `directions` ((n, 2), unit) to the first of `boxes` ((m, 4)); inf where none is. Slabs
     (Kay and Kajiya, SIGGRAPH 1986)."""
-    inverse = 1.0 / np.where(np.abs(directions) < 1e-9, 1e-9, directions)
-    low = (boxes[:, :2] - (x, y))[:, None] * inverse
-    high = (boxes[:, 2:] - (x, y))[:, None] * inverse
-    enter = np.minimum(low, high).max(axis=2)
-    leave = np.maximum(low, high).min(axis=2)
-    return np.where((enter <= leave) & (leave > 0), np.maximum(enter, 0.0), np.inf).min(axis=0)
+    inverse_x, inverse_y = (1.0 / np.where(np.abs(d) < 1e-9, 1e-9, d) for d in directions.T)
+    x0, x1 = (boxes[:, 0, None] - x) * inverse_x, (boxes[:, 2, None] - x) * inverse_x
+    y0, y1 = (boxes[:, 1, None] - y) * inverse_y, (boxes[:, 3, None] - y) * inverse_y
+    enter = np.maximum(np.minimum(x0, x1), np.minimum(y0, y1))
+    leave = np.minimum(np.maximum(x0, x1), np.maximum(y0, y1))
+    enter[(enter > leave) | (leave <= 0)] = np.inf
+    return np.maximum(enter.min(axis=0), 0.0)
