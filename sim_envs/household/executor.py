@@ -84,20 +84,26 @@ class Memory:
         """`rows` with the GotoLocation that is missing before a step: to where its thing is believed to be, to the
         class itself where nothing is known."""
         filled: list[Row] = []
-        here, used = "", set()
+        used: set[int] = set()
+        here = ""
         for row in rows:
             verb, *names = row
             goal = names[0] if verb == "GotoLocation" else APPLIANCES.get(verb, names[-1])
             if verb != "GotoLocation" and goal in OBJECTS:
-                of_class = [i for i, t in enumerate(world.things) if t.name == goal and i in self.known]
-                index = next((i for i in of_class if i not in used and world.root(i) != world.held), None)
-                goal = goal if index is None else self.known[index]
+                index = self._meant(goal, here if filled and filled[-1][0] == "GotoLocation" else "", used, world)
+                goal = self.known.get(index, goal)
                 used |= {index} if verb == "PickupObject" else set()
-            if goal != here and verb != "GotoLocation":
+            if verb != "GotoLocation" and goal != here and (not filled or filled[-1][0] != "GotoLocation"):
                 filled.append(("GotoLocation", goal))
-            here = goal
+            here = goal if verb == "GotoLocation" or filled[-1][0] == "GotoLocation" else here
             filled.append(row)
         return filled
+
+    def _meant(self, name: str, here: str, used: set[int], world: World) -> int:
+        """Which thing of a class a step means: one at `here`, else any that no step before has taken; -1: none known."""
+        of_class = [i for i, t in enumerate(world.things) if t.name == name and i in self.known and i not in used]
+        free = [i for i in of_class if world.root(i) != world.held]
+        return max(free, key=lambda i: (self.known[i] == here, -i), default=-1)
 
 
 def _where(world: World, index: int) -> str:

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import heapq
 import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rarrl.types import ActStatus
+
 from .catalogue import APPLIANCES
 from .home import CELL_M, ROBOT_M, Home, cell
+from .tasks import remaining_plan
 from .world import DT, MAX_ACCEL, MAX_OMEGA, MAX_V, MIN_V, PERSON_M, STANDING, Row, World, advance, wrap
+
+if TYPE_CHECKING:
+    from .env import HouseholdEnv
 
 CLEAR_M = ROBOT_M + 0.05  # from the middle of the base to anything
 WIDE_M = 0.55  # nearer to furniture costs more
@@ -46,7 +54,11 @@ class Expert:
         goal = target_pose(world, row)
         if verb == "GotoLocation" and not world.door_open and world.home.room(goal[0]) != world.home.room(world.x):
             command = self._to_door(world)
-        elif verb != "GotoLocation" and abs(world.v) < STANDING and not world.refusal(row):
+        elif (
+            verb != "GotoLocation"
+            and abs(world.v) < STANDING
+            and (not world.refusal(row) or _is_there(world, goal))  # refused even there: only a new plan helps
+        ):
             command = (0.0, 0.0, 1.0)
         else:
             command = (*self._drive(world, goal), 0.0)
@@ -80,7 +92,7 @@ class Expert:
             return 0.0, _turn(error)
         v = min(MAX_V * max(0.0, 1 - abs(error) / 0.9), math.sqrt(2 * 0.5 * MAX_ACCEL * max(away - 0.03, 0.0)) + 0.02)
         allowed = self._free_speed(world, v)
-        if allowed < 0.05:
+        if allowed < 0.1:
             self._waited += 1
             if self._waited % PATIENCE == 0:
                 self._path = find_path(world, goal, around_people=self._waited % (2 * PATIENCE) != 0)
@@ -123,8 +135,50 @@ class Expert:
         return allowed
 
 
+@dataclass(frozen=True)
+class Run:
+    """A mission that the expert has driven. share: of the goal conditions met in the end. disturbed: what went wrong.
+    failures: reasons of the failed attempts. seconds: simulated."""
+
+    success: bool
+    share: float
+    seconds: float
+    collisions: int
+    disturbed: tuple[str, ...]
+    failures: tuple[str, ...]
+
+
+def run_mission(env: HouseholdEnv, seed: int, replans: bool = True) -> Run:
+    """Drives a mission of `env` to its end. replans: after each failure and disturbance, of which a real robot would not
+    be told, the plan is made anew from the world as it is; else the plan of the start is kept."""
+    _, info = env.reset(seed=seed)
+    expert = Expert()
+    disturbed: list[str] = []
+    failures: list[str] = []
+    done = late = outdated = False
+    while not done and not late:
+        _, _, done, late, info = env.step(expert.act(env.world, info["subgoal"]))
+        event = info["event"]
+        failed = event is not None and event.status is ActStatus.FAILURE
+        if failed:
+            failures.append(event.reason)
+        disturbed += info["disturbed"]
+        outdated |= failed or bool(info["disturbed"])
+        if replans and outdated and not done and not env.world.busy:
+            outdated = False
+            env.set_plan(remaining_plan(env.world, env.mission.task))
+            info["subgoal"] = env.executor.row
+    met, total = info["conditions"]
+    seconds = env.world.steps * DT
+    return Run(done, met / total, seconds, info["collisions"], tuple(disturbed), tuple(failures))
+
+
 def _action(v: float, omega: float, interact: float = 0.0) -> np.ndarray:
     return np.array([v, omega, interact], dtype=np.float32)
+
+
+def _is_there(world: World, goal: Pose) -> bool:
+    return math.dist((world.x, world.y), goal[:2]) < 0.12 and abs(wrap(goal[2] - world.heading)) < 0.1
 
 
 def _turn(error: float) -> float:

@@ -232,16 +232,22 @@ class _Planner:
         if kind == "look_at_obj_in_light":
             self._fetch(target)
             if p.lamp not in self.world.lit:
-                self.plan += [("GotoLocation", p.lamp), ("ToggleObject", p.lamp)]
+                self._go(p.lamp, ("ToggleObject", p.lamp))
         elif kind == "pick_and_place_with_movable_recep":
             self._move_in(target)
         else:
             verb = TREATMENTS.get(kind)
             if verb and not is_treated(self.world.things[target], verb):
                 self._fetch(target)
-                self.plan += [("GotoLocation", APPLIANCES[verb]), (verb, p.object)]
+                self._go(APPLIANCES[verb], (verb, p.object))
             self._move(target)
         return self.plan
+
+    def _go(self, name: str, *rows: Row) -> None:
+        """To a place, where the plan is not there yet, and `rows` there."""
+        if next((row[1] for row in reversed(self.plan) if row[0] == "GotoLocation"), "") != name:
+            self.plan.append(("GotoLocation", name))
+        self.plan += rows
 
     def _done(self, index: int) -> bool:
         return self.world.place_of(index) == self.p.place
@@ -258,12 +264,12 @@ class _Planner:
             return
         self._empty_hand()
         name = self.world.things[index].name
-        self.plan += [("GotoLocation", self._where(index)), ("PickupObject", name)]
+        self._go(self._where(index), ("PickupObject", name))
         self.hand = index
 
     def _move(self, index: int) -> None:
         self._fetch(index)
-        self.plan += [("GotoLocation", self.p.place), ("PutObject", self.world.things[index].name, self.p.place)]
+        self._go(self.p.place, ("PutObject", self.world.things[index].name, self.p.place))
         self.hand = -1
 
     def _move_in(self, target: int) -> None:
@@ -277,9 +283,7 @@ class _Planner:
             else:
                 movable_at = self._where(movable)
             self._fetch(target)
-            self.plan += [("GotoLocation", movable_at), ("PutObject", p.object, p.movable)]
-            self.hand = -1
-            self.plan += [("PickupObject", p.movable)]
+            self._go(movable_at, ("PutObject", p.object, p.movable), ("PickupObject", p.movable))
             self.hand = movable
         self._move(movable)
 
@@ -293,7 +297,7 @@ class _Planner:
         knives = [i for i, t in enumerate(world.things) if t.name in KNIVES and i != target]
         knife = self.hand if self.hand in knives else knives[0]
         self._fetch(knife)
-        self.plan += [("GotoLocation", where), ("SliceObject", self.p.object)]
+        self._go(where, ("SliceObject", self.p.object))
         self._empty_hand()
 
     def _empty_hand(self) -> None:
@@ -304,5 +308,5 @@ class _Planner:
         names = [n for n in places if FURNITURE[n].style in ("block", "table", "backed") and n != self.p.place]
         free = [n for n in sorted(names, key=lambda n: n != "countertop") if len(self.world.free_slots(places[n])) > 1]
         name = self.world.things[self.hand].name
-        self.plan += [("GotoLocation", free[0]), ("PutObject", name, free[0])]
+        self._go(free[0], ("PutObject", name, free[0]))
         self.hand = -1

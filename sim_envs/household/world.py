@@ -334,19 +334,17 @@ class World:
             self._choose_goal(person)
             return
         ux, uy = dx / left, dy / left
-        rx, ry = self.x - person.x, self.y - person.y
-        apart = math.hypot(rx, ry)
-        others = (p for p in self.people if p is not person)
-        if (apart < 0.85 and (rx * ux + ry * uy) > 0) or any(
-            math.hypot(p.x - person.x, p.y - person.y) < 0.6
-            and (p.x - person.x) * ux + (p.y - person.y) * uy > 0
-            for p in others
-        ):
-            self._choose_goal(person)  # somewhere else, after a moment
-            person.waits = max(person.waits, 5)
-            return
         stride = min(person.speed * DT, left)
-        person.x, person.y = person.x + stride * ux, person.y + stride * uy
+        x, y = person.x + stride * ux, person.y + stride * uy
+        bodies = [(self.x, self.y, 0.85), *((p.x, p.y, 0.6) for p in self.people if p is not person)]
+        for bx, by, near in bodies:  # in the way: close and within 60 degrees of ahead, or it would be touched
+            apart = math.hypot(bx - person.x, by - person.y)
+            ahead = (bx - person.x) * ux + (by - person.y) * uy
+            if (apart < near and ahead > 0.5 * apart) or math.hypot(bx - x, by - y) < min(apart, PERSON_M + 0.3):
+                self._choose_goal(person)  # somewhere else, after a moment
+                person.waits = max(person.waits, 5)
+                return
+        person.x, person.y = x, y
         person.vx, person.vy = stride / DT * ux, stride / DT * uy
 
     def _choose_goal(self, person: Person) -> None:
@@ -510,7 +508,7 @@ class World:
         """(step, what) of the disturbances of this mission."""
         kinds = (("moved", P_MOVED), ("door", P_DOOR), ("shut", P_SHUT))
         draws = self._luck.random(len(kinds))
-        times = self._luck.integers(20, 500, len(kinds))
+        times = self._luck.integers((10, 20, 100), (100, 300, 300))  # things are moved before they are in the hand
         return [
             (int(at), kind)
             for (kind, share), draw, at in zip(kinds, draws, times, strict=True)
