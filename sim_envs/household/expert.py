@@ -79,7 +79,7 @@ class Expert:
         """(v, omega) along the way to a pose, and then its heading."""
         if self._goal is None or math.dist(self._goal, goal) > 0.02 or self._door_open != world.door_open:
             self._goal, self._door_open = goal, world.door_open
-            self._path = find_path(world, goal, around_people=False)
+            self._path = find_path(world, goal)
             self._waited = 0
         if self._retreat:
             return self._back_off(world)
@@ -95,7 +95,8 @@ class Expert:
         if allowed < 0.1:
             self._waited += 1
             if self._waited % PATIENCE == 0:
-                self._path = find_path(world, goal, around_people=self._waited % (2 * PATIENCE) != 0)
+                around = find_path(world, goal, around_people=True)
+                self._path = around if len(around) else find_path(world, goal)
             if self._waited > 2 * PATIENCE:
                 self._waited, self._retreat = 0, RETREAT
         else:
@@ -110,6 +111,8 @@ class Expert:
 
     def _aim(self, world: World) -> tuple[float, float]:
         """The point of the path LOOKAHEAD_M ahead; drops what is behind."""
+        if not len(self._path):
+            return self._goal[:2] if self._goal else (world.x, world.y)
         gaps = np.hypot(self._path[:, 0] - world.x, self._path[:, 1] - world.y)
         nearest = int(gaps.argmin())
         beyond = np.flatnonzero(gaps[nearest:] >= LOOKAHEAD_M)
@@ -227,9 +230,9 @@ def _beside(home: Home, world: World, point: tuple[float, float]) -> Pose:
     return x, y, math.atan2(point[1] - y, point[0] - x)
 
 
-def find_path(world: World, goal: Pose, around_people: bool) -> np.ndarray:
+def find_path(world: World, goal: Pose, around_people: bool = False) -> np.ndarray:
     """(n, 2) points, a cell apart, from the base to `goal`: the cheapest way where being near to things costs more (A*;
-    Hart, Nilsson and Raphael, 1968). Through a shut door, which `GotoLocation` opens; straight where no way is free.
+    Hart, Nilsson and Raphael, 1968). Through a shut door, which `GotoLocation` opens. (0, 2) where no way is free.
 
     around_people: takes those near the base as furniture."""
     grid = world.home.clearance(True)
@@ -244,7 +247,7 @@ def find_path(world: World, goal: Pose, around_people: bool) -> np.ndarray:
     start, end = cell(grid, world.x, world.y), cell(grid, goal[0], goal[1])
     cells = _a_star(grid, start, end)
     if not cells:
-        return np.array([(world.x, world.y), goal[:2]])
+        return np.zeros((0, 2))
     points = (np.array(cells) + 0.5) * CELL_M
     points[-1] = goal[:2]
     return points
