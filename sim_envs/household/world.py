@@ -252,16 +252,26 @@ class World:
         self.v += min(max(v - self.v, -MAX_ACCEL * DT), MAX_ACCEL * DT)
         self.omega += min(max(omega - self.omega, -MAX_ALPHA * DT), MAX_ALPHA * DT)
         x, y, heading = advance(self.x, self.y, self.heading, self.v, self.omega)
-        self.heading = heading
-        touched = self.touches(x, y) if self.v else self.contact
-        if touched and self.v:
-            self.collisions += not self.contact
-            self.v = 0.0
-        else:
+        if self.v:
+            touched = self.touches(x, y)
+            if touched:
+                self.collisions += not self.contact
+                x, y = self._until_contact()
+                self.v = 0.0
+            self.contact = touched
             self.x, self.y = x, y
-        self.contact = touched
+        self.heading = heading
         if self.held >= 0:
             self._carry()
+
+    def _until_contact(self) -> tuple[float, float]:
+        """As far as this step goes before it touches, to a millimetre."""
+        free, dt = (self.x, self.y), 0.0
+        for half in (DT / 2**n for n in range(1, 7)):
+            x, y, _ = advance(self.x, self.y, self.heading, self.v, self.omega, dt + half)
+            if not self.touches(x, y):
+                free, dt = (x, y), dt + half
+        return free
 
     def _carry(self) -> None:
         thing = self.things[self.held]
@@ -580,11 +590,13 @@ def wrap(angle: float) -> float:
     return (angle + math.pi) % (2 * math.pi) - math.pi
 
 
-def advance(x: float, y: float, heading: float, v: float, omega: float) -> tuple[float, float, float]:
-    """A pose DT later at constant speeds: an arc, exactly."""
-    turned = heading + omega * DT
+def advance(
+    x: float, y: float, heading: float, v: float, omega: float, dt: float = DT
+) -> tuple[float, float, float]:
+    """A pose `dt` seconds later at constant speeds: an arc, exactly."""
+    turned = heading + omega * dt
     if abs(omega) < 1e-6:
-        return x + v * DT * math.cos(heading), y + v * DT * math.sin(heading), wrap(turned)
+        return x + v * dt * math.cos(heading), y + v * dt * math.sin(heading), wrap(turned)
     r = v / omega
     return x + r * (math.sin(turned) - math.sin(heading)), y - r * (math.cos(turned) - math.cos(heading)), wrap(turned)
 
