@@ -48,11 +48,7 @@ FURNITURE: dict[str, Furniture] = {
     "toilet": Furniture(0.5, 0.6, 0.75, "backed", 0.9),
     "toiletpaperhanger": Furniture(0.5, 0.3, 0.7, "backed", 0.9),
 }
-LAMPS = ("desklamp", "floorlamp")
 APPLIANCES = {"CleanObject": "sinkbasin", "HeatObject": "microwave", "CoolObject": "fridge"}
-KNIVES = ("knife", "butterknife")
-MOVABLES = ("bowl", "box", "cup", "mug", "pan", "plate", "pot")
-"""Objects that hold others while they are carried."""
 
 # Shape (box, ball, can) and half sides, metres. A robot tells them apart by shape, size and the colour of the class.
 OBJECTS: dict[str, tuple[str, tuple[float, float, float]]] = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rarrl.errors import InputError
 from rarrl.types import ActStatus, SubgoalType
 
-from .catalogue import APPLIANCES, FURNITURE, LAMPS, OBJECTS
+from .catalogue import APPLIANCES, FURNITURE, OBJECTS
 from .world import DT, Row, World
 
 VERBS = tuple(SubgoalType.__members__)
@@ -115,9 +115,11 @@ def checked(row: Sequence[str]) -> Row:
     names = {"PutObject": 2}.get(row[0] if row else "", 1)
     if not row or row[0] not in VERBS or len(row) != 1 + names:
         raise InputError(f"household: sub-goal {tuple(row)!r} is not (verb, class name...), verbs: {', '.join(VERBS)}")
-    unknown = [name for name in row[1:] if name not in OBJECTS and name not in FURNITURE and name not in LAMPS]
+    unknown = [name for name in row[1:] if name not in OBJECTS and name not in FURNITURE]
     if unknown:
-        raise InputError(f"household: sub-goal {tuple(row)!r}: {unknown[0]!r} is no class of ALFRED that homes here hold")
+        raise InputError(
+            f"household: sub-goal {tuple(row)!r}: {unknown[0]!r} is no class of ALFRED that homes here hold"
+        )
     return tuple(row)
 
 

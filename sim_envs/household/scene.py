@@ -198,7 +198,9 @@ def _draw_place(drawing: _Drawing, place: Place) -> None:
     kind = FURNITURE[place.name]
     w, d, h, tall = kind.width, kind.depth, kind.height, kind.tall or kind.height
 
-    def board(across: tuple[float, float], inward: tuple[float, float], up: tuple[float, float], name: str = "") -> None:
+    def board(
+        across: tuple[float, float], inward: tuple[float, float], up: tuple[float, float], name: str = ""
+    ) -> None:
         """across: from the left end; inward: from the front; up: from the floor, metres."""
         (ax, ay), (fx, fy) = place.front, place.facing
         corners = [(ax - fx * i - fy * (a - w / 2), ay - fy * i + fx * (a - w / 2)) for a in across for i in inward]

@@ -13,8 +13,11 @@ import numpy as np
 
 from rarrl.alfred import HOUSEHOLD_TASKS, TASK_TYPES, GoalParameters, read_alfred
 from rarrl.errors import InputError
+from rarrl.reasoner.checker import KNIVES, TREATABLE
+from rarrl.reasoner.prompt import LAMPS
+from rarrl.types import SubgoalType
 
-from .catalogue import APPLIANCES, FURNITURE, HABITS, KNIVES, LAMPS, NAMES, SENTENCES
+from .catalogue import APPLIANCES, FURNITURE, HABITS, NAMES, SENTENCES
 from .home import Home, draw_home
 from .world import Row, Thing, World
 
@@ -23,14 +26,6 @@ TREATMENTS = {
     "pick_heat_then_place_in_recep": "HeatObject",
     "pick_cool_then_place_in_recep": "CoolObject",
 }
-# As the checker of plans has it (rarrl/reasoner/checker.py): what ALFRED's experts treat.
-TREATABLE = {
-    "CleanObject": "apple bowl butterknife cloth cup dishsponge egg fork kettle knife ladle lettuce mug pan plate pot "
-    "potato soapbar spatula spoon tomato",
-    "HeatObject": "apple bread cup egg mug plate potato tomato",
-    "CoolObject": "apple bowl bread cup egg lettuce mug pan plate pot potato tomato winebottle",
-    "SliceObject": "apple bread lettuce potato tomato",
-}
 INTO = {"bowl": "apple fork spoon keychain pencil egg tomato", "box": "keychain watch cd pen creditcard"} | {
     "cup": "fork spoon butterknife pen pencil",
     "mug": "fork spoon butterknife pen pencil",
@@ -38,7 +33,9 @@ INTO = {"bowl": "apple fork spoon keychain pencil egg tomato", "box": "keychain 
     "plate": "apple bread egg fork potato tomato spoon",
     "pot": "apple egg potato tomato ladle",
 }
+"""What goes into which movable receptacle."""
 DISTRACTORS = 6
+SLICED_SHARE = 0.2  # of the template tasks whose object can be sliced
 OWN_SHARE = 0.5  # of the missions are goals of rarrl/data/household_tasks.jsonl; the others are drawn from templates
 
 
@@ -92,7 +89,7 @@ def _from_template(rng: np.random.Generator, task_type: str) -> Task:
     movable = lamp = place = ""
     sliced = False
     if task_type in TREATMENTS:
-        thing = _pick(rng, TREATABLE[TREATMENTS[task_type]].split())
+        thing = _pick(rng, sorted(TREATABLE[SubgoalType[TREATMENTS[task_type]]]))
     elif task_type == "pick_and_place_with_movable_recep":
         movable = _pick(rng, sorted(INTO))
         thing = _pick(rng, INTO[movable].split())
@@ -103,8 +100,8 @@ def _from_template(rng: np.random.Generator, task_type: str) -> Task:
     else:
         appliance = APPLIANCES.get(TREATMENTS.get(task_type, ""), "")
         place = _pick(rng, [name for name in _places(movable or thing) if name != appliance])
-        sliced = thing in TREATABLE["SliceObject"].split() and not lamp and rng.random() < 0.2
-        sliced = bool(sliced and task_type != "pick_two_obj_and_place")
+        can_be = thing in TREATABLE[SubgoalType.SliceObject] and task_type != "pick_two_obj_and_place"
+        sliced = can_be and bool(rng.random() < SLICED_SHARE)
     inside = bool(place) and FURNITURE[place].style in ("niche", "basin")
     where = f"{'in' if inside else 'on'} the {_words(place)}"
     words = {"object": _words(thing), "place": where, "movable": _words(movable), "lamp": _words(lamp)}
@@ -151,7 +148,7 @@ def _furnish(rng: np.random.Generator, task: Task) -> Mission:
     p = task.parameters
     names = [p.object] * (2 if task.task_type == "pick_two_obj_and_place" else 1)
     names += [p.movable] if p.movable else []
-    names += [_pick(rng, KNIVES)] if p.sliced and p.object not in KNIVES else []
+    names += [_pick(rng, sorted(KNIVES))] if p.sliced and p.object not in KNIVES else []
     things = []
     for name in names:
         taken = {p.place, APPLIANCES.get(TREATMENTS.get(task.task_type, ""), "")}

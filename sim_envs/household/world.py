@@ -14,9 +14,11 @@ from functools import lru_cache
 
 import numpy as np
 
+from rarrl.reasoner.checker import CONTAINERS, KNIVES
+from rarrl.reasoner.prompt import LAMPS
 from rarrl.types import ObstacleSummary
 
-from .catalogue import APPLIANCES, FURNITURE, KNIVES, LAMPS, MOVABLES, OBJECTS
+from .catalogue import APPLIANCES, FURNITURE, OBJECTS
 from .home import CELL_M, ROBOT_M, Home, Place, cell, distances
 
 DT = 0.1  # seconds of a step
@@ -399,7 +401,7 @@ class World:
             if names[1] in self.home.places:
                 place = self.home.places[names[1]]
                 return ("" if self.free_slots(place) else "full") if self.at(names[1]) else "out of reach"
-            return self._missing(names[1]) if names[1] in MOVABLES else "out of reach"
+            return self._missing(names[1]) if names[1] in CONTAINERS else "out of reach"
         return f"unknown verb {verb}"
 
     def _missing(self, name: str) -> str:
@@ -590,9 +592,7 @@ def wrap(angle: float) -> float:
     return (angle + math.pi) % (2 * math.pi) - math.pi
 
 
-def advance(
-    x: float, y: float, heading: float, v: float, omega: float, dt: float = DT
-) -> tuple[float, float, float]:
+def advance(x: float, y: float, heading: float, v: float, omega: float, dt: float = DT) -> tuple[float, float, float]:
     """A pose `dt` seconds later at constant speeds: an arc, exactly."""
     turned = heading + omega * dt
     if abs(omega) < 1e-6:

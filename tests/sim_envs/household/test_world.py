@@ -69,7 +69,9 @@ def test_driving_into_a_piece_stops_the_base_and_counts_once():
 
 def test_driving_into_a_person_counts_and_people_do_not_walk_into_the_robot():
     world = world_of()
-    world.people = [Person(world.x + 0.7 * math.cos(world.heading), world.y + 0.7 * math.sin(world.heading), 0.0, (0, 0))]
+    world.people = [
+        Person(world.x + 0.7 * math.cos(world.heading), world.y + 0.7 * math.sin(world.heading), 0.0, (0, 0))
+    ]
     world.people[0].goal = (world.people[0].x, world.people[0].y)
     world.people[0].waits = 1000
     for _ in range(20):
