@@ -35,15 +35,16 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
 
     ## Action space
     `Box((3,), float32)`, ten times a second: v (m/s), omega (rad/s), interact. Where interact rises over 0.5, the
-    interaction of the sub-goal that is on begins: it grips, puts down, opens, washes... if the base stands where it can.
+    interaction of the sub-goal that is on begins: it grips, puts down, opens, washes, if the base stands where it can.
 
     ## Observation space
     `Dict`: `stereo` (2, 240, 320, 3) uint8, left and right, BGR (the twin: `scan` (31,) float32, metres, right to
-    left, at most RANGE_M; `world.summary()` gives it as an `ObstacleSummary`); `proprio` (8,) float32: x, y, cos and sin of the heading, v,
-    omega, whether the hand holds something, whether an interaction is under way; `instruction` and `subgoal`: text.
+    left, at most RANGE_M; `world.summary()` gives it as an `ObstacleSummary`); `proprio` (8,) float32: x, y, cos and
+    sin of the heading, v, omega, whether the hand holds something, whether an interaction is under way; `instruction`
+    and `subgoal`: text.
 
     ## Rewards
-    The growth of the share of goal conditions that are met: 1 in all for a task done. Of one sub-goal: 1 at its success.
+    The growth of the share of goal conditions that are met: 1 in all for a task done. Of one sub-goal: 1 for success.
 
     ## Starting state
     Task, home, places of things, people and luck are drawn by the seed. The plan in force is right for the world as it

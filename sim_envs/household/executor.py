@@ -25,8 +25,8 @@ class Event:
 
 
 class Executor:
-    """A plan in force. After a success the next sub-goal is on; after a failure the same one stays on, until it succeeds
-    or another plan is set. GotoLocation succeeds by standing there; the others by their interaction. A failure is an
+    """A plan in force. After a success the next sub-goal is on; after a failure the same one stays on, until it
+    succeeds or another plan is set. GotoLocation succeeds by standing there; the others by their interaction. A failure is an
     interaction that did something else or nothing, and every `limit_s` seconds without success."""
 
     def __init__(self, limit_s: float = 60.0) -> None:
@@ -64,7 +64,7 @@ class Executor:
 
 
 class Memory:
-    """Where the robot believes each thing to be: at first where it was when the mission began, then what it saw and did.
+    """Where the robot believes each thing to be: where it was when the mission began, then where it was last seen.
 
     known: index of the thing -> the place, or the thing's own class name when it lies on the floor."""
 
@@ -100,7 +100,7 @@ class Memory:
         return filled
 
     def _meant(self, name: str, here: str, used: set[int], world: World) -> int:
-        """Which thing of a class a step means: one at `here`, else any that no step before has taken; -1: none known."""
+        """Which thing of a class a step means: one at `here`, else any that no step before has taken; -1: none."""
         of_class = [i for i, t in enumerate(world.things) if t.name == name and i in self.known and i not in used]
         free = [i for i in of_class if world.root(i) != world.held]
         return max(free, key=lambda i: (self.known[i] == here, -i), default=-1)

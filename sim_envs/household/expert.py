@@ -67,9 +67,9 @@ class Expert:
 
     def _to_door(self, world: World) -> tuple[float, float, float]:
         """Up to the shut door between the rooms, and opens it."""
-        door, (x, y) = world.home.door, (world.x, world.y)
+        door = world.home.door
         middle = (door[0] + door[2]) / 2, (door[1] + door[3]) / 2
-        side = 0.75 if world.home.room(x) else -0.75
+        side = 0.75 if world.home.room(world.x) else -0.75
         heading = math.pi if side > 0 else 0.0
         if world.v < STANDING and not world.refusal(("GotoLocation", "door")):
             return 0.0, 0.0, 1.0
@@ -152,8 +152,8 @@ class Run:
 
 
 def run_mission(env: HouseholdEnv, seed: int, replans: bool = True) -> Run:
-    """Drives a mission of `env` to its end. replans: after each failure and disturbance, of which a real robot would not
-    be told, the plan is made anew from the world as it is; else the plan of the start is kept."""
+    """Drives a mission of `env` to its end. replans: after each failure and disturbance, of which a real robot would
+    not be told, the plan is made anew from the world as it is; else the plan of the start is kept."""
     _, info = env.reset(seed=seed)
     expert = Expert()
     disturbed: list[str] = []

@@ -194,7 +194,7 @@ def _panels(drawing: _Drawing, low: Sequence[float], high: Sequence[float], colo
 
 
 def _draw_place(drawing: _Drawing, place: Place) -> None:
-    """The body of a piece of furniture, from boxes in its own frame: along its front (-1..1 across), in from the front."""
+    """The body of a piece of furniture, from boxes in its own frame."""
     kind = FURNITURE[place.name]
     w, d, h, tall = kind.width, kind.depth, kind.height, kind.tall or kind.height
 
@@ -265,7 +265,7 @@ def _mujoco_size(shape: str, half: tuple[float, float, float]) -> tuple[float, .
 
 
 def _look(colour: str) -> tuple[int, tuple[float, float, float]]:
-    """Texture and colour of a class, spread over the hues by its place in the catalogue; other names by their letters."""
+    """Texture and colour of a class, spread over the hues by its place in the catalogue; of other names by letters."""
     names = (*OBJECTS, *FURNITURE)
     number = names.index(colour) if colour in names else 100 + sum(map(ord, colour)) * 7
     furniture = colour not in OBJECTS

@@ -171,9 +171,9 @@ def _furnish(rng: np.random.Generator, task: Task) -> Mission:
 def conditions(world: World, task: Task) -> tuple[int, int]:
     """(met, all) of ALFRED's goal conditions; the task is done when all are met.
 
-    Placing: the object is in the place. Two: so are two, of one place. Treatments: an object is in the place, one is
-    treated, and one is both. Movable: the object is in the place (in the movable too), so is the movable, and the object
-    is in a movable. Light: the object is in the hand, the lamp is on. Sliced: besides, an object is sliced (for two: two
+    Placing: the object is in the place. Two: so are two of them. Treatments: an object is in the place, one is treated,
+    and one is both. Movable: the object is in the place (within the movable too), the movable is, and the object is in
+    the movable. Light: the object is in the hand, the lamp is on. Sliced: besides, an object is sliced (for two: two
     are), and only sliced ones count for the rest."""
     p = task.parameters
     of_class = [i for i, t in enumerate(world.things) if t.name == p.object]
@@ -298,7 +298,7 @@ class _Planner:
         self._empty_hand()
 
     def _empty_hand(self) -> None:
-        """What is held goes to a free place that is not the goal's, without a door: the countertop where it has room."""
+        """What is held goes to a free place other than the goal's: the countertop where that has room."""
         if self.hand < 0:
             return
         places = self.world.home.places

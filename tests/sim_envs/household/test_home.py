@@ -23,7 +23,7 @@ def test_a_home_holds_what_is_required_and_nothing_overlaps(seed):
     assert set(required) <= set(home.places)
     boxes = [place.box for place in home.places.values()]
     for i, a in enumerate(boxes):
-        assert 0 <= a[0] and 0 <= a[1] and a[2] <= home.size[0] and a[3] <= home.size[1]
+        assert min(a[:2]) >= 0 and a[2] <= home.size[0] and a[3] <= home.size[1]
         for b in boxes[i + 1 :]:
             assert a[0] >= b[2] or b[0] >= a[2] or a[1] >= b[3] or b[1] >= a[3]
     for place in home.places.values():

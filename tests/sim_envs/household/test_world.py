@@ -86,7 +86,7 @@ def test_driving_into_a_person_counts_and_people_do_not_walk_into_the_robot():
 
 def test_the_shut_door_between_the_rooms_blocks_and_opens():
     world = world_of()
-    x0, y0, x1, y1 = HOME.door
+    x0, y0, _, y1 = HOME.door
     world.teleport(x0 - 0.7, (y0 + y1) / 2, 0.0)
     world.door_open = False
     assert world.summary().nearest_m[15] == pytest.approx(0.7)
