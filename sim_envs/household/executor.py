@@ -26,8 +26,8 @@ class Event:
 
 class Executor:
     """A plan in force. After a success the next sub-goal is on; after a failure the same one stays on, until it
-    succeeds or another plan is set. GotoLocation succeeds by standing there; the others by their interaction. A failure is an
-    interaction that did something else or nothing, and every `limit_s` seconds without success."""
+    succeeds or another plan is set. GotoLocation succeeds by standing there; the others by their interaction. A failure
+    is an interaction that did something else or nothing, and every `limit_s` seconds without success."""
 
     def __init__(self, limit_s: float = 60.0) -> None:
         self._limit = limit_s

@@ -7,10 +7,14 @@ from gymnasium.utils.env_checker import check_env
 
 import rarrl_sim_envs  # noqa: F401
 from rarrl.errors import DependencyMissingError, InputError
+from rarrl.perception.classical import ClassicalDetector
+from rarrl.perception.obstacles import Body, summarize
+from rarrl.perception.voxels import PRESETS
 from rarrl.types import ActStatus, SubgoalType
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.executor import Executor
 from rarrl_sim_envs.household.expert import Expert, run_mission
+from rarrl_sim_envs.household.scene import T_BASE_LEFT
 from rarrl_sim_envs.household.tasks import remaining_plan
 
 STOP = np.zeros(3, dtype=np.float32)
@@ -98,8 +102,6 @@ def test_the_pictures_show_what_the_scan_says(rendered):
         v, u = np.indices(depth.shape)
         rig = scene.rig
         points = np.stack([(u - rig.cx) * depth / rig.fx, (v - rig.cy) * depth / rig.fy, depth], axis=-1).reshape(-1, 3)
-        from rarrl_sim_envs.household.scene import T_BASE_LEFT
-
         base = points @ T_BASE_LEFT[:3, :3].T + T_BASE_LEFT[:3, 3]
         tall = base[(base[:, 2] > 0.1) & (base[:, 2] < 1.4)]
         bearing = np.arctan2(tall[:, 1], tall[:, 0])
@@ -111,6 +113,28 @@ def test_the_pictures_show_what_the_scan_says(rendered):
             if np.isfinite(ray) and len(near):
                 agreeing.append(abs(near.min() - ray) < 0.25)
     assert len(agreeing) > 80 and np.mean(agreeing) > 0.85
+
+
+@pytest.mark.slow
+def test_the_detector_reads_the_pictures_as_the_scan_does(rendered):
+    """The detector's summary against the rays. It is the nearer one where a voxel is only partly filled."""
+    errors = []
+    for seed in (1, 2):
+        rendered.reset(seed=seed)
+        detector, expert = ClassicalDetector(rendered.scene.rig, PRESETS["indoor"]), Expert()
+        for step in range(46):
+            v, omega, _ = expert.act(rendered.world, rendered.executor.row).tolist()
+            rendered.world.step(v, omega)
+            if step % 15 == 0:
+                grid = detector.detect(rendered.pair())
+                seen = summarize(grid, T_BASE_LEFT, Body(), 0.0, 2.0, rendered.scene.rig.field_rad)
+                rays = rendered.world.summary()
+                inside = (rays.nearest_m > 0.6) & (rays.nearest_m < 2.8)  # of the cube of voxels
+                errors += (seen.nearest_m[inside] - rays.nearest_m[inside]).tolist()
+    error = np.array(errors)
+    assert len(error) > 100
+    assert np.median(np.abs(error)) < 0.25 and np.mean(np.abs(error) < 0.3) > 0.65
+    assert np.mean(error > 0.3) < 0.05  # hardly anything is overlooked
 
 
 def test_a_plan_runs_sub_goal_by_sub_goal(twin):
@@ -134,6 +158,19 @@ def test_a_plan_runs_sub_goal_by_sub_goal(twin):
     info = press(twin)
     assert info["event"].status is ActStatus.FAILURE and info["event"].reason == "not in the hand"
     assert info["subgoal"] == ("PutObject", name, place)
+
+
+def test_opening_is_neither_success_nor_failure(twin):
+    twin.reset(seed=3)
+    world = twin.world
+    name = next(name for name, place in world.home.places.items() if place.opens)
+    world.take(0)
+    twin.set_plan([("GotoLocation", name), ("PutObject", world.things[0].name, name)])
+    world.teleport(*world.home.places[name].stand())
+    twin.step(STOP)
+    info = press(twin)
+    assert info["event"] is None and info["index"] == 1 and name not in world.shut
+    assert press(twin)["event"].status is ActStatus.SUCCESS
 
 
 def test_interact_counts_when_it_rises(twin):

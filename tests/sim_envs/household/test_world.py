@@ -84,6 +84,13 @@ def test_driving_into_a_person_counts_and_people_do_not_walk_into_the_robot():
     assert still.collisions == 0
 
 
+def test_people_do_not_brush_against_the_robot_either():
+    world = world_of()
+    world.people = [Person(world.x + 0.51, world.y, 0.8, (world.x + 0.21, world.y + 1.0))]
+    world.step(0.0, 0.0)
+    assert math.hypot(world.people[0].x - world.x, world.people[0].y - world.y) > ROBOT_M + PERSON_M
+
+
 def test_the_shut_door_between_the_rooms_blocks_and_opens():
     world = world_of()
     x0, y0, _, y1 = HOME.door
@@ -212,6 +219,15 @@ def test_things_are_moved_dropped_and_shut_away_and_can_be_had_again():
     thing = world.things[0]
     world.teleport(world.x, world.y, math.atan2(thing.y - world.y, thing.x - world.x))
     assert thing.on == "" and do(world, "PickupObject", "mug") == ""
+
+
+def test_what_is_in_its_goal_place_stays_there():
+    for seed in range(10):
+        world = world_of(Thing("mug", "desk"), seed=seed, disturbance=5.0, task_things=(0,), goal_place="desk")
+        before(world, "fridge")
+        for _ in range(120):
+            world.step(0.0, 0.0)
+        assert world.things[0].on == "desk"
 
 
 def test_nothing_goes_wrong_without_disturbance():
