@@ -16,6 +16,7 @@ from rarrl.types import ActStatus, StereoPair
 
 from .executor import VERBS, Event, Executor, Memory, checked, sentence
 from .expert import target_pose
+from .home import ROBOT_M, cell
 from .tasks import Mission, conditions, draw_mission, remaining_plan
 from .world import DT, MAX_OMEGA, MAX_V, MIN_V, RANGE_M, SECTORS, Row, World
 
@@ -145,6 +146,8 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
         """Puts a plan in force from its first step. rows: as in ALFRED; where GotoLocation is left out (as in
         `rarrl.reasoner.plan.Plan.to_rows`), it goes where the robot believes the thing to be.
 
+        The interaction that is under way still ends; it is an event where its row is on then.
+
         Raises: InputError for a row that is no sub-goal."""
         self.executor.set_plan(self.memory.fill_in([checked(row) for row in rows], self.world), self.world.steps)
 
@@ -241,7 +244,8 @@ def _begin_at(world: World, rows: list[Row], verb: str, rng: np.random.Generator
             world.apply(row)
     for _ in range(50):
         x, y, heading = np.add(pose, rng.uniform((-0.15, -0.15, -0.4), (0.15, 0.15, 0.4))).tolist()
-        if world.home.clearance(True)[int(x / 0.1), int(y / 0.1)] > 0.33:
+        grid = world.home.clearance(True)
+        if grid[cell(grid, x, y)] > ROBOT_M + 0.08:
             world.teleport(x, y, heading)
             break
     return rows[index]

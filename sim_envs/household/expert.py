@@ -195,8 +195,6 @@ def target_pose(world: World, row: Row) -> Pose:
     name = APPLIANCES.get(verb, names[-1])
     if name in places:
         return places[name].stand()
-    if name == "door":
-        return world.x, world.y, world.heading
     things = [i for i, t in enumerate(world.things) if t.name == name and world.root(i) != world.held]
     if not things:
         return world.x, world.y, world.heading
