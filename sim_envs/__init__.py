@@ -7,3 +7,7 @@ gymnasium.register(
     entry_point="rarrl_sim_envs.alfred_replay:AlfredReplayEnv",
     vector_entry_point="rarrl_sim_envs.alfred_replay:AlfredReplayVectorEnv",
 )
+gymnasium.register(id="rarrl/Household-v0", entry_point="rarrl_sim_envs.household.env:HouseholdEnv")
+gymnasium.register(
+    id="rarrl/HouseholdTwin-v0", entry_point="rarrl_sim_envs.household.env:HouseholdEnv", kwargs={"stereo": False}
+)

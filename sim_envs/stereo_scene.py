@@ -132,16 +132,11 @@ class StereoScene:
         self.rig = CameraRig(focal, focal, (width - 1) / 2, (height - 1) / 2, float(baseline_m), width, height)
         self.solids = furnished_room(seed) if solids is None else tuple(solids)
         self._noise, self._rng = noise, np.random.default_rng([seed, 1])
-        self._mujoco = _load_mujoco()
+        self._mujoco = load_mujoco()
         textures = {f"t{i}.png": _png(np.random.default_rng([seed, 2, i])) for i in range(TEXTURES)}
         self._model = self._mujoco.MjModel.from_xml_string(_xml(self.solids, self.rig), textures)
         self._data = self._mujoco.MjData(self._model)
-        try:
-            self._renderer = self._mujoco.Renderer(self._model, height, width)
-        except Exception as error:  # each GL back end has errors of its own
-            raise DependencyMissingError(
-                f"stereo scene: no OpenGL context ({type(error).__name__}: {error}); {GL_HELP}"
-            ) from error
+        self._renderer = make_renderer(self._mujoco, self._model, width, height)
         self.move_head()
 
     def __enter__(self) -> StereoScene:
@@ -217,7 +212,7 @@ class StereoScene:
         return image
 
 
-def _load_mujoco() -> Any:
+def load_mujoco() -> Any:
     """MuJoCo, told how to draw without a window where nobody has said so."""
     if "MUJOCO_GL" not in os.environ:
         found = next((name for name, library in GL_LIBRARIES.items() if ctypes.util.find_library(library)), None)
@@ -233,6 +228,16 @@ def _load_mujoco() -> Any:
             f"stereo scene: MUJOCO_GL={os.environ['MUJOCO_GL']} does not work here ({error}); {GL_HELP}"
         ) from error
     return mujoco
+
+
+def make_renderer(mujoco: Any, model: Any, width: int, height: int) -> Any:
+    """A renderer of pictures of this size. Raises: DependencyMissingError where there is no OpenGL."""
+    try:
+        return mujoco.Renderer(model, height, width)
+    except Exception as error:  # each GL back end has errors of its own
+        raise DependencyMissingError(
+            f"stereo scene: no OpenGL context ({type(error).__name__}: {error}); {GL_HELP}"
+        ) from error
 
 
 def _xml(solids: Sequence[Solid], rig: CameraRig) -> str:
