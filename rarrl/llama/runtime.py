@@ -53,12 +53,22 @@ class LlamaRuntime:
             raise InputError(f"{path}: llama.cpp has no memory for {max_tokens} tokens; ask for fewer")
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._batch = llama_cpp.llama_batch_init(max_tokens, self._width, 1)
+        # The batch as arrays: filling it field by field would take as long as a small block's computation.
+        self._embeddings = np.ctypeslib.as_array(self._batch.embd, (max_tokens, self._width))
+        self._positions = np.ctypeslib.as_array(self._batch.pos, (max_tokens,))
+        self._read = np.ctypeslib.as_array(self._batch.logits, (max_tokens,))
+        for i in range(max_tokens):
+            self._batch.n_seq_id[i], self._batch.seq_id[i][0] = 1, 0
         # Called at every node of the graph, from C: must outlive the context, must not raise.
         self._callback = llama_cpp.ggml_abort_callback(lambda _: self._stop())
-        llama_cpp.llama_set_abort_callback(self._context, self._callback, None)
+        self._no_callback = llama_cpp.ggml_abort_callback()
 
     def decode(
-        self, embeddings: np.ndarray, causal: bool = False, stop: Callable[[], bool] | None = None
+        self,
+        embeddings: np.ndarray,
+        causal: bool = False,
+        stop: Callable[[], bool] | None = None,
+        read: bool = True,
     ) -> np.ndarray:
         """Appends tokens to those kept, and returns their hidden states after the last norm.
 
@@ -66,8 +76,9 @@ class LlamaRuntime:
             embeddings: (tokens, width) float32
             causal: each token sees itself and what is before it; otherwise all tokens of this call and all kept ones
             stop: asked often (milliseconds) while computing; True ends it
+            read: False where only later tokens look at these: most of the last block is left out
 
-        Returns: (tokens, width) float32, a copy.
+        Returns: (tokens, width) float32, a copy; nothing, (0, width), where it is not read.
         Raises: ValueError for a wrong shape, InputError for NaN or too many tokens, InterruptedDecodeError."""
         lib, n = self._lib, len(embeddings)
         if embeddings.ndim != 2 or embeddings.shape[1] != self._width or n == 0:
@@ -76,14 +87,15 @@ class LlamaRuntime:
             raise InputError(f"{self._used} + {n} tokens, the context holds {self._max_tokens}")
         if not np.isfinite(embeddings).all():
             raise InputError("embeddings hold NaN or infinity")
-        batch = self._batch
-        np.ctypeslib.as_array(batch.embd, (n, self._width))[:] = embeddings
-        for i in range(n):
-            batch.pos[i], batch.n_seq_id[i], batch.seq_id[i][0], batch.logits[i] = self._used + i, 1, 0, 1
-        batch.n_tokens = n
+        self._embeddings[:n] = embeddings
+        self._positions[:n] = np.arange(self._used, self._used + n)
+        self._read[:n] = read
+        self._batch.n_tokens = n
         lib.llama_set_causal_attn(self._context, causal)
+        lib.llama_set_embeddings(self._context, read)
         self._stop = stop or _never
-        code = lib.llama_decode(self._context, batch)
+        lib.llama_set_abort_callback(self._context, self._callback if stop else self._no_callback, None)
+        code = lib.llama_decode(self._context, self._batch)
         self._stop = _never
         if code:
             self.forget(self._used)
@@ -91,6 +103,8 @@ class LlamaRuntime:
                 raise InterruptedDecodeError("decoding was stopped")
             raise RarrlError(f"llama.cpp could not decode {n} tokens (code {code})")
         self._used += n
+        if not read:
+            return np.empty((0, self._width), np.float32)
         return np.ctypeslib.as_array(lib.llama_get_embeddings(self._context), (n, self._width)).copy()
 
     def forget(self, first: int = 0) -> None:
