@@ -7,26 +7,46 @@ from collections.abc import Sequence
 from rarrl.policy.base import Observation, Policy
 
 from .metaworld_language import SEVEN, TASKS, MetaWorldLanguageEnv
-from .policy_evaluation import MAX_STEPS, as_observation
+from .policy_evaluation import as_observation
 
+MAX_STEPS = 150
+WORDS = ("trained", "held_out", "swapped")
 TUNING_STARTS = 50_000
 """First start of the training list that is for tuning; demonstrations are recorded from lower ones."""
 
 
-def play_settings(
-    policies: Sequence[Policy], rows: Sequence[int], task: str, start: int, split: str = "train", words: str = "trained"
-) -> list[bool]:
-    """Plays one start once with each policy: whether it was solved. rows: of a chunk done by each policy.
+class Arena:
+    """Plays single starts, its scenes kept. Use it with `with`."""
 
-    words: "trained", "held_out" or "swapped" instructions."""
-    source = TASKS[TASKS[task].swapped if words == "swapped" else task]
-    texts = source.instructions(held_out=words == "held_out")
-    options = {"split": split, "start": start, "instruction": texts[start % len(texts)]}
-    env = MetaWorldLanguageEnv(task, MAX_STEPS)
-    try:
-        return [_play(env, policy, count, options) for policy, count in zip(policies, rows, strict=True)]
-    finally:
-        env.close()
+    def __init__(self) -> None:
+        self._envs: dict[str, MetaWorldLanguageEnv] = {}
+
+    def play(
+        self,
+        policy: Policy,
+        task: str,
+        start: int,
+        rows: int | None = None,
+        split: str = "train",
+        words: str = "trained",
+    ) -> bool:
+        """Whether `policy` solves a start of the list.
+
+        rows: of a chunk done before the next is asked for; None: all. words: one of WORDS."""
+        if task not in self._envs:
+            self._envs[task] = MetaWorldLanguageEnv(task, MAX_STEPS)
+        source = TASKS[TASKS[task].swapped if words == "swapped" else task]
+        texts = source.instructions(held_out=words == "held_out")
+        options = {"split": split, "start": start, "instruction": texts[start % len(texts)]}
+        return _play(self._envs[task], policy, rows or policy.spec.horizon, options)
+
+    def __enter__(self) -> Arena:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for env in self._envs.values():
+            env.close()
+        self._envs.clear()
 
 
 def _play(env: MetaWorldLanguageEnv, policy: Policy, rows: int, options: dict[str, object]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from rarrl.cli.common import check_output, command_line, guarded, progress
 from rarrl.cli.learn import JsonOption, SeedOption
 from rarrl.cli.policy import _weight
 from rarrl.errors import InputError
+
+if TYPE_CHECKING:
+    from rarrl.policy.preset import Preset
 
 PolicyOption = Annotated[Path | None, typer.Option(help="A policy folder; default: Meta-World's of the package.")]
 
@@ -57,7 +60,7 @@ def tune_policy(
     from rarrl.policy.serve import MODELS, LlamaPolicy, load_card
     from rarrl.policy.tune import Game, candidates, cpu_ms, tune, write_preset
     from rarrl_sim_envs.metaworld_language import SEVEN
-    from rarrl_sim_envs.policy_speed import TUNING_STARTS, films, play_settings
+    from rarrl_sim_envs.policy_speed import TUNING_STARTS, Arena, films
 
     folder = policy or MODELS / "policy_metaworld"
     check_output(folder / "presets" / f"{name}.json", "--name")
@@ -65,14 +68,14 @@ def tune_policy(
     presets = [Preset(), *candidates(folder, spec, gguf or ())]
     first = TUNING_STARTS + 1000 * seed
     with ExitStack() as stack:
+        arena = stack.enter_context(Arena())
         players = {str(p): stack.enter_context(LlamaPolicy(folder, preset=p)) for p in presets}
         with progress("timing", 6) as update:
             timed = cpu_ms({n: player.infer for n, player in players.items()}, films(), 5, seed, update)
         ms = [float(values.mean()) for values in timed.values()]
 
         def play(preset: Preset, game: Game) -> bool:
-            rows = preset.rows or spec.horizon
-            return play_settings([players[str(preset)]], [rows], game.task, game.start, words=game.words)[0]
+            return arena.play(players[str(preset)], game.task, game.start, words=game.words)
 
         games = [Game(t, first + i, w) for i in range(starts) for w in ("trained", "swapped") for t in SEVEN]
         with progress("playing", len(presets)) as update:
@@ -92,7 +95,7 @@ def bench_policy(
     preset: Annotated[str, typer.Option(help="A preset of the policy's folder.")] = "fast",
     rounds: Annotated[int, typer.Option(min=2, help="Rounds of timing; all settings in turn in each.")] = 20,
     episodes: Annotated[
-        int, typer.Option(min=0, help="Unseen starts of each task that the whole and the preset play; 0: none.")
+        int, typer.Option(min=0, help="Unseen starts of each task that the settings play; 0: none.")
     ] = 0,
     words: Annotated[
         list[str] | None, typer.Option(help="trained, held_out or swapped instructions; repeat it. Default: trained.")
@@ -101,24 +104,28 @@ def bench_policy(
     json: JsonOption = None,
 ) -> None:
     """Hold a preset against the whole policy in llama.cpp and in torch: CPU time, and success on the same starts."""
-    from rarrl.policy.bench import bench_speed, paired
+    from rarrl.policy.bench import bench_speed, paired, switches
     from rarrl.policy.preset import load_preset
     from rarrl.policy.serve import MODELS
     from rarrl.results import make_results, write_results
-    from rarrl_sim_envs.policy_evaluation import INSTRUCTIONS
-    from rarrl_sim_envs.policy_speed import films
+    from rarrl_sim_envs.policy_speed import WORDS, films
 
     check_output(json, "--json")
-    if unknown := set(words or ()) - set(INSTRUCTIONS):
-        raise InputError(f"--words: {min(unknown)!r} is unknown; allowed: {', '.join(INSTRUCTIONS)}")
+    if unknown := set(words or ()) - set(WORDS):
+        raise InputError(f"--words: {min(unknown)!r} is unknown; allowed: {', '.join(WORDS)}")
     folder = policy or MODELS / "policy_metaworld"
     chosen = load_preset(folder, preset)
     with progress("timing", rounds + 1) as update:
         figures, tables = bench_speed(folder, chosen, films(), rounds, seed, update)
     if episodes:
-        outcomes, tables["success"] = _games(folder, preset, words or ["trained"], episodes, seed)
-        for kind, solved in outcomes.items():
+        starts = range(1000 * seed, 1000 * seed + episodes)
+        for kind in words or ["trained"]:
+            solved = _games(folder, switches(chosen), kind, starts)
             figures |= paired(solved, kind)
+            tables[f"success, {kind} words"] = [
+                {"setting": name, **{task: f"{sum(games)}/{episodes}" for task, games in tasks.items()}}
+                for name, tasks in solved.items()
+            ]
     results = make_results(command_line(), seed, figures, tables)
     if json is not None:
         write_results(json, results)
@@ -128,29 +135,26 @@ def bench_policy(
 
 
 def _games(
-    folder: Path, preset: str, kinds: Sequence[str], episodes: int, seed: int
-) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
-    """{kind of words: {setting: {task: solved or not}}} and a table."""
+    folder: Path, settings: dict[str, Preset], words: str, starts: Sequence[int]
+) -> dict[str, dict[str, list[bool]]]:
+    """{setting: {task: solved or not, by start}}; with trained words also of half chunks: asked twice as often."""
     from rarrl.policy.serve import LlamaPolicy
     from rarrl_sim_envs.metaworld_language import SEVEN
-    from rarrl_sim_envs.policy_speed import play_settings
+    from rarrl_sim_envs.policy_speed import Arena
 
-    starts = range(1000 * seed, 1000 * seed + episodes)
-    outcomes: dict[str, dict[str, Any]] = {kind: {"whole": {}, "tuned": {}} for kind in kinds}
-    table: list[dict[str, Any]] = []
-    with (
-        LlamaPolicy(folder) as whole,
-        LlamaPolicy(folder, preset=preset) as tuned,
-        progress("playing", len(SEVEN) * len(kinds)) as update,
-    ):
-        rows = [whole.spec.horizon, tuned.preset.rows or tuned.spec.horizon]
-        for task in SEVEN:
-            row: dict[str, Any] = {"task": task}
-            for kind in kinds:
-                update(len(table) * len(kinds), f"{task}, {kind}")
-                solved = [play_settings([whole, tuned], rows, task, start, "test", kind) for start in starts]
-                for name, column in zip(("whole", "tuned"), zip(*solved, strict=True), strict=True):
-                    outcomes[kind][name][task] = column
-                    row[f"{name}, {kind}"] = f"{sum(column)}/{episodes}"
-            table.append(row)
-    return outcomes, table
+    if words != "trained":
+        settings = {name: settings[name] for name in ("whole", "tuned")}
+    with ExitStack() as stack:
+        players = [stack.enter_context(LlamaPolicy(folder, preset=preset)) for preset in settings.values()]
+        seats = [(name, player, player.spec.horizon) for name, player in zip(settings, players, strict=True)]
+        if words == "trained":
+            seats.append(("half chunks", players[0], players[0].spec.horizon // 2))
+        outcomes: dict[str, dict[str, list[bool]]] = {name: {task: [] for task in SEVEN} for name, *_ in seats}
+        arena = stack.enter_context(Arena())
+        update = stack.enter_context(progress(f"playing, {words}", len(SEVEN)))
+        for number, task in enumerate(SEVEN):
+            update(number, task)
+            for start in starts:
+                for name, player, rows in seats:
+                    outcomes[name][task].append(arena.play(player, task, start, rows, "test", words))
+    return outcomes

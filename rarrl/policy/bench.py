@@ -20,11 +20,12 @@ from rarrl.results import Figure
 BITS = (3.0, 2.5)
 
 
-def switches(preset: Preset, rows: int) -> dict[str, Preset]:
-    """The whole, each part of the preset alone, and all of it; `rows`: of a whole chunk, half of which is tried too."""
-    alone = {name: Preset(**{name: value}) for name, value in preset.model_dump().items() if value is not None}
-    named = {f"only {name}={getattr(p, name)}": p for name, p in alone.items()}
-    return {"whole": Preset(), f"only rows={rows // 2}": Preset(rows=rows // 2), **named, "tuned": preset}
+def switches(preset: Preset) -> dict[str, Preset]:
+    """The whole, each part of the preset alone, and all of it."""
+    alone = {
+        f"only {name}={value}": Preset(**{name: value}) for name, value in preset.model_dump(exclude_none=True).items()
+    }
+    return {"whole": Preset(), **(alone if len(alone) > 1 else {}), "tuned": preset}
 
 
 def bench_speed(
@@ -40,20 +41,19 @@ def bench_speed(
     `speedup_tuned` is the smaller one of those over torch and over llama.cpp with the whole float16 model, which keeps
     the words' part of its cache too. Raises: InputError, DependencyMissingError without torch."""
     spec, _ = load_card(folder)
-    settings = switches(preset, spec.horizon)
+    settings = switches(preset)
     with ExitStack() as stack:
         players: dict[str, Callable[[Observation], Any]] = {"torch float32": _torch_player(folder)}
         for name, setting in settings.items():
             players[name] = stack.enter_context(LlamaPolicy(folder, preset=setting)).infer
         ms = cpu_ms(players, films, rounds, seed, progress)
-    rows = {name: settings[name].rows or spec.horizon for name in settings} | {"torch float32": spec.horizon}
     table = [
         {
             "setting": name,
             "leaves out": str(settings[name]) if name in settings else "",
             "CPU ms a chunk": _text(values),
             "chunks/s": round(1000 / float(np.median(values))),
-            "CPU ms a control step": round(float(np.median(values)) / rows[name], 3),
+            "CPU ms a control step": round(float(np.median(values)) / spec.horizon, 3),
             "times as fast as whole": _text(ms["whole"] / values),
             "times as fast as torch": _text(ms["torch float32"] / values),
         }

@@ -19,19 +19,17 @@ class Preset(BaseModel):
     """Each part None: leave out nothing.
 
     patches: how many of the pictures' patches are looked at, the most relevant ones. layers: blocks of the transformer
-    that are run. rows: of a chunk that are done before the next is asked for. gguf: the name of another transformer in
-    the policy's folder (a quantized one)."""
+    that are run. gguf: the name of another transformer in the policy's folder (a quantized one)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     patches: int | None = Field(None, ge=1)
     layers: int | None = Field(None, ge=1)
-    rows: int | None = Field(None, ge=1)
     gguf: str | None = Field(None, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.gguf$")
 
     def check(self, spec: PolicySpec) -> None:
         """Raises: InputError where it asks for more than the policy has."""
-        for name, most in (("patches", spec.image_tokens), ("layers", spec.layers), ("rows", spec.horizon)):
+        for name, most in (("patches", spec.image_tokens), ("layers", spec.layers)):
             value = getattr(self, name)
             if value is not None and value > most:
                 raise InputError(f"preset.{name}: this policy has {most}, got {value}; allowed: 1 to {most}")

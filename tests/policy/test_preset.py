@@ -49,8 +49,8 @@ def test_an_unknown_name_tells_the_known_ones(tmp_path):
 
 def test_more_than_the_policy_has_is_refused():
     spec = tiny_spec()
-    Preset(patches=spec.image_tokens, layers=spec.layers, rows=spec.horizon).check(spec)
-    for name, most in (("patches", spec.image_tokens), ("layers", spec.layers), ("rows", spec.horizon)):
+    Preset(patches=spec.image_tokens, layers=spec.layers).check(spec)
+    for name, most in (("patches", spec.image_tokens), ("layers", spec.layers)):
         with pytest.raises(InputError, match=f"{name}: this policy has {most}"):
             Preset(**{name: most + 1}).check(spec)
     with pytest.raises(ValidationError):
