@@ -78,7 +78,8 @@ class LlamaPolicy:
             self._runtime = LlamaRuntime(path, sum(spec.blocks), threads, exact)
         self._told: str | None = None
         self._images: np.ndarray | None = None  # those of the kept block of pictures
-        self._seen = self._pictures = np.empty(0)  # its patches, and the block
+        self._seen = np.empty(0, np.intp)  # its patches
+        self._pictures = np.empty((0, spec.width), np.float32)
         self._kept: list[np.ndarray] = []  # embeddings in the cache, block by block
 
     @property
@@ -131,11 +132,10 @@ class LlamaPolicy:
         patches = self._encoder.all_patches
         if self._relevance is not None:
             patches = self._relevance.best(words, own, self._patches)
-        if not (
-            self._images is not None
-            and len(self._kept) > 1
-            and np.array_equal(patches, self._seen)
-            and not ((images != self._images).any(axis=3) & self._encoder.plan(patches).pixels).any()
+        if (
+            self._images is None
+            or not np.array_equal(patches, self._seen)
+            or ((images != self._images).any(axis=3) & self._encoder.plan(patches).pixels).any()
         ):
             self._pictures = self._encoder.encode(images, patches) + self._weights["place"][patches]
             self._images, self._seen = images, patches
