@@ -50,7 +50,7 @@ def bench_speed(
     table = [
         {
             "setting": name,
-            "leaves out": str(settings[name]) if name in settings else "",
+            "computes": str(settings.get(name, Preset())),
             "CPU ms a chunk": _text(values),
             "chunks/s": round(1000 / float(np.median(values))),
             "CPU ms a control step": round(float(np.median(values)) / spec.horizon, 3),
@@ -90,12 +90,16 @@ def memory(folder: Path) -> dict[str, Figure]:
 
 
 def paired(outcomes: Mapping[str, Mapping[str, Sequence[bool]]], words: str = "trained") -> dict[str, Figure]:
-    """Each setting's success, of {setting: {task: solved or not, by start}}, and with trained words `kept_tuned`; tasks
-    weigh the same.
+    """Success of the whole and of the preset, of {setting: {task: solved or not, by start}}; tasks weigh the same. With
+    trained words, `kept_tuned` too.
 
     Intervals: the starts of each task drawn again, the same for both settings."""
     rng = np.random.default_rng(0)
-    arrays = {name: [np.array(solved, float) for solved in tasks.values()] for name, tasks in outcomes.items()}
+    arrays = {
+        name: [np.array(solved, float) for solved in tasks.values()]
+        for name, tasks in outcomes.items()
+        if name in ("whole", "tuned")
+    }
     drawn: dict[str, list[float]] = {name: [] for name in arrays}
     for _ in range(5000):
         picks = [rng.integers(len(task), size=len(task)) for task in arrays["whole"]]
