@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rarrl import __version__
-from rarrl.cli import ask, data, detect, learn, play, policy, quantize, reason, serve, why
+from rarrl.cli import ask, data, detect, learn, play, policy, policy_speed, quantize, reason, serve, why
 
 app = typer.Typer(
     name="rarrl",
@@ -38,7 +38,10 @@ _train.command("orchestrator")(learn.train_orchestrator)
 _train.command("detector")(detect.train_detector)
 _train.command("planner")(reason.train_planner)
 _train.command("policy")(policy.train_policy)
-_group("tune", "Tune the rules that the learned parts are held against.").command("rules")(learn.tune_rules)
+_train.command("policy-speed")(policy_speed.train_policy_speed)
+_tune = _group("tune", "Search settings: of the rules that the learned parts are held against, of a policy's speed.")
+_tune.command("rules")(learn.tune_rules)
+_tune.command("policy")(policy_speed.tune_policy)
 _eval = _group("eval", "Measure how good the parts are.")
 _eval.command("orchestrator")(learn.eval_orchestrator)
 _eval.command("detector")(detect.eval_detector)
@@ -49,6 +52,7 @@ _bench = _group("bench", "Measure how fast the parts are.")
 _bench.command("orchestrator")(learn.bench_orchestrator)
 _bench.command("detector")(detect.bench_detector)
 _bench.command("planner")(ask.bench_planner)
+_bench.command("policy")(policy_speed.bench_policy)
 _bench.command("quantize")(quantize.bench_quantize)
 _group("serve", "Offer the parts to other programs.").command("policy")(serve.serve_policy)
 _profile = _group("profile", "Latency profiles: what a language model costs.")

@@ -84,6 +84,7 @@ def eval_policy(
     episodes: Annotated[int, typer.Option(min=1, help="Unseen starts of each task.")] = 20,
     rows: Annotated[int, typer.Option(min=1, help="Rows of a chunk that are done before the next is asked.")] = 8,
     gguf: Annotated[Path | None, typer.Option(help="Another transformer for the policy (a quantized one).")] = None,
+    preset: Annotated[str | None, typer.Option(help="A preset of the policy's folder: `rarrl tune policy`.")] = None,
     parity: Annotated[
         bool, typer.Option("--parity", help="Also hold llama.cpp's actions against torch's on 64 observations.")
     ] = False,
@@ -102,7 +103,10 @@ def eval_policy(
     if unknown := set(kinds) - set(INSTRUCTIONS):
         raise InputError(f"--words: {min(unknown)!r} is unknown; allowed: {', '.join(INSTRUCTIONS)}")
     folder = policy or MODELS / f"policy_{suite}"
-    with LlamaPolicy(folder, gguf) as player, progress("playing", episodes * len(tasks) * len(kinds)) as update:
+    with (
+        LlamaPolicy(folder, gguf, preset=preset) as player,
+        progress("playing", episodes * len(tasks) * len(kinds)) as update,
+    ):
         figures, tables = evaluate_policy(player, tasks, kinds, episodes, rows, seed, update)
     if parity:
         from rarrl.policy.commands import parity_of

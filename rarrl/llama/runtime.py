@@ -54,12 +54,22 @@ class LlamaRuntime:
             raise InputError(f"{path}: llama.cpp has no memory for {max_tokens} tokens; ask for fewer")
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._batch = llama_cpp.llama_batch_init(max_tokens, self._width, 1)
+        # The batch as arrays: filling it field by field would take as long as a small block's computation.
+        self._embeddings = np.ctypeslib.as_array(self._batch.embd, (max_tokens, self._width))
+        self._positions = np.ctypeslib.as_array(self._batch.pos, (max_tokens,))
+        self._read = np.ctypeslib.as_array(self._batch.logits, (max_tokens,))
+        for i in range(max_tokens):
+            self._batch.n_seq_id[i], self._batch.seq_id[i][0] = 1, 0
         # Called at every node of the graph, from C: must outlive the context, must not raise.
         self._callback = llama_cpp.ggml_abort_callback(lambda _: self._stop())
-        llama_cpp.llama_set_abort_callback(self._context, self._callback, None)
+        self._no_callback = llama_cpp.ggml_abort_callback()
 
     def decode(
-        self, embeddings: np.ndarray, causal: bool = False, stop: Callable[[], bool] | None = None
+        self,
+        embeddings: np.ndarray,
+        causal: bool = False,
+        stop: Callable[[], bool] | None = None,
+        read: bool = True,
     ) -> np.ndarray:
         """Appends tokens to those kept, and returns their hidden states after the last norm.
 
@@ -67,16 +77,19 @@ class LlamaRuntime:
             embeddings: (tokens, width) float32
             causal: each token sees itself and what is before it; otherwise all tokens of this call and all kept ones
             stop: asked often (milliseconds) while computing; True ends it
+            read: False where only later tokens look at these: most of the last block is left out
 
-        Returns: (tokens, width) float32, a copy.
+        Returns: (tokens, width) float32, a copy; nothing, (0, width), where it is not read.
         Raises: ValueError for a wrong shape, InputError for NaN or too many tokens, InterruptedDecodeError."""
-        self._compute(embeddings, causal, True, stop)
+        self._compute(embeddings, causal, 0 if read else len(embeddings), read, stop)
+        if not read:
+            return np.empty((0, self._width), np.float32)
         found = self._lib.llama_get_embeddings(self._context)
         return np.ctypeslib.as_array(found, (len(embeddings), self._width)).copy()
 
     def logits(self, embeddings: np.ndarray, stop: Callable[[], bool] | None = None) -> np.ndarray:
         """Appends tokens causally, as `decode` does; (vocab,) float32: how likely each token is to follow the last."""
-        self._compute(embeddings, True, False, stop)
+        self._compute(embeddings, True, len(embeddings) - 1, False, stop)
         return np.ctypeslib.as_array(self._lib.llama_get_logits_ith(self._context, -1), (self._vocab,)).copy()
 
     def tokens(self, text: str) -> list[int]:
@@ -94,8 +107,10 @@ class LlamaRuntime:
             raise RarrlError(f"llama.cpp could not cut {len(data)} bytes into tokens (code {count})")
         return ids[:count]
 
-    def _compute(self, embeddings: np.ndarray, causal: bool, every: bool, stop: Callable[[], bool] | None) -> None:
-        """every: hidden states of all tokens; otherwise logits of the last."""
+    def _compute(
+        self, embeddings: np.ndarray, causal: bool, read_from: int, hidden: bool, stop: Callable[[], bool] | None
+    ) -> None:
+        """Tokens from `read_from` on are read: their hidden states, or else their logits."""
         lib, n = self._lib, len(embeddings)
         if embeddings.ndim != 2 or embeddings.shape[1] != self._width or n == 0:
             raise ValueError(f"embeddings must be (tokens, {self._width}), got {embeddings.shape}")
@@ -103,16 +118,15 @@ class LlamaRuntime:
             raise InputError(f"{self._used} + {n} tokens, the context holds {self._max_tokens}")
         if not np.isfinite(embeddings).all():
             raise InputError("embeddings hold NaN or infinity")
-        batch = self._batch
-        np.ctypeslib.as_array(batch.embd, (n, self._width))[:] = embeddings
-        for i in range(n):
-            batch.pos[i], batch.n_seq_id[i], batch.seq_id[i][0] = self._used + i, 1, 0
-            batch.logits[i] = every or i == n - 1
-        batch.n_tokens = n
+        self._embeddings[:n] = embeddings
+        self._positions[:n] = np.arange(self._used, self._used + n)
+        self._read[:n] = np.arange(n) >= read_from
+        self._batch.n_tokens = n
         lib.llama_set_causal_attn(self._context, causal)
-        lib.llama_set_embeddings(self._context, every)
+        lib.llama_set_embeddings(self._context, hidden)
         self._stop = stop or _never
-        code = lib.llama_decode(self._context, batch)
+        lib.llama_set_abort_callback(self._context, self._callback if stop else self._no_callback, None)
+        code = lib.llama_decode(self._context, self._batch)
         self._stop = _never
         if code:
             self.forget(self._used)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from rarrl.errors import DependencyMissingError
 from rarrl.policy.base import Observation
@@ -57,6 +60,49 @@ def train_policy(
         "versions": versions(),
     }
     export_policy(model, out, card)
+    return card
+
+
+def train_policy_speed(
+    policy: Path,
+    data: Sequence[Path],
+    out: Path,
+    steps: int,
+    weights: Mapping[str, float] | None = None,
+    seed: int = 0,
+    command: str = "rarrl train policy-speed",
+    progress: Say | None = None,
+) -> dict[str, Any]:
+    """`rarrl train policy-speed`: goes on from `policy`, with patches dropped and with actions after each block, and
+    writes a policy folder with the scorer of patches.
+
+    Returns: the card. Raises: InputError."""
+    try:
+        import torch
+
+        from rarrl.policy import train
+        from rarrl.policy.model import load_model
+    except ImportError:
+        raise DependencyMissingError("training needs torch: pip install 'rarrl[train]'") from None
+    from rarrl.policy.export import export_policy
+
+    torch.set_num_threads(1)
+    demonstrations, start = load_demonstrations(data), load_model(policy)
+    relevance = train.train_relevance(start, demonstrations, seed=seed)
+    settings = train.speed_settings(start.spec, steps, weights or {})
+    model, losses = train.train_policy(demonstrations, start.spec, out, settings, seed, progress, start, relevance)
+    before = json.loads((policy / "card.json").read_text())
+    card = {
+        **{key: before[key] for key in ("what", "history") if key in before},
+        "command": [*np.atleast_1d(before.get("command", [])).tolist(), command],
+        "seed": seed,
+        "data": {"frames": len(demonstrations.task), "sha256": demonstrations.digest},
+        "samples": before.get("samples", 0) + steps * settings.batch,
+        "metrics": losses,
+        "machine": machine(),
+        "versions": versions(),
+    }
+    export_policy(model, out, card, relevance=relevance)
     return card
 
 

@@ -10,18 +10,23 @@ from safetensors.numpy import save as save_safetensors
 
 from rarrl.files import sha256, write_bytes_atomic, write_json_atomic
 from rarrl.llama.gguf import write_llama
+from rarrl.policy.relevance import FILE as RELEVANCE
+from rarrl.policy.relevance import Relevance
 from rarrl.policy.serve import CARD, GGUF, OUTER, outer_shapes
 
 if TYPE_CHECKING:
     from rarrl.policy.model import PolicyModel
 
 
-def export_policy(model: PolicyModel, folder: Path, card: dict[str, Any], half: bool = True) -> None:
+def export_policy(
+    model: PolicyModel, folder: Path, card: dict[str, Any], half: bool = True, relevance: Relevance | None = None
+) -> None:
     """Writes the folder; the card last, so that a half-written folder is refused.
 
     Args:
         card: how it was made; `spec` and `files` are added
         half: the transformer's linear layers as float16, else float32
+        relevance: the scorer of patches, where one was trained
     """
     weights = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
     inner = {name.removeprefix("llama."): value for name, value in weights.items() if name.startswith("llama.")}
@@ -31,4 +36,6 @@ def export_policy(model: PolicyModel, folder: Path, card: dict[str, Any], half: 
     write_llama(folder / GGUF, model.spec.llama, inner)
     write_bytes_atomic(folder / OUTER, save_safetensors(outer))
     files = {name: sha256((folder / name).read_bytes()) for name in (GGUF, OUTER)}
+    if relevance is not None:
+        files[RELEVANCE] = relevance.save(folder)
     write_json_atomic(folder / CARD, {**card, "spec": model.spec.model_dump(mode="json"), "files": files})

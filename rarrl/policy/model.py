@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rarrl.llama.model import Llama, rotate
+from rarrl.llama.model import Llama
 from rarrl.policy.serve import GGUF, checked_gguf, load_card, load_outer
 from rarrl.policy.spec import PolicySpec
 
@@ -55,43 +55,48 @@ class PolicyModel(nn.Module):
         for table in (self.word.weight, self.place, self.slot):
             nn.init.normal_(table, std=0.3)  # about as large as the embedded pictures
 
-    def embed(self, words: torch.Tensor, images: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:
+    def embed(
+        self, words: torch.Tensor, images: torch.Tensor, proprio: torch.Tensor, patches: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """(batch, tokens, width) of words (batch, max_words), images (batch, cameras, 3, size, size) in -0.5..0.5, and
-        scaled proprio (batch, p)."""
+        scaled proprio (batch, p). patches: (batch, k), those to keep, rising; None: all."""
+        pictures = self.patch_embeddings(images) + self.place
+        if patches is not None:
+            pictures = pictures.gather(1, patches[:, :, None].expand(-1, -1, pictures.shape[2]))
+        own = self.proprio_out(functional.relu(self.proprio_in(proprio)))
+        slots = self.slot.expand(len(words), -1, -1)
+        return torch.cat((self.word(words), pictures, own[:, None], slots), dim=1)
+
+    def patch_embeddings(self, images: torch.Tensor) -> torch.Tensor:
+        """(batch, patches, width), before their places are added."""
         x = images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         for layer in self.stem:
             x = functional.relu(layer(x))
-        pictures = self.patch(x).flatten(2).transpose(1, 2).reshape(len(words), self.spec.image_tokens, -1)
-        own = self.proprio_out(functional.relu(self.proprio_in(proprio)))
-        slots = self.slot.expand(len(words), -1, -1)
-        return torch.cat((self.word(words), pictures + self.place, own[:, None], slots), dim=1)
+        return self.patch(x).flatten(2).transpose(1, 2).reshape(len(images), self.spec.image_tokens, -1)
 
     def forward(
         self, words: torch.Tensor, images: torch.Tensor, proprio: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Actions (batch, horizon, a) in the network's units, and places (batch, PRIVILEGED)."""
-        hidden = self._of_slots(self.embed(words, images, proprio))
-        actions = self.head_out(functional.relu(self.head_in(hidden)))
-        return actions, self.locate(hidden.mean(dim=1))
+        hidden = self.slots_after(self.embed(words, images, proprio))[-1]
+        return self.act(hidden), self.locate(hidden.mean(dim=1))
 
-    def _of_slots(self, x: torch.Tensor) -> torch.Tensor:
-        """`self.llama(x, self.mask)[:, -horizon:]`, a fifth cheaper: in the last block, only the action slots ask."""
-        llama, n = self.llama, self.spec.horizon
-        angle = torch.arange(x.shape[1], device=x.device, dtype=torch.float32)[:, None] * llama.frequency
-        rotation = torch.stack((angle.cos(), angle.sin()))
-        *blocks, last = llama.blk
-        for block in blocks:
-            x = block(x, rotation, self.mask)
+    def act(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The head: actions (batch, horizon, a) of the slots' hidden states."""
+        return self.head_out(functional.relu(self.head_in(hidden)))
 
-        def heads(y: torch.Tensor) -> torch.Tensor:
-            return y.unflatten(2, (-1, last.head_width)).transpose(1, 2)
-
-        h = last.attn_norm(x)
-        q, k = rotate(heads(last.attn_q(h[:, -n:])), rotation[:, -n:]), rotate(heads(last.attn_k(h)), rotation)
-        mixed = functional.scaled_dot_product_attention(q, k, heads(last.attn_v(h)))
-        x = x[:, -n:] + last.attn_output(mixed.transpose(1, 2).flatten(2))
-        h = last.ffn_norm(x)
-        return llama.output_norm(x + last.ffn_down(functional.silu(last.ffn_gate(h)) * last.ffn_up(h)))
+    def slots_after(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """The action slots' hidden states (batch, horizon, width) after each block of the transformer, normalised: the
+        exits. In the last block only the slots ask, which makes the whole a fifth cheaper."""
+        llama, n, tokens = self.llama, self.spec.horizon, x.shape[1]
+        words, _, rest = self.spec.blocks
+        mask = self.mask if tokens == len(self.mask) else block_causal_mask((words, tokens - words - rest, rest))
+        rotation, mask = llama.rotation(tokens), mask.to(x.device)
+        found = []
+        for block in llama.blk:
+            x = block(x, rotation, mask, first=tokens - n if block is llama.blk[-1] else 0)
+            found.append(llama.output_norm(x[:, -n:]))
+        return found
 
 
 def load_model(folder: Path) -> PolicyModel:

@@ -42,6 +42,13 @@ def torch_scaled(model: PolicyModel, observation: Observation) -> np.ndarray:
     words = torch.from_numpy(spec.words(observation.instruction))
     images = torch.from_numpy(observation.images.astype(np.float32) / 255 - 0.5).permute(0, 3, 1, 2)
     proprio = torch.from_numpy(spec.scale_proprio(observation.proprio))
-    with torch.no_grad():
+    with torch.inference_mode():
         actions, _ = model(words[None], images[None], proprio[None])
     return actions[0].numpy()
+
+
+def one_thread() -> None:
+    """torch computes with one thread from now on, as llama.cpp does."""
+    import torch
+
+    torch.set_num_threads(1)

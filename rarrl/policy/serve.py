@@ -7,20 +7,25 @@ spec, the files' hashes, how it was trained). A file is checked whole before lla
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from pydantic import ValidationError
 from safetensors.numpy import load as load_safetensors
 
 from rarrl.errors import InputError
 from rarrl.files import read_file, sha256
-from rarrl.llama.gguf import Gguf, read_gguf
+from rarrl.llama.gguf import Gguf, read_gguf, write_gguf
 from rarrl.llama.runtime import LlamaRuntime
 from rarrl.policy.base import ActionChunk, Observation
+from rarrl.policy.patches import PatchEncoder
+from rarrl.policy.preset import Preset, load_preset
+from rarrl.policy.relevance import FILE as RELEVANCE
+from rarrl.policy.relevance import Relevance, load_relevance
 from rarrl.policy.spec import PolicySpec
 
 MODELS = Path(__file__).parent.parent / "models"
@@ -33,28 +38,59 @@ class LlamaPolicy:
     """A policy folder, loaded. For one thread; close it, or use it with `with`.
 
     Blocks of tokens whose embeddings are those of the call before (the words, pictures that did not change) stay in
-    llama.cpp's cache; the answer is bit for bit the same.
+    llama.cpp's cache; pictures that did not change are not even embedded again. The answer is bit for bit the same.
 
     Args:
         folder: as above
         gguf: another transformer for the same folder (a quantized one); None: the folder's own
         threads: of llama.cpp
         exact: attention in float32 throughout, for comparison with torch
+        preset: what to leave out, or the name of a file of the folder's `presets`; None: compute the whole
 
     Raises: InputError in one line for whatever does not fit, DependencyMissingError without llama.cpp."""
 
-    def __init__(self, folder: Path, gguf: Path | None = None, threads: int = 1, exact: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        gguf: Path | None = None,
+        threads: int = 1,
+        exact: bool = False,
+        preset: Preset | str | None = None,
+    ) -> None:
         self._spec, hashes = load_card(folder)
-        self._weights = load_outer(folder, self._spec, hashes)
-        path = gguf or folder / GGUF
-        checked_gguf(path, self._spec, hashes.get(GGUF) if gguf is None else None)
-        self._runtime = LlamaRuntime(path, sum(self._spec.blocks), threads, exact)
+        spec = self._spec
+        self._weights = load_outer(folder, spec, hashes)
+        self._preset = load_preset(folder, preset) if isinstance(preset, str) else preset or Preset()
+        self._preset.check(spec)
+        path = gguf or folder / (self._preset.gguf or GGUF)
+        digest = hashes.get(path.name) if gguf is None else None
+        model = checked_gguf(path, spec, digest)
+        self._patches = self._preset.patches or spec.image_tokens
+        self._relevance: Relevance | None = None
+        if self._patches < spec.image_tokens:
+            self._relevance = load_relevance(folder, spec, hashes.get(RELEVANCE))
+        self._encoder = PatchEncoder(spec, self._weights)
+        layers = self._preset.layers or spec.layers
+        with tempfile.TemporaryDirectory() as place:
+            if layers < spec.layers:
+                path = Path(place) / GGUF
+                write_first_layers(model, layers, path)
+            self._runtime = LlamaRuntime(path, sum(spec.blocks), threads, exact)
+        self._told: str | None = None
+        self._images: np.ndarray | None = None  # those of the kept block of pictures
+        self._seen = np.empty(0, np.intp)  # its patches
+        self._pictures = np.empty((0, spec.width), np.float32)
         self._kept: list[np.ndarray] = []  # embeddings in the cache, block by block
 
     @property
     def spec(self) -> PolicySpec:
         """What it takes and gives."""
         return self._spec
+
+    @property
+    def preset(self) -> Preset:
+        """What is left out."""
+        return self._preset
 
     def infer(self, observation: Observation, stop: Callable[[], bool] | None = None) -> ActionChunk:
         """See `Policy`."""
@@ -64,7 +100,7 @@ class LlamaPolicy:
     def scaled(self, observation: Observation, stop: Callable[[], bool] | None = None) -> np.ndarray:
         """(horizon, a) float32: the chunk in the network's units, before it is cut to the spec's range."""
         spec, weights = self._spec, self._weights
-        hidden = self._hidden(embed(spec, weights, observation), stop)[-spec.horizon :]
+        hidden = self._hidden(self._blocks(observation), stop)[-spec.horizon :]
         hidden = np.maximum(hidden @ weights["head_in.weight"].T + weights["head_in.bias"], 0)
         scaled = hidden @ weights["head_out.weight"].T + weights["head_out.bias"]
         if not np.isfinite(scaled).all():
@@ -74,6 +110,7 @@ class LlamaPolicy:
     def reset(self) -> None:
         """See `Policy`."""
         self._kept = []
+        self._images = None
 
     def close(self) -> None:
         """Frees llama.cpp's memory."""
@@ -85,6 +122,25 @@ class LlamaPolicy:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.close()
 
+    def _blocks(self, observation: Observation) -> list[np.ndarray]:
+        """As `embed`, of the patches that matter, and without those pictures that are in the cache."""
+        spec, images = self._spec, observation.images
+        check_observation(spec, observation)
+        if observation.instruction != self._told:
+            self._words, self._told = spec.words(observation.instruction), observation.instruction
+        words, own = self._words, spec.scale_proprio(observation.proprio)
+        patches = self._encoder.all_patches
+        if self._relevance is not None:
+            patches = self._relevance.best(words, own, self._patches)
+        if (
+            self._images is None
+            or not np.array_equal(patches, self._seen)
+            or ((images != self._images).any(axis=3) & self._encoder.plan(patches).pixels).any()
+        ):
+            self._pictures = self._encoder.encode(images, patches) + self._weights["place"][patches]
+            self._images, self._seen = images, patches
+        return [self._weights["word.weight"][words], self._pictures, _own_and_slots(self._weights, own)]
+
     def _hidden(self, blocks: list[np.ndarray], stop: Callable[[], bool] | None) -> np.ndarray:
         """Hidden states of the last block, (tokens, width)."""
         same = 0
@@ -92,16 +148,25 @@ class LlamaPolicy:
             same += 1
         self._runtime.forget(sum(map(len, blocks[:same])))
         self._kept = self._kept[:same]
-        for block in blocks[same:]:
-            hidden = self._runtime.decode(block, stop=stop)
+        for block in blocks[same:-1]:
+            self._runtime.decode(block, stop=stop, read=False)
             self._kept.append(block)
-        return hidden
+        return self._runtime.decode(blocks[-1], stop=stop)
 
 
 def embed(spec: PolicySpec, weights: dict[str, np.ndarray], observation: Observation) -> list[np.ndarray]:
     """The three blocks of embeddings, each (tokens, width) float32: words, pictures, proprioception and slots.
 
     Raises: InputError where the observation does not fit the spec."""
+    check_observation(spec, observation)
+    encoder = PatchEncoder(spec, weights)
+    words, own = spec.words(observation.instruction), spec.scale_proprio(observation.proprio)
+    pictures = encoder.encode(observation.images, encoder.all_patches) + weights["place"]
+    return [weights["word.weight"][words], pictures, _own_and_slots(weights, own)]
+
+
+def check_observation(spec: PolicySpec, observation: Observation) -> None:
+    """Raises: InputError where the observation does not fit the spec."""
     images, proprio = observation.images, observation.proprio
     shape = (len(spec.cameras), spec.image_size, spec.image_size, 3)
     if images.shape != shape or images.dtype != np.uint8:
@@ -111,27 +176,21 @@ def embed(spec: PolicySpec, weights: dict[str, np.ndarray], observation: Observa
             f"observation.proprio: must be {len(spec.proprio_names)} finite numbers ({', '.join(spec.proprio_names)}), "
             f"got {proprio.tolist()}"
         )
-    x = images.astype(np.float32) / 255 - 0.5
-    layer = 0
-    while f"stem.{layer}.weight" in weights:
-        x = np.maximum(_convolve(x, weights[f"stem.{layer}.weight"], weights[f"stem.{layer}.bias"], pad=1), 0)
-        layer += 1
-    x = _convolve(x, weights["patch.weight"], weights["patch.bias"], pad=0)
-    pictures = x.reshape(spec.image_tokens, spec.width) + weights["place"]
-    own = spec.scale_proprio(proprio) @ weights["proprio_in.weight"].T + weights["proprio_in.bias"]
-    own = np.maximum(own, 0) @ weights["proprio_out.weight"].T + weights["proprio_out.bias"]
-    words = weights["word.weight"][spec.words(observation.instruction)]
-    return [words, pictures.astype(np.float32), np.concatenate((own[None], weights["slot"])).astype(np.float32)]
 
 
-def _convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, pad: int) -> np.ndarray:
-    """Stride 2; x (n, h, w, c), weight as torch keeps it (out, c, k, k); (n, h / 2, w / 2, out)."""
-    kernel = weight.shape[-1]
-    x = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    windows = sliding_window_view(x, (kernel, kernel), axis=(1, 2))[:, ::2, ::2]  # (n, h / 2, w / 2, c, k, k)
-    n, height, width = windows.shape[:3]
-    columns = windows.reshape(n * height * width, -1) @ weight.reshape(len(weight), -1).T + bias
-    return columns.reshape(n, height, width, -1)
+def _own_and_slots(weights: dict[str, np.ndarray], proprio: np.ndarray) -> np.ndarray:
+    own = np.maximum(proprio @ weights["proprio_in.weight"].T + weights["proprio_in.bias"], 0)
+    own = own @ weights["proprio_out.weight"].T + weights["proprio_out.bias"]
+    return np.concatenate((own[None], weights["slot"])).astype(np.float32)
+
+
+def write_first_layers(gguf: Gguf, layers: int, path: Path) -> None:
+    """Writes the same transformer with its first `layers` blocks only: an early exit, its tensors as they are."""
+    names = {"token_embd.weight", *replace(gguf.shape, layers=layers).tensors()}
+    tensors = {name: tensor for name, tensor in gguf.tensors.items() if name in names or not name.startswith("blk.")}
+    metadata = {**gguf.metadata, "llama.block_count": (layers, gguf.metadata["llama.block_count"][1])}
+    layout = {name: (tensor.type, tensor.shape) for name, tensor in tensors.items()}
+    write_gguf(path, metadata, layout, lambda name: tensors[name].data)
 
 
 def outer_shapes(spec: PolicySpec, stem: tuple[int, ...] = (32, 64, 128), hidden: int = 128) -> dict[str, tuple]:

@@ -18,10 +18,12 @@ from rarrl.errors import InputError
 from rarrl.files import write_bytes_atomic
 from rarrl.policy.demonstrations import Demonstrations, TaskInfo
 from rarrl.policy.model import PRIVILEGED, PolicyModel
+from rarrl.policy.relevance import Relevance, relevance_shapes
 from rarrl.policy.spec import UNKNOWN, PolicySpec
 
 Say = Callable[[float, str], None]
 STATE = "training.safetensors"
+PATCH_NOISE = 0.5  # of the logarithm of a patch's relevance: which patches are kept varies from frame to frame
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class TrainSettings:
 
     hold_still: share of a batch whose instruction is that of another task: there the robot must not move. Without it
     a policy in a scene of its own learns not to read. locate: weight of the auxiliary loss (where things are), which
-    the exported policy lacks."""
+    the exported policy lacks. exits: weight of the actions after each block but the last, so that fewer blocks may be
+    run (MuE, arXiv 2211.11152). patches: numbers of patches to keep, one drawn for each batch; none: all."""
 
     steps: int = 8000
     batch: int = 32
@@ -46,11 +49,29 @@ class TrainSettings:
     locate: float = 0.3
     validation: float = 0.04  # share of the episodes
     save_every: int = 200
+    exits: float = 0.0
+    patches: tuple[int, ...] = ()
     weights: Mapping[str, float] = field(default_factory=dict)  # of tasks in a batch; 1 where none is told
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1:
             raise InputError(f"steps and batch: must be >= 1, got {self.steps} and {self.batch}")
+
+
+def speed_settings(spec: PolicySpec, steps: int, weights: Mapping[str, float]) -> TrainSettings:
+    """For going on with a trained policy, so that it can do with fewer patches and blocks; whole ones stay a part."""
+    shares = (3 / 16, 1 / 4, 1 / 4, 5 / 16, 3 / 8, 1 / 2, 1, 1)
+    patches = tuple(max(1, round(share * spec.image_tokens)) for share in shares)
+    return TrainSettings(
+        steps=steps,
+        learning_rate=6e-4,
+        warm_up=60,
+        decay=0.6,
+        hold_still=0.25,
+        exits=0.5,
+        patches=patches,
+        weights=weights,
+    )
 
 
 def make_spec(demonstrations: Demonstrations, horizon: int = 8, **sizes: int) -> PolicySpec:
@@ -83,8 +104,15 @@ def make_spec(demonstrations: Demonstrations, horizon: int = 8, **sizes: int) ->
 class Batches:
     """Draws training batches: tasks equally often, paraphrases at random, some with the words of another task."""
 
-    def __init__(self, data: Demonstrations, spec: PolicySpec, settings: TrainSettings, seed: int) -> None:
-        self._data, self._spec, self._settings, self._seed = data, spec, settings, seed
+    def __init__(
+        self,
+        data: Demonstrations,
+        spec: PolicySpec,
+        settings: TrainSettings,
+        seed: int,
+        relevance: Relevance | None = None,
+    ) -> None:
+        self._data, self._spec, self._settings, self._seed, self._relevance = data, spec, settings, seed, relevance
         held = _held_out(data, settings.validation)
         self.validation = np.flatnonzero(held)
         self._by_task = [np.flatnonzero((data.task == i) & ~held) for i in range(len(data.tasks))]
@@ -97,6 +125,7 @@ class Batches:
         self._shares = shares / shares.sum()
         self._untouched = _untouched(data)
         self._words = [np.stack([spec.words(text) for text in task.instructions]) for task in data.tasks]
+        self._opposite = {i: names.index(task.opposite) for i, task in enumerate(data.tasks) if task.opposite in names}
         self._foreign = [[_foreign(a, b) for b in data.tasks] for a in data.tasks]
         self._actions = spec.scale_actions(data.frames.chunks[:, : spec.horizon])
         self._still = spec.scale_actions(np.zeros((spec.horizon, len(spec.action_names))))
@@ -115,12 +144,25 @@ class Batches:
         actions = self._actions[rows].copy()
         for i in np.flatnonzero(rng.random(n) < settings.hold_still):
             told = int(rng.integers(len(self._words)))
+            # Half of the time the task that undoes this one: of all words, only its ask for reading to the end.
+            if tasks[i] in self._opposite and rng.random() < 0.5:
+                told = self._opposite[tasks[i]]
             kind = self._foreign[tasks[i]][told]
             if kind == "other scene" or (kind == "opposite" and self._untouched[rows[i]]):
                 words[i], actions[i] = rng.choice(self._words[told]), self._still
         words[(rng.random(words.shape) < settings.drop_word) & (words > 0)] = UNKNOWN
         images = _augment(self._data.frames.images[rows], settings, rng)
         return self._tensors(words, images, rows, actions)
+
+    def patches(self, step: int, words: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor | None:
+        """(batch, k): the patches to keep in batch number `step`, by their relevance and chance; None: all."""
+        if self._relevance is None or not self._settings.patches:
+            return None
+        rng = np.random.default_rng([self._seed, step, 1])
+        count = int(rng.choice(self._settings.patches))
+        scores = self._relevance.scores(words.numpy(), proprio.numpy())
+        scores = scores + PATCH_NOISE * rng.gumbel(size=scores.shape)
+        return torch.from_numpy(np.sort(np.argsort(-scores, axis=1)[:, :count], axis=1))
 
     def validation_batch(self, first: int) -> tuple[torch.Tensor, ...]:
         """Frames of episodes that are never trained on, each with the first paraphrase."""
@@ -173,11 +215,15 @@ def train_policy(
     settings: TrainSettings,
     seed: int = 0,
     progress: Say | None = None,
+    start: PolicyModel | None = None,
+    relevance: Relevance | None = None,
 ) -> tuple[PolicyModel, dict[str, float]]:
     """Trains, or goes on where `out` holds an unfinished (or shorter) run: more `steps`, other data are allowed.
 
     Args:
         out: a folder for checkpoints and TensorBoard's events; torch uses as many threads as it is set to
+        start: the weights that a new run begins with; None: random ones
+        relevance: chooses the patches, where the settings ask for some only
 
     Returns: the averaged model, and `loss`, `validation_l1` (network units). Raises: InputError."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -185,24 +231,33 @@ def train_policy(
 
     torch.manual_seed(seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = PolicyModel(spec).to(device)
+    model = PolicyModel(spec)
+    if start is not None:
+        model.load_state_dict(start.state_dict())
+    model = model.to(device)
     average = {name: value.detach().clone() for name, value in model.state_dict().items()}
     optimizer = torch.optim.AdamW(
         model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
     )
     first = _restore(out / STATE, spec, model, average, optimizer)
-    batches = Batches(data, spec, settings, seed)
+    batches = Batches(data, spec, settings, seed, relevance)
     loss_mean = 0.0
     # For so few tokens the plain products are a sixth quicker than the fused kernel on a CPU.
     with SummaryWriter(str(out / "tensorboard")) as board, sdpa_kernel(SDPBackend.MATH):
         for step in range(first, settings.steps):
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * _pace(step, settings)
-            words, images, proprio, actions, places = (t.to(device) for t in batches.draw(step))
+            drawn = batches.draw(step)
+            patches = batches.patches(step, drawn[0], drawn[2])
+            words, images, proprio, actions, places = (t.to(device) for t in drawn)
             with torch.autocast(device, torch.bfloat16, enabled=_has_bfloat16(device)):
-                predicted, located = model(words, images, proprio)
-            l1 = (predicted - actions).abs().mean()
-            loss = l1 + settings.locate * (located - places).abs().mean()
+                embedded = model.embed(words, images, proprio, patches if patches is None else patches.to(device))
+                *early, last = model.slots_after(embedded)
+                located = model.locate(last.mean(dim=1))
+                l1 = (model.act(last) - actions).abs().mean()
+                loss = l1 + settings.locate * (located - places).abs().mean()
+                if settings.exits:
+                    loss = loss + settings.exits * sum((model.act(h) - actions).abs().mean() for h in early)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -305,3 +360,58 @@ def _restore(
         moments = {part: tensors[f"{part}.{name}"].to(parameter.device) for part in ("exp_avg", "exp_avg_sq")}
         optimizer.state[parameter] = {"step": torch.tensor(float(step)), **moments}
     return step
+
+
+def train_relevance(model: PolicyModel, data: Demonstrations, frames: int = 2000, seed: int = 0) -> Relevance:
+    """Learns which patches matter: two layers guess from words and proprioception how much the actions would change.
+
+    A patch's weight in a frame is |dot(gradient of an action, its embedding - the mean embedding of its place in the
+    task)|: what always looks the same weighs nothing. frames: how many to learn from, tasks equally often."""
+    spec, rng = model.spec, np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    batches = Batches(data, spec, TrainSettings(hold_still=0.0), seed)
+    shapes = relevance_shapes(spec)
+    weights = {n: (0.1 * torch.randn(s)).requires_grad_() for n, s in shapes.items()}
+    told, seen, shares = [], [], []
+    for task, rows in enumerate(batches._by_task):
+        rows = rng.choice(rows, size=min(len(rows), frames // len(batches._by_task)), replace=False)
+        words = torch.from_numpy(np.stack([rng.choice(batches._words[task]) for _ in rows]))
+        _, images, proprio, _, _ = batches._tensors(
+            words.numpy(), data.frames.images[rows], rows, batches._actions[rows]
+        )
+        shares.append(_patch_shares(model, words, images, proprio))
+        told.append(words)
+        seen.append(proprio)
+    words, proprio, target = torch.cat(told), torch.cat(seen), torch.cat(shares)
+    optimizer = torch.optim.Adam(weights.values(), 3e-3)
+    for _ in range(1500):
+        rows = torch.from_numpy(rng.integers(len(words), size=256))
+        w, p = words[rows], proprio[rows] + 0.1 * torch.randn(256, proprio.shape[1])
+        told_mask = (w > 0) & (torch.rand(w.shape) > 0.1) | (torch.arange(w.shape[1]) == 0)
+        bag = (weights["word.weight"][w] * told_mask[:, :, None]).sum(1) / told_mask.sum(1, keepdim=True)
+        hidden = torch.relu(bag + p @ weights["proprio.weight"].T + weights["proprio.bias"])
+        guess = (hidden @ weights["out.weight"].T + weights["out.bias"]).log_softmax(dim=1)
+        loss = -(target[rows] * guess).sum(dim=1).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return Relevance(spec, {n: value.detach().numpy() for n, value in weights.items()})
+
+
+def _patch_shares(model: PolicyModel, words: torch.Tensor, images: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:
+    """(frames of one task, patches): shares of the patches in what changes the actions."""
+    spec = model.spec
+    first, last = spec.max_words, spec.max_words + spec.image_tokens
+    with torch.no_grad():
+        x = torch.cat(
+            [model.embed(words[i : i + 64], images[i : i + 64], proprio[i : i + 64]) for i in range(0, len(words), 64)]
+        )
+    away = (x - x.mean(dim=0))[:, first:last]
+    x.requires_grad_()
+    total = torch.zeros(away.shape[:2])
+    actions = model.act(model.slots_after(x)[-1]).sum(dim=1)
+    for i in range(actions.shape[1]):
+        (gradient,) = torch.autograd.grad(actions[:, i].sum(), x, retain_graph=True)
+        total += (gradient[:, first:last] * away).sum(dim=2) ** 2
+    total = total.sqrt()
+    return total / total.sum(dim=1, keepdim=True).clamp_min(1e-9)

@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 from rarrl.cli import app
 from rarrl.policy.base import check_policy
 from rarrl.policy.demonstrations import load_demonstrations
+from rarrl.policy.preset import Preset
 from rarrl.policy.serve import LlamaPolicy
 
 pytest.importorskip("torch")
@@ -30,6 +31,22 @@ def test_demonstrations_become_a_policy_that_runs(recorded, tmp_path):
     assert json.loads((out / "card.json").read_text())["files"] != card["files"]
 
 
+def test_a_policy_learns_to_do_with_less(recorded, tmp_path):
+    first, out = tmp_path / "policy", tmp_path / "fast"
+    made = ("--data", str(recorded), "--batch", "4", "--layers", "2", "--steps", "2")
+    assert rarrl("train", "policy", *made, "--out", str(first)).exit_code == 0
+    done = rarrl(
+        "train", "policy-speed", "--policy", str(first), "--data", str(recorded), "--out", str(out), "--steps", "2"
+    )
+    assert done.exit_code == 0, done.output
+    card = json.loads((out / "card.json").read_text())
+    assert len(card["command"]) == 2
+    assert card["samples"] == 8 + 2 * 32
+    for preset in (None, Preset(patches=2), Preset(patches=1, layers=1)):
+        with LlamaPolicy(out, preset=preset) as policy:
+            check_policy(policy)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -40,6 +57,11 @@ def test_demonstrations_become_a_policy_that_runs(recorded, tmp_path):
         (("eval", "policy", "--suite", "libero"), "allowed: metaworld"),
         (("eval", "policy", "--words", "loud"), "allowed: trained"),
         (("eval", "policy", "--policy", "nowhere"), "does not exist"),
+        (("eval", "policy", "--preset", "none"), "allowed: fast"),
+        (("bench", "policy", "--preset", "none"), "allowed: fast"),
+        (("bench", "policy", "--words", "loud"), "allowed: trained"),
+        (("tune", "policy", "--policy", "nowhere"), "does not exist"),
+        (("train", "policy-speed", "--policy", "nowhere", "--data", "DATA", "--out", "OUT"), "does not exist"),
         (("data", "record", "--out", "OUT", "--task", "juggle"), "allowed: reach"),
         (("data", "record", "--out", "OUT", "--policy", "nowhere"), "does not exist"),
     ],

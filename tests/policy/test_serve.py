@@ -1,4 +1,5 @@
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,10 @@ import pytest
 
 from rarrl.errors import InputError
 from rarrl.policy.base import Observation, check_policy
+from rarrl.policy.patches import PatchEncoder
+from rarrl.policy.preset import Preset
+from rarrl.policy.relevance import FILE as RELEVANCE
+from rarrl.policy.relevance import load_relevance
 from rarrl.policy.serve import CARD, GGUF, OUTER, LlamaPolicy
 
 from .conftest import tiny_spec
@@ -107,7 +112,7 @@ def test_the_short_way_through_the_last_block_is_exact(model):
     x = torch.randn(2, sum(model.spec.blocks), model.spec.width)
     with torch.no_grad():
         whole = model.llama(x, model.mask)[:, -model.spec.horizon :]
-        assert torch.allclose(model._of_slots(x), whole, atol=1e-5)
+        assert torch.allclose(model.slots_after(x)[-1], whole, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -189,3 +194,128 @@ def test_damaged_folders_are_refused_in_one_line(folder, spoil, words):
 def test_pickles_are_refused(tmp_path):
     with pytest.raises(InputError, match="pickle"):
         LlamaPolicy(tmp_path / "model.pt")
+
+
+@pytest.fixture
+def fast_folder(model, tmp_path: Path) -> Path:
+    from rarrl.policy.export import export_policy
+    from rarrl.policy.relevance import Relevance, relevance_shapes
+
+    rng = np.random.default_rng(3)
+    weights = {n: rng.normal(size=s).astype(np.float32) for n, s in relevance_shapes(model.spec).items()}
+    export_policy(model, tmp_path / "fast", {}, half=False, relevance=Relevance(model.spec, weights))
+    return tmp_path / "fast"
+
+
+SETTINGS = [{"patches": 1}, {"patches": 3}, {"layers": 1}, {"patches": 2, "layers": 1}]
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_contract_with_parts_left_out(fast_folder, setting):
+    with LlamaPolicy(fast_folder, preset=Preset(**setting)) as policy:
+        check_policy(policy)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_with_parts_left_out_llama_cpp_computes_what_torch_computes(fast_folder, model, setting):
+    spec, preset = model.spec, Preset(**setting)
+    relevance = load_relevance(fast_folder, spec)
+    with LlamaPolicy(fast_folder, exact=True, preset=preset) as policy:
+        for observation in observations(4):
+            words, own = spec.words(observation.instruction), spec.scale_proprio(observation.proprio)
+            kept = relevance.best(words, own, preset.patches or spec.image_tokens)
+            assert kept.tolist() == sorted(set(kept.tolist()))
+            images = torch.from_numpy(observation.images.astype(np.float32) / 255 - 0.5).permute(0, 3, 1, 2)
+            with torch.no_grad():
+                x = model.embed(
+                    torch.from_numpy(words)[None],
+                    images[None],
+                    torch.from_numpy(own)[None],
+                    torch.from_numpy(kept)[None],
+                )
+                expected = model.act(model.slots_after(x)[(preset.layers or spec.layers) - 1])[0].numpy()
+            assert np.abs(policy.scaled(observation) - expected).max() < 1e-4
+
+
+def test_all_patches_named_one_by_one_are_the_whole(fast_folder):
+    whole = Preset(patches=4, layers=2)
+    with LlamaPolicy(fast_folder) as policy, LlamaPolicy(fast_folder, preset=whole) as same:
+        for observation in observations(3):
+            assert np.array_equal(policy.infer(observation).actions, same.infer(observation).actions)
+
+
+@pytest.mark.parametrize("setting", [{}, {"patches": 2}])
+def test_pictures_that_did_not_change_are_not_computed_again(fast_folder, setting, monkeypatch):
+    encode, counted = PatchEncoder.encode, []
+    monkeypatch.setattr(PatchEncoder, "encode", lambda *args: counted.append(1) or encode(*args))
+    first = observations(1)[0]
+    with LlamaPolicy(fast_folder, preset=Preset(**setting)) as policy:
+        before = policy.scaled(first)
+        assert np.array_equal(policy.scaled(first), before)
+        assert len(counted) == 1
+        policy.reset()
+        assert np.array_equal(policy.scaled(first), before)
+        assert len(counted) == 2
+        changed = Observation(255 - first.images, first.proprio, first.instruction)
+        assert not np.array_equal(policy.scaled(changed), before)
+        assert np.array_equal(policy.scaled(first), before)
+
+
+def test_a_pixel_counts_where_a_kept_patch_sees_it(fast_folder):
+    first = observations(1)[0]
+    with LlamaPolicy(fast_folder, preset=Preset(patches=1)) as policy:
+        before = policy.scaled(first)
+        seen = policy._encoder.plan(policy._seen).pixels
+        for inside in (False, True):
+            camera, y, x = np.argwhere(seen == inside)[0]
+            images = first.images.copy()
+            images[camera, y, x] = 255 - images[camera, y, x]
+            after = policy.scaled(Observation(images, first.proprio, first.instruction))
+            assert np.array_equal(after, before) != inside
+
+
+def test_an_interrupted_call_forgets_no_pictures(fast_folder):
+    from rarrl.llama.runtime import InterruptedDecodeError
+
+    first = observations(1)[0]
+    for calls in range(1, 60, 7):
+        left = iter([False] * calls)
+        with LlamaPolicy(fast_folder) as policy:
+            expected = policy.infer(first).actions
+            policy.reset()
+            with suppress(InterruptedDecodeError):
+                policy.infer(first, stop=lambda left=left: next(left, True))
+            assert np.array_equal(policy.infer(first).actions, expected)
+
+
+def _rewrite_relevance(folder: Path, change) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    weights = load_file(folder / RELEVANCE)
+    change(weights)
+    save_file(weights, folder / RELEVANCE)
+    _forget_hashes(folder)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda f: (f / RELEVANCE).unlink(), "does not exist"),
+        (lambda f: _cut(f, RELEVANCE, keep_hash=True), "hash"),
+        (lambda f: _cut(f, RELEVANCE), "not a safetensors"),
+        (lambda f: _rewrite_relevance(f, lambda w: w.pop("out.bias")), "another policy"),
+        (lambda f: _rewrite_relevance(f, lambda w: w["out.bias"].fill(np.nan)), "out.bias must be finite"),
+    ],
+)
+def test_a_damaged_scorer_is_refused_in_one_line(fast_folder, spoil, words):
+    spoil(fast_folder)
+    LlamaPolicy(fast_folder).close()  # the whole does not need it
+    with pytest.raises(InputError, match=words) as caught:
+        LlamaPolicy(fast_folder, preset=Preset(patches=2))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("setting", [{"patches": 5}, {"layers": 3}, {"gguf": "none.gguf"}])
+def test_a_preset_that_does_not_fit_is_refused(fast_folder, setting):
+    with pytest.raises(InputError, match="no such file" if "gguf" in setting else next(iter(setting))):
+        LlamaPolicy(fast_folder, preset=Preset(**setting))

@@ -7,6 +7,7 @@ from rarrl.policy.demonstrations import load_demonstrations
 torch = pytest.importorskip("torch")
 
 from rarrl.policy import train  # noqa: E402
+from rarrl.policy.model import PolicyModel  # noqa: E402
 from rarrl.policy.train import Batches, TrainSettings, load_average, make_spec, train_policy  # noqa: E402
 
 SIZES = {"horizon": 4, "layers": 1, "ffn": 256}
@@ -97,3 +98,82 @@ def test_a_start_is_held_out_of_every_recording(data):
     assert 0 < len(held) < 40
     for rows in batches._by_task:
         assert not held & set(data.frames.episode[rows].tolist())
+
+
+@pytest.fixture
+def wide(data):
+    """A model of two blocks that looks at all four patches."""
+    torch.manual_seed(0)
+    return PolicyModel(make_spec(data, **{**SIZES, "layers": 2})).eval()
+
+
+def test_the_scorer_of_patches_finds_what_changes_the_actions(data, wide, monkeypatch):
+    def shares(model, words, images, proprio):  # as if only one patch mattered, another one for each word
+        told = words[:, 1] == model.spec.words("go up")[1]
+        return torch.nn.functional.one_hot(torch.where(told, 3, 1), 4).float()
+
+    monkeypatch.setattr(train, "_patch_shares", shares)
+    relevance = train.train_relevance(wide, data, frames=60)
+    still = np.zeros(2, np.float32)
+    assert relevance.best(wide.spec.words("go up"), still, 1).tolist() == [3]
+    assert relevance.best(wide.spec.words("go left"), still, 1).tolist() == [1]
+    assert relevance.best(wide.spec.words("go left"), still, 4).tolist() == [0, 1, 2, 3]
+
+
+def test_the_patch_that_looks_different_each_time_weighs_most(wide):
+    images = torch.full((6, 1, 3, 32, 32), -0.4)
+    images[:, :, :, 17:, 17:] = torch.rand(6, 1, 3, 15, 15) - 0.5  # inside the last patch
+    words = torch.from_numpy(np.stack([wide.spec.words("go up")] * 6))
+    shares = train._patch_shares(wide, words, images, torch.zeros(6, 2))
+    assert torch.allclose(shares.sum(dim=1), torch.ones(6))
+    assert int(shares.mean(dim=0).argmax()) == 3
+
+
+def test_patches_are_drawn_by_relevance_and_chance(data, wide):
+    class Second:
+        def scores(self, words, proprio):
+            return np.tile([0.0, 9.0, 0.0, 0.0], (len(words), 1))
+
+    settings = TrainSettings(**QUICK, patches=(2,))
+    batches = Batches(data, wide.spec, settings, 0, Second())
+    words, _, proprio, *_ = batches.draw(0)
+    kept = batches.patches(0, words, proprio)
+    assert kept.shape == (8, 2)
+    assert (kept[:, 1] > kept[:, 0]).all()
+    assert (kept == 1).any(dim=1).all()
+    assert len({tuple(row) for row in kept.tolist()}) > 1
+    assert torch.equal(kept, batches.patches(0, words, proprio))
+    assert Batches(data, wide.spec, settings, 0).patches(0, words, proprio) is None
+
+
+def test_every_exit_learns_to_act(data, wide, tmp_path):
+    settings = TrainSettings(steps=40, **{**QUICK, "batch": 24}, hold_still=0.0, ema=0.9, exits=0.5, patches=(3, 4))
+    relevance = train.train_relevance(wide, data, frames=60)
+    model, _ = train_policy(data, wide.spec, tmp_path, settings, start=wide, relevance=relevance)
+    words, images, proprio, actions, _ = Batches(data, wide.spec, settings, 0).draw(99)
+
+    def error(policy, block):
+        with torch.no_grad():
+            return float(
+                (policy.act(policy.slots_after(policy.embed(words, images, proprio))[block]) - actions).abs().mean()
+            )
+
+    for block in (0, 1):
+        assert error(model, block) < 0.8 * error(wide, block)
+
+
+def test_a_new_run_begins_with_the_weights_it_is_given(data, wide, tmp_path):
+    settings = TrainSettings(steps=1, **QUICK, learning_rate=1e-9)
+    model, _ = train_policy(data, wide.spec, tmp_path, settings, start=wide)
+    assert torch.allclose(model.head_in.weight, wide.head_in.weight, atol=1e-6)
+
+
+def test_the_opposite_words_are_heard_often(data):
+    spec = make_spec(data, **SIZES)
+    batches = Batches(data, spec, TrainSettings(hold_still=1.0, drop_word=0.0, batch=400, validation=0.0), 0)
+    words, _, _, actions, _ = batches.draw(0)
+    still = torch.from_numpy(spec.scale_actions(np.zeros((4, 2))))
+    held = torch.isclose(actions, still).all(dim=2).all(dim=1)
+    told_up = (words == torch.from_numpy(spec.words("go up"))).all(dim=1)
+    # Of the frames of left and right (two thirds), half hear the opposite, which is a third of all.
+    assert 0.3 < float((held & ~told_up).float().mean()) < 0.75

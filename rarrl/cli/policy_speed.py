@@ -1,0 +1,160 @@
+"""`rarrl train policy-speed`, `rarrl tune policy` and `rarrl bench policy`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rarrl.cli.common import check_output, command_line, guarded, progress
+from rarrl.cli.learn import JsonOption, SeedOption
+from rarrl.cli.policy import _weight
+from rarrl.errors import InputError
+
+if TYPE_CHECKING:
+    from rarrl.policy.preset import Preset
+
+PolicyOption = Annotated[Path | None, typer.Option(help="A policy folder; default: Meta-World's of the package.")]
+
+
+@guarded("the same command goes on from the last checkpoint")
+def train_policy_speed(
+    policy: Annotated[Path, typer.Option(help="The policy folder to begin with.")],
+    data: Annotated[list[Path], typer.Option(help="A folder of `rarrl data record`; repeat it.")],
+    out: Annotated[Path, typer.Option(help="Folder of checkpoints, and of the policy in the end.")],
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps; more than before: goes on.")] = 6000,
+    weight: Annotated[list[str] | None, typer.Option(help="TASK=W: how often a task is drawn; default 1.")] = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Go on training a policy, so that it can do with fewer patches of the pictures and fewer blocks."""
+    from rarrl.policy.commands import train_policy_speed as train
+
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out: {out} is a file; give a folder")
+    check_output(out / "card.json", "--out")
+    weights = dict(_weight(text) for text in weight or [])
+    with progress("training", steps) as update:
+        card = train(policy, data, out, steps, weights, seed, command_line(), update)
+    typer.echo(f"policy: {out} (validation L1 {card['metrics']['validation_l1']:.4f})")
+
+
+@guarded("nothing was written; start again")
+def tune_policy(
+    policy: PolicyOption = None,
+    name: Annotated[str, typer.Option(help="The preset's name: presets/NAME.json in the policy's folder.")] = "fast",
+    target_ms: Annotated[
+        float | None, typer.Option(help="CPU ms of a chunk, at most. Default: as few as keep the success.")
+    ] = None,
+    keep: Annotated[float, typer.Option(min=0.5, max=1, help="Share of the whole policy's success to keep.")] = 0.97,
+    starts: Annotated[int, typer.Option(min=1, help="Tuning starts of each task; never those of the test.")] = 10,
+    gguf: Annotated[
+        list[str] | None, typer.Option(help="A quantized transformer in the policy's folder to try too; repeat it.")
+    ] = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Search the quickest setting of a policy that keeps its success, and write it as a preset."""
+    from rarrl.policy.preset import Preset
+    from rarrl.policy.serve import MODELS, LlamaPolicy, load_card
+    from rarrl.policy.tune import Game, candidates, cpu_ms, tune, write_preset
+    from rarrl_sim_envs.metaworld_language import SEVEN
+    from rarrl_sim_envs.policy_speed import TUNING_STARTS, Arena, films
+
+    folder = policy or MODELS / "policy_metaworld"
+    check_output(folder / "presets" / f"{name}.json", "--name")
+    spec, _ = load_card(folder)
+    presets = [Preset(), *candidates(folder, spec, gguf or ())]
+    first = TUNING_STARTS + 1000 * seed
+    with ExitStack() as stack:
+        arena = stack.enter_context(Arena())
+        players = {str(p): stack.enter_context(LlamaPolicy(folder, preset=p)) for p in presets}
+        with progress("timing", 6) as update:
+            timed = cpu_ms({n: player.infer for n, player in players.items()}, films(), 5, seed, update)
+        ms = [float(values.mean()) for values in timed.values()]
+
+        def play(preset: Preset, game: Game) -> bool:
+            return arena.play(players[str(preset)], game.task, game.start, words=game.words)
+
+        games = [Game(t, first + i, w) for i in range(starts) for w in ("trained", "swapped") for t in SEVEN]
+        with progress("playing", len(presets)) as update:
+            tried = tune(presets, ms, games, play, keep, target_ms=target_ms, progress=update)
+    path = write_preset(folder, name, tried, command_line())
+    whole, chosen = tried[0], tried[-1]
+    typer.echo(
+        f"preset: {path}: {chosen.preset} ({chosen.ms:.2f} ms of CPU a chunk, the whole {whole.ms:.2f}; solved "
+        f"{chosen.solved} of {len(games) // 2}, the whole {whole.solved}; against its words {chosen.misread}, the "
+        f"whole {whole.misread})"
+    )
+
+
+@guarded("nothing was written; start again")
+def bench_policy(
+    policy: PolicyOption = None,
+    preset: Annotated[str, typer.Option(help="A preset of the policy's folder.")] = "fast",
+    rounds: Annotated[int, typer.Option(min=2, help="Rounds of timing; all settings in turn in each.")] = 20,
+    episodes: Annotated[
+        int, typer.Option(min=0, help="Unseen starts of each task that the settings play; 0: none.")
+    ] = 0,
+    words: Annotated[
+        list[str] | None, typer.Option(help="trained, held_out or swapped instructions; repeat it. Default: trained.")
+    ] = None,
+    seed: SeedOption = 0,
+    json: JsonOption = None,
+) -> None:
+    """Hold a preset against the whole policy in llama.cpp and in torch: CPU time, and success on the same starts."""
+    from rarrl.policy.bench import bench_speed, paired, switches
+    from rarrl.policy.preset import load_preset
+    from rarrl.policy.serve import MODELS
+    from rarrl.results import make_results, write_results
+    from rarrl_sim_envs.policy_speed import WORDS, films
+
+    check_output(json, "--json")
+    if unknown := set(words or ()) - set(WORDS):
+        raise InputError(f"--words: {min(unknown)!r} is unknown; allowed: {', '.join(WORDS)}")
+    folder = policy or MODELS / "policy_metaworld"
+    chosen = load_preset(folder, preset)
+    with progress("timing", rounds + 1) as update:
+        figures, tables = bench_speed(folder, chosen, films(), rounds, seed, update)
+    if episodes:
+        starts = range(1000 * seed, 1000 * seed + episodes)
+        for kind in words or ["trained"]:
+            solved = _games(folder, switches(chosen), kind, starts)
+            figures |= paired(solved, kind)
+            tables[f"success, {kind} words"] = [
+                {"setting": name, **{task: f"{sum(games)}/{episodes}" for task, games in tasks.items()}}
+                for name, tasks in solved.items()
+            ]
+    results = make_results(command_line(), seed, figures, tables)
+    if json is not None:
+        write_results(json, results)
+    from rarrl.cli.show import print_results
+
+    print_results(results)
+
+
+def _games(
+    folder: Path, settings: dict[str, Preset], words: str, starts: Sequence[int]
+) -> dict[str, dict[str, list[bool]]]:
+    """{setting: {task: solved or not, by start}}; with trained words also of half chunks: asked twice as often."""
+    from rarrl.policy.serve import LlamaPolicy
+    from rarrl_sim_envs.metaworld_language import SEVEN
+    from rarrl_sim_envs.policy_speed import Arena
+
+    if words != "trained":
+        settings = {name: settings[name] for name in ("whole", "tuned")}
+    with ExitStack() as stack:
+        players = [stack.enter_context(LlamaPolicy(folder, preset=preset)) for preset in settings.values()]
+        seats = [(name, player, player.spec.horizon) for name, player in zip(settings, players, strict=True)]
+        if words == "trained":
+            seats.append(("half chunks", players[0], players[0].spec.horizon // 2))
+        outcomes: dict[str, dict[str, list[bool]]] = {name: {task: [] for task in SEVEN} for name, *_ in seats}
+        arena = stack.enter_context(Arena())
+        update = stack.enter_context(progress(f"playing, {words}", len(SEVEN)))
+        for number, task in enumerate(SEVEN):
+            update(number, task)
+            for start in starts:
+                for name, player, rows in seats:
+                    outcomes[name][task].append(arena.play(player, task, start, rows, "test", words))
+    return outcomes

@@ -1,0 +1,104 @@
+"""Pictures to embeddings of their patches with numpy: only the patches that are asked for, and what these depend on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rarrl.policy.spec import PolicySpec
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a set of patches needs. pixels: (cameras, size, size) bool, those looked at. windows: rows of the first
+    layer's windows. gather: for each further layer, (rows, k * k) positions in what the layer before gave; its last
+    row is zero, the padding."""
+
+    patches: np.ndarray
+    pixels: np.ndarray
+    windows: tuple[Any, ...]
+    gather: list[np.ndarray]
+
+
+class PatchEncoder:
+    """The convolutions of `policy.safetensors`, each as one product of matrices. Not for two threads at once."""
+
+    def __init__(self, spec: PolicySpec, weights: dict[str, np.ndarray]) -> None:
+        self._spec = spec
+        names = [f"stem.{i}" for i in range(sum(name.startswith("stem.") for name in weights) // 2)] + ["patch"]
+        # (out, in, k, k) as torch keeps it -> (k * k * in, out), the order of a window's pixels.
+        self._matrices = [
+            np.ascontiguousarray(weights[f"{n}.weight"].transpose(2, 3, 1, 0)).reshape(-1, len(weights[f"{n}.bias"]))
+            for n in names
+        ]
+        self._matrices[0] = self._matrices[0] / np.float32(255)  # pixels enter as -127.5 to 127.5
+        self._biases = [weights[f"{n}.bias"] for n in names]
+        first, *self._tables = _tables(len(spec.cameras), spec.image_size, len(names))
+        # Which pixels, then which positions of each layer's output, each patch depends on: (patches, positions) bool.
+        self._needs = [np.eye(spec.image_tokens, dtype=bool)]
+        for table, positions in reversed([first, *self._tables]):
+            needs = np.zeros((spec.image_tokens, positions + 1), bool)
+            for patch, rows in enumerate(self._needs[0]):
+                needs[patch, table[rows]] = True
+            self._needs.insert(0, needs[:, :-1])
+        self._needs.pop()
+        self.all_patches = np.arange(spec.image_tokens)
+        self._plan = self._make_plan(self.all_patches)
+        size = spec.image_size + 2
+        self._padded = np.zeros((len(spec.cameras), size, size, 3), np.float32)
+        by_camera, by_row, by_column, _ = self._padded.strides
+        half = spec.image_size // 2
+        self._windows = np.lib.stride_tricks.as_strided(
+            self._padded,
+            (len(spec.cameras), half, half, 4, 12),
+            (by_camera, 2 * by_row, 2 * by_column, by_row, self._padded.itemsize),
+            writeable=False,
+        )
+
+    def encode(self, images: np.ndarray, patches: np.ndarray) -> np.ndarray:
+        """(k, width) float32 of images (cameras, size, size, 3) uint8 and patches (k,), rising indices."""
+        plan = self.plan(patches)
+        np.subtract(images, np.float32(127.5), out=self._padded[:, 1:-1, 1:-1], dtype=np.float32)
+        x = self._windows[plan.windows].reshape(len(plan.windows[0]), -1)
+        for gather, matrix, bias in zip(plan.gather, self._matrices, self._biases, strict=False):
+            y = np.zeros((len(x) + 1, len(bias)), np.float32)
+            np.add(x @ matrix, bias, out=y[:-1])
+            np.maximum(y[:-1], 0, out=y[:-1])
+            x = y.take(gather, axis=0).reshape(len(gather), -1)
+        return x @ self._matrices[-1] + self._biases[-1]
+
+    def plan(self, patches: np.ndarray) -> _Plan:
+        """The plan for these patches; the last one is kept, since the patches of neighbouring frames are often the
+        same."""
+        if not np.array_equal(patches, self._plan.patches):
+            self._plan = self._make_plan(patches)
+        return self._plan
+
+    def _make_plan(self, patches: np.ndarray) -> _Plan:
+        wanted = [needs[patches].any(axis=0) for needs in self._needs]
+        rows = [np.flatnonzero(positions) for positions in wanted[1:]] + [patches]
+        gather = []
+        for layer, (table, positions) in enumerate(self._tables):
+            place = np.full(positions + 1, len(rows[layer]))  # the last one is the padding
+            place[rows[layer]] = np.arange(len(rows[layer]))
+            gather.append(place[table[rows[layer + 1]]])
+        size = self._spec.image_size
+        pixels = wanted[0].reshape(-1, size, size)
+        return _Plan(patches, pixels, np.unravel_index(rows[0], (len(pixels), size // 2, size // 2)), gather)
+
+
+def _tables(cameras: int, size: int, layers: int) -> list[tuple[np.ndarray, int]]:
+    """For each layer: (windows, k * k) indices into the positions of the layer before (at first, pixels), and how many
+    of these there are; that number itself stands for the padding. The last layer's windows are 2 x 2 without padding,
+    the others' 4 x 4 with 1."""
+    tables = []
+    for layer in range(layers):
+        before = size >> layer
+        kernel, pad = (2, 0) if layer == layers - 1 else (4, 1)
+        index = np.arange(cameras * before**2).reshape(cameras, before, before)
+        index = np.pad(index, ((0, 0), (pad, pad), (pad, pad)), constant_values=cameras * before**2)
+        windows = np.lib.stride_tricks.sliding_window_view(index, (kernel, kernel), axis=(1, 2))[:, ::2, ::2]
+        tables.append((windows.reshape(-1, kernel**2), cameras * before**2))
+    return tables

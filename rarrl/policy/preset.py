@@ -1,0 +1,58 @@
+"""What a policy may leave out to be quicker, chosen by `rarrl tune policy` and kept in the policy's folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rarrl.errors import InputError
+from rarrl.files import read_file
+from rarrl.policy.spec import PolicySpec
+
+FOLDER = "presets"
+
+
+class Preset(BaseModel):
+    """Each part None: leave out nothing.
+
+    patches: how many of the pictures' patches are looked at, the most relevant ones. layers: blocks of the transformer
+    that are run. gguf: the name of another transformer in the policy's folder (a quantized one)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    patches: int | None = Field(None, ge=1)
+    layers: int | None = Field(None, ge=1)
+    gguf: str | None = Field(None, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.gguf$")
+
+    def check(self, spec: PolicySpec) -> None:
+        """Raises: InputError where it asks for more than the policy has."""
+        for name, most in (("patches", spec.image_tokens), ("layers", spec.layers)):
+            value = getattr(self, name)
+            if value is not None and value > most:
+                raise InputError(f"preset.{name}: this policy has {most}, got {value}; allowed: 1 to {most}")
+
+    def __str__(self) -> str:
+        parts = [f"{name}={value}" for name, value in self.model_dump().items() if value is not None]
+        return ", ".join(parts) or "the whole"
+
+
+def load_preset(folder: Path, name: str) -> Preset:
+    """`presets/<name>.json` of a policy folder.
+
+    Raises: InputError."""
+    path = folder / FOLDER / f"{name}.json"
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or not path.is_file():
+        known = sorted(p.stem for p in (folder / FOLDER).glob("*.json"))
+        way = f"allowed: {', '.join(known)}" if known else "make one with `rarrl tune policy`"
+        raise InputError(f"preset: {folder} has no preset {name!r}; {way}")
+    try:
+        return Preset.model_validate(json.loads(read_file(path, "preset"))["preset"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"preset: {path}: {where}: {first['msg']}; tune again with `rarrl tune policy`") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"preset: {path} is no preset ({type(error).__name__}); tune again") from None

@@ -1,0 +1,163 @@
+"""Searches what a policy may leave out: the quickest setting that still does the tasks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rarrl.errors import InputError
+from rarrl.files import write_json_atomic
+from rarrl.policy.base import Observation
+from rarrl.policy.preset import FOLDER, Preset
+from rarrl.policy.relevance import FILE as RELEVANCE
+from rarrl.policy.spec import PolicySpec
+
+Say = Callable[[float, str], None]
+PATCHES = (4, 6, 8, 12, 16, 24)
+
+
+@dataclass(frozen=True)
+class Game:
+    """words: "trained" (its own) or "swapped": another task's; whoever does the task all the same did not read."""
+
+    task: str
+    start: int
+    words: str
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One setting. ms: CPU milliseconds of a chunk. solved, misread: games with its own words that were solved, and
+    with another task's words. played: of both, fewer than all where it was given up."""
+
+    preset: Preset
+    ms: float
+    solved: int
+    misread: int
+    played: int
+    chosen: bool = False
+
+
+def candidates(folder: Path, spec: PolicySpec, ggufs: Sequence[str] = ()) -> list[Preset]:
+    """All settings to try but the whole: patches x blocks x transformers (names of files in the folder)."""
+    patches: list[int | None] = [None]
+    if (folder / RELEVANCE).is_file():
+        patches += [count for count in PATCHES if count < spec.image_tokens]
+    layers: list[int | None] = [None, *range(1, spec.layers)]
+    return [Preset(patches=p, layers=n, gguf=g) for g in (None, *ggufs) for n in layers for p in patches if p or n or g]
+
+
+def cpu_ms(
+    players: Mapping[str, Callable[[Observation], Any]],
+    films: Sequence[Sequence[Observation]],
+    rounds: int,
+    seed: int = 0,
+    progress: Say | None = None,
+) -> dict[str, np.ndarray]:
+    """CPU milliseconds a call of each player, (rounds,): in turn, in one process, on the same films, in random order.
+
+    The first frame of a film is not counted: there, the words are new."""
+    rng = np.random.default_rng(seed)
+    found: dict[str, list[float]] = {name: [] for name in players}
+    for number in range(rounds + 1):  # the first one warms up
+        spent = dict.fromkeys(players, 0.0)
+        for film in films:
+            for name in rng.permutation(list(players)):
+                infer = players[name]
+                infer(film[0])
+                begin = time.process_time()
+                for observation in film[1:]:
+                    infer(observation)
+                spent[name] += time.process_time() - begin
+        if number:
+            for name, seconds in spent.items():
+                found[name].append(1000 * seconds / sum(len(film) - 1 for film in films))
+        if progress:
+            progress(number, "timing")
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def tune(
+    presets: Sequence[Preset],
+    ms: Sequence[float],
+    games: Sequence[Game],
+    play: Callable[[Preset, Game], bool],
+    keep: float = 0.97,
+    misread: float = 0.05,
+    target_ms: float | None = None,
+    progress: Say | None = None,
+) -> list[Tried]:
+    """All settings that were played: the whole policy, then the others in their order, the chosen one last.
+
+    Without a target, settings are played from the quickest on until one will do; with one, from the slowest that fits
+    the target on. A setting will do where it solves `keep` of the games that the whole policy solves, and as many of
+    those with swapped words as `misread` allows or the whole policy does. It is given up as soon as it cannot.
+
+    Args:
+        presets: what to choose from; the first one leaves out nothing
+        ms: CPU milliseconds of a chunk, of each
+        play: solved?
+
+    Raises: InputError where no setting will do."""
+    whole = _try(presets[0], ms[0], games, play, 0, len(games))
+    if not whole.solved:
+        raise InputError(f"policy: it solved none of {len(games)} games; train it before it is tuned")
+    needed = keep * whole.solved
+    allowed = max(int(misread * sum(game.words == "swapped" for game in games)), whole.misread)
+    order = sorted(range(len(presets)), key=lambda i: ms[i])
+    if target_ms is not None:
+        order = [i for i in reversed(order) if ms[i] <= target_ms]
+        if not order:
+            raise InputError(f"target: the quickest setting takes {min(ms):.2f} ms, got {target_ms}; allow more")
+    tried = [whole]
+    for number, i in enumerate(order):
+        if i == 0:
+            return [replace(whole, chosen=True)]
+        if progress:
+            progress(number, str(presets[i]))
+        tried.append(_try(presets[i], ms[i], games, play, needed, allowed))
+        if tried[-1].chosen:
+            return tried
+    raise InputError(f"target: no setting within {target_ms} ms does the tasks as the whole policy does; allow more")
+
+
+def _try(
+    preset: Preset, ms: float, games: Sequence[Game], play: Callable[[Preset, Game], bool], needed: float, allowed: int
+) -> Tried:
+    solved = misread = 0
+    left = sum(game.words == "trained" for game in games)
+    for number, game in enumerate(games, 1):
+        success = play(preset, game)
+        if game.words == "swapped":
+            misread += success
+        else:
+            solved, left = solved + success, left - 1
+        if solved + left < needed or misread > allowed:
+            return Tried(preset, ms, solved, misread, number)
+    return Tried(preset, ms, solved, misread, len(games), chosen=True)
+
+
+def write_preset(folder: Path, name: str, tried: Sequence[Tried], command: str) -> Path:
+    """Writes `presets/<name>.json`, the last setting with what was measured of all; its path."""
+    path = folder / FOLDER / f"{name}.json"
+    record = {
+        "preset": tried[-1].preset.model_dump(exclude_none=True),
+        "command": command,
+        "tried": [
+            {
+                "setting": str(t.preset),
+                "ms": round(t.ms, 3),
+                "solved": t.solved,
+                "misread": t.misread,
+                "played": t.played,
+            }
+            for t in tried
+        ],
+    }
+    write_json_atomic(path, record)
+    return path
