@@ -34,18 +34,28 @@ class Actor(Protocol):
 
 @dataclass
 class NoisyExpert:
-    """The expert with Gaussian noise, its strength drawn per episode, and bursts of random motion of 0.04 to 0.4 s."""
+    """The expert with Gaussian noise, its strength drawn per episode, and bursts of random motion of 0.04 to 0.4 s.
+
+    distracted: goes to up to two other things first. Else the hand is where the thing is, in most frames, and a policy
+    learns to take the nearest thing instead of reading which is meant."""
 
     rng: np.random.Generator
     control_hz: float
+    distracted: bool = False
 
     def __post_init__(self) -> None:
         self._noise = float(self.rng.choice([0.0, 0.1, 0.3]))
         # Two in five episodes begin with a long burst: the hand starts where a reset never puts it.
         self._left = self._steps(8, 30) if self.rng.random() < 0.4 else 0
         self._burst = self._direction()
+        self._detour: list[int] = []
+        if self.distracted:
+            steps = self.rng.integers(0, round(0.8 * self.control_hz), 2)
+            self._detour = np.repeat(self.rng.integers(0, 1000, 2), steps).tolist()
 
     def act(self, env: Env, observation: dict[str, Any] | None) -> np.ndarray:
+        if self._detour:
+            return env.distraction(self._detour.pop())
         if self._left == 0 and self.rng.random() < 1.2 / self.control_hz:
             self._left, self._burst = self._steps(3, 11), self._direction()
         if self._left:
@@ -134,7 +144,7 @@ def _record_batch(
         for i in starts:
             start = suite.start(task, i)
             rng = np.random.default_rng([start, list(suite.tasks).index(task)])
-            actor: Actor = NoisyExpert(rng, hz) if infer is None else PolicyAndExpert(rng, hz, infer)
+            actor: Actor = NoisyExpert(rng, hz, suite.distracting) if infer is None else PolicyAndExpert(rng, hz, infer)
             env.reset(options={"split": "train", "start": start, "instruction": words[i % len(words)]})
             for step in range(suite.record_steps):
                 observation = None

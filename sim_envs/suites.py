@@ -44,7 +44,10 @@ class Env(Protocol):
         """(horizon, a) float32: what it would do from here on; nothing moves."""
 
     def places(self) -> np.ndarray:
-        """(6,) float32: the thing and the goal, metres."""
+        """(6,) float32: where the thing and the goal are, metres."""
+
+    def distraction(self, i: int) -> np.ndarray:
+        """(a,) float32: on the way to thing number `i`, without touching it; only of suites that are `distracting`."""
 
     def close(self) -> None:
         """Frees the renderer."""
@@ -68,6 +71,7 @@ class Suite:
     robot: RobotInfo
     info: Callable[[str], TaskInfo]
     start: Callable[[str, int], int]
+    distracting: bool
     record_steps: int
     play_steps: int
     rendering: str
@@ -118,6 +122,7 @@ SUITES = {
             make=metaworld_language.MetaWorldLanguageEnv,
             info=_metaworld_info,
             start=lambda name, i: i,
+            distracting=False,
             record_steps=140,
             play_steps=150,
             packages=("mujoco", "metaworld"),
@@ -140,6 +145,7 @@ SUITES = {
             info=lambda name: TaskInfo(name, tuple(tabletop.TASKS[name].instructions()), "table", ""),
             # Pictures of its own for each task: 24 times as many to learn from.
             start=lambda name, i: i * len(_ALL) + _ALL.index(name),
+            distracting=True,
             record_steps=tabletop.MAX_STEPS,
             play_steps=tabletop.MAX_STEPS,
             packages=("mujoco",),

@@ -215,16 +215,21 @@ class TabletopEnv(gymnasium.Env):
         return np.array([*self._data.qpos[:3], float(self._holds >= 0)], np.float32)
 
     def places(self) -> np.ndarray:
-        """(6,) float32: where the thing is and where it should go, metres; privileged, not for policies."""
+        """(6,) float32, metres: x, y of the thing, of where it should go, and of the thing as the tool sees it;
+        privileged, not for policies."""
         i = THINGS.index(self.task.thing)
-        goal = self._lay[i].copy()
+        thing, goal = self._places()[i, :2], self._lay[i, :2].copy()
         if self.task.verb == "push":
             goal[1] += PUSH_M
-        elif self.task.verb == "lift":
-            goal[2] += LIFT_M
         elif self.task.verb == "put":
-            goal[:2] = MATS[self.task.mat]
-        return np.concatenate([self._places()[i], goal]).astype(np.float32)
+            goal[:] = MATS[self.task.mat]
+        return np.concatenate([thing, goal, thing - self._data.qpos[:2]]).astype(np.float32)
+
+    def distraction(self, i: int) -> np.ndarray:
+        """(4,) float32: on the way to 4 cm above thing number `i`, whichever is meant."""
+        thing = self._places()[i % len(THINGS)].copy()
+        thing[2] += 0.06
+        return _towards(self._data.qpos[:3].copy(), thing, -1.0)
 
     def expert_action(self) -> np.ndarray:
         """(4,) float32: what the scripted expert would do now. It knows the state, and needs no memory."""

@@ -73,7 +73,7 @@ def test_chunks_are_played_to_the_goal():
     assert set(policy.told) == {"move to the red point"}
 
 
-class Expert:
+class ObedientExpert:
     """The tabletop's expert on a copy of the scene: of the task that it is told, or of one that it does anyway."""
 
     def __init__(self, start, deaf=None):
@@ -108,11 +108,11 @@ def on_the_tabletop(policy, task, words, start):
 def test_who_obeys_another_instruction_fails_the_first_one(task):
     told = TABLETOP.told(task, 0)
     assert told != task
-    obeys = on_the_tabletop(Expert(0), task, "wrong", 0)
+    obeys = on_the_tabletop(ObedientExpert(0), task, "wrong", 0)
     assert (obeys.told, obeys.told_success, obeys.success) == (told, True, False)
-    deaf = on_the_tabletop(Expert(0, deaf=task), task, "wrong", 0)
+    deaf = on_the_tabletop(ObedientExpert(0, deaf=task), task, "wrong", 0)
     assert (deaf.told_success, deaf.success) == (False, True)
-    right = on_the_tabletop(Expert(0), task, "trained", 0)
+    right = on_the_tabletop(ObedientExpert(0), task, "trained", 0)
     assert right.success
 
 

@@ -148,3 +148,15 @@ def test_recorded_demonstrations_are_read_back_and_repeat(make, tmp_path):
     assert len(set(data.frames.episode.tolist())) == 2  # no start twice
     record_demonstrations(tmp_path / "b", SUITES["tabletop"], tasks, episodes=1)
     assert load_demonstrations([tmp_path / "b"]).digest == data.digest
+
+
+def test_a_distraction_leads_near_a_thing_without_touching_it(make):
+    env = make("press-red-cube")
+    for thing in range(4):
+        env.reset(options={"start": thing})
+        for _ in range(40):
+            env.advance(env.distraction(thing))
+        tool, place = env.proprio(), env._places()[thing]
+        assert np.abs(tool[:2] - place[:2]).max() < 0.01
+        assert 0.03 < tool[2] - place[2] < 0.08
+        assert np.abs(env._places() - env._lay).max() < 0.002
