@@ -150,15 +150,16 @@ def _record_batch(
                 observation = None
                 if step % STRIDE == 0:
                     observation = env.observation()
-                    places, chunk = env.places(), env.expert_chunk(HORIZON)
-                    rows.append((observation["images"], observation["proprio"], chunk, places, start, step))
+                    privileged, chunk = env.privileged(), env.expert_chunk(HORIZON)
+                    images, proprio = observation["images"], observation["proprio"]
+                    rows.append((images, proprio, chunk, privileged, start, step))
                 if env.advance(actor.act(env, observation)):
                     solved += 1
                     break
     finally:
         env.close()
-    images, proprio, chunks, places, episode, steps = map(np.array, zip(*rows, strict=True))
-    return Frames(images, proprio, chunks, places, episode.astype(np.int32), steps.astype(np.int32)), solved
+    images, proprio, chunks, privileged, episode, steps = map(np.array, zip(*rows, strict=True))
+    return Frames(images, proprio, chunks, privileged, episode.astype(np.int32), steps.astype(np.int32)), solved
 
 
 def _record(suite: Suite, starts: range, solved: int, dagger: bool) -> dict[str, Any]:

@@ -43,8 +43,8 @@ class Env(Protocol):
     def expert_chunk(self, horizon: int) -> np.ndarray:
         """(horizon, a) float32: what it would do from here on; nothing moves."""
 
-    def places(self) -> np.ndarray:
-        """(6,) float32: where the thing and the goal are, metres."""
+    def privileged(self) -> np.ndarray:
+        """(6,) float32: what only the simulator knows; an extra target of training."""
 
     def distraction(self, i: int) -> np.ndarray:
         """(a,) float32: on the way to thing number `i`, without touching it; only of suites that are `distracting`."""

@@ -76,10 +76,10 @@ def test_a_chunk_is_tried_out_and_undone(make):
     env.reset(options={"start": 1})
     for _ in range(14):
         env.advance(env.expert_action())
-    before = env.proprio(), env.places()
+    before = env.proprio(), env.privileged()
     chunk = env.expert_chunk(8)
     assert np.array_equal(before[0], env.proprio())
-    assert np.array_equal(before[1], env.places())
+    assert np.array_equal(before[1], env.privileged())
     for row in chunk:
         assert np.array_equal(env.expert_action(), row)
         env.advance(row)
