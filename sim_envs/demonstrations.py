@@ -1,4 +1,4 @@
-"""Records demonstrations in Meta-World: somebody acts, and at every fourth step the expert says what it would do.
+"""Records demonstrations of a suite: somebody acts, and at every fourth step the expert says what it would do.
 
 Who acts matters, since a policy is later asked about the places where it goes itself: the expert with noise and with
 bursts of random motion (DART, Laskey et al. 2017), or a trained policy in turn with the expert (DAgger, Ross et al.
@@ -7,6 +7,7 @@ bursts of random motion (DART, Laskey et al. 2017), or a trained policy in turn 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,53 +16,55 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rarrl.policy.demonstrations import Frames, RobotInfo, TaskInfo, write_shard
+from rarrl.policy.demonstrations import Frames, write_shard
 
-from .metaworld_language import (
-    ACTION_NAMES,
-    CAMERAS,
-    CONTROL_HZ,
-    MT10,
-    PROPRIO_NAMES,
-    RENDERING,
-    MetaWorldLanguageEnv,
-    Task,
-    task_named,
-)
+from .suites import Env, Suite
 
 HORIZON = 8  # rows of a recorded chunk
 STRIDE = 4  # control steps from frame to frame
-MAX_STEPS = 140
-ROBOT = RobotInfo(tuple(CAMERAS), PROPRIO_NAMES, ACTION_NAMES, CONTROL_HZ)
 Say = Callable[[float, str], None]
 
 
 class Actor(Protocol):
     """Chooses the action that is done; the label does not depend on it."""
 
-    def act(self, env: MetaWorldLanguageEnv, observation: dict[str, Any] | None) -> np.ndarray:
-        """(4,) float32. observation: what was just drawn for the record, None between frames."""
+    def act(self, env: Env, observation: dict[str, Any] | None) -> np.ndarray:
+        """(a,) float32. observation: what was just drawn for the record, None between frames."""
 
 
 @dataclass
 class NoisyExpert:
-    """The expert with Gaussian noise, its strength drawn per episode, and bursts of random motion."""
+    """The expert with Gaussian noise, its strength drawn per episode, and bursts of random motion of 0.04 to 0.4 s.
+
+    distracted: goes to up to two other things first. Else the hand is where the thing is, in most frames, and a policy
+    learns to take the nearest thing instead of reading which is meant."""
 
     rng: np.random.Generator
+    control_hz: float
+    distracted: bool = False
 
     def __post_init__(self) -> None:
         self._noise = float(self.rng.choice([0.0, 0.1, 0.3]))
         # Two in five episodes begin with a long burst: the hand starts where a reset never puts it.
-        self._left = int(self.rng.integers(8, 30)) if self.rng.random() < 0.4 else 0
+        self._left = self._steps(8, 30) if self.rng.random() < 0.4 else 0
         self._burst = self._direction()
+        self._detour: list[int] = []
+        if self.distracted:
+            steps = self.rng.integers(0, round(0.8 * self.control_hz), 2)
+            self._detour = np.repeat(self.rng.integers(0, 1000, 2), steps).tolist()
 
-    def act(self, env: MetaWorldLanguageEnv, observation: dict[str, Any] | None) -> np.ndarray:
-        if self._left == 0 and self.rng.random() < 0.015:
-            self._left, self._burst = int(self.rng.integers(3, 11)), self._direction()
+    def act(self, env: Env, observation: dict[str, Any] | None) -> np.ndarray:
+        if self._detour:
+            return env.distraction(self._detour.pop())
+        if self._left == 0 and self.rng.random() < 1.2 / self.control_hz:
+            self._left, self._burst = self._steps(3, 11), self._direction()
         if self._left:
             self._left -= 1
             return self._burst
         return env.expert_action() + self._noise * self.rng.standard_normal(4).astype(np.float32)
+
+    def _steps(self, low: int, high: int) -> int:
+        return math.ceil(self.rng.integers(low, high) * self.control_hz / 80)
 
     def _direction(self) -> np.ndarray:
         return self.rng.uniform(-1, 1, 4).astype(np.float32)
@@ -69,11 +72,12 @@ class NoisyExpert:
 
 @dataclass
 class PolicyAndExpert:
-    """A policy and the expert in turn: 8 to 40 steps by the policy, then 0 to 16 by the expert.
+    """A policy and the expert in turn: 0.1 to 0.5 s by the policy, then 0 to 0.2 s by the expert.
 
-    infer: observation -> chunk (rows, 4); its first `STRIDE` rows are done, until the next frame."""
+    infer: observation -> chunk (rows, a); its first `STRIDE` rows are done, until the next frame."""
 
     rng: np.random.Generator
+    control_hz: float
     infer: Callable[[dict[str, Any]], np.ndarray]
 
     def __post_init__(self) -> None:
@@ -81,19 +85,21 @@ class PolicyAndExpert:
         self._left = 0
         self._rows: list[np.ndarray] = []
 
-    def act(self, env: MetaWorldLanguageEnv, observation: dict[str, Any] | None) -> np.ndarray:
+    def act(self, env: Env, observation: dict[str, Any] | None) -> np.ndarray:
         if observation is not None:  # at a frame
             if self._left <= 0:
                 self._policy_acts = not self._policy_acts
-                self._left = int(self.rng.integers(8, 41) if self._policy_acts else self.rng.integers(0, 17))
+                steps = self.rng.integers(8, 41) if self._policy_acts else self.rng.integers(0, 17)
+                self._left = math.ceil(steps * self.control_hz / 80)
             self._rows = list(self.infer(observation)[:STRIDE]) if self._policy_acts else []
         self._left -= 1
         return self._rows.pop(0) if self._rows else env.expert_action()
 
 
-def record_metaworld(
+def record_demonstrations(
     out: Path,
-    tasks: Sequence[str] = MT10,
+    suite: Suite,
+    tasks: Sequence[str],
     episodes: int = 100,
     first: int = 0,
     batch: int = 20,
@@ -107,68 +113,62 @@ def record_metaworld(
         infer: the policy for DAgger; None: the noisy expert acts
 
     Returns: per task episodes, frames and the share that ended in success. Raises: InputError."""
-    chosen = [task_named(name) for name in tasks]
-    counts = {task.name: {"episodes": 0.0, "frames": 0.0, "solved": 0.0} for task in chosen}
+    counts = {suite.task(name).name: {"episodes": 0.0, "frames": 0.0, "solved": 0.0} for name in tasks}
     done = 0
     for begin in range(first, first + episodes, batch):
         starts = range(begin, min(begin + batch, first + episodes))
-        for task in chosen:
-            path = out / f"{task.name}_{begin:05d}.safetensors"
+        for task, count in counts.items():
+            path = out / f"{task}_{begin:05d}.safetensors"
             if not path.exists():
-                frames, solved = _record_batch(task, starts, infer)
-                count = counts[task.name]
+                frames, solved = _record_batch(suite, task, starts, infer)
                 count["episodes"] += len(starts)
                 count["frames"] += len(frames.step)
                 count["solved"] += solved
-                write_shard(path, ROBOT, _info(task), frames, _record(task, starts, solved, infer is not None))
+                record = _record(suite, starts, solved, infer is not None)
+                write_shard(path, suite.robot, suite.info(task), frames, record)
             done += len(starts)
             if progress:
-                progress(done, task.name)
+                progress(done, task)
     return counts
 
 
 def _record_batch(
-    task: Task, starts: range, infer: Callable[[dict[str, Any]], np.ndarray] | None
+    suite: Suite, task: str, starts: range, infer: Callable[[dict[str, Any]], np.ndarray] | None
 ) -> tuple[Frames, int]:
-    env = MetaWorldLanguageEnv(task.name, MAX_STEPS)
+    env = suite.make(task, suite.record_steps)
+    hz = suite.robot.control_hz
+    words = suite.task(task).instructions()
     rows: list[tuple[Any, ...]] = []
     solved = 0
     try:
-        for start in starts:
-            rng = np.random.default_rng([start, MT10.index(task.name)])
-            actor: Actor = NoisyExpert(rng) if infer is None else PolicyAndExpert(rng, infer)
-            words = task.instructions()
-            options = {"split": "train", "start": start, "instruction": words[start % len(words)]}
-            env.reset(options=options)
-            for step in range(MAX_STEPS):
+        for i in starts:
+            start = suite.start(task, i)
+            rng = np.random.default_rng([start, list(suite.tasks).index(task)])
+            actor: Actor = NoisyExpert(rng, hz, suite.distracting) if infer is None else PolicyAndExpert(rng, hz, infer)
+            env.reset(options={"split": "train", "start": start, "instruction": words[i % len(words)]})
+            for step in range(suite.record_steps):
                 observation = None
                 if step % STRIDE == 0:
                     observation = env.observation()
-                    state = env.state
-                    places = np.concatenate([state[4:7], state[36:39]]).astype(np.float32)  # object, goal
-                    chunk = env.expert_chunk(HORIZON)
-                    rows.append((observation["images"], observation["proprio"], chunk, places, start, step))
+                    privileged, chunk = env.privileged(), env.expert_chunk(HORIZON)
+                    images, proprio = observation["images"], observation["proprio"]
+                    rows.append((images, proprio, chunk, privileged, start, step))
                 if env.advance(actor.act(env, observation)):
                     solved += 1
                     break
     finally:
         env.close()
-    images, proprio, chunks, places, episode, steps = map(np.array, zip(*rows, strict=True))
-    return Frames(images, proprio, chunks, places, episode.astype(np.int32), steps.astype(np.int32)), solved
+    images, proprio, chunks, privileged, episode, steps = map(np.array, zip(*rows, strict=True))
+    return Frames(images, proprio, chunks, privileged, episode.astype(np.int32), steps.astype(np.int32)), solved
 
 
-def _info(task: Task) -> TaskInfo:
-    same_scene = task_named(task.swapped).scene == task.scene
-    return TaskInfo(task.name, tuple(task.instructions()), task.scene, task.swapped if same_scene else "")
-
-
-def _record(task: Task, starts: range, solved: int, dagger: bool) -> dict[str, Any]:
+def _record(suite: Suite, starts: range, solved: int, dagger: bool) -> dict[str, Any]:
     return {
-        "suite": "Meta-World 3.1.1",
+        "suite": suite.name,
         "starts": [starts.start, starts.stop],
         "solved": solved,
         "acted": "a policy and the expert in turn" if dagger else "the expert, disturbed",
-        "rendering": RENDERING,
+        "rendering": suite.rendering,
         "stride": STRIDE,
-        "versions": {name: version(name) for name in ("mujoco", "metaworld")},
+        "versions": {name: version(name) for name in suite.packages},
     }

@@ -202,6 +202,10 @@ class MetaWorldLanguageEnv(gymnasium.Env):
         """(39,) float64: what Meta-World tells its experts; privileged, not for policies."""
         return self._state.copy()
 
+    def privileged(self) -> np.ndarray:
+        """(6,) float32: object and goal, metres; privileged too."""
+        return np.concatenate([self._state[4:7], self._state[36:39]]).astype(np.float32)
+
     def expert_action(self) -> np.ndarray:
         """(4,) float32: what the scripted expert would do now."""
         # Some experts write into what they are given.

@@ -1,4 +1,4 @@
-"""How often a policy reaches the goal in Meta-World, on starts that nobody trained on; and parity of its two forms."""
+"""How often a policy does what it is told, on starts that nobody trained on; observations for parity."""
 
 from __future__ import annotations
 
@@ -12,44 +12,49 @@ from rarrl.policy.base import Observation, Policy
 from rarrl.report.runs import wilson
 from rarrl.results import Figure
 
-from .metaworld_language import MT10, RENDERING, SEVEN, TASKS, MetaWorldLanguageEnv
+from .suites import Suite
 
-MAX_STEPS = 150
 Say = Callable[[float, str], None]
-INSTRUCTIONS = ("trained", "held_out", "swapped")
 
 
 @dataclass(frozen=True)
 class Episode:
-    """One try. steps: control steps until success, or all that were allowed."""
+    """One try. words: a kind of instruction of the suite. success: of `task`, whatever the words were.
+
+    told: the task whose words were given. told_success: of that one, where the suite can say.
+    steps: control steps until either success, or all that were allowed."""
 
     task: str
     start: int
-    words: str  # one of INSTRUCTIONS
+    words: str
     success: bool
     steps: int
+    told: str = ""
+    told_success: bool = False
 
 
-def play(
-    policy: Policy, task: str, words: str, starts: Sequence[int], rows: int, max_steps: int = MAX_STEPS
-) -> list[Episode]:
+def play(policy: Policy, suite: Suite, task: str, words: str, starts: Sequence[int], rows: int) -> list[Episode]:
     """Plays starts of the test list. rows: of each chunk that are done before the next one is asked for."""
-    env = MetaWorldLanguageEnv(task, max_steps)
+    max_steps = suite.play_steps
+    env = suite.make(task, max_steps)
     episodes = []
     try:
         for start in starts:
-            options = {"split": "test", "start": start, "instruction": _instruction(task, words, start)}
+            told = suite.told(task, start) if words == suite.control else task
+            texts = suite.task(told).instructions(held_out=words == "held_out")
+            options = {"split": "test", "start": start, "instruction": texts[start % len(texts)]}
             observation, _ = env.reset(options=options)
             policy.reset()
-            success, step = False, 0
-            while not success and step < max_steps:
+            success, told_success, step = False, False, 0
+            while not success and not told_success and step < max_steps:
                 chunk = policy.infer(as_observation(observation if step == 0 else env.observation()))
                 for action in chunk.actions[: min(rows, max_steps - step)]:
                     success = env.advance(action)
+                    told_success = success if told == task else suite.told_done(env, told)
                     step += 1
-                    if success:
+                    if success or told_success:
                         break
-            episodes.append(Episode(task, start, words, success, step))
+            episodes.append(Episode(task, start, words, success, step, told, told_success))
     finally:
         env.close()
     return episodes
@@ -62,8 +67,9 @@ def as_observation(told: dict[str, Any]) -> Observation:
 
 def evaluate_policy(
     policy: Policy,
-    tasks: Sequence[str] = MT10,
-    words: Sequence[str] = INSTRUCTIONS,
+    suite: Suite,
+    tasks: Sequence[str],
+    words: Sequence[str],
     episodes: int = 20,
     rows: int = 8,
     seed: int = 0,
@@ -77,29 +83,34 @@ def evaluate_policy(
         for kind in words:
             if progress:
                 progress(len(played), f"{task}, {kind}")
-            played += play(policy, task, kind, starts, rows)
-    return figures_of(played), {
-        "per task": [_row(task, played, words) for task in tasks],
-        "settings": {
-            "episodes per task and kind": episodes,
-            "rows of a chunk done": rows,
-            "control steps allowed": MAX_STEPS,
-            "rendering": RENDERING,
-            "swapped": {task: TASKS[task].swapped for task in tasks},
-        },
+            played += play(policy, suite, task, kind, starts, rows)
+    tables: dict[str, Any] = {
+        "per task": [_row({"task": task}, [e for e in played if e.task == task], words) for task in tasks]
     }
+    if groups := list(dict.fromkeys(suite.groups[task] for task in tasks if task in suite.groups)):
+        tables["per kind"] = [
+            _row({"kind": group}, [e for e in played if suite.groups[e.task] == group], words) for group in groups
+        ]
+    tables["settings"] = {
+        "episodes per task and kind": episodes,
+        "rows of a chunk done": rows,
+        "control steps allowed": suite.play_steps,
+        "rendering": suite.rendering,
+        suite.control: suite.control_rule,
+    }
+    return figures_of(suite, played), tables
 
 
-def observations(count: int, seed: int = 0) -> list[Observation]:
+def observations(suite: Suite, count: int, seed: int = 0) -> list[Observation]:
     """Of unseen starts, the tasks in turn, each after a random part of the expert's way."""
     rng = np.random.default_rng(seed)
     found = []
-    for task in MT10:
-        env = MetaWorldLanguageEnv(task)
+    for i, task in enumerate(suite.tasks):
+        env = suite.make(task, suite.play_steps)
         try:
-            for start in range(MT10.index(task), count, len(MT10)):
+            for start in range(i, count, len(suite.tasks)):
                 env.reset(options={"split": "test", "start": start})
-                for _ in range(rng.integers(60)):
+                for _ in range(rng.integers(int(0.4 * suite.play_steps))):
                     env.advance(env.expert_action())
                 found.append(as_observation(env.observation()))
         finally:
@@ -107,18 +118,14 @@ def observations(count: int, seed: int = 0) -> list[Observation]:
     return found
 
 
-def figures_of(played: Sequence[Episode]) -> dict[str, Figure]:
+def figures_of(suite: Suite, played: Sequence[Episode]) -> dict[str, Figure]:
     """Means over tasks, each task weighing the same; 95 % intervals by Jeffreys' prior on each task, since redrawing
     the episodes of a task that was always solved would tell no spread."""
-    names = {
-        "success_f16": (SEVEN, "trained"),
-        "success_mt10": (MT10, "trained"),
-        "success_held_out": (SEVEN, "held_out"),
-        "success_swapped": (SEVEN, "swapped"),
-    }
     figures = {}
-    for name, (tasks, kind) in names.items():
-        samples = [np.array([e.success for e in played if e.task == t and e.words == kind], float) for t in tasks]
+    for name, (tasks, kind, counted) in suite.figures.items():
+        samples = [
+            np.array([getattr(e, counted) for e in played if e.task == t and e.words == kind], float) for t in tasks
+        ]
         if all(len(sample) for sample in samples):
             figures[name] = _mean(samples)
     return figures
@@ -133,19 +140,12 @@ def _mean(samples: list[np.ndarray]) -> Figure:
     return Figure(value, "share of episodes", n, min(float(lo), value), max(float(hi), value))
 
 
-def _row(task: str, played: Sequence[Episode], words: Sequence[str]) -> dict[str, Any]:
-    row: dict[str, Any] = {"task": task}
+def _row(row: dict[str, Any], mine: Sequence[Episode], words: Sequence[str]) -> dict[str, Any]:
     for kind in words:
-        mine = [e for e in played if e.task == task and e.words == kind]
-        solved = sum(e.success for e in mine)
-        lo, hi = wilson(solved, len(mine))
-        row[kind] = f"{solved}/{len(mine)} [{lo:.2f}, {hi:.2f}]"
-    mine = [e for e in played if e.task == task and e.success and e.words == "trained"]
-    row["median steps"] = float(np.median([e.steps for e in mine])) if mine else None
+        tried = [e for e in mine if e.words == kind]
+        solved = sum(e.success for e in tried)
+        lo, hi = wilson(solved, len(tried))
+        row[kind] = f"{solved}/{len(tried)} [{lo:.2f}, {hi:.2f}]"
+    steps = [e.steps for e in mine if e.success and e.words == "trained"]
+    row["median steps"] = float(np.median(steps)) if steps else None
     return row
-
-
-def _instruction(task: str, words: str, start: int) -> str:
-    source = TASKS[TASKS[task].swapped if words == "swapped" else task]
-    texts = source.instructions(held_out=words == "held_out")
-    return texts[start % len(texts)]

@@ -43,7 +43,7 @@ HEAVY = {
         "rarrl.reasoner.worker",  # a process of its own: it parses files from outside
         "rarrl.llama.runtime",
     },
-    "mujoco": {"rarrl_sim_envs.metaworld_language", "rarrl_sim_envs.stereo_scene"},
+    "mujoco": {"rarrl_sim_envs.metaworld_language", "rarrl_sim_envs.stereo_scene", "rarrl_sim_envs.tabletop"},
     "sklearn": {"rarrl.reasoner.baseline", "rarrl.reasoner.commands"},
     "tokenizers": {"rarrl.reasoner.export", "rarrl.reasoner.train", "rarrl.reasoner.vocabulary"},
     "gguf": {"rarrl.llama.gguf", "rarrl.reasoner.export"},

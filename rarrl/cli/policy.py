@@ -11,8 +11,7 @@ from rarrl.cli.common import check_output, command_line, guarded, progress
 from rarrl.cli.learn import JsonOption, SeedOption
 from rarrl.errors import InputError
 
-SUITES = ("metaworld",)
-SuiteOption = Annotated[str, typer.Option(help=f"The benchmark: {', '.join(SUITES)}.")]
+SuiteOption = Annotated[str, typer.Option(help="The benchmark: metaworld, tabletop.")]
 TaskOption = Annotated[list[str] | None, typer.Option("--task", help="Only this task; repeat it. Default: all.")]
 
 
@@ -28,23 +27,29 @@ def record(
     ] = None,
 ) -> None:
     """Record what the scripted experts would do, on the ways of a disturbed expert or of a policy."""
-    from rarrl_sim_envs.demonstrations import record_metaworld
-    from rarrl_sim_envs.metaworld_language import MT10
+    from rarrl_sim_envs.demonstrations import record_demonstrations
+    from rarrl_sim_envs.suites import suite_named
 
-    _check_suite(suite)
+    chosen = suite_named(suite)
     if out.exists() and not out.is_dir():
         raise InputError(f"--out: {out} is a file; give a folder")
-    tasks = task or list(MT10)
+    tasks = task or list(chosen.tasks)
     with progress("recording", episodes * len(tasks)) as update:
         if policy is None:
-            counts = record_metaworld(out, tasks, episodes, first, progress=update)
+            counts = record_demonstrations(out, chosen, tasks, episodes, first, progress=update)
         else:
             from rarrl.policy.serve import LlamaPolicy
             from rarrl_sim_envs.policy_evaluation import as_observation
 
             with LlamaPolicy(policy) as actor:
-                counts = record_metaworld(
-                    out, tasks, episodes, first, infer=lambda o: actor.infer(as_observation(o)).actions, progress=update
+                counts = record_demonstrations(
+                    out,
+                    chosen,
+                    tasks,
+                    episodes,
+                    first,
+                    infer=lambda told: actor.infer(as_observation(told)).actions,
+                    progress=update,
                 )
     for name, count in counts.items():
         typer.echo(f"{name}: {count['episodes']:.0f} new episodes, {count['frames']:.0f} frames")
@@ -79,7 +84,8 @@ def eval_policy(
     suite: SuiteOption = "metaworld",
     task: TaskOption = None,
     words: Annotated[
-        list[str] | None, typer.Option(help="trained, held_out or swapped instructions; repeat it. Default: all.")
+        list[str] | None,
+        typer.Option(help="trained, held_out, swapped (tabletop: wrong) instructions; repeat it. Default: all."),
     ] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Unseen starts of each task.")] = 20,
     rows: Annotated[int, typer.Option(min=1, help="Rows of a chunk that are done before the next is asked.")] = 8,
@@ -91,38 +97,33 @@ def eval_policy(
     seed: SeedOption = 0,
     json: JsonOption = None,
 ) -> None:
-    """Play a policy in closed loop on unseen starts, with its own, unheard and swapped instructions."""
+    """Play a policy in closed loop on unseen starts, with its own, unheard and another task's instructions."""
     from rarrl.policy.serve import MODELS, LlamaPolicy
     from rarrl.results import make_results, write_results
-    from rarrl_sim_envs.metaworld_language import MT10
-    from rarrl_sim_envs.policy_evaluation import INSTRUCTIONS, evaluate_policy, observations
+    from rarrl_sim_envs.policy_evaluation import evaluate_policy, observations
+    from rarrl_sim_envs.suites import suite_named
 
-    _check_suite(suite)
+    chosen = suite_named(suite)
     check_output(json, "--json")
-    tasks, kinds = task or list(MT10), words or list(INSTRUCTIONS)
-    if unknown := set(kinds) - set(INSTRUCTIONS):
-        raise InputError(f"--words: {min(unknown)!r} is unknown; allowed: {', '.join(INSTRUCTIONS)}")
+    tasks, kinds = task or list(chosen.tasks), words or list(chosen.kinds)
+    if unknown := set(kinds) - set(chosen.kinds):
+        raise InputError(f"--words: {min(unknown)!r} is unknown; allowed: {', '.join(chosen.kinds)}")
     folder = policy or MODELS / f"policy_{suite}"
     with (
         LlamaPolicy(folder, gguf, preset=preset) as player,
         progress("playing", episodes * len(tasks) * len(kinds)) as update,
     ):
-        figures, tables = evaluate_policy(player, tasks, kinds, episodes, rows, seed, update)
+        figures, tables = evaluate_policy(player, chosen, tasks, kinds, episodes, rows, seed, update)
     if parity:
         from rarrl.policy.commands import parity_of
 
-        figures |= parity_of(folder, observations(64, seed))
+        figures |= parity_of(folder, observations(chosen, 64, seed))
     results = make_results(command_line(), seed, figures, tables)
     if json is not None:
         write_results(json, results)
     from rarrl.cli.show import print_results
 
     print_results(results)
-
-
-def _check_suite(suite: str) -> None:
-    if suite not in SUITES:
-        raise InputError(f"--suite: {suite!r} is unknown; allowed: {', '.join(SUITES)}")
 
 
 def _weight(text: str) -> tuple[str, float]:

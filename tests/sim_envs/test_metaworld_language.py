@@ -89,15 +89,19 @@ def test_hidden_bodies_are_out_of_view(env):
 
 def test_recorded_demonstrations_are_read_back_and_repeat(env, tmp_path):
     from rarrl.policy.demonstrations import load_demonstrations
-    from rarrl_sim_envs.demonstrations import HORIZON, record_metaworld
+    from rarrl_sim_envs.demonstrations import HORIZON, record_demonstrations
+    from rarrl_sim_envs.suites import SUITES
 
-    counts = record_metaworld(tmp_path / "a", ["drawer-close"], episodes=1)
+    def record(folder):
+        return record_demonstrations(folder, SUITES["metaworld"], ["drawer-close"], episodes=1)
+
+    counts = record(tmp_path / "a")
     data = load_demonstrations([tmp_path / "a"])
     assert counts["drawer-close"]["frames"] == len(data.task) > 10
     assert data.frames.images.shape[1:] == (2, 64, 64, 3)
     assert data.frames.chunks.shape[1:] == (HORIZON, 4)
     assert data.tasks[0].opposite == "drawer-open"
     assert np.ptp(data.frames.chunks) > 0.5
-    record_metaworld(tmp_path / "b", ["drawer-close"], episodes=1)
+    record(tmp_path / "b")
     assert load_demonstrations([tmp_path / "b"]).digest == data.digest
-    assert record_metaworld(tmp_path / "a", ["drawer-close"], episodes=1)["drawer-close"]["frames"] == 0  # kept
+    assert record(tmp_path / "a")["drawer-close"]["frames"] == 0  # kept
