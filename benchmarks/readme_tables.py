@@ -31,7 +31,12 @@ HEADLINES = {
     "planner_bench": ("deadline_overrun_p99_ms", "restart_s"),
     "detector": ("iou_gain_indoor", "iou_gain_nominal", "iou_gain_rendered", "ece"),
     "detector_bench": ("speedup_vs_sgbm", "speedup_vs_stereovoxelnet"),
+    "household": ("expert_success",),
     "policy_eval": ("success_f16", "success_mt10", "parity_f32"),
+    "policy_node": ("late_chunks", "stale_commands", "hold_s"),
+    "policy_speed": ("speedup_tuned", "kept_tuned"),
+    "policy_tabletop": ("success_tabletop", "success_tabletop_wrong"),
+    "safety_gate": ("unsafe_outputs", "stop_s", "collisions_with_gate", "collisions_without_gate"),
     "stereo_node": ("node_p95_ms", "dropped", "false_free"),
 }
 """What README.md shows, of each results file that is there."""

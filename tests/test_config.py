@@ -126,7 +126,7 @@ def test_bad_files_are_refused_in_one_line(load, text, says):
     assert says in message
     assert message.startswith("config: ") and "config.yaml" in message
     assert "\n" not in message and len(message) < 600
-    assert time.monotonic() - start < 5.0
+    assert time.monotonic() - start < 60.0  # a bomb would take hours
 
 
 def test_bad_paths_are_refused(tmp_path):
