@@ -2,8 +2,8 @@
 
     python benchmarks/recorded_answers.py --alfred DIR [--llm llama] [--workers 1]
 
-1. records the model's answers on development goals of train and on goals of valid_seen, with one thread (and the
-   latencies of two threads on fewer goals);
+1. records the model's answers on development goals of train and on goals of valid_seen, with one thread, each asked
+   with what the robot knows of that home;
 2. trains the policies on the development recording and tunes the rules on it;
 3. holds them against one another on the recording of valid_seen.
 
@@ -22,10 +22,9 @@ from pathlib import Path
 from rarrl.latency.profile import PROFILE_DIR
 
 RESULTS = Path(__file__).parent / "results" / "orchestrator_recorded.json"
-RECORDINGS = (  # name, split, goals, threads
-    ("rarrl-planner-development", "train", 450, 1),
-    ("rarrl-planner-valid-seen", "valid_seen", 500, 1),
-    ("rarrl-planner-valid-seen-2-threads", "valid_seen", 100, 2),
+RECORDINGS = (  # name, split, goals
+    ("rarrl-planner-development", "train", 450),
+    ("rarrl-planner-valid-seen", "valid_seen", 500),
 )
 
 
@@ -42,11 +41,11 @@ def main() -> None:
     parser.add_argument("--llm", default="llama", help="which language model: see `rarrl ask --help`")
     parser.add_argument("--workers", type=int, default=1, help="trainings side by side")
     arguments = parser.parse_args()
-    for name, split, goals, threads in RECORDINGS:
+    for name, split, goals in RECORDINGS:
         out = PROFILE_DIR / f"{name}.json"
         if not out.exists():
             asked = ("--alfred", str(arguments.alfred), "--split", split, "--n", str(goals))
-            rarrl("profile", "record", "--llm", arguments.llm, *asked, "--threads", str(threads), "--out", str(out))
+            rarrl("profile", "record", "--llm", arguments.llm, *asked, "--threads", "1", "--out", str(out))
     trainer = Path(__file__).parent / "train_orchestrator.py"
     subprocess.run([sys.executable, str(trainer), "--recorded", "--workers", str(arguments.workers)], check=True)
     rarrl("eval", "orchestrator", "--profile", "recorded", "--json", os.path.relpath(RESULTS))

@@ -27,6 +27,7 @@ MAX_TEXT = 10_000
 MAX_SUBGOALS = 1000
 _VERDICTS = {0: "none", 1: "ok", -1: "wrong"}
 MAX_WORD = 60  # characters of a class name
+MAX_HOME = 500  # class names of a home
 MAX_INT = 2**53
 MAX_NUMBER = 1e9  # seconds or tokens: three decades above what any task needs
 _FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
@@ -310,6 +311,7 @@ def _values_from_task(task: TaskView) -> dict[str, object]:
         "contradicted": status.contradicted,
         "words": status.words,
         "unknown_words": status.unknown,
+        "scene": json.dumps(task.scene),
     }
 
 
@@ -333,7 +335,22 @@ def _task(values: Mapping[str, str]) -> TaskView:
         words=_int(values, "words"),
         unknown=_int(values, "unknown_words"),
     )
-    return TaskView(goal, plan, status)
+    return TaskView(goal, plan, status, _scene(values))
+
+
+def _scene(values: Mapping[str, str]) -> tuple[str, ...]:
+    text = _get(values, "scene")
+    try:
+        names = json.loads(text)
+    except (ValueError, RecursionError):
+        names = None
+    if (
+        not isinstance(names, list)
+        or len(names) > MAX_HOME
+        or not all(isinstance(name, str) and 1 <= len(name) <= MAX_WORD for name in names)
+    ):
+        raise ValueError(f"key scene: {_short(text)} is not a list of at most {MAX_HOME} names")
+    return tuple(names)
 
 
 def _share(values: Mapping[str, str], key: str) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from time import perf_counter
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -19,6 +20,7 @@ from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.registry import load_policy
 from rarrl.pipeline import Dialogue, Phase, Report
 from rarrl.reasoner.base import Answer, Reasoner
+from rarrl.reasoner.home import read_home
 from rarrl.types import Decision
 
 from . import conversions
@@ -44,7 +46,8 @@ class OrchestratorNode(RarrlNode):
         profile = load_profile(config.profile)
         policy = load_policy(config.policy, recorded=profile.tasks is not None)
         orchestrator = Orchestrator(policy, ReplayTable.from_profile(profile).costs, config.cost_weight)
-        self._dialogue = Dialogue(orchestrator, cap=(config.time_budget_s, config.token_budget))
+        home = read_home(Path(config.home)) if config.home else ()
+        self._dialogue = Dialogue(orchestrator, (config.time_budget_s, config.token_budget), home)
         self._sent: DecisionMessage | None = None
         self._reasoner: Reasoner | None = None
         if config.reasoner != "profile":

@@ -53,6 +53,13 @@ class OrchestratorConfig(Section):
         description="who answers THINK: profile (calls replayed from the latency profile), llama, llama:FILE, "
         "openai:URL#model",
     )
+    home: str = Field(
+        default="",
+        max_length=1000,
+        pattern=r"^[^\r\n]*$",
+        description="what the robot has met in its home, looked up at level 2: path of a JSON file, place -> things; "
+        "empty: not known",
+    )
     cost_weight: float = Field(
         default=0.004,
         ge=0.0,

@@ -70,11 +70,14 @@ class Player(Protocol):
 
 @dataclass(frozen=True)
 class TaskView:
-    """What a reasoner can be asked about: the goal sentence, the plan in force, and what is known of it."""
+    """What a reasoner can be asked about: the goal sentence, the plan in force, and what is known of it.
+
+    scene: classes that the robot has met in this home, () where it knows nothing of it."""
 
     goal: str
     plan: Plan
     status: PlanStatus
+    scene: tuple[str, ...] = ()
 
 
 class Household(Player, Protocol):
@@ -304,15 +307,18 @@ class Dialogue:
     Args:
         orchestrator: what decides.
         cap: (seconds, tokens) that one task may use at most, whatever the robot's side grants; None: no cap.
+        home: classes that there are, for robots that do not tell (`TaskView.scene`).
     """
 
-    def __init__(self, orchestrator: Orchestrator, cap: tuple[float, float] | None = None) -> None:
+    def __init__(
+        self, orchestrator: Orchestrator, cap: tuple[float, float] | None = None, home: tuple[str, ...] = ()
+    ) -> None:
         self.orchestrator = orchestrator
         self.report: Report | None = None
         self.decision: Decision | None = None  # the answer to `report`; None while there is none
         self.idle = False
         self.late_outcomes = 0
-        self._cap = cap or (math.inf, math.inf)
+        self._cap, self._home = cap or (math.inf, math.inf), home
         self._asked: Action | None = None
 
     def answer(self, report: Report) -> Decision | None:
@@ -347,6 +353,7 @@ class Dialogue:
             level=decision.action.level,
             goal=task.goal,
             deadline_s=max(decision.deadline_s, 1e-3),
+            scene=task.scene or self._home,
             plan=task.plan if role is Role.VERIFIER else None,
             seed=decision.id,
         )
@@ -412,10 +419,11 @@ def play_episode(
     log: Log | None = None,
     origin_s: float = 0.0,
     reasoner: Reasoner | None = None,
+    home: tuple[str, ...] = (),
 ) -> EndEvent:
     """Plays episode `number` to its end; its last event. `origin_s`: the clock's time at the run's start. `reasoner`:
-    who answers THINK (the player must be a `Household`); None: the player."""
-    robot, dialogue = Robot(player, clock, log, origin_s=origin_s), Dialogue(orchestrator)
+    who answers THINK (the player must be a `Household`); None: the player. `home`: see `Dialogue`."""
+    robot, dialogue = Robot(player, clock, log, origin_s=origin_s), Dialogue(orchestrator, home=home)
     report = robot.begin(number)
     while not robot.done:
         decision = dialogue.answer(report)
@@ -436,6 +444,7 @@ def replay(
     progress: Callable[[int], None] | None = None,
     clock: Clock | None = None,
     reasoner: Reasoner | None = None,
+    home: tuple[str, ...] = (),
 ) -> list[EndEvent]:
     """Plays `episodes` (how many, or their numbers) one after another.
 
@@ -443,7 +452,7 @@ def replay(
     clock = clock or ManualClock()
     origin_s, ends = clock.now(), []
     for number in range(episodes) if isinstance(episodes, int) else episodes:
-        ends.append(play_episode(player, orchestrator, number, clock, log, origin_s, reasoner))
+        ends.append(play_episode(player, orchestrator, number, clock, log, origin_s, reasoner, home))
         if progress is not None:
             progress(len(ends))
     return ends

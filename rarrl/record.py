@@ -25,7 +25,7 @@ from rarrl.latency.profile import CallRecord, LatencyProfile, ProfileHeader, Tas
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.nearest import NearestGoal, Recollection
 from rarrl.reasoner.plan import Plan
-from rarrl.reasoner.tasks import expert_plan, normal_form
+from rarrl.reasoner.tasks import expert_plan, homes, normal_form
 from rarrl.results import machine
 from rarrl.types import CallStatus, Role
 
@@ -55,12 +55,15 @@ class RecordConfig:
 
 @dataclass(frozen=True)
 class Task:
-    """A goal sentence, the expert's plan for it, and the plan of a robot without a language model."""
+    """A goal sentence, the expert's plan for it, and the plan of a robot without a language model.
+
+    home: classes that the robot met there in its earlier tasks (`homes`); () where it knows nothing of it."""
 
     source: AlfredPlan
     annotation: int
     expert: Plan
     default: Recollection
+    home: tuple[str, ...] = ()
 
     @property
     def goal(self) -> str:
@@ -72,7 +75,8 @@ def choose_tasks(alfred: Path, config: RecordConfig, memory: Path | None = None)
     """`config.n` annotations of the split, and the hash of the data.
 
     Of the train split only the development plans are taken: the others were taught to the model. `memory`: a data set
-    with the train split, among whose other plans the default plan is looked up; None: `alfred`.
+    with the train split, among whose other plans the default plan is looked up; None: `alfred`. What the robot knows of
+    a task's home is what it met in all other trials of the train split there.
     Raises: InputError: no such split, no annotation in it, no train split."""
     data = read_alfred(alfred, config.split)
     train = data if config.split == "train" and memory is None else read_alfred(memory or alfred, "train")
@@ -82,10 +86,12 @@ def choose_tasks(alfred: Path, config: RecordConfig, memory: Path | None = None)
     if not pairs:
         raise InputError(f"profile record: split {config.split} holds no annotated goal to ask for; name another split")
     order = np.random.default_rng(config.seed).permutation(len(pairs))[: config.n]
+    chosen = [pairs[int(i)] for i in order]
+    met = homes([plan for plan, _ in chosen], train.plans)
     tasks = []
-    for plan, annotation in (pairs[int(i)] for i in order):
+    for (plan, annotation), home in zip(chosen, met, strict=True):
         goal = plan.annotations[annotation].goal
-        tasks.append(Task(plan, annotation, expert_plan(plan), known.recall(goal)))
+        tasks.append(Task(plan, annotation, expert_plan(plan), known.recall(goal), home))
     return tasks, data.sha256
 
 
@@ -163,7 +169,7 @@ class Recorder:
         task, config = self.tasks[number], self.config
         if not self.made:  # loading the model is not the first call's latency
             self.reasoner.ask(Request(0, Role.PLANNER, 1, "put a mug on the shelf", config.deadline_s))
-        request = Request(self.made + 1, role, level, task.goal, config.deadline_s, plan=plan, seed=config.seed)
+        request = Request(self.made + 1, role, level, task.goal, config.deadline_s, task.home, plan, seed=config.seed)
         while (answer := self.reasoner.ask(request)).status is CallStatus.BACKEND_DOWN:
             self._down += 1
             if self._down >= MAX_DOWN:
@@ -232,11 +238,12 @@ def record_profile(
     Raises: InputError (another recording's journal), RarrlError (the backend stays away)."""
     about = {"config": asdict(config), "backend": reasoner.name, "data": data}
     plans: dict[Plan, int] = {}
+    met: dict[tuple[str, ...], int] = {}
     records, rows = [], []
     with Journal(journal, about) as kept:
         recorder = Recorder(reasoner, tasks, config, kept)
         for number, task in enumerate(tasks):
-            rows.append(_task_record(task, plans))
+            rows.append(_task_record(task, plans, met))
             for answer in recorder.answers(number):
                 plan = None
                 if answer["plan"] is not None:
@@ -245,10 +252,12 @@ def record_profile(
             if progress is not None:
                 progress(number + 1, f"{recorder.made} calls")
     listed = tuple(tuple(tuple(row) for row in plan.to_rows()) for plan in plans)
-    return LatencyProfile(schema_version=2, header=header, records=tuple(records), tasks=tuple(rows), plans=listed)
+    return LatencyProfile(
+        schema_version=2, header=header, records=tuple(records), tasks=tuple(rows), plans=listed, homes=tuple(met)
+    )
 
 
-def _task_record(task: Task, plans: dict[Plan, int]) -> TaskRecord:
+def _task_record(task: Task, plans: dict[Plan, int], met: dict[tuple[str, ...], int]) -> TaskRecord:
     return TaskRecord(
         trial=task.source.trial,
         annotation=task.annotation,
@@ -260,6 +269,7 @@ def _task_record(task: Task, plans: dict[Plan, int]) -> TaskRecord:
         default_correct=same_plan(task.default.plan, task.expert),
         words=task.default.words,
         unknown=task.default.unknown,
+        home=met.setdefault(task.home, len(met)) if task.home else None,
     )
 
 
@@ -273,7 +283,8 @@ def make_header(name: str, reasoner: str, config: RecordConfig) -> ProfileHeader
         name=re.sub("[^a-z0-9._-]+", "-", name.lower()).strip("._-")[:64] or "recorded",
         kind="recorded",
         measured=f"{config.n} goals of ALFRED, {what}; threads: {config.threads}; seed {config.seed}; default plan: "
-        "nearest known goal (tf-idf) of the train split without its development plans",
+        "nearest known goal (tf-idf) of the train split without its development plans; known of a home: what was met "
+        "there in the train split's other trials",
         model=reasoner,
         hardware=f"{here['processor']}, {here['cores']} cores shared with other work, {here['platform']}",
         date=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),

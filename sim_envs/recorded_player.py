@@ -33,6 +33,7 @@ class RecordedPlayer(EpisodePlayer):
         goals: the sentence of each task of `recordings`.
         experts: the right plan of each.
         plans: those that `recordings.plan_id` counts.
+        homes: what the robot has met in each task's home, () where it knows nothing of it.
     """
 
     _core: RecordedCore
@@ -46,10 +47,12 @@ class RecordedPlayer(EpisodePlayer):
         config: EpisodeConfig,
         seed: int = 0,
         dynamics: Dynamics | None = None,
+        homes: Sequence[tuple[str, ...]] = (),
     ) -> None:
         super().__init__(recordings.bank, recordings.table, config, seed, dynamics)
         self._core = RecordedCore(recordings, 1, dynamics)
         self._goals, self._experts, self._plans = goals, experts, list(plans)
+        self._homes = homes or [()] * len(goals)
 
     @property
     def summary(self) -> StateSummary:
@@ -69,7 +72,7 @@ class RecordedPlayer(EpisodePlayer):
         assert view is not None
         row = int(core.row[0])
         plan = self._plans[core.recordings.plan_id[row, int(core.source[0])]]
-        return TaskView(self._goals[row][:MAX_GOAL_CHARS], plan, view.status())
+        return TaskView(self._goals[row][:MAX_GOAL_CHARS], plan, view.status(), self._homes[row])
 
     def begin(self, number: int) -> EpisodeInfo:
         """Starts episode `number` of this seed."""
@@ -145,4 +148,5 @@ def make_recorded_player(config: Config, shock: bool = False) -> RecordedPlayer:
         plans,
         configured(config, shock),
         replay.seed,
+        homes=[() if task.home is None else profile.homes[task.home] for task in tasks],
     )

@@ -295,6 +295,16 @@ def test_what_cannot_be_asked_is_left_to_the_player():
     judged = dialogue.request(Decision(2, Action.VERIFIER_1, 5.0, ""))
     assert asked.plan is None and judged is not None and judged.plan == Home().task.plan
     assert dialogue.request(Decision(2, Action.ACT, 0.0, "")) is None
+    assert asked.scene == judged.scene == ()
     parrot = Parrot()
     end = play_episode(player(), orchestrator(), 0, ManualClock(), reasoner=parrot)
     assert end.calls > 0 and not parrot.asked
+
+
+def test_what_the_robot_tells_of_its_home_comes_before_what_the_orchestrator_knows():
+    dialogue = Dialogue(orchestrator(), home=("box", "shelf"))
+    think = Decision(1, Action.PLANNER_2, 5.0, "")
+    dialogue.answer(report(task=Home().task))
+    assert dialogue.request(think).scene == ("box", "shelf")
+    dialogue.answer(report(number=2, task=replace(Home().task, scene=("mug", "desk"))))
+    assert dialogue.request(think).scene == ("mug", "desk")

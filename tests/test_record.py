@@ -91,6 +91,12 @@ def test_the_tasks_of_train_are_those_that_were_not_taught(alfred: Path) -> None
         choose_tasks(alfred, RecordConfig("x", "valid_unseen"))
 
 
+def test_what_is_known_of_a_home_is_from_other_trials(alfred: Path) -> None:
+    tasks, _ = choose_tasks(alfred, RecordConfig("x", "train", n=1000))
+    own = next((task for task in tasks if task.source.trial == "trial_x"), None)
+    assert all("mug" in task.home for task in tasks) and (own is None or "cup" not in own.home)
+
+
 def test_what_is_recorded_by_hand(alfred: Path, tmp_path: Path) -> None:
     tasks, _ = choose_tasks(alfred, CONFIG)
     reasoner = Scripted()
@@ -111,6 +117,9 @@ def test_what_is_recorded_by_hand(alfred: Path, tmp_path: Path) -> None:
     assert (first[0].confidence, first[0].ttft_s, first[0].total_s) == (-0.25, 0.1, 0.25)
     assert (first[2].fault, first[2].p_ok, first[2].ttft_s) == ("wrong object", 0.2, 0.25)
     assert len(reasoner.asked) == 1 + 12, "a warm-up call, then six a task"
+    met = ("cup", "mug", "shelf", "table")  # in the train split's tasks of the same FloorPlan1
+    assert {request.scene for request in reasoner.asked[1:]} == {met} and profile.homes == (met,)
+    assert [task.home for task in profile.tasks] == [0, 0]
     save_profile(profile, tmp_path / "mine.json")
     assert load_profile(tmp_path / "mine.json") == profile
     assert "please" not in (tmp_path / "mine.json").read_text(), "no annotator's sentence"

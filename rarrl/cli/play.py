@@ -335,6 +335,7 @@ def _in_process(
     from rarrl.orchestrator.orchestrator import Orchestrator
     from rarrl.orchestrator.registry import load_policy
     from rarrl.pipeline import replay
+    from rarrl.reasoner.home import read_home
 
     chosen = config.orchestrator
     profile = load_profile(chosen.profile)
@@ -351,7 +352,8 @@ def _in_process(
         cost_weight=chosen.cost_weight,
     )
     with EventWriter(folder, header) as log:
-        replay(player, orchestrator, config.replay.episodes, log, on_episode, reasoner=reasoner)
+        home = read_home(Path(chosen.home)) if chosen.home else ()
+        replay(player, orchestrator, config.replay.episodes, log, on_episode, reasoner=reasoner, home=home)
 
 
 def _in_graph(name: str, folder: Path, config: Config, shock: bool, on_episode: Callable[[int], None]) -> None:
@@ -374,6 +376,7 @@ def _in_graph(name: str, folder: Path, config: Config, shock: bool, on_episode: 
         latency_scale=tasks.latency_scale,
         shock=shock,
         reasoner=chosen.reasoner,
+        home=chosen.home,
         on_episode=on_episode,
     )
 

@@ -51,7 +51,8 @@ class TaskRecord(_Strict):
     `steps`: the expert plan with GotoLocation, (sub-goal type, low-level steps) each. `expert`, `default`: entries of
     the profile's plans; the default is what a robot without a language model would do (`rarrl.reasoner.nearest`),
     `similarity` how near its source is, `default_correct` whether it is right. `words`: of the goal, `unknown`: those
-    of them that the default's memory does not know."""
+    of them that the default's memory does not know. `home`: entry of the profile's homes, what the robot had met there;
+    None where it knew nothing of it."""
 
     trial: str = Field(min_length=1, max_length=200, pattern=_LINE, description="ALFRED's name of the trial")
     annotation: int = Field(ge=0, le=1000, description="integer 0 to 1000, which annotator")
@@ -65,6 +66,7 @@ class TaskRecord(_Strict):
     default_correct: bool = Field(description="true, false")
     words: int = Field(ge=0, le=10_000, description="integer 0 to 10000")
     unknown: int = Field(ge=0, le=10_000, description="integer 0 to 10000")
+    home: int | None = Field(default=None, ge=0, le=MAX_TASKS, description="null, or an entry of homes, from 0")
 
     @field_validator("steps")
     @classmethod
@@ -170,6 +172,9 @@ class LatencyProfile(_Strict):
     plans: tuple[PlanRows, ...] | None = Field(
         default=None, max_length=MAX_RECORDS, description="list of plans: [[verb, argument, ...], ...]"
     )
+    homes: tuple[tuple[str, ...], ...] = Field(
+        default=(), max_length=MAX_TASKS, description="list of homes: [class name, ...]"
+    )
 
     @model_validator(mode="after")
     def _one_content(self) -> LatencyProfile:
@@ -188,13 +193,15 @@ class LatencyProfile(_Strict):
     def _whole(self) -> LatencyProfile:
         """Version 2: tasks and plans are there, and every reference to them holds."""
         if self.schema_version == 1:
-            if self.tasks is not None or self.plans is not None:
-                raise ValueError("tasks and plans need schema_version 2; change it, or remove them")
+            if self.tasks is not None or self.plans is not None or self.homes:
+                raise ValueError("tasks, plans and homes need schema_version 2; change it, or remove them")
             return self
         if not self.tasks or not self.plans or self.header.kind != "recorded":
             raise ValueError("schema_version 2 needs header.kind recorded, tasks and plans; add them, or use version 1")
         if any(max(task.expert, task.default) >= len(self.plans) for task in self.tasks):
             raise ValueError(f"a task's expert or default is no entry of plans (allowed: 0 to {len(self.plans) - 1})")
+        if any(task.home is not None and task.home >= len(self.homes) for task in self.tasks):
+            raise ValueError(f"a task's home is no entry of homes (there are {len(self.homes)}); fix or drop it")
         for number, record in enumerate(self.records or (), start=1):
             needs_plan = record.role == "verifier" or record.finish == "stop"
             if record.task is None or record.task >= len(self.tasks):
@@ -267,10 +274,14 @@ def dumps_profile(profile: LatencyProfile) -> str:
         return json.dumps(head, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     text = json.dumps(head, indent=1, allow_nan=False, ensure_ascii=False)[:-2]
     if profile.tasks is not None and profile.plans is not None:
-        plans = ",\n".join("  " + _compact(plan) for plan in profile.plans)
-        text += f',\n "tasks": {_table(TASK_COLUMNS, profile.tasks)},\n "plans": [\n{plans}\n ]'
+        text += f',\n "tasks": {_table(TASK_COLUMNS, profile.tasks)},\n "plans": {_lines(profile.plans)}'
+        text += f',\n "homes": {_lines(profile.homes)}' if profile.homes else ""
     columns = COLUMNS if profile.schema_version == 1 else RECORDED_COLUMNS
     return f'{text},\n "records": {_table(columns, profile.records or ())}\n}}\n'
+
+
+def _lines(entries: Sequence[Any]) -> str:
+    return "[\n" + ",\n".join("  " + _compact(entry) for entry in entries) + "\n ]"
 
 
 def _table(columns: Sequence[str], rows: Sequence[BaseModel]) -> str:
@@ -324,7 +335,8 @@ def _expand_table(block: Any, where: str, row_where: str, allowed: Sequence[str]
         )
     columns = block["columns"]
     names = columns if isinstance(columns, list) else []
-    optional = {name for name, field in CallRecord.model_fields.items() if not field.is_required()}
+    fields = {**CallRecord.model_fields, **TaskRecord.model_fields}
+    optional = {name for name, field in fields.items() if not field.is_required()}
     bad = [name for name in names if name not in allowed]
     bad += [name for name in allowed if name not in names and name not in optional]
     if bad or not names or len(set(names)) != len(names):
@@ -345,7 +357,7 @@ def _lists_to_tuples(value: Any) -> Any:
     """The strict schema takes tuples, JSON gives lists. Four levels: plans, plan, step, name."""
     if not isinstance(value, dict):
         return value
-    lists = {key for key in ("records", "parametric", "tasks", "plans") if isinstance(value.get(key), list)}
+    lists = {key for key in ("records", "parametric", "tasks", "plans", "homes") if isinstance(value.get(key), list)}
     return {key: _frozen(entry, 4) if key in lists else entry for key, entry in value.items()}
 
 

@@ -121,7 +121,10 @@ def schema(role: Role, level: int, home: Iterable[str] = ()) -> dict[str, Any]:
     if role is Role.PLANNER:
         if level == 2:
             properties["thoughts"] = {"type": "array", "items": sentence, "minItems": 1, "maxItems": MAX_STEPS}
-        steps = [_step_schema(verb, frozenset(home)) for verb in VERBS]
+        known = frozenset(home)
+        if not known & set(OBJECTS):  # no plan could be written of it
+            known = frozenset()
+        steps = [_step_schema(verb, known) for verb in VERBS]
         step = {"anyOf": [step for step in steps if step is not None]}
         properties["plan"] = {"type": "array", "items": step, "minItems": 1, "maxItems": MAX_STEPS}
         return _object(properties)

@@ -329,6 +329,22 @@ def with_value(table: str, column: str, value: Any, row: int = 0) -> dict[str, A
     return document
 
 
+def with_home(home: int) -> dict[str, Any]:
+    document = json.loads(json.dumps(recorded(homes=[["mug", "shelf"]])))
+    document["tasks"]["columns"].append("home")
+    for row in document["tasks"]["rows"]:
+        row.append(home)
+    return document
+
+
+def test_a_recording_keeps_what_was_known_of_homes(tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text(json.dumps(with_home(0)))
+    profile = load_profile(tmp_path / "p.json")
+    assert profile.homes == (("mug", "shelf"),) and profile.tasks is not None and profile.tasks[0].home == 0
+    save_profile(profile, tmp_path / "again.json")
+    assert load_profile(tmp_path / "again.json") == profile
+
+
 def test_a_recording_reads_back_as_it_was(tmp_path: Path) -> None:
     file = tmp_path / "p.json"
     file.write_text(json.dumps(recorded()))
@@ -355,6 +371,8 @@ def test_a_recording_reads_back_as_it_was(tmp_path: Path) -> None:
         (recorded(tasks={"columns": list(TASK), "rows": [[1]]}), "task 1: [1] is not allowed"),
         (recorded(plans=[[["PickupObject", 1]]]), "key plans: 1 is not allowed"),
         (with_value("tasks", "default", 2), "a task's expert or default is no entry of plans (allowed: 0 to 1)"),
+        (with_home(1), "a task's home is no entry of homes (there are 1)"),
+        (recorded(homes=["mug"]), "key homes: 'mug' is not allowed"),
         (with_value("tasks", "steps", [[8, 1]]), "a step is not allowed (allowed: type 0 to 7"),
         (
             with_value("tasks", "similarity", 1.5),

@@ -49,7 +49,7 @@ STATUSES = st.builds(
     words=COUNTS,
     unknown=COUNTS,
 )
-TASKS = st.none() | st.builds(TaskView, st.text(max_size=500), SOME_PLANS, STATUSES)
+TASKS = st.none() | st.builds(TaskView, st.text(max_size=500), SOME_PLANS, STATUSES, st.lists(WORDS).map(tuple))
 MEASURES = st.floats(-1e9, 1e9) | st.just(math.nan)
 VERDICTS = st.none() | st.builds(Verdict, st.booleans(), st.none() | st.sampled_from(Fault), MEASURES)
 SUBGOALS = st.lists(st.sampled_from(SubgoalType), min_size=1, max_size=20).map(tuple)
@@ -283,6 +283,9 @@ def test_bad_answers_are_refused(key, text):
         ("answered_1", "yes"),
         ("contradicted", "1"),
         ("agreeing", "-1"),
+        ("scene", "mug"),
+        ("scene", '{"mug": 1}'),
+        ("scene", '["mug", 3]'),
     ],
 )
 def test_bad_tasks_are_refused(key, text):

@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from hand_made import Expert, profile
+from hand_made import TASKS, Expert, profile
 
 from rarrl.events import EndEvent, ThinkEvent, read_events
 from rarrl.latency.profile import save_profile
@@ -37,7 +37,7 @@ def graph(ear, local_node, tmp_path, monkeypatch):
     """Starts both nodes with a reasoner of the test's."""
     save_profile(profile(), tmp_path / "household.json")
 
-    def start(reasoner, episodes=3, time_budget_s=20.0):
+    def start(reasoner, episodes=3, time_budget_s=20.0, **more):
         monkeypatch.setattr(orchestrator_node, "make_reasoner", lambda spec: reasoner)
         shared = {
             "orchestrator__profile": str(tmp_path / "household.json"),
@@ -53,7 +53,7 @@ def graph(ear, local_node, tmp_path, monkeypatch):
             run_dir=str(tmp_path / "run"),
             **shared,
         )
-        return robot, local_node(orchestrator_node.OrchestratorNode, **shared)
+        return robot, local_node(orchestrator_node.OrchestratorNode, **shared, **more)
 
     return start
 
@@ -71,6 +71,25 @@ def test_plans_are_written_told_and_carried_out(ear, graph, tmp_path):
     assert len(ends) == 3 and any(end.success for end in ends)
     assert thinks and all(think.status == "OK" and think.answer for think in thinks)
     assert {round(think.t1 - think.t0, 6) for think in thinks} == {0.2}  # what the reasoner says that it took
+
+
+def test_what_was_met_in_the_home_is_asked_with(ear, graph, tmp_path):
+    scenes = {}
+
+    class Noting(Expert):
+        def ask(self, request):
+            scenes[request.goal] = request.scene
+            return super().ask(request)
+
+    recorded = profile()
+    tasks = (recorded.tasks[0].model_copy(update={"home": 0}), *recorded.tasks[1:])
+    told = recorded.model_copy(update={"tasks": tasks, "homes": (("desk", "mug"),)})
+    save_profile(told, tmp_path / "household.json")
+    (tmp_path / "home.json").write_text('{"shelf": ["box"]}')
+    graph(Noting(), episodes=12, orchestrator__home=str(tmp_path / "home.json"))
+    assert ear.until(lambda: len(scenes) == len(TASKS), 60.0)
+    first, *others = (task.annotations[0].goal for task in TASKS)
+    assert scenes == {first: ("desk", "mug")} | dict.fromkeys(others, ("box", "shelf"))
 
 
 def test_an_answer_that_never_comes_is_a_timeout_and_late_ones_are_dropped(ear, graph, tmp_path, monkeypatch):
@@ -111,8 +130,6 @@ def test_answers_to_something_else_are_ignored_and_counted(ear, graph):
 
 def thinker_request(decision):
     """What the orchestrator asked for `decision`, with a goal that the expert knows."""
-    from hand_made import TASKS
-
     from rarrl.reasoner.base import Request
 
     return Request(decision.id, decision.action.role, decision.action.level, TASKS[0].annotations[0].goal, 5.0)

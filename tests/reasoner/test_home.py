@@ -1,14 +1,17 @@
 """What a robot has met in its home: looked up by level 2, and nowhere else."""
 
+import json
 import math
 from dataclasses import dataclass, field
 
 import pytest
 
 from rarrl.alfred import AlfredPlan
+from rarrl.errors import InputError
 from rarrl.reasoner import deliberate
 from rarrl.reasoner import prompt as p
 from rarrl.reasoner.base import Request
+from rarrl.reasoner.home import read_home
 from rarrl.reasoner.language_model import Completion
 from rarrl.reasoner.plan import Plan, Verdict
 from rarrl.reasoner.tasks import homes
@@ -69,3 +72,31 @@ class Scripted:
 def test_level_2_writes_of_what_there_is(level, home, plan):
     request = Request(1, Role.PLANNER, level, "put the cup on the shelf", 5.0, scene=home)
     assert deliberate.carry_out(request, Scripted()).result == plan
+
+
+def test_a_home_of_which_no_plan_can_be_written_is_not_looked_up():
+    assert p.schema(Role.PLANNER, 1, ("shelf", "desklamp")) == p.schema(Role.PLANNER, 1)
+
+
+def test_a_home_is_read_from_a_file(tmp_path):
+    path = tmp_path / "home.json"
+    path.write_text(json.dumps({"shelf": ["mug", "mug"], "desk": [], "fridge": ["egg"]}))
+    assert read_home(path) == ("desk", "egg", "fridge", "mug", "shelf")
+
+
+@pytest.mark.parametrize(
+    ("met", "message"),
+    [
+        (["mug"], "expected"),
+        ({"shelf": "mug"}, "expected"),
+        ({"shelf": ["mugg"]}, "did you mean mug"),
+        ({"shelf": [7]}, "7 is no class"),
+        ({"shelf": []}, "no object"),
+        ({}, "no object"),
+    ],
+)
+def test_a_bad_home_is_refused(met, message, tmp_path):
+    path = tmp_path / "home.json"
+    path.write_text(json.dumps(met))
+    with pytest.raises(InputError, match=message):
+        read_home(path)

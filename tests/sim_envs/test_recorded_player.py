@@ -142,3 +142,15 @@ def test_the_loop_with_a_live_reasoner(settings):
 def test_what_does_not_go_together_is_refused(settings, changes, words):
     with pytest.raises(InputError, match=words):
         make(settings, **changes)
+
+
+def test_the_task_tells_what_was_known_of_its_home(tmp_path):
+    recorded = profile()
+    tasks = (recorded.tasks[0].model_copy(update={"home": 0}), *recorded.tasks[1:])
+    save_profile(recorded.model_copy(update={"tasks": tasks, "homes": (("mug", "desk"),)}), tmp_path / "home.json")
+    player = make({"orchestrator.profile": str(tmp_path / "home.json")})
+    told = {}
+    for number in range(12):
+        row = row_of(player, number)
+        told[row] = player.task.scene
+    assert told == {0: ("mug", "desk"), 1: (), 2: ()}
