@@ -1,6 +1,6 @@
 """Measures vla_policy_node with the shipped Meta-World policy: node, its worker and robot each a process.
 
-    python benchmarks/policy_node.py [--seconds 60] [--rate 10] [--trials 10] [--seed 0] [--json FILE]
+    python benchmarks/policy_node.py [--seconds 60] [--rate 10] [--preset fast] [--trials 10] [--seed 0] [--json FILE]
 
 The robot sends two pictures and proprioception `--rate` times a second, recorded beforehand: the first STEPS control
 steps of the expert in each of Meta-World's ten tasks, again and again; the subgoal changes with the task. So the robot
@@ -435,6 +435,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the clean run")
     parser.add_argument("--rate", type=float, default=10.0, help="control ticks and observations per second")
+    parser.add_argument("--preset", default="fast", help="how the policy is served; empty: whole")
     parser.add_argument("--trials", type=int, default=10, help="faults of each kind")
     parser.add_argument("--seed", type=int, default=0, help="of the starts and delays")
     parser.add_argument("--json", type=Path, help="file that gets the figures")
@@ -450,7 +451,7 @@ def main() -> int:
     rclpy.init()
     rng = np.random.default_rng(args.seed)
     robot = Robot(tuple(spec["proprio_names"]), tuple(spec["cameras"]))
-    with running_node(policy__control_hz=float(args.rate)) as child:
+    with running_node(policy__control_hz=float(args.rate), policy__preset=args.preset) as child:
         player = Player(robot, frames, args.rate)
         if not player.play(lambda: bool(robot.commands and len(robot.commands[-1].points)), 60.0):
             raise SystemExit("policy_node: the node did not start")
