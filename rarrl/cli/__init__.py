@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rarrl import __version__
-from rarrl.cli import ask, data, detect, learn, play, policy, quantize, reason, why
+from rarrl.cli import ask, calibrate, data, detect, learn, play, policy, quantize, reason, why
 
 app = typer.Typer(
     name="rarrl",
@@ -54,7 +54,9 @@ _profile = _group("profile", "Latency profiles: what a language model costs.")
 _profile.command("show")(data.profile_show)
 _profile.command("import")(data.profile_import)
 _profile.command("record")(data.profile_record)
-_group("data", "Demonstrations to learn from.").command("record")(policy.record)
+_data = _group("data", "Demonstrations to learn from.")
+_data.command("record")(policy.record)
+_data.command("calibrate")(calibrate.calibrate)
 _group("alfred", "The ALFRED data set.").command("statistics")(data.alfred_statistics)
 
 

@@ -179,10 +179,8 @@ def llama_cpp_actions(path: Path, calibration: Calibration) -> np.ndarray:
     with LlamaRuntime(path, calibration.inputs.shape[1]) as runtime:
         for x in calibration.inputs:
             runtime.forget()
-            parts = [runtime.decode(x[: calibration.prefix], causal=True)] if calibration.prefix else []
-            if calibration.prefix < len(x):
-                parts.append(runtime.decode(x[calibration.prefix :]))
-            hidden = np.concatenate(parts)[calibration.first_action :].reshape(rows, -1)
+            parts = np.split(x, np.cumsum(calibration.blocks)[:-1])
+            hidden = np.concatenate([runtime.decode(part) for part in parts])[calibration.first_action :].reshape(rows, -1)
             chunks.append(head(torch.from_numpy(hidden)).numpy())
     return np.stack(chunks)
 

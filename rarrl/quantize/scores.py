@@ -40,7 +40,7 @@ class Probe:
         self.calibration = calibration
         self.model = Llama.from_gguf(gguf).requires_grad_(False)
         self._linears = self.model.linears()
-        self._mask = block_mask(tokens, calibration.prefix)
+        self._mask = block_mask(calibration.blocks)
         self._head = head_function(calibration.head)
         # What enters each block: a change in block 5 need not compute the first five again.
         self._entering = [[x] for x in torch.from_numpy(calibration.inputs).split(BATCH)]

@@ -24,7 +24,7 @@ def plain_actions(gguf, calibration, changed=None):
         model.linears()[name].weight.data = torch.from_numpy(values)
     (w0, b0), (w1, b1) = ((torch.from_numpy(w), torch.from_numpy(b)) for w, b in calibration.head.weights)
     with torch.no_grad():
-        hidden = model(torch.from_numpy(calibration.inputs), block_mask(9, calibration.prefix))[:, -4:]
+        hidden = model(torch.from_numpy(calibration.inputs), block_mask(calibration.blocks))[:, -4:]
         hidden = hidden.reshape(-1, 2, 512)  # two tokens to a row of the chunk
         return (torch.nn.functional.gelu(hidden @ w0.T + b0) @ w1.T + b1).numpy()
 
