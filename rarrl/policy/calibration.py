@@ -1,4 +1,4 @@
-"""Frames for `rarrl quantize`: what enters a policy's transformer on recorded demonstrations, and what should come out."""
+"""Frames for `rarrl quantize`: what enters a policy's transformer on demonstrations, and what should come out."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from rarrl.policy.serve import embed, load_card, load_outer
 class PolicyFrames:
     """n frames in random order.
 
-    inputs: (n, tokens, width) float32, blocks of tokens as the spec has them; targets: (n, horizon, action) float32, the
-    expert's chunk in the network's units; episode: (n,) int64, one number for each start of each task; head: weights
-    and biases from a slot's hidden state to an action, ReLU between; blocks: tokens of each block, the last one ends
-    with a slot for each row."""
+    inputs: (n, tokens, width) float32; targets: (n, horizon, action) float32, the expert's chunk in the network's
+    units; episode: (n,) int64, one number for each start of each task; head: weights and biases from a slot's hidden
+    state to an action, ReLU between; blocks: tokens of each block, the last one ends with a slot for each row."""
 
     inputs: np.ndarray
     targets: np.ndarray

@@ -98,6 +98,11 @@ def bits_per_weight(kind: str) -> float:
     return 8 * _traits(kind).size / _traits(kind).block
 
 
+def block_size(kind: str) -> int:
+    """Weights that are rounded together: 256 or 32."""
+    return _traits(kind).block
+
+
 def fits(kind: str, columns: int) -> bool:
     """Whether rows of so many weights are whole blocks of this type."""
     return columns % _traits(kind).block == 0
