@@ -22,6 +22,7 @@ OURS = "tuned"
 METHODS = (OURS, "flat", "imatrix", "plain")
 SWEEP = (1.6, 1.75, 2.0, 2.25, 2.5, 3.0, 4.0)
 """From the smallest up, until enough is kept; ggml has no type of fewer than 1.56 bits."""
+SMALL = "small.gguf"
 KEPT = 0.95
 SOLVED = 0.8  # of the starts, by the unquantized policy: where it fails, nothing can be lost
 Save = Callable[[dict[str, Figure], dict[str, Any]], None]
@@ -74,7 +75,7 @@ def closed_loop(
 
     def kept(method: str, bpw: float, scratch: Path) -> tuple[Figure, float]:
         quantized = quantize_model(gguf, used, bpw, method)
-        path = scratch / "small.gguf"
+        path = scratch / SMALL
         write_quantized(path, gguf, quantized)
         facts = sizes(read_gguf(path), quantized.types)
         with LlamaPolicy(folder, path) as policy:
@@ -89,6 +90,9 @@ def closed_loop(
         for name, bpw in (("kept_3bpw", 3.0), ("kept_2p5bpw", 2.5)):
             known[OURS, bpw] = kept(OURS, bpw, Path(scratch))
             figures[name] = known[OURS, bpw][0]
+            if bpw == 2.5:
+                bytes_of = [block_bytes(file) for file in (folder / GGUF, Path(scratch) / SMALL)]
+                figures["memory_ratio_2p5"] = Figure(bytes_of[0] / bytes_of[1], "bytes of the blocks, F16 to quantized")
             save(figures, tables)
         smallest: dict[str, float] = {}
         for method in METHODS:
@@ -107,6 +111,11 @@ def closed_loop(
     tables["smallest kept"] = smallest
     save(figures, tables)
     return figures, tables
+
+
+def block_bytes(path: Path) -> int:
+    """Of the transformer's blocks, as llama.cpp holds them in memory."""
+    return sum(t.data.nbytes for name, t in read_gguf(path).tensors.items() if name.startswith("blk."))
 
 
 def kept_share(whole: Sequence[Episode], small: Sequence[Episode]) -> Figure:

@@ -22,9 +22,9 @@ COMPARED = tuple(name for name in METHODS if name != "rtn")
 WEIGHTS = {"plain": "plain", "imatrix": "imatrix", "fisher": "flat", "compensated": "compensated"}
 """Ways to round a matrix in one given type -> a method that has it."""
 RIVALS = ("plain", "imatrix", "fisher")  # what a user of one type for all can have
-BPW = (1.6, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0)
+BPW = (1.6, 2.0, 2.5, 3.0, 4.0, 8.0)
 ROUNDED_BITS = (2, 3, 4, 5, 6, 8)
-PROBED = ("Q2_K", "IQ3_XXS")  # types at which scores are held against the tensors' real errors
+PROBED = ("Q2_K",)  # types at which scores are held against the tensors' real errors
 ABOVE = 0.25  # a uniform type of at most so many more bits per weight is what ours is held against
 Errors = dict[tuple[str, Any], float]
 

@@ -18,7 +18,7 @@ from rarrl.quantize.calibration import Calibration, Head
 from rarrl.quantize.methods import Rounder
 
 BATCH = 32
-TUNING_STEPS, TUNING_RATE = 80, 2e-3
+TUNING_STEPS, TUNING_BATCH, TUNING_RATE = 80, 16, 2e-3
 Weights = Mapping[str, np.ndarray]
 Choices = Mapping[str, list[str]]
 Update = Callable[[float, str], None]
@@ -177,7 +177,7 @@ class Probe:
             with self._replaced(weights):
                 for step in range(TUNING_STEPS):
                     optimizer.param_groups[0]["lr"] = TUNING_RATE * (1 - step / TUNING_STEPS)
-                    chosen = torch.randint(len(inputs), (min(BATCH, len(inputs)),), generator=generator)
+                    chosen = torch.randint(len(inputs), (min(TUNING_BATCH, len(inputs)),), generator=generator)
                     loss = (self._finish(inputs[chosen], 0) - reference[chosen]).abs().mean()
                     optimizer.zero_grad()
                     loss.backward()

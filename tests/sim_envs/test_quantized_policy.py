@@ -48,6 +48,7 @@ def test_sizes_rise_until_enough_is_kept_and_unsolved_tasks_do_not_count(tmp_pat
         "load_calibration": lambda path: frames,
         "quantize_model": lambda gguf, used, bpw, method: Chosen((method, bpw)),
         "write_quantized": lambda path, gguf, chosen: path.write_text(f"{chosen[0]} {chosen[1]}"),
+        "block_bytes": lambda path: 12 if path.name == "model.gguf" else 2,
         "sizes": lambda path, types: {"bpw_linears": float(path.read_text().split()[1])},
     }.items():
         monkeypatch.setattr(quantized_policy, name, made)
@@ -57,6 +58,7 @@ def test_sizes_rise_until_enough_is_kept_and_unsolved_tasks_do_not_count(tmp_pat
     )
     assert tables["settings"]["tasks"] == ["easy"] and figures["success_f16"].n == 20
     assert figures["kept_3bpw"].value == figures["kept_2p5bpw"].value == 1
+    assert figures["memory_ratio_2p5"].value == 6
     assert figures["min_bpw_kept_ours"].value == 2.0
     assert figures["min_bpw_kept_best_other"].value == 3.0
     assert [row["kept"] for row in tables["sizes"] if row["bpw_linears"] < 1.8] == [0] * 8
