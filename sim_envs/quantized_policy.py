@@ -13,7 +13,7 @@ from rarrl.errors import InputError
 from rarrl.llama.gguf import read_gguf
 from rarrl.policy.serve import GGUF, LlamaPolicy
 from rarrl.quantize.calibration import load_calibration
-from rarrl.quantize.quantize import quantize_model, sizes, write_quantized
+from rarrl.quantize.quantize import Quantized, quantize_to, sizes, write_quantized
 from rarrl.results import Figure
 
 from .policy_evaluation import MAX_STEPS, Episode, play
@@ -22,7 +22,6 @@ OURS = "tuned"
 METHODS = (OURS, "flat", "imatrix", "plain")
 SWEEP = (1.6, 1.75, 2.0, 2.25, 2.5, 3.0, 4.0)
 """From the smallest up, until enough is kept; ggml has no type of fewer than 1.56 bits."""
-SMALL = "small.gguf"
 KEPT = 0.95
 SOLVED = 0.8  # of the starts, by the unquantized policy: where it fails, nothing can be lost
 Save = Callable[[dict[str, Figure], dict[str, Any]], None]
@@ -36,6 +35,7 @@ def closed_loop(
     frames: int,
     seed: int,
     save: Save,
+    keep: Path | None = None,
     progress: Callable[[float, str], None] | None = None,
 ) -> tuple[dict[str, Figure], dict[str, Any]]:
     """Plays the policy unquantized, ours at 3.0 and 2.5 bits per weight, and each method from the smallest size up.
@@ -44,6 +44,7 @@ def closed_loop(
         folder: a policy; calibration: a folder that `rarrl data calibrate` made of it
         tasks: only those count that the unquantized policy solves in `SOLVED` of the starts
         episodes: starts of each task, from `1000 * seed` on of the test list
+        keep: a folder for the quantized models, METHOD_BPW.gguf each; None: they are not kept
         save: gets the figures and tables after each size, so that an interrupted run keeps what it played
 
     Raises: InputError where the policy solves no task."""
@@ -73,9 +74,13 @@ def closed_loop(
         "settings": {"tasks": solved, "starts of each": episodes, "control steps allowed": MAX_STEPS, "frames": frames},
     }
 
-    def kept(method: str, bpw: float, scratch: Path) -> tuple[Figure, float]:
-        quantized = quantize_model(gguf, used, bpw, method)
-        path = scratch / SMALL
+    ways: dict[str, Callable[[float], Quantized]] = {}
+
+    def kept(method: str, bpw: float, place: Path) -> tuple[Figure, float]:
+        if method not in ways:
+            ways[method] = quantize_to(gguf, used, method)
+        quantized = ways[method](bpw)
+        path = place / f"{method}_{bpw:g}.gguf"
         write_quantized(path, gguf, quantized)
         facts = sizes(read_gguf(path), quantized.types)
         with LlamaPolicy(folder, path) as policy:
@@ -86,19 +91,20 @@ def closed_loop(
         return figure, facts["bpw_linears"]
 
     with tempfile.TemporaryDirectory() as scratch:
+        place = keep or Path(scratch)
         known: dict[tuple[str, float], tuple[Figure, float]] = {}
         for name, bpw in (("kept_3bpw", 3.0), ("kept_2p5bpw", 2.5)):
-            known[OURS, bpw] = kept(OURS, bpw, Path(scratch))
+            known[OURS, bpw] = kept(OURS, bpw, place)
             figures[name] = known[OURS, bpw][0]
             if bpw == 2.5:
-                bytes_of = [block_bytes(file) for file in (folder / GGUF, Path(scratch) / SMALL)]
+                bytes_of = [block_bytes(file) for file in (folder / GGUF, place / f"{OURS}_{bpw:g}.gguf")]
                 figures["memory_ratio_2p5"] = Figure(bytes_of[0] / bytes_of[1], "bytes of the blocks, F16 to quantized")
             save(figures, tables)
         smallest: dict[str, float] = {}
         for method in METHODS:
             for bpw in SWEEP:
                 if (method, bpw) not in known:
-                    known[method, bpw] = kept(method, bpw, Path(scratch))
+                    known[method, bpw] = kept(method, bpw, place)
                     save(figures, tables)
                 if known[method, bpw][0].value >= KEPT:
                     smallest[method] = known[method, bpw][1]

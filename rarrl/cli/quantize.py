@@ -76,6 +76,7 @@ def bench_quantized_policy(
     task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; repeat it. Default: seven.")] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Unseen starts of each task.")] = 20,
     frames: Annotated[int, typer.Option(min=2, help="Frames to calibrate with.")] = FRAMES,
+    keep: Annotated[Path | None, typer.Option(help="Keep the quantized models in this folder.")] = None,
     seed: SeedOption = 0,
     json: JsonOption = None,
 ) -> None:
@@ -93,7 +94,7 @@ def bench_quantized_policy(
             write_results(json, make_results(command_line(), seed, figures, tables))
 
     with progress("playing", episodes * len(tasks) * (len(METHODS) + 3)) as update:
-        figures, tables = closed_loop(folder, calibration, tasks, episodes, frames, seed, save, update)
+        figures, tables = closed_loop(folder, calibration, tasks, episodes, frames, seed, save, keep, update)
     _print(make_results(command_line(), seed, figures, tables), json)
 
 

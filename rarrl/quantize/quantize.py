@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,13 @@ def quantize_model(
         bpw: at most so many bits per weight, over the linear layers of the blocks
 
     Raises: InputError, DependencyMissingError (torch, llama.cpp, gguf)."""
+    return quantize_to(gguf, calibration, method, update)(bpw)
+
+
+def quantize_to(
+    gguf: Gguf, calibration: Calibration | None, method: str, update: Update | None = None
+) -> Callable[[float], Quantized]:
+    """`quantize_model` for any number of sizes: what is learnt of the model does not depend on them."""
     way = _method(method)
     quantized = [name for name in gguf.shape.linears() if gguf.tensors[name].type not in FULL]
     if quantized:
@@ -61,13 +69,17 @@ def quantize_model(
             raise InputError(f"method {method}: needs calibration frames; give --calibration or --method plain")
         probe = make_probe(gguf, calibration)
         known = learn(way, probe)
-    blocks = quantizer(gguf.values, known.importance, known.columns)
+    blocks = functools.cache(quantizer(gguf.values, known.importance, known.columns))
     rounded = rounder(blocks, gguf.shape.linears())
     costs = costs_of(way, probe, choices, rounded, known, update)
-    types = plan(way, costs, gguf.shape.linears(), bpw)
-    weights = {name: rounded(name, kind) for name, kind in types.items()} if way.tuned else {}
-    norms = probe.tuned_norms(weights) if way.tuned and probe else {}
-    return Quantized(types, costs, {name: blocks(name, kind) for name, kind in types.items()}, norms)
+
+    def quantized_to(bpw: float) -> Quantized:
+        types = plan(way, costs, gguf.shape.linears(), bpw)
+        weights = {name: rounded(name, kind) for name, kind in types.items()} if way.tuned else {}
+        norms = probe.tuned_norms(weights) if way.tuned and probe else {}
+        return Quantized(types, costs, {name: blocks(name, kind) for name, kind in types.items()}, norms)
+
+    return quantized_to
 
 
 def make_probe(gguf: Gguf, calibration: Calibration) -> Probe:

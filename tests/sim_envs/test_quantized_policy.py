@@ -46,7 +46,7 @@ def test_sizes_rise_until_enough_is_kept_and_unsolved_tasks_do_not_count(tmp_pat
         "play": play,
         "read_gguf": lambda path: path,
         "load_calibration": lambda path: frames,
-        "quantize_model": lambda gguf, used, bpw, method: Chosen((method, bpw)),
+        "quantize_to": lambda gguf, used, method: lambda bpw: Chosen((method, bpw)),
         "write_quantized": lambda path, gguf, chosen: path.write_text(f"{chosen[0]} {chosen[1]}"),
         "block_bytes": lambda path: 12 if path.name == "model.gguf" else 2,
         "sizes": lambda path, types: {"bpw_linears": float(path.read_text().split()[1])},
