@@ -101,6 +101,7 @@ def closed_loop(
                 figures["memory_ratio_2p5"] = Figure(bytes_of[0] / bytes_of[1], "bytes of the blocks, F16 to quantized")
             save(figures, tables)
         smallest: dict[str, float] = {}
+        unit = f"bits per weight that keep {KEPT}"
         for method in METHODS:
             for bpw in SWEEP:
                 if (method, bpw) not in known:
@@ -109,9 +110,9 @@ def closed_loop(
                 if known[method, bpw][0].value >= KEPT:
                     smallest[method] = known[method, bpw][1]
                     break
-    unit = f"bits per weight that keep {KEPT}"
-    if OURS in smallest:
-        figures["min_bpw_kept_ours"] = Figure(smallest[OURS], unit, len(whole))
+            if method == OURS and method in smallest:
+                figures["min_bpw_kept_ours"] = Figure(smallest[method], unit, len(whole))
+                save(figures, tables)
     if others := [smallest[method] for method in METHODS if method != OURS and method in smallest]:
         figures["min_bpw_kept_best_other"] = Figure(min(others), unit, len(whole))
     tables["smallest kept"] = smallest
