@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from rarrl import __version__
-from rarrl.cli import ask, data, detect, learn, play, policy, policy_speed, quantize, reason, serve, why
+from rarrl.cli import (
+    ask,
+    calibrate,
+    data,
+    detect,
+    learn,
+    play,
+    policy,
+    policy_speed,
+    quantize,
+    reason,
+    serve,
+    why,
+)
 
 app = typer.Typer(
     name="rarrl",
@@ -54,12 +67,15 @@ _bench.command("detector")(detect.bench_detector)
 _bench.command("planner")(ask.bench_planner)
 _bench.command("policy")(policy_speed.bench_policy)
 _bench.command("quantize")(quantize.bench_quantize)
+_bench.command("quantized-policy")(quantize.bench_quantized_policy)
 _group("serve", "Offer the parts to other programs.").command("policy")(serve.serve_policy)
 _profile = _group("profile", "Latency profiles: what a language model costs.")
 _profile.command("show")(data.profile_show)
 _profile.command("import")(data.profile_import)
 _profile.command("record")(data.profile_record)
-_group("data", "Demonstrations to learn from.").command("record")(policy.record)
+_data = _group("data", "Demonstrations to learn from.")
+_data.command("record")(policy.record)
+_data.command("calibrate")(calibrate.calibrate)
 _group("alfred", "The ALFRED data set.").command("statistics")(data.alfred_statistics)
 
 

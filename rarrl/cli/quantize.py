@@ -11,18 +11,20 @@ from rarrl.cli.common import check_output, command_line, guarded, progress
 from rarrl.cli.learn import JsonOption, SeedOption
 from rarrl.errors import InputError
 
+FRAMES = 256
+
 
 @guarded("nothing was written; start again")
 def quantize(
     model: Annotated[Path, typer.Argument(help="A Llama-architecture GGUF file, F16 or F32.")],
     bpw: Annotated[float, typer.Option(help="Bits per weight of the linear layers, at most.")] = 3.0,
     method: Annotated[
-        str, typer.Option(help="joint, measured, fisher, actquant, flat, imatrix, plain or rtn: see docs/QUANTIZE.md.")
-    ] = "joint",
+        str, typer.Option(help="tuned, compensated, fisher, actquant, flat, imatrix, plain or rtn: docs/QUANTIZE.md.")
+    ] = "tuned",
     calibration: Annotated[
         Path | None, typer.Option(help="A folder with calibration.safetensors; plain and rtn work without.")
     ] = None,
-    frames: Annotated[int, typer.Option(min=2, help="Frames to calibrate with; the others judge.")] = 128,
+    frames: Annotated[int, typer.Option(min=2, help="Frames to calibrate with; the others judge.")] = FRAMES,
     seed: SeedOption = 0,
     out: Annotated[Path | None, typer.Option(help="The new file; without it MODEL-METHOD-BPW.gguf.")] = None,
     json: JsonOption = None,
@@ -47,8 +49,8 @@ def quantize(
 def bench_quantize(
     folders: Annotated[list[Path], typer.Argument(help="Folders with model.gguf and calibration.safetensors.")],
     draws: Annotated[int, typer.Option(min=1, help="Draws of the calibration frames for each model.")] = 3,
-    frames: Annotated[int, typer.Option(min=2, help="Frames to calibrate with.")] = 96,
-    held_out: Annotated[int, typer.Option(min=1, help="Frames to judge by.")] = 192,
+    frames: Annotated[int, typer.Option(min=2, help="Frames to calibrate with.")] = FRAMES,
+    held_out: Annotated[int, typer.Option(min=1, help="Frames to judge by.")] = 128,
     seed: SeedOption = 0,
     json: JsonOption = None,
     picture: Annotated[Path | None, typer.Option(help="Write the curves as a PNG.")] = None,
@@ -65,6 +67,38 @@ def bench_quantize(
 
         draw_curves(picture, results["tables"])
     _print(results, json)
+
+
+@guarded("the sizes played so far are in the file given with --json")
+def bench_quantized_policy(
+    calibration: Annotated[Path, typer.Argument(help="A folder that `rarrl data calibrate` made of the policy.")],
+    policy: Annotated[Path | None, typer.Option(help="A policy folder; default: the one of the package.")] = None,
+    task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; repeat it. Default: seven.")] = None,
+    episodes: Annotated[int, typer.Option(min=1, help="Unseen starts of each task.")] = 20,
+    frames: Annotated[int, typer.Option(min=2, help="Frames to calibrate with.")] = FRAMES,
+    keep: Annotated[Path | None, typer.Option(help="Keep the quantized models in this folder.")] = None,
+    seed: SeedOption = 0,
+    json: JsonOption = None,
+) -> None:
+    """Play a policy in closed loop, unquantized and in ever fewer bits, on the same starts."""
+    from rarrl.policy.serve import MODELS
+    from rarrl.results import Figure, make_results, write_results
+    from rarrl_sim_envs.metaworld_language import SEVEN
+    from rarrl_sim_envs.quantized_policy import METHODS, closed_loop
+    from rarrl_sim_envs.suites import suite_named
+
+    check_output(json, "--json")
+    tasks, folder = task or list(SEVEN), policy or MODELS / "policy_metaworld"
+
+    def save(figures: dict[str, Figure], tables: dict[str, Any]) -> None:
+        if json is not None:
+            write_results(json, make_results(command_line(), seed, figures, tables))
+
+    with progress("playing", episodes * len(tasks) * (len(METHODS) + 3)) as update:
+        figures, tables = closed_loop(
+            folder, calibration, suite_named("metaworld"), tasks, episodes, frames, seed, save, keep, update
+        )
+    _print(make_results(command_line(), seed, figures, tables), json)
 
 
 def _print(results: dict[str, Any], json: Path | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -69,14 +71,13 @@ def rotate(x: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor:
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
 
 
-def block_mask(tokens: int, prefix: int) -> torch.Tensor:
-    """(tokens, tokens) bool, True where a row may look: the first `prefix` tokens causally, the rest at everything.
+def block_mask(blocks: Sequence[int]) -> torch.Tensor:
+    """(tokens, tokens) bool, True where a row may look: tokens of a block at all of it and at the blocks before.
 
-    `prefix = 0` is bidirectional, `prefix = tokens` causal. llama.cpp does the same as a causal decode of the prefix
-    and a decode of the rest with causal attention off."""
-    mask = torch.ones(tokens, tokens, dtype=torch.bool)
-    mask[:prefix] = torch.tril(mask)[:prefix]
-    return mask
+    One block is bidirectional, blocks of one token are causal. llama.cpp does the same in one decode for each block,
+    with causal attention off."""
+    index = torch.repeat_interleave(torch.arange(len(blocks)), torch.tensor(blocks))
+    return index[:, None] >= index[None, :]
 
 
 class Llama(nn.Module):

@@ -14,19 +14,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rarrl.llama.model import Llama
+from rarrl.llama.model import Llama, block_mask
 from rarrl.policy.serve import GGUF, checked_gguf, load_card, load_outer
 from rarrl.policy.spec import PolicySpec
 
 STEM_WIDTHS = (32, 64, 128)
 HIDDEN = 128  # of the proprioception's two layers
 PRIVILEGED = 6
-
-
-def block_causal_mask(blocks: tuple[int, ...]) -> torch.Tensor:
-    """(tokens, tokens) bool, True where a row may look: at its own block and at those before it."""
-    index = torch.repeat_interleave(torch.arange(len(blocks)), torch.tensor(blocks))
-    return index[:, None] >= index[None, :]
 
 
 class PolicyModel(nn.Module):
@@ -51,7 +45,7 @@ class PolicyModel(nn.Module):
         self.head_in = nn.Linear(width, width)
         self.head_out = nn.Linear(width, len(spec.action_names))
         self.locate = nn.Linear(width, PRIVILEGED)
-        self.register_buffer("mask", block_causal_mask(spec.blocks), persistent=False)
+        self.register_buffer("mask", block_mask(spec.blocks), persistent=False)
         for table in (self.word.weight, self.place, self.slot):
             nn.init.normal_(table, std=0.3)  # about as large as the embedded pictures
 
@@ -90,7 +84,7 @@ class PolicyModel(nn.Module):
         exits. In the last block only the slots ask, which makes the whole a fifth cheaper."""
         llama, n, tokens = self.llama, self.spec.horizon, x.shape[1]
         words, _, rest = self.spec.blocks
-        mask = self.mask if tokens == len(self.mask) else block_causal_mask((words, tokens - words - rest, rest))
+        mask = self.mask if tokens == len(self.mask) else block_mask((words, tokens - words - rest, rest))
         rotation, mask = llama.rotation(tokens), mask.to(x.device)
         found = []
         for block in llama.blk:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
 from rarrl.errors import InputError
 
 Costs = Mapping[str, Mapping[str, float]]
@@ -67,50 +65,3 @@ def allocate(
         name, kind, added, after = best
         chosen[name], totals[group(name)] = kind, after
         left -= added
-
-
-def refine(
-    types: Mapping[str, str],
-    costs: Costs,
-    weights: Mapping[str, int],
-    bits_per_weight: Mapping[str, float],
-    budget: float,
-    error: Callable[[Mapping[str, str]], float],
-    tries: int = 60,
-) -> dict[str, str]:
-    """Moves bits between tensors while the error of the whole plan falls: costs of single tensors do not know how
-    their errors meet. Changes of one or two tensors within the budget are tried in the order of the summed squared
-    costs that they promise; one that lowers `error` by half a percent is kept.
-
-    Args:
-        types: the plan to start from, `costs` to `budget` as in `allocate`
-        error: of a plan; called at most `tries` + 1 times
-    """
-    chosen, seen = dict(types), {tuple(types.values())}
-    best = error(chosen)
-    while True:
-        changes = [("", "", 0.0, 0.0)]  # no second change
-        for name, now in chosen.items():
-            for kind, cost in costs[name].items():
-                if kind != now:
-                    more = weights[name] * (bits_per_weight[kind] - bits_per_weight[now])
-                    changes.append((name, kind, cost**2 - costs[name][now] ** 2, more))
-        promised = np.array([change[2] for change in changes])
-        added = np.array([change[3] for change in changes])
-        left = budget - sum(weights[name] * bits_per_weight[kind] for name, kind in chosen.items())
-        first, second = np.nonzero(np.triu(added[:, None] + added <= left, 1))
-        for at in np.argsort(promised[first] + promised[second], kind="stable"):
-            a, b = changes[first[at]], changes[second[at]]
-            plan = {**chosen, b[0]: b[1], **({a[0]: a[1]} if a[0] else {})}
-            if a[0] == b[0] or tuple(plan.values()) in seen:
-                continue
-            if tries == 0:
-                return chosen
-            tries -= 1
-            seen.add(tuple(plan.values()))
-            found = error(plan)
-            if found < 0.995 * best:
-                chosen, best = plan, found
-                break
-        else:
-            return chosen

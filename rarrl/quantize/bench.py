@@ -5,28 +5,26 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rarrl.llama.gguf import Gguf, read_gguf
 from rarrl.quantize import ggml
-from rarrl.quantize.allocate import Costs
 from rarrl.quantize.calibration import Calibration, load_calibration
-from rarrl.quantize.methods import METHODS, Rounder, mean_bits, options, plan, rounder
-from rarrl.quantize.quantize import costs_of, importances, make_probe
+from rarrl.quantize.methods import METHODS, Rounder, mean_bits, options, plan, quantizer, rounder
+from rarrl.quantize.quantize import costs_of, learn, make_probe
 from rarrl.results import Figure, make_results, write_results
 
-if TYPE_CHECKING:
-    from rarrl.quantize.scores import Probe
-
 Update = Callable[[float, str], None]
-OURS = "joint"
+OURS = "tuned"
 COMPARED = tuple(name for name in METHODS if name != "rtn")
-IMPORTANCES = {"plain": "plain", "imatrix": "imatrix", "fisher": "flat"}  # name -> a method that has it
-BPW = (1.6, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0)
+WEIGHTS = {"plain": "plain", "imatrix": "imatrix", "fisher": "flat", "compensated": "compensated"}
+"""Ways to round a matrix in one given type -> a method that has it."""
+RIVALS = ("plain", "imatrix", "fisher")  # what a user of one type for all can have
+BPW = (1.6, 2.0, 2.5, 3.0, 4.0, 8.0)
 ROUNDED_BITS = (2, 3, 4, 5, 6, 8)
-PROBED = ("IQ2_S", "IQ3_XXS")  # types at which scores are held against the tensors' real errors
+PROBED = ("Q2_K",)  # types at which scores are held against the tensors' real errors
 ABOVE = 0.25  # a uniform type of at most so many more bits per weight is what ours is held against
 Errors = dict[tuple[str, Any], float]
 
@@ -55,7 +53,7 @@ def bench_quantize(
     for folder in folders:
         gguf = read_gguf(folder / "model.gguf")
         # Kept in memory: every tensor in every type is asked for many times.
-        plain = functools.cache(rounder(functools.cache(gguf.values), {}))
+        plain = functools.cache(rounder(quantizer(functools.cache(gguf.values), {}, {}), gguf.shape.linears()))
         models.append((gguf, plain, load_calibration(folder)))
     measured: list[tuple[int, Errors]] = []
     for draw in range(draws):
@@ -85,32 +83,33 @@ def measure(gguf: Gguf, plain: Rounder, calibration: Calibration, frames: int, h
     probe, judge = make_probe(gguf, used), make_probe(gguf, others.select(np.arange(min(held_out, len(others)))))
     shapes = gguf.shape.linears()
     choices = options(shapes, ggml.MENU)
-    importance = {name: importances(METHODS[method], probe) for name, method in IMPORTANCES.items()}
-    rounded = {by: functools.cache(rounder(probe.weight, found)) for by, found in importance.items()} | {"plain": plain}
+    known = {by: learn(METHODS[method], probe) for by, method in WEIGHTS.items()}
+    rounded = {"plain": plain}
+    for by in WEIGHTS.keys() - rounded.keys():
+        blocks = quantizer(probe.weight, known[by].importance, known[by].columns)
+        rounded[by] = functools.cache(rounder(blocks, shapes))
     errors: Errors = {}
 
-    def error(on: Probe, types: Mapping[str, str], by: str) -> float:
-        return on.error({name: rounded[by](name, kind) for name, kind in types.items()})
+    def weights_of(types: Mapping[str, str], by: str) -> dict[str, np.ndarray]:
+        return {name: rounded[by](name, kind) for name, kind in types.items()}
 
-    for by in IMPORTANCES:
+    for by in WEIGHTS:
         for kind in ggml.MENU:
-            errors[f"uniform {by}", kind] = error(judge, dict.fromkeys(shapes, kind), by)
+            errors[f"uniform {by}", kind] = judge.error(weights_of(dict.fromkeys(shapes, kind), by))
     for bits in ROUNDED_BITS:
         weights = {name: round_to_nearest(probe.weight(name), bits) for name in shapes}
         errors["rtn", bits] = judge.error(weights)
     real = {(n, k): judge.error({n: rounded["fisher"](n, k)}) for n in shapes for k in PROBED}
-    known: dict[tuple[str | None, str], Costs] = {}
-    for method in COMPARED:
+    ways = {name: by for by, name in WEIGHTS.items()} | {OURS: "compensated", "fisher": "fisher", "actquant": "fisher"}
+    for method, by in ways.items():
         way = METHODS[method]
-        by = way.importance or "plain"
-        if (way.score, by) not in known:
-            known[way.score, by] = costs_of(way, probe, choices, rounded[by], importance[by])
-        costs = known[way.score, by]
+        costs = costs_of(way, probe, choices, rounded[by], known[by])
         for bpw in BPW:
-            types = plan(way, costs, shapes, bpw, lambda types, by=by: error(probe, types, by))  # type: ignore[misc]
-            errors[method, bpw] = error(judge, types, by)
+            types = plan(way, costs, shapes, bpw)
+            weights = weights_of(types, by)
+            errors[method, bpw] = judge.error({**weights, **(probe.tuned_norms(weights, seed) if way.tuned else {})})
             errors[f"bpw of {method}", bpw] = mean_bits(types, shapes)
-        if way.score and not way.joint:
+        if way.score and not way.tuned:
             ranks = [rank_correlation([costs[n][k] for n in shapes], [real[n, k] for n in shapes]) for k in PROBED]
             errors[f"rank of {method}", ""] = float(np.mean(ranks))
     return errors
@@ -129,9 +128,9 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def uniform_at(errors: Errors, bpw: float) -> float:
-    """The least error of the uniform types of `bpw` to `bpw + ABOVE` bits, with any importance."""
+    """The least error of the uniform types of `bpw` to `bpw + ABOVE` bits, with any importance, not compensated."""
     kinds = [kind for kind in ggml.MENU if bpw <= ggml.bits_per_weight(kind) <= bpw + ABOVE]
-    return min(errors[f"uniform {by}", kind] for by in IMPORTANCES for kind in kinds)
+    return min(errors[f"uniform {by}", kind] for by in RIVALS for kind in kinds)
 
 
 def summarise(measured: Sequence[tuple[int, Errors]], seed: int) -> dict[str, Figure]:
@@ -149,14 +148,17 @@ def summarise(measured: Sequence[tuple[int, Errors]], seed: int) -> dict[str, Fi
         "error_ratio_uniform_3": figure(lambda e: e[OURS, 3.0] / uniform_at(e, 3.0)),
         "error_ratio_flat_3": figure(lambda e: e[OURS, 3.0] / e["flat", 3.0]),
         "error_ratio_imatrix": figure(
+            lambda e: float(np.mean([e["uniform compensated", k] / e["uniform imatrix", k] for k in ggml.MENU]))
+        ),
+        "error_ratio_fisher_imatrix": figure(
             lambda e: float(np.mean([e["uniform fisher", k] / e["uniform imatrix", k] for k in ggml.MENU]))
         ),
-        "error_ratio_measured_3": figure(lambda e: e[OURS, 3.0] / e["measured", 3.0]),
+        "error_ratio_compensated_3": figure(lambda e: e[OURS, 3.0] / e["compensated", 3.0]),
         "error_ratio_actquant_3": figure(lambda e: e[OURS, 3.0] / e["actquant", 3.0]),
         "error_ratio_fisher_3": figure(lambda e: e[OURS, 3.0] / e["fisher", 3.0]),
     }
     for method in COMPARED:
-        if METHODS[method].score and not METHODS[method].joint:
+        if METHODS[method].score and not METHODS[method].tuned:
             figures[f"rank_{method}"] = figure(lambda e, m=method: e[f"rank of {m}", ""], "Spearman")  # type: ignore[misc]
     return figures
 
@@ -177,7 +179,7 @@ def _tables(measured: Sequence[tuple[int, Errors]]) -> dict[str, Any]:
         return float(np.mean([errors[key] for _, errors in measured]))
 
     uniform = [
-        {"type": k, "bpw": ggml.bits_per_weight(k), **{by: mean((f"uniform {by}", k)) for by in IMPORTANCES}}
+        {"type": k, "bpw": ggml.bits_per_weight(k), **{by: mean((f"uniform {by}", k)) for by in WEIGHTS}}
         for k in ggml.MENU
     ]
     curves = {m: [{"bpw": mean((f"bpw of {m}", b)), "error": mean((m, b))} for b in BPW] for m in COMPARED}

@@ -42,7 +42,7 @@ class Calibration:
 
     inputs: (frames, tokens, width) float32 embeddings, all sequences of one length
     targets: (frames, chunk, action) float32: the expert's actions, in the units of the head's output
-    prefix: so many first tokens look back only, the others at everything (`rarrl.llama.model.block_mask`)
+    blocks: tokens of each block; a token sees its own block and those before it (`rarrl.llama.model.block_mask`)
     first_action: position of the first action token; the action tokens are the last of the sequence. Their hidden
         states, chunk-wise concatenated where there are several to a row, go through the head.
     episode: (frames,) int: frames of one episode are never split between calibration and held-out ones
@@ -51,7 +51,7 @@ class Calibration:
     inputs: np.ndarray
     targets: np.ndarray
     head: Head
-    prefix: int
+    blocks: tuple[int, ...]
     first_action: int
     episode: np.ndarray
 
@@ -64,8 +64,10 @@ class Calibration:
         (frames, tokens, width), (rows, chunk, action) = self.inputs.shape, self.targets.shape
         if rows != frames or self.episode.shape != (frames,):
             raise InputError(f"calibration: {frames} inputs, {rows} targets, {self.episode.shape} episodes: one each")
-        if not 0 <= self.prefix <= tokens or not 0 <= self.first_action < tokens:
-            raise InputError(f"calibration: prefix {self.prefix} or first_action {self.first_action} beyond {tokens}")
+        if min(self.blocks, default=0) < 1 or sum(self.blocks) != tokens or not 0 <= self.first_action < tokens:
+            raise InputError(
+                f"calibration: blocks {self.blocks} or first_action {self.first_action} do not fit {tokens} tokens"
+            )
         if (tokens - self.first_action) % chunk:
             raise InputError(f"calibration: {tokens - self.first_action} action tokens for {chunk} rows; whole numbers")
         asked = ((tokens - self.first_action) // chunk * width, action)
@@ -81,7 +83,7 @@ class Calibration:
     def select(self, frames: np.ndarray) -> Calibration:
         """The frames of these indices."""
         return Calibration(
-            self.inputs[frames], self.targets[frames], self.head, self.prefix, self.first_action, self.episode[frames]
+            self.inputs[frames], self.targets[frames], self.head, self.blocks, self.first_action, self.episode[frames]
         )
 
     def split(self, frames: int, seed: int) -> tuple[Calibration, Calibration]:
@@ -110,7 +112,7 @@ def save_calibration(folder: Path, calibration: Calibration) -> None:
     for i, (weight, bias) in enumerate(calibration.head.weights):
         arrays |= {f"head.{i}.weight": weight.astype(np.float32), f"head.{i}.bias": bias.astype(np.float32)}
     facts = {
-        "prefix": calibration.prefix,
+        "blocks": calibration.blocks,
         "first_action": calibration.first_action,
         "activation": calibration.head.activation,
     }
@@ -138,7 +140,7 @@ def load_calibration(folder: Path) -> Calibration:
         head = Head(tuple((w.astype(np.float32), b.astype(np.float32)) for w, b in pairs), facts["activation"])
         inputs, targets = arrays["inputs"].astype(np.float32), arrays["targets"].astype(np.float32)
         episode = arrays.get("episode", np.arange(len(inputs)))
-        return Calibration(inputs, targets, head, facts["prefix"], facts["first_action"], episode)
+        return Calibration(inputs, targets, head, tuple(facts["blocks"]), facts["first_action"], episode)
     except (KeyError, ValueError) as error:
         raise InputError(f"calibration: {path} lacks {error}; record it again") from None
     except InputError as error:
@@ -147,10 +149,11 @@ def load_calibration(folder: Path) -> Calibration:
 
 def _facts(path: Path, header: dict[str, Any]) -> dict[str, Any]:
     facts = parse_json(str(header.get("__metadata__", {}).get("calibration", "{}")).encode(), "calibration", str(path))
-    whole = isinstance(facts, dict) and all(type(facts.get(name)) is int for name in ("prefix", "first_action"))
+    whole = isinstance(facts, dict) and isinstance(facts.get("blocks"), list)
+    whole = whole and all(type(number) is int for number in [*facts["blocks"], facts.get("first_action")])
     if not whole or facts.get("activation") not in ACTIVATIONS:
         raise InputError(
-            f"calibration: {path} must carry the metadata 'calibration' with prefix and first_action (whole numbers) "
+            f"calibration: {path} must carry the metadata 'calibration' with blocks (whole numbers), first_action "
             f"and activation (one of {', '.join(ACTIVATIONS)}); record it again"
         )
     return facts

@@ -30,17 +30,15 @@ TYPES = {
     "IQ2_XS": 17,
     "IQ3_XXS": 18,
     "IQ1_S": 19,
-    "IQ4_NL": 20,
-    "IQ3_S": 21,
     "IQ2_S": 22,
     "IQ4_XS": 23,
     "IQ1_M": 29,
 }
 MENU = (
-    *("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "Q2_K", "IQ3_XXS", "IQ3_S", "Q3_K"),
-    *("IQ4_XS", "IQ4_NL", "Q4_K", "Q5_K", "Q6_K", "Q8_0"),
+    *("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "Q2_K", "IQ3_XXS"),
+    *("Q3_K", "IQ4_XS", "Q4_K", "Q5_K", "Q6_K", "Q8_0"),
 )
-"""What the allocation chooses from, by rising bits per weight."""
+"""What the allocation chooses from, by rising bits per weight; of types of one size (Q3_K, IQ3_S) the quicker one."""
 LARGEST = 3e4  # beyond it the float16 scales of a block overflow
 FLOOR = 0.1
 """Of the mean importance, added to each: a weight that never mattered in calibration may matter later, and a block of
@@ -96,6 +94,11 @@ def _traits(kind: str) -> _Traits:
 def bits_per_weight(kind: str) -> float:
     """e.g. 4.5 for Q4_K, scales included."""
     return 8 * _traits(kind).size / _traits(kind).block
+
+
+def block_size(kind: str) -> int:
+    """Weights that are rounded together: 256 or 32."""
+    return _traits(kind).block
 
 
 def fits(kind: str, columns: int) -> bool:

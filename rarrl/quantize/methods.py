@@ -7,29 +7,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rarrl.quantize import ggml
-from rarrl.quantize.allocate import Costs, allocate, layer_group, own_group, refine
+from rarrl.quantize import compensate, ggml
+from rarrl.quantize.allocate import Costs, allocate, layer_group, own_group
 
+Blocks = Callable[[str, str], np.ndarray]
+"""(name of a linear layer's tensor, type) -> its ggml blocks, (outputs, bytes of a row) uint8."""
 Rounder = Callable[[str, str], np.ndarray]
-"""(name of a linear layer's tensor, type) -> its weights after quantization, (outputs, inputs) float32."""
+"""As `Blocks`, but what the blocks stand for: (outputs, inputs) float32."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """importance: of the weights within a tensor: "fisher", "imatrix" or None; score: of a tensor: "measured",
-    "fisher", "hsic" or None (all alike); menu: types to choose from; joint: then move bits between tensors while the
-    actions' error under the whole plan falls."""
+    """importance: of the weights within a tensor: "curvature" (errors of a row are compensated too), "fisher",
+    "imatrix" or None; score: of a tensor: "curvature", "fisher", "hsic" or None (all alike); menu: types to choose
+    from; tuned: the norms' gains are fitted to the rounded weights."""
 
     importance: str | None
     score: str | None
     text: str
     menu: tuple[str, ...] = ggml.MENU
-    joint: bool = False
+    tuned: bool = False
 
 
 METHODS = {
-    "joint": Method("fisher", "measured", "as measured, then bits move while the error of the whole falls", joint=True),
-    "measured": Method("fisher", "measured", "types by each tensor's measured action error, weights by Fisher"),
+    "tuned": Method("curvature", "curvature", "as compensated, then norms tuned to the rounded weights", tuned=True),
+    "compensated": Method("curvature", "curvature", "types by the action error left after compensation within rows"),
     "fisher": Method("fisher", "fisher", "types by each tensor's Fisher-weighted error, weights by Fisher"),
     "actquant": Method("fisher", "hsic", "types by HSIC sensitivity, weights by Fisher (arXiv 2605.24011)"),
     "flat": Method("fisher", None, "types without scores, weights by Fisher"),
@@ -39,9 +41,23 @@ METHODS = {
 }
 
 
-def rounder(weight: Callable[[str], np.ndarray], importance: Mapping[str, np.ndarray]) -> Rounder:
-    """Quantizes when asked; a tensor without an importance is quantized plainly."""
-    return lambda name, kind: ggml.rounded(kind, weight(name), importance.get(name))
+def quantizer(
+    weight: Callable[[str], np.ndarray], importance: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray]
+) -> Blocks:
+    """Quantizes when asked: with compensation where a tensor has a curvature of its columns, plainly where it has no
+    importance."""
+
+    def blocks(name: str, kind: str) -> np.ndarray:
+        if name in columns:
+            return compensate.quantize(kind, weight(name), importance[name], columns[name])
+        return ggml.quantize(kind, weight(name), importance.get(name))
+
+    return blocks
+
+
+def rounder(blocks: Blocks, shapes: Mapping[str, tuple[int, int]]) -> Rounder:
+    """What those blocks stand for."""
+    return lambda name, kind: ggml.dequantize(kind, blocks(name, kind), shapes[name][1])
 
 
 def options(shapes: Mapping[str, tuple[int, int]], menu: Iterable[str]) -> dict[str, list[str]]:
@@ -59,24 +75,14 @@ def type_costs(choices: Mapping[str, list[str]], score: Mapping[str, float] | No
     return {name: {k: max(score[name], 0) * 4 ** -bits(k) for k in kinds} for name, kinds in choices.items()}
 
 
-def plan(
-    method: Method,
-    costs: Costs,
-    shapes: Mapping[str, tuple[int, int]],
-    bpw: float,
-    error: Callable[[Mapping[str, str]], float],
-) -> dict[str, str]:
+def plan(method: Method, costs: Costs, shapes: Mapping[str, tuple[int, int]], bpw: float) -> dict[str, str]:
     """A type for every linear layer, at most `bpw` bits per weight over all of them.
-
-    Args:
-        error: of a plan, on the calibration frames; asked by joint methods alone
 
     Raises: InputError."""
     weights = {name: rows * columns for name, (rows, columns) in shapes.items()}
     bits = {kind: ggml.bits_per_weight(kind) for kinds in costs.values() for kind in kinds}
     group = layer_group if method.score == "hsic" else own_group
-    types = allocate(costs, weights, bits, bpw * sum(weights.values()), group)
-    return refine(types, costs, weights, bits, bpw * sum(weights.values()), error) if method.joint else types
+    return allocate(costs, weights, bits, bpw * sum(weights.values()), group)
 
 
 def mean_bits(types: Mapping[str, str], shapes: Mapping[str, tuple[int, int]]) -> float:

@@ -39,7 +39,7 @@ def draw_curves(path: Path, tables: Mapping[str, Any]) -> None:
     figure, axes = plt.subplots(figsize=(8, 5), constrained_layout=True)
     for method, points in tables["curves"].items():
         axes.plot([p["bpw"] for p in points], [p["error"] for p in points], label=method, marker=".", ms=4)
-    for by, mark in (("plain", "s"), ("imatrix", "^"), ("fisher", "o")):
+    for by, mark in (("plain", "s"), ("imatrix", "^"), ("fisher", "o"), ("compensated", "D")):
         rows = tables["uniform"]
         label = f"one type for all, {by}"
         axes.plot([r["bpw"] for r in rows], [r[by] for r in rows], mark, ms=4, alpha=0.5, label=label)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from rarrl.llama.runtime import LlamaRuntime
 from rarrl.quantize import ggml
 from rarrl.quantize.allocate import Costs
 from rarrl.quantize.calibration import Calibration
-from rarrl.quantize.methods import METHODS, Method, Rounder, mean_bits, options, plan, rounder, type_costs
+from rarrl.quantize.methods import METHODS, Method, Rounder, mean_bits, options, plan, quantizer, rounder, type_costs
 
 if TYPE_CHECKING:
     from rarrl.quantize.scores import Probe
@@ -27,23 +28,32 @@ FULL = ("F32", "F16", "BF16")
 
 @dataclass(frozen=True)
 class Quantized:
-    """types: of every linear layer; costs: what the allocation minimised; importance: of the weights, by tensor."""
+    """types: of every linear layer; costs: what the allocation minimised; blocks: the rounded weights, by tensor;
+    norms: gains that differ from the model's."""
 
     types: dict[str, str]
     costs: Costs
-    importance: Mapping[str, np.ndarray]
+    blocks: Mapping[str, np.ndarray]
+    norms: Mapping[str, np.ndarray]
 
 
 def quantize_model(
     gguf: Gguf, calibration: Calibration | None, bpw: float, method: str, update: Update | None = None
 ) -> Quantized:
-    """Chooses the types and the importances; `write_quantized` then writes the file.
+    """Chooses the types and rounds the weights; `write_quantized` then writes the file.
 
     Args:
         calibration: frames to calibrate with; None only for the methods "plain" and "rtn"
         bpw: at most so many bits per weight, over the linear layers of the blocks
 
     Raises: InputError, DependencyMissingError (torch, llama.cpp, gguf)."""
+    return quantize_to(gguf, calibration, method, update)(bpw)
+
+
+def quantize_to(
+    gguf: Gguf, calibration: Calibration | None, method: str, update: Update | None = None
+) -> Callable[[float], Quantized]:
+    """`quantize_model` for any number of sizes: what is learnt of the model does not depend on them."""
     way = _method(method)
     quantized = [name for name in gguf.shape.linears() if gguf.tensors[name].type not in FULL]
     if quantized:
@@ -53,20 +63,23 @@ def quantize_model(
     unfit = [name for name, kinds in choices.items() if not kinds]
     if unfit:
         raise InputError(f"{gguf.path}: rows of {unfit[0]} fit no type; widths must be multiples of 32")
-    importance: Mapping[str, np.ndarray] = {}
-    probe = None
+    probe, known = None, Knowledge()
     if way.importance or way.score:
         if calibration is None:
             raise InputError(f"method {method}: needs calibration frames; give --calibration or --method plain")
         probe = make_probe(gguf, calibration)
-        importance = importances(way, probe)
-    rounded = rounder(gguf.values, importance)
-    costs = costs_of(way, probe, choices, rounded, importance, update)
+        known = learn(way, probe)
+    blocks = functools.cache(quantizer(gguf.values, known.importance, known.columns))
+    rounded = rounder(blocks, gguf.shape.linears())
+    costs = costs_of(way, probe, choices, rounded, known, update)
 
-    def error(types: Mapping[str, str]) -> float:
-        return probe.error({name: rounded(name, kind) for name, kind in types.items()}) if probe else 0.0
+    def quantized_to(bpw: float) -> Quantized:
+        types = plan(way, costs, gguf.shape.linears(), bpw)
+        weights = {name: rounded(name, kind) for name, kind in types.items()} if way.tuned else {}
+        norms = probe.tuned_norms(weights) if way.tuned and probe else {}
+        return Quantized(types, costs, {name: blocks(name, kind) for name, kind in types.items()}, norms)
 
-    return Quantized(plan(way, costs, gguf.shape.linears(), bpw, error), costs, importance)
+    return quantized_to
 
 
 def make_probe(gguf: Gguf, calibration: Calibration) -> Probe:
@@ -80,12 +93,23 @@ def make_probe(gguf: Gguf, calibration: Calibration) -> Probe:
     return Probe(gguf, calibration)
 
 
-def importances(method: Method, probe: Probe) -> dict[str, np.ndarray]:
-    """Of every weight (Fisher) or column (imatrix); none where the method has none."""
+@dataclass(frozen=True)
+class Knowledge:
+    """What calibration frames tell of each tensor: the importance of its weights, the curvature of its columns."""
+
+    importance: Mapping[str, np.ndarray] = field(default_factory=dict)
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+def learn(method: Method, probe: Probe) -> Knowledge:
+    """The importance and the curvature that the method asks for."""
     from rarrl.quantize import scores
 
+    if method.importance == "curvature":
+        curvature = probe.curvature()
+        return Knowledge(curvature.weights, curvature.columns)
     ways = {"fisher": scores.fisher, "imatrix": scores.mean_square_input}
-    return ways[method.importance](probe) if method.importance else {}
+    return Knowledge(ways[method.importance](probe)) if method.importance else Knowledge()
 
 
 def costs_of(
@@ -93,7 +117,7 @@ def costs_of(
     probe: Probe | None,
     choices: Mapping[str, list[str]],
     rounded: Rounder,
-    importance: Mapping[str, np.ndarray],
+    known: Knowledge,
     update: Update | None = None,
 ) -> Costs:
     """What each type of each tensor costs, by the method's score; a method without one needs no probe."""
@@ -104,12 +128,12 @@ def costs_of(
     if method.score == "hsic":
         return type_costs(choices, scores.hsic_sensitivity(probe))
     if method.score == "fisher":
-        return scores.fisher_errors(probe, importance, rounded, choices, update)
-    return scores.action_errors(probe, rounded, choices, update)
+        return scores.fisher_errors(probe, known.importance, rounded, choices, update)
+    return scores.curvature_errors(probe, known.columns, rounded, choices, update)
 
 
 def write_quantized(path: Path, gguf: Gguf, quantized: Quantized) -> None:
-    """Writes the model in its new types, one tensor in memory at a time. Norms and metadata stay as they are."""
+    """Writes the model in its new types, metadata as they were."""
     layout = {}
     for name, tensor in gguf.tensors.items():
         kind = quantized.types.get(name, tensor.type)
@@ -120,9 +144,12 @@ def write_quantized(path: Path, gguf: Gguf, quantized: Quantized) -> None:
 
     def data(name: str) -> np.ndarray:
         kind = layout[name][0]
-        if kind == gguf.tensors[name].type:
-            return gguf.tensors[name].data
-        return ggml.quantize(kind, gguf.values(name), quantized.importance.get(name))
+        if name in quantized.blocks:
+            return quantized.blocks[name]
+        if name in quantized.norms:
+            return quantized.norms[name]
+        same = kind == gguf.tensors[name].type
+        return gguf.tensors[name].data if same else ggml.quantize(kind, gguf.values(name))
 
     # llama.cpp reads general.file_type for display alone; the old one would be wrong.
     metadata = {key: entry for key, entry in gguf.metadata.items() if key != "general.file_type"}
@@ -158,10 +185,10 @@ def report(original: Gguf, path: Path, quantized: Quantized, held_out: Calibrati
         rows.append(row)
     found["tensors"] = rows
     if probe is not None and held_out is not None:
-        weights = {name: small.values(name) for name in quantized.types}
+        weights = {name: small.values(name) for name in (*quantized.types, *quantized.norms)}
         found["action_error"] = probe.error(weights)
         found["action_error_of_layer"] = [
-            probe.error({name: w for name, w in weights.items() if int(name.split(".")[1]) == layer})
+            probe.error({name: w for name, w in weights.items() if name.startswith(f"blk.{layer}.")})
             for layer in range(original.shape.layers)
         ]
         found["action_error_llama_cpp"] = float(np.abs(llama_cpp_actions(path, held_out) - probe.reference).mean())
@@ -179,10 +206,10 @@ def llama_cpp_actions(path: Path, calibration: Calibration) -> np.ndarray:
     with LlamaRuntime(path, calibration.inputs.shape[1]) as runtime:
         for x in calibration.inputs:
             runtime.forget()
-            parts = [runtime.decode(x[: calibration.prefix], causal=True)] if calibration.prefix else []
-            if calibration.prefix < len(x):
-                parts.append(runtime.decode(x[calibration.prefix :]))
-            hidden = np.concatenate(parts)[calibration.first_action :].reshape(rows, -1)
+            parts = np.split(x, np.cumsum(calibration.blocks)[:-1])
+            hidden = np.concatenate([runtime.decode(part) for part in parts])[calibration.first_action :].reshape(
+                rows, -1
+            )
             chunks.append(head(torch.from_numpy(hidden)).numpy())
     return np.stack(chunks)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,9 +18,21 @@ from rarrl.quantize.calibration import Calibration, Head
 from rarrl.quantize.methods import Rounder
 
 BATCH = 32
+TUNING_STEPS, TUNING_BATCH, TUNING_RATE = 80, 16, 2e-3
 Weights = Mapping[str, np.ndarray]
 Choices = Mapping[str, list[str]]
 Update = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """How much small errors of a linear layer's weights change the actions: mean over frames of the squared change.
+
+    columns: name -> (inputs, inputs), for a row of errors, the same for all rows; weights: name -> (outputs, inputs),
+    for each weight alone."""
+
+    columns: dict[str, np.ndarray]
+    weights: dict[str, np.ndarray]
 
 
 class Probe:
@@ -40,7 +54,7 @@ class Probe:
         self.calibration = calibration
         self.model = Llama.from_gguf(gguf).requires_grad_(False)
         self._linears = self.model.linears()
-        self._mask = block_mask(tokens, calibration.prefix)
+        self._mask = block_mask(calibration.blocks)
         self._head = head_function(calibration.head)
         # What enters each block: a change in block 5 need not compute the first five again.
         self._entering = [[x] for x in torch.from_numpy(calibration.inputs).split(BATCH)]
@@ -51,18 +65,23 @@ class Probe:
         self.reference = self.actions({})
 
     def actions(self, weights: Weights) -> np.ndarray:
-        """(frames, chunk, action) with these linear layers' weights in place of the model's."""
-        layers = len(self.model.blk)
-        first = min((int(name.split(".")[1]) for name in weights), default=layers - 1)
-        kept = {name: self._linears[name].weight.data for name in weights}
+        """(frames, chunk, action) with these weights, of linear layers or norms, in place of the model's."""
+        last = len(self.model.blk) - 1
+        first = min((int(name.split(".")[1]) for name in weights if name.startswith("blk.")), default=last)
+        with self._replaced(weights), torch.no_grad():
+            return torch.cat([self._finish(states[first], first) for states in self._entering]).numpy()
+
+    @contextmanager
+    def _replaced(self, weights: Weights) -> Iterator[None]:
+        parameters = {name: self.model.get_parameter(name) for name in weights}
+        kept = {name: parameter.data for name, parameter in parameters.items()}
         try:
             for name, values in weights.items():
-                self._linears[name].weight.data = torch.from_numpy(values)
-            with torch.no_grad():
-                return torch.cat([self._finish(states[first], first) for states in self._entering]).numpy()
+                parameters[name].data = torch.from_numpy(values.copy())
+            yield
         finally:
             for name, values in kept.items():
-                self._linears[name].weight.data = values
+                parameters[name].data = values
 
     def error(self, weights: Weights) -> float:
         """Mean absolute difference from the unchanged policy's actions."""
@@ -106,6 +125,68 @@ class Probe:
         finally:
             for weight in weights.values():
                 weight.requires_grad_(False)
+
+    def curvature(self, seed: int = 0) -> Curvature:
+        """Of the squared change of the actions, by Gauss-Newton; signs drawn at random stand for the sum over the
+        actions (Hutchinson), and tokens count as independent."""
+        found = Curvature({}, {})
+        generator = torch.Generator().manual_seed(seed)
+
+        def hook(name: str) -> Callable[[object, tuple[torch.Tensor, ...], torch.Tensor], None]:
+            def see(_: object, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+                x = inputs[0].detach().flatten(0, 1)
+
+                def add(gradient: torch.Tensor) -> None:
+                    square = gradient.flatten(0, 1).square()
+                    of_columns = ((x * square.mean(1, keepdim=True)).T @ x).numpy()
+                    of_weights = (square.T @ x.square()).numpy()
+                    found.columns[name] = found.columns.get(name, 0) + of_columns
+                    found.weights[name] = found.weights.get(name, 0) + of_weights
+
+                output.register_hook(add)
+
+            return see
+
+        hooks = [layer.register_forward_hook(hook(name)) for name, layer in self._linears.items()]
+        try:
+            for states in self._entering:
+                actions = self._finish(states[0].clone().requires_grad_(True), 0)
+                signs = torch.randint(0, 2, actions.shape, generator=generator) * 2 - 1
+                (actions * signs).sum().backward()
+        finally:
+            for each in hooks:
+                each.remove()
+        for part in (found.columns, found.weights):
+            for name in part:
+                part[name] = part[name] / len(self.calibration)
+        return found
+
+    def tuned_norms(self, weights: Weights, seed: int = 0) -> dict[str, np.ndarray]:
+        """The norms' gains that bring the actions with these `weights` back towards the reference.
+
+        They stay float32 in any file, so that what they can repair costs no bit (after Norm Tweaking, Li et al. 2023,
+        arXiv 2309.02784, but by the actions themselves)."""
+        gains = {name: p for name, p in self.model.named_parameters() if name.endswith("norm.weight")}
+        kept = {name: gain.data.clone() for name, gain in gains.items()}
+        inputs = torch.cat([states[0] for states in self._entering])
+        reference, generator = torch.from_numpy(self.reference), torch.Generator().manual_seed(seed)
+        optimizer = torch.optim.Adam(gains.values(), TUNING_RATE)
+        try:
+            for gain in gains.values():
+                gain.requires_grad_(True)
+            with self._replaced(weights):
+                for step in range(TUNING_STEPS):
+                    optimizer.param_groups[0]["lr"] = TUNING_RATE * (1 - step / TUNING_STEPS)
+                    chosen = torch.randint(len(inputs), (min(TUNING_BATCH, len(inputs)),), generator=generator)
+                    loss = (self._finish(inputs[chosen], 0) - reference[chosen]).abs().mean()
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+            return {name: gain.detach().numpy().copy() for name, gain in gains.items()}
+        finally:
+            for name, gain in gains.items():
+                gain.requires_grad_(False)
+                gain.data = kept[name]
 
     def _finish(self, x: torch.Tensor, first: int) -> torch.Tensor:
         """Actions of what enters block `first`; the last block computes the action tokens alone."""
@@ -186,16 +267,21 @@ def _rbf(states: torch.Tensor) -> torch.Tensor:
     return torch.exp(-distances / (2 * upper.median().clamp_min(1e-12)))
 
 
-def action_errors(
-    probe: Probe, rounded: Rounder, choices: Choices, update: Update | None = None
+def curvature_errors(
+    probe: Probe,
+    columns: Mapping[str, np.ndarray],
+    rounded: Rounder,
+    choices: Choices,
+    update: Update | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Mean absolute change of the actions when one tensor alone is quantized: name -> type -> error.
+    """sqrt(sum over rows of e H e) of every tensor in every type, e the row's error, H the curvature of `columns`: how
+    far the actions move, without running the policy."""
 
-    Args:
-        rounded: (name, type) -> the weights after quantization
-        choices: name -> the types to try
-    """
-    return _each(choices, lambda n, k: probe.error({n: rounded(n, k)}), update)
+    def error(name: str, kind: str) -> float:
+        e = rounded(name, kind) - probe.weight(name)
+        return math.sqrt(float(((e @ columns[name]) * e).sum()))
+
+    return _each(choices, error, update)
 
 
 def fisher_errors(

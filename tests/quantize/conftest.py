@@ -35,7 +35,7 @@ def frames_of(width=SHAPE.width, frames=FRAMES, seed=1):
         )
     )
     targets = inputs.mean(1)[:, : CHUNK * ACTION].reshape(frames, CHUNK, ACTION).copy()
-    return Calibration(inputs, targets, head, TOKENS - 4, TOKENS - 4, np.arange(frames) // 2)
+    return Calibration(inputs, targets, head, (2, TOKENS - 6, 4), TOKENS - 4, np.arange(frames) // 2)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rarrl.errors import InputError
-from rarrl.quantize.allocate import allocate, layer_group, own_group, refine
+from rarrl.quantize.allocate import allocate, layer_group, own_group
 
 BITS = {"a": 1.5, "b": 2.5, "c": 4.0, "d": 8.0}
 SIZES = {"blk.0.x": 100, "blk.0.y": 300, "blk.1.x": 100, "blk.1.y": 200}
@@ -92,31 +92,3 @@ def test_close_to_the_best_of_all_plans(group):
         best = min(objective(p, costs, group) for p in plans if used(p) <= 2100)
         ratios.append(objective(allocate(costs, SIZES, BITS, 2100, group), costs, group) / best)
     assert min(ratios) > 1 - 1e-9 and np.median(ratios) < 1.1
-
-
-@given(st.integers(0, 10**6), st.floats(1.5, 8.0))
-def test_refining_keeps_the_budget_and_never_makes_it_worse(seed, bpw):
-    costs, truth, budget = random_costs(seed), random_costs(seed + 1), bpw * 700
-    start = allocate(costs, SIZES, BITS, budget)
-    calls = []
-
-    def error(plan):
-        calls.append(plan)
-        assert used(plan) <= budget + 1e-6
-        return objective(plan, truth, layer_group)
-
-    found = refine(start, costs, SIZES, BITS, budget, error, tries=20)
-    assert len(calls) <= 21
-    assert objective(found, truth, layer_group) <= objective(start, truth, layer_group)
-
-
-def test_refining_finds_what_single_costs_did_not_know():
-    costs = {name: {"a": 1.0, "b": 0.5} for name in ("blk.0.x", "blk.0.y")}
-    sizes, bits = {"blk.0.x": 100, "blk.0.y": 100}, {"a": 1.0, "b": 2.0}
-    start = allocate(costs, sizes, bits, 300)
-
-    def error(plan):  # y alone matters
-        return 1.0 if plan["blk.0.y"] == "a" else 0.1
-
-    assert refine({"blk.0.x": "b", "blk.0.y": "a"}, costs, sizes, bits, 300, error) == {"blk.0.x": "a", "blk.0.y": "b"}
-    assert error(refine(start, costs, sizes, bits, 300, error)) == 0.1

@@ -7,7 +7,7 @@ import pytest
 
 from rarrl.llama.gguf import read_gguf
 from rarrl.quantize import bench, ggml
-from rarrl.quantize.methods import rounder
+from rarrl.quantize.methods import quantizer, rounder
 from rarrl.quantize.quantize import make_probe
 
 pytest.importorskip("torch")
@@ -39,7 +39,7 @@ def test_interval_holds_the_mean_and_widens_with_the_models():
 def made_up(ours, uniform):
     """Errors of one draw: every method `uniform`, ours `ours`."""
     errors = {("rtn", b): 1.0 for b in bench.ROUNDED_BITS}
-    errors |= {(f"uniform {by}", k): uniform for by in bench.IMPORTANCES for k in ggml.MENU}
+    errors |= {(f"uniform {by}", k): uniform for by in bench.WEIGHTS for k in ggml.MENU}
     for method in bench.COMPARED:
         errors |= {(method, b): ours if method == bench.OURS else uniform for b in bench.BPW}
         errors |= {(f"bpw of {method}", b): b for b in bench.BPW}
@@ -62,6 +62,7 @@ def test_the_best_uniform_type_with_any_importance_is_what_ours_is_held_against(
     errors["uniform plain", "IQ2_S"] = 0.7  # 2.5625
     errors["uniform fisher", "IQ3_XXS"] = 0.1  # 3.0625: not at 2.5
     errors["uniform fisher", "IQ2_XS"] = 0.2  # 2.3125: fewer bits
+    errors["uniform compensated", "Q2_K"] = 0.3  # ours
     assert bench.uniform_at(errors, 2.5) == 0.7
     assert bench.uniform_at(errors, 3.0) == 0.1
 
@@ -70,7 +71,9 @@ def test_errors_are_measured_on_frames_that_the_calibration_did_not_see(gguf, ca
     monkeypatch.setattr(ggml, "MENU", QUICK)
     monkeypatch.setattr(bench, "PROBED", ("Q3_K",))
     monkeypatch.setattr(bench, "BPW", (3.3,))
-    errors = bench.measure(gguf, rounder(gguf.values, {}), calibration, frames=12, held_out=8, seed=5)
+    errors = bench.measure(
+        gguf, rounder(quantizer(gguf.values, {}, {}), gguf.shape.linears()), calibration, frames=12, held_out=8, seed=5
+    )
     _, others = calibration.split(12, 5)
     judge = make_probe(gguf, others.select(np.arange(8)))
     plain = {n: ggml.rounded("Q3_K", gguf.values(n)) for n in gguf.shape.linears()}
@@ -80,14 +83,14 @@ def test_errors_are_measured_on_frames_that_the_calibration_did_not_see(gguf, ca
     for method in bench.COMPARED:
         assert 2.625 < errors[f"bpw of {method}", 3.3] <= 3.3
         assert errors["uniform plain", "Q4_K"] < errors[method, 3.3] < 2 * errors["uniform plain", "Q2_K"]
-    assert errors["rank of measured", ""] > 0.5  # the measured errors order the tensors on other frames too
+    assert errors["rank of compensated", ""] > 0.5  # what is left after compensation orders the tensors on other frames
 
 
 def test_tables_are_plain_json():
     pytest.importorskip("llama_cpp")
     tables = bench._tables([(0, made_up(0.02, 0.01))])
     assert json.loads(json.dumps(tables)) == tables
-    assert [point["bpw"] for point in tables["curves"]["joint"]] == list(bench.BPW)
+    assert [point["bpw"] for point in tables["curves"]["tuned"]] == list(bench.BPW)
     assert {row["type"] for row in tables["uniform"]} == set(ggml.MENU)
 
 

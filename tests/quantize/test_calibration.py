@@ -14,7 +14,7 @@ def test_round_trip(tmp_path, calibration):
     read = load_calibration(tmp_path)
     assert np.abs(read.inputs - calibration.inputs).max() < 2e-3  # float16
     assert np.array_equal(read.targets, calibration.targets) and np.array_equal(read.episode, calibration.episode)
-    assert (read.prefix, read.first_action, read.head.activation) == (5, 5, "gelu")
+    assert (read.blocks, read.first_action, read.head.activation) == ((2, 3, 4), 5, "gelu")
     for (w, b), (v, c) in zip(read.head.weights, calibration.head.weights, strict=True):
         assert np.array_equal(w, v) and np.array_equal(b, c)
 
@@ -35,7 +35,7 @@ def test_a_split_never_cuts_an_episode(calibration):
     [
         ({"inputs": np.zeros((3, 9, 256), np.float32)}, "one each"),
         ({"inputs": np.zeros((24, 256), np.float32)}, "must be"),
-        ({"prefix": 10}, "beyond 9"),
+        ({"blocks": (2, 8)}, "do not fit 9 tokens"),
         ({"first_action": 6}, "3 action tokens for 2 rows"),
         ({"first_action": 7}, "must map \\(256, 3\\) numbers"),
         ({"targets": np.full((24, 2, 3), np.nan, np.float32)}, "finite"),

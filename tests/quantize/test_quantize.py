@@ -34,7 +34,8 @@ def test_every_method_keeps_its_budget_and_runs_in_llama_cpp(tmp_path, gguf, cal
     real = sum(8 * t.data.nbytes for t in linears) / sum(np.prod(t.shape) for t in linears)
     assert bpw - 0.35 < real <= bpw
     assert small.metadata["rarrl.note"] == ("kept", "STRING")
-    assert np.array_equal(small.values("output_norm.weight"), gguf.values("output_norm.weight"))
+    same = np.array_equal(small.values("output_norm.weight"), gguf.values("output_norm.weight"))
+    assert same == (method != "tuned")
     found = report(gguf, path, quantized, held_out)
     assert found["bpw_linears"] == pytest.approx(real)
     assert found["bytes"] == path.stat().st_size
@@ -53,19 +54,22 @@ def test_llama_cpp_computes_the_actions_of_the_probe(gguf, calibration):
 def test_importance_and_scores_lower_the_action_error(tmp_path, gguf, calibration):
     """On the frames themselves: a gain that even a random network must show."""
     errors = {}
-    for method in ("plain", "flat", "measured", "joint"):
+    for method in ("plain", "flat", "compensated", "tuned"):
         quantized = quantize_model(gguf, calibration, 3.3, method)
         write_quantized(tmp_path / method, gguf, quantized)
         small = read_gguf(tmp_path / method)
-        errors[method] = make_probe(gguf, calibration).error({n: small.values(n) for n in quantized.types})
-    assert errors["joint"] <= errors["measured"]
-    assert errors["measured"] < 0.9 * errors["flat"] and errors["measured"] < 0.9 * errors["plain"]
+        errors[method] = make_probe(gguf, calibration).error(
+            {n: small.values(n) for n in (*quantized.types, *quantized.norms)}
+        )
+    assert errors["tuned"] < 0.95 * errors["compensated"]
+    assert errors["compensated"] < 0.9 * errors["flat"] and errors["compensated"] < 0.9 * errors["plain"]
 
 
 def test_without_frames_only_the_methods_that_need_none(gguf):
-    assert quantize_model(gguf, None, 4.0, "plain").importance == {}
-    with pytest.raises(InputError, match="measured: needs calibration frames"):
-        quantize_model(gguf, None, 4.0, "measured")
+    assert quantize_model(gguf, None, 4.0, "plain").norms == {}
+    for method in ("tuned", "imatrix"):
+        with pytest.raises(InputError, match=f"{method}: needs calibration frames"):
+            quantize_model(gguf, None, 4.0, method)
 
 
 def test_what_cannot_be_quantized_is_said(tmp_path, gguf, calibration):
@@ -73,7 +77,7 @@ def test_what_cannot_be_quantized_is_said(tmp_path, gguf, calibration):
         quantize_model(gguf, None, 2.0, "plain")
     with pytest.raises(InputError, match=r"bpw: 4 is too few, the least here is 4.5"):
         quantize_model(gguf, None, 4.0, "rtn")
-    with pytest.raises(InputError, match="'awq' is not one of joint, measured"):
+    with pytest.raises(InputError, match="'awq' is not one of tuned, compensated"):
         quantize_model(gguf, calibration, 4.0, "awq")
     write_quantized(tmp_path / "q.gguf", gguf, quantize_model(gguf, None, 4.0, "plain"))
     with pytest.raises(InputError, match="already; quantize the F16 or F32 model"):

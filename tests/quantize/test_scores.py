@@ -5,7 +5,7 @@ import pytest
 
 from rarrl.errors import InputError
 from rarrl.quantize import ggml
-from rarrl.quantize.methods import rounder
+from rarrl.quantize.methods import quantizer, rounder
 
 torch = pytest.importorskip("torch")
 from rarrl.llama.model import Llama, block_mask  # noqa: E402
@@ -24,7 +24,7 @@ def plain_actions(gguf, calibration, changed=None):
         model.linears()[name].weight.data = torch.from_numpy(values)
     (w0, b0), (w1, b1) = ((torch.from_numpy(w), torch.from_numpy(b)) for w, b in calibration.head.weights)
     with torch.no_grad():
-        hidden = model(torch.from_numpy(calibration.inputs), block_mask(9, calibration.prefix))[:, -4:]
+        hidden = model(torch.from_numpy(calibration.inputs), block_mask(calibration.blocks))[:, -4:]
         hidden = hidden.reshape(-1, 2, 512)  # two tokens to a row of the chunk
         return (torch.nn.functional.gelu(hidden @ w0.T + b0) @ w1.T + b1).numpy()
 
@@ -78,21 +78,40 @@ def test_hsic_sensitivity_is_higher_where_a_layer_keeps_what_the_expert_needs(gg
     assert len(set(found.values())) == len(found)
 
 
-def test_action_errors_are_those_of_single_tensors(gguf, probe):
-    choices = {"blk.0.attn_v.weight": ["Q3_K", "Q4_K"], "blk.1.ffn_up.weight": ["Q4_K", "Q8_0"]}
-    found = scores.action_errors(probe, rounder(probe.weight, {}), choices)
-    assert {name: list(kinds) for name, kinds in found.items()} == choices
-    by_hand = probe.actions({"blk.0.attn_v.weight": ggml.rounded("Q3_K", gguf.values("blk.0.attn_v.weight"))})
-    expected = np.abs(by_hand - probe.reference).mean()
-    assert found["blk.0.attn_v.weight"]["Q3_K"] == pytest.approx(expected, rel=1e-4)
-    assert found["blk.0.attn_v.weight"]["Q3_K"] > 1.5 * found["blk.0.attn_v.weight"]["Q4_K"]
-    assert found["blk.1.ffn_up.weight"]["Q4_K"] > 8 * found["blk.1.ffn_up.weight"]["Q8_0"]
+def test_curvature_predicts_how_far_small_errors_move_the_actions(gguf, calibration, probe):
+    """sum e H e over rows against the mean over frames of the squared change; signs drawn for the sum over actions."""
+    curvature = probe.curvature()
+    rng = np.random.default_rng(0)
+    for name in ("blk.0.attn_v.weight", "blk.1.ffn_down.weight"):
+        e = 1e-3 * rng.standard_normal(gguf.values(name).shape, np.float32)
+        change = np.square(probe.actions({name: gguf.values(name) + e}) - probe.reference).sum((1, 2)).mean()
+        assert (((e @ curvature.columns[name]) * e).sum()) == pytest.approx(change, rel=0.6)
+        assert (curvature.weights[name] * e**2).sum() == pytest.approx(change, rel=0.6)
+        diagonal = curvature.weights[name].mean(0)
+        np.testing.assert_allclose(np.diag(curvature.columns[name]), diagonal, rtol=1e-3)
+
+
+def test_tuned_norms_repair_a_scaled_layer_and_change_nothing_else(gguf, calibration, probe):
+    before = {name: p.clone() for name, p in probe.model.named_parameters()}
+    damaged = {f"blk.{layer}.attn_v.weight": gguf.values(f"blk.{layer}.attn_v.weight") * 0.8 for layer in (0, 1)}
+    norms = probe.tuned_norms(damaged)
+    assert probe.error({**damaged, **norms}) < 0.8 * probe.error(damaged)
+    assert len(norms) == 5 and set(norms) < set(before)
+    assert all(torch.equal(p, before[name]) and not p.requires_grad for name, p in probe.model.named_parameters())
+
+
+def test_curvature_errors_by_hand(gguf, probe):
+    columns, name = probe.curvature().columns, "blk.1.ffn_up.weight"
+    rounded = rounder(quantizer(probe.weight, {}, {}), gguf.shape.linears())
+    found = scores.curvature_errors(probe, columns, rounded, {name: ["Q3_K"]})[name]["Q3_K"]
+    gap = ggml.rounded("Q3_K", gguf.values(name)) - gguf.values(name)
+    assert found == pytest.approx(np.sqrt(np.einsum("ri,ij,rj->", gap, columns[name], gap)), rel=1e-3)
 
 
 def test_fisher_errors_by_hand(gguf, probe):
     importance = scores.fisher(probe)
     name = "blk.0.attn_q.weight"
-    rounded = rounder(probe.weight, importance)
+    rounded = rounder(quantizer(probe.weight, importance, {}), gguf.shape.linears())
     found = scores.fisher_errors(probe, importance, rounded, {name: ["Q3_K"]})[name]["Q3_K"]
     gap = ggml.rounded("Q3_K", gguf.values(name), importance[name]) - gguf.values(name)
     assert found == pytest.approx(np.sqrt((importance[name] * gap**2).sum()), rel=1e-4)

@@ -1,0 +1,147 @@
+"""What a policy loses in closed loop when its transformer is quantized, on the same starts."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rarrl.errors import InputError
+from rarrl.llama.gguf import read_gguf
+from rarrl.policy.serve import GGUF, LlamaPolicy
+from rarrl.quantize.calibration import load_calibration
+from rarrl.quantize.quantize import Quantized, quantize_to, sizes, write_quantized
+from rarrl.results import Figure
+
+from .policy_evaluation import Episode, play
+from .suites import Suite
+
+OURS = "tuned"
+METHODS = (OURS, "flat", "imatrix", "plain")
+SWEEP = (1.6, 1.75, 2.0, 2.25, 2.5, 3.0, 4.0)
+"""From the smallest up, until enough is kept; ggml has no type of fewer than 1.56 bits."""
+KEPT = 0.95
+SOLVED = 0.8  # of the starts, by the unquantized policy: where it fails, nothing can be lost
+Save = Callable[[dict[str, Figure], dict[str, Any]], None]
+
+
+def closed_loop(
+    folder: Path,
+    calibration: Path,
+    suite: Suite,
+    tasks: Sequence[str],
+    episodes: int,
+    frames: int,
+    seed: int,
+    save: Save,
+    keep: Path | None = None,
+    progress: Callable[[float, str], None] | None = None,
+) -> tuple[dict[str, Figure], dict[str, Any]]:
+    """Plays the policy unquantized, ours at 3.0 and 2.5 bits per weight, and each method from the smallest size up.
+
+    Args:
+        folder: a policy; calibration: a folder that `rarrl data calibrate` made of it
+        tasks: only those count that the unquantized policy solves in `SOLVED` of the starts
+        episodes: starts of each task, from `1000 * seed` on of the test list
+        keep: a folder for the quantized models, METHOD_BPW.gguf each; None: they are not kept
+        save: gets the figures and tables after each size, so that an interrupted run keeps what it played
+
+    Raises: InputError where the policy solves no task."""
+    gguf, starts = read_gguf(folder / GGUF), range(1000 * seed, 1000 * seed + episodes)
+    used, _ = load_calibration(calibration).split(frames, seed)
+    done = 0
+
+    def played(policy: LlamaPolicy, names: Sequence[str], what: str) -> list[Episode]:
+        nonlocal done
+        found: list[Episode] = []
+        for name in names:
+            if progress:
+                progress(done, f"{what}, {name}")
+            found += play(policy, suite, name, "trained", starts, policy.spec.horizon)
+            done += episodes
+        return found
+
+    with LlamaPolicy(folder) as policy:
+        whole = played(policy, tasks, "unquantized")
+    solved = [task for task in tasks if np.mean([e.success for e in whole if e.task == task]) >= SOLVED]
+    if not solved:
+        raise InputError(f"policy: {folder} solves none of {', '.join(tasks)} in {SOLVED:.0%} of the starts")
+    whole = [e for e in whole if e.task in solved]
+    figures, rows = {"success_f16": _share(whole)}, []
+    settings = {
+        "tasks": solved,
+        "starts of each": episodes,
+        "control steps allowed": suite.play_steps,
+        "frames": frames,
+    }
+    tables: dict[str, Any] = {"sizes": rows, "settings": settings}
+
+    ways: dict[str, Callable[[float], Quantized]] = {}
+
+    def kept(method: str, bpw: float, place: Path) -> tuple[Figure, float]:
+        if method not in ways:
+            ways[method] = quantize_to(gguf, used, method)
+        quantized = ways[method](bpw)
+        path = place / f"{method}_{bpw:g}.gguf"
+        write_quantized(path, gguf, quantized)
+        facts = sizes(read_gguf(path), quantized.types)
+        with LlamaPolicy(folder, path) as policy:
+            small = played(policy, solved, f"{method} {bpw:g}")
+        figure = kept_share(whole, small)
+        lost = {t: sum(a.success > b.success for a, b in zip(whole, small, strict=True) if a.task == t) for t in solved}
+        rows.append({"method": method, **facts, "kept": figure.value, "lo": figure.lo, "hi": figure.hi, "lost": lost})
+        return figure, facts["bpw_linears"]
+
+    with tempfile.TemporaryDirectory() as scratch:
+        place = keep or Path(scratch)
+        known: dict[tuple[str, float], tuple[Figure, float]] = {}
+        for name, bpw in (("kept_3bpw", 3.0), ("kept_2p5bpw", 2.5)):
+            known[OURS, bpw] = kept(OURS, bpw, place)
+            figures[name] = known[OURS, bpw][0]
+            if bpw == 2.5:
+                bytes_of = [block_bytes(file) for file in (folder / GGUF, place / f"{OURS}_{bpw:g}.gguf")]
+                figures["memory_ratio_2p5"] = Figure(bytes_of[0] / bytes_of[1], "bytes of the blocks, F16 to quantized")
+            save(figures, tables)
+        smallest: dict[str, float] = {}
+        unit = f"bits per weight that keep {KEPT}"
+        for method in METHODS:
+            for bpw in SWEEP:
+                if (method, bpw) not in known:
+                    known[method, bpw] = kept(method, bpw, place)
+                    save(figures, tables)
+                if known[method, bpw][0].value >= KEPT:
+                    smallest[method] = known[method, bpw][1]
+                    break
+            if method == OURS and method in smallest:
+                figures["min_bpw_kept_ours"] = Figure(smallest[method], unit, len(whole))
+                save(figures, tables)
+    if others := [smallest[method] for method in METHODS if method != OURS and method in smallest]:
+        figures["min_bpw_kept_best_other"] = Figure(min(others), unit, len(whole))
+    tables["smallest kept"] = smallest
+    save(figures, tables)
+    return figures, tables
+
+
+def block_bytes(path: Path) -> int:
+    """Of the transformer's blocks, as llama.cpp holds them in memory."""
+    return sum(t.data.nbytes for name, t in read_gguf(path).tensors.items() if name.startswith("blk."))
+
+
+def kept_share(whole: Sequence[Episode], small: Sequence[Episode]) -> Figure:
+    """Success of the quantized policy over that of the unquantized one, on the same starts.
+
+    The interval is of the four kinds of pairs (both, lost, gained, neither) under Jeffreys' prior."""
+    pairs = [(a.success, b.success) for a, b in zip(whole, small, strict=True)]
+    counts = np.array([pairs.count(kind) for kind in ((True, True), (True, False), (False, True), (False, False))])
+    drawn = np.random.default_rng(0).dirichlet(counts + 0.5, 20_000)
+    shares = (drawn[:, 0] + drawn[:, 2]) / (drawn[:, 0] + drawn[:, 1])
+    value = float((counts[0] + counts[2]) / (counts[0] + counts[1]))
+    lo, hi = np.quantile(shares, [0.025, 0.975])
+    return Figure(value, "ratio of successes", len(pairs), min(float(lo), value), max(float(hi), value))
+
+
+def _share(played: Sequence[Episode]) -> Figure:
+    return Figure(float(np.mean([e.success for e in played])), "share of episodes", len(played))

@@ -1,0 +1,94 @@
+"""The closed loop's bookkeeping: pairs of episodes, and the search for the smallest size."""
+
+import pytest
+
+from rarrl.errors import InputError
+from rarrl_sim_envs import quantized_policy
+from rarrl_sim_envs.policy_evaluation import Episode
+from rarrl_sim_envs.suites import suite_named
+
+SUITE = suite_named("metaworld")
+
+
+def episodes(successes):
+    return [Episode("reach", i, "trained", bool(s), 50) for i, s in enumerate(successes)]
+
+
+def test_kept_is_a_ratio_on_the_same_starts():
+    figure = quantized_policy.kept_share(episodes([1, 1, 1, 1, 0]), episodes([1, 1, 1, 0, 1]))
+    assert figure.value == 1.0 and figure.n == 5 and figure.lo < 0.9 < figure.hi
+    assert quantized_policy.kept_share(episodes([1] * 4), episodes([1, 0, 0, 0])).value == 0.25
+
+
+def test_many_equal_pairs_are_more_certain_than_few():
+    few, many = (quantized_policy.kept_share(episodes([1] * n), episodes([1] * n)) for n in (10, 200))
+    assert few.lo < many.lo < 1.0 == many.value
+
+
+def test_sizes_rise_until_enough_is_kept_and_unsolved_tasks_do_not_count(tmp_path, monkeypatch):
+    """A made-up policy: solves `easy` always, `hard` never; quantized it needs 1.8 bits by ours, 2.6 by the others."""
+
+    class Made:
+        def __init__(self, folder, gguf=None):
+            method, bpw = gguf.read_text().split() if gguf else ("", 99)
+            self.solves = float(bpw) >= (1.8 if method in ("", quantized_policy.OURS) else 2.6)
+            self.spec = type("Spec", (), {"horizon": 8})
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    def play(policy, suite, task, words, starts, rows):
+        return [Episode(task, s, words, task == "easy" and policy.solves, 9) for s in starts]
+
+    frames = type("Frames", (), {"split": lambda self, n, seed: (None, None)})()
+    for name, made in {
+        "LlamaPolicy": Made,
+        "play": play,
+        "read_gguf": lambda path: path,
+        "load_calibration": lambda path: frames,
+        "quantize_to": lambda gguf, used, method: lambda bpw: Chosen((method, bpw)),
+        "write_quantized": lambda path, gguf, chosen: path.write_text(f"{chosen[0]} {chosen[1]}"),
+        "block_bytes": lambda path: 12 if path.name == "model.gguf" else 2,
+        "sizes": lambda path, types: {"bpw_linears": float(path.read_text().split()[1])},
+    }.items():
+        monkeypatch.setattr(quantized_policy, name, made)
+    saved = []
+    figures, tables = quantized_policy.closed_loop(
+        tmp_path, tmp_path, SUITE, ["easy", "hard"], 20, 8, 0, lambda f, t: saved.append(dict(f))
+    )
+    assert tables["settings"]["tasks"] == ["easy"] and figures["success_f16"].n == 20
+    assert figures["kept_3bpw"].value == figures["kept_2p5bpw"].value == 1
+    assert figures["memory_ratio_2p5"].value == 6
+    assert figures["min_bpw_kept_ours"].value == 2.0
+    assert figures["min_bpw_kept_best_other"].value == 3.0
+    assert [row["kept"] for row in tables["sizes"] if row["bpw_linears"] < 1.8] == [0] * 8
+    assert "kept_3bpw" in saved[0] and "min_bpw_kept_ours" not in saved[0]
+
+
+class Chosen(tuple):
+    types = None
+
+
+def test_a_policy_that_solves_nothing_is_refused(tmp_path, monkeypatch):
+    class Idle:
+        spec = type("Spec", (), {"horizon": 8})
+
+        def __init__(self, *_):
+            pass
+
+        __enter__ = lambda self: self  # noqa: E731
+        __exit__ = lambda self, *_: None  # noqa: E731
+
+    monkeypatch.setattr(quantized_policy, "LlamaPolicy", Idle)
+    monkeypatch.setattr(quantized_policy, "read_gguf", lambda path: path)
+    monkeypatch.setattr(
+        quantized_policy, "load_calibration", lambda path: type("F", (), {"split": lambda *_: (0, 0)})()
+    )
+    monkeypatch.setattr(
+        quantized_policy, "play", lambda p, suite, task, w, s, r: [Episode(task, i, w, False, 9) for i in s]
+    )
+    with pytest.raises(InputError, match="solves none of easy"):
+        quantized_policy.closed_loop(tmp_path, tmp_path, SUITE, ["easy"], 4, 8, 0, lambda *_: None)
