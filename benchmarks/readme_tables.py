@@ -33,10 +33,12 @@ HEADLINES = {
     "detector_bench": ("speedup_vs_sgbm", "speedup_vs_stereovoxelnet"),
     "household": ("expert_success",),
     "policy_eval": ("success_f16", "success_mt10", "parity_f32"),
-    "policy_node": ("late_chunks", "stale_commands", "hold_s"),
+    "policy_node": ("late_chunks", "stale_commands", "hold_s_max"),
     "policy_speed": ("speedup_tuned", "kept_tuned"),
     "policy_tabletop": ("success_tabletop", "success_tabletop_wrong"),
-    "safety_gate": ("unsafe_outputs", "stop_s", "collisions_with_gate", "collisions_without_gate"),
+    "quantize_bench": ("error_ratio_uniform_2p5", "error_ratio_uniform_3", "error_ratio_compensated_imatrix"),
+    "quantize_closed_loop": ("kept_3bpw", "kept_2p5bpw", "memory_ratio_2p5"),
+    "safety_gate": ("unsafe_outputs", "stop_s_max", "collisions_with_gate", "collisions_without_gate"),
     "stereo_node": ("node_p95_ms", "dropped", "false_free"),
 }
 """What README.md shows, of each results file that is there."""

@@ -147,10 +147,10 @@ def summarise(measured: Sequence[tuple[int, Errors]], seed: int) -> dict[str, Fi
         "error_ratio_uniform_2p5": figure(lambda e: e[OURS, 2.5] / uniform_at(e, 2.5)),
         "error_ratio_uniform_3": figure(lambda e: e[OURS, 3.0] / uniform_at(e, 3.0)),
         "error_ratio_flat_3": figure(lambda e: e[OURS, 3.0] / e["flat", 3.0]),
-        "error_ratio_imatrix": figure(
+        "error_ratio_compensated_imatrix": figure(
             lambda e: float(np.mean([e["uniform compensated", k] / e["uniform imatrix", k] for k in ggml.MENU]))
         ),
-        "error_ratio_fisher_imatrix": figure(
+        "error_ratio_imatrix": figure(
             lambda e: float(np.mean([e["uniform fisher", k] / e["uniform imatrix", k] for k in ggml.MENU]))
         ),
         "error_ratio_compensated_3": figure(lambda e: e[OURS, 3.0] / e["compensated", 3.0]),

@@ -53,7 +53,7 @@ def test_the_figures_are_ratios_and_can_be_above_one():
     for name in ("error_ratio_uniform_2p5", "error_ratio_uniform_3", "error_ratio_flat_3"):
         assert found[name].value == pytest.approx(1.5) and found[name].n == 3  # models weigh alike
         assert (found[name].lo, found[name].hi) == (1, 2)
-    assert found["error_ratio_imatrix"].value == 1
+    assert found["error_ratio_compensated_imatrix"].value == 1
 
 
 def test_the_best_uniform_type_with_any_importance_is_what_ours_is_held_against():
