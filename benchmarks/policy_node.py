@@ -17,7 +17,8 @@ limit ago when they were written, by the time stamp of the middleware. In the bl
 node up to a second late.
 
 Faults. `--trials` times each, the worker gets kill -9 (`killed`) or SIGSTOP (`stopped`). hold_s: from the signal to the
-first hold heard here. recovery_s: from the signal to the first command after it.
+first hold heard here. recovery_s: from the signal to the first command after it. bridged: faults without a hold, since
+a new worker answered while the rows at hand were still fresh.
 
 Files (table `files`). One node, one folder with ever other damage; the files' hashes in the card are made right again
 unless the hash is the point. accepted: configured in spite of it. node_deaths: times that the node's process ended. At
@@ -289,8 +290,10 @@ def at_once(robot: Robot, dt: float) -> float:
     return float(broker.seam_jump.max())
 
 
-def fault(robot: Robot, player: Player, kind: int) -> dict[str, float]:
-    """Signals the worker amid its work; seconds until the robot is told to hold, and until it acts again."""
+def fault(robot: Robot, player: Player, kind: int) -> dict[str, float | None]:
+    """Signals the worker amid its work; seconds until the robot is told to hold, and until it acts again.
+
+    None of both where a new worker answered before the rows at hand were too old: it acted all the time."""
     acting = len(robot.commands)
     if not player.play(lambda: len(robot.commands) > acting + 20 and bool(len(robot.commands[-1].points)), 30.0):
         raise SystemExit("policy_node: the node does not act")
@@ -302,10 +305,12 @@ def fault(robot: Robot, player: Player, kind: int) -> dict[str, float]:
     def held() -> int | None:
         return next((i for i in range(first, len(robot.commands)) if not len(robot.commands[i].points)), None)
 
-    player.play(lambda: held() is not None, 10.0)
+    player.play(lambda: held() is not None, 5.0)
     index = held()
     if index is None:
-        raise SystemExit("policy_node: no hold after a fault")
+        if int(player.status()["worker_pid"]) == pid:
+            raise SystemExit("policy_node: neither a hold nor another worker after a fault")
+        return {"hold_s": None, "recovery_s": None}
     if not player.play(lambda: bool(len(robot.commands[-1].points)), 60.0):
         raise SystemExit("policy_node: no recovery after a fault")
     return {"hold_s": robot.commands[index].at - at, "recovery_s": robot.commands[-1].at - at}
@@ -424,7 +429,10 @@ def files(robot: Robot) -> tuple[list[dict[str, Any]], int, bool]:
     return rows, deaths, recovered
 
 
-def quantiles(name: str, values: list[float], unit: str) -> dict[str, Figure]:
+def quantiles(name: str, found: list[float | None], unit: str) -> dict[str, Figure]:
+    values = [value for value in found if value is not None]
+    if not values:
+        return {}
     return {
         f"{name}_p50": Figure(float(np.quantile(values, 0.5)), unit, len(values)),
         f"{name}_max": Figure(float(max(values)), unit, len(values)),
@@ -479,6 +487,7 @@ def main() -> int:
         "stale_commands": Figure(sum(c.age_s > LIMIT_S for c in commands), "commands", len(commands)),
         "stale_commands_bound": Figure(3 / len(commands), "share", len(commands)),
         "delayed_acted": Figure(acted, "ticks", len(delayed)),
+        "bridged": Figure(sum(row["hold_s"] is None for row in (*killed, *stopped)), "faults", 2 * args.trials),
         **quantiles("hold_s", [row["hold_s"] for row in (*killed, *stopped)], "s"),
         **quantiles("recovery_s_killed", [row["recovery_s"] for row in killed], "s"),
         **quantiles("recovery_s_stopped", [row["recovery_s"] for row in stopped], "s"),
