@@ -26,7 +26,7 @@ import numpy as np
 from rarrl.report.runs import wilson
 from rarrl.results import Figure, make_results, write_results
 from rarrl_sim_envs.household.env import HouseholdEnv
-from rarrl_sim_envs.household.expert import Run, run_mission
+from rarrl_sim_envs.household.mission import Run, run_mission
 
 SEED = 0
 SETTINGS: dict[str, tuple[float, bool]] = {  # disturbance, whether it makes new plans

@@ -7,20 +7,12 @@ from __future__ import annotations
 
 import heapq
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rarrl.types import ActStatus
-
 from .catalogue import APPLIANCES
 from .home import CELL_M, ROBOT_M, Home, cell
-from .tasks import remaining_plan
 from .world import DT, MAX_ACCEL, MAX_OMEGA, MAX_V, MIN_V, PERSON_M, STANDING, Row, World, advance, wrap
-
-if TYPE_CHECKING:
-    from .env import HouseholdEnv
 
 CLEAR_M = ROBOT_M + 0.05  # from the middle of the base to anything
 WIDE_M = 0.55  # nearer to furniture costs more
@@ -136,44 +128,6 @@ class Expert:
             if world.touches(pose[0], pose[1]):
                 return 0.0
         return allowed
-
-
-@dataclass(frozen=True)
-class Run:
-    """A mission that the expert has driven. share: of the goal conditions met in the end. disturbed: what went wrong.
-    failures: reasons of the failed attempts. seconds: simulated."""
-
-    success: bool
-    share: float
-    seconds: float
-    collisions: int
-    disturbed: tuple[str, ...]
-    failures: tuple[str, ...]
-
-
-def run_mission(env: HouseholdEnv, seed: int, replans: bool = True) -> Run:
-    """Drives a mission of `env` to its end. replans: after each failure and disturbance, of which a real robot would
-    not be told, the plan is made anew from the world as it is; else the plan of the start is kept."""
-    _, info = env.reset(seed=seed)
-    expert = Expert()
-    disturbed: list[str] = []
-    failures: list[str] = []
-    done = late = outdated = False
-    while not done and not late:
-        _, _, done, late, info = env.step(expert.act(env.world, info["subgoal"]))
-        event = info["event"]
-        failed = event is not None and event.status is ActStatus.FAILURE
-        if failed:
-            failures.append(event.reason)
-        disturbed += info["disturbed"]
-        outdated |= failed or bool(info["disturbed"])
-        if replans and outdated and not done and not env.world.busy:
-            outdated = False
-            env.set_plan(remaining_plan(env.world, env.mission.task))
-            info["subgoal"] = env.executor.row
-    met, total = info["conditions"]
-    seconds = env.world.steps * DT
-    return Run(done, met / total, seconds, info["collisions"], tuple(disturbed), tuple(failures))
 
 
 def _action(v: float, omega: float, interact: float = 0.0) -> np.ndarray:

@@ -13,7 +13,8 @@ from rarrl.perception.voxels import PRESETS
 from rarrl.types import ActStatus, SubgoalType
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.executor import Executor
-from rarrl_sim_envs.household.expert import Expert, run_mission
+from rarrl_sim_envs.household.expert import Expert
+from rarrl_sim_envs.household.mission import run_mission
 from rarrl_sim_envs.household.scene import T_BASE_LEFT
 from rarrl_sim_envs.household.tasks import remaining_plan
 
