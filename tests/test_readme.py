@@ -51,7 +51,7 @@ def test_links_lead_somewhere(page):
 def test_commands_and_their_options_exist(page):
     blocks = re.findall(r"^```[a-z]*\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     for line in re.findall(r"^rarrl ([a-z][^\n#]*)", "\n".join(blocks), re.MULTILINE):
-        verbs = re.match(r"(?:(?:train|eval|bench|tune|profile|alfred|data|serve) )?[a-z]+", line).group().split()
+        verbs = re.match(r"(?:(?:train|eval|bench|tune|profile|alfred|data|serve) )?[a-z-]+", line).group().split()
         shown = CliRunner().invoke(app, [*verbs, "--help"], env={"COLUMNS": "200"}, color=False)
         assert shown.exit_code == 0, line
         for option in re.findall(r"(?<=\s)--[a-z-]+", line):
