@@ -12,7 +12,7 @@ from rarrl.policy.base import Observation, Policy
 from rarrl.report.runs import wilson
 from rarrl.results import Figure
 
-from .suites import Suite
+from .suites import Env, Suite
 
 Say = Callable[[float, str], None]
 
@@ -35,29 +35,33 @@ class Episode:
 
 def play(policy: Policy, suite: Suite, task: str, words: str, starts: Sequence[int], rows: int) -> list[Episode]:
     """Plays starts of the test list. rows: of each chunk that are done before the next one is asked for."""
-    max_steps = suite.play_steps
-    env = suite.make(task, max_steps)
-    episodes = []
+    env = suite.make(task, suite.play_steps)
     try:
-        for start in starts:
-            told = suite.told(task, start) if words == suite.control else task
-            texts = suite.task(told).instructions(held_out=words == "held_out")
-            options = {"split": "test", "start": start, "instruction": texts[start % len(texts)]}
-            observation, _ = env.reset(options=options)
-            policy.reset()
-            success, told_success, step = False, False, 0
-            while not success and not told_success and step < max_steps:
-                chunk = policy.infer(as_observation(observation if step == 0 else env.observation()))
-                for action in chunk.actions[: min(rows, max_steps - step)]:
-                    success = env.advance(action)
-                    told_success = success if told == task else suite.told_done(env, told)
-                    step += 1
-                    if success or told_success:
-                        break
-            episodes.append(Episode(task, start, words, success, step, told, told_success))
+        return [play_start(env, policy, suite, task, words, start, rows) for start in starts]
     finally:
         env.close()
-    return episodes
+
+
+def play_start(
+    env: Env, policy: Policy, suite: Suite, task: str, words: str, start: int, rows: int, split: str = "test"
+) -> Episode:
+    """`play` of one start of a list, in an environment of the task."""
+    max_steps = suite.play_steps
+    told = suite.told(task, start) if words == suite.control else task
+    texts = suite.task(told).instructions(held_out=words == "held_out")
+    options = {"split": split, "start": start, "instruction": texts[start % len(texts)]}
+    observation, _ = env.reset(options=options)
+    policy.reset()
+    success, told_success, step = False, False, 0
+    while not success and not told_success and step < max_steps:
+        chunk = policy.infer(as_observation(observation if step == 0 else env.observation()))
+        for action in chunk.actions[: min(rows, max_steps - step)]:
+            success = env.advance(action)
+            told_success = success if told == task else suite.told_done(env, told)
+            step += 1
+            if success or told_success:
+                break
+    return Episode(task, start, words, success, step, told, told_success)
 
 
 def as_observation(told: dict[str, Any]) -> Observation:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from rarrl.policy.base import Observation, Policy
 
-from .metaworld_language import SEVEN, TASKS, MetaWorldLanguageEnv
-from .policy_evaluation import as_observation
+from .metaworld_language import SEVEN
+from .policy_evaluation import as_observation, play_start
+from .suites import Env, suite_named
 
-MAX_STEPS = 150
-WORDS = ("trained", "held_out", "swapped")
+SUITE = suite_named("metaworld")
+MAX_STEPS, WORDS = SUITE.play_steps, SUITE.kinds
 TUNING_STARTS = 50_000
 """First start of the training list that is for tuning; demonstrations are recorded from lower ones."""
 
@@ -19,7 +20,7 @@ class Arena:
     """Plays single starts, its scenes kept. Use it with `with`."""
 
     def __init__(self) -> None:
-        self._envs: dict[str, MetaWorldLanguageEnv] = {}
+        self._envs: dict[str, Env] = {}
 
     def play(
         self,
@@ -34,11 +35,9 @@ class Arena:
 
         rows: of a chunk done before the next is asked for; None: all. words: one of WORDS."""
         if task not in self._envs:
-            self._envs[task] = MetaWorldLanguageEnv(task, MAX_STEPS)
-        source = TASKS[TASKS[task].swapped if words == "swapped" else task]
-        texts = source.instructions(held_out=words == "held_out")
-        options = {"split": split, "start": start, "instruction": texts[start % len(texts)]}
-        return _play(self._envs[task], policy, rows or policy.spec.horizon, options)
+            self._envs[task] = SUITE.make(task, MAX_STEPS)
+        rows = rows or policy.spec.horizon
+        return play_start(self._envs[task], policy, SUITE, task, words, start, rows, split).success
 
     def __enter__(self) -> Arena:
         return self
@@ -49,22 +48,11 @@ class Arena:
         self._envs.clear()
 
 
-def _play(env: MetaWorldLanguageEnv, policy: Policy, rows: int, options: dict[str, object]) -> bool:
-    observation, _ = env.reset(options=options)
-    policy.reset()
-    for step in range(0, MAX_STEPS, rows):
-        chunk = policy.infer(as_observation(observation if step == 0 else env.observation()))
-        for action in chunk.actions[: min(rows, MAX_STEPS - step)]:
-            if env.advance(action):
-                return True
-    return False
-
-
 def films(tasks: Sequence[str] = SEVEN, every: int = 8, steps: int = 80) -> list[list[Observation]]:
     """What a policy sees on the expert's way from one tuning start of each task, at every so many control steps."""
     found = []
     for task in tasks:
-        env = MetaWorldLanguageEnv(task, MAX_STEPS)
+        env = SUITE.make(task, MAX_STEPS)
         try:
             env.reset(options={"split": "train", "start": TUNING_STARTS})
             film = []
