@@ -101,7 +101,7 @@ class ReplayConfig(Section):
 class DetectorConfig(Section):
     """Obstacles from a stereo camera."""
 
-    preset: Literal["indoor", "outdoor", "cube"] = Field(
+    preset: Literal["indoor", "near", "outdoor", "cube"] = Field(
         default="indoor", description="indoor: 6.4 m, 0.1 m; outdoor: 32 m, 0.5 m; cube: size_m and voxel_size_m"
     )
     size_m: float = Field(default=6.4, ge=0.1, le=1000.0, description="side of the cube (only with preset cube), m")
@@ -197,6 +197,15 @@ class GateConfig(Section):
     front_m: float = Field(default=0.3, ge=0.01, le=10.0, description="from the axis of turning to the front, m")
     rear_m: float = Field(default=0.3, ge=0.01, le=10.0, description="from the axis of turning to the rear, m")
     half_width_m: float = Field(default=0.25, ge=0.01, le=10.0, description="half the robot's width, m")
+    radius_m: float = Field(
+        default=0.0, ge=0.0, le=10.0, description="of a round base around its axis; 0: the rectangle of the three above, m"
+    )
+    look_radps: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=10.0,
+        description="a round base that a place out of view blocks turns towards it so quickly; 0: never, rad/s",
+    )
     margin_m: float = Field(default=0.1, ge=0.02, le=5.0, description="room that the robot keeps around itself, m")
     sensor_x_m: float = Field(
         default=0.2, ge=-10.0, le=10.0, description="origin of the scan ahead of the axis of turning, m"

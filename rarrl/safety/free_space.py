@@ -79,6 +79,7 @@ class FreeSpace:
         self._corner = (0, 0)  # cell numbers of [0, 0]
         self._odometer = 0.0
         self._pose: Pose | None = None
+        self._view: tuple[RangeScan, Pose] | None = None  # the newest scan, and where it was taken
 
     def forget(self) -> None:
         """Nothing is free any more."""
@@ -116,6 +117,7 @@ class FreeSpace:
 
     def see(self, scan: RangeScan, sensor: Pose) -> None:
         """Takes over what `scan`, taken at the sensor's pose `sensor`, tells of each cell in its view."""
+        self._view = scan, sensor
         x, y = self._centres()
         dx, dy = x - sensor[0], y - sensor[1]
         distance = np.hypot(dx, dy)
@@ -134,6 +136,18 @@ class FreeSpace:
         self._hidden &= in_view  # else nobody would look there again
         self._seen_at[in_view & ~self._hidden] = self._odometer
         self._seen_at[thing & in_view] = -math.inf
+
+    @property
+    def yaw(self) -> float:
+        """Of the robot, rad."""
+        return self._here()[2]
+
+    def in_view(self, bearing: float) -> bool:
+        """Whether the newest scan looked along a bearing of the robot, rad; true where there is none."""
+        if self._view is None:
+            return True
+        scan, sensor = self._view
+        return bool(np.isfinite(scan.reach(np.array(bearing + self.yaw - sensor[2]))))
 
     def free(self) -> np.ndarray:
         """(n, n) bool, of the cells of the window; [0, 0] has the least x and y."""

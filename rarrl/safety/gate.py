@@ -16,6 +16,9 @@ from rarrl.safety.free_space import FreeSpace
 from rarrl.types import GateAction, GateResult, RobotCommand
 
 TINY = 1e-6  # m/s, rad/s: is zero
+ROUND_SHARES = (1.0, 0.8, 0.6, 0.4, 0.2, 0.1)  # of the speed that was asked for, tried in turn
+LOOK_S = 3.0  # no look takes longer
+NO_LOOK = (0.0, -math.inf)
 STANDSTILL = 0.01  # of a command: less than that is not worth moving
 MAX_CELLS = 400  # from the robot to the end of the map
 EARLY_S = 0.05  # what came may be ahead of now by so much: callers read the clock one after the other
@@ -63,7 +66,7 @@ class SafetyGate:
                 "config: gate: decel_mps2 must not be above brake_mps2, nor turn_accel_radps2 above turn_brake_radps2: "
                 "comfort asks for less than the brakes reach"
             )
-        self.radius_m = math.hypot(max(c.front_m, c.rear_m), c.half_width_m)
+        self.radius_m = c.radius_m or math.hypot(max(c.front_m, c.rear_m), c.half_width_m)
         way = c.max_speed_mps * (c.latency_s + c.max_obstacle_age_s) + c.max_speed_mps**2 / (2 * c.decel_mps2)
         self.reach_m = self.radius_m + c.margin_m + max(way, c.assumed_clear_m) + 2 * c.cell_m
         if self.reach_m > MAX_CELLS * c.cell_m:
@@ -75,6 +78,7 @@ class SafetyGate:
         self._v = self._omega = 0.0  # the robot moves at most so fast
         self._sent = (0.0, 0.0)
         self._checked_s = -math.inf
+        self._look = NO_LOOK  # (yaw, until when): a place that blocks and is being looked at
 
     def free_space(self) -> FreeSpace:
         """An empty map of the size that this gate needs."""
@@ -160,12 +164,14 @@ class SafetyGate:
             return GateResult(0.0, 0.0, *((GateAction.LIMITED, "limits") if asked else (GateAction.PASS,)))
         c = self.config
         delay = c.latency_s + max(now_s - around.posed_s, 0.0)  # on the way already, when the brakes begin
+        if c.radius_m:
+            return self._move_round(command, v, omega, around.free, delay, now_s, dt)
         comfort, brake = (
             self._rate(v, omega, c.decel_mps2, c.turn_accel_radps2),
             self._rate(v, omega, c.brake_mps2, c.turn_brake_radps2),
         )
         enough = delay + 1 / (2 * comfort)
-        room = self._room(v, omega, enough, around.free)
+        room, _ = self._room(v, omega, enough, around.free)
         share = _share(room, comfort, delay) if room < enough else 1.0
         # The robot cannot be slower than its brakes allow; it stays on this arc only where those suffice to end on it.
         least = max(
@@ -185,14 +191,52 @@ class SafetyGate:
             return GateResult(v, omega, GateAction.PASS)
         return GateResult(v, omega, GateAction.LIMITED, "limits", f"of v {command.v:.3g}, omega {command.omega:.3g}")
 
+    def _move_round(
+        self, command: RobotCommand, v: float, omega: float, free: FreeSpace, delay: float, now_s: float, dt: float
+    ) -> GateResult:
+        """The same for a round base, which may always turn: its distance to everything stays. Only v is given up. Where
+        a place blocks that is not in view, the base turns to look at it, whatever turn is asked for meanwhile."""
+        c = self.config
+        if self._v <= TINY and now_s < self._look[1]:
+            if not free.in_view(self._look[0] - free.yaw):
+                return self._looking(free, dt)
+            self._look = NO_LOOK
+        room = blocked_by = 0.0
+        for share in ROUND_SHARES:
+            slow = share * v
+            if abs(self._v) - abs(slow) > c.brake_mps2 * dt:  # it cannot be so slow so soon
+                return GateResult.stop("braking for an obstacle", f"free for {room * abs(v):.2f} m")
+            way_s = delay + abs(slow) / (2 * (c.decel_mps2 if abs(slow) >= abs(self._v) else c.brake_mps2))
+            room, blocked_by = self._room(slow, omega, way_s, free)
+            if room < way_s:
+                continue
+            if share < 1.0:
+                return GateResult(slow, omega, GateAction.LIMITED, "obstacle near", f"free for {room * slow:.2f} m")
+            if (v, omega) == (command.v, command.omega):
+                return GateResult(v, omega, GateAction.PASS)
+            return GateResult(v, omega, GateAction.LIMITED, "limits", f"of {command.v:.3g}, {command.omega:.3g}")
+        if abs(self._v) > c.brake_mps2 * dt:
+            return GateResult.stop("braking for an obstacle", "no room ahead")
+        if abs(omega) < c.look_radps and command.v > 0 and not free.in_view(blocked_by):
+            self._look = (free.yaw + blocked_by, now_s + LOOK_S)
+            return self._looking(free, dt)
+        if abs(omega) > TINY:
+            return GateResult(0.0, omega, GateAction.LIMITED, "turning only", f"blocked at {blocked_by:.2f} rad")
+        return GateResult.stop("blocked", f"at {blocked_by:.2f} rad")
+
+    def _looking(self, free: FreeSpace, dt: float) -> GateResult:
+        c, bearing = self.config, math.remainder(self._look[0] - free.yaw, 2 * math.pi)
+        turn = _toward(self._omega, math.copysign(c.look_radps, bearing), c.turn_accel_radps2 * dt)
+        return GateResult(0.0, turn, GateAction.LIMITED, "looking", f"at {bearing:.2f} rad")
+
     @staticmethod
     def _rate(v: float, omega: float, linear: float, angular: float) -> float:
         """Which share of (v, omega) the brakes take away each second, on the arc."""
         return min(linear / abs(v) if v else math.inf, angular / abs(omega) if omega else math.inf)
 
-    def _room(self, v: float, omega: float, seconds: float, free: FreeSpace) -> float:
+    def _room(self, v: float, omega: float, seconds: float, free: FreeSpace) -> tuple[float, float]:
         """For how many of `seconds` the robot may move with (v, omega): its footprint leaves free space nowhere, and
-        keeps the margin, or comes no nearer where it stands too near already."""
+        keeps the margin, or comes no nearer where it stands too near already. And the bearing, rad, of what ends it."""
         c = self.config
         reach = abs(v) * seconds + self.radius_m + c.margin_m + 2 * c.cell_m
         cells = free.edges(self.radius_m + c.margin_m + 2 * c.cell_m)
@@ -208,12 +252,19 @@ class SafetyGate:
         chord = v * u * np.sinc(yaw / (2 * math.pi))
         dx, dy = cells[:, 0] - chord * np.cos(yaw / 2), cells[:, 1] - chord * np.sin(yaw / 2)
         gaps = self._gap(np.cos(yaw) * dx + np.sin(yaw) * dy, np.cos(yaw) * dy - np.sin(yaw) * dx)
-        hit = np.flatnonzero((gaps < keep).any(axis=1))
-        return float(u[hit[0] - 1, 0] if hit[0] else 0.0) if len(hit) else seconds
+        hits = gaps < keep
+        hit = np.flatnonzero(hits.any(axis=1))
+        if not len(hit):
+            return seconds, 0.0
+        x, y = cells[int(hits[hit[0]].argmax())]
+        return float(u[hit[0] - 1, 0] if hit[0] else 0.0), math.atan2(y, x)
 
     def _gap(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """From the footprint to the near sides of cells whose middles are at x, y (robot's frame)."""
         c = self.config
+        if c.radius_m:
+            round_gap: np.ndarray = np.hypot(x, y) - c.radius_m - c.cell_m / 2
+            return round_gap
         ahead = np.maximum(np.maximum(x - c.front_m, -c.rear_m - x), 0.0)
         gap: np.ndarray = np.hypot(ahead, np.maximum(np.abs(y) - c.half_width_m, 0.0)) - c.cell_m / 2
         return gap

@@ -14,8 +14,8 @@ from .catalogue import APPLIANCES
 from .home import CELL_M, ROBOT_M, Home, cell
 from .world import DT, MAX_ACCEL, MAX_OMEGA, MAX_V, MIN_V, PERSON_M, STANDING, Row, World, advance, wrap
 
-CLEAR_M = ROBOT_M + 0.05  # from the middle of the base to anything
-WIDE_M = 0.55  # nearer to furniture costs more
+CLEAR_M = ROBOT_M + 0.1  # from the middle of the base to anything
+WIDE_M = 0.6  # nearer to furniture costs more
 LOOKAHEAD_M = 0.35
 PATIENCE = 20  # steps that a person may be in the way before another way is tried; twice that: before it backs off
 RETREAT, PAUSE = 35, 15  # steps of backing off in all, and of those at the end that it stands and lets people pass

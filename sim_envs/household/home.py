@@ -20,7 +20,7 @@ DOOR_M = 1.1
 ROBOT_M = 0.25  # radius of the base
 FRONT_M = 0.95  # kept free in front of each piece
 EDGE_M = 0.12  # things stand so far behind the front edge
-STAND_M = 0.45  # from the front edge to where the base stands to use a piece
+STAND_M = 0.5  # from the front edge to where the base stands to use a piece
 CELL_M = 0.1
 _FACINGS = ((1, 0), (-1, 0), (0, 1), (0, -1))
 
