@@ -132,7 +132,7 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
         self.executor.set_plan(rows, 0)
         self.memory = Memory(self.world)
         self._met = conditions(self.world, self.mission.task)
-        self._pressed = False
+        self._pressed = self.is_done = False
         if self._scene is not None:
             self._scene.close()
             self._scene = None
@@ -153,6 +153,11 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """A tenth of a second. Raises: InputError for an action that is not three finite numbers."""
+        reward, done, late, info = self.advance(action)
+        return self._observation(), reward, done, late, info
+
+    def advance(self, action: np.ndarray) -> tuple[float, bool, bool, dict[str, Any]]:
+        """`step` without looking: (reward, terminated, truncated, info)."""
         values = np.asarray(action, dtype=np.float64)
         if values.shape != (3,) or not np.isfinite(values).all():
             raise InputError(f"Household: an action is three finite numbers (v, omega, interact), got {action!r}")
@@ -165,14 +170,19 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
             self.memory.update(self.world)
         before, self._met = self._met, conditions(self.world, self.mission.task)
         if self._verb:
-            done = event is not None and event.status is ActStatus.SUCCESS
-            reward = float(done)
+            self.is_done = event is not None and event.status is ActStatus.SUCCESS
+            reward = float(self.is_done)
         else:
-            done = self._met[0] == self._met[1]
+            self.is_done = self._met[0] == self._met[1]
             reward = (self._met[0] - before[0]) / self._met[1]
         limit_s = SUBGOAL_LIMIT_S if self._verb else self._limit_s
         late = self.world.steps * DT >= limit_s
-        return self._observation(), reward, done, late and not done, self._info(event, done)
+        return reward, self.is_done, late and not self.is_done, self._info(event, self.is_done)
+
+    @property
+    def stereo(self) -> bool:
+        """Whether it draws pictures."""
+        return self._stereo
 
     def pair(self) -> StereoPair:
         """What the two eyes see now, as the detector takes it; `rig` of `scene` is the camera's. Stereo only."""

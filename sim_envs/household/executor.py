@@ -66,19 +66,27 @@ class Executor:
 class Memory:
     """Where the robot believes each thing to be: where it was when the mission began, then where it was last seen.
 
-    known: index of the thing -> the place, or the thing's own class name when it lies on the floor."""
+    known: index of the thing -> the place, or the thing's own class name when it lies on the floor. spots: index -> (x, y)
+    where it was, metres, of the known ones."""
 
     def __init__(self, world: World) -> None:
-        self.known = {i: _where(world, i) for i in range(len(world.things))}
+        self.known: dict[int, str] = {}
+        self.spots: dict[int, tuple[float, float]] = {}
+        for i in range(len(world.things)):
+            self._note(world, i)
 
     def update(self, world: World) -> None:
         """Takes in what is in view. What is not where it was thought to be, seen from near, is forgotten."""
         seen = set(world.seen())
         for i in seen:
-            self.known[i] = _where(world, i)
+            self._note(world, i)
         for i, place in list(self.known.items()):
             if i not in seen and place not in world.shut and world.at(place) and world.place_of(i) != place:
-                del self.known[i]
+                del self.known[i], self.spots[i]
+
+    def _note(self, world: World, index: int) -> None:
+        self.known[index] = _where(world, index)
+        self.spots[index] = world.things[index].x, world.things[index].y
 
     def fill_in(self, rows: Sequence[Row], world: World) -> list[Row]:
         """`rows` with the GotoLocation that is missing before a step: to where its thing is believed to be, to the

@@ -11,7 +11,8 @@ import math
 import numpy as np
 
 from .catalogue import APPLIANCES
-from .home import CELL_M, ROBOT_M, Home, cell
+from .executor import Memory
+from .home import CELL_M, ROBOT_M, Home, Point, cell
 from .world import DT, MAX_ACCEL, MAX_OMEGA, MAX_V, MIN_V, PERSON_M, STANDING, Row, World, advance, wrap
 
 CLEAR_M = ROBOT_M + 0.1  # from the middle of the base to anything
@@ -37,13 +38,14 @@ class Expert:
         self._waited = self._retreat = 0
         self._pressed = False
 
-    def act(self, world: World, row: Row | None) -> np.ndarray:
-        """(3,) float32: v, omega, interact (1: begin) towards the sub-goal `row`, or the stop that None means."""
+    def act(self, world: World, row: Row | None, memory: Memory | None = None) -> np.ndarray:
+        """(3,) float32: v, omega, interact (1: begin) towards the sub-goal `row`, or the stop that None means. memory: it
+        goes by where things are believed to be; None: by where they are."""
         if row is None or world.busy or self._pressed:
             self._pressed = False
             return _action(0.0, 0.0)
         verb = row[0]
-        goal = target_pose(world, row)
+        goal = target_pose(world, row, memory)
         if verb == "GotoLocation" and not world.door_open and world.home.room(goal[0]) != world.home.room(world.x):
             command = self._to_door(world)
         elif (
@@ -142,29 +144,34 @@ def _turn(error: float) -> float:
     return min(max(3.0 * error, -MAX_OMEGA), MAX_OMEGA)
 
 
-def target_pose(world: World, row: Row) -> Pose:
-    """Where the base stands best for a sub-goal."""
+def target_pose(world: World, row: Row, memory: Memory | None = None) -> Pose:
+    """Where the base stands best for a sub-goal; where it is, for one whose place or thing is not known."""
+    target = find_target(world, row, memory)
+    return (world.x, world.y, world.heading) if target is None else target[0]
+
+
+def find_target(world: World, row: Row, memory: Memory | None = None) -> tuple[Pose, Point] | None:
+    """Where the base stands best for a sub-goal, and what it is about, (x, y) metres. memory: as the robot believes;
+    None: as it is. None where there is no such place, or no thing of that class is known."""
     verb, *names = row
     places = world.home.places
     name = APPLIANCES.get(verb, names[-1])
     if name in places:
-        return places[name].stand()
-    things = [i for i, t in enumerate(world.things) if t.name == name and world.root(i) != world.held]
+        return places[name].stand(), places[name].front
+    spots = {i: (t.x, t.y) for i, t in enumerate(world.things)} if memory is None else memory.spots
+    things = [i for i, t in enumerate(world.things) if t.name == name and world.root(i) != world.held and i in spots]
     if not things:
-        return world.x, world.y, world.heading
-    index = min(things, key=lambda i: (not _here(world, i), math.dist((world.x, world.y), _at(world, i))))
-    place = world.place_of(index)
-    return places[place].stand(_at(world, index)) if place else _beside(world.home, world, _at(world, index))
+        return None
+    here = {i: world.at(place) if (place := _place(world, i, memory)) else world.in_reach(*spots[i]) for i in things}
+    index = min(things, key=lambda i: (not here[i], math.dist((world.x, world.y), spots[i])))
+    place = _place(world, index, memory)
+    return places[place].stand(spots[index]) if place else _beside(world.home, world, spots[index]), spots[index]
 
 
-def _at(world: World, index: int) -> tuple[float, float]:
-    return world.things[index].x, world.things[index].y
-
-
-def _here(world: World, index: int) -> bool:
-    """Whether the base is already where a thing is."""
-    place = world.place_of(index)
-    return world.at(place) if place else world.in_reach(*_at(world, index))
+def _place(world: World, index: int, memory: Memory | None) -> str:
+    """The place that a thing is on; "" for the floor."""
+    place = world.place_of(index) if memory is None else memory.known[index]
+    return place if place in world.home.places else ""
 
 
 def _beside(home: Home, world: World, point: tuple[float, float]) -> Pose:

@@ -8,8 +8,9 @@ rad, counterclockwise from x.
 
 from __future__ import annotations
 
+import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -128,6 +129,15 @@ class World:
         self._solid = {True: home.boxes, False: np.vstack([home.boxes, home.door])}
         self._tall = {True: home.boxes[tall], False: np.vstack([home.boxes[tall], home.door])}
         self.people = [person for _ in range(people) if (person := self._new_person()) is not None]
+
+    def copy(self) -> World:
+        """A world of its own that goes on from here with the same luck; the home is shared."""
+        other = copy.copy(self)
+        other.things, other.people = [replace(t) for t in self.things], [replace(p) for p in self.people]
+        other.shut, other.lit, other.disturbed = set(self.shut), set(self.lit), list(self.disturbed)
+        other._schedule = list(self._schedule)
+        other._luck, other._crowd = copy.deepcopy(self._luck), copy.deepcopy(self._crowd)
+        return other
 
     # What a robot may ask
 
