@@ -23,7 +23,7 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import String
+from std_msgs.msg import Bool, String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from rarrl.errors import InputError
@@ -48,7 +48,9 @@ TWIST = {
     "linear_y_m_s": ("linear", "y"),
     "angular_z_rad_s": ("angular", "z"),
 }
-"""A policy with no other actions than these drives a base."""
+"""A policy with no other actions than these, and perhaps `INTERACT`, drives a base."""
+INTERACT = "interact"
+"""Above 0.5 the policy wants the hand to act. The base stands meanwhile."""
 WRITE_S = 0.002
 """Time that the middleware may take to write a command, within the limit of age."""
 HEARTBEAT_S = 0.5
@@ -101,13 +103,18 @@ class VlaPolicyNode(RarrlNode):
             self.create_subscription(String, "subgoal", self._on_subgoal, LATCHED),
         ]
         self._chunk_pub = self.create_lifecycle_publisher(JointTrajectory, "action_chunk", 2)
-        self._drives = set(spec.action_names) <= set(TWIST)
+        moves = set(spec.action_names) - {INTERACT}
+        self._drives = bool(moves) and moves <= set(TWIST)
         self._command_pub = (
             self.create_lifecycle_publisher(TwistStamped, "command", 2)
             if self._drives
             else self.create_lifecycle_publisher(JointTrajectory, "joint_command", 2)
         )
         self._publishers = [self._chunk_pub, self._command_pub]
+        self._interact_pub = None
+        if self._drives and INTERACT in spec.action_names:
+            self._interact_pub = self.create_lifecycle_publisher(Bool, INTERACT, 2)
+            self._publishers.append(self._interact_pub)
 
     def _forget(self) -> None:
         config, spec = self._config, self._spec
@@ -230,15 +237,23 @@ class VlaPolicyNode(RarrlNode):
             command = hold
         self._acting = command is not hold
         self._command_pub.publish(command)
+        if self._interact_pub is not None:
+            self._interact_pub.publish(Bool(data=row is not None and self._acting and self._interacts(row)))
+
+    def _interacts(self, row: Row) -> bool:
+        """Whether the hand is to act."""
+        names = self._spec.action_names
+        return INTERACT in names and bool(row.action[names.index(INTERACT)] > 0.5)
 
     def _twist(self, row: Row | None, stamp_ns: int) -> TwistStamped:
-        """Hold (None) is zero."""
+        """Hold (None) is zero; so is the base while the hand is to act."""
         msg = TwistStamped()
         msg.header.stamp = Time(nanoseconds=stamp_ns).to_msg()
-        if row is not None:
+        if row is not None and not self._interacts(row):
             for name, value in zip(self._spec.action_names, row.action, strict=True):
-                part, axis = TWIST[name]
-                setattr(getattr(msg.twist, part), axis, float(value))
+                if name in TWIST:
+                    part, axis = TWIST[name]
+                    setattr(getattr(msg.twist, part), axis, float(value))
         return msg
 
     def _joints(self, row: Row | None, stamp_ns: int) -> JointTrajectory:

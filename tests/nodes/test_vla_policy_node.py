@@ -21,7 +21,7 @@ from lifecycle_msgs.msg import Transition
 from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import String
+from std_msgs.msg import Bool, String
 from trajectory_msgs.msg import JointTrajectory
 
 from rarrl_nodes import vla_policy_node
@@ -178,6 +178,36 @@ def test_a_policy_of_velocities_drives_a_base(robot, local_node, monkeypatch, ea
     robot.listen(0.6)
     last = heard[-1].twist
     assert (last.linear.x, last.angular.z) == (0.0, 0.0)
+
+
+def test_who_wants_to_interact_stands(robot, local_node, monkeypatch, ear):
+    spec = SPEC.model_copy(
+        update={
+            "action_names": ("linear_x_m_s", "angular_z_rad_s", "interact"),
+            "action_low": (-1.0,) * 3,
+            "action_high": (1.0,) * 3,
+        }
+    )
+    monkeypatch.setattr(HandPolicy, "spec", property(lambda self: spec, lambda self, value: None), raising=False)
+    monkeypatch.setattr(vla_policy_node, "ProcessPolicy", HandPolicy)
+    commands, presses = [], []
+    ear.node.create_subscription(TwistStamped, "command", commands.append, 100)
+    ear.node.create_subscription(Bool, "interact", presses.append, 100)
+    node = local_node(VlaPolicyNode, **SETTINGS)
+    wish = 0.0
+    node._policy.answer = lambda actions: np.tile(np.float32([0.3, 0.1, wish]), (8, 1))
+    robot.connect()
+    robot.tell("go left")
+    assert robot.drive(lambda: presses and any(c.twist.linear.x for c in commands))
+    assert not any(p.data for p in presses)
+    wish = 1.0
+    assert robot.drive(lambda: presses[-1].data)
+    first = len(commands)
+    assert robot.drive(lambda: len(commands) > first + 2)
+    stands = [(c.twist.linear.x, c.twist.angular.z) for c in commands[first:]]
+    assert set(stands) == {(0.0, 0.0)} and commands[-1].header.stamp != commands[first].header.stamp
+    robot.listen(0.6)  # nothing seen any more: the hand does not act either
+    assert not presses[-1].data
 
 
 def test_when_observations_cease_it_holds_in_time(node, robot):
