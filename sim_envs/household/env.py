@@ -180,6 +180,16 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
         return reward, self.is_done, late and not self.is_done, self._info(event, self.is_done)
 
     @property
+    def is_late(self) -> bool:
+        """Whether the time of the mission is up."""
+        return self.world.steps * DT >= self._limit_s
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the episode is one sub-goal."""
+        return self._verb is not None
+
+    @property
     def stereo(self) -> bool:
         """Whether it draws pictures."""
         return self._stereo
