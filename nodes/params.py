@@ -19,6 +19,7 @@ from rarrl.config import (
     ReplayConfig,
     Scalar,
     Section,
+    SimConfig,
     config_from_flat,
     iter_fields,
 )
@@ -84,6 +85,19 @@ class GateNodeConfig(Section):
     )
 
 
+class SimNodeConfig(Section):
+    """What sim_robot_node takes besides the section `sim` of the configuration."""
+
+    autostart: bool = Field(default=True, description="configure and activate without a lifecycle manager")
+    exit_when_done: bool = Field(default=True, description="end the process after the last mission")
+    run_dir: str = Field(
+        default="",
+        max_length=4000,
+        pattern=r"^[^\r\n]*$",
+        description="folder that gets events.jsonl and missions.jsonl; empty: no log is written",
+    )
+
+
 ORCHESTRATOR_SPECS = (*iter_fields(OrchestratorConfig, "orchestrator."), *iter_fields(OrchestratorNodeConfig))
 REPLAY_SPECS = (
     *iter_fields(OrchestratorConfig, "orchestrator."),
@@ -93,7 +107,15 @@ REPLAY_SPECS = (
 STEREO_SPECS = (*iter_fields(DetectorConfig, "detector."), *iter_fields(StereoNodeConfig))
 POLICY_SPECS = (*iter_fields(PolicyConfig, "policy."), *iter_fields(PolicyNodeConfig))
 GATE_SPECS = (*iter_fields(GateConfig, "gate."), *iter_fields(GateNodeConfig))
-_OURS = frozenset(spec.name for spec in (*ORCHESTRATOR_SPECS, *REPLAY_SPECS, *STEREO_SPECS, *POLICY_SPECS, *GATE_SPECS))
+SIM_SPECS = (
+    *iter_fields(OrchestratorConfig, "orchestrator."),
+    *iter_fields(SimConfig, "sim."),
+    *iter_fields(SimNodeConfig),
+)
+_OURS = frozenset(
+    spec.name
+    for spec in (*ORCHESTRATOR_SPECS, *REPLAY_SPECS, *STEREO_SPECS, *POLICY_SPECS, *GATE_SPECS, *SIM_SPECS)
+)
 """One parameter file may serve all nodes."""
 _OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 

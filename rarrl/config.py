@@ -232,6 +232,22 @@ class GateConfig(Section):
     )
 
 
+class SimConfig(Section):
+    """A home in simulation, as a robot's driver on ROS."""
+
+    missions: int = Field(
+        default=0, ge=0, le=100_000, description="how many to carry out; 0: one each time that `instruction` says so"
+    )
+    first: int = Field(default=0, ge=0, le=1_000_000, description="number of the first mission of the seed")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="the same seed gives the same missions and homes")
+    people: int = Field(default=2, ge=0, le=6, description="how many walk about")
+    disturbance: float = Field(default=1.0, ge=0.0, le=5.0, description="how much goes wrong; 0: nothing")
+    time_limit_s: float = Field(default=300.0, ge=1.0, le=3600.0, description="of a mission, s")
+    wait_s: float = Field(
+        default=30.0, ge=0.0, le=600.0, description="a mission waits so long for the gate and the policy to be there, s"
+    )
+
+
 class Config(Section):
     """The whole configuration file."""
 
@@ -240,6 +256,7 @@ class Config(Section):
     detector: DetectorConfig = Field(default_factory=DetectorConfig)
     policy: PolicyConfig = Field(default_factory=PolicyConfig)
     gate: GateConfig = Field(default_factory=GateConfig)
+    sim: SimConfig = Field(default_factory=SimConfig)
 
 
 @dataclass(frozen=True)
