@@ -14,7 +14,7 @@ from rarrl.errors import InputError
 from rarrl.files import read_file, write_bytes_atomic
 
 FORMAT = "rarrl mission trace 1"
-_ARRAYS = ("t_s", "pose", "speed", "people", "door_open", "clear_m", "target", "frame_steps")
+_ARRAYS = ("t_s", "bearings", "pose", "speed", "people", "door_open", "clear_m", "target", "picture_steps")
 _TEXTS = ("gate", "gate_reason", "subgoal", "held")
 _BOXES = ("walls", "boxes", "door")
 
@@ -82,11 +82,12 @@ class Trace:
 
     t_s: (n,) seconds of the mission. pose: (n, 3) x, y (m), heading (rad). speed: (n, 2) v (m/s), omega (rad/s).
     people: (n, p, 2) metres. door_open: (n,) of the door between the rooms. gate: PASS, LIMITED or STOP, "" where no
-    gate was asked; gate_reason: its words. clear_m: (n, s) how far each sector of the head's field of view is free,
-    right to left; NaN where nothing was scanned. subgoal: the one that is on, as text, "" for none. target: (n, 2)
-    where the robot believes its sub-goal to be, NaN where it does not know. held: class in the hand, or "".
+    gate was asked; gate_reason: its words. clear_m: (n, s) how far each of `bearings` ((s,) rad from ahead) was
+    seen to be free, at most range_m; NaN where nothing was scanned. subgoal: the one that is on, as text, "" for none.
+    target: (n, 2) where the robot believes its sub-goal to be, NaN where it does not know. held: class in the hand, or
+    "".
 
-    frames: (k, height, width, 3) uint8 RGB of the left eye, taken at the rows `frame_steps` (k,)."""
+    pictures: the left eye's, as JPEG, taken at the rows `picture_steps` (k,)."""
 
     policy: str
     seed: int
@@ -94,7 +95,8 @@ class Trace:
     home: HomePlan
     time_budget_s: float
     token_budget: float
-    field_rad: float
+    range_m: float
+    bearings: np.ndarray
     t_s: np.ndarray
     pose: np.ndarray
     speed: np.ndarray
@@ -107,8 +109,17 @@ class Trace:
     target: np.ndarray
     held: tuple[str, ...]
     decisions: tuple[TracedDecision, ...]
-    frames: np.ndarray
-    frame_steps: np.ndarray
+    pictures: tuple[bytes, ...]
+    picture_steps: np.ndarray
+
+    def picture(self, index: int) -> np.ndarray:
+        """(height, width, 3) uint8 RGB: the picture number `index`."""
+        import cv2
+
+        decoded = cv2.imdecode(np.frombuffer(self.pictures[index], np.uint8), cv2.IMREAD_COLOR)
+        if decoded is None:
+            raise InputError(f"mission trace: picture {index} cannot be read; play the mission again")
+        return decoded[..., ::-1]
 
     @property
     def duration_s(self) -> float:
@@ -130,17 +141,14 @@ class Trace:
 
 
 def save_trace(path: Path, trace: Trace) -> None:
-    """Writes `trace` as numpy's npz, pictures as JPEG; no pickle."""
-    import cv2
-
-    pictures = [cv2.imencode(".jpg", frame[..., ::-1])[1].ravel() for frame in trace.frames]
+    """Writes `trace` as numpy's npz; no pickle."""
     head: dict[str, Any] = {name: getattr(trace, name) for name in ("policy", "seed", "goal", "time_budget_s")}
-    head |= {name: getattr(trace, name) for name in ("token_budget", "field_rad", *_TEXTS)}
+    head |= {name: getattr(trace, name) for name in ("token_budget", "range_m", *_TEXTS)}
     head |= {"format": FORMAT, "size": trace.home.size, "names": trace.home.names}
     head["decisions"] = [vars(decision) for decision in trace.decisions]
     arrays = {name: getattr(trace, name) for name in _ARRAYS} | {name: getattr(trace.home, name) for name in _BOXES}
-    arrays["jpeg"] = np.concatenate(pictures) if pictures else np.zeros(0, np.uint8)
-    arrays["jpeg_bytes"] = np.array([len(p) for p in pictures], dtype=np.int64)
+    arrays["jpeg"] = np.frombuffer(b"".join(trace.pictures), np.uint8)
+    arrays["jpeg_bytes"] = np.array([len(picture) for picture in trace.pictures], dtype=np.int64)
     buffer = BytesIO()
     np.savez_compressed(buffer, head=np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays)
     write_bytes_atomic(path, buffer.getvalue())
@@ -155,22 +163,12 @@ def load_trace(path: Path) -> Trace:
             if head.pop("format") != FORMAT:
                 raise ValueError("another format")
             arrays = {name: stored[name] for name in (*_ARRAYS, *_BOXES, "jpeg", "jpeg_bytes")}
-        jpeg, ends = arrays.pop("jpeg"), np.cumsum(arrays.pop("jpeg_bytes"))
-        frames = [_picture(part) for part in np.split(jpeg, ends[:-1])] if len(ends) else []
+        jpeg, ends = arrays.pop("jpeg").tobytes(), np.cumsum(arrays.pop("jpeg_bytes")).tolist()
         boxes = {name: arrays.pop(name) for name in _BOXES}
         home = HomePlan(size=tuple(head.pop("size")), names=tuple(head.pop("names")), **boxes)
         values: dict[str, Any] = head | arrays | {name: tuple(head[name]) for name in _TEXTS}
         values["decisions"] = tuple(TracedDecision(**decision) for decision in head["decisions"])
-        values["frames"] = np.stack(frames) if frames else np.zeros((0, 1, 1, 3), np.uint8)
+        values["pictures"] = tuple(jpeg[begin:end] for begin, end in zip([0, *ends], ends, strict=False))
         return Trace(home=home, **values)
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise InputError(f"mission trace: {path} is none of ours ({str(error)[:80]}); play the mission again") from None
-
-
-def _picture(jpeg: np.ndarray) -> np.ndarray:
-    import cv2
-
-    picture = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
-    if picture is None:
-        raise ValueError("a picture cannot be read")
-    return picture[..., ::-1]

@@ -5,22 +5,24 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from rarrl.events import ActEvent, EpisodeEvent, Event, ShockEvent, ThinkEvent
 from rarrl.report.trace import HomePlan, MissionResult, Trace, TracedDecision
+from rarrl.safety.free_space import RangeScan
 from rarrl.types import GateResult, ObstacleSummary
 
 from .executor import sentence
 from .home import Home
-from .world import DT, FIELD_RAD, SECTORS, Row, World
+from .world import DT, RANGE_M, Row, World
 
 if TYPE_CHECKING:
     from .env import HouseholdEnv
 
 __all__ = ["HomePlan", "MissionResult", "Trace", "TraceRecorder", "TracedDecision", "home_plan"]
 
-FRAME_EVERY = 4  # steps between two pictures: ten a second at four times the speed
+PICTURE_EVERY = 4  # steps between two pictures: ten a second at four times the speed
 
 
 def home_plan(home: Home) -> HomePlan:
@@ -50,37 +52,50 @@ class TraceRecorder:
         self._targets: list[tuple[float, float]] = []
         self._held: list[str] = []
         self._decisions: list[TracedDecision] = []
-        self._frames: list[np.ndarray] = []
-        self._frame_steps: list[int] = []
+        self._jpegs: list[bytes] = []
+        self._picture_steps: list[int] = []
+        self._bearings, self._range_m = np.zeros(0), RANGE_M
         self._origin_s = self._time_budget_s = self._token_budget = 0.0
 
     def step(
         self,
         world: World,
         gate_result: GateResult | None,
-        scan: ObstacleSummary | np.ndarray | None,
+        scan: RangeScan | ObstacleSummary | None,
         picture: np.ndarray | None,
         row: Row | None,
     ) -> None:
         """The world after a step. gate_result: of the command that was carried out; None: no gate was asked.
 
-        scan: what the robot took to be free, or (SECTORS,) metres; picture: (h, w, 3) uint8 BGR of the left eye; row:
-        the sub-goal that is on."""
+        scan: what the robot took to be free; row: the sub-goal that is on. picture: not used: a policy's is too small,
+        so what the left eye sees is drawn anew every PICTURE_EVERY steps."""
         people = np.array([(p.x, p.y) for p in world.people], dtype=np.float64).reshape(-1, 2)
         index = len(self._rows)
         self._rows.append(
             (world.steps * DT, (world.x, world.y, world.heading), (world.v, world.omega), people, world.door_open)
         )
         self._gate.append(("", "") if gate_result is None else (gate_result.action.value, gate_result.reason))
-        clear = scan.clear_m if isinstance(scan, ObstacleSummary) else scan
-        self._clear.append(np.full(SECTORS, np.nan) if clear is None else np.asarray(clear, dtype=np.float64))
+        self._see(scan)
         self._subgoals.append(sentence(row))
         self._targets.append(self._target(row))
         self._held.append(world.things[world.held].name if world.held >= 0 else "")
-        last = self._frame_steps[-1] if self._frame_steps else -FRAME_EVERY
-        if self._pictures and picture is not None and index - last >= FRAME_EVERY:
-            self._frames.append(np.ascontiguousarray(picture[..., ::-1]))
-            self._frame_steps.append(index)
+        last = self._picture_steps[-1] if self._picture_steps else -PICTURE_EVERY
+        if self._pictures and self._env.stereo and index - last >= PICTURE_EVERY:
+            drawn = self._env.render()[..., ::-1]
+            self._jpegs.append(cv2.imencode(".jpg", drawn, (cv2.IMWRITE_JPEG_QUALITY, 90))[1].tobytes())
+            self._picture_steps.append(index)
+
+    def _see(self, scan: RangeScan | ObstacleSummary | None) -> None:
+        if isinstance(scan, RangeScan):
+            bearings, clear = scan.angle_min + scan.increment * np.arange(len(scan.ranges)), scan.ranges
+            self._range_m = scan.range_max
+        elif scan is not None:
+            bearings, clear = scan.bearings, scan.clear_m
+        else:
+            self._clear.append(np.zeros(0))
+            return
+        self._bearings = np.asarray(bearings, dtype=np.float64)
+        self._clear.append(np.minimum(np.asarray(clear, dtype=np.float64), self._range_m))
 
     def decision(self, event: Event) -> None:
         """What the pipeline logs; an EpisodeEvent sets the clock and the budgets."""
@@ -115,9 +130,8 @@ class TraceRecorder:
 
     def trace(self) -> Trace:
         """All of it; `begin` must have been called."""
-        rows = self._rows
+        rows, sectors = self._rows, len(self._bearings)
         people = max((len(r[3]) for r in rows), default=0)
-        pictures = self._frames[0].shape if self._frames else (1, 1, 3)
         return Trace(
             policy=self._policy,
             seed=self._seed,
@@ -125,7 +139,8 @@ class TraceRecorder:
             home=self._home,
             time_budget_s=self._time_budget_s,
             token_budget=self._token_budget,
-            field_rad=FIELD_RAD,
+            bearings=self._bearings,
+            range_m=self._range_m,
             t_s=np.array([r[0] for r in rows]),
             pose=np.array([r[1] for r in rows]).reshape(-1, 3),
             speed=np.array([r[2] for r in rows]).reshape(-1, 2),
@@ -133,13 +148,15 @@ class TraceRecorder:
             door_open=np.array([r[4] for r in rows], dtype=bool),
             gate=tuple(g for g, _ in self._gate),
             gate_reason=tuple(reason for _, reason in self._gate),
-            clear_m=np.array(self._clear).reshape(len(rows), -1) if rows else np.zeros((0, SECTORS)),
+            clear_m=np.array(
+                [scan if len(scan) == sectors else np.full(sectors, np.nan) for scan in self._clear]
+            ).reshape(len(rows), sectors),
             subgoal=tuple(self._subgoals),
             target=np.array(self._targets).reshape(-1, 2),
             held=tuple(self._held),
             decisions=tuple(self._decisions),
-            frames=np.stack(self._frames) if self._frames else np.zeros((0, *pictures), np.uint8),
-            frame_steps=np.array(self._frame_steps, dtype=np.int64),
+            pictures=tuple(self._jpegs),
+            picture_steps=np.array(self._picture_steps, dtype=np.int64),
         )
 
     def _left(self) -> dict[str, float]:
