@@ -13,6 +13,7 @@ from rarrl.cli import (
     data,
     detect,
     learn,
+    mission,
     play,
     policy,
     policy_speed,
@@ -61,6 +62,7 @@ _eval.command("detector")(detect.eval_detector)
 _eval.command("fusion")(detect.eval_fusion)
 _eval.command("planner")(reason.eval_planner)
 _eval.command("policy")(policy.eval_policy)
+_eval.command("mission")(mission.eval_mission)
 _bench = _group("bench", "Measure how fast the parts are.")
 _bench.command("orchestrator")(learn.bench_orchestrator)
 _bench.command("detector")(detect.bench_detector)

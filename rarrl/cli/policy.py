@@ -11,7 +11,7 @@ from rarrl.cli.common import check_output, command_line, guarded, progress
 from rarrl.cli.learn import JsonOption, SeedOption
 from rarrl.errors import InputError
 
-SuiteOption = Annotated[str, typer.Option(help="The benchmark: metaworld, tabletop.")]
+SuiteOption = Annotated[str, typer.Option(help="The benchmark: metaworld, tabletop; to record also household.")]
 TaskOption = Annotated[list[str] | None, typer.Option("--task", help="Only this task; repeat it. Default: all.")]
 
 
@@ -26,13 +26,18 @@ def record(
         Path | None, typer.Option(help="A policy folder that acts in turn with the expert (DAgger).")
     ] = None,
 ) -> None:
-    """Record what the scripted experts would do, on the ways of a disturbed expert or of a policy."""
+    """Record what the scripted experts would do, on the ways of a disturbed expert or of a policy.
+
+    Of the suite `household` an episode is a mission, with some single interactions beside it; `--task` is not for it."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out: {out} is a file; give a folder")
+    if suite == "household":
+        _record_household(out, episodes, first, policy)
+        return
     from rarrl_sim_envs.demonstrations import record_demonstrations
     from rarrl_sim_envs.suites import suite_named
 
     chosen = suite_named(suite)
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out: {out} is a file; give a folder")
     tasks = task or list(chosen.tasks)
     with progress("recording", episodes * len(tasks)) as update:
         if policy is None:
@@ -53,6 +58,20 @@ def record(
                 )
     for name, count in counts.items():
         typer.echo(f"{name}: {count['episodes']:.0f} new episodes, {count['frames']:.0f} frames")
+
+
+def _record_household(out: Path, missions: int, first: int, policy: Path | None) -> None:
+    from contextlib import ExitStack
+
+    from rarrl.policy.serve import LlamaPolicy
+    from rarrl_sim_envs.household.demonstrations import record_household
+
+    with ExitStack() as stack:
+        update = stack.enter_context(progress("recording", missions))
+        actor = stack.enter_context(LlamaPolicy(policy)) if policy is not None else None
+        counts = record_household(out, missions, first, policy=actor, progress=update)
+    for verb, frames in counts.items():
+        typer.echo(f"{verb}: {frames} new frames")
 
 
 @guarded("the same command goes on from the last checkpoint")

@@ -12,6 +12,7 @@ holds (f frames, c cameras, h rows of a chunk):
 | `chunks` | (f, h, a) float32 | what the expert would do from this frame on |
 | `privileged` | (f, s) float32 | places of things that the simulator knows: an auxiliary target, never an input |
 | `episode`, `step` | (f,) int32 | which start of the list, which control step |
+| `told` | (f,) int32 | which of the task's instructions the frame belongs to; -1 (also where missing): any of them |
 
 and as metadata one JSON text `rarrl`: `RobotInfo`, `TaskInfo`, and `record`, which says how the file was made.
 """
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from safetensors.numpy import save as save_safetensors
 from rarrl.errors import InputError
 from rarrl.files import read_file, sha256, write_bytes_atomic
 
-TENSORS = ("png", "png_ends", "proprio", "chunks", "privileged", "episode", "step")
+TENSORS = ("png", "png_ends", "proprio", "chunks", "privileged", "episode", "step", "told")
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,11 @@ class Frames:
     privileged: np.ndarray
     episode: np.ndarray
     step: np.ndarray
+    told: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+
+    def __post_init__(self) -> None:
+        if not len(self.told):
+            object.__setattr__(self, "told", np.full(len(self.step), -1, np.int32))
 
 
 @dataclass(frozen=True)
@@ -153,7 +159,7 @@ def _parse(path: Path, data: bytes) -> tuple[RobotInfo, TaskInfo, Frames]:
             for first, last in zip([0, *ends[:-1]], ends, strict=True)
         ]
         images = np.stack(pictures).reshape(-1, len(robot.cameras), *pictures[0].shape)
-        frames = Frames(images, *(tensors[name] for name in TENSORS[2:]))
+        frames = Frames(images, *(tensors[name] for name in TENSORS[2:] if name in tensors))
     except Exception as error:  # safetensors, JSON and OpenCV each have their own for one thing: not our file
         raise InputError(f"demonstrations: {path} is not a shard of rarrl ({type(error).__name__}: {error})") from None
     if len({len(array) for array in _arrays(frames)}) != 1 or not all(

@@ -140,7 +140,7 @@ class Batches:
         settings, n = self._settings, self._settings.batch
         tasks = rng.choice(len(self._by_task), size=n, p=self._shares)
         rows = np.array([rng.choice(self._by_task[task]) for task in tasks])
-        words = np.stack([rng.choice(self._words[task]) for task in tasks])
+        words = np.stack([self._told(task, row, rng) for task, row in zip(tasks, rows, strict=True)])
         actions = self._actions[rows].copy()
         for i in np.flatnonzero(rng.random(n) < settings.hold_still):
             told = int(rng.integers(len(self._words)))
@@ -167,8 +167,15 @@ class Batches:
     def validation_batch(self, first: int) -> tuple[torch.Tensor, ...]:
         """Frames of episodes that are never trained on, each with the first paraphrase."""
         rows = self.validation[first : first + self._settings.batch]
-        words = np.stack([self._words[task][0] for task in self._data.task[rows]])
+        words = np.stack([self._told(task, row) for task, row in zip(self._data.task[rows], rows, strict=True)])
         return self._tensors(words, self._data.frames.images[rows], rows, self._actions[rows])
+
+    def _told(self, task: int, row: int, rng: np.random.Generator | None = None) -> np.ndarray:
+        """The words of a frame: its own, else any of its task (without rng: the first)."""
+        own = self._data.frames.told[row]
+        if own >= 0:
+            return np.asarray(self._words[task][own])
+        return np.asarray(self._words[task][0] if rng is None else rng.choice(self._words[task]))
 
     def _tensors(self, words: np.ndarray, images: np.ndarray, rows: np.ndarray, actions: np.ndarray) -> Any:
         proprio = self._spec.scale_proprio(self._data.frames.proprio[rows])
@@ -179,7 +186,7 @@ class Batches:
 
 def _held_out(data: Demonstrations, share: float) -> np.ndarray:
     """(f,) bool, by the number of the start: a start is held out of every recording of it."""
-    return np.random.default_rng(0).random(1_000_000)[data.frames.episode] < share
+    return np.random.default_rng(0).random(1_000_000)[data.frames.episode % 1_000_000] < share
 
 
 def _untouched(data: Demonstrations) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from rarrl.config import GateConfig
-from rarrl.perception.baselines import SgbmDetector
+from rarrl.perception.baselines import CountDetector
 from rarrl.perception.classical import ClassicalDetector
 from rarrl.perception.obstacles import Body, height_slice, summarize_slice
 from rarrl.perception.voxels import grid_spec
@@ -68,9 +68,15 @@ class Recorder(Protocol):
     """Hears of each step."""
 
     def step(
-        self, world: World, gate: GateResult, scan: RangeScan | None, picture: np.ndarray | None, row: Row | None
+        self,
+        world: World,
+        gate_result: GateResult,
+        scan: np.ndarray | None,
+        picture: np.ndarray | None,
+        row: Row | None,
     ) -> None:
-        """After a step. picture: (64, 64, 3) RGB, where one was taken before it."""
+        """After a step. scan: (SECTORS,) metres seen free. picture: the left eye's, (height, width, 3) BGR, where one was
+        taken before it."""
 
 
 @dataclass
@@ -106,15 +112,18 @@ class ExactEyes:
 
 
 class StereoEyes:
-    """A detector on the rendered pair. kind: "classical" (ours) or "sgbm" (OpenCV's matcher and plain votes)."""
+    """A detector on the rendered pair: ours, or OpenCV's SGBM in colour whose voxels are occupied from 5 points on."""
 
-    def __init__(self, kind: str = "classical") -> None:
-        self._make = {"classical": ClassicalDetector, "sgbm": SgbmDetector}[kind]
+    def __init__(self, sgbm: bool = False) -> None:
+        self._sgbm = sgbm
 
     def begin(self, env: HouseholdEnv) -> None:
         """A detector for the scene's camera."""
         self._rig = env.scene.rig
-        self._detector = self._make(self._rig, grid_spec(PRESET))
+        spec = grid_spec(PRESET)
+        self._detector: ClassicalDetector | CountDetector = (
+            CountDetector("colour", self._rig, spec, 5) if self._sgbm else ClassicalDetector(self._rig, spec)
+        )
 
     def scan(self, env: HouseholdEnv, pair: StereoPair | None) -> RangeScan:
         """How far it sees to be free."""
@@ -252,25 +261,23 @@ class PolicyDriver:
             _, done, late, info = env.advance(np.array([result.v, result.omega, float(press)]))
             self._count(env.world, result, time.perf_counter() - started)
             if self.recorder is not None:
-                self.recorder.step(env.world, result, self._gated.last_scan, image, row)
+                scan = self._gated.last_scan
+                self.recorder.step(env.world, result, None if scan is None else scan.ranges, image, row)
             event = info["event"]
             if event is None and not known and (env.world.steps - begun) * DT >= LOST_S:
                 event = Event(row, ActStatus.FAILURE, "not known")
             if event := ended(env, row, event, done or late):
                 return event
 
-    def _look(self, env: HouseholdEnv, row: Row, known: bool) -> np.ndarray | None:
-        """New pictures: a scan for the gate, a chunk of the policy. Returns what the policy saw."""
-        pair = env.pair() if env.stereo else None
+    def _look(self, env: HouseholdEnv, row: Row, known: bool) -> np.ndarray:
+        """New pictures: a scan for the gate, a chunk of the policy. Returns the left one."""
+        pair = env.pair()
         self._gated.look(env, pair)
-        image = None if pair is None else picture(pair.left)
-        if not known:
-            self._chunk = np.zeros((1, 3))
-            return image
-        proprio = self._guide.proprio(env.world, env.memory, row)
-        shown = np.zeros((64, 64, 3), np.uint8) if image is None else image
-        self._chunk = self._policy.infer(Observation(shown[None], proprio, sentence(row))).actions
-        return image
+        self._chunk = np.zeros((1, 3))
+        if known:
+            proprio = self._guide.proprio(env.world, env.memory, row)
+            self._chunk = self._policy.infer(Observation(picture(pair.left)[None], proprio, sentence(row))).actions
+        return pair.left
 
     def _count(self, world: World, result: GateResult, seconds: float) -> None:
         ride = self.ride

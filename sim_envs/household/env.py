@@ -185,6 +185,11 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
         return self.world.steps * DT >= self._limit_s
 
     @property
+    def met(self) -> tuple[int, int]:
+        """(met, all) of the goal conditions."""
+        return self._met
+
+    @property
     def is_short(self) -> bool:
         """Whether the episode is one sub-goal."""
         return self._verb is not None
