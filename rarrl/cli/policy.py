@@ -28,7 +28,7 @@ def record(
 ) -> None:
     """Record what the scripted experts would do, on the ways of a disturbed expert or of a policy.
 
-    Of the suite `household` an episode is a mission, with some single interactions beside it; `--task` is not for it."""
+    Of the suite `household` an episode is a mission, with single interactions beside it; `--task` is not for it."""
     if out.exists() and not out.is_dir():
         raise InputError(f"--out: {out} is a file; give a folder")
     if suite == "household":

@@ -54,8 +54,8 @@ def record_household(
     policy: Policy | None = None,
     progress: Say | None = None,
 ) -> dict[str, int]:
-    """Records missions `first` to `first + missions` (seeds from 1,000,000 on, which no evaluation uses); files that are
-    there stay.
+    """Records missions `first` to `first + missions` (seeds from 1,000,000 on, which no evaluation uses); files
+    that are there stay.
 
     Args:
         out: gets `<verb>_<first mission>.safetensors`, `batch` missions in each

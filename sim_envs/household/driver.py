@@ -1,5 +1,5 @@
-"""Carries out one attempt at a sub-goal in a `HouseholdEnv`: by the scripted expert, or as a robot does it, with eyes, a
-policy and the safety gate. docs/HOUSEHOLD.md tells what is measured."""
+"""Carries out one attempt at a sub-goal in a `HouseholdEnv`: by the scripted expert, or as a robot does it, with eyes,
+a policy and the safety gate. docs/HOUSEHOLD.md tells what is measured."""
 
 from __future__ import annotations
 
@@ -71,19 +71,18 @@ class Recorder(Protocol):
         self,
         world: World,
         gate_result: GateResult,
-        scan: np.ndarray | None,
+        scan: RangeScan | None,
         picture: np.ndarray | None,
         row: Row | None,
     ) -> None:
-        """After a step. scan: (SECTORS,) metres seen free. picture: the left eye's, (height, width, 3) BGR, where one was
-        taken before it."""
+        """After a step. picture: the left eye's, (height, width, 3) BGR, where one was taken before it."""
 
 
 @dataclass
 class Ride:
-    """What a mission's drive came to. steps: of 0.1 s. least_clear_m: from the base's edge to the nearest thing or person
-    while it moved. stops: how often the gate stopped it for an obstacle. late: steps whose computing took longer than 0.1
-    s on the clock."""
+    """What a mission's drive came to. steps: of 0.1 s. least_clear_m: from the base's edge to the nearest thing or
+    person while it moved. stops: how often the gate stopped it for an obstacle. late: steps whose computing took longer
+    than 0.1 s on the clock."""
 
     steps: int = 0
     least_clear_m: float = math.inf
@@ -261,8 +260,7 @@ class PolicyDriver:
             _, done, late, info = env.advance(np.array([result.v, result.omega, float(press)]))
             self._count(env.world, result, time.perf_counter() - started)
             if self.recorder is not None:
-                scan = self._gated.last_scan
-                self.recorder.step(env.world, result, None if scan is None else scan.ranges, image, row)
+                self.recorder.step(env.world, result, self._gated.last_scan, image, row)
             event = info["event"]
             if event is None and not known and (env.world.steps - begun) * DT >= LOST_S:
                 event = Event(row, ActStatus.FAILURE, "not known")

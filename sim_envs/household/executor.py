@@ -66,8 +66,8 @@ class Executor:
 class Memory:
     """Where the robot believes each thing to be: where it was when the mission began, then where it was last seen.
 
-    known: index of the thing -> the place, or the thing's own class name when it lies on the floor. spots: index -> (x, y)
-    where it was, metres, of the known ones."""
+    known: index of the thing -> the place, or the thing's own class name when it lies on the floor. spots: index ->
+    (x, y) where it was, metres, of the known ones."""
 
     def __init__(self, world: World) -> None:
         self.known: dict[int, str] = {}

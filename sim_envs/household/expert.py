@@ -39,8 +39,8 @@ class Expert:
         self._pressed = False
 
     def act(self, world: World, row: Row | None, memory: Memory | None = None) -> np.ndarray:
-        """(3,) float32: v, omega, interact (1: begin) towards the sub-goal `row`, or the stop that None means. memory: it
-        goes by where things are believed to be; None: by where they are."""
+        """(3,) float32: v, omega, interact (1: begin) towards the sub-goal `row`, or the stop that None means. memory:
+        it goes by where things are believed to be; None: by where they are."""
         if row is None or world.busy or self._pressed:
             self._pressed = False
             return _action(0.0, 0.0)

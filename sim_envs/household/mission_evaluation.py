@@ -1,7 +1,7 @@
 """`rarrl eval mission`: whole missions with eyes, policy, gate and a language model, in one process.
 
-Every policy of the orchestrator, and every ablation, meets the same missions: same homes, goals, people and luck of what
-goes wrong. Thinking takes simulated time equal to what the call took, measured (or drawn from a latency profile).
+Every policy of the orchestrator, and every ablation, meets the same missions: same homes, goals, people and luck of
+what goes wrong. Thinking takes simulated time equal to what the call took, measured (or drawn from a latency profile).
 """
 
 from __future__ import annotations

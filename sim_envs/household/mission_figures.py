@@ -22,7 +22,7 @@ Played = dict[Setting, list[Row]]
 def mission_figures(
     played: Sequence[tuple[Setting, Row]], base: Setting
 ) -> tuple[dict[str, Figure], list[dict[str, Any]]]:
-    """Of `run_missions`. base: the setting that ablations differ from in one thing; its policy is that of the product."""
+    """Of `run_missions`. base: the setting that ablations differ from in one thing; its policy is the product's."""
     by: Played = {}
     for setting, row in played:
         by.setdefault(setting, []).append(row)
