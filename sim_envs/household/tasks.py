@@ -99,7 +99,7 @@ def _from_template(rng: np.random.Generator, task_type: str) -> Task:
         lamp = _pick(rng, LAMPS)
     else:
         appliance = APPLIANCES.get(TREATMENTS.get(task_type, ""), "")
-        place = _pick(rng, [name for name in _places(movable or thing) if name != appliance])
+        place = _pick(rng, [name for name in likely_places(movable or thing) if name != appliance])
         can_be = thing in TREATABLE[SubgoalType.SliceObject] and task_type != "pick_two_obj_and_place"
         sliced = can_be and bool(rng.random() < SLICED_SHARE)
     inside = bool(place) and FURNITURE[place].style in ("niche", "basin")
@@ -119,7 +119,7 @@ def _words(name: str) -> str:
     return NAMES.get(name, name)
 
 
-def _places(thing: str) -> tuple[str, ...]:
+def likely_places(thing: str) -> tuple[str, ...]:
     """Where things of this class are found."""
     return next(places for names, places in HABITS if thing in names)
 
@@ -152,7 +152,7 @@ def _furnish(rng: np.random.Generator, task: Task) -> Mission:
     things = []
     for name in names:
         taken = {p.place, APPLIANCES.get(TREATMENTS.get(task.task_type, ""), "")}
-        things.append(Thing(name, _pick(rng, [n for n in _places(name) if n not in taken])))
+        things.append(Thing(name, _pick(rng, [n for n in likely_places(name) if n not in taken])))
     required = [t.on for t in things] + [p.place, p.lamp, APPLIANCES.get(TREATMENTS.get(task.task_type, ""), "")]
     home = draw_home(rng, [*filter(None, required), "countertop"])
     others = sorted({name for names, _ in HABITS for name in names} - set(names))
@@ -160,7 +160,7 @@ def _furnish(rng: np.random.Generator, task: Task) -> Mission:
         held = [t.on for t in things]
         free = [
             n
-            for n in _places(str(name))
+            for n in likely_places(str(name))
             if n in home.places and n != p.place and len(home.places[n].slots) - held.count(n) > 1
         ]
         if free:

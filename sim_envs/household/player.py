@@ -1,0 +1,248 @@
+"""A robot in a home as the orchestrator sees it: carries the plan in force out, and takes a reasoner's answers.
+
+It begins with a plan that needs no language model, that of the nearest goal it knows. THINK(planner, l) puts another
+plan in force, from where the robot stands in it; ACT is one attempt at the sub-goal that is on, and never re-plans.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rarrl.errors import InputError
+from rarrl.pipeline import TaskView
+from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
+from rarrl.reasoner.nearest import NearestGoal
+from rarrl.reasoner.plan import Plan
+from rarrl.reasoner.tasks import normal_form
+from rarrl.types import Action, ActStatus, CallStatus, LlmCall, PlanStatus, Role, StateSummary, SubgoalType
+
+from ..player import Attempt, EpisodeInfo
+from ..recorded import category
+from .deeds import Deeds
+from .driver import LOST_S, Driver
+from .env import HouseholdEnv
+from .executor import Event, checked
+from .expert import find_target
+from .progress import progress
+from .world import DT, Row
+
+ATTEMPTS = 40
+"""After so many attempts the robot gives up."""
+HERE_M = 2.0
+"""Who stands further off from where to stand has to go there first."""
+_HANDLES = (SubgoalType.PickupObject.name, SubgoalType.SliceObject.name)
+_STILL = np.zeros(3)
+
+
+@dataclass
+class _Answers:
+    """What reasoners have said in this mission. plans: of the planner, by level. verdict: on the plan in force: 1 (ok)
+    or -1 (a fault), level, probability of ok."""
+
+    plans: dict[int, Plan] = field(default_factory=dict)
+    verdict: tuple[int, int, float] = (0, 0, 0.5)
+
+
+class HouseholdPlayer:
+    """Missions in a home (`rarrl.pipeline.Household`): `begin`, then `act` or `take` until `done`.
+
+    A mission ends when all goal conditions are met (success), when the plan in force is done and they are not (the
+    robot calls it done), after ATTEMPTS attempts, and when the environment's time is up. No attempt is ever LOST:
+    whatever goes wrong here can be recovered from. A sub-goal whose place the robot does not know fails at once.
+
+    Args:
+        env: rendered or the twin.
+        driver: carries out attempts.
+        known: goals that the robot knows plans for (`recollection.known_goals`).
+        time_budget_s, token_budget: of thinking, per mission.
+        call_timeout_s: no call counts longer.
+        first_seed: mission number n has the seed first_seed + n.
+
+    event: how the last attempt ended, with its reason.
+    """
+
+    def __init__(
+        self,
+        env: HouseholdEnv,
+        driver: Driver,
+        known: NearestGoal,
+        time_budget_s: float,
+        token_budget: float,
+        call_timeout_s: float = 60.0,
+        first_seed: int = 0,
+    ) -> None:
+        self.env, self.driver, self._known, self._first_seed = env, driver, known, first_seed
+        self._budget, self._call_timeout_s = (time_budget_s, token_budget), call_timeout_s
+        self.done, self.success, self.deadline_misses = True, False, 0
+        self.event: Event | None = None
+
+    def begin(self, number: int) -> EpisodeInfo:
+        """Starts mission number `number`, with the default plan in force."""
+        env = self.env
+        env.reset(seed=self._first_seed + number)
+        self.driver.begin(env)
+        self.done, self.success, self.deadline_misses, self.event = False, False, 0, None
+        self.budget_left = self._budget
+        self._acts, self._owed_s = 0, 0.0
+        task = env.mission.task
+        self._goal = task.goal[:MAX_GOAL_CHARS]
+        self._recalled = self._known.recall(self._goal)
+        self._deeds, self._answers = Deeds(env), _Answers()
+        self._put_in_force(self._recalled.plan, 0, self._recalled.similarity)
+        time_s, tokens = self._budget
+        return EpisodeInfo(number, category(task.task_type), task.task_type, task.goal, "", time_s, tokens)
+
+    @property
+    def summary(self) -> StateSummary:
+        """Where the task stands, by the plan in force: a GotoLocation before each step of it that is done, then what is
+        left as it is carried out."""
+        kinds = [kind for step in self._skipped for kind in (SubgoalType.GotoLocation, step.verb)]
+        index = len(kinds) + self._index
+        kinds += [SubgoalType[row[0]] for row in self._rows]
+        return StateSummary(
+            tuple(kinds), len(kinds) if self.done and self.success else index, self._acts, max(ATTEMPTS, 1)
+        )
+
+    @property
+    def task(self) -> TaskView:
+        """The goal, the plan in force, what is known of it, and the classes that there are in this home."""
+        recalled, answers = self._recalled, self._answers
+        others = [recalled.plan, *answers.plans.values()]
+        verdict, level, p_ok = answers.verdict
+        status = PlanStatus(
+            source=self._source,
+            confidence=self._confidence,
+            similarity=recalled.similarity,
+            verdict=verdict,
+            verdict_level=level,
+            p_ok=p_ok,
+            answered=(1 in answers.plans, 2 in answers.plans),
+            agreeing=sum(other == self._plan for other in others) - 1,
+            contradicted=self._contradicted(),
+            words=recalled.words,
+            unknown=recalled.unknown,
+        )
+        return TaskView(self._goal, self._plan, status, self._deeds.met)
+
+    @property
+    def row(self) -> Row | None:
+        """The sub-goal that is on; None where the plan is done."""
+        return self._rows[self._index] if self._index < len(self._rows) else None
+
+    def act(self) -> Attempt:
+        """One attempt at the sub-goal that is on.
+
+        Raises: RuntimeError when the mission is over."""
+        self._check_open()
+        env, begun = self.env, self.env.world.steps
+        event = self.driver.attempt(env) if self._is_known(env.executor.row) else self._give_up()
+        self._acts += 1
+        self.event = event
+        succeeded = event.status is ActStatus.SUCCESS
+        self._index += succeeded
+        self._deeds.note(event, begun)
+        over = self.row is None or self._acts >= ATTEMPTS or env.is_late
+        self.done, self.success = env.is_done or over, env.is_done
+        return Attempt(event.status, (env.world.steps - begun) * DT, succeeded)
+
+    def think(self, action: Action, deadline_s: float = math.inf) -> LlmCall:
+        """Not here: what a call would come to is not known. Raises: RuntimeError; give the pipeline a reasoner."""
+        raise RuntimeError(f"{action.label} needs an answer: give the pipeline a reasoner, or call take()")
+
+    def take(self, action: Action, answer: Answer) -> LlmCall:
+        """One call that a reasoner has answered: its seconds and tokens are spent and pass in the home, its plan or
+        verdict holds from then on. Without budget there is no call.
+
+        Raises: ValueError for ACT, or an answer to something else; RuntimeError when the mission is over."""
+        if action.role is None or (action.role, action.level) != (answer.role, answer.level):
+            raise ValueError(f"{action.label} cannot take the answer of a {answer.role.value} at level {answer.level}")
+        self._check_open()
+        time_s, tokens_left = self.budget_left
+        if time_s <= 0 or tokens_left <= 0:
+            return LlmCall(action, CallStatus.BUDGET, 0.0, 0.0)
+        self.deadline_misses += answer.seconds > time_s or answer.tokens > tokens_left
+        deadline_s = min(time_s, self._call_timeout_s)
+        seconds, tokens = min(answer.seconds, deadline_s), min(float(answer.tokens), tokens_left)
+        status = answer.status
+        if status is CallStatus.OK and answer.seconds > deadline_s:
+            status = CallStatus.TIMEOUT
+        self.budget_left = time_s - seconds, tokens_left - tokens
+        self._pass(seconds)
+        if status is CallStatus.OK and not self.done:
+            self._heed(action, answer)
+        return LlmCall(action, status, seconds, tokens)
+
+    def _heed(self, action: Action, answer: Answer) -> None:
+        if action.role is Role.PLANNER and answer.plan is not None and answer.plan.steps:
+            confidence = 0.0 if math.isnan(answer.confidence) else math.exp(answer.confidence)
+            self._answers.plans[action.level] = answer.plan
+            self._put_in_force(answer.plan, action.level, confidence)
+        elif action.role is Role.VERIFIER and answer.verdict is not None:
+            ok = answer.verdict.ok
+            sure = float(ok) if math.isnan(answer.verdict.p_ok) else answer.verdict.p_ok
+            self._answers.verdict = (1 if ok else -1, action.level, sure)
+
+    def _put_in_force(self, plan: Plan, source: int, confidence: float) -> None:
+        """From where the robot stands in it: what it has done already is left out."""
+        env, deeds = self.env, self._deeds
+        if source == 0 or plan != self._plan:
+            self._answers.verdict = (0, 0, 0.5)  # it was on another plan
+        self._plan, self._source, self._confidence = plan, source, confidence
+        goals = {step.arguments[-1] for step in plan.steps}
+        left = progress(plan, deeds.things(), env.world.held, frozenset(deeds.lit), deeds.look, deeds.spare(goals))
+        self._skipped, self._rows, self._index = left.done, left.rows, 0
+        usable = next((i for i, row in enumerate(left.rows) if not _is_of_homes(row)), len(left.rows))
+        env.set_plan(left.rows[:usable])
+        self._rows = (*env.executor.rows, *left.rows[usable:])
+        self.done = not self._rows  # nothing is left, so the robot calls it done
+
+    def _is_known(self, row: Row | None) -> bool:
+        """Whether a sub-goal can be tried: it leads somewhere; or the robot is where it is to be done, or has come to
+        search there. Another thing of the class, elsewhere, is not meant."""
+        if row is None:  # classes that no home has
+            return False
+        world = self.env.world
+        target = find_target(world, row, self.env.memory)
+        if row[0] == SubgoalType.GotoLocation.name:
+            return target is not None
+        if target is None:
+            return row[0] in _HANDLES
+        return math.dist(target[0][:2], (world.x, world.y)) < HERE_M
+
+    def _give_up(self) -> Event:
+        """A failed attempt at a sub-goal that begins nowhere."""
+        assert self.row is not None
+        row = self.row
+        for _ in range(round(LOST_S / DT)):
+            self.env.advance(_STILL)
+        return Event(row, ActStatus.FAILURE, "not here")
+
+    def _pass(self, seconds: float) -> None:
+        """The robot stands while it thinks; whole steps pass, the rest is owed."""
+        self._owed_s += seconds
+        while self._owed_s >= DT - 1e-9 and not self.done:
+            self._owed_s -= DT
+            _, done, late, _ = self.env.advance(_STILL)
+            self.done, self.success = done or late, done
+
+    def _contradicted(self) -> bool:
+        """Whether the robot has done what the plan in force does not have."""
+        plan = set(normal_form(self._plan).steps)
+        done = normal_form(Plan(tuple(self._deeds.steps))).steps if self._deeds.steps else ()
+        return any(step not in plan for step in done)
+
+    def _check_open(self) -> None:
+        if self.done:
+            raise RuntimeError("the mission is over: call begin() for the next one")
+
+
+def _is_of_homes(row: Row) -> bool:
+    """Whether a sub-goal is one that homes here could hold at all."""
+    try:
+        checked(row)
+    except InputError:
+        return False
+    return True
