@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rarrl.reasoner.tasks import spoken
 from rarrl.report.figure import (
     BAD,
     DPI,
@@ -406,8 +405,8 @@ def _label(axes: Axes, box: np.ndarray, name: str, home: HomePlan) -> None:
     import matplotlib.patheffects as effects
 
     x, y = float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2
-    text = spoken(name)
-    half = 0.085 * len(text) / 2 + 0.05  # metres, about
+    text = home.words.get(name, name)
+    half = 0.17 * len(text) / 2 + 0.05  # metres, about
     axes.text(
         min(max(x, half), home.size[0] - half), y, text, fontsize=8, ha="center", va="center", color=INK, zorder=9,
         path_effects=[effects.withStroke(linewidth=2, foreground="white")],

@@ -42,13 +42,15 @@ class MissionResult:
 @dataclass(frozen=True, eq=False)
 class HomePlan:
     """A home from above, metres, its corner at (0, 0). size: (x, y). walls: (n, 4), boxes: (m, 4) footprints of the
-    furniture called `names`, door: (4,) of the leaf between the rooms; each x low, y low, x high, y high."""
+    furniture called `names`, door: (4,) of the leaf between the rooms; each x low, y low, x high, y high. words: a
+    class name in words, where it is not its own."""
 
     size: tuple[float, float]
     walls: np.ndarray
     boxes: np.ndarray
     names: tuple[str, ...]
     door: np.ndarray
+    words: dict[str, str]
 
     def box(self, name: str) -> np.ndarray | None:
         """(4,) footprint of a piece of furniture; None where there is none of that name."""
@@ -144,7 +146,7 @@ def save_trace(path: Path, trace: Trace) -> None:
     """Writes `trace` as numpy's npz; no pickle."""
     head: dict[str, Any] = {name: getattr(trace, name) for name in ("policy", "seed", "goal", "time_budget_s")}
     head |= {name: getattr(trace, name) for name in ("token_budget", "range_m", *_TEXTS)}
-    head |= {"format": FORMAT, "size": trace.home.size, "names": trace.home.names}
+    head |= {"format": FORMAT, "size": trace.home.size, "names": trace.home.names, "words": trace.home.words}
     head["decisions"] = [vars(decision) for decision in trace.decisions]
     arrays = {name: getattr(trace, name) for name in _ARRAYS} | {name: getattr(trace.home, name) for name in _BOXES}
     arrays["jpeg"] = np.frombuffer(b"".join(trace.pictures), np.uint8)
@@ -165,7 +167,7 @@ def load_trace(path: Path) -> Trace:
             arrays = {name: stored[name] for name in (*_ARRAYS, *_BOXES, "jpeg", "jpeg_bytes")}
         jpeg, ends = arrays.pop("jpeg").tobytes(), np.cumsum(arrays.pop("jpeg_bytes")).tolist()
         boxes = {name: arrays.pop(name) for name in _BOXES}
-        home = HomePlan(size=tuple(head.pop("size")), names=tuple(head.pop("names")), **boxes)
+        home = HomePlan(size=tuple(head.pop("size")), names=tuple(head.pop("names")), words=head.pop("words"), **boxes)
         values: dict[str, Any] = head | arrays | {name: tuple(head[name]) for name in _TEXTS}
         values["decisions"] = tuple(TracedDecision(**decision) for decision in head["decisions"])
         values["pictures"] = tuple(jpeg[begin:end] for begin, end in zip([0, *ends], ends, strict=False))

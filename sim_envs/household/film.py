@@ -13,6 +13,7 @@ from rarrl.report.trace import HomePlan, MissionResult, Trace, TracedDecision
 from rarrl.safety.free_space import RangeScan
 from rarrl.types import GateResult, ObstacleSummary
 
+from .catalogue import NAMES
 from .executor import sentence
 from .home import Home
 from .world import DT, RANGE_M, Row, World
@@ -29,7 +30,7 @@ def home_plan(home: Home) -> HomePlan:
     """A home as the pictures need it."""
     places = list(home.places.values())
     boxes = np.array([place.box for place in places]).reshape(-1, 4)
-    return HomePlan(home.size, np.array(home.walls), boxes, tuple(p.name for p in places), np.array(home.door))
+    return HomePlan(home.size, np.array(home.walls), boxes, tuple(p.name for p in places), np.array(home.door), NAMES)
 
 
 class TraceRecorder:
