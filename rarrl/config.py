@@ -102,7 +102,8 @@ class DetectorConfig(Section):
     """Obstacles from a stereo camera."""
 
     preset: Literal["indoor", "near", "outdoor", "cube"] = Field(
-        default="indoor", description="indoor: 6.4 m, 0.1 m; outdoor: 32 m, 0.5 m; cube: size_m and voxel_size_m"
+        default="indoor",
+        description="indoor: 6.4 m, 0.1 m; near: 3.2 m, 0.05 m; outdoor: 32 m, 0.5 m; cube: size_m and voxel_size_m",
     )
     size_m: float = Field(default=6.4, ge=0.1, le=1000.0, description="side of the cube (only with preset cube), m")
     voxel_size_m: float = Field(
@@ -198,7 +199,7 @@ class GateConfig(Section):
     rear_m: float = Field(default=0.3, ge=0.01, le=10.0, description="from the axis of turning to the rear, m")
     half_width_m: float = Field(default=0.25, ge=0.01, le=10.0, description="half the robot's width, m")
     radius_m: float = Field(
-        default=0.0, ge=0.0, le=10.0, description="of a round base around its axis; 0: the rectangle of the three above, m"
+        default=0.0, ge=0.0, le=10.0, description="of a round base; 0: the rectangle of the three above, m"
     )
     look_radps: float = Field(
         default=0.0,

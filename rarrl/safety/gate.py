@@ -197,6 +197,8 @@ class SafetyGate:
         """The same for a round base, which may always turn: its distance to everything stays. Only v is given up. Where
         a place blocks that is not in view, the base turns to look at it, whatever turn is asked for meanwhile."""
         c = self.config
+        if not (command.v > 0 or abs(command.omega) > TINY):
+            self._look = NO_LOOK  # nobody wants to go anywhere
         if self._v <= TINY and now_s < self._look[1]:
             if not free.in_view(self._look[0] - free.yaw):
                 return self._looking(free, dt)

@@ -2,7 +2,8 @@
 
 A robot that works in a home has a map of its furniture, knows where it is on it, and remembers where things lay. Out of
 these come three kinds of numbers, all in the base frame (x ahead, y left, metres): two points on the way, where to
-stand, and what is to be used. The map knows neither people nor shut doors, and memory may be wrong: that the policy must see.
+stand, and what is to be used. The map knows neither people nor shut doors, and memory may be wrong: that the
+policy must see.
 """
 
 from __future__ import annotations

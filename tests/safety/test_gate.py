@@ -198,7 +198,7 @@ def test_the_braking_way_holds_at_every_speed():
                 CONFIG.brake_mps2 / max(abs(result.v), 1e-9), CONFIG.turn_brake_radps2 / max(abs(result.omega), 1e-9)
             )
             needed = CONFIG.latency_s + 1 / (2 * rate)
-            assert robot.gate._room(result.v, result.omega, needed, robot.free) >= needed - 1e-9
+            assert robot.gate._room(result.v, result.omega, needed, robot.free)[0] >= needed - 1e-9
     assert moved > 20
 
 
@@ -221,6 +221,42 @@ def test_turning_in_place_needs_room_for_the_corners():
     corner = math.hypot(CONFIG.front_m, CONFIG.half_width_m)
     robot = Robot(wall=corner + 0.05)  # further off than the front, nearer than a corner with its margin
     assert robot.drive(0.0, 1.0, omega=0.5)[-1].omega == 0.0
+
+
+ROUND = GateConfig(radius_m=0.25, look_radps=0.8, margin_m=0.02, sensor_x_m=0.0)
+
+
+def test_a_round_base_may_turn_beside_a_wall_and_keeps_its_turn_while_it_slows_down():
+    robot = Robot(ROUND, wall=ROUND.radius_m + 0.06)
+    assert robot.drive(0.0, 1.0, omega=0.5)[-1].omega == 0.5
+    result = robot.drive(0.4, 1.0, omega=0.9)[-1]
+    assert (result.v, result.omega, result.reason) == (0.0, 0.9, "turning only") and robot.x == 0.0
+
+
+@settings(max_examples=40, deadline=None)
+@given(v=st.floats(0.0, 0.6), omega=st.floats(-1.0, 1.0), wall=st.floats(0.6, 2.0))
+def test_a_round_base_never_comes_to_a_wall(v, omega, wall):
+    robot = Robot(ROUND, wall)
+    for result in robot.drive(v, 5.0, omega):  # the heading stays: the worst of all arcs is straight
+        assert result.v <= v + 1e-9
+    assert robot.x <= wall - ROUND.radius_m
+
+
+def test_a_round_base_looks_at_what_blocks_it_out_of_view():
+    blind = ROUND.model_copy(update={"assumed_clear_m": 0.27})
+    robot = Robot(blind, field=1.2)
+    result = robot.drive(0.3, 1.0)[-1]
+    assert result.v == 0.0 and result.reason == "looking" and abs(result.omega) == pytest.approx(0.8)
+    still = Robot(blind.model_copy(update={"look_radps": 0.0}), field=1.2)
+    assert still.drive(0.3, 1.0)[-1].action is GateAction.STOP
+
+
+def test_a_look_ends_with_the_command():
+    robot = Robot(ROUND.model_copy(update={"assumed_clear_m": 0.27}))
+    robot.drive(0.3, 1.0)
+    robot.now += TICK
+    assert robot.gate.check(None, Surroundings(robot.free, robot.now, robot.now), robot.now).omega == 0.0
+    assert robot.drive(0.0, 0.5)[-1].omega == 0.0
 
 
 def test_who_stands_too_near_may_leave_but_come_no_nearer():
