@@ -55,10 +55,12 @@ class Deeds:
     def _miss(self, event: Event) -> None:
         """What the hand does not find where it was thought to be, behind a shut door too, is not there."""
         world, memory = self._env.world, self._env.memory
-        if event.reason == "out of reach" and event.row[0] in ("PickupObject", "SliceObject"):
+        if event.row[0] not in ("PickupObject", "SliceObject", "PutObject"):
+            return
+        self._looked |= {name: world.steps for name in world.home.places if world.at(name)}
+        if event.reason == "out of reach":
             for index, spot in list(memory.spots.items()):
-                if world.things[index].name == event.row[1] and world.in_reach(*spot):
-                    self._looked[memory.known[index]] = world.steps
+                if world.things[index].name == event.row[-1] and world.in_reach(*spot):
                     del memory.known[index], memory.spots[index]
 
     def _do(self, verb: str, names: tuple[str, ...]) -> None:
@@ -68,6 +70,7 @@ class Deeds:
             self._put.pop(self._hand, None)
         elif verb == "PutObject":
             self._put[self._hand] = names[1]
+            self._env.memory.note(world, self._hand)
         elif verb == "SliceObject":
             self._done.setdefault(world.find(names[0]), set()).add(verb)
         elif verb == "ToggleObject":

@@ -73,18 +73,19 @@ class Memory:
         self.known: dict[int, str] = {}
         self.spots: dict[int, tuple[float, float]] = {}
         for i in range(len(world.things)):
-            self._note(world, i)
+            self.note(world, i)
 
     def update(self, world: World) -> None:
         """Takes in what is in view. What is not where it was thought to be, seen from near, is forgotten."""
         seen = set(world.seen())
         for i in seen:
-            self._note(world, i)
+            self.note(world, i)
         for i, place in list(self.known.items()):
             if i not in seen and place not in world.shut and world.at(place) and world.place_of(i) != place:
                 del self.known[i], self.spots[i]
 
-    def _note(self, world: World, index: int) -> None:
+    def note(self, world: World, index: int) -> None:
+        """Takes in where a thing is."""
         self.known[index] = _where(world, index)
         self.spots[index] = world.things[index].x, world.things[index].y
 

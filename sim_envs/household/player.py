@@ -31,9 +31,8 @@ from .world import DT, Row
 
 ATTEMPTS = 40
 """After so many attempts the robot gives up."""
-HERE_M = 2.0
-"""Who stands further off from where to stand has to go there first."""
-_HANDLES = (SubgoalType.PickupObject.name, SubgoalType.SliceObject.name)
+_GOTO = SubgoalType.GotoLocation.name
+_OF_THINGS = ("PickupObject", "SliceObject", "PutObject")
 _STILL = np.zeros(3)
 
 
@@ -200,17 +199,17 @@ class HouseholdPlayer:
         self.done = not self._rows  # nothing is left, so the robot calls it done
 
     def _is_known(self, row: Row | None) -> bool:
-        """Whether a sub-goal can be tried: it leads somewhere; or the robot is where it is to be done, or has come to
-        search there. Another thing of the class, elsewhere, is not meant."""
+        """Whether a sub-goal can be tried: there is where to go for it, and where it is about a thing, one of its class
+        is where the last GotoLocation led, or the robot has come there to search."""
+        env = self.env
         if row is None:  # classes that no home has
             return False
-        world = self.env.world
-        target = find_target(world, row, self.env.memory)
-        if row[0] == SubgoalType.GotoLocation.name:
-            return target is not None
-        if target is None:
-            return row[0] in _HANDLES
-        return math.dist(target[0][:2], (world.x, world.y)) < HERE_M
+        if row[0] in _OF_THINGS and row[-1] not in env.world.home.places:
+            env.memory.update(env.world)
+            here = next((r[1] for r in reversed(self._rows[: self._index]) if r[0] == _GOTO), "")
+            places = [at for i, at in env.memory.known.items() if env.world.things[i].name == row[-1]]
+            return not places or here in places
+        return find_target(env.world, row, env.memory) is not None
 
     def _give_up(self) -> Event:
         """A failed attempt at a sub-goal that begins nowhere."""
