@@ -22,10 +22,16 @@ MOST_FRAMES = 190
 MOST_BYTES = 3_000_000
 COLOURS = 112
 END_MS = 3000
-_MAP, _EYE, _HEIGHT, _EDGE, _TOP = 452, (320, 240), 364, 10, 44  # pixels; map's width, whole picture's height
+_MAP, _EYE, _EDGE, _TOP, _FOOT = 452, (320, 240), 10, 44, 82  # pixels; _MAP: its width
 _WIDTH = _MAP + _EYE[0] + 3 * _EDGE
 _PERSON, _PERSON_M, _ROBOT, _ROBOT_M = "#d95f02", 0.25, "#08306b", 0.25
 _SIGHT, _TARGET, _FLOOR, _FURNITURE, _WALL = "#cfe3f5", "#f0a202", "#f4f2ee", "#d8c9ae", "#4d4d4d"
+_SOFT, _REST, _DOOR, _THINKS = "#666666", "#eeeeee", "#8c510a", "#08519c"
+# Kept as they are when the GIF's colours are chosen; the rest of the palette is the camera's.
+_OWN = (
+    *("#ffffff", "#bdbdbd", "#9a9a9a", "#4a4030", "#a69d8a", INK, GOOD, BAD, _PERSON, _ROBOT, _SIGHT, _TARGET, _FLOOR),
+    *(_FURNITURE, _WALL, _SOFT, _REST, _DOOR, *ROLE_COLOURS.values()),
+)
 _WRITES = {"planner": "thinks: writes a plan", "verifier": "thinks: checks the plan"}
 
 
@@ -35,7 +41,7 @@ def gif(trace: Trace, result: MissionResult | None = None, most_bytes: int = MOS
 
     step_s = max(STEP_S, round(trace.duration_s / MOST_FRAMES, 1))
     pictures = [Image.fromarray(picture) for picture in frames(trace, result, step_s)]
-    for colours, every in ((COLOURS, 1), (64, 1), (48, 2), (32, 3), (16, 4)):
+    for colours, every in ((COLOURS, 1), (80, 1), (80, 2), (56, 2), (40, 4)):
         data = _encoded(pictures[:-1][::every] + pictures[-1:], colours, FRAME_MS * every)
         if len(data) <= most_bytes:
             break
@@ -51,13 +57,16 @@ def frames(trace: Trace, result: MissionResult | None, step_s: float = STEP_S) -
 
 
 def _encoded(pictures: list[Image.Image], colours: int, frame_ms: int) -> bytes:
-    from PIL import Image
+    from PIL import Image, ImageColor
 
-    sample = pictures[:: max(1, len(pictures) // 8)]
-    sheet = Image.new("RGB", (sample[0].width, sample[0].height * len(sample)))
+    sample = pictures[:: max(1, len(pictures) // 12)]
+    sheet = Image.new("RGB", (_EYE[0], _EYE[1] * len(sample)))
     for index, picture in enumerate(sample):
-        sheet.paste(picture, (0, index * picture.height))
-    palette = sheet.quantize(colours, method=Image.Quantize.MEDIANCUT)
+        sheet.paste(picture.crop((_MAP + 2 * _EDGE, _TOP, _WIDTH - _EDGE, _TOP + _EYE[1])), (0, index * _EYE[1]))
+    own = [ImageColor.getrgb(colour) for colour in dict.fromkeys(_OWN)]
+    seen = sheet.quantize(colours - len(own), method=Image.Quantize.MEDIANCUT).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([value for colour in own for value in colour[:3]] + seen[: 3 * (colours - len(own))])
     flat = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     buffer = BytesIO()
     times = [frame_ms] * (len(flat) - 1) + [END_MS]
@@ -73,6 +82,7 @@ class _Film:
         self.speed = round(step_s / (FRAME_MS / 1000))
         self.scale = 2 * _MAP / (trace.home.size[0] + 0.2)  # drawn twice as large, then reduced: smooth edges
         self.map_size = (2 * _MAP, math.ceil((trace.home.size[1] + 0.2) * self.scale))
+        self.height = _TOP + max(self.map_size[1] // 2, _EYE[1] + 20) + _FOOT
         self.base = Image.new("RGB", self.map_size, _FLOOR)
         pen = ImageDraw.Draw(self.base)
         for box in trace.home.boxes:
@@ -87,16 +97,17 @@ class _Film:
         trace = self.trace
         row = max(int(np.searchsorted(trace.t_s, t + 1e-6)) - 1, 0)
         thinks = next((d for d in trace.decisions if d.action == "think" and d.t0 <= t < d.t1), None)
-        whole = Image.new("RGB", (_WIDTH, _HEIGHT), "white")
+        whole = Image.new("RGB", (_WIDTH, self.height), "white")
         above = self._map(row, thinks is not None).resize((_MAP, self.map_size[1] // 2), Image.Resampling.LANCZOS)
         whole.paste(above, (_EDGE, _TOP))
         eye = self._left_eye(row)
         if eye is not None:
             whole.paste(eye, (_MAP + 2 * _EDGE, _TOP))
         pen = ImageDraw.Draw(whole)
+        self._captions(pen)
         goal = _fitted(f"\u201c{trace.goal}\u201d", _font(17, True), _WIDTH - 150)
         pen.text((_EDGE, 12), goal, font=_font(17, True), fill=INK)
-        pen.text((_WIDTH - _EDGE, 14), f"{t:.0f} s ({self.speed}x)", font=_font(14), fill="#666666", anchor="ra")
+        pen.text((_WIDTH - _EDGE, 14), f"{t:.0f} s ({self.speed}x)", font=_font(14), fill=_SOFT, anchor="ra")
         self._state(pen, row, thinks, over)
         self._time(pen, t)
         return np.asarray(whole)
@@ -121,7 +132,7 @@ class _Film:
         for box in trace.home.walls:
             pen.rectangle(self._pixels(box), fill=_WALL)
         if not trace.door_open[row]:
-            pen.rectangle(self._pixels(trace.home.door), fill="#8c510a")
+            pen.rectangle(self._pixels(trace.home.door), fill=_DOOR)
         for name, box in zip(trace.home.names, trace.home.boxes, strict=True):
             self._label(pen, trace.home.words.get(name, name), box)
         way = [self._pixel(*point) for point in trace.pose[: row + 1, :2].tolist()]
@@ -130,14 +141,22 @@ class _Film:
         for px, py in trace.people[row].tolist():
             self._disc(pen, px, py, _PERSON_M, _PERSON)
         stopped = trace.gate[row] == "STOP"
-        self._disc(pen, x, y, _ROBOT_M, BAD if stopped else ("#08519c" if thinking else _ROBOT))
+        self._disc(pen, x, y, _ROBOT_M, BAD if stopped else (_THINKS if thinking else _ROBOT))
         nose = self._pixel(x + _ROBOT_M * math.cos(heading), y + _ROBOT_M * math.sin(heading))
         pen.line([self._pixel(x, y), nose], fill="white", width=6)
         return picture
 
+    def _captions(self, pen: ImageDraw.ImageDraw) -> None:
+        """Under the left eye's picture: what the colours mean."""
+        x, y = _MAP + 2 * _EDGE, _TOP + _EYE[1] + 5
+        for colour, text in ((_ROBOT, "robot"), (_PERSON, "person"), (_SIGHT, "seen free"), (_TARGET, "sub-goal")):
+            pen.rectangle((x, y + 3, x + 9, y + 12), fill=colour)
+            pen.text((x + 14, y), text, font=_font(12), fill=_SOFT)
+            x += 32 + int(_font(12).getlength(text))
+
     def _state(self, pen: ImageDraw.ImageDraw, row: int, thinks: TracedDecision | None, over: bool) -> None:
         """Two lines under the pictures: what it does now; and the plan that the language model wrote last."""
-        trace, y, t = self.trace, _HEIGHT - 66, float(self.trace.t_s[row]) if len(self.trace.t_s) else 0.0
+        trace, y, t = self.trace, self.height - _FOOT + 8, float(self.trace.t_s[row]) if len(self.trace.t_s) else 0.0
         if over and self.result is not None:
             done = self.result.success
             text, colour = ("done" if done else f"not done: {self.result.end_reason}"), GOOD if done else BAD
@@ -154,7 +173,7 @@ class _Film:
         plans = [d.answer for d in trace.decisions if d.role == "planner" and d.answer and d.t1 <= t + 1e-6]
         if plans:
             wrote = _fitted(f"it wrote: {plans[-1]}", _font(12), _WIDTH - 2 * _EDGE)
-            pen.text((_EDGE, y + 22), wrote, font=_font(12), fill="#666666")
+            pen.text((_EDGE, y + 22), wrote, font=_font(12), fill=_SOFT)
 
     def _doing(self, subgoal: str) -> str:
         verb, *names = subgoal.split() or [""]
@@ -165,13 +184,13 @@ class _Film:
 
     def _time(self, pen: ImageDraw.ImageDraw, t: float) -> None:
         """A bar along the bottom: how far it is, when it thought (by role), when the gate stopped it."""
-        trace, y = self.trace, _HEIGHT - 20
+        trace, y = self.trace, self.height - 20
         wide = (_WIDTH - 2 * _EDGE) / max(trace.duration_s, 1e-9)
 
         def across(t0: float, t1: float) -> tuple[float, float]:
             return _EDGE + t0 * wide, max(_EDGE + min(t1, t) * wide, _EDGE + t0 * wide + 1)
 
-        pen.rectangle((_EDGE, y, _WIDTH - _EDGE, y + 10), fill="#eeeeee")
+        pen.rectangle((_EDGE, y, _WIDTH - _EDGE, y + 10), fill=_REST)
         x0, x1 = across(0.0, t)
         pen.rectangle((x0, y, x1, y + 10), fill="#bdbdbd")
         for decision in trace.decisions:
@@ -201,7 +220,7 @@ class _Film:
     def _label(self, pen: ImageDraw.ImageDraw, text: str, box: np.ndarray) -> None:
         x0, y0, x1, y1 = self._pixels(box)
         font = _font(20)
-        half = font.getlength(text) / 2 + 8
+        half = font.getlength(text) / 2 + 16
         x = min(max((x0 + x1) / 2, half), self.map_size[0] - half)
         pen.text((x, (y0 + y1) / 2), text, font=font, fill="#4a4030", anchor="mm")
 
