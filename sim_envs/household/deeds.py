@@ -95,11 +95,13 @@ class Deeds:
 
     def look(self, name: str) -> str:
         """Where to look for a thing of a class: of the places not looked at since it was lost, where such things are
-        usual, what stands open before what must be opened, the nearest; all of them again when none is left."""
+        usual, what stands open before what must be opened, the nearest; all of them again when none is left. Where the
+        robot has put one itself it does not look."""
         world = self._env.world
         since = min((step for i, step in self._lost.items() if world.things[i].name == name), default=0)
         usual = likely_places(name)
-        places = [place for n, place in world.home.places.items() if n not in LAMPS]
+        own = {self._still(i) for i, thing in enumerate(world.things) if thing.name == name}
+        places = [place for n, place in world.home.places.items() if n not in LAMPS and n not in own]
         left = [place for place in places if self._looked.get(place.name, -1) < since] or places
 
         def order(place):  # type: ignore[no-untyped-def]
