@@ -60,6 +60,7 @@ EXTRAS = {
     "llama": ["llama-cpp-python>=0.3.16,<0.4", "gguf>=0.10"],
     "sim": ["mujoco==3.3.0", "metaworld==3.1.1"],  # metaworld wants exactly this mujoco
     "serve": ["websockets>=15,<18", "msgpack>=1.0.5,<2"],  # `rarrl serve policy`
+    "view": ["rerun-sdk>=0.23,<0.42"],  # a recording of a mission to scroll through
     "eval": ["scikit-image>=0.22", "scikit-learn>=1.3"],  # a real stereo pair; the planner's baseline
     "dev": [
         "pytest>=7.4,<9",  # pytest 9 breaks the launch_testing plug-in of ROS 2 Jazzy

@@ -43,7 +43,7 @@ def page(runs: Sequence[Run], picture: bytes, notes: Sequence[str] = (), percept
         "<meta name='viewport' content='width=device-width'>",
         f"<style>{STYLE}</style></head><body><h1>rarrl report</h1>",
         f"<p class='note'>{escape(what)}, {escape(first.date)}</p>",
-        _image(picture, "Strip charts, budgets, success against LLM seconds"),
+        image(picture, "Strip charts, budgets, success against LLM seconds"),
         "<h2>All episodes</h2><div class='scroll'>",
         _table(runs),
         "</div>",
@@ -61,15 +61,17 @@ def page(runs: Sequence[Run], picture: bytes, notes: Sequence[str] = (), percept
         parts.append(f"<h2>Decisions of episode {number}{quoted}</h2><p class='note'>Shown: {escape(rule)}.</p>")
         parts += [_decisions(run, run.episode(number), index, index == len(runs) - 1) for index, run in enumerate(runs)]
     if perception:
-        parts.append(_image(perception, "Stereo pairs, the obstacles in them, from above and in space"))
+        parts.append(image(perception, "Stereo pairs, the obstacles in them, from above and in space"))
     return "\n".join(parts) + "\n</body></html>\n"
 
 
-def _image(png: bytes, text: str) -> str:
-    return f"<img alt='{text}' src='data:image/png;base64,{base64.b64encode(png).decode()}'>"
+def image(data: bytes, text: str, kind: str = "png", style: str = "") -> str:
+    """A picture inside of the page. text: for those who cannot see it; style: its class."""
+    return f"<img class='{style}' alt='{text}' src='data:image/{kind};base64,{base64.b64encode(data).decode()}'>"
 
 
-def _dot(colour: str) -> str:
+def dot(colour: str) -> str:
+    """A small square of a colour, before a name."""
     return f"<span class='dot' style='background:{colour}'></span>"
 
 
@@ -77,7 +79,7 @@ def _table(runs: Sequence[Run]) -> str:
     rows = ["<tr>" + "".join(f"<th>{escape(name)}</th>" for name in TABLE_HEAD) + "</tr>"]
     for index, run in enumerate(runs):
         cells = [escape(cell) for cell in table_row(figures_of(run))]
-        cells[0] = _dot(POLICY_STYLES[index % len(POLICY_STYLES)][0]) + cells[0]
+        cells[0] = dot(POLICY_STYLES[index % len(POLICY_STYLES)][0]) + cells[0]
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     return "<table>" + "\n".join(rows) + "</table>"
 
@@ -100,7 +102,7 @@ def _decisions(run: Run, episode: Episode, index: int, unfolded: bool) -> str:
         why = event.why
         if isinstance(event, ThinkEvent):
             why = f"{event.answer} \u2190 {why}" if event.answer else why
-            name = _dot(ROLE_COLOURS[(event.role, event.level)]) + f"THINK({event.role}, {event.level})"
+            name = dot(ROLE_COLOURS[(event.role, event.level)]) + f"THINK({event.role}, {event.level})"
             result, good = f"{event.status}, {event.tokens:.0f} tokens", event.status == "OK"
         else:
             name = f"ACT {escape(event.subgoal)}"
@@ -109,7 +111,7 @@ def _decisions(run: Run, episode: Episode, index: int, unfolded: bool) -> str:
             f"{start}<td>{event.t1 - event.t0:.2f} s</td><td class='text'>{name}</td>"
             f"<td class='text{'' if good else ' bad'}'>{result}</td><td class='text'>{escape(why)}</td></tr>"
         )
-    dot = _dot(POLICY_STYLES[index % len(POLICY_STYLES)][0])
+    dot = dot(POLICY_STYLES[index % len(POLICY_STYLES)][0])
     head = f"{dot}{escape(run.policy)}: <span class='{tone}'>{outcome}</span>"
     head += f", {episode.end.llm_seconds:.1f} s of thinking in {episode.end.calls} calls"
     table = "<div class='scroll'><table>" + "\n".join(rows) + "</table></div>"

@@ -142,6 +142,15 @@ class Trace:
         return found
 
 
+@dataclass(frozen=True, eq=False)
+class Played:
+    """A mission that was played: how it ended, the calls of the language model in it, and its trace, or None."""
+
+    result: MissionResult
+    thoughts: tuple[TracedDecision, ...]
+    trace: Trace | None = None
+
+
 def save_trace(path: Path, trace: Trace) -> None:
     """Writes `trace` as numpy's npz; no pickle."""
     head: dict[str, Any] = {name: getattr(trace, name) for name in ("policy", "seed", "goal", "time_budget_s")}
