@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rarrl.report import Report
 
 HEAD = ("policy", "success", "95 % interval", "LLM s", "tokens", "calls", "misses")  # fits 80 columns
+MISSION_HEAD = ("policy", "done", "met", "time", "LLM", "tokens", "calls", "collisions", "gate stops")
 COMPARED = ("never", "always", "after_failure", "learned")
 PLOT_HINT = "`rarrl plot FOLDER` makes the report of what was played"
 
@@ -74,23 +75,82 @@ def doctor() -> None:
 
 @guarded(PLOT_HINT)
 def demo(
-    episodes: Annotated[int, typer.Option(help="How many tasks each policy plays.")] = 20,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same tasks and luck.")] = 0,
+    missions: Annotated[int, typer.Option(min=1, max=100, help="How many missions each policy plays.")] = 5,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only the decision loop, on ROS 2 nodes with a replayed robot: seconds.")
+    ] = False,
+    episodes: Annotated[int, typer.Option(help="With --quick: how many tasks each policy plays.")] = 20,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same missions and luck.")] = 0,
     perception: Annotated[
         bool, typer.Option("--perception", help="Only show what the stereo detector sees in several pairs; no ROS.")
     ] = False,
     llm: LlmOption = None,
     out: OutOption = None,
 ) -> None:
-    """Run the decision loop on real ROS 2 nodes for four policies, show what the robot sees, and write a report.
+    """A robot carries out missions in a simulated home, under four policies of when to think: table, report, film.
 
-    The small language model that comes with rarrl writes and judges the plans; `--llm profile` replays measured calls
-    of a hosted one instead."""
+    It sees with two eyes, drives by a low-bit policy behind a safety gate, and its plans are written and judged by the
+    small language model that comes with rarrl."""
     if perception:
         picture = _look(new_run_folder(out), seed)
         typer.echo(f"picture: {picture}")
-        return
-    _need_ros("rarrl demo")
+    elif quick or llm == "profile":
+        _quick_demo(episodes, seed, llm, out)
+    else:
+        _household_demo(missions, seed, llm or "llama", out)
+
+
+def _household_demo(missions: int, seed: int, llm: str, out: Path | None) -> None:
+    for package, extra in (("mujoco", "sim"), ("llama_cpp", "llama")):
+        if find_spec(package) is None:
+            raise DependencyMissingError(
+                f"rarrl demo needs {package}: pip install 'rarrl[{extra}]'; `rarrl demo --quick` plays without"
+            )
+    from rarrl.report.mission_page import save_missions
+    from rarrl_sim_envs.household.demo import demo_seeds, demo_settings, play_all
+
+    started = time.monotonic()
+    settings, seeds = demo_settings(llm), demo_seeds(missions, seed)
+    thinks = "llama.cpp" if llm == "llama" else llm
+    console().print(
+        f"{missions} missions in simulated homes for each of {len(settings)} policies: stereo eyes, detector, policy "
+        f"in 3 bits, safety gate;\n{thinks} writes the plans. Each mission may use "
+        f"{settings[0].time_budget_s:.3g} s and {settings[0].token_budget:.0f} tokens of thinking, and what is "
+        "thought takes the robot's time.",
+        markup=False,
+    )
+    folder = new_run_folder(out)
+    with progress("playing", len(settings) * len(seeds)) as update:
+        played = play_all(settings, seeds, progress=update)
+    save_missions(folder, played)
+    _finish_missions(folder)
+    typer.echo(f"{time.monotonic() - started:.0f} s in all")
+
+
+def _finish_missions(folder: Path) -> None:
+    """Writes the report of missions; prints its table and where it is."""
+    from rarrl.report.mission import figures_of
+    from rarrl.report.mission_page import write_mission_report
+    from rarrl.report.recording import HINT
+
+    report = write_mission_report(folder)
+    rows = [figures.row() for figures in figures_of(report.results)]
+    console().print(table("", MISSION_HEAD, [(*row[:2], *row[3:]) for row in rows]))
+    typer.echo(
+        "met: share of the goal's conditions; met, time, LLM, tokens, calls: means a mission; the rest: counted."
+    )
+    typer.echo(f"report:  {report.html}\npicture: {report.png}")
+    if report.gif:
+        typer.echo(f"film:    {report.gif}")
+    if report.recording:
+        typer.echo(f"to scroll through: rerun {report.recording}")
+    else:
+        typer.echo(HINT)
+
+
+def _quick_demo(episodes: int, seed: int, llm: str | None, out: Path | None) -> None:
+    """The decision loop on real ROS 2 nodes for four policies."""
+    _need_ros("rarrl demo --quick")
     from rarrl.cli.show import reminder
     from rarrl_nodes.demo import demo_config, demo_policies
 
@@ -188,6 +248,7 @@ def plot(
     from rarrl.cli.show import is_results, plot_results
     from rarrl.latency.commands import show_profile
     from rarrl.latency.profile import shipped_profiles
+    from rarrl.report.mission_page import MISSIONS
 
     path = Path(source)
     check_output(out, "--out")
@@ -200,7 +261,10 @@ def plot(
     else:
         if out is not None:
             raise InputError("--out: a run's report goes into its own folder; leave --out away")
-        _finish(path, [])
+        if (path / MISSIONS).exists():
+            _finish_missions(path)
+        else:
+            _finish(path, [])
         return
     typer.echo(f"picture: {picture}")
 

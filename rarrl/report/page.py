@@ -111,8 +111,8 @@ def _decisions(run: Run, episode: Episode, index: int, unfolded: bool) -> str:
             f"{start}<td>{event.t1 - event.t0:.2f} s</td><td class='text'>{name}</td>"
             f"<td class='text{'' if good else ' bad'}'>{result}</td><td class='text'>{escape(why)}</td></tr>"
         )
-    dot = dot(POLICY_STYLES[index % len(POLICY_STYLES)][0])
-    head = f"{dot}{escape(run.policy)}: <span class='{tone}'>{outcome}</span>"
+    mark = dot(POLICY_STYLES[index % len(POLICY_STYLES)][0])
+    head = f"{mark}{escape(run.policy)}: <span class='{tone}'>{outcome}</span>"
     head += f", {episode.end.llm_seconds:.1f} s of thinking in {episode.end.calls} calls"
     table = "<div class='scroll'><table>" + "\n".join(rows) + "</table></div>"
     return f"<details{' open' * unfolded}><summary>{head}</summary>{table}</details>"
