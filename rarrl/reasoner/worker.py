@@ -56,6 +56,7 @@ class Model:
         else:  # CUDA maps far more addresses than it uses
             _limit_memory(max_gb)
         params.check_tensors = True
+        params.use_extra_bufts = False  # its AMX kernels crash: they load a tile configuration half of which is not set
         model = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not model:
             raise RefusedError("llama.cpp refuses the file: " + (" ".join(" ".join(self._log).split()) or "no reason"))
