@@ -190,7 +190,7 @@ class SafetyGateNode(RarrlNode):
             self._drop("scan", "old")
             return
         try:
-            scan = RangeScan(msg.angle_min, msg.angle_increment, np.asarray(msg.ranges), msg.range_max)
+            scan = RangeScan(msg.angle_min, msg.angle_increment, np.asarray(msg.ranges), msg.range_max, c.blind_m)
         except ValueError as error:
             self.get_logger().warning(str(error)[:200], throttle_duration_sec=10.0)
             self._drop("scan", "bad")

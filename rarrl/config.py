@@ -212,6 +212,12 @@ class GateConfig(Section):
         default=0.2, ge=-10.0, le=10.0, description="origin of the scan ahead of the axis of turning, m"
     )
     sensor_y_m: float = Field(default=0.0, ge=-10.0, le=10.0, description="and to its left, m")
+    blind_m: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=10.0,
+        description="nearer than this to the sensor the lowest obstacle is out of its sight: what was seen before counts, m",
+    )
     assumed_clear_m: float = Field(
         default=1.0,
         ge=0.0,

@@ -59,7 +59,8 @@ def policy_frames(
     inputs = []
     for i, frame in enumerate(order):
         words = data.tasks[data.task[frame]].instructions
-        observation = Observation(frames.images[frame], frames.proprio[frame], words[rng.integers(len(words))])
+        told = frames.told[frame] if frames.told[frame] >= 0 else rng.integers(len(words))
+        observation = Observation(frames.images[frame], frames.proprio[frame], words[told])
         inputs.append(np.concatenate(embed(spec, weights, observation)))
         if progress:
             progress(i + 1, "")

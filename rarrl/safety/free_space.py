@@ -19,7 +19,8 @@ Pose = tuple[float, float, float]
 @dataclass(frozen=True, eq=False)
 class RangeScan:
     """How far each bearing is *seen* to be free. ranges: (n,) metres; what is NaN, negative or nothing counts as 0,
-    infinity as range_max. Bearing i is `angle_min + i * increment` (rad, left is positive) and stands for a wedge one
+    infinity as range_max. blind_m: nearer than that a free bearing tells nothing (a low thing there would be below the
+    camera's view), an obstacle all the same. Bearing i is `angle_min + i * increment` (rad, left is positive) and stands for a wedge one
     increment wide; increment > 0.
 
     Raises: ValueError where the numbers make no scan."""
@@ -28,6 +29,7 @@ class RangeScan:
     increment: float
     ranges: np.ndarray
     range_max: float
+    blind_m: float = 0.0
 
     def __post_init__(self) -> None:
         ranges = np.array(self.ranges, dtype=np.float64)
@@ -134,7 +136,7 @@ class FreeSpace:
         self._hidden[cells[:, 0], cells[:, 1]] = True
         thing[cells[near, 0], cells[near, 1]] = True
         self._hidden &= in_view  # else nobody would look there again
-        self._seen_at[in_view & ~self._hidden] = self._odometer
+        self._seen_at[in_view & ~self._hidden & (distance >= scan.blind_m)] = self._odometer
         self._seen_at[thing & in_view] = -math.inf
 
     @property

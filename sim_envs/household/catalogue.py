@@ -34,7 +34,7 @@ FURNITURE: dict[str, Furniture] = {
     "diningtable": Furniture(1.3, 0.8, 0.75, "table"),
     "drawer": Furniture(0.6, 0.5, 0.42, "niche", 0.75, opens=True),
     "dresser": Furniture(1.0, 0.5, 0.85, "block"),
-    "floorlamp": Furniture(0.45, 0.45, 0.1, "lamp", 1.6),
+    "floorlamp": Furniture(0.45, 0.45, 0.4, "lamp", 1.6),
     "fridge": Furniture(0.7, 0.65, 0.85, "niche", 1.7, opens=True),
     "garbagecan": Furniture(0.5, 0.4, 0.4, "basin", 0.5),
     "microwave": Furniture(0.6, 0.5, 0.8, "niche", 1.15, opens=True),

@@ -20,6 +20,7 @@ import numpy as np
 
 from rarrl.policy.base import Observation, Policy
 from rarrl.policy.demonstrations import Frames, RobotInfo, TaskInfo, write_shard
+from rarrl.policy.recovery import Recovery
 from rarrl.types import ActStatus
 
 from .catalogue import FURNITURE, OBJECTS
@@ -106,7 +107,7 @@ def _record(
         if not short and rng.random() < 0.3:
             env.world.door_open = False  # shut doors are rare otherwise
         actor = _Actor(rng, policy)
-        gated, guide, press = Gated(ExactEyes()), Guide(), Press()
+        gated, guide, press, recovery = Gated(ExactEyes()), Guide(), Press(), Recovery()
         gated.begin(env)
         done = late = False
         while not done and not late and env.world.steps < MAX_STEPS:
@@ -119,7 +120,7 @@ def _record(
                     break
                 plan = remaining_plan(world, env.mission.task)
                 for index in range(len(world.things)):
-                    env.memory._note(world, index)  # a new plan comes with the truth
+                    env.memory.note(world, index)  # a new plan comes with the truth
                 env.set_plan(plan)
                 press.reset()
                 continue
@@ -134,10 +135,12 @@ def _record(
                 seen = Observation(image[None], proprio, sentence(row))
             v, omega, wish = actor.act(world, row, env, seen)
             stands, pressed = press.update(world, wish)
-            result = gated.check(world, 0.0 if stands else v, 0.0 if stands else omega)
+            v, omega = (0.0, 0.0) if stands else recovery.update(v, omega, world.v, world.steps * DT)
+            result = gated.check(world, v, omega)
             done, late = _advance(env, result.v, result.omega, pressed)
             if env.executor.row != row:
                 press.reset()
+                recovery.reset()
                 actor.reset()
     finally:
         env.close()
@@ -151,7 +154,7 @@ def _advance(env: HouseholdEnv, v: float, omega: float, pressed: bool) -> tuple[
         return done, late
     if (failed or info["disturbed"]) and not done and not env.world.busy:
         for index in range(len(env.world.things)):
-            env.memory._note(env.world, index)
+            env.memory.note(env.world, index)
         env.set_plan(remaining_plan(env.world, env.mission.task))
     return done, late
 

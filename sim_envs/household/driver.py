@@ -16,6 +16,7 @@ from rarrl.perception.classical import ClassicalDetector
 from rarrl.perception.obstacles import Body, height_slice, summarize_slice
 from rarrl.perception.voxels import grid_spec
 from rarrl.policy.base import Observation, Policy
+from rarrl.policy.recovery import Recovery
 from rarrl.safety.free_space import RangeScan
 from rarrl.safety.gate import SafetyGate, Surroundings
 from rarrl.types import ActStatus, GateAction, GateResult, RobotCommand, StereoPair
@@ -44,6 +45,7 @@ GATE = GateConfig(
     memory_m=20.0,
     sensor_x_m=0.0,
     sensor_y_m=0.0,
+    blind_m=0.33,  # what is at least 0.35 m high (the lowest furniture) is seen from there on
     assumed_clear_m=1.0,
 )
 """Of the base in `world.py`. The head's 12 cm between the eyes are within the margin."""
@@ -107,7 +109,7 @@ class ExactEyes:
     def scan(self, env: HouseholdEnv, pair: StereoPair | None) -> RangeScan:
         """Of the world as it is."""
         width = FIELD_RAD / SECTORS
-        return RangeScan((width - FIELD_RAD) / 2, width, env.world.scan(), RANGE_M)
+        return RangeScan((width - FIELD_RAD) / 2, width, env.world.scan(), RANGE_M, GATE.blind_m)
 
 
 class StereoEyes:
@@ -132,7 +134,7 @@ class StereoEyes:
         places = height_slice(grid, T_BASE_LEFT, BODY)
         seen = summarize_slice(places, BODY, 0.0, 2.0, self._rig.field_rad, SECTORS)
         width = float(seen.bearings[1] - seen.bearings[0])
-        return RangeScan(float(seen.bearings[0]), width, seen.clear_m, grid_spec(PRESET).z_far)
+        return RangeScan(float(seen.bearings[0]), width, seen.clear_m, grid_spec(PRESET).z_far, GATE.blind_m)
 
 
 class Gated:
@@ -196,7 +198,7 @@ class ExpertDriver:
     """The scripted expert, which goes by the robot's memory and sees people and doors as they are."""
 
     def __init__(self, eyes: Eyes | None = None) -> None:
-        self._expert, self._gated = Expert(), Gated(eyes)
+        self._expert, self._gated, self._recovery = Expert(), Gated(eyes), Recovery()
 
     def begin(self, env: HouseholdEnv) -> None:
         """See `Driver`."""
@@ -207,10 +209,12 @@ class ExpertDriver:
         """See `Driver`."""
         row = env.executor.row
         assert row is not None, "an attempt needs a sub-goal that is on"
+        self._recovery.reset()
         while True:
             action = self._expert.act(env.world, row, env.memory)
+            v, omega = self._recovery.update(float(action[0]), float(action[1]), env.world.v, env.world.steps * DT)
             self._gated.look(env)
-            result = self._gated.check(env.world, float(action[0]), float(action[1]))
+            result = self._gated.check(env.world, v, omega)
             _, done, late, info = env.advance(np.array([result.v, result.omega, action[2]]))
             if event := ended(env, row, info["event"], done or late):
                 return event
@@ -228,7 +232,7 @@ class PolicyDriver:
 
     def __init__(self, policy: Policy, eyes: Eyes | None, recorder: Recorder | None = None) -> None:
         self._policy, self._gated, self.recorder = policy, Gated(eyes), recorder
-        self._guide, self._press = Guide(), Press()
+        self._guide, self._press, self._recovery = Guide(), Press(), Recovery()
         self.ride = Ride()
 
     def begin(self, env: HouseholdEnv) -> None:
@@ -245,6 +249,7 @@ class PolicyDriver:
         row = env.executor.row
         assert row is not None, "an attempt needs a sub-goal that is on"
         self._press.reset()
+        self._recovery.reset()
         begun, index = env.world.steps, 0
         known = self._guide.knows(env.world, env.memory, row)
         while True:
@@ -254,9 +259,10 @@ class PolicyDriver:
             v, omega, wish = self._chunk[min(index, len(self._chunk) - 1)]
             index += 1
             stands, press = self._press.update(env.world, wish if known else 0.0)
-            if stands or not known:
+            if stands or not known or env.world.busy:
                 v = omega = 0.0
-            result = self._gated.check(env.world, float(v), float(omega))
+            v, omega = self._recovery.update(float(v), float(omega), env.world.v, env.world.steps * DT)
+            result = self._gated.check(env.world, v, omega)
             _, done, late, info = env.advance(np.array([result.v, result.omega, float(press)]))
             self._count(env.world, result, time.perf_counter() - started)
             if self.recorder is not None:

@@ -23,8 +23,8 @@ from .catalogue import FURNITURE, OBJECTS
 from .home import WALL_HEIGHT_M, WALL_M, Home, Place
 from .world import FIELD_RAD, HEAD_M, PERSON_M, World
 
-BASELINE_M, PITCH_RAD = 0.12, 0.4
-HAND_M = 0.4  # height of what is held: on a tray, below what the head sees
+BASELINE_M, PITCH_RAD = 0.12, 0.65
+HAND_M = 0.25  # height of what is held: on a tray, below what the head sees
 TEXTURES, TEXTURE_SIDE = 8, 128
 PANEL_M = 1.2  # walls and floors are panels of about this side, each with a texture of its own
 SHAPES = {"box": "box", "ball": "sphere", "can": "cylinder"}

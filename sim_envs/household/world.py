@@ -29,6 +29,7 @@ STANDING = 0.1  # m/s; slower counts as standing
 REACH_M, REACH_RAD = 0.8, 0.6  # of the hand, from the middle of the base
 FRONT_REACH_M = 0.6  # from a place's front edge
 PERSON_M = 0.25
+TRAY_M = 0.12  # what is held is so far ahead of the middle of the base
 HEAD_M, FIELD_RAD = 1.1, math.radians(75.0)  # the stereo head
 RANGE_M, SECTORS = 4.0, 31
 BODY_WIDTH_M, LOOKAHEAD_M = 0.6, 2.0
@@ -287,7 +288,7 @@ class World:
 
     def _carry(self) -> None:
         thing = self.things[self.held]
-        thing.x, thing.y = self.x + 0.3 * math.cos(self.heading), self.y + 0.3 * math.sin(self.heading)
+        thing.x, thing.y = self.x + TRAY_M * math.cos(self.heading), self.y + TRAY_M * math.sin(self.heading)
         self._take_along(self.held)
 
     def _take_along(self, index: int) -> None:
