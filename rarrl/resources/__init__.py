@@ -1,0 +1,1 @@
+"""What the computer that a robot carries has left to give."""

@@ -1,0 +1,45 @@
+"""Joules that the processor has used, where the computer can tell: Linux's powercap (RAPL).
+
+https://www.kernel.org/doc/html/latest/power/powercap/powercap.html; virtual machines and most ARM boards have none, and
+many systems let only root read it. Then there is no figure: nothing is estimated.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+POWERCAP = Path("/sys/class/powercap")
+
+
+class EnergyProbe:
+    """Counts from where it was made. folder: of the powercap zones; whole packages are added up."""
+
+    def __init__(self, folder: Path = POWERCAP) -> None:
+        self._zones = [zone for zone in sorted(folder.glob("*rapl:[0-9]*")) if zone.name.count(":") == 1]
+        self._wraps = {zone: _number(zone / "max_energy_range_uj") for zone in self._zones}
+        self._last = {zone: _number(zone / "energy_uj") for zone in self._zones}
+        self._sum_uj = 0.0
+
+    @property
+    def available(self) -> bool:
+        """Whether every package can be read."""
+        return bool(self._zones) and None not in self._last.values()
+
+    def joules(self) -> float | None:
+        """Since the probe was made; None where the computer does not tell. Counters wrap: ask every minute or so."""
+        if not self.available:
+            return None
+        for zone in self._zones:
+            now, before = _number(zone / "energy_uj"), self._last[zone]
+            if now is None or before is None:
+                return None
+            self._sum_uj += now - before + ((self._wraps[zone] or 0.0) if now < before else 0.0)
+            self._last[zone] = now
+        return self._sum_uj / 1e6
+
+
+def _number(path: Path) -> float | None:
+    try:
+        return float(path.read_text())
+    except (OSError, ValueError):
+        return None
