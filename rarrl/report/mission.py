@@ -74,7 +74,7 @@ class Figures:
             f"{100 * self.low:.0f} to {100 * self.high:.0f} %",
             f"{100 * self.share:.0f} %",
             f"{self.mission_s:.0f} s",
-            f"{self.llm_s:.1f} s",
+            _seconds(self.llm_s),
             f"{self.tokens:,.0f}".replace(",", " "),
             f"{self.calls:.1f}",
             f"{self.collisions}",
@@ -181,7 +181,7 @@ def _row_title(figure: Any, trace: Trace, result: MissionResult | None, index: i
     end = "done" if result.success else f"not done: {result.end_reason}"
     text = f"{end}, {result.mission_s:.0f} s in all"
     if result.calls:
-        text += f", {result.llm_s:.1f} s of it thinking in {result.calls} call{'s' * (result.calls != 1)}"
+        text += f", {_seconds(result.llm_s)} of it thinking in {result.calls} call{'s' * (result.calls != 1)}"
     elif trace.policy:
         text += ", never thought"
     plans = [d.answer for d in trace.decisions if d.role == "planner" and d.status == "OK" and d.answer]
@@ -289,8 +289,8 @@ def _draw_time(axes: Axes, trace: Trace, span: float, last: bool) -> None:
             color="#045a8d",
             va="center",
         )
-    for t, gate in zip(trace.t_s.tolist(), trace.gate, strict=True):
-        if gate == "LIMITED":
+    for t, gate, reason in zip(trace.t_s.tolist(), trace.gate, trace.gate_reason, strict=True):
+        if gate == "LIMITED" and reason != "limits":  # its own acceleration is no news
             axes.axvspan(t - 0.1, t, 0.04, 0.2, color=LIMITED, linewidth=0, zorder=2)
     least = 0.004 * span
     for t0, t1, _ in trace.stops():
@@ -313,15 +313,15 @@ def _draw_decision(axes: Axes, decision: TracedDecision, span: float) -> None:
         axes.broken_barh([(decision.t0, max(wide, 0.004 * span))], (2.08, 0.84), facecolors=colour, zorder=3)
     elif decision.action == "act":
         name, colour = SUBGOALS.get(decision.subgoal, (decision.subgoal, "#dcdcdc"))
-        failed = decision.status != "SUCCESS"
-        axes.broken_barh(
-            [(decision.t0, wide)], (3.08, 0.84), facecolors=colour, zorder=3,
-            edgecolors=BAD if failed else "white", linewidth=1.6 if failed else 0.8, hatch="////" if failed else None,
-        )  # fmt: skip
+        failed, narrow = decision.status != "SUCCESS", wide < 0.012 * span
+        edge = {"edgecolors": BAD, "linewidth": 1.6, "hatch": "////"} if failed else {"edgecolors": "white"}
+        if narrow:
+            colour, edge = (BAD if failed else colour), {"edgecolors": "white", "linewidth": 0.3}
+        axes.broken_barh([(decision.t0, wide)], (3.08, 0.84), facecolors=colour, zorder=3, **edge)
         if wide > 0.012 * span * len(name):
-            axes.text(
-                (decision.t0 + decision.t1) / 2, 3.5, name, fontsize=8, ha="center", va="center", color=INK, zorder=4
-            )
+            box = {"facecolor": colour, "edgecolor": "none", "pad": 1.0} if failed else None
+            x = (decision.t0 + decision.t1) / 2
+            axes.text(x, 3.5, name, fontsize=8, ha="center", va="center", color=INK, zorder=4, bbox=box)
 
 
 def budget_curve(trace: Trace) -> tuple[list[float], list[float]]:
@@ -411,6 +411,14 @@ def _label(axes: Axes, box: np.ndarray, name: str, home: HomePlan) -> None:
         min(max(x, half), home.size[0] - half), y, text, fontsize=8, ha="center", va="center", color=INK, zorder=9,
         path_effects=[effects.withStroke(linewidth=2, foreground="white")],
     )  # fmt: skip
+
+
+def _seconds(value: float) -> str:
+    """
+    >>> _seconds(12.34), _seconds(0.042), _seconds(0)
+    ('12.3 s', '0.04 s', '0 s')
+    """
+    return f"{value:.1f} s" if value >= 1 else f"{value:.2f} s" if value else "0 s"
 
 
 def _cut(text: str, limit: int) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -181,5 +182,5 @@ def load_trace(path: Path) -> Trace:
         values["decisions"] = tuple(TracedDecision(**decision) for decision in head["decisions"])
         values["pictures"] = tuple(jpeg[begin:end] for begin, end in zip([0, *ends], ends, strict=False))
         return Trace(home=home, **values)
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OSError, EOFError, BadZipFile) as error:
         raise InputError(f"mission trace: {path} is none of ours ({str(error)[:80]}); play the mission again") from None
