@@ -93,6 +93,10 @@ class Deeds:
         put, believed = self._put.get(index, ""), self._env.memory.known.get(index, "")
         return put if put == believed or put not in FURNITURE else ""
 
+    def has_put(self, name: str) -> bool:
+        """Whether it has put a thing of a class somewhere, and believes it to be there."""
+        return any(thing.name == name and self._still(i) for i, thing in enumerate(self._env.world.things))
+
     def look(self, name: str) -> str:
         """Where to look for a thing of a class: of the places not looked at since it was lost, where such things are
         usual, what stands open before what must be opened, the nearest; all of them again when none is left. Where the

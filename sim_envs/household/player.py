@@ -199,8 +199,8 @@ class HouseholdPlayer:
         self.done = not self._rows  # nothing is left, so the robot calls it done
 
     def _is_known(self, row: Row | None) -> bool:
-        """Whether a sub-goal can be tried: there is where to go for it, and where it is about a thing, one of its class
-        is where the last GotoLocation led, or the robot has come there to search."""
+        """Whether a sub-goal can be tried: there is where to go for it, or the robot has come to search. Of a class of
+        which it has put one down, one must be where the last GotoLocation led: else it would take that one back."""
         env = self.env
         if row is None:  # classes that no home has
             return False
@@ -208,7 +208,7 @@ class HouseholdPlayer:
             env.memory.update(env.world)
             here = next((r[1] for r in reversed(self._rows[: self._index]) if r[0] == _GOTO), "")
             places = [at for i, at in env.memory.known.items() if env.world.things[i].name == row[-1]]
-            return not places or here in places
+            return not places or here in places or not self._deeds.has_put(row[-1])
         return find_target(env.world, row, env.memory) is not None
 
     def _give_up(self) -> Event:
