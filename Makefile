@@ -22,7 +22,7 @@ endif
 
 help:
 	@echo "make install   create $(VENV) with rarrl and what it needs"
-	@echo "make demo      run the robot's decision loop on real ROS 2 nodes, write a report"
+	@echo "make demo      missions of a robot in a simulated home, four policies of when to think; a report"
 	@echo "make test      all tests, the quick ones first"
 	@echo "make check     lint, types, tests: what CI runs"
 	@echo "make format    format the code in place"

@@ -50,6 +50,7 @@ HEAVY = {
     "websockets": {"rarrl.policy.server"},
     "msgpack": {"rarrl.policy.server"},
     "skimage": {"rarrl.perception.scenes"},
+    "rerun": {"rarrl.report.recording"},
     "matplotlib": None,  # anywhere, but inside functions
 }
 # Wholly about networks; no other module imports them outside a function (the last test looks).

@@ -7,6 +7,7 @@ import sys
 from importlib.util import find_spec
 
 import pytest
+from demo_players import fake
 from typer.testing import CliRunner
 
 from rarrl.cli import app
@@ -204,13 +205,14 @@ def test_help_loads_nothing_that_it_does_not_need():
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("rclpy") is None, reason="needs rclpy")
-def test_demo_plays_on_ros_and_writes_the_report(tmp_path):
+def test_quick_demo_plays_on_ros_and_writes_the_report(tmp_path):
     done = subprocess.run(
         [
             sys.executable,
             "-c",
             "from rarrl.cli import main; main()",
             "demo",
+            "--quick",
             "--episodes",
             "2",
             "--out",
@@ -226,3 +228,26 @@ def test_demo_plays_on_ros_and_writes_the_report(tmp_path):
     for name in ("never", "always", "recorded", "LLM s"):
         assert name in done.stdout
     assert len(list((tmp_path / "run").glob("*/events.jsonl"))) == 4
+
+
+@pytest.mark.skipif(find_spec("mujoco") is None or find_spec("llama_cpp") is None, reason="needs mujoco and llama.cpp")
+def test_demo_plays_missions_and_draws_them_again(tmp_path, monkeypatch):
+    from rarrl_sim_envs.household import demo
+
+    def play_all(settings, seeds, progress):
+        progress(1, "one")
+        return [fake(setting, seed, False) for setting in settings for seed in seeds]
+
+    monkeypatch.setattr(demo, "play_all", play_all)
+    done = rarrl("demo", "--missions", 2, "--out", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    for text in ("2 missions", "never", "after_failure", "learned", "2 of 2", "report.html", "s in all"):
+        assert text in done.output
+    (tmp_path / "run" / "report.html").unlink()
+    assert rarrl("plot", tmp_path / "run").exit_code == 0 and (tmp_path / "run" / "report.html").exists()
+
+
+def test_demo_says_what_is_missing(monkeypatch):
+    monkeypatch.setattr("rarrl.cli.play.find_spec", lambda name: None)
+    done = rarrl("demo")
+    assert done.exit_code == 2 and "rarrl[sim]" in done.output and "--quick" in done.output
