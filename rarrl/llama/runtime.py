@@ -46,6 +46,8 @@ class LlamaRuntime:
         _quiet(llama_cpp)
         parameters = llama_cpp.llama_model_default_params()
         parameters.n_gpu_layers = 0
+        # Its AMX kernels crash on quantized weights (so with 0.3.36 on Xeons that have AMX); docs/QUANTIZE.md.
+        parameters.use_extra_bufts = False
         self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
         if not self._model:
             raise InputError(f"{path}: llama.cpp cannot load it; export the model again")
