@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -155,16 +155,23 @@ class Processes:
         self._folder, self._environment = folder, environment
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, name: str, module: str, parameters: Mapping[str, Scalar]) -> None:
-        """Starts `module` as node `name`."""
+    def start(
+        self,
+        name: str,
+        module: str,
+        parameters: Mapping[str, Scalar],
+        remappings: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Starts `module` as node `name`; one that has ended may be started again."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             params_file = self._folder / f"{name}.params.yaml"
             params_file.write_text(to_params_file(parameters), "utf-8")
-            log = self._log_path(name).open("wb")
+            log = self._log_path(name).open("ab")
         except OSError as error:
             raise InputError(f"run: cannot write to {self._folder} ({error.strerror}); choose another folder") from None
         command = [sys.executable, "-m", module, "--ros-args", "--params-file", str(params_file)]
+        command += [part for old, new in remappings for part in ("-r", f"{old}:={new}")]
         with log:
             self._children[name] = subprocess.Popen(
                 command,
@@ -175,6 +182,11 @@ class Processes:
                 start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the nodes in order
                 preexec_fn=_before_exec if sys.platform == "linux" else None,
             )
+
+    def kill(self, name: str) -> None:
+        """Ends the node at once, as a crash would."""
+        self._children[name].kill()
+        self._children[name].wait()
 
     def running(self, name: str) -> bool:
         """Whether the node still runs."""

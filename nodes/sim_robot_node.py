@@ -8,7 +8,6 @@ import json
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -27,7 +26,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Bool, String
 
-from rarrl.clock import SteadyClock
+from rarrl.clock import ManualClock
 from rarrl.config import Config
 from rarrl.errors import RarrlError
 from rarrl.events import EventWriter, RunEvent
@@ -36,6 +35,7 @@ from rarrl.reasoner.base import Answer
 from rarrl.types import Action, CallStatus, Decision, StereoPair
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.guide import CAMERA, picture
+from rarrl_sim_envs.household.recollection import known_goals
 from rarrl_sim_envs.household.tasks import conditions
 from rarrl_sim_envs.household.world import DT
 
@@ -45,7 +45,7 @@ from .diagnostics import Watch
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import SIM_SPECS, SimNodeConfig, read_config
 from .sim_messages import image_message, info_messages, odom_message, proprio_message
-from .sim_world import EndedError, Moment, SimWorld
+from .sim_world import EndedError, LivePlayer, Moment, SimWorld
 
 if TYPE_CHECKING:
     from rarrl_sim_envs.household.scene import HouseholdScene
@@ -61,11 +61,17 @@ GATE = "safety_gate_node"
 MISSIONS = "missions.jsonl"
 
 
-def make_player(env: HouseholdEnv, driver: SimWorld, config: Config) -> Household:
-    """The robot's side of the missions. Time passes by itself here, also while it thinks."""
-    from rarrl_sim_envs.household.player import HouseholdPlayer
-
-    return HouseholdPlayer(env, driver)
+def make_player(world: SimWorld, config: Config) -> Household:
+    """The robot's side of the missions."""
+    chosen = config.orchestrator
+    return LivePlayer(
+        world.env,
+        world,
+        known_goals(),
+        chosen.time_budget_s,
+        chosen.token_budget,
+        first_seed=config.sim.seed,
+    )
 
 
 class SimRobotNode(RarrlNode):
@@ -82,15 +88,13 @@ class SimRobotNode(RarrlNode):
     def load(self) -> None:
         self._config = config = read_config(self)
         sim = config.sim
-        env = HouseholdEnv(
-            people=sim.people, disturbance=sim.disturbance, stereo=False, time_limit_s=sim.time_limit_s
-        )
+        env = HouseholdEnv(people=sim.people, disturbance=sim.disturbance, stereo=False, time_limit_s=sim.time_limit_s)
         self._world = SimWorld(env, self._publish_feelings, self._publish_sights)
-        player = make_player(env, self._world, config)
+        player = make_player(self._world, config)
         self._run_dir = Path(str(self.setting("run_dir"))) if self.setting("run_dir") else None
         self._log = self._open_log(self._run_dir) if self._run_dir else None
-        clock = SteadyClock()
-        self._robot = Robot(player, clock, self._log, run=os.urandom(8).hex(), origin_s=clock.now())
+        self._simulated, self._mission_s = ManualClock(), 0.0  # the world's time, all missions together; of this one
+        self._robot = Robot(player, self._simulated, self._log, run=os.urandom(8).hex())
         self._stopping = threading.Event()
         self._busy, self._waits_for = False, ""
         self._finished = self._succeeded = self._ignored = 0
@@ -100,7 +104,6 @@ class SimRobotNode(RarrlNode):
         self._decisions: SimpleQueue[Decision] = SimpleQueue()
         self._answers: SimpleQueue[AnswerMessage] = SimpleQueue()
         self._instructed = threading.Event()
-        self._asks = config.orchestrator.reasoner != "profile"
         self._make_topics()
 
     def _open_log(self, folder: Path) -> EventWriter:
@@ -145,7 +148,7 @@ class SimRobotNode(RarrlNode):
     def start(self) -> None:
         self._watch.hear(now())
         if self._task_thread is None:
-            self._task_thread = threading.Thread(target=self._task, name="task", daemon=True)
+            self._task_thread = threading.Thread(target=self._work, name="task", daemon=True)
             self._task_thread.start()
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -244,12 +247,12 @@ class SimRobotNode(RarrlNode):
     def _publish_feelings(self, moment: Moment) -> None:
         self._stamp = self.stamp()
         self._odom_pub.publish(odom_message(moment.pose, moment.speed, self._stamp))
-        self._proprio_pub.publish(proprio_message(moment.proprio, self._stamp))
         if moment.subgoal != self._subgoal and self.active:
             self._subgoal = moment.subgoal
             self._subgoal_pub.publish(String(data=moment.subgoal))
 
-    def _publish_sights(self, pair: StereoPair, scene: HouseholdScene) -> None:
+    def _publish_sights(self, moment: Moment, pair: StereoPair, scene: HouseholdScene) -> None:
+        self._proprio_pub.publish(proprio_message(moment.proprio, self._stamp))
         self._head_pub.publish(image_message(picture(pair.left), "rgb8", self._stamp))
         for publisher, info in zip(self._info_pubs, info_messages(scene.rig, self._stamp), strict=True):
             publisher.publish(info)
@@ -258,7 +261,7 @@ class SimRobotNode(RarrlNode):
 
     # The task's thread: carry out.
 
-    def _task(self) -> None:
+    def _work(self) -> None:
         try:
             for number in self._numbers():
                 self._carry_out(number)
@@ -291,12 +294,10 @@ class SimRobotNode(RarrlNode):
         if world is None:
             raise EndedError
         with world.monitor:
-            world.begin(world.env)
+            self._mission_s = 0.0
             report = self._robot.begin(number)
-            world.begin(world.env)
-        if world.error is None and not self._stopping.is_set() and not self._started():
-            world.start()
-        self._say_goal(report.task.goal if report.task is not None else "")
+        world.start()
+        self._goal_pub.publish(String(data=report.task.goal if report.task is not None else ""))
         if not world.wait_shown(SHOW_S):
             raise EndedError
         if not self._config.sim.missions:
@@ -308,21 +309,21 @@ class SimRobotNode(RarrlNode):
         self._publish_state()
         while not self._robot.done:
             decision = self._next_decision()
-            answer = self._answer_to(decision) if self._asks and decision.action is not Action.ACT else None
+            self._keep_time(world)
+            answer = None if decision.action is Action.ACT else self._answer_to(decision)
             with world.monitor:
                 self._robot.execute(decision, answer)  # an attempt lets go of the monitor until it is over
+                self._keep_time(world)
                 self._robot.complete()
                 world.going = not self._robot.done
             self._busy = False
             self._publish_state()
         self._close_mission(number)
 
-    def _started(self) -> bool:
-        started, self._is_started = getattr(self, "_is_started", False), True
-        return started
-
-    def _say_goal(self, goal: str) -> None:
-        self._goal_pub.publish(String(data=goal))
+    def _keep_time(self, world: SimWorld) -> None:
+        seconds = world.env.world.steps * DT
+        self._simulated.advance(seconds - self._mission_s)
+        self._mission_s = seconds
 
     def _next_decision(self) -> Decision:
         while not self._stopping.is_set():
@@ -376,9 +377,7 @@ class SimRobotNode(RarrlNode):
             return
         seen = self._await(
             "the policy and the detector",
-            lambda: all(
-                p.get_subscription_count() for p in (self._subgoal_pub, self._head_pub, self._image_pubs[0])
-            ),
+            lambda: all(p.get_subscription_count() for p in (self._subgoal_pub, self._head_pub, self._image_pubs[0])),
             wait_s,
         )
         gated = self._await("the gate", lambda: self._activate_gate() and self._heard_gate(), wait_s)
@@ -444,14 +443,19 @@ class SimRobotNode(RarrlNode):
 
     def _publish_state(self) -> None:
         report = self._robot.report
-        if not self.active or report is None or self._waits_for or (self._world and not self._world.going
-                                                                    and report.phase is Phase.WAITING):
+        world = self._world
+        if not self.active or report is None or world is None:
+            return
+        if report.phase is Phase.WAITING and not world.going:  # between missions there is nothing to decide
             return
         if self._busy and report.phase is Phase.WAITING:
             report = replace(report, phase=Phase.EXECUTING)
         self._state_pub.publish(
             conversions.array(
-                "sim_robot_node: state", conversions.values_from_report(report), self.stamp(), message=report.phase.value
+                "sim_robot_node: state",
+                conversions.values_from_report(report),
+                self.stamp(),
+                message=report.phase.value,
             )
         )
 

@@ -13,10 +13,11 @@ import numpy as np
 
 from rarrl.clock import Clock, SteadyClock
 from rarrl.types import ActStatus, StereoPair
-from rarrl_sim_envs.household.driver import LOST_S, Press, ended
+from rarrl_sim_envs.household.driver import LOOK_STEPS, LOST_S, Press, ended
 from rarrl_sim_envs.household.env import HEIGHT, WIDTH, HouseholdEnv
 from rarrl_sim_envs.household.executor import Event, sentence
 from rarrl_sim_envs.household.guide import Guide
+from rarrl_sim_envs.household.player import HouseholdPlayer
 from rarrl_sim_envs.household.scene import HouseholdScene
 from rarrl_sim_envs.household.world import DT, Row, World
 
@@ -24,6 +25,9 @@ from .diagnostics import Latencies
 
 DEADMAN_S = 0.3
 """The base stands when it has heard no command for so long."""
+
+
+POLL_S = 0.5
 
 
 class EndedError(Exception):
@@ -53,16 +57,17 @@ class SimWorld:
     Args:
         env: without pictures; `reset` it under `monitor`.
         feel: told of each step at once, in the world's thread.
-        see: told what the eyes see then, in the same thread.
-        seed, noise: of the pictures' noise.
+        see: told what the eyes see then, of every LOOK_STEPS-th step, in the same thread.
+        clock: of the steps; a quicker one for tests.
 
-    going: whether the world moves on; it is seen and felt while it stands too. `begin` it after each reset."""
+    going: whether the world moves on; it is seen and felt while it stands too. `begin` it after each reset.
+    error: what ended the thread, None while all is well."""
 
     def __init__(
         self,
         env: HouseholdEnv,
         feel: Callable[[Moment], None],
-        see: Callable[[StereoPair, HouseholdScene], None],
+        see: Callable[[Moment, StereoPair, HouseholdScene], None],
         clock: Clock | None = None,
     ) -> None:
         self.env, self._feel, self._see = env, feel, see
@@ -117,8 +122,16 @@ class SimWorld:
             self._attempt, self._event = _Attempt(row, env.world.steps, known), None
             while self._event is None:
                 self._check()
-                self.monitor.wait(0.5)
+                self.monitor.wait(POLL_S)
             return self._event
+
+    def stand(self, seconds: float) -> None:
+        """Lets so much time pass in the home. Raises: EndedError."""
+        with self.monitor:
+            until = self.env.world.steps + round(seconds / DT)
+            while self.env.world.steps < until and not (self.env.is_done or self.env.is_late):
+                self._check()
+                self.monitor.wait(POLL_S)
 
     def wait_shown(self, timeout_s: float) -> bool:
         """Whether the world of the last reset has been seen by all by then."""
@@ -134,8 +147,9 @@ class SimWorld:
     # The world's thread
 
     def start(self) -> None:
-        """Starts the thread; the environment must have been reset."""
-        self._stop.clear()
+        """Starts the thread, where it does not run yet; the environment must have been reset."""
+        if self._thread is not None or self._stop.is_set():
+            return
         self._thread = threading.Thread(target=self._run, name="world", daemon=True)
         self._thread.start()
 
@@ -153,7 +167,8 @@ class SimWorld:
         world: World | None = None
         due = self._clock.now()
         try:
-            while not self._stop.wait(max(due - self._clock.now(), 0.0)):
+            while not self._stop.is_set():
+                self._clock.sleep(due - self._clock.now())
                 with self.monitor:
                     new = self.env.world is not world
                     world = self.env.world
@@ -171,7 +186,8 @@ class SimWorld:
                         self._step(began)
                     moment = self._moment()
                 self._feel(moment)
-                self._see(scene.pair(world), scene)
+                if self.ticks % LOOK_STEPS == 0 or not self.going:
+                    self._see(moment, scene.pair(world), scene)
                 self.latencies.add(began, self._clock.now() - began)
                 with self.monitor:
                     self._shown = world
@@ -220,3 +236,18 @@ class SimWorld:
         row = attempt.row if attempt is not None and attempt.known else None
         proprio = self._guide.proprio(world, env.memory, row)
         return Moment((world.x, world.y, world.heading), (world.v, world.omega), proprio, sentence(row))
+
+
+class LivePlayer(HouseholdPlayer):
+    """A robot in a home whose time passes by itself: while it thinks, too."""
+
+    driver: SimWorld
+
+    def _give_up(self) -> Event:
+        row = self.row
+        assert row is not None
+        self.driver.stand(LOST_S)
+        return Event(row, ActStatus.FAILURE, "not known")
+
+    def _pass(self, seconds: float) -> None:
+        self.done, self.success = self.env.is_done or self.env.is_late, self.env.is_done
