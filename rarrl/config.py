@@ -216,7 +216,7 @@ class GateConfig(Section):
         default=0.0,
         ge=0.0,
         le=10.0,
-        description="nearer than this to the sensor the lowest obstacle is out of its sight: what was seen before counts, m",
+        description="nearer than this to the sensor low obstacles are out of sight: what was seen before counts, m",
     )
     assumed_clear_m: float = Field(
         default=1.0,

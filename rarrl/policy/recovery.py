@@ -10,8 +10,8 @@ TINY_M_S, TINY_RAD_S, MOVING_M_S = 0.02, 0.1, 0.03
 class Recovery:
     """Stands between a policy's commands and the gate; as the back-up behaviour of Nav2. Times: seconds of one clock.
 
-    What blocks may be a place that nobody has looked at, or one where somebody stood: seen from further back it is free.
-    The gate judges this movement like any other."""
+    What blocks may be a place that nobody has looked at, or one where somebody stood: seen from further back it is
+    free. The gate judges this movement like any other."""
 
     def __init__(self) -> None:
         self.reset()

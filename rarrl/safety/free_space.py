@@ -20,8 +20,8 @@ Pose = tuple[float, float, float]
 class RangeScan:
     """How far each bearing is *seen* to be free. ranges: (n,) metres; what is NaN, negative or nothing counts as 0,
     infinity as range_max. blind_m: nearer than that a free bearing tells nothing (a low thing there would be below the
-    camera's view), an obstacle all the same. Bearing i is `angle_min + i * increment` (rad, left is positive) and stands for a wedge one
-    increment wide; increment > 0.
+    camera's view), an obstacle all the same. Bearing i is `angle_min + i * increment` (rad, left is positive) and
+    stands for a wedge one increment wide; increment > 0.
 
     Raises: ValueError where the numbers make no scan."""
 

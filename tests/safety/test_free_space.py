@@ -147,3 +147,28 @@ def test_a_pose_must_be_finite():
 def test_a_full_circle_has_no_gap_behind():
     turn = RangeScan(-math.pi, 2 * math.pi / 360, np.full(360, 1.0), 3.0)
     assert (turn.reach(np.linspace(-7.0, 7.0, 999)) == 1.0).all()
+
+
+def test_nearer_than_the_blind_zone_a_free_bearing_tells_nothing_and_an_obstacle_all_the_same():
+    def low(ranges):
+        return RangeScan(-math.pi / 6, math.pi / 6, np.array(ranges), 3.0, blind_m=0.6)
+
+    free = space()
+    free.see(low([2.0, 2.0, 2.0]), (0.0, 0.0, 0.0))
+    assert is_free(free, 0.9, 0.05) and not is_free(free, 0.4, 0.05)  # nobody has looked there from further off
+    free.move((0.8, 0.0, 0.0))
+    free.see(low([2.0, 2.0, 2.0]), (0.8, 0.0, 0.0))
+    assert is_free(free, 0.95, 0.05)  # seen before: it stays free
+    free.see(low([2.0, 0.35, 2.0]), (0.8, 0.0, 0.0))
+    assert not is_free(free, 1.25, 0.05)
+    free.see(low([2.0, 2.0, 2.0]), (0.8, 0.0, 0.0))
+    assert not is_free(free, 1.25, 0.05)  # what stood there may be below the view now
+
+
+def test_the_newest_scan_tells_what_is_in_view():
+    free = space()
+    assert free.in_view(0.0)  # nothing was looked at: nowhere else to look
+    free.see(scan([1.0] * 5), (0.0, 0.0, 0.0))
+    assert free.in_view(0.7) and not free.in_view(0.9) and not free.in_view(math.pi)
+    free.move((0.0, 0.0, 1.0))
+    assert not free.in_view(0.0) and free.in_view(-1.0)
