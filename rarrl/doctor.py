@@ -222,8 +222,10 @@ def what_runs(checks: tuple[Check, ...]) -> Check:
     if not core:
         return Check("what runs here", "fail", "nothing yet: mend what failed above")
     commands = ["rarrl eval orchestrator", "rarrl profile", "rarrl replay"]
+    if status.get("MuJoCo") == "ok" and status.get("llama.cpp") == "ok":
+        commands.append("rarrl demo")
     if status.get("rclpy") == "ok":
-        commands += ["rarrl demo", "rarrl run"]
+        commands += ["rarrl demo --quick", "rarrl run"]
     if status.get("training") == "ok":
         commands.append("rarrl train orchestrator")
     return Check("what runs here", "ok", ", ".join(commands))

@@ -113,8 +113,10 @@ def test_what_runs_follows_from_the_rest():
         } | status
         return doctor.what_runs(tuple(doctor.Check(name, state, "") for name, state in states.items())).detail
 
-    assert "rarrl demo" in summary() and "rarrl train" in summary()
-    assert "rarrl demo" not in summary(rclpy="warn")
+    assert "rarrl demo --quick" in summary() and "rarrl demo," not in summary() and "rarrl train" in summary()
+    assert "rarrl demo --quick" not in summary(rclpy="warn")
+    able = {"MuJoCo": "ok", "llama.cpp": "ok"}
+    assert "rarrl demo," in summary(**able) and "rarrl demo," not in summary(**{**able, "MuJoCo": "warn"})
     assert "rarrl train" not in summary(training="warn")
     assert "nothing yet" in summary(**{"core packages": "fail"})
 

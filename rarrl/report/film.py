@@ -220,8 +220,9 @@ class _Film:
     def _label(self, pen: ImageDraw.ImageDraw, text: str, box: np.ndarray) -> None:
         x0, y0, x1, y1 = self._pixels(box)
         font = _font(20)
-        half = font.getlength(text) / 2 + 16
-        x = min(max((x0 + x1) / 2, half), self.map_size[0] - half)
+        half = font.getlength(text) / 2 + 6
+        low, high = self.trace.home.room(float(box[0] + box[2]) / 2)
+        x = min(max((x0 + x1) / 2, self._pixel(low, 0)[0] + half), self._pixel(high, 0)[0] - half)
         pen.text((x, (y0 + y1) / 2), text, font=font, fill="#4a4030", anchor="mm")
 
     def _disc(self, pen: ImageDraw.ImageDraw, x: float, y: float, radius: float, colour: str) -> None:

@@ -407,8 +407,9 @@ def _label(axes: Axes, box: np.ndarray, name: str, home: HomePlan) -> None:
     x, y = float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2
     text = home.words.get(name, name)
     half = 0.17 * len(text) / 2 + 0.05  # metres, about
+    low, high = home.room(x)
     axes.text(
-        min(max(x, half), home.size[0] - half), y, text, fontsize=8, ha="center", va="center", color=INK, zorder=9,
+        min(max(x, low + half), high - half), y, text, fontsize=8, ha="center", va="center", color=INK, zorder=5,
         path_effects=[effects.withStroke(linewidth=2, foreground="white")],
     )  # fmt: skip
 

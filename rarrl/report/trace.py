@@ -53,9 +53,10 @@ class HomePlan:
     door: np.ndarray
     words: dict[str, str]
 
-    def box(self, name: str) -> np.ndarray | None:
-        """(4,) footprint of a piece of furniture; None where there is none of that name."""
-        return self.boxes[self.names.index(name)] if name in self.names else None
+    def room(self, x: float) -> tuple[float, float]:
+        """From where to where, along x, the room at x reaches."""
+        low, high = float(self.door[0]), float(self.door[2])
+        return (0.0, low) if x < (low + high) / 2 else (high, self.size[0])
 
 
 @dataclass(frozen=True)
