@@ -26,7 +26,7 @@ ACTION_SPACE = gym.spaces.Discrete(N_ACTIONS)
 
 def observation_space(core: AlfredReplayCore) -> gym.spaces.Box:
     """N_FEATURES numbers; with recorded answers those of the plan in force besides."""
-    width = len(ALL_FEATURE_NAMES) if isinstance(core, RecordedCore) else N_FEATURES
+    width = len(ALL_FEATURE_NAMES) if hasattr(core, "recordings") else N_FEATURES
     return gym.spaces.Box(-FEATURE_LIMIT, FEATURE_LIMIT, (width,), np.float32)
 
 

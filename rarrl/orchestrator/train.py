@@ -107,8 +107,15 @@ class TrainingEnv(Protocol):
         ...
 
 
-def train(env: Any, config: TrainConfig, folder: Path, progress: Progress | None = None) -> LearnedPolicy:
-    """Trains on `env` (an SB3 VecEnv, see TrainingEnv) and returns the policy for numpy.
+def train(
+    env: Any,
+    config: TrainConfig,
+    folder: Path,
+    progress: Progress | None = None,
+    initial: LearnedPolicy | None = None,
+) -> LearnedPolicy:
+    """Trains on `env` (an SB3 VecEnv, see TrainingEnv) and returns the policy for numpy. initial: begins with the
+    weights of this one (PPO, the same layers).
 
     `folder` gets TensorBoard logs and checkpoints; a checkpoint of the same config found there is resumed.
     `progress(steps_done, figures)` is called after every rollout.
@@ -160,6 +167,8 @@ def train(env: Any, config: TrainConfig, folder: Path, progress: Progress | None
             seed=config.seed,
             device="cpu",
         )
+    if initial is not None:
+        _set_weights(model, initial)
     folder.mkdir(parents=True, exist_ok=True)
     model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
     done = _resume(model, env, config, folder)
@@ -220,6 +229,17 @@ def _layers(model: Any) -> tuple[list[Any], list[Any]]:
         stacks = ([*extractor.policy_net, model.policy.action_net], [*extractor.value_net, model.policy.value_net])
     policy, value = ([layer for layer in stack if isinstance(layer, torch.nn.Linear)] for stack in stacks)
     return policy, value
+
+
+def _set_weights(model: Any, initial: LearnedPolicy) -> None:
+    import torch
+
+    stacks = ((initial.weights, initial.biases), (initial.value_weights, initial.value_biases))
+    for layers, (weights, biases) in zip(_layers(model), stacks, strict=True):
+        for layer, weight, bias in zip(layers, weights, biases, strict=True):
+            with torch.no_grad():
+                layer.weight.copy_(torch.from_numpy(weight))
+                layer.bias.copy_(torch.from_numpy(bias))
 
 
 def _export(model: Any, config: TrainConfig) -> LearnedPolicy:

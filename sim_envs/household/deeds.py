@@ -93,6 +93,12 @@ class Deeds:
         put, believed = self._put.get(index, ""), self._env.memory.known.get(index, "")
         return put if put == believed or put not in FURNITURE else ""
 
+    def here(self) -> frozenset[str]:
+        """What it stands before: places, and classes of what it believes to lie on the floor within reach."""
+        world, memory = self._env.world, self._env.memory
+        floor = {name for i, name in memory.known.items() if name not in FURNITURE and world.in_reach(*memory.spots[i])}
+        return frozenset(floor | {name for name in world.home.places if world.at(name)})
+
     def has_put(self, name: str) -> bool:
         """Whether it has put a thing of a class somewhere, and believes it to be there."""
         return any(thing.name == name and self._still(i) for i, thing in enumerate(self._env.world.things))

@@ -93,6 +93,7 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
         self._stereo, self._noise = stereo, noise
         self.render_mode = render_mode
         self._scene: HouseholdScene | None = None
+        self._verb: str | None = subgoal
         text = gym.spaces.Text(MAX_TEXT, min_length=0, charset=string.printable)
         size = 20.0  # metres; no home is larger
         low = np.array([0, 0, -1, -1, MIN_V, -MAX_OMEGA, 0, 0], dtype=np.float32)
@@ -123,15 +124,20 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
         self._verb = chosen["subgoal"]
         number = int(self.np_random.integers(2**31))
         rng = np.random.default_rng(number)
-        self.mission = draw_mission(rng, chosen["task_type"], self._verb or "GotoLocation")
-        self.world = self.mission.world(number, self._people, self._disturbance)
-        rows = remaining_plan(self.world, self.mission.task)
+        mission = draw_mission(rng, chosen["task_type"], self._verb or "GotoLocation")
+        self.begin(mission, number, rng)
+        return self._observation(), self._info(None)
+
+    def begin(self, mission: Mission, number: int, rng: np.random.Generator | None = None) -> None:
+        """Starts a given mission. number: of people and luck; rng: draws where an episode of one sub-goal begins."""
+        self.mission, self.world = mission, mission.world(number, self._people, self._disturbance)
+        rows = remaining_plan(self.world, mission.task)
         if self._verb:
-            rows = [_begin_at(self.world, rows, self._verb, rng)]
+            rows = [_begin_at(self.world, rows, self._verb, rng or np.random.default_rng(number))]
         self.executor = Executor()
         self.executor.set_plan(rows, 0)
         self.memory = Memory(self.world)
-        self._met = conditions(self.world, self.mission.task)
+        self._met = conditions(self.world, mission.task)
         self._pressed = self.is_done = False
         if self._scene is not None:
             self._scene.close()
@@ -140,7 +146,6 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
             from .scene import HouseholdScene
 
             self._scene = HouseholdScene(self.world, WIDTH, HEIGHT, seed=number, noise=self._noise)
-        return self._observation(), self._info(None)
 
     def set_plan(self, rows: Sequence[Sequence[str]]) -> None:
         """Puts a plan in force from its first step. rows: as in ALFRED; where GotoLocation is left out (as in

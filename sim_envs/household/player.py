@@ -31,7 +31,6 @@ from .world import DT, Row
 
 ATTEMPTS = 40
 """After so many attempts the robot gives up."""
-_GOTO = SubgoalType.GotoLocation.name
 _OF_THINGS = ("PickupObject", "SliceObject", "PutObject")
 _STILL = np.zeros(3)
 
@@ -60,7 +59,7 @@ class HouseholdPlayer:
         call_timeout_s: no call counts longer.
         first_seed: mission number n has the seed first_seed + n.
 
-    event: how the last attempt ended, with its reason.
+    event: how the last attempt ended, with its reason. plan: the one in force.
     """
 
     def __init__(
@@ -77,6 +76,10 @@ class HouseholdPlayer:
         self._budget, self._call_timeout_s = (time_budget_s, token_budget), call_timeout_s
         self.done, self.success, self.deadline_misses = True, False, 0
         self.event: Event | None = None
+
+    def start_budget(self, time_s: float, tokens: float) -> None:
+        """What each mission begun from now on may spend on thinking."""
+        self._budget = (time_s, tokens)
 
     def begin(self, number: int) -> EpisodeInfo:
         """Starts mission number `number`, with the default plan in force."""
@@ -108,10 +111,14 @@ class HouseholdPlayer:
     @property
     def task(self) -> TaskView:
         """The goal, the plan in force, what is known of it, and the classes that there are in this home."""
+        return TaskView(self._goal, self.plan, self.status, self._deeds.met)
+
+    @property
+    def status(self) -> PlanStatus:
+        """What is known of the plan in force."""
         recalled, answers = self._recalled, self._answers
-        others = [recalled.plan, *answers.plans.values()]
         verdict, level, p_ok = answers.verdict
-        status = PlanStatus(
+        return PlanStatus(
             source=self._source,
             confidence=self._confidence,
             similarity=recalled.similarity,
@@ -119,12 +126,11 @@ class HouseholdPlayer:
             verdict_level=level,
             p_ok=p_ok,
             answered=(1 in answers.plans, 2 in answers.plans),
-            agreeing=sum(other == self._plan for other in others) - 1,
+            agreeing=sum(other == self.plan for other in (recalled.plan, *answers.plans.values())) - 1,
             contradicted=self._contradicted(),
             words=recalled.words,
             unknown=recalled.unknown,
         )
-        return TaskView(self._goal, self._plan, status, self._deeds.met)
 
     @property
     def row(self) -> Row | None:
@@ -187,28 +193,27 @@ class HouseholdPlayer:
     def _put_in_force(self, plan: Plan, source: int, confidence: float) -> None:
         """From where the robot stands in it: what it has done already is left out."""
         env, deeds = self.env, self._deeds
-        if source == 0 or plan != self._plan:
+        if source == 0 or plan != self.plan:
             self._answers.verdict = (0, 0, 0.5)  # it was on another plan
-        self._plan, self._source, self._confidence = plan, source, confidence
+        self.plan, self._source, self._confidence = plan, source, confidence
         goals = {step.arguments[-1] for step in plan.steps}
-        left = progress(plan, deeds.things(), env.world.held, frozenset(deeds.lit), deeds.look, deeds.spare(goals))
+        lit, here = frozenset(deeds.lit), deeds.here()
+        left = progress(plan, deeds.things(), env.world.held, lit, deeds.look, deeds.spare(goals), here)
         self._skipped, self._rows, self._index = left.done, left.rows, 0
         usable = next((i for i, row in enumerate(left.rows) if not _is_of_homes(row)), len(left.rows))
-        env.set_plan(left.rows[:usable])
-        self._rows = (*env.executor.rows, *left.rows[usable:])
+        env.executor.set_plan(left.rows[:usable], env.world.steps)
         self.done = not self._rows  # nothing is left, so the robot calls it done
 
     def _is_known(self, row: Row | None) -> bool:
         """Whether a sub-goal can be tried: there is where to go for it, or the robot has come to search. Of a class of
-        which it has put one down, one must be where the last GotoLocation led: else it would take that one back."""
+        which it has put one down, one must be where it stands: else it would take that one back."""
         env = self.env
         if row is None:  # classes that no home has
             return False
         if row[0] in _OF_THINGS and row[-1] not in env.world.home.places:
             env.memory.update(env.world)
-            here = next((r[1] for r in reversed(self._rows[: self._index]) if r[0] == _GOTO), "")
-            places = [at for i, at in env.memory.known.items() if env.world.things[i].name == row[-1]]
-            return not places or here in places or not self._deeds.has_put(row[-1])
+            places = {at for i, at in env.memory.known.items() if env.world.things[i].name == row[-1]}
+            return not places or bool(places & self._deeds.here()) or not self._deeds.has_put(row[-1])
         return find_target(env.world, row, env.memory) is not None
 
     def _give_up(self) -> Event:
@@ -229,7 +234,7 @@ class HouseholdPlayer:
 
     def _contradicted(self) -> bool:
         """Whether the robot has done what the plan in force does not have."""
-        plan = set(normal_form(self._plan).steps)
+        plan = set(normal_form(self.plan).steps)
         done = normal_form(Plan(tuple(self._deeds.steps))).steps if self._deeds.steps else ()
         return any(step not in plan for step in done)
 

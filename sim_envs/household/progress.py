@@ -41,7 +41,13 @@ class Progress:
 
 
 def progress(
-    plan: Plan, things: Sequence[Found], held: int, lit: frozenset[str], look: Look, spare: str = "countertop"
+    plan: Plan,
+    things: Sequence[Found],
+    held: int,
+    lit: frozenset[str],
+    look: Look,
+    spare: str = "countertop",
+    here: frozenset[str] = frozenset(),
 ) -> Progress:
     """What is left of `plan`.
 
@@ -56,9 +62,10 @@ def progress(
         lit: lamps that the robot has switched on.
         look: class name -> where to look for a thing of which the robot does not know where it is.
         spare: where to put down what is in the way.
+        here: what the robot stands before, and need not go to.
     """
     carries = _carries(plan.steps)
-    writer = _Writer(things, held, lit, look, spare)
+    writer = _Writer(things, held, lit, look, spare, here)
     open_ = [carry for carry in reversed(carries) if not writer.is_done(carry)][::-1]
     done = [step for carry in carries if carry not in open_ for step in carry.steps]
     for carry in open_:
@@ -102,8 +109,17 @@ def _carries(steps: Sequence[PlanStep]) -> list[_Carry]:
 class _Writer:
     """Writes rows and keeps in mind what they will have changed: what is held, where things are, which are taken."""
 
-    def __init__(self, things: Sequence[Found], held: int, lit: frozenset[str], look: Look, spare: str) -> None:
+    def __init__(
+        self,
+        things: Sequence[Found],
+        held: int,
+        lit: frozenset[str],
+        look: Look,
+        spare: str,
+        here: frozenset[str],
+    ) -> None:
         self.things, self.hand, self.lit, self.look, self.spare = {t.index: t for t in things}, held, lit, look, spare
+        self.here = here
         self.at = {t.index: t.at for t in things}
         self.taken: set[int] = set()
         self.superseded: set[tuple[str, str]] = set()
@@ -192,7 +208,7 @@ class _Writer:
     def _go(self, name: str, row: Row) -> None:
         """To `name`, where the rows have not led already, and `row` there."""
         last = next((r[1] for r in reversed(self.rows) if r[0] == SubgoalType.GotoLocation.name), "")
-        if last != name:
+        if name not in ({last} if last else self.here):
             self.rows.append((SubgoalType.GotoLocation.name, name))
         self.rows.append(row)
 

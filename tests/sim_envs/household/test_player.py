@@ -115,13 +115,11 @@ def test_a_new_plan_goes_on_where_the_robot_stands():
     attempts, before = player.summary.step, player.summary
     player.take(Action.PLANNER_2, planned(right, level=2))
     summary = player.summary
-    assert summary.step == attempts and summary.subgoals[summary.subgoal_index :] == (
-        SubgoalType.GotoLocation,
-        SubgoalType.PutObject,
-    )
-    assert summary.subgoal_index == before.subgoal_index - 1 and player.task.status.agreeing == 1
+    assert summary.step == attempts and summary.subgoals[summary.subgoal_index :] == (SubgoalType.PutObject,)
+    assert before.subgoals[before.subgoal_index :] == (SubgoalType.PutObject,)
+    assert player.task.status.agreeing == 1
     act_until(player, lambda: False)
-    assert player.success and player.summary.step == attempts + 2
+    assert player.success and player.summary.step == attempts + 1
 
 
 def test_after_a_wrong_plan_the_hand_is_emptied_first_and_the_right_one_still_reaches_the_goal():
@@ -133,29 +131,41 @@ def test_after_a_wrong_plan_the_hand_is_emptied_first_and_the_right_one_still_re
     act_until(player, lambda: world.held >= 0)
     assert not player.task.status.contradicted
     player.take(Action.PLANNER_2, planned(right, level=2))
-    assert player.task.status.contradicted and player._rows[1][:2] == ("PutObject", other)
+    assert player.task.status.contradicted
+    assert next(row for row in player._rows if row[0] != "GotoLocation")[:2] == ("PutObject", other)
     act_until(player, lambda: False)
     assert player.success
 
 
-def test_what_was_moved_is_looked_for_by_thinking_and_never_by_acting():
+def moved(number):
+    """A mission whose thing is carried elsewhere while the robot drives there, played until that is noticed."""
     player = make(task_type="pick_and_place_simple")
-    player.begin(5)
+    player.begin(number)
     right, world = right_plan(player), player.env.world
     player.take(Action.PLANNER_1, planned(right))
-    places = [p for n, p in world.home.places.items() if not p.opens and world.free_slots(p)]
-    places = [p for p in places if p.name not in (world.things[0].on, right.steps[-1].arguments[1], "desklamp")]
+    out = {world.things[0].on, right.steps[-1].arguments[1], "desklamp", "floorlamp"}
+    places = [p for n, p in world.home.places.items() if not p.opens and world.free_slots(p) and n not in out]
     world.put_on(0, max(places, key=lambda p: math.dist(p.front, (world.x, world.y))))
     act_until(player, lambda: player.event is not None and player.event.status is ActStatus.FAILURE)
-    row = player.row
-    player.act()
-    player.act()
-    assert player.row == row and not player.done  # acting tries the same again
-    while not player.done:
-        if player.event.status is ActStatus.FAILURE:
-            player.take(Action.PLANNER_1, planned(right, 0.0))
+    return player, right
+
+
+def test_what_was_moved_is_looked_for_by_thinking_and_never_by_acting():
+    unseen = 0
+    for number in range(12):
+        player, right = moved(number)
+        if player.done or 0 in player.env.memory.known:  # seen by the way
+            continue
+        unseen, row = unseen + 1, player.row
         player.act()
-    assert player.success
+        player.act()
+        assert player.row == row and not player.done  # acting tries the same again
+        while not player.done:
+            if player.event.status is ActStatus.FAILURE:
+                player.take(Action.PLANNER_1, planned(right, 0.0))
+            player.act()
+        assert player.success
+    assert unseen >= 3
 
 
 def test_without_budget_there_is_no_call_and_no_time_passes():
@@ -238,7 +248,7 @@ def test_the_pipeline_plays_missions_with_it():
     player.begin(4)
     oracle, events, clock = Oracle(right_plan(player)), [], ManualClock()
     orchestrator = Orchestrator(make_rule("after_failure", failures=1, recipe="P1V1"), Costs(), 0.0)
-    player._budget = (100.0, 1e6)
+    player.start_budget(100.0, 1e6)
     end = play_episode(player, orchestrator, 4, clock, events.append, reasoner=oracle)
     assert end.acts == sum(type(e).__name__ == "ActEvent" for e in events) <= ATTEMPTS
     assert clock.now() == pytest.approx(player.env.world.steps * 0.1, abs=0.11)

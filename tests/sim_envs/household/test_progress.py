@@ -104,6 +104,11 @@ def test_a_tool_that_has_done_its_work_is_only_put_down():
     assert left(SLICE, Found(0, "egg", "fridge"), knife, held=1)[:2] == ["GotoLocation fridge", "SliceObject egg"]
 
 
+def test_where_the_robot_stands_it_need_not_go():
+    rows = progress(LIGHT, (Found(0, "pen", "sofa"),), -1, frozenset(), str, "cart", frozenset({"sofa"})).rows
+    assert rows == (("PickupObject", "pen"), ("GotoLocation", "desklamp"), ("ToggleObject", "desklamp"))
+
+
 def test_a_lamp_that_is_on_stays_on():
     assert left(LIGHT, Found(0, "pen", "pen"), held=0, lit={"desklamp"}) == []
     assert left(LIGHT, Found(0, "pen", "sofa"), lit={"desklamp"}) == ["GotoLocation sofa", "PickupObject pen"]
