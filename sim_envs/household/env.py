@@ -180,14 +180,12 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
         else:
             self.is_done = self._met[0] == self._met[1]
             reward = (self._met[0] - before[0]) / self._met[1]
-        limit_s = SUBGOAL_LIMIT_S if self._verb else self._limit_s
-        late = self.world.steps * DT >= limit_s
-        return reward, self.is_done, late and not self.is_done, self._info(event, self.is_done)
+        return reward, self.is_done, self.is_late and not self.is_done, self._info(event, self.is_done)
 
     @property
     def is_late(self) -> bool:
-        """Whether the time of the mission is up."""
-        return self.world.steps * DT >= self._limit_s
+        """Whether the time of the mission, or of the one sub-goal, is up."""
+        return self.world.steps * DT >= (SUBGOAL_LIMIT_S if self._verb else self._limit_s)
 
     @property
     def met(self) -> tuple[int, int]:
