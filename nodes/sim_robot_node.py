@@ -55,7 +55,6 @@ HEARTBEAT_S = 1.0
 GRACE_S = 1.0  # after its deadline an answer has so long to arrive; then the call counts as TIMEOUT
 GOODBYE_S = 0.5
 POLL_S = 0.2
-SHOW_S = 30.0  # a home is drawn in a fraction of a second
 NEXT = ("", "next")
 GATE = "safety_gate_node"
 MISSIONS = "missions.jsonl"
@@ -265,8 +264,7 @@ class SimRobotNode(RarrlNode):
         try:
             for number in self._numbers():
                 self._carry_out(number)
-            with self._monitor():
-                self._robot.finish()
+            self._robot.finish()
             self._publish_state()
             self.get_logger().info(f"{self._finished} missions carried out, {self._succeeded} succeeded")
             if self.setting("exit_when_done") and not self._stopping.wait(GOODBYE_S):
@@ -284,11 +282,6 @@ class SimRobotNode(RarrlNode):
         sim = self._config.sim
         return iter(range(sim.first, sim.first + sim.missions)) if sim.missions else count(sim.first)
 
-    def _monitor(self) -> threading.Condition:
-        if self._world is None:
-            raise EndedError
-        return self._world.monitor
-
     def _carry_out(self, number: int) -> None:
         world = self._world
         if world is None:
@@ -298,8 +291,7 @@ class SimRobotNode(RarrlNode):
             report = self._robot.begin(number)
         world.start()
         self._goal_pub.publish(String(data=report.task.goal if report.task is not None else ""))
-        if not world.wait_shown(SHOW_S):
-            raise EndedError
+        world.wait_shown()
         if not self._config.sim.missions:
             self._await("an instruction", self._instructed.is_set)
             self._instructed.clear()
@@ -326,7 +318,8 @@ class SimRobotNode(RarrlNode):
         self._mission_s = seconds
 
     def _next_decision(self) -> Decision:
-        while not self._stopping.is_set():
+        while True:
+            self._check()
             try:
                 decision = self._decisions.get(timeout=POLL_S)
             except Empty:
@@ -334,13 +327,19 @@ class SimRobotNode(RarrlNode):
             self._busy = True
             self._publish_state()
             return decision
-        raise EndedError
+
+    def _check(self) -> None:
+        """Raises: EndedError when the node or the world ends."""
+        if self._stopping.is_set() or self._world is None:
+            raise EndedError
+        self._world.check()
 
     def _answer_to(self, decision: Decision) -> Answer:
         """The orchestrator's reasoner's; a TIMEOUT where none comes."""
         assert decision.action.role is not None
         started, patience_s = now(), decision.deadline_s + GRACE_S
-        while not self._stopping.is_set() and now() - started < patience_s:
+        while now() - started < patience_s:
+            self._check()
             try:
                 answer = self._answers.get(timeout=POLL_S).answer
             except Empty:
@@ -350,8 +349,6 @@ class SimRobotNode(RarrlNode):
             ):  # fmt: skip
                 return answer
             self._ignore(f"an answer to decision {answer.decision}, not to {decision.id}")
-        if self._stopping.is_set():
-            raise EndedError
         return Answer(
             decision.id, decision.action.role, decision.action.level, CallStatus.TIMEOUT,
             seconds=decision.deadline_s, backend="none", why=f"no answer within {patience_s:.1f} s",
@@ -364,8 +361,8 @@ class SimRobotNode(RarrlNode):
             while not condition():
                 if timeout_s is not None and now() - started > timeout_s:
                     return False
-                if self._stopping.wait(POLL_S):
-                    raise EndedError
+                self._stopping.wait(POLL_S)
+                self._check()
             return True
         finally:
             self._waits_for = ""

@@ -121,7 +121,7 @@ class SimWorld:
             known = self._guide.knows(env.world, env.memory, row)
             self._attempt, self._event = _Attempt(row, env.world.steps, known), None
             while self._event is None:
-                self._check()
+                self.check()
                 self.monitor.wait(POLL_S)
             return self._event
 
@@ -130,17 +130,18 @@ class SimWorld:
         with self.monitor:
             until = self.env.world.steps + round(seconds / DT)
             while self.env.world.steps < until and not (self.env.is_done or self.env.is_late):
-                self._check()
+                self.check()
                 self.monitor.wait(POLL_S)
 
-    def wait_shown(self, timeout_s: float) -> bool:
-        """Whether the world of the last reset has been seen by all by then."""
+    def wait_shown(self) -> None:
+        """Until the world of the last reset has been seen by all. Raises: EndedError."""
         with self.monitor:
-            return self.monitor.wait_for(
-                lambda: self._shown is self.env.world or self._stop.is_set() or self.error is not None, timeout_s
-            )
+            while self._shown is not self.env.world:
+                self.check()
+                self.monitor.wait(POLL_S)
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raises: EndedError when the world has stopped."""
         if self._stop.is_set() or self.error is not None:
             raise EndedError
 

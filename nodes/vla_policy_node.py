@@ -31,6 +31,7 @@ from rarrl.policy.base import ActionChunk
 from rarrl.policy.chunking import ChunkBroker, Row
 from rarrl.policy.feed import DROPS, Moment, ObservationFeed
 from rarrl.policy.process import PolicySettings, ProcessPolicy
+from rarrl.policy.recovery import Recovery
 from rarrl.policy.serve import MODELS
 from rarrl.policy.spec import UNKNOWN
 from rarrl.types import CallStatus
@@ -51,6 +52,8 @@ TWIST = {
 """A policy with no other actions than these, and perhaps `INTERACT`, drives a base."""
 INTERACT = "interact"
 """Above 0.5 the policy wants the hand to act. The base stands meanwhile."""
+SPEED, BUSY = "speed_m_s", "busy"
+"""Proprioception of a base that tells its speed: where it does not get on, it backs off (`rarrl.policy.recovery`)."""
 WRITE_S = 0.002
 """Time that the middleware may take to write a command, within the limit of age."""
 HEARTBEAT_S = 0.5
@@ -111,6 +114,7 @@ class VlaPolicyNode(RarrlNode):
             else self.create_lifecycle_publisher(JointTrajectory, "joint_command", 2)
         )
         self._publishers = [self._chunk_pub, self._command_pub]
+        self._recovers = self._drives and SPEED in spec.proprio_names
         self._interact_pub = None
         if self._drives and INTERACT in spec.action_names:
             self._interact_pub = self.create_lifecycle_publisher(Bool, INTERACT, 2)
@@ -126,6 +130,7 @@ class VlaPolicyNode(RarrlNode):
         self._asked_ns = 0
         self._acting = False  # the last tick had a row
         self._moved_on = False  # the subgoal is not that of the rows at hand
+        self._recovery, self._speed, self._busy = Recovery(), 0.0, False
         self._watch = Watch("a whole observation")
         self._latencies = Latencies()
         self._counts: Counter[str] = Counter()
@@ -204,6 +209,8 @@ class VlaPolicyNode(RarrlNode):
         stamp_ns = nanoseconds(msg.header.stamp)
         with self._lock:
             if self._feed.add_proprio(msg.name, msg.position, stamp_ns, clock_ns, came):
+                told = dict(zip(msg.name, msg.position, strict=True))
+                self._speed, self._busy = told.get(SPEED, 0.0), told.get(BUSY, 0.0) > 0.5
                 self._lock.notify_all()
 
     def _on_subgoal(self, msg: String) -> None:
@@ -218,6 +225,7 @@ class VlaPolicyNode(RarrlNode):
             subgoal = "" if refusal else msg.data
             if subgoal != self._subgoal:
                 self._subgoal, self._moved_on = subgoal, True
+                self._recovery.reset()
             if not subgoal:
                 self._broker.clear()
             self._subgoal_refusal = refusal
@@ -246,14 +254,19 @@ class VlaPolicyNode(RarrlNode):
         return INTERACT in names and bool(row.action[names.index(INTERACT)] > 0.5)
 
     def _twist(self, row: Row | None, stamp_ns: int) -> TwistStamped:
-        """Hold (None) is zero; so is the base while the hand is to act."""
+        """Hold (None) is zero; so is the base while the hand is to act, or acts."""
         msg = TwistStamped()
         msg.header.stamp = Time(nanoseconds=stamp_ns).to_msg()
-        if row is not None and not self._interacts(row):
-            for name, value in zip(self._spec.action_names, row.action, strict=True):
-                if name in TWIST:
-                    part, axis = TWIST[name]
-                    setattr(getattr(msg.twist, part), axis, float(value))
+        if row is None:
+            return msg
+        stands = self._interacts(row) or self._busy
+        for name, value in zip(self._spec.action_names, row.action, strict=True):
+            if name in TWIST and not stands:
+                part, axis = TWIST[name]
+                setattr(getattr(msg.twist, part), axis, float(value))
+        if self._recovers:
+            v, omega = msg.twist.linear.x, msg.twist.angular.z
+            msg.twist.linear.x, msg.twist.angular.z = self._recovery.update(v, omega, self._speed, now())
         return msg
 
     def _joints(self, row: Row | None, stamp_ns: int) -> JointTrajectory:
@@ -356,6 +369,7 @@ class VlaPolicyNode(RarrlNode):
                     "worker_restarts": self._policy.restarts if self._policy else 0,
                     "trouble": self._trouble,
                     **{name: self._counts[name] for name in names},
+                    "recoveries": self._recovery.count,
                     "seam_jump": float(broker.seam_jump.max()),
                     **jump,
                     **{f"refused_{reason}": count for reason, count in broker.refused.items()},

@@ -125,6 +125,18 @@ class Robot:
         return self.drive(lambda: any(c.points for c in self.commands[start:]))
 
 
+class Named:
+    """Publishes proprioception under other names, at rest."""
+
+    def __init__(self, publisher, names):
+        self._publisher, self._names = publisher, names
+        self.get_subscription_count = publisher.get_subscription_count
+
+    def publish(self, msg):
+        msg.name, msg.position = self._names, [0.0] * len(self._names)
+        self._publisher.publish(msg)
+
+
 @pytest.fixture
 def robot(ear):
     return Robot(ear)
@@ -208,6 +220,28 @@ def test_who_wants_to_interact_stands(robot, local_node, monkeypatch, ear):
     assert set(stands) == {(0.0, 0.0)} and commands[-1].header.stamp != commands[first].header.stamp
     robot.listen(0.6)  # nothing seen any more: the hand does not act either
     assert not presses[-1].data
+
+
+def test_a_base_that_does_not_get_on_backs_off(robot, local_node, monkeypatch, ear):
+    spec = SPEC.model_copy(
+        update={"action_names": ("linear_x_m_s", "angular_z_rad_s"), "proprio_names": ("x", "speed_m_s")}
+    )
+    monkeypatch.setattr(HandPolicy, "spec", property(lambda self: spec, lambda self, value: None), raising=False)
+    monkeypatch.setattr(vla_policy_node, "ProcessPolicy", HandPolicy)
+    monkeypatch.setattr("rarrl.policy.recovery.STUCK_S", 0.5)
+    heard = []
+    ear.node.create_subscription(TwistStamped, "command", heard.append, 100)
+    node = local_node(VlaPolicyNode, **SETTINGS)
+    node._policy.answer = lambda actions: np.full((8, 2), 0.3, np.float32)
+    robot.joints = Named(robot.joints, ["x", "speed_m_s"])
+    robot.connect()
+    robot.tell("go left")
+    assert robot.drive(lambda: any(c.twist.linear.x == pytest.approx(0.3) for c in heard))
+    assert robot.drive(lambda: heard[-1].twist.linear.x == pytest.approx(-0.2))
+    assert heard[-1].twist.angular.z == 0.0 and heard[-1].header.stamp.sec > 0
+    assert values(node)["recoveries"] == 1
+    node._on_subgoal(String(data="go right"))
+    assert robot.drive(lambda: heard[-1].twist.linear.x == pytest.approx(0.3))
 
 
 def test_when_observations_cease_it_holds_in_time(node, robot):
