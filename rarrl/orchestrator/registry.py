@@ -17,6 +17,8 @@ SHIPPED = MODELS / "orchestrator"
 RULES_FILE = SHIPPED / "rules.json"
 RECORDED_RULES_FILE = SHIPPED / "recorded_rules.json"
 """The rules tuned on recorded answers."""
+HOUSEHOLD_RULES_FILE = SHIPPED / "household_rules.json"
+"""The rules tuned on missions in homes; their conditions are `mission` and `binding`."""
 
 
 def tuned_parameters(condition: str = "binding", file: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -28,20 +30,25 @@ def tuned_parameters(condition: str = "binding", file: Path | None = None) -> di
     return {family: entry["params"] for family, entry in table[condition].items()}
 
 
-def load_policy(spec: str, recorded: bool = False) -> OrchestratorPolicy:
-    """The policy that `spec` names. recorded: rules have the parameters tuned on recorded answers.
+def load_policy(spec: str, recorded: bool = False, household: bool = False) -> OrchestratorPolicy:
+    """The policy that `spec` names. recorded: rules have the parameters tuned on recorded answers; household: on
+    missions in homes.
 
-    `learned` (shipped weights), `recorded` (those for recorded answers), `FAMILY` (a rule, tuned),
-    `FAMILY:{"key": value}` (a rule with parameters), or the path of a safetensors file or its folder.
+    `learned` (shipped weights), `recorded` (those for recorded answers), `household` (those for missions in homes),
+    `FAMILY` (a rule, tuned), `FAMILY:{"key": value}` (a rule with parameters), or the path of a safetensors file or
+    its folder.
     Raises: InputError with the known names."""
     family, _, text = spec.partition(":")
     if spec == "learned":
         return load_learned(SHIPPED)
-    if spec == "recorded":
-        return load_learned(SHIPPED / "recorded.safetensors")
+    if spec in ("recorded", "household"):
+        return load_learned(SHIPPED / f"{spec}.safetensors")
     if family in FAMILIES:
         if not text:
-            tuned = tuned_parameters(file=RECORDED_RULES_FILE if recorded else RULES_FILE)
+            if household:
+                tuned = tuned_parameters("mission", HOUSEHOLD_RULES_FILE)
+            else:
+                tuned = tuned_parameters(file=RECORDED_RULES_FILE if recorded else RULES_FILE)
             return make_rule(family, **tuned.get(family, {}))
         try:
             params = json.loads(text)
@@ -54,7 +61,7 @@ def load_policy(spec: str, recorded: bool = False) -> OrchestratorPolicy:
     # os.path: pathlib's exists() raises for names that no file system allows
     if os.path.exists(spec) or path.suffix or "/" in spec:
         return load_learned(path)
-    names = ("learned", *FAMILIES, "recorded")
+    names = ("learned", *FAMILIES, "recorded", "household")
     close = get_close_matches(spec, names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     raise InputError(f"policy {spec!r} is unknown; allowed: {', '.join(names)}, or a safetensors file{hint}")

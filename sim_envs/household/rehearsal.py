@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rarrl.latency.profile import LatencyProfile
-from rarrl.orchestrator.features import N_TYPES, History, PlanView, Situation, encode
+from rarrl.orchestrator.features import ALL_FEATURE_NAMES, N_TYPES, History, PlanView, Situation, encode
 from rarrl.reasoner.nearest import NearestGoal
 from rarrl.types import Action, ActStatus, CallStatus
 
@@ -151,6 +151,11 @@ class RehearsalCore:
             plan=plan,
             **self._costs,
         )
+
+    @property
+    def width(self) -> int:
+        """Number of features."""
+        return len(ALL_FEATURE_NAMES)
 
     def observe(self) -> NDArray[np.float32]:
         """The encoded situation (n, features)."""
