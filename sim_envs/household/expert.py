@@ -12,13 +12,14 @@ import numpy as np
 
 from .catalogue import APPLIANCES
 from .executor import Memory
-from .home import CELL_M, ROBOT_M, Home, Point, cell
+from .home import CELL_M, ROBOT_M, STAND_M, Home, Point, cell
 from .world import DT, MAX_ACCEL, MAX_OMEGA, MAX_V, MIN_V, PERSON_M, STANDING, Row, World, advance, wrap
 
 CLEAR_M = ROBOT_M + 0.1  # from the middle of the base to anything
 WIDE_M = 0.6  # nearer to furniture costs more
 LOOKAHEAD_M = 0.35
 PATIENCE = 20  # steps that a person may be in the way before another way is tried; twice that: before it backs off
+EASY_M, EASY_RAD = 0.7, 0.42  # well within REACH_M, REACH_RAD
 RETREAT, PAUSE = 35, 15  # steps of backing off in all, and of those at the end that it stands and lets people pass
 
 Pose = tuple[float, float, float]
@@ -51,7 +52,9 @@ class Expert:
         elif (
             verb != "GotoLocation"
             and abs(world.v) < STANDING
-            and (not world.refusal(row) or _is_there(world, goal))  # refused even there: only a new plan helps
+            # Not at the edge of what can be reached: who learns from it may miss that. Refused even there: only a new
+            # plan helps.
+            and ((not world.refusal(row) and _is_well_placed(world, row, memory)) or _is_there(world, goal))
         ):
             command = (0.0, 0.0, 1.0)
         else:
@@ -138,6 +141,18 @@ def _action(v: float, omega: float, interact: float = 0.0) -> np.ndarray:
 
 def _is_there(world: World, goal: Pose) -> bool:
     return math.dist((world.x, world.y), goal[:2]) < 0.12 and abs(wrap(goal[2] - world.heading)) < 0.1
+
+
+def _is_well_placed(world: World, row: Row, memory: Memory | None) -> bool:
+    """Whether the base stands well within reach of what a sub-goal is about."""
+    found = find_target(world, row, memory)
+    if found is None:
+        return False
+    (_, _, heading), (tx, ty) = found
+    if (tx, ty) in {place.front for place in world.home.places.values()}:
+        ahead = (world.x - tx) * -math.cos(heading) + (world.y - ty) * -math.sin(heading)
+        return ahead <= STAND_M + 0.07 and abs(wrap(heading - world.heading)) <= EASY_RAD
+    return math.dist((world.x, world.y), (tx, ty)) <= EASY_M and abs(world.bearing(tx, ty)) <= EASY_RAD
 
 
 def _turn(error: float) -> float:
