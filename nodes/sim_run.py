@@ -73,6 +73,15 @@ def run_sim(
     return tail.lines
 
 
+def mission_line(mission: Mission) -> str:
+    """What came of a mission, for people."""
+    end = "success" if mission["success"] else f"{mission['met']} of {mission['conditions']} conditions"
+    return (
+        f"mission {mission['mission']}: {end}, {mission['seconds']:.0f} s, {mission['attempts']} attempts, "
+        f"{mission['calls']} calls ({mission['llm_s']:.1f} s), {mission['collisions']} collisions: {mission['goal']}"
+    )
+
+
 def graph_environment(domain_id: int | None = None) -> tuple[dict[str, str], int]:
     """Environment and domain of the processes: pictures go through shared memory."""
     environment, domain = _environment(domain_id)

@@ -187,10 +187,30 @@ def run(
     shock: ShockOption = False,
     latency_scale: ScaleOption = None,
     speed: Annotated[float | None, typer.Option(help="Simulated seconds per real second.")] = None,
+    sim: Annotated[
+        bool, typer.Option("--sim", help="The whole robot in a simulated home instead of the replay, in real time.")
+    ] = False,
+    missions: Annotated[int, typer.Option(help="With --sim: how many missions.")] = 1,
     config: ConfigOption = None,
     out: OutOption = None,
 ) -> None:
-    """Run orchestrator_node and replay_node on ROS 2, without ros2 launch."""
+    """Run orchestrator_node and replay_node on ROS 2, without ros2 launch; with --sim the whole robot in a home."""
+    if sim:
+        replayed = {"episodes": episodes, "category": category, "alfred": alfred, "split": split, "speed": speed}
+        replayed |= {"latency-scale": latency_scale, "shock": shock or None, "config": config}
+        _refuse_with_sim([name for name, value in replayed.items() if value is not None])
+        given = {
+            "missions": missions,
+            "seed": seed,
+            "policy": policy[0] if policy and len(policy) == 1 else None,
+            "profile": profile,
+            "time_budget_s": time_budget,
+            "token_budget": token_budget,
+            "cost_weight": cost_weight,
+            "reasoner": llm,
+        }
+        _run_sim(policy, given, out)
+        return
     settings = _config(
         config,
         _orchestrator_values(profile, time_budget, token_budget, cost_weight, llm),
@@ -273,6 +293,24 @@ def _plain(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
+
+
+def _refuse_with_sim(names: Sequence[str]) -> None:
+    if names:
+        raise InputError(f"--{names[0]}: not with --sim, which carries --missions out in real time; leave it away")
+
+
+def _run_sim(policies: Sequence[str] | None, given: dict[str, Any], out: Path | None) -> None:
+    """Carries missions out over the graph; a line for each."""
+    if policies and len(policies) > 1:
+        raise InputError("--policy: with --sim give one; `rarrl eval mission` compares several")
+    _need_ros("rarrl run --sim")
+    from rarrl_nodes.sim_run import mission_line, run_sim
+
+    texts = {name: str(value) for name, value in given.items() if value is not None}
+    folder = new_run_folder(out)
+    done = run_sim(texts, folder, lambda mission: typer.echo(mission_line(mission)))
+    typer.echo(f"{sum(bool(mission['success']) for mission in done)} of {len(done)} succeeded; logs: {folder}")
 
 
 @contextmanager

@@ -136,7 +136,7 @@ def test_a_mission_from_decision_to_decision(robot, follower, ear, tmp_path):
     line = json.loads((tmp_path / "run" / MISSIONS).read_text())
     assert line["success"] and (line["met"], line["conditions"], line["collisions"]) == (1, 1, 0)
     assert (line["attempts"], line["calls"]) == (4, 1)
-    events = read_events(tmp_path / "run" / "events.jsonl")
+    events = read_events(tmp_path / "run").events
     acts = [e for e in events if isinstance(e, ActEvent)]
     assert [e.subgoal for e in acts] == ["GotoLocation", "PickupObject", "GotoLocation", "PutObject"]
     assert all(a.t1 - a.t0 > 0.5 for a in acts) and acts[-1].t1 == pytest.approx(line["seconds"])
