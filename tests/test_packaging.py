@@ -22,6 +22,7 @@ EXECUTABLES = {
     "orchestrator_node",
     "replay_node",
     "safety_gate_node",
+    "sim_robot_node",
     "stereo_voxel_node",
     "vla_policy_node",
 }
