@@ -102,7 +102,7 @@ class HouseholdPlayer:
         """Where the task stands, by the plan in force: a GotoLocation before each step of it that is done, then what is
         left as it is carried out."""
         kinds = [kind for step in self._skipped for kind in (SubgoalType.GotoLocation, step.verb)]
-        index = len(kinds) + self._index
+        index = len(kinds) + self.env.executor.index
         kinds += [SubgoalType[row[0]] for row in self._rows]
         return StateSummary(
             tuple(kinds), len(kinds) if self.done and self.success else index, self._acts, max(ATTEMPTS, 1)
@@ -135,7 +135,8 @@ class HouseholdPlayer:
     @property
     def row(self) -> Row | None:
         """The sub-goal that is on; None where the plan is done."""
-        return self._rows[self._index] if self._index < len(self._rows) else None
+        index = self.env.executor.index
+        return self._rows[index] if index < len(self._rows) else None
 
     def act(self) -> Attempt:
         """One attempt at the sub-goal that is on.
@@ -146,12 +147,9 @@ class HouseholdPlayer:
         event = self.driver.attempt(env) if self._is_known(env.executor.row) else self._give_up()
         self._acts += 1
         self.event = event
-        succeeded = event.status is ActStatus.SUCCESS
-        self._index += succeeded
         self._deeds.note(event, begun)
-        over = self.row is None or self._acts >= ATTEMPTS or env.is_late
-        self.done, self.success = env.is_done or over, env.is_done
-        return Attempt(event.status, (env.world.steps - begun) * DT, succeeded)
+        self._end()
+        return Attempt(event.status, (env.world.steps - begun) * DT, event.status is ActStatus.SUCCESS)
 
     def think(self, action: Action, deadline_s: float = math.inf) -> LlmCall:
         """Not here: what a call would come to is not known. Raises: RuntimeError; give the pipeline a reasoner."""
@@ -199,7 +197,7 @@ class HouseholdPlayer:
         goals = {step.arguments[-1] for step in plan.steps}
         lit, here = frozenset(deeds.lit), deeds.here()
         left = progress(plan, deeds.things(), env.world.held, lit, deeds.look, deeds.spare(goals), here)
-        self._skipped, self._rows, self._index = left.done, left.rows, 0
+        self._skipped, self._rows = left.done, left.rows
         usable = next((i for i, row in enumerate(left.rows) if not _is_of_homes(row)), len(left.rows))
         env.executor.set_plan(left.rows[:usable], env.world.steps)
         self.done = not self._rows  # nothing is left, so the robot calls it done
@@ -221,7 +219,8 @@ class HouseholdPlayer:
         assert self.row is not None
         row = self.row
         for _ in range(round(LOST_S / DT)):
-            self.env.advance(_STILL)
+            if not self.env.is_late:
+                self._stand()
         return Event(row, ActStatus.FAILURE, "not here")
 
     def _pass(self, seconds: float) -> None:
@@ -229,8 +228,20 @@ class HouseholdPlayer:
         self._owed_s += seconds
         while self._owed_s >= DT - 1e-9 and not self.done:
             self._owed_s -= DT
-            _, done, late, _ = self.env.advance(_STILL)
-            self.done, self.success = done or late, done
+            self._stand()
+            self._end()
+
+    def _stand(self) -> None:
+        """A step. What was under way may end in it, and where it stands may be where it was to go."""
+        *_, info = self.env.advance(_STILL)
+        if info["event"] is not None:
+            self._deeds.note(info["event"], self.env.world.steps)
+
+    def _end(self) -> None:
+        """Notices that the mission is over."""
+        env = self.env
+        self.success = env.is_done
+        self.done = env.is_done or self.row is None or self._acts >= ATTEMPTS or env.is_late
 
     def _contradicted(self) -> bool:
         """Whether the robot has done what the plan in force does not have."""

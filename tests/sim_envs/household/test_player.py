@@ -230,6 +230,19 @@ def test_a_verdict_is_on_the_plan_in_force():
     assert (player.task.status.verdict, player.task.status.p_ok) == (0, 0.5)
 
 
+def test_who_is_where_it_was_to_go_goes_on_after_thinking():
+    player = make()
+    player.begin(0)
+    right, world = right_plan(player), player.env.world
+    player.take(Action.PLANNER_1, planned(right, seconds=0.0))
+    assert player.row[0] == "GotoLocation"
+    world.teleport(*world.home.places[player.row[1]].stand())
+    player.take(Action.VERIFIER_2, _slow(0.5))
+    assert player.row == player.env.executor.row == ("PickupObject", right.steps[0].arguments[0])
+    act_until(player, lambda: False)
+    assert player.success
+
+
 def test_wrong_use_is_told():
     player = make()
     with pytest.raises(RuntimeError, match="over"):
