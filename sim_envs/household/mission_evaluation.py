@@ -71,7 +71,7 @@ class Setting:
     @property
     def profile(self) -> str:
         """Tells what calls are expected to cost."""
-        return self.latency or "household"
+        return self.latency or "household-training"
 
 
 @dataclass(frozen=True)
@@ -200,8 +200,8 @@ def _why(player: HouseholdPlayer) -> str:
 
 
 def orchestration(name: str) -> Any:
-    """The policy of the orchestrator: `learned` is that for households. Raises: InputError."""
-    return load_policy("household" if name == "learned" else name, recorded=True)
+    """The policy of the orchestrator: `learned` is that for households, rules are tuned there. Raises: InputError."""
+    return load_policy("household" if name == "learned" else name, household=True)
 
 
 @lru_cache(maxsize=4)
