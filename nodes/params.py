@@ -113,8 +113,7 @@ SIM_SPECS = (
     *iter_fields(SimNodeConfig),
 )
 _OURS = frozenset(
-    spec.name
-    for spec in (*ORCHESTRATOR_SPECS, *REPLAY_SPECS, *STEREO_SPECS, *POLICY_SPECS, *GATE_SPECS, *SIM_SPECS)
+    spec.name for spec in (*ORCHESTRATOR_SPECS, *REPLAY_SPECS, *STEREO_SPECS, *POLICY_SPECS, *GATE_SPECS, *SIM_SPECS)
 )
 """One parameter file may serve all nodes."""
 _OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")

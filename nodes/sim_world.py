@@ -6,7 +6,7 @@ attempt. `monitor` guards the environment: who reads or changes it holds it."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,6 +77,7 @@ class SimWorld:
         self._guide, self._press = Guide(), Press()
         self._attempt: _Attempt | None = None
         self._event: Event | None = None
+        self._early: tuple[Sequence[Row], Event] | None = None  # a success between attempts, and of which plan
         self._asked = (0.0, 0.0, -np.inf)  # v, omega, when
         self._wish = (False, -np.inf)
         self._obeyed = False
@@ -109,12 +110,14 @@ class SimWorld:
         """A new mission: nothing of the last one counts. The world stands until `going`."""
         with self.monitor:
             self._guide.reset()
-            self._attempt = self._event = None
+            self._attempt = self._event = self._early = None
             self.going = False
 
     def attempt(self, env: HouseholdEnv) -> Event:
         """Blocks until the sub-goal that is on has succeeded or failed. Raises: EndedError."""
         with self.monitor:
+            if early := self.early():
+                return early
             row = env.executor.row
             assert row is not None, "an attempt needs a sub-goal that is on"
             self._press.reset()
@@ -124,6 +127,12 @@ class SimWorld:
                 self.check()
                 self.monitor.wait(POLL_S)
             return self._event
+
+    def early(self) -> Event | None:
+        """A success of this plan that came while no attempt was on: a base that rolled on until it was there, a hand
+        that was not done in time. It is told once."""
+        early, self._early = self._early, None
+        return early[1] if early is not None and early[0] is self.env.executor.rows else None
 
     def stand(self, seconds: float) -> None:
         """Lets so much time pass in the home. Raises: EndedError."""
@@ -222,9 +231,11 @@ class SimWorld:
         if stands or not obeyed:
             v = omega = 0.0
         _, done, late, info = env.advance(np.array([v, omega, float(press)]))
-        if attempt is None:
-            return
         event = info["event"]
+        if attempt is None:
+            if event is not None and event.status is ActStatus.SUCCESS:
+                self._early = (env.executor.rows, event)
+            return
         if event is None and not attempt.known and (world.steps - attempt.begun) * DT >= LOST_S:
             event = Event(attempt.row, ActStatus.FAILURE, "not known")
         event = ended(env, attempt.row, event, done or late)
@@ -245,10 +256,12 @@ class LivePlayer(HouseholdPlayer):
     driver: SimWorld
 
     def _give_up(self) -> Event:
+        if early := self.driver.early():
+            return early
         row = self.row
         assert row is not None
         self.driver.stand(LOST_S)
-        return Event(row, ActStatus.FAILURE, "not known")
+        return Event(row, ActStatus.FAILURE, "not here")
 
     def _pass(self, seconds: float) -> None:
         self.done, self.success = self.env.is_done or self.env.is_late, self.env.is_done

@@ -18,6 +18,7 @@ from rarrl.types import ActStatus
 from rarrl_nodes import sim_world
 from rarrl_nodes.sim_world import DEADMAN_S, EndedError, LivePlayer, SimWorld
 from rarrl_sim_envs.household.env import HouseholdEnv
+from rarrl_sim_envs.household.expert import target_pose
 from rarrl_sim_envs.household.guide import PROPRIO_NAMES
 from rarrl_sim_envs.household.recollection import known_goals
 
@@ -117,6 +118,19 @@ def test_an_attempt_lasts_until_it_is_over(home):
     assert taken.row[0] == "PickupObject" and taken.status is ActStatus.SUCCESS and env.world.held >= 0
     told = {m.subgoal for m in home.moments}
     assert {" ".join(row), " ".join(taken.row), ""} <= told
+
+
+def test_a_success_between_attempts_is_told_by_the_next(home):
+    env = home.world.env
+    row = env.executor.row
+    with home.world.monitor:
+        env.world.teleport(*target_pose(env.world, row))
+    home.world.going = True
+    assert home.until(lambda: env.executor.index == 1)
+    event = home.world.attempt(env)
+    assert (event.row, event.status) == (row, ActStatus.SUCCESS)
+    with home.world.monitor:
+        assert home.world.early() is None
 
 
 def test_the_hand_acts_when_the_base_stands(home):
