@@ -32,7 +32,7 @@ CONDITIONS: dict[str, EpisodeConfig] = {
     "mission": MISSION,
     "binding": EpisodeConfig(budget_calls=(1.0, 50.0), token_ratio=(1.0, 2.0), cost_weight=0.002),
 }
-RUNG = 128  # episodes of each candidate in the first round; four times as many for the best quarter, and so on
+RUNG, LAST_RUNG = 48, 768  # episodes of each candidate in the first round; then twice as many for the best quarter
 COMPARED: dict[str, dict[str, Any]] = {
     "never": {},
     "always": {"recipe": "P2V2"},
@@ -95,7 +95,12 @@ def tune_household(
             table[condition][family] = _tune(rehearsal, family, config)
             if progress is not None:
                 progress(f"{condition} {family}: {table[condition][family]}")
-    document = {
+            write_json_atomic(out, _document(profile, command, table))
+    return _document(profile, command, table)
+
+
+def _document(profile: LatencyProfile, command: str, table: dict[str, Any]) -> dict[str, Any]:
+    return {
         "command": command,
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "data": sha256(dumps_profile(profile).encode()),
@@ -103,8 +108,6 @@ def tune_household(
         "objective": "mean success; ties to the fewer LLM seconds",
         "conditions": table,
     }
-    write_json_atomic(out, document)
-    return document
 
 
 def _tune(rehearsal: Rehearsal, family: str, config: EpisodeConfig) -> dict[str, Any]:
@@ -115,10 +118,11 @@ def _tune(rehearsal: Rehearsal, family: str, config: EpisodeConfig) -> dict[str,
             e, _ = rehearsal.play(make_rule(family, **params), config, episodes, seed)
             scored.append((round(float(e.success.mean()), 4), -float(e.seconds.mean()), params))
         scored.sort(key=lambda entry: entry[:2], reverse=True)
-        if len(candidates) == 1 or episodes >= 16 * RUNG:
+        if episodes == LAST_RUNG:
             break
         candidates = [params for *_, params in scored[: max(1, len(scored) // 4)]]
-        episodes, seed = min(4 * episodes, 8 * RUNG if len(candidates) > 3 else 16 * RUNG), seed + 1
+        episodes, seed = (2 * episodes if len(candidates) > 2 else LAST_RUNG), seed + 1
+        episodes = min(episodes, LAST_RUNG)
     success, seconds, params = scored[0]
     return {"params": params, "success": success, "llm_seconds": round(-seconds, 3), "tried": len(grid(family))}
 
