@@ -45,6 +45,7 @@ STANDING, HELD = 0.1, 0.02  # m/s
 SETTLE_S, STILL_S, RESPAWN_S = 8.0, 0.5, 2.0
 LISTEN_S, RECOVERY_S, UNDER_WAY_S = 4.0, 150.0, 240.0
 SLACK_S = 120.0
+MANY = "50"  # missions, more than a kill takes
 ON_THE_WAY = ("vla_policy_node", "stereo_voxel_node", "safety_gate_node", "sim_robot_node")
 
 
@@ -154,7 +155,7 @@ def kill(graph: Graph, ear: Ear, name: str, speed_from: float) -> dict[str, Any]
     row: dict[str, Any] = {"node": name, "speed_mps": None, "brakes_s": None, "stop_s": None, "waits": None}
     row |= {"recovered": False, "recovery_s": None}
     with graph.processes:
-        graph.start(missions="50")
+        graph.start(missions=MANY)
         if not ear.until(lambda: bool(graph.events()), UNDER_WAY_S):
             return row | {"why": "no mission began"}
         ear.until(lambda: False, SETTLE_S)
@@ -176,7 +177,7 @@ def kill(graph: Graph, ear: Ear, name: str, speed_from: float) -> dict[str, Any]
         if name == SIM.name:
             graph.log = graph.folder / "again"
         before, again = graph.ends(), time.monotonic()
-        graph.start(name, first="1") if name == SIM.name else graph.start(name)
+        graph.start(name, missions=MANY, **({"first": "1"} if name == SIM.name else {}))
         # The attempt that was under way when the node came back may have failed for its absence: one more.
         row["recovered"] = ear.until(lambda: graph.ends() > before + (name in ON_THE_WAY[:3]), RECOVERY_S)
         row["recovery_s"] = round(time.monotonic() - again, 1)
