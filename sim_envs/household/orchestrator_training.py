@@ -24,8 +24,8 @@ from .rehearsal import RehearsalCore
 from .world import DT
 
 N_ENVS = 256
-EPISODES = replace(TRAINING, budget_calls=(0.5, 1500.0), token_ratio=(0.15, 2.0), call_price=(3e-5, 0.03))
-"""What is learnt from: from half a planner-1 call to more than any mission needs; tokens or seconds bind first."""
+EPISODES = replace(TRAINING, budget_calls=(10.0, 1500.0), token_ratio=(0.15, 2.0), call_price=(3e-5, 0.01))
+"""What is learnt from: budgets of one planner-2 call to more than any mission needs; tokens or seconds bind first."""
 MISSION = EpisodeConfig(time_budget_s=20.0, token_budget=6000.0, cost_weight=0.002)
 """What `rarrl eval mission` grants."""
 CONDITIONS: dict[str, EpisodeConfig] = {

@@ -91,3 +91,11 @@ def test_the_shipped_models_serve_every_name() -> None:
         assert set(tuned_parameters(condition)) == set(RULE_FAMILIES)
         for family, params in tuned_parameters(condition).items():
             make_rule(family, **params)
+
+
+def test_what_was_learnt_and_tuned_in_homes_has_a_name() -> None:
+    policy = load_policy("household")
+    assert policy.name == "learned" and len(policy.hidden) > N_FEATURES  # type: ignore[attr-defined]
+    tuned = tuned_parameters("mission", registry.HOUSEHOLD_RULES_FILE)
+    rule = load_policy("after_failure", household=True)
+    assert rule.params == tuned["after_failure"]  # type: ignore[attr-defined]
