@@ -19,8 +19,8 @@ Pose = tuple[float, float, float]
 @dataclass(frozen=True, eq=False)
 class RangeScan:
     """How far each bearing is *seen* to be free. ranges: (n,) metres; what is NaN, negative or nothing counts as 0,
-    infinity as range_max. blind_m: nearer than that a free bearing tells nothing (a low thing there would be below the
-    camera's view), an obstacle all the same. Bearing i is `angle_min + i * increment` (rad, left is positive) and
+    infinity as range_max. blind_m: nearer than that the scan tells nothing (a low thing there would be below the camera's
+    view); what was seen there before counts. Bearing i is `angle_min + i * increment` (rad, left is positive) and
     stands for a wedge one increment wide; increment > 0.
 
     Raises: ValueError where the numbers make no scan."""
@@ -124,7 +124,8 @@ class FreeSpace:
         dx, dy = x - sensor[0], y - sensor[1]
         distance = np.hypot(dx, dy)
         reach = scan.reach(np.arctan2(dy, dx) - sensor[2])
-        in_view = reach == reach
+        # A bearing that ends within the blind zone tells nothing either: so near, depth errs by more than is left.
+        in_view = (reach == reach) & ~((reach > NOTHING_M) & (reach < scan.blind_m))
         self._hidden = in_view & (distance + self.cell_m * math.sqrt(0.5) >= reach)
         thing = self._hidden & (reach > NOTHING_M) & (distance <= reach + THICK_M)
         # A wedge may be thinner than a cell and pass between the middles: what lies in its shadow is not free.

@@ -214,7 +214,7 @@ def _overlap(a: Rectangle, b: Rectangle) -> bool:
 def _reachable_start(rng: np.random.Generator, home: Home) -> tuple[float, float, float] | None:
     """A free pose from which a base with some room to spare reaches the front of every piece; None: there is none."""
     free = home.clearance(True) > ROBOT_M + 0.1
-    spots = np.argwhere(home.clearance(True) > ROBOT_M + 0.2)
+    spots = np.argwhere(home.clearance(True) > ROBOT_M + 0.35)
     if not len(spots):
         return None
     first = tuple(map(int, spots[int(rng.integers(len(spots)))]))

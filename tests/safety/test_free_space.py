@@ -149,7 +149,7 @@ def test_a_full_circle_has_no_gap_behind():
     assert (turn.reach(np.linspace(-7.0, 7.0, 999)) == 1.0).all()
 
 
-def test_nearer_than_the_blind_zone_a_free_bearing_tells_nothing_and_an_obstacle_all_the_same():
+def test_a_scan_tells_nothing_of_what_is_nearer_than_its_blind_zone():
     def low(ranges):
         return RangeScan(-math.pi / 6, math.pi / 6, np.array(ranges), 3.0, blind_m=0.6)
 
@@ -160,9 +160,12 @@ def test_nearer_than_the_blind_zone_a_free_bearing_tells_nothing_and_an_obstacle
     free.see(low([2.0, 2.0, 2.0]), (0.8, 0.0, 0.0))
     assert is_free(free, 0.95, 0.05)  # seen before: it stays free
     free.see(low([2.0, 0.35, 2.0]), (0.8, 0.0, 0.0))
-    assert not is_free(free, 1.25, 0.05)
+    assert is_free(free, 1.25, 0.05)  # so near, an obstacle is as likely an error
+    free.see(low([2.0, 0.02, 2.0]), (0.8, 0.0, 0.0))
+    assert not is_free(free, 1.25, 0.05)  # but a scan that tells nothing at all blocks
+    free.see(low([2.0, 0.7, 2.0]), (0.5, 0.0, 0.0))
     free.see(low([2.0, 2.0, 2.0]), (0.8, 0.0, 0.0))
-    assert not is_free(free, 1.25, 0.05)  # what stood there may be below the view now
+    assert not is_free(free, 1.25, 0.05)  # what was seen to stand there may be below the view now
 
 
 def test_the_newest_scan_tells_what_is_in_view():
