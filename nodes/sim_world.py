@@ -20,6 +20,7 @@ from rarrl_sim_envs.household.guide import Guide
 from rarrl_sim_envs.household.player import HouseholdPlayer
 from rarrl_sim_envs.household.scene import HouseholdScene
 from rarrl_sim_envs.household.world import DT, Row, World
+from rarrl_sim_envs.player import Attempt
 
 from .diagnostics import Latencies
 
@@ -77,7 +78,7 @@ class SimWorld:
         self._guide, self._press = Guide(), Press()
         self._attempt: _Attempt | None = None
         self._event: Event | None = None
-        self._early: tuple[Sequence[Row], Event] | None = None  # a success between attempts, and of which plan
+        self._between: list[tuple[Sequence[Row], Event]] = []  # events without an attempt, and of which plan
         self._asked = (0.0, 0.0, -np.inf)  # v, omega, when
         self._wish = (False, -np.inf)
         self._obeyed = False
@@ -110,14 +111,13 @@ class SimWorld:
         """A new mission: nothing of the last one counts. The world stands until `going`."""
         with self.monitor:
             self._guide.reset()
-            self._attempt = self._event = self._early = None
+            self._attempt = self._event = None
+            self._between = []
             self.going = False
 
     def attempt(self, env: HouseholdEnv) -> Event:
         """Blocks until the sub-goal that is on has succeeded or failed. Raises: EndedError."""
         with self.monitor:
-            if early := self.early():
-                return early
             row = env.executor.row
             assert row is not None, "an attempt needs a sub-goal that is on"
             self._press.reset()
@@ -128,11 +128,11 @@ class SimWorld:
                 self.monitor.wait(POLL_S)
             return self._event
 
-    def early(self) -> Event | None:
-        """A success of this plan that came while no attempt was on: a base that rolled on until it was there, a hand
-        that was not done in time. It is told once."""
-        early, self._early = self._early, None
-        return early[1] if early is not None and early[0] is self.env.executor.rows else None
+    def between(self) -> list[Event]:
+        """Events of this plan that came while no attempt was on: a base that rolled on until it was there, a hand that
+        was not done in time. They are told once."""
+        between, self._between = self._between, []
+        return [event for rows, event in between if rows is self.env.executor.rows]
 
     def stand(self, seconds: float) -> None:
         """Lets so much time pass in the home. Raises: EndedError."""
@@ -233,8 +233,8 @@ class SimWorld:
         _, done, late, info = env.advance(np.array([v, omega, float(press)]))
         event = info["event"]
         if attempt is None:
-            if event is not None and event.status is ActStatus.SUCCESS:
-                self._early = (env.executor.rows, event)
+            if event is not None:
+                self._between.append((env.executor.rows, event))
             return
         if event is None and not attempt.known and (world.steps - attempt.begun) * DT >= LOST_S:
             event = Event(attempt.row, ActStatus.FAILURE, "not known")
@@ -255,13 +255,30 @@ class LivePlayer(HouseholdPlayer):
 
     driver: SimWorld
 
+    def act(self) -> Attempt:
+        """See `HouseholdPlayer`. What has succeeded already, between two attempts, needs no other one."""
+        event = self._catch_up()
+        if event is None:
+            return super().act()
+        self._check_open()
+        self._acts += 1
+        self.event = event
+        self._end()
+        return Attempt(event.status, 0.0, True)
+
     def _give_up(self) -> Event:
-        if early := self.driver.early():
-            return early
         row = self.row
         assert row is not None
         self.driver.stand(LOST_S)
         return Event(row, ActStatus.FAILURE, "not here")
 
     def _pass(self, seconds: float) -> None:
-        self.done, self.success = self.env.is_done or self.env.is_late, self.env.is_done
+        self._catch_up()
+        self._end()
+
+    def _catch_up(self) -> Event | None:
+        """Notes what came between attempts; the last success among it."""
+        events = self.driver.between()
+        for event in events:
+            self._deeds.note(event, self.env.world.steps)
+        return next((event for event in reversed(events) if event.status is ActStatus.SUCCESS), None)

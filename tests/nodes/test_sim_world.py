@@ -122,15 +122,18 @@ def test_an_attempt_lasts_until_it_is_over(home):
 
 def test_a_success_between_attempts_is_told_by_the_next(home):
     env = home.world.env
-    row = env.executor.row
+    player = LivePlayer(env, home.world, known_goals(), 20.0, 4000.0, first_seed=1)
     with home.world.monitor:
+        player.begin(0)
+        row = env.executor.row
         env.world.teleport(*target_pose(env.world, row))
-    home.world.going = True
+        home.world.going = True
     assert home.until(lambda: env.executor.index == 1)
-    event = home.world.attempt(env)
-    assert (event.row, event.status) == (row, ActStatus.SUCCESS)
     with home.world.monitor:
-        assert home.world.early() is None
+        attempt = player.act()
+    assert (attempt.status, attempt.seconds, attempt.subgoal_done) == (ActStatus.SUCCESS, 0.0, True)
+    assert player.event.row == row and player.summary.subgoal_index == 1 and player.summary.step == 1
+    assert home.world.between() == []
 
 
 def test_the_hand_acts_when_the_base_stands(home):
