@@ -18,7 +18,7 @@ RULES_FILE = SHIPPED / "rules.json"
 RECORDED_RULES_FILE = SHIPPED / "recorded_rules.json"
 """The rules tuned on recorded answers."""
 HOUSEHOLD_RULES_FILE = SHIPPED / "household_rules.json"
-"""The rules tuned on missions in homes; their conditions are `mission` and `binding`."""
+"""The rules tuned on missions in homes, for the condition `mission`."""
 
 
 def tuned_parameters(condition: str = "binding", file: Path | None = None) -> dict[str, dict[str, Any]]:

@@ -28,10 +28,8 @@ EPISODES = replace(TRAINING, budget_calls=(10.0, 1500.0), token_ratio=(0.15, 2.0
 """What is learnt from: budgets of one planner-2 call to more than any mission needs; tokens or seconds bind first."""
 MISSION = EpisodeConfig(time_budget_s=20.0, token_budget=6000.0, cost_weight=0.002)
 """What `rarrl eval mission` grants."""
-CONDITIONS: dict[str, EpisodeConfig] = {
-    "mission": MISSION,
-    "binding": EpisodeConfig(budget_calls=(1.0, 50.0), token_ratio=(1.0, 2.0), cost_weight=0.002),
-}
+CONDITIONS: dict[str, EpisodeConfig] = {"mission": MISSION}
+"""What rules are tuned for, and everything is compared on."""
 RUNG, LAST_RUNG = 48, 768  # episodes of each candidate in the first round; then twice as many for the best quarter
 COMPARED: dict[str, dict[str, Any]] = {
     "never": {},
