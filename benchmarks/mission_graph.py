@@ -37,7 +37,7 @@ from typing import Any
 from rarrl.report.runs import wilson
 from rarrl.results import Figure, make_results, write_results
 from rarrl_nodes.run import Processes
-from rarrl_nodes.sim_graph import GRAPH, SIM, starts
+from rarrl_nodes.sim_graph import GRAPH, SIM, TIME_LIMIT_S, starts
 from rarrl_nodes.sim_run import MISSIONS, Missions, graph_environment, mission_line
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -241,7 +241,7 @@ def main() -> None:
     parser.add_argument("--llm", default="llama", help="who thinks")
     parser.add_argument("--people", type=int, default=2)
     parser.add_argument("--disturbance", type=float, default=1.0)
-    parser.add_argument("--time-limit", type=float, default=300.0, help="of a mission, s")
+    parser.add_argument("--time-limit", type=float, default=TIME_LIMIT_S, help="of a mission, s")
     parser.add_argument("--speed-from", type=float, default=0.3, help="m/s at which a node is killed")
     parser.add_argument("--nodes", nargs="*", default=[node.name for node in GRAPH], help="which are killed")
     parser.add_argument("--kills-only", action="store_true")

@@ -6,11 +6,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 
-import rarrl
 from rarrl.config import GateConfig, OrchestratorConfig, Scalar, SimConfig, iter_fields
 from rarrl_sim_envs.household import driver
+from rarrl_sim_envs.household.mission_evaluation import FOLDER, TIME_LIMIT_S, Setting
 from rarrl_sim_envs.household.scene import BASELINE_M, PITCH_RAD
 from rarrl_sim_envs.household.world import HEAD_M
 
@@ -20,11 +19,21 @@ from .graph import NODES, POLICY, STEREO, Argument, NodeSpec
 SIM = NodeSpec("sim_robot_node", "sim_robot_node", "rarrl_nodes.sim_robot_node", ("orchestrator", "sim"))
 ORCHESTRATOR = NODES[0]
 GRAPH: tuple[NodeSpec, ...] = (ORCHESTRATOR, POLICY, STEREO, GATE, SIM)
-FOLDER = Path(rarrl.__file__).parent / "models" / "policy_household"
+LEARNED = "household"
+"""The learned policy of when to think, for missions in homes."""
+_EVALUATED = Setting()
+_DECIDES: dict[str, Scalar] = {
+    "orchestrator.policy": LEARNED,
+    "orchestrator.reasoner": _EVALUATED.llm,
+    "orchestrator.profile": _EVALUATED.profile,
+    "orchestrator.time_budget_s": _EVALUATED.time_budget_s,
+    "orchestrator.token_budget": _EVALUATED.token_budget,
+    "orchestrator.cost_weight": _EVALUATED.cost_weight,
+}
 
 SETTINGS: dict[str, dict[str, Scalar]] = {
-    ORCHESTRATOR.name: {"orchestrator.reasoner": "llama", "orchestrator.profile": "household"},
-    SIM.name: {"orchestrator.reasoner": "llama", "orchestrator.profile": "household"},
+    ORCHESTRATOR.name: _DECIDES,
+    SIM.name: {**_DECIDES, "sim.time_limit_s": TIME_LIMIT_S},
     STEREO.name: {
         "detector.preset": driver.PRESET,
         "detector.camera_height_m": HEAD_M,
@@ -33,7 +42,7 @@ SETTINGS: dict[str, dict[str, Scalar]] = {
         "detector.body_high_m": driver.BODY.high_m,
         "detector.threads": 1,
     },
-    POLICY.name: {"policy.folder": str(FOLDER)},
+    POLICY.name: {"policy.folder": str(FOLDER), "policy.gguf": str(FOLDER / _EVALUATED.gguf)},
     GATE.name: {
         f"gate.{name}": value
         for name, value in driver.GATE.model_dump().items()
@@ -41,7 +50,7 @@ SETTINGS: dict[str, dict[str, Scalar]] = {
     }
     | {"gate.sensor_y_m": BASELINE_M / 2},  # the scan is the left eye's
 }
-"""What this robot is; the arguments win over it."""
+"""What this robot is, as `rarrl eval mission` plays it; the arguments win over it."""
 REMAPPINGS: dict[str, list[tuple[str, str]]] = {ORCHESTRATOR.name: [("subgoal", "orchestrator/subgoal")]}
 """The policy hears the executor's sub-goal, which names things, not the orchestrator's."""
 
@@ -49,6 +58,7 @@ ARGUMENTS: tuple[Argument, ...] = (
     *map(_of, iter_fields(SimConfig, "sim.")),
     *map(_of, iter_fields(OrchestratorConfig, "orchestrator.")),
     Argument("policy_folder", "policy folder; empty: the shipped one of the household", "policy.folder"),
+    Argument("policy_gguf", "another transformer for the folder; empty: the shipped, quantized one", "policy.gguf"),
     Argument("policy_preset", "how the policy is served; empty: as it is", "policy.preset"),
     Argument("run_dir", "folder that gets events.jsonl and missions.jsonl; empty: no log is written", "run_dir"),
     Argument("namespace", "namespace of all nodes and topics"),
@@ -66,9 +76,13 @@ def starts(given: Mapping[str, str]) -> list[Start]:
 
 def _parameters(node: NodeSpec, given: Mapping[str, str]) -> dict[str, Scalar]:
     result = dict(SETTINGS[node.name])
+    if given.get("policy_folder"):  # with a transformer of its own
+        result.pop("policy.gguf", None)
     for argument in ARGUMENTS:
         text = given.get(argument.name, "")
         own = argument.parameter.partition(".")[0] in node.sections or (node is SIM and argument.parameter == "run_dir")
         if text and argument.parameter and own:
             result[argument.parameter] = _parse(argument.name, text, argument.spec) if argument.spec else text
+    if result.get("orchestrator.policy") == "learned":
+        result["orchestrator.policy"] = LEARNED
     return result

@@ -10,13 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from rarrl.config import SimConfig
 from rarrl.errors import DependencyMissingError, InputError, RarrlError
 from rarrl.events import FILE_NAME
 
 from .graph import FASTDDS_PROFILE, PACKAGE
 from .run import POLL_S, START_S, Processes, _environment
-from .sim_graph import GRAPH, SIM, starts
+from .sim_graph import GRAPH, SIM, TIME_LIMIT_S, starts
 
 MISSIONS = "missions.jsonl"
 SLACK_S = 120.0  # of thinking in a mission, beyond its own time limit
@@ -51,7 +50,7 @@ def run_sim(
     missions = int(given.get("missions") or 0)
     if missions < 1:
         raise InputError("run: --missions must be at least 1; `ros2 launch rarrl sim.launch.py` waits for instructions")
-    limit_s = float(given.get("time_limit_s") or SimConfig().time_limit_s)
+    limit_s = float(given.get("time_limit_s") or TIME_LIMIT_S)
     timeout_s = timeout_s or START_S + missions * (limit_s + SLACK_S)
     environment, _ = graph_environment(domain_id)
     tail, started = Missions(run_dir / MISSIONS, on_mission), time.monotonic()

@@ -54,6 +54,8 @@ def test_arguments_go_where_they_belong():
         sim["orchestrator.policy"] == start("orchestrator_node", **given).parameters["orchestrator.policy"] == "always"
     )
     assert start("vla_policy_node", **given).parameters == {"policy.folder": "/p"}
+    assert Path(start("vla_policy_node").parameters["policy.gguf"]).is_file()
+    assert start("orchestrator_node", policy="learned").parameters["orchestrator.policy"] == "household"
     assert start("orchestrator_node", reasoner="profile").parameters["orchestrator.reasoner"] == "profile"
     names = [a.name for a in sim_graph.ARGUMENTS]
     assert len(set(names)) == len(names) and all(a.description for a in sim_graph.ARGUMENTS)
