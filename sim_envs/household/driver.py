@@ -51,7 +51,7 @@ GATE = GateConfig(
 """Of the base in `world.py`. The head's 12 cm between the eyes are within the margin."""
 BODY = Body(2 * ROBOT_M, 0.1, 1.5)
 PRESET = "near"
-LOOK_STEPS = 2  # from picture to picture: 5 Hz
+LOOK_STEPS = 3  # from picture to picture: 3.3 Hz, within the gate's limit of age
 PRESS_STEPS = 2  # steps in a row that a policy must want to interact
 LOST_S = 0.5  # a sub-goal whose place or thing is not known has failed after so long
 

@@ -47,6 +47,8 @@ class HouseholdScene:
         focal = width / 2 / math.tan(FIELD_RAD / 2)
         self.rig = CameraRig(focal, focal, (width - 1) / 2, (height - 1) / 2, BASELINE_M, width, height)
         self._noise, self._rng = noise, np.random.default_rng([seed, 3])
+        size = 3 * width * height
+        self._grain = np.rint(noise * self._rng.standard_normal(2 * size, dtype=np.float32)).astype(np.int16)
         self._mujoco = load_mujoco()
         drawing = _draw(world)
         textures = {f"t{i}.png": _texture(i) for i in range(TEXTURES)}
@@ -116,8 +118,10 @@ class HouseholdScene:
         self._renderer.update_scene(self._data, eye)
         image = cv2.cvtColor(self._renderer.render(), cv2.COLOR_RGB2BGR)
         if self._noise:
-            grain = self._rng.standard_normal(image.shape, dtype=np.float32)
-            image = np.clip(image + np.float32(self._noise) * grain, 0, 255).astype(np.uint8)
+            # Drawn once and begun anywhere: fresh normals for each picture take as long as drawing it.
+            start = int(self._rng.integers(self._grain.size - image.size))
+            grain = self._grain[start : start + image.size].reshape(image.shape)
+            image = cv2.add(image, grain, dtype=cv2.CV_8U)  # saturates
         return image
 
 
