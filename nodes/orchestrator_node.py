@@ -44,7 +44,8 @@ class OrchestratorNode(RarrlNode):
     def load(self) -> None:
         config = read_config(self).orchestrator
         profile = load_profile(config.profile)
-        policy = load_policy(config.policy, recorded=profile.tasks is not None)
+        homes = config.profile.startswith("household-")
+        policy = load_policy(config.policy, recorded=profile.tasks is not None, household=homes)
         orchestrator = Orchestrator(policy, ReplayTable.from_profile(profile).costs, config.cost_weight)
         home = read_home(Path(config.home)) if config.home else ()
         self._dialogue = Dialogue(orchestrator, (config.time_budget_s, config.token_budget), home)

@@ -49,7 +49,7 @@ FIRST_SEED = 50_000
 """Mission n has the seed FIRST_SEED + 10,000 s + n with `--seed s`: none that anything was trained or tuned on."""
 TIME_LIMIT_S = 240.0
 COST_WEIGHT = 0.06
-"""Points of success that a second of thinking is worth to `learned`: with it it did best on the missions it learned from."""
+"""Success that `learned` gives for a second of thinking: with it, it did best on the missions that it learned from."""
 Say = Callable[[float, str], None]
 
 
