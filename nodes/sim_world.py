@@ -13,7 +13,7 @@ import numpy as np
 
 from rarrl.clock import Clock, SteadyClock
 from rarrl.types import ActStatus, StereoPair
-from rarrl_sim_envs.household.driver import LOOK_STEPS, LOST_S, Press, ended
+from rarrl_sim_envs.household.driver import LOST_S, Press, ended
 from rarrl_sim_envs.household.env import HEIGHT, WIDTH, HouseholdEnv
 from rarrl_sim_envs.household.executor import Event, sentence
 from rarrl_sim_envs.household.guide import Guide
@@ -26,9 +26,9 @@ from .diagnostics import Latencies
 
 DEADMAN_S = 0.3
 """The base stands when it has heard no command for so long."""
-
-
 POLL_S = 0.5
+LOOK_STEPS = 2
+"""Steps from picture to picture. More often than `rarrl eval mission` looks: messages take time, and age counts."""
 
 
 class EndedError(Exception):
