@@ -35,6 +35,7 @@ COMPARED: dict[str, dict[str, Any]] = {
     "never": {},
     "always": {"recipe": "P2V2"},
     "start": {"recipe": "P2"},
+    "interval": {"every": 3, "recipe": "P2"},
     "after_failure": {"failures": 1, "recipe": "P2"},
 }
 """Rules as they are first thought of, besides the tuned ones."""
