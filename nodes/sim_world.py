@@ -24,7 +24,7 @@ from rarrl_sim_envs.player import Attempt
 
 from .diagnostics import Latencies
 
-DEADMAN_S = 0.3
+DEADMAN_S = 0.2
 """The base stands when it has heard no command for so long."""
 POLL_S = 0.5
 LOOK_STEPS = 2

@@ -30,6 +30,8 @@ from .world import DT, FIELD_RAD, PERSON_M, RANGE_M, SECTORS, STANDING, Row, Wor
 
 GATE = GateConfig(
     rate_hz=1 / DT,
+    max_command_age_s=0.2,
+    max_obstacle_age_s=0.35,
     max_speed_mps=0.6,
     max_reverse_mps=0.2,
     max_turn_radps=1.5,
