@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +20,7 @@ ABLATIONS = ("no_gate", "sgbm", "fp16")
 def eval_mission(
     policies: Annotated[
         str, typer.Option(help="Who decides when to think; commas between. learned: the shipped one for households.")
-    ] = "never,always,after_failure,start,confidence,learned",
+    ] = 'never,always,after_failure,interval:{"every":3,"recipe":"P1"},learned',
     n: Annotated[int, typer.Option("--n", min=1, help="Missions, the same for all.")] = 100,
     ablations: Annotated[
         str, typer.Option(help="Of the first `--n-ablations` missions: no_gate, sgbm, fp16; commas between.")
@@ -45,7 +46,7 @@ def eval_mission(
     from rarrl_sim_envs.household.mission_figures import mission_figures
 
     check_output(json, "--json")
-    names = [name.strip() for name in policies.split(",") if name.strip()]
+    names = [name.strip() for name in re.split(r",(?![^{]*\})", policies) if name.strip()]  # a rule may have parameters
     wanted = [name.strip() for name in ablations.split(",") if name.strip()]
     if unknown := set(wanted) - set(ABLATIONS):
         raise InputError(f"--ablations: {min(unknown)!r} is unknown; allowed: {', '.join(ABLATIONS)}")
