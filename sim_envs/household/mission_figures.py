@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,7 +16,6 @@ from rarrl.results import Figure
 from .mission_evaluation import Row, Setting
 
 DRAWS = 4000
-RULES_APART = ("never", "learned")
 Played = dict[Setting, list[Row]]
 
 
@@ -41,7 +41,7 @@ def mission_figures(
 
 
 def _of_arm(name: str, rows: Sequence[Row]) -> dict[str, Figure]:
-    n = len(rows)
+    n, name = len(rows), re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")  # a rule may have parameters
     lo, hi = wilson(sum(row.result.success for row in rows), n)
     success = Figure(_mean(rows, _success), "share of missions done", n, round(lo, 4), round(hi, 4))
     return {
