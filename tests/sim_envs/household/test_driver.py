@@ -83,6 +83,7 @@ def test_without_a_scan_the_gate_lets_nothing_through():
     gated = Gated(ExactEyes())
     gated.begin(env)
     assert gated.check(env.world, 0.5, 0.0).v == 0.0
+    env.advance(np.zeros(3))
     gated.look(env)
     assert gated.check(env.world, 0.0, 0.5).omega > 0.0
 
