@@ -73,6 +73,26 @@ def write_model(path: Path, d: int = 32, layers: int = 2, n_ctx: int = 1024, nan
     return path
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _without_amx():
+    """What tests load by llama-cpp-python's own class, as the worker loads it: its AMX kernels crash."""
+    try:
+        from llama_cpp import llama_cpp as lib
+    except ImportError:
+        yield
+        return
+    defaults = lib.llama_model_default_params
+
+    def without():
+        parameters = defaults()
+        parameters.use_extra_bufts = False
+        return parameters
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lib, "llama_model_default_params", without)
+        yield
+
+
 @pytest.fixture(scope="session")
 def make_model():
     """`write_model`; skips where the packages are not there."""
