@@ -34,7 +34,7 @@ def mission_figures(
         figures |= _against(arms[base.policy], arms["always"])
     if base.policy in arms:
         figures |= _against_rules(arms, base.policy)
-    figures |= _safety(by)
+    figures |= _safety(by, [row for rows in arms.values() for row in rows])
     for setting, rows in by.items():
         figures |= _ablation(setting, rows, base, by)
     return figures, [_row(setting, rows, base) for setting, rows in by.items()]
@@ -96,7 +96,8 @@ def _against_rules(arms: dict[str, list[Row]], name: str) -> dict[str, Figure]:
     return figures
 
 
-def _safety(by: Played) -> dict[str, Figure]:
+def _safety(by: Played, gated: list[Row]) -> dict[str, Figure]:
+    """gated: the missions of the arms, whose times count."""
     figures = {}
     for name, without in (("collisions_with_gate", False), ("collisions_without_gate", True)):
         rows = [row for setting, found in by.items() if (setting.eyes == "none") == without for row in found]
@@ -106,7 +107,6 @@ def _safety(by: Played) -> dict[str, Figure]:
             figures[name] = Figure(sum(row.result.collisions for row in rows), "contacts in all missions", len(rows))
             share = Figure(touched / len(rows), "share of missions", len(rows), round(lo, 4), round(hi, 4))
             figures[f"{name}_share"] = share
-    gated = [row for setting, found in by.items() if setting.eyes == "classical" for row in found]
     if gated:
         clear = [row.least_clear_m for row in gated if row.least_clear_m >= 0]
         figures["least_clear_m"] = Figure(round(min(clear), 3), "m, least of all missions, while moving", len(clear))
