@@ -20,7 +20,7 @@ ABLATIONS = ("no_gate", "sgbm", "fp16")
 def eval_mission(
     policies: Annotated[
         str, typer.Option(help="Who decides when to think; commas between. learned: the shipped one for households.")
-    ] = 'never,always,after_failure,interval:{"every":3,"recipe":"P1"},learned',
+    ] = "never,always,after_failure,learned",
     n: Annotated[int, typer.Option("--n", min=1, help="Missions, the same for all.")] = 100,
     ablations: Annotated[
         str, typer.Option(help="Of the first `--n-ablations` missions: no_gate, sgbm, fp16; commas between.")
