@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from rarrl.resources.energy import EnergyProbe
+
 Status = Literal["ok", "warn", "fail"]
 Installed = Callable[[str], str | None]
 """Version of an installed distribution; None where it is not installed."""
@@ -61,7 +63,7 @@ def diagnose(folder: Path) -> tuple[Check, ...]:
         check_simulation(installed, ctypes.util.find_library),
         check_shipped(PACKAGE_DIR),
         check_runs(folder / "runs"),
-        check_machine(os.cpu_count() or 1, memory_gib()),
+        check_machine(os.cpu_count() or 1, memory_gib(), EnergyProbe().available),
     )
     return (*checks, what_runs(checks))
 
@@ -207,9 +209,10 @@ def check_runs(folder: Path) -> Check:
     return Check("reports", "ok", f"go to {folder}")
 
 
-def check_machine(cores: int, ram_gib: float | None) -> Check:
+def check_machine(cores: int, ram_gib: float | None, joules: bool = False) -> Check:
     """Training wants 2 cores and 2 GiB; everything else runs on less."""
     detail = f"{cores} cores" + (f", {ram_gib:.1f} GiB RAM" if ram_gib is not None else "")
+    detail += ", tells the joules that it uses" if joules else ""
     if cores < 2 or (ram_gib is not None and ram_gib < 2.0):
         return Check("machine", "warn", detail, "train elsewhere: 2 cores and 2 GiB are the least for it")
     return Check("machine", "ok", detail)

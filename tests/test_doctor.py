@@ -100,6 +100,7 @@ def test_small_machines_are_warned():
     assert doctor.check_machine(1, 8.0).status == "warn"
     assert doctor.check_machine(4, 1.0).status == "warn"
     assert doctor.check_machine(4, None).status == "ok"
+    assert "joules" in doctor.check_machine(4, None, True).detail
 
 
 def test_what_runs_follows_from_the_rest():
