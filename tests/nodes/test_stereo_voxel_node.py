@@ -465,7 +465,7 @@ def test_the_worker_lives_while_the_node_is_active(camera, node):
     [
         ({"detector__preset": "cube", "detector__size_m": 64.0}, "grid: size"),
         ({"detector__body_low_m": 2.0}, "body_low_m must be below"),
-        ({"detector__preset": "garden"}, "allowed: indoor, outdoor, cube"),
+        ({"detector__preset": "garden"}, "allowed: indoor, near, outdoor, cube"),
         ({"detector__slop_s": 2.0}, "allowed: number 0 to 1"),
         ({"detector__slup_s": 0.1}, "is unknown"),
         ({"scan_frame": ""}, "key scan_frame"),
