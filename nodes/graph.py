@@ -61,7 +61,7 @@ ARGUMENTS: tuple[Argument, ...] = (
 
 
 STEREO_ARGUMENTS: tuple[Argument, ...] = (
-    Argument("preset", "indoor, outdoor or cube", "detector.preset"),
+    Argument("preset", "indoor, near, outdoor or cube", "detector.preset"),
     Argument("namespace", "namespace of the node and its topics"),
     Argument("left", "namespace of the left camera; default left"),
     Argument("right", "namespace of the right camera; default right"),
