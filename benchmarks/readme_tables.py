@@ -38,7 +38,7 @@ HEADLINES = {
         "success_never",
         "llm_seconds_saved_vs_always",
         "success_lost_vs_always",
-        "gain_over_best_rule_at_any_cost",
+        "gain_over_best_rule",
         "collisions_with_gate",
         "collisions_without_gate",
         "subgoal_success",
