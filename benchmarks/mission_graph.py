@@ -10,13 +10,11 @@ met), graph_collisions (in all). loop_miss_rate: share of the simulator's steps 
 left out ones too. nodes_alive: of the five, at the end, none started twice.
 
 Kills (table `kills`, a row for each node). The robot is under way at `--speed-from` m/s or more, at least SETTLE_S into
-a mission, when the node gets kill -9. For the four nodes between eyes and wheels:
+a mission, when the node gets kill -9. For each node:
 - brakes_s: from then until the base last held its speed: from there on it only slows down.
 - stop_s: until it stands (|v| below 0.1 m/s, as for the hand) and does so for STILL_S. Its brakes reach 1.2 m/s2, so
   that 0.42 s of it are the way from 0.6 m/s to that.
 The simulator's own base is gone with it: there both are the time until the gate's last command that was not zero.
-Without the orchestrator the robot ends the attempt that is under way, as safely as before, and then stands: that is no
-failure of a node on the way to the wheels, so that `stop_s_max` leaves it out; `waits` says whether it then stood.
 RESPAWN_S later the node is started again. recovered: an attempt that began after that has ended, or the mission has;
 of the simulator, whose home is gone, one in a new mission. recovery_s: from the new start to then.
 """
@@ -46,7 +44,7 @@ SETTLE_S, STILL_S, RESPAWN_S = 8.0, 0.5, 2.0
 LISTEN_S, RECOVERY_S, UNDER_WAY_S = 4.0, 150.0, 240.0
 SLACK_S = 120.0
 MANY = "50"  # missions, more than a kill takes
-ON_THE_WAY = ("vla_policy_node", "stereo_voxel_node", "safety_gate_node", "sim_robot_node")
+DRIVING = ("vla_policy_node", "stereo_voxel_node", "safety_gate_node")
 
 
 class Ear:
@@ -152,7 +150,7 @@ def run_missions(graph: Graph, missions: int, limit_s: float) -> tuple[list[dict
 
 def kill(graph: Graph, ear: Ear, name: str, speed_from: float) -> dict[str, Any]:
     """Kills a node while the robot drives, and starts it again."""
-    row: dict[str, Any] = {"node": name, "speed_mps": None, "brakes_s": None, "stop_s": None, "waits": None}
+    row: dict[str, Any] = {"node": name, "speed_mps": None, "brakes_s": None, "stop_s": None}
     row |= {"recovered": False, "recovery_s": None}
     with graph.processes:
         graph.start(missions=MANY)
@@ -166,30 +164,19 @@ def kill(graph: Graph, ear: Ear, name: str, speed_from: float) -> dict[str, Any]
         speed = ear.until(lambda: bool(ear.speeds), 2.0) and ear.speed
         graph.processes.kill(name)
         killed = time.monotonic()
-        ends = graph.ends()
         row["speed_mps"] = round(float(speed), 3)
-        if name in ON_THE_WAY:
-            ear.until(lambda: False, LISTEN_S)
-            row |= stopped(ear.commands, killed) if name == SIM.name else braked(ear.speeds, killed)
-        else:
-            row["waits"] = ear.until(lambda: graph.ends() > ends and stands(ear.speeds), 90.0)
+        ear.until(lambda: False, LISTEN_S)
+        row |= stopped(ear.commands, killed) if name == SIM.name else braked(ear.speeds, killed)
         ear.until(lambda: False, RESPAWN_S)
         if name == SIM.name:
             graph.log = graph.folder / "again"
         before, again = graph.ends(), time.monotonic()
         graph.start(name, missions=MANY, **({"first": "1"} if name == SIM.name else {}))
         # The attempt that was under way when the node came back may have failed for its absence: one more.
-        row["recovered"] = ear.until(lambda: graph.ends() > before + (name in ON_THE_WAY[:3]), RECOVERY_S)
+        row["recovered"] = ear.until(lambda: graph.ends() > before + (name in DRIVING), RECOVERY_S)
         row["recovery_s"] = round(time.monotonic() - again, 1)
         row["alive"] = graph.alive
     return row
-
-
-def stands(speeds: list[tuple[float, float]]) -> bool:
-    """Whether the base has stood for STILL_S."""
-    now = time.monotonic()
-    lately = [abs(v) for at, v in speeds if now - at <= STILL_S]
-    return bool(lately) and max(lately) < STANDING
 
 
 def braked(speeds: list[tuple[float, float]], killed: float) -> dict[str, float | None]:
@@ -224,8 +211,8 @@ def figures_of(missions: list[dict[str, Any]], alive: int, kills: list[dict[str,
             "nodes_alive": Figure(alive, f"of {len(GRAPH)}"),
         }
     if kills:
-        times = [row["stop_s"] for row in kills if row["node"] in ON_THE_WAY]
-        begun = [row["brakes_s"] for row in kills if row["node"] in ON_THE_WAY]
+        times = [row["stop_s"] for row in kills]
+        begun = [row["brakes_s"] for row in kills]
         if times and None not in times:
             figures["stop_s_max"] = Figure(max(times), "s", len(times))
             figures["brakes_s_max"] = Figure(max(begun), "s", len(begun))

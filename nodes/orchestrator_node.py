@@ -10,7 +10,7 @@ from time import perf_counter
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
-from std_msgs.msg import String
+from std_msgs.msg import Empty, String
 from std_srvs.srv import Trigger
 
 from rarrl.build import make_reasoner
@@ -28,6 +28,9 @@ from .conversions import AnswerMessage, DecisionMessage
 from .diagnostics import Latencies, Watch
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import ORCHESTRATOR_SPECS, OrchestratorNodeConfig, read_config
+
+ALIVE_S = 0.05
+"""`alive` is published so often: whoever waits for decisions can tell silence from thought."""
 
 
 class OrchestratorNode(RarrlNode):
@@ -62,6 +65,8 @@ class OrchestratorNode(RarrlNode):
         self._plan_pub = self.create_lifecycle_publisher(DiagnosticArray, "plan", LATCHED)
         self._subgoal_pub = self.create_lifecycle_publisher(String, "subgoal", LATCHED)
         self._answer_pub = self.create_lifecycle_publisher(DiagnosticArray, "answer", LATCHED)
+        self._alive_pub = self.create_lifecycle_publisher(Empty, "alive", 1)
+        self._alive = self.create_timer(ALIVE_S, lambda: self._alive_pub.publish(Empty()), clock=self.steady)
         self._answered = self.create_guard_condition(self._on_answered)
         self._entities = [
             self.create_subscription(DiagnosticArray, "state", self._on_state, LATCHED),
@@ -75,7 +80,9 @@ class OrchestratorNode(RarrlNode):
         self.destroy_subscription(subscription)
         for service in services:
             self.destroy_service(service)
-        for publisher in (self._decision_pub, self._budget_pub, self._plan_pub, self._subgoal_pub, self._answer_pub):
+        self.destroy_timer(self._alive)
+        outputs = (self._decision_pub, self._budget_pub, self._plan_pub, self._subgoal_pub, self._answer_pub)
+        for publisher in (*outputs, self._alive_pub):
             self.destroy_lifecycle_publisher(publisher)
         self.destroy_guard_condition(self._answered)
         self._close_reasoner()

@@ -25,6 +25,7 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Bool, String
+from std_msgs.msg import Empty as EmptyMsg
 
 from rarrl.clock import ManualClock
 from rarrl.config import Config
@@ -135,6 +136,7 @@ class SimRobotNode(RarrlNode):
         self._entities = [
             self.create_subscription(TwistStamped, "cmd_vel", self._on_twist, 1),
             self.create_subscription(Bool, "interact", self._on_interact, 1),
+            self.create_subscription(EmptyMsg, "alive", self._on_alive, 1),
             self.create_subscription(DiagnosticArray, "decision", self._on_decision, LATCHED),
             self.create_subscription(DiagnosticArray, "answer", self._on_answer, LATCHED),
             self.create_subscription(String, "instruction", self._on_instruction, 10),
@@ -191,6 +193,10 @@ class SimRobotNode(RarrlNode):
     def _on_interact(self, msg: Bool) -> None:
         if self.active and self._world is not None:
             self._world.interact(msg.data)
+
+    def _on_alive(self, _: EmptyMsg) -> None:
+        if self.active and self._world is not None:
+            self._world.hear()
 
     def _on_decision(self, msg: DiagnosticArray) -> None:
         report = self._robot.report

@@ -26,6 +26,8 @@ from .diagnostics import Latencies
 
 DEADMAN_S = 0.2
 """The base stands when it has heard no command for so long."""
+SILENCE_S = 0.18
+"""It stands, too, when who decides was heard once and then not for so long."""
 POLL_S = 0.5
 LOOK_STEPS = 2
 """Steps from picture to picture. More often than `rarrl eval mission` looks: messages take time, and age counts."""
@@ -87,6 +89,7 @@ class SimWorld:
         self._thread: threading.Thread | None = None
         self.error: Exception | None = None
         self.ticks = self.late_ticks = self.deadman = 0
+        self._heard_s: float | None = None
         self.latencies = Latencies()
 
     # From any thread
@@ -95,6 +98,10 @@ class SimWorld:
         """Speeds from now on, m/s and rad/s. What is not finite is zero."""
         finite = bool(np.isfinite([v, omega]).all())
         self._asked = (v, omega, self._clock.now()) if finite else (0.0, 0.0, self._clock.now())
+
+    def hear(self) -> None:
+        """Who decides is there."""
+        self._heard_s = self._clock.now()
 
     def interact(self, wish: bool) -> None:
         """Whether the hand is to act."""
@@ -222,11 +229,12 @@ class SimWorld:
     def _step(self, time: float) -> None:
         env, world, attempt = self.env, self.env.world, self._attempt
         v, omega, at = self._asked
-        obeyed = time - at <= DEADMAN_S
+        silent = self._heard_s is not None and time - self._heard_s > SILENCE_S
+        obeyed = time - at <= DEADMAN_S and not silent
         self.deadman += self._obeyed and not obeyed
         self._obeyed = obeyed
         wish, wished_at = self._wish
-        wants = attempt is not None and attempt.known and wish and time - wished_at <= DEADMAN_S
+        wants = attempt is not None and attempt.known and wish and time - wished_at <= DEADMAN_S and not silent
         stands, press = self._press.update(world, float(wants))
         if stands or not obeyed:
             v = omega = 0.0

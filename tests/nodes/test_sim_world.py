@@ -205,3 +205,19 @@ def test_steps_for_which_there_was_no_time_are_counted(monkeypatch):
     home.world.stop()
     assert home.world.miss_rate > 0.4 and home.world.env.world.steps < home.world.ticks
     assert np.isfinite(home.world.latencies.quantile_ms(0.95))
+
+
+def test_the_silence_of_who_decides_stops_the_base(home):
+    home.world.going = True
+    driven = False
+    for _ in range(60):
+        home.world.hear()
+        home.world.command(0.3, 0.0)
+        driven |= home.world.env.world.v > 0.0
+        time.sleep(0.01)
+    assert driven
+    end = time.monotonic() + 3.0
+    while time.monotonic() < end and home.world.env.world.v > 0.0:
+        home.world.command(0.3, 0.0)  # the others go on
+        time.sleep(0.01)
+    assert home.world.env.world.v == 0.0
