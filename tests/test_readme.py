@@ -59,4 +59,4 @@ def test_commands_and_their_options_exist(page):
 
 
 def test_picture_is_small_enough_for_a_clone():
-    assert (ROOT / "docs" / "images" / "demo.png").stat().st_size < 400_000
+    assert (ROOT / "docs" / "images" / "mission.png").stat().st_size < 400_000
