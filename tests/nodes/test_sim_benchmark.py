@@ -35,7 +35,7 @@ def test_figures_of_missions_and_kills():
     ]
     kills = [
         {"node": "safety_gate_node", "brakes_s": 0.2, "stop_s": 0.5, "recovered": True},
-        {"node": "orchestrator_node", "brakes_s": None, "stop_s": None, "recovered": False},
+        {"node": "orchestrator_node", "brakes_s": 0.1, "stop_s": 0.3, "recovered": False},
     ]
     figures = benchmark.figures_of(missions, 5, kills)
     values = {name: figure.value for name, figure in figures.items()}
