@@ -118,10 +118,7 @@ def _record(
                     continue
                 if short:
                     break
-                plan = remaining_plan(world, env.mission.task)
-                for index in range(len(world.things)):
-                    env.memory.note(world, index)  # a new plan comes with the truth
-                env.set_plan(plan)
+                _plan_anew(env)
                 press.reset()
                 continue
             gated.look(env)
@@ -153,10 +150,15 @@ def _advance(env: HouseholdEnv, v: float, omega: float, pressed: bool) -> tuple[
     if env.is_short:
         return done, late
     if (failed or info["disturbed"]) and not done and not env.world.busy:
-        for index in range(len(env.world.things)):
-            env.memory.note(env.world, index)
-        env.set_plan(remaining_plan(env.world, env.mission.task))
+        _plan_anew(env)
     return done, late
+
+
+def _plan_anew(env: HouseholdEnv) -> None:
+    """A new plan comes with the truth."""
+    for index in range(len(env.world.things)):
+        env.memory.note(env.world, index)
+    env.set_plan(remaining_plan(env.world, env.mission.task))
 
 
 class _Actor:

@@ -37,6 +37,7 @@ from .env import HouseholdEnv
 from .film import MissionResult, TraceRecorder
 from .player import HouseholdPlayer
 from .recollection import known_goals
+from .world import DT
 
 FOLDER = MODELS / "policy_household"
 EYES: dict[str, Callable[[], Eyes | None]] = {
@@ -159,7 +160,7 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
             goal=env.mission.task.goal,
             success=end.success,
             share=met / total,
-            mission_s=env.world.steps * 0.1,
+            mission_s=env.world.steps * DT,
             llm_s=end.llm_seconds,
             tokens=end.tokens,
             calls=end.calls,
