@@ -17,18 +17,20 @@ AlfredOption = Annotated[Path, typer.Option("--alfred", help="Folder of the ALFR
 @guarded("the same command goes on from the last checkpoint")
 def train_planner(
     alfred: AlfredOption,
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of about 4,000 tokens.")] = 4_000,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 4_000,
+    batch_tokens: Annotated[int, typer.Option(min=1024, help="Tokens of a step, about.")] = 4_096,
+    device: Annotated[str, typer.Option(help="cpu (one core) or cuda.")] = "cpu",
     seed: SeedOption = 0,
     out: Annotated[Path, typer.Option(help="Folder of checkpoints and result.")] = Path("runs/planner"),
 ) -> None:
-    """Train the planner's language model on ALFRED, on one core. Interrupt it at will: the same command goes on."""
+    """Train the planner's language model on ALFRED. Interrupt it at will: the same command goes on."""
     from rarrl.reasoner import commands
 
     if out.exists() and not out.is_dir():
         raise InputError(f"--out: {out} is a file; give a folder")
     check_output(out / "card.json", "--out")
     with progress("training", steps) as update:
-        card = commands.train_planner(alfred, steps, seed, out, command_line(), update)
+        card = commands.train_planner(alfred, steps, seed, out, command_line(), update, batch_tokens, device)
     typer.echo(f"model: {out / commands.MODEL} ({card['bytes'] / 1e6:.1f} MB)")
     typer.echo(f"try it: rarrl eval planner --alfred {alfred} --split valid_seen --llm llama:{out / commands.MODEL}")
 

@@ -21,11 +21,22 @@ DATA = "ALFRED json_2.1.0, split train, without its development plans (MIT, (c) 
 Update = Callable[[float, str], None]
 
 
-def train_planner(alfred: Path, steps: int, seed: int, out: Path, command: str, update: Update) -> dict[str, Any]:
+def train_planner(
+    alfred: Path,
+    steps: int,
+    seed: int,
+    out: Path,
+    command: str,
+    update: Update,
+    batch_tokens: int = 4_096,
+    device: str = "cpu",
+) -> dict[str, Any]:
     """Trains on the train split, writes `planner.gguf` and `card.json` into `out`; returns the card.
 
     Raises: InputError; DependencyMissingError without the extra [train]."""
     try:
+        import torch
+
         from rarrl.reasoner.baseline import with_doubts
         from rarrl.reasoner.export import export_gguf
         from rarrl.reasoner.train import TrainConfig
@@ -33,6 +44,8 @@ def train_planner(alfred: Path, steps: int, seed: int, out: Path, command: str, 
     except ImportError as error:
         raise DependencyMissingError(f"training needs {error.name}; pip install 'rarrl[train]'") from None
 
+    if device != "cpu" and not torch.cuda.is_available():
+        raise InputError(f"--device: {device} is not there (torch {torch.__version__} sees no GPU); allowed here: cpu")
     data = read_alfred(alfred, "train")
     pupils = with_doubts(lessons([plan for plan in data.plans if not is_development(plan)]))
     held = with_doubts(lessons([plan for plan in data.plans if is_development(plan)]))
@@ -42,7 +55,8 @@ def train_planner(alfred: Path, steps: int, seed: int, out: Path, command: str, 
     def on_step(step: int, figures: dict[str, float]) -> None:
         update(step, ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
 
-    trained = train(pupils, held, TrainConfig(seed=seed, steps=steps), out, on_step)
+    config = TrainConfig(seed=seed, steps=steps, batch_tokens=batch_tokens)
+    trained = train(pupils, held, config, out, on_step, device=device)
     export_gguf(out / MODEL, trained.shape, trained.tokenizer, trained.weights)
     content = (out / MODEL).read_bytes()
     card = {

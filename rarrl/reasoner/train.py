@@ -1,4 +1,4 @@
-"""Trains the planner model: a small Llama on ALFRED's exercises, on one core, to be served by llama.cpp.
+"""Trains the planner model: a small Llama on ALFRED's exercises, to be served by llama.cpp.
 
 Only this module needs torch. Interrupted training goes on from `checkpoint.safetensors` and its JSON beside it.
 """
@@ -72,7 +72,7 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not self.share:
             return x
-        keep = torch.rand(x.shape[0], 1, x.shape[2]) >= self.share
+        keep = torch.rand(x.shape[0], 1, x.shape[2], device=x.device) >= self.share
         return x * (keep / (1 - self.share)).to(x.dtype)
 
 
@@ -131,8 +131,8 @@ class PlannerModel(nn.Module):
         """(n, length) ids -> (n, length, width) after the final norm."""
         x = self.dropout(self.token_embd(ids))
         cos, sin = self.cos[: ids.shape[1]], self.sin[: ids.shape[1]]
-        mask = torch.full((ids.shape[1],) * 2, -1e4).triu(1)
-        if torch.is_autocast_enabled("cpu"):
+        mask = torch.full((ids.shape[1],) * 2, -1e4, device=ids.device).triu(1)
+        if torch.is_autocast_enabled(ids.device.type):
             mask = mask.bfloat16()
         for block in self.blk:
             x = block(x, cos, sin, mask)
@@ -155,7 +155,8 @@ class Batch:
 class Encoder:
     """Exercises -> batches."""
 
-    def __init__(self, tokenizer: Tokenizer, config: TrainConfig) -> None:
+    def __init__(self, tokenizer: Tokenizer, config: TrainConfig, device: str = "cpu") -> None:
+        self._device = device
         ids = tokenizer.get_vocab(with_added_tokens=True)
         self.tokenizer, self.end = tokenizer, ids[p.END]
         words = min(ids[piece] for piece in p.json_pieces())  # BPE's own ids come first
@@ -190,7 +191,7 @@ class Encoder:
             columns.append(np.arange(start, len(tokens)))
         row, column = np.concatenate(rows), np.concatenate(columns)
         weights = self._weights[ids[row, column]]
-        return Batch(*(torch.from_numpy(array) for array in (ids, row, column, weights)))
+        return Batch(*(torch.from_numpy(array).to(self._device) for array in (ids, row, column, weights)))
 
 
 def batch_loss(model: PlannerModel, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -199,7 +200,8 @@ def batch_loss(model: PlannerModel, batch: Batch) -> tuple[Tensor, Tensor]:
     logits = model.logits(hidden).float()
     target = batch.ids[batch.rows, batch.columns]
     loss = F.cross_entropy(logits, target, reduction="none")
-    hit = torch.ones(len(batch.ids)).scatter_reduce(0, batch.rows, (logits.argmax(-1) == target).float(), "amin")
+    hits = (logits.argmax(-1) == target).float()
+    hit = torch.ones(len(batch.ids), device=hits.device).scatter_reduce(0, batch.rows, hits, "amin")
     return (loss * batch.weights).sum() / batch.weights.sum(), hit
 
 
@@ -221,6 +223,7 @@ def train_planner(
     on_step: Callable[[int, dict[str, float]], None] = lambda step, figures: None,
     shape: Shape | None = None,
     checkpoint_every: int = 320,
+    device: str = "cpu",
 ) -> Trained:
     """Trains, or goes on from the checkpoint in `folder`.
 
@@ -229,14 +232,15 @@ def train_planner(
         on_step: called about every 10 steps with the step and running figures.
         shape: of the model, without its vocabulary's size; None: the shipped one's.
         checkpoint_every: steps, rounded up to whole pools.
+        device: as torch names it.
 
     Raises: InputError where the checkpoint is of another configuration."""
     torch.set_num_threads(1)
     tokenizer = _tokenizer(pupils, folder)
     shape = replace(shape or Shape(), vocabulary=tokenizer.get_vocab_size())
     torch.manual_seed(config.seed)
-    run = _Run(PlannerModel(shape, config.dropout), config, folder)
-    encoder, teacher = Encoder(tokenizer, config), Teacher(pupils, config.seed)
+    run = _Run(PlannerModel(shape, config.dropout).to(device), config, folder)
+    encoder, teacher = Encoder(tokenizer, config, device), Teacher(pupils, config.seed)
     held = Teacher(development, config.seed)
     drawn = {kind: [held.draw(kind, worn=False) for _ in range(400)] for kind in ("plan", "verify")}
     drawn["verify"] = [_verdict_alone(exercise) for exercise in drawn["verify"]]
@@ -253,7 +257,7 @@ def train_planner(
         if run.step - saved >= checkpoint_every or run.step >= config.steps:
             saved = run.step
             run.save(_examined(run.averaged(), encoder, exam, figures))
-    return Trained(shape, tokenizer, {name: w.numpy() for name, w in run.average.items()}, figures)
+    return Trained(shape, tokenizer, {name: w.cpu().numpy() for name, w in run.average.items()}, figures)
 
 
 def _verdict_alone(exercise: Exercise) -> Exercise:
@@ -290,7 +294,7 @@ def _examined(
     for kind, encoded in exam.items():
         hits = []
         for batch in encoder.batches(encoded, 4096):
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast(batch.ids.device.type, torch.bfloat16):
                 hits.append(batch_loss(model, batch)[1])
         figures[f"development_{kind}"] = float(torch.cat(hits).mean())
     return figures
@@ -315,7 +319,7 @@ class _Run:
         self.model.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr * self._rate()
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(batch.ids.device.type, torch.bfloat16):
             loss, _ = batch_loss(self.model, batch)
         self.optimizer.zero_grad()
         loss.backward()
@@ -330,7 +334,7 @@ class _Run:
 
     def averaged(self) -> PlannerModel:
         """A copy of the model with the averaged weights."""
-        model = PlannerModel(self.model.shape)
+        model = PlannerModel(self.model.shape).to(self.model.output_norm.weight.device)
         model.load_state_dict(self.average)
         return model
 
@@ -363,8 +367,8 @@ class _Run:
             weight.data.copy_(state[name])
             self.average[name].copy_(state[f"average.{name}"])
             self.optimizer.state[weight] = {
-                "step": torch.tensor(float(self.step)),
-                **{key: state[f"{key}.{name}"].clone() for key in ("exp_avg", "exp_avg_sq")},
+                "step": torch.tensor(float(self.step), device=weight.device),
+                **{key: state[f"{key}.{name}"].to(weight.device, copy=True) for key in ("exp_avg", "exp_avg_sq")},
             }
 
     def _rate(self) -> float:

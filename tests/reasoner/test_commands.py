@@ -78,6 +78,15 @@ def test_eval_of_an_unknown_split_names_those_there_are(alfred):
         commands.eval_planner(Mug(), alfred, "valid_unseen", 0, None, "", lambda x, text: None)
 
 
+def test_a_gpu_that_is_not_there_is_refused(alfred, tmp_path):
+    for package in ("tokenizers", "gguf", "sklearn"):
+        pytest.importorskip(package)
+    if pytest.importorskip("torch").cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(InputError, match="--device: cuda is not there"):
+        commands.train_planner(alfred, 1, 0, tmp_path, "", lambda x, text: None, device="cuda")
+
+
 @pytest.mark.slow
 def test_train_writes_a_model_and_its_card(alfred, tmp_path):
     for package in ("torch", "tokenizers", "gguf", "sklearn"):
