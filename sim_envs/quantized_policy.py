@@ -1,4 +1,4 @@
-"""What a policy loses in closed loop when its transformer is quantized, on the same starts."""
+"""What a policy loses in closed loop when it is quantized, all of it, on the same starts."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from rarrl.errors import InputError
-from rarrl.llama.gguf import read_gguf
-from rarrl.policy.serve import GGUF, LlamaPolicy
-from rarrl.quantize.calibration import load_calibration
-from rarrl.quantize.quantize import Quantized, quantize_to, sizes, write_quantized
+from rarrl.policy.demonstrations import load_demonstrations
+from rarrl.policy.serve import LlamaPolicy, load_card
+from rarrl.policy.whole import policy_bpw, policy_inputs, policy_quantizer, write_policy
+from rarrl.quantize.quantize import Quantized
 from rarrl.results import Figure
 
 from .policy_evaluation import Episode, play
@@ -21,8 +21,9 @@ from .suites import Suite
 
 OURS = "tuned"
 METHODS = (OURS, "flat", "imatrix", "plain")
-SWEEP = (1.6, 1.75, 2.0, 2.25, 2.5, 3.0, 4.0)
-"""From the smallest up, until enough is kept; ggml has no type of fewer than 1.56 bits."""
+SWEEP = (1.7, 1.8, 1.9, 2.0, 2.15, 2.3, 2.5, 2.75, 3.0, 3.5, 4.0)
+"""Bits per weight of everything, from the smallest up, until enough is kept; ggml has no type of fewer than 1.56."""
+FULL = 16  # bits per weight of what the memory is held against
 KEPT = 0.95
 SOLVED = 0.8  # of the starts, by the unquantized policy: where it fails, nothing can be lost
 Save = Callable[[dict[str, Figure], dict[str, Any]], None]
@@ -30,7 +31,7 @@ Save = Callable[[dict[str, Figure], dict[str, Any]], None]
 
 def closed_loop(
     folder: Path,
-    calibration: Path,
+    data: Sequence[Path],
     suite: Suite,
     tasks: Sequence[str],
     episodes: int,
@@ -43,15 +44,15 @@ def closed_loop(
     """Plays the policy unquantized, ours at 3.0 and 2.5 bits per weight, and each method from the smallest size up.
 
     Args:
-        folder: a policy; calibration: a folder that `rarrl data calibrate` made of it
+        folder: a policy; data: folders of demonstrations, to calibrate with
         tasks: only those count that the unquantized policy solves in `SOLVED` of the starts
         episodes: starts of each task, from `1000 * seed` on of the test list
-        keep: a folder for the quantized models, METHOD_BPW.gguf each; None: they are not kept
+        keep: a folder for the quantized policies, METHOD_BPW each; None: they are not kept
         save: gets the figures and tables after each size, so that an interrupted run keeps what it played
 
     Raises: InputError where the policy solves no task."""
-    gguf, starts = read_gguf(folder / GGUF), range(1000 * seed, 1000 * seed + episodes)
-    used, _ = load_calibration(calibration).split(frames, seed)
+    starts = range(1000 * seed, 1000 * seed + episodes)
+    used = policy_inputs(load_card(folder)[0], load_demonstrations(data), frames, seed)
     done = 0
 
     def played(policy: LlamaPolicy, names: Sequence[str], what: str) -> list[Episode]:
@@ -83,17 +84,18 @@ def closed_loop(
 
     def kept(method: str, bpw: float, place: Path) -> tuple[Figure, float]:
         if method not in ways:
-            ways[method] = quantize_to(gguf, used, method)
-        quantized = ways[method](bpw)
-        path = place / f"{method}_{bpw:g}.gguf"
-        write_quantized(path, gguf, quantized)
-        facts = sizes(read_gguf(path), quantized.types)
-        with LlamaPolicy(folder, path) as policy:
+            ways[method] = policy_quantizer(folder, used, method)
+        path = place / f"{method}_{bpw:g}"
+        write_policy(path, folder, ways[method](bpw), {"method": method, "bpw": bpw})
+        real = policy_bpw(path)
+        with LlamaPolicy(path) as policy:
             small = played(policy, solved, f"{method} {bpw:g}")
         figure = kept_share(whole, small)
         lost = {t: sum(a.success > b.success for a, b in zip(whole, small, strict=True) if a.task == t) for t in solved}
-        rows.append({"method": method, **facts, "kept": figure.value, "lo": figure.lo, "hi": figure.hi, "lost": lost})
-        return figure, facts["bpw_linears"]
+        rows.append(
+            {"method": method, "bpw": real, "kept": figure.value, "lo": figure.lo, "hi": figure.hi, "lost": lost}
+        )
+        return figure, real
 
     with tempfile.TemporaryDirectory() as scratch:
         place = keep or Path(scratch)
@@ -102,8 +104,9 @@ def closed_loop(
             known[OURS, bpw] = kept(OURS, bpw, place)
             figures[name] = known[OURS, bpw][0]
             if bpw == 2.5:
-                bytes_of = [block_bytes(file) for file in (folder / GGUF, place / f"{OURS}_{bpw:g}.gguf")]
-                figures["memory_ratio_2p5"] = Figure(bytes_of[0] / bytes_of[1], "bytes of the blocks, F16 to quantized")
+                figures["memory_ratio_2p5"] = Figure(
+                    FULL / known[OURS, bpw][1], "bytes of all weights, F16 to quantized"
+                )
             save(figures, tables)
         smallest: dict[str, float] = {}
         unit = f"bits per weight that keep {KEPT}"
@@ -123,11 +126,6 @@ def closed_loop(
     tables["smallest kept"] = smallest
     save(figures, tables)
     return figures, tables
-
-
-def block_bytes(path: Path) -> int:
-    """Of the transformer's blocks, as llama.cpp holds them in memory."""
-    return sum(t.data.nbytes for name, t in read_gguf(path).tensors.items() if name.startswith("blk."))
 
 
 def kept_share(whole: Sequence[Episode], small: Sequence[Episode]) -> Figure:

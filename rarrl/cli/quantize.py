@@ -9,31 +9,39 @@ import typer
 
 from rarrl.cli.common import check_output, command_line, guarded, progress
 from rarrl.cli.learn import JsonOption, SeedOption
-from rarrl.errors import InputError
+from rarrl.errors import DependencyMissingError, InputError
 
 FRAMES = 256
 
 
 @guarded("nothing was written; start again")
 def quantize(
-    model: Annotated[Path, typer.Argument(help="A Llama-architecture GGUF file, F16 or F32.")],
-    bpw: Annotated[float, typer.Option(help="Bits per weight of the linear layers, at most.")] = 3.0,
+    model: Annotated[Path, typer.Argument(help="A Llama-architecture GGUF file, F16 or F32; or a policy folder.")],
+    bpw: Annotated[
+        float, typer.Option(help="Bits per weight, at most: of a GGUF's linear layers, of all that is in a folder.")
+    ] = 3.0,
     method: Annotated[
         str, typer.Option(help="tuned, compensated, fisher, actquant, flat, imatrix, plain or rtn: docs/QUANTIZE.md.")
     ] = "tuned",
     calibration: Annotated[
         Path | None, typer.Option(help="A folder with calibration.safetensors; plain and rtn work without.")
     ] = None,
-    frames: Annotated[int, typer.Option(min=2, help="Frames to calibrate with; the others judge.")] = FRAMES,
+    data: Annotated[
+        list[Path] | None, typer.Option(help="For a policy folder: demonstrations of `rarrl data record`; repeat it.")
+    ] = None,
+    frames: Annotated[int, typer.Option(min=2, help="Frames to calibrate with; others judge.")] = FRAMES,
     seed: SeedOption = 0,
-    out: Annotated[Path | None, typer.Option(help="The new file; without it MODEL-METHOD-BPW.gguf.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The new file or folder; else MODEL-METHOD-BPW.")] = None,
     json: JsonOption = None,
 ) -> None:
-    """Write a policy's transformer in fewer bits, spent where the actions need them."""
+    """Write a policy's transformer, or the whole policy, in fewer bits, spent where the actions need them."""
     from rarrl.llama.gguf import read_gguf
     from rarrl.quantize import commands
 
-    out = out or model.with_name(f"{model.stem}-{method}-{bpw:g}.gguf")
+    out = out or model.with_name(f"{model.stem}-{method}-{bpw:g}{model.suffix}")
+    if model.is_dir():
+        _quantize_policy(model, data, bpw, method, frames, seed, out, json)
+        return
     if out.resolve() == model.resolve():
         raise InputError(f"out: {out} is the model itself; name another path")
     check_output(out, "--out")
@@ -43,6 +51,27 @@ def quantize(
         results = commands.quantize(gguf, calibration, bpw, method, frames, seed, out, json, command_line(), update)
     _print(results, json)
     typer.echo(f"model: {out}\npicture: {out.with_suffix('.png')}")
+
+
+def _quantize_policy(
+    model: Path, data: list[Path] | None, bpw: float, method: str, frames: int, seed: int, out: Path, json: Path | None
+) -> None:
+    from rarrl.policy.serve import load_card
+
+    try:
+        from rarrl.policy.whole import quantize_policy
+    except ImportError:
+        raise DependencyMissingError("calibrating needs torch: pip install 'rarrl[train]'") from None
+
+    spec, _ = load_card(model)
+    if not data:
+        raise InputError(f"--data: {model} is a policy folder; give demonstrations to calibrate with")
+    check_output(out / "card.json", "--out")
+    check_output(json, "--json")
+    with progress("tensors", 7 * spec.layers + 9) as update:
+        results = quantize_policy(model, data, bpw, method, frames, seed, out, json, command_line(), update)
+    _print(results, json)
+    typer.echo(f"policy: {out}; play it: rarrl eval policy --policy {out}")
 
 
 @guarded("the draws measured so far are in the file given with --json")
@@ -71,12 +100,12 @@ def bench_quantize(
 
 @guarded("the sizes played so far are in the file given with --json")
 def bench_quantized_policy(
-    calibration: Annotated[Path, typer.Argument(help="A folder that `rarrl data calibrate` made of the policy.")],
+    data: Annotated[list[Path], typer.Argument(help="Folders of `rarrl data record`, to calibrate with.")],
     policy: Annotated[Path | None, typer.Option(help="A policy folder; default: the one of the package.")] = None,
     task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; repeat it. Default: seven.")] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Unseen starts of each task.")] = 20,
     frames: Annotated[int, typer.Option(min=2, help="Frames to calibrate with.")] = FRAMES,
-    keep: Annotated[Path | None, typer.Option(help="Keep the quantized models in this folder.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep the quantized policies in this folder.")] = None,
     seed: SeedOption = 0,
     json: JsonOption = None,
 ) -> None:
@@ -96,7 +125,7 @@ def bench_quantized_policy(
 
     with progress("playing", episodes * len(tasks) * (len(METHODS) + 3)) as update:
         figures, tables = closed_loop(
-            folder, calibration, suite_named("metaworld"), tasks, episodes, frames, seed, save, keep, update
+            folder, data, suite_named("metaworld"), tasks, episodes, frames, seed, save, keep, update
         )
     _print(make_results(command_line(), seed, figures, tables), json)
 

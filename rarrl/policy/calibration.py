@@ -1,4 +1,4 @@
-"""Frames for `rarrl quantize`: what enters a policy's transformer on demonstrations, and what should come out."""
+"""Frames for `rarrl quantize`: what a policy, and its transformer, is given on demonstrations, and should answer."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rarrl.errors import InputError
 from rarrl.policy.base import Observation
 from rarrl.policy.demonstrations import Demonstrations
 from rarrl.policy.serve import embed, load_card, load_outer
+from rarrl.policy.spec import PolicySpec
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,26 @@ def policy_frames(
     Raises: InputError where the policy folder is damaged or of another robot, or there are too few frames."""
     spec, hashes = load_card(folder)
     weights = load_outer(folder, spec, hashes)
+    order, told = choose_frames(spec, data, count, seed)
+    frames, inputs = data.frames, []
+    for frame, words in zip(order, told, strict=True):
+        observation = Observation(frames.images[frame], frames.proprio[frame], words)
+        inputs.append(np.concatenate(embed(spec, weights, observation)))
+        if progress:
+            progress(len(inputs), "")
+    return PolicyFrames(
+        np.stack(inputs),
+        spec.scale_actions(frames.chunks[order, : spec.horizon]),
+        episodes_of(data, order),
+        tuple((weights[f"{name}.weight"], weights[f"{name}.bias"]) for name in ("head_in", "head_out")),
+        spec.blocks,
+    )
+
+
+def choose_frames(spec: PolicySpec, data: Demonstrations, count: int, seed: int) -> tuple[np.ndarray, list[str]]:
+    """Indices of `count` frames in random order, as many of each task, and one of its task's instructions for each.
+
+    Raises: InputError where the demonstrations are of another robot, or there are too few frames."""
     frames, rng = data.frames, np.random.default_rng(seed)
     if frames.chunks.shape[1] < spec.horizon or data.robot.action_names != spec.action_names:
         raise InputError(
@@ -56,18 +77,13 @@ def policy_frames(
             raise InputError(f"frames: {wanted} of {info.name} asked for, {len(of_task)} recorded; ask for fewer")
         chosen += rng.choice(of_task, wanted, replace=False).tolist()
     order = rng.permutation(chosen)
-    inputs = []
-    for i, frame in enumerate(order):
+    told = []
+    for frame in order:
         words = data.tasks[data.task[frame]].instructions
-        told = frames.told[frame] if frames.told[frame] >= 0 else rng.integers(len(words))
-        observation = Observation(frames.images[frame], frames.proprio[frame], words[told])
-        inputs.append(np.concatenate(embed(spec, weights, observation)))
-        if progress:
-            progress(i + 1, "")
-    return PolicyFrames(
-        np.stack(inputs),
-        spec.scale_actions(frames.chunks[order, : spec.horizon]),
-        data.task[order].astype(np.int64) * (int(frames.episode.max()) + 1) + frames.episode[order],
-        tuple((weights[f"{name}.weight"], weights[f"{name}.bias"]) for name in ("head_in", "head_out")),
-        spec.blocks,
-    )
+        told.append(words[frames.told[frame] if frames.told[frame] >= 0 else rng.integers(len(words))])
+    return order, told
+
+
+def episodes_of(data: Demonstrations, frames: np.ndarray) -> np.ndarray:
+    """(n,) int64: one number for each start of each task."""
+    return data.task[frames].astype(np.int64) * (int(data.frames.episode.max()) + 1) + data.frames.episode[frames]

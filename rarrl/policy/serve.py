@@ -30,6 +30,7 @@ from rarrl.policy.spec import PolicySpec
 
 MODELS = Path(__file__).parent.parent / "models"
 GGUF, OUTER, CARD = "model.gguf", "policy.safetensors", "card.json"
+TYPES = "types"  # metadata of OUTER: a JSON object, ggml's type of each tensor that is quantized
 MAX_BYTES = 256_000_000
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".zip")
 
@@ -228,19 +229,23 @@ def load_card(folder: Path) -> tuple[PolicySpec, dict[str, str]]:
 
 
 def load_outer(folder: Path, spec: PolicySpec, hashes: dict[str, str]) -> dict[str, np.ndarray]:
-    """The weights before and after the transformer, float32.
+    """The weights before and after the transformer, float32; quantized ones (`rarrl.policy.whole`) as what they stand
+    for.
 
     Raises: InputError for a wrong hash, other names or shapes, NaN."""
     path = folder / OUTER
     _check_file(path, hashes.get(OUTER))
+    data = read_file(path, "policy")
     try:
-        weights = load_safetensors(read_file(path, "policy"))
-    except InputError:
-        raise
+        weights = load_safetensors(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        types = json.loads(header.get("__metadata__", {}).get(TYPES, "{}"))
     except Exception as error:  # the reader raises several kinds for one thing: not our file
         raise InputError(f"policy: {path} is not a safetensors file ({type(error).__name__})") from None
-    shapes = {name: array.shape for name, array in weights.items()}
     expected = outer_shapes(spec)
+    for name, kind in types.items():
+        weights[name] = _unrounded(path, name, kind, weights.get(name), expected.get(name, ()))
+    shapes = {name: array.shape for name, array in weights.items()}
     if shapes != expected:
         name = min(n for n in {*shapes, *expected} if shapes.get(n) != expected.get(n))
         raise InputError(f"policy: {path}: {name} has shape {shapes.get(name)}, the card asks for {expected.get(name)}")
@@ -248,6 +253,17 @@ def load_outer(folder: Path, spec: PolicySpec, hashes: dict[str, str]) -> dict[s
         if array.dtype != np.float32 or not np.isfinite(array).all():
             raise InputError(f"policy: {path}: {name} must be finite float32; train or export again")
     return weights
+
+
+def _unrounded(path: Path, name: str, kind: str, blocks: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+    """A matrix whose rows are ggml's blocks, float32 in its own shape."""
+    from rarrl.quantize import ggml
+
+    columns = int(np.prod(shape[1:]))
+    known = blocks is not None and blocks.dtype == np.uint8 and len(shape) > 1 and kind in ggml.TYPES
+    if not known or blocks is None or blocks.shape != (shape[0], ggml.row_bytes(kind, columns)):
+        raise InputError(f"policy: {path}: {name} is not {shape} in {kind}; quantize again")
+    return ggml.dequantize(kind, blocks, columns).reshape(shape)
 
 
 def checked_gguf(path: Path, spec: PolicySpec, digest: str | None = None) -> Gguf:

@@ -16,7 +16,7 @@ def own_group(name: str) -> str:
 
 def layer_group(name: str) -> str:
     """The costs of a layer's tensors add up before they are squared (ActQuant)."""
-    return name.split(".")[1]
+    return name.rpartition(".")[0].rpartition(".")[0]
 
 
 def allocate(

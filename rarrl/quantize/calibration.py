@@ -90,14 +90,22 @@ class Calibration:
         """About `frames` frames to calibrate with, and the frames of all other episodes to judge by.
 
         Raises: InputError where no episode would be left to judge by."""
-        rng = np.random.default_rng(seed)
-        episodes = rng.permutation(np.unique(self.episode))
-        counts = np.cumsum([(self.episode == e).sum() for e in episodes])
-        taken = 1 + int(np.searchsorted(counts, frames))
-        if taken >= len(episodes):
-            raise InputError(f"calibration: {frames} of {len(self)} frames leave no episode to judge by; ask for fewer")
-        chosen = np.isin(self.episode, episodes[:taken])
-        return self.select(np.flatnonzero(chosen)[:frames]), self.select(np.flatnonzero(~chosen))
+        used, others = split_episodes(self.episode, frames, seed)
+        return self.select(used), self.select(others)
+
+
+def split_episodes(episode: np.ndarray, frames: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of about `frames` frames to calibrate with, and of the frames of all other episodes.
+
+    Raises: InputError where no episode would be left to judge by."""
+    rng = np.random.default_rng(seed)
+    episodes = rng.permutation(np.unique(episode))
+    counts = np.cumsum([(episode == e).sum() for e in episodes])
+    taken = 1 + int(np.searchsorted(counts, frames))
+    if taken >= len(episodes):
+        raise InputError(f"calibration: {frames} of {len(episode)} frames leave no episode to judge by; ask for fewer")
+    chosen = np.isin(episode, episodes[:taken])
+    return np.flatnonzero(chosen)[:frames], np.flatnonzero(~chosen)
 
 
 def save_calibration(folder: Path, calibration: Calibration) -> None:

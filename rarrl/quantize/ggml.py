@@ -106,6 +106,11 @@ def fits(kind: str, columns: int) -> bool:
     return columns % _traits(kind).block == 0
 
 
+def row_bytes(kind: str, columns: int) -> int:
+    """Of a row in this type; -1 where it is not whole blocks."""
+    return columns // _traits(kind).block * _traits(kind).size if fits(kind, columns) else -1
+
+
 def quantize(kind: str, weights: np.ndarray, importance: np.ndarray | None = None) -> np.ndarray:
     """Blocks of a matrix.
 
@@ -128,7 +133,7 @@ def quantize(kind: str, weights: np.ndarray, importance: np.ndarray | None = Non
         floored = np.ones((1, columns), np.float32) if required else None
     else:
         floored = _floored(np.atleast_2d(importance), weights.shape)
-    blocks = np.empty((rows, columns // _traits(kind).block * _traits(kind).size), np.uint8)
+    blocks = np.empty((rows, row_bytes(kind, columns)), np.uint8)
     together = floored is None or len(floored) == 1  # one importance for all rows: one call
     for row in range(1 if together else rows):
         library.ggml_quantize_chunk(

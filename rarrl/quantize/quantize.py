@@ -19,7 +19,7 @@ from rarrl.quantize.calibration import Calibration
 from rarrl.quantize.methods import METHODS, Method, Rounder, mean_bits, options, plan, quantizer, rounder, type_costs
 
 if TYPE_CHECKING:
-    from rarrl.quantize.scores import Probe
+    from rarrl.quantize.scores import ActionProbe, Probe
 
 Update = Callable[[float, str], None]
 TABLE_TYPE = "Q6_K"  # of the token table and the output layer, as llama.cpp does; they are outside the bit budget
@@ -54,27 +54,45 @@ def quantize_to(
     gguf: Gguf, calibration: Calibration | None, method: str, update: Update | None = None
 ) -> Callable[[float], Quantized]:
     """`quantize_model` for any number of sizes: what is learnt of the model does not depend on them."""
-    way = _method(method)
-    quantized = [name for name in gguf.shape.linears() if gguf.tensors[name].type not in FULL]
+    way = method_named(method)
+    shapes = gguf.shape.linears()
+    quantized = [name for name in shapes if gguf.tensors[name].type not in FULL]
     if quantized:
         kind = gguf.tensors[quantized[0]].type
         raise InputError(f"{gguf.path}: {quantized[0]} is {kind} already; quantize the F16 or F32 model")
-    choices = options(gguf.shape.linears(), way.menu)
+    choices = options(shapes, way.menu)
     unfit = [name for name, kinds in choices.items() if not kinds]
     if unfit:
         raise InputError(f"{gguf.path}: rows of {unfit[0]} fit no type; widths must be multiples of 32")
-    probe, known = None, Knowledge()
+    probe = None
     if way.importance or way.score:
         if calibration is None:
             raise InputError(f"method {method}: needs calibration frames; give --calibration or --method plain")
         probe = make_probe(gguf, calibration)
-        known = learn(way, probe)
-    blocks = functools.cache(quantizer(gguf.values, known.importance, known.columns))
-    rounded = rounder(blocks, gguf.shape.linears())
+    return fitted(way, probe, gguf.values, shapes, choices, update)
+
+
+def fitted(
+    way: Method,
+    probe: ActionProbe | None,
+    weight: Callable[[str], np.ndarray],
+    shapes: Mapping[str, tuple[int, int]],
+    choices: Mapping[str, list[str]],
+    update: Update | None = None,
+) -> Callable[[float], Quantized]:
+    """What the method makes of these matrices at so many bits per weight.
+
+    Args:
+        probe: None where the method needs none
+        weight: name -> matrix
+        choices: the types that each may have"""
+    known = learn(way, probe) if probe is not None else Knowledge()
+    blocks = functools.cache(quantizer(weight, known.importance, known.columns))
+    rounded = rounder(blocks, shapes)
     costs = costs_of(way, probe, choices, rounded, known, update)
 
     def quantized_to(bpw: float) -> Quantized:
-        types = plan(way, costs, gguf.shape.linears(), bpw)
+        types = plan(way, costs, shapes, bpw)
         weights = {name: rounded(name, kind) for name, kind in types.items()} if way.tuned else {}
         norms = probe.tuned_norms(weights) if way.tuned and probe else {}
         return Quantized(types, costs, {name: blocks(name, kind) for name, kind in types.items()}, norms)
@@ -101,7 +119,7 @@ class Knowledge:
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def learn(method: Method, probe: Probe) -> Knowledge:
+def learn(method: Method, probe: ActionProbe) -> Knowledge:
     """The importance and the curvature that the method asks for."""
     from rarrl.quantize import scores
 
@@ -114,7 +132,7 @@ def learn(method: Method, probe: Probe) -> Knowledge:
 
 def costs_of(
     method: Method,
-    probe: Probe | None,
+    probe: ActionProbe | None,
     choices: Mapping[str, list[str]],
     rounded: Rounder,
     known: Knowledge,
@@ -214,7 +232,8 @@ def llama_cpp_actions(path: Path, calibration: Calibration) -> np.ndarray:
     return np.stack(chunks)
 
 
-def _method(name: str) -> Method:
+def method_named(name: str) -> Method:
+    """Raises: InputError."""
     if name not in METHODS:
         raise InputError(f"method: {name!r} is not one of {', '.join(METHODS)}")
     return METHODS[name]

@@ -8,6 +8,11 @@ from rarrl_sim_envs.policy_evaluation import Episode
 from rarrl_sim_envs.suites import suite_named
 
 SUITE = suite_named("metaworld")
+INPUTS = {
+    "load_card": lambda folder: (None, {}),
+    "load_demonstrations": lambda folders: None,
+    "policy_inputs": lambda spec, data, frames, seed: None,
+}
 
 
 def episodes(successes):
@@ -29,8 +34,8 @@ def test_sizes_rise_until_enough_is_kept_and_unsolved_tasks_do_not_count(tmp_pat
     """A made-up policy: solves `easy` always, `hard` never; quantized it needs 1.8 bits by ours, 2.6 by the others."""
 
     class Made:
-        def __init__(self, folder, gguf=None):
-            method, bpw = gguf.read_text().split() if gguf else ("", 99)
+        def __init__(self, folder):
+            method, bpw = (folder / "what").read_text().split() if (folder / "what").exists() else ("", 99)
             self.solves = float(bpw) >= (1.8 if method in ("", quantized_policy.OURS) else 2.6)
             self.spec = type("Spec", (), {"horizon": 8})
 
@@ -43,33 +48,30 @@ def test_sizes_rise_until_enough_is_kept_and_unsolved_tasks_do_not_count(tmp_pat
     def play(policy, suite, task, words, starts, rows):
         return [Episode(task, s, words, task == "easy" and policy.solves, 9) for s in starts]
 
-    frames = type("Frames", (), {"split": lambda self, n, seed: (None, None)})()
+    def write(path, folder, chosen, facts):
+        path.mkdir()
+        (path / "what").write_text(f"{facts['method']} {chosen}")
+
     for name, made in {
         "LlamaPolicy": Made,
         "play": play,
-        "read_gguf": lambda path: path,
-        "load_calibration": lambda path: frames,
-        "quantize_to": lambda gguf, used, method: lambda bpw: Chosen((method, bpw)),
-        "write_quantized": lambda path, gguf, chosen: path.write_text(f"{chosen[0]} {chosen[1]}"),
-        "block_bytes": lambda path: 12 if path.name == "model.gguf" else 2,
-        "sizes": lambda path, types: {"bpw_linears": float(path.read_text().split()[1])},
+        **INPUTS,
+        "policy_quantizer": lambda folder, used, method: lambda bpw: bpw,
+        "write_policy": write,
+        "policy_bpw": lambda path: float((path / "what").read_text().split()[1]),
     }.items():
         monkeypatch.setattr(quantized_policy, name, made)
     saved = []
     figures, tables = quantized_policy.closed_loop(
-        tmp_path, tmp_path, SUITE, ["easy", "hard"], 20, 8, 0, lambda f, t: saved.append(dict(f))
+        tmp_path, [tmp_path], SUITE, ["easy", "hard"], 20, 8, 0, lambda f, t: saved.append(dict(f))
     )
     assert tables["settings"]["tasks"] == ["easy"] and figures["success_f16"].n == 20
     assert figures["kept_3bpw"].value == figures["kept_2p5bpw"].value == 1
-    assert figures["memory_ratio_2p5"].value == 6
-    assert figures["min_bpw_kept_ours"].value == 2.0
-    assert figures["min_bpw_kept_best_other"].value == 3.0
-    assert [row["kept"] for row in tables["sizes"] if row["bpw_linears"] < 1.8] == [0] * 8
+    assert figures["memory_ratio_2p5"].value == 16 / 2.5
+    assert figures["min_bpw_kept_ours"].value == 1.8
+    assert figures["min_bpw_kept_best_other"].value == 2.75
+    assert [row["kept"] for row in tables["sizes"] if row["bpw"] < 1.8] == [0] * 4
     assert "kept_3bpw" in saved[0] and "min_bpw_kept_ours" not in saved[0]
-
-
-class Chosen(tuple):
-    types = None
 
 
 def test_a_policy_that_solves_nothing_is_refused(tmp_path, monkeypatch):
@@ -83,12 +85,10 @@ def test_a_policy_that_solves_nothing_is_refused(tmp_path, monkeypatch):
         __exit__ = lambda self, *_: None  # noqa: E731
 
     monkeypatch.setattr(quantized_policy, "LlamaPolicy", Idle)
-    monkeypatch.setattr(quantized_policy, "read_gguf", lambda path: path)
-    monkeypatch.setattr(
-        quantized_policy, "load_calibration", lambda path: type("F", (), {"split": lambda *_: (0, 0)})()
-    )
+    for name, made in INPUTS.items():
+        monkeypatch.setattr(quantized_policy, name, made)
     monkeypatch.setattr(
         quantized_policy, "play", lambda p, suite, task, w, s, r: [Episode(task, i, w, False, 9) for i in s]
     )
     with pytest.raises(InputError, match="solves none of easy"):
-        quantized_policy.closed_loop(tmp_path, tmp_path, SUITE, ["easy"], 4, 8, 0, lambda *_: None)
+        quantized_policy.closed_loop(tmp_path, [tmp_path], SUITE, ["easy"], 4, 8, 0, lambda *_: None)
