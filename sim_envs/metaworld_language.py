@@ -173,9 +173,19 @@ class MetaWorldLanguageEnv(gymnasium.Env):
         # As Meta-World's benchmarks make their lists: a seeded draw inside the reset, which tasks may repeat until
         # goal and object are far enough from each other.
         self._sim.seed(SPLITS[split] + int(start))
-        self._state, _ = self._sim.reset()
+        self._sim.reset()
+        self._settle()
         self._steps = 0
         return self.observation(), {"state": self._state.copy()}
+
+    def _settle(self) -> None:
+        """Meta-World moves things in a reset and tells and draws them as they were; here they are where they are."""
+        import mujoco
+
+        sim = self._sim
+        mujoco.mj_forward(sim.model, sim.data)
+        sim._prev_obs = sim._get_curr_obs_combined_no_goal()
+        self._state = np.asarray(sim._get_obs(), np.float64)
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """One control step of 12.5 ms; see the class."""

@@ -102,7 +102,7 @@ def bench_quantize(
 def bench_quantized_policy(
     data: Annotated[list[Path], typer.Argument(help="Folders of `rarrl data record`, to calibrate with.")],
     policy: Annotated[Path | None, typer.Option(help="A policy folder; default: the one of the package.")] = None,
-    task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; repeat it. Default: seven.")] = None,
+    task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; repeat it; else all ten.")] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Unseen starts of each task.")] = 20,
     frames: Annotated[int, typer.Option(min=2, help="Frames to calibrate with.")] = FRAMES,
     keep: Annotated[Path | None, typer.Option(help="Keep the quantized policies in this folder.")] = None,
@@ -112,12 +112,12 @@ def bench_quantized_policy(
     """Play a policy in closed loop, unquantized and in ever fewer bits, on the same starts."""
     from rarrl.policy.serve import MODELS
     from rarrl.results import Figure, make_results, write_results
-    from rarrl_sim_envs.metaworld_language import SEVEN
+    from rarrl_sim_envs.metaworld_language import MT10
     from rarrl_sim_envs.quantized_policy import METHODS, closed_loop
     from rarrl_sim_envs.suites import suite_named
 
     check_output(json, "--json")
-    tasks, folder = task or list(SEVEN), policy or MODELS / "policy_metaworld"
+    tasks, folder = task or list(MT10), policy or MODELS / "policy_metaworld"
 
     def save(figures: dict[str, Figure], tables: dict[str, Any]) -> None:
         if json is not None:

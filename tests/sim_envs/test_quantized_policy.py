@@ -68,9 +68,9 @@ def test_sizes_rise_until_enough_is_kept_and_unsolved_tasks_do_not_count(tmp_pat
     assert tables["settings"]["tasks"] == ["easy"] and figures["success_f16"].n == 20
     assert figures["kept_3bpw"].value == figures["kept_2p5bpw"].value == 1
     assert figures["memory_ratio_2p5"].value == 16 / 2.5
-    assert figures["min_bpw_kept_ours"].value == 1.8
+    assert figures["min_bpw_kept_ours"].value == 1.85
     assert figures["min_bpw_kept_best_other"].value == 2.75
-    assert [row["kept"] for row in tables["sizes"] if row["bpw"] < 1.8] == [0] * 4
+    assert [row["kept"] for row in tables["sizes"] if row["bpw"] < 1.8] == [0] * 8
     assert "kept_3bpw" in saved[0] and "min_bpw_kept_ours" not in saved[0]
 
 
