@@ -48,7 +48,7 @@ def main() -> None:
             rarrl("profile", "record", "--llm", arguments.llm, *asked, "--threads", "1", "--out", str(out))
     trainer = Path(__file__).parent / "train_orchestrator.py"
     subprocess.run([sys.executable, str(trainer), "--recorded", "--workers", str(arguments.workers)], check=True)
-    rarrl("eval", "orchestrator", "--profile", "recorded", "--json", os.path.relpath(RESULTS))
+    rarrl("eval", "orchestrator", "--profile", "recorded", "--replicas", "8", "--json", os.path.relpath(RESULTS))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from rarrl.orchestrator.learned import MODELS
 from rarrl.orchestrator.registry import RECORDED_RULES_FILE
 
 FULL_STEPS, VARIANT_STEPS = 20_000_000, 8_000_000
-RECORDED_SEEDS, RECORDED_STEPS, RECORDED_TUNING = 3, 8_000_000, 4_000_000
+RECORDED_SEEDS, RECORDED_STEPS, RECORDED_TUNING = 3, 24_000_000, 4_000_000
 ABLATIONS = ("no_budget", "no_history", "planner_only", "verifier_only")
 
 

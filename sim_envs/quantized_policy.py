@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from rarrl.errors import InputError
+from rarrl.llama.gguf import read_gguf
 from rarrl.policy.demonstrations import load_demonstrations
-from rarrl.policy.serve import LlamaPolicy, load_card
+from rarrl.policy.serve import GGUF, OUTER, LlamaPolicy, load_card
 from rarrl.policy.whole import policy_bpw, policy_inputs, policy_quantizer, write_policy
 from rarrl.quantize.quantize import Quantized
 from rarrl.results import Figure
@@ -24,7 +25,6 @@ METHODS = (OURS, "flat", "imatrix", "plain")
 SWEEP = (1.68, 1.75, 1.85, 2.0, 2.15, 2.3, 2.5, 2.75, 3.0, 3.5, 4.0)
 """Bits per weight of everything, from the smallest up, until enough is kept; with ggml's types the shipped policy
 cannot have fewer."""
-FULL = 16  # bits per weight of what the memory is held against
 KEPT = 0.95
 SOLVED = 0.8  # of the starts, by the unquantized policy: where it fails, nothing can be lost
 Save = Callable[[dict[str, Figure], dict[str, Any]], None]
@@ -105,8 +105,10 @@ def closed_loop(
             known[OURS, bpw] = kept(OURS, bpw, place)
             figures[name] = known[OURS, bpw][0]
             if bpw == 2.5:
-                figures["memory_ratio_2p5"] = Figure(
-                    FULL / known[OURS, bpw][1], "bytes of all weights, F16 to quantized"
+                (blocks, files), small = byte_counts(folder), byte_counts(place / f"{OURS}_{bpw:g}")
+                figures["memory_ratio_2p5"] = Figure(blocks / small[0], "bytes of the blocks, F16 to quantized")
+                figures["file_ratio_2p5"] = Figure(
+                    files / small[1], "bytes of the policy's files, shipped to quantized"
                 )
             save(figures, tables)
         smallest: dict[str, float] = {}
@@ -127,6 +129,13 @@ def closed_loop(
     tables["smallest kept"] = smallest
     save(figures, tables)
     return figures, tables
+
+
+def byte_counts(folder: Path) -> tuple[int, int]:
+    """Of the transformer's blocks, as llama.cpp holds them in memory, and of the policy's files."""
+    tensors = read_gguf(folder / GGUF).tensors.items()
+    blocks = sum(tensor.data.nbytes for name, tensor in tensors if name.startswith("blk."))
+    return blocks, sum((folder / name).stat().st_size for name in (GGUF, OUTER))
 
 
 def kept_share(whole: Sequence[Episode], small: Sequence[Episode]) -> Figure:

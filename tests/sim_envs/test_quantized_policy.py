@@ -58,6 +58,7 @@ def test_sizes_rise_until_enough_is_kept_and_unsolved_tasks_do_not_count(tmp_pat
         **INPUTS,
         "policy_quantizer": lambda folder, used, method: lambda bpw: bpw,
         "write_policy": write,
+        "byte_counts": lambda path: (12, 30) if path == tmp_path else (2, 6),
         "policy_bpw": lambda path: float((path / "what").read_text().split()[1]),
     }.items():
         monkeypatch.setattr(quantized_policy, name, made)
@@ -67,7 +68,7 @@ def test_sizes_rise_until_enough_is_kept_and_unsolved_tasks_do_not_count(tmp_pat
     )
     assert tables["settings"]["tasks"] == ["easy"] and figures["success_f16"].n == 20
     assert figures["kept_3bpw"].value == figures["kept_2p5bpw"].value == 1
-    assert figures["memory_ratio_2p5"].value == 16 / 2.5
+    assert (figures["memory_ratio_2p5"].value, figures["file_ratio_2p5"].value) == (6, 5)
     assert figures["min_bpw_kept_ours"].value == 1.85
     assert figures["min_bpw_kept_best_other"].value == 2.75
     assert [row["kept"] for row in tables["sizes"] if row["bpw"] < 1.8] == [0] * 8
