@@ -13,7 +13,6 @@ from rarrl.errors import InputError
 from rarrl.llama.gguf import read_gguf
 from rarrl.policy.demonstrations import load_demonstrations
 from rarrl.policy.serve import GGUF, OUTER, LlamaPolicy, load_card
-from rarrl.policy.whole import policy_bpw, policy_inputs, policy_quantizer, write_policy
 from rarrl.quantize.quantize import Quantized
 from rarrl.results import Figure
 
@@ -52,8 +51,10 @@ def closed_loop(
         save: gets the figures and tables after each size, so that an interrupted run keeps what it played
 
     Raises: InputError where the policy solves no task."""
+    from rarrl import whole_policy  # loads torch
+
     starts = range(1000 * seed, 1000 * seed + episodes)
-    used = policy_inputs(load_card(folder)[0], load_demonstrations(data), frames, seed)
+    used = whole_policy.policy_inputs(load_card(folder)[0], load_demonstrations(data), frames, seed)
     done = 0
 
     def played(policy: LlamaPolicy, names: Sequence[str], what: str) -> list[Episode]:
@@ -85,10 +86,10 @@ def closed_loop(
 
     def kept(method: str, bpw: float, place: Path) -> tuple[Figure, float]:
         if method not in ways:
-            ways[method] = policy_quantizer(folder, used, method)
+            ways[method] = whole_policy.policy_quantizer(folder, used, method)
         path = place / f"{method}_{bpw:g}"
-        write_policy(path, folder, ways[method](bpw), {"method": method, "bpw": bpw})
-        real = policy_bpw(path)
+        whole_policy.write_policy(path, folder, ways[method](bpw), {"method": method, "bpw": bpw})
+        real = whole_policy.policy_bpw(path)
         with LlamaPolicy(path) as policy:
             small = played(policy, solved, f"{method} {bpw:g}")
         figure = kept_share(whole, small)

@@ -18,7 +18,7 @@ LAYERS |= dict.fromkeys(("config", "strict_json", "alfred", "llama", "worker_pro
 PARTS = ("perception", "policy", "quantize", "reasoner", "orchestrator", "safety", "resources", "latency")
 LAYERS |= dict.fromkeys(PARTS, 2)
 LAYERS |= dict.fromkeys(("results", "doctor", "events"), 2)
-LAYERS |= dict.fromkeys(("pipeline", "record", "build", "report", "why"), 3)
+LAYERS |= dict.fromkeys(("pipeline", "record", "build", "report", "why", "whole_policy"), 3)
 LAYERS |= {"cli": 4}
 
 # Optional or slow to import: only in these modules, inside functions.
@@ -34,6 +34,7 @@ HEAVY = {
         "rarrl.policy.model",
         "rarrl.policy.parity",
         "rarrl.policy.train",
+        "rarrl.whole_policy",
         "rarrl_sim_envs.sb3",
         "rarrl_sim_envs.benchmark",
     },
@@ -62,6 +63,7 @@ TOP_LEVEL_ALLOWED = {
     "rarrl.policy.train",
     "rarrl.quantize.scores",
     "rarrl.reasoner.train",
+    "rarrl.whole_policy",
     "rarrl_sim_envs.sb3",
 }
 PICKLES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}

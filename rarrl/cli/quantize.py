@@ -59,7 +59,7 @@ def _quantize_policy(
     from rarrl.policy.serve import load_card
 
     try:
-        from rarrl.policy.whole import quantize_policy
+        from rarrl.whole_policy import quantize_policy
     except ImportError:
         raise DependencyMissingError("calibrating needs torch: pip install 'rarrl[train]'") from None
 

@@ -229,7 +229,7 @@ def load_card(folder: Path) -> tuple[PolicySpec, dict[str, str]]:
 
 
 def load_outer(folder: Path, spec: PolicySpec, hashes: dict[str, str]) -> dict[str, np.ndarray]:
-    """The weights before and after the transformer, float32; quantized ones (`rarrl.policy.whole`) as what they stand
+    """The weights before and after the transformer, float32; quantized ones (`rarrl.whole_policy`) as what they stand
     for.
 
     Raises: InputError for a wrong hash, other names or shapes, NaN."""
@@ -257,7 +257,7 @@ def load_outer(folder: Path, spec: PolicySpec, hashes: dict[str, str]) -> dict[s
 
 def _unrounded(path: Path, name: str, kind: str, blocks: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
     """A matrix whose rows are ggml's blocks, float32 in its own shape."""
-    from rarrl.quantize import ggml
+    from rarrl.llama import ggml
 
     columns = int(np.prod(shape[1:]))
     known = blocks is not None and blocks.dtype == np.uint8 and len(shape) > 1 and kind in ggml.TYPES

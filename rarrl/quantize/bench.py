@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from rarrl.llama import ggml
 from rarrl.llama.gguf import Gguf, read_gguf
-from rarrl.quantize import ggml
 from rarrl.quantize.calibration import Calibration, load_calibration
 from rarrl.quantize.methods import METHODS, Rounder, mean_bits, options, plan, quantizer, rounder
 from rarrl.quantize.quantize import costs_of, learn, make_probe

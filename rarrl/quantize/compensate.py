@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rarrl.quantize import ggml
+from rarrl.llama import ggml
 
 STEP = 64
 """Columns held at a time. With 32 the types of more than two bits gain more, and those of two bits lose by it."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rarrl.quantize import compensate, ggml
+from rarrl.llama import ggml
+from rarrl.quantize import compensate
 from rarrl.quantize.allocate import Costs, allocate, layer_group, own_group
 
 Blocks = Callable[[str, str], np.ndarray]

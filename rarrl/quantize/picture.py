@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from rarrl.files import write_bytes_atomic
+from rarrl.llama import ggml
 from rarrl.llama.shape import LINEARS
-from rarrl.quantize import ggml
 
 
 def draw_types(path: Path, types: Mapping[str, str], title: str) -> None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rarrl.errors import DependencyMissingError, InputError
+from rarrl.llama import ggml
 from rarrl.llama.gguf import Gguf, read_gguf, write_gguf
 from rarrl.llama.runtime import LlamaRuntime
-from rarrl.quantize import ggml
 from rarrl.quantize.allocate import Costs
 from rarrl.quantize.calibration import Calibration
 from rarrl.quantize.methods import METHODS, Method, Rounder, mean_bits, options, plan, quantizer, rounder, type_costs

@@ -234,7 +234,9 @@ def train_planner(
         checkpoint_every: steps, rounded up to whole pools.
         device: as torch names it.
 
-    Raises: InputError where the checkpoint is of another configuration."""
+    Raises: InputError where the checkpoint is of another configuration, or there is no such device."""
+    if device != "cpu" and not torch.cuda.is_available():
+        raise InputError(f"--device: {device} is not there (torch {torch.__version__} sees no GPU); allowed here: cpu")
     torch.set_num_threads(1)
     tokenizer = _tokenizer(pupils, folder)
     shape = replace(shape or Shape(), vocabulary=tokenizer.get_vocab_size())

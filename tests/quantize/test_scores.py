@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rarrl.errors import InputError
-from rarrl.quantize import ggml
+from rarrl.llama import ggml
 from rarrl.quantize.methods import quantizer, rounder
 
 torch = pytest.importorskip("torch")

@@ -2,12 +2,16 @@
 
 import pytest
 
+pytest.importorskip("torch")
+
+from rarrl import whole_policy
 from rarrl.errors import InputError
 from rarrl_sim_envs import quantized_policy
 from rarrl_sim_envs.policy_evaluation import Episode
 from rarrl_sim_envs.suites import suite_named
 
 SUITE = suite_named("metaworld")
+WHOLE = ("policy_inputs", "policy_quantizer", "write_policy", "policy_bpw")
 INPUTS = {
     "load_card": lambda folder: (None, {}),
     "load_demonstrations": lambda folders: None,
@@ -61,7 +65,7 @@ def test_sizes_rise_until_enough_is_kept_and_unsolved_tasks_do_not_count(tmp_pat
         "byte_counts": lambda path: (12, 30) if path == tmp_path else (2, 6),
         "policy_bpw": lambda path: float((path / "what").read_text().split()[1]),
     }.items():
-        monkeypatch.setattr(quantized_policy, name, made)
+        monkeypatch.setattr(whole_policy if name in WHOLE else quantized_policy, name, made)
     saved = []
     figures, tables = quantized_policy.closed_loop(
         tmp_path, [tmp_path], SUITE, ["easy", "hard"], 20, 8, 0, lambda f, t: saved.append(dict(f))
@@ -87,7 +91,7 @@ def test_a_policy_that_solves_nothing_is_refused(tmp_path, monkeypatch):
 
     monkeypatch.setattr(quantized_policy, "LlamaPolicy", Idle)
     for name, made in INPUTS.items():
-        monkeypatch.setattr(quantized_policy, name, made)
+        monkeypatch.setattr(whole_policy if name in WHOLE else quantized_policy, name, made)
     monkeypatch.setattr(
         quantized_policy, "play", lambda p, suite, task, w, s, r: [Episode(task, i, w, False, 9) for i in s]
     )

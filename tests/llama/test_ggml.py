@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rarrl.errors import InputError
-from rarrl.quantize import ggml
+from rarrl.llama import ggml
 
 gguf = pytest.importorskip("gguf")
 pytest.importorskip("llama_cpp")
@@ -84,7 +84,7 @@ def test_what_ggml_would_not_survive_is_an_error():
 def test_no_weights_and_no_importance_end_the_process():
     code = """
 import numpy as np
-from rarrl.quantize import ggml
+from rarrl.llama import ggml
 rng = np.random.default_rng(0)
 normal = rng.standard_normal((4, 512)).astype(np.float32)
 spike = np.zeros((4, 512), np.float32); spike[:, 7] = 3e4

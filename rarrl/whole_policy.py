@@ -21,6 +21,7 @@ from safetensors.numpy import save as save_safetensors
 
 from rarrl.errors import InputError
 from rarrl.files import read_file, sha256, write_bytes_atomic, write_json_atomic
+from rarrl.llama import ggml
 from rarrl.llama.gguf import read_gguf
 from rarrl.policy.calibration import choose_frames, episodes_of
 from rarrl.policy.demonstrations import Demonstrations, load_demonstrations
@@ -29,7 +30,6 @@ from rarrl.policy.preset import FOLDER
 from rarrl.policy.relevance import FILE as RELEVANCE
 from rarrl.policy.serve import CARD, GGUF, OUTER, TYPES, load_card, load_outer, outer_shapes
 from rarrl.policy.spec import PolicySpec
-from rarrl.quantize import ggml
 from rarrl.quantize.calibration import split_episodes
 from rarrl.quantize.methods import METHODS, options
 from rarrl.quantize.quantize import Quantized, Update, fitted, method_named, write_quantized

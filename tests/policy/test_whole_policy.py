@@ -18,7 +18,8 @@ from rarrl.policy.demonstrations import load_demonstrations  # noqa: E402
 from rarrl.policy.export import export_policy  # noqa: E402
 from rarrl.policy.model import PolicyModel, load_model  # noqa: E402
 from rarrl.policy.serve import LlamaPolicy, load_card, load_outer  # noqa: E402
-from rarrl.policy.whole import (  # noqa: E402
+from rarrl.quantize.scores import _by_token  # noqa: E402
+from rarrl.whole_policy import (  # noqa: E402
     PolicyProbe,
     matrices,
     policy_bpw,
@@ -27,7 +28,6 @@ from rarrl.policy.whole import (  # noqa: E402
     quantize_policy,
     write_policy,
 )
-from rarrl.quantize.scores import _by_token  # noqa: E402
 
 from .conftest import tiny_spec  # noqa: E402
 
