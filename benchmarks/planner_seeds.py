@@ -20,16 +20,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from rarrl.alfred import is_development, read_alfred
 from rarrl.reasoner import prompt as p
-from rarrl.reasoner.baseline import with_doubts
+from rarrl.reasoner.commands import taught_and_held
 from rarrl.reasoner.evaluate import Bootstrap, Item, items
 from rarrl.reasoner.plan import Plan
-from rarrl.reasoner.tasks import FIELDS, achieved, fields, lessons, normal_form
-from rarrl.reasoner.train import PlannerModel, Shape, TrainConfig, train_planner
+from rarrl.reasoner.tasks import FIELDS, achieved, fields, normal_form
+from rarrl.reasoner.train import PlannerModel, TrainConfig, load_averaged, train_planner
 from rarrl.results import Figure, make_results, write_results
 from rarrl.types import Role
 
@@ -39,20 +38,8 @@ MAX_TOKENS, GROUP = 64, 2048
 
 def train(alfred: Path, folder: Path, config: TrainConfig, device: str) -> None:
     """One model, into `folder`."""
-    plans = read_alfred(alfred, "train").plans
-    parts = ([q for q in plans if is_development(q) is held] for held in (False, True))
-    pupils, development = (with_doubts(lessons(part)) for part in parts)
+    pupils, development = taught_and_held(read_alfred(alfred, "train").plans)
     train_planner(pupils, development, config, folder, device=device)
-
-
-def load(folder: Path, device: str) -> tuple[PlannerModel, Tokenizer]:
-    """A trained model, its averaged weights."""
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    model = PlannerModel(replace(Shape(), vocabulary=tokenizer.get_vocab_size())).eval()
-    state = load_file(folder / "checkpoint.safetensors")
-    mark = "average."
-    model.load_state_dict({name.removeprefix(mark): w for name, w in state.items() if name.startswith(mark)})
-    return model.to(device), tokenizer
 
 
 @torch.no_grad()
@@ -127,8 +114,8 @@ def main() -> None:
         run.join()
     if any(run.exitcode for run in runs):
         raise SystemExit("a training failed: see above; the same command goes on")
-    loaded = [load(folder, given.device) for folder in folders]
-    models, tokenizer = [model for model, _ in loaded], loaded[0][1]
+    loaded = [load_averaged(folder) for folder in folders]
+    models, tokenizer = [model.to(given.device) for model, _ in loaded], loaded[0][1]
     train_split = read_alfred(given.alfred, "train")
     held = [plan for plan in train_split.plans if is_development(plan)]
     splits = {

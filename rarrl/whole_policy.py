@@ -138,9 +138,8 @@ def policy_quantizer(
     model = load_model(folder)
     probe = PolicyProbe(model, inputs)
     shapes = {name: probe.weight(name).shape for name in probe.names()}
-    choices = options(shapes, way.menu)
     narrow = options(shapes, NARROW)
-    choices = {name: kinds if len(kinds) > 1 else narrow[name] for name, kinds in choices.items()}
+    choices = {n: kinds if len(kinds) > 1 else narrow[n] for n, kinds in options(shapes, way.menu).items()}
     at = fitted(way, probe, probe.weight, shapes, choices, update)
     total, rest = _counted(folder, shapes)
     count = sum(rows * columns for rows, columns in shapes.values())
@@ -198,7 +197,6 @@ def quantize_policy(
     demonstrations = load_demonstrations(data)
     spec, _ = load_card(folder)
     used, others = policy_inputs(spec, demonstrations, 2 * frames, seed).split(frames, seed)
-
     quantized = policy_quantizer(folder, used, method, update)(bpw)
     facts = {"command": command, "method": method, "bpw": bpw, "frames": len(used.words), "seed": seed}
     write_policy(out, folder, quantized, {**facts, "data_sha256": demonstrations.digest})

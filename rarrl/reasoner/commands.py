@@ -13,7 +13,7 @@ from rarrl.files import sha256, write_json_atomic
 from rarrl.reasoner.base import Reasoner
 from rarrl.reasoner.evaluate import Bootstrap, evaluate, items
 from rarrl.reasoner.injection import injection_figures
-from rarrl.reasoner.tasks import FIELDS, fields, lessons
+from rarrl.reasoner.tasks import FIELDS, Lesson, fields, lessons
 from rarrl.results import Figure, machine, make_results, versions, write_results
 
 MODEL = "planner.gguf"
@@ -35,7 +35,6 @@ def train_planner(
 
     Raises: InputError; DependencyMissingError without the extra [train]."""
     try:
-        from rarrl.reasoner.baseline import with_doubts
         from rarrl.reasoner.export import export_gguf
         from rarrl.reasoner.train import TrainConfig
         from rarrl.reasoner.train import train_planner as train
@@ -43,8 +42,7 @@ def train_planner(
         raise DependencyMissingError(f"training needs {error.name}; pip install 'rarrl[train]'") from None
 
     data = read_alfred(alfred, "train")
-    pupils = with_doubts(lessons([plan for plan in data.plans if not is_development(plan)]))
-    held = with_doubts(lessons([plan for plan in data.plans if is_development(plan)]))
+    pupils, held = taught_and_held(data.plans)
     if not pupils or not held:
         raise InputError(f"ALFRED: {alfred}: too few annotated plans to learn from; download the data set again")
 
@@ -71,6 +69,14 @@ def train_planner(
     }
     write_json_atomic(out / "card.json", card)
     return card
+
+
+def taught_and_held(plans: Sequence[AlfredPlan]) -> tuple[list[Lesson], list[Lesson]]:
+    """The lessons of the train split to learn from, and those of its development plans; each with doubts."""
+    from rarrl.reasoner.baseline import with_doubts
+
+    taught, held = ([plan for plan in plans if is_development(plan) is kept_out] for kept_out in (False, True))
+    return with_doubts(lessons(taught)), with_doubts(lessons(held))
 
 
 def eval_planner(

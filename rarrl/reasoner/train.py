@@ -25,6 +25,7 @@ from rarrl.reasoner.tasks import Exercise, Lesson, Teacher
 from rarrl.reasoner.vocabulary import train_tokenizer
 from rarrl.strict_json import read_json
 
+CHECKPOINT, TOKENIZER, AVERAGE = "checkpoint.safetensors", "tokenizer.json", "average."
 LATE_FROM = 0.525
 """Share of the steps after which exercises are drawn by LATE_MIX."""
 POOL_BATCHES = 32
@@ -262,6 +263,15 @@ def train_planner(
     return Trained(shape, tokenizer, {name: w.cpu().numpy() for name, w in run.average.items()}, figures)
 
 
+def load_averaged(folder: Path) -> tuple[PlannerModel, Tokenizer]:
+    """What a run of the shipped shape has come to: the model with its averaged weights, and its tokenizer."""
+    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    model = PlannerModel(replace(Shape(), vocabulary=tokenizer.get_vocab_size())).eval()
+    state = load_file(folder / CHECKPOINT)
+    model.load_state_dict({n.removeprefix(AVERAGE): w for n, w in state.items() if n.startswith(AVERAGE)})
+    return model, tokenizer
+
+
 def _verdict_alone(exercise: Exercise) -> Exercise:
     """With a right plan in the prompt, not in the answer."""
     given, mark, verdict = exercise.answer.rpartition(p.ANSWER)
@@ -269,7 +279,7 @@ def _verdict_alone(exercise: Exercise) -> Exercise:
 
 
 def _tokenizer(pupils: Sequence[Lesson], folder: Path) -> Tokenizer:
-    path = folder / "tokenizer.json"
+    path = folder / TOKENIZER
     if not path.exists():
         sentences = (p.clean(text) for pupil in pupils for text in (pupil.goal, *pupil.thoughts))
         write_text_atomic(path, train_tokenizer(sentences).to_str())
@@ -344,9 +354,9 @@ class _Run:
         state: dict[str, Tensor] = {}
         for name, weight in self.model.named_parameters():
             moments = self.optimizer.state[weight]
-            state |= {name: weight.detach(), f"average.{name}": self.average[name]}
+            state |= {name: weight.detach(), f"{AVERAGE}{name}": self.average[name]}
             state |= {f"{key}.{name}": moments[key] for key in ("exp_avg", "exp_avg_sq")}
-        write_bytes_atomic(self.folder / "checkpoint.safetensors", save(state))
+        write_bytes_atomic(self.folder / CHECKPOINT, save(state))
         write_json_atomic(self._json, {"step": self.step, "config": asdict(self.config), "figures": figures})
 
     @property
@@ -363,11 +373,11 @@ class _Run:
             raise InputError(
                 f"planner checkpoint: {self._json} is of another configuration; give the same options or another --out"
             )
-        state = load_file(self.folder / "checkpoint.safetensors")
+        state = load_file(self.folder / CHECKPOINT)
         self.step, self.figures = int(told["step"]), told["figures"]
         for name, weight in self.model.named_parameters():
             weight.data.copy_(state[name])
-            self.average[name].copy_(state[f"average.{name}"])
+            self.average[name].copy_(state[f"{AVERAGE}{name}"])
             self.optimizer.state[weight] = {
                 "step": torch.tensor(float(self.step), device=weight.device),
                 **{key: state[f"{key}.{name}"].to(weight.device, copy=True) for key in ("exp_avg", "exp_avg_sq")},

@@ -14,7 +14,15 @@ from rarrl.errors import InputError  # noqa: E402
 from rarrl.reasoner import prompt as p  # noqa: E402
 from rarrl.reasoner.export import export_gguf  # noqa: E402
 from rarrl.reasoner.tasks import Teacher, lessons  # noqa: E402
-from rarrl.reasoner.train import Encoder, PlannerModel, Shape, TrainConfig, batch_loss, train_planner  # noqa: E402
+from rarrl.reasoner.train import (  # noqa: E402
+    Encoder,
+    PlannerModel,
+    Shape,
+    TrainConfig,
+    batch_loss,
+    load_averaged,
+    train_planner,
+)
 
 TINY = Shape(width=64, layers=2, heads=2, ffn=128)
 CONFIG = TrainConfig(steps=60, batch_tokens=1024, warmup=5, lr=4e-3, ema=0.9)
@@ -114,3 +122,12 @@ def test_greedy_hit_is_every_token_right(made_up_plans, trained):
             answers = batch.columns[batch.rows == i]
             likeliest = logits[i, answers - 1].argmax(-1)
             assert bool(batch_loss(model, batch)[1][i]) == bool((likeliest == row[answers]).all())
+
+
+def test_the_averaged_weights_of_a_run_are_read_again(trained, monkeypatch):
+    result, folder, _ = trained
+    monkeypatch.setattr("rarrl.reasoner.train.Shape", lambda: TINY)
+    model, tokenizer = load_averaged(folder)
+    assert tokenizer.get_vocab() == result.tokenizer.get_vocab()
+    for name, weight in model.named_parameters():
+        np.testing.assert_array_equal(weight.detach().numpy(), result.weights[name], err_msg=name)
