@@ -125,6 +125,20 @@ def now() -> float:
     return time.monotonic()
 
 
+def _end_at_a_signal(node: RarrlNode) -> None:
+    """SIGINT and SIGTERM let the callback under way finish: an exception in the midst of rclpy's C code comes out of it
+    as a failure of that code."""
+
+    def end(*_: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):  # the second one would find the future's lock held
+            signal.signal(number, signal.SIG_IGN)
+        if not node.ended.done():
+            node.ended.set_result(None)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+
+
 def run_node(make: Callable[[], RarrlNode], last_words: bool = False) -> int:
     """Starts, spins and ends a node. The exit status: 0 after its end or SIGINT or SIGTERM, 2 bad input, 1 failure.
 
@@ -144,6 +158,8 @@ def run_node(make: Callable[[], RarrlNode], last_words: bool = False) -> int:
         node.autostart()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
+        if last_words:
+            _end_at_a_signal(node)
         executor.spin_until_future_complete(node.ended)
         return 1 if node.failure else 0
     except (KeyboardInterrupt, ExternalShutdownException):
