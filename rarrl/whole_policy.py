@@ -8,7 +8,6 @@ the file and unpacked to float32 when it is loaded. Needs torch.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +25,9 @@ from rarrl.llama.gguf import read_gguf
 from rarrl.policy.calibration import choose_frames, episodes_of
 from rarrl.policy.demonstrations import Demonstrations, load_demonstrations
 from rarrl.policy.model import PolicyModel, load_model
-from rarrl.policy.preset import FOLDER
+from rarrl.policy.preset import FOLDER, load_preset
 from rarrl.policy.relevance import FILE as RELEVANCE
-from rarrl.policy.serve import CARD, GGUF, OUTER, TYPES, load_card, load_outer, outer_shapes
+from rarrl.policy.serve import CARD, GGUF, OUTER, STUDENTS, TYPES, load_card, load_outer, outer_shapes
 from rarrl.policy.spec import PolicySpec
 from rarrl.quantize.calibration import split_episodes
 from rarrl.quantize.methods import METHODS, options
@@ -147,7 +146,8 @@ def policy_quantizer(
 
 
 def write_policy(out: Path, folder: Path, quantized: Quantized, facts: Mapping[str, Any]) -> None:
-    """Writes a policy folder: `folder` in these types, with its scorer of patches and its presets; the card last.
+    """Writes a policy folder: `folder` in these types, with its scorer of patches and its presets, but for those with
+    a transformer of their own; the card last.
 
     facts: how it was made, for the card.
     Raises: InputError where `out` is `folder`."""
@@ -164,9 +164,11 @@ def write_policy(out: Path, folder: Path, quantized: Quantized, facts: Mapping[s
     if (folder / RELEVANCE).exists():
         write_bytes_atomic(out / RELEVANCE, read_file(folder / RELEVANCE, "policy"))
         files.append(RELEVANCE)
-    if (folder / FOLDER).is_dir():
-        shutil.copytree(folder / FOLDER, out / FOLDER, dirs_exist_ok=True)
+    for path in sorted((folder / FOLDER).glob("*.json")):
+        if load_preset(folder, path.stem).gguf is None:
+            write_bytes_atomic(out / FOLDER / path.name, path.read_bytes())
     card = json.loads(read_file(folder / CARD, "policy"))
+    card.pop(STUDENTS, None)
     digests = {name: sha256((out / name).read_bytes()) for name in files}
     write_json_atomic(out / CARD, {**card, "quantized": dict(facts), "files": digests})
 

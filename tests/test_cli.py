@@ -22,6 +22,7 @@ COMMANDS = [
     "plot",
     "train orchestrator",
     "train policy-speed",
+    "train policy-student",
     "tune rules",
     "tune policy",
     "eval orchestrator",

@@ -1,4 +1,4 @@
-"""`rarrl train policy-speed`, `rarrl tune policy` and `rarrl bench policy`."""
+"""`rarrl train policy-speed`, `rarrl train policy-student`, `rarrl tune policy` and `rarrl bench policy`."""
 
 from __future__ import annotations
 
@@ -42,6 +42,26 @@ def train_policy_speed(
 
 
 @guarded("nothing was written; start again")
+def train_policy_student(
+    policy: Annotated[Path, typer.Option(help="The policy folder; it needs the scorer of `rarrl train policy-speed`.")],
+    data: Annotated[list[Path], typer.Option(help="A folder of `rarrl data record`; repeat it.")],
+    name: Annotated[str, typer.Option(help="NAME.gguf in the policy's folder is written.")] = "student",
+    blocks: Annotated[int, typer.Option(min=1, help="Of the transformer; fewer than the policy has.")] = 1,
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps.")] = 10_000,
+    samples: Annotated[int, typer.Option(min=1, help="Moments to learn from; 16 kB of memory each.")] = 80_000,
+    weight: Annotated[list[str] | None, typer.Option(help="TASK=W: how often a task is drawn; default 1.")] = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Teach fewer blocks to act as the whole policy does, for presets (`rarrl tune policy --gguf NAME.gguf`)."""
+    from rarrl.policy.commands import train_policy_student as train
+
+    weights = dict(_weight(text) for text in weight or [])
+    with progress("training", samples + 64 * steps) as update:
+        facts = train(policy, data, name, blocks, steps, samples, weights, seed, command_line(), update)
+    typer.echo(f"student: {policy / name}.gguf (L1 from the policy {facts['metrics']['validation_l1']:.4f})")
+
+
+@guarded("nothing was written; start again")
 def tune_policy(
     policy: PolicyOption = None,
     name: Annotated[str, typer.Option(help="The preset's name: presets/NAME.json in the policy's folder.")] = "fast",
@@ -51,7 +71,7 @@ def tune_policy(
     keep: Annotated[float, typer.Option(min=0.5, max=1, help="Share of the whole policy's success to keep.")] = 0.97,
     starts: Annotated[int, typer.Option(min=1, help="Tuning starts of each task; never those of the test.")] = 10,
     gguf: Annotated[
-        list[str] | None, typer.Option(help="A quantized transformer in the policy's folder to try too; repeat it.")
+        list[str] | None, typer.Option(help="Another transformer in the policy's folder to try too; repeat it.")
     ] = None,
     seed: SeedOption = 0,
 ) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rarrl.errors import DependencyMissingError
+from rarrl.errors import DependencyMissingError, InputError
+from rarrl.files import read_file, sha256
 from rarrl.policy.base import Observation
 from rarrl.policy.demonstrations import load_demonstrations
+from rarrl.policy.relevance import load_relevance
+from rarrl.policy.serve import GGUF
 from rarrl.results import Figure, machine, versions
 
 Say = Callable[[float, str], None]
@@ -104,6 +108,53 @@ def train_policy_speed(
     }
     export_policy(model, out, card, relevance=relevance)
     return card
+
+
+def train_policy_student(
+    policy: Path,
+    data: Sequence[Path],
+    name: str,
+    blocks: int,
+    steps: int,
+    samples: int,
+    weights: Mapping[str, float] | None = None,
+    seed: int = 0,
+    command: str = "rarrl train policy-student",
+    progress: Say | None = None,
+) -> dict[str, Any]:
+    """`rarrl train policy-student`: writes `<name>.gguf`, a transformer of fewer blocks, into the policy's folder.
+
+    Returns: what the card tells of it. Raises: InputError."""
+    try:
+        import torch
+
+        from rarrl.policy import student
+        from rarrl.policy.model import load_model
+    except ImportError:
+        raise DependencyMissingError("training needs torch: pip install 'rarrl[train]'") from None
+    from rarrl.policy.export import export_student
+
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or f"{name}.gguf" == GGUF:
+        raise InputError(f"name: allowed are letters, digits, - and _, and not the policy's own file; got {name!r}")
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)
+    demonstrations, teacher = load_demonstrations(data), load_model(policy)
+    relevance = load_relevance(policy, teacher.spec)
+    settings = student.student_settings(teacher, steps, dict(weights or {}))
+    model, losses = student.train_student(teacher, relevance, demonstrations, settings, blocks, samples, seed, progress)
+    facts = {
+        "command": command,
+        "seed": seed,
+        "blocks": blocks,
+        "teacher_sha256": sha256(read_file(policy / GGUF, "policy")),
+        "data": {"frames": len(demonstrations.task), "sha256": demonstrations.digest},
+        "samples": steps * settings.batch,
+        "metrics": losses,
+        "machine": machine(),
+        "versions": versions(),
+    }
+    export_student(model, policy, f"{name}.gguf", facts)
+    return facts
 
 
 def parity_of(folder: Path, observations: Sequence[Observation]) -> dict[str, Figure]:

@@ -54,19 +54,23 @@ class PolicyModel(nn.Module):
     ) -> torch.Tensor:
         """(batch, tokens, width) of words (batch, max_words), images (batch, cameras, 3, size, size) in -0.5..0.5, and
         scaled proprio (batch, p). patches: (batch, k), those to keep, rising; None: all."""
-        pictures = self.patch_embeddings(images) + self.place
+        pictures = self.pictures(images)
         if patches is not None:
             pictures = pictures.gather(1, patches[:, :, None].expand(-1, -1, pictures.shape[2]))
-        own = self.proprio_out(functional.relu(self.proprio_in(proprio)))
-        slots = self.slot.expand(len(words), -1, -1)
-        return torch.cat((self.word(words), pictures, own[:, None], slots), dim=1)
+        return self.joined(words, pictures, proprio)
 
-    def patch_embeddings(self, images: torch.Tensor) -> torch.Tensor:
-        """(batch, patches, width), before their places are added."""
+    def pictures(self, images: torch.Tensor) -> torch.Tensor:
+        """(batch, patches, width) of images: what of them enters the transformer."""
         x = images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         for layer in self.stem:
             x = functional.relu(layer(x))
-        return self.patch(x).flatten(2).transpose(1, 2).reshape(len(images), self.spec.image_tokens, -1)
+        return self.patch(x).flatten(2).transpose(1, 2).reshape(len(images), self.spec.image_tokens, -1) + self.place
+
+    def joined(self, words: torch.Tensor, pictures: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:
+        """(batch, tokens, width): words, (batch, k, width) of patches, proprioception, slots."""
+        own = self.proprio_out(functional.relu(self.proprio_in(proprio)))
+        slots = self.slot.expand(len(words), -1, -1)
+        return torch.cat((self.word(words), pictures, own[:, None], slots), dim=1)
 
     def forward(
         self, words: torch.Tensor, images: torch.Tensor, proprio: torch.Tensor

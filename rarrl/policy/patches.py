@@ -12,7 +12,7 @@ from rarrl.policy.spec import PolicySpec
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a set of patches needs. pixels: (cameras, size, size) bool, those looked at. windows: rows of the first
+    """What a set of patches needs. pixels: (cameras, size, size, 1) bool, those looked at. windows: rows of the first
     layer's windows. gather: for each further layer, (rows, k * k) positions in what the layer before gave; its last
     row is zero, the padding."""
 
@@ -85,7 +85,7 @@ class PatchEncoder:
             place[rows[layer]] = np.arange(len(rows[layer]))
             gather.append(place[table[rows[layer + 1]]])
         size = self._spec.image_size
-        pixels = wanted[0].reshape(-1, size, size)
+        pixels = wanted[0].reshape(-1, size, size, 1)
         return _Plan(patches, pixels, np.unravel_index(rows[0], (len(pixels), size // 2, size // 2)), gather)
 
 

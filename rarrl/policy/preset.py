@@ -19,7 +19,8 @@ class Preset(BaseModel):
     """Each part None: leave out nothing.
 
     patches: how many of the pictures' patches are looked at, the most relevant ones. layers: blocks of the transformer
-    that are run. gguf: the name of another transformer in the policy's folder (a quantized one)."""
+    that are run. gguf: the name of another transformer in the policy's folder (a quantized one, or one of fewer blocks,
+    of `rarrl train policy-student`)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,7 +1,8 @@
 """Runs a policy folder with numpy and llama.cpp alone: embeddings and head here, the transformer there.
 
 A folder holds `model.gguf` (the transformer), `policy.safetensors` (what is before and after it) and `card.json` (the
-spec, the files' hashes, how it was trained). A file is checked whole before llama.cpp sees it.
+spec, the files' hashes, how it was trained); other transformers, for presets, may stand beside them. A file is checked
+whole before llama.cpp sees it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from rarrl.policy.spec import PolicySpec
 
 MODELS = Path(__file__).parent.parent / "models"
 GGUF, OUTER, CARD = "model.gguf", "policy.safetensors", "card.json"
+STUDENTS = "students"  # of the card: how each transformer of fewer blocks was made, by its file's name
 TYPES = "types"  # metadata of OUTER: a JSON object, ggml's type of each tensor that is quantized
 MAX_BYTES = 256_000_000
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".zip")
@@ -65,15 +67,18 @@ class LlamaPolicy:
         self._preset.check(spec)
         path = gguf or folder / (self._preset.gguf or GGUF)
         digest = hashes.get(path.name) if gguf is None else None
-        model = checked_gguf(path, spec, digest)
+        model = checked_gguf(path, spec, digest, shallower=gguf is None and self._preset.gguf is not None)
+        depth = model.shape.layers
+        layers = self._preset.layers or depth
+        if layers > depth:
+            raise InputError(f"preset.layers: {path.name} has {depth}, got {layers}; allowed: 1 to {depth}")
         self._patches = self._preset.patches or spec.image_tokens
         self._relevance: Relevance | None = None
         if self._patches < spec.image_tokens:
             self._relevance = load_relevance(folder, spec, hashes.get(RELEVANCE))
         self._encoder = PatchEncoder(spec, self._weights)
-        layers = self._preset.layers or spec.layers
         with tempfile.TemporaryDirectory() as place:
-            if layers < spec.layers:
+            if layers < depth:
                 path = Path(place) / GGUF
                 write_first_layers(model, layers, path)
             self._runtime = LlamaRuntime(path, sum(spec.blocks), threads, exact)
@@ -136,7 +141,7 @@ class LlamaPolicy:
         if (
             self._images is None
             or not np.array_equal(patches, self._seen)
-            or ((images != self._images).any(axis=3) & self._encoder.plan(patches).pixels).any()
+            or ((images != self._images) & self._encoder.plan(patches).pixels).any()
         ):
             self._pictures = self._encoder.encode(images, patches) + self._weights["place"][patches]
             self._images, self._seen = images, patches
@@ -266,13 +271,15 @@ def _unrounded(path: Path, name: str, kind: str, blocks: np.ndarray | None, shap
     return ggml.dequantize(kind, blocks, columns).reshape(shape)
 
 
-def checked_gguf(path: Path, spec: PolicySpec, digest: str | None = None) -> Gguf:
+def checked_gguf(path: Path, spec: PolicySpec, digest: str | None = None, shallower: bool = False) -> Gguf:
     """The transformer's file, held against the spec, its hash (None: any), and against NaN.
 
-    Raises: InputError."""
+    shallower: it may have fewer blocks than the spec tells. Raises: InputError."""
     _check_file(path, digest)
     gguf = read_gguf(path)
     found, asked = gguf.shape, spec.llama
+    if shallower and found.layers < asked.layers:
+        asked = replace(asked, layers=found.layers)
     for name in ("layers", "width", "heads", "kv_heads", "ffn", "rope_base"):
         if getattr(found, name) != getattr(asked, name):
             raise InputError(

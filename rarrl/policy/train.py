@@ -253,7 +253,7 @@ def train_policy(
     with SummaryWriter(str(out / "tensorboard")) as board, sdpa_kernel(SDPBackend.MATH):
         for step in range(first, settings.steps):
             for group in optimizer.param_groups:
-                group["lr"] = settings.learning_rate * _pace(step, settings)
+                group["lr"] = settings.learning_rate * pace(step, settings)
             drawn = batches.draw(step)
             patches = batches.patches(step, drawn[0], drawn[2])
             words, images, proprio, actions, places = (t.to(device) for t in drawn)
@@ -269,7 +269,7 @@ def train_policy(
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
-            _average(average, model, min(settings.ema, (1 + step) / (10 + step)))
+            average_in(average, model, min(settings.ema, (1 + step) / (10 + step)))
             loss_mean = l1.item() if step == first else 0.98 * loss_mean + 0.02 * l1.item()
             if step % 50 == 0:
                 board.add_scalar("l1", loss_mean, step)
@@ -312,14 +312,15 @@ def _has_bfloat16(device: str) -> bool:
     return device == "cuda" or getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
 
 
-def _pace(step: int, settings: TrainSettings) -> float:
+def pace(step: int, settings: TrainSettings) -> float:
     """Learning rate as a share of the largest: up, constant, then down to zero."""
     left = (settings.steps - step) / max(settings.decay * settings.steps, 1)
     return min((step + 1) / settings.warm_up, 1.0, left)
 
 
 @torch.no_grad()
-def _average(average: dict[str, torch.Tensor], model: PolicyModel, keep: float) -> None:
+def average_in(average: dict[str, torch.Tensor], model: PolicyModel, keep: float) -> None:
+    """Moves the average towards the model, by 1 - keep of the way."""
     for name, value in model.state_dict().items():
         average[name].lerp_(value, 1 - keep)
 

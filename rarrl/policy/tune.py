@@ -12,6 +12,7 @@ import numpy as np
 
 from rarrl.errors import InputError
 from rarrl.files import write_json_atomic
+from rarrl.llama.gguf import read_gguf
 from rarrl.policy.base import Observation
 from rarrl.policy.preset import FOLDER, Preset
 from rarrl.policy.relevance import FILE as RELEVANCE
@@ -44,12 +45,19 @@ class Tried:
 
 
 def candidates(folder: Path, spec: PolicySpec, ggufs: Sequence[str] = ()) -> list[Preset]:
-    """All settings to try but the whole: patches x blocks x transformers (names of files in the folder)."""
+    """All settings to try but the whole: patches x blocks x transformers (names of files in the folder, which may have
+    fewer blocks).
+
+    Raises: InputError."""
     patches: list[int | None] = [None]
     if (folder / RELEVANCE).is_file():
         patches += [count for count in PATCHES if count < spec.image_tokens]
-    layers: list[int | None] = [None, *range(1, spec.layers)]
-    return [Preset(patches=p, layers=n, gguf=g) for g in (None, *ggufs) for n in layers for p in patches if p or n or g]
+    found = []
+    for gguf in (None, *ggufs):
+        depth = read_gguf(folder / gguf).shape.layers if gguf else spec.layers
+        layers = (None, *range(1, depth))
+        found += [Preset(patches=p, layers=n, gguf=gguf) for n in layers for p in patches if p or n or gguf]
+    return found
 
 
 def cpu_ms(

@@ -47,6 +47,30 @@ def test_a_policy_learns_to_do_with_less(recorded, tmp_path):
             check_policy(policy)
 
 
+def test_fewer_blocks_learn_to_act_as_the_whole_policy_does(recorded, tmp_path):
+    policy, data = str(tmp_path / "policy"), ("--data", str(recorded))
+    made = ("--batch", "4", "--layers", "2", "--steps", "2")
+    assert rarrl("train", "policy", *data, *made, "--out", policy).exit_code == 0
+    assert rarrl("train", "policy-speed", "--policy", policy, *data, "--steps", "2", "--out", policy).exit_code == 0
+    learn = ("train", "policy-student", "--policy", policy, *data, "--samples", "640", "--steps", "150")
+    assert rarrl(*learn, "--name", "dull", "--steps", "1").exit_code == 0
+    done = rarrl(*learn)
+    assert done.exit_code == 0, done.output
+    card = json.loads((tmp_path / "policy" / "card.json").read_text())
+    dull, learned = (card["students"][f"{name}.gguf"]["metrics"]["validation_l1"] for name in ("dull", "student"))
+    assert learned < 0.5 * dull
+    with LlamaPolicy(tmp_path / "policy", preset=Preset(patches=2, gguf="student.gguf")) as student:
+        check_policy(student)
+    for wrong, words in (
+        (("--blocks", "2"), "allowed: 1 to 1"),
+        (("--name", "model"), "not the policy's own file"),
+        (("--name", "../x"), "allowed are letters"),
+    ):
+        done = rarrl(*learn, *wrong)
+        assert done.exit_code == 2, done.output
+        assert words in done.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -237,6 +237,29 @@ def test_with_parts_left_out_llama_cpp_computes_what_torch_computes(fast_folder,
             assert np.abs(policy.scaled(observation) - expected).max() < 1e-4
 
 
+def test_a_transformer_of_fewer_blocks_serves_a_preset_alone(fast_folder, model):
+    from rarrl.policy.export import export_student
+    from rarrl.policy.student import student_of
+
+    first = student_of(model, 1)
+    export_student(first, fast_folder, "student.gguf", {"command": "test"})
+    observation = observations(1)[0]
+    with (
+        LlamaPolicy(fast_folder, preset=Preset(gguf="student.gguf")) as student,
+        LlamaPolicy(fast_folder, preset=Preset(layers=1)) as early,
+    ):
+        # It has not learned yet: it is the first block, as an early exit is, but for float16.
+        assert np.abs(student.scaled(observation) - early.scaled(observation)).max() < 1e-2
+    with pytest.raises(InputError, match=r"student\.gguf has 1, got 2; allowed: 1 to 1"):
+        LlamaPolicy(fast_folder, preset=Preset(layers=2, gguf="student.gguf"))
+    with pytest.raises(InputError, match="has layers 1, the card asks for 2"):
+        LlamaPolicy(fast_folder, gguf=fast_folder / "student.gguf")
+    with (fast_folder / "student.gguf").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(InputError, match="does not match the hash"):
+        LlamaPolicy(fast_folder, preset=Preset(gguf="student.gguf"))
+
+
 def test_all_patches_named_one_by_one_are_the_whole(fast_folder):
     whole = Preset(patches=4, layers=2)
     with LlamaPolicy(fast_folder) as policy, LlamaPolicy(fast_folder, preset=whole) as same:
@@ -265,7 +288,7 @@ def test_a_pixel_counts_where_a_kept_patch_sees_it(fast_folder):
     first = observations(1)[0]
     with LlamaPolicy(fast_folder, preset=Preset(patches=1)) as policy:
         before = policy.scaled(first)
-        seen = policy._encoder.plan(policy._seen).pixels
+        seen = policy._encoder.plan(policy._seen).pixels[..., 0]
         for inside in (False, True):
             camera, y, x = np.argwhere(seen == inside)[0]
             images = first.images.copy()

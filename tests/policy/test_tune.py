@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from rarrl.errors import InputError
+from rarrl.llama.gguf import write_llama
 from rarrl.policy.preset import Preset, load_preset
 from rarrl.policy.tune import Game, candidates, cpu_ms, tune, write_preset
 
@@ -72,11 +75,28 @@ def test_patches_are_only_dropped_with_a_scorer(tmp_path):
     spec = tiny_spec(image_size=128)
     assert {p.patches for p in candidates(tmp_path, spec)} == {None}
     (tmp_path / "relevance.safetensors").touch()
-    found = candidates(tmp_path, spec, ["small.gguf"])
+    found = candidates(tmp_path, spec)
     assert {p.patches for p in found} == {None, 4, 6, 8, 12, 16, 24}
     assert len(found) == len(set(found))
     assert Preset() not in found
-    assert Preset(gguf="small.gguf") in found
+
+
+def test_other_transformers_are_tried_in_all_their_depths(tmp_path):
+    spec = tiny_spec()
+    assert spec.layers == 2
+    for name, layers in (("small", 2), ("student", 1)):
+        shape = replace(spec.llama, layers=layers)
+        weights = {n: np.zeros(s, np.float32) for n, s in shape.tensors().items()}
+        write_llama(tmp_path / f"{name}.gguf", shape, weights)
+    found = candidates(tmp_path, spec, ["small.gguf", "student.gguf"])
+    assert {(p.gguf, p.layers) for p in found} == {
+        (None, 1),
+        ("small.gguf", None),
+        ("small.gguf", 1),
+        ("student.gguf", None),
+    }
+    with pytest.raises(InputError, match=r"none\.gguf"):
+        candidates(tmp_path, spec, ["none.gguf"])
 
 
 def test_what_was_chosen_is_written(tmp_path):
