@@ -19,9 +19,9 @@ from rarrl.results import Figure, make_results, write_results
 Update = Callable[[float, str], None]
 OURS = "tuned"
 COMPARED = tuple(name for name in METHODS if name != "rtn")
-WEIGHTS = {"plain": "plain", "imatrix": "imatrix", "fisher": "flat", "compensated": "compensated"}
+WEIGHTS = {"plain": "plain", "imatrix": "imatrix", "fisher": "flat", "versions": "fisher", "compensated": "compensated"}
 """Ways to round a matrix in one given type -> a method that has it."""
-RIVALS = ("plain", "imatrix", "fisher")  # what a user of one type for all can have
+RIVALS = ("plain", "imatrix", "fisher", "versions")  # what a user of one type for all can have
 BPW = (1.6, 2.0, 2.5, 3.0, 4.0, 8.0)
 ROUNDED_BITS = (2, 3, 4, 5, 6, 8)
 PROBED = ("Q2_K",)  # types at which scores are held against the tensors' real errors
@@ -86,7 +86,7 @@ def measure(gguf: Gguf, plain: Rounder, calibration: Calibration, frames: int, h
     known = {by: learn(METHODS[method], probe) for by, method in WEIGHTS.items()}
     rounded = {"plain": plain}
     for by in WEIGHTS.keys() - rounded.keys():
-        blocks = quantizer(probe.weight, known[by].importance, known[by].columns)
+        blocks = quantizer(probe.weight, known[by].importance, known[by].columns, METHODS[WEIGHTS[by]].rounding)
         rounded[by] = functools.cache(rounder(blocks, shapes))
     errors: Errors = {}
 
@@ -100,7 +100,7 @@ def measure(gguf: Gguf, plain: Rounder, calibration: Calibration, frames: int, h
         weights = {name: round_to_nearest(probe.weight(name), bits) for name in shapes}
         errors["rtn", bits] = judge.error(weights)
     real = {(n, k): judge.error({n: rounded["fisher"](n, k)}) for n in shapes for k in PROBED}
-    ways = {name: by for by, name in WEIGHTS.items()} | {OURS: "compensated", "fisher": "fisher", "actquant": "fisher"}
+    ways = {name: by for by, name in WEIGHTS.items()} | {OURS: "compensated", "actquant": "fisher"}
     for method, by in ways.items():
         way = METHODS[method]
         costs = costs_of(way, probe, choices, rounded[by], known[by])
@@ -151,6 +151,9 @@ def summarise(measured: Sequence[tuple[int, Errors]], seed: int) -> dict[str, Fi
             lambda e: float(np.mean([e["uniform compensated", k] / e["uniform imatrix", k] for k in ggml.MENU]))
         ),
         "error_ratio_imatrix": figure(
+            lambda e: float(np.mean([e["uniform versions", k] / e["uniform imatrix", k] for k in ggml.MENU]))
+        ),
+        "error_ratio_bare_imatrix": figure(
             lambda e: float(np.mean([e["uniform fisher", k] / e["uniform imatrix", k] for k in ggml.MENU]))
         ),
         "error_ratio_compensated_3": figure(lambda e: e[OURS, 3.0] / e["compensated", 3.0]),

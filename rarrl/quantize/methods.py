@@ -8,49 +8,66 @@ from dataclasses import dataclass
 import numpy as np
 
 from rarrl.llama import ggml
-from rarrl.quantize import compensate
+from rarrl.quantize import compensate, versions
 from rarrl.quantize.allocate import Costs, allocate, layer_group, own_group
 
 Blocks = Callable[[str, str], np.ndarray]
 """(name of a linear layer's tensor, type) -> its ggml blocks, (outputs, bytes of a row) uint8."""
 Rounder = Callable[[str, str], np.ndarray]
 """As `Blocks`, but what the blocks stand for: (outputs, inputs) float32."""
+Rounding = Callable[[str, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""(type, weights, importance, curvature of the columns) -> blocks: what a method does with a row besides ggml's own."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """importance: of the weights within a tensor: "curvature" (errors of a row are compensated too), "fisher",
-    "imatrix" or None; score: of a tensor: "curvature", "fisher", "hsic" or None (all alike); menu: types to choose
-    from; tuned: the norms' gains are fitted to the rounded weights."""
+    """importance: of the weights within a tensor: "curvature", "fisher", "imatrix" or None; score: of a tensor:
+    "curvature", "fisher", "hsic" or None (all alike); rounding: None: ggml's own; menu: types to choose from; tuned:
+    the norms' gains are fitted to the rounded weights."""
 
     importance: str | None
     score: str | None
     text: str
+    rounding: Rounding | None = None
     menu: tuple[str, ...] = ggml.MENU
     tuned: bool = False
 
 
 METHODS = {
-    "tuned": Method("curvature", "curvature", "as compensated, then norms tuned to the rounded weights", tuned=True),
-    "compensated": Method("curvature", "curvature", "types by the action error left after compensation within rows"),
-    "fisher": Method("fisher", "fisher", "types by each tensor's Fisher-weighted error, weights by Fisher"),
+    "tuned": Method(
+        "curvature",
+        "curvature",
+        "as compensated, then norms tuned to the rounded weights",
+        compensate.quantize,
+        tuned=True,
+    ),
+    "compensated": Method(
+        "curvature", "curvature", "types by the action error left after compensation within rows", compensate.quantize
+    ),
+    "fisher": Method(
+        "fisher", "fisher", "types by Fisher-weighted error, each row the best of versions by Fisher", versions.quantize
+    ),
     "actquant": Method("fisher", "hsic", "types by HSIC sensitivity, weights by Fisher (arXiv 2605.24011)"),
     "flat": Method("fisher", None, "types without scores, weights by Fisher"),
     "imatrix": Method("imatrix", None, "types without scores, weights by llama.cpp's importance matrix"),
     "plain": Method(None, None, "types without scores, weights all alike; needs no calibration"),
-    "rtn": Method(None, None, "round to nearest in blocks of 32 (Q4_0, Q5_0, Q8_0)", ("Q4_0", "Q5_0", "Q8_0")),
+    "rtn": Method(None, None, "round to nearest in blocks of 32 (Q4_0, Q5_0, Q8_0)", menu=("Q4_0", "Q5_0", "Q8_0")),
 }
 
 
 def quantizer(
-    weight: Callable[[str], np.ndarray], importance: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray]
+    weight: Callable[[str], np.ndarray],
+    importance: Mapping[str, np.ndarray],
+    columns: Mapping[str, np.ndarray],
+    rounding: Rounding | None = None,
 ) -> Blocks:
-    """Quantizes when asked: with compensation where a tensor has a curvature of its columns, plainly where it has no
-    importance."""
+    """Quantizes when asked: plainly where a tensor has no importance.
+
+    columns: curvature, for the rounding alone."""
 
     def blocks(name: str, kind: str) -> np.ndarray:
-        if name in columns:
-            return compensate.quantize(kind, weight(name), importance[name], columns[name])
+        if rounding is not None:
+            return rounding(kind, weight(name), importance[name], columns[name])
         return ggml.quantize(kind, weight(name), importance.get(name))
 
     return blocks

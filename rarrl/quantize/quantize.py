@@ -87,7 +87,7 @@ def fitted(
         weight: name -> matrix
         choices: the types that each may have"""
     known = learn(way, probe) if probe is not None else Knowledge()
-    blocks = functools.cache(quantizer(weight, known.importance, known.columns))
+    blocks = functools.cache(quantizer(weight, known.importance, known.columns, way.rounding))
     rounded = rounder(blocks, shapes)
     costs = costs_of(way, probe, choices, rounded, known, update)
 
@@ -123,11 +123,12 @@ def learn(method: Method, probe: ActionProbe) -> Knowledge:
     """The importance and the curvature that the method asks for."""
     from rarrl.quantize import scores
 
-    if method.importance == "curvature":
-        curvature = probe.curvature()
-        return Knowledge(curvature.weights, curvature.columns)
     ways = {"fisher": scores.fisher, "imatrix": scores.mean_square_input}
-    return Knowledge(ways[method.importance](probe)) if method.importance else Knowledge()
+    if method.rounding is None:
+        return Knowledge(ways[method.importance](probe)) if method.importance else Knowledge()
+    curvature = probe.curvature()
+    importance = curvature.weights if method.importance == "curvature" else ways[str(method.importance)](probe)
+    return Knowledge(importance, curvature.columns)
 
 
 def costs_of(
