@@ -95,6 +95,21 @@ def test_too_few_bits_or_its_own_folder_are_refused(folder, inputs):
         write_policy(folder, folder, at(4.0), {})
 
 
+def test_presets_with_a_transformer_of_their_own_stay_behind(folder, inputs, tmp_path):
+    from rarrl.policy.export import export_student
+    from rarrl.policy.student import student_of
+
+    export_student(student_of(load_model(folder), 1), folder, "student.gguf", {"command": "test"})
+    for name, preset in (("fast", {"patches": 4, "gguf": "student.gguf"}), ("early", {"layers": 1})):
+        (folder / "presets").mkdir(exist_ok=True)
+        (folder / "presets" / f"{name}.json").write_text(json.dumps({"preset": preset}))
+    out = tmp_path / "small"
+    write_policy(out, folder, policy_quantizer(folder, inputs, "plain")(4.0), {})
+    assert [path.name for path in (out / "presets").iterdir()] == ["early.json"]
+    assert not (out / "student.gguf").exists()
+    assert "students" not in json.loads((out / "card.json").read_text())
+
+
 def rewritten(path, change):
     """A safetensors file with other metadata."""
     data = path.read_bytes()

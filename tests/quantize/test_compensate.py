@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from rarrl.quantize import compensate, ggml
+from rarrl.llama import ggml
+from rarrl.quantize import compensate
 
 pytest.importorskip("llama_cpp")
 
