@@ -25,14 +25,17 @@ def record(
     policy: Annotated[
         Path | None, typer.Option(help="A policy folder that acts in turn with the expert (DAgger).")
     ] = None,
+    preset: Annotated[str | None, typer.Option(help="A preset of that folder: where this goes.")] = None,
 ) -> None:
     """Record what the scripted experts would do, on the ways of a disturbed expert or of a policy.
 
     Of the suite `household` an episode is a mission, with single interactions beside it; `--task` is not for it."""
     if out.exists() and not out.is_dir():
         raise InputError(f"--out: {out} is a file; give a folder")
+    if preset is not None and policy is None:
+        raise InputError(f"--preset: {preset} is a preset of which policy? give --policy too")
     if suite == "household":
-        _record_household(out, episodes, first, policy)
+        _record_household(out, episodes, first, policy, preset)
         return
     from rarrl_sim_envs.demonstrations import record_demonstrations
     from rarrl_sim_envs.suites import suite_named
@@ -46,7 +49,7 @@ def record(
             from rarrl.policy.serve import LlamaPolicy
             from rarrl_sim_envs.policy_evaluation import as_observation
 
-            with LlamaPolicy(policy) as actor:
+            with LlamaPolicy(policy, preset=preset) as actor:
                 counts = record_demonstrations(
                     out,
                     chosen,
@@ -60,7 +63,7 @@ def record(
         typer.echo(f"{name}: {count['episodes']:.0f} new episodes, {count['frames']:.0f} frames")
 
 
-def _record_household(out: Path, missions: int, first: int, policy: Path | None) -> None:
+def _record_household(out: Path, missions: int, first: int, policy: Path | None, preset: str | None) -> None:
     from contextlib import ExitStack
 
     from rarrl.policy.serve import LlamaPolicy
@@ -68,7 +71,7 @@ def _record_household(out: Path, missions: int, first: int, policy: Path | None)
 
     with ExitStack() as stack:
         update = stack.enter_context(progress("recording", missions))
-        actor = stack.enter_context(LlamaPolicy(policy)) if policy is not None else None
+        actor = stack.enter_context(LlamaPolicy(policy, preset=preset)) if policy is not None else None
         counts = record_household(out, missions, first, policy=actor, progress=update)
     for verb, frames in counts.items():
         typer.echo(f"{verb}: {frames} new frames")

@@ -88,6 +88,7 @@ def test_fewer_blocks_learn_to_act_as_the_whole_policy_does(recorded, tmp_path):
         (("train", "policy-speed", "--policy", "nowhere", "--data", "DATA", "--out", "OUT"), "does not exist"),
         (("data", "record", "--out", "OUT", "--task", "juggle"), "allowed: reach"),
         (("data", "record", "--out", "OUT", "--policy", "nowhere"), "does not exist"),
+        (("data", "record", "--out", "OUT", "--preset", "fast"), "give --policy too"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(recorded, tmp_path, arguments, words):
