@@ -7,8 +7,8 @@ does not change while they learn, so it is computed once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -23,7 +23,6 @@ from rarrl.policy.train import PATCH_NOISE, Batches, TrainSettings, average_in, 
 Say = Callable[[float, str], None]
 SHARES = (1 / 8, 1 / 8, 3 / 16, 1 / 4)
 """Of the patches: so many are kept in a batch, one number drawn for each."""
-VALIDATION = 20  # one lesson of so many is kept to judge by
 
 
 @dataclass(frozen=True)
@@ -43,28 +42,15 @@ class Lessons:
         return len(self.words)
 
 
-def make_lessons(
-    teacher: PolicyModel,
-    relevance: Relevance,
-    data: Demonstrations,
-    settings: TrainSettings,
-    count: int,
-    seed: int = 0,
-    progress: Say | None = None,
-) -> Lessons:
-    """About `count` moments of the data, pictures varied and words sometimes another task's as in training; 16 kB each
-    for 32 patches."""
-    batches = Batches(data, teacher.spec, settings, seed)
+def lessons_of(teacher: PolicyModel, relevance: Relevance, batches: Iterable[tuple[torch.Tensor, ...]]) -> Lessons:
+    """What the whole policy does in these moments, `Batches`' tensors; 16 kB each for 32 patches."""
     parts: list[tuple[np.ndarray, ...]] = []
     with torch.no_grad():
-        for step in range(max(1, count // settings.batch)):
-            words, images, proprio, _, _ = batches.draw(step)
+        for words, images, proprio, *_ in batches:
             pictures = teacher.pictures(images)
             actions = teacher.act(teacher.slots_after(teacher.joined(words, pictures, proprio))[-1])
             scores = relevance.scores(words.numpy(), proprio.numpy())
             parts.append((words.short().numpy(), pictures.half().numpy(), proprio.numpy(), actions.numpy(), scores))
-            if progress and step % 10 == 0:
-                progress(step * settings.batch, "asking the whole policy")
     return Lessons(*map(np.concatenate, zip(*parts, strict=True)))
 
 
@@ -92,13 +78,19 @@ def train_student(
     seed: int = 0,
     progress: Say | None = None,
 ) -> tuple[PolicyModel, dict[str, float]]:
-    """Trains the blocks. `settings`: see `student_settings`.
+    """Trains the blocks on about `samples` moments of the data, pictures varied and words sometimes another task's.
 
-    Returns: the averaged model, and `loss` and `validation_l1` (the difference from the whole policy's chunks in
-    network units, with the fewest patches). Raises: InputError."""
-    student = student_of(teacher, blocks)
-    lessons = make_lessons(teacher, relevance, data, settings, samples, seed, progress)
-    judged, taught = np.arange(0, len(lessons), VALIDATION), np.flatnonzero(np.arange(len(lessons)) % VALIDATION)
+    settings: see `student_settings`.
+    Returns: the averaged model, and `loss` and `validation_l1` (see `validate`). Raises: InputError."""
+    student, batches = student_of(teacher, blocks), Batches(data, teacher.spec, settings, seed)
+
+    def drawn() -> Iterator[tuple[torch.Tensor, ...]]:
+        for step in range(max(1, samples // settings.batch)):
+            if progress and step % 10 == 0:
+                progress(step * settings.batch, "asking the whole policy")
+            yield batches.draw(step)
+
+    lessons = lessons_of(teacher, relevance, drawn())
     rng, learnt = np.random.default_rng([seed, 3]), list(student.llama.parameters())
     average = {name: value.detach().clone() for name, value in student.state_dict().items()}
     optimizer = torch.optim.AdamW(learnt, settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98))
@@ -107,7 +99,7 @@ def train_student(
         for step in range(settings.steps):
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * pace(step, settings)
-            rows = rng.choice(taught, size=settings.batch)
+            rows = rng.integers(len(lessons), size=settings.batch)
             loss = _difference(student, lessons, rows, int(rng.choice(settings.patches)), rng)
             optimizer.zero_grad()
             loss.backward()
@@ -118,26 +110,37 @@ def train_student(
             if progress and step % 50 == 0:
                 progress(samples + step * settings.batch, f"L1 {loss_mean:.4f}")
     student.load_state_dict(average)
-    with torch.no_grad():
-        parts = [judged[i : i + settings.batch] for i in range(0, len(judged), settings.batch)]
-        off = [float(_difference(student, lessons, rows, min(settings.patches))) for rows in parts]
-    return student.eval(), {"loss": loss_mean, "validation_l1": float(np.mean(off))}
+    return student.eval(), {
+        "loss": loss_mean,
+        "validation_l1": validate(student, teacher, relevance, batches, settings),
+    }
+
+
+@torch.no_grad()
+def validate(
+    student: PolicyModel, teacher: PolicyModel, relevance: Relevance, batches: Batches, settings: TrainSettings
+) -> float:
+    """Mean L1 from the whole policy's chunks in network units, with the fewest patches, over frames of held-out
+    episodes; 0 where there are none."""
+    errors = []
+    for first in range(0, len(batches.validation), settings.batch):
+        lessons = lessons_of(teacher, relevance, [batches.validation_batch(first)])
+        rows = np.arange(len(lessons))
+        errors += len(rows) * [float(_difference(student, lessons, rows, min(settings.patches)))]
+    return float(np.mean(errors)) if errors else 0.0
 
 
 def student_settings(teacher: PolicyModel, steps: int, weights: dict[str, float]) -> TrainSettings:
     """As `speed_settings`, but for blocks that learn alone."""
     patches = tuple(max(1, round(share * teacher.spec.image_tokens)) for share in SHARES)
-    like = speed_settings(teacher.spec, steps, weights)
-    return TrainSettings(
-        steps=steps,
+    return replace(
+        speed_settings(teacher.spec, steps, weights),
         batch=64,
         learning_rate=1e-3,
         warm_up=100,
         decay=0.5,
         ema=0.995,
-        hold_still=like.hold_still,
         patches=patches,
-        weights=weights,
     )
 
 
