@@ -126,7 +126,7 @@ def bench_policy(
     """Hold a preset against the whole policy in llama.cpp and in torch: CPU time, and success on the same starts."""
     from rarrl.policy.bench import bench_speed, paired, switches
     from rarrl.policy.preset import load_preset
-    from rarrl.policy.serve import MODELS
+    from rarrl.policy.serve import MODELS, load_card
     from rarrl.results import make_results, write_results
     from rarrl_sim_envs.policy_speed import WORDS, films
 
@@ -134,13 +134,13 @@ def bench_policy(
     if unknown := set(words or ()) - set(WORDS):
         raise InputError(f"--words: {min(unknown)!r} is unknown; allowed: {', '.join(WORDS)}")
     folder = policy or MODELS / "policy_metaworld"
-    chosen = load_preset(folder, preset)
+    (spec, _), chosen = load_card(folder), load_preset(folder, preset)
     with progress("timing", rounds + 1) as update:
         figures, tables = bench_speed(folder, chosen, films(), rounds, seed, update)
     if episodes:
         starts = range(1000 * seed, 1000 * seed + episodes)
         for kind in words or ["trained"]:
-            solved = _games(folder, switches(chosen), kind, starts)
+            solved = _games(folder, switches(chosen, spec.layers), kind, starts)
             figures |= paired(solved, kind)
             tables[f"success, {kind} words"] = [
                 {"setting": name, **{task: f"{sum(games)}/{episodes}" for task, games in tasks.items()}}

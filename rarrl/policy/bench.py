@@ -20,12 +20,12 @@ from rarrl.results import Figure
 BITS = (3.0, 2.5)
 
 
-def switches(preset: Preset) -> dict[str, Preset]:
-    """The whole, each part of the preset alone, and all of it."""
-    alone = {
-        f"only {name}={value}": Preset(**{name: value}) for name, value in preset.model_dump(exclude_none=True).items()
-    }
-    return {"whole": Preset(), **(alone if len(alone) > 1 else {}), "tuned": preset}
+def switches(preset: Preset, blocks: int) -> dict[str, Preset]:
+    """The whole, each part of the preset alone, exits after fewer of the policy's `blocks`, and all of the preset."""
+    alone = [Preset(**{name: value}) for name, value in preset.model_dump(exclude_none=True).items()]
+    exits = [Preset(layers=n) for n in range(1, blocks)]
+    parts = {f"only {part}": part for part in (*alone, *exits) if part != preset}
+    return {"whole": Preset(), **parts, "tuned": preset}
 
 
 def bench_speed(
@@ -41,7 +41,7 @@ def bench_speed(
     `speedup_tuned` is the smaller one of those over torch and over llama.cpp with the whole float16 model, which keeps
     the words' part of its cache too. Raises: InputError, DependencyMissingError without torch."""
     spec, _ = load_card(folder)
-    settings = switches(preset)
+    settings = switches(preset, spec.layers)
     with ExitStack() as stack:
         players: dict[str, Callable[[Observation], Any]] = {"torch float32": _torch_player(folder)}
         for name, setting in settings.items():

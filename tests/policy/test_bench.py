@@ -7,10 +7,12 @@ from .conftest import tiny_spec
 
 
 def test_every_part_is_also_left_out_alone():
-    found = switches(Preset(patches=4, layers=2))
-    assert list(found) == ["whole", "only patches=4", "only layers=2", "tuned"]
+    found = switches(Preset(patches=4, gguf="student.gguf"), 3)
+    parts = ["patches=4", "gguf=student.gguf", "layers=1", "layers=2"]
+    assert list(found) == ["whole", *(f"only {part}" for part in parts), "tuned"]
     assert found["only layers=2"] == Preset(layers=2)
-    assert list(switches(Preset(layers=2))) == ["whole", "tuned"]
+    assert list(switches(Preset(patches=4, layers=1), 2)) == ["whole", "only patches=4", "only layers=1", "tuned"]
+    assert list(switches(Preset(layers=1), 2)) == ["whole", "tuned"]
 
 
 def test_success_that_is_kept():
