@@ -27,10 +27,11 @@ class LlamaRuntime:
         max_tokens: most tokens kept and decoded at once
         threads: of the computation
         exact: keys and values in float32, not float16 (up to 1e-2 of difference)
+        fused: llama.cpp's flash attention, which rounds otherwise and on a CPU is slower; not with `exact`
 
     Raises: InputError, DependencyMissingError."""
 
-    def __init__(self, path: Path, max_tokens: int, threads: int = 1, exact: bool = False) -> None:
+    def __init__(self, path: Path, max_tokens: int, threads: int = 1, exact: bool = False, fused: bool = False) -> None:
         try:
             import llama_cpp
         except ImportError:
@@ -51,7 +52,7 @@ class LlamaRuntime:
         self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
         if not self._model:
             raise InputError(f"{path}: llama.cpp cannot load it; export the model again")
-        self._context = llama_cpp.llama_init_from_model(self._model, self._parameters(threads, exact))
+        self._context = llama_cpp.llama_init_from_model(self._model, self._parameters(threads, exact, fused))
         if not self._context:
             raise InputError(f"{path}: llama.cpp has no memory for {max_tokens} tokens; ask for fewer")
         self._memory = llama_cpp.llama_get_memory(self._context)
@@ -157,7 +158,7 @@ class LlamaRuntime:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _parameters(self, threads: int, exact: bool) -> Any:
+    def _parameters(self, threads: int, exact: bool, fused: bool) -> Any:
         lib = self._lib
         parameters = lib.llama_context_default_params()
         # One micro-batch must hold all tokens of bidirectional attention, or llama.cpp ends the process.
@@ -166,7 +167,8 @@ class LlamaRuntime:
         parameters.embeddings = True
         parameters.pooling_type = lib.LLAMA_POOLING_TYPE_NONE
         # The fused kernel looks at 256 cells one by one: on a CPU the plain products are quicker, and more exact.
-        parameters.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        if not fused:
+            parameters.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
         if exact:
             parameters.type_k = parameters.type_v = lib.GGML_TYPE_F32
         return parameters

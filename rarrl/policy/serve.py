@@ -81,7 +81,7 @@ class LlamaPolicy:
             if layers < depth:
                 path = Path(place) / GGUF
                 write_first_layers(model, layers, path)
-            self._runtime = LlamaRuntime(path, sum(spec.blocks), threads, exact)
+            self._runtime = LlamaRuntime(path, sum(spec.blocks), threads, exact, spec.fused_attention and not exact)
         self._told: str | None = None
         self._images: np.ndarray | None = None  # those of the kept block of pictures
         self._seen = np.empty(0, np.intp)  # its patches

@@ -18,6 +18,7 @@ class PolicySpec(BaseModel):
     """Sizes, words, and scales. The sequence is [words | pictures | proprioception, action slots].
 
     proprio_mean, proprio_scale: the network sees (proprio - mean) / scale.
+    fused_attention: served with llama.cpp's flash attention, where the policy was measured so (`LlamaRuntime`).
     action_low, action_high: the 1 % and 99 % quantiles of the training actions; they are -1 and 1 to the network."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,6 +39,7 @@ class PolicySpec(BaseModel):
     width: int = Field(256, ge=256, le=2048, multiple_of=256)
     heads: int = Field(4, ge=1, le=32)
     ffn: int = Field(512, ge=256, le=8192, multiple_of=256)
+    fused_attention: bool = False
 
     @model_validator(mode="after")
     def _fits(self) -> PolicySpec:
