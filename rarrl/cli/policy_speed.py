@@ -56,7 +56,7 @@ def train_policy_student(
     from rarrl.policy.commands import train_policy_student as train
 
     weights = dict(_weight(text) for text in weight or [])
-    with progress("training", samples + 64 * steps) as update:
+    with progress("training", 1) as update:
         facts = train(policy, data, name, blocks, steps, samples, weights, seed, command_line(), update)
     typer.echo(f"student: {policy / name}.gguf (L1 from the policy {facts['metrics']['validation_l1']:.4f})")
 

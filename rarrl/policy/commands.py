@@ -13,7 +13,7 @@ import numpy as np
 from rarrl.errors import DependencyMissingError, InputError
 from rarrl.files import read_file, sha256
 from rarrl.policy.base import Observation
-from rarrl.policy.demonstrations import load_demonstrations
+from rarrl.policy.demonstrations import Demonstrations, load_demonstrations
 from rarrl.policy.relevance import load_relevance
 from rarrl.policy.serve import GGUF
 from rarrl.results import Figure, machine, versions
@@ -55,13 +55,7 @@ def train_policy(
     model, losses = train.train_policy(demonstrations, spec, out, settings, seed, progress)
     card = {
         "what": "a language-conditioned action policy: words, pictures and proprioception in, a chunk of actions out",
-        "command": command,
-        "seed": seed,
-        "data": {"frames": len(demonstrations.task), "sha256": demonstrations.digest},
-        "samples": steps * batch,
-        "metrics": losses,
-        "machine": machine(),
-        "versions": versions(),
+        **_provenance(command, seed, demonstrations, steps * batch, losses),
     }
     export_policy(model, out, card)
     return card
@@ -96,15 +90,10 @@ def train_policy_speed(
     settings = train.speed_settings(start.spec, steps, weights or {})
     model, losses = train.train_policy(demonstrations, start.spec, out, settings, seed, progress, start, relevance)
     before = json.loads((policy / "card.json").read_text())
+    commands = [*np.atleast_1d(before.get("command", [])).tolist(), command]
     card = {
         **{key: before[key] for key in ("what", "history") if key in before},
-        "command": [*np.atleast_1d(before.get("command", [])).tolist(), command],
-        "seed": seed,
-        "data": {"frames": len(demonstrations.task), "sha256": demonstrations.digest},
-        "samples": before.get("samples", 0) + steps * settings.batch,
-        "metrics": losses,
-        "machine": machine(),
-        "versions": versions(),
+        **_provenance(commands, seed, demonstrations, before.get("samples", 0) + steps * settings.batch, losses),
     }
     export_policy(model, out, card, relevance=relevance)
     return card
@@ -143,15 +132,9 @@ def train_policy_student(
     settings = student.student_settings(teacher, steps, dict(weights or {}))
     model, losses = student.train_student(teacher, relevance, demonstrations, settings, blocks, samples, seed, progress)
     facts = {
-        "command": command,
-        "seed": seed,
         "blocks": blocks,
         "teacher_sha256": sha256(read_file(policy / GGUF, "policy")),
-        "data": {"frames": len(demonstrations.task), "sha256": demonstrations.digest},
-        "samples": steps * settings.batch,
-        "metrics": losses,
-        "machine": machine(),
-        "versions": versions(),
+        **_provenance(command, seed, demonstrations, steps * settings.batch, losses),
     }
     export_student(model, policy, f"{name}.gguf", facts)
     return facts
@@ -167,3 +150,18 @@ def parity_of(folder: Path, observations: Sequence[Observation]) -> dict[str, Fi
     except ImportError:
         raise DependencyMissingError("the comparison needs torch: pip install 'rarrl[train]'") from None
     return parity(load_model(folder), observations)
+
+
+def _provenance(
+    command: str | list[str], seed: int, data: Demonstrations, samples: int, metrics: dict[str, float]
+) -> dict[str, Any]:
+    """What a card tells of how weights were made."""
+    return {
+        "command": command,
+        "seed": seed,
+        "data": {"frames": len(data.task), "sha256": data.digest},
+        "samples": samples,
+        "metrics": metrics,
+        "machine": machine(),
+        "versions": versions(),
+    }

@@ -18,7 +18,7 @@ from rarrl.errors import InputError
 from rarrl.policy.demonstrations import Demonstrations
 from rarrl.policy.model import PolicyModel
 from rarrl.policy.relevance import Relevance
-from rarrl.policy.train import PATCH_NOISE, Batches, TrainSettings, average_in, pace, speed_settings
+from rarrl.policy.train import PATCH_NOISE, Batches, TrainSettings, descend, make_optimizer, speed_settings
 
 Say = Callable[[float, str], None]
 SHARES = (1 / 8, 1 / 8, 3 / 16, 1 / 4)
@@ -80,35 +80,33 @@ def train_student(
 ) -> tuple[PolicyModel, dict[str, float]]:
     """Trains the blocks on about `samples` moments of the data, pictures varied and words sometimes another task's.
 
-    settings: see `student_settings`.
+    Args:
+        settings: see `student_settings`
+        progress: gets the share that is done, 0 to 1, and a text
+
     Returns: the averaged model, and `loss` and `validation_l1` (see `validate`). Raises: InputError."""
     student, batches = student_of(teacher, blocks), Batches(data, teacher.spec, settings, seed)
+
+    moments = samples + settings.steps * settings.batch
 
     def drawn() -> Iterator[tuple[torch.Tensor, ...]]:
         for step in range(max(1, samples // settings.batch)):
             if progress and step % 10 == 0:
-                progress(step * settings.batch, "asking the whole policy")
+                progress(step * settings.batch / moments, "asking the whole policy")
             yield batches.draw(step)
 
     lessons = lessons_of(teacher, relevance, drawn())
-    rng, learnt = np.random.default_rng([seed, 3]), list(student.llama.parameters())
+    rng, optimizer = np.random.default_rng([seed, 3]), make_optimizer(student.llama.parameters(), settings)
     average = {name: value.detach().clone() for name, value in student.state_dict().items()}
-    optimizer = torch.optim.AdamW(learnt, settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98))
     loss_mean = 0.0
     with sdpa_kernel(SDPBackend.MATH):  # see `train_policy`
         for step in range(settings.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = settings.learning_rate * pace(step, settings)
             rows = rng.integers(len(lessons), size=settings.batch)
             loss = _difference(student, lessons, rows, int(rng.choice(settings.patches)), rng)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(learnt, 1.0)
-            optimizer.step()
-            average_in(average, student, min(settings.ema, (1 + step) / (10 + step)))
+            descend(loss, student, optimizer, average, step, settings)
             loss_mean = loss.item() if step == 0 else 0.99 * loss_mean + 0.01 * loss.item()
             if progress and step % 50 == 0:
-                progress(samples + step * settings.batch, f"L1 {loss_mean:.4f}")
+                progress((samples + step * settings.batch) / moments, f"L1 {loss_mean:.4f}")
     student.load_state_dict(average)
     return student.eval(), {
         "loss": loss_mean,

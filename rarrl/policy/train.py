@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -243,17 +243,13 @@ def train_policy(
         model.load_state_dict(start.state_dict())
     model = model.to(device)
     average = {name: value.detach().clone() for name, value in model.state_dict().items()}
-    optimizer = torch.optim.AdamW(
-        model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
-    )
+    optimizer = make_optimizer(model.parameters(), settings)
     first = _restore(out / STATE, spec, model, average, optimizer)
     batches = Batches(data, spec, settings, seed, relevance)
     loss_mean = 0.0
     # For so few tokens the plain products are a sixth quicker than the fused kernel on a CPU.
     with SummaryWriter(str(out / "tensorboard")) as board, sdpa_kernel(SDPBackend.MATH):
         for step in range(first, settings.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = settings.learning_rate * pace(step, settings)
             drawn = batches.draw(step)
             patches = batches.patches(step, drawn[0], drawn[2])
             words, images, proprio, actions, places = (t.to(device) for t in drawn)
@@ -265,11 +261,7 @@ def train_policy(
                 loss = l1 + settings.locate * (located - places).abs().mean()
                 if settings.exits:
                     loss = loss + settings.exits * sum((model.act(h) - actions).abs().mean() for h in early)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            average_in(average, model, min(settings.ema, (1 + step) / (10 + step)))
+            descend(loss, model, optimizer, average, step, settings)
             loss_mean = l1.item() if step == first else 0.98 * loss_mean + 0.02 * l1.item()
             if step % 50 == 0:
                 board.add_scalar("l1", loss_mean, step)
@@ -312,15 +304,37 @@ def _has_bfloat16(device: str) -> bool:
     return device == "cuda" or getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
 
 
-def pace(step: int, settings: TrainSettings) -> float:
+def make_optimizer(learnt: Iterable[torch.nn.Parameter], settings: TrainSettings) -> torch.optim.Optimizer:
+    """AdamW on these weights."""
+    return torch.optim.AdamW(learnt, settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98))
+
+
+def descend(
+    loss: torch.Tensor,
+    model: PolicyModel,
+    optimizer: torch.optim.Optimizer,
+    average: dict[str, torch.Tensor],
+    step: int,
+    settings: TrainSettings,
+) -> None:
+    """One step of the weights that the optimizer has, at this step's pace, and of the average after them."""
+    for group in optimizer.param_groups:
+        group["lr"] = settings.learning_rate * _pace(step, settings)
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    _average(average, model, min(settings.ema, (1 + step) / (10 + step)))
+
+
+def _pace(step: int, settings: TrainSettings) -> float:
     """Learning rate as a share of the largest: up, constant, then down to zero."""
     left = (settings.steps - step) / max(settings.decay * settings.steps, 1)
     return min((step + 1) / settings.warm_up, 1.0, left)
 
 
 @torch.no_grad()
-def average_in(average: dict[str, torch.Tensor], model: PolicyModel, keep: float) -> None:
-    """Moves the average towards the model, by 1 - keep of the way."""
+def _average(average: dict[str, torch.Tensor], model: PolicyModel, keep: float) -> None:
     for name, value in model.state_dict().items():
         average[name].lerp_(value, 1 - keep)
 

@@ -5,6 +5,8 @@ together, as the curvature does; but which of several roundings does least, the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from rarrl.llama import ggml
@@ -22,17 +24,22 @@ def quantize(
         importance: (rows, columns), see `ggml.quantize`
         curvature: H, (columns, columns), symmetric, not negative
     """
-    rng = np.random.default_rng(seed)
-    importance = importance / max(float(importance.mean()), 1e-30)
-    tried = [importance**power for power in POWERS]
-    for _ in range(VARIED):
-        tried.append(tried[2] * np.exp(SPREAD * rng.standard_normal(weights.shape, np.float32)))
-    kept, lowest = np.empty((0, 0), np.uint8), np.full(len(weights), np.inf)
-    for version in tried:
+    kept = np.empty((len(weights), ggml.row_bytes(kind, weights.shape[1])), np.uint8)
+    lowest = np.full(len(weights), np.inf)
+    for version in _versions(importance, seed):
         blocks = ggml.quantize(kind, weights, version)
         error = ggml.dequantize(kind, blocks, weights.shape[1]) - weights
         costs = ((error @ curvature) * error).sum(1)
         better = costs < lowest
-        kept = np.where(better[:, None], blocks, kept) if len(kept) else blocks
-        lowest = np.minimum(lowest, costs)
+        kept[better], lowest[better] = blocks[better], costs[better]
     return kept
+
+
+def _versions(importance: np.ndarray, seed: int) -> Iterator[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    importance = importance / max(float(importance.mean()), 1e-30)
+    for power in POWERS:
+        yield importance**power
+    middle = importance ** POWERS[len(POWERS) // 2]
+    for _ in range(VARIED):
+        yield middle * np.exp(SPREAD * rng.standard_normal(importance.shape, np.float32))
