@@ -7,7 +7,11 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).resolve().parent
-MAPPED = {"rarrl_nodes": "nodes", "rarrl_sim_envs": "sim_envs"}  # installed name -> folder
+MAPPED = {
+    "rarrl_learning": "learning",
+    "rarrl_nodes": "nodes",
+    "rarrl_sim_envs": "sim_envs",
+}  # installed name -> folder
 
 
 def version() -> str:
@@ -92,7 +96,8 @@ setup(
             "py.typed",
             *(f"data/**/*.{end}" for end in ("json", "jsonl")),
             *(f"models/**/*.{end}" for end in ("json", "safetensors", "gguf")),
-        ]
+        ],
+        "rarrl_learning": ["reasoner/injection.json"],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/rarrl"]),

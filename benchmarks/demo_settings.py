@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from rarrl.orchestrator.evaluate import Episodes, rollout
 from rarrl.orchestrator.registry import load_policy
 from rarrl.report.runs import wilson
 from rarrl.results import Figure, make_results, write_results
+from rarrl_learning.orchestrator.rollout import Episodes, rollout
 from rarrl_nodes.demo import demo_config, demo_policies
-from rarrl_sim_envs.alfred_core import AlfredReplayCore, EpisodeBank
-from rarrl_sim_envs.episodes import EpisodeConfig, EpisodeSampler, seeds
-from rarrl_sim_envs.sources import load_plans, load_tables
+from rarrl_sim_envs.alfred.core import AlfredReplayCore, EpisodeBank
+from rarrl_sim_envs.alfred.datasets import load_plans, load_tables
+from rarrl_sim_envs.alfred.episodes import EpisodeConfig, EpisodeSampler, seeds
 
 SEED = 1  # the demo's own tasks are of seed 0
 

@@ -23,27 +23,21 @@ import numpy as np
 from rarrl.build import make_reasoner
 from rarrl.files import sha256
 from rarrl.latency.profile import dumps_profile, load_profile, save_profile
-from rarrl.orchestrator.baselines import RECORDED_FAMILIES, make_rule
 from rarrl.orchestrator.learned import save_policy
 from rarrl.orchestrator.registry import HOUSEHOLD_RULES_FILE, SHIPPED, load_policy, tuned_parameters
-from rarrl.orchestrator.train import TrainConfig
+from rarrl.orchestrator.rules import RECORDED_FAMILIES, make_rule
 from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Plan
 from rarrl.results import make_results, write_results
 from rarrl.types import Action, ActStatus, CallStatus, Role
-from rarrl_sim_envs.household.answers import HELD_OUT_SEED, TRAINING_SEED, record_missions
-from rarrl_sim_envs.household.driver import Driver, ExpertDriver
+from rarrl_learning.household.record_answers import HELD_OUT_SEED, TRAINING_SEED, record_missions
+from rarrl_learning.household.train_orchestrator import COMPARED, CONDITIONS, compare, train_household, tune_household
+from rarrl_learning.orchestrator.train import TrainConfig
 from rarrl_sim_envs.household.env import HouseholdEnv
-from rarrl_sim_envs.household.orchestrator_training import (
-    COMPARED,
-    CONDITIONS,
-    compare,
-    train_household,
-    tune_household,
-)
-from rarrl_sim_envs.household.player import HouseholdPlayer
-from rarrl_sim_envs.household.recollection import known_goals
-from rarrl_sim_envs.household.skip_driver import SkipDriver
+from rarrl_sim_envs.household.robot.drivers import Driver, ExpertDriver
+from rarrl_sim_envs.household.robot.executive import HouseholdPlayer
+from rarrl_sim_envs.household.robot.known_goals import known_goals
+from rarrl_sim_envs.household.robot.teleport_driver import SkipDriver
 from rarrl_sim_envs.household.tasks import remaining_plan
 
 COMMAND = "python benchmarks/household_orchestrator.py"

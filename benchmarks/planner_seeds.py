@@ -24,13 +24,13 @@ from tokenizers import Tokenizer
 
 from rarrl.alfred import is_development, read_alfred
 from rarrl.reasoner import prompt as p
-from rarrl.reasoner.commands import taught_and_held
-from rarrl.reasoner.evaluate import Bootstrap, Item, items
-from rarrl.reasoner.plan import Plan
-from rarrl.reasoner.tasks import FIELDS, achieved, fields, normal_form
-from rarrl.reasoner.train import PlannerModel, TrainConfig, load_averaged, train_planner
+from rarrl.reasoner.plan import Plan, normal_form
 from rarrl.results import Figure, make_results, write_results
 from rarrl.types import Role
+from rarrl_learning.reasoner.evaluate import Bootstrap, Item, items
+from rarrl_learning.reasoner.jobs import taught_and_held
+from rarrl_learning.reasoner.lessons import FIELDS, achieved, fields
+from rarrl_learning.reasoner.train import PlannerModel, TrainConfig, load_averaged, train_planner
 
 RESULTS = Path(__file__).parent / "results" / "planner_seeds.json"
 MAX_TOKENS, GROUP = 64, 2048

@@ -68,7 +68,7 @@ class Frame:
 
 def record(seed: int) -> list[Frame]:
     """The first steps of the expert's way, task by task."""
-    from rarrl_sim_envs.metaworld_language import MT10, MetaWorldLanguageEnv
+    from rarrl_sim_envs.metaworld.env import MT10, MetaWorldLanguageEnv
 
     frames = []
     for task in MT10:

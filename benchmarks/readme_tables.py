@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rarrl.cli.show import figure_text
+from rarrl.cli.results import figure_text
 from rarrl.files import write_text_atomic
 
 ROOT = Path(__file__).resolve().parents[1]

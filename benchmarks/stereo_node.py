@@ -46,12 +46,12 @@ import cv2
 import numpy as np
 
 from rarrl.config import DetectorConfig
-from rarrl.perception.feed import camera_pose
+from rarrl.perception.camera_input import camera_pose
 from rarrl.perception.obstacles import Body, height_slice
-from rarrl.perception.synth import RenderedPair, SynthConfig, render_pair
 from rarrl.perception.voxels import PRESETS, Voxelizer, truth_voxels
 from rarrl.results import Figure, make_results, write_results
 from rarrl.types import VoxelState
+from rarrl_learning.perception.synthetic import RenderedPair, SynthConfig, render_pair
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH, HEIGHT, KIND = 640, 480, "indoor"

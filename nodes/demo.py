@@ -18,8 +18,8 @@ from rarrl.files import read_file
 from rarrl.latency.profile import load_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.registry import RECORDED_RULES_FILE, RULES_FILE
-from rarrl.perception.scenes import Scene, motorcycle_scene, rendered_scene
 from rarrl.perception.voxels import PRESETS
+from rarrl_learning.perception.scenes import Scene, motorcycle_scene, rendered_scene
 
 CONDITION = "binding"  # the rules play with the parameters tuned for tight budgets
 SPEED = 500.0
@@ -84,7 +84,7 @@ def _rendered(seed: int) -> Scene:
 
 
 def _simulated(seed: int) -> Scene:
-    from rarrl_sim_envs.stereo_scene import StereoScene
+    from rarrl_sim_envs.stereo_room.scene import StereoScene
 
     with StereoScene(seed, *DEMO_SIZE) as room:
         disparity = room.rig.disparity(room.depth()).astype(np.float32)

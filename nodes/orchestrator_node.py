@@ -14,6 +14,7 @@ from std_msgs.msg import Empty, String
 from std_srvs.srv import Trigger
 
 from rarrl.build import make_reasoner
+from rarrl.diagnostics import Latencies, Watch
 from rarrl.latency.profile import load_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.orchestrator import Orchestrator
@@ -25,7 +26,6 @@ from rarrl.types import Decision
 
 from . import conversions
 from .conversions import AnswerMessage, DecisionMessage
-from .diagnostics import Latencies, Watch
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import ORCHESTRATOR_SPECS, OrchestratorNodeConfig, read_config
 

@@ -13,15 +13,15 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from rarrl.clock import ManualClock
+from rarrl.diagnostics import Watch
 from rarrl.errors import RarrlError
 from rarrl.events import EventWriter, RunEvent
 from rarrl.pipeline import Phase, Robot
 from rarrl.reasoner.base import Answer
 from rarrl.types import Action, CallStatus, Decision
-from rarrl_sim_envs.players import make_player
+from rarrl_sim_envs.alfred.make import make_player
 
 from . import conversions
-from .diagnostics import Watch
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import REPLAY_SPECS, ReplayNodeConfig, read_config
 

@@ -22,13 +22,13 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import JointState, LaserScan
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from rarrl.perception.feed import PoseBuffer
+from rarrl.diagnostics import Latencies
+from rarrl.perception.camera_input import PoseBuffer
 from rarrl.safety.free_space import RangeScan
 from rarrl.safety.gate import JointResult, SafetyGate, Surroundings
 from rarrl.safety.timeline import Timeline
 from rarrl.types import GateAction, GateResult, RobotCommand
 
-from .diagnostics import Latencies
 from .lifecycle import RarrlNode, now, run_node
 from .params import GATE_SPECS, GateNodeConfig, read_config
 from .stereo_messages import nanoseconds, pose_of

@@ -8,8 +8,8 @@ import math
 from collections.abc import Mapping
 
 from rarrl.config import GateConfig, OrchestratorConfig, Scalar, SimConfig, iter_fields
-from rarrl_sim_envs.household import driver
-from rarrl_sim_envs.household.mission_evaluation import FOLDER, TIME_LIMIT_S, Setting
+from rarrl_learning.household.evaluate import FOLDER, TIME_LIMIT_S, Setting
+from rarrl_sim_envs.household.robot import drivers
 from rarrl_sim_envs.household.scene import BASELINE_M, PITCH_RAD
 from rarrl_sim_envs.household.world import HEAD_M
 
@@ -35,17 +35,17 @@ SETTINGS: dict[str, dict[str, Scalar]] = {
     ORCHESTRATOR.name: _DECIDES,
     SIM.name: {**_DECIDES, "sim.time_limit_s": TIME_LIMIT_S},
     STEREO.name: {
-        "detector.preset": driver.PRESET,
+        "detector.preset": drivers.PRESET,
         "detector.camera_height_m": HEAD_M,
         "detector.camera_pitch_deg": math.degrees(PITCH_RAD),
-        "detector.body_low_m": driver.BODY.low_m,
-        "detector.body_high_m": driver.BODY.high_m,
+        "detector.body_low_m": drivers.BODY.low_m,
+        "detector.body_high_m": drivers.BODY.high_m,
         "detector.threads": 1,
     },
     POLICY.name: {"policy.folder": str(FOLDER), "policy.gguf": str(FOLDER / _EVALUATED.gguf)},
     GATE.name: {
         f"gate.{name}": value
-        for name, value in driver.GATE.model_dump().items()
+        for name, value in drivers.GATE.model_dump().items()
         if value != getattr(GateConfig(), name) and name != "rate_hz"
     }
     | {"gate.sensor_y_m": BASELINE_M / 2},  # the scan is the left eye's

@@ -11,7 +11,7 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from rarrl.perception.rig import CameraRig
-from rarrl_sim_envs.household.guide import PROPRIO_NAMES
+from rarrl_sim_envs.household.robot.proprioception import PROPRIO_NAMES
 
 LEFT_FRAME, BASE_FRAME, ODOM_FRAME = "left_eye", "base_link", "odom"
 

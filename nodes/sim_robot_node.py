@@ -29,24 +29,24 @@ from std_msgs.msg import Empty as EmptyMsg
 
 from rarrl.clock import ManualClock
 from rarrl.config import Config
+from rarrl.diagnostics import Watch
 from rarrl.errors import RarrlError
 from rarrl.events import EventWriter, RunEvent
 from rarrl.pipeline import Household, Phase, Robot
 from rarrl.reasoner.base import Answer
 from rarrl.types import Action, CallStatus, Decision, StereoPair
 from rarrl_sim_envs.household.env import HouseholdEnv
-from rarrl_sim_envs.household.guide import CAMERA, picture
-from rarrl_sim_envs.household.recollection import known_goals
+from rarrl_sim_envs.household.robot.known_goals import known_goals
+from rarrl_sim_envs.household.robot.proprioception import CAMERA, picture
+from rarrl_sim_envs.household.robot.realtime import EndedError, LivePlayer, Moment, SimWorld
 from rarrl_sim_envs.household.tasks import conditions
 from rarrl_sim_envs.household.world import DT
 
 from . import conversions
 from .conversions import AnswerMessage
-from .diagnostics import Watch
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import SIM_SPECS, SimNodeConfig, read_config
 from .sim_messages import image_message, info_messages, odom_message, proprio_message
-from .sim_world import EndedError, LivePlayer, Moment, SimWorld
 
 if TYPE_CHECKING:
     from rarrl_sim_envs.household.scene import HouseholdScene

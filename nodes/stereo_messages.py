@@ -12,7 +12,7 @@ from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointFiel
 from std_msgs.msg import Header
 
 from rarrl.errors import InputError
-from rarrl.perception.feed import MAX_IMAGE_SIDE, image_from_bytes
+from rarrl.perception.camera_input import MAX_IMAGE_SIDE, image_from_bytes
 from rarrl.perception.obstacles import HeightSlice
 from rarrl.perception.rig import CameraRig
 from rarrl.types import ObstacleSummary, VoxelGrid, VoxelState

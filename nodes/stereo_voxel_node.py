@@ -21,27 +21,18 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 from std_msgs.msg import Header
 
+from rarrl.diagnostics import Latencies, Watch
 from rarrl.errors import InputError, RarrlError
+from rarrl.perception.camera_input import FrozenWatch, PoseBuffer, camera_pose, grid_of
 from rarrl.perception.classical import ClassicalDetector
-from rarrl.perception.feed import FrozenWatch, PoseBuffer, camera_pose, grid_of
 from rarrl.perception.fusion import VoxelFusion
 from rarrl.perception.obstacles import Body, HeightSlice, height_slice, summarize_slice
 from rarrl.perception.pairing import SIDES, PairMatcher
 from rarrl.types import ObstacleSummary, StereoPair, VoxelGrid
 
-from .diagnostics import Latencies, Watch
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import STEREO_SPECS, StereoNodeConfig, read_config
-from .stereo_messages import (
-    cloud_of,
-    image_of,
-    nanoseconds,
-    occupancy_of,
-    pose_of,
-    rig_of,
-    same_camera,
-    scan_of,
-)
+from .stereo_messages import cloud_of, image_of, nanoseconds, occupancy_of, pose_of, rig_of, same_camera, scan_of
 
 SENSOR = QoSProfile(depth=4, reliability=ReliabilityPolicy.BEST_EFFORT)
 OUT = QoSProfile(depth=2)

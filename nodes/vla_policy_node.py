@@ -26,10 +26,11 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from rarrl.diagnostics import Latencies, Watch
 from rarrl.errors import InputError
 from rarrl.policy.base import ActionChunk
 from rarrl.policy.chunking import ChunkBroker, Row
-from rarrl.policy.feed import DROPS, Moment, ObservationFeed
+from rarrl.policy.observation_builder import DROPS, Moment, ObservationFeed
 from rarrl.policy.process import PolicySettings, ProcessPolicy
 from rarrl.policy.recovery import Recovery
 from rarrl.policy.serve import MODELS
@@ -37,7 +38,6 @@ from rarrl.policy.spec import UNKNOWN
 from rarrl.types import CallStatus
 from rarrl.worker_process import CallFailedError
 
-from .diagnostics import Latencies, Watch
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import POLICY_SPECS, PolicyNodeConfig, read_config
 from .stereo_messages import image_of, nanoseconds

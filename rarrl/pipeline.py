@@ -53,7 +53,7 @@ class EpisodeInfo(Protocol):
 
 
 class Player(Protocol):
-    """A robot that plays episodes (`rarrl_sim_envs.player.EpisodePlayer`)."""
+    """A robot that plays episodes (`rarrl_sim_envs.alfred.executive.EpisodePlayer`)."""
 
     done: bool
     success: bool
@@ -82,7 +82,7 @@ class TaskView:
 
 class Household(Player, Protocol):
     """A player that takes a reasoner's answers: what it does is right or wrong as the plan in force is
-    (`rarrl_sim_envs.recorded_player.RecordedPlayer`)."""
+    (`rarrl_sim_envs.alfred.recorded_executive.RecordedPlayer`)."""
 
     @property
     def task(self) -> TaskView: ...

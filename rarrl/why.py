@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from rarrl.events import ActEvent, ShockEvent, ThinkEvent
 from rarrl.latency.profile import load_profile
 from rarrl.latency.replay import ReplayTable
-from rarrl.orchestrator.baselines import OrchestratorPolicy
 from rarrl.orchestrator.features import ALL_FEATURE_NAMES, encode
 from rarrl.orchestrator.learned import LearnedPolicy
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.registry import load_policy
+from rarrl.orchestrator.rules import OrchestratorPolicy
 from rarrl.report.runs import Episode, Run
 from rarrl.types import Action, ActStatus, Budget, CallStatus, LlmCall, StateSummary, SubgoalType
 

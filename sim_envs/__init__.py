@@ -4,8 +4,8 @@ import gymnasium
 
 gymnasium.register(
     id="rarrl/AlfredReplay-v0",
-    entry_point="rarrl_sim_envs.alfred_replay:AlfredReplayEnv",
-    vector_entry_point="rarrl_sim_envs.alfred_replay:AlfredReplayVectorEnv",
+    entry_point="rarrl_sim_envs.alfred.env:AlfredReplayEnv",
+    vector_entry_point="rarrl_sim_envs.alfred.env:AlfredReplayVectorEnv",
 )
 gymnasium.register(id="rarrl/Household-v0", entry_point="rarrl_sim_envs.household.env:HouseholdEnv")
 gymnasium.register(

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from rarrl.errors import InputError
-from rarrl.policy.demonstrations import RobotInfo, TaskInfo
+from rarrl.policy.spec import RobotInfo, TaskInfo
 
-from . import metaworld_language, tabletop
+from .metaworld import env as metaworld
+from .tabletop import env as tabletop
 
 
 class Task(Protocol):
@@ -96,8 +97,8 @@ class Suite:
 
 
 def _metaworld_info(name: str) -> TaskInfo:
-    task = metaworld_language.TASKS[name]
-    same_scene = metaworld_language.TASKS[task.swapped].scene == task.scene
+    task = metaworld.TASKS[name]
+    same_scene = metaworld.TASKS[task.swapped].scene == task.scene
     return TaskInfo(name, tuple(task.instructions()), task.scene, task.swapped if same_scene else "")
 
 
@@ -112,14 +113,14 @@ def _suite(module: Any, **parts: Any) -> Suite:
     return Suite(tasks=module.TASKS, robot=robot, rendering=module.RENDERING, **parts)
 
 
-_SEVEN, _ALL = metaworld_language.SEVEN, tuple(tabletop.TASKS)
+_SEVEN, _ALL = metaworld.SEVEN, tuple(tabletop.TASKS)
 SUITES = {
     suite.name: suite
     for suite in (
         _suite(
-            metaworld_language,
+            metaworld,
             name="metaworld",
-            make=metaworld_language.MetaWorldLanguageEnv,
+            make=metaworld.MetaWorldLanguageEnv,
             info=_metaworld_info,
             start=lambda name, i: i,
             distracting=False,
@@ -128,12 +129,12 @@ SUITES = {
             packages=("mujoco", "metaworld"),
             groups={},
             control="swapped",
-            told=lambda name, start: metaworld_language.TASKS[name].swapped,
+            told=lambda name, start: metaworld.TASKS[name].swapped,
             told_done=lambda env, told: False,  # most have a scene of their own
-            control_rule={name: task.swapped for name, task in metaworld_language.TASKS.items()},
+            control_rule={name: task.swapped for name, task in metaworld.TASKS.items()},
             figures={
                 "success_f16": (_SEVEN, "trained", "success"),
-                "success_mt10": (metaworld_language.MT10, "trained", "success"),
+                "success_mt10": (metaworld.MT10, "trained", "success"),
                 "success_held_out": (_SEVEN, "held_out", "success"),
                 "success_swapped": (_SEVEN, "swapped", "success"),
             },

@@ -1,9 +1,9 @@
-"""Stand-ins for `rarrl_sim_envs.household.demo.play`, which other processes can import."""
+"""Stand-ins for `rarrl_learning.household.demo.play`, which other processes can import."""
 
 import os
 
 from rarrl.errors import InputError
-from rarrl.report.trace import MissionResult, Played
+from rarrl_learning.household.report.trace import MissionResult, Played
 
 
 def fake(setting, seed, pictures):

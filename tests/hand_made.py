@@ -3,8 +3,7 @@
 from rarrl.alfred import HOUSEHOLD_TASKS, read_alfred
 from rarrl.latency.profile import CallRecord, LatencyProfile, ProfileHeader, TaskRecord
 from rarrl.reasoner.base import Answer
-from rarrl.reasoner.nearest import expert_plan
-from rarrl.reasoner.plan import Plan, Verdict
+from rarrl.reasoner.plan import Plan, Verdict, expert_plan
 from rarrl.types import CallStatus, Role
 
 TASKS = read_alfred(HOUSEHOLD_TASKS).plans[:3]

@@ -22,8 +22,8 @@ from rarrl.alfred import (
     save_statistics,
 )
 from rarrl.errors import InputError
-from rarrl.latency.commands import alfred_statistics_command
 from rarrl.types import SubgoalType
+from rarrl_learning.latency.jobs import alfred_statistics_command
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data" / "alfred"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the ALFRED plans are not at hand (see docs)")

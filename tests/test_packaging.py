@@ -16,7 +16,7 @@ import pytest
 import rarrl
 
 ROOT = Path(__file__).resolve().parents[1]
-MAPPED = {"rarrl_nodes": "nodes", "rarrl_sim_envs": "sim_envs"}
+MAPPED = {"rarrl_learning": "learning", "rarrl_nodes": "nodes", "rarrl_sim_envs": "sim_envs"}
 EXECUTABLES = {
     "rarrl",
     "orchestrator_node",

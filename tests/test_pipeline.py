@@ -9,8 +9,8 @@ from rarrl.config import config_from_flat
 from rarrl.events import ActEvent, EndEvent, EpisodeEvent, ShockEvent, ThinkEvent
 from rarrl.latency.profile import load_profile
 from rarrl.latency.replay import ReplayTable
-from rarrl.orchestrator.baselines import make_rule
 from rarrl.orchestrator.orchestrator import Orchestrator
+from rarrl.orchestrator.rules import make_rule
 from rarrl.pipeline import Dialogue, Outcome, Phase, Report, Robot, TaskView, play_episode, replay
 from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Plan, Verdict
@@ -26,7 +26,7 @@ from rarrl.types import (
     StateSummary,
     SubgoalType,
 )
-from rarrl_sim_envs.players import make_player
+from rarrl_sim_envs.alfred.make import make_player
 
 PROFILE = "gpt4o-mini-anchor"
 COSTS = ReplayTable.from_profile(load_profile(PROFILE)).costs

@@ -22,7 +22,7 @@ from rarrl.pipeline import replay
 from rarrl.report.runs import read_run
 from rarrl.types import Action
 from rarrl.why import explain, named, pulls
-from rarrl_sim_envs.player import make_player
+from rarrl_sim_envs.alfred.make import make_player
 
 EPISODES = 4
 

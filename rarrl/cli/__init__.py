@@ -10,15 +10,15 @@ from rarrl import __version__
 from rarrl.cli import (
     ask,
     calibrate,
-    data,
-    detect,
-    learn,
+    detector,
     mission,
-    play,
+    orchestrator,
+    planner,
     policy,
     policy_speed,
+    profile,
     quantize,
-    reason,
+    run,
     serve,
     why,
 )
@@ -39,47 +39,47 @@ def _group(name: str, text: str) -> typer.Typer:
     return group
 
 
-app.command("demo")(play.demo)
-app.command("doctor")(play.doctor)
-app.command("run")(play.run)
-app.command("replay")(play.replay)
+app.command("demo")(run.demo)
+app.command("doctor")(run.doctor)
+app.command("run")(run.run)
+app.command("replay")(run.replay)
 app.command("ask")(ask.ask)
-app.command("plot")(play.plot)
+app.command("plot")(run.plot)
 app.command("why")(why.why)
 app.command("quantize")(quantize.quantize)
 _train = _group("train", "Train the parts that learn.")
-_train.command("orchestrator")(learn.train_orchestrator)
-_train.command("detector")(detect.train_detector)
-_train.command("planner")(reason.train_planner)
+_train.command("orchestrator")(orchestrator.train_orchestrator)
+_train.command("detector")(detector.train_detector)
+_train.command("planner")(planner.train_planner)
 _train.command("policy")(policy.train_policy)
 _train.command("policy-speed")(policy_speed.train_policy_speed)
 _train.command("policy-student")(policy_speed.train_policy_student)
 _tune = _group("tune", "Search settings: of the rules that the learned parts are held against, of a policy's speed.")
-_tune.command("rules")(learn.tune_rules)
+_tune.command("rules")(orchestrator.tune_rules)
 _tune.command("policy")(policy_speed.tune_policy)
 _eval = _group("eval", "Measure how good the parts are.")
-_eval.command("orchestrator")(learn.eval_orchestrator)
-_eval.command("detector")(detect.eval_detector)
-_eval.command("fusion")(detect.eval_fusion)
-_eval.command("planner")(reason.eval_planner)
+_eval.command("orchestrator")(orchestrator.eval_orchestrator)
+_eval.command("detector")(detector.eval_detector)
+_eval.command("fusion")(detector.eval_fusion)
+_eval.command("planner")(planner.eval_planner)
 _eval.command("policy")(policy.eval_policy)
 _eval.command("mission")(mission.eval_mission)
 _bench = _group("bench", "Measure how fast the parts are.")
-_bench.command("orchestrator")(learn.bench_orchestrator)
-_bench.command("detector")(detect.bench_detector)
+_bench.command("orchestrator")(orchestrator.bench_orchestrator)
+_bench.command("detector")(detector.bench_detector)
 _bench.command("planner")(ask.bench_planner)
 _bench.command("policy")(policy_speed.bench_policy)
 _bench.command("quantize")(quantize.bench_quantize)
 _bench.command("quantized-policy")(quantize.bench_quantized_policy)
 _group("serve", "Offer the parts to other programs.").command("policy")(serve.serve_policy)
 _profile = _group("profile", "Latency profiles: what a language model costs.")
-_profile.command("show")(data.profile_show)
-_profile.command("import")(data.profile_import)
-_profile.command("record")(data.profile_record)
+_profile.command("show")(profile.profile_show)
+_profile.command("import")(profile.profile_import)
+_profile.command("record")(profile.profile_record)
 _data = _group("data", "Demonstrations to learn from.")
 _data.command("record")(policy.record)
 _data.command("calibrate")(calibrate.calibrate)
-_group("alfred", "The ALFRED data set.").command("statistics")(data.alfred_statistics)
+_group("alfred", "The ALFRED data set.").command("statistics")(profile.alfred_statistics)
 
 
 def _version(wanted: bool) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rarrl.cli.common import check_output, command_line, console, guarded, progress, table
-from rarrl.cli.learn import JsonOption, SeedOption
+from rarrl.cli.orchestrator import JsonOption, SeedOption
 
 if TYPE_CHECKING:
     from rarrl.reasoner.base import Answer
@@ -102,10 +102,10 @@ def bench_planner(
 ) -> None:
     """Measure speed, deadlines under load, restart after a kill, all faults, and the plan checker."""
     from rarrl.build import llama_file
-    from rarrl.cli.show import print_results
-    from rarrl.reasoner.bench import bench_planner as measure
-    from rarrl.reasoner.bench import false_refusal_figures
+    from rarrl.cli.results import print_results
     from rarrl.results import make_results, write_results
+    from rarrl_learning.reasoner.benchmark import bench_planner as measure
+    from rarrl_learning.reasoner.benchmark import false_refusal_figures
 
     check_output(json, "--json")
     steps = 0

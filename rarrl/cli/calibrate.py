@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rarrl.cli.common import check_output, guarded, progress
-from rarrl.cli.learn import SeedOption
+from rarrl.cli.orchestrator import SeedOption
 
 
 @guarded("nothing was written; start again")
@@ -21,10 +21,10 @@ def calibrate(
 ) -> None:
     """Write what `rarrl quantize` needs of a policy: its transformer, and frames as they enter it."""
     from rarrl.files import read_file, write_bytes_atomic
-    from rarrl.policy.calibration import policy_frames
-    from rarrl.policy.demonstrations import load_demonstrations
     from rarrl.policy.serve import GGUF, MODELS
-    from rarrl.quantize.calibration import Calibration, Head, save_calibration
+    from rarrl_learning.policy.calibration import policy_frames
+    from rarrl_learning.policy.demonstrations import load_demonstrations
+    from rarrl_learning.quantize.calibration import Calibration, Head, save_calibration
 
     check_output(out / GGUF, "--out")
     folder = policy or MODELS / "policy_metaworld"

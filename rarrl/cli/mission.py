@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from rarrl.cli.common import check_output, command_line, guarded, progress
-from rarrl.cli.learn import JsonOption, SeedOption
+from rarrl.cli.orchestrator import JsonOption, SeedOption
 from rarrl.errors import InputError
 
 ABLATIONS = ("no_gate", "sgbm", "fp16")
@@ -42,8 +42,8 @@ def eval_mission(
 ) -> None:
     """Play missions with eyes, policy, gate and language model: success, time, thinking, collisions; and ablations."""
     from rarrl.results import make_results, write_results
-    from rarrl_sim_envs.household.mission_evaluation import FIRST_SEED, FOLDER, Setting, orchestration, run_missions
-    from rarrl_sim_envs.household.mission_figures import mission_figures
+    from rarrl_learning.household.evaluate import FIRST_SEED, FOLDER, Setting, orchestration, run_missions
+    from rarrl_learning.household.mission_figures import mission_figures
 
     check_output(json, "--json")
     names = [name.strip() for name in re.split(r",(?![^{]*\})", policies) if name.strip()]  # a rule may have parameters
@@ -68,7 +68,7 @@ def eval_mission(
     tables = {"settings": rows}
     if subgoals:
         from rarrl.policy.serve import LlamaPolicy
-        from rarrl_sim_envs.household.subgoals import run_subgoals, subgoal_figures
+        from rarrl_learning.household.subgoals import run_subgoals, subgoal_figures
 
         with progress("sub-goals", 8 * subgoals) as update, LlamaPolicy(FOLDER, FOLDER / base.gguf) as policy:
             found = run_subgoals(policy, range(first, first + subgoals), progress=update)
@@ -77,6 +77,6 @@ def eval_mission(
     results = make_results(command_line(), seed, figures, tables)
     if json is not None:
         write_results(json, results)
-    from rarrl.cli.show import print_results
+    from rarrl.cli.results import print_results
 
     print_results(results)

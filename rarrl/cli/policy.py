@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rarrl.cli.common import check_output, command_line, guarded, progress
-from rarrl.cli.learn import JsonOption, SeedOption
+from rarrl.cli.orchestrator import JsonOption, SeedOption
 from rarrl.errors import InputError
 
 SuiteOption = Annotated[str, typer.Option(help="The benchmark: metaworld, tabletop; to record also household.")]
@@ -37,7 +37,7 @@ def record(
     if suite == "household":
         _record_household(out, episodes, first, policy, preset)
         return
-    from rarrl_sim_envs.demonstrations import record_demonstrations
+    from rarrl_learning.policy.record import record_demonstrations
     from rarrl_sim_envs.suites import suite_named
 
     chosen = suite_named(suite)
@@ -47,7 +47,7 @@ def record(
             counts = record_demonstrations(out, chosen, tasks, episodes, first, progress=update)
         else:
             from rarrl.policy.serve import LlamaPolicy
-            from rarrl_sim_envs.policy_evaluation import as_observation
+            from rarrl_learning.policy.evaluate import as_observation
 
             with LlamaPolicy(policy, preset=preset) as actor:
                 counts = record_demonstrations(
@@ -67,7 +67,7 @@ def _record_household(out: Path, missions: int, first: int, policy: Path | None,
     from contextlib import ExitStack
 
     from rarrl.policy.serve import LlamaPolicy
-    from rarrl_sim_envs.household.demonstrations import record_household
+    from rarrl_learning.household.record import record_household
 
     with ExitStack() as stack:
         update = stack.enter_context(progress("recording", missions))
@@ -89,14 +89,14 @@ def train_policy(
     seed: SeedOption = 0,
 ) -> None:
     """Train a policy on demonstrations (behaviour cloning). Interrupt it at will: the same command goes on."""
-    from rarrl.policy import commands
+    from rarrl_learning.policy import jobs
 
     if out.exists() and not out.is_dir():
         raise InputError(f"--out: {out} is a file; give a folder")
     check_output(out / "card.json", "--out")
     weights = dict(_weight(text) for text in weight or [])
     with progress("training", steps) as update:
-        card = commands.train_policy(data, out, steps, batch, layers, weights, threads, seed, command_line(), update)
+        card = jobs.train_policy(data, out, steps, batch, layers, weights, threads, seed, command_line(), update)
     typer.echo(f"policy: {out} (validation L1 {card['metrics']['validation_l1']:.4f})")
 
 
@@ -122,7 +122,7 @@ def eval_policy(
     """Play a policy in closed loop on unseen starts, with its own, unheard and another task's instructions."""
     from rarrl.policy.serve import MODELS, LlamaPolicy
     from rarrl.results import make_results, write_results
-    from rarrl_sim_envs.policy_evaluation import evaluate_policy, observations
+    from rarrl_learning.policy.evaluate import evaluate_policy, observations
     from rarrl_sim_envs.suites import suite_named
 
     chosen = suite_named(suite)
@@ -137,13 +137,13 @@ def eval_policy(
     ):
         figures, tables = evaluate_policy(player, chosen, tasks, kinds, episodes, rows, seed, update)
     if parity:
-        from rarrl.policy.commands import parity_of
+        from rarrl_learning.policy.jobs import parity_of
 
         figures |= parity_of(folder, observations(chosen, 64, seed))
     results = make_results(command_line(), seed, figures, tables)
     if json is not None:
         write_results(json, results)
-    from rarrl.cli.show import print_results
+    from rarrl.cli.results import print_results
 
     print_results(results)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rarrl.cli.common import check_output, command_line, guarded, progress
-from rarrl.cli.learn import JsonOption, SeedOption
+from rarrl.cli.orchestrator import JsonOption, SeedOption
 from rarrl.cli.policy import _weight
 from rarrl.errors import InputError
 
@@ -30,7 +30,7 @@ def train_policy_speed(
     seed: SeedOption = 0,
 ) -> None:
     """Go on training a policy, so that it can do with fewer patches of the pictures and fewer blocks."""
-    from rarrl.policy.commands import train_policy_speed as train
+    from rarrl_learning.policy.jobs import train_policy_speed as train
 
     if out.exists() and not out.is_dir():
         raise InputError(f"--out: {out} is a file; give a folder")
@@ -53,7 +53,7 @@ def train_policy_student(
     seed: SeedOption = 0,
 ) -> None:
     """Teach fewer blocks to act as the whole policy does, for presets (`rarrl tune policy --gguf NAME.gguf`)."""
-    from rarrl.policy.commands import train_policy_student as train
+    from rarrl_learning.policy.jobs import train_policy_student as train
 
     weights = dict(_weight(text) for text in weight or [])
     with progress("training", 1) as update:
@@ -78,9 +78,9 @@ def tune_policy(
     """Search the quickest setting of a policy that keeps its success, and write it as a preset."""
     from rarrl.policy.preset import Preset
     from rarrl.policy.serve import MODELS, LlamaPolicy, load_card
-    from rarrl.policy.tune import Game, candidates, cpu_ms, tune, write_preset
-    from rarrl_sim_envs.metaworld_language import SEVEN
-    from rarrl_sim_envs.policy_speed import TUNING_STARTS, Arena, films
+    from rarrl_learning.policy.evaluate_speed import TUNING_STARTS, Arena, films
+    from rarrl_learning.policy.tune import Game, candidates, cpu_ms, tune, write_preset
+    from rarrl_sim_envs.metaworld.env import SEVEN
 
     folder = policy or MODELS / "policy_metaworld"
     check_output(folder / "presets" / f"{name}.json", "--name")
@@ -124,11 +124,11 @@ def bench_policy(
     json: JsonOption = None,
 ) -> None:
     """Hold a preset against the whole policy in llama.cpp and in torch: CPU time, and success on the same starts."""
-    from rarrl.policy.bench import bench_speed, paired, switches
     from rarrl.policy.preset import load_preset
     from rarrl.policy.serve import MODELS, load_card
     from rarrl.results import make_results, write_results
-    from rarrl_sim_envs.policy_speed import WORDS, films
+    from rarrl_learning.policy.benchmark import bench_speed, paired, switches
+    from rarrl_learning.policy.evaluate_speed import WORDS, films
 
     check_output(json, "--json")
     if unknown := set(words or ()) - set(WORDS):
@@ -149,7 +149,7 @@ def bench_policy(
     results = make_results(command_line(), seed, figures, tables)
     if json is not None:
         write_results(json, results)
-    from rarrl.cli.show import print_results
+    from rarrl.cli.results import print_results
 
     print_results(results)
 
@@ -159,8 +159,8 @@ def _games(
 ) -> dict[str, dict[str, list[bool]]]:
     """{setting: {task: solved or not, by start}}; with trained words also of half chunks: asked twice as often."""
     from rarrl.policy.serve import LlamaPolicy
-    from rarrl_sim_envs.metaworld_language import SEVEN
-    from rarrl_sim_envs.policy_speed import Arena
+    from rarrl_learning.policy.evaluate_speed import Arena
+    from rarrl_sim_envs.metaworld.env import SEVEN
 
     if words != "trained":
         settings = {name: settings[name] for name in ("whole", "tuned")}

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from rarrl.cli.common import check_output, command_line, guarded, progress
-from rarrl.cli.learn import JsonOption, SeedOption
+from rarrl.cli.orchestrator import JsonOption, SeedOption
 from rarrl.errors import DependencyMissingError, InputError
 
 FRAMES = 256
@@ -36,7 +36,7 @@ def quantize(
 ) -> None:
     """Write a policy's transformer, or the whole policy, in fewer bits, spent where the actions need them."""
     from rarrl.llama.gguf import read_gguf
-    from rarrl.quantize import commands
+    from rarrl_learning.quantize import jobs
 
     out = out or model.with_name(f"{model.stem}-{method}-{bpw:g}{model.suffix}")
     if model.is_dir():
@@ -48,7 +48,7 @@ def quantize(
     check_output(json, "--json")
     gguf = read_gguf(model)
     with progress("tensors", len(gguf.shape.linears())) as update:
-        results = commands.quantize(gguf, calibration, bpw, method, frames, seed, out, json, command_line(), update)
+        results = jobs.quantize(gguf, calibration, bpw, method, frames, seed, out, json, command_line(), update)
     _print(results, json)
     typer.echo(f"model: {out}\npicture: {out.with_suffix('.png')}")
 
@@ -59,7 +59,7 @@ def _quantize_policy(
     from rarrl.policy.serve import load_card
 
     try:
-        from rarrl.whole_policy import quantize_policy
+        from rarrl_learning.quantize.policy_folder import quantize_policy
     except ImportError:
         raise DependencyMissingError("calibrating needs torch: pip install 'rarrl[train]'") from None
 
@@ -85,14 +85,14 @@ def bench_quantize(
     picture: Annotated[Path | None, typer.Option(help="Write the curves as a PNG.")] = None,
 ) -> None:
     """Hold all quantization methods against one another, from 8 to 1.6 bits per weight."""
-    from rarrl.quantize.bench import bench_quantize as bench
+    from rarrl_learning.quantize.benchmark import bench_quantize as bench
 
     check_output(json, "--json")
     check_output(picture, "--picture")
     with progress("measuring", len(folders) * draws) as update:
         results = bench(folders, draws, frames, held_out, seed, json, command_line(), update)
     if picture is not None:
-        from rarrl.quantize.picture import draw_curves
+        from rarrl_learning.quantize.figures import draw_curves
 
         draw_curves(picture, results["tables"])
     _print(results, json)
@@ -112,8 +112,8 @@ def bench_quantized_policy(
     """Play a policy in closed loop, unquantized and in ever fewer bits, on the same starts."""
     from rarrl.policy.serve import MODELS
     from rarrl.results import Figure, make_results, write_results
-    from rarrl_sim_envs.metaworld_language import MT10
-    from rarrl_sim_envs.quantized_policy import METHODS, closed_loop
+    from rarrl_learning.quantize.closed_loop import METHODS, closed_loop
+    from rarrl_sim_envs.metaworld.env import MT10
     from rarrl_sim_envs.suites import suite_named
 
     check_output(json, "--json")
@@ -131,7 +131,7 @@ def bench_quantized_policy(
 
 
 def _print(results: dict[str, Any], json: Path | None) -> None:
-    from rarrl.cli.show import print_results
+    from rarrl.cli.results import print_results
 
     print_results(results)
     if json is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rarrl.orchestrator.baselines import OrchestratorPolicy
 from rarrl.orchestrator.features import Costs, History, Situation
+from rarrl.orchestrator.rules import OrchestratorPolicy
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, LlmCall, PlanStatus, StateSummary
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from rarrl.errors import InputError
 from rarrl.files import read_file
-from rarrl.orchestrator.baselines import FAMILIES, OrchestratorPolicy, make_rule
 from rarrl.orchestrator.learned import MODELS, load_learned
+from rarrl.orchestrator.rules import FAMILIES, OrchestratorPolicy, make_rule
 
 SHIPPED = MODELS / "orchestrator"
 RULES_FILE = SHIPPED / "rules.json"

@@ -14,11 +14,11 @@ from functools import cache
 import cv2
 import numpy as np
 
-from rarrl.perception.baselines import disparity_range, fixed_padded, gray, match_padded, sgbm
 from rarrl.perception.calibration import Calibration, Evidence, load_calibration
 from rarrl.perception.completion import STEP, Completion, complete
+from rarrl.perception.confidence import Clues, Trust, clues, load_trust
+from rarrl.perception.opencv_matchers import disparity_range, fixed_padded, gray, match_padded, sgbm
 from rarrl.perception.rig import CameraRig
-from rarrl.perception.trust import Clues, Trust, clues, load_trust
 from rarrl.perception.voxels import BLOCK, GridSpec, Voxelizer
 from rarrl.types import StereoPair, VoxelGrid, VoxelState
 

@@ -234,8 +234,7 @@ def load_card(folder: Path) -> tuple[PolicySpec, dict[str, str]]:
 
 
 def load_outer(folder: Path, spec: PolicySpec, hashes: dict[str, str]) -> dict[str, np.ndarray]:
-    """The weights before and after the transformer, float32; quantized ones (`rarrl.whole_policy`) as what they stand
-    for.
+    """The weights before and after the transformer, float32; quantized ones as what they stand for.
 
     Raises: InputError for a wrong hash, other names or shapes, NaN."""
     path = folder / OUTER

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -99,3 +100,26 @@ class PolicySpec(BaseModel):
         """The network's units to the robot's, float32, cut at the quantiles: it never saw more."""
         low, high = np.array(self.action_low), np.array(self.action_high)
         return (low + (np.clip(scaled, -1, 1) + 1) / 2 * (high - low)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What training must know of a task.
+
+    instructions: its words, paraphrases that are trained on. scene: tasks of one scene look alike.
+    opposite: the task of the same scene that undoes this one, or an empty text."""
+
+    name: str
+    instructions: tuple[str, ...]
+    scene: str
+    opposite: str
+
+
+@dataclass(frozen=True)
+class RobotInfo:
+    """What the numbers mean. control_hz: rows of a chunk per second."""
+
+    cameras: tuple[str, ...]
+    proprio_names: tuple[str, ...]
+    action_names: tuple[str, ...]
+    control_hz: float

@@ -15,8 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from rarrl.alfred import AlfredPlan
-from rarrl.reasoner.plan import Plan
-from rarrl.reasoner.tasks import expert_plan
+from rarrl.reasoner.plan import Plan, expert_plan
 
 _WORD = re.compile(r"[a-z]+")
 

@@ -10,12 +10,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from rarrl.alfred import AlfredPlan
 from rarrl.types import SubgoalType
 
 VERBS = tuple(kind.name for kind in SubgoalType if kind is not SubgoalType.GotoLocation)
 """What a plan may do: ALFRED's high-level actions (Shridhar et al., CVPR 2020) but for GotoLocation."""
 MAX_STEPS = 12
 """No plan is longer (ALFRED's longest has 8 steps without GotoLocation)."""
+
+
+KNIVES = ("knife", "butterknife")
+"""Either may slice."""
 
 
 @dataclass(frozen=True)
@@ -78,3 +83,44 @@ class Verdict:
     ok: bool
     fault: Fault | None = None
     p_ok: float = float("nan")
+
+
+def expert_plan(source: AlfredPlan) -> Plan:
+    """The expert's plan without GotoLocation; the few arguments that the data set leaves empty are what is in hand."""
+    steps, held = [], ""
+    for verb, arguments in zip(source.subgoals, source.arguments, strict=True):
+        if verb is SubgoalType.GotoLocation:
+            continue
+        if verb is SubgoalType.PickupObject:
+            held = arguments[0]
+        steps.append(PlanStep(verb, tuple(argument or held for argument in arguments)))
+    return Plan(tuple(steps))
+
+
+def normal_form(plan: Plan) -> Plan:
+    """Plans with one normal form do the same: which knife slices, and where it is left, no goal tells.
+
+    >>> rows = [["PickupObject", "butterknife"], ["SliceObject", "egg"], ["PutObject", "butterknife", "shelf"]]
+    >>> str(normal_form(Plan.from_rows(rows)))
+    'PickupObject(knife); SliceObject(egg); PutObject(knife, )'
+    """
+    if not any(step.verb is SubgoalType.SliceObject for step in plan.steps):
+        return plan
+    steps = []
+    for step in plan.steps:
+        if step.arguments[0] in KNIVES:
+            step = PlanStep(step.verb, ("knife", "")[: len(step.arguments)])
+        steps.append(step)
+    return Plan(tuple(steps))
+
+
+def same_plan(plan: Plan, expert: Plan) -> bool:
+    """Whether `plan` is right: step by step the expert's, but for what no goal tells (`normal_form`)."""
+    return normal_form(plan) == normal_form(expert)
+
+
+def same_steps(plan: Plan, expert: Plan) -> int:
+    """With how many of the expert's steps `plan` begins, by the measure of `same_plan`."""
+    ours, theirs = normal_form(plan).steps, normal_form(expert).steps
+    pairs = zip(ours, theirs, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(ours), len(theirs)))

@@ -1,6 +1,6 @@
 """Draws a `World` with MuJoCo as a stereo head on the base sees it: textured boxes, balls and cans, no physics.
 
-Drawn like `rarrl_sim_envs.stereo_scene`: without shadows, reflections and multi-sampling, which is several times
+Drawn like `rarrl_sim_envs.stereo_room.scene`: without shadows, reflections and multi-sampling, which is several times
 quicker without a GPU. A class looks alike in every home: its shape, size and colour are its own.
 """
 
@@ -14,11 +14,11 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from rarrl.perception.feed import camera_pose
+from rarrl.perception.camera_input import camera_pose
 from rarrl.perception.rig import CameraRig
 from rarrl.types import StereoPair
 
-from ..stereo_scene import OPTICAL_TO_MUJOCO, load_mujoco, make_renderer
+from ..stereo_room.scene import OPTICAL_TO_MUJOCO, load_mujoco, make_renderer
 from .catalogue import FURNITURE, OBJECTS
 from .home import WALL_HEIGHT_M, WALL_M, Home, Place
 from .world import FIELD_RAD, HEAD_M, PERSON_M, World

@@ -24,7 +24,7 @@ from rarrl.latency.profile import (
     save_profile,
     shipped_profiles,
 )
-from rarrl.latency.ship import gpt4o_mini_anchor
+from rarrl_learning.latency.ship import gpt4o_mini_anchor
 
 HEADER: dict[str, Any] = {
     "name": "test",

@@ -8,9 +8,10 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+from rarrl import diagnostics
 from rarrl.config import Config, config_from_flat, iter_fields
 from rarrl.errors import InputError
-from rarrl_nodes import diagnostics, graph
+from rarrl_nodes import graph
 
 ROOT = Path(__file__).resolve().parents[2]
 ORCHESTRATOR, REPLAY = graph.NODES

@@ -14,7 +14,7 @@ from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.registry import load_policy
 from rarrl.pipeline import replay
 from rarrl_nodes.run import run_graph
-from rarrl_sim_envs.players import make_player
+from rarrl_sim_envs.alfred.make import make_player
 
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
 from diagnostic_msgs.msg import DiagnosticStatus

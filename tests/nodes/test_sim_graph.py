@@ -13,7 +13,7 @@ from rarrl.config import GateConfig, config_from_flat
 from rarrl.errors import InputError
 from rarrl_nodes import graph, sim_graph
 from rarrl_nodes.sim_run import Missions, mission_line, run_sim
-from rarrl_sim_envs.household import driver
+from rarrl_sim_envs.household.robot import drivers
 from rarrl_sim_envs.household.scene import PITCH_RAD, T_BASE_LEFT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,9 +26,9 @@ def start(name, **given):
 def test_the_robot_is_that_of_the_driver():
     gate = config_from_flat(start("safety_gate_node").parameters, "test").gate
     at_scan = {"sensor_x_m": float(T_BASE_LEFT[0, 3]), "sensor_y_m": float(T_BASE_LEFT[1, 3])}
-    assert gate == driver.GATE.model_copy(update={"rate_hz": GateConfig().rate_hz, **at_scan})
+    assert gate == drivers.GATE.model_copy(update={"rate_hz": GateConfig().rate_hz, **at_scan})
     detector = config_from_flat(start("stereo_voxel_node").parameters, "test").detector
-    assert (detector.preset, detector.body_low_m) == (driver.PRESET, driver.BODY.low_m)
+    assert (detector.preset, detector.body_low_m) == (drivers.PRESET, drivers.BODY.low_m)
     assert math.radians(detector.camera_pitch_deg) == pytest.approx(PITCH_RAD)
     assert detector.camera_height_m == pytest.approx(T_BASE_LEFT[2, 3])
 

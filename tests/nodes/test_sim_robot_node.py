@@ -24,12 +24,13 @@ from std_msgs.msg import Bool, String
 from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Plan
 from rarrl.types import CallStatus, Role
-from rarrl_nodes import conversions, sim_world
+from rarrl_nodes import conversions
 from rarrl_nodes.conversions import AnswerMessage, DecisionMessage
 from rarrl_nodes.lifecycle import LATCHED
 from rarrl_nodes.sim_robot_node import MISSIONS, SimRobotNode
 from rarrl_nodes.stereo_messages import rig_of
-from rarrl_sim_envs.household.guide import PROPRIO_NAMES
+from rarrl_sim_envs.household.robot import realtime
+from rarrl_sim_envs.household.robot.proprioception import PROPRIO_NAMES
 
 BOOK = "Put the book on the bed."
 QUIET = {"sim__seed": 1, "sim__people": 0, "sim__disturbance": 0.0, "sim__wait_s": 0.0}
@@ -206,7 +207,7 @@ def test_a_mission_begins_without_a_gate_when_none_comes(robot):
 
 
 def test_a_world_that_fails_ends_the_node(robot, ear, monkeypatch):
-    monkeypatch.setattr(sim_world.HouseholdScene, "pair", lambda self, world: 1 / 0)
+    monkeypatch.setattr(realtime.HouseholdScene, "pair", lambda self, world: 1 / 0)
     side = robot(sim__missions=1)
     assert ear.until(side.node.ended.done)
     assert "the world has stopped: ZeroDivisionError" in side.node.failure

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from rarrl.errors import InputError
+from rarrl.perception.camera_input import camera_pose
 from rarrl.perception.classical import ClassicalDetector
-from rarrl.perception.feed import camera_pose
 from rarrl.perception.obstacles import Body, HeightSlice, height_slice
-from rarrl.perception.synth import SynthConfig, render_pair
 from rarrl.perception.voxels import PRESETS
 from rarrl.types import StereoPair, VoxelState
+from rarrl_learning.perception.synthetic import SynthConfig, render_pair
 
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
 pytest.importorskip("sensor_msgs", reason="sensor_msgs is missing: it comes with rarrl[ros] or a ROS 2")

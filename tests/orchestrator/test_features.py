@@ -23,7 +23,7 @@ from rarrl.orchestrator.features import (
 )
 from rarrl.types import THINK_ACTIONS, Action, Budget, StateSummary
 from rarrl.types import SubgoalType as T
-from rarrl_sim_envs.sources import load_tables
+from rarrl_sim_envs.alfred.datasets import load_tables
 
 PLAN = (T.GotoLocation, T.PickupObject, T.GotoLocation, T.PutObject)
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rarrl.orchestrator.baselines import make_rule
 from rarrl.orchestrator.features import MAX_CALLS_PER_ACT
 from rarrl.orchestrator.orchestrator import Orchestrator
+from rarrl.orchestrator.rules import make_rule
 from rarrl.types import Action, ActStatus, Budget, CallStatus, LlmCall, StateSummary
 from rarrl.types import SubgoalType as T
 

@@ -10,10 +10,10 @@ import pytest
 
 from rarrl.errors import InputError
 from rarrl.orchestrator import registry
-from rarrl.orchestrator.baselines import RULE_FAMILIES, make_rule
 from rarrl.orchestrator.features import N_FEATURES
 from rarrl.orchestrator.learned import LearnedPolicy, save_policy
 from rarrl.orchestrator.registry import RULES_FILE, SHIPPED, load_policy, tuned_parameters
+from rarrl.orchestrator.rules import RULE_FAMILIES, make_rule
 
 
 @pytest.fixture

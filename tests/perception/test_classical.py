@@ -6,10 +6,10 @@ import pytest
 
 from rarrl.perception import classical
 from rarrl.perception.classical import ClassicalDetector, SearchRange, match, quick_look, smooth
-from rarrl.perception.metrics import within_one
 from rarrl.perception.rig import CameraRig
 from rarrl.perception.voxels import PRESETS, truth_voxels
 from rarrl.types import StereoPair
+from rarrl_learning.perception.metrics import within_one
 
 INDOOR = PRESETS["indoor"]
 

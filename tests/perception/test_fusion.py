@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rarrl.errors import InputError
-from rarrl.perception import fusion_eval
 from rarrl.perception.fusion import FusionConfig, VoxelFusion
-from rarrl.perception.fusion_eval import clearing, eval_fusion, flicker
-from rarrl.perception.synth import SynthConfig, build_scene, render_frame, render_pair
 from rarrl.types import VoxelGrid, VoxelState
+from rarrl_learning.perception import evaluate_fusion
+from rarrl_learning.perception.evaluate_fusion import clearing, eval_fusion, flicker
+from rarrl_learning.perception.synthetic import SynthConfig, build_scene, render_frame, render_pair
 
 SIDE, SIZE = 8, 0.5
 FREE, OCCUPIED = VoxelState.FREE, VoxelState.OCCUPIED
@@ -296,7 +296,7 @@ def test_clearing_and_flicker_by_hand():
 
 def test_eval_command(tmp_path, monkeypatch):
     for name, value in (("WIDTH", 240), ("HEIGHT", 192), ("LEAD", 2), ("CROSSING", 6)):
-        monkeypatch.setattr(fusion_eval, name, value)
+        monkeypatch.setattr(evaluate_fusion, name, value)
     out, told = tmp_path / "fusion.json", []
     results = eval_fusion(1, 8, 1, out, "test", lambda done, text: told.append(done))
     assert json.loads(out.read_text("utf-8")) == json.loads(json.dumps(results)) and told == [0]

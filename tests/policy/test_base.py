@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
+from policy_fixtures import tiny_spec
 
 from rarrl.policy.base import ActionChunk, Observation, check_policy
-
-from .conftest import tiny_spec
 
 
 class Right:

@@ -1,16 +1,15 @@
 import numpy as np
 import pytest
+from policy_fixtures import tiny_spec
 
 from rarrl.policy.patches import PatchEncoder
-
-from .conftest import tiny_spec
 
 torch = pytest.importorskip("torch")
 
 
 @pytest.fixture(scope="module", params=[("a",), ("a", "b")])
 def parts(request):
-    from rarrl.policy.model import PolicyModel
+    from rarrl_learning.policy.model import PolicyModel
 
     torch.manual_seed(0)
     model = PolicyModel(tiny_spec(cameras=request.param, image_size=48)).eval()

@@ -1,12 +1,11 @@
 import json
 
 import pytest
+from policy_fixtures import tiny_spec
 from pydantic import ValidationError
 
 from rarrl.errors import InputError
 from rarrl.policy.preset import Preset, load_preset
-
-from .conftest import tiny_spec
 
 
 def write(folder, text):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from policy_fixtures import tiny_spec
 
 from rarrl.errors import InputError
 from rarrl.policy.base import Observation, check_policy
@@ -13,14 +14,12 @@ from rarrl.policy.relevance import FILE as RELEVANCE
 from rarrl.policy.relevance import load_relevance
 from rarrl.policy.serve import CARD, GGUF, OUTER, LlamaPolicy
 
-from .conftest import tiny_spec
-
 pytest.importorskip("llama_cpp")
 torch = pytest.importorskip("torch")
 
 
 def make_model(**changes):
-    from rarrl.policy.model import PolicyModel
+    from rarrl_learning.policy.model import PolicyModel
 
     torch.manual_seed(0)
     model = PolicyModel(tiny_spec(**changes)).eval()
@@ -37,7 +36,7 @@ def model():
 
 @pytest.fixture
 def folder(model, tmp_path: Path) -> Path:
-    from rarrl.policy.export import export_policy
+    from rarrl_learning.policy.export import export_policy
 
     export_policy(model, tmp_path / "policy", {"command": "test"}, half=False)
     return tmp_path / "policy"
@@ -52,7 +51,7 @@ def observations(count: int) -> list[Observation]:
 
 
 def test_llama_cpp_computes_what_torch_computes(model):
-    from rarrl.policy.parity import parity
+    from rarrl_learning.policy.parity import parity
 
     figures = parity(model, observations(8))
     assert figures["parity_f32"].value < 1e-4
@@ -101,8 +100,8 @@ def test_an_interrupted_call_leaves_the_next_one_right(folder):
 
 
 def test_torch_form_of_a_folder(folder, model):
-    from rarrl.policy.model import load_model
-    from rarrl.policy.parity import torch_scaled
+    from rarrl_learning.policy.model import load_model
+    from rarrl_learning.policy.parity import torch_scaled
 
     observation = observations(1)[0]
     assert np.array_equal(torch_scaled(load_model(folder), observation), torch_scaled(model, observation))
@@ -198,8 +197,8 @@ def test_pickles_are_refused(tmp_path):
 
 @pytest.fixture
 def fast_folder(model, tmp_path: Path) -> Path:
-    from rarrl.policy.export import export_policy
     from rarrl.policy.relevance import Relevance, relevance_shapes
+    from rarrl_learning.policy.export import export_policy
 
     rng = np.random.default_rng(3)
     weights = {n: rng.normal(size=s).astype(np.float32) for n, s in relevance_shapes(model.spec).items()}
@@ -238,8 +237,8 @@ def test_with_parts_left_out_llama_cpp_computes_what_torch_computes(fast_folder,
 
 
 def test_a_transformer_of_fewer_blocks_serves_a_preset_alone(fast_folder, model):
-    from rarrl.policy.export import export_student
-    from rarrl.policy.student import student_of
+    from rarrl_learning.policy.export import export_student
+    from rarrl_learning.policy.student import student_of
 
     first = student_of(model, 1)
     export_student(first, fast_folder, "student.gguf", {"command": "test"})

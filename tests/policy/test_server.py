@@ -15,13 +15,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from policy_fixtures import tiny_spec
 
 from rarrl.errors import InputError
 from rarrl.policy.base import ActionChunk, Observation, check_policy
 from rarrl.policy.serve import MODELS, LlamaPolicy
 from rarrl.policy.server import Limits, PolicyServer, metadata, observation_of, read_token, serving, unpack
-
-from .conftest import tiny_spec
 
 msgpack = pytest.importorskip("msgpack")
 websockets = pytest.importorskip("websockets.sync.client")

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
+from policy_fixtures import tiny_spec
 from pydantic import ValidationError
 
 from rarrl.errors import InputError
-
-from .conftest import tiny_spec
 
 
 def test_words_are_rows_of_the_table():

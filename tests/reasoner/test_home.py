@@ -14,9 +14,9 @@ from rarrl.reasoner.base import Request
 from rarrl.reasoner.home import read_home
 from rarrl.reasoner.language_model import Completion
 from rarrl.reasoner.plan import Plan, Verdict
-from rarrl.reasoner.tasks import homes
 from rarrl.types import Role
 from rarrl.types import SubgoalType as T
+from rarrl_learning.reasoner.lessons import homes
 
 MUG = Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "shelf"]])
 CUP = Plan.from_rows([["PickupObject", "cup"], ["PutObject", "cup", "shelf"]])

@@ -8,10 +8,10 @@ import pytest
 from rarrl.errors import InputError
 from rarrl.reasoner import openai
 from rarrl.reasoner.base import Request
-from rarrl.reasoner.faults import FaultyServer
 from rarrl.reasoner.openai import OpenAiReasoner
 from rarrl.reasoner.plan import Plan
 from rarrl.types import CallStatus, Role
+from rarrl_learning.reasoner.faults import FaultyServer
 
 MUG = Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "desk"]])
 

@@ -10,15 +10,7 @@ from rarrl.reasoner.plan import Plan
 from rarrl_sim_envs.household.catalogue import FURNITURE, OBJECTS
 from rarrl_sim_envs.household.executor import VERBS
 from rarrl_sim_envs.household.home import draw_home
-from rarrl_sim_envs.household.tasks import (
-    INTO,
-    Task,
-    asks_for,
-    conditions,
-    draw_mission,
-    draw_task,
-    remaining_plan,
-)
+from rarrl_sim_envs.household.tasks import INTO, Task, asks_for, conditions, draw_mission, draw_task, remaining_plan
 from rarrl_sim_envs.household.world import Thing, World
 
 HOME = draw_home(np.random.default_rng(3), ("countertop", "desk", "fridge", "microwave", "sinkbasin", "floorlamp"), 7)

@@ -6,16 +6,7 @@ import numpy as np
 import pytest
 
 from rarrl_sim_envs.household.home import ROBOT_M, draw_home
-from rarrl_sim_envs.household.world import (
-    DT,
-    MAX_ACCEL,
-    PERSON_M,
-    RANGE_M,
-    Person,
-    Thing,
-    World,
-    advance,
-)
+from rarrl_sim_envs.household.world import DT, MAX_ACCEL, PERSON_M, RANGE_M, Person, Thing, World, advance
 
 HOME = draw_home(np.random.default_rng(3), ("countertop", "desk", "fridge", "microwave", "sinkbasin", "floorlamp"), 7)
 

@@ -1,0 +1,84 @@
+"""What `rarrl demo` plays: the same few missions under every policy, each recorded for the report."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import active_children, get_context
+
+from rarrl.errors import RarrlError
+
+from .evaluate import FIRST_SEED, Setting, run_mission
+from .report.trace import Played
+from .trace_recorder import TraceRecorder
+
+POLICIES = ("never", "always", "after_failure", "learned")
+FILMED = "learned"
+Play = Callable[[Setting, int, bool], Played]
+
+
+def demo_settings(llm: str) -> list[Setting]:
+    """Of every policy; llm: who thinks, as in `rarrl.build`."""
+    return [Setting(policy=policy, llm=llm) for policy in POLICIES]
+
+
+def demo_seeds(missions: int, seed: int) -> list[int]:
+    """Of `missions` missions that nothing was trained or tuned on."""
+    return [FIRST_SEED + 10_000 * seed + number for number in range(missions)]
+
+
+def play(setting: Setting, seed: int, pictures: bool) -> Played:
+    """One mission, recorded. pictures: of the left eye too."""
+    recorder = TraceRecorder(setting.policy, pictures)
+    row = run_mission(setting, seed, recorder)
+    trace = recorder.trace()
+    return Played(row.result, tuple(d for d in trace.decisions if d.action == "think"), trace)
+
+
+def play_all(
+    settings: Sequence[Setting],
+    seeds: Sequence[int],
+    workers: int = 0,
+    progress: Callable[[float, str], None] | None = None,
+    one: Play = play,
+) -> list[Played]:
+    """Every seed with every setting, in the order of settings, then seeds; those of FILMED with pictures.
+
+    workers: processes; 0: one per core that is ours, at most four. one: plays a mission.
+
+    Raises: RarrlError where a process died; what `run_mission` raises."""
+    jobs = [(setting, seed) for seed in seeds for setting in settings]
+    workers = min(workers or min(len(os.sched_getaffinity(0)), 4), len(jobs))
+    found: dict[tuple[Setting, int], Played] = {}
+
+    def take(job: tuple[Setting, int], played: Played) -> None:
+        found[job] = played
+        if progress is not None:
+            progress(len(found), f"{job[0].policy}: {played.result.end_reason}")
+
+    if workers == 1:
+        for job in jobs:
+            take(job, one(*job, job[0].policy == FILMED))
+    else:
+        # Spawned: neither OpenGL nor llama.cpp survives a fork.
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_be_quiet) as pool:
+            futures = {pool.submit(one, *job, job[0].policy == FILMED): job for job in jobs}
+            try:
+                for future in as_completed(futures):
+                    take(futures[future], future.result())
+            except BaseException as error:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for child in active_children():
+                    child.terminate()
+                if isinstance(error, BrokenProcessPool):
+                    raise RarrlError("a process that played missions died (out of memory?); try again") from None
+                raise
+    return [found[setting, seed] for setting in settings for seed in seeds]
+
+
+def _be_quiet() -> None:
+    """Ctrl-C is the parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

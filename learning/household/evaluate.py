@@ -1,0 +1,285 @@
+"""`rarrl eval mission`: whole missions with eyes, policy, gate and a language model, in one process.
+
+Every policy of the orchestrator, and every ablation, meets the same missions: same homes, goals, people and luck of
+what goes wrong. Thinking takes simulated time equal to what the call took, measured (or drawn from a latency profile).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rarrl.build import make_reasoner
+from rarrl.clock import ManualClock
+from rarrl.errors import InputError
+from rarrl.events import Event
+from rarrl.latency.profile import load_profile
+from rarrl.latency.replay import ReplayTable
+from rarrl.orchestrator.orchestrator import Orchestrator
+from rarrl.orchestrator.registry import load_policy
+from rarrl.pipeline import play_episode
+from rarrl.policy.serve import MODELS, LlamaPolicy
+from rarrl.reasoner.base import Answer, Reasoner, Request
+from rarrl.types import CallStatus, Role
+from rarrl_sim_envs.household.env import HouseholdEnv
+from rarrl_sim_envs.household.robot.drivers import ExactEyes, Eyes, PolicyDriver, Ride, StereoEyes
+from rarrl_sim_envs.household.robot.executive import HouseholdPlayer
+from rarrl_sim_envs.household.robot.known_goals import known_goals
+from rarrl_sim_envs.household.world import DT
+
+from .trace_recorder import MissionResult, TraceRecorder
+
+FOLDER = MODELS / "policy_household"
+EYES: dict[str, Callable[[], Eyes | None]] = {
+    "classical": StereoEyes,
+    "sgbm": lambda: StereoEyes(sgbm=True),
+    "exact": ExactEyes,
+    "none": lambda: None,
+}
+FIRST_SEED = 50_000
+"""Mission n has the seed FIRST_SEED + 10,000 s + n with `--seed s`: none that anything was trained or tuned on."""
+TIME_LIMIT_S = 240.0
+COST_WEIGHT = 0.06
+"""Success that `learned` gives for a second of thinking: with it, it did best on the missions that it learned from."""
+Say = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Who decides, and with what. eyes: a name of EYES, "none": no gate. gguf: the policy's transformer, a name in its
+    folder. latency: a profile whose seconds take the place of the measured ones; "": measured."""
+
+    policy: str = "learned"
+    eyes: str = "classical"
+    gguf: str = "model_3bpw.gguf"
+    llm: str = "llama"
+    latency: str = ""
+    people: int = 2
+    disturbance: float = 1.0
+    time_budget_s: float = 20.0
+    token_budget: float = 6000.0
+    cost_weight: float = COST_WEIGHT
+
+    @property
+    def profile(self) -> str:
+        """Tells what calls are expected to cost."""
+        return self.latency or "household-training"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A mission played: its result, and what only the evaluation asks for. attempts: of sub-goals. step_ms: mean
+    computing time of a step of 0.1 s. late: share of the steps that took longer than that on the clock."""
+
+    result: MissionResult
+    attempts: int
+    failures: dict[str, int]
+    calls: dict[str, int]
+    steps: int
+    least_clear_m: float
+    late: float
+    step_ms: float
+
+
+class DelayedReasoner:
+    """Another reasoner's answers, with the seconds and tokens of a latency profile's calls."""
+
+    def __init__(self, inner: Reasoner, profile: str, seed: int) -> None:
+        self._inner, self._table = inner, ReplayTable.from_profile(load_profile(profile))
+        self._rng = np.random.default_rng([seed, 17])
+        self.name = f"{inner.name} as slow as {profile}"
+
+    def ask(self, request: Request) -> Answer:
+        """See `Reasoner`; a call that the profile lost is lost."""
+        answer = self._inner.ask(request)
+        option = 2 * (request.role.value == "verifier") + request.level - 1
+        row = int(self._rng.integers(self._table.rows))
+        seconds, tokens = float(self._table.seconds[option, row]), float(self._table.tokens[option, row])
+        done = bool(self._table.ok[option, row]) and seconds <= request.deadline_s
+        status = answer.status if done else CallStatus.TIMEOUT
+        seconds = min(seconds, request.deadline_s)
+        plan, verdict = (answer.plan, answer.verdict) if done else (None, None)
+        tokens_in = min(answer.tokens_in, int(tokens))
+        return replace(
+            answer,
+            status=status,
+            seconds=seconds,
+            tokens_in=tokens_in,
+            tokens_out=int(tokens) - tokens_in,
+            plan=plan,
+            verdict=verdict,
+        )
+
+    def close(self) -> None:
+        """See `Reasoner`."""
+        self._inner.close()
+
+
+def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = None) -> Row:
+    """Plays one mission. recorder: takes it in for pictures and film.
+
+    Raises: InputError for names that are unknown, DependencyMissingError."""
+    env = HouseholdEnv(people=setting.people, disturbance=setting.disturbance, time_limit_s=TIME_LIMIT_S)
+    driver = PolicyDriver(_policy(setting.gguf), EYES[setting.eyes](), recorder)
+    budget = (setting.time_budget_s, setting.token_budget)
+    player = _Recorded(recorder, env, driver, known_goals(), *budget, first_seed=0)
+    costs = ReplayTable.from_profile(load_profile(setting.profile)).costs
+    orchestrator = Orchestrator(orchestration(setting.policy), costs, setting.cost_weight)
+    reasoner: Reasoner = _reasoner(setting.llm)
+    if setting.latency:
+        reasoner = DelayedReasoner(reasoner, setting.latency, seed)
+    failures: dict[str, int] = {}
+    calls: dict[str, int] = {}
+
+    def log(event: Event) -> None:
+        if recorder is not None:
+            recorder.decision(event)
+        if event.type == "act" and event.status != "SUCCESS" and player.event is not None:
+            failures[player.event.reason] = failures.get(player.event.reason, 0) + 1
+        if event.type == "think":
+            key = f"{event.role} {event.level}"
+            calls[key] = calls.get(key, 0) + 1
+
+    try:
+        end = play_episode(player, orchestrator, seed, ManualClock(), log, reasoner=reasoner)
+        met, total = env.met
+        reason = "done" if end.success else "out of time" if env.is_late else _why(player)
+        result = MissionResult(
+            policy=setting.policy,
+            seed=seed,
+            goal=env.mission.task.goal,
+            success=end.success,
+            share=met / total,
+            mission_s=env.world.steps * DT,
+            llm_s=end.llm_seconds,
+            tokens=end.tokens,
+            calls=end.calls,
+            collisions=env.world.collisions,
+            gate_stops=driver.ride.stops,
+            end_reason=reason,
+        )
+        ride: Ride = driver.ride
+        return Row(
+            result,
+            end.acts,
+            failures,
+            calls,
+            ride.steps,
+            ride.least_clear_m if math.isfinite(ride.least_clear_m) else -1.0,
+            ride.late / max(ride.steps, 1),
+            1e3 * ride.compute_s / max(ride.steps, 1),
+        )
+    finally:
+        env.close()
+
+
+class _Recorded(HouseholdPlayer):
+    """Tells the recorder when a mission begins."""
+
+    def __init__(self, recorder: TraceRecorder | None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._recorder = recorder
+
+    def begin(self, number: int) -> Any:
+        info = super().begin(number)
+        if self._recorder is not None:
+            self._recorder.begin(self.env, number)
+        return info
+
+
+def _why(player: HouseholdPlayer) -> str:
+    return "plan done, goal not met" if player.row is None else "too many attempts"
+
+
+def orchestration(name: str) -> Any:
+    """The policy of the orchestrator: `learned` is that for households, rules are tuned there. Raises: InputError."""
+    return load_policy("household" if name == "learned" else name, household=True)
+
+
+@lru_cache(maxsize=4)
+def _policy(gguf: str) -> LlamaPolicy:
+    path = FOLDER / gguf
+    if not path.exists():
+        raise InputError(
+            f"mission: {path} is missing; allowed: {', '.join(p.name for p in sorted(FOLDER.glob('*.gguf')))}"
+        )
+    return LlamaPolicy(FOLDER, path)
+
+
+@lru_cache(maxsize=2)
+def _reasoner(spec: str) -> Reasoner:
+    reasoner = make_reasoner(spec)
+    # Loading the model is not the first call's latency.
+    reasoner.ask(Request(0, Role.PLANNER, 1, "put a mug on the shelf", 60.0))
+    return reasoner
+
+
+def run_missions(
+    settings: Sequence[Setting],
+    seeds: Sequence[int],
+    journal: Path | None = None,
+    workers: int = 1,
+    progress: Say | None = None,
+) -> list[tuple[Setting, Row]]:
+    """Plays every seed with every setting; in order of settings, then seeds.
+
+    Args:
+        journal: keeps what is done, so that a run that was killed goes on; None: nothing is kept
+        workers: processes; 1: this one"""
+    jobs = [(setting, seed) for seed in seeds for setting in settings]
+    done = dict(_read(journal)) if journal is not None else {}
+    todo = [job for job in jobs if _key(*job) not in done]
+    for number, (job, row) in enumerate(_play(todo, workers)):
+        done[_key(*job)] = row
+        if journal is not None:
+            _append(journal, _key(*job), row)
+        if progress:
+            progress(len(jobs) - len(todo) + number + 1, f"{job[0].policy}: {row.result.end_reason}")
+    return [(setting, done[_key(setting, seed)]) for setting in settings for seed in seeds]
+
+
+def _play(todo: Sequence[tuple[Setting, int]], workers: int) -> Iterator[tuple[tuple[Setting, int], Row]]:
+    if workers == 1:
+        for job in todo:
+            yield job, run_mission(*job)
+        return
+    # Spawned: neither OpenGL nor llama.cpp survives a fork.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        futures = {pool.submit(run_mission, *job): job for job in todo}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+def _key(setting: Setting, seed: int) -> str:
+    return json.dumps([asdict(setting), seed], sort_keys=True)
+
+
+def _append(journal: Path, key: str, row: Row) -> None:
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    with journal.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps({"key": key, "row": asdict(row)}) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _read(journal: Path) -> Iterator[tuple[str, Row]]:
+    if not journal.exists():
+        return
+    names = {field.name for field in fields(Row)}
+    for line in journal.read_text("utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+            row = {name: entry["row"][name] for name in names}
+            yield entry["key"], Row(**{**row, "result": MissionResult(**row["result"])})
+        except (ValueError, KeyError, TypeError):
+            continue  # a killed process leaves half a line

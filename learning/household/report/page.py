@@ -1,0 +1,163 @@
+"""The report of missions in a home: report.png, report.html, mission.gif, and a recording where rerun is installed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from pathlib import Path
+
+from rarrl.errors import InputError
+from rarrl.files import read_file, write_bytes_atomic, write_json_atomic, write_text_atomic
+from rarrl.report import HTML, PNG
+from rarrl.report.figure import POLICY_STYLES, ROLE_COLOURS
+from rarrl.report.page import STYLE, dot, image
+
+from .figure import HEAD, figures_of, render, shown_seed
+from .film import gif
+from .recording import available, write_recording
+from .trace import MissionResult, Played, TracedDecision, load_trace, save_trace
+
+MISSIONS, GIF, RECORDING = "missions.json", "mission.gif", "mission.rrd"
+_FORMAT = "rarrl missions 1"
+
+
+@dataclass(frozen=True)
+class MissionReport:
+    """What was written. gif: None where no mission was filmed; recording: None without rerun."""
+
+    png: Path
+    html: Path
+    gif: Path | None
+    recording: Path | None
+    results: tuple[MissionResult, ...]
+
+
+def save_missions(folder: Path, played: Sequence[Played]) -> None:
+    """Keeps what was played: all results and calls, and the traces of the one mission that a report shows."""
+    seed, _ = shown_seed([p.result for p in played])
+    values = [{"result": asdict(p.result), "thoughts": [asdict(d) for d in p.thoughts]} for p in played]
+    write_json_atomic(folder / MISSIONS, {"format": _FORMAT, "missions": values})
+    for played_one in played:
+        if played_one.trace is not None and played_one.result.seed == seed:
+            save_trace(folder / _trace_name(played_one.result), played_one.trace)
+
+
+def read_missions(folder: Path) -> list[Played]:
+    """What `save_missions` kept. Raises: InputError."""
+    path = folder / MISSIONS
+    data = read_file(path, "missions")
+    try:
+        stored = json.loads(data)
+        if stored["format"] != _FORMAT:
+            raise ValueError("another format")
+        results = [MissionResult(**entry["result"]) for entry in stored["missions"]]
+        thoughts = [tuple(TracedDecision(**d) for d in entry["thoughts"]) for entry in stored["missions"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"missions: {path} is none of ours ({str(error)[:80]}); play the missions again") from None
+    files = [folder / _trace_name(result) for result in results]
+    traces = [load_trace(file) if file.exists() else None for file in files]
+    return [Played(*one) for one in zip(results, thoughts, traces, strict=True)]
+
+
+def write_mission_report(folder: Path, notes: Sequence[str] = ()) -> MissionReport:
+    """Draws what `save_missions` kept in `folder`. notes: lines under the table. Raises: InputError."""
+    played = read_missions(folder)
+    results = [p.result for p in played]
+    if not results:
+        raise InputError(f"missions: {folder / MISSIONS} holds none; play some")
+    seed, rule = shown_seed(results)
+    shown = [p for p in played if p.result.seed == seed and p.trace is not None]
+    picture = render([p.trace for p in shown if p.trace is not None], results)
+    write_bytes_atomic(folder / PNG, picture)
+    filmed = next((p for p in reversed(shown) if p.trace is not None and p.trace.pictures), None)
+    film = b""
+    if filmed is not None and filmed.trace is not None:
+        film = gif(filmed.trace, filmed.result)
+        write_bytes_atomic(folder / GIF, film)
+    recording = None
+    if available() and shown:
+        recording = folder / RECORDING
+        chosen = (filmed or shown[-1]).trace
+        assert chosen is not None
+        write_recording(recording, chosen)
+    by = "" if filmed is None else filmed.result.policy
+    write_text_atomic(folder / HTML, page(played, picture, film, by, rule, notes))
+    return MissionReport(folder / PNG, folder / HTML, folder / GIF if film else None, recording, tuple(results))
+
+
+def page(played: Sequence[Played], picture: bytes, film: bytes, by: str, rule: str, notes: Sequence[str]) -> str:
+    """The whole page, self-contained. picture: PNG; film: GIF or b"", of the policy `by`; rule: which mission is
+    shown."""
+    results = [p.result for p in played]
+    parts = [
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>rarrl missions</title>",
+        "<meta name='viewport' content='width=device-width'>",
+        f"<style>{STYLE}img.film {{ width: auto; max-width: 100% }}</style></head>",
+        "<body><h1>Missions in a home</h1>",
+    ]
+    if film:
+        parts += [image(film, "The mission from above, and what the left eye saw", "gif", "film")]
+        parts += [f"<p class='note'>Decided by the policy {escape(by)}.</p>"]
+    parts += [image(picture, "Ways from above, decisions over time, and the table below")]
+    parts += [f"<p class='note'>The mission shown: {escape(rule)}.</p>"]
+    parts += ["<h2>All missions</h2><div class='scroll'>", _table(results), "</div>"]
+    parts += [
+        "<p class='note'>Mission time, LLM seconds, tokens and calls are means; collisions and gate stops are counted. "
+        "The interval is Wilson's.</p>"
+    ]
+    parts += [f"<p class='note'>{escape(note)}</p>" for note in notes]
+    parts += ["<div class='scroll'>", _missions(results), "</div>", "<h2>What the language model wrote</h2>"]
+    parts += [_thoughts(p) for p in played if p.thoughts] or ["<p class='note'>Nobody asked it.</p>"]
+    return "\n".join(parts) + "\n</body></html>\n"
+
+
+def _trace_name(result: MissionResult) -> str:
+    safe = "".join(c if c.isalnum() or c in "_-" else "_" for c in result.policy)[:40]
+    return f"trace_{safe}_{result.seed}.npz"
+
+
+def _table(results: Sequence[MissionResult]) -> str:
+    rows = ["<tr>" + "".join(f"<th>{name}</th>" for name in HEAD) + "</tr>"]
+    for index, figures in enumerate(figures_of(results)):
+        cells = [escape(cell) for cell in figures.row()]
+        cells[0] = dot(POLICY_STYLES[index % len(POLICY_STYLES)][0]) + cells[0]
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    return "<table>" + "\n".join(rows) + "</table>"
+
+
+def _missions(results: Sequence[MissionResult]) -> str:
+    """A row per mission, a column per policy."""
+    policies = list(dict.fromkeys(r.policy for r in results))
+    rows = ["<tr>" + "".join(f"<th class='text'>{escape(name)}</th>" for name in ("goal", *policies)) + "</tr>"]
+    for seed in dict.fromkeys(r.seed for r in results):
+        own = {r.policy: r for r in results if r.seed == seed}
+        cells = [f"<td class='text'>{escape(next(iter(own.values())).goal)}</td>"]
+        for policy in policies:
+            r = own.get(policy)
+            cells.append("<td></td>" if r is None else _outcome(r))
+        rows.append("<tr>" + "".join(cells) + "</tr>")
+    return "<table>" + "\n".join(rows) + "</table>"
+
+
+def _outcome(r: MissionResult) -> str:
+    tone, text = ("good", "done") if r.success else ("bad", f"{100 * r.share:.0f} %: {escape(r.end_reason)}")
+    return f"<td class='text'><span class='{tone}'>{text}</span>, {r.mission_s:.0f} s, {r.calls} calls</td>"
+
+
+def _thoughts(played: Played) -> str:
+    r = played.result
+    rows = ["<tr><th>at</th><th>took</th><th>tokens</th><th class='text'>asked to</th><th class='text'>wrote</th></tr>"]
+    for d in played.thoughts:
+        asked = {"planner": "write a plan", "verifier": "check the plan"}.get(d.role, d.role)
+        tone = "" if d.status == "OK" else " bad"
+        told = d.answer if d.status == "OK" else f"{d.status}: {d.answer}"
+        rows.append(
+            f"<tr><td>{d.t0:.1f} s</td><td>{d.seconds:.2f} s</td><td>{d.tokens:.0f}</td>"
+            f"<td class='text'>{dot(ROLE_COLOURS[(d.role, max(d.level, 1))])}{asked}, level {d.level}</td>"
+            f"<td class='text{tone}'>{escape(told)}</td></tr>"
+        )
+    head = f"{escape(r.policy)}: \u201c{escape(r.goal)}\u201d, {'done' if r.success else escape(r.end_reason)}"
+    table = "<div class='scroll'><table>" + "\n".join(rows) + "</table></div>"
+    return f"<details{' open' * (played.trace is not None)}><summary>{head}</summary>{table}</details>"

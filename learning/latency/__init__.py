@@ -1,0 +1,1 @@
+"""Latency profiles: imported from logs, drawn, shipped."""

@@ -1,0 +1,1 @@
+"""Trains, tunes and evaluates the orchestrator on ALFRED's tasks."""

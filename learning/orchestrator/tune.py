@@ -1,0 +1,135 @@
+"""Tunes the rules as hard as the orchestrator is trained: the same number of environment steps for each family."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rarrl.alfred import AlfredPlan
+from rarrl.files import write_json_atomic
+from rarrl.latency.replay import ReplayTable
+from rarrl.orchestrator.rules import RECORDED_FAMILIES, RULE_FAMILIES, grid, make_rule
+from rarrl_sim_envs.alfred.core import AlfredReplayCore, EpisodeBank
+from rarrl_sim_envs.alfred.datasets import TRAINING_PROFILES, load_recordings, load_tables, recordings_hash
+from rarrl_sim_envs.alfred.episodes import EpisodeConfig, EpisodeSampler
+from rarrl_sim_envs.alfred.recorded_core import RecordedCore
+
+from .rollout import rollout
+from .scenarios import CONDITIONS, fixed_episodes, recorded_conditions
+
+MAX_EPISODES = 40_000  # per parameter set: the standard error is then 0.2 points, and pairs share their luck
+STEPS_PER_EPISODE = 12.0  # decisions, measured; sets how many episodes a budget of steps buys
+
+
+Progress = Callable[[str, float], None]
+MakeCore = Callable[[int], AlfredReplayCore]
+
+
+def tune_family(
+    family: str,
+    bank: EpisodeBank,
+    config: EpisodeConfig,
+    tables: Any,
+    steps: int,
+    seed: int,
+    make_core: MakeCore | None = None,
+) -> dict[str, Any]:
+    """Successive halving over `grid(family)` by mean success; each rung gets an equal share of `steps`.
+
+    Ties within the rung's rounding go to the cheaper rule (fewer LLM seconds)."""
+    sampler, candidates = EpisodeSampler(bank, tables, config), grid(family)
+    make_core = make_core or (lambda n: AlfredReplayCore(bank, tables, n))
+    rungs = max(1, int(np.ceil(np.log(max(len(candidates), 1)) / np.log(4.0))))
+    best: list[tuple[float, float, dict[str, Any]]] = []
+    for rung in range(rungs):
+        episodes = int(np.clip(steps / rungs / STEPS_PER_EPISODE / len(candidates), 500, MAX_EPISODES))
+        drawn = np.arange(episodes, dtype=np.uint64) + np.uint64((seed + rung) * 1_000_003)
+        fixed = fixed_episodes(sampler, sampler.draw(drawn).row, seed + rung)
+        core = make_core(episodes)
+        best = []
+        for params in candidates:
+            e = rollout(core, fixed, make_rule(family, **params))
+            best.append((round(float(e.success.mean()), 4), -float(e.seconds.mean()), params))
+        best.sort(key=lambda entry: entry[:2], reverse=True)
+        candidates = [params for *_, params in best[: max(1, len(best) // 4)]]
+    success, seconds, params = best[0]
+    return {"params": params, "success": success, "llm_seconds": round(-seconds, 3), "tried": len(grid(family))}
+
+
+def tune_rules(
+    plans: Sequence[AlfredPlan],
+    data_hash: str,
+    steps: int,
+    seed: int,
+    out: Path,
+    command: str = "rarrl tune rules",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Finds the best parameters of every rule under every condition and writes them to `out` (JSON).
+
+    `steps` environment steps go to each family under each condition. `progress(what, share_done)`."""
+    bank, tables = EpisodeBank.from_plans(plans), load_tables(TRAINING_PROFILES)
+    table = _tune(CONDITIONS, RULE_FAMILIES, bank, tables, None, steps, seed, progress)
+    return _write(out, command, seed, data_hash, TRAINING_PROFILES, steps, table)
+
+
+def tune_on_recordings(
+    profile: str, steps: int, seed: int, out: Path, command: str, progress: Progress | None = None
+) -> dict[str, Any]:
+    """As `tune_rules`, on the recorded answers of `profile`."""
+    recordings = load_recordings(profile)
+    conditions, tables = recorded_conditions(recordings.table), [recordings.table]
+
+    def core(n: int) -> RecordedCore:
+        return RecordedCore(recordings, n)
+
+    table = _tune(conditions, RECORDED_FAMILIES, recordings.bank, tables, core, steps, seed, progress)
+    return _write(out, command, seed, recordings_hash(profile), [recordings.table.name], steps, table)
+
+
+def _tune(
+    conditions: Mapping[str, EpisodeConfig],
+    families: Sequence[str],
+    bank: EpisodeBank,
+    tables: Sequence[ReplayTable],
+    make_core: MakeCore | None,
+    steps: int,
+    seed: int,
+    progress: Progress | None,
+) -> dict[str, dict[str, Any]]:
+    table: dict[str, dict[str, Any]] = {}
+    total = len(conditions) * len(families)
+    for i, (condition, config) in enumerate(conditions.items()):
+        table[condition] = {}
+        for j, family in enumerate(families):
+            if progress is not None:
+                progress(f"{condition}: {family}", (i * len(families) + j) / total)
+            table[condition][family] = tune_family(family, bank, config, tables, steps, seed, make_core)
+    return table
+
+
+def _write(
+    out: Path,
+    command: str,
+    seed: int,
+    data: str,
+    profiles: Sequence[str],
+    steps: int,
+    table: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
+    document = {
+        "command": command,
+        "seed": seed,
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "data": data,
+        "profiles": list(profiles),
+        "steps_per_family": steps,
+        "objective": "mean success; ties to the fewer LLM seconds",
+        "conditions": table,
+    }
+    write_json_atomic(out, document)
+    return document

@@ -1,0 +1,1 @@
+"""Trains and evaluates the stereo detector, on rendered and real pairs."""

@@ -1,0 +1,232 @@
+"""How our detector stands against the best that OpenCV offers: per group of scenes, paired, with intervals."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from rarrl.perception.classical import ClassicalDetector
+from rarrl.perception.opencv_matchers import RIVALS, CountDetector
+from rarrl.perception.rig import CameraRig
+from rarrl.perception.voxels import GridSpec, Truth, Voxelizer, pool, truth_voxels
+from rarrl.results import Figure
+from rarrl.types import VoxelGrid
+
+from .metrics import Reliability, chamfer, iou, within_one
+from .scenes import Scene
+
+COUNTS = (1, 2, 3, 5, 8, 12)
+"""Minimum point counts that each rival is tried with; the best is kept, per group."""
+FILTERED = 5
+"""Recall and CD are compared with the rival at this count: at 1 it has more ghosts than a user would bear."""
+OUTDOOR_BY_OBS = ("outdoor",)
+"""Groups with sparse truth, where a rival is chosen by obs IoU instead of IoU."""
+BOOTSTRAPS = 10_000
+OURS = "classical"
+"""The detector that the figures are about."""
+ENTRIES: dict[str, Callable[[CameraRig, GridSpec], Any]] = {OURS: ClassicalDetector}
+"""Our detectors, all judged; each has `voxelizer`, `detect(pair)` and `refusal`."""
+RIVAL_KINDS = ("colour", "gray", "bm")
+"""Of these the best is the rival; the half-size matcher is shown beside them."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One detector on one scene. IoU is (I + 1) / (U + 1); obs_iou counts predictions only where truth was looked
+    for; iou_2x at twice the voxel size; cd in m^2; precision and recall within one voxel."""
+
+    iou: float
+    obs_iou: float
+    iou_2x: float
+    cd: float
+    precision: float
+    recall: float
+
+
+def score(occupied: np.ndarray, truth: Truth, voxel_size: float) -> Score:
+    """The measures of predicted `occupied` voxels."""
+    precision, recall = within_one(occupied, truth.occupied)
+    return Score(
+        iou(occupied, truth.occupied),
+        iou(occupied & truth.observed, truth.occupied),
+        iou(pool(occupied, 2), pool(truth.occupied, 2)),
+        chamfer(occupied, truth.occupied, voxel_size),
+        precision,
+        recall,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class SceneResult:
+    """scores: by detector, rivals as `kind>=count`. reliability: ours, over the observed voxels that it says anything
+    of; hit_reliability: over those that pixels fell into, without the many that are free. grid: what ours said."""
+
+    name: str
+    group: str
+    scores: dict[str, Score]
+    reliability: Reliability
+    hit_reliability: Reliability
+    refusal: str
+    grid: VoxelGrid | None = None
+
+
+def judge(scene: Scene) -> SceneResult:
+    """All detectors on one scene. Matchers run once; their minimum counts are tried on the same disparities."""
+    scores: dict[str, Score] = {}
+    truth = truth_voxels(Voxelizer(scene.rig, scene.spec), scene.disparity)
+    for kind in RIVALS:
+        rival = CountDetector(kind, scene.rig, scene.spec)
+        hits = rival.voxelizer.hits(rival.matcher.disparity(scene.pair))
+        for count in COUNTS:
+            scores[f"{kind}>={count}"] = score(hits >= count, truth, scene.spec.voxel_size)
+    said: dict[str, tuple[VoxelGrid, str]] = {}
+    for name, make in ENTRIES.items():
+        entry = make(scene.rig, scene.spec)
+        said[name] = entry.detect(scene.pair), entry.refusal
+        scores[name] = score(said[name][0].occupied, truth, scene.spec.voxel_size)
+    grid, refusal = said[OURS]
+    judged = truth.observed & (grid.probability != 0.5)
+    return SceneResult(
+        scene.name,
+        scene.group,
+        scores,
+        _reliability(grid, truth, judged),
+        _reliability(grid, truth, judged & ~grid.free),
+        refusal,
+        grid,
+    )
+
+
+def _reliability(grid: VoxelGrid, truth: Truth, judged: np.ndarray) -> Reliability:
+    return Reliability.of(grid.probability[judged], truth.occupied[judged])
+
+
+def best_rival(results: Iterable[SceneResult], group: str, kinds: tuple[str, ...] = RIVAL_KINDS) -> str:
+    """The rival of a group: best mean IoU (obs IoU where truth is sparse) over all kinds and counts, e.g. `gray>=5`.
+
+    It is chosen on the scenes that it is then judged by, to its advantage."""
+    measure = "obs_iou" if group in OUTDOOR_BY_OBS else "iou"
+    rows = [r for r in results if r.group == group]
+    names = [f"{kind}>={count}" for kind in kinds for count in COUNTS]
+    return max(names, key=lambda name: np.mean([getattr(r.scores[name], measure) for r in rows]))
+
+
+def paired(ours: Iterable[float], theirs: Iterable[float], seed: int, unit: str) -> Figure:
+    """Mean difference over scenes with its 95 % bootstrap interval (none for a single scene)."""
+    gains = np.asarray(list(ours)) - np.asarray(list(theirs))
+    if len(gains) < 2:
+        return Figure(float(gains.mean()), unit, len(gains))
+    rng = np.random.default_rng(seed)
+    means = gains[rng.integers(0, len(gains), (BOOTSTRAPS, len(gains)))].mean(axis=1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return Figure(float(gains.mean()), unit, len(gains), float(low), float(high))
+
+
+def evaluate_detectors(
+    scenes: Iterable[Scene],
+    seed: int,
+    progress: Callable[[str], None] | None = None,
+    show: Callable[[Scene, SceneResult], object] | None = None,
+) -> tuple[dict[str, Figure], dict[str, Any]]:
+    """Figures and tables over `scenes`; see `compare`. show: called with each scene and what came of it."""
+    results = []
+    for scene in scenes:
+        if progress:
+            progress(scene.name)
+        result = judge(scene)
+        if show:
+            show(scene, result)
+        results.append(replace(result, grid=None))
+    return compare(results, seed)
+
+
+def compare(results: list[SceneResult], seed: int) -> tuple[dict[str, Figure], dict[str, Any]]:
+    """Ours against the best rival of each group, paired: `<measure>_gain_<group>` for iou, obs_iou and iou_2x,
+    `recall1_change` and `cd_ratio`. The last two are against the same rival at >= 5 points, and with `_at_best` against
+    the rival as it is; over the real groups where there are any. `ece`, `ece_hit`: calibration on rendered pairs, with
+    `_real` on real ones."""
+    figures: dict[str, Figure] = {}
+    groups = list(dict.fromkeys(r.group for r in results))
+    rivals = {group: best_rival(results, group) for group in groups}
+    filtered = {group: f"{name.split('>=')[0]}>={FILTERED}" for group, name in rivals.items()}
+    for group in groups:
+        rows = [r for r in results if r.group == group]
+        for name, unit in (("iou", "IoU"), ("obs_iou", "obs IoU"), ("iou_2x", "IoU at twice the voxel size")):
+            ours = [getattr(r.scores[OURS], name) for r in rows]
+            theirs = [getattr(r.scores[rivals[group]], name) for r in rows]
+            figures[f"{name}_gain_{group}"] = paired(ours, theirs, seed, unit)
+            figures[f"{name}_{group}"] = paired(ours, [0.0] * len(rows), seed, unit)
+    rendered = [r for r in results if r.group.startswith("rendered")]
+    real = [r for r in results if not r.group.startswith("rendered")]
+    if rendered:
+        figures["iou_gain_rendered"] = paired(
+            (r.scores[OURS].iou for r in rendered), (r.scores[rivals[r.group]].iou for r in rendered), seed, "IoU"
+        )
+    for suffix, rows in (("", rendered), ("_real", real)):
+        if rows:
+            figures[f"ece{suffix}"] = Figure(_sum([r.reliability for r in rows]).ece, "", len(rows))
+            figures[f"ece_hit{suffix}"] = Figure(_sum([r.hit_reliability for r in rows]).ece, "", len(rows))
+    rows = real or rendered
+    for suffix, against in (("", filtered), ("_at_best", rivals)):
+        figures[f"recall1_change{suffix}"] = paired(
+            (r.scores[OURS].recall for r in rows), (r.scores[against[r.group]].recall for r in rows), seed, "recall"
+        )
+        for group in groups:
+            of_group = [r for r in results if r.group == group]
+            theirs_cd = np.mean([r.scores[against[group]].cd for r in of_group])
+            ours_cd = np.mean([r.scores[OURS].cd for r in of_group])
+            figures[f"cd_ratio{suffix}_{group}"] = Figure(float(ours_cd / max(theirs_cd, 1e-9)), "times", len(of_group))
+        worst = [figures[f"cd_ratio{suffix}_{g}"].value for g in groups if g in ("indoor", "nominal")]
+        if worst:
+            figures[f"cd_ratio{suffix}"] = Figure(max(worst), "times, the worst of indoor and nominal", len(worst))
+    return figures, _tables(results, groups, rivals, seed)
+
+
+def _tables(results: list[SceneResult], groups: list[str], rivals: dict[str, str], seed: int) -> dict[str, Any]:
+    counts, best, scenes = [], [], []
+    for group in groups:
+        rows = [r for r in results if r.group == group]
+        for name in rows[0].scores:
+            counts.append({"group": group, "n": len(rows), "detector": name, **_mean([r.scores[name] for r in rows])})
+        shown = {name: name for name in rows[0].scores if ">=" not in name}
+        shown |= {kind: best_rival(results, group, (kind,)) for kind in RIVALS}
+        for name, chosen in shown.items():
+            spread = {
+                measure: _interval([getattr(r.scores[chosen], measure) for r in rows], seed)
+                for measure in Score.__dataclass_fields__
+            }
+            best.append({"group": group, "n": len(rows), "detector": name, "chosen": chosen, **spread})
+        for r in rows:
+            of_scene = {name: _mean([r.scores[chosen]]) for name, chosen in shown.items()}
+            scenes.append({"scene": r.name, "group": group, "refusal": r.refusal, "detectors": of_scene})
+    total = _sum([r.reliability for r in results])
+    return {
+        "rivals": rivals,
+        "detectors": best,
+        "counts": counts,
+        "scenes": scenes,
+        "reliability": {
+            "stated": [round(float(v), 4) for v in total.stated],
+            "observed": [round(float(v), 4) for v in total.observed],
+            "voxels": [int(v) for v in total.count],
+        },
+    }
+
+
+def _interval(values: list[float], seed: int) -> list[float | None]:
+    """Mean, and its 95 % bootstrap interval over scenes."""
+    figure = paired(values, [0.0] * len(values), seed, "")
+    return [None if v is None else round(v, 4) for v in (figure.value, figure.lo, figure.hi)]
+
+
+def _sum(parts: list[Reliability]) -> Reliability:
+    return functools.reduce(operator.add, parts)
+
+
+def _mean(scores: list[Score]) -> dict[str, float]:
+    return {name: round(float(np.mean([getattr(s, name) for s in scores])), 4) for name in Score.__dataclass_fields__}

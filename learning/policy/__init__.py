@@ -1,0 +1,1 @@
+"""Records demonstrations; trains, tunes, evaluates and exports action policies."""

@@ -1,0 +1,67 @@
+"""Meta-World for `rarrl tune policy` and `rarrl bench policy`: paired games of several settings, and short films."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rarrl.policy.base import Observation, Policy
+from rarrl_sim_envs.metaworld.env import SEVEN
+from rarrl_sim_envs.suites import Env, suite_named
+
+from .evaluate import as_observation, play_start
+
+SUITE = suite_named("metaworld")
+MAX_STEPS, WORDS = SUITE.play_steps, SUITE.kinds
+TUNING_STARTS = 50_000
+"""First start of the training list that is for tuning; demonstrations are recorded from lower ones."""
+
+
+class Arena:
+    """Plays single starts, its scenes kept. Use it with `with`."""
+
+    def __init__(self) -> None:
+        self._envs: dict[str, Env] = {}
+
+    def play(
+        self,
+        policy: Policy,
+        task: str,
+        start: int,
+        rows: int | None = None,
+        split: str = "train",
+        words: str = "trained",
+    ) -> bool:
+        """Whether `policy` solves a start of the list.
+
+        rows: of a chunk done before the next is asked for; None: all. words: one of WORDS."""
+        if task not in self._envs:
+            self._envs[task] = SUITE.make(task, MAX_STEPS)
+        rows = rows or policy.spec.horizon
+        return play_start(self._envs[task], policy, SUITE, task, words, start, rows, split).success
+
+    def __enter__(self) -> Arena:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for env in self._envs.values():
+            env.close()
+        self._envs.clear()
+
+
+def films(tasks: Sequence[str] = SEVEN, every: int = 8, steps: int = 80) -> list[list[Observation]]:
+    """What a policy sees on the expert's way from one tuning start of each task, at every so many control steps."""
+    found = []
+    for task in tasks:
+        env = SUITE.make(task, MAX_STEPS)
+        try:
+            env.reset(options={"split": "train", "start": TUNING_STARTS})
+            film = []
+            for step in range(steps):
+                if step % every == 0:
+                    film.append(as_observation(env.observation()))
+                if env.advance(env.expert_action()):
+                    break
+            found.append(film)
+        finally:
+            env.close()
+    return found

@@ -1,0 +1,156 @@
+"""What a policy loses in closed loop when it is quantized, all of it, on the same starts."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rarrl.errors import InputError
+from rarrl.llama.gguf import read_gguf
+from rarrl.policy.serve import GGUF, OUTER, LlamaPolicy, load_card
+from rarrl.results import Figure
+from rarrl_sim_envs.suites import Suite
+
+from ..policy.demonstrations import load_demonstrations
+from ..policy.evaluate import Episode, play
+from .quantize import Quantized
+
+OURS = "tuned"
+METHODS = (OURS, "flat", "imatrix", "plain")
+SWEEP = (1.68, 1.75, 1.85, 2.0, 2.15, 2.3, 2.5, 2.75, 3.0, 3.5, 4.0)
+"""Bits per weight of everything, from the smallest up, until enough is kept; with ggml's types the shipped policy
+cannot have fewer."""
+KEPT = 0.95
+SOLVED = 0.8  # of the starts, by the unquantized policy: where it fails, nothing can be lost
+Save = Callable[[dict[str, Figure], dict[str, Any]], None]
+
+
+def closed_loop(
+    folder: Path,
+    data: Sequence[Path],
+    suite: Suite,
+    tasks: Sequence[str],
+    episodes: int,
+    frames: int,
+    seed: int,
+    save: Save,
+    keep: Path | None = None,
+    progress: Callable[[float, str], None] | None = None,
+) -> tuple[dict[str, Figure], dict[str, Any]]:
+    """Plays the policy unquantized, ours at 3.0 and 2.5 bits per weight, and each method from the smallest size up.
+
+    Args:
+        folder: a policy; data: folders of demonstrations, to calibrate with
+        tasks: only those count that the unquantized policy solves in `SOLVED` of the starts
+        episodes: starts of each task, from `1000 * seed` on of the test list
+        keep: a folder for the quantized policies, METHOD_BPW each; None: they are not kept
+        save: gets the figures and tables after each size, so that an interrupted run keeps what it played
+
+    Raises: InputError where the policy solves no task."""
+    from . import policy_folder  # loads torch
+
+    starts = range(1000 * seed, 1000 * seed + episodes)
+    used = policy_folder.policy_inputs(load_card(folder)[0], load_demonstrations(data), frames, seed)
+    done = 0
+
+    def played(policy: LlamaPolicy, names: Sequence[str], what: str) -> list[Episode]:
+        nonlocal done
+        found: list[Episode] = []
+        for name in names:
+            if progress:
+                progress(done, f"{what}, {name}")
+            found += play(policy, suite, name, "trained", starts, policy.spec.horizon)
+            done += episodes
+        return found
+
+    with LlamaPolicy(folder) as policy:
+        whole = played(policy, tasks, "unquantized")
+    solved = [task for task in tasks if np.mean([e.success for e in whole if e.task == task]) >= SOLVED]
+    if not solved:
+        raise InputError(f"policy: {folder} solves none of {', '.join(tasks)} in {SOLVED:.0%} of the starts")
+    whole = [e for e in whole if e.task in solved]
+    figures, rows = {"success_f16": _share(whole)}, []
+    settings = {
+        "tasks": solved,
+        "starts of each": episodes,
+        "control steps allowed": suite.play_steps,
+        "frames": frames,
+    }
+    tables: dict[str, Any] = {"sizes": rows, "settings": settings}
+
+    ways: dict[str, Callable[[float], Quantized]] = {}
+
+    def kept(method: str, bpw: float, place: Path) -> tuple[Figure, float]:
+        if method not in ways:
+            ways[method] = policy_folder.policy_quantizer(folder, used, method)
+        path = place / f"{method}_{bpw:g}"
+        policy_folder.write_policy(path, folder, ways[method](bpw), {"method": method, "bpw": bpw})
+        real = policy_folder.policy_bpw(path)
+        with LlamaPolicy(path) as policy:
+            small = played(policy, solved, f"{method} {bpw:g}")
+        figure = kept_share(whole, small)
+        lost = {t: sum(a.success > b.success for a, b in zip(whole, small, strict=True) if a.task == t) for t in solved}
+        rows.append(
+            {"method": method, "bpw": real, "kept": figure.value, "lo": figure.lo, "hi": figure.hi, "lost": lost}
+        )
+        return figure, real
+
+    with tempfile.TemporaryDirectory() as scratch:
+        place = keep or Path(scratch)
+        known: dict[tuple[str, float], tuple[Figure, float]] = {}
+        for name, bpw in (("kept_3bpw", 3.0), ("kept_2p5bpw", 2.5)):
+            known[OURS, bpw] = kept(OURS, bpw, place)
+            figures[name] = known[OURS, bpw][0]
+            if bpw == 2.5:
+                (blocks, files), small = byte_counts(folder), byte_counts(place / f"{OURS}_{bpw:g}")
+                figures["memory_ratio_2p5"] = Figure(blocks / small[0], "bytes of the blocks, F16 to quantized")
+                figures["file_ratio_2p5"] = Figure(
+                    files / small[1], "bytes of the policy's files, shipped to quantized"
+                )
+            save(figures, tables)
+        smallest: dict[str, float] = {}
+        unit = f"bits per weight that keep {KEPT}"
+        for method in METHODS:
+            for bpw in SWEEP:
+                if (method, bpw) not in known:
+                    known[method, bpw] = kept(method, bpw, place)
+                    save(figures, tables)
+                if known[method, bpw][0].value >= KEPT:
+                    smallest[method] = known[method, bpw][1]
+                    break
+            if method == OURS and method in smallest:
+                figures["min_bpw_kept_ours"] = Figure(smallest[method], unit, len(whole))
+                save(figures, tables)
+    if others := [smallest[method] for method in METHODS if method != OURS and method in smallest]:
+        figures["min_bpw_kept_best_other"] = Figure(min(others), unit, len(whole))
+    tables["smallest kept"] = smallest
+    save(figures, tables)
+    return figures, tables
+
+
+def byte_counts(folder: Path) -> tuple[int, int]:
+    """Of the transformer's blocks, as llama.cpp holds them in memory, and of the policy's files."""
+    tensors = read_gguf(folder / GGUF).tensors.items()
+    blocks = sum(tensor.data.nbytes for name, tensor in tensors if name.startswith("blk."))
+    return blocks, sum((folder / name).stat().st_size for name in (GGUF, OUTER))
+
+
+def kept_share(whole: Sequence[Episode], small: Sequence[Episode]) -> Figure:
+    """Success of the quantized policy over that of the unquantized one, on the same starts.
+
+    The interval is of the four kinds of pairs (both, lost, gained, neither) under Jeffreys' prior."""
+    pairs = [(a.success, b.success) for a, b in zip(whole, small, strict=True)]
+    counts = np.array([pairs.count(kind) for kind in ((True, True), (True, False), (False, True), (False, False))])
+    drawn = np.random.default_rng(0).dirichlet(counts + 0.5, 20_000)
+    shares = (drawn[:, 0] + drawn[:, 2]) / (drawn[:, 0] + drawn[:, 1])
+    value = float((counts[0] + counts[2]) / (counts[0] + counts[1]))
+    lo, hi = np.quantile(shares, [0.025, 0.975])
+    return Figure(value, "ratio of successes", len(pairs), min(float(lo), value), max(float(hi), value))
+
+
+def _share(played: Sequence[Episode]) -> Figure:
+    return Figure(float(np.mean([e.success for e in played])), "share of episodes", len(played))

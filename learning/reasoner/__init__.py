@@ -1,0 +1,1 @@
+"""Trains and evaluates the planner; records, attacks and measures language models."""

@@ -1,0 +1,353 @@
+"""ALFRED's plans as a language model's exercises: expert plans, what they achieve, and how plans go wrong."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from rarrl.alfred import AlfredPlan, GoalParameters
+from rarrl.reasoner import prompt as p
+from rarrl.reasoner.plan import KNIVES, MAX_STEPS, Fault, Plan, Verdict, expert_plan, normal_form
+from rarrl.types import SubgoalType
+
+FIELDS = ("task_type", "object", "place", "movable", "lamp", "sliced")
+_TREATMENTS = {
+    SubgoalType.HeatObject: "pick_heat_then_place_in_recep",
+    SubgoalType.CoolObject: "pick_cool_then_place_in_recep",
+    SubgoalType.CleanObject: "pick_clean_then_place_in_recep",
+}
+
+
+def achieved(plan: Plan) -> tuple[str, GoalParameters]:
+    """Task type and goal parameters that a plan amounts to."""
+    sliced = any(step.verb is SubgoalType.SliceObject for step in plan.steps)
+    steps = [step for step in plan.steps if not (sliced and step.arguments[0] in KNIVES)]
+    puts = [(s.arguments[0], s.arguments[-1]) for s in steps if s.verb is SubgoalType.PutObject]
+    first = next((step.arguments[0] for step in steps), "")
+    for step in steps:
+        if step.verb is SubgoalType.ToggleObject:
+            thing = next((s.arguments[0] for s in steps if s.verb is SubgoalType.PickupObject), "")
+            return "look_at_obj_in_light", GoalParameters(thing, "", "", step.arguments[0], sliced)
+    for step in steps:
+        if step.verb in _TREATMENTS:
+            thing = step.arguments[0]
+            place = next((where for what, where in reversed(puts) if what == thing), "")
+            return _TREATMENTS[step.verb], GoalParameters(thing, place, "", "", sliced)
+    carried = dict(puts)
+    for what, where in puts:
+        if where in carried and where != what:
+            parameters = GoalParameters(what, carried[where], where, "", sliced)
+            return "pick_and_place_with_movable_recep", parameters
+    kind = "pick_two_obj_and_place" if len(puts) > 1 and len(carried) == 1 else "pick_and_place_simple"
+    return kind, GoalParameters(puts[-1][0] if puts else first, puts[-1][1] if puts else "", "", "", sliced)
+
+
+def fields(task_type: str, parameters: GoalParameters) -> tuple[str | bool, ...]:
+    """In the order of FIELDS."""
+    return (
+        task_type,
+        parameters.object,
+        parameters.place,
+        parameters.movable,
+        parameters.lamp,
+        parameters.sliced,
+    )
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A prompt and the answer to it, which is what is learnt."""
+
+    prompt: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One annotation: the goal, its words for each step of the plan (no GotoLocation), other annotators' goals.
+
+    doubts: classes that a weaker model takes for one of the plan's: true class -> likely others, likeliest first."""
+
+    goal: str
+    thoughts: tuple[str, ...]
+    plan: Plan
+    task_type: str
+    others: tuple[str, ...]
+    doubts: dict[str, tuple[str, ...]]
+
+
+def lessons(plans: Sequence[AlfredPlan]) -> list[Lesson]:
+    """One for each annotation, in order; without doubts."""
+    found = []
+    for source in plans:
+        plan = expert_plan(source)
+        kept = [i for i, verb in enumerate(source.subgoals) if verb is not SubgoalType.GotoLocation]
+        goals = [annotation.goal for annotation in source.annotations]
+        for number, annotation in enumerate(source.annotations):
+            words = annotation.steps
+            thoughts = tuple(words[i] for i in kept) if len(words) >= len(source.subgoals) else ()
+            others = tuple(goals[:number] + goals[number + 1 :])
+            found.append(Lesson(annotation.goal, thoughts, plan, source.task_type, others, {}))
+    return found
+
+
+MIX = {
+    "plan": 0.36,
+    "think": 0.10,
+    "step": 0.14,
+    "translate": 0.04,
+    "describe": 0.12,
+    "verify": 0.14,
+    "judge": 0.05,
+    "replan": 0.05,
+}
+"""How often each kind of exercise is drawn: at first, mostly what words mean."""
+LATE_MIX = {
+    "plan": 0.26,
+    "think": 0.06,
+    "step": 0.07,
+    "translate": 0.02,
+    "describe": 0.14,
+    "verify": 0.34,
+    "judge": 0.05,
+    "replan": 0.06,
+}
+"""Later, more verdicts: they are hard to learn before the words are known."""
+
+
+def homes(asked: Sequence[AlfredPlan], known: Iterable[AlfredPlan]) -> list[tuple[str, ...]]:
+    """The classes that a robot has met in the home (scene) of each plan of `asked` in its earlier tasks there, the
+    `known` ones, never in that trial itself; sorted, () where it has done nothing there."""
+    earlier: defaultdict[str, dict[str, set[str]]] = defaultdict(dict)
+    for plan in known:
+        earlier[plan.scene][plan.trial] = {name for arguments in plan.arguments for name in arguments if name}
+    return [
+        tuple(sorted(set().union(*(names for trial, names in earlier[plan.scene].items() if trial != plan.trial))))
+        for plan in asked
+    ]
+
+
+class Teacher:
+    """Draws exercises, endlessly, each another: words dropped, misspelt, objects exchanged, plans spoilt."""
+
+    def __init__(self, pupils: Sequence[Lesson], seed: int) -> None:
+        self._lessons = list(pupils)
+        self._random = random.Random(seed)
+        self._wears = True
+        self._mix = MIX
+        self._deck: dict[str, list[int]] = {}
+        self._by_type: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._same_plan: defaultdict[str, list[int]] = defaultdict(list)
+        for index, lesson in enumerate(self._lessons):
+            self._by_type[lesson.task_type][achieved(lesson.plan)[1].object] += 1
+            self._same_plan[str(normal_form(lesson.plan))].append(index)
+
+    def restart(self, seed: object, late: bool = False) -> None:
+        """What is drawn from here on depends on `seed` alone. late: by LATE_MIX."""
+        self._random.seed(repr(seed))
+        self._mix = LATE_MIX if late else MIX
+        self._deck.clear()
+
+    def draw(self, kind: str = "", worn: bool = True) -> Exercise:
+        """The next exercise, of a kind in MIX or of any. worn: whether words are dropped and misspelt."""
+        self._wears = worn
+        kind = kind or self._random.choices(list(self._mix), weights=list(self._mix.values()))[0]
+        lesson = self._next(kind)
+        if kind in ("think", "step", "translate") and not lesson.thoughts:
+            kind = "plan"
+        return getattr(self, f"_{kind}")(lesson)
+
+    def spoil(self, lesson: Lesson) -> Plan:
+        """The lesson's plan with one thing wrong."""
+        return self._spoilt(lesson)[0]
+
+    def _next(self, kind: str) -> Lesson:
+        deck = self._deck.setdefault(kind, [])
+        if not deck:
+            deck.extend(range(len(self._lessons)))
+            self._random.shuffle(deck)
+        return self._lessons[deck.pop()]
+
+    def _plan(self, lesson: Lesson) -> Exercise:
+        goal, plan = lesson.goal, lesson.plan
+        if self._wears and self._random.random() < 0.1:
+            goal, plan = self._exchanged(lesson)
+        return Exercise(p.prompt(p.PLAN, self._worn(goal), self._scene(plan)), p.plan_json(plan))
+
+    def _think(self, lesson: Lesson) -> Exercise:
+        question = p.prompt(p.THINK, self._worn(lesson.goal), self._scene(lesson.plan))
+        return Exercise(question, p.thoughts_json(lesson.thoughts, lesson.plan))
+
+    def _step(self, lesson: Lesson) -> Exercise:
+        index = self._random.randrange(len(lesson.plan.steps))
+        step = Plan((lesson.plan.steps[index],))
+        return Exercise(p.prompt(p.TRANSLATE, self._worn(lesson.thoughts[index])), p.plan_json(step))
+
+    def _translate(self, lesson: Lesson) -> Exercise:
+        words = " ".join(p.clean(thought, p.MAX_SENTENCE_CHARS) for thought in lesson.thoughts)
+        return Exercise(p.prompt(p.TRANSLATE, self._worn(words)), p.plan_json(lesson.plan))
+
+    def _describe(self, lesson: Lesson) -> Exercise:
+        return Exercise(p.describe_prompt(lesson.plan), " " + p.clean(lesson.goal))
+
+    def _verify(self, lesson: Lesson) -> Exercise:
+        plan, verdict = self._judged(lesson)
+        question = p.prompt(p.VERIFY, self._worn(lesson.goal), plan=plan)
+        if not verdict.ok:
+            return Exercise(question, p.verdict_json(verdict))
+        # A right plan is learnt too: who expects it while reading notices what differs.
+        asked, _, given = question.partition(p.GIVEN)
+        return Exercise(asked, p.GIVEN + given + p.verdict_json(verdict))
+
+    def _judge(self, lesson: Lesson) -> Exercise:
+        """Says first what the plan achieves, in the words of somebody who asked for just that plan, then judges."""
+        for _ in range(20):
+            plan, verdict = self._judged(lesson)
+            askers = self._same_plan[str(normal_form(plan))]
+            words = lesson.others if verdict.ok else [self._lessons[i].goal for i in askers]
+            if words:
+                question = p.prompt(p.JUDGE, self._worn(lesson.goal), plan=plan)
+                return Exercise(question, p.verdict_json(verdict, self._random.choice(words)))
+        return self._verify(lesson)
+
+    def _replan(self, lesson: Lesson) -> Exercise:
+        plan, _ = self._spoilt(lesson)
+        failed = self._random.randrange(len(plan.steps)) if self._random.random() < 0.5 else None
+        question = p.prompt(p.PLAN, self._worn(lesson.goal), plan=plan, failed=failed)
+        return Exercise(question, p.plan_json(lesson.plan))
+
+    def _judged(self, lesson: Lesson) -> tuple[Plan, Verdict]:
+        if self._random.random() < 0.5:
+            return lesson.plan, Verdict(True)
+        plan, fault = self._spoilt(lesson)
+        return plan, Verdict(False, fault)
+
+    def _scene(self, plan: Plan) -> list[str]:
+        """Mostly nothing: a planner must do with the goal alone. Else the plan's classes and as many again."""
+        if not self._wears or self._random.random() < 0.9:
+            return []
+        named = {name for step in plan.steps for name in step.arguments}
+        return [*named, *self._random.sample([*p.OBJECTS, *p.PLACES, *p.LAMPS], 12)]
+
+    def _spoilt(self, lesson: Lesson) -> tuple[Plan, Fault]:
+        """A plan that differs in normal form, mostly by a class that is easily mistaken; and what is wrong with it."""
+        right = normal_form(lesson.plan)
+        while True:
+            how = self._random.choices((self._mistaken, self._restepped, self._retyped), weights=(70, 18, 12))[0]
+            plan, fault = how(lesson)
+            if 1 <= len(plan.steps) <= MAX_STEPS and normal_form(plan) != right:
+                return plan, fault
+
+    def _mistaken(self, lesson: Lesson) -> tuple[Plan, Fault]:
+        names = sorted({name for step in lesson.plan.steps for name in step.arguments})
+        doubtful = [name for name in names if lesson.doubts.get(name)]
+        if doubtful and self._random.random() < 0.75:
+            name = self._random.choice(doubtful)
+            others = lesson.doubts[name]
+            other = self._random.choices(others, weights=[0.5**i for i in range(len(others))])[0]
+        else:
+            name = self._random.choice(names)
+            pools = [pool for pool in (p.LAMPS, p.OBJECTS, p.PLACES) if name in pool]
+            other = self._random.choice(pools[-1] if name in p.PLACES and self._random.random() < 0.5 else pools[0])
+        plan = renamed(lesson.plan, name, other)
+        moved = name in {step.arguments[-1] for step in lesson.plan.steps if step.verb is SubgoalType.PutObject}
+        return plan, Fault.PLACE if moved else Fault.OBJECT
+
+    def _restepped(self, lesson: Lesson) -> tuple[Plan, Fault]:
+        steps = list(lesson.plan.steps)
+        how = self._random.choice((Fault.MISSING, Fault.EXTRA, Fault.ORDER))
+        at = self._random.randrange(len(steps))
+        if how is Fault.MISSING:
+            del steps[at]
+        elif how is Fault.EXTRA:
+            donor = self._random.choice(self._lessons).plan
+            steps.insert(at + self._random.randrange(2), self._random.choice(donor.steps))
+        else:
+            other = self._random.randrange(len(steps))
+            steps[at], steps[other] = steps[other], steps[at]
+        return Plan(tuple(steps)), how
+
+    def _retyped(self, lesson: Lesson) -> tuple[Plan, Fault]:
+        """Another task with the same object: heated instead of cooled, one instead of two, ..."""
+        thing = achieved(lesson.plan)[1].object
+        for _ in range(50):
+            other = self._random.choice(self._lessons)
+            if other.task_type != lesson.task_type:
+                steps = renamed(other.plan, achieved(other.plan)[1].object, thing)
+                return steps, Fault.EXTRA if len(steps.steps) > len(lesson.plan.steps) else Fault.MISSING
+        return self._restepped(lesson)
+
+    def _exchanged(self, lesson: Lesson) -> tuple[str, Plan]:
+        """Another object in the goal and in the plan, where the goal names it by its class's own word."""
+        old = achieved(lesson.plan)[1].object
+        kinds = self._by_type[lesson.task_type]
+        new = self._random.choices(list(kinds), weights=[n**0.5 for n in kinds.values()])[0]
+        taken = {name for step in lesson.plan.steps for name in step.arguments}
+        pattern = rf"\b{re.escape(spoken(old))}\b"
+        goal = p.clean(lesson.goal)
+        if new in taken or not re.search(pattern, goal):
+            return lesson.goal, lesson.plan
+        return re.sub(pattern, spoken(new), goal), renamed(lesson.plan, old, new)
+
+    def _worn(self, sentence: str) -> str:
+        """As people type: a word missing, a letter wrong, no full stop."""
+        if not self._wears:
+            return sentence
+        words = p.clean(sentence).split()
+        if self._random.random() < 0.3:
+            words = [word for word in words if self._random.random() > 0.06] or words
+        if self._random.random() < 0.15:
+            at = self._random.randrange(len(words)) if words else 0
+            if words and len(words[at]) > 3:
+                words[at] = self._misspelt(words[at])
+        text = " ".join(words)
+        if self._random.random() < 0.3:
+            text = text.rstrip(".") if text.endswith(".") else text + "."
+        return text
+
+    def _misspelt(self, word: str) -> str:
+        at = self._random.randrange(len(word) - 1)
+        swap = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+        return self._random.choice((word[:at] + word[at + 1 :], swap, word[:at] + word[at] + word[at:]))
+
+
+_SPOKEN = {
+    "alarmclock": "alarm clock",
+    "baseballbat": "baseball bat",
+    "butterknife": "butter knife",
+    "cellphone": "cell phone",
+    "creditcard": "credit card",
+    "dishsponge": "sponge",
+    "glassbottle": "glass bottle",
+    "handtowel": "hand towel",
+    "keychain": "key chain",
+    "peppershaker": "pepper shaker",
+    "remotecontrol": "remote control",
+    "saltshaker": "salt shaker",
+    "soapbar": "bar of soap",
+    "soapbottle": "soap bottle",
+    "spraybottle": "spray bottle",
+    "tennisracket": "tennis racket",
+    "tissuebox": "tissue box",
+    "toiletpaper": "toilet paper",
+    "wateringcan": "watering can",
+    "winebottle": "wine bottle",
+}
+
+
+def spoken(name: str) -> str:
+    """A class's own words.
+
+    >>> spoken("alarmclock"), spoken("mug")
+    ('alarm clock', 'mug')
+    """
+    return _SPOKEN.get(name, name)
+
+
+def renamed(plan: Plan, old: str, new: str) -> Plan:
+    """`plan` with one class for another, in all its steps."""
+    steps = (replace(s, arguments=tuple(new if a == old else a for a in s.arguments)) for s in plan.steps)
+    return Plan(tuple(steps))

@@ -1,0 +1,168 @@
+"""`rarrl profile ...` and `rarrl alfred ...`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rarrl.cli.common import check_output, command_line, console, guarded, progress, table
+from rarrl.errors import InputError
+
+if TYPE_CHECKING:
+    from rarrl.types import Role
+    from rarrl_learning.latency.jobs import ProfileRow
+
+SHOWN = 10  # rows that were left out
+
+
+@guarded()
+def profile_show(
+    profile: Annotated[str, typer.Argument(help="Name of a shipped profile, or path of a profile file.")],
+    picture: Annotated[Path | None, typer.Option(help="Draw it into this .png, .svg or .pdf.")] = None,
+) -> None:
+    """Show what a language model costs, and how often it is right: per role, level and task type."""
+    from rarrl.latency.profile import load_profile
+    from rarrl_learning.latency.jobs import answer_tables, show_profile
+
+    check_output(picture, "--picture")
+    _print_profile(profile, show_profile(profile, picture))
+    for answers in answer_tables(load_profile(profile)):
+        console().print(table(answers.title, answers.head, answers.rows))
+    if picture is not None:
+        console().print(f"picture: {picture}", markup=False)
+
+
+@guarded()
+def profile_import(
+    csv: Annotated[Path, typer.Argument(help="A request log with llmperf's columns (docs/LATENCY_PROFILES.md).")],
+    provider: Annotated[str, typer.Option(help="Which provider's requests to take, e.g. groq.")],
+    size: Annotated[str, typer.Option(help="Which model size's requests to take, e.g. 70b.")],
+    out: Annotated[Path, typer.Option(help="Where the profile goes (JSON).")],
+    seed: Annotated[int, typer.Option(help="The same seed gives the same file.")] = 0,
+    model: Annotated[str, typer.Option(help="For the header: the model's name.")] = "",
+    hardware: Annotated[str, typer.Option(help="For the header: what it ran on.")] = "not known",
+    date: Annotated[str, typer.Option(help="For the header: when it was measured.")] = "unknown",
+    source: Annotated[str, typer.Option(help="For the header: where the log is from.")] = "",
+    licence: Annotated[str, typer.Option(help="For the header: the log's licence.")] = "unknown",
+) -> None:
+    """Turn a log of requests to a language model into a latency profile."""
+    from rarrl_learning.latency.import_logs import Origin
+    from rarrl_learning.latency.jobs import import_profile, profile_rows
+
+    check_output(out, "--out")
+    origin = Origin(model, hardware, date, source, licence, command_line())
+    result = import_profile(csv, provider, size, out, seed, origin)
+    _print_left_out("rows", result.skipped)
+    for warning in result.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    _print_profile(str(out), profile_rows(result.profile))
+
+
+@guarded("the same command goes on from the last call")
+def profile_record(
+    alfred: Annotated[Path, typer.Option(help="Folder of the ALFRED data set.")],
+    out: Annotated[
+        Path, typer.Option(help="Where the profile goes (JSON); until it is whole, calls are kept beside it.")
+    ],
+    llm: Annotated[str, typer.Option(help="Which language model: see `rarrl ask --help`.")] = "llama",
+    split: Annotated[str, typer.Option(help="Whose goals; of train only those that were not taught.")] = "train",
+    roles: Annotated[str, typer.Option(help="planner, verifier or both, with a comma.")] = "planner,verifier",
+    levels: Annotated[str, typer.Option(help="1, 2 or both, with a comma.")] = "1,2",
+    n: Annotated[int, typer.Option("--n", min=1, max=50_000, help="How many goals.")] = 500,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of the language model.")] = 1,
+    deadline: Annotated[float, typer.Option(min=0.01, max=3600.0, help="Seconds that a call may take.")] = 60.0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="The same seed asks for the same goals.")] = 0,
+    memory: Annotated[
+        Path | None, typer.Option(help="Data set whose train split the default plans are from; default: --alfred.")
+    ] = None,
+) -> None:
+    """Ask a language model for real: what calls take, and which answers are right. Interrupt it at will."""
+    from rarrl.build import make_reasoner
+    from rarrl.latency.profile import save_profile
+    from rarrl_learning.latency.jobs import answer_tables, profile_rows
+    from rarrl_learning.reasoner.record import RecordConfig, choose_tasks, make_header, record_profile
+
+    check_output(out, "--out")
+    if out.exists():
+        raise InputError(f"--out: {out} exists already; name another file, or remove it")
+    config = RecordConfig(llm, split, n, _roles(roles), _levels(levels), threads, deadline, seed)
+    tasks, data = choose_tasks(alfred, config, memory)
+    reasoner = make_reasoner(llm, threads=threads)
+    journal = out.with_name(f".{out.name}.calls")
+    try:
+        header = make_header(out.stem, reasoner.name, config)
+        with progress("recording", len(tasks)) as update:
+            profile = record_profile(reasoner, tasks, config, header, journal, data, update)
+    finally:
+        reasoner.close()
+    save_profile(profile, out)
+    journal.unlink()
+    _print_profile(str(out), profile_rows(profile))
+    for answers in answer_tables(profile):
+        console().print(table(answers.title, answers.head, answers.rows))
+
+
+def _roles(text: str) -> tuple[Role, ...]:
+    from rarrl.types import Role
+
+    names = [role.value for role in Role]
+    wanted = text.split(",")
+    if not set(wanted) <= set(names) or len(set(wanted)) != len(wanted):
+        raise InputError(f"--roles: {text!r} is not allowed (allowed: {', '.join(names)}, each once, with a comma)")
+    return tuple(role for role in Role if role.value in wanted)
+
+
+def _levels(text: str) -> tuple[int, ...]:
+    if text not in ("1", "2", "1,2"):
+        raise InputError(f"--levels: {text!r} is not allowed (allowed: 1, 2 or 1,2)")
+    return tuple(int(level) for level in text.split(","))
+
+
+@guarded()
+def alfred_statistics(
+    folder: Annotated[Path, typer.Argument(help="ALFRED's json_2.1.0 folder, or one with alfred_<split>.jsonl.gz.")],
+    out: Annotated[Path, typer.Option(help="Where the statistics go.")] = Path("alfred_statistics.json"),
+    split: Annotated[str | None, typer.Option(help="Which split to count; train where there is one.")] = None,
+) -> None:
+    """Count ALFRED's plans: sub-goals per task type, steps per sub-goal."""
+    from rarrl_learning.latency.jobs import alfred_statistics_command
+
+    check_output(out, "--out")
+    data, statistics = alfred_statistics_command(folder, out, split)
+    _print_left_out("entries", data.skipped)
+    rows = [(name, f"{count}") for name, count in sorted(statistics.task_counts().items())]
+    console().print(table(f"{len(data.plans)} plans of split {data.split}", ("task type", "plans"), rows))
+    console().print(f"statistics: {out}", markup=False)
+
+
+def _print_profile(name: str, rows: Sequence[ProfileRow]) -> None:
+    head = ("call", "n", "answered", "right", "mean s", "50 % s", "95 % s", "99 % s", "tokens")
+    console().print(
+        table(
+            f"Latency profile {name}",
+            head,
+            [
+                (
+                    f"{row.role}, level {row.level}",
+                    f"{row.n}",
+                    f"{100 * row.ok_rate:.1f} %",
+                    "-" if row.right is None else f"{100 * row.right:.1f} %",
+                    *(f"{value:.3g}" for value in (row.mean_s, row.p50_s, row.p95_s, row.p99_s)),
+                    f"{row.mean_tokens:.0f}",
+                )
+                for row in rows
+            ],
+        )
+    )
+
+
+def _print_left_out(what: str, skipped: Sequence[str]) -> None:
+    if skipped:
+        typer.echo(f"{len(skipped)} {what} left out:", err=True)
+        for line in skipped[:SHOWN]:
+            typer.echo(f"  {line}", err=True)
+        if len(skipped) > SHOWN:
+            typer.echo(f"  and {len(skipped) - SHOWN} more", err=True)

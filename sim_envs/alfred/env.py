@@ -1,0 +1,227 @@
+"""`rarrl/AlfredReplay-v0`: when should a robot think? One gymnasium.Env, and a VectorEnv of many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from rarrl.errors import InputError
+from rarrl.orchestrator.features import ALL_FEATURE_NAMES, FEATURE_LIMIT, N_ACTIONS, N_FEATURES
+from rarrl.types import Action
+
+from .core import ACT_STATUS, CATEGORIES, AlfredReplayCore, EpisodeBank, StepResult
+from .datasets import holds_answers, load_plans, load_recordings, load_tables
+from .episodes import EpisodeConfig, EpisodeSampler, seeds
+from .recorded_core import RecordedCore
+
+ACTION_SPACE = gym.spaces.Discrete(N_ACTIONS)
+
+
+def observation_space(core: AlfredReplayCore) -> gym.spaces.Box:
+    """N_FEATURES numbers; with recorded answers those of the plan in force besides."""
+    width = len(ALL_FEATURE_NAMES) if hasattr(core, "recordings") else N_FEATURES
+    return gym.spaces.Box(-FEATURE_LIMIT, FEATURE_LIMIT, (width,), np.float32)
+
+
+def _make(
+    n: int,
+    profile: str | Sequence[str],
+    alfred: str | Path | None,
+    split: str | None,
+    category: str,
+    mode: str,
+    **episode: Any,
+) -> tuple[AlfredReplayCore, EpisodeSampler]:
+    if mode not in ("soft", "hard"):
+        raise InputError(f"AlfredReplay: mode must be 'soft' or 'hard', got {mode!r}")
+    if category != "all" and category not in CATEGORIES:
+        raise InputError(f"AlfredReplay: category must be 'all' or one of {', '.join(CATEGORIES)}, got {category!r}")
+    categories = CATEGORIES if category == "all" else (category,)
+    if isinstance(profile, str) and holds_answers(profile):
+        if alfred is not None:
+            raise InputError("AlfredReplay: a profile with recorded answers holds its tasks; leave alfred away")
+        recordings = load_recordings(profile, categories)
+        recorded = RecordedCore(recordings, n, hard=mode == "hard")
+        return recorded, EpisodeSampler(recordings.bank, [recordings.table], EpisodeConfig(**episode))
+    plans, _ = load_plans(None if alfred is None else Path(alfred), split)
+    bank = EpisodeBank.from_plans(plans, categories)
+    tables = load_tables([profile] if isinstance(profile, str) else profile)
+    core = AlfredReplayCore(bank, tables, n, hard=mode == "hard")
+    return core, EpisodeSampler(bank, tables, EpisodeConfig(**episode))
+
+
+class AlfredReplayEnv(gym.Env[NDArray[np.float32], np.int64]):
+    """## Description
+    A robot executes an ALFRED household task sub-goal by sub-goal. At each decision it acts, or first asks a
+    language model, whose real latency and tokens are replayed from a profile. Thinking prevents failures;
+    it costs time and tokens from a budget that does not last for all of them. After RARRL (arXiv 2603.16673).
+
+    ## Action space
+    `Discrete(5)`: 0 ACT, 1 THINK(planner, 1), 2 THINK(planner, 2), 3 THINK(verifier, 1), 4 THINK(verifier, 2).
+    `action_masks()` (and `info["action_mask"]`) tells which are allowed; another one is executed as ACT.
+
+    ## Observation space
+    `Box(-8, 8, (N_FEATURES,), float32)`: task state, execution history, remaining budget, what calls cost
+    here; names in `rarrl.orchestrator.features.FEATURE_NAMES`. The uncertainty u is hidden. A profile with
+    recorded answers (`rarrl profile record`) is replayed with them, on its own tasks: see `recorded_core`;
+    the observation then tells of the plan in force too (ALL_FEATURE_NAMES).
+
+    ## Rewards
+    1 at success, minus `cost_weight` per second of thinking.
+
+    ## Starting state
+    A plan of ALFRED (its shipped statistics without `alfred`), a budget, a price; all drawn by the seed.
+
+    ## Episode end
+    Terminates when the task is done, lost (an irreversible failure), out of attempts, or, in hard mode, when a
+    call runs out of the budget. Never truncates.
+
+    ## Information
+    `action_mask`, `seconds` and `tokens` of this decision's call, `call_ok`, `act_status`, `time_s` and `tokens_left`,
+    `deadline_miss`, `shocked`; at the end `is_success`.
+
+    ## Arguments
+    `profile` (shipped name or path, or several), `alfred` and `split` (the data set), `category` (all, Navigation,
+    Inspection, Delivery), `mode` (soft, hard), and all fields of `EpisodeConfig`: `time_budget_s`,
+    `token_budget`, `cost_weight`, `latency_scale`, `latency_jitter`, `shock_share`, ...
+
+    ```python
+    import gymnasium
+    env = gymnasium.make("rarrl_sim_envs:rarrl/AlfredReplay-v0", profile="groq-70b", time_budget_s=20.0)
+    ```
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 4}
+
+    def __init__(
+        self,
+        profile: str | Sequence[str] = "gpt4o-mini-anchor",
+        alfred: str | Path | None = None,
+        split: str | None = None,
+        category: str = "all",
+        mode: str = "soft",
+        render_mode: str | None = None,
+        **episode: Any,
+    ) -> None:
+        self.core, self._sampler = _make(1, profile, alfred, split, category, mode, **episode)
+        self.observation_space = observation_space(self.core)
+        self.action_space = ACTION_SPACE
+        self.render_mode = render_mode
+        self._line = ""
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Starts an episode; the same seed gives the same one, whatever policy plays it."""
+        super().reset(seed=seed)
+        episode_seed = self.np_random.integers(0, 2**63, size=1, dtype=np.uint64)
+        self.core.begin(np.zeros(1, np.int64), self._sampler.draw(episode_seed))
+        self._line = "start"
+        return self.core.observe()[0], {"action_mask": self.action_masks()}
+
+    def step(self, action: np.int64) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """One decision."""
+        if not self.action_space.contains(action):
+            raise ValueError(f"AlfredReplay: action must be 0..{N_ACTIONS - 1}, got {action!r}")
+        if not self.core.alive[0]:
+            raise gym.error.ResetNeeded("AlfredReplay: the episode is over; call reset()")
+        r = self.core.step(np.array([int(action)]))
+        done = bool(r.done[0])
+        info = self._info(r)
+        info["action_mask"] = self.action_masks()
+        if done:
+            info["is_success"] = bool(r.success[0])
+        outcome = info["act_status"] or ("answered" if info["call_ok"] else "failed")
+        left = f"{info['time_s']:.1f} s, {info['tokens_left']:.0f} tokens left"
+        self._line = f"{Action(int(action)).label}: {outcome}; {left}"
+        return self.core.observe()[0], float(r.reward[0]), done, False, info
+
+    def _info(self, r: StepResult) -> dict[str, Any]:
+        status = int(r.act_status[0])
+        return {
+            "act_status": None if status < 0 else ACT_STATUS[status].value,
+            "seconds": float(r.seconds[0]),
+            "tokens": float(r.tokens[0]),
+            "call_ok": bool(r.call_ok[0]),
+            "deadline_miss": bool(r.deadline_miss[0]),
+            "shocked": bool(r.shocked[0]),
+            "time_s": float(self.core.time_s[0]),
+            "tokens_left": float(self.core.tokens[0]),
+        }
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """(5,) bool: allowed actions, under the name that sb3-contrib looks for."""
+        return self.core.situation().action_mask()[:, 0]
+
+    def render(self) -> str:
+        """The last decision and what is left of the budget, as one line."""
+        return self._line
+
+
+class AlfredReplayVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]):
+    """Many AlfredReplay episodes in one numpy core; same arguments as `AlfredReplayEnv`, and `num_envs`.
+
+    Next-step autoreset (gymnasium's default): the step after an episode's end ignores the action, starts the
+    next episode and returns reward 0."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
+
+    def __init__(
+        self,
+        num_envs: int = 256,
+        profile: str | Sequence[str] = "gpt4o-mini-anchor",
+        alfred: str | Path | None = None,
+        split: str | None = None,
+        category: str = "all",
+        mode: str = "soft",
+        render_mode: str | None = None,
+        **episode: Any,
+    ) -> None:
+        if num_envs < 1:
+            raise ValueError(f"num_envs must be >= 1, got {num_envs}")
+        self.core, self._sampler = _make(num_envs, profile, alfred, split, category, mode, **episode)
+        self.num_envs, self.render_mode = num_envs, render_mode
+        self.single_observation_space, self.single_action_space = observation_space(self.core), ACTION_SPACE
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(ACTION_SPACE, num_envs)
+        self._base, self._next = 0, 0
+        self._mask = np.ones((N_ACTIONS, num_envs), dtype=bool)
+
+    def _begin(self, where: NDArray[np.int64]) -> None:
+        self.core.begin(where, self._sampler.draw(seeds(self._base, len(where), self._next)))
+        self._next += len(where)
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Starts all environments. A list of seeds counts by its first one: episodes are drawn in sequence."""
+        first = seed[0] if isinstance(seed, list) else seed
+        super().reset(seed=first)
+        self._base, self._next = int(self.np_random.integers(0, 2**63)), 0
+        self._begin(np.arange(self.num_envs))
+        self._mask = self.core.situation().action_mask()
+        return self.core.observe(), {"action_mask": self._mask.T}
+
+    def step(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """One decision in each environment."""
+        ended = np.flatnonzero(~self.core.alive)
+        r = self.core.step(np.asarray(actions, np.int64), self._mask)
+        if len(ended):
+            self._begin(ended)
+        self._mask = self.core.situation().action_mask()
+        info: dict[str, Any] = {
+            "action_mask": self._mask.T,
+            "seconds": r.seconds,
+            "tokens": r.tokens,
+            "is_success": r.success,
+        }
+        return self.core.observe(), r.reward, r.done, np.zeros(self.num_envs, dtype=bool), info

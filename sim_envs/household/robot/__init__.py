@@ -1,0 +1,1 @@
+"""The robot in the household: what it senses, remembers and does."""

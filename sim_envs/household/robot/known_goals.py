@@ -1,0 +1,40 @@
+"""What a robot without a language model has to go by: goals that it reached before, in other homes."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from rarrl.alfred import AlfredPlan, Annotation
+from rarrl.reasoner.nearest import NearestGoal
+from rarrl.types import SubgoalType
+
+from ..tasks import draw_mission, remaining_plan
+
+EXPERIENCE = 240
+"""Missions that the robot has behind it: the default plan is then right for four goals in ten, as on ALFRED."""
+_STREAM = 6007  # of the seed: an environment's missions are drawn from a single number, these from pairs
+
+
+@lru_cache(maxsize=4)
+def known_goals(missions: int = EXPERIENCE, seed: int = 0) -> NearestGoal:
+    """The goals of `missions` drawn from a stream of their own, each with the plan that reached it.
+
+    Raises: ValueError for no mission at all."""
+    return NearestGoal(_reached(number, seed) for number in range(missions))
+
+
+def _reached(number: int, seed: int) -> AlfredPlan:
+    mission = draw_mission(np.random.default_rng([_STREAM, seed, number]))
+    rows = [row for row in remaining_plan(mission.world(0, 0, 0.0), mission.task) if row[0] != "GotoLocation"]
+    return AlfredPlan(
+        mission.task.task_type,
+        "",
+        f"household-{seed}-{number}",
+        tuple(SubgoalType[row[0]] for row in rows),
+        tuple(row[1:] for row in rows),
+        (1,) * len(rows),
+        (Annotation(mission.task.goal, ()),),
+        mission.task.parameters,
+    )

@@ -1,0 +1,142 @@
+"""A driver that skips the drive: for learning when to think, where only what attempts come to matters.
+
+The base is set down along its way, after the time that the scripted expert takes for it; looks about there; and does
+the interaction itself. Things go wrong meanwhile, as in the whole simulation. People are there as delays alone: in an
+environment with none (`HouseholdEnv(people=0)`) the times are those with two.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rarrl.types import ActStatus
+
+from ..env import HouseholdEnv
+from ..executor import Event
+from ..expert import Pose, find_path, find_target
+from ..home import Home, cell
+from ..world import DROPS_PER_S, DT, Row, World, wrap
+from .drivers import ended
+
+# Fitted to the scripted expert among two people; see `benchmarks/household_orchestrator.py drivers`.
+S_PER_M, S_PER_RAD = 1.9, 0.7
+WAITS_PER_M, WAIT_S = 0.11, 4.5  # how often somebody is in the way, and for how long (exponential)
+DOOR_S = 4.0  # for the door between the rooms
+APPROACH_S_PER_M = 4.5  # the last bit, before an interaction
+LOOK_M = 0.8  # from look to look
+LIMIT_S = 60.0
+_STILL, _PRESS = np.zeros(3), np.array([0.0, 0.0, 1.0])
+
+Way = tuple[float, list[Pose]]
+"""Metres, and poses LOOK_M apart on it; the last is the goal."""
+
+
+class SkipDriver:
+    """See the module's text. Keeps the ways of each home that it has seen; may drive in many environments by turns."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Home, dict[tuple[int, ...], Way]]] = {}
+
+    def begin(self, env: HouseholdEnv) -> None:
+        """See `rarrl_sim_envs.household.robot.drivers.Driver`."""
+
+    def attempt(self, env: HouseholdEnv) -> Event:
+        """See `rarrl_sim_envs.household.robot.drivers.Driver`."""
+        row, world = env.executor.row, env.world
+        assert row is not None, "an attempt needs a sub-goal that is on"
+        begun = world.steps
+        target = find_target(world, row, env.memory)
+        if row[0] == "GotoLocation":
+            if target is not None and not world.arrived(row[1]):
+                self._drive(env, target[0])
+            event = self._step(env, row, _STILL)
+            if event is None:  # nothing there to arrive at
+                _pass(world, begun + round(LIMIT_S / DT) - world.steps - 1)
+                event = self._step(env, row, _STILL) or Event(row, ActStatus.FAILURE, "too late")
+            return event
+        if target is not None and world.refusal(row):
+            self._approach(env, target[0])
+        for _ in range(3):  # opens first what is shut
+            if event := self._step(env, row, _PRESS) or self._wait(env, row):
+                return event
+        return Event(row, ActStatus.FAILURE, "too late")
+
+    def _step(self, env: HouseholdEnv, row: Row, action: np.ndarray) -> Event | None:
+        _, done, late, info = env.advance(action)
+        return ended(env, row, info["event"], done or late)
+
+    def _wait(self, env: HouseholdEnv, row: Row) -> Event | None:
+        """Until the interaction has ended, and a step more, in which the hand lets go."""
+        world = env.world
+        if world.busy:
+            rest, world._busy = world._busy - 1, 1
+            _pass(world, rest)
+        event = self._step(env, row, _STILL)
+        return event or (self._step(env, row, _STILL) if world.busy else None)
+
+    def _drive(self, env: HouseholdEnv, goal: Pose) -> None:
+        world = env.world
+        metres, poses = self._way(world, goal)
+        turn = abs(world.bearing(*poses[0][:2])) if metres > 0.3 else abs(wrap(goal[2] - world.heading))
+        seconds = S_PER_M * metres + S_PER_RAD * turn
+        if world._luck.random() < WAITS_PER_M * metres:
+            seconds += float(world._luck.exponential(WAIT_S))
+        share = seconds / DT / len(poses)
+        spent = 0.0
+        for pose in poses:
+            _pass(world, int(spent + share) - int(spent))
+            spent += share
+            if not world.door_open and world.home.room(pose[0]) != world.home.room(world.x):
+                _pass(world, round(DOOR_S / DT))
+                world.open("door")
+            _set(world, pose)
+            env.memory.update(world)
+
+    def _approach(self, env: HouseholdEnv, goal: Pose) -> None:
+        world = env.world
+        away = math.hypot(goal[0] - world.x, goal[1] - world.y)
+        if away > 1.0:
+            self._drive(env, goal)
+            return
+        turn = abs(wrap(goal[2] - world.heading))
+        _pass(world, round(max(APPROACH_S_PER_M * away, S_PER_RAD * turn) / DT))
+        _set(world, goal)
+
+    def _way(self, world: World, goal: Pose) -> Way:
+        grid = world.home.clearance(True)
+        key = (*cell(grid, world.x, world.y), *cell(grid, *goal[:2]), round(goal[2] * 10))
+        ways = self._known.setdefault(id(world.home), (world.home, {}))[1]  # with the home: no other gets its id
+        if key not in ways:
+            path = find_path(world, goal)
+            points = np.vstack([[(world.x, world.y)], path]) if len(path) else np.array([(world.x, world.y), goal[:2]])
+            steps = np.diff(points, axis=0)
+            run = np.concatenate([[0.0], np.cumsum(np.hypot(*steps.T))])
+            marks = np.arange(LOOK_M, run[-1], LOOK_M)
+            at = np.searchsorted(run, marks)
+            poses = [(*map(float, points[i]), float(math.atan2(*steps[min(i, len(steps) - 1)][::-1]))) for i in at]
+            ways[key] = float(run[-1]), [*poses, goal]
+        return ways[key]
+
+
+def _set(world: World, pose: Pose) -> None:
+    world.x, world.y, world.heading = pose
+    world.v = world.omega = 0.0
+    if world.held >= 0:
+        world._carry()
+
+
+def _pass(world: World, steps: int) -> None:
+    """Time passes while nobody moves; what goes wrong by chance goes wrong."""
+    if steps <= 0:
+        return
+    end = world.steps + steps
+    if world.held >= 0 and world._level and not world.busy:
+        drop = world.steps + int(world._luck.geometric(DROPS_PER_S * DT * world._level))
+        if drop <= end:
+            world._drop()
+    for entry in list(world._schedule):
+        if entry[0] <= end and getattr(world, f"_happen_{entry[1]}")():
+            world._schedule.remove(entry)
+    world.steps = end

@@ -1,0 +1,1 @@
+"""A furnished room seen by a stereo head, with exact voxel truth."""

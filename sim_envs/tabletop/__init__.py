@@ -1,0 +1,1 @@
+"""A table on which only the words tell which task is meant."""

@@ -1,0 +1,71 @@
+"""`rarrl ask` and `rarrl bench planner` as a user types them."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from rarrl.cli import app
+from rarrl_learning.reasoner.faults import FaultyServer
+
+GOAL = "put a cup on the desk"
+
+
+def rarrl(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def llm():
+    with FaultyServer("") as server:
+        yield f"openai:{server.url}#any"
+
+
+@pytest.mark.parametrize("command", ["ask", "bench planner"])
+def test_help(command):
+    result = rarrl(*command.split(), "--help")
+    assert result.exit_code == 0 and "llama:PATH.gguf" in result.output
+
+
+def test_a_plan_is_printed(llm):
+    result = rarrl("ask", GOAL, "--llm", llm)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "1. PickupObject(cup)\n2. PutObject(cup, desk)\n"
+    assert "10 + 20 tokens" in result.stderr
+
+
+def test_json(llm):
+    (answer,) = json.loads(rarrl("ask", GOAL, "--llm", llm, "--json").stdout)
+    assert answer["plan"] == [["PickupObject", "cup"], ["PutObject", "cup", "desk"]]
+    assert (answer["status"], answer["tokens_out"], answer["confidence"]) == ("OK", 20, None)
+
+
+def test_a_verdict_that_is_none_is_told(llm):
+    result = rarrl("ask", GOAL, "--llm", llm, "--verify")
+    assert result.exit_code == 0
+    assert "no verdict: INVALID" in result.stdout  # this server writes plans whatever it is asked
+
+
+def test_the_operators_policy_is_kept(llm, tmp_path):
+    policy = tmp_path / "policy.json"
+    policy.write_text('{"forbidden_objects": ["cup"]}')
+    result = rarrl("ask", GOAL, "--llm", llm, "--policy", policy)
+    assert result.exit_code == 1
+    assert (
+        "no plan: REFUSED: plan refused: step 1, PickupObject(cup): the operator forbids to touch cup" in result.stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("ask", GOAL, "--llm", "gpt"), "allowed: llama"),
+        (("ask", GOAL, "--llm", "llama:nowhere.gguf"), "nowhere.gguf"),
+        (("ask", GOAL, "--policy", "nowhere.json"), "nowhere.json does not exist"),
+        (("bench", "planner", "--llm", "profile:x"), "allowed: llama"),
+    ],
+)
+def test_bad_input_ends_in_one_line(arguments, told):
+    result = rarrl(*arguments)
+    assert result.exit_code == 2
+    assert told in result.stderr and len(result.stderr.splitlines()) == 1

@@ -1,0 +1,254 @@
+"""The command line: help of every command, bad input in one line, exit statuses, a replay from end to end."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+from demo_players import fake
+from typer.testing import CliRunner
+
+from rarrl.cli import app
+from rarrl.cli.results import reminder
+from rarrl.errors import RarrlError
+
+COMMANDS = [
+    "demo",
+    "doctor",
+    "run",
+    "replay",
+    "plot",
+    "train orchestrator",
+    "train policy-speed",
+    "train policy-student",
+    "tune rules",
+    "tune policy",
+    "eval orchestrator",
+    "bench orchestrator",
+    "quantize",
+    "bench policy",
+    "bench quantize",
+    "profile show",
+    "profile import",
+    "alfred statistics",
+]
+NEVER = "never:{}"
+
+
+def rarrl(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def refused(*arguments):
+    """The one line that a bad command ends in."""
+    result = rarrl(*arguments)
+    assert result.exit_code == 2, result.output
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: "), result.stderr
+    return lines[0]
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_every_command_explains_itself(command):
+    result = rarrl(*command.split(), "--help")
+    assert result.exit_code == 0 and "Usage" in result.output
+
+
+def test_version():
+    assert rarrl("--version").output.startswith("rarrl 0.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("replay", "--policy", "nver"), "did you mean 'never'"),
+        (("replay", "--policy", NEVER, "--policy", NEVER), "twice"),
+        (("replay", "--policy", "always:{"), "not JSON"),
+        (("replay", "--policy", 'always:{"recipe": "X9"}'), "X9"),
+        (("replay", "--policy", "model.zip"), "pickle"),
+        (("replay", "--policy", NEVER, "--profile", "grok-70b"), "grok-70b"),
+        (("replay", "--policy", NEVER, "--time-budget", "nan"), "orchestrator.time_budget_s"),
+        (("replay", "--policy", NEVER, "--token-budget", "-1"), "orchestrator.token_budget"),
+        (("replay", "--policy", NEVER, "--cost-weight", "inf"), "orchestrator.cost_weight"),
+        (("replay", "--policy", NEVER, "--episodes", "0"), "replay.episodes"),
+        (("replay", "--policy", NEVER, "--category", "Cooking"), "Navigation"),
+        (("replay", "--policy", NEVER, "--alfred", "EMPTY"), "no ALFRED data"),
+        (("replay", "--policy", NEVER, "--alfred", "MISSING"), "ALFRED"),
+        (("replay", "--policy", NEVER, "--out", "FULL"), "not empty"),
+        (("replay", "--policy", NEVER, "--out", "FULL/file"), "--out"),
+        (("replay", "--config", "MISSING"), "does not exist"),
+        (("replay", "--config", "EMPTY"), "folder"),
+        (("replay", "--config", "NAN"), "time_budget_s"),
+        (("run", "--policy", "nver"), "nver"),
+        (("run", "--policy", NEVER, "--speed", "0"), "replay.speed"),
+        (("plot", "MISSING"), "does not exist"),
+        (("plot", "EMPTY"), "events.jsonl"),
+        (("plot", "FULL/file.json"), "JSON"),
+        (("plot", "FULL/results.json"), "no comparison"),
+        (("plot", "groq-70b", "--out", "EMPTY"), "folder"),
+        (("train", "orchestrator", "--variant", "half"), "no_budget"),
+        (("train", "orchestrator", "--algorithm", "sarsa"), "dqn"),
+        (("train", "orchestrator", "--profile", "grok-70b"), "grok-70b"),
+        (("train", "orchestrator", "--alfred", "EMPTY"), "no ALFRED data"),
+        (("train", "orchestrator", "--out", "FULL/file"), "--out"),
+        (("tune", "rules", "--alfred", "EMPTY"), "no ALFRED data"),
+        (("tune", "rules", "--out", "EMPTY"), "folder"),
+        (("eval", "orchestrator", "--alfred", "EMPTY"), "no ALFRED data"),
+        (("eval", "orchestrator", "--json", "EMPTY"), "folder"),
+        (("bench", "orchestrator", "--json", "FULL/file/x.json"), "--json"),
+        (("profile", "show", "grok-70b"), "groq-70b"),
+        (("profile", "show", "EMPTY"), "folder"),
+        (("profile", "show", "groq-70b", "--picture", "FULL/x.bmp"), ".png"),
+        (("profile", "import", "MISSING", "--provider", "a", "--size", "b", "--out", "FULL/p.json"), "does not exist"),
+        (("alfred", "statistics", "EMPTY"), "no ALFRED data"),
+        (("alfred", "statistics", "EMPTY", "--out", "EMPTY"), "folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_bad_input_ends_in_one_line(tmp_path, monkeypatch, arguments, told):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "EMPTY").mkdir()
+    (tmp_path / "FULL").mkdir()
+    (tmp_path / "FULL" / "file").write_text("something")
+    (tmp_path / "FULL" / "file.json").write_text("{")
+    (tmp_path / "FULL" / "results.json").write_text('{"figures": {}, "tables": {}}')
+    (tmp_path / "NAN").write_text("orchestrator:\n  time_budget_s: .nan\n")
+    before = sorted(tmp_path.rglob("*"))
+    assert told in refused(*arguments)
+    assert sorted(tmp_path.rglob("*")) == before, "a refused command left something behind"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("replay", "--polcy", "x"), ("replay", "--episodes", "many"), ("rply",), ("plot",)]
+)
+def test_usage_errors_are_bad_input(arguments):
+    assert rarrl(*arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "told"),
+    [(KeyboardInterrupt(), 130, "rarrl plot"), (RarrlError("the disk is full"), 1, "error: the disk is full")],
+)
+def test_failures_and_interrupts_have_their_own_status(tmp_path, monkeypatch, raised, status, told):
+    def fail(*args, **kwargs):
+        raise raised
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rarrl.pipeline.replay", fail)
+    result = rarrl("replay", "--policy", NEVER)
+    assert result.exit_code == status and told in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+def test_replay_writes_logs_and_a_report_and_repeats_itself(tmp_path):
+    texts = []
+    for name in ("a", "b"):
+        arguments = ("--episodes", "4", "--seed", "3", "--shock", "--out", tmp_path / name)
+        result = rarrl("replay", "--policy", NEVER, "--policy", 'always:{"recipe": "P1"}', *arguments)
+        assert result.exit_code == 0, result.output
+        assert (tmp_path / name / "report.png").exists() and (tmp_path / name / "report.html").exists()
+        assert str(tmp_path / name / "report.html") in result.output
+        logs = sorted((tmp_path / name).glob("*/events.jsonl"))
+        assert len(logs) == 2
+        texts.append([log.read_text("utf-8").split("\n", 1)[1] for log in logs])  # but for the date
+    assert texts[0] == texts[1]
+
+
+def test_options_win_over_the_file(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text(f"orchestrator:\n  policy: '{NEVER}'\n  profile: bedrock-70b\nreplay:\n  episodes: 7\n")
+    result = rarrl("replay", "--config", file, "--episodes", "2", "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    lines = (tmp_path / "run" / "1_never_" / "events.jsonl").read_text("utf-8").splitlines()
+    assert json.loads(lines[0])["profile"] == "bedrock-70b"
+    assert sum(json.loads(line)["type"] == "end" for line in lines) == 2
+
+
+def test_plot_makes_the_report_again(tmp_path):
+    rarrl("replay", "--policy", NEVER, "--episodes", "2", "--out", tmp_path / "run")
+    (tmp_path / "run" / "report.png").unlink()
+    assert rarrl("plot", tmp_path / "run").exit_code == 0
+    assert (tmp_path / "run" / "report.png").exists()
+
+
+def test_plot_draws_a_profile(tmp_path):
+    assert rarrl("plot", "groq-70b", "--out", tmp_path / "p.png").exit_code == 0
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_doctor_answers():
+    assert "what runs here" in rarrl("doctor").output
+
+
+def test_reminder_takes_what_is_there(tmp_path):
+    assert len(reminder(20, results=tmp_path)) == 1
+    figure = {"value": 1.5, "lo": 1.0, "hi": 2.0, "n": 9, "unit": "points"}
+    rows = [{"policy": "never", "success": 0.61}]
+    (tmp_path / "orchestrator_recorded.json").write_text("broken")
+    (tmp_path / "demo.json").write_text(
+        json.dumps({"figures": {"demo_gain_over_best_rule": figure}, "tables": {"demo": rows}})
+    )
+    (tmp_path / "orchestrator_eval.json").write_text(
+        json.dumps({"figures": {"gain_over_best_rule": figure}, "tables": {}})
+    )
+    lines = reminder(20, results=tmp_path)
+    assert len(lines) == 3 and "never 61 %" in lines[1] and "1.5 [1, 2] points" in lines[2]
+    assert len(reminder(20, True, tmp_path)) == 1
+
+
+def test_help_loads_nothing_that_it_does_not_need():
+    heavy = ["numpy", "pydantic", "gymnasium", "matplotlib", "torch", "rclpy"]
+    code = f"import rarrl.cli, sys; sys.exit(', '.join(n for n in {heavy} if n in sys.modules) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("rclpy") is None, reason="needs rclpy")
+def test_quick_demo_plays_on_ros_and_writes_the_report(tmp_path):
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from rarrl.cli import main; main()",
+            "demo",
+            "--quick",
+            "--episodes",
+            "2",
+            "--out",
+            str(tmp_path / "run"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "report.png").exists() and (tmp_path / "run" / "report.html").exists()
+    for name in ("never", "always", "recorded", "LLM s"):
+        assert name in done.stdout
+    assert len(list((tmp_path / "run").glob("*/events.jsonl"))) == 4
+
+
+@pytest.mark.skipif(find_spec("mujoco") is None or find_spec("llama_cpp") is None, reason="needs mujoco and llama.cpp")
+def test_demo_plays_missions_and_draws_them_again(tmp_path, monkeypatch):
+    from rarrl_learning.household import demo
+
+    def play_all(settings, seeds, progress):
+        progress(1, "one")
+        return [fake(setting, seed, False) for setting in settings for seed in seeds]
+
+    monkeypatch.setattr(demo, "play_all", play_all)
+    done = rarrl("demo", "--missions", 2, "--out", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    for text in ("2 missions", "never", "after_failure", "learned", "2 of 2", "report.html", "s in all"):
+        assert text in done.output
+    (tmp_path / "run" / "report.html").unlink()
+    assert rarrl("plot", tmp_path / "run").exit_code == 0 and (tmp_path / "run" / "report.html").exists()
+
+
+def test_demo_says_what_is_missing(monkeypatch):
+    monkeypatch.setattr("rarrl.cli.run.find_spec", lambda name: None)
+    done = rarrl("demo")
+    assert done.exit_code == 2 and "rarrl[sim]" in done.output and "--quick" in done.output

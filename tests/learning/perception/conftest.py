@@ -1,0 +1,3 @@
+"""Fixtures of the stereo detector."""
+
+from perception_fixtures import indoor_pair, outdoor_pair, rig, stereo_data  # noqa: F401

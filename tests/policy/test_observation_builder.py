@@ -1,0 +1,107 @@
+"""What becomes an observation, and what is dropped."""
+
+import numpy as np
+import pytest
+from policy_fixtures import tiny_spec
+
+from rarrl.policy.observation_builder import DROPS, ObservationFeed
+
+S = 10**9
+PICTURE = np.full((32, 32, 3), 7, np.uint8)
+
+
+def feed(**changes):
+    return ObservationFeed(tiny_spec(**changes), max_age_s=0.4, slop_s=0.05)
+
+
+def filled(target, stamp_ns=100 * S, clock_ns=100 * S, now=5.0):
+    for camera in target._spec.cameras:
+        assert target.add_image(camera, PICTURE, stamp_ns, clock_ns, now)
+    assert target.add_proprio(["y", "unknown", "x"], [2.0, 9.0, 1.0], stamp_ns, clock_ns, now)
+    return target
+
+
+def test_parts_make_a_whole():
+    moment = filled(feed(), clock_ns=100 * S + S // 10).latest("go left")
+    assert moment.stamp_ns == 100 * S
+    observation = moment.observation
+    assert observation.observed_at == pytest.approx(4.9)
+    assert observation.images.shape == (1, 32, 32, 3) and (observation.images == 7).all()
+    assert observation.proprio.tolist() == [1.0, 2.0]  # in the order of the spec
+    assert observation.instruction == "go left"
+
+
+def test_its_time_is_that_of_the_oldest_part():
+    target = filled(feed(cameras=("top", "side")))
+    assert target.add_image("side", PICTURE, 100 * S + S // 50, 100 * S + S // 50, 5.02)
+    moment = target.latest("go")
+    assert (moment.stamp_ns, moment.observation.observed_at) == (100 * S, 5.0)
+
+
+@pytest.mark.parametrize("missing", ["top", "side", "proprio"])
+def test_a_part_missing_is_no_observation(missing):
+    target = feed(cameras=("top", "side"))
+    for camera in {"top", "side"} - {missing}:
+        target.add_image(camera, PICTURE, S, S, 1.0)
+    if missing != "proprio":
+        target.add_proprio(["x", "y"], [0.0, 0.0], S, S, 1.0)
+    assert target.latest("go") is None
+
+
+def test_parts_of_different_times_are_no_observation():
+    target = filled(feed(cameras=("top", "side")))
+    later = 100 * S + S // 10
+    target.add_image("top", PICTURE, later, later, 5.1)
+    assert target.latest("go") is None
+    target.add_image("side", PICTURE, later, later, 5.1)
+    target.add_proprio(["x", "y"], [0.0, 0.0], later, later, 5.1)
+    assert target.latest("go").stamp_ns == later
+
+
+def test_larger_pictures_are_shrunk():
+    target = filled(feed())
+    half = np.zeros((64, 64, 3), np.uint8)
+    half[:, 32:] = 200
+    assert target.add_image("top", half, 100 * S + 1, 100 * S + 1, 5.0)
+    assert target.latest("go").observation.images[0, 5].tolist() == [[0] * 3] * 16 + [[200] * 3] * 16
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 3), (64, 32, 3), (32, 32)])
+def test_pictures_that_do_not_fit_are_dropped(shape):
+    target = feed()
+    assert not target.add_image("top", np.zeros(shape, np.uint8), S, S, 1.0)
+    assert dict(target.drops) == {"size": 1}
+
+
+@pytest.mark.parametrize(
+    ("names", "values", "says"),
+    [
+        (["x"], [1.0], "y is missing"),
+        (["x", "y"], [1.0], "2 names and 1 positions"),
+        (["x", "y", "x"], [1.0, 2.0, 3.0], "a name twice"),
+        (["x", "y"], [1.0, np.nan], "not finite"),
+        (["x", "y"], [1.0, np.inf], "not finite"),
+        ([], [], "x is missing"),
+    ],
+)
+def test_bad_proprioception_is_dropped(names, values, says):
+    target = filled(feed())
+    assert not target.add_proprio(names, values, 101 * S, 101 * S, 6.0)
+    assert target.drops["proprio"] == 1 and says in target.last_drop
+    assert target.latest("go").observation.proprio.tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("stamp_ns", "reason"),
+    [(100 * S, "out_of_order"), (99 * S, "stale"), (103 * S, "future"), (0, "stale"), (100 * S - 1, "out_of_order")],
+)
+def test_stamps_that_are_not_believed(stamp_ns, reason):
+    target = filled(feed())
+    assert not target.add_image("top", PICTURE, stamp_ns, 100 * S + S // 10, 5.1)
+    assert dict(target.drops) == {reason: 1} and reason in DROPS
+
+
+def test_a_clock_set_back_begins_anew():
+    target = filled(feed())
+    filled(target, stamp_ns=S, clock_ns=S, now=9.0)
+    assert target.latest("go").stamp_ns == S and not target.drops
