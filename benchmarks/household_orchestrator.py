@@ -35,9 +35,9 @@ from rarrl_learning.household.train_orchestrator import COMPARED, CONDITIONS, co
 from rarrl_learning.orchestrator.train import TrainConfig
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.robot.drivers import Driver, ExpertDriver
-from rarrl_sim_envs.household.robot.executive import HouseholdPlayer
+from rarrl_sim_envs.household.robot.executive import HouseholdExecutive
 from rarrl_sim_envs.household.robot.known_goals import known_goals
-from rarrl_sim_envs.household.robot.teleport_driver import SkipDriver
+from rarrl_sim_envs.household.robot.teleport_driver import TeleportDriver
 from rarrl_sim_envs.household.tasks import remaining_plan
 
 COMMAND = "python benchmarks/household_orchestrator.py"
@@ -107,7 +107,7 @@ def drivers(episodes: int) -> dict[str, Any]:
     """The same missions with both drivers and the right plan, put in force again after each failure or kept."""
     rows = {}
     for replans in (True, False):
-        for name, driver, people in (("expert", ExpertDriver(), 2), ("skip", SkipDriver(), 0)):
+        for name, driver, people in (("expert", ExpertDriver(), 2), ("skip", TeleportDriver(), 0)):
             key = f"{name}, {'new plan after failures' if replans else 'plan of the start'}"
             rows[key] = _drive(driver, people, replans, episodes)
             print(key, rows[key], flush=True)
@@ -115,24 +115,24 @@ def drivers(episodes: int) -> dict[str, Any]:
 
 
 def _drive(driver: Driver, people: int, replans: bool, episodes: int) -> dict[str, Any]:
-    player = HouseholdPlayer(HouseholdEnv(stereo=False, people=people), driver, known_goals(), 100.0, 1e6)
+    executive = HouseholdExecutive(HouseholdEnv(stereo=False, people=people), driver, known_goals(), 100.0, 1e6)
     done, seconds, attempts = [], [], []
     by_verb: dict[str, list[tuple[bool, float]]] = {}
     for number in range(episodes):
-        player.begin(HELD_OUT_SEED + 100_000 + number)
-        right = Plan.from_rows(remaining_plan(player.env.world, player.env.mission.task))
+        executive.begin(HELD_OUT_SEED + 100_000 + number)
+        right = Plan.from_rows(remaining_plan(executive.env.world, executive.env.mission.task))
         answer = Answer(0, Role.PLANNER, 1, CallStatus.OK, 0.02, "right", plan=right)
-        player.take(Action.PLANNER_1, answer)
-        while not player.done:
-            attempt = player.act()
-            assert player.event is not None
+        executive.take(Action.PLANNER_1, answer)
+        while not executive.done:
+            attempt = executive.act()
+            assert executive.event is not None
             ok = attempt.status is ActStatus.SUCCESS
-            by_verb.setdefault(player.event.row[0], []).append((ok, attempt.seconds))
-            if replans and not ok and not player.done:
-                player.take(Action.PLANNER_1, answer)
-        done.append(player.success)
-        seconds.append(player.env.world.steps * 0.1)
-        attempts.append(player.summary.step)
+            by_verb.setdefault(executive.event.row[0], []).append((ok, attempt.seconds))
+            if replans and not ok and not executive.done:
+                executive.take(Action.PLANNER_1, answer)
+        done.append(executive.success)
+        seconds.append(executive.env.world.steps * 0.1)
+        attempts.append(executive.summary.step)
     verbs = {
         verb: [len(found), *np.round(np.mean(found, axis=0), 3).tolist()] for verb, found in sorted(by_verb.items())
     }

@@ -130,7 +130,7 @@ class Driver:
 
 
 @dataclass(frozen=True)
-class Ride:
+class DriveStatistics:
     """What came of one ride. hit: what the robot ran into: "disc", "wall", "mover" or "", nothing; behind: that stood
     outside the camera's view. way_m: how far it came. least_m: how near it came to anything. stops: how often the gate
     said zero."""
@@ -142,7 +142,7 @@ class Ride:
     stops: int
 
 
-def ride(seed: int, config: GateConfig, seconds: float, standing: int, movers: int, gated: bool) -> Ride:
+def ride(seed: int, config: GateConfig, seconds: float, standing: int, movers: int, gated: bool) -> DriveStatistics:
     """One ride through a world of its own; it ends at the first collision."""
     rng = np.random.default_rng(seed)
     world, driver = World.draw(rng, standing, movers), Driver(np.random.default_rng(seed + 10**6))
@@ -207,8 +207,8 @@ def ride(seed: int, config: GateConfig, seconds: float, standing: int, movers: i
             if kind != "wall":
                 dx, dy = world.discs[nearest, 0] - x, world.discs[nearest, 1] - y
                 behind = abs(math.remainder(math.atan2(dy, dx) - yaw, 2 * math.pi)) > FIELD_RAD / 2
-            return Ride(kind, behind, way, least, stops)
-    return Ride("", False, way, least, stops)
+            return DriveStatistics(kind, behind, way, least, stops)
+    return DriveStatistics("", False, way, least, stops)
 
 
 def _follow(now: float, target: float, gain: float, loss: float) -> float:

@@ -16,7 +16,7 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from rarrl.pipeline import Outcome, Phase, Report, TaskView
+from rarrl.decision_loop import DecisionOutcome, Phase, Report, TaskView
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
 from rarrl.reasoner.plan import MAX_STEPS, Fault, Plan, Verdict
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, SubgoalType
@@ -142,12 +142,12 @@ def report_from_values(values: Mapping[str, str]) -> Report:
     )
 
 
-def _outcome(values: Mapping[str, str]) -> Outcome | None:
+def _outcome(values: Mapping[str, str]) -> DecisionOutcome | None:
     if _get(values, "outcome_id") == "none":
         return None
     action: Action = _member(Action.__members__, _get(values, "outcome_action"), "outcome_action")
     kinds = ActStatus if action is Action.ACT else CallStatus
-    return Outcome(
+    return DecisionOutcome(
         decision=_int(values, "outcome_id"),
         action=action,
         status=_member(kinds.__members__, _get(values, "outcome_status"), "outcome_status"),

@@ -1,4 +1,4 @@
-"""orchestrator_node: hears where the robot stands, tells it to act or to think. Thin over `rarrl.pipeline.Dialogue`."""
+"""orchestrator_node: hears where the robot stands, answers with act or think. Thin over `DecisionSession`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from std_msgs.msg import Empty, String
 from std_srvs.srv import Trigger
 
 from rarrl.build import make_reasoner
-from rarrl.diagnostics import Latencies, Watch
+from rarrl.decision_loop import DecisionSession, Phase, Report
+from rarrl.diagnostics import Heartbeat, Latencies
 from rarrl.latency.profile import load_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.registry import load_policy
-from rarrl.pipeline import Dialogue, Phase, Report
 from rarrl.reasoner.base import Answer, Reasoner
 from rarrl.reasoner.home import read_home
 from rarrl.types import Decision
@@ -38,7 +38,7 @@ class OrchestratorNode(RarrlNode):
 
     def __init__(self, **kwargs) -> None:
         super().__init__("orchestrator_node", "decisions", ORCHESTRATOR_SPECS, OrchestratorNodeConfig, **kwargs)
-        self._watch = Watch("replay_node")
+        self._heartbeat = Heartbeat("replay_node")
         self._latencies = Latencies()
         self._decisions = 0
         self._refused = 0  # states that were no good, or another robot's
@@ -51,7 +51,7 @@ class OrchestratorNode(RarrlNode):
         policy = load_policy(config.policy, recorded=profile.tasks is not None, household=homes)
         orchestrator = Orchestrator(policy, ReplayTable.from_profile(profile).costs, config.cost_weight)
         home = read_home(Path(config.home)) if config.home else ()
-        self._dialogue = Dialogue(orchestrator, (config.time_budget_s, config.token_budget), home)
+        self._session = DecisionSession(orchestrator, (config.time_budget_s, config.token_budget), home)
         self._sent: DecisionMessage | None = None
         self._reasoner: Reasoner | None = None
         if config.reasoner != "profile":
@@ -108,10 +108,10 @@ class OrchestratorNode(RarrlNode):
         except ValueError as error:
             self._refuse(str(error))
             return
-        self._watch.hear(now())
-        started, last = perf_counter(), self._dialogue.report
-        self._dialogue.orchestrator.cost_weight = self.setting("orchestrator.cost_weight")
-        before, decision = self._dialogue.decision, self._dialogue.answer(report)
+        self._heartbeat.hear(now())
+        started, last = perf_counter(), self._session.report
+        self._session.orchestrator.cost_weight = self.setting("orchestrator.cost_weight")
+        before, decision = self._session.decision, self._session.answer(report)
         if decision is not None and decision is not before:
             self._latencies.add(now(), perf_counter() - started)
             self._decisions += 1
@@ -120,7 +120,7 @@ class OrchestratorNode(RarrlNode):
             self._think(self._sent)
 
     def _publish(self, report: Report, decision: Decision | None, new_episode: bool) -> None:
-        summary, budget = report.summary, self._dialogue.orchestrator.budget
+        summary, budget = report.summary, self._session.orchestrator.budget
         if new_episode:
             self._plan_pub.publish(
                 conversions.array("orchestrator_node: plan", conversions.values_from_plan(report), self.stamp())
@@ -148,7 +148,7 @@ class OrchestratorNode(RarrlNode):
 
     def _think(self, message: DecisionMessage) -> None:
         """Asks the reasoner, in a thread: the node goes on hearing and telling meanwhile."""
-        request = self._dialogue.request(message.decision) if self._reasoner is not None else None
+        request = self._session.request(message.decision) if self._reasoner is not None else None
         if request is None or self._reasoner is None:
             return
         future = self._thinker.submit(self._reasoner.ask, request)
@@ -161,7 +161,7 @@ class OrchestratorNode(RarrlNode):
         if self._call is None or not self._call[1].done():
             return
         (message, future), self._call = self._call, None
-        pending = self._dialogue.decision
+        pending = self._session.decision
         if not self.active or future.cancelled() or pending is None or pending.id != message.decision.id:
             self._stale_answers += 1
             return
@@ -172,7 +172,7 @@ class OrchestratorNode(RarrlNode):
         )
 
     def _publish_budget(self) -> None:
-        budget = self._dialogue.orchestrator.budget
+        budget = self._session.orchestrator.budget
         spent = budget.time_s <= 0.0 or budget.tokens <= 0.0
         self._budget_pub.publish(
             conversions.array(
@@ -186,10 +186,10 @@ class OrchestratorNode(RarrlNode):
 
     def _check_run(self, report: Report) -> None:
         """Refuses a second robot on the topic while the first is alive: mixing two tasks would spoil both."""
-        last = self._dialogue.report
+        last = self._session.report
         if last is None or report.run == last.run or last.phase is Phase.FINISHED:
             return
-        if not self._watch.complaint(now(), self._timeout_s()):
+        if not self._heartbeat.complaint(now(), self._timeout_s()):
             raise ValueError("a second replay_node is on this topic; give it a namespace or ROS_DOMAIN_ID of its own")
 
     def _refuse(self, reason: str) -> None:
@@ -199,17 +199,17 @@ class OrchestratorNode(RarrlNode):
             self._last_refusal = reason
 
     def _on_think_now(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        reason = self._dialogue.think_now() if self.active else "the node is not active"
+        reason = self._session.think_now() if self.active else "the node is not active"
         response.success, response.message = not reason, reason or "the next decision is THINK(planner, 1)"
         return response
 
     def _on_cancel(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._dialogue.cancel()
+        self._session.cancel()
         response.success, response.message = True, "no further decision until reset or the next episode"
         return response
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._dialogue.reset()
+        self._session.reset()
         response.success, response.message = True, "history and budget are fresh"
         return response
 
@@ -219,16 +219,16 @@ class OrchestratorNode(RarrlNode):
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         time = now()
         level, message = DiagnosticStatus.OK, "deciding"
-        last, complaint = self._dialogue.report, self._watch.complaint(time, self._timeout_s())
+        last, complaint = self._session.report, self._heartbeat.complaint(time, self._timeout_s())
         if last is not None and last.phase is Phase.FINISHED:
             message = "replay finished"
         elif complaint:
             level = DiagnosticStatus.WARN if last is None else DiagnosticStatus.STALE
             message = complaint
-        elif self._dialogue.idle:
+        elif self._session.idle:
             level, message = DiagnosticStatus.WARN, "cancelled: idle until reset or the next episode"
-        silent = self._watch.silent_s(time)
-        budget = self._dialogue.orchestrator.budget
+        silent = self._heartbeat.silent_s(time)
+        budget = self._session.orchestrator.budget
         return (
             level,
             message,
@@ -237,7 +237,7 @@ class OrchestratorNode(RarrlNode):
                 "decisions_per_s": round(self._latencies.rate(time), 3),
                 "decide_p50_ms": round(self._latencies.quantile_ms(0.5), 4),
                 "decide_p99_ms": round(self._latencies.quantile_ms(0.99), 4),
-                "late_outcomes_dropped": self._dialogue.late_outcomes,
+                "late_outcomes_dropped": self._session.late_outcomes,
                 "states_refused": self._refused,
                 "last_refusal": self._last_refusal[:200],
                 "state_age_s": "none" if silent is None else round(silent, 3),

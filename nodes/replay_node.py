@@ -1,5 +1,5 @@
 """replay_node: a robot that is not there. It plays ALFRED episodes, carries decisions out in scaled time, and answers
-THINK with the calls of a latency profile. Thin over `rarrl.pipeline.Robot`."""
+THINK with the calls of a latency profile. Thin over `rarrl.pipeline.EpisodeRunner`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from rarrl.clock import ManualClock
-from rarrl.diagnostics import Watch
+from rarrl.decision_loop import EpisodeRunner, Phase
+from rarrl.diagnostics import Heartbeat
 from rarrl.errors import RarrlError
 from rarrl.events import EventWriter, RunEvent
-from rarrl.pipeline import Phase, Robot
 from rarrl.reasoner.base import Answer
 from rarrl.types import Action, CallStatus, Decision
-from rarrl_sim_envs.alfred.make import make_player
+from rarrl_sim_envs.alfred.make import make_executive
 
 from . import conversions
 from .lifecycle import LATCHED, RarrlNode, now, run_node
@@ -36,19 +36,19 @@ class ReplayNode(RarrlNode):
 
     def __init__(self, **kwargs) -> None:
         super().__init__("replay_node", "episodes", REPLAY_SPECS, ReplayNodeConfig, **kwargs)
-        self._watch = Watch("orchestrator_node")
+        self._heartbeat = Heartbeat("orchestrator_node")
         self._log: EventWriter | None = None
         self._ignored = 0
         self._last_ignored = ""
 
     def load(self) -> None:
         config = read_config(self)
-        player = make_player(config, shock=bool(self.setting("shock")))
+        executive = make_executive(config, shock=bool(self.setting("shock")))
         self._simulated = (
             ManualClock()
         )  # simulated time: moved by what each attempt and call takes, not by ROS's delays
         self._log = self._open_log() if self.setting("run_dir") else None
-        self._robot = Robot(player, self._simulated, self._log, run=os.urandom(8).hex())
+        self._robot = EpisodeRunner(executive, self._simulated, self._log, run=os.urandom(8).hex())
         self._episodes, self._finished, self._succeeded = config.replay.episodes, 0, 0
         self._busy_s = 0.0  # what the decision under way takes, simulated
         self._state_pub = self.create_lifecycle_publisher(DiagnosticArray, "state", LATCHED)
@@ -76,7 +76,7 @@ class ReplayNode(RarrlNode):
         return EventWriter(Path(str(self.setting("run_dir"))), run)
 
     def start(self) -> None:
-        self._watch.hear(now())  # its silence counts from here
+        self._heartbeat.hear(now())  # its silence counts from here
         if self._robot.report is None:
             self._robot.begin(0)
         elif self._robot.report.phase is Phase.EXECUTING:  # deactivated amid a decision: carry it out now
@@ -111,7 +111,7 @@ class ReplayNode(RarrlNode):
         if message.run != report.run:
             self._ignore(f"a decision for the run {message.run}, this is {report.run}")
             return
-        self._watch.hear(now())
+        self._heartbeat.hear(now())
         if message.state != report.number or report.phase is not Phase.WAITING:
             return
         if not self._asks or message.decision.action is Action.ACT:
@@ -131,7 +131,7 @@ class ReplayNode(RarrlNode):
         except ValueError as error:
             self._ignore(f"answer: {error}")
             return
-        self._watch.hear(now())
+        self._heartbeat.hear(now())
         decision = self._awaiting
         if decision is None or (message.run, message.state) != (report.run, report.number):
             self._ignore(f"an answer to decision {message.answer.decision}, which is not waited for")
@@ -226,7 +226,7 @@ class ReplayNode(RarrlNode):
         assert report is not None
         level, message = DiagnosticStatus.OK, report.phase.value
         if report.phase is Phase.WAITING:
-            complaint = self._watch.complaint(now(), float(self.setting("orchestrator.decision_timeout_s")))
+            complaint = self._heartbeat.complaint(now(), float(self.setting("orchestrator.decision_timeout_s")))
             level, message = (DiagnosticStatus.STALE, complaint) if complaint else (level, message)
         return (
             level,

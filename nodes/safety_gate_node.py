@@ -35,7 +35,7 @@ from .stereo_messages import nanoseconds, pose_of
 
 LATEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 FEW = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
-RIVAL_S = 1.0  # a foreign message on our topics stops the robot for so long
+FOREIGN_PUBLISHER_S = 1.0  # a foreign message on our topics stops the robot for so long
 MAX_POINTS = 1000
 STREAMS = ("command", "joint_command", "scan", "odom", "joint_states")
 DROPS = ("bad", "old", "future", "out_of_order", "no_pose")
@@ -91,7 +91,7 @@ class SafetyGateNode(RarrlNode):
         self._joints: dict[str, float] = {}
         self._last = dict.fromkeys(STREAMS, -math.inf)  # when the newest message of each was taken
         self._own: deque[Hashable] = deque(maxlen=1000)
-        self._rival_s = -math.inf
+        self._foreign_s = -math.inf
         self._answered_s = -math.inf
         self._result = GateResult.stop("no command")
         self._joint_reason = ""
@@ -241,7 +241,7 @@ class SafetyGateNode(RarrlNode):
             command, around, veto = self._command, None, ""
             if self._seen_s is not None and self._posed_s is not None:
                 around = Surroundings(self._free, self._seen_s, self._posed_s)
-            if time - self._rival_s < RIVAL_S:
+            if time - self._foreign_s < FOREIGN_PUBLISHER_S:
                 veto = "another publisher on our topics"
             elif self._lost:
                 veto = "odometry jumped: activate the gate anew"
@@ -276,7 +276,7 @@ class SafetyGateNode(RarrlNode):
     def _hear(self, key: Hashable) -> None:
         """Ours, or somebody else's? Counting publishers would not do: dead ones linger for many seconds."""
         if self.active and key not in self._own:
-            self._rival_s = now()
+            self._foreign_s = now()
             self._counts["foreign_messages"] += 1
             self.get_logger().error("another node publishes on our topics: stop", throttle_duration_sec=10.0)
 
@@ -301,7 +301,7 @@ class SafetyGateNode(RarrlNode):
         if not msg.points:  # hold: an arm that gets nothing more stands at the end of its last row
             return
         result = JointResult(None, None, "another publisher on our topics")
-        if came - self._rival_s >= RIVAL_S:
+        if came - self._foreign_s >= FOREIGN_PUBLISHER_S:
             result = self._judge_joints(msg, taken, came)
         self._joint_reason = result.reason
         if result.positions is None or result.times is None:

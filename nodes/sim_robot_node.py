@@ -29,16 +29,16 @@ from std_msgs.msg import Empty as EmptyMsg
 
 from rarrl.clock import ManualClock
 from rarrl.config import Config
-from rarrl.diagnostics import Watch
+from rarrl.decision_loop import EpisodeRunner, Household, Phase
+from rarrl.diagnostics import Heartbeat
 from rarrl.errors import RarrlError
 from rarrl.events import EventWriter, RunEvent
-from rarrl.pipeline import Household, Phase, Robot
 from rarrl.reasoner.base import Answer
 from rarrl.types import Action, CallStatus, Decision, StereoPair
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.robot.known_goals import known_goals
 from rarrl_sim_envs.household.robot.proprioception import CAMERA, picture
-from rarrl_sim_envs.household.robot.realtime import EndedError, LivePlayer, Moment, SimWorld
+from rarrl_sim_envs.household.robot.realtime import EndedError, Moment, RealtimeExecutive, SimWorld
 from rarrl_sim_envs.household.tasks import conditions
 from rarrl_sim_envs.household.world import DT
 
@@ -61,10 +61,10 @@ GATE = "safety_gate_node"
 MISSIONS = "missions.jsonl"
 
 
-def make_player(world: SimWorld, config: Config) -> Household:
+def make_executive(world: SimWorld, config: Config) -> Household:
     """The robot's side of the missions."""
     chosen = config.orchestrator
-    return LivePlayer(
+    return RealtimeExecutive(
         world.env,
         world,
         known_goals(),
@@ -90,17 +90,17 @@ class SimRobotNode(RarrlNode):
         sim = config.sim
         env = HouseholdEnv(people=sim.people, disturbance=sim.disturbance, stereo=False, time_limit_s=sim.time_limit_s)
         self._world = SimWorld(env, self._publish_feelings, self._publish_sights)
-        player = make_player(self._world, config)
+        executive = make_executive(self._world, config)
         self._run_dir = Path(str(self.setting("run_dir"))) if self.setting("run_dir") else None
         self._log = self._open_log(self._run_dir) if self._run_dir else None
         self._simulated, self._mission_s = ManualClock(), 0.0  # the world's time, all missions together; of this one
-        self._robot = Robot(player, self._simulated, self._log, run=os.urandom(8).hex())
+        self._robot = EpisodeRunner(executive, self._simulated, self._log, run=os.urandom(8).hex())
         self._stopping = threading.Event()
         self._busy, self._waits_for = False, ""
         self._finished = self._succeeded = self._ignored = 0
         self._last_ignored = ""
         self._subgoal: str | None = None
-        self._watch = Watch("orchestrator_node")
+        self._heartbeat = Heartbeat("orchestrator_node")
         self._decisions: SimpleQueue[Decision] = SimpleQueue()
         self._answers: SimpleQueue[AnswerMessage] = SimpleQueue()
         self._instructed = threading.Event()
@@ -142,12 +142,12 @@ class SimRobotNode(RarrlNode):
             self.create_subscription(String, "instruction", self._on_instruction, 10),
         ]
         self._gate = self.create_client(ChangeState, f"{GATE}/change_state")
-        self._commanded = Watch(GATE)
+        self._commanded = Heartbeat(GATE)
         period_s = min(HEARTBEAT_S, self._config.orchestrator.decision_timeout_s / 3.0)
         self._heartbeat = self.create_timer(period_s, self._publish_state, clock=self.steady)
 
     def start(self) -> None:
-        self._watch.hear(now())
+        self._heartbeat.hear(now())
         if self._task_thread is None:
             self._task_thread = threading.Thread(target=self._work, name="task", daemon=True)
             self._task_thread.start()
@@ -210,7 +210,7 @@ class SimRobotNode(RarrlNode):
         if message.run != report.run:
             self._ignore(f"a decision for the run {message.run}, this is {report.run}")
             return
-        self._watch.hear(now())
+        self._heartbeat.hear(now())
         if message.state == report.number and not self._busy and self._decisions.empty():
             self._decisions.put(message.decision)
 
@@ -223,7 +223,7 @@ class SimRobotNode(RarrlNode):
         except ValueError as error:
             self._ignore(f"answer: {error}")
             return
-        self._watch.hear(now())
+        self._heartbeat.hear(now())
         if (message.run, message.state) != (report.run, report.number):
             self._ignore(f"an answer to decision {message.answer.decision}, which is not waited for")
             return
@@ -469,7 +469,7 @@ class SimRobotNode(RarrlNode):
         if self._waits_for:
             level, message = DiagnosticStatus.WARN, f"waiting for {self._waits_for}"
         elif world.going and not self._busy:
-            complaint = self._watch.complaint(now(), self._config.orchestrator.decision_timeout_s)
+            complaint = self._heartbeat.complaint(now(), self._config.orchestrator.decision_timeout_s)
             level, message = (DiagnosticStatus.STALE, complaint) if complaint else (level, message)
         env = world.env
         return (

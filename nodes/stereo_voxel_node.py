@@ -21,9 +21,9 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 from std_msgs.msg import Header
 
-from rarrl.diagnostics import Latencies, Watch
+from rarrl.diagnostics import Heartbeat, Latencies
 from rarrl.errors import InputError, RarrlError
-from rarrl.perception.camera_input import FrozenWatch, PoseBuffer, camera_pose, grid_of
+from rarrl.perception.camera_input import FrozenImageCheck, PoseBuffer, camera_pose, grid_of
 from rarrl.perception.classical import ClassicalDetector
 from rarrl.perception.fusion import VoxelFusion
 from rarrl.perception.obstacles import Body, HeightSlice, height_slice, summarize_slice
@@ -93,12 +93,12 @@ class StereoVoxelNode(RarrlNode):
 
     def _forget(self) -> None:
         self._matcher: PairMatcher[tuple[Header, np.ndarray]] = PairMatcher(round(1e9 * self._config.slop_s))
-        self._freeze = FrozenWatch(self._config.freeze_frames)
+        self._freeze = FrozenImageCheck(self._config.freeze_frames)
         self._poses = PoseBuffer()
         self._fusion: VoxelFusion | None = None
         self._fused_by: ClassicalDetector | None = None
         self._fused_at = np.eye(4)
-        self._watch = Watch("stereo pair")
+        self._heartbeat = Heartbeat("stereo pair")
         self._latencies, self._ages = Latencies(), Latencies()
         self._drops: Counter[str] = Counter()
         self._pairs = self._refused = self._exceptions = self._fused = 0
@@ -256,7 +256,7 @@ class StereoVoxelNode(RarrlNode):
             time = now()
             self._pairs += 1
             self._refusal = ""
-            self._watch.hear(time)
+            self._heartbeat.hear(time)
             self._latencies.add(time, time - job.since)
             age_ns = self.get_clock().now().nanoseconds - nanoseconds(job.header.stamp)
             self._ages.add(time, age_ns / 1e9)
@@ -287,7 +287,7 @@ class StereoVoxelNode(RarrlNode):
         """A pair that tells nothing: no cloud, as an empty one looks free; a scan that is blocked all round, and an
         occupancy that is unknown throughout."""
         with self._lock:
-            self._watch.hear(now())
+            self._heartbeat.hear(now())
             self._refused += 1
             self._refusal = why
             if job.detector is not self._detector:
@@ -305,8 +305,8 @@ class StereoVoxelNode(RarrlNode):
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         time = now()
         with self._lock:
-            complaint = self._watch.complaint(time, self._config.max_age_s)
-            silent = self._watch.silent_s(time)
+            complaint = self._heartbeat.complaint(time, self._config.max_age_s)
+            silent = self._heartbeat.silent_s(time)
             level, message = DiagnosticStatus.OK, "detecting"
             if self._no_camera:
                 level, message = DiagnosticStatus.WARN, self._no_camera

@@ -26,11 +26,11 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from rarrl.diagnostics import Latencies, Watch
+from rarrl.diagnostics import Heartbeat, Latencies
 from rarrl.errors import InputError
 from rarrl.policy.base import ActionChunk
 from rarrl.policy.chunking import ChunkBroker, Row
-from rarrl.policy.observation_builder import DROPS, Moment, ObservationFeed
+from rarrl.policy.observation_builder import DROPS, Moment, ObservationBuilder
 from rarrl.policy.process import PolicySettings, ProcessPolicy
 from rarrl.policy.recovery import Recovery
 from rarrl.policy.serve import MODELS
@@ -124,14 +124,14 @@ class VlaPolicyNode(RarrlNode):
         config, spec = self._config, self._spec
         shape = (spec.horizon, len(spec.action_names))
         age_s = config.max_observation_age_s
-        self._feed = ObservationFeed(spec, age_s, config.slop_s)
+        self._feed = ObservationBuilder(spec, age_s, config.slop_s)
         self._broker = ChunkBroker(shape, self._dt, age_s, config.blend_rows, config.replan_share)
         self._stamps: dict[float, int] = {}  # of observations: steady time -> stamp, nanoseconds
         self._asked_ns = 0
         self._acting = False  # the last tick had a row
         self._moved_on = False  # the subgoal is not that of the rows at hand
         self._recovery, self._speed, self._busy = Recovery(), 0.0, False
-        self._watch = Watch("a whole observation")
+        self._heartbeat = Heartbeat("a whole observation")
         self._latencies = Latencies()
         self._counts: Counter[str] = Counter()
         self._trouble = ""
@@ -329,7 +329,7 @@ class VlaPolicyNode(RarrlNode):
                 return
             if self._broker.push(chunk, time):
                 return
-            self._watch.hear(time)
+            self._heartbeat.hear(time)
             self._trouble = ""
             self._stamps[chunk.observed_at] = moment.stamp_ns
             oldest = time - 2 * self._config.max_observation_age_s
@@ -342,7 +342,7 @@ class VlaPolicyNode(RarrlNode):
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         time = now()
         with self._lock:
-            broker, silent = self._broker, self._watch.silent_s(time)
+            broker, silent = self._broker, self._heartbeat.silent_s(time)
             level, message = DiagnosticStatus.OK, "acting"
             if self._subgoal_refusal:
                 level, message = DiagnosticStatus.WARN, f"holding: {self._subgoal_refusal}"

@@ -36,7 +36,7 @@ class Latencies:
         return 1e3 * ordered[min(int(q * len(ordered)), len(ordered) - 1)] if ordered else 0.0
 
 
-class Watch:
+class Heartbeat:
     """Whether somebody was heard of lately."""
 
     def __init__(self, who: str) -> None:
@@ -54,7 +54,7 @@ class Watch:
     def complaint(self, now: float, timeout_s: float) -> str:
         """ "" while all is well, else what to tell.
 
-        >>> watch = Watch("replay_node")
+        >>> watch = Heartbeat("replay_node")
         >>> watch.complaint(10.0, 5.0)
         'replay_node not heard yet'
         >>> watch.hear(10.0)

@@ -51,7 +51,7 @@ LAYERS |= dict.fromkeys(("config", "strict_json", "alfred", "llama", "worker_pro
 PARTS = ("perception", "policy", "reasoner", "orchestrator", "safety", "resources", "latency")
 LAYERS |= dict.fromkeys(PARTS, 2)
 LAYERS |= dict.fromkeys(("results", "doctor", "events"), 2)
-LAYERS |= dict.fromkeys(("pipeline", "build", "report", "why"), 3)
+LAYERS |= dict.fromkeys(("decision_loop", "build", "report", "why"), 3)
 LAYERS |= {"cli": 4}
 
 # Optional or slow to import: only in these modules, inside functions.

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from rarrl.cli import app
 from rarrl.config import Config
+from rarrl.decision_loop import replay
 from rarrl.errors import InputError
 from rarrl.events import EventWriter, RunEvent
 from rarrl.latency.profile import load_profile
@@ -18,11 +19,10 @@ from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.learned import LearnedPolicy, load_learned, save_policy
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.registry import load_policy
-from rarrl.pipeline import replay
 from rarrl.report.runs import read_run
 from rarrl.types import Action
 from rarrl.why import explain, named, pulls
-from rarrl_sim_envs.alfred.make import make_player
+from rarrl_sim_envs.alfred.make import make_executive
 
 EPISODES = 4
 
@@ -40,7 +40,7 @@ def play(folder: Path, policy: str, shock: bool = False) -> Path:
         source="in_process",
     )
     with EventWriter(folder, header) as log:
-        replay(make_player(settings, shock=shock), orchestrator, EPISODES, log)
+        replay(make_executive(settings, shock=shock), orchestrator, EPISODES, log)
     return folder
 
 

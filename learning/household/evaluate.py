@@ -21,19 +21,19 @@ import numpy as np
 
 from rarrl.build import make_reasoner
 from rarrl.clock import ManualClock
+from rarrl.decision_loop import play_episode
 from rarrl.errors import InputError
 from rarrl.events import Event
 from rarrl.latency.profile import load_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.registry import load_policy
-from rarrl.pipeline import play_episode
 from rarrl.policy.serve import MODELS, LlamaPolicy
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.types import CallStatus, Role
 from rarrl_sim_envs.household.env import HouseholdEnv
-from rarrl_sim_envs.household.robot.drivers import ExactEyes, Eyes, PolicyDriver, Ride, StereoEyes
-from rarrl_sim_envs.household.robot.executive import HouseholdPlayer
+from rarrl_sim_envs.household.robot.drivers import DriveStatistics, ExactEyes, Eyes, PolicyDriver, StereoEyes
+from rarrl_sim_envs.household.robot.executive import HouseholdExecutive
 from rarrl_sim_envs.household.robot.known_goals import known_goals
 from rarrl_sim_envs.household.world import DT
 
@@ -132,7 +132,7 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
     env = HouseholdEnv(people=setting.people, disturbance=setting.disturbance, time_limit_s=TIME_LIMIT_S)
     driver = PolicyDriver(_policy(setting.gguf), EYES[setting.eyes](), recorder)
     budget = (setting.time_budget_s, setting.token_budget)
-    player = _Recorded(recorder, env, driver, known_goals(), *budget, first_seed=0)
+    executive = _Recorded(recorder, env, driver, known_goals(), *budget, first_seed=0)
     costs = ReplayTable.from_profile(load_profile(setting.profile)).costs
     orchestrator = Orchestrator(orchestration(setting.policy), costs, setting.cost_weight)
     reasoner: Reasoner = _reasoner(setting.llm)
@@ -144,16 +144,16 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
     def log(event: Event) -> None:
         if recorder is not None:
             recorder.decision(event)
-        if event.type == "act" and event.status != "SUCCESS" and player.event is not None:
-            failures[player.event.reason] = failures.get(player.event.reason, 0) + 1
+        if event.type == "act" and event.status != "SUCCESS" and executive.event is not None:
+            failures[executive.event.reason] = failures.get(executive.event.reason, 0) + 1
         if event.type == "think":
             key = f"{event.role} {event.level}"
             calls[key] = calls.get(key, 0) + 1
 
     try:
-        end = play_episode(player, orchestrator, seed, ManualClock(), log, reasoner=reasoner)
+        end = play_episode(executive, orchestrator, seed, ManualClock(), log, reasoner=reasoner)
         met, total = env.met
-        reason = "done" if end.success else "out of time" if env.is_late else _why(player)
+        reason = "done" if end.success else "out of time" if env.is_late else _why(executive)
         result = MissionResult(
             policy=setting.policy,
             seed=seed,
@@ -168,7 +168,7 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
             gate_stops=driver.ride.stops,
             end_reason=reason,
         )
-        ride: Ride = driver.ride
+        ride: DriveStatistics = driver.ride
         return Row(
             result,
             end.acts,
@@ -183,7 +183,7 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
         env.close()
 
 
-class _Recorded(HouseholdPlayer):
+class _Recorded(HouseholdExecutive):
     """Tells the recorder when a mission begins."""
 
     def __init__(self, recorder: TraceRecorder | None, *args: Any, **kwargs: Any) -> None:
@@ -197,8 +197,8 @@ class _Recorded(HouseholdPlayer):
         return info
 
 
-def _why(player: HouseholdPlayer) -> str:
-    return "plan done, goal not met" if player.row is None else "too many attempts"
+def _why(executive: HouseholdExecutive) -> str:
+    return "plan done, goal not met" if executive.row is None else "too many attempts"
 
 
 def orchestration(name: str) -> Any:

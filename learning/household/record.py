@@ -26,8 +26,14 @@ from rarrl_sim_envs.household.catalogue import FURNITURE, OBJECTS
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.executor import VERBS, sentence
 from rarrl_sim_envs.household.expert import Expert, find_target
-from rarrl_sim_envs.household.robot.drivers import ExactEyes, Gated, Press
-from rarrl_sim_envs.household.robot.proprioception import ACTION_NAMES, CAMERA, PROPRIO_NAMES, Guide, picture
+from rarrl_sim_envs.household.robot.drivers import ExactEyes, Gated, InteractDebounce
+from rarrl_sim_envs.household.robot.proprioception import (
+    ACTION_NAMES,
+    CAMERA,
+    PROPRIO_NAMES,
+    MapProprioception,
+    picture,
+)
 from rarrl_sim_envs.household.tasks import remaining_plan
 from rarrl_sim_envs.household.world import DT, MAX_OMEGA, MAX_V, RANGE_M, Row, World
 
@@ -108,7 +114,7 @@ def _record(
         if not short and rng.random() < 0.3:
             env.world.door_open = False  # shut doors are rare otherwise
         actor = _Actor(rng, policy)
-        gated, guide, press, recovery = Gated(ExactEyes()), Guide(), Press(), Recovery()
+        gated, guide, press, recovery = Gated(ExactEyes()), MapProprioception(), InteractDebounce(), Recovery()
         gated.begin(env)
         done = late = False
         while not done and not late and env.world.steps < MAX_STEPS:

@@ -22,7 +22,7 @@ from rarrl.types import Action, CallStatus, Role, SubgoalType
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.tasks import remaining_plan
 
-from ..reasoner.record import FINISH, RecordConfig, Task, record_profile
+from ..reasoner.record import FINISH, RecordConfig, RecordedTask, record_profile
 
 TRAINING_SEED, HELD_OUT_SEED = 1_000_000, 2_000_000
 """First seeds of the missions that are learnt from, and of those that learning is judged on."""
@@ -30,7 +30,7 @@ _TRIAL = "household-"
 _STATUS = {finish: status for status, finish in FINISH.items()}
 
 
-def mission_task(env: HouseholdEnv, seed: int, known: NearestGoal) -> Task:
+def mission_task(env: HouseholdEnv, seed: int, known: NearestGoal) -> RecordedTask:
     """What is asked in the mission with this seed: goal, right plan, default plan, classes in the home."""
     env.reset(seed=seed)
     task, world = env.mission.task, env.world
@@ -46,7 +46,7 @@ def mission_task(env: HouseholdEnv, seed: int, known: NearestGoal) -> Task:
         task.parameters,
     )
     met = tuple(sorted({*world.home.places, *(t.name for t in world.things)}))
-    return Task(source, 0, expert_plan(source), known.recall(task.goal), met)
+    return RecordedTask(source, 0, expert_plan(source), known.recall(task.goal), met)
 
 
 def record_missions(

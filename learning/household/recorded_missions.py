@@ -19,8 +19,8 @@ from rarrl.types import Action, ActStatus, CallStatus
 from rarrl_sim_envs.alfred.core import SHOCK_LEAVES, EpisodeParams, Floats, StepResult
 from rarrl_sim_envs.alfred.recorded_core import Recordings
 from rarrl_sim_envs.household.env import HouseholdEnv
-from rarrl_sim_envs.household.robot.executive import HouseholdPlayer
-from rarrl_sim_envs.household.robot.teleport_driver import SkipDriver
+from rarrl_sim_envs.household.robot.executive import HouseholdExecutive
+from rarrl_sim_envs.household.robot.teleport_driver import TeleportDriver
 from rarrl_sim_envs.household.tasks import Mission
 
 from .record_answers import MissionAnswers
@@ -47,7 +47,7 @@ class _Twin(HouseholdEnv):
         return {}, {}
 
 
-class RehearsalCore:
+class RecordedMissionsCore:
     """n missions side by side: `begin` starts some of them, `step` takes one decision in each.
 
     An action that the mask forbids is executed as ACT. Latencies are scaled and jittered, budgets cut (`shock_at`
@@ -60,13 +60,13 @@ class RehearsalCore:
         n: int,
         disturbance: float = 1.0,
         missions: dict[int, Mission] | None = None,
-        driver: SkipDriver | None = None,
+        driver: TeleportDriver | None = None,
     ) -> None:
         """missions, driver: of another core, whose homes and ways are known already."""
         self.recordings, self.answers, self.n = Recordings.from_profile(profile), MissionAnswers(profile), n
-        self.missions, self.driver = missions if missions is not None else {}, driver or SkipDriver()
+        self.missions, self.driver = missions if missions is not None else {}, driver or TeleportDriver()
         self.envs = [_Twin(self.missions, disturbance) for _ in range(n)]
-        self.players = [HouseholdPlayer(env, self.driver, known, 0.0, 0.0) for env in self.envs]
+        self.executives = [HouseholdExecutive(env, self.driver, known, 0.0, 0.0) for env in self.envs]
         self.history = History(n)
         self.alive = np.zeros(n, dtype=bool)
         self._costs = {
@@ -100,21 +100,21 @@ class RehearsalCore:
         for i, seed in zip(where.tolist(), params.seed.tolist(), strict=True):
             self._rng[i] = np.random.default_rng(seed)
             self.envs[i].luck = int(seed % (1 << 31))
-            player = self.players[i]
-            player.start_budget(float(self.time_s[i]), float(self.tokens[i]))
-            player.begin(self.answers.seed(int(self._row[i])))
+            executive = self.executives[i]
+            executive.start_budget(float(self.time_s[i]), float(self.tokens[i]))
+            executive.begin(self.answers.seed(int(self._row[i])))
             self._look(i)
 
     def _look(self, i: int) -> None:
         """What mission i looks like now."""
-        player = self.players[i]
-        summary = player.summary
+        executive = self.executives[i]
+        summary = executive.summary
         current = min(summary.subgoal_index, len(summary.subgoals) - 1)
         self.subgoal_type[i] = summary.subgoals[current]
         self._remaining[:, i] = np.bincount(summary.subgoals[current + 1 :], minlength=N_TYPES)
         self._numbers[:, i] = summary.subgoal_index, len(summary.subgoals), summary.step, summary.horizon
-        self.time_s[i], self.tokens[i] = player.budget_left
-        self._status[i] = player.status
+        self.time_s[i], self.tokens[i] = executive.budget_left
+        self._status[i] = executive.status
 
     def situation(self) -> Situation:
         """What the policies may see."""
@@ -174,19 +174,19 @@ class RehearsalCore:
         status, numbers = np.full(n, -1), np.zeros((3, n))
         seconds, tokens, exec_s = numbers
         for i in np.flatnonzero(self.alive).tolist():
-            player = self.players[i]
+            executive = self.executives[i]
             if thinks[i]:
-                misses = player.deadline_misses
+                misses = executive.deadline_misses
                 call = self._think(i, Action(int(action[i])))
                 seconds[i], tokens[i], call_ok[i] = call.seconds, call.tokens, call.status is CallStatus.OK
-                miss[i] = player.deadline_misses > misses
+                miss[i] = executive.deadline_misses > misses
             else:
-                attempt = player.act()
+                attempt = executive.act()
                 status[i], exec_s[i], finished[i] = _STATUS[attempt.status], attempt.seconds, attempt.subgoal_done
-            done[i], success[i] = player.done, player.success
-            if not player.done and 0 <= self._shock_at[i] <= player.summary.subgoal_index:
-                left_s, left = player.budget_left
-                player.budget_left = left_s * SHOCK_LEAVES, left * SHOCK_LEAVES
+            done[i], success[i] = executive.done, executive.success
+            if not executive.done and 0 <= self._shock_at[i] <= executive.summary.subgoal_index:
+                left_s, left = executive.budget_left
+                executive.budget_left = left_s * SHOCK_LEAVES, left * SHOCK_LEAVES
                 self._shock_at[i], shocked[i] = -1, True
             self._look(i)
         expected = self._costs["mean_s"][np.maximum(action - 1, 0), np.arange(n)]
@@ -201,5 +201,5 @@ class RehearsalCore:
         sigma, stretch = self._jitter[i], self._scale[i]
         if sigma:
             stretch = stretch * np.exp(sigma * self._rng[i].standard_normal() - 0.5 * sigma * sigma)
-        player = self.players[i]
-        return player.take(action, self.answers.answer(int(self._row[i]), action, player.plan, float(stretch)))
+        executive = self.executives[i]
+        return executive.take(action, self.answers.answer(int(self._row[i]), action, executive.plan, float(stretch)))

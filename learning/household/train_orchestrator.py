@@ -21,7 +21,7 @@ from rarrl_sim_envs.household.world import DT
 from ..orchestrator.rollout import Episodes, rollout
 from ..orchestrator.scenarios import fixed_episodes
 from ..orchestrator.train import Progress, TrainConfig, train
-from .recorded_missions import RehearsalCore
+from .recorded_missions import RecordedMissionsCore
 
 N_ENVS = 256
 EPISODES = replace(TRAINING, budget_calls=(10.0, 1500.0), token_ratio=(0.15, 2.0), call_price=(3e-5, 0.01))
@@ -51,7 +51,7 @@ def train_household(
     """Trains one policy on the missions of `profile`; see `rarrl_learning.orchestrator.train.train`."""
     from rarrl_sim_envs.alfred.sb3_vec_env import AlfredReplayVecEnv
 
-    core = RehearsalCore(profile, known_goals(), N_ENVS)
+    core = RecordedMissionsCore(profile, known_goals(), N_ENVS)
     sampler = EpisodeSampler(core.recordings.bank, [core.recordings.table], EPISODES)
     hidden = config.hidden_of(core.width)
     env = AlfredReplayVecEnv(core, sampler, config.seed, hidden, config.allowed)  # type: ignore[arg-type]
@@ -62,14 +62,14 @@ class Rehearsal:
     """Plays episodes of a profile with any policy; homes and ways are worked out once."""
 
     def __init__(self, profile: LatencyProfile) -> None:
-        self._profile, self._cores = profile, {1: RehearsalCore(profile, known_goals(), 1)}
+        self._profile, self._cores = profile, {1: RecordedMissionsCore(profile, known_goals(), 1)}
         self.tasks = len(self._cores[1].answers)
 
     def play(self, policy: OrchestratorPolicy, config: EpisodeConfig, n: int, seed: int = 0) -> tuple[Episodes, float]:
         """n episodes, the tasks in turn, the same for every policy: (what they came to, seconds of a mission)."""
         if n not in self._cores:
             first = self._cores[1]
-            self._cores[n] = RehearsalCore(
+            self._cores[n] = RecordedMissionsCore(
                 self._profile, known_goals(), n, missions=first.missions, driver=first.driver
             )
         core = self._cores[n]

@@ -26,7 +26,7 @@ from rarrl_sim_envs.alfred.core import AlfredReplayCore, EpisodeBank
 from rarrl_sim_envs.alfred.datasets import TRAINING_PROFILES, load_plans, load_tables
 from rarrl_sim_envs.alfred.env import AlfredReplayEnv, AlfredReplayVectorEnv
 from rarrl_sim_envs.alfred.episodes import TRAINING, EpisodeSampler
-from rarrl_sim_envs.alfred.executive import EpisodePlayer
+from rarrl_sim_envs.alfred.executive import AlfredExecutive
 
 from .evaluate import Bench
 from .scenarios import CONDITIONS, priced
@@ -132,24 +132,24 @@ def _decide(seed: int, decisions: int = 5000) -> tuple[Figure, dict[str, Any]]:
     """Milliseconds of `Orchestrator.decide` along real episodes, features and network included."""
     plans, _ = load_plans(None, None, seed)
     table = load_tables(["gpt4o-mini-anchor"])[0]
-    player = EpisodePlayer(EpisodeBank.from_plans(plans), table, CONDITIONS["comfortable"], seed)
+    executive = AlfredExecutive(EpisodeBank.from_plans(plans), table, CONDITIONS["comfortable"], seed)
     brain = Orchestrator(load_policy("learned"), table.costs, 0.005)
     times: list[float] = []
     number = 0
     while len(times) < decisions:
-        info = player.begin(number)
+        info = executive.begin(number)
         number += 1
         brain.start(Budget.full(info.time_budget_s, info.token_budget))
-        while not player.done:
-            summary = player.summary
+        while not executive.done:
+            summary = executive.summary
             started = time.perf_counter()
             decision = brain.decide(summary)
             times.append(1e3 * (time.perf_counter() - started))
             if decision.action == 0:
-                attempt = player.act()
+                attempt = executive.act()
                 brain.record_act(attempt.status, attempt.subgoal_done)
             else:
-                brain.record_call(player.think(decision.action))
+                brain.record_call(executive.think(decision.action))
     p99 = float(np.percentile(times, 99))
     return Figure(p99, "ms", len(times)), {
         "decide_p50_ms": round(float(np.median(times)), 4),

@@ -106,7 +106,7 @@ def _reliability(grid: VoxelGrid, truth: Truth, judged: np.ndarray) -> Reliabili
     return Reliability.of(grid.probability[judged], truth.occupied[judged])
 
 
-def best_rival(results: Iterable[SceneResult], group: str, kinds: tuple[str, ...] = RIVAL_KINDS) -> str:
+def best_baseline(results: Iterable[SceneResult], group: str, kinds: tuple[str, ...] = RIVAL_KINDS) -> str:
     """The rival of a group: best mean IoU (obs IoU where truth is sparse) over all kinds and counts, e.g. `gray>=5`.
 
     It is chosen on the scenes that it is then judged by, to its advantage."""
@@ -152,7 +152,7 @@ def compare(results: list[SceneResult], seed: int) -> tuple[dict[str, Figure], d
     `_real` on real ones."""
     figures: dict[str, Figure] = {}
     groups = list(dict.fromkeys(r.group for r in results))
-    rivals = {group: best_rival(results, group) for group in groups}
+    rivals = {group: best_baseline(results, group) for group in groups}
     filtered = {group: f"{name.split('>=')[0]}>={FILTERED}" for group, name in rivals.items()}
     for group in groups:
         rows = [r for r in results if r.group == group]
@@ -194,7 +194,7 @@ def _tables(results: list[SceneResult], groups: list[str], rivals: dict[str, str
         for name in rows[0].scores:
             counts.append({"group": group, "n": len(rows), "detector": name, **_mean([r.scores[name] for r in rows])})
         shown = {name: name for name in rows[0].scores if ">=" not in name}
-        shown |= {kind: best_rival(results, group, (kind,)) for kind in RIVALS}
+        shown |= {kind: best_baseline(results, group, (kind,)) for kind in RIVALS}
         for name, chosen in shown.items():
             spread = {
                 measure: _interval([getattr(r.scores[chosen], measure) for r in rows], seed)

@@ -14,7 +14,7 @@ from rarrl.errors import InputError
 from rarrl.files import sha256, write_bytes_atomic, write_json_atomic
 from rarrl.perception.calibration import Calibration, Sample, card, fit, sigmoid
 from rarrl.perception.classical import ClassicalDetector
-from rarrl.perception.confidence import BIAS, FEATURES, SHIPPED, WIDTH, Trust
+from rarrl.perception.confidence import BIAS, FEATURES, SHIPPED, WIDTH, MatchConfidence
 from rarrl.perception.voxels import truth_voxels
 
 from .scenes import Scene
@@ -46,7 +46,7 @@ def examples(detector: ClassicalDetector, scene: Scene, rng: np.random.Generator
     return Examples(found.seen.features.reshape(len(FEATURES), -1)[:, picked], error[picked])
 
 
-def fit_trust(parts: Sequence[Examples], seed: int) -> tuple[Trust, float]:
+def fit_confidence(parts: Sequence[Examples], seed: int) -> tuple[MatchConfidence, float]:
     """The network, and its loss (nats per match) in the last epoch. A match is right if it errs by less than half of
     its voxel's width. Adam with a falling rate (Kingma and Ba, 2015)."""
     x = np.concatenate([p.features for p in parts], axis=1)
@@ -77,7 +77,7 @@ def fit_trust(parts: Sequence[Examples], seed: int) -> tuple[Trust, float]:
     hidden, out = weights
     hidden = hidden / scale.T  # the scaling of the inputs becomes part of the first layer
     hidden[:, BIAS] -= hidden @ mean[:, 0]
-    return Trust(hidden.astype(np.float32), out.astype(np.float32)), float(losses.mean())
+    return MatchConfidence(hidden.astype(np.float32), out.astype(np.float32)), float(losses.mean())
 
 
 def _loss(weights: list[np.ndarray], x: np.ndarray, right: np.ndarray) -> tuple[float, list[np.ndarray]]:
@@ -95,7 +95,7 @@ def _loss(weights: list[np.ndarray], x: np.ndarray, right: np.ndarray) -> tuple[
 class Learnt:
     """What training found. loss: of `trust`, nats per match. used: pairs that were not refused."""
 
-    trust: Trust
+    trust: MatchConfidence
     calibration: Calibration
     loss: float
     used: int
@@ -109,7 +109,7 @@ def train(scenes: Callable[[], Iterable[Scene]], seed: int, progress: Callable[[
     parts = [part for scene, detector in _each(scenes(), None, progress) if (part := examples(detector, scene, rng))]
     if len(parts) < 2:
         raise InputError(f"training: {len(parts)} pairs can be used, 2 are needed; give more pairs")
-    trust, loss = fit_trust(parts, seed)
+    trust, loss = fit_confidence(parts, seed)
     samples = []
     for scene, detector in _each(scenes(), trust, progress):
         evidence = detector.evidence(scene.pair)
@@ -136,7 +136,7 @@ def save(learnt: Learnt, out: Path, **origin: Any) -> dict[str, Any]:
 
 
 def _each(
-    scenes: Iterable[Scene], trust: Trust | None, progress: Callable[[str], None] | None
+    scenes: Iterable[Scene], trust: MatchConfidence | None, progress: Callable[[str], None] | None
 ) -> Iterator[tuple[Scene, ClassicalDetector]]:
     for scene in scenes:
         if progress:

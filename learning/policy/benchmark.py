@@ -44,10 +44,10 @@ def bench_speed(
     spec, _ = load_card(folder)
     settings = switches(preset, spec.layers)
     with ExitStack() as stack:
-        players: dict[str, Callable[[Observation], Any]] = {"torch float32": _torch_player(folder)}
+        policies: dict[str, Callable[[Observation], Any]] = {"torch float32": _torch_policy(folder)}
         for name, setting in settings.items():
-            players[name] = stack.enter_context(LlamaPolicy(folder, preset=setting)).infer
-        ms = cpu_ms(players, films, rounds, seed, progress)
+            policies[name] = stack.enter_context(LlamaPolicy(folder, preset=setting)).infer
+        ms = cpu_ms(policies, films, rounds, seed, progress)
     table = [
         {
             "setting": name,
@@ -121,7 +121,7 @@ def paired(outcomes: Mapping[str, Mapping[str, Sequence[bool]]], words: str = "t
     return {**figures, "kept_tuned": Figure(kept, "of the whole's success", n, float(lo), float(hi))}
 
 
-def _torch_player(folder: Path) -> Callable[[Observation], np.ndarray]:
+def _torch_policy(folder: Path) -> Callable[[Observation], np.ndarray]:
     try:
         from .model import load_model
         from .parity import one_thread, torch_scaled

@@ -61,22 +61,22 @@ def candidates(folder: Path, spec: PolicySpec, ggufs: Sequence[str] = ()) -> lis
 
 
 def cpu_ms(
-    players: Mapping[str, Callable[[Observation], Any]],
+    policies: Mapping[str, Callable[[Observation], Any]],
     films: Sequence[Sequence[Observation]],
     rounds: int,
     seed: int = 0,
     progress: Say | None = None,
 ) -> dict[str, np.ndarray]:
-    """CPU milliseconds a call of each player, (rounds,): in turn, in one process, on the same films, in random order.
+    """CPU milliseconds a call of each policy, (rounds,): in turn, in one process, on the same films, in random order.
 
     The first frame of a film is not counted: there, the words are new."""
     rng = np.random.default_rng(seed)
-    found: dict[str, list[float]] = {name: [] for name in players}
+    found: dict[str, list[float]] = {name: [] for name in policies}
     for number in range(rounds + 1):  # the first one warms up
-        spent = dict.fromkeys(players, 0.0)
+        spent = dict.fromkeys(policies, 0.0)
         for film in films:
-            for name in rng.permutation(list(players)):
-                infer = players[name]
+            for name in rng.permutation(list(policies)):
+                infer = policies[name]
                 infer(film[0])
                 begin = time.process_time()
                 for observation in film[1:]:

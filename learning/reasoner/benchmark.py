@@ -22,7 +22,7 @@ from rarrl.clock import ManualClock
 from rarrl.errors import InputError
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.breaker import CircuitBreaker, GuardedReasoner
-from rarrl.reasoner.language_model import LanguageModel, Outcome
+from rarrl.reasoner.language_model import CallOutcome, LanguageModel
 from rarrl.reasoner.llama import LlamaReasoner
 from rarrl.reasoner.openai import OpenAiReasoner
 from rarrl.reasoner.plan import Plan
@@ -209,7 +209,7 @@ def malformed(settings: WorkerSettings, trials: int, seed: int) -> tuple[dict[st
     return {"malformed_worker_crashes": figure}, {"malformed": dict(sorted(seen.items()))}
 
 
-def _endless(request: Request, model: LanguageModel) -> Outcome:
+def _endless(request: Request, model: LanguageModel) -> CallOutcome:
     """Reads long prompts, one after the other: each a batch that must be stopped in its middle."""
     for number in itertools.count():
         model.score(f"{number} {request.goal}", ["a"])

@@ -23,7 +23,7 @@ from rarrl.alfred import AlfredPlan, is_development, read_alfred
 from rarrl.errors import InputError, RarrlError
 from rarrl.latency.profile import CallRecord, LatencyProfile, ProfileHeader, TaskRecord
 from rarrl.reasoner.base import Answer, Reasoner, Request
-from rarrl.reasoner.nearest import NearestGoal, Recollection
+from rarrl.reasoner.nearest import NearestGoal, NearestPlan
 from rarrl.reasoner.plan import Plan, expert_plan, same_plan
 from rarrl.results import machine
 from rarrl.types import CallStatus, Role
@@ -55,7 +55,7 @@ class RecordConfig:
 
 
 @dataclass(frozen=True)
-class Task:
+class RecordedTask:
     """A goal sentence, the expert's plan for it, and the plan of a robot without a language model.
 
     home: classes that the robot met there in its earlier tasks (`homes`); () where it knows nothing of it."""
@@ -63,7 +63,7 @@ class Task:
     source: AlfredPlan
     annotation: int
     expert: Plan
-    default: Recollection
+    default: NearestPlan
     home: tuple[str, ...] = ()
 
     @property
@@ -72,7 +72,7 @@ class Task:
         return self.source.annotations[self.annotation].goal
 
 
-def choose_tasks(alfred: Path, config: RecordConfig, memory: Path | None = None) -> tuple[list[Task], str]:
+def choose_tasks(alfred: Path, config: RecordConfig, memory: Path | None = None) -> tuple[list[RecordedTask], str]:
     """`config.n` annotations of the split, and the hash of the data.
 
     Of the train split only the development plans are taken: the others were taught to the model. `memory`: a data set
@@ -92,7 +92,7 @@ def choose_tasks(alfred: Path, config: RecordConfig, memory: Path | None = None)
     tasks = []
     for (plan, annotation), home in zip(chosen, met, strict=True):
         goal = plan.annotations[annotation].goal
-        tasks.append(Task(plan, annotation, expert_plan(plan), known.recall(goal), home))
+        tasks.append(RecordedTask(plan, annotation, expert_plan(plan), known.recall(goal), home))
     return tasks, data.sha256
 
 
@@ -141,7 +141,9 @@ class Journal:
 class Recorder:
     """Asks `reasoner` what `config` wants to know of `tasks`, through a journal."""
 
-    def __init__(self, reasoner: Reasoner, tasks: Sequence[Task], config: RecordConfig, journal: Journal) -> None:
+    def __init__(
+        self, reasoner: Reasoner, tasks: Sequence[RecordedTask], config: RecordConfig, journal: Journal
+    ) -> None:
         self.reasoner, self.tasks, self.config, self.journal = reasoner, tasks, config, journal
         self.made = 0  # calls of this process
         self._down = 0
@@ -214,7 +216,7 @@ def _number(value: float) -> float | None:
 
 def record_profile(
     reasoner: Reasoner,
-    tasks: Sequence[Task],
+    tasks: Sequence[RecordedTask],
     config: RecordConfig,
     header: ProfileHeader,
     journal: Path,
@@ -246,7 +248,7 @@ def record_profile(
     )
 
 
-def _task_record(task: Task, plans: dict[Plan, int], met: dict[tuple[str, ...], int]) -> TaskRecord:
+def _task_record(task: RecordedTask, plans: dict[Plan, int], met: dict[tuple[str, ...], int]) -> TaskRecord:
     return TaskRecord(
         trial=task.source.trial,
         annotation=task.annotation,

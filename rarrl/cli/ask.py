@@ -38,10 +38,10 @@ def ask(
     """Ask a language model for a plan; exit status 1 where there is none."""
     from rarrl.build import make_reasoner
     from rarrl.reasoner.base import Request
-    from rarrl.reasoner.checker import load_policy
+    from rarrl.reasoner.checker import load_operator_policy
     from rarrl.types import Role
 
-    operator = load_policy(policy) if policy is not None else None
+    operator = load_operator_policy(policy) if policy is not None else None
     reasoner = make_reasoner(llm, policy=operator, threads=threads, seed=seed)
     scene = tuple(name for name in seen.replace(",", " ").split() if name)
     try:

@@ -132,10 +132,10 @@ def eval_policy(
         raise InputError(f"--words: {min(unknown)!r} is unknown; allowed: {', '.join(chosen.kinds)}")
     folder = policy or MODELS / f"policy_{suite}"
     with (
-        LlamaPolicy(folder, gguf, preset=preset) as player,
+        LlamaPolicy(folder, gguf, preset=preset) as executive,
         progress("playing", episodes * len(tasks) * len(kinds)) as update,
     ):
-        figures, tables = evaluate_policy(player, chosen, tasks, kinds, episodes, rows, seed, update)
+        figures, tables = evaluate_policy(executive, chosen, tasks, kinds, episodes, rows, seed, update)
     if parity:
         from rarrl_learning.policy.jobs import parity_of
 

@@ -89,13 +89,13 @@ def tune_policy(
     first = TUNING_STARTS + 1000 * seed
     with ExitStack() as stack:
         arena = stack.enter_context(Arena())
-        players = {str(p): stack.enter_context(LlamaPolicy(folder, preset=p)) for p in presets}
+        policies = {str(p): stack.enter_context(LlamaPolicy(folder, preset=p)) for p in presets}
         with progress("timing", 6) as update:
-            timed = cpu_ms({n: player.infer for n, player in players.items()}, films(), 5, seed, update)
+            timed = cpu_ms({n: policy.infer for n, policy in policies.items()}, films(), 5, seed, update)
         ms = [float(values.mean()) for values in timed.values()]
 
         def play(preset: Preset, game: Game) -> bool:
-            return arena.play(players[str(preset)], game.task, game.start, words=game.words)
+            return arena.play(policies[str(preset)], game.task, game.start, words=game.words)
 
         games = [Game(t, first + i, w) for i in range(starts) for w in ("trained", "swapped") for t in SEVEN]
         with progress("playing", len(presets)) as update:
@@ -165,16 +165,16 @@ def _games(
     if words != "trained":
         settings = {name: settings[name] for name in ("whole", "tuned")}
     with ExitStack() as stack:
-        players = [stack.enter_context(LlamaPolicy(folder, preset=preset)) for preset in settings.values()]
-        seats = [(name, player, player.spec.horizon) for name, player in zip(settings, players, strict=True)]
+        policies = [stack.enter_context(LlamaPolicy(folder, preset=preset)) for preset in settings.values()]
+        seats = [(name, policy, policy.spec.horizon) for name, policy in zip(settings, policies, strict=True)]
         if words == "trained":
-            seats.append(("half chunks", players[0], players[0].spec.horizon // 2))
+            seats.append(("half chunks", policies[0], policies[0].spec.horizon // 2))
         outcomes: dict[str, dict[str, list[bool]]] = {name: {task: [] for task in SEVEN} for name, *_ in seats}
         arena = stack.enter_context(Arena())
         update = stack.enter_context(progress(f"playing, {words}", len(SEVEN)))
         for number, task in enumerate(SEVEN):
             update(number, task)
             for start in starts:
-                for name, player, rows in seats:
-                    outcomes[name][task].append(arena.play(player, task, start, rows, "test", words))
+                for name, policy, rows in seats:
+                    outcomes[name][task].append(arena.play(policy, task, start, rows, "test", words))
     return outcomes

@@ -250,12 +250,12 @@ def replay(
         _replay_values(episodes, seed, category, alfred, split, latency_scale),
     )
     policies = _policies(policy or ([settings.orchestrator.policy] if config else list(COMPARED)))
-    from rarrl_sim_envs.alfred.make import make_player
+    from rarrl_sim_envs.alfred.make import make_executive
 
-    player = make_player(settings, shock)  # says what is wrong with the settings before a folder is made
+    executive = make_executive(settings, shock)  # says what is wrong with the settings before a folder is made
     with _reasoner(settings) as reasoner:
         folder = new_run_folder(out)
-        _play(folder, policies, settings, lambda p, f, u: _in_process(p, f, settings, player, reasoner, u))
+        _play(folder, policies, settings, lambda p, f, u: _in_process(p, f, settings, executive, reasoner, u))
     _finish(folder, policies)
 
 
@@ -429,14 +429,14 @@ def _counted(update: Update, before: int, name: str) -> Callable[[int], None]:
 
 
 def _in_process(
-    name: str, folder: Path, config: Config, player: Any, reasoner: Any, on_episode: Callable[[int], None]
+    name: str, folder: Path, config: Config, executive: Any, reasoner: Any, on_episode: Callable[[int], None]
 ) -> None:
+    from rarrl.decision_loop import replay
     from rarrl.events import EventWriter, RunEvent
     from rarrl.latency.profile import load_profile
     from rarrl.latency.replay import ReplayTable
     from rarrl.orchestrator.orchestrator import Orchestrator
     from rarrl.orchestrator.registry import load_policy
-    from rarrl.pipeline import replay
     from rarrl.reasoner.home import read_home
 
     chosen = config.orchestrator
@@ -455,7 +455,7 @@ def _in_process(
     )
     with EventWriter(folder, header) as log:
         home = read_home(Path(chosen.home)) if chosen.home else ()
-        replay(player, orchestrator, config.replay.episodes, log, on_episode, reasoner=reasoner, home=home)
+        replay(executive, orchestrator, config.replay.episodes, log, on_episode, reasoner=reasoner, home=home)
 
 
 def _in_graph(name: str, folder: Path, config: Config, shock: bool, on_episode: Callable[[int], None]) -> None:

@@ -137,7 +137,7 @@ class PlanView:
     -1 a fault, 0 not asked; `verdict_level` (0, 1, 2) and `p_ok` (0.5 where not asked) of it. `answered` (2, n): the
     planner of level 1, 2 gave a plan in this task. `agreeing`: how many other plans known are the one in force.
     `contradicted`: the plan in force begins otherwise than what was already done. `words`, `unknown`: of the goal; see
-    `rarrl.reasoner.nearest.Recollection`."""
+    `rarrl.reasoner.nearest.NearestPlan`."""
 
     source: NDArray[np.int64]
     confidence: Floats

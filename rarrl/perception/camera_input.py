@@ -42,7 +42,7 @@ def image_from_bytes(data: bytes | memoryview, encoding: str, width: int, height
     return cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if encoding == "rgb8" else image
 
 
-class FrozenWatch:
+class FrozenImageCheck:
     """Notices a camera that sends one picture again and again: sensor noise alone makes real ones differ.
 
     frames: how many equal pictures in a row of either eye mean frozen; 0 never does (a simulator without noise)."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from rarrl.perception.calibration import Calibration, Evidence, load_calibration
 from rarrl.perception.completion import STEP, Completion, complete
-from rarrl.perception.confidence import Clues, Trust, clues, load_trust
+from rarrl.perception.confidence import MatchConfidence, MatchFeatures, clues, load_confidence
 from rarrl.perception.opencv_matchers import disparity_range, fixed_padded, gray, match_padded, sgbm
 from rarrl.perception.rig import CameraRig
 from rarrl.perception.voxels import BLOCK, GridSpec, Voxelizer
@@ -149,7 +149,7 @@ class Matches:
     block of 4 x 4 pixels, where there was something to match on."""
 
     disparity: np.ndarray
-    seen: Clues
+    seen: MatchFeatures
     textured: np.ndarray
 
 
@@ -165,7 +165,7 @@ class ClassicalDetector:
         spec: GridSpec,
         threshold: float | None = None,
         calibration: Calibration | None = None,
-        trust: Trust | None = None,
+        trust: MatchConfidence | None = None,
     ) -> None:
         if threshold is not None and not 0.0 < threshold < 1.0:
             raise ValueError(f"threshold must be between 0 and 1, got {threshold}")
@@ -193,7 +193,7 @@ class ClassicalDetector:
         found = self.matches(pair)
         if found is None:
             return None
-        trust = self._trust or load_trust()
+        trust = self._trust or load_confidence()
         weight = trust.image(found.seen, *found.disparity.shape)
         return gather(self.voxelizer, found, weight, complete(found.disparity, pair.left))
 

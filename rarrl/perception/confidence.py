@@ -35,7 +35,7 @@ CHUNK = 8192  # pixels at a time, which stay in the cache
 
 
 @dataclass(frozen=True, eq=False)
-class Clues:
+class MatchFeatures:
     """What is known of the matches at every second row and column. disparity: (rows, columns) float32, px of the full
     image, NaN = none. features: (len(FEATURES), rows, columns) float32, without meaning where there is none.
     agree: (rows, columns) bool, where block matching confirms."""
@@ -52,7 +52,7 @@ def half_size(image: np.ndarray) -> np.ndarray:
 
 def clues(
     left: np.ndarray, right: np.ndarray, start: int, count: int, disparity: np.ndarray, width_px: np.ndarray
-) -> Clues:
+) -> MatchFeatures:
     """left, right: (height, width) uint8. start, count: the disparities that were searched. disparity: (height, width)
     float32, NaN = none. width_px: the same shape halved, how wide a voxel is there in px of disparity."""
     left, right = half_size(left), half_size(right)
@@ -79,11 +79,11 @@ def clues(
     cv2.boxFilter(ones, cv2.CV_32F, (31, 31), dst=around)
     np.log(width_px, out=width)
     bias[:] = 1
-    return Clues(found, features, agree)
+    return MatchFeatures(found, features, agree)
 
 
 @dataclass(frozen=True, eq=False)
-class Trust:
+class MatchConfidence:
     """One hidden layer of rectified units. hidden: (units, len(FEATURES)) float32. out: (units + 1,) float32, the last
     number the bias."""
 
@@ -100,7 +100,7 @@ class Trust:
             np.einsum("u,un->n", self.out[:-1], inner, out=logit[part])
         return 0.5 + 0.5 * np.tanh(0.5 * (logit + self.out[-1]))
 
-    def image(self, seen: Clues, height: int, width: int) -> np.ndarray:
+    def image(self, seen: MatchFeatures, height: int, width: int) -> np.ndarray:
         """(height, width) float32 0..1; each clue stands for its 2 x 2 pixels, the most trusting neighbour for none."""
         known = seen.disparity == seen.disparity
         small = np.where(known, self(seen.features.reshape(len(FEATURES), -1)).reshape(known.shape), np.float32(0))
@@ -113,7 +113,7 @@ class Trust:
         return save_safetensors({"hidden": self.hidden, "out": self.out}, metadata={"features": " ".join(FEATURES)})
 
 
-def read_trust(path: Path) -> Trust:
+def read_confidence(path: Path) -> MatchConfidence:
     """The network in the safetensors file `path`. Raises: InputError naming what is wrong with it."""
     data = read_file(path, "trust")
     if len(data) > MAX_BYTES:
@@ -134,10 +134,10 @@ def read_trust(path: Path) -> Trust:
         or not (np.isfinite(hidden).all() and np.isfinite(out).all())
     ):
         raise InputError(f"trust: {path} needs finite float32 weights")
-    return Trust(hidden, out)
+    return MatchConfidence(hidden, out)
 
 
 @cache
-def load_trust() -> Trust:
+def load_confidence() -> MatchConfidence:
     """The shipped network."""
-    return read_trust(SHIPPED)
+    return read_confidence(SHIPPED)

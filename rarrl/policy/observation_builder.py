@@ -24,7 +24,7 @@ class Moment:
     stamp_ns: int
 
 
-class ObservationFeed:
+class ObservationBuilder:
     """Keeps the latest picture of each camera and the latest proprioception. `now`: seconds of the steady clock;
     stamps and `clock_ns`: nanoseconds of the clock that stamps are made with.
 

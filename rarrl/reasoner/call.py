@@ -14,7 +14,7 @@ MAX_TEXT = 4000
 """Characters of `Answer.text`."""
 
 
-class Meter:
+class UsageMeter:
     """What a call has used. ttft_s: NaN before the first token."""
 
     def __init__(self, request: Request) -> None:
@@ -26,7 +26,7 @@ class Meter:
         self.text = ""
 
 
-class MeteredModel(Meter, LanguageModel):
+class MeteredModel(UsageMeter, LanguageModel):
     """A `LanguageModel` that counts: what backends hand to a recipe."""
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from rarrl.reasoner import prompt
 from rarrl.reasoner.base import Request
-from rarrl.reasoner.language_model import LanguageModel, Message, Outcome
+from rarrl.reasoner.language_model import CallOutcome, LanguageModel, Message
 from rarrl.reasoner.plan import Fault
 from rarrl.types import Role
 
@@ -109,10 +109,10 @@ def _data(request: Request) -> str:
     return "\n".join(lines)
 
 
-def carry_out(request: Request, model: LanguageModel) -> Outcome:
+def carry_out(request: Request, model: LanguageModel) -> CallOutcome:
     """The recipe of general chat models: one answer, level 2 after some reasoning in words."""
     completion = model.complete(messages(request), schema=schema(request.role, request.level), seed=request.seed)
-    return Outcome(prompt.parse(bare_json(completion.text), request.role), completion.confidence, completion.text)
+    return CallOutcome(prompt.parse(bare_json(completion.text), request.role), completion.confidence, completion.text)
 
 
 def bare_json(text: str) -> str:

@@ -88,7 +88,7 @@ class OperatorPolicy(BaseModel):
         return self
 
 
-def load_policy(path: Path) -> OperatorPolicy:
+def load_operator_policy(path: Path) -> OperatorPolicy:
     """The policy in a JSON file. Raises: InputError, one line."""
     return validated(OperatorPolicy, read_json(path, "operator policy"), "operator policy", str(path), {})
 

@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from rarrl.reasoner import prompt as p
 from rarrl.reasoner.base import Request
-from rarrl.reasoner.language_model import CallFailedError, Completion, LanguageModel, Outcome
+from rarrl.reasoner.language_model import CallFailedError, CallOutcome, Completion, LanguageModel
 from rarrl.reasoner.plan import Fault, Plan, Verdict
 from rarrl.types import CallStatus, Role
 
@@ -37,19 +37,19 @@ MAX_MARGIN = 5.0
 _TOP = 12  # alternatives told per token of a verdict: two, and five faults
 
 
-def carry_out(request: Request, model: LanguageModel) -> Outcome:
+def carry_out(request: Request, model: LanguageModel) -> CallOutcome:
     """The recipe. Raises: CallFailedError; ValueError where what the model wrote is no answer."""
     if request.role is Role.PLANNER:
         return _plan(request, model) if request.level == 1 else _deliberate(request, model)
     return _verify(request, model) if request.level == 1 else _judge(request, model)
 
 
-def _plan(request: Request, model: LanguageModel) -> Outcome:
+def _plan(request: Request, model: LanguageModel) -> CallOutcome:
     completion = _written(request, model, p.PLAN)
-    return Outcome(_read_plan(completion.text), completion.confidence, completion.text)
+    return CallOutcome(_read_plan(completion.text), completion.confidence, completion.text)
 
 
-def _deliberate(request: Request, model: LanguageModel) -> Outcome:
+def _deliberate(request: Request, model: LanguageModel) -> CallOutcome:
     """The best candidate of what there is in the home; after a failure, the best other one."""
     fresh = replace(request, plan=None, failed=None)
     likely = weigh(fresh, model, candidates(fresh, model, request.max_new_tokens))
@@ -57,7 +57,7 @@ def _deliberate(request: Request, model: LanguageModel) -> Outcome:
     first, best = next(iter(others)), max(others, key=lambda plan: others[plan])
     if others[best] < others[first] + SURELY:
         best = first
-    return Outcome(best, others[best] / (2 * len(best.steps) + 1), p.plan_json(best))  # two or three tokens a step
+    return CallOutcome(best, others[best] / (2 * len(best.steps) + 1), p.plan_json(best))  # two or three tokens a step
 
 
 def candidates(request: Request, model: LanguageModel, tokens: int) -> list[Plan]:
@@ -90,12 +90,12 @@ def weigh(request: Request, model: LanguageModel, plans: list[Plan]) -> dict[Pla
     return dict(zip(plans, scores, strict=True))
 
 
-def _verify(request: Request, model: LanguageModel) -> Outcome:
+def _verify(request: Request, model: LanguageModel) -> CallOutcome:
     completion = _written(request, model, p.VERIFY, alternatives=_TOP)
-    return Outcome(_read_verdict(completion), completion.confidence, completion.text)
+    return CallOutcome(_read_verdict(completion), completion.confidence, completion.text)
 
 
-def _judge(request: Request, model: LanguageModel) -> Outcome:
+def _judge(request: Request, model: LanguageModel) -> CallOutcome:
     """Says what the plan would achieve, writes others, and weighs it against them."""
     assert request.plan is not None
     said = _written(request, model, p.JUDGE, alternatives=_TOP)
@@ -109,8 +109,10 @@ def _judge(request: Request, model: LanguageModel) -> Outcome:
     margin = likely[request.plan] - rivals[best] if rivals else MAX_MARGIN
     p_ok = probability_ok(margin, math.exp(yes[0]), verdict.p_ok, missing(request.plan, request.scene))
     if p_ok >= 0.5:
-        return Outcome(Verdict(True, None, p_ok), said.confidence, said.text)
-    return Outcome(Verdict(False, verdict.fault or difference(request.plan, best), p_ok), said.confidence, said.text)
+        return CallOutcome(Verdict(True, None, p_ok), said.confidence, said.text)
+    return CallOutcome(
+        Verdict(False, verdict.fault or difference(request.plan, best), p_ok), said.confidence, said.text
+    )
 
 
 def probability_ok(margin: float, level_1: float, level_2: float, absent: int = 0) -> float:

@@ -59,7 +59,7 @@ class LanguageModel(Protocol):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CallOutcome:
     """What a recipe found: a plan or a verdict, its confidence as in `Answer`, and the text it was read from."""
 
     result: Plan | Verdict
@@ -67,6 +67,6 @@ class Outcome:
     text: str
 
 
-Recipe = Callable[[Request, LanguageModel], Outcome]
+Recipe = Callable[[Request, LanguageModel], CallOutcome]
 """How a request is carried out on a model: prompts, number of samples, reading of the answer. Raises: CallFailedError;
 ValueError where what the model wrote is no plan (the answer is then INVALID)."""

@@ -21,7 +21,7 @@ _WORD = re.compile(r"[a-z]+")
 
 
 @dataclass(frozen=True)
-class Recollection:
+class NearestPlan:
     """The plan of the nearest known goal. similarity: 0 to 1; words: of the goal asked for; unknown: those of them that
     no known goal has."""
 
@@ -48,7 +48,7 @@ class NearestGoal:
         self._weight = {term: float(self._rare - np.log(len(found))) for term, found in rows.items()}
         self._norm = np.array([np.sqrt(sum(self._weight[term] ** 2 for term in terms)) or 1.0 for terms, _ in known])
 
-    def recall(self, goal: str) -> Recollection:
+    def recall(self, goal: str) -> NearestPlan:
         """The plan of the goal nearest to `goal`; of equally near ones the first."""
         score = np.zeros(len(self._plans))
         terms = _terms(goal)
@@ -60,7 +60,7 @@ class NearestGoal:
         best = int(score.argmax())
         words = _WORD.findall(goal.lower())
         unknown = sum(word not in self._rows for word in words)
-        return Recollection(self._plans[best], min(float(score[best]), 1.0), len(words), unknown)
+        return NearestPlan(self._plans[best], min(float(score[best]), 1.0), len(words), unknown)
 
 
 def _terms(goal: str) -> list[str]:

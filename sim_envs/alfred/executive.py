@@ -36,7 +36,7 @@ class EpisodeInfo:
     token_budget: float
 
 
-class EpisodePlayer:
+class AlfredExecutive:
     """A robot in one episode: `begin`, then `act` or `think` until `done`.
 
     The same numpy core as in training, with one environment: the same seed gives the same episode there."""

@@ -1,4 +1,4 @@
-"""From a configuration to the player of its episodes."""
+"""From a configuration to the executive of its episodes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from rarrl.errors import InputError
 from .core import CATEGORIES, EpisodeBank
 from .datasets import holds_answers, load_plans, load_tables
 from .episodes import configured
-from .executive import EpisodePlayer
-from .recorded_executive import make_recorded_player
+from .executive import AlfredExecutive
+from .recorded_executive import make_recorded_executive
 
 
-def make_player(config: Config, shock: bool = False) -> EpisodePlayer:
-    """The player of `config`: of the user's ALFRED data, else of plans drawn from the shipped statistics; where the
-    profile holds recorded answers, of its tasks (`RecordedPlayer`).
+def make_executive(config: Config, shock: bool = False) -> AlfredExecutive:
+    """The executive of `config`: of the user's ALFRED data, else of plans drawn from the shipped statistics; where the
+    profile holds recorded answers, of its tasks (`RecordedExecutive`).
 
     `shock`: in the middle of each episode the budget is cut to SHOCK_LEAVES of what is left.
 
     Raises: InputError for a bad profile, data set or category."""
     orchestrator, replay = config.orchestrator, config.replay
     if holds_answers(orchestrator.profile):
-        return make_recorded_player(config, shock)
+        return make_recorded_executive(config, shock)
     if orchestrator.reasoner != "profile":
         raise InputError(
             f"reasoner: {orchestrator.reasoner} needs tasks with goals and plans; choose a profile with recorded "
@@ -35,4 +35,4 @@ def make_player(config: Config, shock: bool = False) -> EpisodePlayer:
         bank = EpisodeBank.from_plans(plans, CATEGORIES if replay.category == "all" else (replay.category,))
     except ValueError as error:
         raise InputError(f"ALFRED: {error}; choose category all, or another data set") from None
-    return EpisodePlayer(bank, table, configured(config, shock), replay.seed)
+    return AlfredExecutive(bank, table, configured(config, shock), replay.seed)

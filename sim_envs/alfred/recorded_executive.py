@@ -10,20 +10,20 @@ import numpy as np
 
 from rarrl.alfred import HOUSEHOLD_TASKS, read_alfred
 from rarrl.config import Config
+from rarrl.decision_loop import TaskView
 from rarrl.errors import InputError
 from rarrl.latency.profile import load_profile
-from rarrl.pipeline import TaskView
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
 from rarrl.reasoner.plan import Plan
 from rarrl.types import Action, CallStatus, LlmCall, Role, StateSummary, SubgoalType
 
 from .core import Dynamics
 from .episodes import EpisodeConfig, configured
-from .executive import EpisodeInfo, EpisodePlayer
+from .executive import AlfredExecutive, EpisodeInfo
 from .recorded_core import RecordedCore, Recordings, category, put_shape
 
 
-class RecordedPlayer(EpisodePlayer):
+class RecordedExecutive(AlfredExecutive):
     """A robot in one episode of `RecordedCore`: it carries out the plan in force, right or wrong.
 
     `think` replays the recorded answer; `take` a live one. The plan in force is what `summary` and `task` tell.
@@ -111,9 +111,9 @@ class RecordedPlayer(EpisodePlayer):
         put_shape(vars(r), row, level, plan, expert, plan == expert)
 
 
-def make_recorded_player(config: Config, shock: bool = False) -> RecordedPlayer:
-    """The player of `config` on the recorded profile that it names, for the tasks whose goal sentences are at hand: in
-    `replay.alfred`, else those of `HOUSEHOLD_TASKS`. `shock`: as `make_player`.
+def make_recorded_executive(config: Config, shock: bool = False) -> RecordedExecutive:
+    """The executive of `config` on the recorded profile that it names, for the tasks whose goal sentences are at hand:
+    in `replay.alfred`, else those of `HOUSEHOLD_TASKS`. `shock`: as `make_executive`.
 
     Raises: InputError: not a recorded profile, none of its tasks at hand, latencies scaled with a live reasoner."""
     orchestrator, replay = config.orchestrator, config.replay
@@ -141,7 +141,7 @@ def make_recorded_player(config: Config, shock: bool = False) -> RecordedPlayer:
         )
     recordings = Recordings.from_profile(profile, only=kept)
     tasks, plans = [recorded[i] for i in kept], [Plan.from_rows(plan) for plan in profile.plans or ()]
-    return RecordedPlayer(
+    return RecordedExecutive(
         recordings,
         [sentences[task.trial, task.annotation] for task in tasks],
         [plans[task.expert] for task in tasks],

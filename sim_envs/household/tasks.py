@@ -40,7 +40,7 @@ OWN_SHARE = 0.5  # of the missions are goals of rarrl/data/household_tasks.jsonl
 
 
 @dataclass(frozen=True)
-class Task:
+class HouseholdTask:
     """What is asked. parameters: class names, "" where the type has none (`rarrl.alfred.GoalParameters`)."""
 
     task_type: str
@@ -52,7 +52,7 @@ class Task:
 class Mission:
     """A task in a home. things: where everything is at the start, the task's own first."""
 
-    task: Task
+    task: HouseholdTask
     home: Home
     things: tuple[Thing, ...]
     task_things: int  # how many of `things` are the task's
@@ -64,7 +64,7 @@ class Mission:
         return World(self.home, things, seed, people, disturbance, own, self.task.parameters.place)
 
 
-def draw_task(rng: np.random.Generator, task_type: str | None = None) -> Task:
+def draw_task(rng: np.random.Generator, task_type: str | None = None) -> HouseholdTask:
     """A task of a type (None: any, all equally often), half of them of our own list, half from templates.
 
     Raises: InputError for an unknown type."""
@@ -76,7 +76,7 @@ def draw_task(rng: np.random.Generator, task_type: str | None = None) -> Task:
         plan = plans[int(rng.integers(len(plans)))]
         words = plan.annotations[int(rng.integers(len(plan.annotations)))]
         assert plan.parameters is not None, "the shipped tasks have parameters"
-        return Task(task_type, plan.parameters, words.goal)
+        return HouseholdTask(task_type, plan.parameters, words.goal)
     return _from_template(rng, task_type)
 
 
@@ -85,7 +85,7 @@ def _own_plans():
     return read_alfred(HOUSEHOLD_TASKS).plans
 
 
-def _from_template(rng: np.random.Generator, task_type: str) -> Task:
+def _from_template(rng: np.random.Generator, task_type: str) -> HouseholdTask:
     movable = lamp = place = ""
     sliced = False
     if task_type in TREATMENTS:
@@ -108,7 +108,7 @@ def _from_template(rng: np.random.Generator, task_type: str) -> Task:
     if sliced:
         words["object"] = f"sliced {words['object']}"
     sentence = _pick(rng, SENTENCES[task_type]).format(**words)
-    return Task(task_type, GoalParameters(thing, place, movable, lamp, sliced), sentence)
+    return HouseholdTask(task_type, GoalParameters(thing, place, movable, lamp, sliced), sentence)
 
 
 def _pick(rng: np.random.Generator, names: Sequence[str]) -> str:
@@ -124,7 +124,7 @@ def likely_places(thing: str) -> tuple[str, ...]:
     return next(places for names, places in HABITS if thing in names)
 
 
-def asks_for(task: Task, verb: str) -> bool:
+def asks_for(task: HouseholdTask, verb: str) -> bool:
     """Whether a plan for the task has a sub-goal of this kind."""
     light = task.task_type == "look_at_obj_in_light"
     special = {"ToggleObject": light, "PutObject": not light or task.parameters.sliced}
@@ -144,7 +144,7 @@ def draw_mission(rng: np.random.Generator, task_type: str | None = None, verb: s
     raise InputError(f"household: no task of type {task_type} has a sub-goal {verb}; leave the type away")
 
 
-def _furnish(rng: np.random.Generator, task: Task) -> Mission:
+def _furnish(rng: np.random.Generator, task: HouseholdTask) -> Mission:
     p = task.parameters
     names = [p.object] * (2 if task.task_type == "pick_two_obj_and_place" else 1)
     names += [p.movable] if p.movable else []
@@ -168,7 +168,7 @@ def _furnish(rng: np.random.Generator, task: Task) -> Mission:
     return Mission(task, home, tuple(things), len(names))
 
 
-def conditions(world: World, task: Task) -> tuple[int, int]:
+def conditions(world: World, task: HouseholdTask) -> tuple[int, int]:
     """(met, all) of ALFRED's goal conditions; the task is done when all are met.
 
     Placing: the object is in the place. Two: so are two of them. Treatments: an object is in the place, one is treated,
@@ -202,7 +202,7 @@ def is_treated(thing: Thing, verb: str) -> bool:
     return {"CleanObject": thing.clean, "HeatObject": thing.hot, "CoolObject": thing.cold}[verb]
 
 
-def remaining_plan(world: World, task: Task) -> list[Row]:
+def remaining_plan(world: World, task: HouseholdTask) -> list[Row]:
     """The sub-goals that lead from the world as it is, all known, to the goal; empty where it is reached."""
     done, total = conditions(world, task)
     return [] if done == total else _Planner(world, task).rows()
@@ -211,7 +211,7 @@ def remaining_plan(world: World, task: Task) -> list[Row]:
 class _Planner:
     """Writes rows while it keeps in mind what they will have changed: `hand` is the thing held by then, or -1."""
 
-    def __init__(self, world: World, task: Task) -> None:
+    def __init__(self, world: World, task: HouseholdTask) -> None:
         self.world, self.task, self.p = world, task, task.parameters
         self.hand = world.held
         self.plan: list[Row] = []

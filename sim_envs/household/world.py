@@ -74,7 +74,7 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class InteractionOutcome:
     """How an interaction ended. reason: "" when it did what was asked."""
 
     row: Row
@@ -115,7 +115,7 @@ class World:
         self.shut = {name for name, place in home.places.items() if place.opens}
         self.lit: set[str] = set()
         self.collisions, self.contact, self.steps = 0, "", 0
-        self.outcome: Outcome | None = None
+        self.outcome: InteractionOutcome | None = None
         self.disturbed: list[str] = []
         self._pending: Row | None = None
         self._busy = 0
@@ -439,7 +439,7 @@ class World:
     def _begin(self, row: Row) -> None:
         reason = self.refusal(row)
         if reason:
-            self.outcome = Outcome(row, reason)
+            self.outcome = InteractionOutcome(row, reason)
             return
         self._pending = ("OpenDoor", self._shut_at(row), *row) if self._shut_at(row) else row
         self._busy = round((OPENING_S if self._pending is not row else SECONDS.get(row[0], TREATMENT_S)) / DT)
@@ -448,15 +448,15 @@ class World:
         self._pending = None
         if row[0] == "OpenDoor":
             self.open(row[1])
-            self.outcome = Outcome(row[2:], "opened")
+            self.outcome = InteractionOutcome(row[2:], "opened")
         elif (reason := self.refusal(row)) or (reason := self._shut_at(row)):
-            self.outcome = Outcome(row, reason)  # it changed under the hand
+            self.outcome = InteractionOutcome(row, reason)  # it changed under the hand
         elif row[0] == "PickupObject" and self._luck.random() < P_SLIP * self._level:
             self.disturbed.append(f"slipped: {row[1]}")
-            self.outcome = Outcome(row, "slipped")
+            self.outcome = InteractionOutcome(row, "slipped")
         else:
             self.apply(row)
-            self.outcome = Outcome(row)
+            self.outcome = InteractionOutcome(row)
 
     def teleport(self, x: float, y: float, heading: float) -> None:
         """Puts the base, at rest, elsewhere, with what it holds; people begin anew, away from it."""

@@ -39,7 +39,7 @@ RENDERING = "128 px shrunk to 64, no multisampling, no shadows, no reflections, 
 
 
 @dataclass(frozen=True)
-class Task:
+class MetaWorldTask:
     """One task and its words. Every verb goes with every object; pairs of equal index are held out of training.
 
     scene: tasks that share it look alike, so that only the words (and the start) tell them apart.
@@ -66,7 +66,7 @@ class Task:
 _DRAWER = ("the drawer", "the green drawer", "the box drawer")
 _WINDOW = ("the window", "the window pane", "the glass window")
 _TASKS = (
-    Task(
+    MetaWorldTask(
         "reach",
         ("reach", "go to", "move to"),
         ("the red ball", "the red goal", "the red point"),
@@ -74,7 +74,7 @@ _TASKS = (
         "drawer-open",
         goal_visible=True,
     ),
-    Task(
+    MetaWorldTask(
         "push",
         ("push the puck to", "slide the puck to", "shove the puck to"),
         ("the green ball", "the green goal", "the green point"),
@@ -82,7 +82,7 @@ _TASKS = (
         "window-close",
         goal_visible=True,
     ),
-    Task(
+    MetaWorldTask(
         "pick-place",
         ("lift the puck to", "carry the puck to", "raise the puck to"),
         ("the blue ball", "the blue goal", "the blue point"),
@@ -90,31 +90,31 @@ _TASKS = (
         "door-open",
         goal_visible=True,
     ),
-    Task(
+    MetaWorldTask(
         "door-open",
         ("open", "pull open", "swing open"),
         ("the door", "the cabinet door", "the black door"),
         "door",
         "drawer-close",
     ),
-    Task("drawer-open", ("open", "pull open", "pull out"), _DRAWER, "drawer", "drawer-close"),
-    Task("drawer-close", ("close", "push in", "shut"), _DRAWER, "drawer", "drawer-open"),
-    Task(
+    MetaWorldTask("drawer-open", ("open", "pull open", "pull out"), _DRAWER, "drawer", "drawer-close"),
+    MetaWorldTask("drawer-close", ("close", "push in", "shut"), _DRAWER, "drawer", "drawer-open"),
+    MetaWorldTask(
         "button-press-topdown",
         ("press", "push down", "hit"),
         ("the button", "the red button", "the round button"),
         "button",
         "window-open",
     ),
-    Task(
+    MetaWorldTask(
         "peg-insert-side",
         ("insert the peg into", "put the peg into", "push the peg into"),
         ("the hole", "the box", "the red hole"),
         "peg",
         "button-press-topdown",
     ),
-    Task("window-open", ("open", "slide open", "move open"), _WINDOW, "window", "window-close"),
-    Task("window-close", ("close", "slide shut", "shut"), _WINDOW, "window", "window-open"),
+    MetaWorldTask("window-open", ("open", "slide open", "move open"), _WINDOW, "window", "window-close"),
+    MetaWorldTask("window-close", ("close", "slide shut", "shut"), _WINDOW, "window", "window-open"),
 )
 TASKS = {task.name: task for task in _TASKS}
 MT10 = tuple(TASKS)
@@ -122,7 +122,7 @@ SEVEN = tuple(name for name in MT10 if name not in ("push", "pick-place", "peg-i
 """The tasks without grasping, over which `success_f16` is the mean."""
 
 
-def task_named(name: str) -> Task:
+def task_named(name: str) -> MetaWorldTask:
     """Raises: InputError for an unknown name."""
     if name not in TASKS:
         raise InputError(f"task: {name!r} is unknown; allowed: {', '.join(TASKS)}")

@@ -47,7 +47,7 @@ DISTURBED_M = 0.03  # another thing moved so far spoils the episode
 
 
 @dataclass(frozen=True)
-class Task:
+class TabletopTask:
     """One instruction of the 24. verb: press, push, lift or put. mat: of `put`, else empty."""
 
     verb: str
@@ -95,11 +95,11 @@ TASKS = {
     for verb, mat in KINDS
     for colour in COLOURS
     for shape in RADIUS
-    for task in (Task(verb, colour, shape, mat),)
+    for task in (TabletopTask(verb, colour, shape, mat),)
 }
 
 
-def task_named(name: str) -> Task:
+def task_named(name: str) -> TabletopTask:
     """Raises: InputError for an unknown name."""
     if name not in TASKS:
         raise InputError(f"task: {name!r} is unknown; allowed: {', '.join(TASKS)}")
@@ -188,7 +188,7 @@ class TabletopEnv(gymnasium.Env):
         self._notice()
         return self.solved(self.task)
 
-    def solved(self, task: Task) -> bool:
+    def solved(self, task: TabletopTask) -> bool:
         """Whether the state fulfils `task`, which need not be this environment's; see the class."""
         i = THINGS.index(task.thing)
         places = self._places()

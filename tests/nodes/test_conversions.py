@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rarrl.pipeline import Outcome, Phase, Report, TaskView
+from rarrl.decision_loop import DecisionOutcome, Phase, Report, TaskView
 from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import VERBS, Fault, Plan, PlanStep, Verdict
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, SubgoalType
@@ -23,9 +23,17 @@ NUMBERS = st.floats(0.0, 1e9)
 COUNTS = st.integers(0, 2**53)
 OUTCOMES = st.one_of(
     st.none(),
-    st.builds(Outcome, COUNTS, st.just(Action.ACT), st.sampled_from(ActStatus), NUMBERS, NUMBERS, st.booleans()),
     st.builds(
-        Outcome, COUNTS, st.sampled_from(list(Action)[1:]), st.sampled_from(CallStatus), NUMBERS, NUMBERS, st.booleans()
+        DecisionOutcome, COUNTS, st.just(Action.ACT), st.sampled_from(ActStatus), NUMBERS, NUMBERS, st.booleans()
+    ),
+    st.builds(
+        DecisionOutcome,
+        COUNTS,
+        st.sampled_from(list(Action)[1:]),
+        st.sampled_from(CallStatus),
+        NUMBERS,
+        NUMBERS,
+        st.booleans(),
     ),
 )
 WORDS = st.text(min_size=1, max_size=60)
@@ -100,7 +108,7 @@ REPORT = Report(
     0,
     StateSummary((SubgoalType.GotoLocation, SubgoalType.PutObject), 1, 4, 9),
     Budget(0.1 + 0.2, 100.0, 20.0, 4000.0),
-    Outcome(2, Action.VERIFIER_2, CallStatus.TIMEOUT, 1.25, 300.0, False),
+    DecisionOutcome(2, Action.VERIFIER_2, CallStatus.TIMEOUT, 1.25, 300.0, False),
 )
 ANSWER = AnswerMessage(
     "run",

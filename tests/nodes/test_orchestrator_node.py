@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from rarrl.decision_loop import DecisionOutcome, Phase, Report
 from rarrl.errors import InputError, RarrlError
-from rarrl.pipeline import Outcome, Phase, Report
 from rarrl.types import Action, ActStatus, Budget, CallStatus, StateSummary, SubgoalType
 
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
@@ -70,7 +70,7 @@ def test_a_state_is_answered_with_decision_budget_subgoal_and_plan(ear, local_no
 def test_a_spent_budget_is_told_and_leaves_only_act(ear, local_node):
     start(ear, local_node)
     first = decide(ear, REPORT)
-    spent = Outcome(int(first["id"]), Action.PLANNER_1, CallStatus.TIMEOUT, 20.0, 300.0, False)
+    spent = DecisionOutcome(int(first["id"]), Action.PLANNER_1, CallStatus.TIMEOUT, 20.0, 300.0, False)
     second = decide(ear, replace(REPORT, number=2, budget=Budget(0.0, 3700.0, 20.0, 4000.0), outcome=spent))
     assert (second["action"], float(second["time_left_s"])) == ("ACT", 0.0)
     assert ear.until(lambda: ear.heard["budget"][-1].status[0].level == DiagnosticStatus.WARN)
@@ -79,7 +79,7 @@ def test_a_spent_budget_is_told_and_leaves_only_act(ear, local_node):
 def test_late_outcomes_are_dropped_and_counted(ear, local_node):
     start(ear, local_node)
     first = decide(ear, REPORT)
-    late = Outcome(int(first["id"]) + 41, Action.PLANNER_1, CallStatus.OK, 5.0, 400.0, False)
+    late = DecisionOutcome(int(first["id"]) + 41, Action.PLANNER_1, CallStatus.OK, 5.0, 400.0, False)
     second = decide(ear, replace(REPORT, number=2, outcome=late))
     assert float(second["time_left_s"]) == 20.0, "a late answer is not paid for"
     assert diagnosed(ear, lambda s, v: v.get("late_outcomes_dropped") == "1")
@@ -146,7 +146,7 @@ def test_services(ear, local_node):
     assert not ear.call("orchestrator_node/think_now").success
     assert decide(ear, REPORT)["action"] == "ACT"
     assert ear.call("orchestrator_node/think_now").success
-    done = Outcome(1, Action.ACT, ActStatus.SUCCESS, 1.0, 0.0, False)
+    done = DecisionOutcome(1, Action.ACT, ActStatus.SUCCESS, 1.0, 0.0, False)
     asked = decide(ear, replace(REPORT, number=2, outcome=done))
     assert (asked["action"], asked["role"], asked["level"]) == ("THINK", "planner", "1")
     assert ear.call("orchestrator_node/cancel").success

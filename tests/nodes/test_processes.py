@@ -6,15 +6,15 @@ import time
 import pytest
 
 from rarrl.config import Config, OrchestratorConfig, ReplayConfig
+from rarrl.decision_loop import replay
 from rarrl.errors import InputError, RarrlError
 from rarrl.events import EndEvent, EpisodeEvent, ShockEvent, ThinkEvent, read_events
 from rarrl.latency.profile import load_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.registry import load_policy
-from rarrl.pipeline import replay
 from rarrl_nodes.run import run_graph
-from rarrl_sim_envs.alfred.make import make_player
+from rarrl_sim_envs.alfred.make import make_executive
 
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -45,19 +45,19 @@ def start_both(ear, process, run_dir, **changes):
     """Both nodes, active when everybody has found everybody: DDS may take seconds, and `ear` wants all messages."""
     timeout = {k: v for k, v in changes.items() if k == "orchestrator.decision_timeout_s"}
     orchestrator = process("orchestrator_node", orchestrator_parameters(**timeout))
-    player = process("replay_node", replay_parameters(run_dir, autostart=False, **changes))
+    executive = process("replay_node", replay_parameters(run_dir, autostart=False, **changes))
     assert ear.until(lambda: ear.statuses("orchestrator_node: decisions") and ear.statuses("replay_node: episodes"))
     assert ear.statuses("replay_node: episodes")[-1].message == "not active"
     assert ear.change_state("replay_node", Transition.TRANSITION_CONFIGURE)
     assert ear.change_state("replay_node", Transition.TRANSITION_ACTIVATE)
-    return orchestrator, player
+    return orchestrator, executive
 
 
 @pytest.mark.slow
 def test_two_processes_play_two_episodes(ear, process, tmp_path):
-    orchestrator, player = start_both(ear, process, tmp_path / "run")
-    assert ear.until(lambda: player.poll() is not None, 40.0), "the episodes do not finish"
-    assert player.returncode == 0, player.log.read_text()
+    orchestrator, executive = start_both(ear, process, tmp_path / "run")
+    assert ear.until(lambda: executive.poll() is not None, 40.0), "the episodes do not finish"
+    assert executive.returncode == 0, executive.log.read_text()
     ear.until(lambda: False, 0.3)
 
     decisions, budgets = ear.values("decision"), ear.values("budget")
@@ -101,10 +101,10 @@ def test_two_processes_play_two_episodes(ear, process, tmp_path):
 def test_a_killed_replay_node_is_told_and_a_new_one_is_served(ear, process, tmp_path):
     timeout_s = 1.0
     changes = {"orchestrator.decision_timeout_s": timeout_s, "replay.episodes": 1000}
-    orchestrator, player = start_both(ear, process, tmp_path / "run", **changes)
+    orchestrator, executive = start_both(ear, process, tmp_path / "run", **changes)
     assert ear.until(lambda: len(ear.heard["decision"]) >= 5)
-    player.kill()
-    player.wait()
+    executive.kill()
+    executive.wait()
     killed = time.monotonic()
     ear.heard["/diagnostics"].clear()
 
@@ -129,7 +129,7 @@ def test_a_killed_replay_node_is_told_and_a_new_one_is_served(ear, process, tmp_
 
 @pytest.mark.slow
 def test_a_restarted_orchestrator_takes_the_episode_up(ear, process, tmp_path):
-    first, player = start_both(ear, process, tmp_path / "run", **{"orchestrator.decision_timeout_s": 1.0})
+    first, executive = start_both(ear, process, tmp_path / "run", **{"orchestrator.decision_timeout_s": 1.0})
     assert ear.until(lambda: len(ear.heard["decision"]) >= 5)
     first.kill()
     first.wait()
@@ -137,8 +137,8 @@ def test_a_restarted_orchestrator_takes_the_episode_up(ear, process, tmp_path):
         lambda: any("orchestrator_node silent for" in s.message for s in ear.statuses("replay_node: episodes")), 10.0
     )
     process("orchestrator_node", orchestrator_parameters())
-    assert ear.until(lambda: player.poll() is not None, 40.0)
-    assert player.returncode == 0
+    assert ear.until(lambda: executive.poll() is not None, 40.0)
+    assert executive.returncode == 0
     ends = [e for e in read_events(tmp_path / "run").events if isinstance(e, EndEvent)]
     assert len(ends) == 2 and all(e.llm_seconds <= TIME_BUDGET_S + 1e-9 for e in ends)
 
@@ -173,7 +173,7 @@ def test_graph_and_process_give_the_same_events(tmp_path, policy):
     config = Config(orchestrator=orchestrator, replay=ReplayConfig(seed=11, episodes=3))
     costs = ReplayTable.from_profile(load_profile(PROFILE)).costs
     in_process = []
-    replay(make_player(config, shock=True), Orchestrator(load_policy(policy), costs, 0.02), 3, in_process.append)
+    replay(make_executive(config, shock=True), Orchestrator(load_policy(policy), costs, 0.02), 3, in_process.append)
     assert tuple(in_process) == over_ros.events
     assert any(isinstance(e, ThinkEvent) for e in in_process) and any(isinstance(e, ShockEvent) for e in in_process)
 

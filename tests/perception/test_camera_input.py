@@ -8,7 +8,7 @@ import pytest
 from rarrl.config import DetectorConfig
 from rarrl.errors import InputError
 from rarrl.perception import camera_input
-from rarrl.perception.camera_input import FrozenWatch, PoseBuffer, grid_of, image_from_bytes
+from rarrl.perception.camera_input import FrozenImageCheck, PoseBuffer, grid_of, image_from_bytes
 from rarrl.perception.voxels import PRESETS
 
 RNG = np.random.default_rng(0)
@@ -63,7 +63,7 @@ def noise():
 
 @pytest.mark.parametrize("eye", ["left", "right"])
 def test_one_frozen_eye_is_enough_and_it_may_thaw(eye):
-    watch, stuck = FrozenWatch(3), noise()
+    watch, stuck = FrozenImageCheck(3), noise()
 
     def judge():
         return watch.frozen(stuck, noise()) if eye == "left" else watch.frozen(noise(), stuck)
@@ -73,9 +73,9 @@ def test_one_frozen_eye_is_enough_and_it_may_thaw(eye):
 
 
 def test_a_still_scene_with_noise_is_not_frozen_and_zero_turns_the_watch_off():
-    watch, scene = FrozenWatch(2), noise() // 2
+    watch, scene = FrozenImageCheck(2), noise() // 2
     assert not any(watch.frozen(scene + noise() % 3, scene + noise() % 3) for _ in range(50))
-    assert not any(FrozenWatch(0).frozen(scene, scene) for _ in range(5))
+    assert not any(FrozenImageCheck(0).frozen(scene, scene) for _ in range(5))
 
 
 def test_the_cube_is_the_preset_or_what_was_asked_for():

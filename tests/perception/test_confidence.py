@@ -10,9 +10,17 @@ from rarrl.errors import InputError
 from rarrl.files import sha256
 from rarrl.perception.calibration import SHIPPED as CARD
 from rarrl.perception.classical import ClassicalDetector
-from rarrl.perception.confidence import FEATURES, SHIPPED, WIDTH, Trust, clues, load_trust, read_trust
+from rarrl.perception.confidence import (
+    FEATURES,
+    SHIPPED,
+    WIDTH,
+    MatchConfidence,
+    clues,
+    load_confidence,
+    read_confidence,
+)
 from rarrl.perception.voxels import PRESETS
-from rarrl_learning.perception.train import Examples, fit_trust
+from rarrl_learning.perception.train import Examples, fit_confidence
 
 
 def test_clues_say_where_block_matching_agrees_and_where_edges_are():
@@ -38,9 +46,9 @@ def test_training_finds_what_decides():
     features[-1] = 1
     features[0] = rng.uniform(0, 4, 60_000)
     error = np.where(features[0] < 2, 0.2, 5.0).astype(np.float32)
-    trust, loss = fit_trust([Examples(features, error)], seed=0)
+    trust, loss = fit_confidence([Examples(features, error)], seed=0)
     few = [Examples(features[:, :3000], error[:3000])]
-    assert fit_trust(few, seed=0)[0].to_bytes() == fit_trust(few, seed=0)[0].to_bytes()
+    assert fit_confidence(few, seed=0)[0].to_bytes() == fit_confidence(few, seed=0)[0].to_bytes()
     probe = np.zeros((len(FEATURES), 3), np.float32)
     probe[-1], probe[0], probe[WIDTH] = 1, (0.5, 3.5, 0.5), (1.0, 1.0, -2.5)  # e^-2.5: a voxel of .08 px
     near, far, narrow = trust(probe)
@@ -52,14 +60,14 @@ def test_the_shipped_network_trusts_confirmed_matches_of_wide_voxels_more():
     inner = np.array([0, 0, 3, 0, 0, 1, 1, np.log(4.0), 1], np.float32)
     alone, narrow = inner.copy(), inner.copy()
     alone[:2], narrow[WIDTH] = (4, 1), np.log(0.05)
-    good, unconfirmed, far = load_trust()(np.stack([inner, alone, narrow], axis=1))
+    good, unconfirmed, far = load_confidence()(np.stack([inner, alone, narrow], axis=1))
     assert good > 0.9 and good > unconfirmed and far < 0.5
 
 
 def test_trust_tells_right_from_wrong_on_a_rendered_pair(indoor_pair):
     detector = ClassicalDetector(indoor_pair.rig, PRESETS["indoor"])
     found = detector.matches(indoor_pair.pair)
-    trust = load_trust().image(found.seen, *found.disparity.shape)
+    trust = load_confidence().image(found.seen, *found.disparity.shape)
     error = np.abs(found.disparity - indoor_pair.disparity)
     assert trust.shape == error.shape and trust.min() >= 0 and trust.max() <= 1
     assert trust[error > 3].mean() < trust[error < 0.5].mean() - 0.1
@@ -70,9 +78,9 @@ def test_the_card_names_the_shipped_network():
 
 
 def test_file_round_trip(tmp_path):
-    trust = load_trust()
+    trust = load_confidence()
     (tmp_path / "trust.safetensors").write_bytes(trust.to_bytes())
-    again = read_trust(tmp_path / "trust.safetensors")
+    again = read_confidence(tmp_path / "trust.safetensors")
     np.testing.assert_array_equal(again.hidden, trust.hidden)
     np.testing.assert_array_equal(again.out, trust.out)
 
@@ -96,10 +104,10 @@ def test_bad_files_are_refused(tmp_path, data):
     path = tmp_path / "trust.safetensors"
     path.write_bytes(data)
     with pytest.raises(InputError, match="trust"):
-        read_trust(path)
+        read_confidence(path)
 
 
 def test_trust_is_a_probability_for_any_input():
     wild = np.array([[1e6], [1], [-50], [1e6], [0], [0], [0], [40], [1]], np.float32)
-    trust = Trust(*(np.float32(100) * part for part in (load_trust().hidden, load_trust().out)))
+    trust = MatchConfidence(*(np.float32(100) * part for part in (load_confidence().hidden, load_confidence().out)))
     assert 0 <= trust(wild)[0] <= 1

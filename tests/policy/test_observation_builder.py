@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from policy_fixtures import tiny_spec
 
-from rarrl.policy.observation_builder import DROPS, ObservationFeed
+from rarrl.policy.observation_builder import DROPS, ObservationBuilder
 
 S = 10**9
 PICTURE = np.full((32, 32, 3), 7, np.uint8)
 
 
 def feed(**changes):
-    return ObservationFeed(tiny_spec(**changes), max_age_s=0.4, slop_s=0.05)
+    return ObservationBuilder(tiny_spec(**changes), max_age_s=0.4, slop_s=0.05)
 
 
 def filled(target, stamp_ns=100 * S, clock_ns=100 * S, now=5.0):

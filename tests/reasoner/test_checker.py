@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rarrl.errors import InputError
-from rarrl.reasoner.checker import CLASSES, OperatorPolicy, check, load_policy
+from rarrl.reasoner.checker import CLASSES, OperatorPolicy, check, load_operator_policy
 from rarrl.reasoner.plan import VERBS, Plan, PlanStep
 from rarrl.types import SubgoalType
 
@@ -115,12 +115,12 @@ def test_a_misspelt_ban_is_refused_rather_than_ignored(tmp_path):
     file = tmp_path / "policy.json"
     file.write_text(json.dumps({"forbidden_objects": ["knive"]}))
     with pytest.raises(InputError, match=r"'knive' is no class.*did you mean knife\?"):
-        load_policy(file)
+        load_operator_policy(file)
     file.write_text(json.dumps({"forbiden_objects": []}))
     with pytest.raises(InputError, match="unknown; allowed keys"):
-        load_policy(file)
+        load_operator_policy(file)
     file.write_text(json.dumps({"forbidden_objects": ["knife"], "forbidden_pairs": [["pen", "bed"]]}))
-    assert "knife" in check(plan("PickupObject knife"), load_policy(file))
+    assert "knife" in check(plan("PickupObject knife"), load_operator_policy(file))
 
 
 names = st.one_of(st.sampled_from(sorted(CLASSES)), st.text(max_size=20))

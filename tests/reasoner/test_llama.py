@@ -11,7 +11,7 @@ import pytest
 from rarrl import worker_process
 from rarrl.errors import InputError
 from rarrl.reasoner.base import Request
-from rarrl.reasoner.language_model import CallFailedError, Outcome
+from rarrl.reasoner.language_model import CallFailedError, CallOutcome
 from rarrl.reasoner.llama import LlamaReasoner
 from rarrl.reasoner.plan import Plan, Verdict
 from rarrl.reasoner.process import WorkerProcess, WorkerSettings
@@ -75,7 +75,7 @@ def test_a_recipe_may_sample_and_score_within_one_call(model_file):
         texts = [model.complete("ab", grammar=word, temperature=1.0, seed=seed).text for seed in (1, 1, 2)]
         seen["texts"] = texts
         seen["scores"] = model.score("ab", ["c", "cd"])
-        return Outcome(MUG, -1.0, texts[0])
+        return CallOutcome(MUG, -1.0, texts[0])
 
     made = LlamaReasoner(model_file, recipe=recipe)
     try:
@@ -97,7 +97,7 @@ def test_the_score_of_a_text_is_the_sum_of_its_tokens(worker):
 
 def test_an_answer_cut_at_the_cap_is_no_answer(model_file):
     def recipe(request, model):
-        return Outcome(MUG, 0.0, model.complete("ab", max_tokens=5, grammar="root ::= [a-z]{50}").text)
+        return CallOutcome(MUG, 0.0, model.complete("ab", max_tokens=5, grammar="root ::= [a-z]{50}").text)
 
     made = LlamaReasoner(model_file, recipe=recipe)
     try:

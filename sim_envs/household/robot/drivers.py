@@ -26,7 +26,7 @@ from ..executor import Event, sentence
 from ..expert import Expert
 from ..home import ROBOT_M, distances
 from ..world import DT, FIELD_RAD, PERSON_M, RANGE_M, SECTORS, STANDING, Row, World
-from .proprioception import Guide, picture
+from .proprioception import MapProprioception, picture
 
 GATE = GateConfig(
     rate_hz=1 / DT,
@@ -83,7 +83,7 @@ class Recorder(Protocol):
 
 
 @dataclass
-class Ride:
+class DriveStatistics:
     """What a mission's drive came to. steps: of 0.1 s. least_clear_m: from the base's edge to the nearest thing or
     person while it moved. stops: how often the gate stopped it for an obstacle. late: steps whose computing took longer
     than 0.1 s on the clock."""
@@ -178,7 +178,7 @@ class Gated:
         self._free.move((world.x, world.y, world.heading))
 
 
-class Press:
+class InteractDebounce:
     """From a policy's wish to interact to presses: it must last, the base must stand, and nothing be under way."""
 
     def __init__(self) -> None:
@@ -234,8 +234,8 @@ class PolicyDriver:
 
     def __init__(self, policy: Policy, eyes: Eyes | None, recorder: Recorder | None = None) -> None:
         self._policy, self._gated, self.recorder = policy, Gated(eyes), recorder
-        self._guide, self._press, self._recovery = Guide(), Press(), Recovery()
-        self.ride = Ride()
+        self._guide, self._press, self._recovery = MapProprioception(), InteractDebounce(), Recovery()
+        self.ride = DriveStatistics()
 
     def begin(self, env: HouseholdEnv) -> None:
         """See `Driver`."""
@@ -244,7 +244,7 @@ class PolicyDriver:
         self._gated.begin(env)
         self._chunk = np.zeros((0, 3))
         self._stopped = False
-        self.ride = Ride()
+        self.ride = DriveStatistics()
 
     def attempt(self, env: HouseholdEnv) -> Event:
         """See `Driver`."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rarrl.decision_loop import TaskView
 from rarrl.errors import InputError
-from rarrl.pipeline import TaskView
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
 from rarrl.reasoner.nearest import NearestGoal
 from rarrl.reasoner.plan import Plan, normal_form
@@ -26,7 +26,7 @@ from ..expert import find_target
 from ..world import DT, Row
 from .drivers import LOST_S, Driver
 from .remaining_plan import progress
-from .task_memory import Deeds
+from .task_memory import TaskMemory
 
 ATTEMPTS = 40
 """After so many attempts the robot gives up."""
@@ -43,7 +43,7 @@ class _Answers:
     verdict: tuple[int, int, float] = (0, 0, 0.5)
 
 
-class HouseholdPlayer:
+class HouseholdExecutive:
     """Missions in a home (`rarrl.pipeline.Household`): `begin`, then `act` or `take` until `done`.
 
     A mission ends when all goal conditions are met (success), when the plan in force is done and they are not (the
@@ -91,7 +91,7 @@ class HouseholdPlayer:
         task = env.mission.task
         self._goal = task.goal[:MAX_GOAL_CHARS]
         self._recalled = self._known.recall(self._goal)
-        self._deeds, self._answers = Deeds(env), _Answers()
+        self._deeds, self._answers = TaskMemory(env), _Answers()
         self._put_in_force(self._recalled.plan, 0, self._recalled.similarity)
         time_s, tokens = self._budget
         return EpisodeInfo(number, category(task.task_type), task.task_type, task.goal, "", time_s, tokens)

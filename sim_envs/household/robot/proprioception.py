@@ -41,7 +41,7 @@ ASTRAY_M = 0.5  # from the way: it is planned anew
 PATIENT_STEPS, MOVED_M = 25, 0.1  # who did not move by so much in so many steps tries a way around people
 
 
-class Guide:
+class MapProprioception:
     """Keeps the way to the sub-goal's place; `reset` it between missions."""
 
     def __init__(self) -> None:

@@ -20,9 +20,9 @@ from ..env import HEIGHT, WIDTH, HouseholdEnv
 from ..executor import Event, sentence
 from ..scene import HouseholdScene
 from ..world import DT, Row, World
-from .drivers import LOST_S, Press, ended
-from .executive import HouseholdPlayer
-from .proprioception import Guide
+from .drivers import LOST_S, InteractDebounce, ended
+from .executive import HouseholdExecutive
+from .proprioception import MapProprioception
 
 DEADMAN_S = 0.2
 """The base stands when it has heard no command for so long."""
@@ -55,7 +55,7 @@ class _Attempt:
 
 
 class SimWorld:
-    """The world's thread, and the driver of `HouseholdPlayer` on it: `attempt` blocks until it is over.
+    """The world's thread, and the driver of `HouseholdExecutive` on it: `attempt` blocks until it is over.
 
     Args:
         env: without pictures; `reset` it under `monitor`.
@@ -77,7 +77,7 @@ class SimWorld:
         self._clock = clock or SteadyClock()
         self.monitor = threading.Condition()
         self.going = False
-        self._guide, self._press = Guide(), Press()
+        self._guide, self._press = MapProprioception(), InteractDebounce()
         self._attempt: _Attempt | None = None
         self._event: Event | None = None
         self._between: list[tuple[Sequence[Row], Event]] = []  # events without an attempt, and of which plan
@@ -258,13 +258,13 @@ class SimWorld:
         return Moment((world.x, world.y, world.heading), (world.v, world.omega), proprio, sentence(row))
 
 
-class LivePlayer(HouseholdPlayer):
+class RealtimeExecutive(HouseholdExecutive):
     """A robot in a home whose time passes by itself: while it thinks, too."""
 
     driver: SimWorld
 
     def act(self) -> Attempt:
-        """See `HouseholdPlayer`. What has succeeded already, between two attempts, needs no other one."""
+        """See `HouseholdExecutive`. What has succeeded already, between two attempts, needs no other one."""
         event = self._catch_up()
         if event is None:
             return super().act()

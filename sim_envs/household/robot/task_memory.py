@@ -18,7 +18,7 @@ _UNDOES = {"HeatObject": "CoolObject", "CoolObject": "HeatObject"}
 _SURFACES = ("block", "table", "backed")
 
 
-class Deeds:
+class TaskMemory:
     """Begins with a mission of `env`; `note` after each attempt.
 
     Attributes: steps: sub-goals that succeeded, without GotoLocation. lit: lamps that it switched on. met: classes that

@@ -33,7 +33,7 @@ Way = tuple[float, list[Pose]]
 """Metres, and poses LOOK_M apart on it; the last is the goal."""
 
 
-class SkipDriver:
+class TeleportDriver:
     """See the module's text. Keeps the ways of each home that it has seen; may drive in many environments by turns."""
 
     def __init__(self) -> None:

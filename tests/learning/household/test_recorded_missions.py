@@ -10,16 +10,16 @@ from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Plan, same_plan
 from rarrl.types import Action, ActStatus, CallStatus, Role
 from rarrl_learning.household.record_answers import HELD_OUT_SEED, MissionAnswers, mission_task
-from rarrl_learning.household.recorded_missions import RehearsalCore
+from rarrl_learning.household.recorded_missions import RecordedMissionsCore
 from rarrl_learning.household.train_orchestrator import MISSION, Rehearsal, compare
 from rarrl_learning.orchestrator.rollout import rollout
 from rarrl_learning.orchestrator.scenarios import fixed_episodes
 from rarrl_sim_envs.alfred.episodes import EpisodeSampler
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.robot.drivers import ExpertDriver
-from rarrl_sim_envs.household.robot.executive import HouseholdPlayer
+from rarrl_sim_envs.household.robot.executive import HouseholdExecutive
 from rarrl_sim_envs.household.robot.known_goals import known_goals
-from rarrl_sim_envs.household.robot.teleport_driver import SkipDriver
+from rarrl_sim_envs.household.robot.teleport_driver import TeleportDriver
 from rarrl_sim_envs.household.tasks import remaining_plan
 
 
@@ -31,21 +31,21 @@ def profile():
 def drive(driver, people, n, disturbance=1.0):
     """Success and seconds of n missions with the right plan, put in force again after each failure."""
     env = HouseholdEnv(stereo=False, people=people, disturbance=disturbance)
-    player, done, seconds = HouseholdPlayer(env, driver, known_goals(4), 100.0, 1e6), [], []
+    executive, done, seconds = HouseholdExecutive(env, driver, known_goals(4), 100.0, 1e6), [], []
     for number in range(n):
-        player.begin(number)
-        answer = Answer(0, Role.PLANNER, 1, CallStatus.OK, 0.0, "", plan=Plan.from_rows(_rows(player)))
-        player.take(Action.PLANNER_1, answer)
-        while not player.done:
-            if player.act().status is not ActStatus.SUCCESS and not player.done:
-                player.take(Action.PLANNER_1, answer)
-        done.append(player.success)
+        executive.begin(number)
+        answer = Answer(0, Role.PLANNER, 1, CallStatus.OK, 0.0, "", plan=Plan.from_rows(_rows(executive)))
+        executive.take(Action.PLANNER_1, answer)
+        while not executive.done:
+            if executive.act().status is not ActStatus.SUCCESS and not executive.done:
+                executive.take(Action.PLANNER_1, answer)
+        done.append(executive.success)
         seconds.append(env.world.steps * 0.1)
     return np.mean(done), np.mean(seconds)
 
 
-def _rows(player):
-    return remaining_plan(player.env.world, player.env.mission.task)
+def _rows(executive):
+    return remaining_plan(executive.env.world, executive.env.mission.task)
 
 
 def test_what_is_known_is_right_and_repeatable():
@@ -58,11 +58,11 @@ def test_what_is_known_is_right_and_repeatable():
 
 
 def test_skipping_the_drive_comes_to_what_driving_comes_to():
-    driver = SkipDriver()
+    driver = TeleportDriver()
     skipped, skipped_s = drive(driver, 0, 30)
     driven, driven_s = drive(ExpertDriver(), 2, 30)
     assert abs(skipped - driven) <= 0.1 and skipped_s == pytest.approx(driven_s, rel=0.2)
-    assert drive(driver, 0, 3) == drive(SkipDriver(), 0, 3)  # ways that are known change nothing
+    assert drive(driver, 0, 3) == drive(TeleportDriver(), 0, 3)  # ways that are known change nothing
     assert drive(driver, 0, 12, disturbance=0.0)[0] == 1.0
 
 
@@ -82,7 +82,7 @@ def test_a_recording_is_of_the_missions_that_it_names(profile):
 
 
 def test_the_core_plays_like_the_player(profile):
-    core = RehearsalCore(profile, known_goals(), 8)
+    core = RecordedMissionsCore(profile, known_goals(), 8)
     config = MISSION
     sampler = EpisodeSampler(core.recordings.bank, [core.recordings.table], config)
     fixed = fixed_episodes(sampler, np.arange(8), 0)
@@ -92,14 +92,14 @@ def test_the_core_plays_like_the_player(profile):
     assert first.calls.sum() > 0 and (first.seconds <= 20.0).all()
     assert core.observe().shape == (8, len(ALL_FEATURE_NAMES)) and np.isfinite(core.observe()).all()
     core.begin(np.arange(8), fixed)
-    for i, player in enumerate(core.players):
+    for i, executive in enumerate(core.executives):
         view = core.situation().plan
-        assert view.similarity[i] == player.status.similarity and core.time_s[i] == 20.0
+        assert view.similarity[i] == executive.status.similarity and core.time_s[i] == 20.0
     result = core.step(np.full(8, int(Action.PLANNER_2)))
     assert (result.act_status == -1).all() and (core.time_s < 20.0).all() and (result.reward <= 0).all()
     core.tokens[:] = 0.0
-    for player in core.players:
-        player.budget_left = (0.0, 0.0)
+    for executive in core.executives:
+        executive.budget_left = (0.0, 0.0)
     assert (core.step(np.full(8, int(Action.PLANNER_2))).tokens == 0.0).all()
 
 

@@ -13,7 +13,7 @@ from rarrl.errors import DependencyMissingError, InputError
 from rarrl.perception.calibration import load_calibration
 from rarrl.perception.opencv_matchers import RIVALS
 from rarrl_learning.perception import benchmark, jobs
-from rarrl_learning.perception.evaluate import COUNTS, OURS, SceneResult, Score, best_rival, compare, judge, paired
+from rarrl_learning.perception.evaluate import COUNTS, OURS, SceneResult, Score, best_baseline, compare, judge, paired
 from rarrl_learning.perception.metrics import Reliability
 from rarrl_learning.perception.scenes import load_scene, load_scenes, motorcycle_scene, rendered_scene, rendered_scenes
 
@@ -28,13 +28,13 @@ def result(name: str, group: str, ours: float, **rivals: float) -> SceneResult:
 
 def test_the_half_size_matcher_is_no_rival():
     results = [result("a", "indoor", 0.5, half_5=0.9, bm_1=0.4)]
-    assert best_rival(results, "indoor") == "bm>=1"
+    assert best_baseline(results, "indoor") == "bm>=1"
 
 
 def test_outdoors_the_rival_is_chosen_where_truth_was_looked_for():
     one = result("a", "outdoor", 0.5, bm_3=0.3)
     one.scores["gray>=5"] = Score(0.2, 0.4, 0.1, 4.0, 0.5, 0.8)
-    assert best_rival([one], "outdoor") == "gray>=5"
+    assert best_baseline([one], "outdoor") == "gray>=5"
 
 
 def test_the_rival_is_the_best_of_its_group():
@@ -43,8 +43,8 @@ def test_the_rival_is_the_best_of_its_group():
         result("b", "indoor", 0.7, gray_5=0.5, bm_1=0.2),
         result("c", "nominal", 0.7, colour_8=0.3),
     ]
-    assert best_rival(results, "indoor") == "gray>=5"  # mean .45 against .40
-    assert best_rival(results, "nominal") == "colour>=8"
+    assert best_baseline(results, "indoor") == "gray>=5"  # mean .45 against .40
+    assert best_baseline(results, "nominal") == "colour>=8"
     figures, tables = compare(results, seed=0)
     assert figures["iou_gain_indoor"].value == pytest.approx(0.15)
     assert (figures["iou_gain_indoor"].lo, figures["iou_gain_indoor"].hi) == pytest.approx((0.1, 0.2))

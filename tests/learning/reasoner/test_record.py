@@ -15,7 +15,7 @@ from rarrl.reasoner.base import Answer, Request
 from rarrl.reasoner.plan import Fault, Plan, Verdict
 from rarrl.types import CallStatus, Role
 from rarrl_learning.latency.jobs import answer_tables, show_profile
-from rarrl_learning.reasoner.record import RecordConfig, Task, choose_tasks, make_header, record_profile
+from rarrl_learning.reasoner.record import RecordConfig, RecordedTask, choose_tasks, make_header, record_profile
 
 RIGHT = [["GotoLocation", "table"], ["PickupObject", "mug"], ["GotoLocation", "shelf"], ["PutObject", "mug", "shelf"]]
 WRONG = Plan.from_rows([["PickupObject", "cup"], ["PutObject", "cup", "shelf"]])
@@ -76,7 +76,7 @@ class Scripted:
 CONFIG = RecordConfig("scripted", "valid_seen", n=2)
 
 
-def record(reasoner: Scripted, tasks: list[Task], journal: Path):  # type: ignore[no-untyped-def]
+def record(reasoner: Scripted, tasks: list[RecordedTask], journal: Path):  # type: ignore[no-untyped-def]
     header = make_header("mine", reasoner.name, CONFIG)
     return record_profile(reasoner, tasks, CONFIG, header, journal, "0" * 64)
 

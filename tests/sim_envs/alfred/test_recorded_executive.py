@@ -7,17 +7,17 @@ from hand_made import TASKS, WRONG, Expert, profile
 
 from rarrl.clock import ManualClock
 from rarrl.config import config_from_flat
+from rarrl.decision_loop import play_episode
 from rarrl.errors import InputError
 from rarrl.events import ThinkEvent
 from rarrl.latency.profile import save_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.rules import make_rule
-from rarrl.pipeline import play_episode
 from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Fault, Plan, Verdict, expert_plan
 from rarrl.types import Action, ActStatus, CallStatus, SubgoalType
-from rarrl_sim_envs.alfred.make import make_player
+from rarrl_sim_envs.alfred.make import make_executive
 
 
 @pytest.fixture
@@ -28,12 +28,12 @@ def settings(tmp_path):
 
 
 def make(settings, **more):
-    return make_player(config_from_flat(settings | more, "test"))
+    return make_executive(config_from_flat(settings | more, "test"))
 
 
-def row_of(player, number=0):
-    player.begin(number)
-    return TASKS.index(next(task for task in TASKS if task.annotations[0].goal == player.task.goal))
+def row_of(executive, number=0):
+    executive.begin(number)
+    return TASKS.index(next(task for task in TASKS if task.annotations[0].goal == executive.task.goal))
 
 
 def answer(action, plan=None, verdict=None, status=CallStatus.OK, seconds=0.25):
@@ -41,89 +41,89 @@ def answer(action, plan=None, verdict=None, status=CallStatus.OK, seconds=0.25):
 
 
 def test_it_begins_with_its_own_plan_and_a_planners_takes_its_place(settings):
-    player = make(settings)
-    info = player.begin(0)
-    assert info.goal == player.task.goal and player.task.plan == WRONG
+    executive = make(settings)
+    info = executive.begin(0)
+    assert info.goal == executive.task.goal and executive.task.plan == WRONG
     goto, pick, put = SubgoalType.GotoLocation, SubgoalType.PickupObject, SubgoalType.PutObject
-    assert player.summary.subgoals == (goto, pick, goto, put) and player.summary.subgoal_index == 0
-    status = player.task.status
+    assert executive.summary.subgoals == (goto, pick, goto, put) and executive.summary.subgoal_index == 0
+    status = executive.task.status
     assert (status.source, status.confidence, status.similarity, status.answered) == (0, 0.4, 0.4, (False, False))
-    called = player.think(Action.PLANNER_2, 10.0)
+    called = executive.think(Action.PLANNER_2, 10.0)
     assert (called.status, called.seconds, called.tokens) == (CallStatus.OK, 1.0, 40.0)
     expert = next(expert_plan(task) for task in TASKS if task.annotations[0].goal == info.goal)
-    assert (player.task.plan, player.task.status.source) == (expert, 2)
-    player.begin(0)
-    assert player.task.plan == WRONG
+    assert (executive.task.plan, executive.task.status.source) == (expert, 2)
+    executive.begin(0)
+    assert executive.task.plan == WRONG
 
 
 def test_a_wrong_plan_never_succeeds_and_a_right_one_can(settings):
-    player = make(settings)
+    executive = make(settings)
     for number in range(20):
-        player.begin(number)
-        while not player.done:
-            player.act()
-        assert not player.success
+        executive.begin(number)
+        while not executive.done:
+            executive.act()
+        assert not executive.success
     won = 0
     for number in range(20):
-        player.begin(number)
-        player.think(Action.PLANNER_2, 10.0)
-        while not player.done:
-            attempt = player.act()
+        executive.begin(number)
+        executive.think(Action.PLANNER_2, 10.0)
+        while not executive.done:
+            attempt = executive.act()
             assert attempt.status in ActStatus
-        won += player.success
-        if player.success:
-            assert player.summary.subgoal_index == len(player.summary.subgoals)
+        won += executive.success
+        if executive.success:
+            assert executive.summary.subgoal_index == len(executive.summary.subgoals)
     assert won > 5
 
 
 def test_a_live_answer_stands_in_the_place_of_the_recorded_one(settings):
-    player = make(settings)
-    expert = expert_plan(TASKS[row_of(player)])
+    executive = make(settings)
+    expert = expert_plan(TASKS[row_of(executive)])
     other = Plan.from_rows([["PickupObject", "cup"], ["HeatObject", "cup"], ["PutObject", "cup", "shelf"]])
-    taken = player.take(Action.PLANNER_1, replace(answer(Action.PLANNER_1, other), confidence=-0.5))
+    taken = executive.take(Action.PLANNER_1, replace(answer(Action.PLANNER_1, other), confidence=-0.5))
     assert (taken.status, taken.seconds, taken.tokens) == (CallStatus.OK, 0.25, 40.0)
-    assert player.task.plan == other and len(player.summary.subgoals) == 6
-    status = player.task.status
+    assert executive.task.plan == other and len(executive.summary.subgoals) == 6
+    status = executive.task.status
     assert (status.source, status.answered) == (1, (True, False)) and status.confidence == pytest.approx(
         0.6065, abs=1e-3
     )
-    player.take(Action.VERIFIER_1, answer(Action.VERIFIER_1, verdict=Verdict(False, Fault.OBJECT, 0.1)))
-    status = player.task.status
+    executive.take(Action.VERIFIER_1, answer(Action.VERIFIER_1, verdict=Verdict(False, Fault.OBJECT, 0.1)))
+    status = executive.task.status
     assert (status.verdict, status.verdict_level, status.p_ok) == (-1, 1, 0.1)
-    player.take(Action.PLANNER_2, answer(Action.PLANNER_2, expert))
-    status = player.task.status
-    assert player.task.plan == expert and (status.source, status.verdict, status.answered) == (2, 0, (True, True))
+    executive.take(Action.PLANNER_2, answer(Action.PLANNER_2, expert))
+    status = executive.task.status
+    assert executive.task.plan == expert and (status.source, status.verdict, status.answered) == (2, 0, (True, True))
 
 
 def test_an_answer_that_failed_costs_and_changes_nothing(settings):
-    player = make(settings)
-    player.begin(0)
-    before, left = player.task, player.budget_left
-    taken = player.take(Action.PLANNER_1, answer(Action.PLANNER_1, status=CallStatus.INVALID))
-    assert taken.status is CallStatus.INVALID and player.task.plan == before.plan
-    assert player.budget_left == (left[0] - 0.25, left[1] - 40)
-    late = player.take(Action.PLANNER_1, answer(Action.PLANNER_1, expert_plan(TASKS[0]), seconds=1000.0))
-    assert late.status is CallStatus.TIMEOUT and player.task.plan == before.plan and player.budget_left[0] == 0.0
+    executive = make(settings)
+    executive.begin(0)
+    before, left = executive.task, executive.budget_left
+    taken = executive.take(Action.PLANNER_1, answer(Action.PLANNER_1, status=CallStatus.INVALID))
+    assert taken.status is CallStatus.INVALID and executive.task.plan == before.plan
+    assert executive.budget_left == (left[0] - 0.25, left[1] - 40)
+    late = executive.take(Action.PLANNER_1, answer(Action.PLANNER_1, expert_plan(TASKS[0]), seconds=1000.0))
+    assert late.status is CallStatus.TIMEOUT and executive.task.plan == before.plan and executive.budget_left[0] == 0.0
 
 
 def test_an_answer_to_something_else_is_refused(settings):
-    player = make(settings)
-    player.begin(0)
+    executive = make(settings)
+    executive.begin(0)
     with pytest.raises(ValueError, match="cannot take"):
-        player.take(Action.VERIFIER_1, answer(Action.PLANNER_1, WRONG))
+        executive.take(Action.VERIFIER_1, answer(Action.PLANNER_1, WRONG))
     with pytest.raises(ValueError, match="cannot take"):
-        player.take(Action.ACT, answer(Action.PLANNER_1, WRONG))
+        executive.take(Action.ACT, answer(Action.PLANNER_1, WRONG))
 
 
 def test_the_loop_with_a_live_reasoner(settings):
     costs = ReplayTable.from_profile(profile()).costs
-    player, events = make(settings), []
+    executive, events = make(settings), []
     wins = {"never": 0, "always": 0}
     for rule in wins:
         orchestrator = Orchestrator(make_rule(rule), costs, 0.004)
         for number in range(20):
             wins[rule] += play_episode(
-                player, orchestrator, number, ManualClock(), events.append, reasoner=Expert()
+                executive, orchestrator, number, ManualClock(), events.append, reasoner=Expert()
             ).success
     assert wins["never"] == 0 < wins["always"]
     answers = {event.answer for event in events if isinstance(event, ThinkEvent)}
@@ -147,9 +147,9 @@ def test_the_task_tells_what_was_known_of_its_home(tmp_path):
     recorded = profile()
     tasks = (recorded.tasks[0].model_copy(update={"home": 0}), *recorded.tasks[1:])
     save_profile(recorded.model_copy(update={"tasks": tasks, "homes": (("mug", "desk"),)}), tmp_path / "home.json")
-    player = make({"orchestrator.profile": str(tmp_path / "home.json")})
+    executive = make({"orchestrator.profile": str(tmp_path / "home.json")})
     told = {}
     for number in range(12):
-        row = row_of(player, number)
-        told[row] = player.task.scene
+        row = row_of(executive, number)
+        told[row] = executive.task.scene
     assert told == {0: ("mug", "desk"), 1: (), 2: ()}

@@ -10,7 +10,15 @@ from rarrl.reasoner.plan import Plan
 from rarrl_sim_envs.household.catalogue import FURNITURE, OBJECTS
 from rarrl_sim_envs.household.executor import VERBS
 from rarrl_sim_envs.household.home import draw_home
-from rarrl_sim_envs.household.tasks import INTO, Task, asks_for, conditions, draw_mission, draw_task, remaining_plan
+from rarrl_sim_envs.household.tasks import (
+    INTO,
+    HouseholdTask,
+    asks_for,
+    conditions,
+    draw_mission,
+    draw_task,
+    remaining_plan,
+)
 from rarrl_sim_envs.household.world import Thing, World
 
 HOME = draw_home(np.random.default_rng(3), ("countertop", "desk", "fridge", "microwave", "sinkbasin", "floorlamp"), 7)
@@ -21,7 +29,7 @@ def world_of(*things):
 
 
 def task_of(task_type, thing, place="", movable="", lamp="", sliced=False):
-    return Task(task_type, GoalParameters(thing, place, movable, lamp, sliced), "")
+    return HouseholdTask(task_type, GoalParameters(thing, place, movable, lamp, sliced), "")
 
 
 def test_the_tables_agree_with_the_checker_of_plans():

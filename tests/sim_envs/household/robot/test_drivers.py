@@ -11,8 +11,8 @@ from rarrl_sim_envs.household.robot.drivers import (
     ExactEyes,
     ExpertDriver,
     Gated,
+    InteractDebounce,
     PolicyDriver,
-    Press,
     StereoEyes,
     clearance,
 )
@@ -65,7 +65,7 @@ def test_a_policy_that_goes_straight_ahead_touches_nothing_with_the_gate_and_muc
 def test_a_press_waits_until_the_base_stands_and_is_let_go():
     env = HouseholdEnv(stereo=False, people=0, disturbance=0)
     env.reset(seed=1)
-    world, press = env.world, Press()
+    world, press = env.world, InteractDebounce()
     world.v = 0.5
     assert press.update(world, 1.0) == (False, False)  # one wish may be a slip
     assert press.update(world, 1.0) == (True, False)  # still moving

@@ -5,7 +5,7 @@ import pytest
 
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.expert import Expert, find_target
-from rarrl_sim_envs.household.robot.proprioception import LIMIT_M, PROPRIO_NAMES, Guide, picture
+from rarrl_sim_envs.household.robot.proprioception import LIMIT_M, PROPRIO_NAMES, MapProprioception, picture
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def env():
 
 
 def numbers(env, guide=None, row=None):
-    values = (guide or Guide()).proprio(env.world, env.memory, row or env.executor.row)
+    values = (guide or MapProprioception()).proprio(env.world, env.memory, row or env.executor.row)
     assert values.shape == (len(PROPRIO_NAMES),) and values.dtype == np.float32
     return dict(zip(PROPRIO_NAMES, values.tolist(), strict=True))
 
@@ -32,7 +32,7 @@ def test_it_tells_where_to_stand_in_the_base_frame(env):
 
 
 def test_the_way_leads_to_where_the_robot_stands_in_the_end(env):
-    expert, guide, row = Expert(), Guide(), env.executor.row
+    expert, guide, row = Expert(), MapProprioception(), env.executor.row
     while env.executor.row == row:
         told = numbers(env, guide, row)
         assert math.hypot(told["route_x_m"], told["route_y_m"]) <= LIMIT_M + 1e-6
@@ -48,7 +48,7 @@ def test_what_is_not_known_leads_nowhere(env):
         if thing.name == name:
             del env.memory.known[i], env.memory.spots[i]
     row = ("PickupObject", name)
-    assert not Guide().knows(env.world, env.memory, row)
+    assert not MapProprioception().knows(env.world, env.memory, row)
     told = numbers(env, row=row)
     assert [told[n] for n in PROPRIO_NAMES[:8]] == [0, 0, 0, 0, 0, 0, 1, 0]
 
@@ -63,7 +63,7 @@ def test_memory_may_be_wrong_and_the_guide_goes_by_it(env):
 
 
 def test_who_does_not_get_on_tries_another_way(env):
-    guide = Guide()
+    guide = MapProprioception()
     numbers(env, guide)
     person = next(iter(env.world.people), None)
     assert person is None

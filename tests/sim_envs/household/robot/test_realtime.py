@@ -20,7 +20,7 @@ from rarrl_sim_envs.household.expert import target_pose
 from rarrl_sim_envs.household.robot import realtime
 from rarrl_sim_envs.household.robot.known_goals import known_goals
 from rarrl_sim_envs.household.robot.proprioception import PROPRIO_NAMES
-from rarrl_sim_envs.household.robot.realtime import DEADMAN_S, EndedError, LivePlayer, SimWorld
+from rarrl_sim_envs.household.robot.realtime import DEADMAN_S, EndedError, RealtimeExecutive, SimWorld
 
 SPEED = 5.0
 
@@ -122,17 +122,17 @@ def test_an_attempt_lasts_until_it_is_over(home):
 
 def test_a_success_between_attempts_is_told_by_the_next(home):
     env = home.world.env
-    player = LivePlayer(env, home.world, known_goals(), 20.0, 4000.0, first_seed=1)
+    executive = RealtimeExecutive(env, home.world, known_goals(), 20.0, 4000.0, first_seed=1)
     with home.world.monitor:
-        player.begin(0)
+        executive.begin(0)
         row = env.executor.row
         env.world.teleport(*target_pose(env.world, row))
         home.world.going = True
     assert home.until(lambda: env.executor.index == 1)
     with home.world.monitor:
-        attempt = player.act()
+        attempt = executive.act()
     assert (attempt.status, attempt.seconds, attempt.subgoal_done) == (ActStatus.SUCCESS, 0.0, True)
-    assert player.event.row == row and player.summary.subgoal_index == 1 and player.summary.step == 1
+    assert executive.event.row == row and executive.summary.subgoal_index == 1 and executive.summary.step == 1
     assert home.world.between() == []
 
 
@@ -182,16 +182,16 @@ def test_a_world_that_fails_is_told(monkeypatch):
 
 
 def test_time_passes_by_itself_while_the_robot_thinks(home):
-    player = LivePlayer(home.world.env, home.world, known_goals(), 20.0, 4000.0, first_seed=1)
+    executive = RealtimeExecutive(home.world.env, home.world, known_goals(), 20.0, 4000.0, first_seed=1)
     with home.world.monitor:
-        player.begin(0)
+        executive.begin(0)
         steps = home.world.env.world.steps
-        player._pass(5.0)
+        executive._pass(5.0)
         assert home.world.env.world.steps == steps
     home.world.going = True
     home.follow = True
     with home.world.monitor:
-        attempt = player.act()
+        attempt = executive.act()
     assert attempt.subgoal_done and attempt.seconds > 1.0
 
 

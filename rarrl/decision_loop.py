@@ -1,8 +1,8 @@
-"""The chain of one decision, for one process and for the ROS graph alike.
+"""The exchange between robot and orchestrator, for one process and for the ROS graph alike.
 
-    Robot.report -> Dialogue.answer (orchestrator) -> Decision -> Robot.execute -> Robot.complete -> report ...
+    EpisodeRunner.report -> DecisionSession.answer -> Decision -> EpisodeRunner.execute, complete -> report ...
 
-The robot tells where it stands and what came of the last decision, the orchestrator answers with the next one. The
+The robot reports its state and the outcome of the last decision; the orchestrator answers with the next decision. The
 nodes carry these values over topics; `replay` hands them over directly.
 """
 
@@ -52,8 +52,8 @@ class EpisodeInfo(Protocol):
     def token_budget(self) -> float: ...
 
 
-class Player(Protocol):
-    """A robot that plays episodes (`rarrl_sim_envs.alfred.executive.EpisodePlayer`)."""
+class Executive(Protocol):
+    """A robot that plays episodes (`rarrl_sim_envs.alfred.executive.AlfredExecutive`)."""
 
     done: bool
     success: bool
@@ -80,9 +80,9 @@ class TaskView:
     scene: tuple[str, ...] = ()
 
 
-class Household(Player, Protocol):
-    """A player that takes a reasoner's answers: what it does is right or wrong as the plan in force is
-    (`rarrl_sim_envs.alfred.recorded_executive.RecordedPlayer`)."""
+class Household(Executive, Protocol):
+    """A executive that takes a reasoner's answers: what it does is right or wrong as the plan in force is
+    (`rarrl_sim_envs.alfred.recorded_executive.RecordedExecutive`)."""
 
     @property
     def task(self) -> TaskView: ...
@@ -98,7 +98,7 @@ class Phase(str, Enum):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DecisionOutcome:
     """What came of the decision with the id `decision`: an attempt's status, or a call's."""
 
     decision: int
@@ -121,15 +121,15 @@ class Report:
     episode: int
     summary: StateSummary
     budget: Budget
-    outcome: Outcome | None
+    outcome: DecisionOutcome | None
     task: TaskView | None = None
 
 
-class Robot:
-    """The robot's side: carries decisions out with a player, keeps time, writes the events.
+class EpisodeRunner:
+    """The robot's side: carries decisions out with a executive, keeps time, writes the events.
 
     Args:
-        player: what acts and thinks.
+        executive: what acts and thinks.
         clock: simulated time; whoever calls `execute` lets the seconds pass on it before `complete`.
         log: takes the events; None: nobody.
         run: names the run in the reports.
@@ -137,26 +137,26 @@ class Robot:
     """
 
     def __init__(
-        self, player: Player, clock: Clock, log: Log | None = None, run: str = "", origin_s: float = 0.0
+        self, executive: Executive, clock: Clock, log: Log | None = None, run: str = "", origin_s: float = 0.0
     ) -> None:
-        self._player, self._clock, self._log, self._run, self._origin_s = player, clock, log, run, origin_s
+        self._executive, self._clock, self._log, self._run, self._origin_s = executive, clock, log, run, origin_s
         self._number = 0
-        self._open: tuple[Decision, StateSummary, Outcome, float] | None = None
+        self._open: tuple[Decision, StateSummary, DecisionOutcome, float] | None = None
         self.report: Report | None = None
         self.end: EndEvent | None = None  # of the last episode that is over
 
     @property
     def done(self) -> bool:
         """Whether the episode is over."""
-        return self._player.done
+        return self._executive.done
 
     def begin(self, episode: int) -> Report:
         """Starts episode number `episode`."""
-        info = self._player.begin(episode)
+        info = self._executive.begin(episode)
         self._open, self._episode = None, episode
         self._budget = Budget.full(info.time_budget_s, info.token_budget)
         self._calls, self._acts, self._lost, self._llm_seconds, self._tokens = 0, 0, False, 0.0, 0.0
-        summary = self._player.summary
+        summary = self._executive.summary
         self._emit(
             EpisodeEvent(
                 episode=episode,
@@ -175,19 +175,21 @@ class Robot:
     def execute(self, decision: Decision, answer: Answer | None = None) -> float:
         """Starts to carry `decision` out; the simulated seconds that it takes. `complete` tells the outcome.
 
-        answer: of a reasoner that was asked for this THINK (the player must be a `Household`); None: the player
+        answer: of a reasoner that was asked for this THINK (the executive must be a `Household`); None: the executive
         knows what a call comes to."""
         assert self._open is None and self.report is not None
-        before, act = self._player.summary, decision.action is Action.ACT
+        before, act = self._executive.summary, decision.action is Action.ACT
         if act:
-            attempt = self._player.act()
-            outcome = Outcome(decision.id, Action.ACT, attempt.status, attempt.seconds, 0.0, attempt.subgoal_done)
+            attempt = self._executive.act()
+            outcome = DecisionOutcome(
+                decision.id, Action.ACT, attempt.status, attempt.seconds, 0.0, attempt.subgoal_done
+            )
         else:
             if answer is None:
-                call = self._player.think(decision.action, decision.deadline_s)
+                call = self._executive.think(decision.action, decision.deadline_s)
             else:
-                call = cast(Household, self._player).take(decision.action, answer)
-            outcome = Outcome(decision.id, decision.action, call.status, call.seconds, call.tokens, False)
+                call = cast(Household, self._executive).take(decision.action, answer)
+            outcome = DecisionOutcome(decision.id, decision.action, call.status, call.seconds, call.tokens, False)
         self._answer = "" if answer is None else answer.summary
         task = self.report.task
         self._plan = None if task is None else KnownPlan.of(before, task.status)
@@ -241,7 +243,7 @@ class Robot:
                 )
             )
         self._notice_shock()
-        if self._player.done:
+        if self._executive.done:
             self._finish_episode()
         return self._tell(outcome)
 
@@ -253,7 +255,7 @@ class Robot:
         return self.report
 
     def _notice_shock(self) -> None:
-        time_s, tokens = (max(left, 0.0) for left in self._player.budget_left)
+        time_s, tokens = (max(left, 0.0) for left in self._executive.budget_left)
         same = math.isclose(time_s, self._budget.time_s, abs_tol=1e-6) and math.isclose(
             tokens, self._budget.tokens, abs_tol=1e-6
         )
@@ -265,25 +267,25 @@ class Robot:
         self.end = EndEvent(
             episode=self._episode,
             t=self._now(),
-            success=self._player.success,
+            success=self._executive.success,
             lost=self._lost,
             llm_seconds=self._llm_seconds,
             tokens=self._tokens,
             calls=self._calls,
             acts=self._acts,
-            deadline_misses=self._player.deadline_misses,
+            deadline_misses=self._executive.deadline_misses,
         )
         self._emit(self.end)
 
-    def _tell(self, outcome: Outcome | None) -> Report:
+    def _tell(self, outcome: DecisionOutcome | None) -> Report:
         self._number += 1
-        task: TaskView | None = getattr(self._player, "task", None)
+        task: TaskView | None = getattr(self._executive, "task", None)
         self.report = Report(
             self._run,
             self._number,
             Phase.WAITING,
             self._episode,
-            self._player.summary,
+            self._executive.summary,
             self._budget,
             outcome,
             task,
@@ -298,7 +300,7 @@ class Robot:
             self._log(event)
 
 
-class Dialogue:
+class DecisionSession:
     """The orchestrator's side: answers reports with decisions, and each report once.
 
     Reports may come twice, late or from another run: the same number gets the same decision again, an older one
@@ -322,7 +324,7 @@ class Dialogue:
         self._asked: Action | None = None
 
     def answer(self, report: Report) -> Decision | None:
-        """The decision for `report`; None where it needs none, is old news, or the dialogue is idle."""
+        """The decision for `report`; None where it needs none, is old news, or the session is idle."""
         last = self.report
         if last is None or (report.run, report.episode) != (last.run, last.episode):
             self._begin(report)
@@ -395,7 +397,7 @@ class Dialogue:
             Budget.full(min(granted.initial_time_s, self._cap[0]), min(granted.initial_tokens, self._cap[1]))
         )
 
-    def _fold(self, outcome: Outcome | None) -> None:
+    def _fold(self, outcome: DecisionOutcome | None) -> None:
         pending, self.decision = self.decision, None
         if outcome is None:
             return
@@ -412,7 +414,7 @@ class Dialogue:
 
 
 def play_episode(
-    player: Player,
+    executive: Executive,
     orchestrator: Orchestrator,
     number: int,
     clock: Clock,
@@ -422,13 +424,13 @@ def play_episode(
     home: tuple[str, ...] = (),
 ) -> EndEvent:
     """Plays episode `number` to its end; its last event. `origin_s`: the clock's time at the run's start. `reasoner`:
-    who answers THINK (the player must be a `Household`); None: the player. `home`: see `Dialogue`."""
-    robot, dialogue = Robot(player, clock, log, origin_s=origin_s), Dialogue(orchestrator, home=home)
+    who answers THINK (the executive must be a `Household`); None: the executive. `home`: see `DecisionSession`."""
+    robot, session = EpisodeRunner(executive, clock, log, origin_s=origin_s), DecisionSession(orchestrator, home=home)
     report = robot.begin(number)
     while not robot.done:
-        decision = dialogue.answer(report)
+        decision = session.answer(report)
         assert decision is not None  # a waiting robot in a task that is not over always gets one
-        request = dialogue.request(decision) if reasoner is not None else None
+        request = session.request(decision) if reasoner is not None else None
         answer = reasoner.ask(request) if reasoner is not None and request is not None else None
         clock.sleep(robot.execute(decision, answer))
         report = robot.complete()
@@ -437,7 +439,7 @@ def play_episode(
 
 
 def replay(
-    player: Player,
+    executive: Executive,
     orchestrator: Orchestrator,
     episodes: int | Iterable[int],
     log: Log | None = None,
@@ -452,7 +454,7 @@ def replay(
     clock = clock or ManualClock()
     origin_s, ends = clock.now(), []
     for number in range(episodes) if isinstance(episodes, int) else episodes:
-        ends.append(play_episode(player, orchestrator, number, clock, log, origin_s, reasoner, home))
+        ends.append(play_episode(executive, orchestrator, number, clock, log, origin_s, reasoner, home))
         if progress is not None:
             progress(len(ends))
     return ends

@@ -6,12 +6,21 @@ import pytest
 
 from rarrl.clock import ManualClock
 from rarrl.config import config_from_flat
+from rarrl.decision_loop import (
+    DecisionOutcome,
+    DecisionSession,
+    EpisodeRunner,
+    Phase,
+    Report,
+    TaskView,
+    play_episode,
+    replay,
+)
 from rarrl.events import ActEvent, EndEvent, EpisodeEvent, ShockEvent, ThinkEvent
 from rarrl.latency.profile import load_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.rules import make_rule
-from rarrl.pipeline import Dialogue, Outcome, Phase, Report, Robot, TaskView, play_episode, replay
 from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Plan, Verdict
 from rarrl.types import (
@@ -26,15 +35,15 @@ from rarrl.types import (
     StateSummary,
     SubgoalType,
 )
-from rarrl_sim_envs.alfred.make import make_player
+from rarrl_sim_envs.alfred.make import make_executive
 
 PROFILE = "gpt4o-mini-anchor"
 COSTS = ReplayTable.from_profile(load_profile(PROFILE)).costs
 
 
-def player(shock=False, **settings):
+def executive(shock=False, **settings):
     flat = {"orchestrator.profile": PROFILE, **{k.replace("__", "."): v for k, v in settings.items()}}
-    return make_player(config_from_flat(flat, "test"), shock=shock)
+    return make_executive(config_from_flat(flat, "test"), shock=shock)
 
 
 def orchestrator(rule="always", **params):
@@ -49,7 +58,7 @@ def report(number=1, outcome=None, **changes):
 
 def test_an_episode_finishes_and_its_log_adds_up():
     events = []
-    end = play_episode(player(), orchestrator(), 0, ManualClock(), events.append)
+    end = play_episode(executive(), orchestrator(), 0, ManualClock(), events.append)
     acts = [e for e in events if isinstance(e, ActEvent)]
     thinks = [e for e in events if isinstance(e, ThinkEvent)]
     assert isinstance(events[0], EpisodeEvent) and events[-1] is end and isinstance(end, EndEvent)
@@ -65,7 +74,7 @@ def test_an_episode_finishes_and_its_log_adds_up():
 def test_a_spent_budget_leaves_only_act_and_the_task_goes_on():
     events = []
     settings = {"orchestrator__time_budget_s": 2.0, "orchestrator__token_budget": 4000.0}
-    ends = replay(player(**settings), orchestrator(), 20, events.append)
+    ends = replay(executive(**settings), orchestrator(), 20, events.append)
     left = 0.0
     for event in events:
         if isinstance(event, EpisodeEvent):
@@ -79,7 +88,7 @@ def test_a_spent_budget_leaves_only_act_and_the_task_goes_on():
 
 
 def test_no_budget_means_no_call():
-    ends = replay(player(orchestrator__time_budget_s=0.0), orchestrator(), 5)
+    ends = replay(executive(orchestrator__time_budget_s=0.0), orchestrator(), 5)
     assert [end.calls for end in ends] == [0] * 5
 
 
@@ -87,14 +96,14 @@ def test_the_same_seed_gives_the_same_events_and_another_seed_others():
     logs = []
     for seed in (4, 4, 5):
         logs.append([])
-        replay(player(replay__seed=seed), orchestrator("brace"), 10, logs[-1].append)
+        replay(executive(replay__seed=seed), orchestrator("brace"), 10, logs[-1].append)
     assert logs[0] == logs[1] != logs[2]
 
 
 def test_episodes_may_be_played_one_by_one():
     together, alone = [], []
-    replay(player(), orchestrator(), 6, together.append)
-    replay(player(), orchestrator(), [5], alone.append)
+    replay(executive(), orchestrator(), 6, together.append)
+    replay(executive(), orchestrator(), [5], alone.append)
     of_5 = [e for e in together if e.episode == 5]
     assert len(alone) == len(of_5)
     assert [type(e) for e in alone] == [type(e) for e in of_5]
@@ -103,25 +112,25 @@ def test_episodes_may_be_played_one_by_one():
 def test_a_shock_cuts_the_orchestrators_ledger_too():
     events = []
     thinker = orchestrator("boundary")
-    replay(player(shock=True), thinker, 10, events.append)
+    replay(executive(shock=True), thinker, 10, events.append)
     shocks = [e for e in events if isinstance(e, ShockEvent)]
     assert shocks and all(e.time_left_s <= 20.0 * 0.4 for e in shocks)
     for shock in shocks:
         later = [e for e in events if isinstance(e, ThinkEvent) and e.episode == shock.episode and e.t0 >= shock.t]
         assert all(e.time_left_s <= shock.time_left_s for e in later)
-    assert replay(player(), orchestrator("boundary"), 10) != []
+    assert replay(executive(), orchestrator("boundary"), 10) != []
 
 
 def test_a_clock_that_does_not_begin_at_zero_does_not_move_the_times():
     early, late = [], []
-    replay(player(), orchestrator(), 2, early.append, clock=ManualClock(0.0))
-    replay(player(), orchestrator(), 2, late.append, clock=ManualClock(1000.0))
+    replay(executive(), orchestrator(), 2, early.append, clock=ManualClock(0.0))
+    replay(executive(), orchestrator(), 2, late.append, clock=ManualClock(1000.0))
     assert [e.t for e in early if hasattr(e, "t")] == pytest.approx([e.t for e in late if hasattr(e, "t")])
 
 
 def test_a_call_is_cut_at_the_decisions_deadline():
-    robot, dialogue = Robot(player(), clock := ManualClock()), Dialogue(orchestrator())
-    decision = dialogue.answer(robot.begin(0))
+    robot, session = EpisodeRunner(executive(), clock := ManualClock()), DecisionSession(orchestrator())
+    decision = session.answer(robot.begin(0))
     assert decision.action is not Action.ACT
     seconds = robot.execute(replace(decision, deadline_s=0.05))
     clock.advance(seconds)
@@ -131,110 +140,110 @@ def test_a_call_is_cut_at_the_decisions_deadline():
 
 
 def test_the_same_report_gets_the_same_decision():
-    dialogue = Dialogue(orchestrator())
-    first = dialogue.answer(report())
-    assert dialogue.answer(report()) is first
-    assert dialogue.answer(report(number=2)).id > first.id
-    assert dialogue.answer(report(number=1)) is None  # old news
+    session = DecisionSession(orchestrator())
+    first = session.answer(report())
+    assert session.answer(report()) is first
+    assert session.answer(report(number=2)).id > first.id
+    assert session.answer(report(number=1)) is None  # old news
 
 
 def test_late_outcomes_are_dropped_and_counted():
-    dialogue = Dialogue(orchestrator())
-    decision = dialogue.answer(report())
-    other = Outcome(decision.id + 5, decision.action, CallStatus.OK, 3.0, 500.0, False)
-    dialogue.answer(report(2, other))
-    assert dialogue.late_outcomes == 1
-    assert dialogue.orchestrator.budget.time_s == 20.0, "nobody's outcome is not paid for"
-    decision = dialogue.decision
-    wrong_kind = Outcome(decision.id, Action.ACT, ActStatus.FAILURE, 1.0, 0.0, False)
-    dialogue.answer(report(3, wrong_kind))
-    assert dialogue.late_outcomes == 2 and dialogue.orchestrator.history.consecutive_failures[0] == 0
-    right = Outcome(dialogue.decision.id, dialogue.decision.action, CallStatus.OK, 3.0, 500.0, False)
-    dialogue.answer(report(4, right))
-    assert dialogue.late_outcomes == 2 and dialogue.orchestrator.budget.time_s == 17.0
+    session = DecisionSession(orchestrator())
+    decision = session.answer(report())
+    other = DecisionOutcome(decision.id + 5, decision.action, CallStatus.OK, 3.0, 500.0, False)
+    session.answer(report(2, other))
+    assert session.late_outcomes == 1
+    assert session.orchestrator.budget.time_s == 20.0, "nobody's outcome is not paid for"
+    decision = session.decision
+    wrong_kind = DecisionOutcome(decision.id, Action.ACT, ActStatus.FAILURE, 1.0, 0.0, False)
+    session.answer(report(3, wrong_kind))
+    assert session.late_outcomes == 2 and session.orchestrator.history.consecutive_failures[0] == 0
+    right = DecisionOutcome(session.decision.id, session.decision.action, CallStatus.OK, 3.0, 500.0, False)
+    session.answer(report(4, right))
+    assert session.late_outcomes == 2 and session.orchestrator.budget.time_s == 17.0
 
 
 def test_a_restarted_orchestrator_takes_up_the_episode_with_what_is_left():
-    outcome = Outcome(7, Action.PLANNER_1, CallStatus.OK, 1.0, 300.0, False)
-    dialogue = Dialogue(orchestrator())
-    assert dialogue.answer(report(15, outcome, budget=Budget(5.0, 900.0, 20.0, 4000.0))) is not None
-    assert dialogue.late_outcomes == 1
-    assert (dialogue.orchestrator.budget.time_s, dialogue.orchestrator.budget.tokens) == (5.0, 900.0)
+    outcome = DecisionOutcome(7, Action.PLANNER_1, CallStatus.OK, 1.0, 300.0, False)
+    session = DecisionSession(orchestrator())
+    assert session.answer(report(15, outcome, budget=Budget(5.0, 900.0, 20.0, 4000.0))) is not None
+    assert session.late_outcomes == 1
+    assert (session.orchestrator.budget.time_s, session.orchestrator.budget.tokens) == (5.0, 900.0)
 
 
 def test_the_cap_holds_whatever_the_robot_grants():
-    dialogue = Dialogue(orchestrator(), cap=(3.0, 100.0))
-    assert dialogue.answer(report()).action is Action.ACT  # 100 tokens pay for nothing
-    assert dialogue.orchestrator.budget == Budget.full(3.0, 100.0)
+    session = DecisionSession(orchestrator(), cap=(3.0, 100.0))
+    assert session.answer(report()).action is Action.ACT  # 100 tokens pay for nothing
+    assert session.orchestrator.budget == Budget.full(3.0, 100.0)
 
 
 def test_think_now_is_taken_once_or_refused_with_a_reason():
-    dialogue = Dialogue(orchestrator("never"))
-    assert dialogue.think_now() == "no episode is under way"
-    decision = dialogue.answer(report())
+    session = DecisionSession(orchestrator("never"))
+    assert session.think_now() == "no episode is under way"
+    decision = session.answer(report())
     assert decision.action is Action.ACT
-    assert dialogue.think_now() == ""
-    done = Outcome(decision.id, Action.ACT, ActStatus.SUCCESS, 1.0, 0.0, False)
-    asked = dialogue.answer(report(2, done))
+    assert session.think_now() == ""
+    done = DecisionOutcome(decision.id, Action.ACT, ActStatus.SUCCESS, 1.0, 0.0, False)
+    asked = session.answer(report(2, done))
     assert asked.action is Action.PLANNER_1
-    answered = Outcome(asked.id, asked.action, CallStatus.OK, 1.0, 300.0, False)
-    assert dialogue.answer(report(3, answered)).action is Action.ACT
-    dialogue.answer(report(4, budget=Budget(0.0, 4000.0, 20.0, 4000.0)))
-    assert "budget" in dialogue.think_now()
+    answered = DecisionOutcome(asked.id, asked.action, CallStatus.OK, 1.0, 300.0, False)
+    assert session.answer(report(3, answered)).action is Action.ACT
+    session.answer(report(4, budget=Budget(0.0, 4000.0, 20.0, 4000.0)))
+    assert "budget" in session.think_now()
 
 
 def test_cancel_is_idle_until_reset_or_the_next_episode():
-    dialogue = Dialogue(orchestrator())
-    decision = dialogue.answer(report())
-    dialogue.cancel()
-    assert dialogue.answer(report()) is None and "cancelled" in dialogue.think_now()
-    late = Outcome(decision.id, decision.action, CallStatus.OK, 1.0, 300.0, False)
-    assert dialogue.answer(report(2, late)) is None and dialogue.late_outcomes == 1
-    dialogue.reset()
-    assert dialogue.answer(report(2, late)).id > decision.id
-    dialogue.cancel()
-    assert dialogue.answer(report(3, episode=1)) is not None
+    session = DecisionSession(orchestrator())
+    decision = session.answer(report())
+    session.cancel()
+    assert session.answer(report()) is None and "cancelled" in session.think_now()
+    late = DecisionOutcome(decision.id, decision.action, CallStatus.OK, 1.0, 300.0, False)
+    assert session.answer(report(2, late)) is None and session.late_outcomes == 1
+    session.reset()
+    assert session.answer(report(2, late)).id > decision.id
+    session.cancel()
+    assert session.answer(report(3, episode=1)) is not None
 
 
 def test_reset_is_fresh_but_what_was_spent_stays_spent_at_the_robot():
-    dialogue = Dialogue(orchestrator())
-    decision = dialogue.answer(report())
-    failed = Outcome(decision.id, decision.action, CallStatus.INVALID, 4.0, 300.0, False)
-    dialogue.answer(report(2, failed, budget=Budget(16.0, 3700.0, 20.0, 4000.0)))
-    assert dialogue.orchestrator.history.last_call_ok[0] == 0.0
-    dialogue.reset()
-    assert dialogue.orchestrator.history.last_call_ok[0] == 1.0
-    dialogue.answer(report(3, budget=Budget(16.0, 3700.0, 20.0, 4000.0)))
-    assert dialogue.orchestrator.budget.time_s == 16.0
+    session = DecisionSession(orchestrator())
+    decision = session.answer(report())
+    failed = DecisionOutcome(decision.id, decision.action, CallStatus.INVALID, 4.0, 300.0, False)
+    session.answer(report(2, failed, budget=Budget(16.0, 3700.0, 20.0, 4000.0)))
+    assert session.orchestrator.history.last_call_ok[0] == 0.0
+    session.reset()
+    assert session.orchestrator.history.last_call_ok[0] == 1.0
+    session.answer(report(3, budget=Budget(16.0, 3700.0, 20.0, 4000.0)))
+    assert session.orchestrator.budget.time_s == 16.0
 
 
 @pytest.mark.parametrize("phase", [Phase.EXECUTING, Phase.FINISHED])
 def test_no_decision_unless_the_robot_waits(phase):
-    assert Dialogue(orchestrator()).answer(report(phase=phase)) is None
+    assert DecisionSession(orchestrator()).answer(report(phase=phase)) is None
 
 
 STATUS = PlanStatus(0, 0.4, 0.4, 0, 0, 0.5, (False, False), 0, False, 6, 0)
 
 
 class Home:
-    """A household at the edge of the test: a player of ours whose calls are answered from outside."""
+    """A household at the edge of the test: a executive of ours whose calls are answered from outside."""
 
     def __init__(self, **settings):
-        self._player = player(**settings)
+        self._executive = executive(**settings)
         plan = Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "desk"]])
         self.task = TaskView("put the mug on the desk", plan, STATUS)
         self.taken = []
 
     def __getattr__(self, name):
-        return getattr(self._player, name)
+        return getattr(self._executive, name)
 
     def begin(self, number):
         self.spent = (0.0, 0)
-        return self._player.begin(number)
+        return self._executive.begin(number)
 
     @property
     def budget_left(self):
-        time_s, tokens = self._player.budget_left
+        time_s, tokens = self._executive.budget_left
         return time_s - self.spent[0], tokens - self.spent[1]
 
     def take(self, action, answer):
@@ -286,25 +295,25 @@ def test_a_reasoner_is_asked_and_its_answer_taken():
 
 
 def test_what_cannot_be_asked_is_left_to_the_player():
-    dialogue = Dialogue(orchestrator())
-    dialogue.answer(report())  # a robot that tells no task
-    assert dialogue.request(Decision(1, Action.PLANNER_1, 5.0, "")) is None
-    dialogue.answer(report(number=2, task=Home().task))
-    asked = dialogue.request(Decision(2, Action.PLANNER_2, 5.0, ""))
+    session = DecisionSession(orchestrator())
+    session.answer(report())  # a robot that tells no task
+    assert session.request(Decision(1, Action.PLANNER_1, 5.0, "")) is None
+    session.answer(report(number=2, task=Home().task))
+    asked = session.request(Decision(2, Action.PLANNER_2, 5.0, ""))
     assert asked is not None and (asked.role, asked.level, asked.decision) == (Role.PLANNER, 2, 2)
-    judged = dialogue.request(Decision(2, Action.VERIFIER_1, 5.0, ""))
+    judged = session.request(Decision(2, Action.VERIFIER_1, 5.0, ""))
     assert asked.plan is None and judged is not None and judged.plan == Home().task.plan
-    assert dialogue.request(Decision(2, Action.ACT, 0.0, "")) is None
+    assert session.request(Decision(2, Action.ACT, 0.0, "")) is None
     assert asked.scene == judged.scene == ()
     parrot = Parrot()
-    end = play_episode(player(), orchestrator(), 0, ManualClock(), reasoner=parrot)
+    end = play_episode(executive(), orchestrator(), 0, ManualClock(), reasoner=parrot)
     assert end.calls > 0 and not parrot.asked
 
 
 def test_what_the_robot_tells_of_its_home_comes_before_what_the_orchestrator_knows():
-    dialogue = Dialogue(orchestrator(), home=("box", "shelf"))
+    session = DecisionSession(orchestrator(), home=("box", "shelf"))
     think = Decision(1, Action.PLANNER_2, 5.0, "")
-    dialogue.answer(report(task=Home().task))
-    assert dialogue.request(think).scene == ("box", "shelf")
-    dialogue.answer(report(number=2, task=replace(Home().task, scene=("mug", "desk"))))
-    assert dialogue.request(think).scene == ("mug", "desk")
+    session.answer(report(task=Home().task))
+    assert session.request(think).scene == ("box", "shelf")
+    session.answer(report(number=2, task=replace(Home().task, scene=("mug", "desk"))))
+    assert session.request(think).scene == ("mug", "desk")
