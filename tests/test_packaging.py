@@ -45,7 +45,7 @@ def folder_files(folder: Path, *suffixes: str) -> set[str]:
 def wheel(tmp_path_factory) -> zipfile.ZipFile:
     """The wheel of a copy of the source, built without the network."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("rarrl", "nodes", "sim_envs", "launch", "config", "resource"):
+    for name in ("rarrl", *MAPPED.values(), "launch", "config", "resource"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.py", "setup.cfg", "pyproject.toml", "package.xml", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -72,12 +72,15 @@ def test_wheel_holds_every_module_under_its_installed_name(wheel):
     for package, folder in {"rarrl": "rarrl", **MAPPED}.items():
         expected = {f"{package}/{name}" for name in folder_files(ROOT / folder, ".py")}
         assert expected and expected <= names
-    assert not [name for name in names if name.startswith(("nodes/", "sim_envs/", "tests/"))]
+    assert not [name for name in names if name.startswith(("learning/", "nodes/", "sim_envs/", "tests/"))]
 
 
 def test_wheel_holds_the_data(wheel):
     names = set(wheel.namelist())
-    expected = {f"rarrl/{name}" for name in folder_files(ROOT / "rarrl", ".json", ".safetensors")} | {"rarrl/py.typed"}
+    expected = {"rarrl/py.typed"}
+    for package, folder in {"rarrl": "rarrl", **MAPPED}.items():
+        data = folder_files(ROOT / folder, ".json", ".jsonl", ".safetensors", ".gguf", ".yaml")
+        expected |= {f"{package}/{name}" for name in data}
     assert len(expected) > 4 and expected <= names
     share = {name.split(".data/data/")[1] for name in names if ".data/data/" in name}
     assert {f"share/rarrl/launch/{p.name}" for p in (ROOT / "launch").glob("*.launch.py")} <= share
@@ -89,14 +92,55 @@ def test_wheel_holds_the_data(wheel):
     } <= share
 
 
-def test_wheel_installs_and_imports_from_anywhere(wheel, tmp_path):
-    wheel.extractall(tmp_path / "site")
-    code = "import rarrl, rarrl_nodes, rarrl_sim_envs; print(rarrl.__file__, rarrl_nodes.__file__)"
-    environment = clean_environment() | {"PYTHONPATH": str(tmp_path / "site")}
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+INSTALLED = """
+import importlib, sys
+from pathlib import Path
+
+modules = sys.argv[2:]
+optional = ("torch", "stable_baselines3", "sb3_contrib", "rclpy", "tokenizers", "gguf", "mujoco", "launch", "llama_cpp")
+for name in modules:
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name.split(".")[0].rstrip("_msgs") not in optional and not error.name.endswith(("_msgs", "_interfaces")):
+            raise
+    else:
+        assert Path(module.__file__).is_relative_to(sys.argv[1]), module.__file__
+
+from rarrl.build import shipped_model
+from rarrl.latency.profile import load_profile
+from rarrl.policy.serve import MODELS, load_card
+from rarrl_learning.reasoner.injection import load_corpus
+
+assert shipped_model().is_relative_to(sys.argv[1]) and load_profile("groq-70b").records
+assert load_card(MODELS / "policy_household") and len(load_corpus()) == 200
+
+from rarrl.cli import main
+
+sys.argv = ["rarrl", "replay", "--policy", "learned", "--episodes", "2", "--out", "runs"]
+main()
+"""
+
+
+def test_wheel_installs_imports_and_runs_from_anywhere(wheel, tmp_path):
+    site = tmp_path / "site"
+    wheel.extractall(site)
+    modules = [
+        name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for name in wheel.namelist()
+        if name.endswith(".py") and not name.endswith("__main__.py") and ".data/" not in name
+    ]
+    assert len(modules) > 200
+
+    done = subprocess.run(
+        [sys.executable, "-c", INSTALLED, site, *modules],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=clean_environment() | {"PYTHONPATH": str(site)},
+    )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count(str(tmp_path)) == 2
+    assert list(tmp_path.glob("runs/**/events.jsonl")), "the installed copy plays no episodes"
 
 
 def test_executables_point_at_functions_that_exist(wheel):
