@@ -56,12 +56,12 @@ class ReplayNode(RarrlNode):
         self._awaiting: Decision | None = None  # the THINK whose answer is to come
         self._patience = self.create_timer(1.0, self._on_no_answer, clock=self.steady)
         self._patience.cancel()
-        self._decision_sub = self.create_subscription(DiagnosticArray, "decision", self._on_decision, LATCHED)
-        self._answer_sub = self.create_subscription(DiagnosticArray, "answer", self._on_answer, LATCHED)
+        self.create_subscription(DiagnosticArray, "decision", self._on_decision, LATCHED)
+        self.create_subscription(DiagnosticArray, "answer", self._on_answer, LATCHED)
         self._work = self.create_timer(1.0, self._on_executed, clock=self.steady)
         self._work.cancel()
         period_s = min(HEARTBEAT_S, config.orchestrator.decision_timeout_s / 3.0)  # nobody shall take us for gone
-        self._heartbeat = self.create_timer(period_s, self._publish_state, clock=self.steady)
+        self.create_timer(period_s, self._publish_state, clock=self.steady)
 
     def _open_log(self) -> EventWriter:
         run = RunEvent(
@@ -89,15 +89,10 @@ class ReplayNode(RarrlNode):
         self._awaiting = None  # the decision is latched: activated again, it is asked for again
         return super().on_deactivate(state)
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.destroy_subscription(self._decision_sub)
-        self.destroy_subscription(self._answer_sub)
-        self.destroy_lifecycle_publisher(self._state_pub)
-        for timer in (self._work, self._patience, self._heartbeat):
-            self.destroy_timer(timer)
+    def unload(self) -> None:
         if self._log is not None:
             self._log.close()
-        return super().on_cleanup(state)
+            self._log = None
 
     def _on_decision(self, msg: DiagnosticArray) -> None:
         report = self._robot.report

@@ -21,7 +21,6 @@ from geometry_msgs.msg import TwistStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from nav_msgs.msg import Odometry
-from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Bool, String
@@ -82,20 +81,18 @@ class SimRobotNode(RarrlNode):
         self._world: SimWorld | None = None
         self._log: EventWriter | None = None
         self._task_thread: threading.Thread | None = None
-        self._entities: list = []
-        self._publishers: list = []
 
     def load(self) -> None:
         self._config = config = read_config(self)
         sim = config.sim
         env = HouseholdEnv(people=sim.people, disturbance=sim.disturbance, stereo=False, time_limit_s=sim.time_limit_s)
+        self._stopping = threading.Event()
         self._world = SimWorld(env, self._publish_feelings, self._publish_sights)
         executive = make_executive(self._world, config)
         self._run_dir = Path(str(self.setting("run_dir"))) if self.setting("run_dir") else None
         self._log = self._open_log(self._run_dir) if self._run_dir else None
         self._simulated, self._mission_s = ManualClock(), 0.0  # the world's time, all missions together; of this one
         self._robot = EpisodeRunner(executive, self._simulated, self._log, run=os.urandom(8).hex())
-        self._stopping = threading.Event()
         self._busy, self._waits_for = False, ""
         self._finished = self._succeeded = self._ignored = 0
         self._last_ignored = ""
@@ -129,22 +126,18 @@ class SimRobotNode(RarrlNode):
         self._subgoal_pub = out(String, "subgoal", LATCHED)
         self._goal_pub = out(String, "goal", LATCHED)
         self._state_pub = out(DiagnosticArray, "state", LATCHED)
-        self._publishers = [
-            *self._image_pubs, *self._info_pubs, self._head_pub, self._proprio_pub, self._odom_pub,
-            self._subgoal_pub, self._goal_pub, self._state_pub,
-        ]  # fmt: skip
-        self._entities = [
-            self.create_subscription(TwistStamped, "cmd_vel", self._on_twist, 1),
-            self.create_subscription(Bool, "interact", self._on_interact, 1),
-            self.create_subscription(EmptyMsg, "alive", self._on_alive, 1),
-            self.create_subscription(DiagnosticArray, "decision", self._on_decision, LATCHED),
-            self.create_subscription(DiagnosticArray, "answer", self._on_answer, LATCHED),
-            self.create_subscription(String, "instruction", self._on_instruction, 10),
-        ]
+
+        self.create_subscription(TwistStamped, "cmd_vel", self._on_twist, 1)
+        self.create_subscription(Bool, "interact", self._on_interact, 1)
+        self.create_subscription(EmptyMsg, "alive", self._on_alive, 1)
+        self.create_subscription(DiagnosticArray, "decision", self._on_decision, LATCHED)
+        self.create_subscription(DiagnosticArray, "answer", self._on_answer, LATCHED)
+        self.create_subscription(String, "instruction", self._on_instruction, 10)
+
         self._gate = self.create_client(ChangeState, f"{GATE}/change_state")
         self._commanded = Heartbeat(GATE)
         period_s = min(HEARTBEAT_S, self._config.orchestrator.decision_timeout_s / 3.0)
-        self._heartbeat = self.create_timer(period_s, self._publish_state, clock=self.steady)
+        self.create_timer(period_s, self._publish_state, clock=self.steady)
 
     def start(self) -> None:
         self._heartbeat.hear(now())
@@ -152,36 +145,17 @@ class SimRobotNode(RarrlNode):
             self._task_thread = threading.Thread(target=self._work, name="task", daemon=True)
             self._task_thread.start()
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self._close()
-        return super().on_cleanup(state)
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.active = False
-        self._close()
-        return super().on_shutdown(state)
-
-    def destroy_node(self) -> None:
-        self._close()
-        super().destroy_node()
-
-    def _close(self) -> None:
-        if self._world is None:
-            return
-        self._stopping.set()
-        self._world.stop()
+    def unload(self) -> None:
+        if self._world is not None:
+            self._stopping.set()
+            self._world.stop()
         if self._task_thread is not None:
             self._task_thread.join()
             self._task_thread = None
-        for subscription in self._entities:
-            self.destroy_subscription(subscription)
-        for publisher in self._publishers:
-            self.destroy_lifecycle_publisher(publisher)
-        self.destroy_client(self._gate)
-        self.destroy_timer(self._heartbeat)
         if self._log is not None:
             self._log.close()
-        self._world, self._log, self._entities, self._publishers = None, None, [], []
+        self._world = None
+        self._log = None
 
     # The executor's thread: hear.
 
