@@ -101,6 +101,14 @@ class RarrlNode(LifecycleNode):
         """The node's current time, for a header."""
         return self.get_clock().now().to_msg()
 
+    def end(self, failure: str = "") -> None:
+        """Ends the process after the callback under way; with a `failure`, its exit status is 1."""
+        if failure:
+            self.get_logger().error(failure)
+        self.failure = failure
+        if not self.ended.done():
+            self.ended.set_result(None)
+
     # What a subclass fills in
 
     def load(self) -> None:

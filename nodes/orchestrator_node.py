@@ -134,7 +134,12 @@ class OrchestratorNode(RarrlNode):
         future = self._thinker.submit(self._reasoner.ask, request)
         self._call = (message, future)
         self._calls += 1
-        future.add_done_callback(lambda _: self._answered.trigger())
+        future.add_done_callback(self._wake)
+
+    def _wake(self, _: Future[Answer]) -> None:
+        """In the reasoner's thread. Once the node is being unloaded, the guard condition may be gone."""
+        if self._reasoner is not None:
+            self._answered.trigger()
 
     def _on_answered(self) -> None:
         """The answer goes to the robot, whose next report says what came of it. One to another decision is dropped."""
