@@ -1,4 +1,4 @@
-"""What all our nodes share: how a process starts, spins and ends, and its 1 Hz diagnostics."""
+"""What all nodes share: starting, spinning and ending the process, teardown, and diagnostics at 1 Hz."""
 
 from __future__ import annotations
 
@@ -218,9 +218,10 @@ class RarrlNode(LifecycleNode):
         return entity
 
     def autostart(self) -> None:
-        """Configures and activates, where the parameter says so. Raises: RarrlError where that fails."""
-        if not self.setting("autostart"):
+        """Configures and activates, if the parameter `autostart` is set. Raises: RarrlError where that fails."""
+        if not self.setting("autostart", bool):
             return
+
         self._starting = True
         for trigger in (self.trigger_configure, self.trigger_activate):
             if trigger() is not TransitionCallbackReturn.SUCCESS:
@@ -233,18 +234,23 @@ class RarrlNode(LifecycleNode):
         theirs: Callable[[LifecycleState], TransitionCallbackReturn],
         state: LifecycleState,
     ) -> TransitionCallbackReturn:
-        """`ours`, then `theirs`. A bad file fails the transition with one line; rclpy would swallow other errors."""
+        """Runs `ours`, then `theirs`.
+
+        One of our own errors, such as a bad file, fails the transition with one line. Any other error is logged here,
+        because rclpy would swallow it, and raised."""
         try:
             ours()
         except RarrlError as error:
-            self.failure, self.error = str(error), error
-            if not self._starting:  # the process is about to end with this line
+            self.failure = str(error)
+            self.error = error
+            if not self._starting:  # run_node prints it as the process ends
                 self.get_logger().error(self.failure)
             return TransitionCallbackReturn.FAILURE
         except Exception:
             self.failure = traceback.format_exc()
             self.get_logger().fatal(self.failure)
             raise
+
         self.failure = ""
         return theirs(state)
 
@@ -257,16 +263,17 @@ class RarrlNode(LifecycleNode):
 
 
 def now() -> float:
-    """The steady clock, seconds."""
+    """The steady clock, seconds; comparable within one process only."""
     return time.monotonic()
 
 
 def _end_at_a_signal(node: RarrlNode) -> None:
-    """SIGINT and SIGTERM let the callback under way finish: an exception in the midst of rclpy's C code comes out of it
-    as a failure of that code."""
+    """Lets the current callback finish after SIGINT or SIGTERM.
+
+    Raising KeyboardInterrupt instead would interrupt rclpy's C code, which reports it as a failure of its own."""
 
     def end(*_: object) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):  # the second one would find the future's lock held
+        for number in (signal.SIGINT, signal.SIGTERM):  # a second signal would find the future's lock held
             signal.signal(number, signal.SIG_IGN)
         if not node.ended.done():
             node.ended.set_result(None)
@@ -276,9 +283,13 @@ def _end_at_a_signal(node: RarrlNode) -> None:
 
 
 def run_node(make: Callable[[], RarrlNode], last_words: bool = False) -> int:
-    """Starts, spins and ends a node. The exit status: 0 after its end or SIGINT or SIGTERM, 2 bad input, 1 failure.
+    """Starts, spins and ends a node.
 
-    last_words: the node can still publish when a signal ends it (rclpy's own handlers cut it off before)."""
+    Args:
+        last_words: keeps the context valid until the node is destroyed, so that it can still publish after a signal;
+            rclpy's own signal handlers would shut the context down first.
+
+    Returns: the exit status: 0 after its regular end, SIGINT or SIGTERM; 2 for bad input; 1 for a failure."""
     node: RarrlNode | None = None
     try:
         try:
@@ -288,10 +299,12 @@ def run_node(make: Callable[[], RarrlNode], last_words: bool = False) -> int:
                 signal.signal(signal.SIGTERM, signal.default_int_handler)
             else:
                 rclpy.init()
-        except RuntimeError as error:  # a -p or a parameter file that ROS cannot read
+        except RuntimeError as error:  # a -p option or a parameter file that ROS cannot read
             raise InputError(" ".join(str(error).split())) from None
+
         node = make()
         node.autostart()
+
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         if last_words:
@@ -307,7 +320,7 @@ def run_node(make: Callable[[], RarrlNode], last_words: bool = False) -> int:
         print(f"rarrl: {error}", file=sys.stderr)
         return 1
     finally:
-        # A terminal's Ctrl-C reaches the node twice, the second time through ros2 launch: it is ending already.
+        # Ctrl-C in a terminal reaches the node twice, the second time through ros2 launch, while it is already ending.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if node is not None:
             node.destroy_node()
