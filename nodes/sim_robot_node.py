@@ -92,27 +92,30 @@ class SimRobotNode(RarrlNode):
     """Simulates a home and a robot in it, and carries out household missions by the orchestrator's decisions.
 
     Subscribes:
-        cmd_vel (geometry_msgs/TwistStamped): velocity command of the base, m/s and rad/s.
-        interact (std_msgs/Bool): whether the hand is to act on the object of the subgoal.
-        alive (std_msgs/Empty): sign of life of the orchestrator; the base stops when it ends.
-        decision (diagnostic_msgs/DiagnosticArray, latched): what to do in the current state.
-        answer (diagnostic_msgs/DiagnosticArray, latched): the reasoner's answer to a decision to think.
-        instruction (std_msgs/String): starts the prepared mission; its own sentence, or `next`.
+
+    - `cmd_vel` (geometry_msgs/TwistStamped): velocity command of the base, m/s and rad/s.
+    - `interact` (std_msgs/Bool): whether the hand is to act on the object of the subgoal.
+    - `alive` (std_msgs/Empty): sign of life of the orchestrator; the base stops when it ends.
+    - `decision` (diagnostic_msgs/DiagnosticArray, latched): what to do in the current state.
+    - `answer` (diagnostic_msgs/DiagnosticArray, latched): the reasoner's answer to a decision to think.
+    - `instruction` (std_msgs/String): starts the prepared mission; its own sentence, or `next`.
 
     Publishes:
-        left/image_rect (sensor_msgs/Image, best effort): left camera, bgr8, rectified.
-        right/image_rect (sensor_msgs/Image, best effort): right camera, bgr8, rectified.
-        left/camera_info (sensor_msgs/CameraInfo, best effort): calibration of the left camera.
-        right/camera_info (sensor_msgs/CameraInfo, best effort): calibration of the right camera.
-        head/image (sensor_msgs/Image, best effort): the policy's camera, rgb8.
-        proprio (sensor_msgs/JointState, best effort): the policy's proprioception, by name.
-        odom (nav_msgs/Odometry, best effort): pose and velocity of the base.
-        subgoal (std_msgs/String, latched): what the policy has to do; empty: hold.
-        goal (std_msgs/String, latched): goal of the mission, one sentence.
-        state (diagnostic_msgs/DiagnosticArray, latched): where the mission stands.
+
+    - `left/image_rect` (sensor_msgs/Image, best effort): left camera, bgr8, rectified.
+    - `right/image_rect` (sensor_msgs/Image, best effort): right camera, bgr8, rectified.
+    - `left/camera_info` (sensor_msgs/CameraInfo, best effort): calibration of the left camera.
+    - `right/camera_info` (sensor_msgs/CameraInfo, best effort): calibration of the right camera.
+    - `head/image` (sensor_msgs/Image, best effort): the policy's camera, rgb8.
+    - `proprio` (sensor_msgs/JointState, best effort): the policy's proprioception, by name.
+    - `odom` (nav_msgs/Odometry, best effort): pose and velocity of the base.
+    - `subgoal` (std_msgs/String, latched): what the policy has to do; empty: hold.
+    - `goal` (std_msgs/String, latched): goal of the mission, one sentence.
+    - `state` (diagnostic_msgs/DiagnosticArray, latched): where the mission stands.
 
     Calls:
-        safety_gate_node/change_state (lifecycle_msgs/ChangeState): reactivates the gate before each mission.
+
+    - `safety_gate_node/change_state` (lifecycle_msgs/ChangeState): reactivates the gate before each mission.
     """
 
     # Set by load()

@@ -1,5 +1,7 @@
 """What the base node owes to all nodes: whatever `load` created is gone after cleanup, shutdown or a failure."""
 
+import inspect
+import re
 import threading
 from types import SimpleNamespace
 
@@ -12,6 +14,7 @@ pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]',
 from diagnostic_msgs.msg import DiagnosticArray
 from pydantic import Field
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
@@ -228,3 +231,53 @@ def test_no_node_of_ours_overwrites_an_attribute_of_rclpy(local_node, name):
         assert all(len(getattr(node, name)) >= len(getattr(plain, name)) for name in lists)
     finally:
         plain.destroy_node()
+
+
+SECTIONS = {"Subscribes": "subscriptions", "Publishes": "publishers", "Services": "services", "Calls": "clients"}
+ENTRY = re.compile(r"- `(?P<name>\S+)` \((?P<type>\w+/\w+)(?:, (?P<qos>[\w ]+))?\): \S")
+
+
+def documented(kind):
+    """What the class docstring says about the node's topics and services: {(section, name): (type, qos)}."""
+    found = {}
+    section = None
+    for line in inspect.getdoc(kind).splitlines():
+        if line.removesuffix(":") in SECTIONS:
+            section = line.removesuffix(":")
+        elif section and line.startswith("- "):
+            entry = ENTRY.match(line)
+            assert entry, f"{line!r} is not `name` (package/Type, qos): meaning"
+            found[section, entry["name"]] = (entry["type"], entry["qos"])
+    return found
+
+
+def created(node, before):
+    """The same of the entities that `load` has created."""
+    found = {}
+    for section, kind in SECTIONS.items():
+        for entity in getattr(node, kind):
+            if entity in before:
+                continue
+            name = getattr(entity, "topic_name", None) or entity.srv_name
+            own_type = getattr(entity, "msg_type", None) or entity.srv_type
+            qos = None
+            if section in ("Subscribes", "Publishes"):
+                latched = entity.qos_profile.durability is DurabilityPolicy.TRANSIENT_LOCAL
+                best_effort = entity.qos_profile.reliability is ReliabilityPolicy.BEST_EFFORT
+                qos = "latched" if latched else "best effort" if best_effort else None
+            package = own_type.__module__.partition(".")[0]
+            found[section, name.removeprefix(node.get_namespace() + "/")] = (f"{package}/{own_type.__name__}", qos)
+    return found
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_topics_in_a_nodes_docstring_are_those_that_it_creates(local_node, name):
+    kind = NODES[name][0]()
+    texts = documented(kind)
+    if not texts:
+        pytest.skip(f"{kind.__name__} does not list its topics in its docstring")
+
+    node = local_node(kind, start=False, **NODES[name][1])
+    before = {entity for kind in SECTIONS.values() for entity in getattr(node, kind)}
+    assert node.trigger_configure() is SUCCESS
+    assert created(node, before) == texts
