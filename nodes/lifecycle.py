@@ -36,10 +36,10 @@ LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability
 """A subscriber that joins late still receives the last message."""
 
 DIAGNOSTICS_PERIOD_S = 1.0
-"""The rate that REP 107 recommends for diagnostics; `ros2 topic echo /diagnostics` stays readable at it."""
+"""The usual rate of diagnostics in ROS."""
 
 DIAGNOSTICS_DEPTH = 10
-"""Queue depth of /diagnostics, as diagnostic_updater has it."""
+"""Messages of /diagnostics that are kept for a slow reader, ten seconds of them."""
 
 T = TypeVar("T", bool, int, float, str)
 
@@ -102,7 +102,7 @@ class RarrlNode(LifecycleNode):
         return self.get_clock().now().to_msg()
 
     def end(self, failure: str = "") -> None:
-        """Ends the process after the callback under way; with a `failure`, its exit status is 1."""
+        """Ends the process after the current callback; with a `failure`, its exit status is 1."""
         if failure:
             self.get_logger().error(failure)
         self.failure = failure

@@ -18,6 +18,7 @@ from nav_msgs.msg import Odometry
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import JointState, LaserScan
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -56,10 +57,10 @@ class SafetyGateNode(RarrlNode):
         kind = TwistStamped if self._stamped else Twist
         self._twist_pub = self.create_lifecycle_publisher(kind, "cmd_vel", out)
 
-        def make(of: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile) -> None:
-            self.create_subscription(of, topic, self._guarded(callback), qos)
+        def make(of: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile) -> Subscription:
+            return self.create_subscription(of, topic, self._guarded(callback), qos)
 
-        make(TwistStamped, "command", self._on_command, LATEST)
+        self._command_sub = make(TwistStamped, "command", self._on_command, LATEST)
         make(LaserScan, "scan", self._on_scan, LATEST)
         make(kind, "cmd_vel", self._on_own_twist, FEW)
         if config.odometry:
@@ -320,7 +321,7 @@ class SafetyGateNode(RarrlNode):
         if result.reason in ("internal error", "another publisher on our topics"):
             level = DiagnosticStatus.ERROR
         message = " ".join(filter(None, (result.action.value, result.reason, result.detail)))
-        commanding = self.count_publishers(self._entities[0].topic_name)
+        commanding = self.count_publishers(self._command_sub.topic_name)
         if commanding > 1:
             level = max(level, DiagnosticStatus.WARN)
             message += f" ({commanding} publishers on command)"
