@@ -453,7 +453,8 @@ class SimRobotNode(RarrlNode):
         return silent is not None and silent < GATE_SILENCE_S
 
     def _close_mission(self, world: SimWorld, number: int) -> None:
-        env, end = world.env, self._robot.end
+        env = world.env
+        end = self._robot.end
         assert end is not None
         met, total = conditions(env.world, env.mission.task)
         self._finished += 1
@@ -498,7 +499,8 @@ class SimRobotNode(RarrlNode):
         self._state_pub.publish(state_message("sim_robot_node", report, self.stamp()))
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
-        world, report = self._world, self._robot.report
+        world = self._world
+        report = self._robot.report
         assert world is not None, "diagnostics are asked for while the node is active"
 
         level, message = DiagnosticStatus.OK, "on a mission" if world.going else "standing"
