@@ -1,8 +1,11 @@
 """ROS parameters are those of the config models: types, ranges, texts, and what is refused."""
 
-import pytest
+from typing import Literal
 
-from rarrl.config import Config, config_from_flat
+import pytest
+from pydantic import Field
+
+from rarrl.config import Config, Section, config_from_flat, iter_fields
 from rarrl.errors import InputError
 
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
@@ -93,6 +96,22 @@ def test_a_live_parameter_is_checked_when_it_is_set(node):
 
     (result,) = made.set_parameters([Parameter("replay.seed", value=1)])
     assert not result.successful  # read-only
+
+
+class OwnConfig(Section):
+    label: Literal["red", "green"] = Field(default="red", description="A setting that only a node of one's own has.")
+
+
+def test_a_node_of_ones_own_may_have_settings_of_its_own(ros, namespace):
+    overrides = [Parameter("label", value="green")]
+    node = Node("own_node", namespace=namespace, parameter_overrides=overrides)
+    declare(node, tuple(iter_fields(OwnConfig)), OwnConfig)
+    try:
+        assert node.get_parameter("label").value == "green"
+        with pytest.raises(InputError, match="label of another is unknown"):
+            declare(Node("another", parameter_overrides=overrides), REPLAY_SPECS, ReplayNodeConfig)
+    finally:
+        node.destroy_node()
 
 
 def test_check_accepts_the_defaults_of_every_node():
