@@ -1,1 +1,14 @@
-"""ROS 2 nodes: each converts messages, calls the core and publishes; nothing is decided here."""
+"""ROS 2 nodes, and the graphs that they form.
+
+A node converts messages, calls the core in `rarrl` and publishes the result; it decides nothing itself.
+
+Needs rclpy:
+    the nodes (`*_node.py`) on their common base `lifecycle.py`; parameters (`params.py`); messages (`conversions.py`,
+    `stereo_messages.py`, `sim_messages.py`); the robot's side of decisions (`decision_client.py`); language models
+    behind an action server (`llama_ros.py`).
+Needs launch_ros:
+    `launch_actions.py`, for the files in `launch/`.
+Needs no ROS to import:
+    graphs as data (`graph.py` for the replay, `bringup.py` for a real robot, `sim_graph.py` for the simulated one);
+    `run.py` and `sim_run.py`, which start these graphs as processes; `demo.py`, the settings of `rarrl demo`.
+"""

@@ -1,7 +1,7 @@
-"""Value objects <-> standard messages. Whatever a message holds is data: it is checked before it is used.
+"""Value objects to standard messages and back. The content of a message is untrusted: it is checked before it is used.
 
-A value object travels as one `DiagnosticStatus` of key-value texts in a `DiagnosticArray`; numbers are written so that
-they come back bit by bit.
+A value object is sent as key-value texts in the single `DiagnosticStatus` of a `DiagnosticArray`. Numbers are written
+with enough digits to be read back exactly.
 """
 
 from __future__ import annotations
@@ -22,22 +22,34 @@ from rarrl.reasoner.plan import MAX_STEPS, Fault, Plan, Verdict
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, SubgoalType
 
 SCHEMA = "1"
-MAX_VALUES = 64
-MAX_TEXT = 10_000
-MAX_SUBGOALS = 1000
+"""Version of the key-value format. A message with another version is refused."""
+
+# Limits on what a message may hold. Each is far above what a run needs and keeps a bad sender from exhausting memory.
+MAX_VALUES = 64  # key-value pairs; the largest message that is read back has 35
+MAX_TEXT = 10_000  # characters per key or value
+MAX_SUBGOALS = 1000  # subgoals of a plan; ALFRED's plans have about ten
+MAX_WORD = 60  # characters of an object class
+MAX_HOME = 500  # object classes of a home
+MAX_INT = 2**53  # integers up to here survive a reader that uses doubles
+MAX_NUMBER = 1e9  # seconds or tokens; three orders of magnitude above what any task needs
+MAX_NUMBER_CHARS = 40  # characters of a number; `repr` of a double needs at most 24
+QUOTED = 40  # characters of a value that an error message quotes
+
 _VERDICTS = {0: "none", 1: "ok", -1: "wrong"}
-MAX_WORD = 60  # characters of a class name
-MAX_HOME = 500  # class names of a home
-MAX_INT = 2**53
-MAX_NUMBER = 1e9  # seconds or tokens: three decades above what any task needs
 _FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _INT = re.compile(r"\d{1,16}", re.ASCII)
 
 
 @dataclass(frozen=True)
 class DecisionMessage:
-    """A decision on the wire. `state` is the number of the report that it answers, in the run `run`; `time_left_s`
-    and `tokens_left` are the orchestrator's ledger."""
+    """A decision as it is sent.
+
+    Attributes:
+        run: the run that it belongs to, an arbitrary name.
+        state: number of the report that it answers.
+        time_left_s: the remaining time budget as the orchestrator counts it.
+        tokens_left: the remaining token budget as the orchestrator counts it.
+    """
 
     run: str
     state: int
@@ -49,7 +61,12 @@ class DecisionMessage:
 
 @dataclass(frozen=True)
 class AnswerMessage:
-    """A reasoner's answer on the wire, to the decision `answer.decision` of the report `state` in the run `run`."""
+    """A reasoner's answer as it is sent.
+
+    Attributes:
+        run: the run that it belongs to.
+        state: number of the report whose decision, `answer.decision`, it answers.
+    """
 
     run: str
     state: int
@@ -59,7 +76,11 @@ class AnswerMessage:
 def array(
     name: str, values: Mapping[str, object], stamp: Time, level: bytes = DiagnosticStatus.OK, message: str = ""
 ) -> DiagnosticArray:
-    """A message with the one status `name` ("node: task")."""
+    """A message with a single status.
+
+    Args:
+        name: "node: task", as the diagnostics of ROS have it.
+    """
     texts = [KeyValue(key=key, value=_text(value)) for key, value in values.items()]
     msg = DiagnosticArray(status=[DiagnosticStatus(level=level, name=name, message=message, values=texts)])
     msg.header.stamp = stamp
@@ -67,17 +88,19 @@ def array(
 
 
 def values_of(msg: DiagnosticArray) -> dict[str, str]:
-    """The key-value texts of a message of ours.
+    """The key-value texts of a message.
 
-    Raises: ValueError unless it holds exactly one status, few values, short texts, each key once."""
+    Raises: ValueError unless it holds exactly one status of this schema, texts within the limits, unique keys."""
     if len(msg.status) != 1:
         raise ValueError(f"expected one status, got {len(msg.status)}")
+
     values = msg.status[0].values
     if len(values) > MAX_VALUES or any(len(v.key) > MAX_TEXT or len(v.value) > MAX_TEXT for v in values):
         raise ValueError(f"more than {MAX_VALUES} values or {MAX_TEXT} characters in one")
+
     texts = {v.key: v.value for v in values}
     if len(texts) != len(values):
-        raise ValueError("a key is given twice")
+        raise ValueError("a key occurs twice")
     if texts.get("schema") != SCHEMA:
         raise ValueError(f"key schema: {_short(texts.get('schema'))} is not {SCHEMA!r}")
     return texts
@@ -102,6 +125,7 @@ def values_from_report(report: Report) -> dict[str, object]:
         "tokens_left": budget.tokens,
         "outcome_id": "none" if outcome is None else outcome.decision,
     }
+
     if outcome is not None:
         values |= {
             "outcome_action": outcome.action.name,
@@ -110,14 +134,17 @@ def values_from_report(report: Report) -> dict[str, object]:
             "outcome_tokens": outcome.tokens,
             "outcome_subgoal_done": outcome.subgoal_done,
         }
-    return values | ({"goal": "none"} if report.task is None else _values_from_task(report.task))
+
+    values |= {"goal": "none"} if report.task is None else _values_from_task(report.task)
+    return values
 
 
 def report_from_values(values: Mapping[str, str]) -> Report:
-    """The inverse of `values_from_report`. Raises: ValueError naming the key."""
+    """The inverse of `values_from_report`. Raises: ValueError that names the key."""
     names = _get(values, "plan").split(",")
     if len(names) > MAX_SUBGOALS:
-        raise ValueError(f"key plan: {len(names)} sub-goals, at most {MAX_SUBGOALS}")
+        raise ValueError(f"key plan: {len(names)} subgoals, at most {MAX_SUBGOALS}")
+
     summary = StateSummary(
         tuple(_member(SubgoalType.__members__, name, "plan") for name in names),
         _int(values, "subgoal_index"),
@@ -130,6 +157,7 @@ def report_from_values(values: Mapping[str, str]) -> Report:
         _float(values, "time_budget_s"),
         _float(values, "token_budget"),
     )
+
     return Report(
         run=_name(values, "run"),
         number=_int(values, "state"),
@@ -145,6 +173,7 @@ def report_from_values(values: Mapping[str, str]) -> Report:
 def _outcome(values: Mapping[str, str]) -> DecisionOutcome | None:
     if _get(values, "outcome_id") == "none":
         return None
+
     action: Action = _member(Action.__members__, _get(values, "outcome_action"), "outcome_action")
     kinds = ActStatus if action is Action.ACT else CallStatus
     return DecisionOutcome(
@@ -177,13 +206,16 @@ def values_from_decision(message: DecisionMessage) -> dict[str, object]:
 
 
 def decision_from_values(values: Mapping[str, str]) -> DecisionMessage:
-    """The inverse of `values_from_decision`. Raises: ValueError naming the key."""
-    kind = _member({"ACT": "ACT", "THINK": "THINK"}, _get(values, "action"), "action")
+    """The inverse of `values_from_decision`. Raises: ValueError that names the key."""
+    acts = _member({"ACT": True, "THINK": False}, _get(values, "action"), "action")
     roles = {"none": None, **{r.value: r for r in Role}}
-    role, level = _member(roles, _get(values, "role"), "role"), _int(values, "level")
+    role = _member(roles, _get(values, "role"), "role")
+    level = _int(values, "level")
+
     action = next((a for a in Action if (a.role, a.level) == (role, level)), None)
-    if action is None or (action is Action.ACT) != (kind == "ACT"):
-        raise ValueError(f"keys action, role, level: {kind}, {role}, {level} do not go together")
+    if action is None or (action is Action.ACT) != acts:
+        raise ValueError(f"keys action, role, level: {values['action']}, {role}, {level} do not go together")
+
     return DecisionMessage(
         run=_name(values, "run"),
         state=_int(values, "state"),
@@ -196,7 +228,8 @@ def decision_from_values(values: Mapping[str, str]) -> DecisionMessage:
 
 def values_from_answer(message: AnswerMessage) -> dict[str, object]:
     """The texts of the `answer` topic."""
-    answer, verdict = message.answer, message.answer.verdict
+    answer = message.answer
+    verdict = answer.verdict
     return {
         "schema": SCHEMA,
         "run": message.run,
@@ -221,11 +254,13 @@ def values_from_answer(message: AnswerMessage) -> dict[str, object]:
 
 
 def answer_from_values(values: Mapping[str, str]) -> AnswerMessage:
-    """The inverse of `values_from_answer`. Raises: ValueError naming the key."""
+    """The inverse of `values_from_answer`. Raises: ValueError that names the key."""
     faults = {"none": None, **{fault.value: fault for fault in Fault}}
     verdicts = {"none": None, "ok": True, "wrong": False}
     ok = _member(verdicts, _get(values, "verdict"), "verdict")
-    fault, p_ok = _member(faults, _get(values, "fault"), "fault"), _measure(values, "p_ok")
+    fault = _member(faults, _get(values, "fault"), "fault")
+    p_ok = _measure(values, "p_ok")
+
     answer = Answer(
         decision=_int(values, "id"),
         role=_member({r.value: r for r in Role}, _get(values, "role"), "role"),
@@ -242,17 +277,19 @@ def answer_from_values(values: Mapping[str, str]) -> AnswerMessage:
         text=_get(values, "text"),
         why=_get(values, "why"),
     )
+
     if answer.status is not CallStatus.OK and (answer.plan is not None or answer.verdict is not None):
         raise ValueError(f"key status: {answer.status.value} cannot come with a plan or a verdict")
     return AnswerMessage(_name(values, "run"), _int(values, "state"), answer)
 
 
 def values_from_budget(budget: Budget, message: DecisionMessage | None) -> dict[str, object]:
-    """The texts of the `budget` topic: what is left, and the decision that it was left at (None: none yet)."""
+    """The texts of the `budget` topic: what is left after the decision in `message` (None: there was none yet)."""
     values: dict[str, object] = {"schema": SCHEMA}
     if message is not None:
         sent = values_from_decision(message)
         values |= {key: sent[key] for key in ("run", "episode", "id", "action", "role", "level")}
+
     values |= {
         "time_left_s": budget.time_s,
         "tokens_left": budget.tokens,
@@ -264,7 +301,7 @@ def values_from_budget(budget: Budget, message: DecisionMessage | None) -> dict[
 
 
 def values_from_plan(report: Report) -> dict[str, object]:
-    """The texts of the `plan` topic: one key per sub-goal, "0" first."""
+    """The texts of the `plan` topic: one key per subgoal, counted from "0"."""
     subgoals = {str(i): s.name for i, s in enumerate(report.summary.subgoals)}
     return {"schema": SCHEMA, "run": report.run, "episode": report.episode, "subgoals": len(subgoals), **subgoals}
 
@@ -277,10 +314,12 @@ def _plan(values: Mapping[str, str], key: str) -> Plan | None:
     text = _get(values, key)
     if text == "none":
         return None
+
     try:
         rows = json.loads(text)
     except (ValueError, RecursionError):
         rows = None
+
     if (
         not isinstance(rows, list)
         or not 1 <= len(rows) <= MAX_STEPS
@@ -288,6 +327,7 @@ def _plan(values: Mapping[str, str], key: str) -> Plan | None:
         or not all(isinstance(word, str) and 1 <= len(word) <= MAX_WORD for row in rows for word in row)
     ):
         raise ValueError(f"key {key}: {_short(text)} is not a list of 1 to {MAX_STEPS} [verb, argument, ...]")
+
     try:
         return Plan.from_rows(rows)
     except ValueError as error:
@@ -316,11 +356,14 @@ def _values_from_task(task: TaskView) -> dict[str, object]:
 
 
 def _task(values: Mapping[str, str]) -> TaskView:
-    goal, plan = _get(values, "goal").removeprefix("goal: "), _plan(values, "steps")
+    goal = _get(values, "goal").removeprefix("goal: ")
     if len(goal) > MAX_GOAL_CHARS:
         raise ValueError(f"key goal: {len(goal)} characters, at most {MAX_GOAL_CHARS}")
+
+    plan = _plan(values, "steps")
     if plan is None:
-        raise ValueError("key steps: none, but a goal comes with the plan in force")
+        raise ValueError("key steps: none, but a goal comes with the current plan")
+
     verdicts = {name: verdict for verdict, name in _VERDICTS.items()}
     status = PlanStatus(
         source=_member({"0": 0, "1": 1, "2": 2}, _get(values, "source"), "source"),
@@ -335,6 +378,7 @@ def _task(values: Mapping[str, str]) -> TaskView:
         words=_int(values, "words"),
         unknown=_int(values, "unknown_words"),
     )
+
     return TaskView(goal, plan, status, _scene(values))
 
 
@@ -344,6 +388,7 @@ def _scene(values: Mapping[str, str]) -> tuple[str, ...]:
         names = json.loads(text)
     except (ValueError, RecursionError):
         names = None
+
     if (
         not isinstance(names, list)
         or len(names) > MAX_HOME
@@ -365,11 +410,12 @@ def _bool(values: Mapping[str, str], key: str) -> bool:
 
 
 def _measure(values: Mapping[str, str], key: str) -> float:
-    """A number of either sign, or nan: not known."""
+    """A number of either sign; nan: unknown."""
     text = _get(values, key)
     if text == "nan":
         return math.nan
-    value = float(text) if len(text) <= 40 and _FLOAT.fullmatch(text) else math.nan
+
+    value = float(text) if len(text) <= MAX_NUMBER_CHARS and _FLOAT.fullmatch(text) else math.nan
     if not abs(value) <= MAX_NUMBER:
         raise ValueError(f"key {key}: {_short(text)} is neither nan nor a number within {MAX_NUMBER:g}")
     return value
@@ -378,7 +424,7 @@ def _measure(values: Mapping[str, str], key: str) -> float:
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return repr(float(value)) if isinstance(value, float) else str(value)  # repr: exactly the same number again
+    return repr(float(value)) if isinstance(value, float) else str(value)  # repr is read back as the same number
 
 
 def _get(values: Mapping[str, str], key: str) -> str:
@@ -403,7 +449,7 @@ def _int(values: Mapping[str, str], key: str) -> int:
 
 def _float(values: Mapping[str, str], key: str) -> float:
     text = _get(values, key)
-    value = float(text) if len(text) <= 40 and _FLOAT.fullmatch(text) else math.nan
+    value = float(text) if len(text) <= MAX_NUMBER_CHARS and _FLOAT.fullmatch(text) else math.nan
     if not 0.0 <= value <= MAX_NUMBER:
         raise ValueError(f"key {key}: {_short(text)} is not a number from 0 to {MAX_NUMBER:g}")
     return value
@@ -416,4 +462,4 @@ def _member(members: Mapping[str, Any], name: str, key: str) -> Any:
 
 
 def _short(text: object) -> str:
-    return repr(text if not isinstance(text, str) or len(text) <= 40 else text[:37] + "...")
+    return repr(text if not isinstance(text, str) or len(text) <= QUOTED else text[: QUOTED - 3] + "...")

@@ -1,4 +1,4 @@
-"""What all our nodes share: how a process starts, spins and ends, and its 1 Hz diagnostics."""
+"""What all nodes share: starting, spinning and ending the process, teardown, and diagnostics at 1 Hz."""
 
 from __future__ import annotations
 
@@ -7,67 +7,145 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, overload
 
 import rclpy
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.client import Client
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.guard_condition import GuardCondition
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.service import Service
 from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
 from rclpy.task import Future
+from rclpy.timer import Timer
 
-from rarrl.config import FieldSpec, Section
+from rarrl.config import FieldSpec, Scalar, Section
 from rarrl.errors import InputError, RarrlError
 
 from . import params
 from .conversions import array
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-"""The last message reaches those who come later."""
+"""A subscriber that joins late still receives the last message."""
+
+DIAGNOSTICS_PERIOD_S = 1.0
+"""The usual rate of diagnostics in ROS."""
+
+DIAGNOSTICS_DEPTH = 10
+"""Messages of /diagnostics that are kept for a slow reader, ten seconds of them."""
+
+T = TypeVar("T", bool, int, float, str)
 
 
 class RarrlNode(LifecycleNode):
-    """A lifecycle node with parameters from the models, diagnostics and an end.
+    """Base of all lifecycle nodes here: parameters from the config models, diagnostics, and a clean teardown.
 
-    `failure`: why a transition failed or the node has to stop, in one line (`error`, as it was raised). `ended`: done
-    when the process should be. Subclasses fill in `load`, `start` and `diagnose`."""
+    A subclass fills in `load`, `start`, `unload` and `diagnose`. Every publisher, subscription, client, service, timer
+    and guard condition created inside `load` is destroyed when the node is cleaned up, shut down, or when a transition
+    fails; the subclass only ends what is not a ROS entity (threads, worker processes, files), in `unload`.
 
-    def __init__(self, name: str, task: str, specs: tuple[FieldSpec, ...], model: type[Section], **kwargs) -> None:
+    Attributes:
+        failure: why the last transition failed, or why the node has to stop, in one line; "" while all is well.
+        error: the exception behind `failure`, where a transition raised one of ours.
+        ended: done as soon as the process should end.
+        active: whether the node is in the lifecycle state `active`.
+        steady: a clock that a change of the system time does not move; timers of control loops run on it.
+    """
+
+    # rclpy's own constructor creates publishers and services too: nothing is recorded before `load` runs.
+    _recording = False
+    _loaded = False
+
+    def __init__(self, name: str, task: str, specs: tuple[FieldSpec, ...], model: type[Section], **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
         params.declare(self, specs, model)
+
         self.failure = ""
         self.error: RarrlError | None = None
         self.ended: Future = Future()
         self.active = False
-        self._starting = False
         self.steady = Clock(clock_type=ClockType.STEADY_TIME)
+
+        self._starting = False
+        self._undo: list[Callable[[], object]] = []  # destroys what `load` has created, in order of creation
         self._task = f"{name}: {task}"
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self.create_timer(1.0, self._publish_diagnostics, clock=self.steady)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", DIAGNOSTICS_DEPTH)
+        self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=self.steady)
 
-    def setting(self, name: str) -> object:
-        """The present value of the parameter `name`."""
-        return self.get_parameter(name).value
+    @overload
+    def setting(self, name: str) -> Scalar: ...
 
-    def stamp(self):
-        """The node's time, for a header."""
+    @overload
+    def setting(self, name: str, kind: type[T]) -> T: ...
+
+    def setting(self, name: str, kind: type[Any] | None = None) -> Any:
+        """The current value of the parameter `name`.
+
+        Args:
+            kind: the parameter's declared type; with it, the result has that type.
+
+        Raises: TypeError where the parameter is of another type (a mistake in the node, not in its input)."""
+        value = self.get_parameter(name).value
+        if kind is not None and type(value) is not kind:
+            raise TypeError(f"parameter {name} is {value!r}, not {kind.__name__}")
+        return value
+
+    def stamp(self) -> Time:
+        """The node's current time, for a header."""
         return self.get_clock().now().to_msg()
 
-    def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
-        """Level, message and values of this second; called while active."""
-        raise NotImplementedError
+    def end(self, failure: str = "") -> None:
+        """Ends the process after the current callback; with a `failure`, its exit status is 1."""
+        if failure:
+            self.get_logger().error(failure)
+        self.failure = failure
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    # What a subclass fills in
 
     def load(self) -> None:
-        """Configures: loads files, creates publishers, subscriptions and services. Raises: RarrlError, one line."""
+        """Configures the node: loads files, creates publishers, subscriptions, services and timers.
+
+        Raises: RarrlError, one line, where the node cannot be configured; what was created so far is destroyed."""
         raise NotImplementedError
 
     def start(self) -> None:
-        """What follows activation."""
+        """Called after activation, with all publishers enabled. May raise RarrlError, which fails the activation."""
+
+    def unload(self) -> None:
+        """Ends what `load` or `start` began and is not a ROS entity: threads, worker processes, open files.
+
+        Called once for each `load`, also for one that failed half-way, and before the entities are destroyed: a thread
+        may publish until it has been joined."""
+
+    def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
+        """Level, message and values for this second's diagnostics; called while the node is active."""
+        raise NotImplementedError
+
+    # Lifecycle transitions
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._try(self.load, super().on_configure, state)
+        self._loaded = True
+        self._recording = True
+        try:
+            result = self._try(self.load, super().on_configure, state)
+        except Exception:
+            self._release()
+            raise
+        finally:
+            self._recording = False
+
+        if result is not TransitionCallbackReturn.SUCCESS:
+            self._release()
+        return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.active = True
@@ -81,10 +159,69 @@ class RarrlNode(LifecycleNode):
         self.active = False
         return super().on_deactivate(state)
 
-    def autostart(self) -> None:
-        """Configures and activates, where the parameter says so. Raises: RarrlError where that fails."""
-        if not self.setting("autostart"):
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._release()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.active = False
+        self._release()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """After a transition that raised: back to `unconfigured`, as rclpy has it, with nothing left behind."""
+        self.active = False
+        self._release()
+        return super().on_error(state)
+
+    def destroy_node(self) -> None:
+        self._release()
+        super().destroy_node()
+
+    def _release(self) -> None:
+        """Undoes `load`: `unload`, then every recorded entity, the youngest first."""
+        if not self._loaded:
             return
+        self._loaded = False
+        try:
+            self.unload()
+        finally:
+            while self._undo:
+                self._undo.pop()()
+
+    # Entities created by `load` are recorded
+
+    def create_lifecycle_publisher(self, *args: Any, **kwargs: Any) -> Publisher:
+        return self._record(super().create_lifecycle_publisher(*args, **kwargs), self.destroy_lifecycle_publisher)
+
+    def create_publisher(self, *args: Any, **kwargs: Any) -> Publisher:
+        return self._record(super().create_publisher(*args, **kwargs), self.destroy_publisher)
+
+    def create_subscription(self, *args: Any, **kwargs: Any) -> Subscription:
+        return self._record(super().create_subscription(*args, **kwargs), self.destroy_subscription)
+
+    def create_client(self, *args: Any, **kwargs: Any) -> Client:
+        return self._record(super().create_client(*args, **kwargs), self.destroy_client)
+
+    def create_service(self, *args: Any, **kwargs: Any) -> Service:
+        return self._record(super().create_service(*args, **kwargs), self.destroy_service)
+
+    def create_timer(self, *args: Any, **kwargs: Any) -> Timer:
+        return self._record(super().create_timer(*args, **kwargs), self.destroy_timer)
+
+    def create_guard_condition(self, *args: Any, **kwargs: Any) -> GuardCondition:
+        return self._record(super().create_guard_condition(*args, **kwargs), self.destroy_guard_condition)
+
+    def _record(self, entity: Any, destroy: Callable[[Any], object]) -> Any:
+        if self._recording:
+            self._undo.append(lambda: destroy(entity))
+        return entity
+
+    def autostart(self) -> None:
+        """Configures and activates, if the parameter `autostart` is set. Raises: RarrlError where that fails."""
+        if not self.setting("autostart", bool):
+            return
+
         self._starting = True
         for trigger in (self.trigger_configure, self.trigger_activate):
             if trigger() is not TransitionCallbackReturn.SUCCESS:
@@ -97,18 +234,23 @@ class RarrlNode(LifecycleNode):
         theirs: Callable[[LifecycleState], TransitionCallbackReturn],
         state: LifecycleState,
     ) -> TransitionCallbackReturn:
-        """`ours`, then `theirs`. A bad file fails the transition with one line; rclpy would swallow other errors."""
+        """Runs `ours`, then `theirs`.
+
+        One of our own errors, such as a bad file, fails the transition with one line. Any other error is logged here,
+        because rclpy would swallow it, and raised."""
         try:
             ours()
         except RarrlError as error:
-            self.failure, self.error = str(error), error
-            if not self._starting:  # the process is about to end with this line
+            self.failure = str(error)
+            self.error = error
+            if not self._starting:  # run_node prints it as the process ends
                 self.get_logger().error(self.failure)
             return TransitionCallbackReturn.FAILURE
         except Exception:
             self.failure = traceback.format_exc()
             self.get_logger().fatal(self.failure)
             raise
+
         self.failure = ""
         return theirs(state)
 
@@ -121,16 +263,17 @@ class RarrlNode(LifecycleNode):
 
 
 def now() -> float:
-    """The steady clock, seconds."""
+    """The steady clock, seconds; comparable within one process only."""
     return time.monotonic()
 
 
 def _end_at_a_signal(node: RarrlNode) -> None:
-    """SIGINT and SIGTERM let the callback under way finish: an exception in the midst of rclpy's C code comes out of it
-    as a failure of that code."""
+    """Lets the current callback finish after SIGINT or SIGTERM.
+
+    Raising KeyboardInterrupt instead would interrupt rclpy's C code, which reports it as a failure of its own."""
 
     def end(*_: object) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):  # the second one would find the future's lock held
+        for number in (signal.SIGINT, signal.SIGTERM):  # a second signal would find the future's lock held
             signal.signal(number, signal.SIG_IGN)
         if not node.ended.done():
             node.ended.set_result(None)
@@ -140,9 +283,13 @@ def _end_at_a_signal(node: RarrlNode) -> None:
 
 
 def run_node(make: Callable[[], RarrlNode], last_words: bool = False) -> int:
-    """Starts, spins and ends a node. The exit status: 0 after its end or SIGINT or SIGTERM, 2 bad input, 1 failure.
+    """Starts, spins and ends a node.
 
-    last_words: the node can still publish when a signal ends it (rclpy's own handlers cut it off before)."""
+    Args:
+        last_words: keeps the context valid until the node is destroyed, so that it can still publish after a signal;
+            rclpy's own signal handlers would shut the context down first.
+
+    Returns: the exit status: 0 after its regular end, SIGINT or SIGTERM; 2 for bad input; 1 for a failure."""
     node: RarrlNode | None = None
     try:
         try:
@@ -152,10 +299,12 @@ def run_node(make: Callable[[], RarrlNode], last_words: bool = False) -> int:
                 signal.signal(signal.SIGTERM, signal.default_int_handler)
             else:
                 rclpy.init()
-        except RuntimeError as error:  # a -p or a parameter file that ROS cannot read
+        except RuntimeError as error:  # a -p option or a parameter file that ROS cannot read
             raise InputError(" ".join(str(error).split())) from None
+
         node = make()
         node.autostart()
+
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         if last_words:
@@ -171,7 +320,7 @@ def run_node(make: Callable[[], RarrlNode], last_words: bool = False) -> int:
         print(f"rarrl: {error}", file=sys.stderr)
         return 1
     finally:
-        # A terminal's Ctrl-C reaches the node twice, the second time through ros2 launch: it is ending already.
+        # Ctrl-C in a terminal reaches the node twice, the second time through ros2 launch, while it is already ending.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if node is not None:
             node.destroy_node()

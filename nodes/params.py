@@ -1,4 +1,4 @@
-"""ROS parameters from the config models: names, types, ranges and descriptions are written once, in the models."""
+"""ROS parameters, derived from the config models: names, types, ranges and descriptions are written once, there."""
 
 from __future__ import annotations
 
@@ -26,75 +26,100 @@ from rarrl.config import (
 from rarrl.errors import InputError
 
 LIVE = ("orchestrator.cost_weight", "orchestrator.decision_timeout_s", "replay.speed")
-"""May be set while the node runs; all others are read once, when the node starts."""
+"""Parameters that can be set while the node runs; all others are read once and are read-only."""
+
+ONE_LINE = r"^[^\r\n]*$"
+MAX_PATH_CHARS = 4000  # just below Linux's PATH_MAX of 4096 bytes
+MAX_FRAME_CHARS = 200  # far longer than any frame id in use; bounds what a message header carries
+AUTOSTART = "Configure and activate the node at startup. Set it to false if a lifecycle manager does that."
+EXIT_WHEN_DONE = "End the process after the last {}, which stops the whole launch. false: the node stays active."
 
 
 class OrchestratorNodeConfig(Section):
-    """What orchestrator_node takes besides the sections of the configuration."""
+    """Parameters of orchestrator_node outside the sections of the configuration."""
 
-    autostart: bool = Field(default=True, description="configure and activate without a lifecycle manager")
+    autostart: bool = Field(default=True, description=AUTOSTART)
 
 
 class ReplayNodeConfig(Section):
-    """What replay_node takes besides the sections of the configuration."""
+    """Parameters of replay_node outside the sections of the configuration."""
 
-    autostart: bool = Field(default=True, description="configure and activate without a lifecycle manager")
-    exit_when_done: bool = Field(default=True, description="end the process after the last episode")
-    shock: bool = Field(default=False, description="cut the budget to 40 % of what is left amid each episode")
+    autostart: bool = Field(default=True, description=AUTOSTART)
+    exit_when_done: bool = Field(default=True, description=EXIT_WHEN_DONE.format("episode"))
+    shock: bool = Field(
+        default=False,
+        description="Cut the remaining budget to 40 % once, in the middle of each episode, to test how policies react.",
+    )
     run_dir: str = Field(
         default="",
-        max_length=4000,
-        pattern=r"^[^\r\n]*$",
-        description="folder that gets events.jsonl; empty: no log is written",
+        max_length=MAX_PATH_CHARS,
+        pattern=ONE_LINE,
+        description="Folder that events.jsonl is written to; it must not hold a log yet. Empty: no log is written.",
     )
 
 
 class StereoNodeConfig(Section):
-    """What stereo_voxel_node takes besides the section `detector` of the configuration."""
+    """Parameters of stereo_voxel_node outside the section `detector` of the configuration."""
 
-    autostart: bool = Field(default=True, description="configure and activate without a lifecycle manager")
+    autostart: bool = Field(default=True, description=AUTOSTART)
     scan_frame: str = Field(
         default="base_link",
         min_length=1,
-        max_length=200,
-        pattern=r"^[^\r\n]*$",
-        description="frame of the scan: on the ground below the left camera, x ahead, y left",
+        max_length=MAX_FRAME_CHARS,
+        pattern=ONE_LINE,
+        description=(
+            "Frame id of the scan. Its origin is on the ground below the left camera; x forward, y to the left. "
+            "If the base's frame is elsewhere, the safety gate needs the offset in gate.sensor_x_m and gate.sensor_y_m."
+        ),
     )
 
 
 class PolicyNodeConfig(Section):
-    """What vla_policy_node takes besides the section `policy` of the configuration."""
+    """Parameters of vla_policy_node outside the section `policy` of the configuration."""
 
-    autostart: bool = Field(default=True, description="configure and activate without a lifecycle manager")
+    autostart: bool = Field(default=True, description=AUTOSTART)
 
 
 class GateNodeConfig(Section):
-    """What safety_gate_node takes besides the section `gate` of the configuration."""
+    """Parameters of safety_gate_node outside the section `gate` of the configuration."""
 
-    autostart: bool = Field(default=True, description="configure and activate without a lifecycle manager")
+    autostart: bool = Field(default=True, description=AUTOSTART)
     dry_run: bool = Field(
-        default=False, description="judge and report, but send zero to the base and nothing to an arm"
+        default=False,
+        description=(
+            "Judge every command and report the result, but send zero to the base and nothing to an arm. "
+            "Use it to try a new setup; with false the robot drives."
+        ),
     )
-    twist_stamped: bool = Field(default=True, description="cmd_vel is a TwistStamped; false: a Twist")
+    twist_stamped: bool = Field(
+        default=True,
+        description=(
+            "Publish cmd_vel as geometry_msgs/TwistStamped; false: as geometry_msgs/Twist. "
+            "With the type that the base does not accept, the robot does not move."
+        ),
+    )
     base_frame: str = Field(
         default="base_link",
         min_length=1,
-        max_length=200,
-        pattern=r"^[^\r\n]*$",
-        description="frame of cmd_vel: on the axis of turning, x ahead, y left",
+        max_length=MAX_FRAME_CHARS,
+        pattern=ONE_LINE,
+        description="Frame id of cmd_vel. Its origin is on the base's axis of rotation; x forward, y to the left.",
     )
 
 
 class SimNodeConfig(Section):
-    """What sim_robot_node takes besides the section `sim` of the configuration."""
+    """Parameters of sim_robot_node outside the sections of the configuration."""
 
-    autostart: bool = Field(default=True, description="configure and activate without a lifecycle manager")
-    exit_when_done: bool = Field(default=True, description="end the process after the last mission")
+    autostart: bool = Field(default=True, description=AUTOSTART)
+    exit_when_done: bool = Field(default=True, description=EXIT_WHEN_DONE.format("mission"))
     run_dir: str = Field(
         default="",
-        max_length=4000,
-        pattern=r"^[^\r\n]*$",
-        description="folder that gets events.jsonl and missions.jsonl; empty: no log is written",
+        max_length=MAX_PATH_CHARS,
+        pattern=ONE_LINE,
+        description=(
+            "Folder that events.jsonl and missions.jsonl are written to; it must not hold a log yet. "
+            "Empty: no log is written."
+        ),
     )
 
 
@@ -115,54 +140,68 @@ SIM_SPECS = (
 _OURS = frozenset(
     spec.name for spec in (*ORCHESTRATOR_SPECS, *REPLAY_SPECS, *STEREO_SPECS, *POLICY_SPECS, *GATE_SPECS, *SIM_SPECS)
 )
-"""One parameter file may serve all nodes."""
+"""Names that any of the nodes declares: one parameter file may serve all of them."""
+
 _OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 
 
 def descriptor(spec: FieldSpec) -> ParameterDescriptor:
-    """The description and range that ROS tools show and rclpy enforces."""
+    """The description and the range that ROS tools display and rclpy enforces."""
     result = ParameterDescriptor(
         name=spec.name,
         description=spec.description,
         additional_constraints=spec.allowed,
         read_only=spec.name not in LIVE,
     )
+
     if spec.minimum is not None and spec.maximum is not None:
         if spec.type is float:
             result.floating_point_range = [FloatingPointRange(from_value=spec.minimum, to_value=spec.maximum)]
         elif spec.type is int:
             result.integer_range = [IntegerRange(from_value=int(spec.minimum), to_value=int(spec.maximum), step=1)]
+
     return result
 
 
 def declare(node: Node, specs: tuple[FieldSpec, ...], model: type[Section]) -> None:
-    """Declares `specs` on `node`; `model` holds those whose names have no dot.
+    """Declares `specs` as parameters of `node`.
 
-    Whole numbers are taken where ROS would insist on 20.0, and names that none of our nodes declares are refused
-    rather than ignored.
+    An integer is accepted for a float parameter, where ROS would insist on 20.0. A name that none of our nodes declares
+    is refused, because a misspelled setting that is silently ignored is hard to find.
+
+    Args:
+        model: holds the parameters whose names have no dot.
 
     Raises: InputError, one line, where a value from the command line or a parameter file is not allowed."""
     overrides: dict[str, Parameter] = node._parameter_overrides
     known = {spec.name: spec for spec in specs}
-    unknown = [name for name in overrides if name not in _OURS and not name.startswith(_OF_ROS)]
+
+    unknown = [name for name in overrides if name not in (_OURS | set(known)) and not name.startswith(_OF_ROS)]
     if unknown:
         raise InputError(f"parameter {unknown[0]} of {node.get_name()} is unknown; known: {', '.join(known)}")
+
     for name, spec in known.items():
         given = overrides.get(name)
         if given is not None and spec.type is float and given.type_ is Parameter.Type.INTEGER:
             overrides[name] = Parameter(name, value=float(given.value))
+
     where = f"parameters of {node.get_name()}"
     check({name: overrides[name].value for name in known if name in overrides}, model, where)
+
     for spec in specs:
         node.declare_parameter(spec.name, spec.default, descriptor(spec))
     node.add_on_set_parameters_callback(lambda changed: _judge(changed, model, where))
 
 
 def check(values: dict[str, Scalar], model: type[Section], where: str) -> None:
-    """Raises InputError, one line, where a value is not allowed by the models."""
-    config_from_flat({name: value for name, value in values.items() if "." in name}, where)
+    """Checks parameters against the models: dotted names against `Config`, all others against `model`.
+
+    Raises: InputError, one line, where a value is not allowed."""
+    dotted = {name: value for name, value in values.items() if "." in name}
+    config_from_flat(dotted, where)
+
     try:
-        model.model_validate({name: value for name, value in values.items() if "." not in name})
+        model.model_validate({name: value for name, value in values.items() if name not in dotted})
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
         allowed = {spec.name: spec.allowed for spec in iter_fields(model)}[name]
@@ -170,8 +209,8 @@ def check(values: dict[str, Scalar], model: type[Section], where: str) -> None:
 
 
 def read_config(node: Node) -> Config:
-    """The configuration that the node's parameters give; sections that it does not declare keep their defaults."""
-    declared = [n for section in Config.model_fields for n in _names_under(node, section)]
+    """The configuration in the node's parameters; sections that it does not declare keep their defaults."""
+    declared = [name for section in Config.model_fields for name in _names_under(node, section)]
     return config_from_flat({name: node.get_parameter(name).value for name in declared}, node.get_name())
 
 
@@ -180,9 +219,10 @@ def _names_under(node: Node, section: str) -> Iterable[str]:
 
 
 def _judge(changed: list[Parameter], model: type[Section], where: str) -> SetParametersResult:
-    """The model's own message for what a range cannot say, such as the type or a list of names."""
+    """Checks what a parameter range cannot express, such as a list of names, and gives the model's own message."""
     try:
-        check({p.name: p.value for p in changed if p.name in _OURS}, model, where)
+        ours = _OURS | set(model.model_fields)
+        check({p.name: p.value for p in changed if p.name in ours}, model, where)
     except InputError as error:
         return SetParametersResult(successful=False, reason=str(error))
     return SetParametersResult(successful=True)

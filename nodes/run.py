@@ -1,4 +1,4 @@
-"""Runs the replay graph without ros2 launch: two processes, watched, and ended in good order."""
+"""Runs the replay graph without ros2 launch: two supervised processes, ended in order."""
 
 from __future__ import annotations
 
@@ -22,17 +22,44 @@ from rarrl.events import FILE_NAME
 from .graph import NODES, to_params_file
 
 logger = logging.getLogger(__name__)
+
 GRACE_S = 5.0
+"""Time between SIGINT and SIGKILL: for the last messages, the log and the worker processes."""
+
 POLL_S = 0.05
-SIMULATED_S_PER_EPISODE = 600.0  # far more than any: only to end what hangs
-START_S = 60.0  # a busy machine takes long to start two processes
+"""How often processes and logs are looked at: short against an episode, and no load on the processor."""
+
+SIMULATED_S_PER_EPISODE = 600.0
+"""Simulated time after which an episode is considered to hang; far more than any episode takes."""
+
+REAL_S_PER_EPISODE = 5.0
+"""Real time that messages between the nodes may add to an episode."""
+
+START_S = 60.0
+"""Time to start the processes; importing ROS takes long on a busy machine."""
+
 LOG_LINES = 5
-_PR_SET_PDEATHSIG = 1
+"""Last lines of a node's output that an error message quotes."""
+
+SAFE_DOMAINS = 100
+"""ROS_DOMAIN_ID 1 to 100: up to 101, the ports are outside the ephemeral range on every platform; 0 is the default."""
+
+MAX_DOMAIN = 232
+"""Largest ROS_DOMAIN_ID whose ports exist."""
+
+_PR_SET_PDEATHSIG = 1  # Linux's <sys/prctl.h>
 
 
 @dataclass(frozen=True)
 class GraphRun:
-    """What a run came to. `run_dir` holds events.jsonl and a log per node; `exit_codes` by node; `seconds` real."""
+    """A finished run.
+
+    Attributes:
+        run_dir: holds events.jsonl and a log per node.
+        exit_codes: by node.
+        seconds: real time from start to end.
+        domain_id: the ROS_DOMAIN_ID that the graph ran in.
+    """
 
     policy: str
     run_dir: Path
@@ -63,20 +90,20 @@ def run_graph(
     domain_id: int | None = None,
     timeout_s: float | None = None,
 ) -> GraphRun:
-    """Plays `episodes` with `policy` on orchestrator_node and replay_node, each in a process of its own.
+    """Plays `episodes` with `policy` on orchestrator_node and replay_node, each in its own process.
+
+    The graph stays on this machine unless ROS_AUTOMATIC_DISCOVERY_RANGE or ROS_LOCALHOST_ONLY is set.
 
     Args:
-        run_dir: made; gets events.jsonl, params.yaml, and what each node printed.
-        on_episode: told how many episodes are over, whenever that changes.
-        domain_id: ROS_DOMAIN_ID of the graph; None: the environment's, else one of its own, so that no other
-            graph on this machine talks into it.
-        timeout_s: real seconds after which the run is given up; None: ample for `episodes` at `speed`.
+        run_dir: created; receives events.jsonl, the parameter files and the output of each node.
+        on_episode: called with the number of finished episodes, whenever it changes.
+        domain_id: ROS_DOMAIN_ID of the graph; None: the one in the environment, or else one of its own, to keep other
+            graphs on this machine apart.
+        timeout_s: real seconds after which the run is aborted; None: ample time for `episodes` at `speed`.
         policy, profile, seed, speed, ...: as in the configuration.
 
-    The graph stays on this machine unless ROS_AUTOMATIC_DISCOVERY_RANGE or ROS_LOCALHOST_ONLY say otherwise.
-
-    Raises: InputError for a bad setting; DependencyMissingError without rclpy; RarrlError where a node died (which,
-        how, its last lines) or the time ran out."""
+    Raises: InputError for a bad setting; DependencyMissingError without rclpy; RarrlError where a node died (with its
+        exit status and last lines) or the time ran out."""
     settings: dict[str, Scalar] = {
         "orchestrator.policy": policy,
         "orchestrator.profile": profile,
@@ -95,64 +122,88 @@ def run_graph(
     }
     if find_spec("rclpy") is None:
         raise DependencyMissingError("run: rclpy is missing; pip install 'rarrl[ros]', or source a ROS 2 installation")
-    config_from_flat(settings, "rarrl run")  # a bad value is told before two processes start
+    config_from_flat(settings, "rarrl run")  # a bad value is reported before two processes start
     run_dir = Path(run_dir).resolve()
     if (run_dir / FILE_NAME).exists():
         raise InputError(f"run: {run_dir} holds a run already; choose another folder")
     if timeout_s is None:
-        timeout_s = START_S + episodes * (5.0 + (SIMULATED_S_PER_EPISODE + time_budget_s) / speed)
+        timeout_s = START_S + episodes * (REAL_S_PER_EPISODE + (SIMULATED_S_PER_EPISODE + time_budget_s) / speed)
+
     started = time.monotonic()
-    environment, domain = _environment(domain_id)
+    environment, domain = environment_for(domain_id)
     extra: dict[str, dict[str, Scalar]] = {"replay_node": {"run_dir": str(run_dir), "shock": shock}}
     with Processes(run_dir, environment) as processes:
         for node in NODES:
             own = {n: v for n, v in settings.items() if n.partition(".")[0] in node.sections}
             processes.start(node.name, node.module, {**own, **extra.get(node.name, {})})
+
         tail = Tail(run_dir / FILE_NAME)
         while processes.running("replay_node"):
             processes.check_alive("orchestrator_node")
             if time.monotonic() - started > timeout_s:
                 raise RarrlError(
-                    f"run: not over after {timeout_s:.0f} s; {tail.episodes} of {episodes} episodes played"
+                    f"run: not finished after {timeout_s:.0f} s; {tail.episodes} of {episodes} episodes played"
                 )
             if tail.advanced() and on_episode is not None:
                 on_episode(tail.episodes)
             time.sleep(POLL_S)
+
         if tail.advanced() and on_episode is not None:
             on_episode(tail.episodes)
         processes.check_ended_well("replay_node")
         codes = processes.stop()
+
     if codes["orchestrator_node"] != 0:
         logger.warning("orchestrator_node ended with exit status %d after the run", codes["orchestrator_node"])
     return GraphRun(policy, run_dir, codes, time.monotonic() - started, domain)
 
 
-class Tail:
-    """Counts the finished episodes in a log that grows."""
+class LineTail:
+    """Follows a text file while another process appends to it."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._offset, self.episodes = path, 0, 0
+        self._path = path
+        self._offset = 0  # bytes of whole lines that have been read
 
-    def advanced(self) -> bool:
-        """Reads what is new; whether more episodes are over than before."""
-        before = self.episodes
+    def new_lines(self) -> list[bytes]:
+        """The lines that have been completed since the last call; none while the file does not exist."""
         try:
             with self._path.open("rb") as stream:
                 stream.seek(self._offset)
                 new = stream.read()
         except FileNotFoundError:
-            return False
+            return []
+
         whole = new[: new.rfind(b"\n") + 1]
         self._offset += len(whole)
-        self.episodes += sum(line.startswith(b'{"type": "end"') for line in whole.splitlines())
-        return self.episodes > before
+        return whole.splitlines()
+
+
+class Tail:
+    """Counts the finished episodes in a growing events.jsonl."""
+
+    def __init__(self, path: Path) -> None:
+        self._lines = LineTail(path)
+        self.episodes = 0
+
+    def advanced(self) -> bool:
+        """Reads what is new; returns whether more episodes are finished than before."""
+        ended = sum(line.startswith(b'{"type": "end"') for line in self._lines.new_lines())
+        self.episodes += ended
+        return ended > 0
 
 
 class Processes:
-    """Nodes as child processes; leaving the `with` ends them all, whatever happened."""
+    """Nodes as child processes; leaving the `with` block ends them all, even after an error.
+
+    Args:
+        folder: receives each node's parameter file and output.
+        environment: of the processes; see `environment_for`.
+    """
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
-        self._folder, self._environment = folder, environment
+        self._folder = folder
+        self._environment = environment
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(
@@ -162,7 +213,9 @@ class Processes:
         parameters: Mapping[str, Scalar],
         remappings: Sequence[tuple[str, str]] = (),
     ) -> None:
-        """Starts `module` as node `name`; one that has ended may be started again."""
+        """Starts `module` as node `name`; a node that has ended may be started again.
+
+        Raises: InputError where the folder cannot be written."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             params_file = self._folder / f"{name}.params.yaml"
@@ -170,8 +223,10 @@ class Processes:
             log = self._log_path(name).open("ab")
         except OSError as error:
             raise InputError(f"run: cannot write to {self._folder} ({error.strerror}); choose another folder") from None
+
         command = [sys.executable, "-m", module, "--ros-args", "--params-file", str(params_file)]
         command += [part for old, new in remappings for part in ("-r", f"{old}:={new}")]
+
         with log:
             self._children[name] = subprocess.Popen(
                 command,
@@ -179,42 +234,44 @@ class Processes:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the nodes in order
+                start_new_session=True,  # Ctrl-C reaches only this process, which then stops the nodes in order
                 preexec_fn=_before_exec if sys.platform == "linux" else None,
             )
 
     def kill(self, name: str) -> None:
-        """Ends the node at once, as a crash would."""
+        """Kills the node, as a crash would end it."""
         self._children[name].kill()
         self._children[name].wait()
 
     def running(self, name: str) -> bool:
-        """Whether the node still runs."""
+        """Whether the node is still running."""
         return self._children[name].poll() is None
 
     def check_alive(self, name: str) -> None:
         """Raises: InputError or RarrlError where `name` has ended."""
         if not self.running(name):
-            self._tell(name)
+            self._report_end(name)
 
     def check_ended_well(self, name: str) -> None:
-        """Raises: InputError or RarrlError where `name` ended with another status than 0."""
+        """Waits for `name` to end. Raises: InputError or RarrlError where its exit status is not 0."""
         if self._children[name].wait() != 0:
-            self._tell(name)
+            self._report_end(name)
 
     def stop(self) -> dict[str, int]:
-        """Ends what still runs: SIGINT, and SIGKILL after GRACE_S. The exit codes by node."""
+        """Ends every running node with SIGINT, and with SIGKILL after GRACE_S. Returns the exit codes by node."""
         for child in self._children.values():
             if child.poll() is None:
                 child.send_signal(signal.SIGINT)
+
         deadline = time.monotonic() + GRACE_S
         for name, child in self._children.items():
             try:
                 child.wait(max(deadline - time.monotonic(), 0.0))
             except subprocess.TimeoutExpired:
-                logger.warning("%s does not end: killed", name)
+                logger.warning("%s does not react to SIGINT: killed", name)
                 child.kill()
                 child.wait()
+
         return {name: child.returncode for name, child in self._children.items()}
 
     def __enter__(self) -> Processes:
@@ -226,35 +283,42 @@ class Processes:
     def _log_path(self, name: str) -> Path:
         return self._folder / f"{name}.log"
 
-    def _tell(self, name: str) -> None:
+    def _report_end(self, name: str) -> None:
+        """Raises the error that `name` ended with: its own message where it printed one, else its last lines."""
         code = self._children[name].returncode
         lines = self._log_path(name).read_text("utf-8", "replace").strip().splitlines()[-LOG_LINES:]
         ours = [line.removeprefix("rarrl: ") for line in lines if line.startswith("rarrl: ")]
-        if code == 2 and ours:  # the node has said it in one line
+        if code == 2 and ours:  # bad input, which the node has reported in one line
             raise InputError(ours[-1])
+
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
         last = " | ".join(lines) or "it printed nothing"
         raise RarrlError(f"run: {name} {how}; its last lines (all: {self._log_path(name)}): {last}")
 
 
-def _environment(domain_id: int | None) -> tuple[dict[str, str], int]:
+def environment_for(domain_id: int | None) -> tuple[dict[str, str], int]:
+    """Environment variables of a graph's processes, and its ROS_DOMAIN_ID; see `run_graph`.
+
+    Raises: InputError for a domain that does not exist."""
     environment = dict(os.environ)
     if "ROS_AUTOMATIC_DISCOVERY_RANGE" not in environment and "ROS_LOCALHOST_ONLY" not in environment:
-        if environment.get("ROS_DISTRO") == "humble":  # later ones warn of it at each start
+        if environment.get("ROS_DISTRO") == "humble":  # later distributions warn about this variable
             environment["ROS_LOCALHOST_ONLY"] = "1"
         else:
             environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+
     text = environment.get("ROS_DOMAIN_ID", "") if domain_id is None else str(domain_id)
     if not text:
-        text = str(1 + os.getpid() % 100)  # 0 to 101 is safe on every platform
-    if not text.isdecimal() or int(text) > 232:
+        text = str(1 + os.getpid() % SAFE_DOMAINS)
+    if not text.isdecimal() or int(text) > MAX_DOMAIN:
         raise InputError(f"run: ROS_DOMAIN_ID {text!r} is not allowed (allowed: 0 to 101, on most machines to 232)")
+
     environment["ROS_DOMAIN_ID"] = text
     environment.setdefault("PYTHONUNBUFFERED", "1")
     return environment, int(text)
 
 
 def _before_exec() -> None:
-    """In the child: do not outlive the parent, and hear SIGINT even where a script's background job ignores it."""
+    """In the child: end with the parent, and react to SIGINT even where a script's background job ignores it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

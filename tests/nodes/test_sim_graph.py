@@ -1,7 +1,6 @@
-"""The graph in simulation as data, its launch file, and what runs it: without ROS."""
+"""The simulated robot's graph as data, and its launch file: without ROS."""
 
 import ast
-import json
 import math
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from rarrl.cli import app
 from rarrl.config import GateConfig, config_from_flat
 from rarrl.errors import InputError
 from rarrl_nodes import graph, sim_graph
-from rarrl_nodes.sim_run import Missions, mission_line, run_sim
 from rarrl_sim_envs.household.robot import drivers
 from rarrl_sim_envs.household.scene import PITCH_RAD, T_BASE_LEFT
 
@@ -79,36 +77,6 @@ def test_the_launch_file_makes_the_nodes():
 
     description = get_launch_description_from_python_launch_file(str(ROOT / "launch" / "sim.launch.py"))
     assert len(description.entities) == len(sim_graph.ARGUMENTS) + 1
-
-
-def test_missions_are_told_when_their_line_is_whole(tmp_path):
-    path, told = tmp_path / "missions.jsonl", []
-    missions = Missions(path, told.append)
-    missions.read()
-    line = json.dumps({"mission": 0, "success": True})
-    path.write_text(line + "\n" + line[:9])
-    missions.read()
-    assert told == missions.lines == [{"mission": 0, "success": True}]
-    path.write_text(line + "\n" + line + "\n")
-    missions.read()
-    assert len(told) == 2
-
-
-def test_a_mission_in_one_line():
-    mission = {"mission": 2, "goal": "Put the book on the bed.", "success": False, "met": 1, "conditions": 3}
-    mission |= {"seconds": 81.3, "attempts": 9, "calls": 2, "llm_s": 0.52, "collisions": 0}
-    assert mission_line(mission) == (
-        "mission 2: 1 of 3 conditions, 81 s, 9 attempts, 2 calls (0.5 s), 0 collisions: Put the book on the bed."
-    )
-
-
-def test_a_run_needs_missions_and_a_fresh_folder(tmp_path):
-    pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
-    with pytest.raises(InputError, match="at least 1"):
-        run_sim({"missions": "0"}, tmp_path)
-    (tmp_path / "events.jsonl").touch()
-    with pytest.raises(InputError, match="holds a run already"):
-        run_sim({"missions": "1"}, tmp_path)
 
 
 @pytest.mark.parametrize("option", [["--episodes", "3"], ["--shock"], ["--speed", "2"]])

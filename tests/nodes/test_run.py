@@ -1,0 +1,143 @@
+"""Supervision of processes and the following of logs, with small programs in place of nodes: no ROS needed."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from rarrl.errors import InputError, RarrlError
+from rarrl_nodes import run
+from rarrl_nodes.run import LineTail, Processes, Tail, environment_for
+
+ROS_VARIABLES = ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY", "ROS_DISTRO")
+
+PROGRAMS = {
+    "waits": """
+import signal, sys, time
+signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
+print("ready", flush=True)
+time.sleep(60)
+""",
+    "deaf": """
+import signal, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+print("ready", flush=True)
+time.sleep(60)
+""",
+    "refuses": """
+import sys
+print("rarrl: config: speed is not allowed")
+sys.exit(2)
+""",
+    "breaks": "raise SystemExit('first\\nlast words')",
+    "prints": "import sys; print(' '.join(sys.argv[1:]))",
+}
+
+
+@pytest.fixture
+def processes(tmp_path):
+    """Processes in a folder of their own, with PROGRAMS as modules."""
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    for name, text in PROGRAMS.items():
+        (modules / f"{name}.py").write_text(text)
+    with Processes(tmp_path / "run", {**os.environ, "PYTHONPATH": str(modules)}) as processes:
+        yield processes
+
+
+def output(tmp_path, name):
+    return (tmp_path / "run" / f"{name}.log").read_text()
+
+
+def until(condition, timeout_s=20.0):
+    end = time.monotonic() + timeout_s
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert condition()
+
+
+def test_a_line_counts_once_it_is_complete(tmp_path):
+    tail = LineTail(tmp_path / "log")
+    assert tail.new_lines() == []
+
+    (tmp_path / "log").write_bytes(b"one\ntw")
+    assert tail.new_lines() == [b"one"]
+    assert tail.new_lines() == []
+
+    with (tmp_path / "log").open("ab") as stream:
+        stream.write(b"o\nthree\n")
+    assert tail.new_lines() == [b"two", b"three"]
+
+
+def test_finished_episodes_are_counted(tmp_path):
+    tail = Tail(tmp_path / "events.jsonl")
+    (tmp_path / "events.jsonl").write_text('{"type": "act"}\n{"type": "end"}\n{"type": "end"')
+    assert tail.advanced()
+    assert tail.episodes == 1
+    assert not tail.advanced()
+
+
+def test_parameters_and_remappings_reach_the_process(processes, tmp_path):
+    processes.start("node", "prints", {"replay.speed": 5.0}, [("odom", "/wheels")])
+    processes.check_ended_well("node")
+    params = tmp_path / "run" / "node.params.yaml"
+    assert output(tmp_path, "node").split() == ["--ros-args", "--params-file", str(params), "-r", "odom:=/wheels"]
+    assert "replay.speed: 5.0" in params.read_text()
+
+
+def test_stop_ends_with_sigint_and_kills_what_does_not_react(processes, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "GRACE_S", 0.5)
+    for name in ("waits", "deaf"):
+        processes.start(name, name, {})
+        until(lambda name=name: "ready" in output(tmp_path, name))
+    assert processes.running("waits")
+    assert processes.stop() == {"waits": 0, "deaf": -signal.SIGKILL}
+    assert not processes.running("waits")
+
+
+def test_a_node_that_refuses_its_input_is_quoted_and_one_that_breaks_is_described(processes, tmp_path):
+    processes.start("refuses", "refuses", {})
+    with pytest.raises(InputError, match=r"^config: speed is not allowed$"):
+        processes.check_ended_well("refuses")
+
+    processes.start("breaks", "breaks", {})
+    with pytest.raises(RarrlError, match=r"breaks ended with exit status 1; .*first \| last words"):
+        processes.check_ended_well("breaks")
+
+    processes.start("waits", "waits", {})
+    processes.check_alive("waits")
+    processes.kill("waits")
+    with pytest.raises(RarrlError, match="waits was killed by SIGKILL"):
+        processes.check_alive("waits")
+
+
+def test_a_folder_that_cannot_be_written_is_bad_input(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot write to"):
+        Processes(tmp_path / "file", {}).start("node", "prints", {})
+
+
+def test_a_graph_stays_on_this_machine_in_a_domain_of_its_own(monkeypatch):
+    for name in ROS_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    environment, domain = environment_for(None)
+    assert 1 <= domain <= 100
+    assert environment["ROS_DOMAIN_ID"] == str(domain)
+    assert environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+
+    monkeypatch.setenv("ROS_DISTRO", "humble")
+    assert environment_for(None)[0]["ROS_LOCALHOST_ONLY"] == "1"
+
+    monkeypatch.setenv("ROS_LOCALHOST_ONLY", "0")
+    monkeypatch.setenv("ROS_DOMAIN_ID", "42")
+    environment, domain = environment_for(None)
+    assert (domain, environment["ROS_LOCALHOST_ONLY"]) == (42, "0")
+    assert environment_for(9)[1] == 9
+
+
+@pytest.mark.parametrize("text", ["233", "-1", "robot"])
+def test_a_domain_that_does_not_exist_is_refused(monkeypatch, text):
+    monkeypatch.setenv("ROS_DOMAIN_ID", text)
+    with pytest.raises(InputError, match="ROS_DOMAIN_ID"):
+        environment_for(None)
