@@ -102,7 +102,8 @@ for name in modules:
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name.split(".")[0].rstrip("_msgs") not in optional and not error.name.endswith(("_msgs", "_interfaces")):
+        package = error.name.split(".")[0]
+        if package not in optional and not package.endswith(("_msgs", "_interfaces")):
             raise
     else:
         assert Path(module.__file__).is_relative_to(sys.argv[1]), module.__file__
