@@ -126,17 +126,22 @@ def _read(path: Path, split: str | None) -> AlfredData:
     else:
         check_regular_file(path, _WHAT, max_bytes=MAX_COMPACT_BYTES)
         match = _COMPACT.match(path.name)
-        name, source = (match.group(1) if match else split or path.stem), path
+        name = match.group(1) if match else split or path.stem
+        source = path
+
         if match and split not in (None, name):
             raise InputError(f"{_WHAT}: {path} holds split {name}, not {short(split)}; give that split's file")
+
     digest = hashlib.sha256()
     entries = _tree_entries(source, digest) if source.is_dir() else _compact_entries(source, digest)
     plans, skipped = _collect(entries)
     if not plans:
         first = f"; first of {len(skipped)} bad entries: {skipped[0]}" if skipped else ""
         raise InputError(f"{_WHAT}: no valid plan in {source}{first}; download the data set again")
+
     if skipped:
         logger.warning("ALFRED %s: %d bad entries left out; first: %s", name, len(skipped), skipped[0])
+
     return AlfredData(tuple(plans), skipped, digest.hexdigest(), name)
 
 
@@ -156,14 +161,17 @@ def available_splits(folder: Path) -> dict[str, Path]:
     splits: dict[str, Path] = {}
     if (folder / "json_2.1.0").is_dir():
         splits.update(available_splits(folder / "json_2.1.0"))
+
     if next(folder.glob("*/*/traj_data.json"), None):
         splits[folder.name] = folder
+
     for child in sorted(folder.iterdir()):
         match = _COMPACT.match(child.name)
         if match and child.is_file():
             splits[match.group(1)] = child
         elif child.is_dir() and next(child.glob("*/*/traj_data.json"), None):
             splits[child.name] = child
+
     return splits
 
 
@@ -175,11 +183,13 @@ def _choose_split(folder: Path, split: str | None) -> tuple[str, Path]:
             f"{_WHAT}: {folder} holds no ALFRED data; expected alfred_<split>.jsonl.gz files or "
             "<split>/<task>/<trial>/traj_data.json (ALFRED's json_2.1.0)"
         )
+
     wanted = split if split is not None else ("train" if "train" in splits else listed)
     if wanted in splits:
         return wanted, splits[wanted]
     if split is None:
         raise InputError(f"{_WHAT}: {folder} holds several splits; choose one of: {listed}")
+
     raise InputError(f"{_WHAT}: {folder} has no split {short(split)}; available: {listed}")
 
 
@@ -191,17 +201,21 @@ def _compact_entries(path: Path, digest: Any) -> Iterator[_Entry]:
     with path.open("rb") as stream:
         for block in iter(lambda: stream.read(1 << 20), b""):
             digest.update(block)
+
     opener = gzip.open if path.name.endswith(".gz") else open
-    number, total = 0, 0
+    number = 0
+    total = 0
     try:
         with opener(path, "rb") as lines:
             while line := lines.readline(MAX_LINE_BYTES):
-                number, total = number + 1, total + len(line)
+                number = number + 1
+                total = total + len(line)
                 if len(line) == MAX_LINE_BYTES or total > MAX_COMPACT_BYTES:
                     raise InputError(
                         f"{_WHAT}: {path} line {number}: over {MAX_LINE_BYTES} bytes a line or {MAX_COMPACT_BYTES} in "
                         "all; this is not an ALFRED file of ours"
                     )
+
                 if line.strip():
                     yield f"{path.name} line {number}", line, False
     except (OSError, EOFError, zlib.error) as error:  # gzip.BadGzipFile is an OSError
@@ -220,6 +234,7 @@ def _tree_entries(split: Path, digest: Any) -> Iterator[_Entry]:
                 data: bytes | None = read_file(trial, _WHAT)
             except InputError:
                 data = None
+
             digest.update(where.encode() + b"\0" + (data or b""))
             yield where, data, True
 
@@ -237,8 +252,10 @@ def _collect(entries: Iterable[_Entry]) -> tuple[list[AlfredPlan], list[str]]:
             skipped.append(str(error).removeprefix(f"{_WHAT}: "))
         except ValueError as error:
             skipped.append(f"{where}: {error}")
+
         if len(plans) > MAX_PLANS:
             raise InputError(f"{_WHAT}: over {MAX_PLANS} plans; this is not ALFRED")
+
     return plans, skipped
 
 
@@ -246,16 +263,20 @@ def _from_traj_data(value: Any) -> dict[str, Any]:
     """ALFRED's own JSON -> the compact form. Raises: ValueError naming the key."""
     high = _get(_get(value, "plan", dict), "high_pddl", list)
     low = _get(_get(value, "plan", dict), "low_actions", list)
+
     steps = Counter(_get(action, "high_idx", int) for action in low)
-    plan, low_steps = [], []
+    plan = []
+    low_steps = []
     for index, subgoal in enumerate(high):
         action = _get(subgoal, "discrete_action", dict)
         plan.append([_get(action, "action", str), *_get(action, "args", list)])
         low_steps.append(steps[subgoal.get("high_idx", index)])
+
     scene = _get(value, "scene", dict)
     floor_plan = scene.get("floor_plan") or f"FloorPlan{_get(scene, 'scene_num', int)}"
     anns = value.get("turk_annotations", {})
     anns = anns.get("anns", []) if isinstance(anns, dict) else []
+
     return {
         "task_type": _get(value, "task_type", str),
         "scene": floor_plan,
@@ -282,15 +303,20 @@ def _plan(value: Any) -> AlfredPlan:
     task_type = _get(value, "task_type", str)
     if task_type not in TASK_TYPES:
         raise ValueError(f"key task_type: {short(task_type)} is not one of ALFRED's ({', '.join(TASK_TYPES)})")
-    plan, low_steps = _get(value, "plan", list), _get(value, "low_steps", list)
+
+    plan = _get(value, "plan", list)
+    low_steps = _get(value, "low_steps", list)
     if len(plan) != len(low_steps):
         raise ValueError(f"key low_steps: {len(low_steps)} entries for {len(plan)} sub-goals")
+
     pairs = zip(plan, low_steps, strict=True)
     kept = [(s, n) for s, n in pairs if not (isinstance(s, list) and s and s[0] in _DROPPED)]
     if not 1 <= len(kept) <= MAX_SUBGOALS:
         raise ValueError(f"key plan: {len(kept)} sub-goals, expected 1 to {MAX_SUBGOALS}")
+
     for subgoal, steps in kept:
         _check_subgoal(subgoal, steps)
+
     return AlfredPlan(
         task_type=task_type,
         scene=_get(value, "scene", str),
@@ -317,20 +343,25 @@ def _annotations(value: Any) -> tuple[Annotation, ...]:
     found = []
     for annotation in value if isinstance(value, list) else []:
         words: dict[str, Any] = annotation if isinstance(annotation, dict) else {}
-        goal, steps = words.get("goal"), words.get("steps")
+        goal = words.get("goal")
+        steps = words.get("steps")
+
         if isinstance(goal, str) and goal.strip():
             sentences = steps if isinstance(steps, list) else []
             found.append(Annotation(" ".join(goal.split()), tuple(" ".join(str(s).split()) for s in sentences)))
+
     return tuple(found)
 
 
 def _parameters(value: Any) -> GoalParameters | None:
     if not isinstance(value, dict):
         return None
+
     keys = ("object_target", "parent_target", "mrecep_target", "toggle_target")
     names = [value.get(key) or "" for key in keys]
     if not all(isinstance(name, str) for name in names):
         raise ValueError(f"key params: {short(value)} must hold texts under {', '.join(keys)}")
+
     thing, place, movable, lamp = (name.lower() for name in names)
     return GoalParameters(thing, place, movable, lamp, value.get("object_sliced") is True)
 
@@ -367,13 +398,16 @@ class AlfredStatistics(_Strict):
         _check_counts("sequences", self.sequences, TASK_TYPES)
         _check_counts("steps", self.steps, tuple(SubgoalType.__members__))
         used = {name for counts in self.sequences.values() for sequence in counts for name in sequence.split()}
+
         for name in sorted(used):
             if name not in self.steps:
                 raise ValueError(f"key steps: {short(name)} occurs in sequences but has no steps; make the file again")
+
         for name, counts in self.steps.items():
             bad = next((k for k in counts if not re.fullmatch("[1-9][0-9]{0,4}", k) or int(k) > MAX_STEPS), None)
             if bad is not None:
                 raise ValueError(f"key steps.{name}: {short(bad)} is not allowed (allowed: 1 to {MAX_STEPS})")
+
         total = sum(sum(counts.values()) for counts in self.sequences.values())
         if total != self.header.plans:
             raise ValueError(f"key sequences: counts add up to {total}, header.plans says {self.header.plans}")
@@ -391,6 +425,7 @@ def _check_counts(key: str, table: dict[str, dict[str, int]], names: tuple[str, 
         bad = next((entry for entry, count in counts.items() if not 1 <= count <= 10**9 or not entry), None)
         if bad is not None or not counts:
             raise ValueError(f"key {key}.{name}: {short(bad)} needs a count from 1 to 1000000000")
+
     longest = max((len(entry.split()) for counts in table.values() for entry in counts), default=0)
     if not table or longest > MAX_SUBGOALS:
         raise ValueError(f"key {key}: expected entries of 1 to {MAX_SUBGOALS} sub-goals")
@@ -404,6 +439,7 @@ def alfred_statistics(data: AlfredData, command: str = "") -> AlfredStatistics:
         sequences[plan.task_type][" ".join(subgoal.name for subgoal in plan.subgoals)] += 1
         for subgoal, n in zip(plan.subgoals, plan.low_steps, strict=True):
             steps[subgoal.name][n] += 1
+
     header = StatisticsHeader(
         source="ALFRED (https://github.com/askforalfred/alfred), expert plans, data/json_2.1.0",
         licence="counted from data under the MIT licence, (c) 2019 ALFRED",
@@ -413,6 +449,7 @@ def alfred_statistics(data: AlfredData, command: str = "") -> AlfredStatistics:
         plans=len(data.plans),
         skipped=len(data.skipped),
     )
+
     return AlfredStatistics(
         schema_version=1,
         header=header,
@@ -449,6 +486,7 @@ def sample_plans(statistics: AlfredStatistics, n: int, seed: int) -> list[Alfred
     Same statistics, n and seed: same plans. Raises: ValueError for n < 0."""
     if n < 0:
         raise ValueError(f"sample_plans: n must be >= 0, got {n}")
+
     rng = np.random.default_rng(seed)
     kinds = [
         (task, tuple(SubgoalType[name] for name in sequence.split()), count)
@@ -458,6 +496,7 @@ def sample_plans(statistics: AlfredStatistics, n: int, seed: int) -> list[Alfred
     weights = np.array([count for _, _, count in kinds], dtype=np.float64)
     drawn = [kinds[i] for i in rng.choice(len(kinds), size=n, p=weights / weights.sum())]
     steps = _draw_steps(statistics, Counter(subgoal for _, subgoals, _ in drawn for subgoal in subgoals), rng)
+
     return [
         AlfredPlan(
             task_type=task,
@@ -480,4 +519,5 @@ def _draw_steps(
         counts = np.array(list(histogram.values()), dtype=np.float64)
         values = np.array([int(key) for key in histogram])
         draws[subgoal] = iter(rng.choice(values, size=needed[subgoal], p=counts / counts.sum()).tolist())
+
     return draws

@@ -647,6 +647,7 @@ class FieldSpec:
             return f"{kind}, {self.minimum or 0:.0f} to {self.maximum:.0f} characters"
         if self.minimum is not None and self.maximum is not None:
             return f"{kind} {_number(self.minimum)} to {_number(self.maximum)}"
+
         return kind
 
 
@@ -786,6 +787,7 @@ class _PlainLoader(yaml.SafeLoader):
             raise yaml.composer.ComposerError(
                 None, None, "anchors (&) and aliases (*) are refused; write the value out", event.start_mark
             )
+
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -823,6 +825,7 @@ def _describe(error: ValidationError) -> str:
     hint = ""
     if isinstance(value, str) and specs[name].type in (int, float):
         hint = "; write a plain number without quotes, such as 20 or 0.5 (YAML reads 1e3 as text)"
+
     return f"key {name}: {_short(value)} is not allowed (allowed: {specs[name].allowed}){hint}{more}"
 
 

@@ -65,6 +65,7 @@ def diagnose(folder: Path) -> tuple[Check, ...]:
         check_runs(folder / "runs"),
         check_machine(os.cpu_count() or 1, memory_gib(), EnergyProbe().available),
     )
+
     return (*checks, what_runs(checks))
 
 
@@ -113,9 +114,11 @@ def check_required(installed: Installed) -> Check:
             bad.append(f"{name} is missing")
         elif _numbers(version) < _numbers(oldest):  # e.g. Ubuntu's pydantic 1
             bad.append(f"{name} {version} is older than {oldest}")
+
     if bad:
         lines = " ".join(f'"{name}>={oldest}"' for name, oldest in REQUIRED.items())
         return Check("core packages", "fail", "; ".join(bad), f"pip install {lines}")
+
     return Check("core packages", "ok", ", ".join(f"{name} {installed(name)}" for name in REQUIRED))
 
 
@@ -130,11 +133,13 @@ def check_rclpy(installed: Installed, environment: Mapping[str, str], origin: st
             f"ros-rclpy {wheel} from pip and a ROS installation ({prefixes[0]}) are both active",
             "use a new shell without ROS's setup.bash, or an environment without the [ros] extra",
         )
+
     if wheel:
         return Check("rclpy", "ok", f"ros-rclpy {wheel} from pip")
     if origin:
         distribution = environment.get("ROS_DISTRO", "distribution unknown")
         return Check("rclpy", "ok", f"from a ROS installation ({distribution}): {origin}")
+
     return Check(
         "rclpy",
         "warn",
@@ -168,6 +173,7 @@ def check_simulation(installed: Installed, library: Callable[[str], str | None])
         return Check("MuJoCo", "warn", "not installed: no stereo scene here", SIM_PIP)
     if drawing is None:
         return Check("MuJoCo", "warn", f"mujoco {version}, but neither EGL nor OSMesa to draw with", GL_APT)
+
     return Check("MuJoCo", "ok", f"mujoco {version}, draws through {drawing}")
 
 
@@ -176,15 +182,19 @@ def check_shipped(package_dir: Path) -> Check:
     profiles = sorted((package_dir / "data" / "profiles").glob("*.json"))
     models = sorted(card.parent for card in (package_dir / "models").glob("*/card.json"))
     missing = [] if profiles else ["latency profiles"]
+
     if not (package_dir / "data" / "alfred_statistics.json").is_file():
         missing.append("ALFRED's statistics")
+
     if not models:
         missing.append("trained models")
+
     missing += [f"weights of {model.name}" for model in models if not _has_weights(model)]
     if missing:
         return Check(
             "shipped files", "fail", f"missing: {', '.join(missing)}", "install rarrl again, from a full clone"
         )
+
     return Check("shipped files", "ok", f"{len(profiles)} latency profiles, {len(models)} models, ALFRED's statistics")
 
 
@@ -199,6 +209,7 @@ def check_runs(folder: Path) -> Check:
     place = folder
     while not place.exists() and place != place.parent:
         place = place.parent
+
     try:
         with tempfile.TemporaryFile(dir=place):
             pass
@@ -206,6 +217,7 @@ def check_runs(folder: Path) -> Check:
         return Check(
             "reports", "fail", f"{folder} cannot be written ({error.strerror})", "work in a folder of your own"
         )
+
     return Check("reports", "ok", f"go to {folder}")
 
 
@@ -224,13 +236,17 @@ def what_runs(checks: tuple[Check, ...]) -> Check:
     core = all(status.get(name) == "ok" for name in ("Python", "core packages", "shipped files"))
     if not core:
         return Check("what runs here", "fail", "nothing yet: mend what failed above")
+
     commands = ["rarrl eval orchestrator", "rarrl profile", "rarrl replay"]
     if status.get("MuJoCo") == "ok" and status.get("llama.cpp") == "ok":
         commands.append("rarrl demo")
+
     if status.get("rclpy") == "ok":
         commands += ["rarrl demo --quick", "rarrl run"]
+
     if status.get("training") == "ok":
         commands.append("rarrl train orchestrator")
+
     return Check("what runs here", "ok", ", ".join(commands))
 
 

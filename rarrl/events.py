@@ -223,11 +223,13 @@ class EventWriter:
         self.path = folder / FILE_NAME
         if self.path.exists():
             raise InputError(f"{_WHAT}: {self.path} exists already; choose another run folder")
+
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._stream = self.path.open("x", encoding="utf-8")
         except (OSError, ValueError) as error:
             raise InputError(f"{_WHAT}: cannot write {short(str(self.path))} ({error})") from None
+
         self(run)
 
     def __call__(self, event: Event) -> None:
@@ -265,13 +267,16 @@ def read_events(path: Path) -> EventLog:
     last = lines.pop()  # b"" where the last line is whole
     events = [_parse(line, f"{path} line {number}") for number, line in enumerate(lines, start=1)]
     truncated = None
+
     if last:
         try:
             events.append(_parse(last, f"{path} line {len(lines) + 1}"))
         except InputError:
             truncated = f"{path} line {len(lines) + 1} is cut off (the run was killed while writing); it is left out"
+
     if not events or not isinstance(events[0], RunEvent):
         raise InputError(f"{_WHAT}: {path} line 1: expected the run's line, type run; this is not a whole log")
+
     _check_order(events[1:], path)
     return EventLog(events[0], tuple(events[1:]), truncated)
 
@@ -279,10 +284,12 @@ def read_events(path: Path) -> EventLog:
 def _parse(line: bytes, where: str) -> Event:
     if len(line) > MAX_LINE_BYTES:
         raise InputError(f"{_WHAT}: {where}: {len(line)} bytes, at most {MAX_LINE_BYTES}; this is not a log of ours")
+
     value = parse_json(line, _WHAT, where)
     kind = value.get("type") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in EVENTS:
         raise InputError(f"{_WHAT}: {where}: key type: {short(kind)} is not allowed (allowed: {', '.join(EVENTS)})")
+
     return validated(EVENTS[kind], value, _WHAT, where, {})
 
 
@@ -292,6 +299,7 @@ def _check_order(events: list[Event], path: Path) -> None:
         where = f"{_WHAT}: {path} line {number}"
         if isinstance(event, RunEvent):
             raise InputError(f"{where}: a second run begins; one log holds one run")
+
         if isinstance(event, EpisodeEvent):
             if current is not None:
                 raise InputError(f"{where}: episode {event.episode} begins before episode {current} has its end")

@@ -19,6 +19,7 @@ def write_bytes_atomic(path: Path, data: bytes) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
+
         os.chmod(temporary, 0o644)  # mkstemp makes 0600; results are meant to be read by others
         os.replace(temporary, path)
     except BaseException:

@@ -35,6 +35,7 @@ def check_regular_file(path: Path, what: str, max_bytes: int = MAX_FILE_BYTES) -
         raise InputError(f"{what}: {path} does not exist") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         raise InputError(f"{what}: {short(str(path))} cannot be read ({error})") from None
+
     if stat.S_ISDIR(status.st_mode):
         raise InputError(f"{what}: {path} is a folder; give the path of a file")
     if not stat.S_ISREG(status.st_mode):
@@ -82,6 +83,7 @@ def validated(model: type[Model], value: Any, what: str, where: str, parts: dict
     if not isinstance(value, dict):
         keys = ", ".join(model.model_fields)
         raise InputError(f"{what}: {where}: {short(value)} is not allowed (allowed: an object with the keys {keys})")
+
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -97,12 +99,14 @@ def describe(error: ValidationError, model: type[BaseModel], parts: dict[str, ty
     key = ".".join(str(part) for part in loc if not isinstance(part, int))
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     reason = " ".join(first["msg"].split()).removeprefix("Value error, ")
+
     if first["type"] == "extra_forbidden":
         return f"{number}key {short(key)} is unknown; allowed keys: {', '.join(owner.model_fields)}{more}"
     if first["type"] == "missing":
         return f"{number}key {key} is missing; add it{_allowed(owner, loc)}{more}"
     if first["type"] == "value_error" or not loc:  # our own validators already say what is allowed
         return f"{number}{key + ': ' if key else ''}{reason}{more}"
+
     value = short(first["input"])
     return f"{number}key {short(key)[1:-1]}: {value} is not allowed{_allowed(owner, loc)}; {reason}{more}"
 

@@ -188,6 +188,7 @@ class StereoPair:
                 raise ValueError(f"StereoPair.{name} must be a uint8 array, got {getattr(image, 'dtype', type(image))}")
             if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or 0 in image.shape:
                 raise ValueError(f"StereoPair.{name} must be (height, width) or (height, width, 3), got {image.shape}")
+
         if self.left.shape != self.right.shape:
             raise ValueError(f"StereoPair: left is {self.left.shape}, right is {self.right.shape}; they must be alike")
         if not np.isfinite(self.stamp_s):
@@ -230,6 +231,7 @@ class VoxelGrid:
             raise ValueError(f"VoxelGrid.state must hold 0, 1, 2; got {int(self.state.max())}")
         if not ((self.probability >= 0) & (self.probability <= 1)).all():  # false for NaN too
             raise ValueError("VoxelGrid.probability must be within 0..1, without NaN")
+
         object.__setattr__(self, "state", _locked(self.state.astype(np.uint8, copy=False)))
         object.__setattr__(self, "probability", _locked(self.probability.astype(np.float32, copy=False)))
 
@@ -276,6 +278,7 @@ class ObstacleSummary:
             if array.ndim != 1 or array.shape != self.bearings.shape or np.isnan(array).any():
                 raise ValueError(f"ObstacleSummary.{name} must be (n,) without NaN, got shape {array.shape}")
             object.__setattr__(self, name, _locked(array.astype(np.float64, copy=False)))
+
         for name in ("free_path_width_m", "time_to_contact_s"):
             if not getattr(self, name) >= 0.0:
                 raise ValueError(f"ObstacleSummary.{name} must be >= 0, got {getattr(self, name)}")

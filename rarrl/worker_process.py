@@ -90,9 +90,11 @@ class WorkerProcess:
         self._keeper = threading.Thread(target=self._keep, name="rarrl-worker", daemon=True)
         self._keeper.start()
         threading.Thread(target=self._watch, name="rarrl-watchdog", daemon=True).start()
+
         with self._state:
             self._state.wait_for(lambda: self._ready or self._error, timeout=command.load_s)
             error = self._error or ("" if self._ready else f"not loaded within {command.load_s:g} s")
+
         if error:
             self.close()
             if "pip install" in error:
@@ -116,13 +118,16 @@ class WorkerProcess:
         Raises: CallFailedError: TIMEOUT, REFUSED, BACKEND_DOWN."""
         if not self._turn.acquire(timeout=max(deadline - time.monotonic(), 0.0)):
             raise CallFailedError(CallStatus.TIMEOUT, "other calls took the time")
+
         try:
             answer = self._exchange(op, deadline, fields)
         finally:
             self._turn.release()
+
         if "failed" in answer:
             known = {status.value: status for status in (CallStatus.TIMEOUT, CallStatus.REFUSED)}
             raise CallFailedError(known.get(str(answer["failed"]), CallStatus.INVALID), str(answer.get("why"))[:500])
+
         return answer
 
     def _exchange(self, op: str, deadline: float, fields: dict[str, Any]) -> dict[str, Any]:
@@ -132,23 +137,31 @@ class WorkerProcess:
                 lambda: self._closed or (self._ready and self._open is None),
                 timeout=max(deadline - time.monotonic(), 0),
             )
+
             if self._closed:
                 raise CallFailedError(CallStatus.BACKEND_DOWN, "closed")
             if not free and self._ready:
                 raise CallFailedError(CallStatus.TIMEOUT, "the worker is still at an earlier call")
             if not free:
                 raise CallFailedError(CallStatus.BACKEND_DOWN, f"{self._error or 'not ready'}; it is being restarted")
+
             assert self._process is not None and self._process.stdin is not None
             self._ids += 1
             number = self._ids
             line = json.dumps({"op": op, "id": number, "deadline": deadline - MARGIN_S, **fields}).encode() + b"\n"
+
             allowed = self._command.max_line
             if len(line) > allowed:
                 raise CallFailedError(CallStatus.REFUSED, f"a request of {len(line)} bytes (allowed: {allowed})")
-            self._waiting, self._open, self._answer = number, number, None
+
+            self._waiting = number
+            self._open = number
+            self._answer = None
+
             with contextlib.suppress(OSError):  # it has just died: the keeper sees that too, and ends the wait below
                 self._process.stdin.write(line)
                 self._process.stdin.flush()
+
             self._state.wait_for(
                 lambda: self._answer is not None or self._open != number,
                 timeout=max(deadline - time.monotonic(), 0.0),
@@ -158,14 +171,18 @@ class WorkerProcess:
                 self._overdue = number
                 self._state.notify_all()
                 raise CallFailedError(CallStatus.TIMEOUT, "the deadline passed")
+
         if answer is None:
             raise CallFailedError(
                 CallStatus.BACKEND_DOWN, f"{self._error or 'the worker ended'}; it is being restarted"
             )
+
         return answer
 
     def _collect(self) -> dict[str, Any] | None:
-        answer, self._waiting, self._answer = self._answer, None, None
+        answer = self._answer
+        self._waiting = None
+        self._answer = None
         return answer
 
     def _watch(self) -> None:
@@ -173,7 +190,9 @@ class WorkerProcess:
         with self._state:
             while not self._closed:
                 self._state.wait_for(lambda: self._closed or self._overdue is not None)
-                number, self._overdue = self._overdue, None
+                number = self._overdue
+                self._overdue = None
+
                 ended = self._state.wait_for(lambda: self._closed or self._open != number, timeout=WEDGED_S)  # noqa: B023
                 if not ended and self._process is not None:
                     logger.warning("%s: the worker is wedged: killed, starting again", self._command.what)
@@ -188,6 +207,7 @@ class WorkerProcess:
                 self._live()
             except OSError as error:  # no memory or no process left to start one
                 self._ended(f"no worker process can be started ({error})")
+
             useless = 0 if self._useful else useless + 1
             with self._state:
                 if self._ready is None and self.starts == 0:
@@ -201,15 +221,18 @@ class WorkerProcess:
             loading = threading.Timer(self._command.load_s, process.kill)
             loading.daemon = True
             loading.start()
+
             try:
                 self._read(process, loading)
             finally:
                 loading.cancel()
                 process.kill()
                 code = process.wait()
+
                 for stream in (process.stdin, process.stdout):
                     with contextlib.suppress(OSError):  # unsent bytes for a process that is gone
                         stream.close()  # type: ignore[union-attr]
+
             how = f"signal {-code}" if code < 0 else f"status {code}"
             self._ended(f"the worker process ended with {how} {_tail(errors)}".rstrip())
 
@@ -224,14 +247,17 @@ class WorkerProcess:
             env={**environment, "PYTHONPATH": os.pathsep.join(paths)},
             pipesize=self._command.max_line,
         )
+
         with self._state:
             self._process = process
             if self._closed:
                 process.kill()
+
         assert process.stdin is not None
         with contextlib.suppress(OSError):  # died at once; `_read` finds the end
             process.stdin.write(json.dumps(self._command.first).encode() + b"\n")
             process.stdin.flush()
+
         return process
 
     def _read(self, process: subprocess.Popen[bytes], loading: threading.Timer) -> None:
@@ -242,23 +268,30 @@ class WorkerProcess:
                 message = json.loads(line)
             except (ValueError, RecursionError):
                 return
+
             if not isinstance(message, dict) or not {"ready", "error", "id"} & set(message):
                 return
+
             with self._state:
                 if "ready" in message:
                     loading.cancel()
-                    self._ready, self._error, self.starts = dict(message), "", self.starts + 1
+                    self._ready = dict(message)
+                    self._error = ""
+                    self.starts = self.starts + 1
                 elif "error" in message:
                     self._error = str(message["error"])
                 else:
                     self._take(message)
+
                 self._state.notify_all()
 
     def _take(self, message: dict[str, Any]) -> None:
         if message["id"] == self._open:
             self._open = None
+
         if message["id"] == self._waiting:
-            self._answer, self._useful = message, True
+            self._answer = message
+            self._useful = True
         else:
             self.late += 1
 
@@ -275,6 +308,7 @@ class WorkerProcess:
             if self._process is not None:
                 self._process.kill()
             self._state.notify_all()
+
         if self._keeper is not threading.current_thread():
             self._keeper.join(timeout=5.0)
 

@@ -155,6 +155,7 @@ class ParametricOption(_Strict):
                 f"key mu: {self.mu} with sigma {self.sigma} puts the 99.9 % quantile at {slowest:.4g} s "
                 "(allowed: up to 3600 s); lower mu or sigma"
             )
+
         return self
 
 
@@ -184,6 +185,7 @@ class LatencyProfile(_Strict):
             raise ValueError(f"header.kind {self.header.kind} goes with {wanted}, not {other}; remove {other}")
         if not getattr(self, wanted):
             raise ValueError(f"header.kind {self.header.kind} needs at least one entry in {wanted}; add it")
+
         options = [(option.role, option.level) for option in self.parametric or ()]
         if len(set(options)) != len(options):
             raise ValueError("parametric holds a role and level twice; keep one of them")
@@ -202,6 +204,7 @@ class LatencyProfile(_Strict):
             raise ValueError(f"a task's expert or default is no entry of plans (allowed: 0 to {len(self.plans) - 1})")
         if any(task.home is not None and task.home >= len(self.homes) for task in self.tasks):
             raise ValueError(f"a task's home is no entry of homes (there are {len(self.homes)}); fix or drop it")
+
         for number, record in enumerate(self.records or (), start=1):
             needs_plan = record.role == "verifier" or record.finish == "stop"
             if record.task is None or record.task >= len(self.tasks):
@@ -214,6 +217,7 @@ class LatencyProfile(_Strict):
                 raise ValueError(
                     f"record {number}, key plan: {record.plan} is not allowed (allowed: 0 to {len(self.plans) - 1})"
                 )
+
         return self
 
     @property
@@ -272,10 +276,12 @@ def dumps_profile(profile: LatencyProfile) -> str:
     if profile.parametric is not None:
         head["parametric"] = [option.model_dump() for option in profile.parametric]
         return json.dumps(head, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
     text = json.dumps(head, indent=1, allow_nan=False, ensure_ascii=False)[:-2]
     if profile.tasks is not None and profile.plans is not None:
         text += f',\n "tasks": {_table(TASK_COLUMNS, profile.tasks)},\n "plans": {_lines(profile.plans)}'
         text += f',\n "homes": {_lines(profile.homes)}' if profile.homes else ""
+
     columns = COLUMNS if profile.schema_version == 1 else RECORDED_COLUMNS
     return f'{text},\n "records": {_table(columns, profile.records or ())}\n}}\n'
 
@@ -299,6 +305,7 @@ def _resolve(name: str) -> Path:
         return PROFILE_DIR / f"{name}.json"
     if "/" in name or "\\" in name or name.endswith(".json") or _exists(name):
         return Path(name)
+
     close = difflib.get_close_matches(name, shipped, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]}?" if close else ""
     raise InputError(f"{_WHAT}: no profile {short(name)}{hint} Shipped: {', '.join(shipped)}; or give a file's path")
@@ -315,6 +322,7 @@ def _expand_rows(value: Any, where: str) -> Any:
     """Columns and rows -> a dict per record or task. What has another shape is left for the schema to refuse."""
     if not isinstance(value, dict):
         return value
+
     version_2 = value.get("schema_version") == 2
     columns = {"records": RECORDED_COLUMNS if version_2 else COLUMNS, "tasks": TASK_COLUMNS}
     expanded = {
@@ -324,6 +332,7 @@ def _expand_rows(value: Any, where: str) -> Any:
         for key, names in columns.items()
         if value.get(key) is not None
     }
+
     return {**value, **expanded}
 
 
@@ -333,23 +342,27 @@ def _expand_table(block: Any, where: str, row_where: str, allowed: Sequence[str]
             f'{_WHAT}: {where}: {short(block)} is not allowed (allowed: {{"columns": [...], "rows": '
             "[[...], ...]}); see docs/LATENCY_PROFILES.md"
         )
+
     columns = block["columns"]
     names = columns if isinstance(columns, list) else []
     fields = {**CallRecord.model_fields, **TaskRecord.model_fields}
     optional = {name for name, field in fields.items() if not field.is_required()}
     bad = [name for name in names if name not in allowed]
     bad += [name for name in allowed if name not in names and name not in optional]
+
     if bad or not names or len(set(names)) != len(names):
         raise InputError(
             f"{_WHAT}: {where}.columns: {short(columns)} is not allowed "
             f"(allowed: each once of {', '.join(allowed)}); fix the column names"
         )
+
     for number, row in enumerate(block["rows"], start=1):
         if not isinstance(row, list) or len(row) != len(names):
             raise InputError(
                 f"{_WHAT}: {row_where} {number}: {short(row)} is not allowed (allowed: a list of {len(names)} "
                 f"values, one per column: {', '.join(names)}); fix or drop it"
             )
+
     return [dict(zip(names, row, strict=True)) for row in block["rows"]]
 
 

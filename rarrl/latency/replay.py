@@ -73,15 +73,19 @@ class ReplayTable:
         Raises: InputError when an option is missing; ValueError when `rows` < 1."""
         if rows is not None and rows < 1:
             raise ValueError(f"ReplayTable rows must be >= 1, got {rows}")
+
         for action in THINK_ACTIONS:
             profile.require(_role(action), action.level)
+
         if profile.parametric is not None:
             columns = _parametric_columns(profile.parametric, rows or PARAMETRIC_ROWS)
         else:
             columns = _recorded_columns(profile.records or (), rows)
+
         seconds, tokens, ok, correct, max_tokens = columns
         for array in (seconds, tokens, ok, correct):
             array.setflags(write=False)
+
         return cls(profile.name, seconds, tokens, ok, correct, _costs(seconds, tokens, ok, max_tokens))
 
 
@@ -124,12 +128,14 @@ def option_samples(profile: LatencyProfile, role: str, level: int) -> Samples:
     if profile.parametric is not None:
         option = next(o for o in profile.parametric if (o.role, o.level) == (role, level))
         order, fail_rank = _shuffles(PARAMETRIC_ROWS)
+
         return Samples(
             _lognormal_slices(option.mu, option.sigma, PARAMETRIC_ROWS)[order],
             np.full(PARAMETRIC_ROWS, float(option.tokens_in)),
             np.full(PARAMETRIC_ROWS, float(option.tokens_out)),
             fail_rank >= round(option.error_rate * PARAMETRIC_ROWS),
         )
+
     records = [r for r in profile.records or () if (r.role, r.level) == (role, level)]
     return Samples(
         np.array([r.total_s for r in records]),
@@ -156,11 +162,14 @@ class ProfileReplay:
         Raises: ValueError for ACT, which calls nothing."""
         if action is Action.ACT:
             raise ValueError("ProfileReplay.call takes a THINK action, got ACT")
+
         if self._calls % self._block == 0:
             self._uniform = self._rng.random()
+
         self.row = int(block_row(self.table.rows, np.float64(self._uniform), np.int64(self._calls), self._block))
         self._calls += 1
         option = THINK_ACTIONS.index(action)
+
         return LlmCall(
             action,
             CallStatus.OK if self.table.ok[option, self.row] else CallStatus.INVALID,
@@ -177,8 +186,11 @@ def _role(action: Action) -> str:
 def _recorded_columns(records: tuple[CallRecord, ...], rows: int | None) -> _Columns:
     options = [[r for r in records if (r.role, r.level) == (_role(a), a.level)] for a in THINK_ACTIONS]
     n = rows or max(len(option) for option in options)
-    seconds, tokens = np.empty((4, n)), np.empty((4, n))
-    ok, correct = np.empty((4, n), dtype=np.bool_), np.empty((4, n), dtype=np.int8)
+
+    seconds = np.empty((4, n))
+    tokens = np.empty((4, n))
+    ok = np.empty((4, n), dtype=np.bool_)
+    correct = np.empty((4, n), dtype=np.int8)
     max_tokens = np.empty(4)
     for i, option in enumerate(options):
         index = np.arange(n) % len(option)
@@ -188,6 +200,7 @@ def _recorded_columns(records: tuple[CallRecord, ...], rows: int | None) -> _Col
         correct[i] = np.array([-1 if r.correct is None else int(r.correct) for r in option], dtype=np.int8)[index]
         cap = max(r.tokens_in for r in option) + MAX_NEW_TOKENS[THINK_ACTIONS[i].level]
         max_tokens[i] = max(cap, max(r.tokens_in + r.tokens_out for r in option))
+
     return seconds, tokens, ok, correct, max_tokens
 
 
@@ -202,6 +215,7 @@ def _parametric_columns(options: tuple[ParametricOption, ...], n: int) -> _Colum
     tokens = np.stack([np.full(n, float(o.tokens_in + o.tokens_out)) for o in ordered])
     ok = np.stack([fail_rank >= round(o.error_rate * n) for o in ordered])
     cap = [o.tokens_in + max(o.tokens_out, MAX_NEW_TOKENS[o.level]) for o in ordered]
+
     return seconds, tokens, ok, np.full((4, n), -1, dtype=np.int8), np.array(cap, dtype=np.float64)
 
 
@@ -229,6 +243,8 @@ def _costs(seconds: Floats, tokens: Floats, ok: Bools, max_tokens: Floats) -> Th
         max_tokens,
         ok.mean(axis=1),
     )
+
     for array in arrays:
         array.setflags(write=False)
+
     return ThinkCosts(*arrays)

@@ -64,6 +64,7 @@ def _library() -> Any:
     found = importlib.util.find_spec("llama_cpp")
     if found is None or found.origin is None:
         raise DependencyMissingError("quantizing needs llama.cpp: pip install 'rarrl[llama]'")
+
     folder = Path(os.environ.get("LLAMA_CPP_LIB_PATH", Path(found.origin).parent / "lib"))
     for name in ("libggml-base.so", "libggml-base.dylib", "ggml-base.dll"):
         if (folder / name).exists():
@@ -71,6 +72,7 @@ def _library() -> Any:
             break
     else:
         raise DependencyMissingError(f"{folder} holds no ggml-base library; reinstall llama-cpp-python")
+
     library.ggml_get_type_traits.restype = ctypes.POINTER(_Traits)
     library.ggml_quantize_chunk.restype = ctypes.c_size_t
     library.ggml_quantize_chunk.argtypes = [
@@ -79,10 +81,12 @@ def _library() -> Any:
         *[ctypes.c_int64] * 3,
         ctypes.c_void_p,
     ]
+
     for kind, number in TYPES.items():
         # The layout of the struct and the numbering are checked where they could have moved: in an unknown version.
         if library.ggml_get_type_traits(number).contents.type_name.decode().lower() != kind.lower():
             raise DependencyMissingError(f"this llama.cpp numbers {kind} differently; take llama-cpp-python 0.3")
+
     return library
 
 
@@ -126,13 +130,17 @@ def quantize(kind: str, weights: np.ndarray, importance: np.ndarray | None = Non
         raise ValueError(f"{kind} needs rows of a multiple of {_traits(kind).block}, got {columns}")
     if not np.abs(weights).max(initial=0) <= LARGEST:  # NaN too
         raise InputError(f"weights must be finite and at most {LARGEST:.0f} in size to be quantized")
+
     weights = np.ascontiguousarray(weights, np.float32)
-    library, number = _library(), TYPES[kind]
+    library = _library()
+    number = TYPES[kind]
+
     if importance is None:
         required = library.ggml_quantize_requires_imatrix(number)
         floored = np.ones((1, columns), np.float32) if required else None
     else:
         floored = _floored(np.atleast_2d(importance), weights.shape)
+
     blocks = np.empty((rows, row_bytes(kind, columns)), np.uint8)
     together = floored is None or len(floored) == 1  # one importance for all rows: one call
     for row in range(1 if together else rows):
@@ -145,6 +153,7 @@ def quantize(kind: str, weights: np.ndarray, importance: np.ndarray | None = Non
             columns,
             None if floored is None else floored[row:].ctypes.data,
         )
+
     return blocks
 
 
@@ -166,6 +175,7 @@ def _floored(importance: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         raise ValueError(f"importance must be {shape} or ({shape[1]},), got {importance.shape}")
     if not np.isfinite(importance).all() or importance.min() < 0:
         raise InputError("an importance must be finite and not negative; calibrate with more frames")
+
     mean = importance.mean(dtype=np.float64)
     if mean == 0:
         return np.ones_like(importance, np.float32)

@@ -68,6 +68,7 @@ def read_gguf(path: Path) -> Gguf:
     module = _gguf()
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the path of a .gguf file")
+
     try:
         reader = module.GGUFReader(path)
         metadata = {name: _entry(field) for name, field in reader.fields.items() if not name.startswith("GGUF.")}
@@ -76,6 +77,7 @@ def read_gguf(path: Path) -> Gguf:
         # numpy and gguf stumble over a damaged file in many ways; all of them mean the same.
         text = " ".join(str(error).split())[:120]
         raise InputError(f"{path}: not a whole GGUF file ({text}); copy or export it again") from None
+
     try:
         shape = _shape({name: value for name, (value, _) in metadata.items()})
         if shape.layers > len(tensors):  # before the names of so many layers are listed
@@ -84,6 +86,7 @@ def read_gguf(path: Path) -> Gguf:
             )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
     gguf = Gguf(path, shape, metadata, tensors)
     _check_tensors(gguf)
     return gguf
@@ -106,6 +109,7 @@ def write_gguf(
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(fd)
+
     try:
         writer = module.GGUFWriter(temporary, "llama")
         for key, (value, kind) in metadata.items():
@@ -114,19 +118,23 @@ def write_gguf(
                 types = module.GGUFValueType
                 kinds = (types.ARRAY, types[item]) if kind.endswith("[]") else (types[item], None)
                 writer.add_key_value(key, value, *kinds)
+
         sizes = {}
         for name, (kind, shape) in layout.items():
             ggml_type = module.GGMLQuantizationType[kind]
             sizes[name] = tensor_bytes(kind, shape)
             writer.add_tensor_info(name, shape, np.dtype(np.float32), sizes[name], raw_dtype=ggml_type)
+
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
+
         for name, (kind, shape) in layout.items():
             values = np.ascontiguousarray(data(name))
             if values.nbytes != sizes[name]:
                 raise ValueError(f"{name}: {kind} of shape {shape} takes {sizes[name]} bytes, got {values.nbytes}")
             writer.write_tensor_data(values)
+
         writer.close()
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
@@ -150,6 +158,7 @@ def write_llama(
     missing = shape.tensors().keys() - arrays.keys()
     if wrong or missing:
         raise ValueError(f"weights do not fit {shape}: wrong {wrong}, missing {sorted(missing)}")
+
     arrays = {n: a.astype(np.float32) if a.ndim == 1 else a for n, a in arrays.items()}
     kinds = {n: {"float32": "F32", "float16": "F16"}[str(a.dtype)] for n, a in arrays.items()}
     layout = {n: (kinds[n], a.shape) for n, a in arrays.items()}
@@ -169,6 +178,7 @@ def llama_metadata(shape: LlamaShape) -> dict[str, tuple[Any, str]]:
         "rope.dimension_count": shape.head_width,
     }
     real = {"attention.layer_norm_rms_epsilon": shape.norm_eps, "rope.freq_base": shape.rope_base}
+
     return {
         "general.architecture": ("llama", "STRING"),
         "tokenizer.ggml.model": ("no_vocab", "STRING"),
@@ -207,6 +217,7 @@ def _tensor(found: gguf.ReaderTensor) -> Tensor:
         raise ValueError(f"{found.name} has shape {shape}")
     if found.data.nbytes != tensor_bytes(found.tensor_type.name, shape):
         raise ValueError(f"{found.name} is cut off")
+
     return Tensor(found.tensor_type.name, shape, found.data)
 
 
@@ -235,6 +246,7 @@ def _shape(metadata: dict[str, Any]) -> LlamaShape:
     architecture = metadata.get("general.architecture")
     if architecture != "llama":
         raise InputError(f"general.architecture is {str(architecture)[:40]!r}, only 'llama' is known here")
+
     tokens = metadata.get("tokenizer.ggml.tokens")
     shape = LlamaShape(
         layers=whole("block_count"),
@@ -247,9 +259,11 @@ def _shape(metadata: dict[str, Any]) -> LlamaShape:
         rope_base=real("rope.freq_base", 10000.0),
         norm_eps=real("attention.layer_norm_rms_epsilon"),
     )
+
     for key in ("rope.dimension_count", "attention.key_length", "attention.value_length"):
         if whole(key, shape.head_width) != shape.head_width:
             raise InputError(f"llama.{key} is {whole(key)}, only width / heads = {shape.head_width} is known here")
+
     if whole("expert_count", 0) or metadata.get("llama.rope.scaling.type", "none") != "none":
         raise InputError("experts and scaled rotary positions are not known here; take a plain Llama")
     return shape
@@ -263,6 +277,7 @@ def _check_tensors(gguf: Gguf) -> None:
         if gguf.tensors[name].shape != shape:
             found = gguf.tensors[name].shape
             raise InputError(f"{gguf.path}: {name} has shape {found}, the metadata asks for {shape}")
+
     unknown = [n for n in gguf.tensors if n.startswith("blk.") and n not in expected]
     unknown += [n for n in gguf.tensors if not n.startswith("blk.") and n not in (*expected, *OPTIONAL)]
     if unknown:

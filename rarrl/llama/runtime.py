@@ -36,33 +36,41 @@ class LlamaRuntime:
             import llama_cpp
         except ImportError:
             raise DependencyMissingError("llama.cpp is not installed: pip install 'rarrl[llama]'") from None
+
         self._lib: Any = llama_cpp
         self._model: Any = None
         self._context: Any = None
         shape = read_gguf(path).shape
-        self._width, self._vocab = shape.width, shape.vocab
+        self._width = shape.width
+        self._vocab = shape.vocab
         self._max_tokens = max_tokens
         self._used = 0
         self._stop: Callable[[], bool] = _never
         _quiet(llama_cpp)
         parameters = llama_cpp.llama_model_default_params()
         parameters.n_gpu_layers = 0
+
         # Its AMX kernels crash on quantized weights (so with 0.3.36 on Xeons that have AMX); docs/QUANTIZE.md.
         parameters.use_extra_bufts = False
         self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
         if not self._model:
             raise InputError(f"{path}: llama.cpp cannot load it; export the model again")
+
         self._context = llama_cpp.llama_init_from_model(self._model, self._parameters(threads, exact, fused))
         if not self._context:
             raise InputError(f"{path}: llama.cpp has no memory for {max_tokens} tokens; ask for fewer")
+
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._batch = llama_cpp.llama_batch_init(max_tokens, self._width, 1)
+
         # The batch as arrays: filling it field by field would take as long as a small block's computation.
         self._embeddings = np.ctypeslib.as_array(self._batch.embd, (max_tokens, self._width))
         self._positions = np.ctypeslib.as_array(self._batch.pos, (max_tokens,))
         self._read = np.ctypeslib.as_array(self._batch.logits, (max_tokens,))
+
         for i in range(max_tokens):
             self._batch.n_seq_id[i], self._batch.seq_id[i][0] = 1, 0
+
         # Called at every node of the graph, from C: must outlive the context, must not raise.
         self._callback = llama_cpp.ggml_abort_callback(lambda _: self._stop())
         self._no_callback = llama_cpp.ggml_abort_callback()
@@ -100,27 +108,32 @@ class LlamaRuntime:
         token in `text` is text.
 
         Raises: InputError where the file holds no tokenizer."""
-        lib, data = self._lib, text.encode("utf-8", "replace")
+        lib = self._lib
+        data = text.encode("utf-8", "replace")
         vocabulary = lib.llama_model_get_vocab(self._model)
         if lib.llama_vocab_type(vocabulary) == lib.LLAMA_VOCAB_TYPE_NONE:  # llama.cpp would end the process
             raise InputError("the GGUF file holds no tokenizer; export the model with its own")
+
         ids = (lib.llama_token * (len(data) + 8))()
         count = lib.llama_tokenize(vocabulary, data, len(data), ids, len(ids), True, False)
         if count < 0:
             raise RarrlError(f"llama.cpp could not cut {len(data)} bytes into tokens (code {count})")
+
         return ids[:count]
 
     def _compute(
         self, embeddings: np.ndarray, causal: bool, read_from: int, hidden: bool, stop: Callable[[], bool] | None
     ) -> None:
         """Tokens from `read_from` on are read: their hidden states, or else their logits."""
-        lib, n = self._lib, len(embeddings)
+        lib = self._lib
+        n = len(embeddings)
         if embeddings.ndim != 2 or embeddings.shape[1] != self._width or n == 0:
             raise ValueError(f"embeddings must be (tokens, {self._width}), got {embeddings.shape}")
         if self._used + n > self._max_tokens:  # llama.cpp would end the process
             raise InputError(f"{self._used} + {n} tokens, the context holds {self._max_tokens}")
         if not np.isfinite(embeddings).all():
             raise InputError("embeddings hold NaN or infinity")
+
         self._embeddings[:n] = embeddings
         self._positions[:n] = np.arange(self._used, self._used + n)
         self._read[:n] = np.arange(n) >= read_from
@@ -131,11 +144,13 @@ class LlamaRuntime:
         lib.llama_set_abort_callback(self._context, self._callback if stop else self._no_callback, None)
         code = lib.llama_decode(self._context, self._batch)
         self._stop = _never
+
         if code:
             self.forget(self._used)
             if code == 2:
                 raise InterruptedDecodeError("decoding was stopped")
             raise RarrlError(f"llama.cpp could not decode {n} tokens (code {code})")
+
         self._used += n
 
     def forget(self, first: int = 0) -> None:
@@ -148,8 +163,10 @@ class LlamaRuntime:
         if self._context:
             self._lib.llama_batch_free(self._batch)
             self._lib.llama_free(self._context)
+
         if self._model:
             self._lib.llama_model_free(self._model)
+
         self._model = self._context = None
 
     def __enter__(self) -> LlamaRuntime:
@@ -161,16 +178,20 @@ class LlamaRuntime:
     def _parameters(self, threads: int, exact: bool, fused: bool) -> Any:
         lib = self._lib
         parameters = lib.llama_context_default_params()
+
         # One micro-batch must hold all tokens of bidirectional attention, or llama.cpp ends the process.
         parameters.n_ctx = parameters.n_batch = parameters.n_ubatch = self._max_tokens
         parameters.n_threads = parameters.n_threads_batch = threads
         parameters.embeddings = True
         parameters.pooling_type = lib.LLAMA_POOLING_TYPE_NONE
+
         # The fused kernel looks at 256 cells one by one: on a CPU the plain products are quicker, and more exact.
         if not fused:
             parameters.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+
         if exact:
             parameters.type_k = parameters.type_v = lib.GGML_TYPE_F32
+
         return parameters
 
 

@@ -38,6 +38,7 @@ class LlamaShape:
         for name in ("layers", "width", "heads", "kv_heads", "ffn", "context", "vocab"):
             if getattr(self, name) < 1:
                 raise InputError(f"llama.{name}: must be 1 or more, got {getattr(self, name)}")
+
         if self.width % (2 * self.heads):
             raise InputError(f"llama.width: must be a multiple of 2 * heads = {2 * self.heads}, got {self.width}")
         if self.heads % self.kv_heads:
@@ -51,7 +52,9 @@ class LlamaShape:
 
     def linears(self) -> dict[str, tuple[int, int]]:
         """Name of every linear layer's tensor -> (outputs, inputs), in the order in which they are computed."""
-        kv, d, f = self.kv_heads * self.head_width, self.width, self.ffn
+        kv = self.kv_heads * self.head_width
+        d = self.width
+        f = self.ffn
         sizes = dict(zip(LINEARS, ((d, d), (kv, d), (kv, d), (d, d), (f, d), (f, d), (d, f)), strict=True))
         return {f"blk.{i}.{name}.weight": size for i in range(self.layers) for name, size in sizes.items()}
 

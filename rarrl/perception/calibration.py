@@ -49,7 +49,8 @@ class Evidence:
         camera, not the truth, and fits that used its logarithm or the expected number were worse on other cameras.
         before, behind: votes of the neighbour in depth over those of both; far surfaces spread over several voxels."""
         voted = np.flatnonzero(self.voted)
-        votes, last = self.votes.take(voted), self.votes.shape[2] - 1
+        votes = self.votes.take(voted)
+        last = self.votes.shape[2] - 1
         few = [np.exp(-votes / k) for k in (2.0, 8.0, 30.0)]
         depth = voted % (last + 1)
         before, behind = (
@@ -57,6 +58,7 @@ class Evidence:
             for step, there in ((-1, depth > 0), (1, depth < last))
         )
         beside = [other / (other + votes) for other in (before, behind)]
+
         return np.stack([np.ones(len(votes)), *few, self.seen_through.take(voted), *beside], axis=1)
 
 
@@ -89,8 +91,10 @@ def fit_logistic(features: np.ndarray, occupied: np.ndarray, weight: np.ndarray,
     Raises: ValueError where the samples are of one class only."""
     if len({bool(o) for o in occupied}) < 2:
         raise ValueError("fit_logistic needs occupied and free samples, got one kind only")
+
     beta = np.zeros(features.shape[1])
     penalty = ridge * weight.sum() * np.eye(len(beta))
+
     penalty[0, 0] = 0.0
     for _ in range(30):
         p = sigmoid(features @ beta)
@@ -98,8 +102,10 @@ def fit_logistic(features: np.ndarray, occupied: np.ndarray, weight: np.ndarray,
         hessian = features.T @ (features * (weight * np.maximum(p * (1 - p), 1e-6))[:, None]) + penalty
         step = np.linalg.solve(hessian, gradient)
         beta += step
+
         if np.abs(step).max() < 1e-8:
             break
+
     return beta
 
 
@@ -115,7 +121,10 @@ class Sample:
 def fit(samples: Iterable[Sample]) -> Calibration:
     """Calibration from pairs with truth. Every pair weighs the same, whatever its number of voxels."""
     samples = list(samples)
-    features, targets, weights, free = [], [], [], []
+    features = []
+    targets = []
+    weights = []
+    free = []
     for sample in samples:
         voted = sample.evidence.voted
         judged = sample.observed[voted]
@@ -123,19 +132,24 @@ def fit(samples: Iterable[Sample]) -> Calibration:
             features.append(sample.evidence.features()[judged])
             targets.append(sample.occupied[voted][judged])
             weights.append(np.full(judged.sum(), 1.0 / judged.sum()))
+
         through = sample.observed & sample.evidence.seen_free
         if through.any():
             free.append(sample.occupied[through].mean())
+
     beta = fit_logistic(np.concatenate(features), np.concatenate(targets), np.concatenate(weights))
     found = Calibration(tuple(float(b) for b in beta), float(np.mean(free)), 0.5)
     thresholds = np.arange(0.2, 0.71, 0.02)
+
     scores = np.zeros(len(thresholds))
     for sample in samples:
         stated = found.probability(sample.evidence)
         for i, threshold in enumerate(thresholds):
             predicted = (stated >= threshold) & sample.evidence.voted
-            both, either = (predicted & sample.occupied).sum(), (predicted | sample.occupied).sum()
+            both = (predicted & sample.occupied).sum()
+            either = (predicted | sample.occupied).sum()
             scores[i] += (both + 1) / (either + 1)
+
     good = scores >= scores.max() - IOU_FOR_RECALL * len(samples)
     return Calibration(found.weights, found.free, round(float(thresholds[np.argmax(good)]), 2))
 
@@ -156,9 +170,11 @@ def read_card(path: Path) -> Calibration:
     try:
         values = json.loads(read_file(path, "calibration"))
         weights = tuple(float(values["weights"][name]) for name in FEATURES)
-        free, threshold = float(values["free"]), float(values["threshold"])
+        free = float(values["free"])
+        threshold = float(values["threshold"])
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"calibration: {path} is not a detector's card ({type(error).__name__}: {error})") from None
+
     if set(values["weights"]) != set(FEATURES) or not all(map(math.isfinite, weights)):
         raise InputError(f"calibration: {path} needs one finite weight for each of {', '.join(FEATURES)}")
     if not (0 <= free <= 1 and 0 < threshold < 1):

@@ -26,20 +26,25 @@ NAN = np.float32(np.nan)
 WINDOW = 5
 SMOOTHNESS = 0.7
 WIDE = 0.75  # from this share of the full range on, the scene is near: half of the rows are enough
-SPECKLE_PX, SPECKLE_RANGE = 200, 1.0
-SMOOTH_WINDOW, SMOOTH_PX = 7, 1.5
+SPECKLE_PX = 200
+SPECKLE_RANGE = 1.0
+SMOOTH_WINDOW = 7
+SMOOTH_PX = 1.5
 # SGBM's disparities crowd near whole pixels. By their fraction (0 to 15 sixteenths), how much is to be added, in
 # sixteenths: the median error on rendered pairs, where the matcher errs by less than a pixel.
 UNLOCK = np.array([0.0, 0.9, 1.6, 1.8, 1.7, 1.6, 1.3, 0.9, 0.3, -0.4, -1.1, -1.4, -1.5, -1.7, -1.7, -1.6])
 FILL_SIGMA_PX = 1.5  # error of a completed one
-SLOPE, BEND = np.array([[-0.5, 0.0, 0.5]], dtype=np.float32), np.array([[-0.5, 1.0, -0.5]], dtype=np.float32)
+SLOPE = np.array([[-0.5, 0.0, 0.5]], dtype=np.float32)
+BEND = np.array([[-0.5, 1.0, -0.5]], dtype=np.float32)
 MIN_TEXTURE = 1.5  # gray levels of horizontal slope or bend, quarter size; sensor noise stays below
 SATURATED = 250
 GLARE = np.ones((9, 9), dtype=np.uint8)  # nothing within four blocks of what is saturated counts as texture
 MIN_TEXTURED = 0.05  # share of the image that must show texture
 MIN_MATCHES = 20  # cells of the quick look
 MIN_CONFIRMED = 0.15  # share of the textured image that both matchers must agree on: good pairs have .4 to .85
-FARTHER_PX, NEARER_PX = 2, 4  # searched beyond what the quick look found
+# searched beyond what the quick look found
+FARTHER_PX = 2
+NEARER_PX = 4
 MAX_IMPOSSIBLE = 0.5  # share of matches behind infinity: more means swapped or unrelated images
 
 
@@ -72,17 +77,21 @@ def quick_look(left: np.ndarray, right: np.ndarray, rig: CameraRig) -> QuickLook
     size = (-(-left.shape[1] // BLOCK), -(-left.shape[0] // BLOCK))
     small = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (left, right)]
     sloped, bent = (_blurred_change(small[0], kernel) > MIN_TEXTURE for kernel in (SLOPE, BEND))
+
     # The halo of a lamp slopes without bends, alike in both eyes: it matches at infinity.
     textured = bent & (cv2.dilate(small[0], GLARE) < SATURATED)
     if sloped.mean() < MIN_TEXTURED:
         return QuickLook(None, "the left image is dark or without texture", textured)
+
     full = disparity_range(rig.width)
     reach = math.ceil((max(rig.doffs, 0.0) + full / 2) / BLOCK)  # how far below 0 to look
-    start, count = -reach, 16 * math.ceil((reach + full / BLOCK) / 16)
+    start = -reach
+    count = 16 * math.ceil((reach + full / BLOCK) / 16)
     matcher = sgbm(1, start, count, 5)
     matcher.setSpeckleWindowSize(30)
     matcher.setSpeckleRange(1)
     coarse = match_padded(matcher, small[0], small[1], start + count)
+
     found = coarse[sloped & ~np.isnan(coarse)] * np.float32(left.shape[1] / size[0])
     if len(found) < MIN_MATCHES:
         return QuickLook(None, DO_NOT_MATCH, textured)
@@ -90,12 +99,14 @@ def quick_look(left: np.ndarray, right: np.ndarray, rig: CameraRig) -> QuickLook
         return QuickLook(None, "matches lie behind infinity: left and right swapped, or not of one time", textured)
     if np.abs(found).max() < BLOCK and cv2.absdiff(small[0], small[1]).mean() < 0.5:
         return QuickLook(None, "left and right are one image", textured)
+
     # Below 0 only where the camera's doffs allows it and more than stray matches say so.
     least = -math.ceil(rig.doffs) if rig.doffs > 0 and np.mean(found < -BLOCK) > 0.02 else 0
     # The nearest surface may be small: one cell in 500 sets the range, and a margin for what a quarter cannot show.
     low, high = np.quantile(found[found >= least - BLOCK], (0.005, 0.998))
     first = min(max(int(low) - FARTHER_PX, least), full - 16)
     wanted = min(int(high) + NEARER_PX, full) - first
+
     return QuickLook(SearchRange(first, max(16, 16 * math.ceil(wanted / 16))), "", textured)
 
 
@@ -107,15 +118,18 @@ def match(left: np.ndarray, right: np.ndarray, search: SearchRange) -> np.ndarra
     wide = search.count > WIDE * disparity_range(width) and height >= 4 * WINDOW
     if wide:
         left, right = (cv2.resize(i, (width, height // 2), interpolation=cv2.INTER_AREA) for i in (left, right))
+
     matcher = sgbm(1, search.start, search.count, WINDOW, SMOOTHNESS)
     matcher.setSpeckleWindowSize(0)
     matcher.setUniquenessRatio(0)  # the check takes a tenth of the time; trust judges ambiguous matches
     fixed = fixed_padded(matcher, left, right, max(search.start + search.count, 0))
     none = 16 * (search.start - 1)
+
     # Left of this line the match would lie outside the right image: SGBM guesses there.
     fixed[fixed > 16 * (np.arange(width, dtype=np.int16) + 1)] = none
     if search.start > 0:  # what lies farther than the range piles up at its end
         fixed[fixed < 16 * (search.start + 1)] = none
+
     cv2.filterSpeckles(fixed, none, SPECKLE_PX // 2 if wide else SPECKLE_PX, round(16 * SPECKLE_RANGE))
     disparity = smooth(subpixel(none, search.count).take(fixed - none))
     return cv2.resize(disparity, (width, height), interpolation=cv2.INTER_NEAREST) if wide else disparity
@@ -169,7 +183,10 @@ class ClassicalDetector:
     ) -> None:
         if threshold is not None and not 0.0 < threshold < 1.0:
             raise ValueError(f"threshold must be between 0 and 1, got {threshold}")
-        self._threshold, self._calibration, self._trust = threshold, calibration, trust
+
+        self._threshold = threshold
+        self._calibration = calibration
+        self._trust = trust
         self.voxelizer = Voxelizer(rig, spec)
         self.refusal = ""
         """Why the last pair could not be used; empty where it could."""
@@ -181,11 +198,13 @@ class ClassicalDetector:
         evidence = self.evidence(pair)
         if evidence is None:
             return self.voxelizer.nothing_seen(pair.stamp_s)
+
         calibration = self._calibration or load_calibration()
         probability = calibration.probability(evidence)
         occupied = evidence.voted & (probability >= (self._threshold or calibration.threshold))
         state = evidence.seen_free * np.uint8(VoxelState.FREE)
         state[occupied] = VoxelState.OCCUPIED
+
         return self.voxelizer.grid(state, probability, pair.stamp_s)
 
     def evidence(self, pair: StereoPair) -> Evidence | None:
@@ -193,6 +212,7 @@ class ClassicalDetector:
         found = self.matches(pair)
         if found is None:
             return None
+
         trust = self._trust or load_confidence()
         weight = trust.image(found.seen, *found.disparity.shape)
         return gather(self.voxelizer, found, weight, complete(found.disparity, pair.left))
@@ -204,16 +224,20 @@ class ClassicalDetector:
         left, right = gray(pair.left), gray(pair.right)
         look = quick_look(left, right, rig)
         self.refusal = look.why
+
         if look.search is None:
             return None
+
         disparity = match(left, right, look.search)
         width_px = self.voxelizer.width_px(disparity[::2, ::2])
         seen = clues(left, right, look.search.start, look.search.count, disparity, width_px)
         rows, columns = seen.agree.shape
+
         there = np.repeat(np.repeat(look.textured, BLOCK // 2, axis=0), BLOCK // 2, axis=1)[:rows, :columns]
         if np.count_nonzero(seen.agree & there) < MIN_CONFIRMED * np.count_nonzero(there):
             self.refusal = DO_NOT_MATCH
             return None
+
         return Matches(disparity, seen, look.textured)
 
 

@@ -38,16 +38,19 @@ def complete(disparity: np.ndarray, image: np.ndarray) -> Completion:
     )
     empty = share * np.float32(disparity.size / cells.size / 240)
     matched = cells == cells  # false for NaN
+
     v, u = np.nonzero(~matched)
     if not len(v) or not matched.any():
         return Completion(cells, np.where(matched, empty, 0))
+
     colours = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
     source = _first_matched(matched, v, u)
     found = source >= 0
     source = np.maximum(source, 0)
     sv, su = np.divmod(source, np.int32(columns))
     slope_u, slope_v = _slopes(cells)
-    dv, du = (v - sv).astype(np.float32), (u - su).astype(np.float32)
+    dv = (v - sv).astype(np.float32)
+    du = (u - su).astype(np.float32)
     candidates = np.where(found, cells.take(source) + slope_u.take(source) * du + slope_v.take(source) * dv, 0)
     distance = np.sqrt(du * du + dv * dv)
     flat = colours.reshape(rows * columns, -1)
@@ -59,10 +62,13 @@ def complete(disparity: np.ndarray, image: np.ndarray) -> Completion:
     agreeing = (weights * (np.abs(candidates - value) <= SAME_PX)).sum(axis=0) / np.maximum(total, 1e-9)
     nearest = np.where(found, distance, np.inf).min(axis=0)
     near_enough = total > 1e-4
+
     # Cells sample one pixel in sixteen: empty pixels of a matched cell take its disparity.
-    filled, trust = cells.copy(), matched.astype(np.float32)
+    filled = cells.copy()
+    trust = matched.astype(np.float32)
     filled[v, u] = np.where(near_enough, value, np.nan)
     trust[v, u] = np.where(near_enough, agreeing * np.exp(-nearest / TRUST_SCALE), 0)
+
     return Completion(filled, empty * trust)
 
 
@@ -91,6 +97,7 @@ def _slopes(cells: np.ndarray, window: int = 7) -> tuple[np.ndarray, np.ndarray]
             for part in (np.where(good, change, 0), good.view(np.uint8))
         )
         slopes.append(total / (count + window * window / 4))
+
     return slopes[0], slopes[1]
 
 
@@ -101,14 +108,18 @@ def _first_matched(matched: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndar
     maximum. Diagonals become columns when every row is shifted by one more cell: read with another row length."""
     rows, columns = matched.shape
     index = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
-    none, stride = np.int32(rows * columns), columns + rows
-    up, down = np.where(matched, index, -1), np.where(matched, index, none)
+    none = np.int32(rows * columns)
+    stride = columns + rows
+    up = np.where(matched, index, -1)
+    down = np.where(matched, index, none)
+
     found = []
     for axis in (1, 0):
         found += [
             np.maximum.accumulate(up, axis=axis)[v, u],
             np.flip(np.minimum.accumulate(np.flip(down, axis), axis=axis), axis)[v, u],
         ]
+
     for first, length in ((0, stride - 1), (rows, stride + 1)):
         at = v, u + first + (stride - length) * v
         for own, accumulate, way, nothing in ((up, np.maximum, 1, -1), (down, np.minimum, -1, none)):
@@ -116,4 +127,5 @@ def _first_matched(matched: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndar
             padded[: rows * stride].reshape(rows, stride)[:, first : first + columns] = own
             lines = padded[: rows * length].reshape(rows, length)
             found.append(accumulate.accumulate(lines[::way], axis=0)[::way][at])
+
     return np.stack([np.where(f == none, -1, f) for f in found])

@@ -25,7 +25,8 @@ from rarrl.perception.opencv_matchers import block_matcher, match_padded
 SHIPPED = Path(__file__).resolve().parents[1] / "models" / "classical-detector" / "trust.safetensors"
 MAX_BYTES = 1_000_000
 FEATURES = ("unlike", "unconfirmed", "texture", "to_far", "to_near", "known_near", "known_around", "width", "bias")
-WIDTH, BIAS = FEATURES.index("width"), FEATURES.index("bias")
+WIDTH = FEATURES.index("width")
+BIAS = FEATURES.index("bias")
 WINDOW = 11  # of block matching
 AGREE_PX = 1.0  # at half size
 UNLIKE_PX = 4.0  # differences beyond this, and none found, count alike
@@ -79,6 +80,7 @@ def clues(
     cv2.boxFilter(ones, cv2.CV_32F, (31, 31), dst=around)
     np.log(width_px, out=width)
     bias[:] = 1
+
     return MatchFeatures(found, features, agree)
 
 
@@ -98,6 +100,7 @@ class MatchConfidence:
             inner = np.einsum("uk,kn->un", self.hidden, features[:, part])
             np.maximum(inner, 0, out=inner)
             np.einsum("u,un->n", self.out[:-1], inner, out=logit[part])
+
         return 0.5 + 0.5 * np.tanh(0.5 * (logit + self.out[-1]))
 
     def image(self, seen: MatchFeatures, height: int, width: int) -> np.ndarray:
@@ -118,22 +121,27 @@ def read_confidence(path: Path) -> MatchConfidence:
     data = read_file(path, "trust")
     if len(data) > MAX_BYTES:
         raise InputError(f"trust: {path} has {len(data)} bytes; a network as `rarrl train detector` writes has less")
+
     try:
         tensors = load_safetensors(data)
-        hidden, out = tensors["hidden"], tensors["out"]
+        hidden = tensors["hidden"]
+        out = tensors["out"]
     except (SafetensorError, KeyError, ValueError) as error:
         raise InputError(f"trust: {path} is not a network of `rarrl train detector` ({error})") from None
+
     units = len(hidden)
     if hidden.shape != (units, len(FEATURES)) or out.shape != (units + 1,) or not units:
         raise InputError(
             f"trust: {path} needs hidden (units, {len(FEATURES)}) and out (units + 1,), got {hidden.shape}, {out.shape}"
         )
+
     if (
         hidden.dtype != np.float32
         or out.dtype != np.float32
         or not (np.isfinite(hidden).all() and np.isfinite(out).all())
     ):
         raise InputError(f"trust: {path} needs finite float32 weights")
+
     return MatchConfidence(hidden, out)
 
 

@@ -51,8 +51,10 @@ class FusionConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise ValueError(f"FusionConfig.{name} must be a finite number, got {value!r}")
+
         if not 0.0 < self.prior < 1.0:
             raise ValueError(f"FusionConfig.prior must be between 0 and 1, got {self.prior}")
+
         for name, low, high in (
             ("hit", 0.01, 10),
             ("miss", 0.01, 10),
@@ -63,6 +65,7 @@ class FusionConfig:
         ):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"FusionConfig.{name} must be {low} to {high}, got {getattr(self, name)}")
+
         if self.fade_s > self.memory_s:
             raise ValueError(f"FusionConfig.fade_s must be <= memory_s, got {self.fade_s} and {self.memory_s}")
         if not 0.0 < self.leave <= self.enter < self.highest <= 20.0:
@@ -115,9 +118,11 @@ class VoxelFusion:
             raise ValueError(
                 f"VoxelFusion: in_view is {self._in_view.shape}, the grid {grid.state.shape}; alike, please"
             )
+
         T = np.eye(4) if T_previous_current is None else _rigid(T_previous_current)
         if self._in_view is not None:
             self._in_view |= ~grid.unknown
+
         c = self.config
         dt = grid.stamp_s - self._stamp_s
         self.reason = self._why_anew(grid, dt)
@@ -130,6 +135,7 @@ class VoxelFusion:
         else:
             self._move(T, grid)
             self._fade(dt, _travel(T, grid), grid)
+
         self._stamp_s = grid.stamp_s
         if dt > 0:
             seen = np.flatnonzero(grid.state)
@@ -137,6 +143,7 @@ class VoxelFusion:
             change = np.clip(np.log(p / (1 - p)) - np.float32(self._prior), -c.miss, c.hit)
             flat = self._log_odds.reshape(-1)
             flat[seen] = np.clip(flat[seen] + change, c.lowest, c.highest)
+
         self._judge()
         return self._grid(grid)
 
@@ -149,16 +156,19 @@ class VoxelFusion:
             return f"the stamp ran back by {-dt:.3f} s"
         if dt > self.config.max_gap_s:
             return f"the stamp jumped by {dt:.3f} s, more than {self.config.max_gap_s:g} s"
+
         return ""
 
     def _move(self, T: np.ndarray, grid: VoxelGrid) -> None:
         """Moves the map by `T`. Motion below half a voxel is kept until it adds up; small turns too, so that slow
         motion is whole-voxel shifts, which blur nothing; larger turns resample by the nearest voxel."""
         pending = self._pending @ T
-        shape, size = grid.state.shape, grid.voxel_size
+        shape = grid.state.shape
+        size = grid.voxel_size
         corners = np.asarray(grid.origin) + size * np.array(shape) * np.stack(
             np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), axis=-1
         ).reshape(-1, 3)
+
         turned = np.abs(corners @ (pending[:3, :3] - np.eye(3)).T).max()
         if turned < 0.5 * size:
             cells = np.round(pending[:3, 3] / size).astype(int)
@@ -171,6 +181,7 @@ class VoxelFusion:
             self._log_odds = np.where(inside, self._log_odds.reshape(-1)[source], np.float32(0)).reshape(shape)
             self._state = np.where(inside, self._state.reshape(-1)[source], np.uint8(0)).reshape(shape)
             pending = np.eye(4)
+
         self._pending = pending
 
     def _fade(self, dt: float, travel: float, grid: VoxelGrid) -> None:
@@ -180,12 +191,15 @@ class VoxelFusion:
         if silent.all():  # a frame without information: no reason to doubt the map
             self._log_odds *= slow
             return
+
         if self._in_view is not None:
             silent &= self._in_view
+
         self._log_odds *= np.where(silent, fast, slow)
 
     def _judge(self) -> None:
-        c, log_odds = self.config, self._log_odds
+        c = self.config
+        log_odds = self._log_odds
         occupied = (log_odds >= c.enter) | ((self._state == VoxelState.OCCUPIED) & (log_odds >= c.leave))
         free = (log_odds <= c.free_enter) | ((self._state == VoxelState.FREE) & (log_odds <= c.free_leave))
         self._state = occupied * np.uint8(VoxelState.OCCUPIED) + free * np.uint8(VoxelState.FREE)
@@ -208,10 +222,12 @@ def _rigid(T: np.ndarray) -> np.ndarray:
     T = np.array(T, dtype=np.float64)
     if T.shape != (4, 4) or not np.isfinite(T).all():
         raise ValueError(f"T_previous_current must be a finite 4 x 4 matrix, got shape {T.shape}")
+
     R = T[:3, :3]
     rotates = np.abs(R @ R.T - np.eye(3)).max() <= RIGID_TOLERANCE and np.linalg.det(R) > 0
     if not rotates or np.abs(T[3] - (0, 0, 0, 1)).max() > RIGID_TOLERANCE:
         raise ValueError("T_previous_current must be rigid: a rotation, a translation, and a last row of 0 0 0 1")
+
     return T
 
 
@@ -224,11 +240,13 @@ def _travel(T: np.ndarray, grid: VoxelGrid) -> float:
 def _shifted(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """`values[i + cells]`, 0 where that lies outside: the camera moved by `cells`, so what was there comes nearer."""
     moved = np.zeros_like(values)
-    to, source = [], []
+    to = []
+    source = []
     for n, step in zip(values.shape, cells, strict=True):
         step = int(np.clip(step, -n, n))
         to.append(slice(max(-step, 0), n - max(step, 0)))
         source.append(slice(max(step, 0), n - max(-step, 0)))
+
     moved[tuple(to)] = values[tuple(source)]
     return moved
 
@@ -236,20 +254,25 @@ def _shifted(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
 def _nearest(T: np.ndarray, grid: VoxelGrid) -> tuple[np.ndarray, np.ndarray]:
     """For each voxel of `grid`, flat: the index of the voxel of the old cube that holds its centre, and whether one
     does (index 0 where not)."""
-    shape, size = grid.state.shape, grid.voxel_size
+    shape = grid.state.shape
+    size = grid.voxel_size
     origin = np.asarray(grid.origin)
+
     # Old cell of new cell i: R i + offset, all in voxels.
     offset = (T[:3, :3] @ (origin + 0.5 * size) + T[:3, 3] - origin) / size
     steps = [np.arange(n, dtype=np.float32) for n in shape]
+
     index = np.zeros(shape, dtype=np.int32)
     inside = np.ones(shape, dtype=bool)
     for axis in range(3):
         a, b, c = (np.float32(T[axis, k]) * steps[k] for k in range(3))
         plane = a[:, None] + (b[None, :] + np.float32(offset[axis]))
+
         # Truncation rounds -0.x up to 0: shifted by one, it is the floor for all cells that matter.
         cell = (plane[:, :, None] + (c + np.float32(1))[None, None, :]).astype(np.int32)
         inside &= (cell >= 1) & (cell <= shape[axis])
         index *= shape[axis]
         index += cell - 1
+
     index[~inside] = 0
     return index.reshape(-1), inside.reshape(-1)

@@ -67,6 +67,7 @@ def block_matcher(min_disparity: int, n_disparities: int, window: int = 15) -> c
     block.setSpeckleWindowSize(100)
     block.setSpeckleRange(2)
     block.setDisp12MaxDiff(1)
+
     return block
 
 
@@ -82,16 +83,19 @@ class Matcher:
         if self.kind == "colour":
             matcher = sgbm(3, 0, self.n_disparities, 5)
             return match_padded(matcher, colour(pair.left), colour(pair.right), self.n_disparities)
+
         left, right = gray(pair.left), gray(pair.right)
         if self.kind == "gray":
             return match_padded(sgbm(1, 0, self.n_disparities, 5), left, right, self.n_disparities)
         if self.kind == "bm":
             return match_padded(block_matcher(0, self.n_disparities), left, right, self.n_disparities)
+
         size = (left.shape[1] // 2, left.shape[0] // 2)
         small = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (left, right)]
         half = max(16, 16 * round(self.n_disparities / 32))
         found = match_padded(sgbm(1, 0, half, 5), small[0], small[1], half)
         scale = np.float32(left.shape[1] / size[0])
+
         return cv2.resize(found, left.shape[::-1], interpolation=cv2.INTER_NEAREST) * scale
 
 
@@ -101,7 +105,9 @@ class CountDetector:
     def __init__(self, name: str, rig: CameraRig, spec: GridSpec, min_points: int = 1) -> None:
         if min_points < 1:
             raise ValueError(f"min_points must be >= 1, got {min_points}")
-        self.name, self.min_points = name, min_points
+
+        self.name = name
+        self.min_points = min_points
         self.voxelizer = Voxelizer(rig, spec)
         self.matcher = Matcher(name, disparity_range(rig.width))
 

@@ -39,19 +39,23 @@ class CameraRig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise InputError(f"camera: {name} must be a finite number, got {value!r}; calibrate the camera")
+
         for name in ("fx", "fy"):
             if getattr(self, name) <= 0:
                 raise InputError(
                     f"camera: {name} must be > 0 px, got {getattr(self, name)}; an uncalibrated camera publishes 0"
                 )
+
         if not 0.001 <= self.baseline <= 100:
             raise InputError(
                 f"camera: baseline must be 0.001 to 100 m, got {self.baseline}; are left and right swapped?"
             )
+
         for name in ("width", "height"):
             side = getattr(self, name)
             if isinstance(side, bool) or not isinstance(side, int) or not MIN_SIDE <= side <= MAX_SIDE:
                 raise InputError(f"camera: {name} must be {MIN_SIDE} to {MAX_SIDE} px, got {side!r}")
+
         if not (-self.width <= self.cx <= 2 * self.width and -self.height <= self.cy <= 2 * self.height):
             raise InputError(
                 f"camera: principal point ({self.cx}, {self.cy}) is far outside {self.width} x {self.height} pixels; "
@@ -77,6 +81,7 @@ class CameraRig:
                 raise InputError(
                     f"camera: P of the {name} camera is not [fx 0 cx Tx; 0 fy cy Ty; 0 0 1 0]: not rectified"
                 )
+
         if abs(left[3]) > 1e-6:
             raise InputError(f"camera: P[3] of the left camera must be 0, got {left[3]}; are left and right swapped?")
         if abs(right[0] - left[0]) > 1e-3 * abs(left[0]) or abs(right[5] - left[5]) > 1e-3 * abs(left[5]):
@@ -85,6 +90,7 @@ class CameraRig:
             raise InputError("camera: the rows of left and right are not aligned (cy or Ty differ); rectify the images")
         if left[0] <= 0:
             raise InputError(f"camera: fx must be > 0 px, got {left[0]}; an uncalibrated camera publishes 0")
+
         return cls(
             fx=float(left[0]),
             fy=float(left[5]),
@@ -121,6 +127,7 @@ class CameraRig:
         z = self.depth(disparity[v, u])
         seen = np.isfinite(z)
         u, v, z = u[seen], v[seen], z[seen]
+
         return np.stack([(u - self.cx) * z / self.fx, (v - self.cy) * z / self.fy, z], axis=1).astype(np.float32)
 
     def project(self, points: np.ndarray) -> np.ndarray:

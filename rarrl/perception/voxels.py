@@ -79,14 +79,17 @@ class Voxelizer:
     """Counts, for one camera and one cube, which voxels a disparity image hits and which it sees through."""
 
     def __init__(self, rig: CameraRig, spec: GridSpec) -> None:
-        self.rig, self.spec = rig, spec
+        self.rig = rig
+        self.spec = spec
         self._x = ((np.arange(rig.width) - rig.cx) / rig.fx).astype(np.float32)
         self._y = ((np.arange(rig.height) - rig.cy) / rig.fy).astype(np.float32)
+
         # Slabs of voxels along z: disparity of the far face (px), and of the middle for the footprints.
         z = spec.origin[2] + spec.voxel_size * np.arange(spec.size + 1)
         self._slabs = np.flatnonzero(z[:-1] >= 0)
         with np.errstate(divide="ignore"):
             self._far = rig.fx * rig.baseline / z[1:] - rig.doffs
+
         self._depths = (z[:-1] + z[1:]) / 2
         self._boxes = [_boxes(rig, spec, int(k), self._depths[k], self._far[k]) for k in self._slabs]
 
@@ -115,14 +118,18 @@ class Voxelizer:
 
     def _flat_index(self, disparity: np.ndarray, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Flat voxel index (n,) of the n pixels that fall into the cube, and which these are (bool, as `disparity`)."""
-        rig, spec = self.rig, self.spec
+        rig = self.rig
+        spec = self.spec
         if step == 1:
             rig.check_size(disparity)
+
         x, y = self._x[step // 2 :: step], self._y[step // 2 :: step, None]
         # Every pixel is computed, also those without disparity: whole images are quicker than gathering some.
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             z = np.float32(rig.fx * rig.baseline) / (disparity + np.float32(rig.doffs))
-            index, inside = np.zeros(z.shape, dtype=np.int32), z > 0
+            index = np.zeros(z.shape, dtype=np.int32)
+            inside = z > 0
+
             for low, axis in zip(spec.origin, (x, y, np.float32(1)), strict=True):
                 cell = axis * z
                 cell -= np.float32(low)
@@ -130,6 +137,7 @@ class Voxelizer:
                 inside &= (cell >= 0) & (cell < spec.size)  # false for NaN
                 index *= spec.size
                 index += cell.astype(np.int32)
+
         return index[inside], inside
 
     def seen_through(self, disparity: np.ndarray, textured: np.ndarray | None = None) -> np.ndarray:
@@ -141,31 +149,40 @@ class Voxelizer:
         self.rig.check_size(disparity)
         size = self.spec.size
         nearest, count = _blocks(disparity)
+
         if textured is not None:
             count *= textured
-        nearest, count = np.ascontiguousarray(nearest.T), np.ascontiguousarray(count.T)
+
+        nearest = np.ascontiguousarray(nearest.T)
+        count = np.ascontiguousarray(count.T)
         share = np.zeros((size, size, size), dtype=np.float32)  # z, x, y while it is filled
         seen = nearest[count > 0]
         least, most = (seen.min(), seen.max()) if len(seen) else (np.inf, -np.inf)
+
         table = None
         for box in self._boxes:
             if box.far <= least:
                 break  # no ray passes through this slab, nor through those behind it
+
             if table is None or box.far <= most:  # nearer slabs let every ray through: one table serves them all
                 table = cv2.integral((nearest < box.far) * count)
+
             strip = table[box.right] - table[box.left]  # whole rows first: gathering single numbers is slow
             share[box.within] = (strip[:, box.below] - strip[:, box.above]) * box.per_block
+
         # Seen as (z, x y), a transposed copy by OpenCV is twenty times quicker than numpy's.
         return cv2.transpose(share.reshape(size, -1)).reshape(self.spec.shape)
 
     def footprints(self, seen: np.ndarray) -> np.ndarray:
         """(size, size, size) bool: voxels whose image footprint holds a pixel where `seen` ((height, width) bool)."""
         self.rig.check_size(seen)
-        spec, rig = self.spec, self.rig
+        spec = self.spec
+        rig = self.rig
         table = np.zeros((rig.height + 1, rig.width + 1), dtype=np.int64)
         table[1:, 1:] = seen.cumsum(axis=0).cumsum(axis=1)
         held = np.zeros((spec.size, spec.size, spec.size), dtype=bool)
         edges = np.arange(spec.size + 1) * spec.voxel_size
+
         for k in self._slabs:
             u = np.clip(np.ceil(rig.fx * (edges + spec.origin[0]) / self._depths[k] + rig.cx), 0, rig.width).astype(int)
             v = np.clip(np.ceil(rig.fy * (edges + spec.origin[1]) / self._depths[k] + rig.cy), 0, rig.height).astype(
@@ -173,6 +190,7 @@ class Voxelizer:
             )
             at = table[np.ix_(v, u)]
             held[k] = (at[1:, 1:] - at[1:, :-1] - at[:-1, 1:] + at[:-1, :-1]) > 0
+
         return np.ascontiguousarray(held.transpose(2, 1, 0))
 
     def grid(self, state: np.ndarray, probability: np.ndarray, stamp_s: float) -> VoxelGrid:
@@ -211,6 +229,7 @@ def _boxes(rig: CameraRig, spec: GridSpec, slab: int, depth: float, far: float) 
         np.clip(edge, 0, end).astype(np.intp)
         for edge, end in ((low_u, columns), (high_u, columns), (low_v, rows), (high_v, rows))
     )
+
     return _Boxes(np.float32(far), (slab, in_u, in_v), left, right, above, below, per_block.astype(np.float32))
 
 
@@ -234,6 +253,7 @@ def _blocks(disparity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     nearest = np.maximum.reduce([strips[:, i::BLOCK] for i in range(BLOCK)])
     valid = (padded > -np.inf).view(np.uint8).reshape(rows, BLOCK, columns * BLOCK).sum(axis=1, dtype=np.uint8)
     count = np.add.reduce([valid[:, i::BLOCK] for i in range(BLOCK)], dtype=np.uint8)
+
     return nearest, count
 
 
@@ -244,6 +264,7 @@ def pool(mask: np.ndarray, factor: int) -> np.ndarray:
     n = mask.shape[0]
     if factor < 1 or n % factor:
         raise ValueError(f"factor must divide the {n} voxels of a side, got {factor}")
+
     m = n // factor
     pooled: np.ndarray = mask.reshape(m, factor, m, factor, m, factor).max(axis=(1, 3, 5))
     return pooled
@@ -252,8 +273,10 @@ def pool(mask: np.ndarray, factor: int) -> np.ndarray:
 def coarsen(grid: VoxelGrid, factor: int) -> VoxelGrid:
     """`grid` with `factor`^3 voxels in one: occupied if any is, free if all are, else unknown; the greatest
     probability."""
-    occupied, unknown = pool(grid.occupied, factor), pool(grid.unknown, factor)
+    occupied = pool(grid.occupied, factor)
+    unknown = pool(grid.unknown, factor)
     state = np.where(occupied, VoxelState.OCCUPIED, np.where(unknown, VoxelState.UNKNOWN, VoxelState.FREE))
+
     return VoxelGrid(
         state.astype(np.uint8),
         pool(grid.probability, factor),
@@ -266,11 +289,14 @@ def coarsen(grid: VoxelGrid, factor: int) -> VoxelGrid:
 
 def pyramid(grid: VoxelGrid, coarsest: int = 8) -> list[VoxelGrid]:
     """Coarse to fine, e.g. 8^3, 16^3, 32^3, 64^3; the last is `grid` itself."""
-    size, levels = grid.state.shape[0], [grid]
+    size = grid.state.shape[0]
+    levels = [grid]
+
     factor = 2
     while size % factor == 0 and size // factor >= coarsest:
         levels.insert(0, coarsen(grid, factor))
         factor *= 2
+
     return levels
 
 

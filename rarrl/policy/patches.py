@@ -28,6 +28,7 @@ class PatchEncoder:
     def __init__(self, spec: PolicySpec, weights: dict[str, np.ndarray]) -> None:
         self._spec = spec
         names = [f"stem.{i}" for i in range(sum(name.startswith("stem.") for name in weights) // 2)] + ["patch"]
+
         # (out, in, k, k) as torch keeps it -> (k * k * in, out), the order of a window's pixels.
         self._matrices = [
             np.ascontiguousarray(weights[f"{n}.weight"].transpose(2, 3, 1, 0)).reshape(-1, len(weights[f"{n}.bias"]))
@@ -36,6 +37,7 @@ class PatchEncoder:
         self._matrices[0] = self._matrices[0] / np.float32(255)  # pixels enter as -127.5 to 127.5
         self._biases = [weights[f"{n}.bias"] for n in names]
         first, *self._tables = _tables(len(spec.cameras), spec.image_size, len(names))
+
         # Which pixels, then which positions of each layer's output, each patch depends on: (patches, positions) bool.
         self._needs = [np.eye(spec.image_tokens, dtype=bool)]
         for table, positions in reversed([first, *self._tables]):
@@ -43,6 +45,7 @@ class PatchEncoder:
             for patch, rows in enumerate(self._needs[0]):
                 needs[patch, table[rows]] = True
             self._needs.insert(0, needs[:, :-1])
+
         self._needs.pop()
         self.all_patches = np.arange(spec.image_tokens)
         self._plan = self._make_plan(self.all_patches)
@@ -62,11 +65,13 @@ class PatchEncoder:
         plan = self.plan(patches)
         np.subtract(images, np.float32(127.5), out=self._padded[:, 1:-1, 1:-1], dtype=np.float32)
         x = self._windows[plan.windows].reshape(len(plan.windows[0]), -1)
+
         for gather, matrix, bias in zip(plan.gather, self._matrices, self._biases, strict=False):
             y = np.zeros((len(x) + 1, len(bias)), np.float32)
             np.add(x @ matrix, bias, out=y[:-1])
             np.maximum(y[:-1], 0, out=y[:-1])
             x = y.take(gather, axis=0).reshape(len(gather), -1)
+
         return x @ self._matrices[-1] + self._biases[-1]
 
     def plan(self, patches: np.ndarray) -> _Plan:
@@ -79,11 +84,13 @@ class PatchEncoder:
     def _make_plan(self, patches: np.ndarray) -> _Plan:
         wanted = [needs[patches].any(axis=0) for needs in self._needs]
         rows = [np.flatnonzero(positions) for positions in wanted[1:]] + [patches]
+
         gather = []
         for layer, (table, positions) in enumerate(self._tables):
             place = np.full(positions + 1, len(rows[layer]))  # the last one is the padding
             place[rows[layer]] = np.arange(len(rows[layer]))
             gather.append(place[table[rows[layer + 1]]])
+
         size = self._spec.image_size
         pixels = wanted[0].reshape(-1, size, size, 1)
         return _Plan(patches, pixels, np.unravel_index(rows[0], (len(pixels), size // 2, size // 2)), gather)
@@ -101,4 +108,5 @@ def _tables(cameras: int, size: int, layers: int) -> list[tuple[np.ndarray, int]
         index = np.pad(index, ((0, 0), (pad, pad), (pad, pad)), constant_values=cameras * before**2)
         windows = np.lib.stride_tricks.sliding_window_view(index, (kernel, kernel), axis=(1, 2))[:, ::2, ::2]
         tables.append((windows.reshape(-1, kernel**2), cameras * before**2))
+
     return tables

@@ -49,6 +49,7 @@ def load_preset(folder: Path, name: str) -> Preset:
         known = sorted(p.stem for p in (folder / FOLDER).glob("*.json"))
         way = f"allowed: {', '.join(known)}" if known else "make one with `rarrl tune policy`"
         raise InputError(f"preset: {folder} has no preset {name!r}; {way}")
+
     try:
         return Preset.model_validate(json.loads(read_file(path, "preset"))["preset"])
     except ValidationError as error:

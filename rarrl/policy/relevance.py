@@ -24,7 +24,8 @@ class Relevance:
     """Scores patches. weights: as `relevance_shapes` names them, float32."""
 
     def __init__(self, spec: PolicySpec, weights: dict[str, np.ndarray]) -> None:
-        self._spec, self._weights = spec, weights
+        self._spec = spec
+        self._weights = weights
 
     def scores(self, words: np.ndarray, proprio: np.ndarray) -> np.ndarray:
         """(n, patches) float32: logarithms of shares, up to a constant of the row.
@@ -33,7 +34,9 @@ class Relevance:
             words: (n, max_words) rows of the word table
             proprio: (n, p) float32, scaled as the network sees it
         """
-        weights, told = self._weights, words != PAD
+        weights = self._weights
+        told = words != PAD
+
         # The mean over words of a table's rows: the first layer of a bag of words.
         bag = (weights["word.weight"][words] * told[:, :, None]).sum(axis=1) / told.sum(axis=1, keepdims=True)
         hidden = np.maximum(bag + proprio @ weights["proprio.weight"].T + weights["proprio.bias"], 0)
@@ -53,7 +56,9 @@ class Relevance:
 
 def relevance_shapes(spec: PolicySpec) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every tensor of the file."""
-    p, n = len(spec.proprio_names), spec.image_tokens
+    p = len(spec.proprio_names)
+    n = spec.image_tokens
+
     return {
         "word.weight": (2 + len(spec.vocabulary), HIDDEN),
         "proprio.weight": (HIDDEN, p),
@@ -69,13 +74,17 @@ def load_relevance(folder: Path, spec: PolicySpec, digest: str | None = None) ->
     data = read_file(path, "policy")
     if digest is not None and sha256(data) != digest:
         raise InputError(f"policy: {path} does not match the hash in the card: the file is damaged or was changed")
+
     try:
         weights = load_safetensors(data)
     except Exception as error:  # the reader raises several kinds for one thing: not our file
         raise InputError(f"policy: {path} is not a safetensors file ({type(error).__name__})") from None
+
     if {name: array.shape for name, array in weights.items()} != relevance_shapes(spec):
         raise InputError(f"policy: {path} is of another policy; train it again with `rarrl train policy-speed`")
+
     for name, array in weights.items():
         if array.dtype != np.float32 or not np.isfinite(array).all():
             raise InputError(f"policy: {path}: {name} must be finite float32; train it again")
+
     return Relevance(spec, weights)

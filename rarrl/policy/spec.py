@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from rarrl.errors import InputError
 from rarrl.llama.shape import LlamaShape
 
-PAD, UNKNOWN = 0, 1
+PAD = 0
+UNKNOWN = 1
 MAX_LENGTH = 1000  # characters of an instruction
 
 
@@ -50,6 +51,7 @@ class PolicySpec(BaseModel):
                 values = np.array(getattr(self, f"{what}_{part}"))
                 if len(values) != len(names) or not np.isfinite(values).all():
                     raise ValueError(f"{what}_{part} must hold {len(names)} finite numbers, got {values.tolist()}")
+
         if min(self.proprio_scale) <= 0 or any(
             low >= high for low, high in zip(self.action_low, self.action_high, strict=True)
         ):
@@ -83,6 +85,7 @@ class PolicySpec(BaseModel):
                 f"instruction: must hold 1 to {self.max_words} words, got {len(found)} ({instruction[:60]!r}); say it "
                 "shorter"
             )
+
         index = {word: i + 2 for i, word in enumerate(self.vocabulary)}
         ids = [index.get(word, UNKNOWN) for word in found]
         return np.array(ids + [PAD] * (self.max_words - len(ids)))

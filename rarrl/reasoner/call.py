@@ -32,13 +32,18 @@ class MeteredModel(UsageMeter, LanguageModel):
 
 def answered(request: Request, session: MeteredModel, recipe: Recipe, name: str) -> Answer:
     """Carries a request out and tells what came of it."""
-    status, why, outcome = CallStatus.OK, "", None
+    status = CallStatus.OK
+    why = ""
+    outcome = None
     try:
         outcome = recipe(request, session)
     except CallFailedError as error:
-        status, why = error.status, str(error)
+        status = error.status
+        why = str(error)
     except ValueError as error:  # what the model wrote is no plan or verdict
-        status, why = CallStatus.INVALID, " ".join(str(error).split())[:300]
+        status = CallStatus.INVALID
+        why = " ".join(str(error).split())[:300]
+
     result = outcome.result if outcome else None
     return Answer(
         decision=request.decision,

@@ -16,6 +16,7 @@ def checked_model(path: Path) -> Path:
     card = path.with_name("card.json")
     if not card.is_file():
         return path
+
     told = read_json(card, "model card")
     files = told.get("files") if isinstance(told, dict) else None
     expected = files.get(path.name) if isinstance(files, dict) else None
@@ -24,4 +25,5 @@ def checked_model(path: Path) -> Path:
             f"language model: {path} is not the file that {card.name} describes (sha256 {str(expected)[:12]}...); "
             "install rarrl again, or remove the card"
         )
+
     return path

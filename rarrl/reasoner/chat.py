@@ -68,6 +68,7 @@ def schema(role: Role, level: int) -> dict[str, Any]:
 def _with_reasoning(answer: dict[str, Any]) -> dict[str, Any]:
     if "anyOf" in answer:
         return {"anyOf": [_with_reasoning(each) for each in answer["anyOf"]]}
+
     reasoning = {"type": "string", "maxLength": MAX_REASONING_CHARS}
     return {
         **answer,
@@ -87,10 +88,12 @@ def messages(request: Request) -> list[Message]:
         faults = ", ".join(f'"{fault.value}"' for fault in Fault)
         form = f'{{"ok": true}} or {{"ok": false, "fault": one of {faults}}}'
         wanted = f"Judge whether PLAN reaches the goal exactly: {_form(form, request.level)}"
+
     conversation: list[Message] = [("system", f"{_COMMON}\n\n{wanted}")]
     if request.role is Role.PLANNER and request.level == 1:
         for goal, rows in _SHOTS:
             conversation += [("user", f"GOAL: {goal}"), ("assistant", json.dumps({"plan": rows}))]
+
     return [*conversation, ("user", _data(request))]
 
 
@@ -102,10 +105,13 @@ def _data(request: Request) -> str:
     lines = [f"GOAL: {prompt.clean(request.goal)}"]
     if request.scene:
         lines.append("SEEN: " + " ".join(sorted({prompt.clean(name, 40) for name in request.scene[:100]})))
+
     if request.plan is not None:
         lines.append("PLAN: " + prompt.plan_json(request.plan))
+
     if request.failed is not None:
         lines.append(f"FAILED: step {request.failed + 1}")
+
     return "\n".join(lines)
 
 
@@ -128,7 +134,9 @@ def bare_json(text: str) -> str:
         value = json.loads(fenced.group(1) if fenced else text)
     except (json.JSONDecodeError, RecursionError):
         raise ValueError(f"answer: not JSON, or cut short: {text[-60:]!r}") from None
+
     if not isinstance(value, dict):
         raise ValueError(f"answer: expected a JSON object, got {text[:60]!r}")
+
     value.pop("reasoning", None)
     return json.dumps(value)

@@ -54,9 +54,12 @@ def _deliberate(request: Request, model: LanguageModel) -> CallOutcome:
     fresh = replace(request, plan=None, failed=None)
     likely = weigh(fresh, model, candidates(fresh, model, request.max_new_tokens))
     others = {plan: score for plan, score in likely.items() if plan != request.plan} or likely
-    first, best = next(iter(others)), max(others, key=lambda plan: others[plan])
+    first = next(iter(others))
+
+    best = max(others, key=lambda plan: others[plan])
     if others[best] < others[first] + SURELY:
         best = first
+
     return CallOutcome(best, others[best] / (2 * len(best.steps) + 1), p.plan_json(best))  # two or three tokens a step
 
 
@@ -67,6 +70,7 @@ def candidates(request: Request, model: LanguageModel, tokens: int) -> list[Plan
         cap = min(MAX_PLAN_TOKENS, tokens)
         if cap < MAX_PLAN_TOKENS and found:
             break
+
         tokens -= cap
         try:
             temperature = TEMPERATURE if number else 0.0
@@ -78,6 +82,7 @@ def candidates(request: Request, model: LanguageModel, tokens: int) -> list[Plan
             if isinstance(error, CallFailedError) and error.status is not CallStatus.BUDGET:
                 raise
             continue  # a sample that went astray or on and on; there are others
+
     if not found:
         raise ValueError("answer: none of the samples is a plan")
     return list(found)
@@ -107,6 +112,7 @@ def _judge(request: Request, model: LanguageModel) -> CallOutcome:
     rivals = {plan: score for plan, score in likely.items() if plan != request.plan}
     best = max(rivals, key=lambda plan: rivals[plan]) if rivals else request.plan
     margin = likely[request.plan] - rivals[best] if rivals else MAX_MARGIN
+
     p_ok = probability_ok(margin, math.exp(yes[0]), verdict.p_ok, missing(request.plan, request.scene))
     if p_ok >= 0.5:
         return CallOutcome(Verdict(True, None, p_ok), said.confidence, said.text)
@@ -134,6 +140,7 @@ def difference(plan: Plan, better: Plan) -> Fault:
         return Fault.EXTRA if len(plan.steps) > len(better.steps) else Fault.MISSING
     if sorted(map(str, plan.steps)) == sorted(map(str, better.steps)):
         return Fault.ORDER
+
     things = [(a.arguments[0], b.arguments[0]) for a, b in zip(plan.steps, better.steps, strict=True)]
     return Fault.OBJECT if any(ours != theirs for ours, theirs in things) else Fault.PLACE
 

@@ -20,12 +20,14 @@ def read_home(path: Path) -> tuple[str, ...]:
     met = read_json(path, "home")
     if not isinstance(met, dict) or not all(isinstance(things, list) for things in met.values()):
         raise InputError(f'home: {path}: expected {{"place": ["thing", ...], ...}}, got {short(met)}')
+
     names = [*met, *(thing for things in met.values() for thing in things)]
     for name in names:
         if not isinstance(name, str) or name not in _KNOWN:
             close = difflib.get_close_matches(str(name), _KNOWN, n=1)
             hint = f"; did you mean {close[0]}?" if close else "; leave it out"
             raise InputError(f"home: {path}: {short(name)} is no class of ALFRED's plans{hint}")
+
     if not set(names) & set(OBJECTS) or not set(names) & {*PLACES, *LAMPS}:
         raise InputError(f"home: {path}: names no object, or no place or lamp; no plan could be written of it")
     return tuple(sorted(set(names)))

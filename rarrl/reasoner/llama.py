@@ -101,6 +101,7 @@ class _Session(MeteredModel):
         cap = self.tokens_left if max_tokens is None else min(max_tokens, self.tokens_left)
         if cap < 1:
             raise CallFailedError(CallStatus.BUDGET, "no token left of this call")
+
         asked = time.monotonic()
         got = self._worker.call(
             "complete",
@@ -116,12 +117,15 @@ class _Session(MeteredModel):
         said = _trusted(_Said, got)
         if said.tokens_out > cap:
             raise CallFailedError(CallStatus.INVALID, f"{said.tokens_out} tokens from the worker, the cap is {cap}")
+
         if math.isnan(self.ttft_s):
             self.ttft_s = asked - self.started + said.ttft_s
+
         self.tokens_in += said.tokens_in
         self.tokens_out += said.tokens_out
         self.tokens_left -= said.tokens_out
         self.text = said.text
+
         if said.finish == "length":
             raise CallFailedError(CallStatus.BUDGET, f"cut off after {said.tokens_out} tokens")
         return Completion(
@@ -141,5 +145,6 @@ class _Session(MeteredModel):
         said = _trusted(_Scores, got)
         if len(said.scores) != len(texts):
             raise CallFailedError(CallStatus.INVALID, f"{len(said.scores)} scores for {len(texts)} texts")
+
         self.tokens_in += said.tokens_in
         return said.scores

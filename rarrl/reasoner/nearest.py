@@ -38,11 +38,13 @@ class NearestGoal:
         known = [(_terms(annotation.goal), expert_plan(plan)) for plan in plans for annotation in plan.annotations]
         if not known:
             raise ValueError("NearestGoal needs at least one plan with an annotation")
+
         self._plans = [plan for _, plan in known]
         rows: defaultdict[str, list[int]] = defaultdict(list)
         for row, (terms, _) in enumerate(known):
             for term in terms:
                 rows[term].append(row)
+
         self._rows = {term: np.array(found) for term, found in rows.items()}
         self._rare = float(np.log(len(known) + 1.0))
         self._weight = {term: float(self._rare - np.log(len(found))) for term, found in rows.items()}
@@ -55,11 +57,13 @@ class NearestGoal:
         for term in terms:
             if term in self._rows:
                 score[self._rows[term]] += self._weight[term] ** 2
+
         norm = np.sqrt(sum(self._weight.get(term, self._rare) ** 2 for term in terms)) or 1.0
         score /= self._norm * norm
         best = int(score.argmax())
         words = _WORD.findall(goal.lower())
         unknown = sum(word not in self._rows for word in words)
+
         return NearestPlan(self._plans[best], min(float(score[best]), 1.0), len(words), unknown)
 
 

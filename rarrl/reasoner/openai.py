@@ -43,6 +43,7 @@ class OpenAiReasoner:
             port = parts.port
         except ValueError:
             port = -1
+
         if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or port == -1:
             raise InputError(
                 f"language model: {short(url)} is no URL of a server (allowed: http://HOST[:PORT]/v1 or https://...; "
@@ -50,13 +51,18 @@ class OpenAiReasoner:
             )
         if not model:
             raise InputError(f"language model: {short(url)} needs the model's name; write openai:{url}#NAME")
+
         self.name = f"openai:{url}#{model}"
-        self._host, self._port, self._tls = parts.hostname, port, parts.scheme == "https"
+        self._host = parts.hostname
+        self._port = port
+        self._tls = parts.scheme == "https"
         self._path = parts.path.rstrip("/") + "/chat/completions"
         self._model = model
+
         self._key = ""
         if self._tls or self._host in _LOOPBACK:
             self._key = next((key for key in map(os.environ.get, KEY_VARIABLES) if key), "")
+
         self._schema_works = True
         self._running: set[threading.Thread] = set()
         self._closed = False
@@ -77,6 +83,7 @@ class OpenAiReasoner:
                 return self._post({**body, "response_format": wrapped}, deadline)
             except _BadRequestError:
                 self._schema_works = False  # once for all calls; the answer is parsed as strictly without it
+
         try:
             return self._post(body, deadline)
         except _BadRequestError as error:
@@ -87,18 +94,22 @@ class OpenAiReasoner:
         if self._closed or len(self._running) >= MAX_THREADS:
             why = "closed" if self._closed else f"{MAX_THREADS} earlier requests still hang in the network"
             raise CallFailedError(CallStatus.BACKEND_DOWN, why)
+
         kind = http.client.HTTPSConnection if self._tls else http.client.HTTPConnection
         connection = kind(self._host, self._port, timeout=max(deadline - time.monotonic(), 0.001))
         reply = _Reply(connection, deadline, body["max_tokens"])
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
+
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
+
         data = json.dumps(body).encode()
         thread = threading.Thread(target=reply.fetch, args=(self._path, data, headers), name="rarrl-fetch", daemon=True)
         self._running.add(thread)
         thread.start()
         in_time = reply.done.wait(max(deadline - time.monotonic(), 0.0))
         reply.end()
+
         if not in_time:
             raise CallFailedError(CallStatus.TIMEOUT, "the deadline passed")
         if reply.error is not None:
@@ -138,10 +149,12 @@ class _Reply:
             self._connection.connect()
             if time.monotonic() > self._deadline:
                 return
+
             self._connection.request("POST", path, body, headers)
             response = self._connection.getresponse()
             self._check(response)
             streamed = "event-stream" in response.headers.get("Content-Type", "")
+
             for event in _events(response) if streamed else [_read(response)]:
                 self._take(event)
         except (CallFailedError, _BadRequestError) as error:
@@ -167,6 +180,7 @@ class _Reply:
         if status in (401, 403):
             why = f"HTTP {status}: set the key in {KEY_VARIABLES[0]} (it goes over https or to this computer)"
             raise CallFailedError(CallStatus.BACKEND_DOWN, why)
+
         raise CallFailedError(CallStatus.BACKEND_DOWN, f"HTTP {status} {response.reason[:80]}")  # redirects too
 
     def _take(self, event: Any) -> None:
@@ -176,14 +190,18 @@ class _Reply:
             part = choice.get("delta") or choice.get("message") or {}
             if part.get("refusal") or choice.get("finish_reason") == "content_filter":
                 raise CallFailedError(CallStatus.REFUSED, f"the model declined: {str(part.get('refusal'))[:200]}")
+
             text = part.get("content") or ""
             if text:
                 self.pieces += 1
                 if self.pieces > self._max_tokens:
                     raise CallFailedError(CallStatus.BUDGET, "the server writes on beyond the cap")
+
                 if math.isnan(self.first_s):
                     self.first_s = time.monotonic()
+
                 self.text += text
+
             self.finish = choice.get("finish_reason") or self.finish
 
 
@@ -238,6 +256,7 @@ class _Session(MeteredModel):
         cap = self.tokens_left if max_tokens is None else min(max_tokens, self.tokens_left)
         if cap < 1:
             raise CallFailedError(CallStatus.BUDGET, "no token left of this call")
+
         body = {
             "model": self._name,
             "messages": [{"role": role, "content": content} for role, content in messages],
@@ -250,16 +269,17 @@ class _Session(MeteredModel):
         asked = time.monotonic()
         reply = self._server.exchange(body, schema, self.deadline)
         now = time.monotonic()
-        tokens_in, tokens_out = (
-            _count(reply.usage, "prompt_tokens", 0),
-            _count(reply.usage, "completion_tokens", reply.pieces),
-        )
+        tokens_in = _count(reply.usage, "prompt_tokens", 0)
+        tokens_out = _count(reply.usage, "completion_tokens", reply.pieces)
+
         if math.isnan(self.ttft_s):
             self.ttft_s = reply.first_s - self.started
+
         self.tokens_in += tokens_in
         self.tokens_out += tokens_out
         self.tokens_left -= tokens_out
         self.text = reply.text
+
         if reply.finish == "length" or tokens_out > cap:
             raise CallFailedError(CallStatus.BUDGET, f"cut off after {tokens_out} tokens")
         return Completion(reply.text, tokens_in, tokens_out, reply.first_s - asked, now - asked, math.nan)

@@ -59,6 +59,7 @@ class Plan:
             if verb not in VERBS:
                 raise ValueError(f"plan: unknown verb {verb[:40]!r} (allowed: {', '.join(VERBS)})")
             steps.append(PlanStep(SubgoalType[verb], tuple(arguments)))
+
         return cls(tuple(steps))
 
     def to_rows(self) -> list[list[str]]:
@@ -87,13 +88,15 @@ class Verdict:
 
 def expert_plan(source: AlfredPlan) -> Plan:
     """The expert's plan without GotoLocation; the few arguments that the data set leaves empty are what is in hand."""
-    steps, held = [], ""
+    steps = []
+    held = ""
     for verb, arguments in zip(source.subgoals, source.arguments, strict=True):
         if verb is SubgoalType.GotoLocation:
             continue
         if verb is SubgoalType.PickupObject:
             held = arguments[0]
         steps.append(PlanStep(verb, tuple(argument or held for argument in arguments)))
+
     return Plan(tuple(steps))
 
 
@@ -106,11 +109,13 @@ def normal_form(plan: Plan) -> Plan:
     """
     if not any(step.verb is SubgoalType.SliceObject for step in plan.steps):
         return plan
+
     steps = []
     for step in plan.steps:
         if step.arguments[0] in KNIVES:
             step = PlanStep(step.verb, ("knife", "")[: len(step.arguments)])
         steps.append(step)
+
     return Plan(tuple(steps))
 
 
@@ -121,6 +126,7 @@ def same_plan(plan: Plan, expert: Plan) -> bool:
 
 def same_steps(plan: Plan, expert: Plan) -> int:
     """With how many of the expert's steps `plan` begins, by the measure of `same_plan`."""
-    ours, theirs = normal_form(plan).steps, normal_form(expert).steps
+    ours = normal_form(plan).steps
+    theirs = normal_form(expert).steps
     pairs = zip(ours, theirs, strict=False)
     return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(ours), len(theirs)))

@@ -36,6 +36,7 @@ class WorkerSettings:
             "max_gb": self.max_gb or 4.0 * size + 4.0,
         }
         advice = "; give a GGUF file that llama.cpp can load"
+
         return WorkerCommand(f"language model: {self.model}", self.module, first, self.load_s, MAX_LINE, advice)
 
 

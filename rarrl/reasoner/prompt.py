@@ -41,8 +41,15 @@ ARGUMENTS: dict[str, tuple[tuple[str, ...], ...]] = dict.fromkeys(VERBS, (OBJECT
 }
 """What each verb may be given, per argument."""
 
-PLAN, THINK, VERIFY, JUDGE = "<|plan|>", "<|think|>", "<|verify|>", "<|judge|>"
-SCENE, GIVEN, FAILED, ANSWER, END = "<|scene|>", "<|given|>", "<|failed|>", "<|answer|>", "<|end|>"
+PLAN = "<|plan|>"
+THINK = "<|think|>"
+VERIFY = "<|verify|>"
+JUDGE = "<|judge|>"
+SCENE = "<|scene|>"
+GIVEN = "<|given|>"
+FAILED = "<|failed|>"
+ANSWER = "<|answer|>"
+END = "<|end|>"
 DESCRIBE = "<|describe|>"  # plan -> goal: how likely the goal is for a plan
 TRANSLATE = "<|translate|>"  # step sentences -> plan: in training alone
 MARKS = (END, PLAN, THINK, VERIFY, JUDGE, SCENE, GIVEN, FAILED, ANSWER, DESCRIBE, TRANSLATE)
@@ -76,11 +83,13 @@ def prompt(mark: str, goal: str, scene: Iterable[str] = (), plan: Plan | None = 
     known = sorted({name for name in scene if name in _KNOWN})
     if known:
         text += SCENE + "".join(f',"{name}"' for name in known)
+
     text += f" {clean(goal)}"
     if plan is not None:
         text += GIVEN + plan_json(plan)
         if failed is not None:
             text += FAILED + str(failed + 1)
+
     return text + ANSWER
 
 
@@ -121,15 +130,19 @@ def schema(role: Role, level: int, home: Iterable[str] = ()) -> dict[str, Any]:
     if role is Role.PLANNER:
         if level == 2:
             properties["thoughts"] = {"type": "array", "items": sentence, "minItems": 1, "maxItems": MAX_STEPS}
+
         known = frozenset(home)
         if not known & set(OBJECTS):  # no plan could be written of it
             known = frozenset()
+
         steps = [_step_schema(verb, known) for verb in VERBS]
         step = {"anyOf": [step for step in steps if step is not None]}
         properties["plan"] = {"type": "array", "items": step, "minItems": 1, "maxItems": MAX_STEPS}
         return _object(properties)
+
     if level == 2:
         properties["achieves"] = sentence
+
     faults = {"type": "string", "enum": [fault.value for fault in Fault]}
     ok = _object({**properties, "ok": {"const": True}})
     wrong = _object({**properties, "ok": {"const": False}, "fault": faults})
@@ -144,6 +157,7 @@ def parse(text: str, role: Role) -> Plan | Verdict:
         value = json.loads(text)
     except (json.JSONDecodeError, RecursionError):
         raise ValueError(f"answer: not JSON, or cut short: {text[-60:]!r}") from None
+
     if not isinstance(value, dict):
         raise ValueError(f"answer: expected a JSON object, got {text[:60]!r}")
     return _parse_plan(value) if role is Role.PLANNER else _parse_verdict(value)
@@ -159,6 +173,7 @@ def p_ok(alternatives: Iterable[Mapping[str, float]]) -> float:
         no = sum(math.exp(p) for text, p in tokens.items() if '"ok":false' in text)
         if yes + no > 0.5:
             return yes / (yes + no)
+
     return math.nan
 
 
@@ -167,9 +182,11 @@ def json_pieces() -> tuple[str, ...]:
     pieces = [f'{{"plan":[["{verb}"' for verb in VERBS] + [f'],["{verb}"' for verb in VERBS]
     pieces += [f'"],"plan":[["{verb}"' for verb in VERBS] + ["]]}", '{"thoughts":["', '","', '{"achieves":"']
     pieces += [f',"{name}"' for name in sorted(_KNOWN)]
+
     for opening in ("{", '",'):
         pieces.append(f'{opening}"ok":true}}')
         pieces += [f'{opening}"ok":false,"fault":"{fault.value}"}}' for fault in Fault]
+
     return tuple(pieces)
 
 
@@ -198,27 +215,34 @@ def _parse_plan(value: dict[str, Any]) -> Plan:
     rows = value.get("plan")
     if set(value) - {"plan", "thoughts"} or not isinstance(rows, list) or not 1 <= len(rows) <= MAX_STEPS:
         raise ValueError(f'answer: expected {{"plan": [1 to {MAX_STEPS} steps]}}, got keys {sorted(value)!r:.80}')
+
     for number, row in enumerate(rows, 1):
         if not isinstance(row, list) or not row or not all(isinstance(part, str) for part in row):
             raise ValueError(f"answer: step {number} is not a list of a verb and its arguments: {row!r:.80}")
+
         allowed = ARGUMENTS.get(row[0])
         if allowed is None:
             raise ValueError(f"answer: step {number}: unknown verb {row[0]!r:.40} (allowed: {', '.join(VERBS)})")
         if len(row) != 1 + len(allowed):
             raise ValueError(f"answer: step {number}: {row[0]} takes {len(allowed)} argument(s), got {len(row) - 1}")
+
         bad = next((name for name, names in zip(row[1:], allowed, strict=True) if name not in names), None)
         if bad is not None:
             raise ValueError(f"answer: step {number}: {row[0]} cannot take {bad!r:.40}")
+
     return Plan.from_rows(rows)
 
 
 def _parse_verdict(value: dict[str, Any]) -> Verdict:
-    ok, fault = value.get("ok"), value.get("fault")
+    ok = value.get("ok")
+    fault = value.get("fault")
     names = [each.value for each in Fault]
+
     if not isinstance(ok, bool) or set(value) - {"ok", "fault", "achieves"}:
         raise ValueError(f'answer: expected {{"ok": true or false, ...}}, got keys {sorted(value)!r:.80}')
     if ok and fault is not None:
         raise ValueError(f"answer: ok, and yet a fault: {fault!r:.40}")
     if not ok and fault not in names:
         raise ValueError(f"answer: unknown fault {fault!r:.40} (allowed: {', '.join(names)})")
+
     return Verdict(ok, None if ok else Fault(fault))

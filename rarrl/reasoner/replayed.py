@@ -34,13 +34,16 @@ class ReplayedReasoner:
         clock: Clock | None = None,
     ) -> None:
         self.name = name
-        self._draw, self._plans, self._clock = draw, plans or {}, clock or SteadyClock()
+        self._draw = draw
+        self._plans = plans or {}
+        self._clock = clock or SteadyClock()
         self._closed = False
 
     def ask(self, request: Request) -> Answer:
         """See `Reasoner.ask`: `clock` moves on by what the call takes, at most by the deadline."""
         if self._closed:
             return self._answer(request, ReplayedCall(0.0, 0.0, 0, 0), CallStatus.BACKEND_DOWN, "closed")
+
         call = self._draw(request)
         self._clock.sleep(min(call.seconds, request.deadline_s))
         if call.seconds > request.deadline_s or call.finish == "timeout":
@@ -49,10 +52,12 @@ class ReplayedReasoner:
             return self._answer(request, call, CallStatus.BUDGET, "cut off at the cap")
         if call.finish == "error":
             return self._answer(request, call, CallStatus.BACKEND_DOWN, "the recorded call failed")
+
         right = self._plans.get(request.goal)
         if right is None:
             why = "a latency profile knows what a call costs, not what it answers"
             return self._answer(request, call, CallStatus.INVALID, why)
+
         return self._answer(request, call, CallStatus.OK, "", right)
 
     def _answer(

@@ -12,7 +12,9 @@ from rarrl.errors import InputError
 from rarrl.files import write_bytes_atomic, write_text_atomic
 from rarrl.report.runs import Run, read_runs
 
-PNG, HTML, PERCEPTION = "report.png", "report.html", "perception.png"
+PNG = "report.png"
+HTML = "report.html"
+PERCEPTION = "perception.png"
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,10 @@ def write_report(folder: Path, order: Sequence[str] = (), notes: Sequence[str] =
     runs = read_runs(folder)
     ranks = {name: rank for rank, name in enumerate(order)}
     runs.sort(key=lambda run: ranks.get(run.policy, len(ranks)))
+
     if len(runs) > MAX_POLICIES:
         raise InputError(f"report: {folder} holds {len(runs)} runs; at most {MAX_POLICIES} fit into one picture")
+
     place = folder if folder.is_dir() else folder.parent
     picture = render(runs)
     try:
@@ -45,4 +49,5 @@ def write_report(folder: Path, order: Sequence[str] = (), notes: Sequence[str] =
         write_text_atomic(place / HTML, page(runs, picture, notes, seen))
     except OSError as error:
         raise InputError(f"report: cannot write into {place} ({error.strerror}); copy the run elsewhere") from None
+
     return Report(place / PNG, place / HTML, tuple(runs))

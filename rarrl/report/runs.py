@@ -98,17 +98,23 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     """
     if n == 0:
         return 0.0, 1.0
-    z, p = 1.959964, successes / n
-    middle, spread = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+
+    z = 1.959964
+    p = successes / n
+    middle = p + z * z / (2 * n)
+    spread = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     low, high = (middle - spread) / (1 + z * z / n), (middle + spread) / (1 + z * z / n)
+
     return max(low, 0.0), min(high, 1.0)
 
 
 def figures_of(run: Run) -> Figures:
     """The figures of a run; zeros where it has no finished episode."""
     ends = [episode.end for episode in run.episodes]
-    n, successes = len(ends), sum(end.success for end in ends)
+    n = len(ends)
+    successes = sum(end.success for end in ends)
     low, high = wilson(successes, n)
+
     return Figures(
         policy=run.policy,
         n=n,
@@ -133,14 +139,17 @@ def shown_episode(runs: Sequence[Run]) -> tuple[int, str] | None:
     common = sorted(set.intersection(*(set(table) for table in tables))) if tables else []
     if not common:
         return None
+
     differ = [number for number in common if len({table[number].end.success for table in tables}) > 1]
     if differ:
         kinds = {number: len(set(tables[0][number].start.subgoals)) for number in differ}
         rule = "the most varied task among those whose outcome differs between the policies"
         return max(differ, key=lambda number: (kinds[number], -number)), rule
+
     for number in common:
         if any(table[number].thinks for table in tables):
             return number, "the first with a call of the language model"
+
     return common[0], "the first"
 
 
@@ -154,16 +163,19 @@ def read_run(path: Path) -> Run:
     inside: list[Event] = []
     for event in log.events:
         if isinstance(event, EpisodeEvent):
-            start, inside = event, []
+            start = event
+            inside = []
         elif isinstance(event, EndEvent):
             assert start is not None  # read_events checks the order
             episodes.append(Episode(start, tuple(inside), event))
             start = None
         else:
             inside.append(event)
+
     notes = [log.truncated] if log.truncated else []
     if start is not None:
         notes.append(f"episode {start.episode} has no end (the run was interrupted); it is left out")
+
     return Run(log.run, tuple(episodes), "; ".join(notes))
 
 
@@ -175,9 +187,11 @@ def read_runs(folder: Path) -> list[Run]:
         raise InputError(f"run: {folder} does not exist; `rarrl replay` and `rarrl run` write runs/<time>/")
     if folder.is_file() or (folder / FILE_NAME).exists():
         return [read_run(folder)]
+
     files = sorted(folder.glob(f"*/{FILE_NAME}"))
     if not files:
         raise InputError(
             f"run: {folder} holds no {FILE_NAME}, nor do its folders; `rarrl replay` and `rarrl run` write runs/<time>/"
         )
+
     return [read_run(file) for file in files]

@@ -29,12 +29,16 @@ class EnergyProbe:
         """Since the probe was made; None where the computer does not tell. Counters wrap: ask every minute or so."""
         if not self.available:
             return None
+
         for zone in self._zones:
-            now, before = _number(zone / "energy_uj"), self._last[zone]
+            now = _number(zone / "energy_uj")
+            before = self._last[zone]
             if now is None or before is None:
                 return None
+
             self._sum_uj += now - before + ((self._wraps[zone] or 0.0) if now < before else 0.0)
             self._last[zone] = now
+
         return self._sum_uj / 1e6
 
 
