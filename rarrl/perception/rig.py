@@ -1,4 +1,4 @@
-"""A rectified stereo camera: from pixels and disparities to metres and back."""
+"""A rectified stereo camera: converts pixels and disparities to metres and back."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ import numpy as np
 
 from rarrl.errors import InputError
 
-MIN_SIDE = 64  # pixels; matchers need some
-MAX_SIDE = 8192  # pixels; more is a garbled message, not a camera
+MIN_SIDE = 64
+"""Pixels: smallest side of an image; below it the matchers have no room for their windows."""
+MAX_SIDE = 8192
+"""Pixels: largest side of an image; more is a garbled message, not a camera."""
 
 
 @dataclass(frozen=True)
 class CameraRig:
-    """Two cameras with parallel axes, rows aligned. Frame: the left camera's optical frame (x right, y down, z ahead).
+    """Two cameras with parallel axes and aligned rows, in the left one's optical frame (x right, y down, z ahead).
 
     fx, fy, cx, cy: intrinsics of the rectified left image, pixels (pixel centres at whole numbers). baseline: metres.
     doffs: cx of the right image minus cx of the left one, pixels (Middlebury's name); 0 for most rectifications.
     depth = fx * baseline / (disparity + doffs).
 
-    Raises: InputError naming the value that no camera has."""
+    Raises: InputError that names the value that no camera has."""
 
     fx: float
     fy: float
@@ -68,11 +70,11 @@ class CameraRig:
     def from_projections(
         cls, left_p: Sequence[float], right_p: Sequence[float], width: int, height: int, frame: str
     ) -> CameraRig:
-        """From the `p` (3 x 4, row by row) of the two sensor_msgs/CameraInfo of a rectified pair.
+        """Makes a rig from the `p` (3 x 4, row by row) of the two sensor_msgs/CameraInfo of a rectified pair.
 
-        The message's definition: P = [fx' 0 cx' Tx; 0 fy' cy' Ty; 0 0 1 0], Tx of the right camera = -fx' * baseline.
+        The message defines P = [fx' 0 cx' Tx; 0 fy' cy' Ty; 0 0 1 0], with Tx = -fx' * baseline for the right camera.
 
-        Raises: InputError where the two are not the left and right of one rectified pair."""
+        Raises: InputError if the two are not the left and right camera of one rectified pair."""
         left, right = (np.asarray(p, dtype=np.float64).ravel() for p in (left_p, right_p))
         for name, p in (("left", left), ("right", right)):
             if p.shape != (12,) or not np.isfinite(p).all():
@@ -105,23 +107,23 @@ class CameraRig:
 
     @property
     def field_rad(self) -> float:
-        """Horizontal field of view that is seen on both sides of the axis, radians."""
+        """The horizontal field of view that reaches equally far to both sides of the optical axis, radians."""
         return 2 * math.atan(max(0.0, min(self.cx, self.width - 1 - self.cx)) / self.fx)
 
     def depth(self, disparity: np.ndarray) -> np.ndarray:
-        """Metres along z for disparities in pixels; inf where the rays do not meet in front of the camera."""
+        """Returns metres along z for disparities in pixels; inf where the rays do not meet in front of the camera."""
         shifted = np.asarray(disparity, dtype=np.float32) + np.float32(self.doffs)
         with np.errstate(divide="ignore"):
             return np.where(shifted > 0, np.float32(self.fx * self.baseline) / np.maximum(shifted, 1e-9), np.inf)
 
     def disparity(self, depth: np.ndarray | float) -> np.ndarray:
-        """Pixels for depths in metres (> 0)."""
+        """Returns disparities in pixels for depths in metres (above 0)."""
         return self.fx * self.baseline / np.asarray(depth, dtype=np.float64) - self.doffs
 
     def points(self, disparity: np.ndarray) -> np.ndarray:
-        """(n, 3) float32 points, metres, of a (height, width) disparity image; NaN pixels are left out.
+        """Returns the (n, 3) float32 points, metres, of a (height, width) disparity image; NaN pixels are left out.
 
-        Raises: ValueError where the image is not the camera's size."""
+        Raises: ValueError if the image is not of the camera's size."""
         self.check_size(disparity)
         v, u = np.nonzero(~np.isnan(disparity))
         z = self.depth(disparity[v, u])
@@ -131,12 +133,12 @@ class CameraRig:
         return np.stack([(u - self.cx) * z / self.fx, (v - self.cy) * z / self.fy, z], axis=1).astype(np.float32)
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """(n, 3): column u, row v and disparity, pixels, of (n, 3) points in metres with z > 0."""
+        """Returns column u, row v and disparity, (n, 3) in pixels, of (n, 3) points in metres with z above 0."""
         x, y, z = np.asarray(points, dtype=np.float64).T
         return np.stack([self.fx * x / z + self.cx, self.fy * y / z + self.cy, self.disparity(z)], axis=1)
 
     def check_size(self, image: np.ndarray) -> None:
-        """Raises: ValueError where `image` is not (height, width, ...) of this camera."""
+        """Raises: ValueError if `image` is not (height, width, ...) of this camera."""
         if image.shape[:2] != (self.height, self.width):
             raise ValueError(
                 f"the camera has {self.height} x {self.width} pixels (rows x columns), the image {image.shape[:2]}; "
