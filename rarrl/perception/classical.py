@@ -71,7 +71,7 @@ NEARER_PX = 4
 """Pixels searched above the largest one: a quarter-size image does not show how near a small thing is."""
 MAX_IMPOSSIBLE = 0.5
 """Share of matches behind infinity; more of them mean swapped or unrelated images."""
-DO_NOT_MATCH = "left and right do not match: other scenes or times, rows not aligned, or one eye covered"
+DO_NOT_MATCH = "left and right do not match: other scenes or times, rows not aligned, or one camera covered"
 """Why a pair is refused, for the person who reads the diagnostics."""
 
 

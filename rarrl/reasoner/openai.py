@@ -15,15 +15,15 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 from rarrl.errors import InputError
 from rarrl.reasoner import chat
 from rarrl.reasoner.base import Answer, Request
-from rarrl.reasoner.call import MeteredModel, answered
-from rarrl.reasoner.language_model import KEY_VARIABLES, CallFailedError, Completion, Prompt
+from rarrl.reasoner.call import BackendSession, Generation, answered
+from rarrl.reasoner.language_model import KEY_VARIABLES, CallFailedError, Prompt
 from rarrl.strict_json import short
 from rarrl.types import CallStatus
 
@@ -232,61 +232,47 @@ def _events(response: http.client.HTTPResponse) -> Iterator[Any]:
                 yield json.loads(data.decode("utf-8"))
 
 
-class _Session(MeteredModel):
-    """One call's `LanguageModel` on a server."""
+class _Session(BackendSession):
+    """One call on a server. `grammar` and `alternatives` are ignored, and the confidence is not known."""
 
     def __init__(self, server: OpenAiReasoner, request: Request) -> None:
         super().__init__(request)
         self._server = server
         self._name = server._model
 
-    def complete(
+    def generate(
         self,
         prompt: Prompt,
         *,
-        schema: dict[str, Any] | None = None,
-        grammar: str = "",
-        max_tokens: int | None = None,
-        temperature: float = 0.0,
-        seed: int = 0,
-        alternatives: int = 0,
-    ) -> Completion:
-        """See `LanguageModel`; `grammar` and `alternatives` are not known here, nor is the confidence."""
+        schema: dict[str, Any] | None,
+        grammar: str,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        alternatives: int,
+    ) -> Generation:
+        """See `BackendSession.generate`."""
         messages = [("user", prompt)] if isinstance(prompt, str) else prompt
-        cap = self.tokens_left if max_tokens is None else min(max_tokens, self.tokens_left)
-        if cap < 1:
-            raise CallFailedError(CallStatus.BUDGET, "no token left of this call")
-
         body = {
             "model": self._name,
             "messages": [{"role": role, "content": content} for role, content in messages],
-            "max_tokens": cap,
+            "max_tokens": max_tokens,
             "temperature": temperature,
             "seed": seed,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
+
         asked = time.monotonic()
         reply = self._server.exchange(body, schema, self.deadline)
-        now = time.monotonic()
-        tokens_in = _count(reply.usage, "prompt_tokens", 0)
-        tokens_out = _count(reply.usage, "completion_tokens", reply.pieces)
-
-        if math.isnan(self.ttft_s):
-            self.ttft_s = reply.first_s - self.started
-
-        self.tokens_in += tokens_in
-        self.tokens_out += tokens_out
-        self.tokens_left -= tokens_out
-        self.text = reply.text
-
-        if reply.finish == "length" or tokens_out > cap:
-            raise CallFailedError(CallStatus.BUDGET, f"cut off after {tokens_out} tokens")
-        return Completion(reply.text, tokens_in, tokens_out, reply.first_s - asked, now - asked, math.nan)
-
-    def score(self, prompt: Prompt, texts: Sequence[str]) -> list[float]:
-        """Servers of this kind do not tell the probabilities of given texts."""
-        raise CallFailedError(CallStatus.REFUSED, "this backend does not score texts")
+        return Generation(
+            text=reply.text,
+            tokens_in=_count(reply.usage, "prompt_tokens", 0),
+            tokens_out=_count(reply.usage, "completion_tokens", reply.pieces),
+            ttft_s=reply.first_s - asked,
+            seconds=time.monotonic() - asked,
+            cut_off=reply.finish == "length",
+        )
 
 
 def _count(usage: dict[str, Any], key: str, otherwise: int) -> int:
