@@ -1,8 +1,8 @@
 """Any server that speaks OpenAI's chat completions (llama-server, vLLM, Ollama, OpenAI), under a hard deadline.
 
-The request runs in a thread of its own. At the deadline its socket is shut down, whatever it waits for: a connection,
-a half-open peer, a body that drips. Only a name look-up cannot be interrupted; its thread ends by itself, and no more
-than `MAX_THREADS` are ever left behind.
+The request runs in a thread of its own. At the deadline its socket is shut down, whatever it waits for: a connection, a
+half-open peer, or a body that arrives byte by byte. Only a name look-up cannot be interrupted; its thread ends by
+itself, and no more than `MAX_THREADS` are ever left behind.
 """
 
 from __future__ import annotations
@@ -28,16 +28,22 @@ from rarrl.strict_json import short
 from rarrl.types import CallStatus
 
 MAX_RESPONSE_BYTES = 1 << 20
+"""Bytes of a response, events of a stream included; a few hundred tokens need a tenth of it."""
 MAX_THREADS = 4
+"""Requests that may hang in the network at a time; each holds one thread and one socket. Chosen by hand."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""Hosts that a key may be sent to without TLS."""
 
 
 class OpenAiReasoner:
-    """A chat model behind a URL. The key, from RARRL_LLM_KEY or OPENAI_API_KEY, goes over https or to this computer
-    alone, and is never shown."""
+    """A chat model behind a URL.
+
+    The key, from RARRL_LLM_KEY or OPENAI_API_KEY, is sent only over https or to this computer, and is never shown."""
 
     def __init__(self, url: str, model: str) -> None:
-        """url: e.g. http://localhost:8080/v1, without a user name. Raises: InputError."""
+        """url: such as http://localhost:8080/v1, without a user name. model: the name that the server knows.
+
+        Raises: InputError if the URL or the name is missing or malformed."""
         parts = urlsplit(url)
         try:
             port = parts.port
@@ -76,13 +82,15 @@ class OpenAiReasoner:
         self._closed = True
 
     def exchange(self, body: dict[str, Any], schema: dict[str, Any] | None, deadline: float) -> _Reply:
-        """One request. Raises: CallFailedError: TIMEOUT, BACKEND_DOWN, INVALID, REFUSED."""
+        """Sends one request and waits for the reply, until `deadline` (seconds, steady clock).
+
+        Raises: CallFailedError (TIMEOUT, BACKEND_DOWN, INVALID or REFUSED)."""
         if schema is not None and self._schema_works:
             wrapped = {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
             try:
                 return self._post({**body, "response_format": wrapped}, deadline)
             except _BadRequestError:
-                self._schema_works = False  # once for all calls; the answer is parsed as strictly without it
+                self._schema_works = False  # for all later calls too; the answer is parsed as strictly without it
 
         try:
             return self._post(body, deadline)
@@ -118,11 +126,11 @@ class OpenAiReasoner:
 
 
 class _BadRequestError(Exception):
-    """The server does not take the request (HTTP 400, 422)."""
+    """The server does not accept the request (HTTP 400 or 422)."""
 
 
 class _Reply:
-    """One exchange: fetched in its own thread, ended from outside."""
+    """One request and its reply: fetched in a thread of its own, and ended from another one."""
 
     def __init__(self, connection: http.client.HTTPConnection, deadline: float, max_tokens: int) -> None:
         self._connection = connection
@@ -130,21 +138,21 @@ class _Reply:
         self._deadline = deadline
         self.done = threading.Event()
         self.error: Exception | None = None
-        self.first_s = math.nan  # steady clock, first piece of text
+        self.first_s = math.nan  # when the first piece of text arrived, on the steady clock
         self.text = ""
         self.finish = ""
         self.usage: dict[str, Any] = {}
         self.pieces = 0
 
     def end(self) -> None:
-        """Makes whatever the thread waits for return at once."""
+        """Shuts the socket down, so that whatever the thread waits for returns at once."""
         sock = self._connection.sock
         if sock is not None:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
     def fetch(self, path: str, body: bytes, headers: dict[str, str]) -> None:
-        """The thread's work; leaves its result in this object and sets `done`."""
+        """Does the work of the thread: leaves the result in this object and sets `done`."""
         try:
             self._connection.connect()
             if time.monotonic() > self._deadline:
@@ -163,7 +171,7 @@ class _Reply:
             why = f"{type(error).__name__}: {str(error)[:200]}"
             self.error = CallFailedError(CallStatus.BACKEND_DOWN, why)
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-            # ValueError has JSON and UTF-8 errors; the others: JSON of another shape than OpenAI's.
+            # ValueError covers errors of JSON and UTF-8; the others come from JSON of another shape than OpenAI's.
             self.error = CallFailedError(
                 CallStatus.INVALID, f"no chat completion: {type(error).__name__}: {error}"[:300]
             )
@@ -184,7 +192,7 @@ class _Reply:
         raise CallFailedError(CallStatus.BACKEND_DOWN, f"HTTP {status} {response.reason[:80]}")  # redirects too
 
     def _take(self, event: Any) -> None:
-        """One event of a stream, or a whole response."""
+        """Takes one event of a stream, or a whole response."""
         self.usage = event.get("usage") or self.usage
         for choice in event.get("choices", [])[:1]:
             part = choice.get("delta") or choice.get("message") or {}
@@ -220,7 +228,7 @@ def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
 
 
 def _events(response: http.client.HTTPResponse) -> Iterator[Any]:
-    """The JSON of server-sent events (WHATWG HTML, 9.2), as far as chat completions use them."""
+    """Yields the JSON of server-sent events (WHATWG HTML, 9.2), as far as chat completions use them."""
     rest = b""
     for block in _blocks(response):
         *lines, rest = (rest + block).split(b"\n")
@@ -276,6 +284,6 @@ class _Session(BackendSession):
 
 
 def _count(usage: dict[str, Any], key: str, otherwise: int) -> int:
-    """A token count that a server told; one that lies below zero or above reason is not taken."""
+    """Returns a token count that the server reported, or `otherwise` if it is missing, negative or absurdly large."""
     value = usage.get(key) if isinstance(usage, dict) else None
     return value if type(value) is int and 0 <= value <= 10_000_000 else otherwise

@@ -1,4 +1,4 @@
-"""A reasoner that takes as long as a measured one and answers from given plans: for rehearsals without a model."""
+"""A reasoner that takes as long as a measured one and answers from given plans, for simulation without a model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rarrl.types import CallStatus, Role
 
 @dataclass(frozen=True)
 class ReplayedCall:
-    """What one call cost: seconds to the first token and in all, tokens, how it ended (`CallRecord.finish`)."""
+    """What one call cost: seconds to the first token and in all, tokens, and how it ended (`CallRecord.finish`)."""
 
     ttft_s: float
     seconds: float
@@ -24,7 +24,9 @@ class ReplayedCall:
 
 
 class ReplayedReasoner:
-    """Costs from `draw`, answers from `plans`: goal sentence -> the right plan. A goal that is not there: INVALID."""
+    """Draws the cost of each call from `draw` and answers from `plans` (goal sentence -> the right plan).
+
+    A goal that is not in `plans` is answered with INVALID."""
 
     def __init__(
         self,
@@ -40,7 +42,7 @@ class ReplayedReasoner:
         self._closed = False
 
     def ask(self, request: Request) -> Answer:
-        """See `Reasoner.ask`: `clock` moves on by what the call takes, at most by the deadline."""
+        """See `Reasoner.ask`. `clock` advances by what the call takes, at most to the deadline."""
         if self._closed:
             return self._answer(request, ReplayedCall(0.0, 0.0, 0, 0), CallStatus.BACKEND_DOWN, "closed")
 
@@ -81,5 +83,5 @@ class ReplayedReasoner:
         )
 
     def close(self) -> None:
-        """Later calls answer BACKEND_DOWN."""
+        """Ends the reasoner; later calls are answered with BACKEND_DOWN."""
         self._closed = True

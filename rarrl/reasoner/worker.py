@@ -1,8 +1,8 @@
 """The process that runs llama.cpp: `python -m rarrl.reasoner.worker`, started by `process.py`.
 
-A model file is untrusted input to C++ code, and a computation cannot be stopped from outside: so both live here, where
-a crash or a hang costs one process. One JSON object a line in (stdin) and out (stdout), none above `MAX_LINE` bytes.
-First line in: {"model", "n_ctx", "threads", "max_gb"}; first line out: {"ready": {...}} or {"error": why}.
+A model file is untrusted input to C++ code, and a computation cannot be stopped from outside, so both live here, where
+a crash or a hang costs one process. Each line on stdin and stdout is one JSON object of at most `MAX_LINE` bytes. The
+first line in is {"model", "n_ctx", "threads", "max_gb"}, the first one out {"ready": {...}} or {"error": why}.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ import numpy as np
 from rarrl.worker_process import worker_streams
 
 MAX_LINE = 60_000
-"""Bytes of one message: it fits into an empty pipe, so that writing never waits for a process that hangs."""
+"""Bytes of one message. It fits into an empty pipe (64 KiB on Linux), so writing never waits for a process that
+hangs."""
 _BATCH = 512
-_ABORTED = 2  # llama_decode: the abort callback said so
-
+"""Tokens that llama.cpp reads at a time: its own default for physical batches."""
+_ABORTED = 2
+"""What llama_decode returns if the abort callback ended it."""
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
 
@@ -39,22 +41,26 @@ class RefusedError(Exception):
 
 
 class Model:
-    """One model, one context, greedy or sampled text under a grammar. What two prompts share is computed once."""
+    """One model with one context. It writes greedy or sampled text under a grammar, and computes what two successive
+    prompts share only once."""
 
     def __init__(self, path: str, n_ctx: int, threads: int, max_gb: float) -> None:
-        """max_gb: of address space. Raises: RefusedError where llama.cpp does not take the file."""
+        """Loads the file `path`. n_ctx: tokens of prompt and answer. max_gb: address space without a GPU, GiB.
+
+        Raises: RefusedError if llama.cpp does not take the file."""
         from llama_cpp import llama_cpp as lib
 
         self._lib = lib
         self._log: list[str] = []
         self._log_callback = lib.llama_log_callback(self._keep_log)
         lib.llama_log_set(self._log_callback, ctypes.c_void_p(0))
+
         lib.llama_backend_init()
         params = lib.llama_model_default_params()
 
         if lib.llama_supports_gpu_offload():
             params.n_gpu_layers = 999
-        else:  # CUDA maps far more addresses than it uses
+        else:  # not with a GPU, because CUDA maps far more addresses than it uses
             _limit_memory(max_gb)
 
         params.check_tensors = True
@@ -89,7 +95,7 @@ class Model:
             self._log = [*self._log[-5:], text.decode("utf-8", "replace").strip()]
 
     def describe(self) -> dict[str, Any]:
-        """What the parent should know of the model."""
+        """Returns what the parent process should know about the model."""
         return {
             "name": self.metadata("general.name"),
             "n_ctx": self.n_ctx,
@@ -99,13 +105,14 @@ class Model:
         }
 
     def metadata(self, key: str) -> str:
-        """A text of the file's metadata, "" where there is none."""
+        """Returns a text of the file's metadata, or "" if there is none."""
         buffer = ctypes.create_string_buffer(256)
         found = self._lib.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
         return buffer.value.decode("utf-8", "replace") if found >= 0 else ""
 
     def tokens(self, prompt: str | list[list[str]]) -> list[int]:
-        """The ids of a prompt: a text, or [role, content] messages, which go through the model's chat template."""
+        """Returns the token ids of a text, or of [role, content] messages, which go through the model's chat
+        template."""
         return (
             self._tokenize(prompt, start=False) if isinstance(prompt, str) else self._tokenize(self._chat(prompt), True)
         )
@@ -126,7 +133,7 @@ class Model:
         if template is None:
             raise RefusedError("the model has no chat template: it is no instruction-tuned model")
 
-        # llama.cpp's built-in list of templates: the file's own one is code (Jinja) and is not run.
+        # This uses llama.cpp's built-in templates: the file's own one is code (Jinja) and is not run.
         array = (lib.llama_chat_message * len(messages))(
             *(lib.llama_chat_message(role.encode(), content.encode()) for role, content in messages)
         )
@@ -138,7 +145,9 @@ class Model:
         return buffer.raw[:n].decode("utf-8")
 
     def complete(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Text for a prompt; see `process.py` for the fields. Raises: DeadlineError, RefusedError."""
+        """Writes text for a prompt. The fields of `request` are the arguments of `LanguageModel.complete`.
+
+        Raises: DeadlineError, RefusedError."""
         started = time.monotonic()
         self._deadline = request["deadline"]
         prompt = self.tokens(request["prompt"])
@@ -194,7 +203,7 @@ class Model:
         }
 
     def score(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Summed log-probabilities of texts after a prompt. Raises: DeadlineError, RefusedError."""
+        """Returns the summed log-probability of each of `texts` after `prompt`. Raises: DeadlineError, RefusedError."""
         started = time.monotonic()
         self._deadline = request["deadline"]
         prompt = self.tokens(request["prompt"])
@@ -214,8 +223,9 @@ class Model:
         return {"scores": scores, "tokens_in": read, "seconds": time.monotonic() - started}
 
     def _feed(self, tokens: list[int], rows: int = 1) -> np.ndarray:
-        """Logits, (rows, n_vocab) float32, after each of the last `rows` tokens; what the memory holds is not computed
-        again."""
+        """Returns the logits, (rows, n_vocab) float32, after each of the last `rows` tokens.
+
+        What the model's memory already holds is not computed again."""
         lib = self._lib
         cached = self._cached
         keep = 0
@@ -225,7 +235,7 @@ class Model:
             keep += 1
 
         if keep < len(cached) and not lib.llama_memory_seq_rm(self._memory, 0, keep, -1):
-            lib.llama_memory_clear(self._memory, True)  # a recurrent state has no parts
+            lib.llama_memory_clear(self._memory, True)  # a recurrent state cannot be shortened
             keep = 0
 
         self._cached = tokens[:keep]
@@ -244,7 +254,7 @@ class Model:
         return logits
 
     def _decode(self, part: list[int], at: int, first: int) -> None:
-        """Reads `part`, which begins at position `at`; logits are wanted from position `first` on."""
+        """Feeds `part`, which begins at position `at`, to the model; logits are wanted from position `first` on."""
         batch = self._batch
         batch.n_tokens = len(part)
         for i, token in enumerate(part):
@@ -276,8 +286,10 @@ class Model:
     def _choose(
         self, logits: np.ndarray, rules: Any, temperature: float, rng: np.random.Generator
     ) -> tuple[int, float]:
-        """A token and its log-probability. Most tokens fit the grammar: try one before all are tried against it; the
-        distribution is that of the model, restricted to what the grammar allows."""
+        """Returns a token and its log-probability; the distribution is the model's, restricted to what the grammar
+        allows.
+
+        Most tokens fit the grammar, so one is tried before the whole vocabulary is checked against it."""
         log_p = _log_softmax(logits)
         token = _draw(log_p, temperature, rng)
         if rules and not np.isfinite(self._allowed(rules, np.array([token]), logits)[0]):
@@ -289,7 +301,7 @@ class Model:
         return token, float(log_p[token])
 
     def _allowed(self, rules: Any, ids: np.ndarray, logits: np.ndarray) -> np.ndarray:
-        """The logits of `ids`, -inf where the grammar says no."""
+        """Returns the logits of `ids`, -inf where the grammar forbids the token."""
         lib = self._lib
         candidates = np.zeros(len(ids), dtype=_CANDIDATE)
         candidates["id"], candidates["logit"] = ids, logits[ids]
@@ -299,7 +311,7 @@ class Model:
         return candidates["logit"]
 
     def _likeliest(self, logits: np.ndarray, n: int) -> dict[str, float]:
-        """Text -> log-probability of the `n` likeliest tokens, before the grammar."""
+        """Returns text -> log-probability of the `n` most likely tokens, before the grammar."""
         log_p = _log_softmax(logits)
         best = np.argsort(-log_p)[:n]
         return {self._piece(int(token)).decode("utf-8", "replace"): round(float(log_p[token]), 4) for token in best}
@@ -364,7 +376,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> int:
 
 
 def main() -> int:
-    """Serves until stdin ends."""
+    """Answers requests until stdin ends."""
     return _serve(*worker_streams())
 
 
