@@ -1,4 +1,4 @@
-"""ALFRED's expert plans: reading the data set, its statistics, and drawing plans from them.
+"""ALFRED's expert plans: reads the data set, counts its statistics, and draws plans from them.
 
 ALFRED: Shridhar et al., "ALFRED: A Benchmark for Interpreting Grounded Instructions for Everyday Tasks", CVPR 2020;
 https://github.com/askforalfred/alfred, MIT licence. The data set itself does not come with this package; its
@@ -29,8 +29,9 @@ from rarrl.types import SubgoalType
 logger = logging.getLogger(__name__)
 
 STATISTICS_PATH = Path(__file__).resolve().parent / "data" / "alfred_statistics.json"
+"""The statistics of the train split that come with the package."""
 HOUSEHOLD_TASKS = STATISTICS_PATH.with_name("household_tasks.jsonl")
-"""Goals of our own with their plans, in the compact form: what is played without the data set."""
+"""Goals of our own with their plans, in the compact form. They are played if the data set is not there."""
 TASK_TYPES = (
     "look_at_obj_in_light",
     "pick_and_place_simple",
@@ -40,20 +41,30 @@ TASK_TYPES = (
     "pick_heat_then_place_in_recep",
     "pick_two_obj_and_place",
 )
+"""ALFRED's seven task types."""
 MAX_SUBGOALS = 100
+"""Sub-goals of one plan; ALFRED's longest has 19, so more is a wrong file. The next four limits are of this kind
+too."""
 MAX_STEPS = 10_000
+"""Low-level steps of one sub-goal."""
 MAX_LINE_BYTES = 1 << 20
+"""Bytes of one line of a compact file."""
 MAX_PLANS = 1_000_000
+"""Plans of one split; ALFRED's train split has 6,574."""
 MAX_COMPACT_BYTES = 1 << 30
+"""Bytes of a compact file when it is unpacked: a small .gz file must not fill the memory."""
 
 _WHAT = "ALFRED"
+"""How messages about a file begin."""
 _COMPACT = re.compile(r"^alfred_([A-Za-z0-9_]+)\.jsonl(\.gz)?$")
-_DROPPED = ("NoOp", "End")  # the expert plans end with one; it does nothing
+"""Name of a compact file; the group is the split."""
+_DROPPED = ("NoOp", "End")
+"""Sub-goals without an effect; each expert plan ends with one."""
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """One annotator's words: the goal sentence, and a sentence per sub-goal (may be empty)."""
+    """One annotator's text: the goal sentence, and a sentence per sub-goal, which may be missing."""
 
     goal: str
     steps: tuple[str, ...]
@@ -61,7 +72,7 @@ class Annotation:
 
 @dataclass(frozen=True)
 class GoalParameters:
-    """ALFRED's goal condition: class names in lower case, "" where the task type has none."""
+    """ALFRED's goal condition: class names in lower case, "" if the task type has none."""
 
     object: str
     place: str  # where it goes in the end
@@ -88,13 +99,15 @@ class AlfredPlan:
 
     @property
     def goal(self) -> str:
-        """The first annotator's goal sentence; "" where there is none."""
+        """The first annotator's goal sentence; "" if there is none."""
         return self.annotations[0].goal if self.annotations else ""
 
 
 @dataclass(frozen=True)
 class AlfredData:
-    """The plans of one split. skipped: a line for each entry left out (where, why). sha256: of the files' content."""
+    """The plans of one split.
+
+    skipped: a line for each entry that was left out, with place and reason. sha256: of the files' content."""
 
     plans: tuple[AlfredPlan, ...]
     skipped: list[str]
@@ -108,12 +121,12 @@ def read_alfred(path: Path | str, split: str | None = None) -> AlfredData:
     Args:
         path: a compact `alfred_<split>.jsonl.gz` (or .jsonl) file; or a folder that holds such files; or ALFRED's own
             tree (`json_2.1.0`, or the folder above it): `<split>/<task>/<trial>/traj_data.json`.
-        split: e.g. "train". None: "train" where there is one, else the only split there is.
+        split: such as "train". None means "train" if there is one, else the only split there is.
 
     A corrupt entry is named in `skipped` and left out.
 
-    Raises: InputError, one line: nothing there, an empty folder, no such split (with those that there are), a
-        truncated file, no valid plan at all."""
+    Raises: InputError, one line, for a missing path, an empty folder, an unknown split (it lists those that there are),
+        a truncated file, or no valid plan at all."""
     try:
         return _read(Path(path), split)
     except OSError as error:  # a folder that may not be listed, a path too long for the system
@@ -146,8 +159,9 @@ def _read(path: Path, split: str | None) -> AlfredData:
 
 
 def is_development(plan: AlfredPlan) -> bool:
-    """Whether a plan of the train split is kept out of the language model's training (one in twelve, by the trial's
-    name): to choose models by, and to record answers on that the model was not taught.
+    """Returns whether a plan of the train split is kept out of the language model's training.
+
+    That is one in twelve, by the trial's name. Models are chosen on these plans, and answers are recorded on them.
 
     >>> plan = AlfredPlan("pick_and_place_simple", "", "trial_T20190907_174127_043461", (), (), ())
     >>> is_development(plan)
@@ -157,7 +171,7 @@ def is_development(plan: AlfredPlan) -> bool:
 
 
 def available_splits(folder: Path) -> dict[str, Path]:
-    """Split name -> compact file or folder of tasks, for what `folder` holds; empty where nothing is ALFRED's."""
+    """Returns split name -> compact file or folder of tasks for what `folder` holds; empty if nothing is ALFRED's."""
     splits: dict[str, Path] = {}
     if (folder / "json_2.1.0").is_dir():
         splits.update(available_splits(folder / "json_2.1.0"))
@@ -193,11 +207,12 @@ def _choose_split(folder: Path, split: str | None) -> tuple[str, Path]:
     raise InputError(f"{_WHAT}: {folder} has no split {short(split)}; available: {listed}")
 
 
-_Entry = tuple[str, bytes | None, bool]  # where, its JSON text (None: unreadable), whether it is a traj_data.json
+_Entry = tuple[str, bytes | None, bool]
+"""Where an entry stands, its JSON text (None: unreadable), and whether it is a traj_data.json."""
 
 
 def _compact_entries(path: Path, digest: Any) -> Iterator[_Entry]:
-    """One entry a line. The digest is of the file's own bytes, as sha256sum prints it."""
+    """Yields one entry per line. The digest is that of the file's own bytes, as sha256sum prints it."""
     with path.open("rb") as stream:
         for block in iter(lambda: stream.read(1 << 20), b""):
             digest.update(block)
@@ -225,7 +240,7 @@ def _compact_entries(path: Path, digest: Any) -> Iterator[_Entry]:
 
 
 def _tree_entries(split: Path, digest: Any) -> Iterator[_Entry]:
-    """One entry a trial, in the order of the paths. The digest is of relative paths and contents."""
+    """Yields one entry per trial, in the order of the paths. The digest is of relative paths and contents."""
     for task in sorted(split.iterdir()):
         for trial in sorted(task.glob("*/traj_data.json")):
             where = str(trial.relative_to(split.parent))
@@ -260,7 +275,7 @@ def _collect(entries: Iterable[_Entry]) -> tuple[list[AlfredPlan], list[str]]:
 
 
 def _from_traj_data(value: Any) -> dict[str, Any]:
-    """ALFRED's own JSON -> the compact form. Raises: ValueError naming the key."""
+    """Converts ALFRED's own JSON to the compact form. Raises: ValueError that names the key."""
     high = _get(_get(value, "plan", dict), "high_pddl", list)
     low = _get(_get(value, "plan", dict), "low_actions", list)
 
@@ -299,7 +314,7 @@ def _get(value: Any, key: str, kind: type) -> Any:
 
 
 def _plan(value: Any) -> AlfredPlan:
-    """A compact entry -> AlfredPlan. Raises: ValueError naming the key."""
+    """Converts a compact entry to an AlfredPlan. Raises: ValueError that names the key."""
     task_type = _get(value, "task_type", str)
     if task_type not in TASK_TYPES:
         raise ValueError(f"key task_type: {short(task_type)} is not one of ALFRED's ({', '.join(TASK_TYPES)})")
@@ -339,7 +354,7 @@ def _check_subgoal(subgoal: Any, steps: Any) -> None:
 
 
 def _annotations(value: Any) -> tuple[Annotation, ...]:
-    """Those with a goal sentence; white space made single. A task without any is still a task."""
+    """Returns the annotations with a goal sentence, with single spaces. A task may have none."""
     found = []
     for annotation in value if isinstance(value, list) else []:
         words: dict[str, Any] = annotation if isinstance(annotation, dict) else {}
@@ -386,7 +401,7 @@ class AlfredStatistics(_Strict):
     """Counts over the expert plans of a split.
 
     sequences: task type -> "GotoLocation PickupObject ..." -> number of plans. steps: sub-goal type -> low-level steps
-    (as text, JSON's keys) -> number of sub-goals."""
+    (as text, because JSON's keys are text) -> number of sub-goals."""
 
     schema_version: int = Field(ge=1, le=1, description="1")
     header: StatisticsHeader
@@ -414,7 +429,7 @@ class AlfredStatistics(_Strict):
         return self
 
     def task_counts(self) -> dict[str, int]:
-        """Number of plans per task type."""
+        """Returns the number of plans per task type."""
         return {task: sum(counts.values()) for task, counts in self.sequences.items()}
 
 
@@ -466,7 +481,7 @@ def alfred_statistics(data: AlfredData, command: str = "") -> AlfredStatistics:
 
 
 def save_statistics(statistics: AlfredStatistics, path: Path | str) -> None:
-    """Writes the statistics whole or not at all."""
+    """Writes the statistics, whole or not at all. Raises: InputError if the path cannot be written."""
     try:
         write_json_atomic(Path(path), statistics.model_dump())
     except OSError as error:
@@ -474,16 +489,16 @@ def save_statistics(statistics: AlfredStatistics, path: Path | str) -> None:
 
 
 def load_statistics(path: Path | str = STATISTICS_PATH) -> AlfredStatistics:
-    """The shipped statistics (of the train split), or those in `path`. Raises: InputError, one line."""
+    """Reads the shipped statistics (of the train split), or those in `path`. Raises: InputError, one line."""
     what = "ALFRED statistics"
     value = read_json(Path(path), what)
     return validated(AlfredStatistics, value, what, str(path), {"header": StatisticsHeader})
 
 
 def sample_plans(statistics: AlfredStatistics, n: int, seed: int) -> list[AlfredPlan]:
-    """Draws `n` plans: task type and sequence as frequent as counted, the steps of each sub-goal independently.
+    """Draws `n` plans: task types and sequences as often as counted, the steps of each sub-goal independently.
 
-    Same statistics, n and seed: same plans. Raises: ValueError for n < 0."""
+    The same statistics, n and seed give the same plans. Raises: ValueError for n < 0."""
     if n < 0:
         raise ValueError(f"sample_plans: n must be >= 0, got {n}")
 

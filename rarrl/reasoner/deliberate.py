@@ -32,7 +32,8 @@ VERDICT_WEIGHTS = (-0.62, 0.54, 0.30, 0.13)
 """Weights of a logistic regression, fitted on development plans. Its inputs are 1, the margin in log-probability over
 the best rival plan, and the verifier's log-odds of ok at level 1 and at level 2."""
 SURELY = 1.0
-"""Log-probability (nats) by which a sampled plan must be more likely than the greedy one to replace it. Chosen by hand."""
+"""Log-probability (nats) by which a sampled plan must be more likely than the greedy one to replace it. Chosen by
+hand."""
 MISSING_WEIGHT = -3.0
 """Log-odds for each class that the plan names and the home lacks: of 28 such plans on 350 development goals 3 were
 right."""
