@@ -1,4 +1,6 @@
-"""Llama-architecture GGUF files: read strictly, written tensor by tensor. https://github.com/ggml-org/ggml (gguf.md)"""
+"""Reads Llama-architecture GGUF files strictly and writes them tensor by tensor.
+
+The format is described at https://github.com/ggml-org/ggml (gguf.md)."""
 
 from __future__ import annotations
 
@@ -18,12 +20,15 @@ if TYPE_CHECKING:
     import gguf
 
 OPTIONAL = ("output.weight", "rope_freqs.weight")
+"""Tensors that a Llama may have besides those of `LlamaShape.tensors`."""
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """type: ggml's name ("F32", "Q4_K"); shape: rows first; data: float32 or float16 of that shape, else the raw
-    blocks as (rows, bytes of a row) uint8. A read tensor is a view of the file: reading costs nothing until used."""
+    """A tensor of a file. A tensor that was read is a view of the file and costs nothing until it is used.
+
+    type: ggml's name ("F32", "Q4_K"). shape: rows first. data: float32 or float16 of that shape, else the raw blocks,
+    (rows, bytes of a row) uint8."""
 
     type: str
     shape: tuple[int, ...]
@@ -36,7 +41,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Gguf:
-    """A Llama in a file: its shape, its metadata (key -> (value, type of value as GGUF names it)), its tensors."""
+    """A Llama in a file: its shape, its metadata (key -> (value, GGUF's name of the value's type)) and its tensors."""
 
     path: Path
     shape: LlamaShape
@@ -44,9 +49,9 @@ class Gguf:
     tensors: dict[str, Tensor]
 
     def values(self, name: str) -> np.ndarray:
-        """The tensor as float32, dequantized; a copy.
+        """Returns a dequantized copy of the tensor, float32.
 
-        Raises: InputError where it is not finite."""
+        Raises: InputError if it is not finite."""
         tensor = self.tensors[name]
         values = _dequantize(tensor).reshape(tensor.shape)
         if not np.isfinite(values).all():
@@ -54,7 +59,7 @@ class Gguf:
         return values
 
     def rows(self, name: str, index: Sequence[int]) -> np.ndarray:
-        """(len(index), columns) float32: those rows alone, dequantized."""
+        """Returns some rows of a tensor, dequantized: (len(index), columns) float32."""
         tensor = self.tensors[name]
         shape = (len(index), *tensor.shape[1:])
         return _dequantize(Tensor(tensor.type, shape, tensor.data[list(index)])).reshape(shape)
@@ -63,8 +68,8 @@ class Gguf:
 def read_gguf(path: Path) -> Gguf:
     """Reads and checks the file's head; tensors stay on disk until they are used.
 
-    Raises: InputError where it is no GGUF, not a Llama that `Llama` and llama.cpp compute alike, lacks a key or
-    tensor, or a tensor has a shape that the keys do not allow."""
+    Raises: InputError if it is not GGUF, not a Llama that our torch model and llama.cpp compute alike, a key or tensor
+        is missing, or a tensor has another shape than the keys say."""
     module = _gguf()
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the path of a .gguf file")
@@ -74,7 +79,7 @@ def read_gguf(path: Path) -> Gguf:
         metadata = {name: _entry(field) for name, field in reader.fields.items() if not name.startswith("GGUF.")}
         tensors = {t.name: _tensor(t) for t in reader.tensors}
     except (ValueError, KeyError, IndexError, OverflowError, MemoryError, TypeError) as error:
-        # numpy and gguf stumble over a damaged file in many ways; all of them mean the same.
+        # numpy and gguf fail on a damaged file in many ways; all of them mean the same.
         text = " ".join(str(error).split())[:120]
         raise InputError(f"{path}: not a whole GGUF file ({text}); copy or export it again") from None
 
@@ -98,7 +103,7 @@ def write_gguf(
     layout: Mapping[str, tuple[str, tuple[int, ...]]],
     data: Callable[[str], np.ndarray],
 ) -> None:
-    """Writes a file, whole or not at all, holding one tensor at a time in memory.
+    """Writes a file, whole or not at all, and keeps one tensor at a time in memory.
 
     Args:
         metadata: as in `Gguf`; `llama_metadata` makes it for a new model
@@ -146,11 +151,13 @@ def write_gguf(
 def write_llama(
     path: Path, shape: LlamaShape, weights: Mapping[str, np.ndarray], extra: Mapping[str, tuple[Any, str]] | None = None
 ) -> None:
-    """Writes a new model: linear layers and the token table in the type of their array (float32 or float16), the
-    norms in float32 (llama.cpp wants them so).
+    """Writes a new model.
+
+    Linear layers and the token table keep the type of their array (float32 or float16); the norms are written as
+    float32, which llama.cpp requires.
 
     Args:
-        weights: name -> array, every name of `shape.tensors()` but the token table, which is zeros where missing
+        weights: name -> array, for every name of `shape.tensors()`; a missing token table is filled with zeros
         extra: more metadata, as in `Gguf`
     """
     arrays = {"token_embd.weight": np.zeros((shape.vocab, shape.width), np.float32), **weights}
@@ -166,7 +173,7 @@ def write_llama(
 
 
 def llama_metadata(shape: LlamaShape) -> dict[str, tuple[Any, str]]:
-    """The keys that llama.cpp asks for; there is no tokenizer: such a model is fed embeddings."""
+    """Returns the keys that llama.cpp requires. There is no tokenizer, because such a model is fed embeddings."""
     whole = {
         "block_count": shape.layers,
         "context_length": shape.context,
@@ -188,9 +195,9 @@ def llama_metadata(shape: LlamaShape) -> dict[str, tuple[Any, str]]:
 
 
 def tensor_bytes(kind: str, shape: tuple[int, ...]) -> int:
-    """Bytes of a tensor.
+    """Returns the bytes of a tensor.
 
-    Raises: ValueError where a row is not a whole number of the type's blocks."""
+    Raises: ValueError if a row is not a whole number of the type's blocks."""
     module = _gguf()
     block, size = module.GGML_QUANT_SIZES[module.GGMLQuantizationType[kind]]
     if shape[-1] % block:
@@ -229,7 +236,7 @@ def _dequantize(tensor: Tensor) -> np.ndarray:
 
 
 def _shape(metadata: dict[str, Any]) -> LlamaShape:
-    """The file's numbers, refused where they ask for what `Llama` does not compute."""
+    """Reads the shape. Raises: InputError if the file asks for something that our torch model does not compute."""
 
     def real(key: str, default: float | None = None) -> float:
         value = metadata.get(f"llama.{key}", default)

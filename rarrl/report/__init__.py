@@ -1,6 +1,6 @@
-"""One report of a run folder: `report.png` and a self-contained `report.html`, with `perception.png` if there is one.
+"""The report of a run folder: `report.png` and a self-contained `report.html`, with `perception.png` if there is one.
 
-Imports matplotlib only when it draws."""
+matplotlib is imported only when something is drawn."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from rarrl.report.runs import Run, read_runs
 PNG = "report.png"
 HTML = "report.html"
 PERCEPTION = "perception.png"
+"""Names of the pictures and of the page in a run folder."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was written, and from which runs."""
+    """The files that were written, and the runs that they show."""
 
     png: Path
     html: Path
@@ -29,7 +30,8 @@ class Report:
 def write_report(folder: Path, order: Sequence[str] = (), notes: Sequence[str] = ()) -> Report:
     """Reads the runs in `folder` and writes report.png and report.html there.
 
-    `order`: names of policies in the order to show them; the others follow. `notes`: lines under the table.
+    order: names of policies in the order to show them; the others follow. notes: lines under the table.
+
     Raises: InputError for bad or missing runs, or a folder that cannot be written."""
     from rarrl.report.figure import MAX_POLICIES, render
     from rarrl.report.page import page

@@ -1,4 +1,4 @@
-"""The picture of a report: one episode under every policy, its budget, and what all episodes came to."""
+"""The picture of a report: one episode under every policy, its budget, and the figures of all episodes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Roles as in the pictures of latency profiles; told apart in grey and by colour-blind eyes (Okabe and Ito's set for
-# the policies, with a marker each). Sub-goals are pale: what thinks and what fails must stand out.
+# All colours can be distinguished in grey and by colour-blind readers. Sub-goals are pale, because calls and failures
+# must stand out.
 ROLE_COLOURS = {
     ("planner", 1): "#6baed6",
     ("planner", 2): "#08519c",
     ("verifier", 1): "#fdae6b",
     ("verifier", 2): "#d94801",
 }
+"""(role, level) -> colour, as in the pictures of latency profiles."""
 SUBGOALS = {
     "GotoLocation": ("Go to", "#dcdcdc"),
     "PickupObject": ("Pick", "#c6dfa0"),
@@ -32,6 +33,7 @@ SUBGOALS = {
     "HeatObject": ("Heat", "#efb0d2"),
     "CoolObject": ("Cool", "#b3cdf0"),
 }
+"""Sub-goal type -> its name in the picture, and its colour."""
 TASKS = {
     "pick_and_place_simple": "put an object away",
     "pick_two_obj_and_place": "put two objects away",
@@ -41,6 +43,7 @@ TASKS = {
     "pick_cool_then_place_in_recep": "cool an object and put it away",
     "pick_and_place_with_movable_recep": "put an object away in a container",
 }
+"""ALFRED's task type -> what stands in the title if a task has no goal sentence."""
 POLICY_STYLES = (
     ("#8c8c8c", "s"),
     ("#cc79a7", "^"),
@@ -51,23 +54,33 @@ POLICY_STYLES = (
     ("#56b4e9", "X"),
     ("#b59a00", "*"),
 )
+"""Colour (Okabe and Ito's set, with gray and a darker yellow) and marker of each policy, in the order of the report."""
 GOOD = "#00805c"
+"""Colour of success."""
 BAD = "#b3261e"
+"""Colour of failure."""
 INK = "#222222"
+"""Colour of text."""
 FAINT = "#666666"
+"""Colour of less important text."""
 WIDTH_IN = 11.7
-DPI = 120  # 1404 pixels
+"""Inches: the long side of an A4 page."""
+DPI = 120
+"""Pixels per inch; the picture is 1404 pixels wide, which fits a laptop's screen."""
 MAX_POLICIES = len(POLICY_STYLES)
+"""Policies that one picture can distinguish."""
 
 
 def render(runs: Sequence[Run], kind: str = "png") -> bytes:
-    """The picture as bytes of a file of `kind` (png, svg, pdf)."""
-    # As objects and not pyplot, which keeps figures and looks for a window system.
+    """Returns the picture as the bytes of a file of `kind` (png, svg or pdf)."""
+    # matplotlib's objects are used, not pyplot, which keeps figures and looks for a window system.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     chosen = shown_episode(runs)
     strips = [run.episode(chosen[0]) for run in runs] if chosen else []
+
+    # Heights in inches: title, one strip per run, the legend below them, the three diagrams, the table.
     rows = len(runs)
     top = 1.0
     strip = 0.88
@@ -79,7 +92,7 @@ def render(runs: Sequence[Run], kind: str = "png") -> bytes:
     FigureCanvasAgg(figure)
 
     def place(left: float, right: float, from_top: float, tall: float) -> Axes:
-        """Axes at inches from the edges."""
+        """Adds axes; all positions are inches from the left and upper edges."""
         return figure.add_axes(
             (left / WIDTH_IN, 1 - (from_top + tall) / height, (right - left) / WIDTH_IN, tall / height)
         )
@@ -108,7 +121,7 @@ def render(runs: Sequence[Run], kind: str = "png") -> bytes:
 
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a goal in Chinese: boxes, but a report
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a goal in Chinese gives boxes, but a report
         figure.savefig(buffer, format=kind)
 
     return buffer.getvalue()
@@ -187,7 +200,7 @@ def _draw_strip(axes: Axes, run: Run, episode: Episode, span: float, index: int,
 
 
 def _segments(acts: Sequence[ActEvent]) -> list[list[ActEvent]]:
-    """Attempts that follow one another without a pause in one sub-goal, failures apart: one box each."""
+    """Groups successful attempts that follow one another in one sub-goal; each group becomes one box."""
     groups: list[list[ActEvent]] = []
     for act in acts:
         before = groups[-1][-1] if groups else None
@@ -246,7 +259,7 @@ def _draw_think(axes: Axes, think: ThinkEvent, origin: float, span: float) -> No
 
 
 def _label(axes: Axes, x: float, y: float, text: str, width: float, span: float, size: float, colour: str) -> None:
-    """Writes `text` where a box of `width` seconds holds it, else nothing."""
+    """Writes `text` if it fits into a box of `width` seconds."""
     pixels = width / span * (WIDTH_IN - 0.25 - 2.3) * 72
     if pixels > 0.58 * size * len(text) + 3:
         axes.text(x, y, text, fontsize=size, ha="center", va="center", color=colour, zorder=4)
@@ -298,7 +311,7 @@ def _draw_budget(axes: Axes, runs: Sequence[Run], strips: Sequence[Episode], spa
 
 
 def budget_curve(episode: Episode, what: str) -> tuple[list[float], list[float]]:
-    """Times and what is left of the `time` or `tokens` budget: falls during calls, jumps at shocks."""
+    """Returns times and what is left of the `time` or `tokens` budget: it falls during calls and jumps at shocks."""
     left = episode.start.time_budget_s if what == "time" else episode.start.token_budget
     times = [0.0]
     values = [left]
@@ -350,8 +363,8 @@ def _draw_pareto(axes: Axes, runs: Sequence[Run]) -> None:
 
 
 def _beside(rows: Sequence[Figures], most: float) -> list[tuple[float, str]]:
-    """Offset and alignment of each name: on the right of its point, on the left where it would leave the axes or
-    cover a neighbour's point."""
+    """Returns offset and alignment of each name: to the right of its point, or to the left if it would leave the axes
+    or cover a neighbour's point."""
     placed = []
     for row in rows:
         x, y = row.llm_seconds / most, row.success
@@ -391,7 +404,7 @@ TABLE_HEAD = ("policy", "success", "95 % interval", "LLM seconds", "tokens", "ca
 
 
 def table_row(row: Figures) -> tuple[str, ...]:
-    """The cells of a policy, in the order of TABLE_HEAD."""
+    """Returns the cells of a policy, in the order of TABLE_HEAD."""
     if not row.n:
         return (row.policy, "no episode", "", "", "", "", "")
     return (
@@ -414,7 +427,8 @@ def _tidy(axes: Axes) -> None:
 
 
 def _thousands(value: float) -> str:
-    """
+    """Returns a whole number with a space between groups of three digits.
+
     >>> _thousands(12345.4)
     '12 345'
     """
@@ -422,7 +436,7 @@ def _thousands(value: float) -> str:
 
 
 def _cut(text: str, limit: int) -> str:
-    """`text` on one line, at most `limit` characters.
+    """Returns `text` on one line, cut to at most `limit` characters.
 
     >>> _cut("put  the mug away", 9)
     'put the …'

@@ -1,4 +1,4 @@
-"""The report as one HTML file: picture, table and the decisions of the shown episode. No network, no scripts."""
+"""The report as one HTML file with picture, table and the decisions of the shown episode; no network, no scripts."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ summary { cursor: pointer; padding: .3rem 0; font-weight: 600 }
 .bad { color: #b3261e; font-weight: 600 }
 .good { color: #00805c; font-weight: 600 }
 """
+"""The page's style sheet; 1404 px is the width of the picture."""
 
 
 def page(runs: Sequence[Run], picture: bytes, notes: Sequence[str] = (), perception: bytes = b"") -> str:
-    """The whole page. `picture`: the PNG; `notes`: lines of text under the table; `perception`: another PNG, for the
-    end."""
+    """Returns the whole page.
+
+    picture: the PNG. notes: lines of text under the table. perception: another PNG, shown at the end."""
     chosen = shown_episode(runs)
     first = runs[0].header
     what = (
@@ -69,12 +71,12 @@ def page(runs: Sequence[Run], picture: bytes, notes: Sequence[str] = (), percept
 
 
 def image(data: bytes, text: str, kind: str = "png", style: str = "") -> str:
-    """A picture inside of the page. text: for those who cannot see it; style: its class."""
+    """Returns a picture as HTML, embedded in the page. text: the alternative text. style: its class."""
     return f"<img class='{style}' alt='{text}' src='data:image/{kind};base64,{base64.b64encode(data).decode()}'>"
 
 
 def dot(colour: str) -> str:
-    """A small square of a colour, before a name."""
+    """Returns a small coloured square that stands before a name, as HTML."""
     return f"<span class='dot' style='background:{colour}'></span>"
 
 

@@ -1,4 +1,4 @@
-"""A run as the report sees it: the episodes of `events.jsonl`, and the figures of a policy."""
+"""Reads runs for the report: the episodes of `events.jsonl`, and the figures of a policy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rarrl.events import (
 
 @dataclass(frozen=True)
 class Episode:
-    """One finished episode: its first line, what happened in it, its last line."""
+    """One finished episode: its first line, the events in it, its last line."""
 
     start: EpisodeEvent
     events: tuple[Event, ...]
@@ -31,7 +31,7 @@ class Episode:
 
     @property
     def number(self) -> int:
-        """The episode's number; the same number is the same task in each run of one seed."""
+        """The episode's number; with one seed, the same number is the same task in each run."""
         return self.start.episode
 
     @property
@@ -51,13 +51,13 @@ class Episode:
 
     @property
     def duration_s(self) -> float:
-        """Robot time from the beginning to the end."""
+        """Seconds of robot time from the beginning to the end."""
         return self.end.t - self.start.t
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one policy did. `note`: what is missing from an interrupted run; "" for a whole one."""
+    """What one policy did. note: what is missing from an interrupted run, "" for a whole one."""
 
     header: RunEvent
     episodes: tuple[Episode, ...]
@@ -69,14 +69,17 @@ class Run:
         return self.header.policy
 
     def episode(self, number: int) -> Episode:
-        """The finished episode `number`; KeyError where there is none."""
+        """Returns the finished episode `number`. Raises: KeyError if there is none."""
         return {episode.number: episode for episode in self.episodes}[number]
 
 
 @dataclass(frozen=True)
 class Figures:
-    """The row of a policy. `success` and its 95 % Wilson interval in 0..1; `llm_seconds`, `tokens` and `calls` are
-    means over `n` episodes; `misses` (calls that ran out of the budget) and `lost` (tasks beyond repair) are sums."""
+    """The figures of one policy.
+
+    success: share of successful episodes, 0 to 1; low, high: its 95 % Wilson interval. llm_seconds, tokens, calls:
+    means over `n` episodes. misses: calls that ran out of the budget, a sum. lost: tasks that failed irreversibly, a
+    sum."""
 
     policy: str
     n: int
@@ -91,7 +94,7 @@ class Figures:
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
-    """The 95 % Wilson interval of a share.
+    """Returns the 95 % Wilson interval of a share.
 
     >>> [round(x, 3) for x in wilson(15, 20)]
     [0.531, 0.888]
@@ -109,7 +112,7 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
 
 
 def figures_of(run: Run) -> Figures:
-    """The figures of a run; zeros where it has no finished episode."""
+    """Returns the figures of a run; they are zero if it has no finished episode."""
     ends = [episode.end for episode in run.episodes]
     n = len(ends)
     successes = sum(end.success for end in ends)
@@ -130,11 +133,11 @@ def figures_of(run: Run) -> Figures:
 
 
 def shown_episode(runs: Sequence[Run]) -> tuple[int, str] | None:
-    """The number of the episode that a report shows, and the rule that chose it; None without a common episode.
+    """Returns the number of the episode that a report shows and the rule that chose it, None without a common episode.
 
-    Of the episodes that all runs finished and whose outcome differs between the policies, the one with the most
-    kinds of sub-goals (it shows most), the first of those; else the first in which some policy called the language
-    model; else the first."""
+    Of the episodes that all runs finished and whose outcome differs between the policies, it is the first one with the
+    most kinds of sub-goals (it shows most); else the first in which some policy called the language model; else the
+    first."""
     tables = [{episode.number: episode for episode in run.episodes} for run in runs]
     common = sorted(set.intersection(*(set(table) for table in tables))) if tables else []
     if not common:
@@ -154,9 +157,9 @@ def shown_episode(runs: Sequence[Run]) -> tuple[int, str] | None:
 
 
 def read_run(path: Path) -> Run:
-    """The run in `path` (an events.jsonl, or its folder); an episode without its end is left out.
+    """Reads the run in `path` (an events.jsonl, or its folder). An episode without an end is left out.
 
-    Raises: InputError naming file and line."""
+    Raises: InputError that names file and line."""
     log = read_events(path)
     episodes: list[Episode] = []
     start: EpisodeEvent | None = None
@@ -180,9 +183,9 @@ def read_run(path: Path) -> Run:
 
 
 def read_runs(folder: Path) -> list[Run]:
-    """The runs of a run folder: its own events.jsonl, else those of its subfolders in the order of their names.
+    """Reads the runs of a run folder: its own events.jsonl, else those of its subfolders in the order of their names.
 
-    Raises: InputError where there is none, or for a bad one."""
+    Raises: InputError if there is none, or for a bad one."""
     if not folder.exists():
         raise InputError(f"run: {folder} does not exist; `rarrl replay` and `rarrl run` write runs/<time>/")
     if folder.is_file() or (folder / FILE_NAME).exists():
