@@ -14,13 +14,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from typing import Literal
 
 from rarrl.resources.energy import EnergyProbe
 
-Status = Literal["ok", "warn", "fail"]
-"""ok; warn: something optional is missing; fail: rarrl does not work."""
 Installed = Callable[[str], str | None]
 """Returns the version of an installed distribution, None if it is not installed."""
 
@@ -45,6 +43,14 @@ GL_APT = "apt install libegl1 (or libosmesa6); no GPU is needed"
 TRAIN_PIP = (
     'pip install "rarrl[train]" (for torch\'s CPU build: --extra-index-url https://download.pytorch.org/whl/cpu)'
 )
+
+
+class Status(str, Enum):
+    """How a check ended. WARN: something optional is missing. FAIL: rarrl does not work."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
 
 
 @dataclass(frozen=True)
@@ -107,8 +113,8 @@ def check_python(version: tuple[int, ...]) -> Check:
     """
     text = f"{'.'.join(map(str, version))} on {platform.system()} {platform.machine()}"
     if version < OLDEST_PYTHON:
-        return Check("Python", "fail", text, "rarrl needs Python 3.10 or newer: make install PYTHON=python3.11")
-    return Check("Python", "ok", text)
+        return Check("Python", Status.FAIL, text, "rarrl needs Python 3.10 or newer: make install PYTHON=python3.11")
+    return Check("Python", Status.OK, text)
 
 
 def check_required(installed: Installed) -> Check:
@@ -123,9 +129,9 @@ def check_required(installed: Installed) -> Check:
 
     if bad:
         lines = " ".join(f'"{name}>={oldest}"' for name, oldest in REQUIRED.items())
-        return Check("core packages", "fail", "; ".join(bad), f"pip install {lines}")
+        return Check("core packages", Status.FAIL, "; ".join(bad), f"pip install {lines}")
 
-    return Check("core packages", "ok", ", ".join(f"{name} {installed(name)}" for name in REQUIRED))
+    return Check("core packages", Status.OK, ", ".join(f"{name} {installed(name)}" for name in REQUIRED))
 
 
 def check_rclpy(installed: Installed, environment: Mapping[str, str], origin: str | None) -> Check:
@@ -136,20 +142,20 @@ def check_rclpy(installed: Installed, environment: Mapping[str, str], origin: st
     if wheel and prefixes:
         return Check(
             "rclpy",
-            "fail",
+            Status.FAIL,
             f"ros-rclpy {wheel} from pip and a ROS installation ({prefixes[0]}) are both active",
             "use a new shell without ROS's setup.bash, or an environment without the [ros] extra",
         )
 
     if wheel:
-        return Check("rclpy", "ok", f"ros-rclpy {wheel} from pip")
+        return Check("rclpy", Status.OK, f"ros-rclpy {wheel} from pip")
     if origin:
         distribution = environment.get("ROS_DISTRO", "distribution unknown")
-        return Check("rclpy", "ok", f"from a ROS installation ({distribution}): {origin}")
+        return Check("rclpy", Status.OK, f"from a ROS installation ({distribution}): {origin}")
 
     return Check(
         "rclpy",
-        "warn",
+        Status.WARN,
         "not installed: no ROS 2 nodes here",
         f"on x86-64 Linux {ROS_PIP}; on a robot install ROS 2 and `source /opt/ros/<distribution>/setup.bash`",
     )
@@ -160,16 +166,18 @@ def check_training(installed: Installed) -> Check:
     names = ("torch", "stable-baselines3", "sb3-contrib", "tensorboard")
     missing = [name for name in names if installed(name) is None]
     if missing:
-        return Check("training", "warn", f"missing: {', '.join(missing)}", TRAIN_PIP)
-    return Check("training", "ok", ", ".join(f"{name} {installed(name)}" for name in names))
+        return Check("training", Status.WARN, f"missing: {', '.join(missing)}", TRAIN_PIP)
+    return Check("training", Status.OK, ", ".join(f"{name} {installed(name)}" for name in names))
 
 
 def check_language_model(installed: Installed) -> Check:
     """Checks for llama.cpp, which runs the planner that comes with rarrl."""
     version = installed("llama-cpp-python")
     if version is None:
-        return Check("llama.cpp", "warn", "not installed: no planner here, calls are replayed from profiles", LLAMA_PIP)
-    return Check("llama.cpp", "ok", f"llama-cpp-python {version}")
+        return Check(
+            "llama.cpp", Status.WARN, "not installed: no planner here, calls are replayed from profiles", LLAMA_PIP
+        )
+    return Check("llama.cpp", Status.OK, f"llama-cpp-python {version}")
 
 
 def check_simulation(installed: Installed, library: Callable[[str], str | None]) -> Check:
@@ -179,11 +187,11 @@ def check_simulation(installed: Installed, library: Callable[[str], str | None])
     version = installed("mujoco")
     drawing = next((name for name in ("EGL", "OSMesa") if library(name)), None)
     if version is None:
-        return Check("MuJoCo", "warn", "not installed: no stereo scene here", SIM_PIP)
+        return Check("MuJoCo", Status.WARN, "not installed: no stereo scene here", SIM_PIP)
     if drawing is None:
-        return Check("MuJoCo", "warn", f"mujoco {version}, but neither EGL nor OSMesa to draw with", GL_APT)
+        return Check("MuJoCo", Status.WARN, f"mujoco {version}, but neither EGL nor OSMesa to draw with", GL_APT)
 
-    return Check("MuJoCo", "ok", f"mujoco {version}, draws through {drawing}")
+    return Check("MuJoCo", Status.OK, f"mujoco {version}, draws through {drawing}")
 
 
 def check_shipped(package_dir: Path) -> Check:
@@ -201,10 +209,12 @@ def check_shipped(package_dir: Path) -> Check:
     missing += [f"weights of {model.name}" for model in models if not _has_weights(model)]
     if missing:
         return Check(
-            "shipped files", "fail", f"missing: {', '.join(missing)}", "install rarrl again, from a full clone"
+            "shipped files", Status.FAIL, f"missing: {', '.join(missing)}", "install rarrl again, from a full clone"
         )
 
-    return Check("shipped files", "ok", f"{len(profiles)} latency profiles, {len(models)} models, ALFRED's statistics")
+    return Check(
+        "shipped files", Status.OK, f"{len(profiles)} latency profiles, {len(models)} models, ALFRED's statistics"
+    )
 
 
 def _has_weights(model: Path) -> bool:
@@ -224,39 +234,39 @@ def check_runs(folder: Path) -> Check:
             pass
     except OSError as error:
         return Check(
-            "reports", "fail", f"{folder} cannot be written ({error.strerror})", "work in a folder of your own"
+            "reports", Status.FAIL, f"{folder} cannot be written ({error.strerror})", "work in a folder of your own"
         )
 
-    return Check("reports", "ok", f"go to {folder}")
+    return Check("reports", Status.OK, f"go to {folder}")
 
 
 def check_machine(cores: int, ram_gib: float | None, joules: bool = False) -> Check:
     """Checks cores and memory: training needs 2 cores and 2 GiB, everything else runs on less."""
     detail = f"{cores} cores" + (f", {ram_gib:.1f} GiB RAM" if ram_gib is not None else "")
-    detail += ", tells the joules that it uses" if joules else ""
+    detail += ", reports the joules that it uses" if joules else ""
     if cores < 2 or (ram_gib is not None and ram_gib < 2.0):
-        return Check("machine", "warn", detail, "train elsewhere: 2 cores and 2 GiB are the least for it")
-    return Check("machine", "ok", detail)
+        return Check("machine", Status.WARN, detail, "train elsewhere: 2 cores and 2 GiB are the least for it")
+    return Check("machine", Status.OK, detail)
 
 
 def what_runs(checks: tuple[Check, ...]) -> Check:
     """Lists the commands that run here, given the other checks."""
     status = {check.name: check.status for check in checks}
-    core = all(status.get(name) == "ok" for name in ("Python", "core packages", "shipped files"))
+    core = all(status.get(name) == Status.OK for name in ("Python", "core packages", "shipped files"))
     if not core:
-        return Check("what runs here", "fail", "nothing yet: mend what failed above")
+        return Check("what runs here", Status.FAIL, "nothing yet: fix what failed above")
 
     commands = ["rarrl eval orchestrator", "rarrl profile", "rarrl replay"]
-    if status.get("MuJoCo") == "ok" and status.get("llama.cpp") == "ok":
+    if status.get("MuJoCo") == Status.OK and status.get("llama.cpp") == Status.OK:
         commands.append("rarrl demo")
 
-    if status.get("rclpy") == "ok":
+    if status.get("rclpy") == Status.OK:
         commands += ["rarrl demo --quick", "rarrl run"]
 
-    if status.get("training") == "ok":
+    if status.get("training") == Status.OK:
         commands.append("rarrl train orchestrator")
 
-    return Check("what runs here", "ok", ", ".join(commands))
+    return Check("what runs here", Status.OK, ", ".join(commands))
 
 
 def _numbers(version: str) -> tuple[int, ...]:

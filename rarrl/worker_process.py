@@ -109,8 +109,8 @@ class WorkerProcess:
     @property
     def told(self) -> dict[str, Any]:
         """What the worker reported about itself when it was ready."""
-        told = (self._ready or {}).get("ready")
-        return dict(told) if isinstance(told, dict) else {}
+        ready = (self._ready or {}).get("ready")
+        return dict(ready) if isinstance(ready, dict) else {}
 
     @property
     def pid(self) -> int | None:

@@ -36,7 +36,7 @@ MAX_TASKS = 50_000
 RoleName = Literal["planner", "verifier"]
 """Values of `rarrl.types.Role`."""
 Kind = Literal["recorded", "imported", "parametric"]
-"""recorded: calls that we made; imported: calls from somebody else's log; parametric: a distribution."""
+"""recorded: calls that we measured; imported: calls from another project's log; parametric: a distribution."""
 Finish = Literal["stop", "length", "timeout", "error"]
 """How a call ended; see `CallRecord`."""
 
@@ -89,7 +89,7 @@ class CallRecord(_Strict):
     """One call to the language model.
 
     finish: stop (a whole answer), length (cut off at the cap, so no usable answer), timeout, error (no answer).
-    correct: whether the answer was right, None if nobody checked.
+    correct: whether the answer was right, None if it was not checked.
 
     Version 2 adds, None if there is none: task (row of the profile's tasks), plan (entry of its plans: what a planner
     wrote, or what a verifier judged), confidence (mean log-probability of the answer's tokens), and for a verifier

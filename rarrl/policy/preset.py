@@ -48,8 +48,8 @@ def load_preset(folder: Path, name: str) -> Preset:
     path = folder / FOLDER / f"{name}.json"
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or not path.is_file():
         known = sorted(p.stem for p in (folder / FOLDER).glob("*.json"))
-        way = f"allowed: {', '.join(known)}" if known else "make one with `rarrl tune policy`"
-        raise InputError(f"preset: {folder} has no preset {name!r}; {way}")
+        advice = f"allowed: {', '.join(known)}" if known else "make one with `rarrl tune policy`"
+        raise InputError(f"preset: {folder} has no preset {name!r}; {advice}")
 
     try:
         return Preset.model_validate(json.loads(read_file(path, "preset"))["preset"])

@@ -38,10 +38,10 @@ class Relevance:
             proprio: (n, p) float32, scaled as the network sees it
         """
         weights = self._weights
-        told = words != PAD
+        given = words != PAD
 
         # The mean over the words of their rows in the table: the first layer of a bag of words.
-        bag = (weights["word.weight"][words] * told[:, :, None]).sum(axis=1) / told.sum(axis=1, keepdims=True)
+        bag = (weights["word.weight"][words] * given[:, :, None]).sum(axis=1) / given.sum(axis=1, keepdims=True)
         hidden = np.maximum(bag + proprio @ weights["proprio.weight"].T + weights["proprio.bias"], 0)
         return hidden @ weights["out.weight"].T + weights["out.bias"]
 

@@ -12,7 +12,9 @@ from rarrl.errors import InputError
 from rarrl.llama.shape import LlamaShape
 
 PAD = 0
+"""Row of the word table that fills a short instruction up; it is part of the trained weights."""
 UNKNOWN = 1
+"""Row of the word table for a word that is not in the vocabulary."""
 MAX_LENGTH = 1000
 """Characters of an instruction; a policy reads a few words, so a longer text is a mistake."""
 

@@ -17,8 +17,8 @@ def checked_model(path: Path) -> Path:
     if not card.is_file():
         return path
 
-    told = read_json(card, "model card")
-    files = told.get("files") if isinstance(told, dict) else None
+    content = read_json(card, "model card")
+    files = content.get("files") if isinstance(content, dict) else None
     expected = files.get(path.name) if isinstance(files, dict) else None
     if expected is not None and sha256(read_file(path, "language model")) != expected:
         raise InputError(

@@ -38,6 +38,7 @@ the knife away, pick up the object. Something in a cup or on a plate: put it in,
 that. To look at something by a lamp: pick it up, toggle the lamp."""
 """The system message of both roles. Its words are part of what was measured: do not edit them in passing."""
 
+# Examples that precede the question of a level 1 planner: (goal, steps).
 _SHOTS = (
     (
         "Put a clean mug on the coffee machine.",

@@ -18,6 +18,7 @@ from rarrl.reasoner.base import MAX_GOAL_CHARS, Request
 from rarrl.reasoner.plan import MAX_STEPS, VERBS, Fault, Plan, Verdict
 from rarrl.types import Role
 
+# Class names of ALFRED's expert plans (train split).
 _OBJECTS = """
     alarmclock apple baseballbat basketball book bowl box bread butterknife candle cd cellphone cloth creditcard cup
     dishsponge egg fork glassbottle handtowel kettle keychain knife ladle laptop lettuce mug newspaper pan pen pencil
@@ -43,25 +44,29 @@ ARGUMENTS: dict[str, tuple[tuple[str, ...], ...]] = dict.fromkeys(VERBS, (OBJECT
 _KNOWN = frozenset((*OBJECTS, *PLACES, *LAMPS))
 """Class names that a plan can hold."""
 
-PLAN = "<|plan|>"
-THINK = "<|think|>"
-VERIFY = "<|verify|>"
-JUDGE = "<|judge|>"
-SCENE = "<|scene|>"
-GIVEN = "<|given|>"
-FAILED = "<|failed|>"
-ANSWER = "<|answer|>"
-END = "<|end|>"
+# What is asked for: the first token of a prompt.
+PLAN = "<|plan|>"  # planner, level 1
+THINK = "<|think|>"  # planner, level 2
+VERIFY = "<|verify|>"  # verifier, level 1
+JUDGE = "<|judge|>"  # verifier, level 2
 DESCRIBE = "<|describe|>"  # plan -> goal: how likely the goal is given a plan
 TRANSLATE = "<|translate|>"  # step sentences -> plan, in training only
-MARKS = (END, PLAN, THINK, VERIFY, JUDGE, SCENE, GIVEN, FAILED, ANSWER, DESCRIBE, TRANSLATE)
 
+# What follows in a prompt.
+SCENE = "<|scene|>"  # the names that the robot has seen
+GIVEN = "<|given|>"  # a plan
+FAILED = "<|failed|>"  # the number of the step that failed, from 1
+ANSWER = "<|answer|>"  # the end of the prompt
+END = "<|end|>"  # the end of the answer
+
+MARKS = (END, PLAN, THINK, VERIFY, JUDGE, SCENE, GIVEN, FAILED, ANSWER, DESCRIBE, TRANSLATE)
 """All marks, in the order of their ids in the model's vocabulary."""
 
 MAX_SENTENCE_CHARS = 160
 """Characters of one sentence that the model writes, so that its answer ends within the token cap."""
 _SENTENCE = "[a-z0-9 .,;:!?&()'/-]"
 """Characters of such a sentence, as a regular expression: those that `clean` leaves."""
+# (role, level) -> the mark of such a request.
 _ROLE_MARKS = {(Role.PLANNER, 1): PLAN, (Role.PLANNER, 2): THINK, (Role.VERIFIER, 1): VERIFY, (Role.VERIFIER, 2): JUDGE}
 
 

@@ -29,6 +29,7 @@ _BATCH = 512
 """Tokens that llama.cpp reads at a time: its own default for physical batches."""
 _ABORTED = 2
 """What llama_decode returns if the abort callback ended it."""
+# llama.h, struct llama_token_data.
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
 

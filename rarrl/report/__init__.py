@@ -12,10 +12,10 @@ from rarrl.errors import InputError
 from rarrl.files import write_bytes_atomic, write_text_atomic
 from rarrl.report.runs import Run, read_runs
 
+# Names of the pictures and of the page in a run folder.
 PNG = "report.png"
 HTML = "report.html"
 PERCEPTION = "perception.png"
-"""Names of the pictures and of the page in a run folder."""
 
 
 @dataclass(frozen=True)

@@ -141,8 +141,8 @@ def _draw_title(
 
     start = strips[0].start
     task = start.goal or TASKS.get(start.task_type, start.task_type)
-    ways = ", its ways alone" if start.category == "Navigation" else ""
-    text = f"Task: {_cut(task, 80)}{ways} ({start.category}). Language model: {', '.join(profiles)}."
+    only = ", navigation only" if start.category == "Navigation" else ""
+    text = f"Task: {_cut(task, 80)}{only} ({start.category}). Language model: {', '.join(profiles)}."
     text += f" Budget: {start.time_budget_s:.0f} s and {_thousands(start.token_budget)} tokens of thinking."
     line(_cut(text, 170), 0.66, fontsize=10.5, color=INK)
     line(f"Episode {chosen[0]}, the same task and luck for all: {chosen[1]}.", 0.89, fontsize=10, color=FAINT)
@@ -401,6 +401,7 @@ def _draw_table(axes: Axes, runs: Sequence[Run]) -> None:
 
 
 TABLE_HEAD = ("policy", "success", "95 % interval", "LLM seconds", "tokens", "calls", "deadline misses")
+"""Titles of the table's columns."""
 
 
 def table_row(row: Figures) -> tuple[str, ...]:
