@@ -75,7 +75,7 @@ class GoalParameters:
     """ALFRED's goal condition: class names in lower case, "" if the task type has none."""
 
     object: str
-    place: str  # where it goes in the end
+    place: str  # the receptacle that it ends up in
     movable: str  # the receptacle that is carried
     lamp: str
     sliced: bool

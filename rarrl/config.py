@@ -721,7 +721,7 @@ def config_from_flat(values: Mapping[str, Scalar], where: str) -> Config:
 
 
 def to_yaml(config: Config) -> str:
-    """`config` as YAML text, each setting below a comment with its meaning and range."""
+    """Returns `config` as YAML text, each setting below a comment with its meaning and range."""
     values = config.model_dump()
     lines = ["# rarrl's settings. A setting that is left out keeps its default.", ""]
     for section, info in Config.model_fields.items():
@@ -841,7 +841,8 @@ def _suggest(loc: tuple[int | str, ...], known: list[str]) -> str:
 
 
 def _number(value: float) -> str:
-    """
+    """Returns a number without needless digits.
+
     >>> _number(1e6), _number(0.1)
     ('1000000', '0.1')
     """

@@ -36,6 +36,7 @@ class Tensor:
 
     @property
     def bits(self) -> int:
+        """The size of the tensor in the file, bits."""
         return 8 * self.data.nbytes
 
 

@@ -52,6 +52,7 @@ class LlamaShape:
 
     @property
     def head_width(self) -> int:
+        """The size of one attention head."""
         return self.width // self.heads
 
     def linears(self) -> dict[str, tuple[int, int]]:

@@ -41,7 +41,9 @@ class OpenAiReasoner:
     The key, from RARRL_LLM_KEY or OPENAI_API_KEY, is sent only over https or to this computer, and is never shown."""
 
     def __init__(self, url: str, model: str) -> None:
-        """url: such as http://localhost:8080/v1, without a user name. model: the name that the server knows.
+        """Checks the address; nothing is sent yet.
+
+        url: such as http://localhost:8080/v1, without a user name. model: the name that the server knows.
 
         Raises: InputError if the URL or the name is missing or malformed."""
         parts = urlsplit(url)
@@ -78,7 +80,7 @@ class OpenAiReasoner:
         return answered(request, _Session(self, request), chat.carry_out, self.name)
 
     def close(self) -> None:
-        """Later calls answer BACKEND_DOWN."""
+        """Ends the reasoner; later calls are answered with BACKEND_DOWN."""
         self._closed = True
 
     def exchange(self, body: dict[str, Any], schema: dict[str, Any] | None, deadline: float) -> _Reply:
