@@ -101,9 +101,10 @@ class OrchestratorConfig(Section):
         default=5.0,
         ge=0.1,
         le=60.0,
-        description="Time after which a silent robot or orchestrator node counts as gone, in seconds. If it is too "
-        "short, a slow node is reported as dead in /diagnostics; if it is too long, a dead node is "
-        "noticed late and the robot waits for it.",
+        description="Time without a message after which a robot node or the orchestrator node counts as gone, in "
+        "seconds. If it is too short, a slow node is reported as stale in /diagnostics and another "
+        "robot may take its place; if it is too long, a dead node is noticed late and a robot that was "
+        "restarted is refused until then.",
     )
 
 
@@ -570,7 +571,8 @@ class SimConfig(Section):
         default=0,
         ge=0,
         le=1_000_000,
-        description="Number of the first mission of the seed; it continues a series that was interrupted.",
+        description="Number of the first mission of the seed, from 0. A series that was interrupted continues from "
+        "there.",
     )
     seed: int = Field(
         default=0,
