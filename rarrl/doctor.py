@@ -108,7 +108,7 @@ def memory_gib() -> float | None:
 def check_python(version: tuple[int, ...]) -> Check:
     """Checks the version of Python.
 
-    >>> check_python((3, 9, 2)).status
+    >>> check_python((3, 9, 2)).status.value
     'fail'
     """
     text = f"{'.'.join(map(str, version))} on {platform.system()} {platform.machine()}"
