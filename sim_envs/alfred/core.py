@@ -300,7 +300,7 @@ class AlfredReplayCore:
         return Situation(
             subgoal_type=self.subgoal_type,
             remaining=self._remaining,
-            subgoal_index=self.subgoal,
+            subgoal_index=self.subgoal.astype(np.float64),
             subgoal_count=self._subgoals,
             step=self.acts,
             horizon=self.horizon,
@@ -310,7 +310,10 @@ class AlfredReplayCore:
             initial_time_s=self.initial_time_s,
             initial_tokens=self.initial_tokens,
             cost_weight=self.cost_weight,
-            **self._cost_now,
+            mean_s=self._cost_now["mean_s"],
+            p95_s=self._cost_now["p95_s"],
+            mean_tokens=self._cost_now["mean_tokens"],
+            max_tokens=self._cost_now["max_tokens"],
         )
 
     def observe(self) -> NDArray[np.float32]:

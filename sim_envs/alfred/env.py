@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -24,10 +24,10 @@ from .recorded_core import RecordedCore
 ACTION_SPACE = gym.spaces.Discrete(N_ACTIONS)
 
 
-def observation_space(core: AlfredReplayCore) -> gym.spaces.Box:
+def observation_space(core: AlfredReplayCore) -> gym.spaces.Space[NDArray[np.float32]]:
     """N_FEATURES numbers; with recorded answers those of the plan in force besides."""
     width = len(ALL_FEATURE_NAMES) if hasattr(core, "recordings") else N_FEATURES
-    return gym.spaces.Box(-FEATURE_LIMIT, FEATURE_LIMIT, (width,), np.float32)
+    return gym.spaces.Box(-FEATURE_LIMIT, FEATURE_LIMIT, (width,))  # float32
 
 
 def _make(
@@ -98,7 +98,7 @@ class AlfredReplayEnv(gym.Env[NDArray[np.float32], np.int64]):
     ```
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 4}
+    metadata = {"render_modes": ["ansi"], "render_fps": 4}  # noqa: RUF012 (declared by gym.Env)
 
     def __init__(
         self,
@@ -171,7 +171,7 @@ class AlfredReplayVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], ND
     Next-step autoreset (gymnasium's default): the step after an episode's end ignores the action, starts the
     next episode and returns reward 0."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
+    metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012 (declared by VectorEnv)
 
     def __init__(
         self,

@@ -246,7 +246,7 @@ class RecordedCore(AlfredReplayCore):
             subgoal_type=np.where(goto, _GOTO, kind),
             remaining=remaining,
             subgoal_index=index.astype(np.float64),
-            subgoal_count=2.0 * length,
+            subgoal_count=2.0 * length.astype(np.float64),
             step=self.acts,
             horizon=self.horizon,
             history=self.history,

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from rarrl.alfred import HOUSEHOLD_TASKS, TASK_TYPES, GoalParameters, read_alfred
+from rarrl.alfred import HOUSEHOLD_TASKS, TASK_TYPES, AlfredPlan, GoalParameters, read_alfred
 from rarrl.errors import InputError
 from rarrl.reasoner.checker import KNIVES, TREATABLE
 from rarrl.reasoner.prompt import LAMPS
@@ -81,7 +81,7 @@ def draw_task(rng: np.random.Generator, task_type: str | None = None) -> Househo
 
 
 @lru_cache(maxsize=1)
-def _own_plans():
+def _own_plans() -> tuple[AlfredPlan, ...]:
     return read_alfred(HOUSEHOLD_TASKS).plans
 
 

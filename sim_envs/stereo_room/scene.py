@@ -294,9 +294,14 @@ def _panels(
     counts = np.maximum(np.round(span / side).astype(int), 1)
     half = span / counts / 2
     return [
-        Solid(name, tuple(map(float, low + (2 * np.array(index) + 1) * half)), tuple(map(float, half)), _texture(rng))
+        Solid(name, _triple(low + (2 * np.array(index) + 1) * half), _triple(half), _texture(rng))
         for index in np.ndindex(*counts)
     ]
+
+
+def _triple(values: np.ndarray) -> tuple[float, float, float]:
+    x, y, z = map(float, values)
+    return x, y, z
 
 
 def _shell(rng: np.random.Generator, length: float, width: float, height: float) -> list[Solid]:

@@ -11,6 +11,7 @@ from rarrl.types import ActStatus, SubgoalType
 from ..catalogue import APPLIANCES, FURNITURE
 from ..env import HouseholdEnv
 from ..executor import Event
+from ..home import Place
 from ..tasks import likely_places
 from .remaining_plan import Found
 
@@ -114,7 +115,7 @@ class TaskMemory:
         places = [place for n, place in world.home.places.items() if n not in LAMPS and n not in own]
         left = [place for place in places if self._looked.get(place.name, -1) < since] or places
 
-        def order(place):  # type: ignore[no-untyped-def]
+        def order(place: Place) -> tuple[bool, bool, float]:
             away = math.hypot(place.front[0] - world.x, place.front[1] - world.y)
             return place.opens, place.name not in usual, away
 
@@ -129,7 +130,7 @@ class TaskMemory:
             if FURNITURE[name].style in _SURFACES and name not in goals and len(place.slots) - known.count(name) > 1
         ]
 
-        def away(place):  # type: ignore[no-untyped-def]
+        def away(place: Place) -> tuple[bool, float]:
             return not world.at(place.name), math.hypot(place.front[0] - world.x, place.front[1] - world.y)
 
         return min(free, key=away).name if free else "countertop"
