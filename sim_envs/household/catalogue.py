@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Furniture:
-    """Metres. height: of the surface that holds things; tall: of the whole body. style: how it is drawn."""
+    """A class of furniture; metres.
+
+    width: of the front. depth: front to back. height: of the surface that holds things. tall: of the whole body; 0: as
+    `height`. style: how it is rendered. opens: it has a door, behind which things are hidden."""
 
     width: float
     depth: float
@@ -49,8 +52,9 @@ FURNITURE: dict[str, Furniture] = {
     "toiletpaperhanger": Furniture(0.5, 0.3, 0.7, "backed", 0.9),
 }
 APPLIANCES = {"CleanObject": "sinkbasin", "HeatObject": "microwave", "CoolObject": "fridge"}
+"""Verb of a treatment -> where it is done."""
 
-# Shape (box, ball, can) and half sides, metres. A robot tells them apart by shape, size and the colour of the class.
+# Class -> shape (box, ball, can) and half sides, metres. Shape, size and colour of its class identify a thing.
 OBJECTS: dict[str, tuple[str, tuple[float, float, float]]] = {
     "alarmclock": ("can", (0.05, 0.05, 0.05)),
     "apple": ("ball", (0.04, 0.04, 0.04)),
@@ -107,6 +111,7 @@ OBJECTS: dict[str, tuple[str, tuple[float, float, float]]] = {
     "winebottle": ("can", (0.04, 0.04, 0.13)),
 }
 
+# Where kinds of things are found.
 _COOK = "countertop diningtable sinkbasin fridge microwave cabinet garbagecan"
 _STORE = "countertop diningtable cabinet drawer shelf"
 _SIT = "sofa armchair bed ottoman coffeetable"
@@ -161,7 +166,7 @@ NAMES = {
     "wateringcan": "watering can",
     "winebottle": "wine bottle",
 }
-"""In a sentence; other classes are their own words."""
+"""Class -> its words in a sentence; other classes are their own words."""
 
 SENTENCES: dict[str, tuple[str, ...]] = {
     "pick_and_place_simple": (
@@ -194,4 +199,4 @@ SENTENCES: dict[str, tuple[str, ...]] = {
         "Leave the {movable} with the {object} in it {place}.",
     ),
 }
-"""Templates; {place} is "on the desk" or "in the drawer"."""
+"""Task type -> templates of its goal; {place} is "on the desk" or "in the drawer"."""

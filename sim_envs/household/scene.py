@@ -149,7 +149,7 @@ class HouseholdScene:
         self._renderer.update_scene(self._data, camera)
         image = cv2.cvtColor(self._renderer.render(), cv2.COLOR_RGB2BGR)
         if self._noise:
-            # Drawn once and begun anywhere: fresh normals for each image take as long as rendering it.
+            # Sampled once and read from a random start: fresh normals for each image take as long as rendering it.
             start = int(self._rng.integers(self._grain.size - image.size))
             grain = self._grain[start : start + image.size].reshape(image.shape)
             image = cv2.add(image, grain, dtype=cv2.CV_8U)  # saturates

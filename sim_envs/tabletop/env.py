@@ -36,14 +36,10 @@ FIELD_LOW = np.array([-0.15, -0.09])  # m, where objects start
 FIELD_HIGH = np.array([0.15, 0.18])
 
 # What success means; see the class.
-PRESS_STEPS = (
-    3  # control steps with the tool on the object, suction off: 0.15 s, so that brushing over it does not count
-)
+PRESS_STEPS = 3  # control steps of the tool on the object, suction off: 0.15 s, so brushing over it does not count
 PUSH_M = 0.05  # m, away: more than the width of a cube
 PUSH_ASIDE_M = 0.04  # m, to the side that a push may end
-LIFT_M = (
-    0.12  # m, bottom of a lifted object above the table: twice as high as a carried one, so that carrying is not it
-)
+LIFT_M = 0.12  # m, bottom of a lifted object above the table: twice as high as a carried one
 LIFT_ASIDE_M = 0.06  # m, from where it lay
 PUT_M = 0.01  # m, bottom of a put object above the table: it lies
 DISTURBED_M = 0.03  # m; another object that moved so far spoils the episode
