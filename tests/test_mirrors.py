@@ -25,7 +25,7 @@ NO_MIRROR = {
     "learning/latency/figures.py": "shown through tests/cli/test_cli.py (`plot` of a profile)",
     "learning/latency/ship.py": "shown through tests/latency/test_profile.py",
     "learning/orchestrator/evaluate_recorded.py": "shown through tests/sim_envs/alfred/test_recorded_core.py",
-    "learning/orchestrator/figures.py": "no test: draws numbers that are tested where they are measured",
+    "learning/orchestrator/figures.py": "shown through tests/learning/orchestrator/test_evaluate.py",
     "learning/orchestrator/scenarios.py": "shown through tests/learning/orchestrator/test_evaluate.py",
     "learning/orchestrator/train_alfred.py": "shown through tests/learning/orchestrator/test_train.py",
     "learning/perception/benchmark.py": "shown through tests/learning/perception/test_evaluate.py",

@@ -30,6 +30,7 @@ from rarrl.orchestrator.features import N_TYPES, History, Situation, encode
 from rarrl.types import ActStatus, SubgoalType
 
 Floats = NDArray[np.float64]
+
 CHUNK_STEPS = 8  # low-level steps of an attempt: rows of an action chunk
 STEP_S = 0.25  # s that one low-level step takes on the robot; an assumption, ALFRED's steps have no duration
 MAX_CALL_S = 60.0  # s after which a call of the language model is given up
@@ -194,6 +195,7 @@ def _key(stream: int) -> int:
 
 
 _KEYS = np.array([_key(stream) for stream in range(128)], np.uint64)
+"""Of all streams: 0 to 6 here, from 99 on in `episodes`."""
 
 
 def uniform(seed: NDArray[np.uint64], stream: int | Sequence[int], index: NDArray[Any] | int) -> Floats:
@@ -240,6 +242,7 @@ class StepResult:
 
 
 ACT_STATUS = (ActStatus.SUCCESS, ActStatus.FAILURE, ActStatus.LOST)
+"""What the numbers 0, 1, 2 of `StepResult.act_status` mean."""
 
 
 class AlfredReplayCore:

@@ -22,6 +22,7 @@ from .episodes import EpisodeConfig, EpisodeSampler, seeds
 from .recorded_core import RecordedCore
 
 ACTION_SPACE = gym.spaces.Discrete(N_ACTIONS)
+"""Numbers of `rarrl.types.Action`."""
 
 
 def observation_space(core: AlfredReplayCore) -> gym.spaces.Space[NDArray[np.float32]]:

@@ -17,7 +17,7 @@ from .core import EpisodeBank, EpisodeParams, uniform
 
 STREAMS = PLAN, TABLE, TIME, TOKENS, PRICE, SCALE, SCALED, JITTER, SHOCK, SHOCK_AT = tuple(range(100, 110))
 """Streams of `core.uniform` that an episode is drawn from, apart from those of its steps (0 to 6)."""
-SEED_STREAM = 99
+SEED_STREAM = 99  # from which `seeds` draws the episodes of a run
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from .interactions import OPENED
 from .world import DT, Row, World
 
 VERBS = tuple(SubgoalType.__members__)
+"""ALFRED's eight kinds of sub-goal."""
 TOO_LATE = "too late"  # the reason of a failure without an interaction
 LIMIT_S = 60.0  # s without success that count as a failure; the expert needs about 10 a sub-goal
 

@@ -43,12 +43,13 @@ PERSON_AHEAD_S = 0.5  # s that a person is predicted ahead
 PERSON_GAP_M = 1.0  # m between base and person below which it goes slower
 PERSON_RAD = 1.2  # rad to either side within which people slow it
 
-# Interacting: well within REACH_M and REACH_RAD, so that who learns from it may be a little off
-EASY_M = 0.7
-EASY_RAD = 0.42
+# Interacting: well within REACH_M and REACH_RAD, so that a policy that learns from it may be a little off
+EASY_M = 0.7  # m, of REACH_M = 0.8
+EASY_RAD = 0.42  # rad, of REACH_RAD = 0.6
 BESIDE_M = (0.5, 0.65)  # m from a thing on the floor, where the base stands
 
 Pose = tuple[float, float, float]
+"""x, y, metres, and heading, rad, in the world frame."""
 
 
 class Expert:

@@ -39,7 +39,9 @@ _FACINGS = ((1, 0), (-1, 0), (0, 1), (0, -1))
 """Unit vectors from a piece's back to its front: away from one of the four walls."""
 
 Point = tuple[float, float]
-Rectangle = tuple[float, float, float, float]  # x low, y low, x high, y high; metres
+"""x, y; metres."""
+Rectangle = tuple[float, float, float, float]
+"""x low, y low, x high, y high; metres."""
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,10 @@ SECONDS = {"GotoLocation": 0.5, "PickupObject": 0.5, "PutObject": 0.5, "SliceObj
 TREATMENT_S = 2.0  # s, washing, heating or cooling; ALFRED does them at once
 OPENING_S = 0.5  # s, a door or lid
 
-OPENED = "opened"  # the reason of an interaction that opened a door: neither success nor failure
-OUT_OF_REACH = "out of reach"
-NOT_IN_HAND = "not in the hand"
+# Reasons of outcomes that other parts ask for.
+OPENED = "opened"  # it opened a door: neither success nor failure
+OUT_OF_REACH = "out of reach"  # no such thing, or not that place, before the base
+NOT_IN_HAND = "not in the hand"  # or something else is
 _OPEN_DOOR = "OpenDoor"  # begins the pending row while a door is being opened; no verb of ALFRED
 
 

@@ -19,7 +19,7 @@ from rarrl.perception.rig import CameraRig
 from rarrl.types import StereoPair
 
 from ..stereo_room.scene import OPTICAL_TO_MUJOCO, load_mujoco, make_renderer
-from .catalogue import FURNITURE, OBJECTS
+from .catalogue import FURNITURE, OBJECTS, Style
 from .home import WALL_HEIGHT_M, WALL_M, Home, Place
 from .world import FIELD_RAD, HEAD_M, PERSON_M, World
 
@@ -249,28 +249,28 @@ def _draw_place(drawing: _Drawing, place: Place) -> None:
         colour = f"shutter {place.name}" if name.startswith("shutter") else place.name
         drawing.add("box", centre, half, colour, name)
 
-    if kind.style == "table":
+    if kind.style is Style.TABLE:
         board((0, w), (0, d), (h - _T, h))
         for a in (0.0, w - 0.06):
             for i in (0.0, d - 0.06):
                 board((a, a + 0.06), (i, i + 0.06), (0, h - _T))
-    elif kind.style == "seat":
+    elif kind.style is Style.SEAT:
         board((0, w), (0, d), (0, h))
         board((0, w), (d - 0.15, d), (h, tall))
-    elif kind.style == "basin":
+    elif kind.style is Style.BASIN:
         board((0, w), (0, d), (0, h))
         for across, inward in (((0, _T), (0, d)), ((w - _T, w), (0, d)), ((0, w), (0, _T)), ((0, w), (d - _T, d))):
             board(across, inward, (h, tall))
-    elif kind.style == "niche":
+    elif kind.style is Style.NICHE:
         board((0, w), (0.025, d), (0, h))
         for across, inward in (((0, _T), (0, d)), ((w - _T, w), (0, d)), ((0, w), (d - _T, d))):
             board(across, inward, (h, tall))
         board((0, w), (0, d), (tall - _T, tall))
         board((_T, w - _T), (0, 0.02), (h, tall), f"shutter {place.name}")
-    elif kind.style == "backed":
+    elif kind.style is Style.BACKED:
         board((0, w), (0, d), (0, h))
         board((0, w), (d - 0.1, d), (h, tall))
-    elif kind.style == "lamp":
+    elif kind.style is Style.LAMP:
         board((0, w), (0, d), (0, h))
         board((w / 2 - 0.02, w / 2 + 0.02), (d / 2 - 0.02, d / 2 + 0.02), (h, tall - 0.25))
         board((w / 2 - 0.13, w / 2 + 0.13), (d / 2 - 0.13, d / 2 + 0.13), (tall - 0.25, tall), f"lamp {place.name}")

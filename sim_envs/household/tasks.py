@@ -26,6 +26,7 @@ TREATMENTS = {
     "pick_heat_then_place_in_recep": "HeatObject",
     "pick_cool_then_place_in_recep": "CoolObject",
 }
+"""Task type -> verb of its treatment."""
 INTO = {"bowl": "apple fork spoon keychain pencil egg tomato", "box": "keychain watch cd pen creditcard"} | {
     "cup": "fork spoon butterknife pen pencil",
     "mug": "fork spoon butterknife pen pencil",
@@ -110,7 +111,7 @@ def _from_template(rng: np.random.Generator, task_type: str) -> HouseholdTask:
         can_be = thing in TREATABLE[SubgoalType.SliceObject] and task_type != "pick_two_obj_and_place"
         sliced = can_be and bool(rng.random() < SLICED_SHARE)
 
-    inside = bool(place) and FURNITURE[place].style in ("niche", "basin")
+    inside = bool(place) and FURNITURE[place].is_hollow
     where = f"{'in' if inside else 'on'} the {_words(place)}"
     words = {"object": _words(thing), "place": where, "movable": _words(movable), "lamp": _words(lamp)}
     if sliced:
@@ -330,7 +331,7 @@ class _Planner:
             return
 
         places = self.world.home.places
-        names = [n for n in places if FURNITURE[n].style in ("block", "table", "backed") and n != self.p.place]
+        names = [n for n in places if FURNITURE[n].is_surface and n != self.p.place]
         free = [n for n in sorted(names, key=lambda n: n != "countertop") if len(self.world.free_slots(places[n])) > 1]
         name = self.world.things[self.hand].name
         self._go(free[0], ("PutObject", name, free[0]))

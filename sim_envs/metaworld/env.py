@@ -26,6 +26,7 @@ CAMERAS = {
     "top": ((0.0, 0.70, 0.10), 1.25, 90.0, -89.0),
     "side": ((0.0, 0.70, 0.15), 1.15, 180.0, -20.0),
 }
+# See the class for units.
 ACTION_NAMES = ("dx", "dy", "dz", "gripper")
 PROPRIO_NAMES = ("hand_x_m", "hand_y_m", "hand_z_m", "gripper_opening")
 CONTROL_HZ = 80.0  # Meta-World's own: five physics steps of 2.5 ms an action
@@ -66,6 +67,7 @@ class MetaWorldTask:
         return [f"{verb} {thing}" for verb, thing in paraphrases(self.verbs, self.objects, held_out)]
 
 
+# Wordings of objects that two tasks share.
 _DRAWER = ("the drawer", "the green drawer", "the box drawer")
 _WINDOW = ("the window", "the window pane", "the glass window")
 _TASKS = (
@@ -121,6 +123,7 @@ _TASKS = (
 )
 TASKS = {task.name: task for task in _TASKS}
 MT10 = tuple(TASKS)
+"""All ten, in Meta-World's order."""
 SEVEN = tuple(name for name in MT10 if name not in ("push", "pick-place", "peg-insert-side"))
 """The tasks without grasping, over which `success_f16` is the mean."""
 

@@ -16,10 +16,11 @@ from rarrl.policy.spec import RobotInfo
 
 from ..instruction_env import RENDER_SIZE, InstructionEnv, load_mujoco, paraphrases, task_named
 
+# See the class for units.
 CAMERAS = ("top", "wrist")
 ACTION_NAMES = ("vx", "vy", "vz", "suction")
 PROPRIO_NAMES = ("tool_x_m", "tool_y_m", "tool_z_m", "holds")
-CONTROL_HZ = 20.0
+CONTROL_HZ = 20.0  # a chunk of 8 rows lasts 0.4 s
 MAX_STEPS = 80  # control steps; the expert needs 10 to 50
 
 SPEED = 0.4  # m/s at an action of 1: across the table in 1.5 s
@@ -350,6 +351,7 @@ def _thing(name: str) -> str:
     )
 
 
+# Lengths in metres, masses in kg, forces in N; without shadows, see `TabletopEnv.rendering`.
 _XML = f"""<mujoco>
 <option timestep="{TIMESTEP}" integrator="implicitfast" cone="elliptic"/>
 <visual><quality offsamples="0" shadowsize="0"/><global offwidth="{RENDER_SIZE}" offheight="{RENDER_SIZE}"/>

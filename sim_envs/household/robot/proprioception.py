@@ -16,9 +16,10 @@ from ..executor import Memory
 from ..expert import Pose, find_path, find_target
 from ..world import Row, World, wrap
 
-CAMERA = "head"
+CAMERA = "head"  # what the policy calls its only image
 IMAGE_SIZE = 64  # px, both sides: the left image, 320 x 240, shrunk without keeping its aspect ratio
 ACTION_NAMES = ("linear_x_m_s", "angular_z_rad_s", "interact")
+"""What the policy commands; interact above 0.5 begins the interaction of the current sub-goal."""
 PROPRIO_NAMES = (
     "route_x_m",
     "route_y_m",
@@ -35,6 +36,7 @@ PROPRIO_NAMES = (
     "holds",
     "busy",
 )
+"""Points of the path at ROUTE_M and AHEAD_M, the pose to stand at, the point to reach; then the robot's own state."""
 ROUTE_M = 0.4  # m along the path from the base, of the first point: about the expert's own lookahead
 AHEAD_M = 1.0  # m, of the second point: around the next corner
 LIMIT_M = 2.0  # m; a point that is farther is given at this distance, in its direction

@@ -18,8 +18,6 @@ from .remaining_plan import Found
 
 _UNDOES = {"HeatObject": "CoolObject", "CoolObject": "HeatObject"}
 """Treatment -> the one whose effect it ends."""
-_SURFACES = ("block", "table", "backed")
-"""Styles of furniture on which anything can be put down: open, flat, at the height of the hand."""
 
 
 class TaskMemory:
@@ -143,7 +141,7 @@ class TaskMemory:
         free = [
             place
             for name, place in world.home.places.items()
-            if FURNITURE[name].style in _SURFACES and name not in goals and len(place.slots) - known.count(name) > 1
+            if FURNITURE[name].is_surface and name not in goals and len(place.slots) - known.count(name) > 1
         ]
 
         def away(place: Place) -> tuple[bool, float]:
