@@ -265,10 +265,9 @@ class World:
             self._pending, self._busy = interactions.begin(self, use)
 
     def skip(self, steps: int) -> None:
-        """`steps` steps in which nobody moves and no interaction ends, all at once; what goes wrong by chance goes
-        wrong."""
-        if steps > 0:
-            disturbances.skip(self, steps)
+        """`steps` (1 or more) steps in which nobody moves and no interaction ends, all at once; what goes wrong by
+        chance goes wrong."""
+        disturbances.skip(self, steps)
 
     @property
     def busy(self) -> bool:

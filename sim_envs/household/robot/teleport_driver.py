@@ -129,4 +129,6 @@ def _set(world: World, pose: Pose) -> None:
 
 def _pass(world: World, steps: int) -> None:
     """Time passes while nobody moves; what goes wrong by chance goes wrong."""
+    if steps <= 0:
+        return
     world.skip(steps)
