@@ -22,10 +22,10 @@ import numpy as np
 
 from rarrl.build import make_reasoner
 from rarrl.files import sha256
-from rarrl.latency.profile import dumps_profile, load_profile, save_profile
+from rarrl.latency.profile import content_sha256, load_profile, save_profile
 from rarrl.orchestrator.learned import save_policy
 from rarrl.orchestrator.registry import HOUSEHOLD_RULES_FILE, SHIPPED, load_policy, tuned_parameters
-from rarrl.orchestrator.rules import RECORDED_FAMILIES, make_rule
+from rarrl.orchestrator.rules import make_rule, recorded_families
 from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Plan
 from rarrl.results import make_results, write_results
@@ -75,7 +75,7 @@ def train(folder: Path, steps: int) -> None:
     card = json.loads((SHIPPED / "card.json").read_text())
     card["runs"]["household.safetensors"] = {
         "command": f"{COMMAND} train --steps {steps}",
-        "data": sha256(dumps_profile(profile).encode()),
+        "data": content_sha256(profile),
         "metrics": {f"last_rollout_{name}": round(value, 4) for name, value in figures.items()},
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     }
@@ -90,7 +90,7 @@ def compare_all(folder: Path, episodes: int) -> dict[str, Any]:
         policies = {name: load_policy(name) for name in ("household", "recorded")}
         policies |= {f"{family} {params}": make_rule(family, **params) for family, params in COMPARED.items()}
         tuned = tuned_parameters(condition, HOUSEHOLD_RULES_FILE) if HOUSEHOLD_RULES_FILE.exists() else {}
-        policies |= {f"{f}, tuned": make_rule(f, **tuned[f]) for f in RECORDED_FAMILIES if tuned.get(f)}
+        policies |= {f"{f}, tuned": make_rule(f, **tuned[f]) for f in recorded_families() if tuned.get(f)}
         tables[condition] = compare(profile, policies, config, episodes)
         for name, row in tables[condition].items():
             print(condition, name, row, flush=True)

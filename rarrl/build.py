@@ -17,10 +17,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rarrl.clock import Clock
 from rarrl.config import DetectorConfig, OrchestratorConfig, PolicyConfig
 from rarrl.errors import InputError
-from rarrl.latency.profile import LatencyProfile, World, load_profile
+from rarrl.latency.profile import MAX_SECONDS, LatencyProfile, World, load_profile
+from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.orchestrator import CALL_TIMEOUT_S, Orchestrator
 from rarrl.orchestrator.registry import Fitted, load_policy
 from rarrl.orchestrator.rules import OrchestratorPolicy
@@ -36,9 +39,11 @@ if TYPE_CHECKING:
     from rarrl.perception.classical import ClassicalDetector
     from rarrl.perception.rig import CameraRig
     from rarrl.perception.voxels import GridSpec
-    from rarrl.policy.base import Policy
+    from rarrl.policy.base import LoadedPolicy
 
 SHIPPED_MODELS = Path(__file__).resolve().parent / "models" / "planner"
+REPLAYED = "profile"
+"""What the setting `orchestrator.reasoner` says where nobody is asked: the robot's side replays the profile's calls."""
 
 
 def make_detector(rig: CameraRig, grid: DetectorConfig | GridSpec | str = "indoor") -> ClassicalDetector:
@@ -50,12 +55,18 @@ def make_detector(rig: CameraRig, grid: DetectorConfig | GridSpec | str = "indoo
             section `detector` of a configuration.
 
     Raises: InputError for an unknown preset, or a cube that is no whole number of voxels."""
-    raise NotImplementedError
+    from rarrl.perception.camera_input import grid_of
+    from rarrl.perception.classical import ClassicalDetector
+    from rarrl.perception.voxels import grid_spec
+
+    if isinstance(grid, DetectorConfig):
+        return ClassicalDetector(rig, grid_of(grid))
+    return ClassicalDetector(rig, grid_spec(grid) if isinstance(grid, str) else grid)
 
 
 def make_policy(
     policy: PolicyConfig | str | Path = "", *, gguf: str | Path | None = None, preset: str = "", threads: int = 1
-) -> Policy:
+) -> LoadedPolicy:
     """The action policy that `policy` names, loaded in this process. Close it after use, or use it with `with`.
 
     A robot runs it in a process of its own, which this function serves too: `rarrl.policy.process.ProcessPolicy`.
@@ -73,7 +84,12 @@ def make_policy(
 
     Raises: InputError for an unknown form, with those that there are, or files that do not fit;
         DependencyMissingError without llama-cpp-python."""
-    raise NotImplementedError
+    from rarrl.policy import registry
+
+    if isinstance(policy, PolicyConfig):
+        config = policy
+        return registry.load_policy(config.folder, registry.PolicyOptions(config.gguf, config.preset, config.threads))
+    return registry.load_policy(str(policy), registry.PolicyOptions(str(gguf or ""), preset, threads))
 
 
 def make_reasoner(
@@ -106,7 +122,8 @@ def make_reasoner(
 
     Raises: InputError: an unknown form, a model that cannot be loaded, a bad URL, no such profile.
         DependencyMissingError without llama-cpp-python."""
-    raise NotImplementedError
+    options = ReasonerOptions(threads, plans, seed, clock, node)
+    return GuardedReasoner(make_backend(reasoner, options), policy, CircuitBreaker(clock=clock))
 
 
 def make_orchestrator(
@@ -138,4 +155,72 @@ def make_orchestrator(
         call_timeout_s: no call may take longer than this, however much budget is left, seconds.
 
     Raises: InputError for an unknown policy or profile, with the allowed names."""
-    raise NotImplementedError
+    if isinstance(policy, OrchestratorConfig):
+        policy, profile, cost_weight = policy.policy, policy.profile, policy.cost_weight
+    if not isinstance(profile, LatencyProfile):
+        profile = load_profile(profile)
+    if isinstance(policy, str):
+        policy = load_policy(policy, fitted_for(profile, world))
+    return Orchestrator(policy, ReplayTable.from_profile(profile).costs, cost_weight, call_timeout_s)
+
+
+def fitted_for(profile: LatencyProfile, world: World | None = None) -> Fitted:
+    """Which weights and rules belong to `profile`; `world`: see `make_orchestrator`."""
+    if (world or profile.world) is World.HOUSEHOLD:
+        return Fitted.HOUSEHOLD
+    return Fitted.ANSWERS if profile.recorded else Fitted.LATENCIES
+
+
+def llama_file(spec: str) -> Path:
+    """The GGUF file of `llama` or `llama:PATH`. Raises: InputError."""
+    kind, _, rest = spec.partition(":")
+    if kind != "llama" or (not rest and spec != "llama"):
+        raise InputError(f"language model: {short(spec)} is no llama.cpp model (allowed: llama, llama:PATH.gguf)")
+    return checked_model(Path(rest) if rest else shipped_model())
+
+
+def shipped_model() -> Path:
+    """The planner that comes with the package. Raises: InputError where it is not there."""
+    found = sorted(SHIPPED_MODELS.glob("*.gguf"))
+    if not found:
+        raise InputError(f"language model: no *.gguf in {SHIPPED_MODELS}; install rarrl again, or give llama:PATH.gguf")
+    return found[0]
+
+
+def _llama(text: str, options: ReasonerOptions) -> Reasoner:
+    from rarrl.reasoner.llama import LlamaReasoner
+
+    return LlamaReasoner(checked_model(Path(text) if text else shipped_model()), threads=options.threads)
+
+
+def _openai(text: str, _: ReasonerOptions) -> Reasoner:
+    from rarrl.reasoner.openai import OpenAiReasoner
+
+    url, _, model = text.partition("#")
+    return OpenAiReasoner(url, model)
+
+
+def _replayed(name: str, options: ReasonerOptions) -> Reasoner:
+    from rarrl.reasoner.replayed import ReplayedCall, ReplayedReasoner
+
+    profile = load_profile(name)
+    rng = np.random.default_rng(options.seed)
+
+    def draw(request: Request) -> ReplayedCall:
+        if profile.parametric is not None:
+            option = next(o for o in profile.parametric if (o.role, o.level) == (request.role.value, request.level))
+            seconds = min(float(rng.lognormal(option.mu, option.sigma)), MAX_SECONDS)
+            finish = "error" if rng.random() < option.error_rate else "stop"
+            return ReplayedCall(math.nan, seconds, option.tokens_in, option.tokens_out, finish)
+        records = [r for r in profile.records or () if (r.role, r.level) == (request.role.value, request.level)]
+        record = records[int(rng.integers(len(records)))]
+        return ReplayedCall(record.ttft_s, record.total_s, record.tokens_in, record.tokens_out, record.finish)
+
+    for role, level in (("planner", 1), ("planner", 2), ("verifier", 1), ("verifier", 2)):
+        profile.require(role, level)
+    return ReplayedReasoner(f"profile:{profile.name}", draw, options.plans, options.clock)
+
+
+register_reasoner("llama", _llama, form="llama (the shipped model), llama:PATH.gguf", text=None)
+register_reasoner("openai", _openai, form="openai:URL#MODEL")
+register_reasoner("profile", _replayed, form="profile:NAME")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from rarrl.alfred import AlfredPlan, Annotation
-from rarrl.latency.profile import CallRecord, LatencyProfile, ProfileHeader
+from rarrl.latency.profile import CallRecord, LatencyProfile, ProfileHeader, World
 from rarrl.reasoner.base import Answer, Reasoner
 from rarrl.reasoner.nearest import NearestGoal
 from rarrl.reasoner.plan import Plan, Verdict, expert_plan
@@ -75,6 +75,7 @@ def record_missions(
         date=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         source="python benchmarks/household_orchestrator.py record",
         licence="recorded by rarrl",
+        world=World.HOUSEHOLD,
     )
     config = RecordConfig("llama", f"household-{first_seed}", n=1)  # one number: a journal may be gone on with for more
     return record_profile(reasoner, tasks, config, header, journal, "household missions", progress)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from rarrl.files import sha256, write_json_atomic
-from rarrl.latency.profile import LatencyProfile, dumps_profile
+from rarrl.latency.profile import LatencyProfile, content_sha256
 from rarrl.orchestrator.learned import LearnedPolicy
-from rarrl.orchestrator.rules import RECORDED_FAMILIES, OrchestratorPolicy, grid, make_rule
+from rarrl.orchestrator.rules import OrchestratorPolicy, grid, make_rule, recorded_families
 from rarrl_sim_envs.alfred.episodes import TRAINING, EpisodeConfig, EpisodeSampler
 from rarrl_sim_envs.household.robot.known_goals import known_goals
 from rarrl_sim_envs.household.world import DT
@@ -90,7 +90,7 @@ def tune_household(
     rehearsal, table = Rehearsal(profile), {}
     for condition, config in conditions.items():
         table[condition] = {}
-        for family in RECORDED_FAMILIES:
+        for family in recorded_families():
             table[condition][family] = _tune(rehearsal, family, config)
             if progress is not None:
                 progress(f"{condition} {family}: {table[condition][family]}")
@@ -102,7 +102,7 @@ def _document(profile: LatencyProfile, command: str, table: dict[str, Any]) -> d
     return {
         "command": command,
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "data": sha256(dumps_profile(profile).encode()),
+        "data": content_sha256(profile),
         "profiles": [profile.name],
         "objective": "mean success; ties to the fewer LLM seconds",
         "conditions": table,

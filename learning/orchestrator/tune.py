@@ -12,7 +12,7 @@ import numpy as np
 from rarrl.alfred import AlfredPlan
 from rarrl.files import write_json_atomic
 from rarrl.latency.replay import ReplayTable
-from rarrl.orchestrator.rules import RECORDED_FAMILIES, RULE_FAMILIES, grid, make_rule
+from rarrl.orchestrator.rules import grid, make_rule, plain_families, recorded_families
 from rarrl_sim_envs.alfred.core import AlfredReplayCore, EpisodeBank
 from rarrl_sim_envs.alfred.datasets import TRAINING_PROFILES, load_recordings, load_tables, recordings_hash
 from rarrl_sim_envs.alfred.episodes import EpisodeConfig, EpisodeSampler
@@ -73,7 +73,7 @@ def tune_rules(
 
     `steps` environment steps go to each family under each condition. `progress(what, share_done)`."""
     bank, tables = EpisodeBank.from_plans(plans), load_tables(TRAINING_PROFILES)
-    table = _tune(CONDITIONS, RULE_FAMILIES, bank, tables, None, steps, seed, progress)
+    table = _tune(CONDITIONS, plain_families(), bank, tables, None, steps, seed, progress)
     return _write(out, command, seed, data_hash, TRAINING_PROFILES, steps, table)
 
 
@@ -87,7 +87,7 @@ def tune_on_recordings(
     def core(n: int) -> RecordedCore:
         return RecordedCore(recordings, n)
 
-    table = _tune(conditions, RECORDED_FAMILIES, recordings.bank, tables, core, steps, seed, progress)
+    table = _tune(conditions, recorded_families(), recordings.bank, tables, core, steps, seed, progress)
     return _write(out, command, seed, recordings_hash(profile), [recordings.table.name], steps, table)
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from rarrl.alfred import AlfredPlan, is_development, read_alfred
 from rarrl.errors import InputError, RarrlError
-from rarrl.latency.profile import CallRecord, LatencyProfile, ProfileHeader, TaskRecord
+from rarrl.latency.profile import CallRecord, LatencyProfile, ProfileHeader, TaskRecord, World
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.nearest import NearestGoal, NearestPlan
 from rarrl.reasoner.plan import Plan, expert_plan, same_plan
@@ -282,4 +282,5 @@ def make_header(name: str, reasoner: str, config: RecordConfig) -> ProfileHeader
         source="rarrl profile record on ALFRED (https://github.com/askforalfred/alfred), goals not included",
         licence="recorded by rarrl; plans and trial names from ALFRED, MIT licence, (c) 2019 ALFRED",
         command=f"rarrl profile record {options} --seed {config.seed}",
+        world=World.ALFRED,
     )
