@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rarrl.orchestrator.registry import load_policy
+from rarrl.build import make_orchestrator
 from rarrl.report.runs import wilson
 from rarrl.results import Figure, make_results, write_results
 from rarrl_learning.orchestrator.rollout import Episodes, rollout
@@ -35,7 +35,10 @@ def play(episodes: int) -> dict[str, Episodes]:
     )
     params = EpisodeSampler(bank, tables, config).draw(seeds(SEED, episodes))
     return {
-        name: rollout(AlfredReplayCore(bank, tables, episodes), params, load_policy(name)) for name in demo_policies()
+        name: rollout(
+            AlfredReplayCore(bank, tables, episodes), params, make_orchestrator(name, settings.profile).policy
+        )
+        for name in demo_policies()
     }
 
 

@@ -20,11 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from rarrl.build import make_reasoner
-from rarrl.files import sha256
+from rarrl.build import make_orchestrator, make_reasoner
 from rarrl.latency.profile import content_sha256, load_profile, save_profile
 from rarrl.orchestrator.learned import save_policy
-from rarrl.orchestrator.registry import HOUSEHOLD_RULES_FILE, SHIPPED, load_policy, tuned_parameters
+from rarrl.orchestrator.registry import HOUSEHOLD_RULES_FILE, SHIPPED, tuned_parameters
 from rarrl.orchestrator.rules import make_rule, recorded_families
 from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Plan
@@ -87,7 +86,7 @@ def compare_all(folder: Path, episodes: int) -> dict[str, Any]:
     profile = load_profile(folder / "heldout.json")
     tables = {}
     for condition, config in CONDITIONS.items():
-        policies = {name: load_policy(name) for name in ("household", "recorded")}
+        policies = {name: make_orchestrator(name, profile).policy for name in ("household", "recorded")}
         policies |= {f"{family} {params}": make_rule(family, **params) for family, params in COMPARED.items()}
         tuned = tuned_parameters(condition, HOUSEHOLD_RULES_FILE) if HOUSEHOLD_RULES_FILE.exists() else {}
         policies |= {f"{f}, tuned": make_rule(f, **tuned[f]) for f in recorded_families() if tuned.get(f)}

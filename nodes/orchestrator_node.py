@@ -13,24 +13,22 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from std_msgs.msg import Empty, String
 from std_srvs.srv import Trigger
 
-from rarrl.build import make_reasoner
+from rarrl.build import REPLAYED, make_orchestrator, make_reasoner
 from rarrl.decision_loop import DecisionSession, Phase, Report
 from rarrl.diagnostics import Heartbeat, Latencies
-from rarrl.latency.profile import load_profile
-from rarrl.latency.replay import ReplayTable
-from rarrl.orchestrator.orchestrator import Orchestrator
-from rarrl.orchestrator.registry import load_policy
 from rarrl.reasoner.base import Answer, Reasoner
 from rarrl.reasoner.home import read_home
 from rarrl.types import Decision
 
-from . import conversions
+from . import conversions, llama_ros
 from .conversions import AnswerMessage, DecisionMessage
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import ORCHESTRATOR_SPECS, OrchestratorNodeConfig, read_config
 
 ALIVE_S = 0.05
 """`alive` is published so often: whoever waits for decisions can tell silence from thought."""
+
+llama_ros.register()
 
 
 class OrchestratorNode(RarrlNode):
@@ -46,16 +44,13 @@ class OrchestratorNode(RarrlNode):
 
     def load(self) -> None:
         config = read_config(self).orchestrator
-        profile = load_profile(config.profile)
-        homes = config.profile.startswith("household-")
-        policy = load_policy(config.policy, recorded=profile.tasks is not None, household=homes)
-        orchestrator = Orchestrator(policy, ReplayTable.from_profile(profile).costs, config.cost_weight)
+        orchestrator = make_orchestrator(config)
         home = read_home(Path(config.home)) if config.home else ()
         self._session = DecisionSession(orchestrator, (config.time_budget_s, config.token_budget), home)
         self._sent: DecisionMessage | None = None
         self._reasoner: Reasoner | None = None
-        if config.reasoner != "profile":
-            self._reasoner = make_reasoner(config.reasoner)
+        if config.reasoner != REPLAYED:
+            self._reasoner = make_reasoner(config.reasoner, node=self)
             self._thinker = ThreadPoolExecutor(1, thread_name_prefix="reasoner")
         self._call: tuple[DecisionMessage, Future[Answer]] | None = None
         self._calls, self._stale_answers = 0, 0

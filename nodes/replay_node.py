@@ -1,5 +1,5 @@
 """replay_node: a robot that is not there. It plays ALFRED episodes, carries decisions out in scaled time, and answers
-THINK with the calls of a latency profile. Thin over `rarrl.pipeline.EpisodeRunner`."""
+THINK with the calls of a latency profile. Thin over `rarrl.decision_loop.EpisodeRunner`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
+from rarrl.build import REPLAYED
 from rarrl.clock import ManualClock
 from rarrl.decision_loop import EpisodeRunner, Phase
 from rarrl.diagnostics import Heartbeat
@@ -44,15 +45,14 @@ class ReplayNode(RarrlNode):
     def load(self) -> None:
         config = read_config(self)
         executive = make_executive(config, shock=bool(self.setting("shock")))
-        self._simulated = (
-            ManualClock()
-        )  # simulated time: moved by what each attempt and call takes, not by ROS's delays
+        # Simulated time: moved by what each attempt and call takes, not by ROS's delays.
+        self._simulated = ManualClock()
         self._log = self._open_log() if self.setting("run_dir") else None
         self._robot = EpisodeRunner(executive, self._simulated, self._log, run=os.urandom(8).hex())
         self._episodes, self._finished, self._succeeded = config.replay.episodes, 0, 0
         self._busy_s = 0.0  # what the decision under way takes, simulated
         self._state_pub = self.create_lifecycle_publisher(DiagnosticArray, "state", LATCHED)
-        self._asks = config.orchestrator.reasoner != "profile"
+        self._asks = config.orchestrator.reasoner != REPLAYED
         self._awaiting: Decision | None = None  # the THINK whose answer is to come
         self._patience = self.create_timer(1.0, self._on_no_answer, clock=self.steady)
         self._patience.cancel()
@@ -60,8 +60,10 @@ class ReplayNode(RarrlNode):
         self._answer_sub = self.create_subscription(DiagnosticArray, "answer", self._on_answer, LATCHED)
         self._work = self.create_timer(1.0, self._on_executed, clock=self.steady)
         self._work.cancel()
-        period_s = min(HEARTBEAT_S, config.orchestrator.decision_timeout_s / 3.0)  # nobody shall take us for gone
-        self._heartbeat = self.create_timer(period_s, self._publish_state, clock=self.steady)
+        period_s = min(
+            HEARTBEAT_S, config.orchestrator.decision_timeout_s / 3.0
+        )  # so that silence means that we are gone
+        self._repeat = self.create_timer(period_s, self._publish_state, clock=self.steady)
 
     def _open_log(self) -> EventWriter:
         run = RunEvent(
@@ -79,7 +81,7 @@ class ReplayNode(RarrlNode):
         self._heartbeat.hear(now())  # its silence counts from here
         if self._robot.report is None:
             self._robot.begin(0)
-        elif self._robot.report.phase is Phase.EXECUTING:  # deactivated amid a decision: carry it out now
+        elif self._robot.report.phase is Phase.EXECUTING:  # deactivated while one was carried out: do it now
             self._start_work()
         self._publish_state()
 
@@ -93,7 +95,7 @@ class ReplayNode(RarrlNode):
         self.destroy_subscription(self._decision_sub)
         self.destroy_subscription(self._answer_sub)
         self.destroy_lifecycle_publisher(self._state_pub)
-        for timer in (self._work, self._patience, self._heartbeat):
+        for timer in (self._work, self._patience, self._repeat):
             self.destroy_timer(timer)
         if self._log is not None:
             self._log.close()

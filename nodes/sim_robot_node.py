@@ -29,7 +29,7 @@ from std_msgs.msg import Empty as EmptyMsg
 
 from rarrl.clock import ManualClock
 from rarrl.config import Config
-from rarrl.decision_loop import EpisodeRunner, Household, Phase
+from rarrl.decision_loop import EpisodeRunner, Executive, Phase
 from rarrl.diagnostics import Heartbeat
 from rarrl.errors import RarrlError
 from rarrl.events import EventWriter, RunEvent
@@ -61,7 +61,7 @@ GATE = "safety_gate_node"
 MISSIONS = "missions.jsonl"
 
 
-def make_executive(world: SimWorld, config: Config) -> Household:
+def make_executive(world: SimWorld, config: Config) -> Executive:
     """The robot's side of the missions."""
     chosen = config.orchestrator
     return RealtimeExecutive(

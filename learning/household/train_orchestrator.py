@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rarrl.files import sha256, write_json_atomic
+from rarrl.files import write_json_atomic
 from rarrl.latency.profile import LatencyProfile, content_sha256
 from rarrl.orchestrator.learned import LearnedPolicy
 from rarrl.orchestrator.rules import OrchestratorPolicy, grid, make_rule, recorded_families

@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from rarrl.build import make_orchestrator
 from rarrl.orchestrator.features import FEATURE_LIMIT
 from rarrl.orchestrator.learned import LearnedPolicy
-from rarrl.orchestrator.orchestrator import Orchestrator
-from rarrl.orchestrator.registry import load_policy
 from rarrl.results import Figure, make_results, write_results
 from rarrl.types import Budget
 from rarrl_sim_envs.alfred.core import AlfredReplayCore, EpisodeBank
@@ -131,9 +130,10 @@ def _learning(seed: int, dummy_steps: int, our_steps: int) -> tuple[dict[str, Fi
 def _decide(seed: int, decisions: int = 5000) -> tuple[Figure, dict[str, Any]]:
     """Milliseconds of `Orchestrator.decide` along real episodes, features and network included."""
     plans, _ = load_plans(None, None, seed)
-    table = load_tables(["gpt4o-mini-anchor"])[0]
+    profile = "gpt4o-mini-anchor"
+    table = load_tables([profile])[0]
     executive = AlfredExecutive(EpisodeBank.from_plans(plans), table, CONDITIONS["comfortable"], seed)
-    brain = Orchestrator(load_policy("learned"), table.costs, 0.005)
+    brain = make_orchestrator("learned", profile, cost_weight=0.005)
     times: list[float] = []
     number = 0
     while len(times) < decisions:

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from rarrl.build import make_policy
 from rarrl.errors import InputError
 from rarrl.llama.gguf import read_gguf
-from rarrl.policy.serve import GGUF, OUTER, LlamaPolicy, load_card
+from rarrl.policy.base import Policy
+from rarrl.policy.serve import GGUF, OUTER, load_card
 from rarrl.results import Figure
 from rarrl_sim_envs.suites import Suite
 
@@ -57,7 +59,7 @@ def closed_loop(
     used = policy_folder.policy_inputs(load_card(folder)[0], load_demonstrations(data), frames, seed)
     done = 0
 
-    def played(policy: LlamaPolicy, names: Sequence[str], what: str) -> list[Episode]:
+    def played(policy: Policy, names: Sequence[str], what: str) -> list[Episode]:
         nonlocal done
         found: list[Episode] = []
         for name in names:
@@ -67,7 +69,7 @@ def closed_loop(
             done += episodes
         return found
 
-    with LlamaPolicy(folder) as policy:
+    with make_policy(folder) as policy:
         whole = played(policy, tasks, "unquantized")
     solved = [task for task in tasks if np.mean([e.success for e in whole if e.task == task]) >= SOLVED]
     if not solved:
@@ -90,7 +92,7 @@ def closed_loop(
         path = place / f"{method}_{bpw:g}"
         policy_folder.write_policy(path, folder, ways[method](bpw), {"method": method, "bpw": bpw})
         real = policy_folder.policy_bpw(path)
-        with LlamaPolicy(path) as policy:
+        with make_policy(path) as policy:
             small = played(policy, solved, f"{method} {bpw:g}")
         figure = kept_share(whole, small)
         lost = {t: sum(a.success > b.success for a, b in zip(whole, small, strict=True) if a.task == t) for t in solved}

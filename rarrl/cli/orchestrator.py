@@ -1,4 +1,4 @@
-"""`rarrl train`, `tune`, `eval` and `bench`."""
+"""`rarrl train orchestrator`, `tune rules`, `eval orchestrator` and `bench orchestrator`."""
 
 from __future__ import annotations
 

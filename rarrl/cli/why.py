@@ -100,8 +100,8 @@ def _always(one: Explained) -> str:
 def _detail(run: Run, explained: list[Explained], number: int) -> None:
     import numpy as np
 
+    from rarrl.build import make_orchestrator
     from rarrl.orchestrator.learned import LearnedPolicy
-    from rarrl.orchestrator.registry import load_policy
     from rarrl.types import Action
     from rarrl.why import named, pulls
 
@@ -124,7 +124,8 @@ def _detail(run: Run, explained: list[Explained], number: int) -> None:
             for a in Action
         ]
         out.print(table("Actions", ("action", "probability", "allowed"), cells))
-    policy, values = load_policy(run.policy), named(one.features)
+    policy = make_orchestrator(run.policy, run.header.profile).policy
+    values = named(one.features)
     if isinstance(policy, LearnedPolicy):
         pull = pulls(policy, one, explained)
         order = np.argsort(-np.abs(pull), kind="stable")[:SHOWN_FEATURES]

@@ -7,7 +7,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from rarrl.alfred import AlfredPlan, load_statistics, read_alfred, sample_plans
-from rarrl.files import sha256
 from rarrl.latency.profile import LatencyProfile, content_sha256, load_profile
 from rarrl.latency.replay import ReplayTable
 

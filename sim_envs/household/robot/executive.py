@@ -44,7 +44,7 @@ class _Answers:
 
 
 class HouseholdExecutive:
-    """Missions in a home (`rarrl.pipeline.Household`): `begin`, then `act` or `take` until `done`.
+    """Missions in a home (`rarrl.decision_loop.Executive`): `begin`, then `act` or `take` until `done`.
 
     A mission ends when all goal conditions are met (success), when the plan in force is done and they are not (the
     robot calls it done), after ATTEMPTS attempts, and when the environment's time is up. No attempt is ever LOST:
@@ -151,8 +151,8 @@ class HouseholdExecutive:
         return Attempt(event.status, (env.world.steps - begun) * DT, event.status is ActStatus.SUCCESS)
 
     def think(self, action: Action, deadline_s: float = math.inf) -> LlmCall:
-        """Not here: what a call would come to is not known. Raises: RuntimeError; give the pipeline a reasoner."""
-        raise RuntimeError(f"{action.label} needs an answer: give the pipeline a reasoner, or call take()")
+        """Not here: what a call would come to is not known. Raises: RuntimeError; ask a reasoner."""
+        raise RuntimeError(f"{action.label} needs an answer: give `play_episode` a reasoner, or call take()")
 
     def take(self, action: Action, answer: Answer) -> LlmCall:
         """One call that a reasoner has answered: its seconds and tokens are spent and pass in the home, its plan or
