@@ -1,50 +1,15 @@
 """ros2 launch rarrl rarrl.launch.py left:=/camera/left right:=/camera/right cmd_vel:=/base/cmd_vel dry_run:=false
 
-A real robot: detector, policy, orchestrator and the safety gate, which alone speaks to the base (docs/SAFETY.md).
-Without `dry_run:=false` the base gets zero. --show-args lists all arguments."""
+A real robot: detector, policy, orchestrator and the safety gate, the only node that commands the base
+(docs/SAFETY.md). Without `dry_run:=false` the base receives zero. --show-args lists all arguments."""
 
-import os
-
-from ament_index_python.packages import get_package_share_directory
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
-from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
-
-from launch import LaunchDescription
-from rarrl_nodes import bringup, graph
+from rarrl_nodes import bringup
+from rarrl_nodes.launch_actions import describe, graph_actions
 
 
 def generate_launch_description():
-    arguments = [DeclareLaunchArgument(a.name, default_value="", description=a.description) for a in bringup.ARGUMENTS]
-    return LaunchDescription([*arguments, OpaqueFunction(function=_nodes)])
+    return describe(bringup.ARGUMENTS, _nodes)
 
 
-def _nodes(context):
-    given = {a.name: LaunchConfiguration(a.name).perform(context) for a in bringup.ARGUMENTS}
-    profile = os.path.join(get_package_share_directory(graph.PACKAGE), *graph.FASTDDS_PROFILE)
-    return [
-        SetEnvironmentVariable(
-            "FASTRTPS_DEFAULT_PROFILES_FILE", os.environ.get("FASTRTPS_DEFAULT_PROFILES_FILE", profile)
-        ),
-        *(
-            Node(
-                package=graph.PACKAGE,
-                executable=start.node.executable,
-                name=start.node.name,
-                namespace=given["namespace"],
-                parameters=[
-                    *([given["params_file"]] if given["params_file"] else []),
-                    {n: ParameterValue(v, value_type=type(v)) for n, v in start.parameters.items()},
-                ],
-                remappings=start.remappings,
-                output="screen",
-                **(
-                    {"on_exit": Shutdown(reason="the safety gate has ended")}
-                    if start.essential
-                    else {"respawn": True, "respawn_delay": 2.0}
-                ),
-            )
-            for start in bringup.starts(given)
-        ),
-    ]
+def _nodes(given):
+    return graph_actions(given, bringup.starts(given), reason="the safety gate has ended")

@@ -3,78 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from rarrl.config import DetectorConfig, FieldSpec, GateConfig, OrchestratorConfig, Scalar, iter_fields
 from rarrl.errors import InputError
 
-from .graph import NODES, POLICY, STEREO, Argument, NodeSpec, stereo_remappings
+from .graph import NODES, POLICY, STEREO, Argument, NodeSpec, Start, argument_of, parameters, stereo_remappings
 
-GATE = NodeSpec("safety_gate_node", "safety_gate_node", "rarrl_nodes.safety_gate_node", ("gate",))
+GATE = NodeSpec(
+    "safety_gate_node",
+    "safety_gate_node",
+    "rarrl_nodes.safety_gate_node",
+    ("gate",),
+    own=("dry_run", "twist_stamped"),
+)
 BRINGUP: tuple[NodeSpec, ...] = (STEREO, POLICY, NODES[0], GATE)
 _DETECTOR = {spec.name: spec for spec in iter_fields(DetectorConfig, "detector.")}
 _ORCHESTRATOR = {spec.name: spec for spec in iter_fields(OrchestratorConfig, "orchestrator.")}
 
 
-def _of(spec: FieldSpec) -> Argument:
-    default = f"; default {spec.default}" if spec.default != "" else ""
-    return Argument(spec.name.rpartition(".")[2], f"{spec.description} ({spec.allowed}{default})", spec.name, spec)
-
-
-def _bool(name: str, description: str, default: bool) -> Argument:
+def _switch(name: str, description: str, default: bool) -> Argument:
     return Argument(name, description, name, FieldSpec(name, bool, default, None, None, (), description))
 
 
 ARGUMENTS: tuple[Argument, ...] = (
-    _bool("dry_run", "true, the default: the gate judges and reports, and the base gets zero; false: it drives", True),
-    _bool("twist_stamped", "what the base takes: true, the default, a TwistStamped; false a Twist", True),
-    Argument("cmd_vel", "topic of the base; default cmd_vel"),
-    Argument("odom", "topic of its odometry; default odom"),
-    Argument("joint_trajectory", "topic of the arm's controller; default joint_trajectory"),
-    Argument("joint_states", "topic of the arm's joints; default joint_states"),
-    Argument("left", "namespace of the left camera; default left"),
-    Argument("right", "namespace of the right camera; default right"),
-    Argument("policy_cameras", "the policy's cameras, name=topic with commas between; default: name/image"),
-    Argument("policy_folder", "policy folder; empty: the shipped one", "policy.folder"),
-    Argument("policy_preset", "how the policy is served; empty: as it is", "policy.preset"),
-    *(_of(_DETECTOR[f"detector.{name}"]) for name in ("preset", "camera_height_m", "camera_pitch_deg", "fuse")),
-    *(_of(_ORCHESTRATOR[f"orchestrator.{name}"]) for name in ("reasoner", "time_budget_s", "token_budget")),
-    *map(_of, iter_fields(GateConfig, "gate.")),
-    Argument("namespace", "namespace of all nodes and topics"),
-    Argument("params_file", "YAML file of ROS parameters; the arguments above win over it"),
+    _switch(
+        "dry_run",
+        "true, the default: the gate judges every command and reports, but the base receives zero; false: it drives.",
+        True,
+    ),
+    _switch(
+        "twist_stamped", "Message type that the base accepts: true, the default, TwistStamped; false, Twist.", True
+    ),
+    Argument("cmd_vel", "Topic on which the base receives its velocity commands; default cmd_vel."),
+    Argument("odom", "Topic of the base's odometry; default odom."),
+    Argument("joint_trajectory", "Topic of the arm's trajectory controller; default joint_trajectory."),
+    Argument("joint_states", "Topic of the arm's joint states; default joint_states."),
+    Argument("left", "Namespace of the left camera; default left."),
+    Argument("right", "Namespace of the right camera; default right."),
+    Argument(
+        "policy_cameras",
+        "Topics of the policy's cameras as name=topic, separated by commas; default: name/image for each.",
+    ),
+    Argument("policy_folder", "Folder of the policy; empty: the policy that comes with the package.", "policy.folder"),
+    Argument("policy_preset", "Serving preset of the policy (compute against accuracy); empty: none.", "policy.preset"),
+    *(argument_of(_DETECTOR[f"detector.{name}"]) for name in ("preset", "camera_height_m", "camera_pitch_deg", "fuse")),
+    *(argument_of(_ORCHESTRATOR[f"orchestrator.{name}"]) for name in ("reasoner", "time_budget_s", "token_budget")),
+    *map(argument_of, iter_fields(GateConfig, "gate.")),
+    Argument("namespace", "Namespace of all nodes and topics."),
+    Argument("params_file", "YAML file of ROS parameters; the other arguments take precedence over it."),
 )
-"""An argument that is left empty sets nothing, but for `dry_run`, which only `false` ends."""
-
-
-@dataclass(frozen=True)
-class Start:
-    """How a node is started. essential: its end stops all others; the others are started again."""
-
-    node: NodeSpec
-    parameters: dict[str, Scalar]
-    remappings: list[tuple[str, str]]
-    essential: bool
+"""An empty argument sets nothing. The one exception is `dry_run`, which is on unless it is explicitly `false`."""
 
 
 def starts(given: Mapping[str, str]) -> list[Start]:
-    """The nodes of the robot with what `given` (argument -> text, empty: not given) sets.
+    """How each node of the robot is started.
 
-    The gate is essential: who starts it again vouches for the room around the robot, so no machine may.
+    The gate is the essential node and is never restarted automatically: whoever activates it confirms that the area
+    around the robot is free, and only a person can do that (docs/SAFETY.md).
+
+    Args:
+        given: launch argument -> text; empty or missing: not given.
 
     Raises: InputError, one line, for a text that is not allowed."""
     return [Start(node, _parameters(node, given), _remappings(node, given), node is GATE) for node in BRINGUP]
 
 
 def _parameters(node: NodeSpec, given: Mapping[str, str]) -> dict[str, Scalar]:
-    result: dict[str, Scalar] = {"dry_run": True} if node is GATE else {}
-    for argument in ARGUMENTS:
-        text = given.get(argument.name, "")
-        own = argument.parameter.partition(".")[0] in node.sections or (
-            node is GATE and argument.parameter in ("dry_run", "twist_stamped")
-        )
-        if text and argument.parameter and own:
-            result[argument.parameter] = _parse(argument.name, text, argument.spec) if argument.spec else text
-    return result
+    safe: dict[str, Scalar] = {"dry_run": True} if node is GATE else {}
+    return safe | parameters(node, given, ARGUMENTS)
 
 
 def _remappings(node: NodeSpec, given: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -91,7 +87,8 @@ def _remappings(node: NodeSpec, given: Mapping[str, str]) -> list[tuple[str, str
 
 
 def _cameras(text: str) -> list[tuple[str, str]]:
-    """
+    """Remappings of the policy's image topics.
+
     >>> _cameras("top=/camera/left/image_rect, side=/side/image")
     [('top/image', '/camera/left/image_rect'), ('side/image', '/side/image')]
     """
@@ -100,25 +97,7 @@ def _cameras(text: str) -> list[tuple[str, str]]:
         name, equals, topic = (word.strip() for word in part.partition("="))
         if not (name and equals and topic):
             raise InputError(
-                f"argument policy_cameras: {part[:60]!r} is not allowed (allowed: name=topic, commas between)"
+                f"argument policy_cameras: {part[:60]!r} is not allowed (allowed: name=topic, separated by commas)"
             )
         pairs.append((f"{name}/image", topic))
     return pairs
-
-
-def _parse(name: str, text: str, spec: FieldSpec) -> Scalar:
-    value: Scalar | None = text
-    try:
-        if spec.type is bool:
-            value = {"true": True, "false": False}.get(text.lower())
-        elif spec.type is not str:
-            value = spec.type(text)
-    except ValueError:
-        value = None
-    size = len(value) if isinstance(value, str) else value
-    inside = size is not None and (
-        (spec.minimum is None or size >= spec.minimum) and (spec.maximum is None or size <= spec.maximum)
-    )
-    if value is None or not inside or (spec.choices and value not in spec.choices):
-        raise InputError(f"argument {name}: {text[:60]!r} is not allowed (allowed: {spec.allowed})")
-    return value

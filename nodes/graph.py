@@ -1,6 +1,7 @@
-"""The replay graph as plain data: nodes, arguments, the parameters that they set. Needs neither ROS nor launch.
+"""Nodes, launch arguments and the replay graph as plain data, shared by the launch files and `rarrl run`.
 
-`launch/replay.launch.py` and `run_graph` are thin over this table."""
+Needs neither ROS nor launch, so that the command line can check arguments where no ROS is installed. The graphs of a
+real robot (`bringup.py`) and of the simulated one (`sim_graph.py`) are built from the same parts."""
 
 from __future__ import annotations
 
@@ -17,17 +18,32 @@ PACKAGE = "rarrl"
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One process. `sections`: whose settings it takes. When one node ends, all others are stopped."""
+    """A node as a process of its own.
+
+    Attributes:
+        sections: the sections of the configuration whose settings it declares as parameters.
+        own: parameters outside of any section that a launch argument may set on it.
+    """
 
     name: str
     executable: str
     module: str
     sections: tuple[str, ...]
+    own: tuple[str, ...] = ()
+
+    def takes(self, parameter: str) -> bool:
+        """Whether the node declares `parameter`, as far as launch arguments are concerned."""
+        return parameter.partition(".")[0] in self.sections or parameter in self.own
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One launch argument. `parameter`: the ROS parameter that it sets; "" where it sets none."""
+    """A launch argument.
+
+    Attributes:
+        parameter: the ROS parameter that it sets; "" where it sets none.
+        spec: type and limits of that parameter; None: the text is passed on as it is.
+    """
 
     name: str
     description: str
@@ -35,53 +51,77 @@ class Argument:
     spec: FieldSpec | None = None
 
 
-NODES: tuple[NodeSpec, ...] = (
-    NodeSpec("orchestrator_node", "orchestrator_node", "rarrl_nodes.orchestrator_node", ("orchestrator",)),
-    NodeSpec("replay_node", "replay_node", "rarrl_nodes.replay_node", ("orchestrator", "replay")),
-)
-STEREO = NodeSpec("stereo_voxel_node", "stereo_voxel_node", "rarrl_nodes.stereo_voxel_node", ("detector",))
-"""Runs beside the camera's driver: `launch/stereo_voxels.launch.py`."""
-POLICY = NodeSpec("vla_policy_node", "vla_policy_node", "rarrl_nodes.vla_policy_node", ("policy",))
-"""Runs beside the cameras' drivers: `launch/vla_policy.launch.py`."""
+@dataclass(frozen=True)
+class Start:
+    """How one node of a graph is started.
+
+    Attributes:
+        essential: when this node ends, the whole graph is stopped; any other node is restarted.
+    """
+
+    node: NodeSpec
+    parameters: dict[str, Scalar]
+    remappings: list[tuple[str, str]]
+    essential: bool
 
 
-def _of(spec: FieldSpec) -> Argument:
+def argument_of(spec: FieldSpec) -> Argument:
+    """The launch argument of a setting, named as the setting is within its section."""
     default = f"; default {spec.default}" if spec.default != "" else ""
     return Argument(spec.name.rpartition(".")[2], f"{spec.description} ({spec.allowed}{default})", spec.name, spec)
 
 
-ARGUMENTS: tuple[Argument, ...] = (
-    *map(_of, iter_fields(OrchestratorConfig, "orchestrator.")),
-    *map(_of, iter_fields(ReplayConfig, "replay.")),
-    Argument("run_dir", "folder that gets events.jsonl; empty: no log is written", "run_dir"),
-    Argument("namespace", "namespace of all nodes and topics"),
-    Argument("params_file", "YAML file of ROS parameters; the arguments above win over it"),
+NODES: tuple[NodeSpec, ...] = (
+    NodeSpec("orchestrator_node", "orchestrator_node", "rarrl_nodes.orchestrator_node", ("orchestrator",)),
+    NodeSpec("replay_node", "replay_node", "rarrl_nodes.replay_node", ("orchestrator", "replay"), own=("run_dir",)),
 )
-"""An argument that is left empty sets nothing: the parameter file or the default of the node holds."""
+"""The replay graph. When one of its nodes ends, the other is stopped."""
 
+STEREO = NodeSpec("stereo_voxel_node", "stereo_voxel_node", "rarrl_nodes.stereo_voxel_node", ("detector",))
+"""Runs next to the camera driver: `launch/stereo_voxels.launch.py`."""
+
+POLICY = NodeSpec("vla_policy_node", "vla_policy_node", "rarrl_nodes.vla_policy_node", ("policy",))
+"""Runs next to the camera drivers: `launch/vla_policy.launch.py`."""
+
+ARGUMENTS: tuple[Argument, ...] = (
+    *map(argument_of, iter_fields(OrchestratorConfig, "orchestrator.")),
+    *map(argument_of, iter_fields(ReplayConfig, "replay.")),
+    Argument("run_dir", "Folder that events.jsonl is written to; empty: no log is written.", "run_dir"),
+    Argument("namespace", "Namespace of all nodes and topics."),
+    Argument("params_file", "YAML file of ROS parameters; the other arguments take precedence over it."),
+)
+"""Arguments of the replay graph. An empty argument sets nothing: the parameter file or the node's default applies."""
 
 STEREO_ARGUMENTS: tuple[Argument, ...] = (
-    Argument("preset", "indoor, near, outdoor or cube", "detector.preset"),
-    Argument("namespace", "namespace of the node and its topics"),
-    Argument("left", "namespace of the left camera; default left"),
-    Argument("right", "namespace of the right camera; default right"),
-    Argument("rviz", "true: opens rviz2 too, where it is installed"),
-    Argument("params_file", "YAML file of ROS parameters; preset above wins over it"),
+    Argument("preset", "Range and resolution of the detector: indoor, near, outdoor or cube.", "detector.preset"),
+    Argument("namespace", "Namespace of the node and its topics."),
+    Argument("left", "Namespace of the left camera; default left."),
+    Argument("right", "Namespace of the right camera; default right."),
+    Argument("rviz", "true: also opens rviz2, if it is installed."),
+    Argument("params_file", "YAML file of ROS parameters; the argument preset takes precedence over it."),
 )
+"""Arguments of `launch/stereo_voxels.launch.py`."""
+
 POLICY_ARGUMENTS: tuple[Argument, ...] = (
-    *map(_of, iter_fields(PolicyConfig, "policy.")),
-    Argument("namespace", "namespace of the node and its topics"),
-    Argument("params_file", "YAML file of ROS parameters; the arguments above win over it"),
+    *map(argument_of, iter_fields(PolicyConfig, "policy.")),
+    Argument("namespace", "Namespace of the node and its topics."),
+    Argument("params_file", "YAML file of ROS parameters; the other arguments take precedence over it."),
 )
+"""Arguments of `launch/vla_policy.launch.py`."""
+
 FASTDDS_PROFILE = ("config", "fastdds_shm.xml")
-"""Below the share folder: shared memory that holds some frames. See docs/NODES.md."""
+"""Path below the package's share folder. Gives each process a shared-memory segment that holds several images, so that
+image topics do not fall back to UDP (docs/NODES.md)."""
+
 RVIZ_CONFIG = ("config", "stereo_voxels.rviz")
+"""Path below the package's share folder."""
+
 RVIZ_TOPICS = ("voxels", "scan", "occupancy", "left/image_rect", "right/image_rect")
-"""What the view shows, as topics of the root namespace."""
+"""The topics that the RViz configuration displays, all in the root namespace."""
 
 
 def stereo_remappings(arguments: Mapping[str, str]) -> list[tuple[str, str]]:
-    """From the node's topics to those of the cameras that were named.
+    """Remappings from the node's topics to those of the cameras that the arguments name.
 
     >>> stereo_remappings({"left": "/camera/left", "right": ""})
     [('left/image_rect', '/camera/left/image_rect'), ('left/camera_info', '/camera/left/camera_info')]
@@ -95,39 +135,70 @@ def stereo_remappings(arguments: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def rviz_remappings(arguments: Mapping[str, str]) -> list[tuple[str, str]]:
-    """From the topics that the view names to those of the node and the cameras.
+    """Remappings from the topics of the RViz configuration to those of the node and the cameras.
 
     >>> rviz_remappings({"namespace": "robot", "left": "/camera/left"})[2:4]
     [('/occupancy', '/robot/occupancy'), ('/left/image_rect', '/camera/left/image_rect')]
     """
-    names = dict(stereo_remappings(arguments))
+    cameras = dict(stereo_remappings(arguments))
     root = "/".join(["", *arguments.get("namespace", "").strip("/").split()])
-    targets = [(topic, names.get(topic, topic)) for topic in RVIZ_TOPICS]
-    pairs = [(f"/{topic}", name if name.startswith("/") else f"{root}/{name}") for topic, name in targets]
-    return [(topic, name) for topic, name in pairs if topic != name]
+
+    pairs = []
+    for topic in RVIZ_TOPICS:
+        target = cameras.get(topic, topic)
+        if not target.startswith("/"):
+            target = f"{root}/{target}"
+        pairs.append((f"/{topic}", target))
+
+    return [(topic, target) for topic, target in pairs if topic != target]
 
 
 def parameters(
     node: NodeSpec, arguments: Mapping[str, str], table: tuple[Argument, ...] = ARGUMENTS
 ) -> dict[str, Scalar]:
-    """The ROS parameters that `arguments` (name -> text, empty: not given) of `table` set on `node`.
+    """The ROS parameters that launch arguments set on `node`.
+
+    Args:
+        arguments: name -> text, as given on the command line; empty or missing: not given.
+        table: the arguments that exist.
 
     Raises: InputError, one line, for a text that is not of the parameter's type or out of its range."""
     result: dict[str, Scalar] = {}
     for argument in table:
         text = arguments.get(argument.name, "")
-        if not text or not argument.parameter:
-            continue
-        if argument.spec is None:
-            if "replay" in node.sections:
-                result[argument.parameter] = text
-        elif argument.parameter.partition(".")[0] in node.sections:
-            result[argument.parameter] = _parse(argument.name, text, argument.spec)
+        if text and argument.parameter and node.takes(argument.parameter):
+            result[argument.parameter] = parse(argument, text)
     return result
 
 
+def parse(argument: Argument, text: str) -> Scalar:
+    """The value that `text` stands for, with the type of the argument's parameter.
+
+    Raises: InputError, one line, for a text that is not of that type or out of its range."""
+    spec = argument.spec
+    if spec is None:
+        return text
+
+    value: Scalar | None = text
+    try:
+        if spec.type is bool:
+            value = {"true": True, "false": False}.get(text.lower())
+        elif spec.type is not str:
+            value = spec.type(text)
+    except ValueError:
+        value = None
+
+    size = len(value) if isinstance(value, str) else value
+    in_range = size is not None and (
+        (spec.minimum is None or size >= spec.minimum) and (spec.maximum is None or size <= spec.maximum)
+    )
+    if value is None or not in_range or (spec.choices and value not in spec.choices):
+        raise InputError(f"argument {argument.name}: {text[:60]!r} is not allowed (allowed: {spec.allowed})")
+    return value
+
+
 def to_params_file(parameters: Mapping[str, Scalar]) -> str:
-    """ROS's YAML for all nodes. Texts are quoted, so that no policy's name is read as something else.
+    """A ROS parameter file that applies to every node. Texts are quoted: a policy named `yes` must stay a text.
 
     >>> print(to_params_file({"orchestrator.policy": "always", "replay.speed": 5.0}), end="")
     /**:
@@ -136,22 +207,10 @@ def to_params_file(parameters: Mapping[str, Scalar]) -> str:
         replay.speed: 5.0
     """
     lines = ["/**:", "  ros__parameters:"]
+
     for name, value in parameters.items():
         style = '"' if isinstance(value, str) else None
         text = yaml.safe_dump(value, default_style=style, width=1 << 20, allow_unicode=True).splitlines()[0]
         lines.append(f"    {name}: {text}")
+
     return "\n".join(lines) + "\n"
-
-
-def _parse(name: str, text: str, spec: FieldSpec) -> Scalar:
-    try:
-        value: Scalar = text if spec.type is str else spec.type(text)
-    except ValueError:
-        value = text
-    bad_type = not isinstance(value, spec.type)
-    size = len(value) if isinstance(value, str) else value
-    too_small = not bad_type and spec.minimum is not None and not size >= spec.minimum
-    too_large = not bad_type and spec.maximum is not None and not size <= spec.maximum
-    if bad_type or too_small or too_large or (spec.choices and value not in spec.choices):
-        raise InputError(f"argument {name}: {text[:60]!r} is not allowed (allowed: {spec.allowed})")
-    return value

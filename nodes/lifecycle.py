@@ -7,67 +7,145 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, overload
 
 import rclpy
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.client import Client
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.guard_condition import GuardCondition
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.service import Service
 from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
 from rclpy.task import Future
+from rclpy.timer import Timer
 
-from rarrl.config import FieldSpec, Section
+from rarrl.config import FieldSpec, Scalar, Section
 from rarrl.errors import InputError, RarrlError
 
 from . import params
 from .conversions import array
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-"""The last message reaches those who come later."""
+"""A subscriber that joins late still receives the last message."""
+
+DIAGNOSTICS_PERIOD_S = 1.0
+"""The rate that REP 107 recommends for diagnostics; `ros2 topic echo /diagnostics` stays readable at it."""
+
+DIAGNOSTICS_DEPTH = 10
+"""Queue depth of /diagnostics, as diagnostic_updater has it."""
+
+T = TypeVar("T", bool, int, float, str)
 
 
 class RarrlNode(LifecycleNode):
-    """A lifecycle node with parameters from the models, diagnostics and an end.
+    """Base of all lifecycle nodes here: parameters from the config models, diagnostics, and a clean teardown.
 
-    `failure`: why a transition failed or the node has to stop, in one line (`error`, as it was raised). `ended`: done
-    when the process should be. Subclasses fill in `load`, `start` and `diagnose`."""
+    A subclass fills in `load`, `start`, `unload` and `diagnose`. Every publisher, subscription, client, service, timer
+    and guard condition created inside `load` is destroyed when the node is cleaned up, shut down, or when a transition
+    fails; the subclass only ends what is not a ROS entity (threads, worker processes, files), in `unload`.
 
-    def __init__(self, name: str, task: str, specs: tuple[FieldSpec, ...], model: type[Section], **kwargs) -> None:
+    Attributes:
+        failure: why the last transition failed, or why the node has to stop, in one line; "" while all is well.
+        error: the exception behind `failure`, where a transition raised one of ours.
+        ended: done as soon as the process should end.
+        active: whether the node is in the lifecycle state `active`.
+        steady: a clock that a change of the system time does not move; timers of control loops run on it.
+    """
+
+    # rclpy's own constructor creates publishers and services too: nothing is recorded before `load` runs.
+    _recording = False
+    _loaded = False
+
+    def __init__(self, name: str, task: str, specs: tuple[FieldSpec, ...], model: type[Section], **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
         params.declare(self, specs, model)
+
         self.failure = ""
         self.error: RarrlError | None = None
         self.ended: Future = Future()
         self.active = False
-        self._starting = False
         self.steady = Clock(clock_type=ClockType.STEADY_TIME)
+
+        self._starting = False
+        self._undo: list[Callable[[], object]] = []  # destroys what `load` has created, in order of creation
         self._task = f"{name}: {task}"
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self.create_timer(1.0, self._publish_diagnostics, clock=self.steady)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", DIAGNOSTICS_DEPTH)
+        self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=self.steady)
 
-    def setting(self, name: str) -> object:
-        """The present value of the parameter `name`."""
-        return self.get_parameter(name).value
+    @overload
+    def setting(self, name: str) -> Scalar: ...
 
-    def stamp(self):
-        """The node's time, for a header."""
+    @overload
+    def setting(self, name: str, kind: type[T]) -> T: ...
+
+    def setting(self, name: str, kind: type[Any] | None = None) -> Any:
+        """The current value of the parameter `name`.
+
+        Args:
+            kind: the parameter's declared type; with it, the result has that type.
+
+        Raises: TypeError where the parameter is of another type (a mistake in the node, not in its input)."""
+        value = self.get_parameter(name).value
+        if kind is not None and type(value) is not kind:
+            raise TypeError(f"parameter {name} is {value!r}, not {kind.__name__}")
+        return value
+
+    def stamp(self) -> Time:
+        """The node's current time, for a header."""
         return self.get_clock().now().to_msg()
 
-    def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
-        """Level, message and values of this second; called while active."""
-        raise NotImplementedError
+    def end(self, failure: str = "") -> None:
+        """Ends the process after the callback under way; with a `failure`, its exit status is 1."""
+        if failure:
+            self.get_logger().error(failure)
+        self.failure = failure
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    # What a subclass fills in
 
     def load(self) -> None:
-        """Configures: loads files, creates publishers, subscriptions and services. Raises: RarrlError, one line."""
+        """Configures the node: loads files, creates publishers, subscriptions, services and timers.
+
+        Raises: RarrlError, one line, where the node cannot be configured; what was created so far is destroyed."""
         raise NotImplementedError
 
     def start(self) -> None:
-        """What follows activation."""
+        """Called after activation, with all publishers enabled. May raise RarrlError, which fails the activation."""
+
+    def unload(self) -> None:
+        """Ends what `load` or `start` began and is not a ROS entity: threads, worker processes, open files.
+
+        Called once for each `load`, also for one that failed half-way, and before the entities are destroyed: a thread
+        may publish until it has been joined."""
+
+    def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
+        """Level, message and values for this second's diagnostics; called while the node is active."""
+        raise NotImplementedError
+
+    # Lifecycle transitions
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._try(self.load, super().on_configure, state)
+        self._loaded = True
+        self._recording = True
+        try:
+            result = self._try(self.load, super().on_configure, state)
+        except Exception:
+            self._release()
+            raise
+        finally:
+            self._recording = False
+
+        if result is not TransitionCallbackReturn.SUCCESS:
+            self._release()
+        return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.active = True
@@ -80,6 +158,64 @@ class RarrlNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.active = False
         return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._release()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.active = False
+        self._release()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """After a transition that raised: back to `unconfigured`, as rclpy has it, with nothing left behind."""
+        self.active = False
+        self._release()
+        return super().on_error(state)
+
+    def destroy_node(self) -> None:
+        self._release()
+        super().destroy_node()
+
+    def _release(self) -> None:
+        """Undoes `load`: `unload`, then every recorded entity, the youngest first."""
+        if not self._loaded:
+            return
+        self._loaded = False
+        try:
+            self.unload()
+        finally:
+            while self._undo:
+                self._undo.pop()()
+
+    # Entities created by `load` are recorded
+
+    def create_lifecycle_publisher(self, *args: Any, **kwargs: Any) -> Publisher:
+        return self._record(super().create_lifecycle_publisher(*args, **kwargs), self.destroy_lifecycle_publisher)
+
+    def create_publisher(self, *args: Any, **kwargs: Any) -> Publisher:
+        return self._record(super().create_publisher(*args, **kwargs), self.destroy_publisher)
+
+    def create_subscription(self, *args: Any, **kwargs: Any) -> Subscription:
+        return self._record(super().create_subscription(*args, **kwargs), self.destroy_subscription)
+
+    def create_client(self, *args: Any, **kwargs: Any) -> Client:
+        return self._record(super().create_client(*args, **kwargs), self.destroy_client)
+
+    def create_service(self, *args: Any, **kwargs: Any) -> Service:
+        return self._record(super().create_service(*args, **kwargs), self.destroy_service)
+
+    def create_timer(self, *args: Any, **kwargs: Any) -> Timer:
+        return self._record(super().create_timer(*args, **kwargs), self.destroy_timer)
+
+    def create_guard_condition(self, *args: Any, **kwargs: Any) -> GuardCondition:
+        return self._record(super().create_guard_condition(*args, **kwargs), self.destroy_guard_condition)
+
+    def _record(self, entity: Any, destroy: Callable[[Any], object]) -> Any:
+        if self._recording:
+            self._undo.append(lambda: destroy(entity))
+        return entity
 
     def autostart(self) -> None:
         """Configures and activates, where the parameter says so. Raises: RarrlError where that fails."""

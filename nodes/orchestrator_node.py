@@ -9,7 +9,6 @@ from pathlib import Path
 from time import perf_counter
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from std_msgs.msg import Empty, String
 from std_srvs.srv import Trigger
 
@@ -61,33 +60,14 @@ class OrchestratorNode(RarrlNode):
         self._subgoal_pub = self.create_lifecycle_publisher(String, "subgoal", LATCHED)
         self._answer_pub = self.create_lifecycle_publisher(DiagnosticArray, "answer", LATCHED)
         self._alive_pub = self.create_lifecycle_publisher(Empty, "alive", 1)
-        self._alive = self.create_timer(ALIVE_S, lambda: self._alive_pub.publish(Empty()), clock=self.steady)
+        self.create_timer(ALIVE_S, lambda: self._alive_pub.publish(Empty()), clock=self.steady)
         self._answered = self.create_guard_condition(self._on_answered)
-        self._entities = [
-            self.create_subscription(DiagnosticArray, "state", self._on_state, LATCHED),
-            self.create_service(Trigger, "~/think_now", self._on_think_now),
-            self.create_service(Trigger, "~/cancel", self._on_cancel),
-            self.create_service(Trigger, "~/reset", self._on_reset),
-        ]
+        self.create_subscription(DiagnosticArray, "state", self._on_state, LATCHED)
+        self.create_service(Trigger, "~/think_now", self._on_think_now)
+        self.create_service(Trigger, "~/cancel", self._on_cancel)
+        self.create_service(Trigger, "~/reset", self._on_reset)
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        subscription, *services = self._entities
-        self.destroy_subscription(subscription)
-        for service in services:
-            self.destroy_service(service)
-        self.destroy_timer(self._alive)
-        outputs = (self._decision_pub, self._budget_pub, self._plan_pub, self._subgoal_pub, self._answer_pub)
-        for publisher in (*outputs, self._alive_pub):
-            self.destroy_lifecycle_publisher(publisher)
-        self.destroy_guard_condition(self._answered)
-        self._close_reasoner()
-        return super().on_cleanup(state)
-
-    def destroy_node(self) -> None:
-        self._close_reasoner()
-        super().destroy_node()
-
-    def _close_reasoner(self) -> None:
+    def unload(self) -> None:
         reasoner = getattr(self, "_reasoner", None)
         if reasoner is not None:
             self._reasoner = None
@@ -149,7 +129,12 @@ class OrchestratorNode(RarrlNode):
         future = self._thinker.submit(self._reasoner.ask, request)
         self._call = (message, future)
         self._calls += 1
-        future.add_done_callback(lambda _: self._answered.trigger())
+        future.add_done_callback(self._wake)
+
+    def _wake(self, _: Future[Answer]) -> None:
+        """In the reasoner's thread. Once the node is being unloaded, the guard condition may be gone."""
+        if self._reasoner is not None:
+            self._answered.trigger()
 
     def _on_answered(self) -> None:
         """The answer goes to the robot, whose next report says what came of it. One to another decision is dropped."""

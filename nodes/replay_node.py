@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -15,19 +14,16 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rarrl.build import REPLAYED
 from rarrl.clock import ManualClock
 from rarrl.decision_loop import EpisodeRunner, Phase
-from rarrl.diagnostics import Heartbeat
 from rarrl.errors import RarrlError
-from rarrl.events import EventWriter, RunEvent
+from rarrl.events import EventWriter
 from rarrl.reasoner.base import Answer
-from rarrl.types import Action, CallStatus, Decision
+from rarrl.types import Action, Decision
 from rarrl_sim_envs.alfred.make import make_executive
 
-from . import conversions
+from .decision_client import DecisionClient, no_answer, open_log, patience_s, state_message, state_period_s
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import REPLAY_SPECS, ReplayNodeConfig, read_config
 
-HEARTBEAT_S = 1.0
-GRACE_S = 1.0  # after its deadline an answer has so long to arrive, real time; then the call counts as TIMEOUT
 GOODBYE_S = 0.5  # for the last message to leave before the process ends
 SHORTEST_S = 1e-4  # a timer needs a period
 
@@ -37,17 +33,17 @@ class ReplayNode(RarrlNode):
 
     def __init__(self, **kwargs) -> None:
         super().__init__("replay_node", "episodes", REPLAY_SPECS, ReplayNodeConfig, **kwargs)
-        self._heartbeat = Heartbeat("orchestrator_node")
         self._log: EventWriter | None = None
-        self._ignored = 0
-        self._last_ignored = ""
+        self._client = DecisionClient(lambda reason: self.get_logger().warning(f"decision ignored: {reason}"))
 
     def load(self) -> None:
         config = read_config(self)
         executive = make_executive(config, shock=bool(self.setting("shock")))
         # Simulated time: moved by what each attempt and call takes, not by ROS's delays.
         self._simulated = ManualClock()
-        self._log = self._open_log() if self.setting("run_dir") else None
+        run_dir = self.setting("run_dir", str)
+        if run_dir:
+            self._log = open_log(Path(run_dir), config.orchestrator, config.replay.seed, config.replay.speed)
         self._robot = EpisodeRunner(executive, self._simulated, self._log, run=os.urandom(8).hex())
         self._episodes, self._finished, self._succeeded = config.replay.episodes, 0, 0
         self._busy_s = 0.0  # what the decision under way takes, simulated
@@ -56,29 +52,15 @@ class ReplayNode(RarrlNode):
         self._awaiting: Decision | None = None  # the THINK whose answer is to come
         self._patience = self.create_timer(1.0, self._on_no_answer, clock=self.steady)
         self._patience.cancel()
-        self._decision_sub = self.create_subscription(DiagnosticArray, "decision", self._on_decision, LATCHED)
-        self._answer_sub = self.create_subscription(DiagnosticArray, "answer", self._on_answer, LATCHED)
+        self.create_subscription(DiagnosticArray, "decision", self._on_decision, LATCHED)
+        self.create_subscription(DiagnosticArray, "answer", self._on_answer, LATCHED)
         self._work = self.create_timer(1.0, self._on_executed, clock=self.steady)
         self._work.cancel()
-        period_s = min(
-            HEARTBEAT_S, config.orchestrator.decision_timeout_s / 3.0
-        )  # so that silence means that we are gone
-        self._repeat = self.create_timer(period_s, self._publish_state, clock=self.steady)
-
-    def _open_log(self) -> EventWriter:
-        run = RunEvent(
-            policy=str(self.setting("orchestrator.policy")),
-            profile=str(self.setting("orchestrator.profile")),
-            seed=int(self.setting("replay.seed")),
-            speed=float(self.setting("replay.speed")),
-            date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            source="graph",
-            cost_weight=float(self.setting("orchestrator.cost_weight")),
-        )
-        return EventWriter(Path(str(self.setting("run_dir"))), run)
+        period_s = state_period_s(config.orchestrator.decision_timeout_s)
+        self.create_timer(period_s, self._publish_state, clock=self.steady)
 
     def start(self) -> None:
-        self._heartbeat.hear(now())  # its silence counts from here
+        self._client.heartbeat.hear(now())  # its silence counts from here
         if self._robot.report is None:
             self._robot.begin(0)
         elif self._robot.report.phase is Phase.EXECUTING:  # deactivated while one was carried out: do it now
@@ -91,29 +73,18 @@ class ReplayNode(RarrlNode):
         self._awaiting = None  # the decision is latched: activated again, it is asked for again
         return super().on_deactivate(state)
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.destroy_subscription(self._decision_sub)
-        self.destroy_subscription(self._answer_sub)
-        self.destroy_lifecycle_publisher(self._state_pub)
-        for timer in (self._work, self._patience, self._repeat):
-            self.destroy_timer(timer)
+    def unload(self) -> None:
         if self._log is not None:
             self._log.close()
-        return super().on_cleanup(state)
+            self._log = None
 
     def _on_decision(self, msg: DiagnosticArray) -> None:
         report = self._robot.report
         if not self.active or report is None:
             return
-        try:
-            message = conversions.decision_from_values(conversions.values_of(msg))
-        except ValueError as error:
-            self._ignore(str(error))
+        message = self._client.decision(msg, report)
+        if message is None:
             return
-        if message.run != report.run:
-            self._ignore(f"a decision for the run {message.run}, this is {report.run}")
-            return
-        self._heartbeat.hear(now())
         if message.state != report.number or report.phase is not Phase.WAITING:
             return
         if not self._asks or message.decision.action is Action.ACT:
@@ -121,48 +92,21 @@ class ReplayNode(RarrlNode):
             self._start_work()
         elif self._awaiting is None or self._awaiting.id != message.decision.id:
             self._awaiting = message.decision
-            self._patience.timer_period_ns = int((message.decision.deadline_s + GRACE_S) * 1e9)
+            self._patience.timer_period_ns = int(patience_s(message.decision) * 1e9)
             self._patience.reset()
 
     def _on_answer(self, msg: DiagnosticArray) -> None:
         report = self._robot.report
         if not self.active or report is None:
             return
-        try:
-            message = conversions.answer_from_values(conversions.values_of(msg))
-        except ValueError as error:
-            self._ignore(f"answer: {error}")
-            return
-        self._heartbeat.hear(now())
         decision = self._awaiting
-        if decision is None or (message.run, message.state) != (report.run, report.number):
-            self._ignore(f"an answer to decision {message.answer.decision}, which is not waited for")
-        elif (message.answer.decision, message.answer.role, message.answer.level) != (
-            decision.id,
-            decision.action.role,
-            decision.action.level,
-        ):
-            self._ignore(f"an answer to decision {message.answer.decision}, not to {decision.id}")
-        else:
-            self._take(decision, message.answer)
+        answer = self._client.answer(msg, report, awaited=decision is not None)
+        if answer is not None and decision is not None and self._client.answers(answer, decision):
+            self._take(decision, answer)
 
     def _on_no_answer(self) -> None:
-        decision = self._awaiting
-        if decision is None or decision.action.role is None:
-            return
-        why = f"no answer within {decision.deadline_s + GRACE_S:.1f} s"
-        self._take(
-            decision,
-            Answer(
-                decision.id,
-                decision.action.role,
-                decision.action.level,
-                CallStatus.TIMEOUT,
-                seconds=decision.deadline_s,
-                backend="none",
-                why=why,
-            ),
-        )
+        if self._awaiting is not None:
+            self._take(self._awaiting, no_answer(self._awaiting))
 
     def _take(self, decision: Decision, answer: Answer) -> None:
         """Its seconds have passed already: simulated time is moved by them, and nobody waits again."""
@@ -184,7 +128,7 @@ class ReplayNode(RarrlNode):
             if self._robot.done:
                 self._next_episode()
         except RarrlError as error:  # the log cannot be written any more
-            self._end(str(error))
+            self.end(str(error))
             return
         self._publish_state()
 
@@ -198,37 +142,20 @@ class ReplayNode(RarrlNode):
         self._robot.finish()
         self.get_logger().info(f"{self._finished} episodes played, {self._succeeded} succeeded")
         if self.setting("exit_when_done"):
-            self.create_timer(GOODBYE_S, self._end, clock=self.steady)
-
-    def _end(self, failure: str = "") -> None:
-        if failure:
-            self.get_logger().error(failure)
-        self.failure = failure
-        if not self.ended.done():
-            self.ended.set_result(None)
+            self.create_timer(GOODBYE_S, self.end, clock=self.steady)
 
     def _publish_state(self) -> None:
         report = self._robot.report
         if not self.active or report is None:
             return
-        self._state_pub.publish(
-            conversions.array(
-                "replay_node: state", conversions.values_from_report(report), self.stamp(), message=report.phase.value
-            )
-        )
-
-    def _ignore(self, reason: str) -> None:
-        self._ignored += 1
-        if reason != self._last_ignored:
-            self.get_logger().warning(f"decision ignored: {reason}")
-            self._last_ignored = reason
+        self._state_pub.publish(state_message("replay_node", report, self.stamp()))
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         report = self._robot.report
         assert report is not None
         level, message = DiagnosticStatus.OK, report.phase.value
         if report.phase is Phase.WAITING:
-            complaint = self._heartbeat.complaint(now(), float(self.setting("orchestrator.decision_timeout_s")))
+            complaint = self._client.heartbeat.complaint(now(), float(self.setting("orchestrator.decision_timeout_s")))
             level, message = (DiagnosticStatus.STALE, complaint) if complaint else (level, message)
         return (
             level,
@@ -238,8 +165,8 @@ class ReplayNode(RarrlNode):
                 "episodes": self._episodes,
                 "episodes_finished": self._finished,
                 "episodes_succeeded": self._succeeded,
-                "decisions_ignored": self._ignored,
-                "last_ignored": self._last_ignored[:200],
+                "decisions_ignored": self._client.ignored,
+                "last_ignored": self._client.last_ignored[:200],
                 "simulated_s": round(self._simulated.now(), 3),
                 "speed": self.setting("replay.speed"),
                 "profile": self.setting("orchestrator.profile"),

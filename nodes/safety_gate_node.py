@@ -18,7 +18,6 @@ from nav_msgs.msg import Odometry
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import JointState, LaserScan
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -46,8 +45,6 @@ class SafetyGateNode(RarrlNode):
 
     def __init__(self, **kwargs) -> None:
         super().__init__("safety_gate_node", "commands", GATE_SPECS, GateNodeConfig, **kwargs)
-        self._entities: list = []
-        self._timer = None
 
     def load(self) -> None:
         self._config = config = read_config(self).gate
@@ -59,25 +56,21 @@ class SafetyGateNode(RarrlNode):
         kind = TwistStamped if self._stamped else Twist
         self._twist_pub = self.create_lifecycle_publisher(kind, "cmd_vel", out)
 
-        def make(of: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile) -> Subscription:
-            return self.create_subscription(of, topic, self._guarded(callback), qos)
+        def make(of: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile) -> None:
+            self.create_subscription(of, topic, self._guarded(callback), qos)
 
-        self._entities = [
-            make(TwistStamped, "command", self._on_command, LATEST),
-            make(LaserScan, "scan", self._on_scan, LATEST),
-            make(kind, "cmd_vel", self._on_own_twist, FEW),
-        ]
+        make(TwistStamped, "command", self._on_command, LATEST)
+        make(LaserScan, "scan", self._on_scan, LATEST)
+        make(kind, "cmd_vel", self._on_own_twist, FEW)
         if config.odometry:
-            self._entities.append(make(Odometry, "odom", self._on_odom, FEW))
+            make(Odometry, "odom", self._on_odom, FEW)
         self._joint_pub = None
         if self._gate.joints:
             self._joint_pub = self.create_lifecycle_publisher(JointTrajectory, "joint_trajectory", 1)
-            self._entities += [
-                make(JointTrajectory, "joint_command", self._on_joint_command, LATEST),
-                make(JointState, "joint_states", self._on_joint_states, LATEST),
-                make(JointTrajectory, "joint_trajectory", self._on_own_joints, FEW),
-            ]
-        self._timer = self.create_timer(1 / config.rate_hz, self._tick, clock=self.steady)
+            make(JointTrajectory, "joint_command", self._on_joint_command, LATEST)
+            make(JointState, "joint_states", self._on_joint_states, LATEST)
+            make(JointTrajectory, "joint_trajectory", self._on_own_joints, FEW)
+        self.create_timer(1 / config.rate_hz, self._tick, clock=self.steady)
 
     def _forget(self) -> None:
         self._gate = SafetyGate(self._config)
@@ -110,16 +103,6 @@ class SafetyGateNode(RarrlNode):
         self._last_words()
         self.active = False
         return super().on_shutdown(state)
-
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.destroy_timer(self._timer)
-        for subscription in self._entities:
-            self.destroy_subscription(subscription)
-        self._entities = []
-        for publisher in (self._twist_pub, self._joint_pub):
-            if publisher is not None:
-                self.destroy_lifecycle_publisher(publisher)
-        return super().on_cleanup(state)
 
     def destroy_node(self) -> None:
         self._last_words()

@@ -1,6 +1,6 @@
 """The graph of the whole robot in simulation as plain data, for `launch/sim.launch.py` and `rarrl run --sim`.
 
-Needs neither ROS nor launch. A real robot's graph (`bringup.py`) differs by its cameras and its base alone."""
+Needs neither ROS nor launch. The graph of a real robot (`bringup.py`) differs only in its cameras and its base."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from rarrl_sim_envs.household.robot import drivers
 from rarrl_sim_envs.household.scene import BASELINE_M, PITCH_RAD
 from rarrl_sim_envs.household.world import HEAD_M
 
-from .bringup import GATE, Start, _of, _parse
-from .graph import NODES, POLICY, STEREO, Argument, NodeSpec
+from .bringup import GATE
+from .graph import NODES, POLICY, STEREO, Argument, NodeSpec, Start, argument_of, parameters
 
-SIM = NodeSpec("sim_robot_node", "sim_robot_node", "rarrl_nodes.sim_robot_node", ("orchestrator", "sim"))
+SIM = NodeSpec(
+    "sim_robot_node", "sim_robot_node", "rarrl_nodes.sim_robot_node", ("orchestrator", "sim"), own=("run_dir",)
+)
 ORCHESTRATOR = NODES[0]
 GRAPH: tuple[NodeSpec, ...] = (ORCHESTRATOR, POLICY, STEREO, GATE, SIM)
+
 LEARNED = "household"
-"""The learned policy of when to think, for missions in homes."""
+"""The orchestrator policy that `policy:=learned` stands for in household missions."""
+
 _EVALUATED = Setting()
 _DECIDES: dict[str, Scalar] = {
     "orchestrator.policy": LEARNED,
@@ -40,7 +44,7 @@ SETTINGS: dict[str, dict[str, Scalar]] = {
         "detector.camera_pitch_deg": math.degrees(PITCH_RAD),
         "detector.body_low_m": drivers.BODY.low_m,
         "detector.body_high_m": drivers.BODY.high_m,
-        "detector.threads": 1,
+        "detector.threads": 1,  # five nodes share the machine
     },
     POLICY.name: {"policy.folder": str(FOLDER), "policy.gguf": str(FOLDER / _EVALUATED.gguf)},
     GATE.name: {
@@ -48,41 +52,44 @@ SETTINGS: dict[str, dict[str, Scalar]] = {
         for name, value in drivers.GATE.model_dump().items()
         if value != getattr(GateConfig(), name) and name != "rate_hz"
     }
-    | {"gate.sensor_y_m": BASELINE_M / 2},  # the scan is the left eye's
+    | {"gate.sensor_y_m": BASELINE_M / 2},  # the scan is in the frame of the left camera, which is half a baseline left
 }
-"""What this robot is, as `rarrl eval mission` plays it; the arguments win over it."""
+"""The simulated robot's parameters by node, equal to those of `rarrl eval mission`; launch arguments override them."""
+
 REMAPPINGS: dict[str, list[tuple[str, str]]] = {ORCHESTRATOR.name: [("subgoal", "orchestrator/subgoal")]}
-"""The policy hears the executor's sub-goal, which names things, not the orchestrator's."""
+"""The policy follows the subgoal of the executive, which names objects; the orchestrator's own topic is moved aside."""
 
 ARGUMENTS: tuple[Argument, ...] = (
-    *map(_of, iter_fields(SimConfig, "sim.")),
-    *map(_of, iter_fields(OrchestratorConfig, "orchestrator.")),
-    Argument("policy_folder", "policy folder; empty: the shipped one of the household", "policy.folder"),
-    Argument("policy_gguf", "another transformer for the folder; empty: the shipped, quantized one", "policy.gguf"),
-    Argument("policy_preset", "how the policy is served; empty: as it is", "policy.preset"),
-    Argument("run_dir", "folder that gets events.jsonl and missions.jsonl; empty: no log is written", "run_dir"),
-    Argument("namespace", "namespace of all nodes and topics"),
-    Argument("params_file", "YAML file of ROS parameters; the arguments above win over it"),
+    *map(argument_of, iter_fields(SimConfig, "sim.")),
+    *map(argument_of, iter_fields(OrchestratorConfig, "orchestrator.")),
+    Argument("policy_folder", "Folder of the policy; empty: the household policy of the package.", "policy.folder"),
+    Argument("policy_gguf", "Another transformer for that folder; empty: the quantized one in it.", "policy.gguf"),
+    Argument("policy_preset", "Serving preset of the policy (compute against accuracy); empty: none.", "policy.preset"),
+    Argument(
+        "run_dir", "Folder that events.jsonl and missions.jsonl are written to; empty: no log is written.", "run_dir"
+    ),
+    Argument("namespace", "Namespace of all nodes and topics."),
+    Argument("params_file", "YAML file of ROS parameters; the other arguments take precedence over it."),
 )
-"""An argument that is left empty sets nothing."""
+"""An empty argument sets nothing."""
 
 
 def starts(given: Mapping[str, str]) -> list[Start]:
-    """The nodes with what `given` (argument -> text, empty: not given) sets. The end of the simulator ends all.
+    """How each node of the simulated robot is started. The simulator is the essential node.
+
+    Args:
+        given: launch argument -> text; empty or missing: not given.
 
     Raises: InputError, one line, for a text that is not allowed."""
     return [Start(node, _parameters(node, given), REMAPPINGS.get(node.name, []), node is SIM) for node in GRAPH]
 
 
 def _parameters(node: NodeSpec, given: Mapping[str, str]) -> dict[str, Scalar]:
-    result = dict(SETTINGS[node.name])
-    if given.get("policy_folder"):  # with a transformer of its own
-        result.pop("policy.gguf", None)
-    for argument in ARGUMENTS:
-        text = given.get(argument.name, "")
-        own = argument.parameter.partition(".")[0] in node.sections or (node is SIM and argument.parameter == "run_dir")
-        if text and argument.parameter and own:
-            result[argument.parameter] = _parse(argument.name, text, argument.spec) if argument.spec else text
+    preset = dict(SETTINGS[node.name])
+    if given.get("policy_folder"):  # another policy brings its own transformer
+        preset.pop("policy.gguf", None)
+
+    result = preset | parameters(node, given, ARGUMENTS)
     if result.get("orchestrator.policy") == "learned":
         result["orchestrator.policy"] = LEARNED
     return result

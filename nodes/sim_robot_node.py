@@ -1,6 +1,7 @@
-"""sim_robot_node: a home in simulation as a robot's driver. docs/SIM.md.
+"""sim_robot_node: a simulated home in place of a robot's drivers. See docs/SIM.md.
 
-Three threads: the executor's hears, the world's steps and tells (`SimWorld`), the task's carries decisions out."""
+Three threads: the executor's receives messages, the world's steps the simulation and publishes what the robot senses
+(`SimWorld`), and the task's carries decisions out."""
 
 from __future__ import annotations
 
@@ -8,20 +9,21 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, timezone
+from enum import Enum
 from itertools import count
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import TwistStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from nav_msgs.msg import Odometry
-from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from rclpy.client import Client
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Bool, String
@@ -29,12 +31,12 @@ from std_msgs.msg import Empty as EmptyMsg
 
 from rarrl.clock import ManualClock
 from rarrl.config import Config
-from rarrl.decision_loop import EpisodeRunner, Executive, Phase
+from rarrl.decision_loop import EpisodeRunner, Phase
 from rarrl.diagnostics import Heartbeat
 from rarrl.errors import RarrlError
-from rarrl.events import EventWriter, RunEvent
+from rarrl.events import EventWriter
 from rarrl.reasoner.base import Answer
-from rarrl.types import Action, CallStatus, Decision, StereoPair
+from rarrl.types import Action, Decision, StereoPair
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.robot.known_goals import known_goals
 from rarrl_sim_envs.household.robot.proprioception import CAMERA, picture
@@ -42,8 +44,7 @@ from rarrl_sim_envs.household.robot.realtime import EndedError, Moment, Realtime
 from rarrl_sim_envs.household.tasks import conditions
 from rarrl_sim_envs.household.world import DT
 
-from . import conversions
-from .conversions import AnswerMessage
+from .decision_client import DecisionClient, no_answer, open_log, patience_s, state_message, state_period_s
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import SIM_SPECS, SimNodeConfig, read_config
 from .sim_messages import image_message, info_messages, odom_message, proprio_message
@@ -52,74 +53,136 @@ if TYPE_CHECKING:
     from rarrl_sim_envs.household.scene import HouseholdScene
 
 SENSOR = QoSProfile(depth=4, reliability=ReliabilityPolicy.BEST_EFFORT)
-HEARTBEAT_S = 1.0
-GRACE_S = 1.0  # after its deadline an answer has so long to arrive; then the call counts as TIMEOUT
+"""As camera drivers publish. Four messages: a reader that is one stereo pair behind still finds both images."""
+
+COMMAND_DEPTH = 1
+"""Of commands, only the latest one matters."""
+
+INSTRUCTION_DEPTH = 10
+"""Of instructions, none may be lost: each one that is refused is reported."""
+
 GOODBYE_S = 0.5
+"""Time that the last messages get to leave before the process ends."""
+
 POLL_S = 0.2
+"""A waiting thread notices at the latest after this time that the node is being shut down."""
+
+GATE_ANSWER_S = 2.0
+"""A lifecycle transition of the gate takes milliseconds; after this time the gate is considered absent."""
+
+GATE_SILENCE_S = 1.0
+"""An active gate publishes several times a second, even when the robot stands still."""
+
 NEXT = ("", "next")
+"""Instructions that start the prepared mission, whatever its goal."""
+
 GATE = "safety_gate_node"
 MISSIONS = "missions.jsonl"
 
 
-def make_executive(world: SimWorld, config: Config) -> Executive:
-    """The robot's side of the missions."""
-    chosen = config.orchestrator
-    return RealtimeExecutive(
-        world.env,
-        world,
-        known_goals(),
-        chosen.time_budget_s,
-        chosen.token_budget,
-        first_seed=config.sim.seed,
-    )
+class WaitsFor(Enum):
+    """What has to happen before the mission starts, in the words of the diagnostics."""
+
+    INSTRUCTION = "an instruction"
+    READERS = "the policy and the detector"
+    GATE = "the gate"
 
 
 class SimRobotNode(RarrlNode):
-    """Topics, parameters and services: docs/SIM.md."""
+    """Simulates a home and a robot in it, and carries out household missions by the orchestrator's decisions.
 
-    def __init__(self, **kwargs) -> None:
+    Subscribes:
+        cmd_vel (geometry_msgs/TwistStamped): velocity command of the base, m/s and rad/s.
+        interact (std_msgs/Bool): whether the hand is to act on the object of the subgoal.
+        alive (std_msgs/Empty): sign of life of the orchestrator; the base stops when it ends.
+        decision (diagnostic_msgs/DiagnosticArray, latched): what to do in the current state.
+        answer (diagnostic_msgs/DiagnosticArray, latched): the reasoner's answer to a decision to think.
+        instruction (std_msgs/String): starts the prepared mission; its own sentence, or `next`.
+
+    Publishes:
+        left/image_rect (sensor_msgs/Image, best effort): left camera, bgr8, rectified.
+        right/image_rect (sensor_msgs/Image, best effort): right camera, bgr8, rectified.
+        left/camera_info (sensor_msgs/CameraInfo, best effort): calibration of the left camera.
+        right/camera_info (sensor_msgs/CameraInfo, best effort): calibration of the right camera.
+        head/image (sensor_msgs/Image, best effort): the policy's camera, rgb8.
+        proprio (sensor_msgs/JointState, best effort): the policy's proprioception, by name.
+        odom (nav_msgs/Odometry, best effort): pose and velocity of the base.
+        subgoal (std_msgs/String, latched): what the policy has to do; empty: hold.
+        goal (std_msgs/String, latched): goal of the mission, one sentence.
+        state (diagnostic_msgs/DiagnosticArray, latched): where the mission stands.
+
+    Calls:
+        safety_gate_node/change_state (lifecycle_msgs/ChangeState): reactivates the gate before each mission.
+    """
+
+    # Set by load()
+    _config: Config
+    _client: DecisionClient
+    _robot: EpisodeRunner
+    _run_dir: Path | None
+    _simulated: ManualClock  # the world's time, over all missions
+    _decisions: SimpleQueue[Decision]
+    _answers: SimpleQueue[Answer]
+    _image_pubs: list[Publisher]  # left, right
+    _info_pubs: list[Publisher]  # left, right
+    _head_pub: Publisher
+    _proprio_pub: Publisher
+    _odom_pub: Publisher
+    _subgoal_pub: Publisher
+    _goal_pub: Publisher
+    _state_pub: Publisher
+    _gate: Client
+    _gate_commands: Heartbeat
+
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__("sim_robot_node", "world", SIM_SPECS, SimNodeConfig, **kwargs)
         self._world: SimWorld | None = None
         self._log: EventWriter | None = None
         self._task_thread: threading.Thread | None = None
-        self._entities: list = []
-        self._publishers: list = []
+        self._stopping = threading.Event()
+        self._instructed = threading.Event()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._busy = False  # a decision is being carried out
+        self._waits_for: WaitsFor | None = None
+        self._mission_s = 0.0  # time that has passed in this mission's world
+        self._finished = 0
+        self._succeeded = 0
+        self._subgoal: str | None = None  # as last published
+        self._stamp = self.stamp()  # of the world's current step
 
     def load(self) -> None:
         self._config = config = read_config(self)
+        self._forget()
+        self._stopping.clear()
+        self._instructed.clear()
+        self._client = DecisionClient(lambda reason: self.get_logger().warning(f"ignored: {reason}"))
+        self._decisions = SimpleQueue()
+        self._answers = SimpleQueue()
+
         sim = config.sim
         env = HouseholdEnv(people=sim.people, disturbance=sim.disturbance, stereo=False, time_limit_s=sim.time_limit_s)
-        self._world = SimWorld(env, self._publish_feelings, self._publish_sights)
-        executive = make_executive(self._world, config)
-        self._run_dir = Path(str(self.setting("run_dir"))) if self.setting("run_dir") else None
-        self._log = self._open_log(self._run_dir) if self._run_dir else None
-        self._simulated, self._mission_s = ManualClock(), 0.0  # the world's time, all missions together; of this one
-        self._robot = EpisodeRunner(executive, self._simulated, self._log, run=os.urandom(8).hex())
-        self._stopping = threading.Event()
-        self._busy, self._waits_for = False, ""
-        self._finished = self._succeeded = self._ignored = 0
-        self._last_ignored = ""
-        self._subgoal: str | None = None
-        self._heartbeat = Heartbeat("orchestrator_node")
-        self._decisions: SimpleQueue[Decision] = SimpleQueue()
-        self._answers: SimpleQueue[AnswerMessage] = SimpleQueue()
-        self._instructed = threading.Event()
-        self._make_topics()
-
-    def _open_log(self, folder: Path) -> EventWriter:
-        orchestrator = self._config.orchestrator
-        run = RunEvent(
-            policy=orchestrator.policy,
-            profile=orchestrator.profile,
-            seed=self._config.sim.seed,
-            speed=1.0,
-            date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            source="graph",
-            cost_weight=orchestrator.cost_weight,
+        self._world = SimWorld(env, self._publish_odometry, self._publish_sensors)
+        executive = RealtimeExecutive(
+            env,
+            self._world,
+            known_goals(),
+            config.orchestrator.time_budget_s,
+            config.orchestrator.token_budget,
+            first_seed=sim.seed,
         )
-        return EventWriter(folder, run)
 
-    def _make_topics(self) -> None:
+        run_dir = self.setting("run_dir", str)
+        self._run_dir = Path(run_dir) if run_dir else None
+        if self._run_dir is not None:
+            self._log = open_log(self._run_dir, config.orchestrator, sim.seed, speed=1.0)
+        self._simulated = ManualClock()
+        self._robot = EpisodeRunner(executive, self._simulated, self._log, run=os.urandom(8).hex())
+
+        self._create_entities()
+
+    def _create_entities(self) -> None:
         out = self.create_lifecycle_publisher
         self._image_pubs = [out(Image, f"{side}/image_rect", SENSOR) for side in ("left", "right")]
         self._info_pubs = [out(CameraInfo, f"{side}/camera_info", SENSOR) for side in ("left", "right")]
@@ -129,65 +192,44 @@ class SimRobotNode(RarrlNode):
         self._subgoal_pub = out(String, "subgoal", LATCHED)
         self._goal_pub = out(String, "goal", LATCHED)
         self._state_pub = out(DiagnosticArray, "state", LATCHED)
-        self._publishers = [
-            *self._image_pubs, *self._info_pubs, self._head_pub, self._proprio_pub, self._odom_pub,
-            self._subgoal_pub, self._goal_pub, self._state_pub,
-        ]  # fmt: skip
-        self._entities = [
-            self.create_subscription(TwistStamped, "cmd_vel", self._on_twist, 1),
-            self.create_subscription(Bool, "interact", self._on_interact, 1),
-            self.create_subscription(EmptyMsg, "alive", self._on_alive, 1),
-            self.create_subscription(DiagnosticArray, "decision", self._on_decision, LATCHED),
-            self.create_subscription(DiagnosticArray, "answer", self._on_answer, LATCHED),
-            self.create_subscription(String, "instruction", self._on_instruction, 10),
-        ]
+
+        self.create_subscription(TwistStamped, "cmd_vel", self._on_twist, COMMAND_DEPTH)
+        self.create_subscription(Bool, "interact", self._on_interact, COMMAND_DEPTH)
+        self.create_subscription(EmptyMsg, "alive", self._on_alive, COMMAND_DEPTH)
+        self.create_subscription(DiagnosticArray, "decision", self._on_decision, LATCHED)
+        self.create_subscription(DiagnosticArray, "answer", self._on_answer, LATCHED)
+        self.create_subscription(String, "instruction", self._on_instruction, INSTRUCTION_DEPTH)
+
         self._gate = self.create_client(ChangeState, f"{GATE}/change_state")
-        self._commanded = Heartbeat(GATE)
-        period_s = min(HEARTBEAT_S, self._config.orchestrator.decision_timeout_s / 3.0)
-        self._heartbeat = self.create_timer(period_s, self._publish_state, clock=self.steady)
+        self._gate_commands = Heartbeat(GATE)
+
+        period_s = state_period_s(self._config.orchestrator.decision_timeout_s)
+        self.create_timer(period_s, self._publish_state, clock=self.steady)
 
     def start(self) -> None:
-        self._heartbeat.hear(now())
+        self._client.heartbeat.hear(now())  # the orchestrator's silence counts from here
         if self._task_thread is None:
             self._task_thread = threading.Thread(target=self._work, name="task", daemon=True)
             self._task_thread.start()
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self._close()
-        return super().on_cleanup(state)
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.active = False
-        self._close()
-        return super().on_shutdown(state)
-
-    def destroy_node(self) -> None:
-        self._close()
-        super().destroy_node()
-
-    def _close(self) -> None:
-        if self._world is None:
-            return
+    def unload(self) -> None:
         self._stopping.set()
-        self._world.stop()
+        if self._world is not None:
+            self._world.stop()
         if self._task_thread is not None:
             self._task_thread.join()
             self._task_thread = None
-        for subscription in self._entities:
-            self.destroy_subscription(subscription)
-        for publisher in self._publishers:
-            self.destroy_lifecycle_publisher(publisher)
-        self.destroy_client(self._gate)
-        self.destroy_timer(self._heartbeat)
         if self._log is not None:
             self._log.close()
-        self._world, self._log, self._entities, self._publishers = None, None, [], []
 
-    # The executor's thread: hear.
+        self._world = None
+        self._log = None
+
+    # The executor's thread: receive
 
     def _on_twist(self, msg: TwistStamped) -> None:
         if self.active and self._world is not None:
-            self._commanded.hear(now())
+            self._gate_commands.hear(now())
             self._world.command(msg.twist.linear.x, msg.twist.angular.z)
 
     def _on_interact(self, msg: Bool) -> None:
@@ -202,15 +244,10 @@ class SimRobotNode(RarrlNode):
         report = self._robot.report
         if not self.active or report is None:
             return
-        try:
-            message = conversions.decision_from_values(conversions.values_of(msg))
-        except ValueError as error:
-            self._ignore(str(error))
+
+        message = self._client.decision(msg, report)
+        if message is None:
             return
-        if message.run != report.run:
-            self._ignore(f"a decision for the run {message.run}, this is {report.run}")
-            return
-        self._heartbeat.hear(now())
         if message.state == report.number and not self._busy and self._decisions.empty():
             self._decisions.put(message.decision)
 
@@ -218,45 +255,34 @@ class SimRobotNode(RarrlNode):
         report = self._robot.report
         if not self.active or report is None:
             return
-        try:
-            message = conversions.answer_from_values(conversions.values_of(msg))
-        except ValueError as error:
-            self._ignore(f"answer: {error}")
-            return
-        self._heartbeat.hear(now())
-        if (message.run, message.state) != (report.run, report.number):
-            self._ignore(f"an answer to decision {message.answer.decision}, which is not waited for")
-            return
-        self._answers.put(message)
+
+        answer = self._client.answer(msg, report)
+        if answer is not None:
+            self._answers.put(answer)
 
     def _on_instruction(self, msg: String) -> None:
-        """Starts the mission that stands ready: by its own sentence, or `next`."""
+        """Starts the prepared mission, by its own sentence or by `next`."""
         report = self._robot.report
         goal = report.task.goal if report is not None and report.task is not None else None
         text = msg.data.strip()
-        if self._waits_for != "an instruction":
-            self._ignore(f"instruction {text[:60]!r}: no mission stands ready")
+
+        if self._waits_for is not WaitsFor.INSTRUCTION:
+            self._client.ignore(f"instruction {text[:60]!r}: no mission is ready to start")
         elif text not in NEXT and text != goal:
-            self._ignore(f"instruction {text[:60]!r}: this home is set up for {goal!r}; say that, or next")
+            self._client.ignore(f"instruction {text[:60]!r}: this home is set up for {goal!r}; send that, or next")
         else:
             self._instructed.set()
 
-    def _ignore(self, reason: str) -> None:
-        self._ignored += 1
-        if reason != self._last_ignored:
-            self.get_logger().warning(f"ignored: {reason}")
-            self._last_ignored = reason
+    # The world's thread: publish what the robot senses
 
-    # The world's thread: tell.
-
-    def _publish_feelings(self, moment: Moment) -> None:
+    def _publish_odometry(self, moment: Moment) -> None:
         self._stamp = self.stamp()
         self._odom_pub.publish(odom_message(moment.pose, moment.speed, self._stamp))
         if moment.subgoal != self._subgoal and self.active:
             self._subgoal = moment.subgoal
             self._subgoal_pub.publish(String(data=moment.subgoal))
 
-    def _publish_sights(self, moment: Moment, pair: StereoPair, scene: HouseholdScene) -> None:
+    def _publish_sensors(self, moment: Moment, pair: StereoPair, scene: HouseholdScene) -> None:
         self._proprio_pub.publish(proprio_message(moment.proprio, self._stamp))
         self._head_pub.publish(image_message(picture(pair.left), "rgb8", self._stamp))
         for publisher, info in zip(self._info_pubs, info_messages(scene.rig, self._stamp), strict=True):
@@ -264,25 +290,26 @@ class SimRobotNode(RarrlNode):
         for publisher, image in zip(self._image_pubs, (pair.left, pair.right), strict=True):
             publisher.publish(image_message(image, "bgr8", self._stamp))
 
-    # The task's thread: carry out.
+    # The task's thread: carry missions out
 
     def _work(self) -> None:
         try:
             for number in self._numbers():
                 self._carry_out(number)
+
             self._robot.finish()
             self._publish_state()
             self.get_logger().info(f"{self._finished} missions carried out, {self._succeeded} succeeded")
-            if self.setting("exit_when_done") and not self._stopping.wait(GOODBYE_S):
-                self._end()
+            if self.setting("exit_when_done", bool) and not self._stopping.wait(GOODBYE_S):
+                self.end()
         except EndedError:
             error = self._world.error if self._world is not None else None
             if error is not None:
-                self._end(f"the world has stopped: {type(error).__name__}: {error}")
-        except RarrlError as error:  # the log cannot be written any more
-            self._end(str(error))
-        except Exception as error:  # nobody else would tell
-            self._end(f"{type(error).__name__}: {error}")
+                self.end(f"the world has stopped: {type(error).__name__}: {error}")
+        except RarrlError as error:  # the log can no longer be written
+            self.end(str(error))
+        except Exception as error:  # the thread's own failure would otherwise go unnoticed
+            self.end(f"{type(error).__name__}: {error}")
 
     def _numbers(self) -> Iterator[int]:
         sim = self._config.sim
@@ -292,33 +319,47 @@ class SimRobotNode(RarrlNode):
         world = self._world
         if world is None:
             raise EndedError
-        with world.monitor:
-            self._mission_s = 0.0
-            report = self._robot.begin(number)
-        world.start()
-        self._goal_pub.publish(String(data=report.task.goal if report.task is not None else ""))
-        world.wait_shown()
+
+        self._prepare(world, number)
         if not self._config.sim.missions:
-            self._await("an instruction", self._instructed.is_set)
+            self._await(WaitsFor.INSTRUCTION, self._instructed.is_set)
             self._instructed.clear()
         self._await_robot()
+
         with world.monitor:
             world.going = True
         self._publish_state()
         while not self._robot.done:
-            decision = self._next_decision()
-            self._keep_time(world)
-            answer = None if decision.action is Action.ACT else self._answer_to(decision)
-            with world.monitor:
-                self._robot.execute(decision, answer)  # an attempt lets go of the monitor until it is over
-                self._keep_time(world)
-                self._robot.complete()
-                world.going = not self._robot.done
-            self._busy = False
-            self._publish_state()
-        self._close_mission(number)
+            self._decide_and_act(world)
 
-    def _keep_time(self, world: SimWorld) -> None:
+        self._close_mission(world, number)
+
+    def _prepare(self, world: SimWorld, number: int) -> None:
+        """Sets up the mission's home and publishes its goal; the world stands still."""
+        with world.monitor:
+            self._mission_s = 0.0
+            report = self._robot.begin(number)
+        world.start()
+
+        self._goal_pub.publish(String(data=report.task.goal if report.task is not None else ""))
+        world.wait_shown()
+
+    def _decide_and_act(self, world: SimWorld) -> None:
+        """One decision of the orchestrator, carried out."""
+        decision = self._next_decision()
+        self._advance_clock(world)
+        answer = None if decision.action is Action.ACT else self._answer_to(decision)
+
+        with world.monitor:
+            self._robot.execute(decision, answer)  # an attempt releases the monitor until it is over
+            self._advance_clock(world)
+            self._robot.complete()
+            world.going = not self._robot.done
+
+        self._busy = False
+        self._publish_state()
+
+    def _advance_clock(self, world: SimWorld) -> None:
         seconds = world.env.world.steps * DT
         self._simulated.advance(seconds - self._mission_s)
         self._mission_s = seconds
@@ -330,6 +371,7 @@ class SimRobotNode(RarrlNode):
                 decision = self._decisions.get(timeout=POLL_S)
             except Empty:
                 continue
+
             self._busy = True
             self._publish_state()
             return decision
@@ -341,28 +383,23 @@ class SimRobotNode(RarrlNode):
         self._world.check()
 
     def _answer_to(self, decision: Decision) -> Answer:
-        """The orchestrator's reasoner's; a TIMEOUT where none comes."""
-        assert decision.action.role is not None
-        started, patience_s = now(), decision.deadline_s + GRACE_S
-        while now() - started < patience_s:
+        """The reasoner's answer to `decision`; TIMEOUT where none comes."""
+        started = now()
+        while now() - started < patience_s(decision):
             self._check()
             try:
-                answer = self._answers.get(timeout=POLL_S).answer
+                answer = self._answers.get(timeout=POLL_S)
             except Empty:
                 continue
-            if (answer.decision, answer.role, answer.level) == (
-                decision.id, decision.action.role, decision.action.level
-            ):  # fmt: skip
+            if self._client.answers(answer, decision):
                 return answer
-            self._ignore(f"an answer to decision {answer.decision}, not to {decision.id}")
-        return Answer(
-            decision.id, decision.action.role, decision.action.level, CallStatus.TIMEOUT,
-            seconds=decision.deadline_s, backend="none", why=f"no answer within {patience_s:.1f} s",
-        )  # fmt: skip
 
-    def _await(self, what: str, condition, timeout_s: float | None = None) -> bool:
-        """Waits for `condition()`; whether it holds. Raises: EndedError when the node ends."""
-        started, self._waits_for = now(), what
+        return no_answer(decision)
+
+    def _await(self, what: WaitsFor, condition: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        """Waits until `condition()` holds; returns whether it does. Raises: EndedError when the node ends."""
+        started = now()
+        self._waits_for = what
         try:
             while not condition():
                 if timeout_s is not None and now() - started > timeout_s:
@@ -371,21 +408,22 @@ class SimRobotNode(RarrlNode):
                 self._check()
             return True
         finally:
-            self._waits_for = ""
+            self._waits_for = None
 
     def _await_robot(self) -> None:
-        """Another home: the gate has to forget the last one, so it is activated anew, while the base stands."""
+        """Waits for the other nodes, and reactivates the gate: it has to forget the obstacles of the last home.
+
+        Activating the gate confirms that the area around the base is free; the simulated base stands in free space."""
         wait_s = self._config.sim.wait_s
         if not wait_s:
             return
-        seen = self._await(
-            "the policy and the detector",
-            lambda: all(p.get_subscription_count() for p in (self._subgoal_pub, self._head_pub, self._image_pubs[0])),
-            wait_s,
-        )
-        gated = self._await("the gate", lambda: self._activate_gate() and self._heard_gate(), wait_s)
+
+        read = (self._subgoal_pub, self._head_pub, self._image_pubs[0])
+        seen = self._await(WaitsFor.READERS, lambda: all(p.get_subscription_count() for p in read), wait_s)
+        gated = self._await(WaitsFor.GATE, lambda: self._activate_gate() and self._hears_gate(), wait_s)
         if not (seen and gated):
-            self.get_logger().warning("the mission begins without " + ("the gate" if seen else "policy or detector"))
+            missing = "the gate" if seen else "the policy or the detector"
+            self.get_logger().warning(f"the mission starts without {missing}")
 
     def _activate_gate(self) -> bool:
         if not self._gate.service_is_ready():
@@ -396,25 +434,28 @@ class SimRobotNode(RarrlNode):
     def _change_gate(self, transition: int) -> bool:
         request = ChangeState.Request()
         request.transition.id = transition
+
         done = threading.Event()
         future = self._gate.call_async(request)
         future.add_done_callback(lambda _: done.set())
-        if not done.wait(2.0):
+        if not done.wait(GATE_ANSWER_S):
             self._gate.remove_pending_request(future)
             return False
+
         response = future.result()
         return response is not None and bool(response.success)
 
-    def _heard_gate(self) -> bool:
-        silent = self._commanded.silent_s(now())
-        return silent is not None and silent < 1.0
+    def _hears_gate(self) -> bool:
+        silent = self._gate_commands.silent_s(now())
+        return silent is not None and silent < GATE_SILENCE_S
 
-    def _close_mission(self, number: int) -> None:
-        assert self._robot.end is not None and self._world is not None
-        env, end = self._world.env, self._robot.end
+    def _close_mission(self, world: SimWorld, number: int) -> None:
+        env, end = world.env, self._robot.end
+        assert end is not None
         met, total = conditions(env.world, env.mission.task)
         self._finished += 1
         self._succeeded += end.success
+
         line = {
             "mission": number,
             "goal": env.mission.task.goal,
@@ -427,22 +468,19 @@ class SimRobotNode(RarrlNode):
             "llm_s": round(end.llm_seconds, 2),
             "tokens": round(end.tokens),
             "collisions": env.world.collisions,
-            "loop_miss_rate": round(self._world.miss_rate, 5),
+            "loop_miss_rate": round(world.miss_rate, 5),
         }
         self.get_logger().info(f"mission {line}")
+
         if self._run_dir is not None:
+            path = self._run_dir / MISSIONS
             try:
-                with (self._run_dir / MISSIONS).open("a", encoding="utf-8") as stream:
+                with path.open("a", encoding="utf-8") as stream:
                     stream.write(json.dumps(line) + "\n")
             except OSError as error:
-                raise RarrlError(f"sim: cannot write {self._run_dir / MISSIONS} ({error.strerror})") from None
+                raise RarrlError(f"sim: cannot write {path} ({error.strerror})") from None
 
-    def _end(self, failure: str = "") -> None:
-        if failure:
-            self.get_logger().error(failure)
-        self.failure = failure
-        if not self.ended.done():
-            self.ended.set_result(None)
+    # From several threads
 
     def _publish_state(self) -> None:
         report = self._robot.report
@@ -451,46 +489,40 @@ class SimRobotNode(RarrlNode):
             return
         if report.phase is Phase.WAITING and not world.going:  # between missions there is nothing to decide
             return
+
         if self._busy and report.phase is Phase.WAITING:
             report = replace(report, phase=Phase.EXECUTING)
-        self._state_pub.publish(
-            conversions.array(
-                "sim_robot_node: state",
-                conversions.values_from_report(report),
-                self.stamp(),
-                message=report.phase.value,
-            )
-        )
+        self._state_pub.publish(state_message("sim_robot_node", report, self.stamp()))
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         world, report = self._world, self._robot.report
-        assert world is not None
+        assert world is not None, "diagnostics are asked for while the node is active"
+
         level, message = DiagnosticStatus.OK, "on a mission" if world.going else "standing"
-        if self._waits_for:
-            level, message = DiagnosticStatus.WARN, f"waiting for {self._waits_for}"
+        waits_for = self._waits_for
+        if waits_for is not None:
+            level, message = DiagnosticStatus.WARN, f"waiting for {waits_for.value}"
         elif world.going and not self._busy:
-            complaint = self._heartbeat.complaint(now(), self._config.orchestrator.decision_timeout_s)
-            level, message = (DiagnosticStatus.STALE, complaint) if complaint else (level, message)
-        env = world.env
-        return (
-            level,
-            message,
-            {
-                "mission": report.episode if report is not None else "none",
-                "missions_finished": self._finished,
-                "missions_succeeded": self._succeeded,
-                "subgoal": self._subgoal or "",
-                "ticks": world.ticks,
-                "late_ticks": world.late_ticks,
-                "loop_miss_rate": round(world.miss_rate, 5),
-                "tick_p50_ms": round(world.latencies.quantile_ms(0.5), 2),
-                "tick_p95_ms": round(world.latencies.quantile_ms(0.95), 2),
-                "deadman_stops": world.deadman,
-                "collisions": env.world.collisions if report is not None else 0,
-                "ignored": self._ignored,
-                "last_ignored": self._last_ignored[:200],
-            },
-        )
+            complaint = self._client.heartbeat.complaint(now(), self._config.orchestrator.decision_timeout_s)
+            if complaint:
+                level, message = DiagnosticStatus.STALE, complaint
+
+        values: dict[str, object] = {
+            "mission": report.episode if report is not None else "none",
+            "missions_finished": self._finished,
+            "missions_succeeded": self._succeeded,
+            "subgoal": self._subgoal or "",
+            "ticks": world.ticks,
+            "late_ticks": world.late_ticks,
+            "loop_miss_rate": round(world.miss_rate, 5),
+            "tick_p50_ms": round(world.latencies.quantile_ms(0.5), 2),
+            "tick_p95_ms": round(world.latencies.quantile_ms(0.95), 2),
+            "deadman_stops": world.deadman,
+            "collisions": world.env.world.collisions if report is not None else 0,
+            "ignored": self._client.ignored,
+            "last_ignored": self._client.last_ignored[:200],
+        }
+        return level, message, values
 
 
 def main() -> int:

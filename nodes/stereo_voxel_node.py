@@ -61,7 +61,6 @@ class StereoVoxelNode(RarrlNode):
         self._job: Job | None = None
         self._running = False
         self._worker: threading.Thread | None = None
-        self._entities: list = []
 
     def load(self) -> None:
         self._config = config = read_config(self).detector
@@ -80,16 +79,11 @@ class StereoVoxelNode(RarrlNode):
         self._cloud_pub = self.create_lifecycle_publisher(PointCloud2, "voxels", OUT)
         self._scan_pub = self.create_lifecycle_publisher(LaserScan, "scan", OUT)
         self._occupancy_pub = self.create_lifecycle_publisher(OccupancyGrid, "occupancy", LATCHED)
-        self._entities = [
-            subscription
-            for side in SIDES
-            for subscription in (
-                self.create_subscription(Image, f"{side}/image_rect", partial(self._on_image, side), SENSOR),
-                self.create_subscription(CameraInfo, f"{side}/camera_info", partial(self._on_info, side), SENSOR),
-            )
-        ]
+        for side in SIDES:
+            self.create_subscription(Image, f"{side}/image_rect", partial(self._on_image, side), SENSOR)
+            self.create_subscription(CameraInfo, f"{side}/camera_info", partial(self._on_info, side), SENSOR)
         if config.fuse:
-            self._entities.append(self.create_subscription(Odometry, "odom", self._on_odom, SENSOR))
+            self.create_subscription(Odometry, "odom", self._on_odom, SENSOR)
 
     def _forget(self) -> None:
         self._matcher: PairMatcher[tuple[Header, np.ndarray]] = PairMatcher(round(1e9 * self._config.slop_s))
@@ -115,23 +109,8 @@ class StereoVoxelNode(RarrlNode):
         self._stop()
         return super().on_deactivate(state)
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def unload(self) -> None:
         self._stop()
-        for subscription in self._entities:
-            self.destroy_subscription(subscription)
-        self._entities = []
-        for publisher in (self._cloud_pub, self._scan_pub, self._occupancy_pub):
-            self.destroy_lifecycle_publisher(publisher)
-        return super().on_cleanup(state)
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.active = False
-        self._stop()
-        return super().on_shutdown(state)
-
-    def destroy_node(self) -> None:
-        self._stop()
-        super().destroy_node()
 
     def _stop(self) -> None:
         with self._lock:

@@ -67,8 +67,6 @@ class VlaPolicyNode(RarrlNode):
         self._thread: threading.Thread | None = None
         self._policy: ProcessPolicy | None = None
         self._timer = None
-        self._entities: list = []
-        self._publishers: list = []
 
     def load(self) -> None:
         self._config = config = read_config(self).policy
@@ -83,19 +81,14 @@ class VlaPolicyNode(RarrlNode):
         self._subgoal, self._subgoal_refusal = "", ""
         self._forget()
         try:
-            self._entities = [
+            for camera in spec.cameras:
                 self.create_subscription(Image, f"{camera}/image", partial(self._on_image, camera), SENSOR)
-                for camera in spec.cameras
-            ]
         except InvalidTopicNameException as error:
-            self._close()
             raise InputError(
                 f"policy: its cameras {', '.join(spec.cameras)} make no names of topics: {error}"
             ) from None
-        self._entities += [
-            self.create_subscription(JointState, "proprio", self._on_proprio, SENSOR),
-            self.create_subscription(String, "subgoal", self._on_subgoal, LATCHED),
-        ]
+        self.create_subscription(JointState, "proprio", self._on_proprio, SENSOR)
+        self.create_subscription(String, "subgoal", self._on_subgoal, LATCHED)
         self._chunk_pub = self.create_lifecycle_publisher(JointTrajectory, "action_chunk", 2)
         moves = set(spec.action_names) - {INTERACT}
         self._drives = bool(moves) and moves <= set(TWIST)
@@ -104,12 +97,10 @@ class VlaPolicyNode(RarrlNode):
             if self._drives
             else self.create_lifecycle_publisher(JointTrajectory, "joint_command", 2)
         )
-        self._publishers = [self._chunk_pub, self._command_pub]
         self._recovers = self._drives and SPEED in spec.proprio_names
         self._interact_pub = None
         if self._drives and INTERACT in spec.action_names:
             self._interact_pub = self.create_lifecycle_publisher(Bool, INTERACT, 2)
-            self._publishers.append(self._interact_pub)
 
     def _forget(self) -> None:
         config, spec = self._config, self._spec
@@ -138,19 +129,6 @@ class VlaPolicyNode(RarrlNode):
         self._stop()
         return super().on_deactivate(state)
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self._close()
-        return super().on_cleanup(state)
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.active = False
-        self._close()
-        return super().on_shutdown(state)
-
-    def destroy_node(self) -> None:
-        self._close()
-        super().destroy_node()
-
     def _stop(self) -> None:
         if self._timer is not None:
             self.destroy_timer(self._timer)
@@ -162,13 +140,8 @@ class VlaPolicyNode(RarrlNode):
             self._thread.join()
             self._thread = None
 
-    def _close(self) -> None:
+    def unload(self) -> None:
         self._stop()
-        for subscription in self._entities:
-            self.destroy_subscription(subscription)
-        for publisher in self._publishers:
-            self.destroy_lifecycle_publisher(publisher)
-        self._entities, self._publishers = [], []
         if self._policy is not None:
             self._policy.close()
             self._policy = None

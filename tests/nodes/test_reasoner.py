@@ -13,7 +13,7 @@ pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]',
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 
-from rarrl_nodes import conversions, orchestrator_node, replay_node
+from rarrl_nodes import conversions, decision_client, orchestrator_node, replay_node
 from rarrl_nodes.lifecycle import LATCHED
 
 
@@ -93,7 +93,7 @@ def test_what_was_met_in_the_home_is_asked_with(ear, graph, tmp_path):
 
 
 def test_an_answer_that_never_comes_is_a_timeout_and_late_ones_are_dropped(ear, graph, tmp_path, monkeypatch):
-    monkeypatch.setattr(replay_node, "GRACE_S", 0.2)
+    monkeypatch.setattr(decision_client, "GRACE_S", 0.2)
     slow = Slow()
     _, thinker = graph(slow, episodes=1, time_budget_s=1.2)
     assert ear.until(lambda: finished(ear), 30.0)
@@ -122,9 +122,9 @@ def test_answers_to_something_else_are_ignored_and_counted(ear, graph):
         {"level": 3 - answer.level},
         {"steps": "[[]]"},
     ):
-        before = robot._ignored
+        before = robot._client.ignored
         publisher.publish(conversions.array("orchestrator_node: answer", good | change, Time()))
-        assert ear.until(lambda before=before: robot._ignored > before), change
+        assert ear.until(lambda before=before: robot._client.ignored > before), change
     assert robot._awaiting is not None and robot._awaiting.id == decision.id
 
 
@@ -140,5 +140,5 @@ def test_the_reasoner_is_closed_with_the_node(ear, graph):
     _, thinker = graph(slow)
     assert ear.until(lambda: thinker.diagnose()[2]["reasoner_calls"] == 1)
     started = time.monotonic()
-    thinker._close_reasoner()
+    thinker.unload()
     assert slow.closed and time.monotonic() - started < 5.0

@@ -61,11 +61,11 @@ def test_the_decision_for_the_present_state_is_carried_out_once(ear, robot):
 
 def test_other_decisions_are_ignored_and_counted(ear, robot):
     robot.send(1, run="another")
-    assert ear.until(lambda: robot._ignored == 1)
+    assert ear.until(lambda: robot._client.ignored == 1)
     for change in ({"action": "PANIC"}, {"deadline_s": "nan"}, {"level": "9"}, {"id": "x" * 20_000}):
-        before = robot._ignored
+        before = robot._client.ignored
         robot.send(1, changes=change)
-        assert ear.until(lambda before=before: robot._ignored == before + 1), change
+        assert ear.until(lambda before=before: robot._client.ignored == before + 1), change
     robot.send(7)  # of a state to come
     assert not ear.until(lambda: state(ear)[0] > 1, 0.5)
     assert ear.until(lambda: any("decisions_ignored" in [v.key for v in s.values] for s in statuses(ear)))

@@ -147,7 +147,7 @@ def test_a_mission_from_decision_to_decision(robot, follower, ear, tmp_path):
 
 
 def test_an_answer_that_does_not_come_is_a_timeout(robot, monkeypatch):
-    monkeypatch.setattr("rarrl_nodes.sim_robot_node.GRACE_S", 0.2)
+    monkeypatch.setattr("rarrl_nodes.decision_client.GRACE_S", 0.2)
     side = robot(sim__missions=1)
     assert side.waiting()
     number = side.decide(Action.PLANNER_1, deadline_s=0.3)

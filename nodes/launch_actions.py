@@ -1,0 +1,83 @@
+"""What the launch files share: arguments, the Fast DDS profile, and a node as a launch action. Needs launch_ros."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchContext, LaunchDescription
+from rarrl.config import Scalar
+
+from .graph import FASTDDS_PROFILE, PACKAGE, Argument, NodeSpec, Start
+
+PROFILE_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"
+
+RESPAWN_DELAY_S = 2.0
+"""Before a node is restarted: one that cannot start at all must not fill the log or a processor core."""
+
+
+def describe(arguments: Sequence[Argument], actions: Callable[[dict[str, str]], list[Any]]) -> LaunchDescription:
+    """Declares `arguments`; `actions` gets their texts (name -> text) when the launch file is executed."""
+    names = [argument.name for argument in arguments]
+
+    def perform(context: LaunchContext) -> list[Any]:
+        return actions({name: LaunchConfiguration(name).perform(context) for name in names})
+
+    declared = [DeclareLaunchArgument(a.name, default_value="", description=a.description) for a in arguments]
+    return LaunchDescription([*declared, OpaqueFunction(function=perform)])
+
+
+def share_path(*parts: str) -> str:
+    """A file in the package's share folder."""
+    return os.path.join(get_package_share_directory(PACKAGE), *parts)
+
+
+def fastdds_profile() -> SetEnvironmentVariable:
+    """Lets images go through shared memory, unless the environment names a profile already."""
+    return SetEnvironmentVariable(PROFILE_VARIABLE, os.environ.get(PROFILE_VARIABLE, share_path(*FASTDDS_PROFILE)))
+
+
+def node_action(
+    node: NodeSpec,
+    given: Mapping[str, str],
+    parameters: Mapping[str, Scalar],
+    remappings: Sequence[tuple[str, str]] = (),
+    **options: Any,
+) -> Node:
+    """A node of ours; the arguments `namespace` and `params_file` in `given` apply to it.
+
+    Args:
+        options: for `launch_ros.actions.Node`, such as `respawn`.
+    """
+    # Each value carries its type: launch would otherwise turn a run_dir named 123 into a number.
+    typed = {name: ParameterValue(value, value_type=type(value)) for name, value in parameters.items()}
+    files = [given["params_file"]] if given["params_file"] else []
+
+    return Node(
+        package=PACKAGE,
+        executable=node.executable,
+        name=node.name,
+        namespace=given["namespace"],
+        parameters=[*files, typed],
+        remappings=list(remappings),
+        output="screen",
+        **options,
+    )
+
+
+def graph_actions(given: Mapping[str, str], starts: Iterable[Start], reason: str) -> list[Any]:
+    """A whole graph: the end of its essential node stops it for `reason`; every other node is restarted."""
+    actions: list[Any] = [fastdds_profile()]
+    for start in starts:
+        options: dict[str, Any] = {"respawn": True, "respawn_delay": RESPAWN_DELAY_S}
+        if start.essential:
+            options = {"on_exit": Shutdown(reason=reason)}
+        actions.append(node_action(start.node, given, start.parameters, start.remappings, **options))
+    return actions

@@ -1,0 +1,126 @@
+"""What a robot accepts of the orchestrator's messages, and what it counts as ignored."""
+
+from dataclasses import replace
+
+import pytest
+
+from rarrl.config import OrchestratorConfig
+from rarrl.decision_loop import Phase, Report
+from rarrl.events import RunEvent, read_events
+from rarrl.reasoner.base import Answer
+from rarrl.types import Action, Budget, CallStatus, Decision, Role, StateSummary, SubgoalType
+
+pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
+from builtin_interfaces.msg import Time
+
+from rarrl_nodes import conversions
+from rarrl_nodes.conversions import AnswerMessage, DecisionMessage
+from rarrl_nodes.decision_client import (
+    GRACE_S,
+    DecisionClient,
+    no_answer,
+    open_log,
+    patience_s,
+    state_message,
+    state_period_s,
+)
+
+REPORT = Report(
+    run="mine",
+    number=3,
+    phase=Phase.WAITING,
+    episode=0,
+    summary=StateSummary((SubgoalType.GotoLocation,), 0, 1, 10),
+    budget=Budget(20.0, 4000.0, 20.0, 4000.0),
+    outcome=None,
+)
+THINK = Decision(3, Action.PLANNER_1, 5.0, "test")
+ANSWER = Answer(3, Role.PLANNER, 1, CallStatus.INVALID, seconds=0.2, backend="test")
+
+
+def decision(run="mine", state=3):
+    message = DecisionMessage(run, state, 0, THINK, 20.0, 4000.0)
+    return conversions.array("o: decision", conversions.values_from_decision(message), Time())
+
+
+def answer(run="mine", state=3, of=ANSWER):
+    return conversions.array("o: answer", conversions.values_from_answer(AnswerMessage(run, state, of)), Time())
+
+
+@pytest.fixture
+def warnings():
+    return []
+
+
+@pytest.fixture
+def client(warnings):
+    return DecisionClient(warnings.append)
+
+
+def test_a_decision_for_this_run_is_accepted_and_is_a_sign_of_life(client):
+    assert client.decision(decision(), REPORT).decision == THINK
+    assert client.decision(decision(state=1), REPORT).state == 1  # latched: for an earlier state
+    assert client.ignored == 0
+    assert client.heartbeat.silent_s(1e12) is not None
+
+
+@pytest.mark.parametrize("msg", [decision(run="another"), conversions.array("o: decision", {"schema": "9"}, Time())])
+def test_decisions_of_other_runs_and_malformed_ones_are_ignored_and_no_sign_of_life(client, warnings, msg):
+    assert client.decision(msg, REPORT) is None
+    assert (client.ignored, warnings) == (1, [client.last_ignored])
+    assert client.heartbeat.silent_s(1e12) is None
+
+
+def test_an_answer_to_the_current_state_is_accepted(client):
+    accepted = client.answer(answer(), REPORT)
+    assert (accepted.decision, accepted.status) == (3, CallStatus.INVALID)
+    assert client.answers(accepted, THINK)
+
+
+@pytest.mark.parametrize(
+    ("msg", "awaited"), [(answer(run="another"), True), (answer(state=2), True), (answer(), False)]
+)
+def test_answers_that_nobody_awaits_are_ignored(client, msg, awaited):
+    assert client.answer(msg, REPORT, awaited) is None
+    assert client.ignored == 1
+
+
+@pytest.mark.parametrize("change", [{"decision": 2}, {"role": Role.VERIFIER}, {"level": 2}])
+def test_an_answer_to_another_decision_or_role_or_level_does_not_count(client, change):
+    assert not client.answers(replace(ANSWER, **change), THINK)
+    assert "not to 3" in client.last_ignored
+
+
+def test_equal_reasons_warn_once_and_count_each_time(client, warnings):
+    for reason in ("a", "a", "b", "a"):
+        client.ignore(reason)
+    assert warnings == ["a", "b", "a"]
+    assert client.ignored == 4
+
+
+def test_no_answer_is_a_timeout_after_the_deadline_and_the_grace():
+    assert patience_s(THINK) == 5.0 + GRACE_S
+    late = no_answer(THINK)
+    assert (late.decision, late.role, late.level, late.status) == (3, Role.PLANNER, 1, CallStatus.TIMEOUT)
+    assert late.seconds == 5.0  # the deadline is what the budget is charged
+    with pytest.raises(AssertionError):
+        no_answer(replace(THINK, action=Action.ACT))
+
+
+def test_the_state_is_repeated_several_times_within_the_orchestrators_timeout():
+    assert state_period_s(0.3) == pytest.approx(0.1)
+    assert state_period_s(60.0) == 1.0
+
+
+def test_the_state_message_is_read_back_as_the_report():
+    msg = state_message("replay_node", REPORT, Time(sec=5))
+    assert (msg.status[0].name, msg.status[0].message, msg.header.stamp.sec) == ("replay_node: state", "waiting", 5)
+    assert conversions.report_from_values(conversions.values_of(msg)) == REPORT
+
+
+def test_the_log_begins_with_the_settings_of_the_run(tmp_path):
+    config = OrchestratorConfig(policy="always", cost_weight=0.25)
+    open_log(tmp_path, config, seed=7, speed=2.0).close()
+    run = read_events(tmp_path).run
+    assert isinstance(run, RunEvent)
+    assert (run.policy, run.cost_weight, run.seed, run.speed, run.source) == ("always", 0.25, 7, 2.0, "graph")

@@ -1,0 +1,151 @@
+"""Every launch file, executed: its nodes, parameters and remappings.
+
+launch_ros comes with a ROS 2 installation and not from PyPI. Where it is missing, stand-ins that only keep their
+arguments take its place, so that the launch files themselves still run."""
+
+import importlib.util
+import runpy
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from rarrl_nodes import bringup, graph, sim_graph
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARE = "/opt/rarrl/share"
+
+
+class Kept:
+    """Keeps what it was made with."""
+
+    def __init__(self, *args, **kwargs):
+        self.args, self.kwargs = args, kwargs
+
+    def __getattr__(self, name):
+        return self.kwargs[name]
+
+
+class Declared(Kept):
+    pass
+
+
+class Opaque(Kept):
+    pass
+
+
+class Configuration(Kept):
+    def perform(self, context):
+        return context[self.args[0]]
+
+
+@pytest.fixture
+def execute(monkeypatch):
+    """`execute("rarrl", dry_run="false")`: the actions of that launch file."""
+    if importlib.util.find_spec("launch_ros") is not None:
+        pytest.skip("launch_ros is installed: the launch files are tested with it in the tests of each graph")
+
+    modules = {
+        "launch": {"LaunchContext": dict, "LaunchDescription": list},
+        "launch.actions": {
+            "DeclareLaunchArgument": Declared,
+            "OpaqueFunction": Opaque,
+            "SetEnvironmentVariable": Kept,
+            "Shutdown": Kept,
+        },
+        "launch.substitutions": {"LaunchConfiguration": Configuration},
+        "launch_ros": {},
+        "launch_ros.actions": {"Node": Kept},
+        "launch_ros.parameter_descriptions": {"ParameterValue": Kept},
+        "ament_index_python": {},
+        "ament_index_python.packages": {"get_package_share_directory": lambda package: SHARE},
+    }
+    for name, content in modules.items():
+        module = ModuleType(name)
+        vars(module).update(content)
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.delitem(sys.modules, "rarrl_nodes.launch_actions", raising=False)
+    monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
+
+    def run(name, **given):
+        source = runpy.run_path(str(ROOT / "launch" / f"{name}.launch.py"))
+        *declared, opaque = source["generate_launch_description"]()
+        assert all(isinstance(d, Declared) for d in declared)
+        context = {d.args[0]: d.default_value for d in declared}
+        assert set(given) <= set(context)
+        return opaque.function(context | given)
+
+    yield run
+    sys.modules.pop("rarrl_nodes.launch_actions", None)  # it holds the stand-ins
+
+
+def nodes(actions):
+    return [action for action in actions if "executable" in action.kwargs]
+
+
+def values(node):
+    """Parameters by name, each with the type that launch is to read it as."""
+    *_, typed = node.parameters
+    assert all(value.value_type is type(value.args[0]) for value in typed.values())
+    return {name: value.args[0] for name, value in typed.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("replay", graph.ARGUMENTS),
+        ("stereo_voxels", graph.STEREO_ARGUMENTS),
+        ("vla_policy", graph.POLICY_ARGUMENTS),
+        ("rarrl", bringup.ARGUMENTS),
+        ("sim", sim_graph.ARGUMENTS),
+    ],
+)
+def test_each_launch_file_declares_its_arguments_and_puts_all_nodes_into_the_namespace(execute, name, table):
+    required = {"missions": "1"} if name == "sim" else {}
+    made = nodes(execute(name, namespace="robot7", params_file="/p.yaml", **required))
+    assert made
+    assert {n.namespace for n in made} == {"robot7"}
+    assert all(n.parameters[0] == "/p.yaml" and n.package == "rarrl" for n in made)
+    assert "namespace" in {a.name for a in table}
+
+
+def test_the_real_robot_stands_still_unless_it_is_allowed_to_drive(execute):
+    def gate(**given):
+        (found,) = [n for n in nodes(execute("rarrl", **given)) if n.executable == "safety_gate_node"]
+        return found
+
+    assert values(gate())["dry_run"] is True
+    assert values(gate(dry_run="false", cmd_vel="/base"))["dry_run"] is False
+    assert gate(cmd_vel="/base").remappings == [("cmd_vel", "/base")]
+
+
+@pytest.mark.parametrize(("name", "essential"), [("rarrl", "safety_gate_node"), ("sim", "sim_robot_node")])
+def test_only_the_end_of_the_essential_node_ends_the_graph(execute, name, essential):
+    made = nodes(execute(name))
+    assert [n.executable for n in made if "on_exit" in n.kwargs] == [essential]
+    others = [n for n in made if n.executable != essential]
+    assert all(n.respawn and n.respawn_delay > 0 for n in others)
+    assert "respawn" not in next(n for n in made if n.executable == essential).kwargs
+
+
+def test_the_replay_ends_with_either_node_and_keeps_texts_as_texts(execute):
+    made = nodes(execute("replay", run_dir="123", episodes="2"))
+    assert [n.executable for n in made] == ["orchestrator_node", "replay_node"]
+    assert all("has ended" in n.on_exit.reason for n in made)
+    assert values(made[1]) == {"run_dir": "123", "replay.episodes": 2}
+
+
+def test_images_go_through_shared_memory_unless_the_environment_says_otherwise(execute, monkeypatch):
+    assert execute("vla_policy")[0].args == ("FASTRTPS_DEFAULT_PROFILES_FILE", f"{SHARE}/config/fastdds_shm.xml")
+    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", "/own.xml")
+    assert execute("vla_policy")[0].args == ("FASTRTPS_DEFAULT_PROFILES_FILE", "/own.xml")
+
+
+def test_rviz_opens_only_on_request(execute):
+    assert [n.executable for n in nodes(execute("stereo_voxels"))] == ["stereo_voxel_node"]
+    detector, view = nodes(execute("stereo_voxels", rviz="true", left="/camera/left", preset="indoor"))
+    assert view.executable == "rviz2"
+    assert values(detector) == {"detector.preset": "indoor"}
+    assert ("left/image_rect", "/camera/left/image_rect") in detector.remappings
+    assert ("/left/image_rect", "/camera/left/image_rect") in view.remappings
