@@ -1,4 +1,4 @@
-"""ALFRED's expert plans: reading the data set, its statistics, and drawing plans from them.
+"""ALFRED's expert plans: reads the data set, counts its statistics, and draws plans from them.
 
 ALFRED: Shridhar et al., "ALFRED: A Benchmark for Interpreting Grounded Instructions for Everyday Tasks", CVPR 2020;
 https://github.com/askforalfred/alfred, MIT licence. The data set itself does not come with this package; its
@@ -29,8 +29,9 @@ from rarrl.types import SubgoalType
 logger = logging.getLogger(__name__)
 
 STATISTICS_PATH = Path(__file__).resolve().parent / "data" / "alfred_statistics.json"
+"""The statistics of the train split that come with the package."""
 HOUSEHOLD_TASKS = STATISTICS_PATH.with_name("household_tasks.jsonl")
-"""Goals of our own with their plans, in the compact form: what is played without the data set."""
+"""Goals of our own with their plans, in the compact form. They are played if the data set is not there."""
 TASK_TYPES = (
     "look_at_obj_in_light",
     "pick_and_place_simple",
@@ -40,20 +41,30 @@ TASK_TYPES = (
     "pick_heat_then_place_in_recep",
     "pick_two_obj_and_place",
 )
+"""ALFRED's seven task types."""
 MAX_SUBGOALS = 100
+"""Sub-goals of one plan; ALFRED's longest has 19, so more is a wrong file. The next four limits are of this kind
+too."""
 MAX_STEPS = 10_000
+"""Low-level steps of one sub-goal."""
 MAX_LINE_BYTES = 1 << 20
+"""Bytes of one line of a compact file."""
 MAX_PLANS = 1_000_000
+"""Plans of one split; ALFRED's train split has 6,574."""
 MAX_COMPACT_BYTES = 1 << 30
+"""Bytes of a compact file when it is unpacked: a small .gz file must not fill the memory."""
 
 _WHAT = "ALFRED"
+"""How messages about a file begin."""
 _COMPACT = re.compile(r"^alfred_([A-Za-z0-9_]+)\.jsonl(\.gz)?$")
-_DROPPED = ("NoOp", "End")  # the expert plans end with one; it does nothing
+"""Name of a compact file; the group is the split."""
+_DROPPED = ("NoOp", "End")
+"""Sub-goals without an effect; each expert plan ends with one."""
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """One annotator's words: the goal sentence, and a sentence per sub-goal (may be empty)."""
+    """One annotator's text: the goal sentence, and a sentence per sub-goal, which may be missing."""
 
     goal: str
     steps: tuple[str, ...]
@@ -61,7 +72,7 @@ class Annotation:
 
 @dataclass(frozen=True)
 class GoalParameters:
-    """ALFRED's goal condition: class names in lower case, "" where the task type has none."""
+    """ALFRED's goal condition: class names in lower case, "" if the task type has none."""
 
     object: str
     place: str  # where it goes in the end
@@ -88,13 +99,15 @@ class AlfredPlan:
 
     @property
     def goal(self) -> str:
-        """The first annotator's goal sentence; "" where there is none."""
+        """The first annotator's goal sentence; "" if there is none."""
         return self.annotations[0].goal if self.annotations else ""
 
 
 @dataclass(frozen=True)
 class AlfredData:
-    """The plans of one split. skipped: a line for each entry left out (where, why). sha256: of the files' content."""
+    """The plans of one split.
+
+    skipped: a line for each entry that was left out, with place and reason. sha256: of the files' content."""
 
     plans: tuple[AlfredPlan, ...]
     skipped: list[str]
@@ -108,12 +121,12 @@ def read_alfred(path: Path | str, split: str | None = None) -> AlfredData:
     Args:
         path: a compact `alfred_<split>.jsonl.gz` (or .jsonl) file; or a folder that holds such files; or ALFRED's own
             tree (`json_2.1.0`, or the folder above it): `<split>/<task>/<trial>/traj_data.json`.
-        split: e.g. "train". None: "train" where there is one, else the only split there is.
+        split: such as "train". None means "train" if there is one, else the only split there is.
 
     A corrupt entry is named in `skipped` and left out.
 
-    Raises: InputError, one line: nothing there, an empty folder, no such split (with those that there are), a
-        truncated file, no valid plan at all."""
+    Raises: InputError, one line, for a missing path, an empty folder, an unknown split (it lists those that there are),
+        a truncated file, or no valid plan at all."""
     try:
         return _read(Path(path), split)
     except OSError as error:  # a folder that may not be listed, a path too long for the system
@@ -126,23 +139,29 @@ def _read(path: Path, split: str | None) -> AlfredData:
     else:
         check_regular_file(path, _WHAT, max_bytes=MAX_COMPACT_BYTES)
         match = _COMPACT.match(path.name)
-        name, source = (match.group(1) if match else split or path.stem), path
+        name = match.group(1) if match else split or path.stem
+        source = path
+
         if match and split not in (None, name):
             raise InputError(f"{_WHAT}: {path} holds split {name}, not {short(split)}; give that split's file")
+
     digest = hashlib.sha256()
     entries = _tree_entries(source, digest) if source.is_dir() else _compact_entries(source, digest)
     plans, skipped = _collect(entries)
     if not plans:
         first = f"; first of {len(skipped)} bad entries: {skipped[0]}" if skipped else ""
         raise InputError(f"{_WHAT}: no valid plan in {source}{first}; download the data set again")
+
     if skipped:
         logger.warning("ALFRED %s: %d bad entries left out; first: %s", name, len(skipped), skipped[0])
+
     return AlfredData(tuple(plans), skipped, digest.hexdigest(), name)
 
 
 def is_development(plan: AlfredPlan) -> bool:
-    """Whether a plan of the train split is kept out of the language model's training (one in twelve, by the trial's
-    name): to choose models by, and to record answers on that the model was not taught.
+    """Returns whether a plan of the train split is kept out of the language model's training.
+
+    That is one in twelve, by the trial's name. Models are chosen on these plans, and answers are recorded on them.
 
     >>> plan = AlfredPlan("pick_and_place_simple", "", "trial_T20190907_174127_043461", (), (), ())
     >>> is_development(plan)
@@ -152,18 +171,21 @@ def is_development(plan: AlfredPlan) -> bool:
 
 
 def available_splits(folder: Path) -> dict[str, Path]:
-    """Split name -> compact file or folder of tasks, for what `folder` holds; empty where nothing is ALFRED's."""
+    """Returns split name -> compact file or folder of tasks for what `folder` holds; empty if nothing is ALFRED's."""
     splits: dict[str, Path] = {}
     if (folder / "json_2.1.0").is_dir():
         splits.update(available_splits(folder / "json_2.1.0"))
+
     if next(folder.glob("*/*/traj_data.json"), None):
         splits[folder.name] = folder
+
     for child in sorted(folder.iterdir()):
         match = _COMPACT.match(child.name)
         if match and child.is_file():
             splits[match.group(1)] = child
         elif child.is_dir() and next(child.glob("*/*/traj_data.json"), None):
             splits[child.name] = child
+
     return splits
 
 
@@ -175,33 +197,40 @@ def _choose_split(folder: Path, split: str | None) -> tuple[str, Path]:
             f"{_WHAT}: {folder} holds no ALFRED data; expected alfred_<split>.jsonl.gz files or "
             "<split>/<task>/<trial>/traj_data.json (ALFRED's json_2.1.0)"
         )
+
     wanted = split if split is not None else ("train" if "train" in splits else listed)
     if wanted in splits:
         return wanted, splits[wanted]
     if split is None:
         raise InputError(f"{_WHAT}: {folder} holds several splits; choose one of: {listed}")
+
     raise InputError(f"{_WHAT}: {folder} has no split {short(split)}; available: {listed}")
 
 
-_Entry = tuple[str, bytes | None, bool]  # where, its JSON text (None: unreadable), whether it is a traj_data.json
+_Entry = tuple[str, bytes | None, bool]
+"""Where an entry stands, its JSON text (None: unreadable), and whether it is a traj_data.json."""
 
 
 def _compact_entries(path: Path, digest: Any) -> Iterator[_Entry]:
-    """One entry a line. The digest is of the file's own bytes, as sha256sum prints it."""
+    """Yields one entry per line. The digest is that of the file's own bytes, as sha256sum prints it."""
     with path.open("rb") as stream:
         for block in iter(lambda: stream.read(1 << 20), b""):
             digest.update(block)
+
     opener = gzip.open if path.name.endswith(".gz") else open
-    number, total = 0, 0
+    number = 0
+    total = 0
     try:
         with opener(path, "rb") as lines:
             while line := lines.readline(MAX_LINE_BYTES):
-                number, total = number + 1, total + len(line)
+                number = number + 1
+                total = total + len(line)
                 if len(line) == MAX_LINE_BYTES or total > MAX_COMPACT_BYTES:
                     raise InputError(
                         f"{_WHAT}: {path} line {number}: over {MAX_LINE_BYTES} bytes a line or {MAX_COMPACT_BYTES} in "
                         "all; this is not an ALFRED file of ours"
                     )
+
                 if line.strip():
                     yield f"{path.name} line {number}", line, False
     except (OSError, EOFError, zlib.error) as error:  # gzip.BadGzipFile is an OSError
@@ -211,7 +240,7 @@ def _compact_entries(path: Path, digest: Any) -> Iterator[_Entry]:
 
 
 def _tree_entries(split: Path, digest: Any) -> Iterator[_Entry]:
-    """One entry a trial, in the order of the paths. The digest is of relative paths and contents."""
+    """Yields one entry per trial, in the order of the paths. The digest is of relative paths and contents."""
     for task in sorted(split.iterdir()):
         for trial in sorted(task.glob("*/traj_data.json")):
             where = str(trial.relative_to(split.parent))
@@ -220,6 +249,7 @@ def _tree_entries(split: Path, digest: Any) -> Iterator[_Entry]:
                 data: bytes | None = read_file(trial, _WHAT)
             except InputError:
                 data = None
+
             digest.update(where.encode() + b"\0" + (data or b""))
             yield where, data, True
 
@@ -237,25 +267,31 @@ def _collect(entries: Iterable[_Entry]) -> tuple[list[AlfredPlan], list[str]]:
             skipped.append(str(error).removeprefix(f"{_WHAT}: "))
         except ValueError as error:
             skipped.append(f"{where}: {error}")
+
         if len(plans) > MAX_PLANS:
             raise InputError(f"{_WHAT}: over {MAX_PLANS} plans; this is not ALFRED")
+
     return plans, skipped
 
 
 def _from_traj_data(value: Any) -> dict[str, Any]:
-    """ALFRED's own JSON -> the compact form. Raises: ValueError naming the key."""
+    """Converts ALFRED's own JSON to the compact form. Raises: ValueError that names the key."""
     high = _get(_get(value, "plan", dict), "high_pddl", list)
     low = _get(_get(value, "plan", dict), "low_actions", list)
+
     steps = Counter(_get(action, "high_idx", int) for action in low)
-    plan, low_steps = [], []
+    plan = []
+    low_steps = []
     for index, subgoal in enumerate(high):
         action = _get(subgoal, "discrete_action", dict)
         plan.append([_get(action, "action", str), *_get(action, "args", list)])
         low_steps.append(steps[subgoal.get("high_idx", index)])
+
     scene = _get(value, "scene", dict)
     floor_plan = scene.get("floor_plan") or f"FloorPlan{_get(scene, 'scene_num', int)}"
     anns = value.get("turk_annotations", {})
     anns = anns.get("anns", []) if isinstance(anns, dict) else []
+
     return {
         "task_type": _get(value, "task_type", str),
         "scene": floor_plan,
@@ -278,19 +314,24 @@ def _get(value: Any, key: str, kind: type) -> Any:
 
 
 def _plan(value: Any) -> AlfredPlan:
-    """A compact entry -> AlfredPlan. Raises: ValueError naming the key."""
+    """Converts a compact entry to an AlfredPlan. Raises: ValueError that names the key."""
     task_type = _get(value, "task_type", str)
     if task_type not in TASK_TYPES:
         raise ValueError(f"key task_type: {short(task_type)} is not one of ALFRED's ({', '.join(TASK_TYPES)})")
-    plan, low_steps = _get(value, "plan", list), _get(value, "low_steps", list)
+
+    plan = _get(value, "plan", list)
+    low_steps = _get(value, "low_steps", list)
     if len(plan) != len(low_steps):
         raise ValueError(f"key low_steps: {len(low_steps)} entries for {len(plan)} sub-goals")
+
     pairs = zip(plan, low_steps, strict=True)
     kept = [(s, n) for s, n in pairs if not (isinstance(s, list) and s and s[0] in _DROPPED)]
     if not 1 <= len(kept) <= MAX_SUBGOALS:
         raise ValueError(f"key plan: {len(kept)} sub-goals, expected 1 to {MAX_SUBGOALS}")
+
     for subgoal, steps in kept:
         _check_subgoal(subgoal, steps)
+
     return AlfredPlan(
         task_type=task_type,
         scene=_get(value, "scene", str),
@@ -313,24 +354,29 @@ def _check_subgoal(subgoal: Any, steps: Any) -> None:
 
 
 def _annotations(value: Any) -> tuple[Annotation, ...]:
-    """Those with a goal sentence; white space made single. A task without any is still a task."""
+    """Returns the annotations with a goal sentence, with single spaces. A task may have none."""
     found = []
     for annotation in value if isinstance(value, list) else []:
         words: dict[str, Any] = annotation if isinstance(annotation, dict) else {}
-        goal, steps = words.get("goal"), words.get("steps")
+        goal = words.get("goal")
+        steps = words.get("steps")
+
         if isinstance(goal, str) and goal.strip():
             sentences = steps if isinstance(steps, list) else []
             found.append(Annotation(" ".join(goal.split()), tuple(" ".join(str(s).split()) for s in sentences)))
+
     return tuple(found)
 
 
 def _parameters(value: Any) -> GoalParameters | None:
     if not isinstance(value, dict):
         return None
+
     keys = ("object_target", "parent_target", "mrecep_target", "toggle_target")
     names = [value.get(key) or "" for key in keys]
     if not all(isinstance(name, str) for name in names):
         raise ValueError(f"key params: {short(value)} must hold texts under {', '.join(keys)}")
+
     thing, place, movable, lamp = (name.lower() for name in names)
     return GoalParameters(thing, place, movable, lamp, value.get("object_sliced") is True)
 
@@ -355,7 +401,7 @@ class AlfredStatistics(_Strict):
     """Counts over the expert plans of a split.
 
     sequences: task type -> "GotoLocation PickupObject ..." -> number of plans. steps: sub-goal type -> low-level steps
-    (as text, JSON's keys) -> number of sub-goals."""
+    (as text, because JSON's keys are text) -> number of sub-goals."""
 
     schema_version: int = Field(ge=1, le=1, description="1")
     header: StatisticsHeader
@@ -367,20 +413,23 @@ class AlfredStatistics(_Strict):
         _check_counts("sequences", self.sequences, TASK_TYPES)
         _check_counts("steps", self.steps, tuple(SubgoalType.__members__))
         used = {name for counts in self.sequences.values() for sequence in counts for name in sequence.split()}
+
         for name in sorted(used):
             if name not in self.steps:
                 raise ValueError(f"key steps: {short(name)} occurs in sequences but has no steps; make the file again")
+
         for name, counts in self.steps.items():
             bad = next((k for k in counts if not re.fullmatch("[1-9][0-9]{0,4}", k) or int(k) > MAX_STEPS), None)
             if bad is not None:
                 raise ValueError(f"key steps.{name}: {short(bad)} is not allowed (allowed: 1 to {MAX_STEPS})")
+
         total = sum(sum(counts.values()) for counts in self.sequences.values())
         if total != self.header.plans:
             raise ValueError(f"key sequences: counts add up to {total}, header.plans says {self.header.plans}")
         return self
 
     def task_counts(self) -> dict[str, int]:
-        """Number of plans per task type."""
+        """Returns the number of plans per task type."""
         return {task: sum(counts.values()) for task, counts in self.sequences.items()}
 
 
@@ -391,6 +440,7 @@ def _check_counts(key: str, table: dict[str, dict[str, int]], names: tuple[str, 
         bad = next((entry for entry, count in counts.items() if not 1 <= count <= 10**9 or not entry), None)
         if bad is not None or not counts:
             raise ValueError(f"key {key}.{name}: {short(bad)} needs a count from 1 to 1000000000")
+
     longest = max((len(entry.split()) for counts in table.values() for entry in counts), default=0)
     if not table or longest > MAX_SUBGOALS:
         raise ValueError(f"key {key}: expected entries of 1 to {MAX_SUBGOALS} sub-goals")
@@ -404,6 +454,7 @@ def alfred_statistics(data: AlfredData, command: str = "") -> AlfredStatistics:
         sequences[plan.task_type][" ".join(subgoal.name for subgoal in plan.subgoals)] += 1
         for subgoal, n in zip(plan.subgoals, plan.low_steps, strict=True):
             steps[subgoal.name][n] += 1
+
     header = StatisticsHeader(
         source="ALFRED (https://github.com/askforalfred/alfred), expert plans, data/json_2.1.0",
         licence="counted from data under the MIT licence, (c) 2019 ALFRED",
@@ -413,6 +464,7 @@ def alfred_statistics(data: AlfredData, command: str = "") -> AlfredStatistics:
         plans=len(data.plans),
         skipped=len(data.skipped),
     )
+
     return AlfredStatistics(
         schema_version=1,
         header=header,
@@ -429,7 +481,7 @@ def alfred_statistics(data: AlfredData, command: str = "") -> AlfredStatistics:
 
 
 def save_statistics(statistics: AlfredStatistics, path: Path | str) -> None:
-    """Writes the statistics whole or not at all."""
+    """Writes the statistics, whole or not at all. Raises: InputError if the path cannot be written."""
     try:
         write_json_atomic(Path(path), statistics.model_dump())
     except OSError as error:
@@ -437,18 +489,19 @@ def save_statistics(statistics: AlfredStatistics, path: Path | str) -> None:
 
 
 def load_statistics(path: Path | str = STATISTICS_PATH) -> AlfredStatistics:
-    """The shipped statistics (of the train split), or those in `path`. Raises: InputError, one line."""
+    """Reads the shipped statistics (of the train split), or those in `path`. Raises: InputError, one line."""
     what = "ALFRED statistics"
     value = read_json(Path(path), what)
     return validated(AlfredStatistics, value, what, str(path), {"header": StatisticsHeader})
 
 
 def sample_plans(statistics: AlfredStatistics, n: int, seed: int) -> list[AlfredPlan]:
-    """Draws `n` plans: task type and sequence as frequent as counted, the steps of each sub-goal independently.
+    """Draws `n` plans: task types and sequences as often as counted, the steps of each sub-goal independently.
 
-    Same statistics, n and seed: same plans. Raises: ValueError for n < 0."""
+    The same statistics, n and seed give the same plans. Raises: ValueError for n < 0."""
     if n < 0:
         raise ValueError(f"sample_plans: n must be >= 0, got {n}")
+
     rng = np.random.default_rng(seed)
     kinds = [
         (task, tuple(SubgoalType[name] for name in sequence.split()), count)
@@ -458,6 +511,7 @@ def sample_plans(statistics: AlfredStatistics, n: int, seed: int) -> list[Alfred
     weights = np.array([count for _, _, count in kinds], dtype=np.float64)
     drawn = [kinds[i] for i in rng.choice(len(kinds), size=n, p=weights / weights.sum())]
     steps = _draw_steps(statistics, Counter(subgoal for _, subgoals, _ in drawn for subgoal in subgoals), rng)
+
     return [
         AlfredPlan(
             task_type=task,
@@ -480,4 +534,5 @@ def _draw_steps(
         counts = np.array(list(histogram.values()), dtype=np.float64)
         values = np.array([int(key) for key in histogram])
         draws[subgoal] = iter(rng.choice(values, size=needed[subgoal], p=counts / counts.sum()).tolist())
+
     return draws

@@ -5,14 +5,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """A steady clock: seconds that never jump (not the wall clock)."""
+    """A steady clock: its seconds never jump, unlike those of the wall clock."""
 
     def now(self) -> float:
-        """Seconds since an arbitrary origin."""
+        """Returns the seconds since an arbitrary origin."""
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Lets `seconds` pass; returns at once for values <= 0."""
+        """Lets `seconds` pass; returns at once if they are 0 or negative."""
         ...
 
 
@@ -33,7 +33,7 @@ class SteadyClock:
 
 
 class ManualClock:
-    """A clock that moves only when told to."""
+    """A clock that moves only by `advance` and `sleep`, for tests and replays."""
 
     def __init__(self, start_s: float = 0.0) -> None:
         self._now = start_s
@@ -45,7 +45,7 @@ class ManualClock:
         self.advance(max(seconds, 0.0))
 
     def advance(self, seconds: float) -> None:
-        """Moves the clock forward by `seconds` (>= 0)."""
+        """Moves the clock forward by `seconds`. Raises: ValueError if they are negative."""
         if seconds < 0.0:
             raise ValueError(f"a steady clock never runs back: advance({seconds})")
         self._now += seconds

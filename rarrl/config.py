@@ -1,9 +1,14 @@
-"""Every setting: name, default, range and meaning, once. Files and ROS parameters are derived from these models."""
+"""Every setting with its name, default, range and meaning. The YAML file and the ROS parameters are derived from here.
+
+A description is what `ros2 param describe` shows, so it stands alone: what the setting is, its unit, and what the robot
+does when the value is wrong.
+"""
 
 from __future__ import annotations
 
 import difflib
 import os
+import textwrap
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +21,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rarrl.errors import InputError
 from rarrl.files import read_file
 
-MAX_CONFIG_BYTES = 100_000  # a second of parsing; the whole default file has 2,000
+MAX_CONFIG_BYTES = 100_000
+"""Bytes of a configuration file: PyYAML parses so many in about a second, and the default file has under 20,000."""
+YAML_WIDTH = 118
+"""Characters of a comment line in a written YAML file; such a file then keeps the line length of this repository."""
 Scalar = bool | int | float | str
+"""The type of a setting: what a ROS parameter can hold without being an array."""
 
 
 class Section(BaseModel):
-    """Base of all config models: unknown keys, wrong types (also "3" for 3) and NaN are refused."""
+    """Base of all configuration models. It refuses unknown keys, wrong types (also "3" for 3) and NaN."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=True, hide_input_in_errors=True
@@ -29,234 +38,581 @@ class Section(BaseModel):
 
 
 class OrchestratorConfig(Section):
-    """The decision whether to think, with which role, with how much budget."""
+    """When the robot asks the language model, in which role, and what that may cost."""
 
     policy: str = Field(
         default="learned",
         min_length=1,
         max_length=1000,
         pattern=r"^[^\r\n]*$",
-        description="name of the policy that decides: learned, never, always, after_failure, ...",
+        description="Name of the policy that decides when the robot asks the language model: learned (shipped "
+        "weights for this kind of profile), recorded, household, a rule such as never, always or "
+        "after_failure, the path of a weights file, or package.module:Class (a class of your own). A policy that was trained for other costs asks too often or too rarely.",
     )
     profile: str = Field(
         default="gpt4o-mini-anchor",
         min_length=1,
         max_length=1000,
         pattern=r"^[^\r\n]*$",
-        description="what the language model costs: name of a shipped latency profile, or path of a profile file",
+        description="What a call to the language model costs: the name of a shipped latency profile, or the path of "
+        "a profile file. If the profile does not match the model in use, the orchestrator decides on "
+        "wrong seconds and tokens.",
     )
     reasoner: str = Field(
         default="profile",
         min_length=1,
         max_length=1000,
         pattern=r"^[^\r\n]*$",
-        description="who answers THINK: profile (calls replayed from the latency profile), llama, llama:FILE, "
-        "openai:URL#model",
+        description="What answers a THINK decision: profile (calls replayed from the latency profile), llama (the "
+        "shipped model), llama:FILE.gguf, openai:URL#model, llama_ros:ACTION or package.module:Class (a "
+        "class of your own). If it cannot be reached, calls fail and "
+        "the robot goes on with the plan that it has.",
     )
     home: str = Field(
         default="",
         max_length=1000,
         pattern=r"^[^\r\n]*$",
-        description="what the robot has met in its home, looked up at level 2: path of a JSON file, place -> things; "
-        "empty: not known",
+        description="Path of a JSON file that maps each place of the home to the things met there; it goes into the "
+        "prompts of level 2. Empty means that the home is not known. If it describes another home, "
+        "plans name places where the things are not.",
     )
     cost_weight: float = Field(
         default=0.004,
         ge=0.0,
         le=1.0,
-        description="RARRL's lambda: success (0 to 1) that one is willing to give up to save 1 s of LLM time, 1/s",
+        description="Price of thinking (lambda in RARRL): the share of task success, 0 to 1, that is worth 1 s of "
+        "language model time, in 1/s. If it is too high, the robot does not ask when it should; if it "
+        "is too low, it spends its budget early.",
     )
-    time_budget_s: float = Field(default=20.0, ge=0.0, le=3600.0, description="LLM time that one task may use, s")
+    time_budget_s: float = Field(
+        default=20.0,
+        ge=0.0,
+        le=3600.0,
+        description="Language model time that one task may use, in seconds. Once it is spent, the robot acts "
+        "without asking again.",
+    )
     token_budget: float = Field(
-        default=4000.0, ge=0.0, le=1e6, description="tokens, read and written, that one task may use"
+        default=4000.0,
+        ge=0.0,
+        le=1e6,
+        description="Tokens, read and written, that one task may use. Once they are spent, the robot acts without "
+        "asking again.",
     )
     decision_timeout_s: float = Field(
-        default=5.0, ge=0.1, le=60.0, description="a robot or replay side silent for longer counts as gone, s"
+        default=5.0,
+        ge=0.1,
+        le=60.0,
+        description="Time after which a silent robot or orchestrator node counts as gone, in seconds. If it is too "
+        "short, a slow node is reported as dead in /diagnostics; if it is too long, a dead node is "
+        "noticed late and the robot waits for it.",
     )
 
 
 class ReplayConfig(Section):
-    """Playing ALFRED tasks against a latency profile."""
+    """ALFRED tasks that are replayed against a latency profile."""
 
-    episodes: int = Field(default=20, ge=1, le=100_000, description="how many tasks to play")
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="the same seed gives the same tasks and the same luck")
+    episodes: int = Field(
+        default=20,
+        ge=1,
+        le=100_000,
+        description="Number of tasks to play. Fewer tasks give wider confidence intervals.",
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        le=2**31 - 1,
+        description="Seed of the random numbers. The same seed gives the same tasks, the same failures and the same "
+        "latencies, so that policies can be compared.",
+    )
     category: Literal["all", "Navigation", "Inspection", "Delivery"] = Field(
-        default="all", description="which tasks to play"
+        default="all",
+        description="Category of the ALFRED tasks that are played. Success and cost differ between categories, so "
+        "results of different categories cannot be compared.",
     )
     alfred: str = Field(
         default="",
         max_length=4000,
         pattern=r"^[^\r\n]*$",
-        description="folder of the ALFRED data set; empty: tasks are drawn from the shipped statistics",
+        description="Folder of the ALFRED data set. Empty means that tasks are drawn from the shipped statistics.",
     )
     split: Literal["train", "valid_seen", "valid_unseen"] = Field(
-        default="valid_seen", description="part of the data set to play (only with alfred)"
+        default="valid_seen",
+        description="Split of the ALFRED data set that is played; it is used only with `alfred`. Results on train "
+        "are too good, because policies and models were trained on it.",
     )
-    speed: float = Field(default=20.0, ge=0.01, le=1000.0, description="simulated seconds per real second")
+    speed: float = Field(
+        default=20.0,
+        ge=0.01,
+        le=1000.0,
+        description="Simulated seconds per real second. If the computer cannot keep up, messages of the nodes "
+        "arrive late in simulated time.",
+    )
     latency_scale: float = Field(
-        default=1.0, ge=0.1, le=10.0, description="factor on every latency of the profile: 2 plays a half as fast LLM"
+        default=1.0,
+        ge=0.1,
+        le=10.0,
+        description="Factor on every latency of the profile; 2 replays a language model that is half as fast.",
     )
 
 
 class DetectorConfig(Section):
-    """Obstacles from a stereo camera."""
+    """Obstacle detection with a stereo camera."""
 
     preset: Literal["indoor", "near", "outdoor", "cube"] = Field(
         default="indoor",
-        description="indoor: 6.4 m, 0.1 m; near: 3.2 m, 0.05 m; outdoor: 32 m, 0.5 m; cube: size_m and voxel_size_m",
+        description="Cube of voxels ahead of the camera: indoor (side 6.4 m, voxels 0.1 m), near (3.2 m, 0.05 m), "
+        "outdoor (32 m, 0.5 m) or cube (size_m and voxel_size_m). Obstacles outside the cube are not "
+        "seen, so it must reach further than the robot needs to stop.",
     )
-    size_m: float = Field(default=6.4, ge=0.1, le=1000.0, description="side of the cube (only with preset cube), m")
+    size_m: float = Field(
+        default=6.4,
+        ge=0.1,
+        le=1000.0,
+        description="Side of the cube of voxels, in metres; it is used only with preset cube. If it is too small, "
+        "the robot sees obstacles too late and has to drive slowly.",
+    )
     voxel_size_m: float = Field(
-        default=0.1, ge=0.001, le=100.0, description="side of a voxel (only with preset cube); 8 to 128 a side, m"
+        default=0.1,
+        ge=0.001,
+        le=100.0,
+        description="Side of one voxel, in metres; it is used only with preset cube, and size_m must hold a "
+        "multiple of 8 up to 128 of them. If it is too large, narrow passages look blocked; if it is "
+        "too small, distant obstacles get too few pixels to be found.",
     )
     slop_s: float = Field(
-        default=0.01, ge=0.0, le=1.0, description="left and right of one pair may differ by so much, s"
+        default=0.01,
+        ge=0.0,
+        le=1.0,
+        description="Largest difference between the stamps of the left and the right image of one pair, in seconds. "
+        "If it is too large, images of different moments are matched and depth is wrong while the robot "
+        "moves; if it is too small, unsynchronized cameras give no pairs and the robot stands.",
     )
     max_age_s: float = Field(
-        default=0.5, ge=0.01, le=60.0, description="images older than this by their stamp are refused, s"
+        default=0.5,
+        ge=0.01,
+        le=60.0,
+        description="Age by its stamp at which an image is refused, in seconds. If it is too short, a loaded "
+        "computer drops every image and the robot stands; if it is too long, obstacles are reported "
+        "where they used to be.",
     )
     freeze_frames: int = Field(
-        default=5, ge=0, le=1000, description="so many equal images in a row mean a frozen camera; 0: never"
+        default=5,
+        ge=0,
+        le=1000,
+        description="Number of equal images in a row that mean a frozen camera; 0 turns the check off, for "
+        "simulators without noise. If it is too high, a frozen camera is noticed late and the robot "
+        "drives on old images.",
     )
-    camera_height_m: float = Field(default=0.4, ge=0.0, le=100.0, description="of the left camera above the ground, m")
+    camera_height_m: float = Field(
+        default=0.4,
+        ge=0.0,
+        le=100.0,
+        description="Height of the left camera above the ground, in metres. If it is wrong, the ground is reported "
+        "as an obstacle or low obstacles are taken for ground.",
+    )
     camera_pitch_deg: float = Field(
-        default=0.0, ge=-80.0, le=80.0, description="by how much the camera looks down, degrees"
+        default=0.0,
+        ge=-80.0,
+        le=80.0,
+        description="Angle by which the camera looks down, in degrees. If it is wrong, distant ground is reported "
+        "as an obstacle or low obstacles are overlooked.",
     )
     body_low_m: float = Field(
-        default=0.15, ge=-10.0, le=100.0, description="the scan leaves out what is lower than this above the ground, m"
+        default=0.15,
+        ge=-10.0,
+        le=100.0,
+        description="Height above the ground below which obstacles are left out of the scan, in metres. If it is "
+        "too high, the robot can run into low obstacles; if it is too low, bumps of the ground block "
+        "it.",
     )
-    body_high_m: float = Field(default=1.5, ge=-10.0, le=100.0, description="the scan leaves out what is higher, m")
-    scan_sectors: int = Field(default=31, ge=2, le=360, description="bearings that share the field of view")
-    threads: int = Field(default=2, ge=1, le=64, description="threads that OpenCV may use")
-    fuse: bool = Field(default=False, description="add the voxels up over time, moved by the poses on the topic odom")
+    body_high_m: float = Field(
+        default=1.5,
+        ge=-10.0,
+        le=100.0,
+        description="Height above the ground above which obstacles are left out of the scan, in metres. If it is "
+        "less than the robot's height, the robot can run into table tops.",
+    )
+    scan_sectors: int = Field(
+        default=31,
+        ge=2,
+        le=360,
+        description="Number of bearings into which the scan divides the camera's field of view. With too few of "
+        "them, one obstacle blocks a wide sector and the robot does not fit through doors.",
+    )
+    threads: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Number of threads that OpenCV may use. More threads shorten the time per image but take "
+        "processor time from the policy and the language model.",
+    )
+    fuse: bool = Field(
+        default=False,
+        description="Whether voxels are accumulated over time, moved by the poses on the topic odom. If the poses "
+        "are wrong, obstacles appear in the wrong places.",
+    )
 
 
 class PolicyConfig(Section):
-    """The action policy on the robot."""
+    """The action policy that runs on the robot."""
 
     folder: str = Field(
         default="",
         max_length=4000,
         pattern=r"^[^\r\n]*$",
-        description="policy folder, as `rarrl train policy` writes it; empty: the shipped one for Meta-World",
+        description="The action policy: a folder as `rarrl train policy` writes it, package.module:Class (a class of "
+        "your own) or openvla:FOLDER#package.module:features. Empty means the shipped policy for "
+        "Meta-World. A policy that was trained on another robot gives commands that mean nothing on "
+        "this one.",
     )
     gguf: str = Field(
         default="",
         max_length=4000,
         pattern=r"^[^\r\n]*$",
-        description="another transformer for the folder, such as a quantized one; empty: the folder's own",
+        description="Path of another GGUF transformer for this policy, such as a quantized one. Empty means the one "
+        "in the policy's folder.",
     )
     preset: str = Field(
-        default="", max_length=100, pattern=r"^[^\r\n]*$", description="how the policy is served; empty: as it is"
+        default="",
+        max_length=100,
+        pattern=r"^[^\r\n]*$",
+        description="Name of the preset in the policy's folder that makes the policy faster by leaving out patches "
+        "or layers. Empty means the whole policy. A preset that was tuned for other tasks can lower the "
+        "share of tasks that succeed.",
     )
-    threads: int = Field(default=1, ge=1, le=64, description="threads of llama.cpp")
+    threads: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Number of threads of llama.cpp. With too few, inferences miss the deadline and the robot "
+        "stops; with too many, other nodes are slowed down.",
+    )
     control_hz: float = Field(
-        default=0.0, ge=0.0, le=1000.0, description="rows handed out per second; 0: the rate that it was trained at"
+        default=0.0,
+        ge=0.0,
+        le=1000.0,
+        description="Rate at which rows of the action chunk are published, in hertz; 0 means the rate that the "
+        "policy was trained at. At any other rate the robot moves faster or slower than in the training "
+        "data.",
     )
     deadline_s: float = Field(
-        default=0.25, ge=0.005, le=10.0, description="an inference that takes longer is dropped, s"
+        default=0.25,
+        ge=0.005,
+        le=10.0,
+        description="Time after which a running inference is dropped, in seconds; it may not exceed "
+        "max_observation_age_s. If it is too short, no action chunk is ever finished and the robot "
+        "stands.",
     )
     max_observation_age_s: float = Field(
-        default=0.4, ge=0.01, le=10.0, description="no command rests on an observation older than this, s"
+        default=0.4,
+        ge=0.01,
+        le=10.0,
+        description="Largest age of the observation behind a command, in seconds. If it is too short, the robot "
+        "stops between two action chunks; if it is too long, it acts on what it saw too long ago.",
     )
     slop_s: float = Field(
-        default=0.05, ge=0.0, le=10.0, description="stamps of the parts of one observation may differ by so much, s"
+        default=0.05,
+        ge=0.0,
+        le=10.0,
+        description="Largest difference between the stamps of the images and the proprioception of one observation, "
+        "in seconds. If it is too short, no observation is complete and the robot stands; if it is too "
+        "long, the policy sees parts of different moments.",
     )
-    blend_rows: int = Field(default=2, ge=0, le=64, description="rows over which a new chunk takes over; 0: at once")
+    blend_rows: int = Field(
+        default=2,
+        ge=0,
+        le=64,
+        description="Number of rows over which a new action chunk gradually replaces the old one; 0 replaces it at "
+        "once. If it is too low, commands jump at the seam; if it is too high, the robot reacts late.",
+    )
     replan_share: float = Field(
-        default=0.7, ge=0.0, le=1.0, description="the next inference begins when less than this share of rows is left"
+        default=0.7,
+        ge=0.0,
+        le=1.0,
+        description="Share of the usable rows, 0 to 1, below which the next inference begins. If it is too low, the "
+        "rows run out before the next chunk is ready and the robot stops; at 1 the processor is always "
+        "busy.",
     )
 
 
 class GateConfig(Section):
-    """The last word before the motors: what may leave the computer, and what must be known for it."""
+    """The safety gate in front of the motors: limits, the robot's dimensions, and what it must know to move."""
 
-    rate_hz: float = Field(default=20.0, ge=5.0, le=200.0, description="the gate speaks at least so often, 1/s")
+    rate_hz: float = Field(
+        default=20.0,
+        ge=5.0,
+        le=200.0,
+        description="Lowest rate at which the gate publishes a command, zero included, in hertz. If it is lower "
+        "than the base expects, the base's own deadman stops the robot again and again.",
+    )
     max_command_age_s: float = Field(
-        default=0.3, ge=0.05, le=0.4, description="a command that came longer ago stops the robot, s"
+        default=0.3,
+        ge=0.05,
+        le=0.4,
+        description="Time since the arrival of the last command after which the gate stops the robot, in seconds. "
+        "If it is too short, the robot stops between commands; if it is too long, it drives on after "
+        "the policy has died.",
     )
     max_observation_age_s: float = Field(
-        default=0.5, ge=0.05, le=5.0, description="what a command was derived from may be so old by its stamp, s"
+        default=0.5,
+        ge=0.05,
+        le=5.0,
+        description="Largest age by its stamp of the observation that a command was derived from, in seconds. If it "
+        "is too short, every command of a slow policy is refused; if it is too long, the robot follows "
+        "commands for a scene that has changed.",
     )
     max_obstacle_age_s: float = Field(
-        default=0.4, ge=0.05, le=0.4, description="a scan or a pose that was taken longer ago stops the robot, s"
+        default=0.4,
+        ge=0.05,
+        le=0.4,
+        description="Largest age by its stamp of the newest scan and of the newest pose, in seconds. If it is too "
+        "short, a slow detector stops the robot; if it is too long, the robot drives further without "
+        "seeing.",
     )
-    max_speed_mps: float = Field(default=0.5, ge=0.01, le=3.0, description="ahead, m/s")
-    max_reverse_mps: float = Field(default=0.1, ge=0.0, le=3.0, description="backwards, m/s; 0: never")
-    max_turn_radps: float = Field(default=1.0, ge=0.01, le=10.0, description="turning, rad/s")
+    max_speed_mps: float = Field(
+        default=0.5,
+        ge=0.01,
+        le=3.0,
+        description="Highest forward speed that the gate lets through, in m/s. A higher limit needs a longer free "
+        "range of the scan; if the range is shorter than the stopping distance, the robot is slowed "
+        "down anyway.",
+    )
+    max_reverse_mps: float = Field(
+        default=0.1,
+        ge=0.0,
+        le=3.0,
+        description="Highest backward speed that the gate lets through, in m/s; 0 forbids driving backwards. A "
+        "camera that looks ahead does not see what stands behind, so only remembered free space "
+        "protects there.",
+    )
+    max_turn_radps: float = Field(
+        default=1.0,
+        ge=0.01,
+        le=10.0,
+        description="Highest turning rate that the gate lets through, in rad/s, in either direction. If it is more "
+        "than the base can follow, the robot leaves the arc that was checked.",
+    )
     clamp_margin: float = Field(
-        default=0.2, ge=0.0, le=1.0, description="share beyond a limit that is cut to it; what lies beyond is refused"
+        default=0.2,
+        ge=0.0,
+        le=1.0,
+        description="Share of a limit by which a command may exceed it and is cut to it; a command beyond that is "
+        "refused and the robot stops. If it is too small, a command that is slightly too fast stops the "
+        "robot; if it is too large, a policy that has gone wrong keeps driving.",
     )
-    accel_mps2: float = Field(default=0.5, ge=0.01, le=20.0, description="the robot gains speed so quickly, m/s2")
-    decel_mps2: float = Field(default=0.5, ge=0.01, le=20.0, description="and slows down in comfort so quickly, m/s2")
-    brake_mps2: float = Field(default=1.0, ge=0.01, le=20.0, description="what its brakes surely reach, m/s2")
-    turn_accel_radps2: float = Field(default=2.0, ge=0.01, le=50.0, description="changes its turning, rad/s2")
-    turn_brake_radps2: float = Field(default=4.0, ge=0.01, le=50.0, description="ends its turning, rad/s2")
+    accel_mps2: float = Field(
+        default=0.5,
+        ge=0.01,
+        le=20.0,
+        description="Highest acceleration that the gate lets through, in m/s^2. If it is more than the base can "
+        "follow, the robot lags behind its commands; if it is too low, it starts slowly.",
+    )
+    decel_mps2: float = Field(
+        default=0.5,
+        ge=0.01,
+        le=20.0,
+        description="Comfortable deceleration, in m/s^2, with which the gate slows the robot down before obstacles; "
+        "it may not exceed brake_mps2. If it is too low, the robot slows down far from obstacles and "
+        "may not get through narrow passages.",
+    )
+    brake_mps2: float = Field(
+        default=1.0,
+        ge=0.01,
+        le=20.0,
+        description="Deceleration that the brakes reach on every ground and with every load, in m/s^2. If it is "
+        "higher than the real one, the robot cannot stop in front of an obstacle that appears suddenly.",
+    )
+    turn_accel_radps2: float = Field(
+        default=2.0,
+        ge=0.01,
+        le=50.0,
+        description="Highest change of the turning rate that the gate lets through, in rad/s^2; it may not exceed "
+        "turn_brake_radps2. If it is more than the base can follow, the robot leaves the arc that was "
+        "checked.",
+    )
+    turn_brake_radps2: float = Field(
+        default=4.0,
+        ge=0.01,
+        le=50.0,
+        description="Angular deceleration that the base surely reaches when it has to stop turning, in rad/s^2. If "
+        "it is higher than the real one, the robot turns further than the gate checked and can touch an "
+        "obstacle beside it.",
+    )
     latency_s: float = Field(
-        default=0.15, ge=0.0, le=2.0, description="from a command that leaves the gate to the brakes' first effect, s"
+        default=0.15,
+        ge=0.0,
+        le=2.0,
+        description="Time from a command that leaves the gate to the first effect of the brakes, in seconds. If it "
+        "is shorter than the real one, the robot stops too late; at 0.5 m/s a missing 0.1 s costs 5 cm.",
     )
-    front_m: float = Field(default=0.3, ge=0.01, le=10.0, description="from the axis of turning to the front, m")
-    rear_m: float = Field(default=0.3, ge=0.01, le=10.0, description="from the axis of turning to the rear, m")
-    half_width_m: float = Field(default=0.25, ge=0.01, le=10.0, description="half the robot's width, m")
+    front_m: float = Field(
+        default=0.3,
+        ge=0.01,
+        le=10.0,
+        description="Distance from the rotation axis to the robot's front, in metres; it is not used with a round "
+        "base (radius_m above 0). If it is too small, the robot touches what is ahead before it stops.",
+    )
+    rear_m: float = Field(
+        default=0.3,
+        ge=0.01,
+        le=10.0,
+        description="Distance from the rotation axis to the robot's rear, in metres; it is not used with a round "
+        "base (radius_m above 0). If it is too small, the rear touches obstacles when the robot turns "
+        "or drives backwards.",
+    )
+    half_width_m: float = Field(
+        default=0.25,
+        ge=0.01,
+        le=10.0,
+        description="Half of the robot's width, in metres; it is not used with a round base (radius_m above 0). If "
+        "it is too small, the robot's sides touch obstacles; if it is too large, it does not enter "
+        "doors.",
+    )
     radius_m: float = Field(
-        default=0.0, ge=0.0, le=10.0, description="of a round base; 0: the rectangle of the three above, m"
+        default=0.0,
+        ge=0.0,
+        le=10.0,
+        description="Radius of a round base whose rotation axis is its centre, in metres; 0 means the rectangle of "
+        "front_m, rear_m and half_width_m. The gate always lets a round base turn in place, so a base "
+        "that is not round would touch what stands beside it.",
     )
     look_radps: float = Field(
         default=0.0,
         ge=0.0,
         le=10.0,
-        description="a round base that a place out of view blocks turns towards it so quickly; 0: never, rad/s",
+        description="Turning rate, in rad/s, with which a round base turns towards a place that blocks it only "
+        "because the camera has not seen it; 0 turns this off. With 0 such a robot can stand in front "
+        "of free space that it never looked at; above 0 it may turn without having been asked to.",
     )
-    margin_m: float = Field(default=0.1, ge=0.02, le=5.0, description="room that the robot keeps around itself, m")
+    margin_m: float = Field(
+        default=0.1,
+        ge=0.02,
+        le=5.0,
+        description="Distance that the robot keeps to everything that is not known to be free, in metres. It must "
+        "cover the errors of scan and odometry: if it is too small, the robot can touch obstacles; if "
+        "it is too large, it does not enter narrow passages.",
+    )
     sensor_x_m: float = Field(
-        default=0.2, ge=-10.0, le=10.0, description="origin of the scan ahead of the axis of turning, m"
+        default=0.2,
+        ge=-10.0,
+        le=10.0,
+        description="Position of the scan's origin ahead of the rotation axis, in metres; negative is behind it. If "
+        "it is wrong, all obstacles are misplaced by the error, and the robot stops too late or too "
+        "early.",
     )
-    sensor_y_m: float = Field(default=0.0, ge=-10.0, le=10.0, description="and to its left, m")
+    sensor_y_m: float = Field(
+        default=0.0,
+        ge=-10.0,
+        le=10.0,
+        description="Position of the scan's origin to the left of the rotation axis, in metres; negative is to the "
+        "right. If it is wrong, all obstacles are misplaced sideways and the robot passes too close on "
+        "one side.",
+    )
     blind_m: float = Field(
         default=0.0,
         ge=0.0,
         le=10.0,
-        description="nearer than this to the sensor low obstacles are out of sight: what was seen before counts, m",
+        description="Distance from the sensor, in metres, below which it looks over low obstacles; nearer places "
+        "keep what was seen of them from further away. If it is too small, a low obstacle is forgotten "
+        "as soon as the robot is close to it, and the robot runs into it.",
     )
     assumed_clear_m: float = Field(
         default=1.0,
         ge=0.0,
         le=10.0,
-        description="around the axis of turning, vouched for by who activates the gate: no camera sees there, m",
+        description="Radius around the rotation axis, in metres, that is taken to be free when the gate is "
+        "activated, because no camera sees the robot's own feet; the person who activates the gate "
+        "makes sure that it is. If it is too small, the robot cannot leave its place; if something "
+        "stands inside it, the robot can touch it.",
     )
     odometry: bool = Field(
-        default=True, description="remember what was seen free, by odom; false: the assumed room goes with the robot"
+        default=True,
+        description="Whether the gate uses odom to remember which places were seen to be free. Without it nothing "
+        "is remembered and the area of assumed_clear_m moves along with the robot, so that an obstacle "
+        "beside the robot that left the view is not seen any more.",
     )
     memory_m: float = Field(
-        default=5.0, ge=0.0, le=100.0, description="what was seen is forgotten after such a way (1 rad counts 0.5 m), m"
+        default=5.0,
+        ge=0.0,
+        le=100.0,
+        description="Distance driven, in metres, after which a place that was seen to be free is forgotten; a turn "
+        "of 1 rad counts as 0.5 m. If it is too long, odometry drift and things that moved make "
+        "occupied places look free; if it is too short, the robot stops in places that it saw just "
+        "before.",
     )
-    cell_m: float = Field(default=0.05, ge=0.01, le=1.0, description="side of the cells of that memory, m")
+    cell_m: float = Field(
+        default=0.05,
+        ge=0.01,
+        le=1.0,
+        description="Side of the cells of the map in which the gate remembers free space, in metres. If it is too "
+        "large, narrow passages look blocked; if it is too small, the gate needs more processor time, "
+        "and a map with too many cells is refused.",
+    )
     joints: str = Field(
         default="",
         max_length=4000,
         pattern=r"^[^\r\n]*$",
-        description="an arm's limits, name:low:high:speed with commas between (rad, rad/s); empty: no arm",
+        description="Limits of an arm's joints as name:low:high:speed separated by commas, in rad and rad/s. Empty "
+        "means that there is no arm and nothing is sent to one. If a limit is too wide, the arm can "
+        "reach its hard stop.",
     )
 
 
 class SimConfig(Section):
-    """A home in simulation, as a robot's driver on ROS."""
+    """A simulated home with a robot that is driven over ROS."""
 
     missions: int = Field(
-        default=0, ge=0, le=100_000, description="how many to carry out; 0: one each time that `instruction` says so"
+        default=0,
+        ge=0,
+        le=100_000,
+        description="Number of missions that are carried out; 0 starts one mission for each message on the topic "
+        "instruction. With 0 and no messages the robot stands.",
     )
-    first: int = Field(default=0, ge=0, le=1_000_000, description="number of the first mission of the seed")
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="the same seed gives the same missions and homes")
-    people: int = Field(default=2, ge=0, le=6, description="how many walk about")
-    disturbance: float = Field(default=1.0, ge=0.0, le=5.0, description="how much goes wrong; 0: nothing")
-    time_limit_s: float = Field(default=300.0, ge=1.0, le=3600.0, description="of a mission, s")
+    first: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="Number of the first mission of the seed; it continues a series that was interrupted.",
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        le=2**31 - 1,
+        description="Seed of the random numbers. The same seed gives the same homes and missions.",
+    )
+    people: int = Field(
+        default=2,
+        ge=0,
+        le=6,
+        description="Number of people who walk about in the home. The gate takes everything to stand still, so a "
+        "person may walk into the robot.",
+    )
+    disturbance: float = Field(
+        default=1.0,
+        ge=0.0,
+        le=5.0,
+        description="Factor on how often things go wrong, such as slips and moved objects; 1 is the documented "
+        "amount, 0 means never. Success at different values cannot be compared.",
+    )
+    time_limit_s: float = Field(
+        default=300.0,
+        ge=1.0,
+        le=3600.0,
+        description="Time limit of a mission, in seconds of simulation. If it is too short, the robot fails "
+        "missions that it was about to finish.",
+    )
     wait_s: float = Field(
-        default=30.0, ge=0.0, le=600.0, description="a mission waits so long for the gate and the policy to be there, s"
+        default=30.0,
+        ge=0.0,
+        le=600.0,
+        description="Longest time that a mission waits for the gate, the detector and the policy to be there, in "
+        "seconds; 0 does not wait. If it is too short, the mission begins without them and the robot "
+        "stands.",
     )
 
 
 class Config(Section):
-    """The whole configuration file."""
+    """The whole configuration."""
 
     orchestrator: OrchestratorConfig = Field(default_factory=OrchestratorConfig)
     replay: ReplayConfig = Field(default_factory=ReplayConfig)
@@ -268,69 +624,80 @@ class Config(Section):
 
 @dataclass(frozen=True)
 class FieldSpec:
-    """One setting, as a ROS parameter or a command line needs it. Limits are inclusive; None: no limit."""
+    """One setting, as a ROS parameter or a command line needs it. Limits are inclusive; None means no limit."""
 
     name: str  # dotted: orchestrator.time_budget_s
     type: type[bool] | type[int] | type[float] | type[str]
     default: Scalar
     minimum: float | None
     maximum: float | None
-    choices: tuple[str, ...]  # empty: any text
+    choices: tuple[str, ...]  # empty: any text is allowed
     description: str
 
     @property
     def allowed(self) -> str:
-        """The values that are accepted, in words.
+        """The allowed values in words.
 
         >>> next(iter_fields(ReplayConfig)).allowed
         'integer 1 to 100000'
         """
         if self.choices:
             return ", ".join(self.choices)
+
         kind = {bool: "true or false", int: "integer", float: "number", str: "text on one line"}[self.type]
         if self.type is str and self.maximum is not None:
             return f"{kind}, {self.minimum or 0:.0f} to {self.maximum:.0f} characters"
         if self.minimum is not None and self.maximum is not None:
             return f"{kind} {_number(self.minimum)} to {_number(self.maximum)}"
+
         return kind
 
 
 def iter_fields(model: type[BaseModel], prefix: str = "") -> Iterator[FieldSpec]:
-    """Every leaf of `model`, in order of definition; names are dotted and begin with `prefix`."""
+    """Yields every setting of `model` in the order of definition; names are dotted and begin with `prefix`.
+
+    Raises: TypeError for a field that no ROS parameter can hold."""
     for key, info in model.model_fields.items():
-        name, annotation = prefix + key, info.annotation
+        name = prefix + key
+        annotation = info.annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             yield from iter_fields(annotation, name + ".")
             continue
+
         choices: tuple[str, ...] = get_args(annotation) if get_origin(annotation) is Literal else ()
         kind = _kind(name, str if choices and all(isinstance(c, str) for c in choices) else annotation)
+
         minimum = maximum = None
         for rule in info.metadata:
             if isinstance(rule, annotated_types.Gt | annotated_types.Lt):
                 raise TypeError(f"{name}: use ge and le; ROS parameter ranges include their ends")
             minimum = getattr(rule, "ge", getattr(rule, "min_length", minimum))
             maximum = getattr(rule, "le", getattr(rule, "max_length", maximum))
+
         yield FieldSpec(name, kind, info.default, minimum, maximum, choices, info.description or "")
 
 
 def load_config(path: Path | None) -> Config:
-    """The configuration in the YAML file `path`; the defaults where it is None, and for keys that it leaves out.
+    """Reads the configuration in the YAML file `path`. Keys that it leaves out keep their default; None: all defaults.
 
-    Raises: InputError, one line naming file, key, value and what is allowed."""
+    Raises: InputError, one line that names file, key, value and what is allowed."""
     if path is None:
         return Config()
+
     values = _parse_yaml(path)
-    if values is None:  # an empty file
+    if values is None:  # the file is empty
         return Config()
+
     return config_from_values(values, str(path))
 
 
 def config_from_values(values: Any, where: str) -> Config:
-    """A `Config` from nested mappings; `where` (a file, a node) begins the message of an error.
+    """Makes a `Config` from nested mappings. `where`, such as a file or a node, begins the message of an error.
 
     Raises: InputError, one line."""
     if not isinstance(values, Mapping):
         raise InputError(f"config: {where}: expected sections {', '.join(Config.model_fields)}, got {_short(values)}")
+
     try:
         # A section whose keys are all commented out reads as None.
         return Config.model_validate({k: {} if v is None else v for k, v in values.items()})
@@ -339,7 +706,7 @@ def config_from_values(values: Any, where: str) -> Config:
 
 
 def config_from_flat(values: Mapping[str, Scalar], where: str) -> Config:
-    """A `Config` from dotted names, such as ROS parameters; names that are left out keep their default.
+    """Makes a `Config` from dotted names, such as ROS parameters. Names that are left out keep their default.
 
     >>> config_from_flat({"replay.speed": 5.0}, "parameters").replay.speed
     5.0
@@ -351,26 +718,37 @@ def config_from_flat(values: Mapping[str, Scalar], where: str) -> Config:
         for section in sections:
             target = target.setdefault(section, {})
         target[key] = value
+
     return config_from_values(nested, where)
 
 
 def to_yaml(config: Config) -> str:
-    """`config` as YAML, each setting below its meaning and range."""
+    """`config` as YAML text, each setting below a comment with its meaning and range."""
     values = config.model_dump()
-    lines = ["# rarrl's settings. Leave out what should keep its default."]
+    lines = ["# rarrl's settings. A setting that is left out keeps its default.", ""]
     for section, info in Config.model_fields.items():
         model = info.annotation
         assert isinstance(model, type) and issubclass(model, BaseModel)
-        lines += ["", f"{section}:  # {(model.__doc__ or '').strip()}"]
+
+        lines.append(f"{section}:  # {(model.__doc__ or '').strip()}")
         for spec in iter_fields(model):
-            value = yaml.safe_dump(
-                values[section][spec.name], default_style='"' if spec.type is str else None, width=10_000
-            )
-            lines += [
-                f"  # {spec.description} ({spec.allowed})",
-                f"  {spec.name}: {value.splitlines()[0]}",
-            ]
-    return "\n".join(lines) + "\n"
+            quotes = '"' if spec.type is str else None
+            value = yaml.safe_dump(values[section][spec.name], default_style=quotes, width=10_000)
+            lines += _comment(f"{spec.description} Allowed: {spec.allowed}.")
+            lines += [f"  {spec.name}: {value.splitlines()[0]}", ""]
+
+    return "\n".join(lines)
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        YAML_WIDTH,
+        initial_indent="  # ",
+        subsequent_indent="  # ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _kind(name: str, annotation: Any) -> type[bool] | type[int] | type[float] | type[str]:
@@ -387,6 +765,7 @@ def _parse_yaml(path: Path) -> Any:
         raise InputError(f"config: {path} is not a regular file; copy it to one first")
     if path.is_file() and os.path.getsize(path) > MAX_CONFIG_BYTES:
         raise InputError(f"config: {path} has more than {MAX_CONFIG_BYTES} bytes: not a configuration file")
+
     data = read_file(path, "config")
     try:
         return yaml.load(data, Loader=_PlainLoader)
@@ -402,14 +781,15 @@ def _parse_yaml(path: Path) -> Any:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML without what a configuration does not need: anchors and aliases (bombs), merges, keys given twice."""
+    """A YAML loader that refuses what no configuration needs: anchors, aliases (bombs), merges, duplicate keys."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()
-        if getattr(event, "anchor", None) is not None:  # of an alias too
+        if getattr(event, "anchor", None) is not None:  # an alias has one too
             raise yaml.composer.ComposerError(
                 None, None, "anchors (&) and aliases (*) are refused; write the value out", event.start_mark
             )
+
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -423,33 +803,42 @@ class _PlainLoader(yaml.SafeLoader):
             else:
                 seen.add(key)
                 continue
+
             raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
+
         return super().construct_mapping(node, deep)
 
 
 def _describe(error: ValidationError) -> str:
-    """The first fault in words; further ones are counted."""
+    """Describes the first fault on one line and counts the others."""
     first = error.errors(include_url=False)[0]
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     name = ".".join(map(str, first["loc"]))
     specs = {spec.name: spec for spec in iter_fields(Config)}
+
     if first["type"] == "extra_forbidden":
         return f"key {_one_line(name)} is unknown; {_suggest(first['loc'], list(specs))}{more}"
+
     if name not in specs:  # a scalar where a section should stand
         keys = ", ".join(spec.rpartition(".")[2] for spec in specs if spec.startswith(name + "."))
         return f"key {name}: expected a section with {keys}, got {_short(first['input'])}{more}"
+
     value = first["input"]
     hint = ""
     if isinstance(value, str) and specs[name].type in (int, float):
         hint = "; write a plain number without quotes, such as 20 or 0.5 (YAML reads 1e3 as text)"
+
     return f"key {name}: {_short(value)} is not allowed (allowed: {specs[name].allowed}){hint}{more}"
 
 
 def _suggest(loc: tuple[int | str, ...], known: list[str]) -> str:
-    prefix, leaf = "".join(f"{part}." for part in loc[:-1]), str(loc[-1])
+    prefix = "".join(f"{part}." for part in loc[:-1])
+    leaf = str(loc[-1])
     siblings = [k.removeprefix(prefix) for k in known if k.startswith(prefix)] if prefix else list(Config.model_fields)
+
     near = [prefix + match for match in difflib.get_close_matches(leaf, siblings, n=1)]
     near = near or [k for k in known if k.rpartition(".")[2] == leaf]  # the right key in the wrong section
+
     return f"did you mean {near[0]}?" if near else f"known here: {', '.join(siblings)}"
 
 
@@ -462,7 +851,7 @@ def _number(value: float) -> str:
 
 
 def _short(value: object, limit: int = 60) -> str:
-    """`repr` on one line, cut: a value from outside must not flood a message."""
+    """Cuts `repr(value)` to `limit` characters, because a value from outside must not flood a message."""
     text = repr(value[:limit] if isinstance(value, str | bytes | list) else value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
 

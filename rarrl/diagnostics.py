@@ -1,10 +1,11 @@
-"""Numbers for /diagnostics: how often, how fast, how long silent. All on the steady clock."""
+"""Numbers for /diagnostics on the steady clock: rates, latencies, and how long a node has been silent."""
 
 from __future__ import annotations
 
 from collections import deque
 
 WINDOW = 1000
+"""Events that are kept: at 20 Hz the last 50 s, enough for a 99 % quantile."""
 
 
 class Latencies:
@@ -15,16 +16,16 @@ class Latencies:
         self._times: deque[float] = deque(maxlen=WINDOW)
 
     def add(self, now: float, seconds: float) -> None:
-        """An event at `now` (steady clock) that took `seconds`."""
+        """Records an event at `now` (steady clock) that took `seconds`."""
         self._times.append(now)
         self._seconds.append(seconds)
 
     def rate(self, now: float, over_s: float = 5.0) -> float:
-        """Events per second within the last `over_s`."""
+        """Returns the events per second within the last `over_s` seconds."""
         return sum(now - t <= over_s for t in self._times) / over_s
 
     def quantile_ms(self, q: float) -> float:
-        """The `q` quantile of the last WINDOW durations in milliseconds; 0 where there are none.
+        """Returns the `q` quantile of the last WINDOW durations in milliseconds, 0 if there are none.
 
         >>> latencies = Latencies()
         >>> for seconds in (0.004, 0.001, 0.002):
@@ -37,22 +38,22 @@ class Latencies:
 
 
 class Heartbeat:
-    """Whether somebody was heard of lately."""
+    """Watches whether a node has been heard lately. who: its name, which begins the complaint."""
 
     def __init__(self, who: str) -> None:
         self.who = who
         self._heard: float | None = None
 
     def hear(self, now: float) -> None:
-        """`who` spoke at `now` (steady clock)."""
+        """Records a message from `who` at `now` (steady clock)."""
         self._heard = now
 
     def silent_s(self, now: float) -> float | None:
-        """Seconds since `who` spoke; None if it never did."""
+        """Returns the seconds since the last message, None if there was none."""
         return None if self._heard is None else now - self._heard
 
     def complaint(self, now: float, timeout_s: float) -> str:
-        """ "" while all is well, else what to tell.
+        """Returns one line about a silence longer than `timeout_s` seconds, "" if all is well.
 
         >>> watch = Heartbeat("replay_node")
         >>> watch.complaint(10.0, 5.0)

@@ -1,4 +1,4 @@
-"""The few error classes that a program catches. Callers' mistakes in plain values raise ValueError."""
+"""The few error classes that a program catches. A caller's mistake in plain values raises ValueError."""
 
 
 class RarrlError(Exception):
@@ -8,7 +8,7 @@ class RarrlError(Exception):
 class InputError(RarrlError):
     """A file, folder, argument or parameter from outside is bad (exit status 2).
 
-    The message is one line: what, where, the allowed values, the way out."""
+    The message is one line: what is wrong, where, what is allowed, and how to fix it."""
 
 
 class DependencyMissingError(RarrlError):

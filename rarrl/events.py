@@ -1,7 +1,7 @@
-"""The log of a run, `events.jsonl`: one JSON object a line, written by both replays, read by the report.
+"""The log of a run, `events.jsonl`: one JSON object per line, written by the replays and read by the report.
 
-Times `t`, `t0`, `t1` are simulated seconds since the run's start. First a `run` line, then per episode: `episode`, its
-`act`, `think` and `shock` lines in their order, `end`.
+Times `t`, `t0`, `t1` are simulated seconds since the run's start. The first line is `run`; then follow, per episode,
+`episode`, its `act`, `think` and `shock` lines in order, and `end`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,15 @@ from rarrl.strict_json import check_regular_file, parse_json, short, validated
 from rarrl.types import PlanStatus, StateSummary, SubgoalType
 
 FILE_NAME = "events.jsonl"
+"""Name of the log in a run's folder."""
 MAX_LINE_BYTES = 1 << 20
+"""Bytes of one line; ours have a few hundred, so a longer one is not from a log of ours."""
 _WHAT = "events"
+"""How messages about a log begin."""
 _SECONDS = "seconds, 0 to 1e9"
+"""What a time may be, for messages."""
 _COUNT = "integer 0 to 1000000000"
+"""What a count may be, for messages."""
 
 
 def _seconds() -> Any:
@@ -45,7 +50,7 @@ class Event(BaseModel):
 
 
 class RunEvent(Event):
-    """The first line: what was played. `source`: over ROS, or in one process."""
+    """The first line: what was played. source: over ROS (graph), or in one process."""
 
     type: Literal["run"] = "run"
     schema_: Literal[1] = Field(default=1, alias="schema", description="1")
@@ -62,7 +67,7 @@ class RunEvent(Event):
 
 
 class EpisodeEvent(Event):
-    """An episode begins; `subgoals` is its whole plan, `horizon` the attempts allowed."""
+    """An episode begins. subgoals: its whole plan. horizon: the number of attempts that are allowed."""
 
     type: Literal["episode"] = "episode"
     episode: int = _count()
@@ -111,13 +116,13 @@ class KnownPlan(BaseModel):
 
     @classmethod
     def of(cls, summary: StateSummary, status: PlanStatus) -> KnownPlan:
-        """What a robot at `summary` knows."""
+        """Makes the entry for a robot at `summary` that knows `status`."""
         names = tuple(kind.name for kind in summary.subgoals)
         return cls(subgoals=names, subgoal_index=summary.subgoal_index, **vars(status))
 
     @property
     def status(self) -> PlanStatus:
-        """Without the sub-goals."""
+        """The same without the sub-goals."""
         return PlanStatus(**{name: getattr(self, name) for name in PlanStatus.__dataclass_fields__})
 
 
@@ -152,8 +157,10 @@ class ActEvent(_Span):
 
 
 class ThinkEvent(_Span):
-    """One call of the language model; `time_left_s` and `tokens_left` after it. `answer`: the plan or the verdict, or
-    why there is none; empty where calls are replayed from a profile."""
+    """One call of the language model.
+
+    time_left_s, tokens_left: the budget after it. answer: the plan or the verdict, or why there is none; empty if calls
+    are replayed from a profile."""
 
     type: Literal["think"] = "think"
     role: Literal["planner", "verifier"] = Field(description="planner, verifier")
@@ -169,7 +176,7 @@ class ThinkEvent(_Span):
 
 
 class ShockEvent(Event):
-    """The budget was cut from outside; what is left of it."""
+    """The budget was cut from outside. time_left_s, tokens_left: what is left of it."""
 
     type: Literal["shock"] = "shock"
     episode: int = _count()
@@ -179,7 +186,7 @@ class ShockEvent(Event):
 
 
 class EndEvent(Event):
-    """An episode is over. `calls`, `llm_seconds`, `tokens` are the language model's; `lost`: beyond repair."""
+    """An episode is over. calls, llm_seconds, tokens: of the language model. lost: the task cannot succeed any more."""
 
     type: Literal["end"] = "end"
     episode: int = _count()
@@ -201,12 +208,15 @@ EVENTS: dict[str, type[Event]] = {
     "shock": ShockEvent,
     "end": EndEvent,
 }
+"""Value of `type` -> the model of such a line."""
 
 
 @dataclass(frozen=True)
 class EventLog:
-    """A log that was read. `events`: all lines after the first. `truncated`: what is wrong with the last line, or
-    None; a killed process leaves half a line, which is left out."""
+    """A log that was read.
+
+    events: all lines after the first. truncated: what is wrong with the last line, or None; a killed process leaves
+    half a line, which is left out."""
 
     run: RunEvent
     events: tuple[Event, ...]
@@ -214,24 +224,28 @@ class EventLog:
 
 
 class EventWriter:
-    """Appends events to `folder`/events.jsonl, each line at once, so that a reader can follow and a crash loses
-    nothing. Call it with an event; use it in a `with`, or `close` it.
+    """Appends events to `folder`/events.jsonl.
 
-    Raises: InputError where the folder cannot be written or already holds a log."""
+    Each line is written at once, so that a reader can follow and a crash loses nothing. Call the writer with an event;
+    use it in a `with` statement, or `close` it.
+
+    Raises: InputError if the folder cannot be written or already holds a log."""
 
     def __init__(self, folder: Path, run: RunEvent) -> None:
         self.path = folder / FILE_NAME
         if self.path.exists():
             raise InputError(f"{_WHAT}: {self.path} exists already; choose another run folder")
+
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._stream = self.path.open("x", encoding="utf-8")
         except (OSError, ValueError) as error:
             raise InputError(f"{_WHAT}: cannot write {short(str(self.path))} ({error})") from None
+
         self(run)
 
     def __call__(self, event: Event) -> None:
-        """Appends `event`. Raises: RarrlError where it cannot be written (a full disk)."""
+        """Appends `event`. Raises: RarrlError if it cannot be written, as on a full disk."""
         try:
             self._stream.write(to_line(event))
             self._stream.flush()
@@ -250,7 +264,7 @@ class EventWriter:
 
 
 def to_line(event: Event) -> str:
-    """`event` as one line of the file."""
+    """Returns `event` as one line of the file."""
     values = event.model_dump(by_alias=True, exclude_none=True)
     return json.dumps({"type": values.pop("type"), **values}, allow_nan=False, ensure_ascii=False) + "\n"
 
@@ -258,20 +272,23 @@ def to_line(event: Event) -> str:
 def read_events(path: Path) -> EventLog:
     """Reads the log `path` (the file, or the folder that holds `events.jsonl`).
 
-    Raises: InputError, one line naming file, line and key."""
+    Raises: InputError, one line that names file, line and key."""
     path = path / FILE_NAME if path.is_dir() else path
     check_regular_file(path, _WHAT)
     lines = read_file(path, _WHAT).split(b"\n")
-    last = lines.pop()  # b"" where the last line is whole
+    last = lines.pop()  # b"" if the last line is whole
     events = [_parse(line, f"{path} line {number}") for number, line in enumerate(lines, start=1)]
+
     truncated = None
     if last:
         try:
             events.append(_parse(last, f"{path} line {len(lines) + 1}"))
         except InputError:
             truncated = f"{path} line {len(lines) + 1} is cut off (the run was killed while writing); it is left out"
+
     if not events or not isinstance(events[0], RunEvent):
         raise InputError(f"{_WHAT}: {path} line 1: expected the run's line, type run; this is not a whole log")
+
     _check_order(events[1:], path)
     return EventLog(events[0], tuple(events[1:]), truncated)
 
@@ -279,19 +296,22 @@ def read_events(path: Path) -> EventLog:
 def _parse(line: bytes, where: str) -> Event:
     if len(line) > MAX_LINE_BYTES:
         raise InputError(f"{_WHAT}: {where}: {len(line)} bytes, at most {MAX_LINE_BYTES}; this is not a log of ours")
+
     value = parse_json(line, _WHAT, where)
     kind = value.get("type") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in EVENTS:
         raise InputError(f"{_WHAT}: {where}: key type: {short(kind)} is not allowed (allowed: {', '.join(EVENTS)})")
+
     return validated(EVENTS[kind], value, _WHAT, where, {})
 
 
 def _check_order(events: list[Event], path: Path) -> None:
-    current: int | None = None  # the episode under way
+    current: int | None = None  # the episode that has begun and not ended
     for number, event in enumerate(events, start=2):
         where = f"{_WHAT}: {path} line {number}"
         if isinstance(event, RunEvent):
             raise InputError(f"{where}: a second run begins; one log holds one run")
+
         if isinstance(event, EpisodeEvent):
             if current is not None:
                 raise InputError(f"{where}: episode {event.episode} begins before episode {current} has its end")

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Writes files whole or not at all, and reads them with one-line errors."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from rarrl.errors import InputError
 
 
 def write_bytes_atomic(path: Path, data: bytes) -> None:
-    """Writes `data` to a temporary file beside `path`, then renames it over `path`."""
+    """Writes `data` to a temporary file beside `path`, then renames it to `path`. Raises: OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -19,6 +19,7 @@ def write_bytes_atomic(path: Path, data: bytes) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
+
         os.chmod(temporary, 0o644)  # mkstemp makes 0600; results are meant to be read by others
         os.replace(temporary, path)
     except BaseException:
@@ -27,19 +28,19 @@ def write_bytes_atomic(path: Path, data: bytes) -> None:
 
 
 def write_text_atomic(path: Path, text: str) -> None:
-    """`write_bytes_atomic` for UTF-8 text."""
+    """Writes `text` as UTF-8, whole or not at all. Raises: OSError."""
     write_bytes_atomic(path, text.encode("utf-8"))
 
 
 def write_json_atomic(path: Path, value: Any) -> None:
-    """Writes `value` as indented JSON; NaN and infinity are refused (ValueError)."""
+    """Writes `value` as indented JSON, whole or not at all. Raises: OSError; ValueError for NaN and infinity."""
     write_text_atomic(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def read_file(path: Path, what: str) -> bytes:
-    """The bytes of `path`.
+    """Returns the bytes of `path`.
 
-    Raises: InputError naming `what` where the path is missing, a folder, or unreadable."""
+    Raises: InputError that begins with `what` if the path is missing, a folder, or unreadable."""
     try:
         return path.read_bytes()
     except IsADirectoryError:
@@ -51,5 +52,5 @@ def read_file(path: Path, what: str) -> bytes:
 
 
 def sha256(data: bytes) -> str:
-    """Hex digest of `data`."""
+    """Returns the SHA-256 of `data` as hex digits."""
     return hashlib.sha256(data).hexdigest()

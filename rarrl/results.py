@@ -1,4 +1,4 @@
-"""One format for every figure that a command measures: value, 95 % interval, n, unit; with machine and versions."""
+"""One format for all measured figures: value, 95 % interval, n and unit, with the machine and the versions."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ PACKAGES = (
     "ros-rclpy",
     "opencv-python-headless",
 )
+"""Packages whose versions can change a figure."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured number; `lo` and `hi` bound its 95 % interval where there is sampling."""
+    """A measured number. n: the number of samples. lo, hi: bounds of its 95 % interval, None if nothing was sampled."""
 
     value: float
     unit: str
@@ -35,13 +36,13 @@ class Figure:
     hi: float | None = None
 
     def text(self, digits: int = 3) -> str:
-        """e.g. `0.82 [0.80, 0.84]`."""
+        """Returns the value and its interval as text, such as `0.82 [0.80, 0.84]`."""
         interval = "" if self.lo is None else f" [{self.lo:.{digits}g}, {self.hi:.{digits}g}]"
         return f"{self.value:.{digits}g}{interval}"
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Returns what the figures were measured on: platform, processor, cores, Python."""
     return {
         "platform": platform.platform(),
         "processor": _processor(),
@@ -59,18 +60,19 @@ def _processor() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that matter, those installed."""
+    """Returns the versions of those of PACKAGES that are installed."""
     found = {}
     for name in PACKAGES:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
+
     return found
 
 
 def make_results(command: str, seed: int, figures: dict[str, Figure], tables: dict[str, Any]) -> dict[str, Any]:
-    """The results document, ready for JSON."""
+    """Returns the results document, ready for JSON."""
     return {
         "command": command,
         "seed": seed,

@@ -1,4 +1,4 @@
-"""Reads JSON from outside so that whatever is wrong with it is told in one line: what, where, allowed, way out."""
+"""Reads JSON from outside and reports whatever is wrong with it in one line: what, where, what is allowed, the fix."""
 
 from __future__ import annotations
 
@@ -15,26 +15,29 @@ from rarrl.errors import InputError
 from rarrl.files import read_file
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
-"""Larger files are refused before they are read: a robot's computer has little memory to spare."""
+"""Bytes: larger files are refused before they are read, because a robot's computer has little memory to spare."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def short(value: object, limit: int = 60) -> str:
-    """`repr` on one line, cut to `limit` characters: a value from outside must not flood a message."""
-    # A slice first: repr of a 60 MB string or list would be as large again.
+    """Returns `repr(value)` cut to `limit` characters, because a value from outside must not flood a message."""
+    # The value is cut first: the repr of a string or list of 60 MB would be as large again.
     text = repr(value[:limit] if isinstance(value, (str, bytes, list, tuple)) else value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def check_regular_file(path: Path, what: str, max_bytes: int = MAX_FILE_BYTES) -> None:
-    """Refuses what should not be read: nothing there, a folder, a device or pipe, too many bytes (InputError)."""
+    """Refuses what should not be read.
+
+    Raises: InputError if nothing is there, or it is a folder, a device, a pipe, or larger than `max_bytes`."""
     try:
         status = path.stat()
     except FileNotFoundError:
         raise InputError(f"{what}: {path} does not exist") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         raise InputError(f"{what}: {short(str(path))} cannot be read ({error})") from None
+
     if stat.S_ISDIR(status.st_mode):
         raise InputError(f"{what}: {path} is a folder; give the path of a file")
     if not stat.S_ISREG(status.st_mode):
@@ -44,9 +47,9 @@ def check_regular_file(path: Path, what: str, max_bytes: int = MAX_FILE_BYTES) -
 
 
 def parse_json(data: bytes, what: str, where: str) -> Any:
-    """Strict JSON: NaN, infinity and a key given twice are refused.
+    """Parses strict JSON: NaN, infinity and duplicate keys are refused.
 
-    Raises: InputError, one line beginning `what: where`."""
+    Raises: InputError, one line that begins with `what: where`."""
 
     def refuse_constant(name: str) -> Any:
         raise ValueError(f"{name} is not a JSON number; numbers must be finite")
@@ -70,18 +73,21 @@ def parse_json(data: bytes, what: str, where: str) -> Any:
 
 
 def read_json(path: Path, what: str) -> Any:
-    """The strict JSON value in the file `path`. Raises: InputError (see `check_regular_file`, `parse_json`)."""
+    """Reads the file `path` as strict JSON. Raises: InputError (see `check_regular_file` and `parse_json`)."""
     check_regular_file(path, what)
     return parse_json(read_file(path, what), what, os.fspath(path))
 
 
 def validated(model: type[Model], value: Any, what: str, where: str, parts: dict[str, type[BaseModel]]) -> Model:
-    """`model.model_validate(value)`; the first fault becomes one InputError line.
+    """Returns `model.model_validate(value)`.
 
-    `parts` maps a top-level key to the model of its members: their field descriptions tell what is allowed."""
+    parts: top-level key -> the model of its members, whose field descriptions say what is allowed.
+
+    Raises: InputError, one line about the first fault."""
     if not isinstance(value, dict):
         keys = ", ".join(model.model_fields)
         raise InputError(f"{what}: {where}: {short(value)} is not allowed (allowed: an object with the keys {keys})")
+
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -89,7 +95,7 @@ def validated(model: type[Model], value: Any, what: str, where: str, parts: dict
 
 
 def describe(error: ValidationError, model: type[BaseModel], parts: dict[str, type[BaseModel]]) -> str:
-    """The first fault of `error` in words: record number (from 1), key, value, allowed range, way out."""
+    """Describes the first fault of `error`: record number (from 1), key, value, what is allowed, and the fix."""
     first = error.errors(include_url=False)[0]
     loc = first["loc"]
     owner: type[BaseModel] = parts.get(str(loc[0]), model) if len(loc) > 1 else model
@@ -97,12 +103,14 @@ def describe(error: ValidationError, model: type[BaseModel], parts: dict[str, ty
     key = ".".join(str(part) for part in loc if not isinstance(part, int))
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     reason = " ".join(first["msg"].split()).removeprefix("Value error, ")
+
     if first["type"] == "extra_forbidden":
         return f"{number}key {short(key)} is unknown; allowed keys: {', '.join(owner.model_fields)}{more}"
     if first["type"] == "missing":
         return f"{number}key {key} is missing; add it{_allowed(owner, loc)}{more}"
     if first["type"] == "value_error" or not loc:  # our own validators already say what is allowed
         return f"{number}{key + ': ' if key else ''}{reason}{more}"
+
     value = short(first["input"])
     return f"{number}key {short(key)[1:-1]}: {value} is not allowed{_allowed(owner, loc)}; {reason}{more}"
 

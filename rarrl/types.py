@@ -1,4 +1,4 @@
-"""The value objects that the stages pass forward. Frozen; units in the names or the docstrings."""
+"""The frozen value objects that the stages pass forward. Units are in the names or the docstrings."""
 
 from __future__ import annotations
 
@@ -39,23 +39,24 @@ class Action(IntEnum):
 
     @property
     def role(self) -> Role | None:
-        """The role asked; None for ACT."""
+        """The role that is asked, None for ACT."""
         return None if self is Action.ACT else (Role.PLANNER if self < Action.VERIFIER_1 else Role.VERIFIER)
 
     @property
     def level(self) -> int:
-        """Budget level: 0 for ACT (no call), 1 (at most 256 new tokens), 2 (at most 512)."""
+        """The budget level: 0 for ACT (no call), 1 (at most 256 new tokens) or 2 (at most 512)."""
         return 0 if self is Action.ACT else 1 + (int(self) - 1) % 2
 
     @property
     def label(self) -> str:
-        """`ACT` or e.g. `THINK(planner, 1)`."""
+        """The name for people: `ACT`, or such as `THINK(planner, 1)`."""
         return "ACT" if self.role is None else f"THINK({self.role.value}, {self.level})"
 
 
 THINK_ACTIONS: tuple[Action, ...] = (Action.PLANNER_1, Action.PLANNER_2, Action.VERIFIER_1, Action.VERIFIER_2)
+"""The actions that call the language model, in the order of all arrays of costs."""
 MAX_NEW_TOKENS: dict[int, int] = {1: 256, 2: 512}
-"""The cap on generated tokens per budget level."""
+"""Budget level -> the cap on generated tokens."""
 
 
 class CallStatus(str, Enum):
@@ -70,7 +71,7 @@ class CallStatus(str, Enum):
 
 
 class ActStatus(str, Enum):
-    """How one execution attempt ended. LOST: failed irreversibly, the task cannot succeed any more."""
+    """How one execution attempt ended. LOST: it failed irreversibly, so the task cannot succeed any more."""
 
     SUCCESS = "SUCCESS"
     FAILURE = "FAILURE"
@@ -79,7 +80,7 @@ class ActStatus(str, Enum):
 
 @dataclass(frozen=True)
 class StateSummary:
-    """What the robot knows of its task when it decides."""
+    """What the robot knows about its task when it decides."""
 
     subgoals: tuple[SubgoalType, ...]  # the whole plan
     subgoal_index: int  # 0-based; == len(subgoals) when all are done
@@ -97,14 +98,15 @@ class StateSummary:
 
 @dataclass(frozen=True)
 class PlanStatus:
-    """What a robot knows of the plan in force and of the answers that it got; never whether the plan is right.
+    """What a robot knows about the plan in force and the answers that it got; never whether the plan is right.
 
-    source: 0 the plan that it has without a language model, 1 or 2 the planner of that level. confidence: 0 to 1, mean
-    probability of the plan's tokens, of source 0 the similarity of the goal that it was made for. similarity: the
-    latter, whatever is in force. verdict: of the verifier on the plan in force, 1 ok, -1 a fault, 0 not asked;
-    verdict_level: 0, 1, 2; p_ok: 0.5 where not asked. answered: the planner of level 1, 2 gave a plan in this task.
-    agreeing: how many other plans known are the one in force. contradicted: the plan in force begins otherwise than
-    what was done already. words, unknown: of the goal, and those of them never met."""
+    source: 0 for the plan that the robot has without a language model, 1 or 2 for one by the planner of that level.
+    confidence: 0 to 1, the mean probability of the plan's tokens; for source 0 the similarity of the goal that the plan
+    was made for. similarity: the latter, whatever plan is in force. verdict: the verifier's on the plan in force, 1 ok,
+    -1 a fault, 0 not asked. verdict_level: 0 (not asked), 1 or 2. p_ok: the verifier's probability of ok, 0.5 if not
+    asked. answered: whether the planner of level 1 and of level 2 gave a plan in this task. agreeing: how many other
+    known plans equal the one in force. contradicted: the plan in force begins differently from what was done already.
+    words: number of words of the goal. unknown: how many of them the robot has never met."""
 
     source: int
     confidence: float
@@ -121,7 +123,7 @@ class PlanStatus:
 
 @dataclass(frozen=True)
 class Budget:
-    """What may still be spent on thinking: seconds of LLM time and tokens (prompt + generated)."""
+    """What may still be spent on thinking: seconds of language model time, and tokens (prompt and generated)."""
 
     time_s: float
     tokens: float
@@ -136,17 +138,17 @@ class Budget:
 
     @classmethod
     def full(cls, time_s: float, tokens: float) -> Budget:
-        """An untouched budget."""
+        """Makes a budget of which nothing is spent."""
         return cls(time_s, tokens, time_s, tokens)
 
     def spend(self, time_s: float, tokens: float) -> Budget:
-        """The budget after a call; never below zero."""
+        """Returns the budget after a call, never below zero."""
         return replace(self, time_s=max(self.time_s - time_s, 0.0), tokens=max(self.tokens - tokens, 0.0))
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One decision of the orchestrator. `id` tells late answers from current ones."""
+    """One decision of the orchestrator. id: answers carry it, so that late ones are recognized."""
 
     id: int
     action: Action
@@ -165,7 +167,7 @@ class LlmCall:
 
 
 def _locked(array: np.ndarray) -> np.ndarray:
-    """A copy of `array` that nobody can write to: `frozen` alone does not freeze an array."""
+    """Returns a read-only copy of `array`: a frozen dataclass does not freeze its arrays."""
     copy = np.array(array)
     copy.setflags(write=False)
     return copy
@@ -188,6 +190,7 @@ class StereoPair:
                 raise ValueError(f"StereoPair.{name} must be a uint8 array, got {getattr(image, 'dtype', type(image))}")
             if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or 0 in image.shape:
                 raise ValueError(f"StereoPair.{name} must be (height, width) or (height, width, 3), got {image.shape}")
+
         if self.left.shape != self.right.shape:
             raise ValueError(f"StereoPair: left is {self.left.shape}, right is {self.right.shape}; they must be alike")
         if not np.isfinite(self.stamp_s):
@@ -195,7 +198,7 @@ class StereoPair:
 
 
 class VoxelState(IntEnum):
-    """What is known of a voxel."""
+    """What is known about a voxel."""
 
     UNKNOWN = 0
     FREE = 1
@@ -206,8 +209,9 @@ class VoxelState(IntEnum):
 class VoxelGrid:
     """What a detector saw, as a cube of voxels in the left camera's optical frame (x right, y down, z forward).
 
-    state: (nx, ny, nz) uint8 of `VoxelState`; probability: (nx, ny, nz) float32, that the voxel holds a surface
-    (0.5 where unknown). Voxel [i, j, k] spans `origin + voxel_size * [i, j, k]` to one voxel_size beyond, metres."""
+    state: (nx, ny, nz) uint8 of `VoxelState`. probability: (nx, ny, nz) float32, that the voxel holds a surface (0.5
+    where unknown). origin, voxel_size: metres; voxel [i, j, k] spans `origin + voxel_size * [i, j, k]` to one
+    voxel_size beyond. stamp_s: when the images were taken, seconds."""
 
     state: np.ndarray
     probability: np.ndarray
@@ -230,38 +234,39 @@ class VoxelGrid:
             raise ValueError(f"VoxelGrid.state must hold 0, 1, 2; got {int(self.state.max())}")
         if not ((self.probability >= 0) & (self.probability <= 1)).all():  # false for NaN too
             raise ValueError("VoxelGrid.probability must be within 0..1, without NaN")
+
         object.__setattr__(self, "state", _locked(self.state.astype(np.uint8, copy=False)))
         object.__setattr__(self, "probability", _locked(self.probability.astype(np.float32, copy=False)))
 
     @property
     def occupied(self) -> np.ndarray:
-        """(nx, ny, nz) bool."""
+        """The occupied voxels, (nx, ny, nz) bool."""
         return self.state == VoxelState.OCCUPIED
 
     @property
     def free(self) -> np.ndarray:
-        """(nx, ny, nz) bool."""
+        """The free voxels, (nx, ny, nz) bool."""
         return self.state == VoxelState.FREE
 
     @property
     def unknown(self) -> np.ndarray:
-        """(nx, ny, nz) bool."""
+        """The unknown voxels, (nx, ny, nz) bool."""
         return self.state == VoxelState.UNKNOWN
 
     def centres(self, mask: np.ndarray) -> np.ndarray:
-        """(n, 3) float64 centres, metres, of the voxels where `mask` ((nx, ny, nz) bool) is true."""
+        """Returns the centres, (n, 3) float64 in metres, of the voxels where `mask` ((nx, ny, nz) bool) is true."""
         return np.asarray(self.origin) + self.voxel_size * (np.argwhere(mask) + 0.5)
 
 
 @dataclass(frozen=True, eq=False)
 class ObstacleSummary:
-    """The grid as a planner wants it, in the robot's base frame (REP 103: x forward, y left, z up).
+    """The obstacles by bearing, in the robot's base frame (REP 103: x forward, y left, z up).
 
-    bearings: (n,) float64, rad, middle of each sector, increasing (right to left). nearest_m: (n,) distance of the
-    nearest obstacle, inf where none was seen. clear_m: (n,) how far the sector is *seen* to be free without a gap;
-    0 where nothing was seen: no information is no freedom. free_path_width_m: width of the free corridor straight
-    ahead, 0 where it is blocked or unseen. time_to_contact_s: with what is in the robot's own corridor, at the speed
-    given; inf where the corridor is seen to be free as far as was asked for; 0 where it is unseen."""
+    bearings: (n,) float64, rad, the middle of each sector, increasing (right to left). nearest_m: (n,) distance of the
+    nearest obstacle, inf if none was seen. clear_m: (n,) how far the sector is *seen* to be free without a gap, 0 if
+    nothing was seen, because what is not seen is not free. free_path_width_m: width of the free corridor straight
+    ahead, 0 if it is blocked or unseen. time_to_contact_s: time until the robot, at the speed given, touches what is in
+    its own corridor; inf if the corridor is seen to be free as far as was asked for, 0 if it is unseen."""
 
     bearings: np.ndarray
     nearest_m: np.ndarray
@@ -276,6 +281,7 @@ class ObstacleSummary:
             if array.ndim != 1 or array.shape != self.bearings.shape or np.isnan(array).any():
                 raise ValueError(f"ObstacleSummary.{name} must be (n,) without NaN, got shape {array.shape}")
             object.__setattr__(self, name, _locked(array.astype(np.float64, copy=False)))
+
         for name in ("free_path_width_m", "time_to_contact_s"):
             if not getattr(self, name) >= 0.0:
                 raise ValueError(f"ObstacleSummary.{name} must be >= 0, got {getattr(self, name)}")
@@ -283,10 +289,10 @@ class ObstacleSummary:
 
 @dataclass(frozen=True)
 class RobotCommand:
-    """What a mobile base is asked to do (REP 103). v: m/s, ahead is positive; omega: rad/s, left is positive.
+    """What a mobile base is asked to do (REP 103). v: m/s, forward is positive. omega: rad/s, left is positive.
 
-    observed_s: when the observation that it was derived from was taken; heard_s: when the command came. Both on the
-    steady clock. Anything may stand in it: judging is the gate's work."""
+    observed_s: when the observation was taken that the command was derived from. heard_s: when the command arrived.
+    Both are on the steady clock. The values are not checked here, because that is the gate's work."""
 
     v: float
     omega: float
@@ -295,7 +301,7 @@ class RobotCommand:
 
 
 class GateAction(str, Enum):
-    """What the gate made of a command."""
+    """What the gate did with a command."""
 
     PASS = "PASS"
     LIMITED = "LIMITED"  # less than was asked for
@@ -304,8 +310,9 @@ class GateAction(str, Enum):
 
 @dataclass(frozen=True)
 class GateResult:
-    """What may leave the gate: v (m/s) and omega (rad/s), both 0 with STOP. reason: a few fixed words, "" with PASS;
-    detail: the numbers behind them."""
+    """What may leave the gate: v (m/s) and omega (rad/s), both 0 with STOP.
+
+    reason: a few fixed words, "" with PASS. detail: the numbers behind them."""
 
     v: float
     omega: float
@@ -315,5 +322,5 @@ class GateResult:
 
     @classmethod
     def stop(cls, reason: str, detail: str = "") -> GateResult:
-        """Zero, and why."""
+        """Makes a stop with its reason."""
         return cls(0.0, 0.0, GateAction.STOP, reason, detail)

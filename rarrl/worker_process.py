@@ -1,8 +1,8 @@
-"""Keeps a worker process alive, and asks it with a deadline that holds whatever the process does.
+"""Keeps a worker process alive and calls it with a deadline that holds whatever the process does.
 
-Files from outside are parsed by C++ code, and its computations cannot be stopped from outside: both belong into a
-process of their own, where a crash or a hang costs one process. Both sides speak one JSON object a line: {"ready": ...}
-or {"error": why} first, then {"id", ...} for each {"op", "id", "deadline", ...}.
+C++ code parses files from outside, and its computations cannot be stopped, so both run in a process of their own, where
+a crash or a hang costs only that process. Each line in both directions is one JSON object: the worker first sends
+{"ready": ...} or {"error": why}, then {"id", ...} for each {"op", "id", "deadline", ...}.
 """
 
 from __future__ import annotations
@@ -27,20 +27,24 @@ from rarrl.types import CallStatus
 logger = logging.getLogger(__name__)
 
 KEY_VARIABLES = ("RARRL_LLM_KEY", "OPENAI_API_KEY")
-"""Environment variables that may hold a server's key: no worker gets to see them."""
+"""Environment variables that may hold a server's key; they are kept from all workers."""
 
 MARGIN_S = 0.005
-"""The worker is asked to end so long before the deadline: its word must still arrive. Nobody waits beyond the deadline:
-what comes later is dropped."""
+"""Seconds before the deadline at which the worker is asked to end, so that its answer still arrives in time. The caller
+never waits beyond the deadline; an answer that comes later is dropped."""
 WEDGED_S = 0.5
-"""A worker silent for so long after a deadline is killed and started again."""
-_MAX_ANSWER = 4 << 20  # alternatives of 512 tokens are far below
+"""Seconds after a deadline at which a worker that is still silent is killed and started again. Chosen by hand: one step
+of llama.cpp between two looks at the deadline takes milliseconds."""
+_MAX_ANSWER = 4 << 20
+"""Bytes of an answer; one with alternatives for 512 tokens stays far below."""
 _BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 5.0)
+"""Seconds until the next start, by how many processes in a row ended without a useful answer. Chosen by hand."""
 _ROOT = Path(__file__).resolve().parents[1]
+"""Folder that holds the package; the worker must import the same code."""
 
 
 class CallFailedError(Exception):
-    """A call ended without a usable answer; `status` tells how."""
+    """A call ended without a usable answer; `status` says how."""
 
     def __init__(self, status: CallStatus, why: str) -> None:
         super().__init__(why)
@@ -49,10 +53,11 @@ class CallFailedError(Exception):
 
 @dataclass(frozen=True)
 class WorkerCommand:
-    """How a worker is started. what: begins messages about it. module: what the process runs, with its arguments.
-    first: the first line that it reads. load_s: how long loading may take. max_line: bytes of a request; one that
-    fits into an empty pipe never waits for a process that hangs, so that pipes are made as large. advice: ends the
-    message of a load that failed."""
+    """How a worker is started.
+
+    what: begins all messages about it. module: what the process runs, with its arguments. first: the first line that it
+    reads. load_s: how long loading may take, seconds. max_line: bytes of a request; the pipe is made that large, so
+    that writing a request never waits for a process that hangs. advice: ends the message if loading fails."""
 
     what: str
     module: tuple[str, ...]
@@ -63,15 +68,15 @@ class WorkerCommand:
 
 
 class WorkerProcess:
-    """One worker process. `call` may be used by several threads, one at a time gets through; deadlines hold for each.
+    """One worker process. Several threads may use `call`; one at a time gets through, and each deadline holds.
 
-    One thread reads the answers, starts the process again when it ends (later and later where it answers nothing in
-    between), and drops answers that nobody waits for; another one kills the process when it is wedged."""
+    One thread reads the answers, restarts the process when it ends (with growing delays if it answers nothing in
+    between), and drops answers that come too late. Another thread kills the process if it hangs."""
 
     def __init__(self, command: WorkerCommand) -> None:
         """Starts the process and waits until it is ready.
 
-        Raises: InputError where it cannot load (this process is unharmed); DependencyMissingError."""
+        Raises: InputError if it cannot load (this process is unharmed); DependencyMissingError."""
         self._command = command
         self._state = threading.Condition()
         self._turn = threading.Lock()
@@ -79,20 +84,22 @@ class WorkerProcess:
         self._ready: dict[str, Any] | None = None
         self._error = ""
         self._closed = False
-        self._waiting: int | None = None  # id of the call that is waited for
+        self._waiting: int | None = None  # id of the call that a thread waits for
         self._open: int | None = None  # id of the call that the worker has not answered yet
-        self._overdue: int | None = None  # id of a call whose deadline has passed: for the watchdog
+        self._overdue: int | None = None  # id of a call whose deadline has passed, for the watchdog
         self._answer: dict[str, Any] | None = None
         self._ids = 0
-        self._useful = False  # has answered a call since it was started
+        self._useful = False  # whether the process has answered a call since it was started
         self.starts = 0
         self.late = 0
         self._keeper = threading.Thread(target=self._keep, name="rarrl-worker", daemon=True)
         self._keeper.start()
         threading.Thread(target=self._watch, name="rarrl-watchdog", daemon=True).start()
+
         with self._state:
             self._state.wait_for(lambda: self._ready or self._error, timeout=command.load_s)
             error = self._error or ("" if self._ready else f"not loaded within {command.load_s:g} s")
+
         if error:
             self.close()
             if "pip install" in error:
@@ -101,28 +108,33 @@ class WorkerProcess:
 
     @property
     def told(self) -> dict[str, Any]:
-        """What the worker told of itself when it was ready."""
+        """What the worker reported about itself when it was ready."""
         told = (self._ready or {}).get("ready")
         return dict(told) if isinstance(told, dict) else {}
 
     @property
     def pid(self) -> int | None:
-        """Of the running worker process."""
+        """The process id of the running worker, None between two processes."""
         return self._process.pid if self._process else None
 
     def call(self, op: str, deadline: float, **fields: Any) -> dict[str, Any]:
-        """The worker's answer. deadline: on the steady clock (`time.monotonic`), shared with the worker.
+        """Sends a request and returns the worker's answer.
 
-        Raises: CallFailedError: TIMEOUT, REFUSED, BACKEND_DOWN."""
+        deadline: seconds on the steady clock (`time.monotonic`), which both processes share.
+
+        Raises: CallFailedError (TIMEOUT, REFUSED, INVALID or BACKEND_DOWN)."""
         if not self._turn.acquire(timeout=max(deadline - time.monotonic(), 0.0)):
             raise CallFailedError(CallStatus.TIMEOUT, "other calls took the time")
+
         try:
             answer = self._exchange(op, deadline, fields)
         finally:
             self._turn.release()
+
         if "failed" in answer:
             known = {status.value: status for status in (CallStatus.TIMEOUT, CallStatus.REFUSED)}
             raise CallFailedError(known.get(str(answer["failed"]), CallStatus.INVALID), str(answer.get("why"))[:500])
+
         return answer
 
     def _exchange(self, op: str, deadline: float, fields: dict[str, Any]) -> dict[str, Any]:
@@ -132,23 +144,31 @@ class WorkerProcess:
                 lambda: self._closed or (self._ready and self._open is None),
                 timeout=max(deadline - time.monotonic(), 0),
             )
+
             if self._closed:
                 raise CallFailedError(CallStatus.BACKEND_DOWN, "closed")
             if not free and self._ready:
                 raise CallFailedError(CallStatus.TIMEOUT, "the worker is still at an earlier call")
             if not free:
                 raise CallFailedError(CallStatus.BACKEND_DOWN, f"{self._error or 'not ready'}; it is being restarted")
+
             assert self._process is not None and self._process.stdin is not None
             self._ids += 1
             number = self._ids
             line = json.dumps({"op": op, "id": number, "deadline": deadline - MARGIN_S, **fields}).encode() + b"\n"
+
             allowed = self._command.max_line
             if len(line) > allowed:
                 raise CallFailedError(CallStatus.REFUSED, f"a request of {len(line)} bytes (allowed: {allowed})")
-            self._waiting, self._open, self._answer = number, number, None
-            with contextlib.suppress(OSError):  # it has just died: the keeper sees that too, and ends the wait below
+
+            self._waiting = number
+            self._open = number
+            self._answer = None
+
+            with contextlib.suppress(OSError):  # it has just died; the keeper sees that too and ends the wait below
                 self._process.stdin.write(line)
                 self._process.stdin.flush()
+
             self._state.wait_for(
                 lambda: self._answer is not None or self._open != number,
                 timeout=max(deadline - time.monotonic(), 0.0),
@@ -158,29 +178,35 @@ class WorkerProcess:
                 self._overdue = number
                 self._state.notify_all()
                 raise CallFailedError(CallStatus.TIMEOUT, "the deadline passed")
+
         if answer is None:
             raise CallFailedError(
                 CallStatus.BACKEND_DOWN, f"{self._error or 'the worker ended'}; it is being restarted"
             )
+
         return answer
 
     def _collect(self) -> dict[str, Any] | None:
-        answer, self._waiting, self._answer = self._answer, None, None
+        answer = self._answer
+        self._waiting = None
+        self._answer = None
         return answer
 
     def _watch(self) -> None:
-        """The watchdog's thread. It is there beforehand: starting one takes long when every core is busy."""
+        """Runs in the watchdog's thread, which exists from the start: starting one takes long if every core is busy."""
         with self._state:
             while not self._closed:
                 self._state.wait_for(lambda: self._closed or self._overdue is not None)
-                number, self._overdue = self._overdue, None
+                number = self._overdue
+                self._overdue = None
+
                 ended = self._state.wait_for(lambda: self._closed or self._open != number, timeout=WEDGED_S)  # noqa: B023
                 if not ended and self._process is not None:
                     logger.warning("%s: the worker is wedged: killed, starting again", self._command.what)
                     self._process.kill()
 
     def _keep(self) -> None:
-        """The keeper's thread: start, read until the end, again."""
+        """Runs in the keeper's thread: starts the process, reads until it ends, and starts again."""
         useless = 0
         while not self._closed:
             self._useful = False
@@ -188,28 +214,32 @@ class WorkerProcess:
                 self._live()
             except OSError as error:  # no memory or no process left to start one
                 self._ended(f"no worker process can be started ({error})")
+
             useless = 0 if self._useful else useless + 1
             with self._state:
                 if self._ready is None and self.starts == 0:
-                    return  # the very first start failed: the constructor tells
+                    return  # the very first start failed; the constructor raises
                 self._state.wait_for(lambda: self._closed, timeout=_BACKOFF_S[min(useless, len(_BACKOFF_S) - 1)])
 
     def _live(self) -> None:
-        """One process from its start to its end."""
+        """Runs one process from its start to its end."""
         with tempfile.TemporaryFile() as errors:
             process = self._start(errors)
             loading = threading.Timer(self._command.load_s, process.kill)
             loading.daemon = True
             loading.start()
+
             try:
                 self._read(process, loading)
             finally:
                 loading.cancel()
                 process.kill()
                 code = process.wait()
+
                 for stream in (process.stdin, process.stdout):
                     with contextlib.suppress(OSError):  # unsent bytes for a process that is gone
                         stream.close()  # type: ignore[union-attr]
+
             how = f"signal {-code}" if code < 0 else f"status {code}"
             self._ended(f"the worker process ended with {how} {_tail(errors)}".rstrip())
 
@@ -224,41 +254,51 @@ class WorkerProcess:
             env={**environment, "PYTHONPATH": os.pathsep.join(paths)},
             pipesize=self._command.max_line,
         )
+
         with self._state:
             self._process = process
             if self._closed:
                 process.kill()
+
         assert process.stdin is not None
         with contextlib.suppress(OSError):  # died at once; `_read` finds the end
             process.stdin.write(json.dumps(self._command.first).encode() + b"\n")
             process.stdin.flush()
+
         return process
 
     def _read(self, process: subprocess.Popen[bytes], loading: threading.Timer) -> None:
-        """Takes answers until the process ends or breaks the protocol."""
+        """Reads answers until the process ends or breaks the protocol."""
         assert process.stdout is not None
         while (line := process.stdout.readline(_MAX_ANSWER)).endswith(b"\n"):
             try:
                 message = json.loads(line)
             except (ValueError, RecursionError):
                 return
+
             if not isinstance(message, dict) or not {"ready", "error", "id"} & set(message):
                 return
+
             with self._state:
                 if "ready" in message:
                     loading.cancel()
-                    self._ready, self._error, self.starts = dict(message), "", self.starts + 1
+                    self._ready = dict(message)
+                    self._error = ""
+                    self.starts = self.starts + 1
                 elif "error" in message:
                     self._error = str(message["error"])
                 else:
                     self._take(message)
+
                 self._state.notify_all()
 
     def _take(self, message: dict[str, Any]) -> None:
         if message["id"] == self._open:
             self._open = None
+
         if message["id"] == self._waiting:
-            self._answer, self._useful = message, True
+            self._answer = message
+            self._useful = True
         else:
             self.late += 1
 
@@ -275,12 +315,13 @@ class WorkerProcess:
             if self._process is not None:
                 self._process.kill()
             self._state.notify_all()
+
         if self._keeper is not threading.current_thread():
             self._keeper.join(timeout=5.0)
 
 
 def _tail(errors: IO[bytes]) -> str:
-    """The last words on stderr, in brackets: an assertion of ggml, say."""
+    """Returns the end of stderr in brackets, such as a failed assertion of ggml."""
     errors.seek(0, os.SEEK_END)
     errors.seek(max(errors.tell() - 300, 0))
     words = " ".join(errors.read().decode("utf-8", "replace").split())
@@ -288,8 +329,8 @@ def _tail(errors: IO[bytes]) -> str:
 
 
 def worker_streams() -> tuple[BinaryIO, BinaryIO]:
-    """For the worker's side: where requests come from, and where answers go."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; stdin ends when the parent does
+    """Returns, in the worker process, the stream of requests and the stream for answers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent; stdin ends when the parent does
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not look like an answer
     return sys.stdin.buffer, answers

@@ -1,6 +1,7 @@
 """Settings: defaults, ranges, and one clear line for everything that can be wrong with a file."""
 
 import os
+import re
 import time
 from pathlib import Path
 from typing import Literal
@@ -42,6 +43,40 @@ def test_every_setting_has_a_default_a_range_and_a_meaning():
             assert spec.minimum <= spec.default <= spec.maximum, spec.name
         if spec.choices:
             assert spec.default in spec.choices, spec.name
+
+
+UNITS = {
+    "_s": r"\bseconds\b",
+    "_m": r"\bmetres\b",
+    "_hz": r"\bhertz\b",
+    "_deg": r"\bdegrees\b",
+    "_mps": r"\bm/s(?!\^)",
+    "_mps2": r"\bm/s\^2",
+    "_radps": r"\brad/s(?!\^)",
+    "_radps2": r"\brad/s\^2",
+}
+"""Ending of a setting's name -> what its description must say."""
+
+
+@pytest.mark.parametrize("spec", list(iter_fields(Config)), ids=lambda spec: spec.name)
+def test_a_description_stands_alone(spec):
+    assert re.fullmatch(r"[A-Z].*\.", spec.description), spec.description
+    for sentence in re.split(r"(?<=\.) (?=[A-Z])", spec.description):
+        assert sentence[0].isupper() and sentence.endswith("."), sentence
+    assert len(spec.description.split()) >= 6
+    assert "__" not in spec.description and "  " not in spec.description
+
+    ending = spec.name[spec.name.rindex("_") :] if "_" in spec.name.rpartition(".")[2] else ""
+    if ending in UNITS:
+        assert re.search(UNITS[ending], spec.description), spec.description
+
+
+def test_every_physical_setting_is_held_to_its_unit():
+    endings = {
+        "_" + spec.name.rpartition("_")[2] for spec in iter_fields(Config) if spec.type is float and "_" in spec.name
+    }
+    assert set(UNITS) <= endings
+    assert endings - set(UNITS) == {"_budget", "_margin", "_scale", "_share", "_weight"}  # counts and ratios
 
 
 @pytest.mark.parametrize("spec", list(iter_fields(Config)), ids=lambda spec: spec.name)

@@ -1,6 +1,6 @@
-"""Latency profiles: what calls to a language model cost, measured or modelled; schema, load, save.
+"""Latency profiles, which hold what calls to a language model cost, measured or modelled: schema, load and save.
 
-A profile is one JSON file. Its records are kept as columns and rows, one call a line, so that a file of hundreds of
+A profile is one JSON file. Its records are kept as columns and rows, one call per line, so that a file of hundreds of
 calls stays small and a change shows as one line in a diff. docs/LATENCY_PROFILES.md describes it for people.
 
 Version 1 holds what calls cost. Version 2 (`rarrl profile record`) adds which task each call was for, what was answered
@@ -24,15 +24,22 @@ from rarrl.files import sha256, write_text_atomic
 from rarrl.strict_json import read_json, short, validated
 
 PROFILE_DIR = Path(__file__).resolve().parents[1] / "data" / "profiles"
+"""The profiles that come with the package."""
 MAX_SECONDS = 3600.0
+"""Seconds of one call: no task has a larger budget (`orchestrator.time_budget_s`)."""
 MAX_TOKENS = 1_000_000
+"""Tokens read or written in one call; more is a wrong file."""
 MAX_RECORDS = 200_000
-
+"""Records, and plans, of one profile; more is a wrong file."""
 MAX_TASKS = 50_000
+"""Tasks, and homes, of one profile: twice the annotations of ALFRED."""
 
 RoleName = Literal["planner", "verifier"]
+"""Values of `rarrl.types.Role`."""
 Kind = Literal["recorded", "imported", "parametric"]
+"""recorded: calls that we made; imported: calls from somebody else's log; parametric: a distribution."""
 Finish = Literal["stop", "length", "timeout", "error"]
+"""How a call ended; see `CallRecord`."""
 
 
 class World(str, Enum):
@@ -50,19 +57,21 @@ class _Strict(BaseModel):
 
 
 _TEXT = "text of 1 to 2000 characters on one line"
+"""What a text may be, for messages."""
 _LINE = r"^[^\r\n]*$"
+"""Pattern of a text on one line."""
 PlanRows = tuple[tuple[str, ...], ...]
-"""A plan: a verb and its arguments per step, as `rarrl.reasoner.plan.Plan.to_rows`."""
+"""A plan: per step a verb and its arguments, as `rarrl.reasoner.plan.Plan.to_rows` gives them."""
 
 
 class TaskRecord(_Strict):
     """One task as it was put to the language model: an annotator's goal for one of ALFRED's plans.
 
-    `steps`: the expert plan with GotoLocation, (sub-goal type, low-level steps) each. `expert`, `default`: entries of
-    the profile's plans; the default is what a robot without a language model would do (`rarrl.reasoner.nearest`),
-    `similarity` how near its source is, `default_correct` whether it is right. `words`: of the goal, `unknown`: those
-    of them that the default's memory does not know. `home`: entry of the profile's homes, what the robot had met there;
-    None where it knew nothing of it."""
+    steps: the expert plan with GotoLocation, (sub-goal type, low-level steps) each. expert, default: entries of the
+    profile's plans. The default is what a robot without a language model would do (`rarrl.reasoner.nearest`);
+    similarity: how similar the goal is that it comes from; default_correct: whether it is right. words: number of words
+    of the goal. unknown: how many of them are in none of the known goals. home: entry of the profile's homes, what the
+    robot had met there; None if it knew nothing about its home."""
 
     trial: str = Field(min_length=1, max_length=200, pattern=_LINE, description="ALFRED's name of the trial")
     annotation: int = Field(ge=0, le=1000, description="integer 0 to 1000, which annotator")
@@ -89,12 +98,12 @@ class TaskRecord(_Strict):
 class CallRecord(_Strict):
     """One call to the language model.
 
-    `finish`: stop = a whole answer; length = cut off at the cap, so no usable answer; timeout; error = no answer.
-    `correct`: whether the answer was right, None where nobody checked.
+    finish: stop (a whole answer), length (cut off at the cap, so no usable answer), timeout, error (no answer).
+    correct: whether the answer was right, None if nobody checked.
 
-    Version 2 has besides, None where there is none: `task` (row of the profile's tasks), `plan` (entry of its plans:
-    what a planner wrote, or what a verifier judged), `confidence` (mean log-probability of the answer's tokens), and of
-    a verifier `verdict` (the plan is ok), `fault` (what it finds wrong) and `p_ok` (its probability of ok)."""
+    Version 2 adds, None if there is none: task (row of the profile's tasks), plan (entry of its plans: what a planner
+    wrote, or what a verifier judged), confidence (mean log-probability of the answer's tokens), and for a verifier
+    verdict (whether the plan is ok), fault (what it finds wrong) and p_ok (its probability of ok)."""
 
     role: RoleName = Field(description="planner, verifier")
     level: int = Field(ge=1, le=2, description="1, 2")
@@ -121,10 +130,11 @@ class CallRecord(_Strict):
 
 
 COLUMNS = tuple(CallRecord.model_fields)[:8]
-"""The columns of a record in a file of version 1, in this order."""
+"""The columns of a record in a file of version 1, in order."""
 RECORDED_COLUMNS = tuple(CallRecord.model_fields)
-"""Those of version 2."""
+"""The columns of a record in a file of version 2, in order."""
 TASK_COLUMNS = tuple(TaskRecord.model_fields)
+"""The columns of a task, in order."""
 
 
 class ProfileHeader(_Strict):
@@ -152,7 +162,7 @@ class ProfileHeader(_Strict):
 
 
 class ParametricOption(_Strict):
-    """A lognormal latency for one role and level: ln(seconds) ~ Normal(mu, sigma)."""
+    """A lognormal latency for one role and level: ln(seconds) is normal with mean mu and standard deviation sigma."""
 
     role: RoleName = Field(description="planner, verifier")
     level: int = Field(ge=1, le=2, description="1, 2")
@@ -170,13 +180,14 @@ class ParametricOption(_Strict):
                 f"key mu: {self.mu} with sigma {self.sigma} puts the 99.9 % quantile at {slowest:.4g} s "
                 "(allowed: up to 3600 s); lower mu or sigma"
             )
+
         return self
 
 
 class LatencyProfile(_Strict):
     """A latency profile: measured records (kinds recorded, imported) or a parametric block, never both.
 
-    The order of the records is the order of the measurement: replay keeps bursts by it. In an imported profile the
+    The records are in the order of the measurement, by which replay keeps bursts together. In an imported profile the
     j-th record of every role and level derives from the same measured request."""
 
     schema_version: int = Field(ge=1, le=2, description="1, 2")
@@ -199,6 +210,7 @@ class LatencyProfile(_Strict):
             raise ValueError(f"header.kind {self.header.kind} goes with {wanted}, not {other}; remove {other}")
         if not getattr(self, wanted):
             raise ValueError(f"header.kind {self.header.kind} needs at least one entry in {wanted}; add it")
+
         options = [(option.role, option.level) for option in self.parametric or ()]
         if len(set(options)) != len(options):
             raise ValueError("parametric holds a role and level twice; keep one of them")
@@ -206,7 +218,7 @@ class LatencyProfile(_Strict):
 
     @model_validator(mode="after")
     def _whole(self) -> LatencyProfile:
-        """Version 2: tasks and plans are there, and every reference to them holds."""
+        """Checks that version 2 has tasks and plans and that every reference to them is valid."""
         if self.schema_version == 1:
             if self.header.world is not None:
                 raise ValueError("header.world goes with recorded answers (schema_version 2); remove it")
@@ -219,6 +231,7 @@ class LatencyProfile(_Strict):
             raise ValueError(f"a task's expert or default is no entry of plans (allowed: 0 to {len(self.plans) - 1})")
         if any(task.home is not None and task.home >= len(self.homes) for task in self.tasks):
             raise ValueError(f"a task's home is no entry of homes (there are {len(self.homes)}); fix or drop it")
+
         for number, record in enumerate(self.records or (), start=1):
             needs_plan = record.role == "verifier" or record.finish == "stop"
             if record.task is None or record.task >= len(self.tasks):
@@ -231,6 +244,7 @@ class LatencyProfile(_Strict):
                 raise ValueError(
                     f"record {number}, key plan: {record.plan} is not allowed (allowed: 0 to {len(self.plans) - 1})"
                 )
+
         return self
 
     @property
@@ -253,11 +267,11 @@ class LatencyProfile(_Strict):
         return self.header.world
 
     def options(self) -> list[tuple[str, int]]:
-        """The (role, level) pairs that this profile knows, sorted."""
+        """Returns the (role, level) pairs that this profile knows, sorted."""
         return sorted({(entry.role, entry.level) for entry in self.records or self.parametric or ()})
 
     def require(self, role: str, level: int) -> None:
-        """Raises InputError, one line, when the profile knows nothing of `role` at `level`."""
+        """Raises: InputError, one line, if the profile has nothing for `role` at `level`."""
         if (role, level) not in self.options():
             known = ", ".join(f"{r} level {n}" for r, n in self.options())
             raise InputError(
@@ -272,25 +286,29 @@ _PARTS: dict[str, type[BaseModel]] = {
     "parametric": ParametricOption,
     "tasks": TaskRecord,
 }
+"""Key of a profile -> the model of its entries, for messages."""
 _WHAT = "latency profile"
+"""How messages about a profile begin."""
 
 
 def shipped_profiles() -> list[str]:
-    """Names of the profiles that come with the package, sorted."""
+    """Returns the names of the profiles that come with the package, sorted."""
     return sorted(path.stem for path in PROFILE_DIR.glob("*.json"))
 
 
 def load_profile(name_or_path: str | Path) -> LatencyProfile:
     """Loads a shipped profile by name, or any profile by path.
 
-    Raises: InputError, one line naming file, record number (from 1), key, value, what is allowed, the way out."""
+    Raises: InputError, one line that names file, record number (from 1), key, value, what is allowed, and the fix."""
     path = _resolve(str(name_or_path))
     value = _lists_to_tuples(_expand_rows(read_json(path, _WHAT), str(path)))
     return validated(LatencyProfile, value, _WHAT, str(path), _PARTS)
 
 
 def save_profile(profile: LatencyProfile, path: Path | str) -> None:
-    """Writes `profile` whole or not at all; `load_profile` gives back an equal one."""
+    """Writes `profile`, whole or not at all; `load_profile` returns an equal one.
+
+    Raises: InputError if the path cannot be written."""
     try:
         write_text_atomic(Path(path), dumps_profile(profile))
     except OSError as error:
@@ -298,7 +316,9 @@ def save_profile(profile: LatencyProfile, path: Path | str) -> None:
 
 
 def dumps_profile(profile: LatencyProfile) -> str:
-    """The text of a profile file: header indented, one task, plan or record a line. Same profile, same text."""
+    """Returns the text of a profile's file: the header indented, then one task, plan or record per line.
+
+    The same profile gives the same text."""
     header = profile.header.model_dump(mode="json")
     if profile.header.world is None:
         del header["world"]  # as in files from before this key
@@ -306,10 +326,12 @@ def dumps_profile(profile: LatencyProfile) -> str:
     if profile.parametric is not None:
         head["parametric"] = [option.model_dump() for option in profile.parametric]
         return json.dumps(head, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
     text = json.dumps(head, indent=1, allow_nan=False, ensure_ascii=False)[:-2]
     if profile.tasks is not None and profile.plans is not None:
         text += f',\n "tasks": {_table(TASK_COLUMNS, profile.tasks)},\n "plans": {_lines(profile.plans)}'
         text += f',\n "homes": {_lines(profile.homes)}' if profile.homes else ""
+
     columns = COLUMNS if profile.schema_version == 1 else RECORDED_COLUMNS
     return f'{text},\n "records": {_table(columns, profile.records or ())}\n}}\n'
 
@@ -342,6 +364,7 @@ def _resolve(name: str) -> Path:
         return PROFILE_DIR / f"{name}.json"
     if "/" in name or "\\" in name or name.endswith(".json") or _exists(name):
         return Path(name)
+
     close = difflib.get_close_matches(name, shipped, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]}?" if close else ""
     raise InputError(f"{_WHAT}: no profile {short(name)}{hint} Shipped: {', '.join(shipped)}; or give a file's path")
@@ -355,9 +378,11 @@ def _exists(name: str) -> bool:
 
 
 def _expand_rows(value: Any, where: str) -> Any:
-    """Columns and rows -> a dict per record or task. What has another shape is left for the schema to refuse."""
+    """Turns columns and rows into a dict per record or task. What has another shape is left for the schema to
+    refuse."""
     if not isinstance(value, dict):
         return value
+
     version_2 = value.get("schema_version") == 2
     columns = {"records": RECORDED_COLUMNS if version_2 else COLUMNS, "tasks": TASK_COLUMNS}
     expanded = {
@@ -367,6 +392,7 @@ def _expand_rows(value: Any, where: str) -> Any:
         for key, names in columns.items()
         if value.get(key) is not None
     }
+
     return {**value, **expanded}
 
 
@@ -376,28 +402,32 @@ def _expand_table(block: Any, where: str, row_where: str, allowed: Sequence[str]
             f'{_WHAT}: {where}: {short(block)} is not allowed (allowed: {{"columns": [...], "rows": '
             "[[...], ...]}); see docs/LATENCY_PROFILES.md"
         )
+
     columns = block["columns"]
     names = columns if isinstance(columns, list) else []
     fields = {**CallRecord.model_fields, **TaskRecord.model_fields}
     optional = {name for name, field in fields.items() if not field.is_required()}
     bad = [name for name in names if name not in allowed]
     bad += [name for name in allowed if name not in names and name not in optional]
+
     if bad or not names or len(set(names)) != len(names):
         raise InputError(
             f"{_WHAT}: {where}.columns: {short(columns)} is not allowed "
             f"(allowed: each once of {', '.join(allowed)}); fix the column names"
         )
+
     for number, row in enumerate(block["rows"], start=1):
         if not isinstance(row, list) or len(row) != len(names):
             raise InputError(
                 f"{_WHAT}: {row_where} {number}: {short(row)} is not allowed (allowed: a list of {len(names)} "
                 f"values, one per column: {', '.join(names)}); fix or drop it"
             )
+
     return [dict(zip(names, row, strict=True)) for row in block["rows"]]
 
 
 def _lists_to_tuples(value: Any) -> Any:
-    """The strict schema takes tuples, JSON gives lists. Four levels: plans, plan, step, name."""
+    """Turns lists into tuples, four levels deep (plans, plan, step, name): JSON has lists, the strict schema tuples."""
     if not isinstance(value, dict):
         return value
     lists = {key for key in ("records", "parametric", "tasks", "plans", "homes") if isinstance(value.get(key), list)}

@@ -1,1 +1,2 @@
-"""A Llama transformer between embeddings and hidden states: the GGUF file, the torch model, llama.cpp's runtime."""
+"""A Llama transformer from embeddings to hidden states: its GGUF file, its quantized blocks, and llama.cpp's
+runtime."""

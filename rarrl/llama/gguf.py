@@ -1,4 +1,6 @@
-"""Llama-architecture GGUF files: read strictly, written tensor by tensor. https://github.com/ggml-org/ggml (gguf.md)"""
+"""Reads Llama-architecture GGUF files strictly and writes them tensor by tensor.
+
+The format is described at https://github.com/ggml-org/ggml (gguf.md)."""
 
 from __future__ import annotations
 
@@ -18,12 +20,15 @@ if TYPE_CHECKING:
     import gguf
 
 OPTIONAL = ("output.weight", "rope_freqs.weight")
+"""Tensors that a Llama may have besides those of `LlamaShape.tensors`."""
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """type: ggml's name ("F32", "Q4_K"); shape: rows first; data: float32 or float16 of that shape, else the raw
-    blocks as (rows, bytes of a row) uint8. A read tensor is a view of the file: reading costs nothing until used."""
+    """A tensor of a file. A tensor that was read is a view of the file and costs nothing until it is used.
+
+    type: ggml's name ("F32", "Q4_K"). shape: rows first. data: float32 or float16 of that shape, else the raw blocks,
+    (rows, bytes of a row) uint8."""
 
     type: str
     shape: tuple[int, ...]
@@ -36,7 +41,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Gguf:
-    """A Llama in a file: its shape, its metadata (key -> (value, type of value as GGUF names it)), its tensors."""
+    """A Llama in a file: its shape, its metadata (key -> (value, GGUF's name of the value's type)) and its tensors."""
 
     path: Path
     shape: LlamaShape
@@ -44,9 +49,9 @@ class Gguf:
     tensors: dict[str, Tensor]
 
     def values(self, name: str) -> np.ndarray:
-        """The tensor as float32, dequantized; a copy.
+        """Returns a dequantized copy of the tensor, float32.
 
-        Raises: InputError where it is not finite."""
+        Raises: InputError if it is not finite."""
         tensor = self.tensors[name]
         values = _dequantize(tensor).reshape(tensor.shape)
         if not np.isfinite(values).all():
@@ -54,7 +59,7 @@ class Gguf:
         return values
 
     def rows(self, name: str, index: Sequence[int]) -> np.ndarray:
-        """(len(index), columns) float32: those rows alone, dequantized."""
+        """Returns some rows of a tensor, dequantized: (len(index), columns) float32."""
         tensor = self.tensors[name]
         shape = (len(index), *tensor.shape[1:])
         return _dequantize(Tensor(tensor.type, shape, tensor.data[list(index)])).reshape(shape)
@@ -63,19 +68,21 @@ class Gguf:
 def read_gguf(path: Path) -> Gguf:
     """Reads and checks the file's head; tensors stay on disk until they are used.
 
-    Raises: InputError where it is no GGUF, not a Llama that `Llama` and llama.cpp compute alike, lacks a key or
-    tensor, or a tensor has a shape that the keys do not allow."""
+    Raises: InputError if it is not GGUF, not a Llama that our torch model and llama.cpp compute alike, a key or tensor
+        is missing, or a tensor has another shape than the keys say."""
     module = _gguf()
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the path of a .gguf file")
+
     try:
         reader = module.GGUFReader(path)
         metadata = {name: _entry(field) for name, field in reader.fields.items() if not name.startswith("GGUF.")}
         tensors = {t.name: _tensor(t) for t in reader.tensors}
     except (ValueError, KeyError, IndexError, OverflowError, MemoryError, TypeError) as error:
-        # numpy and gguf stumble over a damaged file in many ways; all of them mean the same.
+        # numpy and gguf fail on a damaged file in many ways; all of them mean the same.
         text = " ".join(str(error).split())[:120]
         raise InputError(f"{path}: not a whole GGUF file ({text}); copy or export it again") from None
+
     try:
         shape = _shape({name: value for name, (value, _) in metadata.items()})
         if shape.layers > len(tensors):  # before the names of so many layers are listed
@@ -84,6 +91,7 @@ def read_gguf(path: Path) -> Gguf:
             )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
     gguf = Gguf(path, shape, metadata, tensors)
     _check_tensors(gguf)
     return gguf
@@ -95,7 +103,7 @@ def write_gguf(
     layout: Mapping[str, tuple[str, tuple[int, ...]]],
     data: Callable[[str], np.ndarray],
 ) -> None:
-    """Writes a file, whole or not at all, holding one tensor at a time in memory.
+    """Writes a file, whole or not at all, and keeps one tensor at a time in memory.
 
     Args:
         metadata: as in `Gguf`; `llama_metadata` makes it for a new model
@@ -106,6 +114,7 @@ def write_gguf(
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(fd)
+
     try:
         writer = module.GGUFWriter(temporary, "llama")
         for key, (value, kind) in metadata.items():
@@ -114,19 +123,23 @@ def write_gguf(
                 types = module.GGUFValueType
                 kinds = (types.ARRAY, types[item]) if kind.endswith("[]") else (types[item], None)
                 writer.add_key_value(key, value, *kinds)
+
         sizes = {}
         for name, (kind, shape) in layout.items():
             ggml_type = module.GGMLQuantizationType[kind]
             sizes[name] = tensor_bytes(kind, shape)
             writer.add_tensor_info(name, shape, np.dtype(np.float32), sizes[name], raw_dtype=ggml_type)
+
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
+
         for name, (kind, shape) in layout.items():
             values = np.ascontiguousarray(data(name))
             if values.nbytes != sizes[name]:
                 raise ValueError(f"{name}: {kind} of shape {shape} takes {sizes[name]} bytes, got {values.nbytes}")
             writer.write_tensor_data(values)
+
         writer.close()
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
@@ -138,11 +151,13 @@ def write_gguf(
 def write_llama(
     path: Path, shape: LlamaShape, weights: Mapping[str, np.ndarray], extra: Mapping[str, tuple[Any, str]] | None = None
 ) -> None:
-    """Writes a new model: linear layers and the token table in the type of their array (float32 or float16), the
-    norms in float32 (llama.cpp wants them so).
+    """Writes a new model.
+
+    Linear layers and the token table keep the type of their array (float32 or float16); the norms are written as
+    float32, which llama.cpp requires.
 
     Args:
-        weights: name -> array, every name of `shape.tensors()` but the token table, which is zeros where missing
+        weights: name -> array, for every name of `shape.tensors()`; a missing token table is filled with zeros
         extra: more metadata, as in `Gguf`
     """
     arrays = {"token_embd.weight": np.zeros((shape.vocab, shape.width), np.float32), **weights}
@@ -150,6 +165,7 @@ def write_llama(
     missing = shape.tensors().keys() - arrays.keys()
     if wrong or missing:
         raise ValueError(f"weights do not fit {shape}: wrong {wrong}, missing {sorted(missing)}")
+
     arrays = {n: a.astype(np.float32) if a.ndim == 1 else a for n, a in arrays.items()}
     kinds = {n: {"float32": "F32", "float16": "F16"}[str(a.dtype)] for n, a in arrays.items()}
     layout = {n: (kinds[n], a.shape) for n, a in arrays.items()}
@@ -157,7 +173,7 @@ def write_llama(
 
 
 def llama_metadata(shape: LlamaShape) -> dict[str, tuple[Any, str]]:
-    """The keys that llama.cpp asks for; there is no tokenizer: such a model is fed embeddings."""
+    """Returns the keys that llama.cpp requires. There is no tokenizer, because such a model is fed embeddings."""
     whole = {
         "block_count": shape.layers,
         "context_length": shape.context,
@@ -169,6 +185,7 @@ def llama_metadata(shape: LlamaShape) -> dict[str, tuple[Any, str]]:
         "rope.dimension_count": shape.head_width,
     }
     real = {"attention.layer_norm_rms_epsilon": shape.norm_eps, "rope.freq_base": shape.rope_base}
+
     return {
         "general.architecture": ("llama", "STRING"),
         "tokenizer.ggml.model": ("no_vocab", "STRING"),
@@ -178,9 +195,9 @@ def llama_metadata(shape: LlamaShape) -> dict[str, tuple[Any, str]]:
 
 
 def tensor_bytes(kind: str, shape: tuple[int, ...]) -> int:
-    """Bytes of a tensor.
+    """Returns the bytes of a tensor.
 
-    Raises: ValueError where a row is not a whole number of the type's blocks."""
+    Raises: ValueError if a row is not a whole number of the type's blocks."""
     module = _gguf()
     block, size = module.GGML_QUANT_SIZES[module.GGMLQuantizationType[kind]]
     if shape[-1] % block:
@@ -207,6 +224,7 @@ def _tensor(found: gguf.ReaderTensor) -> Tensor:
         raise ValueError(f"{found.name} has shape {shape}")
     if found.data.nbytes != tensor_bytes(found.tensor_type.name, shape):
         raise ValueError(f"{found.name} is cut off")
+
     return Tensor(found.tensor_type.name, shape, found.data)
 
 
@@ -218,7 +236,7 @@ def _dequantize(tensor: Tensor) -> np.ndarray:
 
 
 def _shape(metadata: dict[str, Any]) -> LlamaShape:
-    """The file's numbers, refused where they ask for what `Llama` does not compute."""
+    """Reads the shape. Raises: InputError if the file asks for something that our torch model does not compute."""
 
     def real(key: str, default: float | None = None) -> float:
         value = metadata.get(f"llama.{key}", default)
@@ -235,6 +253,7 @@ def _shape(metadata: dict[str, Any]) -> LlamaShape:
     architecture = metadata.get("general.architecture")
     if architecture != "llama":
         raise InputError(f"general.architecture is {str(architecture)[:40]!r}, only 'llama' is known here")
+
     tokens = metadata.get("tokenizer.ggml.tokens")
     shape = LlamaShape(
         layers=whole("block_count"),
@@ -247,9 +266,11 @@ def _shape(metadata: dict[str, Any]) -> LlamaShape:
         rope_base=real("rope.freq_base", 10000.0),
         norm_eps=real("attention.layer_norm_rms_epsilon"),
     )
+
     for key in ("rope.dimension_count", "attention.key_length", "attention.value_length"):
         if whole(key, shape.head_width) != shape.head_width:
             raise InputError(f"llama.{key} is {whole(key)}, only width / heads = {shape.head_width} is known here")
+
     if whole("expert_count", 0) or metadata.get("llama.rope.scaling.type", "none") != "none":
         raise InputError("experts and scaled rotary positions are not known here; take a plain Llama")
     return shape
@@ -263,6 +284,7 @@ def _check_tensors(gguf: Gguf) -> None:
         if gguf.tensors[name].shape != shape:
             found = gguf.tensors[name].shape
             raise InputError(f"{gguf.path}: {name} has shape {found}, the metadata asks for {shape}")
+
     unknown = [n for n in gguf.tensors if n.startswith("blk.") and n not in expected]
     unknown += [n for n in gguf.tensors if not n.startswith("blk.") and n not in (*expected, *OPTIONAL)]
     if unknown:

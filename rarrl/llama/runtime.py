@@ -1,4 +1,4 @@
-"""llama.cpp computes hidden states or logits of embeddings, through the plain C functions of llama-cpp-python."""
+"""Computes hidden states or logits of embeddings with llama.cpp, through the C functions of llama-cpp-python."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from rarrl.llama.gguf import read_gguf
 
 
 class InterruptedDecodeError(RarrlError):
-    """The computation was stopped by the caller; the cache is as before it."""
+    """The caller stopped the computation; the cache is as it was before."""
 
 
 class LlamaRuntime:
-    """A model and one context; for one thread at a time. Close it, or use it with `with`.
+    """A model with one context, for one thread at a time. Close it, or use it in a `with` statement.
 
-    The file is checked by `read_gguf` first: llama.cpp ends the process on some damaged files.
+    `read_gguf` checks the file first, because llama.cpp ends the process on some damaged files.
 
     Args:
         path: a Llama-architecture GGUF file
-        max_tokens: most tokens kept and decoded at once
+        max_tokens: the largest number of tokens that are kept, and decoded at once
         threads: of the computation
-        exact: keys and values in float32, not float16 (up to 1e-2 of difference)
-        fused: llama.cpp's flash attention, which rounds otherwise and on a CPU is slower; not with `exact`
+        exact: keep keys and values in float32, not float16 (results differ by up to 1e-2)
+        fused: use llama.cpp's flash attention, which rounds differently and is slower on a CPU; not with `exact`
 
     Raises: InputError, DependencyMissingError."""
 
@@ -36,34 +36,44 @@ class LlamaRuntime:
             import llama_cpp
         except ImportError:
             raise DependencyMissingError("llama.cpp is not installed: pip install 'rarrl[llama]'") from None
+
         self._lib: Any = llama_cpp
         self._model: Any = None
         self._context: Any = None
+
         shape = read_gguf(path).shape
-        self._width, self._vocab = shape.width, shape.vocab
+        self._width = shape.width
+        self._vocab = shape.vocab
         self._max_tokens = max_tokens
         self._used = 0
         self._stop: Callable[[], bool] = _never
+
         _quiet(llama_cpp)
         parameters = llama_cpp.llama_model_default_params()
         parameters.n_gpu_layers = 0
-        # Its AMX kernels crash on quantized weights (so with 0.3.36 on Xeons that have AMX); docs/QUANTIZE.md.
+
+        # Its AMX kernels crash on quantized weights (seen with 0.3.36 on Xeons that have AMX); see docs/QUANTIZE.md.
         parameters.use_extra_bufts = False
         self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
         if not self._model:
             raise InputError(f"{path}: llama.cpp cannot load it; export the model again")
+
         self._context = llama_cpp.llama_init_from_model(self._model, self._parameters(threads, exact, fused))
         if not self._context:
             raise InputError(f"{path}: llama.cpp has no memory for {max_tokens} tokens; ask for fewer")
+
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._batch = llama_cpp.llama_batch_init(max_tokens, self._width, 1)
-        # The batch as arrays: filling it field by field would take as long as a small block's computation.
+
+        # The batch is used as arrays: filling it field by field would take as long as computing a small block.
         self._embeddings = np.ctypeslib.as_array(self._batch.embd, (max_tokens, self._width))
         self._positions = np.ctypeslib.as_array(self._batch.pos, (max_tokens,))
         self._read = np.ctypeslib.as_array(self._batch.logits, (max_tokens,))
+
         for i in range(max_tokens):
             self._batch.n_seq_id[i], self._batch.seq_id[i][0] = 1, 0
-        # Called at every node of the graph, from C: must outlive the context, must not raise.
+
+        # C code calls it at every node of the graph: it must outlive the context and must not raise.
         self._callback = llama_cpp.ggml_abort_callback(lambda _: self._stop())
         self._no_callback = llama_cpp.ggml_abort_callback()
 
@@ -78,11 +88,11 @@ class LlamaRuntime:
 
         Args:
             embeddings: (tokens, width) float32
-            causal: each token sees itself and what is before it; otherwise all tokens of this call and all kept ones
-            stop: asked often (milliseconds) while computing; True ends it
-            read: False where only later tokens look at these: most of the last block is left out
+            causal: each token sees itself and those before it; otherwise all tokens of this call and all kept ones
+            stop: called every few milliseconds while computing; True ends the computation
+            read: False if only later tokens attend to these; most of the last block is then left out
 
-        Returns: (tokens, width) float32, a copy; nothing, (0, width), where it is not read.
+        Returns: (tokens, width) float32, a copy; (0, width) if nothing is read.
         Raises: ValueError for a wrong shape, InputError for NaN or too many tokens, InterruptedDecodeError."""
         self._compute(embeddings, causal, 0 if read else len(embeddings), read, stop)
         if not read:
@@ -91,65 +101,77 @@ class LlamaRuntime:
         return np.ctypeslib.as_array(found, (len(embeddings), self._width)).copy()
 
     def logits(self, embeddings: np.ndarray, stop: Callable[[], bool] | None = None) -> np.ndarray:
-        """Appends tokens causally, as `decode` does; (vocab,) float32: how likely each token is to follow the last."""
+        """Appends tokens causally, as `decode` does, and returns the logits, (vocab,) float32, of the next token."""
         self._compute(embeddings, True, len(embeddings) - 1, False, stop)
         return np.ctypeslib.as_array(self._lib.llama_get_logits_ith(self._context, -1), (self._vocab,)).copy()
 
     def tokens(self, text: str) -> list[int]:
-        """The ids of `text` by the file's own tokenizer, the beginning of a sequence first. What looks like a control
-        token in `text` is text.
+        """Returns the ids of `text` by the file's own tokenizer, beginning with the mark of a sequence's start.
 
-        Raises: InputError where the file holds no tokenizer."""
-        lib, data = self._lib, text.encode("utf-8", "replace")
+        What looks like a control token in `text` is read as text.
+
+        Raises: InputError if the file holds no tokenizer."""
+        lib = self._lib
+        data = text.encode("utf-8", "replace")
         vocabulary = lib.llama_model_get_vocab(self._model)
         if lib.llama_vocab_type(vocabulary) == lib.LLAMA_VOCAB_TYPE_NONE:  # llama.cpp would end the process
             raise InputError("the GGUF file holds no tokenizer; export the model with its own")
+
         ids = (lib.llama_token * (len(data) + 8))()
         count = lib.llama_tokenize(vocabulary, data, len(data), ids, len(ids), True, False)
         if count < 0:
             raise RarrlError(f"llama.cpp could not cut {len(data)} bytes into tokens (code {count})")
+
         return ids[:count]
 
     def _compute(
         self, embeddings: np.ndarray, causal: bool, read_from: int, hidden: bool, stop: Callable[[], bool] | None
     ) -> None:
-        """Tokens from `read_from` on are read: their hidden states, or else their logits."""
-        lib, n = self._lib, len(embeddings)
+        """Decodes the tokens; those from `read_from` on are read: their hidden states if `hidden`, else their
+        logits."""
+        lib = self._lib
+        n = len(embeddings)
         if embeddings.ndim != 2 or embeddings.shape[1] != self._width or n == 0:
             raise ValueError(f"embeddings must be (tokens, {self._width}), got {embeddings.shape}")
         if self._used + n > self._max_tokens:  # llama.cpp would end the process
             raise InputError(f"{self._used} + {n} tokens, the context holds {self._max_tokens}")
         if not np.isfinite(embeddings).all():
             raise InputError("embeddings hold NaN or infinity")
+
         self._embeddings[:n] = embeddings
         self._positions[:n] = np.arange(self._used, self._used + n)
         self._read[:n] = np.arange(n) >= read_from
         self._batch.n_tokens = n
+
         lib.llama_set_causal_attn(self._context, causal)
         lib.llama_set_embeddings(self._context, hidden)
         self._stop = stop or _never
         lib.llama_set_abort_callback(self._context, self._callback if stop else self._no_callback, None)
         code = lib.llama_decode(self._context, self._batch)
         self._stop = _never
+
         if code:
             self.forget(self._used)
             if code == 2:
                 raise InterruptedDecodeError("decoding was stopped")
             raise RarrlError(f"llama.cpp could not decode {n} tokens (code {code})")
+
         self._used += n
 
     def forget(self, first: int = 0) -> None:
-        """Drops all tokens from position `first` on: a prefix that did not change is not computed again."""
+        """Drops all tokens from position `first` on; the prefix before it need not be computed again."""
         self._lib.llama_memory_seq_rm(self._memory, 0, first, -1)
         self._used = min(self._used, first)
 
     def close(self) -> None:
-        """Frees the model; calling twice is allowed."""
+        """Frees the model. It may be called twice."""
         if self._context:
             self._lib.llama_batch_free(self._batch)
             self._lib.llama_free(self._context)
+
         if self._model:
             self._lib.llama_model_free(self._model)
+
         self._model = self._context = None
 
     def __enter__(self) -> LlamaRuntime:
@@ -161,22 +183,26 @@ class LlamaRuntime:
     def _parameters(self, threads: int, exact: bool, fused: bool) -> Any:
         lib = self._lib
         parameters = lib.llama_context_default_params()
+
         # One micro-batch must hold all tokens of bidirectional attention, or llama.cpp ends the process.
         parameters.n_ctx = parameters.n_batch = parameters.n_ubatch = self._max_tokens
         parameters.n_threads = parameters.n_threads_batch = threads
         parameters.embeddings = True
         parameters.pooling_type = lib.LLAMA_POOLING_TYPE_NONE
-        # The fused kernel looks at 256 cells one by one: on a CPU the plain products are quicker, and more exact.
+
+        # The fused kernel reads 256 cells one by one; on a CPU the plain products are faster and more exact.
         if not fused:
             parameters.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+
         if exact:
             parameters.type_k = parameters.type_v = lib.GGML_TYPE_F32
+
         return parameters
 
 
 @ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 def _say_nothing(level: int, text: bytes, data: object) -> None:
-    """llama.cpp prints a page for each model; what matters comes back as return codes."""
+    """Drops a line of llama.cpp's log: it prints a page for each model, and what matters comes as return codes."""
 
 
 def _never() -> bool:

@@ -1,4 +1,4 @@
-"""The numbers that fix a Llama, and the names and shapes of its tensors in a GGUF file."""
+"""The sizes of a Llama, and the names and shapes of its tensors in a GGUF file."""
 
 from __future__ import annotations
 
@@ -20,8 +20,12 @@ class LlamaShape:
         heads: attention heads; `width / heads`, the size of a head, must be even (rotary positions)
         kv_heads: key and value heads; divides `heads`
         ffn: inner width of the feed-forward part
-        context: most tokens at once
+        context: largest number of tokens at once
         vocab: rows of the token table; a model that is fed embeddings needs one row
+        rope_base: base of the rotary positions' frequencies
+        norm_eps: added to the mean square in the norms
+
+    Raises: InputError that names the size that is not allowed.
     """
 
     layers: int
@@ -38,6 +42,7 @@ class LlamaShape:
         for name in ("layers", "width", "heads", "kv_heads", "ffn", "context", "vocab"):
             if getattr(self, name) < 1:
                 raise InputError(f"llama.{name}: must be 1 or more, got {getattr(self, name)}")
+
         if self.width % (2 * self.heads):
             raise InputError(f"llama.width: must be a multiple of 2 * heads = {2 * self.heads}, got {self.width}")
         if self.heads % self.kv_heads:
@@ -50,13 +55,15 @@ class LlamaShape:
         return self.width // self.heads
 
     def linears(self) -> dict[str, tuple[int, int]]:
-        """Name of every linear layer's tensor -> (outputs, inputs), in the order in which they are computed."""
-        kv, d, f = self.kv_heads * self.head_width, self.width, self.ffn
+        """Returns the name of every linear layer's tensor -> (outputs, inputs), in the order of the computation."""
+        kv = self.kv_heads * self.head_width
+        d = self.width
+        f = self.ffn
         sizes = dict(zip(LINEARS, ((d, d), (kv, d), (kv, d), (d, d), (f, d), (f, d), (d, f)), strict=True))
         return {f"blk.{i}.{name}.weight": size for i in range(self.layers) for name, size in sizes.items()}
 
     def tensors(self) -> dict[str, tuple[int, ...]]:
-        """Name of every tensor that a GGUF file of this shape must hold -> its shape, rows first."""
+        """Returns the name of every tensor that a GGUF file of this shape must hold -> its shape, rows first."""
         norms = {
             f"blk.{i}.{name}.weight": (self.width,) for i in range(self.layers) for name in ("attn_norm", "ffn_norm")
         }

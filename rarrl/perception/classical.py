@@ -1,4 +1,4 @@
-"""Our detector: SGBM on gray images over the range that the scene needs, each match weighed, gaps completed, voted.
+"""The shipped obstacle detector: SGBM over the disparities that the scene needs, weighted matches, votes per voxel.
 
 pair -> usable? and disparity range (quarter size) -> gray SGBM-3WAY, padded -> speckle, mean over smooth places
      -> block matching at half size, a small network: how far to trust each match -> completion of what was not matched
@@ -23,32 +23,61 @@ from rarrl.perception.voxels import BLOCK, GridSpec, Voxelizer
 from rarrl.types import StereoPair, VoxelGrid, VoxelState
 
 NAN = np.float32(np.nan)
+"""Marks a pixel without disparity. It has single precision, so that it does not turn float32 images into float64."""
+
+# Matching.
 WINDOW = 5
+"""Pixels: side of SGBM's window. OpenCV recommends 3 to 11; chosen by hand with SMOOTHNESS."""
 SMOOTHNESS = 0.7
-WIDE = 0.75  # from this share of the full range on, the scene is near: half of the rows are enough
-SPECKLE_PX, SPECKLE_RANGE = 200, 1.0
-SMOOTH_WINDOW, SMOOTH_PX = 7, 1.5
-# SGBM's disparities crowd near whole pixels. By their fraction (0 to 15 sixteenths), how much is to be added, in
-# sixteenths: the median error on rendered pairs, where the matcher errs by less than a pixel.
+"""Factor on the penalties P1 and P2 that OpenCV recommends for SGBM; below 1 it keeps thin things. Chosen by hand."""
+WIDE = 0.75
+"""Share of the full disparity range. If more is searched, the scene is near, voxels are large in the image, and half of
+the rows are enough."""
+SPECKLE_PX = 200
+"""Pixels: a region of similar disparities that is smaller is removed as noise. Chosen by hand."""
+SPECKLE_RANGE = 1.0
+"""Pixels of disparity by which neighbours of one region may differ. Chosen by hand."""
+SMOOTH_WINDOW = 7
+"""Pixels: side of the window over which smooth places are averaged. Chosen by hand."""
+SMOOTH_PX = 1.5
+"""Pixels of disparity: a window whose values spread further holds an edge and is not averaged. Chosen by hand."""
 UNLOCK = np.array([0.0, 0.9, 1.6, 1.8, 1.7, 1.6, 1.3, 0.9, 0.3, -0.4, -1.1, -1.4, -1.5, -1.7, -1.7, -1.6])
-FILL_SIGMA_PX = 1.5  # error of a completed one
-SLOPE, BEND = np.array([[-0.5, 0.0, 0.5]], dtype=np.float32), np.array([[-0.5, 1.0, -0.5]], dtype=np.float32)
-MIN_TEXTURE = 1.5  # gray levels of horizontal slope or bend, quarter size; sensor noise stays below
+"""(16,): what is added to a disparity by its fraction (0 to 15 sixteenths of a pixel), in sixteenths. SGBM's
+disparities crowd near whole pixels; this is the median error on rendered pairs, where the matcher errs by less than a
+pixel."""
+FILL_SIGMA_PX = 1.5
+"""Pixels: standard deviation of a completed disparity. Chosen by hand."""
+
+# Whether a pair can be used.
+SLOPE = np.array([[-0.5, 0.0, 0.5]], dtype=np.float32)
+"""Horizontal first derivative of the image."""
+BEND = np.array([[-0.5, 1.0, -0.5]], dtype=np.float32)
+"""Horizontal second derivative of the image."""
+MIN_TEXTURE = 1.5
+"""Gray levels of SLOPE or BEND at quarter size; sensor noise stays below."""
 SATURATED = 250
-GLARE = np.ones((9, 9), dtype=np.uint8)  # nothing within four blocks of what is saturated counts as texture
-MIN_TEXTURED = 0.05  # share of the image that must show texture
-MIN_MATCHES = 20  # cells of the quick look
-MIN_CONFIRMED = 0.15  # share of the textured image that both matchers must agree on: good pairs have .4 to .85
-FARTHER_PX, NEARER_PX = 2, 4  # searched beyond what the quick look found
-MAX_IMPOSSIBLE = 0.5  # share of matches behind infinity: more means swapped or unrelated images
-
-
-DO_NOT_MATCH = "left and right do not match: other scenes or times, rows not aligned, or one eye covered"
+"""Gray level, of 255, from which a pixel counts as glare."""
+GLARE = np.ones((9, 9), dtype=np.uint8)
+"""Nothing within four blocks of a saturated one counts as texture: the halo of a lamp would match at infinity."""
+MIN_TEXTURED = 0.05
+"""Share of the image that must show texture. Chosen by hand."""
+MIN_MATCHES = 20
+"""Cells that the quick look must match. Chosen by hand."""
+MIN_CONFIRMED = 0.15
+"""Share of the textured image in which both matchers must agree. Good pairs have 0.4 to 0.85."""
+FARTHER_PX = 2
+"""Pixels searched below the smallest disparity of the quick look."""
+NEARER_PX = 4
+"""Pixels searched above the largest one: a quarter-size image does not show how near a small thing is."""
+MAX_IMPOSSIBLE = 0.5
+"""Share of matches behind infinity; more of them mean swapped or unrelated images."""
+DO_NOT_MATCH = "left and right do not match: other scenes or times, rows not aligned, or one camera covered"
+"""Why a pair is refused, for the person who reads the diagnostics."""
 
 
 @dataclass(frozen=True)
 class SearchRange:
-    """Disparities to search, px: `start` and how many, a multiple of 16."""
+    """The disparities to search, in pixels: the first one, and how many, which is a multiple of 16."""
 
     start: int
     count: int
@@ -56,8 +85,10 @@ class SearchRange:
 
 @dataclass(frozen=True, eq=False)
 class QuickLook:
-    """The quarter-size pass. search: None where the pair cannot be used; why: then the reason, for people.
-    textured: (rows, columns) bool per block of 4 x 4 pixels: there is something to match on."""
+    """The result of the quarter-size pass.
+
+    search: None if the pair cannot be used; `why` then holds the reason, for people. textured: (rows, columns) bool per
+    block of 4 x 4 pixels, True where there is something to match."""
 
     search: SearchRange | None
     why: str
@@ -65,24 +96,28 @@ class QuickLook:
 
 
 def quick_look(left: np.ndarray, right: np.ndarray, rig: CameraRig) -> QuickLook:
-    """Matches the pair at quarter size: which disparities occur, and whether the pair can be what it claims to be.
+    """Matches the pair at quarter size to find which disparities occur and whether the pair can be used at all.
 
-    left, right: (height, width) uint8. The pass also searches disparities that no scene can have (beyond infinity): a
-    swapped pair matches there."""
+    left, right: (height, width) uint8. The pass also searches disparities that no scene can have (beyond infinity),
+    because a swapped pair matches there."""
     size = (-(-left.shape[1] // BLOCK), -(-left.shape[0] // BLOCK))
     small = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (left, right)]
     sloped, bent = (_blurred_change(small[0], kernel) > MIN_TEXTURE for kernel in (SLOPE, BEND))
-    # The halo of a lamp slopes without bends, alike in both eyes: it matches at infinity.
+
+    # The halo of a lamp has a slope but no bend, the same in both images, and would match at infinity.
     textured = bent & (cv2.dilate(small[0], GLARE) < SATURATED)
     if sloped.mean() < MIN_TEXTURED:
         return QuickLook(None, "the left image is dark or without texture", textured)
+
     full = disparity_range(rig.width)
     reach = math.ceil((max(rig.doffs, 0.0) + full / 2) / BLOCK)  # how far below 0 to look
-    start, count = -reach, 16 * math.ceil((reach + full / BLOCK) / 16)
+    start = -reach
+    count = 16 * math.ceil((reach + full / BLOCK) / 16)
     matcher = sgbm(1, start, count, 5)
     matcher.setSpeckleWindowSize(30)
     matcher.setSpeckleRange(1)
     coarse = match_padded(matcher, small[0], small[1], start + count)
+
     found = coarse[sloped & ~np.isnan(coarse)] * np.float32(left.shape[1] / size[0])
     if len(found) < MIN_MATCHES:
         return QuickLook(None, DO_NOT_MATCH, textured)
@@ -90,32 +125,38 @@ def quick_look(left: np.ndarray, right: np.ndarray, rig: CameraRig) -> QuickLook
         return QuickLook(None, "matches lie behind infinity: left and right swapped, or not of one time", textured)
     if np.abs(found).max() < BLOCK and cv2.absdiff(small[0], small[1]).mean() < 0.5:
         return QuickLook(None, "left and right are one image", textured)
-    # Below 0 only where the camera's doffs allows it and more than stray matches say so.
+
+    # Disparities below 0 are searched only if the camera's doffs allows them and more than stray matches show them.
     least = -math.ceil(rig.doffs) if rig.doffs > 0 and np.mean(found < -BLOCK) > 0.02 else 0
-    # The nearest surface may be small: one cell in 500 sets the range, and a margin for what a quarter cannot show.
+    # The nearest surface may be small: one cell in 500 sets the range. A margin covers what quarter size cannot show.
     low, high = np.quantile(found[found >= least - BLOCK], (0.005, 0.998))
     first = min(max(int(low) - FARTHER_PX, least), full - 16)
     wanted = min(int(high) + NEARER_PX, full) - first
+
     return QuickLook(SearchRange(first, max(16, 16 * math.ceil(wanted / 16))), "", textured)
 
 
 def match(left: np.ndarray, right: np.ndarray, search: SearchRange) -> np.ndarray:
-    """(height, width) float32 disparity, px, NaN = none: SGBM without speckles, its sub-pixels unlocked, smoothed.
+    """Returns the disparity of each pixel, (height, width) float32 in pixels, NaN where there is none.
 
-    Where the range is wide, things are near and voxels large in the image: pairs of rows are matched as one."""
+    SGBM, then speckles are removed, the bias towards whole pixels is taken out (UNLOCK), and smooth places are
+    averaged. If the range is wide, things are near and voxels large in the image, so two rows are matched as one."""
     height, width = left.shape
     wide = search.count > WIDE * disparity_range(width) and height >= 4 * WINDOW
     if wide:
         left, right = (cv2.resize(i, (width, height // 2), interpolation=cv2.INTER_AREA) for i in (left, right))
+
     matcher = sgbm(1, search.start, search.count, WINDOW, SMOOTHNESS)
     matcher.setSpeckleWindowSize(0)
-    matcher.setUniquenessRatio(0)  # the check takes a tenth of the time; trust judges ambiguous matches
+    matcher.setUniquenessRatio(0)  # the check takes a tenth of the time, and ambiguous matches get a low weight anyway
     fixed = fixed_padded(matcher, left, right, max(search.start + search.count, 0))
     none = 16 * (search.start - 1)
-    # Left of this line the match would lie outside the right image: SGBM guesses there.
+
+    # To the left of this line the match would lie outside the right image, and SGBM guesses.
     fixed[fixed > 16 * (np.arange(width, dtype=np.int16) + 1)] = none
-    if search.start > 0:  # what lies farther than the range piles up at its end
+    if search.start > 0:  # what lies further away than the range piles up at its end
         fixed[fixed < 16 * (search.start + 1)] = none
+
     cv2.filterSpeckles(fixed, none, SPECKLE_PX // 2 if wide else SPECKLE_PX, round(16 * SPECKLE_RANGE))
     disparity = smooth(subpixel(none, search.count).take(fixed - none))
     return cv2.resize(disparity, (width, height), interpolation=cv2.INTER_NEAREST) if wide else disparity
@@ -123,7 +164,9 @@ def match(left: np.ndarray, right: np.ndarray, search: SearchRange) -> np.ndarra
 
 @cache
 def subpixel(none: int, count: int) -> np.ndarray:
-    """(16 * (count + 2),) float32: the disparity, px, that `none` + index in 1/16 px stands for; the first is NaN."""
+    """Returns a (16 * (count + 2),) float32 table of disparities in pixels, with UNLOCK applied.
+
+    Index i is for `none` + i sixteenths of a pixel; the first entry is NaN."""
     fixed = none + np.arange(16 * (count + 2))
     table = ((fixed + UNLOCK[fixed % 16]) / 16).astype(np.float32)
     table[0] = NAN
@@ -131,7 +174,8 @@ def subpixel(none: int, count: int) -> np.ndarray:
 
 
 def smooth(disparity: np.ndarray) -> np.ndarray:
-    """Mean over SMOOTH_WINDOW^2 pixels where all lie within SMOOTH_PX of one another; elsewhere, and NaN, as it was."""
+    """Averages over SMOOTH_WINDOW^2 pixels wherever these lie within SMOOTH_PX of each other; the rest stays as it
+    is."""
     known = disparity == disparity
     filled = np.where(known, disparity, np.float32(-1e4))
     window = np.ones((SMOOTH_WINDOW, SMOOTH_WINDOW), dtype=np.uint8)
@@ -145,8 +189,10 @@ def _blurred_change(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """disparity: (height, width) float32, px, NaN = none. seen: what tells how far to trust it. textured: bool per
-    block of 4 x 4 pixels, where there was something to match on."""
+    """The matches of one pair.
+
+    disparity: (height, width) float32, pixels, NaN where there is none. seen: the features that say how far to trust
+    it. textured: bool per block of 4 x 4 pixels, True where there was something to match."""
 
     disparity: np.ndarray
     seen: MatchFeatures
@@ -154,8 +200,10 @@ class Matches:
 
 
 class ClassicalDetector:
-    """See the head of this file. threshold: probability from which a voxel counts as occupied. threshold, calibration,
-    trust: None for the fitted ones."""
+    """Detects obstacles in stereo pairs; the head of this file shows the steps.
+
+    threshold: probability from which a voxel counts as occupied. threshold, calibration and trust may be None, which
+    means the fitted ones that come with the package."""
 
     name = "classical"
 
@@ -169,57 +217,68 @@ class ClassicalDetector:
     ) -> None:
         if threshold is not None and not 0.0 < threshold < 1.0:
             raise ValueError(f"threshold must be between 0 and 1, got {threshold}")
-        self._threshold, self._calibration, self._trust = threshold, calibration, trust
+
+        self._threshold = threshold
+        self._calibration = calibration
+        self._trust = trust
         self.voxelizer = Voxelizer(rig, spec)
         self.refusal = ""
-        """Why the last pair could not be used; empty where it could."""
+        """Why the last pair could not be used; empty if it could."""
 
     def detect(self, pair: StereoPair) -> VoxelGrid:
-        """Voxels of one pair; all unknown where the pair cannot be used (`refusal` then says why).
+        """Returns the voxels of one pair. They are all unknown if the pair cannot be used (`refusal` then says why).
 
-        Raises: ValueError where the images are not the camera's size."""
+        Raises: ValueError if the images are not of the camera's size."""
         evidence = self.evidence(pair)
         if evidence is None:
             return self.voxelizer.nothing_seen(pair.stamp_s)
+
         calibration = self._calibration or load_calibration()
         probability = calibration.probability(evidence)
         occupied = evidence.voted & (probability >= (self._threshold or calibration.threshold))
         state = evidence.seen_free * np.uint8(VoxelState.FREE)
         state[occupied] = VoxelState.OCCUPIED
+
         return self.voxelizer.grid(state, probability, pair.stamp_s)
 
     def evidence(self, pair: StereoPair) -> Evidence | None:
-        """What the pair says about each voxel; None where it cannot be used."""
+        """Returns what the pair says about each voxel, or None if it cannot be used."""
         found = self.matches(pair)
         if found is None:
             return None
+
         trust = self._trust or load_confidence()
         weight = trust.image(found.seen, *found.disparity.shape)
         return gather(self.voxelizer, found, weight, complete(found.disparity, pair.left))
 
     def matches(self, pair: StereoPair) -> Matches | None:
-        """The pair's disparities and what tells how far to trust them; None where it cannot be used."""
+        """Returns the pair's disparities and how far to trust them, or None if the pair cannot be used."""
         rig = self.voxelizer.rig
         rig.check_size(pair.left)
         left, right = gray(pair.left), gray(pair.right)
+
         look = quick_look(left, right, rig)
         self.refusal = look.why
         if look.search is None:
             return None
+
         disparity = match(left, right, look.search)
         width_px = self.voxelizer.width_px(disparity[::2, ::2])
         seen = clues(left, right, look.search.start, look.search.count, disparity, width_px)
         rows, columns = seen.agree.shape
+
         there = np.repeat(np.repeat(look.textured, BLOCK // 2, axis=0), BLOCK // 2, axis=1)[:rows, :columns]
         if np.count_nonzero(seen.agree & there) < MIN_CONFIRMED * np.count_nonzero(there):
             self.refusal = DO_NOT_MATCH
             return None
+
         return Matches(disparity, seen, look.textured)
 
 
 def gather(voxelizer: Voxelizer, found: Matches, weight: np.ndarray, completion: Completion) -> Evidence:
-    """Votes of matched pixels by their `weight` ((height, width) float32) and of completed ones by theirs; free space
-    only by matched ones where the image is textured."""
+    """Adds up the votes of matched pixels, weighted by `weight` ((height, width) float32), and of completed ones.
+
+    Only matched pixels of textured blocks show that a voxel is free."""
     votes = voxelizer.votes(found.disparity, weight)
     filled = completion.votes * voxelizer.certainty(completion.disparity, np.float32(FILL_SIGMA_PX))
     votes += voxelizer.votes(completion.disparity, filled, STEP)

@@ -1,9 +1,9 @@
-"""Voxels over time: log-odds in the robot's moving cube, with decay, clearing and hysteresis.
+"""Accumulates voxels over time as log-odds in the robot's moving cube, with decay, clearing and hysteresis.
 
 Each frame adds the log-odds of its probabilities to a map (Moravec and Elfes, "High resolution maps from wide angle
 sonar", ICRA 1985), clamped so that the map can change its mind (OctoMap: Hornung et al., Autonomous Robots 34, 2013).
 The map travels with the camera, fades towards unknown with time, and a voxel that is seen through loses what it held.
-Two thresholds each way keep a still scene from flickering.
+Two thresholds in each direction keep a still scene from flickering.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from rarrl.types import VoxelGrid, VoxelState
 
 RIGID_TOLERANCE = 1e-3
+"""How far a transform may be from a rigid one, per matrix entry: poses in ROS messages are rounded."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,11 @@ class FusionConfig:
     the map is clamped. enter, leave: log-odds from which a voxel becomes occupied, and down to which it stays so.
     free_enter, free_leave: likewise for free. memory_s: seconds in which the map's log-odds fall to 1/e. fade_s: the
     same for voxels within the camera's view of which a frame says nothing although it says something of others: what
-    stood there is gone, or hidden. fade_voxels: the same by travel, in voxels: a surface on the move is marked beside
-    its old mark, which must not wait for the clock. max_gap_s: seconds between stamps beyond which the map starts anew.
+    stood there is gone, or hidden. fade_voxels: the same by travel, in voxels: while the camera moves, a surface is
+    marked beside its old mark, which must fade at once. max_gap_s: seconds between stamps beyond which the map is
+    reset.
 
-    Raises: ValueError naming the value out of range."""
+    Raises: ValueError that names the value out of range."""
 
     prior: float = 0.24
     hit: float = 0.85
@@ -51,8 +53,10 @@ class FusionConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise ValueError(f"FusionConfig.{name} must be a finite number, got {value!r}")
+
         if not 0.0 < self.prior < 1.0:
             raise ValueError(f"FusionConfig.prior must be between 0 and 1, got {self.prior}")
+
         for name, low, high in (
             ("hit", 0.01, 10),
             ("miss", 0.01, 10),
@@ -63,6 +67,7 @@ class FusionConfig:
         ):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"FusionConfig.{name} must be {low} to {high}, got {getattr(self, name)}")
+
         if self.fade_s > self.memory_s:
             raise ValueError(f"FusionConfig.fade_s must be <= memory_s, got {self.fade_s} and {self.memory_s}")
         if not 0.0 < self.leave <= self.enter < self.highest <= 20.0:
@@ -78,25 +83,25 @@ class FusionConfig:
 
 
 class VoxelFusion:
-    """Fuses the grids of one camera. Not for several threads at once.
+    """Fuses the grids of one camera. It must not be used by several threads at once.
 
     in_view: (nx, ny, nz) bool, voxels that the camera's images cover (`Voxelizer.footprints` of an image full of True);
-    there things fade after fade_s instead of memory_s; None: all of them. Voxels that a frame says anything of join
-    them: at the border of the image a voxel may be hit whose middle is not seen.
+    there things fade after fade_s instead of memory_s. None: all of them. Voxels of which a frame says anything join
+    them, because at the border of the image a voxel may be hit whose middle is not seen.
 
-    The fused probability is the map's log-odds taken back: it ranks voxels, but errors of neighbouring frames are
+    The fused probability is computed from the map's log-odds. It ranks voxels, but errors of neighbouring frames are
     alike, so it is not calibrated as the frame's own is."""
 
     def __init__(self, config: FusionConfig | None = None, in_view: np.ndarray | None = None) -> None:
         self.config = config or FusionConfig()
         self._in_view = None if in_view is None else np.array(in_view, dtype=bool)
         self.reason = ""
-        """Why the last update started the map anew; empty where it went on."""
+        """Why the last update reset the map; empty if it did not."""
         self._prior = math.log(self.config.prior / (1 - self.config.prior))
         self.reset()
 
     def reset(self) -> None:
-        """Forgets everything; the next frame begins a map."""
+        """Forgets everything; the next frame begins a new map."""
         self._before: tuple[tuple[int, ...], tuple[float, ...], float, str] | None = None
         self._stamp_s = 0.0
         self._log_odds = np.zeros((0, 0, 0), dtype=np.float32)
@@ -104,20 +109,22 @@ class VoxelFusion:
         self._pending = np.eye(4)
 
     def update(self, grid: VoxelGrid, T_previous_current: np.ndarray | None = None) -> VoxelGrid:
-        """The map after `grid`, in the camera's frame at the stamp of `grid`.
+        """Adds `grid` and returns the map, in the camera's frame at the stamp of `grid`.
 
-        T_previous_current: (4, 4) rigid, metres: pose of the camera now in its optical frame at the last update; None:
+        T_previous_current: (4, 4) rigid, metres: the camera's pose now in its optical frame at the last update. None:
         it did not move. A frame with the stamp of the last one moves the map and adds nothing (it is no new evidence).
-        A stamp that runs back, a gap above max_gap_s or another cube start the map anew; `reason` says so.
+        A stamp that runs back, a gap above max_gap_s or another cube reset the map; `reason` then says so.
 
-        Raises: ValueError where the transform is not rigid or `in_view` is not of the grid's shape."""
+        Raises: ValueError if the transform is not rigid or `in_view` is not of the grid's shape."""
         if self._in_view is not None and self._in_view.shape != grid.state.shape:
             raise ValueError(
                 f"VoxelFusion: in_view is {self._in_view.shape}, the grid {grid.state.shape}; alike, please"
             )
+
         T = np.eye(4) if T_previous_current is None else _rigid(T_previous_current)
         if self._in_view is not None:
             self._in_view |= ~grid.unknown
+
         c = self.config
         dt = grid.stamp_s - self._stamp_s
         self.reason = self._why_anew(grid, dt)
@@ -130,6 +137,7 @@ class VoxelFusion:
         else:
             self._move(T, grid)
             self._fade(dt, _travel(T, grid), grid)
+
         self._stamp_s = grid.stamp_s
         if dt > 0:
             seen = np.flatnonzero(grid.state)
@@ -137,6 +145,7 @@ class VoxelFusion:
             change = np.clip(np.log(p / (1 - p)) - np.float32(self._prior), -c.miss, c.hit)
             flat = self._log_odds.reshape(-1)
             flat[seen] = np.clip(flat[seen] + change, c.lowest, c.highest)
+
         self._judge()
         return self._grid(grid)
 
@@ -149,16 +158,21 @@ class VoxelFusion:
             return f"the stamp ran back by {-dt:.3f} s"
         if dt > self.config.max_gap_s:
             return f"the stamp jumped by {dt:.3f} s, more than {self.config.max_gap_s:g} s"
+
         return ""
 
     def _move(self, T: np.ndarray, grid: VoxelGrid) -> None:
-        """Moves the map by `T`. Motion below half a voxel is kept until it adds up; small turns too, so that slow
-        motion is whole-voxel shifts, which blur nothing; larger turns resample by the nearest voxel."""
+        """Moves the map by `T`.
+
+        Motion below half a voxel, small rotations included, is kept until it adds up, so that slow motion becomes
+        shifts by whole voxels, which blur nothing. Larger rotations resample by the nearest voxel."""
         pending = self._pending @ T
-        shape, size = grid.state.shape, grid.voxel_size
+        shape = grid.state.shape
+        size = grid.voxel_size
         corners = np.asarray(grid.origin) + size * np.array(shape) * np.stack(
             np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), axis=-1
         ).reshape(-1, 3)
+
         turned = np.abs(corners @ (pending[:3, :3] - np.eye(3)).T).max()
         if turned < 0.5 * size:
             cells = np.round(pending[:3, 3] / size).astype(int)
@@ -171,21 +185,25 @@ class VoxelFusion:
             self._log_odds = np.where(inside, self._log_odds.reshape(-1)[source], np.float32(0)).reshape(shape)
             self._state = np.where(inside, self._state.reshape(-1)[source], np.uint8(0)).reshape(shape)
             pending = np.eye(4)
+
         self._pending = pending
 
     def _fade(self, dt: float, travel: float, grid: VoxelGrid) -> None:
         c = self.config
         slow, fast = (np.float32(math.exp(-x)) for x in (dt / c.memory_s, dt / c.fade_s + travel / c.fade_voxels))
         silent = grid.unknown
-        if silent.all():  # a frame without information: no reason to doubt the map
+        if silent.all():  # the frame has no information and is no reason to doubt the map
             self._log_odds *= slow
             return
+
         if self._in_view is not None:
             silent &= self._in_view
+
         self._log_odds *= np.where(silent, fast, slow)
 
     def _judge(self) -> None:
-        c, log_odds = self.config, self._log_odds
+        c = self.config
+        log_odds = self._log_odds
         occupied = (log_odds >= c.enter) | ((self._state == VoxelState.OCCUPIED) & (log_odds >= c.leave))
         free = (log_odds <= c.free_enter) | ((self._state == VoxelState.FREE) & (log_odds <= c.free_leave))
         self._state = occupied * np.uint8(VoxelState.OCCUPIED) + free * np.uint8(VoxelState.FREE)
@@ -204,52 +222,61 @@ def _cube(grid: VoxelGrid) -> tuple[tuple[int, ...], tuple[float, ...], float, s
 
 
 def _rigid(T: np.ndarray) -> np.ndarray:
-    """`T` as float64. Raises: ValueError where it is not a rigid transform."""
+    """Returns `T` as float64. Raises: ValueError if it is not a rigid transform."""
     T = np.array(T, dtype=np.float64)
     if T.shape != (4, 4) or not np.isfinite(T).all():
         raise ValueError(f"T_previous_current must be a finite 4 x 4 matrix, got shape {T.shape}")
+
     R = T[:3, :3]
     rotates = np.abs(R @ R.T - np.eye(3)).max() <= RIGID_TOLERANCE and np.linalg.det(R) > 0
     if not rotates or np.abs(T[3] - (0, 0, 0, 1)).max() > RIGID_TOLERANCE:
         raise ValueError("T_previous_current must be rigid: a rotation, a translation, and a last row of 0 0 0 1")
+
     return T
 
 
 def _travel(T: np.ndarray, grid: VoxelGrid) -> float:
-    """How far, in voxels, `T` moves the middle of the cube: turning counts too."""
+    """Returns how far, in voxels, `T` moves the middle of the cube; rotation counts too."""
     middle = np.asarray(grid.origin) + grid.voxel_size * np.array(grid.state.shape) / 2
     return float(np.linalg.norm(T[:3, :3] @ middle + T[:3, 3] - middle)) / grid.voxel_size
 
 
 def _shifted(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """`values[i + cells]`, 0 where that lies outside: the camera moved by `cells`, so what was there comes nearer."""
+    """Returns `values[i + cells]`, 0 where that lies outside: the camera moved by `cells`, so things come nearer."""
     moved = np.zeros_like(values)
-    to, source = [], []
+    to = []
+    source = []
     for n, step in zip(values.shape, cells, strict=True):
         step = int(np.clip(step, -n, n))
         to.append(slice(max(-step, 0), n - max(step, 0)))
         source.append(slice(max(step, 0), n - max(-step, 0)))
+
     moved[tuple(to)] = values[tuple(source)]
     return moved
 
 
 def _nearest(T: np.ndarray, grid: VoxelGrid) -> tuple[np.ndarray, np.ndarray]:
-    """For each voxel of `grid`, flat: the index of the voxel of the old cube that holds its centre, and whether one
-    does (index 0 where not)."""
-    shape, size = grid.state.shape, grid.voxel_size
+    """Returns, flat, for each voxel of `grid` the index of the old cube's voxel that holds its centre, and whether one
+    does (index 0 if not)."""
+    shape = grid.state.shape
+    size = grid.voxel_size
     origin = np.asarray(grid.origin)
-    # Old cell of new cell i: R i + offset, all in voxels.
+
+    # The old cell of the new cell i is R i + offset, all in voxels.
     offset = (T[:3, :3] @ (origin + 0.5 * size) + T[:3, 3] - origin) / size
     steps = [np.arange(n, dtype=np.float32) for n in shape]
+
     index = np.zeros(shape, dtype=np.int32)
     inside = np.ones(shape, dtype=bool)
     for axis in range(3):
         a, b, c = (np.float32(T[axis, k]) * steps[k] for k in range(3))
         plane = a[:, None] + (b[None, :] + np.float32(offset[axis]))
-        # Truncation rounds -0.x up to 0: shifted by one, it is the floor for all cells that matter.
+
+        # Truncation rounds -0.x up to 0. Shifted by one, it is the floor for all cells that matter.
         cell = (plane[:, :, None] + (c + np.float32(1))[None, None, :]).astype(np.int32)
         inside &= (cell >= 1) & (cell <= shape[axis])
         index *= shape[axis]
         index += cell - 1
+
     index[~inside] = 0
     return index.reshape(-1), inside.reshape(-1)

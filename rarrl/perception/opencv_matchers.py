@@ -1,4 +1,4 @@
-"""The rivals: OpenCV's matchers with a voxel filter, as users have them, padded so that the left border is seen."""
+"""OpenCV's stereo matchers, padded so that the left border is matched too, and the baseline detectors made of them."""
 
 from __future__ import annotations
 
@@ -13,38 +13,41 @@ from rarrl.perception.voxels import GridSpec, Voxelizer
 from rarrl.types import StereoPair, VoxelGrid, VoxelState
 
 RIVALS = ("colour", "gray", "bm", "half")
+"""The baselines that the shipped detector is compared with; see `Matcher.kind`."""
 
 
 def gray(image: np.ndarray) -> np.ndarray:
-    """(height, width) uint8 of a gray or BGR image."""
+    """Converts a gray or BGR image to (height, width) uint8."""
     return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
 
 
 def colour(image: np.ndarray) -> np.ndarray:
-    """(height, width, 3) uint8 of a gray or BGR image."""
+    """Converts a gray or BGR image to (height, width, 3) uint8."""
     return image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
 
 
 def disparity_range(width: int) -> int:
-    """Disparities that the rivals search, a multiple of 16: 192 for 880 columns, in proportion for others."""
+    """Returns how many disparities are searched, a multiple of 16: 192 for 880 columns, in proportion for others."""
     return max(16, 16 * round(0.22 * width / 16))
 
 
 def match_padded(matcher: cv2.StereoMatcher, left: np.ndarray, right: np.ndarray, margin: int) -> np.ndarray:
-    """(height, width) float32 disparity, px, NaN = none. OpenCV leaves the left `margin` columns empty: pad them."""
+    """Returns the disparity, (height, width) float32 in pixels, NaN where there is none.
+
+    OpenCV leaves the left `margin` columns empty, so the images are padded by as many."""
     raw = fixed_padded(matcher, left, right, margin)
     floor = 16 * matcher.getMinDisparity()
     return np.where(raw >= floor, raw / np.float32(16), np.float32(np.nan))
 
 
 def fixed_padded(matcher: cv2.StereoMatcher, left: np.ndarray, right: np.ndarray, margin: int) -> np.ndarray:
-    """`match_padded` as OpenCV has it: (height, width) int16 in 1/16 px, less than 16 * the least disparity = none."""
+    """Does the same in OpenCV's format: (height, width) int16 in 1/16 pixel; below 16 * the least disparity is none."""
     pads = [cv2.copyMakeBorder(image, 0, 0, margin, 0, cv2.BORDER_REPLICATE) for image in (left, right)]
     return np.ascontiguousarray(matcher.compute(*pads)[:, margin:])
 
 
 def sgbm(channels: int, min_disparity: int, n_disparities: int, window: int, smoothness: float = 1.0) -> cv2.StereoSGBM:
-    """StereoSGBM in 3WAY mode; `smoothness` scales OpenCV's recommended P1 and P2."""
+    """Makes a StereoSGBM in 3WAY mode; `smoothness` scales the P1 and P2 that OpenCV recommends."""
     return cv2.StereoSGBM.create(
         minDisparity=min_disparity,
         numDisparities=n_disparities,
@@ -61,61 +64,69 @@ def sgbm(channels: int, min_disparity: int, n_disparities: int, window: int, smo
 
 
 def block_matcher(min_disparity: int, n_disparities: int, window: int = 15) -> cv2.StereoBM:
-    """StereoBM with a square window of `window` pixels a side."""
+    """Makes a StereoBM with a square window of `window` pixels a side."""
     block = cv2.StereoBM.create(n_disparities, window)
     block.setMinDisparity(min_disparity)
     block.setSpeckleWindowSize(100)
     block.setSpeckleRange(2)
     block.setDisp12MaxDiff(1)
+
     return block
 
 
 @dataclass(frozen=True)
 class Matcher:
-    """How a rival finds disparities. kind: `colour`, `gray`, `half` (gray at half size) or `bm`."""
+    """How a baseline finds disparities. kind: `colour`, `gray`, `half` (gray at half size) or `bm`."""
 
     kind: str
     n_disparities: int
 
     def disparity(self, pair: StereoPair) -> np.ndarray:
-        """(height, width) float32, px, NaN = none."""
+        """Returns the disparity of a pair, (height, width) float32 in pixels, NaN where there is none."""
         if self.kind == "colour":
             matcher = sgbm(3, 0, self.n_disparities, 5)
             return match_padded(matcher, colour(pair.left), colour(pair.right), self.n_disparities)
+
         left, right = gray(pair.left), gray(pair.right)
         if self.kind == "gray":
             return match_padded(sgbm(1, 0, self.n_disparities, 5), left, right, self.n_disparities)
         if self.kind == "bm":
             return match_padded(block_matcher(0, self.n_disparities), left, right, self.n_disparities)
+
         size = (left.shape[1] // 2, left.shape[0] // 2)
         small = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (left, right)]
         half = max(16, 16 * round(self.n_disparities / 32))
         found = match_padded(sgbm(1, 0, half, 5), small[0], small[1], half)
         scale = np.float32(left.shape[1] / size[0])
+
         return cv2.resize(found, left.shape[::-1], interpolation=cv2.INTER_NEAREST) * scale
 
 
 class CountDetector:
-    """A matcher, then a voxel is occupied where at least `min_points` pixels fall into it."""
+    """A baseline detector: a voxel is occupied if at least `min_points` matched pixels fall into it."""
 
     def __init__(self, name: str, rig: CameraRig, spec: GridSpec, min_points: int = 1) -> None:
         if min_points < 1:
             raise ValueError(f"min_points must be >= 1, got {min_points}")
-        self.name, self.min_points = name, min_points
+
+        self.name = name
+        self.min_points = min_points
         self.voxelizer = Voxelizer(rig, spec)
         self.matcher = Matcher(name, disparity_range(rig.width))
 
     def detect(self, pair: StereoPair) -> VoxelGrid:
-        """Raises: ValueError where the images are not the camera's size."""
+        """Returns the voxels of one pair. Raises: ValueError if the images are not of the camera's size."""
         self.voxelizer.rig.check_size(pair.left)
         return self.voxelize(self.matcher.disparity(pair), pair.stamp_s)
 
     def occupied(self, pair: StereoPair) -> np.ndarray:
-        """(size, size, size) bool: occupied voxels alone, the least that a user must compute."""
+        """Returns the occupied voxels alone, (size, size, size) bool: the least that a user must compute."""
         return self.voxelizer.hits(self.matcher.disparity(pair)) >= self.min_points
 
     def voxelize(self, disparity: np.ndarray, stamp_s: float) -> VoxelGrid:
-        """Voxels of a disparity image: occupied by count, free where seen through, certain of both (no calibration)."""
+        """Makes voxels of a disparity image: occupied by count, free where seen through.
+
+        There is no calibration: the probability is 0, 0.5 or 1."""
         occupied = self.voxelizer.hits(disparity) >= self.min_points
         free = ~occupied & (self.voxelizer.seen_through(disparity) >= FREE_SHARE)
         state = np.where(occupied, VoxelState.OCCUPIED, np.where(free, VoxelState.FREE, VoxelState.UNKNOWN))

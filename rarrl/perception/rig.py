@@ -1,4 +1,4 @@
-"""A rectified stereo camera: from pixels and disparities to metres and back."""
+"""A rectified stereo camera: converts pixels and disparities to metres and back."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ import numpy as np
 
 from rarrl.errors import InputError
 
-MIN_SIDE = 64  # pixels; matchers need some
-MAX_SIDE = 8192  # pixels; more is a garbled message, not a camera
+MIN_SIDE = 64
+"""Pixels: smallest side of an image; below it the matchers have no room for their windows."""
+MAX_SIDE = 8192
+"""Pixels: largest side of an image; more is a garbled message, not a camera."""
 
 
 @dataclass(frozen=True)
 class CameraRig:
-    """Two cameras with parallel axes, rows aligned. Frame: the left camera's optical frame (x right, y down, z ahead).
+    """Two cameras with parallel axes and aligned rows, in the left one's optical frame (x right, y down, z ahead).
 
     fx, fy, cx, cy: intrinsics of the rectified left image, pixels (pixel centres at whole numbers). baseline: metres.
     doffs: cx of the right image minus cx of the left one, pixels (Middlebury's name); 0 for most rectifications.
     depth = fx * baseline / (disparity + doffs).
 
-    Raises: InputError naming the value that no camera has."""
+    Raises: InputError that names the value that no camera has."""
 
     fx: float
     fy: float
@@ -39,19 +41,23 @@ class CameraRig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise InputError(f"camera: {name} must be a finite number, got {value!r}; calibrate the camera")
+
         for name in ("fx", "fy"):
             if getattr(self, name) <= 0:
                 raise InputError(
                     f"camera: {name} must be > 0 px, got {getattr(self, name)}; an uncalibrated camera publishes 0"
                 )
+
         if not 0.001 <= self.baseline <= 100:
             raise InputError(
                 f"camera: baseline must be 0.001 to 100 m, got {self.baseline}; are left and right swapped?"
             )
+
         for name in ("width", "height"):
             side = getattr(self, name)
             if isinstance(side, bool) or not isinstance(side, int) or not MIN_SIDE <= side <= MAX_SIDE:
                 raise InputError(f"camera: {name} must be {MIN_SIDE} to {MAX_SIDE} px, got {side!r}")
+
         if not (-self.width <= self.cx <= 2 * self.width and -self.height <= self.cy <= 2 * self.height):
             raise InputError(
                 f"camera: principal point ({self.cx}, {self.cy}) is far outside {self.width} x {self.height} pixels; "
@@ -64,11 +70,11 @@ class CameraRig:
     def from_projections(
         cls, left_p: Sequence[float], right_p: Sequence[float], width: int, height: int, frame: str
     ) -> CameraRig:
-        """From the `p` (3 x 4, row by row) of the two sensor_msgs/CameraInfo of a rectified pair.
+        """Makes a rig from the `p` (3 x 4, row by row) of the two sensor_msgs/CameraInfo of a rectified pair.
 
-        The message's definition: P = [fx' 0 cx' Tx; 0 fy' cy' Ty; 0 0 1 0], Tx of the right camera = -fx' * baseline.
+        The message defines P = [fx' 0 cx' Tx; 0 fy' cy' Ty; 0 0 1 0], with Tx = -fx' * baseline for the right camera.
 
-        Raises: InputError where the two are not the left and right of one rectified pair."""
+        Raises: InputError if the two are not the left and right camera of one rectified pair."""
         left, right = (np.asarray(p, dtype=np.float64).ravel() for p in (left_p, right_p))
         for name, p in (("left", left), ("right", right)):
             if p.shape != (12,) or not np.isfinite(p).all():
@@ -77,6 +83,7 @@ class CameraRig:
                 raise InputError(
                     f"camera: P of the {name} camera is not [fx 0 cx Tx; 0 fy cy Ty; 0 0 1 0]: not rectified"
                 )
+
         if abs(left[3]) > 1e-6:
             raise InputError(f"camera: P[3] of the left camera must be 0, got {left[3]}; are left and right swapped?")
         if abs(right[0] - left[0]) > 1e-3 * abs(left[0]) or abs(right[5] - left[5]) > 1e-3 * abs(left[5]):
@@ -85,6 +92,7 @@ class CameraRig:
             raise InputError("camera: the rows of left and right are not aligned (cy or Ty differ); rectify the images")
         if left[0] <= 0:
             raise InputError(f"camera: fx must be > 0 px, got {left[0]}; an uncalibrated camera publishes 0")
+
         return cls(
             fx=float(left[0]),
             fy=float(left[5]),
@@ -99,37 +107,38 @@ class CameraRig:
 
     @property
     def field_rad(self) -> float:
-        """Horizontal field of view that is seen on both sides of the axis, radians."""
+        """The horizontal field of view that reaches equally far to both sides of the optical axis, radians."""
         return 2 * math.atan(max(0.0, min(self.cx, self.width - 1 - self.cx)) / self.fx)
 
     def depth(self, disparity: np.ndarray) -> np.ndarray:
-        """Metres along z for disparities in pixels; inf where the rays do not meet in front of the camera."""
+        """Returns metres along z for disparities in pixels; inf where the rays do not meet in front of the camera."""
         shifted = np.asarray(disparity, dtype=np.float32) + np.float32(self.doffs)
         with np.errstate(divide="ignore"):
             return np.where(shifted > 0, np.float32(self.fx * self.baseline) / np.maximum(shifted, 1e-9), np.inf)
 
     def disparity(self, depth: np.ndarray | float) -> np.ndarray:
-        """Pixels for depths in metres (> 0)."""
+        """Returns disparities in pixels for depths in metres (above 0)."""
         return self.fx * self.baseline / np.asarray(depth, dtype=np.float64) - self.doffs
 
     def points(self, disparity: np.ndarray) -> np.ndarray:
-        """(n, 3) float32 points, metres, of a (height, width) disparity image; NaN pixels are left out.
+        """Returns the (n, 3) float32 points, metres, of a (height, width) disparity image; NaN pixels are left out.
 
-        Raises: ValueError where the image is not the camera's size."""
+        Raises: ValueError if the image is not of the camera's size."""
         self.check_size(disparity)
         v, u = np.nonzero(~np.isnan(disparity))
         z = self.depth(disparity[v, u])
         seen = np.isfinite(z)
         u, v, z = u[seen], v[seen], z[seen]
+
         return np.stack([(u - self.cx) * z / self.fx, (v - self.cy) * z / self.fy, z], axis=1).astype(np.float32)
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """(n, 3): column u, row v and disparity, pixels, of (n, 3) points in metres with z > 0."""
+        """Returns column u, row v and disparity, (n, 3) in pixels, of (n, 3) points in metres with z above 0."""
         x, y, z = np.asarray(points, dtype=np.float64).T
         return np.stack([self.fx * x / z + self.cx, self.fy * y / z + self.cy, self.disparity(z)], axis=1)
 
     def check_size(self, image: np.ndarray) -> None:
-        """Raises: ValueError where `image` is not (height, width, ...) of this camera."""
+        """Raises: ValueError if `image` is not (height, width, ...) of this camera."""
         if image.shape[:2] != (self.height, self.width):
             raise ValueError(
                 f"the camera has {self.height} x {self.width} pixels (rows x columns), the image {image.shape[:2]}; "

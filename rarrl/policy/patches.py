@@ -1,4 +1,4 @@
-"""Pictures to embeddings of their patches with numpy: only the patches that are asked for, and what these depend on."""
+"""Computes embeddings of image patches with numpy: only the patches that are asked for, and what these depend on."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from rarrl.policy.spec import PolicySpec
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a set of patches needs. pixels: (cameras, size, size, 1) bool, those looked at. windows: rows of the first
-    layer's windows. gather: for each further layer, (rows, k * k) positions in what the layer before gave; its last
-    row is zero, the padding."""
+    """What a set of patches depends on.
+
+    patches: (k,), rising indices. pixels: (cameras, size, size, 1) bool, those that are read. windows: index of the
+    first layer's windows. gather: for each further layer, (rows, k * k) positions in the output of the layer before,
+    whose last row is zero and stands for the padding."""
 
     patches: np.ndarray
     pixels: np.ndarray
@@ -23,11 +25,12 @@ class _Plan:
 
 
 class PatchEncoder:
-    """The convolutions of `policy.safetensors`, each as one product of matrices. Not for two threads at once."""
+    """The convolutions of `policy.safetensors`, each as one matrix product. Two threads must not use it at once."""
 
     def __init__(self, spec: PolicySpec, weights: dict[str, np.ndarray]) -> None:
         self._spec = spec
         names = [f"stem.{i}" for i in range(sum(name.startswith("stem.") for name in weights) // 2)] + ["patch"]
+
         # (out, in, k, k) as torch keeps it -> (k * k * in, out), the order of a window's pixels.
         self._matrices = [
             np.ascontiguousarray(weights[f"{n}.weight"].transpose(2, 3, 1, 0)).reshape(-1, len(weights[f"{n}.bias"]))
@@ -36,16 +39,20 @@ class PatchEncoder:
         self._matrices[0] = self._matrices[0] / np.float32(255)  # pixels enter as -127.5 to 127.5
         self._biases = [weights[f"{n}.bias"] for n in names]
         first, *self._tables = _tables(len(spec.cameras), spec.image_size, len(names))
-        # Which pixels, then which positions of each layer's output, each patch depends on: (patches, positions) bool.
+
+        # The pixels, then the positions of each layer's output, that each patch depends on: (patches, positions) bool.
         self._needs = [np.eye(spec.image_tokens, dtype=bool)]
         for table, positions in reversed([first, *self._tables]):
             needs = np.zeros((spec.image_tokens, positions + 1), bool)
             for patch, rows in enumerate(self._needs[0]):
                 needs[patch, table[rows]] = True
             self._needs.insert(0, needs[:, :-1])
+
         self._needs.pop()
         self.all_patches = np.arange(spec.image_tokens)
         self._plan = self._make_plan(self.all_patches)
+
+        # The windows of the first layer are a view of the padded images, so that nothing is copied for them.
         size = spec.image_size + 2
         self._padded = np.zeros((len(spec.cameras), size, size, 3), np.float32)
         by_camera, by_row, by_column, _ = self._padded.strides
@@ -58,20 +65,24 @@ class PatchEncoder:
         )
 
     def encode(self, images: np.ndarray, patches: np.ndarray) -> np.ndarray:
-        """(k, width) float32 of images (cameras, size, size, 3) uint8 and patches (k,), rising indices."""
+        """Returns the embeddings, (k, width) float32, of some patches.
+
+        images: (cameras, size, size, 3) uint8. patches: (k,), rising indices."""
         plan = self.plan(patches)
         np.subtract(images, np.float32(127.5), out=self._padded[:, 1:-1, 1:-1], dtype=np.float32)
         x = self._windows[plan.windows].reshape(len(plan.windows[0]), -1)
+
         for gather, matrix, bias in zip(plan.gather, self._matrices, self._biases, strict=False):
             y = np.zeros((len(x) + 1, len(bias)), np.float32)
             np.add(x @ matrix, bias, out=y[:-1])
             np.maximum(y[:-1], 0, out=y[:-1])
             x = y.take(gather, axis=0).reshape(len(gather), -1)
+
         return x @ self._matrices[-1] + self._biases[-1]
 
     def plan(self, patches: np.ndarray) -> _Plan:
-        """The plan for these patches; the last one is kept, since the patches of neighbouring frames are often the
-        same."""
+        """Returns the plan for these patches. The last one is kept, because successive frames often use the same
+        ones."""
         if not np.array_equal(patches, self._plan.patches):
             self._plan = self._make_plan(patches)
         return self._plan
@@ -79,20 +90,23 @@ class PatchEncoder:
     def _make_plan(self, patches: np.ndarray) -> _Plan:
         wanted = [needs[patches].any(axis=0) for needs in self._needs]
         rows = [np.flatnonzero(positions) for positions in wanted[1:]] + [patches]
+
         gather = []
         for layer, (table, positions) in enumerate(self._tables):
             place = np.full(positions + 1, len(rows[layer]))  # the last one is the padding
             place[rows[layer]] = np.arange(len(rows[layer]))
             gather.append(place[table[rows[layer + 1]]])
+
         size = self._spec.image_size
         pixels = wanted[0].reshape(-1, size, size, 1)
         return _Plan(patches, pixels, np.unravel_index(rows[0], (len(pixels), size // 2, size // 2)), gather)
 
 
 def _tables(cameras: int, size: int, layers: int) -> list[tuple[np.ndarray, int]]:
-    """For each layer: (windows, k * k) indices into the positions of the layer before (at first, pixels), and how many
-    of these there are; that number itself stands for the padding. The last layer's windows are 2 x 2 without padding,
-    the others' 4 x 4 with 1."""
+    """Returns for each layer the positions that its windows read, and how many positions the layer before has.
+
+    The positions, (windows, k * k), are those of the layer before (pixels for the first one); their number itself
+    stands for the padding. The last layer's windows are 2 x 2 without padding, the others' 4 x 4 with padding 1."""
     tables = []
     for layer in range(layers):
         before = size >> layer
@@ -101,4 +115,5 @@ def _tables(cameras: int, size: int, layers: int) -> list[tuple[np.ndarray, int]
         index = np.pad(index, ((0, 0), (pad, pad), (pad, pad)), constant_values=cameras * before**2)
         windows = np.lib.stride_tricks.sliding_window_view(index, (kernel, kernel), axis=(1, 2))[:, ::2, ::2]
         tables.append((windows.reshape(-1, kernel**2), cameras * before**2))
+
     return tables

@@ -1,4 +1,4 @@
-"""What a policy may leave out to be quicker, chosen by `rarrl tune policy` and kept in the policy's folder."""
+"""What a policy leaves out to run faster. `rarrl tune policy` chooses it and keeps it in the policy's folder."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from rarrl.files import read_file
 from rarrl.policy.spec import PolicySpec
 
 FOLDER = "presets"
+"""Folder, inside a policy's folder, that holds one JSON file per preset."""
 
 
 class Preset(BaseModel):
-    """Each part None: leave out nothing.
+    """What is left out; a part that is None leaves out nothing.
 
-    patches: how many of the pictures' patches are looked at, the most relevant ones. layers: blocks of the transformer
-    that are run. gguf: the name of another transformer in the policy's folder (a quantized one, or one of fewer blocks,
-    of `rarrl train policy-student`)."""
+    patches: how many image patches are encoded, the most relevant ones. layers: how many blocks of the transformer are
+    run. gguf: the name of another transformer in the policy's folder: a quantized one, or one with fewer blocks from
+    `rarrl train policy-student`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,7 +30,7 @@ class Preset(BaseModel):
     gguf: str | None = Field(None, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\.gguf$")
 
     def check(self, spec: PolicySpec) -> None:
-        """Raises: InputError where it asks for more than the policy has."""
+        """Raises: InputError if it asks for more than the policy has."""
         for name, most in (("patches", spec.image_tokens), ("layers", spec.layers)):
             value = getattr(self, name)
             if value is not None and value > most:
@@ -41,14 +42,15 @@ class Preset(BaseModel):
 
 
 def load_preset(folder: Path, name: str) -> Preset:
-    """`presets/<name>.json` of a policy folder.
+    """Reads `presets/<name>.json` of a policy folder.
 
-    Raises: InputError."""
+    Raises: InputError if there is no such preset or the file is not one."""
     path = folder / FOLDER / f"{name}.json"
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or not path.is_file():
         known = sorted(p.stem for p in (folder / FOLDER).glob("*.json"))
         way = f"allowed: {', '.join(known)}" if known else "make one with `rarrl tune policy`"
         raise InputError(f"preset: {folder} has no preset {name!r}; {way}")
+
     try:
         return Preset.model_validate(json.loads(read_file(path, "preset"))["preset"])
     except ValidationError as error:

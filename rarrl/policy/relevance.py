@@ -1,7 +1,8 @@
-"""Which patches of the pictures matter, for the words and the pose of the hand: asked before the convolutions.
+"""Predicts which image patches matter for an instruction and a pose, before the convolutions are computed.
 
-After HeatViT (Dong et al. 2023, arXiv 2211.08110) and SQAP-VLA, which prune tokens that were computed already; here two
-small layers see only the words and the proprioception, and learn from the gradient of the actions by each patch.
+The idea follows HeatViT (Dong et al. 2023, arXiv 2211.08110) and SQAP-VLA, which prune tokens that were computed
+already. Here two small layers see only the words and the proprioception; they learn from the gradient of the actions
+with respect to each patch.
 """
 
 from __future__ import annotations
@@ -17,43 +18,52 @@ from rarrl.files import read_file, sha256, write_bytes_atomic
 from rarrl.policy.spec import PAD, PolicySpec
 
 FILE = "relevance.safetensors"
+"""Name of the weights' file in a policy's folder."""
 HIDDEN = 64
+"""Width of the hidden layer. Chosen by hand."""
 
 
 class Relevance:
-    """Scores patches. weights: as `relevance_shapes` names them, float32."""
+    """Scores patches. weights: the tensors that `relevance_shapes` names, float32."""
 
     def __init__(self, spec: PolicySpec, weights: dict[str, np.ndarray]) -> None:
-        self._spec, self._weights = spec, weights
+        self._spec = spec
+        self._weights = weights
 
     def scores(self, words: np.ndarray, proprio: np.ndarray) -> np.ndarray:
-        """(n, patches) float32: logarithms of shares, up to a constant of the row.
+        """Returns (n, patches) float32: the logarithm of each patch's share, up to a constant per row.
 
         Args:
-            words: (n, max_words) rows of the word table
+            words: (n, max_words) indices of rows of the word table
             proprio: (n, p) float32, scaled as the network sees it
         """
-        weights, told = self._weights, words != PAD
-        # The mean over words of a table's rows: the first layer of a bag of words.
+        weights = self._weights
+        told = words != PAD
+
+        # The mean over the words of their rows in the table: the first layer of a bag of words.
         bag = (weights["word.weight"][words] * told[:, :, None]).sum(axis=1) / told.sum(axis=1, keepdims=True)
         hidden = np.maximum(bag + proprio @ weights["proprio.weight"].T + weights["proprio.bias"], 0)
         return hidden @ weights["out.weight"].T + weights["out.bias"]
 
     def best(self, words: np.ndarray, proprio: np.ndarray, count: int) -> np.ndarray:
-        """(count,) the patches to look at, in their order in the picture; words (max_words,), proprio (p,) scaled."""
+        """Returns the `count` most relevant patches, (count,), as rising indices.
+
+        words: (max_words,). proprio: (p,) float32, scaled."""
         scores = self.scores(words[None], proprio[None])[0]
         return np.sort(np.argpartition(-scores, count - 1)[:count])
 
     def save(self, folder: Path) -> str:
-        """Writes the file; its hash, for the card."""
+        """Writes the file and returns its hash for the card."""
         data = save_safetensors({name: np.ascontiguousarray(value) for name, value in self._weights.items()})
         write_bytes_atomic(folder / FILE, data)
         return sha256(data)
 
 
 def relevance_shapes(spec: PolicySpec) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every tensor of the file."""
-    p, n = len(spec.proprio_names), spec.image_tokens
+    """Returns name -> shape for every tensor of the file."""
+    p = len(spec.proprio_names)
+    n = spec.image_tokens
+
     return {
         "word.weight": (2 + len(spec.vocabulary), HIDDEN),
         "proprio.weight": (HIDDEN, p),
@@ -64,18 +74,24 @@ def relevance_shapes(spec: PolicySpec) -> dict[str, tuple[int, ...]]:
 
 
 def load_relevance(folder: Path, spec: PolicySpec, digest: str | None = None) -> Relevance:
-    """Raises: InputError for a missing file, a wrong hash, other names or shapes, NaN."""
+    """Reads the weights in a policy's folder. digest: the sha256 in the card; None: it is not checked.
+
+    Raises: InputError for a missing file, a wrong hash, other names or shapes, and NaN."""
     path = folder / FILE
     data = read_file(path, "policy")
     if digest is not None and sha256(data) != digest:
         raise InputError(f"policy: {path} does not match the hash in the card: the file is damaged or was changed")
+
     try:
         weights = load_safetensors(data)
     except Exception as error:  # the reader raises several kinds for one thing: not our file
         raise InputError(f"policy: {path} is not a safetensors file ({type(error).__name__})") from None
+
     if {name: array.shape for name, array in weights.items()} != relevance_shapes(spec):
         raise InputError(f"policy: {path} is of another policy; train it again with `rarrl train policy-speed`")
+
     for name, array in weights.items():
         if array.dtype != np.float32 or not np.isfinite(array).all():
             raise InputError(f"policy: {path}: {name} must be finite float32; train it again")
+
     return Relevance(spec, weights)

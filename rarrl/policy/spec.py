@@ -1,4 +1,4 @@
-"""What a policy takes and gives: the numbers that are kept beside its weights."""
+"""What a policy takes and gives: the sizes, words and scales that are kept beside its weights."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from rarrl.errors import InputError
 from rarrl.llama.shape import LlamaShape
 
-PAD, UNKNOWN = 0, 1
-MAX_LENGTH = 1000  # characters of an instruction
+PAD = 0
+UNKNOWN = 1
+MAX_LENGTH = 1000
+"""Characters of an instruction; a policy reads a few words, so a longer text is a mistake."""
 
 
 class PolicySpec(BaseModel):
-    """Sizes, words, and scales. The sequence is [words | pictures | proprioception, action slots].
+    """Sizes, words and scales. The transformer's sequence is [words | image patches | proprioception, action slots].
 
     proprio_mean, proprio_scale: the network sees (proprio - mean) / scale.
-    fused_attention: served with llama.cpp's flash attention, where the policy was measured so (`LlamaRuntime`).
-    action_low, action_high: the 1 % and 99 % quantiles of the training actions; they are -1 and 1 to the network."""
+    fused_attention: whether it is served with llama.cpp's flash attention, as it was measured (`LlamaRuntime`).
+    action_low, action_high: the 1 % and 99 % quantiles of the training actions, which the network sees as -1 and 1.
+    control_hz: rows of an action chunk per second. image_size: pixels of a side."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,6 +53,7 @@ class PolicySpec(BaseModel):
                 values = np.array(getattr(self, f"{what}_{part}"))
                 if len(values) != len(names) or not np.isfinite(values).all():
                     raise ValueError(f"{what}_{part} must hold {len(names)} finite numbers, got {values.tolist()}")
+
         if min(self.proprio_scale) <= 0 or any(
             low >= high for low, high in zip(self.action_low, self.action_high, strict=True)
         ):
@@ -60,54 +64,56 @@ class PolicySpec(BaseModel):
 
     @property
     def image_tokens(self) -> int:
-        """Of all cameras: one for each 16 x 16 pixels."""
+        """The number of image tokens of all cameras, one for each 16 x 16 pixels."""
         return len(self.cameras) * (self.image_size // 16) ** 2
 
     @property
     def blocks(self) -> tuple[int, int, int]:
-        """Tokens of words, of pictures, of proprioception and action slots: each block sees itself and those before."""
+        """Numbers of tokens: words, images, then proprioception and action slots. A block sees itself and those
+        before."""
         return self.max_words, self.image_tokens, 1 + self.horizon
 
     @property
     def llama(self) -> LlamaShape:
-        """The transformer."""
+        """The shape of the transformer."""
         return LlamaShape(self.layers, self.width, self.heads, self.heads, self.ffn, context=sum(self.blocks))
 
     def words(self, instruction: str) -> np.ndarray:
-        """(max_words,) int64: row of the word table; 0 fills up, 1 is a word that is not known.
+        """Returns the rows of the word table, (max_words,) int64: PAD fills up, UNKNOWN is a word that is not known.
 
-        Raises: InputError for more than `max_words` words, none, or an endless text."""
+        Raises: InputError for no words, more than `max_words` of them, or more than MAX_LENGTH characters."""
         found = re.findall(r"[a-z0-9]+", instruction[: MAX_LENGTH + 1].lower())
         if not 1 <= len(found) <= self.max_words or len(instruction) > MAX_LENGTH:
             raise InputError(
                 f"instruction: must hold 1 to {self.max_words} words, got {len(found)} ({instruction[:60]!r}); say it "
                 "shorter"
             )
+
         index = {word: i + 2 for i, word in enumerate(self.vocabulary)}
         ids = [index.get(word, UNKNOWN) for word in found]
         return np.array(ids + [PAD] * (self.max_words - len(ids)))
 
     def scale_proprio(self, proprio: np.ndarray) -> np.ndarray:
-        """What the network sees, float32."""
+        """Converts proprioception from the robot's units to what the network sees, float32."""
         return ((proprio - np.array(self.proprio_mean)) / np.array(self.proprio_scale)).astype(np.float32)
 
     def scale_actions(self, actions: np.ndarray) -> np.ndarray:
-        """The robot's units to the network's, float32."""
+        """Converts actions from the robot's units to the network's, float32."""
         low, high = np.array(self.action_low), np.array(self.action_high)
         return (2 * (actions - low) / (high - low) - 1).astype(np.float32)
 
     def unscale_actions(self, scaled: np.ndarray) -> np.ndarray:
-        """The network's units to the robot's, float32, cut at the quantiles: it never saw more."""
+        """Converts actions from the network's units to the robot's, float32, clipped at the quantiles of training."""
         low, high = np.array(self.action_low), np.array(self.action_high)
         return (low + (np.clip(scaled, -1, 1) + 1) / 2 * (high - low)).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class TaskInfo:
-    """What training must know of a task.
+    """What training must know about a task.
 
-    instructions: its words, paraphrases that are trained on. scene: tasks of one scene look alike.
-    opposite: the task of the same scene that undoes this one, or an empty text."""
+    instructions: paraphrases that are trained on. scene: tasks of one scene look alike. opposite: the task of the same
+    scene that undoes this one, or an empty text."""
 
     name: str
     instructions: tuple[str, ...]
@@ -117,7 +123,7 @@ class TaskInfo:
 
 @dataclass(frozen=True)
 class RobotInfo:
-    """What the numbers mean. control_hz: rows of a chunk per second."""
+    """What a robot's observations and actions consist of. control_hz: rows of an action chunk per second."""
 
     cameras: tuple[str, ...]
     proprio_names: tuple[str, ...]

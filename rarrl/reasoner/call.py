@@ -1,44 +1,137 @@
-"""One call of a language model: what it has used, and the answer that comes of it, whatever the recipe meets."""
+"""One call of a language model: it keeps the deadline and the token cap, counts, and always ends in an answer."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from rarrl.reasoner.base import Answer, Request
-from rarrl.reasoner.language_model import CallFailedError, LanguageModel, Recipe
+from rarrl.reasoner.language_model import CallFailedError, Completion, LanguageModel, Prompt, Recipe
 from rarrl.reasoner.plan import Plan, Verdict
 from rarrl.types import CallStatus
 
 MAX_TEXT = 4000
-"""Characters of `Answer.text`."""
+"""Characters of `Answer.text`, which is for people; a full level 2 answer has about half as many."""
 
 
 class UsageMeter:
-    """What a call has used. ttft_s: NaN before the first token."""
+    """What one call has used so far, counted over all of its completions.
+
+    started, deadline: seconds on the steady clock. tokens_left: of the cap. ttft_s: from the start of the call to the
+    first token of all, NaN before it. text: what the model wrote last."""
 
     def __init__(self, request: Request) -> None:
         self.started = time.monotonic()
         self.deadline = self.started + request.deadline_s
         self.tokens_left = request.max_new_tokens
-        self.tokens_in = self.tokens_out = 0
+        self.tokens_in = 0
+        self.tokens_out = 0
         self.ttft_s = math.nan
         self.text = ""
 
 
 class MeteredModel(UsageMeter, LanguageModel):
-    """A `LanguageModel` that counts: what backends hand to a recipe."""
+    """A `LanguageModel` that counts what it uses. Backends hand one to a recipe for each call."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What a backend generated for one prompt.
+
+    tokens_in, tokens_out: read and generated. ttft_s, seconds: of this prompt. cut_off: the text ends at the token cap.
+    confidence, alternatives: as in `Completion`."""
+
+    text: str
+    tokens_in: int
+    tokens_out: int
+    ttft_s: float
+    seconds: float
+    cut_off: bool
+    confidence: float = math.nan
+    alternatives: tuple[dict[str, float], ...] = ()
+
+
+class BackendSession(MeteredModel):
+    """One call of a backend: keeps the deadline and the token cap over all completions. A backend adds `generate`."""
+
+    def generate(
+        self,
+        prompt: Prompt,
+        *,
+        schema: dict[str, Any] | None,
+        grammar: str,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        alternatives: int,
+    ) -> Generation:
+        """Generates text for `prompt` until `self.deadline`; the arguments are those of `complete`.
+
+        Raises: CallFailedError."""
+        raise NotImplementedError
+
+    def complete(
+        self,
+        prompt: Prompt,
+        *,
+        schema: dict[str, Any] | None = None,
+        grammar: str = "",
+        max_tokens: int | None = None,
+        temperature: float = 0.0,
+        seed: int = 0,
+        alternatives: int = 0,
+    ) -> Completion:
+        """See `LanguageModel.complete`."""
+        cap = self.tokens_left if max_tokens is None else min(max_tokens, self.tokens_left)
+        if cap < 1:
+            raise CallFailedError(CallStatus.BUDGET, "no token left of this call")
+
+        asked = time.monotonic()
+        got = self.generate(
+            prompt,
+            schema=schema,
+            grammar=grammar,
+            max_tokens=cap,
+            temperature=temperature,
+            seed=seed,
+            alternatives=alternatives,
+        )
+
+        if math.isnan(self.ttft_s):
+            self.ttft_s = asked - self.started + got.ttft_s
+        self.tokens_in += got.tokens_in
+        self.tokens_out += got.tokens_out
+        self.tokens_left -= got.tokens_out
+        self.text = got.text
+        if got.cut_off or got.tokens_out > cap:
+            raise CallFailedError(CallStatus.BUDGET, f"cut off after {got.tokens_out} tokens")
+
+        return Completion(
+            got.text, got.tokens_in, got.tokens_out, got.ttft_s, got.seconds, got.confidence, got.alternatives
+        )
+
+    def score(self, prompt: Prompt, texts: Sequence[str]) -> list[float]:
+        """Refuses; a backend that knows the probabilities of given texts overrides it."""
+        raise CallFailedError(CallStatus.REFUSED, "this backend does not score texts")
 
 
 def answered(request: Request, session: MeteredModel, recipe: Recipe, name: str) -> Answer:
-    """Carries a request out and tells what came of it."""
-    status, why, outcome = CallStatus.OK, "", None
+    """Carries out a request with `recipe` and returns the answer, whose status says what went wrong, if anything."""
+    status = CallStatus.OK
+    why = ""
+    outcome = None
     try:
         outcome = recipe(request, session)
     except CallFailedError as error:
-        status, why = error.status, str(error)
+        status = error.status
+        why = str(error)
     except ValueError as error:  # what the model wrote is no plan or verdict
-        status, why = CallStatus.INVALID, " ".join(str(error).split())[:300]
+        status = CallStatus.INVALID
+        why = " ".join(str(error).split())[:300]
+
     result = outcome.result if outcome else None
     return Answer(
         decision=request.decision,

@@ -1,4 +1,4 @@
-"""The card beside a model file: what it is, how it was made, and its hash."""
+"""The card beside a model file, which says what the model is, how it was made, and what its hash is."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from rarrl.strict_json import read_json
 
 
 def checked_model(path: Path) -> Path:
-    """`path`, where the `card.json` beside it holds its hash; a file without a card is its owner's affair.
+    """Returns `path` if the `card.json` beside it holds the file's hash; a file without a card is not checked.
 
-    Raises: InputError where the file is missing or is not the one that the card describes."""
+    Raises: InputError if the file is missing or is not the one that the card describes."""
     card = path.with_name("card.json")
     if not card.is_file():
         return path
+
     told = read_json(card, "model card")
     files = told.get("files") if isinstance(told, dict) else None
     expected = files.get(path.name) if isinstance(files, dict) else None
@@ -24,4 +25,5 @@ def checked_model(path: Path) -> Path:
             f"language model: {path} is not the file that {card.name} describes (sha256 {str(expected)[:12]}...); "
             "install rarrl again, or remove the card"
         )
+
     return path

@@ -1,13 +1,13 @@
 """How the shipped planner model carries out a request: level 1 answers at once, level 2 weighs evidence.
 
-What the robot knows of its home (`Request.scene`) is looked up at level 2: goals are vague ("the table"), homes are
-not. A planner at level 2 writes several candidates of what there is, and keeps the greedy one unless another whole plan
-is much likelier. A verifier at level 2 looks whether what the plan names is there, says what the plan would achieve,
-and weighs it against those that the planner would have written.
+Level 2 uses what the robot knows about its home (`Request.scene`), because goals are vague ("the table") and homes are
+not. A planner at level 2 writes several candidate plans with the things that there are, and keeps the greedy one unless
+another plan is much more likely. A verifier at level 2 checks whether the home has what the plan names, says what the
+plan would achieve, and compares it with the plans that the planner would have written.
 
-On 1,000 development annotations how likely the goal is for the plan (a noisy channel: Yee et al., "Simple and Effective
-Noisy Channel Modeling for Neural Machine Translation", EMNLP 2019) added nothing, on 150 to 250 neither did thoughts in
-words or the verifier's word: level 2 does without them.
+Three further ideas added nothing and were left out: the likelihood of the goal given the plan (a noisy channel: Yee et
+al., "Simple and Effective Noisy Channel Modeling for Neural Machine Translation", EMNLP 2019), on 1,000 development
+annotations; thoughts in words before the plan, and the verifier's opinion of each candidate, on 150 to 250.
 """
 
 from __future__ import annotations
@@ -23,22 +23,28 @@ from rarrl.reasoner.plan import Fault, Plan, Verdict
 from rarrl.types import CallStatus, Role
 
 SAMPLES = 10
+"""Plans that level 2 samples besides the greedy one; as many as its token cap pays for."""
 TEMPERATURE = 1.0
+"""Temperature of these samples: the model's own distribution."""
 MAX_PLAN_TOKENS = 64
+"""Tokens of one candidate plan; ALFRED's longest plan, 8 steps of two or three tokens, needs about 24."""
 VERDICT_WEIGHTS = (-0.62, 0.54, 0.30, 0.13)
-"""Logistic, fitted on development plans: of 1, of the log-probability's margin over the best rival, of the verifier's
-log-odds of ok at level 1 and at level 2."""
+"""Weights of a logistic regression, fitted on development plans. Its inputs are 1, the margin in log-probability over
+the best rival plan, and the verifier's log-odds of ok at level 1 and at level 2."""
 SURELY = 1.0
-"""By so much log-probability a sampled plan must be likelier than the greedy one to take its place."""
+"""Log-probability (nats) by which a sampled plan must be more likely than the greedy one to replace it. Chosen by
+hand."""
 MISSING_WEIGHT = -3.0
-"""Of each class that the plan names and the home has not: 3 of 28 such plans on 350 development goals were right."""
+"""Log-odds for each class that the plan names and the home lacks: of 28 such plans on 350 development goals 3 were
+right."""
 MAX_MARGIN = 5.0
-"""Larger margins count as this one."""
-_TOP = 12  # alternatives told per token of a verdict: two, and five faults
+"""Nats: larger margins over the best rival count as this one. Chosen by hand."""
+_TOP = 12
+"""Alternatives asked for per token of a verdict: two openings, each with ok or one of five faults (`json_pieces`)."""
 
 
 def carry_out(request: Request, model: LanguageModel) -> CallOutcome:
-    """The recipe. Raises: CallFailedError; ValueError where what the model wrote is no answer."""
+    """Carries out a request. Raises: CallFailedError; ValueError if the text is no answer."""
     if request.role is Role.PLANNER:
         return _plan(request, model) if request.level == 1 else _deliberate(request, model)
     return _verify(request, model) if request.level == 1 else _judge(request, model)
@@ -50,23 +56,30 @@ def _plan(request: Request, model: LanguageModel) -> CallOutcome:
 
 
 def _deliberate(request: Request, model: LanguageModel) -> CallOutcome:
-    """The best candidate of what there is in the home; after a failure, the best other one."""
+    """Finds the best plan with the things of the home; after a failure, the best plan other than the one that
+    failed."""
     fresh = replace(request, plan=None, failed=None)
     likely = weigh(fresh, model, candidates(fresh, model, request.max_new_tokens))
     others = {plan: score for plan, score in likely.items() if plan != request.plan} or likely
-    first, best = next(iter(others)), max(others, key=lambda plan: others[plan])
+    first = next(iter(others))
+
+    best = max(others, key=lambda plan: others[plan])
     if others[best] < others[first] + SURELY:
         best = first
+
     return CallOutcome(best, others[best] / (2 * len(best.steps) + 1), p.plan_json(best))  # two or three tokens a step
 
 
 def candidates(request: Request, model: LanguageModel, tokens: int) -> list[Plan]:
-    """The likeliest plan and sampled ones, each once; at most `tokens` are spent."""
+    """Writes the most likely plan and sampled ones, each once, with at most `tokens` tokens.
+
+    Raises: CallFailedError; ValueError if none of the texts is a plan."""
     found: dict[Plan, None] = {}
     for number in range(1 + SAMPLES):
         cap = min(MAX_PLAN_TOKENS, tokens)
         if cap < MAX_PLAN_TOKENS and found:
             break
+
         tokens -= cap
         try:
             temperature = TEMPERATURE if number else 0.0
@@ -77,14 +90,15 @@ def candidates(request: Request, model: LanguageModel, tokens: int) -> list[Plan
         except (CallFailedError, ValueError) as error:
             if isinstance(error, CallFailedError) and error.status is not CallStatus.BUDGET:
                 raise
-            continue  # a sample that went astray or on and on; there are others
+            continue  # this sample is no plan or does not end; there are others
+
     if not found:
         raise ValueError("answer: none of the samples is a plan")
     return list(found)
 
 
 def weigh(request: Request, model: LanguageModel, plans: list[Plan]) -> dict[Plan, float]:
-    """The log-probability of each whole plan, given the goal."""
+    """Returns the log-probability of each whole plan given the goal, in nats."""
     question = p.prompt(p.PLAN, request.goal)
     scores = model.score(question, [p.plan_json(plan) + p.END for plan in plans])
     return dict(zip(plans, scores, strict=True))
@@ -96,7 +110,7 @@ def _verify(request: Request, model: LanguageModel) -> CallOutcome:
 
 
 def _judge(request: Request, model: LanguageModel) -> CallOutcome:
-    """Says what the plan would achieve, writes others, and weighs it against them."""
+    """Says what the plan would achieve, writes other plans, and compares it with them."""
     assert request.plan is not None
     said = _written(request, model, p.JUDGE, alternatives=_TOP)
     verdict = _read_verdict(said)
@@ -107,6 +121,7 @@ def _judge(request: Request, model: LanguageModel) -> CallOutcome:
     rivals = {plan: score for plan, score in likely.items() if plan != request.plan}
     best = max(rivals, key=lambda plan: rivals[plan]) if rivals else request.plan
     margin = likely[request.plan] - rivals[best] if rivals else MAX_MARGIN
+
     p_ok = probability_ok(margin, math.exp(yes[0]), verdict.p_ok, missing(request.plan, request.scene))
     if p_ok >= 0.5:
         return CallOutcome(Verdict(True, None, p_ok), said.confidence, said.text)
@@ -116,24 +131,27 @@ def _judge(request: Request, model: LanguageModel) -> CallOutcome:
 
 
 def probability_ok(margin: float, level_1: float, level_2: float, absent: int = 0) -> float:
-    """margin: of log-probability over the likeliest rival. level_1, level_2: of ok, by the verifier's own word. absent:
-    how many classes of the plan the home has not."""
+    """Returns the probability that a plan is right.
+
+    margin: log-probability over the most likely rival plan, nats. level_1, level_2: the verifier's own probabilities of
+    ok. absent: how many classes the plan names that the home lacks."""
     features = (1.0, max(-MAX_MARGIN, min(MAX_MARGIN, margin)), _logit(level_1), _logit(level_2))
     odds = sum(w * x for w, x in zip(VERDICT_WEIGHTS, features, strict=True)) + MISSING_WEIGHT * absent
     return 1.0 / (1.0 + math.exp(-odds))
 
 
 def missing(plan: Plan, home: Sequence[str]) -> int:
-    """How many classes `plan` names that are not in `home`; 0 where nothing is known of it."""
+    """Counts the classes that `plan` names and `home` lacks; 0 if nothing is known about the home."""
     return len({name for step in plan.steps for name in step.arguments} - set(home)) if home else 0
 
 
 def difference(plan: Plan, better: Plan) -> Fault:
-    """What is wrong with a plan if `better` is right."""
+    """Returns what is wrong with `plan` if `better` is right."""
     if len(plan.steps) != len(better.steps):
         return Fault.EXTRA if len(plan.steps) > len(better.steps) else Fault.MISSING
     if sorted(map(str, plan.steps)) == sorted(map(str, better.steps)):
         return Fault.ORDER
+
     things = [(a.arguments[0], b.arguments[0]) for a, b in zip(plan.steps, better.steps, strict=True)]
     return Fault.OBJECT if any(ours != theirs for ours, theirs in things) else Fault.PLACE
 

@@ -1,4 +1,5 @@
-"""A language model as the recipes of `ask` see it: text in, bounded text out, probabilities of given texts."""
+"""A language model as recipes see it: it writes bounded text for a prompt and knows the probabilities of given
+texts."""
 
 from __future__ import annotations
 
@@ -14,15 +15,16 @@ from rarrl.worker_process import CallFailedError as CallFailedError
 Message = tuple[str, str]
 """(role, content); role is system, user or assistant."""
 Prompt = str | Sequence[Message]
-"""A text as the model was trained on, or messages that go through its chat template."""
+"""A text in the form that the model was trained on, or messages that go through its chat template."""
 
 
 @dataclass(frozen=True)
 class Completion:
-    """A whole text: one that was cut at the token cap is no completion but CallFailedError(BUDGET).
+    """A whole text; one that was cut off at the token cap raises CallFailedError(BUDGET) instead.
 
-    confidence: mean log-probability a token, of the model before the grammar, NaN where unknown. ttft_s, seconds: of
-    this completion. alternatives: per token, text -> log-probability of the likeliest, where they were asked for."""
+    tokens_in, tokens_out: read and generated. ttft_s, seconds: to the first token and in all, of this completion.
+    confidence: mean log-probability per token, by the model before the grammar; NaN if unknown. alternatives: per
+    token, text -> log-probability of the most likely ones, if they were asked for."""
 
     text: str
     tokens_in: int
@@ -34,8 +36,10 @@ class Completion:
 
 
 class LanguageModel(Protocol):
-    """What a recipe may ask within one call. The model keeps the deadline and the token cap of the whole call: each
-    method raises CallFailedError(TIMEOUT, BUDGET, INVALID, REFUSED or BACKEND_DOWN)."""
+    """What a recipe may ask for within one call.
+
+    The model keeps the deadline and the token cap of the whole call: each method raises CallFailedError (TIMEOUT,
+    BUDGET, INVALID, REFUSED or BACKEND_DOWN)."""
 
     def complete(
         self,
@@ -48,19 +52,20 @@ class LanguageModel(Protocol):
         seed: int = 0,
         alternatives: int = 0,
     ) -> Completion:
-        """Writes on, at most `max_tokens` and what the call has left. The text follows the JSON `schema`, or the GBNF
-        `grammar` where the backend knows GBNF. temperature 0: the likeliest token each time.
-        alternatives: how many to tell per token."""
+        """Continues `prompt` with at most `max_tokens` tokens, and no more than the call has left.
+
+        The text follows the JSON `schema`, or the GBNF `grammar` if the backend knows GBNF. temperature: 0 takes the
+        most likely token each time. alternatives: how many to return per token."""
         ...
 
     def score(self, prompt: Prompt, texts: Sequence[str]) -> list[float]:
-        """The log-probability of each text as the continuation of `prompt`, summed over its tokens."""
+        """Returns the log-probability of each text as the continuation of `prompt`, summed over its tokens."""
         ...
 
 
 @dataclass(frozen=True)
 class CallOutcome:
-    """What a recipe found: a plan or a verdict, its confidence as in `Answer`, and the text it was read from."""
+    """What a recipe returns: a plan or a verdict, its confidence as in `Answer`, and the text that it was read from."""
 
     result: Plan | Verdict
     confidence: float
@@ -68,5 +73,5 @@ class CallOutcome:
 
 
 Recipe = Callable[[Request, LanguageModel], CallOutcome]
-"""How a request is carried out on a model: prompts, number of samples, reading of the answer. Raises: CallFailedError;
-ValueError where what the model wrote is no plan (the answer is then INVALID)."""
+"""How a request is carried out on a model: prompts, number of samples, reading of the answer. It raises
+CallFailedError, and ValueError if the text is no plan or verdict (the answer is then INVALID)."""

@@ -1,9 +1,7 @@
-"""llama.cpp as a reasoner: the model in a worker process, the recipe and all judgement here."""
+"""llama.cpp as a reasoner: the model runs in a worker process; the recipe and all checks are here."""
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -12,21 +10,25 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rarrl.reasoner import chat, deliberate
 from rarrl.reasoner.base import Answer, Request
-from rarrl.reasoner.call import MeteredModel, answered
-from rarrl.reasoner.language_model import CallFailedError, Completion, Prompt, Recipe
+from rarrl.reasoner.call import BackendSession, Generation, answered
+from rarrl.reasoner.language_model import CallFailedError, Prompt, Recipe
 from rarrl.reasoner.process import WorkerProcess, WorkerSettings
 from rarrl.types import CallStatus
 
 
 class LlamaReasoner:
-    """A GGUF model on this computer: chat where the file has a chat template, else the shipped planner's own recipe."""
+    """A GGUF model on this computer. A file with a chat template is asked as a chat model, others by the recipe of the
+    shipped planner."""
 
     def __init__(
         self, model: Path | WorkerSettings, *, threads: int = 1, n_ctx: int = 2048, recipe: Recipe | None = None
     ) -> None:
-        """Loads the model in its own process; None: the recipe that fits the file. Settings win over numbers.
+        """Loads the model in its own process.
 
-        Raises: InputError where it cannot be loaded; DependencyMissingError without llama-cpp-python."""
+        model: a GGUF file, or settings, which replace `threads` and `n_ctx`. threads: of llama.cpp. n_ctx: tokens of
+        prompt and answer. recipe: None means the one that fits the file.
+
+        Raises: InputError if it cannot be loaded; DependencyMissingError without llama-cpp-python."""
         settings = model if isinstance(model, WorkerSettings) else WorkerSettings(model, n_ctx, threads)
         self._worker = WorkerProcess(settings)
         self._recipe = recipe or (chat.carry_out if self._worker.model.get("chat") else deliberate.carry_out)
@@ -34,7 +36,7 @@ class LlamaReasoner:
 
     @property
     def worker(self) -> WorkerProcess:
-        """The process, for those who watch it."""
+        """The worker process, for diagnostics."""
         return self._worker
 
     def ask(self, request: Request) -> Answer:
@@ -48,7 +50,7 @@ class LlamaReasoner:
 
 
 class _Words(BaseModel):
-    # The worker has parsed a file from outside: what it says is checked like any other input.
+    # The worker has parsed a file from outside, so its answers are checked like any other input.
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
     tokens_in: int = Field(ge=0)
@@ -79,67 +81,64 @@ def _trusted(kind: type[_W], got: dict[str, Any]) -> _W:
         raise CallFailedError(CallStatus.INVALID, f"the worker's {first['loc']}: {first['msg']}") from None
 
 
-class _Session(MeteredModel):
-    """One call's `LanguageModel` on the worker: keeps the deadline and the token cap over all its requests."""
+class _Session(BackendSession):
+    """One call on the worker process."""
 
     def __init__(self, worker: WorkerProcess, request: Request) -> None:
         super().__init__(request)
         self._worker = worker
 
-    def complete(
+    def generate(
         self,
         prompt: Prompt,
         *,
-        schema: dict[str, Any] | None = None,
-        grammar: str = "",
-        max_tokens: int | None = None,
-        temperature: float = 0.0,
-        seed: int = 0,
-        alternatives: int = 0,
-    ) -> Completion:
-        """See `LanguageModel`."""
-        cap = self.tokens_left if max_tokens is None else min(max_tokens, self.tokens_left)
-        if cap < 1:
-            raise CallFailedError(CallStatus.BUDGET, "no token left of this call")
-        asked = time.monotonic()
+        schema: dict[str, Any] | None,
+        grammar: str,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        alternatives: int,
+    ) -> Generation:
+        """See `BackendSession.generate`."""
         got = self._worker.call(
             "complete",
             self.deadline,
-            prompt=prompt if isinstance(prompt, str) else [list(message) for message in prompt],
+            prompt=_content(prompt),
             schema=schema,
             grammar=grammar,
-            max_tokens=cap,
+            max_tokens=max_tokens,
             temperature=temperature,
             seed=seed,
             alternatives=alternatives,
         )
+
         said = _trusted(_Said, got)
-        if said.tokens_out > cap:
-            raise CallFailedError(CallStatus.INVALID, f"{said.tokens_out} tokens from the worker, the cap is {cap}")
-        if math.isnan(self.ttft_s):
-            self.ttft_s = asked - self.started + said.ttft_s
-        self.tokens_in += said.tokens_in
-        self.tokens_out += said.tokens_out
-        self.tokens_left -= said.tokens_out
-        self.text = said.text
-        if said.finish == "length":
-            raise CallFailedError(CallStatus.BUDGET, f"cut off after {said.tokens_out} tokens")
-        return Completion(
-            said.text,
-            said.tokens_in,
-            said.tokens_out,
-            said.ttft_s,
-            said.seconds,
-            said.confidence,
-            tuple(said.alternatives),
+        if said.tokens_out > max_tokens:
+            why = f"{said.tokens_out} tokens from the worker, the cap is {max_tokens}"
+            raise CallFailedError(CallStatus.INVALID, why)
+
+        return Generation(
+            text=said.text,
+            tokens_in=said.tokens_in,
+            tokens_out=said.tokens_out,
+            ttft_s=said.ttft_s,
+            seconds=said.seconds,
+            cut_off=said.finish == "length",
+            confidence=said.confidence,
+            alternatives=tuple(said.alternatives),
         )
 
     def score(self, prompt: Prompt, texts: Sequence[str]) -> list[float]:
         """See `LanguageModel`."""
-        content = prompt if isinstance(prompt, str) else [list(message) for message in prompt]
-        got = self._worker.call("score", self.deadline, prompt=content, texts=list(texts))
+        got = self._worker.call("score", self.deadline, prompt=_content(prompt), texts=list(texts))
         said = _trusted(_Scores, got)
         if len(said.scores) != len(texts):
             raise CallFailedError(CallStatus.INVALID, f"{len(said.scores)} scores for {len(texts)} texts")
+
         self.tokens_in += said.tokens_in
         return said.scores
+
+
+def _content(prompt: Prompt) -> str | list[list[str]]:
+    """Converts `prompt` to JSON's types."""
+    return prompt if isinstance(prompt, str) else [list(message) for message in prompt]

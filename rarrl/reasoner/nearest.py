@@ -1,7 +1,7 @@
-"""The plan of a robot without a language model: that of the nearest goal sentence it knows.
+"""Plans without a language model: the robot takes the plan of the most similar goal sentence that it knows.
 
-Words and pairs of neighbouring words, weighted by tf-idf (K. Sparck Jones, Journal of Documentation 28(1), 1972) and
-compared by their cosine, in numpy alone.
+Similarity is the cosine of words and pairs of neighbouring words, weighted by tf-idf (K. Sparck Jones, Journal of
+Documentation 28(1), 1972). It needs numpy alone.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from rarrl.alfred import AlfredPlan
 from rarrl.reasoner.plan import Plan, expert_plan
 
 _WORD = re.compile(r"[a-z]+")
+"""A word; digits and punctuation say nothing about a household goal."""
 
 
 @dataclass(frozen=True)
 class NearestPlan:
-    """The plan of the nearest known goal. similarity: 0 to 1; words: of the goal asked for; unknown: those of them that
-    no known goal has."""
+    """The plan of the most similar known goal.
+
+    similarity: 0 to 1. words: number of words of the goal that was asked for. unknown: how many of them no known goal
+    has."""
 
     plan: Plan
     similarity: float
@@ -32,38 +35,42 @@ class NearestPlan:
 
 
 class NearestGoal:
-    """Looks a goal up among the annotated goals of `plans`. Raises: ValueError where none has an annotation."""
+    """Looks a goal up among the annotated goals of `plans`. Raises: ValueError if none of them has an annotation."""
 
     def __init__(self, plans: Iterable[AlfredPlan]) -> None:
         known = [(_terms(annotation.goal), expert_plan(plan)) for plan in plans for annotation in plan.annotations]
         if not known:
             raise ValueError("NearestGoal needs at least one plan with an annotation")
+
         self._plans = [plan for _, plan in known]
         rows: defaultdict[str, list[int]] = defaultdict(list)
         for row, (terms, _) in enumerate(known):
             for term in terms:
                 rows[term].append(row)
+
         self._rows = {term: np.array(found) for term, found in rows.items()}
         self._rare = float(np.log(len(known) + 1.0))
         self._weight = {term: float(self._rare - np.log(len(found))) for term, found in rows.items()}
         self._norm = np.array([np.sqrt(sum(self._weight[term] ** 2 for term in terms)) or 1.0 for terms, _ in known])
 
     def recall(self, goal: str) -> NearestPlan:
-        """The plan of the goal nearest to `goal`; of equally near ones the first."""
+        """Returns the plan of the known goal that is most similar to `goal`; the first one if several are."""
         score = np.zeros(len(self._plans))
         terms = _terms(goal)
         for term in terms:
             if term in self._rows:
                 score[self._rows[term]] += self._weight[term] ** 2
+
         norm = np.sqrt(sum(self._weight.get(term, self._rare) ** 2 for term in terms)) or 1.0
         score /= self._norm * norm
         best = int(score.argmax())
         words = _WORD.findall(goal.lower())
         unknown = sum(word not in self._rows for word in words)
+
         return NearestPlan(self._plans[best], min(float(score[best]), 1.0), len(words), unknown)
 
 
 def _terms(goal: str) -> list[str]:
-    """Words and pairs, each once, in their order (sums must not depend on the hash of a string)."""
+    """Returns words and pairs, each once, in their order, because sums must not depend on the hash of a string."""
     words = _WORD.findall(goal.lower())
     return list(dict.fromkeys([*words, *(f"{a} {b}" for a, b in pairwise(words))]))

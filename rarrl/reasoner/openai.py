@@ -1,8 +1,8 @@
 """Any server that speaks OpenAI's chat completions (llama-server, vLLM, Ollama, OpenAI), under a hard deadline.
 
-The request runs in a thread of its own. At the deadline its socket is shut down, whatever it waits for: a connection,
-a half-open peer, a body that drips. Only a name look-up cannot be interrupted; its thread ends by itself, and no more
-than `MAX_THREADS` are ever left behind.
+The request runs in a thread of its own. At the deadline its socket is shut down, whatever it waits for: a connection, a
+half-open peer, or a body that arrives byte by byte. Only a name look-up cannot be interrupted; its thread ends by
+itself, and no more than `MAX_THREADS` are ever left behind.
 """
 
 from __future__ import annotations
@@ -15,34 +15,41 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 from rarrl.errors import InputError
 from rarrl.reasoner import chat
 from rarrl.reasoner.base import Answer, Request
-from rarrl.reasoner.call import MeteredModel, answered
-from rarrl.reasoner.language_model import KEY_VARIABLES, CallFailedError, Completion, Prompt
+from rarrl.reasoner.call import BackendSession, Generation, answered
+from rarrl.reasoner.language_model import KEY_VARIABLES, CallFailedError, Prompt
 from rarrl.strict_json import short
 from rarrl.types import CallStatus
 
 MAX_RESPONSE_BYTES = 1 << 20
+"""Bytes of a response, events of a stream included; a few hundred tokens need a tenth of it."""
 MAX_THREADS = 4
+"""Requests that may hang in the network at a time; each holds one thread and one socket. Chosen by hand."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""Hosts that a key may be sent to without TLS."""
 
 
 class OpenAiReasoner:
-    """A chat model behind a URL. The key, from RARRL_LLM_KEY or OPENAI_API_KEY, goes over https or to this computer
-    alone, and is never shown."""
+    """A chat model behind a URL.
+
+    The key, from RARRL_LLM_KEY or OPENAI_API_KEY, is sent only over https or to this computer, and is never shown."""
 
     def __init__(self, url: str, model: str) -> None:
-        """url: e.g. http://localhost:8080/v1, without a user name. Raises: InputError."""
+        """url: such as http://localhost:8080/v1, without a user name. model: the name that the server knows.
+
+        Raises: InputError if the URL or the name is missing or malformed."""
         parts = urlsplit(url)
         try:
             port = parts.port
         except ValueError:
             port = -1
+
         if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or port == -1:
             raise InputError(
                 f"language model: {short(url)} is no URL of a server (allowed: http://HOST[:PORT]/v1 or https://...; "
@@ -50,13 +57,18 @@ class OpenAiReasoner:
             )
         if not model:
             raise InputError(f"language model: {short(url)} needs the model's name; write openai:{url}#NAME")
+
         self.name = f"openai:{url}#{model}"
-        self._host, self._port, self._tls = parts.hostname, port, parts.scheme == "https"
+        self._host = parts.hostname
+        self._port = port
+        self._tls = parts.scheme == "https"
         self._path = parts.path.rstrip("/") + "/chat/completions"
         self._model = model
+
         self._key = ""
         if self._tls or self._host in _LOOPBACK:
             self._key = next((key for key in map(os.environ.get, KEY_VARIABLES) if key), "")
+
         self._schema_works = True
         self._running: set[threading.Thread] = set()
         self._closed = False
@@ -70,13 +82,16 @@ class OpenAiReasoner:
         self._closed = True
 
     def exchange(self, body: dict[str, Any], schema: dict[str, Any] | None, deadline: float) -> _Reply:
-        """One request. Raises: CallFailedError: TIMEOUT, BACKEND_DOWN, INVALID, REFUSED."""
+        """Sends one request and waits for the reply, until `deadline` (seconds, steady clock).
+
+        Raises: CallFailedError (TIMEOUT, BACKEND_DOWN, INVALID or REFUSED)."""
         if schema is not None and self._schema_works:
             wrapped = {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
             try:
                 return self._post({**body, "response_format": wrapped}, deadline)
             except _BadRequestError:
-                self._schema_works = False  # once for all calls; the answer is parsed as strictly without it
+                self._schema_works = False  # for all later calls too; the answer is parsed as strictly without it
+
         try:
             return self._post(body, deadline)
         except _BadRequestError as error:
@@ -87,18 +102,22 @@ class OpenAiReasoner:
         if self._closed or len(self._running) >= MAX_THREADS:
             why = "closed" if self._closed else f"{MAX_THREADS} earlier requests still hang in the network"
             raise CallFailedError(CallStatus.BACKEND_DOWN, why)
+
         kind = http.client.HTTPSConnection if self._tls else http.client.HTTPConnection
         connection = kind(self._host, self._port, timeout=max(deadline - time.monotonic(), 0.001))
         reply = _Reply(connection, deadline, body["max_tokens"])
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
+
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
+
         data = json.dumps(body).encode()
         thread = threading.Thread(target=reply.fetch, args=(self._path, data, headers), name="rarrl-fetch", daemon=True)
         self._running.add(thread)
         thread.start()
         in_time = reply.done.wait(max(deadline - time.monotonic(), 0.0))
         reply.end()
+
         if not in_time:
             raise CallFailedError(CallStatus.TIMEOUT, "the deadline passed")
         if reply.error is not None:
@@ -107,11 +126,11 @@ class OpenAiReasoner:
 
 
 class _BadRequestError(Exception):
-    """The server does not take the request (HTTP 400, 422)."""
+    """The server does not accept the request (HTTP 400 or 422)."""
 
 
 class _Reply:
-    """One exchange: fetched in its own thread, ended from outside."""
+    """One request and its reply: fetched in a thread of its own, and ended from another one."""
 
     def __init__(self, connection: http.client.HTTPConnection, deadline: float, max_tokens: int) -> None:
         self._connection = connection
@@ -119,29 +138,31 @@ class _Reply:
         self._deadline = deadline
         self.done = threading.Event()
         self.error: Exception | None = None
-        self.first_s = math.nan  # steady clock, first piece of text
+        self.first_s = math.nan  # when the first piece of text arrived, on the steady clock
         self.text = ""
         self.finish = ""
         self.usage: dict[str, Any] = {}
         self.pieces = 0
 
     def end(self) -> None:
-        """Makes whatever the thread waits for return at once."""
+        """Shuts the socket down, so that whatever the thread waits for returns at once."""
         sock = self._connection.sock
         if sock is not None:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
     def fetch(self, path: str, body: bytes, headers: dict[str, str]) -> None:
-        """The thread's work; leaves its result in this object and sets `done`."""
+        """Does the work of the thread: leaves the result in this object and sets `done`."""
         try:
             self._connection.connect()
             if time.monotonic() > self._deadline:
                 return
+
             self._connection.request("POST", path, body, headers)
             response = self._connection.getresponse()
             self._check(response)
             streamed = "event-stream" in response.headers.get("Content-Type", "")
+
             for event in _events(response) if streamed else [_read(response)]:
                 self._take(event)
         except (CallFailedError, _BadRequestError) as error:
@@ -150,7 +171,7 @@ class _Reply:
             why = f"{type(error).__name__}: {str(error)[:200]}"
             self.error = CallFailedError(CallStatus.BACKEND_DOWN, why)
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-            # ValueError has JSON and UTF-8 errors; the others: JSON of another shape than OpenAI's.
+            # ValueError covers errors of JSON and UTF-8; the others come from JSON of another shape than OpenAI's.
             self.error = CallFailedError(
                 CallStatus.INVALID, f"no chat completion: {type(error).__name__}: {error}"[:300]
             )
@@ -167,23 +188,28 @@ class _Reply:
         if status in (401, 403):
             why = f"HTTP {status}: set the key in {KEY_VARIABLES[0]} (it goes over https or to this computer)"
             raise CallFailedError(CallStatus.BACKEND_DOWN, why)
+
         raise CallFailedError(CallStatus.BACKEND_DOWN, f"HTTP {status} {response.reason[:80]}")  # redirects too
 
     def _take(self, event: Any) -> None:
-        """One event of a stream, or a whole response."""
+        """Takes one event of a stream, or a whole response."""
         self.usage = event.get("usage") or self.usage
         for choice in event.get("choices", [])[:1]:
             part = choice.get("delta") or choice.get("message") or {}
             if part.get("refusal") or choice.get("finish_reason") == "content_filter":
                 raise CallFailedError(CallStatus.REFUSED, f"the model declined: {str(part.get('refusal'))[:200]}")
+
             text = part.get("content") or ""
             if text:
                 self.pieces += 1
                 if self.pieces > self._max_tokens:
                     raise CallFailedError(CallStatus.BUDGET, "the server writes on beyond the cap")
+
                 if math.isnan(self.first_s):
                     self.first_s = time.monotonic()
+
                 self.text += text
+
             self.finish = choice.get("finish_reason") or self.finish
 
 
@@ -202,7 +228,7 @@ def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
 
 
 def _events(response: http.client.HTTPResponse) -> Iterator[Any]:
-    """The JSON of server-sent events (WHATWG HTML, 9.2), as far as chat completions use them."""
+    """Yields the JSON of server-sent events (WHATWG HTML, 9.2), as far as chat completions use them."""
     rest = b""
     for block in _blocks(response):
         *lines, rest = (rest + block).split(b"\n")
@@ -214,62 +240,50 @@ def _events(response: http.client.HTTPResponse) -> Iterator[Any]:
                 yield json.loads(data.decode("utf-8"))
 
 
-class _Session(MeteredModel):
-    """One call's `LanguageModel` on a server."""
+class _Session(BackendSession):
+    """One call on a server. `grammar` and `alternatives` are ignored, and the confidence is not known."""
 
     def __init__(self, server: OpenAiReasoner, request: Request) -> None:
         super().__init__(request)
         self._server = server
         self._name = server._model
 
-    def complete(
+    def generate(
         self,
         prompt: Prompt,
         *,
-        schema: dict[str, Any] | None = None,
-        grammar: str = "",
-        max_tokens: int | None = None,
-        temperature: float = 0.0,
-        seed: int = 0,
-        alternatives: int = 0,
-    ) -> Completion:
-        """See `LanguageModel`; `grammar` and `alternatives` are not known here, nor is the confidence."""
+        schema: dict[str, Any] | None,
+        grammar: str,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        alternatives: int,
+    ) -> Generation:
+        """See `BackendSession.generate`."""
         messages = [("user", prompt)] if isinstance(prompt, str) else prompt
-        cap = self.tokens_left if max_tokens is None else min(max_tokens, self.tokens_left)
-        if cap < 1:
-            raise CallFailedError(CallStatus.BUDGET, "no token left of this call")
         body = {
             "model": self._name,
             "messages": [{"role": role, "content": content} for role, content in messages],
-            "max_tokens": cap,
+            "max_tokens": max_tokens,
             "temperature": temperature,
             "seed": seed,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
+
         asked = time.monotonic()
         reply = self._server.exchange(body, schema, self.deadline)
-        now = time.monotonic()
-        tokens_in, tokens_out = (
-            _count(reply.usage, "prompt_tokens", 0),
-            _count(reply.usage, "completion_tokens", reply.pieces),
+        return Generation(
+            text=reply.text,
+            tokens_in=_count(reply.usage, "prompt_tokens", 0),
+            tokens_out=_count(reply.usage, "completion_tokens", reply.pieces),
+            ttft_s=reply.first_s - asked,
+            seconds=time.monotonic() - asked,
+            cut_off=reply.finish == "length",
         )
-        if math.isnan(self.ttft_s):
-            self.ttft_s = reply.first_s - self.started
-        self.tokens_in += tokens_in
-        self.tokens_out += tokens_out
-        self.tokens_left -= tokens_out
-        self.text = reply.text
-        if reply.finish == "length" or tokens_out > cap:
-            raise CallFailedError(CallStatus.BUDGET, f"cut off after {tokens_out} tokens")
-        return Completion(reply.text, tokens_in, tokens_out, reply.first_s - asked, now - asked, math.nan)
-
-    def score(self, prompt: Prompt, texts: Sequence[str]) -> list[float]:
-        """Servers of this kind do not tell the probabilities of given texts."""
-        raise CallFailedError(CallStatus.REFUSED, "this backend does not score texts")
 
 
 def _count(usage: dict[str, Any], key: str, otherwise: int) -> int:
-    """A token count that a server told; one that lies below zero or above reason is not taken."""
+    """Returns a token count that the server reported, or `otherwise` if it is missing, negative or absurdly large."""
     value = usage.get(key) if isinstance(usage, dict) else None
     return value if type(value) is int and 0 <= value <= 10_000_000 else otherwise

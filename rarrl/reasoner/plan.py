@@ -1,7 +1,7 @@
-"""Plans: sub-goals with arguments, as a language model writes them and a robot carries them out.
+"""Plans: sub-goals with arguments, which a language model writes and a robot carries out.
 
 A plan leaves out GotoLocation: where an object happens to lie cannot be known from the goal, so two plans are the
-same when they are the same without those steps, and the robot puts them in as it goes.
+same if they are the same without those steps, and the robot adds them as it goes.
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ from rarrl.alfred import AlfredPlan
 from rarrl.types import SubgoalType
 
 VERBS = tuple(kind.name for kind in SubgoalType if kind is not SubgoalType.GotoLocation)
-"""What a plan may do: ALFRED's high-level actions (Shridhar et al., CVPR 2020) but for GotoLocation."""
+"""What a plan may do: ALFRED's high-level actions (Shridhar et al., CVPR 2020) except GotoLocation."""
 MAX_STEPS = 12
-"""No plan is longer (ALFRED's longest has 8 steps without GotoLocation)."""
-
-
+"""Steps of the longest plan that is accepted; ALFRED's longest has 8 without GotoLocation."""
 KNIVES = ("knife", "butterknife")
-"""Either may slice."""
+"""Classes with which the robot may slice."""
 
 
 @dataclass(frozen=True)
 class PlanStep:
-    """One sub-goal. arguments: ALFRED's class names, lower case; of PutObject (object, receptacle), else (object,)."""
+    """One sub-goal. arguments: ALFRED's class names in lower case: (object, receptacle) for PutObject, else
+    (object,)."""
 
     verb: SubgoalType
     arguments: tuple[str, ...]
@@ -36,7 +35,7 @@ class PlanStep:
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps of a task in their order, without GotoLocation."""
+    """The steps of a task in order, without GotoLocation."""
 
     steps: tuple[PlanStep, ...]
 
@@ -45,9 +44,9 @@ class Plan:
 
     @classmethod
     def from_rows(cls, rows: Iterable[Sequence[str]]) -> Plan:
-        """The plan in `rows` of a verb and its arguments, as in ALFRED; GotoLocation and NoOp are dropped.
+        """Makes a plan from `rows` of a verb and its arguments, as in ALFRED. GotoLocation and NoOp are dropped.
 
-        Raises: ValueError for an unknown verb. The arguments are not judged: see `rarrl.reasoner.checker`.
+        Raises: ValueError for an unknown verb. The arguments are not judged here, but in `rarrl.reasoner.checker`.
 
         >>> str(Plan.from_rows([["GotoLocation", "desk"], ["PickupObject", "mug"], ["PutObject", "mug", "shelf"]]))
         'PickupObject(mug); PutObject(mug, shelf)'
@@ -59,10 +58,11 @@ class Plan:
             if verb not in VERBS:
                 raise ValueError(f"plan: unknown verb {verb[:40]!r} (allowed: {', '.join(VERBS)})")
             steps.append(PlanStep(SubgoalType[verb], tuple(arguments)))
+
         return cls(tuple(steps))
 
     def to_rows(self) -> list[list[str]]:
-        """`[[verb, argument, ...], ...]`, as in ALFRED."""
+        """Returns `[[verb, argument, ...], ...]`, as in ALFRED."""
         return [[step.verb.name, *step.arguments] for step in self.steps]
 
 
@@ -78,7 +78,7 @@ class Fault(str, Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """A verifier's answer. fault: None where the plan is ok. p_ok: the model's probability of ok, NaN if unknown."""
+    """A verifier's answer. fault: None if the plan is ok. p_ok: the model's probability of ok, NaN if unknown."""
 
     ok: bool
     fault: Fault | None = None
@@ -86,19 +86,24 @@ class Verdict:
 
 
 def expert_plan(source: AlfredPlan) -> Plan:
-    """The expert's plan without GotoLocation; the few arguments that the data set leaves empty are what is in hand."""
-    steps, held = [], ""
+    """Returns the expert's plan without GotoLocation. The few arguments that the data set leaves empty are filled with
+    the object in the hand."""
+    steps = []
+    held = ""
     for verb, arguments in zip(source.subgoals, source.arguments, strict=True):
         if verb is SubgoalType.GotoLocation:
             continue
         if verb is SubgoalType.PickupObject:
             held = arguments[0]
         steps.append(PlanStep(verb, tuple(argument or held for argument in arguments)))
+
     return Plan(tuple(steps))
 
 
 def normal_form(plan: Plan) -> Plan:
-    """Plans with one normal form do the same: which knife slices, and where it is left, no goal tells.
+    """Removes from a plan what no goal specifies: which knife slices, and where it is left.
+
+    Two plans with the same normal form are equally right.
 
     >>> rows = [["PickupObject", "butterknife"], ["SliceObject", "egg"], ["PutObject", "butterknife", "shelf"]]
     >>> str(normal_form(Plan.from_rows(rows)))
@@ -106,21 +111,24 @@ def normal_form(plan: Plan) -> Plan:
     """
     if not any(step.verb is SubgoalType.SliceObject for step in plan.steps):
         return plan
+
     steps = []
     for step in plan.steps:
         if step.arguments[0] in KNIVES:
             step = PlanStep(step.verb, ("knife", "")[: len(step.arguments)])
         steps.append(step)
+
     return Plan(tuple(steps))
 
 
 def same_plan(plan: Plan, expert: Plan) -> bool:
-    """Whether `plan` is right: step by step the expert's, but for what no goal tells (`normal_form`)."""
+    """Returns whether `plan` is right: the expert's step by step, except for what no goal specifies (`normal_form`)."""
     return normal_form(plan) == normal_form(expert)
 
 
 def same_steps(plan: Plan, expert: Plan) -> int:
-    """With how many of the expert's steps `plan` begins, by the measure of `same_plan`."""
-    ours, theirs = normal_form(plan).steps, normal_form(expert).steps
+    """Counts how many of the expert's steps `plan` begins with, compared as in `same_plan`."""
+    ours = normal_form(plan).steps
+    theirs = normal_form(expert).steps
     pairs = zip(ours, theirs, strict=False)
     return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(ours), len(theirs)))

@@ -1,4 +1,4 @@
-"""The language model's worker process: `worker.py`, kept alive by `rarrl.worker_process`."""
+"""The language model's worker process: it runs `worker.py` and is kept alive by `rarrl.worker_process`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from rarrl.worker_process import WorkerProcess as _WorkerProcess
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """model: a GGUF file. n_ctx: tokens of prompt and answer. threads: of llama.cpp. load_s: how long loading may take.
+    """How the model is loaded.
 
-    max_gb: address space that the process may use, where llama.cpp has no GPU; 0: four times the file, and 4 GB.
-    module: what the process runs."""
+    model: a GGUF file. n_ctx: tokens of prompt and answer. threads: of llama.cpp. load_s: how long loading may take,
+    seconds. max_gb: address space, GiB, that the process may use if llama.cpp has no GPU; 0 means four times the file
+    plus 4 GiB. module: what the process runs."""
 
     model: Path
     n_ctx: int = 2048
@@ -27,7 +28,7 @@ class WorkerSettings:
 
     @property
     def command(self) -> WorkerCommand:
-        """How the worker is started."""
+        """The command that starts the worker."""
         size = self.model.stat().st_size / 2**30 if self.model.is_file() else 0.0
         first = {
             "model": str(self.model),
@@ -36,6 +37,7 @@ class WorkerSettings:
             "max_gb": self.max_gb or 4.0 * size + 4.0,
         }
         advice = "; give a GGUF file that llama.cpp can load"
+
         return WorkerCommand(f"language model: {self.model}", self.module, first, self.load_s, MAX_LINE, advice)
 
 
@@ -43,10 +45,10 @@ class WorkerProcess(_WorkerProcess):
     """The language model's worker; see `rarrl.worker_process.WorkerProcess`."""
 
     def __init__(self, settings: WorkerSettings) -> None:
-        """Raises: InputError where the model cannot be loaded; DependencyMissingError."""
+        """Starts the worker. Raises: InputError if the model cannot be loaded; DependencyMissingError."""
         super().__init__(settings.command)
 
     @property
     def model(self) -> dict[str, Any]:
-        """What the worker told of its model: name, n_ctx, n_vocab, parameters, chat."""
+        """What the worker reported about its model: name, n_ctx, n_vocab, parameters, chat."""
         return self.told

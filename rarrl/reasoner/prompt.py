@@ -1,8 +1,8 @@
 """What the small planner model reads and writes: `render`, `parse` and the JSON schema of its answers.
 
-The marks (`<|plan|>` ...) are control tokens of the model's tokenizer, the frequent pieces of its JSON single tokens
-(`json_pieces`), so that a plan costs two or three tokens a step. Text from outside passes `clean` first: no mark
-survives it.
+The marks (`<|plan|>` ...) are control tokens of the model's tokenizer, and the frequent pieces of its JSON are single
+tokens (`json_pieces`), so that a plan costs two or three tokens a step. Text from outside passes through `clean` first,
+which leaves no mark intact.
 """
 
 from __future__ import annotations
@@ -30,30 +30,45 @@ _PLACES = """
     toilet toiletpaperhanger
 """
 OBJECTS = tuple(_OBJECTS.split())
-"""What ALFRED's expert plans pick up."""
+"""Classes that ALFRED's expert plans pick up."""
 PLACES = tuple(_PLACES.split())
-"""Where they put it."""
+"""Classes on or in which they put it."""
 LAMPS = ("desklamp", "floorlamp")
-"""What they toggle."""
+"""Classes that they toggle."""
 ARGUMENTS: dict[str, tuple[tuple[str, ...], ...]] = dict.fromkeys(VERBS, (OBJECTS,)) | {
     "PutObject": (OBJECTS, PLACES),
     "ToggleObject": (LAMPS,),
 }
-"""What each verb may be given, per argument."""
+"""Verb -> the classes that each of its arguments may be."""
+_KNOWN = frozenset((*OBJECTS, *PLACES, *LAMPS))
+"""Class names that a plan can hold."""
 
-PLAN, THINK, VERIFY, JUDGE = "<|plan|>", "<|think|>", "<|verify|>", "<|judge|>"
-SCENE, GIVEN, FAILED, ANSWER, END = "<|scene|>", "<|given|>", "<|failed|>", "<|answer|>", "<|end|>"
-DESCRIBE = "<|describe|>"  # plan -> goal: how likely the goal is for a plan
-TRANSLATE = "<|translate|>"  # step sentences -> plan: in training alone
+PLAN = "<|plan|>"
+THINK = "<|think|>"
+VERIFY = "<|verify|>"
+JUDGE = "<|judge|>"
+SCENE = "<|scene|>"
+GIVEN = "<|given|>"
+FAILED = "<|failed|>"
+ANSWER = "<|answer|>"
+END = "<|end|>"
+DESCRIBE = "<|describe|>"  # plan -> goal: how likely the goal is given a plan
+TRANSLATE = "<|translate|>"  # step sentences -> plan, in training only
 MARKS = (END, PLAN, THINK, VERIFY, JUDGE, SCENE, GIVEN, FAILED, ANSWER, DESCRIBE, TRANSLATE)
 
+"""All marks, in the order of their ids in the model's vocabulary."""
+
 MAX_SENTENCE_CHARS = 160
+"""Characters of one sentence that the model writes, so that its answer ends within the token cap."""
 _SENTENCE = "[a-z0-9 .,;:!?&()'/-]"
+"""Characters of such a sentence, as a regular expression: those that `clean` leaves."""
 _ROLE_MARKS = {(Role.PLANNER, 1): PLAN, (Role.PLANNER, 2): THINK, (Role.VERIFIER, 1): VERIFY, (Role.VERIFIER, 2): JUDGE}
 
 
 def clean(text: str, max_chars: int = MAX_GOAL_CHARS) -> str:
-    """Lower case, accents off, only letters, digits and plain punctuation, single spaces, at most `max_chars`.
+    """Returns `text` in lower case without accents: letters, digits, plain punctuation and single spaces.
+
+    It is cut to `max_chars` characters.
 
     >>> clean('  Put the <|end|> Café "mug"\\n on the desk! ')
     'put the end cafe mug on the desk!'
@@ -65,32 +80,36 @@ def clean(text: str, max_chars: int = MAX_GOAL_CHARS) -> str:
 
 
 def render(request: Request) -> str:
-    """The prompt. The tokenizer must read its marks as control tokens (llama.cpp: special=True) and add none."""
+    """Returns the prompt. The tokenizer must read its marks as control tokens (llama.cpp: special=True) and add
+    none."""
     mark = _ROLE_MARKS[request.role, request.level]
     return prompt(mark, request.goal, request.scene, request.plan, request.failed)
 
 
 def prompt(mark: str, goal: str, scene: Iterable[str] = (), plan: Plan | None = None, failed: int | None = None) -> str:
-    """As `render`, for any task mark. Names in `scene` that are not of ALFRED's vocabulary are left out."""
+    """Returns the prompt for any task mark. Names in `scene` that are not in ALFRED's vocabulary are left out."""
     text = mark
     known = sorted({name for name in scene if name in _KNOWN})
     if known:
         text += SCENE + "".join(f',"{name}"' for name in known)
+
     text += f" {clean(goal)}"
     if plan is not None:
         text += GIVEN + plan_json(plan)
         if failed is not None:
             text += FAILED + str(failed + 1)
+
     return text + ANSWER
 
 
 def describe_prompt(plan: Plan) -> str:
-    """Asks for the goal of `plan`; the answer is " " + a cleaned goal sentence."""
+    """Returns the prompt that asks for the goal of `plan`; the answer is " " and a cleaned goal sentence."""
     return DESCRIBE + plan_json(plan) + ANSWER
 
 
 def plan_json(plan: Plan) -> str:
-    """
+    """Returns a planner's answer.
+
     >>> plan_json(Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "shelf"]]))
     '{"plan":[["PickupObject","mug"],["PutObject","mug","shelf"]]}'
     """
@@ -98,13 +117,13 @@ def plan_json(plan: Plan) -> str:
 
 
 def thoughts_json(thoughts: Iterable[str], plan: Plan) -> str:
-    """A level 2 answer of the planner: the steps in words, then the plan."""
+    """Returns a planner's answer with the steps in words before the plan."""
     sentences = [clean(thought, MAX_SENTENCE_CHARS) for thought in thoughts][:MAX_STEPS]
     return json.dumps({"thoughts": sentences, "plan": plan.to_rows()}, separators=(",", ":"))
 
 
 def verdict_json(verdict: Verdict, achieves: str | None = None) -> str:
-    """A verifier's answer; at level 2 with the goal that the plan `achieves`, in words, before it."""
+    """Returns a verifier's answer. At level 2 the goal that the plan `achieves`, in words, comes before it."""
     value: dict[str, Any] = {} if achieves is None else {"achieves": clean(achieves, MAX_SENTENCE_CHARS)}
     value["ok"] = verdict.ok
     if verdict.fault is not None:
@@ -113,23 +132,27 @@ def verdict_json(verdict: Verdict, achieves: str | None = None) -> str:
 
 
 def schema(role: Role, level: int, home: Iterable[str] = ()) -> dict[str, Any]:
-    """JSON schema of the answers, everything bounded, so that a grammar made of it ends within the token cap.
+    """Returns the JSON schema of the answers. Everything is bounded, so that an answer ends within the token cap.
 
-    home: class names that there are; a plan may name no others. Empty: not known."""
+    home: class names of the things that there are; a plan may name no others. Empty: they are not known."""
     sentence = {"type": "string", "pattern": f"^{_SENTENCE}{{1,{MAX_SENTENCE_CHARS}}}$"}
     properties: dict[str, Any] = {}
     if role is Role.PLANNER:
         if level == 2:
             properties["thoughts"] = {"type": "array", "items": sentence, "minItems": 1, "maxItems": MAX_STEPS}
+
         known = frozenset(home)
-        if not known & set(OBJECTS):  # no plan could be written of it
+        if not known & set(OBJECTS):  # no plan could be written with it
             known = frozenset()
+
         steps = [_step_schema(verb, known) for verb in VERBS]
         step = {"anyOf": [step for step in steps if step is not None]}
         properties["plan"] = {"type": "array", "items": step, "minItems": 1, "maxItems": MAX_STEPS}
         return _object(properties)
+
     if level == 2:
         properties["achieves"] = sentence
+
     faults = {"type": "string", "enum": [fault.value for fault in Fault]}
     ok = _object({**properties, "ok": {"const": True}})
     wrong = _object({**properties, "ok": {"const": False}, "fault": faults})
@@ -137,43 +160,44 @@ def schema(role: Role, level: int, home: Iterable[str] = ()) -> dict[str, Any]:
 
 
 def parse(text: str, role: Role) -> Plan | Verdict:
-    """The answer in `text`; thoughts before a plan or a verdict are passed over.
+    """Reads the answer in `text`; thoughts before a plan or a verdict are skipped.
 
-    Raises: ValueError, one line, where it is no JSON of the schema: cut short, an unknown verb, name or fault."""
+    Raises: ValueError, one line, if it is not JSON of the schema: cut short, an unknown verb, name or fault."""
     try:
         value = json.loads(text)
     except (json.JSONDecodeError, RecursionError):
         raise ValueError(f"answer: not JSON, or cut short: {text[-60:]!r}") from None
+
     if not isinstance(value, dict):
         raise ValueError(f"answer: expected a JSON object, got {text[:60]!r}")
     return _parse_plan(value) if role is Role.PLANNER else _parse_verdict(value)
 
 
 def p_ok(alternatives: Iterable[Mapping[str, float]]) -> float:
-    """A verdict's probability of ok. NaN where no token says ok or not.
+    """Returns a verdict's probability of ok, or NaN if no token says ok or not.
 
-    alternatives: per generated token, the log-probabilities of the likeliest tokens' texts. The model's vocabulary
-    holds `"ok":true` and `"ok":false` with what follows as single tokens, so one position decides."""
+    alternatives: per generated token, text -> log-probability of the most likely tokens. The model's vocabulary holds
+    `"ok":true` and `"ok":false`, with what follows, as single tokens, so one position decides."""
     for tokens in alternatives:
         yes = sum(math.exp(p) for text, p in tokens.items() if '"ok":true' in text)
         no = sum(math.exp(p) for text, p in tokens.items() if '"ok":false' in text)
         if yes + no > 0.5:
             return yes / (yes + no)
+
     return math.nan
 
 
 def json_pieces() -> tuple[str, ...]:
-    """The pieces of JSON that are single tokens of the model's vocabulary (user-defined tokens)."""
+    """Returns the pieces of JSON that are single (user-defined) tokens of the model's vocabulary."""
     pieces = [f'{{"plan":[["{verb}"' for verb in VERBS] + [f'],["{verb}"' for verb in VERBS]
     pieces += [f'"],"plan":[["{verb}"' for verb in VERBS] + ["]]}", '{"thoughts":["', '","', '{"achieves":"']
     pieces += [f',"{name}"' for name in sorted(_KNOWN)]
+
     for opening in ("{", '",'):
         pieces.append(f'{opening}"ok":true}}')
         pieces += [f'{opening}"ok":false,"fault":"{fault.value}"}}' for fault in Fault]
+
     return tuple(pieces)
-
-
-_KNOWN = frozenset((*OBJECTS, *PLACES, *LAMPS))
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
@@ -186,7 +210,7 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _step_schema(verb: str, home: frozenset[str]) -> dict[str, Any] | None:
-    """None where there is nothing in the home that the verb could be given."""
+    """Returns the schema of a step with `verb`, or None if the home has nothing that it could be applied to."""
     known = [[name for name in names if not home or name in home] for names in ARGUMENTS[verb]]
     if not all(known):
         return None
@@ -198,27 +222,34 @@ def _parse_plan(value: dict[str, Any]) -> Plan:
     rows = value.get("plan")
     if set(value) - {"plan", "thoughts"} or not isinstance(rows, list) or not 1 <= len(rows) <= MAX_STEPS:
         raise ValueError(f'answer: expected {{"plan": [1 to {MAX_STEPS} steps]}}, got keys {sorted(value)!r:.80}')
+
     for number, row in enumerate(rows, 1):
         if not isinstance(row, list) or not row or not all(isinstance(part, str) for part in row):
             raise ValueError(f"answer: step {number} is not a list of a verb and its arguments: {row!r:.80}")
+
         allowed = ARGUMENTS.get(row[0])
         if allowed is None:
             raise ValueError(f"answer: step {number}: unknown verb {row[0]!r:.40} (allowed: {', '.join(VERBS)})")
         if len(row) != 1 + len(allowed):
             raise ValueError(f"answer: step {number}: {row[0]} takes {len(allowed)} argument(s), got {len(row) - 1}")
+
         bad = next((name for name, names in zip(row[1:], allowed, strict=True) if name not in names), None)
         if bad is not None:
             raise ValueError(f"answer: step {number}: {row[0]} cannot take {bad!r:.40}")
+
     return Plan.from_rows(rows)
 
 
 def _parse_verdict(value: dict[str, Any]) -> Verdict:
-    ok, fault = value.get("ok"), value.get("fault")
+    ok = value.get("ok")
+    fault = value.get("fault")
     names = [each.value for each in Fault]
+
     if not isinstance(ok, bool) or set(value) - {"ok", "fault", "achieves"}:
         raise ValueError(f'answer: expected {{"ok": true or false, ...}}, got keys {sorted(value)!r:.80}')
     if ok and fault is not None:
         raise ValueError(f"answer: ok, and yet a fault: {fault!r:.40}")
     if not ok and fault not in names:
         raise ValueError(f"answer: unknown fault {fault!r:.40} (allowed: {', '.join(names)})")
+
     return Verdict(ok, None if ok else Fault(fault))

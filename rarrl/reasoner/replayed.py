@@ -1,4 +1,4 @@
-"""A reasoner that takes as long as a measured one and answers from given plans: for rehearsals without a model."""
+"""A reasoner that takes as long as a measured one and answers from given plans, for simulation without a model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rarrl.types import CallStatus, Role
 
 @dataclass(frozen=True)
 class ReplayedCall:
-    """What one call cost: seconds to the first token and in all, tokens, how it ended (`CallRecord.finish`)."""
+    """What one call cost: seconds to the first token and in all, tokens, and how it ended (`CallRecord.finish`)."""
 
     ttft_s: float
     seconds: float
@@ -24,7 +24,9 @@ class ReplayedCall:
 
 
 class ReplayedReasoner:
-    """Costs from `draw`, answers from `plans`: goal sentence -> the right plan. A goal that is not there: INVALID."""
+    """Draws the cost of each call from `draw` and answers from `plans` (goal sentence -> the right plan).
+
+    A goal that is not in `plans` is answered with INVALID."""
 
     def __init__(
         self,
@@ -34,13 +36,16 @@ class ReplayedReasoner:
         clock: Clock | None = None,
     ) -> None:
         self.name = name
-        self._draw, self._plans, self._clock = draw, plans or {}, clock or SteadyClock()
+        self._draw = draw
+        self._plans = plans or {}
+        self._clock = clock or SteadyClock()
         self._closed = False
 
     def ask(self, request: Request) -> Answer:
-        """See `Reasoner.ask`: `clock` moves on by what the call takes, at most by the deadline."""
+        """See `Reasoner.ask`. `clock` advances by what the call takes, at most to the deadline."""
         if self._closed:
             return self._answer(request, ReplayedCall(0.0, 0.0, 0, 0), CallStatus.BACKEND_DOWN, "closed")
+
         call = self._draw(request)
         self._clock.sleep(min(call.seconds, request.deadline_s))
         if call.seconds > request.deadline_s or call.finish == "timeout":
@@ -49,10 +54,12 @@ class ReplayedReasoner:
             return self._answer(request, call, CallStatus.BUDGET, "cut off at the cap")
         if call.finish == "error":
             return self._answer(request, call, CallStatus.BACKEND_DOWN, "the recorded call failed")
+
         right = self._plans.get(request.goal)
         if right is None:
             why = "a latency profile knows what a call costs, not what it answers"
             return self._answer(request, call, CallStatus.INVALID, why)
+
         return self._answer(request, call, CallStatus.OK, "", right)
 
     def _answer(
@@ -76,5 +83,5 @@ class ReplayedReasoner:
         )
 
     def close(self) -> None:
-        """Later calls answer BACKEND_DOWN."""
+        """Ends the reasoner; later calls are answered with BACKEND_DOWN."""
         self._closed = True

@@ -1,6 +1,6 @@
-"""One report of a run folder: `report.png` and a self-contained `report.html`, with `perception.png` if there is one.
+"""The report of a run folder: `report.png` and a self-contained `report.html`, with `perception.png` if there is one.
 
-Imports matplotlib only when it draws."""
+matplotlib is imported only when something is drawn."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from rarrl.errors import InputError
 from rarrl.files import write_bytes_atomic, write_text_atomic
 from rarrl.report.runs import Run, read_runs
 
-PNG, HTML, PERCEPTION = "report.png", "report.html", "perception.png"
+PNG = "report.png"
+HTML = "report.html"
+PERCEPTION = "perception.png"
+"""Names of the pictures and of the page in a run folder."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was written, and from which runs."""
+    """The files that were written, and the runs that they show."""
 
     png: Path
     html: Path
@@ -27,7 +30,8 @@ class Report:
 def write_report(folder: Path, order: Sequence[str] = (), notes: Sequence[str] = ()) -> Report:
     """Reads the runs in `folder` and writes report.png and report.html there.
 
-    `order`: names of policies in the order to show them; the others follow. `notes`: lines under the table.
+    order: names of policies in the order to show them; the others follow. notes: lines under the table.
+
     Raises: InputError for bad or missing runs, or a folder that cannot be written."""
     from rarrl.report.figure import MAX_POLICIES, render
     from rarrl.report.page import page
@@ -35,8 +39,10 @@ def write_report(folder: Path, order: Sequence[str] = (), notes: Sequence[str] =
     runs = read_runs(folder)
     ranks = {name: rank for rank, name in enumerate(order)}
     runs.sort(key=lambda run: ranks.get(run.policy, len(ranks)))
+
     if len(runs) > MAX_POLICIES:
         raise InputError(f"report: {folder} holds {len(runs)} runs; at most {MAX_POLICIES} fit into one picture")
+
     place = folder if folder.is_dir() else folder.parent
     picture = render(runs)
     try:
@@ -45,4 +51,5 @@ def write_report(folder: Path, order: Sequence[str] = (), notes: Sequence[str] =
         write_text_atomic(place / HTML, page(runs, picture, notes, seen))
     except OSError as error:
         raise InputError(f"report: cannot write into {place} ({error.strerror}); copy the run elsewhere") from None
+
     return Report(place / PNG, place / HTML, tuple(runs))

@@ -1,4 +1,4 @@
-"""The picture of a report: one episode under every policy, its budget, and what all episodes came to."""
+"""The picture of a report: one episode under every policy, its budget, and the figures of all episodes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Roles as in the pictures of latency profiles; told apart in grey and by colour-blind eyes (Okabe and Ito's set for
-# the policies, with a marker each). Sub-goals are pale: what thinks and what fails must stand out.
+# All colours can be distinguished in grey and by colour-blind readers. Sub-goals are pale, because calls and failures
+# must stand out.
 ROLE_COLOURS = {
     ("planner", 1): "#6baed6",
     ("planner", 2): "#08519c",
     ("verifier", 1): "#fdae6b",
     ("verifier", 2): "#d94801",
 }
+"""(role, level) -> colour, as in the pictures of latency profiles."""
 SUBGOALS = {
     "GotoLocation": ("Go to", "#dcdcdc"),
     "PickupObject": ("Pick", "#c6dfa0"),
@@ -32,6 +33,7 @@ SUBGOALS = {
     "HeatObject": ("Heat", "#efb0d2"),
     "CoolObject": ("Cool", "#b3cdf0"),
 }
+"""Sub-goal type -> its name in the picture, and its colour."""
 TASKS = {
     "pick_and_place_simple": "put an object away",
     "pick_two_obj_and_place": "put two objects away",
@@ -41,6 +43,7 @@ TASKS = {
     "pick_cool_then_place_in_recep": "cool an object and put it away",
     "pick_and_place_with_movable_recep": "put an object away in a container",
 }
+"""ALFRED's task type -> what stands in the title if a task has no goal sentence."""
 POLICY_STYLES = (
     ("#8c8c8c", "s"),
     ("#cc79a7", "^"),
@@ -51,27 +54,45 @@ POLICY_STYLES = (
     ("#56b4e9", "X"),
     ("#b59a00", "*"),
 )
-GOOD, BAD, INK, FAINT = "#00805c", "#b3261e", "#222222", "#666666"
-WIDTH_IN, DPI = 11.7, 120  # 1404 pixels
+"""Colour (Okabe and Ito's set, with gray and a darker yellow) and marker of each policy, in the order of the report."""
+GOOD = "#00805c"
+"""Colour of success."""
+BAD = "#b3261e"
+"""Colour of failure."""
+INK = "#222222"
+"""Colour of text."""
+FAINT = "#666666"
+"""Colour of less important text."""
+WIDTH_IN = 11.7
+"""Inches: the long side of an A4 page."""
+DPI = 120
+"""Pixels per inch; the picture is 1404 pixels wide, which fits a laptop's screen."""
 MAX_POLICIES = len(POLICY_STYLES)
+"""Policies that one picture can distinguish."""
 
 
 def render(runs: Sequence[Run], kind: str = "png") -> bytes:
-    """The picture as bytes of a file of `kind` (png, svg, pdf)."""
-    # As objects and not pyplot, which keeps figures and looks for a window system.
+    """Returns the picture as the bytes of a file of `kind` (png, svg or pdf)."""
+    # matplotlib's objects are used, not pyplot, which keeps figures and looks for a window system.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     chosen = shown_episode(runs)
     strips = [run.episode(chosen[0]) for run in runs] if chosen else []
+
+    # Heights in inches: title, one strip per run, the legend below them, the three diagrams, the table.
     rows = len(runs)
-    top, strip, gap, low, table = 1.0, 0.88, 1.35, 2.5, 0.55 + 0.3 * (rows + 1)
+    top = 1.0
+    strip = 0.88
+    gap = 1.35
+    low = 2.5
+    table = 0.55 + 0.3 * (rows + 1)
     height = top + (strip * rows + gap if strips else 0.4) + low + table
     figure = Figure(figsize=(WIDTH_IN, height), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
 
     def place(left: float, right: float, from_top: float, tall: float) -> Axes:
-        """Axes at inches from the edges."""
+        """Adds axes; all positions are inches from the left and upper edges."""
         return figure.add_axes(
             (left / WIDTH_IN, 1 - (from_top + tall) / height, (right - left) / WIDTH_IN, tall / height)
         )
@@ -86,19 +107,23 @@ def render(runs: Sequence[Run], kind: str = "png") -> bytes:
             if index == rows - 1:
                 _strip_legend(axes, [name for e in strips for name in e.start.subgoals])
             y += strip
+
         y += gap
         _draw_budget(place(0.75, 3.75, y, low - 0.75), runs, strips, span, "time")
         _draw_budget(place(4.6, 7.6, y, low - 0.75), runs, strips, span, "tokens")
         _draw_pareto(place(8.4, WIDTH_IN - 0.25, y, low - 0.75), runs)
     else:
         _draw_pareto(place(0.75, WIDTH_IN - 0.25, y, low - 0.75), runs)
+
     _draw_table(place(0.25, WIDTH_IN - 0.25, y + low, table - 0.4), runs)
     for text in figure.findobj(lambda artist: hasattr(artist, "set_parse_math")):
         text.set_parse_math(False)  # type: ignore[attr-defined]  # goals and names are data, not formulas
+
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a goal in Chinese: boxes, but a report
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a goal in Chinese gives boxes, but a report
         figure.savefig(buffer, format=kind)
+
     return buffer.getvalue()
 
 
@@ -113,6 +138,7 @@ def _draw_title(
     if chosen is None:
         line("No episode was finished by all of these runs.", 0.68, fontsize=10.5, color=FAINT)
         return
+
     start = strips[0].start
     task = start.goal or TASKS.get(start.task_type, start.task_type)
     ways = ", its ways alone" if start.category == "Navigation" else ""
@@ -123,15 +149,18 @@ def _draw_title(
 
 
 def _draw_strip(axes: Axes, run: Run, episode: Episode, span: float, index: int, last: bool) -> None:
-    origin, end = episode.start.t, episode.end
+    origin = episode.start.t
+    end = episode.end
     axes.set_xlim(0, span)
     axes.set_ylim(0, 1)
     axes.set_yticks([])
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color("#bbbbbb")
     axes.tick_params(axis="x", labelbottom=last, colors=FAINT, labelsize=9, length=3)
+
     if last:
         axes.set_xlabel("seconds since the episode began (the robot waits while it thinks)", fontsize=9.5, color=FAINT)
+
     colour, _ = POLICY_STYLES[index % MAX_POLICIES]
     left = -2.05 / (WIDTH_IN - 0.25 - 2.3)
     axes.text(
@@ -149,13 +178,17 @@ def _draw_strip(axes: Axes, run: Run, episode: Episode, span: float, index: int,
         color=FAINT,
         va="center",
     )
+
     for segment in _segments(episode.acts):
         _draw_segment(axes, segment, origin, span)
+
     for think in episode.thinks:
         _draw_think(axes, think, origin, span)
+
     for shock in episode.shocks:
         axes.axvline(shock.t - origin, color=BAD, linestyle=(0, (2, 2)), linewidth=1.2)
         axes.text(shock.t - origin, 0.97, " budget cut", fontsize=8, color=BAD, va="top")
+
     mark, tint = ("done", GOOD) if end.success else ("lost" if end.lost else "out of attempts", BAD)
     x = episode.duration_s
     axes.plot(x + 0.006 * span, 0.2, "o" if end.success else "X", color=tint, markersize=9, clip_on=False, zorder=5)
@@ -167,7 +200,7 @@ def _draw_strip(axes: Axes, run: Run, episode: Episode, span: float, index: int,
 
 
 def _segments(acts: Sequence[ActEvent]) -> list[list[ActEvent]]:
-    """Attempts that follow one another without a pause in one sub-goal, failures apart: one box each."""
+    """Groups successful attempts that follow one another in one sub-goal; each group becomes one box."""
     groups: list[list[ActEvent]] = []
     for act in acts:
         before = groups[-1][-1] if groups else None
@@ -180,14 +213,18 @@ def _segments(acts: Sequence[ActEvent]) -> list[list[ActEvent]]:
             groups[-1].append(act)
         else:
             groups.append([act])
+
     return groups
 
 
 def _draw_segment(axes: Axes, acts: list[ActEvent], origin: float, span: float) -> None:
-    t0, t1, first = acts[0].t0 - origin, acts[-1].t1 - origin, acts[0]
+    t0 = acts[0].t0 - origin
+    t1 = acts[-1].t1 - origin
+    first = acts[0]
     short, colour = SUBGOALS.get(first.subgoal, (first.subgoal, "#eeeeee"))
     failed = first.status != "SUCCESS"
     axes.broken_barh([(t0, t1 - t0)], (0.02, 0.36), facecolor=colour, edgecolor="white", linewidth=0.8, zorder=2)
+
     if failed:  # the mark is of fixed size: a short attempt shows too
         axes.broken_barh([(t0, t1 - t0)], (0.0, 0.06), facecolor=BAD, edgecolor="white", linewidth=0.8, zorder=3)
         marker, size = ("x", 6) if first.status == "FAILURE" else ("X", 9)
@@ -197,10 +234,12 @@ def _draw_segment(axes: Axes, acts: list[ActEvent], origin: float, span: float) 
 
 
 def _draw_think(axes: Axes, think: ThinkEvent, origin: float, span: float) -> None:
-    t0, width = think.t0 - origin, max(think.t1 - think.t0, span * 0.002)
+    t0 = think.t0 - origin
+    width = max(think.t1 - think.t0, span * 0.002)
     tall = 0.27 if think.level == 1 else 0.5
     colour = ROLE_COLOURS[(think.role, think.level)]
     axes.broken_barh([(t0, width)], (0.42, tall), facecolor=colour, edgecolor="white", linewidth=0.6, zorder=2)
+
     if think.status != "OK":
         axes.broken_barh(
             [(t0, width)], (0.42, tall), facecolor="none", edgecolor="white", hatch="xxxx", linewidth=0, zorder=3
@@ -220,7 +259,7 @@ def _draw_think(axes: Axes, think: ThinkEvent, origin: float, span: float) -> No
 
 
 def _label(axes: Axes, x: float, y: float, text: str, width: float, span: float, size: float, colour: str) -> None:
-    """Writes `text` where a box of `width` seconds holds it, else nothing."""
+    """Writes `text` if it fits into a box of `width` seconds."""
     pixels = width / span * (WIDTH_IN - 0.25 - 2.3) * 72
     if pixels > 0.58 * size * len(text) + 3:
         axes.text(x, y, text, fontsize=size, ha="center", va="center", color=colour, zorder=4)
@@ -243,12 +282,14 @@ def _strip_legend(axes: Axes, subgoals: Sequence[str]) -> None:
         Line2D([], [], linestyle="", marker="o", markersize=8, color=GOOD, label="task done"),
     ]
     left = -2.05 / (WIDTH_IN - 0.25 - 2.3)
+
     for y, title, handles in ((-0.62, "Thinks:", calls), (-0.94, "Acts:", acts)):
         axes.text(left, y - 0.085, title, transform=axes.transAxes, fontsize=8.8, weight="bold", color=INK, va="center")
         legend = axes.legend(
             handles=handles, ncols=len(handles), fontsize=8.8, frameon=False, loc="upper left", handlelength=1.2,
             bbox_to_anchor=(left + 0.07, y), columnspacing=1.3, handletextpad=0.5, borderaxespad=0, borderpad=0,
         )  # fmt: skip
+
         if handles is calls:  # an axes keeps its last legend only
             axes.add_artist(legend)
 
@@ -260,6 +301,7 @@ def _draw_budget(axes: Axes, runs: Sequence[Run], strips: Sequence[Episode], spa
             *budget_curve(episode, what), color=colour, linewidth=2, solid_capstyle="round", label=run.policy,
             marker=marker, markevery=[-1], markersize=6, zorder=3 + index, clip_on=False,
         )  # fmt: skip
+
     _tidy(axes)
     axes.set_xlim(0, span)
     axes.set_ylim(bottom=0)
@@ -269,17 +311,21 @@ def _draw_budget(axes: Axes, runs: Sequence[Run], strips: Sequence[Episode], spa
 
 
 def budget_curve(episode: Episode, what: str) -> tuple[list[float], list[float]]:
-    """Times and what is left of the `time` or `tokens` budget: falls during calls, jumps at shocks."""
+    """Returns times and what is left of the `time` or `tokens` budget: it falls during calls and jumps at shocks."""
     left = episode.start.time_budget_s if what == "time" else episode.start.token_budget
-    times, values = [0.0], [left]
+    times = [0.0]
+    values = [left]
+
     for event in episode.events:
         if not isinstance(event, ThinkEvent | ShockEvent):
             continue
+
         t0, t1 = (event.t0, event.t1) if isinstance(event, ThinkEvent) else (event.t, event.t)
         after = event.time_left_s if what == "time" else event.tokens_left
         times += [t0 - episode.start.t, t1 - episode.start.t]
         values += [left, after]
         left = after
+
     return [*times, episode.duration_s], [*values, left]
 
 
@@ -298,15 +344,18 @@ def _draw_pareto(axes: Axes, runs: Sequence[Run]) -> None:
             capsize=3,
             linewidth=1.4,
         )
+
     _tidy(axes)
     most = max((row.llm_seconds for row in rows), default=0.0) or 1.0
     axes.set_xlim(-0.06 * most, 1.12 * most)
     axes.set_ylim(0, 102)
+
     for index, (row, (dx, align)) in enumerate(zip(rows, _beside(rows, most), strict=True)):
         axes.annotate(
             _cut(row.policy, 16), (row.llm_seconds, 100 * row.success), (dx, 0), textcoords="offset points", fontsize=9,
             ha=align, va="center", color=POLICY_STYLES[index % MAX_POLICIES][0], weight="bold",
         )  # fmt: skip
+
     axes.set_xlabel("mean LLM seconds an episode", fontsize=9.5)
     counts = sorted({row.n for row in rows})
     n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
@@ -314,8 +363,8 @@ def _draw_pareto(axes: Axes, runs: Sequence[Run]) -> None:
 
 
 def _beside(rows: Sequence[Figures], most: float) -> list[tuple[float, str]]:
-    """Offset and alignment of each name: on the right of its point, on the left where it would leave the axes or
-    cover a neighbour's point."""
+    """Returns offset and alignment of each name: to the right of its point, or to the left if it would leave the axes
+    or cover a neighbour's point."""
     placed = []
     for row in rows:
         x, y = row.llm_seconds / most, row.success
@@ -326,6 +375,7 @@ def _beside(rows: Sequence[Figures], most: float) -> list[tuple[float, str]]:
         )
         right = not crowded and x + width < 1.1
         placed.append((8.0, "left") if right else (-8.0, "right"))
+
     return placed
 
 
@@ -335,11 +385,13 @@ def _draw_table(axes: Axes, runs: Sequence[Run]) -> None:
     columns = (0.0, 0.3, 0.46, 0.6, 0.71, 0.81, 1.0)
     axes.set_xlim(0, 1)
     axes.set_ylim(len(lines), 0)
+
     for y, cells in enumerate(lines):
         if y:
             axes.plot([0, 1], [y, y], color="#dddddd", linewidth=0.8, zorder=1)
             colour, marker = POLICY_STYLES[(y - 1) % MAX_POLICIES]
             axes.plot(0.006, y + 0.5, marker, color=colour, markersize=7)
+
         for x, cell in zip(columns, cells, strict=True):
             first = cell is cells[0]
             axes.text(
@@ -352,7 +404,7 @@ TABLE_HEAD = ("policy", "success", "95 % interval", "LLM seconds", "tokens", "ca
 
 
 def table_row(row: Figures) -> tuple[str, ...]:
-    """The cells of a policy, in the order of TABLE_HEAD."""
+    """Returns the cells of a policy, in the order of TABLE_HEAD."""
     if not row.n:
         return (row.policy, "no episode", "", "", "", "", "")
     return (
@@ -375,7 +427,8 @@ def _tidy(axes: Axes) -> None:
 
 
 def _thousands(value: float) -> str:
-    """
+    """Returns a whole number with a space between groups of three digits.
+
     >>> _thousands(12345.4)
     '12 345'
     """
@@ -383,7 +436,7 @@ def _thousands(value: float) -> str:
 
 
 def _cut(text: str, limit: int) -> str:
-    """`text` on one line, at most `limit` characters.
+    """Returns `text` on one line, cut to at most `limit` characters.
 
     >>> _cut("put  the mug away", 9)
     'put the …'

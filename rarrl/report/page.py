@@ -1,4 +1,4 @@
-"""The report as one HTML file: picture, table and the decisions of the shown episode. No network, no scripts."""
+"""The report as one HTML file with picture, table and the decisions of the shown episode; no network, no scripts."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ summary { cursor: pointer; padding: .3rem 0; font-weight: 600 }
 .bad { color: #b3261e; font-weight: 600 }
 .good { color: #00805c; font-weight: 600 }
 """
+"""The page's style sheet; 1404 px is the width of the picture."""
 
 
 def page(runs: Sequence[Run], picture: bytes, notes: Sequence[str] = (), perception: bytes = b"") -> str:
-    """The whole page. `picture`: the PNG; `notes`: lines of text under the table; `perception`: another PNG, for the
-    end."""
+    """Returns the whole page.
+
+    picture: the PNG. notes: lines of text under the table. perception: another PNG, shown at the end."""
     chosen = shown_episode(runs)
     first = runs[0].header
     what = (
@@ -54,24 +56,27 @@ def page(runs: Sequence[Run], picture: bytes, notes: Sequence[str] = (), percept
             for note in (*notes, *(f"{r.policy}: {r.note}" for r in runs if r.note))
         ),
     ]
+
     if chosen:
         number, rule = chosen
         goal = runs[-1].episode(number).start.goal
         quoted = f" \u201c{escape(goal)}\u201d" if goal else ""
         parts.append(f"<h2>Decisions of episode {number}{quoted}</h2><p class='note'>Shown: {escape(rule)}.</p>")
         parts += [_decisions(run, run.episode(number), index, index == len(runs) - 1) for index, run in enumerate(runs)]
+
     if perception:
         parts.append(image(perception, "Stereo pairs, the obstacles in them, from above and in space"))
+
     return "\n".join(parts) + "\n</body></html>\n"
 
 
 def image(data: bytes, text: str, kind: str = "png", style: str = "") -> str:
-    """A picture inside of the page. text: for those who cannot see it; style: its class."""
+    """Returns a picture as HTML, embedded in the page. text: the alternative text. style: its class."""
     return f"<img class='{style}' alt='{text}' src='data:image/{kind};base64,{base64.b64encode(data).decode()}'>"
 
 
 def dot(colour: str) -> str:
-    """A small square of a colour, before a name."""
+    """Returns a small coloured square that stands before a name, as HTML."""
     return f"<span class='dot' style='background:{colour}'></span>"
 
 
@@ -81,6 +86,7 @@ def _table(runs: Sequence[Run]) -> str:
         cells = [escape(cell) for cell in table_row(figures_of(run))]
         cells[0] = dot(POLICY_STYLES[index % len(POLICY_STYLES)][0]) + cells[0]
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+
     return "<table>" + "\n".join(rows) + "</table>"
 
 
@@ -89,6 +95,7 @@ def _decisions(run: Run, episode: Episode, index: int, unfolded: bool) -> str:
     tone = "good" if episode.end.success else "bad"
     texts = "".join(f"<th class='text'>{name}</th>" for name in ("decision", "outcome", "why"))
     rows = [f"<tr><th>at</th><th>took</th>{texts}</tr>"]
+
     for event in episode.events:
         at = event.t if isinstance(event, ShockEvent) else event.t0 if isinstance(event, ActEvent | ThinkEvent) else 0.0
         start = f"<tr><td>{at - episode.start.t:.1f} s</td>"
@@ -98,21 +105,27 @@ def _decisions(run: Run, episode: Episode, index: int, unfolded: bool) -> str:
                 f"{start}<td></td><td class='text bad'>budget cut</td><td class='text'>{left}</td><td></td></tr>"
             )
             continue
+
         assert isinstance(event, ActEvent | ThinkEvent)
         why = event.why
         if isinstance(event, ThinkEvent):
             why = f"{event.answer} \u2190 {why}" if event.answer else why
             name = dot(ROLE_COLOURS[(event.role, event.level)]) + f"THINK({event.role}, {event.level})"
-            result, good = f"{event.status}, {event.tokens:.0f} tokens", event.status == "OK"
+            result = f"{event.status}, {event.tokens:.0f} tokens"
+            good = event.status == "OK"
         else:
             name = f"ACT {escape(event.subgoal)}"
-            result, good = event.status + (", sub-goal done" if event.subgoal_done else ""), event.status == "SUCCESS"
+            result = event.status + (", sub-goal done" if event.subgoal_done else "")
+            good = event.status == "SUCCESS"
+
         rows.append(
             f"{start}<td>{event.t1 - event.t0:.2f} s</td><td class='text'>{name}</td>"
             f"<td class='text{'' if good else ' bad'}'>{result}</td><td class='text'>{escape(why)}</td></tr>"
         )
+
     mark = dot(POLICY_STYLES[index % len(POLICY_STYLES)][0])
     head = f"{mark}{escape(run.policy)}: <span class='{tone}'>{outcome}</span>"
     head += f", {episode.end.llm_seconds:.1f} s of thinking in {episode.end.calls} calls"
     table = "<div class='scroll'><table>" + "\n".join(rows) + "</table></div>"
+
     return f"<details{' open' * unfolded}><summary>{head}</summary>{table}</details>"

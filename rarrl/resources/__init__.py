@@ -1,1 +1,1 @@
-"""What the computer that a robot carries has left to give."""
+"""The resources of the computer on the robot."""

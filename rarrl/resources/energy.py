@@ -1,7 +1,7 @@
-"""Joules that the processor has used, where the computer can tell: Linux's powercap (RAPL).
+"""The energy that the processor has used, from Linux's powercap interface (RAPL).
 
-https://www.kernel.org/doc/html/latest/power/powercap/powercap.html; virtual machines and most ARM boards have none, and
-many systems let only root read it. Then there is no figure: nothing is estimated.
+See https://www.kernel.org/doc/html/latest/power/powercap/powercap.html. Virtual machines and most ARM boards have none,
+and many systems let only root read it. Then there is no figure, because nothing is estimated.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 POWERCAP = Path("/sys/class/powercap")
+"""Where Linux keeps the energy counters."""
 
 
 class EnergyProbe:
-    """Counts from where it was made. folder: of the powercap zones; whole packages are added up."""
+    """Counts the joules used since it was made; whole processor packages are added up. folder: the powercap zones."""
 
     def __init__(self, folder: Path = POWERCAP) -> None:
         self._zones = [zone for zone in sorted(folder.glob("*rapl:[0-9]*")) if zone.name.count(":") == 1]
@@ -26,15 +27,21 @@ class EnergyProbe:
         return bool(self._zones) and None not in self._last.values()
 
     def joules(self) -> float | None:
-        """Since the probe was made; None where the computer does not tell. Counters wrap: ask every minute or so."""
+        """Returns the joules used since the probe was made, or None if the computer does not say.
+
+        The counters wrap around, so it must be called every minute or so."""
         if not self.available:
             return None
+
         for zone in self._zones:
-            now, before = _number(zone / "energy_uj"), self._last[zone]
+            now = _number(zone / "energy_uj")
+            before = self._last[zone]
             if now is None or before is None:
                 return None
+
             self._sum_uj += now - before + ((self._wraps[zone] or 0.0) if now < before else 0.0)
             self._last[zone] = now
+
         return self._sum_uj / 1e6
 
 
