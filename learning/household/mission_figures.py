@@ -60,7 +60,7 @@ def _against(ours: Sequence[Row], always: Sequence[Row]) -> dict[str, Figure]:
 
     def difference(key: Callable[[Row], float], scale: float = 1.0) -> Callable[[np.ndarray], float]:
         d = np.array([scale * (key(b) - key(a)) for a, b in zip(ours, always, strict=True)])
-        return lambda chosen: float(d[chosen].mean())
+        return _mean_of(d)
 
     n = len(ours)
     both = [i for i, (a, b) in enumerate(zip(ours, always, strict=True)) if a.result.success and b.result.success]
@@ -73,7 +73,7 @@ def _against(ours: Sequence[Row], always: Sequence[Row]) -> dict[str, Figure]:
     if both:
         d = np.array([always[i].result.mission_s - ours[i].result.mission_s for i in both])
         figures["mission_s_saved_where_both_succeed"] = _bootstrap(
-            lambda chosen: float(d[chosen].mean()), len(both), "s, mean over missions that both did"
+            _mean_of(d), len(both), "s, mean over missions that both did"
         )
     return figures
 
@@ -92,7 +92,7 @@ def _against_rules(arms: dict[str, list[Row]], name: str) -> dict[str, Figure]:
             continue
         best = max(allowed, key=lambda rule: _mean(allowed[rule], _success))
         d = np.array([100.0 * (_success(a) - _success(b)) for a, b in zip(ours, allowed[best], strict=True)])
-        figures[figure] = _bootstrap(lambda chosen, d=d: float(d[chosen].mean()), len(d), f"points, over {best}")
+        figures[figure] = _bootstrap(_mean_of(d), len(d), f"points, over {best}")
     return figures
 
 
@@ -126,10 +126,10 @@ def _ablation(setting: Setting, rows: list[Row], base: Setting, by: Played) -> d
     known = {row.result.seed: row for row in reference}
     d = np.array([100.0 * (_success(known[row.result.seed]) - _success(row)) for row in rows])
     if changed == ["gguf"]:
-        figure = _bootstrap(lambda chosen: float(-d[chosen].mean()), len(d), "points below the F16 transformer")
+        figure = _bootstrap(_mean_of(-d), len(d), "points below the F16 transformer")
         return {"quantized_loss": figure}
     value = "without_gate" if setting.eyes == "none" else setting.eyes
-    return {f"loss_{value}": _bootstrap(lambda chosen: float(d[chosen].mean()), len(d), "points of success")}
+    return {f"loss_{value}": _bootstrap(_mean_of(d), len(d), "points of success")}
 
 
 def _row(setting: Setting, rows: Sequence[Row], base: Setting) -> dict[str, Any]:
@@ -168,7 +168,12 @@ def _mean(rows: Sequence[Row], key: Callable[[Row], float]) -> float:
 
 def _figure(rows: Sequence[Row], key: Callable[[Row], float], unit: str) -> Figure:
     values = np.array([key(row) for row in rows])
-    return _bootstrap(lambda chosen: float(values[chosen].mean()), len(values), unit)
+    return _bootstrap(_mean_of(values), len(values), unit)
+
+
+def _mean_of(values: np.ndarray) -> Callable[[np.ndarray], float]:
+    """The statistic of a bootstrap: the mean of the values that were drawn."""
+    return lambda chosen: float(values[chosen].mean())
 
 
 def _bootstrap(statistic: Callable[[np.ndarray], float], n: int, unit: str) -> Figure:

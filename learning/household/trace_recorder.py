@@ -104,8 +104,19 @@ class TraceRecorder:
             self._origin_s, self._time_budget_s, self._token_budget = event.t, event.time_budget_s, event.token_budget
         elif isinstance(event, ActEvent):
             t0, t1 = event.t0 - self._origin_s, event.t1 - self._origin_s
-            left = self._left()
-            self._decisions.append(TracedDecision(t0, t1, "act", event.status, event.subgoal, seconds=t1 - t0, **left))
+            time_left_s, tokens_left = self._left()
+            self._decisions.append(
+                TracedDecision(
+                    t0,
+                    t1,
+                    "act",
+                    event.status,
+                    event.subgoal,
+                    seconds=t1 - t0,
+                    time_left_s=time_left_s,
+                    tokens_left=tokens_left,
+                )
+            )
         elif isinstance(event, ThinkEvent):
             t0, t1 = event.t0 - self._origin_s, event.t1 - self._origin_s
             self._decisions.append(
@@ -160,11 +171,12 @@ class TraceRecorder:
             picture_steps=np.array(self._picture_steps, dtype=np.int64),
         )
 
-    def _left(self) -> dict[str, float]:
+    def _left(self) -> tuple[float, float]:
+        """Seconds and tokens of the budget that the last decision left."""
         if not self._decisions:
-            return {"time_left_s": self._time_budget_s, "tokens_left": self._token_budget}
+            return self._time_budget_s, self._token_budget
         last = self._decisions[-1]
-        return {"time_left_s": last.time_left_s, "tokens_left": last.tokens_left}
+        return last.time_left_s, last.tokens_left
 
     def _target(self, row: Row | None) -> tuple[float, float]:
         """Where the robot's map and memory have what a sub-goal is about."""

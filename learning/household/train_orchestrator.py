@@ -87,7 +87,8 @@ def tune_household(
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Finds the best parameters of every rule that plays on answers (successive halving); writes them to `out`."""
-    rehearsal, table = Rehearsal(profile), {}
+    rehearsal = Rehearsal(profile)
+    table: dict[str, dict[str, Any]] = {}
     for condition, config in conditions.items():
         table[condition] = {}
         for family in RECORDED_FAMILIES:

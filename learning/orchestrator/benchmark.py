@@ -60,7 +60,7 @@ def _environment(seed: int, rounds: int = ROUNDS) -> tuple[Figure, dict[str, Any
             actions = rng.integers(0, 5, (steps, n))
             started = time.perf_counter()
             for row in actions:
-                env.step(row)  # type: ignore[attr-defined]
+                env.step(row)
             if index:  # the first round warms up
                 rates[name].append(steps * n / (time.perf_counter() - started))
     ratios = [v / d for v, d in zip(rates["vector"], rates["dummy"], strict=True)]

@@ -185,7 +185,7 @@ class Evaluation:
         category = self.bench.bank.category[self.bench.rows]
         success = np.atleast_2d(e["success"])
         lo, hi = interval(self.bench.clusters.means(success))
-        out = {
+        out: dict[str, Any] = {
             "success": round(float(success.mean()), 4),
             "lo": round(lo, 4),
             "hi": round(hi, 4),
@@ -294,7 +294,10 @@ def _shock(ev: Evaluation) -> None:
     for tuned_for in before_and_after:
         rule = make_rule("threshold", **tuned_parameters(tuned_for)["threshold"])
         played = {c: ev.play([rule], CONDITIONS[c]) for c in before_and_after}
-        rows |= {f"threshold tuned for {tuned_for}, {c}": ev.row(e, params=rule.params) for c, e in played.items()}
+        rows |= {
+            f"threshold tuned for {tuned_for}, {c}": ev.row(e, params=getattr(rule, "params", {}))
+            for c, e in played.items()
+        }
         gain = learned["shock"]["success"] - played["shock"]["success"]
         suffix = "" if tuned_for == "comfortable" else "_tuned_for_shock"
         ev.figure(f"shock_gain_over_threshold{suffix}", gain, "points", 100.0)

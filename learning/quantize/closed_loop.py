@@ -73,7 +73,8 @@ def closed_loop(
     if not solved:
         raise InputError(f"policy: {folder} solves none of {', '.join(tasks)} in {SOLVED:.0%} of the starts")
     whole = [e for e in whole if e.task in solved]
-    figures, rows = {"success_f16": _share(whole)}, []
+    figures = {"success_f16": _share(whole)}
+    rows: list[dict[str, Any]] = []
     settings = {
         "tasks": solved,
         "starts of each": episodes,
