@@ -44,6 +44,7 @@ def _of_arm(name: str, rows: Sequence[Row]) -> dict[str, Figure]:
     n, name = len(rows), re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")  # a rule may have parameters
     lo, hi = wilson(sum(row.result.success for row in rows), n)
     success = Figure(_mean(rows, _success), "share of missions done", n, round(lo, 4), round(hi, 4))
+
     return {
         f"success_{name}": success,
         f"share_{name}": _figure(rows, lambda r: r.result.share, "of the goal conditions met"),
@@ -75,6 +76,7 @@ def _against(ours: Sequence[Row], always: Sequence[Row]) -> dict[str, Figure]:
         figures["mission_s_saved_where_both_succeed"] = _bootstrap(
             _mean_of(d), len(both), "s, mean over missions that both did"
         )
+
     return figures
 
 
@@ -82,6 +84,7 @@ def _against_rules(arms: dict[str, list[Row]], name: str) -> dict[str, Figure]:
     """Against the rule with most success among those that use no more LLM seconds, and among all."""
     ours = arms[name]
     rules = {rule: rows for rule, rows in arms.items() if rule not in ("never", name)}
+
     figures = {}
     seconds = _mean(ours, lambda r: r.result.llm_s)
     for figure, allowed in (
@@ -93,6 +96,7 @@ def _against_rules(arms: dict[str, list[Row]], name: str) -> dict[str, Figure]:
         best = max(allowed, key=lambda rule: _mean(allowed[rule], _success))
         d = np.array([100.0 * (_success(a) - _success(b)) for a, b in zip(ours, allowed[best], strict=True)])
         figures[figure] = _bootstrap(_mean_of(d), len(d), f"points, over {best}")
+
     return figures
 
 
@@ -107,6 +111,7 @@ def _safety(by: Played, gated: list[Row]) -> dict[str, Figure]:
             figures[name] = Figure(sum(row.result.collisions for row in rows), "contacts in all missions", len(rows))
             share = Figure(touched / len(rows), "share of missions", len(rows), round(lo, 4), round(hi, 4))
             figures[f"{name}_share"] = share
+
     if gated:
         clear = [row.least_clear_m for row in gated if row.least_clear_m >= 0]
         figures["least_clear_m"] = Figure(round(min(clear), 3), "m, least of all missions, while moving", len(clear))
@@ -114,6 +119,7 @@ def _safety(by: Played, gated: list[Row]) -> dict[str, Figure]:
         figures["step_ms"] = _figure(gated, lambda r: r.step_ms, "ms of a 0.1 s step on the clock, mean")
         mean_ms = _mean(gated, lambda r: r.step_ms)
         figures["real_time_factor"] = Figure(round(100.0 / mean_ms, 2), "simulated s per s of the steps' computing")
+
     return figures
 
 
@@ -123,11 +129,13 @@ def _ablation(setting: Setting, rows: list[Row], base: Setting, by: Played) -> d
     reference = by.get(base, [])
     if changed not in (["eyes"], ["gguf"]) or setting.policy != base.policy or len(reference) < len(rows):
         return {}
+
     known = {row.result.seed: row for row in reference}
     d = np.array([100.0 * (_success(known[row.result.seed]) - _success(row)) for row in rows])
     if changed == ["gguf"]:
         figure = _bootstrap(_mean_of(-d), len(d), "points below the F16 transformer")
         return {"quantized_loss": figure}
+
     value = "without_gate" if setting.eyes == "none" else setting.eyes
     return {f"loss_{value}": _bootstrap(_mean_of(d), len(d), "points of success")}
 

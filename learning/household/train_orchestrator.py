@@ -62,7 +62,8 @@ class Rehearsal:
     """Plays episodes of a profile with any policy; homes and ways are worked out once."""
 
     def __init__(self, profile: LatencyProfile) -> None:
-        self._profile, self._cores = profile, {1: RecordedMissionsCore(profile, known_goals(), 1)}
+        self._profile = profile
+        self._cores = {1: RecordedMissionsCore(profile, known_goals(), 1)}
         self.tasks = len(self._cores[1].answers)
 
     def play(self, policy: OrchestratorPolicy, config: EpisodeConfig, n: int, seed: int = 0) -> tuple[Episodes, float]:
@@ -72,10 +73,12 @@ class Rehearsal:
             self._cores[n] = RecordedMissionsCore(
                 self._profile, known_goals(), n, missions=first.missions, driver=first.driver
             )
+
         core = self._cores[n]
         sampler = EpisodeSampler(core.recordings.bank, [core.recordings.table], config)
         rows = (np.arange(n) + seed * 101) % self.tasks
         episodes = rollout(core, fixed_episodes(sampler, rows, seed), policy)
+
         return episodes, float(np.mean([env.world.steps for env in core.envs]) * DT)
 
 
@@ -96,6 +99,7 @@ def tune_household(
             if progress is not None:
                 progress(f"{condition} {family}: {table[condition][family]}")
             write_json_atomic(out, _document(profile, command, table))
+
     return _document(profile, command, table)
 
 
@@ -111,7 +115,9 @@ def _document(profile: LatencyProfile, command: str, table: dict[str, Any]) -> d
 
 
 def _tune(rehearsal: Rehearsal, family: str, config: EpisodeConfig) -> dict[str, Any]:
-    candidates, episodes, seed = grid(family), RUNG, 1
+    candidates = grid(family)
+    episodes = RUNG
+    seed = 1
     while True:
         scored = []
         for params in candidates:
@@ -121,8 +127,10 @@ def _tune(rehearsal: Rehearsal, family: str, config: EpisodeConfig) -> dict[str,
         if episodes == LAST_RUNG:
             break
         candidates = [params for *_, params in scored[: max(1, len(scored) // 4)]]
-        episodes, seed = (2 * episodes if len(candidates) > 2 else LAST_RUNG), seed + 1
+        episodes = 2 * episodes if len(candidates) > 2 else LAST_RUNG
+        seed = seed + 1
         episodes = min(episodes, LAST_RUNG)
+
     success, seconds, params = scored[0]
     return {"params": params, "success": success, "llm_seconds": round(-seconds, 3), "tried": len(grid(family))}
 
@@ -131,7 +139,8 @@ def compare(
     profile: LatencyProfile, policies: Mapping[str, OrchestratorPolicy], config: EpisodeConfig, n: int, seed: int = 0
 ) -> dict[str, dict[str, float]]:
     """The same n episodes with each policy: shares and means."""
-    rehearsal, rows = Rehearsal(profile), {}
+    rehearsal = Rehearsal(profile)
+    rows = {}
     for name, policy in policies.items():
         e, seconds = rehearsal.play(policy, config, n, seed)
         rows[name] = {
@@ -142,4 +151,5 @@ def compare(
             "attempts": round(float(e.acts.mean()), 3),
             "mission_seconds": round(seconds, 2),
         }
+
     return rows

@@ -39,6 +39,7 @@ def shipped_import(csv: Path, provider: str) -> LatencyProfile:
     answered = sum(record.finish != "error" for record in records) // 4
     if answered < MIN_VALID or answered < MIN_VALID_SHARE * len(records) / 4:
         raise InputError(f"{csv}: only {answered} answered requests of {provider} {SIZE}; too few to ship")
+
     return profile
 
 
@@ -76,6 +77,7 @@ def gpt4o_mini_anchor() -> LatencyProfile:
         ),
         command=COMMAND,
     )
+
     return LatencyProfile(schema_version=1, header=header, parametric=options)
 
 

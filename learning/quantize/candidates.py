@@ -31,7 +31,9 @@ def quantize(
         error = ggml.dequantize(kind, blocks, weights.shape[1]) - weights
         costs = ((error @ curvature) * error).sum(1)
         better = costs < lowest
-        kept[better], lowest[better] = blocks[better], costs[better]
+        kept[better] = blocks[better]
+        lowest[better] = costs[better]
+
     return kept
 
 

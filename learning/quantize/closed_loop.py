@@ -72,6 +72,7 @@ def closed_loop(
     solved = [task for task in tasks if np.mean([e.success for e in whole if e.task == task]) >= SOLVED]
     if not solved:
         raise InputError(f"policy: {folder} solves none of {', '.join(tasks)} in {SOLVED:.0%} of the starts")
+
     whole = [e for e in whole if e.task in solved]
     figures = {"success_f16": _share(whole)}
     rows: list[dict[str, Any]] = []
@@ -98,6 +99,7 @@ def closed_loop(
         rows.append(
             {"method": method, "bpw": real, "kept": figure.value, "lo": figure.lo, "hi": figure.hi, "lost": lost}
         )
+
         return figure, real
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -112,7 +114,9 @@ def closed_loop(
                 figures["file_ratio_2p5"] = Figure(
                     files / small[1], "bytes of the policy's files, shipped to quantized"
                 )
+
             save(figures, tables)
+
         smallest: dict[str, float] = {}
         unit = f"bits per weight that keep {KEPT}"
         for method in METHODS:
@@ -123,9 +127,11 @@ def closed_loop(
                 if known[method, bpw][0].value >= KEPT:
                     smallest[method] = known[method, bpw][1]
                     break
+
             if method == OURS and method in smallest:
                 figures["min_bpw_kept_ours"] = Figure(smallest[method], unit, len(whole))
                 save(figures, tables)
+
     if others := [smallest[method] for method in METHODS if method != OURS and method in smallest]:
         figures["min_bpw_kept_best_other"] = Figure(min(others), unit, len(whole))
     tables["smallest kept"] = smallest
@@ -150,6 +156,7 @@ def kept_share(whole: Sequence[Episode], small: Sequence[Episode]) -> Figure:
     shares = (drawn[:, 0] + drawn[:, 2]) / (drawn[:, 0] + drawn[:, 1])
     value = float((counts[0] + counts[2]) / (counts[0] + counts[1]))
     lo, hi = np.quantile(shares, [0.025, 0.975])
+
     return Figure(value, "ratio of successes", len(pairs), min(float(lo), value), max(float(hi), value))
 
 

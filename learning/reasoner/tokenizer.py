@@ -34,4 +34,5 @@ def train_tokenizer(sentences: Iterable[str], size: int = VOCABULARY_SIZE) -> To
     tokenizer.train_from_iterator((" " + sentence for sentence in sentences), trainer)
     tokenizer.add_tokens([AddedToken(piece, normalized=False) for piece in pieces])
     tokenizer.add_special_tokens([AddedToken(mark, normalized=False) for mark in MARKS])
+
     return tokenizer
