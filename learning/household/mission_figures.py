@@ -15,7 +15,7 @@ from rarrl.results import Figure
 
 from .evaluate import Row, Setting
 
-DRAWS = 4000
+DRAWS = 4000  # of the bootstrap
 Played = dict[Setting, list[Row]]
 
 
@@ -41,7 +41,8 @@ def mission_figures(
 
 
 def _of_arm(name: str, rows: Sequence[Row]) -> dict[str, Figure]:
-    n, name = len(rows), re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")  # a rule may have parameters
+    n = len(rows)
+    name = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")  # a rule may have parameters
     lo, hi = wilson(sum(row.result.success for row in rows), n)
     success = Figure(_mean(rows, _success), "share of missions done", n, round(lo, 4), round(hi, 4))
 

@@ -39,10 +39,12 @@ from rarrl_sim_envs.household.world import DT, MAX_OMEGA, MAX_V, RANGE_M, Row, W
 
 from ..policy.demonstrations import Frames, write_shard
 
-HORIZON, STRIDE, NEAR_STRIDE = 8, 4, 2  # control steps from frame to frame; of interactions, which are short
-SHORT = 4  # episodes of one interaction beside each mission
+HORIZON = 8  # rows of a recorded chunk
+STRIDE = 4  # control steps from frame to frame while the robot drives
+NEAR_STRIDE = 2  # the same during interactions, which are short
+SHORT = 4  # episodes of a single interaction beside each mission
 ROBOT = RobotInfo((CAMERA,), PROPRIO_NAMES, ACTION_NAMES, 1 / DT)
-MAX_STEPS = 900  # of a mission
+MAX_STEPS = 900  # control steps of a mission: 90 s
 Say = Callable[[float, str], None]
 
 

@@ -24,10 +24,10 @@ from rarrl_sim_envs.household.tasks import remaining_plan
 
 from ..reasoner.record import FINISH, RecordConfig, RecordedTask, record_profile
 
-TRAINING_SEED = 1_000_000
-HELD_OUT_SEED = 2_000_000
-"""First seeds of the missions that are learnt from, and of those that learning is judged on."""
-_TRIAL = "household-"
+# Far apart, so that no mission is ever in both.
+TRAINING_SEED = 1_000_000  # of the first mission to learn from
+HELD_OUT_SEED = 2_000_000  # of the first mission that policies are judged on
+_TRIAL = "household-"  # a task's trial in the profile: this and the seed of its mission
 _STATUS = {finish: status for status, finish in FINISH.items()}
 
 

@@ -25,6 +25,7 @@ from rarrl_sim_envs.household.tasks import Mission
 
 from .record_answers import MissionAnswers
 
+# As `StepResult.act_status` counts them.
 _STATUS = {ActStatus.SUCCESS: 0, ActStatus.FAILURE: 1, ActStatus.LOST: 2}
 
 

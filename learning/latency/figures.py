@@ -16,10 +16,11 @@ from rarrl.latency.replay import Samples, option_samples
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Endings of the files that can be drawn.
 FORMATS = ("png", "svg", "pdf")
 # Blue for the planner, orange for the verifier; the darker one is level 2. Told apart in grey and by colour-blind eyes.
 COLOURS = {("planner", 1): "#6baed6", ("planner", 2): "#08519c", ("verifier", 1): "#fdae6b", ("verifier", 2): "#d94801"}
-_MAX_CALLS_DRAWN = 300
+_MAX_CALLS_DRAWN = 300  # call by call: more would be a grey band
 
 _Option = tuple[str, int]
 

@@ -41,10 +41,11 @@ ANSWER_MEDIAN_TOKENS: dict[tuple[str, int], int] = {
 ANSWER_SIGMA = 0.35  # of ln(tokens): half of the answers lie within +-24 % of the median
 PROMPT_TOKENS: dict[str, int] = {"planner": 260, "verifier": 330}  # the verifier reads the plan besides
 
+# Of the log; others are ignored.
 COLUMNS = ("provider", "size", "ttft_s", "e2e_s", "in_tokens", "out_tokens", "error_code")
 TOO_FEW_TOKENS = "-100"  # llmperf's mark for an answer shorter than asked; its latency is valid
 MIN_VALID = 50  # fewer requests than that say little about a 95 % quantile
-MIN_VALID_SHARE = 0.5
+MIN_VALID_SHARE = 0.5  # of the requests; below it, a user is warned
 _WHAT = "request log"
 
 

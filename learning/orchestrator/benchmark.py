@@ -33,11 +33,12 @@ from .scenarios import CONDITIONS, priced
 from .train import TrainConfig, train
 from .train_alfred import N_ENVS
 
-VECTOR_ENVS = 256
-DUMMY_ENVS = 8
-ROUNDS = 7
-DUMMY_PPO_STEPS = 150_000
-OUR_PPO_STEPS = 3_000_000
+VECTOR_ENVS = 256  # episodes side by side in our vector environment
+DUMMY_ENVS = 8  # environments in SB3's DummyVecEnv
+ROUNDS = 7  # of each measurement, after one that warms up; odd, so that the median is one of them
+DUMMY_PPO_STEPS = 150_000  # environment steps of SB3's own set-up, which is far slower
+OUR_PPO_STEPS = 3_000_000  # environment steps of ours
+# What a robot's decision node imports; it must not pull in torch.
 IMPORTS = "import rarrl.types, rarrl.config, rarrl.orchestrator.orchestrator, rarrl.orchestrator.registry"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 LEARNED = "#0072b2"
 ORACLE = "#009e73"
 MARKERS = "ovs^D<P>Xphd"  # one per rule: eleven labels beside their points would overlap
+# Tables of the results document, one panel each, and their titles.
 PANELS = {
     "binding": "Binding budget",
     "unbound": "No bound on the budget",

@@ -33,7 +33,8 @@ from rarrl.types import Action
 
 logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.safetensors"
-CHECKPOINT_EVERY_S = 60.0
+CHECKPOINT_EVERY_S = 60.0  # seconds: what an interruption costs at most
+# What `TrainConfig.variant` may be.
 VARIANTS = ("full", "no_budget", "no_history", "no_plan", "planner_only", "verifier_only", "when2ask")
 Progress = Callable[[int, dict[str, float]], None]
 

@@ -16,7 +16,7 @@ from rarrl_sim_envs.alfred.recorded_core import RecordedCore
 from .scenarios import recorded_training
 from .train import Progress, TrainConfig, train
 
-N_ENVS = 1024
+N_ENVS = 1024  # episodes side by side: a rollout of 32 steps then fills four minibatches of 8192
 
 
 def train_orchestrator(

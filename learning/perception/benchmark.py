@@ -28,10 +28,10 @@ from .scenes import Scene, rendered_scene
 
 REFERENCE = "colour"
 """Padded colour SGBM-3WAY: what `speedup_vs_sgbm` is against."""
-PEER = "stereovoxelnet"
+PEER = "stereovoxelnet"  # its name in the tables
 PEER_SIZE = (880, 400)
 """The peer takes part in frames of the size that it was published for."""
-THREADS = (1, 2)
+THREADS = (1, 2)  # of OpenCV and of the peer
 Times = dict[str, list[float]]
 
 

@@ -25,8 +25,8 @@ from .scenes import Scene
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-REPEATS = 3
-SECTORS = 9
+REPEATS = 3  # timed runs of the detector; their median is shown
+SECTORS = 9  # of the field of view, for the nearest distances
 BAND = Body(low_m=-0.25, high_m=1.0)
 """Of the view from above, relative to the camera: its pose above the ground is not known for every pair."""
 INK = "#222222"
@@ -35,8 +35,8 @@ OCCUPIED = "#1d3557"
 FREE = "#d8ecd4"
 UNKNOWN = "#e9e9e9"
 NEAREST = "#d55e00"
-WIDTH_IN = 11.7
-ROW_IN = 3.3
+WIDTH_IN = 11.7  # inches: A4, landscape
+ROW_IN = 3.3  # inches, one pair
 DPI = 120
 HEAD = ("pair", "CPU ms", "IoU", "precision", "recall", "occupied", "nearest, m")
 

@@ -26,7 +26,7 @@ FILTERED = 5
 """Recall and CD are compared with the rival at this count: at 1 it has more ghosts than a user would bear."""
 OUTDOOR_BY_OBS = ("outdoor",)
 """Groups with sparse truth, where a rival is chosen by obs IoU instead of IoU."""
-BOOTSTRAPS = 10_000
+BOOTSTRAPS = 10_000  # draws of scenes for an interval
 OURS = "classical"
 """The detector that the figures are about."""
 ENTRIES: dict[str, Callable[[CameraRig, GridSpec], Any]] = {OURS: ClassicalDetector}

@@ -26,11 +26,13 @@ from .scenes import FIT_STREAM
 from .synthetic import Quad, RenderedPair, Scene, SynthConfig, build_scene, render_frame
 
 Say = Callable[[float, str], None]
-RATE_HZ = 15.0
-WIDTH = 463
+RATE_HZ = 15.0  # frames per second of a film
+WIDTH = 463  # pixels: the smallest of `scenes.SIZES`, for speed
 HEIGHT = 370
 WARM_UP = 5  # frames of a film that are not counted: the map begins empty
-LEAD, CROSSING, AFTER = 8, 30, 18  # frames before the box comes, while it passes, and after it has left the view
+LEAD = 8  # frames before the box comes
+CROSSING = 30  # frames while it passes: two seconds
+AFTER = 18  # frames after it has left the view: more than the second in which its voxels must clear
 SPEED_VOXELS = 5.0  # of the camera, per second: 0.5 m/s indoors
 TURN_DEG = 6.0  # of the camera, per second
 

@@ -28,7 +28,9 @@ HIT = "#b9c4cb"
 GHOST = "#e6550d"
 MISSED = "#08519c"
 UNJUDGED = "#ececec"
-OBLIQUE, ABOVE = (24.0, -112.0), (90.0, -90.0)  # elevation and azimuth of the two views, degrees
+# Elevation and azimuth of the two views, degrees.
+OBLIQUE = (24.0, -112.0)
+ABOVE = (90.0, -90.0)
 # The faces of a voxel that can be seen from there: which way they look, and how bright they are.
 _FACES = (((0, -1, 0), 0.84), ((0, 0, 1), 1.0), ((-1, 0, 0), 0.66), ((1, 0, 0), 0.66))
 

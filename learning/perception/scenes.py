@@ -22,6 +22,7 @@ from .synthetic import SynthConfig, render_pair
 
 GROUPS = {"indoor": "indoor", "indoor_nominal": "nominal", "outdoor": "outdoor"}
 """`kind` in calib.json: the group in the results. Nominal: calibration made up, so the scale is not metric."""
+# Image sizes that are timed, (width, height) px: DrivingStereo's half, VGA, and a small one.
 SIZES = ((880, 400), (640, 480), (463, 370))
 FIT_STREAM = 2**31
 """Added to the seed of pairs to fit on: pairs to judge by have seeds below, so no pair is ever both."""

@@ -26,12 +26,14 @@ from rarrl.types import StereoPair, VoxelGrid, VoxelState
 
 DOWN = 4  # images are matched at a quarter of their size
 MAX_SHIFT = 48  # columns there; 192 px
-VOXELS_A_PLANE = 4
-LATENT = 128
+VOXELS_A_PLANE = 4  # of depth, between two shifts
+LATENT = 128  # numbers between encoder and decoder, as published
 # The camera that it was published for (DrivingStereo at half size), its grid and its size of image.
 PUBLISHED_RIG = CameraRig(1003.556, 1003.556, 440.0, 197.663, 0.54, width=880, height=400)
 PUBLISHED_SPEC = PRESETS["outdoor"]
-_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's images, R G B
+# Mean and standard deviation of ImageNet's images, R G B.
+_MEAN = (0.485, 0.456, 0.406)
+_SPREAD = (0.229, 0.224, 0.225)
 
 
 def shifts(rig: CameraRig, spec: GridSpec) -> list[int]:

@@ -17,7 +17,7 @@ from rarrl.perception.rig import CameraRig
 from rarrl.types import StereoPair
 
 NEAR = 0.05  # metres; quads are clipped here
-TEXTURE_SIDE = 256
+TEXTURE_SIDE = 256  # texels
 KINDS = ("indoor", "outdoor")
 # How often a texture is of which style. Repetitive ones (checks, stripes, bricks) are traps: some, not most.
 STYLES = {

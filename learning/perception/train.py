@@ -19,11 +19,11 @@ from rarrl.perception.voxels import truth_voxels
 
 from .scenes import Scene
 
-UNITS = 8
-PIXELS = 1500  # per pair: neighbours say much the same
+UNITS = 8  # of the hidden layer: few, since the network runs on every match of every frame
+PIXELS = 1500  # matches taken from a pair: neighbours say much the same
 EPOCHS = 12
-BATCH = 4096
-RATE = 1e-2
+BATCH = 4096  # matches
+RATE = 1e-2  # Adam's learning rate at the start; it falls linearly to zero
 SPREAD = 0.7  # of the logarithm of the voxels' width while training: the network must serve any voxel
 
 

@@ -18,7 +18,7 @@ from rarrl.results import Figure
 
 from .tune import Say, cpu_ms
 
-BITS = (3.0, 2.5)
+BITS = (3.0, 2.5)  # bits per weight whose memory is stated; those of `rarrl bench quantized-policy`
 
 
 def switches(preset: Preset, blocks: int) -> dict[str, Preset]:

@@ -33,6 +33,7 @@ from rarrl.errors import InputError
 from rarrl.files import read_file, sha256, write_bytes_atomic
 from rarrl.policy.spec import RobotInfo, TaskInfo
 
+# In the order of the table above; from the third on, each is a field of `Frames`.
 TENSORS = ("png", "png_ends", "proprio", "chunks", "privileged", "episode", "step", "told")
 
 

@@ -19,9 +19,9 @@ from rarrl.policy.spec import PolicySpec
 
 from ..torch_llama import Llama, block_mask
 
-STEM_WIDTHS = (32, 64, 128)
-HIDDEN = 128  # of the proprioception's two layers
-PRIVILEGED = 6
+STEM_WIDTHS = (32, 64, 128)  # channels after each halving convolution of the image
+HIDDEN = 128  # width between the two layers of the proprioception
+PRIVILEGED = 6  # numbers of the auxiliary target: positions that only the simulator knows
 
 
 class PolicyModel(nn.Module):

@@ -23,7 +23,7 @@ from .demonstrations import Demonstrations
 from .model import PRIVILEGED, PolicyModel
 
 Say = Callable[[float, str], None]
-STATE = "training.safetensors"
+STATE = "training.safetensors"  # the checkpoint, in the folder of the run
 PATCH_NOISE = 0.5  # of the logarithm of a patch's relevance: which patches are kept varies from frame to frame
 
 

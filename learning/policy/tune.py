@@ -19,6 +19,7 @@ from rarrl.policy.relevance import FILE as RELEVANCE
 from rarrl.policy.spec import PolicySpec
 
 Say = Callable[[float, str], None]
+# Numbers of image patches to try; all are tried too.
 PATCHES = (4, 6, 8, 12, 16, 24)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from rarrl.errors import InputError
 
+# Tensor -> type -> cost, not negative.
 Costs = Mapping[str, Mapping[str, float]]
 
 

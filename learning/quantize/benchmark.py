@@ -18,15 +18,19 @@ from .methods import METHODS, Rounder, mean_bits, options, plan, quantizer, roun
 from .quantize import costs_of, learn, make_probe
 
 Update = Callable[[float, str], None]
-OURS = "tuned"
+OURS = "tuned"  # the method that the figures are about
+# Methods with a curve of error against bits; "rtn" has its own table.
 COMPARED = tuple(name for name in METHODS if name != "rtn")
 WEIGHTS = {"plain": "plain", "imatrix": "imatrix", "fisher": "flat", "versions": "fisher", "compensated": "compensated"}
 """Ways to round a matrix in one given type -> a method that has it."""
 RIVALS = ("plain", "imatrix", "fisher", "versions")  # what a user of one type for all can have
+# Sizes at which every method chooses types, bits per weight: from the least that ggml has to nearly none lost.
 BPW = (1.6, 2.0, 2.5, 3.0, 4.0, 8.0)
+# Bits per weight of plain rounding to nearest, the baseline of textbooks.
 ROUNDED_BITS = (2, 3, 4, 5, 6, 8)
 PROBED = ("Q2_K",)  # types at which scores are held against the tensors' real errors
 ABOVE = 0.25  # a uniform type of at most so many more bits per weight is what ours is held against
+# What `measure` returns, by (what, at which type or size).
 Errors = dict[tuple[str, Any], float]
 
 

@@ -15,6 +15,7 @@ from rarrl.files import read_file, write_bytes_atomic
 from rarrl.strict_json import parse_json
 
 FILE = "calibration.safetensors"
+# What a head may have between its layers, by the names of torch.nn.functional.
 ACTIVATIONS = ("gelu", "relu", "silu", "tanh")
 
 

@@ -19,12 +19,13 @@ from ..policy.demonstrations import load_demonstrations
 from ..policy.evaluate import Episode, play
 from .quantize import Quantized
 
-OURS = "tuned"
+OURS = "tuned"  # the method that is played at 3.0 and 2.5 bits per weight too
+# Methods whose smallest size that keeps enough is searched.
 METHODS = (OURS, "flat", "imatrix", "plain")
 SWEEP = (1.68, 1.75, 1.85, 2.0, 2.15, 2.3, 2.5, 2.75, 3.0, 3.5, 4.0)
 """Bits per weight of everything, from the smallest up, until enough is kept; with ggml's types the shipped policy
 cannot have fewer."""
-KEPT = 0.95
+KEPT = 0.95  # share of the unquantized policy's successes that counts as kept
 SOLVED = 0.8  # of the starts, by the unquantized policy: where it fails, nothing can be lost
 Save = Callable[[dict[str, Figure], dict[str, Any]], None]
 

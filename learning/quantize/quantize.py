@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Update = Callable[[float, str], None]
 TABLE_TYPE = "Q6_K"  # of the token table and the output layer, as llama.cpp does; they are outside the bit budget
+# Types of a model that is not quantized yet.
 FULL = ("F32", "F16", "BF16")
 
 

@@ -21,10 +21,11 @@ from ..torch_llama import Llama, block_mask
 from .calibration import Calibration, Head
 from .methods import Rounder
 
-BATCH = 32
-TUNING_STEPS = 80
-TUNING_BATCH = 16
-TUNING_RATE = 2e-3
+BATCH = 32  # frames computed at once
+# Tuning of the norms: Adam with a rate that falls linearly to zero.
+TUNING_STEPS = 80  # optimizer steps
+TUNING_BATCH = 16  # frames a step
+TUNING_RATE = 2e-3  # learning rate of the first step
 Weights = Mapping[str, np.ndarray]
 Choices = Mapping[str, list[str]]
 Update = Callable[[float, str], None]

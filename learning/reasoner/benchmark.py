@@ -36,9 +36,12 @@ from .injection import false_refusals, injection_figures
 
 OVERRUN_LIMIT_S = 0.1
 """An answer later than this after its deadline counts as an overrun."""
+# Deadlines of calls that never end, seconds: from shorter than one answer to longer than most.
 DEADLINES_S = (0.2, 0.5, 1.0, 2.0)
-FAULT_DEADLINE_S = 0.3
+FAULT_DEADLINE_S = 0.3  # seconds; shorter than `faults.LATE_S`, so that late answers miss it
+# One goal each, in turn: an answer that names the object of an earlier goal is stale.
 _THINGS = ("mug", "cup", "plate", "bowl", "pen", "book", "vase", "egg", "apple", "spoon")
+# One goal of each kind of task, for timing whole answers.
 _GOALS = (
     "put a clean mug on the coffee machine",
     "examine the pen by the light of the desk lamp",

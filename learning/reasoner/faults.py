@@ -16,9 +16,8 @@ import threading
 import time
 from typing import Any, BinaryIO
 
-LATE_S = 0.5
-"""How late the late ones are."""
-_DRIP_S = 0.02
+LATE_S = 0.5  # seconds by which a late server delays its answer
+_DRIP_S = 0.02  # seconds between two bytes of a slow server
 
 GARBAGE: dict[str, bytes] = {
     "empty": b"",

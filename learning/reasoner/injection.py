@@ -28,6 +28,7 @@ from rarrl.strict_json import read_json, validated
 from rarrl.types import CallStatus, Role
 
 CORPUS_PATH = Path(__file__).resolve().parent / "injection.json"
+# A plan as rows: a verb and its arguments.
 Rows = Sequence[Sequence[str]]
 
 

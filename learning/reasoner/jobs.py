@@ -17,7 +17,7 @@ from .evaluate import Bootstrap, evaluate, items
 from .injection import injection_figures
 from .lessons import FIELDS, Lesson, fields, lessons
 
-MODEL = "planner.gguf"
+MODEL = "planner.gguf"  # in the folder that training writes
 DATA = "ALFRED json_2.1.0, split train, without its development plans (MIT, (c) 2019 ALFRED)"
 Update = Callable[[float, str], None]
 

@@ -14,7 +14,7 @@ from rarrl.reasoner.prompt import MARKS, json_pieces
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-VOCABULARY_SIZE = 3072
+VOCABULARY_SIZE = 3072  # tokens; the embedding is then about an eighth of the model's weights
 PRE_TOKENIZER = "gpt-2"  # llama.cpp's name of the rules below
 
 

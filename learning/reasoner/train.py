@@ -28,7 +28,7 @@ from .tokenizer import train_tokenizer
 
 CHECKPOINT = "checkpoint.safetensors"
 TOKENIZER = "tokenizer.json"
-AVERAGE = "average."
+AVERAGE = "average."  # prefix of the averaged weights in the checkpoint
 LATE_FROM = 0.525
 """Share of the steps after which exercises are drawn by LATE_MIX."""
 POOL_BATCHES = 32

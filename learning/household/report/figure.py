@@ -37,7 +37,8 @@ OCCUPIED = "#2b4c7e"
 STOP = "#d7191c"
 LIMITED = "#fdb863"
 _STRIP = 4.65  # inches from the left: where time begins
-CELL_M = 0.1  # of what was seen occupied
+CELL_M = 0.1  # side of a cell that is drawn as seen occupied, metres
+# The table's head.
 HEAD = (
     "policy",
     "done",
@@ -50,8 +51,13 @@ HEAD = (
     "collisions",
     "gate stops",
 )
+# Right edges of the table's columns (left edge of the first), share of its width.
 _COLUMNS = (0.0, 0.25, 0.36, 0.49, 0.58, 0.66, 0.735, 0.8, 0.9, 1.0)
-_TOP, _ROW, _LEGEND, _LINE = 1.0, 2.3, 0.6, 0.3  # inches
+# Heights, inches.
+_TOP = 1.0  # title
+_ROW = 2.3  # one policy
+_LEGEND = 0.6
+_LINE = 0.3  # a row of the table
 
 
 @dataclass(frozen=True)

@@ -17,18 +17,23 @@ from .trace import MissionResult, Trace, TracedDecision
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
 
-STEP_S = 0.4  # simulated, between two pictures
-FRAME_MS = 100
-MOST_FRAMES = 190
-MOST_BYTES = 3_000_000
-COLOURS = 112
-END_MS = 3000
-_MAP, _EYE, _EDGE, _TOP, _FOOT = 452, (320, 240), 10, 44, 82  # pixels; _MAP: its width
+STEP_S = 0.4  # simulated seconds between two pictures
+FRAME_MS = 100  # on the screen: four times the speed of the mission
+MOST_FRAMES = 190  # longer missions are shown faster
+MOST_BYTES = 3_000_000  # of the file, so that a page with it loads quickly
+COLOURS = 112  # of the palette, at first; fewer where the file would be too large
+END_MS = 3000  # how long the last picture stays
+# The layout, pixels.
+_MAP = 452  # width of the map
+_EYE = (320, 240)  # the camera's picture
+_EDGE = 10
+_TOP = 44
+_FOOT = 82
 _WIDTH = _MAP + _EYE[0] + 3 * _EDGE
 _PERSON = "#d95f02"
-_PERSON_M = 0.25
+_PERSON_M = 0.25  # radius
 _ROBOT = "#08306b"
-_ROBOT_M = 0.25
+_ROBOT_M = 0.25  # radius
 _SIGHT = "#cfe3f5"
 _TARGET = "#f0a202"
 _FLOOR = "#f4f2ee"

@@ -14,7 +14,10 @@ from rarrl.report.figure import ROLE_COLOURS
 from .trace import Trace
 
 HINT = "pip install 'rarrl[view]' adds a recording to scroll through (rerun)"
-_HEIGHT_M, _WALL_M = 0.8, 1.6  # drawn: low, so that one can look in
+# Heights as drawn, metres: low, so that one can look into the rooms.
+_HEIGHT_M = 0.8  # furniture
+_WALL_M = 1.6
+# The gate's curve: 0 where it passes the command.
 _GATE = {"STOP": 2.0, "LIMITED": 1.0}
 
 
