@@ -39,14 +39,16 @@ from rarrl_nodes.sim_graph import GRAPH, SIM, TIME_LIMIT_S, starts
 from rarrl_nodes.sim_run import MISSIONS, Missions, graph_environment, mission_line
 
 ROOT = Path(__file__).resolve().parents[1]
-STANDING, HELD = 0.1, 0.02  # m/s
-SETTLE_S = 8.0
-STILL_S = 0.5
-RESPAWN_S = 2.0
-LISTEN_S = 4.0
-RECOVERY_S = 150.0
-UNDER_WAY_S = 240.0
-SLACK_S = 120.0
+STANDING = 0.1  # m/s: below it the base counts as standing
+HELD = 0.02  # m/s: a smaller loss of speed between two readings counts as holding it
+# Seconds.
+SETTLE_S = 8.0  # of a mission before a kill
+STILL_S = 0.5  # that the base must stand
+LISTEN_S = 4.0  # after a kill, to see it stop
+RESPAWN_S = 2.0  # until the node is started again
+RECOVERY_S = 150.0  # at most, until an attempt or the mission has ended
+UNDER_WAY_S = 240.0  # at most, until the robot moves
+SLACK_S = 120.0  # beyond a mission's time limit
 MANY = "50"  # missions, more than a kill takes
 DRIVING = ("vla_policy_node", "stereo_voxel_node", "safety_gate_node")
 

@@ -33,8 +33,8 @@ from rarrl_learning.reasoner.lessons import FIELDS, achieved, fields
 from rarrl_learning.reasoner.train import PlannerModel, TrainConfig, load_averaged, train_planner
 
 RESULTS = Path(__file__).parent / "results" / "planner_seeds.json"
-MAX_TOKENS = 64
-GROUP = 2048
+MAX_TOKENS = 64  # of an answer
+GROUP = 2048  # goals decoded at once on the accelerator
 
 
 def train(alfred: Path, folder: Path, config: TrainConfig, device: str) -> None:

@@ -43,6 +43,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ros_environment import isolate
 
 from rarrl.config import PolicyConfig
 from rarrl.files import sha256
@@ -52,9 +53,10 @@ from rarrl.results import Figure, make_results, write_results
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "rarrl" / "models" / "policy_metaworld"
+# Seconds: images that are older must not become commands.
 LIMIT_S = PolicyConfig().max_observation_age_s
 STATUS = "vla_policy_node: policy"
-STEPS = 20  # of each task
+STEPS = 20  # control steps of each task
 
 
 @dataclass(frozen=True, eq=False)
@@ -470,10 +472,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the starts and delays")
     parser.add_argument("--json", type=Path, help="file that gets the figures")
     args = parser.parse_args()
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(ROOT / "config" / "fastdds_shm.xml"))
+    isolate()
     import rclpy
 
     spec = json.loads((SHIPPED / "card.json").read_text("utf-8"))["spec"]

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ros_environment import isolate
 from safety_gate_world import Ride, ride
 
 from rarrl.config import GateConfig
@@ -40,10 +41,10 @@ from rarrl.types import RobotCommand
 
 CONFIG = GateConfig()
 TICK = 1 / CONFIG.rate_hz
-FIELD = 1.2
-SECTORS = 31
-FAR = 6.0
-STOP_S = 0.5
+FIELD = 1.2  # rad, field of view of the scan
+SECTORS = 31  # of the scan
+FAR = 6.0  # m, its range
+STOP_S = 0.5  # seconds after which the base must be at rest when its inputs go silent or bad
 TOUCH_M = 0.01  # a fifth of a cell of the gate's map: the oracle's footprint is smaller by so much
 
 
@@ -591,10 +592,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="file that gets the figures")
     parser.add_argument("--role", choices=tuple(RATES), help=argparse.SUPPRESS)
     args = parser.parse_args()
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    if os.environ.get("ROS_DISTRO") == "humble":
-        os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    isolate(shared_memory=False)
     if args.role:
         play(args.role)
         return 0

@@ -16,21 +16,21 @@ from rarrl.safety.free_space import FreeSpace, Pose, RangeScan
 from rarrl.safety.gate import SafetyGate, Surroundings
 from rarrl.types import GateAction, RobotCommand
 
-STEP_S = 0.01
+STEP_S = 0.01  # seconds of a step of the simulation; the periods and delays below are in steps
 CONTROL_STEPS = 5  # 20 Hz
-ODOM_STEPS = 2
-SCAN_STEPS = 7
-SCAN_LATE = 6
+ODOM_STEPS = 2  # 50 Hz
+SCAN_STEPS = 7  # 14 Hz
+SCAN_LATE = 6  # from the image to the scan
 BASE_LATE = 10  # of GateConfig.latency_s = 0.15 s; the rest is the time between two commands
 OBSERVED_S = 0.2  # before the command
-FIELD_RAD = 1.2
-SECTORS = 31
-RAYS = 9
+FIELD_RAD = 1.2  # field of view of the scan
+SECTORS = 31  # of the scan
+RAYS = 9  # in each sector, so that thin things between two bearings are seen
 RANGE_M = 6.0
 ROOM_M = 4.0  # half a side
-MOVER_MPS = 0.5
+MOVER_MPS = 0.5  # top speed of things that move
 SHY_M = 0.5  # things that move keep away so far from the robot; whether the robot does is the question
-DRIFT = 0.02
+DRIFT = 0.02  # share by which odometry may misjudge speeds, either way
 
 
 @dataclass

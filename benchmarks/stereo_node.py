@@ -44,6 +44,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from ros_environment import isolate
 
 from rarrl.config import DetectorConfig
 from rarrl.perception.camera_input import camera_pose
@@ -61,8 +62,8 @@ SCENES = {"easy": 0, "hard": 5, "hardest": 3}  # seeds
 FAULT_SCENES = ("easy", "hard")
 VARIANTS = 8  # pictures with sensor noise of their own, in turn
 FAULT_RATE = 6.0  # pairs per second: slow enough for hard scenes, so that each pair is judged
-SETTLE_S = 2.0
-RIGHT_LATER_NS = 1_000_000
+SETTLE_S = 2.0  # seconds before the first measurement
+RIGHT_LATER_NS = 1_000_000  # the right image's stamp is this much later, as of cameras without a trigger
 SETTINGS = DetectorConfig()
 BLOCKED_M = 0.0101  # just above what the node says where nothing is known
 
@@ -602,10 +603,7 @@ def main() -> int:
     parser.add_argument("--shots", type=int, default=12, help="spoiled pairs per fault and scene")
     parser.add_argument("--json", type=Path, help="file that gets the figures")
     args = parser.parse_args()
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(ROOT / "config" / "fastdds_shm.xml"))
+    isolate()
     import rclpy
 
     rclpy.init()

@@ -23,11 +23,12 @@ from rarrl.files import sha256, write_bytes_atomic, write_json_atomic
 from rarrl.orchestrator.learned import MODELS
 from rarrl.orchestrator.registry import RECORDED_RULES_FILE
 
-FULL_STEPS = 20_000_000
-VARIANT_STEPS = 8_000_000
-RECORDED_SEEDS = 3
+# Environment steps.
+FULL_STEPS = 20_000_000  # the policy in use, and its other seeds
+VARIANT_STEPS = 8_000_000  # ablations and rivals, and the policy that they are held against
 RECORDED_STEPS = 24_000_000
-RECORDED_TUNING = 4_000_000
+RECORDED_TUNING = 4_000_000  # for each rule under each condition
+RECORDED_SEEDS = 3  # trainings on recorded answers
 ABLATIONS = ("no_budget", "no_history", "planner_only", "verifier_only")
 
 

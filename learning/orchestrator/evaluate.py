@@ -24,7 +24,7 @@ from rarrl_sim_envs.alfred.episodes import EpisodeConfig, EpisodeSampler
 from .rollout import Clusters, Episodes, interval, matched, rollout
 from .scenarios import CONDITIONS, every_episode, fixed_episodes, priced
 
-# Prices of thinking that every learned policy is played at, in success per mean planner-1 call: from next to nothing to dear.
+# Prices of thinking that every learned policy is played at: points of success (0 to 1) per mean planner-1 call.
 PRICES = (0.0003, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.06, 0.12)
 LOSS_ALLOWED = 0.010  # of success against always-think when the operating price is chosen, on held-in plans
 SCALES = (0.5, 1.0, 2.0, 4.0)  # factors on every latency in the jitter table; the slope is per doubling
