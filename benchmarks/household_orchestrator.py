@@ -41,8 +41,8 @@ from rarrl_sim_envs.household.tasks import remaining_plan
 
 COMMAND = "python benchmarks/household_orchestrator.py"
 RESULTS = Path("benchmarks/results/household_orchestrator.json")
-HELD_OUT = 300
-LEARNING_RATE = 1e-3
+HELD_OUT = 300  # missions to judge on
+LEARNING_RATE = 1e-3  # of PPO at the start; it falls linearly
 
 
 def record(folder: Path, missions: int) -> None:
@@ -93,12 +93,14 @@ def compare_all(folder: Path, episodes: int) -> dict[str, Any]:
         tables[condition] = compare(profile, policies, config, episodes)
         for name, row in tables[condition].items():
             print(condition, name, row, flush=True)
+
     assert profile.tasks is not None
     tables["setup"] = {
         "missions": len(profile.tasks),
         "episodes": episodes,
         "default_plan_right": round(sum(task.default_correct for task in profile.tasks) / len(profile.tasks), 4),
     }
+
     return tables
 
 
@@ -115,7 +117,10 @@ def drivers(episodes: int) -> dict[str, Any]:
 
 def _drive(driver: Driver, people: int, replans: bool, episodes: int) -> dict[str, Any]:
     executive = HouseholdExecutive(HouseholdEnv(stereo=False, people=people), driver, known_goals(), 100.0, 1e6)
-    done, seconds, attempts = [], [], []
+    done = []
+    seconds = []
+
+    attempts = []
     by_verb: dict[str, list[tuple[bool, float]]] = {}
     for number in range(episodes):
         executive.begin(HELD_OUT_SEED + 100_000 + number)
@@ -129,12 +134,15 @@ def _drive(driver: Driver, people: int, replans: bool, episodes: int) -> dict[st
             by_verb.setdefault(executive.event.row[0], []).append((ok, attempt.seconds))
             if replans and not ok and not executive.done:
                 executive.take(Action.PLANNER_1, answer)
+
         done.append(executive.success)
         seconds.append(executive.env.world.steps * 0.1)
         attempts.append(executive.summary.step)
+
     verbs = {
         verb: [len(found), *np.round(np.mean(found, axis=0), 3).tolist()] for verb, found in sorted(by_verb.items())
     }
+
     return {
         "success": round(float(np.mean(done)), 4),
         "mission_seconds": round(float(np.mean(seconds)), 2),

@@ -47,7 +47,8 @@ class OrchestratorConfig(Section):
         pattern=r"^[^\r\n]*$",
         description="Name of the policy that decides when the robot asks the language model: learned (shipped "
         "weights for this kind of profile), recorded, household, a rule such as never, always or "
-        "after_failure, the path of a weights file, or package.module:Class (a class of your own). A policy that was trained for other costs asks too often or too rarely.",
+        "after_failure, the path of a weights file, or package.module:Class (a class of your own). A "
+        "policy that was trained for other costs asks too often or too rarely.",
     )
     profile: str = Field(
         default="gpt4o-mini-anchor",

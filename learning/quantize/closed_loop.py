@@ -21,12 +21,13 @@ from ..policy.demonstrations import load_demonstrations
 from ..policy.evaluate import Episode, play
 from .quantize import Quantized
 
-OURS = "tuned"
+OURS = "tuned"  # the method that is played at 3.0 and 2.5 bits per weight too
+# Methods whose smallest size that keeps enough is searched.
 METHODS = (OURS, "flat", "imatrix", "plain")
 SWEEP = (1.68, 1.75, 1.85, 2.0, 2.15, 2.3, 2.5, 2.75, 3.0, 3.5, 4.0)
 """Bits per weight of everything, from the smallest up, until enough is kept; with ggml's types the shipped policy
 cannot have fewer."""
-KEPT = 0.95
+KEPT = 0.95  # share of the unquantized policy's successes that counts as kept
 SOLVED = 0.8  # of the starts, by the unquantized policy: where it fails, nothing can be lost
 Save = Callable[[dict[str, Figure], dict[str, Any]], None]
 
@@ -74,8 +75,10 @@ def closed_loop(
     solved = [task for task in tasks if np.mean([e.success for e in whole if e.task == task]) >= SOLVED]
     if not solved:
         raise InputError(f"policy: {folder} solves none of {', '.join(tasks)} in {SOLVED:.0%} of the starts")
+
     whole = [e for e in whole if e.task in solved]
-    figures, rows = {"success_f16": _share(whole)}, []
+    figures = {"success_f16": _share(whole)}
+    rows: list[dict[str, Any]] = []
     settings = {
         "tasks": solved,
         "starts of each": episodes,
@@ -99,6 +102,7 @@ def closed_loop(
         rows.append(
             {"method": method, "bpw": real, "kept": figure.value, "lo": figure.lo, "hi": figure.hi, "lost": lost}
         )
+
         return figure, real
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -113,7 +117,9 @@ def closed_loop(
                 figures["file_ratio_2p5"] = Figure(
                     files / small[1], "bytes of the policy's files, shipped to quantized"
                 )
+
             save(figures, tables)
+
         smallest: dict[str, float] = {}
         unit = f"bits per weight that keep {KEPT}"
         for method in METHODS:
@@ -124,9 +130,11 @@ def closed_loop(
                 if known[method, bpw][0].value >= KEPT:
                     smallest[method] = known[method, bpw][1]
                     break
+
             if method == OURS and method in smallest:
                 figures["min_bpw_kept_ours"] = Figure(smallest[method], unit, len(whole))
                 save(figures, tables)
+
     if others := [smallest[method] for method in METHODS if method != OURS and method in smallest]:
         figures["min_bpw_kept_best_other"] = Figure(min(others), unit, len(whole))
     tables["smallest kept"] = smallest
@@ -151,6 +159,7 @@ def kept_share(whole: Sequence[Episode], small: Sequence[Episode]) -> Figure:
     shares = (drawn[:, 0] + drawn[:, 2]) / (drawn[:, 0] + drawn[:, 1])
     value = float((counts[0] + counts[2]) / (counts[0] + counts[1]))
     lo, hi = np.quantile(shares, [0.025, 0.975])
+
     return Figure(value, "ratio of successes", len(pairs), min(float(lo), value), max(float(hi), value))
 
 
