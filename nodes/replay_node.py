@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
@@ -31,7 +32,7 @@ SHORTEST_S = 1e-4  # a timer needs a period
 class ReplayNode(RarrlNode):
     """Topics, parameters and services: docs/NODES.md."""
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__("replay_node", "episodes", REPLAY_SPECS, ReplayNodeConfig, **kwargs)
         self._log: EventWriter | None = None
         self._client = DecisionClient(lambda reason: self.get_logger().warning(f"decision ignored: {reason}"))

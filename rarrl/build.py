@@ -156,7 +156,10 @@ def make_orchestrator(
 
     Raises: InputError for an unknown policy or profile, with the allowed names."""
     if isinstance(policy, OrchestratorConfig):
-        policy, profile, cost_weight = policy.policy, policy.profile, policy.cost_weight
+        config = policy
+        return make_orchestrator(
+            config.policy, config.profile, config.cost_weight, world=world, call_timeout_s=call_timeout_s
+        )
     if not isinstance(profile, LatencyProfile):
         profile = load_profile(profile)
     if isinstance(policy, str):
@@ -193,7 +196,7 @@ def _llama(text: str, options: ReasonerOptions) -> Reasoner:
     return LlamaReasoner(checked_model(Path(text) if text else shipped_model()), threads=options.threads)
 
 
-def _openai(text: str, _: ReasonerOptions) -> Reasoner:
+def _openai(text: str, options: ReasonerOptions) -> Reasoner:
     from rarrl.reasoner.openai import OpenAiReasoner
 
     url, _, model = text.partition("#")

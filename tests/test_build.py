@@ -80,7 +80,7 @@ def test_llama_file(tmp_path):
 
 
 def test_a_detector_by_preset_grid_and_configuration():
-    rig = CameraRig(fx=300.0, cx=160.0, cy=120.0, baseline=0.1, width=320, height=240)
+    rig = CameraRig(fx=300.0, fy=300.0, cx=160.0, cy=120.0, baseline=0.1, width=320, height=240)
     near = make_detector(rig, "near").voxelizer.spec
     assert near == PRESETS["near"] == make_detector(rig, PRESETS["near"]).voxelizer.spec
     cube = make_detector(rig, DetectorConfig(preset="cube", size_m=3.2, voxel_size_m=0.2)).voxelizer.spec
@@ -108,9 +108,7 @@ def test_public_names_are_there_and_loaded_when_used():
     for name in rarrl.__all__:
         assert getattr(rarrl, name) is not None
     with pytest.raises(AttributeError, match="make_robot"):
-        rarrl.make_robot
-    code = (
-        "import sys, rarrl; print(sorted(m for m in sys.modules if m.split('.')[0] in ('rarrl', 'numpy', 'pydantic')))"
-    )
+        _ = rarrl.make_robot
+    code = "import sys, rarrl; print([m for m in sys.modules if m.split('.')[0] in ('rarrl', 'numpy', 'pydantic')])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "['rarrl']"

@@ -23,7 +23,7 @@ from rarrl.build import make_orchestrator, make_policy, make_reasoner
 from rarrl.clock import ManualClock
 from rarrl.decision_loop import play_episode
 from rarrl.errors import InputError
-from rarrl.events import Event
+from rarrl.events import ActEvent, Event, ThinkEvent
 from rarrl.latency.profile import World, load_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.orchestrator import Orchestrator
@@ -143,9 +143,9 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
     def log(event: Event) -> None:
         if recorder is not None:
             recorder.decision(event)
-        if event.type == "act" and event.status != "SUCCESS" and executive.event is not None:
+        if isinstance(event, ActEvent) and event.status != "SUCCESS" and executive.event is not None:
             failures[executive.event.reason] = failures.get(executive.event.reason, 0) + 1
-        if event.type == "think":
+        if isinstance(event, ThinkEvent):
             key = f"{event.role} {event.level}"
             calls[key] = calls.get(key, 0) + 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,7 +55,11 @@ def eval_mission(
     settings = [replace(base, policy=name) for name in names]
     for setting in settings:
         orchestrator_of(setting)  # a bad name is refused before the first mission
-    changes = {"no_gate": {"eyes": "none"}, "sgbm": {"eyes": "sgbm"}, "fp16": {"gguf": "model.gguf"}}
+    changes: dict[str, dict[str, Any]] = {
+        "no_gate": {"eyes": "none"},
+        "sgbm": {"eyes": "sgbm"},
+        "fp16": {"gguf": "model.gguf"},
+    }
     apart = [replace(base, **changes[name]) for name in wanted]
     seeds, few = range(first, first + n), range(first, first + min(n, n_ablations))
     kept = journal or Path("runs") / "missions.jsonl"

@@ -139,6 +139,16 @@ class InterfaceSpec:
         return np.array([row.get(word, 1 if self.vocabulary else 2) for word in found])
 
 
+class WordedInterface(Interface, Protocol):
+    """An `Interface` that says which words of an instruction the policy knows."""
+
+    def words(self, instruction: str) -> np.ndarray:
+        """(n,) int64: 0 fills up, 1 is a word that is not known, any other number is one that is.
+
+        Raises: InputError for no word at all, or too many."""
+        ...
+
+
 class Policy(Protocol):
     """Chooses chunks of actions; for one thread."""
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -180,7 +179,7 @@ class OpenVlaPolicy:
     def __enter__(self) -> OpenVlaPolicy:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _embed(self, observation: Observation) -> np.ndarray:

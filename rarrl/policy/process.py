@@ -11,7 +11,7 @@ import numpy as np
 
 from rarrl.config import PolicyConfig
 from rarrl.errors import InputError
-from rarrl.policy.base import ActionChunk, InterfaceSpec, Observation
+from rarrl.policy.base import ActionChunk, InterfaceSpec, Observation, WordedInterface
 from rarrl.policy.registry import SHIPPED, runs_own_code
 from rarrl.policy.spec import PolicySpec
 from rarrl.policy.worker import FOLDER, MAX_LINE, encoded_images
@@ -82,7 +82,7 @@ class ProcessPolicy:
             raise InputError(f"policy: {settings.name}: the worker told no spec; restore the file card.json") from None
 
     @property
-    def spec(self) -> PolicySpec | InterfaceSpec:
+    def spec(self) -> WordedInterface:
         """What it takes and gives."""
         return self._spec
 
@@ -139,7 +139,7 @@ class ProcessPolicy:
         return answer
 
 
-def _spec_of(told: dict[str, Any]) -> PolicySpec | InterfaceSpec:
+def _spec_of(told: dict[str, Any]) -> WordedInterface:
     """Raises: ValueError, TypeError, KeyError."""
     if told.get("kind", FOLDER) == FOLDER:
         return PolicySpec.model_validate(told.get("spec"))
