@@ -110,7 +110,7 @@ class ReplayNode(RarrlNode):
             self._take(self._awaiting, no_answer(self._awaiting))
 
     def _take(self, decision: Decision, answer: Answer) -> None:
-        """Its seconds have passed already: simulated time is moved by them, and nobody waits again."""
+        """The seconds of the answer have passed already: simulated time moves by them without waiting again."""
         self._patience.cancel()
         self._awaiting = None
         self._busy_s = self._robot.execute(decision, answer)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 SHIPPED_MODELS = Path(__file__).resolve().parent / "models" / "planner"
 REPLAYED = "profile"
-"""What the setting `orchestrator.reasoner` says where nobody is asked: the robot's side replays the profile's calls."""
+"""Value of the setting `orchestrator.reasoner` with which no reasoner is asked: the robot's side replays the profile."""
 
 
 def make_detector(rig: CameraRig, grid: DetectorConfig | GridSpec | str = "indoor") -> ClassicalDetector:

@@ -203,7 +203,7 @@ class EpisodeRunner:
         return self._make_report(None)
 
     def execute(self, decision: Decision, answer: Answer | None = None) -> float:
-        """Starts to carry `decision` out; the simulated seconds that it takes. `complete` tells the outcome.
+        """Starts to carry `decision` out; the simulated seconds that it takes. `complete` returns the outcome.
 
         answer: of the reasoner that was asked for this THINK; None: the executive replays the call."""
         assert self._open is None and self.report is not None

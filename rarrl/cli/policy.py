@@ -56,7 +56,7 @@ def record(
                     tasks,
                     episodes,
                     first,
-                    infer=lambda told: actor.infer(as_observation(told)).actions,
+                    infer=lambda seen: actor.infer(as_observation(seen)).actions,
                     progress=update,
                 )
     for name, count in counts.items():

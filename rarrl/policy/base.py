@@ -17,7 +17,7 @@ MAX_INSTRUCTION = 1000  # characters; longer ones are refused before they are se
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """What the robot sees, feels and was told.
+    """What the robot sees, feels and was asked to do.
 
     images: (cameras, height, width, 3) uint8 RGB, in the order of the spec. proprio: (p,) float32, units by the names
     in the spec. instruction: a few words. observed_at: seconds of the caller's steady clock, when the oldest picture

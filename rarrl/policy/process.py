@@ -75,11 +75,11 @@ class ProcessPolicy:
         """Raises: InputError in one line for a policy that cannot be served; DependencyMissingError."""
         self._worker = WorkerProcess(settings.command)
         try:
-            self._told = self._worker.told
-            self._spec = _spec_of(self._told)
+            self._described = self._worker.told
+            self._spec = _spec_of(self._described)
         except (ValueError, TypeError, KeyError):
             self._worker.close()
-            raise InputError(f"policy: {settings.name}: the worker told no spec; restore the file card.json") from None
+            raise InputError(f"policy: {settings.name}: the worker sent no spec; restore the file card.json") from None
 
     @property
     def spec(self) -> WordedInterface:
@@ -97,7 +97,7 @@ class ProcessPolicy:
         return max(self._worker.starts - 1, 0)
 
     def infer(self, observation: Observation, deadline: float) -> ActionChunk:
-        """The chunk for `observation`. deadline: on the steady clock (`time.monotonic`); nobody waits beyond it.
+        """The chunk for `observation`. deadline: on the steady clock (`time.monotonic`); the call returns by then.
 
         Raises: CallFailedError: TIMEOUT; REFUSED for an observation that does not fit; INVALID for an answer that
         does not; BACKEND_DOWN while the worker starts again."""
@@ -132,15 +132,15 @@ class ProcessPolicy:
 
     def _call(self, op: str, deadline: float, **fields: Any) -> dict[str, Any]:
         answer = self._worker.call(op, deadline, **fields)
-        if self._worker.told not in (self._told, {}):
+        if self._worker.told not in (self._described, {}):
             raise CallFailedError(CallStatus.INVALID, "the folder holds another policy now; configure the node again")
         if time.monotonic() > deadline:
             raise CallFailedError(CallStatus.TIMEOUT, "the deadline passed")
         return answer
 
 
-def _spec_of(told: dict[str, Any]) -> WordedInterface:
+def _spec_of(described: dict[str, Any]) -> WordedInterface:
     """Raises: ValueError, TypeError, KeyError."""
-    if told.get("kind", FOLDER) == FOLDER:
-        return PolicySpec.model_validate(told.get("spec"))
-    return InterfaceSpec.from_values(told["spec"])
+    if described.get("kind", FOLDER) == FOLDER:
+        return PolicySpec.model_validate(described.get("spec"))
+    return InterfaceSpec.from_values(described["spec"])
