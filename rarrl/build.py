@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 SHIPPED_MODELS = Path(__file__).resolve().parent / "models" / "planner"
 REPLAYED = "profile"
-"""Value of the setting `orchestrator.reasoner` with which no reasoner is asked: the robot's side replays the profile."""
+"""Value of `orchestrator.reasoner` with which no reasoner is asked: the robot's side replays the profile's calls."""
 
 
 def make_detector(rig: CameraRig, grid: DetectorConfig | GridSpec | str = "indoor") -> ClassicalDetector:
