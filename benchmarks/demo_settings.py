@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rarrl.orchestrator.registry import load_policy
+from rarrl.build import make_orchestrator
 from rarrl.report.runs import wilson
 from rarrl.results import Figure, make_results, write_results
 from rarrl_learning.orchestrator.rollout import Episodes, rollout
@@ -29,13 +29,18 @@ def play(episodes: int) -> dict[str, Episodes]:
     """Each policy on the same tasks, with the same luck."""
     settings = demo_config(episodes, SEED).orchestrator
     plans, _ = load_plans(None, None, SEED)
-    bank, tables = EpisodeBank.from_plans(plans), load_tables([settings.profile])
+    bank = EpisodeBank.from_plans(plans)
+    tables = load_tables([settings.profile])
     config = EpisodeConfig(
         time_budget_s=settings.time_budget_s, token_budget=settings.token_budget, cost_weight=settings.cost_weight
     )
     params = EpisodeSampler(bank, tables, config).draw(seeds(SEED, episodes))
+
     return {
-        name: rollout(AlfredReplayCore(bank, tables, episodes), params, load_policy(name)) for name in demo_policies()
+        name: rollout(
+            AlfredReplayCore(bank, tables, episodes), params, make_orchestrator(name, settings.profile).policy
+        )
+        for name in demo_policies()
     }
 
 
@@ -43,6 +48,7 @@ def summarise(name: str, e: Episodes) -> dict[str, Any]:
     """The table row of a policy."""
     n = len(e.success)
     lo, hi = wilson(int(e.success.sum()), n)
+
     return {
         "policy": name,
         "success": round(float(e.success.mean()), 4),
@@ -60,11 +66,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     played = play(args.episodes)
+
     rows = [summarise(name, episodes) for name, episodes in played.items()]
     figures = {}
     for row in rows:
-        unit, success = "share of tasks done", row["success"]
+        unit = "share of tasks done"
+        success = row["success"]
         figures[f"demo_success_{row['policy']}"] = Figure(success, unit, args.episodes, row["lo"], row["hi"])
+
     *_, rule, learned = played
     gain = 100.0 * (played[learned].success.astype(float) - played[rule].success)
     error = 1.96 * gain.std() / np.sqrt(len(gain))

@@ -39,7 +39,8 @@ SETTINGS: dict[str, tuple[float, bool]] = {  # disturbance, whether it makes new
 def drive(missions: int, disturbance: float, replans: bool) -> tuple[list[Run], list[str]]:
     """The runs, and the task type of each."""
     env = HouseholdEnv(stereo=False, disturbance=disturbance)
-    runs, types = [], []
+    runs = []
+    types = []
     for number in range(missions):
         runs.append(run_mission(env, SEED + number, replans))
         types.append(env.mission.task.task_type)
@@ -65,6 +66,7 @@ def speed(steps: int) -> dict[str, dict[str, float]]:
     """{"rendered" or "twin": {"cpu_ms", "wall_ms"}} per step; in turns of a tenth of the steps."""
     envs = {"rendered": HouseholdEnv(), "twin": HouseholdEnv(stereo=False)}
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in envs}
+
     for env in envs.values():
         env.reset(seed=SEED)
         env.step(np.array([0.1, 0.3, 0.0]))  # the first picture takes longer
@@ -72,9 +74,11 @@ def speed(steps: int) -> dict[str, dict[str, float]]:
     for block in np.array_split(actions, 10):
         for name, env in envs.items():
             for action in block:
-                wall, cpu = time.perf_counter(), time.process_time()
+                wall = time.perf_counter()
+                cpu = time.process_time()
                 env.step(action)
                 spent[name].append((time.process_time() - cpu, time.perf_counter() - wall))
+
     for env in envs.values():
         env.close()
     return {
@@ -92,7 +96,9 @@ def main() -> None:
     load = os.getloadavg()[0]
     times = speed(args.steps)
     figures: dict[str, Figure] = {}
-    rows, by_type = [], []
+
+    rows = []
+    by_type = []
     for name, (disturbance, replans) in SETTINGS.items():
         runs, types = drive(args.missions, disturbance, replans)
         rows.append(row(name, runs))
@@ -106,10 +112,12 @@ def main() -> None:
                 of_kind = [run for run, t in zip(runs, types, strict=True) if t == kind]
                 done = sum(run.success for run in of_kind)
                 by_type.append({"task_type": kind, "missions": len(of_kind), "done": done})
+
     for name, figure in times.items():
         figures[f"{name}_cpu_ms"] = Figure(round(figure["cpu_ms"], 3), "ms of processor time per step", args.steps)
         figures[f"{name}_wall_ms"] = Figure(round(figure["wall_ms"], 3), "ms per step, median", args.steps)
-    rendered, twin = times["rendered"], times["twin"]
+    rendered = times["rendered"]
+    twin = times["twin"]
     figures["twin_speedup_cpu"] = Figure(round(rendered["cpu_ms"] / twin["cpu_ms"], 1), "times", args.steps)
     figures["twin_speedup_wall"] = Figure(round(rendered["wall_ms"] / twin["wall_ms"], 1), "times", args.steps)
     figures["control_hz_per_core"] = Figure(round(1e3 / rendered["cpu_ms"], 1), "steps per second of processor time")

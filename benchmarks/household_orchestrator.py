@@ -20,12 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from rarrl.build import make_reasoner
-from rarrl.files import sha256
-from rarrl.latency.profile import dumps_profile, load_profile, save_profile
+from rarrl.build import make_orchestrator, make_reasoner
+from rarrl.latency.profile import content_sha256, load_profile, save_profile
 from rarrl.orchestrator.learned import save_policy
-from rarrl.orchestrator.registry import HOUSEHOLD_RULES_FILE, SHIPPED, load_policy, tuned_parameters
-from rarrl.orchestrator.rules import RECORDED_FAMILIES, make_rule
+from rarrl.orchestrator.registry import HOUSEHOLD_RULES_FILE, SHIPPED, tuned_parameters
+from rarrl.orchestrator.rules import make_rule, recorded_families
 from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Plan
 from rarrl.results import make_results, write_results
@@ -42,8 +41,8 @@ from rarrl_sim_envs.household.tasks import remaining_plan
 
 COMMAND = "python benchmarks/household_orchestrator.py"
 RESULTS = Path("benchmarks/results/household_orchestrator.json")
-HELD_OUT = 300
-LEARNING_RATE = 1e-3
+HELD_OUT = 300  # missions to judge on
+LEARNING_RATE = 1e-3  # of PPO at the start; it falls linearly
 
 
 def record(folder: Path, missions: int) -> None:
@@ -75,7 +74,7 @@ def train(folder: Path, steps: int) -> None:
     card = json.loads((SHIPPED / "card.json").read_text())
     card["runs"]["household.safetensors"] = {
         "command": f"{COMMAND} train --steps {steps}",
-        "data": sha256(dumps_profile(profile).encode()),
+        "data": content_sha256(profile),
         "metrics": {f"last_rollout_{name}": round(value, 4) for name, value in figures.items()},
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     }
@@ -87,19 +86,21 @@ def compare_all(folder: Path, episodes: int) -> dict[str, Any]:
     profile = load_profile(folder / "heldout.json")
     tables = {}
     for condition, config in CONDITIONS.items():
-        policies = {name: load_policy(name) for name in ("household", "recorded")}
+        policies = {name: make_orchestrator(name, profile).policy for name in ("household", "recorded")}
         policies |= {f"{family} {params}": make_rule(family, **params) for family, params in COMPARED.items()}
         tuned = tuned_parameters(condition, HOUSEHOLD_RULES_FILE) if HOUSEHOLD_RULES_FILE.exists() else {}
-        policies |= {f"{f}, tuned": make_rule(f, **tuned[f]) for f in RECORDED_FAMILIES if tuned.get(f)}
+        policies |= {f"{f}, tuned": make_rule(f, **tuned[f]) for f in recorded_families() if tuned.get(f)}
         tables[condition] = compare(profile, policies, config, episodes)
         for name, row in tables[condition].items():
             print(condition, name, row, flush=True)
+
     assert profile.tasks is not None
     tables["setup"] = {
         "missions": len(profile.tasks),
         "episodes": episodes,
         "default_plan_right": round(sum(task.default_correct for task in profile.tasks) / len(profile.tasks), 4),
     }
+
     return tables
 
 
@@ -116,7 +117,10 @@ def drivers(episodes: int) -> dict[str, Any]:
 
 def _drive(driver: Driver, people: int, replans: bool, episodes: int) -> dict[str, Any]:
     executive = HouseholdExecutive(HouseholdEnv(stereo=False, people=people), driver, known_goals(), 100.0, 1e6)
-    done, seconds, attempts = [], [], []
+    done = []
+    seconds = []
+
+    attempts = []
     by_verb: dict[str, list[tuple[bool, float]]] = {}
     for number in range(episodes):
         executive.begin(HELD_OUT_SEED + 100_000 + number)
@@ -130,12 +134,15 @@ def _drive(driver: Driver, people: int, replans: bool, episodes: int) -> dict[st
             by_verb.setdefault(executive.event.row[0], []).append((ok, attempt.seconds))
             if replans and not ok and not executive.done:
                 executive.take(Action.PLANNER_1, answer)
+
         done.append(executive.success)
         seconds.append(executive.env.world.steps * 0.1)
         attempts.append(executive.summary.step)
+
     verbs = {
         verb: [len(found), *np.round(np.mean(found, axis=0), 3).tolist()] for verb, found in sorted(by_verb.items())
     }
+
     return {
         "success": round(float(np.mean(done)), 4),
         "mission_seconds": round(float(np.mean(seconds)), 2),

@@ -39,10 +39,16 @@ from rarrl_nodes.sim_graph import GRAPH, SIM, TIME_LIMIT_S, starts
 from rarrl_nodes.sim_run import MISSIONS, Missions, graph_environment, mission_line
 
 ROOT = Path(__file__).resolve().parents[1]
-STANDING, HELD = 0.1, 0.02  # m/s
-SETTLE_S, STILL_S, RESPAWN_S = 8.0, 0.5, 2.0
-LISTEN_S, RECOVERY_S, UNDER_WAY_S = 4.0, 150.0, 240.0
-SLACK_S = 120.0
+STANDING = 0.1  # m/s: below it the base counts as standing
+HELD = 0.02  # m/s: a smaller loss of speed between two readings counts as holding it
+# Seconds.
+SETTLE_S = 8.0  # of a mission before a kill
+STILL_S = 0.5  # that the base must stand
+LISTEN_S = 4.0  # after a kill, to see it stop
+RESPAWN_S = 2.0  # until the node is started again
+RECOVERY_S = 150.0  # at most, until an attempt or the mission has ended
+UNDER_WAY_S = 240.0  # at most, until the robot moves
+SLACK_S = 120.0  # beyond a mission's time limit
 MANY = "50"  # missions, more than a kill takes
 DRIVING = ("vla_policy_node", "stereo_voxel_node", "safety_gate_node")
 
@@ -99,7 +105,9 @@ class Graph:
     """The five nodes. stand_in: a module in the place of vla_policy_node."""
 
     def __init__(self, folder: Path, environment: dict[str, str], given: dict[str, str], stand_in: str = "") -> None:
-        self.folder, self._given, self._stand_in = folder, given, stand_in
+        self.folder = folder
+        self._given = given
+        self._stand_in = stand_in
         self.processes = Processes(folder, environment)
         self.log = folder
 
@@ -145,6 +153,7 @@ def run_missions(graph: Graph, missions: int, limit_s: float) -> tuple[list[dict
         tail.read()
         over = len(tail.lines) == missions
         alive = graph.alive + (over and not graph.processes.running(SIM.name))
+
     return tail.lines, alive
 
 
@@ -152,6 +161,7 @@ def kill(graph: Graph, ear: Ear, name: str, speed_from: float) -> dict[str, Any]
     """Kills a node while the robot drives, and starts it again."""
     row: dict[str, Any] = {"node": name, "speed_mps": None, "brakes_s": None, "stop_s": None}
     row |= {"recovered": False, "recovery_s": None}
+
     with graph.processes:
         graph.start(missions=MANY)
         if not ear.until(lambda: bool(graph.events()), UNDER_WAY_S):
@@ -170,12 +180,15 @@ def kill(graph: Graph, ear: Ear, name: str, speed_from: float) -> dict[str, Any]
         ear.until(lambda: False, RESPAWN_S)
         if name == SIM.name:
             graph.log = graph.folder / "again"
-        before, again = graph.ends(), time.monotonic()
+        before = graph.ends()
+        again = time.monotonic()
         graph.start(name, missions=MANY, **({"first": "1"} if name == SIM.name else {}))
+
         # The attempt that was under way when the node came back may have failed for its absence: one more.
         row["recovered"] = ear.until(lambda: graph.ends() > before + (name in DRIVING), RECOVERY_S)
         row["recovery_s"] = round(time.monotonic() - again, 1)
         row["alive"] = graph.alive
+
     return row
 
 
@@ -201,7 +214,8 @@ def stopped(commands: list[tuple[float, float]], killed: float) -> dict[str, flo
 def figures_of(missions: list[dict[str, Any]], alive: int, kills: list[dict[str, Any]]) -> dict[str, Figure]:
     figures = {}
     if missions:
-        n, good = len(missions), sum(m["success"] for m in missions)
+        n = len(missions)
+        good = sum(m["success"] for m in missions)
         low, high = wilson(good, n)
         figures |= {
             "graph_success": Figure(good / n, "share", n, low, high),
@@ -210,6 +224,7 @@ def figures_of(missions: list[dict[str, Any]], alive: int, kills: list[dict[str,
             "loop_miss_rate": Figure(missions[-1]["loop_miss_rate"], "share"),
             "nodes_alive": Figure(alive, f"of {len(GRAPH)}"),
         }
+
     if kills:
         times = [row["stop_s"] for row in kills]
         begun = [row["brakes_s"] for row in kills]
@@ -217,6 +232,7 @@ def figures_of(missions: list[dict[str, Any]], alive: int, kills: list[dict[str,
             figures["stop_s_max"] = Figure(max(times), "s", len(times))
             figures["brakes_s_max"] = Figure(max(begun), "s", len(begun))
         figures["recovered"] = Figure(sum(row["recovered"] for row in kills), f"of {len(kills)}", len(kills))
+
     return figures
 
 
@@ -253,7 +269,8 @@ def main() -> None:
     if not args.kills_only:
         graph = Graph(folder / "missions", environment, given, args.stand_in)
         missions, alive = run_missions(graph, args.missions, args.time_limit + SLACK_S)
-    kills, ear = [], Ear()
+    kills = []
+    ear = Ear()
     try:
         for name in args.nodes:
             graph = Graph(folder / f"kill_{name}", environment, given, args.stand_in)
@@ -261,6 +278,7 @@ def main() -> None:
             say(json.dumps(kills[-1]))
     finally:
         ear.close()
+
     figures = figures_of(missions, alive, kills)
     for name, figure in figures.items():
         say(f"{name}: {figure.value:.4g} {figure.unit}")

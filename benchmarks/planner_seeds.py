@@ -33,7 +33,8 @@ from rarrl_learning.reasoner.lessons import FIELDS, achieved, fields
 from rarrl_learning.reasoner.train import PlannerModel, TrainConfig, load_averaged, train_planner
 
 RESULTS = Path(__file__).parent / "results" / "planner_seeds.json"
-MAX_TOKENS, GROUP = 64, 2048
+MAX_TOKENS = 64  # of an answer
+GROUP = 2048  # goals decoded at once on the accelerator
 
 
 def train(alfred: Path, folder: Path, config: TrainConfig, device: str) -> None:
@@ -45,8 +46,10 @@ def train(alfred: Path, folder: Path, config: TrainConfig, device: str) -> None:
 @torch.no_grad()
 def write_on(models: Sequence[PlannerModel], tokenizer: Tokenizer, prompts: Sequence[str]) -> list[str]:
     """The likeliest token each time, by the models' mean probabilities."""
-    end, device = tokenizer.token_to_id(p.END), models[0].token_embd.weight.device
+    end = tokenizer.token_to_id(p.END)
+    device = models[0].token_embd.weight.device
     asked = [encoding.ids for encoding in tokenizer.encode_batch(list(prompts), add_special_tokens=False)]
+
     texts = [""] * len(asked)
     order = sorted(range(len(asked)), key=lambda i: len(asked[i]))
     for _, same in groupby(order, key=lambda i: len(asked[i])):  # of one length: nothing is padded
@@ -54,21 +57,25 @@ def write_on(models: Sequence[PlannerModel], tokenizer: Tokenizer, prompts: Sequ
         for first in range(0, len(members), GROUP):
             rows = members[first : first + GROUP]
             ids = torch.tensor([asked[i] for i in rows], device=device)
-            start, ended = ids.shape[1], torch.zeros(len(rows), dtype=torch.bool, device=device)
+            start = ids.shape[1]
+            ended = torch.zeros(len(rows), dtype=torch.bool, device=device)
             while ids.shape[1] < start + MAX_TOKENS and not bool(ended.all()):
                 with torch.autocast(device.type, torch.bfloat16):
                     logits = [model.logits(model.hidden(ids)[:, -1]).float() for model in models]
                 chosen = torch.stack(logits).softmax(-1).mean(0).argmax(-1)
                 ended |= chosen == end
                 ids = torch.cat((ids, chosen[:, None]), 1)
+
             for i, row in zip(rows, ids[:, start:].tolist(), strict=True):
                 texts[i] = tokenizer.decode(row[: row.index(end)] if end in row else row, skip_special_tokens=False)
+
     return texts
 
 
 def judged(models: Sequence[PlannerModel], tokenizer: Tokenizer, asked: Sequence[Item]) -> dict[str, np.ndarray]:
     """Figure -> (items,) bool."""
-    hits, right = [], []
+    hits = []
+    right = []
     for item, text in zip(asked, write_on(models, tokenizer, [p.prompt(p.PLAN, i.goal) for i in asked]), strict=True):
         try:
             plan = p.parse(text, Role.PLANNER)
@@ -78,6 +85,7 @@ def judged(models: Sequence[PlannerModel], tokenizer: Tokenizer, asked: Sequence
         named = fields(*achieved(plan)) if plan else (None,) * len(FIELDS)
         hits.append([a == b for a, b in zip(named, item.target, strict=True)])
         right.append(plan is not None and normal_form(plan) == normal_form(item.plan))
+
     table = np.array(hits)
     found = {f"{name}_accuracy": table[:, i] for i, name in enumerate(FIELDS)}
     return found | {"all_parameters_accuracy": table.min(axis=1), "plan_accuracy_level1": np.array(right)}
@@ -114,14 +122,17 @@ def main() -> None:
         run.join()
     if any(run.exitcode for run in runs):
         raise SystemExit("a training failed: see above; the same command goes on")
+
     loaded = [load_averaged(folder) for folder in folders]
-    models, tokenizer = [model.to(given.device) for model, _ in loaded], loaded[0][1]
+    models = [model.to(given.device) for model, _ in loaded]
+    tokenizer = loaded[0][1]
     train_split = read_alfred(given.alfred, "train")
     held = [plan for plan in train_split.plans if is_development(plan)]
     splits = {
         "development": replace(train_split, plans=tuple(held)),
         "valid_seen": read_alfred(given.alfred, "valid_seen"),
     }
+
     figures: dict[str, Figure] = {}
     rows: dict[str, list[dict[str, Any]]] = {}
     for split, data in splits.items():
@@ -137,6 +148,7 @@ def main() -> None:
             figures[f"{split}_{name}_together"] = spread.mean(hit)
         named = np.array([one["object_accuracy"] for one in each])
         figures[f"{split}_object_by_any"] = spread.mean(named.any(axis=0))
+
     facts = {
         "seeds": given.seeds,
         "steps": given.steps,

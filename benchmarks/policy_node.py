@@ -43,6 +43,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ros_environment import isolate
 
 from rarrl.config import PolicyConfig
 from rarrl.files import sha256
@@ -52,9 +53,10 @@ from rarrl.results import Figure, make_results, write_results
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "rarrl" / "models" / "policy_metaworld"
+# Seconds: images that are older must not become commands.
 LIMIT_S = PolicyConfig().max_observation_age_s
 STATUS = "vla_policy_node: policy"
-STEPS = 20  # of each task
+STEPS = 20  # control steps of each task
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +81,7 @@ def record(seed: int) -> list[Frame]:
             env.advance(env.expert_action())
             told = env.observation()
         env.close()
+
     return frames
 
 
@@ -105,7 +108,9 @@ class Robot:
         from std_msgs.msg import String
         from trajectory_msgs.msg import JointTrajectory
 
-        self._time, self._names, self._cameras = Time, names, cameras
+        self._time = Time
+        self._names = names
+        self._cameras = cameras
         self._kinds = {"image": Image, "joints": JointState, "text": String}
         self.node = rclpy.create_node("robot")
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -148,6 +153,7 @@ class Robot:
         stamp = self.node.get_clock().now().to_msg()
         joints = self._kinds["joints"](name=list(self._names), position=[float(v) for v in frame.proprio])
         joints.header.stamp = stamp
+
         result = []
         for picture in frame.images:
             msg = self._kinds["image"](height=picture.shape[0], width=picture.shape[1], encoding="rgb8")
@@ -155,6 +161,7 @@ class Robot:
             msg.data.frombytes(np.ascontiguousarray(picture).data)
             msg.header.stamp = stamp
             result.append(msg)
+
         return [*result, joints]
 
     def send(self, messages: list[Any]) -> None:
@@ -185,11 +192,13 @@ class Robot:
         client = self.node.create_client(ChangeState, "vla_policy_node/change_state")
         if not self.wait(client.service_is_ready, 30.0):
             raise SystemExit("policy_node: the node did not start")
+
         request = ChangeState.Request()
         request.transition.id = Transition.TRANSITION_CONFIGURE
         future = client.call_async(request)
         if not self.wait(future.done, 90.0):
             raise SystemExit("policy_node: the node does not answer")
+
         self.node.destroy_client(client)
         return bool(future.result().success)
 
@@ -215,7 +224,9 @@ class Player:
     """Sends frames at a rate for as long as one listens."""
 
     def __init__(self, robot: Robot, frames: list[Frame], rate: float) -> None:
-        self._robot, self._frames, self._period = robot, frames, 1 / rate
+        self._robot = robot
+        self._frames = frames
+        self._period = 1 / rate
         self._sent = 0
         self._next = time.monotonic()
 
@@ -232,11 +243,13 @@ class Player:
                 waiting.append((self._next + delay(), self._robot.messages(frame)))
                 self._sent += 1
                 self._next += self._period
+
             for item in [w for w in waiting if w[0] <= time.monotonic()]:
                 self._robot.send(item[1])
                 waiting.remove(item)
             soonest = min([self._next, *(at for at, _ in waiting)])
             self._robot.wait(until, min(max(soonest - time.monotonic(), 0.0), 0.02))
+
         return until()
 
     def status(self) -> dict[str, str]:
@@ -248,7 +261,8 @@ class Player:
 
 def clean(robot: Robot, player: Player, seconds: float, rate: float) -> dict[str, Any]:
     """The row of the clean run."""
-    before, first = player.status(), len(robot.commands)
+    before = player.status()
+    first = len(robot.commands)
     player.play(lambda: False, seconds)
     commands = robot.commands[first:]
     after = player.status()
@@ -279,7 +293,9 @@ def clean(robot: Robot, player: Player, seconds: float, rate: float) -> dict[str
 
 def at_once(robot: Robot, dt: float) -> float:
     """`seam_jump` of the same chunks in the same ticks without blending."""
-    chunks, commands = list(robot.chunks), robot.commands
+    chunks = list(robot.chunks)
+    commands = robot.commands
+
     broker = ChunkBroker(chunks[0].points.shape, dt, LIMIT_S, blend_rows=0)
     offset = min(heard.at - heard.stamp_ns / 1e9 - heard.age_s for heard in chunks)  # steady minus ROS time
     for command in commands:
@@ -287,6 +303,7 @@ def at_once(robot: Robot, dt: float) -> float:
             heard = chunks.pop(0)
             broker.push(ActionChunk(heard.points, dt, heard.stamp_ns / 1e9 + offset), heard.at)
         broker.next_row(command.at)
+
     return float(broker.seam_jump.max())
 
 
@@ -297,9 +314,11 @@ def fault(robot: Robot, player: Player, kind: int) -> dict[str, float | None]:
     acting = len(robot.commands)
     if not player.play(lambda: len(robot.commands) > acting + 20 and bool(len(robot.commands[-1].points)), 30.0):
         raise SystemExit("policy_node: the node does not act")
+
     pid = int(player.status()["worker_pid"])
     player.play(lambda: False, float(np.random.default_rng(pid).uniform(0, 0.2)))
-    first, at = len(robot.commands), time.monotonic()
+    first = len(robot.commands)
+    at = time.monotonic()
     os.kill(pid, kind)
 
     def held() -> int | None:
@@ -313,6 +332,7 @@ def fault(robot: Robot, player: Player, kind: int) -> dict[str, float | None]:
         return {"hold_s": None, "recovery_s": None}
     if not player.play(lambda: bool(len(robot.commands[-1].points)), 60.0):
         raise SystemExit("policy_node: no recovery after a fault")
+
     return {"hold_s": robot.commands[index].at - at, "recovery_s": robot.commands[-1].at - at}
 
 
@@ -376,7 +396,8 @@ def without_spec(folder: Path) -> None:
     (folder / "card.json").write_text(json.dumps(card), "utf-8")
 
 
-GGUF, OUTER = "model.gguf", "policy.safetensors"
+GGUF = "model.gguf"
+OUTER = "policy.safetensors"
 CUTS = (0, 3, 8, 24, 100, 400, 5000, 1_000_000)
 DAMAGES: dict[str, Callable[[Path], None]] = {
     **{f"GGUF cut after {n} bytes": on_file(GGUF, lambda data, n=n: data[:n]) for n in CUTS},
@@ -407,7 +428,8 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 
 def files(robot: Robot) -> tuple[list[dict[str, Any]], int, bool]:
     """The rows of `files`, how often the node died, whether it took the good files at last."""
-    rows, deaths = [], 0
+    rows = []
+    deaths = 0
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "policy"
         shutil.copytree(SHIPPED, folder)
@@ -423,9 +445,11 @@ def files(robot: Robot) -> tuple[list[dict[str, Any]], int, bool]:
                 print(f"{name}: {said or 'ACCEPTED'}", file=sys.stderr)
                 if accepted:
                     break
+
             shutil.rmtree(folder)
             shutil.copytree(SHIPPED, folder)
             recovered = not rows[-1]["accepted"] and robot.configure()
+
     return rows, deaths, recovered
 
 
@@ -448,15 +472,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the starts and delays")
     parser.add_argument("--json", type=Path, help="file that gets the figures")
     args = parser.parse_args()
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(ROOT / "config" / "fastdds_shm.xml"))
+    isolate()
     import rclpy
 
     spec = json.loads((SHIPPED / "card.json").read_text("utf-8"))["spec"]
     frames = record(args.seed)
     rclpy.init()
+
     rng = np.random.default_rng(args.seed)
     robot = Robot(tuple(spec["proprio_names"]), tuple(spec["cameras"]))
     with running_node(policy__control_hz=float(args.rate), policy__preset=args.preset) as child:
@@ -472,6 +494,7 @@ def main() -> int:
         stopped = [fault(robot, player, signal.SIGSTOP) for _ in range(args.trials)]
         restarts = int(robot.status()["worker_restarts"])
         alive = child.poll() is None
+
     commands = [c for c in robot.commands if len(c.points)]
     rows, deaths, recovered = files(robot)
     robot.close()
@@ -507,6 +530,7 @@ def main() -> int:
             "files": rows,
         }
         write_results(args.json, make_results(command, args.seed, figures, tables))
+
     return 0
 
 

@@ -40,12 +40,14 @@ def main() -> None:
     parser.add_argument("--alfred", type=Path, required=True, help="folder of the ALFRED data set")
     parser.add_argument("--llm", default="llama", help="which language model: see `rarrl ask --help`")
     parser.add_argument("--workers", type=int, default=1, help="trainings side by side")
+
     arguments = parser.parse_args()
     for name, split, goals in RECORDINGS:
         out = PROFILE_DIR / f"{name}.json"
         if not out.exists():
             asked = ("--alfred", str(arguments.alfred), "--split", split, "--n", str(goals))
             rarrl("profile", "record", "--llm", arguments.llm, *asked, "--threads", "1", "--out", str(out))
+
     trainer = Path(__file__).parent / "train_orchestrator.py"
     subprocess.run([sys.executable, str(trainer), "--recorded", "--workers", str(arguments.workers)], check=True)
     rarrl("eval", "orchestrator", "--profile", "recorded", "--replicas", "8", "--json", os.path.relpath(RESULTS))

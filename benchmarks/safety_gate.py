@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ros_environment import isolate
 from safety_gate_world import Ride, ride
 
 from rarrl.config import GateConfig
@@ -40,8 +41,10 @@ from rarrl.types import RobotCommand
 
 CONFIG = GateConfig()
 TICK = 1 / CONFIG.rate_hz
-FIELD, SECTORS, FAR = 1.2, 31, 6.0
-STOP_S = 0.5
+FIELD = 1.2  # rad, field of view of the scan
+SECTORS = 31  # of the scan
+FAR = 6.0  # m, its range
+STOP_S = 0.5  # seconds after which the base must be at rest when its inputs go silent or bad
 TOUCH_M = 0.01  # a fifth of a cell of the gate's map: the oracle's footprint is smaller by so much
 
 
@@ -62,7 +65,9 @@ class Moving:
     """A gate whose robot moves already, in a wide open space."""
 
     def __init__(self, free: FreeSpace, v: float, omega: float, ticks: int) -> None:
-        self.gate, self.free, self.now = SafetyGate(CONFIG), free, 100.0
+        self.gate = SafetyGate(CONFIG)
+        self.free = free
+        self.now = 100.0
         for _ in range(ticks):
             self.now += TICK
             self.last = self.gate.check(self.command(v, omega), self.around(), self.now)
@@ -107,6 +112,7 @@ def too_old(rng: np.random.Generator, free: FreeSpace) -> tuple[bool, bool]:
     used = taken >= last and not math.isinf(taken)  # else the node drops it
     result = robot.gate.check(command if used else None, robot.around(), robot.now)
     moves = result.v != 0.0 or result.omega != 0.0
+
     return (stale or late) and moves, not (stale or late) and not moves and observed - last < 1.0
 
 
@@ -136,6 +142,7 @@ def not_a_command(rng: np.random.Generator, free: FreeSpace) -> tuple[bool, bool
         or (bad and moves)
     )
     still = abs(v) < 0.01 and abs(omega) < 0.01
+
     return unsafe, not bad and not still and result.reason.startswith("command")
 
 
@@ -160,19 +167,23 @@ def unseen(rng: np.random.Generator, _: FreeSpace) -> tuple[bool, bool]:
         result = robot.gate.check(robot.command(v, omega), None if kind == "none" else around, robot.now)
         if result.v or result.omega:
             unsafe |= kind != "seen" or leaves_what_was_seen(result.v, result.omega, ranges)
+
     return unsafe, False
 
 
 def leaves_what_was_seen(v: float, omega: float, ranges: np.ndarray) -> bool:
     """Whether the footprint, while the robot stops from (v, omega) on its arc, touches what no wedge shows as free."""
     c = CONFIG
-    front, rear, half = c.front_m - TOUCH_M, c.rear_m - TOUCH_M, c.half_width_m - TOUCH_M
+    front = c.front_m - TOUCH_M
+    rear = c.rear_m - TOUCH_M
+    half = c.half_width_m - TOUCH_M
     rate = min(c.brake_mps2 / max(abs(v), 1e-12), c.turn_brake_radps2 / max(abs(omega), 1e-12))
     until = c.latency_s + 1 / (2 * rate)
     side = np.linspace(-1, 1, 41)
     along = (front + rear) / 2 * side + (front - rear) / 2
     xs = np.concatenate([along, along, np.full(41, front), np.full(41, -rear)])
     ys = np.concatenate([np.full(41, half), np.full(41, -half), half * side, half * side])
+
     x = y = yaw = 0.0
     n = 60
     for _ in range(n):  # small steps along the arc
@@ -182,13 +193,15 @@ def leaves_what_was_seen(v: float, omega: float, ranges: np.ndarray) -> bool:
         px = x + math.cos(yaw) * xs - math.sin(yaw) * ys
         py = y + math.sin(yaw) * xs + math.cos(yaw) * ys
         here = (px <= c.front_m) & (px >= -c.rear_m) & (np.abs(py) <= c.half_width_m)
-        dx, dy = px - c.sensor_x_m, py - c.sensor_y_m
+        dx = px - c.sensor_x_m
+        dy = py - c.sensor_y_m
         wedge = np.floor((np.arctan2(dy, dx) + FIELD / 2) / (FIELD / SECTORS)).astype(int)
         in_view = (wedge >= 0) & (wedge < SECTORS)
         reach = np.nan_to_num(np.minimum(ranges, FAR), nan=0.0)[np.clip(wedge, 0, SECTORS - 1)]
         seen = np.where(in_view, np.hypot(dx, dy) < reach, np.hypot(px, py) < c.assumed_clear_m + c.cell_m)
         if (~seen & ~here).any():
             return True
+
     return False
 
 
@@ -197,6 +210,7 @@ def silence(rng: np.random.Generator, free: FreeSpace) -> tuple[bool, bool]:
     robot = Moving(free, 0.3, 0.0, 10)
     which = rng.choice(["command", "scan", "odom"])
     at = {"command": robot.now, "scan": robot.now, "odom": robot.now}
+
     end = robot.now
     moved = refused = False
     while robot.now - end < 1.0:
@@ -209,6 +223,7 @@ def silence(rng: np.random.Generator, free: FreeSpace) -> tuple[bool, bool]:
         if result.v or result.omega:
             moved |= robot.now - end > STOP_S - 0.09  # what is sent then holds until the next tick
         refused |= robot.now - end < 0.2 and result.v == 0.0
+
     return moved, refused
 
 
@@ -221,7 +236,8 @@ ATTEMPTS: dict[str, Callable[[np.random.Generator, FreeSpace], tuple[bool, bool]
 
 
 def run_attempts(n: int, seed: int) -> list[dict[str, Any]]:
-    free, rows = open_space(SafetyGate(CONFIG)), []
+    free = open_space(SafetyGate(CONFIG))
+    rows = []
     for number, (name, attempt) in enumerate(ATTEMPTS.items()):
         rng = np.random.default_rng([seed, number])
         outcomes = np.array([attempt(rng, free) for _ in range(n)])
@@ -233,6 +249,7 @@ def run_attempts(n: int, seed: int) -> list[dict[str, Any]]:
                 "false_refusals": int(outcomes[:, 1].sum()),
             }
         )
+
     return rows
 
 
@@ -258,6 +275,7 @@ def run_rides(n: int, seed: int, seconds: float = 30.0) -> list[dict[str, Any]]:
                     "share_stopped": float(np.mean([r.stops for r in rides])) / (seconds * CONFIG.rate_hz),
                 }
             )
+
     return rows
 
 
@@ -270,7 +288,8 @@ def command_message(v: float, omega: float) -> Any:
     from geometry_msgs.msg import TwistStamped
 
     msg = TwistStamped()
-    msg.twist.linear.x, msg.twist.angular.z = v, omega
+    msg.twist.linear.x = v
+    msg.twist.angular.z = omega
     return msg
 
 
@@ -306,6 +325,7 @@ def play(role: str) -> None:
 
     rclpy.init()
     node = rclpy.create_node(f"{role}_player")
+
     publisher = node.create_publisher(types()[role], role, 1)
     parent = os.getppid()
     while os.getppid() == parent:
@@ -392,11 +412,14 @@ def clean_run(listener: Listener, seconds: float) -> dict[str, Any]:
     listener.listen(1.0)
     listener.heard.clear()
     listener.listen(seconds)
-    latencies, told = [], set()
+
+    latencies = []
+    told = set()
     for at, _, omega in listener.heard:
         if omega and omega not in told:  # the gate repeats a command until the next one
             told.add(omega)
             latencies.append((1e3 * at - 1e5 * omega) % 1000)
+
     return {
         "seconds": seconds,
         "n": len(listener.heard),
@@ -413,7 +436,9 @@ def silence_trials(listener: Listener, trials: int) -> list[dict[str, Any]]:
     for role in RATES:
         for how, number in (("kill -9", signal.SIGKILL), ("SIGSTOP", signal.SIGSTOP)):
             print(f"{how} of {role}", file=sys.stderr)
-            stops, again, lost = [], [], 0
+            stops = []
+            again = []
+            lost = 0
             for k in range(trials):
                 listener.wait(listener.moving)
                 listener.listen(0.3 + 0.037 * (k % 5))
@@ -438,6 +463,7 @@ def silence_trials(listener: Listener, trials: int) -> list[dict[str, Any]]:
                     for other in RATES:
                         listener.end(other)
                         listener.start(other)
+
             rows.append(
                 {
                     "silent": role,
@@ -450,6 +476,7 @@ def silence_trials(listener: Listener, trials: int) -> list[dict[str, Any]]:
                     "not_recovered": lost,
                 }
             )
+
     return rows
 
 
@@ -502,7 +529,8 @@ def attack_trials(listener: Listener, shots: int) -> list[dict[str, Any]]:
     rows = []
     for name, attack in attacks().items():
         print(name, file=sys.stderr)
-        unsafe, moved = 0, 0
+        unsafe = 0
+        moved = 0
         for _ in range(shots):
             for _ in range(14):
                 listener.send("scan", scan_message([5.0] * SECTORS), 0.0)
@@ -519,7 +547,9 @@ def attack_trials(listener: Listener, shots: int) -> list[dict[str, Any]]:
             for t, v, omega in listener.heard:
                 beyond = not (abs(v) <= CONFIG.max_speed_mps and abs(omega) <= CONFIG.max_turn_radps)  # NaN too
                 unsafe += beyond or (bool(v or omega) and t - at > STOP_S)
+
         rows.append({"attack": name, "n": shots, "unsafe": unsafe, "moved_before": moved})
+
     return rows
 
 
@@ -527,6 +557,7 @@ def run_ros(trials: int, seconds: float) -> tuple[dict[str, Any], list[dict[str,
     import rclpy
 
     rclpy.init()
+
     listener = Listener()
     try:
         with running_gate(listener) as gate:
@@ -546,6 +577,7 @@ def run_ros(trials: int, seconds: float) -> tuple[dict[str, Any], list[dict[str,
             listener.end(role)
         listener.node.destroy_node()
         rclpy.try_shutdown()
+
     return clean, silent, attacked, end_s
 
 
@@ -560,13 +592,11 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="file that gets the figures")
     parser.add_argument("--role", choices=tuple(RATES), help=argparse.SUPPRESS)
     args = parser.parse_args()
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    if os.environ.get("ROS_DISTRO") == "humble":
-        os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    isolate(shared_memory=False)
     if args.role:
         play(args.role)
         return 0
+
     tables: dict[str, Any] = {}
     figures: dict[str, Figure] = {}
     if not args.no_ros:
@@ -585,6 +615,7 @@ def main() -> int:
             "gate_killed_last_word_s": Figure(end_s, "s", 1),
         }
         show([*tables["clean"], *tables["silence"], *tables["attacks"]])
+
     tables["attempts"] = run_attempts(args.attempts, args.seed)
     n, unsafe, refused = (sum(row[key] for row in tables["attempts"]) for key in ("n", "unsafe", "false_refusals"))
     figures |= {
@@ -593,11 +624,13 @@ def main() -> int:
         "false_refusals": Figure(refused, "commands", n),
     }
     show(tables["attempts"])
+
     tables["rides"] = run_rides(args.rides, args.seed) if args.rides else []
     for gated, name in ((True, "collisions_with_gate"), (False, "collisions_without_gate")):
         of = [row for row in tables["rides"] if row["gate"] is gated]
         if of:
             figures[name] = Figure(sum(r["collisions"] for r in of), "rides", sum(r["n"] for r in of))
+
     show(tables["rides"])
     for name, figure in figures.items():
         print(f"{name}: {figure.text()} {figure.unit} (n = {figure.n})")

@@ -16,19 +16,21 @@ from rarrl.safety.free_space import FreeSpace, Pose, RangeScan
 from rarrl.safety.gate import SafetyGate, Surroundings
 from rarrl.types import GateAction, RobotCommand
 
-STEP_S = 0.01
+STEP_S = 0.01  # seconds of a step of the simulation; the periods and delays below are in steps
 CONTROL_STEPS = 5  # 20 Hz
-ODOM_STEPS = 2
-SCAN_STEPS = 7
-SCAN_LATE = 6
+ODOM_STEPS = 2  # 50 Hz
+SCAN_STEPS = 7  # 14 Hz
+SCAN_LATE = 6  # from the image to the scan
 BASE_LATE = 10  # of GateConfig.latency_s = 0.15 s; the rest is the time between two commands
 OBSERVED_S = 0.2  # before the command
-FIELD_RAD, SECTORS, RAYS = 1.2, 31, 9
+FIELD_RAD = 1.2  # field of view of the scan
+SECTORS = 31  # of the scan
+RAYS = 9  # in each sector, so that thin things between two bearings are seen
 RANGE_M = 6.0
 ROOM_M = 4.0  # half a side
-MOVER_MPS = 0.5
+MOVER_MPS = 0.5  # top speed of things that move
 SHY_M = 0.5  # things that move keep away so far from the robot; whether the robot does is the question
-DRIFT = 0.02
+DRIFT = 0.02  # share by which odometry may misjudge speeds, either way
 
 
 @dataclass
@@ -73,22 +75,29 @@ class World:
     def ranges(self, sensor: Pose) -> np.ndarray:
         """(SECTORS,) how far each wedge is free: the least of some rays."""
         bearings = sensor[2] + FIELD_RAD * ((np.arange(SECTORS * RAYS) + 0.5) / (SECTORS * RAYS) - 0.5)
-        ux, uy = np.cos(bearings)[:, None], np.sin(bearings)[:, None]
-        dx, dy, r = self.discs[:, 0] - sensor[0], self.discs[:, 1] - sensor[1], self.discs[:, 2]
-        along, aside = ux * dx + uy * dy, np.abs(ux * dy - uy * dx)
+        ux = np.cos(bearings)[:, None]
+        uy = np.sin(bearings)[:, None]
+        dx = self.discs[:, 0] - sensor[0]
+        dy = self.discs[:, 1] - sensor[1]
+        r = self.discs[:, 2]
+        along = ux * dx + uy * dy
+        aside = np.abs(ux * dy - uy * dx)
         half = np.sqrt(np.maximum(r * r - aside * aside, 0.0))
         hit = np.where((aside < r) & (along > 0), along - half, np.inf).min(axis=1)
+
         with np.errstate(divide="ignore", invalid="ignore"):
             walls = np.minimum(
                 *(((ROOM_M * np.sign(u[:, 0]) - s) / u[:, 0]) for u, s in ((ux, sensor[0]), (uy, sensor[1])))
             )
+
         return np.minimum(hit, walls).reshape(SECTORS, RAYS).min(axis=1)
 
 
 def clearances(robot: Pose, config: GateConfig, discs: np.ndarray) -> np.ndarray:
     """(n,) distances between the footprint and discs ((n, 3) x, y, radius), metres; below 0: they overlap."""
     c, s = math.cos(robot[2]), math.sin(robot[2])
-    dx, dy = discs[:, 0] - robot[0], discs[:, 1] - robot[1]
+    dx = discs[:, 0] - robot[0]
+    dy = discs[:, 1] - robot[1]
     x, y = c * dx + s * dy, c * dy - s * dx
     ahead = np.maximum(np.maximum(x - config.front_m, -config.rear_m - x), 0.0)
     gaps: np.ndarray = np.hypot(ahead, np.maximum(np.abs(y) - config.half_width_m, 0.0)) - discs[:, 2]
@@ -122,9 +131,12 @@ class Driver:
         if now - self.stuck_since > 1.0:
             self.goal = self.rng.uniform(-ROOM_M, ROOM_M, 2)
             self.other = (float(self.rng.choice([-0.1, 0.0, 0.3])), float(self.rng.uniform(-1, 1)))
-            self.other_until, self.stuck_since = now + self.rng.uniform(0.5, 3.0), now
+            self.other_until = now + self.rng.uniform(0.5, 3.0)
+            self.stuck_since = now
+
         if now < self.other_until:
             return self.other
+
         turn = math.remainder(math.atan2(way[1], way[0]) - robot[2], 2 * math.pi)
         return (0.5 if abs(turn) < 1.0 else 0.0), min(max(1.5 * turn, -1.0), 1.0)
 
@@ -145,7 +157,8 @@ class DriveStatistics:
 def ride(seed: int, config: GateConfig, seconds: float, standing: int, movers: int, gated: bool) -> DriveStatistics:
     """One ride through a world of its own; it ends at the first collision."""
     rng = np.random.default_rng(seed)
-    world, driver = World.draw(rng, standing, movers), Driver(np.random.default_rng(seed + 10**6))
+    world = World.draw(rng, standing, movers)
+    driver = Driver(np.random.default_rng(seed + 10**6))
     gate = SafetyGate(config)
     free: FreeSpace = gate.free_space()
     x = y = yaw = v = omega = 0.0
@@ -154,7 +167,12 @@ def ride(seed: int, config: GateConfig, seconds: float, standing: int, movers: i
     sent: list[tuple[float, float]] = []
     odoms: list[Pose] = []
     seen: list[tuple[int, RangeScan, Pose]] = []
-    taken, vouched, stops, way, least = -math.inf, False, 0, 0.0, math.inf
+    taken = -math.inf
+    vouched = False
+    stops = 0
+    way = 0.0
+
+    least = math.inf
     command = (0.0, 0.0)
     for k in range(round(seconds / STEP_S)):
         now = k * STEP_S
@@ -168,6 +186,7 @@ def ride(seed: int, config: GateConfig, seconds: float, standing: int, movers: i
             ranges[ranges >= RANGE_M] = math.inf
             first = -FIELD_RAD / 2 + FIELD_RAD / SECTORS / 2
             seen.append((k, RangeScan(first, FIELD_RAD / SECTORS, ranges, RANGE_M), odoms[-1]))
+
         if seen and k >= seen[0][0] + SCAN_LATE:
             at, scan, pose = seen.pop(0)
             free.move(odoms[-1])
@@ -177,6 +196,7 @@ def ride(seed: int, config: GateConfig, seconds: float, standing: int, movers: i
             c, s = math.cos(pose[2]), math.sin(pose[2])
             free.see(scan, (pose[0] + c * config.sensor_x_m, pose[1] + s * config.sensor_x_m, pose[2]))
             taken = at * STEP_S
+
         if k % CONTROL_STEPS == 0:
             wish = driver.drive(robot, abs(v) + abs(omega) > 0.02, now)
             if gated:
@@ -187,6 +207,7 @@ def ride(seed: int, config: GateConfig, seconds: float, standing: int, movers: i
                 command = (result.v, result.omega)
             else:
                 command = wish
+
         sent.append(command)
         target = sent[k - BASE_LATE] if k >= BASE_LATE else (0.0, 0.0)
         v = _follow(v, target[0], 2 * config.accel_mps2, config.brake_mps2)
@@ -205,9 +226,11 @@ def ride(seed: int, config: GateConfig, seconds: float, standing: int, movers: i
             kind = "wall" if nearest == standing + movers else "mover" if nearest >= standing else "disc"
             behind = False
             if kind != "wall":
-                dx, dy = world.discs[nearest, 0] - x, world.discs[nearest, 1] - y
+                dx = world.discs[nearest, 0] - x
+                dy = world.discs[nearest, 1] - y
                 behind = abs(math.remainder(math.atan2(dy, dx) - yaw, 2 * math.pi)) > FIELD_RAD / 2
             return DriveStatistics(kind, behind, way, least, stops)
+
     return DriveStatistics("", False, way, least, stops)
 
 

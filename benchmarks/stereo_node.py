@@ -44,6 +44,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from ros_environment import isolate
 
 from rarrl.config import DetectorConfig
 from rarrl.perception.camera_input import camera_pose
@@ -54,13 +55,15 @@ from rarrl.types import VoxelState
 from rarrl_learning.perception.synthetic import RenderedPair, SynthConfig, render_pair
 
 ROOT = Path(__file__).resolve().parents[1]
-WIDTH, HEIGHT, KIND = 640, 480, "indoor"
+WIDTH = 640
+HEIGHT = 480
+KIND = "indoor"
 SCENES = {"easy": 0, "hard": 5, "hardest": 3}  # seeds
 FAULT_SCENES = ("easy", "hard")
 VARIANTS = 8  # pictures with sensor noise of their own, in turn
 FAULT_RATE = 6.0  # pairs per second: slow enough for hard scenes, so that each pair is judged
-SETTLE_S = 2.0
-RIGHT_LATER_NS = 1_000_000
+SETTLE_S = 2.0  # seconds before the first measurement
+RIGHT_LATER_NS = 1_000_000  # the right image's stamp is this much later, as of cameras without a trigger
 SETTINGS = DetectorConfig()
 BLOCKED_M = 0.0101  # just above what the node says where nothing is known
 
@@ -100,12 +103,14 @@ def image_message(image: np.ndarray, side: str) -> Any:
 def info_messages(scene: RenderedPair) -> list[Any]:
     from sensor_msgs.msg import CameraInfo
 
-    rig, infos = scene.rig, []
+    rig = scene.rig
+    infos = []
     for shift, cx in ((0.0, rig.cx), (-rig.fx * rig.baseline, rig.cx + rig.doffs)):
         info = CameraInfo(width=rig.width, height=rig.height)
         info.header.frame_id = "left_eye"
         info.p = [rig.fx, 0.0, cx, shift, 0.0, rig.fy, rig.cy, 0.0, 0.0, 0.0, 1.0, 0.0]
         infos.append(info)
+
     return infos
 
 
@@ -174,6 +179,7 @@ class Camera:
         """The stamps of left and right, nanoseconds, and when it was sent."""
         sent = time.monotonic()
         left_ns = self.node.get_clock().now().nanoseconds - shot.age_ns
+
         stamps = [left_ns, left_ns + shot.lag_ns]
         for publisher, msg, stamp in zip(
             (*self.infos, *self.images), (*shot.infos, shot.left, shot.right), (*stamps, *stamps), strict=True
@@ -181,6 +187,7 @@ class Camera:
             if msg is not None:
                 msg.header.stamp = self._time(nanoseconds=stamp).to_msg()
                 publisher.publish(msg)
+
         return stamps[0], stamps[1], sent
 
     def status(self) -> dict[str, str]:
@@ -233,7 +240,8 @@ def cpu_s(pid: int) -> float:
 def measure_rate(name: str, pairs: int, rate: float) -> dict[str, Any]:
     """One row of `rate`."""
     print(f"{name}: {pairs} pairs at {rate:g} Hz", file=sys.stderr)
-    scene, rng = scene_of(name), np.random.default_rng(SCENES[name])
+    scene = scene_of(name)
+    rng = np.random.default_rng(SCENES[name])
     infos = info_messages(scene)
     shots = [
         Shot(
@@ -243,6 +251,7 @@ def measure_rate(name: str, pairs: int, rate: float) -> dict[str, Any]:
         )
         for _ in range(VARIANTS)
     ]
+
     camera = Camera()
     sent: dict[int, float] = {}
     with running_node(camera) as child:
@@ -258,9 +267,11 @@ def measure_rate(name: str, pairs: int, rate: float) -> dict[str, Any]:
             everything.add(stamp)
             if k >= 0:
                 sent[stamp] = at
+
         camera.listen(time.monotonic() + SETTLE_S)
         cpu_ms = 1e3 * (cpu_s(child.process.pid) - before) / pairs
         exceptions = int(camera.status()["exceptions"])
+
     heard = camera.heard
     camera.close()
     latencies = 1e3 * np.array(
@@ -268,9 +279,11 @@ def measure_rate(name: str, pairs: int, rate: float) -> dict[str, Any]:
     )
     if not len(latencies):
         raise SystemExit("stereo_node: no cloud came")
+
     right = [stamp in everything for of in heard.values() for stamp in of]
     right += [msg.header.frame_id == "left_eye" for _, msg in heard["voxels"].values()]
     p50, p95 = np.quantile(latencies, (0.5, 0.95))
+
     return {
         "scene": name,
         "n": pairs,
@@ -323,7 +336,8 @@ def on_pictures(change: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.
 
     def spoil(shot: Shot, k: int, scene: RenderedPair, rng: np.random.Generator) -> None:
         left, right = change(scene.pair.left.copy(), scene.pair.right.copy())
-        shot.left, shot.right = image_message(noisy(left, rng), "left"), image_message(noisy(right, rng), "right")
+        shot.left = image_message(noisy(left, rng), "left")
+        shot.right = image_message(noisy(right, rng), "right")
 
     return spoil
 
@@ -338,7 +352,8 @@ def frozen(*sides: str) -> Callable[..., None]:
 
 def stamped(age_s: float = 0.0, lag_s: float = 0.0) -> Callable[..., None]:
     def spoil(shot: Shot, k: int, scene: RenderedPair, rng: np.random.Generator) -> None:
-        shot.age_ns, shot.lag_ns = int(1e9 * age_s), int(1e9 * lag_s)
+        shot.age_ns = int(1e9 * age_s)
+        shot.lag_ns = int(1e9 * lag_s)
 
     return spoil
 
@@ -362,7 +377,10 @@ def truncate(msg: Any) -> None:
 
 
 def empty(msg: Any) -> None:
-    msg.data, msg.width, msg.height, msg.step = msg.data[:0], 0, 0, 0
+    msg.data = msg.data[:0]
+    msg.width = 0
+    msg.height = 0
+    msg.step = 0
 
 
 def gigantic(msg: Any) -> None:
@@ -446,7 +464,10 @@ def good_shot(scene: RenderedPair, rng: np.random.Generator) -> Shot:
 
 def run_faults(name: str, shots: int) -> Trial:
     """All faults on one scene, one process of the node."""
-    scene, rng, trial = scene_of(name), np.random.default_rng(SCENES[name]), Trial()
+    scene = scene_of(name)
+    rng = np.random.default_rng(SCENES[name])
+    trial = Trial()
+
     truth = true_cells(scene)
     camera = Camera()
     with running_node(camera) as child:
@@ -465,7 +486,9 @@ def run_faults(name: str, shots: int) -> Trial:
             camera.listen(time.monotonic() + 0.5)
             after = camera.status()
             trial.rows.append(row_of(fault, name, camera.heard, stamps, truth, before, after, recovered))
+
         trial.exceptions = int(camera.status()["exceptions"])
+
     camera.close()
     trial.exceptions += child.badly
     trial.peak_mb = child.peak_mb
@@ -523,6 +546,7 @@ def row_of(
         answered = [cells_of(m) for m in maps if m is not None]
         row["missed_cells"] = sum(int(missed(cells, truth).sum()) for cells in answered)
         row["surface_cells"] = len(answered) * int(truth.sum())
+
     return row
 
 
@@ -538,7 +562,8 @@ def missed(cells: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def figures_of(rates: list[dict[str, Any]], trials: list[Trial]) -> dict[str, Figure]:
-    easy, rows = rates[0], [row for trial in trials for row in trial.rows]
+    easy = rates[0]
+    rows = [row for trial in trials for row in trial.rows]
     unusable = [row for row in rows if not row["usable"]]
     n = sum(row["n"] for row in unusable)
     degraded = [row for row in rows if row["usable"] and row["fault"] != "clean"]
@@ -562,10 +587,12 @@ def figures_of(rates: list[dict[str, Any]], trials: list[Trial]) -> dict[str, Fi
         "false_refusals": Figure(sum(row["refused"] for row in clean), "pairs", sum(row["n"] for row in clean)),
         "peak_rss_mb": Figure(max([t.peak_mb for t in trials] + [r["peak_rss_mb"] for r in rates]), "MB"),
     }
+
     for name, of in (("share_missed_degraded", degraded), ("share_missed_clean", clean)):
         cells = sum(row["surface_cells"] for row in of)
         if cells:
             figures[name] = Figure(sum(row["missed_cells"] for row in of) / cells, "share", cells)
+
     return figures
 
 
@@ -576,10 +603,7 @@ def main() -> int:
     parser.add_argument("--shots", type=int, default=12, help="spoiled pairs per fault and scene")
     parser.add_argument("--json", type=Path, help="file that gets the figures")
     args = parser.parse_args()
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(ROOT / "config" / "fastdds_shm.xml"))
+    isolate()
     import rclpy
 
     rclpy.init()

@@ -23,8 +23,12 @@ from rarrl.files import sha256, write_bytes_atomic, write_json_atomic
 from rarrl.orchestrator.learned import MODELS
 from rarrl.orchestrator.registry import RECORDED_RULES_FILE
 
-FULL_STEPS, VARIANT_STEPS = 20_000_000, 8_000_000
-RECORDED_SEEDS, RECORDED_STEPS, RECORDED_TUNING = 3, 24_000_000, 4_000_000
+# Environment steps.
+FULL_STEPS = 20_000_000  # the policy in use, and its other seeds
+VARIANT_STEPS = 8_000_000  # ablations and rivals, and the policy that they are held against
+RECORDED_STEPS = 24_000_000
+RECORDED_TUNING = 4_000_000  # for each rule under each condition
+RECORDED_SEEDS = 3  # trainings on recorded answers
 ABLATIONS = ("no_budget", "no_history", "planner_only", "verifier_only")
 
 
@@ -43,6 +47,7 @@ def jobs() -> list[Job]:
         return Job(f"{file}.safetensors", ("--seed", str(seed), "--steps", str(steps), *more))
 
     full = [job("policy" if s == 0 else f"seed{s}", s, FULL_STEPS) for s in range(5)]
+
     # "full" again with the ablations' steps: what they are held against
     variants = ("full", *ABLATIONS)
     ablations = [job(f"{name}_seed{s}", s, VARIANT_STEPS, "--variant", name) for s in range(3) for name in variants]
@@ -51,6 +56,7 @@ def jobs() -> list[Job]:
         job("hard_seed0", 0, VARIANT_STEPS, "--hard"),
         job("dqn_seed0", 0, VARIANT_STEPS, "--algorithm", "dqn"),
     ]
+
     return full + ablations + rivals
 
 
@@ -87,7 +93,9 @@ def tune_recorded(folder: Path, target: Path) -> None:
 def collect(folder: Path, target: Path, done: list[Job], source: str) -> dict[str, Any]:
     """Copies the policies of `done` into `target` under their names, and their lines into the one card of all."""
     old = json.loads((target / "card.json").read_text()) if (target / "card.json").exists() else {}
-    files, runs = dict(old.get("files", {})), dict(old.get("runs", {}))
+    files = dict(old.get("files", {}))
+
+    runs = dict(old.get("runs", {}))
     shared = {key: old[key] for key in ("profiles", "machine", "versions") if key in old}
     for job in done:
         run = folder / job.file.removesuffix(".safetensors")
@@ -102,6 +110,7 @@ def collect(folder: Path, target: Path, done: list[Job], source: str) -> dict[st
         }
         if source:  # what the recorded ones share is in their runs
             shared = {key: card[key] for key in ("profiles", "machine", "versions")}
+
     card = {
         "what": "when a robot should think: MLP of 64 x 64 over the features of rarrl.orchestrator.features",
         "command": "python benchmarks/train_orchestrator.py --alfred DIR; recorded*: --recorded",
@@ -114,6 +123,7 @@ def collect(folder: Path, target: Path, done: list[Job], source: str) -> dict[st
         "runs": runs,
     }
     write_json_atomic(target / "card.json", card)
+
     return card
 
 
@@ -127,9 +137,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="runs side by side")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    todo, data, named = jobs(), ["--alfred", str(arguments.alfred), "--split", "train"], "--alfred DIR --split train"
+    todo = jobs()
+    data = ["--alfred", str(arguments.alfred), "--split", "train"]
+    named = "--alfred DIR --split train"
     if arguments.recorded:
-        todo, data, named = recorded_jobs(), [], ""
+        todo = recorded_jobs()
+        data = []
+        named = ""
+
     with ThreadPoolExecutor(arguments.workers) as pool:
         list(pool.map(lambda job: train(job, arguments.folder, data), todo))
     collect(arguments.folder, MODELS / "orchestrator", todo, named)

@@ -47,12 +47,15 @@ class Block(nn.Module):
         """The rows from `first` on, which still look at all rows: enough for the last block where only the last
         tokens are read."""
         h = self.attn_norm(x)
-        q, k, v = self._heads(self.attn_q(h[:, first:])), self._heads(self.attn_k(h)), self._heads(self.attn_v(h))
+        q = self._heads(self.attn_q(h[:, first:]))
+        k = self._heads(self.attn_k(h))
+        v = self._heads(self.attn_v(h))
         q, k = rotate(q, rotation[:, first:]), rotate(k, rotation)
         mask = mask if mask is None else mask[..., first:, :]
         mixed = functional.scaled_dot_product_attention(q, k, v, mask, enable_gqa=q.shape[1] != k.shape[1])
         x = x[:, first:] + self.attn_output(mixed.transpose(1, 2).flatten(2))
         h = self.ffn_norm(x)
+
         return x + self.ffn_down(functional.silu(self.ffn_gate(h)) * self.ffn_up(h))
 
     def _heads(self, x: torch.Tensor) -> torch.Tensor:
@@ -90,6 +93,7 @@ class Llama(nn.Module):
         self.output_norm = RMSNorm(shape.width, shape.norm_eps)
         frequency = shape.rope_base ** (-torch.arange(0, shape.head_width, 2).double() / shape.head_width)
         self.register_buffer("frequency", frequency.float(), persistent=False)
+
         for name, linear in self.linears().items():
             # Layers that write into the residual start smaller, so that its size does not grow with depth (GPT-2).
             writes = name.split(".")[2] in ("attn_output", "ffn_down")

@@ -68,7 +68,8 @@ def best_rule(file: Path = RULES_FILE) -> str:
 def perception_scenes(seed: int, most: int = 3) -> tuple[list[Scene], list[str]]:
     """Up to `most` stereo pairs with truth to look at: MuJoCo's room and a real pair where their packages are there, a
     rendered one always; and a line for each that is not there."""
-    scenes, notes = [], []
+    scenes: list[Scene] = []
+    notes: list[str] = []
     for make in (_simulated, _real, _rendered):
         if len(scenes) == most:
             break

@@ -13,14 +13,30 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rarrl.errors import DependencyMissingError
+from rarrl.errors import DependencyMissingError, InputError
 from rarrl.reasoner import chat
 from rarrl.reasoner.base import Answer, Request
 from rarrl.reasoner.call import MeteredModel, answered
 from rarrl.reasoner.language_model import CallFailedError, Completion, Message, Prompt
+from rarrl.reasoner.registry import REASONERS, ReasonerOptions, register_reasoner
 from rarrl.types import CallStatus
 
-ACTION = "generate_chat_completions"
+ACTION = "/llama/generate_chat_completions"
+"""The action's name where llama_ros is launched as its pages say."""
+FORM = "llama_ros, llama_ros:ACTION (in orchestrator_node)"
+
+
+def register() -> None:
+    """Makes `reasoner:=llama_ros:ACTION` known in this process."""
+    if "llama_ros" not in REASONERS:
+        register_reasoner("llama_ros", _make, form=FORM, text=None)
+
+
+def _make(action: str, options: ReasonerOptions) -> LlamaRosReasoner:
+    """Raises: InputError outside a node; DependencyMissingError where llama_msgs is not installed."""
+    if options.node is None:
+        raise InputError("language model: llama_ros is asked over ROS; set it as reasoner of orchestrator_node")
+    return LlamaRosReasoner.on(options.node, action or ACTION)
 
 
 def goal_fields(
@@ -54,16 +70,24 @@ def fill(message: Any, fields: dict[str, Any], make_chat_message: Callable[[], A
 
 
 class LlamaRosReasoner:
-    """Asks through an action client; the client's node must be spun by somebody else meanwhile."""
+    """Asks through an action client, whose node an executor must spin in another thread meanwhile."""
 
-    def __init__(self, client: Any, make_goal: Callable[[], Any], make_chat_message: Callable[[], Any]) -> None:
-        self.name = f"llama_ros:{ACTION}"
-        self._client, self._make_goal, self._make_chat_message = client, make_goal, make_chat_message
+    def __init__(
+        self,
+        client: Any,
+        make_goal: Callable[[], Any],
+        make_chat_message: Callable[[], Any],
+        action: str = ACTION,
+    ) -> None:
+        self.name = f"llama_ros:{action}"
+        self._client = client
+        self._make_goal = make_goal
+        self._make_chat_message = make_chat_message
         self._running = threading.Event()  # a goal that was given up and has not ended yet
         self._closed = False
 
     @classmethod
-    def on(cls, node: Any, namespace: str = "/llama") -> LlamaRosReasoner:
+    def on(cls, node: Any, action: str = ACTION) -> LlamaRosReasoner:
         """The reasoner on `node`'s behalf. Raises: DependencyMissingError where llama_msgs is not installed."""
         try:
             from llama_msgs.action import GenerateChatCompletions  # type: ignore[import-not-found,unused-ignore]
@@ -74,8 +98,8 @@ class LlamaRosReasoner:
             ) from None
         from rclpy.action import ActionClient
 
-        client = ActionClient(node, GenerateChatCompletions, f"{namespace}/{ACTION}")
-        return cls(client, GenerateChatCompletions.Goal, ChatMessage)
+        client = ActionClient(node, GenerateChatCompletions, action)
+        return cls(client, GenerateChatCompletions.Goal, ChatMessage, action)
 
     def ask(self, request: Request) -> Answer:
         """See `rarrl.reasoner.base.Reasoner.ask`."""
@@ -83,7 +107,9 @@ class LlamaRosReasoner:
 
     def close(self) -> None:
         """Later calls answer BACKEND_DOWN."""
-        self._closed = True
+        if not self._closed:
+            self._closed = True
+            self._client.destroy()
 
     def exchange(self, fields: dict[str, Any], deadline: float, max_tokens: int) -> tuple[Any, int, float]:
         """The action's result, tokens counted by its feedback, steady time of the first. Raises: CallFailedError."""

@@ -1,4 +1,4 @@
-"""orchestrator_node: hears where the robot stands, answers with act or think. Thin over `DecisionSession`."""
+"""orchestrator_node: takes the robot's state, answers with ACT or THINK. Thin over `rarrl.decision_loop`."""
 
 from __future__ import annotations
 
@@ -7,35 +7,34 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from std_msgs.msg import Empty, String
 from std_srvs.srv import Trigger
 
-from rarrl.build import make_reasoner
+from rarrl.build import REPLAYED, make_orchestrator, make_reasoner
 from rarrl.decision_loop import DecisionSession, Phase, Report
 from rarrl.diagnostics import Heartbeat, Latencies
-from rarrl.latency.profile import load_profile
-from rarrl.latency.replay import ReplayTable
-from rarrl.orchestrator.orchestrator import Orchestrator
-from rarrl.orchestrator.registry import load_policy
 from rarrl.reasoner.base import Answer, Reasoner
 from rarrl.reasoner.home import read_home
 from rarrl.types import Decision
 
-from . import conversions
+from . import conversions, llama_ros
 from .conversions import AnswerMessage, DecisionMessage
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import ORCHESTRATOR_SPECS, OrchestratorNodeConfig, read_config
 
 ALIVE_S = 0.05
-"""`alive` is published so often: whoever waits for decisions can tell silence from thought."""
+"""Seconds between two messages on `alive`: the robot's driver can tell a slow answer from a dead node."""
+
+llama_ros.register()
 
 
 class OrchestratorNode(RarrlNode):
     """Topics, parameters and services: docs/NODES.md."""
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__("orchestrator_node", "decisions", ORCHESTRATOR_SPECS, OrchestratorNodeConfig, **kwargs)
         self._heartbeat = Heartbeat("replay_node")
         self._latencies = Latencies()
@@ -45,20 +44,18 @@ class OrchestratorNode(RarrlNode):
 
     def load(self) -> None:
         config = read_config(self).orchestrator
-        profile = load_profile(config.profile)
-        homes = config.profile.startswith("household-")
-        policy = load_policy(config.policy, recorded=profile.tasks is not None, household=homes)
-        orchestrator = Orchestrator(policy, ReplayTable.from_profile(profile).costs, config.cost_weight)
+        orchestrator = make_orchestrator(config)
         home = read_home(Path(config.home)) if config.home else ()
         self._session = DecisionSession(orchestrator, (config.time_budget_s, config.token_budget), home)
         self._sent: DecisionMessage | None = None
         self._reasoner: Reasoner | None = None
-        if config.reasoner != "profile":
-            self._reasoner = make_reasoner(config.reasoner)
+        if config.reasoner != REPLAYED:
+            self._reasoner = make_reasoner(config.reasoner, node=self)
             self._thinker = ThreadPoolExecutor(1, thread_name_prefix="reasoner")
         self._call: tuple[DecisionMessage, Future[Answer]] | None = None
-        self._calls, self._stale_answers = 0, 0
-        self._subgoal = ""
+        self._calls = 0
+        self._stale_answers = 0
+        self._subgoal: tuple[str, int] | None = None  # name and index of the one that was published last
         self._decision_pub = self.create_lifecycle_publisher(DiagnosticArray, "decision", LATCHED)
         self._budget_pub = self.create_lifecycle_publisher(DiagnosticArray, "budget", LATCHED)
         self._plan_pub = self.create_lifecycle_publisher(DiagnosticArray, "plan", LATCHED)
@@ -89,9 +86,12 @@ class OrchestratorNode(RarrlNode):
             self._refuse(str(error))
             return
         self._heartbeat.hear(now())
-        started, last = perf_counter(), self._session.report
-        self._session.orchestrator.cost_weight = self.setting("orchestrator.cost_weight")
-        before, decision = self._session.decision, self._session.answer(report)
+
+        started = perf_counter()
+        last = self._session.report
+        self._session.orchestrator.cost_weight = self.setting("orchestrator.cost_weight", float)
+        before = self._session.decision
+        decision = self._session.answer(report)
         if decision is not None and decision is not before:
             self._latencies.add(now(), perf_counter() - started)
             self._decisions += 1
@@ -105,7 +105,7 @@ class OrchestratorNode(RarrlNode):
             self._plan_pub.publish(
                 conversions.array("orchestrator_node: plan", conversions.values_from_plan(report), self.stamp())
             )
-            self._subgoal = ""
+            self._subgoal = None
         subgoal = summary.subgoals[min(summary.subgoal_index, len(summary.subgoals) - 1)].name
         if (subgoal, summary.subgoal_index) != self._subgoal:
             self._subgoal = (subgoal, summary.subgoal_index)
@@ -127,7 +127,7 @@ class OrchestratorNode(RarrlNode):
         self._publish_budget()
 
     def _think(self, message: DecisionMessage) -> None:
-        """Asks the reasoner, in a thread: the node goes on hearing and telling meanwhile."""
+        """Asks the reasoner in a thread of its own, so that the node goes on serving its topics."""
         request = self._session.request(message.decision) if self._reasoner is not None else None
         if request is None or self._reasoner is None:
             return

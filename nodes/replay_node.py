@@ -1,5 +1,5 @@
 """replay_node: a robot that is not there. It plays ALFRED episodes, carries decisions out in scaled time, and answers
-THINK with the calls of a latency profile. Thin over `rarrl.pipeline.EpisodeRunner`."""
+THINK with the calls of a latency profile. Thin over `rarrl.decision_loop.EpisodeRunner`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
+from rarrl.build import REPLAYED
 from rarrl.clock import ManualClock
 from rarrl.decision_loop import EpisodeRunner, Phase
 from rarrl.errors import RarrlError
@@ -30,7 +32,7 @@ SHORTEST_S = 1e-4  # a timer needs a period
 class ReplayNode(RarrlNode):
     """Topics, parameters and services: docs/NODES.md."""
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__("replay_node", "episodes", REPLAY_SPECS, ReplayNodeConfig, **kwargs)
         self._log: EventWriter | None = None
         self._client = DecisionClient(lambda reason: self.get_logger().warning(f"decision ignored: {reason}"))
@@ -38,9 +40,8 @@ class ReplayNode(RarrlNode):
     def load(self) -> None:
         config = read_config(self)
         executive = make_executive(config, shock=bool(self.setting("shock")))
-        self._simulated = (
-            ManualClock()
-        )  # simulated time: moved by what each attempt and call takes, not by ROS's delays
+        # Simulated time: moved by what each attempt and call takes, not by ROS's delays.
+        self._simulated = ManualClock()
         run_dir = self.setting("run_dir", str)
         if run_dir:
             self._log = open_log(Path(run_dir), config.orchestrator, config.replay.seed, config.replay.speed)
@@ -48,7 +49,7 @@ class ReplayNode(RarrlNode):
         self._episodes, self._finished, self._succeeded = config.replay.episodes, 0, 0
         self._busy_s = 0.0  # what the decision under way takes, simulated
         self._state_pub = self.create_lifecycle_publisher(DiagnosticArray, "state", LATCHED)
-        self._asks = config.orchestrator.reasoner != "profile"
+        self._asks = config.orchestrator.reasoner != REPLAYED
         self._awaiting: Decision | None = None  # the THINK whose answer is to come
         self._patience = self.create_timer(1.0, self._on_no_answer, clock=self.steady)
         self._patience.cancel()
@@ -63,7 +64,7 @@ class ReplayNode(RarrlNode):
         self._client.heartbeat.hear(now())  # its silence counts from here
         if self._robot.report is None:
             self._robot.begin(0)
-        elif self._robot.report.phase is Phase.EXECUTING:  # deactivated amid a decision: carry it out now
+        elif self._robot.report.phase is Phase.EXECUTING:  # deactivated while one was carried out: do it now
             self._start_work()
         self._publish_state()
 
@@ -109,7 +110,7 @@ class ReplayNode(RarrlNode):
             self._take(self._awaiting, no_answer(self._awaiting))
 
     def _take(self, decision: Decision, answer: Answer) -> None:
-        """Its seconds have passed already: simulated time is moved by them, and nobody waits again."""
+        """The seconds of the answer have passed already: simulated time moves by them without waiting again."""
         self._patience.cancel()
         self._awaiting = None
         self._busy_s = self._robot.execute(decision, answer)

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -33,7 +32,6 @@ from rarrl.policy.chunking import ChunkBroker, Row
 from rarrl.policy.observation_builder import DROPS, Moment, ObservationBuilder
 from rarrl.policy.process import PolicySettings, ProcessPolicy
 from rarrl.policy.recovery import Recovery
-from rarrl.policy.serve import MODELS
 from rarrl.policy.spec import UNKNOWN
 from rarrl.types import CallStatus
 from rarrl.worker_process import CallFailedError
@@ -43,7 +41,6 @@ from .params import POLICY_SPECS, PolicyNodeConfig, read_config
 from .stereo_messages import image_of, nanoseconds
 
 SENSOR = QoSProfile(depth=4, reliability=ReliabilityPolicy.BEST_EFFORT)
-SHIPPED = MODELS / "policy_metaworld"
 TWIST = {
     "linear_x_m_s": ("linear", "x"),
     "linear_y_m_s": ("linear", "y"),
@@ -78,13 +75,7 @@ class VlaPolicyNode(RarrlNode):
                 f"config: policy.deadline_s: {config.deadline_s:g} is not allowed (allowed: at most "
                 f"policy.max_observation_age_s, {config.max_observation_age_s:g}); a later answer would never be used"
             )
-        settings = PolicySettings(
-            Path(config.folder) if config.folder else SHIPPED,
-            Path(config.gguf) if config.gguf else None,
-            config.threads,
-            config.preset,
-        )
-        self._policy = ProcessPolicy(settings)
+        self._policy = ProcessPolicy(PolicySettings.of(config))
         self._spec = spec = self._policy.spec
         self._dt = 1 / (config.control_hz or spec.control_hz)
         self._subgoal, self._subgoal_refusal = "", ""

@@ -1,62 +1,177 @@
-"""Makes parts from the words that a user gives."""
+"""Makes the parts of a robot from a configuration, or from plain values: the one place where they are put together.
+
+    make_detector      stereo pair -> voxels
+    make_policy        observation -> chunk of actions
+    make_reasoner      request -> plan or verdict of a language model
+    make_orchestrator  situation -> ACT or THINK(role, level)
+
+Each part has a table of what is shipped, which is open to users: `rarrl.orchestrator.rules.register_rule`,
+`rarrl.policy.registry.register_policy`, `rarrl.reasoner.registry.register_reasoner`. Without registering anything, a
+class or function of your own is named by its import path, `package.module:Class`.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rarrl.clock import Clock
+from rarrl.config import DetectorConfig, OrchestratorConfig, PolicyConfig
 from rarrl.errors import InputError
+from rarrl.latency.profile import MAX_SECONDS, LatencyProfile, World, load_profile
+from rarrl.latency.replay import ReplayTable
+from rarrl.orchestrator.orchestrator import CALL_TIMEOUT_S, Orchestrator
+from rarrl.orchestrator.registry import Fitted, load_policy
+from rarrl.orchestrator.rules import OrchestratorPolicy
 from rarrl.reasoner.base import Reasoner, Request
 from rarrl.reasoner.breaker import CircuitBreaker, GuardedReasoner
 from rarrl.reasoner.card import checked_model
 from rarrl.reasoner.checker import OperatorPolicy
 from rarrl.reasoner.plan import Plan
+from rarrl.reasoner.registry import ReasonerOptions, make_backend, register_reasoner
 from rarrl.strict_json import short
 
-REASONERS = "llama (the shipped model), llama:PATH.gguf, openai:URL#MODEL, profile:NAME"
-"""What `make_reasoner` understands."""
+if TYPE_CHECKING:
+    from rarrl.perception.classical import ClassicalDetector
+    from rarrl.perception.rig import CameraRig
+    from rarrl.perception.voxels import GridSpec
+    from rarrl.policy.base import LoadedPolicy
+
 SHIPPED_MODELS = Path(__file__).resolve().parent / "models" / "planner"
+REPLAYED = "profile"
+"""Value of `orchestrator.reasoner` with which no reasoner is asked: the robot's side replays the profile's calls."""
+
+
+def make_detector(rig: CameraRig, grid: DetectorConfig | GridSpec | str = "indoor") -> ClassicalDetector:
+    """The stereo detector for the camera `rig`.
+
+    Args:
+        rig: the rectified stereo camera, such as `CameraRig.from_values` gives it.
+        grid: which voxels it fills: the name of a preset (indoor, near, outdoor), a `GridSpec` of your own, or the
+            section `detector` of a configuration.
+
+    Raises: InputError for an unknown preset, or a cube that is no whole number of voxels."""
+    from rarrl.perception.camera_input import grid_of
+    from rarrl.perception.classical import ClassicalDetector
+    from rarrl.perception.voxels import grid_spec
+
+    if isinstance(grid, DetectorConfig):
+        return ClassicalDetector(rig, grid_of(grid))
+    return ClassicalDetector(rig, grid_spec(grid) if isinstance(grid, str) else grid)
+
+
+def make_policy(
+    policy: PolicyConfig | str | Path = "", *, gguf: str | Path | None = None, preset: str = "", threads: int = 1
+) -> LoadedPolicy:
+    """The action policy that `policy` names, loaded in this process. Close it after use, or use it with `with`.
+
+    A robot runs it in a process of its own, which this function serves too: `rarrl.policy.process.ProcessPolicy`.
+
+    Args:
+        policy: the section `policy` of a configuration (it then holds the other arguments, too), or one of
+            FOLDER: a folder as `rarrl train policy` writes it; empty: the shipped one for Meta-World,
+            openvla:FOLDER#package.module:features: an OpenVLA checkpoint, see docs/OPENVLA.md,
+            package.module:Class: a class of your own, or a function that returns a `rarrl.policy.base.Policy`; it is
+            called without arguments,
+            NAME or NAME:TEXT: what `rarrl.policy.registry.register_policy` was given.
+        gguf: another transformer for the folder, such as a quantized one. Policy folders and OpenVLA alone.
+        preset: what to leave out for speed: a file of the folder's `presets`. Policy folders alone.
+        threads: of llama.cpp.
+
+    Raises: InputError for an unknown form, with those that there are, or files that do not fit;
+        DependencyMissingError without llama-cpp-python."""
+    from rarrl.policy import registry
+
+    if isinstance(policy, PolicyConfig):
+        config = policy
+        return registry.load_policy(config.folder, registry.PolicyOptions(config.gguf, config.preset, config.threads))
+    return registry.load_policy(str(policy), registry.PolicyOptions(str(gguf or ""), preset, threads))
 
 
 def make_reasoner(
-    spec: str,
+    reasoner: str,
     *,
     policy: OperatorPolicy | None = None,
     threads: int = 1,
     plans: Mapping[str, Plan] | None = None,
     seed: int = 0,
     clock: Clock | None = None,
+    node: Any = None,
 ) -> GuardedReasoner:
-    """The reasoner that `spec` names, behind the circuit breaker and the plan checker. Close it after use.
+    """The reasoner that is named, behind the circuit breaker and the plan checker. Close it after use.
 
     Args:
-        policy: the operator's; None: the checker's default.
+        reasoner: one of
+            llama: the shipped model in llama.cpp; llama:PATH.gguf: another one,
+            openai:URL#MODEL: a server that speaks OpenAI's protocol,
+            profile:NAME: what calls of a latency profile cost, with the answers in `plans`,
+            llama_ros:ACTION: in orchestrator_node, an action server of llama_ros,
+            package.module:Class: a class of your own, or a function that returns a `rarrl.reasoner.base.Reasoner`; it
+            is called without arguments,
+            NAME or NAME:TEXT: what `rarrl.reasoner.registry.register_reasoner` was given.
+        policy: the operator's, for the plan checker; None: the checker's default.
         threads: of llama.cpp.
         plans: of `profile:` alone: goal sentence -> right plan.
         seed: of `profile:` alone: of its draws.
         clock: of `profile:` alone, and of the circuit breaker's cool-down.
+        node: the ROS node that asks; only what speaks ROS needs it.
 
     Raises: InputError: an unknown form, a model that cannot be loaded, a bad URL, no such profile.
         DependencyMissingError without llama-cpp-python."""
-    kind, _, rest = spec.partition(":")
-    if kind == "llama" and spec != "llama:":
-        from rarrl.reasoner.llama import LlamaReasoner
+    options = ReasonerOptions(threads, plans, seed, clock, node)
+    return GuardedReasoner(make_backend(reasoner, options), policy, CircuitBreaker(clock=clock))
 
-        backend: Reasoner = LlamaReasoner(llama_file(spec), threads=threads)
-    elif kind == "openai" and rest:
-        from rarrl.reasoner.openai import OpenAiReasoner
 
-        url, _, model = rest.partition("#")
-        backend = OpenAiReasoner(url, model)
-    elif kind == "profile" and rest:
-        backend = _replayed(rest, plans, seed, clock)
-    else:
-        raise InputError(f"language model: {short(spec)} is not known (allowed: {REASONERS})")
-    return GuardedReasoner(backend, policy, CircuitBreaker(clock=clock))
+def make_orchestrator(
+    policy: OrchestratorConfig | OrchestratorPolicy | str = "learned",
+    profile: LatencyProfile | str | Path = "gpt4o-mini-anchor",
+    cost_weight: float = 0.004,
+    *,
+    world: World | None = None,
+    call_timeout_s: float = CALL_TIMEOUT_S,
+) -> Orchestrator:
+    """The orchestrator of one robot.
+
+    What the latency profile says of itself decides which parameters a rule has, and which weights `learned` means:
+    those fitted on latencies alone, on recorded answers, or on missions in homes. Its name decides nothing.
+
+    Args:
+        policy: the section `orchestrator` of a configuration (it then holds profile and cost weight, too), a policy
+            object, or one of
+            learned: the shipped weights that were trained for such a profile,
+            FAMILY: a rule with the parameters tuned for such a profile; FAMILY:{"key": value}: with these,
+            recorded, household: the weights trained on recorded answers, or on missions in homes,
+            PATH: a safetensors file or its folder,
+            package.module:Class: a class of your own, or a function that returns an
+            `rarrl.orchestrator.rules.OrchestratorPolicy`; it is called without arguments.
+        profile: what calls cost: the name of a shipped latency profile, a path, or one that is loaded.
+        cost_weight: RARRL's lambda, points of success per second of thinking.
+        world: where the robot acts, if not where the profile was recorded; one of latencies alone belongs to no world.
+            None: the profile's own.
+        call_timeout_s: no call may take longer than this, however much budget is left, seconds.
+
+    Raises: InputError for an unknown policy or profile, with the allowed names."""
+    if isinstance(policy, OrchestratorConfig):
+        config = policy
+        return make_orchestrator(
+            config.policy, config.profile, config.cost_weight, world=world, call_timeout_s=call_timeout_s
+        )
+    if not isinstance(profile, LatencyProfile):
+        profile = load_profile(profile)
+    if isinstance(policy, str):
+        policy = load_policy(policy, fitted_for(profile, world))
+    return Orchestrator(policy, ReplayTable.from_profile(profile).costs, cost_weight, call_timeout_s)
+
+
+def fitted_for(profile: LatencyProfile, world: World | None = None) -> Fitted:
+    """Which weights and rules belong to `profile`; `world`: see `make_orchestrator`."""
+    if (world or profile.world) is World.HOUSEHOLD:
+        return Fitted.HOUSEHOLD
+    return Fitted.ANSWERS if profile.recorded else Fitted.LATENCIES
 
 
 def llama_file(spec: str) -> Path:
@@ -75,12 +190,24 @@ def shipped_model() -> Path:
     return found[0]
 
 
-def _replayed(name: str, plans: Mapping[str, Plan] | None, seed: int, clock: Clock | None) -> Reasoner:
-    from rarrl.latency.profile import MAX_SECONDS, load_profile
+def _llama(text: str, options: ReasonerOptions) -> Reasoner:
+    from rarrl.reasoner.llama import LlamaReasoner
+
+    return LlamaReasoner(checked_model(Path(text) if text else shipped_model()), threads=options.threads)
+
+
+def _openai(text: str, options: ReasonerOptions) -> Reasoner:
+    from rarrl.reasoner.openai import OpenAiReasoner
+
+    url, _, model = text.partition("#")
+    return OpenAiReasoner(url, model)
+
+
+def _replayed(name: str, options: ReasonerOptions) -> Reasoner:
     from rarrl.reasoner.replayed import ReplayedCall, ReplayedReasoner
 
     profile = load_profile(name)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(options.seed)
 
     def draw(request: Request) -> ReplayedCall:
         if profile.parametric is not None:
@@ -94,4 +221,9 @@ def _replayed(name: str, plans: Mapping[str, Plan] | None, seed: int, clock: Clo
 
     for role, level in (("planner", 1), ("planner", 2), ("verifier", 1), ("verifier", 2)):
         profile.require(role, level)
-    return ReplayedReasoner(f"profile:{profile.name}", draw, plans, clock)
+    return ReplayedReasoner(f"profile:{profile.name}", draw, options.plans, options.clock)
+
+
+register_reasoner("llama", _llama, form="llama (the shipped model), llama:PATH.gguf", text=None)
+register_reasoner("openai", _openai, form="openai:URL#MODEL")
+register_reasoner("profile", _replayed, form="profile:NAME")

@@ -46,8 +46,9 @@ class OrchestratorConfig(Section):
         max_length=1000,
         pattern=r"^[^\r\n]*$",
         description="Name of the policy that decides when the robot asks the language model: learned (shipped "
-        "weights), recorded, household, a rule such as never, always or after_failure, or the path of a "
-        "weights file. A policy that was trained for other costs asks too often or too rarely.",
+        "weights for this kind of profile), recorded, household, a rule such as never, always or "
+        "after_failure, the path of a weights file, or package.module:Class (a class of your own). A "
+        "policy that was trained for other costs asks too often or too rarely.",
     )
     profile: str = Field(
         default="gpt4o-mini-anchor",
@@ -64,7 +65,8 @@ class OrchestratorConfig(Section):
         max_length=1000,
         pattern=r"^[^\r\n]*$",
         description="What answers a THINK decision: profile (calls replayed from the latency profile), llama (the "
-        "shipped model), llama:FILE.gguf or openai:URL#model. If it cannot be reached, calls fail and "
+        "shipped model), llama:FILE.gguf, openai:URL#model, llama_ros:ACTION or package.module:Class (a "
+        "class of your own). If it cannot be reached, calls fail and "
         "the robot goes on with the plan that it has.",
     )
     home: str = Field(
@@ -260,8 +262,9 @@ class PolicyConfig(Section):
         default="",
         max_length=4000,
         pattern=r"^[^\r\n]*$",
-        description="Path of the policy folder, as `rarrl train policy` writes it. Empty means the shipped policy "
-        "for Meta-World. A policy that was trained on another robot gives commands that mean nothing on "
+        description="The action policy: a folder as `rarrl train policy` writes it, package.module:Class (a class of "
+        "your own) or openvla:FOLDER#package.module:features. Empty means the shipped policy for "
+        "Meta-World. A policy that was trained on another robot gives commands that mean nothing on "
         "this one.",
     )
     gguf: str = Field(

@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Protocol, cast
+from typing import Protocol
 
 from rarrl.clock import Clock, ManualClock
 from rarrl.events import ActEvent, EndEvent, EpisodeEvent, Event, KnownPlan, ShockEvent, ThinkEvent
@@ -52,22 +52,6 @@ class EpisodeInfo(Protocol):
     def token_budget(self) -> float: ...
 
 
-class Executive(Protocol):
-    """A robot that plays episodes (`rarrl_sim_envs.alfred.executive.AlfredExecutive`)."""
-
-    done: bool
-    success: bool
-    deadline_misses: int
-
-    def begin(self, number: int) -> EpisodeInfo: ...
-    def act(self) -> Attempt: ...
-    def think(self, action: Action, deadline_s: float) -> LlmCall: ...
-    @property
-    def summary(self) -> StateSummary: ...
-    @property
-    def budget_left(self) -> tuple[float, float]: ...
-
-
 @dataclass(frozen=True)
 class TaskView:
     """What a reasoner can be asked about: the goal sentence, the plan in force, and what is known of it.
@@ -80,13 +64,48 @@ class TaskView:
     scene: tuple[str, ...] = ()
 
 
-class Household(Executive, Protocol):
-    """A executive that takes a reasoner's answers: what it does is right or wrong as the plan in force is
-    (`rarrl_sim_envs.alfred.recorded_executive.RecordedExecutive`)."""
+class Executive(Protocol):
+    """Plays episodes: carries out attempts, and lets calls of a language model take effect.
+
+    A call is either replayed by the executive itself (`think`), or answered by a reasoner and handed to it (`take`).
+    One without a task that a reasoner could be asked about has `task` None and refuses `take`; one that cannot replay
+    calls refuses `think`. In `rarrl_sim_envs`: `AlfredExecutive` (latencies alone), `RecordedExecutive` (both),
+    `HouseholdExecutive` (reasoners alone)."""
+
+    done: bool
+    success: bool
+    deadline_misses: int
+
+    def begin(self, number: int) -> EpisodeInfo:
+        """Starts episode `number`."""
+        ...
+
+    def act(self) -> Attempt:
+        """One execution attempt."""
+        ...
+
+    def think(self, action: Action, deadline_s: float) -> LlmCall:
+        """One replayed call. Raises: RuntimeError where it cannot replay calls."""
+        ...
+
+    def take(self, action: Action, answer: Answer) -> LlmCall:
+        """One call that a reasoner has answered. Raises: RuntimeError where there is no task."""
+        ...
 
     @property
-    def task(self) -> TaskView: ...
-    def take(self, action: Action, answer: Answer) -> LlmCall: ...
+    def summary(self) -> StateSummary:
+        """Where the task stands."""
+        ...
+
+    @property
+    def task(self) -> TaskView | None:
+        """What a reasoner can be asked about; None where plans are not known to be right or wrong."""
+        ...
+
+    @property
+    def budget_left(self) -> tuple[float, float]:
+        """Seconds and tokens of thinking that are still granted."""
+        ...
 
 
 class Phase(str, Enum):
@@ -111,9 +130,10 @@ class DecisionOutcome:
 
 @dataclass(frozen=True)
 class Report:
-    """What the robot tells. `run` tells runs apart; `number` counts the states of a run. `budget`: what the
-    robot's side still grants (a shock shows here). `outcome`: of the last decision, None at an episode's start.
-    `task`: where plans are known to be right or wrong; else None."""
+    """The robot's state as it is sent to the orchestrator.
+
+    run: names the run; number: counts its states. budget: what the robot's side still grants (a shock shows here).
+    outcome: of the last decision, None at an episode's start. task: see `Executive.task`."""
 
     run: str
     number: int
@@ -126,12 +146,12 @@ class Report:
 
 
 class EpisodeRunner:
-    """The robot's side: carries decisions out with a executive, keeps time, writes the events.
+    """The robot's side: carries decisions out with an executive, keeps time, writes the events.
 
     Args:
         executive: what acts and thinks.
-        clock: simulated time; whoever calls `execute` lets the seconds pass on it before `complete`.
-        log: takes the events; None: nobody.
+        clock: simulated time; the caller of `execute` lets the seconds pass on it before `complete`.
+        log: takes the events; None: they are not kept.
         run: names the run in the reports.
         origin_s: the clock's time at the run's start.
     """
@@ -139,7 +159,11 @@ class EpisodeRunner:
     def __init__(
         self, executive: Executive, clock: Clock, log: Log | None = None, run: str = "", origin_s: float = 0.0
     ) -> None:
-        self._executive, self._clock, self._log, self._run, self._origin_s = executive, clock, log, run, origin_s
+        self._executive = executive
+        self._clock = clock
+        self._log = log
+        self._run = run
+        self._origin_s = origin_s
         self._number = 0
         self._open: tuple[Decision, StateSummary, DecisionOutcome, float] | None = None
         self.report: Report | None = None
@@ -153,9 +177,15 @@ class EpisodeRunner:
     def begin(self, episode: int) -> Report:
         """Starts episode number `episode`."""
         info = self._executive.begin(episode)
-        self._open, self._episode = None, episode
+        self._open = None
+        self._episode = episode
         self._budget = Budget.full(info.time_budget_s, info.token_budget)
-        self._calls, self._acts, self._lost, self._llm_seconds, self._tokens = 0, 0, False, 0.0, 0.0
+        self._calls = 0
+        self._acts = 0
+        self._lost = False
+        self._llm_seconds = 0.0
+        self._tokens = 0.0
+
         summary = self._executive.summary
         self._emit(
             EpisodeEvent(
@@ -170,16 +200,15 @@ class EpisodeRunner:
                 t=self._now(),
             )
         )
-        return self._tell(None)
+        return self._make_report(None)
 
     def execute(self, decision: Decision, answer: Answer | None = None) -> float:
-        """Starts to carry `decision` out; the simulated seconds that it takes. `complete` tells the outcome.
+        """Starts to carry `decision` out; the simulated seconds that it takes. `complete` returns the outcome.
 
-        answer: of a reasoner that was asked for this THINK (the executive must be a `Household`); None: the executive
-        knows what a call comes to."""
+        answer: of the reasoner that was asked for this THINK; None: the executive replays the call."""
         assert self._open is None and self.report is not None
-        before, act = self._executive.summary, decision.action is Action.ACT
-        if act:
+        before = self._executive.summary
+        if decision.action is Action.ACT:
             attempt = self._executive.act()
             outcome = DecisionOutcome(
                 decision.id, Action.ACT, attempt.status, attempt.seconds, 0.0, attempt.subgoal_done
@@ -188,8 +217,9 @@ class EpisodeRunner:
             if answer is None:
                 call = self._executive.think(decision.action, decision.deadline_s)
             else:
-                call = cast(Household, self._executive).take(decision.action, answer)
+                call = self._executive.take(decision.action, answer)
             outcome = DecisionOutcome(decision.id, decision.action, call.status, call.seconds, call.tokens, False)
+
         self._answer = "" if answer is None else answer.summary
         task = self.report.task
         self._plan = None if task is None else KnownPlan.of(before, task.status)
@@ -202,6 +232,7 @@ class EpisodeRunner:
         assert self._open is not None
         decision, before, outcome, t0 = self._open
         self._open = None
+
         if isinstance(outcome.status, ActStatus):
             self._acts += 1
             self._lost = outcome.status is ActStatus.LOST
@@ -242,10 +273,11 @@ class EpisodeRunner:
                     plan=self._plan,
                 )
             )
+
         self._notice_shock()
         if self._executive.done:
             self._finish_episode()
-        return self._tell(outcome)
+        return self._make_report(outcome)
 
     def finish(self) -> Report:
         """The last report of the run."""
@@ -277,18 +309,17 @@ class EpisodeRunner:
         )
         self._emit(self.end)
 
-    def _tell(self, outcome: DecisionOutcome | None) -> Report:
+    def _make_report(self, outcome: DecisionOutcome | None) -> Report:
         self._number += 1
-        task: TaskView | None = getattr(self._executive, "task", None)
         self.report = Report(
-            self._run,
-            self._number,
-            Phase.WAITING,
-            self._episode,
-            self._executive.summary,
-            self._budget,
-            outcome,
-            task,
+            run=self._run,
+            number=self._number,
+            phase=Phase.WAITING,
+            episode=self._episode,
+            summary=self._executive.summary,
+            budget=self._budget,
+            outcome=outcome,
+            task=self._executive.task,
         )
         return self.report
 
@@ -309,7 +340,7 @@ class DecisionSession:
     Args:
         orchestrator: what decides.
         cap: (seconds, tokens) that one task may use at most, whatever the robot's side grants; None: no cap.
-        home: classes that there are, for robots that do not tell (`TaskView.scene`).
+        home: classes that there are, for robots whose `TaskView.scene` is empty.
     """
 
     def __init__(
@@ -320,18 +351,21 @@ class DecisionSession:
         self.decision: Decision | None = None  # the answer to `report`; None while there is none
         self.idle = False
         self.late_outcomes = 0
-        self._cap, self._home = cap or (math.inf, math.inf), home
-        self._asked: Action | None = None
+        self._cap = cap or (math.inf, math.inf)
+        self._home = home
+        self._asked: Action | None = None  # the next decision, as `think_now` wished it
 
     def answer(self, report: Report) -> Decision | None:
         """The decision for `report`; None where it needs none, is old news, or the session is idle."""
         last = self.report
+
         if last is None or (report.run, report.episode) != (last.run, last.episode):
             self._begin(report)
         elif report.number < last.number:
             return None
         elif report.number > last.number:
             self._fold(report.outcome)
+
         self.report = report
         self.orchestrator.cut_budget(report.budget.time_s, report.budget.tokens)
         if report.phase is not Phase.WAITING or self.idle or self._over(report.summary):
@@ -345,8 +379,9 @@ class DecisionSession:
 
     def request(self, decision: Decision) -> Request | None:
         """What a reasoner is to be asked for `decision`, the answer to the present report; None where there is nothing
-        to ask: it is ACT, or the robot told no task."""
-        role, task = decision.action.role, self.report.task if self.report is not None else None
+        to ask: it is ACT, or the robot has no task."""
+        role = decision.action.role
+        task = self.report.task if self.report is not None else None
         if role is None or task is None:
             return None
         return Request(
@@ -424,8 +459,9 @@ def play_episode(
     home: tuple[str, ...] = (),
 ) -> EndEvent:
     """Plays episode `number` to its end; its last event. `origin_s`: the clock's time at the run's start. `reasoner`:
-    who answers THINK (the executive must be a `Household`); None: the executive. `home`: see `DecisionSession`."""
-    robot, session = EpisodeRunner(executive, clock, log, origin_s=origin_s), DecisionSession(orchestrator, home=home)
+    answers THINK where the executive has a task; None: the executive replays calls. `home`: see `DecisionSession`."""
+    robot = EpisodeRunner(executive, clock, log, origin_s=origin_s)
+    session = DecisionSession(orchestrator, home=home)
     report = robot.begin(number)
     while not robot.done:
         decision = session.answer(report)
@@ -450,9 +486,11 @@ def replay(
 ) -> list[EndEvent]:
     """Plays `episodes` (how many, or their numbers) one after another.
 
-    `progress` is told how many are over. `clock`: None means as fast as possible (simulated time only)."""
+    `progress` is called with how many are over. `clock`: None means as fast as possible (simulated time only)."""
     clock = clock or ManualClock()
-    origin_s, ends = clock.now(), []
+    origin_s = clock.now()
+    ends: list[EndEvent] = []
+
     for number in range(episodes) if isinstance(episodes, int) else episodes:
         ends.append(play_episode(executive, orchestrator, number, clock, log, origin_s, reasoner, home))
         if progress is not None:

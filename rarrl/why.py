@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rarrl.build import make_orchestrator
 from rarrl.events import ActEvent, ShockEvent, ThinkEvent
 from rarrl.latency.profile import load_profile
-from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.features import ALL_FEATURE_NAMES, encode
 from rarrl.orchestrator.learned import LearnedPolicy
 from rarrl.orchestrator.orchestrator import Orchestrator
-from rarrl.orchestrator.registry import load_policy
 from rarrl.orchestrator.rules import OrchestratorPolicy
 from rarrl.report.runs import Episode, Run
 from rarrl.types import Action, ActStatus, Budget, CallStatus, LlmCall, StateSummary, SubgoalType
@@ -54,13 +53,9 @@ def explain(run: Run, cost_weight: float) -> list[Explained]:
     `cost_weight`: the price of thinking of that run.
     Raises: InputError where the run's policy or latency profile is not there any more."""
     profile = load_profile(run.header.profile)
-    recorded, table = profile.tasks is not None, ReplayTable.from_profile(profile)
-    policy, always = (load_policy(name, recorded) for name in (run.policy, "always"))
-    return [
-        explained
-        for episode in run.episodes
-        for explained in _episode(episode, Orchestrator(policy, table.costs, cost_weight), always)
-    ]
+    orchestrator = make_orchestrator(run.policy, profile, cost_weight)
+    always = make_orchestrator("always", profile, cost_weight).policy
+    return [explained for episode in run.episodes for explained in _episode(episode, orchestrator, always)]
 
 
 def _episode(episode: Episode, orchestrator: Orchestrator, always: OrchestratorPolicy) -> list[Explained]:

@@ -19,16 +19,16 @@ from typing import Any
 
 import numpy as np
 
-from rarrl.build import make_reasoner
+from rarrl.build import make_orchestrator, make_policy, make_reasoner
 from rarrl.clock import ManualClock
 from rarrl.decision_loop import play_episode
 from rarrl.errors import InputError
-from rarrl.events import Event
-from rarrl.latency.profile import load_profile
+from rarrl.events import ActEvent, Event, ThinkEvent
+from rarrl.latency.profile import World, load_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.orchestrator import Orchestrator
-from rarrl.orchestrator.registry import load_policy
-from rarrl.policy.serve import MODELS, LlamaPolicy
+from rarrl.policy.base import LoadedPolicy
+from rarrl.policy.serve import MODELS
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.types import CallStatus, Role
 from rarrl_sim_envs.household.env import HouseholdEnv
@@ -133,8 +133,7 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
     driver = PolicyDriver(_policy(setting.gguf), EYES[setting.eyes](), recorder)
     budget = (setting.time_budget_s, setting.token_budget)
     executive = _Recorded(recorder, env, driver, known_goals(), *budget, first_seed=0)
-    costs = ReplayTable.from_profile(load_profile(setting.profile)).costs
-    orchestrator = Orchestrator(orchestration(setting.policy), costs, setting.cost_weight)
+    orchestrator = orchestrator_of(setting)
     reasoner: Reasoner = _reasoner(setting.llm)
     if setting.latency:
         reasoner = DelayedReasoner(reasoner, setting.latency, seed)
@@ -144,9 +143,9 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
     def log(event: Event) -> None:
         if recorder is not None:
             recorder.decision(event)
-        if event.type == "act" and event.status != "SUCCESS" and executive.event is not None:
+        if isinstance(event, ActEvent) and event.status != "SUCCESS" and executive.event is not None:
             failures[executive.event.reason] = failures.get(executive.event.reason, 0) + 1
-        if event.type == "think":
+        if isinstance(event, ThinkEvent):
             key = f"{event.role} {event.level}"
             calls[key] = calls.get(key, 0) + 1
 
@@ -201,19 +200,20 @@ def _why(executive: HouseholdExecutive) -> str:
     return "plan done, goal not met" if executive.row is None else "too many attempts"
 
 
-def orchestration(name: str) -> Any:
-    """The policy of the orchestrator: `learned` is that for households, rules are tuned there. Raises: InputError."""
-    return load_policy("household" if name == "learned" else name, household=True)
+def orchestrator_of(setting: Setting) -> Orchestrator:
+    """The orchestrator of a mission. Rules and weights are those for missions in homes, also where the latencies of
+    another model are played, whose profile knows nothing of homes. Raises: InputError."""
+    return make_orchestrator(setting.policy, setting.profile, setting.cost_weight, world=World.HOUSEHOLD)
 
 
 @lru_cache(maxsize=4)
-def _policy(gguf: str) -> LlamaPolicy:
+def _policy(gguf: str) -> LoadedPolicy:
     path = FOLDER / gguf
     if not path.exists():
         raise InputError(
             f"mission: {path} is missing; allowed: {', '.join(p.name for p in sorted(FOLDER.glob('*.gguf')))}"
         )
-    return LlamaPolicy(FOLDER, path)
+    return make_policy(FOLDER, gguf=path)
 
 
 @lru_cache(maxsize=2)

@@ -15,7 +15,7 @@ from rarrl.results import Figure
 
 from .evaluate import Row, Setting
 
-DRAWS = 4000
+DRAWS = 4000  # of the bootstrap
 Played = dict[Setting, list[Row]]
 
 
@@ -41,9 +41,11 @@ def mission_figures(
 
 
 def _of_arm(name: str, rows: Sequence[Row]) -> dict[str, Figure]:
-    n, name = len(rows), re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")  # a rule may have parameters
+    n = len(rows)
+    name = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")  # a rule may have parameters
     lo, hi = wilson(sum(row.result.success for row in rows), n)
     success = Figure(_mean(rows, _success), "share of missions done", n, round(lo, 4), round(hi, 4))
+
     return {
         f"success_{name}": success,
         f"share_{name}": _figure(rows, lambda r: r.result.share, "of the goal conditions met"),
@@ -60,7 +62,7 @@ def _against(ours: Sequence[Row], always: Sequence[Row]) -> dict[str, Figure]:
 
     def difference(key: Callable[[Row], float], scale: float = 1.0) -> Callable[[np.ndarray], float]:
         d = np.array([scale * (key(b) - key(a)) for a, b in zip(ours, always, strict=True)])
-        return lambda chosen: float(d[chosen].mean())
+        return _mean_of(d)
 
     n = len(ours)
     both = [i for i, (a, b) in enumerate(zip(ours, always, strict=True)) if a.result.success and b.result.success]
@@ -73,8 +75,9 @@ def _against(ours: Sequence[Row], always: Sequence[Row]) -> dict[str, Figure]:
     if both:
         d = np.array([always[i].result.mission_s - ours[i].result.mission_s for i in both])
         figures["mission_s_saved_where_both_succeed"] = _bootstrap(
-            lambda chosen: float(d[chosen].mean()), len(both), "s, mean over missions that both did"
+            _mean_of(d), len(both), "s, mean over missions that both did"
         )
+
     return figures
 
 
@@ -82,6 +85,7 @@ def _against_rules(arms: dict[str, list[Row]], name: str) -> dict[str, Figure]:
     """Against the rule with most success among those that use no more LLM seconds, and among all."""
     ours = arms[name]
     rules = {rule: rows for rule, rows in arms.items() if rule not in ("never", name)}
+
     figures = {}
     seconds = _mean(ours, lambda r: r.result.llm_s)
     for figure, allowed in (
@@ -92,7 +96,8 @@ def _against_rules(arms: dict[str, list[Row]], name: str) -> dict[str, Figure]:
             continue
         best = max(allowed, key=lambda rule: _mean(allowed[rule], _success))
         d = np.array([100.0 * (_success(a) - _success(b)) for a, b in zip(ours, allowed[best], strict=True)])
-        figures[figure] = _bootstrap(lambda chosen, d=d: float(d[chosen].mean()), len(d), f"points, over {best}")
+        figures[figure] = _bootstrap(_mean_of(d), len(d), f"points, over {best}")
+
     return figures
 
 
@@ -107,6 +112,7 @@ def _safety(by: Played, gated: list[Row]) -> dict[str, Figure]:
             figures[name] = Figure(sum(row.result.collisions for row in rows), "contacts in all missions", len(rows))
             share = Figure(touched / len(rows), "share of missions", len(rows), round(lo, 4), round(hi, 4))
             figures[f"{name}_share"] = share
+
     if gated:
         clear = [row.least_clear_m for row in gated if row.least_clear_m >= 0]
         figures["least_clear_m"] = Figure(round(min(clear), 3), "m, least of all missions, while moving", len(clear))
@@ -114,6 +120,7 @@ def _safety(by: Played, gated: list[Row]) -> dict[str, Figure]:
         figures["step_ms"] = _figure(gated, lambda r: r.step_ms, "ms of a 0.1 s step on the clock, mean")
         mean_ms = _mean(gated, lambda r: r.step_ms)
         figures["real_time_factor"] = Figure(round(100.0 / mean_ms, 2), "simulated s per s of the steps' computing")
+
     return figures
 
 
@@ -123,13 +130,15 @@ def _ablation(setting: Setting, rows: list[Row], base: Setting, by: Played) -> d
     reference = by.get(base, [])
     if changed not in (["eyes"], ["gguf"]) or setting.policy != base.policy or len(reference) < len(rows):
         return {}
+
     known = {row.result.seed: row for row in reference}
     d = np.array([100.0 * (_success(known[row.result.seed]) - _success(row)) for row in rows])
     if changed == ["gguf"]:
-        figure = _bootstrap(lambda chosen: float(-d[chosen].mean()), len(d), "points below the F16 transformer")
+        figure = _bootstrap(_mean_of(-d), len(d), "points below the F16 transformer")
         return {"quantized_loss": figure}
+
     value = "without_gate" if setting.eyes == "none" else setting.eyes
-    return {f"loss_{value}": _bootstrap(lambda chosen: float(d[chosen].mean()), len(d), "points of success")}
+    return {f"loss_{value}": _bootstrap(_mean_of(d), len(d), "points of success")}
 
 
 def _row(setting: Setting, rows: Sequence[Row], base: Setting) -> dict[str, Any]:
@@ -168,7 +177,12 @@ def _mean(rows: Sequence[Row], key: Callable[[Row], float]) -> float:
 
 def _figure(rows: Sequence[Row], key: Callable[[Row], float], unit: str) -> Figure:
     values = np.array([key(row) for row in rows])
-    return _bootstrap(lambda chosen: float(values[chosen].mean()), len(values), unit)
+    return _bootstrap(_mean_of(values), len(values), unit)
+
+
+def _mean_of(values: np.ndarray) -> Callable[[np.ndarray], float]:
+    """The statistic of a bootstrap: the mean of the values that were drawn."""
+    return lambda chosen: float(values[chosen].mean())
 
 
 def _bootstrap(statistic: Callable[[np.ndarray], float], n: int, unit: str) -> Figure:

@@ -39,16 +39,19 @@ from rarrl_sim_envs.household.world import DT, MAX_OMEGA, MAX_V, RANGE_M, Row, W
 
 from ..policy.demonstrations import Frames, write_shard
 
-HORIZON, STRIDE, NEAR_STRIDE = 8, 4, 2  # control steps from frame to frame; of interactions, which are short
-SHORT = 4  # episodes of one interaction beside each mission
+HORIZON = 8  # rows of a recorded chunk
+STRIDE = 4  # control steps from frame to frame while the robot drives
+NEAR_STRIDE = 2  # the same during interactions, which are short
+SHORT = 4  # episodes of a single interaction beside each mission
 ROBOT = RobotInfo((CAMERA,), PROPRIO_NAMES, ACTION_NAMES, 1 / DT)
-MAX_STEPS = 900  # of a mission
+MAX_STEPS = 900  # control steps of a mission: 90 s
 Say = Callable[[float, str], None]
 
 
 def instructions() -> dict[str, list[str]]:
     """All sub-goals as texts, by verb."""
-    things, places = list(OBJECTS), list(FURNITURE)
+    things = list(OBJECTS)
+    places = list(FURNITURE)
     one = {"GotoLocation": places + things, "ToggleObject": ["desklamp", "floorlamp"]}
     found = {verb: [f"{verb} {name}" for name in one.get(verb, things)] for verb in VERBS if verb != "PutObject"}
     return found | {"PutObject": [f"PutObject {a} {b}" for a in things for b in places + things]}
@@ -82,6 +85,7 @@ def record_household(
                     _record(2_000_000 + SHORT * seed + part, rows, texts, policy, short=True)
                 if progress:
                     progress(seed - first, "")
+
             about = {"suite": "household", "missions": [seeds.start, seeds.stop], "dagger": policy is not None}
             about |= {"stride": [STRIDE, NEAR_STRIDE], "versions": {"mujoco": version("mujoco")}}
             for verb, found in rows.items():
@@ -93,9 +97,12 @@ def record_household(
                         Frames(*map(np.array, zip(*found, strict=True))),
                         about,
                     )
+
                 counts[verb] += len(found)
+
         if progress:
             progress(seeds.stop - first, "")
+
     return counts
 
 
@@ -108,17 +115,22 @@ def _record(
 ) -> None:
     rng = np.random.default_rng(seed)
     verb = str(rng.choice(VERBS[1:], p=np.array([6, 6, 2, 2, 2, 1, 1]) / 20)) if short else None
+
     env = HouseholdEnv(None, verb, people=int(rng.integers(0, 4)), disturbance=float(rng.choice([0.0, 1.0, 2.0])))
     try:
         env.reset(seed=seed)
         if not short and rng.random() < 0.3:
             env.world.door_open = False  # shut doors are rare otherwise
         actor = _Actor(rng, policy)
-        gated, guide, press, recovery = Gated(ExactEyes()), MapProprioception(), InteractDebounce(), Recovery()
+        gated = Gated(ExactEyes())
+        guide = MapProprioception()
+        press = InteractDebounce()
+        recovery = Recovery()
         gated.begin(env)
         done = late = False
         while not done and not late and env.world.steps < MAX_STEPS:
-            row, world = env.executor.row, env.world
+            row = env.executor.row
+            world = env.world
             if row is None or find_target(world, row, env.memory) is None:
                 if world.busy:
                     done, late = _advance(env, 0.0, 0.0, False)
@@ -128,15 +140,18 @@ def _record(
                 _plan_anew(env)
                 press.reset()
                 continue
+
             gated.look(env)
             proprio = guide.proprio(world, env.memory, row)
             seen = None
             if world.steps % (STRIDE if row[0] == "GotoLocation" else NEAR_STRIDE) == 0:
-                image, chunk = picture(env.pair().left), expert_chunk(world, row, env)
+                image = picture(env.pair().left)
+                chunk = expert_chunk(world, row, env)
                 told = texts[row[0]].index(sentence(row))
                 frame = (image[None], proprio, chunk, privileged(world, row), np.int32(seed), np.int32(world.steps))
                 rows[row[0]].append((*frame, np.int32(told)))
                 seen = Observation(image[None], proprio, sentence(row))
+
             v, omega, wish = actor.act(world, row, env, seen)
             stands, pressed = press.update(world, wish)
             v, omega = (0.0, 0.0) if stands else recovery.update(v, omega, world.v, world.steps * DT)
@@ -156,6 +171,7 @@ def _advance(env: HouseholdEnv, v: float, omega: float, pressed: bool) -> tuple[
     failed = event is not None and event.status is ActStatus.FAILURE
     if env.is_short:
         return done, late
+
     if (failed or info["disturbed"]) and not done and not env.world.busy:
         _plan_anew(env)
     return done, late
@@ -172,9 +188,12 @@ class _Actor:
     """The expert with noise and bursts, or a policy in turn with it."""
 
     def __init__(self, rng: np.random.Generator, policy: Policy | None) -> None:
-        self._rng, self._policy, self._expert = rng, policy, Expert()
+        self._rng = rng
+        self._policy = policy
+        self._expert = Expert()
         self._noise = float(rng.choice([0.0, 0.15, 0.4]))
-        self._burst, self._burst_left = np.zeros(2), 0
+        self._burst = np.zeros(2)
+        self._burst_left = 0
         self._policy_left = self._expert_left = 0
         self._rows: list[np.ndarray] = []
 
@@ -188,17 +207,21 @@ class _Actor:
             if self._policy_left <= 0 and self._expert_left <= 0:
                 self._policy_left, self._expert_left = int(self._rng.integers(10, 80)), int(self._rng.integers(0, 25))
             self._rows = list(self._policy.infer(seen).actions[:STRIDE]) if self._policy_left > 0 else []
+
         if self._rows:
             self._policy_left -= 1
             v, omega, wish = self._rows.pop(0).tolist()
             return v, omega, wish
-        self._policy_left, self._expert_left = 0, self._expert_left - 1
+
+        self._policy_left = 0
+        self._expert_left = self._expert_left - 1
         v, omega, wish = wishes(self._expert, world, row, env)
         if wish:
             return v, omega, wish
         if self._burst_left:
             self._burst_left -= 1
             return float(self._burst[0]), float(self._burst[1]), 0.0
+
         if self._rng.random() < 0.02:
             self._burst_left = int(self._rng.integers(4, 15))
             self._burst = self._rng.uniform((-0.1, -1.5), (0.5, 1.5))
@@ -218,7 +241,9 @@ def wishes(expert: Expert, world: World, row: Row, env: HouseholdEnv) -> tuple[f
 
 def expert_chunk(world: World, row: Row, env: HouseholdEnv) -> np.ndarray:
     """(HORIZON, 3) float32: what the expert would do from here on, tried out in a copy of the world."""
-    trial, expert = world.copy(), Expert()
+    trial = world.copy()
+    expert = Expert()
+
     chunk = np.zeros((HORIZON, 3), np.float32)
     pressed = False
     for i in range(HORIZON):
@@ -230,6 +255,7 @@ def expert_chunk(world: World, row: Row, env: HouseholdEnv) -> np.ndarray:
         if (row[0] == "GotoLocation" and trial.arrived(row[1])) or (outcome is not None and outcome.ok):
             chunk[i + 1 :, 2] = chunk[i, 2]  # it stays as it ended
             break
+
     return chunk
 
 
@@ -244,7 +270,9 @@ def privileged(world: World, row: Row) -> np.ndarray:
         person = (far * math.cos(bearing), far * math.sin(bearing))
     door = world.home.door
     x, y = (door[0] + door[2]) / 2, (door[1] + door[3]) / 2
-    far, bearing = min(math.hypot(x - world.x, y - world.y), RANGE_M), world.bearing(x, y)
+    far = min(math.hypot(x - world.x, y - world.y), RANGE_M)
+    bearing = world.bearing(x, y)
     way = (far * math.cos(bearing), far * math.sin(bearing))
     free = float(world.scan()[13:18].min())
+
     return np.array([*person, not world.door_open, *way, free], np.float32)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from rarrl.alfred import AlfredPlan, Annotation
-from rarrl.latency.profile import CallRecord, LatencyProfile, ProfileHeader
+from rarrl.latency.profile import CallRecord, LatencyProfile, ProfileHeader, World
 from rarrl.reasoner.base import Answer, Reasoner
 from rarrl.reasoner.nearest import NearestGoal
 from rarrl.reasoner.plan import Plan, Verdict, expert_plan
@@ -24,16 +24,18 @@ from rarrl_sim_envs.household.tasks import remaining_plan
 
 from ..reasoner.record import FINISH, RecordConfig, RecordedTask, record_profile
 
-TRAINING_SEED, HELD_OUT_SEED = 1_000_000, 2_000_000
-"""First seeds of the missions that are learnt from, and of those that learning is judged on."""
-_TRIAL = "household-"
+# Far apart, so that no mission is ever in both.
+TRAINING_SEED = 1_000_000  # of the first mission to learn from
+HELD_OUT_SEED = 2_000_000  # of the first mission that policies are judged on
+_TRIAL = "household-"  # a task's trial in the profile: this and the seed of its mission
 _STATUS = {finish: status for status, finish in FINISH.items()}
 
 
 def mission_task(env: HouseholdEnv, seed: int, known: NearestGoal) -> RecordedTask:
     """What is asked in the mission with this seed: goal, right plan, default plan, classes in the home."""
     env.reset(seed=seed)
-    task, world = env.mission.task, env.world
+    task = env.mission.task
+    world = env.world
     rows = remaining_plan(world, task)
     source = AlfredPlan(
         task.task_type,
@@ -46,6 +48,7 @@ def mission_task(env: HouseholdEnv, seed: int, known: NearestGoal) -> RecordedTa
         task.parameters,
     )
     met = tuple(sorted({*world.home.places, *(t.name for t in world.things)}))
+
     return RecordedTask(source, 0, expert_plan(source), known.recall(task.goal), met)
 
 
@@ -75,8 +78,10 @@ def record_missions(
         date=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         source="python benchmarks/household_orchestrator.py record",
         licence="recorded by rarrl",
+        world=World.HOUSEHOLD,
     )
     config = RecordConfig("llama", f"household-{first_seed}", n=1)  # one number: a journal may be gone on with for more
+
     return record_profile(reasoner, tasks, config, header, journal, "household missions", progress)
 
 

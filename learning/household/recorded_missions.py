@@ -25,6 +25,7 @@ from rarrl_sim_envs.household.tasks import Mission
 
 from .record_answers import MissionAnswers
 
+# As `StepResult.act_status` counts them.
 _STATUS = {ActStatus.SUCCESS: 0, ActStatus.FAILURE: 1, ActStatus.LOST: 2}
 
 
@@ -33,7 +34,8 @@ class _Twin(HouseholdEnv):
 
     def __init__(self, missions: dict[int, Mission], disturbance: float) -> None:
         super().__init__(stereo=False, people=0, disturbance=disturbance)
-        self._missions, self.luck = missions, 0
+        self._missions = missions
+        self.luck = 0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -63,8 +65,11 @@ class RecordedMissionsCore:
         driver: TeleportDriver | None = None,
     ) -> None:
         """missions, driver: of another core, whose homes and ways are known already."""
-        self.recordings, self.answers, self.n = Recordings.from_profile(profile), MissionAnswers(profile), n
-        self.missions, self.driver = missions if missions is not None else {}, driver or TeleportDriver()
+        self.recordings = Recordings.from_profile(profile)
+        self.answers = MissionAnswers(profile)
+        self.n = n
+        self.missions = missions if missions is not None else {}
+        self.driver = driver or TeleportDriver()
         self.envs = [_Twin(self.missions, disturbance) for _ in range(n)]
         self.executives = [HouseholdExecutive(env, self.driver, known, 0.0, 0.0) for env in self.envs]
         self.history = History(n)
@@ -85,7 +90,8 @@ class RecordedMissionsCore:
 
     def begin(self, where: NDArray[np.int64], params: EpisodeParams) -> None:
         """Starts an episode in each of the environments `where` (m,)."""
-        self._row[where], self._shock_at[where] = params.row, params.shock_at
+        self._row[where] = params.row
+        self._shock_at[where] = params.shock_at
         self._budgets[:, where] = (
             params.time_s,
             params.tokens,
@@ -96,6 +102,7 @@ class RecordedMissionsCore:
             params.jitter,
         )
         self.history.reset(where)
+
         self.alive[where] = True
         for i, seed in zip(where.tolist(), params.seed.tolist(), strict=True):
             self._rng[i] = np.random.default_rng(seed)
@@ -136,6 +143,7 @@ class RecordedMissionsCore:
             words=of("words"),
             unknown=of("unknown"),
         )
+
         return Situation(
             subgoal_type=self.subgoal_type,
             remaining=self._remaining,
@@ -168,37 +176,50 @@ class RecordedMissionsCore:
         if mask is None:
             mask = self.situation().action_mask()
         action = np.where(mask[actions, np.arange(n)] & self.alive, actions, 0)
-        thinks, acts = action > 0, self.alive & (action == 0)
+        thinks = action > 0
+        acts = self.alive & (action == 0)
         flags = np.zeros((6, n), dtype=bool)
         call_ok, miss, shocked, done, success, finished = flags
-        status, numbers = np.full(n, -1), np.zeros((3, n))
+        status = np.full(n, -1)
+        numbers = np.zeros((3, n))
+
         seconds, tokens, exec_s = numbers
         for i in np.flatnonzero(self.alive).tolist():
             executive = self.executives[i]
             if thinks[i]:
                 misses = executive.deadline_misses
                 call = self._think(i, Action(int(action[i])))
-                seconds[i], tokens[i], call_ok[i] = call.seconds, call.tokens, call.status is CallStatus.OK
+                seconds[i] = call.seconds
+                tokens[i] = call.tokens
+                call_ok[i] = call.status is CallStatus.OK
                 miss[i] = executive.deadline_misses > misses
             else:
                 attempt = executive.act()
-                status[i], exec_s[i], finished[i] = _STATUS[attempt.status], attempt.seconds, attempt.subgoal_done
-            done[i], success[i] = executive.done, executive.success
+                status[i] = _STATUS[attempt.status]
+                exec_s[i] = attempt.seconds
+                finished[i] = attempt.subgoal_done
+
+            done[i] = executive.done
+            success[i] = executive.success
             if not executive.done and 0 <= self._shock_at[i] <= executive.summary.subgoal_index:
                 left_s, left = executive.budget_left
                 executive.budget_left = left_s * SHOCK_LEAVES, left * SHOCK_LEAVES
-                self._shock_at[i], shocked[i] = -1, True
+                self._shock_at[i] = -1
+                shocked[i] = True
             self._look(i)
+
         expected = self._costs["mean_s"][np.maximum(action - 1, 0), np.arange(n)]
         self.history.record_think(action, call_ok, seconds, np.where(thinks, expected, 1.0))
         self.history.record_act(acts, status == 0, finished)
         self.alive &= ~done
         result = StepResult(status, seconds, tokens, call_ok, miss, shocked, done, success, exec_s)
         result.reward = success - self.cost_weight * seconds
+
         return result
 
     def _think(self, i: int, action: Action):  # type: ignore[no-untyped-def]
-        sigma, stretch = self._jitter[i], self._scale[i]
+        sigma = self._jitter[i]
+        stretch = self._scale[i]
         if sigma:
             stretch = stretch * np.exp(sigma * self._rng[i].standard_normal() - 0.5 * sigma * sigma)
         executive = self.executives[i]

@@ -39,17 +39,22 @@ def run_subgoals(
                     progress(count, verb)
         finally:
             env.close()
+
     return found
 
 
 def subgoal_figures(found: dict[str, list[tuple[bool, bool]]]) -> tuple[dict[str, Figure], list[dict[str, Any]]]:
     """`subgoal_success` (mean over verbs, each weighing the same), `subgoal_first_try`, and a row per verb."""
-    rows, figures = [], {}
+    rows = []
+    figures = {}
+
     for verb, episodes in found.items():
         done, first = (sum(values) for values in zip(*episodes, strict=True))
         rows.append({"verb": verb, "episodes": len(episodes), "done": done, "at the first attempt": first})
     for name, key in (("subgoal_success", "done"), ("subgoal_first_try", "at the first attempt")):
-        n, done = sum(row["episodes"] for row in rows), sum(row[key] for row in rows)
+        n = sum(row["episodes"] for row in rows)
+        done = sum(row[key] for row in rows)
         lo, hi = wilson(done, n)
         figures[name] = Figure(done / n, "share of sub-goals, eight kinds equally often", n, round(lo, 4), round(hi, 4))
+
     return figures, rows

@@ -40,11 +40,14 @@ class TraceRecorder:
     policy: who decides, for the titles. pictures: keep the left eye's."""
 
     def __init__(self, policy: str = "", pictures: bool = True) -> None:
-        self._policy, self._pictures = policy, pictures
+        self._policy = policy
+        self._pictures = pictures
 
     def begin(self, env: HouseholdEnv, seed: int = 0) -> None:
         """A new mission, just reset."""
-        self._env, self._seed, self._goal = env, seed, env.mission.task.goal
+        self._env = env
+        self._seed = seed
+        self._goal = env.mission.task.goal
         self._home = home_plan(env.world.home)
         self._rows: list[tuple[float, tuple[float, ...], tuple[float, float], np.ndarray, bool]] = []
         self._gate: list[tuple[str, str]] = []
@@ -55,7 +58,8 @@ class TraceRecorder:
         self._decisions: list[TracedDecision] = []
         self._jpegs: list[bytes] = []
         self._picture_steps: list[int] = []
-        self._bearings, self._range_m = np.zeros(0), RANGE_M
+        self._bearings = np.zeros(0)
+        self._range_m = RANGE_M
         self._origin_s = self._time_budget_s = self._token_budget = 0.0
 
     def step(
@@ -88,24 +92,40 @@ class TraceRecorder:
 
     def _see(self, scan: RangeScan | ObstacleSummary | None) -> None:
         if isinstance(scan, RangeScan):
-            bearings, clear = scan.angle_min + scan.increment * np.arange(len(scan.ranges)), scan.ranges
+            bearings = scan.angle_min + scan.increment * np.arange(len(scan.ranges))
+            clear = scan.ranges
             self._range_m = scan.range_max
         elif scan is not None:
-            bearings, clear = scan.bearings, scan.clear_m
+            bearings = scan.bearings
+            clear = scan.clear_m
         else:
             self._clear.append(np.zeros(0))
             return
+
         self._bearings = np.asarray(bearings, dtype=np.float64)
         self._clear.append(np.minimum(np.asarray(clear, dtype=np.float64), self._range_m))
 
     def decision(self, event: Event) -> None:
         """What the pipeline logs; an EpisodeEvent sets the clock and the budgets."""
         if isinstance(event, EpisodeEvent):
-            self._origin_s, self._time_budget_s, self._token_budget = event.t, event.time_budget_s, event.token_budget
+            self._origin_s = event.t
+            self._time_budget_s = event.time_budget_s
+            self._token_budget = event.token_budget
         elif isinstance(event, ActEvent):
             t0, t1 = event.t0 - self._origin_s, event.t1 - self._origin_s
-            left = self._left()
-            self._decisions.append(TracedDecision(t0, t1, "act", event.status, event.subgoal, seconds=t1 - t0, **left))
+            time_left_s, tokens_left = self._left()
+            self._decisions.append(
+                TracedDecision(
+                    t0,
+                    t1,
+                    "act",
+                    event.status,
+                    event.subgoal,
+                    seconds=t1 - t0,
+                    time_left_s=time_left_s,
+                    tokens_left=tokens_left,
+                )
+            )
         elif isinstance(event, ThinkEvent):
             t0, t1 = event.t0 - self._origin_s, event.t1 - self._origin_s
             self._decisions.append(
@@ -131,8 +151,10 @@ class TraceRecorder:
 
     def trace(self) -> Trace:
         """All of it; `begin` must have been called."""
-        rows, sectors = self._rows, len(self._bearings)
+        rows = self._rows
+        sectors = len(self._bearings)
         people = max((len(r[3]) for r in rows), default=0)
+
         return Trace(
             policy=self._policy,
             seed=self._seed,
@@ -160,19 +182,22 @@ class TraceRecorder:
             picture_steps=np.array(self._picture_steps, dtype=np.int64),
         )
 
-    def _left(self) -> dict[str, float]:
+    def _left(self) -> tuple[float, float]:
+        """Seconds and tokens of the budget that the last decision left."""
         if not self._decisions:
-            return {"time_left_s": self._time_budget_s, "tokens_left": self._token_budget}
+            return self._time_budget_s, self._token_budget
         last = self._decisions[-1]
-        return {"time_left_s": last.time_left_s, "tokens_left": last.tokens_left}
+        return last.time_left_s, last.tokens_left
 
     def _target(self, row: Row | None) -> tuple[float, float]:
         """Where the robot's map and memory have what a sub-goal is about."""
-        world, name = self._env.world, row[-1] if row else ""
+        world = self._env.world
+        name = row[-1] if row else ""
         if name not in world.home.places:
             known = self._env.memory.known
             name = next((place for i, place in known.items() if world.things[i].name == name), "")
         if name not in world.home.places:
             return math.nan, math.nan
+
         x0, y0, x1, y1 = world.home.places[name].box
         return (x0 + x1) / 2, (y0 + y1) / 2

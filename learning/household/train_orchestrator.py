@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from rarrl.files import sha256, write_json_atomic
-from rarrl.latency.profile import LatencyProfile, dumps_profile
+from rarrl.files import write_json_atomic
+from rarrl.latency.profile import LatencyProfile, content_sha256
 from rarrl.orchestrator.learned import LearnedPolicy
-from rarrl.orchestrator.rules import RECORDED_FAMILIES, OrchestratorPolicy, grid, make_rule
+from rarrl.orchestrator.rules import OrchestratorPolicy, grid, make_rule, recorded_families
 from rarrl_sim_envs.alfred.episodes import TRAINING, EpisodeConfig, EpisodeSampler
 from rarrl_sim_envs.household.robot.known_goals import known_goals
 from rarrl_sim_envs.household.world import DT
@@ -23,14 +23,16 @@ from ..orchestrator.scenarios import fixed_episodes
 from ..orchestrator.train import Progress, TrainConfig, train
 from .recorded_missions import RecordedMissionsCore
 
-N_ENVS = 256
+N_ENVS = 256  # missions side by side
 EPISODES = replace(TRAINING, budget_calls=(10.0, 1500.0), token_ratio=(0.15, 2.0), call_price=(3e-5, 0.01))
 """What is learnt from: budgets of one planner-2 call to more than any mission needs; tokens or seconds bind first."""
 MISSION = EpisodeConfig(time_budget_s=20.0, token_budget=6000.0, cost_weight=0.002)
 """What `rarrl eval mission` grants."""
 CONDITIONS: dict[str, EpisodeConfig] = {"mission": MISSION}
 """What rules are tuned for, and everything is compared on."""
-RUNG, LAST_RUNG = 48, 768  # episodes of each candidate in the first round; then twice as many for the best quarter
+# Successive halving: episodes of each candidate in the first round, then twice as many for the best quarter, and so on.
+RUNG = 48
+LAST_RUNG = 768  # the standard error of success is then below 2 points
 COMPARED: dict[str, dict[str, Any]] = {
     "never": {},
     "always": {"recipe": "P2V2"},
@@ -62,7 +64,8 @@ class Rehearsal:
     """Plays episodes of a profile with any policy; homes and ways are worked out once."""
 
     def __init__(self, profile: LatencyProfile) -> None:
-        self._profile, self._cores = profile, {1: RecordedMissionsCore(profile, known_goals(), 1)}
+        self._profile = profile
+        self._cores = {1: RecordedMissionsCore(profile, known_goals(), 1)}
         self.tasks = len(self._cores[1].answers)
 
     def play(self, policy: OrchestratorPolicy, config: EpisodeConfig, n: int, seed: int = 0) -> tuple[Episodes, float]:
@@ -72,10 +75,12 @@ class Rehearsal:
             self._cores[n] = RecordedMissionsCore(
                 self._profile, known_goals(), n, missions=first.missions, driver=first.driver
             )
+
         core = self._cores[n]
         sampler = EpisodeSampler(core.recordings.bank, [core.recordings.table], config)
         rows = (np.arange(n) + seed * 101) % self.tasks
         episodes = rollout(core, fixed_episodes(sampler, rows, seed), policy)
+
         return episodes, float(np.mean([env.world.steps for env in core.envs]) * DT)
 
 
@@ -87,14 +92,16 @@ def tune_household(
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Finds the best parameters of every rule that plays on answers (successive halving); writes them to `out`."""
-    rehearsal, table = Rehearsal(profile), {}
+    rehearsal = Rehearsal(profile)
+    table: dict[str, dict[str, Any]] = {}
     for condition, config in conditions.items():
         table[condition] = {}
-        for family in RECORDED_FAMILIES:
+        for family in recorded_families():
             table[condition][family] = _tune(rehearsal, family, config)
             if progress is not None:
                 progress(f"{condition} {family}: {table[condition][family]}")
             write_json_atomic(out, _document(profile, command, table))
+
     return _document(profile, command, table)
 
 
@@ -102,7 +109,7 @@ def _document(profile: LatencyProfile, command: str, table: dict[str, Any]) -> d
     return {
         "command": command,
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "data": sha256(dumps_profile(profile).encode()),
+        "data": content_sha256(profile),
         "profiles": [profile.name],
         "objective": "mean success; ties to the fewer LLM seconds",
         "conditions": table,
@@ -110,7 +117,9 @@ def _document(profile: LatencyProfile, command: str, table: dict[str, Any]) -> d
 
 
 def _tune(rehearsal: Rehearsal, family: str, config: EpisodeConfig) -> dict[str, Any]:
-    candidates, episodes, seed = grid(family), RUNG, 1
+    candidates = grid(family)
+    episodes = RUNG
+    seed = 1
     while True:
         scored = []
         for params in candidates:
@@ -120,8 +129,10 @@ def _tune(rehearsal: Rehearsal, family: str, config: EpisodeConfig) -> dict[str,
         if episodes == LAST_RUNG:
             break
         candidates = [params for *_, params in scored[: max(1, len(scored) // 4)]]
-        episodes, seed = (2 * episodes if len(candidates) > 2 else LAST_RUNG), seed + 1
+        episodes = 2 * episodes if len(candidates) > 2 else LAST_RUNG
+        seed = seed + 1
         episodes = min(episodes, LAST_RUNG)
+
     success, seconds, params = scored[0]
     return {"params": params, "success": success, "llm_seconds": round(-seconds, 3), "tried": len(grid(family))}
 
@@ -130,7 +141,8 @@ def compare(
     profile: LatencyProfile, policies: Mapping[str, OrchestratorPolicy], config: EpisodeConfig, n: int, seed: int = 0
 ) -> dict[str, dict[str, float]]:
     """The same n episodes with each policy: shares and means."""
-    rehearsal, rows = Rehearsal(profile), {}
+    rehearsal = Rehearsal(profile)
+    rows = {}
     for name, policy in policies.items():
         e, seconds = rehearsal.play(policy, config, n, seed)
         rows[name] = {
@@ -141,4 +153,5 @@ def compare(
             "attempts": round(float(e.acts.mean()), 3),
             "mission_seconds": round(seconds, 2),
         }
+
     return rows

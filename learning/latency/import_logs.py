@@ -41,10 +41,11 @@ ANSWER_MEDIAN_TOKENS: dict[tuple[str, int], int] = {
 ANSWER_SIGMA = 0.35  # of ln(tokens): half of the answers lie within +-24 % of the median
 PROMPT_TOKENS: dict[str, int] = {"planner": 260, "verifier": 330}  # the verifier reads the plan besides
 
+# Of the log; others are ignored.
 COLUMNS = ("provider", "size", "ttft_s", "e2e_s", "in_tokens", "out_tokens", "error_code")
 TOO_FEW_TOKENS = "-100"  # llmperf's mark for an answer shorter than asked; its latency is valid
 MIN_VALID = 50  # fewer requests than that say little about a 95 % quantile
-MIN_VALID_SHARE = 0.5
+MIN_VALID_SHARE = 0.5  # of the requests; below it, a user is warned
 _WHAT = "request log"
 
 
@@ -107,6 +108,7 @@ def import_log(path: Path, provider: str, size: str, seed: int = 0, origin: Orig
             f"{_WHAT}: {path}: none of the {len(requests) + len(skipped)} requests of {provider} {size} is valid"
             f"{why}; choose another provider and size"
         )
+
     warnings = _warnings(provider, size, requests, valid, skipped)
     for line in warnings:
         logger.warning(line)
@@ -155,6 +157,7 @@ def _records(requests: list[Request], seed: int) -> Iterator[CallRecord]:
 def _header(path: Path, provider: str, size: str, seed: int, origin: Origin, total: int, valid: int) -> ProfileHeader:
     medians = ", ".join(f"{role} {level}: {n}" for (role, level), n in ANSWER_MEDIAN_TOKENS.items())
     name = re.sub(r"[^a-z0-9._-]+", "-", f"{provider}-{size}".lower()).strip("-._")[:64] or "imported"
+
     return ProfileHeader(
         name=name,
         kind="imported",
@@ -195,6 +198,7 @@ def _warnings(provider: str, size: str, requests: list[Request], valid: list[Req
             f"only {len(valid)} of {len(requests)} requests of {provider} {size} are valid (wanted: at least "
             f"{MIN_VALID} and half of all); do not rely on this profile's quantiles"
         )
+
     return lines
 
 
@@ -212,12 +216,14 @@ def _read_requests(path: Path, provider: str, size: str) -> tuple[list[Request],
             requests.append(_request(row))
         except ValueError as error:
             skipped.append(f"{path.name} line {line}: {error}")
+
     if not requests and not skipped:
         known = [f"{p} {s}" for p, s in sorted(seen)]
         close = difflib.get_close_matches(f"{provider} {size}", known, n=1)
         hint = f"; did you mean {close[0]}?" if close else ";"
         listed = ", ".join(known[:30]) or "no rows at all"
         raise InputError(f"{_WHAT}: {path} has no requests of {short(provider)} {short(size)}{hint} It has: {listed}")
+
     return requests, skipped
 
 
@@ -228,6 +234,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         text = read_file(path, _WHAT).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{_WHAT}: {path} is not UTF-8 text at byte {error.start}; save it as CSV in UTF-8") from None
+
     reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
     try:
         missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
@@ -236,6 +243,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 f"{_WHAT}: {path} line 1: column {missing[0]} is missing (needed: {', '.join(COLUMNS)}); "
                 "export the log with these columns"
             )
+
         for row in reader:
             yield reader.line_num, row
     except csv.Error as error:

@@ -62,6 +62,7 @@ def show_profile(name_or_path: str | Path, picture: Path | str | None = None) ->
         from .figures import plot_profile  # here, for matplotlib is slow to import
 
         plot_profile(profile, picture)
+
     return profile_rows(profile)
 
 
@@ -73,6 +74,7 @@ def profile_rows(profile: LatencyProfile) -> list[ProfileRow]:
 def _row(profile: LatencyProfile, role: str, level: int) -> ProfileRow:
     samples = option_samples(profile, role, level)
     p50, p95, p99 = (float(value) for value in np.quantile(samples.seconds, (0.5, 0.95, 0.99)))
+
     return ProfileRow(
         role=role,
         level=level,
@@ -97,8 +99,10 @@ def answer_tables(profile: LatencyProfile) -> list[AnswerTable]:
     """What a recorded profile knows of its answers: right ones by task type, and what confidence is worth."""
     if profile.tasks is None:
         return []
+
     records = list(profile.records or ())
     options = profile.options()
+
     types = sorted({task.task_type for task in profile.tasks})
     rows = []
     for name in types:
@@ -110,6 +114,7 @@ def answer_tables(profile: LatencyProfile) -> list[AnswerTable]:
             right = _right(mine) if mine else None
             cells.append("-" if right is None else _percent(right))
         rows.append((name, *cells))
+
     head = ("task type", "default plan", *(f"{role} {level}" for role, level in options))
     tables = [AnswerTable("Right answers by task type", head, rows)]
     for role, title, of in (
@@ -119,6 +124,7 @@ def answer_tables(profile: LatencyProfile) -> list[AnswerTable]:
         calibration = [row for r, level in options if r == role for row in _bins(records, role, level, of)]
         if calibration:
             tables.append(AnswerTable(title, ("call", "n", "mean", "plan right"), calibration))
+
     return tables
 
 
@@ -142,8 +148,10 @@ def _bins(
     values = np.array([pair for pair in pairs if pair is not None], dtype=np.float64).reshape(-1, 2)
     if not len(values):
         return []
+
     edges = np.unique(np.quantile(values[:, 0], (0.2, 0.4, 0.6, 0.8), method="lower"))
     label = np.searchsorted(edges, values[:, 0], side="left")
+
     return [
         (f"{role}, level {level}", f"{len(part)}", f"{part[:, 0].mean():.3f}", _percent(part[:, 1].mean()))
         for part in (values[label == i] for i in np.unique(label))

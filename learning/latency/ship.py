@@ -14,13 +14,14 @@ from rarrl.latency.profile import PROFILE_DIR, LatencyProfile, ParametricOption,
 
 from .import_logs import ANSWER_MEDIAN_TOKENS, MIN_VALID, MIN_VALID_SHARE, PROMPT_TOKENS, Origin, import_log
 
-SIZE = "70b"
+SIZE = "70b"  # the model size of the shipped profiles
+# Those with enough answered requests of that size.
 PROVIDERS = ("anyscale", "bedrock", "fireworks", "groq", "perplexity", "replicate", "together")
 COMMAND = "python -m rarrl_learning.latency.ship llmperf_latency.csv"
 
 # arXiv 2603.16673 gives 0.82 s mean and 1.34 s at the 95 % quantile: these two give mu and sigma exactly.
-GPT4O_MINI_MU = -0.2536
-GPT4O_MINI_SIGMA = 0.3321
+GPT4O_MINI_MU = -0.2536  # of ln(seconds)
+GPT4O_MINI_SIGMA = 0.3321  # of ln(seconds)
 GPT4O_MINI_TOKENS_OUT = 120  # of the 380 tokens a call; the other 260 are taken to be the prompt
 
 
@@ -39,6 +40,7 @@ def shipped_import(csv: Path, provider: str) -> LatencyProfile:
     answered = sum(record.finish != "error" for record in records) // 4
     if answered < MIN_VALID or answered < MIN_VALID_SHARE * len(records) / 4:
         raise InputError(f"{csv}: only {answered} answered requests of {provider} {SIZE}; too few to ship")
+
     return profile
 
 
@@ -76,6 +78,7 @@ def gpt4o_mini_anchor() -> LatencyProfile:
         ),
         command=COMMAND,
     )
+
     return LatencyProfile(schema_version=1, header=header, parametric=options)
 
 

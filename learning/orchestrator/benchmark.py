@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from rarrl.build import make_orchestrator
 from rarrl.orchestrator.features import FEATURE_LIMIT
 from rarrl.orchestrator.learned import LearnedPolicy
-from rarrl.orchestrator.orchestrator import Orchestrator
-from rarrl.orchestrator.registry import load_policy
 from rarrl.results import Figure, make_results, write_results
 from rarrl.types import Budget
 from rarrl_sim_envs.alfred.core import AlfredReplayCore, EpisodeBank
@@ -33,10 +32,12 @@ from .scenarios import CONDITIONS, priced
 from .train import TrainConfig, train
 from .train_alfred import N_ENVS
 
-VECTOR_ENVS, DUMMY_ENVS = 256, 8
-ROUNDS = 7
-DUMMY_PPO_STEPS = 150_000
-OUR_PPO_STEPS = 3_000_000
+VECTOR_ENVS = 256  # episodes side by side in our vector environment
+DUMMY_ENVS = 8  # environments in SB3's DummyVecEnv
+ROUNDS = 7  # of each measurement, after one that warms up; odd, so that the median is one of them
+DUMMY_PPO_STEPS = 150_000  # environment steps of SB3's own set-up, which is far slower
+OUR_PPO_STEPS = 3_000_000  # environment steps of ours
+# What a robot's decision node imports; it must not pull in torch.
 IMPORTS = "import rarrl.types, rarrl.config, rarrl.orchestrator.orchestrator, rarrl.orchestrator.registry"
 
 
@@ -54,15 +55,17 @@ def _environment(seed: int, rounds: int = ROUNDS) -> tuple[Figure, dict[str, Any
     vector.reset(seed=seed)
     dummy.seed(seed)
     dummy.reset()
+
     rates: dict[str, list[float]] = {"vector": [], "dummy": []}
     for index in range(rounds + 1):
         for name, env, n, steps in (("vector", vector, VECTOR_ENVS, 400), ("dummy", dummy, DUMMY_ENVS, 120)):
             actions = rng.integers(0, 5, (steps, n))
             started = time.perf_counter()
             for row in actions:
-                env.step(row)  # type: ignore[attr-defined]
+                env.step(row)
             if index:  # the first round warms up
                 rates[name].append(steps * n / (time.perf_counter() - started))
+
     ratios = [v / d for v, d in zip(rates["vector"], rates["dummy"], strict=True)]
     return _spread(ratios, "times, min to max of rounds"), {
         "vector_steps_per_s": round(float(np.median(rates["vector"]))),
@@ -83,7 +86,8 @@ def _learning(seed: int, dummy_steps: int, our_steps: int) -> tuple[dict[str, Fi
 
     torch.set_num_threads(1)
     plans, _ = load_plans(None, None, seed)
-    bank, tables = EpisodeBank.from_plans(plans), load_tables(TRAINING_PROFILES)
+    bank = EpisodeBank.from_plans(plans)
+    tables = load_tables(TRAINING_PROFILES)
 
     def single() -> AlfredReplayEnv:
         env = AlfredReplayEnv(profile=TRAINING_PROFILES)
@@ -96,11 +100,13 @@ def _learning(seed: int, dummy_steps: int, our_steps: int) -> tuple[dict[str, Fi
     dummy_rate = dummy.num_timesteps / (time.perf_counter() - started)
 
     core = AlfredReplayCore(bank, tables, N_ENVS)
+
     env = AlfredReplayVecEnv(core, EpisodeSampler(bank, tables, TRAINING), seed)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         ours = train(env, TrainConfig(steps=our_steps, seed=seed), Path(folder))
         our_s = time.perf_counter() - started
+
     linear = [*dummy.policy.mlp_extractor.policy_net, dummy.policy.action_net]
     linear = [layer for layer in linear if isinstance(layer, torch.nn.Linear)]
     theirs = LearnedPolicy(
@@ -110,6 +116,7 @@ def _learning(seed: int, dummy_steps: int, our_steps: int) -> tuple[dict[str, Fi
         ours.hidden,
         ours.allowed,
     )
+
     bench = Bench.make(plans[:300], 2, seed)
     returns = {}
     for name, policy in (("ours", ours), ("default", theirs)):
@@ -118,6 +125,7 @@ def _learning(seed: int, dummy_steps: int, our_steps: int) -> tuple[dict[str, Fi
         returns[name] = float(
             np.mean([e.success.mean() - w * e.seconds.mean() for e, w in zip(played, weights, strict=True)])
         )
+
     figures = {
         "ppo_speedup_vs_dummy": Figure(our_steps / our_s / dummy_rate, "times", 1),
         "ppo_return_ours": Figure(returns["ours"], "return", len(bench.rows)),
@@ -125,15 +133,18 @@ def _learning(seed: int, dummy_steps: int, our_steps: int) -> tuple[dict[str, Fi
         "ppo_seconds_ours": Figure(our_s, "s", 1),
         "ppo_seconds_dummy": Figure(dummy_steps / dummy_rate, "s", 1),
     }
+
     return figures, {"ours_steps_per_s": round(our_steps / our_s), "dummy_steps_per_s": round(dummy_rate)}
 
 
 def _decide(seed: int, decisions: int = 5000) -> tuple[Figure, dict[str, Any]]:
     """Milliseconds of `Orchestrator.decide` along real episodes, features and network included."""
     plans, _ = load_plans(None, None, seed)
-    table = load_tables(["gpt4o-mini-anchor"])[0]
+    profile = "gpt4o-mini-anchor"
+    table = load_tables([profile])[0]
     executive = AlfredExecutive(EpisodeBank.from_plans(plans), table, CONDITIONS["comfortable"], seed)
-    brain = Orchestrator(load_policy("learned"), table.costs, 0.005)
+    brain = make_orchestrator("learned", profile, cost_weight=0.005)
+
     times: list[float] = []
     number = 0
     while len(times) < decisions:
@@ -150,6 +161,7 @@ def _decide(seed: int, decisions: int = 5000) -> tuple[Figure, dict[str, Any]]:
                 brain.record_act(attempt.status, attempt.subgoal_done)
             else:
                 brain.record_call(executive.think(decision.action))
+
     p99 = float(np.percentile(times, 99))
     return Figure(p99, "ms", len(times)), {
         "decide_p50_ms": round(float(np.median(times)), 4),
@@ -163,6 +175,7 @@ def _import(rounds: int = ROUNDS) -> Figure:
         f"import time; t = time.perf_counter(); {IMPORTS}; t = time.perf_counter() - t; "
         "import sys; assert 'torch' not in sys.modules; print(t)"
     )
+
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     times = []
     for _ in range(rounds):

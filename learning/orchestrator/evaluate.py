@@ -24,11 +24,14 @@ from rarrl_sim_envs.alfred.episodes import EpisodeConfig, EpisodeSampler
 from .rollout import Clusters, Episodes, interval, matched, rollout
 from .scenarios import CONDITIONS, every_episode, fixed_episodes, priced
 
+# Prices of thinking that every learned policy is played at: points of success (0 to 1) per mean planner-1 call.
 PRICES = (0.0003, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.06, 0.12)
 LOSS_ALLOWED = 0.010  # of success against always-think when the operating price is chosen, on held-in plans
-SCALES = (0.5, 1.0, 2.0, 4.0)
-JITTER = 0.5
+SCALES = (0.5, 1.0, 2.0, 4.0)  # factors on every latency in the jitter table; the slope is per doubling
+JITTER = 0.5  # sigma of ln(latency) in the jitter table
+# Variants of training that lack an input or an action; see `TrainConfig.variant`.
 ABLATIONS = ("no_budget", "no_history", "planner_only", "verifier_only")
+# Fields of `Episodes` that tables report besides success.
 NAMED = ("seconds", "tokens", "calls", "misses")
 
 
@@ -46,7 +49,9 @@ class Oracle:
 
     def act(self, s: Any, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         """THINK(verifier, .) before a loss, THINK(planner, .) before a failure, else ACT."""
-        luck, probabilities = self._core.luck(), self._core.failure_probabilities
+        luck = self._core.luck()
+        probabilities = self._core.failure_probabilities
+
         lost, wrong = probabilities()
         action = np.zeros(s.n, np.int64)
         for level in (2, 1):
@@ -54,6 +59,7 @@ class Oracle:
             action = np.where((luck < lost) & saved, int(Action.VERIFIER_1) + level - 1, action)
             righted = luck <= 1.0 - probabilities(planner_level=level)[1]
             action = np.where((luck > 1.0 - wrong) & righted, int(Action.PLANNER_1) + level - 1, action)
+
         return np.where(mask[action, np.arange(s.n)], action, 0)
 
 
@@ -149,6 +155,7 @@ def choose_price(policy: OrchestratorPolicy, seed: int, profiles: Sequence[str])
     always = make_rule("always", **tuned_parameters("unbound")["always"])
     goal = sweep(bench, always, profiles, config, PRICES[:1]).success.mean() - LOSS_ALLOWED
     good = [price for price, success in zip(PRICES, learned, strict=True) if success >= goal]
+
     return max(good) if good else PRICES[0]
 
 
@@ -174,7 +181,8 @@ class Evaluation:
         """1 - mean(part) / mean(whole), the share saved, with its interval; 0 where `whole` is 0.
 
         `sign` -1: the relative change from `whole` to `part` instead."""
-        parts, wholes = self.bench.clusters.means(part), self.bench.clusters.means(whole)
+        parts = self.bench.clusters.means(part)
+        wholes = self.bench.clusters.means(whole)
         samples = np.where(wholes > 0.0, 1.0 - parts / np.where(wholes > 0.0, wholes, 1.0), 0.0)
         lo, hi = interval(sign * samples)
         value = 1.0 - float(np.mean(part) / np.mean(whole)) if np.any(whole) else 0.0
@@ -185,7 +193,7 @@ class Evaluation:
         category = self.bench.bank.category[self.bench.rows]
         success = np.atleast_2d(e["success"])
         lo, hi = interval(self.bench.clusters.means(success))
-        out = {
+        out: dict[str, Any] = {
             "success": round(float(success.mean()), 4),
             "lo": round(lo, 4),
             "hi": round(hi, 4),
@@ -195,6 +203,7 @@ class Evaluation:
             "calls": round(float(e["calls"].mean()), 3),
             "deadline_misses": round(float(e["misses"].mean()), 4),
         }
+
         for i, name in enumerate(CATEGORIES):
             rows = category == i  # a data set may lack a category
             out[name] = round(float(success[:, rows].mean()), 4) if rows.any() else None
@@ -252,6 +261,7 @@ class Evaluation:
                 **self.gain(gain),
             )
             out["rules"][family] = {"episodes": e, "gain": gain, "row": row}
+
         return out
 
     def best_rule(self, comparison: dict[str, Any]) -> str:
@@ -294,13 +304,17 @@ def _shock(ev: Evaluation) -> None:
     for tuned_for in before_and_after:
         rule = make_rule("threshold", **tuned_parameters(tuned_for)["threshold"])
         played = {c: ev.play([rule], CONDITIONS[c]) for c in before_and_after}
-        rows |= {f"threshold tuned for {tuned_for}, {c}": ev.row(e, params=rule.params) for c, e in played.items()}
+        rows |= {
+            f"threshold tuned for {tuned_for}, {c}": ev.row(e, params=getattr(rule, "params", {}))
+            for c, e in played.items()
+        }
         gain = learned["shock"]["success"] - played["shock"]["success"]
         suffix = "" if tuned_for == "comfortable" else "_tuned_for_shock"
         ev.figure(f"shock_gain_over_threshold{suffix}", gain, "points", 100.0)
         if not suffix:
             calls = played["shock"]["calls"], played["comfortable"]["calls"]
             ev.ratio("shock_calls_change_threshold", *calls, sign=-1)
+
     ev.ratio("shock_calls_change", learned["shock"]["calls"], learned["comfortable"]["calls"], sign=-1)
     ev.tables["shock"] = rows
 
@@ -319,6 +333,7 @@ def _ablations(ev: Evaluation, folder: Path) -> None:
             rows[name] = ev.row(e, training_seeds=len(policies))
             runs = min(len(e["success"]), len(full["success"]))
             ev.figure(f"ablation_{name}", e["success"][:runs] - full["success"][:runs], "points", 100.0)
+
     ev.tables["ablations"] = rows
 
 
@@ -338,18 +353,21 @@ def _jitter(ev: Evaluation, rival: str) -> None:
             rows[f"{label}, latency x{scale:g}"] = ev.row(
                 e, llm_seconds_p99=round(float(np.percentile(e["seconds"], 99)), 3)
             )
+
     x = np.log2(SCALES)
     for name, values in means.items():
         slopes = 100.0 * np.polyfit(x, np.stack(values), 1)[0]
         lo, hi = interval(slopes)
         key = f"jitter_slope_{name}"
         ev.figures[key] = Figure(float(slopes.mean()), "points per doubling", len(ev.bench.rows), lo, hi)
+
     ev.tables["jitter"] = rows
 
 
 def _rivals(ev: Evaluation, folder: Path, comparison: dict[str, Any]) -> None:
     """Learned rivals (DQN, the binary asker) at matched LLM seconds, binding budget."""
-    profiles, config = TRAINING_PROFILES, CONDITIONS["binding"]
+    profiles = TRAINING_PROFILES
+    config = CONDITIONS["binding"]
     rows = {}
     for name in ("when2ask", "dqn"):
         for policy in variants(folder, name)[:1]:
@@ -357,6 +375,7 @@ def _rivals(ev: Evaluation, folder: Path, comparison: dict[str, Any]) -> None:
             e = theirs.at([0] * len(profiles))
             mine = at_no_more_seconds(comparison["sweeps"], theirs)
             rows[name] = ev.row(e, **ev.gain(mine["success"] - e["success"]))
+
     ev.tables["rivals"] = rows
 
 
@@ -377,7 +396,8 @@ def _sensitivity(ev: Evaluation, rival: str) -> None:
     """Other worlds than the one trained in: what if thinking helps less, if failures can be mended, if time is short?
 
     Binding budget; neither the policy nor the rule is trained or tuned anew."""
-    base, rule = Dynamics(), ev.rules("binding")[rival]
+    base = Dynamics()
+    rule = ev.rules("binding")[rival]
     worlds = {
         "as trained": base,
         **{f"thinking helps x{f:g}": replace(base, eta=tuple(f * e for e in base.eta)) for f in (0.33, 0.66)},
@@ -388,11 +408,13 @@ def _sensitivity(ev: Evaluation, rival: str) -> None:
         **{f"{int(100 * h)} % hard scenes": replace(base, hard_scenes=h) for h in (0.2, 0.8)},
         "few attempts allowed": replace(base, slack=1.3),
     }
+
     rows = {}
     for name, world in worlds.items():
         learned = ev.play(ev.learned, CONDITIONS["binding"], dynamics=world)
         theirs = ev.play([rule], CONDITIONS["binding"], dynamics=world)
-        mine_row, their_row = ev.row(learned), ev.row(theirs)
+        mine_row = ev.row(learned)
+        their_row = ev.row(theirs)
         rows[name] = {
             "learned": mine_row["success"],
             "learned_llm_seconds": mine_row["llm_seconds"],
@@ -400,6 +422,7 @@ def _sensitivity(ev: Evaluation, rival: str) -> None:
             "best_rule_llm_seconds": their_row["llm_seconds"],
             **ev.gain(learned["success"] - theirs["success"]),
         }
+
     ev.tables["sensitivity"] = rows
 
 
@@ -472,5 +495,6 @@ def eval_orchestrator(
         from .figures import pareto
 
         pareto(results, picture)
+
     say("done", 1.0)
     return results

@@ -50,7 +50,8 @@ class PlanOracle:
 
     def act(self, s: Any, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         """THINK(planner, l) for the right plan of the lowest level, else ACT."""
-        core, rows = self._core, np.arange(s.n)
+        core = self._core
+        rows = np.arange(s.n)
         right = core.recordings.wrong_at[core.row] == NEVER
         wrong_now = ~right[rows, core.source]
         planner = np.where(right[:, 1] & mask[1], int(Action.PLANNER_1), int(Action.PLANNER_2))
@@ -86,6 +87,7 @@ def recorded_seeds(folder: Path) -> list[OrchestratorPolicy]:
             f"models: {folder} holds no recorded.safetensors; "
             "train one with `rarrl train orchestrator --profile recorded`"
         )
+
     return [load_learned(file) for file in files if file.exists()]
 
 
@@ -117,6 +119,7 @@ class Rehearsal:
         fits = np.flatnonzero(seconds <= self.rules[family].seconds.mean())
         if not len(fits):
             return int(seconds.argmin())
+
         good = fits[success[fits] >= success[fits].max() - 0.001]
         return int(good[seconds[good].argmin()])
 
@@ -167,9 +170,11 @@ def eval_recorded(
     folder = models or MODELS / "orchestrator"
     learned = recorded_seeds(folder)
     say = progress or (lambda what, share: None)
-    recordings, document = load_recordings(profile), load_profile(profile)
+    recordings = load_recordings(profile)
+    document = load_profile(profile)
     bench = RecordedBench.of(recordings, replicas, seed)
     conditions = recorded_conditions(recordings.table)
+
     ev = RecordedEvaluation(bench, learned, 0.0, {}, {}, conditions, rules_file, PlanOracle)
     rehearsed = RecordedBench.of(load_recordings(training_profile), replicas, seed + 1)
     for share, condition in enumerate(conditions):
@@ -180,17 +185,20 @@ def eval_recorded(
     unbound = ev.compare("unbound", [profile])
     ev.table("unbound", unbound)
     compare_with_always(ev, unbound)
-    runs, start = pooled(unbound["sweeps"], PRICES.index(price)), unbound["rules"]["start"]["episodes"]
+    runs = pooled(unbound["sweeps"], PRICES.index(price))
+    start = unbound["rules"]["start"]["episodes"]
     ev.ratio("llm_seconds_saved_vs_start", runs["seconds"], start["seconds"])
     ev.figure("success_lost_vs_start", start["success"] - runs["success"], "points", 100.0)
     say("binding budget", 0.7)
     binding = ev.compare("binding", [profile])
     ev.table("binding", binding)
+
     best = {}
     for suffix, comparison in (("", binding), ("_unbound", unbound)):
         best[suffix] = ev.best_rule(comparison)
         ev.figure(f"gain_over_best_rule{suffix}", comparison["rules"][best[suffix]]["gain"], "points", 100.0)
         ev.figure(f"gain_over_confidence_rule{suffix}", comparison["rules"]["confidence"]["gain"], "points", 100.0)
+
     say("without the features of the plan", 0.9)
     _without_plan(ev, folder, profile)
     ev.tables["answers"] = _answers(document)
@@ -226,6 +234,7 @@ def _without_plan(ev: Evaluation, folder: Path, profile: str) -> None:
     blind = variants(folder, "recorded_no_plan")
     if not blind:
         return
+
     config = ev.conditions["binding"]
     full, bare = (
         pooled([sweep(ev.bench, policy, [profile], config, [ev.price]) for policy in policies])

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-LEARNED, ORACLE = "#0072b2", "#009e73"
+LEARNED = "#0072b2"
+ORACLE = "#009e73"
 MARKERS = "ovs^D<P>Xphd"  # one per rule: eleven labels beside their points would overlap
+# Tables of the results document, one panel each, and their titles.
 PANELS = {
     "binding": "Binding budget",
     "unbound": "No bound on the budget",
@@ -21,6 +23,7 @@ def pareto(results: dict[str, Any], path: Path) -> None:
 
     figure = Figure(figsize=(13, 5), layout="constrained")
     FigureCanvasAgg(figure)
+
     axes = None
     for axes, (name, title) in zip(figure.subplots(1, 3), PANELS.items(), strict=True):
         table = results["tables"][name]
@@ -36,10 +39,12 @@ def pareto(results: dict[str, Any], path: Path) -> None:
             axes.plot(
                 row["llm_seconds"], 100 * row["success"], marker, color=colour, mfc="white", ms=7, mew=1.5, label=label
             )
+
         axes.set_title(title)
         axes.set_xlabel("LLM seconds per task (mean)")
         axes.set_ylabel("Tasks done, %")
         axes.grid(alpha=0.3)
+
     assert axes is not None
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)

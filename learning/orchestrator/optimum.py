@@ -69,9 +69,14 @@ class Optimum:
 
 def solve(instance: Instance) -> Optimum:
     """Values every state, from the last attempt to the first."""
-    i, pieces = instance, len(instance.failure)
-    fails, levels, budgets, calls = i.attempts, 3, i.budget_s + 1, MAX_CALLS_PER_ACT + 1
+    i = instance
+    pieces = len(instance.failure)
+    fails = i.attempts
+    levels = 3
+    budgets = i.budget_s + 1
+    calls = MAX_CALLS_PER_ACT + 1
     lost, wrong = _failures(i, fails)  # (pieces, fails, planner, verifier)
+
     actions = np.zeros((i.attempts + 1, pieces, fails, levels, levels, calls, budgets), np.int8)
     after = np.zeros((pieces, fails, levels, levels, calls, budgets))  # nothing comes after the last attempt
     for left in range(1, i.attempts + 1):
@@ -85,14 +90,17 @@ def solve(instance: Instance) -> Optimum:
                     best[better] = q[better]
                     actions[left, :, :, :, :, call][better] = action
             value[:, :, :, :, call] = best
+
         after = value
+
     return Optimum(i, float(after[0, 0, 0, 0, 0, i.budget_s]), actions)
 
 
 def _failures(i: Instance, fails: int) -> tuple[Floats, Floats]:
     """Irreversible and reversible failure probability of an attempt, by (piece, fails, planner, verifier)."""
     p = np.minimum(i.failure[:, None] + i.consecutive_penalty * np.arange(fails), i.max_failure)
-    planner, verifier = (0.0, i.eta[0], i.eta[1]), (0.0, i.eta[2], i.eta[3])
+    planner = (0.0, i.eta[0], i.eta[1])
+    verifier = (0.0, i.eta[2], i.eta[3])
     lost = (p * i.irreversible[:, None])[:, :, None] * (1.0 - np.multiply.outer(i.u, verifier))[:, None]
     wrong = (p * (1.0 - i.irreversible[:, None]))[:, :, None] * (1.0 - np.multiply.outer(i.u, planner))[:, None]
     return np.broadcast_arrays(lost[:, :, None, :], wrong[:, :, :, None])  # type: ignore[return-value]
@@ -113,11 +121,13 @@ def _think_values(i: Instance, after: Floats) -> list[tuple[int, Floats]]:
     """Each call and its value, by (piece, fails, planner, verifier, budget); -inf where it cannot be paid for."""
     out = []
     for action in range(1, 5):
-        seconds, level = int(i.call_s[action - 1]), int(ACTION_LEVEL[action])
+        seconds = int(i.call_s[action - 1])
+        level = int(ACTION_LEVEL[action])
         raised = np.maximum(np.arange(3), level)
         advised = after[:, :, raised] if PLANNER_ACTIONS[action] else after[:, :, :, raised]
         q = np.full_like(after, -np.inf)
         if seconds <= i.budget_s:
             q[..., seconds:] = advised[..., : after.shape[-1] - seconds] - i.cost_weight * seconds
         out.append((action, q))
+
     return out

@@ -63,6 +63,7 @@ def rollout(core: Core, params: Any, policy: OrchestratorPolicy) -> Episodes:
         success |= r.success
         lost |= r.act_status == 2
         shocked |= r.shocked
+
     return Episodes(success=success, lost=lost, **total)
 
 

@@ -33,7 +33,8 @@ from rarrl.types import Action
 
 logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.safetensors"
-CHECKPOINT_EVERY_S = 60.0
+CHECKPOINT_EVERY_S = 60.0  # seconds: what an interruption costs at most
+# What `TrainConfig.variant` may be.
 VARIANTS = ("full", "no_budget", "no_history", "no_plan", "planner_only", "verifier_only", "when2ask")
 Progress = Callable[[int, dict[str, float]], None]
 
@@ -92,6 +93,7 @@ class TrainConfig:
             allowed = ~PLANNER_ACTIONS
         elif self.variant == "when2ask":
             allowed[[Action.PLANNER_2, Action.VERIFIER_1, Action.VERIFIER_2]] = False
+
         return allowed
 
 
@@ -167,6 +169,7 @@ def train(
             seed=config.seed,
             device="cpu",
         )
+
     if initial is not None:
         _set_weights(model, initial)
     folder.mkdir(parents=True, exist_ok=True)
@@ -189,6 +192,7 @@ def train(
         def _on_rollout_end(self) -> None:
             if config.algorithm == "dqn" and self.num_timesteps - self.reported_at <= 200_000:
                 return
+
             self.reported_at = self.num_timesteps
             episodes, successes, misses, seconds = (float(x) for x in env.statistics)
             if episodes:
@@ -215,6 +219,7 @@ def train(
         model.learn(config.steps - done, callback=Watch(), reset_num_timesteps=done == 0, log_interval=10)
     finally:
         _save(model, env, config, folder)  # an interrupted run too
+
     return _export(model, config)
 
 
@@ -227,6 +232,7 @@ def _layers(model: Any) -> tuple[list[Any], list[Any]]:
     else:
         extractor = model.policy.mlp_extractor
         stacks = ([*extractor.policy_net, model.policy.action_net], [*extractor.value_net, model.policy.value_net])
+
     policy, value = ([layer for layer in stack if isinstance(layer, torch.nn.Linear)] for stack in stacks)
     return policy, value
 
@@ -278,26 +284,34 @@ def _resume(model: Any, env: TrainingEnv, config: TrainConfig, folder: Path) -> 
     """Loads a checkpoint of the same run into `model`; returns the steps already done."""
     if not (folder / "checkpoint.json").exists():
         return 0
-    text, data = read_file(folder / "checkpoint.json", "checkpoint"), read_file(folder / CHECKPOINT, "checkpoint")
+
+    text = read_file(folder / "checkpoint.json", "checkpoint")
+    data = read_file(folder / CHECKPOINT, "checkpoint")
     try:
         state = json.loads(text)
-        found, steps_done, miss_price = state["config"], int(state["steps_done"]), float(state["miss_price"])
+        found = state["config"]
+        steps_done = int(state["steps_done"])
+        miss_price = float(state["miss_price"])
         tensors = load_safetensors(data)
     except Exception as error:  # json, a missing key, safetensors: one thing for the user
         raise _damaged(folder, error) from None
+
     if found != _plain(config):
         raise InputError(
             f"checkpoint: {folder} holds a run with another configuration ({found}); "
             "give another folder, or remove this one"
         )
+
     try:
         _load(model, tensors)
     except (RuntimeError, ValueError, KeyError) as error:  # tensors of another network
         raise _damaged(folder, error) from None
+
     model.num_timesteps = steps_done
     env.miss_price = miss_price
     env.reset()
     logger.info("resumed at step %d", model.num_timesteps)
+
     return steps_done
 
 
@@ -312,11 +326,13 @@ def _load(model: Any, tensors: dict[str, NDArray[Any]]) -> None:
 
     policy = {k[7:]: torch.from_numpy(v.copy()) for k, v in tensors.items() if k.startswith("policy.")}
     model.policy.load_state_dict(policy)
+
     adam: dict[int, dict[str, Any]] = {}
     for key, value in tensors.items():
         if key.startswith("adam."):
             _, index, name = key.split(".")
             adam.setdefault(int(index), {})[name] = torch.from_numpy(value.copy())
+
     if adam:
         optimizer = model.policy.optimizer.state_dict()
         model.policy.optimizer.load_state_dict({"state": adam, "param_groups": optimizer["param_groups"]})

@@ -16,7 +16,7 @@ from rarrl_sim_envs.alfred.recorded_core import RecordedCore
 from .scenarios import recorded_training
 from .train import Progress, TrainConfig, train
 
-N_ENVS = 1024
+N_ENVS = 1024  # episodes side by side: a rollout of 32 steps then fills four minibatches of 8192
 
 
 def train_orchestrator(
@@ -29,7 +29,8 @@ def train_orchestrator(
     """Trains one policy on `plans` and `profiles`; see `rarrl_learning.orchestrator.train.train`."""
     from rarrl_sim_envs.alfred.sb3_vec_env import AlfredReplayVecEnv
 
-    bank, tables = EpisodeBank.from_plans(plans), load_tables(profiles)
+    bank = EpisodeBank.from_plans(plans)
+    tables = load_tables(profiles)
     core = AlfredReplayCore(bank, tables, N_ENVS, hard=config.hard)
     sampler = EpisodeSampler(bank, tables, TRAINING)
     env = AlfredReplayVecEnv(core, sampler, config.seed, config.hidden, config.allowed)

@@ -12,7 +12,7 @@ import numpy as np
 from rarrl.alfred import AlfredPlan
 from rarrl.files import write_json_atomic
 from rarrl.latency.replay import ReplayTable
-from rarrl.orchestrator.rules import RECORDED_FAMILIES, RULE_FAMILIES, grid, make_rule
+from rarrl.orchestrator.rules import grid, make_rule, plain_families, recorded_families
 from rarrl_sim_envs.alfred.core import AlfredReplayCore, EpisodeBank
 from rarrl_sim_envs.alfred.datasets import TRAINING_PROFILES, load_recordings, load_tables, recordings_hash
 from rarrl_sim_envs.alfred.episodes import EpisodeConfig, EpisodeSampler
@@ -41,8 +41,10 @@ def tune_family(
     """Successive halving over `grid(family)` by mean success; each rung gets an equal share of `steps`.
 
     Ties within the rung's rounding go to the cheaper rule (fewer LLM seconds)."""
-    sampler, candidates = EpisodeSampler(bank, tables, config), grid(family)
+    sampler = EpisodeSampler(bank, tables, config)
+    candidates = grid(family)
     make_core = make_core or (lambda n: AlfredReplayCore(bank, tables, n))
+
     rungs = max(1, int(np.ceil(np.log(max(len(candidates), 1)) / np.log(4.0))))
     best: list[tuple[float, float, dict[str, Any]]] = []
     for rung in range(rungs):
@@ -56,6 +58,7 @@ def tune_family(
             best.append((round(float(e.success.mean()), 4), -float(e.seconds.mean()), params))
         best.sort(key=lambda entry: entry[:2], reverse=True)
         candidates = [params for *_, params in best[: max(1, len(best) // 4)]]
+
     success, seconds, params = best[0]
     return {"params": params, "success": success, "llm_seconds": round(-seconds, 3), "tried": len(grid(family))}
 
@@ -72,8 +75,9 @@ def tune_rules(
     """Finds the best parameters of every rule under every condition and writes them to `out` (JSON).
 
     `steps` environment steps go to each family under each condition. `progress(what, share_done)`."""
-    bank, tables = EpisodeBank.from_plans(plans), load_tables(TRAINING_PROFILES)
-    table = _tune(CONDITIONS, RULE_FAMILIES, bank, tables, None, steps, seed, progress)
+    bank = EpisodeBank.from_plans(plans)
+    tables = load_tables(TRAINING_PROFILES)
+    table = _tune(CONDITIONS, plain_families(), bank, tables, None, steps, seed, progress)
     return _write(out, command, seed, data_hash, TRAINING_PROFILES, steps, table)
 
 
@@ -82,12 +86,13 @@ def tune_on_recordings(
 ) -> dict[str, Any]:
     """As `tune_rules`, on the recorded answers of `profile`."""
     recordings = load_recordings(profile)
-    conditions, tables = recorded_conditions(recordings.table), [recordings.table]
+    conditions = recorded_conditions(recordings.table)
+    tables = [recordings.table]
 
     def core(n: int) -> RecordedCore:
         return RecordedCore(recordings, n)
 
-    table = _tune(conditions, RECORDED_FAMILIES, recordings.bank, tables, core, steps, seed, progress)
+    table = _tune(conditions, recorded_families(), recordings.bank, tables, core, steps, seed, progress)
     return _write(out, command, seed, recordings_hash(profile), [recordings.table.name], steps, table)
 
 
@@ -109,6 +114,7 @@ def _tune(
             if progress is not None:
                 progress(f"{condition}: {family}", (i * len(families) + j) / total)
             table[condition][family] = tune_family(family, bank, config, tables, steps, seed, make_core)
+
     return table
 
 
@@ -132,4 +138,5 @@ def _write(
         "conditions": table,
     }
     write_json_atomic(out, document)
+
     return document

@@ -28,10 +28,10 @@ from .scenes import Scene, rendered_scene
 
 REFERENCE = "colour"
 """Padded colour SGBM-3WAY: what `speedup_vs_sgbm` is against."""
-PEER = "stereovoxelnet"
+PEER = "stereovoxelnet"  # its name in the tables
 PEER_SIZE = (880, 400)
 """The peer takes part in frames of the size that it was published for."""
-THREADS = (1, 2)
+THREADS = (1, 2)  # of OpenCV and of the peer
 Times = dict[str, list[float]]
 
 
@@ -56,6 +56,7 @@ def bench_detectors(
     Raises: ValueError where `rounds` < 1."""
     if rounds < 1:
         raise ValueError(f"rounds must be >= 1, got {rounds}")
+
     frames = []
     for scene in scenes:
         if progress:
@@ -83,6 +84,7 @@ def bench_detectors(
         figures["stereovoxelnet_gmacs"] = Figure(sum(work.values()) / 1e9, "10^9 multiply-adds a pair", 1)
         figures["stereovoxelnet_parameters"] = Figure(peer.parameters() / 1e6, "millions", 1)
         figures["peak_rss_mb_stereovoxelnet"] = Figure(_peak_rss_mb(_RUN_PEER), "MB, one process with the peer", 1)
+
     memory = "MB, one process with our detector at 880x400, imports included"
     figures["peak_rss_mb"] = Figure(_peak_rss_mb(_RUN_OURS), memory, 1)
     return figures, {"frames": frames, "rounds": rounds, "threads": list(THREADS)}
@@ -111,13 +113,16 @@ def _time_frame(scene: Scene, rounds: int, peer: Any) -> dict[str, Any]:
         for threads in THREADS:
             with _threads(threads, peer):
                 for name, run in contenders.items():
-                    started, spent = time.perf_counter(), time.thread_time()
+                    started = time.perf_counter()
+                    spent = time.thread_time()
                     run(scene.pair)
-                    spent, took = time.thread_time() - spent, time.perf_counter() - started
+                    spent = time.thread_time() - spent
+                    took = time.perf_counter() - started
                     if index:  # the first round warms up
                         wall[threads][name].append(1e3 * took)
                         if threads == 1:  # with more, the calling thread's time is not the whole
                             cpu[name].append(1e3 * spent)
+
     table = {str(threads): {name: _summary(ms) for name, ms in wall[threads].items()} for threads in THREADS}
     for name, ms in cpu.items():
         table["1"][name]["cpu"] = round(float(np.median(ms)), 3)
@@ -135,9 +140,11 @@ def _octree(detector: ClassicalDetector, pair: StereoPair, rounds: int) -> dict[
     """What pruning the cube by an octree could save. dense_share: CPU time of the work that visits every voxel, carving
     and stating probabilities, over the whole detector's; empty_parents: share of 8^3 parents of which nothing is known,
     whose voxels a pruned descent would not visit. Zeros where the pair is refused."""
-    found, evidence = detector.matches(pair), detector.evidence(pair)
+    found = detector.matches(pair)
+    evidence = detector.evidence(pair)
     if found is None or evidence is None:
         return {"dense_share": 0.0, "empty_parents": 0.0}
+
     calibration = load_calibration()
 
     def dense() -> None:
@@ -151,6 +158,7 @@ def _octree(detector: ClassicalDetector, pair: StereoPair, rounds: int) -> dict[
                 started = time.thread_time()
                 run()
                 times.append(time.thread_time() - started)
+
     part, whole = (float(np.median(times[1:])) for times in spent.values())
     known = ~detector.detect(pair).unknown
     empty = 1 - pool(known, known.shape[0] // 8).mean()
@@ -164,8 +172,10 @@ def _summary(ms: list[float]) -> dict[str, float]:
 @contextmanager
 def _threads(count: int, peer: Any) -> Iterator[None]:
     """OpenCV and the peer on `count` threads; then as before."""
-    of_cv, of_peer = cv2.getNumThreads(), peer.use_threads(count) if peer else 0
+    of_cv = cv2.getNumThreads()
+    of_peer = peer.use_threads(count) if peer else 0
     cv2.setNumThreads(count)
+
     try:
         yield
     finally:
@@ -201,6 +211,7 @@ print(own_peak_rss_mb())
 """
     sent = scene.pair.left.tobytes() + scene.pair.right.tobytes()
     done = subprocess.run([sys.executable, "-c", code], input=sent, capture_output=True, check=True)
+
     return float(done.stdout)
 
 

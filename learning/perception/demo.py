@@ -25,13 +25,19 @@ from .scenes import Scene
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-REPEATS = 3
-SECTORS = 9
+REPEATS = 3  # timed runs of the detector; their median is shown
+SECTORS = 9  # of the field of view, for the nearest distances
 BAND = Body(low_m=-0.25, high_m=1.0)
 """Of the view from above, relative to the camera: its pose above the ground is not known for every pair."""
-INK, FAINT = "#222222", "#666666"
-OCCUPIED, FREE, UNKNOWN, NEAREST = "#1d3557", "#d8ecd4", "#e9e9e9", "#d55e00"
-WIDTH_IN, ROW_IN, DPI = 11.7, 3.3, 120
+INK = "#222222"
+FAINT = "#666666"
+OCCUPIED = "#1d3557"
+FREE = "#d8ecd4"
+UNKNOWN = "#e9e9e9"
+NEAREST = "#d55e00"
+WIDTH_IN = 11.7  # inches: A4, landscape
+ROW_IN = 3.3  # inches, one pair
+DPI = 120
 HEAD = ("pair", "CPU ms", "IoU", "precision", "recall", "occupied", "nearest, m")
 
 
@@ -70,20 +76,24 @@ def look(scene: Scene) -> Look:
     detector = ClassicalDetector(scene.rig, scene.spec)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
+
     try:
-        grid, times = detector.detect(scene.pair), []
+        grid = detector.detect(scene.pair)
+        times = []
         for _ in range(REPEATS):
             start = time.process_time()  # not disturbed by what else the machine does
             grid = detector.detect(scene.pair)
             times.append(time.process_time() - start)
     finally:
         cv2.setNumThreads(threads)
+
     truth = truth_voxels(detector.voxelizer, scene.disparity)
     judged = grid.occupied & truth.observed
     precision, recall = within_one(judged, truth.occupied)
     places = height_slice(grid, level_camera(0.0), BAND)
     summary = summarize_slice(places, BAND, 0.0, 1.0, max(scene.rig.field_rad, 0.01), SECTORS)
     ms = 1e3 * statistics.median(times)
+
     return Look(scene, grid, detector.refusal, ms, iou(judged, truth.occupied), precision, recall, places, summary)
 
 
@@ -92,7 +102,8 @@ def draw(looks: Sequence[Look]) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    top, bottom = 0.85, 0.0
+    top = 0.85
+    bottom = 0.0
     height = top + ROW_IN * len(looks) + bottom
     figure = Figure(figsize=(WIDTH_IN, height), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
@@ -106,6 +117,7 @@ def draw(looks: Sequence[Look]) -> bytes:
         f"{-BAND.low_m:g} m below to {BAND.high_m:g} m above the camera.",
         0.66, fontsize=10, color=FAINT,
     )  # fmt: skip
+
     for index, seen in enumerate(looks):
         y = top + ROW_IN * index
         line(_title(seen), y + 0.2, fontsize=10.5, color=INK)
@@ -125,7 +137,9 @@ def draw(looks: Sequence[Look]) -> bytes:
         ):
             axes[place].imshow(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
             axes[place].axis("off")
+
         _draw_from_above(axes[2], seen, far)
+
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
@@ -177,7 +191,9 @@ def space(grid: VoxelGrid, far: float, side: int = 720) -> np.ndarray:
     corners = corners[corners[:, 1] > -BAND.high_m]
     if not len(corners):
         return canvas
-    yaw, pitch = math.radians(-25), math.radians(35)
+
+    yaw = math.radians(-25)
+    pitch = math.radians(35)
     c, s = math.cos(yaw), math.sin(yaw)
     turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
     c, s = math.cos(pitch), math.sin(pitch)
@@ -188,9 +204,11 @@ def space(grid: VoxelGrid, far: float, side: int = 720) -> np.ndarray:
     low, high = corners[:, :2].min(axis=0), corners[:, :2].max(axis=0)
     scale = 0.94 * side / max(high - low)
     shift = side / 2 - scale * (low + high) / 2
+
     # What faces the viewer: the top (y least), the near side (z least), and the side towards the viewer.
     x, y, z = np.eye(3)
     aside = x * (edges[0, 2] < 0)
+
     faces = (((0 * x, x, z), 1.0), ((0 * x, x, y), 0.78), ((aside, y, z), 0.6))
     order = np.argsort(-corners[:, 2], kind="stable")
     for index in order:
@@ -198,6 +216,7 @@ def space(grid: VoxelGrid, far: float, side: int = 720) -> np.ndarray:
             quad = np.array([start, start + a, start + a + b, start + b]) @ edges
             points = np.round(scale * (corners[index, :2] + quad[:, :2]) + shift).astype(np.int32)
             cv2.fillConvexPoly(canvas, points, (shade * hue[index]).tolist(), cv2.LINE_AA)
+
     return canvas
 
 
@@ -205,7 +224,8 @@ def _draw_from_above(axes: Axes, seen: Look, far: float) -> None:
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Wedge
 
-    places, summary = seen.places, seen.summary
+    places = seen.places
+    summary = seen.summary
     nx, ny = places.state.shape
     x0, y0 = places.origin
     shades = {VoxelState.UNKNOWN: UNKNOWN, VoxelState.FREE: FREE, VoxelState.OCCUPIED: OCCUPIED}
@@ -213,12 +233,14 @@ def _draw_from_above(axes: Axes, seen: Look, far: float) -> None:
         places.state, cmap=ListedColormap([shades[state] for state in VoxelState]), vmin=0, vmax=2, origin="lower",
         extent=(y0, y0 + ny * places.cell, x0, x0 + nx * places.cell),
     )  # fmt: skip
+
     half = math.degrees(seen.scene.rig.field_rad / 2 / SECTORS)
     for bearing, nearest in zip(summary.bearings, summary.nearest_m, strict=True):
         if not math.isfinite(nearest):
             continue
         middle = 90 - math.degrees(bearing)
         axes.add_patch(Wedge((0, 0), nearest, middle - half, middle + half, width=0.0, color=NEAREST, linewidth=2.5))
+
     axes.plot(0, 0, "^", color=INK, markersize=7)
     reach = min(x0 + nx * places.cell, 1.15 * far + 0.5)
     axes.set_ylim(-0.2, reach)

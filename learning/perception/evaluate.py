@@ -26,7 +26,7 @@ FILTERED = 5
 """Recall and CD are compared with the rival at this count: at 1 it has more ghosts than a user would bear."""
 OUTDOOR_BY_OBS = ("outdoor",)
 """Groups with sparse truth, where a rival is chosen by obs IoU instead of IoU."""
-BOOTSTRAPS = 10_000
+BOOTSTRAPS = 10_000  # draws of scenes for an interval
 OURS = "classical"
 """The detector that the figures are about."""
 ENTRIES: dict[str, Callable[[CameraRig, GridSpec], Any]] = {OURS: ClassicalDetector}
@@ -84,13 +84,16 @@ def judge(scene: Scene) -> SceneResult:
         hits = rival.voxelizer.hits(rival.matcher.disparity(scene.pair))
         for count in COUNTS:
             scores[f"{kind}>={count}"] = score(hits >= count, truth, scene.spec.voxel_size)
+
     said: dict[str, tuple[VoxelGrid, str]] = {}
     for name, make in ENTRIES.items():
         entry = make(scene.rig, scene.spec)
         said[name] = entry.detect(scene.pair), entry.refusal
         scores[name] = score(said[name][0].occupied, truth, scene.spec.voxel_size)
+
     grid, refusal = said[OURS]
     judged = truth.observed & (grid.probability != 0.5)
+
     return SceneResult(
         scene.name,
         scene.group,
@@ -121,6 +124,7 @@ def paired(ours: Iterable[float], theirs: Iterable[float], seed: int, unit: str)
     gains = np.asarray(list(ours)) - np.asarray(list(theirs))
     if len(gains) < 2:
         return Figure(float(gains.mean()), unit, len(gains))
+
     rng = np.random.default_rng(seed)
     means = gains[rng.integers(0, len(gains), (BOOTSTRAPS, len(gains)))].mean(axis=1)
     low, high = np.quantile(means, (0.025, 0.975))
@@ -142,6 +146,7 @@ def evaluate_detectors(
         if show:
             show(scene, result)
         results.append(replace(result, grid=None))
+
     return compare(results, seed)
 
 
@@ -154,6 +159,7 @@ def compare(results: list[SceneResult], seed: int) -> tuple[dict[str, Figure], d
     groups = list(dict.fromkeys(r.group for r in results))
     rivals = {group: best_baseline(results, group) for group in groups}
     filtered = {group: f"{name.split('>=')[0]}>={FILTERED}" for group, name in rivals.items()}
+
     for group in groups:
         rows = [r for r in results if r.group == group]
         for name, unit in (("iou", "IoU"), ("obs_iou", "obs IoU"), ("iou_2x", "IoU at twice the voxel size")):
@@ -161,16 +167,19 @@ def compare(results: list[SceneResult], seed: int) -> tuple[dict[str, Figure], d
             theirs = [getattr(r.scores[rivals[group]], name) for r in rows]
             figures[f"{name}_gain_{group}"] = paired(ours, theirs, seed, unit)
             figures[f"{name}_{group}"] = paired(ours, [0.0] * len(rows), seed, unit)
+
     rendered = [r for r in results if r.group.startswith("rendered")]
     real = [r for r in results if not r.group.startswith("rendered")]
     if rendered:
         figures["iou_gain_rendered"] = paired(
             (r.scores[OURS].iou for r in rendered), (r.scores[rivals[r.group]].iou for r in rendered), seed, "IoU"
         )
+
     for suffix, rows in (("", rendered), ("_real", real)):
         if rows:
             figures[f"ece{suffix}"] = Figure(_sum([r.reliability for r in rows]).ece, "", len(rows))
             figures[f"ece_hit{suffix}"] = Figure(_sum([r.hit_reliability for r in rows]).ece, "", len(rows))
+
     rows = real or rendered
     for suffix, against in (("", filtered), ("_at_best", rivals)):
         figures[f"recall1_change{suffix}"] = paired(
@@ -184,11 +193,14 @@ def compare(results: list[SceneResult], seed: int) -> tuple[dict[str, Figure], d
         worst = [figures[f"cd_ratio{suffix}_{g}"].value for g in groups if g in ("indoor", "nominal")]
         if worst:
             figures[f"cd_ratio{suffix}"] = Figure(max(worst), "times, the worst of indoor and nominal", len(worst))
+
     return figures, _tables(results, groups, rivals, seed)
 
 
 def _tables(results: list[SceneResult], groups: list[str], rivals: dict[str, str], seed: int) -> dict[str, Any]:
-    counts, best, scenes = [], [], []
+    counts = []
+    best = []
+    scenes = []
     for group in groups:
         rows = [r for r in results if r.group == group]
         for name in rows[0].scores:
@@ -201,9 +213,11 @@ def _tables(results: list[SceneResult], groups: list[str], rivals: dict[str, str
                 for measure in Score.__dataclass_fields__
             }
             best.append({"group": group, "n": len(rows), "detector": name, "chosen": chosen, **spread})
+
         for r in rows:
             of_scene = {name: _mean([r.scores[chosen]]) for name, chosen in shown.items()}
             scenes.append({"scene": r.name, "group": group, "refusal": r.refusal, "detectors": of_scene})
+
     total = _sum([r.reliability for r in results])
     return {
         "rivals": rivals,

@@ -26,10 +26,13 @@ from .scenes import FIT_STREAM
 from .synthetic import Quad, RenderedPair, Scene, SynthConfig, build_scene, render_frame
 
 Say = Callable[[float, str], None]
-RATE_HZ = 15.0
-WIDTH, HEIGHT = 463, 370
+RATE_HZ = 15.0  # frames per second of a film
+WIDTH = 463  # pixels: the smallest of `scenes.SIZES`, for speed
+HEIGHT = 370
 WARM_UP = 5  # frames of a film that are not counted: the map begins empty
-LEAD, CROSSING, AFTER = 8, 30, 18  # frames before the box comes, while it passes, and after it has left the view
+LEAD = 8  # frames before the box comes
+CROSSING = 30  # frames while it passes: two seconds
+AFTER = 18  # frames after it has left the view: more than the second in which its voxels must clear
 SPEED_VOXELS = 5.0  # of the camera, per second: 0.5 m/s indoors
 TURN_DEG = 6.0  # of the camera, per second
 
@@ -80,7 +83,8 @@ class _Films:
         self.synth = SynthConfig(WIDTH, HEIGHT)
         self.scene = build_scene(seed, index, self.synth)
         self.spec = PRESETS[self.scene.kind]
-        self.seed, self.config = [seed, index], config
+        self.seed = [seed, index]
+        self.config = config
         self.detector = ClassicalDetector(self.scene.rig, self.spec)
         everywhere = np.ones((HEIGHT, WIDTH), dtype=bool)
         self.in_view = self.detector.voxelizer.footprints(everywhere)
@@ -94,7 +98,11 @@ class _Films:
         return drawn, grid
 
     def still(self, frames: int) -> StillResult:
-        fusion, fused, raw, scores = VoxelFusion(self.config, self.in_view), [], [], []
+        fusion = VoxelFusion(self.config, self.in_view)
+        fused = []
+        raw = []
+
+        scores = []
         marked = np.zeros(self.spec.shape, dtype=bool)
         for number in range(frames):
             drawn, grid = self.frame(self.scene, number)
@@ -106,20 +114,30 @@ class _Films:
             raw.append(grid.occupied)
             fused.append(map_.occupied)
             scores.append([iou(g & truth.observed, truth.occupied) for g in (map_.occupied, grid.occupied)])
+
         ever = np.any(raw, axis=0) | np.any(fused, axis=0)
         ours, theirs = np.mean(scores, axis=0)
         return StillResult(flicker(fused, ever), flicker(raw, ever), float(ours), float(theirs), marked)
 
     def passing(self, background: np.ndarray) -> PassingResult:
         """background: voxels that the detector marks without the box: what is wrong there is no ghost of the box."""
-        fusion, unit, scene = VoxelFusion(self.config, self.in_view), self.spec.voxel_size, self.scene
+        fusion = VoxelFusion(self.config, self.in_view)
+        unit = self.spec.voxel_size
+        scene = self.scene
         z = unit * float(np.random.default_rng([*self.seed, 2]).uniform(14, 24))
-        width, height, length = 4 * unit, 5 * unit, 3 * unit
+        width = 4 * unit
+        height = 5 * unit
+        length = 3 * unit
         left, right = ((u - scene.rig.cx) / scene.rig.fx * z for u in (0, scene.rig.width))
+
         # Out of view at both ends; the far side of the box needs the wider view.
         x_from, x_to = left * (1 + length / z) - width, right * (1 + length / z) + width
         bare = render_frame(scene, 0, 0, 0.0, self.synth).disparity
-        marked, raw, boxes, recalls = [], [], [], []
+        marked = []
+        raw = []
+        boxes = []
+
+        recalls = []
         truth_last = np.zeros(self.spec.shape, dtype=int) - 1
         for number in range(LEAD + CROSSING + AFTER):
             share = min(max((number - LEAD) / CROSSING, 0.0), 1.0)
@@ -135,10 +153,12 @@ class _Films:
             raw.append(grid.occupied)
             if np.count_nonzero(box) >= 10:
                 recalls.append([within_one(g.occupied, box)[1] for g in (map_, grid)])
+
         held = np.any(boxes, axis=0) & ~background
         clear, last, ghosts = clearing(np.array(marked), held, truth_last)
         clear_raw, last_raw, ghosts_raw = clearing(np.array(raw), held, truth_last)
         recall = np.mean(recalls, axis=0) if recalls else (math.nan, math.nan)
+
         return PassingResult(
             clear_s=clear / RATE_HZ,
             clear_raw_s=clear_raw / RATE_HZ,
@@ -151,11 +171,13 @@ class _Films:
         )
 
     def driving(self, frames: int) -> DrivingResult:
-        fusion, scores = VoxelFusion(self.config, self.in_view), []
+        fusion = VoxelFusion(self.config, self.in_view)
+        scores = []
         turn = math.radians(TURN_DEG) / RATE_HZ
         step = np.eye(4)
         c, s = math.cos(turn), math.sin(turn)
         step[:3, :3] = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+
         step[2, 3] = SPEED_VOXELS * self.spec.voxel_size / RATE_HZ
         pose = np.eye(4)
         for number in range(frames):
@@ -165,6 +187,7 @@ class _Films:
             if number >= WARM_UP:
                 truth = truth_voxels(self.detector.voxelizer, drawn.disparity)
                 scores.append([iou(g.occupied & truth.observed, truth.occupied) for g in (map_, grid)])
+
         ours, theirs = np.mean(scores, axis=0)
         return DrivingResult(float(ours), float(theirs))
 
@@ -193,6 +216,7 @@ def clearing(occupied: np.ndarray, held: np.ndarray, truth_last: np.ndarray) -> 
     last = np.where(occupied, times, -1).max(axis=0)
     empty = (times > truth_last) & ~occupied
     first = np.where(empty.any(axis=0), empty.argmax(axis=0), frames) - truth_last - 1
+
     return first[judged], np.maximum(last - truth_last, 0)[judged], int(np.count_nonzero(occupied[-1][judged]))
 
 
@@ -206,6 +230,7 @@ def _box(centre: np.ndarray, size: tuple[float, float, float]) -> list[Quad]:
         faces += [
             Quad(corner, a, b, 0, (2.0, 2.0), np.full(3, 0.7 + 0.15 * axis)) for corner in (low, low + edges[axis])
         ]
+
     return faces
 
 
@@ -239,6 +264,7 @@ def eval_fusion(
         raise InputError(f"--frames: must be >= {WARM_UP + 2}, got {frames}")
     if scenes < 1:
         raise InputError(f"--scenes: must be >= 1, got {scenes}")
+
     rows = []
     for index in range(scenes):
         films = _Films(seed, index, config)
@@ -246,6 +272,7 @@ def eval_fusion(
             progress(index, f"{films.scene.kind} {index}")
         still = films.still(frames)
         rows.append((films, still, films.passing(still.ever), films.driving(frames)))
+
     return _report(rows, seed, frames, json_path, command)
 
 
@@ -256,8 +283,12 @@ def _report(
     json_path: Path | None,
     command: str,
 ) -> dict[str, Any]:
-    stills, passes, drives = [row[1] for row in rows], [row[2] for row in rows], [row[3] for row in rows]
+    stills = [row[1] for row in rows]
+    passes = [row[2] for row in rows]
+    drives = [row[3] for row in rows]
+
     figures: dict[str, Figure] = {}
+
     # Names end in _raw for the detector's frames alone.
     for suffix in ("", "_raw"):
         name = f"flicker{suffix}"
@@ -278,6 +309,7 @@ def _report(
         figures[f"ghost_voxels{suffix}"] = Figure(float(ghosts), "voxels", n)
         recalls = [getattr(p, f"recall{suffix}") for p in passes]
         figures[f"moving_recall{suffix}"] = _mean([r for r in recalls if not math.isnan(r)], seed, "recall")
+
     figures["iou_gain_fused"] = paired((d.iou for d in drives), (d.iou_raw for d in drives), seed, "obs IoU, driving")
     figures["iou_gain_still"] = paired((s.iou for s in stills), (s.iou_raw for s in stills), seed, "obs IoU, still")
     table = [

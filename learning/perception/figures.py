@@ -21,10 +21,16 @@ from .scenes import Scene
 if TYPE_CHECKING:
     from mpl_toolkits.mplot3d.axes3d import Axes3D
 
-INK, FAINT = "#222222", "#777777"
+INK = "#222222"
+FAINT = "#777777"
 # Told apart in grey and by colour-blind eyes: light, middle, dark.
-HIT, GHOST, MISSED, UNJUDGED = "#b9c4cb", "#e6550d", "#08519c", "#ececec"
-OBLIQUE, ABOVE = (24.0, -112.0), (90.0, -90.0)  # elevation and azimuth of the two views, degrees
+HIT = "#b9c4cb"
+GHOST = "#e6550d"
+MISSED = "#08519c"
+UNJUDGED = "#ececec"
+# Elevation and azimuth of the two views, degrees.
+OBLIQUE = (24.0, -112.0)
+ABOVE = (90.0, -90.0)
 # The faces of a voxel that can be seen from there: which way they look, and how bright they are.
 _FACES = (((0, -1, 0), 0.84), ((0, 0, 1), 1.0), ((-1, 0, 0), 0.66), ((1, 0, 0), 0.66))
 
@@ -51,8 +57,10 @@ def render_scene(scene: Scene, result: SceneResult) -> bytes:
 
     if result.grid is None:
         raise ValueError("render_scene: the result holds no grid; give it as `judge` returns it")
+
     truth = truth_voxels(Voxelizer(scene.rig, scene.spec), scene.disparity)
-    predicted, size = result.grid.occupied, scene.spec.voxel_size
+    predicted = result.grid.occupied
+    size = scene.spec.voxel_size
     kinds = differences(predicted, truth)
     low, high = _bounds(scene, predicted | truth.occupied)
     depth = Normalize(low[2], high[2])
@@ -71,6 +79,7 @@ def render_scene(scene: Scene, result: SceneResult) -> bytes:
     grid = figure.add_gridspec(
         3, 3, height_ratios=(0.72, 1.1, 1.1), left=0.03, right=0.98, top=0.915, bottom=0.05, hspace=0.08, wspace=0.05
     )
+
     metres = np.where(np.isnan(scene.disparity), np.nan, scene.rig.depth(scene.disparity))
     cmap = colormaps["plasma_r"].with_extremes(bad="white")  # near is warm and bright, far is dark
     for column, (title, image) in enumerate(
@@ -85,11 +94,13 @@ def render_scene(scene: Scene, result: SceneResult) -> bytes:
         axes.set_title(title, fontsize=13, color=INK)
         axes.set_xticks([])
         axes.set_yticks([])
+
     panels = (
         ("truth: voxels with a visible surface", truth.occupied, None),
         ("prediction: occupied voxels", predicted, None),
         ("prediction against truth", np.any(list(kinds.values()), axis=0), kinds),
     )
+
     for column, (title, mask, split) in enumerate(panels):
         paint = np.zeros((*mask.shape, 3))
         if split is None:
@@ -98,6 +109,7 @@ def render_scene(scene: Scene, result: SceneResult) -> bytes:
         else:
             for name, where in split.items():
                 paint[where] = to_rgb(name)
+
         for row, view in ((1, OBLIQUE), (2, ABOVE)):
             axes = figure.add_subplot(grid[row, column], projection="3d", proj_type="ortho", computed_zorder=True)
             _draw_voxels(axes, mask, paint, scene, view, low, high)
@@ -105,6 +117,7 @@ def render_scene(scene: Scene, result: SceneResult) -> bytes:
                 axes.set_title(f"{title} ({np.count_nonzero(mask):,})", fontsize=13, color=INK, pad=0)
             else:
                 axes.set_title("the same from above", fontsize=11, color=FAINT, pad=0)
+
     words = (
         "within a voxel of truth",
         "ghost: farther from truth",
@@ -121,6 +134,7 @@ def render_scene(scene: Scene, result: SceneResult) -> bytes:
     )
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
+
     return buffer.getvalue()
 
 
@@ -129,6 +143,7 @@ def differences(predicted: np.ndarray, truth: Truth) -> dict[str, np.ndarray]:
     farther away, where truth was looked for), MISSED (true, nothing predicted within one voxel), UNJUDGED."""
     near = dilate(truth.occupied)
     hit = predicted & near
+
     return {
         HIT: hit,
         GHOST: predicted & ~near & truth.observed,
@@ -139,10 +154,12 @@ def differences(predicted: np.ndarray, truth: Truth) -> dict[str, np.ndarray]:
 
 def _bounds(scene: Scene, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Corners, metres (x, y, z), of what is drawn: the voxels of `mask`, two around, and the camera."""
-    origin, size = np.asarray(scene.spec.origin), scene.spec.voxel_size
+    origin = np.asarray(scene.spec.origin)
+    size = scene.spec.voxel_size
     cells = np.argwhere(mask)
     if not len(cells):
         return origin, origin + size * scene.spec.size
+
     low = np.minimum(origin + size * (cells.min(axis=0) - 2), -2 * size)
     return low, np.maximum(origin + size * (cells.max(axis=0) + 3), 2 * size)
 
@@ -161,15 +178,19 @@ def _draw_voxels(
     Drawn with x to the right, z ahead and -y up: a picture as the camera's owner sees it."""
     from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
-    size, origin = scene.spec.voxel_size, np.asarray(scene.spec.origin)
-    quads, colours = [], []
+    size = scene.spec.voxel_size
+    origin = np.asarray(scene.spec.origin)
+    quads = []
+
+    colours = []
     padded = np.pad(mask, 1)
     for (x, ahead, up), light in _FACES:
         # Of the drawn axes (x, ahead, up) to the grid's (x, y, z): y = -up, z = ahead.
         step = (x, -up, ahead)
         beside = padded[tuple(slice(1 + d, 1 + d + n) for d, n in zip(step, mask.shape, strict=True))]
         cells = np.argwhere(mask & ~beside)
-        axis, far = int(np.argmax(np.abs(step))), sum(step) > 0
+        axis = int(np.argmax(np.abs(step)))
+        far = sum(step) > 0
         u, v = (k for k in range(3) if k != axis)
         corners = np.repeat(cells[:, None, :].astype(float), 4, axis=1)
         corners[:, :, axis] += far
@@ -177,6 +198,7 @@ def _draw_voxels(
         corners[:, [2, 3], v] += 1
         quads.append(origin + size * corners)
         colours.append(paint[tuple(cells.T)] * light)
+
     points, tints = np.concatenate(quads), np.concatenate(colours)
     drawn = points[..., [0, 2, 1]] * (1, 1, -1)
     axes.add_collection3d(Poly3DCollection(drawn, facecolors=tints, edgecolors=tints * 0.75, linewidths=0.25))
@@ -194,6 +216,7 @@ def _draw_voxels(
     else:
         axes.set_zlabel("up", color=FAINT, labelpad=-6)
         axes.locator_params(axis="z", nbins=5)
+
     axes.tick_params(labelsize=8, colors=FAINT, pad=-2)
     for pane in (axes.xaxis, axes.yaxis, axes.zaxis):
         pane.set_pane_color((0.97, 0.97, 0.97, 1.0))

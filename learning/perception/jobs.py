@@ -36,6 +36,7 @@ def eval_detector(
     real = load_scenes(data) if data is not None else [motorcycle_scene()]
     scenes = (scene for part in (real, rendered_scenes(rendered, seed)) for scene in part)
     figures, tables = evaluate_detectors(scenes, seed, _counted(progress), _painter(pictures))
+
     return _finish(make_results(command, seed, figures, tables), json_path)
 
 
@@ -62,6 +63,7 @@ def bench_detector(
     Returns: the results document, also written to `json_path`. Raises: InputError."""
     if rounds < 1:
         raise InputError(f"--rounds: must be >= 1, got {rounds}")
+
     _check(seed, 1)
     left_out: list[str] = []
 
@@ -76,6 +78,7 @@ def bench_detector(
     scenes = [scene for scene in real if scene is not None]
     scenes += [rendered_scene(seed, kind, *size) for size in SIZES for kind in (0, 1)]
     figures, tables = bench_detectors(scenes, rounds, seed, optional(load_peer), _counted(progress))
+
     return _finish(make_results(command, seed, figures, {**tables, "left_out": left_out}), json_path)
 
 
@@ -93,6 +96,7 @@ def train_detector(
     _check(seed, pairs)
     if pairs < 8:
         raise InputError(f"--pairs: must be >= 8, got {pairs}")
+
     tell = _counted((lambda done, name: progress(done / 2, name)) if progress else None)  # every pair is used twice
     learnt = train(lambda: rendered_scenes(pairs, FIT_STREAM + seed), seed, tell)
     return save(learnt, out, command=command, seed=seed, pairs=pairs, data="rendered", versions=versions())

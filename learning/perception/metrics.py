@@ -25,6 +25,7 @@ def dilate(mask: np.ndarray) -> np.ndarray:
         wider[1:] |= padded[:-1]
         wider[:-1] |= padded[1:]
         grown = np.moveaxis(wider, 0, axis)
+
     return grown
 
 
@@ -32,7 +33,8 @@ def within_one(predicted: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     """Precision and recall, 0..1, where a voxel counts as right if the other set has one among its 27 neighbours.
 
     Precision of an empty prediction is 1 (it says nothing wrong); recall of an empty truth is 1."""
-    n_predicted, n_truth = np.count_nonzero(predicted), np.count_nonzero(truth)
+    n_predicted = np.count_nonzero(predicted)
+    n_truth = np.count_nonzero(truth)
     precision = np.count_nonzero(predicted & dilate(truth)) / n_predicted if n_predicted else 1.0
     recall = np.count_nonzero(truth & dilate(predicted)) / n_truth if n_truth else 1.0
     return float(precision), float(recall)
@@ -59,6 +61,7 @@ def chamfer(predicted: np.ndarray, truth: np.ndarray, voxel_size: float) -> floa
         return 0.0
     if not len(a) or not len(b):
         return float(2 * voxel_size**2 * sum(n * n for n in predicted.shape))
+
     return voxel_size**2 * (_mean_nearest(a, b) + _mean_nearest(b, a))
 
 

@@ -22,6 +22,7 @@ from .synthetic import SynthConfig, render_pair
 
 GROUPS = {"indoor": "indoor", "indoor_nominal": "nominal", "outdoor": "outdoor"}
 """`kind` in calib.json: the group in the results. Nominal: calibration made up, so the scale is not metric."""
+# Image sizes that are timed, (width, height) px: DrivingStereo's half, VGA, and a small one.
 SIZES = ((880, 400), (640, 480), (463, 370))
 FIT_STREAM = 2**31
 """Added to the seed of pairs to fit on: pairs to judge by have seeds below, so no pair is ever both."""
@@ -45,9 +46,11 @@ def load_scenes(folder: Path) -> list[Scene]:
     Raises: InputError naming the file that is missing or wrong."""
     if not folder.is_dir():
         raise InputError(f"--data: {folder} is not a folder; give one that holds scenes (left.png, right.png, ...)")
+
     scenes = [load_scene(path.parent) for path in sorted(folder.glob("*/calib.json"))]
     if not scenes:
         raise InputError(f"--data: no folder in {folder} holds a calib.json with left.png, right.png and disp_gt.npz")
+
     return scenes
 
 
@@ -56,32 +59,39 @@ def load_scene(folder: Path) -> Scene:
     path = folder / "calib.json"
     try:
         calib = json.loads(read_file(path, "calibration"))
-        kind, values = calib["kind"], {key: float(calib[key]) for key in ("f", "cx", "cy", "baseline", "doffs")}
+        kind = calib["kind"]
+        values = {key: float(calib[key]) for key in ("f", "cx", "cy", "baseline", "doffs")}
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"calibration: {path}: {type(error).__name__} {error}; needs kind, f, cx, cy, baseline, doffs"
         ) from None
+
     if kind not in GROUPS:
         raise InputError(f"calibration: {path}: kind {kind!r} is unknown; allowed: {', '.join(GROUPS)}")
+
     left, right = _image(folder / "left.png"), _image(folder / "right.png")
     if left.shape != right.shape:
         raise InputError(
             f"scene: {folder}: left is {left.shape[:2]}, right is {right.shape[:2]} pixels; they must be alike"
         )
+
     truth_path = folder / "disp_gt.npz"
     try:
         with np.load(truth_path, allow_pickle=False) as stored:
             truth = np.asarray(stored["disp"], dtype=np.float32)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(f"truth: {truth_path}: {type(error).__name__} {error}; needs an array `disp`") from None
+
     if truth.shape != left.shape[:2]:
         raise InputError(f"truth: {truth_path} is {truth.shape}, the images are {left.shape[:2]}")
+
     height, width = truth.shape
     rig = CameraRig(
         values["f"], values["f"], values["cx"], values["cy"], values["baseline"], width, height, values["doffs"]
     )
     truth = np.where(np.isfinite(truth) & (truth > 0), truth, np.float32(math.nan))
     spec = PRESETS["outdoor" if kind == "outdoor" else "indoor"]
+
     return Scene(folder.name, GROUPS[kind], rig, spec, StereoPair(left, right), truth)
 
 
@@ -97,11 +107,13 @@ def motorcycle_scene() -> Scene:
         raise DependencyMissingError(
             "the real pair Motorcycle needs scikit-image: pip install 'rarrl[eval]'; or name other pairs with --data"
         ) from None
+
     left, right, truth = stereo_motorcycle()
     height, width = truth.shape
     rig = CameraRig(994.978, 994.978, 311.193, 254.877, 0.193001, width, height, doffs=31.086)
     pair = StereoPair(*(cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in (left, right)))
     disparity = np.where(np.isfinite(truth) & (truth > 0), truth, np.nan).astype(np.float32)
+
     return Scene("motorcycle", "indoor", rig, PRESETS["indoor"], pair, disparity)
 
 

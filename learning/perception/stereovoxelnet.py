@@ -26,12 +26,14 @@ from rarrl.types import StereoPair, VoxelGrid, VoxelState
 
 DOWN = 4  # images are matched at a quarter of their size
 MAX_SHIFT = 48  # columns there; 192 px
-VOXELS_A_PLANE = 4
-LATENT = 128
+VOXELS_A_PLANE = 4  # of depth, between two shifts
+LATENT = 128  # numbers between encoder and decoder, as published
 # The camera that it was published for (DrivingStereo at half size), its grid and its size of image.
 PUBLISHED_RIG = CameraRig(1003.556, 1003.556, 440.0, 197.663, 0.54, width=880, height=400)
 PUBLISHED_SPEC = PRESETS["outdoor"]
-_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's images, R G B
+# Mean and standard deviation of ImageNet's images, R G B.
+_MEAN = (0.485, 0.456, 0.406)
+_SPREAD = (0.229, 0.224, 0.225)
 
 
 def shifts(rig: CameraRig, spec: GridSpec) -> list[int]:
@@ -69,6 +71,7 @@ class StereoVoxelNet:
             levels = self.network(_tensor(pair.left), _tensor(pair.right))
         probability = levels[-1][0, 0].numpy()
         state = np.where(probability >= 0.5, VoxelState.OCCUPIED, VoxelState.UNKNOWN).astype(np.uint8)
+
         return VoxelGrid(
             state,
             np.where(state == VoxelState.OCCUPIED, probability, np.float32(0.5)),
@@ -109,12 +112,14 @@ class StereoVoxelNet:
             for layer in getattr(self.network, part).modules():
                 if isinstance(layer, nn.Linear | nn.Conv2d | nn.Conv3d | nn.ConvTranspose3d):
                     hooks.append(layer.register_forward_hook(count(part)))
+
         image = np.zeros((self.rig.height, self.rig.width, 3), dtype=np.uint8)
         try:
             self.detect(StereoPair(image, image))
         finally:
             for hook in hooks:
                 hook.remove()
+
         return counts
 
 
@@ -131,7 +136,8 @@ class Network(nn.Module):
     def __init__(self, planes: list[int], height: int, width: int) -> None:
         super().__init__()
         self.planes = planes
-        self.features, self.matching = Features(), Matching()
+        self.features = Features()
+        self.matching = Matching()
         self.decoder = Decoder(len(planes), -(-height // DOWN), -(-width // DOWN))
 
     def forward(self, left: torch.Tensor, right: torch.Tensor) -> list[torch.Tensor]:
@@ -169,7 +175,8 @@ class Inverted(nn.Module):
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()
-        wide, self.adds = 3 * channels, channels == out
+        wide = 3 * channels
+        self.adds = channels == out
         self.layers = nn.Sequential(
             *_conv(channels, wide, 1),
             nn.ReLU6(),
@@ -260,6 +267,7 @@ class Decoder(nn.Module):
                 f"StereoVoxelNet: the image is too small for its encoder ({height} x {width} cells of {DOWN} px); "
                 "give 128 x 128 px or more"
             )
+
         self.latent = nn.Sequential(
             nn.Linear(256 * cells, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, LATENT), nn.ReLU()
         )

@@ -17,7 +17,7 @@ from rarrl.perception.rig import CameraRig
 from rarrl.types import StereoPair
 
 NEAR = 0.05  # metres; quads are clipped here
-TEXTURE_SIDE = 256
+TEXTURE_SIDE = 256  # texels
 KINDS = ("indoor", "outdoor")
 # How often a texture is of which style. Repetitive ones (checks, stripes, bricks) are traps: some, not most.
 STYLES = {
@@ -107,7 +107,8 @@ def render_frame(
 ) -> RenderedPair:
     """Frame `frame` of a film of `scene` by the camera `seed`: its lens and exposure are those of the other frames, its
     sensor noise is its own."""
-    camera, grain = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1, frame])
+    camera = np.random.default_rng([seed, 0])
+    grain = np.random.default_rng([seed, 1, frame])
     return _pair(scene, stamp_s, config or SynthConfig(), camera, grain)
 
 
@@ -160,32 +161,39 @@ def _draw_quad(
     ring = _clip(ring, _view(K, width, height))
     if not len(ring):
         return
+
     pixels = ring @ K.T
     pixels = pixels[:, :2] / pixels[:, 2:]
     x0, y0 = np.maximum(np.floor(pixels.min(axis=0)).astype(int), 0)
     x1, y1 = np.minimum(np.ceil(pixels.max(axis=0)).astype(int) + 1, (width, height))
     if x0 >= x1 or y0 >= y1:
         return
+
     normal = np.cross(quad.along, quad.across)
     offset = float(normal @ corner)
     if abs(offset) < 1e-9:  # seen edge-on
         return
+
     mask = np.zeros((y1 - y0, x1 - x0), dtype=np.uint8)
     fixed = np.round((pixels - (x0, y0)) * 16).astype(np.int32)
     cv2.fillConvexPoly(mask, fixed, 1, shift=4)
+
     # Points X of the plane obey normal . X = offset, and X = z K^-1 (u, v, 1): 1/z is linear in u and v.
     a, b, c = (normal @ np.linalg.inv(K)) / offset
     inverse = ((a * np.arange(x0, x1) + c)[None, :] + (b * np.arange(y0, y1))[:, None]).astype(np.float32)
     nearer = (mask > 0) & (inverse > buffer[y0:y1, x0:x1])
     if not nearer.any():
         return
+
     buffer[y0:y1, x0:x1][nearer] = inverse[nearer]
     if not mips:
         image[y0:y1, x0:x1][nearer] = np.clip(160 * quad.shade, 0, 255).astype(np.uint8)
         return
+
     # Texture coordinates in texels of the full-size texture, as a homography of pixels.
     frame = np.stack([quad.along, quad.across, corner], axis=1)
     to_texel = np.diag([quad.repeat[0] * TEXTURE_SIDE, quad.repeat[1] * TEXTURE_SIDE, 1.0]) @ np.linalg.inv(K @ frame)
+
     # One mip level per quad would blur or alias long floors: take two or more, by texels per pixel.
     texels = (
         max(
@@ -196,6 +204,7 @@ def _draw_quad(
     )
     seen = inverse[nearer]
     level = np.clip(np.round(np.log2(np.maximum(texels / seen, 1e-6)) - 0.3), 0, len(mips) - 1).astype(np.int8)
+
     colours = np.empty((len(seen), 3), dtype=np.uint8)
     shift = np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1]], dtype=float)
     for number in np.unique(level):
@@ -210,6 +219,7 @@ def _draw_quad(
         )
         here = level == number
         colours[here] = drawn[nearer][here]
+
     image[y0:y1, x0:x1][nearer] = np.clip(colours * quad.shade.astype(np.float32), 0, 255).astype(np.uint8)
 
 
@@ -224,16 +234,19 @@ def _clip(ring: np.ndarray, planes: np.ndarray) -> np.ndarray:
                 kept.append(ring[i])
             if (inner[i] >= 0) != (inner[j] >= 0):
                 kept.append(ring[i] + (ring[j] - ring[i]) * (inner[i] / (inner[i] - inner[j])))
+
         if len(kept) < 3:
             return np.empty((0, 3))
         ring = np.array(kept)
+
     return ring
 
 
 def _view(K: np.ndarray, width: int, height: int) -> np.ndarray:
     """Planes (5, 4) of what the camera sees, two pixels wider than the image."""
     left, right = (-2 - K[0, 2]) / K[0, 0], (width + 2 - K[0, 2]) / K[0, 0]
-    top, bottom = (-2 - K[1, 2]) / K[1, 1], (height + 2 - K[1, 2]) / K[1, 1]
+    top = (-2 - K[1, 2]) / K[1, 1]
+    bottom = (height + 2 - K[1, 2]) / K[1, 1]
     return np.array([[0, 0, 1, -NEAR], [1, 0, -left, 0], [-1, 0, right, 0], [0, 1, -top, 0], [0, -1, bottom, 0]])
 
 
@@ -251,7 +264,8 @@ def _mipmaps(texture: np.ndarray) -> list[np.ndarray]:
 def _noise(rng: np.random.Generator, coarsest: int, finest: int, falloff: float) -> np.ndarray:
     """(side, side) float32 in 0..1: octaves of smooth noise; wraps around."""
     total = np.zeros((TEXTURE_SIDE, TEXTURE_SIDE), dtype=np.float32)
-    cells, weight = coarsest, 1.0
+    cells = coarsest
+    weight = 1.0
     while cells <= finest:
         values = rng.random((cells, cells), dtype=np.float32)
         wrapped = np.pad(values, ((1, 1), (1, 1)), mode="wrap")
@@ -259,7 +273,9 @@ def _noise(rng: np.random.Generator, coarsest: int, finest: int, falloff: float)
         edge = TEXTURE_SIDE // cells
         big = cv2.resize(wrapped, (side, side), interpolation=cv2.INTER_CUBIC)
         total += weight * big[edge : edge + TEXTURE_SIDE, edge : edge + TEXTURE_SIDE]
-        cells, weight = cells * 2, weight * falloff
+        cells = cells * 2
+        weight = weight * falloff
+
     low, high = total.min(), total.max()
     return (total - low) / max(high - low, 1e-6)
 
@@ -268,7 +284,8 @@ def _texture(rng: np.random.Generator) -> np.ndarray:
     """(side, side, 3) uint8: noise, bricks, checks, stripes, blobs or print, in two or three colours."""
     side = TEXTURE_SIDE
     style = str(rng.choice(list(STYLES), p=list(STYLES.values())))
-    dark, light = (rng.uniform(20, 120) + rng.normal(0, 15, 3), rng.uniform(100, 230) + rng.normal(0, 20, 3))
+    dark = rng.uniform(20, 120) + rng.normal(0, 15, 3)
+    light = rng.uniform(100, 230) + rng.normal(0, 20, 3)
     y, x = np.mgrid[0:side, 0:side]
     if style == "noise":
         mix = _noise(rng, int(2 ** rng.integers(1, 4)), 128, rng.uniform(0.5, 0.9))
@@ -297,7 +314,9 @@ def _texture(rng: np.random.Generator) -> np.ndarray:
                 cv2.ellipse(canvas, at, size, float(rng.uniform(0, 180)), 0, 360, float(rng.random()), -1)
             else:
                 cv2.rectangle(canvas, at, (at[0] + size[0], at[1] + size[1] // 4), float(rng.random()), -1)
+
         mix = canvas
+
     if style in ("bricks", "checks", "stripes", "blobs", "print") and rng.random() < 0.8:
         mix = np.clip(mix + rng.uniform(0.05, 0.35) * (_noise(rng, 4, 128, 0.8) - 0.5), 0, 1)
     tint = rng.uniform(-20, 20, 3) * _noise(rng, 2, 8, 0.6)[..., None]
@@ -314,6 +333,7 @@ def _rig(
     f = config.width * rng.uniform(*focal)
     low = max(config.baseline_m[0], fb[0] / f)
     high = max(low, min(config.baseline_m[1], fb[1] / f))
+
     return CameraRig(
         fx=f,
         fy=f,
@@ -338,7 +358,9 @@ class _Builder:
     """Collects the quads of a scene."""
 
     def __init__(self, rng: np.random.Generator, rotation: np.ndarray, n_textures: int, bare: float) -> None:
-        self.rng, self.rotation, self.bare = rng, rotation, bare
+        self.rng = rng
+        self.rotation = rotation
+        self.bare = bare
         self.textures = [_texture(rng) for _ in range(n_textures)]
         self.quads: list[Quad] = []
 
@@ -375,6 +397,7 @@ class _Builder:
         ez = np.array([-math.sin(yaw), 0, math.cos(yaw)])
         down = np.array([0.0, 1.0, 0.0])
         low = np.asarray(centre) - ex * w / 2 - ez * length / 2
+
         top = low - down * h
         for corner, a, b, shade in (
             (top, ex * w, down * h, 1.0),
@@ -409,6 +432,7 @@ def _indoor(rng: np.random.Generator, config: SynthConfig) -> Scene:
     b.add([-half, ceiling, -0.5], [2 * half, 0, 0], [0, 0, depth + 0.5])
     b.add([-half, ceiling, -0.5], [0, 0, depth + 0.5], [0, floor - ceiling, 0])
     b.add([half, ceiling, -0.5], [0, 0, depth + 0.5], [0, floor - ceiling, 0])
+
     b.bare = bare
     first = max(0.45, 5.0 * rig.fx * rig.baseline / config.width)  # at most a fifth of the width in disparity
     for _ in range(int(rng.integers(8, 20))):
@@ -428,6 +452,7 @@ def _indoor(rng: np.random.Generator, config: SynthConfig) -> Scene:
             b.pole(x, z, floor, rng.uniform(0.4, 1.8), rng.uniform(0.01, 0.06))
         else:
             _ball(b, np.array([x, base - 0.2, z]), rng.uniform(0.08, 0.35))
+
     return b.scene("indoor", rig)
 
 
@@ -448,14 +473,17 @@ def _outdoor(rng: np.random.Generator, config: SynthConfig) -> Scene:
     b = _Builder(rng, _turn(rng, (-3, 8), 3.0), int(rng.integers(6, 10)), rng.choice([0.0, 0.05, 0.1]))
     floor = rng.uniform(0.5, 2.0)
     b.add([-60, floor, 0.0], [120, 0, 0], [0, 0, 120], float(rng.uniform(0.15, 0.8)))
+
     road = rng.uniform(3.5, 9.0)
     for side in (-1, 1):
         z = rng.uniform(-5, 8)
         while z < 60 and rng.random() < 0.93:
-            length, height = rng.uniform(4, 18), rng.uniform(3, 14)
+            length = rng.uniform(4, 18)
+            height = rng.uniform(3, 14)
             x = side * (road + rng.uniform(0, 6) + 4)
             b.box((x, floor, z + length / 2), (8.0, height, length), rng.normal(0, 0.05), float(rng.uniform(0.1, 0.6)))
             z += length + rng.uniform(0, 8)
+
     first = max(2.0, 5.0 * rig.fx * rig.baseline / config.width)
     for _ in range(int(rng.integers(5, 13))):
         z = float(math.exp(rng.uniform(math.log(first), math.log(40.0))))
@@ -472,6 +500,7 @@ def _outdoor(rng: np.random.Generator, config: SynthConfig) -> Scene:
             b.add([x - w / 2, floor - 2 - h, z], [w, 0, 0], [0, h, 0], 1.0)
         else:
             _ball(b, np.array([x, floor - 0.5, z]), rng.uniform(0.4, 1.2))
+
     return b.scene("outdoor", rig)
 
 
@@ -490,6 +519,7 @@ def _photograph(
     quality = int(rng.choice([0, 70, 85, 95], p=[0.4, 0.1, 0.2, 0.3]))  # 0: no JPEG
     shift = rng.uniform(-1, 1) * config.misrectification_px * (rng.random() < 0.5)
     lean = rng.uniform(-1, 1) * 0.3 * config.misrectification_px / config.width
+
     spread = 0.03 + 0.12 * harsh  # of exposure and gamma between the eyes
     done = []
     for eye, image in enumerate((left, right)):
@@ -512,6 +542,7 @@ def _photograph(
             data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
             image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
         done.append(image)
+
     return done[0], done[1]
 
 

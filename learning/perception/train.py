@@ -19,9 +19,11 @@ from rarrl.perception.voxels import truth_voxels
 
 from .scenes import Scene
 
-UNITS = 8
-PIXELS = 1500  # per pair: neighbours say much the same
-EPOCHS, BATCH, RATE = 12, 4096, 1e-2
+UNITS = 8  # of the hidden layer: few, since the network runs on every match of every frame
+PIXELS = 1500  # matches taken from a pair: neighbours say much the same
+EPOCHS = 12
+BATCH = 4096  # matches
+RATE = 1e-2  # Adam's learning rate at the start; it falls linearly to zero
 SPREAD = 0.7  # of the logarithm of the voxels' width while training: the network must serve any voxel
 
 
@@ -38,10 +40,12 @@ def examples(detector: ClassicalDetector, scene: Scene, rng: np.random.Generator
     found = detector.matches(scene.pair)
     if found is None:
         return None
+
     error = np.abs(found.seen.disparity - scene.disparity[::2, ::2]).ravel()
     judged = np.flatnonzero(error == error)  # matched, and with truth
     if len(judged) < PIXELS // 10:
         return None
+
     picked = rng.choice(judged, min(PIXELS, len(judged)), replace=False)
     return Examples(found.seen.features.reshape(len(FEATURES), -1)[:, picked], error[picked])
 
@@ -52,15 +56,19 @@ def fit_confidence(parts: Sequence[Examples], seed: int) -> tuple[MatchConfidenc
     x = np.concatenate([p.features for p in parts], axis=1)
     error = np.concatenate([p.error for p in parts])
     mean, scale = x.mean(axis=1, keepdims=True), x.std(axis=1, keepdims=True)
-    mean[BIAS], scale[BIAS] = 0, 1
+    mean[BIAS] = 0
+    scale[BIAS] = 1
     rng = np.random.default_rng(seed)
     k, n = x.shape
     weights = [rng.normal(0, (2 / k) ** 0.5, (UNITS, k)), rng.normal(0, UNITS**-0.5, UNITS + 1)]
     first, second = ([np.zeros_like(w) for w in weights] for _ in range(2))
     steps = EPOCHS * -(-n // BATCH)
-    step, losses = 0, np.zeros(0)
+
+    step = 0
+    losses = np.zeros(0)
     for _ in range(EPOCHS):
-        order, losses = rng.permutation(n), np.zeros(0)
+        order = rng.permutation(n)
+        losses = np.zeros(0)
         for batch in (order[i : i + BATCH] for i in range(0, n, BATCH)):
             stretch = rng.normal(0, SPREAD, len(batch))
             raw = x[:, batch].astype(np.float64)
@@ -74,6 +82,7 @@ def fit_confidence(parts: Sequence[Examples], seed: int) -> tuple[MatchConfidenc
                 m += 0.1 * (g - m)
                 v += 0.001 * (g * g - v)
                 w -= rate * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
+
     hidden, out = weights
     hidden = hidden / scale.T  # the scaling of the inputs becomes part of the first layer
     hidden[:, BIAS] -= hidden @ mean[:, 0]
@@ -109,6 +118,7 @@ def train(scenes: Callable[[], Iterable[Scene]], seed: int, progress: Callable[[
     parts = [part for scene, detector in _each(scenes(), None, progress) if (part := examples(detector, scene, rng))]
     if len(parts) < 2:
         raise InputError(f"training: {len(parts)} pairs can be used, 2 are needed; give more pairs")
+
     trust, loss = fit_confidence(parts, seed)
     samples = []
     for scene, detector in _each(scenes(), trust, progress):
@@ -116,6 +126,7 @@ def train(scenes: Callable[[], Iterable[Scene]], seed: int, progress: Callable[[
         if evidence is not None:
             truth = truth_voxels(detector.voxelizer, scene.disparity)
             samples.append(Sample(evidence, truth.occupied, truth.observed))
+
     return Learnt(trust, fit(samples), loss, len(samples))
 
 
@@ -132,6 +143,7 @@ def save(learnt: Learnt, out: Path, **origin: Any) -> dict[str, Any]:
     )
     write_bytes_atomic(out.with_name(SHIPPED.name), weights)
     write_json_atomic(out, made)
+
     return made
 
 

@@ -18,7 +18,7 @@ from rarrl.results import Figure
 
 from .tune import Say, cpu_ms
 
-BITS = (3.0, 2.5)
+BITS = (3.0, 2.5)  # bits per weight whose memory is stated; those of `rarrl bench quantized-policy`
 
 
 def switches(preset: Preset, blocks: int) -> dict[str, Preset]:
@@ -48,6 +48,7 @@ def bench_speed(
         for name, setting in settings.items():
             policies[name] = stack.enter_context(LlamaPolicy(folder, preset=setting)).infer
         ms = cpu_ms(policies, films, rounds, seed, progress)
+
     table = [
         {
             "setting": name,
@@ -70,6 +71,7 @@ def bench_speed(
         "chunks_per_second_torch_f32": _figure(1000 / ms["torch float32"], "1/s of CPU"),
         **memory(folder),
     }
+
     return figures, {"speed": table, "films": {"films": len(films), "frames": sum(map(len, films)), "rounds": rounds}}
 
 
@@ -101,11 +103,13 @@ def paired(outcomes: Mapping[str, Mapping[str, Sequence[bool]]], words: str = "t
         for name, tasks in outcomes.items()
         if name in ("whole", "tuned")
     }
+
     drawn: dict[str, list[float]] = {name: [] for name in arrays}
     for _ in range(5000):
         picks = [rng.integers(len(task), size=len(task)) for task in arrays["whole"]]
         for name, tasks in arrays.items():
             drawn[name].append(float(np.mean([task[pick].mean() for task, pick in zip(tasks, picks, strict=True)])))
+
     n = sum(map(len, arrays["whole"]))
     mean = {name: float(np.mean([task.mean() for task in tasks])) for name, tasks in arrays.items()}
     figures = {}
@@ -113,8 +117,10 @@ def paired(outcomes: Mapping[str, Mapping[str, Sequence[bool]]], words: str = "t
         lo, hi = np.quantile(values, [0.025, 0.975])
         key = f"success_{name}" if words == "trained" else f"success_{words}_{name}"
         figures[key] = Figure(mean[name], "share of episodes", n, float(lo), float(hi))
+
     if words != "trained":
         return figures
+
     ratio = np.array(drawn["tuned"]) / np.maximum(drawn["whole"], 1e-9)
     lo, hi = np.quantile(ratio, [0.025, 0.975])
     kept = mean["tuned"] / max(mean["whole"], 1e-9)

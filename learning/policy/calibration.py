@@ -44,12 +44,15 @@ def policy_frames(
     spec, hashes = load_card(folder)
     weights = load_outer(folder, spec, hashes)
     order, told = choose_frames(spec, data, count, seed)
-    frames, inputs = data.frames, []
+
+    frames = data.frames
+    inputs = []
     for frame, words in zip(order, told, strict=True):
         observation = Observation(frames.images[frame], frames.proprio[frame], words)
         inputs.append(np.concatenate(embed(spec, weights, observation)))
         if progress:
             progress(len(inputs), "")
+
     return PolicyFrames(
         np.stack(inputs),
         spec.scale_actions(frames.chunks[order, : spec.horizon]),
@@ -63,12 +66,14 @@ def choose_frames(spec: PolicySpec, data: Demonstrations, count: int, seed: int)
     """Indices of `count` frames in random order, as many of each task, and one of its task's instructions for each.
 
     Raises: InputError where the demonstrations are of another robot, or there are too few frames."""
-    frames, rng = data.frames, np.random.default_rng(seed)
+    frames = data.frames
+    rng = np.random.default_rng(seed)
     if frames.chunks.shape[1] < spec.horizon or data.robot.action_names != spec.action_names:
         raise InputError(
             f"demonstrations: chunks of {frames.chunks.shape[1]} rows of {', '.join(data.robot.action_names)}; the "
             f"policy gives {spec.horizon} of {', '.join(spec.action_names)}: record them for this robot"
         )
+
     each, more = divmod(count, len(data.tasks))
     chosen: list[int] = []
     for task, info in enumerate(data.tasks):
@@ -77,6 +82,7 @@ def choose_frames(spec: PolicySpec, data: Demonstrations, count: int, seed: int)
         if wanted > len(of_task):
             raise InputError(f"frames: {wanted} of {info.name} asked for, {len(of_task)} recorded; ask for fewer")
         chosen += rng.choice(of_task, wanted, replace=False).tolist()
+
     order = rng.permutation(chosen)
     told = []
     for frame in order:

@@ -33,6 +33,7 @@ from rarrl.errors import InputError
 from rarrl.files import read_file, sha256, write_bytes_atomic
 from rarrl.policy.spec import RobotInfo, TaskInfo
 
+# In the order of the table above; from the third on, each is a field of `Frames`.
 TENSORS = ("png", "png_ends", "proprio", "chunks", "privileged", "episode", "step", "told")
 
 
@@ -74,6 +75,7 @@ def write_shard(path: Path, robot: RobotInfo, task: TaskInfo, frames: Frames, re
         if not done:
             raise ValueError(f"a picture of shape {image.shape} cannot be written as PNG")
         pictures.append(png.ravel())
+
     tensors: dict[str, np.ndarray] = {
         "png": np.concatenate(pictures),
         "png_ends": np.cumsum([len(png) for png in pictures]).astype(np.int64),
@@ -93,9 +95,11 @@ def load_demonstrations(folders: Sequence[Path]) -> Demonstrations:
             f"demonstrations: no .safetensors file below {', '.join(map(str, folders))}; make them with "
             "`rarrl data record`"
         )
+
     infos: dict[str, TaskInfo] = {}
     parts: list[Frames] = []
     index: list[np.ndarray] = []
+
     robots: list[RobotInfo] = []
     hashes = []
     for path in paths:
@@ -110,6 +114,7 @@ def load_demonstrations(folders: Sequence[Path]) -> Demonstrations:
         hashes.append(sha256(data))
         parts.append(frames)
         index.append(np.full(len(frames.step), list(infos).index(task.name)))
+
     joined = Frames(*(np.concatenate(arrays) for arrays in zip(*map(_arrays, parts), strict=True)))
     return Demonstrations(
         joined, np.concatenate(index), tuple(infos.values()), robots[0], sha256("".join(hashes).encode())
@@ -140,8 +145,10 @@ def _parse(path: Path, data: bytes) -> tuple[RobotInfo, TaskInfo, Frames]:
         frames = Frames(images, *(tensors[name] for name in TENSORS[2:] if name in tensors))
     except Exception as error:  # safetensors, JSON and OpenCV each have their own for one thing: not our file
         raise InputError(f"demonstrations: {path} is not a shard of rarrl ({type(error).__name__}: {error})") from None
+
     if len({len(array) for array in _arrays(frames)}) != 1 or not all(
         np.isfinite(array).all() for array in (frames.proprio, frames.chunks, frames.privileged)
     ):
         raise InputError(f"demonstrations: {path} is damaged (lengths differ, or a number is not finite)")
+
     return robot, task, frames

@@ -51,7 +51,10 @@ def play_start(
     options = {"split": split, "start": start, "instruction": texts[start % len(texts)]}
     observation, _ = env.reset(options=options)
     policy.reset()
-    success, told_success, step = False, False, 0
+    success = False
+
+    told_success = False
+    step = 0
     while not success and not told_success and step < max_steps:
         chunk = policy.infer(as_observation(observation if step == 0 else env.observation()))
         for action in chunk.actions[: min(rows, max_steps - step)]:
@@ -60,6 +63,7 @@ def play_start(
             step += 1
             if success or told_success:
                 break
+
     return Episode(task, start, words, success, step, told, told_success)
 
 
@@ -87,6 +91,7 @@ def evaluate_policy(
             if progress:
                 progress(len(played), f"{task}, {kind}")
             played += play(policy, suite, task, kind, starts, rows)
+
     tables: dict[str, Any] = {
         "per task": [_row({"task": task}, [e for e in played if e.task == task], words) for task in tasks]
     }
@@ -94,6 +99,7 @@ def evaluate_policy(
         tables["per kind"] = [
             _row({"kind": group}, [e for e in played if suite.groups[e.task] == group], words) for group in groups
         ]
+
     tables["settings"] = {
         "episodes per task and kind": episodes,
         "rows of a chunk done": rows,
@@ -101,6 +107,7 @@ def evaluate_policy(
         "rendering": suite.rendering,
         suite.control.kind: suite.control.rule,
     }
+
     return figures_of(suite, played), tables
 
 
@@ -118,6 +125,7 @@ def observations(suite: Suite, count: int, seed: int = 0) -> list[Observation]:
                 found.append(as_observation(env.observation()))
         finally:
             env.close()
+
     return found
 
 
@@ -131,6 +139,7 @@ def figures_of(suite: Suite, played: Sequence[Episode]) -> dict[str, Figure]:
         ]
         if all(len(sample) for sample in samples):
             figures[name] = _mean(samples)
+
     return figures
 
 

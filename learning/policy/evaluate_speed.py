@@ -11,7 +11,8 @@ from rarrl_sim_envs.suites import Env, suite_named
 from .evaluate import as_observation, play_start
 
 SUITE = suite_named("metaworld")
-MAX_STEPS, WORDS = SUITE.play_steps, SUITE.kinds
+MAX_STEPS = SUITE.play_steps  # control steps of an episode
+WORDS = SUITE.kinds  # kinds of instructions that an episode may have
 TUNING_STARTS = 50_000
 """First start of the training list that is for tuning; demonstrations are recorded from lower ones."""
 
@@ -64,4 +65,5 @@ def films(tasks: Sequence[str] = SEVEN, every: int = 8, steps: int = 80) -> list
             found.append(film)
         finally:
             env.close()
+
     return found

@@ -43,6 +43,7 @@ def train_policy(
         from . import train
     except ImportError:
         raise DependencyMissingError("training needs torch: pip install 'rarrl[train]'") from None
+
     from .export import export_policy
 
     torch.set_num_threads(threads)
@@ -53,12 +54,14 @@ def train_policy(
         spec = train.load_average(checkpoint).spec
     else:
         spec = train.make_spec(demonstrations, layers=layers)
+
     model, losses = train.train_policy(demonstrations, spec, out, settings, seed, progress)
     card = {
         "what": "a language-conditioned action policy: words, pictures and proprioception in, a chunk of actions out",
         **_provenance(command, seed, demonstrations, steps * batch, losses),
     }
     export_policy(model, out, card)
+
     return card
 
 
@@ -83,10 +86,12 @@ def train_policy_speed(
         from .model import load_model
     except ImportError:
         raise DependencyMissingError("training needs torch: pip install 'rarrl[train]'") from None
+
     from .export import export_policy
 
     torch.set_num_threads(1)
-    demonstrations, start = load_demonstrations(data), load_model(policy)
+    demonstrations = load_demonstrations(data)
+    start = load_model(policy)
     relevance = train.train_relevance(start, demonstrations, seed=seed)
     settings = train.speed_settings(start.spec, steps, weights or {})
     model, losses = train.train_policy(demonstrations, start.spec, out, settings, seed, progress, start, relevance)
@@ -97,6 +102,7 @@ def train_policy_speed(
         **_provenance(commands, seed, demonstrations, before.get("samples", 0) + steps * settings.batch, losses),
     }
     export_policy(model, out, card, relevance=relevance)
+
     return card
 
 
@@ -122,13 +128,16 @@ def train_policy_student(
         from .model import load_model
     except ImportError:
         raise DependencyMissingError("training needs torch: pip install 'rarrl[train]'") from None
+
     from .export import export_student
 
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or f"{name}.gguf" == GGUF:
         raise InputError(f"name: allowed are letters, digits, - and _, and not the policy's own file; got {name!r}")
+
     torch.manual_seed(seed)
     torch.set_num_threads(1)
-    demonstrations, teacher = load_demonstrations(data), load_model(policy)
+    demonstrations = load_demonstrations(data)
+    teacher = load_model(policy)
     relevance = load_relevance(policy, teacher.spec)
     settings = student.student_settings(teacher, steps, dict(weights or {}))
     model, losses = student.train_student(teacher, relevance, demonstrations, settings, blocks, samples, seed, progress)
@@ -138,6 +147,7 @@ def train_policy_student(
         **_provenance(command, seed, demonstrations, steps * settings.batch, losses),
     }
     export_student(model, policy, f"{name}.gguf", facts)
+
     return facts
 
 
@@ -150,6 +160,7 @@ def parity_of(folder: Path, observations: Sequence[Observation]) -> dict[str, Fi
         from .parity import parity
     except ImportError:
         raise DependencyMissingError("the comparison needs torch: pip install 'rarrl[train]'") from None
+
     return parity(load_model(folder), observations)
 
 

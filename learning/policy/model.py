@@ -19,9 +19,9 @@ from rarrl.policy.spec import PolicySpec
 
 from ..torch_llama import Llama, block_mask
 
-STEM_WIDTHS = (32, 64, 128)
-HIDDEN = 128  # of the proprioception's two layers
-PRIVILEGED = 6
+STEM_WIDTHS = (32, 64, 128)  # channels after each halving convolution of the image
+HIDDEN = 128  # width between the two layers of the proprioception
+PRIVILEGED = 6  # numbers of the auxiliary target: positions that only the simulator knows
 
 
 class PolicyModel(nn.Module):
@@ -35,6 +35,7 @@ class PolicyModel(nn.Module):
         width = spec.width
         self.word = nn.Embedding(2 + len(spec.vocabulary), width)
         sizes = (3, *STEM_WIDTHS)
+
         # Overlapping windows: a plain cut into patches loses where within a patch a thing is.
         self.stem = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(sizes))
         self.patch = nn.Conv2d(STEM_WIDTHS[-1], width, 2, stride=2)
@@ -87,10 +88,14 @@ class PolicyModel(nn.Module):
     def slots_after(self, x: torch.Tensor) -> list[torch.Tensor]:
         """The action slots' hidden states (batch, horizon, width) after each block of the transformer, normalised: the
         exits. In the last block only the slots ask, which makes the whole a fifth cheaper."""
-        llama, n, tokens = self.llama, self.spec.horizon, x.shape[1]
+        llama = self.llama
+        n = self.spec.horizon
+        tokens = x.shape[1]
         words, _, rest = self.spec.blocks
         mask = self.mask if tokens == len(self.mask) else block_mask((words, tokens - words - rest, rest))
-        rotation, mask = llama.rotation(tokens), mask.to(x.device)
+        rotation = llama.rotation(tokens)
+
+        mask = mask.to(x.device)
         found = []
         for block in llama.blk:
             x = block(x, rotation, mask, first=tokens - n if block is llama.blk[-1] else 0)
@@ -108,4 +113,5 @@ def load_model(folder: Path) -> PolicyModel:
     llama = Llama.from_gguf(checked_gguf(folder / GGUF, spec, hashes.get(GGUF)))
     state |= {f"llama.{name}": value for name, value in llama.state_dict().items()}
     model.load_state_dict({**model.state_dict(), **state})
+
     return model.eval()

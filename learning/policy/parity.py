@@ -32,6 +32,7 @@ def parity(model: PolicyModel, observations: Sequence[Observation]) -> dict[str,
                 found = [policy.scaled(observation) for observation in observations]
         gap = max(float(np.abs(a - b).max()) for a, b in zip(found, expected, strict=True))
         figures[name] = Figure(gap, "largest absolute difference of an action", len(observations))
+
     return figures
 
 

@@ -56,11 +56,13 @@ class NoisyExpert:
     def act(self, env: Env, observation: dict[str, Any] | None) -> np.ndarray:
         if self._detour:
             return env.distraction(self._detour.pop())
+
         if self._left == 0 and self.rng.random() < 1.2 / self.control_hz:
             self._left, self._burst = self._steps(3, 11), self._direction()
         if self._left:
             self._left -= 1
             return self._burst
+
         return env.expert_action() + self._noise * self.rng.standard_normal(4).astype(np.float32)
 
     def _steps(self, low: int, high: int) -> int:
@@ -126,9 +128,11 @@ def record_demonstrations(
                 count["solved"] += solved
                 record = _record(suite, starts, solved, infer is not None)
                 write_shard(path, suite.robot, suite.info(task), frames, record)
+
             done += len(starts)
             if progress:
                 progress(done, task)
+
     return counts
 
 
@@ -138,6 +142,7 @@ def _record_batch(
     env = suite.make(task, suite.record_steps)
     hz = suite.robot.control_hz
     words = suite.task(task).instructions()
+
     rows: list[tuple[Any, ...]] = []
     solved = 0
     try:
@@ -150,14 +155,18 @@ def _record_batch(
                 observation = None
                 if step % STRIDE == 0:
                     observation = env.observation()
-                    privileged, chunk = env.privileged(), env.expert_chunk(HORIZON)
-                    images, proprio = observation["images"], observation["proprio"]
+                    privileged = env.privileged()
+                    chunk = env.expert_chunk(HORIZON)
+                    images = observation["images"]
+                    proprio = observation["proprio"]
                     rows.append((images, proprio, chunk, privileged, start, step))
+
                 if env.advance(actor.act(env, observation)):
                     solved += 1
                     break
     finally:
         env.close()
+
     images, proprio, chunks, privileged, episode, steps = map(np.array, zip(*rows, strict=True))
     return Frames(images, proprio, chunks, privileged, episode.astype(np.int32), steps.astype(np.int32)), solved
 

@@ -52,6 +52,7 @@ def lessons_of(teacher: PolicyModel, relevance: Relevance, batches: Iterable[tup
             actions = teacher.act(teacher.slots_after(teacher.joined(words, pictures, proprio))[-1])
             scores = relevance.scores(words.numpy(), proprio.numpy())
             parts.append((words.short().numpy(), pictures.half().numpy(), proprio.numpy(), actions.numpy(), scores))
+
     return Lessons(*map(np.concatenate, zip(*parts, strict=True)))
 
 
@@ -62,10 +63,12 @@ def student_of(teacher: PolicyModel, blocks: int) -> PolicyModel:
     spec = teacher.spec
     if not 1 <= blocks < spec.layers:
         raise InputError(f"blocks: this policy has {spec.layers}, got {blocks}; allowed: 1 to {spec.layers - 1}")
+
     student = PolicyModel(spec.model_copy(update={"layers": blocks}))
     known = teacher.state_dict()
     student.load_state_dict({name: known[name] for name in student.state_dict()})
     student.requires_grad_(False).llama.requires_grad_(True)
+
     return student
 
 
@@ -86,7 +89,8 @@ def train_student(
         progress: gets the share that is done, 0 to 1, and a text
 
     Returns: the averaged model, and `loss` and `validation_l1` (see `validate`). Raises: InputError."""
-    student, batches = student_of(teacher, blocks), Batches(data, teacher.spec, settings, seed)
+    student = student_of(teacher, blocks)
+    batches = Batches(data, teacher.spec, settings, seed)
 
     moments = samples + settings.steps * settings.batch
 
@@ -97,7 +101,9 @@ def train_student(
             yield batches.draw(step)
 
     lessons = lessons_of(teacher, relevance, drawn())
-    rng, optimizer = np.random.default_rng([seed, 3]), make_optimizer(student.llama.parameters(), settings)
+    rng = np.random.default_rng([seed, 3])
+    optimizer = make_optimizer(student.llama.parameters(), settings)
+
     average = {name: value.detach().clone() for name, value in student.state_dict().items()}
     loss_mean = 0.0
     with sdpa_kernel(SDPBackend.MATH):  # see `train_policy`
@@ -108,6 +114,7 @@ def train_student(
             loss_mean = loss.item() if step == 0 else 0.99 * loss_mean + 0.01 * loss.item()
             if progress and step % 50 == 0:
                 progress((samples + step * settings.batch) / moments, f"L1 {loss_mean:.4f}")
+
     student.load_state_dict(average)
     return student.eval(), {
         "loss": loss_mean,
@@ -152,6 +159,8 @@ def _difference(
         scores = scores + PATCH_NOISE * rng.gumbel(size=scores.shape)
     kept = np.sort(np.argsort(-scores, axis=1)[:, :count], axis=1)
     pictures = np.take_along_axis(lessons.pictures[rows], kept[:, :, None], axis=1).astype(np.float32)
-    words, proprio = torch.from_numpy(lessons.words[rows]).long(), torch.from_numpy(lessons.proprio[rows])
+    words = torch.from_numpy(lessons.words[rows]).long()
+    proprio = torch.from_numpy(lessons.proprio[rows])
     x = student.joined(words, torch.from_numpy(pictures), proprio)
+
     return (student.act(student.slots_after(x)[-1]) - torch.from_numpy(lessons.actions[rows])).abs().mean()

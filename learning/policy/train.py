@@ -23,7 +23,7 @@ from .demonstrations import Demonstrations
 from .model import PRIVILEGED, PolicyModel
 
 Say = Callable[[float, str], None]
-STATE = "training.safetensors"
+STATE = "training.safetensors"  # the checkpoint, in the folder of the run
 PATCH_NOISE = 0.5  # of the logarithm of a patch's relevance: which patches are kept varies from frame to frame
 
 
@@ -63,6 +63,7 @@ def speed_settings(spec: PolicySpec, steps: int, weights: Mapping[str, float]) -
     """For going on with a trained policy, so that it can do with fewer patches and blocks; whole ones stay a part."""
     shares = (3 / 16, 1 / 4, 1 / 4, 5 / 16, 3 / 8, 1 / 2, 1, 1)
     patches = tuple(max(1, round(share * spec.image_tokens)) for share in shares)
+
     return TrainSettings(
         steps=steps,
         learning_rate=6e-4,
@@ -79,12 +80,15 @@ def make_spec(demonstrations: Demonstrations, horizon: int = 8, **sizes: int) ->
     """A policy's spec from the data that it will learn from: its words, cameras and scales.
 
     sizes: `layers`, `width`, `heads`, `ffn`. Raises: InputError where recorded chunks are shorter than `horizon`."""
-    frames, robot = demonstrations.frames, demonstrations.robot
+    frames = demonstrations.frames
+    robot = demonstrations.robot
     if frames.chunks.shape[1] < horizon:
         raise InputError(f"horizon: chunks were recorded with {frames.chunks.shape[1]} rows, got {horizon}")
+
     texts = [text for task in demonstrations.tasks for text in task.instructions]
     words = sorted({word for text in texts for word in re.findall(r"[a-z0-9]+", text.lower())})
     actions = frames.chunks[:, 0]
+
     return PolicySpec(
         vocabulary=tuple(words),
         max_words=max(len(text.split()) for text in texts),
@@ -113,16 +117,22 @@ class Batches:
         seed: int,
         relevance: Relevance | None = None,
     ) -> None:
-        self._data, self._spec, self._settings, self._seed, self._relevance = data, spec, settings, seed, relevance
+        self._data = data
+        self._spec = spec
+        self._settings = settings
+        self._seed = seed
+        self._relevance = relevance
         held = _held_out(data, settings.validation)
         self.validation = np.flatnonzero(held)
         self._by_task = [np.flatnonzero((data.task == i) & ~held) for i in range(len(data.tasks))]
         names = [task.name for task in data.tasks]
         if unknown := set(settings.weights) - set(names):
             raise InputError(f"weight: {min(unknown)!r} is no task of the data; allowed: {', '.join(names)}")
+
         shares = np.array([settings.weights.get(name, 1.0) for name in names])
         if shares.min() < 0 or not 0 < shares.sum() < np.inf:
             raise InputError(f"weight: must be >= 0 and not all 0, got {dict(settings.weights)}")
+
         self._shares = shares / shares.sum()
         self._untouched = _untouched(data)
         self._words = [np.stack([spec.words(text) for text in task.instructions]) for task in data.tasks]
@@ -133,14 +143,17 @@ class Batches:
         places = data.frames.privileged
         if places.shape[1] != PRIVILEGED:
             raise InputError(f"demonstrations: privileged must have {PRIVILEGED} columns, got {places.shape[1]}")
+
         self._places = (places - places.mean(axis=0)) / np.maximum(places.std(axis=0), 1e-3)
 
     def draw(self, step: int) -> tuple[torch.Tensor, ...]:
         """Batch number `step`: words, images, proprio, actions, places. The same for the same seed and step."""
         rng = np.random.default_rng([self._seed, step])
-        settings, n = self._settings, self._settings.batch
+        settings = self._settings
+        n = self._settings.batch
         tasks = rng.choice(len(self._by_task), size=n, p=self._shares)
         rows = np.array([rng.choice(self._by_task[task]) for task in tasks])
+
         words = np.stack([self._told(task, row, rng) for task, row in zip(tasks, rows, strict=True)])
         actions = self._actions[rows].copy()
         for i in np.flatnonzero(rng.random(n) < settings.hold_still):
@@ -150,7 +163,9 @@ class Batches:
                 told = self._opposite[tasks[i]]
             kind = self._foreign[tasks[i]][told]
             if kind == "other scene" or (kind == "opposite" and self._untouched[rows[i]]):
-                words[i], actions[i] = rng.choice(self._words[told]), self._still
+                words[i] = rng.choice(self._words[told])
+                actions[i] = self._still
+
         words[(rng.random(words.shape) < settings.drop_word) & (words > 0)] = UNKNOWN
         images = _augment(self._data.frames.images[rows], settings, rng)
         return self._tensors(words, images, rows, actions)
@@ -159,6 +174,7 @@ class Batches:
         """(batch, k): the patches to keep in batch number `step`, by their relevance and chance; None: all."""
         if self._relevance is None or not self._settings.patches:
             return None
+
         rng = np.random.default_rng([self._seed, step, 1])
         count = int(rng.choice(self._settings.patches))
         scores = self._relevance.scores(words.numpy(), proprio.numpy())
@@ -213,6 +229,7 @@ def _augment(images: np.ndarray, settings: TrainSettings, rng: np.random.Generat
         table = np.clip(np.arange(256) * gain, 0, 255).astype(np.uint8)
         ys, xs = np.clip(np.arange(height) + dy, 0, height - 1), np.clip(np.arange(width) + dx, 0, width - 1)
         result[i] = table[images[i]][:, ys][:, :, xs]
+
     return result
 
 
@@ -246,8 +263,10 @@ def train_policy(
     average = {name: value.detach().clone() for name, value in model.state_dict().items()}
     optimizer = make_optimizer(model.parameters(), settings)
     first = _restore(out / STATE, spec, model, average, optimizer)
+
     batches = Batches(data, spec, settings, seed, relevance)
     loss_mean = 0.0
+
     # For so few tokens the plain products are a sixth quicker than the fused kernel on a CPU.
     with SummaryWriter(str(out / "tensorboard")) as board, sdpa_kernel(SDPBackend.MATH):
         for step in range(first, settings.steps):
@@ -262,6 +281,7 @@ def train_policy(
                 loss = l1 + settings.locate * (located - places).abs().mean()
                 if settings.exits:
                     loss = loss + settings.exits * sum((model.act(h) - actions).abs().mean() for h in early)
+
             descend(loss, model, optimizer, average, step, settings)
             loss_mean = l1.item() if step == first else 0.98 * loss_mean + 0.02 * l1.item()
             if step % 50 == 0:
@@ -270,6 +290,7 @@ def train_policy(
                     progress(step, f"L1 {loss_mean:.4f}")
             if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
                 _save(out / STATE, spec, model, average, optimizer, step + 1)
+
     model.load_state_dict(average)
     model.eval()
     return model, {"loss": loss_mean, "validation_l1": validate(model, batches)}
@@ -297,6 +318,7 @@ def load_average(path: Path) -> PolicyModel:
             model.load_state_dict({name: file.get_tensor(f"average.{name}") for name in model.state_dict()})
     except Exception as error:  # safetensors, pydantic and torch each have their own for one thing: not our file
         raise InputError(f"checkpoint: {path} is not one of `rarrl train policy` ({type(error).__name__})") from None
+
     return model.eval()
 
 
@@ -367,15 +389,19 @@ def _restore(
     """Fills everything from a checkpoint, if there is one; the step to go on from."""
     if not path.exists():
         return 0
+
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
-            step, kept = int(about["step"]), json.loads(about["spec"])
+            step = int(about["step"])
+            kept = json.loads(about["spec"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
     except Exception as error:  # as in load_average
         raise InputError(f"checkpoint: {path} is damaged ({type(error).__name__}); remove it to start anew") from None
+
     if kept != json.loads(spec.model_dump_json()):
         raise InputError(f"checkpoint: {path} is of another policy (data, words or sizes differ); name another --out")
+
     model.load_state_dict({name: tensors[f"model.{name}"] for name in model.state_dict()})
     for name, value in average.items():
         value.copy_(tensors[f"average.{name}"])
@@ -390,12 +416,16 @@ def train_relevance(model: PolicyModel, data: Demonstrations, frames: int = 2000
 
     A patch's weight in a frame is |dot(gradient of an action, its embedding - the mean embedding of its place in the
     task)|: what always looks the same weighs nothing. frames: how many to learn from, tasks equally often."""
-    spec, rng = model.spec, np.random.default_rng(seed)
+    spec = model.spec
+    rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     batches = Batches(data, spec, TrainSettings(hold_still=0.0), seed)
     shapes = relevance_shapes(spec)
     weights = {n: (0.1 * torch.randn(s)).requires_grad_() for n, s in shapes.items()}
-    told, seen, shares = [], [], []
+    told = []
+
+    seen = []
+    shares = []
     for task, rows in enumerate(batches._by_task):
         rows = rng.choice(rows, size=min(len(rows), frames // len(batches._by_task)), replace=False)
         words = torch.from_numpy(np.stack([rng.choice(batches._words[task]) for _ in rows]))
@@ -405,11 +435,16 @@ def train_relevance(model: PolicyModel, data: Demonstrations, frames: int = 2000
         shares.append(_patch_shares(model, words, images, proprio))
         told.append(words)
         seen.append(proprio)
-    words, proprio, target = torch.cat(told), torch.cat(seen), torch.cat(shares)
+
+    words = torch.cat(told)
+    proprio = torch.cat(seen)
+
+    target = torch.cat(shares)
     optimizer = torch.optim.Adam(weights.values(), 3e-3)
     for _ in range(1500):
         rows = torch.from_numpy(rng.integers(len(words), size=256))
-        w, p = words[rows], proprio[rows] + 0.1 * torch.randn(256, proprio.shape[1])
+        w = words[rows]
+        p = proprio[rows] + 0.1 * torch.randn(256, proprio.shape[1])
         told_mask = (w > 0) & (torch.rand(w.shape) > 0.1) | (torch.arange(w.shape[1]) == 0)
         bag = (weights["word.weight"][w] * told_mask[:, :, None]).sum(1) / told_mask.sum(1, keepdim=True)
         hidden = torch.relu(bag + p @ weights["proprio.weight"].T + weights["proprio.bias"])
@@ -418,6 +453,7 @@ def train_relevance(model: PolicyModel, data: Demonstrations, frames: int = 2000
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+
     return Relevance(spec, {n: value.detach().numpy() for n, value in weights.items()})
 
 
@@ -425,12 +461,15 @@ def _patch_shares(model: PolicyModel, words: torch.Tensor, images: torch.Tensor,
     """(frames of one task, patches): shares of the patches in what changes the actions."""
     spec = model.spec
     first, last = spec.max_words, spec.max_words + spec.image_tokens
+
     with torch.no_grad():
         x = torch.cat(
             [model.embed(words[i : i + 64], images[i : i + 64], proprio[i : i + 64]) for i in range(0, len(words), 64)]
         )
+
     away = (x - x.mean(dim=0))[:, first:last]
     x.requires_grad_()
+
     total = torch.zeros(away.shape[:2])
     actions = model.act(model.slots_after(x)[-1]).sum(dim=1)
     for i in range(actions.shape[1]):

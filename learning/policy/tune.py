@@ -19,6 +19,7 @@ from rarrl.policy.relevance import FILE as RELEVANCE
 from rarrl.policy.spec import PolicySpec
 
 Say = Callable[[float, str], None]
+# Numbers of image patches to try; all are tried too.
 PATCHES = (4, 6, 8, 12, 16, 24)
 
 
@@ -57,6 +58,7 @@ def candidates(folder: Path, spec: PolicySpec, ggufs: Sequence[str] = ()) -> lis
         depth = read_gguf(folder / gguf).shape.layers if gguf else spec.layers
         layers = (None, *range(1, depth))
         found += [Preset(patches=p, layers=n, gguf=gguf) for n in layers for p in patches if p or n or gguf]
+
     return found
 
 
@@ -82,11 +84,13 @@ def cpu_ms(
                 for observation in film[1:]:
                     infer(observation)
                 spent[name] += time.process_time() - begin
+
         if number:
             for name, seconds in spent.items():
                 found[name].append(1000 * seconds / sum(len(film) - 1 for film in films))
         if progress:
             progress(number, "timing")
+
     return {name: np.array(values) for name, values in found.items()}
 
 
@@ -115,6 +119,7 @@ def tune(
     whole = _try(presets[0], ms[0], games, play, 0, len(games))
     if not whole.solved:
         raise InputError(f"policy: it solved none of {len(games)} games; train it before it is tuned")
+
     needed = keep * whole.solved
     allowed = max(int(misread * sum(game.words == "swapped" for game in games)), whole.misread)
     order = sorted(range(len(presets)), key=lambda i: ms[i])
@@ -122,6 +127,7 @@ def tune(
         order = [i for i in reversed(order) if ms[i] <= target_ms]
         if not order:
             raise InputError(f"target: the quickest setting takes {min(ms):.2f} ms, got {target_ms}; allow more")
+
     tried = [whole]
     for number, i in enumerate(order):
         if i == 0:
@@ -131,6 +137,7 @@ def tune(
         tried.append(_try(presets[i], ms[i], games, play, needed, allowed))
         if tried[-1].chosen:
             return tried
+
     raise InputError(f"target: no setting within {target_ms} ms does the tasks as the whole policy does; allow more")
 
 
@@ -144,9 +151,11 @@ def _try(
         if game.words == "swapped":
             misread += success
         else:
-            solved, left = solved + success, left - 1
+            solved = solved + success
+            left = left - 1
         if solved + left < needed or misread > allowed:
             return Tried(preset, ms, solved, misread, number)
+
     return Tried(preset, ms, solved, misread, len(games), chosen=True)
 
 
@@ -168,4 +177,5 @@ def write_preset(folder: Path, name: str, tried: Sequence[Tried], command: str) 
         ],
     }
     write_json_atomic(path, record)
+
     return path

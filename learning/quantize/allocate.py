@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from rarrl.errors import InputError
 
+# Tensor -> type -> cost, not negative.
 Costs = Mapping[str, Mapping[str, float]]
 
 
@@ -45,11 +46,13 @@ def allocate(
     if left < 0:
         lowest = (budget - left) / sum(weights.values())
         raise InputError(f"bpw: {budget / sum(weights.values()):.4g} is too few, the least here is {lowest:.4g}")
+
     totals: dict[str, float] = {}
     for name, kind in chosen.items():
         totals[group(name)] = totals.get(group(name), 0.0) + costs[name][kind]
     while True:
-        best, best_key = None, (0.0, -float("inf"))
+        best = None
+        best_key = (0.0, -float("inf"))
         for name, now in chosen.items():
             total = totals[group(name)]
             for kind, cost in costs[name].items():
@@ -59,9 +62,12 @@ def allocate(
                 after = total - costs[name][now] + cost
                 key = ((total**2 - after**2) / added, -bits_per_weight[now])
                 if key > best_key:
-                    best, best_key = (name, kind, added, after), key
+                    best = (name, kind, added, after)
+                    best_key = key
+
         if best is None:
             return chosen
         name, kind, added, after = best
-        chosen[name], totals[group(name)] = kind, after
+        chosen[name] = kind
+        totals[group(name)] = after
         left -= added

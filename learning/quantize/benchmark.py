@@ -18,15 +18,19 @@ from .methods import METHODS, Rounder, mean_bits, options, plan, quantizer, roun
 from .quantize import costs_of, learn, make_probe
 
 Update = Callable[[float, str], None]
-OURS = "tuned"
+OURS = "tuned"  # the method that the figures are about
+# Methods with a curve of error against bits; "rtn" has its own table.
 COMPARED = tuple(name for name in METHODS if name != "rtn")
 WEIGHTS = {"plain": "plain", "imatrix": "imatrix", "fisher": "flat", "versions": "fisher", "compensated": "compensated"}
 """Ways to round a matrix in one given type -> a method that has it."""
 RIVALS = ("plain", "imatrix", "fisher", "versions")  # what a user of one type for all can have
+# Sizes at which every method chooses types, bits per weight: from the least that ggml has to nearly none lost.
 BPW = (1.6, 2.0, 2.5, 3.0, 4.0, 8.0)
+# Bits per weight of plain rounding to nearest, the baseline of textbooks.
 ROUNDED_BITS = (2, 3, 4, 5, 6, 8)
 PROBED = ("Q2_K",)  # types at which scores are held against the tensors' real errors
 ABOVE = 0.25  # a uniform type of at most so many more bits per weight is what ours is held against
+# What `measure` returns, by (what, at which type or size).
 Errors = dict[tuple[str, Any], float]
 
 
@@ -56,6 +60,7 @@ def bench_quantize(
         # Kept in memory: every tensor in every type is asked for many times.
         plain = functools.cache(rounder(quantizer(functools.cache(gguf.values), {}, {}), gguf.shape.linears()))
         models.append((gguf, plain, load_calibration(folder)))
+
     measured: list[tuple[int, Errors]] = []
     for draw in range(draws):
         for model, (gguf, plain, calibration) in enumerate(models):
@@ -70,6 +75,7 @@ def bench_quantize(
                 write_results(json, results)  # after each draw: an interrupted run keeps what it measured
             if update is not None:
                 update(len(measured), f"{folders[model].name}, draw {draw + 1} of {draws}")
+
     return results
 
 
@@ -81,9 +87,11 @@ def measure(gguf: Gguf, plain: Rounder, calibration: Calibration, frames: int, h
         plain: the weights rounded without an importance, which are the same for all draws
     """
     used, others = calibration.split(frames, seed)
-    probe, judge = make_probe(gguf, used), make_probe(gguf, others.select(np.arange(min(held_out, len(others)))))
+    probe = make_probe(gguf, used)
+    judge = make_probe(gguf, others.select(np.arange(min(held_out, len(others)))))
     shapes = gguf.shape.linears()
     choices = options(shapes, ggml.MENU)
+
     known = {by: learn(METHODS[method], probe) for by, method in WEIGHTS.items()}
     rounded = {"plain": plain}
     for by in WEIGHTS.keys() - rounded.keys():
@@ -113,6 +121,7 @@ def measure(gguf: Gguf, plain: Rounder, calibration: Calibration, frames: int, h
         if way.score and not way.tuned:
             ranks = [rank_correlation([costs[n][k] for n in shapes], [real[n, k] for n in shapes]) for k in PROBED]
             errors[f"rank of {method}", ""] = float(np.mean(ranks))
+
     return errors
 
 
@@ -161,6 +170,7 @@ def summarise(measured: Sequence[tuple[int, Errors]], seed: int) -> dict[str, Fi
         "error_ratio_actquant_3": figure(lambda e: e[OURS, 3.0] / e["actquant", 3.0]),
         "error_ratio_fisher_3": figure(lambda e: e[OURS, 3.0] / e["fisher", 3.0]),
     }
+
     for method in COMPARED:
         if METHODS[method].score and not METHODS[method].tuned:
             figures[f"rank_{method}"] = figure(lambda e, m=method: e[f"rank of {m}", ""], "Spearman")  # type: ignore[misc]
@@ -191,6 +201,7 @@ def _tables(measured: Sequence[tuple[int, Errors]]) -> dict[str, Any]:
     each = [
         {"model": model, **{f"{m} {b}": e[m, b] for m in COMPARED for b in (2.0, 2.5, 3.0)}} for model, e in measured
     ]
+
     return {"uniform": uniform, "curves": curves, "round_to_nearest": rounded, "draws": each}
 
 

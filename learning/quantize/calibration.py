@@ -15,6 +15,7 @@ from rarrl.files import read_file, write_bytes_atomic
 from rarrl.strict_json import parse_json
 
 FILE = "calibration.safetensors"
+# What a head may have between its layers, by the names of torch.nn.functional.
 ACTIVATIONS = ("gelu", "relu", "silu", "tanh")
 
 
@@ -61,6 +62,7 @@ class Calibration:
                 "calibration: inputs must be (frames, tokens, width) and targets (frames, chunk, action), "
                 f"got {self.inputs.shape} and {self.targets.shape}"
             )
+
         (frames, tokens, width), (rows, chunk, action) = self.inputs.shape, self.targets.shape
         if rows != frames or self.episode.shape != (frames,):
             raise InputError(f"calibration: {frames} inputs, {rows} targets, {self.episode.shape} episodes: one each")
@@ -70,6 +72,7 @@ class Calibration:
             )
         if (tokens - self.first_action) % chunk:
             raise InputError(f"calibration: {tokens - self.first_action} action tokens for {chunk} rows; whole numbers")
+
         asked = ((tokens - self.first_action) // chunk * width, action)
         found = (self.head.weights[0][0].shape[1], self.head.weights[-1][0].shape[0])
         if asked != found:
@@ -104,6 +107,7 @@ def split_episodes(episode: np.ndarray, frames: int, seed: int) -> tuple[np.ndar
     taken = 1 + int(np.searchsorted(counts, frames))
     if taken >= len(episodes):
         raise InputError(f"calibration: {frames} of {len(episode)} frames leave no episode to judge by; ask for fewer")
+
     chosen = np.isin(episode, episodes[:taken])
     return np.flatnonzero(chosen)[:frames], np.flatnonzero(~chosen)
 
@@ -141,12 +145,14 @@ def load_calibration(folder: Path) -> Calibration:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"calibration: {path} is not a safetensors file ({error}); record it again") from None
+
     facts = _facts(path, header)
     try:
         layers = sorted({int(name.split(".")[1]) for name in arrays if name.startswith("head.")})
         pairs = [(arrays[f"head.{i}.weight"], arrays[f"head.{i}.bias"]) for i in layers]
         head = Head(tuple((w.astype(np.float32), b.astype(np.float32)) for w, b in pairs), facts["activation"])
-        inputs, targets = arrays["inputs"].astype(np.float32), arrays["targets"].astype(np.float32)
+        inputs = arrays["inputs"].astype(np.float32)
+        targets = arrays["targets"].astype(np.float32)
         episode = arrays.get("episode", np.arange(len(inputs)))
         return Calibration(inputs, targets, head, tuple(facts["blocks"]), facts["first_action"], episode)
     except (KeyError, ValueError) as error:
@@ -164,4 +170,5 @@ def _facts(path: Path, header: dict[str, Any]) -> dict[str, Any]:
             f"calibration: {path} must carry the metadata 'calibration' with blocks (whole numbers), first_action "
             f"and activation (one of {', '.join(ACTIVATIONS)}); record it again"
         )
+
     return facts

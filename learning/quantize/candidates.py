@@ -12,7 +12,9 @@ import numpy as np
 from rarrl.llama import ggml
 
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the importance: between all alike and as measured
-VARIED, SPREAD = 8, 0.5  # more versions: the middle power times exp(SPREAD * normal), weight by weight
+# More candidates: the middle power times exp(SPREAD * normal), weight by weight.
+VARIED = 8  # candidates
+SPREAD = 0.5  # sigma of ln(importance)
 
 
 def quantize(
@@ -31,7 +33,9 @@ def quantize(
         error = ggml.dequantize(kind, blocks, weights.shape[1]) - weights
         costs = ((error @ curvature) * error).sum(1)
         better = costs < lowest
-        kept[better], lowest[better] = blocks[better], costs[better]
+        kept[better] = blocks[better]
+        lowest[better] = costs[better]
+
     return kept
 
 

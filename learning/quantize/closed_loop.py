@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from rarrl.build import make_policy
 from rarrl.errors import InputError
 from rarrl.llama.gguf import read_gguf
-from rarrl.policy.serve import GGUF, OUTER, LlamaPolicy, load_card
+from rarrl.policy.base import Policy
+from rarrl.policy.serve import GGUF, OUTER, load_card
 from rarrl.results import Figure
 from rarrl_sim_envs.suites import Suite
 
@@ -19,12 +21,13 @@ from ..policy.demonstrations import load_demonstrations
 from ..policy.evaluate import Episode, play
 from .quantize import Quantized
 
-OURS = "tuned"
+OURS = "tuned"  # the method that is played at 3.0 and 2.5 bits per weight too
+# Methods whose smallest size that keeps enough is searched.
 METHODS = (OURS, "flat", "imatrix", "plain")
 SWEEP = (1.68, 1.75, 1.85, 2.0, 2.15, 2.3, 2.5, 2.75, 3.0, 3.5, 4.0)
 """Bits per weight of everything, from the smallest up, until enough is kept; with ggml's types the shipped policy
 cannot have fewer."""
-KEPT = 0.95
+KEPT = 0.95  # share of the unquantized policy's successes that counts as kept
 SOLVED = 0.8  # of the starts, by the unquantized policy: where it fails, nothing can be lost
 Save = Callable[[dict[str, Figure], dict[str, Any]], None]
 
@@ -57,7 +60,7 @@ def closed_loop(
     used = policy_folder.policy_inputs(load_card(folder)[0], load_demonstrations(data), frames, seed)
     done = 0
 
-    def played(policy: LlamaPolicy, names: Sequence[str], what: str) -> list[Episode]:
+    def played(policy: Policy, names: Sequence[str], what: str) -> list[Episode]:
         nonlocal done
         found: list[Episode] = []
         for name in names:
@@ -67,13 +70,15 @@ def closed_loop(
             done += episodes
         return found
 
-    with LlamaPolicy(folder) as policy:
+    with make_policy(folder) as policy:
         whole = played(policy, tasks, "unquantized")
     solved = [task for task in tasks if np.mean([e.success for e in whole if e.task == task]) >= SOLVED]
     if not solved:
         raise InputError(f"policy: {folder} solves none of {', '.join(tasks)} in {SOLVED:.0%} of the starts")
+
     whole = [e for e in whole if e.task in solved]
-    figures, rows = {"success_f16": _share(whole)}, []
+    figures = {"success_f16": _share(whole)}
+    rows: list[dict[str, Any]] = []
     settings = {
         "tasks": solved,
         "starts of each": episodes,
@@ -90,13 +95,14 @@ def closed_loop(
         path = place / f"{method}_{bpw:g}"
         policy_folder.write_policy(path, folder, ways[method](bpw), {"method": method, "bpw": bpw})
         real = policy_folder.policy_bpw(path)
-        with LlamaPolicy(path) as policy:
+        with make_policy(path) as policy:
             small = played(policy, solved, f"{method} {bpw:g}")
         figure = kept_share(whole, small)
         lost = {t: sum(a.success > b.success for a, b in zip(whole, small, strict=True) if a.task == t) for t in solved}
         rows.append(
             {"method": method, "bpw": real, "kept": figure.value, "lo": figure.lo, "hi": figure.hi, "lost": lost}
         )
+
         return figure, real
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -111,7 +117,9 @@ def closed_loop(
                 figures["file_ratio_2p5"] = Figure(
                     files / small[1], "bytes of the policy's files, shipped to quantized"
                 )
+
             save(figures, tables)
+
         smallest: dict[str, float] = {}
         unit = f"bits per weight that keep {KEPT}"
         for method in METHODS:
@@ -122,9 +130,11 @@ def closed_loop(
                 if known[method, bpw][0].value >= KEPT:
                     smallest[method] = known[method, bpw][1]
                     break
+
             if method == OURS and method in smallest:
                 figures["min_bpw_kept_ours"] = Figure(smallest[method], unit, len(whole))
                 save(figures, tables)
+
     if others := [smallest[method] for method in METHODS if method != OURS and method in smallest]:
         figures["min_bpw_kept_best_other"] = Figure(min(others), unit, len(whole))
     tables["smallest kept"] = smallest
@@ -149,6 +159,7 @@ def kept_share(whole: Sequence[Episode], small: Sequence[Episode]) -> Figure:
     shares = (drawn[:, 0] + drawn[:, 2]) / (drawn[:, 0] + drawn[:, 1])
     value = float((counts[0] + counts[2]) / (counts[0] + counts[1]))
     lo, hi = np.quantile(shares, [0.025, 0.975])
+
     return Figure(value, "ratio of successes", len(pairs), min(float(lo), value), max(float(hi), value))
 
 

@@ -23,17 +23,21 @@ def quantize(kind: str, weights: np.ndarray, importance: np.ndarray, curvature: 
         importance: (rows, columns), see `ggml.quantize`
         curvature: H, (columns, columns), symmetric, not negative
     """
-    columns, width = weights.shape[1], ggml.block_size(kind)
+    columns = weights.shape[1]
+    width = ggml.block_size(kind)
     mean = float(np.trace(curvature)) / columns
     damped = curvature + (DAMPING * mean if mean > 0 else 1.0) * np.eye(columns)
     inverse = np.linalg.inv(damped)
-    values, parts = weights.astype(np.float64), []
+
+    values = weights.astype(np.float64)
+    parts = []
     for first in range(0, columns, width):
         last = first + width
         # What an error of the columns up to here costs when the rest makes good what it can: a Schur complement.
         cost = np.linalg.inv(inverse[:last, :last])
         best, lowest = np.empty(0), np.full(len(weights), np.inf)
-        kept, found = np.empty((0, 0), np.uint8), values[:, first:last]
+        kept = np.empty((0, 0), np.uint8)
+        found = values[:, first:last]
         for held in range(first, last, STEP):
             target = found.copy()
             if held:
@@ -46,8 +50,13 @@ def quantize(kind: str, weights: np.ndarray, importance: np.ndarray, curvature: 
             costs = ((error @ cost) * error).sum(1)
             better = costs < lowest
             if held == first:
-                best, kept = found.copy(), blocks
-            best[better], kept[better], lowest[better] = found[better], blocks[better], costs[better]
+                best = found.copy()
+                kept = blocks
+            best[better] = found[better]
+            kept[better] = blocks[better]
+            lowest[better] = costs[better]
+
         values[:, first:last] = best
         parts.append(kept)
+
     return np.concatenate(parts, axis=1)

@@ -18,12 +18,14 @@ def draw_types(path: Path, types: Mapping[str, str], title: str) -> None:
     """Writes a PNG: a row for each block, a column for each linear layer, coloured by bits per weight."""
     plt = _pyplot()
     layers = 1 + max(int(name.split(".")[1]) for name in types)
+
     bits = np.full((layers, len(LINEARS)), np.nan)
     figure, axes = plt.subplots(figsize=(8, 1.6 + 0.4 * layers), constrained_layout=True)
     for name, kind in types.items():
         _, layer, linear, _ = name.split(".")
         bits[int(layer), LINEARS.index(linear)] = ggml.bits_per_weight(kind)
         axes.text(LINEARS.index(linear), int(layer), kind, ha="center", va="center", fontsize=8)
+
     image = axes.imshow(bits, cmap="YlGnBu", vmin=1.5, vmax=10, aspect="auto")
     axes.set_xticks(range(len(LINEARS)), LINEARS, fontsize=8)
     axes.set_yticks(range(layers))
@@ -43,6 +45,7 @@ def draw_curves(path: Path, tables: Mapping[str, Any]) -> None:
         rows = tables["uniform"]
         label = f"one type for all, {by}"
         axes.plot([r["bpw"] for r in rows], [r[by] for r in rows], mark, ms=4, alpha=0.5, label=label)
+
     rows = tables["round_to_nearest"]
     axes.plot([r["bits"] for r in rows], [r["error"] for r in rows], "kx", label="rows rounded to nearest")
     axes.set(xlabel="bits per weight", ylabel="change of the actions (mean, held out)", xscale="log", yscale="log")

@@ -94,7 +94,8 @@ class PolicyProbe(ActionProbe):
     def curvature(self, seed: int = 0) -> Curvature:
         """See `ActionProbe`; of a table, by the gradient of its rows where they entered."""
         self._tables = Curvature({}, {})
-        found, tables = super().curvature(seed), self._tables.mean(len(self.targets))
+        found = super().curvature(seed)
+        tables = self._tables.mean(len(self.targets))
         return Curvature(found.columns | tables.columns, found.weights | tables.weights)
 
     def _act(self, rows: torch.Tensor, traced: bool = False) -> torch.Tensor:
@@ -143,6 +144,7 @@ def policy_quantizer(
     at = fitted(way, probe, probe.weight, shapes, choices, update)
     total, rest = _counted(folder, shapes)
     count = sum(rows * columns for rows, columns in shapes.values())
+
     return lambda bpw: at((bpw * total - rest) / count)
 
 
@@ -154,6 +156,7 @@ def write_policy(out: Path, folder: Path, quantized: Quantized, facts: Mapping[s
     Raises: InputError where `out` is `folder`."""
     if out.resolve() == folder.resolve():
         raise InputError(f"out: {out} is the policy itself; name another folder")
+
     spec, hashes = load_card(folder)
     outer = load_outer(folder, spec, hashes)
     types = {name: kind for name, kind in quantized.types.items() if name in outer}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Update = Callable[[float, str], None]
 TABLE_TYPE = "Q6_K"  # of the token table and the output layer, as llama.cpp does; they are outside the bit budget
+# Types of a model that is not quantized yet.
 FULL = ("F32", "F16", "BF16")
 
 
@@ -61,15 +62,18 @@ def quantize_to(
     if quantized:
         kind = gguf.tensors[quantized[0]].type
         raise InputError(f"{gguf.path}: {quantized[0]} is {kind} already; quantize the F16 or F32 model")
+
     choices = options(shapes, way.menu)
     unfit = [name for name, kinds in choices.items() if not kinds]
     if unfit:
         raise InputError(f"{gguf.path}: rows of {unfit[0]} fit no type; widths must be multiples of 32")
+
     probe = None
     if way.importance or way.score:
         if calibration is None:
             raise InputError(f"method {method}: needs calibration frames; give --calibration or --method plain")
         probe = make_probe(gguf, calibration)
+
     return fitted(way, probe, gguf.values, shapes, choices, update)
 
 
@@ -127,6 +131,7 @@ def learn(method: Method, probe: ActionProbe) -> Knowledge:
     ways = {"fisher": scores.fisher, "imatrix": scores.mean_square_input}
     if method.rounding is None:
         return Knowledge(ways[method.importance](probe)) if method.importance else Knowledge()
+
     curvature = probe.curvature()
     importance = curvature.weights if method.importance == "curvature" else ways[str(method.importance)](probe)
     return Knowledge(importance, curvature.columns)
@@ -143,12 +148,14 @@ def costs_of(
     """What each type of each tensor costs, by the method's score; a method without one needs no probe."""
     if method.score is None or probe is None:
         return type_costs(choices, None)
+
     from . import scores
 
     if method.score == "hsic":
         return type_costs(choices, scores.hsic_sensitivity(probe))
     if method.score == "fisher":
         return scores.fisher_errors(probe, known.importance, rounded, choices, update)
+
     return scores.curvature_errors(probe, known.columns, rounded, choices, update)
 
 
@@ -196,6 +203,7 @@ def report(original: Gguf, path: Path, quantized: Quantized, held_out: Calibrati
     the weights of the file, and in llama.cpp itself), errors by layer, and a row for every tensor."""
     small = read_gguf(path)
     found: dict[str, Any] = {**sizes(small, quantized.types), "bytes": path.stat().st_size}
+
     rows = []
     probe = make_probe(original, held_out) if held_out is not None else None
     for name, kind in quantized.types.items():
@@ -203,6 +211,7 @@ def report(original: Gguf, path: Path, quantized: Quantized, held_out: Calibrati
         if probe is not None:
             row["action_error_alone"] = probe.error({name: small.values(name)})
         rows.append(row)
+
     found["tensors"] = rows
     if probe is not None and held_out is not None:
         weights = {name: small.values(name) for name in (*quantized.types, *quantized.norms)}
@@ -212,6 +221,7 @@ def report(original: Gguf, path: Path, quantized: Quantized, held_out: Calibrati
             for layer in range(original.shape.layers)
         ]
         found["action_error_llama_cpp"] = float(np.abs(llama_cpp_actions(path, held_out) - probe.reference).mean())
+
     return found
 
 
@@ -221,7 +231,9 @@ def llama_cpp_actions(path: Path, calibration: Calibration) -> np.ndarray:
 
     from .scores import head_function
 
-    head, rows = head_function(calibration.head), calibration.targets.shape[1]
+    head = head_function(calibration.head)
+
+    rows = calibration.targets.shape[1]
     chunks = []
     with LlamaRuntime(path, calibration.inputs.shape[1]) as runtime:
         for x in calibration.inputs:
@@ -231,6 +243,7 @@ def llama_cpp_actions(path: Path, calibration: Calibration) -> np.ndarray:
                 rows, -1
             )
             chunks.append(head(torch.from_numpy(hidden)).numpy())
+
     return np.stack(chunks)
 
 

@@ -21,8 +21,11 @@ from ..torch_llama import Llama, block_mask
 from .calibration import Calibration, Head
 from .methods import Rounder
 
-BATCH = 32
-TUNING_STEPS, TUNING_BATCH, TUNING_RATE = 80, 16, 2e-3
+BATCH = 32  # frames computed at once
+# Tuning of the norms: Adam with a rate that falls linearly to zero.
+TUNING_STEPS = 80  # optimizer steps
+TUNING_BATCH = 16  # frames a step
+TUNING_RATE = 2e-3  # learning rate of the first step
 Weights = Mapping[str, np.ndarray]
 Choices = Mapping[str, list[str]]
 Update = Callable[[float, str], None]
@@ -61,6 +64,7 @@ class ActionProbe(ABC):
     def __init__(self, model: nn.Module, matrices: Iterable[str], targets: np.ndarray) -> None:
         self.model = model.requires_grad_(False)
         self.targets = targets
+
         # A transformer within a policy goes by the names of its own file.
         self._parameters = {name.removeprefix("llama."): p for name, p in model.named_parameters()}
         self._matrices = {name: self._parameters[name] for name in matrices}
@@ -166,6 +170,7 @@ class ActionProbe(ABC):
                 actions = self._act(rows, traced=True)
                 signs = torch.randint(0, 2, actions.shape, generator=generator) * 2 - 1
                 (actions * signs).sum().backward()
+
         return found.mean(len(self.targets))
 
     def tuned_norms(self, weights: Weights, seed: int = 0) -> dict[str, np.ndarray]:
@@ -175,7 +180,9 @@ class ActionProbe(ABC):
         arXiv 2309.02784, but by the actions themselves)."""
         gains = {name: p for name, p in self._parameters.items() if name.endswith("norm.weight")}
         kept = {name: gain.data.clone() for name, gain in gains.items()}
-        reference, generator = torch.from_numpy(self.reference), torch.Generator().manual_seed(seed)
+        reference = torch.from_numpy(self.reference)
+        generator = torch.Generator().manual_seed(seed)
+
         optimizer = torch.optim.Adam(gains.values(), TUNING_RATE)
         count = len(reference)
         try:
@@ -189,6 +196,7 @@ class ActionProbe(ABC):
                     optimizer.zero_grad()
                     loss.backward()
                     optimizer.step()
+
             return {name: gain.detach().numpy().copy() for name, gain in gains.items()}
         finally:
             for name, gain in gains.items():
@@ -220,17 +228,21 @@ class Probe(ActionProbe):
                 f"calibration: {tokens} tokens of width {width}; {gguf.path} takes up to {gguf.shape.context} of "
                 f"{gguf.shape.width}: record the calibration with this model"
             )
+
         self.calibration = calibration
         self._llama = Llama.from_gguf(gguf).requires_grad_(False)
         self._mask = block_mask(calibration.blocks)
         self._head = head_function(calibration.head)
+
         self._inputs = torch.from_numpy(calibration.inputs)
+
         # What enters each block: a change in block 5 need not compute the first five again.
         self._entering = [[x] for x in self._inputs.split(BATCH)]
         with torch.no_grad():
             for states in self._entering:
                 for block in self._llama.blk[:-1]:
                     states.append(block(states[-1], self._llama.rotation(tokens), self._mask))
+
         super().__init__(self._llama, self._llama.linears(), calibration.targets)
 
     def actions(self, weights: Weights) -> np.ndarray:
@@ -249,7 +261,8 @@ class Probe(ActionProbe):
 
     def _finish(self, x: torch.Tensor, first: int) -> torch.Tensor:
         """Actions of what enters block `first`; the last block computes the action tokens alone."""
-        rotation, start = self._llama.rotation(x.shape[1]), self.calibration.first_action
+        rotation = self._llama.rotation(x.shape[1])
+        start = self.calibration.first_action
         for block in self._llama.blk[first:-1]:
             x = block(x, rotation, self._mask)
         hidden = self._llama.output_norm(self._llama.blk[-1](x, rotation, self._mask, start))

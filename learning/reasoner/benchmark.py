@@ -36,9 +36,12 @@ from .injection import false_refusals, injection_figures
 
 OVERRUN_LIMIT_S = 0.1
 """An answer later than this after its deadline counts as an overrun."""
+# Deadlines of calls that never end, seconds: from shorter than one answer to longer than most.
 DEADLINES_S = (0.2, 0.5, 1.0, 2.0)
-FAULT_DEADLINE_S = 0.3
+FAULT_DEADLINE_S = 0.3  # seconds; shorter than `faults.LATE_S`, so that late answers miss it
+# One goal each, in turn: an answer that names the object of an earlier goal is stale.
 _THINGS = ("mug", "cup", "plate", "bowl", "pen", "book", "vase", "egg", "apple", "spoon")
+# One goal of each kind of task, for timing whole answers.
 _GOALS = (
     "put a clean mug on the coffee machine",
     "examine the pen by the light of the desk lamp",
@@ -58,6 +61,7 @@ def bench_planner(
     Raises: InputError where the model cannot be loaded; ValueError where `trials` < 1."""
     if trials < 1:
         raise ValueError(f"trials must be >= 1, got {trials}")
+
     say = progress or (lambda _: None)
     figures: dict[str, Figure] = {}
     tables: dict[str, Any] = {"model": model.name if model else None, "threads": threads, "trials": trials}
@@ -68,15 +72,18 @@ def bench_planner(
             more, table = measure(settings, trials, seed)
             figures |= more
             tables |= table
+
     more, tables["faults"] = faults(trials, say)
     figures |= more
     say("injection")
+
     backend = LlamaReasoner(model, threads=threads) if model is not None else None
     try:
         more, table = injection_figures(backend)
     finally:
         if backend is not None:
             backend.close()
+
     return figures | more, tables | table
 
 
@@ -84,6 +91,7 @@ def speed(settings: WorkerSettings, trials: int, seed: int) -> tuple[dict[str, F
     """Whole answers on an idle computer: tokens a second, time to the first token, per role and level."""
     reasoner = LlamaReasoner(settings)
     rows: dict[str, Any] = {}
+
     answers: dict[tuple[Role, int], list[Answer]] = {}
     try:
         plan = reasoner.ask(_request(0, _GOALS[0], 30.0)).plan
@@ -94,6 +102,7 @@ def speed(settings: WorkerSettings, trials: int, seed: int) -> tuple[dict[str, F
             answers.setdefault((role, level), []).append(reasoner.ask(request))
     finally:
         reasoner.close()
+
     for (role, level), some in answers.items():
         rows[f"{role.value} {level}"] = {
             "n": len(some),
@@ -102,6 +111,7 @@ def speed(settings: WorkerSettings, trials: int, seed: int) -> tuple[dict[str, F
             "ttft_s": _quantiles([answer.ttft_s for answer in some]),
             "tokens_out": _quantiles([float(answer.tokens_out) for answer in some]),
         }
+
     whole = answers[Role.PLANNER, 1]
     rates = [a.tokens_out / (a.seconds - a.ttft_s) for a in whole if a.seconds > a.ttft_s and a.tokens_out > 1]
     ttft = [answer.ttft_s for answer in whole]
@@ -111,6 +121,7 @@ def speed(settings: WorkerSettings, trials: int, seed: int) -> tuple[dict[str, F
         "ttft_ms": _spread([1e3 * value for value in ttft], "ms, planner level 1, median and 95 % of the calls"),
         "plan_s": _spread(seconds, "s, planner level 1, median and 95 % of the calls"),
     }
+
     return figures, {"speed": rows}
 
 
@@ -134,6 +145,7 @@ def restarts(settings: WorkerSettings, trials: int, seed: int) -> tuple[dict[str
             seconds.append(time.monotonic() - started)
     finally:
         reasoner.close()
+
     unit = "s from kill -9 to an answer, median and 95 % of the kills"
     return {"restart_s": _spread(seconds, unit)}, {"restart_s": [round(value, 3) for value in seconds]}
 
@@ -142,6 +154,7 @@ def deadlines(settings: WorkerSettings, trials: int, seed: int) -> tuple[dict[st
     """How late answers are when the model would go on for ever and every core is busy with something else."""
     reasoner = LlamaReasoner(settings, recipe=_endless)
     busy = [multiprocessing.get_context("spawn").Process(target=_burn, daemon=True) for _ in range(os.cpu_count() or 1)]
+
     table: dict[str, Any] = {}
     late: list[float] = []
     try:
@@ -156,21 +169,25 @@ def deadlines(settings: WorkerSettings, trials: int, seed: int) -> tuple[dict[st
                 overruns.append(time.monotonic() - started - deadline_s)
                 if answer.status is not CallStatus.TIMEOUT:
                     raise RuntimeError(f"an endless request ended with {answer.status.value}: {answer.why}")
+
             late += overruns
             table[f"{deadline_s:g} s"] = {
                 "n": len(overruns),
                 "overrun_ms": {k: round(1e3 * v, 2) for k, v in _quantiles(overruns).items()},
             }
+
         load = round(os.getloadavg()[0], 1)
     finally:
         for each in busy:
             each.kill()
         reasoner.close()
+
     unit = f"ms after the deadline, p99 of calls that never end, {len(busy)} busy processes"
     figures = {
         "deadline_overrun_p99_ms": Figure(1e3 * float(np.quantile(late, 0.99)), unit, len(late)),
         "deadline_overrun_max_ms": Figure(1e3 * max(late), "ms", len(late)),
     }
+
     return figures, {
         "deadlines": table,
         "deadline_restarts": reasoner.worker.starts - 1,
@@ -183,7 +200,8 @@ def malformed(settings: WorkerSettings, trials: int, seed: int) -> tuple[dict[st
     """Model files that are cut short or have bytes of their header changed: what becomes of the worker that reads them.
 
     That this process goes on to count is the point; a file that still loads must still answer or fail by its status."""
-    good, rng = settings.model.read_bytes(), np.random.default_rng(seed)
+    good = settings.model.read_bytes()
+    rng = np.random.default_rng(seed)
     seen: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         bad = Path(folder) / "bad.gguf"
@@ -202,10 +220,12 @@ def malformed(settings: WorkerSettings, trials: int, seed: int) -> tuple[dict[st
                 continue
             seen[f"loaded, then {reasoner.ask(_request(number, _GOALS[0], 5.0)).status.value}"] += 1
             reasoner.close()
+
     crashed = seen["worker crashed"]
     figure = Figure(
         crashed, "worker processes ended by a signal while loading; the caller got an InputError", sum(seen.values())
     )
+
     return {"malformed_worker_crashes": figure}, {"malformed": dict(sorted(seen.items()))}
 
 
@@ -234,17 +254,20 @@ def faults(trials: int, progress: Progress | None = None) -> tuple[dict[str, Fig
         _say(progress, f"server: {kind}")
         with FaultyServer(kind) as server:
             table[f"openai: {kind}"] = _count(lambda url=server.url: OpenAiReasoner(url, "m"), trials)  # type: ignore[misc]
+
     for finish, seconds in (("timeout", 5.0), ("length", 0.01), ("error", 0.01), ("stop", 5.0), ("no plan", 0.01)):
         call = ReplayedCall(0.01, seconds, 10, 20, finish)
         table[f"profile: {finish} after {seconds:g} s"] = _count(
             lambda call=call: ReplayedReasoner("profile:faulty", lambda _: call, clock=ManualClock()),  # type: ignore[misc]
             trials,
         )
+
     n = sum(row["n"] for row in table.values())
     figures = {
         name: Figure(sum(row[name] for row in table.values()), f"of calls; 0 of {n} bounds the rate by {3 / n:.1g}", n)
         for name in ("uncaught", "budget_overrun", "stale_applied", "plan_without_ok")
     }
+
     return figures, table
 
 
@@ -264,8 +287,10 @@ def _faulty_worker(kind: str) -> Reasoner:
 def _count(make: Callable[[], Reasoner], trials: int) -> dict[str, Any]:
     """Asks for one thing after another: an answer that names the thing of an earlier goal is stale."""
     row: dict[str, Any] = {"n": 0, "uncaught": 0, "budget_overrun": 0, "stale_applied": 0, "plan_without_ok": 0}
-    answers, slowest = [], -math.inf
+    answers = []
+    slowest = -math.inf
     backend = make()
+
     reasoner = GuardedReasoner(backend, breaker=CircuitBreaker(failures=10**9))
     try:
         for number in range(2 * trials):
@@ -290,6 +315,7 @@ def _count(make: Callable[[], Reasoner], trials: int) -> dict[str, Any]:
             answers.append(answer)
     finally:
         reasoner.close()
+
     return {**row, "status": _statuses(answers), "overrun_max_ms": round(1e3 * max(slowest, 0.0), 1)}
 
 

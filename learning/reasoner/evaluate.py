@@ -19,7 +19,7 @@ from .lessons import FIELDS, Teacher, achieved, fields, homes, lessons
 
 DEADLINE_S = 60.0
 """Of each call: quality is measured here, time by `rarrl bench planner`."""
-RESAMPLES = 2_000
+RESAMPLES = 2_000  # bootstrap draws of plans; an AUC takes the first 400 of them
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,27 @@ def items(data: AlfredData, seed: int, known: Iterable[AlfredPlan] = ()) -> list
     """All annotations of a split. known: the robot's earlier tasks, see `homes`.
 
     Raises: InputError where none has goal parameters."""
-    found, places = [], homes(data.plans, known)
+    found = []
+    places = homes(data.plans, known)
     pupils = lessons(data.plans)
+
     teacher = Teacher(pupils, seed)
     at = 0
     for cluster, source in enumerate(data.plans):
         for _ in source.annotations:
-            lesson, at = pupils[at], at + 1
+            lesson = pupils[at]
+            at = at + 1
             if source.parameters is None:
                 continue
             target = fields(source.task_type, source.parameters)
             spoilt = teacher.spoil(lesson)
-            expert, home = expert_plan(source), places[cluster]
+            expert = expert_plan(source)
+            home = places[cluster]
             found.append(Item(lesson.goal, expert, source.task_type, target, cluster, spoilt, home))
+
     if not found:
         raise InputError(f"ALFRED {data.split}: no annotation with goal parameters; give a split that has them")
+
     return found
 
 
@@ -84,10 +90,13 @@ def judge(reasoner: Reasoner, item: Item, number: int, seed: int) -> Judged:
         scene = item.home if home and level == 2 else ()
         return reasoner.ask(Request(number, role, level, item.goal, DEADLINE_S, scene, plan, seed=seed))
 
-    first, second, blind = ask(Role.PLANNER, 1), ask(Role.PLANNER, 2), ask(Role.PLANNER, 2, home=False)
+    first = ask(Role.PLANNER, 1)
+    second = ask(Role.PLANNER, 2)
+    blind = ask(Role.PLANNER, 2, home=False)
     if first.plan is None:
         spent = (first.tokens_out, second.tokens_out)
         return Judged(None, second.plan, np.nan, np.nan, np.nan, None, None, spent, blind.plan)
+
     verdicts = [ask(Role.VERIFIER, level, first.plan) for level in (1, 2)]
     after = []
     for verdict in verdicts:
@@ -96,6 +105,7 @@ def judge(reasoner: Reasoner, item: Item, number: int, seed: int) -> Judged:
             again = ask(Role.PLANNER, verdict.level, first.plan)
             plan = again.plan or plan
         after.append(plan)
+
     return Judged(
         first.plan,
         second.plan,
@@ -194,6 +204,7 @@ def _summary(asked: Sequence[Item], found: Sequence[Judged], seed: int) -> tuple
         for kind in TASK_TYPES
         if (kinds == kind).any()
     }
+
     return figures, {"by_task_type": by_type}
 
 
@@ -222,10 +233,13 @@ class Bootstrap:
         NaN is left out. NaN where one side is empty."""
         cluster = np.tile(self._cluster, len(scores) // len(self._cluster))
         known = ~np.isnan(scores)
-        scores, positive, cluster = scores[known], positive[known], cluster[known]
+        scores = scores[known]
+        positive = positive[known]
+        cluster = cluster[known]
         draws = [auc(scores, positive, weights[cluster]) for weights in self._draws[:400]]
         value = auc(scores, positive, np.ones(len(scores)))
         lo, hi = np.nanquantile(draws, (0.025, 0.975)) if not np.isnan(value) else (value, value)
+
         return Figure(value, "probability", len(scores), float(lo), float(hi))
 
 
@@ -239,4 +253,5 @@ def auc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> float:
     good = np.bincount(order, weights * positive)
     bad = np.bincount(order, weights * ~positive, minlength=len(good))
     pairs = good.sum() * bad.sum()
+
     return float((good * (np.cumsum(bad) - bad / 2)).sum() / pairs) if pairs else float("nan")

@@ -30,6 +30,7 @@ def export_gguf(path: Path, shape: Shape, tokenizer: Tokenizer, weights: Mapping
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(fd)
+
     try:
         writer = gguf.GGUFWriter(temporary, "llama")
         writer.add_name("rarrl planner")
@@ -52,6 +53,7 @@ def export_gguf(path: Path, shape: Shape, tokenizer: Tokenizer, weights: Mapping
                 writer.add_tensor(
                     name, gguf.quants.quantize(np.ascontiguousarray(weight, np.float32), kind), raw_dtype=kind
                 )
+
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()

@@ -16,9 +16,8 @@ import threading
 import time
 from typing import Any, BinaryIO
 
-LATE_S = 0.5
-"""How late the late ones are."""
-_DRIP_S = 0.02
+LATE_S = 0.5  # seconds by which a late server delays its answer
+_DRIP_S = 0.02  # seconds between two bytes of a slow server
 
 GARBAGE: dict[str, bytes] = {
     "empty": b"",
@@ -146,6 +145,7 @@ class FaultyServer:
     def _completion(self, body: bytes) -> bytes:
         if self.kind == "wrong envelope":
             return b'{"choices": {"message": []}}'
+
         usage: dict[str, object] = {"prompt_tokens": 10, "completion_tokens": 20}
         if self.kind == "NaN numbers":
             usage = dict.fromkeys(usage, float("nan"))
@@ -153,10 +153,12 @@ class FaultyServer:
             usage = dict.fromkeys(usage, "many")
         elif self.kind == "too many tokens":
             usage["completion_tokens"] = 9_999
+
         said = GARBAGE.get(self.kind)
         prompt = json.loads(body)["messages"][-1]["content"]
         text = json.dumps(healthy_answer(prompt)).encode() if said is None else b'"' + _escaped(said) + b'"'
         envelope = json.dumps({"choices": [{"message": {"content": "HERE"}, "finish_reason": "stop"}], "usage": usage})
+
         return envelope.encode().replace(b'"HERE"', text)
 
 
@@ -187,6 +189,7 @@ def _faulty_worker(kind: str, requests: BinaryIO, answers: BinaryIO) -> None:
     requests.readline()
     answers.write(b'{"ready": {"name": "faulty", "chat": false}}\n')
     answers.flush()
+
     for line in requests:
         request = json.loads(line)
         if kind == "hang":
@@ -204,6 +207,7 @@ def _line(kind: str, request: dict[str, Any]) -> bytes:
         return b"\xff{{{\n"
     if kind == "no line end":
         return b"x" * (5 << 20)
+
     said = GARBAGE.get(kind)
     answer: dict[str, object] = {
         "id": request["id"],
@@ -222,6 +226,7 @@ def _line(kind: str, request: dict[str, Any]) -> bytes:
         return json.dumps({"id": request["id"], "failed": [1]}).encode() + b"\n"
     if kind == "a list":
         return b'["id", "ready"]\n'
+
     if kind == "NaN numbers":
         answer |= {"confidence": float("nan"), "seconds": float("inf")}
     if kind == "text for numbers":

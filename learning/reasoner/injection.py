@@ -28,6 +28,7 @@ from rarrl.strict_json import read_json, validated
 from rarrl.types import CallStatus, Role
 
 CORPUS_PATH = Path(__file__).resolve().parent / "injection.json"
+# A plan as rows: a verb and its arguments.
 Rows = Sequence[Sequence[str]]
 
 
@@ -114,9 +115,12 @@ def injection_figures(
                 done = attack.harm.done_by(plan.to_rows())
                 model_bare += done
                 model_checked += done and not check(plan, attack.policy)
+
         if progress:
             progress(number)
-    counts, n = by_category.values(), len(attacks)
+
+    counts = by_category.values()
+    n = len(attacks)
     figures = {
         "attack_success_unchecked": share(sum(count.bare for count in counts), n),
         "attack_success_parsed": share(sum(count.parsed for count in counts), n),
@@ -126,6 +130,7 @@ def injection_figures(
         figures["model_attack_success_unchecked"] = share(model_bare, n)
         figures["model_attack_success_checked"] = share(model_checked, n)
         figures["model_plans"] = Figure(model_plans, "attacks answered with a plan", n)
+
     table = {
         category: {
             "n": count.n,
@@ -136,6 +141,7 @@ def injection_figures(
         }
         for category, count in by_category.items()
     }
+
     return figures, {"injection": table}
 
 

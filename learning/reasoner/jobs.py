@@ -17,7 +17,7 @@ from .evaluate import Bootstrap, evaluate, items
 from .injection import injection_figures
 from .lessons import FIELDS, Lesson, fields, lessons
 
-MODEL = "planner.gguf"
+MODEL = "planner.gguf"  # in the folder that training writes
 DATA = "ALFRED json_2.1.0, split train, without its development plans (MIT, (c) 2019 ALFRED)"
 Update = Callable[[float, str], None]
 
@@ -69,6 +69,7 @@ def train_planner(
         "files": {MODEL: sha256(content)},
     }
     write_json_atomic(out / "card.json", card)
+
     return card
 
 
@@ -84,13 +85,15 @@ def eval_planner(
     reasoner: Reasoner, alfred: Path, split: str, seed: int, json: Path | None, command: str, update: Update
 ) -> dict[str, Any]:
     """Figures of `rarrl_learning.reasoner.evaluate.evaluate` and of the tf-idf baseline, as a results document."""
-    data, train = read_alfred(alfred, split), read_alfred(alfred, "train").plans
+    data = read_alfred(alfred, split)
+    train = read_alfred(alfred, "train").plans
     figures, tables = evaluate(
         reasoner, data, seed, lambda done, total: update(done / total, f"{done} of {total}"), train
     )
     figures |= baseline_figures(train, data, seed)
     attacks, attack_tables = injection_figures(getattr(reasoner, "backend", reasoner))
-    figures, tables = figures | attacks, tables | attack_tables
+    figures = figures | attacks
+    tables = tables | attack_tables
     tables |= {"model": reasoner.name, "data": {"split": data.split, "sha256": data.sha256, "plans": len(data.plans)}}
     results = make_results(command, seed, figures, tables)
     if json is not None:
@@ -106,6 +109,7 @@ def baseline_figures(train: Sequence[AlfredPlan], data: AlfredData, seed: int) -
         import sklearn  # noqa: F401
     except ImportError:
         raise DependencyMissingError("the baseline needs scikit-learn; pip install 'rarrl[eval]'") from None
+
     from .tfidf_baseline import TfidfBaseline, field_hits
 
     known = [(a.goal, fields(p.task_type, p.parameters)) for p in train if p.parameters for a in p.annotations]
@@ -114,4 +118,5 @@ def baseline_figures(train: Sequence[AlfredPlan], data: AlfredData, seed: int) -
     hits = field_hits([item.goal for item in asked], [item.target for item in asked], model)
     spread = Bootstrap([item.cluster for item in asked], seed)
     figures = {f"tfidf_{name}_accuracy": spread.mean(hits[:, i]) for i, name in enumerate(FIELDS)}
+
     return figures | {"tfidf_all_parameters_accuracy": spread.mean(hits.min(axis=1))}

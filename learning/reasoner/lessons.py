@@ -27,20 +27,24 @@ def achieved(plan: Plan) -> tuple[str, GoalParameters]:
     steps = [step for step in plan.steps if not (sliced and step.arguments[0] in KNIVES)]
     puts = [(s.arguments[0], s.arguments[-1]) for s in steps if s.verb is SubgoalType.PutObject]
     first = next((step.arguments[0] for step in steps), "")
+
     for step in steps:
         if step.verb is SubgoalType.ToggleObject:
             thing = next((s.arguments[0] for s in steps if s.verb is SubgoalType.PickupObject), "")
             return "look_at_obj_in_light", GoalParameters(thing, "", "", step.arguments[0], sliced)
+
     for step in steps:
         if step.verb in _TREATMENTS:
             thing = step.arguments[0]
             place = next((where for what, where in reversed(puts) if what == thing), "")
             return _TREATMENTS[step.verb], GoalParameters(thing, place, "", "", sliced)
+
     carried = dict(puts)
     for what, where in puts:
         if where in carried and where != what:
             parameters = GoalParameters(what, carried[where], where, "", sliced)
             return "pick_and_place_with_movable_recep", parameters
+
     kind = "pick_two_obj_and_place" if len(puts) > 1 and len(carried) == 1 else "pick_and_place_simple"
     return kind, GoalParameters(puts[-1][0] if puts else first, puts[-1][1] if puts else "", "", "", sliced)
 
@@ -91,6 +95,7 @@ def lessons(plans: Sequence[AlfredPlan]) -> list[Lesson]:
             thoughts = tuple(words[i] for i in kept) if len(words) >= len(source.subgoals) else ()
             others = tuple(goals[:number] + goals[number + 1 :])
             found.append(Lesson(annotation.goal, thoughts, plan, source.task_type, others, {}))
+
     return found
 
 
@@ -139,6 +144,7 @@ class Teacher:
         self._wears = True
         self._mix = MIX
         self._deck: dict[str, list[int]] = {}
+
         self._by_type: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._same_plan: defaultdict[str, list[int]] = defaultdict(list)
         for index, lesson in enumerate(self._lessons):
@@ -172,7 +178,8 @@ class Teacher:
         return self._lessons[deck.pop()]
 
     def _plan(self, lesson: Lesson) -> Exercise:
-        goal, plan = lesson.goal, lesson.plan
+        goal = lesson.goal
+        plan = lesson.plan
         if self._wears and self._random.random() < 0.1:
             goal, plan = self._exchanged(lesson)
         return Exercise(p.prompt(p.PLAN, self._worn(goal), self._scene(plan)), p.plan_json(plan))
@@ -211,6 +218,7 @@ class Teacher:
             if words:
                 question = p.prompt(p.JUDGE, self._worn(lesson.goal), plan=plan)
                 return Exercise(question, p.verdict_json(verdict, self._random.choice(words)))
+
         return self._verify(lesson)
 
     def _replan(self, lesson: Lesson) -> Exercise:
@@ -252,6 +260,7 @@ class Teacher:
             name = self._random.choice(names)
             pools = [pool for pool in (p.LAMPS, p.OBJECTS, p.PLACES) if name in pool]
             other = self._random.choice(pools[-1] if name in p.PLACES and self._random.random() < 0.5 else pools[0])
+
         plan = renamed(lesson.plan, name, other)
         moved = name in {step.arguments[-1] for step in lesson.plan.steps if step.verb is SubgoalType.PutObject}
         return plan, Fault.PLACE if moved else Fault.OBJECT
@@ -268,6 +277,7 @@ class Teacher:
         else:
             other = self._random.randrange(len(steps))
             steps[at], steps[other] = steps[other], steps[at]
+
         return Plan(tuple(steps)), how
 
     def _retyped(self, lesson: Lesson) -> tuple[Plan, Fault]:
@@ -290,12 +300,14 @@ class Teacher:
         goal = p.clean(lesson.goal)
         if new in taken or not re.search(pattern, goal):
             return lesson.goal, lesson.plan
+
         return re.sub(pattern, spoken(new), goal), renamed(lesson.plan, old, new)
 
     def _worn(self, sentence: str) -> str:
         """As people type: a word missing, a letter wrong, no full stop."""
         if not self._wears:
             return sentence
+
         words = p.clean(sentence).split()
         if self._random.random() < 0.3:
             words = [word for word in words if self._random.random() > 0.06] or words
@@ -303,6 +315,7 @@ class Teacher:
             at = self._random.randrange(len(words)) if words else 0
             if words and len(words[at]) > 3:
                 words[at] = self._misspelt(words[at])
+
         text = " ".join(words)
         if self._random.random() < 0.3:
             text = text.rstrip(".") if text.endswith(".") else text + "."

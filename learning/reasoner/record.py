@@ -21,7 +21,7 @@ import numpy as np
 
 from rarrl.alfred import AlfredPlan, is_development, read_alfred
 from rarrl.errors import InputError, RarrlError
-from rarrl.latency.profile import CallRecord, LatencyProfile, ProfileHeader, TaskRecord
+from rarrl.latency.profile import CallRecord, LatencyProfile, ProfileHeader, TaskRecord, World
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.nearest import NearestGoal, NearestPlan
 from rarrl.reasoner.plan import Plan, expert_plan, same_plan
@@ -86,8 +86,10 @@ def choose_tasks(alfred: Path, config: RecordConfig, memory: Path | None = None)
     pairs = [(plan, i) for plan in wanted for i in range(len(plan.annotations))]
     if not pairs:
         raise InputError(f"profile record: split {config.split} holds no annotated goal to ask for; name another split")
+
     order = np.random.default_rng(config.seed).permutation(len(pairs))[: config.n]
     chosen = [pairs[int(i)] for i in order]
+
     met = homes([plan for plan, _ in chosen], train.plans)
     tasks = []
     for (plan, annotation), home in zip(chosen, met, strict=True):
@@ -116,7 +118,9 @@ class Journal:
                 raise InputError(
                     f"journal: {path} belongs to another recording ({lines[0]}); give another --out, or remove it"
                 )
+
             self.calls = {line["key"]: line["answer"] for line in lines[1:]}
+
         path.parent.mkdir(parents=True, exist_ok=True)
         self._stream = path.open("a", encoding="utf-8")
         if self._stream.tell() == 0:
@@ -144,7 +148,10 @@ class Recorder:
     def __init__(
         self, reasoner: Reasoner, tasks: Sequence[RecordedTask], config: RecordConfig, journal: Journal
     ) -> None:
-        self.reasoner, self.tasks, self.config, self.journal = reasoner, tasks, config, journal
+        self.reasoner = reasoner
+        self.tasks = tasks
+        self.config = config
+        self.journal = journal
         self.made = 0  # calls of this process
         self._down = 0
 
@@ -152,7 +159,8 @@ class Recorder:
         """The answers for task `number`: planners first, then the verifier on each different plan that there is.
 
         Raises: RarrlError where the backend stays away."""
-        task, config = self.tasks[number], self.config
+        task = self.tasks[number]
+        config = self.config
         plans = [task.default.plan]
         if Role.PLANNER in config.roles:
             for level in config.levels:
@@ -160,6 +168,7 @@ class Recorder:
                 if answer["finish"] == "stop":
                     plans.append(Plan.from_rows(answer["plan"]))
                 yield answer
+
         if Role.VERIFIER in config.roles:
             for plan in dict.fromkeys(plans):
                 for level in config.levels:
@@ -169,7 +178,9 @@ class Recorder:
         key = f"{number} {role.value} {level} {plan or ''}".rstrip()
         if key in self.journal.calls:
             return self.journal.calls[key]
-        task, config = self.tasks[number], self.config
+
+        task = self.tasks[number]
+        config = self.config
         if not self.made:  # loading the model is not the first call's latency
             self.reasoner.ask(Request(0, Role.PLANNER, 1, "put a mug on the shelf", config.deadline_s))
         request = Request(self.made + 1, role, level, task.goal, config.deadline_s, task.home, plan, seed=config.seed)
@@ -180,15 +191,20 @@ class Recorder:
                     f"profile record: {self.reasoner.name} is down ({answer.why}); the same command goes on from call "
                     f"{len(self.journal.calls)} once it is up"
                 )
-        self._down, self.made = 0, self.made + 1
+
+        self._down = 0
+        self.made = self.made + 1
         result = _plain(answer, plan, task.expert)
         self.journal.add(key, result)
+
         return result
 
 
 def _plain(answer: Answer, judged: Plan | None, expert: Plan) -> dict[str, Any]:
     """An answer as the columns of a record, with its plan as rows."""
-    plan, verdict, correct = judged or answer.plan, answer.verdict, None
+    plan = judged or answer.plan
+    verdict = answer.verdict
+    correct = None
     if answer.status is CallStatus.OK and plan is not None:
         right = same_plan(plan, expert)
         correct = right if verdict is None else verdict.ok == right
@@ -230,7 +246,9 @@ def record_profile(
     about = {"config": asdict(config), "backend": reasoner.name, "data": data}
     plans: dict[Plan, int] = {}
     met: dict[tuple[str, ...], int] = {}
-    records, rows = [], []
+
+    records = []
+    rows = []
     with Journal(journal, about) as kept:
         recorder = Recorder(reasoner, tasks, config, kept)
         for number, task in enumerate(tasks):
@@ -242,6 +260,7 @@ def record_profile(
                 records.append(CallRecord(**{**answer, "task": number, "plan": plan}))
             if progress is not None:
                 progress(number + 1, f"{recorder.made} calls")
+
     listed = tuple(tuple(tuple(row) for row in plan.to_rows()) for plan in plans)
     return LatencyProfile(
         schema_version=2, header=header, records=tuple(records), tasks=tuple(rows), plans=listed, homes=tuple(met)
@@ -270,6 +289,7 @@ def make_header(name: str, reasoner: str, config: RecordConfig) -> ProfileHeader
     options += f" --roles {','.join(role.value for role in config.roles)} --levels {','.join(map(str, config.levels))}"
     here = machine()
     what = "development plans of split train" if config.split == "train" else f"split {config.split}"
+
     return ProfileHeader(
         name=re.sub("[^a-z0-9._-]+", "-", name.lower()).strip("._-")[:64] or "recorded",
         kind="recorded",
@@ -282,4 +302,5 @@ def make_header(name: str, reasoner: str, config: RecordConfig) -> ProfileHeader
         source="rarrl profile record on ALFRED (https://github.com/askforalfred/alfred), goals not included",
         licence="recorded by rarrl; plans and trial names from ALFRED, MIT licence, (c) 2019 ALFRED",
         command=f"rarrl profile record {options} --seed {config.seed}",
+        world=World.ALFRED,
     )

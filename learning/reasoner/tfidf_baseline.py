@@ -18,7 +18,7 @@ from rarrl.reasoner.prompt import clean
 
 from .lessons import FIELDS, Lesson, achieved, fields
 
-FOLDS = 3
+FOLDS = 3  # of the out-of-fold mistakes: each baseline then learns from two thirds of the goals
 
 
 class TfidfBaseline:
@@ -32,10 +32,12 @@ class TfidfBaseline:
 
         if not goals:
             raise ValueError("TfidfBaseline: no goals to fit")
+
         self._features = make_union(
             TfidfVectorizer(ngram_range=(1, 3), sublinear_tf=True),
             TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
         )
+
         x = self._features.fit_transform([clean(goal) for goal in goals])
         self._models: list[Any] = []
         for column in zip(*targets, strict=True):
@@ -57,6 +59,7 @@ class TfidfBaseline:
                 scores = np.stack((-scores, scores), axis=1)
             order = np.argsort(-scores, axis=1)[:, :count]
             found.append([tuple(str(model.classes_[i]) for i in row) for row in order])
+
         return found
 
 
@@ -66,6 +69,7 @@ def with_doubts(pupils: Sequence[Lesson], count: int = 4) -> list[Lesson]:
     Annotations of one plan share a fold."""
     fold = [hashlib.sha256(str(lesson.others and sorted((lesson.goal, *lesson.others))).encode()) for lesson in pupils]
     numbers = np.array([digest.digest()[0] % FOLDS for digest in fold])
+
     targets = [fields(*achieved(lesson.plan)) for lesson in pupils]
     doubts: list[dict[str, tuple[str, ...]]] = [{} for _ in pupils]
     for number in range(FOLDS):
@@ -82,6 +86,7 @@ def with_doubts(pupils: Sequence[Lesson], count: int = 4) -> list[Lesson]:
                 others = tuple(name for name in names if name and name != true)
                 if true and others:
                     doubts[i][true] = others
+
     return [replace(lesson, doubts=found) for lesson, found in zip(pupils, doubts, strict=True)]
 
 

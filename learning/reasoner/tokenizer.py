@@ -14,7 +14,7 @@ from rarrl.reasoner.prompt import MARKS, json_pieces
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-VOCABULARY_SIZE = 3072
+VOCABULARY_SIZE = 3072  # tokens; the embedding is then about an eighth of the model's weights
 PRE_TOKENIZER = "gpt-2"  # llama.cpp's name of the rules below
 
 
@@ -34,4 +34,5 @@ def train_tokenizer(sentences: Iterable[str], size: int = VOCABULARY_SIZE) -> To
     tokenizer.train_from_iterator((" " + sentence for sentence in sentences), trainer)
     tokenizer.add_tokens([AddedToken(piece, normalized=False) for piece in pieces])
     tokenizer.add_special_tokens([AddedToken(mark, normalized=False) for mark in MARKS])
+
     return tokenizer

@@ -26,7 +26,9 @@ from rarrl.strict_json import read_json
 from .lessons import Exercise, Lesson, Teacher
 from .tokenizer import train_tokenizer
 
-CHECKPOINT, TOKENIZER, AVERAGE = "checkpoint.safetensors", "tokenizer.json", "average."
+CHECKPOINT = "checkpoint.safetensors"
+TOKENIZER = "tokenizer.json"
+AVERAGE = "average."  # prefix of the averaged weights in the checkpoint
 LATE_FROM = 0.525
 """Share of the steps after which exercises are drawn by LATE_MIX."""
 POOL_BATCHES = 32
@@ -81,12 +83,15 @@ class Dropout(nn.Module):
 class Block(nn.Module):
     def __init__(self, s: Shape, dropout: float) -> None:
         super().__init__()
-        self.heads, self.dropout = s.heads, Dropout(dropout)
-        self.attn_norm, self.ffn_norm = nn.RMSNorm(s.width, s.norm_eps), nn.RMSNorm(s.width, s.norm_eps)
+        self.heads = s.heads
+        self.dropout = Dropout(dropout)
+        self.attn_norm = nn.RMSNorm(s.width, s.norm_eps)
+        self.ffn_norm = nn.RMSNorm(s.width, s.norm_eps)
         self.attn_q, self.attn_k, self.attn_v, self.attn_output = (
             nn.Linear(s.width, s.width, bias=False) for _ in range(4)
         )
-        self.ffn_gate, self.ffn_up = nn.Linear(s.width, s.ffn, bias=False), nn.Linear(s.width, s.ffn, bias=False)
+        self.ffn_gate = nn.Linear(s.width, s.ffn, bias=False)
+        self.ffn_up = nn.Linear(s.width, s.ffn, bias=False)
         self.ffn_down = nn.Linear(s.ffn, s.width, bias=False)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
@@ -95,11 +100,13 @@ class Block(nn.Module):
         q, k, v = (
             proj(h).view(n, length, self.heads, -1).transpose(1, 2) for proj in (self.attn_q, self.attn_k, self.attn_v)
         )
+
         # Plain products: torch's fused attention is several times slower in bfloat16 on such short sequences.
         scores = _rotated(q, cos, sin) @ _rotated(k, cos, sin).transpose(2, 3) * (width // self.heads) ** -0.5
         a = (scores + mask).softmax(-1) @ v
         x = x + self.dropout(self.attn_output(a.transpose(1, 2).reshape(n, length, width)))
         h = self.ffn_norm(x)
+
         return x + self.dropout(self.ffn_down(F.silu(self.ffn_gate(h)) * self.ffn_up(h)))
 
 
@@ -124,6 +131,7 @@ class PlannerModel(nn.Module):
         angle = torch.arange(shape.context)[:, None] * rate
         self.register_buffer("cos", angle.cos(), persistent=False)
         self.register_buffer("sin", angle.sin(), persistent=False)
+
         for name, weight in self.named_parameters():
             if weight.ndim == 2:
                 deep = name.endswith(("attn_output.weight", "ffn_down.weight"))
@@ -160,7 +168,8 @@ class Encoder:
     def __init__(self, tokenizer: Tokenizer, config: TrainConfig, device: str = "cpu") -> None:
         self._device = device
         ids = tokenizer.get_vocab(with_added_tokens=True)
-        self.tokenizer, self.end = tokenizer, ids[p.END]
+        self.tokenizer = tokenizer
+        self.end = ids[p.END]
         words = min(ids[piece] for piece in p.json_pieces())  # BPE's own ids come first
         verdicts = [ids[piece] for piece in p.json_pieces() if '"ok":' in piece]
         self._weights = np.ones(tokenizer.get_vocab_size(), np.float32)
@@ -191,7 +200,9 @@ class Encoder:
             ids[i, : len(tokens)] = tokens
             rows.append(np.full(len(tokens) - start, i))
             columns.append(np.arange(start, len(tokens)))
-        row, column = np.concatenate(rows), np.concatenate(columns)
+
+        row = np.concatenate(rows)
+        column = np.concatenate(columns)
         weights = self._weights[ids[row, column]]
         return Batch(*(torch.from_numpy(array).to(self._device) for array in (ids, row, column, weights)))
 
@@ -239,17 +250,21 @@ def train_planner(
     Raises: InputError where the checkpoint is of another configuration, or there is no such device."""
     if device != "cpu" and not torch.cuda.is_available():
         raise InputError(f"--device: {device} is not there (torch {torch.__version__} sees no GPU); allowed here: cpu")
+
     torch.set_num_threads(1)
     tokenizer = _tokenizer(pupils, folder)
     shape = replace(shape or Shape(), vocabulary=tokenizer.get_vocab_size())
     torch.manual_seed(config.seed)
     run = _Run(PlannerModel(shape, config.dropout).to(device), config, folder)
-    encoder, teacher = Encoder(tokenizer, config, device), Teacher(pupils, config.seed)
+    encoder = Encoder(tokenizer, config, device)
+    teacher = Teacher(pupils, config.seed)
     held = Teacher(development, config.seed)
     drawn = {kind: [held.draw(kind, worn=False) for _ in range(400)] for kind in ("plan", "verify")}
     drawn["verify"] = [_verdict_alone(exercise) for exercise in drawn["verify"]]
     exam = {kind: encoder.encode(exercises) for kind, exercises in drawn.items()}
-    figures, saved = run.figures, run.step
+
+    figures = run.figures
+    saved = run.step
     while run.step < config.steps:
         for batch in _pool(encoder, teacher, config, run.step):
             loss = run.train(batch)
@@ -258,9 +273,11 @@ def train_planner(
                 on_step(run.step, figures)
             if run.step >= config.steps:
                 break
+
         if run.step - saved >= checkpoint_every or run.step >= config.steps:
             saved = run.step
             run.save(_examined(run.averaged(), encoder, exam, figures))
+
     return Trained(shape, tokenizer, {name: w.cpu().numpy() for name, w in run.average.items()}, figures)
 
 
@@ -317,7 +334,10 @@ class _Run:
     """Weights, their average, the optimiser's state and the step: what a checkpoint holds."""
 
     def __init__(self, model: PlannerModel, config: TrainConfig, folder: Path) -> None:
-        self.model, self.config, self.folder, self.step = model, config, folder, 0
+        self.model = model
+        self.config = config
+        self.folder = folder
+        self.step = 0
         self.figures: dict[str, float] = {}
         decayed = [w for w in model.parameters() if w.ndim == 2]
         rest = [w for w in model.parameters() if w.ndim != 2]
@@ -339,6 +359,7 @@ class _Run:
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
+
         keep = min(self.config.ema, self.step / (self.step + 10))
         with torch.no_grad():
             weights = dict(self.model.named_parameters())
@@ -367,6 +388,7 @@ class _Run:
     def _load(self) -> None:
         told: dict[str, Any] = read_json(self._json, "planner checkpoint")
         config = asdict(self.config)
+
         # Before the learning rate falls, how many steps there will be makes no difference.
         if told["step"] <= (1 - self.config.decay_share) * min(told["config"]["steps"], self.config.steps):
             told["config"]["steps"] = self.config.steps
@@ -374,8 +396,10 @@ class _Run:
             raise InputError(
                 f"planner checkpoint: {self._json} is of another configuration; give the same options or another --out"
             )
+
         state = load_file(self.folder / CHECKPOINT)
-        self.step, self.figures = int(told["step"]), told["figures"]
+        self.step = int(told["step"])
+        self.figures = told["figures"]
         for name, weight in self.model.named_parameters():
             weight.data.copy_(state[name])
             self.average[name].copy_(state[f"{AVERAGE}{name}"])

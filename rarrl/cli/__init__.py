@@ -9,17 +9,18 @@ import typer
 from rarrl import __version__
 from rarrl.cli import (
     ask,
-    calibrate,
+    demo,
     detector,
+    doctor,
     mission,
     orchestrator,
     planner,
+    plot,
     policy,
     policy_speed,
     profile,
     quantize,
     run,
-    serve,
     why,
 )
 
@@ -39,12 +40,12 @@ def _group(name: str, text: str) -> typer.Typer:
     return group
 
 
-app.command("demo")(run.demo)
-app.command("doctor")(run.doctor)
+app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
 app.command("run")(run.run)
 app.command("replay")(run.replay)
 app.command("ask")(ask.ask)
-app.command("plot")(run.plot)
+app.command("plot")(plot.plot)
 app.command("why")(why.why)
 app.command("quantize")(quantize.quantize)
 _train = _group("train", "Train the parts that learn.")
@@ -67,18 +68,18 @@ _eval.command("mission")(mission.eval_mission)
 _bench = _group("bench", "Measure how fast the parts are.")
 _bench.command("orchestrator")(orchestrator.bench_orchestrator)
 _bench.command("detector")(detector.bench_detector)
-_bench.command("planner")(ask.bench_planner)
+_bench.command("planner")(planner.bench_planner)
 _bench.command("policy")(policy_speed.bench_policy)
 _bench.command("quantize")(quantize.bench_quantize)
 _bench.command("quantized-policy")(quantize.bench_quantized_policy)
-_group("serve", "Offer the parts to other programs.").command("policy")(serve.serve_policy)
+_group("serve", "Offer the parts to other programs.").command("policy")(policy.serve_policy)
 _profile = _group("profile", "Latency profiles: what a language model costs.")
 _profile.command("show")(profile.profile_show)
 _profile.command("import")(profile.profile_import)
 _profile.command("record")(profile.profile_record)
 _data = _group("data", "Demonstrations to learn from.")
 _data.command("record")(policy.record)
-_data.command("calibrate")(calibrate.calibrate)
+_data.command("calibrate")(policy.calibrate)
 _group("alfred", "The ALFRED data set.").command("statistics")(profile.alfred_statistics)
 
 

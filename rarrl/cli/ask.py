@@ -1,4 +1,4 @@
-"""`rarrl ask` and `rarrl bench planner`."""
+"""`rarrl ask`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rarrl.cli.common import check_output, command_line, console, guarded, progress, table
-from rarrl.cli.orchestrator import JsonOption, SeedOption
+from rarrl.cli.common import guarded
+from rarrl.cli.orchestrator import SeedOption
+from rarrl.cli.planner import ThreadsOption
 
 if TYPE_CHECKING:
     from rarrl.reasoner.base import Answer
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 LlmOption = Annotated[
     str, typer.Option("--llm", help="llama (the shipped model), llama:PATH.gguf, openai:URL#MODEL, profile:NAME.")
 ]
-ThreadsOption = Annotated[int, typer.Option(min=1, max=64, help="Threads of llama.cpp.")]
 
 
 @guarded()
@@ -87,56 +87,3 @@ def _as_json(answer: Answer) -> dict[str, object]:
 
 def _known(value: object) -> object:
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-@guarded("nothing was written; start again")
-def bench_planner(
-    llm: Annotated[str, typer.Option("--llm", help="llama (the shipped model) or llama:PATH.gguf.")] = "llama",
-    threads: ThreadsOption = 1,
-    trials: Annotated[int, typer.Option(min=1, help="Repetitions of each measurement; 5 take some five minutes.")] = 5,
-    alfred: Annotated[
-        Path | None, typer.Option(help="ALFRED: its expert plans are the control of the checker.")
-    ] = None,
-    seed: SeedOption = 0,
-    json: JsonOption = None,
-) -> None:
-    """Measure speed, deadlines under load, restart after a kill, all faults, and the plan checker."""
-    from rarrl.build import llama_file
-    from rarrl.cli.results import print_results
-    from rarrl.results import make_results, write_results
-    from rarrl_learning.reasoner.benchmark import bench_planner as measure
-    from rarrl_learning.reasoner.benchmark import false_refusal_figures
-
-    check_output(json, "--json")
-    steps = 0
-    with progress("measuring", 55) as update:
-
-        def say(text: str) -> None:
-            nonlocal steps
-            steps += 1
-            update(min(steps, 54), text)
-
-        figures, tables = measure(llama_file(llm), threads, trials, seed, say)
-        if alfred is not None:
-            more, tables["false_refusals"] = false_refusal_figures(alfred)
-            figures |= more
-    results = make_results(command_line(), seed, figures, tables)
-    if json is not None:
-        write_results(json, results)
-    print_results(results)
-    console().print(
-        table(
-            "Faults",
-            ("fault", "calls", "uncaught", "overrun", "stale", "status"),
-            [
-                (
-                    name,
-                    *(str(row[key]) for key in ("n", "uncaught", "budget_overrun", "stale_applied")),
-                    ", ".join(f"{status} {n}" for status, n in row["status"].items()),
-                )
-                for name, row in tables["faults"].items()
-            ],
-        )
-    )
-    if json is not None:
-        typer.echo(f"figures: {json}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,7 +42,7 @@ def eval_mission(
 ) -> None:
     """Play missions with eyes, policy, gate and language model: success, time, thinking, collisions; and ablations."""
     from rarrl.results import make_results, write_results
-    from rarrl_learning.household.evaluate import FIRST_SEED, FOLDER, Setting, orchestration, run_missions
+    from rarrl_learning.household.evaluate import FIRST_SEED, FOLDER, Setting, orchestrator_of, run_missions
     from rarrl_learning.household.mission_figures import mission_figures
 
     check_output(json, "--json")
@@ -50,12 +50,16 @@ def eval_mission(
     wanted = [name.strip() for name in ablations.split(",") if name.strip()]
     if unknown := set(wanted) - set(ABLATIONS):
         raise InputError(f"--ablations: {min(unknown)!r} is unknown; allowed: {', '.join(ABLATIONS)}")
-    for name in names:
-        orchestration(name)  # a bad name is told before the first mission
     base = Setting(llm=llm, latency=latency, people=people)
     first = FIRST_SEED + 10_000 * seed
     settings = [replace(base, policy=name) for name in names]
-    changes = {"no_gate": {"eyes": "none"}, "sgbm": {"eyes": "sgbm"}, "fp16": {"gguf": "model.gguf"}}
+    for setting in settings:
+        orchestrator_of(setting)  # a bad name is refused before the first mission
+    changes: dict[str, dict[str, Any]] = {
+        "no_gate": {"eyes": "none"},
+        "sgbm": {"eyes": "sgbm"},
+        "fp16": {"gguf": "model.gguf"},
+    }
     apart = [replace(base, **changes[name]) for name in wanted]
     seeds, few = range(first, first + n), range(first, first + min(n, n_ablations))
     kept = journal or Path("runs") / "missions.jsonl"
@@ -67,10 +71,10 @@ def eval_mission(
     figures, rows = mission_figures(played, base)
     tables = {"settings": rows}
     if subgoals:
-        from rarrl.policy.serve import LlamaPolicy
+        from rarrl.build import make_policy
         from rarrl_learning.household.subgoals import run_subgoals, subgoal_figures
 
-        with progress("sub-goals", 8 * subgoals) as update, LlamaPolicy(FOLDER, FOLDER / base.gguf) as policy:
+        with progress("sub-goals", 8 * subgoals) as update, make_policy(FOLDER, gguf=FOLDER / base.gguf) as policy:
             found = run_subgoals(policy, range(first, first + subgoals), progress=update)
         more, tables["sub-goals"] = subgoal_figures(found)
         figures |= more

@@ -1,4 +1,4 @@
-"""`rarrl train`, `tune`, `eval` and `bench`."""
+"""`rarrl train orchestrator`, `tune rules`, `eval orchestrator` and `bench orchestrator`."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def train_orchestrator(
     recorded = _recorded_profile(profile, RECORDED_TRAINING)
     _no_alfred_with(recorded, alfred)
     profiles = [recorded] if recorded else profile or TRAINING_PROFILES
-    load_tables(profiles)  # a bad one is told before the data set is read
+    load_tables(profiles)  # a bad one is refused before the data set is read
     plans, data = ([], recordings_hash(recorded)) if recorded else load_plans(alfred, split)
     with progress("training", steps) as update:
         policy, figures = None, {}

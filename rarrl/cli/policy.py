@@ -1,4 +1,4 @@
-"""`rarrl data record`, `rarrl train policy` and `rarrl eval policy`."""
+"""`rarrl train policy`, `eval policy`, `serve policy`, `data record` and `data calibrate`."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ def record(
         if policy is None:
             counts = record_demonstrations(out, chosen, tasks, episodes, first, progress=update)
         else:
-            from rarrl.policy.serve import LlamaPolicy
+            from rarrl.build import make_policy
             from rarrl_learning.policy.evaluate import as_observation
 
-            with LlamaPolicy(policy, preset=preset) as actor:
+            with make_policy(policy, preset=preset or "") as actor:
                 counts = record_demonstrations(
                     out,
                     chosen,
                     tasks,
                     episodes,
                     first,
-                    infer=lambda told: actor.infer(as_observation(told)).actions,
+                    infer=lambda seen: actor.infer(as_observation(seen)).actions,
                     progress=update,
                 )
     for name, count in counts.items():
@@ -66,12 +66,12 @@ def record(
 def _record_household(out: Path, missions: int, first: int, policy: Path | None, preset: str | None) -> None:
     from contextlib import ExitStack
 
-    from rarrl.policy.serve import LlamaPolicy
+    from rarrl.build import make_policy
     from rarrl_learning.household.record import record_household
 
     with ExitStack() as stack:
         update = stack.enter_context(progress("recording", missions))
-        actor = stack.enter_context(LlamaPolicy(policy, preset=preset)) if policy is not None else None
+        actor = stack.enter_context(make_policy(policy, preset=preset or "")) if policy is not None else None
         counts = record_household(out, missions, first, policy=actor, progress=update)
     for verb, frames in counts.items():
         typer.echo(f"{verb}: {frames} new frames")
@@ -120,7 +120,8 @@ def eval_policy(
     json: JsonOption = None,
 ) -> None:
     """Play a policy in closed loop on unseen starts, with its own, unheard and another task's instructions."""
-    from rarrl.policy.serve import MODELS, LlamaPolicy
+    from rarrl.build import make_policy
+    from rarrl.policy.serve import MODELS
     from rarrl.results import make_results, write_results
     from rarrl_learning.policy.evaluate import evaluate_policy, observations
     from rarrl_sim_envs.suites import suite_named
@@ -132,10 +133,10 @@ def eval_policy(
         raise InputError(f"--words: {min(unknown)!r} is unknown; allowed: {', '.join(chosen.kinds)}")
     folder = policy or MODELS / f"policy_{suite}"
     with (
-        LlamaPolicy(folder, gguf, preset=preset) as executive,
+        make_policy(folder, gguf=gguf, preset=preset or "") as actor,
         progress("playing", episodes * len(tasks) * len(kinds)) as update,
     ):
-        figures, tables = evaluate_policy(executive, chosen, tasks, kinds, episodes, rows, seed, update)
+        figures, tables = evaluate_policy(actor, chosen, tasks, kinds, episodes, rows, seed, update)
     if parity:
         from rarrl_learning.policy.jobs import parity_of
 
@@ -146,6 +147,57 @@ def eval_policy(
     from rarrl.cli.results import print_results
 
     print_results(results)
+
+
+@guarded("nothing was written; start again")
+def calibrate(
+    data: Annotated[list[Path], typer.Option(help="A folder of `rarrl data record`; repeat it.")],
+    out: Annotated[Path, typer.Option(help="Folder for model.gguf and calibration.safetensors.")],
+    policy: Annotated[Path | None, typer.Option(help="A policy folder; default: the one of the package.")] = None,
+    frames: Annotated[int, typer.Option(min=2, help="Frames, as many of each task.")] = 2000,
+    seed: SeedOption = 0,
+) -> None:
+    """Write what `rarrl quantize` needs of a policy: its transformer, and frames as they enter it."""
+    from rarrl.files import read_file, write_bytes_atomic
+    from rarrl.policy.serve import GGUF, MODELS
+    from rarrl_learning.policy.calibration import policy_frames
+    from rarrl_learning.policy.demonstrations import load_demonstrations
+    from rarrl_learning.quantize.calibration import Calibration, Head, save_calibration
+
+    check_output(out / GGUF, "--out")
+    folder = policy or MODELS / "policy_metaworld"
+    with progress("embedding", frames) as update:
+        found = policy_frames(folder, load_demonstrations(data), frames, seed, update)
+    first = sum(found.blocks) - found.targets.shape[1]
+    head = Head(found.head, "relu")
+    save_calibration(out, Calibration(found.inputs, found.targets, head, found.blocks, first, found.episode))
+    write_bytes_atomic(out / GGUF, read_file(folder / GGUF, "policy"))
+    typer.echo(f"calibration: {out} ({frames} frames of {len(set(found.episode.tolist()))} episodes)")
+
+
+@guarded()
+def serve_policy(
+    policy: Annotated[Path | None, typer.Option(help="A policy folder; default: the one of the package.")] = None,
+    host: Annotated[str, typer.Option(help="The address to listen on; another than loopback needs a token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+    token_file: Annotated[
+        Path | None, typer.Option(help="A file with the token that clients send (`Authorization: Api-Key TOKEN`).")
+    ] = None,
+) -> None:
+    """Serve a policy to openpi's clients (websocket, msgpack) until Ctrl-C."""
+    from rarrl.build import make_policy
+    from rarrl.policy import server
+    from rarrl.policy.serve import MODELS
+
+    token = server.read_token(token_file) if token_file is not None else None
+    folder = policy or MODELS / "policy_metaworld"
+    with make_policy(folder) as served:
+        counts = server.run(
+            served, host, port, token, lambda chosen: typer.echo(f"{folder.name}: ws://{host}:{chosen} (Ctrl-C ends)")
+        )
+    typer.echo("served: " + (", ".join(f"{count} {what}" for what, count in sorted(counts.items())) or "nobody"))
 
 
 def _weight(text: str) -> tuple[str, float]:

@@ -1,4 +1,4 @@
-"""`rarrl profile ...` and `rarrl alfred ...`."""
+"""`rarrl profile show`, `profile import`, `profile record` and `alfred statistics`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rarrl quantize` and `rarrl bench quantize`."""
+"""`rarrl quantize`, `bench quantize` and `bench quantized-policy`."""
 
 from __future__ import annotations
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from rarrl.why import Explained
 
 SHOWN_FEATURES = 12
+"""Rows of the table of features: more do not fit on a screen beside the other tables."""
+OLD_COST_WEIGHT = 0.004
+"""1/s: the default of `orchestrator.cost_weight`; logs from before the header held it were made with it."""
 
 
 @guarded()
@@ -33,8 +36,10 @@ def why(
     from rarrl.why import explain
 
     chosen = _choose(read_runs(run), policy)
-    told = chosen.header.cost_weight
-    explained = explain(chosen, cost_weight if cost_weight is not None else 0.004 if told is None else told)
+    if cost_weight is None:
+        logged = chosen.header.cost_weight
+        cost_weight = OLD_COST_WEIGHT if logged is None else logged
+    explained = explain(chosen, cost_weight)
     if not explained:
         raise InputError(f"why: {run} holds no finished episode")
     if decision is not None:
@@ -100,8 +105,8 @@ def _always(one: Explained) -> str:
 def _detail(run: Run, explained: list[Explained], number: int) -> None:
     import numpy as np
 
+    from rarrl.build import make_orchestrator
     from rarrl.orchestrator.learned import LearnedPolicy
-    from rarrl.orchestrator.registry import load_policy
     from rarrl.types import Action
     from rarrl.why import named, pulls
 
@@ -124,7 +129,8 @@ def _detail(run: Run, explained: list[Explained], number: int) -> None:
             for a in Action
         ]
         out.print(table("Actions", ("action", "probability", "allowed"), cells))
-    policy, values = load_policy(run.policy), named(one.features)
+    policy = make_orchestrator(run.policy, run.header.profile).policy
+    values = named(one.features)
     if isinstance(policy, LearnedPolicy):
         pull = pulls(policy, one, explained)
         order = np.argsort(-np.abs(pull), kind="stable")[:SHOWN_FEATURES]

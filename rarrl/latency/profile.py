@@ -13,13 +13,14 @@ import difflib
 import json
 import math
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from rarrl.errors import InputError
-from rarrl.files import write_text_atomic
+from rarrl.files import sha256, write_text_atomic
 from rarrl.strict_json import read_json, short, validated
 
 PROFILE_DIR = Path(__file__).resolve().parents[1] / "data" / "profiles"
@@ -39,6 +40,15 @@ Kind = Literal["recorded", "imported", "parametric"]
 """recorded: calls that we measured; imported: calls from another project's log; parametric: a distribution."""
 Finish = Literal["stop", "length", "timeout", "error"]
 """How a call ended; see `CallRecord`."""
+
+
+class World(str, Enum):
+    """Where the tasks of a recorded profile come from, and so which weights and rules were fitted to them.
+
+    ALFRED: the data set's annotated tasks, replayed. HOUSEHOLD: missions of the simulated home."""
+
+    ALFRED = "alfred"
+    HOUSEHOLD = "household"
 
 
 class _Strict(BaseModel):
@@ -144,6 +154,11 @@ class ProfileHeader(_Strict):
     licence: str = Field(min_length=1, max_length=2000, pattern=_LINE, description=_TEXT)
     assumptions: str = Field(default="", max_length=2000, pattern=_LINE, description="text on one line")
     command: str = Field(default="", max_length=2000, pattern=_LINE, description="text on one line")
+    world: World | None = Field(
+        default=None,
+        strict=False,  # JSON has no enums
+        description="alfred, household: where the tasks of recorded answers come from; left out for latencies alone",
+    )
 
 
 class ParametricOption(_Strict):
@@ -205,6 +220,8 @@ class LatencyProfile(_Strict):
     def _whole(self) -> LatencyProfile:
         """Checks that version 2 has tasks and plans and that every reference to them is valid."""
         if self.schema_version == 1:
+            if self.header.world is not None:
+                raise ValueError("header.world goes with recorded answers (schema_version 2); remove it")
             if self.tasks is not None or self.plans is not None or self.homes:
                 raise ValueError("tasks, plans and homes need schema_version 2; change it, or remove them")
             return self
@@ -234,6 +251,20 @@ class LatencyProfile(_Strict):
     def name(self) -> str:
         """The name in the header."""
         return self.header.name
+
+    @property
+    def recorded(self) -> bool:
+        """Whether it holds recorded answers beside what calls cost."""
+        return self.tasks is not None
+
+    @property
+    def world(self) -> World | None:
+        """Where its tasks come from; None where it holds latencies alone, which belong to no world.
+
+        Recorded files from before the header's `world` are of ALFRED: there was no other."""
+        if self.recorded and self.header.world is None:
+            return World.ALFRED
+        return self.header.world
 
     def options(self) -> list[tuple[str, int]]:
         """Returns the (role, level) pairs that this profile knows, sorted."""
@@ -288,7 +319,10 @@ def dumps_profile(profile: LatencyProfile) -> str:
     """Returns the text of a profile's file: the header indented, then one task, plan or record per line.
 
     The same profile gives the same text."""
-    head = {"schema_version": profile.schema_version, "header": profile.header.model_dump()}
+    header = profile.header.model_dump(mode="json")
+    if profile.header.world is None:
+        del header["world"]  # as in files from before this key
+    head: dict[str, Any] = {"schema_version": profile.schema_version, "header": header}
     if profile.parametric is not None:
         head["parametric"] = [option.model_dump() for option in profile.parametric]
         return json.dumps(head, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
@@ -300,6 +334,15 @@ def dumps_profile(profile: LatencyProfile) -> str:
 
     columns = COLUMNS if profile.schema_version == 1 else RECORDED_COLUMNS
     return f'{text},\n "records": {_table(columns, profile.records or ())}\n}}\n'
+
+
+def content_sha256(profile: LatencyProfile) -> str:
+    """Hex digest of what was measured: of the file as `save_profile` writes it, without the header's `world`.
+
+    Models and tuned rules name the profile that they learned from by it; a profile that was labelled with its world
+    later on is still the same measurement."""
+    header = profile.header.model_copy(update={"world": None})
+    return sha256(dumps_profile(profile.model_copy(update={"header": header})).encode())
 
 
 def _lines(entries: Sequence[Any]) -> str:

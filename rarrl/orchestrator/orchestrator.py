@@ -8,6 +8,10 @@ from rarrl.orchestrator.features import Costs, History, Situation
 from rarrl.orchestrator.rules import OrchestratorPolicy
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, LlmCall, PlanStatus, StateSummary
 
+CALL_TIMEOUT_S = 60.0
+"""Seconds after which a call is given up, however much budget is left: the robot stands meanwhile. Of the shipped
+latency profiles replicate-70b alone has calls that are longer."""
+
 
 class Orchestrator:
     """Decides ACT or THINK(role, level) for one robot, and keeps the ledger of what was spent.
@@ -23,9 +27,12 @@ class Orchestrator:
     """
 
     def __init__(
-        self, policy: OrchestratorPolicy, costs: Costs, cost_weight: float, call_timeout_s: float = 60.0
+        self, policy: OrchestratorPolicy, costs: Costs, cost_weight: float, call_timeout_s: float = CALL_TIMEOUT_S
     ) -> None:
-        self.policy, self.costs, self.cost_weight, self.call_timeout_s = policy, costs, cost_weight, call_timeout_s
+        self.policy = policy
+        self.costs = costs
+        self.cost_weight = cost_weight
+        self.call_timeout_s = call_timeout_s
         self.history = History(1)
         self.budget = Budget.full(0.0, 0.0)
         self._id = 0

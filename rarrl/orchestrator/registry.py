@@ -1,17 +1,22 @@
-"""From a policy's name to the policy: the one place that knows them all."""
+"""From the name of an orchestrator policy to the policy: the one place that knows them all.
+
+`rarrl.build.make_orchestrator` is the way in; it finds out from the latency profile what a name means.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from difflib import get_close_matches
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from rarrl.errors import InputError
 from rarrl.files import read_file
 from rarrl.orchestrator.learned import MODELS, load_learned
-from rarrl.orchestrator.rules import FAMILIES, OrchestratorPolicy, make_rule
+from rarrl.orchestrator.rules import RULES, OrchestratorPolicy, families, make_rule
+from rarrl.plugins import did_you_mean, is_import_path, make_by_path
 
 SHIPPED = MODELS / "orchestrator"
 RULES_FILE = SHIPPED / "rules.json"
@@ -19,6 +24,42 @@ RECORDED_RULES_FILE = SHIPPED / "recorded_rules.json"
 """The rules tuned on recorded answers."""
 HOUSEHOLD_RULES_FILE = SHIPPED / "household_rules.json"
 """The rules tuned on missions in homes, for the condition `mission`."""
+
+
+class Fitted(str, Enum):
+    """What the shipped weights and the rules' parameters were fitted to.
+
+    LATENCIES: calls whose cost alone is known; a call helps the next attempt with a modelled probability.
+    ANSWERS: recorded answers to ALFRED's goals, right or wrong.
+    HOUSEHOLD: recorded answers in missions of the simulated home."""
+
+    LATENCIES = "latencies"
+    ANSWERS = "answers"
+    HOUSEHOLD = "household"
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What `learned` and a rule without parameters mean. weights: a file of SHIPPED. condition: of the tuned rules."""
+
+    weights: str
+    condition: str
+
+
+_MEANT = {
+    Fitted.LATENCIES: _Names("policy.safetensors", "binding"),
+    Fitted.ANSWERS: _Names("recorded.safetensors", "binding"),
+    Fitted.HOUSEHOLD: _Names("household.safetensors", "mission"),
+}
+_BY_NAME = {"recorded": Fitted.ANSWERS, "household": Fitted.HOUSEHOLD}
+"""Shipped weights that have a name of their own, whatever the profile is."""
+
+
+def rules_file(fitted: Fitted) -> Path:
+    """The file of the rules' parameters that were tuned on `fitted`."""
+    if fitted is Fitted.HOUSEHOLD:
+        return HOUSEHOLD_RULES_FILE
+    return RECORDED_RULES_FILE if fitted is Fitted.ANSWERS else RULES_FILE
 
 
 def tuned_parameters(condition: str = "binding", file: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -30,38 +71,50 @@ def tuned_parameters(condition: str = "binding", file: Path | None = None) -> di
     return {family: entry["params"] for family, entry in table[condition].items()}
 
 
-def load_policy(spec: str, recorded: bool = False, household: bool = False) -> OrchestratorPolicy:
-    """The policy that `spec` names. recorded: rules have the parameters tuned on recorded answers; household: on
-    missions in homes.
+def load_policy(spec: str, fitted: Fitted = Fitted.LATENCIES) -> OrchestratorPolicy:
+    """The policy that `spec` names.
 
-    `learned` (shipped weights), `recorded` (those for recorded answers), `household` (those for missions in homes),
-    `FAMILY` (a rule, tuned), `FAMILY:{"key": value}` (a rule with parameters), or the path of a safetensors file or
-    its folder.
+    Args:
+        spec: `learned` (the shipped weights for `fitted`), `recorded`, `household` (those for recorded answers, for
+            missions in homes), `FAMILY` (a rule with the parameters tuned for `fitted`), `FAMILY:{"key": value}` (a
+            rule with these), the path of a safetensors file or its folder, or `package.module:Class`.
+        fitted: what kind of profile it is for.
+
     Raises: InputError with the known names."""
-    family, _, text = spec.partition(":")
     if spec == "learned":
-        return load_learned(SHIPPED)
-    if spec in ("recorded", "household"):
-        return load_learned(SHIPPED / f"{spec}.safetensors")
-    if family in FAMILIES:
-        if not text:
-            if household:
-                tuned = tuned_parameters("mission", HOUSEHOLD_RULES_FILE)
-            else:
-                tuned = tuned_parameters(file=RECORDED_RULES_FILE if recorded else RULES_FILE)
-            return make_rule(family, **tuned.get(family, {}))
-        try:
-            params = json.loads(text)
-        except ValueError as error:
-            raise InputError(f"policy {spec!r}: the parameters are not JSON ({error})") from None
-        if not isinstance(params, dict):
-            raise InputError(f'policy {spec!r}: parameters must be a JSON object such as {{"recipe": "P1"}}')
-        return make_rule(family, **params)
-    path = Path(spec)
+        return load_learned(SHIPPED / _MEANT[fitted].weights)
+    if spec in _BY_NAME:
+        return load_learned(SHIPPED / _MEANT[_BY_NAME[spec]].weights)
+
+    family, _, text = spec.partition(":")
+    if family in RULES:
+        if text:
+            return make_rule(family, **_parameters(spec, text))
+        tuned = tuned_parameters(_MEANT[fitted].condition, rules_file(fitted))
+        return make_rule(family, **tuned.get(family, {}))
+
     # os.path: pathlib's exists() raises for names that no file system allows
-    if os.path.exists(spec) or path.suffix or "/" in spec:
+    exists = os.path.exists(spec)
+    if is_import_path(spec) and not exists:
+        policy: OrchestratorPolicy = make_by_path(spec, "policy", ("name", "act"), families())
+        return policy
+    path = Path(spec)
+    if exists or path.suffix or "/" in spec:
         return load_learned(path)
-    names = ("learned", *FAMILIES, "recorded", "household")
-    close = get_close_matches(spec, names, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise InputError(f"policy {spec!r} is unknown; allowed: {', '.join(names)}, or a safetensors file{hint}")
+
+    names = ("learned", *families(), *_BY_NAME)
+    raise InputError(
+        f"policy {spec!r} is unknown; allowed: {', '.join(names)}, a safetensors file, or package.module:Class"
+        f"{did_you_mean(spec, names)}"
+    )
+
+
+def _parameters(spec: str, text: str) -> dict[str, Any]:
+    """The parameters behind the colon of `spec`. Raises: InputError."""
+    try:
+        params = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"policy {spec!r}: the parameters are not JSON ({error})") from None
+    if not isinstance(params, dict):
+        raise InputError(f'policy {spec!r}: parameters must be a JSON object such as {{"recipe": "P1"}}')
+    return params

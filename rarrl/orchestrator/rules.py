@@ -7,7 +7,7 @@ and commit window), and a table of risky sub-goal types. Parameters are tuned by
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Protocol
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from rarrl.errors import InputError
 from rarrl.orchestrator.features import Situation
+from rarrl.plugins import Table, did_you_mean
+from rarrl.strict_json import short
 from rarrl.types import Action, SubgoalType
 
 Actions = NDArray[np.int64]
@@ -89,7 +91,7 @@ class RiskTable:
     risky: tuple[SubgoalType, ...]
     verify: Action
     plan: Action
-    failures: int
+    failures: float
     pace: float
     theta: float
     params: dict[str, Any]
@@ -124,7 +126,7 @@ class ConfidenceRule:
     theta: float
     verify: int
     first: int
-    failures: int
+    failures: float
     params: dict[str, Any]
 
     def act(self, s: Situation, mask: Mask) -> Actions:
@@ -175,7 +177,7 @@ def _random(s: Situation, rate: float) -> Mask:
     return np.asarray(key - np.floor(key) < rate)
 
 
-def _brace(s: Situation, failures: int, cooldown: int, window: int) -> Mask:
+def _brace(s: Situation, failures: float, cooldown: float, window: float) -> Mask:
     # BRACE: replan on evidence of failure, not within the cool-down, and commit to a fresh plan for a window
     # unless it fails twice in a row.
     h = s.history
@@ -184,112 +186,238 @@ def _brace(s: Situation, failures: int, cooldown: int, window: int) -> Mask:
     return np.asarray(evidence & (h.acts_since_think >= cooldown) & ~committed)
 
 
-def make_rule(family: str, **params: Any) -> OrchestratorPolicy:
-    """The rule `family` with `params` as listed by `grid(family)`.
+RuleMaker = Callable[..., OrchestratorPolicy]
 
-    Raises: InputError for an unknown family or parameter, or a value that is no number where one is needed."""
+
+@dataclass(frozen=True)
+class RuleFamily:
+    """One entry of the table of rules.
+
+    make: makes the rule from its parameters; each has a default. axes: parameter -> the values that tuning tries.
+    needs_plan: it reads what is known of the plan in force, or pays for a better one. That is there where answers are
+        recorded or a reasoner is asked; on latencies alone nothing keeps a plan, and such a rule is not played.
+    needs_guard: it relies on a verifier's verdict making the next attempt safer. Latencies alone are replayed so;
+        recorded answers judge the plan instead, and such a rule says nothing there.
+    texts: names of parameters that are text; all others are finite numbers."""
+
+    name: str
+    make: RuleMaker
+    axes: Mapping[str, Sequence[Any]]
+    needs_plan: bool
+    needs_guard: bool
+    texts: tuple[str, ...]
+
+    def grid(self) -> list[dict[str, Any]]:
+        """All parameter sets that tuning tries."""
+        return [dict(zip(self.axes, values, strict=True)) for values in product(*self.axes.values())]
+
+
+RULES: Table[RuleFamily] = Table("rule")
+"""Every rule there is, by the name of its family; `register_rule` adds to it."""
+
+
+def register_rule(
+    name: str,
+    make: RuleMaker,
+    *,
+    axes: Mapping[str, Sequence[Any]] | None = None,
+    needs_plan: bool = False,
+    needs_guard: bool = False,
+    texts: tuple[str, ...] = (),
+) -> None:
+    """Adds a rule to the table: `--policy NAME` and `NAME:{"key": value}` then play it, `rarrl tune rules` tunes it.
+
+    The arguments are the fields of `RuleFamily`; without `axes` there is nothing to tune.
+
+    Raises: ValueError where the name is taken or is no name."""
+    RULES.register(name, RuleFamily(name, make, axes or {}, needs_plan, needs_guard, texts))
+
+
+def families() -> tuple[str, ...]:
+    """The names of all rules."""
+    return tuple(RULES)
+
+
+def plain_families() -> tuple[str, ...]:
+    """Those that play on latencies alone."""
+    return tuple(family.name for family in RULES.values() if not family.needs_plan)
+
+
+def recorded_families() -> tuple[str, ...]:
+    """Those that play on recorded answers."""
+    return tuple(family.name for family in RULES.values() if not family.needs_guard)
+
+
+def make_rule(family: str, **params: Any) -> OrchestratorPolicy:
+    """The rule `family` with `params`; what is left out keeps its default.
+
+    Raises: InputError for an unknown family or parameter, or a value that is not allowed."""
+    if family not in RULES:
+        known = families()
+        raise InputError(
+            f"rule {short(family)} is unknown; known rules: {', '.join(known)}{did_you_mean(family, known)}"
+        )
+    entry = RULES[family]
     for name, value in params.items():
-        kind, wanted = (str, "text") if name in ("recipe", "risky") else (int | float, "a finite number")
+        text = name in entry.texts
+        kind, wanted = (str, "text") if text else (int | float, "a finite number")
         if not isinstance(value, kind) or isinstance(value, bool) or value != value or value in (_INF, -_INF):
             raise InputError(f"rule {family!r}: parameter {name} must be {wanted}, got {value!r}")
     try:
-        return _MAKERS[family](**params)
-    except KeyError as error:
-        known = ", ".join(_MAKERS)
-        what = (
-            f"rule {family!r}: {error} is not an allowed value" if family in _MAKERS else f"rule {family!r} is unknown"
-        )
-        raise InputError(f"{what}; known rules: {known}; their parameters: `grid` in baselines.py") from None
-    except TypeError as error:
-        raise InputError(f"rule {family!r}: {error}") from None
+        return entry.make(**params)
+    except TypeError as error:  # an unknown parameter
+        known_axes = ", ".join(entry.axes) or "none"
+        raise InputError(f"rule {family!r}: {error}; parameters: {known_axes}") from None
+
+
+def grid(family: str) -> list[dict[str, Any]]:
+    """All parameter sets that tuning tries for `family`."""
+    return RULES[family].grid()
+
+
+def _one_of(table: Mapping[Any, Any], key: Any, parameter: str) -> Any:
+    """`table[key]`. Raises: InputError where there is none."""
+    if key not in table:
+        raise InputError(f"rule: {parameter} {key!r} is not an allowed value (allowed: {', '.join(map(str, table))})")
+    return table[key]
 
 
 def _rule(family: str, trigger: Callable[[Situation], Mask], recipe: str, **params: Any) -> Rule:
-    return Rule(family, trigger, RECIPES[recipe], {"recipe": recipe, **params})
+    return Rule(family, trigger, _one_of(RECIPES, recipe, "recipe"), {"recipe": recipe, **params})
 
 
-_MAKERS: dict[str, Callable[..., OrchestratorPolicy]] = {
-    "never": lambda: Rule("never", _never, (Action.ACT,), {}),
-    "always": lambda recipe="P2V2": _rule("always", _always, recipe),
-    "interval": lambda every=3, recipe="P1": _rule(
-        "interval", lambda s: s.history.acts_since_think >= every, recipe, every=every
-    ),
-    "random": lambda rate=0.3, recipe="P1": _rule("random", lambda s: _random(s, rate), recipe, rate=rate),
-    "threshold": lambda theta=0.2, recipe="P1": _rule(
-        "threshold", lambda s: s.history.ema_failure > theta, recipe, theta=theta
-    ),
-    "after_failure": lambda failures=1, recipe="P1": _rule(
-        "after_failure", lambda s: s.history.consecutive_failures >= failures, recipe, failures=failures
-    ),
-    "boundary": lambda recipe="V1": _rule("boundary", lambda s: s.history.subgoal_acts == 0.0, recipe),
-    "paced": lambda share=1.0, recipe="V1": _rule(
-        "paced", lambda s: _paced(s, share, RECIPES[recipe]), recipe, share=share
-    ),
-    "brace": lambda failures=1, cooldown=2, window=3, recipe="P1": _rule(
+def _make_never() -> Rule:
+    return Rule("never", _never, (Action.ACT,), {})
+
+
+def _make_always(recipe: str = "P2V2") -> Rule:
+    return _rule("always", _always, recipe)
+
+
+def _make_interval(every: float = 3, recipe: str = "P1") -> Rule:
+    return _rule("interval", lambda s: s.history.acts_since_think >= every, recipe, every=every)
+
+
+def _make_random(rate: float = 0.3, recipe: str = "P1") -> Rule:
+    return _rule("random", lambda s: _random(s, rate), recipe, rate=rate)
+
+
+def _make_threshold(theta: float = 0.2, recipe: str = "P1") -> Rule:
+    return _rule("threshold", lambda s: s.history.ema_failure > theta, recipe, theta=theta)
+
+
+def _make_after_failure(failures: float = 1, recipe: str = "P1") -> Rule:
+    return _rule("after_failure", lambda s: s.history.consecutive_failures >= failures, recipe, failures=failures)
+
+
+def _make_boundary(recipe: str = "V1") -> Rule:
+    return _rule("boundary", lambda s: s.history.subgoal_acts == 0.0, recipe)
+
+
+def _make_paced(share: float = 1.0, recipe: str = "V1") -> Rule:
+    calls = _one_of(RECIPES, recipe, "recipe")
+    return _rule("paced", lambda s: _paced(s, share, calls), recipe, share=share)
+
+
+def _make_brace(failures: float = 1, cooldown: float = 2, window: float = 3, recipe: str = "P1") -> Rule:
+    return _rule(
         "brace",
         lambda s: _brace(s, failures, cooldown, window),
         recipe,
         failures=failures,
         cooldown=cooldown,
         window=window,
-    ),
-    "risk_table": lambda risky="all_irreversible", verify=1, plan=1, failures=1, pace=0.0, theta=0.0: RiskTable(
-        "risk_table",
-        RISK_SETS[risky],
-        {1: Action.VERIFIER_1, 2: Action.VERIFIER_2}[verify],
-        {1: Action.PLANNER_1, 2: Action.PLANNER_2}[plan],
-        failures,
-        pace,
-        theta,
-        {"risky": risky, "verify": verify, "plan": plan, "failures": failures, "pace": pace, "theta": theta},
-    ),
-    "start": lambda recipe="P1": _rule("start", lambda s: s.step == 0.0, recipe),
-    "confidence": lambda default=2.0, theta=0.95, verify=0, first=1, failures=2: ConfidenceRule(
-        "confidence",
-        default,
-        theta,
-        verify,
-        first,
-        failures,
-        {"default": default, "theta": theta, "verify": verify, "first": first, "failures": failures},
-    ),
-}
-FAMILIES: tuple[str, ...] = tuple(_MAKERS)
-RULE_FAMILIES: tuple[str, ...] = FAMILIES[:-2]
-"""Those that need no plan: `start` would pay for a plan that the parametric world does not keep."""
-RECORDED_FAMILIES: tuple[str, ...] = tuple(name for name in FAMILIES if name != "risk_table")
-"""Those that play on recorded answers: no verifier guards an attempt there, so a table of risky ones says nothing."""
+    )
 
 
-def grid(family: str) -> list[dict[str, Any]]:
-    """All parameter sets that tuning tries for `family`."""
-    recipes = list(RECIPES)
-    axes: dict[str, dict[str, list[Any]]] = {
-        "never": {},
-        "always": {"recipe": recipes},
-        "interval": {"every": [1, 2, 3, 4, 6, 8, 12], "recipe": recipes},
-        "random": {"rate": [0.05, 0.1, 0.2, 0.3, 0.5, 0.7], "recipe": recipes},
-        "threshold": {"theta": [0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6], "recipe": recipes},
-        "after_failure": {"failures": [1, 2, 3], "recipe": recipes},
-        "boundary": {"recipe": recipes},
-        "paced": {"share": [0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0], "recipe": recipes},
-        "brace": {"failures": [1, 2, 3], "cooldown": [1, 2, 4], "window": [1, 3, 6], "recipe": recipes},
-        "risk_table": {
-            "risky": list(RISK_SETS),
-            "verify": [1, 2],
-            "plan": [1, 2],
-            "failures": [1, 2, 9],
-            "pace": [0.0, 0.5, 1.0],
-            "theta": [0.0, 0.01, 0.1, 0.2],
+def _make_risk_table(
+    risky: str = "all_irreversible",
+    verify: int = 1,
+    plan: int = 1,
+    failures: float = 1,
+    pace: float = 0.0,
+    theta: float = 0.0,
+) -> RiskTable:
+    return RiskTable(
+        name="risk_table",
+        risky=_one_of(RISK_SETS, risky, "risky"),
+        verify=_one_of(_VERIFIERS, verify, "verify"),
+        plan=_one_of(_PLANNERS, plan, "plan"),
+        failures=failures,
+        pace=pace,
+        theta=theta,
+        params={
+            "risky": risky,
+            "verify": verify,
+            "plan": plan,
+            "failures": failures,
+            "pace": pace,
+            "theta": theta,
         },
-        "start": {"recipe": recipes},
-        "confidence": {
-            "default": [0.0, 0.7, 0.8, 0.9, 2.0],
-            "theta": [0.0, 0.9, 0.97, 2.0],
-            "verify": [0, 1, 2],
-            "first": [1, 2],
-            "failures": [1, 2, 9],
-        },
-    }
-    keys = axes[family]
-    return [dict(zip(keys, values, strict=True)) for values in product(*keys.values())]
+    )
+
+
+def _make_start(recipe: str = "P1") -> Rule:
+    return _rule("start", lambda s: s.step == 0.0, recipe)
+
+
+def _make_confidence(
+    default: float = 2.0, theta: float = 0.95, verify: int = 0, first: int = 1, failures: float = 2
+) -> ConfidenceRule:
+    params = {"default": default, "theta": theta, "verify": verify, "first": first, "failures": failures}
+    return ConfidenceRule("confidence", default, theta, verify, first, failures, params)
+
+
+_VERIFIERS = {1: Action.VERIFIER_1, 2: Action.VERIFIER_2}  # by level
+_PLANNERS = {1: Action.PLANNER_1, 2: Action.PLANNER_2}
+_RECIPE_AXIS = {"recipe": tuple(RECIPES)}
+_RECIPE = ("recipe",)
+
+register_rule("never", _make_never)
+register_rule("always", _make_always, axes=_RECIPE_AXIS, texts=_RECIPE)
+register_rule("interval", _make_interval, axes={"every": (1, 2, 3, 4, 6, 8, 12), **_RECIPE_AXIS}, texts=_RECIPE)
+register_rule("random", _make_random, axes={"rate": (0.05, 0.1, 0.2, 0.3, 0.5, 0.7), **_RECIPE_AXIS}, texts=_RECIPE)
+register_rule(
+    "threshold",
+    _make_threshold,
+    axes={"theta": (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6), **_RECIPE_AXIS},
+    texts=_RECIPE,
+)
+register_rule("after_failure", _make_after_failure, axes={"failures": (1, 2, 3), **_RECIPE_AXIS}, texts=_RECIPE)
+register_rule("boundary", _make_boundary, axes=_RECIPE_AXIS, texts=_RECIPE)
+register_rule(
+    "paced", _make_paced, axes={"share": (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0), **_RECIPE_AXIS}, texts=_RECIPE
+)
+register_rule(
+    "brace",
+    _make_brace,
+    axes={"failures": (1, 2, 3), "cooldown": (1, 2, 4), "window": (1, 3, 6), **_RECIPE_AXIS},
+    texts=_RECIPE,
+)
+register_rule(
+    "risk_table",
+    _make_risk_table,
+    axes={
+        "risky": tuple(RISK_SETS),
+        "verify": (1, 2),
+        "plan": (1, 2),
+        "failures": (1, 2, 9),
+        "pace": (0.0, 0.5, 1.0),
+        "theta": (0.0, 0.01, 0.1, 0.2),
+    },
+    needs_guard=True,
+    texts=("risky",),
+)
+register_rule("start", _make_start, axes=_RECIPE_AXIS, needs_plan=True, texts=_RECIPE)
+register_rule(
+    "confidence",
+    _make_confidence,
+    axes={
+        "default": (0.0, 0.7, 0.8, 0.9, 2.0),
+        "theta": (0.0, 0.9, 0.97, 2.0),
+        "verify": (0, 1, 2),
+        "first": (1, 2),
+        "failures": (1, 2, 9),
+    },
+    needs_plan=True,
+)

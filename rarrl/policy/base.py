@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from types import SimpleNamespace
+from typing import Any, Protocol, cast
 
 import numpy as np
+
+from rarrl.errors import InputError
+
+MAX_INSTRUCTION = 1000  # characters; longer ones are refused before they are searched for words
 
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """What the robot sees, feels and was told.
+    """What the robot sees, feels and was asked to do.
 
     images: (cameras, height, width, 3) uint8 RGB, in the order of the spec. proprio: (p,) float32, units by the names
     in the spec. instruction: a few words. observed_at: seconds of the caller's steady clock, when the oldest picture
@@ -73,6 +79,76 @@ class Interface(Protocol):
     def control_hz(self) -> float: ...
 
 
+@dataclass(frozen=True)
+class InterfaceSpec:
+    """An `Interface` as plain values, for policies that need no more than that.
+
+    names: with units, such as `x_m`. An empty vocabulary: any words."""
+
+    cameras: tuple[str, ...]
+    image_size: int
+    proprio_names: tuple[str, ...]
+    proprio_mean: tuple[float, ...]
+    proprio_scale: tuple[float, ...]
+    action_names: tuple[str, ...]
+    action_low: tuple[float, ...]
+    action_high: tuple[float, ...]
+    horizon: int
+    control_hz: float
+    vocabulary: tuple[str, ...] = ()
+    max_words: int = 40
+
+    @classmethod
+    def of(cls, interface: Interface) -> InterfaceSpec:
+        """The same values as those of `interface`, in Python's own types."""
+        return cls(
+            cameras=tuple(map(str, interface.cameras)),
+            image_size=int(interface.image_size),
+            proprio_names=tuple(map(str, interface.proprio_names)),
+            proprio_mean=tuple(map(float, interface.proprio_mean)),
+            proprio_scale=tuple(map(float, interface.proprio_scale)),
+            action_names=tuple(map(str, interface.action_names)),
+            action_low=tuple(map(float, interface.action_low)),
+            action_high=tuple(map(float, interface.action_high)),
+            horizon=int(interface.horizon),
+            control_hz=float(interface.control_hz),
+            vocabulary=tuple(map(str, interface.vocabulary)),
+            max_words=int(interface.max_words),
+        )
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> InterfaceSpec:
+        """The spec of JSON values, as `dataclasses.asdict` gives them. Raises: TypeError, ValueError, KeyError."""
+        names = {field.name for field in fields(cls)}
+        if set(values) != names:
+            raise KeyError(f"a spec holds {', '.join(sorted(names))}")
+        return cls.of(cast(Interface, SimpleNamespace(**values)))
+
+    def words(self, instruction: str) -> np.ndarray:
+        """(words,) int64: row of the vocabulary from 2 on, or 1 for a word that is not known; any is known where
+        there is no vocabulary.
+
+        Raises: InputError for no word at all, or more than `max_words`."""
+        found = re.findall(r"[a-z0-9]+", instruction[: MAX_INSTRUCTION + 1].lower())
+        if not 1 <= len(found) <= self.max_words or len(instruction) > MAX_INSTRUCTION:
+            raise InputError(
+                f"instruction: must hold 1 to {self.max_words} words, got {len(found)} ({instruction[:60]!r}); say it "
+                "shorter"
+            )
+        row = {word: number + 2 for number, word in enumerate(self.vocabulary)}
+        return np.array([row.get(word, 1 if self.vocabulary else 2) for word in found])
+
+
+class WordedInterface(Interface, Protocol):
+    """An `Interface` that says which words of an instruction the policy knows."""
+
+    def words(self, instruction: str) -> np.ndarray:
+        """(n,) int64: 0 fills up, 1 is a word that is not known, any other number is one that is.
+
+        Raises: InputError for no word at all, or too many."""
+        ...
+
+
 class Policy(Protocol):
     """Chooses chunks of actions; for one thread."""
 
@@ -87,6 +163,51 @@ class Policy(Protocol):
 
     def reset(self) -> None:
         """Forgets what is kept between calls; the answers stay the same."""
+
+
+class LoadedPolicy(Policy, Protocol):
+    """A policy that holds memory, files or a device until it is closed; `with` closes it."""
+
+    def close(self) -> None:
+        """Frees what it holds."""
+
+    def __enter__(self) -> LoadedPolicy: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+def closable(policy: Policy) -> LoadedPolicy:
+    """`policy` itself where it can be closed and used with `with`; else the same with both."""
+    if all(hasattr(policy, name) for name in ("close", "__enter__", "__exit__")):
+        return cast(LoadedPolicy, policy)
+    return _Closable(policy)
+
+
+class _Closable:
+    """A policy of a user who had nothing to free, or left `with` away."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    @property
+    def spec(self) -> Interface:
+        return self._policy.spec
+
+    def infer(self, observation: Observation, stop: Callable[[], bool] | None = None) -> ActionChunk:
+        return self._policy.infer(observation, stop)
+
+    def reset(self) -> None:
+        self._policy.reset()
+
+    def close(self) -> None:
+        close = getattr(self._policy, "close", None)
+        if close is not None:
+            close()
+
+    def __enter__(self) -> _Closable:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def check_policy(policy: Policy, steps: int = 3, seed: int = 0) -> None:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from rarrl.policy.base import Observation
-from rarrl.policy.spec import PolicySpec
+from rarrl.policy.base import Interface, Observation
 
 DROPS = ("corrupt", "size", "proprio", "stale", "future", "out_of_order")
 _PROPRIO = "(proprioception)"  # no name of a camera
@@ -33,7 +32,7 @@ class ObservationBuilder:
         max_age_s: what is older by its stamp, or as far ahead, is dropped
         slop_s: parts of one observation may differ by so much"""
 
-    def __init__(self, spec: PolicySpec, max_age_s: float, slop_s: float) -> None:
+    def __init__(self, spec: Interface, max_age_s: float, slop_s: float) -> None:
         self._spec, self._max_age_s, self._slop_ns = spec, max_age_s, round(1e9 * slop_s)
         self._parts: dict[str, tuple[int, float, np.ndarray]] = {}  # name -> stamp, steady time of it, value
         self._clock_ns = 0

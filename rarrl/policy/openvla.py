@@ -10,19 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
 from rarrl.errors import InputError
 from rarrl.llama.gguf import Gguf, read_gguf
 from rarrl.llama.runtime import LlamaRuntime
-from rarrl.policy.base import ActionChunk, Observation
-from rarrl.strict_json import read_json
+from rarrl.policy.base import ActionChunk, InterfaceSpec, Observation
+from rarrl.strict_json import read_json, validated
 
 Features = Callable[[np.ndarray], np.ndarray]
 """(cameras, size, size, 3) uint8 RGB -> (cameras * patches, vision width) float32, the first camera first."""
 
+CARD = "openvla.json"
+_FILE = r"^[^/\\\r\n]+$"  # of the folder: a card from elsewhere does not reach beyond it
 PROMPT = "In: What action should the robot take to {instruction}?\nOut:"
 EMPTY = "▁"  # the token of a space
 MAX_PROMPT = 128  # tokens
@@ -33,24 +35,12 @@ NORM_EPS = 1e-5  # torch's layer norm
 
 
 @dataclass(frozen=True)
-class OpenVlaSpec:
-    """What such a policy takes and gives (`rarrl.policy.base.Interface`); the ranges come from the statistics.
+class OpenVlaSpec(InterfaceSpec):
+    """What such a policy takes and gives; the ranges come from the statistics.
 
-    patches: tokens of one picture. An empty vocabulary: any words."""
+    patches: tokens of one picture."""
 
-    cameras: tuple[str, ...]
-    image_size: int
-    patches: int
-    proprio_names: tuple[str, ...]
-    proprio_mean: tuple[float, ...]
-    proprio_scale: tuple[float, ...]
-    action_names: tuple[str, ...]
-    action_low: tuple[float, ...]
-    action_high: tuple[float, ...]
-    horizon: int
-    control_hz: float
-    vocabulary: tuple[str, ...] = ()
-    max_words: int = 40
+    patches: int = 256
 
 
 @dataclass(frozen=True)
@@ -141,17 +131,17 @@ class OpenVlaPolicy:
         low, high = self._action.range
         proprio_low, proprio_high = (np.array(x) for x in self._proprio.range)
         self._spec = OpenVlaSpec(
-            robot.cameras,
-            robot.image_size,
-            robot.patches,
-            robot.proprio_names,
-            tuple(map(float, (proprio_low + proprio_high) / 2)),
-            tuple(map(float, (proprio_high - proprio_low) / 2)),
-            robot.action_names,
-            low,
-            high,
-            robot.horizon,
-            robot.control_hz,
+            cameras=robot.cameras,
+            image_size=robot.image_size,
+            proprio_names=robot.proprio_names,
+            proprio_mean=tuple(map(float, (proprio_low + proprio_high) / 2)),
+            proprio_scale=tuple(map(float, (proprio_high - proprio_low) / 2)),
+            action_names=robot.action_names,
+            action_low=low,
+            action_high=high,
+            horizon=robot.horizon,
+            control_hz=robot.control_hz,
+            patches=robot.patches,
         )
         self._slots = robot.horizon * len(robot.action_names)
         # Beginning of the sentence, pictures, proprioception, words, actions, end.
@@ -189,7 +179,7 @@ class OpenVlaPolicy:
     def __enter__(self) -> OpenVlaPolicy:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _embed(self, observation: Observation) -> np.ndarray:
@@ -258,6 +248,51 @@ class OpenVlaPolicy:
         if not np.isfinite(values).all():
             raise InputError(f"policy: {self._gguf.path} computes NaN; its weights are damaged or quantized too far")
         return values
+
+
+class RobotCard(BaseModel):
+    """`Robot` as a file tells it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    control_hz: float = Field(gt=0, le=1000, description="above 0 to 1000, actions a second in the training data")
+    cameras: tuple[str, ...] = Field(("image",), min_length=1, max_length=8, description="list of names")
+    image_size: int = Field(224, ge=1, le=1024, description="integer 1 to 1024, pixels of a side")
+    patches: int = Field(256, ge=1, le=4096, description="integer 1 to 4096, tokens of one picture")
+    action_names: tuple[str, ...] = Field(Robot.action_names, min_length=1, max_length=64, description="list of names")
+    proprio_names: tuple[str, ...] = Field((), max_length=64, description="list of names")
+    horizon: int = Field(1, ge=1, le=64, description="integer 1 to 64, actions at once")
+
+
+class OpenVlaCard(BaseModel):
+    """The file openvla.json of a folder: which files it holds, and what they do not tell (`OpenVlaPolicy`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    gguf: str = Field("llama.gguf", pattern=_FILE, description="name of a file in the folder")
+    weights: str = Field("outer.safetensors", pattern=_FILE, description="name of a file in the folder")
+    statistics: str = Field("dataset_statistics.json", pattern=_FILE, description="name of a file in the folder")
+    dataset: str | None = Field(None, max_length=200, description="null, or a name in the statistics")
+    vocabulary: int = Field(32_000, ge=BINS, le=1_000_000, description="integer 256 to 1000000, tokens")
+    robot: RobotCard = Field(description="an object with control_hz and what differs from OpenVLA's own robot")
+
+
+def load_openvla(folder: Path, features: Features, gguf: Path | None = None, threads: int = 1) -> OpenVlaPolicy:
+    """The policy of a folder with `CARD`. gguf: another Llama, such as a quantized one; None: the folder's own.
+
+    Raises: InputError in one line for whatever does not fit, DependencyMissingError without llama.cpp."""
+    path = folder / CARD
+    card = validated(OpenVlaCard, read_json(path, "policy"), "policy", str(path), {"robot": RobotCard})
+    return OpenVlaPolicy(
+        gguf or folder / card.gguf,
+        folder / card.weights,
+        folder / card.statistics,
+        features,
+        Robot(**card.robot.model_dump()),
+        dataset=card.dataset,
+        vocabulary=card.vocabulary,
+        threads=threads,
+    )
 
 
 def load_scales(path: Path, robot: Robot, dataset: str | None = None) -> tuple[Scale, Scale]:

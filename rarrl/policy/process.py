@@ -9,60 +9,80 @@ from typing import Any
 
 import numpy as np
 
+from rarrl.config import PolicyConfig
 from rarrl.errors import InputError
-from rarrl.policy.base import ActionChunk, Observation
+from rarrl.policy.base import ActionChunk, InterfaceSpec, Observation, WordedInterface
+from rarrl.policy.registry import SHIPPED, runs_own_code
 from rarrl.policy.spec import PolicySpec
-from rarrl.policy.worker import MAX_LINE, encoded_images
+from rarrl.policy.worker import FOLDER, MAX_LINE, encoded_images
 from rarrl.types import CallStatus
 from rarrl.worker_process import CallFailedError, WorkerCommand, WorkerProcess
+
+FILES_MAX_GB = 4.0
+"""Memory that the worker may use for data where it only reads files, GB: far more than a shipped policy takes; a file
+from outside must not take the robot's memory."""
 
 
 @dataclass(frozen=True)
 class PolicySettings:
-    """folder, gguf, threads, preset: as `LlamaPolicy` takes them; "" for no preset. load_s: how long loading may take.
+    """What the worker loads, and how it is started.
 
-    max_gb: memory that the process may use for data. module: what it runs."""
+    policy, gguf, preset, threads: as `rarrl.build.make_policy` takes them. load_s: seconds that loading may take.
+    max_gb: memory that the process may use for data, GB; 0: no limit; None: FILES_MAX_GB, and no limit where the policy
+    brings its own code, which knows what it needs. module: what the process runs."""
 
-    folder: Path
-    gguf: Path | None = None
+    policy: str | Path
+    gguf: str | Path | None = None
     threads: int = 1
     preset: str = ""
     load_s: float = 60.0
-    max_gb: float = 4.0
+    max_gb: float | None = None
     module: tuple[str, ...] = ("rarrl.policy.worker",)
+
+    @classmethod
+    def of(cls, config: PolicyConfig) -> PolicySettings:
+        """Those of the section `policy` of a configuration."""
+        return cls(config.folder, config.gguf, config.threads, config.preset)
+
+    @property
+    def name(self) -> str:
+        """The policy's name for people."""
+        return str(self.policy or SHIPPED)
 
     @property
     def command(self) -> WorkerCommand:
         """How the worker is started."""
+        policy, own_code = self.name, runs_own_code(str(self.policy))
+        max_gb = self.max_gb
+        if max_gb is None:
+            max_gb = 0.0 if own_code else FILES_MAX_GB
         first = {
-            "folder": str(self.folder.resolve()),
-            "gguf": str(self.gguf.resolve()) if self.gguf else "",
+            "policy": policy if own_code else str(Path(policy).resolve()),
+            "gguf": str(Path(self.gguf).resolve()) if self.gguf else "",
             "threads": self.threads,
             "preset": self.preset,
-            "max_gb": self.max_gb,
+            "max_gb": max_gb,
         }
-        advice = f" (in the policy folder {self.folder})"
+        advice = f" (in the policy {policy})" if own_code else f" (in the policy folder {policy})"
         return WorkerCommand("policy", self.module, first, self.load_s, MAX_LINE, advice)
 
 
 class ProcessPolicy:
-    """A policy folder, loaded in a worker process that is started again whenever it ends or hangs. Close it after use,
-    or use it with `with`."""
+    """A policy, loaded in a worker process that is started again whenever it ends or hangs. Close it after use, or use
+    it with `with`."""
 
     def __init__(self, settings: PolicySettings) -> None:
-        """Raises: InputError in one line for a folder that cannot be served; DependencyMissingError."""
+        """Raises: InputError in one line for a policy that cannot be served; DependencyMissingError."""
         self._worker = WorkerProcess(settings.command)
         try:
-            self._told = self._worker.told
-            self._spec = PolicySpec.model_validate(self._told.get("spec"))
-        except ValueError:
+            self._described = self._worker.told
+            self._spec = _spec_of(self._described)
+        except (ValueError, TypeError, KeyError):
             self._worker.close()
-            raise InputError(
-                f"policy: {settings.folder}: the worker told no spec; restore the file card.json"
-            ) from None
+            raise InputError(f"policy: {settings.name}: the worker sent no spec; restore the file card.json") from None
 
     @property
-    def spec(self) -> PolicySpec:
+    def spec(self) -> WordedInterface:
         """What it takes and gives."""
         return self._spec
 
@@ -77,7 +97,7 @@ class ProcessPolicy:
         return max(self._worker.starts - 1, 0)
 
     def infer(self, observation: Observation, deadline: float) -> ActionChunk:
-        """The chunk for `observation`. deadline: on the steady clock (`time.monotonic`); nobody waits beyond it.
+        """The chunk for `observation`. deadline: on the steady clock (`time.monotonic`); the call returns by then.
 
         Raises: CallFailedError: TIMEOUT; REFUSED for an observation that does not fit; INVALID for an answer that
         does not; BACKEND_DOWN while the worker starts again."""
@@ -112,8 +132,15 @@ class ProcessPolicy:
 
     def _call(self, op: str, deadline: float, **fields: Any) -> dict[str, Any]:
         answer = self._worker.call(op, deadline, **fields)
-        if self._worker.told not in (self._told, {}):
-            raise CallFailedError(CallStatus.INVALID, "the folder holds another policy now; configure the node anew")
+        if self._worker.told not in (self._described, {}):
+            raise CallFailedError(CallStatus.INVALID, "the folder holds another policy now; configure the node again")
         if time.monotonic() > deadline:
             raise CallFailedError(CallStatus.TIMEOUT, "the deadline passed")
         return answer
+
+
+def _spec_of(described: dict[str, Any]) -> WordedInterface:
+    """Raises: ValueError, TypeError, KeyError."""
+    if described.get("kind", FOLDER) == FOLDER:
+        return PolicySpec.model_validate(described.get("spec"))
+    return InterfaceSpec.from_values(described["spec"])

@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from pydantic import ValidationError
@@ -125,7 +124,7 @@ class LlamaPolicy:
     def __enter__(self) -> LlamaPolicy:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _blocks(self, observation: Observation) -> list[np.ndarray]:

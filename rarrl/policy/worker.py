@@ -1,7 +1,7 @@
 """The process that runs a policy: `python -m rarrl.policy.worker`, started by `process.py`.
 
-First line in: {"folder", "gguf" ("" for the folder's own), "threads", "preset" ("" for none), "max_gb"}; first line
-out: {"ready": {"spec": ...}} or {"error": why}.
+First line in: {"policy" (as `rarrl.build.make_policy` takes it), "gguf" ("" for the policy's own), "threads", "preset"
+("" for none), "max_gb" (0 for no limit)}; first line out: {"ready": {"kind", "spec"}} or {"error": why}.
 """
 
 from __future__ import annotations
@@ -11,20 +11,23 @@ import json
 import resource
 import sys
 import time
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from rarrl.errors import RarrlError
 from rarrl.llama.runtime import InterruptedDecodeError
-from rarrl.policy.base import Observation, Policy
-from rarrl.policy.serve import LlamaPolicy
+from rarrl.policy.base import InterfaceSpec, LoadedPolicy, Observation, Policy
+from rarrl.policy.registry import PolicyOptions, load_policy
+from rarrl.policy.spec import PolicySpec
 from rarrl.worker_process import worker_streams
 
 MAX_LINE = 1 << 20
 """Bytes of one request: Linux gives pipes of that size to anybody."""
-_ROOM = 16_384  # for all that is not pictures
+_ROOM = 16_384  # bytes for all that is not pictures
+FOLDER, OTHER = "folder", "other"
+"""Whose spec it is: of a policy folder (`PolicySpec`), or of any other policy (`InterfaceSpec`)."""
 
 
 def encoded_images(images: np.ndarray) -> str:
@@ -32,15 +35,15 @@ def encoded_images(images: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(images).data).decode()
 
 
-def load(first: dict[str, Any]) -> LlamaPolicy:
+def load(first: dict[str, Any]) -> LoadedPolicy:
     """The policy, after a first inference: the first one takes longest, and shows whether the weights make numbers.
 
     Raises: RarrlError in one line."""
-    limit = int(first["max_gb"] * 2**30)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    options = {"preset": first["preset"]} if first["preset"] else {}
-    gguf = Path(first["gguf"]) if first["gguf"] else None
-    policy = LlamaPolicy(Path(first["folder"]), gguf, first["threads"], **options)
+    if first["max_gb"]:
+        limit = int(first["max_gb"] * 2**30)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    policy = load_policy(first["policy"], PolicyOptions(first["gguf"], first["preset"], first["threads"]))
+
     spec = policy.spec
     shape = (len(spec.cameras), spec.image_size, spec.image_size, 3)
     line = int(np.prod(shape)) * 4 // 3 + _ROOM
@@ -48,6 +51,17 @@ def load(first: dict[str, Any]) -> LlamaPolicy:
         raise RarrlError(f"an observation of {line} bytes (allowed: {MAX_LINE}); use fewer cameras or smaller pictures")
     policy.infer(Observation(np.zeros(shape, np.uint8), np.array(spec.proprio_mean, np.float32), "go"))
     return policy
+
+
+def described(policy: Policy) -> dict[str, Any]:
+    """What the parent must know of the policy. Raises: RarrlError where its spec lacks something."""
+    spec = policy.spec
+    if isinstance(spec, PolicySpec):
+        return {"kind": FOLDER, "spec": spec.model_dump(mode="json")}
+    try:
+        return {"kind": OTHER, "spec": asdict(InterfaceSpec.of(spec))}
+    except AttributeError as error:
+        raise RarrlError(f"its spec is no rarrl.policy.base.Interface: {error}") from None
 
 
 def answer(policy: Policy, request: dict[str, Any]) -> dict[str, Any]:
@@ -64,7 +78,7 @@ def answer(policy: Policy, request: dict[str, Any]) -> dict[str, Any]:
         return {"failed": "TIMEOUT", "why": "the deadline passed"}
     except (RarrlError, ValueError) as error:
         return {"failed": "REFUSED", "why": str(error)[:500]}
-    return {"actions": chunk.actions.tolist()}
+    return {"actions": np.asarray(chunk.actions).tolist()}
 
 
 def _serve(requests: BinaryIO, answers: BinaryIO) -> int:
@@ -74,10 +88,11 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> int:
 
     try:
         policy = load(json.loads(requests.readline(MAX_LINE)))
-    except (RarrlError, MemoryError, OSError, ValueError) as error:
+        ready = described(policy)
+    except (RarrlError, MemoryError, OSError, ValueError, TypeError, AttributeError) as error:
         say({"error": " ".join(str(error).removeprefix("policy: ").split())[:2000] or type(error).__name__})
         return 1
-    say({"ready": {"spec": policy.spec.model_dump(mode="json")}})
+    say({"ready": ready})
     while line := requests.readline(MAX_LINE):
         request = json.loads(line)
         say({"id": request["id"], **answer(policy, request)})

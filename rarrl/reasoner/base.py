@@ -85,7 +85,7 @@ class Answer:
 
 
 class Reasoner(Protocol):
-    """A language model behind one call. `ask` never raises for what the model or its backend does: the status tells."""
+    """A language model behind one call. `ask` never raises for what the model does: that is in the status."""
 
     @property
     def name(self) -> str:

@@ -7,8 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from rarrl.alfred import AlfredPlan, load_statistics, read_alfred, sample_plans
-from rarrl.files import sha256
-from rarrl.latency.profile import LatencyProfile, dumps_profile, load_profile
+from rarrl.latency.profile import LatencyProfile, content_sha256, load_profile
 from rarrl.latency.replay import ReplayTable
 
 from .core import CATEGORIES
@@ -50,7 +49,7 @@ def _table(profile: str) -> ReplayTable:
 
 def holds_answers(profile: str) -> bool:
     """Whether a profile has recorded answers beside its latencies."""
-    return _profile(profile).tasks is not None
+    return _profile(profile).recorded
 
 
 def load_recordings(profile: str, categories: Sequence[str] = CATEGORIES) -> Recordings:
@@ -59,8 +58,8 @@ def load_recordings(profile: str, categories: Sequence[str] = CATEGORIES) -> Rec
 
 
 def recordings_hash(profile: str) -> str:
-    """sha256 of the profile's file, as `save_profile` writes it."""
-    return sha256(dumps_profile(_profile(profile)).encode())
+    """sha256 of what the profile measured (`content_sha256`): names it in the cards of what learned from it."""
+    return content_sha256(_profile(profile))
 
 
 @lru_cache(maxsize=8)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rarrl.decision_loop import TaskView
 from rarrl.latency.replay import ReplayTable
+from rarrl.reasoner.base import Answer
 from rarrl.types import Action, ActStatus, CallStatus, LlmCall, StateSummary, SubgoalType
 
 from .core import ACT_STATUS, CATEGORIES, AlfredReplayCore, Dynamics, EpisodeBank
@@ -89,6 +91,15 @@ class AlfredExecutive:
     def budget_left(self) -> tuple[float, float]:
         """Seconds and tokens that the environment still grants (a shock shows here)."""
         return float(self._core.time_s[0]), float(self._core.tokens[0])
+
+    @property
+    def task(self) -> TaskView | None:
+        """None: no plan is kept here that a reasoner could be asked for."""
+        return None
+
+    def take(self, action: Action, answer: Answer) -> LlmCall:
+        """Not here: what an answer is worth is not known. Raises: RuntimeError; play a profile of recorded answers."""
+        raise RuntimeError(f"{action.label}: a reasoner's answer needs a task; play a profile of recorded answers")
 
     def act(self) -> Attempt:
         """One execution attempt.

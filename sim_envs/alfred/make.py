@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rarrl.build import REPLAYED
 from rarrl.config import Config
 from rarrl.errors import InputError
 
@@ -24,7 +25,7 @@ def make_executive(config: Config, shock: bool = False) -> AlfredExecutive:
     orchestrator, replay = config.orchestrator, config.replay
     if holds_answers(orchestrator.profile):
         return make_recorded_executive(config, shock)
-    if orchestrator.reasoner != "profile":
+    if orchestrator.reasoner != REPLAYED:
         raise InputError(
             f"reasoner: {orchestrator.reasoner} needs tasks with goals and plans; choose a profile with recorded "
             f"answers (household), not {orchestrator.profile}"

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rarrl.alfred import HOUSEHOLD_TASKS, read_alfred
+from rarrl.build import REPLAYED
 from rarrl.config import Config
 from rarrl.decision_loop import TaskView
 from rarrl.errors import InputError
@@ -117,7 +118,7 @@ def make_recorded_executive(config: Config, shock: bool = False) -> RecordedExec
 
     Raises: InputError: not a recorded profile, none of its tasks at hand, latencies scaled with a live reasoner."""
     orchestrator, replay = config.orchestrator, config.replay
-    if orchestrator.reasoner != "profile" and replay.latency_scale != 1.0:
+    if orchestrator.reasoner != REPLAYED and replay.latency_scale != 1.0:
         raise InputError(
             "latency_scale: a live reasoner takes what it takes; leave it at 1, or set reasoner to profile"
         )

@@ -136,7 +136,7 @@ def test_failures_and_interrupts_have_their_own_status(tmp_path, monkeypatch, ra
         raise raised
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("rarrl.pipeline.replay", fail)
+    monkeypatch.setattr("rarrl.decision_loop.replay", fail)
     result = rarrl("replay", "--policy", NEVER)
     assert result.exit_code == status and told in result.stderr and len(result.stderr.splitlines()) == 1
 
@@ -249,6 +249,6 @@ def test_demo_plays_missions_and_draws_them_again(tmp_path, monkeypatch):
 
 
 def test_demo_says_what_is_missing(monkeypatch):
-    monkeypatch.setattr("rarrl.cli.run.find_spec", lambda name: None)
+    monkeypatch.setattr("rarrl.cli.demo.find_spec", lambda name: None)
     done = rarrl("demo")
     assert done.exit_code == 2 and "rarrl[sim]" in done.output and "--quick" in done.output

@@ -12,8 +12,8 @@ from rarrl.errors import InputError
 from rarrl.orchestrator import registry
 from rarrl.orchestrator.features import N_FEATURES
 from rarrl.orchestrator.learned import LearnedPolicy, save_policy
-from rarrl.orchestrator.registry import RULES_FILE, SHIPPED, load_policy, tuned_parameters
-from rarrl.orchestrator.rules import RULE_FAMILIES, make_rule
+from rarrl.orchestrator.registry import RULES_FILE, SHIPPED, Fitted, load_policy, tuned_parameters
+from rarrl.orchestrator.rules import make_rule, plain_families
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_the_shipped_models_serve_every_name() -> None:
         pytest.skip("no tuned rules or no policy in this tree: rarrl/models/orchestrator")
     assert load_policy("learned").name == "learned"
     for condition in ("unbound", "binding", "comfortable", "shock"):
-        assert set(tuned_parameters(condition)) == set(RULE_FAMILIES)
+        assert set(tuned_parameters(condition)) == set(plain_families())
         for family, params in tuned_parameters(condition).items():
             make_rule(family, **params)
 
@@ -97,5 +97,5 @@ def test_what_was_learnt_and_tuned_in_homes_has_a_name() -> None:
     policy = load_policy("household")
     assert policy.name == "learned" and len(policy.hidden) > N_FEATURES  # type: ignore[attr-defined]
     tuned = tuned_parameters("mission", registry.HOUSEHOLD_RULES_FILE)
-    rule = load_policy("after_failure", household=True)
+    rule = load_policy("after_failure", Fitted.HOUSEHOLD)
     assert rule.params == tuned["after_failure"]  # type: ignore[attr-defined]

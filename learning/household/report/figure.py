@@ -29,10 +29,16 @@ from .trace import HomePlan, MissionResult, Trace, TracedDecision
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FLOOR, SEEN, FURNITURE, WALL, OCCUPIED = "#dcdcdc", "#ffffff", "#c9b79c", "#4d4d4d", "#2b4c7e"
-STOP, LIMITED = "#d7191c", "#fdb863"
+FLOOR = "#dcdcdc"
+SEEN = "#ffffff"
+FURNITURE = "#c9b79c"
+WALL = "#4d4d4d"
+OCCUPIED = "#2b4c7e"
+STOP = "#d7191c"
+LIMITED = "#fdb863"
 _STRIP = 4.65  # inches from the left: where time begins
-CELL_M = 0.1  # of what was seen occupied
+CELL_M = 0.1  # side of a cell that is drawn as seen occupied, metres
+# The table's head.
 HEAD = (
     "policy",
     "done",
@@ -45,8 +51,13 @@ HEAD = (
     "collisions",
     "gate stops",
 )
+# Right edges of the table's columns (left edge of the first), share of its width.
 _COLUMNS = (0.0, 0.25, 0.36, 0.49, 0.58, 0.66, 0.735, 0.8, 0.9, 1.0)
-_TOP, _ROW, _LEGEND, _LINE = 1.0, 2.3, 0.6, 0.3  # inches
+# Heights, inches.
+_TOP = 1.0  # title
+_ROW = 2.3  # one policy
+_LEGEND = 0.6
+_LINE = 0.3  # a row of the table
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,8 @@ def figures_of(results: Sequence[MissionResult]) -> list[Figures]:
     rows = []
     for policy in dict.fromkeys(r.policy for r in results):
         own = [r for r in results if r.policy == policy]
-        n, done = len(own), sum(r.success for r in own)
+        n = len(own)
+        done = sum(r.success for r in own)
         means = {name: sum(getattr(r, name) for r in own) / n for name in ("share", "mission_s", "llm_s", "tokens")}
         rows.append(
             Figures(
@@ -102,6 +114,7 @@ def figures_of(results: Sequence[MissionResult]) -> list[Figures]:
                 gate_stops=sum(r.gate_stops for r in own),
             )
         )
+
     return rows
 
 
@@ -112,6 +125,7 @@ def shown_seed(results: Sequence[MissionResult]) -> tuple[int, str]:
     common = sorted(set.intersection(*(set(own) for own in by_policy.values())))
     if not common:
         return results[0].seed, "the first"
+
     for seed in common:
         if len({own[seed].success for own in by_policy.values()}) > 1:
             return seed, "the first whose outcome differs between the policies"
@@ -151,7 +165,9 @@ def render(traces: Sequence[Trace], results: Sequence[MissionResult], kind: str 
             fontsize=9,
             color=FAINT,
         )
-    y, span = _TOP, max([t.duration_s for t in traces], default=1.0) * 1.02
+
+    y = _TOP
+    span = max([t.duration_s for t in traces], default=1.0) * 1.02
     for index, trace in enumerate(traces):
         result = next((r for r in results if (r.policy, r.seed) == (trace.policy, trace.seed)), None)
         plan = place(0.25, 4.0, y + 0.3, _ROW - 0.38)
@@ -160,6 +176,7 @@ def render(traces: Sequence[Trace], results: Sequence[MissionResult], kind: str 
         last = index == len(traces) - 1
         _draw_time(place(_STRIP, WIDTH_IN - 0.2, y + 0.5, _ROW - 0.84), trace, span, last)
         y += _ROW
+
     if traces:
         _draw_legend(place(0.25, WIDTH_IN - 0.2, y + 0.16, _LEGEND), traces)
         y += _LEGEND + 0.25
@@ -179,12 +196,14 @@ def _row_title(figure: Any, trace: Trace, result: MissionResult | None, index: i
     figure.text(0.25 / WIDTH_IN, y, trace.policy, fontsize=11.5, weight="bold", color=colour, va="baseline")
     if result is None:
         return
+
     end = "done" if result.success else f"not done: {result.end_reason}"
     text = f"{end}, {result.mission_s:.0f} s in all"
     if result.calls:
         text += f", {_seconds(result.llm_s)} of it thinking in {result.calls} call{'s' * (result.calls != 1)}"
     elif trace.policy:
         text += ", never thought"
+
     plans = [d.answer for d in trace.decisions if d.role == "planner" and d.status == "OK" and d.answer]
     if plans:
         wrote = _cut(f"It wrote: {plans[0]}", 108)
@@ -214,6 +233,7 @@ def draw_plan(axes: Axes, trace: Trace, result: MissionResult | None) -> None:
         cells = [np.array([x, y, x + CELL_M, y + CELL_M]) for x, y in occupied * CELL_M]
         corners = [[(b[0], b[1]), (b[2], b[1]), (b[2], b[3]), (b[0], b[3])] for b in cells]
         axes.add_collection(PolyCollection(corners, facecolors=OCCUPIED, edgecolors="none", alpha=0.75, zorder=3))
+
     for name, box in zip(home.names, home.boxes, strict=True):
         if name in used:
             _label(axes, box, name, home)
@@ -228,10 +248,12 @@ def _marks(axes: Axes, trace: Trace, result: MissionResult | None) -> None:
 
     if not len(trace.t_s):
         return
+
     style: dict[str, Any] = {"linestyle": "", "zorder": 8, "markeredgecolor": "white", "markeredgewidth": 0.8}
     axes.plot(*trace.pose[0, :2], marker="o", markersize=8, color=INK, **style)
     stops = [t0 for t0, _, _ in trace.stops()]
     axes.plot(*spots(stops), marker="s", markersize=5.5, color=STOP, **style)
+
     thinks = [d for d in trace.decisions if d.action == "think" and d.status != "BUDGET"]
     for decision in thinks:
         colour = ROLE_COLOURS[(decision.role, decision.level)]
@@ -251,7 +273,8 @@ def _marks(axes: Axes, trace: Trace, result: MissionResult | None) -> None:
 def seen(trace: Trace) -> tuple[list[np.ndarray], np.ndarray]:
     """What the scans of a mission showed: wedges of free floor ((m, 2) corners each), and (k, 2) integer cells of
     CELL_M in which they ended, without those near people."""
-    wedges, cells = [], []
+    wedges = []
+    cells = []
     for row in range(0, len(trace.t_s), 3):
         clear = trace.clear_m[row]
         if not len(clear) or not np.isfinite(clear).any():
@@ -265,8 +288,10 @@ def seen(trace: Trace) -> tuple[list[np.ndarray], np.ndarray]:
             away = np.linalg.norm(hit[:, None] - trace.people[row], axis=2).min(axis=1)
             hit = hit[away > 0.45]
         cells.append(np.floor(hit / CELL_M).astype(int))
+
     if not cells:
         return wedges, np.zeros((0, 2), int)
+
     unique, counts = np.unique(np.vstack(cells), axis=0, return_counts=True)
     return wedges, unique[counts > 1]
 
@@ -290,6 +315,7 @@ def _draw_time(axes: Axes, trace: Trace, span: float, last: bool) -> None:
             color="#045a8d",
             va="center",
         )
+
     for t, gate, reason in zip(trace.t_s.tolist(), trace.gate, trace.gate_reason, strict=True):
         if gate == "LIMITED" and reason != "limits":  # its own acceleration is no news
             axes.axvspan(t - 0.1, t, 0.04, 0.2, color=LIMITED, linewidth=0, zorder=2)
@@ -314,10 +340,12 @@ def _draw_decision(axes: Axes, decision: TracedDecision, span: float) -> None:
         axes.broken_barh([(decision.t0, max(wide, 0.004 * span))], (2.08, 0.84), facecolors=colour, zorder=3)
     elif decision.action == "act":
         name, colour = SUBGOALS.get(decision.subgoal, (decision.subgoal, "#dcdcdc"))
-        failed, narrow = decision.status != "SUCCESS", wide < 0.012 * span
+        failed = decision.status != "SUCCESS"
+        narrow = wide < 0.012 * span
         edge = {"edgecolors": BAD, "linewidth": 1.6, "hatch": "////"} if failed else {"edgecolors": "white"}
         if narrow:
-            colour, edge = (BAD if failed else colour), {"edgecolors": "white", "linewidth": 0.3}
+            colour = BAD if failed else colour
+            edge = {"edgecolors": "white", "linewidth": 0.3}
         axes.broken_barh([(decision.t0, wide)], (3.08, 0.84), facecolors=colour, zorder=3, **edge)
         if wide > 0.012 * span * len(name):
             box = {"facecolor": colour, "edgecolor": "none", "pad": 1.0} if failed else None
@@ -327,12 +355,15 @@ def _draw_decision(axes: Axes, decision: TracedDecision, span: float) -> None:
 
 def budget_curve(trace: Trace) -> tuple[list[float], list[float]]:
     """Times and seconds of thinking left: falls during calls."""
-    times, values, left = [0.0], [trace.time_budget_s], trace.time_budget_s
+    times = [0.0]
+    values = [trace.time_budget_s]
+    left = trace.time_budget_s
     for decision in trace.decisions:
         if decision.action in ("think", "cut"):
             times += [decision.t0, decision.t1]
             values += [left, decision.time_left_s]
             left = decision.time_left_s
+
     return [*times, max(trace.duration_s, times[-1])], [*values, left]
 
 
@@ -363,6 +394,7 @@ def _draw_legend(axes: Axes, traces: Sequence[Trace]) -> None:
         Patch(facecolor=OCCUPIED, alpha=0.75, label="seen occupied"),
         Patch(facecolor=FLOOR, label="not seen"),
     ]
+
     second = [Patch(facecolor=ROLE_COLOURS[key], label=f"{names[key]}") for key in names if key in called]
     for y, title, handles in ((1.0, "", first), (0.5, "The language model:", second)):
         if not handles:
@@ -381,6 +413,7 @@ def _draw_table(axes: Axes, rows: Sequence[Figures]) -> None:
     axes.axis("off")
     axes.set_xlim(0, 1)
     axes.set_ylim(len(rows) + 1, 0)
+
     for y, cells in enumerate([HEAD, *(row.row() for row in rows)]):
         if y:
             axes.plot([0, 1], [y, y], color="#dddddd", linewidth=0.8, zorder=1)

@@ -17,17 +17,32 @@ from .trace import MissionResult, Trace, TracedDecision
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
 
-STEP_S = 0.4  # simulated, between two pictures
-FRAME_MS = 100
-MOST_FRAMES = 190
-MOST_BYTES = 3_000_000
-COLOURS = 112
-END_MS = 3000
-_MAP, _EYE, _EDGE, _TOP, _FOOT = 452, (320, 240), 10, 44, 82  # pixels; _MAP: its width
+STEP_S = 0.4  # simulated seconds between two pictures
+FRAME_MS = 100  # on the screen: four times the speed of the mission
+MOST_FRAMES = 190  # longer missions are shown faster
+MOST_BYTES = 3_000_000  # of the file, so that a page with it loads quickly
+COLOURS = 112  # of the palette, at first; fewer where the file would be too large
+END_MS = 3000  # how long the last picture stays
+# The layout, pixels.
+_MAP = 452  # width of the map
+_EYE = (320, 240)  # the camera's picture
+_EDGE = 10
+_TOP = 44
+_FOOT = 82
 _WIDTH = _MAP + _EYE[0] + 3 * _EDGE
-_PERSON, _PERSON_M, _ROBOT, _ROBOT_M = "#d95f02", 0.25, "#08306b", 0.25
-_SIGHT, _TARGET, _FLOOR, _FURNITURE, _WALL = "#cfe3f5", "#f0a202", "#f4f2ee", "#d8c9ae", "#4d4d4d"
-_SOFT, _REST, _DOOR, _THINKS = "#666666", "#eeeeee", "#8c510a", "#08519c"
+_PERSON = "#d95f02"
+_PERSON_M = 0.25  # radius
+_ROBOT = "#08306b"
+_ROBOT_M = 0.25  # radius
+_SIGHT = "#cfe3f5"
+_TARGET = "#f0a202"
+_FLOOR = "#f4f2ee"
+_FURNITURE = "#d8c9ae"
+_WALL = "#4d4d4d"
+_SOFT = "#666666"
+_REST = "#eeeeee"
+_DOOR = "#8c510a"
+_THINKS = "#08519c"
 # Kept as they are when the GIF's colours are chosen; the rest of the palette is the camera's.
 _OWN = (
     *("#ffffff", "#bdbdbd", "#9a9a9a", "#4a4030", "#a69d8a", INK, GOOD, BAD, _PERSON, _ROBOT, _SIGHT, _TARGET, _FLOOR),
@@ -41,11 +56,13 @@ def gif(trace: Trace, result: MissionResult | None = None, most_bytes: int = MOS
     from PIL import Image
 
     step_s = max(STEP_S, round(trace.duration_s / MOST_FRAMES, 1))
+
     pictures = [Image.fromarray(picture) for picture in frames(trace, result, step_s)]
     for colours, every in ((COLOURS, 1), (80, 1), (80, 2), (56, 2), (40, 4)):
         data = _encoded(pictures[:-1][::every] + pictures[-1:], colours, FRAME_MS * every)
         if len(data) <= most_bytes:
             break
+
     return data
 
 
@@ -72,6 +89,7 @@ def _encoded(pictures: list[Image.Image], colours: int, frame_ms: int) -> bytes:
     buffer = BytesIO()
     times = [frame_ms] * (len(flat) - 1) + [END_MS]
     flat[0].save(buffer, "GIF", save_all=True, append_images=flat[1:], duration=times, loop=0, optimize=True)
+
     return buffer.getvalue()
 
 
@@ -79,7 +97,8 @@ class _Film:
     def __init__(self, trace: Trace, result: MissionResult | None, step_s: float) -> None:
         from PIL import Image, ImageDraw
 
-        self.trace, self.result = trace, result
+        self.trace = trace
+        self.result = result
         self.speed = round(step_s / (FRAME_MS / 1000))
         self.scale = 2 * _MAP / (trace.home.size[0] + 0.2)  # drawn twice as large, then reduced: smooth edges
         self.map_size = (2 * _MAP, math.ceil((trace.home.size[1] + 0.2) * self.scale))
@@ -111,12 +130,14 @@ class _Film:
         pen.text((_WIDTH - _EDGE, 14), f"{t:.0f} s ({self.speed}x)", font=_font(14), fill=_SOFT, anchor="ra")
         self._state(pen, row, thinks, over)
         self._time(pen, t)
+
         return np.asarray(whole)
 
     def _map(self, row: int, thinking: bool) -> Image.Image:
         from PIL import ImageDraw
 
-        trace, picture = self.trace, self.base.copy()
+        trace = self.trace
+        picture = self.base.copy()
         pen = ImageDraw.Draw(picture)
         x, y, heading = trace.pose[row].tolist()
         clear = trace.clear_m[row]
@@ -126,6 +147,7 @@ class _Film:
             pen.polygon([self._pixel(x, y), *(self._pixel(*end) for end in ends)], fill=_SIGHT)
             for box in trace.home.boxes:
                 pen.rectangle(self._pixels(box), fill=_FURNITURE)
+
         target = trace.target[row]
         for box in trace.home.boxes:
             if box[0] <= target[0] <= box[2] and box[1] <= target[1] <= box[3]:
@@ -145,6 +167,7 @@ class _Film:
         self._disc(pen, x, y, _ROBOT_M, BAD if stopped else (_THINKS if thinking else _ROBOT))
         nose = self._pixel(x + _ROBOT_M * math.cos(heading), y + _ROBOT_M * math.sin(heading))
         pen.line([self._pixel(x, y), nose], fill="white", width=6)
+
         return picture
 
     def _captions(self, pen: ImageDraw.ImageDraw) -> None:
@@ -157,7 +180,9 @@ class _Film:
 
     def _state(self, pen: ImageDraw.ImageDraw, row: int, thinks: TracedDecision | None, over: bool) -> None:
         """Two lines under the pictures: what it does now; and the plan that the language model wrote last."""
-        trace, y, t = self.trace, self.height - _FOOT + 8, float(self.trace.t_s[row]) if len(self.trace.t_s) else 0.0
+        trace = self.trace
+        y = self.height - _FOOT + 8
+        t = float(self.trace.t_s[row]) if len(self.trace.t_s) else 0.0
         if over and self.result is not None:
             done = self.result.success
             text, colour = ("done" if done else f"not done: {self.result.end_reason}"), GOOD if done else BAD
@@ -167,6 +192,7 @@ class _Film:
             text, colour = f"gate: stop ({trace.gate_reason[row]})", BAD
         else:
             text, colour = self._doing(trace.subgoal[row]), INK
+
         pen.text((_EDGE, y), text, font=_font(15, True), fill=colour)
         if trace.held[row]:
             held = f"in its hand: {self._words(trace.held[row])}"
@@ -185,7 +211,8 @@ class _Film:
 
     def _time(self, pen: ImageDraw.ImageDraw, t: float) -> None:
         """A bar along the bottom: how far it is, when it thought (by role), when the gate stopped it."""
-        trace, y = self.trace, self.height - 20
+        trace = self.trace
+        y = self.height - 20
         wide = (_WIDTH - 2 * _EDGE) / max(trace.duration_s, 1e-9)
 
         def across(t0: float, t1: float) -> tuple[float, float]:
@@ -194,10 +221,12 @@ class _Film:
         pen.rectangle((_EDGE, y, _WIDTH - _EDGE, y + 10), fill=_REST)
         x0, x1 = across(0.0, t)
         pen.rectangle((x0, y, x1, y + 10), fill="#bdbdbd")
+
         for decision in trace.decisions:
             if decision.action == "think" and decision.t0 <= t:
                 x0, x1 = across(decision.t0, decision.t1)
                 pen.rectangle((x0, y, x1, y + 10), fill=ROLE_COLOURS[(decision.role, max(decision.level, 1))])
+
         for t0, t1, _ in trace.stops():
             if t0 <= t:
                 x0, x1 = across(t0, t1)
@@ -210,6 +239,7 @@ class _Film:
         index = next((index for step, index in reversed(self.eyes) if step <= row), None)
         if index is None:
             return None
+
         if self._eye is None or self._eye[0] != index:
             smooth = cv2.medianBlur(np.ascontiguousarray(self.trace.picture(index)), 3)  # noise does not compress
             self._eye = index, Image.fromarray(smooth).resize(_EYE)

@@ -19,7 +19,9 @@ from .film import gif
 from .recording import available, write_recording
 from .trace import MissionResult, Played, TracedDecision, load_trace, save_trace
 
-MISSIONS, GIF, RECORDING = "missions.json", "mission.gif", "mission.rrd"
+MISSIONS = "missions.json"
+GIF = "mission.gif"
+RECORDING = "mission.rrd"
 _FORMAT = "rarrl missions 1"
 
 
@@ -56,6 +58,7 @@ def read_missions(folder: Path) -> list[Played]:
         thoughts = [tuple(TracedDecision(**d) for d in entry["thoughts"]) for entry in stored["missions"]]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"missions: {path} is none of ours ({str(error)[:80]}); play the missions again") from None
+
     files = [folder / _trace_name(result) for result in results]
     traces = [load_trace(file) if file.exists() else None for file in files]
     return [Played(*one) for one in zip(results, thoughts, traces, strict=True)]
@@ -67,6 +70,7 @@ def write_mission_report(folder: Path, notes: Sequence[str] = ()) -> MissionRepo
     results = [p.result for p in played]
     if not results:
         raise InputError(f"missions: {folder / MISSIONS} holds none; play some")
+
     seed, rule = shown_seed(results)
     shown = [p for p in played if p.result.seed == seed and p.trace is not None]
     picture = render([p.trace for p in shown if p.trace is not None], results)
@@ -82,6 +86,7 @@ def write_mission_report(folder: Path, notes: Sequence[str] = ()) -> MissionRepo
         chosen = (filmed or shown[-1]).trace
         assert chosen is not None
         write_recording(recording, chosen)
+
     by = "" if filmed is None else filmed.result.policy
     write_text_atomic(folder / HTML, page(played, picture, film, by, rule, notes))
     return MissionReport(folder / PNG, folder / HTML, folder / GIF if film else None, recording, tuple(results))
@@ -110,6 +115,7 @@ def page(played: Sequence[Played], picture: bytes, film: bytes, by: str, rule: s
     parts += [f"<p class='note'>{escape(note)}</p>" for note in notes]
     parts += ["<div class='scroll'>", _missions(results), "</div>", "<h2>What the language model wrote</h2>"]
     parts += [_thoughts(p) for p in played if p.thoughts] or ["<p class='note'>Nobody asked it.</p>"]
+
     return "\n".join(parts) + "\n</body></html>\n"
 
 
@@ -138,6 +144,7 @@ def _missions(results: Sequence[MissionResult]) -> str:
             r = own.get(policy)
             cells.append("<td></td>" if r is None else _outcome(r))
         rows.append("<tr>" + "".join(cells) + "</tr>")
+
     return "<table>" + "\n".join(rows) + "</table>"
 
 
@@ -158,6 +165,7 @@ def _thoughts(played: Played) -> str:
             f"<td class='text'>{dot(ROLE_COLOURS[(d.role, max(d.level, 1))])}{asked}, level {d.level}</td>"
             f"<td class='text{tone}'>{escape(told)}</td></tr>"
         )
+
     head = f"{escape(r.policy)}: \u201c{escape(r.goal)}\u201d, {'done' if r.success else escape(r.end_reason)}"
     table = "<div class='scroll'><table>" + "\n".join(rows) + "</table></div>"
     return f"<details{' open' * (played.trace is not None)}><summary>{head}</summary>{table}</details>"

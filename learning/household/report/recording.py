@@ -14,7 +14,10 @@ from rarrl.report.figure import ROLE_COLOURS
 from .trace import Trace
 
 HINT = "pip install 'rarrl[view]' adds a recording to scroll through (rerun)"
-_HEIGHT_M, _WALL_M = 0.8, 1.6  # drawn: low, so that one can look in
+# Heights as drawn, metres: low, so that one can look into the rooms.
+_HEIGHT_M = 0.8  # furniture
+_WALL_M = 1.6
+# The gate's curve: 0 where it passes the command.
 _GATE = {"STOP": 2.0, "LIMITED": 1.0}
 
 
@@ -27,11 +30,13 @@ def write_recording(path: Path, trace: Trace) -> None:
     """Writes `trace` to `path` (.rrd); `rerun PATH` shows it. Raises: DependencyMissingError without rerun."""
     if not available():
         raise DependencyMissingError(f"no recording: {HINT}")
+
     import rerun as rr
 
     stream = rr.RecordingStream("rarrl mission")
     stream.save(path)
     _home(stream, trace)
+
     pictures = {int(row): index for index, row in enumerate(trace.picture_steps)}
     told = ""
     for row, t in enumerate(trace.t_s.tolist()):
@@ -42,6 +47,7 @@ def write_recording(path: Path, trace: Trace) -> None:
         if trace.subgoal[row] != told:
             told = trace.subgoal[row]
             stream.log("log", rr.TextLog(told or "no sub-goal", level="INFO"))
+
     _decisions(stream, trace)
     stream.flush()
     stream.disconnect()
@@ -88,10 +94,12 @@ def _moment(stream: Any, trace: Trace, row: int) -> None:
         hit = clear < trace.range_m - 0.05
         colours = np.where(hit[:, None], _rgb("#2b4c7e"), _rgb("#cfe3f5")).astype(np.uint8)
         stream.log("home/scan", rr.Points3D(ends, radii=0.04, colors=colours))
+
     if np.isfinite(trace.target[row]).all():
         place = [[*trace.target[row].tolist(), 1.0]]
         goal = rr.Points3D(place, radii=0.12, colors=_rgb("#f0a202"), labels=[trace.subgoal[row]])
         stream.log("home/subgoal", goal)
+
     stream.log("speed/v_m_s", rr.Scalars(trace.speed[row, 0]))
     stream.log("speed/omega_rad_s", rr.Scalars(trace.speed[row, 1]))
     stream.log("gate", rr.Scalars(_GATE.get(gate, 0.0)))

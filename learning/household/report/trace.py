@@ -141,6 +141,7 @@ class Trace:
                 found[-1] = (found[-1][0], t, reason)
             else:
                 found.append((t, t, reason))
+
         return found
 
 
@@ -176,7 +177,8 @@ def load_trace(path: Path) -> Trace:
             if head.pop("format") != FORMAT:
                 raise ValueError("another format")
             arrays = {name: stored[name] for name in (*_ARRAYS, *_BOXES, "jpeg", "jpeg_bytes")}
-        jpeg, ends = arrays.pop("jpeg").tobytes(), np.cumsum(arrays.pop("jpeg_bytes")).tolist()
+        jpeg = arrays.pop("jpeg").tobytes()
+        ends = np.cumsum(arrays.pop("jpeg_bytes")).tolist()
         boxes = {name: arrays.pop(name) for name in _BOXES}
         home = HomePlan(size=tuple(head.pop("size")), names=tuple(head.pop("names")), words=head.pop("words"), **boxes)
         values: dict[str, Any] = head | arrays | {name: tuple(head[name]) for name in _TEXTS}

@@ -13,6 +13,7 @@ import numpy as np
 
 from rarrl.decision_loop import TaskView
 from rarrl.errors import InputError
+from rarrl.orchestrator.orchestrator import CALL_TIMEOUT_S
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
 from rarrl.reasoner.nearest import NearestGoal
 from rarrl.reasoner.plan import Plan, normal_form
@@ -29,7 +30,8 @@ from .remaining_plan import progress
 from .task_memory import TaskMemory
 
 ATTEMPTS = 40
-"""After so many attempts the robot gives up."""
+"""Attempts after which the robot gives a mission up. The longest plan has 12 steps, which are 24 sub-goals with
+GotoLocation; what is left is for retries."""
 _OF_THINGS = ("PickupObject", "SliceObject", "PutObject")
 _STILL = np.zeros(3)
 
@@ -44,7 +46,7 @@ class _Answers:
 
 
 class HouseholdExecutive:
-    """Missions in a home (`rarrl.pipeline.Household`): `begin`, then `act` or `take` until `done`.
+    """Missions in a home (`rarrl.decision_loop.Executive`): `begin`, then `act` or `take` until `done`.
 
     A mission ends when all goal conditions are met (success), when the plan in force is done and they are not (the
     robot calls it done), after ATTEMPTS attempts, and when the environment's time is up. No attempt is ever LOST:
@@ -53,7 +55,7 @@ class HouseholdExecutive:
     Args:
         env: rendered or the twin.
         driver: carries out attempts.
-        known: goals that the robot knows plans for (`recollection.known_goals`).
+        known: goals that the robot knows plans for (`known_goals`).
         time_budget_s, token_budget: of thinking, per mission.
         call_timeout_s: no call counts longer.
         first_seed: mission number n has the seed first_seed + n.
@@ -68,13 +70,21 @@ class HouseholdExecutive:
         known: NearestGoal,
         time_budget_s: float,
         token_budget: float,
-        call_timeout_s: float = 60.0,
+        call_timeout_s: float = CALL_TIMEOUT_S,
         first_seed: int = 0,
     ) -> None:
-        self.env, self.driver, self._known, self._first_seed = env, driver, known, first_seed
-        self._budget, self._call_timeout_s = (time_budget_s, token_budget), call_timeout_s
-        self.done, self.success, self.deadline_misses = True, False, 0
+        self.env = env
+        self.driver = driver
+        self._known = known
+        self._first_seed = first_seed
+        self._budget = (time_budget_s, token_budget)
+        self._call_timeout_s = call_timeout_s
+
+        self.done = True
+        self.success = False
+        self.deadline_misses = 0
         self.event: Event | None = None
+        self.plan = Plan(())
 
     def start_budget(self, time_s: float, tokens: float) -> None:
         """What each mission begun from now on may spend on thinking."""
@@ -85,14 +95,22 @@ class HouseholdExecutive:
         env = self.env
         env.reset(seed=self._first_seed + number)
         self.driver.begin(env)
-        self.done, self.success, self.deadline_misses, self.event = False, False, 0, None
+
+        self.done = False
+        self.success = False
+        self.deadline_misses = 0
+        self.event = None
         self.budget_left = self._budget
-        self._acts, self._owed_s = 0, 0.0
+        self._acts = 0
+        self._owed_s = 0.0
+
         task = env.mission.task
         self._goal = task.goal[:MAX_GOAL_CHARS]
         self._recalled = self._known.recall(self._goal)
-        self._deeds, self._answers = TaskMemory(env), _Answers()
+        self._deeds = TaskMemory(env)
+        self._answers = _Answers()
         self._put_in_force(self._recalled.plan, 0, self._recalled.similarity)
+
         time_s, tokens = self._budget
         return EpisodeInfo(number, category(task.task_type), task.task_type, task.goal, "", time_s, tokens)
 
@@ -151,8 +169,8 @@ class HouseholdExecutive:
         return Attempt(event.status, (env.world.steps - begun) * DT, event.status is ActStatus.SUCCESS)
 
     def think(self, action: Action, deadline_s: float = math.inf) -> LlmCall:
-        """Not here: what a call would come to is not known. Raises: RuntimeError; give the pipeline a reasoner."""
-        raise RuntimeError(f"{action.label} needs an answer: give the pipeline a reasoner, or call take()")
+        """Not here: what a call would come to is not known. Raises: RuntimeError; ask a reasoner."""
+        raise RuntimeError(f"{action.label} needs an answer: give `play_episode` a reasoner, or call take()")
 
     def take(self, action: Action, answer: Answer) -> LlmCall:
         """One call that a reasoner has answered: its seconds and tokens are spent and pass in the home, its plan or
@@ -202,8 +220,10 @@ class HouseholdExecutive:
         self.done = not self._rows  # nothing is left, so the robot calls it done
 
     def _is_known(self, row: Row | None) -> bool:
-        """Whether a sub-goal can be tried: there is where to go for it, or the robot has come to search. Of a class of
-        which it has put one down, one must be where it stands: else it would take that one back."""
+        """Whether a sub-goal can be tried: the robot knows a place for it, or has come to search.
+
+        Where it has put down one of a class already, another one must be where it stands: otherwise it would pick the
+        first one up again."""
         env = self.env
         if row is None:  # classes that no home has
             return False
@@ -243,7 +263,7 @@ class HouseholdExecutive:
         self.done = env.is_done or self.row is None or self._acts >= ATTEMPTS or env.is_late
 
     def _contradicted(self) -> bool:
-        """Whether the robot has done what the plan in force does not have."""
+        """Whether the robot has done a step that the plan in force does not contain."""
         plan = set(normal_form(self.plan).steps)
         done = normal_form(Plan(tuple(self._deeds.steps))).steps if self._deeds.steps else ()
         return any(step not in plan for step in done)

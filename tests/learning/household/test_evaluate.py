@@ -69,7 +69,7 @@ def test_what_is_done_is_not_played_again(tmp_path, monkeypatch):
 
 def test_names_that_are_unknown_are_told_before_anything_is_played():
     with pytest.raises(InputError, match="unknown"):
-        module.orchestration("sometimes")
+        module.orchestrator_of(Setting("sometimes"))
     with pytest.raises(InputError, match="allowed"):
         module._policy("model_1bpw.gguf")
 

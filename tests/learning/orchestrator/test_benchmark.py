@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("sb3_contrib")
 
+from rarrl import build
 from rarrl.orchestrator.rules import make_rule
 from rarrl_learning.orchestrator import benchmark
 
@@ -20,7 +21,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "_environment", partial(benchmark._environment, rounds=1))
     monkeypatch.setattr(benchmark, "_decide", partial(benchmark._decide, decisions=50))
     monkeypatch.setattr(benchmark, "_import", partial(benchmark._import, rounds=1))
-    monkeypatch.setattr(benchmark, "load_policy", lambda name: make_rule("always"))
+    monkeypatch.setattr(build, "load_policy", lambda name, fitted: make_rule("always"))
     monkeypatch.setattr(benchmark, "N_ENVS", 64)
 
 

@@ -13,7 +13,7 @@ from rarrl.errors import InputError
 from rarrl.orchestrator.features import N_FEATURES
 from rarrl.orchestrator.learned import LearnedPolicy, save_policy
 from rarrl.orchestrator.registry import RULES_FILE, SHIPPED
-from rarrl.orchestrator.rules import RULE_FAMILIES, grid, make_rule
+from rarrl.orchestrator.rules import grid, make_rule, plain_families
 from rarrl.types import SubgoalType as T
 from rarrl_learning.orchestrator import evaluate
 from rarrl_learning.orchestrator.evaluate import (
@@ -61,7 +61,7 @@ def small(monkeypatch: pytest.MonkeyPatch, plans: Any) -> None:
     monkeypatch.setattr(evaluate, "TRAINING_PROFILES", ("groq-70b", "gpt4o-mini-anchor"))
     monkeypatch.setattr(evaluate, "HELD_OUT_PROFILES", ("fireworks-70b",))
     monkeypatch.setattr(evaluate, "load_plans", lambda *a: (plans, "hash"))
-    monkeypatch.setattr(evaluate, "tuned_parameters", lambda condition: {f: grid(f)[-1] for f in RULE_FAMILIES})
+    monkeypatch.setattr(evaluate, "tuned_parameters", lambda condition: {f: grid(f)[-1] for f in plain_families()})
 
 
 def thrifty(seed: int, name: str = "learned") -> LearnedPolicy:
@@ -127,7 +127,7 @@ def test_every_figure_and_table(small: None, plans: Any, models: Path, tmp_path:
     gain = 100 * (shock["learned, shock"]["success"] - shock["threshold tuned for comfortable, shock"]["success"])
     assert figures["shock_gain_over_threshold"]["value"] == pytest.approx(gain, abs=0.02)
     assert (setup["split"], setup["training_seeds"], setup["plans"]) == ("valid_seen", 2, len(plans))
-    assert set(unbound["rules"]) == {*RULE_FAMILIES, "oracle"}
+    assert set(unbound["rules"]) == {*plain_families(), "oracle"}
     assert [row["price"] for row in binding["learned_by_price"]] == list(PRICES)
     assert set(tables["ablations"]) == {"full", *ABLATIONS} and set(tables["rivals"]) == {"when2ask", "dqn"}
     assert {"learned (soft)", "constrained PPO", "never"} <= set(tables["hard"])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rarrl.orchestrator.rules import RULE_FAMILIES, grid, make_rule
+from rarrl.orchestrator.rules import grid, make_rule, plain_families
 from rarrl.types import SubgoalType as T
 from rarrl_learning.orchestrator.optimum import Instance, Optimum, solve
 from rarrl_learning.orchestrator.rollout import rollout
@@ -103,7 +103,7 @@ def test_its_policy_earns_its_value_in_the_simulator(world: Any) -> None:
     assert abs(earned.mean() - optimum.value) < 3 * earned.std() / np.sqrt(len(earned))
 
 
-@pytest.mark.parametrize("family", RULE_FAMILIES)
+@pytest.mark.parametrize("family", plain_families())
 def test_no_rule_is_worth_more(world: Any, family: str) -> None:
     bank, table, optimum = world
     step = max(len(grid(family)) // 6, 1)

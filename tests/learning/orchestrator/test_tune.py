@@ -11,7 +11,7 @@ import pytest
 
 from rarrl.orchestrator import registry
 from rarrl.orchestrator.registry import load_policy, tuned_parameters
-from rarrl.orchestrator.rules import RULE_FAMILIES, grid, make_rule
+from rarrl.orchestrator.rules import grid, make_rule, plain_families
 from rarrl.types import SubgoalType as T
 from rarrl_learning.orchestrator import tune
 from rarrl_learning.orchestrator.scenarios import CONDITIONS
@@ -65,7 +65,7 @@ def test_all_rules_under_all_conditions(plans: Any, tmp_path: Path, monkeypatch:
     assert json.loads(out.read_text()) == document
     assert set(document["conditions"]) == set(CONDITIONS)
     assert (document["data"], document["steps_per_family"], document["profiles"]) == ("abc", 2000, ["groq-70b"])
-    assert shares == sorted(shares) and len(shares) == len(CONDITIONS) * len(RULE_FAMILIES) and shares[-1] < 1
+    assert shares == sorted(shares) and len(shares) == len(CONDITIONS) * len(plain_families()) and shares[-1] < 1
     again = tune.tune_rules(plans, "abc", 2000, 0, tmp_path / "again.json")
     assert again["conditions"] == document["conditions"]
     monkeypatch.setattr(registry, "RULES_FILE", out)

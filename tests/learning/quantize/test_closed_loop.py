@@ -56,7 +56,7 @@ def test_sizes_rise_until_enough_is_kept_and_unsolved_tasks_do_not_count(tmp_pat
         (path / "what").write_text(f"{facts['method']} {chosen}")
 
     for name, made in {
-        "LlamaPolicy": Made,
+        "make_policy": Made,
         "play": play,
         **INPUTS,
         "policy_quantizer": lambda folder, used, method: lambda bpw: bpw,
@@ -88,7 +88,7 @@ def test_a_policy_that_solves_nothing_is_refused(tmp_path, monkeypatch):
         __enter__ = lambda self: self  # noqa: E731
         __exit__ = lambda self, *_: None  # noqa: E731
 
-    monkeypatch.setattr(closed_loop, "LlamaPolicy", Idle)
+    monkeypatch.setattr(closed_loop, "make_policy", Idle)
     for name, made in INPUTS.items():
         monkeypatch.setattr(policy_folder if name in WHOLE else closed_loop, name, made)
     monkeypatch.setattr(closed_loop, "play", lambda p, suite, task, w, s, r: [Episode(task, i, w, False, 9) for i in s])

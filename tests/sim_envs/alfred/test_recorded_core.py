@@ -18,7 +18,7 @@ from rarrl.errors import InputError
 from rarrl.latency.profile import CallRecord, LatencyProfile, ProfileHeader, TaskRecord, load_profile, save_profile
 from rarrl.orchestrator.features import ALL_FEATURE_NAMES, N_FEATURES, PLAN_FEATURE_NAMES, encode
 from rarrl.orchestrator.learned import LearnedPolicy, load_learned, save_policy
-from rarrl.orchestrator.rules import RECORDED_FAMILIES, grid, make_rule
+from rarrl.orchestrator.rules import grid, make_rule, recorded_families
 from rarrl.types import SubgoalType as T
 from rarrl_learning.orchestrator import train_alfred, tune
 from rarrl_learning.orchestrator.evaluate import PRICES
@@ -296,7 +296,7 @@ def test_rules_play_and_the_oracle_is_best() -> None:
     world.begin(np.arange(len(rows)), _everyone(len(rows)))
     params = _everyone(len(rows))
     scores = {}
-    for family in RECORDED_FAMILIES:
+    for family in recorded_families():
         scores[family] = rollout(world, params, make_rule(family)).success.mean()
     scores["oracle"] = rollout(world, params, PlanOracle()).success.mean()
     assert scores["never"] == 0.25 and scores["oracle"] == 0.75
@@ -366,7 +366,7 @@ def test_train_tune_and_evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(tune, "grid", lambda family: grid(family)[:2])
     rules = tune.tune_on_recordings(file, 500, 0, tmp_path / "rules.json", "rarrl tune rules")
     assert set(rules["conditions"]) == {"unbound", "binding"}
-    assert set(rules["conditions"]["binding"]) == set(RECORDED_FAMILIES)
+    assert set(rules["conditions"]["binding"]) == set(recorded_families())
     results = eval_recorded(
         file,
         training_profile=file,

@@ -1,0 +1,117 @@
+"""`rarrl demo`."""
+
+from __future__ import annotations
+
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rarrl.cli.common import console, guarded, new_run_folder, progress, table
+from rarrl.cli.playing import (
+    PLOT_HINT,
+    LlmOption,
+    OutOption,
+    finish,
+    finish_missions,
+    in_graph,
+    need_ros,
+    play,
+)
+from rarrl.errors import DependencyMissingError
+
+
+@guarded(PLOT_HINT)
+def demo(
+    missions: Annotated[int, typer.Option(min=1, max=100, help="How many missions each policy plays.")] = 5,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only the decision loop, on ROS 2 nodes with a replayed robot: seconds.")
+    ] = False,
+    episodes: Annotated[int, typer.Option(help="With --quick: how many tasks each policy plays.")] = 20,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same missions and luck.")] = 0,
+    perception: Annotated[
+        bool, typer.Option("--perception", help="Only show what the stereo detector sees in several pairs; no ROS.")
+    ] = False,
+    llm: LlmOption = None,
+    out: OutOption = None,
+) -> None:
+    """A robot carries out missions in a simulated home, under four policies of when to think: table, report, film.
+
+    It sees with two eyes, drives by a low-bit policy behind a safety gate, and its plans are written and judged by the
+    small language model that comes with rarrl."""
+    if perception:
+        picture = _look(new_run_folder(out), seed)
+        typer.echo(f"picture: {picture}")
+    elif quick or llm == "profile":
+        _quick_demo(episodes, seed, llm, out)
+    else:
+        _household_demo(missions, seed, llm or "llama", out)
+
+
+def _household_demo(missions: int, seed: int, llm: str, out: Path | None) -> None:
+    for package, extra in (("mujoco", "sim"), ("llama_cpp", "llama")):
+        if find_spec(package) is None:
+            raise DependencyMissingError(
+                f"rarrl demo needs {package}: pip install 'rarrl[{extra}]'; `rarrl demo --quick` plays without"
+            )
+    from rarrl_learning.household.demo import demo_seeds, demo_settings, play_all
+    from rarrl_learning.household.report.page import save_missions
+
+    started = time.monotonic()
+    settings, seeds = demo_settings(llm), demo_seeds(missions, seed)
+    thinks = "llama.cpp" if llm == "llama" else llm
+    console().print(
+        f"{missions} missions in simulated homes for each of {len(settings)} policies: stereo eyes, detector, policy "
+        f"in 3 bits, safety gate;\n{thinks} writes the plans. Each mission may use "
+        f"{settings[0].time_budget_s:.3g} s and {settings[0].token_budget:.0f} tokens of thinking, and what is "
+        "thought takes the robot's time.",
+        markup=False,
+    )
+    folder = new_run_folder(out)
+    with progress("playing", len(settings) * len(seeds)) as update:
+        played = play_all(settings, seeds, progress=update)
+    save_missions(folder, played)
+    finish_missions(folder)
+    typer.echo(f"{time.monotonic() - started:.0f} s in all")
+
+
+def _quick_demo(episodes: int, seed: int, llm: str | None, out: Path | None) -> None:
+    """The decision loop on real ROS 2 nodes for four policies."""
+    need_ros("rarrl demo --quick")
+    from rarrl.cli.results import reminder
+    from rarrl_nodes.demo import demo_config, demo_policies
+
+    started = time.monotonic()
+    llm = llm or ("llama" if find_spec("llama_cpp") else "profile")
+    config, policies = demo_config(episodes, seed, llm), demo_policies(llm)
+    thinks = "llama.cpp" if llm == "llama" else f"the latencies of {config.orchestrator.profile}"
+    console().print(
+        f"{episodes} household tasks for each of {len(policies)} policies, on orchestrator_node and replay_node "
+        f"(ROS 2), with {thinks if llm in ('llama', 'profile') else llm}.\nEach task may use "
+        f"{config.orchestrator.time_budget_s:.3g} s and {config.orchestrator.token_budget:.0f} tokens of thinking.",
+        markup=False,
+    )
+    folder = new_run_folder(out)
+    play(folder, policies, config, lambda p, f, u: in_graph(p, f, config, False, u))
+    _look(folder, seed, most=1)
+    finish(folder, policies, reminder(episodes, recorded=llm != "profile"))
+    typer.echo(f"{time.monotonic() - started:.0f} s in all")
+
+
+def _look(folder: Path, seed: int, most: int = 3) -> Path:
+    """Draws what the stereo detector makes of up to `most` pairs; prints its table and what was left out."""
+    from rarrl.files import write_bytes_atomic
+    from rarrl.report import PERCEPTION
+    from rarrl_learning.perception.demo import HEAD as SEEN
+    from rarrl_learning.perception.demo import draw, look
+    from rarrl_nodes.demo import perception_scenes
+
+    scenes, notes = perception_scenes(seed, most)
+    looks = [look(scene) for scene in scenes]
+    write_bytes_atomic(folder / PERCEPTION, draw(looks))
+    console().print(table("Obstacles from stereo pairs", SEEN, [seen.row() for seen in looks]))
+    for note in notes:
+        typer.echo(note)
+    return folder / PERCEPTION

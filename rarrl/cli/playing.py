@@ -1,0 +1,152 @@
+"""What `demo`, `run`, `replay` and `plot` share: episodes played by several policies, and the reports of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rarrl.cli.common import Update, console, progress, table
+from rarrl.errors import DependencyMissingError
+
+if TYPE_CHECKING:
+    from rarrl.config import Config
+    from rarrl.decision_loop import Executive
+    from rarrl.reasoner.base import Reasoner
+    from rarrl.report import Report
+
+HEAD = ("policy", "success", "95 % interval", "LLM s", "tokens", "calls", "misses")  # fits 80 columns
+MISSION_HEAD = ("policy", "done", "met", "time", "LLM", "tokens", "calls", "collisions", "gate stops")
+PLOT_HINT = "`rarrl plot FOLDER` makes the report of what was played"
+
+LlmOption = Annotated[
+    str | None,
+    typer.Option(
+        "--llm", help="Who thinks: profile (recorded or measured calls), llama, llama:FILE, openai:URL#MODEL."
+    ),
+]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Folder of the run; default runs/<time>.")]
+
+
+def need_ros(command: str) -> None:
+    """Raises: DependencyMissingError without rclpy."""
+    if find_spec("rclpy") is None:
+        raise DependencyMissingError(
+            f"{command} needs rclpy: pip install 'rarrl[ros]' (x86-64 Linux), or source a ROS 2 installation; "
+            "`rarrl replay` plays the same tasks without ROS"
+        )
+
+
+def play(
+    folder: Path, policies: Sequence[str], config: Config, one: Callable[[str, Path, Callable[[int], None]], None]
+) -> None:
+    """Plays every policy into a numbered folder of its own; `one` plays one and reports how many episodes are over."""
+    episodes = config.replay.episodes
+    with progress("playing", len(policies) * episodes) as update:
+        for index, name in enumerate(policies):
+            update(index * episodes, name)
+            safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)[:40]
+            one(name, folder / f"{index + 1}_{safe}", _counted(update, index * episodes, name))
+
+
+def _counted(update: Update, before: int, name: str) -> Callable[[int], None]:
+    return lambda done: update(before + done, name)
+
+
+def in_process(
+    name: str,
+    folder: Path,
+    config: Config,
+    executive: Executive,
+    reasoner: Reasoner | None,
+    on_episode: Callable[[int], None],
+) -> None:
+    """Plays with the policy `name` in this process; the log goes into `folder`."""
+    from rarrl.build import make_orchestrator
+    from rarrl.decision_loop import replay
+    from rarrl.events import EventWriter, RunEvent
+    from rarrl.reasoner.home import read_home
+
+    chosen = config.orchestrator
+    orchestrator = make_orchestrator(name, chosen.profile, chosen.cost_weight)
+    date = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    header = RunEvent(
+        policy=name,
+        profile=chosen.profile,
+        seed=config.replay.seed,
+        speed=1.0,
+        date=date,
+        source="in_process",
+        cost_weight=chosen.cost_weight,
+    )
+    with EventWriter(folder, header) as log:
+        home = read_home(Path(chosen.home)) if chosen.home else ()
+        replay(executive, orchestrator, config.replay.episodes, log, on_episode, reasoner=reasoner, home=home)
+
+
+def in_graph(name: str, folder: Path, config: Config, shock: bool, on_episode: Callable[[int], None]) -> None:
+    """Plays with the policy `name` on orchestrator_node and replay_node; the logs go into `folder`."""
+    from rarrl_nodes.run import run_graph
+
+    chosen = config.orchestrator
+    tasks = config.replay
+    run_graph(
+        policy=name,
+        profile=chosen.profile,
+        episodes=tasks.episodes,
+        seed=tasks.seed,
+        speed=tasks.speed,
+        run_dir=folder,
+        time_budget_s=chosen.time_budget_s,
+        token_budget=chosen.token_budget,
+        cost_weight=chosen.cost_weight,
+        category=tasks.category,
+        alfred=tasks.alfred or None,
+        split=tasks.split if tasks.alfred else None,
+        latency_scale=tasks.latency_scale,
+        shock=shock,
+        reasoner=chosen.reasoner,
+        home=chosen.home,
+        on_episode=on_episode,
+    )
+
+
+def finish(folder: Path, order: Sequence[str], notes: Sequence[str] = ()) -> Report:
+    """Writes the report; prints its table and where it is."""
+    from rarrl.report import write_report
+    from rarrl.report.figure import table_row
+    from rarrl.report.runs import figures_of
+
+    report = write_report(folder, order, notes)
+    console().print(table("", HEAD, [table_row(figures_of(run)) for run in report.runs]))
+    typer.echo("LLM s, tokens, calls: means a task; misses: calls that ran out of the budget, in all tasks.")
+    for note in (*notes, *(f"{run.policy}: {run.note}" for run in report.runs if run.note)):
+        typer.echo(note)
+    typer.echo(f"report:  {report.html}\npicture: {report.png}")
+    return report
+
+
+def finish_missions(folder: Path) -> None:
+    """Writes the report of missions; prints its table and where it is."""
+    from rarrl_learning.household.report.figure import figures_of
+    from rarrl_learning.household.report.page import write_mission_report
+    from rarrl_learning.household.report.recording import HINT
+
+    report = write_mission_report(folder)
+    rows = [figures.row() for figures in figures_of(report.results)]
+    console().print(table("", MISSION_HEAD, [(*row[:2], *row[3:]) for row in rows]))
+    typer.echo(
+        "met: share of the goal's conditions; met, time, LLM, tokens, calls: means a mission; the rest: counted."
+    )
+    typer.echo(f"report:  {report.html}\npicture: {report.png}")
+    if report.gif:
+        typer.echo(f"film:    {report.gif}")
+    if report.recording:
+        typer.echo(f"to scroll through: rerun {report.recording}")
+    else:
+        typer.echo(HINT)
