@@ -144,7 +144,7 @@ def declare(node: Node, specs: tuple[FieldSpec, ...], model: type[Section]) -> N
     Raises: InputError, one line, where a value from the command line or a parameter file is not allowed."""
     overrides: dict[str, Parameter] = node._parameter_overrides
     known = {spec.name: spec for spec in specs}
-    unknown = [name for name in overrides if name not in _OURS and not name.startswith(_OF_ROS)]
+    unknown = [name for name in overrides if name not in (_OURS | set(known)) and not name.startswith(_OF_ROS)]
     if unknown:
         raise InputError(f"parameter {unknown[0]} of {node.get_name()} is unknown; known: {', '.join(known)}")
     for name, spec in known.items():
@@ -182,7 +182,8 @@ def _names_under(node: Node, section: str) -> Iterable[str]:
 def _judge(changed: list[Parameter], model: type[Section], where: str) -> SetParametersResult:
     """The model's own message for what a range cannot say, such as the type or a list of names."""
     try:
-        check({p.name: p.value for p in changed if p.name in _OURS}, model, where)
+        ours = _OURS | set(model.model_fields)
+        check({p.name: p.value for p in changed if p.name in ours}, model, where)
     except InputError as error:
         return SetParametersResult(successful=False, reason=str(error))
     return SetParametersResult(successful=True)
