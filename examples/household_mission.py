@@ -7,6 +7,7 @@ own policy in the place of the expert, which knows the whole world. docs/HOUSEHO
 
 import gymnasium
 
+from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.expert import Expert
 from rarrl_sim_envs.household.world import DT
 
@@ -17,6 +18,7 @@ def main() -> None:
     env = gymnasium.make("rarrl_sim_envs:rarrl/HouseholdTwin-v0", people=1, disturbance=0.0)
     observation, info = env.reset(seed=3)
     home = env.unwrapped
+    assert isinstance(home, HouseholdEnv)
     expert = Expert()
     print(f"goal: {observation['instruction']}")
 

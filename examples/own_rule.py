@@ -15,7 +15,8 @@ from rarrl.orchestrator.rules import RECIPES, Mask, Rule, register_rule
 from rarrl_sim_envs.alfred.make import make_executive
 
 EPISODES = 60
-SETTINGS = {"profile": "groq-70b", "time_budget_s": 20.0, "token_budget": 4000.0, "cost_weight": 0.01}
+PROFILE = "groq-70b"  # how long calls take: a provider's measured latencies
+COST_WEIGHT = 0.01  # a second of thinking costs a hundredth of a success
 
 
 def late_and_failing(s: Situation, failures: float) -> Mask:
@@ -34,10 +35,11 @@ register_rule("second_half", make_second_half, axes={"failures": (1, 2), "recipe
 
 
 def main() -> None:
-    config = config_from_values({"orchestrator": SETTINGS, "replay": {"seed": 1}}, "example")
+    chosen = {"profile": PROFILE, "time_budget_s": 20.0, "token_budget": 4000.0, "cost_weight": COST_WEIGHT}
+    config = config_from_values({"orchestrator": chosen, "replay": {"seed": 1}}, "example")
 
     for rule in ("never", "after_failure", "second_half", 'second_half:{"recipe": "P2V2"}'):
-        orchestrator = make_orchestrator(rule, SETTINGS["profile"], SETTINGS["cost_weight"])
+        orchestrator = make_orchestrator(rule, PROFILE, COST_WEIGHT)
         ends = replay(make_executive(config), orchestrator, EPISODES)  # the same tasks for each rule
         seconds = np.mean([end.llm_seconds for end in ends])
         print(f"{rule}: {sum(end.success for end in ends)} of {EPISODES} tasks, {seconds:.2f} s of LLM a task")

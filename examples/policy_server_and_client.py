@@ -7,6 +7,7 @@ client is ten plain lines; openpi's own (`openpi_client.websocket_client_policy`
 
 import asyncio
 import time
+from typing import Any
 
 import msgpack
 import numpy as np
@@ -29,7 +30,8 @@ async def ask(port: int) -> np.ndarray:
     """One question: the server's greeting says which pictures and numbers it wants."""
     rng = np.random.default_rng(0)
     async with connect(f"ws://127.0.0.1:{port}", compression=None) as socket:
-        wanted = unpack(await socket.recv())["observation"]
+        greeting: Any = unpack(await socket.recv())
+        wanted = greeting["observation"]
         print(f"the policy wants: {', '.join(wanted)}")
 
         observation: dict[str, object] = {"prompt": "open the drawer"}
@@ -41,7 +43,7 @@ async def ask(port: int) -> np.ndarray:
 
         start = time.monotonic()
         await socket.send(pack(observation))
-        answer = unpack(await socket.recv())
+        answer: Any = unpack(await socket.recv())
         print(f"round trip: {1000 * (time.monotonic() - start):.1f} ms")
         print(f"of which computing: {answer['server_timing']['infer_ms']:.1f} ms")
         return answer["actions"]
