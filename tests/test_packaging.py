@@ -37,7 +37,7 @@ def folder_files(folder: Path, *suffixes: str) -> set[str]:
 def wheel(tmp_path_factory) -> zipfile.ZipFile:
     """The wheel of a copy of the source, built without the network."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("rarrl", "nodes", "sim_envs", "launch", "config", "resource"):
+    for name in ("rarrl", "learning", "nodes", "sim_envs", "launch", "config", "resource"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.py", "setup.cfg", "pyproject.toml", "package.xml", "LICENSE"):
         shutil.copy(ROOT / name, source)
