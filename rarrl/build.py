@@ -150,8 +150,8 @@ def make_orchestrator(
             `rarrl.orchestrator.rules.OrchestratorPolicy`; it is called without arguments.
         profile: what calls cost: the name of a shipped latency profile, a path, or one that is loaded.
         cost_weight: RARRL's lambda, points of success per second of thinking.
-        world: where the robot acts, where the profile does not say so: one that knows latencies alone belongs to no
-            world. None: the profile's own.
+        world: where the robot acts, if not where the profile was recorded; one of latencies alone belongs to no world.
+            None: the profile's own.
         call_timeout_s: no call may take longer than this, however much budget is left, seconds.
 
     Raises: InputError for an unknown policy or profile, with the allowed names."""

@@ -78,12 +78,13 @@ def is_import_path(text: str) -> bool:
     return _IMPORT_PATH.fullmatch(text) is not None
 
 
-def import_object(path: str, what: str) -> Any:
+def import_object(path: str, what: str, known: Iterable[str] = ()) -> Any:
     """The object `package.module:name`. Importing runs the module's code: `path` comes from the operator.
 
     Args:
         path: the import path; its form is checked by `is_import_path`.
         what: begins the message of an error.
+        known: names that may have been meant instead of the module's.
 
     Raises: InputError where there is no such module or name, or the module fails when it is imported."""
     module_name, _, name = path.partition(":")
@@ -93,7 +94,7 @@ def import_object(path: str, what: str) -> Any:
         raise InputError(
             f"{what}: {short(path)}: the module {module_name} cannot be imported "
             f"({type(error).__name__}: {' '.join(str(error).split())}); install its package, or put its folder on "
-            "PYTHONPATH"
+            f"PYTHONPATH{did_you_mean(module_name, known)}"
         ) from error
     for part in name.split("."):
         if not hasattr(found, part):
@@ -103,15 +104,15 @@ def import_object(path: str, what: str) -> Any:
     return found
 
 
-def make_by_path(path: str, what: str, needs: Iterable[str] = ()) -> Any:
+def make_by_path(path: str, what: str, needs: Iterable[str] = (), known: Iterable[str] = ()) -> Any:
     """What the class or function `package.module:name` returns, called without arguments.
 
     Args:
-        path, what: as of `import_object`.
+        path, what, known: as of `import_object`.
         needs: names of the attributes that the result must have.
 
     Raises: InputError as `import_object`, where the call fails, or something is missing."""
-    found = import_object(path, what)
+    found = import_object(path, what, known)
     if not callable(found):
         kind = type(found).__name__
         raise InputError(f"{what}: {short(path)} is a {kind}; name a class, or a function that makes one")

@@ -10,7 +10,7 @@ TASKS = read_alfred(HOUSEHOLD_TASKS).plans[:3]
 WRONG = Plan.from_rows([["PickupObject", "pillow"], ["PutObject", "pillow", "bed"]])
 
 
-def profile(name="household"):
+def profile(name="household", world=None):
     """The robot's own plan is always wrong; level 1 is right for the first task alone, level 2 always."""
     header = ProfileHeader(
         name=name,
@@ -21,6 +21,7 @@ def profile(name="household"):
         date="2026",
         source="test",
         licence="none",
+        world=world,
     )
     plans = [WRONG, *(expert_plan(task) for task in TASKS)]
     tasks, records = [], []

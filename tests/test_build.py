@@ -1,8 +1,17 @@
+import subprocess
+import sys
+
 import pytest
 
-from rarrl.build import llama_file, make_reasoner
+import rarrl
+from rarrl.build import llama_file, make_detector, make_orchestrator, make_policy, make_reasoner
 from rarrl.clock import ManualClock
+from rarrl.config import DetectorConfig, OrchestratorConfig
 from rarrl.errors import InputError
+from rarrl.latency.profile import load_profile
+from rarrl.orchestrator.rules import make_rule
+from rarrl.perception.rig import CameraRig
+from rarrl.perception.voxels import PRESETS
 from rarrl.reasoner.base import Request
 from rarrl.reasoner.breaker import GuardedReasoner
 from rarrl.reasoner.checker import OperatorPolicy
@@ -68,3 +77,40 @@ def test_llama_file(tmp_path):
         llama_file("profile:x")
     with pytest.raises(InputError, match="refuses"):
         make_reasoner(f"llama:{tmp_path / 'none.gguf'}")
+
+
+def test_a_detector_by_preset_grid_and_configuration():
+    rig = CameraRig(fx=300.0, cx=160.0, cy=120.0, baseline=0.1, width=320, height=240)
+    near = make_detector(rig, "near").voxelizer.spec
+    assert near == PRESETS["near"] == make_detector(rig, PRESETS["near"]).voxelizer.spec
+    cube = make_detector(rig, DetectorConfig(preset="cube", size_m=3.2, voxel_size_m=0.2)).voxelizer.spec
+    assert (cube.size, cube.voxel_size) == (16, 0.2)
+    assert make_detector(rig).voxelizer.spec == PRESETS["indoor"]
+    with pytest.raises(InputError, match="indoor"):
+        make_detector(rig, "nearby")
+
+
+def test_an_orchestrator_from_a_configuration_a_name_and_an_object():
+    config = OrchestratorConfig(policy="after_failure", profile="groq-70b", cost_weight=0.02)
+    made = make_orchestrator(config)
+    same = make_orchestrator("after_failure", load_profile("groq-70b"), 0.02)
+    assert (made.policy.params, made.cost_weight) == (same.policy.params, same.cost_weight)
+    assert made.costs.mean_s.tolist() == same.costs.mean_s.tolist()
+    rule = make_rule("never")
+    assert make_orchestrator(rule, "groq-70b", call_timeout_s=5.0).policy is rule
+    with pytest.raises(InputError, match="did you mean groq-70b"):
+        make_orchestrator(rule, "grok-70b")
+
+
+def test_public_names_are_there_and_loaded_when_used():
+    assert sorted(rarrl.PUBLIC) == sorted(rarrl.__all__) and set(rarrl.__all__) <= set(dir(rarrl))
+    assert rarrl.make_policy is make_policy
+    for name in rarrl.__all__:
+        assert getattr(rarrl, name) is not None
+    with pytest.raises(AttributeError, match="make_robot"):
+        rarrl.make_robot
+    code = (
+        "import sys, rarrl; print(sorted(m for m in sys.modules if m.split('.')[0] in ('rarrl', 'numpy', 'pydantic')))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.strip() == "['rarrl']"

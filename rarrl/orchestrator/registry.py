@@ -96,7 +96,7 @@ def load_policy(spec: str, fitted: Fitted = Fitted.LATENCIES) -> OrchestratorPol
     # os.path: pathlib's exists() raises for names that no file system allows
     exists = os.path.exists(spec)
     if is_import_path(spec) and not exists:
-        policy: OrchestratorPolicy = make_by_path(spec, "policy", ("name", "act"))
+        policy: OrchestratorPolicy = make_by_path(spec, "policy", ("name", "act"), families())
         return policy
     path = Path(spec)
     if exists or path.suffix or "/" in spec:

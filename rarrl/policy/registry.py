@@ -73,7 +73,7 @@ def load_policy(spec: str, options: PolicyOptions | None = None) -> LoadedPolicy
         return closable(POLICIES[name].make(text, options))
     if is_import_path(spec):
         _refuse(options, gguf=False, what="a class of your own")
-        return closable(make_by_path(spec, WHAT, ("spec", "infer", "reset")))
+        return closable(make_by_path(spec, WHAT, ("spec", "infer", "reset"), POLICIES))
     if colon and "/" not in name:
         forms = ", ".join(["FOLDER", *(entry.form for entry in POLICIES.values()), "package.module:Class"])
         raise InputError(f"{WHAT}: {short(spec)} is not known (allowed: {forms}){did_you_mean(name, POLICIES)}")

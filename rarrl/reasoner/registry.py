@@ -79,7 +79,7 @@ def make_backend(spec: str, options: ReasonerOptions) -> Reasoner:
         if not missing and not (text and entry.text is False):
             return entry.make(text, options)
     elif is_import_path(spec):
-        backend: Reasoner = make_by_path(spec, WHAT, ("name", "ask", "close"))
+        backend: Reasoner = make_by_path(spec, WHAT, ("name", "ask", "close"), REASONERS)
         return backend
     raise InputError(
         f"{WHAT}: {short(spec)} is not known (allowed: {reasoner_forms()})"

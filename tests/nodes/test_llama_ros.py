@@ -2,15 +2,27 @@
 
 import importlib.util
 import json
+import sys
 from types import SimpleNamespace
 
 import pytest
 
-from rarrl.errors import DependencyMissingError
+from rarrl.build import make_reasoner
+from rarrl.decision_loop import Phase, Report, TaskView
+from rarrl.errors import DependencyMissingError, InputError
 from rarrl.reasoner.base import Request
 from rarrl.reasoner.plan import Plan
-from rarrl.types import CallStatus, Role
+from rarrl.types import Budget, CallStatus, PlanStatus, Role, StateSummary, SubgoalType
+from rarrl_nodes import llama_ros
 from rarrl_nodes.llama_ros import LlamaRosReasoner, fill, goal_fields
+
+pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
+
+from rarrl_nodes import conversions
+from rarrl_nodes.lifecycle import LATCHED
+from rarrl_nodes.orchestrator_node import OrchestratorNode
 
 MUG = Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "desk"]])
 
@@ -116,3 +128,55 @@ def test_text_that_is_no_plan():
 def test_without_llama_msgs_the_message_says_what_to_do():
     with pytest.raises(DependencyMissingError, match="build llama_ros"):
         LlamaRosReasoner.on(None)
+
+
+# --- as the reasoner of orchestrator_node ---
+
+
+def test_outside_a_node_the_message_says_where_it_works():
+    llama_ros.register()
+    llama_ros.register()  # a second node in one process
+    with pytest.raises(InputError, match="orchestrator_node"):
+        make_reasoner("llama_ros:/brain/chat")
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """llama_msgs and its action server, as far as the node sees them; the names that were asked for."""
+    asked = []
+
+    def make_client(node, kind, action):
+        asked.append((node.get_name(), kind.__name__, action))
+        client = Client('{"plan": [["PickupObject", "mug"], ["PutObject", "mug", "desk"]]}')
+        client.destroy = lambda: asked.append("destroyed")
+        return client
+
+    def chat_completions():
+        return type("GenerateChatCompletions", (), {"Goal": staticmethod(new_goal)})
+
+    action = SimpleNamespace(GenerateChatCompletions=chat_completions())
+    monkeypatch.setitem(sys.modules, "llama_msgs", SimpleNamespace(action=action))
+    monkeypatch.setitem(sys.modules, "llama_msgs.action", action)
+    monkeypatch.setitem(sys.modules, "llama_msgs.msg", SimpleNamespace(ChatMessage=new_message))
+    monkeypatch.setattr("rclpy.action.ActionClient", make_client)
+    return asked
+
+
+def test_the_parameter_reasoner_asks_the_action(ear, local_node, served):
+    node = local_node(
+        OrchestratorNode, orchestrator__policy='always:{"recipe": "P1"}', orchestrator__reasoner="llama_ros:/brain/chat"
+    )
+    assert served == [("orchestrator_node", "GenerateChatCompletions", "/brain/chat")]
+    status = PlanStatus(0, 0.4, 0.4, 0, 0, 0.5, (False, False), 0, False, 6, 0)
+    task = TaskView("put a mug on the desk", Plan.from_rows([["PickupObject", "cup"]]), status)
+    summary = StateSummary((SubgoalType.GotoLocation, SubgoalType.PutObject), 0, 0, 9)
+    report = Report("run", 1, Phase.WAITING, 0, summary, Budget.full(20.0, 4000.0), None, task)
+    heard = []
+    ear.node.create_subscription(DiagnosticArray, "answer", heard.append, LATCHED)
+    assert ear.until(lambda: ear.state.get_subscription_count() > 1)
+    ear.state.publish(conversions.array("replay_node: state", conversions.values_from_report(report), Time()))
+    assert ear.until(lambda: heard), "no answer"
+    answer = conversions.answer_from_values(conversions.values_of(heard[-1])).answer
+    assert (answer.status, answer.plan, answer.backend) == (CallStatus.OK, MUG, "llama_ros:/brain/chat")
+    node.unload()
+    assert served[-1] == "destroyed"

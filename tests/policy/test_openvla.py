@@ -1,6 +1,7 @@
 """A tiny checkpoint is made here, and computed a second time in plain torch."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,12 +9,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from rarrl.build import make_policy
 from rarrl.errors import InputError
 from rarrl.llama.gguf import llama_metadata, write_gguf
 from rarrl.llama.runtime import InterruptedDecodeError
 from rarrl.llama.shape import LlamaShape
-from rarrl.policy.base import Observation, check_policy
+from rarrl.policy.base import InterfaceSpec, Observation, check_policy
 from rarrl.policy.openvla import OpenVlaPolicy, Robot, gelu, load_scales
+from rarrl.policy.process import PolicySettings, ProcessPolicy
 
 pytest.importorskip("llama_cpp")
 torch = pytest.importorskip("torch")
@@ -488,3 +491,53 @@ def test_statistics_of_a_config_and_without_a_mask(tmp_path):
 def test_gelu_is_that_of_torch():
     x = np.linspace(-12, 12, 100_001, dtype=np.float32)
     np.testing.assert_allclose(gelu(x), F.gelu(torch.from_numpy(x)).numpy(), atol=2e-6)
+
+
+# --- by its name ---
+
+
+@pytest.fixture
+def named(folder) -> str:
+    """The folder with its card, and the tower's import path."""
+    robot = {"control_hz": 5.0, "image_size": 32, "patches": PATCHES, "cameras": ["front"]}
+    card = {"weights": "speaker.safetensors", "vocabulary": VOCABULARY, "robot": robot}
+    (folder / "openvla.json").write_text(json.dumps(card))
+    return f"openvla:{folder}#own_parts:features"
+
+
+def test_a_folder_is_named_with_its_tower(folder, named):
+    with make_policy(named) as policy, load(folder, exact=False) as same:
+        assert policy.spec == same.spec
+        chunks = [each.infer(observation(SPEAKER)).actions for each in (policy, same)]
+        assert np.array_equal(*chunks)
+    (folder / "quantized.gguf").write_bytes((folder / "llama.gguf").read_bytes())
+    make_policy(named, gguf=folder / "quantized.gguf").close()
+    with pytest.raises(InputError, match="preset"):
+        make_policy(named, preset="fast")
+
+
+def test_it_runs_in_the_worker_process(folder, named, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    with ProcessPolicy(PolicySettings(named)) as served, load(folder, exact=False) as here:
+        assert served.spec == InterfaceSpec.of(here.spec)
+        chunk = served.infer(observation(SPEAKER), time.monotonic() + 30.0)
+        assert np.array_equal(chunk.actions, here.infer(observation(SPEAKER)).actions)
+        assert (served.spec.words("open the drawer") == 2).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"robot": {}}, "control_hz is missing"),
+        ({"robot": {"control_hz": 0}}, "above 0 to 1000"),
+        ({"gguf": "../llama.gguf"}, "name of a file in the folder"),
+        ({"files": []}, "allowed keys: gguf, weights"),
+        ({"vocabulary": 5}, "integer 256 to 1000000"),
+    ],
+)
+def test_a_bad_card_is_one_line(folder, named, change, message):
+    card = json.loads((folder / "openvla.json").read_text())
+    (folder / "openvla.json").write_text(json.dumps(card | change))
+    with pytest.raises(InputError, match=message) as error:
+        make_policy(named)
+    assert "\n" not in str(error.value)
