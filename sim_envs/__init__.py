@@ -1,4 +1,4 @@
-"""Gymnasium environments of rarrl; importing this package registers them."""
+"""Gymnasium environments of rarrl; importing this package registers them. Simulators are imported by `make` alone."""
 
 import gymnasium
 
@@ -10,4 +10,14 @@ gymnasium.register(
 gymnasium.register(id="rarrl/Household-v0", entry_point="rarrl_sim_envs.household.env:HouseholdEnv")
 gymnasium.register(
     id="rarrl/HouseholdTwin-v0", entry_point="rarrl_sim_envs.household.env:HouseholdEnv", kwargs={"stereo": False}
+)
+gymnasium.register(
+    id="rarrl/MetaWorldLanguage-v0",
+    entry_point="rarrl_sim_envs.metaworld.env:MetaWorldLanguageEnv",
+    kwargs={"task": "drawer-close"},
+)
+gymnasium.register(
+    id="rarrl/Tabletop-v0",
+    entry_point="rarrl_sim_envs.tabletop.env:TabletopEnv",
+    kwargs={"task": "press-red-cube"},
 )

@@ -82,7 +82,7 @@ HEAVY = {
         "rarrl.llama.runtime",
         "rarrl.reasoner.worker",  # a process of its own: it parses files from outside
     },
-    "mujoco": {"rarrl_sim_envs.metaworld.env", "rarrl_sim_envs.stereo_room.scene", "rarrl_sim_envs.tabletop.env"},
+    "mujoco": {"rarrl_sim_envs.instruction_env", "rarrl_sim_envs.stereo_room.scene"},
     "sklearn": {"rarrl_learning.reasoner.jobs", "rarrl_learning.reasoner.tfidf_baseline"},
     "tokenizers": {
         "rarrl_learning.reasoner.export",

@@ -46,7 +46,7 @@ def play_start(
 ) -> Episode:
     """`play` of one start of a list, in an environment of the task."""
     max_steps = suite.play_steps
-    told = suite.told(task, start) if words == suite.control else task
+    told = suite.control.task(task, start) if words == suite.control.kind else task
     texts = suite.task(told).instructions(held_out=words == "held_out")
     options = {"split": split, "start": start, "instruction": texts[start % len(texts)]}
     observation, _ = env.reset(options=options)
@@ -59,7 +59,7 @@ def play_start(
         chunk = policy.infer(as_observation(observation if step == 0 else env.observation()))
         for action in chunk.actions[: min(rows, max_steps - step)]:
             success = env.advance(action)
-            told_success = success if told == task else suite.told_done(env, told)
+            told_success = success if told == task else suite.control.done(env, told)
             step += 1
             if success or told_success:
                 break
@@ -105,7 +105,7 @@ def evaluate_policy(
         "rows of a chunk done": rows,
         "control steps allowed": suite.play_steps,
         "rendering": suite.rendering,
-        suite.control: suite.control_rule,
+        suite.control.kind: suite.control.rule,
     }
 
     return figures_of(suite, played), tables

@@ -1,10 +1,10 @@
-"""`rarrl/AlfredReplay-v0`: when should a robot think? One gymnasium.Env, and a VectorEnv of many."""
+"""`rarrl/AlfredReplay-v0`: when should a robot think? A gymnasium.Env, and a VectorEnv of many."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -22,12 +22,13 @@ from .episodes import EpisodeConfig, EpisodeSampler, seeds
 from .recorded_core import RecordedCore
 
 ACTION_SPACE = gym.spaces.Discrete(N_ACTIONS)
+"""Numbers of `rarrl.types.Action`."""
 
 
-def observation_space(core: AlfredReplayCore) -> gym.spaces.Box:
-    """N_FEATURES numbers; with recorded answers those of the plan in force besides."""
+def observation_space(core: AlfredReplayCore) -> gym.spaces.Space[NDArray[np.float32]]:
+    """N_FEATURES numbers; with recorded answers also those of the plan in force."""
     width = len(ALL_FEATURE_NAMES) if hasattr(core, "recordings") else N_FEATURES
-    return gym.spaces.Box(-FEATURE_LIMIT, FEATURE_LIMIT, (width,), np.float32)
+    return gym.spaces.Box(-FEATURE_LIMIT, FEATURE_LIMIT, (width,))  # float32
 
 
 def _make(
@@ -39,10 +40,12 @@ def _make(
     mode: str,
     **episode: Any,
 ) -> tuple[AlfredReplayCore, EpisodeSampler]:
+    """The core and its episodes, from the arguments of `AlfredReplayEnv`."""
     if mode not in ("soft", "hard"):
         raise InputError(f"AlfredReplay: mode must be 'soft' or 'hard', got {mode!r}")
     if category != "all" and category not in CATEGORIES:
         raise InputError(f"AlfredReplay: category must be 'all' or one of {', '.join(CATEGORIES)}, got {category!r}")
+
     categories = CATEGORIES if category == "all" else (category,)
     if isinstance(profile, str) and holds_answers(profile):
         if alfred is not None:
@@ -50,6 +53,7 @@ def _make(
         recordings = load_recordings(profile, categories)
         recorded = RecordedCore(recordings, n, hard=mode == "hard")
         return recorded, EpisodeSampler(recordings.bank, [recordings.table], EpisodeConfig(**episode))
+
     plans, _ = load_plans(None if alfred is None else Path(alfred), split)
     bank = EpisodeBank.from_plans(plans, categories)
     tables = load_tables([profile] if isinstance(profile, str) else profile)
@@ -60,37 +64,41 @@ def _make(
 class AlfredReplayEnv(gym.Env[NDArray[np.float32], np.int64]):
     """## Description
     A robot executes an ALFRED household task sub-goal by sub-goal. At each decision it acts, or first asks a
-    language model, whose real latency and tokens are replayed from a profile. Thinking prevents failures;
-    it costs time and tokens from a budget that does not last for all of them. After RARRL (arXiv 2603.16673).
+    language model, whose measured latency and tokens are replayed from a profile. Thinking prevents failures; it costs
+    time and tokens from a budget that does not last for thinking at each decision. After RARRL (arXiv 2603.16673).
 
     ## Action space
     `Discrete(5)`: 0 ACT, 1 THINK(planner, 1), 2 THINK(planner, 2), 3 THINK(verifier, 1), 4 THINK(verifier, 2).
-    `action_masks()` (and `info["action_mask"]`) tells which are allowed; another one is executed as ACT.
+    `action_masks()` (and `info["action_mask"]`) says which are allowed; another one is executed as ACT.
 
     ## Observation space
-    `Box(-8, 8, (N_FEATURES,), float32)`: task state, execution history, remaining budget, what calls cost
-    here; names in `rarrl.orchestrator.features.FEATURE_NAMES`. The uncertainty u is hidden. A profile with
-    recorded answers (`rarrl profile record`) is replayed with them, on its own tasks: see `recorded_core`;
-    the observation then tells of the plan in force too (ALL_FEATURE_NAMES).
+    `Box(-8, 8, (N_FEATURES,), float32)`: task state, execution history, remaining budget, expected cost of calls; names
+    in `rarrl.orchestrator.features.FEATURE_NAMES`. How uncertain the robot's scene is stays hidden. A profile with
+    recorded answers (`rarrl profile record`) is replayed with them, on its own tasks (see `recorded_core`); the
+    observation then describes the plan in force too (ALL_FEATURE_NAMES).
 
     ## Rewards
     1 at success, minus `cost_weight` per second of thinking.
 
     ## Starting state
-    A plan of ALFRED (its shipped statistics without `alfred`), a budget, a price; all drawn by the seed.
+    An expert plan of ALFRED (drawn from its shipped statistics where `alfred` is not given), a budget, and a price of
+    thinking; all drawn from the seed.
 
     ## Episode end
     Terminates when the task is done, lost (an irreversible failure), out of attempts, or, in hard mode, when a
     call runs out of the budget. Never truncates.
 
     ## Information
-    `action_mask`, `seconds` and `tokens` of this decision's call, `call_ok`, `act_status`, `time_s` and `tokens_left`,
-    `deadline_miss`, `shocked`; at the end `is_success`.
+    `action_mask` (5,) bool; of this decision: `seconds` and `tokens` of the call, `call_ok`, `act_status` (None for a
+    call), `deadline_miss` (the call ran out of the budget), `shocked` (the budget was cut); `time_s` and `tokens_left`
+    of the budget; at the end `is_success`.
 
     ## Arguments
-    `profile` (shipped name or path, or several), `alfred` and `split` (the data set), `category` (all, Navigation,
-    Inspection, Delivery), `mode` (soft, hard), and all fields of `EpisodeConfig`: `time_budget_s`,
-    `token_budget`, `cost_weight`, `latency_scale`, `latency_jitter`, `shock_share`, ...
+    `profile` (a latency profile: shipped name or path, or several), `alfred` and `split` (folder of the data set, and
+    its split), `category` (all, Navigation, Inspection, Delivery), `mode` (soft: a call that runs out of the budget
+    loses its answer; hard: it ends the episode), `render_mode` ("ansi": the last decision as a line), and all fields of
+    `EpisodeConfig`: `time_budget_s`, `token_budget`, `cost_weight`, `latency_scale`, `latency_jitter`, `shock_share`,
+    ...
 
     ```python
     import gymnasium
@@ -98,7 +106,7 @@ class AlfredReplayEnv(gym.Env[NDArray[np.float32], np.int64]):
     ```
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 4}
+    metadata = {"render_modes": ["ansi"], "render_fps": 4}  # noqa: RUF012 (declared by gym.Env)
 
     def __init__(
         self,
@@ -132,12 +140,14 @@ class AlfredReplayEnv(gym.Env[NDArray[np.float32], np.int64]):
             raise ValueError(f"AlfredReplay: action must be 0..{N_ACTIONS - 1}, got {action!r}")
         if not self.core.alive[0]:
             raise gym.error.ResetNeeded("AlfredReplay: the episode is over; call reset()")
+
         r = self.core.step(np.array([int(action)]))
         done = bool(r.done[0])
         info = self._info(r)
         info["action_mask"] = self.action_masks()
         if done:
             info["is_success"] = bool(r.success[0])
+
         outcome = info["act_status"] or ("answered" if info["call_ok"] else "failed")
         left = f"{info['time_s']:.1f} s, {info['tokens_left']:.0f} tokens left"
         self._line = f"{Action(int(action)).label}: {outcome}; {left}"
@@ -171,7 +181,7 @@ class AlfredReplayVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], ND
     Next-step autoreset (gymnasium's default): the step after an episode's end ignores the action, starts the
     next episode and returns reward 0."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
+    metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012 (declared by VectorEnv)
 
     def __init__(
         self,
@@ -187,11 +197,15 @@ class AlfredReplayVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], ND
         if num_envs < 1:
             raise ValueError(f"num_envs must be >= 1, got {num_envs}")
         self.core, self._sampler = _make(num_envs, profile, alfred, split, category, mode, **episode)
-        self.num_envs, self.render_mode = num_envs, render_mode
-        self.single_observation_space, self.single_action_space = observation_space(self.core), ACTION_SPACE
+        self.num_envs = num_envs
+        self.render_mode = render_mode
+        self.single_observation_space = observation_space(self.core)
+        self.single_action_space = ACTION_SPACE
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(ACTION_SPACE, num_envs)
-        self._base, self._next = 0, 0
+
+        self._base = 0  # seed of the run
+        self._next = 0  # number of its next episode
         self._mask = np.ones((N_ACTIONS, num_envs), dtype=bool)
 
     def _begin(self, where: NDArray[np.int64]) -> None:
@@ -204,7 +218,8 @@ class AlfredReplayVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], ND
         """Starts all environments. A list of seeds counts by its first one: episodes are drawn in sequence."""
         first = seed[0] if isinstance(seed, list) else seed
         super().reset(seed=first)
-        self._base, self._next = int(self.np_random.integers(0, 2**63)), 0
+        self._base = int(self.np_random.integers(0, 2**63))
+        self._next = 0
         self._begin(np.arange(self.num_envs))
         self._mask = self.core.situation().action_mask()
         return self.core.observe(), {"action_mask": self._mask.T}
@@ -217,6 +232,7 @@ class AlfredReplayVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], ND
         r = self.core.step(np.asarray(actions, np.int64), self._mask)
         if len(ended):
             self._begin(ended)
+
         self._mask = self.core.situation().action_mask()
         info: dict[str, Any] = {
             "action_mask": self._mask.T,

@@ -16,6 +16,8 @@ from rarrl.latency.replay import ReplayTable
 from .core import EpisodeBank, EpisodeParams, uniform
 
 STREAMS = PLAN, TABLE, TIME, TOKENS, PRICE, SCALE, SCALED, JITTER, SHOCK, SHOCK_AT = tuple(range(100, 110))
+"""Streams of `core.uniform` that an episode is drawn from, apart from those of its steps (0 to 6)."""
+SEED_STREAM = 99  # from which `seeds` draws the episodes of a run
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,9 @@ class EpisodeConfig:
 
 
 def configured(config: Config, shock: bool) -> EpisodeConfig:
-    """The episodes of a user's configuration. `shock`: the budget is cut amid each."""
-    orchestrator, scale = config.orchestrator, config.replay.latency_scale
+    """The episodes of a user's configuration. `shock`: the budget is cut in the middle of each."""
+    orchestrator = config.orchestrator
+    scale = config.replay.latency_scale
     return EpisodeConfig(
         time_budget_s=orchestrator.time_budget_s,
         token_budget=orchestrator.token_budget,
@@ -68,24 +71,28 @@ def configured(config: Config, shock: bool) -> EpisodeConfig:
 
 
 TRAINING = EpisodeConfig(latency_scale=(0.5, 4.0), latency_jitter=(0.0, 0.8), disturbed_share=0.5, shock_share=0.25)
-"""What the shipped orchestrator is trained on: any budget, any price, some disturbed latencies and shocks."""
+"""What the shipped orchestrator is trained on: any budget and price; disturbed latencies in half of the episodes,
+shocks in a quarter."""
 
 
 class EpisodeSampler:
     """Draws `EpisodeParams` from seeds; the same seed always gives the same episode."""
 
     def __init__(self, bank: EpisodeBank, tables: Sequence[ReplayTable], config: EpisodeConfig) -> None:
-        self.bank, self.config = bank, config
+        self.bank = bank
+        self.config = config
         self._navigation = np.flatnonzero(bank.category == 0)
         self._tasks = np.flatnonzero(bank.category != 0)
         self._mean_s = np.array([t.costs.mean_s[0] for t in tables])
         self._tokens = np.array([t.costs.mean_tokens[0] for t in tables])
 
     def _rows(self, draw: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Rows of the bank for draws in [0, 1), the share of Navigation as configured."""
         share = self.config.navigation_share
         if not len(self._navigation) or not len(self._tasks):
             pool = self._navigation if len(self._navigation) else self._tasks
             return pool[(draw * len(pool)).astype(np.int64)]
+
         navigation = draw < share
         inside = np.where(navigation, draw / max(share, 1e-12), (draw - share) / max(1.0 - share, 1e-12))
         return np.where(
@@ -96,13 +103,15 @@ class EpisodeSampler:
 
     def draw(self, seed: NDArray[np.uint64], row: NDArray[np.int64] | None = None) -> EpisodeParams:
         """The episodes of `seed` (m,); `row` (m,) fixes their rows of the bank."""
-        c, m = self.config, len(seed)
+        c = self.config
+        m = len(seed)
         draws = dict(zip(STREAMS, uniform(seed, STREAMS, 0), strict=True))
 
         def between(stream: int, span: tuple[float, float]) -> NDArray[np.float64]:
             low, high = span  # log-uniform
             return np.full(m, low) if low == high else low * (high / low) ** draws[stream]
 
+        # The task, and what it may cost.
         table = (draws[TABLE] * len(self._mean_s)).astype(np.int64)
         rows = self._rows(draws[PLAN]) if row is None else row
         calls = between(TIME, c.budget_calls)
@@ -113,6 +122,8 @@ class EpisodeSampler:
             else np.full(m, c.token_budget)
         )
         weight = between(PRICE, c.call_price) / self._mean_s[table]
+
+        # What disturbs it; a shock falls in the middle half of the pieces.
         jitter_low, jitter_high = c.latency_jitter
         disturbed = draws[SCALED] < c.disturbed_share
         middle = np.floor(self.bank.pieces[rows] * (0.25 + 0.5 * draws[SHOCK_AT])).astype(np.int64)
@@ -131,5 +142,5 @@ class EpisodeSampler:
 
 def seeds(base: int, count: int, start: int = 0) -> NDArray[np.uint64]:
     """`count` episode seeds of the run `base`."""
-    spread = uniform(np.full(count, base, np.uint64), 99, np.arange(start, start + count))
+    spread = uniform(np.full(count, base, np.uint64), SEED_STREAM, np.arange(start, start + count))
     return (spread * (1 << 53)).astype(np.uint64)

@@ -10,7 +10,7 @@ replays what the model answered on this very task, its seconds and its tokens.
 - A plan that is wrong at step k serves until there: every attempt at its step k fails, irreversibly with the share of
   that step's type. A wrong plan that ends before the expert's, or goes on after its end, loses the task when its last
   right step is done, without warning.
-- A robot sees its task as the plan in force tells it: a GotoLocation before each step, the steps after. After
+- A robot sees its task as the plan in force describes it: a GotoLocation before each step, the steps after. After
   `ATTEMPTS` attempts it gives up.
 """
 
@@ -31,11 +31,11 @@ from rarrl.orchestrator.features import N_TYPES, PlanView, Situation
 from rarrl.reasoner.plan import MAX_STEPS, Plan, same_steps
 from rarrl.types import SubgoalType
 
-from .core import CATEGORIES, AlfredReplayCore, Dynamics, EpisodeBank, EpisodeParams, Floats, StepResult
+from .core import CATEGORIES, MAX_CALL_S, AlfredReplayCore, Dynamics, EpisodeBank, EpisodeParams, Floats, StepResult
 
-ATTEMPTS = 40
+ATTEMPTS = 40  # of an episode; the recorded tasks have 10 pieces on average and 28 at most
 SOURCES = 3  # the default plan, planner 1's, planner 2's
-NEVER = 99  # the step at which a right plan is wrong
+NEVER = 99  # the step at which a right plan is wrong: after the end of any
 _GOTO = int(SubgoalType.GotoLocation)
 
 
@@ -43,13 +43,25 @@ _GOTO = int(SubgoalType.GotoLocation)
 class Recordings:
     """A recorded profile as arrays over its T tasks; the second axis is the source of a plan where there is one.
 
-    `bank`: one row per task. `table`: what calls cost, over all tasks. `plan_id` (T, 3), -1 where there is no answer;
-    `wrong_at` (T, 3) first wrong step, NEVER for a right plan; `ends` (T, 3) it is wrong by its length alone; `length`
-    (T, 3); `kinds` (T, 3, steps) sub-goal types; `remaining` (T, 3, steps, 8) types after a step, GotoLocation counted
-    once per step; `confidence` (T, 3). Of calls: `seconds`, `tokens`, `answered` (T, 3, 4), the last axis as
-    THINK_ACTIONS (planners are the same for all sources); `verdict` (T, 3, 2) 1 ok, -1 fault, 0 none; `p_ok` (T, 3, 2).
-    `words`, `unknown` (T,). `step` (T, pieces): which step of the plan a piece belongs to; `closes` (T, pieces): it is
-    the last of its step. `trial` (T,): tasks of one plan have one number."""
+    Attributes:
+        bank: one row per task
+        table: what calls cost, over all tasks
+        plan_id: (T, 3) which plan, -1 where there is no answer
+        wrong_at: (T, 3) first wrong step, NEVER for a right plan
+        ends: (T, 3) the plan is wrong by its length alone
+        length: (T, 3) steps
+        kinds: (T, 3, steps) sub-goal types
+        remaining: (T, 3, steps, 8) types after a step, GotoLocation counted once per step
+        confidence: (T, 3) of the planner in its plan, 0 to 1; similarity of the goals for the default plan
+        seconds, tokens, answered: (T, 3, 4) of a call, the last axis as THINK_ACTIONS; a planner's are the same for all
+            sources
+        verdict: (T, 3, 2) 1 ok, -1 fault, 0 none
+        p_ok: (T, 3, 2) the verifier's probability that the plan is right
+        words, unknown: (T,) words of the goal, and how many of them the planner does not know
+        step: (T, pieces) which step of the plan a piece belongs to
+        closes: (T, pieces) the piece is the last of its step
+        trial: (T,) tasks of one plan have one number
+    """
 
     bank: EpisodeBank
     table: ReplayTable
@@ -82,19 +94,23 @@ class Recordings:
         if profile.tasks is None or profile.plans is None or profile.records is None:
             recorded = "`rarrl profile record` makes one"
             raise InputError(f"latency profile {profile.name}: its answers are not recorded; {recorded}")
+
         table = ReplayTable.from_profile(profile)
         wanted = range(len(profile.tasks)) if only is None else only
         chosen = [i for i in wanted if category(profile.tasks[i].task_type) in categories]
         if not chosen:
             raise InputError(f"latency profile {profile.name}: no task of the categories {', '.join(categories)}")
+
         tasks = [profile.tasks[i] for i in chosen]
         bank = EpisodeBank.from_plans([_expert(task) for task in tasks], ("Inspection", "Delivery"))
         calls = _calls(profile, chosen)
         shapes = _shapes(profile, tasks, calls["plan_id"], calls.pop("right"))
+
         not_goto = bank.piece_type != _GOTO
         first = np.diff(bank.piece_subgoal, axis=1, prepend=-1) != 0  # of its sub-goal
         last = np.arange(bank.piece_type.shape[1]) == bank.pieces[:, None] - 1
         last[:, :-1] |= first[:, 1:]
+
         return cls(
             bank=bank,
             table=table,
@@ -114,6 +130,7 @@ def category(task_type: str) -> str:
 
 
 def _expert(task: TaskRecord) -> AlfredPlan:
+    """The expert's plan of a task, without arguments."""
     kinds = tuple(SubgoalType(kind) for kind, _ in task.steps)
     return AlfredPlan(task.task_type, "", task.trial, kinds, ((),) * len(kinds), tuple(n for _, n in task.steps))
 
@@ -122,40 +139,60 @@ def _calls(profile: LatencyProfile, chosen: Sequence[int]) -> dict[str, NDArray[
     """What was answered, per task and source of the plan in force; keys as in `Recordings`, and `right` (T, 3)."""
     assert profile.tasks is not None
     t = len(chosen)
-    plan_id, right = np.full((t, SOURCES), -1), np.zeros((t, SOURCES), bool)
-    confidence, verdict, p_ok = np.zeros((t, SOURCES)), np.zeros((t, SOURCES, 2)), np.full((t, SOURCES, 2), 0.5)
-    seconds, tokens = np.zeros((t, SOURCES, 4)), np.zeros((t, SOURCES, 4))
-    answered, seen = np.zeros((t, SOURCES, 4), bool), np.zeros((t, SOURCES, 4), bool)
+    plan_id = np.full((t, SOURCES), -1)
+    right = np.zeros((t, SOURCES), bool)
+    confidence = np.zeros((t, SOURCES))
+    verdict = np.zeros((t, SOURCES, 2))
+    p_ok = np.full((t, SOURCES, 2), 0.5)
+    seconds = np.zeros((t, SOURCES, 4))
+    tokens = np.zeros((t, SOURCES, 4))
+    answered = np.zeros((t, SOURCES, 4), bool)
+    seen = np.zeros((t, SOURCES, 4), bool)
+
     by_task: list[list[CallRecord]] = [[] for _ in profile.tasks]
     for record in profile.records or ():
         assert record.task is not None  # the schema of version 2
         by_task[record.task].append(record)
+
     for row, number in enumerate(chosen):
         task = profile.tasks[number]
-        plan_id[row, 0], right[row, 0], confidence[row, 0] = task.default, task.default_correct, task.similarity
+        plan_id[row, 0] = task.default
+        right[row, 0] = task.default_correct
+        confidence[row, 0] = task.similarity
         for record in sorted(by_task[number], key=lambda r: r.role):  # planners first: they bring the plans
-            planner, level = record.role == "planner", record.level
+            planner = record.role == "planner"
+            level = record.level
             where = np.ones(SOURCES, bool) if planner else plan_id[row] == record.plan
             option = level - 1 + 2 * (not planner)
             ok = record.finish == "stop"
-            seen[row, where, option], answered[row, where, option] = True, ok
-            seconds[row, where, option], tokens[row, where, option] = (
-                record.total_s,
-                record.tokens_in + record.tokens_out,
-            )
+            seen[row, where, option] = True
+            answered[row, where, option] = ok
+            seconds[row, where, option] = record.total_s
+            tokens[row, where, option] = record.tokens_in + record.tokens_out
+
             if ok and planner:
-                plan_id[row, level], right[row, level] = record.plan, record.correct is True
+                plan_id[row, level] = record.plan
+                right[row, level] = record.correct is True
                 confidence[row, level] = 0.0 if record.confidence is None else np.exp(record.confidence)
             elif ok:
                 verdict[row, where, level - 1] = 1.0 if record.verdict else -1.0
                 p_ok[row, where, level - 1] = bool(record.verdict) if record.p_ok is None else record.p_ok
+
     if not seen[plan_id >= 0].all():
         raise InputError(
             f"latency profile {profile.name}: a task lacks the answer of a role or level; record it with both roles "
             "and levels (`rarrl profile record --roles planner,verifier --levels 1,2`)"
         )
-    names = ["plan_id", "right", "confidence", "verdict", "p_ok", "seconds", "tokens", "answered"]
-    return dict(zip(names, (plan_id, right, confidence, verdict, p_ok, seconds, tokens, answered), strict=True))
+    return {
+        "plan_id": plan_id,
+        "right": right,
+        "confidence": confidence,
+        "verdict": verdict,
+        "p_ok": p_ok,
+        "seconds": seconds,
+        "tokens": tokens,
+        "answered": answered,
+    }
 
 
 def _shapes(
@@ -163,13 +200,18 @@ def _shapes(
 ) -> dict[str, NDArray[Any]]:
     """What the plans of each task look like and where they go wrong; keys as in `Recordings`."""
     plans = [Plan.from_rows(rows) for rows in profile.plans or ()]
-    t, k = len(tasks), MAX_STEPS + 1
-    wrong_at, ends = np.full((t, SOURCES), NEVER), np.zeros((t, SOURCES), bool)
-    length, kinds = np.ones((t, SOURCES), np.int64), np.zeros((t, SOURCES, k), np.int64)
-    remaining = np.zeros((t, SOURCES, k, N_TYPES))
-    shapes = {"wrong_at": wrong_at, "ends": ends, "length": length, "kinds": kinds, "remaining": remaining}
+    t = len(tasks)
+    k = MAX_STEPS + 1
+    shapes: dict[str, NDArray[Any]] = {
+        "wrong_at": np.full((t, SOURCES), NEVER),
+        "ends": np.zeros((t, SOURCES), bool),
+        "length": np.ones((t, SOURCES), np.int64),
+        "kinds": np.zeros((t, SOURCES, k), np.int64),
+        "remaining": np.zeros((t, SOURCES, k, N_TYPES)),
+    }
     for row, source in np.argwhere(plan_id >= 0):
-        plan, expert = plans[plan_id[row, source]], plans[tasks[row].expert]
+        plan = plans[plan_id[row, source]]
+        expert = plans[tasks[row].expert]
         put_shape(shapes, row, source, plan, expert, bool(right[row, source]))
     return shapes
 
@@ -177,13 +219,15 @@ def _shapes(
 def put_shape(shapes: Mapping[str, NDArray[Any]], row: int, source: int, plan: Plan, expert: Plan, right: bool) -> None:
     """Writes what `plan` looks like, and where it goes wrong, into the arrays of a task and source."""
     types = [int(step.verb) for step in plan.steps]
-    n, k = len(types), shapes["kinds"].shape[2]
+    n = len(types)
+    k = shapes["kinds"].shape[2]
     shapes["length"][row, source] = n
     shapes["kinds"][row, source] = [*types, *[types[-1]] * (k - n)]
     shapes["remaining"][row, source] = 0.0
     for index in range(n - 1):
         shapes["remaining"][row, source, index] = np.bincount(types[index + 1 :], minlength=N_TYPES)
         shapes["remaining"][row, source, index, _GOTO] = n - 1 - index
+
     same = same_steps(plan, expert)
     shapes["wrong_at"][row, source] = NEVER if right else same
     shapes["ends"][row, source] = not right and same in (n, len(expert.steps))
@@ -198,7 +242,7 @@ class RecordedCore(AlfredReplayCore):
         n: int,
         dynamics: Dynamics | None = None,
         hard: bool = False,
-        call_timeout_s: float = 60.0,
+        call_timeout_s: float = MAX_CALL_S,
     ) -> None:
         super().__init__(recordings.bank, [recordings.table], n, dynamics, hard, call_timeout_s)
         self.recordings = recordings
@@ -214,21 +258,27 @@ class RecordedCore(AlfredReplayCore):
         self._answered[:, where] = False
 
     def situation(self) -> Situation:
-        """What the policies may see: the task as the plan in force tells it, and what is known of that plan."""
-        r, row, source = self.recordings, self.row, self.source
+        """What the policies may see: the task as the plan in force describes it, and what is known of that plan."""
+        r = self.recordings
+        row = self.row
+        source = self.source
+
         step = r.step[row, self.piece]
         length = r.length[row, source]
         inside = np.minimum(step, MAX_STEPS)
         goto = (self.subgoal_type == _GOTO) & (step < length)
         index = np.minimum(2 * step + ~goto, 2 * length)
+
         level = np.maximum(self._verdict_level - 1, 0)
         asked = self._verdict_level > 0
         mine = r.plan_id[row, source]
         known = np.stack([np.ones(self.n, bool), *self._answered])
         agreeing = ((mine == r.plan_id[row].T) & known).sum(axis=0) - 1
+
         kind = r.kinds[row, source, inside]
         remaining = r.remaining[row, source, inside].T
         remaining[kind, self._arange] += goto  # the step that it goes for is still to come
+
         plan = PlanView(
             source=source,
             confidence=r.confidence[row, source],
@@ -246,7 +296,7 @@ class RecordedCore(AlfredReplayCore):
             subgoal_type=np.where(goto, _GOTO, kind),
             remaining=remaining,
             subgoal_index=index.astype(np.float64),
-            subgoal_count=2.0 * length,
+            subgoal_count=2.0 * length.astype(np.float64),
             step=self.acts,
             horizon=self.horizon,
             history=self.history,
@@ -263,17 +313,27 @@ class RecordedCore(AlfredReplayCore):
         """(irreversible, reversible) failure probability of the next attempt, (n,) each. Hidden from policies.
 
         Advice changes nothing here but the plan: the levels are not looked at."""
-        r, d, row, source = self.recordings, self.dynamics, self.row, self.source
+        r = self.recordings
+        d = self.dynamics
+        row = self.row
+        source = self.source
+
         p = self._base[self.subgoal_type] * (d.easy + d.slope * self.u)
         p += d.consecutive_penalty * self.history.consecutive_failures
         np.minimum(p, d.max_failure, out=p)
         share = self._share[self.subgoal_type]
-        lost, wrong = p * share, p * (1.0 - share)
-        step, wrong_at, length = r.step[row, self.piece], r.wrong_at[row, source], r.length[row, source]
+        lost = p * share
+        wrong = p * (1.0 - share)
+
+        step = r.step[row, self.piece]
+        wrong_at = r.wrong_at[row, source]
+        length = r.length[row, source]
         stuck = (step >= wrong_at) & ((self.subgoal_type != _GOTO) | (step >= length))
         # At the end of a plan that should have gone on there is nothing to attempt: the robot calls the task done.
         stuck_share = np.where(step >= length, 1.0, self._share[r.kinds[row, source, np.minimum(step, MAX_STEPS)]])
-        lost, wrong = np.where(stuck, stuck_share, lost), np.where(stuck, 1.0 - stuck_share, wrong)
+        lost = np.where(stuck, stuck_share, lost)
+        wrong = np.where(stuck, 1.0 - stuck_share, wrong)
+
         closing = r.ends[row, source] & (step + 1 == wrong_at) & r.closes[row, self.piece]
         return np.where(closing, 1.0 - wrong, lost), wrong
 
@@ -282,7 +342,8 @@ class RecordedCore(AlfredReplayCore):
         planned = result.call_ok & (action > 0) & (action <= 2)
         judged = result.call_ok & (action > 2)
         if planned.any():
-            r, before = self.recordings, self.source.copy()
+            r = self.recordings
+            before = self.source.copy()
             self.source[planned] = action[planned]
             other = planned & (r.plan_id[self.row, self.source] != r.plan_id[self.row, before])
             self._verdict_level[other] = 0  # the verdict was on another plan
@@ -291,5 +352,7 @@ class RecordedCore(AlfredReplayCore):
         return result
 
     def _replay(self, where: NDArray[np.int64], option: NDArray[np.int64]) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-        r, row, source = self.recordings, self.row[where], self.source[where]
+        r = self.recordings
+        row = self.row[where]
+        source = self.source[where]
         return r.seconds[row, source, option], r.tokens[row, source, option], r.answered[row, source, option]

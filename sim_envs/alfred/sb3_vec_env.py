@@ -16,14 +16,22 @@ from .env import ACTION_SPACE, observation_space
 from .episodes import EpisodeSampler, seeds
 
 _NO_INFO: dict[str, Any] = {}
+"""`info` of a step that ends no episode; one for all, see `step_wait`."""
 
 
 class AlfredReplayVecEnv(VecEnv):
     """SB3's vector protocol (same-step autoreset, `terminal_observation`) over `AlfredReplayCore`.
 
-    `miss_price` is added per budget overrun: the Lagrangian's multiplier in hard mode. `statistics` counts
-    finished episodes, successes, overruns and LLM seconds since it was last cleared. `hidden` (features,) bool
-    and `allowed` (5,) bool take inputs and actions away (ablations)."""
+    Args:
+        core, sampler: the world and its episodes
+        seed: of the run's episodes
+        hidden: (features,) bool, inputs that are zero (an ablation)
+        allowed: (5,) bool, actions that the mask may allow (an ablation)
+
+    Attributes:
+        miss_price: reward that a budget overrun costs: the Lagrangian's multiplier in hard mode
+        statistics: (4,) finished episodes, successes, overruns and seconds of thinking since it was last cleared
+    """
 
     def __init__(
         self,
@@ -33,22 +41,20 @@ class AlfredReplayVecEnv(VecEnv):
         hidden: NDArray[np.bool_] | None = None,
         allowed: NDArray[np.bool_] | None = None,
     ) -> None:
-        self.core, self.sampler = core, sampler
-        space = observation_space(core)
+        self.core = core
+        self.sampler = sampler
         self._shown = None if hidden is None or not hidden.any() else ~hidden
         self._allowed = None if allowed is None or allowed.all() else allowed[:, None]
         self.miss_price = 0.0
         self.statistics = np.zeros(4)
-        self._base, self._next = seed, 0
+        self._base = seed  # of the run
+        self._next = 0  # number of its next episode
+
         self._return = np.zeros(core.n)
         self._length = np.zeros(core.n, np.int64)
         self._actions = np.zeros(core.n, np.int64)
         self._mask = np.ones((N_ACTIONS, core.n), dtype=bool)
-        super().__init__(
-            core.n,
-            space,
-            ACTION_SPACE,
-        )
+        super().__init__(core.n, observation_space(core), ACTION_SPACE)
 
     def _begin(self, where: NDArray[np.int64]) -> None:
         self.core.begin(where, self.sampler.draw(seeds(self._base, len(where), self._next)))
@@ -81,6 +87,7 @@ class AlfredReplayVecEnv(VecEnv):
         reward = r.reward - self.miss_price * r.deadline_miss
         self._return += reward
         self._length += 1
+
         # The same empty dict everywhere but at an episode's end: a dict per environment costs more than the step.
         infos: list[dict[str, Any]] = [_NO_INFO] * self.num_envs
         ended = np.flatnonzero(r.done)
@@ -106,7 +113,8 @@ class AlfredReplayVecEnv(VecEnv):
         """Nothing to close."""
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        self._base, self._next = 0 if seed is None else seed, 0
+        self._base = 0 if seed is None else seed
+        self._next = 0
         return [seed] * self.num_envs
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:

@@ -6,51 +6,79 @@ The class names are ALFRED's (Shridhar et al., CVPR 2020); sizes, habits and sen
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
+
+
+class Style(Enum):
+    """The build of a piece of furniture, by which it is rendered."""
+
+    BACKED = "backed"  # a block with a panel behind its surface: a shelf, a coffee machine
+    BASIN = "basin"  # a block with a rim
+    BLOCK = "block"
+    LAMP = "lamp"  # a block with a lamp on a post
+    NICHE = "niche"  # a block with a compartment open to the front, with or without a door
+    SEAT = "seat"  # a block with a back rest
+    TABLE = "table"  # a board on four legs
 
 
 @dataclass(frozen=True)
 class Furniture:
-    """Metres. height: of the surface that holds things; tall: of the whole body. style: how it is drawn."""
+    """A class of furniture; metres.
+
+    width: of the front. depth: front to back. height: of the surface that holds things. tall: of the whole body; 0: as
+    `height`. style: how it is rendered. opens: it has a door, behind which things are hidden."""
 
     width: float
     depth: float
     height: float
-    style: str
+    style: Style
     tall: float = 0.0
     opens: bool = False
 
+    @property
+    def is_surface(self) -> bool:
+        """Whether anything can be put down on it: flat and open to above and front."""
+        return self.style in (Style.BLOCK, Style.TABLE, Style.BACKED)
 
+    @property
+    def is_hollow(self) -> bool:
+        """Whether things are in it, not on it."""
+        return self.style in (Style.NICHE, Style.BASIN)
+
+
+# Sizes of common pieces, our own choice.
 FURNITURE: dict[str, Furniture] = {
-    "armchair": Furniture(0.8, 0.7, 0.42, "seat", 0.85),
-    "bathtubbasin": Furniture(1.4, 0.7, 0.45, "basin", 0.55),
-    "bed": Furniture(1.4, 1.8, 0.5, "seat", 0.95),
-    "cabinet": Furniture(0.8, 0.45, 0.62, "niche", 1.0, opens=True),
-    "cart": Furniture(0.6, 0.4, 0.7, "table"),
-    "coffeemachine": Furniture(0.5, 0.45, 0.85, "backed", 1.2),
-    "coffeetable": Furniture(0.9, 0.5, 0.42, "table"),
-    "countertop": Furniture(1.4, 0.6, 0.88, "block"),
-    "desk": Furniture(1.2, 0.6, 0.74, "table"),
-    "desklamp": Furniture(0.5, 0.45, 0.6, "lamp", 1.05),
-    "diningtable": Furniture(1.3, 0.8, 0.75, "table"),
-    "drawer": Furniture(0.6, 0.5, 0.42, "niche", 0.75, opens=True),
-    "dresser": Furniture(1.0, 0.5, 0.85, "block"),
-    "floorlamp": Furniture(0.45, 0.45, 0.4, "lamp", 1.6),
-    "fridge": Furniture(0.7, 0.65, 0.85, "niche", 1.7, opens=True),
-    "garbagecan": Furniture(0.5, 0.4, 0.4, "basin", 0.5),
-    "microwave": Furniture(0.6, 0.5, 0.8, "niche", 1.15, opens=True),
-    "ottoman": Furniture(0.6, 0.5, 0.4, "block"),
-    "safe": Furniture(0.5, 0.5, 0.4, "niche", 0.8, opens=True),
-    "shelf": Furniture(0.9, 0.35, 0.8, "backed", 1.5),
-    "sidetable": Furniture(0.55, 0.45, 0.6, "table"),
-    "sinkbasin": Furniture(0.8, 0.55, 0.78, "basin", 0.88),
-    "sofa": Furniture(1.7, 0.8, 0.42, "seat", 0.85),
-    "stoveburner": Furniture(0.7, 0.6, 0.86, "block"),
-    "toilet": Furniture(0.5, 0.6, 0.75, "backed", 0.9),
-    "toiletpaperhanger": Furniture(0.5, 0.3, 0.7, "backed", 0.9),
+    "armchair": Furniture(0.8, 0.7, 0.42, Style.SEAT, 0.85),
+    "bathtubbasin": Furniture(1.4, 0.7, 0.45, Style.BASIN, 0.55),
+    "bed": Furniture(1.4, 1.8, 0.5, Style.SEAT, 0.95),
+    "cabinet": Furniture(0.8, 0.45, 0.62, Style.NICHE, 1.0, opens=True),
+    "cart": Furniture(0.6, 0.4, 0.7, Style.TABLE),
+    "coffeemachine": Furniture(0.5, 0.45, 0.85, Style.BACKED, 1.2),
+    "coffeetable": Furniture(0.9, 0.5, 0.42, Style.TABLE),
+    "countertop": Furniture(1.4, 0.6, 0.88, Style.BLOCK),
+    "desk": Furniture(1.2, 0.6, 0.74, Style.TABLE),
+    "desklamp": Furniture(0.5, 0.45, 0.6, Style.LAMP, 1.05),
+    "diningtable": Furniture(1.3, 0.8, 0.75, Style.TABLE),
+    "drawer": Furniture(0.6, 0.5, 0.42, Style.NICHE, 0.75, opens=True),
+    "dresser": Furniture(1.0, 0.5, 0.85, Style.BLOCK),
+    "floorlamp": Furniture(0.45, 0.45, 0.4, Style.LAMP, 1.6),
+    "fridge": Furniture(0.7, 0.65, 0.85, Style.NICHE, 1.7, opens=True),
+    "garbagecan": Furniture(0.5, 0.4, 0.4, Style.BASIN, 0.5),
+    "microwave": Furniture(0.6, 0.5, 0.8, Style.NICHE, 1.15, opens=True),
+    "ottoman": Furniture(0.6, 0.5, 0.4, Style.BLOCK),
+    "safe": Furniture(0.5, 0.5, 0.4, Style.NICHE, 0.8, opens=True),
+    "shelf": Furniture(0.9, 0.35, 0.8, Style.BACKED, 1.5),
+    "sidetable": Furniture(0.55, 0.45, 0.6, Style.TABLE),
+    "sinkbasin": Furniture(0.8, 0.55, 0.78, Style.BASIN, 0.88),
+    "sofa": Furniture(1.7, 0.8, 0.42, Style.SEAT, 0.85),
+    "stoveburner": Furniture(0.7, 0.6, 0.86, Style.BLOCK),
+    "toilet": Furniture(0.5, 0.6, 0.75, Style.BACKED, 0.9),
+    "toiletpaperhanger": Furniture(0.5, 0.3, 0.7, Style.BACKED, 0.9),
 }
 APPLIANCES = {"CleanObject": "sinkbasin", "HeatObject": "microwave", "CoolObject": "fridge"}
+"""Verb of a treatment -> where it is done."""
 
-# Shape (box, ball, can) and half sides, metres. A robot tells them apart by shape, size and the colour of the class.
+# Class -> shape (box, ball, can) and half sides, metres. Shape, size and colour of its class identify a thing.
 OBJECTS: dict[str, tuple[str, tuple[float, float, float]]] = {
     "alarmclock": ("can", (0.05, 0.05, 0.05)),
     "apple": ("ball", (0.04, 0.04, 0.04)),
@@ -107,6 +135,7 @@ OBJECTS: dict[str, tuple[str, tuple[float, float, float]]] = {
     "winebottle": ("can", (0.04, 0.04, 0.13)),
 }
 
+# Where kinds of things are found.
 _COOK = "countertop diningtable sinkbasin fridge microwave cabinet garbagecan"
 _STORE = "countertop diningtable cabinet drawer shelf"
 _SIT = "sofa armchair bed ottoman coffeetable"
@@ -161,7 +190,7 @@ NAMES = {
     "wateringcan": "watering can",
     "winebottle": "wine bottle",
 }
-"""In a sentence; other classes are their own words."""
+"""Class -> its words in a sentence; other classes are their own words."""
 
 SENTENCES: dict[str, tuple[str, ...]] = {
     "pick_and_place_simple": (
@@ -194,4 +223,4 @@ SENTENCES: dict[str, tuple[str, ...]] = {
         "Leave the {movable} with the {object} in it {place}.",
     ),
 }
-"""Templates; {place} is "on the desk" or "in the drawer"."""
+"""Task type -> templates of its goal; {place} is "on the desk" or "in the drawer"."""

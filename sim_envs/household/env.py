@@ -1,11 +1,11 @@
-"""`rarrl/Household-v0`, missions in a home for a base with a stereo head, and its twin without pictures."""
+"""`rarrl/Household-v0`, missions in a home for a base with a stereo head, and its twin without images."""
 
 from __future__ import annotations
 
 import math
 import string
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
@@ -23,51 +23,59 @@ from .world import DT, MAX_OMEGA, MAX_V, MIN_V, RANGE_M, SECTORS, Row, World
 if TYPE_CHECKING:
     from .scene import HouseholdScene
 
-HEIGHT, WIDTH = 240, 320
-MAX_TEXT = 200
-LOOK_STEPS = 5  # between two looks at what is in view
-SUBGOAL_LIMIT_S = 30.0  # of an episode of one sub-goal
+HEIGHT = 240  # px of an image of the head: small enough to render ten times a second on a CPU
+WIDTH = 320
+MAX_TEXT = 200  # characters of an instruction; goals here have fewer than 100
+MAX_SIDE_M = 20.0  # m, bound of the positions' space; no home is larger
+LOOK_STEPS = 5  # steps between two updates of the memory by what is in view: 0.5 s
+SUBGOAL_LIMIT_S = 30.0  # s, of an episode of one sub-goal; the expert needs about 10
+PRESSED = 0.5  # of the third action: above it the robot interacts
 
 
 class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
     """## Description
     A mobile base with a stereo head and a simple gripper carries out tasks of ALFRED's seven types in a home of two
-    rooms, among people who walk about and things that go wrong. docs/HOUSEHOLD.md tells what is simulated.
+    rooms, among people who walk about and things that go wrong. docs/HOUSEHOLD.md says what is simulated.
 
     ## Action space
-    `Box((3,), float32)`, ten times a second: v (m/s), omega (rad/s), interact. Where interact rises over 0.5, the
-    interaction of the sub-goal that is on begins: it grips, puts down, opens, washes, if the base stands where it can.
+    `Box((3,), float32)`, ten times a second: v (m/s, -0.2 to 0.6), omega (rad/s, -1.5 to 1.5), interact (0 to 1). When
+    interact rises over 0.5, the interaction of the current sub-goal begins (pick up, put down, open, wash, ...), if the
+    base stands where it can.
 
     ## Observation space
     `Dict`: `stereo` (2, 240, 320, 3) uint8, left and right, BGR (the twin: `scan` (31,) float32, metres, right to
-    left, at most RANGE_M; `world.summary()` gives it as an `ObstacleSummary`); `proprio` (8,) float32: x, y, cos and
-    sin of the heading, v, omega, whether the hand holds something, whether an interaction is under way; `instruction`
-    and `subgoal`: text.
+    left over the field of view of 75 degrees, at most 4; `world.summary()` gives it as an `ObstacleSummary`);
+    `proprio` (8,) float32: x, y (metres, the home's corner at the origin), cosine and sine of the heading, v, omega,
+    whether the hand holds something, whether an interaction is under way; `instruction` and `subgoal`: text.
 
     ## Rewards
-    The growth of the share of goal conditions that are met: 1 in all for a task done. Of one sub-goal: 1 for success.
+    The change of the share of goal conditions that are met, so that a finished task sums to 1. In an episode of one
+    sub-goal: 1 for success.
 
     ## Starting state
-    Task, home, places of things, people and luck are drawn by the seed. The plan in force is right for the world as it
-    is at the start.
+    Task, home, places of things, people and disturbances are drawn from the seed. The plan in force is right for the
+    world as it is at the start.
 
     ## Episode end
-    Terminates when all goal conditions are met (of one sub-goal: when it succeeds), truncates after `time_limit_s`.
+    Terminates when all goal conditions are met (an episode of one sub-goal: when it succeeds). Truncates after
+    `time_limit_s` (of one sub-goal: 30 s).
 
     ## Information
-    `subgoal` (the row that is on, or None), `index`, `event` (`Event` of the last step, or None), `conditions` (met,
-    all), `contact` and `collisions` (so far), `disturbed` (what went wrong in the last step; the robot is not to know),
-    `is_success`.
+    `subgoal` (the current row of the plan, or None), `index` (its number), `event` (`Event` of the last step, or None),
+    `conditions` (met, all), `contact` and `collisions` (so far), `disturbed` (what went wrong in the last step; not for
+    the robot), `is_success`.
 
     ## Arguments
-    `task_type` (None: all), `subgoal` (a verb, e.g. "PickupObject": each episode is one sub-goal of that kind, begun
-    where a plan would begin it), `people`, `disturbance` (0: nothing goes wrong; 1: as documented), `stereo`, `noise`
-    (gray levels), `time_limit_s`. `reset(options={"task_type": ..., "subgoal": ...})` overrides for an episode.
+    `task_type` (one of ALFRED's seven; None: all), `subgoal` (a verb, e.g. "PickupObject": each episode is one sub-goal
+    of that kind, begun where a plan would begin it), `people` (0 to 6), `disturbance` (0: nothing goes wrong; 1: as
+    documented), `stereo` (False: the twin), `noise` (of the images, standard deviation in gray levels),
+    `time_limit_s`, `render_mode` ("rgb_array": the left image). `reset(options={"task_type": ..., "subgoal": ...})`
+    overrides for an episode.
 
     `set_plan(rows)` of the unwrapped environment puts another plan in force.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": round(1 / DT)}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": round(1 / DT)}  # noqa: RUF012 (declared by gym.Env)
 
     def __init__(
         self,
@@ -89,15 +97,20 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
             raise InputError(f"Household: render_mode must be None, or 'rgb_array' with stereo, got {render_mode!r}")
         self._defaults = {"task_type": task_type, "subgoal": subgoal}
         _check_options(self._defaults)
-        self._people, self._disturbance, self._limit_s = people, disturbance, time_limit_s
-        self._stereo, self._noise = stereo, noise
+        self._people = people
+        self._disturbance = disturbance
+        self._limit_s = time_limit_s
+        self._stereo = stereo
+        self._noise = noise
         self.render_mode = render_mode
         self._scene: HouseholdScene | None = None
         self._verb: str | None = subgoal
+        self._pressed = False
+        self.is_done = False
+
         text = gym.spaces.Text(MAX_TEXT, min_length=0, charset=string.printable)
-        size = 20.0  # metres; no home is larger
         low = np.array([0, 0, -1, -1, MIN_V, -MAX_OMEGA, 0, 0], dtype=np.float32)
-        high = np.array([size, size, 1, 1, MAX_V, MAX_OMEGA, 1, 1], dtype=np.float32)
+        high = np.array([MAX_SIDE_M, MAX_SIDE_M, 1, 1, MAX_V, MAX_OMEGA, 1, 1], dtype=np.float32)
         sight = (
             {"stereo": gym.spaces.Box(0, 255, (2, HEIGHT, WIDTH, 3), np.uint8)}
             if stereo
@@ -109,6 +122,8 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
         self.action_space = gym.spaces.Box(
             np.array([MIN_V, -MAX_OMEGA, 0], dtype=np.float32), np.array([MAX_V, MAX_OMEGA, 1], dtype=np.float32)
         )
+
+        # Since the first reset.
         self.mission: Mission
         self.world: World
         self.executor: Executor
@@ -122,6 +137,7 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
         chosen = self._defaults | (options or {})
         _check_options(chosen)
         self._verb = chosen["subgoal"]
+
         number = int(self.np_random.integers(2**31))
         rng = np.random.default_rng(number)
         mission = draw_mission(rng, chosen["task_type"], self._verb or "GotoLocation")
@@ -130,18 +146,20 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
 
     def begin(self, mission: Mission, number: int, rng: np.random.Generator | None = None) -> None:
         """Starts a given mission. number: of people and luck; rng: draws where an episode of one sub-goal begins."""
-        self.mission, self.world = mission, mission.world(number, self._people, self._disturbance)
+        self.mission = mission
+        self.world = mission.world(number, self._people, self._disturbance)
         rows = remaining_plan(self.world, mission.task)
         if self._verb:
             rows = [_begin_at(self.world, rows, self._verb, rng or np.random.default_rng(number))]
+
         self.executor = Executor()
         self.executor.set_plan(rows, 0)
         self.memory = Memory(self.world)
         self._met = conditions(self.world, mission.task)
-        self._pressed = self.is_done = False
-        if self._scene is not None:
-            self._scene.close()
-            self._scene = None
+        self._pressed = False
+        self.is_done = False
+
+        self.close()
         if self._stereo:
             from .scene import HouseholdScene
 
@@ -151,10 +169,11 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
         """Puts a plan in force from its first step. rows: as in ALFRED; where GotoLocation is left out (as in
         `rarrl.reasoner.plan.Plan.to_rows`), it goes where the robot believes the thing to be.
 
-        The interaction that is under way still ends; it is an event where its row is on then.
+        The interaction that is under way still ends; it is an event if its row is the current one then.
 
         Raises: InputError for a row that is no sub-goal."""
-        self.executor.set_plan(self.memory.fill_in([checked(row) for row in rows], self.world), self.world.steps)
+        filled = self.memory.fill_in([checked(row) for row in rows], self.world)
+        self.executor.set_plan(filled, self.world.steps)
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """A tenth of a second. Raises: InputError for an action that is not three finite numbers."""
@@ -162,18 +181,22 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
         return self._observation(), reward, done, late, info
 
     def advance(self, action: np.ndarray) -> tuple[float, bool, bool, dict[str, Any]]:
-        """`step` without looking: (reward, terminated, truncated, info)."""
+        """`step` without an observation: (reward, terminated, truncated, info)."""
         values = np.asarray(action, dtype=np.float64)
         if values.shape != (3,) or not np.isfinite(values).all():
             raise InputError(f"Household: an action is three finite numbers (v, omega, interact), got {action!r}")
+
         v, omega, interact = values.tolist()
-        pressed = interact > 0.5
+        pressed = interact > PRESSED
         self.world.step(v, omega, self.executor.row if pressed and not self._pressed else None)
         self._pressed = pressed
+
         event = self.executor.update(self.world)
         if self.world.steps % LOOK_STEPS == 0:
             self.memory.update(self.world)
-        before, self._met = self._met, conditions(self.world, self.mission.task)
+
+        before = self._met
+        self._met = conditions(self.world, self.mission.task)
         if self._verb:
             self.is_done = event is not None and event.status is ActStatus.SUCCESS
             reward = float(self.is_done)
@@ -199,22 +222,22 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
 
     @property
     def stereo(self) -> bool:
-        """Whether it draws pictures."""
+        """Whether it renders images."""
         return self._stereo
 
     def pair(self) -> StereoPair:
-        """What the two eyes see now, as the detector takes it; `rig` of `scene` is the camera's. Stereo only."""
+        """The images of both cameras now, as the detector takes them; `rig` of `scene` is the camera's. Stereo only."""
         return self.scene.pair(self.world)
 
     @property
     def scene(self) -> HouseholdScene:
         """The scene of this mission. Raises: InputError in the twin, and before the first reset."""
         if self._scene is None:
-            raise InputError("Household: no pictures here; make it with stereo=True, and reset it first")
+            raise InputError("Household: no images here; make it with stereo=True, and reset it first")
         return self._scene
 
     def render(self) -> np.ndarray:
-        """(240, 320, 3) uint8 RGB: the left eye's picture."""
+        """(240, 320, 3) uint8 RGB: the left image."""
         return np.ascontiguousarray(self.pair().left[..., ::-1])
 
     def close(self) -> None:
@@ -260,17 +283,19 @@ def _check_options(options: dict[str, Any]) -> None:
 
 
 def _begin_at(world: World, rows: list[Row], verb: str, rng: np.random.Generator) -> Row:
-    """Carries the world to the start of one of the sub-goals of a kind, and gives it: the steps before have happened,
-    and the base stands a little off from where they left it."""
+    """Brings the world to the start of one of the sub-goals of a kind, and returns that sub-goal: the steps before have
+    happened, and the base stands a little off from where they left it."""
     index = int(rng.choice([i for i, row in enumerate(rows) if row[0] == verb]))
     pose = world.home.start
     for row in rows[:index]:
         pose = target_pose(world, row)
         world.teleport(*pose)
         if row[0] != "GotoLocation":
-            world.open(world.place_of(world.find(row[-1])) if row[0] in ("PickupObject", "SliceObject") else row[-1])
+            of_thing = row[0] in ("PickupObject", "SliceObject")
+            world.open(world.place_of(world.find(row[-1])) if of_thing else row[-1])
             world.apply(row)
-    for _ in range(50):
+
+    for _ in range(50):  # tries; where none is free the base stays where the steps left it
         x, y, heading = np.add(pose, rng.uniform((-0.15, -0.15, -0.4), (0.15, 0.15, 0.4))).tolist()
         grid = world.home.clearance(True)
         if grid[cell(grid, x, y)] > ROBOT_M + 0.08:

@@ -1,4 +1,4 @@
-"""Runs a plan: which sub-goal is on, and whether it has succeeded or failed."""
+"""Runs a plan: which sub-goal is the current one, whether it has succeeded or failed; and what the robot remembers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from rarrl.errors import InputError
 from rarrl.types import ActStatus, SubgoalType
 
 from .catalogue import APPLIANCES, FURNITURE, OBJECTS
+from .interactions import OPENED
 from .world import DT, Row, World
 
 VERBS = tuple(SubgoalType.__members__)
-OPENED = "opened"  # an interaction that opened a door: neither success nor failure
+"""ALFRED's eight kinds of sub-goal."""
+TOO_LATE = "too late"  # the reason of a failure without an interaction
+LIMIT_S = 60.0  # s without success that count as a failure; the expert needs about 10 a sub-goal
 
 
 @dataclass(frozen=True)
@@ -25,41 +28,45 @@ class Event:
 
 
 class Executor:
-    """A plan in force. After a success the next sub-goal is on; after a failure the same one stays on, until it
-    succeeds or another plan is set. GotoLocation succeeds by standing there; the others by their interaction. A failure
-    is an interaction that did something else or nothing, and every `limit_s` seconds without success."""
+    """A plan in force. After a success the next sub-goal is the current one; after a failure the same one stays, until
+    it succeeds or another plan is set. GotoLocation succeeds by standing there; the others by their interaction. A
+    failure is an interaction that did something else or nothing, and every `limit_s` seconds without success."""
 
-    def __init__(self, limit_s: float = 60.0) -> None:
-        self._limit = limit_s
+    def __init__(self, limit_s: float = LIMIT_S) -> None:
+        self._limit_s = limit_s
         self.rows: tuple[Row, ...] = ()
         self.index = 0
-        self._since = 0
+        self._since = 0  # the world's step at which the current attempt began
 
     def set_plan(self, rows: Sequence[Sequence[str]], step: int) -> None:
         """Begins with the first of `rows`, at a step of the world. Raises: InputError for a sub-goal that cannot be."""
         self.rows = tuple(checked(row) for row in rows)
-        self.index, self._since = 0, step
+        self.index = 0
+        self._since = step
 
     @property
     def row(self) -> Row | None:
-        """The sub-goal that is on; None when the plan is done."""
+        """The current sub-goal; None when the plan is done."""
         return self.rows[self.index] if self.index < len(self.rows) else None
 
     def update(self, world: World) -> Event | None:
-        """What the world's last step means for the sub-goal that is on; None: it goes on."""
-        row, outcome = self.row, world.outcome
+        """What the world's last step means for the current sub-goal; None: it goes on."""
+        row = self.row
+        outcome = world.outcome
         if row is None:
             return None
+
         arrived = row[0] == "GotoLocation" and world.arrived(row[1])
         if arrived or (outcome is not None and outcome.row == row and outcome.ok):
             self.index += 1
             self._since = world.steps
             return Event(row, ActStatus.SUCCESS)
+
         if outcome is not None and outcome.reason != OPENED:
             return Event(row, ActStatus.FAILURE, outcome.reason)
-        if (world.steps - self._since) * DT >= self._limit:
+        if (world.steps - self._since) * DT >= self._limit_s:
             self._since = world.steps
-            return Event(row, ActStatus.FAILURE, "too late")
+            return Event(row, ActStatus.FAILURE, TOO_LATE)
         return None
 
 
@@ -76,7 +83,7 @@ class Memory:
             self.note(world, i)
 
     def update(self, world: World) -> None:
-        """Takes in what is in view. What is not where it was thought to be, seen from near, is forgotten."""
+        """Notes what is in view. A thing that is not where it was believed to be, seen from near, is forgotten."""
         seen = set(world.seen())
         for i in seen:
             self.note(world, i)
@@ -85,7 +92,7 @@ class Memory:
                 del self.known[i], self.spots[i]
 
     def note(self, world: World, index: int) -> None:
-        """Takes in where a thing is."""
+        """Notes where a thing is."""
         self.known[index] = _where(world, index)
         self.spots[index] = world.things[index].x, world.things[index].y
 
@@ -98,10 +105,12 @@ class Memory:
         for row in rows:
             verb, *names = row
             goal = names[0] if verb == "GotoLocation" else APPLIANCES.get(verb, names[-1])
+
             if verb != "GotoLocation" and goal in OBJECTS:
                 index = self._meant(goal, here if filled and filled[-1][0] == "GotoLocation" else "", used, world)
                 goal = self.known.get(index, goal)
                 used |= {index} if verb == "PickupObject" else set()
+
             if verb != "GotoLocation" and goal != here and (not filled or filled[-1][0] != "GotoLocation"):
                 filled.append(("GotoLocation", goal))
             here = goal if verb == "GotoLocation" or filled[-1][0] == "GotoLocation" else here
@@ -116,6 +125,7 @@ class Memory:
 
 
 def _where(world: World, index: int) -> str:
+    """The place that holds a thing, or the class of the outermost thing on the floor."""
     return world.place_of(index) or world.things[world.root(index)].name
 
 

@@ -15,23 +15,41 @@ from rarrl.errors import InputError
 
 from .catalogue import FURNITURE
 
-WALL_M, WALL_HEIGHT_M = 0.1, 2.4
-DOOR_M = 1.1
-ROBOT_M = 0.25  # radius of the base
-FRONT_M = 0.95  # kept free in front of each piece
-EDGE_M = 0.12  # things stand so far behind the front edge
-STAND_M = 0.5  # from the front edge to where the base stands to use a piece
-CELL_M = 0.1
+WALL_M = 0.1  # m, thickness of a wall
+WALL_HEIGHT_M = 2.4  # m
+DOOR_M = 1.1  # m, width of the door: the base (0.5 m) passes without care
+ROBOT_M = 0.25  # m, radius of the base
+FRONT_M = 0.95  # m kept free in front of each piece: where the base stands (STAND_M), with its radius and room to turn
+EDGE_M = 0.12  # m that things stand behind the front edge
+STAND_M = 0.5  # m from the front edge to where the base stands to use a piece
+CELL_M = 0.1  # m, side of a cell of the map: a home has about 90 x 50, quick enough to plan a path in any step
+
+GAP_M = 0.05  # m between two pieces, and between a piece and the wall at its side
+BACK_M = 0.02  # m between a piece's back and the wall
+SLOT_M = 0.2  # m of front a slot takes
+END_M = 0.12  # m from either end of the front to the outermost slot: the half width of the largest thing
+DOORWAY_M = 0.9  # m on either side of the door that stay free of furniture
+SPARE_M = 0.1  # m more than its radius that the base has on the paths of a home that counts as reachable
+START_M = 0.35  # m more than its radius that it has where it starts
+
+PIECE_TRIES = 60  # random places for a piece before it is left out
+HOME_TRIES = 200  # homes drawn before the required furniture counts as too much
+
 _FACINGS = ((1, 0), (-1, 0), (0, 1), (0, -1))
+"""Unit vectors from a piece's back to its front: away from one of the four walls."""
 
 Point = tuple[float, float]
-Rectangle = tuple[float, float, float, float]  # x low, y low, x high, y high; metres
+"""x, y; metres."""
+Rectangle = tuple[float, float, float, float]
+"""x low, y low, x high, y high; metres."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A piece of furniture. box: its footprint; facing: unit vector from its back to its front; slots: where things
-    stand on it, (x, y) in the world, metres."""
+    """A piece of furniture. World frame, metres.
+
+    box: its footprint. facing: unit vector from its back to its front. slots: (x, y) of the spots where things stand on
+    it, along its front."""
 
     name: str
     box: Rectangle
@@ -57,15 +75,20 @@ class Place:
 
     def stand(self, point: Point | None = None) -> tuple[float, float, float]:
         """The pose (x, y, heading) before `point` on it, or before its middle."""
-        (px, py), (fx, fy), (ax, ay) = point or self.front, self.facing, self.front
+        px, py = point or self.front
+        fx, fy = self.facing
+        ax, ay = self.front
         along = (px - ax) * -fy + (py - ay) * fx
         return ax - fy * along + fx * STAND_M, ay + fx * along + fy * STAND_M, math.atan2(-fy, -fx)
 
 
 @dataclass(frozen=True)
 class Home:
-    """size: (x, y) of the inside, the corner at (0, 0). places: by class name, one of each. walls: with the outer ones.
-    door: footprint of the door's leaf, which blocks the way when shut."""
+    """Two rooms side by side along x, with a door between them. World frame, metres.
+
+    size: (x, y) of the inside, the corner at (0, 0). places: by class name, one of each. walls: with the outer ones.
+    door: footprint of the door's leaf, which blocks the doorway when shut. start: the robot's first pose, (x, y,
+    heading)."""
 
     size: Point
     places: dict[str, Place]
@@ -94,7 +117,7 @@ class Home:
 
 
 def distances(points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """(n, m): from each of `points` ((n, 2)) to each of `boxes` ((m, 4)); 0 inside."""
+    """(n, m) metres from each of `points` ((n, 2)) to each of `boxes` ((m, 4)); 0 inside."""
     away = np.maximum(boxes[:, :2] - points[:, None], points[:, None] - boxes[:, 2:])
     np.maximum(away, 0.0, out=away)
     return np.hypot(away[..., 0], away[..., 1])
@@ -113,7 +136,7 @@ def draw_home(rng: np.random.Generator, required: Sequence[str], pieces: int = 1
     unknown = sorted(set(required) - set(FURNITURE))
     if unknown:
         raise InputError(f"household: no furniture {', '.join(unknown)} (allowed: {', '.join(FURNITURE)})")
-    for _ in range(200):
+    for _ in range(HOME_TRIES):
         home = _attempt(rng, tuple(dict.fromkeys(required)), pieces)
         if home is not None:
             return home
@@ -121,9 +144,12 @@ def draw_home(rng: np.random.Generator, required: Sequence[str], pieces: int = 1
 
 
 def _attempt(rng: np.random.Generator, required: tuple[str, ...], pieces: int) -> Home | None:
-    length, width = float(rng.uniform(8.4, 9.6)), float(rng.uniform(4.4, 5.2))
+    """A home, or None where a required piece does not fit or the robot cannot reach a piece."""
+    length = float(rng.uniform(8.4, 9.6))
+    width = float(rng.uniform(4.4, 5.2))
     middle = length / 2 + float(rng.uniform(-0.3, 0.3))
     low = float(rng.uniform(1.0, width - 1.0 - DOOR_M))
+
     t = WALL_M / 2
     door = (middle - t, low, middle + t, low + DOOR_M)
     walls = (
@@ -134,11 +160,13 @@ def _attempt(rng: np.random.Generator, required: tuple[str, ...], pieces: int) -
         (middle - t, 0.0, middle + t, low),
         (middle - t, low + DOOR_M, middle + t, width),
     )
+
     rooms = ((0.0, 0.0, middle - t, width), (middle + t, 0.0, length, width))
-    doorway = (door[0] - 0.9, door[1] - 0.1, door[2] + 0.9, door[3] + 0.1)
+    doorway = (door[0] - DOORWAY_M, door[1] - 0.1, door[2] + DOORWAY_M, door[3] + 0.1)
     others = [name for name in FURNITURE if name not in required]
     wanted = [*required, *rng.permutation(others)[: max(0, pieces - len(required))]]
     wanted.sort(key=lambda name: -FURNITURE[name].width * FURNITURE[name].depth)  # the large ones first
+
     places: dict[str, Place] = {}
     fronts: list[Rectangle] = []
     for name in wanted:
@@ -148,6 +176,7 @@ def _attempt(rng: np.random.Generator, required: tuple[str, ...], pieces: int) -
             fronts.append(_front(found))
         elif name in required:
             return None
+
     home = Home((length, width), places, walls, door, (0.0, 0.0, 0.0))
     start = _reachable_start(rng, home)
     return None if start is None else Home(home.size, places, walls, door, start)
@@ -161,17 +190,22 @@ def _put_down(
     fronts: list[Rectangle],
     doorway: Rectangle,
 ) -> Place | None:
+    """A piece at a random place along a wall of a random room; None where none of the tries is free. taken: footprints
+    so far. fronts: the floor before them."""
     kind = FURNITURE[name]
-    for _ in range(60):
+    for _ in range(PIECE_TRIES):
         x0, y0, x1, y1 = rooms[int(rng.integers(2))]
         facing = _FACINGS[int(rng.integers(4))]
         w, d = (kind.depth, kind.width) if facing[0] else (kind.width, kind.depth)
-        x = {1: x0 + 0.02, -1: x1 - w - 0.02, 0: float(rng.uniform(x0 + 0.05, x1 - w - 0.05))}[facing[0]]
-        y = {1: y0 + 0.02, -1: y1 - d - 0.02, 0: float(rng.uniform(y0 + 0.05, y1 - d - 0.05))}[facing[1]]
+        across_x = float(rng.uniform(x0 + GAP_M, x1 - w - GAP_M))
+        across_y = float(rng.uniform(y0 + GAP_M, y1 - d - GAP_M))
+        x = {1: x0 + BACK_M, -1: x1 - w - BACK_M, 0: across_x}[facing[0]]
+        y = {1: y0 + BACK_M, -1: y1 - d - BACK_M, 0: across_y}[facing[1]]
+
         place = Place(name, (x, y, x + w, y + d), facing, ())
         front = _front(place)
         inside = x0 <= front[0] and y0 <= front[1] and front[2] <= x1 and front[3] <= y1
-        around = _grown(place.box, 0.05)
+        around = _grown(place.box, GAP_M)
         blocked = any(_overlap(around, other) for other in (*taken, *fronts, doorway))
         if inside and not blocked and not any(_overlap(front, other) for other in taken):
             return Place(name, place.box, facing, _slots(place))
@@ -179,22 +213,24 @@ def _put_down(
 
 
 def _slots(place: Place) -> tuple[Point, ...]:
+    """Spots for things along its front, EDGE_M behind the edge; three at least."""
     (ax, ay), (fx, fy) = place.front, place.facing
-    n = max(3, int((place.width - 0.1) / 0.2))
+    n = max(3, int((place.width - 0.1) / SLOT_M))
     along = np.linspace(-1, 1, n) * _reach(place)
     return tuple((float(ax - fx * EDGE_M - fy * s), float(ay - fy * EDGE_M + fx * s)) for s in along)
 
 
 def _reach(place: Place) -> float:
-    """How far from the middle of the front its outermost things stand."""
-    return place.width / 2 - 0.12
+    """Metres from the middle of the front to its outermost slots."""
+    return place.width / 2 - END_M
 
 
 def _front(place: Place) -> Rectangle:
     """The floor that must stay free before it, wide enough for the robot."""
     (ax, ay), (fx, fy) = place.front, place.facing
     half = _reach(place) + ROBOT_M + 0.12
-    bx, by = ax + fx * FRONT_M, ay + fy * FRONT_M
+    bx = ax + fx * FRONT_M
+    by = ay + fy * FRONT_M
     return (
         min(ax, bx) - abs(fy) * half,
         min(ay, by) - abs(fx) * half,
@@ -213,10 +249,11 @@ def _overlap(a: Rectangle, b: Rectangle) -> bool:
 
 def _reachable_start(rng: np.random.Generator, home: Home) -> tuple[float, float, float] | None:
     """A free pose from which a base with some room to spare reaches the front of every piece; None: there is none."""
-    free = home.clearance(True) > ROBOT_M + 0.1
-    spots = np.argwhere(home.clearance(True) > ROBOT_M + 0.35)
+    free = home.clearance(True) > ROBOT_M + SPARE_M
+    spots = np.argwhere(home.clearance(True) > ROBOT_M + START_M)
     if not len(spots):
         return None
+
     first = tuple(map(int, spots[int(rng.integers(len(spots)))]))
     reached = np.zeros_like(free)
     reached[first] = True
@@ -227,8 +264,10 @@ def _reachable_start(rng: np.random.Generator, home: Home) -> tuple[float, float
             if free[a, b] and not reached[a, b]:  # the border is wall: never free, so never out of range
                 reached[a, b] = True
                 queue.append((a, b))
+
     stands = (place.stand(p) for place in home.places.values() for p in itertools.chain([None], place.slots))
     if not all(reached[cell(free, x, y)] for x, y, _ in stands):
         return None
+
     x, y = (CELL_M * (index + 0.5) for index in first)
     return x, y, float(rng.uniform(-math.pi, math.pi))

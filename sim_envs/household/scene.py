@@ -1,6 +1,6 @@
-"""Draws a `World` with MuJoCo as a stereo head on the base sees it: textured boxes, balls and cans, no physics.
+"""Renders a `World` with MuJoCo as a stereo head on the base sees it: textured boxes, balls and cans, no physics.
 
-Drawn like `rarrl_sim_envs.stereo_room.scene`: without shadows, reflections and multi-sampling, which is several times
+Rendered like `rarrl_sim_envs.stereo_room.scene`: without shadows, reflections and multisampling, which is several times
 quicker without a GPU. A class looks alike in every home: its shape, size and colour are its own.
 """
 
@@ -19,17 +19,25 @@ from rarrl.perception.rig import CameraRig
 from rarrl.types import StereoPair
 
 from ..stereo_room.scene import OPTICAL_TO_MUJOCO, load_mujoco, make_renderer
-from .catalogue import FURNITURE, OBJECTS
+from .catalogue import FURNITURE, OBJECTS, Style
 from .home import WALL_HEIGHT_M, WALL_M, Home, Place
 from .world import FIELD_RAD, HEAD_M, PERSON_M, World
 
-BASELINE_M, PITCH_RAD = 0.12, 0.65
-HAND_M = 0.25  # height of what is held: on a tray, below what the head sees
-TEXTURES, TEXTURE_SIDE = 8, 128
-PANEL_M = 1.2  # walls and floors are panels of about this side, each with a texture of its own
+BASELINE_M = 0.12  # m between the cameras, as on common stereo heads
+PITCH_RAD = 0.65  # rad (37 degrees) that the head looks down: the floor from 0.5 m ahead is in view
+HAND_M = 0.25  # m above the floor, what is held: on a tray, below what the head sees
+TEXTURES = 8  # different ones, by number
+TEXTURE_SIDE = 128  # px
+PANEL_M = 1.2  # m; walls and floors are panels of about this side, each with a texture of its own
+LINTEL_M = 2.1  # m, height of the doorway
+DOOR_SLIDE_M = 1.1  # m that the open door slides into the wall beside: its width
+STEPS_PER_S = 10  # of the world, for the stamps of the images
+SLICED = 0.7  # size of a sliced thing, of the whole one
 SHAPES = {"box": "box", "ball": "sphere", "can": "cylinder"}
-_T = 0.03  # thickness of boards
-Box = tuple[tuple[float, float, float], tuple[float, float, float]]  # centre, half sides
+"""Shape in the catalogue -> MuJoCo's type of geom."""
+_T = 0.03  # m, thickness of boards
+Box = tuple[tuple[float, float, float], tuple[float, float, float]]
+"""Centre and half sides, metres."""
 
 T_BASE_LEFT = camera_pose(HEAD_M, PITCH_RAD)
 """(4, 4): takes points of the left optical frame to the base frame (x ahead, y left, z up from the floor)."""
@@ -38,23 +46,34 @@ T_BASE_LEFT.setflags(write=False)
 
 
 class HouseholdScene:
-    """Pictures of one world. `pair(world)`; `rig` is the camera's.
+    """Images of one world: `pair(world)`; `rig` describes the cameras.
 
-    noise: standard deviation of the sensor's noise, gray levels. Close it, or use it in a `with`: it holds an OpenGL
-    context. Raises: DependencyMissingError where MuJoCo or OpenGL is missing."""
+    Close it, or use it in a `with`: it holds an OpenGL context.
+
+    Args:
+        world: the one to render; later states of it may be rendered, but no other home
+        width, height: of an image, px
+        seed: of the sensor noise
+        noise: standard deviation of the sensor noise, gray levels
+
+    Raises: DependencyMissingError where MuJoCo or OpenGL is missing."""
 
     def __init__(self, world: World, width: int = 320, height: int = 240, seed: int = 0, noise: float = 1.0) -> None:
         focal = width / 2 / math.tan(FIELD_RAD / 2)
         self.rig = CameraRig(focal, focal, (width - 1) / 2, (height - 1) / 2, BASELINE_M, width, height)
-        self._noise, self._rng = noise, np.random.default_rng([seed, 3])
+
+        self._noise = noise
+        self._rng = np.random.default_rng([seed, 3])
         size = 3 * width * height
         self._grain = np.rint(noise * self._rng.standard_normal(2 * size, dtype=np.float32)).astype(np.int16)
+
         self._mujoco = load_mujoco()
         drawing = _draw(world)
         textures = {f"t{i}.png": _texture(i) for i in range(TEXTURES)}
         self._model = self._mujoco.MjModel.from_xml_string(drawing.xml(self.rig), textures)
         self._data = self._mujoco.MjData(self._model)
         self._mujoco.mj_forward(self._model, self._data)
+
         self._named = {name: self._model.geom(name).id for name in drawing.named}
         self._home_xpos = self._data.geom_xpos.copy()
         self._bright = self._model.material("lit").id
@@ -71,9 +90,9 @@ class HouseholdScene:
         self._renderer.close()
 
     def pair(self, world: World) -> StereoPair:
-        """What the two eyes see; (height, width, 3) BGR uint8 each, with fresh noise; stamped with the world's time."""
+        """Both images, (height, width, 3) BGR uint8, with fresh noise; stamped with the world's time, seconds."""
         self._place(world)
-        return StereoPair(self._image("left"), self._image("right"), world.steps / 10)
+        return StereoPair(self._image("left"), self._image("right"), world.steps / STEPS_PER_S)
 
     def depth(self, world: World) -> np.ndarray:
         """(height, width) float32: metres along the left camera's axis to what each pixel shows."""
@@ -86,23 +105,20 @@ class HouseholdScene:
             self._renderer.disable_depth_rendering()
 
     def _place(self, world: World) -> None:
-        """Moves the head and all that moves to where the world has them."""
-        c, s = math.cos(world.heading), math.sin(world.heading)
-        T_world_base = np.eye(4)
-        T_world_base[:2, :2], T_world_base[:2, 3] = [[c, -s], [s, c]], (world.x, world.y)
-        T = T_world_base @ T_BASE_LEFT
-        quaternion = np.empty(4)
-        self._mujoco.mju_mat2Quat(quaternion, (T[:3, :3] @ OPTICAL_TO_MUJOCO).ravel())
-        self._data.mocap_pos[0], self._data.mocap_quat[0] = T[:3, 3], quaternion
-        self._mujoco.mj_forward(self._model, self._data)
+        """Moves the head and everything that moves to where the world has them."""
+        self._place_head(world)
+
         xpos = self._data.geom_xpos
         for i, thing in enumerate(world.things):
             geom = self._named[f"thing{i}"]
             xpos[geom] = thing.x, thing.y, _height(world, i)
             if thing.sliced:
                 self._model.geom_size[geom] = _size(thing.name, sliced=True)
+
         for i, person in enumerate(world.people):
-            xpos[self._named[f"body{i}"], :2] = xpos[self._named[f"head{i}"], :2] = person.x, person.y
+            for part in ("body", "head"):
+                xpos[self._named[f"{part}{i}"], :2] = person.x, person.y
+
         for name, place in world.home.places.items():
             if place.opens:  # its shutter slides down into the base
                 door = self._named[f"shutter {name}"]
@@ -111,14 +127,29 @@ class HouseholdScene:
                 xpos[door, 2] -= 0.0 if name in world.shut else kind.tall - kind.height
             elif name in world.lit:
                 self._model.geom_matid[self._named[f"lamp {name}"]] = self._bright
-        if world.door_open:  # into the wall beside
-            xpos[self._named["door"], 1] = self._home_xpos[self._named["door"], 1] - 1.1
 
-    def _image(self, eye: str) -> np.ndarray:
-        self._renderer.update_scene(self._data, eye)
+        if world.door_open:  # into the wall beside
+            xpos[self._named["door"], 1] = self._home_xpos[self._named["door"], 1] - DOOR_SLIDE_M
+
+    def _place_head(self, world: World) -> None:
+        cos, sin = math.cos(world.heading), math.sin(world.heading)
+        T_world_base = np.eye(4)
+        T_world_base[:2, :2] = [[cos, -sin], [sin, cos]]
+        T_world_base[:2, 3] = (world.x, world.y)
+        T_world_left = T_world_base @ T_BASE_LEFT
+
+        quaternion = np.empty(4)
+        self._mujoco.mju_mat2Quat(quaternion, (T_world_left[:3, :3] @ OPTICAL_TO_MUJOCO).ravel())
+        self._data.mocap_pos[0] = T_world_left[:3, 3]
+        self._data.mocap_quat[0] = quaternion
+        self._mujoco.mj_forward(self._model, self._data)
+
+    def _image(self, camera: str) -> np.ndarray:
+        """(height, width, 3) BGR uint8 of the camera `left` or `right`, with noise."""
+        self._renderer.update_scene(self._data, camera)
         image = cv2.cvtColor(self._renderer.render(), cv2.COLOR_RGB2BGR)
         if self._noise:
-            # Drawn once and begun anywhere: fresh normals for each picture take as long as drawing it.
+            # Sampled once and read from a random start: fresh normals for each image take as long as rendering it.
             start = int(self._rng.integers(self._grain.size - image.size))
             grain = self._grain[start : start + image.size].reshape(image.shape)
             image = cv2.add(image, grain, dtype=cv2.CV_8U)  # saturates
@@ -134,7 +165,8 @@ class _Drawing:
         self._geoms: list[str] = []
 
     def add(self, kind: str, centre: Sequence[float], half: Sequence[float], colour: str, name: str = "") -> None:
-        """A geom; `colour` is a class name, or any text: the same text is the same material."""
+        """A geom. centre, half: metres. colour: a class name, or any text: the same text is the same material. name: of
+        a geom that moves."""
         texture, (r, g, b) = _look(colour)
         self._materials[colour] = (
             f'<material name="{colour}" texture="t{texture}" rgba="{r:.3f} {g:.3f} {b:.3f} 1" specular="0"/>'
@@ -147,7 +179,7 @@ class _Drawing:
         )
 
     def xml(self, rig: CameraRig) -> str:
-        """The MuJoCo model, with a head that can be put anywhere."""
+        """The MuJoCo model, with a stereo head that can be put anywhere."""
         fovy = 2 * math.degrees(math.atan(rig.height / 2 / rig.fy))
         textures = "".join(f'<texture name="t{i}" type="cube" file="t{i}.png"/>' for i in range(TEXTURES))
         lit = '<material name="lit" rgba="1 1 .7 1" emission="1" specular="0"/>'
@@ -183,9 +215,10 @@ def _draw_shell(drawing: _Drawing, home: Home) -> None:
         _panels(drawing, (x0, y0, 0.0), (x1, y1, h), f"wall{number % 3}")
     _panels(drawing, (0, 0, -WALL_M), (length, width, 0), "floor")
     _panels(drawing, (0, 0, h), (length, width, h + WALL_M), "ceiling")
+
     x0, y0, x1, y1 = home.door
-    _panels(drawing, (x0, y0, 2.1), (x1, y1, h), "wall1")  # above the door
-    centre, half = _box((x0 + 0.02, y0, 0.0), (x1 - 0.02, y1, 2.1))
+    _panels(drawing, (x0, y0, LINTEL_M), (x1, y1, h), "wall1")  # above the door
+    centre, half = _box((x0 + 0.02, y0, 0.0), (x1 - 0.02, y1, LINTEL_M))
     drawing.add("box", centre, half, "door", "door")
 
 
@@ -200,7 +233,10 @@ def _panels(drawing: _Drawing, low: Sequence[float], high: Sequence[float], colo
 def _draw_place(drawing: _Drawing, place: Place) -> None:
     """The body of a piece of furniture, from boxes in its own frame."""
     kind = FURNITURE[place.name]
-    w, d, h, tall = kind.width, kind.depth, kind.height, kind.tall or kind.height
+    w = kind.width
+    d = kind.depth
+    h = kind.height
+    tall = kind.tall or kind.height
 
     def board(
         across: tuple[float, float], inward: tuple[float, float], up: tuple[float, float], name: str = ""
@@ -213,28 +249,28 @@ def _draw_place(drawing: _Drawing, place: Place) -> None:
         colour = f"shutter {place.name}" if name.startswith("shutter") else place.name
         drawing.add("box", centre, half, colour, name)
 
-    if kind.style == "table":
+    if kind.style is Style.TABLE:
         board((0, w), (0, d), (h - _T, h))
         for a in (0.0, w - 0.06):
             for i in (0.0, d - 0.06):
                 board((a, a + 0.06), (i, i + 0.06), (0, h - _T))
-    elif kind.style == "seat":
+    elif kind.style is Style.SEAT:
         board((0, w), (0, d), (0, h))
         board((0, w), (d - 0.15, d), (h, tall))
-    elif kind.style == "basin":
+    elif kind.style is Style.BASIN:
         board((0, w), (0, d), (0, h))
         for across, inward in (((0, _T), (0, d)), ((w - _T, w), (0, d)), ((0, w), (0, _T)), ((0, w), (d - _T, d))):
             board(across, inward, (h, tall))
-    elif kind.style == "niche":
+    elif kind.style is Style.NICHE:
         board((0, w), (0.025, d), (0, h))
         for across, inward in (((0, _T), (0, d)), ((w - _T, w), (0, d)), ((0, w), (d - _T, d))):
             board(across, inward, (h, tall))
         board((0, w), (0, d), (tall - _T, tall))
         board((_T, w - _T), (0, 0.02), (h, tall), f"shutter {place.name}")
-    elif kind.style == "backed":
+    elif kind.style is Style.BACKED:
         board((0, w), (0, d), (0, h))
         board((0, w), (d - 0.1, d), (h, tall))
-    elif kind.style == "lamp":
+    elif kind.style is Style.LAMP:
         board((0, w), (0, d), (0, h))
         board((w / 2 - 0.02, w / 2 + 0.02), (d / 2 - 0.02, d / 2 + 0.02), (h, tall - 0.25))
         board((w / 2 - 0.13, w / 2 + 0.13), (d / 2 - 0.13, d / 2 + 0.13), (tall - 0.25, tall), f"lamp {place.name}")
@@ -259,9 +295,11 @@ def _height(world: World, index: int) -> float:
 
 
 def _size(name: str, sliced: bool) -> tuple[float, float, float]:
+    """As MuJoCo takes the size of a geom, metres."""
     shape, half = OBJECTS[name]
-    size = _mujoco_size(shape, half)
-    return tuple(s * (0.7 if sliced else 1.0) for s in (*size, 0.0, 0.0)[:3])  # type: ignore[return-value]
+    x, y, z = (*_mujoco_size(shape, half), 0.0, 0.0)[:3]
+    scale = SLICED if sliced else 1.0
+    return x * scale, y * scale, z * scale
 
 
 def _mujoco_size(shape: str, half: tuple[float, float, float]) -> tuple[float, ...]:
@@ -280,7 +318,8 @@ def _look(colour: str) -> tuple[int, tuple[float, float, float]]:
 @lru_cache(maxsize=TEXTURES)
 def _texture(number: int) -> bytes:
     """Gray noise of all sizes, with patches: something to match at every distance."""
-    rng, side = np.random.default_rng([11, number]), TEXTURE_SIDE
+    rng = np.random.default_rng([11, number])
+    side = TEXTURE_SIDE
     mix = np.zeros((side, side), dtype=np.float32)
     for cells, weight in ((4, 0.25), (12, 0.3), (32, 0.3), (64, 0.25)):
         mix += weight * cv2.resize(rng.random((cells, cells), dtype=np.float32), (side, side))

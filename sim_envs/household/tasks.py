@@ -1,6 +1,6 @@
 """Missions of ALFRED's seven types: drawing one, judging it by goal conditions, and what is left to do.
 
-The conditions are ALFRED's (Shridhar et al., CVPR 2020, `env/tasks.py` of its code), written anew for this world.
+The conditions are ALFRED's (Shridhar et al., CVPR 2020, `env/tasks.py` of its code), written for this world.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from rarrl.alfred import HOUSEHOLD_TASKS, TASK_TYPES, GoalParameters, read_alfred
+from rarrl.alfred import HOUSEHOLD_TASKS, TASK_TYPES, AlfredPlan, GoalParameters, read_alfred
 from rarrl.errors import InputError
 from rarrl.reasoner.checker import KNIVES, TREATABLE
 from rarrl.reasoner.prompt import LAMPS
@@ -26,6 +26,7 @@ TREATMENTS = {
     "pick_heat_then_place_in_recep": "HeatObject",
     "pick_cool_then_place_in_recep": "CoolObject",
 }
+"""Task type -> verb of its treatment."""
 INTO = {"bowl": "apple fork spoon keychain pencil egg tomato", "box": "keychain watch cd pen creditcard"} | {
     "cup": "fork spoon butterknife pen pencil",
     "mug": "fork spoon butterknife pen pencil",
@@ -33,15 +34,16 @@ INTO = {"bowl": "apple fork spoon keychain pencil egg tomato", "box": "keychain 
     "plate": "apple bread egg fork potato tomato spoon",
     "pot": "apple egg potato tomato ladle",
 }
-"""What goes into which movable receptacle."""
-DISTRACTORS = 6
+"""Movable receptacle -> what goes into it."""
+DISTRACTORS = 6  # other things in the home, at most
 SLICED_SHARE = 0.2  # of the template tasks whose object can be sliced
 OWN_SHARE = 0.5  # of the missions are goals of rarrl/data/household_tasks.jsonl; the others are drawn from templates
+MISSION_TRIES = 500  # tasks drawn before a sub-goal counts as one that the type does not have
 
 
 @dataclass(frozen=True)
 class HouseholdTask:
-    """What is asked. parameters: class names, "" where the type has none (`rarrl.alfred.GoalParameters`)."""
+    """What is asked. parameters: class names, "" where the type has none. goal: the sentence."""
 
     task_type: str
     parameters: GoalParameters
@@ -70,6 +72,7 @@ def draw_task(rng: np.random.Generator, task_type: str | None = None) -> Househo
     Raises: InputError for an unknown type."""
     if task_type is not None and task_type not in TASK_TYPES:
         raise InputError(f"household: no task type {task_type!r} (allowed: {', '.join(TASK_TYPES)})")
+
     task_type = task_type or TASK_TYPES[int(rng.integers(len(TASK_TYPES)))]
     if rng.random() < OWN_SHARE:
         plans = [plan for plan in _own_plans() if plan.task_type == task_type]
@@ -81,13 +84,17 @@ def draw_task(rng: np.random.Generator, task_type: str | None = None) -> Househo
 
 
 @lru_cache(maxsize=1)
-def _own_plans():
+def _own_plans() -> tuple[AlfredPlan, ...]:
     return read_alfred(HOUSEHOLD_TASKS).plans
 
 
 def _from_template(rng: np.random.Generator, task_type: str) -> HouseholdTask:
-    movable = lamp = place = ""
+    """A task of a type, with a sentence of the catalogue."""
+    movable = ""
+    lamp = ""
+    place = ""
     sliced = False
+
     if task_type in TREATMENTS:
         thing = _pick(rng, sorted(TREATABLE[SubgoalType[TREATMENTS[task_type]]]))
     elif task_type == "pick_and_place_with_movable_recep":
@@ -95,6 +102,7 @@ def _from_template(rng: np.random.Generator, task_type: str) -> HouseholdTask:
         thing = _pick(rng, INTO[movable].split())
     else:
         thing = _pick(rng, [name for names, _ in HABITS for name in names])
+
     if task_type == "look_at_obj_in_light":
         lamp = _pick(rng, LAMPS)
     else:
@@ -102,7 +110,8 @@ def _from_template(rng: np.random.Generator, task_type: str) -> HouseholdTask:
         place = _pick(rng, [name for name in likely_places(movable or thing) if name != appliance])
         can_be = thing in TREATABLE[SubgoalType.SliceObject] and task_type != "pick_two_obj_and_place"
         sliced = can_be and bool(rng.random() < SLICED_SHARE)
-    inside = bool(place) and FURNITURE[place].style in ("niche", "basin")
+
+    inside = bool(place) and FURNITURE[place].is_hollow
     where = f"{'in' if inside else 'on'} the {_words(place)}"
     words = {"object": _words(thing), "place": where, "movable": _words(movable), "lamp": _words(lamp)}
     if sliced:
@@ -125,7 +134,7 @@ def likely_places(thing: str) -> tuple[str, ...]:
 
 
 def asks_for(task: HouseholdTask, verb: str) -> bool:
-    """Whether a plan for the task has a sub-goal of this kind."""
+    """Whether a plan for the task has a sub-goal of this verb."""
     light = task.task_type == "look_at_obj_in_light"
     special = {"ToggleObject": light, "PutObject": not light or task.parameters.sliced}
     special["SliceObject"] = task.parameters.sliced
@@ -134,10 +143,10 @@ def asks_for(task: HouseholdTask, verb: str) -> bool:
 
 
 def draw_mission(rng: np.random.Generator, task_type: str | None = None, verb: str = "GotoLocation") -> Mission:
-    """A task, and a home in which it can be done. verb: a kind of sub-goal that its plan must have.
+    """A task, and a home in which it can be done. verb: of a sub-goal that its plan must have.
 
     Raises: InputError for an unknown type, or one whose tasks have no such sub-goal."""
-    for _ in range(500):
+    for _ in range(MISSION_TRIES):
         task = draw_task(rng, task_type)
         if asks_for(task, verb):
             return _furnish(rng, task)
@@ -145,16 +154,22 @@ def draw_mission(rng: np.random.Generator, task_type: str | None = None, verb: s
 
 
 def _furnish(rng: np.random.Generator, task: HouseholdTask) -> Mission:
+    """A home with the task's places and things, and others that are none of its business."""
     p = task.parameters
+    appliance = APPLIANCES.get(TREATMENTS.get(task.task_type, ""), "")
     names = [p.object] * (2 if task.task_type == "pick_two_obj_and_place" else 1)
     names += [p.movable] if p.movable else []
     names += [_pick(rng, sorted(KNIVES))] if p.sliced and p.object not in KNIVES else []
+
+    # Nothing is where it belongs, or where it is treated, already.
     things = []
     for name in names:
-        taken = {p.place, APPLIANCES.get(TREATMENTS.get(task.task_type, ""), "")}
-        things.append(Thing(name, _pick(rng, [n for n in likely_places(name) if n not in taken])))
-    required = [t.on for t in things] + [p.place, p.lamp, APPLIANCES.get(TREATMENTS.get(task.task_type, ""), "")]
+        elsewhere = [n for n in likely_places(name) if n not in (p.place, appliance)]
+        things.append(Thing(name, _pick(rng, elsewhere)))
+
+    required = [t.on for t in things] + [p.place, p.lamp, appliance]
     home = draw_home(rng, [*filter(None, required), "countertop"])
+
     others = sorted({name for names, _ in HABITS for name in names} - set(names))
     for name in rng.permutation(others)[:DISTRACTORS]:
         held = [t.on for t in things]
@@ -179,9 +194,11 @@ def conditions(world: World, task: HouseholdTask) -> tuple[int, int]:
     of_class = [i for i, t in enumerate(world.things) if t.name == p.object]
     ones = [i for i in of_class if world.things[i].sliced or not p.sliced]
     placed = {i for i in ones if p.place and world.place_of(i) == p.place}
+
     if task.task_type == "pick_two_obj_and_place":
         total = 4 if p.sliced else 2
         return min(len(placed), 2) + (min(len(ones), 2) if p.sliced else 0), total
+
     met = [bool(ones)] if p.sliced else []
     if task.task_type == "look_at_obj_in_light":
         met += [world.held in ones, p.lamp in world.lit]
@@ -203,7 +220,7 @@ def is_treated(thing: Thing, verb: str) -> bool:
 
 
 def remaining_plan(world: World, task: HouseholdTask) -> list[Row]:
-    """The sub-goals that lead from the world as it is, all known, to the goal; empty where it is reached."""
+    """The sub-goals that lead from the world as it is, all of it known, to the goal; empty where it is reached."""
     done, total = conditions(world, task)
     return [] if done == total else _Planner(world, task).rows()
 
@@ -212,20 +229,25 @@ class _Planner:
     """Writes rows while it keeps in mind what they will have changed: `hand` is the thing held by then, or -1."""
 
     def __init__(self, world: World, task: HouseholdTask) -> None:
-        self.world, self.task, self.p = world, task, task.parameters
+        self.world = world
+        self.task = task
+        self.p = task.parameters
         self.hand = world.held
         self.plan: list[Row] = []
 
     def rows(self) -> list[Row]:
-        p, kind = self.p, self.task.task_type
+        p = self.p
+        kind = self.task.task_type
         ones = [i for i, t in enumerate(self.world.things) if t.name == p.object]
         if kind == "pick_two_obj_and_place":
             for index in sorted(ones, key=lambda i: (self._done(i), i != self.hand))[: 2 - self._count(ones)]:
                 self._move(index)
             return self.plan
+
         target = max(ones, key=lambda i: (self.world.things[i].sliced, i == self.hand))
         if p.sliced and not self.world.things[target].sliced:
             self._slice(target)
+
         if kind == "look_at_obj_in_light":
             self._fetch(target)
             if p.lamp not in self.world.lit:
@@ -241,12 +263,13 @@ class _Planner:
         return self.plan
 
     def _go(self, name: str, *rows: Row) -> None:
-        """To a place, where the plan is not there yet, and `rows` there."""
+        """To a place, if the plan is not there yet, and `rows` there."""
         if next((row[1] for row in reversed(self.plan) if row[0] == "GotoLocation"), "") != name:
             self.plan.append(("GotoLocation", name))
         self.plan += rows
 
     def _done(self, index: int) -> bool:
+        """Whether a thing is where it belongs."""
         return self.world.place_of(index) == self.p.place
 
     def _count(self, ones: list[int]) -> int:
@@ -257,6 +280,7 @@ class _Planner:
         return self.world.place_of(index) or self.world.things[self.world.root(index)].name
 
     def _fetch(self, index: int) -> None:
+        """A thing into the hand, which is emptied first."""
         if self.hand == index:
             return
         self._empty_hand()
@@ -265,13 +289,15 @@ class _Planner:
         self.hand = index
 
     def _move(self, index: int) -> None:
+        """A thing to where it belongs."""
         self._fetch(index)
         self._go(self.p.place, ("PutObject", self.world.things[index].name, self.p.place))
         self.hand = -1
 
     def _move_in(self, target: int) -> None:
         """The object into the movable, the movable to its place."""
-        world, p = self.world, self.p
+        world = self.world
+        p = self.p
         movable = next(i for i, t in enumerate(world.things) if t.name == p.movable)
         if world.things[target].inside != movable:
             if self.hand == movable:
@@ -282,6 +308,7 @@ class _Planner:
             self._fetch(target)
             self._go(movable_at, ("PutObject", p.object, p.movable), ("PickupObject", p.movable))
             self.hand = movable
+
         self._move(movable)
 
     def _slice(self, target: int) -> None:
@@ -291,6 +318,7 @@ class _Planner:
         if self.hand == target:
             self._empty_hand()
             where = self.plan[-1][-1]
+
         knives = [i for i, t in enumerate(world.things) if t.name in KNIVES and i != target]
         knife = self.hand if self.hand in knives else knives[0]
         self._fetch(knife)
@@ -301,8 +329,9 @@ class _Planner:
         """What is held goes to a free place other than the goal's: the countertop where that has room."""
         if self.hand < 0:
             return
+
         places = self.world.home.places
-        names = [n for n in places if FURNITURE[n].style in ("block", "table", "backed") and n != self.p.place]
+        names = [n for n in places if FURNITURE[n].is_surface and n != self.p.place]
         free = [n for n in sorted(names, key=lambda n: n != "countertop") if len(self.world.free_slots(places[n])) > 1]
         name = self.world.things[self.hand].name
         self._go(free[0], ("PutObject", name, free[0]))

@@ -1,4 +1,4 @@
-"""Meta-World's ten tasks of MT10 with words: pictures, proprioception and an instruction in, one arm command out.
+"""Meta-World's ten tasks of MT10 with words: images, proprioception and an instruction in, one arm command out.
 
 Meta-World 3.1.1 (https://github.com/Farama-Foundation/Metaworld) brings scenes, success tests and scripted experts,
 but no language, no cameras close to the table and a `reset` that ignores its seed. This module adds instructions with
@@ -8,43 +8,46 @@ generator, and keeps it as plain numbers: their `set_task` unpickles.
 
 from __future__ import annotations
 
-import os
-import string
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import gymnasium
 import numpy as np
 
-from rarrl.errors import DependencyMissingError, InputError
+from rarrl.errors import DependencyMissingError
+from rarrl.policy.spec import RobotInfo
+
+from ..instruction_env import RENDER_SIZE, InstructionEnv, load_mujoco, paraphrases, prepare_rendering, task_named
 
 CAMERAS = {
-    # name: look at (x, y, z, metres), distance (m), azimuth and elevation (degrees)
+    # name: look at (x, y, z, metres), distance (m), azimuth and elevation (degrees). Both fill the image with what the
+    # hand can reach.
     "top": ((0.0, 0.70, 0.10), 1.25, 90.0, -89.0),
     "side": ((0.0, 0.70, 0.15), 1.15, 180.0, -20.0),
 }
-IMAGE_SIZE = 64
-RENDER_SIZE = 128  # shrunk to IMAGE_SIZE: cheaper than multisampling, and a ball of 3 pixels moves smoothly
+# See the class for units.
 ACTION_NAMES = ("dx", "dy", "dz", "gripper")
 PROPRIO_NAMES = ("hand_x_m", "hand_y_m", "hand_z_m", "gripper_opening")
-CONTROL_HZ = 80.0
-MAX_STEPS = 200  # experts need 32 to 120
-SPLITS = {"train": 0, "test": 1_000_000}  # first seed of the list of starts
+CONTROL_HZ = 80.0  # Meta-World's own: five physics steps of 2.5 ms an action
+MAX_STEPS = 200  # control steps; experts need 32 to 120
 
-# Out of both views, but for a few pixels of the pedestal; a third of the triangles, which MuJoCo would draw all the
-# same.
 UNSEEN_BODIES = ("pedestal", "right_arm_base_link", "right_l0", "head")
-RENDERING = "128 px shrunk to 64, no multisampling, no shadows, no reflections, geometry out of view hidden"
+"""Out of both views, but for a few pixels of the pedestal; a third of the triangles, which MuJoCo would render all the
+same."""
+
+HIDDEN_GROUP = 5  # MuJoCo's geom groups 3 to 5 are not rendered by default
+NEVER_TRUNCATED = 10**9
+"""Steps that Meta-World allows. The environment counts itself, and steps that `expert_chunk` undoes do not count."""
 
 
 @dataclass(frozen=True)
 class MetaWorldTask:
-    """One task and its words. Every verb goes with every object; pairs of equal index are held out of training.
+    """One task and its instructions. Every verb goes with every object; pairs of equal index are held out of training.
 
     scene: tasks that share it look alike, so that only the words (and the start) tell them apart.
-    swapped: the task whose words are given in the control: the opposite where there is one.
-    goal_visible: the goal's marker is drawn; elsewhere it would give the task away."""
+    swapped: the task whose instruction is given in the control: the opposite where there is one.
+    goal_visible: the goal's marker is rendered; elsewhere it would give the task away."""
 
     name: str
     verbs: tuple[str, ...]
@@ -52,17 +55,19 @@ class MetaWorldTask:
     scene: str
     swapped: str
     goal_visible: bool = False
+    group: ClassVar[str] = ""
+
+    @property
+    def opposite(self) -> str:
+        """The task of the same scene that undoes this one, or ""."""
+        return self.swapped if TASKS[self.swapped].scene == self.scene else ""
 
     def instructions(self, held_out: bool = False) -> list[str]:
         """The paraphrases for training, or those held out."""
-        return [
-            f"{verb} {thing}"
-            for i, verb in enumerate(self.verbs)
-            for j, thing in enumerate(self.objects)
-            if (i == j) == held_out
-        ]
+        return [f"{verb} {thing}" for verb, thing in paraphrases(self.verbs, self.objects, held_out)]
 
 
+# Wordings of objects that two tasks share.
 _DRAWER = ("the drawer", "the green drawer", "the box drawer")
 _WINDOW = ("the window", "the window pane", "the glass window")
 _TASKS = (
@@ -118,90 +123,80 @@ _TASKS = (
 )
 TASKS = {task.name: task for task in _TASKS}
 MT10 = tuple(TASKS)
+"""All ten, in Meta-World's order."""
 SEVEN = tuple(name for name in MT10 if name not in ("push", "pick-place", "peg-insert-side"))
 """The tasks without grasping, over which `success_f16` is the mean."""
 
 
-def task_named(name: str) -> MetaWorldTask:
-    """Raises: InputError for an unknown name."""
-    if name not in TASKS:
-        raise InputError(f"task: {name!r} is unknown; allowed: {', '.join(TASKS)}")
-    return TASKS[name]
+class MetaWorldLanguageEnv(InstructionEnv):
+    """## Description
+    A simulated Sawyer arm does one of Meta-World's ten MT10 tasks (Yu et al., CoRL 2019) from two small images and an
+    instruction. Several tasks share a scene, where only the instruction tells them apart.
 
+    ## Action space
+    `Box(-1, 1, (4,), float32)`, 80 times a second: displacement of the hand along x, y, z (1 is 1 cm a step) and effort
+    of the gripper (1 closes).
 
-class MetaWorldLanguageEnv(gymnasium.Env):
-    """One task. Observation: `images` (2, 64, 64, 3) uint8 RGB (cameras top, side), `proprio` (4,) float32 (hand
-    x, y, z in metres in Meta-World's frame: x to the right, y away from the robot; gripper opening 0 to 1) and
-    `instruction`. Action: (4,) float32 in [-1, 1]: hand displacement (1 is 1 cm a step) and gripper effort (1 closes).
-    Reward: 1 in the step of success, which ends the episode.
+    ## Observation space
+    `Dict`: `images` (2, 64, 64, 3) uint8, RGB, cameras top and side; `proprio` (4,) float32: x, y, z of the hand in
+    metres in Meta-World's frame (x to the right, y away from the robot, z up) and the opening of the gripper, 0 to 1;
+    `instruction`: text.
 
-    Args:
-        task: a name of `TASKS`
-        max_steps: the episode is truncated after so many
+    ## Rewards
+    1 in the step of success, else 0.
 
-    `reset(options={"split": "train" | "test", "start": i, "instruction": text})` chooses the i-th start of a fixed
-    list; without `start`, `reset(seed=s)` takes start s of the split. Raises: InputError, DependencyMissingError."""
+    ## Starting state
+    The i-th start of a fixed list: places of object, goal and hand, drawn as Meta-World's benchmarks draw them.
+    `reset(options={"split": "train" | "test", "start": i, "instruction": text})` chooses it; `reset(seed=s)` without
+    `start` takes start s of the split. The two lists have no start in common.
 
-    metadata: ClassVar = {"render_modes": ["rgb_array"], "render_fps": 80}
+    ## Episode end
+    Terminates at Meta-World's own success, truncates after `max_steps`.
 
-    def __init__(self, task: str, max_steps: int = MAX_STEPS) -> None:
-        self.task = task_named(task)
-        self.max_steps = max_steps
-        self.render_mode = "rgb_array"
-        self._sim, self._expert = _make(task)
-        self._renderer: Any = None
-        self._steps = 0
-        self._instruction = ""
+    ## Information
+    `state` (39,) float64: what Meta-World gives to its experts; privileged, not for policies.
+
+    ## Arguments
+    `task` (a name of `TASKS`, e.g. "drawer-close"), `max_steps` (control steps until the episode is truncated),
+    `render_mode` ("rgb_array": both images side by side).
+
+    Raises: InputError for an unknown task, split or render mode; DependencyMissingError without the extra `sim`.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 80}  # noqa: RUF012 (declared by gymnasium.Env)
+    robot = RobotInfo(tuple(CAMERAS), PROPRIO_NAMES, ACTION_NAMES, CONTROL_HZ)
+    rendering = "128 px shrunk to 64, no multisampling, no shadows, no reflections, geometry out of view hidden"
+
+    def __init__(self, task: str, max_steps: int = MAX_STEPS, render_mode: str | None = "rgb_array") -> None:
+        self.task = task_named(TASKS, task)
+        self._sim, self._expert = _make(self.task)
         self._state = np.zeros(39)
-        images = gymnasium.spaces.Box(0, 255, (len(CAMERAS), IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
-        text = gymnasium.spaces.Text(200, charset=string.printable)
-        proprio = gymnasium.spaces.Box(-10, 10, (len(PROPRIO_NAMES),), np.float32)
-        self.observation_space = gymnasium.spaces.Dict({"images": images, "proprio": proprio, "instruction": text})
-        self.action_space = gymnasium.spaces.Box(-1, 1, (len(ACTION_NAMES),), np.float32)
+        instruction = self.task.instructions()[0]
+        super().__init__(load_mujoco(), self._sim.model, self._sim.data, instruction, max_steps, render_mode)
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Puts the scene at a start of the list; see the class."""
-        super().reset(seed=seed)
-        options = options or {}
-        split = options.get("split", "train")
-        if split not in SPLITS:
-            raise InputError(f"split: {split!r} is unknown; allowed: {', '.join(SPLITS)}")
-        start = options.get("start", seed if seed is not None else int(self.np_random.integers(100_000)))
-        self._instruction = options.get("instruction") or self.task.instructions()[0]
+    def _begin(self, first: int, start: int) -> None:
         # As Meta-World's benchmarks make their lists: a seeded draw inside the reset, which tasks may repeat until
         # goal and object are far enough from each other.
-        self._sim.seed(SPLITS[split] + int(start))
+        self._sim.seed(first + start)
         self._sim.reset()
         self._settle()
-        self._steps = 0
-        return self.observation(), {"state": self._state.copy()}
 
     def _settle(self) -> None:
-        """Meta-World moves things in a reset and tells and draws them as they were; here they are where they are."""
-        import mujoco
-
+        """Meta-World moves objects in a reset, but observes and renders them where they were; this brings both up to
+        date."""
         sim = self._sim
-        mujoco.mj_forward(sim.model, sim.data)
+        self._mujoco.mj_forward(sim.model, sim.data)
         sim._prev_obs = sim._get_curr_obs_combined_no_goal()
         self._state = np.asarray(sim._get_obs(), np.float64)
 
-    def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """One control step of 12.5 ms; see the class."""
-        success = self.advance(action)
-        observation = self.observation()
-        return observation, float(success), success, self._steps >= self.max_steps, {"state": self._state.copy()}
+    def _info(self) -> dict[str, Any]:
+        return {"state": self._state.copy()}
 
     def advance(self, action: np.ndarray) -> bool:
-        """`step` without drawing a picture: whether the task is done."""
+        """`step` without rendering: whether the task is done."""
         self._state, _, _, _, info = self._sim.step(np.clip(action, -1.0, 1.0).astype(np.float32))
         self._steps += 1
         return bool(info["success"])
-
-    def observation(self) -> dict[str, Any]:
-        """The current observation, drawn now."""
-        return {"images": self.render(), "proprio": self.proprio(), "instruction": self._instruction}
 
     def proprio(self) -> np.ndarray:
         """(4,) float32, see the class."""
@@ -209,63 +204,32 @@ class MetaWorldLanguageEnv(gymnasium.Env):
 
     @property
     def state(self) -> np.ndarray:
-        """(39,) float64: what Meta-World tells its experts; privileged, not for policies."""
+        """(39,) float64: what Meta-World gives to its experts; privileged, not for policies."""
         return self._state.copy()
 
     def privileged(self) -> np.ndarray:
-        """(6,) float32: object and goal, metres; privileged too."""
+        """(6,) float32: places of object and goal, metres; privileged too."""
         return np.concatenate([self._state[4:7], self._state[36:39]]).astype(np.float32)
 
     def expert_action(self) -> np.ndarray:
         """(4,) float32: what the scripted expert would do now."""
-        # Some experts write into what they are given.
+        # A copy, because some experts write into what they are given.
         return np.clip(self._expert.get_action(self._state.copy()), -1.0, 1.0).astype(np.float32)
 
-    def expert_chunk(self, horizon: int) -> np.ndarray:
-        """(horizon, 4) float32: what the expert would do from here on, tried out in the simulator and undone."""
-        import mujoco
+    def _saved(self) -> Any:
+        return self._state, self._sim._prev_obs.copy(), self._sim.curr_path_length
 
-        sim = self._sim
-        spec = mujoco.mjtState.mjSTATE_INTEGRATION
-        saved = np.empty(mujoco.mj_stateSize(sim.model, spec))
-        mujoco.mj_getState(sim.model, sim.data, saved, spec)
-        kept = self._state, sim._prev_obs.copy(), sim.curr_path_length, self._steps
-        chunk = np.empty((horizon, len(ACTION_NAMES)), np.float32)
-        for row in chunk:
-            row[:] = self.expert_action()
-            self.advance(row)
-        self._state, sim._prev_obs, sim.curr_path_length, self._steps = kept
-        mujoco.mj_setState(sim.model, sim.data, saved, spec)
-        mujoco.mj_forward(sim.model, sim.data)
-        return chunk
+    def _restore(self, saved: Any) -> None:
+        self._state, self._sim._prev_obs, self._sim.curr_path_length = saved
 
-    def render(self) -> np.ndarray:
-        """(2, 64, 64, 3) uint8 RGB."""
-        import cv2
-        import mujoco
-
-        if self._renderer is None:
-            _fast_rendering(self._sim.model)
-            self._renderer = mujoco.Renderer(self._sim.model, RENDER_SIZE, RENDER_SIZE)
-            self._cameras = [_camera(*view) for view in CAMERAS.values()]
-        images = []
-        for camera in self._cameras:
-            self._renderer.update_scene(self._sim.data, camera=camera)
-            drawn = self._renderer.render()
-            images.append(cv2.resize(drawn, (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_AREA))
-        return np.stack(images)
-
-    def close(self) -> None:
-        """Frees the renderer."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+    def _make_views(self) -> Sequence[Any]:
+        _render_fast(self._model)
+        return [_camera(self._mujoco, *view) for view in CAMERAS.values()]
 
 
-def _make(task: str) -> tuple[Any, Any]:
-    # Mesa's software renderer: its worker threads cost more in waiting than they draw in pictures this small.
-    os.environ.setdefault("LP_NUM_THREADS", "0")
-    os.environ.setdefault("MUJOCO_GL", "egl")
+def _make(task: MetaWorldTask) -> tuple[Any, Any]:
+    """Meta-World's environment of a task, and its expert."""
+    prepare_rendering()
     try:
         # The experts say once per process that their gains are high; that is known.
         warnings.filterwarnings("ignore", message=r"Constant\(s\) may be too high")
@@ -273,37 +237,45 @@ def _make(task: str) -> tuple[Any, Any]:
         from metaworld.policies import ENV_POLICY_MAP
     except ImportError:
         raise DependencyMissingError("Meta-World is not installed: pip install 'rarrl[sim]'") from None
-    sim = ALL_V3_ENVIRONMENTS[f"{task}-v3"]()
+
+    sim = ALL_V3_ENVIRONMENTS[f"{task.name}-v3"]()
     sim._set_task_called = True
     sim._partially_observable = False  # experts of some tasks read the goal
-    sim._freeze_rand_vec, sim.seeded_rand_vec = False, True
+    sim._freeze_rand_vec = False
+    sim.seeded_rand_vec = True
     vars(sim).pop("sawyer_observation_space", None)  # cached with the goal clipped to zero
-    sim.max_path_length = 10**9  # this class counts; branches of `expert_chunk` count for nothing
-    visible = TASKS[task].goal_visible
-    for i in range(sim.model.nsite):
-        if sim.model.site(i).name not in ("goal", "leftEndEffector", "rightEndEffector") or (
-            sim.model.site(i).name == "goal" and not visible
-        ):
-            sim.model.site_rgba[i, 3] = 0.0
-    return sim, ENV_POLICY_MAP[f"{task}-v3"]()
+    sim.max_path_length = NEVER_TRUNCATED
+    _hide_markers(sim.model, task.goal_visible)
+    return sim, ENV_POLICY_MAP[f"{task.name}-v3"]()
 
 
-def _fast_rendering(model: Any) -> None:
+def _hide_markers(model: Any, goal_visible: bool) -> None:
+    """Markers would show a policy where to go; the two of the fingers show only where the hand is."""
+    for i in range(model.nsite):
+        name = model.site(i).name
+        shown = goal_visible if name == "goal" else name in ("leftEndEffector", "rightEndEffector")
+        if not shown:
+            model.site_rgba[i, 3] = 0.0
+
+
+def _render_fast(model: Any) -> None:
     """Software rendering several times as fast; part of what a policy is trained on, so not optional."""
     model.vis.quality.offsamples = 0
     model.vis.quality.shadowsize = 0
     model.light_castshadow[:] = 0
     model.mat_reflectance[:] = 0
     for body in UNSEEN_BODIES:
-        model.geom_group[model.geom_bodyid == model.body(body).id] = 5
-    model.vis.global_.offwidth = model.vis.global_.offheight = RENDER_SIZE
+        model.geom_group[model.geom_bodyid == model.body(body).id] = HIDDEN_GROUP
+    model.vis.global_.offwidth = RENDER_SIZE
+    model.vis.global_.offheight = RENDER_SIZE
 
 
-def _camera(look_at: tuple[float, ...], distance: float, azimuth: float, elevation: float) -> Any:
-    import mujoco
-
+def _camera(mujoco: Any, look_at: tuple[float, ...], distance: float, azimuth: float, elevation: float) -> Any:
+    """A free camera; metres and degrees."""
     camera = mujoco.MjvCamera()
     camera.type = mujoco.mjtCamera.mjCAMERA_FREE
     camera.lookat[:] = look_at
-    camera.distance, camera.azimuth, camera.elevation = distance, azimuth, elevation
+    camera.distance = distance
+    camera.azimuth = azimuth
+    camera.elevation = elevation
     return camera

@@ -4,8 +4,8 @@ The room is a list of boxes and balls, drawn from a seed. World: metres, x ahead
 truths: `truth` holds the surfaces that the left camera sees (from its depth image), `solid` every voxel that a solid
 touches, seen or not (from the geometry, by separating axes).
 
-MuJoCo is the extra `sim`. It draws without a window through EGL, or OSMesa where EGL is absent: Debian's `libegl1`
-or `libosmesa6`; no GPU is needed. `rarrl_learning.perception.synthetic` draws pairs without either.
+MuJoCo is in the extra `sim`. It renders without a window through EGL, or OSMesa where EGL is absent: Debian's `libegl1`
+or `libosmesa6`; no GPU is needed. `rarrl_learning.perception.synthetic` makes pairs without either.
 """
 
 from __future__ import annotations
@@ -26,11 +26,19 @@ from rarrl.perception.rig import CameraRig
 from rarrl.perception.voxels import GridSpec
 from rarrl.types import StereoPair, VoxelGrid, VoxelState
 
-TEXTURES, TEXTURE_SIDE = 12, 256
-CLEARANCE_M = 0.9  # no furniture nearer to the head's first place
-WALL_M = 0.1  # thickness
-TOUCH_M = 1e-4  # a face between two voxels belongs to both
+TEXTURES = 12  # different ones, by number
+TEXTURE_SIDE = 256  # px
+CLEARANCE_M = 0.9  # m around the head's first place without furniture: a body's width and the nearest range of stereo
+WALL_M = 0.1  # m, thickness
+TOUCH_M = 1e-4  # m; a face between two voxels belongs to both
+PIECES = 9  # of furniture, at most
+PIECE_TRIES = 40  # random places for a piece before it is left out
+PIECE_M = 0.45  # m, radius of the floor that a piece takes
+GAP_M = 0.1  # m between two such discs
+PANEL_M = 1.3  # m; walls, floor and ceiling are panels of about this side, each with a texture of its own
+
 GL_LIBRARIES = {"egl": "EGL", "osmesa": "OSMesa"}
+"""Value of MUJOCO_GL -> the library that it needs."""
 GL_HELP = "on Debian and Ubuntu: apt install libegl1, or libosmesa6 and MUJOCO_GL=osmesa; no GPU is needed"
 OPTICAL_TO_MUJOCO = np.diag([1.0, -1.0, -1.0])  # MuJoCo's cameras: x right, y up, z back
 
@@ -59,20 +67,25 @@ def furnished_room(seed: int) -> tuple[Solid, ...]:
 
     The same seed gives the same room."""
     rng = np.random.default_rng([seed, 0])
-    length, width, height = rng.uniform(4.5, 6.0), rng.uniform(4.0, 5.5), rng.uniform(2.3, 2.8)
+    length = rng.uniform(4.5, 6.0)
+    width = rng.uniform(4.0, 5.5)
+    height = rng.uniform(2.3, 2.8)
     solids = _shell(rng, length, width, height)
+
     crate = float(rng.uniform(0.22, 0.3))
     at = (float(rng.uniform(1.4, 2.2)), float(rng.uniform(-0.3, 0.3)), crate)
     solids.append(Solid("crate", at, (crate, crate, crate), _texture(rng), float(rng.uniform(-0.5, 0.5))))
+
     taken = [(at[0], at[1], 1.5 * crate), (0.0, 0.0, CLEARANCE_M)]
     makers = (_table, _shelf, _chair, _pillar, _crates, _ball)
-    for number in range(9):
+    for number in range(PIECES):
         make = makers[number % len(makers)]
-        for _ in range(40):  # places that are free; a full room just gets less
-            x, y = rng.uniform(-0.8, length - 1.3), rng.uniform(-width / 2 + 0.4, width / 2 - 0.4)
-            if all(math.hypot(x - a, y - b) > r + 0.55 for a, b, r in taken):
+        for _ in range(PIECE_TRIES):  # a full room just gets fewer
+            x = rng.uniform(-0.8, length - 1.3)
+            y = rng.uniform(-width / 2 + 0.4, width / 2 - 0.4)
+            if all(math.hypot(x - a, y - b) > r + (PIECE_M + GAP_M) for a, b, r in taken):
                 solids += make(rng, f"{make.__name__[1:]}{number}", x, y)
-                taken.append((x, y, 0.45))
+                taken.append((x, y, PIECE_M))
                 break
     return tuple(solids)
 
@@ -85,12 +98,14 @@ def solid_voxels(solids: Sequence[Solid], T_world_left: np.ndarray, spec: GridSp
     half = spec.voxel_size / 2 + TOUCH_M
     steps = [o + spec.voxel_size * (np.arange(spec.size) + 0.5) for o in spec.origin]
     held = np.zeros(spec.shape, dtype=bool)
-    R, t = T_world_left[:3, :3], T_world_left[:3, 3]
+    R = T_world_left[:3, :3]
+    t = T_world_left[:3, 3]
     for solid in solids:
         middle = R.T @ (np.asarray(solid.centre) - t)
         axes = R.T @ solid.axes  # columns: the box's axes in the camera's frame
         extent = np.full(3, solid.radius) if solid.radius else np.abs(axes) @ solid.half
         near = [np.abs(step - m) <= half + e for step, m, e in zip(steps, middle, extent, strict=True)]
+
         away = np.stack(np.meshgrid(*(s[n] for s, n in zip(steps, near, strict=True)), indexing="ij"), axis=-1) - middle
         if solid.radius:
             touches = (np.maximum(np.abs(away) - half, 0.0) ** 2).sum(axis=-1) <= solid.radius**2
@@ -107,13 +122,18 @@ def solid_voxels(solids: Sequence[Solid], T_world_left: np.ndarray, spec: GridSp
 class StereoScene:
     """A room and a stereo head in it: `pair()`, `rig`, `truth(spec)`.
 
-    seed: of room, textures and sensor noise. solids: another room than `furnished_room(seed)`. fov_deg: horizontal.
-    noise: standard deviation of the sensor's noise, gray levels (0: none; then a head that stands still looks frozen).
-    Close it, or use it in a `with`: it holds an OpenGL context. Not for several threads.
+    Close it, or use it in a `with`: it holds an OpenGL context. Not for several threads. Rendered without shadows,
+    reflections and multisampling: on a computer without a GPU that is several times quicker.
 
-    Drawn without shadows, reflections and multi-sampling: on a computer without GPU that is several times quicker.
+    Args:
+        seed: of room, textures and sensor noise
+        width, height: of an image, px
+        baseline_m: distance between the cameras
+        fov_deg: horizontal field of view
+        noise: standard deviation of the sensor noise, gray levels (0: none; then a head that stands still looks frozen)
+        solids: another room than `furnished_room(seed)`
 
-    Raises: DependencyMissingError where MuJoCo or OpenGL is missing; InputError for a camera that cannot be."""
+    Raises: DependencyMissingError where MuJoCo or OpenGL is missing; InputError for an impossible camera."""
 
     def __init__(
         self,
@@ -127,11 +147,14 @@ class StereoScene:
     ) -> None:
         if not 1 <= fov_deg <= 170:
             raise InputError(f"stereo scene: fov_deg must be 1 to 170 degrees, got {fov_deg}")
+
         focal = width / 2 / math.tan(math.radians(fov_deg) / 2)
         # Pixel centres at whole numbers: the axis passes between the middle ones.
         self.rig = CameraRig(focal, focal, (width - 1) / 2, (height - 1) / 2, float(baseline_m), width, height)
         self.solids = furnished_room(seed) if solids is None else tuple(solids)
-        self._noise, self._rng = noise, np.random.default_rng([seed, 1])
+        self._noise = noise
+        self._rng = np.random.default_rng([seed, 1])
+
         self._mujoco = load_mujoco()
         textures = {f"t{i}.png": _png(np.random.default_rng([seed, 2, i])) for i in range(TEXTURES)}
         self._model = self._mujoco.MjModel.from_xml_string(_xml(self.solids, self.rig), textures)
@@ -152,19 +175,23 @@ class StereoScene:
     def move_head(
         self, x: float = 0.0, y: float = 0.0, height_m: float = 0.55, yaw: float = 0.0, pitch: float = 0.0
     ) -> None:
-        """Puts the left eye at (x, y, height_m), metres, looking along `yaw` (to the left) and down by `pitch`, rad."""
-        c, s = math.cos(yaw), math.sin(yaw)
+        """Puts the left camera at (x, y, height_m), metres, looking along `yaw` (to the left) and down by `pitch`,
+        rad."""
+        cos, sin = math.cos(yaw), math.sin(yaw)
         T_world_base = np.eye(4)
-        T_world_base[:2, :2], T_world_base[:2, 3] = [[c, -s], [s, c]], (x, y)
+        T_world_base[:2, :2] = [[cos, -sin], [sin, cos]]
+        T_world_base[:2, 3] = (x, y)
         self.T_world_left = T_world_base @ camera_pose(height_m, pitch)
         """(4, 4): takes points of the left optical frame to the world."""
+
         quaternion = np.empty(4)
         self._mujoco.mju_mat2Quat(quaternion, (self.T_world_left[:3, :3] @ OPTICAL_TO_MUJOCO).ravel())
-        self._data.mocap_pos[0], self._data.mocap_quat[0] = self.T_world_left[:3, 3], quaternion
+        self._data.mocap_pos[0] = self.T_world_left[:3, 3]
+        self._data.mocap_quat[0] = quaternion
         self._mujoco.mj_forward(self._model, self._data)
 
     def pair(self, stamp_s: float = 0.0) -> StereoPair:
-        """What the two eyes see now; (height, width, 3) BGR uint8 each, with fresh noise."""
+        """Both images now, (height, width, 3) BGR uint8, with fresh noise."""
         return StereoPair(self._image("left"), self._image("right"), stamp_s)
 
     def depth(self) -> np.ndarray:
@@ -179,16 +206,21 @@ class StereoScene:
     def truth(self, spec: GridSpec, stamp_s: float = 0.0) -> VoxelGrid:
         """What a perfect detector could say. Occupied: the voxel holds the surface point of a pixel of the left
         camera; free: its centre is nearer than what the pixel there shows; unknown: hidden or out of view."""
-        depth, rig = self.depth(), self.rig
+        depth = self.depth()
+        rig = self.rig
+
         v, u = np.indices(depth.shape)
         points = np.stack([(u - rig.cx) * depth / rig.fx, (v - rig.cy) * depth / rig.fy, depth], axis=-1)
         cell = np.floor((points.reshape(-1, 3) - spec.origin) / spec.voxel_size).astype(int)
         cell = cell[((cell >= 0) & (cell < spec.size)).all(axis=1)]
+
         steps = [o + spec.voxel_size * (np.arange(spec.size) + 0.5) for o in spec.origin]
         x, y, z = np.meshgrid(*steps, indexing="ij")
         with np.errstate(divide="ignore", invalid="ignore"):
-            column, row = np.round(rig.fx * x / z + rig.cx), np.round(rig.fy * y / z + rig.cy)
+            column = np.round(rig.fx * x / z + rig.cx)
+            row = np.round(rig.fy * y / z + rig.cy)
         seen = (z > 0) & (column >= 0) & (column < rig.width) & (row >= 0) & (row < rig.height)
+
         state = np.zeros(spec.shape, dtype=np.uint8)
         state[seen] = VoxelState.FREE * (z[seen] < depth[row[seen].astype(int), column[seen].astype(int)])
         state[tuple(cell.T)] = VoxelState.OCCUPIED
@@ -203,8 +235,9 @@ class StereoScene:
         probability = np.array([0.5, 0.0, 1.0], dtype=np.float32)[state]  # by VoxelState
         return VoxelGrid(state, probability, spec.origin, spec.voxel_size, self.rig.frame, stamp_s)
 
-    def _image(self, eye: str) -> np.ndarray:
-        self._renderer.update_scene(self._data, eye)
+    def _image(self, camera: str) -> np.ndarray:
+        """(height, width, 3) BGR uint8 of the camera `left` or `right`, with noise."""
+        self._renderer.update_scene(self._data, camera)
         image = cv2.cvtColor(self._renderer.render(), cv2.COLOR_RGB2BGR)
         if self._noise:
             grain = self._rng.standard_normal(image.shape, dtype=np.float32)
@@ -213,12 +246,15 @@ class StereoScene:
 
 
 def load_mujoco() -> Any:
-    """MuJoCo, told how to draw without a window where nobody has said so."""
+    """The module `mujoco`, set to render without a window unless the user has chosen otherwise by MUJOCO_GL.
+
+    Raises: DependencyMissingError where MuJoCo or OpenGL is missing."""
     if "MUJOCO_GL" not in os.environ:
         found = next((name for name, library in GL_LIBRARIES.items() if ctypes.util.find_library(library)), None)
         if found is None:
             raise DependencyMissingError(f"stereo scene: neither EGL nor OSMesa is installed; {GL_HELP}")
         os.environ["MUJOCO_GL"] = found
+
     try:
         import mujoco
     except ModuleNotFoundError:
@@ -231,7 +267,7 @@ def load_mujoco() -> Any:
 
 
 def make_renderer(mujoco: Any, model: Any, width: int, height: int) -> Any:
-    """A renderer of pictures of this size. Raises: DependencyMissingError where there is no OpenGL."""
+    """A renderer of images of this size, px. Raises: DependencyMissingError where there is no OpenGL."""
     try:
         return mujoco.Renderer(model, height, width)
     except Exception as error:  # each GL back end has errors of its own
@@ -241,7 +277,7 @@ def make_renderer(mujoco: Any, model: Any, width: int, height: int) -> Any:
 
 
 def _xml(solids: Sequence[Solid], rig: CameraRig) -> str:
-    """The MuJoCo model: light without shadows, textured solids, and a head that can be put anywhere."""
+    """The MuJoCo model: light without shadows, textured solids, and a stereo head that can be put anywhere."""
     fovy = 2 * math.degrees(math.atan(rig.height / 2 / rig.fy))
     assets = [
         f'<texture name="t{i}" type="cube" file="t{i}.png"/><material name="t{i}" texture="t{i}" specular="0"/>'
@@ -272,13 +308,16 @@ def _text(values: Sequence[float]) -> str:
 def _png(rng: np.random.Generator) -> bytes:
     """A texture: coloured noise of all sizes with a few dozen patches; something to match at every distance."""
     side = TEXTURE_SIDE
-    dark, light = rng.uniform(10, 110, 3), rng.uniform(130, 250, 3)
+    dark = rng.uniform(10, 110, 3)
+    light = rng.uniform(130, 250, 3)
+
     mix = np.zeros((side, side), dtype=np.float32)
     for cells, weight in ((4, 0.25), (16, 0.3), (48, 0.3), (128, 0.25)):
         mix += weight * cv2.resize(rng.random((cells, cells), dtype=np.float32), (side, side))
     for _ in range(int(rng.integers(20, 60))):
         x, y, w, h = (int(n) for n in rng.integers((0, 0, 4, 4), (side, side, 40, 40)))
         mix[y : y + h, x : x + w] += np.float32(rng.uniform(-0.35, 0.35))
+
     image = dark + (light - dark) * np.clip(mix, 0, 1)[..., None]
     return cv2.imencode(".png", image.astype(np.uint8))[1].tobytes()
 
@@ -287,20 +326,28 @@ def _png(rng: np.random.Generator) -> bytes:
 
 
 def _panels(
-    rng: np.random.Generator, name: str, low: Sequence[float], high: Sequence[float], side: float = 1.3
+    rng: np.random.Generator, name: str, low: Sequence[float], high: Sequence[float], side: float = PANEL_M
 ) -> list[Solid]:
     """The box from `low` to `high` as panels of about `side` metres, each with a texture of its own."""
     span = np.subtract(high, low)
     counts = np.maximum(np.round(span / side).astype(int), 1)
     half = span / counts / 2
     return [
-        Solid(name, tuple(map(float, low + (2 * np.array(index) + 1) * half)), tuple(map(float, half)), _texture(rng))
+        Solid(name, _triple(low + (2 * np.array(index) + 1) * half), _triple(half), _texture(rng))
         for index in np.ndindex(*counts)
     ]
 
 
+def _triple(values: np.ndarray) -> tuple[float, float, float]:
+    x, y, z = map(float, values)
+    return x, y, z
+
+
 def _shell(rng: np.random.Generator, length: float, width: float, height: float) -> list[Solid]:
-    back, w, t = -1.5, width / 2, WALL_M
+    """Floor, ceiling and walls, metres inside; the back wall is 1.5 m behind the head's first place."""
+    back = -1.5
+    w = width / 2
+    t = WALL_M
     boxes = {
         "floor": ((back, -w, -t), (length, w, 0.0)),
         "ceiling": ((back, -w, height), (length, w, height + t)),
@@ -321,19 +368,24 @@ def _block(
     offset: tuple[float, float] = (0.0, 0.0),
 ) -> Solid:
     """A box on a base at height at[2]; `offset` is turned by `yaw` with it."""
-    c, s = math.cos(yaw), math.sin(yaw)
-    x, y = at[0] + c * offset[0] - s * offset[1], at[1] + s * offset[0] + c * offset[1]
+    cos, sin = math.cos(yaw), math.sin(yaw)
+    x = at[0] + cos * offset[0] - sin * offset[1]
+    y = at[1] + sin * offset[0] + cos * offset[1]
     half = (sides[0] / 2, sides[1] / 2, sides[2] / 2)
     return Solid(name, (x, y, at[2] + half[2]), half, _texture(rng), yaw)
 
 
-def _legs(rng: np.random.Generator, name: str, x: float, y: float, a: float, b: float, h: float, yaw: float) -> list:
+def _legs(
+    rng: np.random.Generator, name: str, x: float, y: float, a: float, b: float, h: float, yaw: float
+) -> list[Solid]:
+    """Four legs of height `h` under a top of `a` by `b`, metres."""
     corners = [(i * (a / 2 - 0.03), j * (b / 2 - 0.03)) for i in (-1, 1) for j in (-1, 1)]
     return [_block(rng, name, (x, y, 0.0), (0.05, 0.05, h), yaw, corner) for corner in corners]
 
 
 def _table(rng: np.random.Generator, name: str, x: float, y: float) -> list[Solid]:
-    a, b, h, yaw = *rng.uniform((0.5, 0.4, 0.5), (0.8, 0.6, 0.75)), float(rng.uniform(-1.5, 1.5))
+    a, b, h = rng.uniform((0.5, 0.4, 0.5), (0.8, 0.6, 0.75))
+    yaw = float(rng.uniform(-1.5, 1.5))
     return [_block(rng, name, (x, y, h), (a, b, 0.04), yaw), *_legs(rng, name, x, y, a, b, h, yaw)]
 
 
@@ -345,7 +397,8 @@ def _chair(rng: np.random.Generator, name: str, x: float, y: float) -> list[Soli
 
 
 def _shelf(rng: np.random.Generator, name: str, x: float, y: float) -> list[Solid]:
-    yaw, levels = float(rng.uniform(-1.5, 1.5)), int(rng.integers(3, 5))
+    yaw = float(rng.uniform(-1.5, 1.5))
+    levels = int(rng.integers(3, 5))
     boards = [_block(rng, name, (x, y, 0.4 * i), (0.3, 0.8, 0.03), yaw) for i in range(levels + 1)]
     sides = [_block(rng, name, (x, y, 0.0), (0.3, 0.03, 0.4 * levels), yaw, (0.0, 0.4 * i)) for i in (-1, 1)]
     return boards + sides
@@ -357,7 +410,8 @@ def _pillar(rng: np.random.Generator, name: str, x: float, y: float) -> list[Sol
 
 
 def _crates(rng: np.random.Generator, name: str, x: float, y: float) -> list[Solid]:
-    low, high = rng.uniform(0.35, 0.5), rng.uniform(0.2, 0.33)
+    low = rng.uniform(0.35, 0.5)
+    high = rng.uniform(0.2, 0.33)
     yaws = rng.uniform(-0.7, 0.7, 2)
     return [
         _block(rng, name, (x, y, 0.0), (low, low, low), float(yaws[0])),

@@ -1,1 +1,1 @@
-"""A table on which only the words tell which task is meant."""
+"""A table on which only the instruction says which task is meant."""

@@ -1,7 +1,7 @@
 """What is left to do of a plan, by what the robot itself has done so far. Pure: no world, no time.
 
-A language model writes a plan from the task's beginning. A robot amid the task compares it with what is in its hand
-and with what it has put down, treated, sliced and switched itself, and goes on from there.
+A language model writes a plan from the task's beginning. A robot in the middle of the task compares it with what is in
+its hand and with what it has put down, treated, sliced and switched on itself, and goes on from there.
 """
 
 from __future__ import annotations
@@ -15,15 +15,19 @@ from rarrl.types import SubgoalType
 from ..catalogue import APPLIANCES
 from ..world import Row
 
-_PUT, _PICK = SubgoalType.PutObject, SubgoalType.PickupObject
+_PUT = SubgoalType.PutObject
+_PICK = SubgoalType.PickupObject
 Look = Callable[[str], str]
+"""Class name -> where to look for a thing of it."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A thing as the robot knows it. at: what to go to for it, the place or the class of what lies on the floor; "": it
-    does not know. put: where the robot itself has put it and believes it still to be: a place, or the class of the
-    thing that holds it; "" else. done: verbs of what the robot did to it."""
+    """A thing as the robot knows it.
+
+    at: where to go for it, a place or the class of what lies on the floor; "" where the robot does not know.
+    put: where the robot has put it and believes it still to be, a place or the class of what holds it; else "".
+    done: verbs of what the robot did to it."""
 
     index: int
     name: str
@@ -34,7 +38,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Progress:
-    """done: steps of the plan that need not be done any more. rows: what is to do, with GotoLocation."""
+    """done: steps of the plan that need not be done any more. rows: what is left to do, with GotoLocation."""
 
     done: tuple[PlanStep, ...]
     rows: tuple[Row, ...]
@@ -51,21 +55,23 @@ def progress(
 ) -> Progress:
     """What is left of `plan`.
 
-    Carrying (from PickupObject to PutObject) that the robot has done is left out, so are treatments of the thing that
-    is meant, slicing of what is sliced, lamps that are on, and the PickupObject of what is in the hand. Anything else
-    in the hand is put down first. Two carryings of one class are of two things. A plan that was never right is carried
-    out as it says.
+    A carry (from PickupObject to PutObject) that the robot has done is left out, and so are treatments that the thing
+    has had, slicing of what is sliced, lamps that are on, and the PickupObject of what is in the hand. Anything else in
+    the hand is put down first. Two carries of one class are of two things. A plan that was never right is carried out
+    as it is written.
 
     Args:
-        things: all that the robot knows of.
+        things: all things that the robot knows of.
         held: index of the thing in the hand, or -1.
         lit: lamps that the robot has switched on.
-        look: class name -> where to look for a thing of which the robot does not know where it is.
-        spare: where to put down what is in the way.
-        here: what the robot stands before, and need not go to.
+        look: where to look for a thing whose place the robot does not know.
+        spare: where to put down what is in the hand but not needed.
+        here: what the robot stands in front of, and need not go to.
     """
     carries = _carries(plan.steps)
     writer = _Writer(things, held, lit, look, spare, here)
+
+    # Asked from the last to the first, so that a later carry claims the thing that it has put down.
     open_ = [carry for carry in reversed(carries) if not writer.is_done(carry)][::-1]
     done = [step for carry in carries if carry not in open_ for step in carry.steps]
     for carry in open_:
@@ -75,7 +81,9 @@ def progress(
 
 @dataclass(frozen=True, eq=False)
 class _Carry:
-    """Steps from a PickupObject to its PutObject; a step outside of one alone. thing: "" then; to: "" without Put."""
+    """Steps from a PickupObject to its PutObject; or a single step outside of these.
+
+    thing: class of what is carried, "" for a single step. to: where it goes, "" without PutObject."""
 
     steps: tuple[PlanStep, ...]
     thing: str
@@ -87,16 +95,19 @@ class _Carry:
 
 
 def _carries(steps: Sequence[PlanStep]) -> list[_Carry]:
+    """The steps of a plan, in order, cut into carries."""
     found: list[_Carry] = []
     group: list[PlanStep] = []
     for step in steps:
         if step.verb is _PICK and group:
             found.append(_Carry(tuple(group), group[0].arguments[0], ""))
             group = []
+
         if not group and step.verb is not _PICK:
             lonely = step.verb is _PUT
             found.append(_Carry((step,), step.arguments[0] if lonely else "", step.arguments[-1] if lonely else ""))
             continue
+
         group.append(step)
         if step.verb is _PUT:
             found.append(_Carry(tuple(group), group[0].arguments[0], step.arguments[-1]))
@@ -118,24 +129,31 @@ class _Writer:
         spare: str,
         here: frozenset[str],
     ) -> None:
-        self.things, self.hand, self.lit, self.look, self.spare = {t.index: t for t in things}, held, lit, look, spare
+        self.things = {thing.index: thing for thing in things}
+        self.hand = held
+        self.lit = lit
+        self.look = look
+        self.spare = spare
         self.here = here
-        self.at = {t.index: t.at for t in things}
-        self.taken: set[int] = set()
-        self.superseded: set[tuple[str, str]] = set()
+
+        self.at = {thing.index: thing.at for thing in things}
+        self.taken: set[int] = set()  # things that a carry has claimed
+        self.superseded: set[tuple[str, str]] = set()  # (class, target) of carries that are done
         self.rows: list[Row] = []
 
     # What is done
 
     def is_done(self, carry: _Carry) -> bool:
-        """Whether nothing of it is left; asked from the last to the first. Takes the thing that it was done to."""
+        """Whether nothing of it is left; asked from the last to the first. Claims the thing that it was done to."""
         if not carry.thing:
             return all(self._has(step, None) for step in carry.steps)
+
         holds = self.hand >= 0 and self.things[self.hand].name == carry.thing and self.hand not in self.taken
         if any(step.verb is SubgoalType.SliceObject for step in carry.between) and carry.to:
             return not holds and all(self._has(step, None) for step in carry.between)  # a tool: wherever it is
         if any(thing == carry.thing and to != carry.to for thing, to in self.superseded):
-            return True  # it was carried on since
+            return True  # it has been carried elsewhere since
+
         for thing in self._free(carry.thing):
             there = thing.put == carry.to if carry.to else self.hand == thing.index
             if there and all(self._has(step, thing) for step in carry.between):
@@ -145,10 +163,11 @@ class _Writer:
         return False
 
     def _free(self, name: str) -> list[Found]:
+        """Things of a class that no carry has claimed."""
         return [t for t in self.things.values() if t.name == name and t.index not in self.taken]
 
     def _has(self, step: PlanStep, thing: Found | None) -> bool:
-        """Whether a step has had its effect: on `thing` where it is one of treating the thing that is carried."""
+        """Whether a step has had its effect; a treatment: on `thing`."""
         if step.verb is SubgoalType.ToggleObject:
             return step.arguments[0] in self.lit
         if step.verb is SubgoalType.SliceObject:
@@ -158,7 +177,7 @@ class _Writer:
     # What is left
 
     def write(self, carry: _Carry) -> list[PlanStep]:
-        """The rows of what is left of it; the steps that need not be done again."""
+        """Writes the rows of what is left of it. Returns the steps that need not be done again."""
         skipped: list[PlanStep] = []
         thing = self._meant(carry)
         for step in carry.steps:
@@ -183,10 +202,11 @@ class _Writer:
         return skipped
 
     def _meant(self, carry: _Carry) -> Found | None:
-        """Which thing a carry is of: that in the hand, else the one with the most of it done, else one whose place is
-        known."""
+        """Which thing a carry is about: the one in the hand, else the one with the most of it done, else one whose
+        place is known."""
         if not carry.thing:
             return None
+
         verbs = {step.verb.name for step in carry.steps} | {SubgoalType.SliceObject.name}
         free = self._free(carry.thing)
         best = max(free, key=lambda t: (t.index == self.hand, len(t.done & verbs), t.at != "", -t.index), default=None)
@@ -194,11 +214,12 @@ class _Writer:
         return best
 
     def _best(self, name: str) -> Found | None:
+        """A thing of a class, one whose place is known if there is any."""
         of_class = [t for t in self.things.values() if t.name == name]
         return max(of_class, key=lambda t: (self.at[t.index] != "", -t.index), default=None)
 
     def _where(self, name: str, thing: Found | None) -> str:
-        """What to go to; the class itself of what the robot never met."""
+        """Where to go for a thing; its class for one that the robot has never met."""
         if thing is None:
             return name
         if not self.at[thing.index]:
@@ -206,13 +227,14 @@ class _Writer:
         return self.at[thing.index]
 
     def _go(self, name: str, row: Row) -> None:
-        """To `name`, where the rows have not led already, and `row` there."""
+        """To `name`, unless the rows lead there already, and `row` there."""
         last = next((r[1] for r in reversed(self.rows) if r[0] == SubgoalType.GotoLocation.name), "")
         if name not in ({last} if last else self.here):
             self.rows.append((SubgoalType.GotoLocation.name, name))
         self.rows.append(row)
 
     def _put(self, name: str, to: str) -> None:
+        """What is held to a place, or into a thing, wherever that is."""
         container = self._best(to)
         where = to if container is None else self._where(to, container)
         self._go(where, (_PUT.name, name, to))

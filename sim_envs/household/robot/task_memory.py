@@ -1,4 +1,4 @@
-"""What a robot knows of a mission besides where things are: what it has done itself, and where it has looked."""
+"""What a robot remembers of a mission besides where things are: what it has done itself, and where it has looked."""
 
 from __future__ import annotations
 
@@ -11,38 +11,45 @@ from rarrl.types import ActStatus, SubgoalType
 from ..catalogue import APPLIANCES, FURNITURE
 from ..env import HouseholdEnv
 from ..executor import Event
+from ..home import Place
+from ..interactions import OUT_OF_REACH
 from ..tasks import likely_places
 from .remaining_plan import Found
 
 _UNDOES = {"HeatObject": "CoolObject", "CoolObject": "HeatObject"}
-_SURFACES = ("block", "table", "backed")
+"""Treatment -> the one whose effect it ends."""
 
 
 class TaskMemory:
     """Begins with a mission of `env`; `note` after each attempt.
 
-    Attributes: steps: sub-goals that succeeded, without GotoLocation. lit: lamps that it switched on. met: classes that
-    there are in this home, sorted."""
+    Attributes:
+        steps: sub-goals that succeeded, without GotoLocation
+        lit: lamps that it switched on
+        met: classes of furniture and things in this home, sorted
+    """
 
     def __init__(self, env: HouseholdEnv) -> None:
         self._env = env
         self.steps: list[PlanStep] = []
         self.lit: set[str] = set()
         self.met = tuple(sorted({*env.world.home.places, *(t.name for t in env.world.things)}))
-        self._done: dict[int, set[str]] = {}
-        self._put: dict[int, str] = {}  # where it put a thing: a place, or the class of what holds it
-        self._hand = -1
+        self._done: dict[int, set[str]] = {}  # thing -> verbs of what it did to it
+        self._put: dict[int, str] = {}  # thing -> where it put it: a place, or the class of what holds it
+        self._hand = -1  # index of the thing in the hand, or -1
         self._lost: dict[int, int] = {}  # thing -> step of the world since which its place is not known
         self._looked: dict[str, int] = {}  # place -> step at which it was last looked at from near
 
     def note(self, event: Event, begun: int) -> None:
         """After an attempt. begun: the world's step at its start."""
-        world, known = self._env.world, self._env.memory.known
+        world = self._env.world
+        known = self._env.memory.known
         if event.status is not ActStatus.SUCCESS:
             self._miss(event)
         elif event.row[0] != SubgoalType.GotoLocation.name:
             self.steps.append(PlanStep(SubgoalType[event.row[0]], event.row[1:]))
             self._do(event.row[0], event.row[1:])
+
         for index in range(len(world.things)):
             if index in known:
                 self._lost.pop(index, None)
@@ -53,17 +60,20 @@ class TaskMemory:
                 self._looked[name] = world.steps
 
     def _miss(self, event: Event) -> None:
-        """What the hand does not find where it was thought to be, behind a shut door too, is not there."""
-        world, memory = self._env.world, self._env.memory
+        """A thing that the hand does not find where it was believed to be, behind a shut door too, is not there."""
+        world = self._env.world
+        memory = self._env.memory
         if event.row[0] not in ("PickupObject", "SliceObject", "PutObject"):
             return
+
         self._looked |= {name: world.steps for name in world.home.places if world.at(name)}
-        if event.reason == "out of reach":
+        if event.reason == OUT_OF_REACH:
             for index, spot in list(memory.spots.items()):
                 if world.things[index].name == event.row[-1] and world.in_reach(*spot):
                     del memory.known[index], memory.spots[index]
 
     def _do(self, verb: str, names: tuple[str, ...]) -> None:
+        """Notes the effect of a sub-goal that succeeded."""
         world = self._env.world
         if verb == "PickupObject":
             self._hand = world.held
@@ -90,12 +100,14 @@ class TaskMemory:
 
     def _still(self, index: int) -> str:
         """Where it put a thing, if it was not seen elsewhere since."""
-        put, believed = self._put.get(index, ""), self._env.memory.known.get(index, "")
+        put = self._put.get(index, "")
+        believed = self._env.memory.known.get(index, "")
         return put if put == believed or put not in FURNITURE else ""
 
     def here(self) -> frozenset[str]:
         """What it stands before: places, and classes of what it believes to lie on the floor within reach."""
-        world, memory = self._env.world, self._env.memory
+        world = self._env.world
+        memory = self._env.memory
         floor = {name for i, name in memory.known.items() if name not in FURNITURE and world.in_reach(*memory.spots[i])}
         return frozenset(floor | {name for name in world.home.places if world.at(name)})
 
@@ -104,9 +116,11 @@ class TaskMemory:
         return any(thing.name == name and self._still(i) for i, thing in enumerate(self._env.world.things))
 
     def look(self, name: str) -> str:
-        """Where to look for a thing of a class: of the places not looked at since it was lost, where such things are
-        usual, what stands open before what must be opened, the nearest; all of them again when none is left. Where the
-        robot has put one itself it does not look."""
+        """Where to look for a thing of a class.
+
+        Of the places not looked at since it was lost: open ones before those that must be opened, then those where such
+        things are usual, then the nearest. All of them again when none is left. Never where the robot has put one of
+        the class itself."""
         world = self._env.world
         since = min((step for i, step in self._lost.items() if world.things[i].name == name), default=0)
         usual = likely_places(name)
@@ -114,7 +128,7 @@ class TaskMemory:
         places = [place for n, place in world.home.places.items() if n not in LAMPS and n not in own]
         left = [place for place in places if self._looked.get(place.name, -1) < since] or places
 
-        def order(place):  # type: ignore[no-untyped-def]
+        def order(place: Place) -> tuple[bool, bool, float]:
             away = math.hypot(place.front[0] - world.x, place.front[1] - world.y)
             return place.opens, place.name not in usual, away
 
@@ -122,14 +136,15 @@ class TaskMemory:
 
     def spare(self, goals: set[str]) -> str:
         """The nearest surface with room, by what it knows, that is none of `goals`; the countertop where none is."""
-        world, known = self._env.world, list(self._env.memory.known.values())
+        world = self._env.world
+        known = list(self._env.memory.known.values())
         free = [
             place
             for name, place in world.home.places.items()
-            if FURNITURE[name].style in _SURFACES and name not in goals and len(place.slots) - known.count(name) > 1
+            if FURNITURE[name].is_surface and name not in goals and len(place.slots) - known.count(name) > 1
         ]
 
-        def away(place):  # type: ignore[no-untyped-def]
+        def away(place: Place) -> tuple[bool, float]:
             return not world.at(place.name), math.hypot(place.front[0] - world.x, place.front[1] - world.y)
 
         return min(free, key=away).name if free else "countertop"

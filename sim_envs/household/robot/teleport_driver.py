@@ -17,7 +17,7 @@ from ..env import HouseholdEnv
 from ..executor import Event
 from ..expert import Pose, find_path, find_target
 from ..home import Home, cell
-from ..world import DROPS_PER_S, DT, Row, World, wrap
+from ..world import DT, Row, World, wrap
 from .drivers import ended
 
 # Fitted to the scripted expert among two people; see `benchmarks/household_orchestrator.py drivers`.
@@ -129,14 +129,4 @@ def _set(world: World, pose: Pose) -> None:
 
 def _pass(world: World, steps: int) -> None:
     """Time passes while nobody moves; what goes wrong by chance goes wrong."""
-    if steps <= 0:
-        return
-    end = world.steps + steps
-    if world.held >= 0 and world._level and not world.busy:
-        drop = world.steps + int(world._luck.geometric(DROPS_PER_S * DT * world._level))
-        if drop <= end:
-            world._drop()
-    for entry in list(world._schedule):
-        if entry[0] <= end and getattr(world, f"_happen_{entry[1]}")():
-            world._schedule.remove(entry)
-    world.steps = end
+    world.skip(steps)

@@ -106,7 +106,7 @@ def on_the_tabletop(policy, task, words, start):
 
 @pytest.mark.parametrize("task", ["press-red-cube", "put-blue-disc-left"])
 def test_who_obeys_another_instruction_fails_the_first_one(task):
-    told = TABLETOP.told(task, 0)
+    told = TABLETOP.control.task(task, 0)
     assert told != task
     obeys = on_the_tabletop(ObedientExpert(0), task, "wrong", 0)
     assert (obeys.told, obeys.told_success, obeys.success) == (told, True, False)
@@ -118,7 +118,7 @@ def test_who_obeys_another_instruction_fails_the_first_one(task):
 
 def test_the_wrong_instruction_varies_and_is_never_the_right_one():
     for task in TABLETOP.tasks:
-        others = {TABLETOP.told(task, start) for start in range(20)}
+        others = {TABLETOP.control.task(task, start) for start in range(20)}
         assert task not in others
         assert len(others) > 8
 
@@ -128,7 +128,7 @@ def test_figures_and_tables_of_the_tabletop(monkeypatch):
 
     def played(policy, suite, task, words, starts, rows):
         right = words != "wrong"
-        told = task if right else suite.told(task, 0)
+        told = task if right else suite.control.task(task, 0)
         return [Episode(task, s, words, right and s % 2 == 0, 10, told, s % 2 == 0) for s in starts]
 
     monkeypatch.setattr(evaluate, "play", played)

@@ -121,7 +121,7 @@ def test_things_lie_apart_and_beside_the_mats(make):
     env = make("press-red-cube")
     for start in range(20):
         env.reset(options={"start": start})
-        xy = env._lay[:, :2]
+        xy = env._start_places[:, :2]
         apart = np.linalg.norm(xy[:, None] - xy, axis=-1)[np.triu_indices(4, 1)]
         assert apart.min() > 0.11
         assert all(np.abs(xy - mat).max(axis=1).min() > 0.06 + 0.01 for mat in MATS.values())
@@ -159,4 +159,4 @@ def test_a_distraction_leads_near_a_thing_without_touching_it(make):
         tool, place = env.proprio(), env._places()[thing]
         assert np.abs(tool[:2] - place[:2]).max() < 0.01
         assert 0.03 < tool[2] - place[2] < 0.08
-        assert np.abs(env._places() - env._lay).max() < 0.002
+        assert np.abs(env._places() - env._start_places).max() < 0.002

@@ -1,0 +1,71 @@
+"""Registration: importing the package is light, and what `gymnasium.make` gives passes Gymnasium's own checker."""
+
+import subprocess
+import sys
+
+import gymnasium
+import pytest
+from gymnasium.envs.registration import load_env_creator
+from gymnasium.utils.env_checker import check_env
+
+import rarrl_sim_envs  # noqa: F401
+from rarrl.errors import DependencyMissingError
+
+IDS = (
+    "rarrl/AlfredReplay-v0",
+    "rarrl/Household-v0",
+    "rarrl/HouseholdTwin-v0",
+    "rarrl/MetaWorldLanguage-v0",
+    "rarrl/Tabletop-v0",
+)
+SECTIONS = ("Description", "Action space", "Observation space", "Rewards", "Starting state", "Episode end", "Arguments")
+
+
+def test_all_environments_are_registered():
+    assert tuple(sorted(name for name in gymnasium.registry if name.startswith("rarrl/"))) == IDS
+
+
+def test_registration_imports_no_simulator():
+    code = "import sys, rarrl_sim_envs; print([m for m in ('mujoco', 'metaworld', 'cv2', 'torch') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n", done.stderr
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_the_class_says_what_a_user_must_know(name):
+    """The reference pages are made from these sections."""
+    text = load_env_creator(gymnasium.spec(name).entry_point).__doc__
+    places = [text.find(f"## {section}\n") for section in SECTIONS]
+    assert -1 not in places, dict(zip(SECTIONS, places, strict=True))
+    assert places == sorted(places)
+
+
+def make(name, **arguments):
+    try:
+        return gymnasium.make(name, **arguments)
+    except DependencyMissingError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["rarrl/MetaWorldLanguage-v0", "rarrl/Tabletop-v0"])
+def test_suites_pass_the_checker_with_rendering(name):
+    env = make(name, render_mode="rgb_array")
+    try:
+        env.reset(seed=0)
+    except Exception as error:  # MuJoCo raises several kinds where there is no OpenGL
+        pytest.skip(f"this machine renders no images: {type(error).__name__}")
+
+    check_env(env.unwrapped)
+    assert env.render().shape == (64, 128, 3)
+    env.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "task"), [("rarrl/MetaWorldLanguage-v0", "window-open"), ("rarrl/Tabletop-v0", "put-blue-disc-left")]
+)
+def test_the_task_is_an_argument(name, task):
+    env = make(name, task=task, max_steps=7)
+    assert env.unwrapped.task.name == task
+    assert env.unwrapped.max_steps == 7
+    env.close()

@@ -1,0 +1,130 @@
+"""A source file has its tests where one looks for them: `rarrl/perception/rig.py` in `tests/perception/test_rig.py`."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MIRRORS = {
+    "rarrl": "tests",
+    "sim_envs": "tests/sim_envs",
+    "learning": "tests/learning",
+    "nodes": "tests/nodes",
+}
+"""Package -> the folder of its tests, which has the same folders."""
+
+NO_MIRROR = {
+    "learning/household/record_answers.py": "shown through tests/learning/household/test_recorded_missions.py",
+    "learning/household/report/film.py": "shown through tests/learning/household/report/test_figure.py",
+    "learning/household/report/page.py": "shown through tests/learning/household/report/test_figure.py",
+    "learning/household/report/recording.py": "shown through tests/learning/household/report/test_figure.py",
+    "learning/household/report/trace.py": "shown through tests/learning/household/report/test_figure.py",
+    "learning/household/subgoals.py": "no test: 200 sub-goals by the shipped policy take minutes (`eval mission`)",
+    "learning/household/train_orchestrator.py": "shown through tests/learning/household/test_recorded_missions.py",
+    "learning/latency/figures.py": "shown through tests/cli/test_cli.py (`plot` of a profile)",
+    "learning/latency/ship.py": "shown through tests/latency/test_profile.py",
+    "learning/orchestrator/evaluate_recorded.py": "shown through tests/sim_envs/alfred/test_recorded_core.py",
+    "learning/orchestrator/figures.py": "shown through tests/learning/orchestrator/test_evaluate.py",
+    "learning/orchestrator/scenarios.py": "shown through tests/learning/orchestrator/test_evaluate.py",
+    "learning/orchestrator/train_alfred.py": "shown through tests/learning/orchestrator/test_train.py",
+    "learning/perception/benchmark.py": "shown through tests/learning/perception/test_evaluate.py",
+    "learning/perception/evaluate_fusion.py": "shown through tests/perception/test_fusion.py",
+    "learning/perception/jobs.py": "shown through tests/cli/test_detector.py",
+    "learning/perception/scenes.py": "shown through tests/learning/perception/test_evaluate.py",
+    "learning/perception/train.py": "shown through tests/perception/test_confidence.py",
+    "learning/policy/export.py": "shown through tests/policy/test_serve.py",
+    "learning/policy/model.py": "shown through tests/learning/policy/test_train.py",
+    "learning/policy/parity.py": "shown through tests/policy/test_serve.py",
+    "learning/policy/record.py": "shown through tests/sim_envs/tabletop/test_env.py",
+    "learning/policy/student.py": "shown through tests/policy/test_serve.py",
+    "learning/quantize/figures.py": "shown through tests/learning/quantize/test_benchmark.py",
+    "learning/quantize/jobs.py": "shown through tests/cli/test_quantize.py",
+    "learning/quantize/methods.py": "shown through tests/learning/quantize/test_benchmark.py",
+    "learning/reasoner/export.py": "shown through tests/learning/reasoner/test_train.py",
+    "learning/reasoner/tokenizer.py": "shown through tests/learning/reasoner/test_train.py",
+    "nodes/demo.py": "shown through tests/learning/perception/test_demo.py",
+    "nodes/lifecycle.py": "shown through tests/nodes/test_replay_node.py and the other nodes' tests",
+    "nodes/params.py": "shown through tests/nodes/test_graph.py and the nodes' tests",
+    "nodes/run.py": "shown through tests/nodes/test_processes.py",
+    "nodes/sim_messages.py": "shown through tests/nodes/test_sim_robot_node.py",
+    "nodes/sim_run.py": "shown through tests/nodes/test_sim_graph.py",
+    "nodes/stereo_messages.py": "shown through tests/nodes/test_stereo_voxel_node.py",
+    "rarrl/cli/calibrate.py": "arguments only; the work is in tests/learning/policy/test_calibration.py",
+    "rarrl/cli/common.py": "shown through tests/cli/test_cli.py",
+    "rarrl/cli/mission.py": "arguments only; the work is in tests/learning/household/test_evaluate.py",
+    "rarrl/cli/orchestrator.py": "shown through tests/cli/test_cli.py",
+    "rarrl/cli/planner.py": "arguments only; the work is in tests/learning/reasoner/test_jobs.py",
+    "rarrl/cli/policy.py": "shown through tests/learning/policy/test_jobs.py",
+    "rarrl/cli/policy_speed.py": "shown through tests/learning/policy/test_jobs.py",
+    "rarrl/cli/profile.py": "shown through tests/cli/test_cli.py",
+    "rarrl/cli/results.py": "shown through tests/cli/test_cli.py",
+    "rarrl/cli/run.py": "shown through tests/cli/test_cli.py",
+    "rarrl/cli/serve.py": "shown through tests/policy/test_server.py",
+    "rarrl/cli/why.py": "shown through tests/test_why.py",
+    "rarrl/diagnostics.py": "shown through tests/nodes/test_graph.py",
+    "rarrl/errors.py": "names alone",
+    "rarrl/llama/shape.py": "shown through tests/llama/test_gguf.py",
+    "rarrl/policy/relevance.py": "shown through tests/policy/test_serve.py",
+    "rarrl/policy/worker.py": "runs as a process of its own, in tests/policy/test_process.py",
+    "rarrl/reasoner/base.py": "shown through tests/reasoner/test_breaker.py and the backends' tests",
+    "rarrl/reasoner/call.py": "shown through tests/reasoner/test_openai.py",
+    "rarrl/reasoner/chat.py": "shown through tests/reasoner/test_openai.py",
+    "rarrl/reasoner/language_model.py": "shown through tests/reasoner/test_llama.py",
+    "rarrl/reasoner/nearest.py": "shown through tests/sim_envs/household/robot/test_known_goals.py",
+    "rarrl/reasoner/plan.py": "shown through tests/reasoner/test_checker.py",
+    "rarrl/reasoner/process.py": "shown through tests/reasoner/test_llama.py",
+    "rarrl/reasoner/replayed.py": "shown through tests/test_build.py",
+    "rarrl/reasoner/worker.py": "runs as a process of its own, in tests/reasoner/test_llama.py",
+    "rarrl/report/figure.py": "shown through tests/report/test_page.py",
+    "rarrl/report/runs.py": "shown through tests/report/test_page.py",
+    "rarrl/strict_json.py": "shown through tests/latency/test_profile.py",
+    "rarrl/worker_process.py": "shown through tests/policy/test_process.py and tests/reasoner/test_llama.py",
+    "sim_envs/alfred/datasets.py": "shown through tests/sim_envs/alfred/test_env.py",
+    "sim_envs/alfred/make.py": "shown through tests/sim_envs/alfred/test_executive.py",
+    "sim_envs/household/robot/teleport_driver.py": "shown through tests/learning/household/test_recorded_missions.py",
+}
+"""Source file without a test file of its own -> why. Sorted, one a line; a new test file takes its line away."""
+
+
+def mirror(source: Path) -> Path:
+    """Where the tests of a source file belong."""
+    package, *folders, name = source.parts
+    return Path(MIRRORS[package], *folders, f"test_{name}")
+
+
+def sources() -> list[Path]:
+    """All source files but `__init__.py`, which only name and register."""
+    found = (path.relative_to(ROOT) for package in MIRRORS for path in (ROOT / package).rglob("*.py"))
+    return sorted(path for path in found if path.name != "__init__.py")
+
+
+def unmirrored(paths: list[Path], root: Path) -> list[str]:
+    """The source files whose tests are not where they belong."""
+    return [str(path) for path in paths if not (root / mirror(path)).exists()]
+
+
+def test_each_source_file_has_its_test_file_or_a_reason():
+    missing = set(unmirrored(sources(), ROOT)) - set(NO_MIRROR)
+    assert missing == set(), "write the test file, or say in NO_MIRROR where the file is tested"
+
+
+def test_the_list_holds_nothing_else_and_is_sorted():
+    stale = set(NO_MIRROR) - set(unmirrored(sources(), ROOT))
+    assert stale == set(), "these have their test file by now, or are gone: take them off NO_MIRROR"
+    assert list(NO_MIRROR) == sorted(NO_MIRROR)
+
+
+@pytest.mark.parametrize("source", NO_MIRROR)
+def test_a_reason_names_tests_that_exist(source):
+    named = re.findall(r"tests/[\w/]+\.py", NO_MIRROR[source])
+    assert all((ROOT / name).exists() for name in named), NO_MIRROR[source]
+    assert named or NO_MIRROR[source].startswith(("no test: ", "names alone"))
+
+
+def test_the_rule_can_say_no(tmp_path):
+    paths = [Path("rarrl/policy/serve.py"), Path("learning/policy/train.py")]
+    (tmp_path / "tests/policy").mkdir(parents=True)
+    (tmp_path / "tests/policy/test_serve.py").touch()
+    assert unmirrored(paths, tmp_path) == ["learning/policy/train.py"]
+    assert mirror(Path("rarrl/cli/ask.py")) == Path("tests/cli/test_ask.py")
