@@ -7,8 +7,7 @@ checks: make_reasoner("openai:http://localhost:8080/v1#qwen3").
 
 from contextlib import closing
 
-from rarrl.build import make_reasoner
-from rarrl.reasoner.base import Request
+from rarrl import Request, make_reasoner
 from rarrl.types import Role
 
 GOAL = "wash an apple and put it in the fridge"

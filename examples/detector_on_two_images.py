@@ -8,10 +8,10 @@ here, so the right answer is known: a textured box 1.65 m ahead of a textured wa
 
 import numpy as np
 
-from rarrl.build import make_detector
+from rarrl import StereoPair, make_detector
 from rarrl.perception.obstacles import Body, level_camera, summarize
 from rarrl.perception.rig import CameraRig
-from rarrl.types import StereoPair, VoxelState
+from rarrl.types import VoxelState
 
 RIG = CameraRig(fx=220.0, fy=220.0, cx=159.5, cy=119.5, baseline=0.12, width=320, height=240)
 WALL_PX = 6  # disparity of the wall, pixels: 220 px * 0.12 m / 6 px = 4.4 m

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rarrl.build import make_orchestrator
+from rarrl import make_orchestrator, replay
 from rarrl.config import config_from_values
-from rarrl.decision_loop import replay
 from rarrl.latency.profile import CallRecord, LatencyProfile, ProfileHeader, load_profile, save_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.types import THINK_ACTIONS

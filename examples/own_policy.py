@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rarrl.build import make_policy
-from rarrl.policy.base import ActionChunk, InterfaceSpec, Observation, check_policy
+from rarrl import ActionChunk, Observation, make_policy
+from rarrl.policy.base import InterfaceSpec, check_policy
 
 
 class MyPolicy:

@@ -7,9 +7,8 @@ robots at once: each number of a `Situation` is an array with one entry for each
 
 import numpy as np
 
-from rarrl.build import make_orchestrator
+from rarrl import make_orchestrator, replay
 from rarrl.config import config_from_values
-from rarrl.decision_loop import replay
 from rarrl.orchestrator.features import Situation
 from rarrl.orchestrator.rules import RECIPES, Mask, Rule, register_rule
 from rarrl_sim_envs.alfred.make import make_executive

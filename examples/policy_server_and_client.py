@@ -13,7 +13,7 @@ import msgpack
 import numpy as np
 from websockets.asyncio.client import connect
 
-from rarrl.build import make_policy
+from rarrl import make_policy
 from rarrl.policy.server import serving, unpack
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from rarrl import Observation
 from rarrl.llama.gguf import read_gguf
-from rarrl.policy.base import Observation
 from rarrl.policy.serve import GGUF, MODELS, LlamaPolicy, embed, load_card, load_outer
 from rarrl_learning.quantize.calibration import Calibration, Head
 from rarrl_learning.quantize.quantize import llama_cpp_actions, quantize_model, write_quantized
