@@ -200,7 +200,9 @@ print(reward, late, 0 < wall_m < 0.3, steps > 10)
     shown = copy.run("-m", "pytest", "tests/sim_envs/test_init.py", "-k", "Corridor or registered", "-vv")
     assert "test_those_without_pictures_pass_the_checker[rarrl/Corridor-v0] PASSED" in shown
     assert "test_the_class_says_what_a_user_must_know[rarrl/Corridor-v0] PASSED" in shown
-    assert "passed" in copy.test("tests/test_architecture.py")  # no other place wants to know of it
+    assert "passed" in copy.test(
+        "tests/test_architecture.py", "-k", "duty or packages or relative or heavy"
+    )  # no other place wants to know of it
 
 
 @pytest.mark.slow
@@ -211,7 +213,7 @@ def test_a_node_added_by_the_page_works(copy: Copy) -> None:
         copy.apply(snippet)
 
     assert "1 passed" in copy.test("tests/nodes/test_battery_node.py")
-    assert "passed" in copy.test("tests/test_architecture.py")
+    assert "passed" in copy.test("tests/test_architecture.py", "-k", "duty or packages or relative or heavy")
     executables = re.findall(r'"(\w+_node) = rarrl_nodes\.', (copy.tree / "setup.py").read_text("utf-8"))
     assert set(executables) == {path.stem for path in (copy.tree / "nodes").glob("*_node.py")}
 
