@@ -17,15 +17,7 @@ import rarrl
 
 ROOT = Path(__file__).resolve().parents[1]
 MAPPED = {"rarrl_learning": "learning", "rarrl_nodes": "nodes", "rarrl_sim_envs": "sim_envs"}
-EXECUTABLES = {
-    "rarrl",
-    "orchestrator_node",
-    "replay_node",
-    "safety_gate_node",
-    "sim_robot_node",
-    "stereo_voxel_node",
-    "vla_policy_node",
-}
+EXECUTABLES = {"rarrl", *(path.stem for path in (ROOT / "nodes").glob("*_node.py"))}
 
 
 def clean_environment() -> dict[str, str]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rarrl.errors import InputError
 from rarrl.orchestrator.features import N_FEATURES, N_TYPES, History, Situation
 from rarrl.orchestrator.learned import LearnedPolicy
+from rarrl.orchestrator.registry import tuned_parameters
 from rarrl.orchestrator.rules import RECIPES, RISK_SETS, grid, make_rule, plain_families
 from rarrl.types import SubgoalType as T
 
@@ -261,9 +262,10 @@ def recorded_situations() -> Situation:
 
 
 def golden_lines() -> list[str]:
-    """One line per family and parameter set: its decisions for the recorded situations."""
+    """One line per family and parameter set: its decisions for the recorded situations. Of the rules that are tuned."""
     s, lines = recorded_situations(), []
-    for family in plain_families():
+    tuned = tuned_parameters()
+    for family in (name for name in plain_families() if name in tuned):
         for params in grid(family)[:: max(len(grid(family)) // 3, 1)][:3]:
             decisions = "".join(str(a) for a in make_rule(family, **params).act(s, s.action_mask()))
             lines.append(json.dumps({"rule": family, "params": params, "decisions": decisions}))

@@ -1,0 +1,147 @@
+"""Every file of examples/ runs as a user would run it, and says what is right."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+TIMEOUT_S = 600.0  # on a loaded two-core machine; alone the longest takes ten seconds
+
+
+def run(name: str, *arguments: str) -> str:
+    """What the example prints. Its folder is not the current one: a user may stand anywhere."""
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / f"{name}.py"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        cwd=EXAMPLES.parent,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def needs(*packages: str) -> None:
+    for package in packages:
+        if find_spec(package) is None:
+            pytest.skip(f"the example needs {package}, which is not installed")
+
+
+def number(pattern: str, text: str) -> float:
+    """The number that `pattern` captures in `text`."""
+    found = re.search(pattern, text)
+    assert found, f"{pattern!r} is not in:\n{text}"
+    return float(found.group(1))
+
+
+def test_detector_on_two_images() -> None:
+    shown = run("detector_on_two_images")
+    right = number(r"right answer: ([\d.]+) m", shown)
+    assert right == pytest.approx(220 * 0.12 / 16, abs=0.005)
+    assert number(r"straight ahead: ([\d.]+) m", shown) == pytest.approx(right, abs=0.1)  # a voxel
+    assert number(r"contact at 0.5 m/s: ([\d.]+) s", shown) == pytest.approx(right / 0.5, abs=0.4)
+    assert 1000 < number(r"occupied voxels: (\d+) of", shown) < 10_000  # a wall of 64 x 48 voxels and a box
+
+
+def test_own_rule() -> None:
+    shown = run("own_rule")
+    tasks = dict(re.findall(r"^(.+): (\d+) of 60 tasks", shown, re.MULTILINE))
+    seconds = dict(re.findall(r"^(.+): \d+ of 60 tasks, ([\d.]+) s", shown, re.MULTILINE))
+    assert list(tasks) == ["never", "after_failure", "second_half", 'second_half:{"recipe": "P2V2"}']
+    assert float(seconds["never"]) == 0.0
+    assert 0.0 < float(seconds["second_half"]) < float(seconds["after_failure"])  # it asks less often
+    assert int(tasks["never"]) < int(tasks["after_failure"])
+
+
+def test_own_policy() -> None:
+    shown = run("own_policy")
+    assert "the contract is kept" in shown
+    assert number(r"omega ([-\d.]+) rad/s", shown) == pytest.approx(200 / 255, abs=0.01)  # towards the bright side
+
+
+@pytest.mark.slow
+def test_train_in_gymnasium() -> None:
+    needs("torch", "stable_baselines3", "sb3_contrib")
+    shown = run("train_in_gymnasium", "--quick")
+    before = number(r"before: reward ([-\d.]+)", shown)
+    assert number(r"after 2000 decisions: reward ([-\d.]+)", shown) > before
+
+
+def test_ask_a_reasoner() -> None:
+    needs("llama_cpp")
+    shown = run("ask_a_reasoner")
+    assert re.findall(r"^\d\. (.*)$", shown, re.MULTILINE) == [
+        "PickupObject apple",
+        "CleanObject apple",
+        "PutObject apple fridge",
+    ]
+    assert number(r"(\d+) written", shown) > 0
+
+
+def test_gate_on_your_base() -> None:
+    shown = run("gate_on_your_base")
+    # Not nearer than the margin of 0.1 m, not much farther than the margin, a cell, and what it brakes early by.
+    assert 0.1 <= number(r"the front stands ([\d.]+) m before the wall", shown) < 0.25
+    assert re.search(r"PASS 0\.40 m/s", shown) and "obstacle near" in shown
+    assert shown.rstrip().endswith("STOP, command too old")
+
+
+def test_own_latency_profile() -> None:
+    shown = run("own_latency_profile")
+    assert 110 / 40 + 0.8 < number(r"planner, 1\): mean ([\d.]+) s", shown) < 110 / 15 + 0.8
+    mine, quick = (number(rf"{name}: +\d+ of 50 tasks, ([\d.]+) s", shown) for name in ("mine", "groq-70b"))
+    assert quick < mine <= 30.0  # the budget
+
+
+def test_own_latency_profile_reads_a_csv(tmp_path: Path) -> None:
+    rows = ["role,level,tokens_in,tokens_out,ttft_s,total_s"]
+    rows += [f"{role},{level},300,50,0.5,{level}.5" for role in ("planner", "verifier") for level in (1, 2)]
+    (tmp_path / "calls.csv").write_text("\n".join(rows) + "\n")
+    shown = run("own_latency_profile", str(tmp_path / "calls.csv"))
+    assert "THINK(planner, 2): mean 2.50 s, 95 % within 2.50 s" in shown
+    assert "THINK(verifier, 1): mean 1.50 s, 95 % within 1.50 s" in shown
+
+
+def test_policy_server_and_client() -> None:
+    needs("llama_cpp", "websockets", "msgpack")
+    shown = run("policy_server_and_client")
+    assert "the policy wants: observation/image/top, observation/image/side, observation/state, prompt" in shown
+    assert "actions: 8 rows of 4 numbers" in shown and "within the policy's limits: True" in shown
+    assert 0.0 < number(r"computing: ([\d.]+) ms", shown) <= number(r"round trip: ([\d.]+) ms", shown)
+
+
+@pytest.mark.slow
+def test_quantize_a_gguf() -> None:
+    needs("llama_cpp", "torch", "gguf")
+    shown = run("quantize_a_gguf", "--quick")
+    before = number(r"before: ([\d.]+) MB", shown)
+    # F16 has 16 bits a weight; 3 bits and the unquantized rest stay below a quarter of it.
+    assert number(r"flat: ([\d.]+) MB", shown) < before / 4
+    flat, plain = (number(rf"{method}: .*move by ([\d.]+)", shown) for method in ("flat", "plain"))
+    assert 0.0 < flat < plain < 0.2
+
+
+def test_household_mission() -> None:
+    shown = run("household_mission")
+    assert "conditions met: 2 of 2, collisions: 0" in shown
+    attempts = re.findall(r"s  (\w+) [\w ]+: (\w+)", shown)
+    assert [verb for verb, _ in attempts] == ["GotoLocation", "PickupObject", "GotoLocation", "ToggleObject"]
+    assert {status for _, status in attempts} == {"SUCCESS"}
+
+
+def test_every_example_is_tested_and_says_what_it_needs_and_shows() -> None:
+    tested = set(re.findall(r"run\(\"(\w+)\"", Path(__file__).read_text("utf-8")))
+    files = sorted(EXAMPLES.glob("*.py"))
+    assert {path.stem for path in files} == tested and len(files) >= 10
+    for path in files:
+        text = path.read_text("utf-8")
+        head = ast.get_docstring(ast.parse(text)) or ""
+        assert "Needs: " in head and "You see: " in head and f"Run: python examples/{path.name}" in head, path.name
+        assert len(text.splitlines()) <= 80, f"{path.name}: an example is read at one go"
