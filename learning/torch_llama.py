@@ -62,12 +62,12 @@ class Block(nn.Module):
         return x.unflatten(2, (-1, self.head_width)).transpose(1, 2)  # (batch, heads, tokens, head_width)
 
 
-def rotate(x: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor:
-    """Rotary positions on neighbouring pairs (0, 1), (2, 3)...: llama.cpp's order for this architecture.
+def rotate(x: torch.Tensor, rotation: torch.Tensor | tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """Rotary positions on neighbouring pairs (0, 1), (2, 3)...: llama.cpp's order; Hugging Face's rotates halves.
 
     Args:
         x: (..., tokens, head_width)
-        rotation: (2, tokens, head_width / 2): cosines and sines
+        rotation: cosines and sines, (tokens, head_width / 2) each
     """
     cos, sin = rotation
     even, odd = x[..., 0::2], x[..., 1::2]

@@ -11,7 +11,6 @@ would interact until the interaction is over.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,6 +37,7 @@ from rarrl_sim_envs.household.tasks import remaining_plan
 from rarrl_sim_envs.household.world import DT, MAX_OMEGA, MAX_V, RANGE_M, Row, World
 
 from ..policy.demonstrations import Frames, write_shard
+from ..progress import Progress
 
 HORIZON = 8  # rows of a recorded chunk
 STRIDE = 4  # control steps from frame to frame while the robot drives
@@ -45,7 +45,6 @@ NEAR_STRIDE = 2  # the same during interactions, which are short
 SHORT = 4  # episodes of a single interaction beside each mission
 ROBOT = RobotInfo((CAMERA,), PROPRIO_NAMES, ACTION_NAMES, 1 / DT)
 MAX_STEPS = 900  # control steps of a mission: 90 s
-Say = Callable[[float, str], None]
 
 
 def instructions() -> dict[str, list[str]]:
@@ -63,7 +62,7 @@ def record_household(
     first: int = 0,
     batch: int = 20,
     policy: Policy | None = None,
-    progress: Say | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, int]:
     """Records missions `first` to `first + missions` (seeds from 1,000,000 on, which no evaluation uses); files
     that are there stay.

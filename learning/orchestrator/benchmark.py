@@ -28,7 +28,7 @@ from rarrl_sim_envs.alfred.env import AlfredReplayEnv, AlfredReplayVectorEnv
 from rarrl_sim_envs.alfred.episodes import TRAINING, EpisodeSampler
 from rarrl_sim_envs.alfred.executive import AlfredExecutive
 
-from .evaluate import Bench
+from .evaluate import EpisodeSet
 from .scenarios import CONDITIONS, priced
 from .train import TrainConfig, train
 from .train_alfred import N_ENVS
@@ -118,7 +118,7 @@ def _learning(seed: int, dummy_steps: int, our_steps: int) -> tuple[dict[str, Fi
         ours.allowed,
     )
 
-    bench = Bench.make(plans[:300], 2, seed)
+    bench = EpisodeSet.make(plans[:300], 2, seed)
     returns = {}
     for name, policy in (("ours", ours), ("default", theirs)):
         played = [bench.play(policy, p, priced(CONDITIONS["binding"], 0.01)) for p in TRAINING_PROFILES]

@@ -21,7 +21,7 @@ from rarrl_sim_envs.alfred.core import CATEGORIES, AlfredReplayCore, Dynamics, E
 from rarrl_sim_envs.alfred.datasets import HELD_OUT_PROFILES, TRAINING_PROFILES, load_plans, load_tables
 from rarrl_sim_envs.alfred.episodes import EpisodeConfig, EpisodeSampler
 
-from .rollout import Clusters, Episodes, interval, matched, rollout
+from .rollout import Clusters, RolloutResult, interval, matched, rollout
 from .scenarios import CONDITIONS, every_episode, fixed_episodes, priced
 
 # Prices of thinking that every learned policy is played at: points of success (0 to 1) per mean planner-1 call.
@@ -64,7 +64,7 @@ class Oracle:
 
 
 @dataclass(frozen=True)
-class Bench:
+class EpisodeSet:
     """A fixed set of episodes to play on, per language model."""
 
     bank: EpisodeBank
@@ -74,13 +74,15 @@ class Bench:
     dynamics: Dynamics | None = None
 
     @classmethod
-    def make(cls, plans: Sequence[AlfredPlan], replicas: int, seed: int) -> Bench:
+    def make(cls, plans: Sequence[AlfredPlan], replicas: int, seed: int) -> EpisodeSet:
         """`replicas`: see `every_episode`."""
         bank = EpisodeBank.from_plans(plans)
         rows = every_episode(bank, replicas)
         return cls(bank, rows, Clusters.make(bank.plan_index[rows], seed=seed), seed)
 
-    def play(self, policy: OrchestratorPolicy, profile: str, config: EpisodeConfig, hard: bool = False) -> Episodes:
+    def play(
+        self, policy: OrchestratorPolicy, profile: str, config: EpisodeConfig, hard: bool = False
+    ) -> RolloutResult:
         """All episodes with one policy and one language model."""
         tables = load_tables([profile])
         core = AlfredReplayCore(self.bank, tables, len(self.rows), self.dynamics, hard)
@@ -106,7 +108,7 @@ class Sweep:
 
 
 def sweep(
-    bench: Bench,
+    bench: EpisodeSet,
     policy: OrchestratorPolicy,
     profiles: Sequence[str],
     config: EpisodeConfig,
@@ -149,7 +151,7 @@ def choose_price(policy: OrchestratorPolicy, seed: int, profiles: Sequence[str])
 
     Chosen on plans drawn from the shipped statistics of the train split, never on the split that is reported."""
     plans, _ = load_plans(None, None, seed)
-    bench = Bench.make(plans[:400], 2, seed + 1)
+    bench = EpisodeSet.make(plans[:400], 2, seed + 1)
     config = CONDITIONS["unbound"]
     learned = sweep(bench, policy, profiles, config).success.mean(axis=(1, 2))
     always = make_rule("always", **tuned_parameters("unbound")["always"])
@@ -163,7 +165,7 @@ def choose_price(policy: OrchestratorPolicy, seed: int, profiles: Sequence[str])
 class Evaluation:
     """Collects figures and tables while the comparisons run."""
 
-    bench: Bench
+    bench: EpisodeSet
     learned: list[OrchestratorPolicy]
     price: float
     figures: dict[str, Figure]
@@ -450,7 +452,7 @@ def eval_orchestrator(
     say = progress or (lambda what, share: None)
     say("choosing the price of thinking on held-in plans", 0.0)
     price = choose_price(learned[0], seed, TRAINING_PROFILES)
-    ev = Evaluation(Bench.make(plans, replicas, seed), learned, price, {}, {})
+    ev = Evaluation(EpisodeSet.make(plans, replicas, seed), learned, price, {}, {})
     say("unbound budget", 0.05)
     unbound = ev.compare("unbound", TRAINING_PROFILES)
     ev.table("unbound", unbound)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,12 @@ from rarrl.perception.voxels import PRESETS, truth_voxels
 from rarrl.results import Figure, make_results, write_results
 from rarrl.types import VoxelGrid
 
+from ..progress import Progress
 from .evaluate import paired
 from .metrics import iou, within_one
 from .scenes import FIT_STREAM
 from .synthetic import Quad, RenderedPair, Scene, SynthConfig, build_scene, render_frame
 
-Say = Callable[[float, str], None]
 RATE_HZ = 15.0  # frames per second of a film
 WIDTH = 463  # pixels: the smallest of `scenes.SIZES`, for speed
 HEIGHT = 370
@@ -251,7 +250,7 @@ def eval_fusion(
     scenes: int = 8,
     json_path: Path | None = None,
     command: str = "rarrl eval fusion",
-    progress: Say | None = None,
+    progress: Progress | None = None,
     config: FusionConfig | None = None,
 ) -> dict[str, Any]:
     """`rarrl eval fusion`: films of `frames` frames at 15 Hz of `scenes` rendered scenes, indoor and outdoor in turn.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from rarrl.report.runs import wilson
 from rarrl.results import Figure
 from rarrl_sim_envs.suites import Env, Suite
 
-Say = Callable[[float, str], None]
+from ..progress import Progress
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def evaluate_policy(
     episodes: int = 20,
     rows: int = 8,
     seed: int = 0,
-    progress: Say | None = None,
+    progress: Progress | None = None,
 ) -> tuple[dict[str, Figure], dict[str, Any]]:
     """Figures and tables of `rarrl eval policy`: tasks x kinds of instruction x the same starts, those from
     `1000 * seed` on of the test list."""

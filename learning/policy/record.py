@@ -18,11 +18,11 @@ import numpy as np
 
 from rarrl_sim_envs.suites import Env, Suite
 
+from ..progress import Progress
 from .demonstrations import Frames, write_shard
 
 HORIZON = 8  # rows of a recorded chunk
 STRIDE = 4  # control steps from frame to frame
-Say = Callable[[float, str], None]
 
 
 class Actor(Protocol):
@@ -106,7 +106,7 @@ def record_demonstrations(
     first: int = 0,
     batch: int = 20,
     infer: Callable[[dict[str, Any]], np.ndarray] | None = None,
-    progress: Say | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, dict[str, float]]:
     """Records starts `first` to `first + episodes` of the training list of each task; files that are there stay.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ from rarrl.files import write_bytes_atomic
 from rarrl.policy.relevance import Relevance, relevance_shapes
 from rarrl.policy.spec import UNKNOWN, PolicySpec, TaskInfo
 
+from ..progress import Progress
 from .demonstrations import Demonstrations
 from .model import PRIVILEGED, PolicyModel
 
-Say = Callable[[float, str], None]
 STATE = "training.safetensors"  # the checkpoint, in the folder of the run
 PATCH_NOISE = 0.5  # of the logarithm of a patch's relevance: which patches are kept varies from frame to frame
 
@@ -233,13 +233,13 @@ def _augment(images: np.ndarray, settings: TrainSettings, rng: np.random.Generat
     return result
 
 
-def train_policy(
+def fit_policy(
     data: Demonstrations,
     spec: PolicySpec,
     out: Path,
     settings: TrainSettings,
     seed: int = 0,
-    progress: Say | None = None,
+    progress: Progress | None = None,
     start: PolicyModel | None = None,
     relevance: Relevance | None = None,
 ) -> tuple[PolicyModel, dict[str, float]]:

@@ -13,11 +13,11 @@ from rarrl.llama import ggml
 from rarrl.llama.gguf import Gguf, read_gguf
 from rarrl.results import Figure, make_results, write_results
 
+from ..progress import Progress
 from .calibration import Calibration, load_calibration
 from .methods import METHODS, Rounder, mean_bits, options, plan, quantizer, rounder
-from .quantize import costs_of, learn, make_probe
+from .quantize import collect_statistics, costs_of, make_probe
 
-Update = Callable[[float, str], None]
 OURS = "tuned"  # the method that the figures are about
 # Methods with a curve of error against bits; "rtn" has its own table.
 COMPARED = tuple(name for name in METHODS if name != "rtn")
@@ -42,7 +42,7 @@ def bench_quantize(
     seed: int,
     json: Path | None,
     command: str,
-    update: Update | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Measures all methods on the models of these folders (model.gguf and calibration.safetensors in each).
 
@@ -73,8 +73,8 @@ def bench_quantize(
             results = make_results(command, seed, summarise(measured, seed), tables)
             if json is not None:
                 write_results(json, results)  # after each draw: an interrupted run keeps what it measured
-            if update is not None:
-                update(len(measured), f"{folders[model].name}, draw {draw + 1} of {draws}")
+            if progress is not None:
+                progress(len(measured), f"{folders[model].name}, draw {draw + 1} of {draws}")
 
     return results
 
@@ -92,10 +92,11 @@ def measure(gguf: Gguf, plain: Rounder, calibration: Calibration, frames: int, h
     shapes = gguf.shape.linears()
     choices = options(shapes, ggml.MENU)
 
-    known = {by: learn(METHODS[method], probe) for by, method in WEIGHTS.items()}
+    statistics = {by: collect_statistics(METHODS[method], probe) for by, method in WEIGHTS.items()}
     rounded = {"plain": plain}
     for by in WEIGHTS.keys() - rounded.keys():
-        blocks = quantizer(probe.weight, known[by].importance, known[by].columns, METHODS[WEIGHTS[by]].rounding)
+        found = statistics[by]
+        blocks = quantizer(probe.weight, found.importance, found.columns, METHODS[WEIGHTS[by]].rounding)
         rounded[by] = functools.cache(rounder(blocks, shapes))
     errors: Errors = {}
 
@@ -111,14 +112,14 @@ def measure(gguf: Gguf, plain: Rounder, calibration: Calibration, frames: int, h
     real = {(n, k): judge.error({n: rounded["fisher"](n, k)}) for n in shapes for k in PROBED}
     ways = {name: by for by, name in WEIGHTS.items()} | {OURS: "compensated", "actquant": "fisher"}
     for method, by in ways.items():
-        way = METHODS[method]
-        costs = costs_of(way, probe, choices, rounded[by], known[by])
+        recipe = METHODS[method]
+        costs = costs_of(recipe, probe, choices, rounded[by], statistics[by])
         for bpw in BPW:
-            types = plan(way, costs, shapes, bpw)
+            types = plan(recipe, costs, shapes, bpw)
             weights = weights_of(types, by)
-            errors[method, bpw] = judge.error({**weights, **(probe.tuned_norms(weights, seed) if way.tuned else {})})
+            errors[method, bpw] = judge.error({**weights, **(probe.tuned_norms(weights, seed) if recipe.tuned else {})})
             errors[f"bpw of {method}", bpw] = mean_bits(types, shapes)
-        if way.score and not way.tuned:
+        if recipe.score and not recipe.tuned:
             ranks = [rank_correlation([costs[n][k] for n in shapes], [real[n, k] for n in shapes]) for k in PROBED]
             errors[f"rank of {method}", ""] = float(np.mean(ranks))
 

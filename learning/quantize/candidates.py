@@ -11,6 +11,8 @@ import numpy as np
 
 from rarrl.llama import ggml
 
+from .curvature import cost_terms
+
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the importance: between all alike and as measured
 # More candidates: the middle power times exp(SPREAD * normal), weight by weight.
 VARIED = 8  # candidates
@@ -31,7 +33,7 @@ def quantize(
     for version in _versions(importance, seed):
         blocks = ggml.quantize(kind, weights, version)
         error = ggml.dequantize(kind, blocks, weights.shape[1]) - weights
-        costs = ((error @ curvature) * error).sum(1)
+        costs = cost_terms(error, curvature).sum(1)
         better = costs < lowest
         kept[better] = blocks[better]
         lowest[better] = costs[better]

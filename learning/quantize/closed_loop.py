@@ -105,10 +105,10 @@ def closed_loop(
 
     with tempfile.TemporaryDirectory() as scratch:
         place = keep or Path(scratch)
-        known: dict[tuple[str, float], tuple[Figure, float]] = {}
+        measured: dict[tuple[str, float], tuple[Figure, float]] = {}
         for name, bpw in (("kept_3bpw", 3.0), ("kept_2p5bpw", 2.5)):
-            known[OURS, bpw] = kept(OURS, bpw, place)
-            figures[name] = known[OURS, bpw][0]
+            measured[OURS, bpw] = kept(OURS, bpw, place)
+            figures[name] = measured[OURS, bpw][0]
             if bpw == 2.5:
                 (blocks, files), small = byte_counts(folder), byte_counts(place / f"{OURS}_{bpw:g}")
                 figures["memory_ratio_2p5"] = Figure(blocks / small[0], "bytes of the blocks, F16 to quantized")
@@ -122,11 +122,11 @@ def closed_loop(
         unit = f"bits per weight that keep {KEPT}"
         for method in METHODS:
             for bpw in SWEEP:
-                if (method, bpw) not in known:
-                    known[method, bpw] = kept(method, bpw, place)
+                if (method, bpw) not in measured:
+                    measured[method, bpw] = kept(method, bpw, place)
                     save(figures, tables)
-                if known[method, bpw][0].value >= KEPT:
-                    smallest[method] = known[method, bpw][1]
+                if measured[method, bpw][0].value >= KEPT:
+                    smallest[method] = measured[method, bpw][1]
                     break
 
             if method == OURS and method in smallest:

@@ -11,6 +11,8 @@ import numpy as np
 
 from rarrl.llama import ggml
 
+from .curvature import cost_terms
+
 STEP = 64
 """Columns held at a time. With 32 the types of more than two bits gain more, and those of two bits lose by it."""
 DAMPING = 0.02  # of the mean curvature, added to each column's own: frames never show every direction
@@ -47,7 +49,7 @@ def quantize(kind: str, weights: np.ndarray, importance: np.ndarray, curvature: 
             blocks = ggml.quantize(kind, target.astype(np.float32), importance[:, first:last])
             found = ggml.dequantize(kind, blocks, width).astype(np.float64)
             error = np.concatenate((values[:, :first], found), axis=1) - weights[:, :last]
-            costs = ((error @ cost) * error).sum(1)
+            costs = cost_terms(error, cost).sum(1)
             better = costs < lowest
             if held == first:
                 best = found.copy()

@@ -28,7 +28,7 @@ from rarrl.reasoner.plan import Plan, expert_plan, same_plan
 from rarrl.results import machine
 from rarrl.types import CallStatus, Role
 
-from .lessons import homes
+from .curriculum import homes
 
 Progress = Callable[[int, str], None]
 FINISH = {CallStatus.OK: "stop", CallStatus.BUDGET: "length", CallStatus.TIMEOUT: "timeout"}  # all others: error

@@ -19,7 +19,7 @@ from rarrl_learning.orchestrator import evaluate
 from rarrl_learning.orchestrator.evaluate import (
     ABLATIONS,
     PRICES,
-    Bench,
+    EpisodeSet,
     Evaluation,
     Oracle,
     Sweep,
@@ -184,7 +184,7 @@ def test_a_sweep_is_averaged_over_profiles_at_each_profile_s_own_price() -> None
 
 
 def test_a_sweep_shares_its_luck_between_policies_and_prices(plans: Any) -> None:
-    bench = Bench.make(plans, 3, seed=0)
+    bench = EpisodeSet.make(plans, 3, seed=0)
     a, b = (
         sweep(bench, make_rule("never"), ["groq-70b"], CONDITIONS["binding"], prices)
         for prices in (PRICES[:2], PRICES[-1:])
@@ -194,7 +194,7 @@ def test_a_sweep_shares_its_luck_between_policies_and_prices(plans: Any) -> None
 
 
 def test_figures_and_ratios_by_hand(plans: Any) -> None:
-    bench = Bench.make(plans, 5, seed=0)
+    bench = EpisodeSet.make(plans, 5, seed=0)
     ev, n = Evaluation(bench, [], 0.01, {}, {}), len(bench.rows)
     part, whole = np.full(n, 3.0), np.full(n, 4.0)
     ev.ratio("saved", part, whole)
