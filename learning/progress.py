@@ -1,4 +1,4 @@
-"""The callback to which long work reports how far it is; the command line draws a bar with it."""
+"""The type of the callback to which long work reports its progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Llama of llama.cpp in torch, for training and for what needs gradients: embeddings in, hidden states out."""
+"""llama.cpp's Llama in torch, for training and gradients: embeddings in, hidden states out."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def rotate(x: torch.Tensor, rotation: torch.Tensor | tuple[torch.Tensor, torch.T
 
 
 def block_mask(blocks: Sequence[int]) -> torch.Tensor:
-    """(tokens, tokens) bool, True where a row may look: tokens of a block at all of it and at the blocks before.
+    """(tokens, tokens) bool, True where a row may look: a token may look at its own block and the blocks before.
 
     One block is bidirectional, blocks of one token are causal. llama.cpp does the same in one decode for each block,
     with causal attention off."""

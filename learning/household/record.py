@@ -1,4 +1,4 @@
-"""Records demonstrations in the household: somebody acts, and at every fourth step the expert says what it would do.
+"""Records household demonstrations: a noisy expert or a policy acts, and the expert labels every fourth step.
 
 As in the other suites the label is the expert's own clean chunk from that very state, tried out in a copy of the world.
 Who acts: the expert with noise and bursts of random motion (DART, Laskey et al. 2017), or a trained policy in turn with
@@ -136,7 +136,7 @@ def _record(
                     continue
                 if short:
                     break
-                _plan_anew(env)
+                _replan(env)
                 press.reset()
                 continue
 
@@ -172,12 +172,12 @@ def _advance(env: HouseholdEnv, v: float, omega: float, pressed: bool) -> tuple[
         return done, late
 
     if (failed or info["disturbed"]) and not done and not env.world.busy:
-        _plan_anew(env)
+        _replan(env)
     return done, late
 
 
-def _plan_anew(env: HouseholdEnv) -> None:
-    """A new plan comes with the truth."""
+def _replan(env: HouseholdEnv) -> None:
+    """Gives the memory the true places of all objects, and the executor the plan that is right now."""
     for index in range(len(env.world.things)):
         env.memory.note(env.world, index)
     env.set_plan(remaining_plan(env.world, env.mission.task))
@@ -230,7 +230,7 @@ class _Actor:
 
 
 def wishes(expert: Expert, world: World, row: Row, env: HouseholdEnv) -> tuple[float, float, float]:
-    """What the expert would do now, its press as a wish that lasts while the interaction is under way."""
+    """What the expert would do now, its press held while the interaction is under way."""
     if world.busy:
         return 0.0, 0.0, 1.0
     v, omega, press = expert.act(world, row, env.memory).tolist()

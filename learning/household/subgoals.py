@@ -1,4 +1,4 @@
-"""How the household's policy does single sub-goals: `subgoal_success` of `rarrl eval mission`."""
+"""Success of the household's policy on single sub-goals: `subgoal_success` of `rarrl eval mission`."""
 
 from __future__ import annotations
 

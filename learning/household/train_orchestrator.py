@@ -1,4 +1,4 @@
-"""Trains the orchestrator on missions in homes, tunes the rules on the same, and compares them on others."""
+"""Trains the orchestrator on household missions, tunes the rules on the same missions, compares all on others."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .recorded_missions import RecordedMissionsCore
 
 N_ENVS = 256  # missions side by side
 EPISODES = replace(TRAINING, budget_calls=(10.0, 1500.0), token_ratio=(0.15, 2.0), call_price=(3e-5, 0.01))
-"""What is learnt from: budgets of one planner-2 call to more than any mission needs; tokens or seconds bind first."""
+"""The episodes of training: budgets of one planner-2 call to more than any mission needs, in seconds or tokens."""
 MISSION = EpisodeConfig(time_budget_s=20.0, token_budget=6000.0, cost_weight=0.002)
 """What `rarrl eval mission` grants."""
 CONDITIONS: dict[str, EpisodeConfig] = {"mission": MISSION}

@@ -1,4 +1,4 @@
-"""`rarrl bench orchestrator`: speed of the environment, of learning, of one decision, and of the import.
+"""`rarrl bench orchestrator`: speed of the environment, of training, of one decision, and of the import.
 
 Ratios are taken in one run, contenders in turn: the machines are noisy, and slow phases then hit both alike.
 """

@@ -1,4 +1,4 @@
-"""`rarrl eval orchestrator`: every policy on the same episodes of ALFRED, and what the differences are worth."""
+"""`rarrl eval orchestrator`: every policy on the same ALFRED episodes, with paired differences and intervals."""
 
 from __future__ import annotations
 
@@ -290,7 +290,7 @@ class Evaluation:
 
 
 def compare_with_always(ev: Evaluation, unbound: dict[str, Any]) -> None:
-    """What the policy saves and loses at its price, held against always-think."""
+    """What the policy saves and loses at its price, against always-think."""
     always = unbound["rules"]["always"]["episodes"]
     runs = pooled(unbound["sweeps"], PRICES.index(ev.price))
     ev.ratio("llm_seconds_saved_vs_always", runs["seconds"], always["seconds"])
@@ -322,7 +322,7 @@ def _shock(ev: Evaluation) -> None:
 
 
 def _ablations(ev: Evaluation, folder: Path) -> None:
-    """Each variant was trained anew, without what its name says; held against `full`, trained for as many steps.
+    """Each variant was trained without what its name says; it is compared with `full`, trained for as many steps.
 
     At the same price, under the binding budget."""
     config = CONDITIONS["binding"]
@@ -397,7 +397,7 @@ def _hard(ev: Evaluation, folder: Path) -> None:
 def _sensitivity(ev: Evaluation, rival: str) -> None:
     """Other worlds than the one trained in: what if thinking helps less, if failures can be mended, if time is short?
 
-    Binding budget; neither the policy nor the rule is trained or tuned anew."""
+    Binding budget; neither the policy is trained nor the rule tuned for the other world."""
     base = Dynamics()
     rule = ev.rules("binding")[rival]
     worlds = {

@@ -1,4 +1,4 @@
-"""`rarrl eval orchestrator --profile recorded`: every policy on recorded answers to goals that nobody learnt from."""
+"""`rarrl eval orchestrator --profile recorded`: every policy on recorded answers to held-out goals."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class RecordedEpisodeSet(EpisodeSet):
 
     @classmethod
     def of(cls, recordings: Recordings, replicas: int, seed: int) -> RecordedEpisodeSet:
-        """Each task `replicas` times, with luck, budget and price drawn anew. Intervals are over ALFRED's plans."""
+        """Each task `replicas` times, each with its own luck, budget and price. Intervals are over ALFRED's plans."""
         rows = np.tile(np.arange(len(recordings.bank)), replicas)
         return cls(recordings.bank, rows, Clusters.make(recordings.trial[rows], seed=seed), seed, None, recordings)
 

@@ -1,4 +1,4 @@
-"""Plays policies on the same episodes and compares them, with intervals."""
+"""Rollouts of policies on fixed episodes, and bootstrap intervals over ALFRED plans."""
 
 from __future__ import annotations
 

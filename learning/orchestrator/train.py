@@ -1,4 +1,4 @@
-"""Trains the orchestrator with Stable-Baselines3: MaskablePPO, and DQN as a rival.
+"""Trains the orchestrator with Stable-Baselines3: MaskablePPO, or DQN to compare with.
 
 Checkpoints are safetensors and JSON (SB3's own zip holds pickles), so an interrupted run goes on where it was.
 """
@@ -80,7 +80,7 @@ class TrainConfig:
         return hidden
 
     def hidden_of(self, width: int) -> NDArray[np.bool_]:
-        """(width,) the same where there are `width` features; those beyond N_FEATURES tell of the plan in force."""
+        """(width,) the same where there are `width` features; those beyond N_FEATURES describe the plan in force."""
         return np.pad(self.hidden, (0, width - N_FEATURES), constant_values=self.variant == "no_plan")
 
     @property
@@ -105,7 +105,7 @@ class TrainingEnv(Protocol):
     statistics: NDArray[np.float64]  # episodes, successes, overruns, LLM seconds since last cleared
 
     def reset(self) -> Any:
-        """Starts all environments afresh."""
+        """Starts a new episode in every environment."""
         ...
 
 
@@ -266,7 +266,7 @@ def _name(config: TrainConfig) -> str:
 
 
 def _save(model: Any, env: TrainingEnv, config: TrainConfig, folder: Path) -> None:
-    """Parameters, Adam's moments and the counters; the environments start afresh on resuming."""
+    """Parameters, Adam's moments and the counters; the environments start new episodes on resuming."""
     tensors = {f"policy.{k}": v.detach().numpy().copy() for k, v in model.policy.state_dict().items()}
     for index, state in model.policy.optimizer.state_dict()["state"].items():
         for key, value in state.items():
@@ -293,7 +293,7 @@ def _resume(model: Any, env: TrainingEnv, config: TrainConfig, folder: Path) -> 
         steps_done = int(state["steps_done"])
         miss_price = float(state["miss_price"])
         tensors = load_safetensors(data)
-    except Exception as error:  # json, a missing key, safetensors: one thing for the user
+    except Exception as error:  # JSON, a missing key or safetensors: the same to a user
         raise _damaged(folder, error) from None
 
     if found != _plain(config):
@@ -317,7 +317,7 @@ def _resume(model: Any, env: TrainingEnv, config: TrainConfig, folder: Path) -> 
 
 def _damaged(folder: Path, error: Exception) -> InputError:
     reason = " ".join(str(error).split())[:200]
-    return InputError(f"checkpoint: {folder} is damaged ({type(error).__name__}: {reason}); remove it to start afresh")
+    return InputError(f"checkpoint: {folder} is damaged ({type(error).__name__}: {reason}); remove it to start again")
 
 
 def _load(model: Any, tensors: dict[str, NDArray[Any]]) -> None:

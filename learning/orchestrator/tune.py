@@ -1,4 +1,4 @@
-"""Tunes the rules as hard as the orchestrator is trained: the same number of environment steps for each family."""
+"""Tunes the rules by successive halving, with as many environment steps for each family as training gets."""
 
 from __future__ import annotations
 

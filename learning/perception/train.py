@@ -1,4 +1,4 @@
-"""Fits what the detector has learnt, on pairs with truth: how far to trust a match, then the probability of a voxel."""
+"""Fits the detector on pairs with truth: the confidence of a match, then the probability of a voxel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast a policy is: torch, llama.cpp, each part that may be left out, and a preset, in turn in one process."""
+"""Speed of a policy: torch, llama.cpp, each part of a preset alone, and the preset, in turn in one process."""
 
 from __future__ import annotations
 

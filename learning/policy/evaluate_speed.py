@@ -1,4 +1,4 @@
-"""Meta-World for `rarrl tune policy` and `rarrl bench policy`: paired trials of several settings, and short clips."""
+"""Meta-World trials and observation clips for `rarrl tune policy` and `rarrl bench policy`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class TrialRunner:
 
 
 def observation_clips(tasks: Sequence[str] = SEVEN, every: int = 8, steps: int = 80) -> list[list[Observation]]:
-    """What a policy sees on the expert's way from one tuning start of each task, at every so many control steps."""
+    """What a policy sees while the expert does each task, from one tuning start: every `every` control steps."""
     found = []
     for task in tasks:
         env = SUITE.make(task, MAX_STEPS)

@@ -1,4 +1,4 @@
-"""A transformer of fewer blocks that acts as a whole policy does, on the patches that matter: distilled for presets.
+"""Distils a policy's transformer into fewer blocks that act alike on the most relevant patches, for presets.
 
 The words, pictures, slots and head stay those of the policy; only the blocks between are learned anew, from the whole
 policy's own chunks (Hinton et al. 2015, arXiv 1503.02531, with L1 as in the policy's training). What enters the blocks
@@ -23,7 +23,7 @@ from .model import PolicyModel
 from .train import PATCH_NOISE, Batches, TrainSettings, descend, make_optimizer, speed_settings
 
 SHARES = (1 / 8, 1 / 8, 3 / 16, 1 / 4)
-"""Of the patches: so many are kept in a batch, one number drawn for each."""
+"""Shares of the patches that are kept; one is drawn for each batch."""
 
 
 @dataclass(frozen=True)

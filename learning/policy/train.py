@@ -1,4 +1,4 @@
-"""Behaviour cloning of recorded demonstrations: L1 on the expert's chunk, in torch on a CPU or an accelerator."""
+"""Behaviour cloning of demonstrations: L1 on the expert's chunk, in torch on a CPU or an accelerator."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TrainSettings:
     save_every: int = 200
     exits: float = 0.0
     patches: tuple[int, ...] = ()
-    weights: Mapping[str, float] = field(default_factory=dict)  # of tasks in a batch; 1 where none is told
+    weights: Mapping[str, float] = field(default_factory=dict)  # of tasks in a batch; 1 where none is given
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1:
@@ -60,7 +60,7 @@ class TrainSettings:
 
 
 def speed_settings(spec: PolicySpec, steps: int, weights: Mapping[str, float]) -> TrainSettings:
-    """For going on with a trained policy, so that it can do with fewer patches and blocks; whole ones stay a part."""
+    """For training a policy further, so that it can do with fewer patches and blocks; some batches keep all patches."""
     shares = (3 / 16, 1 / 4, 1 / 4, 5 / 16, 3 / 8, 1 / 2, 1, 1)
     patches = tuple(max(1, round(share * spec.image_tokens)) for share in shares)
 
@@ -207,7 +207,7 @@ def _held_out(data: Demonstrations, share: float) -> np.ndarray:
 
 
 def _untouched(data: Demonstrations) -> np.ndarray:
-    """(f,) bool: the thing is still within 1 cm of where it was in the first frame of its episode."""
+    """(f,) bool: the object is still within 1 cm of where it was in the first frame of its episode."""
     first = np.flatnonzero(data.frames.step == 0)
     start = data.frames.privileged[first[np.searchsorted(first, np.arange(len(data.task)), side="right") - 1]]
     return np.linalg.norm((data.frames.privileged - start)[:, :3], axis=1) < 0.01
@@ -243,7 +243,7 @@ def fit_policy(
     start: PolicyModel | None = None,
     relevance: Relevance | None = None,
 ) -> tuple[PolicyModel, dict[str, float]]:
-    """Trains, or goes on where `out` holds an unfinished (or shorter) run: more `steps`, other data are allowed.
+    """Trains, or continues where `out` holds an unfinished (or shorter) run: more `steps`, other data are allowed.
 
     Args:
         out: a folder for checkpoints and TensorBoard's events; torch uses as many threads as it is set to
@@ -316,7 +316,7 @@ def load_average(path: Path) -> PolicyModel:
             spec = PolicySpec.model_validate_json((file.metadata() or {})["spec"])
             model = PolicyModel(spec)
             model.load_state_dict({name: file.get_tensor(f"average.{name}") for name in model.state_dict()})
-    except Exception as error:  # safetensors, pydantic and torch each have their own for one thing: not our file
+    except Exception as error:  # safetensors, pydantic and torch each raise their own: it is not our file
         raise InputError(f"checkpoint: {path} is not one of `rarrl train policy` ({type(error).__name__})") from None
 
     return model.eval()
@@ -327,9 +327,9 @@ def _has_bfloat16(device: str) -> bool:
     return device == "cuda" or getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
 
 
-def make_optimizer(learnt: Iterable[torch.nn.Parameter], settings: TrainSettings) -> torch.optim.Optimizer:
+def make_optimizer(parameters: Iterable[torch.nn.Parameter], settings: TrainSettings) -> torch.optim.Optimizer:
     """AdamW on these weights."""
-    return torch.optim.AdamW(learnt, settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98))
+    return torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98))
 
 
 def descend(
@@ -397,7 +397,7 @@ def _restore(
             kept = json.loads(about["spec"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
     except Exception as error:  # as in load_average
-        raise InputError(f"checkpoint: {path} is damaged ({type(error).__name__}); remove it to start anew") from None
+        raise InputError(f"checkpoint: {path} is damaged ({type(error).__name__}); remove it to start again") from None
 
     if kept != json.loads(spec.model_dump_json()):
         raise InputError(f"checkpoint: {path} is of another policy (data, words or sizes differ); name another --out")
@@ -422,8 +422,8 @@ def train_relevance(model: PolicyModel, data: Demonstrations, frames: int = 2000
     batches = Batches(data, spec, TrainSettings(hold_still=0.0), seed)
     shapes = relevance_shapes(spec)
     weights = {n: (0.1 * torch.randn(s)).requires_grad_() for n, s in shapes.items()}
-    told = []
 
+    instructions = []
     seen = []
     shares = []
     for task, rows in enumerate(batches._by_task):
@@ -433,10 +433,10 @@ def train_relevance(model: PolicyModel, data: Demonstrations, frames: int = 2000
             words.numpy(), data.frames.images[rows], rows, batches._actions[rows]
         )
         shares.append(_patch_shares(model, words, images, proprio))
-        told.append(words)
+        instructions.append(words)
         seen.append(proprio)
 
-    words = torch.cat(told)
+    words = torch.cat(instructions)
     proprio = torch.cat(seen)
 
     target = torch.cat(shares)
@@ -445,8 +445,8 @@ def train_relevance(model: PolicyModel, data: Demonstrations, frames: int = 2000
         rows = torch.from_numpy(rng.integers(len(words), size=256))
         w = words[rows]
         p = proprio[rows] + 0.1 * torch.randn(256, proprio.shape[1])
-        told_mask = (w > 0) & (torch.rand(w.shape) > 0.1) | (torch.arange(w.shape[1]) == 0)
-        bag = (weights["word.weight"][w] * told_mask[:, :, None]).sum(1) / told_mask.sum(1, keepdim=True)
+        word_mask = (w > 0) & (torch.rand(w.shape) > 0.1) | (torch.arange(w.shape[1]) == 0)
+        bag = (weights["word.weight"][w] * word_mask[:, :, None]).sum(1) / word_mask.sum(1, keepdim=True)
         hidden = torch.relu(bag + p @ weights["proprio.weight"].T + weights["proprio.bias"])
         guess = (hidden @ weights["out.weight"].T + weights["out.bias"]).log_softmax(dim=1)
         loss = -(target[rows] * guess).sum(dim=1).mean()

@@ -1,4 +1,4 @@
-"""Searches what a policy may leave out: the quickest setting that still does the tasks."""
+"""Searches the fastest preset of a policy that keeps its success."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ PATCHES = (4, 6, 8, 12, 16, 24)
 
 @dataclass(frozen=True)
 class Trial:
-    """words: "trained" (its own) or "swapped": another task's; whoever does the task all the same did not read."""
+    """One start of a task.
+
+    words: "trained" (its own) or "swapped": another task's, where success means that the policy did not read."""
 
     task: str
     start: int

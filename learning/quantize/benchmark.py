@@ -1,4 +1,4 @@
-"""`rarrl bench quantize`: every method at every size, on held-out frames, over models and draws of the calibration."""
+"""`rarrl bench quantize`: every method at every size on held-out frames, over models and calibration draws."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BPW = (1.6, 2.0, 2.5, 3.0, 4.0, 8.0)
 # Bits per weight of plain rounding to nearest, the baseline of textbooks.
 ROUNDED_BITS = (2, 3, 4, 5, 6, 8)
 PROBED = ("Q2_K",)  # types at which scores are held against the tensors' real errors
-ABOVE = 0.25  # a uniform type of at most so many more bits per weight is what ours is held against
+ABOVE = 0.25  # bits per weight by which a uniform type that ours is compared with may be larger
 # What `measure` returns, by (what, at which type or size).
 Errors = dict[tuple[str, Any], float]
 
@@ -110,8 +110,8 @@ def measure(gguf: Gguf, plain: Rounder, calibration: Calibration, frames: int, h
         weights = {name: round_to_nearest(probe.weight(name), bits) for name in shapes}
         errors["rtn", bits] = judge.error(weights)
     real = {(n, k): judge.error({n: rounded["fisher"](n, k)}) for n in shapes for k in PROBED}
-    ways = {name: by for by, name in WEIGHTS.items()} | {OURS: "compensated", "actquant": "fisher"}
-    for method, by in ways.items():
+    rounded_by = {name: by for by, name in WEIGHTS.items()} | {OURS: "compensated", "actquant": "fisher"}
+    for method, by in rounded_by.items():
         recipe = METHODS[method]
         costs = costs_of(recipe, probe, choices, rounded[by], statistics[by])
         for bpw in BPW:

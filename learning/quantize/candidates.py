@@ -1,4 +1,4 @@
-"""Rows rounded in several versions, the one kept that changes the actions least: importances looked for, not believed.
+"""Rounds each row with several importances and keeps the candidate that changes the actions least.
 
 ggml minimises a sum over the weights of importance times squared error. No such sum tells what a row of errors does
 together, as the curvature does; but which of several roundings does least, the curvature can say."""

@@ -1,4 +1,4 @@
-"""What a policy loses in closed loop when it is quantized, all of it, on the same starts."""
+"""Closed-loop success of quantized policies against the unquantized one, on the same starts."""
 
 from __future__ import annotations
 
@@ -85,13 +85,13 @@ def closed_loop(
     }
     tables: dict[str, Any] = {"sizes": rows, "settings": settings}
 
-    ways: dict[str, Callable[[float], Quantized]] = {}
+    quantizers: dict[str, Callable[[float], Quantized]] = {}
 
     def kept(method: str, bpw: float, place: Path) -> tuple[Figure, float]:
-        if method not in ways:
-            ways[method] = policy_folder.policy_quantizer(folder, used, method)
+        if method not in quantizers:
+            quantizers[method] = policy_folder.policy_quantizer(folder, used, method)
         path = place / f"{method}_{bpw:g}"
-        policy_folder.write_policy(path, folder, ways[method](bpw), {"method": method, "bpw": bpw})
+        policy_folder.write_policy(path, folder, quantizers[method](bpw), {"method": method, "bpw": bpw})
         real = policy_folder.policy_bpw(path)
         with LlamaPolicy(path) as policy:
             small = played(policy, solved, f"{method} {bpw:g}")

@@ -1,4 +1,4 @@
-"""Errors of some columns made good by the others, in plain ggml blocks.
+"""Rounds a matrix block by block and lets the columns to come compensate the errors (GPTQ, for ggml's blocks).
 
 GPTQ (Frantar et al. 2023, arXiv 2210.17323) rounds a matrix column by column and moves each error into the columns that
 are still to come, by the curvature of what the layer is for. ggml rounds a whole block of a row at once, so here a

@@ -1,4 +1,4 @@
-"""What a change of a matrix costs the actions, by the curvature of its columns: e H e of each row's error e."""
+"""The cost of rounding errors to the actions: e H e of each row's error e, H the curvature of the columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole policy folder in fewer bits: the convolutions, tables and head around the transformer too.
+"""Quantizes a whole policy folder: the transformer, and the convolutions, tables and head around it.
 
 The rest of `rarrl_learning.quantize` knows transformers and chooses types; here is what lies around them. The quantized
 folder is one like any other (`serve.py`): llama.cpp computes with the transformer's blocks as they are, the rest is
@@ -38,7 +38,7 @@ from .quantize import Quantized, fitted, method_named, write_quantized
 from .scores import ActionProbe, Curvature
 
 TABLES = ("word.weight", "place", "slot")
-"""A row of these enters as it is."""
+"""Tables: a token's embedding is a row of them, so no matrix product is computed."""
 NARROW = METHODS["rtn"].menu
 """For rows that are no whole blocks of the other types."""
 
@@ -68,9 +68,9 @@ class PolicyInputs:
 
 def policy_inputs(spec: PolicySpec, data: Demonstrations, count: int, seed: int) -> PolicyInputs:
     """`count` frames, as many of each task. Raises: InputError, see `choose_frames`."""
-    chosen, told = choose_frames(spec, data, count, seed)
+    chosen, instructions = choose_frames(spec, data, count, seed)
     return PolicyInputs(
-        np.stack([spec.words(text) for text in told]),
+        np.stack([spec.words(text) for text in instructions]),
         data.frames.images[chosen],
         spec.scale_proprio(data.frames.proprio[chosen]),
         spec.scale_actions(data.frames.chunks[chosen, : spec.horizon]),
@@ -133,7 +133,7 @@ def matrices(model: PolicyModel) -> list[str]:
 def policy_quantizer(
     folder: Path, inputs: PolicyInputs, method: str, progress: Progress | None = None
 ) -> Callable[[float], Quantized]:
-    """For any number of bits per weight, all weights of the folder counted: what the method makes of it.
+    """A function from bits per weight, all weights of the folder counted, to the policy as the method quantizes it.
 
     Raises: InputError, also of the result where the bits are too few."""
     recipe = method_named(method)

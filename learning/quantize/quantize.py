@@ -1,4 +1,4 @@
-"""`rarrl quantize`: from a model and calibration frames to a smaller file and a report on it."""
+"""From a model and calibration frames to a quantized file and a report on it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def quantize_model(
 def quantize_to(
     gguf: Gguf, calibration: Calibration | None, method: str, progress: Progress | None = None
 ) -> Callable[[float], Quantized]:
-    """`quantize_model` for any number of sizes: what is learnt of the model does not depend on them."""
+    """`quantize_model` for any number of sizes: the calibration does not depend on them."""
     recipe = method_named(method)
     shapes = gguf.shape.linears()
     quantized = [name for name in shapes if gguf.tensors[name].type not in FULL]
@@ -85,7 +85,7 @@ def fitted(
     choices: Mapping[str, list[str]],
     progress: Progress | None = None,
 ) -> Callable[[float], Quantized]:
-    """What the method makes of these matrices at so many bits per weight.
+    """A function from bits per weight to these matrices as the method quantizes them.
 
     Args:
         probe: None where the method needs none
@@ -118,7 +118,7 @@ def make_probe(gguf: Gguf, calibration: Calibration) -> Probe:
 
 @dataclass(frozen=True)
 class CalibrationStatistics:
-    """What calibration frames tell of each tensor: the importance of its weights, the curvature of its columns."""
+    """What calibration frames say of each tensor: the importance of its weights, the curvature of its columns."""
 
     importance: Mapping[str, np.ndarray] = field(default_factory=dict)
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -128,12 +128,16 @@ def collect_statistics(method: Method, probe: ActionProbe) -> CalibrationStatist
     """The importance and the curvature that the method asks for."""
     from . import scores
 
-    ways = {"fisher": scores.fisher, "imatrix": scores.mean_square_input}
+    importances = {"fisher": scores.fisher, "imatrix": scores.mean_square_input}
     if method.rounding is None:
-        return CalibrationStatistics(ways[method.importance](probe)) if method.importance else CalibrationStatistics()
+        return (
+            CalibrationStatistics(importances[method.importance](probe))
+            if method.importance
+            else CalibrationStatistics()
+        )
 
     curvature = probe.curvature()
-    importance = curvature.weights if method.importance == "curvature" else ways[str(method.importance)](probe)
+    importance = curvature.weights if method.importance == "curvature" else importances[str(method.importance)](probe)
     return CalibrationStatistics(importance, curvature.columns)
 
 

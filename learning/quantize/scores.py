@@ -1,4 +1,4 @@
-"""What a tensor, and a weight, is worth to the actions: measured on calibration frames."""
+"""Sensitivity of the actions to each tensor and weight, measured on calibration frames."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Curvature:
         self.weights[name] = self.weights.get(name, 0) + weights.numpy()
 
     def mean(self, frames: int) -> Curvature:
-        """Of sums over so many frames."""
+        """From sums over `frames` frames."""
         columns, weights = ({n: part / frames for n, part in parts.items()} for parts in (self.columns, self.weights))
         return Curvature(columns, weights)
 

@@ -63,7 +63,7 @@ def fields(task_type: str, parameters: GoalParameters) -> tuple[str | bool, ...]
 
 @dataclass(frozen=True)
 class Example:
-    """A prompt and the answer to it, which is what is learnt."""
+    """A prompt, and the answer that is trained on."""
 
     prompt: str
     answer: str
@@ -205,12 +205,12 @@ class ExampleSampler:
         question = p.prompt(p.VERIFY, self._noisy(annotated.goal), plan=plan)
         if not verdict.ok:
             return Example(question, p.verdict_json(verdict))
-        # A right plan is learnt too: who expects it while reading notices what differs.
+        # The right plan is trained on too: a model that expects it notices what differs.
         asked, _, given = question.partition(p.GIVEN)
         return Example(asked, p.GIVEN + given + p.verdict_json(verdict))
 
     def _judge(self, annotated: AnnotatedPlan) -> Example:
-        """Says first what the plan achieves, in the words of somebody who asked for just that plan, then judges."""
+        """Says first what the plan achieves, in the words of an annotator who asked for that very plan, then judges."""
         for _ in range(20):
             plan, verdict = self._judged(annotated)
             askers = self._same_plan[str(normal_form(plan))]

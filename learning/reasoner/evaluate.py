@@ -1,4 +1,4 @@
-"""How good a reasoner's plans and verdicts are, on ALFRED's annotations; from the goal sentence alone."""
+"""Accuracy of a reasoner's plans and verdicts on ALFRED's annotations, from the goal sentence alone."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def items(data: AlfredData, seed: int, known: Iterable[AlfredPlan] = ()) -> list
 
 @dataclass(frozen=True)
 class Judged:
-    """What a reasoner made of one item. p_ok of a verdict: 0 or 1 where the model does not tell; NaN: no verdict.
+    """What a reasoner made of one item. p_ok of a verdict: 0 or 1 where the model states none; NaN: no verdict.
 
     replanned: the plan after a verifier (level 1, 2) found level 1's plan wrong; that plan where it found it ok.
     plan_2_blind: of a level 2 that knows nothing of the home."""
@@ -138,7 +138,7 @@ def evaluate(
     even that).
 
     A plan is right where its normal form is the expert's (`normal_form`: which knife slices, and where it is left, no
-    goal tells); `plan_exact_*` counts only plans that are the same word for word. Intervals: 95 %, bootstrap over
+    goal says); `plan_exact_*` counts only plans that are the same word for word. Intervals: 95 %, bootstrap over
     plans. gain_verifier: a plan of level 1, verified at level 2, and planned again at level 2 where that says wrong;
     gain_verifier_level1: both at level 1. verifier_auc: right against wrong among the plans that the planner itself
     wrote at level 1; verifier_auc_spoilt: those that are right against expert plans with one thing wrong. A figure that

@@ -1,4 +1,4 @@
-"""What the planner model must beat: tf-idf of a goal's words and letters, a linear SVM for each goal parameter.
+"""The baseline of the planner model: tf-idf of the goal sentence, a linear SVM for each goal parameter.
 
 It names the task's parameters but writes no plan. Its out-of-fold mistakes also teach the verifier which classes are
 easily taken for one another. Needs scikit-learn (extra [train]).

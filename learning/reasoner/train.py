@@ -33,7 +33,7 @@ AVERAGE = "average."  # prefix of the averaged weights in the checkpoint
 LATE_FROM = 0.525
 """Share of the steps after which examples are drawn by LATE_MIX."""
 POOL_BATCHES = 32
-"""Examples are drawn for so many batches at once and sorted by length; a checkpoint falls between two pools."""
+"""Batches for which examples are drawn at once and sorted by length; a checkpoint falls between two pools."""
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,7 @@ def fit_planner(
     checkpoint_every: int = 320,
     device: str = "cpu",
 ) -> Trained:
-    """Trains, or goes on from the checkpoint in `folder`.
+    """Trains, or continues from the checkpoint in `folder`.
 
     Args:
         training_set: what is learnt from. development: what is measured while training; never learnt from.
@@ -386,20 +386,20 @@ class _Run:
         return self.folder / "checkpoint.json"
 
     def _load(self) -> None:
-        told: dict[str, Any] = read_json(self._json, "planner checkpoint")
+        stored: dict[str, Any] = read_json(self._json, "planner checkpoint")
         config = asdict(self.config)
 
         # Before the learning rate falls, how many steps there will be makes no difference.
-        if told["step"] <= (1 - self.config.decay_share) * min(told["config"]["steps"], self.config.steps):
-            told["config"]["steps"] = self.config.steps
-        if told["config"] != config:
+        if stored["step"] <= (1 - self.config.decay_share) * min(stored["config"]["steps"], self.config.steps):
+            stored["config"]["steps"] = self.config.steps
+        if stored["config"] != config:
             raise InputError(
                 f"planner checkpoint: {self._json} is of another configuration; give the same options or another --out"
             )
 
         state = load_file(self.folder / CHECKPOINT)
-        self.step = int(told["step"])
-        self.figures = told["figures"]
+        self.step = int(stored["step"])
+        self.figures = stored["figures"]
         for name, weight in self.model.named_parameters():
             weight.data.copy_(state[name])
             self.average[name].copy_(state[f"{AVERAGE}{name}"])
