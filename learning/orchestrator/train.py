@@ -34,6 +34,10 @@ from rarrl.types import Action
 logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_EVERY_S = 60.0  # seconds: what an interruption costs at most
+LEAST_RATE = 0.02  # of the learning rate at the start: it falls linearly with the steps that are left, not below this
+MOST_MISS_PRICE = 10.0  # points of success per overrun: the Lagrangian's multiplier does not rise above it
+DQN_RATE = 1e-3  # learning rate of DQN at the start
+DQN_REPORT_EVERY = 200_000  # environment steps: DQN's rollouts are a single step
 # What `TrainConfig.variant` may be.
 VARIANTS = ("full", "no_budget", "no_history", "no_plan", "planner_only", "verifier_only", "when2ask")
 Progress = Callable[[int, dict[str, float]], None]
@@ -123,104 +127,117 @@ def train(
     `progress(steps_done, figures)` is called after every rollout.
     Raises: DependencyMissingError without SB3; InputError for a checkpoint of another config."""
     try:
+        import sb3_contrib  # noqa: F401
         import torch
-        from sb3_contrib import MaskablePPO
-        from stable_baselines3 import DQN
-        from stable_baselines3.common.callbacks import BaseCallback
         from stable_baselines3.common.logger import configure
     except ImportError as error:
         raise DependencyMissingError(f"training needs {error.name}: pip install 'rarrl[train]'") from None
 
     torch.set_num_threads(1)  # two OpenMP threads on two busy cores spin against each other
-    policy_kwargs: dict[str, Any] = {"net_arch": list(config.layers), "activation_fn": torch.nn.Tanh}
-
-    def learning_rate(remaining: float) -> float:
-        return config.learning_rate * max(remaining, 0.02)
-
-    if config.algorithm == "ppo":
-        model: Any = MaskablePPO(
-            "MlpPolicy",
-            env,
-            learning_rate=learning_rate,
-            n_steps=config.n_steps,
-            batch_size=min(config.batch_size, config.n_steps * env.num_envs),
-            n_epochs=config.epochs,
-            gamma=config.gamma,
-            gae_lambda=config.gae_lambda,
-            ent_coef=config.entropy,
-            policy_kwargs=policy_kwargs,
-            seed=config.seed,
-            device="cpu",
-        )
-    else:
-        model = DQN(
-            "MlpPolicy",
-            env,
-            learning_rate=lambda remaining: 1e-3 * max(remaining, 0.02),
-            buffer_size=1_000_000,
-            learning_starts=50_000,
-            batch_size=1024,
-            gamma=config.gamma,
-            train_freq=1,
-            gradient_steps=16,
-            target_update_interval=10_000,  # steps: SB3 itself divides by the number of environments
-            exploration_fraction=0.3,
-            policy_kwargs=policy_kwargs,
-            seed=config.seed,
-            device="cpu",
-        )
-
+    model = _make_model(env, config)
     if initial is not None:
         _set_weights(model, initial)
+
     folder.mkdir(parents=True, exist_ok=True)
     model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
     done = _resume(model, env, config, folder)
     if done >= config.steps:
         return _export(model, config)
 
-    class Watch(BaseCallback):
-        """Reports, saves, and moves the Lagrangian's multiplier."""
+    try:
+        callback = _make_callback(env, config, folder, progress)
+        model.learn(config.steps - done, callback=callback, reset_num_timesteps=done == 0, log_interval=10)
+    finally:
+        _save(model, env, config, folder)  # an interrupted run too
 
+    return _export(model, config)
+
+
+def _make_model(env: Any, config: TrainConfig) -> Any:
+    """The SB3 learner: MaskablePPO or DQN, on the CPU."""
+    import torch
+    from sb3_contrib import MaskablePPO
+    from stable_baselines3 import DQN
+
+    common: dict[str, Any] = {
+        "gamma": config.gamma,
+        "policy_kwargs": {"net_arch": list(config.layers), "activation_fn": torch.nn.Tanh},
+        "seed": config.seed,
+        "device": "cpu",
+    }
+    if config.algorithm == "ppo":
+        return MaskablePPO(
+            "MlpPolicy",
+            env,
+            learning_rate=lambda remaining: config.learning_rate * max(remaining, LEAST_RATE),
+            n_steps=config.n_steps,
+            batch_size=min(config.batch_size, config.n_steps * env.num_envs),
+            n_epochs=config.epochs,
+            gae_lambda=config.gae_lambda,
+            ent_coef=config.entropy,
+            **common,
+        )
+
+    return DQN(
+        "MlpPolicy",
+        env,
+        learning_rate=lambda remaining: DQN_RATE * max(remaining, LEAST_RATE),
+        buffer_size=1_000_000,
+        learning_starts=50_000,
+        batch_size=1024,
+        train_freq=1,
+        gradient_steps=16,
+        target_update_interval=10_000,  # steps: SB3 itself divides by the number of environments
+        exploration_fraction=0.3,
+        **common,
+    )
+
+
+def _make_callback(env: Any, config: TrainConfig, folder: Path, progress: Progress | None) -> Any:
+    """An SB3 callback that reports episodes, saves checkpoints, and moves the Lagrangian's multiplier (`hard`)."""
+    from stable_baselines3.common.callbacks import BaseCallback
+
+    class TrainingCallback(BaseCallback):
         saved_at = time.monotonic()
         reported_at = 0
 
         def _on_step(self) -> bool:
-            if config.algorithm == "dqn" and self.num_timesteps - self.reported_at > 200_000:
+            if config.algorithm == "dqn" and self.num_timesteps - self.reported_at > DQN_REPORT_EVERY:
                 self._on_rollout_end()
             return True
 
         def _on_rollout_end(self) -> None:
-            if config.algorithm == "dqn" and self.num_timesteps - self.reported_at <= 200_000:
+            if config.algorithm == "dqn" and self.num_timesteps - self.reported_at <= DQN_REPORT_EVERY:
                 return
 
             self.reported_at = self.num_timesteps
             episodes, successes, misses, seconds = (float(x) for x in env.statistics)
-            if episodes:
-                figures = {
-                    "success": successes / episodes,
-                    "llm_seconds": seconds / episodes,
-                    "misses": misses / episodes,
-                    "miss_price": env.miss_price,
-                }
-                for name, value in figures.items():
-                    self.logger.record(f"episodes/{name}", value)
-                if config.hard:  # dual ascent on the overruns per episode
-                    env.miss_price = float(np.clip(env.miss_price + figures["misses"] - config.miss_target, 0.0, 10.0))
-                env.statistics[:] = 0.0
-                if progress is not None:
-                    progress(self.num_timesteps, figures)
+            if not episodes:
+                return
+
+            figures = {
+                "success": successes / episodes,
+                "llm_seconds": seconds / episodes,
+                "misses": misses / episodes,
+                "miss_price": env.miss_price,
+            }
+            for name, value in figures.items():
+                self.logger.record(f"episodes/{name}", value)
+
+            if config.hard:  # dual ascent on the overruns per episode
+                price = env.miss_price + figures["misses"] - config.miss_target
+                env.miss_price = float(np.clip(price, 0.0, MOST_MISS_PRICE))
+
+            env.statistics[:] = 0.0
+            if progress is not None:
+                progress(self.num_timesteps, figures)
 
         def _on_rollout_start(self) -> None:
             if time.monotonic() - self.saved_at > CHECKPOINT_EVERY_S:
                 _save(self.model, env, config, folder)
                 self.saved_at = time.monotonic()
 
-    try:
-        model.learn(config.steps - done, callback=Watch(), reset_num_timesteps=done == 0, log_interval=10)
-    finally:
-        _save(model, env, config, folder)  # an interrupted run too
-
-    return _export(model, config)
+    return TrainingCallback()
 
 
 def _layers(model: Any) -> tuple[list[Any], list[Any]]:

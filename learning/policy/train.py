@@ -24,6 +24,10 @@ from .demonstrations import Demonstrations
 from .model import PRIVILEGED, PolicyModel
 
 STATE = "training.safetensors"  # the checkpoint, in the folder of the run
+# The scorer of patches: Adam.
+RELEVANCE_STEPS = 1500  # optimizer steps; it has two small layers
+RELEVANCE_BATCH = 256  # frames
+RELEVANCE_RATE = 3e-3  # learning rate
 PATCH_NOISE = 0.5  # of the logarithm of a patch's relevance: which patches are kept varies from frame to frame
 
 
@@ -416,15 +420,32 @@ def train_relevance(model: PolicyModel, data: Demonstrations, frames: int = 2000
 
     A patch's weight in a frame is |dot(gradient of an action, its embedding - the mean embedding of its place in the
     task)|: what always looks the same weighs nothing. frames: how many to learn from, tasks equally often."""
-    spec = model.spec
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    batches = Batches(data, spec, TrainSettings(hold_still=0.0), seed)
-    shapes = relevance_shapes(spec)
+    shapes = relevance_shapes(model.spec)
     weights = {n: (0.1 * torch.randn(s)).requires_grad_() for n, s in shapes.items()}
 
+    words, proprio, target = _relevance_data(model, data, frames, seed, rng)
+
+    optimizer = torch.optim.Adam(weights.values(), RELEVANCE_RATE)
+    for _ in range(RELEVANCE_STEPS):
+        rows = torch.from_numpy(rng.integers(len(words), size=RELEVANCE_BATCH))
+        loss = _relevance_loss(weights, words[rows], proprio[rows], target[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return Relevance(model.spec, {n: value.detach().numpy() for n, value in weights.items()})
+
+
+def _relevance_data(
+    model: PolicyModel, data: Demonstrations, frames: int, seed: int, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Words, proprioception and shares of the patches of about `frames` frames, as many of each task."""
+    batches = Batches(data, model.spec, TrainSettings(hold_still=0.0), seed)
+
     instructions = []
-    seen = []
+    states = []
     shares = []
     for task, rows in enumerate(batches._by_task):
         rows = rng.choice(rows, size=min(len(rows), frames // len(batches._by_task)), replace=False)
@@ -434,27 +455,22 @@ def train_relevance(model: PolicyModel, data: Demonstrations, frames: int = 2000
         )
         shares.append(_patch_shares(model, words, images, proprio))
         instructions.append(words)
-        seen.append(proprio)
+        states.append(proprio)
 
-    words = torch.cat(instructions)
-    proprio = torch.cat(seen)
+    return torch.cat(instructions), torch.cat(states), torch.cat(shares)
 
-    target = torch.cat(shares)
-    optimizer = torch.optim.Adam(weights.values(), 3e-3)
-    for _ in range(1500):
-        rows = torch.from_numpy(rng.integers(len(words), size=256))
-        w = words[rows]
-        p = proprio[rows] + 0.1 * torch.randn(256, proprio.shape[1])
-        word_mask = (w > 0) & (torch.rand(w.shape) > 0.1) | (torch.arange(w.shape[1]) == 0)
-        bag = (weights["word.weight"][w] * word_mask[:, :, None]).sum(1) / word_mask.sum(1, keepdim=True)
-        hidden = torch.relu(bag + p @ weights["proprio.weight"].T + weights["proprio.bias"])
-        guess = (hidden @ weights["out.weight"].T + weights["out.bias"]).log_softmax(dim=1)
-        loss = -(target[rows] * guess).sum(dim=1).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
 
-    return Relevance(spec, {n: value.detach().numpy() for n, value in weights.items()})
+def _relevance_loss(
+    weights: dict[str, torch.Tensor], words: torch.Tensor, proprio: torch.Tensor, target: torch.Tensor
+) -> torch.Tensor:
+    """Cross entropy of the guessed shares; noise on the proprioception and dropped words keep it from memorising."""
+    proprio = proprio + 0.1 * torch.randn(len(words), proprio.shape[1])
+    kept = (words > 0) & (torch.rand(words.shape) > 0.1) | (torch.arange(words.shape[1]) == 0)
+    bag = (weights["word.weight"][words] * kept[:, :, None]).sum(1) / kept.sum(1, keepdim=True)
+
+    hidden = torch.relu(bag + proprio @ weights["proprio.weight"].T + weights["proprio.bias"])
+    guess = (hidden @ weights["out.weight"].T + weights["out.bias"]).log_softmax(dim=1)
+    return -(target * guess).sum(dim=1).mean()
 
 
 def _patch_shares(model: PolicyModel, words: torch.Tensor, images: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:

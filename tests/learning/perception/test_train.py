@@ -1,4 +1,4 @@
-"""The fit of the confidence: its gradients, and too little data; what it learns: tests/perception/test_confidence.py."""
+"""The fit of the confidence: its gradients and too little data; what it learns: tests/perception/test_confidence.py."""
 
 import numpy as np
 import pytest
