@@ -118,10 +118,10 @@ def _learning(seed: int, dummy_steps: int, our_steps: int) -> tuple[dict[str, Fi
         ours.allowed,
     )
 
-    bench = EpisodeSet.make(plans[:300], 2, seed)
+    episode_set = EpisodeSet.make(plans[:300], 2, seed)
     returns = {}
     for name, policy in (("ours", ours), ("default", theirs)):
-        played = [bench.play(policy, p, priced(CONDITIONS["binding"], 0.01)) for p in TRAINING_PROFILES]
+        played = [episode_set.play(policy, p, priced(CONDITIONS["binding"], 0.01)) for p in TRAINING_PROFILES]
         weights = [0.01 / table.costs.mean_s[0] for table in tables]
         returns[name] = float(
             np.mean([e.success.mean() - w * e.seconds.mean() for e, w in zip(played, weights, strict=True)])
@@ -129,8 +129,8 @@ def _learning(seed: int, dummy_steps: int, our_steps: int) -> tuple[dict[str, Fi
 
     figures = {
         "ppo_speedup_vs_dummy": Figure(our_steps / our_s / dummy_rate, "times", 1),
-        "ppo_return_ours": Figure(returns["ours"], "return", len(bench.rows)),
-        "ppo_return_dummy": Figure(returns["default"], "return", len(bench.rows)),
+        "ppo_return_ours": Figure(returns["ours"], "return", len(episode_set.rows)),
+        "ppo_return_dummy": Figure(returns["default"], "return", len(episode_set.rows)),
         "ppo_seconds_ours": Figure(our_s, "s", 1),
         "ppo_seconds_dummy": Figure(dummy_steps / dummy_rate, "s", 1),
     }

@@ -103,14 +103,14 @@ class PriceSelection:
     rules: dict[str, Sweep]
 
     @classmethod
-    def of(cls, ev: Evaluation, bench: RecordedEpisodeSet, condition: str) -> PriceSelection:
-        """Plays everything of `ev` on `bench`."""
-        assert bench.recordings is not None
-        config = recorded_conditions(bench.recordings.table)[condition]
+    def of(cls, ev: Evaluation, episode_set: RecordedEpisodeSet, condition: str) -> PriceSelection:
+        """Plays everything of `ev` on `episode_set`."""
+        assert episode_set.recordings is not None
+        config = recorded_conditions(episode_set.recordings.table)[condition]
         rules = {**ev.rules(condition), "oracle": ev.oracle()}
         return cls(
-            [sweep(bench, policy, [""], config) for policy in ev.learned],
-            {family: sweep(bench, rule, [""], config, PRICES[:1]) for family, rule in rules.items()},
+            [sweep(episode_set, policy, [""], config) for policy in ev.learned],
+            {family: sweep(episode_set, rule, [""], config, PRICES[:1]) for family, rule in rules.items()},
         )
 
     def price_against(self, run: int, family: str) -> int:
@@ -174,10 +174,10 @@ def eval_recorded(
     say = progress or (lambda what, share: None)
     recordings = load_recordings(profile)
     document = load_profile(profile)
-    bench = RecordedEpisodeSet.of(recordings, replicas, seed)
+    episode_set = RecordedEpisodeSet.of(recordings, replicas, seed)
     conditions = recorded_conditions(recordings.table)
 
-    ev = RecordedEvaluation(bench, learned, 0.0, {}, {}, conditions, rules_file, PlanOracle)
+    ev = RecordedEvaluation(episode_set, learned, 0.0, {}, {}, conditions, rules_file, PlanOracle)
     selection_set = RecordedEpisodeSet.of(load_recordings(training_profile), replicas, seed + 1)
     for share, condition in enumerate(conditions):
         say(f"choosing prices on the recordings of training, {condition} budget", 0.2 * share)
@@ -210,7 +210,7 @@ def eval_recorded(
         "model": document.header.model,
         "tasks": len(recordings.bank),
         "plans": int(recordings.trial.max()) + 1,
-        "episodes": len(bench.rows),
+        "episodes": len(episode_set.rows),
         "training_seeds": len(learned),
         "training_profile": load_profile(training_profile).name,
         "price": price,
@@ -239,7 +239,7 @@ def _without_plan(ev: Evaluation, folder: Path, profile: str) -> None:
 
     config = ev.conditions["binding"]
     full, bare = (
-        pooled([sweep(ev.bench, policy, [profile], config, [ev.price]) for policy in policies])
+        pooled([sweep(ev.episode_set, policy, [profile], config, [ev.price]) for policy in policies])
         for policies in (ev.learned, blind)
     )
     ev.tables["ablations"] = {"full": ev.row(full), "no_plan": ev.row(bare, training_seeds=len(blind))}
