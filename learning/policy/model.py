@@ -87,7 +87,7 @@ class PolicyModel(nn.Module):
 
     def slots_after(self, x: torch.Tensor) -> list[torch.Tensor]:
         """The action slots' hidden states (batch, horizon, width) after each block of the transformer, normalised: the
-        exits. In the last block only the slots ask, which makes the whole a fifth cheaper."""
+        exits. In the last block only the slots are queries, which makes the transformer a fifth cheaper."""
         llama = self.llama
         n = self.spec.horizon
         tokens = x.shape[1]

@@ -1,8 +1,8 @@
 """Distils a policy's transformer into fewer blocks that act alike on the most relevant patches, for presets.
 
-The words, pictures, slots and head stay those of the policy; only the blocks between are learned anew, from the whole
-policy's own chunks (Hinton et al. 2015, arXiv 1503.02531, with L1 as in the policy's training). What enters the blocks
-does not change while they learn, so it is computed once.
+The words, images, slots and head stay those of the policy; only the blocks between are trained, on the policy's own
+chunks (Hinton et al. 2015, arXiv 1503.02531, with L1 as in the policy's training). What enters the blocks does not
+change meanwhile, so it is computed once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SHARES = (1 / 8, 1 / 8, 3 / 16, 1 / 4)
 
 @dataclass(frozen=True)
 class DistillationSet:
-    """n moments as they enter the blocks, and what the whole policy does in them.
+    """n samples as they enter the blocks, and the full policy's actions for them.
 
     words: (n, max_words) int16; pictures: (n, patches, width) float16, their places added; proprio: (n, p) float32,
     scaled; actions: (n, horizon, a) float32, the network's units; scores: (n, patches) float32, relevance."""
@@ -46,7 +46,7 @@ class DistillationSet:
 def distillation_set(
     teacher: PolicyModel, relevance: Relevance, batches: Iterable[tuple[torch.Tensor, ...]]
 ) -> DistillationSet:
-    """What the whole policy does in these moments, `Batches`' tensors; 16 kB each for 32 patches."""
+    """The full policy's actions for the batches of `Batches`; 16 kB a sample with 32 patches."""
     parts: list[tuple[np.ndarray, ...]] = []
     with torch.no_grad():
         for words, images, proprio, *_ in batches:
@@ -84,7 +84,7 @@ def fit_student(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[PolicyModel, dict[str, float]]:
-    """Trains the blocks on about `samples` moments of the data, pictures varied and words sometimes another task's.
+    """Trains the blocks on about `samples` frames of the data, images augmented and words sometimes another task's.
 
     Args:
         settings: see `student_settings`
@@ -94,12 +94,12 @@ def fit_student(
     student = student_of(teacher, blocks)
     batches = Batches(data, teacher.spec, settings, seed)
 
-    moments = samples + settings.steps * settings.batch
+    total = samples + settings.steps * settings.batch
 
     def drawn() -> Iterator[tuple[torch.Tensor, ...]]:
         for step in range(max(1, samples // settings.batch)):
             if progress and step % 10 == 0:
-                progress(step * settings.batch / moments, "asking the whole policy")
+                progress(step * settings.batch / total, "asking the whole policy")
             yield batches.draw(step)
 
     targets = distillation_set(teacher, relevance, drawn())
@@ -115,7 +115,7 @@ def fit_student(
             descend(loss, student, optimizer, average, step, settings)
             loss_mean = loss.item() if step == 0 else 0.99 * loss_mean + 0.01 * loss.item()
             if progress and step % 50 == 0:
-                progress((samples + step * settings.batch) / moments, f"L1 {loss_mean:.4f}")
+                progress((samples + step * settings.batch) / total, f"L1 {loss_mean:.4f}")
 
     student.load_state_dict(average)
     return student.eval(), {
@@ -128,7 +128,7 @@ def fit_student(
 def validate(
     student: PolicyModel, teacher: PolicyModel, relevance: Relevance, batches: Batches, settings: TrainSettings
 ) -> float:
-    """Mean L1 from the whole policy's chunks in network units, with the fewest patches, over frames of held-out
+    """Mean L1 from the full policy's chunks in network units, with the fewest patches, over frames of held-out
     episodes; 0 where there are none."""
     errors = []
     for first in range(0, len(batches.validation), settings.batch):
@@ -155,7 +155,7 @@ def student_settings(teacher: PolicyModel, steps: int, weights: dict[str, float]
 def _difference(
     student: PolicyModel, targets: DistillationSet, rows: np.ndarray, count: int, rng: np.random.Generator | None = None
 ) -> torch.Tensor:
-    """Mean L1 from the whole policy, looking at the `count` most relevant patches; with `rng`, by chance too."""
+    """Mean L1 from the full policy's actions on the `count` most relevant patches; with `rng`, chosen with noise."""
     scores = targets.scores[rows]
     if rng is not None:
         scores = scores + PATCH_NOISE * rng.gumbel(size=scores.shape)

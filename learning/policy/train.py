@@ -218,7 +218,7 @@ def _untouched(data: Demonstrations) -> np.ndarray:
 
 
 def _foreign(task: TaskInfo, told: TaskInfo) -> str:
-    """Whether being `told` another task's words in this one's scene means to hold still."""
+    """Whether another task's words, `told` in this task's scene, mean to hold still."""
     if task.scene != told.scene:
         return "other scene"
     return "opposite" if told.name == task.opposite else ""

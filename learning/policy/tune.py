@@ -49,8 +49,9 @@ class CandidateResult:
 
 
 def candidates(folder: Path, spec: PolicySpec, ggufs: Sequence[str] = ()) -> list[Preset]:
-    """All settings to try but the whole: patches x blocks x transformers (names of files in the folder, which may have
-    fewer blocks).
+    """All settings to try but the full policy: patches x blocks x transformers.
+
+    ggufs: names of other transformers in the folder; they may have fewer blocks.
 
     Raises: InputError."""
     patches: list[int | None] = [None]
@@ -107,11 +108,11 @@ def tune(
     target_ms: float | None = None,
     progress: Progress | None = None,
 ) -> list[CandidateResult]:
-    """All settings that were played: the whole policy, then the others in their order, the chosen one last.
+    """All settings that were played: the full policy, then the others in their order, the chosen one last.
 
     Without a target, settings are played from the quickest on until one will do; with one, from the slowest that fits
-    the target on. A setting will do where it solves `keep` of the trials that the whole policy solves, and as many of
-    those with swapped words as `misread` allows or the whole policy does. It is given up as soon as it cannot.
+    the target on. A setting will do where it solves `keep` of the trials that the full policy solves, and as many of
+    those with swapped words as `misread` allows or the full policy does. It is given up as soon as it cannot.
 
     Args:
         presets: what to choose from; the first one leaves out nothing
