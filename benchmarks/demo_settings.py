@@ -16,7 +16,7 @@ import numpy as np
 from rarrl.build import make_orchestrator
 from rarrl.report.runs import wilson
 from rarrl.results import Figure, make_results, write_results
-from rarrl_learning.orchestrator.rollout import Episodes, rollout
+from rarrl_learning.orchestrator.rollout import RolloutResult, rollout
 from rarrl_nodes.demo import demo_config, demo_policies
 from rarrl_sim_envs.alfred.core import AlfredReplayCore, EpisodeBank
 from rarrl_sim_envs.alfred.datasets import load_plans, load_tables
@@ -25,7 +25,7 @@ from rarrl_sim_envs.alfred.episodes import EpisodeConfig, EpisodeSampler, seeds
 SEED = 1  # the demo's own tasks are of seed 0
 
 
-def play(episodes: int) -> dict[str, Episodes]:
+def play(episodes: int) -> dict[str, RolloutResult]:
     """Each policy on the same tasks, with the same luck."""
     settings = demo_config(episodes, SEED).orchestrator
     plans, _ = load_plans(None, None, SEED)
@@ -44,7 +44,7 @@ def play(episodes: int) -> dict[str, Episodes]:
     }
 
 
-def summarise(name: str, e: Episodes) -> dict[str, Any]:
+def summarise(name: str, e: RolloutResult) -> dict[str, Any]:
     """The table row of a policy."""
     n = len(e.success)
     lo, hi = wilson(int(e.success.sum()), n)

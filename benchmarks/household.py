@@ -95,8 +95,8 @@ def main() -> None:
     args = parser.parse_args()
     load = os.getloadavg()[0]
     times = speed(args.steps)
-    figures: dict[str, Figure] = {}
 
+    figures: dict[str, Figure] = {}
     rows = []
     by_type = []
     for name, (disturbance, replans) in SETTINGS.items():

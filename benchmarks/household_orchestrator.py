@@ -117,9 +117,9 @@ def drivers(episodes: int) -> dict[str, Any]:
 
 def _drive(driver: Driver, people: int, replans: bool, episodes: int) -> dict[str, Any]:
     executive = HouseholdExecutive(HouseholdEnv(stereo=False, people=people), driver, known_goals(), 100.0, 1e6)
+
     done = []
     seconds = []
-
     attempts = []
     by_verb: dict[str, list[tuple[bool, float]]] = {}
     for number in range(episodes):

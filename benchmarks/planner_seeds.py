@@ -27,10 +27,10 @@ from rarrl.reasoner import prompt as p
 from rarrl.reasoner.plan import Plan, normal_form
 from rarrl.results import Figure, make_results, write_results
 from rarrl.types import Role
+from rarrl_learning.reasoner.curriculum import FIELDS, achieved, fields
 from rarrl_learning.reasoner.evaluate import Bootstrap, Item, items
-from rarrl_learning.reasoner.jobs import taught_and_held
-from rarrl_learning.reasoner.lessons import FIELDS, achieved, fields
-from rarrl_learning.reasoner.train import PlannerModel, TrainConfig, load_averaged, train_planner
+from rarrl_learning.reasoner.jobs import training_and_development
+from rarrl_learning.reasoner.train import PlannerModel, TrainConfig, fit_planner, load_averaged
 
 RESULTS = Path(__file__).parent / "results" / "planner_seeds.json"
 MAX_TOKENS = 64  # of an answer
@@ -39,8 +39,8 @@ GROUP = 2048  # goals decoded at once on the accelerator
 
 def train(alfred: Path, folder: Path, config: TrainConfig, device: str) -> None:
     """One model, into `folder`."""
-    pupils, development = taught_and_held(read_alfred(alfred, "train").plans)
-    train_planner(pupils, development, config, folder, device=device)
+    training_set, development = training_and_development(read_alfred(alfred, "train").plans)
+    fit_planner(training_set, development, config, folder, device=device)
 
 
 @torch.no_grad()

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 from ros_environment import isolate
-from safety_gate_world import Ride, ride
+from safety_gate_world import DriveStatistics, ride
 
 from rarrl.config import GateConfig
 from rarrl.results import Figure, make_results, write_results
@@ -262,7 +262,7 @@ def run_rides(n: int, seed: int, seconds: float = 30.0) -> list[dict[str, Any]]:
     rows = []
     for name, (standing, movers) in SETTINGS.items():
         for gated in (True, False):
-            rides: list[Ride] = [ride(seed + k, CONFIG, seconds, standing, movers, gated) for k in range(n)]
+            rides: list[DriveStatistics] = [ride(seed + k, CONFIG, seconds, standing, movers, gated) for k in range(n)]
             rows.append(
                 {
                     "world": name,

@@ -169,9 +169,9 @@ def ride(seed: int, config: GateConfig, seconds: float, standing: int, movers: i
     seen: list[tuple[int, RangeScan, Pose]] = []
     taken = -math.inf
     vouched = False
+
     stops = 0
     way = 0.0
-
     least = math.inf
     command = (0.0, 0.0)
     for k in range(round(seconds / STEP_S)):

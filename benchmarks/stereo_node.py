@@ -63,7 +63,7 @@ FAULT_SCENES = ("easy", "hard")
 VARIANTS = 8  # pictures with sensor noise of their own, in turn
 FAULT_RATE = 6.0  # pairs per second: slow enough for hard scenes, so that each pair is judged
 SETTLE_S = 2.0  # seconds before the first measurement
-RIGHT_LATER_NS = 1_000_000  # the right image's stamp is this much later, as of cameras without a trigger
+RIGHT_LATER_NS = 1_000_000  # how much later the right image's stamp is: a pair need not be simultaneous
 SETTINGS = DetectorConfig()
 BLOCKED_M = 0.0101  # just above what the node says where nothing is known
 

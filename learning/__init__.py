@@ -1,4 +1,4 @@
-"""Trains, tunes, evaluates, measures, quantizes and exports what a robot runs; no robot needs it at run time.
+"""Training, tuning, evaluation, benchmarks, quantization and export of what a robot runs; not needed at run time.
 
 Installed as `rarrl_learning`.
 """

@@ -1,4 +1,4 @@
-"""The Llama of llama.cpp in torch, for training and for what needs gradients: embeddings in, hidden states out."""
+"""llama.cpp's Llama in torch, for training and gradients: embeddings in, hidden states out."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ class Block(nn.Module):
         return x.unflatten(2, (-1, self.head_width)).transpose(1, 2)  # (batch, heads, tokens, head_width)
 
 
-def rotate(x: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor:
-    """Rotary positions on neighbouring pairs (0, 1), (2, 3)...: llama.cpp's order for this architecture.
+def rotate(x: torch.Tensor, rotation: torch.Tensor | tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """Rotary positions on neighbouring pairs (0, 1), (2, 3)...: llama.cpp's order; Hugging Face's rotates halves.
 
     Args:
         x: (..., tokens, head_width)
-        rotation: (2, tokens, head_width / 2): cosines and sines
+        rotation: cosines and sines, (tokens, head_width / 2) each
     """
     cos, sin = rotation
     even, odd = x[..., 0::2], x[..., 1::2]
@@ -75,7 +75,7 @@ def rotate(x: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor:
 
 
 def block_mask(blocks: Sequence[int]) -> torch.Tensor:
-    """(tokens, tokens) bool, True where a row may look: tokens of a block at all of it and at the blocks before.
+    """(tokens, tokens) bool, True where a row may look: a token may look at its own block and the blocks before.
 
     One block is bidirectional, blocks of one token are causal. llama.cpp does the same in one decode for each block,
     with causal attention off."""

@@ -23,7 +23,7 @@ from rarrl.alfred import (
 )
 from rarrl.errors import InputError
 from rarrl.types import SubgoalType
-from rarrl_learning.latency.jobs import alfred_statistics_command
+from rarrl_learning.latency.jobs import count_alfred
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data" / "alfred"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the ALFRED plans are not at hand (see docs)")
@@ -207,7 +207,7 @@ def test_the_hash_follows_the_content(tmp_path: Path) -> None:
 def test_statistics_by_hand_and_round_trip(tmp_path: Path) -> None:
     goto = compact(plan=[["GotoLocation", "x"]], low_steps=[7])
     write_compact(tmp_path, "train", compact(), goto, goto, "{")
-    data, statistics = alfred_statistics_command(tmp_path, tmp_path / "s.json")
+    data, statistics = count_alfred(tmp_path, tmp_path / "s.json")
     assert statistics.sequences == {
         "look_at_obj_in_light": {"GotoLocation": 2, "GotoLocation PickupObject ToggleObject": 1}
     }

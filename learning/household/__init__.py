@@ -1,1 +1,1 @@
-"""The household's missions: evaluated, recorded, trained on."""
+"""Missions in homes: evaluate and record them, and train the orchestrator on them."""

@@ -1,4 +1,4 @@
-"""Figures and tables of missions that were played: paired over seeds, 95 % intervals by bootstrap over missions."""
+"""Figures and tables of household missions: paired over seeds, 95 % intervals by bootstrap over missions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ Played = dict[Setting, list[Row]]
 def mission_figures(
     played: Sequence[tuple[Setting, Row]], base: Setting
 ) -> tuple[dict[str, Figure], list[dict[str, Any]]]:
-    """Of `run_missions`. base: the setting that ablations differ from in one thing; its policy is the product's."""
+    """Figures, and a table row per setting, of what `run_missions` returned.
+
+    base: the setting that ablations differ from in one thing; its policy is the product's."""
     by: Played = {}
     for setting, row in played:
         by.setdefault(setting, []).append(row)

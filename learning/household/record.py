@@ -1,4 +1,4 @@
-"""Records demonstrations in the household: somebody acts, and at every fourth step the expert says what it would do.
+"""Records household demonstrations: a noisy expert or a policy acts, and the expert labels every fourth step.
 
 As in the other suites the label is the expert's own clean chunk from that very state, tried out in a copy of the world.
 Who acts: the expert with noise and bursts of random motion (DART, Laskey et al. 2017), or a trained policy in turn with
@@ -11,7 +11,6 @@ would interact until the interaction is over.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,6 +37,7 @@ from rarrl_sim_envs.household.tasks import remaining_plan
 from rarrl_sim_envs.household.world import DT, MAX_OMEGA, MAX_V, RANGE_M, Row, World
 
 from ..policy.demonstrations import Frames, write_shard
+from ..progress import Progress
 
 HORIZON = 8  # rows of a recorded chunk
 STRIDE = 4  # control steps from frame to frame while the robot drives
@@ -45,7 +45,6 @@ NEAR_STRIDE = 2  # the same during interactions, which are short
 SHORT = 4  # episodes of a single interaction beside each mission
 ROBOT = RobotInfo((CAMERA,), PROPRIO_NAMES, ACTION_NAMES, 1 / DT)
 MAX_STEPS = 900  # control steps of a mission: 90 s
-Say = Callable[[float, str], None]
 
 
 def instructions() -> dict[str, list[str]]:
@@ -63,7 +62,7 @@ def record_household(
     first: int = 0,
     batch: int = 20,
     policy: Policy | None = None,
-    progress: Say | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, int]:
     """Records missions `first` to `first + missions` (seeds from 1,000,000 on, which no evaluation uses); files
     that are there stay.
@@ -137,7 +136,7 @@ def _record(
                     continue
                 if short:
                     break
-                _plan_anew(env)
+                _replan(env)
                 press.reset()
                 continue
 
@@ -173,12 +172,12 @@ def _advance(env: HouseholdEnv, v: float, omega: float, pressed: bool) -> tuple[
         return done, late
 
     if (failed or info["disturbed"]) and not done and not env.world.busy:
-        _plan_anew(env)
+        _replan(env)
     return done, late
 
 
-def _plan_anew(env: HouseholdEnv) -> None:
-    """A new plan comes with the truth."""
+def _replan(env: HouseholdEnv) -> None:
+    """Gives the memory the true places of all objects, and the executor the plan that is right now."""
     for index in range(len(env.world.things)):
         env.memory.note(env.world, index)
     env.set_plan(remaining_plan(env.world, env.mission.task))
@@ -231,7 +230,7 @@ class _Actor:
 
 
 def wishes(expert: Expert, world: World, row: Row, env: HouseholdEnv) -> tuple[float, float, float]:
-    """What the expert would do now, its press as a wish that lasts while the interaction is under way."""
+    """What the expert would do now, its press held while the interaction is under way."""
     if world.busy:
         return 0.0, 0.0, 1.0
     v, omega, press = expert.act(world, row, env.memory).tolist()

@@ -1,4 +1,4 @@
-"""What the shipped reasoner answers on missions in homes: recorded once, by real calls, and replayed by the mission.
+"""Records the shipped reasoner's answers on household missions as a profile, and replays them by mission.
 
 The file is a latency profile of version 2, as `rarrl profile record` makes it on ALFRED; a task's trial names the seed
 of its mission.

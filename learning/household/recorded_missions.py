@@ -1,4 +1,4 @@
-"""Many missions side by side, on recorded answers and without driving: what the orchestrator learns from in homes.
+"""Vectorised household missions on recorded answers, without driving: what the orchestrator trains on.
 
 Has the interface of `AlfredReplayCore`, so that training (`rarrl_sim_envs.alfred.sb3_vec_env`), rules and rollouts run
 on it as they are. An episode is one task of a recorded profile (`answers`): its mission, with people and luck of its
@@ -64,7 +64,7 @@ class RecordedMissionsCore:
         missions: dict[int, Mission] | None = None,
         driver: TeleportDriver | None = None,
     ) -> None:
-        """missions, driver: of another core, whose homes and ways are known already."""
+        """missions, driver: of another core, to share its homes and routes."""
         self.recordings = Recordings.from_profile(profile)
         self.answers = MissionAnswers(profile)
         self.n = n

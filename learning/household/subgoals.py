@@ -1,8 +1,8 @@
-"""How the household's policy does single sub-goals: `subgoal_success` of `rarrl eval mission`."""
+"""Success of the household's policy on single sub-goals: `subgoal_success` of `rarrl eval mission`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rarrl.policy.base import Policy
@@ -13,11 +13,11 @@ from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.executor import VERBS
 from rarrl_sim_envs.household.robot.drivers import Eyes, PolicyDriver, StereoEyes
 
-Say = Callable[[float, str], None]
+from ..progress import Progress
 
 
 def run_subgoals(
-    policy: Policy, seeds: Sequence[int], eyes: Eyes | None = None, progress: Say | None = None
+    policy: Policy, seeds: Sequence[int], eyes: Eyes | None = None, progress: Progress | None = None
 ) -> dict[str, list[tuple[bool, bool]]]:
     """By verb, for each seed: (succeeded within 30 s, at the first attempt). People walk about, grasps slip."""
     found: dict[str, list[tuple[bool, bool]]] = {verb: [] for verb in VERBS}

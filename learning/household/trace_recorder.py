@@ -1,4 +1,4 @@
-"""Records a mission in a home for the report and the film: what happened, step by step, as plain data."""
+"""Records a mission step by step as a trace, for the report and the GIF."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TraceRecorder:
     """Takes a mission in while it runs: `begin` after the environment's reset, `step` after each step, `decision` for
     each event of the pipeline (it may be the `log` of a `rarrl.pipeline.Robot`), `trace` in the end.
 
-    policy: who decides, for the titles. pictures: keep the left eye's."""
+    policy: who decides, for the titles. pictures: keep those of the left camera."""
 
     def __init__(self, policy: str = "", pictures: bool = True) -> None:
         self._policy = policy
@@ -73,7 +73,7 @@ class TraceRecorder:
         """The world after a step. gate_result: of the command that was carried out; None: no gate was asked.
 
         scan: what the robot took to be free; row: the sub-goal that is on. picture: not used: a policy's is too small,
-        so what the left eye sees is drawn anew every PICTURE_EVERY steps."""
+        so the left camera's image is rendered again every PICTURE_EVERY steps."""
         people = np.array([(p.x, p.y) for p in world.people], dtype=np.float64).reshape(-1, 2)
         index = len(self._rows)
         self._rows.append(
@@ -150,7 +150,7 @@ class TraceRecorder:
             )
 
     def trace(self) -> Trace:
-        """All of it; `begin` must have been called."""
+        """The whole mission so far; `begin` must have been called."""
         rows = self._rows
         sectors = len(self._bearings)
         people = max((len(r[3]) for r in rows), default=0)

@@ -1,10 +1,11 @@
-"""Trains the orchestrator on missions in homes, tunes the rules on the same, and compares them on others."""
+"""Trains the orchestrator on household missions, tunes the rules on the same missions, compares all on others."""
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,20 @@ import numpy as np
 from rarrl.files import write_json_atomic
 from rarrl.latency.profile import LatencyProfile, content_sha256
 from rarrl.orchestrator.learned import LearnedPolicy
-from rarrl.orchestrator.rules import OrchestratorPolicy, grid, make_rule, recorded_families
+from rarrl.orchestrator.rules import OrchestratorPolicy, grid, recorded_families
 from rarrl_sim_envs.alfred.episodes import TRAINING, EpisodeConfig, EpisodeSampler
 from rarrl_sim_envs.household.robot.known_goals import known_goals
 from rarrl_sim_envs.household.world import DT
 
-from ..orchestrator.rollout import Episodes, rollout
+from ..orchestrator.rollout import RolloutResult, rollout
 from ..orchestrator.scenarios import fixed_episodes
 from ..orchestrator.train import Progress, TrainConfig, train
+from ..orchestrator.tune import ranked, tuned_entry
 from .recorded_missions import RecordedMissionsCore
 
 N_ENVS = 256  # missions side by side
 EPISODES = replace(TRAINING, budget_calls=(10.0, 1500.0), token_ratio=(0.15, 2.0), call_price=(3e-5, 0.01))
-"""What is learnt from: budgets of one planner-2 call to more than any mission needs; tokens or seconds bind first."""
+"""The episodes of training: budgets of one planner-2 call to more than any mission needs, in seconds or tokens."""
 MISSION = EpisodeConfig(time_budget_s=20.0, token_budget=6000.0, cost_weight=0.002)
 """What `rarrl eval mission` grants."""
 CONDITIONS: dict[str, EpisodeConfig] = {"mission": MISSION}
@@ -60,16 +62,22 @@ def train_household(
     return train(env, config, folder, progress, initial)
 
 
-class Rehearsal:
-    """Plays episodes of a profile with any policy; homes and ways are worked out once."""
+class MissionRollouts:
+    """Plays missions of a profile with any policy; homes and routes are computed once.
+
+    tasks: how many missions the profile holds."""
 
     def __init__(self, profile: LatencyProfile) -> None:
         self._profile = profile
         self._cores = {1: RecordedMissionsCore(profile, known_goals(), 1)}
         self.tasks = len(self._cores[1].answers)
 
-    def play(self, policy: OrchestratorPolicy, config: EpisodeConfig, n: int, seed: int = 0) -> tuple[Episodes, float]:
-        """n episodes, the tasks in turn, the same for every policy: (what they came to, seconds of a mission)."""
+    def play(
+        self, policy: OrchestratorPolicy, config: EpisodeConfig, n: int, seed: int = 0
+    ) -> tuple[RolloutResult, float]:
+        """Plays n episodes, the profile's missions in turn, the same for every policy.
+
+        Returns: the result, and the mean simulated seconds of a mission."""
         if n not in self._cores:
             first = self._cores[1]
             self._cores[n] = RecordedMissionsCore(
@@ -79,9 +87,13 @@ class Rehearsal:
         core = self._cores[n]
         sampler = EpisodeSampler(core.recordings.bank, [core.recordings.table], config)
         rows = (np.arange(n) + seed * 101) % self.tasks
-        episodes = rollout(core, fixed_episodes(sampler, rows, seed), policy)
+        result = rollout(core, fixed_episodes(sampler, rows, seed), policy)
 
-        return episodes, float(np.mean([env.world.steps for env in core.envs]) * DT)
+        return result, float(np.mean([env.world.steps for env in core.envs]) * DT)
+
+    def results(self, policy: OrchestratorPolicy, config: EpisodeConfig, n: int, seed: int = 0) -> RolloutResult:
+        """`play` without the seconds."""
+        return self.play(policy, config, n, seed)[0]
 
 
 def tune_household(
@@ -92,12 +104,12 @@ def tune_household(
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Finds the best parameters of every rule that plays on answers (successive halving); writes them to `out`."""
-    rehearsal = Rehearsal(profile)
+    rollouts = MissionRollouts(profile)
     table: dict[str, dict[str, Any]] = {}
     for condition, config in conditions.items():
         table[condition] = {}
         for family in recorded_families():
-            table[condition][family] = _tune(rehearsal, family, config)
+            table[condition][family] = _tune(rollouts, family, config)
             if progress is not None:
                 progress(f"{condition} {family}: {table[condition][family]}")
             write_json_atomic(out, _document(profile, command, table))
@@ -116,35 +128,28 @@ def _document(profile: LatencyProfile, command: str, table: dict[str, Any]) -> d
     }
 
 
-def _tune(rehearsal: Rehearsal, family: str, config: EpisodeConfig) -> dict[str, Any]:
+def _tune(rollouts: MissionRollouts, family: str, config: EpisodeConfig) -> dict[str, Any]:
     candidates = grid(family)
     episodes = RUNG
     seed = 1
     while True:
-        scored = []
-        for params in candidates:
-            e, _ = rehearsal.play(make_rule(family, **params), config, episodes, seed)
-            scored.append((round(float(e.success.mean()), 4), -float(e.seconds.mean()), params))
-        scored.sort(key=lambda entry: entry[:2], reverse=True)
+        best = ranked(family, candidates, partial(rollouts.results, config=config, n=episodes, seed=seed))
         if episodes == LAST_RUNG:
-            break
-        candidates = [params for *_, params in scored[: max(1, len(scored) // 4)]]
-        episodes = 2 * episodes if len(candidates) > 2 else LAST_RUNG
-        seed = seed + 1
-        episodes = min(episodes, LAST_RUNG)
+            return tuned_entry(family, best[0])
 
-    success, seconds, params = scored[0]
-    return {"params": params, "success": success, "llm_seconds": round(-seconds, 3), "tried": len(grid(family))}
+        candidates = [params for *_, params in best[: max(1, len(best) // 4)]]
+        episodes = min(2 * episodes, LAST_RUNG) if len(candidates) > 2 else LAST_RUNG
+        seed += 1
 
 
 def compare(
     profile: LatencyProfile, policies: Mapping[str, OrchestratorPolicy], config: EpisodeConfig, n: int, seed: int = 0
 ) -> dict[str, dict[str, float]]:
     """The same n episodes with each policy: shares and means."""
-    rehearsal = Rehearsal(profile)
+    rollouts = MissionRollouts(profile)
     rows = {}
     for name, policy in policies.items():
-        e, seconds = rehearsal.play(policy, config, n, seed)
+        e, seconds = rollouts.play(policy, config, n, seed)
         rows[name] = {
             "success": round(float(e.success.mean()), 4),
             "llm_seconds": round(float(e.seconds.mean()), 4),

@@ -1,1 +1,1 @@
-"""Latency profiles: imported from logs, drawn, shipped."""
+"""Latency profiles: import from logs, pictures, and how the shipped ones were made."""

@@ -1,4 +1,4 @@
-"""A picture of a latency profile: how long calls take, when they are slow, how many tokens they use."""
+"""The picture of a latency profile: seconds and tokens of its calls, and their order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 # Endings of the files that can be drawn.
 FORMATS = ("png", "svg", "pdf")
-# Blue for the planner, orange for the verifier; the darker one is level 2. Told apart in grey and by colour-blind eyes.
+# Blue for the planner, orange for the verifier; the darker one is level 2. Distinct in grey and for
+# colour-blind readers.
 COLOURS = {("planner", 1): "#6baed6", ("planner", 2): "#08519c", ("verifier", 1): "#fdae6b", ("verifier", 2): "#d94801"}
 _MAX_CALLS_DRAWN = 300  # call by call: more would be a grey band
 

@@ -1,4 +1,7 @@
-"""What the command line does with latency profiles and ALFRED: plain functions, one per verb, no printing."""
+"""Import and sum up latency profiles, count ALFRED: the functions behind `rarrl profile` and `rarrl alfred`.
+
+Nothing here prints, so that a notebook can call it.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,17 @@ from .import_logs import ImportResult, Origin, import_log
 
 @dataclass(frozen=True)
 class ProfileRow:
-    """One line of `rarrl profile show`: n calls of a role at a level. Times in seconds.
+    """The calls of one role at one level, a row of `rarrl profile show`.
 
-    ok_rate, right: shares in 0..1 of the calls with an answer, with a right one (None where nobody checked)."""
+    Attributes:
+        role: "planner" or "verifier".
+        level: 1 or 2.
+        n: Number of calls.
+        ok_rate: Share of the calls that were answered, 0 to 1.
+        mean_s: Mean seconds of a call; `p50_s`, `p95_s` and `p99_s` are its quantiles.
+        mean_tokens: Mean tokens of a call, prompt and answer.
+        right: Share of the calls with a right answer, 0 to 1; None where no answer was checked.
+    """
 
     role: str
     level: int
@@ -35,7 +46,7 @@ class ProfileRow:
 
 @dataclass(frozen=True)
 class AnswerTable:
-    """A table of `rarrl profile show` as text; the first column names the row."""
+    """A table of `rarrl profile show` as text: its title, the names of the columns, and rows of as many cells."""
 
     title: str
     head: tuple[str, ...]
@@ -45,21 +56,41 @@ class AnswerTable:
 def import_profile(
     csv: Path | str, provider: str, size: str, out: Path | str, seed: int = 0, origin: Origin | None = None
 ) -> ImportResult:
-    """`rarrl profile import`: imports a request log and writes the profile to `out`.
+    """Imports a log of requests to a hosted language model and writes it as a latency profile.
 
-    Returns: the profile, the rows left out, and warnings to show. Raises: InputError."""
+    Args:
+        csv: The log, with the columns of llmperf (`import_logs.COLUMNS`).
+        provider: Whose requests to take, as the log names it.
+        size: Which model size to take, as the log names it.
+        out: File of the profile (JSON).
+        seed: Of the answer lengths that are drawn; see `import_log`.
+        origin: What the profile's header says of the log.
+
+    Returns: The profile, the rows that were left out, and warnings for a user.
+
+    Raises:
+        InputError: For a log that cannot be read, or without a valid request of this provider and size.
+    """
     result = import_log(Path(csv), provider, size, seed, origin)
     save_profile(result.profile, out)
     return result
 
 
 def show_profile(name_or_path: str | Path, picture: Path | str | None = None) -> list[ProfileRow]:
-    """`rarrl profile show`: a row per role and level; draws the picture too where a path is given.
+    """Reads a profile and sums it up.
 
-    Raises: InputError."""
+    Args:
+        name_or_path: Name of a shipped profile, or path of a profile file.
+        picture: Where to draw it (.png, .svg or .pdf); None: nowhere.
+
+    Returns: A row per role and level, sorted.
+
+    Raises:
+        InputError: For an unknown name, a file that is no profile, or a picture that cannot be written.
+    """
     profile = load_profile(name_or_path)
     if picture is not None:
-        from .figures import plot_profile  # here, for matplotlib is slow to import
+        from .figures import plot_profile  # imported here: matplotlib takes half a second
 
         plot_profile(profile, picture)
 
@@ -67,7 +98,7 @@ def show_profile(name_or_path: str | Path, picture: Path | str | None = None) ->
 
 
 def profile_rows(profile: LatencyProfile) -> list[ProfileRow]:
-    """The table of a profile, sorted by role and level."""
+    """A row per role and level of a profile, sorted."""
     return [_row(profile, role, level) for role, level in profile.options()]
 
 
@@ -96,7 +127,9 @@ def _right(records: Sequence[CallRecord]) -> float | None:
 
 
 def answer_tables(profile: LatencyProfile) -> list[AnswerTable]:
-    """What a recorded profile knows of its answers: right ones by task type, and what confidence is worth."""
+    """How good the answers of a recorded profile are: right ones by task type, and how far confidence can be trusted.
+
+    Returns: The tables; none where the profile holds no tasks."""
     if profile.tasks is None:
         return []
 
@@ -162,12 +195,19 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def alfred_statistics_command(
-    folder: Path | str, out: Path | str, split: str | None = None
-) -> tuple[AlfredData, AlfredStatistics]:
-    """`rarrl alfred statistics`: counts the plans in `folder` (see `read_alfred`) and writes the statistics to `out`.
+def count_alfred(folder: Path | str, out: Path | str, split: str | None = None) -> tuple[AlfredData, AlfredStatistics]:
+    """Counts the plans of ALFRED, sub-goals per task type and steps per sub-goal, and writes the statistics.
 
-    Returns: what was read (with `skipped`, to be shown) and what was written. Raises: InputError."""
+    Args:
+        folder: The data set; see `read_alfred`.
+        out: File of the statistics (JSON).
+        split: Which split to count; None: train where there is one.
+
+    Returns: What was read (its `skipped` names the entries that were left out), and what was written.
+
+    Raises:
+        InputError: Where the folder holds no such split.
+    """
     data = read_alfred(folder, split)
     statistics = alfred_statistics(data)
     save_statistics(statistics, out)

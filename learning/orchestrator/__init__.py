@@ -1,1 +1,1 @@
-"""Trains, tunes and evaluates the orchestrator on ALFRED's tasks."""
+"""Train, tune, evaluate and benchmark the orchestrator on ALFRED's tasks."""

@@ -1,4 +1,4 @@
-"""`rarrl bench orchestrator`: speed of the environment, of learning, of one decision, and of the import.
+"""`rarrl bench orchestrator`: speed of the environment, of training, of one decision, and of the import.
 
 Ratios are taken in one run, contenders in turn: the machines are noisy, and slow phases then hit both alike.
 """
@@ -27,7 +27,7 @@ from rarrl_sim_envs.alfred.env import AlfredReplayEnv, AlfredReplayVectorEnv
 from rarrl_sim_envs.alfred.episodes import TRAINING, EpisodeSampler
 from rarrl_sim_envs.alfred.executive import AlfredExecutive
 
-from .evaluate import Bench
+from .evaluate import EpisodeSet
 from .scenarios import CONDITIONS, priced
 from .train import TrainConfig, train
 from .train_alfred import N_ENVS
@@ -117,10 +117,10 @@ def _learning(seed: int, dummy_steps: int, our_steps: int) -> tuple[dict[str, Fi
         ours.allowed,
     )
 
-    bench = Bench.make(plans[:300], 2, seed)
+    episode_set = EpisodeSet.make(plans[:300], 2, seed)
     returns = {}
     for name, policy in (("ours", ours), ("default", theirs)):
-        played = [bench.play(policy, p, priced(CONDITIONS["binding"], 0.01)) for p in TRAINING_PROFILES]
+        played = [episode_set.play(policy, p, priced(CONDITIONS["binding"], 0.01)) for p in TRAINING_PROFILES]
         weights = [0.01 / table.costs.mean_s[0] for table in tables]
         returns[name] = float(
             np.mean([e.success.mean() - w * e.seconds.mean() for e, w in zip(played, weights, strict=True)])
@@ -128,8 +128,8 @@ def _learning(seed: int, dummy_steps: int, our_steps: int) -> tuple[dict[str, Fi
 
     figures = {
         "ppo_speedup_vs_dummy": Figure(our_steps / our_s / dummy_rate, "times", 1),
-        "ppo_return_ours": Figure(returns["ours"], "return", len(bench.rows)),
-        "ppo_return_dummy": Figure(returns["default"], "return", len(bench.rows)),
+        "ppo_return_ours": Figure(returns["ours"], "return", len(episode_set.rows)),
+        "ppo_return_dummy": Figure(returns["default"], "return", len(episode_set.rows)),
         "ppo_seconds_ours": Figure(our_s, "s", 1),
         "ppo_seconds_dummy": Figure(dummy_steps / dummy_rate, "s", 1),
     }

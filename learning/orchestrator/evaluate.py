@@ -1,4 +1,4 @@
-"""`rarrl eval orchestrator`: every policy on the same episodes of ALFRED, and what the differences are worth."""
+"""`rarrl eval orchestrator`: every policy on the same ALFRED episodes, with paired differences and intervals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rarrl_sim_envs.alfred.core import CATEGORIES, AlfredReplayCore, Dynamics, E
 from rarrl_sim_envs.alfred.datasets import HELD_OUT_PROFILES, TRAINING_PROFILES, load_plans, load_tables
 from rarrl_sim_envs.alfred.episodes import EpisodeConfig, EpisodeSampler
 
-from .rollout import Clusters, Episodes, interval, matched, rollout
+from .rollout import Clusters, RolloutResult, interval, matched, rollout
 from .scenarios import CONDITIONS, every_episode, fixed_episodes, priced
 
 # Prices of thinking that every learned policy is played at: points of success (0 to 1) per mean planner-1 call.
@@ -64,7 +64,7 @@ class Oracle:
 
 
 @dataclass(frozen=True)
-class Bench:
+class EpisodeSet:
     """A fixed set of episodes to play on, per language model."""
 
     bank: EpisodeBank
@@ -74,13 +74,15 @@ class Bench:
     dynamics: Dynamics | None = None
 
     @classmethod
-    def make(cls, plans: Sequence[AlfredPlan], replicas: int, seed: int) -> Bench:
+    def make(cls, plans: Sequence[AlfredPlan], replicas: int, seed: int) -> EpisodeSet:
         """`replicas`: see `every_episode`."""
         bank = EpisodeBank.from_plans(plans)
         rows = every_episode(bank, replicas)
         return cls(bank, rows, Clusters.make(bank.plan_index[rows], seed=seed), seed)
 
-    def play(self, policy: OrchestratorPolicy, profile: str, config: EpisodeConfig, hard: bool = False) -> Episodes:
+    def play(
+        self, policy: OrchestratorPolicy, profile: str, config: EpisodeConfig, hard: bool = False
+    ) -> RolloutResult:
         """All episodes with one policy and one language model."""
         tables = load_tables([profile])
         core = AlfredReplayCore(self.bank, tables, len(self.rows), self.dynamics, hard)
@@ -106,7 +108,7 @@ class Sweep:
 
 
 def sweep(
-    bench: Bench,
+    episode_set: EpisodeSet,
     policy: OrchestratorPolicy,
     profiles: Sequence[str],
     config: EpisodeConfig,
@@ -114,7 +116,7 @@ def sweep(
     hard: bool = False,
 ) -> Sweep:
     """Plays `policy` at each price and profile. A rule ignores the price: give it one."""
-    grid = [[bench.play(policy, p, priced(config, price), hard) for p in profiles] for price in prices]
+    grid = [[episode_set.play(policy, p, priced(config, price), hard) for p in profiles] for price in prices]
     return Sweep(*(np.array([[getattr(e, name) for e in row] for row in grid]) for name in ("success", *NAMED)))
 
 
@@ -149,11 +151,11 @@ def choose_price(policy: OrchestratorPolicy, seed: int, profiles: Sequence[str])
 
     Chosen on plans drawn from the shipped statistics of the train split, never on the split that is reported."""
     plans, _ = load_plans(None, None, seed)
-    bench = Bench.make(plans[:400], 2, seed + 1)
+    episode_set = EpisodeSet.make(plans[:400], 2, seed + 1)
     config = CONDITIONS["unbound"]
-    learned = sweep(bench, policy, profiles, config).success.mean(axis=(1, 2))
+    learned = sweep(episode_set, policy, profiles, config).success.mean(axis=(1, 2))
     always = make_rule("always", **tuned_parameters("unbound")["always"])
-    goal = sweep(bench, always, profiles, config, PRICES[:1]).success.mean() - LOSS_ALLOWED
+    goal = sweep(episode_set, always, profiles, config, PRICES[:1]).success.mean() - LOSS_ALLOWED
     good = [price for price, success in zip(PRICES, learned, strict=True) if success >= goal]
 
     return max(good) if good else PRICES[0]
@@ -163,7 +165,7 @@ def choose_price(policy: OrchestratorPolicy, seed: int, profiles: Sequence[str])
 class Evaluation:
     """Collects figures and tables while the comparisons run."""
 
-    bench: Bench
+    episode_set: EpisodeSet
     learned: list[OrchestratorPolicy]
     price: float
     figures: dict[str, Figure]
@@ -174,15 +176,15 @@ class Evaluation:
 
     def figure(self, name: str, values: NDArray[np.float64], unit: str, scale: float = 1.0) -> None:
         """A mean with its bootstrap interval; `values` (n,) or (training seeds, n)."""
-        lo, hi = interval(self.bench.clusters.means(values) * scale)
+        lo, hi = interval(self.episode_set.clusters.means(values) * scale)
         self.figures[name] = Figure(float(np.mean(values)) * scale, unit, int(np.size(values)), lo, hi)
 
     def ratio(self, name: str, part: NDArray[np.float64], whole: NDArray[np.float64], sign: int = 1) -> None:
         """1 - mean(part) / mean(whole), the share saved, with its interval; 0 where `whole` is 0.
 
         `sign` -1: the relative change from `whole` to `part` instead."""
-        parts = self.bench.clusters.means(part)
-        wholes = self.bench.clusters.means(whole)
+        parts = self.episode_set.clusters.means(part)
+        wholes = self.episode_set.clusters.means(whole)
         samples = np.where(wholes > 0.0, 1.0 - parts / np.where(wholes > 0.0, wholes, 1.0), 0.0)
         lo, hi = interval(sign * samples)
         value = 1.0 - float(np.mean(part) / np.mean(whole)) if np.any(whole) else 0.0
@@ -190,9 +192,9 @@ class Evaluation:
 
     def row(self, e: dict[str, NDArray[np.float64]], **more: Any) -> dict[str, Any]:
         """A table row: means, p95 seconds, success per category."""
-        category = self.bench.bank.category[self.bench.rows]
+        category = self.episode_set.bank.category[self.episode_set.rows]
         success = np.atleast_2d(e["success"])
-        lo, hi = interval(self.bench.clusters.means(success))
+        lo, hi = interval(self.episode_set.clusters.means(success))
         out: dict[str, Any] = {
             "success": round(float(success.mean()), 4),
             "lo": round(lo, 4),
@@ -217,12 +219,14 @@ class Evaluation:
         dynamics: Dynamics | None = None,
     ) -> dict[str, NDArray[np.float64]]:
         """All policies at the operating price on the training profiles; arrays (policies, n)."""
-        bench = self.bench if dynamics is None else replace(self.bench, dynamics=dynamics)
-        return pooled([sweep(bench, policy, TRAINING_PROFILES, config, [self.price], hard) for policy in policies])
+        episode_set = self.episode_set if dynamics is None else replace(self.episode_set, dynamics=dynamics)
+        return pooled(
+            [sweep(episode_set, policy, TRAINING_PROFILES, config, [self.price], hard) for policy in policies]
+        )
 
     def gain(self, gain: NDArray[np.float64]) -> dict[str, float]:
         """A paired difference of success (seeds, n) as table entries, in points."""
-        lo, hi = interval(100.0 * self.bench.clusters.means(gain))
+        lo, hi = interval(100.0 * self.episode_set.clusters.means(gain))
         return {
             "gain_points": round(100.0 * float(gain.mean()), 2),
             "gain_lo": round(lo, 2),
@@ -246,10 +250,10 @@ class Evaluation:
 
         Returns per rule: its table row, the gain (seeds, n) of the learned policy, and the sweeps used."""
         config = self.conditions[condition]
-        sweeps = [sweep(self.bench, policy, profiles, config, hard=hard) for policy in self.learned]
+        sweeps = [sweep(self.episode_set, policy, profiles, config, hard=hard) for policy in self.learned]
         out: dict[str, Any] = {"sweeps": sweeps, "rules": {}}
         for family, rule in {**self.rules(condition), "oracle": self.oracle()}.items():
-            s = sweep(self.bench, rule, profiles, config, PRICES[:1], hard)
+            s = sweep(self.episode_set, rule, profiles, config, PRICES[:1], hard)
             e = s.at([0] * len(profiles))
             mine = self.operate(condition, family, sweeps, s)
             gain = mine["success"] - e["success"]
@@ -288,7 +292,7 @@ class Evaluation:
 
 
 def compare_with_always(ev: Evaluation, unbound: dict[str, Any]) -> None:
-    """What the policy saves and loses at its price, held against always-think."""
+    """What the policy saves and loses at its price, against always-think."""
     always = unbound["rules"]["always"]["episodes"]
     runs = pooled(unbound["sweeps"], PRICES.index(ev.price))
     ev.ratio("llm_seconds_saved_vs_always", runs["seconds"], always["seconds"])
@@ -320,7 +324,7 @@ def _shock(ev: Evaluation) -> None:
 
 
 def _ablations(ev: Evaluation, folder: Path) -> None:
-    """Each variant was trained anew, without what its name says; held against `full`, trained for as many steps.
+    """Each variant was trained without what its name says; it is compared with `full`, trained for as many steps.
 
     At the same price, under the binding budget."""
     config = CONDITIONS["binding"]
@@ -348,7 +352,7 @@ def _jitter(ev: Evaluation, rival: str) -> None:
         )
         for name, policies in (("learned", ev.learned), ("best_rule", [rule])):
             e = ev.play(policies, config)
-            means[name].append(ev.bench.clusters.means(e["success"]))
+            means[name].append(ev.episode_set.clusters.means(e["success"]))
             label = name if name == "learned" else rival
             rows[f"{label}, latency x{scale:g}"] = ev.row(
                 e, llm_seconds_p99=round(float(np.percentile(e["seconds"], 99)), 3)
@@ -359,7 +363,7 @@ def _jitter(ev: Evaluation, rival: str) -> None:
         slopes = 100.0 * np.polyfit(x, np.stack(values), 1)[0]
         lo, hi = interval(slopes)
         key = f"jitter_slope_{name}"
-        ev.figures[key] = Figure(float(slopes.mean()), "points per doubling", len(ev.bench.rows), lo, hi)
+        ev.figures[key] = Figure(float(slopes.mean()), "points per doubling", len(ev.episode_set.rows), lo, hi)
 
     ev.tables["jitter"] = rows
 
@@ -371,7 +375,7 @@ def _rivals(ev: Evaluation, folder: Path, comparison: dict[str, Any]) -> None:
     rows = {}
     for name in ("when2ask", "dqn"):
         for policy in variants(folder, name)[:1]:
-            theirs = sweep(ev.bench, policy, profiles, config, [ev.price])
+            theirs = sweep(ev.episode_set, policy, profiles, config, [ev.price])
             e = theirs.at([0] * len(profiles))
             mine = at_no_more_seconds(comparison["sweeps"], theirs)
             rows[name] = ev.row(e, **ev.gain(mine["success"] - e["success"]))
@@ -395,7 +399,7 @@ def _hard(ev: Evaluation, folder: Path) -> None:
 def _sensitivity(ev: Evaluation, rival: str) -> None:
     """Other worlds than the one trained in: what if thinking helps less, if failures can be mended, if time is short?
 
-    Binding budget; neither the policy nor the rule is trained or tuned anew."""
+    Binding budget; neither the policy is trained nor the rule tuned for the other world."""
     base = Dynamics()
     rule = ev.rules("binding")[rival]
     worlds = {
@@ -450,7 +454,7 @@ def eval_orchestrator(
     say = progress or (lambda what, share: None)
     say("choosing the price of thinking on held-in plans", 0.0)
     price = choose_price(learned[0], seed, TRAINING_PROFILES)
-    ev = Evaluation(Bench.make(plans, replicas, seed), learned, price, {}, {})
+    ev = Evaluation(EpisodeSet.make(plans, replicas, seed), learned, price, {}, {})
     say("unbound budget", 0.05)
     unbound = ev.compare("unbound", TRAINING_PROFILES)
     ev.table("unbound", unbound)
@@ -479,7 +483,7 @@ def eval_orchestrator(
         "split": split,
         "data": data_hash,
         "plans": len(plans),
-        "episodes": len(ev.bench.rows),
+        "episodes": len(ev.episode_set.rows),
         "training_seeds": len(learned),
         "profiles": list(TRAINING_PROFILES),
         "held_out_profiles": list(HELD_OUT_PROFILES),

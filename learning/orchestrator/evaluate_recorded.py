@@ -1,4 +1,4 @@
-"""`rarrl eval orchestrator --profile recorded`: every policy on recorded answers to goals that nobody learnt from."""
+"""`rarrl eval orchestrator --profile recorded`: every policy on recorded answers to held-out goals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .evaluate import (
     LOSS_ALLOWED,
     NAMED,
     PRICES,
-    Bench,
+    EpisodeSet,
     Evaluation,
     Sweep,
     compare_with_always,
@@ -33,7 +33,7 @@ from .evaluate import (
     sweep,
     variants,
 )
-from .rollout import Clusters, Episodes, rollout
+from .rollout import Clusters, RolloutResult, rollout
 from .scenarios import fixed_episodes, recorded_conditions
 
 
@@ -60,18 +60,20 @@ class PlanOracle:
 
 
 @dataclass(frozen=True)
-class RecordedBench(Bench):
+class RecordedEpisodeSet(EpisodeSet):
     """A fixed set of episodes on `recordings`; a profile's name is taken for granted."""
 
     recordings: Recordings | None = None
 
     @classmethod
-    def of(cls, recordings: Recordings, replicas: int, seed: int) -> RecordedBench:
-        """Each task `replicas` times, with luck, budget and price drawn anew. Intervals are over ALFRED's plans."""
+    def of(cls, recordings: Recordings, replicas: int, seed: int) -> RecordedEpisodeSet:
+        """Each task `replicas` times, each with its own luck, budget and price. Intervals are over ALFRED's plans."""
         rows = np.tile(np.arange(len(recordings.bank)), replicas)
         return cls(recordings.bank, rows, Clusters.make(recordings.trial[rows], seed=seed), seed, None, recordings)
 
-    def play(self, policy: OrchestratorPolicy, profile: str, config: EpisodeConfig, hard: bool = False) -> Episodes:
+    def play(
+        self, policy: OrchestratorPolicy, profile: str, config: EpisodeConfig, hard: bool = False
+    ) -> RolloutResult:
         """All episodes with one policy."""
         assert self.recordings is not None
         core = RecordedCore(self.recordings, len(self.rows), self.dynamics, hard)
@@ -92,7 +94,7 @@ def recorded_seeds(folder: Path) -> list[OrchestratorPolicy]:
 
 
 @dataclass
-class Rehearsal:
+class PriceSelection:
     """The same comparison on the recordings that were trained on: prices are chosen there, never where they are judged.
 
     learned: a sweep per training seed. rules: one per rule, of one price."""
@@ -101,14 +103,14 @@ class Rehearsal:
     rules: dict[str, Sweep]
 
     @classmethod
-    def of(cls, ev: Evaluation, bench: RecordedBench, condition: str) -> Rehearsal:
-        """Plays everything of `ev` on `bench`."""
-        assert bench.recordings is not None
-        config = recorded_conditions(bench.recordings.table)[condition]
+    def of(cls, ev: Evaluation, episode_set: RecordedEpisodeSet, condition: str) -> PriceSelection:
+        """Plays everything of `ev` on `episode_set`."""
+        assert episode_set.recordings is not None
+        config = recorded_conditions(episode_set.recordings.table)[condition]
         rules = {**ev.rules(condition), "oracle": ev.oracle()}
         return cls(
-            [sweep(bench, policy, [""], config) for policy in ev.learned],
-            {family: sweep(bench, rule, [""], config, PRICES[:1]) for family, rule in rules.items()},
+            [sweep(episode_set, policy, [""], config) for policy in ev.learned],
+            {family: sweep(episode_set, rule, [""], config, PRICES[:1]) for family, rule in rules.items()},
         )
 
     def price_against(self, run: int, family: str) -> int:
@@ -136,16 +138,16 @@ class Rehearsal:
 
 @dataclass
 class RecordedEvaluation(Evaluation):
-    """`Evaluation` whose operating prices come from a rehearsal; one per condition."""
+    """`Evaluation` whose operating prices come from a selection; one per condition."""
 
-    rehearsals: dict[str, Rehearsal] = field(default_factory=dict)
+    price_selections: dict[str, PriceSelection] = field(default_factory=dict)
 
     def operate(
         self, condition: str, family: str, sweeps: Sequence[Sweep], theirs: Sweep
     ) -> dict[str, NDArray[np.float64]]:
-        """At the price that did best in the rehearsal with no more LLM seconds than the rule there: (runs, n)."""
-        rehearsal = self.rehearsals[condition]
-        runs = [s.at([rehearsal.price_against(run, family)]) for run, s in enumerate(sweeps)]
+        """At the price that did best in the selection with no more LLM seconds than the rule there: (runs, n)."""
+        selection = self.price_selections[condition]
+        runs = [s.at([selection.price_against(run, family)]) for run, s in enumerate(sweeps)]
         return {name: np.stack([run[name] for run in runs]) for name in ("success", *NAMED)}
 
 
@@ -172,15 +174,15 @@ def eval_recorded(
     say = progress or (lambda what, share: None)
     recordings = load_recordings(profile)
     document = load_profile(profile)
-    bench = RecordedBench.of(recordings, replicas, seed)
+    episode_set = RecordedEpisodeSet.of(recordings, replicas, seed)
     conditions = recorded_conditions(recordings.table)
 
-    ev = RecordedEvaluation(bench, learned, 0.0, {}, {}, conditions, rules_file, PlanOracle)
-    rehearsed = RecordedBench.of(load_recordings(training_profile), replicas, seed + 1)
+    ev = RecordedEvaluation(episode_set, learned, 0.0, {}, {}, conditions, rules_file, PlanOracle)
+    selection_set = RecordedEpisodeSet.of(load_recordings(training_profile), replicas, seed + 1)
     for share, condition in enumerate(conditions):
         say(f"choosing prices on the recordings of training, {condition} budget", 0.2 * share)
-        ev.rehearsals[condition] = Rehearsal.of(ev, rehearsed, condition)
-    price = ev.price = ev.rehearsals["unbound"].dearest_price()
+        ev.price_selections[condition] = PriceSelection.of(ev, selection_set, condition)
+    price = ev.price = ev.price_selections["unbound"].dearest_price()
     say("unbound budget", 0.4)
     unbound = ev.compare("unbound", [profile])
     ev.table("unbound", unbound)
@@ -208,7 +210,7 @@ def eval_recorded(
         "model": document.header.model,
         "tasks": len(recordings.bank),
         "plans": int(recordings.trial.max()) + 1,
-        "episodes": len(bench.rows),
+        "episodes": len(episode_set.rows),
         "training_seeds": len(learned),
         "training_profile": load_profile(training_profile).name,
         "price": price,
@@ -237,7 +239,7 @@ def _without_plan(ev: Evaluation, folder: Path, profile: str) -> None:
 
     config = ev.conditions["binding"]
     full, bare = (
-        pooled([sweep(ev.bench, policy, [profile], config, [ev.price]) for policy in policies])
+        pooled([sweep(ev.episode_set, policy, [profile], config, [ev.price]) for policy in policies])
         for policies in (ev.learned, blind)
     )
     ev.tables["ablations"] = {"full": ev.row(full), "no_plan": ev.row(bare, training_seeds=len(blind))}

@@ -1,4 +1,4 @@
-"""The Pareto picture of an evaluation."""
+"""The Pareto picture of an evaluation: success against LLM seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The best that any policy can do on a small, fully known instance: dynamic programming, backwards over attempts.
+"""The optimal policy of a small, fully known instance, by dynamic programming backwards over attempts.
 
 A yardstick, not a robot's policy: it must know u. It holds for one plan, one fixed cost per call, calls that always
 answer, and tokens without bound (seconds are the budget).

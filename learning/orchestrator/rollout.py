@@ -1,4 +1,4 @@
-"""Plays policies on the same episodes and compares them, with intervals."""
+"""Rollouts of policies on fixed episodes, and bootstrap intervals over ALFRED plans."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Core(Protocol):
 
 
 @dataclass(frozen=True)
-class Episodes:
+class RolloutResult:
     """What n episodes came to; arrays (n,). `seconds`, `tokens`, `calls` are the language model's."""
 
     success: NDArray[np.bool_]
@@ -38,7 +38,7 @@ class Episodes:
     calls_after_shock: Floats
 
 
-def rollout(core: Core, params: Any, policy: OrchestratorPolicy) -> Episodes:
+def rollout(core: Core, params: Any, policy: OrchestratorPolicy) -> RolloutResult:
     """Plays the `core.n` episodes of `params` to their end with `policy`."""
     n = core.n
     core.begin(np.arange(n), params)
@@ -64,7 +64,7 @@ def rollout(core: Core, params: Any, policy: OrchestratorPolicy) -> Episodes:
         lost |= r.act_status == 2
         shocked |= r.shocked
 
-    return Episodes(success=success, lost=lost, **total)
+    return RolloutResult(success=success, lost=lost, **total)
 
 
 def interval(samples: Floats) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""The conditions under which policies are tuned and compared. Budgets are in mean planner-1 calls of the profile."""
+"""Budgets and episodes under which policies are tuned and compared, in mean planner-1 calls of the profile."""
 
 from __future__ import annotations
 

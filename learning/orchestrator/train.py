@@ -1,4 +1,4 @@
-"""Trains the orchestrator with Stable-Baselines3: MaskablePPO, and DQN as a rival.
+"""Trains the orchestrator with Stable-Baselines3: MaskablePPO, or DQN to compare with.
 
 Checkpoints are safetensors and JSON (SB3's own zip holds pickles), so an interrupted run goes on where it was.
 """
@@ -34,6 +34,10 @@ from rarrl.types import Action
 logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_EVERY_S = 60.0  # seconds: what an interruption costs at most
+LEAST_RATE = 0.02  # of the learning rate at the start: it falls linearly with the steps that are left, not below this
+MOST_MISS_PRICE = 10.0  # points of success per overrun: the Lagrangian's multiplier does not rise above it
+DQN_RATE = 1e-3  # learning rate of DQN at the start
+DQN_REPORT_EVERY = 200_000  # environment steps: DQN's rollouts are a single step
 # What `TrainConfig.variant` may be.
 VARIANTS = ("full", "no_budget", "no_history", "no_plan", "planner_only", "verifier_only", "when2ask")
 Progress = Callable[[int, dict[str, float]], None]
@@ -80,7 +84,7 @@ class TrainConfig:
         return hidden
 
     def hidden_of(self, width: int) -> NDArray[np.bool_]:
-        """(width,) the same where there are `width` features; those beyond N_FEATURES tell of the plan in force."""
+        """(width,) the same where there are `width` features; those beyond N_FEATURES describe the plan in force."""
         return np.pad(self.hidden, (0, width - N_FEATURES), constant_values=self.variant == "no_plan")
 
     @property
@@ -105,7 +109,7 @@ class TrainingEnv(Protocol):
     statistics: NDArray[np.float64]  # episodes, successes, overruns, LLM seconds since last cleared
 
     def reset(self) -> Any:
-        """Starts all environments afresh."""
+        """Starts a new episode in every environment."""
         ...
 
 
@@ -123,104 +127,117 @@ def train(
     `progress(steps_done, figures)` is called after every rollout.
     Raises: DependencyMissingError without SB3; InputError for a checkpoint of another config."""
     try:
+        import sb3_contrib  # noqa: F401
         import torch
-        from sb3_contrib import MaskablePPO
-        from stable_baselines3 import DQN
-        from stable_baselines3.common.callbacks import BaseCallback
         from stable_baselines3.common.logger import configure
     except ImportError as error:
         raise DependencyMissingError(f"training needs {error.name}: pip install 'rarrl[train]'") from None
 
     torch.set_num_threads(1)  # two OpenMP threads on two busy cores spin against each other
-    policy_kwargs: dict[str, Any] = {"net_arch": list(config.layers), "activation_fn": torch.nn.Tanh}
-
-    def learning_rate(remaining: float) -> float:
-        return config.learning_rate * max(remaining, 0.02)
-
-    if config.algorithm == "ppo":
-        model: Any = MaskablePPO(
-            "MlpPolicy",
-            env,
-            learning_rate=learning_rate,
-            n_steps=config.n_steps,
-            batch_size=min(config.batch_size, config.n_steps * env.num_envs),
-            n_epochs=config.epochs,
-            gamma=config.gamma,
-            gae_lambda=config.gae_lambda,
-            ent_coef=config.entropy,
-            policy_kwargs=policy_kwargs,
-            seed=config.seed,
-            device="cpu",
-        )
-    else:
-        model = DQN(
-            "MlpPolicy",
-            env,
-            learning_rate=lambda remaining: 1e-3 * max(remaining, 0.02),
-            buffer_size=1_000_000,
-            learning_starts=50_000,
-            batch_size=1024,
-            gamma=config.gamma,
-            train_freq=1,
-            gradient_steps=16,
-            target_update_interval=10_000,  # steps: SB3 itself divides by the number of environments
-            exploration_fraction=0.3,
-            policy_kwargs=policy_kwargs,
-            seed=config.seed,
-            device="cpu",
-        )
-
+    model = _make_model(env, config)
     if initial is not None:
         _set_weights(model, initial)
+
     folder.mkdir(parents=True, exist_ok=True)
     model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
     done = _resume(model, env, config, folder)
     if done >= config.steps:
         return _export(model, config)
 
-    class Watch(BaseCallback):
-        """Reports, saves, and moves the Lagrangian's multiplier."""
+    try:
+        callback = _make_callback(env, config, folder, progress)
+        model.learn(config.steps - done, callback=callback, reset_num_timesteps=done == 0, log_interval=10)
+    finally:
+        _save(model, env, config, folder)  # an interrupted run too
 
+    return _export(model, config)
+
+
+def _make_model(env: Any, config: TrainConfig) -> Any:
+    """The SB3 learner: MaskablePPO or DQN, on the CPU."""
+    import torch
+    from sb3_contrib import MaskablePPO
+    from stable_baselines3 import DQN
+
+    common: dict[str, Any] = {
+        "gamma": config.gamma,
+        "policy_kwargs": {"net_arch": list(config.layers), "activation_fn": torch.nn.Tanh},
+        "seed": config.seed,
+        "device": "cpu",
+    }
+    if config.algorithm == "ppo":
+        return MaskablePPO(
+            "MlpPolicy",
+            env,
+            learning_rate=lambda remaining: config.learning_rate * max(remaining, LEAST_RATE),
+            n_steps=config.n_steps,
+            batch_size=min(config.batch_size, config.n_steps * env.num_envs),
+            n_epochs=config.epochs,
+            gae_lambda=config.gae_lambda,
+            ent_coef=config.entropy,
+            **common,
+        )
+
+    return DQN(
+        "MlpPolicy",
+        env,
+        learning_rate=lambda remaining: DQN_RATE * max(remaining, LEAST_RATE),
+        buffer_size=1_000_000,
+        learning_starts=50_000,
+        batch_size=1024,
+        train_freq=1,
+        gradient_steps=16,
+        target_update_interval=10_000,  # steps: SB3 itself divides by the number of environments
+        exploration_fraction=0.3,
+        **common,
+    )
+
+
+def _make_callback(env: Any, config: TrainConfig, folder: Path, progress: Progress | None) -> Any:
+    """An SB3 callback that reports episodes, saves checkpoints, and moves the Lagrangian's multiplier (`hard`)."""
+    from stable_baselines3.common.callbacks import BaseCallback
+
+    class TrainingCallback(BaseCallback):
         saved_at = time.monotonic()
         reported_at = 0
 
         def _on_step(self) -> bool:
-            if config.algorithm == "dqn" and self.num_timesteps - self.reported_at > 200_000:
+            if config.algorithm == "dqn" and self.num_timesteps - self.reported_at > DQN_REPORT_EVERY:
                 self._on_rollout_end()
             return True
 
         def _on_rollout_end(self) -> None:
-            if config.algorithm == "dqn" and self.num_timesteps - self.reported_at <= 200_000:
+            if config.algorithm == "dqn" and self.num_timesteps - self.reported_at <= DQN_REPORT_EVERY:
                 return
 
             self.reported_at = self.num_timesteps
             episodes, successes, misses, seconds = (float(x) for x in env.statistics)
-            if episodes:
-                figures = {
-                    "success": successes / episodes,
-                    "llm_seconds": seconds / episodes,
-                    "misses": misses / episodes,
-                    "miss_price": env.miss_price,
-                }
-                for name, value in figures.items():
-                    self.logger.record(f"episodes/{name}", value)
-                if config.hard:  # dual ascent on the overruns per episode
-                    env.miss_price = float(np.clip(env.miss_price + figures["misses"] - config.miss_target, 0.0, 10.0))
-                env.statistics[:] = 0.0
-                if progress is not None:
-                    progress(self.num_timesteps, figures)
+            if not episodes:
+                return
+
+            figures = {
+                "success": successes / episodes,
+                "llm_seconds": seconds / episodes,
+                "misses": misses / episodes,
+                "miss_price": env.miss_price,
+            }
+            for name, value in figures.items():
+                self.logger.record(f"episodes/{name}", value)
+
+            if config.hard:  # dual ascent on the overruns per episode
+                price = env.miss_price + figures["misses"] - config.miss_target
+                env.miss_price = float(np.clip(price, 0.0, MOST_MISS_PRICE))
+
+            env.statistics[:] = 0.0
+            if progress is not None:
+                progress(self.num_timesteps, figures)
 
         def _on_rollout_start(self) -> None:
             if time.monotonic() - self.saved_at > CHECKPOINT_EVERY_S:
                 _save(self.model, env, config, folder)
                 self.saved_at = time.monotonic()
 
-    try:
-        model.learn(config.steps - done, callback=Watch(), reset_num_timesteps=done == 0, log_interval=10)
-    finally:
-        _save(model, env, config, folder)  # an interrupted run too
-
-    return _export(model, config)
+    return TrainingCallback()
 
 
 def _layers(model: Any) -> tuple[list[Any], list[Any]]:
@@ -266,7 +283,7 @@ def _name(config: TrainConfig) -> str:
 
 
 def _save(model: Any, env: TrainingEnv, config: TrainConfig, folder: Path) -> None:
-    """Parameters, Adam's moments and the counters; the environments start afresh on resuming."""
+    """Parameters, Adam's moments and the counters; the environments start new episodes on resuming."""
     tensors = {f"policy.{k}": v.detach().numpy().copy() for k, v in model.policy.state_dict().items()}
     for index, state in model.policy.optimizer.state_dict()["state"].items():
         for key, value in state.items():
@@ -293,7 +310,7 @@ def _resume(model: Any, env: TrainingEnv, config: TrainConfig, folder: Path) -> 
         steps_done = int(state["steps_done"])
         miss_price = float(state["miss_price"])
         tensors = load_safetensors(data)
-    except Exception as error:  # json, a missing key, safetensors: one thing for the user
+    except Exception as error:  # JSON, a missing key or safetensors: the same to a user
         raise _damaged(folder, error) from None
 
     if found != _plain(config):
@@ -317,7 +334,7 @@ def _resume(model: Any, env: TrainingEnv, config: TrainConfig, folder: Path) -> 
 
 def _damaged(folder: Path, error: Exception) -> InputError:
     reason = " ".join(str(error).split())[:200]
-    return InputError(f"checkpoint: {folder} is damaged ({type(error).__name__}: {reason}); remove it to start afresh")
+    return InputError(f"checkpoint: {folder} is damaged ({type(error).__name__}: {reason}); remove it to start again")
 
 
 def _load(model: Any, tensors: dict[str, NDArray[Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Trains the orchestrator on AlfredReplay: puts plans, profiles, environment and learner together."""
+"""Trains the orchestrator on ALFRED replay or on recorded answers: builds the environment and runs `train`."""
 
 from __future__ import annotations
 

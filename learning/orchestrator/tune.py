@@ -1,9 +1,10 @@
-"""Tunes the rules as hard as the orchestrator is trained: the same number of environment steps for each family."""
+"""Tunes the rules by successive halving, with as many environment steps for each family as training gets."""
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,13 @@ import numpy as np
 from rarrl.alfred import AlfredPlan
 from rarrl.files import write_json_atomic
 from rarrl.latency.replay import ReplayTable
-from rarrl.orchestrator.rules import grid, make_rule, plain_families, recorded_families
+from rarrl.orchestrator.rules import OrchestratorPolicy, grid, make_rule, plain_families, recorded_families
 from rarrl_sim_envs.alfred.core import AlfredReplayCore, EpisodeBank
 from rarrl_sim_envs.alfred.datasets import TRAINING_PROFILES, load_recordings, load_tables, recordings_hash
 from rarrl_sim_envs.alfred.episodes import EpisodeConfig, EpisodeSampler
 from rarrl_sim_envs.alfred.recorded_core import RecordedCore
 
-from .rollout import rollout
+from .rollout import RolloutResult, rollout
 from .scenarios import CONDITIONS, fixed_episodes, recorded_conditions
 
 MAX_EPISODES = 40_000  # per parameter set: the standard error is then 0.2 points, and pairs share their luck
@@ -27,6 +28,8 @@ STEPS_PER_EPISODE = 12.0  # decisions, measured; sets how many episodes a budget
 
 Progress = Callable[[str, float], None]
 MakeCore = Callable[[int], AlfredReplayCore]
+Ranked = tuple[float, float, dict[str, Any]]
+"""Mean success, mean LLM seconds negated, parameters."""
 
 
 def tune_family(
@@ -46,20 +49,34 @@ def tune_family(
     make_core = make_core or (lambda n: AlfredReplayCore(bank, tables, n))
 
     rungs = max(1, int(np.ceil(np.log(max(len(candidates), 1)) / np.log(4.0))))
-    best: list[tuple[float, float, dict[str, Any]]] = []
+    best: list[Ranked] = []
     for rung in range(rungs):
         episodes = int(np.clip(steps / rungs / STEPS_PER_EPISODE / len(candidates), 500, MAX_EPISODES))
         drawn = np.arange(episodes, dtype=np.uint64) + np.uint64((seed + rung) * 1_000_003)
         fixed = fixed_episodes(sampler, sampler.draw(drawn).row, seed + rung)
         core = make_core(episodes)
-        best = []
-        for params in candidates:
-            e = rollout(core, fixed, make_rule(family, **params))
-            best.append((round(float(e.success.mean()), 4), -float(e.seconds.mean()), params))
-        best.sort(key=lambda entry: entry[:2], reverse=True)
+        best = ranked(family, candidates, partial(rollout, core, fixed))
         candidates = [params for *_, params in best[: max(1, len(best) // 4)]]
 
-    success, seconds, params = best[0]
+    return tuned_entry(family, best[0])
+
+
+def ranked(
+    family: str, candidates: Sequence[dict[str, Any]], play: Callable[[OrchestratorPolicy], RolloutResult]
+) -> list[Ranked]:
+    """Plays the rule with each set of parameters; the best first: by success to 4 digits, ties by LLM seconds."""
+    scored = []
+    for params in candidates:
+        result = play(make_rule(family, **params))
+        scored.append((round(float(result.success.mean()), 4), -float(result.seconds.mean()), params))
+
+    scored.sort(key=lambda entry: entry[:2], reverse=True)
+    return scored
+
+
+def tuned_entry(family: str, best: Ranked) -> dict[str, Any]:
+    """What the file of tuned rules keeps of a family."""
+    success, seconds, params = best
     return {"params": params, "success": success, "llm_seconds": round(-seconds, 3), "tried": len(grid(family))}
 
 

@@ -1,1 +1,1 @@
-"""Trains and evaluates the stereo detector, on rendered and real pairs."""
+"""Train, evaluate and benchmark the stereo detector, on rendered and real pairs."""

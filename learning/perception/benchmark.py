@@ -1,4 +1,4 @@
-"""How long detectors take, and how much memory: all in one interleaved run, from images to occupied voxels."""
+"""Time and memory of the detectors, from images to occupied voxels, in one interleaved run."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ load_peer().detect(pair)
 
 
 def _peak_rss_mb(run: str) -> float:
-    """Of a fresh process that does `run` on one pair; rendering happens in this one, for it costs more."""
+    """Peak memory of a fresh process that does `run` on one pair; the pair is rendered here: that takes more."""
     scene = rendered_scene(0, 1, *PEER_SIZE)
     size = scene.pair.left.nbytes
     code = f"""
@@ -217,7 +217,7 @@ print(own_peak_rss_mb())
 
 def own_peak_rss_mb() -> float:
     """Peak resident memory of this process so far, MB."""
-    try:  # Linux: getrusage would count the parent's memory too, for it survives fork and exec
+    try:  # Linux: getrusage would count the parent's memory too, since it survives fork and exec
         status = Path("/proc/self/status").read_text("ascii")
         return int(status.split("VmHWM:")[1].split()[0]) / 1024
     except (OSError, IndexError):

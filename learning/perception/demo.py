@@ -1,4 +1,4 @@
-"""What the stereo detector makes of some pairs, as one picture: image, obstacles in it, from above, and in space."""
+"""The picture of the detector on some stereo pairs: image, obstacles in it, from above, and in space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How our detector stands against the best that OpenCV offers: per group of scenes, paired, with intervals."""
+"""Compares the detector with the best of OpenCV's matchers: per group of scenes, paired, with intervals."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def evaluate_detectors(
     progress: Callable[[str], None] | None = None,
     show: Callable[[Scene, SceneResult], object] | None = None,
 ) -> tuple[dict[str, Figure], dict[str, Any]]:
-    """Figures and tables over `scenes`; see `compare`. show: called with each scene and what came of it."""
+    """Figures and tables over `scenes`; see `compare`. show: called with each scene and its result."""
     results = []
     for scene in scenes:
         if progress:

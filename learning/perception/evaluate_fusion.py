@@ -1,4 +1,4 @@
-"""What fusion over time is worth, on rendered films with exact truth: still, a box that passes by, and driving.
+"""Evaluates fusion over time on rendered sequences with exact truth: standing still, a passing box, driving.
 
 All lengths are in units of the scene's voxel, so that indoor (0.1 m) and outdoor (0.5 m) films are alike."""
 
@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,12 @@ from rarrl.perception.voxels import PRESETS, truth_voxels
 from rarrl.results import Figure, make_results, write_results
 from rarrl.types import VoxelGrid
 
+from ..progress import Progress
 from .evaluate import paired
 from .metrics import iou, within_one
 from .scenes import FIT_STREAM
 from .synthetic import Quad, RenderedPair, Scene, SynthConfig, build_scene, render_frame
 
-Say = Callable[[float, str], None]
 RATE_HZ = 15.0  # frames per second of a film
 WIDTH = 463  # pixels: the smallest of `scenes.SIZES`, for speed
 HEIGHT = 370
@@ -76,8 +75,8 @@ class DrivingResult:
     iou_raw: float
 
 
-class _Films:
-    """The films of one scene: renders, detects, fuses."""
+class _SceneSequences:
+    """The sequences of one scene: renders, detects, fuses."""
 
     def __init__(self, seed: int, index: int, config: FusionConfig | None) -> None:
         self.synth = SynthConfig(WIDTH, HEIGHT)
@@ -91,7 +90,7 @@ class _Films:
         self.refused = 0
 
     def frame(self, scene: Scene, number: int) -> tuple[RenderedPair, VoxelGrid]:
-        """The film's frame `number` and what the detector makes of it."""
+        """Frame `number` of a sequence and the detector's grid of it."""
         drawn = render_frame(scene, self.seed[0] * 1000 + self.seed[1], number, number / RATE_HZ, self.synth)
         grid = self.detector.detect(drawn.pair)
         self.refused += bool(self.detector.refusal)
@@ -99,9 +98,9 @@ class _Films:
 
     def still(self, frames: int) -> StillResult:
         fusion = VoxelFusion(self.config, self.in_view)
+
         fused = []
         raw = []
-
         scores = []
         marked = np.zeros(self.spec.shape, dtype=bool)
         for number in range(frames):
@@ -133,10 +132,10 @@ class _Films:
         # Out of view at both ends; the far side of the box needs the wider view.
         x_from, x_to = left * (1 + length / z) - width, right * (1 + length / z) + width
         bare = render_frame(scene, 0, 0, 0.0, self.synth).disparity
+
         marked = []
         raw = []
         boxes = []
-
         recalls = []
         truth_last = np.zeros(self.spec.shape, dtype=int) - 1
         for number in range(LEAD + CROSSING + AFTER):
@@ -251,10 +250,10 @@ def eval_fusion(
     scenes: int = 8,
     json_path: Path | None = None,
     command: str = "rarrl eval fusion",
-    progress: Say | None = None,
+    progress: Progress | None = None,
     config: FusionConfig | None = None,
 ) -> dict[str, Any]:
-    """`rarrl eval fusion`: films of `frames` frames at 15 Hz of `scenes` rendered scenes, indoor and outdoor in turn.
+    """`rarrl eval fusion`: sequences of `frames` frames, at 15 Hz, of `scenes` rendered scenes, indoor and outdoor.
 
     progress: called with the number of scenes done, and text. Returns: the results document, also written to
     `json_path`. Raises: InputError."""
@@ -267,17 +266,17 @@ def eval_fusion(
 
     rows = []
     for index in range(scenes):
-        films = _Films(seed, index, config)
+        sequences = _SceneSequences(seed, index, config)
         if progress:
-            progress(index, f"{films.scene.kind} {index}")
-        still = films.still(frames)
-        rows.append((films, still, films.passing(still.ever), films.driving(frames)))
+            progress(index, f"{sequences.scene.kind} {index}")
+        still = sequences.still(frames)
+        rows.append((sequences, still, sequences.passing(still.ever), sequences.driving(frames)))
 
     return _report(rows, seed, frames, json_path, command)
 
 
 def _report(
-    rows: list[tuple[_Films, StillResult, PassingResult, DrivingResult]],
+    rows: list[tuple[_SceneSequences, StillResult, PassingResult, DrivingResult]],
     seed: int,
     frames: int,
     json_path: Path | None,
@@ -315,8 +314,8 @@ def _report(
     table = [
         {
             "scene": index,
-            "kind": films.scene.kind,
-            "refused_frames": films.refused,
+            "kind": sequences.scene.kind,
+            "refused_frames": sequences.refused,
             "flicker_rate": round(still.flicker, 5),
             "flicker_rate_raw": round(still.flicker_raw, 5),
             "left_voxels": len(passing.clear_s),
@@ -325,7 +324,7 @@ def _report(
             "obs_iou_driving": round(driving.iou, 4),
             "obs_iou_driving_raw": round(driving.iou_raw, 4),
         }
-        for index, (films, still, passing, driving) in enumerate(rows)
+        for index, (sequences, still, passing, driving) in enumerate(rows)
     ]
     results = make_results(command, seed, figures, {"frames": frames, "rate_hz": RATE_HZ, "scenes": table})
     if json_path is not None:

@@ -1,4 +1,4 @@
-"""A picture of one judged scene: the pair, the true voxels, the predicted ones, and where they differ."""
+"""The picture of one evaluated scene: the pair, true and predicted voxels, and where they differ."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 INK = "#222222"
 FAINT = "#777777"
-# Told apart in grey and by colour-blind eyes: light, middle, dark.
+# Distinct in grey and for colour-blind readers: light, middle, dark.
 HIT = "#b9c4cb"
 GHOST = "#e6550d"
 MISSED = "#08519c"
@@ -180,8 +180,8 @@ def _draw_voxels(
 
     size = scene.spec.voxel_size
     origin = np.asarray(scene.spec.origin)
-    quads = []
 
+    quads = []
     colours = []
     padded = np.pad(mask, 1)
     for (x, ahead, up), light in _FACES:

@@ -1,4 +1,7 @@
-"""What the command line does with detectors: plain functions, one per verb, no printing."""
+"""Train, evaluate and benchmark the stereo detector: the functions behind `rarrl train/eval/bench detector`.
+
+Nothing here prints, so that a notebook can call it.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from rarrl.errors import DependencyMissingError, InputError
-from rarrl.perception.calibration import SHIPPED
 from rarrl.results import make_results, versions, write_results
 
+from ..progress import Progress
 from .benchmark import bench_detectors, load_peer
 from .evaluate import SceneResult, evaluate_detectors
 from .scenes import FIT_STREAM, SIZES, Scene, load_scenes, motorcycle_scene, rendered_scene, rendered_scenes
 from .train import save, train
-
-Say = Callable[[float, str], None]
 
 
 def eval_detector(
@@ -24,14 +25,26 @@ def eval_detector(
     seed: int = 0,
     json_path: Path | None = None,
     command: str = "rarrl eval detector",
-    progress: Say | None = None,
+    progress: Progress | None = None,
     pictures: Path | None = None,
 ) -> dict[str, Any]:
-    """`rarrl eval detector`: our detector and its rivals on the scenes in `data` (None: the Motorcycle pair that comes
-    with scikit-image) and on `rendered` pairs.
+    """Compares our detector with OpenCV's matchers, on real and on rendered pairs.
 
-    progress: called with the number of scenes done, and text. pictures: a folder that gets a picture of each scene.
-    Returns: the results document, also written to `json_path`. Raises: InputError, DependencyMissingError."""
+    Args:
+        data: Folder of scenes (`scenes.load_scenes`); None: the Motorcycle pair that comes with scikit-image.
+        rendered: Number of rendered pairs.
+        seed: Of the rendered pairs and of the bootstrap.
+        json_path: File of the results document; None: it is not written.
+        command: What the document names as its origin.
+        progress: Called with the number of scenes that are done, and the name of the next.
+        pictures: Folder that gets a picture of each scene; None: none are drawn.
+
+    Returns: The results document.
+
+    Raises:
+        InputError: For wrong numbers, or a scene that cannot be read.
+        DependencyMissingError: Without scikit-image where `data` is None.
+    """
     _check(seed, rendered)
     real = load_scenes(data) if data is not None else [motorcycle_scene()]
     scenes = (scene for part in (real, rendered_scenes(rendered, seed)) for scene in part)
@@ -55,12 +68,25 @@ def bench_detector(
     seed: int = 0,
     json_path: Path | None = None,
     command: str = "rarrl bench detector",
-    progress: Say | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """`rarrl bench detector`: milliseconds on an indoor and an outdoor rendered pair of three sizes, and on `data`
-    (None: the Motorcycle pair). What is not installed is left out; `tables.left_out` says so.
+    """Times the detector and its rivals on rendered pairs, indoor and outdoor in three sizes, and on real ones.
 
-    Returns: the results document, also written to `json_path`. Raises: InputError."""
+    What is not installed is left out; the table `left_out` says so.
+
+    Args:
+        data: Folder of scenes; None: the Motorcycle pair that comes with scikit-image.
+        rounds: Timed runs of each contender on each pair.
+        seed: Of the rendered pairs and of the bootstrap.
+        json_path: File of the results document; None: it is not written.
+        command: What the document names as its origin.
+        progress: Called with the number of pairs that are done, and the name of the next.
+
+    Returns: The results document; times are in milliseconds.
+
+    Raises:
+        InputError: For wrong numbers, or a scene that cannot be read.
+    """
     if rounds < 1:
         raise InputError(f"--rounds: must be >= 1, got {rounds}")
 
@@ -85,34 +111,47 @@ def bench_detector(
 def train_detector(
     pairs: int = 192,
     seed: int = 0,
-    out: Path = SHIPPED,
+    out: Path = Path("runs/detector/card.json"),
     command: str = "rarrl train detector",
-    progress: Say | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """`rarrl train detector`: fits trust and the probability per voxel on `pairs` rendered pairs; writes the card to
-    `out`, and the trust network beside it.
+    """Fits the confidence of matches and the probability per voxel on rendered pairs.
 
-    Pairs that the detector refuses are left out. Returns: the card. Raises: InputError."""
+    Pairs that the detector refuses are left out.
+
+    Args:
+        pairs: Rendered pairs, at least 8.
+        seed: Of the pairs and of the network's weights.
+        out: File of the card (JSON); the network is written beside it.
+        command: What the card names as its origin.
+        progress: Called with the number of pairs that are done (each is used twice and counts half), and the name of
+            the next.
+
+    Returns: The card.
+
+    Raises:
+        InputError: For wrong numbers, or where too few pairs can be used.
+    """
     _check(seed, pairs)
     if pairs < 8:
         raise InputError(f"--pairs: must be >= 8, got {pairs}")
 
-    tell = _counted((lambda done, name: progress(done / 2, name)) if progress else None)  # every pair is used twice
-    learnt = train(lambda: rendered_scenes(pairs, FIT_STREAM + seed), seed, tell)
-    return save(learnt, out, command=command, seed=seed, pairs=pairs, data="rendered", versions=versions())
+    report = _counted((lambda done, name: progress(done / 2, name)) if progress else None)  # every pair is used twice
+    fitted = train(lambda: rendered_scenes(pairs, FIT_STREAM + seed), seed, report)
+    return save(fitted, out, command=command, seed=seed, pairs=pairs, data="rendered", versions=versions())
 
 
-def _counted(progress: Say | None) -> Callable[[str], None]:
-    """`progress`, told names alone: it counts how many came before."""
+def _counted(progress: Progress | None) -> Callable[[str], None]:
+    """`progress` for callers that pass names alone: it counts how many came before."""
     done = 0
 
-    def tell(name: str) -> None:
+    def report(name: str) -> None:
         nonlocal done
         if progress:
             progress(done, name)
         done += 1
 
-    return tell
+    return report
 
 
 def _check(seed: int, count: int) -> None:

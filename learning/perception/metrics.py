@@ -1,4 +1,4 @@
-"""How good occupied voxels are: the measures of StereoVoxelNet (arXiv 2209.08459) and those that a robot feels."""
+"""Metrics of occupied voxels: those of StereoVoxelNet (arXiv 2209.08459), within-one-voxel, and calibration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pairs with truth to judge detectors by: folders of real ones, and rendered ones."""
+"""Stereo pairs with truth to evaluate detectors on: folders of real ones, and rendered ones."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The peer: StereoVoxelNet (Li et al., arXiv 2209.08459), rebuilt in torch from its published layer sizes.
+"""StereoVoxelNet (Li et al., arXiv 2209.08459) rebuilt in torch from its published layer sizes, to time it.
 
-pair -> features at 1/4, shared by both eyes -> match each at 12 shifts whose depths are even -> encoder -> 128 numbers
+pair -> features at 1/4, one network for both -> match each at 12 shifts whose depths are even -> encoder -> 128 numbers
      -> occupancy at 8^3, 16^3, 32^3 and 64^3, children of occupied parents only
 
 Parameters and multiply-adds come out as published (the test counts them), so its time and memory can be measured. There
@@ -63,7 +63,7 @@ class StereoVoxelNet:
             self.network = Network(shifts(rig, spec), rig.height, rig.width).eval()
 
     def detect(self, pair: StereoPair) -> VoxelGrid:
-        """Occupied where the network says .5 or more, else unknown: it does not tell free from hidden.
+        """Occupied where the network says .5 or more, else unknown: it does not distinguish free from hidden.
 
         Raises: ValueError where the images are not the camera's size."""
         self.rig.check_size(pair.left)
@@ -92,7 +92,7 @@ class StereoVoxelNet:
         return sum(p.numel() for p in self.network.parameters())
 
     def multiply_adds(self) -> dict[str, int]:
-        """Multiply-adds of one pair, by part (`features` of both eyes, `matching`, `decoder`), counted by hooks on its
+        """Multiply-adds of one pair, by part (`features` of both, `matching`, `decoder`), counted by hooks on its
         convolutions and matrices while it runs."""
         counts = dict.fromkeys(("features", "matching", "decoder"), 0)
 

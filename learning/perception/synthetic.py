@@ -1,4 +1,4 @@
-"""Rendered stereo pairs with exact truth: textured quads, a z-buffer, and two cameras that disagree like real ones.
+"""Rendered stereo pairs with exact truth: textured quads, a z-buffer, and two cameras with real cameras' faults.
 
 A scene is a list of flat quads in the left camera's frame. Each is drawn by its homography (cv2.warpPerspective); depth
 is exact, for 1/z is linear over the image of a plane. The same seed gives the same pair, byte by byte.
@@ -105,8 +105,9 @@ def build_scene(seed: int, index: int, config: SynthConfig | None = None) -> Sce
 def render_frame(
     scene: Scene, seed: int, frame: int, stamp_s: float, config: SynthConfig | None = None
 ) -> RenderedPair:
-    """Frame `frame` of a film of `scene` by the camera `seed`: its lens and exposure are those of the other frames, its
-    sensor noise is its own."""
+    """Frame `frame` of a sequence of `scene` by the camera `seed`.
+
+    Lens and exposure are those of the other frames, sensor noise is the frame's own."""
     camera = np.random.default_rng([seed, 0])
     grain = np.random.default_rng([seed, 1, frame])
     return _pair(scene, stamp_s, config or SynthConfig(), camera, grain)
@@ -153,9 +154,9 @@ def _draw_quad(
     quad: Quad,
     mips: list[np.ndarray],
     K: np.ndarray,
-    eye: np.ndarray,
+    position: np.ndarray,
 ) -> None:
-    corner = quad.corner - eye
+    corner = quad.corner - position
     ring = np.array([corner, corner + quad.along, corner + quad.along + quad.across, corner + quad.across])
     height, width = buffer.shape
     ring = _clip(ring, _view(K, width, height))
@@ -520,11 +521,11 @@ def _photograph(
     shift = rng.uniform(-1, 1) * config.misrectification_px * (rng.random() < 0.5)
     lean = rng.uniform(-1, 1) * 0.3 * config.misrectification_px / config.width
 
-    spread = 0.03 + 0.12 * harsh  # of exposure and gamma between the eyes
+    spread = 0.03 + 0.12 * harsh  # of exposure and gamma between the cameras
     done = []
-    for eye, image in enumerate((left, right)):
+    for camera, image in enumerate((left, right)):
         height, width = image.shape[:2]
-        if eye == 1 and (shift or lean):
+        if camera == 1 and (shift or lean):
             M = np.array([[1.0, 0.0, 0.0], [lean, 1.0, shift - lean * width / 2]])
             image = cv2.warpAffine(image, M, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         if sigma > 0.2:

@@ -1,4 +1,4 @@
-"""Fits what the detector has learnt, on pairs with truth: how far to trust a match, then the probability of a voxel."""
+"""Fits the detector on pairs with truth: the confidence of a match, then the probability of a voxel."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _loss(weights: list[np.ndarray], x: np.ndarray, right: np.ndarray) -> tuple[
 
 
 @dataclass(frozen=True, eq=False)
-class Learnt:
+class TrainedDetector:
     """What training found. loss: of `trust`, nats per match. used: pairs that were not refused."""
 
     trust: MatchConfidence
@@ -110,7 +110,9 @@ class Learnt:
     used: int
 
 
-def train(scenes: Callable[[], Iterable[Scene]], seed: int, progress: Callable[[str], None] | None = None) -> Learnt:
+def train(
+    scenes: Callable[[], Iterable[Scene]], seed: int, progress: Callable[[str], None] | None = None
+) -> TrainedDetector:
     """Fits trust, then with it the calibration. `scenes()` is called twice, so that they need not be kept.
 
     Raises: InputError where too few pairs can be used."""
@@ -127,18 +129,18 @@ def train(scenes: Callable[[], Iterable[Scene]], seed: int, progress: Callable[[
             truth = truth_voxels(detector.voxelizer, scene.disparity)
             samples.append(Sample(evidence, truth.occupied, truth.observed))
 
-    return Learnt(trust, fit(samples), loss, len(samples))
+    return TrainedDetector(trust, fit(samples), loss, len(samples))
 
 
-def save(learnt: Learnt, out: Path, **origin: Any) -> dict[str, Any]:
+def save(trained: TrainedDetector, out: Path, **origin: Any) -> dict[str, Any]:
     """Writes the network beside `out` and, last, the card with the network's hash to `out`. Returns: the card."""
-    weights = learnt.trust.to_bytes()
+    weights = trained.trust.to_bytes()
     made = card(
-        learnt.calibration,
+        trained.calibration,
         **origin,
-        used=learnt.used,
+        used=trained.used,
         date=date.today().isoformat(),
-        metrics={"trust_nats_per_match": round(learnt.loss, 4)},
+        metrics={"trust_nats_per_match": round(trained.loss, 4)},
         files={SHIPPED.name: sha256(weights)},
     )
     write_bytes_atomic(out.with_name(SHIPPED.name), weights)

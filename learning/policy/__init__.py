@@ -1,1 +1,1 @@
-"""Records demonstrations; trains, tunes, evaluates and exports action policies."""
+"""Action policies: record demonstrations, train, tune, evaluate and export."""

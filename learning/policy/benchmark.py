@@ -1,4 +1,4 @@
-"""How fast a policy is: torch, llama.cpp, each part that may be left out, and a preset, in turn in one process."""
+"""Speed of a policy: torch, llama.cpp, each part of a preset alone, and the preset, in turn in one process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from rarrl.policy.preset import Preset
 from rarrl.policy.serve import GGUF, OUTER, LlamaPolicy, load_card
 from rarrl.results import Figure
 
-from .tune import Say, cpu_ms
+from ..progress import Progress
+from .tune import cpu_ms
 
 BITS = (3.0, 2.5)  # bits per weight whose memory is stated; those of `rarrl bench quantized-policy`
 
@@ -32,10 +33,10 @@ def switches(preset: Preset, blocks: int) -> dict[str, Preset]:
 def bench_speed(
     folder: Path,
     preset: Preset,
-    films: Sequence[Sequence[Observation]],
+    clips: Sequence[Sequence[Observation]],
     rounds: int = 20,
     seed: int = 0,
-    progress: Say | None = None,
+    progress: Progress | None = None,
 ) -> tuple[dict[str, Figure], dict[str, Any]]:
     """Figures and tables: CPU time of a chunk by one thread. torch computes in float32, whole, without gradients.
 
@@ -47,7 +48,7 @@ def bench_speed(
         policies: dict[str, Callable[[Observation], Any]] = {"torch float32": _torch_policy(folder)}
         for name, setting in settings.items():
             policies[name] = stack.enter_context(LlamaPolicy(folder, preset=setting)).infer
-        ms = cpu_ms(policies, films, rounds, seed, progress)
+        ms = cpu_ms(policies, clips, rounds, seed, progress)
 
     table = [
         {
@@ -72,7 +73,7 @@ def bench_speed(
         **memory(folder),
     }
 
-    return figures, {"speed": table, "films": {"films": len(films), "frames": sum(map(len, films)), "rounds": rounds}}
+    return figures, {"speed": table, "films": {"films": len(clips), "frames": sum(map(len, clips)), "rounds": rounds}}
 
 
 def memory(folder: Path) -> dict[str, Figure]:

@@ -1,4 +1,4 @@
-"""Frames for `rarrl quantize`: what a policy, and its transformer, is given on demonstrations, and should answer."""
+"""Calibration frames for `rarrl quantize`: what a policy is given on demonstrations, and should answer."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def policy_frames(
     Raises: InputError where the policy folder is damaged or of another robot, or there are too few frames."""
     spec, hashes = load_card(folder)
     weights = load_outer(folder, spec, hashes)
-    order, told = choose_frames(spec, data, count, seed)
+    order, instructions = choose_frames(spec, data, count, seed)
 
     frames = data.frames
     inputs = []
-    for frame, words in zip(order, told, strict=True):
+    for frame, words in zip(order, instructions, strict=True):
         observation = Observation(frames.images[frame], frames.proprio[frame], words)
         inputs.append(np.concatenate(embed(spec, weights, observation)))
         if progress:
@@ -84,11 +84,11 @@ def choose_frames(spec: PolicySpec, data: Demonstrations, count: int, seed: int)
         chosen += rng.choice(of_task, wanted, replace=False).tolist()
 
     order = rng.permutation(chosen)
-    told = []
+    instructions = []
     for frame in order:
         words = data.tasks[data.task[frame]].instructions
-        told.append(words[frames.told[frame] if frames.told[frame] >= 0 else rng.integers(len(words))])
-    return order, told
+        instructions.append(words[frames.told[frame] if frames.told[frame] >= 0 else rng.integers(len(words))])
+    return order, instructions
 
 
 def episodes_of(data: Demonstrations, frames: np.ndarray) -> np.ndarray:

@@ -99,7 +99,6 @@ def load_demonstrations(folders: Sequence[Path]) -> Demonstrations:
     infos: dict[str, TaskInfo] = {}
     parts: list[Frames] = []
     index: list[np.ndarray] = []
-
     robots: list[RobotInfo] = []
     hashes = []
     for path in paths:
@@ -107,7 +106,7 @@ def load_demonstrations(folders: Sequence[Path]) -> Demonstrations:
         robot, task, frames = _parse(path, data)
         robots.append(robot)
         if infos.setdefault(task.name, task) != task:
-            raise InputError(f"demonstrations: {path} tells other words of {task.name} than an earlier file")
+            raise InputError(f"demonstrations: {path} gives other instructions for {task.name} than an earlier file")
         shapes = [[a.shape[1:] for a in _arrays(part)] for part in (frames, *parts[:1])]
         if robot != robots[0] or shapes[0] != shapes[-1]:
             raise InputError(f"demonstrations: {path} is of another robot than {paths[0]}; train on one at a time")
@@ -131,11 +130,11 @@ def _parse(path: Path, data: bytes) -> tuple[RobotInfo, TaskInfo, Frames]:
     try:
         tensors = load_safetensors(data)
         about = json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["rarrl"])
-        told = about["robot"]
-        cameras, proprio, actions = (tuple(told[key]) for key in ("cameras", "proprio_names", "action_names"))
-        robot = RobotInfo(cameras, proprio, actions, float(told["control_hz"]))
-        told = about["task"]
-        task = TaskInfo(told["name"], tuple(told["instructions"]), told["scene"], told["opposite"])
+        robot_info = about["robot"]
+        cameras, proprio, actions = (tuple(robot_info[key]) for key in ("cameras", "proprio_names", "action_names"))
+        robot = RobotInfo(cameras, proprio, actions, float(robot_info["control_hz"]))
+        task_info = about["task"]
+        task = TaskInfo(task_info["name"], tuple(task_info["instructions"]), task_info["scene"], task_info["opposite"])
         ends = tensors["png_ends"]
         pictures = [
             np.asarray(cv2.imdecode(tensors["png"][first:last], cv2.IMREAD_COLOR))[:, :, ::-1]
@@ -143,7 +142,7 @@ def _parse(path: Path, data: bytes) -> tuple[RobotInfo, TaskInfo, Frames]:
         ]
         images = np.stack(pictures).reshape(-1, len(robot.cameras), *pictures[0].shape)
         frames = Frames(images, *(tensors[name] for name in TENSORS[2:] if name in tensors))
-    except Exception as error:  # safetensors, JSON and OpenCV each have their own for one thing: not our file
+    except Exception as error:  # safetensors, JSON and OpenCV each raise their own: it is not our file
         raise InputError(f"demonstrations: {path} is not a shard of rarrl ({type(error).__name__}: {error})") from None
 
     if len({len(array) for array in _arrays(frames)}) != 1 or not all(

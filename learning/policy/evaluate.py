@@ -1,8 +1,8 @@
-"""How often a policy does what it is told, on starts that nobody trained on; observations for parity."""
+"""Success of a policy in closed loop on held-out starts, by kind of instruction; observations for parity."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,12 @@ from rarrl.report.runs import wilson
 from rarrl.results import Figure
 from rarrl_sim_envs.suites import Env, Suite
 
-Say = Callable[[float, str], None]
+from ..progress import Progress
 
 
 @dataclass(frozen=True)
 class Episode:
-    """One try. words: a kind of instruction of the suite. success: of `task`, whatever the words were.
+    """One episode. words: a kind of instruction of the suite. success: of `task`, whatever the words were.
 
     told: the task whose words were given. told_success: of that one, where the suite can say.
     steps: control steps until either success, or all that were allowed."""
@@ -67,9 +67,9 @@ def play_start(
     return Episode(task, start, words, success, step, told, told_success)
 
 
-def as_observation(told: dict[str, Any]) -> Observation:
-    """What the environment gives as what a policy takes."""
-    return Observation(told["images"], told["proprio"], told["instruction"])
+def as_observation(observation: dict[str, Any]) -> Observation:
+    """An environment's observation as a policy takes it."""
+    return Observation(observation["images"], observation["proprio"], observation["instruction"])
 
 
 def evaluate_policy(
@@ -80,7 +80,7 @@ def evaluate_policy(
     episodes: int = 20,
     rows: int = 8,
     seed: int = 0,
-    progress: Say | None = None,
+    progress: Progress | None = None,
 ) -> tuple[dict[str, Figure], dict[str, Any]]:
     """Figures and tables of `rarrl eval policy`: tasks x kinds of instruction x the same starts, those from
     `1000 * seed` on of the test list."""
@@ -112,7 +112,7 @@ def evaluate_policy(
 
 
 def observations(suite: Suite, count: int, seed: int = 0) -> list[Observation]:
-    """Of unseen starts, the tasks in turn, each after a random part of the expert's way."""
+    """Of unseen starts, the tasks in turn, each after a random part of the expert's motion."""
     rng = np.random.default_rng(seed)
     found = []
     for i, task in enumerate(suite.tasks):
@@ -131,7 +131,7 @@ def observations(suite: Suite, count: int, seed: int = 0) -> list[Observation]:
 
 def figures_of(suite: Suite, played: Sequence[Episode]) -> dict[str, Figure]:
     """Means over tasks, each task weighing the same; 95 % intervals by Jeffreys' prior on each task, since redrawing
-    the episodes of a task that was always solved would tell no spread."""
+    the episodes of a task that was always solved would show no spread."""
     figures = {}
     for name, (tasks, kind, counted) in suite.figures.items():
         samples = [

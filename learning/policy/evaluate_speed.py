@@ -1,4 +1,4 @@
-"""Meta-World for `rarrl tune policy` and `rarrl bench policy`: paired games of several settings, and short films."""
+"""Meta-World trials and observation clips for `rarrl tune policy` and `rarrl bench policy`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TUNING_STARTS = 50_000
 """First start of the training list that is for tuning; demonstrations are recorded from lower ones."""
 
 
-class Arena:
+class TrialRunner:
     """Plays single starts, its scenes kept. Use it with `with`."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Arena:
         rows = rows or policy.spec.horizon
         return play_start(self._envs[task], policy, SUITE, task, words, start, rows, split).success
 
-    def __enter__(self) -> Arena:
+    def __enter__(self) -> TrialRunner:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -49,20 +49,20 @@ class Arena:
         self._envs.clear()
 
 
-def films(tasks: Sequence[str] = SEVEN, every: int = 8, steps: int = 80) -> list[list[Observation]]:
-    """What a policy sees on the expert's way from one tuning start of each task, at every so many control steps."""
+def observation_clips(tasks: Sequence[str] = SEVEN, every: int = 8, steps: int = 80) -> list[list[Observation]]:
+    """What a policy sees while the expert does each task, from one tuning start: every `every` control steps."""
     found = []
     for task in tasks:
         env = SUITE.make(task, MAX_STEPS)
         try:
             env.reset(options={"split": "train", "start": TUNING_STARTS})
-            film = []
+            clip = []
             for step in range(steps):
                 if step % every == 0:
-                    film.append(as_observation(env.observation()))
+                    clip.append(as_observation(env.observation()))
                 if env.advance(env.expert_action()):
                     break
-            found.append(film)
+            found.append(clip)
         finally:
             env.close()
 

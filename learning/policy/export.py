@@ -1,4 +1,4 @@
-"""A trained policy as a folder that `serve.py` runs: GGUF for llama.cpp, safetensors for numpy, a card for both."""
+"""Writes a trained policy as a folder for `serve.py`: GGUF for llama.cpp, safetensors for numpy, a card for both."""
 
 from __future__ import annotations
 

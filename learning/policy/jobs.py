@@ -1,10 +1,14 @@
-"""What the command line does with policies: plain functions, no printing."""
+"""Train action policies and compare their two runtimes: the functions behind `rarrl train policy...`.
+
+Nothing here prints, so that a notebook can call it. All of them need torch (extra `train`) and run it on one thread
+unless told otherwise.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +21,10 @@ from rarrl.policy.relevance import load_relevance
 from rarrl.policy.serve import GGUF
 from rarrl.results import Figure, machine, versions
 
+from ..progress import Progress
 from .demonstrations import Demonstrations, load_demonstrations
 
-Say = Callable[[float, str], None]
+NEEDS_TORCH = "training needs torch: pip install 'rarrl[train]'"
 
 
 def train_policy(
@@ -32,36 +37,55 @@ def train_policy(
     threads: int = 1,
     seed: int = 0,
     command: str = "rarrl train policy",
-    progress: Say | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """`rarrl train policy`: trains on the demonstrations below `data`, and writes a policy folder to `out`.
+    """Trains a policy on demonstrations by behaviour cloning, and writes it as a policy folder.
 
-    Goes on where `out` holds a checkpoint; then its spec stays. Returns: the card. Raises: InputError."""
+    Where `out` holds a checkpoint, training goes on from there, with the spec of the checkpoint.
+
+    Args:
+        data: Folders of demonstrations; see `load_demonstrations`.
+        out: Folder of the checkpoint, and of the policy in the end.
+        steps: Optimizer steps, those of the checkpoint included.
+        batch: Frames in a step.
+        layers: Blocks of the transformer.
+        weights: How often a task is drawn, by its name; 1 where a task is not named.
+        threads: Of torch.
+        seed: Of the weights and the batches.
+        command: What the card names as its origin.
+        progress: Called with the number of steps that are done, and the running loss as text.
+
+    Returns: The card; its `metrics` hold `loss` and `validation_l1`, both mean L1 in the network's units.
+
+    Raises:
+        InputError: For demonstrations or a checkpoint that do not fit, or wrong numbers.
+        DependencyMissingError: Without torch.
+    """
     try:
         import torch
 
         from . import train
     except ImportError:
-        raise DependencyMissingError("training needs torch: pip install 'rarrl[train]'") from None
-
+        raise DependencyMissingError(NEEDS_TORCH) from None
     from .export import export_policy
 
     torch.set_num_threads(threads)
     demonstrations = load_demonstrations(data)
     settings = train.TrainSettings(steps=steps, batch=batch, weights=weights or {})
+
     checkpoint = out / train.STATE
     if checkpoint.exists():
         spec = train.load_average(checkpoint).spec
     else:
         spec = train.make_spec(demonstrations, layers=layers)
 
-    model, losses = train.train_policy(demonstrations, spec, out, settings, seed, progress)
+    model, losses = train.fit_policy(demonstrations, spec, out, settings, seed, progress)
+
     card = {
         "what": "a language-conditioned action policy: words, pictures and proprioception in, a chunk of actions out",
         **_provenance(command, seed, demonstrations, steps * batch, losses),
     }
     export_policy(model, out, card)
-
     return card
 
 
@@ -73,28 +97,45 @@ def train_policy_speed(
     weights: Mapping[str, float] | None = None,
     seed: int = 0,
     command: str = "rarrl train policy-speed",
-    progress: Say | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """`rarrl train policy-speed`: goes on from `policy`, with patches dropped and with actions after each block, and
-    writes a policy folder with the scorer of patches.
+    """Trains a policy further, so that it can do with fewer image patches and fewer blocks.
 
-    Returns: the card. Raises: InputError."""
+    Patches are dropped by relevance, and the actions after every block are trained too (early exits).
+
+    Args:
+        policy: Folder of the policy to begin with.
+        data: Folders of demonstrations.
+        out: Folder of the checkpoint, and in the end of the policy, with its scorer of patches.
+        steps: Optimizer steps, those of a checkpoint in `out` included.
+        weights: How often a task is drawn, by its name; 1 where a task is not named.
+        seed: Of the scorer and the batches.
+        command: What the card names as its origin, after the commands of `policy`.
+        progress: Called with the number of steps that are done, and the running loss as text.
+
+    Returns: The card; see `train_policy`.
+
+    Raises:
+        InputError: For a policy, demonstrations or a checkpoint that do not fit.
+        DependencyMissingError: Without torch.
+    """
     try:
         import torch
 
         from . import train
         from .model import load_model
     except ImportError:
-        raise DependencyMissingError("training needs torch: pip install 'rarrl[train]'") from None
-
+        raise DependencyMissingError(NEEDS_TORCH) from None
     from .export import export_policy
 
     torch.set_num_threads(1)
     demonstrations = load_demonstrations(data)
     start = load_model(policy)
+
     relevance = train.train_relevance(start, demonstrations, seed=seed)
     settings = train.speed_settings(start.spec, steps, weights or {})
-    model, losses = train.train_policy(demonstrations, start.spec, out, settings, seed, progress, start, relevance)
+    model, losses = train.fit_policy(demonstrations, start.spec, out, settings, seed, progress, start, relevance)
+
     before = json.loads((policy / "card.json").read_text())
     commands = [*np.atleast_1d(before.get("command", [])).tolist(), command]
     card = {
@@ -102,7 +143,6 @@ def train_policy_speed(
         **_provenance(commands, seed, demonstrations, before.get("samples", 0) + steps * settings.batch, losses),
     }
     export_policy(model, out, card, relevance=relevance)
-
     return card
 
 
@@ -116,19 +156,36 @@ def train_policy_student(
     weights: Mapping[str, float] | None = None,
     seed: int = 0,
     command: str = "rarrl train policy-student",
-    progress: Say | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """`rarrl train policy-student`: writes `<name>.gguf`, a transformer of fewer blocks, into the policy's folder.
+    """Distils a policy into a transformer of fewer blocks, and writes it as `<name>.gguf` into the policy's folder.
 
-    Returns: what the card tells of it. Raises: InputError."""
+    Args:
+        policy: Folder of the policy, with the scorer that `train_policy_speed` made.
+        data: Folders of demonstrations.
+        name: Letters, digits, - and _; not the name of the policy's own file.
+        blocks: Of the student's transformer; fewer than the policy has.
+        steps: Optimizer steps.
+        samples: Frames that the policy is asked about before training; about 16 kB of memory each.
+        weights: How often a task is drawn, by its name; 1 where a task is not named.
+        seed: Of the samples and the batches.
+        command: What the card names as the student's origin.
+        progress: Called with the share of the work that is done, 0 to 1, and a text.
+
+    Returns: What the policy's card says of the student; `metrics` hold `loss` and `validation_l1`, mean L1 from the
+        policy's actions.
+
+    Raises:
+        InputError: For another name, number of blocks, or a policy without a scorer.
+        DependencyMissingError: Without torch.
+    """
     try:
         import torch
 
         from . import student
         from .model import load_model
     except ImportError:
-        raise DependencyMissingError("training needs torch: pip install 'rarrl[train]'") from None
-
+        raise DependencyMissingError(NEEDS_TORCH) from None
     from .export import export_student
 
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or f"{name}.gguf" == GGUF:
@@ -138,23 +195,33 @@ def train_policy_student(
     torch.set_num_threads(1)
     demonstrations = load_demonstrations(data)
     teacher = load_model(policy)
+
     relevance = load_relevance(policy, teacher.spec)
     settings = student.student_settings(teacher, steps, dict(weights or {}))
-    model, losses = student.train_student(teacher, relevance, demonstrations, settings, blocks, samples, seed, progress)
+    model, losses = student.fit_student(teacher, relevance, demonstrations, settings, blocks, samples, seed, progress)
+
     facts = {
         "blocks": blocks,
         "teacher_sha256": sha256(read_file(policy / GGUF, "policy")),
         **_provenance(command, seed, demonstrations, steps * settings.batch, losses),
     }
     export_student(model, policy, f"{name}.gguf", facts)
-
     return facts
 
 
 def parity_of(folder: Path, observations: Sequence[Observation]) -> dict[str, Figure]:
-    """`rarrl eval policy --parity`: see `parity`.
+    """Compares the actions of a policy folder in llama.cpp with those of the same weights in torch.
 
-    Raises: InputError, DependencyMissingError."""
+    Args:
+        folder: The policy.
+        observations: What both are given.
+
+    Returns: `parity_f32` and `parity_f16`: the largest difference of an action, in the network's units (-1 to 1).
+
+    Raises:
+        InputError: Where the folder holds no policy.
+        DependencyMissingError: Without torch.
+    """
     try:
         from .model import load_model
         from .parity import parity
@@ -167,7 +234,7 @@ def parity_of(folder: Path, observations: Sequence[Observation]) -> dict[str, Fi
 def _provenance(
     command: str | list[str], seed: int, data: Demonstrations, samples: int, metrics: dict[str, float]
 ) -> dict[str, Any]:
-    """What a card tells of how weights were made."""
+    """What a card says of how weights were made. samples: frames that were drawn, repetitions counted."""
     return {
         "command": command,
         "seed": seed,

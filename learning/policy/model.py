@@ -1,4 +1,4 @@
-"""The policy in torch, for training: convolutions and tables make embeddings, a Llama mixes them, a head acts.
+"""The policy in torch, for training: convolutions and tables embed, a Llama mixes, a head gives the actions.
 
 OpenVLA-OFT's recipe in small (Kim et al. 2025, arXiv 2502.19645): parallel action slots, L1 regression of a chunk.
 Attention is bidirectional within a block of tokens and looks back at the blocks before it (as in pi0), so that
@@ -36,7 +36,7 @@ class PolicyModel(nn.Module):
         self.word = nn.Embedding(2 + len(spec.vocabulary), width)
         sizes = (3, *STEM_WIDTHS)
 
-        # Overlapping windows: a plain cut into patches loses where within a patch a thing is.
+        # Overlapping windows: separate patches lose where within a patch an object is.
         self.stem = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(sizes))
         self.patch = nn.Conv2d(STEM_WIDTHS[-1], width, 2, stride=2)
         self.place = nn.Parameter(torch.zeros(spec.image_tokens, width))
@@ -87,7 +87,7 @@ class PolicyModel(nn.Module):
 
     def slots_after(self, x: torch.Tensor) -> list[torch.Tensor]:
         """The action slots' hidden states (batch, horizon, width) after each block of the transformer, normalised: the
-        exits. In the last block only the slots ask, which makes the whole a fifth cheaper."""
+        exits. In the last block only the slots are queries, which makes the transformer a fifth cheaper."""
         llama = self.llama
         n = self.spec.horizon
         tokens = x.shape[1]

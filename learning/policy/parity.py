@@ -1,4 +1,4 @@
-"""How far llama.cpp's actions are from torch's, for one set of weights."""
+"""The difference between llama.cpp's actions and torch's, for one set of weights."""
 
 from __future__ import annotations
 

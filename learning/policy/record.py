@@ -1,6 +1,6 @@
-"""Records demonstrations of a suite: somebody acts, and at every fourth step the expert says what it would do.
+"""Records a suite's demonstrations: a noisy expert or a policy acts, and the expert labels every fourth step.
 
-Who acts matters, since a policy is later asked about the places where it goes itself: the expert with noise and with
+Who acts matters, since a policy is later asked about the states that it reaches itself: the expert with noise and with
 bursts of random motion (DART, Laskey et al. 2017), or a trained policy in turn with the expert (DAgger, Ross et al.
 2011). The label is always the expert's own clean chunk, tried out in the simulator from that very state and undone.
 """
@@ -18,11 +18,11 @@ import numpy as np
 
 from rarrl_sim_envs.suites import Env, Suite
 
+from ..progress import Progress
 from .demonstrations import Frames, write_shard
 
 HORIZON = 8  # rows of a recorded chunk
 STRIDE = 4  # control steps from frame to frame
-Say = Callable[[float, str], None]
 
 
 class Actor(Protocol):
@@ -36,8 +36,8 @@ class Actor(Protocol):
 class NoisyExpert:
     """The expert with Gaussian noise, its strength drawn per episode, and bursts of random motion of 0.04 to 0.4 s.
 
-    distracted: goes to up to two other things first. Else the hand is where the thing is, in most frames, and a policy
-    learns to take the nearest thing instead of reading which is meant."""
+    distracted: goes to up to two other objects first. Otherwise the hand is at the object in most frames, and a policy
+    learns to take the nearest object instead of reading which is meant."""
 
     rng: np.random.Generator
     control_hz: float
@@ -106,7 +106,7 @@ def record_demonstrations(
     first: int = 0,
     batch: int = 20,
     infer: Callable[[dict[str, Any]], np.ndarray] | None = None,
-    progress: Say | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, dict[str, float]]:
     """Records starts `first` to `first + episodes` of the training list of each task; files that are there stay.
 

@@ -1,13 +1,13 @@
-"""A transformer of fewer blocks that acts as a whole policy does, on the patches that matter: distilled for presets.
+"""Distils a policy's transformer into fewer blocks that act alike on the most relevant patches, for presets.
 
-The words, pictures, slots and head stay those of the policy; only the blocks between are learned anew, from the whole
-policy's own chunks (Hinton et al. 2015, arXiv 1503.02531, with L1 as in the policy's training). What enters the blocks
-does not change while they learn, so it is computed once.
+The words, images, slots and head stay those of the policy; only the blocks between are trained, on the policy's own
+chunks (Hinton et al. 2015, arXiv 1503.02531, with L1 as in the policy's training). What enters the blocks does not
+change meanwhile, so it is computed once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,18 +17,18 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from rarrl.errors import InputError
 from rarrl.policy.relevance import Relevance
 
+from ..progress import Progress
 from .demonstrations import Demonstrations
 from .model import PolicyModel
 from .train import PATCH_NOISE, Batches, TrainSettings, descend, make_optimizer, speed_settings
 
-Say = Callable[[float, str], None]
 SHARES = (1 / 8, 1 / 8, 3 / 16, 1 / 4)
-"""Of the patches: so many are kept in a batch, one number drawn for each."""
+"""Shares of the patches that are kept; one is drawn for each batch."""
 
 
 @dataclass(frozen=True)
-class Lessons:
-    """n moments as they enter the blocks, and what the whole policy does in them.
+class DistillationSet:
+    """n samples as they enter the blocks, and the full policy's actions for them.
 
     words: (n, max_words) int16; pictures: (n, patches, width) float16, their places added; proprio: (n, p) float32,
     scaled; actions: (n, horizon, a) float32, the network's units; scores: (n, patches) float32, relevance."""
@@ -43,8 +43,10 @@ class Lessons:
         return len(self.words)
 
 
-def lessons_of(teacher: PolicyModel, relevance: Relevance, batches: Iterable[tuple[torch.Tensor, ...]]) -> Lessons:
-    """What the whole policy does in these moments, `Batches`' tensors; 16 kB each for 32 patches."""
+def distillation_set(
+    teacher: PolicyModel, relevance: Relevance, batches: Iterable[tuple[torch.Tensor, ...]]
+) -> DistillationSet:
+    """The full policy's actions for the batches of `Batches`; 16 kB a sample with 32 patches."""
     parts: list[tuple[np.ndarray, ...]] = []
     with torch.no_grad():
         for words, images, proprio, *_ in batches:
@@ -53,7 +55,7 @@ def lessons_of(teacher: PolicyModel, relevance: Relevance, batches: Iterable[tup
             scores = relevance.scores(words.numpy(), proprio.numpy())
             parts.append((words.short().numpy(), pictures.half().numpy(), proprio.numpy(), actions.numpy(), scores))
 
-    return Lessons(*map(np.concatenate, zip(*parts, strict=True)))
+    return DistillationSet(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def student_of(teacher: PolicyModel, blocks: int) -> PolicyModel:
@@ -72,7 +74,7 @@ def student_of(teacher: PolicyModel, blocks: int) -> PolicyModel:
     return student
 
 
-def train_student(
+def fit_student(
     teacher: PolicyModel,
     relevance: Relevance,
     data: Demonstrations,
@@ -80,9 +82,9 @@ def train_student(
     blocks: int = 1,
     samples: int = 80_000,
     seed: int = 0,
-    progress: Say | None = None,
+    progress: Progress | None = None,
 ) -> tuple[PolicyModel, dict[str, float]]:
-    """Trains the blocks on about `samples` moments of the data, pictures varied and words sometimes another task's.
+    """Trains the blocks on about `samples` frames of the data, images augmented and words sometimes another task's.
 
     Args:
         settings: see `student_settings`
@@ -92,28 +94,28 @@ def train_student(
     student = student_of(teacher, blocks)
     batches = Batches(data, teacher.spec, settings, seed)
 
-    moments = samples + settings.steps * settings.batch
+    total = samples + settings.steps * settings.batch
 
     def drawn() -> Iterator[tuple[torch.Tensor, ...]]:
         for step in range(max(1, samples // settings.batch)):
             if progress and step % 10 == 0:
-                progress(step * settings.batch / moments, "asking the whole policy")
+                progress(step * settings.batch / total, "asking the whole policy")
             yield batches.draw(step)
 
-    lessons = lessons_of(teacher, relevance, drawn())
+    targets = distillation_set(teacher, relevance, drawn())
     rng = np.random.default_rng([seed, 3])
     optimizer = make_optimizer(student.llama.parameters(), settings)
 
     average = {name: value.detach().clone() for name, value in student.state_dict().items()}
     loss_mean = 0.0
-    with sdpa_kernel(SDPBackend.MATH):  # see `train_policy`
+    with sdpa_kernel(SDPBackend.MATH):  # see `fit_policy`
         for step in range(settings.steps):
-            rows = rng.integers(len(lessons), size=settings.batch)
-            loss = _difference(student, lessons, rows, int(rng.choice(settings.patches)), rng)
+            rows = rng.integers(len(targets), size=settings.batch)
+            loss = _difference(student, targets, rows, int(rng.choice(settings.patches)), rng)
             descend(loss, student, optimizer, average, step, settings)
             loss_mean = loss.item() if step == 0 else 0.99 * loss_mean + 0.01 * loss.item()
             if progress and step % 50 == 0:
-                progress((samples + step * settings.batch) / moments, f"L1 {loss_mean:.4f}")
+                progress((samples + step * settings.batch) / total, f"L1 {loss_mean:.4f}")
 
     student.load_state_dict(average)
     return student.eval(), {
@@ -126,13 +128,13 @@ def train_student(
 def validate(
     student: PolicyModel, teacher: PolicyModel, relevance: Relevance, batches: Batches, settings: TrainSettings
 ) -> float:
-    """Mean L1 from the whole policy's chunks in network units, with the fewest patches, over frames of held-out
+    """Mean L1 from the full policy's chunks in network units, with the fewest patches, over frames of held-out
     episodes; 0 where there are none."""
     errors = []
     for first in range(0, len(batches.validation), settings.batch):
-        lessons = lessons_of(teacher, relevance, [batches.validation_batch(first)])
-        rows = np.arange(len(lessons))
-        errors += len(rows) * [float(_difference(student, lessons, rows, min(settings.patches)))]
+        targets = distillation_set(teacher, relevance, [batches.validation_batch(first)])
+        rows = np.arange(len(targets))
+        errors += len(rows) * [float(_difference(student, targets, rows, min(settings.patches)))]
     return float(np.mean(errors)) if errors else 0.0
 
 
@@ -151,16 +153,16 @@ def student_settings(teacher: PolicyModel, steps: int, weights: dict[str, float]
 
 
 def _difference(
-    student: PolicyModel, lessons: Lessons, rows: np.ndarray, count: int, rng: np.random.Generator | None = None
+    student: PolicyModel, targets: DistillationSet, rows: np.ndarray, count: int, rng: np.random.Generator | None = None
 ) -> torch.Tensor:
-    """Mean L1 from the whole policy, looking at the `count` most relevant patches; with `rng`, by chance too."""
-    scores = lessons.scores[rows]
+    """Mean L1 from the full policy's actions on the `count` most relevant patches; with `rng`, chosen with noise."""
+    scores = targets.scores[rows]
     if rng is not None:
         scores = scores + PATCH_NOISE * rng.gumbel(size=scores.shape)
     kept = np.sort(np.argsort(-scores, axis=1)[:, :count], axis=1)
-    pictures = np.take_along_axis(lessons.pictures[rows], kept[:, :, None], axis=1).astype(np.float32)
-    words = torch.from_numpy(lessons.words[rows]).long()
-    proprio = torch.from_numpy(lessons.proprio[rows])
+    pictures = np.take_along_axis(targets.pictures[rows], kept[:, :, None], axis=1).astype(np.float32)
+    words = torch.from_numpy(targets.words[rows]).long()
+    proprio = torch.from_numpy(targets.proprio[rows])
     x = student.joined(words, torch.from_numpy(pictures), proprio)
 
-    return (student.act(student.slots_after(x)[-1]) - torch.from_numpy(lessons.actions[rows])).abs().mean()
+    return (student.act(student.slots_after(x)[-1]) - torch.from_numpy(targets.actions[rows])).abs().mean()

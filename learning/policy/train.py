@@ -1,10 +1,10 @@
-"""Behaviour cloning of recorded demonstrations: L1 on the expert's chunk, in torch on a CPU or an accelerator."""
+"""Behaviour cloning of demonstrations: L1 on the expert's chunk, in torch on a CPU or an accelerator."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,15 @@ from rarrl.files import write_bytes_atomic
 from rarrl.policy.relevance import Relevance, relevance_shapes
 from rarrl.policy.spec import UNKNOWN, PolicySpec, TaskInfo
 
+from ..progress import Progress
 from .demonstrations import Demonstrations
 from .model import PRIVILEGED, PolicyModel
 
-Say = Callable[[float, str], None]
 STATE = "training.safetensors"  # the checkpoint, in the folder of the run
+# The scorer of patches: Adam.
+RELEVANCE_STEPS = 1500  # optimizer steps; it has two small layers
+RELEVANCE_BATCH = 256  # frames
+RELEVANCE_RATE = 3e-3  # learning rate
 PATCH_NOISE = 0.5  # of the logarithm of a patch's relevance: which patches are kept varies from frame to frame
 
 
@@ -52,7 +56,7 @@ class TrainSettings:
     save_every: int = 200
     exits: float = 0.0
     patches: tuple[int, ...] = ()
-    weights: Mapping[str, float] = field(default_factory=dict)  # of tasks in a batch; 1 where none is told
+    weights: Mapping[str, float] = field(default_factory=dict)  # of tasks in a batch; 1 where none is given
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1:
@@ -60,7 +64,7 @@ class TrainSettings:
 
 
 def speed_settings(spec: PolicySpec, steps: int, weights: Mapping[str, float]) -> TrainSettings:
-    """For going on with a trained policy, so that it can do with fewer patches and blocks; whole ones stay a part."""
+    """For training a policy further, so that it can do with fewer patches and blocks; some batches keep all patches."""
     shares = (3 / 16, 1 / 4, 1 / 4, 5 / 16, 3 / 8, 1 / 2, 1, 1)
     patches = tuple(max(1, round(share * spec.image_tokens)) for share in shares)
 
@@ -207,14 +211,14 @@ def _held_out(data: Demonstrations, share: float) -> np.ndarray:
 
 
 def _untouched(data: Demonstrations) -> np.ndarray:
-    """(f,) bool: the thing is still within 1 cm of where it was in the first frame of its episode."""
+    """(f,) bool: the object is still within 1 cm of where it was in the first frame of its episode."""
     first = np.flatnonzero(data.frames.step == 0)
     start = data.frames.privileged[first[np.searchsorted(first, np.arange(len(data.task)), side="right") - 1]]
     return np.linalg.norm((data.frames.privileged - start)[:, :3], axis=1) < 0.01
 
 
 def _foreign(task: TaskInfo, told: TaskInfo) -> str:
-    """Whether being `told` another task's words in this one's scene means to hold still."""
+    """Whether another task's words, `told` in this task's scene, mean to hold still."""
     if task.scene != told.scene:
         return "other scene"
     return "opposite" if told.name == task.opposite else ""
@@ -233,17 +237,17 @@ def _augment(images: np.ndarray, settings: TrainSettings, rng: np.random.Generat
     return result
 
 
-def train_policy(
+def fit_policy(
     data: Demonstrations,
     spec: PolicySpec,
     out: Path,
     settings: TrainSettings,
     seed: int = 0,
-    progress: Say | None = None,
+    progress: Progress | None = None,
     start: PolicyModel | None = None,
     relevance: Relevance | None = None,
 ) -> tuple[PolicyModel, dict[str, float]]:
-    """Trains, or goes on where `out` holds an unfinished (or shorter) run: more `steps`, other data are allowed.
+    """Trains, or continues where `out` holds an unfinished (or shorter) run: more `steps`, other data are allowed.
 
     Args:
         out: a folder for checkpoints and TensorBoard's events; torch uses as many threads as it is set to
@@ -316,7 +320,7 @@ def load_average(path: Path) -> PolicyModel:
             spec = PolicySpec.model_validate_json((file.metadata() or {})["spec"])
             model = PolicyModel(spec)
             model.load_state_dict({name: file.get_tensor(f"average.{name}") for name in model.state_dict()})
-    except Exception as error:  # safetensors, pydantic and torch each have their own for one thing: not our file
+    except Exception as error:  # safetensors, pydantic and torch each raise their own: it is not our file
         raise InputError(f"checkpoint: {path} is not one of `rarrl train policy` ({type(error).__name__})") from None
 
     return model.eval()
@@ -327,9 +331,9 @@ def _has_bfloat16(device: str) -> bool:
     return device == "cuda" or getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
 
 
-def make_optimizer(learnt: Iterable[torch.nn.Parameter], settings: TrainSettings) -> torch.optim.Optimizer:
+def make_optimizer(parameters: Iterable[torch.nn.Parameter], settings: TrainSettings) -> torch.optim.Optimizer:
     """AdamW on these weights."""
-    return torch.optim.AdamW(learnt, settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98))
+    return torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98))
 
 
 def descend(
@@ -397,7 +401,7 @@ def _restore(
             kept = json.loads(about["spec"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
     except Exception as error:  # as in load_average
-        raise InputError(f"checkpoint: {path} is damaged ({type(error).__name__}); remove it to start anew") from None
+        raise InputError(f"checkpoint: {path} is damaged ({type(error).__name__}); remove it to start again") from None
 
     if kept != json.loads(spec.model_dump_json()):
         raise InputError(f"checkpoint: {path} is of another policy (data, words or sizes differ); name another --out")
@@ -416,15 +420,32 @@ def train_relevance(model: PolicyModel, data: Demonstrations, frames: int = 2000
 
     A patch's weight in a frame is |dot(gradient of an action, its embedding - the mean embedding of its place in the
     task)|: what always looks the same weighs nothing. frames: how many to learn from, tasks equally often."""
-    spec = model.spec
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    batches = Batches(data, spec, TrainSettings(hold_still=0.0), seed)
-    shapes = relevance_shapes(spec)
+    shapes = relevance_shapes(model.spec)
     weights = {n: (0.1 * torch.randn(s)).requires_grad_() for n, s in shapes.items()}
-    told = []
 
-    seen = []
+    words, proprio, target = _relevance_data(model, data, frames, seed, rng)
+
+    optimizer = torch.optim.Adam(weights.values(), RELEVANCE_RATE)
+    for _ in range(RELEVANCE_STEPS):
+        rows = torch.from_numpy(rng.integers(len(words), size=RELEVANCE_BATCH))
+        loss = _relevance_loss(weights, words[rows], proprio[rows], target[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return Relevance(model.spec, {n: value.detach().numpy() for n, value in weights.items()})
+
+
+def _relevance_data(
+    model: PolicyModel, data: Demonstrations, frames: int, seed: int, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Words, proprioception and shares of the patches of about `frames` frames, as many of each task."""
+    batches = Batches(data, model.spec, TrainSettings(hold_still=0.0), seed)
+
+    instructions = []
+    states = []
     shares = []
     for task, rows in enumerate(batches._by_task):
         rows = rng.choice(rows, size=min(len(rows), frames // len(batches._by_task)), replace=False)
@@ -433,28 +454,23 @@ def train_relevance(model: PolicyModel, data: Demonstrations, frames: int = 2000
             words.numpy(), data.frames.images[rows], rows, batches._actions[rows]
         )
         shares.append(_patch_shares(model, words, images, proprio))
-        told.append(words)
-        seen.append(proprio)
+        instructions.append(words)
+        states.append(proprio)
 
-    words = torch.cat(told)
-    proprio = torch.cat(seen)
+    return torch.cat(instructions), torch.cat(states), torch.cat(shares)
 
-    target = torch.cat(shares)
-    optimizer = torch.optim.Adam(weights.values(), 3e-3)
-    for _ in range(1500):
-        rows = torch.from_numpy(rng.integers(len(words), size=256))
-        w = words[rows]
-        p = proprio[rows] + 0.1 * torch.randn(256, proprio.shape[1])
-        told_mask = (w > 0) & (torch.rand(w.shape) > 0.1) | (torch.arange(w.shape[1]) == 0)
-        bag = (weights["word.weight"][w] * told_mask[:, :, None]).sum(1) / told_mask.sum(1, keepdim=True)
-        hidden = torch.relu(bag + p @ weights["proprio.weight"].T + weights["proprio.bias"])
-        guess = (hidden @ weights["out.weight"].T + weights["out.bias"]).log_softmax(dim=1)
-        loss = -(target[rows] * guess).sum(dim=1).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
 
-    return Relevance(spec, {n: value.detach().numpy() for n, value in weights.items()})
+def _relevance_loss(
+    weights: dict[str, torch.Tensor], words: torch.Tensor, proprio: torch.Tensor, target: torch.Tensor
+) -> torch.Tensor:
+    """Cross entropy of the guessed shares; noise on the proprioception and dropped words keep it from memorising."""
+    proprio = proprio + 0.1 * torch.randn(len(words), proprio.shape[1])
+    kept = (words > 0) & (torch.rand(words.shape) > 0.1) | (torch.arange(words.shape[1]) == 0)
+    bag = (weights["word.weight"][words] * kept[:, :, None]).sum(1) / kept.sum(1, keepdim=True)
+
+    hidden = torch.relu(bag + proprio @ weights["proprio.weight"].T + weights["proprio.bias"])
+    guess = (hidden @ weights["out.weight"].T + weights["out.bias"]).log_softmax(dim=1)
+    return -(target * guess).sum(dim=1).mean()
 
 
 def _patch_shares(model: PolicyModel, words: torch.Tensor, images: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:

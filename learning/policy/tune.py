@@ -1,4 +1,4 @@
-"""Searches what a policy may leave out: the quickest setting that still does the tasks."""
+"""Searches the fastest preset of a policy that keeps its success."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ from rarrl.policy.preset import FOLDER, Preset
 from rarrl.policy.relevance import FILE as RELEVANCE
 from rarrl.policy.spec import PolicySpec
 
-Say = Callable[[float, str], None]
+from ..progress import Progress
+
 # Numbers of image patches to try; all are tried too.
 PATCHES = (4, 6, 8, 12, 16, 24)
 
 
 @dataclass(frozen=True)
-class Game:
-    """words: "trained" (its own) or "swapped": another task's; whoever does the task all the same did not read."""
+class Trial:
+    """One start of a task.
+
+    words: "trained" (its own) or "swapped": another task's, where success means that the policy did not read."""
 
     task: str
     start: int
@@ -33,8 +36,8 @@ class Game:
 
 
 @dataclass(frozen=True)
-class Tried:
-    """One setting. ms: CPU milliseconds of a chunk. solved, misread: games with its own words that were solved, and
+class CandidateResult:
+    """One setting. ms: CPU milliseconds of a chunk. solved, misread: trials with its own words that were solved, and
     with another task's words. played: of both, fewer than all where it was given up."""
 
     preset: Preset
@@ -46,8 +49,9 @@ class Tried:
 
 
 def candidates(folder: Path, spec: PolicySpec, ggufs: Sequence[str] = ()) -> list[Preset]:
-    """All settings to try but the whole: patches x blocks x transformers (names of files in the folder, which may have
-    fewer blocks).
+    """All settings to try but the full policy: patches x blocks x transformers.
+
+    ggufs: names of other transformers in the folder; they may have fewer blocks.
 
     Raises: InputError."""
     patches: list[int | None] = [None]
@@ -64,30 +68,30 @@ def candidates(folder: Path, spec: PolicySpec, ggufs: Sequence[str] = ()) -> lis
 
 def cpu_ms(
     policies: Mapping[str, Callable[[Observation], Any]],
-    films: Sequence[Sequence[Observation]],
+    clips: Sequence[Sequence[Observation]],
     rounds: int,
     seed: int = 0,
-    progress: Say | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, np.ndarray]:
-    """CPU milliseconds a call of each policy, (rounds,): in turn, in one process, on the same films, in random order.
+    """CPU milliseconds a call of each policy, (rounds,): in turn, in one process, on the same clips, in random order.
 
-    The first frame of a film is not counted: there, the words are new."""
+    The first frame of a clip is not counted: there, the words are new."""
     rng = np.random.default_rng(seed)
     found: dict[str, list[float]] = {name: [] for name in policies}
     for number in range(rounds + 1):  # the first one warms up
         spent = dict.fromkeys(policies, 0.0)
-        for film in films:
+        for clip in clips:
             for name in rng.permutation(list(policies)):
                 infer = policies[name]
-                infer(film[0])
+                infer(clip[0])
                 begin = time.process_time()
-                for observation in film[1:]:
+                for observation in clip[1:]:
                     infer(observation)
                 spent[name] += time.process_time() - begin
 
         if number:
             for name, seconds in spent.items():
-                found[name].append(1000 * seconds / sum(len(film) - 1 for film in films))
+                found[name].append(1000 * seconds / sum(len(clip) - 1 for clip in clips))
         if progress:
             progress(number, "timing")
 
@@ -97,18 +101,18 @@ def cpu_ms(
 def tune(
     presets: Sequence[Preset],
     ms: Sequence[float],
-    games: Sequence[Game],
-    play: Callable[[Preset, Game], bool],
+    trials: Sequence[Trial],
+    play: Callable[[Preset, Trial], bool],
     keep: float = 0.97,
     misread: float = 0.05,
     target_ms: float | None = None,
-    progress: Say | None = None,
-) -> list[Tried]:
-    """All settings that were played: the whole policy, then the others in their order, the chosen one last.
+    progress: Progress | None = None,
+) -> list[CandidateResult]:
+    """All settings that were played: the full policy, then the others in their order, the chosen one last.
 
     Without a target, settings are played from the quickest on until one will do; with one, from the slowest that fits
-    the target on. A setting will do where it solves `keep` of the games that the whole policy solves, and as many of
-    those with swapped words as `misread` allows or the whole policy does. It is given up as soon as it cannot.
+    the target on. A setting will do where it solves `keep` of the trials that the full policy solves, and as many of
+    those with swapped words as `misread` allows or the full policy does. It is given up as soon as it cannot.
 
     Args:
         presets: what to choose from; the first one leaves out nothing
@@ -116,12 +120,12 @@ def tune(
         play: solved?
 
     Raises: InputError where no setting will do."""
-    whole = _try(presets[0], ms[0], games, play, 0, len(games))
+    whole = _try(presets[0], ms[0], trials, play, 0, len(trials))
     if not whole.solved:
-        raise InputError(f"policy: it solved none of {len(games)} games; train it before it is tuned")
+        raise InputError(f"policy: it solved none of {len(trials)} trials; train it before it is tuned")
 
     needed = keep * whole.solved
-    allowed = max(int(misread * sum(game.words == "swapped" for game in games)), whole.misread)
+    allowed = max(int(misread * sum(trial.words == "swapped" for trial in trials)), whole.misread)
     order = sorted(range(len(presets)), key=lambda i: ms[i])
     if target_ms is not None:
         order = [i for i in reversed(order) if ms[i] <= target_ms]
@@ -134,7 +138,7 @@ def tune(
             return [replace(whole, chosen=True)]
         if progress:
             progress(number, str(presets[i]))
-        tried.append(_try(presets[i], ms[i], games, play, needed, allowed))
+        tried.append(_try(presets[i], ms[i], trials, play, needed, allowed))
         if tried[-1].chosen:
             return tried
 
@@ -142,24 +146,29 @@ def tune(
 
 
 def _try(
-    preset: Preset, ms: float, games: Sequence[Game], play: Callable[[Preset, Game], bool], needed: float, allowed: int
-) -> Tried:
+    preset: Preset,
+    ms: float,
+    trials: Sequence[Trial],
+    play: Callable[[Preset, Trial], bool],
+    needed: float,
+    allowed: int,
+) -> CandidateResult:
     solved = misread = 0
-    left = sum(game.words == "trained" for game in games)
-    for number, game in enumerate(games, 1):
-        success = play(preset, game)
-        if game.words == "swapped":
+    left = sum(trial.words == "trained" for trial in trials)
+    for number, trial in enumerate(trials, 1):
+        success = play(preset, trial)
+        if trial.words == "swapped":
             misread += success
         else:
             solved = solved + success
             left = left - 1
         if solved + left < needed or misread > allowed:
-            return Tried(preset, ms, solved, misread, number)
+            return CandidateResult(preset, ms, solved, misread, number)
 
-    return Tried(preset, ms, solved, misread, len(games), chosen=True)
+    return CandidateResult(preset, ms, solved, misread, len(trials), chosen=True)
 
 
-def write_preset(folder: Path, name: str, tried: Sequence[Tried], command: str) -> Path:
+def write_preset(folder: Path, name: str, tried: Sequence[CandidateResult], command: str) -> Path:
     """Writes `presets/<name>.json`, the last setting with what was measured of all; its path."""
     path = folder / FOLDER / f"{name}.json"
     record = {

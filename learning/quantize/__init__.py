@@ -1,1 +1,1 @@
-"""A Llama-architecture GGUF in fewer bits, chosen by what the actions of a policy need."""
+"""Quantization of Llama-architecture GGUF files and whole policies, by what a policy's actions need."""

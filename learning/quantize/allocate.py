@@ -1,4 +1,4 @@
-"""Which tensor gets which type, within a number of bits."""
+"""Chooses a type for every tensor within a budget of bits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def allocate(
 
     All start at their cheapest type. Then, again and again, the upgrade that lowers the objective most per added bit
     among those that fit the budget; an upgrade may skip types, since a larger type is not always a better one. Every
-    candidate is computed anew at each step: a gain changes when another tensor of its group is upgraded. Of equal
+    candidate is computed again at each step: a gain changes when another tensor of its group is upgraded. Of equal
     gains the tensor with the fewest bits per weight is first.
 
     Args:

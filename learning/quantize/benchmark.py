@@ -1,4 +1,4 @@
-"""`rarrl bench quantize`: every method at every size, on held-out frames, over models and draws of the calibration."""
+"""`rarrl bench quantize`: every method at every size on held-out frames, over models and calibration draws."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rarrl.llama import ggml
 from rarrl.llama.gguf import Gguf, read_gguf
 from rarrl.results import Figure, make_results, write_results
 
+from ..progress import Progress
 from .calibration import Calibration, load_calibration
 from .methods import METHODS, Rounder, mean_bits, options, plan, quantizer, rounder
-from .quantize import costs_of, learn, make_probe
+from .quantize import collect_statistics, costs_of, make_probe
 
-Update = Callable[[float, str], None]
 OURS = "tuned"  # the method that the figures are about
 # Methods with a curve of error against bits; "rtn" has its own table.
 COMPARED = tuple(name for name in METHODS if name != "rtn")
@@ -29,7 +29,7 @@ BPW = (1.6, 2.0, 2.5, 3.0, 4.0, 8.0)
 # Bits per weight of plain rounding to nearest, the baseline of textbooks.
 ROUNDED_BITS = (2, 3, 4, 5, 6, 8)
 PROBED = ("Q2_K",)  # types at which scores are held against the tensors' real errors
-ABOVE = 0.25  # a uniform type of at most so many more bits per weight is what ours is held against
+ABOVE = 0.25  # bits per weight by which a uniform type that ours is compared with may be larger
 # What `measure` returns, by (what, at which type or size).
 Errors = dict[tuple[str, Any], float]
 
@@ -42,7 +42,7 @@ def bench_quantize(
     seed: int,
     json: Path | None,
     command: str,
-    update: Update | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Measures all methods on the models of these folders (model.gguf and calibration.safetensors in each).
 
@@ -73,8 +73,8 @@ def bench_quantize(
             results = make_results(command, seed, summarise(measured, seed), tables)
             if json is not None:
                 write_results(json, results)  # after each draw: an interrupted run keeps what it measured
-            if update is not None:
-                update(len(measured), f"{folders[model].name}, draw {draw + 1} of {draws}")
+            if progress is not None:
+                progress(len(measured), f"{folders[model].name}, draw {draw + 1} of {draws}")
 
     return results
 
@@ -92,10 +92,11 @@ def measure(gguf: Gguf, plain: Rounder, calibration: Calibration, frames: int, h
     shapes = gguf.shape.linears()
     choices = options(shapes, ggml.MENU)
 
-    known = {by: learn(METHODS[method], probe) for by, method in WEIGHTS.items()}
+    statistics = {by: collect_statistics(METHODS[method], probe) for by, method in WEIGHTS.items()}
     rounded = {"plain": plain}
     for by in WEIGHTS.keys() - rounded.keys():
-        blocks = quantizer(probe.weight, known[by].importance, known[by].columns, METHODS[WEIGHTS[by]].rounding)
+        found = statistics[by]
+        blocks = quantizer(probe.weight, found.importance, found.columns, METHODS[WEIGHTS[by]].rounding)
         rounded[by] = functools.cache(rounder(blocks, shapes))
     errors: Errors = {}
 
@@ -109,16 +110,16 @@ def measure(gguf: Gguf, plain: Rounder, calibration: Calibration, frames: int, h
         weights = {name: round_to_nearest(probe.weight(name), bits) for name in shapes}
         errors["rtn", bits] = judge.error(weights)
     real = {(n, k): judge.error({n: rounded["fisher"](n, k)}) for n in shapes for k in PROBED}
-    ways = {name: by for by, name in WEIGHTS.items()} | {OURS: "compensated", "actquant": "fisher"}
-    for method, by in ways.items():
-        way = METHODS[method]
-        costs = costs_of(way, probe, choices, rounded[by], known[by])
+    rounded_by = {name: by for by, name in WEIGHTS.items()} | {OURS: "compensated", "actquant": "fisher"}
+    for method, by in rounded_by.items():
+        recipe = METHODS[method]
+        costs = costs_of(recipe, probe, choices, rounded[by], statistics[by])
         for bpw in BPW:
-            types = plan(way, costs, shapes, bpw)
+            types = plan(recipe, costs, shapes, bpw)
             weights = weights_of(types, by)
-            errors[method, bpw] = judge.error({**weights, **(probe.tuned_norms(weights, seed) if way.tuned else {})})
+            errors[method, bpw] = judge.error({**weights, **(probe.tuned_norms(weights, seed) if recipe.tuned else {})})
             errors[f"bpw of {method}", bpw] = mean_bits(types, shapes)
-        if way.score and not way.tuned:
+        if recipe.score and not recipe.tuned:
             ranks = [rank_correlation([costs[n][k] for n in shapes], [real[n, k] for n in shapes]) for k in PROBED]
             errors[f"rank of {method}", ""] = float(np.mean(ranks))
 

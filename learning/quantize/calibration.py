@@ -1,4 +1,4 @@
-"""What the quantizer knows of a policy: embeddings that go in, actions that should come out, and the head between."""
+"""Calibration frames of a policy: embeddings in, expert actions out, and the head between; and their file."""
 
 from __future__ import annotations
 

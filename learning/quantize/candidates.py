@@ -1,4 +1,4 @@
-"""Rows rounded in several versions, the one kept that changes the actions least: importances looked for, not believed.
+"""Rounds each row with several importances and keeps the candidate that changes the actions least.
 
 ggml minimises a sum over the weights of importance times squared error. No such sum tells what a row of errors does
 together, as the curvature does; but which of several roundings does least, the curvature can say."""
@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from rarrl.llama import ggml
+
+from .curvature import cost_terms
 
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the importance: between all alike and as measured
 # More candidates: the middle power times exp(SPREAD * normal), weight by weight.
@@ -31,7 +33,7 @@ def quantize(
     for version in _versions(importance, seed):
         blocks = ggml.quantize(kind, weights, version)
         error = ggml.dequantize(kind, blocks, weights.shape[1]) - weights
-        costs = ((error @ curvature) * error).sum(1)
+        costs = cost_terms(error, curvature).sum(1)
         better = costs < lowest
         kept[better] = blocks[better]
         lowest[better] = costs[better]

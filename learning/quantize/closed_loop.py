@@ -1,4 +1,4 @@
-"""What a policy loses in closed loop when it is quantized, all of it, on the same starts."""
+"""Closed-loop success of quantized policies against the unquantized one, on the same starts."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from rarrl_sim_envs.suites import Suite
 
 from ..policy.demonstrations import load_demonstrations
 from ..policy.evaluate import Episode, play
+from ..progress import Progress
 from .quantize import Quantized
 
 OURS = "tuned"  # the method that is played at 3.0 and 2.5 bits per weight too
@@ -42,7 +43,7 @@ def closed_loop(
     seed: int,
     save: Save,
     keep: Path | None = None,
-    progress: Callable[[float, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[dict[str, Figure], dict[str, Any]]:
     """Plays the policy unquantized, ours at 3.0 and 2.5 bits per weight, and each method from the smallest size up.
 
@@ -58,20 +59,10 @@ def closed_loop(
 
     starts = range(1000 * seed, 1000 * seed + episodes)
     used = policy_folder.policy_inputs(load_card(folder)[0], load_demonstrations(data), frames, seed)
-    done = 0
-
-    def played(policy: Policy, names: Sequence[str], what: str) -> list[Episode]:
-        nonlocal done
-        found: list[Episode] = []
-        for name in names:
-            if progress:
-                progress(done, f"{what}, {name}")
-            found += play(policy, suite, name, "trained", starts, policy.spec.horizon)
-            done += episodes
-        return found
+    player = _Player(suite, starts, progress)
 
     with make_policy(folder) as policy:
-        whole = played(policy, tasks, "unquantized")
+        whole = player.play(policy, tasks, "unquantized")
     solved = [task for task in tasks if np.mean([e.success for e in whole if e.task == task]) >= SOLVED]
     if not solved:
         raise InputError(f"policy: {folder} solves none of {', '.join(tasks)} in {SOLVED:.0%} of the starts")
@@ -87,48 +78,41 @@ def closed_loop(
     }
     tables: dict[str, Any] = {"sizes": rows, "settings": settings}
 
-    ways: dict[str, Callable[[float], Quantized]] = {}
+    quantizers: dict[str, Callable[[float], Quantized]] = {}
 
     def kept(method: str, bpw: float, place: Path) -> tuple[Figure, float]:
-        if method not in ways:
-            ways[method] = policy_folder.policy_quantizer(folder, used, method)
+        """Quantizes and plays: the share of successes that is kept, and the real bits per weight."""
+        if method not in quantizers:
+            quantizers[method] = policy_folder.policy_quantizer(folder, used, method)
         path = place / f"{method}_{bpw:g}"
-        policy_folder.write_policy(path, folder, ways[method](bpw), {"method": method, "bpw": bpw})
-        real = policy_folder.policy_bpw(path)
-        with make_policy(path) as policy:
-            small = played(policy, solved, f"{method} {bpw:g}")
-        figure = kept_share(whole, small)
-        lost = {t: sum(a.success > b.success for a, b in zip(whole, small, strict=True) if a.task == t) for t in solved}
-        rows.append(
-            {"method": method, "bpw": real, "kept": figure.value, "lo": figure.lo, "hi": figure.hi, "lost": lost}
-        )
+        policy_folder.write_policy(path, folder, quantizers[method](bpw), {"method": method, "bpw": bpw})
 
-        return figure, real
+        with make_policy(path) as policy:
+            small = player.play(policy, solved, f"{method} {bpw:g}")
+
+        row = {"method": method, "bpw": policy_folder.policy_bpw(path), **_comparison(whole, small, solved)}
+        rows.append(row)
+        return kept_share(whole, small), row["bpw"]
 
     with tempfile.TemporaryDirectory() as scratch:
         place = keep or Path(scratch)
-        known: dict[tuple[str, float], tuple[Figure, float]] = {}
+        measured: dict[tuple[str, float], tuple[Figure, float]] = {}
         for name, bpw in (("kept_3bpw", 3.0), ("kept_2p5bpw", 2.5)):
-            known[OURS, bpw] = kept(OURS, bpw, place)
-            figures[name] = known[OURS, bpw][0]
+            measured[OURS, bpw] = kept(OURS, bpw, place)
+            figures[name] = measured[OURS, bpw][0]
             if bpw == 2.5:
-                (blocks, files), small = byte_counts(folder), byte_counts(place / f"{OURS}_{bpw:g}")
-                figures["memory_ratio_2p5"] = Figure(blocks / small[0], "bytes of the blocks, F16 to quantized")
-                figures["file_ratio_2p5"] = Figure(
-                    files / small[1], "bytes of the policy's files, shipped to quantized"
-                )
-
+                figures |= _memory_figures(folder, place / f"{OURS}_{bpw:g}")
             save(figures, tables)
 
         smallest: dict[str, float] = {}
         unit = f"bits per weight that keep {KEPT}"
         for method in METHODS:
             for bpw in SWEEP:
-                if (method, bpw) not in known:
-                    known[method, bpw] = kept(method, bpw, place)
+                if (method, bpw) not in measured:
+                    measured[method, bpw] = kept(method, bpw, place)
                     save(figures, tables)
-                if known[method, bpw][0].value >= KEPT:
-                    smallest[method] = known[method, bpw][1]
+                if measured[method, bpw][0].value >= KEPT:
+                    smallest[method] = measured[method, bpw][1]
                     break
 
             if method == OURS and method in smallest:
@@ -140,6 +124,43 @@ def closed_loop(
     tables["smallest kept"] = smallest
     save(figures, tables)
     return figures, tables
+
+
+class _Player:
+    """Plays policies on the same starts, and counts episodes for `progress`."""
+
+    def __init__(self, suite: Suite, starts: Sequence[int], progress: Progress | None) -> None:
+        self._suite = suite
+        self._starts = starts
+        self._progress = progress
+        self._done = 0
+
+    def play(self, policy: Policy, tasks: Sequence[str], what: str) -> list[Episode]:
+        """The episodes of all tasks, in order. what: the policy, for `progress`."""
+        played: list[Episode] = []
+        for task in tasks:
+            if self._progress:
+                self._progress(self._done, f"{what}, {task}")
+            played += play(policy, self._suite, task, "trained", self._starts, policy.spec.horizon)
+            self._done += len(self._starts)
+        return played
+
+
+def _comparison(whole: Sequence[Episode], small: Sequence[Episode], tasks: Sequence[str]) -> dict[str, Any]:
+    """The cells of a table row: the share kept with its interval, and the successes lost in each task."""
+    figure = kept_share(whole, small)
+    lost = {t: sum(a.success > b.success for a, b in zip(whole, small, strict=True) if a.task == t) for t in tasks}
+    return {"kept": figure.value, "lo": figure.lo, "hi": figure.hi, "lost": lost}
+
+
+def _memory_figures(folder: Path, small: Path) -> dict[str, Figure]:
+    """How many times smaller the quantized policy `small` is: its blocks in memory, and its files."""
+    blocks, files = byte_counts(folder)
+    small_blocks, small_files = byte_counts(small)
+    return {
+        "memory_ratio_2p5": Figure(blocks / small_blocks, "bytes of the blocks, F16 to quantized"),
+        "file_ratio_2p5": Figure(files / small_files, "bytes of the policy's files, shipped to quantized"),
+    }
 
 
 def byte_counts(folder: Path) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Errors of some columns made good by the others, in plain ggml blocks.
+"""Rounds a matrix block by block and lets the columns to come compensate the errors (GPTQ, for ggml's blocks).
 
 GPTQ (Frantar et al. 2023, arXiv 2210.17323) rounds a matrix column by column and moves each error into the columns that
 are still to come, by the curvature of what the layer is for. ggml rounds a whole block of a row at once, so here a
@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from rarrl.llama import ggml
+
+from .curvature import cost_terms
 
 STEP = 64
 """Columns held at a time. With 32 the types of more than two bits gain more, and those of two bits lose by it."""
@@ -47,7 +49,7 @@ def quantize(kind: str, weights: np.ndarray, importance: np.ndarray, curvature: 
             blocks = ggml.quantize(kind, target.astype(np.float32), importance[:, first:last])
             found = ggml.dequantize(kind, blocks, width).astype(np.float64)
             error = np.concatenate((values[:, :first], found), axis=1) - weights[:, :last]
-            costs = ((error @ cost) * error).sum(1)
+            costs = cost_terms(error, cost).sum(1)
             better = costs < lowest
             if held == first:
                 best = found.copy()

@@ -1,4 +1,4 @@
-"""Pictures: bits per tensor of one model; error against bits of all methods."""
+"""Pictures of quantization: the types of a model's tensors, and error against bits for all methods."""
 
 from __future__ import annotations
 

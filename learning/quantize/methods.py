@@ -1,4 +1,4 @@
-"""The ways to quantize: which importance each weight gets, and what decides the type of each tensor."""
+"""The table of quantization methods: how weights are rounded, and what decides the type of a tensor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole policy folder in fewer bits: the convolutions, tables and head around the transformer too.
+"""Quantizes a whole policy folder: the transformer, and the convolutions, tables and head around it.
 
 The rest of `rarrl_learning.quantize` knows transformers and chooses types; here is what lies around them. The quantized
 folder is one like any other (`serve.py`): llama.cpp computes with the transformer's blocks as they are, the rest is
@@ -31,13 +31,14 @@ from rarrl.results import Figure, make_results, write_results
 from ..policy.calibration import choose_frames, episodes_of
 from ..policy.demonstrations import Demonstrations, load_demonstrations
 from ..policy.model import PolicyModel, load_model
+from ..progress import Progress
 from .calibration import split_episodes
 from .methods import METHODS, options
-from .quantize import Quantized, Update, fitted, method_named, write_quantized
+from .quantize import Quantized, fitted, method_named, write_quantized
 from .scores import ActionProbe, Curvature
 
 TABLES = ("word.weight", "place", "slot")
-"""A row of these enters as it is."""
+"""Tables: a token's embedding is a row of them, so no matrix product is computed."""
 NARROW = METHODS["rtn"].menu
 """For rows that are no whole blocks of the other types."""
 
@@ -67,9 +68,9 @@ class PolicyInputs:
 
 def policy_inputs(spec: PolicySpec, data: Demonstrations, count: int, seed: int) -> PolicyInputs:
     """`count` frames, as many of each task. Raises: InputError, see `choose_frames`."""
-    chosen, told = choose_frames(spec, data, count, seed)
+    chosen, instructions = choose_frames(spec, data, count, seed)
     return PolicyInputs(
-        np.stack([spec.words(text) for text in told]),
+        np.stack([spec.words(text) for text in instructions]),
         data.frames.images[chosen],
         spec.scale_proprio(data.frames.proprio[chosen]),
         spec.scale_actions(data.frames.chunks[chosen, : spec.horizon]),
@@ -130,18 +131,18 @@ def matrices(model: PolicyModel) -> list[str]:
 
 
 def policy_quantizer(
-    folder: Path, inputs: PolicyInputs, method: str, update: Update | None = None
+    folder: Path, inputs: PolicyInputs, method: str, progress: Progress | None = None
 ) -> Callable[[float], Quantized]:
-    """For any number of bits per weight, all weights of the folder counted: what the method makes of it.
+    """A function from bits per weight, all weights of the folder counted, to the policy as the method quantizes it.
 
     Raises: InputError, also of the result where the bits are too few."""
-    way = method_named(method)
+    recipe = method_named(method)
     model = load_model(folder)
     probe = PolicyProbe(model, inputs)
     shapes = {name: probe.weight(name).shape for name in probe.names()}
     narrow = options(shapes, NARROW)
-    choices = {n: kinds if len(kinds) > 1 else narrow[n] for n, kinds in options(shapes, way.menu).items()}
-    at = fitted(way, probe, probe.weight, shapes, choices, update)
+    choices = {n: kinds if len(kinds) > 1 else narrow[n] for n, kinds in options(shapes, recipe.menu).items()}
+    at = fitted(recipe, probe, probe.weight, shapes, choices, progress)
     total, rest = _counted(folder, shapes)
     count = sum(rows * columns for rows, columns in shapes.values())
 
@@ -194,7 +195,7 @@ def quantize_policy(
     out: Path,
     report: Path | None,
     command: str,
-    update: Update | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """`rarrl quantize POLICY`: writes the folder `out`; returns the results document: sizes, the type of every tensor,
     and the change of the actions on as many frames of other episodes, with what is in the written files.
@@ -203,7 +204,7 @@ def quantize_policy(
     demonstrations = load_demonstrations(data)
     spec, _ = load_card(folder)
     used, others = policy_inputs(spec, demonstrations, 2 * frames, seed).split(frames, seed)
-    quantized = policy_quantizer(folder, used, method, update)(bpw)
+    quantized = policy_quantizer(folder, used, method, progress)(bpw)
     facts = {"command": command, "method": method, "bpw": bpw, "frames": len(used.words), "seed": seed}
     write_policy(out, folder, quantized, {**facts, "data_sha256": demonstrations.digest})
     before, after = (PolicyProbe(load_model(path), others).reference for path in (folder, out))

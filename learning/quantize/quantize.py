@@ -1,4 +1,4 @@
-"""`rarrl quantize`: from a model and calibration frames to a smaller file and a report on it."""
+"""From a model and calibration frames to a quantized file and a report on it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rarrl.llama import ggml
 from rarrl.llama.gguf import Gguf, read_gguf, write_gguf
 from rarrl.llama.runtime import LlamaRuntime
 
+from ..progress import Progress
 from .allocate import Costs
 from .calibration import Calibration
 from .methods import METHODS, Method, Rounder, mean_bits, options, plan, quantizer, rounder, type_costs
@@ -22,7 +23,6 @@ from .methods import METHODS, Method, Rounder, mean_bits, options, plan, quantiz
 if TYPE_CHECKING:
     from .scores import ActionProbe, Probe
 
-Update = Callable[[float, str], None]
 TABLE_TYPE = "Q6_K"  # of the token table and the output layer, as llama.cpp does; they are outside the bit budget
 # Types of a model that is not quantized yet.
 FULL = ("F32", "F16", "BF16")
@@ -40,7 +40,7 @@ class Quantized:
 
 
 def quantize_model(
-    gguf: Gguf, calibration: Calibration | None, bpw: float, method: str, update: Update | None = None
+    gguf: Gguf, calibration: Calibration | None, bpw: float, method: str, progress: Progress | None = None
 ) -> Quantized:
     """Chooses the types and rounds the weights; `write_quantized` then writes the file.
 
@@ -49,57 +49,57 @@ def quantize_model(
         bpw: at most so many bits per weight, over the linear layers of the blocks
 
     Raises: InputError, DependencyMissingError (torch, llama.cpp, gguf)."""
-    return quantize_to(gguf, calibration, method, update)(bpw)
+    return quantize_to(gguf, calibration, method, progress)(bpw)
 
 
 def quantize_to(
-    gguf: Gguf, calibration: Calibration | None, method: str, update: Update | None = None
+    gguf: Gguf, calibration: Calibration | None, method: str, progress: Progress | None = None
 ) -> Callable[[float], Quantized]:
-    """`quantize_model` for any number of sizes: what is learnt of the model does not depend on them."""
-    way = method_named(method)
+    """`quantize_model` for any number of sizes: the calibration does not depend on them."""
+    recipe = method_named(method)
     shapes = gguf.shape.linears()
     quantized = [name for name in shapes if gguf.tensors[name].type not in FULL]
     if quantized:
         kind = gguf.tensors[quantized[0]].type
         raise InputError(f"{gguf.path}: {quantized[0]} is {kind} already; quantize the F16 or F32 model")
 
-    choices = options(shapes, way.menu)
+    choices = options(shapes, recipe.menu)
     unfit = [name for name, kinds in choices.items() if not kinds]
     if unfit:
         raise InputError(f"{gguf.path}: rows of {unfit[0]} fit no type; widths must be multiples of 32")
 
     probe = None
-    if way.importance or way.score:
+    if recipe.importance or recipe.score:
         if calibration is None:
             raise InputError(f"method {method}: needs calibration frames; give --calibration or --method plain")
         probe = make_probe(gguf, calibration)
 
-    return fitted(way, probe, gguf.values, shapes, choices, update)
+    return fitted(recipe, probe, gguf.values, shapes, choices, progress)
 
 
 def fitted(
-    way: Method,
+    recipe: Method,
     probe: ActionProbe | None,
     weight: Callable[[str], np.ndarray],
     shapes: Mapping[str, tuple[int, int]],
     choices: Mapping[str, list[str]],
-    update: Update | None = None,
+    progress: Progress | None = None,
 ) -> Callable[[float], Quantized]:
-    """What the method makes of these matrices at so many bits per weight.
+    """A function from bits per weight to these matrices as the method quantizes them.
 
     Args:
         probe: None where the method needs none
         weight: name -> matrix
         choices: the types that each may have"""
-    known = learn(way, probe) if probe is not None else Knowledge()
-    blocks = functools.cache(quantizer(weight, known.importance, known.columns, way.rounding))
+    statistics = collect_statistics(recipe, probe) if probe is not None else CalibrationStatistics()
+    blocks = functools.cache(quantizer(weight, statistics.importance, statistics.columns, recipe.rounding))
     rounded = rounder(blocks, shapes)
-    costs = costs_of(way, probe, choices, rounded, known, update)
+    costs = costs_of(recipe, probe, choices, rounded, statistics, progress)
 
     def quantized_to(bpw: float) -> Quantized:
-        types = plan(way, costs, shapes, bpw)
-        weights = {name: rounded(name, kind) for name, kind in types.items()} if way.tuned else {}
-        norms = probe.tuned_norms(weights) if way.tuned and probe else {}
+        types = plan(recipe, costs, shapes, bpw)
+        weights = {name: rounded(name, kind) for name, kind in types.items()} if recipe.tuned else {}
+        norms = probe.tuned_norms(weights) if recipe.tuned and probe else {}
         return Quantized(types, costs, {name: blocks(name, kind) for name, kind in types.items()}, norms)
 
     return quantized_to
@@ -117,24 +117,28 @@ def make_probe(gguf: Gguf, calibration: Calibration) -> Probe:
 
 
 @dataclass(frozen=True)
-class Knowledge:
-    """What calibration frames tell of each tensor: the importance of its weights, the curvature of its columns."""
+class CalibrationStatistics:
+    """What calibration frames say of each tensor: the importance of its weights, the curvature of its columns."""
 
     importance: Mapping[str, np.ndarray] = field(default_factory=dict)
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def learn(method: Method, probe: ActionProbe) -> Knowledge:
+def collect_statistics(method: Method, probe: ActionProbe) -> CalibrationStatistics:
     """The importance and the curvature that the method asks for."""
     from . import scores
 
-    ways = {"fisher": scores.fisher, "imatrix": scores.mean_square_input}
+    importances = {"fisher": scores.fisher, "imatrix": scores.mean_square_input}
     if method.rounding is None:
-        return Knowledge(ways[method.importance](probe)) if method.importance else Knowledge()
+        return (
+            CalibrationStatistics(importances[method.importance](probe))
+            if method.importance
+            else CalibrationStatistics()
+        )
 
     curvature = probe.curvature()
-    importance = curvature.weights if method.importance == "curvature" else ways[str(method.importance)](probe)
-    return Knowledge(importance, curvature.columns)
+    importance = curvature.weights if method.importance == "curvature" else importances[str(method.importance)](probe)
+    return CalibrationStatistics(importance, curvature.columns)
 
 
 def costs_of(
@@ -142,8 +146,8 @@ def costs_of(
     probe: ActionProbe | None,
     choices: Mapping[str, list[str]],
     rounded: Rounder,
-    known: Knowledge,
-    update: Update | None = None,
+    statistics: CalibrationStatistics,
+    progress: Progress | None = None,
 ) -> Costs:
     """What each type of each tensor costs, by the method's score; a method without one needs no probe."""
     if method.score is None or probe is None:
@@ -154,9 +158,9 @@ def costs_of(
     if method.score == "hsic":
         return type_costs(choices, scores.hsic_sensitivity(probe))
     if method.score == "fisher":
-        return scores.fisher_errors(probe, known.importance, rounded, choices, update)
+        return scores.fisher_errors(probe, statistics.importance, rounded, choices, progress)
 
-    return scores.curvature_errors(probe, known.columns, rounded, choices, update)
+    return scores.curvature_errors(probe, statistics.columns, rounded, choices, progress)
 
 
 def write_quantized(path: Path, gguf: Gguf, quantized: Quantized) -> None:

@@ -1,4 +1,4 @@
-"""What a tensor, and a weight, is worth to the actions: measured on calibration frames."""
+"""Sensitivity of the actions to each tensor and weight, measured on calibration frames."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from torch.nn import functional
 from rarrl.errors import InputError
 from rarrl.llama.gguf import Gguf
 
+from ..progress import Progress
 from ..torch_llama import Llama, block_mask
 from .calibration import Calibration, Head
+from .curvature import cost_terms
 from .methods import Rounder
 
 BATCH = 32  # frames computed at once
@@ -28,7 +30,6 @@ TUNING_BATCH = 16  # frames a step
 TUNING_RATE = 2e-3  # learning rate of the first step
 Weights = Mapping[str, np.ndarray]
 Choices = Mapping[str, list[str]]
-Update = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Curvature:
         self.weights[name] = self.weights.get(name, 0) + weights.numpy()
 
     def mean(self, frames: int) -> Curvature:
-        """Of sums over so many frames."""
+        """From sums over `frames` frames."""
         columns, weights = ({n: part / frames for n, part in parts.items()} for parts in (self.columns, self.weights))
         return Curvature(columns, weights)
 
@@ -344,16 +345,16 @@ def curvature_errors(
     columns: Mapping[str, np.ndarray],
     rounded: Rounder,
     choices: Choices,
-    update: Update | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, dict[str, float]]:
     """sqrt(sum over rows of e H e) of every tensor in every type, e the row's error, H the curvature of `columns`: how
     far the actions move, without running the policy."""
 
     def error(name: str, kind: str) -> float:
         e = rounded(name, kind) - probe.weight(name)
-        return math.sqrt(float(((e @ columns[name]) * e).sum()))
+        return math.sqrt(float(cost_terms(e, columns[name]).sum()))
 
-    return _each(choices, error, update)
+    return _each(choices, error, progress)
 
 
 def fisher_errors(
@@ -361,20 +362,22 @@ def fisher_errors(
     importance: Mapping[str, np.ndarray],
     rounded: Rounder,
     choices: Choices,
-    update: Update | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, dict[str, float]]:
     """sqrt(sum F (W - W^)^2) of every tensor in every type: predicts the action error without running the policy."""
 
     def error(name: str, kind: str) -> float:
         return math.sqrt(float((importance[name] * np.square(rounded(name, kind) - probe.weight(name))).sum()))
 
-    return _each(choices, error, update)
+    return _each(choices, error, progress)
 
 
-def _each(choices: Choices, error: Callable[[str, str], float], update: Update | None) -> dict[str, dict[str, float]]:
+def _each(
+    choices: Choices, error: Callable[[str, str], float], progress: Progress | None
+) -> dict[str, dict[str, float]]:
     errors: dict[str, dict[str, float]] = {}
     for done, (name, kinds) in enumerate(choices.items()):
         errors[name] = {kind: error(name, kind) for kind in kinds}
-        if update is not None:
-            update(done + 1, name)
+        if progress is not None:
+            progress(done + 1, name)
     return errors

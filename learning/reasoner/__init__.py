@@ -1,1 +1,1 @@
-"""Trains and evaluates the planner; records, attacks and measures language models."""
+"""The planner model: train and evaluate it; record, attack and benchmark any language model."""

@@ -90,8 +90,8 @@ def bench_planner(
 def speed(settings: WorkerSettings, trials: int, seed: int) -> tuple[dict[str, Figure], dict[str, Any]]:
     """Whole answers on an idle computer: tokens a second, time to the first token, per role and level."""
     reasoner = LlamaReasoner(settings)
-    rows: dict[str, Any] = {}
 
+    rows: dict[str, Any] = {}
     answers: dict[tuple[Role, int], list[Answer]] = {}
     try:
         plan = reasoner.ask(_request(0, _GOALS[0], 30.0)).plan
@@ -151,7 +151,7 @@ def restarts(settings: WorkerSettings, trials: int, seed: int) -> tuple[dict[str
 
 
 def deadlines(settings: WorkerSettings, trials: int, seed: int) -> tuple[dict[str, Figure], dict[str, Any]]:
-    """How late answers are when the model would go on for ever and every core is busy with something else."""
+    """How late answers are when the model never ends and every core is busy with something else."""
     reasoner = LlamaReasoner(settings, recipe=_endless)
     busy = [multiprocessing.get_context("spawn").Process(target=_burn, daemon=True) for _ in range(os.cpu_count() or 1)]
 
@@ -199,7 +199,7 @@ def deadlines(settings: WorkerSettings, trials: int, seed: int) -> tuple[dict[st
 def malformed(settings: WorkerSettings, trials: int, seed: int) -> tuple[dict[str, Figure], dict[str, Any]]:
     """Model files that are cut short or have bytes of their header changed: what becomes of the worker that reads them.
 
-    That this process goes on to count is the point; a file that still loads must still answer or fail by its status."""
+    This process must survive to count; a file that still loads must answer, or fail by its status."""
     good = settings.model.read_bytes()
     rng = np.random.default_rng(seed)
     seen: Counter[str] = Counter()
@@ -285,7 +285,7 @@ def _faulty_worker(kind: str) -> Reasoner:
 
 
 def _count(make: Callable[[], Reasoner], trials: int) -> dict[str, Any]:
-    """Asks for one thing after another: an answer that names the thing of an earlier goal is stale."""
+    """Asks for one object after another: an answer that names the object of an earlier goal is stale."""
     row: dict[str, Any] = {"n": 0, "uncaught": 0, "budget_overrun": 0, "stale_applied": 0, "plan_without_ok": 0}
     answers = []
     slowest = -math.inf

@@ -1,4 +1,4 @@
-"""How good a reasoner's plans and verdicts are, on ALFRED's annotations; from the goal sentence alone."""
+"""Accuracy of a reasoner's plans and verdicts on ALFRED's annotations, from the goal sentence alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rarrl.reasoner.plan import Plan, expert_plan, normal_form
 from rarrl.results import Figure
 from rarrl.types import CallStatus, Role
 
-from .lessons import FIELDS, Teacher, achieved, fields, homes, lessons
+from .curriculum import FIELDS, ExampleSampler, achieved, annotated_plans, fields, homes
 
 DEADLINE_S = 60.0
 """Of each call: quality is measured here, time by `rarrl bench planner`."""
@@ -26,14 +26,14 @@ RESAMPLES = 2_000  # bootstrap draws of plans; an AUC takes the first 400 of the
 class Item:
     """One annotation. cluster: number of its plan: annotations of one plan are no independent samples.
 
-    spoilt: a plan with one thing wrong, for the verifier. home: what the robot has met in this home, for level 2."""
+    corrupted: a plan with one thing wrong, for the verifier. home: what the robot has met in this home, for level 2."""
 
     goal: str
     plan: Plan
     task_type: str
     target: tuple[str | bool, ...]
     cluster: int
-    spoilt: Plan
+    corrupted: Plan
     home: tuple[str, ...] = ()
 
 
@@ -43,21 +43,21 @@ def items(data: AlfredData, seed: int, known: Iterable[AlfredPlan] = ()) -> list
     Raises: InputError where none has goal parameters."""
     found = []
     places = homes(data.plans, known)
-    pupils = lessons(data.plans)
+    training_set = annotated_plans(data.plans)
 
-    teacher = Teacher(pupils, seed)
+    sampler = ExampleSampler(training_set, seed)
     at = 0
     for cluster, source in enumerate(data.plans):
         for _ in source.annotations:
-            lesson = pupils[at]
+            annotated = training_set[at]
             at = at + 1
             if source.parameters is None:
                 continue
             target = fields(source.task_type, source.parameters)
-            spoilt = teacher.spoil(lesson)
+            corrupted = sampler.corrupt(annotated)
             expert = expert_plan(source)
             home = places[cluster]
-            found.append(Item(lesson.goal, expert, source.task_type, target, cluster, spoilt, home))
+            found.append(Item(annotated.goal, expert, source.task_type, target, cluster, corrupted, home))
 
     if not found:
         raise InputError(f"ALFRED {data.split}: no annotation with goal parameters; give a split that has them")
@@ -67,7 +67,7 @@ def items(data: AlfredData, seed: int, known: Iterable[AlfredPlan] = ()) -> list
 
 @dataclass(frozen=True)
 class Judged:
-    """What a reasoner made of one item. p_ok of a verdict: 0 or 1 where the model does not tell; NaN: no verdict.
+    """What a reasoner made of one item. p_ok of a verdict: 0 or 1 where the model states none; NaN: no verdict.
 
     replanned: the plan after a verifier (level 1, 2) found level 1's plan wrong; that plan where it found it ok.
     plan_2_blind: of a level 2 that knows nothing of the home."""
@@ -76,7 +76,7 @@ class Judged:
     plan_2: Plan | None
     p_ok_1: float
     p_ok_2: float
-    p_ok_spoilt: float
+    p_ok_corrupted: float
     replanned_1: Plan | None
     replanned_2: Plan | None
     tokens: tuple[int, int]
@@ -111,7 +111,7 @@ def judge(reasoner: Reasoner, item: Item, number: int, seed: int) -> Judged:
         second.plan,
         _p_ok(verdicts[0]),
         _p_ok(verdicts[1]),
-        _p_ok(ask(Role.VERIFIER, 1, item.spoilt)),
+        _p_ok(ask(Role.VERIFIER, 1, item.corrupted)),
         after[0],
         after[1],
         (first.tokens_out, second.tokens_out),
@@ -138,7 +138,7 @@ def evaluate(
     even that).
 
     A plan is right where its normal form is the expert's (`normal_form`: which knife slices, and where it is left, no
-    goal tells); `plan_exact_*` counts only plans that are the same word for word. Intervals: 95 %, bootstrap over
+    goal says); `plan_exact_*` counts only plans that are the same word for word. Intervals: 95 %, bootstrap over
     plans. gain_verifier: a plan of level 1, verified at level 2, and planned again at level 2 where that says wrong;
     gain_verifier_level1: both at level 1. verifier_auc: right against wrong among the plans that the planner itself
     wrote at level 1; verifier_auc_spoilt: those that are right against expert plans with one thing wrong. A figure that
@@ -172,7 +172,7 @@ def _summary(asked: Sequence[Item], found: Sequence[Judged], seed: int) -> tuple
         ]
     )
     ok_1, ok_2 = (np.array([getattr(f, name) for f in found]) for name in ("p_ok_1", "p_ok_2"))
-    spoilt = np.array([f.p_ok_spoilt for f in found])
+    corrupted = np.array([f.p_ok_corrupted for f in found])
     figures = {f"{name}_accuracy": spread.mean(named[:, i]) for i, name in enumerate(FIELDS)}
     figures |= {
         "all_parameters_accuracy": spread.mean(all_named),
@@ -189,7 +189,9 @@ def _summary(asked: Sequence[Item], found: Sequence[Judged], seed: int) -> tuple
         "plan_exact_level2": spread.mean(exact["plan_2"]),
         "verifier_auc": spread.auc(ok_1, right["plan_1"]),
         "verifier_auc_level2": spread.auc(ok_2, right["plan_1"]),
-        "verifier_auc_spoilt": spread.auc(np.r_[ok_1, spoilt], np.r_[right["plan_1"], np.zeros(len(spoilt), bool)]),
+        "verifier_auc_spoilt": spread.auc(
+            np.r_[ok_1, corrupted], np.r_[right["plan_1"], np.zeros(len(corrupted), bool)]
+        ),
         "tokens_level1": spread.mean(np.array([f.tokens[0] for f in found]), "tokens"),
         "tokens_level2": spread.mean(np.array([f.tokens[1] for f in found]), "tokens"),
     }

@@ -68,7 +68,7 @@ def export_gguf(path: Path, shape: Shape, tokenizer: Tokenizer, weights: Mapping
 def _add_tokenizer(writer, tokenizer: Tokenizer) -> None:  # type: ignore[no-untyped-def]
     import gguf
 
-    told = json.loads(tokenizer.to_str())
+    settings = json.loads(tokenizer.to_str())
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     tokens = sorted(vocabulary, key=vocabulary.__getitem__)
     kinds = dict.fromkeys(json_pieces(), gguf.TokenType.USER_DEFINED) | dict.fromkeys(MARKS, gguf.TokenType.CONTROL)
@@ -76,7 +76,7 @@ def _add_tokenizer(writer, tokenizer: Tokenizer) -> None:  # type: ignore[no-unt
     writer.add_tokenizer_pre(PRE_TOKENIZER)
     writer.add_token_list(tokens)
     writer.add_token_types([kinds.get(token, gguf.TokenType.NORMAL) for token in tokens])
-    writer.add_token_merges([pair if isinstance(pair, str) else " ".join(pair) for pair in told["model"]["merges"]])
+    writer.add_token_merges([pair if isinstance(pair, str) else " ".join(pair) for pair in settings["model"]["merges"]])
     writer.add_eos_token_id(vocabulary[END])
     writer.add_bos_token_id(vocabulary[END])  # llama.cpp wants one; it is never added
     writer.add_add_bos_token(False)

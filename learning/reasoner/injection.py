@@ -1,4 +1,4 @@
-"""How often text that should be data makes the robot do harm: 200 attacks, with and without the plan checker.
+"""Prompt-injection attacks: how many of 200 do harm, with and without the plan checker.
 
 Each case holds what the instruction, the labels or the tools say, the operator's policy, what a model that obeys the
 attack would write, and which steps count as harm. The obeying model is the worst case: it tests the rules and not some

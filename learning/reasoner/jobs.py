@@ -1,9 +1,12 @@
-"""Behind `rarrl train planner` and `rarrl eval planner`."""
+"""Train and evaluate the planner model: the functions behind `rarrl train planner` and `rarrl eval planner`.
+
+Nothing here prints, so that a notebook can call it.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,45 +16,63 @@ from rarrl.files import sha256, write_json_atomic
 from rarrl.reasoner.base import Reasoner
 from rarrl.results import Figure, machine, make_results, versions, write_results
 
+from ..progress import Progress
+from .curriculum import FIELDS, AnnotatedPlan, annotated_plans, fields
 from .evaluate import Bootstrap, evaluate, items
 from .injection import injection_figures
-from .lessons import FIELDS, Lesson, fields, lessons
 
 MODEL = "planner.gguf"  # in the folder that training writes
 DATA = "ALFRED json_2.1.0, split train, without its development plans (MIT, (c) 2019 ALFRED)"
-Update = Callable[[float, str], None]
 
 
 def train_planner(
     alfred: Path,
-    steps: int,
-    seed: int,
-    out: Path,
-    command: str,
-    update: Update,
+    steps: int = 4_000,
+    seed: int = 0,
+    out: Path = Path("runs/planner"),
+    command: str = "rarrl train planner",
+    progress: Progress | None = None,
     batch_tokens: int = 4_096,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """Trains on the train split, writes `planner.gguf` and `card.json` into `out`; returns the card.
+    """Trains the planner's language model on ALFRED's train split, and writes it as GGUF with its card.
 
-    Raises: InputError; DependencyMissingError without the extra [train]."""
+    Where `out` holds a checkpoint of the same options, training goes on from there.
+
+    Args:
+        alfred: Folder of the ALFRED data set.
+        steps: Optimizer steps.
+        seed: Of the weights and the examples.
+        out: Folder of the checkpoint, and in the end of `planner.gguf` and `card.json`.
+        command: What the card names as its origin.
+        progress: Called with the number of steps that are done, and running figures as text.
+        batch_tokens: Tokens of a step, about.
+        device: As torch names it: "cpu" or "cuda".
+
+    Returns: The card; its `metrics` hold the loss, and the accuracy on development plans.
+
+    Raises:
+        InputError: For a data set without annotated plans, a checkpoint of other options, or a device that is not
+            there.
+        DependencyMissingError: Without the extra `train`.
+    """
     try:
         from .export import export_gguf
-        from .train import TrainConfig
-        from .train import train_planner as train
+        from .train import TrainConfig, fit_planner
     except ImportError as error:
         raise DependencyMissingError(f"training needs {error.name}; pip install 'rarrl[train]'") from None
 
     data = read_alfred(alfred, "train")
-    pupils, held = taught_and_held(data.plans)
-    if not pupils or not held:
+    training_set, development = training_and_development(data.plans)
+    if not training_set or not development:
         raise InputError(f"ALFRED: {alfred}: too few annotated plans to learn from; download the data set again")
 
     def on_step(step: int, figures: dict[str, float]) -> None:
-        update(step, ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
+        if progress is not None:
+            progress(step, ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
 
     config = TrainConfig(seed=seed, steps=steps, batch_tokens=batch_tokens)
-    trained = train(pupils, held, config, out, on_step, device=device)
+    trained = fit_planner(training_set, development, config, out, on_step, device=device)
     export_gguf(out / MODEL, trained.shape, trained.tokenizer, trained.weights)
     content = (out / MODEL).read_bytes()
     card = {
@@ -73,23 +94,48 @@ def train_planner(
     return card
 
 
-def taught_and_held(plans: Sequence[AlfredPlan]) -> tuple[list[Lesson], list[Lesson]]:
-    """The lessons of the train split to learn from, and those of its development plans; each with doubts."""
-    from .tfidf_baseline import with_doubts
+def training_and_development(plans: Sequence[AlfredPlan]) -> tuple[list[AnnotatedPlan], list[AnnotatedPlan]]:
+    """The annotated plans of the train split to learn from, and its development plans, both with confusions."""
+    from .tfidf_baseline import with_confusions
 
     taught, held = ([plan for plan in plans if is_development(plan) is kept_out] for kept_out in (False, True))
-    return with_doubts(lessons(taught)), with_doubts(lessons(held))
+    return with_confusions(annotated_plans(taught)), with_confusions(annotated_plans(held))
 
 
 def eval_planner(
-    reasoner: Reasoner, alfred: Path, split: str, seed: int, json: Path | None, command: str, update: Update
+    reasoner: Reasoner,
+    alfred: Path,
+    split: str = "valid_seen",
+    seed: int = 0,
+    json: Path | None = None,
+    command: str = "rarrl eval planner",
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Figures of `rarrl_learning.reasoner.evaluate.evaluate` and of the tf-idf baseline, as a results document."""
+    """Judges a reasoner's plans and verdicts on ALFRED's annotations, beside a tf-idf baseline and injection attacks.
+
+    Args:
+        reasoner: What is judged; see `rarrl.build.make_reasoner`.
+        alfred: Folder of the ALFRED data set; its train split trains the baseline.
+        split: Whose annotations to judge on.
+        seed: Of the corrupted plans and of the bootstrap.
+        json: File of the results document; None: it is not written.
+        command: What the document names as its origin.
+        progress: Called with the share of the annotations that are done, 0 to 1, and a text.
+
+    Returns: The results document; see `evaluate` for its figures.
+
+    Raises:
+        InputError: For a data set without the split, or without goal parameters in it.
+        DependencyMissingError: Without scikit-learn.
+    """
+
+    def on_item(done: int, total: int) -> None:
+        if progress is not None:
+            progress(done / total, f"{done} of {total}")
+
     data = read_alfred(alfred, split)
     train = read_alfred(alfred, "train").plans
-    figures, tables = evaluate(
-        reasoner, data, seed, lambda done, total: update(done / total, f"{done} of {total}"), train
-    )
+    figures, tables = evaluate(reasoner, data, seed, on_item, train)
     figures |= baseline_figures(train, data, seed)
     attacks, attack_tables = injection_figures(getattr(reasoner, "backend", reasoner))
     figures = figures | attacks

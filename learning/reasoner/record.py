@@ -1,4 +1,4 @@
-"""Records what a language model answers on ALFRED's goals, and what that takes: `rarrl profile record`.
+"""`rarrl profile record`: a language model's answers on ALFRED's goals, their seconds and tokens.
 
 Every call is a real one. It is written to a journal beside the profile as soon as it is over, so that a killed
 recording goes on where it was: no call is lost but the one under way, and none is made twice.
@@ -28,7 +28,7 @@ from rarrl.reasoner.plan import Plan, expert_plan, same_plan
 from rarrl.results import machine
 from rarrl.types import CallStatus, Role
 
-from .lessons import homes
+from .curriculum import homes
 
 Progress = Callable[[int, str], None]
 FINISH = {CallStatus.OK: "stop", CallStatus.BUDGET: "length", CallStatus.TIMEOUT: "timeout"}  # all others: error
@@ -113,7 +113,7 @@ class Journal:
             try:
                 lines = [json.loads(line) for line in whole.splitlines() if line]
             except ValueError as error:
-                raise InputError(f"journal: {path} is damaged ({error}); remove it to record afresh") from None
+                raise InputError(f"journal: {path} is damaged ({error}); remove it to record again") from None
             if lines and lines[0] != about:
                 raise InputError(
                     f"journal: {path} belongs to another recording ({lines[0]}); give another --out, or remove it"
@@ -244,9 +244,9 @@ def record_profile(
     `data`: hash of the data set. `progress(tasks done, text)`.
     Raises: InputError (another recording's journal), RarrlError (the backend stays away)."""
     about = {"config": asdict(config), "backend": reasoner.name, "data": data}
+
     plans: dict[Plan, int] = {}
     met: dict[tuple[str, ...], int] = {}
-
     records = []
     rows = []
     with Journal(journal, about) as kept:

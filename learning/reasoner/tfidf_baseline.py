@@ -1,4 +1,4 @@
-"""What the planner model must beat: tf-idf of a goal's words and letters, a linear SVM for each goal parameter.
+"""The baseline of the planner model: tf-idf of the goal sentence, a linear SVM for each goal parameter.
 
 It names the task's parameters but writes no plan. Its out-of-fold mistakes also teach the verifier which classes are
 easily taken for one another. Needs scikit-learn (extra [train]).
@@ -16,7 +16,7 @@ import numpy as np
 
 from rarrl.reasoner.prompt import clean
 
-from .lessons import FIELDS, Lesson, achieved, fields
+from .curriculum import FIELDS, AnnotatedPlan, achieved, fields
 
 FOLDS = 3  # of the out-of-fold mistakes: each baseline then learns from two thirds of the goals
 
@@ -63,21 +63,21 @@ class TfidfBaseline:
         return found
 
 
-def with_doubts(pupils: Sequence[Lesson], count: int = 4) -> list[Lesson]:
+def with_confusions(training_set: Sequence[AnnotatedPlan], count: int = 4) -> list[AnnotatedPlan]:
     """The same lessons, with the classes that a baseline fitted without them found likeliest, next to the true one.
 
     Annotations of one plan share a fold."""
-    fold = [hashlib.sha256(str(lesson.others and sorted((lesson.goal, *lesson.others))).encode()) for lesson in pupils]
+    fold = [hashlib.sha256(str(a.others and sorted((a.goal, *a.others))).encode()) for a in training_set]
     numbers = np.array([digest.digest()[0] % FOLDS for digest in fold])
 
-    targets = [fields(*achieved(lesson.plan)) for lesson in pupils]
-    doubts: list[dict[str, tuple[str, ...]]] = [{} for _ in pupils]
+    targets = [fields(*achieved(annotated.plan)) for annotated in training_set]
+    confusions: list[dict[str, tuple[str, ...]]] = [{} for _ in training_set]
     for number in range(FOLDS):
         inside, outside = ([int(i) for i in np.flatnonzero(part)] for part in (numbers != number, numbers == number))
         if not inside or not outside:
             continue
-        baseline = TfidfBaseline([pupils[i].goal for i in inside], [targets[i] for i in inside])
-        ranked = baseline.ranked([pupils[i].goal for i in outside], count)
+        baseline = TfidfBaseline([training_set[i].goal for i in inside], [targets[i] for i in inside])
+        ranked = baseline.ranked([training_set[i].goal for i in outside], count)
         for column, field in enumerate(FIELDS):
             if field in ("task_type", "sliced"):
                 continue
@@ -85,9 +85,9 @@ def with_doubts(pupils: Sequence[Lesson], count: int = 4) -> list[Lesson]:
                 true = str(targets[i][column])
                 others = tuple(name for name in names if name and name != true)
                 if true and others:
-                    doubts[i][true] = others
+                    confusions[i][true] = others
 
-    return [replace(lesson, doubts=found) for lesson, found in zip(pupils, doubts, strict=True)]
+    return [replace(annotated, confusions=found) for annotated, found in zip(training_set, confusions, strict=True)]
 
 
 def field_hits(goals: Sequence[str], truth: Sequence[tuple[str | bool, ...]], model: TfidfBaseline) -> np.ndarray:

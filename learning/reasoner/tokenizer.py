@@ -1,4 +1,4 @@
-"""The planner model's tokenizer: byte-level BPE (GPT-2's rules), JSON pieces and marks as single tokens.
+"""The planner model's tokenizer: byte-level BPE with GPT-2's rules; JSON pieces and marks are single tokens.
 
 Trained with `tokenizers` (extra [train]); a robot never imports it: the GGUF file carries the vocabulary and
 llama.cpp tokenizes.

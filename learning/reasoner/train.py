@@ -1,4 +1,4 @@
-"""Trains the planner model: a small Llama on ALFRED's exercises, to be served by llama.cpp.
+"""Trains the planner model: a small Llama on examples made of ALFRED's plans, served by llama.cpp.
 
 Only this module needs torch. Interrupted training goes on from `checkpoint.safetensors` and its JSON beside it.
 """
@@ -23,16 +23,17 @@ from rarrl.files import write_bytes_atomic, write_json_atomic, write_text_atomic
 from rarrl.reasoner import prompt as p
 from rarrl.strict_json import read_json
 
-from .lessons import Exercise, Lesson, Teacher
+from ..torch_llama import rotate
+from .curriculum import AnnotatedPlan, Example, ExampleSampler
 from .tokenizer import train_tokenizer
 
 CHECKPOINT = "checkpoint.safetensors"
 TOKENIZER = "tokenizer.json"
 AVERAGE = "average."  # prefix of the averaged weights in the checkpoint
 LATE_FROM = 0.525
-"""Share of the steps after which exercises are drawn by LATE_MIX."""
+"""Share of the steps after which examples are drawn by LATE_MIX."""
 POOL_BATCHES = 32
-"""Exercises are drawn for so many batches at once and sorted by length; a checkpoint falls between two pools."""
+"""Batches for which examples are drawn at once and sorted by length; a checkpoint falls between two pools."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """seed: of weights and exercises. steps: optimiser steps of about `batch_tokens` tokens."""
+    """seed: of weights and examples. steps: optimiser steps of about `batch_tokens` tokens."""
 
     seed: int = 0
     steps: int = 4_000
@@ -111,9 +112,8 @@ class Block(nn.Module):
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """RoPE on neighbouring pairs, as llama.cpp's llama architecture does it (HF's rotates halves)."""
-    even, odd = x[..., 0::2], x[..., 1::2]
-    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2).to(x.dtype)
+    """`torch_llama.rotate` in the type of `x`: under autocast the angles stay float32."""
+    return rotate(x, (cos, sin)).to(x.dtype)
 
 
 class PlannerModel(nn.Module):
@@ -163,7 +163,7 @@ class Batch:
 
 
 class Encoder:
-    """Exercises -> batches."""
+    """Examples -> batches."""
 
     def __init__(self, tokenizer: Tokenizer, config: TrainConfig, device: str = "cpu") -> None:
         self._device = device
@@ -176,11 +176,11 @@ class Encoder:
         self._weights[:words] = config.text_weight
         self._weights[verdicts] = config.verdict_weight
 
-    def encode(self, exercises: Sequence[Exercise]) -> list[tuple[list[int], int]]:
+    def encode(self, examples: Sequence[Example]) -> list[tuple[list[int], int]]:
         """Token ids with the end, and where the answer begins."""
-        texts = [exercise.prompt for exercise in exercises] + [exercise.answer for exercise in exercises]
+        texts = [example.prompt for example in examples] + [example.answer for example in examples]
         encoded = [encoding.ids for encoding in self.tokenizer.encode_batch(texts, add_special_tokens=False)]
-        half = len(exercises)
+        half = len(examples)
         return [(q + a + [self.end], len(q)) for q, a in zip(encoded[:half], encoded[half:], strict=True)]
 
     def batches(self, encoded: Sequence[tuple[list[int], int]], batch_tokens: int) -> list[Batch]:
@@ -228,9 +228,9 @@ class Trained:
     figures: dict[str, float]
 
 
-def train_planner(
-    pupils: Sequence[Lesson],
-    development: Sequence[Lesson],
+def fit_planner(
+    training_set: Sequence[AnnotatedPlan],
+    development: Sequence[AnnotatedPlan],
     config: TrainConfig,
     folder: Path,
     on_step: Callable[[int, dict[str, float]], None] = lambda step, figures: None,
@@ -238,10 +238,10 @@ def train_planner(
     checkpoint_every: int = 320,
     device: str = "cpu",
 ) -> Trained:
-    """Trains, or goes on from the checkpoint in `folder`.
+    """Trains, or continues from the checkpoint in `folder`.
 
     Args:
-        pupils: what is learnt from. development: what is measured while training; never learnt from.
+        training_set: what is learnt from. development: what is measured while training; never learnt from.
         on_step: called about every 10 steps with the step and running figures.
         shape: of the model, without its vocabulary's size; None: the shipped one's.
         checkpoint_every: steps, rounded up to whole pools.
@@ -252,21 +252,21 @@ def train_planner(
         raise InputError(f"--device: {device} is not there (torch {torch.__version__} sees no GPU); allowed here: cpu")
 
     torch.set_num_threads(1)
-    tokenizer = _tokenizer(pupils, folder)
+    tokenizer = _tokenizer(training_set, folder)
     shape = replace(shape or Shape(), vocabulary=tokenizer.get_vocab_size())
     torch.manual_seed(config.seed)
     run = _Run(PlannerModel(shape, config.dropout).to(device), config, folder)
     encoder = Encoder(tokenizer, config, device)
-    teacher = Teacher(pupils, config.seed)
-    held = Teacher(development, config.seed)
-    drawn = {kind: [held.draw(kind, worn=False) for _ in range(400)] for kind in ("plan", "verify")}
-    drawn["verify"] = [_verdict_alone(exercise) for exercise in drawn["verify"]]
-    exam = {kind: encoder.encode(exercises) for kind, exercises in drawn.items()}
+    sampler = ExampleSampler(training_set, config.seed)
+    held = ExampleSampler(development, config.seed)
+    drawn = {kind: [held.draw(kind, noisy=False) for _ in range(400)] for kind in ("plan", "verify")}
+    drawn["verify"] = [_verdict_alone(example) for example in drawn["verify"]]
+    exam = {kind: encoder.encode(examples) for kind, examples in drawn.items()}
 
     figures = run.figures
     saved = run.step
     while run.step < config.steps:
-        for batch in _pool(encoder, teacher, config, run.step):
+        for batch in _pool(encoder, sampler, config, run.step):
             loss = run.train(batch)
             if run.step % 10 == 0:
                 figures["loss"] = 0.9 * figures.get("loss", loss) + 0.1 * loss
@@ -290,27 +290,27 @@ def load_averaged(folder: Path) -> tuple[PlannerModel, Tokenizer]:
     return model, tokenizer
 
 
-def _verdict_alone(exercise: Exercise) -> Exercise:
+def _verdict_alone(example: Example) -> Example:
     """With a right plan in the prompt, not in the answer."""
-    given, mark, verdict = exercise.answer.rpartition(p.ANSWER)
-    return Exercise(exercise.prompt + given + mark, verdict)
+    given, mark, verdict = example.answer.rpartition(p.ANSWER)
+    return Example(example.prompt + given + mark, verdict)
 
 
-def _tokenizer(pupils: Sequence[Lesson], folder: Path) -> Tokenizer:
+def _tokenizer(training_set: Sequence[AnnotatedPlan], folder: Path) -> Tokenizer:
     path = folder / TOKENIZER
     if not path.exists():
-        sentences = (p.clean(text) for pupil in pupils for text in (pupil.goal, *pupil.thoughts))
+        sentences = (p.clean(text) for annotated in training_set for text in (annotated.goal, *annotated.thoughts))
         write_text_atomic(path, train_tokenizer(sentences).to_str())
     return Tokenizer.from_file(str(path))
 
 
-def _pool(encoder: Encoder, teacher: Teacher, config: TrainConfig, step: int) -> Iterator[Batch]:
+def _pool(encoder: Encoder, sampler: ExampleSampler, config: TrainConfig, step: int) -> Iterator[Batch]:
     """The batches from `step` on, the same whenever training comes by there."""
-    teacher.restart((config.seed, step), late=step >= LATE_FROM * config.steps)
+    sampler.restart((config.seed, step), late=step >= LATE_FROM * config.steps)
     torch.manual_seed(config.seed + (step << 32))  # of dropout
     encoded: list[tuple[list[int], int]] = []
     while sum(len(tokens) for tokens, _ in encoded) < POOL_BATCHES * config.batch_tokens:
-        encoded += encoder.encode([teacher.draw() for _ in range(512)])
+        encoded += encoder.encode([sampler.draw() for _ in range(512)])
     batches = encoder.batches(encoded, config.batch_tokens)
     order = np.random.default_rng((config.seed, step)).permutation(len(batches))
     return (batches[i] for i in order)
@@ -386,20 +386,20 @@ class _Run:
         return self.folder / "checkpoint.json"
 
     def _load(self) -> None:
-        told: dict[str, Any] = read_json(self._json, "planner checkpoint")
+        stored: dict[str, Any] = read_json(self._json, "planner checkpoint")
         config = asdict(self.config)
 
         # Before the learning rate falls, how many steps there will be makes no difference.
-        if told["step"] <= (1 - self.config.decay_share) * min(told["config"]["steps"], self.config.steps):
-            told["config"]["steps"] = self.config.steps
-        if told["config"] != config:
+        if stored["step"] <= (1 - self.config.decay_share) * min(stored["config"]["steps"], self.config.steps):
+            stored["config"]["steps"] = self.config.steps
+        if stored["config"] != config:
             raise InputError(
                 f"planner checkpoint: {self._json} is of another configuration; give the same options or another --out"
             )
 
         state = load_file(self.folder / CHECKPOINT)
-        self.step = int(told["step"])
-        self.figures = told["figures"]
+        self.step = int(stored["step"])
+        self.figures = stored["figures"]
         for name, weight in self.model.named_parameters():
             weight.data.copy_(state[name])
             self.average[name].copy_(state[f"{AVERAGE}{name}"])

@@ -78,8 +78,8 @@ def tune_policy(
     """Search the quickest setting of a policy that keeps its success, and write it as a preset."""
     from rarrl.policy.preset import Preset
     from rarrl.policy.serve import MODELS, LlamaPolicy, load_card
-    from rarrl_learning.policy.evaluate_speed import TUNING_STARTS, Arena, films
-    from rarrl_learning.policy.tune import Game, candidates, cpu_ms, tune, write_preset
+    from rarrl_learning.policy.evaluate_speed import TUNING_STARTS, TrialRunner, observation_clips
+    from rarrl_learning.policy.tune import Trial, candidates, cpu_ms, tune, write_preset
     from rarrl_sim_envs.metaworld.env import SEVEN
 
     folder = policy or MODELS / "policy_metaworld"
@@ -88,16 +88,16 @@ def tune_policy(
     presets = [Preset(), *candidates(folder, spec, gguf or ())]
     first = TUNING_STARTS + 1000 * seed
     with ExitStack() as stack:
-        arena = stack.enter_context(Arena())
+        arena = stack.enter_context(TrialRunner())
         policies = {str(p): stack.enter_context(LlamaPolicy(folder, preset=p)) for p in presets}
         with progress("timing", 6) as update:
-            timed = cpu_ms({n: policy.infer for n, policy in policies.items()}, films(), 5, seed, update)
+            timed = cpu_ms({n: policy.infer for n, policy in policies.items()}, observation_clips(), 5, seed, update)
         ms = [float(values.mean()) for values in timed.values()]
 
-        def play(preset: Preset, game: Game) -> bool:
+        def play(preset: Preset, game: Trial) -> bool:
             return arena.play(policies[str(preset)], game.task, game.start, words=game.words)
 
-        games = [Game(t, first + i, w) for i in range(starts) for w in ("trained", "swapped") for t in SEVEN]
+        games = [Trial(t, first + i, w) for i in range(starts) for w in ("trained", "swapped") for t in SEVEN]
         with progress("playing", len(presets)) as update:
             tried = tune(presets, ms, games, play, keep, target_ms=target_ms, progress=update)
     path = write_preset(folder, name, tried, command_line())
@@ -128,7 +128,7 @@ def bench_policy(
     from rarrl.policy.serve import MODELS, load_card
     from rarrl.results import make_results, write_results
     from rarrl_learning.policy.benchmark import bench_speed, paired, switches
-    from rarrl_learning.policy.evaluate_speed import WORDS, films
+    from rarrl_learning.policy.evaluate_speed import WORDS, observation_clips
 
     check_output(json, "--json")
     if unknown := set(words or ()) - set(WORDS):
@@ -136,7 +136,7 @@ def bench_policy(
     folder = policy or MODELS / "policy_metaworld"
     (spec, _), chosen = load_card(folder), load_preset(folder, preset)
     with progress("timing", rounds + 1) as update:
-        figures, tables = bench_speed(folder, chosen, films(), rounds, seed, update)
+        figures, tables = bench_speed(folder, chosen, observation_clips(), rounds, seed, update)
     if episodes:
         starts = range(1000 * seed, 1000 * seed + episodes)
         for kind in words or ["trained"]:
@@ -159,7 +159,7 @@ def _games(
 ) -> dict[str, dict[str, list[bool]]]:
     """{setting: {task: solved or not, by start}}; with trained words also of half chunks: asked twice as often."""
     from rarrl.policy.serve import LlamaPolicy
-    from rarrl_learning.policy.evaluate_speed import Arena
+    from rarrl_learning.policy.evaluate_speed import TrialRunner
     from rarrl_sim_envs.metaworld.env import SEVEN
 
     if words != "trained":
@@ -170,7 +170,7 @@ def _games(
         if words == "trained":
             seats.append(("half chunks", policies[0], policies[0].spec.horizon // 2))
         outcomes: dict[str, dict[str, list[bool]]] = {name: {task: [] for task in SEVEN} for name, *_ in seats}
-        arena = stack.enter_context(Arena())
+        arena = stack.enter_context(TrialRunner())
         update = stack.enter_context(progress(f"playing, {words}", len(SEVEN)))
         for number, task in enumerate(SEVEN):
             update(number, task)

@@ -128,10 +128,10 @@ def alfred_statistics(
     split: Annotated[str | None, typer.Option(help="Which split to count; train where there is one.")] = None,
 ) -> None:
     """Count ALFRED's plans: sub-goals per task type, steps per sub-goal."""
-    from rarrl_learning.latency.jobs import alfred_statistics_command
+    from rarrl_learning.latency.jobs import count_alfred
 
     check_output(out, "--out")
-    data, statistics = alfred_statistics_command(folder, out, split)
+    data, statistics = count_alfred(folder, out, split)
     _print_left_out("entries", data.skipped)
     rows = [(name, f"{count}") for name, count in sorted(statistics.task_counts().items())]
     console().print(table(f"{len(data.plans)} plans of split {data.split}", ("task type", "plans"), rows))

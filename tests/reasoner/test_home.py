@@ -16,7 +16,7 @@ from rarrl.reasoner.language_model import Completion
 from rarrl.reasoner.plan import Plan, Verdict
 from rarrl.types import Role
 from rarrl.types import SubgoalType as T
-from rarrl_learning.reasoner.lessons import homes
+from rarrl_learning.reasoner.curriculum import homes
 
 MUG = Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "shelf"]])
 CUP = Plan.from_rows([["PickupObject", "cup"], ["PutObject", "cup", "shelf"]])

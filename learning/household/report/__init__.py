@@ -1,1 +1,1 @@
-"""Missions in the home as pictures, a film, a rerun recording and a page."""
+"""The report of household missions: pictures, a GIF, a rerun recording and a page."""

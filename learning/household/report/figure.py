@@ -1,4 +1,4 @@
-"""The picture of missions in a home: one mission under every policy, from above and over time, and what all came to."""
+"""The picture of household missions: one mission under every policy, from above and over time, and a table of all."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def figures_of(results: Sequence[MissionResult]) -> list[Figures]:
 
 def shown_seed(results: Sequence[MissionResult]) -> tuple[int, str]:
     """The mission that a report shows, and the rule that chose it: of those that every policy played, the first whose
-    outcome differs between the policies; else the first in which somebody thought; else the first."""
+    outcome differs between the policies; else the first with a call of the language model; else the first."""
     by_policy = {policy: {r.seed: r for r in results if r.policy == policy} for policy in {r.policy for r in results}}
     common = sorted(set.intersection(*(set(own) for own in by_policy.values())))
     if not common:
@@ -213,7 +213,7 @@ def _row_title(figure: Any, trace: Trace, result: MissionResult | None, index: i
 
 
 def draw_plan(axes: Axes, trace: Trace, result: MissionResult | None) -> None:
-    """The home from above, what was seen of it, the way, and where it stopped, thought and failed."""
+    """The home from above, what was seen of it, the robot's path, and where it stopped, thought and failed."""
     from matplotlib.collections import PolyCollection
 
     home = trace.home

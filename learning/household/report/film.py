@@ -1,4 +1,4 @@
-"""A mission as a short GIF: the home from above, beside it what the robot's left eye sees."""
+"""A mission as a short GIF: the home from above, beside it the image of the robot's left camera."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ COLOURS = 112  # of the palette, at first; fewer where the file would be too lar
 END_MS = 3000  # how long the last picture stays
 # The layout, pixels.
 _MAP = 452  # width of the map
-_EYE = (320, 240)  # the camera's picture
+_CAMERA = (320, 240)  # the camera's picture
 _EDGE = 10
 _TOP = 44
 _FOOT = 82
-_WIDTH = _MAP + _EYE[0] + 3 * _EDGE
+_WIDTH = _MAP + _CAMERA[0] + 3 * _EDGE
 _PERSON = "#d95f02"
 _PERSON_M = 0.25  # radius
 _ROBOT = "#08306b"
@@ -67,7 +67,7 @@ def gif(trace: Trace, result: MissionResult | None = None, most_bytes: int = MOS
 
 
 def frames(trace: Trace, result: MissionResult | None, step_s: float = STEP_S) -> Iterator[np.ndarray]:
-    """(height, width, 3) uint8 RGB each, `step_s` simulated seconds apart; the last one tells how it ended."""
+    """(height, width, 3) uint8 RGB each, `step_s` simulated seconds apart; the last one says how it ended."""
     film = _Film(trace, result, step_s)
     for t in np.arange(0.0, trace.duration_s + step_s, step_s).tolist():
         yield film.draw(min(t, trace.duration_s))
@@ -78,9 +78,9 @@ def _encoded(pictures: list[Image.Image], colours: int, frame_ms: int) -> bytes:
     from PIL import Image, ImageColor
 
     sample = pictures[:: max(1, len(pictures) // 12)]
-    sheet = Image.new("RGB", (_EYE[0], _EYE[1] * len(sample)))
+    sheet = Image.new("RGB", (_CAMERA[0], _CAMERA[1] * len(sample)))
     for index, picture in enumerate(sample):
-        sheet.paste(picture.crop((_MAP + 2 * _EDGE, _TOP, _WIDTH - _EDGE, _TOP + _EYE[1])), (0, index * _EYE[1]))
+        sheet.paste(picture.crop((_MAP + 2 * _EDGE, _TOP, _WIDTH - _EDGE, _TOP + _CAMERA[1])), (0, index * _CAMERA[1]))
     own = [ImageColor.getrgb(colour) for colour in dict.fromkeys(_OWN)]
     seen = sheet.quantize(colours - len(own), method=Image.Quantize.MEDIANCUT).getpalette() or []
     palette = Image.new("P", (1, 1))
@@ -102,13 +102,13 @@ class _Film:
         self.speed = round(step_s / (FRAME_MS / 1000))
         self.scale = 2 * _MAP / (trace.home.size[0] + 0.2)  # drawn twice as large, then reduced: smooth edges
         self.map_size = (2 * _MAP, math.ceil((trace.home.size[1] + 0.2) * self.scale))
-        self.height = _TOP + max(self.map_size[1] // 2, _EYE[1] + 20) + _FOOT
+        self.height = _TOP + max(self.map_size[1] // 2, _CAMERA[1] + 20) + _FOOT
         self.base = Image.new("RGB", self.map_size, _FLOOR)
         pen = ImageDraw.Draw(self.base)
         for box in trace.home.boxes:
             pen.rectangle(self._pixels(box), fill=_FURNITURE)
-        self.eyes = [(int(step), index) for index, step in enumerate(trace.picture_steps)]
-        self._eye: tuple[int, Image.Image] | None = None
+        self.camera_rows = [(int(step), index) for index, step in enumerate(trace.picture_steps)]
+        self._camera: tuple[int, Image.Image] | None = None
 
     def draw(self, t: float, over: bool = False) -> np.ndarray:
         """The picture at `t` seconds of the mission."""
@@ -120,7 +120,7 @@ class _Film:
         whole = Image.new("RGB", (_WIDTH, self.height), "white")
         above = self._map(row, thinks is not None).resize((_MAP, self.map_size[1] // 2), Image.Resampling.LANCZOS)
         whole.paste(above, (_EDGE, _TOP))
-        eye = self._left_eye(row)
+        eye = self._left_camera(row)
         if eye is not None:
             whole.paste(eye, (_MAP + 2 * _EDGE, _TOP))
         pen = ImageDraw.Draw(whole)
@@ -171,8 +171,8 @@ class _Film:
         return picture
 
     def _captions(self, pen: ImageDraw.ImageDraw) -> None:
-        """Under the left eye's picture: what the colours mean."""
-        x, y = _MAP + 2 * _EDGE, _TOP + _EYE[1] + 5
+        """Under the camera's image: what the colours mean."""
+        x, y = _MAP + 2 * _EDGE, _TOP + _CAMERA[1] + 5
         for colour, text in ((_ROBOT, "robot"), (_PERSON, "person"), (_SIGHT, "seen free"), (_TARGET, "sub-goal")):
             pen.rectangle((x, y + 3, x + 9, y + 12), fill=colour)
             pen.text((x + 14, y), text, font=_font(12), fill=_SOFT)
@@ -232,18 +232,18 @@ class _Film:
                 x0, x1 = across(t0, t1)
                 pen.rectangle((x0, y + 5, x1, y + 10), fill=BAD)
 
-    def _left_eye(self, row: int) -> Image.Image | None:
+    def _left_camera(self, row: int) -> Image.Image | None:
         import cv2
         from PIL import Image
 
-        index = next((index for step, index in reversed(self.eyes) if step <= row), None)
+        index = next((index for step, index in reversed(self.camera_rows) if step <= row), None)
         if index is None:
             return None
 
-        if self._eye is None or self._eye[0] != index:
+        if self._camera is None or self._camera[0] != index:
             smooth = cv2.medianBlur(np.ascontiguousarray(self.trace.picture(index)), 3)  # noise does not compress
-            self._eye = index, Image.fromarray(smooth).resize(_EYE)
-        return self._eye[1]
+            self._camera = index, Image.fromarray(smooth).resize(_CAMERA)
+        return self._camera[1]
 
     def _words(self, name: str) -> str:
         return self.trace.home.words.get(name, name)

@@ -1,4 +1,4 @@
-"""The report of missions in a home: report.png, report.html, mission.gif, and a recording where rerun is installed."""
+"""The report of household missions: report.png, report.html, mission.gif, and a recording where rerun is installed."""
 
 from __future__ import annotations
 
@@ -159,11 +159,11 @@ def _thoughts(played: Played) -> str:
     for d in played.thoughts:
         asked = {"planner": "write a plan", "verifier": "check the plan"}.get(d.role, d.role)
         tone = "" if d.status == "OK" else " bad"
-        told = d.answer if d.status == "OK" else f"{d.status}: {d.answer}"
+        wrote = d.answer if d.status == "OK" else f"{d.status}: {d.answer}"
         rows.append(
             f"<tr><td>{d.t0:.1f} s</td><td>{d.seconds:.2f} s</td><td>{d.tokens:.0f}</td>"
             f"<td class='text'>{dot(ROLE_COLOURS[(d.role, max(d.level, 1))])}{asked}, level {d.level}</td>"
-            f"<td class='text{tone}'>{escape(told)}</td></tr>"
+            f"<td class='text{tone}'>{escape(wrote)}</td></tr>"
         )
 
     head = f"{escape(r.policy)}: \u201c{escape(r.goal)}\u201d, {'done' if r.success else escape(r.end_reason)}"

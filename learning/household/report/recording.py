@@ -1,4 +1,4 @@
-"""A mission as a recording for rerun's viewer (extra `view`): way, people, scan, pictures, decisions over time."""
+"""A mission as a recording for rerun's viewer (extra `view`): path, people, scan, images, decisions over time."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def write_recording(path: Path, trace: Trace) -> None:
     _home(stream, trace)
 
     pictures = {int(row): index for index, row in enumerate(trace.picture_steps)}
-    told = ""
+    shown = ""
     for row, t in enumerate(trace.t_s.tolist()):
         stream.set_time("mission", duration=t)
         _moment(stream, trace, row)
         if row in pictures:
             stream.log("left_eye", rr.EncodedImage(contents=trace.pictures[pictures[row]], media_type="image/jpeg"))
-        if trace.subgoal[row] != told:
-            told = trace.subgoal[row]
-            stream.log("log", rr.TextLog(told or "no sub-goal", level="INFO"))
+        if trace.subgoal[row] != shown:
+            shown = trace.subgoal[row]
+            stream.log("log", rr.TextLog(shown or "no sub-goal", level="INFO"))
 
     _decisions(stream, trace)
     stream.flush()
@@ -72,8 +72,8 @@ def _home(stream: Any, trace: Trace) -> None:
     stream.log("home/walls", boxes(home.walls, _WALL_M, "#4d4d4d"), static=True)
     names = [home.words.get(name, name) for name in home.names]
     stream.log("home/furniture", boxes(home.boxes, _HEIGHT_M, "#d8c9ae", names), static=True)
-    way = np.column_stack([trace.pose[:, :2], np.full(len(trace.pose), 0.02)])
-    stream.log("home/way", rr.LineStrips3D([way], colors=[_rgb("#08306b")]), static=True)
+    path = np.column_stack([trace.pose[:, :2], np.full(len(trace.pose), 0.02)])
+    stream.log("home/way", rr.LineStrips3D([path], colors=[_rgb("#08306b")]), static=True)
 
 
 def _moment(stream: Any, trace: Trace, row: int) -> None:

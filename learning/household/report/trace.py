@@ -1,4 +1,4 @@
-"""What a mission in a home leaves behind for pictures and tables: plain data, no simulator."""
+"""The record of a mission in a home, as plain data for pictures and tables; and its file."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Trace:
     target: (n, 2) where the robot believes its sub-goal to be, NaN where it does not know. held: class in the hand, or
     "".
 
-    pictures: the left eye's, as JPEG, taken at the rows `picture_steps` (k,)."""
+    pictures: of the left camera, as JPEG, taken at the rows `picture_steps` (k,)."""
 
     policy: str
     seed: int

@@ -19,7 +19,7 @@ from rarrl_learning.orchestrator import evaluate
 from rarrl_learning.orchestrator.evaluate import (
     ABLATIONS,
     PRICES,
-    Bench,
+    EpisodeSet,
     Evaluation,
     Oracle,
     Sweep,
@@ -184,18 +184,18 @@ def test_a_sweep_is_averaged_over_profiles_at_each_profile_s_own_price() -> None
 
 
 def test_a_sweep_shares_its_luck_between_policies_and_prices(plans: Any) -> None:
-    bench = Bench.make(plans, 3, seed=0)
+    episode_set = EpisodeSet.make(plans, 3, seed=0)
     a, b = (
-        sweep(bench, make_rule("never"), ["groq-70b"], CONDITIONS["binding"], prices)
+        sweep(episode_set, make_rule("never"), ["groq-70b"], CONDITIONS["binding"], prices)
         for prices in (PRICES[:2], PRICES[-1:])
     )
     assert np.array_equal(a.success[0], a.success[1]) and np.array_equal(a.success[0], b.success[0])
-    assert not a.seconds.any() and a.success.shape == (2, 1, len(bench.rows))
+    assert not a.seconds.any() and a.success.shape == (2, 1, len(episode_set.rows))
 
 
 def test_figures_and_ratios_by_hand(plans: Any) -> None:
-    bench = Bench.make(plans, 5, seed=0)
-    ev, n = Evaluation(bench, [], 0.01, {}, {}), len(bench.rows)
+    episode_set = EpisodeSet.make(plans, 5, seed=0)
+    ev, n = Evaluation(episode_set, [], 0.01, {}, {}), len(episode_set.rows)
     part, whole = np.full(n, 3.0), np.full(n, 4.0)
     ev.ratio("saved", part, whole)
     ev.figure("points", np.full((2, n), 0.25), "points", 100.0)
@@ -217,7 +217,7 @@ def test_the_dearest_price_that_loses_little_is_chosen(
     monkeypatch.setattr(evaluate, "load_plans", lambda *a: (plans, "hash"))
     monkeypatch.setattr(evaluate, "tuned_parameters", lambda condition: {"always": {}})
 
-    def fake(bench: Any, policy: Any, *rest: Any) -> Sweep:
+    def fake(episode_set: Any, policy: Any, *rest: Any) -> Sweep:
         values = [0.9] if policy.name == "always" else learned
         success = np.array(values)[:, None, None] * np.ones((1, 1, 5))
         return Sweep(*(success for _ in range(5)))

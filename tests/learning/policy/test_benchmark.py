@@ -15,8 +15,8 @@ def test_every_part_is_also_left_out_alone():
 
 
 def test_success_that_is_kept():
-    games = {"whole": {"a": [True] * 4, "b": [True, False] * 2}, "tuned": {"a": [True] * 4, "b": [False] * 4}}
-    figures = paired(games)
+    trials = {"whole": {"a": [True] * 4, "b": [True, False] * 2}, "tuned": {"a": [True] * 4, "b": [False] * 4}}
+    figures = paired(trials)
     assert figures["success_whole"].value == 0.75
     assert figures["success_tuned"].value == 0.5
     assert figures["kept_tuned"].value == pytest.approx(2 / 3)
@@ -25,10 +25,10 @@ def test_success_that_is_kept():
 
 
 def test_equal_settings_keep_all_with_certainty_since_starts_are_paired():
-    games = {name: {"a": [True, False, True], "b": [False, True, True]} for name in ("whole", "tuned")}
-    kept = paired(games)["kept_tuned"]
+    trials = {name: {"a": [True, False, True], "b": [False, True, True]} for name in ("whole", "tuned")}
+    kept = paired(trials)["kept_tuned"]
     assert (kept.lo, kept.value, kept.hi) == (1, 1, 1)
-    assert set(paired(games, "swapped")) == {"success_swapped_whole", "success_swapped_tuned"}
+    assert set(paired(trials, "swapped")) == {"success_swapped_whole", "success_swapped_tuned"}
 
 
 def test_memory_of_weights(tmp_path):

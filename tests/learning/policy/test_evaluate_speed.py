@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rarrl.policy.base import ActionChunk
-from rarrl_learning.policy.evaluate_speed import MAX_STEPS, Arena, films
+from rarrl_learning.policy.evaluate_speed import MAX_STEPS, TrialRunner, observation_clips
 from rarrl_sim_envs.metaworld.env import ACTION_NAMES, TASKS
 
 os.environ.setdefault("MUJOCO_GL", "egl")
@@ -29,10 +29,10 @@ class Still:
 
 
 def test_a_policy_is_asked_as_often_as_rows_run_out():
-    with Arena() as arena:
+    with TrialRunner() as runner:
         for rows in (None, 4):
             policy = Still()
-            assert not arena.play(policy, "drawer-open", 50_000, rows, words="swapped")
+            assert not runner.play(policy, "drawer-open", 50_000, rows, words="swapped")
             assert len(policy.asked) == -(-MAX_STEPS // (rows or 8))
             (told,) = {observation.instruction for observation in policy.asked}
             assert told in TASKS["drawer-close"].instructions()
@@ -40,16 +40,16 @@ def test_a_policy_is_asked_as_often_as_rows_run_out():
 
 def test_a_start_is_played_alike_each_time():
     first, second = Still(), Still()
-    with Arena() as arena:
-        arena.play(first, "reach", 50_001)
-        arena.play(Still(), "reach", 50_002)
-        arena.play(second, "reach", 50_001)
+    with TrialRunner() as runner:
+        runner.play(first, "reach", 50_001)
+        runner.play(Still(), "reach", 50_002)
+        runner.play(second, "reach", 50_001)
     assert np.array_equal(first.asked[0].images, second.asked[0].images)
     assert first.asked[0].instruction == second.asked[0].instruction
 
 
 def test_films_show_the_experts_way():
-    (film,) = films(["reach"])
+    (film,) = observation_clips(["reach"])
     assert 3 < len(film) <= 10
     assert np.abs(film[-1].proprio - film[0].proprio)[:3].max() > 0.02
     assert film[0].instruction == film[-1].instruction

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 
 from rarrl_learning.policy import train  # noqa: E402
 from rarrl_learning.policy.model import PolicyModel  # noqa: E402
-from rarrl_learning.policy.train import Batches, TrainSettings, load_average, make_spec, train_policy  # noqa: E402
+from rarrl_learning.policy.train import Batches, TrainSettings, fit_policy, load_average, make_spec  # noqa: E402
 
 SIZES = {"horizon": 4, "layers": 1, "ffn": 256}
 QUICK = {"batch": 8, "warm_up": 5, "save_every": 4, "validation": 0.1}
@@ -33,14 +33,14 @@ def test_the_spec_comes_from_the_data(data):
 def test_it_learns_what_words_and_picture_mean(data, tmp_path):
     spec = make_spec(data, **SIZES)
     settings = TrainSettings(steps=60, **{**QUICK, "batch": 24}, hold_still=0.0, ema=0.9)
-    _, figures = train_policy(data, spec, tmp_path, settings)
+    _, figures = fit_policy(data, spec, tmp_path, settings)
     assert figures["loss"] < 0.45  # 0.64 for the best constant
     assert figures["validation_l1"] < 0.35
 
 
 def test_an_interrupted_run_goes_on_to_the_same_weights(data, tmp_path, monkeypatch):
     spec, settings = make_spec(data, **SIZES), TrainSettings(steps=10, **QUICK)
-    whole, _ = train_policy(data, spec, tmp_path / "whole", settings)
+    whole, _ = fit_policy(data, spec, tmp_path / "whole", settings)
 
     draw = Batches.draw
 
@@ -51,9 +51,9 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(data, tmp_path, monkeypa
 
     monkeypatch.setattr(Batches, "draw", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train_policy(data, spec, tmp_path / "parts", settings)
+        fit_policy(data, spec, tmp_path / "parts", settings)
     monkeypatch.setattr(Batches, "draw", draw)
-    resumed, _ = train_policy(data, spec, tmp_path / "parts", settings)
+    resumed, _ = fit_policy(data, spec, tmp_path / "parts", settings)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
     kept = load_average(tmp_path / "parts" / train.STATE)
@@ -62,12 +62,12 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(data, tmp_path, monkeypa
 
 def test_a_checkpoint_of_another_policy_is_refused(data, tmp_path):
     settings = TrainSettings(steps=1, **QUICK)
-    train_policy(data, make_spec(data, **SIZES), tmp_path, settings)
+    fit_policy(data, make_spec(data, **SIZES), tmp_path, settings)
     with pytest.raises(InputError, match="another policy"):
-        train_policy(data, make_spec(data, **{**SIZES, "horizon": 2}), tmp_path, settings)
+        fit_policy(data, make_spec(data, **{**SIZES, "horizon": 2}), tmp_path, settings)
     (tmp_path / train.STATE).write_bytes(b"damaged")
     with pytest.raises(InputError, match="damaged"):
-        train_policy(data, make_spec(data, **SIZES), tmp_path, settings)
+        fit_policy(data, make_spec(data, **SIZES), tmp_path, settings)
 
 
 def test_foreign_words_mean_to_hold_still(data):
@@ -149,7 +149,7 @@ def test_patches_are_drawn_by_relevance_and_chance(data, wide):
 def test_every_exit_learns_to_act(data, wide, tmp_path):
     settings = TrainSettings(steps=40, **{**QUICK, "batch": 24}, hold_still=0.0, ema=0.9, exits=0.5, patches=(3, 4))
     relevance = train.train_relevance(wide, data, frames=60)
-    model, _ = train_policy(data, wide.spec, tmp_path, settings, start=wide, relevance=relevance)
+    model, _ = fit_policy(data, wide.spec, tmp_path, settings, start=wide, relevance=relevance)
     words, images, proprio, actions, _ = Batches(data, wide.spec, settings, 0).draw(99)
 
     def error(policy, block):
@@ -164,7 +164,7 @@ def test_every_exit_learns_to_act(data, wide, tmp_path):
 
 def test_a_new_run_begins_with_the_weights_it_is_given(data, wide, tmp_path):
     settings = TrainSettings(steps=1, **QUICK, learning_rate=1e-9)
-    model, _ = train_policy(data, wide.spec, tmp_path, settings, start=wide)
+    model, _ = fit_policy(data, wide.spec, tmp_path, settings, start=wide)
     assert torch.allclose(model.head_in.weight, wide.head_in.weight, atol=1e-6)
 
 

@@ -7,28 +7,28 @@ from policy_fixtures import tiny_spec
 from rarrl.errors import InputError
 from rarrl.llama.gguf import write_llama
 from rarrl.policy.preset import Preset, load_preset
-from rarrl_learning.policy.tune import Game, candidates, cpu_ms, tune, write_preset
+from rarrl_learning.policy.tune import Trial, candidates, cpu_ms, tune, write_preset
 
 PRESETS = [Preset(), Preset(layers=1), Preset(patches=2), Preset(patches=1, layers=1)]
 MS = [4.0, 3.0, 2.0, 1.0]
-GAMES = [Game("task", start, words) for start in range(100) for words in ("trained", "swapped")]
+TRIALS = [Trial("task", start, words) for start in range(100) for words in ("trained", "swapped")]
 
 
 def policy(solves: dict[Preset, int], misreads: dict[Preset, int] | None = None):
     """Each preset solves its first so many starts; with swapped words it does the task at so many starts."""
 
-    def play(preset: Preset, game: Game) -> bool:
-        asked.append((preset, game))
-        return game.start < (solves if game.words == "trained" else misreads or {}).get(preset, 0)
+    def play(preset: Preset, trial: Trial) -> bool:
+        asked.append((preset, trial))
+        return trial.start < (solves if trial.words == "trained" else misreads or {}).get(preset, 0)
 
-    asked: list[tuple[Preset, Game]] = []
+    asked: list[tuple[Preset, Trial]] = []
     play.asked = asked
     return play
 
 
 def test_the_quickest_setting_that_keeps_the_success_is_chosen():
     play = policy({PRESETS[0]: 90, PRESETS[1]: 90, PRESETS[2]: 88, PRESETS[3]: 87})
-    tried = tune(PRESETS, MS, GAMES, play)
+    tried = tune(PRESETS, MS, TRIALS, play)
     assert tried[-1].preset == PRESETS[2]
     assert (tried[-1].chosen, tried[-1].solved, tried[-1].played) == (True, 88, 200)
     assert [t.preset for t in tried] == [PRESETS[0], PRESETS[3], PRESETS[2]]
@@ -37,7 +37,7 @@ def test_the_quickest_setting_that_keeps_the_success_is_chosen():
 
 def test_a_hopeless_setting_is_given_up_early():
     play = policy({PRESETS[0]: 100, PRESETS[2]: 100})
-    tried = tune(PRESETS, MS, GAMES, play)
+    tried = tune(PRESETS, MS, TRIALS, play)
     assert tried[1].preset == PRESETS[3]
     assert tried[1].played < 10
     assert tried[1].solved == 0
@@ -45,29 +45,29 @@ def test_a_hopeless_setting_is_given_up_early():
 
 def test_a_setting_that_does_not_read_is_not_chosen():
     solves = dict.fromkeys(PRESETS, 100)
-    assert tune(PRESETS, MS, GAMES, policy(solves, {PRESETS[3]: 6}))[-1].preset == PRESETS[2]
-    assert tune(PRESETS, MS, GAMES, policy(solves, {PRESETS[3]: 5}))[-1].preset == PRESETS[3]
+    assert tune(PRESETS, MS, TRIALS, policy(solves, {PRESETS[3]: 6}))[-1].preset == PRESETS[2]
+    assert tune(PRESETS, MS, TRIALS, policy(solves, {PRESETS[3]: 5}))[-1].preset == PRESETS[3]
     # Nobody need read better than the whole policy does.
-    assert tune(PRESETS, MS, GAMES, policy(solves, {PRESETS[0]: 9, PRESETS[3]: 9}))[-1].preset == PRESETS[3]
+    assert tune(PRESETS, MS, TRIALS, policy(solves, {PRESETS[0]: 9, PRESETS[3]: 9}))[-1].preset == PRESETS[3]
 
 
 def test_nothing_is_left_out_where_nothing_keeps_the_success():
-    tried = tune(PRESETS, MS, GAMES, policy({PRESETS[0]: 100}))
+    tried = tune(PRESETS, MS, TRIALS, policy({PRESETS[0]: 100}))
     assert [t.preset for t in tried] == [PRESETS[0]]
 
 
 def test_with_a_target_the_slowest_that_fits_comes_first():
     play = policy(dict.fromkeys(PRESETS, 100))
-    assert tune(PRESETS, MS, GAMES, play, target_ms=3.5)[-1].preset == PRESETS[1]
+    assert tune(PRESETS, MS, TRIALS, play, target_ms=3.5)[-1].preset == PRESETS[1]
     with pytest.raises(InputError, match=r"quickest setting takes 1\.00 ms"):
-        tune(PRESETS, MS, GAMES, play, target_ms=0.5)
+        tune(PRESETS, MS, TRIALS, play, target_ms=0.5)
     with pytest.raises(InputError, match="no setting within"):
-        tune(PRESETS, MS, GAMES, policy({PRESETS[0]: 100}), target_ms=3.5)
+        tune(PRESETS, MS, TRIALS, policy({PRESETS[0]: 100}), target_ms=3.5)
 
 
 def test_a_policy_that_can_do_nothing_is_not_tuned():
     with pytest.raises(InputError, match="solved none"):
-        tune(PRESETS, MS, GAMES, policy({}))
+        tune(PRESETS, MS, TRIALS, policy({}))
 
 
 def test_patches_are_only_dropped_with_a_scorer(tmp_path):
@@ -99,7 +99,7 @@ def test_other_transformers_are_tried_in_all_their_depths(tmp_path):
 
 
 def test_what_was_chosen_is_written(tmp_path):
-    tried = tune(PRESETS, MS, GAMES, policy(dict.fromkeys(PRESETS, 100)))
+    tried = tune(PRESETS, MS, TRIALS, policy(dict.fromkeys(PRESETS, 100)))
     write_preset(tmp_path, "fast", tried, "rarrl tune policy")
     assert load_preset(tmp_path, "fast") == tried[-1].preset
 

@@ -8,8 +8,8 @@ from rarrl.errors import InputError
 from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Fault, Verdict, expert_plan
 from rarrl.types import CallStatus, Role
+from rarrl_learning.reasoner.curriculum import renamed
 from rarrl_learning.reasoner.evaluate import Bootstrap, auc, evaluate
-from rarrl_learning.reasoner.lessons import renamed
 
 
 class Known:

@@ -4,8 +4,8 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from rarrl_learning.reasoner.lessons import FIELDS, fields, lessons
-from rarrl_learning.reasoner.tfidf_baseline import TfidfBaseline, field_hits, with_doubts
+from rarrl_learning.reasoner.curriculum import FIELDS, annotated_plans, fields
+from rarrl_learning.reasoner.tfidf_baseline import TfidfBaseline, field_hits, with_confusions
 
 
 def goals_and_fields(plans):
@@ -23,11 +23,11 @@ def test_it_names_the_parameters_it_has_seen(made_up_plans):
     assert hits.shape == (1, len(FIELDS)) and hits.all()
 
 
-def test_doubts_are_other_classes_of_the_same_field(made_up_plans):
-    pupils = with_doubts(lessons(made_up_plans))
-    assert [pupil.goal for pupil in pupils] == [pupil.goal for pupil in lessons(made_up_plans)]
+def test_confusions_are_other_classes_of_the_same_field(made_up_plans):
+    training_set = with_confusions(annotated_plans(made_up_plans))
+    assert [a.goal for a in training_set] == [a.goal for a in annotated_plans(made_up_plans)]
     things, places = {"mug", "apple", "plate", "egg"}, {"desk", "shelf", "fridge", "sofa"}
-    for pupil in pupils:
-        assert pupil.doubts
-        for true, others in pupil.doubts.items():
+    for annotated in training_set:
+        assert annotated.confusions
+        for true, others in annotated.confusions.items():
             assert true not in others and set(others) <= (things if true in things else places)

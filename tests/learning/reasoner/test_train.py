@@ -12,16 +12,16 @@ llama_cpp = pytest.importorskip("llama_cpp")
 
 from rarrl.errors import InputError  # noqa: E402
 from rarrl.reasoner import prompt as p  # noqa: E402
+from rarrl_learning.reasoner.curriculum import ExampleSampler, annotated_plans  # noqa: E402
 from rarrl_learning.reasoner.export import export_gguf  # noqa: E402
-from rarrl_learning.reasoner.lessons import Teacher, lessons  # noqa: E402
 from rarrl_learning.reasoner.train import (  # noqa: E402
     Encoder,
     PlannerModel,
     Shape,
     TrainConfig,
     batch_loss,
+    fit_planner,
     load_averaged,
-    train_planner,
 )
 
 TINY = Shape(width=64, layers=2, heads=2, ffn=128)
@@ -32,8 +32,8 @@ CONFIG = TrainConfig(steps=60, batch_tokens=1024, warmup=5, lr=4e-3, ema=0.9)
 def trained(made_up_plans, tmp_path_factory):
     """(what came of it, its folder, the model in llama.cpp)."""
     folder = tmp_path_factory.mktemp("planner")
-    pupils = lessons(made_up_plans)
-    result = train_planner(pupils, pupils, CONFIG, folder, shape=TINY, checkpoint_every=32)
+    training_set = annotated_plans(made_up_plans)
+    result = fit_planner(training_set, training_set, CONFIG, folder, shape=TINY, checkpoint_every=32)
     export_gguf(folder / "planner.gguf", result.shape, result.tokenizer, result.weights)
     model = llama_cpp.Llama(
         str(folder / "planner.gguf"), n_ctx=512, n_threads=1, logits_all=True, verbose=False, seed=0
@@ -47,8 +47,8 @@ def ids(model, text):
 
 def test_llama_cpp_tokenizes_as_in_training(trained, made_up_plans):
     result, _, model = trained
-    teacher = Teacher(lessons(made_up_plans), 7)
-    texts = [e.prompt + e.answer for e in (teacher.draw() for _ in range(200))]
+    sampler = ExampleSampler(annotated_plans(made_up_plans), 7)
+    texts = [e.prompt + e.answer for e in (sampler.draw() for _ in range(200))]
     texts += [p.prompt(p.PLAN, goal) for goal in ("Put the Café's ½ mug on №7, s'il vous plaît!", "日本 😀 \n\t mug")]
     texts += ["ünknown 日本  x\n😀 naïve"]  # not cleaned
     for text in texts:
@@ -78,15 +78,15 @@ def test_llama_cpp_computes_what_was_trained(trained, made_up_plans):
 
 @pytest.mark.slow
 def test_it_can_learn(made_up_plans, tmp_path):
-    pupils = lessons(made_up_plans)
+    training_set = annotated_plans(made_up_plans)
     config = replace(CONFIG, steps=240, dropout=0.0)
-    result = train_planner(pupils, pupils, config, tmp_path, shape=TINY, checkpoint_every=1000)
+    result = fit_planner(training_set, training_set, config, tmp_path, shape=TINY, checkpoint_every=1000)
     assert result.figures["development_plan"] > 0.15  # chance: one in 32
 
 
 def test_interrupted_training_ends_where_uninterrupted_does(trained, made_up_plans, tmp_path):
     result, _, _ = trained
-    pupils = lessons(made_up_plans)
+    training_set = annotated_plans(made_up_plans)
 
     class InterruptError(Exception):
         pass
@@ -96,25 +96,25 @@ def test_interrupted_training_ends_where_uninterrupted_does(trained, made_up_pla
             raise InterruptError
 
     with pytest.raises(InterruptError):
-        train_planner(pupils, pupils, CONFIG, tmp_path, stop, TINY, checkpoint_every=32)
+        fit_planner(training_set, training_set, CONFIG, tmp_path, stop, TINY, checkpoint_every=32)
     assert 0 < json.loads((tmp_path / "checkpoint.json").read_text())["step"] < 60
-    again = train_planner(pupils, pupils, CONFIG, tmp_path, shape=TINY, checkpoint_every=32)
+    again = fit_planner(training_set, training_set, CONFIG, tmp_path, shape=TINY, checkpoint_every=32)
     for name, weight in result.weights.items():
         np.testing.assert_array_equal(weight, again.weights[name], err_msg=name)
 
 
 def test_checkpoint_of_another_configuration_is_refused(trained, made_up_plans):
     _, folder, _ = trained
-    pupils = lessons(made_up_plans)
+    training_set = annotated_plans(made_up_plans)
     with pytest.raises(InputError, match="another configuration"):
-        train_planner(pupils, pupils, replace(CONFIG, lr=1.0), folder, shape=TINY)
+        fit_planner(training_set, training_set, replace(CONFIG, lr=1.0), folder, shape=TINY)
 
 
 def test_greedy_hit_is_every_token_right(made_up_plans, trained):
     result, _, _ = trained
     encoder = Encoder(result.tokenizer, CONFIG)
-    teacher = Teacher(lessons(made_up_plans), 0)
-    (batch,) = encoder.batches(encoder.encode([teacher.draw("plan", worn=False) for _ in range(4)]), 10_000)
+    sampler = ExampleSampler(annotated_plans(made_up_plans), 0)
+    (batch,) = encoder.batches(encoder.encode([sampler.draw("plan", noisy=False) for _ in range(4)]), 10_000)
     model = PlannerModel(result.shape)
     with torch.no_grad():
         logits = model.logits(model.hidden(batch.ids))

@@ -1,4 +1,4 @@
-"""ALFRED's plans as a language model's exercises: expert plans, what they achieve, and how plans go wrong."""
+"""Training examples of the planner model: ALFRED's expert plans, what they achieve, and how plans are corrupted."""
 
 from __future__ import annotations
 
@@ -62,29 +62,29 @@ def fields(task_type: str, parameters: GoalParameters) -> tuple[str | bool, ...]
 
 
 @dataclass(frozen=True)
-class Exercise:
-    """A prompt and the answer to it, which is what is learnt."""
+class Example:
+    """A prompt, and the answer that is trained on."""
 
     prompt: str
     answer: str
 
 
 @dataclass(frozen=True)
-class Lesson:
+class AnnotatedPlan:
     """One annotation: the goal, its words for each step of the plan (no GotoLocation), other annotators' goals.
 
-    doubts: classes that a weaker model takes for one of the plan's: true class -> likely others, likeliest first."""
+    confusions: true class -> classes that a weaker model takes for it in this goal, likeliest first."""
 
     goal: str
     thoughts: tuple[str, ...]
     plan: Plan
     task_type: str
     others: tuple[str, ...]
-    doubts: dict[str, tuple[str, ...]]
+    confusions: dict[str, tuple[str, ...]]
 
 
-def lessons(plans: Sequence[AlfredPlan]) -> list[Lesson]:
-    """One for each annotation, in order; without doubts."""
+def annotated_plans(plans: Sequence[AlfredPlan]) -> list[AnnotatedPlan]:
+    """One for each annotation, in order; without confusions."""
     found = []
     for source in plans:
         plan = expert_plan(source)
@@ -94,7 +94,7 @@ def lessons(plans: Sequence[AlfredPlan]) -> list[Lesson]:
             words = annotation.steps
             thoughts = tuple(words[i] for i in kept) if len(words) >= len(source.subgoals) else ()
             others = tuple(goals[:number] + goals[number + 1 :])
-            found.append(Lesson(annotation.goal, thoughts, plan, source.task_type, others, {}))
+            found.append(AnnotatedPlan(annotation.goal, thoughts, plan, source.task_type, others, {}))
 
     return found
 
@@ -109,7 +109,7 @@ MIX = {
     "judge": 0.05,
     "replan": 0.05,
 }
-"""How often each kind of exercise is drawn: at first, mostly what words mean."""
+"""How often each kind of example is drawn: at first, mostly what words mean."""
 LATE_MIX = {
     "plan": 0.26,
     "think": 0.06,
@@ -135,21 +135,21 @@ def homes(asked: Sequence[AlfredPlan], known: Iterable[AlfredPlan]) -> list[tupl
     ]
 
 
-class Teacher:
-    """Draws exercises, endlessly, each another: words dropped, misspelt, objects exchanged, plans spoilt."""
+class ExampleSampler:
+    """Draws training examples without end: words dropped or misspelt, objects exchanged, plans corrupted."""
 
-    def __init__(self, pupils: Sequence[Lesson], seed: int) -> None:
-        self._lessons = list(pupils)
+    def __init__(self, training_set: Sequence[AnnotatedPlan], seed: int) -> None:
+        self._annotated = list(training_set)
         self._random = random.Random(seed)
-        self._wears = True
+        self._add_noise = True
         self._mix = MIX
         self._deck: dict[str, list[int]] = {}
 
         self._by_type: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._same_plan: defaultdict[str, list[int]] = defaultdict(list)
-        for index, lesson in enumerate(self._lessons):
-            self._by_type[lesson.task_type][achieved(lesson.plan)[1].object] += 1
-            self._same_plan[str(normal_form(lesson.plan))].append(index)
+        for index, annotated in enumerate(self._annotated):
+            self._by_type[annotated.task_type][achieved(annotated.plan)[1].object] += 1
+            self._same_plan[str(normal_form(annotated.plan))].append(index)
 
     def restart(self, seed: object, late: bool = False) -> None:
         """What is drawn from here on depends on `seed` alone. late: by LATE_MIX."""
@@ -157,122 +157,122 @@ class Teacher:
         self._mix = LATE_MIX if late else MIX
         self._deck.clear()
 
-    def draw(self, kind: str = "", worn: bool = True) -> Exercise:
-        """The next exercise, of a kind in MIX or of any. worn: whether words are dropped and misspelt."""
-        self._wears = worn
+    def draw(self, kind: str = "", noisy: bool = True) -> Example:
+        """The next example, of a kind in MIX or of any. noisy: whether words are dropped and misspelt."""
+        self._add_noise = noisy
         kind = kind or self._random.choices(list(self._mix), weights=list(self._mix.values()))[0]
-        lesson = self._next(kind)
-        if kind in ("think", "step", "translate") and not lesson.thoughts:
+        annotated = self._next(kind)
+        if kind in ("think", "step", "translate") and not annotated.thoughts:
             kind = "plan"
-        return getattr(self, f"_{kind}")(lesson)
+        return getattr(self, f"_{kind}")(annotated)
 
-    def spoil(self, lesson: Lesson) -> Plan:
-        """The lesson's plan with one thing wrong."""
-        return self._spoilt(lesson)[0]
+    def corrupt(self, annotated: AnnotatedPlan) -> Plan:
+        """The plan with one thing wrong."""
+        return self._corrupted(annotated)[0]
 
-    def _next(self, kind: str) -> Lesson:
+    def _next(self, kind: str) -> AnnotatedPlan:
         deck = self._deck.setdefault(kind, [])
         if not deck:
-            deck.extend(range(len(self._lessons)))
+            deck.extend(range(len(self._annotated)))
             self._random.shuffle(deck)
-        return self._lessons[deck.pop()]
+        return self._annotated[deck.pop()]
 
-    def _plan(self, lesson: Lesson) -> Exercise:
-        goal = lesson.goal
-        plan = lesson.plan
-        if self._wears and self._random.random() < 0.1:
-            goal, plan = self._exchanged(lesson)
-        return Exercise(p.prompt(p.PLAN, self._worn(goal), self._scene(plan)), p.plan_json(plan))
+    def _plan(self, annotated: AnnotatedPlan) -> Example:
+        goal = annotated.goal
+        plan = annotated.plan
+        if self._add_noise and self._random.random() < 0.1:
+            goal, plan = self._with_other_object(annotated)
+        return Example(p.prompt(p.PLAN, self._noisy(goal), self._scene(plan)), p.plan_json(plan))
 
-    def _think(self, lesson: Lesson) -> Exercise:
-        question = p.prompt(p.THINK, self._worn(lesson.goal), self._scene(lesson.plan))
-        return Exercise(question, p.thoughts_json(lesson.thoughts, lesson.plan))
+    def _think(self, annotated: AnnotatedPlan) -> Example:
+        question = p.prompt(p.THINK, self._noisy(annotated.goal), self._scene(annotated.plan))
+        return Example(question, p.thoughts_json(annotated.thoughts, annotated.plan))
 
-    def _step(self, lesson: Lesson) -> Exercise:
-        index = self._random.randrange(len(lesson.plan.steps))
-        step = Plan((lesson.plan.steps[index],))
-        return Exercise(p.prompt(p.TRANSLATE, self._worn(lesson.thoughts[index])), p.plan_json(step))
+    def _step(self, annotated: AnnotatedPlan) -> Example:
+        index = self._random.randrange(len(annotated.plan.steps))
+        step = Plan((annotated.plan.steps[index],))
+        return Example(p.prompt(p.TRANSLATE, self._noisy(annotated.thoughts[index])), p.plan_json(step))
 
-    def _translate(self, lesson: Lesson) -> Exercise:
-        words = " ".join(p.clean(thought, p.MAX_SENTENCE_CHARS) for thought in lesson.thoughts)
-        return Exercise(p.prompt(p.TRANSLATE, self._worn(words)), p.plan_json(lesson.plan))
+    def _translate(self, annotated: AnnotatedPlan) -> Example:
+        words = " ".join(p.clean(thought, p.MAX_SENTENCE_CHARS) for thought in annotated.thoughts)
+        return Example(p.prompt(p.TRANSLATE, self._noisy(words)), p.plan_json(annotated.plan))
 
-    def _describe(self, lesson: Lesson) -> Exercise:
-        return Exercise(p.describe_prompt(lesson.plan), " " + p.clean(lesson.goal))
+    def _describe(self, annotated: AnnotatedPlan) -> Example:
+        return Example(p.describe_prompt(annotated.plan), " " + p.clean(annotated.goal))
 
-    def _verify(self, lesson: Lesson) -> Exercise:
-        plan, verdict = self._judged(lesson)
-        question = p.prompt(p.VERIFY, self._worn(lesson.goal), plan=plan)
+    def _verify(self, annotated: AnnotatedPlan) -> Example:
+        plan, verdict = self._judged(annotated)
+        question = p.prompt(p.VERIFY, self._noisy(annotated.goal), plan=plan)
         if not verdict.ok:
-            return Exercise(question, p.verdict_json(verdict))
-        # A right plan is learnt too: who expects it while reading notices what differs.
+            return Example(question, p.verdict_json(verdict))
+        # The right plan is trained on too: a model that expects it notices what differs.
         asked, _, given = question.partition(p.GIVEN)
-        return Exercise(asked, p.GIVEN + given + p.verdict_json(verdict))
+        return Example(asked, p.GIVEN + given + p.verdict_json(verdict))
 
-    def _judge(self, lesson: Lesson) -> Exercise:
-        """Says first what the plan achieves, in the words of somebody who asked for just that plan, then judges."""
+    def _judge(self, annotated: AnnotatedPlan) -> Example:
+        """Says first what the plan achieves, in the words of an annotator who asked for that very plan, then judges."""
         for _ in range(20):
-            plan, verdict = self._judged(lesson)
+            plan, verdict = self._judged(annotated)
             askers = self._same_plan[str(normal_form(plan))]
-            words = lesson.others if verdict.ok else [self._lessons[i].goal for i in askers]
+            words = annotated.others if verdict.ok else [self._annotated[i].goal for i in askers]
             if words:
-                question = p.prompt(p.JUDGE, self._worn(lesson.goal), plan=plan)
-                return Exercise(question, p.verdict_json(verdict, self._random.choice(words)))
+                question = p.prompt(p.JUDGE, self._noisy(annotated.goal), plan=plan)
+                return Example(question, p.verdict_json(verdict, self._random.choice(words)))
 
-        return self._verify(lesson)
+        return self._verify(annotated)
 
-    def _replan(self, lesson: Lesson) -> Exercise:
-        plan, _ = self._spoilt(lesson)
+    def _replan(self, annotated: AnnotatedPlan) -> Example:
+        plan, _ = self._corrupted(annotated)
         failed = self._random.randrange(len(plan.steps)) if self._random.random() < 0.5 else None
-        question = p.prompt(p.PLAN, self._worn(lesson.goal), plan=plan, failed=failed)
-        return Exercise(question, p.plan_json(lesson.plan))
+        question = p.prompt(p.PLAN, self._noisy(annotated.goal), plan=plan, failed=failed)
+        return Example(question, p.plan_json(annotated.plan))
 
-    def _judged(self, lesson: Lesson) -> tuple[Plan, Verdict]:
+    def _judged(self, annotated: AnnotatedPlan) -> tuple[Plan, Verdict]:
         if self._random.random() < 0.5:
-            return lesson.plan, Verdict(True)
-        plan, fault = self._spoilt(lesson)
+            return annotated.plan, Verdict(True)
+        plan, fault = self._corrupted(annotated)
         return plan, Verdict(False, fault)
 
     def _scene(self, plan: Plan) -> list[str]:
         """Mostly nothing: a planner must do with the goal alone. Else the plan's classes and as many again."""
-        if not self._wears or self._random.random() < 0.9:
+        if not self._add_noise or self._random.random() < 0.9:
             return []
         named = {name for step in plan.steps for name in step.arguments}
         return [*named, *self._random.sample([*p.OBJECTS, *p.PLACES, *p.LAMPS], 12)]
 
-    def _spoilt(self, lesson: Lesson) -> tuple[Plan, Fault]:
+    def _corrupted(self, annotated: AnnotatedPlan) -> tuple[Plan, Fault]:
         """A plan that differs in normal form, mostly by a class that is easily mistaken; and what is wrong with it."""
-        right = normal_form(lesson.plan)
+        right = normal_form(annotated.plan)
         while True:
-            how = self._random.choices((self._mistaken, self._restepped, self._retyped), weights=(70, 18, 12))[0]
-            plan, fault = how(lesson)
+            how = self._random.choices((self._wrong_class, self._wrong_step, self._wrong_task), weights=(70, 18, 12))[0]
+            plan, fault = how(annotated)
             if 1 <= len(plan.steps) <= MAX_STEPS and normal_form(plan) != right:
                 return plan, fault
 
-    def _mistaken(self, lesson: Lesson) -> tuple[Plan, Fault]:
-        names = sorted({name for step in lesson.plan.steps for name in step.arguments})
-        doubtful = [name for name in names if lesson.doubts.get(name)]
-        if doubtful and self._random.random() < 0.75:
-            name = self._random.choice(doubtful)
-            others = lesson.doubts[name]
+    def _wrong_class(self, annotated: AnnotatedPlan) -> tuple[Plan, Fault]:
+        names = sorted({name for step in annotated.plan.steps for name in step.arguments})
+        confusable = [name for name in names if annotated.confusions.get(name)]
+        if confusable and self._random.random() < 0.75:
+            name = self._random.choice(confusable)
+            others = annotated.confusions[name]
             other = self._random.choices(others, weights=[0.5**i for i in range(len(others))])[0]
         else:
             name = self._random.choice(names)
             pools = [pool for pool in (p.LAMPS, p.OBJECTS, p.PLACES) if name in pool]
             other = self._random.choice(pools[-1] if name in p.PLACES and self._random.random() < 0.5 else pools[0])
 
-        plan = renamed(lesson.plan, name, other)
-        moved = name in {step.arguments[-1] for step in lesson.plan.steps if step.verb is SubgoalType.PutObject}
+        plan = renamed(annotated.plan, name, other)
+        moved = name in {step.arguments[-1] for step in annotated.plan.steps if step.verb is SubgoalType.PutObject}
         return plan, Fault.PLACE if moved else Fault.OBJECT
 
-    def _restepped(self, lesson: Lesson) -> tuple[Plan, Fault]:
-        steps = list(lesson.plan.steps)
+    def _wrong_step(self, annotated: AnnotatedPlan) -> tuple[Plan, Fault]:
+        steps = list(annotated.plan.steps)
         how = self._random.choice((Fault.MISSING, Fault.EXTRA, Fault.ORDER))
         at = self._random.randrange(len(steps))
         if how is Fault.MISSING:
             del steps[at]
         elif how is Fault.EXTRA:
-            donor = self._random.choice(self._lessons).plan
+            donor = self._random.choice(self._annotated).plan
             steps.insert(at + self._random.randrange(2), self._random.choice(donor.steps))
         else:
             other = self._random.randrange(len(steps))
@@ -280,32 +280,32 @@ class Teacher:
 
         return Plan(tuple(steps)), how
 
-    def _retyped(self, lesson: Lesson) -> tuple[Plan, Fault]:
+    def _wrong_task(self, annotated: AnnotatedPlan) -> tuple[Plan, Fault]:
         """Another task with the same object: heated instead of cooled, one instead of two, ..."""
-        thing = achieved(lesson.plan)[1].object
+        thing = achieved(annotated.plan)[1].object
         for _ in range(50):
-            other = self._random.choice(self._lessons)
-            if other.task_type != lesson.task_type:
+            other = self._random.choice(self._annotated)
+            if other.task_type != annotated.task_type:
                 steps = renamed(other.plan, achieved(other.plan)[1].object, thing)
-                return steps, Fault.EXTRA if len(steps.steps) > len(lesson.plan.steps) else Fault.MISSING
-        return self._restepped(lesson)
+                return steps, Fault.EXTRA if len(steps.steps) > len(annotated.plan.steps) else Fault.MISSING
+        return self._wrong_step(annotated)
 
-    def _exchanged(self, lesson: Lesson) -> tuple[str, Plan]:
+    def _with_other_object(self, annotated: AnnotatedPlan) -> tuple[str, Plan]:
         """Another object in the goal and in the plan, where the goal names it by its class's own word."""
-        old = achieved(lesson.plan)[1].object
-        kinds = self._by_type[lesson.task_type]
+        old = achieved(annotated.plan)[1].object
+        kinds = self._by_type[annotated.task_type]
         new = self._random.choices(list(kinds), weights=[n**0.5 for n in kinds.values()])[0]
-        taken = {name for step in lesson.plan.steps for name in step.arguments}
+        taken = {name for step in annotated.plan.steps for name in step.arguments}
         pattern = rf"\b{re.escape(spoken(old))}\b"
-        goal = p.clean(lesson.goal)
+        goal = p.clean(annotated.goal)
         if new in taken or not re.search(pattern, goal):
-            return lesson.goal, lesson.plan
+            return annotated.goal, annotated.plan
 
-        return re.sub(pattern, spoken(new), goal), renamed(lesson.plan, old, new)
+        return re.sub(pattern, spoken(new), goal), renamed(annotated.plan, old, new)
 
-    def _worn(self, sentence: str) -> str:
+    def _noisy(self, sentence: str) -> str:
         """As people type: a word missing, a letter wrong, no full stop."""
-        if not self._wears:
+        if not self._add_noise:
             return sentence
 
         words = p.clean(sentence).split()

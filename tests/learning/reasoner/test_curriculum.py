@@ -1,4 +1,4 @@
-"""Exercises made of expert plans."""
+"""Examples made of expert plans."""
 
 import json
 from collections import Counter
@@ -10,7 +10,7 @@ from rarrl.reasoner import prompt as p
 from rarrl.reasoner.plan import Plan, expert_plan, normal_form
 from rarrl.types import Role
 from rarrl.types import SubgoalType as S
-from rarrl_learning.reasoner.lessons import MIX, Teacher, achieved, lessons, renamed
+from rarrl_learning.reasoner.curriculum import MIX, ExampleSampler, achieved, annotated_plans, renamed
 
 SLICED = [["PickupObject", "knife"], ["SliceObject", "egg"], ["PutObject", "knife", "desk"], ["PickupObject", "egg"]]
 
@@ -63,26 +63,26 @@ def test_what_a_plan_amounts_to(rows, task, parameters):
 
 
 def test_exercises_answer_what_they_ask(made_up_plans):
-    teacher = Teacher(lessons(made_up_plans), seed=1)
+    sampler = ExampleSampler(annotated_plans(made_up_plans), seed=1)
     for kind in MIX:
         for _ in range(60):
-            exercise = teacher.draw(kind)
+            example = sampler.draw(kind)
             if kind == "describe":
-                assert exercise.answer == " " + p.clean(exercise.answer)
+                assert example.answer == " " + p.clean(example.answer)
                 continue
-            role = Role.VERIFIER if exercise.prompt.startswith((p.VERIFY, p.JUDGE)) else Role.PLANNER
-            question, _, answer = (exercise.prompt + exercise.answer).rpartition(p.ANSWER)
+            role = Role.VERIFIER if example.prompt.startswith((p.VERIFY, p.JUDGE)) else Role.PLANNER
+            question, _, answer = (example.prompt + example.answer).rpartition(p.ANSWER)
             p.parse(answer, role)
             assert question.startswith(p.MARKS)
 
 
 def test_verdicts_are_true_and_half_of_them_ok(made_up_plans):
-    pupils = lessons(made_up_plans)
-    experts = {p.clean(lesson.goal): lesson.plan for lesson in pupils}
-    teacher, oks = Teacher(pupils, seed=2), Counter()
+    training_set = annotated_plans(made_up_plans)
+    experts = {p.clean(annotated.goal): annotated.plan for annotated in training_set}
+    sampler, oks = ExampleSampler(training_set, seed=2), Counter()
     for _ in range(400):
-        exercise = teacher.draw("verify", worn=False)
-        question, _, answer = (exercise.prompt + exercise.answer).rpartition(p.ANSWER)
+        example = sampler.draw("verify", noisy=False)
+        question, _, answer = (example.prompt + example.answer).rpartition(p.ANSWER)
         goal, given = question.removeprefix(p.VERIFY).split(p.GIVEN)
         plan = Plan.from_rows(json.loads(given)["plan"])
         ok = json.loads(answer)["ok"]
@@ -92,17 +92,17 @@ def test_verdicts_are_true_and_half_of_them_ok(made_up_plans):
 
 
 def test_exchanged_objects_are_exchanged_in_goal_and_plan(made_up_plans):
-    teacher = Teacher(lessons(made_up_plans), seed=3)
+    sampler = ExampleSampler(annotated_plans(made_up_plans), seed=3)
     for _ in range(200):
-        exercise = teacher.draw("plan")
-        thing = json.loads(exercise.answer)["plan"][0][1]
+        example = sampler.draw("plan")
+        thing = json.loads(example.answer)["plan"][0][1]
         others = {"mug", "apple", "plate", "egg"} - {thing}
-        assert not any(f" {other} " in exercise.prompt for other in others)
+        assert not any(f" {other} " in example.prompt for other in others)
 
 
 def test_same_seed_same_exercises(made_up_plans):
-    pupils = lessons(made_up_plans)
-    one, two = Teacher(pupils, 5), Teacher(pupils, 5)
+    training_set = annotated_plans(made_up_plans)
+    one, two = ExampleSampler(training_set, 5), ExampleSampler(training_set, 5)
     first = [one.draw() for _ in range(50)]
     assert first == [two.draw() for _ in range(50)]
     one.restart((1, 2))
