@@ -448,6 +448,9 @@ def _made(kind: type, settings: dict[str, Any]) -> Iterator[tuple[Any, Made]]:
         def create_publisher(self, *args: Any, **kwargs: Any) -> Any:
             return self._noted("out", super().create_publisher(*args, **kwargs))
 
+        def create_lifecycle_publisher(self, *args: Any, **kwargs: Any) -> Any:
+            return self._noted("out", super().create_lifecycle_publisher(*args, **kwargs))
+
         def create_subscription(self, *args: Any, **kwargs: Any) -> Any:
             return self._noted("in", super().create_subscription(*args, **kwargs))
 
@@ -458,7 +461,8 @@ def _made(kind: type, settings: dict[str, Any]) -> Iterator[tuple[Any, Made]]:
             return self._noted("client", super().create_client(*args, **kwargs))
 
         def _noted(self, direction: str, entity: Any) -> Any:
-            made.append((direction, entity))
+            if all(entity is not other for _, other in made):
+                made.append((direction, entity))
             return entity
 
     given = [Parameter(name, value=_absolute(value)) for name, value in settings.items()]
