@@ -345,23 +345,17 @@ def _node_page(kind: type, meanings: dict[str, dict[str, str]]) -> str:
     return f"## {name}\n\n{_sentence(inspect.getdoc(sys.modules[kind.__module__]))}\n\n{doc}\n\n`{module}`\n\n{table}"
 
 
-def missing_meanings() -> list[str]:
-    """Topics that topics.yaml does not explain, and entries of it that no node has."""
-    meanings = yaml.safe_load(TOPICS.read_text("utf-8"))
-    wrong = []
-    names = {"all"}
-    with _ros():
-        for kind in _node_classes():
-            with _made(kind, {}) as (node, made):
-                name = node.get_name()
-                topics = {row[1] for row in _interfaces(node, made)}
-            for settings in VARIANTS.get(name, []):
-                with _made(kind, settings) as (node, made):
-                    topics |= {row[1] for row in _interfaces(node, made)}
-            names.add(name)
-            explained = set(meanings.get(name, {}))
-            wrong += [f"{name} {topic}: not explained" for topic in sorted(topics - explained - set(meanings["all"]))]
-            wrong += [f"{name} {topic}: no such topic" for topic in sorted(explained - topics)]
+def wrong_meanings(page: str, meanings: dict[str, dict[str, str]]) -> list[str]:
+    """Topics of the page that topics.yaml does not explain, and entries of it that no node has."""
+    wrong, names = [], {"all"}
+    for part in page.split("\n## ")[1:] if not page.startswith("## ") else page[3:].split("\n## "):
+        name = part.splitlines()[0]
+        rows = [re.split(r" \| ?", line.strip("| ")) for line in part.splitlines() if line.startswith("| `")]
+        topics = dict.fromkeys(row[0].strip("`") for row in rows)
+        explained = set(meanings.get(name, {}))
+        names.add(name)
+        wrong += [f"{name} {topic}: not explained" for topic in topics if topic not in explained | set(meanings["all"])]
+        wrong += [f"{name} {topic}: no such topic" for topic in sorted(explained - set(topics))]
     return wrong + [f"{name}: no such node" for name in sorted(set(meanings) - names)]
 
 
@@ -747,28 +741,40 @@ def fresh(name: str) -> str:
     return re.sub(r"[ \t]+\n", "\n", re.sub(r"\n{3,}", "\n\n", text)).strip() + "\n"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pages", nargs="*", choices=[[], *PAGES], metavar="PAGE", help=f"of {', '.join(PAGES)}")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit status 1 where a page is stale")
-    args = parser.parse_args()
+def write_pages(names: Sequence[str], check: bool) -> int:
+    """Writes the pages that changed; with `check` only names them. The exit status."""
     stale = False
-    for name in args.pages or PAGES:
+    for name in names:
         path = HERE / f"{name}.md"
         try:
             text = fresh(name)
         except NotHereError as reason:
             print(f"{path.name} is left as it is: {reason}", file=sys.stderr)
             continue
+
+        wrong = wrong_meanings(text, yaml.safe_load(TOPICS.read_text("utf-8"))) if name == "nodes" else []
+        for line in wrong:
+            print(f"{TOPICS.name}: {line}", file=sys.stderr)
         if path.exists() and path.read_text("utf-8") == text:
-            continue
-        if args.check:
-            print(f"{path.relative_to(ROOT)} is stale: {RENEW}", file=sys.stderr)
+            stale |= check and bool(wrong)
+        elif check:
+            print(f"{path.name} is stale: {RENEW} (or make docs)", file=sys.stderr)
             stale = True
         else:
             path.write_text(text, "utf-8")
-            print(f"{path.relative_to(ROOT)}")
+            print(path)
     return int(stale)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pages", nargs="*", metavar="PAGE", help=f"of {', '.join(PAGES)}; default: all")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit status 1 where a page is stale")
+    args = parser.parse_args()
+    unknown = [name for name in args.pages if name not in PAGES]
+    if unknown:
+        parser.error(f"there is no page {unknown[0]}; known: {', '.join(PAGES)}")
+    return write_pages(args.pages or list(PAGES), args.check)
 
 
 if __name__ == "__main__":
