@@ -27,8 +27,8 @@ HEADLINES = (
         "{mission.success_learned:percent} done by `learned`, {mission.success_always:percent} by `always`, "
         "{mission.success_never:percent} by `never`, with "
         "{mission.llm_seconds_saved_vs_always:percent} fewer LLM seconds than `always`",
-        "against `always` itself a tie: {mission.gain_over_best_rule_at_any_cost} points; calls of the small planner are "
-        "so cheap that mission time hardly differs ({mission.mission_s_saved_vs_always} s saved)",
+        "against `always` itself a tie: {mission.gain_over_best_rule_at_any_cost} points; calls of the small planner "
+        "are so cheap that mission time hardly differs ({mission.mission_s_saved_vs_always} s saved)",
     ),
     (
         "ALFRED replay, where a call takes seconds",
@@ -39,8 +39,8 @@ HEADLINES = (
     ),
     (
         "Obstacle detector on three real indoor pairs",
-        "IoU {detector.iou_gain_indoor} above the best tuned SGBM, and {detector_bench.speedup_vs_sgbm} times as fast as "
-        "colour SGBM",
+        "IoU {detector.iou_gain_indoor} above the best tuned SGBM, and {detector_bench.speedup_vs_sgbm} times as fast "
+        "as colour SGBM",
         "on {detector.iou_gain_rendered:n} rendered pairs the gain is not certain: {detector.iou_gain_rendered}",
     ),
     (
@@ -56,8 +56,8 @@ HEADLINES = (
         "{mission.collisions_with_gate} collisions in {mission.collisions_with_gate:n} missions "
         "({mission.collisions_without_gate} in {mission.collisions_without_gate:n} without it); stands at most "
         "{safety_gate.stop_s_max} s after a node falls silent",
-        "{safety_gate.collisions_with_gate} collisions in {safety_gate.collisions_with_gate:n} blind rides, for which it "
-        "stood a third of the time; measured in simulation only",
+        "{safety_gate.collisions_with_gate} collisions in {safety_gate.collisions_with_gate:n} blind rides, for which "
+        "it stood more than a third of the time; measured in simulation only",
     ),
 )
 """README's rows: what was measured, the figure, the loss beside it. `{file.figure}` is filled in; `:percent` and `:n`

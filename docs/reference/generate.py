@@ -38,6 +38,7 @@ FOLDERS = {"rarrl": "rarrl", "sim_envs": "rarrl_sim_envs", "learning": "rarrl_le
 API = (
     "rarrl.build",
     "rarrl.robot",
+    "rarrl.range_scan",
     "rarrl.types",
     "rarrl.config",
     "rarrl.perception.rig",
@@ -47,6 +48,8 @@ API = (
     "rarrl.perception.fusion",
     "rarrl.perception.obstacle_sensor",
     "rarrl.policy.base",
+    "rarrl.policy.registry",
+    "rarrl.policy.actor",
     "rarrl.policy.spec",
     "rarrl.policy.serve",
     "rarrl.policy.process",
@@ -57,10 +60,12 @@ API = (
     "rarrl.safety.free_space",
     "rarrl.safety.base_gate",
     "rarrl.reasoner.base",
+    "rarrl.reasoner.registry",
     "rarrl.reasoner.plan",
     "rarrl.reasoner.checker",
     "rarrl.orchestrator.orchestrator",
     "rarrl.orchestrator.registry",
+    "rarrl.orchestrator.rules",
     "rarrl.decision_loop",
     "rarrl.latency.profile",
     "rarrl.latency.replay",
@@ -84,7 +89,15 @@ API = (
     "rarrl_learning.reasoner.record",
 )
 """The modules that a library user calls. One that is not there stops the program with its name: edit this list."""
-API_OPTIONAL = {"rarrl.robot", "rarrl.perception.obstacle_sensor", "rarrl.safety.base_gate"}
+API_OPTIONAL = {
+    "rarrl.robot",
+    "rarrl.range_scan",
+    "rarrl.perception.obstacle_sensor",
+    "rarrl.policy.actor",
+    "rarrl.policy.registry",
+    "rarrl.reasoner.registry",
+    "rarrl.safety.base_gate",
+}
 """Not in every version: left out where they are missing."""
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {
@@ -139,12 +152,11 @@ def _walk(group: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], 
 
 def _command(path: Sequence[str], command: Any) -> str:
     arguments = "".join(
-        f" {_shown(p)}" if p.required else f" [{_shown(p)}]"
-        for p in command.params
-        if p.param_type_name == "argument"
+        f" {_shown(p)}" if p.required else f" [{_shown(p)}]" for p in command.params if p.param_type_name == "argument"
     )
     text = inspect.cleandoc(command.help or "")
-    return f"## {' '.join(path)}\n\n`{' '.join(path)}{arguments} [OPTIONS]`\n\n{text}\n\n{_options(command, ' '.join(path))}"
+    name = " ".join(path)
+    return f"## {name}\n\n`{name}{arguments} [OPTIONS]`\n\n{text}\n\n{_options(command, name)}"
 
 
 def _options(command: Any, path: str) -> str:
@@ -490,9 +502,11 @@ def environments() -> str:
 
 
 def _environment(gymnasium: Any, spec: Any) -> str:
+    from rarrl.errors import RarrlError
+
     try:
         env = gymnasium.make(spec.id, disable_env_checker=True)
-    except ImportError as error:
+    except (ImportError, RarrlError, gymnasium.error.DependencyNotInstalled) as error:
         raise NotHereError(f"{spec.id}: {error}") from None
     try:
         kind = type(env.unwrapped)
