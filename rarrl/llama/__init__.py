@@ -1,1 +1,1 @@
-"""A Llama transformer between embeddings and hidden states: its GGUF file, and llama.cpp's runtime for it."""
+"""A Llama transformer between embeddings and hidden states: the GGUF file, the torch model, llama.cpp's runtime."""
