@@ -533,6 +533,8 @@ def _one_space(space: Any) -> str:
     if name == "Box":
         low, high = _bound(space.low), _bound(space.high)
         return f"Box, shape {tuple(space.shape)}, {space.dtype}, from {low} to {high}"
+    if name == "Text":
+        return f"Text of {space.min_length} to {space.max_length} characters"
     return re.sub(r"\s+", " ", str(space))[:200]
 
 
