@@ -33,6 +33,7 @@ PARSED_ONLY = {
     "rarrl quantize ": "needs recorded demonstrations; tests/cli/test_quantize.py runs it",
     "rarrl eval policy": "needs a trained policy, or plays for minutes; tests/learning runs small ones",
     "rarrl eval orchestrator --profile": "plays for an hour; tests/learning plays a few episodes",
+    "rarrl eval mission": "plays missions for minutes; tests/learning/household plays a few",
     "rarrl serve policy": "runs until Ctrl-C; tests/policy/test_server.py talks to it",
     "rarrl run ": "starts ROS nodes; tests/nodes/test_processes.py does",
     "rarrl demo --quick": "starts ROS nodes; tests/nodes/test_processes.py does",
@@ -44,7 +45,6 @@ SMALL = {
     "replay": ["--episodes", "2"],
     "ask": ["--deadline", "20"],
     "eval detector": ["--rendered", "2"],
-    "eval mission": ["--n", "1", "--workers", "1", "--subgoals", "0", "--n-ablations", "0"],
 }
 SLOW = {"rarrl demo", "rarrl eval"}
 NEEDS = {
