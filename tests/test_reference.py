@@ -84,6 +84,20 @@ def test_topics_without_meaning_and_meanings_without_topic_are_named(generate):
     ]
 
 
+def test_topics_that_a_docstring_explains_are_in_the_table_alone(generate):
+    doc = """Sees things.
+
+Subscribes:
+    scan (sensor_msgs/LaserScan, latched): how far
+        it is.
+    ~/reset (std_srvs/Trigger): begins again.
+
+Topics, parameters: another page."""
+    text, topics = generate._topics_of(doc)
+    assert text == "Sees things."
+    assert topics == {"scan": "how far it is.", "~/reset": "begins again."}
+
+
 def test_a_module_of_the_api_that_vanished_is_named(generate, monkeypatch):
     monkeypatch.setattr(generate, "API", ("rarrl.no_such_module",))
     with pytest.raises(SystemExit, match=r"rarrl\.no_such_module is not there any more"):

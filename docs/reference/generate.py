@@ -346,15 +346,32 @@ def _node_page(kind: type, meanings: dict[str, dict[str, str]]) -> str:
                 if row[:3] not in seen:
                     seen.add(row[:3])
                     rows.append((*row[:3], f"{row[3]}; with {said}"))
-    known = meanings.get(name, {})
-    lines = [
-        (f"`{topic}`", direction, of, qos, known.get(topic, meanings["all"].get(topic, "")))
-        for direction, topic, of, qos in rows
-    ]
-    module = f"{_folder_of(kind.__module__)}"
-    doc = inspect.getdoc(kind) or ""
+    text, documented = _topics_of(inspect.getdoc(kind) or "")
+    known = documented | meanings["all"] | meanings.get(name, {})
+    lines = [(f"`{topic}`", direction, of, qos, known.get(topic, "")) for direction, topic, of, qos in rows]
+    about = _paragraph(inspect.getdoc(sys.modules[kind.__module__])).removeprefix(f"{name}: ")
     table = _table(("name", "", "type", "QoS", "what it carries"), lines)
-    return f"## {name}\n\n{_sentence(inspect.getdoc(sys.modules[kind.__module__]))}\n\n{doc}\n\n`{module}`\n\n{table}"
+    parts = (f"## {name}", about[:1].upper() + about[1:], text, f"`{_folder_of(kind.__module__)}`", table)
+    return "\n\n".join(part for part in parts if part)
+
+
+def _topics_of(doc: str) -> tuple[str, dict[str, str]]:
+    """A node's docstring without what the table shows, and the topics that it explains, as `name (type): meaning`."""
+    kept, found = [], {}
+    for block in doc.split("\n\n"):
+        head, _, rest = block.partition("\n")
+        if head.strip() in TOPIC_SECTIONS:
+            entries = re.split(r"\n(?= {4}\S)", f"\n{rest}")
+            for entry in filter(None, entries):
+                parts = re.match(r"\s*([\w/~]+) \([^)]*\): (.*)", entry, re.DOTALL)
+                if parts:
+                    found[parts[1]] = " ".join(parts[2].split())
+        elif not head.startswith("Topics, "):  # where they were explained before
+            kept.append(block)
+    return "\n\n".join(kept), found
+
+
+TOPIC_SECTIONS = ("Subscribes:", "Publishes:", "Services:", "Serves:", "Calls:", "Topics:")
 
 
 def wrong_meanings(page: str, meanings: dict[str, dict[str, str]]) -> list[str]:
