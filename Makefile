@@ -18,7 +18,7 @@ ifdef _ROS_WHEELS_BOOTSTRAP_COMPLETE
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE LD_LIBRARY_PATH
 endif
 
-.PHONY: help install demo test lint type format check clean
+.PHONY: help install demo test lint type format docs check clean
 
 help:
 	@echo "make install   create $(VENV) with rarrl and what it needs"
@@ -26,6 +26,7 @@ help:
 	@echo "make test      all tests, the quick ones first"
 	@echo "make check     lint, types, tests: what CI runs"
 	@echo "make format    format the code in place"
+	@echo "make docs      write docs/reference and the figures of the pages again, from the code and the results"
 	@echo "make clean     remove caches and build folders (keeps $(VENV) and runs)"
 
 install: $(STAMP)
@@ -66,6 +67,10 @@ type: install
 format: install
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+docs: install
+	@$(BIN)/python docs/reference/generate.py
+	@$(BIN)/python benchmarks/readme_tables.py
 
 # One after the other even with -j: the cheap checks say no first.
 check:

@@ -33,5 +33,5 @@ def stereo_data() -> Path:
     """The folder in RARRL_STEREO_DATA: the six real pairs are not ours to ship."""
     folder = os.environ.get("RARRL_STEREO_DATA", "")
     if not folder or not Path(folder).is_dir():
-        pytest.skip("no real pairs: set RARRL_STEREO_DATA to their folder (docs/DETECTOR.md)")
+        pytest.skip("no real pairs: set RARRL_STEREO_DATA to their folder (docs/explanation/detector.md)")
     return Path(folder)

@@ -1,0 +1,1 @@
+"""Decides before each step: act, or think, in which role and with which budget."""

@@ -1,1 +1,1 @@
-"""Obstacles from a rectified stereo pair: rig, disparity, voxels, summary; rivals, metrics, evaluation, benchmark."""
+"""Obstacles as voxels from a rectified stereo pair: rig, matching, voxels, fusion, summary."""

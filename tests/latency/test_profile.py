@@ -287,7 +287,7 @@ def test_saving_where_it_cannot_be_is_an_input_error(tmp_path: Path) -> None:
 
 
 def test_the_file_shown_in_the_documentation_loads(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "LATENCY_PROFILES.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "explanation" / "latency-profiles.md").read_text(encoding="utf-8")
     example = text.split("```json\n")[1].split("```")[0]
     (tmp_path / "doc.json").write_text(example)
     assert load_profile(tmp_path / "doc.json").name == "groq-70b"

@@ -313,7 +313,7 @@ def test_eval_refuses_bad_input(values, named):
 
 def test_the_page_says_what_was_measured():
     root = Path(__file__).resolve().parents[2]
-    page = (root / "docs/DETECTOR.md").read_text("utf-8")
+    page = (root / "docs/explanation/detector.md").read_text("utf-8")
     figures = json.loads((root / "benchmarks/results/detector_fusion.json").read_text("utf-8"))["figures"]
     for name, digits in (("flicker_rate", 3), ("clear_s", 2), ("clear_s_mean", 2), ("moving_recall", 3)):
         row = next(line for line in page.splitlines() if f"(`{name}`)" in line and line.startswith("|"))

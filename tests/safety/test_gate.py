@@ -1,4 +1,4 @@
-"""The gate's promises, each attacked: docs/SAFETY.md, invariants 1 to 4."""
+"""The gate's promises, each attacked: docs/explanation/safety.md, invariants 1 to 4."""
 
 import doctest
 import itertools

@@ -277,7 +277,7 @@ def test_conventions_on_the_real_pairs(stereo_data):
 
 def test_the_page_says_what_was_measured():
     root = Path(__file__).resolve().parents[3]
-    page = (root / "docs/DETECTOR.md").read_text("utf-8")
+    page = (root / "docs/explanation/detector.md").read_text("utf-8")
     figures = json.loads((root / "benchmarks/results/detector.json").read_text("utf-8"))["figures"]
     gains = [f"{figures[f'iou_gain_{g}']['value']:+.3f}" for g in ("indoor", "nominal", "outdoor")]
     rows = [line for line in page.splitlines() if line.startswith("| real, ") and "≥" in line]
