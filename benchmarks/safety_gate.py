@@ -29,11 +29,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safety_gate_world import Ride, ride
+from safety_gate_world import DriveStatistics, ride
 
 from rarrl.config import GateConfig
+from rarrl.range_scan import RangeScan
 from rarrl.results import Figure, make_results, write_results
-from rarrl.safety.free_space import FreeSpace, RangeScan
+from rarrl.safety.free_space import FreeSpace
 from rarrl.safety.gate import SafetyGate, Surroundings
 from rarrl.safety.timeline import Timeline
 from rarrl.types import RobotCommand
@@ -136,7 +137,7 @@ def not_a_command(rng: np.random.Generator, free: FreeSpace) -> tuple[bool, bool
         or (bad and moves)
     )
     still = abs(v) < 0.01 and abs(omega) < 0.01
-    return unsafe, not bad and not still and result.reason.startswith("command")
+    return unsafe, not bad and not still and result.reason.of_command
 
 
 def unseen(rng: np.random.Generator, _: FreeSpace) -> tuple[bool, bool]:
@@ -245,7 +246,7 @@ def run_rides(n: int, seed: int, seconds: float = 30.0) -> list[dict[str, Any]]:
     rows = []
     for name, (standing, movers) in SETTINGS.items():
         for gated in (True, False):
-            rides: list[Ride] = [ride(seed + k, CONFIG, seconds, standing, movers, gated) for k in range(n)]
+            rides: list[DriveStatistics] = [ride(seed + k, CONFIG, seconds, standing, movers, gated) for k in range(n)]
             rows.append(
                 {
                     "world": name,

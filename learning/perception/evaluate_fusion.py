@@ -90,7 +90,7 @@ class _Films:
         """The film's frame `number` and what the detector makes of it."""
         drawn = render_frame(scene, self.seed[0] * 1000 + self.seed[1], number, number / RATE_HZ, self.synth)
         grid = self.detector.detect(drawn.pair)
-        self.refused += bool(self.detector.refusal)
+        self.refused += bool(grid.refusal)
         return drawn, grid
 
     def still(self, frames: int) -> StillResult:

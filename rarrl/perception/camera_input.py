@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections import deque
 
 import cv2
 import numpy as np
@@ -15,8 +14,6 @@ from rarrl.perception.rig import MIN_SIDE
 from rarrl.perception.voxels import GridSpec, grid_spec
 
 MAX_IMAGE_SIDE = 4096  # pixels; more is a garbled message
-MAX_POSES = 200
-MAX_POSE_AGE_S = 0.1  # a pose further from an image than this does not tell where it was taken
 MAX_PADDING = 256  # bytes at the end of a row; more is a wrong encoding or width
 CHANNELS = {"mono8": 1, "bgr8": 3, "rgb8": 3}
 
@@ -61,39 +58,6 @@ class FrozenImageCheck:
             same = self._digest.get(side) == digest
             self._digest[side], self._equal[side] = digest, self._equal.get(side, 0) + 1 if same else 1
         return next((side for side, equal in self._equal.items() if equal >= self._frames), "")
-
-
-class PoseBuffer:
-    """Where the robot was when an image was taken, from poses that come at other times.
-
-    >>> poses = PoseBuffer()
-    >>> poses.add(1.0, np.eye(4))
-    >>> poses.at(1.3) is None
-    True
-    """
-
-    def __init__(self) -> None:
-        self._poses: deque[tuple[float, np.ndarray]] = deque(maxlen=MAX_POSES)
-
-    def add(self, stamp_s: float, T: np.ndarray) -> None:
-        """A (4, 4) rigid pose at a time; one that is not later than the last begins anew (a clock was set back)."""
-        if self._poses and stamp_s <= self._poses[-1][0]:
-            self._poses.clear()
-        self._poses.append((stamp_s, T))
-
-    def at(self, stamp_s: float) -> np.ndarray | None:
-        """The pose between its two neighbours, or the only near one; None where none is within MAX_POSE_AGE_S."""
-        near = [(t, T) for t, T in self._poses if abs(t - stamp_s) <= MAX_POSE_AGE_S]
-        before = next(((t, T) for t, T in reversed(near) if t <= stamp_s), None)
-        after = next(((t, T) for t, T in near if t > stamp_s), None)
-        if before is None or after is None:
-            found = before or after
-            return None if found is None else found[1]
-        share = (stamp_s - before[0]) / (after[0] - before[0])
-        T = (1 - share) * before[1] + share * after[1]
-        u, _, vt = np.linalg.svd(T[:3, :3])  # back to a rotation; the two are close
-        T[:3, :3] = u @ vt
-        return T
 
 
 def camera_pose(height_m: float, pitch_rad: float) -> np.ndarray:

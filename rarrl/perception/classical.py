@@ -153,6 +153,13 @@ class Matches:
     textured: np.ndarray
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """A pair that cannot be used, and why, in one line for people."""
+
+    why: str
+
+
 class ClassicalDetector:
     """See the head of this file. threshold: probability from which a voxel counts as occupied. threshold, calibration,
     trust: None for the fitted ones."""
@@ -171,16 +178,15 @@ class ClassicalDetector:
             raise ValueError(f"threshold must be between 0 and 1, got {threshold}")
         self._threshold, self._calibration, self._trust = threshold, calibration, trust
         self.voxelizer = Voxelizer(rig, spec)
-        self.refusal = ""
-        """Why the last pair could not be used; empty where it could."""
 
     def detect(self, pair: StereoPair) -> VoxelGrid:
-        """Voxels of one pair; all unknown where the pair cannot be used (`refusal` then says why).
+        """Voxels of one pair; all unknown where the pair cannot be used (`VoxelGrid.refusal` then says why).
 
         Raises: ValueError where the images are not the camera's size."""
         evidence = self.evidence(pair)
-        if evidence is None:
-            return self.voxelizer.nothing_seen(pair.stamp_s)
+        if isinstance(evidence, Refusal):
+            return self.voxelizer.nothing_seen(pair.stamp_s, evidence.why)
+
         calibration = self._calibration or load_calibration()
         probability = calibration.probability(evidence)
         occupied = evidence.voted & (probability >= (self._threshold or calibration.threshold))
@@ -188,32 +194,32 @@ class ClassicalDetector:
         state[occupied] = VoxelState.OCCUPIED
         return self.voxelizer.grid(state, probability, pair.stamp_s)
 
-    def evidence(self, pair: StereoPair) -> Evidence | None:
-        """What the pair says about each voxel; None where it cannot be used."""
+    def evidence(self, pair: StereoPair) -> Evidence | Refusal:
+        """What the pair says about each voxel, or why it cannot be used."""
         found = self.matches(pair)
-        if found is None:
-            return None
+        if isinstance(found, Refusal):
+            return found
+
         trust = self._trust or load_confidence()
         weight = trust.image(found.seen, *found.disparity.shape)
         return gather(self.voxelizer, found, weight, complete(found.disparity, pair.left))
 
-    def matches(self, pair: StereoPair) -> Matches | None:
-        """The pair's disparities and what tells how far to trust them; None where it cannot be used."""
+    def matches(self, pair: StereoPair) -> Matches | Refusal:
+        """The pair's disparities and what tells how far to trust them, or why it cannot be used."""
         rig = self.voxelizer.rig
         rig.check_size(pair.left)
         left, right = gray(pair.left), gray(pair.right)
         look = quick_look(left, right, rig)
-        self.refusal = look.why
         if look.search is None:
-            return None
+            return Refusal(look.why)
+
         disparity = match(left, right, look.search)
         width_px = self.voxelizer.width_px(disparity[::2, ::2])
         seen = clues(left, right, look.search.start, look.search.count, disparity, width_px)
         rows, columns = seen.agree.shape
         there = np.repeat(np.repeat(look.textured, BLOCK // 2, axis=0), BLOCK // 2, axis=1)[:rows, :columns]
         if np.count_nonzero(seen.agree & there) < MIN_CONFIRMED * np.count_nonzero(there):
-            self.refusal = DO_NOT_MATCH
-            return None
+            return Refusal(DO_NOT_MATCH)
         return Matches(disparity, seen, look.textured)
 
 

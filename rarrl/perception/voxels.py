@@ -175,14 +175,15 @@ class Voxelizer:
             held[k] = (at[1:, 1:] - at[1:, :-1] - at[:-1, 1:] + at[:-1, :-1]) > 0
         return np.ascontiguousarray(held.transpose(2, 1, 0))
 
-    def grid(self, state: np.ndarray, probability: np.ndarray, stamp_s: float) -> VoxelGrid:
+    def grid(self, state: np.ndarray, probability: np.ndarray, stamp_s: float, refusal: str = "") -> VoxelGrid:
         """A `VoxelGrid` of this cube and this camera's frame."""
-        return VoxelGrid(state, probability, self.spec.origin, self.spec.voxel_size, self.rig.frame, stamp_s)
+        spec = self.spec
+        return VoxelGrid(state, probability, spec.origin, spec.voxel_size, self.rig.frame, stamp_s, refusal)
 
-    def nothing_seen(self, stamp_s: float) -> VoxelGrid:
-        """All unknown: what a pair that cannot be used ends in."""
+    def nothing_seen(self, stamp_s: float, refusal: str = "") -> VoxelGrid:
+        """All unknown: what a pair that cannot be used ends in. refusal: why it cannot."""
         shape = self.spec.shape
-        return self.grid(np.zeros(shape, np.uint8), np.full(shape, 0.5, np.float32), stamp_s)
+        return self.grid(np.zeros(shape, np.uint8), np.full(shape, 0.5, np.float32), stamp_s, refusal)
 
 
 @dataclass(frozen=True, eq=False)

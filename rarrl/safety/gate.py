@@ -13,15 +13,21 @@ import numpy as np
 from rarrl.config import GateConfig
 from rarrl.errors import InputError
 from rarrl.safety.free_space import FreeSpace
-from rarrl.types import GateAction, GateResult, RobotCommand
+from rarrl.types import GateAction, GateReason, GateResult, RobotCommand
 
-TINY = 1e-6  # m/s, rad/s: is zero
-ROUND_SHARES = (1.0, 0.8, 0.6, 0.4, 0.2, 0.1)  # of the speed that was asked for, tried in turn
-LOOK_S = 3.0  # no look takes longer
+TINY = 1e-6
+"""m/s and rad/s. Less than that is zero: rounding of a command that was computed, not asked for."""
+ROUND_SHARES = (1.0, 0.8, 0.6, 0.4, 0.2, 0.1)
+"""Of the speed that was asked for, tried in turn by a round base: each costs a test of the whole arc."""
+LOOK_S = 3.0
+"""Seconds. No look takes longer: half a turn at 1 rad/s does not."""
 NO_LOOK = (0.0, -math.inf)
-STANDSTILL = 0.01  # of a command: less than that is not worth moving
-MAX_CELLS = 400  # from the robot to the end of the map
-EARLY_S = 0.05  # what came may be ahead of now by so much: callers read the clock one after the other
+STANDSTILL = 0.01
+"""Share of a command. Less than that is not worth moving: bases do not follow a few mm/s."""
+MAX_CELLS = 400
+"""From the robot to the end of the map: beyond that a check takes longer than a tick of 20 Hz."""
+EARLY_S = 0.05
+"""Seconds that what came may be ahead of now: callers read the clock one after the other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,18 +91,19 @@ class SafetyGate:
         return FreeSpace(self.reach_m, self.config.memory_m, self.config.cell_m)
 
     def check(
-        self, command: RobotCommand | None, around: Surroundings | None, now_s: float, veto: str = ""
+        self, command: RobotCommand | None, around: Surroundings | None, now_s: float, veto: GateReason | None = None
     ) -> GateResult:
         """What may be sent to the base now. veto: why it must stand, whatever was asked. Never raises: an error in here
         is a stop."""
         try:
             dt = min(max(now_s - self._checked_s, 0.0), 1 / self.config.rate_hz)
             self._settle(dt)
+
             result = GateResult.stop(veto) if veto else self._judge(command, around, now_s, dt)
             if not (math.isfinite(result.v) and math.isfinite(result.omega)):
-                result = GateResult.stop("internal error", f"the gate came to {result.v}, {result.omega}")
+                result = GateResult.stop(GateReason.INTERNAL_ERROR, f"the gate came to {result.v}, {result.omega}")
         except Exception as error:  # whatever it is, the robot stands
-            result = GateResult.stop("internal error", f"{type(error).__name__}: {error}"[:200])
+            result = GateResult.stop(GateReason.INTERNAL_ERROR, f"{type(error).__name__}: {error}"[:200])
         self._checked_s = now_s
         self._sent = (result.v, result.omega)
         return result
@@ -109,32 +116,39 @@ class SafetyGate:
 
     def _judge(self, command: RobotCommand | None, around: Surroundings | None, now_s: float, dt: float) -> GateResult:
         if command is None:
-            return GateResult.stop("no command")
+            return GateResult.stop(GateReason.NO_COMMAND)
         if not (math.isfinite(command.v) and math.isfinite(command.omega)):
-            return GateResult.stop("command not finite", f"v {command.v}, omega {command.omega}")
+            return GateResult.stop(GateReason.COMMAND_NOT_FINITE, f"v {command.v}, omega {command.omega}")
         if why := self._too_old(command.observed_s, command.heard_s, now_s):
             return GateResult.stop(*why)
         limited = self._limit(command.v, command.omega)
         if limited is None:
-            return GateResult.stop("command out of limits", f"v {command.v:.3g}, omega {command.omega:.3g}")
+            return GateResult.stop(GateReason.COMMAND_OUT_OF_LIMITS, f"v {command.v:.3g}, omega {command.omega:.3g}")
         if around is None:
-            return GateResult.stop("no obstacle information")
-        for age, what in ((now_s - around.seen_s, "obstacle information"), (now_s - around.posed_s, "pose")):
-            if not -EARLY_S <= age <= self.config.max_obstacle_age_s:
-                return GateResult.stop(f"{what} too old", f"{age:.2f} s")
+            return GateResult.stop(GateReason.NO_OBSTACLES_KNOWN)
+
+        for at, reason in (
+            (around.seen_s, GateReason.OBSTACLES_TOO_OLD),
+            (around.posed_s, GateReason.POSE_TOO_OLD),
+        ):
+            age = now_s - at
+            if not -EARLY_S <= age <= self.config.max_obstacle_age_s:  # NaN too
+                return GateResult.stop(reason, f"{age:.2f} s")
+
         return self._move(command, *self._gently(*limited, dt), around, now_s, dt)
 
-    def _too_old(self, observed_s: float, heard_s: float, now_s: float) -> tuple[str, str] | None:
+    def _too_old(self, observed_s: float, heard_s: float, now_s: float) -> tuple[GateReason, str] | None:
+        """Why a command is refused for its age, and the age; None where it is fresh."""
         c = self.config
-        for at, limit, what in (
-            (heard_s, c.max_command_age_s, "command"),
-            (observed_s, c.max_observation_age_s, "observation"),
+        for at, limit, early, late in (
+            (heard_s, c.max_command_age_s, GateReason.COMMAND_FROM_FUTURE, GateReason.COMMAND_TOO_OLD),
+            (observed_s, c.max_observation_age_s, GateReason.OBSERVATION_FROM_FUTURE, GateReason.OBSERVATION_TOO_OLD),
         ):
             age = now_s - at
             if not age >= -EARLY_S:  # NaN too
-                return f"{what} from the future", f"{-age:.2f} s"
+                return early, f"{-age:.2f} s"
             if age > limit:
-                return f"{what} too old", f"{age:.2f} s"
+                return late, f"{age:.2f} s"
         return None
 
     def _limit(self, v: float, omega: float) -> tuple[float, float] | None:
@@ -160,8 +174,9 @@ class SafetyGate:
     ) -> GateResult:
         """As much of (v, omega) as leaves room to stop on its arc."""
         if abs(v) < TINY and abs(omega) < TINY:
-            asked = command.v or command.omega
-            return GateResult(0.0, 0.0, *((GateAction.LIMITED, "limits") if asked else (GateAction.PASS,)))
+            if command.v or command.omega:
+                return GateResult.limited(0.0, 0.0, GateReason.LIMITS)
+            return GateResult(0.0, 0.0, GateAction.PASS)
         c = self.config
         delay = c.latency_s + max(now_s - around.posed_s, 0.0)  # on the way already, when the brakes begin
         if c.radius_m:
@@ -181,15 +196,15 @@ class SafetyGate:
         detail = f"free for {room * abs(v):.2f} m and {room * abs(omega):.2f} rad"
         if share < least:
             if _share(room, brake, delay) < least:
-                return GateResult.stop("braking for an obstacle", detail)
+                return GateResult.stop(GateReason.BRAKING, detail)
             share = least
         if share < STANDSTILL:
-            return GateResult.stop("blocked", detail)
+            return GateResult.stop(GateReason.BLOCKED, detail)
         if share < 1.0:
-            return GateResult(share * v, share * omega, GateAction.LIMITED, "obstacle near", detail)
+            return GateResult.limited(share * v, share * omega, GateReason.OBSTACLE_NEAR, detail)
         if (v, omega) == (command.v, command.omega):
             return GateResult(v, omega, GateAction.PASS)
-        return GateResult(v, omega, GateAction.LIMITED, "limits", f"of v {command.v:.3g}, omega {command.omega:.3g}")
+        return GateResult.limited(v, omega, GateReason.LIMITS, f"of v {command.v:.3g}, omega {command.omega:.3g}")
 
     def _move_round(
         self, command: RobotCommand, v: float, omega: float, free: FreeSpace, delay: float, now_s: float, dt: float
@@ -207,29 +222,29 @@ class SafetyGate:
         for share in ROUND_SHARES:
             slow = share * v
             if abs(self._v) - abs(slow) > c.brake_mps2 * dt:  # it cannot be so slow so soon
-                return GateResult.stop("braking for an obstacle", f"free for {room * abs(v):.2f} m")
+                return GateResult.stop(GateReason.BRAKING, f"free for {room * abs(v):.2f} m")
             way_s = delay + abs(slow) / (2 * (c.decel_mps2 if abs(slow) >= abs(self._v) else c.brake_mps2))
             room, blocked_by = self._room(slow, omega, way_s, free)
             if room < way_s:
                 continue
             if share < 1.0:
-                return GateResult(slow, omega, GateAction.LIMITED, "obstacle near", f"free for {room * slow:.2f} m")
+                return GateResult.limited(slow, omega, GateReason.OBSTACLE_NEAR, f"free for {room * slow:.2f} m")
             if (v, omega) == (command.v, command.omega):
                 return GateResult(v, omega, GateAction.PASS)
-            return GateResult(v, omega, GateAction.LIMITED, "limits", f"of {command.v:.3g}, {command.omega:.3g}")
+            return GateResult.limited(v, omega, GateReason.LIMITS, f"of {command.v:.3g}, {command.omega:.3g}")
         if abs(self._v) > c.brake_mps2 * dt:
-            return GateResult.stop("braking for an obstacle", "no room ahead")
+            return GateResult.stop(GateReason.BRAKING, "no room ahead")
         if abs(omega) < c.look_radps and command.v > 0 and not free.in_view(blocked_by):
             self._look = (free.yaw + blocked_by, now_s + LOOK_S)
             return self._looking(free, dt)
         if abs(omega) > TINY:
-            return GateResult(0.0, omega, GateAction.LIMITED, "turning only", f"blocked at {blocked_by:.2f} rad")
-        return GateResult.stop("blocked", f"at {blocked_by:.2f} rad")
+            return GateResult.limited(0.0, omega, GateReason.TURNING_ONLY, f"blocked at {blocked_by:.2f} rad")
+        return GateResult.stop(GateReason.BLOCKED, f"at {blocked_by:.2f} rad")
 
     def _looking(self, free: FreeSpace, dt: float) -> GateResult:
         c, bearing = self.config, math.remainder(self._look[0] - free.yaw, 2 * math.pi)
         turn = _toward(self._omega, math.copysign(c.look_radps, bearing), c.turn_accel_radps2 * dt)
-        return GateResult(0.0, turn, GateAction.LIMITED, "looking", f"at {bearing:.2f} rad")
+        return GateResult.limited(0.0, turn, GateReason.LOOKING, f"at {bearing:.2f} rad")
 
     @staticmethod
     def _rate(v: float, omega: float, linear: float, angular: float) -> float:

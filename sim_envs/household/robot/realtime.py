@@ -59,8 +59,8 @@ class SimWorld:
 
     Args:
         env: without pictures; `reset` it under `monitor`.
-        feel: told of each step at once, in the world's thread.
-        see: told what the eyes see then, of every LOOK_STEPS-th step, in the same thread.
+        feel: called with each step at once, in the world's thread.
+        see: gets what the cameras see then, of every LOOK_STEPS-th step, in the same thread.
         clock: of the steps; a quicker one for tests.
 
     going: whether the world moves on; it is seen and felt while it stands too. `begin` it after each reset.
@@ -77,7 +77,8 @@ class SimWorld:
         self._clock = clock or SteadyClock()
         self.monitor = threading.Condition()
         self.going = False
-        self._guide, self._press = MapProprioception(), InteractDebounce()
+        self._proprioception = MapProprioception()
+        self._debounce = InteractDebounce()
         self._attempt: _Attempt | None = None
         self._event: Event | None = None
         self._between: list[tuple[Sequence[Row], Event]] = []  # events without an attempt, and of which plan
@@ -117,7 +118,7 @@ class SimWorld:
     def begin(self, env: HouseholdEnv) -> None:
         """A new mission: nothing of the last one counts. The world stands until `going`."""
         with self.monitor:
-            self._guide.reset()
+            self._proprioception.reset()
             self._attempt = self._event = None
             self._between = []
             self.going = False
@@ -127,8 +128,8 @@ class SimWorld:
         with self.monitor:
             row = env.executor.row
             assert row is not None, "an attempt needs a sub-goal that is on"
-            self._press.reset()
-            known = self._guide.knows(env.world, env.memory, row)
+            self._debounce.reset()
+            known = self._proprioception.knows(env.world, env.memory, row)
             self._attempt, self._event = _Attempt(row, env.world.steps, known), None
             while self._event is None:
                 self.check()
@@ -235,10 +236,10 @@ class SimWorld:
         self._obeyed = obeyed
         wish, wished_at = self._wish
         wants = attempt is not None and attempt.known and wish and time - wished_at <= DEADMAN_S and not silent
-        stands, press = self._press.update(world, float(wants))
+        stands, interacts = self._debounce.update(world, float(wants))
         if stands or not obeyed:
             v = omega = 0.0
-        _, done, late, info = env.advance(np.array([v, omega, float(press)]))
+        _, done, late, info = env.advance(np.array([v, omega, float(interacts)]))
         event = info["event"]
         if attempt is None:
             if event is not None:
@@ -254,7 +255,7 @@ class SimWorld:
     def _moment(self) -> Moment:
         env, world, attempt = self.env, self.env.world, self._attempt
         row = attempt.row if attempt is not None and attempt.known else None
-        proprio = self._guide.proprio(world, env.memory, row)
+        proprio = self._proprioception.proprio(world, env.memory, row)
         return Moment((world.x, world.y, world.heading), (world.v, world.omega), proprio, sentence(row))
 
 
