@@ -15,7 +15,8 @@ from rarrl.errors import InputError
 from rarrl.perception.camera_input import MAX_IMAGE_SIDE, image_from_bytes
 from rarrl.perception.obstacles import HeightSlice
 from rarrl.perception.rig import CameraRig
-from rarrl.types import ObstacleSummary, VoxelGrid, VoxelState
+from rarrl.range_scan import RangeScan
+from rarrl.types import VoxelGrid, VoxelState
 
 BLOCKED_M = 0.01
 """Range of a bearing of which nothing is known: a valid reading, an obstacle at the robot."""
@@ -28,6 +29,11 @@ _FIELDS = [
 def nanoseconds(stamp: Time) -> int:
     """A stamp as one number."""
     return stamp.sec * 10**9 + stamp.nanosec
+
+
+def seconds(stamp: Time) -> float:
+    """A stamp in seconds; of today's dates exact to a quarter of a microsecond."""
+    return nanoseconds(stamp) / 1e9
 
 
 def image_of(msg: Image) -> np.ndarray:
@@ -70,24 +76,25 @@ def cloud_of(grid: VoxelGrid, header: Header) -> PointCloud2:
     return msg
 
 
-def scan_of(
-    summary: ObstacleSummary | None, stamp: Time, frame: str, sectors: int, field: float, far: float
-) -> LaserScan:
-    """How far each bearing is seen to be free. `summary` None: nothing is known, so every bearing is blocked.
+def scan_of(scan: RangeScan, stamp: Time, frame: str) -> LaserScan:
+    """How far each bearing is seen to be free; infinite where that is beyond `range_max`.
 
-    A bearing ends at its nearest obstacle or where sight ends, whichever is nearer; infinite where both lie beyond
-    `far` (metres), the range_max. `field`: the field of view, rad, that `sectors` bearings share."""
-    if summary is None:
-        ranges = np.full(sectors, BLOCKED_M)
-    else:
-        ranges = np.maximum(np.minimum(summary.nearest_m, summary.clear_m), BLOCKED_M)
-        ranges[ranges >= far] = math.inf
-    msg = LaserScan(angle_increment=field / sectors, range_min=BLOCKED_M / 2, range_max=far)
-    msg.angle_min = -field / 2 + field / sectors / 2
-    msg.angle_max = -msg.angle_min
-    msg.header.stamp, msg.header.frame_id = stamp, frame
+    A bearing of which nothing is known gets BLOCKED_M: zero would be no valid reading."""
+    ranges = np.maximum(scan.ranges, BLOCKED_M)
+    ranges[ranges >= scan.range_max] = math.inf
+
+    msg = LaserScan(angle_increment=scan.increment, range_min=BLOCKED_M / 2, range_max=scan.range_max)
+    msg.angle_min = scan.angle_min
+    msg.angle_max = scan.angle_min + (len(ranges) - 1) * scan.increment
+    msg.header.stamp = stamp
+    msg.header.frame_id = frame
     msg.ranges = _filled("f", ranges.astype(np.float32))
     return msg
+
+
+def range_scan_of(msg: LaserScan) -> RangeScan:
+    """The scan that a message holds. Raises: ValueError where its numbers make no scan."""
+    return RangeScan(msg.angle_min, msg.angle_increment, np.asarray(msg.ranges), msg.range_max)
 
 
 def occupancy_of(places: HeightSlice, stamp: Time, frame: str) -> OccupancyGrid:

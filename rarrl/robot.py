@@ -7,6 +7,7 @@ vla_policy_node, `BaseGate` in safety_gate_node. `Robot` runs them in one thread
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -70,9 +71,13 @@ class Robot:
         sensor: finds obstacles in stereo pairs; None: a robot that sees none, whose gate must not need them
         policy: answers at once; its rows are commands of a base
         actor: keeps its answers
-        gate: has the last word"""
+        gate: has the last word
+
+    Raises: ValueError for a policy whose actions are not those of a base."""
 
     def __init__(self, sensor: RangeSensor | None, policy: Policy, actor: Actor, gate: BaseGate) -> None:
+        if not actor.drives:
+            raise ValueError("Robot: the policy's actions are not those of a base")
         self.sensor = sensor
         self.policy = policy
         self.actor = actor
@@ -85,8 +90,8 @@ class Robot:
         try:
             reading = self._find_obstacles(seen)
             act = self._act(seen, subgoal)
-            command = RobotCommand(act.motion.linear_x, act.motion.angular_z, act.observed_at, seen.now)
-            return RobotTick(reading, act, self.gate.check(command, seen.now))
+            result = self.gate.check(command_of(act, seen.now), seen.now)
+            return RobotTick(reading, act, result)
         except Exception as error:  # whatever it is, the robot stands
             logger.exception("the robot stands: an error in a stage")
             result = self.gate.check(None, seen.now, GateReason.INTERNAL_ERROR)
@@ -108,3 +113,9 @@ class Robot:
             chunk = self.policy.infer(Observation(seen.images, seen.proprio, subgoal, seen.now))
             self.actor.take(chunk, subgoal, seen.now)
         return self.actor.tick(seen.now, seen.speed_mps, seen.busy)
+
+
+def command_of(act: ActorCommand, now: float) -> RobotCommand:
+    """What the gate is asked for at `now`. A motion aside is not a number: no base here can do that."""
+    v = act.motion.linear_x if act.motion.linear_y == 0.0 else math.nan
+    return RobotCommand(v, act.motion.angular_z, act.observed_at, now)
