@@ -1,13 +1,15 @@
-"""Which formula turns an obstacle summary into the safety gate's scan, measured on whole missions in the household.
+"""Which formula turns an obstacle summary into the safety gate's scan, measured in the household.
 
-    python benchmarks/scan_formula.py [--missions 20] [--journals DIR] [--json benchmarks/results/scan_formula.json]
+    python benchmarks/scan_formula.py [--missions 20] [--drives 40] [--journals DIR]
+                                      [--json benchmarks/results/scan_formula.json]
 
 A bearing of the scan says how far it is seen to be free. `clear`: how far it is free without a gap (`clear_m`);
 `nearest_and_clear`: the nearer of that and its nearest obstacle (`nearest_m`); `nearest`: the nearest obstacle alone,
 where what was not seen counts as free: no formula for a robot, but it shows that these missions notice a formula.
 
 Each formula plays the same missions (homes, goals, people, luck), with calls of the language model as long as in a
-latency profile, so that the runs repeat. Besides, the first two formulas are compared on every scan of every mission.
+latency profile, so that the runs repeat; and the same drives, one GotoLocation each between two people. Besides, the
+first two formulas are compared on every scan.
 The rides of benchmarks/safety_gate.py have no part in this: their scans are ray-casts, and no formula stands between.
 """
 
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +26,15 @@ from typing import Any
 import numpy as np
 
 from rarrl.perception import obstacle_sensor
+from rarrl.policy.serve import LlamaPolicy
 from rarrl.range_scan import RangeScan
 from rarrl.report.runs import wilson
 from rarrl.results import Figure, make_results, write_results
 from rarrl.types import ObstacleSummary
-from rarrl_learning.household.evaluate import FIRST_SEED, Row, Setting, run_missions
+from rarrl_learning.household.evaluate import FIRST_SEED, FOLDER, Row, Setting, run_missions
+from rarrl_sim_envs.household.env import HouseholdEnv
+from rarrl_sim_envs.household.robot.drivers import CLASSICAL, PolicyDriver
+from rarrl_sim_envs.household.world import DT
 
 SETTING = Setting(policy="learned", latency="household-training")
 """Calls take drawn seconds, not measured ones: a busy machine changes nothing."""
@@ -76,6 +82,50 @@ def using(formula: Formula, tally: Tally) -> Iterator[None]:
         obstacle_sensor.range_scan = original
 
 
+@dataclass(frozen=True)
+class Drive:
+    """One GotoLocation. steps: of 0.1 s. least_clear_m: from the base's edge to the nearest thing or person."""
+
+    arrived: bool
+    steps: int
+    collisions: int
+    gate_stops: int
+    least_clear_m: float
+
+
+def drive_all(policy: LlamaPolicy, seeds: Sequence[int]) -> list[Drive]:
+    """The drives of these seeds; people walk about."""
+    driver = PolicyDriver(policy, CLASSICAL)
+    drives = []
+    env = HouseholdEnv(subgoal="GotoLocation")
+    try:
+        for seed in seeds:
+            env.reset(seed=seed)
+            driver.begin(env)
+            while not env.is_done and not env.is_late:
+                driver.attempt(env)
+            counted = driver.statistics
+            drives.append(
+                Drive(env.is_done, env.world.steps, env.world.collisions, counted.stops, counted.least_clear_m)
+            )
+    finally:
+        env.close()
+    return drives
+
+
+def drives_row(name: str, drives: Sequence[Drive]) -> dict[str, Any]:
+    """What the drives of one formula came to."""
+    return {
+        "formula": name,
+        "drives": len(drives),
+        "arrived": sum(drive.arrived for drive in drives),
+        "drive_s": round(float(np.mean([drive.steps for drive in drives])) * DT, 3),
+        "collisions": sum(drive.collisions for drive in drives),
+        "gate_stops": sum(drive.gate_stops for drive in drives),
+        "least_clear_m": round(min(drive.least_clear_m for drive in drives), 4),
+    }
+
+
 def table_row(name: str, rows: list[Row]) -> dict[str, Any]:
     """What the missions of one formula came to."""
     return {
@@ -98,6 +148,7 @@ def same(a: Row, b: Row) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--missions", type=int, default=20)
+    parser.add_argument("--drives", type=int, default=40)
     parser.add_argument("--journals", type=Path, help="folder of the missions done: a run that was killed goes on")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -106,8 +157,15 @@ def main() -> None:
     seeds = range(FIRST_SEED, FIRST_SEED + args.missions)
     tally = Tally()
     played: dict[str, list[Row]] = {}
+    driven: dict[str, list[Drive]] = {}
+    policy = LlamaPolicy(FOLDER, FOLDER / SETTING.gguf)
     for name, formula in FORMULAS.items():
         # What was not seen counts as free with the last one: its scans say nothing of the other two.
+        counted = Tally() if name == "nearest" else tally
+        with using(formula, counted):
+            driven[name] = drive_all(policy, range(FIRST_SEED, FIRST_SEED + args.drives))
+            print(drives_row(name, driven[name]), flush=True)
+    for name, formula in FORMULAS.items():
         counted = Tally() if name == "nearest" else tally
         with using(formula, counted):
             played[name] = [row for _, row in run_missions([SETTING], seeds, journals / f"{name}.jsonl")]
@@ -120,6 +178,10 @@ def main() -> None:
         "largest_difference_m": Figure(tally.largest_m, "m", tally.bearings),
         "missions_alike": Figure(alike, "missions that went alike with the two formulas", args.missions),
     }
+    same_drives = sum(a == b for a, b in zip(driven["clear"], driven["nearest_and_clear"], strict=True))
+    figures["drives_alike"] = Figure(same_drives, "drives that went alike with the two formulas", args.drives)
+    for name, drives in driven.items():
+        figures[f"drive_collisions_{name}"] = Figure(sum(d.collisions for d in drives), "contacts", len(drives))
     for name, rows in played.items():
         done = sum(row.result.success for row in rows)
         low, high = wilson(done, len(rows))
@@ -128,8 +190,11 @@ def main() -> None:
     for name, figure in figures.items():
         print(name, figure.text())
 
-    command = f"python benchmarks/scan_formula.py --missions {args.missions}"
-    tables = {"formulas": [table_row(name, rows) for name, rows in played.items()]}
+    command = f"python benchmarks/scan_formula.py --missions {args.missions} --drives {args.drives}"
+    tables = {
+        "missions": [table_row(name, rows) for name, rows in played.items()],
+        "drives": [drives_row(name, drives) for name, drives in driven.items()],
+    }
     if args.json:
         write_results(args.json, make_results(command, SEED, figures, tables))
 

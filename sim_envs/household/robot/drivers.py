@@ -257,8 +257,8 @@ class ExpertDriver:
 class PolicyDriver:
     """Drives a `rarrl.robot.Robot`: pictures, the map and words go to a policy; the gate has the last word.
 
-    Pictures come every LOOK_STEPS steps, and none while the hand acts: the base stands then. The policy answers within
-    the step; on a robot it takes its time, which `rarrl run --sim` measures.
+    Pictures come every LOOK_STEPS steps. The policy answers within the step; on a robot it takes its time, which
+    `rarrl run --sim` measures.
 
     Args:
         policy: rows of (linear_x_m_s, angular_z_rad_s, interact) at 10 Hz
@@ -297,7 +297,7 @@ class PolicyDriver:
 
         while True:
             started = time.perf_counter()
-            looks = (env.world.steps - begun) % LOOK_STEPS == 0 and not (env.world.busy and env.world.steps > begun)
+            looks = (env.world.steps - begun) % LOOK_STEPS == 0
             seen = self._observe(env, row, looks)
             tick = self.robot.tick(seen, sentence(row) if known else "")
             if tick.error is not None:  # a robot would stand; here it is a bug to be seen
