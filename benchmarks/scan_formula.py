@@ -1,25 +1,27 @@
 """Which formula turns an obstacle summary into the safety gate's scan, measured in the household.
 
-    python benchmarks/scan_formula.py [--missions 20] [--drives 40] [--journals DIR]
+    python benchmarks/scan_formula.py [--missions 20] [--drives 40] [--only FORMULA] [--journals DIR]
                                       [--json benchmarks/results/scan_formula.json]
 
 A bearing of the scan says how far it is seen to be free. `clear`: how far it is free without a gap (`clear_m`);
 `nearest_and_clear`: the nearer of that and its nearest obstacle (`nearest_m`); `nearest`: the nearest obstacle alone,
-where what was not seen counts as free: no formula for a robot, but it shows that these missions notice a formula.
+where what was not seen counts as free: no formula for a robot, but it shows that these drives notice a formula.
 
-Each formula plays the same missions (homes, goals, people, luck), with calls of the language model as long as in a
-latency profile, so that the runs repeat; and the same drives, one GotoLocation each between two people. Besides, the
-first two formulas are compared on every scan.
+Each of the first two plays the same missions (homes, goals, people, luck), with calls of the language model as long as
+in a latency profile, so that the runs repeat. All three play the same drives, one GotoLocation each between two people.
+Besides, the first two formulas are compared on every scan of those drives. Journals keep what is done: several
+processes may share the work, one formula each with `--only`, and a last one writes the figures.
 The rides of benchmarks/safety_gate.py have no part in this: their scans are ray-casts, and no formula stands between.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ SETTING = Setting(policy="learned", latency="household-training")
 """Calls take drawn seconds, not measured ones: a busy machine changes nothing."""
 SEED = 0
 Formula = Callable[[ObstacleSummary], np.ndarray]
+MISSIONS_OF = ("clear", "nearest_and_clear")
 FORMULAS: dict[str, Formula] = {
     "clear": lambda summary: summary.clear_m,
     "nearest_and_clear": lambda summary: np.minimum(summary.nearest_m, summary.clear_m),
@@ -49,20 +52,18 @@ FORMULAS: dict[str, Formula] = {
 
 @dataclass
 class Tally:
-    """Scans and bearings, and in how many of either `clear` and `nearest_and_clear` differ."""
+    """Scans and bearings so far, and in how many bearings `clear` and `nearest_and_clear` differ."""
 
     scans: int = 0
     bearings: int = 0
     differing_bearings: int = 0
-    largest_m: float = 0.0
 
     def add(self, summary: ObstacleSummary) -> None:
         """One more scan."""
-        gap = np.abs(FORMULAS["clear"](summary) - FORMULAS["nearest_and_clear"](summary))
+        differs = FORMULAS["clear"](summary) != FORMULAS["nearest_and_clear"](summary)
         self.scans += 1
-        self.bearings += len(gap)
-        self.differing_bearings += int(np.count_nonzero(gap))
-        self.largest_m = max(self.largest_m, float(gap.max()))
+        self.bearings += len(differs)
+        self.differing_bearings += int(np.count_nonzero(differs))
 
 
 @contextmanager
@@ -84,33 +85,54 @@ def using(formula: Formula, tally: Tally) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Drive:
-    """One GotoLocation. steps: of 0.1 s. least_clear_m: from the base's edge to the nearest thing or person."""
+    """One GotoLocation. steps: of 0.1 s. least_clear_m: from the base's edge to the nearest thing or person. The rest
+    as in `Tally`."""
 
+    seed: int
     arrived: bool
     steps: int
     collisions: int
     gate_stops: int
     least_clear_m: float
+    scans: int
+    bearings: int
+    differing_bearings: int
 
 
-def drive_all(policy: LlamaPolicy, seeds: Sequence[int]) -> list[Drive]:
-    """The drives of these seeds; people walk about."""
+def drive_all(policy: LlamaPolicy, formula: Formula, seeds: Sequence[int], journal: Path) -> list[Drive]:
+    """The drives of these seeds by one formula; people walk about."""
     driver = PolicyDriver(policy, CLASSICAL)
-    drives = []
+    lines = journal.read_text("utf-8").splitlines() if journal.exists() else []
+    done = {drive.seed: drive for drive in (Drive(**json.loads(line)) for line in lines)}
     env = HouseholdEnv(subgoal="GotoLocation")
     try:
         for seed in seeds:
+            if seed in done:
+                continue
+            tally = Tally()
             env.reset(seed=seed)
             driver.begin(env)
-            while not env.is_done and not env.is_late:
-                driver.attempt(env)
+            with using(formula, tally):
+                while not env.is_done and not env.is_late:
+                    driver.attempt(env)
             counted = driver.statistics
-            drives.append(
-                Drive(env.is_done, env.world.steps, env.world.collisions, counted.stops, counted.least_clear_m)
+            world = env.world
+            done[seed] = Drive(
+                seed,
+                env.is_done,
+                world.steps,
+                world.collisions,
+                counted.stops,
+                counted.least_clear_m,
+                tally.scans,
+                tally.bearings,
+                tally.differing_bearings,
             )
+            with journal.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(asdict(done[seed])) + "\n")
     finally:
         env.close()
-    return drives
+    return [done[seed] for seed in seeds]
 
 
 def drives_row(name: str, drives: Sequence[Drive]) -> dict[str, Any]:
@@ -149,37 +171,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--missions", type=int, default=20)
     parser.add_argument("--drives", type=int, default=40)
+    parser.add_argument("--only", choices=list(FORMULAS), help="this formula alone; no figures")
     parser.add_argument("--journals", type=Path, help="folder of the missions done: a run that was killed goes on")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
 
     journals = args.journals or Path(tempfile.mkdtemp())
-    seeds = range(FIRST_SEED, FIRST_SEED + args.missions)
-    tally = Tally()
+    journals.mkdir(parents=True, exist_ok=True)
+    first = FIRST_SEED + 10_000 * SEED
     played: dict[str, list[Row]] = {}
     driven: dict[str, list[Drive]] = {}
     policy = LlamaPolicy(FOLDER, FOLDER / SETTING.gguf)
-    for name, formula in FORMULAS.items():
-        # What was not seen counts as free with the last one: its scans say nothing of the other two.
-        counted = Tally() if name == "nearest" else tally
-        with using(formula, counted):
-            driven[name] = drive_all(policy, range(FIRST_SEED, FIRST_SEED + args.drives))
-            print(drives_row(name, driven[name]), flush=True)
-    for name, formula in FORMULAS.items():
-        counted = Tally() if name == "nearest" else tally
-        with using(formula, counted):
-            played[name] = [row for _, row in run_missions([SETTING], seeds, journals / f"{name}.jsonl")]
-        print(table_row(name, played[name]), flush=True)
+    for name in [args.only] if args.only else FORMULAS:
+        formula = FORMULAS[name]
+        driven[name] = drive_all(policy, formula, range(first, first + args.drives), journals / f"drives_{name}.jsonl")
+        print(drives_row(name, driven[name]), flush=True)
+        if name in MISSIONS_OF:
+            with using(formula, Tally()):
+                seeds = range(first, first + args.missions)
+                played[name] = [row for _, row in run_missions([SETTING], seeds, journals / f"{name}.jsonl")]
+            print(table_row(name, played[name]), flush=True)
+    if args.only:
+        return
 
-    alike = sum(same(a, b) for a, b in zip(played["clear"], played["nearest_and_clear"], strict=True))
+    two = [drive for name in MISSIONS_OF for drive in driven[name]]
+    bearings = sum(drive.bearings for drive in two)
+    alike = sum(same(a, b) for a, b in zip(*(played[name] for name in MISSIONS_OF), strict=True))
+    drives_alike = sum(a == b for a, b in zip(*(driven[name] for name in MISSIONS_OF), strict=True))
     figures = {
-        "scans": Figure(tally.scans, "scans of missions played here"),
-        "differing_bearings": Figure(tally.differing_bearings, "bearings", tally.bearings),
-        "largest_difference_m": Figure(tally.largest_m, "m", tally.bearings),
+        "scans": Figure(sum(drive.scans for drive in two), "scans that both formulas made", len(two)),
+        "differing_bearings": Figure(sum(drive.differing_bearings for drive in two), "bearings", bearings),
         "missions_alike": Figure(alike, "missions that went alike with the two formulas", args.missions),
+        "drives_alike": Figure(drives_alike, "drives that went alike with the two formulas", args.drives),
     }
-    same_drives = sum(a == b for a, b in zip(driven["clear"], driven["nearest_and_clear"], strict=True))
-    figures["drives_alike"] = Figure(same_drives, "drives that went alike with the two formulas", args.drives)
     for name, drives in driven.items():
         figures[f"drive_collisions_{name}"] = Figure(sum(d.collisions for d in drives), "contacts", len(drives))
     for name, rows in played.items():

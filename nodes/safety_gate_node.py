@@ -1,6 +1,7 @@
 """safety_gate_node: the only one that speaks to the motors. Thin over `rarrl.safety.base_gate`; docs/SAFETY.md.
 
-One thread. It speaks when a command comes and at its own rate, on the steady clock, whoever else is silent."""
+One thread. It publishes when a command comes and at its own rate, on the steady clock, even when all others are
+silent."""
 
 from __future__ import annotations
 
@@ -238,11 +239,13 @@ class SafetyGateNode(RarrlNode):
 
     def _publish(self, v: float, omega: float) -> None:
         twist = Twist()
-        twist.linear.x, twist.angular.z = v, omega
+        twist.linear.x = v
+        twist.angular.z = omega
         msg = twist
         if self._stamped:
             msg = TwistStamped(twist=twist)
-            msg.header.stamp, msg.header.frame_id = self.stamp(), self._frame
+            msg.header.stamp = self.stamp()
+            msg.header.frame_id = self._frame
         self._own.append(_key(msg))
         self._twist_pub.publish(msg)
 
@@ -253,7 +256,7 @@ class SafetyGateNode(RarrlNode):
         self._hear(_joint_key(msg))
 
     def _hear(self, key: Hashable) -> None:
-        """Ours, or somebody else's? Counting publishers would not do: dead ones linger for many seconds."""
+        """A message on our topics: ours or not? Counting publishers would not do: dead ones linger for many seconds."""
         if self.active and key not in self._own:
             self._foreign_s = now()
             self._counts["foreign_messages"] += 1
@@ -365,7 +368,7 @@ def speeds_of(msg: TwistStamped) -> tuple[float, float]:
 
 
 def _key(msg: Twist | TwistStamped) -> Hashable:
-    """What tells two messages apart."""
+    """What distinguishes two messages."""
     twist = getattr(msg, "twist", msg)
     stamp = nanoseconds(msg.header.stamp) if hasattr(msg, "header") else 0
     return stamp, twist.linear.x, twist.linear.y, twist.angular.z

@@ -19,7 +19,7 @@ from rarrl.range_scan import RangeScan
 from rarrl.types import VoxelGrid, VoxelState
 
 BLOCKED_M = 0.01
-"""Range of a bearing of which nothing is known: a valid reading, an obstacle at the robot."""
+"""Metres. Range of a bearing of which nothing is known: a valid reading, an obstacle at the robot."""
 _FIELDS = [
     PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
     for i, name in enumerate(("x", "y", "z", "probability"))
@@ -71,7 +71,8 @@ def cloud_of(grid: VoxelGrid, header: Header) -> PointCloud2:
     points[:, :3] = grid.centres(occupied)
     points[:, 3] = grid.probability[occupied]
     msg = PointCloud2(header=header, height=1, width=len(points), fields=_FIELDS, is_bigendian=False, is_dense=True)
-    msg.point_step, msg.row_step = 16, 16 * len(points)
+    msg.point_step = points.itemsize * points.shape[1]
+    msg.row_step = msg.point_step * len(points)
     msg.data = _filled("B", points)
     return msg
 
@@ -100,13 +101,18 @@ def range_scan_of(msg: LaserScan) -> RangeScan:
 def occupancy_of(places: HeightSlice, stamp: Time, frame: str) -> OccupancyGrid:
     """Seen from above: 100 occupied, 0 free, -1 unknown. A cell is a voxel wide; rows run along x, from the right."""
     msg = OccupancyGrid()
-    msg.header.stamp, msg.header.frame_id = stamp, frame
-    msg.info.map_load_time, msg.info.resolution = stamp, places.cell
+    msg.header.stamp = stamp
+    msg.header.frame_id = frame
+
+    msg.info.map_load_time = stamp
+    msg.info.resolution = places.cell
     msg.info.width, msg.info.height = places.state.shape
     msg.info.origin.position.x, msg.info.origin.position.y = places.origin
     msg.info.origin.orientation.w = 1.0
+
     values = np.full(len(VoxelState), -1, dtype=np.int8)
-    values[VoxelState.FREE], values[VoxelState.OCCUPIED] = 0, 100
+    values[VoxelState.FREE] = 0
+    values[VoxelState.OCCUPIED] = 100
     msg.data = _filled("b", values[places.state.T])
     return msg
 
@@ -115,10 +121,12 @@ def pose_of(msg: Odometry) -> np.ndarray:
     """(4, 4): takes points of the robot's frame to the frame of the odometry.
 
     Raises: ValueError for a pose that is not finite or not a rotation."""
-    p, q = msg.pose.pose.position, msg.pose.pose.orientation
+    p = msg.pose.pose.position
+    q = msg.pose.pose.orientation
     x, y, z, w = quaternion = np.array([q.x, q.y, q.z, q.w])
     if not (np.isfinite([p.x, p.y, p.z]).all() and abs(np.linalg.norm(quaternion) - 1) < 1e-2):
         raise ValueError("odometry: the pose is not finite, or its quaternion not of length 1")
+
     x, y, z, w = quaternion / np.linalg.norm(quaternion)
     T = np.eye(4)
     T[:3, :3] = [
@@ -133,5 +141,5 @@ def pose_of(msg: Odometry) -> np.ndarray:
 def _filled(kind: str, values: np.ndarray) -> array.array:
     """The only quick way into a message: lists and ndarrays are checked element by element."""
     result = array.array(kind)
-    result.frombytes(memoryview(np.ascontiguousarray(values)).cast("B") if values.size else b"")
+    result.frombytes(np.ascontiguousarray(values).data.cast("B") if values.size else b"")
     return result

@@ -164,7 +164,8 @@ class VlaPolicyNode(RarrlNode):
             self.destroy_subscription(subscription)
         for publisher in self._publishers:
             self.destroy_lifecycle_publisher(publisher)
-        self._entities, self._publishers = [], []
+        self._entities = []
+        self._publishers = []
         if self._policy is not None:
             self._policy.close()
             self._policy = None

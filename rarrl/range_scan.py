@@ -16,7 +16,7 @@ THICK_M = 0.3
 @dataclass(frozen=True, eq=False)
 class RangeScan:
     """How far each bearing is *seen* to be free. ranges: (n,) metres; what is NaN, negative or nothing counts as 0,
-    infinity as range_max. blind_m: nearer than that the scan tells nothing (a low thing there would be below the
+    infinity as range_max. blind_m: nearer than that the scan says nothing (a low thing there would be below the
     camera's view); what was seen there before counts. Bearing i is `angle_min + i * increment` (rad, left is positive)
     and stands for a wedge one increment wide; increment > 0.
 

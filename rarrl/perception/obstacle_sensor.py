@@ -108,7 +108,7 @@ class ObstacleSensor:
         return ObstacleReading(grid, places, summary, scan, grid.refusal, fused)
 
     def _fused(self, grid: VoxelGrid, T_odom_base: np.ndarray | None) -> VoxelGrid:
-        """`grid` added to those before it; alone where nobody says how the robot moved since."""
+        """`grid` added to those before it; alone where it is not known how the robot moved since."""
         if self._fusion is None:
             rig = self.detector.voxelizer.rig
             everywhere = np.ones((rig.height, rig.width), dtype=bool)

@@ -20,7 +20,7 @@ AT_HOME = (0.0, 0.0, 0.0)
 
 
 class BaseGate:
-    """Judges commands for a base. A new one for each activation: whoever makes it vouches for the room around the base.
+    """Judges commands for a base. A new one for each activation: making it vouches for the room around the base.
 
     With `config.odometry` the base moves through its map; before the first pose nothing is known and nothing passes.
     Without, each scan begins a new map, in which only that scan and the room around the base count as free.
@@ -61,7 +61,7 @@ class BaseGate:
             self._vouched = True
 
     def on_scan(self, scan: RangeScan, stamp_s: float, taken_s: float) -> bool:
-        """Takes in what `scan` shows; False, and it is ignored, where nobody knows where the base was then.
+        """Takes in what `scan` shows; False, and it is ignored, where it is not known where the base was then.
 
         Its `blind_m` is the configuration's, whatever the sensor says."""
         c = self.config

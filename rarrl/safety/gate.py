@@ -53,7 +53,7 @@ class Joint:
 @dataclass(frozen=True, eq=False)
 class JointResult:
     """Rows that an arm may run: positions (n, joints) in the order of the configuration, at times (n,), seconds from
-    now. None of both where the reason says why not."""
+    now. Both None where they are refused; reason says why."""
 
     positions: np.ndarray | None
     times: np.ndarray | None
@@ -73,8 +73,8 @@ class SafetyGate:
                 "comfort asks for less than the brakes reach"
             )
         self.radius_m = c.radius_m or math.hypot(max(c.front_m, c.rear_m), c.half_width_m)
-        way = c.max_speed_mps * (c.latency_s + c.max_obstacle_age_s) + c.max_speed_mps**2 / (2 * c.decel_mps2)
-        self.reach_m = self.radius_m + c.margin_m + max(way, c.assumed_clear_m) + 2 * c.cell_m
+        stopping_m = c.max_speed_mps * (c.latency_s + c.max_obstacle_age_s) + c.max_speed_mps**2 / (2 * c.decel_mps2)
+        self.reach_m = self.radius_m + c.margin_m + max(stopping_m, c.assumed_clear_m) + 2 * c.cell_m
         if self.reach_m > MAX_CELLS * c.cell_m:
             raise InputError(
                 f"config: gate.cell_m: {c.cell_m} m is too fine for a map of {self.reach_m:.1f} m; "
@@ -110,7 +110,8 @@ class SafetyGate:
 
     def _settle(self, dt: float) -> None:
         """How fast the robot may be: what it was sent, or what its brakes have left of what it was before."""
-        c, (v, omega) = self.config, self._sent
+        c = self.config
+        v, omega = self._sent
         self._v = _toward(self._v, v, c.brake_mps2 * dt)
         self._omega = _toward(self._omega, omega, c.turn_brake_radps2 * dt)
 
@@ -154,7 +155,8 @@ class SafetyGate:
     def _limit(self, v: float, omega: float) -> tuple[float, float] | None:
         """Within the limits; None where the command lies so far beyond that it is not to be trusted."""
         c = self.config
-        slack, turn = c.clamp_margin * c.max_speed_mps, (1 + c.clamp_margin) * c.max_turn_radps
+        slack = c.clamp_margin * c.max_speed_mps
+        turn = (1 + c.clamp_margin) * c.max_turn_radps
         if not (-c.max_reverse_mps - slack <= v <= c.max_speed_mps + slack and abs(omega) <= turn):
             return None
         return min(max(v, -c.max_reverse_mps), c.max_speed_mps), min(max(omega, -c.max_turn_radps), c.max_turn_radps)
@@ -162,7 +164,10 @@ class SafetyGate:
     def _gently(self, v: float, omega: float, dt: float) -> tuple[float, float]:
         """No faster than the robot can follow in comfort."""
         c = self.config
-        gain, loss = (c.accel_mps2 * dt, c.decel_mps2 * dt) if self._v >= 0 else (c.decel_mps2 * dt, c.accel_mps2 * dt)
+        gain = c.accel_mps2 * dt
+        loss = c.decel_mps2 * dt
+        if self._v < 0:  # backwards, a larger v is slower
+            gain, loss = loss, gain
         turn = c.turn_accel_radps2 * dt
         return (
             min(max(v, self._v - loss), self._v + gain),
@@ -178,16 +183,16 @@ class SafetyGate:
                 return GateResult.limited(0.0, 0.0, GateReason.LIMITS)
             return GateResult(0.0, 0.0, GateAction.PASS)
         c = self.config
-        delay = c.latency_s + max(now_s - around.posed_s, 0.0)  # on the way already, when the brakes begin
+        delay = c.latency_s + max(now_s - around.posed_s, 0.0)  # driven already when the brakes begin
         if c.radius_m:
             return self._move_round(command, v, omega, around.free, delay, now_s, dt)
-        comfort, brake = (
-            self._rate(v, omega, c.decel_mps2, c.turn_accel_radps2),
-            self._rate(v, omega, c.brake_mps2, c.turn_brake_radps2),
-        )
+
+        comfort = self._rate(v, omega, c.decel_mps2, c.turn_accel_radps2)
+        brake = self._rate(v, omega, c.brake_mps2, c.turn_brake_radps2)
         enough = delay + 1 / (2 * comfort)
         room, _ = self._room(v, omega, enough, around.free)
         share = _share(room, comfort, delay) if room < enough else 1.0
+
         # The robot cannot be slower than its brakes allow; it stays on this arc only where those suffice to end on it.
         least = max(
             (abs(now) - rate * dt) / abs(new) if new else 0.0  # comfort comes to 0 no sooner than the brakes
@@ -213,7 +218,7 @@ class SafetyGate:
         a place blocks that is not in view, the base turns to look at it, whatever turn is asked for meanwhile."""
         c = self.config
         if not (command.v > 0 or abs(command.omega) > TINY):
-            self._look = NO_LOOK  # nobody wants to go anywhere
+            self._look = NO_LOOK  # it is not asked to go anywhere
         if self._v <= TINY and now_s < self._look[1]:
             if not free.in_view(self._look[0] - free.yaw):
                 return self._looking(free, dt)
@@ -242,7 +247,8 @@ class SafetyGate:
         return GateResult.stop(GateReason.BLOCKED, f"at {blocked_by:.2f} rad")
 
     def _looking(self, free: FreeSpace, dt: float) -> GateResult:
-        c, bearing = self.config, math.remainder(self._look[0] - free.yaw, 2 * math.pi)
+        c = self.config
+        bearing = math.remainder(self._look[0] - free.yaw, 2 * math.pi)
         turn = _toward(self._omega, math.copysign(c.look_radps, bearing), c.turn_accel_radps2 * dt)
         return GateResult.limited(0.0, turn, GateReason.LOOKING, f"at {bearing:.2f} rad")
 
@@ -260,14 +266,16 @@ class SafetyGate:
         cells = cells[np.hypot(cells[:, 0], cells[:, 1]) <= reach]
         gap = self._gap(cells[:, 0], cells[:, 1])
         beside = gap > -c.cell_m / 2  # what is under the robot is the robot
-        cells, gap = cells[beside], gap[beside]
+        cells = cells[beside]
+        gap = gap[beside]
         keep = np.minimum(gap, c.margin_m) - 1e-6
         steps = max(1, math.ceil((abs(v) + abs(omega) * self.radius_m) * seconds / (c.cell_m / 2)))
         u = seconds * np.arange(1, steps + 1)[:, None] / steps
         yaw = omega * u
         # sinc keeps the arc's formulas for a straight line too: no division by omega.
         chord = v * u * np.sinc(yaw / (2 * math.pi))
-        dx, dy = cells[:, 0] - chord * np.cos(yaw / 2), cells[:, 1] - chord * np.sin(yaw / 2)
+        dx = cells[:, 0] - chord * np.cos(yaw / 2)
+        dy = cells[:, 1] - chord * np.sin(yaw / 2)
         gaps = self._gap(np.cos(yaw) * dx + np.sin(yaw) * dy, np.cos(yaw) * dy - np.sin(yaw) * dx)
         hits = gaps < keep
         hit = np.flatnonzero(hits.any(axis=1))
@@ -321,7 +329,8 @@ class SafetyGate:
         def refuse(why: str) -> JointResult:
             return JointResult(None, None, why)
 
-        c, joints = self.config, self.joints
+        c = self.config
+        joints = self.joints
         if why := self._too_old(observed_s, heard_s, now_s):
             return refuse(": ".join(why))
         if not joints or sorted(names) != sorted(j.name for j in joints):
@@ -334,17 +343,20 @@ class SafetyGate:
             return refuse("times that do not increase")
         if not set(names) <= set(measured) or not now_s - measured_s <= c.max_obstacle_age_s:
             return refuse("joint states missing or too old")
+
         rows = positions[:, [names.index(j.name) for j in joints]].astype(np.float64)
         low, high, speed = (np.array([getattr(j, what) for j in joints]) for what in ("low", "high", "speed"))
         slack = c.clamp_margin * (high - low)
         if ((rows < low - slack) | (rows > high + slack)).any():
             return refuse("out of limits")
+
         rows = np.clip(rows, low, high)
         start = np.array([measured[j.name] for j in joints])
         steps = np.diff(np.vstack([start, rows]), axis=0)
         seconds = np.diff(np.concatenate([[-c.latency_s], np.maximum(times, 1 / c.rate_hz)]))
         if not (np.abs(steps) <= speed * np.maximum(seconds, 1e-9)[:, None] * (1 + c.clamp_margin)).all():
             return refuse("too fast")
+
         near = times <= c.max_command_age_s
         if not near[0]:
             return refuse("no row within max_command_age_s")

@@ -84,7 +84,7 @@ class Driver(Protocol):
 
 
 class Recorder(Protocol):
-    """Hears of each step."""
+    """Is called with each step."""
 
     def step(
         self,
@@ -263,7 +263,7 @@ class PolicyDriver:
     Args:
         policy: rows of (linear_x_m_s, angular_z_rad_s, interact) at 10 Hz
         sensor: whose scans the gate goes by; None: no gate
-        recorder: hears of each step; None: nobody
+        recorder: is called with each step; None: none
 
     statistics: what the mission's drive came to so far."""
 
