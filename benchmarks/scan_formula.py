@@ -5,7 +5,7 @@
 
 A bearing of the scan says how far it is seen to be free. `clear`: how far it is free without a gap (`clear_m`);
 `nearest_and_clear`: the nearer of that and its nearest obstacle (`nearest_m`); `nearest`: the nearest obstacle alone,
-where what was not seen counts as free: no formula for a robot, but it shows that these drives notice a formula.
+where what was not seen counts as free: no formula for a robot, but it shows whether these drives notice that.
 
 Each of the first two plays the same missions (homes, goals, people, luck), with calls of the language model as long as
 in a latency profile, so that the runs repeat. All three play the same drives, one GotoLocation each between two people.

@@ -50,7 +50,7 @@ DROPS = ("bad", "old", "future", "out_of_order", "no_pose")
 class SafetyGateNode(RarrlNode):
     """Topics, parameters, and what it does with bad input: docs/SAFETY.md."""
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__("safety_gate_node", "commands", GATE_SPECS, GateNodeConfig, **kwargs)
         self._entities: list = []
         self._timer = None

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -64,7 +65,7 @@ class Job:
 class StereoVoxelNode(RarrlNode):
     """Topics, parameters, and what it does with bad input: docs/NODES.md."""
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__("stereo_voxel_node", "obstacles", STEREO_SPECS, StereoNodeConfig, **kwargs)
         self._lock = threading.Condition()  # guards _job, _running, and what both threads count
         self._job: Job | None = None

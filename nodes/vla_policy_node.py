@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -51,13 +52,13 @@ HEARTBEAT_S = 0.5
 class VlaPolicyNode(RarrlNode):
     """Topics, parameters, and what it does with bad input: docs/NODES.md."""
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__("vla_policy_node", "policy", POLICY_SPECS, PolicyNodeConfig, **kwargs)
         self._lock = threading.Condition()  # guards the feed, the broker, the subgoal, _running and what is counted
         self._running = False
         self._thread: threading.Thread | None = None
         self._policy: ProcessPolicy | None = None
-        self._timer = None
+        self._timer: Any = None  # while active
         self._entities: list = []
         self._publishers: list = []
 

@@ -135,10 +135,14 @@ class SimWorld:
             known = self._proprioception.knows(env.world, env.memory, row)
             self._attempt = _Attempt(row, env.world.steps, known)
             self._event = None
-            while self._event is None:
+            while (event := self._ended()) is None:
                 self.check()
                 self.monitor.wait(POLL_S)
-            return self._event
+            return event
+
+    def _ended(self) -> Event | None:
+        """How the attempt ended; set by the world's thread."""
+        return self._event
 
     def between(self) -> list[Event]:
         """Events of this plan that came while no attempt was on: a base that rolled on until it was there, a hand that

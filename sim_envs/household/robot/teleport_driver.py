@@ -128,7 +128,10 @@ class TeleportDriver:
             run = np.concatenate([[0.0], np.cumsum(np.hypot(*steps.T))])
             marks = np.arange(LOOK_M, run[-1], LOOK_M)
             at = np.searchsorted(run, marks)
-            poses = [(*map(float, points[i]), float(math.atan2(*steps[min(i, len(steps) - 1)][::-1]))) for i in at]
+            poses: list[Pose] = []
+            for i in at:
+                ahead = steps[min(i, len(steps) - 1)]
+                poses.append((float(points[i][0]), float(points[i][1]), math.atan2(ahead[1], ahead[0])))
             ways[key] = float(run[-1]), [*poses, goal]
         return ways[key]
 
