@@ -33,8 +33,9 @@ from ros_environment import isolate
 from safety_gate_world import DriveStatistics, ride
 
 from rarrl.config import GateConfig
+from rarrl.range_scan import RangeScan
 from rarrl.results import Figure, make_results, write_results
-from rarrl.safety.free_space import FreeSpace, RangeScan
+from rarrl.safety.free_space import FreeSpace
 from rarrl.safety.gate import SafetyGate, Surroundings
 from rarrl.safety.timeline import Timeline
 from rarrl.types import RobotCommand
@@ -143,7 +144,7 @@ def not_a_command(rng: np.random.Generator, free: FreeSpace) -> tuple[bool, bool
     )
     still = abs(v) < 0.01 and abs(omega) < 0.01
 
-    return unsafe, not bad and not still and result.reason.startswith("command")
+    return unsafe, not bad and not still and result.reason.of_command
 
 
 def unseen(rng: np.random.Generator, _: FreeSpace) -> tuple[bool, bool]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rarrl.config import GateConfig
-from rarrl.safety.free_space import FreeSpace, Pose, RangeScan
+from rarrl.range_scan import RangeScan
+from rarrl.safety.free_space import FreeSpace, Pose
 from rarrl.safety.gate import SafetyGate, Surroundings
 from rarrl.types import GateAction, RobotCommand
 

@@ -1,6 +1,7 @@
-"""safety_gate_node: the only one that speaks to the motors. Thin over `rarrl.safety.gate`; docs/SAFETY.md.
+"""safety_gate_node: the only one that speaks to the motors. Thin over `rarrl.safety.base_gate`; docs/SAFETY.md.
 
-One thread. It speaks when a command comes and at its own rate, on the steady clock, whoever else is silent."""
+One thread. It publishes when a command comes and at its own rate, on the steady clock, even when all others are
+silent."""
 
 from __future__ import annotations
 
@@ -23,20 +24,25 @@ from sensor_msgs.msg import JointState, LaserScan
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from rarrl.diagnostics import Latencies
-from rarrl.perception.camera_input import PoseBuffer
-from rarrl.safety.free_space import RangeScan
-from rarrl.safety.gate import JointResult, SafetyGate, Surroundings
+from rarrl.safety.base_gate import BaseGate
+from rarrl.safety.gate import JointResult
 from rarrl.safety.timeline import Timeline
-from rarrl.types import GateAction, GateResult, RobotCommand
+from rarrl.types import GateAction, GateReason, GateResult, RobotCommand
 
 from .lifecycle import RarrlNode, now, run_node
 from .params import GATE_SPECS, GateNodeConfig, read_config
-from .stereo_messages import nanoseconds, pose_of
+from .stereo_messages import nanoseconds, pose_of, range_scan_of, seconds
 
 LATEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 FEW = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
-FOREIGN_PUBLISHER_S = 1.0  # a foreign message on our topics stops the robot for so long
+FOREIGN_PUBLISHER_S = 1.0
+"""Seconds for which a foreign message on our topics stops the robot: longer than any publisher's period."""
 MAX_POINTS = 1000
+"""Rows of a joint command; more is a garbled message."""
+OWN_MESSAGES = 1000
+"""Messages of ours that are remembered, to know them when they are heard: 50 s at 20 Hz."""
+ACK_S = 0.2
+"""Seconds that the last zero may take to arrive; then the base's own deadman stops it."""
 STREAMS = ("command", "joint_command", "scan", "odom", "joint_states")
 DROPS = ("bad", "old", "future", "out_of_order", "no_pose")
 
@@ -44,15 +50,16 @@ DROPS = ("bad", "old", "future", "out_of_order", "no_pose")
 class SafetyGateNode(RarrlNode):
     """Topics, parameters, and what it does with bad input: docs/SAFETY.md."""
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__("safety_gate_node", "commands", GATE_SPECS, GateNodeConfig, **kwargs)
 
     def load(self) -> None:
         self._config = config = read_config(self).gate
-        self._gate = SafetyGate(config)
-        self._dry_run, self._stamped = bool(self.setting("dry_run")), bool(self.setting("twist_stamped"))
+        self._dry_run = bool(self.setting("dry_run"))
+        self._stamped = bool(self.setting("twist_stamped"))
         self._frame = str(self.setting("base_frame"))
         self._forget()
+
         out = QoSProfile(depth=1, deadline=Duration(seconds=max(0.1, 4 / config.rate_hz)))
         kind = TwistStamped if self._stamped else Twist
         self._twist_pub = self.create_lifecycle_publisher(kind, "cmd_vel", out)
@@ -66,7 +73,7 @@ class SafetyGateNode(RarrlNode):
         if config.odometry:
             make(Odometry, "odom", self._on_odom, FEW)
         self._joint_pub = None
-        if self._gate.joints:
+        if self._base.gate.joints:
             self._joint_pub = self.create_lifecycle_publisher(JointTrajectory, "joint_trajectory", 1)
             make(JointTrajectory, "joint_command", self._on_joint_command, LATEST)
             make(JointState, "joint_states", self._on_joint_states, LATEST)
@@ -74,20 +81,15 @@ class SafetyGateNode(RarrlNode):
         self.create_timer(1 / config.rate_hz, self._tick, clock=self.steady)
 
     def _forget(self) -> None:
-        self._gate = SafetyGate(self._config)
-        self._free = self._gate.free_space()
+        self._base = BaseGate(self._config)
         self._timeline = Timeline()
-        self._poses = PoseBuffer()
-        self._vouched = self._lost = False
         self._command: RobotCommand | None = None
-        self._seen_s: float | None = None
-        self._posed_s: float | None = None
         self._joints: dict[str, float] = {}
         self._last = dict.fromkeys(STREAMS, -math.inf)  # when the newest message of each was taken
-        self._own: deque[Hashable] = deque(maxlen=1000)
+        self._own: deque[Hashable] = deque(maxlen=OWN_MESSAGES)
         self._foreign_s = -math.inf
         self._answered_s = -math.inf
-        self._result = GateResult.stop("no command")
+        self._result = GateResult.stop(GateReason.NO_COMMAND)
         self._joint_reason = ""
         self._latencies = Latencies()
         self._counts: Counter[str] = Counter()
@@ -113,7 +115,7 @@ class SafetyGateNode(RarrlNode):
         """Zero, once more: from here on the base's own deadman stands guard."""
         if self.active:
             self._publish(0.0, 0.0)
-            self._twist_pub.wait_for_all_acked(Duration(seconds=0.2))  # a publisher that goes takes it along
+            self._twist_pub.wait_for_all_acked(Duration(seconds=ACK_S))  # a publisher that goes takes it along
 
     # What comes in
 
@@ -152,15 +154,13 @@ class SafetyGateNode(RarrlNode):
     def _on_command(self, msg: TwistStamped) -> None:
         if not self.active:
             return
-        came, taken = now(), self._taken("command", msg.header.stamp)
+        came = now()
+        taken = self._taken("command", msg.header.stamp)
         if taken is None:
             return
         self._counts["commands"] += 1
-        linear, angular = msg.twist.linear, msg.twist.angular
-        v, omega = linear.x, angular.z
-        if any(axis != 0.0 for axis in (linear.y, linear.z, angular.x, angular.y)):  # NaN too
-            v = omega = math.nan  # the base cannot do that: whoever asks for it means another robot
-        self._command = RobotCommand(v, omega, taken, came)
+        self._command = RobotCommand(*speeds_of(msg), taken, came)
+
         if came - self._answered_s >= 0.5 / self._config.rate_hz:  # a flood must not take the whole processor
             self._answered_s = came
             self._tick()
@@ -169,30 +169,17 @@ class SafetyGateNode(RarrlNode):
     def _on_scan(self, msg: LaserScan) -> None:
         if not self.active or (taken := self._taken("scan", msg.header.stamp)) is None:
             return
-        c = self._config
-        if now() - taken > c.max_obstacle_age_s:
+        if now() - taken > self._config.max_obstacle_age_s:
             self._drop("scan", "old")
             return
         try:
-            scan = RangeScan(msg.angle_min, msg.angle_increment, np.asarray(msg.ranges), msg.range_max, c.blind_m)
+            scan = range_scan_of(msg)
         except ValueError as error:
             self.get_logger().warning(str(error)[:200], throttle_duration_sec=10.0)
             self._drop("scan", "bad")
             return
-        if not c.odometry:
-            self._free.move((0.0, 0.0, 0.0))
-            self._free.forget()
-            self._free.vouch(c.assumed_clear_m)
-            self._free.see(scan, (c.sensor_x_m, c.sensor_y_m, 0.0))
-            self._seen_s = self._posed_s = taken
-            return
-        pose = self._poses.at(nanoseconds(msg.header.stamp) / 1e9)
-        if pose is None or not self._vouched:
+        if not self._base.on_scan(scan, seconds(msg.header.stamp), taken):
             self._drop("scan", "no_pose")
-            return
-        x, y = (pose @ [c.sensor_x_m, c.sensor_y_m, 0.0, 1.0])[:2]
-        self._free.see(scan, (float(x), float(y), _yaw(pose)))
-        self._seen_s = taken
 
     def _on_odom(self, msg: Odometry) -> None:
         if not self.active or (taken := self._taken("odom", msg.header.stamp)) is None:
@@ -205,13 +192,7 @@ class SafetyGateNode(RarrlNode):
         except ValueError:
             self._drop("odom", "bad")
             return
-        self._poses.add(nanoseconds(msg.header.stamp) / 1e9, pose)
-        if not self._free.move((float(pose[0, 3]), float(pose[1, 3]), _yaw(pose))):
-            self._lost = True
-        self._posed_s = taken
-        if not self._vouched:
-            self._free.vouch(self._config.assumed_clear_m)
-            self._vouched = True
+        self._base.on_odometry(pose, seconds(msg.header.stamp), taken)
 
     # What goes out
 
@@ -222,32 +203,33 @@ class SafetyGateNode(RarrlNode):
         time = now()
         try:
             self._timeline.look(self.get_clock().now().nanoseconds / 1e9, time)
-            command, around, veto = self._command, None, ""
-            if self._seen_s is not None and self._posed_s is not None:
-                around = Surroundings(self._free, self._seen_s, self._posed_s)
-            if time - self._foreign_s < FOREIGN_PUBLISHER_S:
-                veto = "another publisher on our topics"
-            elif self._lost:
-                veto = "odometry jumped: activate the gate anew"
-            result = self._gate.check(command, around, time, veto)
+            foreign = time - self._foreign_s < FOREIGN_PUBLISHER_S
+            result = self._base.check(self._command, time, GateReason.OTHER_PUBLISHER if foreign else None)
         except Exception as error:  # whatever it is, the robot stands
             self._fault(error)
-            result = self._gate.check(None, None, time, "internal error")
-        if result.reason != self._result.reason:
+            result = self._base.check(None, time, GateReason.INTERNAL_ERROR)
+
+        if result.reason is not self._result.reason:
             self.get_logger().info(f"{result.action.value} {result.reason} {result.detail}", throttle_duration_sec=0.5)
         self._result = result
         self._counts[result.action.value.lower()] += 1
         if result.action is GateAction.STOP:
             self._counts[f"stop: {result.reason}"] += 1
-        self._publish(0.0, 0.0) if self._dry_run else self._publish(result.v, result.omega)
+
+        if self._dry_run:
+            self._publish(0.0, 0.0)
+        else:
+            self._publish(result.v, result.omega)
 
     def _publish(self, v: float, omega: float) -> None:
         twist = Twist()
-        twist.linear.x, twist.angular.z = v, omega
+        twist.linear.x = v
+        twist.angular.z = omega
         msg = twist
         if self._stamped:
             msg = TwistStamped(twist=twist)
-            msg.header.stamp, msg.header.frame_id = self.stamp(), self._frame
+            msg.header.stamp = self.stamp()
+            msg.header.frame_id = self._frame
         self._own.append(_key(msg))
         self._twist_pub.publish(msg)
 
@@ -258,7 +240,7 @@ class SafetyGateNode(RarrlNode):
         self._hear(_joint_key(msg))
 
     def _hear(self, key: Hashable) -> None:
-        """Ours, or somebody else's? Counting publishers would not do: dead ones linger for many seconds."""
+        """A message on our topics: ours or not? Counting publishers would not do: dead ones linger for many seconds."""
         if self.active and key not in self._own:
             self._foreign_s = now()
             self._counts["foreign_messages"] += 1
@@ -278,20 +260,23 @@ class SafetyGateNode(RarrlNode):
     def _on_joint_command(self, msg: JointTrajectory) -> None:
         if not self.active:
             return
-        came, taken = now(), self._taken("joint_command", msg.header.stamp)
+        came = now()
+        taken = self._taken("joint_command", msg.header.stamp)
         if taken is None:
             return
         self._counts["joint_commands"] += 1
         if not msg.points:  # hold: an arm that gets nothing more stands at the end of its last row
             return
-        result = JointResult(None, None, "another publisher on our topics")
+
+        result = JointResult(None, None, str(GateReason.OTHER_PUBLISHER))
         if came - self._foreign_s >= FOREIGN_PUBLISHER_S:
             result = self._judge_joints(msg, taken, came)
         self._joint_reason = result.reason
+
         if result.positions is None or result.times is None:
             self._counts["joint_refused"] += 1
         elif not self._dry_run and self._joint_pub is not None:
-            out = JointTrajectory(joint_names=[j.name for j in self._gate.joints])  # stamp 0: from now on
+            out = JointTrajectory(joint_names=[j.name for j in self._base.gate.joints])  # stamp 0: from now on
             for row, at in zip(result.positions, result.times, strict=True):
                 out.points.append(
                     JointTrajectoryPoint(positions=row.tolist(), time_from_start=Duration(seconds=float(at)).to_msg())
@@ -303,7 +288,7 @@ class SafetyGateNode(RarrlNode):
         points = msg.points
         if not 0 < len(points) <= MAX_POINTS or any(len(p.positions) != len(msg.joint_names) for p in points):
             return JointResult(None, None, "rows and joints do not go together")
-        return self._gate.check_joints(
+        return self._base.gate.check_joints(
             list(msg.joint_names),
             np.array([p.positions for p in points]),
             np.array([p.time_from_start.sec + p.time_from_start.nanosec / 1e9 for p in points]),
@@ -315,19 +300,21 @@ class SafetyGateNode(RarrlNode):
         )
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
-        time, result = now(), self._result
+        time = now()
+        result = self._result
         stopped = result.action is GateAction.STOP
         level = DiagnosticStatus.WARN if stopped else DiagnosticStatus.OK
-        if result.reason in ("internal error", "another publisher on our topics"):
+        if result.reason in (GateReason.INTERNAL_ERROR, GateReason.OTHER_PUBLISHER):
             level = DiagnosticStatus.ERROR
-        message = " ".join(filter(None, (result.action.value, result.reason, result.detail)))
+        message = " ".join(filter(None, (result.action.value, str(result.reason), result.detail)))
+
         commanding = self.count_publishers(self._command_sub.topic_name)
         if commanding > 1:
             level = max(level, DiagnosticStatus.WARN)
             message += f" ({commanding} publishers on command)"
-        ages = {"command": None, "scan": self._seen_s, "odom": self._posed_s}
-        if self._command is not None:
-            ages["command"] = self._command.heard_s
+
+        heard_s = None if self._command is None else self._command.heard_s
+        ages = {"command": heard_s, "scan": self._base.scan_s, "odom": self._base.pose_s}
         return (
             level,
             ("dry run: " if self._dry_run else "") + message,
@@ -355,12 +342,17 @@ class SafetyGateNode(RarrlNode):
         )
 
 
-def _yaw(pose: np.ndarray) -> float:
-    return math.atan2(pose[1, 0], pose[0, 0])
+def speeds_of(msg: TwistStamped) -> tuple[float, float]:
+    """(v, omega) of a base's command; NaN where it asks for what a base cannot do: it is meant for another robot."""
+    linear = msg.twist.linear
+    angular = msg.twist.angular
+    if any(axis != 0.0 for axis in (linear.y, linear.z, angular.x, angular.y)):  # NaN too
+        return math.nan, math.nan
+    return linear.x, angular.z
 
 
 def _key(msg: Twist | TwistStamped) -> Hashable:
-    """What tells two messages apart."""
+    """What distinguishes two messages."""
     twist = getattr(msg, "twist", msg)
     stamp = nanoseconds(msg.header.stamp) if hasattr(msg, "header") else 0
     return stamp, twist.linear.x, twist.linear.y, twist.angular.z

@@ -15,10 +15,11 @@ from rarrl.errors import InputError
 from rarrl.perception.camera_input import MAX_IMAGE_SIDE, image_from_bytes
 from rarrl.perception.obstacles import HeightSlice
 from rarrl.perception.rig import CameraRig
-from rarrl.types import ObstacleSummary, VoxelGrid, VoxelState
+from rarrl.range_scan import RangeScan
+from rarrl.types import VoxelGrid, VoxelState
 
 BLOCKED_M = 0.01
-"""Range of a bearing of which nothing is known: a valid reading, an obstacle at the robot."""
+"""Metres. Range of a bearing of which nothing is known: a valid reading, an obstacle at the robot."""
 _FIELDS = [
     PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
     for i, name in enumerate(("x", "y", "z", "probability"))
@@ -28,6 +29,11 @@ _FIELDS = [
 def nanoseconds(stamp: Time) -> int:
     """A stamp as one number."""
     return stamp.sec * 10**9 + stamp.nanosec
+
+
+def seconds(stamp: Time) -> float:
+    """A stamp in seconds; of today's dates exact to a quarter of a microsecond."""
+    return nanoseconds(stamp) / 1e9
 
 
 def image_of(msg: Image) -> np.ndarray:
@@ -65,41 +71,48 @@ def cloud_of(grid: VoxelGrid, header: Header) -> PointCloud2:
     points[:, :3] = grid.centres(occupied)
     points[:, 3] = grid.probability[occupied]
     msg = PointCloud2(header=header, height=1, width=len(points), fields=_FIELDS, is_bigendian=False, is_dense=True)
-    msg.point_step, msg.row_step = 16, 16 * len(points)
+    msg.point_step = points.itemsize * points.shape[1]
+    msg.row_step = msg.point_step * len(points)
     msg.data = _filled("B", points)
     return msg
 
 
-def scan_of(
-    summary: ObstacleSummary | None, stamp: Time, frame: str, sectors: int, field: float, far: float
-) -> LaserScan:
-    """How far each bearing is seen to be free. `summary` None: nothing is known, so every bearing is blocked.
+def scan_of(scan: RangeScan, stamp: Time, frame: str) -> LaserScan:
+    """How far each bearing is seen to be free; infinite where that is beyond `range_max`.
 
-    A bearing ends at its nearest obstacle or where sight ends, whichever is nearer; infinite where both lie beyond
-    `far` (metres), the range_max. `field`: the field of view, rad, that `sectors` bearings share."""
-    if summary is None:
-        ranges = np.full(sectors, BLOCKED_M)
-    else:
-        ranges = np.maximum(np.minimum(summary.nearest_m, summary.clear_m), BLOCKED_M)
-        ranges[ranges >= far] = math.inf
-    msg = LaserScan(angle_increment=field / sectors, range_min=BLOCKED_M / 2, range_max=far)
-    msg.angle_min = -field / 2 + field / sectors / 2
-    msg.angle_max = -msg.angle_min
-    msg.header.stamp, msg.header.frame_id = stamp, frame
+    A bearing of which nothing is known gets BLOCKED_M: zero would be no valid reading."""
+    ranges = np.maximum(scan.ranges, BLOCKED_M)
+    ranges[ranges >= scan.range_max] = math.inf
+
+    msg = LaserScan(angle_increment=scan.increment, range_min=BLOCKED_M / 2, range_max=scan.range_max)
+    msg.angle_min = scan.angle_min
+    msg.angle_max = scan.angle_min + (len(ranges) - 1) * scan.increment
+    msg.header.stamp = stamp
+    msg.header.frame_id = frame
     msg.ranges = _filled("f", ranges.astype(np.float32))
     return msg
+
+
+def range_scan_of(msg: LaserScan) -> RangeScan:
+    """The scan that a message holds. Raises: ValueError where its numbers make no scan."""
+    return RangeScan(msg.angle_min, msg.angle_increment, np.asarray(msg.ranges), msg.range_max)
 
 
 def occupancy_of(places: HeightSlice, stamp: Time, frame: str) -> OccupancyGrid:
     """Seen from above: 100 occupied, 0 free, -1 unknown. A cell is a voxel wide; rows run along x, from the right."""
     msg = OccupancyGrid()
-    msg.header.stamp, msg.header.frame_id = stamp, frame
-    msg.info.map_load_time, msg.info.resolution = stamp, places.cell
+    msg.header.stamp = stamp
+    msg.header.frame_id = frame
+
+    msg.info.map_load_time = stamp
+    msg.info.resolution = places.cell
     msg.info.width, msg.info.height = places.state.shape
     msg.info.origin.position.x, msg.info.origin.position.y = places.origin
     msg.info.origin.orientation.w = 1.0
+
     values = np.full(len(VoxelState), -1, dtype=np.int8)
-    values[VoxelState.FREE], values[VoxelState.OCCUPIED] = 0, 100
+    values[VoxelState.FREE] = 0
+    values[VoxelState.OCCUPIED] = 100
     msg.data = _filled("b", values[places.state.T])
     return msg
 
@@ -108,10 +121,12 @@ def pose_of(msg: Odometry) -> np.ndarray:
     """(4, 4): takes points of the robot's frame to the frame of the odometry.
 
     Raises: ValueError for a pose that is not finite or not a rotation."""
-    p, q = msg.pose.pose.position, msg.pose.pose.orientation
+    p = msg.pose.pose.position
+    q = msg.pose.pose.orientation
     x, y, z, w = quaternion = np.array([q.x, q.y, q.z, q.w])
     if not (np.isfinite([p.x, p.y, p.z]).all() and abs(np.linalg.norm(quaternion) - 1) < 1e-2):
         raise ValueError("odometry: the pose is not finite, or its quaternion not of length 1")
+
     x, y, z, w = quaternion / np.linalg.norm(quaternion)
     T = np.eye(4)
     T[:3, :3] = [
@@ -126,5 +141,5 @@ def pose_of(msg: Odometry) -> np.ndarray:
 def _filled(kind: str, values: np.ndarray) -> array.array:
     """The only quick way into a message: lists and ndarrays are checked element by element."""
     result = array.array(kind)
-    result.frombytes(memoryview(np.ascontiguousarray(values)).cast("B") if values.size else b"")
+    result.frombytes(np.ascontiguousarray(values).data.cast("B") if values.size else b"")
     return result

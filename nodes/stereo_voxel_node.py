@@ -1,4 +1,4 @@
-"""stereo_voxel_node: obstacles from a rectified stereo pair. Thin over `rarrl.perception.classical`.
+"""stereo_voxel_node: obstacles from a rectified stereo pair. Thin over `rarrl.perception.obstacle_sensor`.
 
 Callbacks check and pair; one worker thread detects, always on the latest pair."""
 
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,39 +24,48 @@ from std_msgs.msg import Header
 
 from rarrl.diagnostics import Heartbeat, Latencies
 from rarrl.errors import InputError, RarrlError
-from rarrl.perception.camera_input import FrozenImageCheck, PoseBuffer, camera_pose, grid_of
+from rarrl.perception.camera_input import FrozenImageCheck, camera_pose, grid_of
 from rarrl.perception.classical import ClassicalDetector
-from rarrl.perception.fusion import VoxelFusion
-from rarrl.perception.obstacles import Body, HeightSlice, height_slice, summarize_slice
+from rarrl.perception.obstacle_sensor import ObstacleReading, ObstacleSensor
+from rarrl.perception.obstacles import Body
 from rarrl.perception.pairing import SIDES, PairMatcher
-from rarrl.types import ObstacleSummary, StereoPair, VoxelGrid
+from rarrl.poses import PoseBuffer
+from rarrl.types import StereoPair
 
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import STEREO_SPECS, StereoNodeConfig, read_config
-from .stereo_messages import cloud_of, image_of, nanoseconds, occupancy_of, pose_of, rig_of, same_camera, scan_of
+from .stereo_messages import (
+    cloud_of,
+    image_of,
+    nanoseconds,
+    occupancy_of,
+    pose_of,
+    rig_of,
+    same_camera,
+    scan_of,
+    seconds,
+)
 
 SENSOR = QoSProfile(depth=4, reliability=ReliabilityPolicy.BEST_EFFORT)
 OUT = QoSProfile(depth=2)
 DROPS = ("busy", "corrupt", "stale", "future", "no_camera", "size", "out_of_order", "unmatched", "overflow", "odom")
-LOOKAHEAD_M = 1.0  # of figures of the summary that the node does not publish
-MIN_FIELD_RAD = 0.01
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A pair on its way to the worker. frozen: the eye that stands still, "" if none."""
+    """A pair on its way to the worker. frozen: the camera that is frozen, "" if none."""
 
     header: Header
     pair: StereoPair
-    detector: ClassicalDetector
+    sensor: ObstacleSensor
     frozen: str
-    since: float  # steady clock
+    since: float  # seconds, steady clock: when it was complete
 
 
 class StereoVoxelNode(RarrlNode):
     """Topics, parameters, and what it does with bad input: docs/NODES.md."""
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__("stereo_voxel_node", "obstacles", STEREO_SPECS, StereoNodeConfig, **kwargs)
         self._lock = threading.Condition()  # guards _job, _running, and what both threads count
         self._job: Job | None = None
@@ -73,9 +83,10 @@ class StereoVoxelNode(RarrlNode):
         self._scan_frame = str(self.setting("scan_frame"))
         cv2.setNumThreads(config.threads)
         self._infos: dict[str, CameraInfo] = {}
-        self._detector: ClassicalDetector | None = None
+        self._sensor: ObstacleSensor | None = None
         self._no_camera = "no CameraInfo of both cameras yet"
         self._forget()
+
         self._cloud_pub = self.create_lifecycle_publisher(PointCloud2, "voxels", OUT)
         self._scan_pub = self.create_lifecycle_publisher(LaserScan, "scan", OUT)
         self._occupancy_pub = self.create_lifecycle_publisher(OccupancyGrid, "occupancy", LATCHED)
@@ -89,14 +100,18 @@ class StereoVoxelNode(RarrlNode):
         self._matcher: PairMatcher[tuple[Header, np.ndarray]] = PairMatcher(round(1e9 * self._config.slop_s))
         self._freeze = FrozenImageCheck(self._config.freeze_frames)
         self._poses = PoseBuffer()
-        self._fusion: VoxelFusion | None = None
-        self._fused_by: ClassicalDetector | None = None
-        self._fused_at = np.eye(4)
+        if self._sensor is not None:
+            self._sensor.reset()
         self._heartbeat = Heartbeat("stereo pair")
-        self._latencies, self._ages = Latencies(), Latencies()
+        self._latencies = Latencies()
+        self._ages = Latencies()
         self._drops: Counter[str] = Counter()
-        self._pairs = self._refused = self._exceptions = self._fused = 0
-        self._refusal = self._last_drop = ""
+        self._pairs = 0
+        self._refused = 0
+        self._exceptions = 0
+        self._fused = 0
+        self._refusal = ""
+        self._last_drop = ""
         self._clock_ns = 0
 
     def start(self) -> None:
@@ -114,7 +129,8 @@ class StereoVoxelNode(RarrlNode):
 
     def _stop(self) -> None:
         with self._lock:
-            self._running, self._job = False, None
+            self._running = False
+            self._job = None
             self._lock.notify_all()
         if self._worker is not None:
             self._worker.join()
@@ -128,21 +144,28 @@ class StereoVoxelNode(RarrlNode):
         self._infos[side] = msg
         if len(self._infos) < len(SIDES):
             return
-        detector, why = None, ""
+        sensor = None
+        why = ""
         try:
-            detector = ClassicalDetector(rig_of(self._infos["left"], self._infos["right"]), self._spec)
+            sensor = self._make_sensor(self._infos["left"], self._infos["right"])
         except (RarrlError, ValueError) as error:
             why = str(error)[:300]
             self.get_logger().warning(f"CameraInfo refused: {why}")
         with self._lock:
-            self._detector, self._no_camera = detector, why
+            self._sensor = sensor
+            self._no_camera = why
             self._job = None  # it belongs to the camera before
+
+    def _make_sensor(self, left: CameraInfo, right: CameraInfo) -> ObstacleSensor:
+        """Raises: RarrlError, ValueError for messages that describe no stereo camera."""
+        detector = ClassicalDetector(rig_of(left, right), self._spec)
+        return ObstacleSensor(detector, self._pose, self._body, self._config.scan_sectors, self._config.fuse)
 
     def _on_image(self, side: str, msg: Image) -> None:
         if not self.active:
             return
         now_ns = self.get_clock().now().nanoseconds
-        if now_ns < self._clock_ns:  # a simulation or a bag began anew
+        if now_ns < self._clock_ns:  # a simulation or a bag started again
             self._matcher.reset()
         self._clock_ns = now_ns
         stamp_ns = nanoseconds(msg.header.stamp)
@@ -159,16 +182,16 @@ class StereoVoxelNode(RarrlNode):
             self._on_pair(matched.left[0], matched.left[1], matched.right[1])
 
     def _on_pair(self, header: Header, left: np.ndarray, right: np.ndarray) -> None:
-        detector = self._detector
-        if detector is None:
+        sensor = self._sensor
+        if sensor is None:
             self._drop("no_camera", self._no_camera)
             return
-        rig = detector.voxelizer.rig
+        rig = sensor.detector.voxelizer.rig
         if left.shape != right.shape or left.shape[:2] != (rig.height, rig.width):
             self._drop("size", f"images {left.shape} and {right.shape}, CameraInfo {rig.height} x {rig.width}")
             return
         frozen = self._freeze.frozen(left, right)
-        job = Job(header, StereoPair(left, right, nanoseconds(header.stamp) / 1e9), detector, frozen, now())
+        job = Job(header, StereoPair(left, right, seconds(header.stamp)), sensor, frozen, now())
         with self._lock:
             if self._job is not None:
                 self._drop("busy")
@@ -182,7 +205,7 @@ class StereoVoxelNode(RarrlNode):
             self._drop("odom", str(error))
             return
         with self._lock:
-            self._poses.add(nanoseconds(msg.header.stamp) / 1e9, T_odom_base)
+            self._poses.add(seconds(msg.header.stamp), T_odom_base)
 
     def _untimely(self, stamp_ns: int, now_ns: int) -> str:
         """Why a stamp is refused: judged by itself, not by when the message came."""
@@ -204,7 +227,10 @@ class StereoVoxelNode(RarrlNode):
                     self._lock.wait()
                 if not self._running:
                     return
-                job, self._job = self._job, None
+                job = self._job
+                self._job = None
+            if job is None:
+                continue
             try:
                 self._detect(job)
             except Exception as error:  # nothing may end the thread; no output means no free space
@@ -220,66 +246,48 @@ class StereoVoxelNode(RarrlNode):
         if job.frozen:
             self._refuse(job, f"the {job.frozen} camera is frozen: equal images with new stamps")
             return
-        grid, config, rig = job.detector.detect(job.pair), self._config, job.detector.voxelizer.rig
-        if job.detector.refusal:
-            self._refuse(job, job.detector.refusal)
-            return
-        if config.fuse:
-            grid = self._fuse(job, grid)
-        cloud = cloud_of(grid, job.header)
         with self._lock:
-            if job.detector is not self._detector:  # the camera has changed meanwhile
+            T_odom_base = self._poses.at(job.pair.stamp_s)
+        reading = job.sensor.read(job.pair, T_odom_base)
+        if reading.refusal:
+            self._refuse(job, reading.refusal)
+            return
+
+        cloud = cloud_of(reading.grid, job.header)
+        with self._lock:
+            if job.sensor is not self._sensor:  # the camera has changed meanwhile
                 self._drops["no_camera"] += 1
                 return
             self._cloud_pub.publish(cloud)
-            time = now()
-            self._pairs += 1
-            self._refusal = ""
-            self._heartbeat.hear(time)
-            self._latencies.add(time, time - job.since)
-            age_ns = self.get_clock().now().nanoseconds - nanoseconds(job.header.stamp)
-            self._ages.add(time, age_ns / 1e9)
-        field = max(rig.field_rad, MIN_FIELD_RAD)
-        places = height_slice(grid, self._pose, self._body)
-        summary = summarize_slice(places, self._body, 0.0, LOOKAHEAD_M, field, config.scan_sectors)
-        self._publish_scan(job, summary, places)
+            self._count(job, reading)
+        self._publish_scan(job, reading)
 
-    def _fuse(self, job: Job, grid: VoxelGrid) -> VoxelGrid:
-        """`grid` added to those before it; alone where nobody says how the robot moved since."""
-        if self._fusion is None or job.detector is not self._fused_by:
-            rig = job.detector.voxelizer.rig
-            everywhere = job.detector.voxelizer.footprints(np.ones((rig.height, rig.width), dtype=bool))
-            self._fusion, self._fused_by = VoxelFusion(in_view=everywhere), job.detector
-        with self._lock:
-            T_odom_base = self._poses.at(job.pair.stamp_s)
-        if T_odom_base is None:
-            self._fusion.reset()
-            return grid
-        T_odom_camera = T_odom_base @ self._pose
-        moved = np.linalg.inv(self._fused_at) @ T_odom_camera
-        self._fused_at = T_odom_camera
-        with self._lock:
-            self._fused += 1
-        return self._fusion.update(grid, moved)
+    def _count(self, job: Job, reading: ObstacleReading) -> None:
+        time = now()
+        self._pairs += 1
+        self._fused += reading.fused
+        self._refusal = ""
+        self._heartbeat.hear(time)
+        self._latencies.add(time, time - job.since)
+
+        age_ns = self.get_clock().now().nanoseconds - nanoseconds(job.header.stamp)
+        self._ages.add(time, age_ns / 1e9)
 
     def _refuse(self, job: Job, why: str) -> None:
-        """A pair that tells nothing: no cloud, as an empty one looks free; a scan that is blocked all round, and an
+        """A pair that shows nothing: no cloud, as an empty one looks free; a scan that is blocked all round, and an
         occupancy that is unknown throughout."""
         with self._lock:
             self._heartbeat.hear(now())
             self._refused += 1
             self._refusal = why
-            if job.detector is not self._detector:
+            if job.sensor is not self._sensor:
                 return
-        nothing = job.detector.voxelizer.nothing_seen(job.pair.stamp_s)
-        self._publish_scan(job, None, height_slice(nothing, self._pose, self._body))
+        self._publish_scan(job, job.sensor.refuse(job.pair.stamp_s, why))
 
-    def _publish_scan(self, job: Job, summary: ObstacleSummary | None, places: HeightSlice) -> None:
-        field = max(job.detector.voxelizer.rig.field_rad, MIN_FIELD_RAD)
-        sectors = self._config.scan_sectors
-        stamp, frame = job.header.stamp, self._scan_frame
-        self._scan_pub.publish(scan_of(summary, stamp, frame, sectors, field, self._spec.z_far))
-        self._occupancy_pub.publish(occupancy_of(places, stamp, frame))
+    def _publish_scan(self, job: Job, reading: ObstacleReading) -> None:
+        stamp = job.header.stamp
+        self._scan_pub.publish(scan_of(reading.scan, stamp, self._scan_frame))
+        self._occupancy_pub.publish(occupancy_of(reading.places, stamp, self._scan_frame))
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         time = now()
@@ -294,6 +302,7 @@ class StereoVoxelNode(RarrlNode):
                 message = complaint + (f" ({self._last_drop})" if self._last_drop else "")
             elif self._refusal:
                 level, message = DiagnosticStatus.WARN, f"refused: {self._refusal}"
+
             drops = {**self._drops, **self._matcher.drops}
             return (
                 level,

@@ -9,8 +9,8 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,11 +27,10 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from rarrl.diagnostics import Heartbeat, Latencies
 from rarrl.errors import InputError
+from rarrl.policy.actor import BUSY, INTERACT, INTERACT_FROM, SPEED, Actor, ActorCommand
 from rarrl.policy.base import ActionChunk
-from rarrl.policy.chunking import ChunkBroker, Row
 from rarrl.policy.observation_builder import DROPS, Moment, ObservationBuilder
 from rarrl.policy.process import PolicySettings, ProcessPolicy
-from rarrl.policy.recovery import Recovery
 from rarrl.policy.spec import UNKNOWN
 from rarrl.types import CallStatus
 from rarrl.worker_process import CallFailedError
@@ -41,32 +40,22 @@ from .params import POLICY_SPECS, PolicyNodeConfig, read_config
 from .stereo_messages import image_of, nanoseconds
 
 SENSOR = QoSProfile(depth=4, reliability=ReliabilityPolicy.BEST_EFFORT)
-TWIST = {
-    "linear_x_m_s": ("linear", "x"),
-    "linear_y_m_s": ("linear", "y"),
-    "angular_z_rad_s": ("angular", "z"),
-}
-"""A policy with no other actions than these, and perhaps `INTERACT`, drives a base."""
-INTERACT = "interact"
-"""Above 0.5 the policy wants the hand to act. The base stands meanwhile."""
-SPEED, BUSY = "speed_m_s", "busy"
-"""Proprioception of a base that tells its speed: where it does not get on, it backs off (`rarrl.policy.recovery`)."""
 WRITE_S = 0.002
-"""Time that the middleware may take to write a command, within the limit of age."""
+"""Seconds that the middleware may take to write a command, within the limit of age: ten times what it takes idle."""
 HEARTBEAT_S = 0.5
-"""A worker that has nothing to do is asked so often whether it is there."""
+"""Seconds between two questions to an idle worker whether it is there: a dead one is found before it is needed."""
 
 
 class VlaPolicyNode(RarrlNode):
     """Topics, parameters, and what it does with bad input: docs/NODES.md."""
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__("vla_policy_node", "policy", POLICY_SPECS, PolicyNodeConfig, **kwargs)
         self._lock = threading.Condition()  # guards the feed, the broker, the subgoal, _running and what is counted
         self._running = False
         self._thread: threading.Thread | None = None
         self._policy: ProcessPolicy | None = None
-        self._timer = None
+        self._timer: Any = None  # while active
 
     def load(self) -> None:
         self._config = config = read_config(self).policy
@@ -78,8 +67,10 @@ class VlaPolicyNode(RarrlNode):
         self._policy = ProcessPolicy(PolicySettings.of(config))
         self._spec = spec = self._policy.spec
         self._dt = 1 / (config.control_hz or spec.control_hz)
-        self._subgoal, self._subgoal_refusal = "", ""
+        self._subgoal = ""
+        self._subgoal_refusal = ""
         self._forget()
+
         try:
             for camera in spec.cameras:
                 self.create_subscription(Image, f"{camera}/image", partial(self._on_image, camera), SENSOR)
@@ -90,29 +81,26 @@ class VlaPolicyNode(RarrlNode):
         self.create_subscription(JointState, "proprio", self._on_proprio, SENSOR)
         self.create_subscription(String, "subgoal", self._on_subgoal, LATCHED)
         self._chunk_pub = self.create_lifecycle_publisher(JointTrajectory, "action_chunk", 2)
-        moves = set(spec.action_names) - {INTERACT}
-        self._drives = bool(moves) and moves <= set(TWIST)
         self._command_pub = (
             self.create_lifecycle_publisher(TwistStamped, "command", 2)
-            if self._drives
+            if self._actor.drives
             else self.create_lifecycle_publisher(JointTrajectory, "joint_command", 2)
         )
-        self._recovers = self._drives and SPEED in spec.proprio_names
         self._interact_pub = None
-        if self._drives and INTERACT in spec.action_names:
+        if self._actor.drives and INTERACT in spec.action_names:
             self._interact_pub = self.create_lifecycle_publisher(Bool, INTERACT, 2)
 
     def _forget(self) -> None:
-        config, spec = self._config, self._spec
-        shape = (spec.horizon, len(spec.action_names))
+        config = self._config
         age_s = config.max_observation_age_s
-        self._feed = ObservationBuilder(spec, age_s, config.slop_s)
-        self._broker = ChunkBroker(shape, self._dt, age_s, config.blend_rows, config.replan_share)
+        self._feed = ObservationBuilder(self._spec, age_s, config.slop_s)
+        self._actor = Actor(self._spec, self._dt, age_s, config.blend_rows, config.replan_share)
+        self._actor.follow(self._subgoal)
         self._stamps: dict[float, int] = {}  # of observations: steady time -> stamp, nanoseconds
         self._asked_ns = 0
         self._acting = False  # the last tick had a row
-        self._moved_on = False  # the subgoal is not that of the rows at hand
-        self._recovery, self._speed, self._busy = Recovery(), 0.0, False
+        self._speed_mps = 0.0
+        self._busy = False
         self._heartbeat = Heartbeat("a whole observation")
         self._latencies = Latencies()
         self._counts: Counter[str] = Counter()
@@ -169,12 +157,14 @@ class VlaPolicyNode(RarrlNode):
     def _on_proprio(self, msg: JointState) -> None:
         if not self.active:
             return
-        came, clock_ns = now(), self.get_clock().now().nanoseconds
+        came = now()
+        clock_ns = self.get_clock().now().nanoseconds
         stamp_ns = nanoseconds(msg.header.stamp)
         with self._lock:
             if self._feed.add_proprio(msg.name, msg.position, stamp_ns, clock_ns, came):
-                told = dict(zip(msg.name, msg.position, strict=True))
-                self._speed, self._busy = told.get(SPEED, 0.0), told.get(BUSY, 0.0) > 0.5
+                measured = dict(zip(msg.name, msg.position, strict=True))
+                self._speed_mps = measured.get(SPEED, 0.0)
+                self._busy = measured.get(BUSY, 0.0) > INTERACT_FROM
                 self._lock.notify_all()
 
     def _on_subgoal(self, msg: String) -> None:
@@ -186,56 +176,40 @@ class VlaPolicyNode(RarrlNode):
         except InputError as error:
             refusal = str(error)
         with self._lock:
-            subgoal = "" if refusal else msg.data
-            if subgoal != self._subgoal:
-                self._subgoal, self._moved_on = subgoal, True
-                self._recovery.reset()
-            if not subgoal:
-                self._broker.clear()
+            self._subgoal = "" if refusal else msg.data
+            self._actor.follow(self._subgoal)
             self._subgoal_refusal = refusal
             self._counts["subgoals_refused"] += bool(refusal)
             self._lock.notify_all()
 
     def _tick(self) -> None:
         with self._lock:
-            row = self._broker.next_row(now())
-            stamp_ns = self._stamps[row.observed_at] if row else 0
+            time = now()
+            act = self._actor.tick(time, self._speed_mps, self._busy)
+            stamp_ns = self._stamps[act.observed_at] if act.row else 0
             self._lock.notify_all()  # fewer rows are left
         held_ns = self.get_clock().now().nanoseconds
-        make = self._twist if self._drives else self._joints
-        command, hold = make(row, stamp_ns), make(None, held_ns)
+        make = self._twist if self._actor.drives else self._joints
+        command = make(act, stamp_ns)
+        hold = make(self._actor.hold(time), held_ns)
+
         # Once more, as late as can be: a busy machine may have stopped this thread since.
-        if row is None or now() - row.observed_at > self._config.max_observation_age_s - WRITE_S:
-            command = hold
-        self._acting = command is not hold
-        self._command_pub.publish(command)
+        self._acting = act.row is not None and now() - act.observed_at <= self._config.max_observation_age_s - WRITE_S
+        self._command_pub.publish(command if self._acting else hold)
         if self._interact_pub is not None:
-            self._interact_pub.publish(Bool(data=row is not None and self._acting and self._interacts(row)))
+            self._interact_pub.publish(Bool(data=self._acting and act.interact))
 
-    def _interacts(self, row: Row) -> bool:
-        """Whether the hand is to act."""
-        names = self._spec.action_names
-        return INTERACT in names and bool(row.action[names.index(INTERACT)] > 0.5)
-
-    def _twist(self, row: Row | None, stamp_ns: int) -> TwistStamped:
-        """Hold (None) is zero; so is the base while the hand is to act, or acts."""
+    def _twist(self, act: ActorCommand, stamp_ns: int) -> TwistStamped:
         msg = TwistStamped()
         msg.header.stamp = Time(nanoseconds=stamp_ns).to_msg()
-        if row is None:
-            return msg
-        stands = self._interacts(row) or self._busy
-        for name, value in zip(self._spec.action_names, row.action, strict=True):
-            if name in TWIST and not stands:
-                part, axis = TWIST[name]
-                setattr(getattr(msg.twist, part), axis, float(value))
-        if self._recovers:
-            v, omega = msg.twist.linear.x, msg.twist.angular.z
-            msg.twist.linear.x, msg.twist.angular.z = self._recovery.update(v, omega, self._speed, now())
+        msg.twist.linear.x = act.motion.linear_x
+        msg.twist.linear.y = act.motion.linear_y
+        msg.twist.angular.z = act.motion.angular_z
         return msg
 
-    def _joints(self, row: Row | None, stamp_ns: int) -> JointTrajectory:
-        """Hold (None) has no point."""
-        return self._message(stamp_ns, [] if row is None else [_point(row.action, self._dt)])
+    def _joints(self, act: ActorCommand, stamp_ns: int) -> JointTrajectory:
+        """Hold has no point."""
+        return self._message(stamp_ns, [] if act.row is None else [_point(act.row.action, self._dt)])
 
     def _message(self, stamp_ns: int, points: list[JointTrajectoryPoint]) -> JointTrajectory:
         msg = JointTrajectory(joint_names=list(self._spec.action_names), points=points)
@@ -250,9 +224,11 @@ class VlaPolicyNode(RarrlNode):
                 self._lock.wait_for(lambda: not self._running or self._wanted() is not None, timeout=HEARTBEAT_S)
                 if not self._running or self._policy is None:
                     return
-                moment, policy = self._wanted(), self._policy
+                moment = self._wanted()
+                policy = self._policy
                 if moment is not None:
-                    self._asked_ns, self._moved_on = moment.stamp_ns, False
+                    self._asked_ns = moment.stamp_ns
+                    self._actor.asked()
             try:
                 if moment is None:
                     policy.ping(now() + self._config.deadline_s)
@@ -273,25 +249,23 @@ class VlaPolicyNode(RarrlNode):
 
     def _wanted(self) -> Moment | None:
         """The observation to ask the policy about now, None to wait."""
-        if not self._subgoal or not (self._moved_on or self._broker.wants_chunk(now())):
+        if not self._actor.wants_chunk(now()):
             return None
         moment = self._feed.latest(self._subgoal)
         if moment is None or moment.stamp_ns == self._asked_ns:
             return None
-        fresh = now() - moment.observation.observed_at < self._config.max_observation_age_s
-        return moment if fresh else None
+        return moment if self._actor.is_fresh(moment.observation, now()) else None
 
     def _infer(self, policy: ProcessPolicy, moment: Moment) -> None:
-        observation, started = moment.observation, now()
+        observation = moment.observation
+        started = now()
         too_old = observation.observed_at + self._config.max_observation_age_s
-        chunk = replace(policy.infer(observation, min(started + self._config.deadline_s, too_old)), dt=self._dt)
+        chunk = policy.infer(observation, min(started + self._config.deadline_s, too_old))
+
         with self._lock:
             time = now()
             self._latencies.add(time, time - started)
-            if observation.instruction != self._subgoal:
-                self._counts["other_subgoal"] += 1
-                return
-            if self._broker.push(chunk, time):
+            if not self._actor.take(chunk, observation.instruction, time):
                 return
             self._heartbeat.hear(time)
             self._trouble = ""
@@ -301,12 +275,13 @@ class VlaPolicyNode(RarrlNode):
         self._chunk_pub.publish(self._chunk(chunk, moment.stamp_ns))
 
     def _chunk(self, chunk: ActionChunk, stamp_ns: int) -> JointTrajectory:
-        return self._message(stamp_ns, [_point(row, i * chunk.dt) for i, row in enumerate(chunk.actions)])
+        return self._message(stamp_ns, [_point(row, i * self._dt) for i, row in enumerate(chunk.actions)])
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         time = now()
         with self._lock:
-            broker, silent = self._broker, self._heartbeat.silent_s(time)
+            broker = self._actor.broker
+            silent = self._heartbeat.silent_s(time)
             level, message = DiagnosticStatus.OK, "acting"
             if self._subgoal_refusal:
                 level, message = DiagnosticStatus.WARN, f"holding: {self._subgoal_refusal}"
@@ -317,7 +292,7 @@ class VlaPolicyNode(RarrlNode):
                 why = self._trouble or self._feed.last_drop
                 message = "holding: no fresh chunk" + (f" ({why})" if why else "")
             jump = {f"seam_jump_{n}": float(v) for n, v in zip(self._spec.action_names, broker.seam_jump, strict=True)}
-            names = ("late", "other_subgoal", "worker_failures", "exceptions", "subgoals_refused")
+            names = ("late", "worker_failures", "exceptions", "subgoals_refused")
             return (
                 level,
                 message,
@@ -333,7 +308,8 @@ class VlaPolicyNode(RarrlNode):
                     "worker_restarts": self._policy.restarts if self._policy else 0,
                     "trouble": self._trouble,
                     **{name: self._counts[name] for name in names},
-                    "recoveries": self._recovery.count,
+                    "other_subgoal": self._actor.refused_answers,
+                    "recoveries": self._actor.recovery.count,
                     "seam_jump": float(broker.seam_jump.max()),
                     **jump,
                     **{f"refused_{reason}": count for reason, count in broker.refused.items()},

@@ -211,7 +211,8 @@ class VoxelGrid:
 
     state: (nx, ny, nz) uint8 of `VoxelState`. probability: (nx, ny, nz) float32, that the voxel holds a surface (0.5
     where unknown). origin, voxel_size: metres; voxel [i, j, k] spans `origin + voxel_size * [i, j, k]` to one
-    voxel_size beyond. stamp_s: when the images were taken, seconds."""
+    voxel_size beyond. stamp_s: when the images were taken, seconds. refusal: why the pair could not be used, in one
+    line; all voxels are unknown then. "" where it could."""
 
     state: np.ndarray
     probability: np.ndarray
@@ -219,6 +220,7 @@ class VoxelGrid:
     voxel_size: float
     frame: str
     stamp_s: float = 0.0
+    refusal: str = ""
 
     def __post_init__(self) -> None:
         if self.state.ndim != 3 or self.state.shape != self.probability.shape:
@@ -308,19 +310,68 @@ class GateAction(str, Enum):
     STOP = "STOP"
 
 
+class GateReason(str, Enum):
+    """Why the gate lets less through than was asked for. The values are the texts in diagnostics and logs."""
+
+    NONE = ""  # it passes as it is
+    LIMITS = "limits"
+    OBSTACLE_NEAR = "obstacle near"
+    TURNING_ONLY = "turning only"  # no room ahead; a round base may still turn
+    LOOKING = "looking"  # it turns towards what blocks it
+    BLOCKED = "blocked"
+    BRAKING = "braking for an obstacle"
+    NO_COMMAND = "no command"
+    COMMAND_NOT_FINITE = "command not finite"
+    COMMAND_OUT_OF_LIMITS = "command out of limits"
+    COMMAND_TOO_OLD = "command too old"
+    COMMAND_FROM_FUTURE = "command from the future"
+    OBSERVATION_TOO_OLD = "observation too old"
+    OBSERVATION_FROM_FUTURE = "observation from the future"
+    NO_OBSTACLES_KNOWN = "no obstacle information"
+    OBSTACLES_TOO_OLD = "obstacle information too old"
+    POSE_TOO_OLD = "pose too old"
+    ODOMETRY_JUMPED = "odometry jumped: activate the gate anew"
+    OTHER_PUBLISHER = "another publisher on our topics"
+    INTERNAL_ERROR = "internal error"
+
+    def __str__(self) -> str:
+        """The value: texts are the same on each Python version."""
+        return self.value
+
+    @property
+    def of_command(self) -> bool:
+        """Whether the command itself is at fault, by its numbers or its age."""
+        return self in (
+            GateReason.COMMAND_NOT_FINITE,
+            GateReason.COMMAND_OUT_OF_LIMITS,
+            GateReason.COMMAND_TOO_OLD,
+            GateReason.COMMAND_FROM_FUTURE,
+        )
+
+    @property
+    def of_obstacle(self) -> bool:
+        """Whether something stands in the way, or could."""
+        return self in (GateReason.BLOCKED, GateReason.BRAKING)
+
+
 @dataclass(frozen=True)
 class GateResult:
     """What may leave the gate: v (m/s) and omega (rad/s), both 0 with STOP.
 
-    reason: a few fixed words, "" with PASS. detail: the numbers behind them."""
+    reason: NONE with PASS. detail: the numbers behind the reason."""
 
     v: float
     omega: float
     action: GateAction
-    reason: str = ""
+    reason: GateReason = GateReason.NONE
     detail: str = ""
 
     @classmethod
-    def stop(cls, reason: str, detail: str = "") -> GateResult:
+    def stop(cls, reason: GateReason, detail: str = "") -> GateResult:
         """Makes a stop with its reason."""
         return cls(0.0, 0.0, GateAction.STOP, reason, detail)
+
+    @classmethod
+    def limited(cls, v: float, omega: float, reason: GateReason, detail: str = "") -> GateResult:
+        """Less than was asked for, and why."""
+        return cls(v, omega, GateAction.LIMITED, reason, detail)

@@ -32,7 +32,7 @@ from rarrl.policy.serve import MODELS
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.types import CallStatus, Role
 from rarrl_sim_envs.household.env import HouseholdEnv
-from rarrl_sim_envs.household.robot.drivers import DriveStatistics, ExactEyes, Eyes, PolicyDriver, StereoEyes
+from rarrl_sim_envs.household.robot.drivers import CLASSICAL, EXACT, SGBM, HomeSensor, PolicyDriver
 from rarrl_sim_envs.household.robot.executive import HouseholdExecutive
 from rarrl_sim_envs.household.robot.known_goals import known_goals
 from rarrl_sim_envs.household.world import DT
@@ -40,12 +40,7 @@ from rarrl_sim_envs.household.world import DT
 from .trace_recorder import MissionResult, TraceRecorder
 
 FOLDER = MODELS / "policy_household"
-EYES: dict[str, Callable[[], Eyes | None]] = {
-    "classical": StereoEyes,
-    "sgbm": lambda: StereoEyes(sgbm=True),
-    "exact": ExactEyes,
-    "none": lambda: None,
-}
+EYES: dict[str, HomeSensor | None] = {"classical": CLASSICAL, "sgbm": SGBM, "exact": EXACT, "none": None}
 FIRST_SEED = 50_000
 """Mission n has the seed FIRST_SEED + 10,000 s + n with `--seed s`: none that anything was trained or tuned on."""
 TIME_LIMIT_S = 240.0
@@ -130,7 +125,7 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
 
     Raises: InputError for names that are unknown, DependencyMissingError."""
     env = HouseholdEnv(people=setting.people, disturbance=setting.disturbance, time_limit_s=TIME_LIMIT_S)
-    driver = PolicyDriver(_policy(setting.gguf), EYES[setting.eyes](), recorder)
+    driver = PolicyDriver(_policy(setting.gguf), EYES[setting.eyes], recorder)
     budget = (setting.time_budget_s, setting.token_budget)
     executive = _Recorded(recorder, env, driver, known_goals(), *budget, first_seed=0)
     orchestrator = orchestrator_of(setting)
@@ -164,19 +159,19 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
             tokens=end.tokens,
             calls=end.calls,
             collisions=env.world.collisions,
-            gate_stops=driver.ride.stops,
+            gate_stops=driver.statistics.stops,
             end_reason=reason,
         )
-        ride: DriveStatistics = driver.ride
+        drive = driver.statistics
         return Row(
             result,
             end.acts,
             failures,
             calls,
-            ride.steps,
-            ride.least_clear_m if math.isfinite(ride.least_clear_m) else -1.0,
-            ride.late / max(ride.steps, 1),
-            1e3 * ride.compute_s / max(ride.steps, 1),
+            drive.steps,
+            drive.least_clear_m if math.isfinite(drive.least_clear_m) else -1.0,
+            drive.late / max(drive.steps, 1),
+            1e3 * drive.compute_s / max(drive.steps, 1),
         )
     finally:
         env.close()

@@ -25,7 +25,7 @@ from rarrl_sim_envs.household.catalogue import FURNITURE, OBJECTS
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.executor import VERBS, sentence
 from rarrl_sim_envs.household.expert import Expert, find_target
-from rarrl_sim_envs.household.robot.drivers import ExactEyes, Gated, InteractDebounce
+from rarrl_sim_envs.household.robot.drivers import HomeGate, InteractDebounce
 from rarrl_sim_envs.household.robot.proprioception import (
     ACTION_NAMES,
     CAMERA,
@@ -121,11 +121,11 @@ def _record(
         if not short and rng.random() < 0.3:
             env.world.door_open = False  # shut doors are rare otherwise
         actor = _Actor(rng, policy)
-        gated = Gated(ExactEyes())
+        gate = HomeGate()
         guide = MapProprioception()
-        press = InteractDebounce()
+        debounce = InteractDebounce()
         recovery = Recovery()
-        gated.begin(env)
+        gate.begin(env)
         done = late = False
         while not done and not late and env.world.steps < MAX_STEPS:
             row = env.executor.row
@@ -137,10 +137,10 @@ def _record(
                 if short:
                     break
                 _replan(env)
-                press.reset()
+                debounce.reset()
                 continue
 
-            gated.look(env)
+            gate.look(world)
             proprio = guide.proprio(world, env.memory, row)
             seen = None
             if world.steps % (STRIDE if row[0] == "GotoLocation" else NEAR_STRIDE) == 0:
@@ -152,12 +152,12 @@ def _record(
                 seen = Observation(image[None], proprio, sentence(row))
 
             v, omega, wish = actor.act(world, row, env, seen)
-            stands, pressed = press.update(world, wish)
+            stands, pressed = debounce.update(world, wish)
             v, omega = (0.0, 0.0) if stands else recovery.update(v, omega, world.v, world.steps * DT)
-            result = gated.check(world, v, omega)
+            result = gate.check(world, v, omega)
             done, late = _advance(env, result.v, result.omega, pressed)
             if env.executor.row != row:
-                press.reset()
+                debounce.reset()
                 recovery.reset()
                 actor.reset()
     finally:

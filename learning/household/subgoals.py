@@ -11,17 +11,17 @@ from rarrl.results import Figure
 from rarrl.types import ActStatus
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.executor import VERBS
-from rarrl_sim_envs.household.robot.drivers import Eyes, PolicyDriver, StereoEyes
+from rarrl_sim_envs.household.robot.drivers import CLASSICAL, HomeSensor, PolicyDriver
 
 from ..progress import Progress
 
 
 def run_subgoals(
-    policy: Policy, seeds: Sequence[int], eyes: Eyes | None = None, progress: Progress | None = None
+    policy: Policy, seeds: Sequence[int], sensor: HomeSensor = CLASSICAL, progress: Progress | None = None
 ) -> dict[str, list[tuple[bool, bool]]]:
     """By verb, for each seed: (succeeded within 30 s, at the first attempt). People walk about, grasps slip."""
     found: dict[str, list[tuple[bool, bool]]] = {verb: [] for verb in VERBS}
-    driver = PolicyDriver(policy, eyes or StereoEyes())
+    driver = PolicyDriver(policy, sensor)
     count = 0
     for verb in VERBS:
         env = HouseholdEnv(subgoal=verb)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from rarrl.events import ActEvent, EpisodeEvent, Event, ShockEvent, ThinkEvent
-from rarrl.safety.free_space import RangeScan
+from rarrl.range_scan import RangeScan
 from rarrl.types import GateResult, ObstacleSummary
 from rarrl_sim_envs.household.catalogue import NAMES
 from rarrl_sim_envs.household.executor import sentence
@@ -79,7 +79,7 @@ class TraceRecorder:
         self._rows.append(
             (world.steps * DT, (world.x, world.y, world.heading), (world.v, world.omega), people, world.door_open)
         )
-        self._gate.append(("", "") if gate_result is None else (gate_result.action.value, gate_result.reason))
+        self._gate.append(("", "") if gate_result is None else (gate_result.action.value, str(gate_result.reason)))
         self._see(scan)
         self._subgoals.append(sentence(row))
         self._targets.append(self._target(row))

@@ -17,7 +17,7 @@ import numpy as np
 
 from rarrl.errors import DependencyMissingError
 from rarrl.perception.calibration import Evidence, load_calibration
-from rarrl.perception.classical import ClassicalDetector
+from rarrl.perception.classical import ClassicalDetector, Refusal
 from rarrl.perception.opencv_matchers import RIVALS, CountDetector
 from rarrl.perception.voxels import pool
 from rarrl.results import Figure
@@ -130,7 +130,7 @@ def _time_frame(scene: Scene, rounds: int, peer: Any) -> dict[str, Any]:
         "scene": scene.name,
         "width": scene.rig.width,
         "height": scene.rig.height,
-        "refusal": ours.refusal,
+        "refusal": ours.detect(scene.pair).refusal,
         "ms": table,
         "octree": _octree(ours, scene.pair, rounds),
     }
@@ -142,7 +142,7 @@ def _octree(detector: ClassicalDetector, pair: StereoPair, rounds: int) -> dict[
     whose voxels a pruned descent would not visit. Zeros where the pair is refused."""
     found = detector.matches(pair)
     evidence = detector.evidence(pair)
-    if found is None or evidence is None:
+    if isinstance(found, Refusal) or isinstance(evidence, Refusal):
         return {"dense_share": 0.0, "empty_parents": 0.0}
 
     calibration = load_calibration()
@@ -185,7 +185,7 @@ def _threads(count: int, peer: Any) -> Iterator[None]:
 
 
 _RUN_OURS = """
-from rarrl.perception.classical import ClassicalDetector
+from rarrl.perception.classical import ClassicalDetector, Refusal
 from rarrl.perception.rig import CameraRig
 from rarrl.perception.voxels import PRESETS
 ClassicalDetector({rig!r}, PRESETS["outdoor"]).detect(pair)

@@ -94,7 +94,7 @@ def look(scene: Scene) -> Look:
     summary = summarize_slice(places, BAND, 0.0, 1.0, max(scene.rig.field_rad, 0.01), SECTORS)
     ms = 1e3 * statistics.median(times)
 
-    return Look(scene, grid, detector.refusal, ms, iou(judged, truth.occupied), precision, recall, places, summary)
+    return Look(scene, grid, grid.refusal, ms, iou(judged, truth.occupied), precision, recall, places, summary)
 
 
 def draw(looks: Sequence[Look]) -> bytes:

@@ -30,7 +30,7 @@ BOOTSTRAPS = 10_000  # draws of scenes for an interval
 OURS = "classical"
 """The detector that the figures are about."""
 ENTRIES: dict[str, Callable[[CameraRig, GridSpec], Any]] = {OURS: ClassicalDetector}
-"""Our detectors, all judged; each has `voxelizer`, `detect(pair)` and `refusal`."""
+"""Our detectors, all judged; each has `voxelizer` and `detect(pair)`."""
 RIVAL_KINDS = ("colour", "gray", "bm")
 """Of these the best is the rival; the half-size matcher is shown beside them."""
 
@@ -85,13 +85,13 @@ def judge(scene: Scene) -> SceneResult:
         for count in COUNTS:
             scores[f"{kind}>={count}"] = score(hits >= count, truth, scene.spec.voxel_size)
 
-    said: dict[str, tuple[VoxelGrid, str]] = {}
+    said: dict[str, VoxelGrid] = {}
     for name, make in ENTRIES.items():
         entry = make(scene.rig, scene.spec)
-        said[name] = entry.detect(scene.pair), entry.refusal
-        scores[name] = score(said[name][0].occupied, truth, scene.spec.voxel_size)
+        said[name] = entry.detect(scene.pair)
+        scores[name] = score(said[name].occupied, truth, scene.spec.voxel_size)
 
-    grid, refusal = said[OURS]
+    grid = said[OURS]
     judged = truth.observed & (grid.probability != 0.5)
 
     return SceneResult(
@@ -100,7 +100,7 @@ def judge(scene: Scene) -> SceneResult:
         scores,
         _reliability(grid, truth, judged),
         _reliability(grid, truth, judged & ~grid.free),
-        refusal,
+        grid.refusal,
         grid,
     )
 

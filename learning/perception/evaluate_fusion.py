@@ -93,7 +93,7 @@ class _SceneSequences:
         """Frame `number` of a sequence and the detector's grid of it."""
         drawn = render_frame(scene, self.seed[0] * 1000 + self.seed[1], number, number / RATE_HZ, self.synth)
         grid = self.detector.detect(drawn.pair)
-        self.refused += bool(self.detector.refusal)
+        self.refused += bool(grid.refusal)
         return drawn, grid
 
     def still(self, frames: int) -> StillResult:

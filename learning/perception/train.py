@@ -13,7 +13,7 @@ import numpy as np
 from rarrl.errors import InputError
 from rarrl.files import sha256, write_bytes_atomic, write_json_atomic
 from rarrl.perception.calibration import Calibration, Sample, card, fit, sigmoid
-from rarrl.perception.classical import ClassicalDetector
+from rarrl.perception.classical import ClassicalDetector, Refusal
 from rarrl.perception.confidence import BIAS, FEATURES, SHIPPED, WIDTH, MatchConfidence
 from rarrl.perception.voxels import truth_voxels
 
@@ -38,7 +38,7 @@ class Examples:
 def examples(detector: ClassicalDetector, scene: Scene, rng: np.random.Generator) -> Examples | None:
     """Some matches of a scene; None where the pair is refused or has next to no truth where it was matched."""
     found = detector.matches(scene.pair)
-    if found is None:
+    if isinstance(found, Refusal):
         return None
 
     error = np.abs(found.seen.disparity - scene.disparity[::2, ::2]).ravel()
@@ -125,7 +125,7 @@ def train(
     samples = []
     for scene, detector in _each(scenes(), trust, progress):
         evidence = detector.evidence(scene.pair)
-        if evidence is not None:
+        if not isinstance(evidence, Refusal):
             truth = truth_voxels(detector.voxelizer, scene.disparity)
             samples.append(Sample(evidence, truth.occupied, truth.observed))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections import deque
 
 import cv2
 import numpy as np
@@ -14,11 +13,12 @@ from rarrl.perception.obstacles import level_camera
 from rarrl.perception.rig import MIN_SIDE
 from rarrl.perception.voxels import GridSpec, grid_spec
 
-MAX_IMAGE_SIDE = 4096  # pixels; more is a garbled message
-MAX_POSES = 200
-MAX_POSE_AGE_S = 0.1  # a pose further from an image than this does not tell where it was taken
-MAX_PADDING = 256  # bytes at the end of a row; more is a wrong encoding or width
+MAX_IMAGE_SIDE = 4096
+"""Pixels; more is a garbled message, which must not make us allocate gigabytes."""
+MAX_PADDING = 256
+"""Bytes at the end of a row; more is a wrong encoding or width: drivers align rows to 64 or 256 bytes."""
 CHANNELS = {"mono8": 1, "bgr8": 3, "rgb8": 3}
+"""Bytes per pixel of each encoding that is understood."""
 
 
 def image_from_bytes(data: bytes | memoryview, encoding: str, width: int, height: int, step: int) -> np.ndarray:
@@ -45,7 +45,7 @@ def image_from_bytes(data: bytes | memoryview, encoding: str, width: int, height
 class FrozenImageCheck:
     """Notices a camera that sends one picture again and again: sensor noise alone makes real ones differ.
 
-    frames: how many equal pictures in a row of either eye mean frozen; 0 never does (a simulator without noise)."""
+    frames: how many equal pictures in a row of either camera mean frozen; 0 never does (a simulator without noise)."""
 
     def __init__(self, frames: int) -> None:
         self._frames = frames
@@ -53,47 +53,15 @@ class FrozenImageCheck:
         self._equal: dict[str, int] = {}
 
     def frozen(self, left: np.ndarray, right: np.ndarray) -> str:
-        """The eye that is frozen with this pair, "" if none."""
+        """The camera that is frozen with this pair, left or right; "" if none."""
         if not self._frames:
             return ""
         for side, image in (("left", left), ("right", right)):
             digest = zlib.crc32(np.ascontiguousarray(image).data)
             same = self._digest.get(side) == digest
-            self._digest[side], self._equal[side] = digest, self._equal.get(side, 0) + 1 if same else 1
+            self._digest[side] = digest
+            self._equal[side] = self._equal.get(side, 0) + 1 if same else 1
         return next((side for side, equal in self._equal.items() if equal >= self._frames), "")
-
-
-class PoseBuffer:
-    """Where the robot was when an image was taken, from poses that come at other times.
-
-    >>> poses = PoseBuffer()
-    >>> poses.add(1.0, np.eye(4))
-    >>> poses.at(1.3) is None
-    True
-    """
-
-    def __init__(self) -> None:
-        self._poses: deque[tuple[float, np.ndarray]] = deque(maxlen=MAX_POSES)
-
-    def add(self, stamp_s: float, T: np.ndarray) -> None:
-        """A (4, 4) rigid pose at a time; one that is not later than the last begins anew (a clock was set back)."""
-        if self._poses and stamp_s <= self._poses[-1][0]:
-            self._poses.clear()
-        self._poses.append((stamp_s, T))
-
-    def at(self, stamp_s: float) -> np.ndarray | None:
-        """The pose between its two neighbours, or the only near one; None where none is within MAX_POSE_AGE_S."""
-        near = [(t, T) for t, T in self._poses if abs(t - stamp_s) <= MAX_POSE_AGE_S]
-        before = next(((t, T) for t, T in reversed(near) if t <= stamp_s), None)
-        after = next(((t, T) for t, T in near if t > stamp_s), None)
-        if before is None or after is None:
-            found = before or after
-            return None if found is None else found[1]
-        share = (stamp_s - before[0]) / (after[0] - before[0])
-        T = (1 - share) * before[1] + share * after[1]
-        u, _, vt = np.linalg.svd(T[:3, :3])  # back to a rotation; the two are close
-        T[:3, :3] = u @ vt
-        return T
 
 
 def camera_pose(height_m: float, pitch_rad: float) -> np.ndarray:
@@ -103,7 +71,8 @@ def camera_pose(height_m: float, pitch_rad: float) -> np.ndarray:
     >>> (camera_pose(1.0, math.pi / 6) @ [0, 0, 2, 1]).round(3).tolist()  # 2 m along the optical axis
     [1.732, 0.0, 0.0, 1.0]
     """
-    c, s = math.cos(pitch_rad), math.sin(pitch_rad)
+    c = math.cos(pitch_rad)
+    s = math.sin(pitch_rad)
     down = np.eye(4)
     down[:3, :3] = np.array([[1, 0, 0], [0, c, s], [0, -s, c]])  # about the optical x axis
     pose: np.ndarray = level_camera(height_m) @ down

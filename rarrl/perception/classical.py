@@ -199,6 +199,13 @@ class Matches:
     textured: np.ndarray
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """A pair that cannot be used, and why, in one line for people."""
+
+    why: str
+
+
 class ClassicalDetector:
     """Detects obstacles in stereo pairs; the head of this file shows the steps.
 
@@ -222,16 +229,14 @@ class ClassicalDetector:
         self._calibration = calibration
         self._trust = trust
         self.voxelizer = Voxelizer(rig, spec)
-        self.refusal = ""
-        """Why the last pair could not be used; empty if it could."""
 
     def detect(self, pair: StereoPair) -> VoxelGrid:
-        """Returns the voxels of one pair. They are all unknown if the pair cannot be used (`refusal` then says why).
+        """Returns the voxels of one pair. All are unknown if the pair cannot be used: `VoxelGrid.refusal` says why.
 
         Raises: ValueError if the images are not of the camera's size."""
         evidence = self.evidence(pair)
-        if evidence is None:
-            return self.voxelizer.nothing_seen(pair.stamp_s)
+        if isinstance(evidence, Refusal):
+            return self.voxelizer.nothing_seen(pair.stamp_s, evidence.why)
 
         calibration = self._calibration or load_calibration()
         probability = calibration.probability(evidence)
@@ -241,26 +246,25 @@ class ClassicalDetector:
 
         return self.voxelizer.grid(state, probability, pair.stamp_s)
 
-    def evidence(self, pair: StereoPair) -> Evidence | None:
-        """Returns what the pair says about each voxel, or None if it cannot be used."""
+    def evidence(self, pair: StereoPair) -> Evidence | Refusal:
+        """Returns what the pair says about each voxel, or why it cannot be used."""
         found = self.matches(pair)
-        if found is None:
-            return None
+        if isinstance(found, Refusal):
+            return found
 
         trust = self._trust or load_confidence()
         weight = trust.image(found.seen, *found.disparity.shape)
         return gather(self.voxelizer, found, weight, complete(found.disparity, pair.left))
 
-    def matches(self, pair: StereoPair) -> Matches | None:
-        """Returns the pair's disparities and how far to trust them, or None if the pair cannot be used."""
+    def matches(self, pair: StereoPair) -> Matches | Refusal:
+        """Returns the pair's disparities and how far to trust them, or why the pair cannot be used."""
         rig = self.voxelizer.rig
         rig.check_size(pair.left)
         left, right = gray(pair.left), gray(pair.right)
 
         look = quick_look(left, right, rig)
-        self.refusal = look.why
         if look.search is None:
-            return None
+            return Refusal(look.why)
 
         disparity = match(left, right, look.search)
         width_px = self.voxelizer.width_px(disparity[::2, ::2])
@@ -269,8 +273,7 @@ class ClassicalDetector:
 
         there = np.repeat(np.repeat(look.textured, BLOCK // 2, axis=0), BLOCK // 2, axis=1)[:rows, :columns]
         if np.count_nonzero(seen.agree & there) < MIN_CONFIRMED * np.count_nonzero(there):
-            self.refusal = DO_NOT_MATCH
-            return None
+            return Refusal(DO_NOT_MATCH)
 
         return Matches(disparity, seen, look.textured)
 

@@ -1,4 +1,4 @@
-"""A voxel grid in a planner's words: how far to the nearest thing, how wide the way, how long until contact."""
+"""A voxel grid in a planner's words: how far to the nearest thing, how wide the corridor, how long until contact."""
 
 from __future__ import annotations
 
@@ -142,20 +142,25 @@ def summarize_slice(
     """`summarize` of a grid whose slice is there already; the arguments are not checked."""
     size = places.cell
     row, column = np.nonzero(places.present)
-    x, y = places.origin[0] + size * (row + 0.5), places.origin[1] + size * (column + 0.5)
+    x = places.origin[0] + size * (row + 0.5)
+    y = places.origin[1] + size * (column + 0.5)
     state = places.state[row, column]
-    occupied, free = state == VoxelState.OCCUPIED, state == VoxelState.FREE
+    occupied = state == VoxelState.OCCUPIED
+    free = state == VoxelState.FREE
     half = size / 2
     blind = float(np.hypot(x[free], y[free]).min()) + half if free.any() else math.inf
 
-    distance, bearing = np.hypot(x, y), np.arctan2(y, x)
+    distance = np.hypot(x, y)
+    bearing = np.arctan2(y, x)
     spread = np.arctan2(half, distance)
     judged = occupied | free | (np.abs(bearing) + spread <= field_rad / 2)
     x, y, occupied, free, distance, bearing, spread = (
         values[judged] for values in (x, y, occupied, free, distance, bearing, spread)
     )
+
     edges = np.linspace(-field_rad / 2, field_rad / 2, sectors + 1)
-    nearest, reach = np.full(sectors, np.inf), np.zeros(sectors)
+    nearest = np.full(sectors, np.inf)
+    reach = np.zeros(sectors)
     for i in range(sectors):
         inside = (bearing + spread >= edges[i]) & (bearing - spread <= edges[i + 1])
         if (hit := inside & occupied).any():

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 SIDES = ("left", "right")
 MAX_WAITING = 8
+"""Items of one side that may wait for the other: half a second at 15 Hz, longer than any image is late."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class PairMatcher(Generic[T]):
         return self._match()
 
     def _match(self) -> Matched[T] | None:
-        left, right = self._waiting["left"], self._waiting["right"]
+        left = self._waiting["left"]
+        right = self._waiting["right"]
         while left and right:
             gap = abs(left[0][0] - right[0][0])
             older = left if left[0][0] < right[0][0] else right

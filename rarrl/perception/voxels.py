@@ -216,14 +216,15 @@ class Voxelizer:
 
         return np.ascontiguousarray(held.transpose(2, 1, 0))
 
-    def grid(self, state: np.ndarray, probability: np.ndarray, stamp_s: float) -> VoxelGrid:
+    def grid(self, state: np.ndarray, probability: np.ndarray, stamp_s: float, refusal: str = "") -> VoxelGrid:
         """Makes a `VoxelGrid` of this cube in this camera's frame."""
-        return VoxelGrid(state, probability, self.spec.origin, self.spec.voxel_size, self.rig.frame, stamp_s)
+        spec = self.spec
+        return VoxelGrid(state, probability, spec.origin, spec.voxel_size, self.rig.frame, stamp_s, refusal)
 
-    def nothing_seen(self, stamp_s: float) -> VoxelGrid:
-        """Makes a grid in which all is unknown, for a pair that cannot be used."""
+    def nothing_seen(self, stamp_s: float, refusal: str = "") -> VoxelGrid:
+        """Makes a grid in which all is unknown, for a pair that cannot be used; refusal says why it cannot."""
         shape = self.spec.shape
-        return self.grid(np.zeros(shape, np.uint8), np.full(shape, 0.5, np.float32), stamp_s)
+        return self.grid(np.zeros(shape, np.uint8), np.full(shape, 0.5, np.float32), stamp_s, refusal)
 
 
 @dataclass(frozen=True, eq=False)

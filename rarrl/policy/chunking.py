@@ -12,7 +12,9 @@ from rarrl.policy.base import ActionChunk
 
 REFUSALS = ("shape", "not_finite", "future", "stale", "out_of_order")
 """Why a chunk is refused; see `ChunkBroker.push`."""
-_DRIFT_LOW, _DRIFT_HIGH = -0.5, 1.5  # rows
+_DRIFT_LOW = -0.5
+_DRIFT_HIGH = 1.5
+"""Rows. A tick that is off by less than that from the row after the last one is jitter; beyond, rows are skipped."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +55,11 @@ class ChunkBroker:
     def __init__(
         self, shape: tuple[int, int], dt: float, max_age_s: float, blend_rows: int = 2, replan_share: float = 0.7
     ) -> None:
-        self._shape, self._dt, self._max_age_s = shape, dt, max_age_s
-        self._blend_rows, self._replan_share = blend_rows, replan_share
+        self._shape = shape
+        self._dt = dt
+        self._max_age_s = max_age_s
+        self._blend_rows = blend_rows
+        self._replan_share = replan_share
         # Row i is due from age i * dt on.
         self._usable = min(shape[0], int(max_age_s / dt + 1e-9) + 1)
         self._plan: _Plan | None = None
@@ -91,7 +96,10 @@ class ChunkBroker:
     def next_row(self, now: float) -> Row | None:
         """The row of this tick; None: hold, nothing that is fresh enough is left. To be called once per tick."""
         if self._next is not None:
-            self._plan, self._next, self._index = self._blended(self._next, now), None, -1
+            self._plan = self._blended(self._next, now)
+            self._next = None
+            self._index = -1
+
         row = self._row(now)
         if row is None or self._plan is None:
             self.holds += 1
@@ -116,7 +124,9 @@ class ChunkBroker:
 
     def clear(self) -> None:
         """Forgets all rows: hold until the next chunk. Chunks of observations made before stay out of order."""
-        self._plan, self._next, self._index = None, None, -1
+        self._plan = None
+        self._next = None
+        self._index = -1
 
     def _reason(self, chunk: ActionChunk, now: float) -> str:
         actions = chunk.actions
@@ -136,10 +146,13 @@ class ChunkBroker:
         return math.floor((now - chunk.observed_at) / self._dt + 1e-9)
 
     def _blended(self, chunk: ActionChunk, now: float) -> _Plan:
-        actions, since = chunk.actions.copy(), np.full(len(chunk.actions), chunk.observed_at)
-        first, old = self._due(chunk, now), self._plan
+        actions = chunk.actions.copy()
+        since = np.full(len(chunk.actions), chunk.observed_at)
+        first = self._due(chunk, now)
+        old = self._plan
         if old is None:
             return _Plan(chunk, actions, since, seam=-1)
+
         shift = round((chunk.observed_at - old.chunk.observed_at) / self._dt)
         rows = range(first, min(first + self._blend_rows, len(actions), len(actions) - shift))
         fresh = [chunk.observed_at + row * self._dt - old.since[row + shift] <= self._max_age_s for row in rows]

@@ -1,4 +1,4 @@
-"""What cameras and joints tell, judged and put together into an observation. Time is an argument."""
+"""What cameras and joints measure, checked and put together into an observation. Time is an argument."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ class ObservationBuilder:
         slop_s: parts of one observation may differ by so much"""
 
     def __init__(self, spec: Interface, max_age_s: float, slop_s: float) -> None:
-        self._spec, self._max_age_s, self._slop_ns = spec, max_age_s, round(1e9 * slop_s)
+        self._spec = spec
+        self._max_age_s = max_age_s
+        self._slop_ns = round(1e9 * slop_s)
         self._parts: dict[str, tuple[int, float, np.ndarray]] = {}  # name -> stamp, steady time of it, value
         self._clock_ns = 0
         self.drops: Counter[str] = Counter()
@@ -87,7 +89,7 @@ class ObservationBuilder:
         self._parts = {}
 
     def _add(self, name: str, value: np.ndarray, stamp_ns: int, clock_ns: int, now: float) -> bool:
-        if clock_ns < self._clock_ns:  # a simulation or a bag began anew
+        if clock_ns < self._clock_ns:  # a simulation or a bag started again
             self.reset()
         self._clock_ns = clock_ns
         age_s = (clock_ns - stamp_ns) / 1e9

@@ -3,73 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
-TURN_M = 0.5  # a turn of one radian counts as so much way: its error moves what is 0.5 m off by as much
-NOTHING_M = 0.05  # a bearing that is free for less than that tells nothing
-THICK_M = 0.3  # what ended the sight is taken to be so thick
-JUMP_M = 1.0  # a pose this far from the last one is a reset of the odometry, not a movement
+from rarrl.range_scan import NOTHING_M, THICK_M, RangeScan
+
+TURN_M = 0.5
+"""Metres that a turn of one radian counts as: its error moves what is 0.5 m away by as much as half a metre driven."""
+JUMP_M = 1.0
+"""Metres. A pose this far from the last one is a reset of the odometry: no base covers that between two messages."""
 
 Pose = tuple[float, float, float]
 """x, y (metres), yaw (radians) in a fixed frame."""
-
-
-@dataclass(frozen=True, eq=False)
-class RangeScan:
-    """How far each bearing is *seen* to be free. ranges: (n,) metres; what is NaN, negative or nothing counts as 0,
-    infinity as range_max. blind_m: nearer than that the scan tells nothing (a low thing there would be below the
-    camera's view); what was seen there before counts. Bearing i is `angle_min + i * increment` (rad, left is positive)
-    and stands for a wedge one increment wide; increment > 0.
-
-    Raises: ValueError where the numbers make no scan."""
-
-    angle_min: float
-    increment: float
-    ranges: np.ndarray
-    range_max: float
-    blind_m: float = 0.0
-
-    def __post_init__(self) -> None:
-        ranges = np.array(self.ranges, dtype=np.float64)
-        if ranges.ndim != 1 or not 1 <= len(ranges) <= 100_000:
-            raise ValueError(f"RangeScan.ranges must be (n,), n from 1 to 100000, got {ranges.shape}")
-        if not (math.isfinite(self.angle_min) and 0 < self.increment * len(ranges) <= 2 * math.pi * 1.01):
-            raise ValueError(
-                f"RangeScan: angle_min must be finite and the field above 0 and at most 2 pi, "
-                f"got {self.angle_min} and {self.increment * len(ranges)}"
-            )
-        if not 0 < self.range_max < math.inf:
-            raise ValueError(f"RangeScan.range_max must be finite and > 0 m, got {self.range_max}")
-        ranges = np.where(ranges > 0, np.minimum(ranges, self.range_max), 0.0)  # false for NaN
-        ranges.setflags(write=False)
-        object.__setattr__(self, "ranges", ranges)
-
-    def reach(self, bearings: np.ndarray) -> np.ndarray:
-        """How far is free at `bearings` (rad, any shape); NaN outside the field of view."""
-        turn = np.mod(bearings - self.angle_min + self.increment / 2, 2 * math.pi)
-        index = (turn / self.increment).astype(np.intp)
-        return np.where(index < len(self.ranges), self.ranges[np.minimum(index, len(self.ranges) - 1)], np.nan)
-
-    def shadows(self, step: float, within: float) -> tuple[np.ndarray, np.ndarray]:
-        """(n, 2) points, metres, on the middle of each wedge, every `step` from where its sight ends to `within`; and
-        (n,) bool: those of the thing that ended it, not those behind."""
-        bearings = self.angle_min + self.increment * np.arange(len(self.ranges))
-        behind = 1e-3 + step * np.arange(math.ceil(within / step))
-        along = self.ranges[:, None] + behind
-        hidden = (self.ranges[:, None] < self.range_max) & (along <= within)
-        thing = (self.ranges[:, None] > NOTHING_M) & (behind <= THICK_M)
-        rows, _ = np.nonzero(hidden)
-        points = along[hidden][:, None] * np.stack([np.cos(bearings[rows]), np.sin(bearings[rows])], axis=1)
-        return points, thing[hidden]
 
 
 class FreeSpace:
     """Cells of side `cell_m`, in a frame that stands still, within `radius_m` of the robot. All metres.
 
     A cell is free where it was seen to be, or vouched for, unless the newest scan has it in view and does not see that,
-    or something was seen there since; it is forgotten after a way of `memory_m`."""
+    or something was seen there since; it is forgotten once the robot has driven `memory_m`."""
 
     def __init__(self, radius_m: float, memory_m: float, cell_m: float) -> None:
         self.cell_m = cell_m
@@ -94,9 +46,9 @@ class FreeSpace:
             raise ValueError(f"FreeSpace.move: the pose must be finite, got {pose}")
         known = True
         if self._pose is not None:
-            way = math.hypot(pose[0] - self._pose[0], pose[1] - self._pose[1])
-            self._odometer += way + TURN_M * abs(math.remainder(pose[2] - self._pose[2], 2 * math.pi))
-            if way > JUMP_M:
+            driven = math.hypot(pose[0] - self._pose[0], pose[1] - self._pose[1])
+            self._odometer += driven + TURN_M * abs(math.remainder(pose[2] - self._pose[2], 2 * math.pi))
+            if driven > JUMP_M:
                 self.forget()
                 known = False
         self._pose = pose
@@ -105,7 +57,8 @@ class FreeSpace:
 
     def _centre(self, x: int, y: int) -> None:
         """Moves the window so that its corner is the cell (x, y)."""
-        dx, dy = x - self._corner[0], y - self._corner[1]
+        dx = x - self._corner[0]
+        dy = y - self._corner[1]
         if dx or dy:
             self._seen_at = _shifted(self._seen_at, dx, dy, -math.inf)
             self._hidden = _shifted(self._hidden, dx, dy, False)
@@ -118,25 +71,29 @@ class FreeSpace:
         self._seen_at[np.hypot(x - here[0], y - here[1]) <= radius_m] = self._odometer
 
     def see(self, scan: RangeScan, sensor: Pose) -> None:
-        """Takes over what `scan`, taken at the sensor's pose `sensor`, tells of each cell in its view."""
+        """Takes over what `scan`, taken at the sensor's pose `sensor`, shows of each cell in its view."""
         self._view = scan, sensor
         x, y = self._centres()
-        dx, dy = x - sensor[0], y - sensor[1]
+        dx = x - sensor[0]
+        dy = y - sensor[1]
         distance = np.hypot(dx, dy)
         reach = scan.reach(np.arctan2(dy, dx) - sensor[2])
-        # A bearing that ends within the blind zone tells nothing either: so near, depth errs by more than is left.
+        # A bearing that ends within the blind zone says nothing either: so near, depth errs by more than is left.
         in_view = (reach == reach) & ~((reach > NOTHING_M) & (reach < scan.blind_m))
         self._hidden = in_view & (distance + self.cell_m * math.sqrt(0.5) >= reach)
         thing = self._hidden & (reach > NOTHING_M) & (distance <= reach + THICK_M)
         # A wedge may be thinner than a cell and pass between the middles: what lies in its shadow is not free.
-        c, s = math.cos(sensor[2]), math.sin(sensor[2])
+        c = math.cos(sensor[2])
+        s = math.sin(sensor[2])
         points, near = scan.shadows(self.cell_m / 2, 2 * self._half * self.cell_m)
         cells = np.floor((points @ [[c, s], [-s, c]] + sensor[:2]) / self.cell_m).astype(int) - self._corner
         inside = ((cells >= 0) & (cells < len(self._seen_at))).all(axis=1)
-        cells, near = cells[inside], near[inside]
+        cells = cells[inside]
+        near = near[inside]
         self._hidden[cells[:, 0], cells[:, 1]] = True
         thing[cells[near, 0], cells[near, 1]] = True
-        self._hidden &= in_view  # else nobody would look there again
+        self._hidden &= in_view  # else no later scan would clear it
+
         self._seen_at[in_view & ~self._hidden & (distance >= scan.blind_m)] = self._odometer
         self._seen_at[thing & in_view] = -math.inf
 
@@ -169,8 +126,11 @@ class FreeSpace:
         px, py, yaw = self._here()
         near = np.hypot(x - px, y - py) <= within_m
         found = ~free & (beside | near)
-        dx, dy = np.broadcast_to(x, free.shape)[found] - px, np.broadcast_to(y, free.shape)[found] - py
-        c, s = math.cos(yaw), math.sin(yaw)
+
+        dx = np.broadcast_to(x, free.shape)[found] - px
+        dy = np.broadcast_to(y, free.shape)[found] - py
+        c = math.cos(yaw)
+        s = math.sin(yaw)
         return np.stack([c * dx + s * dy, c * dy - s * dx], axis=1)
 
     def _here(self) -> Pose:
@@ -190,7 +150,8 @@ def _shifted(cells: np.ndarray, dx: int, dy: int, empty: float | bool) -> np.nda
     >>> _shifted(np.array([[1, 2], [3, 4]]), 1, 0, 0).tolist()
     [[3, 4], [0, 0]]
     """
-    result, side = np.full_like(cells, empty), len(cells)
+    result = np.full_like(cells, empty)
+    side = len(cells)
     if abs(dx) < side and abs(dy) < side:
         result[max(-dx, 0) : side - max(dx, 0), max(-dy, 0) : side - max(dy, 0)] = cells[
             max(dx, 0) : side + min(dx, 0), max(dy, 0) : side + min(dy, 0)

@@ -13,15 +13,21 @@ import numpy as np
 from rarrl.config import GateConfig
 from rarrl.errors import InputError
 from rarrl.safety.free_space import FreeSpace
-from rarrl.types import GateAction, GateResult, RobotCommand
+from rarrl.types import GateAction, GateReason, GateResult, RobotCommand
 
-TINY = 1e-6  # m/s, rad/s: is zero
-ROUND_SHARES = (1.0, 0.8, 0.6, 0.4, 0.2, 0.1)  # of the speed that was asked for, tried in turn
-LOOK_S = 3.0  # no look takes longer
+TINY = 1e-6
+"""m/s and rad/s. Less than that is zero: rounding of a command that was computed, not asked for."""
+ROUND_SHARES = (1.0, 0.8, 0.6, 0.4, 0.2, 0.1)
+"""Of the speed that was asked for, tried in turn by a round base: each costs a test of the whole arc."""
+LOOK_S = 3.0
+"""Seconds. No look takes longer: half a turn at 1 rad/s does not."""
 NO_LOOK = (0.0, -math.inf)
-STANDSTILL = 0.01  # of a command: less than that is not worth moving
-MAX_CELLS = 400  # from the robot to the end of the map
-EARLY_S = 0.05  # what came may be ahead of now by so much: callers read the clock one after the other
+STANDSTILL = 0.01
+"""Share of a command. Less than that is not worth moving: bases do not follow a few mm/s."""
+MAX_CELLS = 400
+"""From the robot to the end of the map: beyond that a check takes longer than a tick of 20 Hz."""
+EARLY_S = 0.05
+"""Seconds that what came may be ahead of now: callers read the clock one after the other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +53,7 @@ class Joint:
 @dataclass(frozen=True, eq=False)
 class JointResult:
     """Rows that an arm may run: positions (n, joints) in the order of the configuration, at times (n,), seconds from
-    now. None of both where the reason says why not."""
+    now. Both None where they are refused; reason says why."""
 
     positions: np.ndarray | None
     times: np.ndarray | None
@@ -67,8 +73,8 @@ class SafetyGate:
                 "comfort asks for less than the brakes reach"
             )
         self.radius_m = c.radius_m or math.hypot(max(c.front_m, c.rear_m), c.half_width_m)
-        way = c.max_speed_mps * (c.latency_s + c.max_obstacle_age_s) + c.max_speed_mps**2 / (2 * c.decel_mps2)
-        self.reach_m = self.radius_m + c.margin_m + max(way, c.assumed_clear_m) + 2 * c.cell_m
+        stopping_m = c.max_speed_mps * (c.latency_s + c.max_obstacle_age_s) + c.max_speed_mps**2 / (2 * c.decel_mps2)
+        self.reach_m = self.radius_m + c.margin_m + max(stopping_m, c.assumed_clear_m) + 2 * c.cell_m
         if self.reach_m > MAX_CELLS * c.cell_m:
             raise InputError(
                 f"config: gate.cell_m: {c.cell_m} m is too fine for a map of {self.reach_m:.1f} m; "
@@ -85,62 +91,72 @@ class SafetyGate:
         return FreeSpace(self.reach_m, self.config.memory_m, self.config.cell_m)
 
     def check(
-        self, command: RobotCommand | None, around: Surroundings | None, now_s: float, veto: str = ""
+        self, command: RobotCommand | None, around: Surroundings | None, now_s: float, veto: GateReason | None = None
     ) -> GateResult:
         """What may be sent to the base now. veto: why it must stand, whatever was asked. Never raises: an error in here
         is a stop."""
         try:
             dt = min(max(now_s - self._checked_s, 0.0), 1 / self.config.rate_hz)
             self._settle(dt)
+
             result = GateResult.stop(veto) if veto else self._judge(command, around, now_s, dt)
             if not (math.isfinite(result.v) and math.isfinite(result.omega)):
-                result = GateResult.stop("internal error", f"the gate came to {result.v}, {result.omega}")
+                result = GateResult.stop(GateReason.INTERNAL_ERROR, f"the gate came to {result.v}, {result.omega}")
         except Exception as error:  # whatever it is, the robot stands
-            result = GateResult.stop("internal error", f"{type(error).__name__}: {error}"[:200])
+            result = GateResult.stop(GateReason.INTERNAL_ERROR, f"{type(error).__name__}: {error}"[:200])
         self._checked_s = now_s
         self._sent = (result.v, result.omega)
         return result
 
     def _settle(self, dt: float) -> None:
         """How fast the robot may be: what it was sent, or what its brakes have left of what it was before."""
-        c, (v, omega) = self.config, self._sent
+        c = self.config
+        v, omega = self._sent
         self._v = _toward(self._v, v, c.brake_mps2 * dt)
         self._omega = _toward(self._omega, omega, c.turn_brake_radps2 * dt)
 
     def _judge(self, command: RobotCommand | None, around: Surroundings | None, now_s: float, dt: float) -> GateResult:
         if command is None:
-            return GateResult.stop("no command")
+            return GateResult.stop(GateReason.NO_COMMAND)
         if not (math.isfinite(command.v) and math.isfinite(command.omega)):
-            return GateResult.stop("command not finite", f"v {command.v}, omega {command.omega}")
+            return GateResult.stop(GateReason.COMMAND_NOT_FINITE, f"v {command.v}, omega {command.omega}")
         if why := self._too_old(command.observed_s, command.heard_s, now_s):
             return GateResult.stop(*why)
         limited = self._limit(command.v, command.omega)
         if limited is None:
-            return GateResult.stop("command out of limits", f"v {command.v:.3g}, omega {command.omega:.3g}")
+            return GateResult.stop(GateReason.COMMAND_OUT_OF_LIMITS, f"v {command.v:.3g}, omega {command.omega:.3g}")
         if around is None:
-            return GateResult.stop("no obstacle information")
-        for age, what in ((now_s - around.seen_s, "obstacle information"), (now_s - around.posed_s, "pose")):
-            if not -EARLY_S <= age <= self.config.max_obstacle_age_s:
-                return GateResult.stop(f"{what} too old", f"{age:.2f} s")
+            return GateResult.stop(GateReason.NO_OBSTACLES_KNOWN)
+
+        for at, reason in (
+            (around.seen_s, GateReason.OBSTACLES_TOO_OLD),
+            (around.posed_s, GateReason.POSE_TOO_OLD),
+        ):
+            age = now_s - at
+            if not -EARLY_S <= age <= self.config.max_obstacle_age_s:  # NaN too
+                return GateResult.stop(reason, f"{age:.2f} s")
+
         return self._move(command, *self._gently(*limited, dt), around, now_s, dt)
 
-    def _too_old(self, observed_s: float, heard_s: float, now_s: float) -> tuple[str, str] | None:
+    def _too_old(self, observed_s: float, heard_s: float, now_s: float) -> tuple[GateReason, str] | None:
+        """Why a command is refused for its age, and the age; None where it is fresh."""
         c = self.config
-        for at, limit, what in (
-            (heard_s, c.max_command_age_s, "command"),
-            (observed_s, c.max_observation_age_s, "observation"),
+        for at, limit, early, late in (
+            (heard_s, c.max_command_age_s, GateReason.COMMAND_FROM_FUTURE, GateReason.COMMAND_TOO_OLD),
+            (observed_s, c.max_observation_age_s, GateReason.OBSERVATION_FROM_FUTURE, GateReason.OBSERVATION_TOO_OLD),
         ):
             age = now_s - at
             if not age >= -EARLY_S:  # NaN too
-                return f"{what} from the future", f"{-age:.2f} s"
+                return early, f"{-age:.2f} s"
             if age > limit:
-                return f"{what} too old", f"{age:.2f} s"
+                return late, f"{age:.2f} s"
         return None
 
     def _limit(self, v: float, omega: float) -> tuple[float, float] | None:
         """Within the limits; None where the command lies so far beyond that it is not to be trusted."""
         c = self.config
-        slack, turn = c.clamp_margin * c.max_speed_mps, (1 + c.clamp_margin) * c.max_turn_radps
+        slack = c.clamp_margin * c.max_speed_mps
+        turn = (1 + c.clamp_margin) * c.max_turn_radps
         if not (-c.max_reverse_mps - slack <= v <= c.max_speed_mps + slack and abs(omega) <= turn):
             return None
         return min(max(v, -c.max_reverse_mps), c.max_speed_mps), min(max(omega, -c.max_turn_radps), c.max_turn_radps)
@@ -148,7 +164,10 @@ class SafetyGate:
     def _gently(self, v: float, omega: float, dt: float) -> tuple[float, float]:
         """No faster than the robot can follow in comfort."""
         c = self.config
-        gain, loss = (c.accel_mps2 * dt, c.decel_mps2 * dt) if self._v >= 0 else (c.decel_mps2 * dt, c.accel_mps2 * dt)
+        gain = c.accel_mps2 * dt
+        loss = c.decel_mps2 * dt
+        if self._v < 0:  # backwards, a larger v is slower
+            gain, loss = loss, gain
         turn = c.turn_accel_radps2 * dt
         return (
             min(max(v, self._v - loss), self._v + gain),
@@ -160,19 +179,20 @@ class SafetyGate:
     ) -> GateResult:
         """As much of (v, omega) as leaves room to stop on its arc."""
         if abs(v) < TINY and abs(omega) < TINY:
-            asked = command.v or command.omega
-            return GateResult(0.0, 0.0, *((GateAction.LIMITED, "limits") if asked else (GateAction.PASS,)))
+            if command.v or command.omega:
+                return GateResult.limited(0.0, 0.0, GateReason.LIMITS)
+            return GateResult(0.0, 0.0, GateAction.PASS)
         c = self.config
-        delay = c.latency_s + max(now_s - around.posed_s, 0.0)  # on the way already, when the brakes begin
+        delay = c.latency_s + max(now_s - around.posed_s, 0.0)  # driven already when the brakes begin
         if c.radius_m:
             return self._move_round(command, v, omega, around.free, delay, now_s, dt)
-        comfort, brake = (
-            self._rate(v, omega, c.decel_mps2, c.turn_accel_radps2),
-            self._rate(v, omega, c.brake_mps2, c.turn_brake_radps2),
-        )
+
+        comfort = self._rate(v, omega, c.decel_mps2, c.turn_accel_radps2)
+        brake = self._rate(v, omega, c.brake_mps2, c.turn_brake_radps2)
         enough = delay + 1 / (2 * comfort)
         room, _ = self._room(v, omega, enough, around.free)
         share = _share(room, comfort, delay) if room < enough else 1.0
+
         # The robot cannot be slower than its brakes allow; it stays on this arc only where those suffice to end on it.
         least = max(
             (abs(now) - rate * dt) / abs(new) if new else 0.0  # comfort comes to 0 no sooner than the brakes
@@ -181,15 +201,15 @@ class SafetyGate:
         detail = f"free for {room * abs(v):.2f} m and {room * abs(omega):.2f} rad"
         if share < least:
             if _share(room, brake, delay) < least:
-                return GateResult.stop("braking for an obstacle", detail)
+                return GateResult.stop(GateReason.BRAKING, detail)
             share = least
         if share < STANDSTILL:
-            return GateResult.stop("blocked", detail)
+            return GateResult.stop(GateReason.BLOCKED, detail)
         if share < 1.0:
-            return GateResult(share * v, share * omega, GateAction.LIMITED, "obstacle near", detail)
+            return GateResult.limited(share * v, share * omega, GateReason.OBSTACLE_NEAR, detail)
         if (v, omega) == (command.v, command.omega):
             return GateResult(v, omega, GateAction.PASS)
-        return GateResult(v, omega, GateAction.LIMITED, "limits", f"of v {command.v:.3g}, omega {command.omega:.3g}")
+        return GateResult.limited(v, omega, GateReason.LIMITS, f"of v {command.v:.3g}, omega {command.omega:.3g}")
 
     def _move_round(
         self, command: RobotCommand, v: float, omega: float, free: FreeSpace, delay: float, now_s: float, dt: float
@@ -198,7 +218,7 @@ class SafetyGate:
         a place blocks that is not in view, the base turns to look at it, whatever turn is asked for meanwhile."""
         c = self.config
         if not (command.v > 0 or abs(command.omega) > TINY):
-            self._look = NO_LOOK  # nobody wants to go anywhere
+            self._look = NO_LOOK  # it is not asked to go anywhere
         if self._v <= TINY and now_s < self._look[1]:
             if not free.in_view(self._look[0] - free.yaw):
                 return self._looking(free, dt)
@@ -207,29 +227,30 @@ class SafetyGate:
         for share in ROUND_SHARES:
             slow = share * v
             if abs(self._v) - abs(slow) > c.brake_mps2 * dt:  # it cannot be so slow so soon
-                return GateResult.stop("braking for an obstacle", f"free for {room * abs(v):.2f} m")
+                return GateResult.stop(GateReason.BRAKING, f"free for {room * abs(v):.2f} m")
             way_s = delay + abs(slow) / (2 * (c.decel_mps2 if abs(slow) >= abs(self._v) else c.brake_mps2))
             room, blocked_by = self._room(slow, omega, way_s, free)
             if room < way_s:
                 continue
             if share < 1.0:
-                return GateResult(slow, omega, GateAction.LIMITED, "obstacle near", f"free for {room * slow:.2f} m")
+                return GateResult.limited(slow, omega, GateReason.OBSTACLE_NEAR, f"free for {room * slow:.2f} m")
             if (v, omega) == (command.v, command.omega):
                 return GateResult(v, omega, GateAction.PASS)
-            return GateResult(v, omega, GateAction.LIMITED, "limits", f"of {command.v:.3g}, {command.omega:.3g}")
+            return GateResult.limited(v, omega, GateReason.LIMITS, f"of {command.v:.3g}, {command.omega:.3g}")
         if abs(self._v) > c.brake_mps2 * dt:
-            return GateResult.stop("braking for an obstacle", "no room ahead")
+            return GateResult.stop(GateReason.BRAKING, "no room ahead")
         if abs(omega) < c.look_radps and command.v > 0 and not free.in_view(blocked_by):
             self._look = (free.yaw + blocked_by, now_s + LOOK_S)
             return self._looking(free, dt)
         if abs(omega) > TINY:
-            return GateResult(0.0, omega, GateAction.LIMITED, "turning only", f"blocked at {blocked_by:.2f} rad")
-        return GateResult.stop("blocked", f"at {blocked_by:.2f} rad")
+            return GateResult.limited(0.0, omega, GateReason.TURNING_ONLY, f"blocked at {blocked_by:.2f} rad")
+        return GateResult.stop(GateReason.BLOCKED, f"at {blocked_by:.2f} rad")
 
     def _looking(self, free: FreeSpace, dt: float) -> GateResult:
-        c, bearing = self.config, math.remainder(self._look[0] - free.yaw, 2 * math.pi)
+        c = self.config
+        bearing = math.remainder(self._look[0] - free.yaw, 2 * math.pi)
         turn = _toward(self._omega, math.copysign(c.look_radps, bearing), c.turn_accel_radps2 * dt)
-        return GateResult(0.0, turn, GateAction.LIMITED, "looking", f"at {bearing:.2f} rad")
+        return GateResult.limited(0.0, turn, GateReason.LOOKING, f"at {bearing:.2f} rad")
 
     @staticmethod
     def _rate(v: float, omega: float, linear: float, angular: float) -> float:
@@ -245,14 +266,16 @@ class SafetyGate:
         cells = cells[np.hypot(cells[:, 0], cells[:, 1]) <= reach]
         gap = self._gap(cells[:, 0], cells[:, 1])
         beside = gap > -c.cell_m / 2  # what is under the robot is the robot
-        cells, gap = cells[beside], gap[beside]
+        cells = cells[beside]
+        gap = gap[beside]
         keep = np.minimum(gap, c.margin_m) - 1e-6
         steps = max(1, math.ceil((abs(v) + abs(omega) * self.radius_m) * seconds / (c.cell_m / 2)))
         u = seconds * np.arange(1, steps + 1)[:, None] / steps
         yaw = omega * u
         # sinc keeps the arc's formulas for a straight line too: no division by omega.
         chord = v * u * np.sinc(yaw / (2 * math.pi))
-        dx, dy = cells[:, 0] - chord * np.cos(yaw / 2), cells[:, 1] - chord * np.sin(yaw / 2)
+        dx = cells[:, 0] - chord * np.cos(yaw / 2)
+        dy = cells[:, 1] - chord * np.sin(yaw / 2)
         gaps = self._gap(np.cos(yaw) * dx + np.sin(yaw) * dy, np.cos(yaw) * dy - np.sin(yaw) * dx)
         hits = gaps < keep
         hit = np.flatnonzero(hits.any(axis=1))
@@ -306,7 +329,8 @@ class SafetyGate:
         def refuse(why: str) -> JointResult:
             return JointResult(None, None, why)
 
-        c, joints = self.config, self.joints
+        c = self.config
+        joints = self.joints
         if why := self._too_old(observed_s, heard_s, now_s):
             return refuse(": ".join(why))
         if not joints or sorted(names) != sorted(j.name for j in joints):
@@ -319,17 +343,20 @@ class SafetyGate:
             return refuse("times that do not increase")
         if not set(names) <= set(measured) or not now_s - measured_s <= c.max_obstacle_age_s:
             return refuse("joint states missing or too old")
+
         rows = positions[:, [names.index(j.name) for j in joints]].astype(np.float64)
         low, high, speed = (np.array([getattr(j, what) for j in joints]) for what in ("low", "high", "speed"))
         slack = c.clamp_margin * (high - low)
         if ((rows < low - slack) | (rows > high + slack)).any():
             return refuse("out of limits")
+
         rows = np.clip(rows, low, high)
         start = np.array([measured[j.name] for j in joints])
         steps = np.diff(np.vstack([start, rows]), axis=0)
         seconds = np.diff(np.concatenate([[-c.latency_s], np.maximum(times, 1 / c.rate_hz)]))
         if not (np.abs(steps) <= speed * np.maximum(seconds, 1e-9)[:, None] * (1 + c.clamp_margin)).all():
             return refuse("too fast")
+
         near = times <= c.max_command_age_s
         if not near[0]:
             return refuse("no row within max_command_age_s")

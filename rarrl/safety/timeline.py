@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-JUMP_S = 0.1  # more than that between two looks is a set clock; less is drift, or a simulation's own pace
-SKEW_S = 0.05  # a stamp may be ahead by so much
+JUMP_S = 0.1
+"""Seconds. A larger change between two looks is a clock that was set; less is drift, or a simulation's own pace."""
+SKEW_S = 0.05
+"""Seconds that a stamp may be ahead of now: clocks of two processes are read one after the other."""
 
 
 class Timeline:
     """When things happened, on the steady clock, by their stamps.
 
-    Ages are told by stamps, never by arrival: a message that was held up is as old as it is. Once judged, a time does
+    Ages count from stamps, never from arrival: a message that was held up is as old as it is. Once judged, a time does
     not move when the clock is set. A stamp written before a jump and read after it is taken by the clock of its time.
     Where both readings are possible the older one holds, unless what came later was heard already (messages of one
     publisher arrive in order)."""
@@ -25,9 +27,11 @@ class Timeline:
         """Both clocks at one moment, seconds; often, so that jumps are seen when they happen."""
         offset = ros_s - now_s
         if self._offset is not None and abs(offset - self._offset) > JUMP_S:
-            self._before, self._jumped = self._offset, (self._looked, now_s)
+            self._before = self._offset
+            self._jumped = (self._looked, now_s)
             self.jumps += 1
-        self._offset, self._looked = offset, now_s
+        self._offset = offset
+        self._looked = now_s
 
     def taken(self, stamp_s: float, now_s: float, last_s: float = float("-inf")) -> float:
         """When, on the steady clock, `stamp_s` (ROS) was; `look` first. last_s: the latest taken of this publisher.

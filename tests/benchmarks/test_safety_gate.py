@@ -9,7 +9,7 @@ import pytest
 
 from rarrl.config import GateConfig
 from rarrl.safety.gate import SafetyGate
-from rarrl.types import GateAction, GateResult
+from rarrl.types import GateAction, GateReason, GateResult
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import safety_gate
@@ -22,15 +22,17 @@ def test_the_gate_withstands_some_attempts():
 
 
 def test_the_oracles_notice_a_gate_that_lets_everything_through(monkeypatch):
-    def open_gate(self, command, around, now_s, veto=""):
-        return GateResult(command.v, command.omega, GateAction.PASS) if command else GateResult.stop("")
+    def open_gate(self, command, around, now_s, veto=None):
+        return (
+            GateResult(command.v, command.omega, GateAction.PASS) if command else GateResult.stop(GateReason.NO_COMMAND)
+        )
 
     monkeypatch.setattr(SafetyGate, "check", open_gate)
     assert all(row["unsafe"] > 0 for row in safety_gate.run_attempts(40, seed=1))
 
 
 def test_the_oracles_notice_a_gate_that_lets_nothing_through(monkeypatch):
-    monkeypatch.setattr(SafetyGate, "check", lambda *_: GateResult.stop("command"))
+    monkeypatch.setattr(SafetyGate, "check", lambda *_: GateResult.stop(GateReason.COMMAND_TOO_OLD))
     refusals = {row["invariant"][0]: row["false_refusals"] for row in safety_gate.run_attempts(40, seed=1)}
     assert refusals["1"] > 0 and refusals["2"] > 0 and refusals["4"] > 0
 

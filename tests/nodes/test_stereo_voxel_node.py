@@ -12,6 +12,7 @@ import pytest
 from rarrl.errors import InputError
 from rarrl.perception.camera_input import camera_pose
 from rarrl.perception.classical import ClassicalDetector
+from rarrl.perception.obstacle_sensor import ObstacleSensor
 from rarrl.perception.obstacles import Body, HeightSlice, height_slice
 from rarrl.perception.voxels import PRESETS
 from rarrl.types import StereoPair, VoxelState
@@ -481,7 +482,8 @@ def test_an_empty_grid_makes_an_empty_cloud_and_nothing_known_a_blocked_scan(sce
     header = image_message(scene.pair.left).header
     cloud = cloud_of(detector.voxelizer.nothing_seen(0.0), header)
     assert cloud.width == 0 and len(cloud.data) == 0
-    scan = scan_of(None, header.stamp, "base", 5, 1.0, 6.4)
+    sensor = ObstacleSensor(detector, camera_pose(0.4, 0.0), Body(), sectors=5)
+    scan = scan_of(sensor.refuse(0.0, "dark").scan, header.stamp, "base")
     assert len(scan.ranges) == 5 and all(scan.range_min < r <= 1.01 * BLOCKED_M for r in scan.ranges)
 
 

@@ -8,7 +8,7 @@ import pytest
 from rarrl.config import DetectorConfig
 from rarrl.errors import InputError
 from rarrl.perception import camera_input
-from rarrl.perception.camera_input import FrozenImageCheck, PoseBuffer, grid_of, image_from_bytes
+from rarrl.perception.camera_input import FrozenImageCheck, grid_of, image_from_bytes
 from rarrl.perception.voxels import PRESETS
 
 RNG = np.random.default_rng(0)
@@ -84,29 +84,3 @@ def test_the_cube_is_the_preset_or_what_was_asked_for():
     assert grid_of(DetectorConfig(preset="cube", size_m=3.2, voxel_size_m=0.2)).size == 16
     with pytest.raises(InputError, match="grid: size"):
         grid_of(DetectorConfig(preset="cube", size_m=64.0, voxel_size_m=0.1))
-
-
-def pose(x, yaw=0.0):
-    T = np.eye(4)
-    T[:2, :2] = [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]
-    T[0, 3] = x
-    return T
-
-
-def test_a_pose_between_two_is_interpolated_and_a_far_one_is_none():
-    poses = PoseBuffer()
-    assert poses.at(0.0) is None
-    poses.add(10.0, pose(1.0, 0.0))
-    poses.add(10.1, pose(1.2, 0.2))
-    np.testing.assert_allclose(poses.at(10.05), pose(1.1, 0.1), atol=1e-9)
-    np.testing.assert_allclose(poses.at(10.0), pose(1.0), atol=1e-9)
-    np.testing.assert_array_equal(poses.at(10.15), pose(1.2, 0.2))  # nothing later yet: the last one
-    assert poses.at(10.25) is None and poses.at(9.8) is None
-
-
-def test_poses_begin_anew_where_the_clock_was_set_back():
-    poses = PoseBuffer()
-    poses.add(10.0, pose(1.0))
-    poses.add(3.0, pose(7.0))
-    assert poses.at(10.0) is None
-    np.testing.assert_array_equal(poses.at(3.0), pose(7.0))

@@ -6,8 +6,9 @@ import math
 import numpy as np
 import pytest
 
+from rarrl.range_scan import RangeScan
 from rarrl.safety import free_space
-from rarrl.safety.free_space import FreeSpace, RangeScan
+from rarrl.safety.free_space import FreeSpace
 
 
 def scan(ranges, field=math.pi / 2, far=3.0):

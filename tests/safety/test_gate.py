@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from rarrl.config import GateConfig
 from rarrl.errors import InputError
+from rarrl.range_scan import RangeScan
 from rarrl.safety import gate as module
-from rarrl.safety.free_space import RangeScan
 from rarrl.safety.gate import SafetyGate, Surroundings, parse_joints
-from rarrl.types import GateAction, RobotCommand
+from rarrl.types import GateAction, GateReason, RobotCommand
 
 CONFIG = GateConfig()
 TICK = 1 / CONFIG.rate_hz
@@ -72,16 +72,16 @@ def test_a_clear_way_is_driven_at_the_speed_asked_for():
 @pytest.mark.parametrize(
     ("ages", "reason"),
     [
-        ({"heard": CONFIG.max_command_age_s + 0.01}, "command too old"),
-        ({"observed": CONFIG.max_observation_age_s + 0.01}, "observation too old"),
-        ({"observed": math.nan}, "observation from the future"),
-        ({"observed": -1.0}, "observation from the future"),
-        ({"heard": -1.0}, "command from the future"),
-        ({"observed": math.inf}, "observation too old"),
-        ({"seen": CONFIG.max_obstacle_age_s + 0.01}, "obstacle information too old"),
-        ({"seen": -1.0}, "obstacle information too old"),
-        ({"seen": math.nan}, "obstacle information too old"),
-        ({"posed": CONFIG.max_obstacle_age_s + 0.01}, "pose too old"),
+        ({"heard": CONFIG.max_command_age_s + 0.01}, GateReason.COMMAND_TOO_OLD),
+        ({"observed": CONFIG.max_observation_age_s + 0.01}, GateReason.OBSERVATION_TOO_OLD),
+        ({"observed": math.nan}, GateReason.OBSERVATION_FROM_FUTURE),
+        ({"observed": -1.0}, GateReason.OBSERVATION_FROM_FUTURE),
+        ({"heard": -1.0}, GateReason.COMMAND_FROM_FUTURE),
+        ({"observed": math.inf}, GateReason.OBSERVATION_TOO_OLD),
+        ({"seen": CONFIG.max_obstacle_age_s + 0.01}, GateReason.OBSTACLES_TOO_OLD),
+        ({"seen": -1.0}, GateReason.OBSTACLES_TOO_OLD),
+        ({"seen": math.nan}, GateReason.OBSTACLES_TOO_OLD),
+        ({"posed": CONFIG.max_obstacle_age_s + 0.01}, GateReason.POSE_TOO_OLD),
     ],
 )
 def test_what_is_old_stops_the_robot_and_the_reason_is_told(ages, reason):
@@ -126,7 +126,11 @@ def test_whatever_is_asked_for_the_limits_hold(v, omega):
     if beyond:
         assert (result.v, result.omega, result.action) == (0.0, 0.0, GateAction.STOP)
     else:
-        assert result.reason not in ("internal error", "command not finite", "command out of limits")
+        assert result.reason not in (
+            GateReason.INTERNAL_ERROR,
+            GateReason.COMMAND_NOT_FINITE,
+            GateReason.COMMAND_OUT_OF_LIMITS,
+        )
 
 
 def test_a_little_too_much_is_cut():
@@ -150,7 +154,7 @@ def test_speed_is_gained_and_lost_in_comfort_but_a_stop_is_at_once():
 def test_without_obstacle_information_nothing_moves():
     robot = Robot()
     result = robot.gate.check(RobotCommand(0.3, 0.0, robot.now, robot.now), None, robot.now)
-    assert (result.v, result.reason) == (0.0, "no obstacle information")
+    assert (result.v, result.reason) == (0.0, GateReason.NO_OBSTACLES_KNOWN)
 
 
 def test_an_empty_map_lets_nothing_move():
@@ -159,7 +163,7 @@ def test_an_empty_map_lets_nothing_move():
         robot.free.forget()
         robot.now += 0.1
         result = robot.ask(v, omega)
-        assert (result.v, result.omega, result.reason) == (0.0, 0.0, "blocked")
+        assert (result.v, result.omega, result.reason) == (0.0, 0.0, GateReason.BLOCKED)
 
 
 @pytest.mark.parametrize("wall", [1.5, 2.0, 3.0])
@@ -168,10 +172,10 @@ def test_the_robot_slows_and_stops_before_a_wall_and_keeps_the_margin(wall):
     results = robot.drive(0.5, 20.0)
     gap = wall - robot.x - CONFIG.front_m
     assert CONFIG.margin_m <= gap < CONFIG.margin_m + 0.12
-    assert results[-1].action is GateAction.STOP and results[-1].reason == "blocked"
-    assert "obstacle near" in {r.reason for r in results}
+    assert results[-1].action is GateAction.STOP and results[-1].reason is GateReason.BLOCKED
+    assert GateReason.OBSTACLE_NEAR in {r.reason for r in results}
     # It saw the wall in time: what is left for the brakes is the last step of the map.
-    before = [a.v for a, b in itertools.pairwise(results) if b.reason == "braking for an obstacle"]
+    before = [a.v for a, b in itertools.pairwise(results) if b.reason is GateReason.BRAKING]
     assert max(before, default=0.0) < 0.15
 
 
@@ -179,7 +183,7 @@ def test_what_steps_into_the_way_is_braked_for_at_once():
     robot = Robot()
     robot.drive(0.5, 2.0)
     robot.wall = robot.x + CONFIG.front_m + CONFIG.margin_m + 0.08  # the brakes need 0.2 m
-    assert robot.drive(0.5, TICK)[0].reason == "braking for an obstacle"
+    assert robot.drive(0.5, TICK)[0].reason is GateReason.BRAKING
 
 
 def test_the_braking_way_holds_at_every_speed():
@@ -230,7 +234,7 @@ def test_a_round_base_may_turn_beside_a_wall_and_keeps_its_turn_while_it_slows_d
     robot = Robot(ROUND, wall=ROUND.radius_m + 0.06)
     assert robot.drive(0.0, 1.0, omega=0.5)[-1].omega == 0.5
     result = robot.drive(0.4, 1.0, omega=0.9)[-1]
-    assert (result.v, result.omega, result.reason) == (0.0, 0.9, "turning only") and robot.x == 0.0
+    assert (result.v, result.omega, result.reason) == (0.0, 0.9, GateReason.TURNING_ONLY) and robot.x == 0.0
 
 
 @settings(max_examples=40, deadline=None)
@@ -246,7 +250,7 @@ def test_a_round_base_looks_at_what_blocks_it_out_of_view():
     blind = ROUND.model_copy(update={"assumed_clear_m": 0.27})
     robot = Robot(blind, field=1.2)
     result = robot.drive(0.3, 1.0)[-1]
-    assert result.v == 0.0 and result.reason == "looking" and abs(result.omega) == pytest.approx(0.8)
+    assert result.v == 0.0 and result.reason is GateReason.LOOKING and abs(result.omega) == pytest.approx(0.8)
     still = Robot(blind.model_copy(update={"look_radps": 0.0}), field=1.2)
     assert still.drive(0.3, 1.0)[-1].action is GateAction.STOP
 
@@ -274,7 +278,7 @@ def test_an_error_inside_is_a_stop(monkeypatch):
     monkeypatch.setattr(robot.free, "edges", lambda _: 1 / 0)
     robot.now += TICK
     result = robot.ask(0.4, 0.0)
-    assert (result.v, result.omega, result.reason) == (0.0, 0.0, "internal error")
+    assert (result.v, result.omega, result.reason) == (0.0, 0.0, GateReason.INTERNAL_ERROR)
     assert "ZeroDivisionError" in result.detail
 
 
@@ -283,15 +287,15 @@ def test_a_number_that_went_wrong_is_a_stop(monkeypatch):
     monkeypatch.setattr(module, "_share", lambda *_: math.nan)
     robot.now += TICK
     monkeypatch.setattr(robot.gate, "_gently", lambda v, omega, dt: (math.nan, 0.0))
-    assert (robot.ask(0.4, 0.0).v, robot.ask(0.4, 0.0).reason) == (0.0, "internal error")
+    assert (robot.ask(0.4, 0.0).v, robot.ask(0.4, 0.0).reason) == (0.0, GateReason.INTERNAL_ERROR)
 
 
 def test_a_veto_stops_whatever_was_asked_for():
     robot = Robot()
     robot.drive(0.4, 1.0)
     robot.now += TICK
-    result = robot.ask(0.4, 0.0, veto="odometry jumped")
-    assert (result.v, result.reason) == (0.0, "odometry jumped")
+    result = robot.ask(0.4, 0.0, veto=GateReason.ODOMETRY_JUMPED)
+    assert (result.v, result.reason) == (0.0, GateReason.ODOMETRY_JUMPED)
 
 
 def test_contradicting_settings_are_refused():

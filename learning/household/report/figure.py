@@ -23,6 +23,7 @@ from rarrl.report.figure import (
     WIDTH_IN,
 )
 from rarrl.report.runs import wilson
+from rarrl.types import GateReason
 
 from .trace import HomePlan, MissionResult, Trace, TracedDecision
 
@@ -317,7 +318,7 @@ def _draw_time(axes: Axes, trace: Trace, span: float, last: bool) -> None:
         )
 
     for t, gate, reason in zip(trace.t_s.tolist(), trace.gate, trace.gate_reason, strict=True):
-        if gate == "LIMITED" and reason != "limits":  # its own acceleration is no news
+        if gate == "LIMITED" and reason != GateReason.LIMITS:  # its own acceleration is no news
             axes.axvspan(t - 0.1, t, 0.04, 0.2, color=LIMITED, linewidth=0, zorder=2)
     least = 0.004 * span
     for t0, t1, _ in trace.stops():

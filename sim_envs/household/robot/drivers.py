@@ -1,31 +1,39 @@
-"""Carries out one attempt at a sub-goal in a `HouseholdEnv`: by the scripted expert, or as a robot does it, with eyes,
-a policy and the safety gate. docs/HOUSEHOLD.md tells what is measured."""
+"""Carries out one attempt at a sub-goal in a `HouseholdEnv`: by the scripted expert, or as a robot does it, with a
+stereo camera, a policy and the safety gate. docs/HOUSEHOLD.md says what is measured."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from rarrl.config import GateConfig
+from rarrl.config import GateConfig, PolicyConfig
+from rarrl.perception.camera_input import camera_pose
 from rarrl.perception.classical import ClassicalDetector
-from rarrl.perception.obstacles import Body, height_slice, summarize_slice
+from rarrl.perception.obstacle_sensor import Detector, ObstacleSensor
+from rarrl.perception.obstacles import Body
 from rarrl.perception.opencv_matchers import CountDetector
-from rarrl.perception.voxels import grid_spec
-from rarrl.policy.base import Observation, Policy
+from rarrl.perception.rig import CameraRig
+from rarrl.perception.voxels import GridSpec, grid_spec
+from rarrl.policy.actor import Actor
+from rarrl.policy.base import Policy
 from rarrl.policy.recovery import Recovery
-from rarrl.safety.free_space import RangeScan
-from rarrl.safety.gate import SafetyGate, Surroundings
-from rarrl.types import ActStatus, GateAction, GateResult, RobotCommand, StereoPair
+from rarrl.poses import pose_matrix
+from rarrl.range_scan import RangeScan
+from rarrl.robot import RangeSensor, Robot, RobotObservation, RobotTick
+from rarrl.safety.base_gate import BaseGate
+from rarrl.types import ActStatus, GateAction, GateReason, GateResult, RobotCommand, StereoPair
 
 from ..env import HouseholdEnv
 from ..executor import Event, sentence
 from ..expert import Expert
 from ..home import ROBOT_M, distances
-from ..world import DT, FIELD_RAD, PERSON_M, RANGE_M, SECTORS, STANDING, Row, World
+from ..scene import BASELINE_M, PITCH_RAD
+from ..world import DT, FIELD_RAD, HEAD_M, PERSON_M, RANGE_M, SECTORS, STANDING, Row, World
 from .proprioception import MapProprioception, picture
 
 GATE = GateConfig(
@@ -46,16 +54,23 @@ GATE = GateConfig(
     margin_m=0.02,
     memory_m=20.0,
     sensor_x_m=0.0,
-    sensor_y_m=0.0,
+    sensor_y_m=BASELINE_M / 2,  # scans are the left camera's
     blind_m=0.29,  # what is at least 0.4 m high (the lowest furniture) is seen from there on
     assumed_clear_m=1.0,
 )
-"""Of the base in `world.py`. The head's 12 cm between the eyes are within the margin."""
+"""Of the base in `world.py`, and of the stereo head on it."""
 BODY = Body(2 * ROBOT_M, 0.1, 1.5)
+"""What must not be hit: as wide as the base, from above the floor's noise (0.1 m) to the tray (1.5 m)."""
 PRESET = "near"
-LOOK_STEPS = 3  # from picture to picture: 3.3 Hz, within the gate's limit of age
-PRESS_STEPS = 2  # steps in a row that a policy must want to interact
-LOST_S = 0.5  # a sub-goal whose place or thing is not known has failed after so long
+"""The detector's cube: rooms are small, and chairs' legs thin."""
+LOOK_STEPS = 3
+"""Steps of 0.1 s from picture to picture: 3.3 Hz, within the gate's limit of age (0.35 s)."""
+INTERACT_STEPS = 2
+"""Steps of 0.1 s in a row for which a policy must want to interact: one alone may be a slip."""
+LOST_S = 0.5
+"""Seconds. A sub-goal whose place or thing is not known has failed after so long."""
+ACTING = PolicyConfig()
+"""How the policy's chunks become commands: as vla_policy_node does it by default."""
 
 
 class Driver(Protocol):
@@ -69,7 +84,7 @@ class Driver(Protocol):
 
 
 class Recorder(Protocol):
-    """Hears of each step."""
+    """Is called with each step."""
 
     def step(
         self,
@@ -79,7 +94,7 @@ class Recorder(Protocol):
         picture: np.ndarray | None,
         row: Row | None,
     ) -> None:
-        """After a step. picture: the left eye's, (height, width, 3) BGR, where one was taken before it."""
+        """After a step. picture: the left camera's, (height, width, 3) BGR, where one was taken before it."""
 
 
 @dataclass
@@ -95,206 +110,241 @@ class DriveStatistics:
     compute_s: float = 0.0
 
 
-class Eyes(Protocol):
-    """What tells how far each bearing is seen to be free."""
+@dataclass(frozen=True)
+class ExactReading:
+    """What the twin knows to be free."""
 
-    def begin(self, env: HouseholdEnv) -> None: ...
-    def scan(self, env: HouseholdEnv, pair: StereoPair | None) -> RangeScan: ...
+    scan: RangeScan
 
 
-class ExactEyes:
-    """The twin's ray-cast: a detector that is always right."""
+class ExactSensor:
+    """The twin's ray-cast: a detector that is always right. Its scans start at the middle of the base."""
 
-    def begin(self, env: HouseholdEnv) -> None:
-        """Nothing to prepare."""
+    def __init__(self, env: HouseholdEnv) -> None:
+        self._env = env
 
-    def scan(self, env: HouseholdEnv, pair: StereoPair | None) -> RangeScan:
-        """Of the world as it is."""
+    def read(self, pair: StereoPair | None = None, T_odom_base: np.ndarray | None = None) -> ExactReading:
+        """The world as it is, whatever the cameras show."""
         width = FIELD_RAD / SECTORS
-        return RangeScan((width - FIELD_RAD) / 2, width, env.world.scan(), RANGE_M, GATE.blind_m)
+        return ExactReading(RangeScan((width - FIELD_RAD) / 2, width, self._env.world.scan(), RANGE_M))
 
 
-class StereoEyes:
-    """A detector on the rendered pair: ours, or OpenCV's SGBM in colour whose voxels are occupied from 5 points on."""
+@dataclass(frozen=True)
+class HomeSensor:
+    """How a robot in a home finds obstacles. make: a sensor for the home that was just reset. gate: settings of the
+    gate that goes by its scans."""
 
-    def __init__(self, sgbm: bool = False) -> None:
-        self._sgbm = sgbm
-
-    def begin(self, env: HouseholdEnv) -> None:
-        """A detector for the scene's camera."""
-        self._rig = env.scene.rig
-        spec = grid_spec(PRESET)
-        self._detector: ClassicalDetector | CountDetector = (
-            CountDetector("colour", self._rig, spec, 5) if self._sgbm else ClassicalDetector(self._rig, spec)
-        )
-
-    def scan(self, env: HouseholdEnv, pair: StereoPair | None) -> RangeScan:
-        """How far it sees to be free."""
-        from ..scene import T_BASE_LEFT
-
-        grid = self._detector.detect(env.pair() if pair is None else pair)
-        places = height_slice(grid, T_BASE_LEFT, BODY)
-        seen = summarize_slice(places, BODY, 0.0, 2.0, self._rig.field_rad, SECTORS)
-        width = float(seen.bearings[1] - seen.bearings[0])
-        return RangeScan(float(seen.bearings[0]), width, seen.clear_m, grid_spec(PRESET).z_far, GATE.blind_m)
+    make: Callable[[HouseholdEnv], RangeSensor]
+    gate: GateConfig = GATE
 
 
-class Gated:
-    """The gate in one process: commands of a step in, what the base gets out. eyes: None: no gate."""
+def stereo_sensor(make_detector: Callable[[CameraRig, GridSpec], Detector]) -> HomeSensor:
+    """A detector on the rendered pair, mounted and set as stereo_voxel_node has it in `nodes/sim_graph.py`."""
 
-    def __init__(self, eyes: Eyes | None) -> None:
-        self.eyes = eyes
-        self.last_scan: RangeScan | None = None
+    def make(env: HouseholdEnv) -> ObstacleSensor:
+        detector = make_detector(env.scene.rig, grid_spec(PRESET))
+        return ObstacleSensor(detector, camera_pose(HEAD_M, PITCH_RAD), BODY, SECTORS)
+
+    return HomeSensor(make)
+
+
+def _sgbm(rig: CameraRig, spec: GridSpec) -> CountDetector:
+    return CountDetector("colour", rig, spec, 5)
+
+
+CLASSICAL = stereo_sensor(ClassicalDetector)
+"""Our detector."""
+SGBM = stereo_sensor(_sgbm)
+"""OpenCV's SGBM in colour, with voxels that are occupied from 5 points on."""
+EXACT = HomeSensor(ExactSensor, GATE.model_copy(update={"sensor_y_m": 0.0}))
+"""The world as it is."""
+
+
+class OpenGate(BaseGate):
+    """Lets every command through: what robots would do without the gate, for comparison in simulation."""
+
+    def check(self, command: RobotCommand | None, now_s: float, veto: GateReason | None = None) -> GateResult:
+        """The command as it is; zero where there is none."""
+        if command is None:
+            return GateResult.stop(veto or GateReason.NO_COMMAND)
+        return GateResult(command.v, command.omega, GateAction.PASS)
+
+
+def make_gate(sensor: HomeSensor | None) -> BaseGate:
+    """The gate of a robot with this sensor; one that lets everything through where there is none."""
+    return OpenGate(GATE) if sensor is None else BaseGate(sensor.gate)
+
+
+class HomeGate:
+    """A gate that goes by exact scans, for drivers that choose speeds themselves. gated: False lets all through."""
+
+    def __init__(self, gated: bool = True) -> None:
+        self._gated = gated
 
     def begin(self, env: HouseholdEnv) -> None:
         """The gate is activated while the base stands at the start of a mission."""
-        self._gate = SafetyGate(GATE)
-        self._free = self._gate.free_space()
-        self._move(env.world)
-        self._free.vouch(GATE.assumed_clear_m)
-        self._seen_s = -math.inf
-        if self.eyes is not None:
-            self.eyes.begin(env)
+        self._gate = make_gate(EXACT if self._gated else None)
+        self._sensor = ExactSensor(env)
 
-    def look(self, env: HouseholdEnv, pair: StereoPair | None = None) -> None:
+    def look(self, world: World) -> None:
         """Takes a scan in."""
-        if self.eyes is None:
-            return
-        self._move(env.world)
-        self.last_scan = self.eyes.scan(env, pair)
-        self._free.see(self.last_scan, (env.world.x, env.world.y, env.world.heading))
-        self._seen_s = env.world.steps * DT
+        now = world.steps * DT
+        self._gate.on_odometry(pose_of(world), now, now)
+        self._gate.on_scan(self._sensor.read().scan, now, now)
 
     def check(self, world: World, v: float, omega: float) -> GateResult:
-        """What the base gets."""
-        if self.eyes is None:
-            return GateResult(v, omega, GateAction.PASS)
+        """What the base gets of `v` (m/s) and `omega` (rad/s)."""
         now = world.steps * DT
-        self._move(world)
-        command = RobotCommand(v, omega, now, now)
-        return self._gate.check(command, Surroundings(self._free, self._seen_s, now), now)
+        self._gate.on_odometry(pose_of(world), now, now)
+        return self._gate.check(RobotCommand(v, omega, now, now), now)
 
-    def _move(self, world: World) -> None:
-        self._free.move((world.x, world.y, world.heading))
+
+def pose_of(world: World) -> np.ndarray:
+    """(4, 4): where the base is in its home; the odometry here is exact."""
+    return pose_matrix(world.x, world.y, world.heading)
 
 
 class InteractDebounce:
-    """From a policy's wish to interact to presses: it must last, the base must stand, and nothing be under way."""
+    """From a policy's wish to interact to the start of an interaction: the wish must last, the base must stand, and
+    nothing be under way."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
         """A new sub-goal is on."""
-        self._wanted, self._down = 0, False
+        self._wanted = 0  # steps in a row
+        self._begun = False
 
     def update(self, world: World, wish: float) -> tuple[bool, bool]:
-        """(the base must stand, press now)."""
+        """(the base must stand, the interaction begins now). wish: above 0.5 is one."""
         self._wanted = self._wanted + 1 if wish > 0.5 else 0
-        wants = self._wanted >= PRESS_STEPS
-        self._down = wants and not world.busy and abs(world.v) < STANDING and not self._down
-        return wants, self._down
+        wants = self._wanted >= INTERACT_STEPS
+        self._begun = wants and not world.busy and abs(world.v) < STANDING and not self._begun
+        return wants, self._begun
 
 
 class ExpertDriver:
-    """The scripted expert, which goes by the robot's memory and sees people and doors as they are."""
+    """The scripted expert, which goes by the robot's memory and sees people and doors as they are. gated: whether its
+    speeds pass the safety gate."""
 
-    def __init__(self, eyes: Eyes | None = None) -> None:
-        self._expert, self._gated, self._recovery = Expert(), Gated(eyes), Recovery()
+    def __init__(self, gated: bool = False) -> None:
+        self._expert = Expert()
+        self._gate = HomeGate(gated)
+        self._recovery = Recovery()
 
     def begin(self, env: HouseholdEnv) -> None:
         """See `Driver`."""
         self._expert.reset()
-        self._gated.begin(env)
+        self._gate.begin(env)
 
     def attempt(self, env: HouseholdEnv) -> Event:
         """See `Driver`."""
         row = env.executor.row
         assert row is not None, "an attempt needs a sub-goal that is on"
         self._recovery.reset()
+
         while True:
             action = self._expert.act(env.world, row, env.memory)
             v, omega = self._recovery.update(float(action[0]), float(action[1]), env.world.v, env.world.steps * DT)
-            self._gated.look(env)
-            result = self._gated.check(env.world, v, omega)
+            self._gate.look(env.world)
+            result = self._gate.check(env.world, v, omega)
             _, done, late, info = env.advance(np.array([result.v, result.omega, action[2]]))
             if event := ended(env, row, info["event"], done or late):
                 return event
 
 
 class PolicyDriver:
-    """A robot: pictures, the map and words go to a policy; the gate has the last word on each of its commands.
+    """Drives a `rarrl.robot.Robot`: pictures, the map and words go to a policy; the gate has the last word.
+
+    Pictures come every LOOK_STEPS steps. The policy answers within the step; on a robot it takes its time, which
+    `rarrl run --sim` measures.
 
     Args:
         policy: rows of (linear_x_m_s, angular_z_rad_s, interact) at 10 Hz
-        eyes: whose scans the gate goes by; None: no gate
-        recorder: hears of each step; None: nobody
+        sensor: whose scans the gate goes by; None: no gate
+        recorder: is called with each step; None: none
 
-    ride: what the mission's drive came to so far."""
+    statistics: what the mission's drive came to so far."""
 
-    def __init__(self, policy: Policy, eyes: Eyes | None, recorder: Recorder | None = None) -> None:
-        self._policy, self._gated, self.recorder = policy, Gated(eyes), recorder
-        self._guide, self._press, self._recovery = MapProprioception(), InteractDebounce(), Recovery()
-        self.ride = DriveStatistics()
+    def __init__(self, policy: Policy, sensor: HomeSensor | None, recorder: Recorder | None = None) -> None:
+        self.recorder = recorder
+        self.statistics = DriveStatistics()
+        self._policy = policy
+        self._sensor = sensor
+        self._proprioception = MapProprioception()
+        self._debounce = InteractDebounce()
 
     def begin(self, env: HouseholdEnv) -> None:
         """See `Driver`."""
         self._policy.reset()
-        self._guide.reset()
-        self._gated.begin(env)
-        self._chunk = np.zeros((0, 3))
+        self._proprioception.reset()
+        sensor = None if self._sensor is None else self._sensor.make(env)
+        actor = Actor(self._policy.spec, DT, ACTING.max_observation_age_s, ACTING.blend_rows, ACTING.replan_share)
+        self.robot = Robot(sensor, self._policy, actor, make_gate(self._sensor))
+        self.statistics = DriveStatistics()
+        self._last_scan: RangeScan | None = None
         self._stopped = False
-        self.ride = DriveStatistics()
 
     def attempt(self, env: HouseholdEnv) -> Event:
         """See `Driver`."""
         row = env.executor.row
         assert row is not None, "an attempt needs a sub-goal that is on"
-        self._press.reset()
-        self._recovery.reset()
-        begun, index = env.world.steps, 0
-        known = self._guide.knows(env.world, env.memory, row)
+        begun = env.world.steps
+        known = self._proprioception.knows(env.world, env.memory, row)
+        self._debounce.reset()
+        self.robot.actor.follow("")  # nothing of the attempt before
+
         while True:
-            started, image = time.perf_counter(), None
-            if (env.world.steps - begun) % LOOK_STEPS == 0 and not (env.world.busy and index):
-                image, index = self._look(env, row, known), 0
-            v, omega, wish = self._chunk[min(index, len(self._chunk) - 1)]
-            index += 1
-            stands, press = self._press.update(env.world, wish if known else 0.0)
-            if stands or not known or env.world.busy:
-                v = omega = 0.0
-            v, omega = self._recovery.update(float(v), float(omega), env.world.v, env.world.steps * DT)
-            result = self._gated.check(env.world, v, omega)
-            _, done, late, info = env.advance(np.array([result.v, result.omega, float(press)]))
-            self._count(env.world, result, time.perf_counter() - started)
-            if self.recorder is not None:
-                self.recorder.step(env.world, result, self._gated.last_scan, image, row)
+            started = time.perf_counter()
+            looks = (env.world.steps - begun) % LOOK_STEPS == 0
+            seen = self._observe(env, row, looks)
+            tick = self.robot.tick(seen, sentence(row) if known else "")
+            if tick.error is not None:  # a robot would stand; here it is a bug to be seen
+                raise tick.error
+
+            stands, interacts = self._debounce.update(env.world, float(tick.act.interact))
+            v, omega = (0.0, 0.0) if stands else (tick.result.v, tick.result.omega)
+            _, done, late, info = env.advance(np.array([v, omega, float(interacts)]))
+
+            self._count(env.world, tick.result, time.perf_counter() - started)
+            self._record(env.world, tick, seen, row)
             event = info["event"]
             if event is None and not known and (env.world.steps - begun) * DT >= LOST_S:
                 event = Event(row, ActStatus.FAILURE, "not known")
             if event := ended(env, row, event, done or late):
                 return event
 
-    def _look(self, env: HouseholdEnv, row: Row, known: bool) -> np.ndarray:
-        """New pictures: a scan for the gate, a chunk of the policy. Returns the left one."""
+    def _observe(self, env: HouseholdEnv, row: Row, looks: bool) -> RobotObservation:
+        """What the robot senses now. looks: with new pictures."""
+        world = env.world
+        now = world.steps * DT
+        if not looks:
+            return RobotObservation(now, pose_of(world), world.v, world.busy)
+
         pair = env.pair()
-        self._gated.look(env, pair)
-        self._chunk = np.zeros((1, 3))
-        if known:
-            proprio = self._guide.proprio(env.world, env.memory, row)
-            self._chunk = self._policy.infer(Observation(picture(pair.left)[None], proprio, sentence(row))).actions
-        return pair.left
+        proprio = self._proprioception.proprio(world, env.memory, row)
+        return RobotObservation(now, pose_of(world), world.v, world.busy, pair, picture(pair.left)[None], proprio)
+
+    def _record(self, world: World, tick: RobotTick, seen: RobotObservation, row: Row) -> None:
+        if tick.reading is not None:
+            self._last_scan = tick.reading.scan
+        if self.recorder is not None:
+            image = None if seen.pair is None else seen.pair.left
+            self.recorder.step(world, tick.result, self._last_scan, image, row)
 
     def _count(self, world: World, result: GateResult, seconds: float) -> None:
-        ride = self.ride
-        ride.steps += 1
-        ride.compute_s += seconds
-        ride.late += seconds > DT
-        stopped = result.action is GateAction.STOP and result.reason in ("blocked", "braking for an obstacle")
-        ride.stops += stopped and not self._stopped
+        counted = self.statistics
+        counted.steps += 1
+        counted.compute_s += seconds
+        counted.late += seconds > DT
+
+        stopped = result.action is GateAction.STOP and result.reason.of_obstacle
+        counted.stops += stopped and not self._stopped
         self._stopped = stopped
+
         if abs(world.v) > 0.01:
-            ride.least_clear_m = min(ride.least_clear_m, clearance(world))
+            counted.least_clear_m = min(counted.least_clear_m, clearance(world))
 
 
 def clearance(world: World) -> float:

@@ -1,6 +1,6 @@
-"""A home that goes on in real time: one step each tenth of a second, whoever else is slow. No ROS in here.
+"""A home that goes on in real time: one step each tenth of a second, however slow the robot is. No ROS in here.
 
-One thread steps the environment and tells what is to be seen; others command the base, and wait for the end of an
+One thread steps the environment and hands out what is to be seen; others command the base, and wait for the end of an
 attempt. `monitor` guards the environment: who reads or changes it holds it."""
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from .executive import HouseholdExecutive
 from .proprioception import MapProprioception
 
 DEADMAN_S = 0.2
-"""The base stands when it has heard no command for so long."""
+"""Seconds without a command after which the base stands."""
 SILENCE_S = 0.18
-"""It stands, too, when who decides was heard once and then not for so long."""
+"""Seconds of silence of the orchestrator, once heard, after which it stands too."""
 POLL_S = 0.5
+"""Seconds after which a waiting thread looks whether the world has stopped."""
 LOOK_STEPS = 2
 """Steps from picture to picture. More often than `rarrl eval mission` looks: messages take time, and age counts."""
 
@@ -59,8 +60,8 @@ class SimWorld:
 
     Args:
         env: without pictures; `reset` it under `monitor`.
-        feel: told of each step at once, in the world's thread.
-        see: told what the eyes see then, of every LOOK_STEPS-th step, in the same thread.
+        feel: called with each step at once, in the world's thread.
+        see: gets what the cameras see then, of every LOOK_STEPS-th step, in the same thread.
         clock: of the steps; a quicker one for tests.
 
     going: whether the world moves on; it is seen and felt while it stands too. `begin` it after each reset.
@@ -73,11 +74,14 @@ class SimWorld:
         see: Callable[[Moment, StereoPair, HouseholdScene], None],
         clock: Clock | None = None,
     ) -> None:
-        self.env, self._feel, self._see = env, feel, see
+        self.env = env
+        self._feel = feel
+        self._see = see
         self._clock = clock or SteadyClock()
         self.monitor = threading.Condition()
         self.going = False
-        self._guide, self._press = MapProprioception(), InteractDebounce()
+        self._proprioception = MapProprioception()
+        self._debounce = InteractDebounce()
         self._attempt: _Attempt | None = None
         self._event: Event | None = None
         self._between: list[tuple[Sequence[Row], Event]] = []  # events without an attempt, and of which plan
@@ -117,7 +121,7 @@ class SimWorld:
     def begin(self, env: HouseholdEnv) -> None:
         """A new mission: nothing of the last one counts. The world stands until `going`."""
         with self.monitor:
-            self._guide.reset()
+            self._proprioception.reset()
             self._attempt = self._event = None
             self._between = []
             self.going = False
@@ -127,18 +131,24 @@ class SimWorld:
         with self.monitor:
             row = env.executor.row
             assert row is not None, "an attempt needs a sub-goal that is on"
-            self._press.reset()
-            known = self._guide.knows(env.world, env.memory, row)
-            self._attempt, self._event = _Attempt(row, env.world.steps, known), None
-            while self._event is None:
+            self._debounce.reset()
+            known = self._proprioception.knows(env.world, env.memory, row)
+            self._attempt = _Attempt(row, env.world.steps, known)
+            self._event = None
+            while (event := self._ended()) is None:
                 self.check()
                 self.monitor.wait(POLL_S)
-            return self._event
+            return event
+
+    def _ended(self) -> Event | None:
+        """How the attempt ended; set by the world's thread."""
+        return self._event
 
     def between(self) -> list[Event]:
         """Events of this plan that came while no attempt was on: a base that rolled on until it was there, a hand that
-        was not done in time. They are told once."""
-        between, self._between = self._between, []
+        was not done in time. Each is returned once."""
+        between = self._between
+        self._between = []
         return [event for rows, event in between if rows is self.env.executor.rows]
 
     def stand(self, seconds: float) -> None:
@@ -171,7 +181,7 @@ class SimWorld:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends it, and whoever waits."""
+        """Ends it, and all waiting."""
         self._stop.set()
         with self.monitor:
             self.monitor.notify_all()
@@ -209,7 +219,7 @@ class SimWorld:
                 with self.monitor:
                     self._shown = world
                     self.monitor.notify_all()
-        except Exception as error:  # whoever waits shall know
+        except Exception as error:  # who waits in another thread raises it
             with self.monitor:
                 self.error = error
                 self.monitor.notify_all()
@@ -227,7 +237,10 @@ class SimWorld:
         return due + (1 + left_out) * DT
 
     def _step(self, time: float) -> None:
-        env, world, attempt = self.env, self.env.world, self._attempt
+        env = self.env
+        world = env.world
+        attempt = self._attempt
+
         v, omega, at = self._asked
         silent = self._heard_s is not None and time - self._heard_s > SILENCE_S
         obeyed = time - at <= DEADMAN_S and not silent
@@ -235,10 +248,11 @@ class SimWorld:
         self._obeyed = obeyed
         wish, wished_at = self._wish
         wants = attempt is not None and attempt.known and wish and time - wished_at <= DEADMAN_S and not silent
-        stands, press = self._press.update(world, float(wants))
+        stands, interacts = self._debounce.update(world, float(wants))
         if stands or not obeyed:
             v = omega = 0.0
-        _, done, late, info = env.advance(np.array([v, omega, float(press)]))
+
+        _, done, late, info = env.advance(np.array([v, omega, float(interacts)]))
         event = info["event"]
         if attempt is None:
             if event is not None:
@@ -248,13 +262,16 @@ class SimWorld:
             event = Event(attempt.row, ActStatus.FAILURE, "not known")
         event = ended(env, attempt.row, event, done or late)
         if event is not None:
-            self._attempt, self._event = None, event
+            self._attempt = None
+            self._event = event
             self.monitor.notify_all()
 
     def _moment(self) -> Moment:
-        env, world, attempt = self.env, self.env.world, self._attempt
+        env = self.env
+        world = env.world
+        attempt = self._attempt
         row = attempt.row if attempt is not None and attempt.known else None
-        proprio = self._guide.proprio(world, env.memory, row)
+        proprio = self._proprioception.proprio(world, env.memory, row)
         return Moment((world.x, world.y, world.heading), (world.v, world.omega), proprio, sentence(row))
 
 

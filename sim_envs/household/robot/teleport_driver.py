@@ -1,6 +1,6 @@
 """A driver that skips the drive: for learning when to think, where only what attempts come to matters.
 
-The base is set down along its way, after the time that the scripted expert takes for it; looks about there; and does
+The base is set down along its path, after the time that the scripted expert takes for it; looks about there; and does
 the interaction itself. Things go wrong meanwhile, as in the whole simulation. People are there as delays alone: in an
 environment with none (`HouseholdEnv(people=0)`) the times are those with two.
 """
@@ -21,13 +21,24 @@ from ..world import DT, Row, World, wrap
 from .drivers import ended
 
 # Fitted to the scripted expert among two people; see `benchmarks/household_orchestrator.py drivers`.
-S_PER_M, S_PER_RAD = 1.9, 0.7
-WAITS_PER_M, WAIT_S = 0.11, 4.5  # how often somebody is in the way, and for how long (exponential)
-DOOR_S = 4.0  # for the door between the rooms
-APPROACH_S_PER_M = 4.5  # the last bit, before an interaction
-LOOK_M = 0.8  # from look to look
+S_PER_M = 1.9
+"""Seconds that a metre of the path takes."""
+S_PER_RAD = 0.7
+"""Seconds that a turn of one radian takes before it."""
+WAITS_PER_M = 0.11
+"""How often a person is in the way, per metre of the path."""
+WAIT_S = 4.5
+"""Seconds that the base waits then, the mean of an exponential distribution."""
+DOOR_S = 4.0
+"""Seconds for the door between the rooms."""
+APPROACH_S_PER_M = 4.5
+"""Seconds that a metre takes on the last bit, before an interaction."""
+LOOK_M = 0.8
+"""Metres from look to look: no further than what was seen at one place reaches."""
 LIMIT_S = 60.0
-_STILL, _PRESS = np.zeros(3), np.array([0.0, 0.0, 1.0])
+"""Seconds after which a drive to a place that is not there counts as too late, as in `Executor`."""
+_STILL = np.zeros(3)
+_INTERACT = np.array([0.0, 0.0, 1.0])
 
 Way = tuple[float, list[Pose]]
 """Metres, and poses LOOK_M apart on it; the last is the goal."""
@@ -44,7 +55,8 @@ class TeleportDriver:
 
     def attempt(self, env: HouseholdEnv) -> Event:
         """See `rarrl_sim_envs.household.robot.drivers.Driver`."""
-        row, world = env.executor.row, env.world
+        row = env.executor.row
+        world = env.world
         assert row is not None, "an attempt needs a sub-goal that is on"
         begun = world.steps
         target = find_target(world, row, env.memory)
@@ -59,7 +71,7 @@ class TeleportDriver:
         if target is not None and world.refusal(row):
             self._approach(env, target[0])
         for _ in range(3):  # opens first what is shut
-            if event := self._step(env, row, _PRESS) or self._wait(env, row):
+            if event := self._step(env, row, _INTERACT) or self._wait(env, row):
                 return event
         return Event(row, ActStatus.FAILURE, "too late")
 
@@ -71,7 +83,8 @@ class TeleportDriver:
         """Until the interaction has ended, and a step more, in which the hand lets go."""
         world = env.world
         if world.busy:
-            rest, world._busy = world._busy - 1, 1
+            rest = world._busy - 1
+            world._busy = 1
             _pass(world, rest)
         event = self._step(env, row, _STILL)
         return event or (self._step(env, row, _STILL) if world.busy else None)
@@ -115,7 +128,10 @@ class TeleportDriver:
             run = np.concatenate([[0.0], np.cumsum(np.hypot(*steps.T))])
             marks = np.arange(LOOK_M, run[-1], LOOK_M)
             at = np.searchsorted(run, marks)
-            poses = [(*map(float, points[i]), float(math.atan2(*steps[min(i, len(steps) - 1)][::-1]))) for i in at]
+            poses: list[Pose] = []
+            for i in at:
+                ahead = steps[min(i, len(steps) - 1)]
+                poses.append((float(points[i][0]), float(points[i][1]), math.atan2(ahead[1], ahead[0])))
             ways[key] = float(run[-1]), [*poses, goal]
         return ways[key]
 
@@ -128,7 +144,7 @@ def _set(world: World, pose: Pose) -> None:
 
 
 def _pass(world: World, steps: int) -> None:
-    """Time passes while nobody moves; what goes wrong by chance goes wrong."""
+    """Time passes while the base stands; what goes wrong by chance goes wrong."""
     if steps <= 0:
         return
     world.skip(steps)

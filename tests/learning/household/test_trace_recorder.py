@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rarrl.events import ActEvent, EpisodeEvent, ShockEvent, ThinkEvent
-from rarrl.safety.free_space import RangeScan
-from rarrl.types import GateAction, GateResult
+from rarrl.range_scan import RangeScan
+from rarrl.types import GateAction, GateReason, GateResult
 from rarrl_learning.household.trace_recorder import PICTURE_EVERY, TraceRecorder
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.expert import Expert
@@ -22,7 +22,7 @@ def drive(env, recorder, steps):
     expert = Expert()
     for step in range(steps):
         env.step(expert.act(env.world, env.executor.row))
-        gate = GateResult.stop("blocked") if step == 4 else GateResult(0.1, 0.0, GateAction.PASS)
+        gate = GateResult.stop(GateReason.BLOCKED) if step == 4 else GateResult(0.1, 0.0, GateAction.PASS)
         scan = None if step == 0 else RangeScan(-0.2, 0.2, np.array([1.0, 2.0, np.inf]), 3.0)
         recorder.step(env.world, gate, scan, None, env.executor.row)
     return recorder.trace()

@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,14 +9,15 @@ from rarrl.types import ActStatus
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.expert import Expert
 from rarrl_sim_envs.household.robot.drivers import (
-    ExactEyes,
+    CLASSICAL,
+    ExactSensor,
     ExpertDriver,
-    Gated,
+    HomeGate,
     InteractDebounce,
     PolicyDriver,
-    StereoEyes,
     clearance,
 )
+from rarrl_sim_envs.household.robot.proprioception import ACTION_NAMES, PROPRIO_NAMES
 from rarrl_sim_envs.household.world import FIELD_RAD
 
 
@@ -31,13 +33,15 @@ def drive(env, driver, attempts=40):
 def test_the_expert_does_a_mission_behind_the_gate(seed):
     env = HouseholdEnv(stereo=False, disturbance=0)
     env.reset(seed=seed)
-    events = drive(env, ExpertDriver(ExactEyes()))
+    events = drive(env, ExpertDriver(gated=True))
     assert env.is_done and all(event.status is ActStatus.SUCCESS for event in events)
     assert env.world.collisions == 0
 
 
 class Straight:
     """Wants to go ahead, whatever is there."""
+
+    spec = SimpleNamespace(action_names=ACTION_NAMES, proprio_names=PROPRIO_NAMES, horizon=8)
 
     def infer(self, observation, stop=None):
         assert observation.images.shape == (1, 64, 64, 3)
@@ -50,36 +54,36 @@ class Straight:
 @pytest.mark.slow
 def test_a_policy_that_goes_straight_ahead_touches_nothing_with_the_gate_and_much_without():
     touched = {}
-    for name, eyes in (("gate", StereoEyes()), ("none", None)):
+    for name, sensor in (("gate", CLASSICAL), ("none", None)):
         env = HouseholdEnv(disturbance=0, time_limit_s=20)
         env.reset(seed=4)
-        driver = PolicyDriver(Straight(), eyes)
+        driver = PolicyDriver(Straight(), sensor)
         driver.begin(env)
         event = driver.attempt(env)
         touched[name] = env.world.collisions
-        assert driver.ride.steps == env.world.steps and event.status is ActStatus.FAILURE
+        assert driver.statistics.steps == env.world.steps and event.status is ActStatus.FAILURE
         env.close()
     assert touched["gate"] == 0 and touched["none"] > 0
 
 
-def test_a_press_waits_until_the_base_stands_and_is_let_go():
+def test_an_interaction_waits_until_the_base_stands_and_begins_once():
     env = HouseholdEnv(stereo=False, people=0, disturbance=0)
     env.reset(seed=1)
-    world, press = env.world, InteractDebounce()
+    world, debounce = env.world, InteractDebounce()
     world.v = 0.5
-    assert press.update(world, 1.0) == (False, False)  # one wish may be a slip
-    assert press.update(world, 1.0) == (True, False)  # still moving
+    assert debounce.update(world, 1.0) == (False, False)  # one wish may be a slip
+    assert debounce.update(world, 1.0) == (True, False)  # still moving
     world.v = 0.0
-    assert press.update(world, 1.0) == (True, True)
-    assert press.update(world, 1.0) == (True, False)  # a press that is held is one press
-    assert press.update(world, 1.0) == (True, True)
-    assert press.update(world, 0.2) == (False, False)
+    assert debounce.update(world, 1.0) == (True, True)
+    assert debounce.update(world, 1.0) == (True, False)  # a wish that lasts is one interaction
+    assert debounce.update(world, 1.0) == (True, True)
+    assert debounce.update(world, 0.2) == (False, False)
 
 
-def test_the_exact_eyes_see_as_far_as_the_twin():
+def test_the_exact_sensor_sees_as_far_as_the_twin():
     env = HouseholdEnv(stereo=False, people=0)
     env.reset(seed=2)
-    scan = ExactEyes().scan(env, None)
+    scan = ExactSensor(env).read().scan
     assert np.array_equal(scan.ranges, env.world.scan())
     edges = scan.angle_min - scan.increment / 2, scan.angle_min + scan.increment * (len(scan.ranges) - 0.5)
     assert edges == pytest.approx((-FIELD_RAD / 2, FIELD_RAD / 2))
@@ -88,12 +92,12 @@ def test_the_exact_eyes_see_as_far_as_the_twin():
 def test_without_a_scan_the_gate_lets_nothing_through():
     env = HouseholdEnv(stereo=False, people=0)
     env.reset(seed=2)
-    gated = Gated(ExactEyes())
-    gated.begin(env)
-    assert gated.check(env.world, 0.5, 0.0).v == 0.0
+    gate = HomeGate()
+    gate.begin(env)
+    assert gate.check(env.world, 0.5, 0.0).v == 0.0
     env.advance(np.zeros(3))
-    gated.look(env)
-    assert gated.check(env.world, 0.0, 0.5).omega > 0.0
+    gate.look(env.world)
+    assert gate.check(env.world, 0.0, 0.5).omega > 0.0
 
 
 def test_clearance_is_from_the_edge_to_the_nearest_thing_or_person():
