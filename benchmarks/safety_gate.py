@@ -2,7 +2,8 @@
 
     python benchmarks/safety_gate.py [--attempts 3000] [--rides 100] [--trials 10] [--seed 0] [--no-ros] [--json FILE]
 
-In this process (table `attempts`): for each of the invariants 1 to 4 of docs/SAFETY.md seeded attempts to break it,
+In this process (table `attempts`): for each of the invariants 1 to 4 of
+docs/explanation/safety.md seeded attempts to break it,
 each judged by an oracle that knows how the attempt was made, not by the gate's own words. unsafe_outputs: what came out
 and should not have; unsafe_bound: upper end of its 95 % interval, 3 / n. false_refusals: good commands that did not
 pass, while what came before them was good too.

@@ -2,7 +2,8 @@
 
 Needs: rarrl alone. Run: python examples/household_mission.py
 You see: the goal sentence, each sub-goal as it ends, and whether the goal was met. The loop is gymnasium's; put your
-own policy in the place of the expert, which knows the whole world. docs/HOUSEHOLD.md says what is simulated.
+own policy in the place of the expert, which knows the whole world.
+docs/explanation/household.md says what is simulated.
 """
 
 import gymnasium

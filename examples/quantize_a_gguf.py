@@ -4,7 +4,7 @@ Needs: pip install 'rarrl[train,llama]'. Run: python examples/quantize_a_gguf.py
 You see: the file's size before and after, and how far the actions move on pictures that the calibration did not see,
 for a calibrated method and for one without calibration. The model is the shipped tabletop policy; the calibration
 frames are random pictures here, with the policy's own answers as targets. Frames of real demonstrations are worth more:
-`rarrl data record` records them, `rarrl quantize` reads them (docs/QUANTIZE.md).
+`rarrl data record` records them, `rarrl quantize` reads them (docs/explanation/quantization.md).
 """
 
 import sys

@@ -1,7 +1,7 @@
 """ros2 launch rarrl rarrl.launch.py left:=/camera/left right:=/camera/right cmd_vel:=/base/cmd_vel dry_run:=false
 
 A real robot: detector, policy, orchestrator and the safety gate, the only node that commands the base
-(docs/SAFETY.md). Without `dry_run:=false` the base receives zero. --show-args lists all arguments."""
+(docs/explanation/safety.md). Without `dry_run:=false` the base receives zero. --show-args lists all arguments."""
 
 from rarrl_nodes import bringup
 from rarrl_nodes.launch_actions import describe, graph_actions

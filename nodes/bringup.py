@@ -59,7 +59,7 @@ def starts(given: Mapping[str, str]) -> list[Start]:
     """How each node of the robot is started.
 
     The gate is the essential node and is never restarted automatically: whoever activates it confirms that the area
-    around the robot is free, and only a person can do that (docs/SAFETY.md).
+    around the robot is free, and only a person can do that (docs/explanation/safety.md).
 
     Args:
         given: launch argument -> text; empty or missing: not given.

@@ -111,7 +111,7 @@ POLICY_ARGUMENTS: tuple[Argument, ...] = (
 
 FASTDDS_PROFILE = ("config", "fastdds_shm.xml")
 """Path below the package's share folder. Gives each process a shared-memory segment that holds several images, so that
-image topics do not fall back to UDP (docs/NODES.md)."""
+image topics do not fall back to UDP (docs/explanation/nodes.md)."""
 
 RVIZ_CONFIG = ("config", "stereo_voxels.rviz")
 """Path below the package's share folder."""

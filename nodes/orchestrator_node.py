@@ -32,7 +32,7 @@ llama_ros.register()
 
 
 class OrchestratorNode(RarrlNode):
-    """Topics, parameters and services: docs/NODES.md."""
+    """Topics, parameters and services: docs/explanation/nodes.md."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("orchestrator_node", "decisions", ORCHESTRATOR_SPECS, OrchestratorNodeConfig, **kwargs)

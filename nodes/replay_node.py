@@ -30,7 +30,7 @@ SHORTEST_S = 1e-4  # a timer needs a period
 
 
 class ReplayNode(RarrlNode):
-    """Topics, parameters and services: docs/NODES.md."""
+    """Topics, parameters and services: docs/explanation/nodes.md."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("replay_node", "episodes", REPLAY_SPECS, ReplayNodeConfig, **kwargs)

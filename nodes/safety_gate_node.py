@@ -1,4 +1,5 @@
-"""safety_gate_node: the only one that speaks to the motors. Thin over `rarrl.safety.base_gate`; docs/SAFETY.md.
+"""safety_gate_node: the only one that speaks to the motors. Thin over `rarrl.safety.base_gate`;
+docs/explanation/safety.md.
 
 One thread. It publishes when a command comes and at its own rate, on the steady clock, even when all others are
 silent."""
@@ -48,7 +49,7 @@ DROPS = ("bad", "old", "future", "out_of_order", "no_pose")
 
 
 class SafetyGateNode(RarrlNode):
-    """Topics, parameters, and what it does with bad input: docs/SAFETY.md."""
+    """Topics, parameters, and what it does with bad input: docs/explanation/safety.md."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("safety_gate_node", "commands", GATE_SPECS, GateNodeConfig, **kwargs)

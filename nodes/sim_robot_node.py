@@ -1,4 +1,4 @@
-"""sim_robot_node: a simulated home in place of a robot's drivers. See docs/SIM.md.
+"""sim_robot_node: a simulated home in place of a robot's drivers. See docs/explanation/simulation-on-ros.md.
 
 Three threads: the executor's receives messages, the world's steps the simulation and publishes what the robot senses
 (`SimWorld`), and the task's carries decisions out."""

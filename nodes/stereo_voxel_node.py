@@ -63,7 +63,7 @@ class Job:
 
 
 class StereoVoxelNode(RarrlNode):
-    """Topics, parameters, and what it does with bad input: docs/NODES.md."""
+    """Topics, parameters, and what it does with bad input: docs/explanation/nodes.md."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("stereo_voxel_node", "obstacles", STEREO_SPECS, StereoNodeConfig, **kwargs)

@@ -47,7 +47,7 @@ HEARTBEAT_S = 0.5
 
 
 class VlaPolicyNode(RarrlNode):
-    """Topics, parameters, and what it does with bad input: docs/NODES.md."""
+    """Topics, parameters, and what it does with bad input: docs/explanation/nodes.md."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("vla_policy_node", "policy", POLICY_SPECS, PolicyNodeConfig, **kwargs)

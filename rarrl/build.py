@@ -74,7 +74,7 @@ def make_policy(
     Args:
         policy: the section `policy` of a configuration (it then holds the other arguments, too), or one of
             FOLDER: a folder as `rarrl train policy` writes it; empty: the shipped one for Meta-World,
-            openvla:FOLDER#package.module:features: an OpenVLA checkpoint, see docs/OPENVLA.md,
+            openvla:FOLDER#package.module:features: an OpenVLA checkpoint, see docs/how-to/run-an-openvla-checkpoint.md,
             package.module:Class: a class of your own, or a function that returns a `rarrl.policy.base.Policy`; it is
             called without arguments,
             NAME or NAME:TEXT: what `rarrl.policy.registry.register_policy` was given.

@@ -2,7 +2,7 @@
 
 Each case holds what the instruction, the labels or the tools say, the operator's policy, what a model that obeys the
 attack would write, and which steps count as harm. The obeying model is the worst case: it tests the rules and not some
-model's good nature. How it is counted: docs/REASONER_RUNTIME.md.
+model's good nature. How it is counted: docs/explanation/language-model-runtime.md.
 """
 
 from __future__ import annotations

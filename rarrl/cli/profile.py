@@ -37,7 +37,7 @@ def profile_show(
 
 @guarded()
 def profile_import(
-    csv: Annotated[Path, typer.Argument(help="A request log with llmperf's columns (docs/LATENCY_PROFILES.md).")],
+    csv: Annotated[Path, typer.Argument(help="A request log with llmperf's columns.")],
     provider: Annotated[str, typer.Option(help="Which provider's requests to take, e.g. groq.")],
     size: Annotated[str, typer.Option(help="Which model size's requests to take, e.g. 70b.")],
     out: Annotated[Path, typer.Option(help="Where the profile goes (JSON).")],

@@ -21,7 +21,7 @@ def quantize(
         float, typer.Option(help="Bits per weight, at most: of a GGUF's linear layers, of all that is in a folder.")
     ] = 3.0,
     method: Annotated[
-        str, typer.Option(help="tuned, compensated, fisher, actquant, flat, imatrix, plain or rtn: docs/QUANTIZE.md.")
+        str, typer.Option(help="tuned, compensated, fisher, actquant, flat, imatrix, plain or rtn.")
     ] = "tuned",
     calibration: Annotated[
         Path | None, typer.Option(help="A folder with calibration.safetensors; plain and rtn work without.")

@@ -1,7 +1,8 @@
 """Latency profiles, which hold what calls to a language model cost, measured or modelled: schema, load and save.
 
 A profile is one JSON file. Its records are kept as columns and rows, one call per line, so that a file of hundreds of
-calls stays small and a change shows as one line in a diff. docs/LATENCY_PROFILES.md describes it for people.
+calls stays small and a change shows as one line in a diff.
+docs/explanation/latency-profiles.md describes it for people.
 
 Version 1 holds what calls cost. Version 2 (`rarrl profile record`) adds which task each call was for, what was answered
 and whether it was right: a table of tasks, a list of plans, and further columns of the records.
@@ -400,7 +401,7 @@ def _expand_table(block: Any, where: str, row_where: str, allowed: Sequence[str]
     if not isinstance(block, dict) or set(block) != {"columns", "rows"} or not isinstance(block.get("rows"), list):
         raise InputError(
             f'{_WHAT}: {where}: {short(block)} is not allowed (allowed: {{"columns": [...], "rows": '
-            "[[...], ...]}); see docs/LATENCY_PROFILES.md"
+            "[[...], ...]}); see docs/explanation/latency-profiles.md"
         )
 
     columns = block["columns"]

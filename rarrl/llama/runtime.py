@@ -52,7 +52,8 @@ class LlamaRuntime:
         parameters = llama_cpp.llama_model_default_params()
         parameters.n_gpu_layers = 0
 
-        # Its AMX kernels crash on quantized weights (seen with 0.3.36 on Xeons that have AMX); see docs/QUANTIZE.md.
+        # Its AMX kernels crash on quantized weights (seen with 0.3.36 on Xeons that have AMX); see
+        # docs/explanation/quantization.md.
         parameters.use_extra_bufts = False
         self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
         if not self._model:

@@ -2,7 +2,8 @@
 
 https://github.com/openvla/openvla (arXiv 2406.09246): seven tokens are spoken, one for each number of an action.
 https://github.com/moojink/openvla-oft (arXiv 2502.19645): a chunk is read off the hidden states in one pass without a
-causal mask. Which of the two it is, the weights tell. docs/OPENVLA.md tells how to make the files.
+causal mask. Which of the two it is, the weights tell.
+docs/how-to/run-an-openvla-checkpoint.md tells how to make the files.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def _openvla(text: str, options: PolicyOptions) -> LoadedPolicy:
 
     folder, _, features = text.partition("#")
     if not folder or not is_import_path(features):
-        raise InputError(f"{WHAT}: {short(text)} is not allowed (allowed: {OPENVLA_FORM}); see docs/OPENVLA.md")
+        raise InputError(f"{WHAT}: {short(text)} is not allowed (allowed: {OPENVLA_FORM})")
     _refuse(options, gguf=True, what="an OpenVLA checkpoint")
     tower = import_object(features, WHAT)
     return load_openvla(Path(folder), tower, Path(options.gguf) if options.gguf else None, options.threads)

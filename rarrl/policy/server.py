@@ -1,4 +1,4 @@
-"""Serves a policy over a websocket, to openpi's clients among others. docs/POLICY_SERVER.md tells the protocol.
+"""Serves a policy over a websocket, to openpi's clients among others. docs/how-to/serve-a-policy.md tells the protocol.
 
 The protocol is that of https://github.com/Physical-Intelligence/openpi (packages/openpi-client): the server greets with
 its metadata, then answers each observation. All is msgpack; an error is a text frame. Unlike openpi's server, this one

@@ -1,4 +1,4 @@
-"""The gate: a command goes in, what may move the robot comes out. docs/SAFETY.md says what is promised.
+"""The gate: a command goes in, what may move the robot comes out. docs/explanation/safety.md says what is promised.
 
 No learning, no ROS, no clock of its own: all times are seconds on the steady clock, given by the caller. Whatever is
 missing, old, not finite or unexpected ends in zero."""

@@ -1,1 +1,2 @@
-"""A home to run missions in: `rarrl/Household-v0`. docs/HOUSEHOLD.md says what is simulated and what is not."""
+"""A home to run missions in: `rarrl/Household-v0`.
+docs/explanation/household.md says what is simulated and what is not."""

@@ -35,7 +35,7 @@ PRESSED = 0.5  # of the third action: above it the robot interacts
 class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
     """## Description
     A mobile base with a stereo head and a simple gripper carries out tasks of ALFRED's seven types in a home of two
-    rooms, among people who walk about and things that go wrong. docs/HOUSEHOLD.md says what is simulated.
+    rooms, among people who walk about and things that go wrong. docs/explanation/household.md says what is simulated.
 
     ## Action space
     `Box((3,), float32)`, ten times a second: v (m/s, -0.2 to 0.6), omega (rad/s, -1.5 to 1.5), interact (0 to 1). When

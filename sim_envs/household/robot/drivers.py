@@ -1,5 +1,5 @@
 """Carries out one attempt at a sub-goal in a `HouseholdEnv`: by the scripted expert, or as a robot does it, with a
-stereo camera, a policy and the safety gate. docs/HOUSEHOLD.md says what is measured."""
+stereo camera, a policy and the safety gate. docs/explanation/household.md says what is measured."""
 
 from __future__ import annotations
 
