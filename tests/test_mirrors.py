@@ -22,7 +22,7 @@ NO_MIRROR = {
     "learning/perception/jobs.py": "shown through tests/cli/test_detector.py",
     "learning/policy/export.py": "shown through tests/policy/test_serve.py",
     "learning/policy/parity.py": "shown through tests/policy/test_serve.py",
-    "learning/progress.py": "a type only",
+    "learning/progress.py": "names alone",
     "learning/reasoner/export.py": "shown through tests/learning/reasoner/test_train.py",
     "nodes/stereo_messages.py": "shown through tests/nodes/test_stereo_voxel_node.py",
     "rarrl/cli/common.py": "shown through tests/cli/test_cli.py",
