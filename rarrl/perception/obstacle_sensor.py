@@ -127,10 +127,11 @@ def range_scan(summary: ObstacleSummary, field_rad: float, range_max_m: float) -
     """How far each bearing of `summary` is seen to be free, as the safety gate takes it: `clear_m`, and nothing else.
 
     The nearest obstacle (`nearest_m`) adds nothing: it ends free space itself, so it is never nearer than `clear_m`. On
-    any slice the nearer of the two is `clear_m` (tests hold that), and in simulation they were equal in each bearing of
-    SCANS scans, and DRIVES drives and MISSIONS went alike to the last step with either
-    (benchmarks/results/scan_formula.json). `nearest_m` alone would call free what nobody has seen. field_rad: the field
-    of view that the bearings share. range_max_m: what lies further counts as so far."""
+    any slice the nearer of the two is `clear_m` (a property test holds that). In simulation they were equal in each
+    bearing of 2076 scans, and 20 drives and 7 missions went alike to the last step with either formula
+    (benchmarks/results/scan_formula.json). `nearest_m` alone would call free what was never seen.
+
+    field_rad: the field of view that the bearings share. range_max_m: what lies further counts as so far."""
     sectors = len(summary.clear_m)
     width = field_rad / sectors
     return RangeScan(width / 2 - field_rad / 2, width, summary.clear_m, range_max_m)
