@@ -1,13 +1,15 @@
-"""The robot on one screen: observe -> obstacles -> sub-goal -> act -> gate.
+"""The robot on one screen: observe -> obstacles -> orchestrate -> act -> gate.
 
-The same stages run in the ROS nodes, each in a process of its own: `ObstacleSensor` in stereo_voxel_node, `Actor` in
-vla_policy_node, `BaseGate` in safety_gate_node. `Robot` runs them in one thread, for simulation and tests.
+The same stages run in the ROS nodes, each in a process of its own: `ObstacleSensor` in stereo_voxel_node, `DecisionSession`
+in orchestrator_node, `Actor` in vla_policy_node, `BaseGate` in safety_gate_node. `Robot` runs them in one thread, for
+simulation and tests.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +22,10 @@ from rarrl.safety.base_gate import BaseGate
 from rarrl.types import GateReason, GateResult, RobotCommand, StereoPair
 
 logger = logging.getLogger(__name__)
+
+Orchestrate = Callable[[], str]
+"""The sub-goal in force, in words: of the plan that the orchestrator's last decision acts on; "" while the robot thinks, or
+has none. Decisions fall between attempts at sub-goals, not in each tick (`rarrl.decision_loop`)."""
 
 
 class RangeReading(Protocol):
@@ -69,26 +75,29 @@ class Robot:
 
     Args:
         sensor: finds obstacles in stereo pairs; None: a robot that sees none, whose gate must not need them
+        orchestrate: tells the sub-goal in force; "": hold
         policy: answers at once; its rows are commands of a base
         actor: keeps its answers
         gate: has the last word
 
     Raises: ValueError for a policy whose actions are not those of a base."""
 
-    def __init__(self, sensor: RangeSensor | None, policy: Policy, actor: Actor, gate: BaseGate) -> None:
+    def __init__(
+        self, sensor: RangeSensor | None, orchestrate: Orchestrate, policy: Policy, actor: Actor, gate: BaseGate
+    ) -> None:
         if not actor.drives:
             raise ValueError("Robot: the policy's actions are not those of a base")
         self.sensor = sensor
+        self.orchestrate = orchestrate
         self.policy = policy
         self.actor = actor
         self.gate = gate
 
-    def tick(self, seen: RobotObservation, subgoal: str) -> RobotTick:
-        """One control tick. subgoal: what the orchestrator's plan has put in force, in words; "": hold.
-
-        Never raises: an error in any stage is a stop."""
+    def tick(self, seen: RobotObservation) -> RobotTick:
+        """One control tick. Never raises: an error in any stage is a stop."""
         try:
             reading = self._find_obstacles(seen)
+            subgoal = self.orchestrate()
             act = self._act(seen, subgoal)
             result = self.gate.check(command_of(act, seen.now), seen.now)
             return RobotTick(reading, act, result)

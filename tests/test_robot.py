@@ -58,15 +58,19 @@ class World:
         self.policy = Policy()
         self.policy.spec = SimpleNamespace(action_names=actions, proprio_names=("speed_m_s",), horizon=8)
         self.sensor = Sensor(self)
-        self.robot = Robot(self.sensor, self.policy, Actor(self.policy.spec, DT, 0.4), BaseGate(CONFIG))
+        self.robot = Robot(
+            self.sensor, lambda: self.subgoal, self.policy, Actor(self.policy.spec, DT, 0.4), BaseGate(CONFIG)
+        )
         self.now, self.x, self.v = 50.0, 0.0, 0.0
+        self.subgoal = "go"
 
     def tick(self, subgoal="go", pair=True, pose=None, **changes):
         self.now += DT
+        self.subgoal = subgoal
         seen = {"pair": StereoPair(IMAGE, IMAGE), "images": IMAGE[None], "proprio": np.zeros(1, np.float32)}
         seen = {**(seen if pair else {}), **changes}
         T = pose_matrix(self.x, 0.0, 0.0) if pose is None else pose
-        tick = self.robot.tick(RobotObservation(self.now, T, self.v, **seen), subgoal)
+        tick = self.robot.tick(RobotObservation(self.now, T, self.v, **seen))
         self.v = tick.result.v
         self.x += DT * self.v
         return tick

@@ -275,6 +275,7 @@ class PolicyDriver:
         self._sensor = sensor
         self._proprioception = MapProprioception()
         self._debounce = InteractDebounce()
+        self._subgoal = ""
 
     def begin(self, env: HouseholdEnv) -> None:
         """See `Driver`."""
@@ -282,7 +283,7 @@ class PolicyDriver:
         self._proprioception.reset()
         sensor = None if self._sensor is None else self._sensor.make(env)
         actor = Actor(self._policy.spec, DT, ACTING.max_observation_age_s, ACTING.blend_rows, ACTING.replan_share)
-        self.robot = Robot(sensor, self._policy, actor, make_gate(self._sensor))
+        self.robot = Robot(sensor, lambda: self._subgoal, self._policy, actor, make_gate(self._sensor))
         self.statistics = DriveStatistics()
         self._last_scan: RangeScan | None = None
         self._stopped = False
@@ -293,6 +294,7 @@ class PolicyDriver:
         assert row is not None, "an attempt needs a sub-goal that is on"
         begun = env.world.steps
         known = self._proprioception.knows(env.world, env.memory, row)
+        self._subgoal = sentence(row) if known else ""
         self._debounce.reset()
         self.robot.actor.follow("")  # nothing of the attempt before
 
@@ -300,7 +302,7 @@ class PolicyDriver:
             started = time.perf_counter()
             looks = (env.world.steps - begun) % LOOK_STEPS == 0
             seen = self._observe(env, row, looks)
-            tick = self.robot.tick(seen, sentence(row) if known else "")
+            tick = self.robot.tick(seen)
             if tick.error is not None:  # a robot would stand; here it is a bug to be seen
                 raise tick.error
 
