@@ -1,8 +1,8 @@
 """The robot on one screen: observe -> obstacles -> orchestrate -> act -> gate.
 
-The same stages run in the ROS nodes, each in a process of its own: `ObstacleSensor` in stereo_voxel_node, `DecisionSession`
-in orchestrator_node, `Actor` in vla_policy_node, `BaseGate` in safety_gate_node. `Robot` runs them in one thread, for
-simulation and tests.
+The same stages run in the ROS nodes, each in a process of its own: `ObstacleSensor` in stereo_voxel_node,
+`DecisionSession` in orchestrator_node, `Actor` in vla_policy_node, `BaseGate` in safety_gate_node. `Robot` runs them in
+one thread, for simulation and tests.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from rarrl.types import GateReason, GateResult, RobotCommand, StereoPair
 logger = logging.getLogger(__name__)
 
 Orchestrate = Callable[[], str]
-"""The sub-goal in force, in words: of the plan that the orchestrator's last decision acts on; "" while the robot thinks, or
-has none. Decisions fall between attempts at sub-goals, not in each tick (`rarrl.decision_loop`)."""
+"""Returns the sub-goal in force, in words: of the plan that the orchestrator's last decision acts on; "" while the robot
+thinks, or has none. Decisions fall between attempts at sub-goals, not in each tick (`rarrl.decision_loop`)."""
 
 
 class RangeReading(Protocol):
