@@ -24,7 +24,7 @@ from rarrl.types import GateReason, GateResult, RobotCommand, StereoPair
 logger = logging.getLogger(__name__)
 
 Orchestrate = Callable[[], str]
-"""Returns the sub-goal in force, in words: of the plan that the orchestrator's last decision acts on; "" while the robot
+"""Returns the sub-goal in force in words: of the plan that the orchestrator's last decision acts on; "" while the robot
 thinks, or has none. Decisions fall between attempts at sub-goals, not in each tick (`rarrl.decision_loop`)."""
 
 
