@@ -3,8 +3,7 @@
 Needs: rarrl alone. Run: python examples/gate_on_your_base.py
 You see: a base that is asked to drive at 0.4 m/s towards a wall 2 m ahead. The gate slows it down, stops it short of
 the wall, and says why. On your base, replace the three lines that simulate it by your driver.
-docs/explanation/safety.md says what
-is promised, and what is not.
+docs/explanation/safety.md says what is promised, and what is not.
 """
 
 import math

@@ -19,10 +19,10 @@ class MyPolicy:
     spec = InterfaceSpec(
         cameras=("front",),
         image_size=64,  # pixels, both sides
-        proprio_names=("speed_mps",),
+        proprio_names=("speed_m_s",),
         proprio_mean=(0.2,),
         proprio_scale=(0.2,),
-        action_names=("v_mps", "omega_radps"),
+        action_names=("linear_x_m_s", "angular_z_rad_s"),  # these names drive a base
         action_low=(0.0, -1.0),
         action_high=(0.5, 1.0),
         horizon=8,  # rows of a chunk

@@ -23,21 +23,23 @@ def late_and_failing(s: Situation, failures: float) -> Mask:
     return (s.history.consecutive_failures >= failures) & (s.subgoal_index >= s.subgoal_count / 2)
 
 
-def make_second_half(failures: float = 1, recipe: str = "P1") -> Rule:
+def make_late_failures(failures: float = 1, recipe: str = "P1") -> Rule:
     """The trigger, and the calls that it starts: P1 is the planner at level 1, V2 the verifier at level 2."""
     params = {"failures": failures, "recipe": recipe}
-    return Rule("second_half", lambda s: late_and_failing(s, failures), RECIPES[recipe], params)
+    return Rule("late_failures", lambda s: late_and_failing(s, failures), RECIPES[recipe], params)
 
 
 # The axes are the values that `rarrl tune rules` would try.
-register_rule("second_half", make_second_half, axes={"failures": (1, 2), "recipe": tuple(RECIPES)}, texts=("recipe",))
+register_rule(
+    "late_failures", make_late_failures, axes={"failures": (1, 2), "recipe": tuple(RECIPES)}, texts=("recipe",)
+)
 
 
 def main() -> None:
     chosen = {"profile": PROFILE, "time_budget_s": 20.0, "token_budget": 4000.0, "cost_weight": COST_WEIGHT}
     config = config_from_values({"orchestrator": chosen, "replay": {"seed": 1}}, "example")
 
-    for rule in ("never", "after_failure", "second_half", 'second_half:{"recipe": "P2V2"}'):
+    for rule in ("never", "after_failure", "late_failures", 'late_failures:{"recipe": "P2V2"}'):
         orchestrator = make_orchestrator(rule, PROFILE, COST_WEIGHT)
         ends = replay(make_executive(config), orchestrator, EPISODES)  # the same tasks for each rule
         seconds = np.mean([end.llm_seconds for end in ends])
