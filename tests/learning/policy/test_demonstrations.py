@@ -38,7 +38,7 @@ def test_bad_folders_are_refused(recorded, tmp_path):
     with pytest.raises(InputError, match="another robot"):
         load_demonstrations([recorded])
     write_shard(path, ROBOT, replace(TASKS[0], scene="wall"), frames_of(TASKS[0], 5), {})
-    with pytest.raises(InputError, match="other words"):
+    with pytest.raises(InputError, match="other instructions"):
         load_demonstrations([recorded])
 
 
