@@ -88,7 +88,7 @@ class Robot:
     ) -> None:
         if not callable(orchestrate):
             raise TypeError(
-                f"Robot: orchestrate must be a function without arguments that returns the sub-goal, got {orchestrate!r}"
+                f"Robot: orchestrate must be a function (no arguments) that returns the sub-goal, got {orchestrate!r}"
             )
         if not actor.drives:
             given = ", ".join(policy.spec.action_names) or "none"

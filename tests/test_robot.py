@@ -170,7 +170,7 @@ def test_a_policy_of_an_arm_drives_no_base():
 
 def test_a_subgoal_instead_of_a_function_is_refused():
     robot = World().robot
-    with pytest.raises(TypeError, match="Robot: orchestrate must be a function .* got 'go'"):
+    with pytest.raises(TypeError, match=r"Robot: orchestrate must be a function .* got 'go'"):
         Robot(None, "go", robot.policy, robot.actor, robot.gate)
 
 

@@ -6,8 +6,8 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from types import SimpleNamespace
 from numbers import Integral, Real
+from types import SimpleNamespace
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -268,8 +268,9 @@ def _is_number(value: object) -> bool:
 def check_policy(policy: Policy, steps: int = 3, seed: int = 0) -> None:
     """Holds `policy` to the contract on `steps` random observations.
 
-    Checks its methods and its spec, shape, type, finiteness, range, time stamps, that nothing is written into, and that answers repeat: with and
-    without `reset`, whatever was asked in between. Raises: AssertionError naming the breach."""
+    Checks its methods and its spec, then shape, type, finiteness, range, time stamps, that nothing is written into, and
+    that answers repeat: with and without `reset`, whatever was asked in between. Raises: AssertionError naming the
+    breach."""
     name = type(policy).__name__
     assert not isinstance(policy, type), "policy: a class; give an object of it"
     missing = [each for each in ("spec", "infer", "reset") if not hasattr(policy, each)]

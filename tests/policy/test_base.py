@@ -89,7 +89,7 @@ BROKEN = [
 @pytest.mark.parametrize(("changes", "message"), BROKEN)
 def test_a_spec_that_no_policy_can_keep_is_refused(changes, message):
     right = vars(InterfaceSpec.of(tiny_spec()))
-    with pytest.raises(ValueError, match="^spec: ") as error:
+    with pytest.raises(ValueError, match=r"^spec: ") as error:
         InterfaceSpec(**{**right, **changes})
     assert str(error.value) == f"spec: {message}"
 
