@@ -282,7 +282,7 @@ def make_rule(family: str, **params: Any) -> OrchestratorPolicy:
     except TypeError as error:  # of a user's rule
         raise InputError(f"rule {family!r}: {error}") from None
     except InputError as error:
-        raise InputError(str(error).replace("rule:", f"rule {family!r}:", 1)) from None
+        raise InputError(f"rule {family!r}: {error}") from None
 
 
 def _check_parameter(entry: RuleFamily, name: str, value: Any) -> None:
@@ -298,7 +298,7 @@ def _check_parameter(entry: RuleFamily, name: str, value: Any) -> None:
     kind, wanted = (str, "text") if text else (int | float, "a finite number")
     if not isinstance(value, kind) or isinstance(value, bool) or value != value or value in (_INF, -_INF):
         raise InputError(f"rule {entry.name!r}: parameter {name} must be {wanted}, got {value!r}")
-    if text or name not in entry.limits:
+    if isinstance(value, str) or name not in entry.limits:
         return
 
     low, high = entry.limits[name]
@@ -315,7 +315,7 @@ def grid(family: str) -> list[dict[str, Any]]:
 def _one_of(table: Mapping[Any, Any], key: Any, parameter: str) -> Any:
     """`table[key]`. Raises: InputError where there is none."""
     if key not in table:
-        raise InputError(f"rule: {parameter} {key!r} is not an allowed value (allowed: {', '.join(map(str, table))})")
+        raise InputError(f"{parameter} {key!r} is not an allowed value (allowed: {', '.join(map(str, table))})")
     return table[key]
 
 

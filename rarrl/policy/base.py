@@ -229,7 +229,7 @@ def check_interface(spec: Interface) -> None:
         _check_words(name, getattr(spec, name))
     for name in ("image_size", "horizon", "max_words"):
         value = getattr(spec, name)
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise ValueError(f"spec: {name} must be a whole number of at least 1, got {value!r}")
     if not _is_number(spec.control_hz) or spec.control_hz <= 0:
         raise ValueError(f"spec: control_hz must be a finite number above 0, got {spec.control_hz!r}")
@@ -262,7 +262,7 @@ def _check_numbers(field: str, values: Any, names: str, count: int) -> None:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
 
 
 def check_policy(policy: Policy, steps: int = 3, seed: int = 0) -> None:

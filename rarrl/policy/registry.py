@@ -69,7 +69,7 @@ def shipped_policies() -> dict[str, Path]:
 
 
 def policy_folder(spec: str) -> Path:
-    """The folder that `spec` names: a path, the name of a shipped policy, or "" for SHIPPED. A path that exists wins."""
+    """The folder that `spec` names: a path, the name of a shipped policy where no such path exists, or "": SHIPPED."""
     if not spec:
         return SHIPPED
     return Path(spec) if os.path.exists(spec) else shipped_policies().get(spec, Path(spec))
