@@ -74,6 +74,7 @@ def make_policy(
     Args:
         policy: the section `policy` of a configuration (it then holds the other arguments, too), or one of
             FOLDER: a folder as `rarrl train policy` writes it; empty: the shipped one for Meta-World,
+            metaworld, household, tabletop: a shipped one,
             openvla:FOLDER#package.module:features: an OpenVLA checkpoint, see docs/how-to/run-an-openvla-checkpoint.md,
             package.module:Class: a class of your own, or a function that returns a `rarrl.policy.base.Policy`; it is
             called without arguments,
@@ -82,13 +83,15 @@ def make_policy(
         preset: what to leave out for speed: a file of the folder's `presets`. Policy folders alone.
         threads: of llama.cpp.
 
-    Raises: InputError for an unknown form, with those that there are, or files that do not fit;
+    Raises: InputError for an unknown form, with those that there are, files that do not fit, or no threads;
         DependencyMissingError without llama-cpp-python."""
     from rarrl.policy import registry
 
     if isinstance(policy, PolicyConfig):
         config = policy
         return registry.load_policy(config.folder, registry.PolicyOptions(config.gguf, config.preset, config.threads))
+    if not isinstance(threads, int) or threads < 1:
+        raise InputError(f"make_policy: threads must be a whole number of at least 1, got {threads!r}")
     return registry.load_policy(str(policy), registry.PolicyOptions(str(gguf or ""), preset, threads))
 
 
@@ -154,12 +157,14 @@ def make_orchestrator(
             None: the profile's own.
         call_timeout_s: no call may take longer than this, however much budget is left, seconds.
 
-    Raises: InputError for an unknown policy or profile, with the allowed names."""
+    Raises: InputError for an unknown policy or profile, with the allowed names, or a negative price."""
     if isinstance(policy, OrchestratorConfig):
         config = policy
         return make_orchestrator(
             config.policy, config.profile, config.cost_weight, world=world, call_timeout_s=call_timeout_s
         )
+    if not 0 <= cost_weight < math.inf:  # NaN is neither
+        raise InputError(f"make_orchestrator: cost_weight must be a finite number of at least 0, got {cost_weight!r}")
     if not isinstance(profile, LatencyProfile):
         profile = load_profile(profile)
     if isinstance(policy, str):

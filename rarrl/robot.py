@@ -15,8 +15,8 @@ from typing import Protocol
 
 import numpy as np
 
-from rarrl.policy.actor import Actor, ActorCommand
-from rarrl.policy.base import Observation, Policy
+from rarrl.policy.actor import BASE_ACTIONS, INTERACT, Actor, ActorCommand
+from rarrl.policy.base import Interface, Observation, Policy
 from rarrl.range_scan import RangeScan
 from rarrl.safety.base_gate import BaseGate
 from rarrl.types import GateReason, GateResult, RobotCommand, StereoPair
@@ -80,13 +80,23 @@ class Robot:
         actor: keeps its answers
         gate: has the last word
 
-    Raises: ValueError for a policy whose actions are not those of a base."""
+    Raises: ValueError for a policy whose actions are not those of a base, TypeError for an `orchestrate` that cannot be
+    called."""
 
     def __init__(
         self, sensor: RangeSensor | None, orchestrate: Orchestrate, policy: Policy, actor: Actor, gate: BaseGate
     ) -> None:
+        if not callable(orchestrate):
+            raise TypeError(
+                f"Robot: orchestrate must be a function (no arguments) that returns the sub-goal, got {orchestrate!r}"
+            )
         if not actor.drives:
-            raise ValueError("Robot: the policy's actions are not those of a base")
+            given = ", ".join(policy.spec.action_names) or "none"
+            allowed = ", ".join(sorted(BASE_ACTIONS))
+            raise ValueError(
+                f"Robot: the policy's actions are not those of a base: {given} (allowed: at least one of {allowed}; "
+                f"{INTERACT} besides)"
+            )
         self.sensor = sensor
         self.orchestrate = orchestrate
         self.policy = policy
@@ -107,6 +117,8 @@ class Robot:
             return RobotTick(None, self.actor.hold(seen.now), result, error)
 
     def _find_obstacles(self, seen: RobotObservation) -> RangeReading | None:
+        if np.shape(seen.T_odom_base) != (4, 4):
+            raise ValueError(f"Robot: T_odom_base must be a (4, 4) matrix, got shape {np.shape(seen.T_odom_base)}")
         self.gate.on_odometry(seen.T_odom_base, seen.now, seen.now)
         if self.sensor is None or seen.pair is None:
             return None
@@ -118,10 +130,25 @@ class Robot:
     def _act(self, seen: RobotObservation, subgoal: str) -> ActorCommand:
         self.actor.follow(subgoal)
         if seen.images is not None and seen.proprio is not None and self.actor.wants_chunk(seen.now):
+            observation = Observation(seen.images, seen.proprio, subgoal, seen.now)
+            _check_fit(observation, self.policy.spec)
             self.actor.asked()
-            chunk = self.policy.infer(Observation(seen.images, seen.proprio, subgoal, seen.now))
+            chunk = self.policy.infer(observation)
             self.actor.take(chunk, subgoal, seen.now)
         return self.actor.tick(seen.now, seen.speed_mps, seen.busy)
+
+
+def _check_fit(observation: Observation, spec: Interface) -> None:
+    """Raises: ValueError where the pictures or the proprioception are not those of `spec`."""
+    images = observation.images
+    wanted = (len(spec.cameras), spec.image_size, spec.image_size, 3)
+    if images.shape != wanted or images.dtype != np.uint8:
+        raise ValueError(f"Robot: images must be {wanted} uint8, got {images.shape} {images.dtype}")
+
+    count = len(spec.proprio_names)
+    if observation.proprio.shape != (count,):
+        names = ", ".join(spec.proprio_names)
+        raise ValueError(f"Robot: proprio must be ({count},) numbers ({names}), got shape {observation.proprio.shape}")
 
 
 def command_of(act: ActorCommand, now: float) -> RobotCommand:

@@ -102,6 +102,18 @@ def test_an_orchestrator_from_a_configuration_a_name_and_an_object():
         make_orchestrator(rule, "grok-70b")
 
 
+@pytest.mark.parametrize("price", [-1, float("nan"), float("inf")])
+def test_a_price_of_thinking_that_is_none_is_refused(price):
+    with pytest.raises(InputError, match="cost_weight must be a finite number of at least 0, got"):
+        make_orchestrator("never", "groq-70b", cost_weight=price)
+
+
+@pytest.mark.parametrize("threads", [0, -2, 1.5])
+def test_a_policy_without_threads_is_refused(threads):
+    with pytest.raises(InputError, match=f"threads must be a whole number of at least 1, got {threads}"):
+        make_policy(threads=threads)
+
+
 def test_public_names_are_there_and_loaded_when_used():
     assert sorted(rarrl.PUBLIC) == sorted(rarrl.__all__) and set(rarrl.__all__) <= set(dir(rarrl))
     assert rarrl.make_policy is make_policy

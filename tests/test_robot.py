@@ -20,10 +20,16 @@ ACTIONS = ("linear_x_m_s", "angular_z_rad_s", "interact")
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 
 
+def spec_of(actions):
+    return SimpleNamespace(
+        action_names=actions, proprio_names=("speed_m_s",), horizon=8, cameras=("front",), image_size=len(IMAGE)
+    )
+
+
 class Policy:
     """Wants to go ahead at `v`; remembers what it was asked."""
 
-    spec = SimpleNamespace(action_names=ACTIONS, proprio_names=("speed_m_s",), horizon=8)
+    spec = spec_of(ACTIONS)
 
     def __init__(self):
         self.v, self.asked, self.error = 0.3, [], None
@@ -56,7 +62,7 @@ class World:
 
     def __init__(self, actions=ACTIONS):
         self.policy = Policy()
-        self.policy.spec = SimpleNamespace(action_names=actions, proprio_names=("speed_m_s",), horizon=8)
+        self.policy.spec = spec_of(actions)
         self.sensor = Sensor(self)
         self.robot = Robot(
             self.sensor, lambda: self.subgoal, self.policy, Actor(self.policy.spec, DT, 0.4), BaseGate(CONFIG)
@@ -155,8 +161,34 @@ def test_a_motion_aside_is_refused():
 
 
 def test_a_policy_of_an_arm_drives_no_base():
-    with pytest.raises(ValueError, match="not those of a base"):
+    with pytest.raises(ValueError, match="not those of a base") as error:
         World(("shoulder", "elbow"))
+    assert "shoulder, elbow (allowed: at least one of angular_z_rad_s, linear_x_m_s, linear_y_m_s; interact" in str(
+        error.value
+    )
+
+
+def test_a_subgoal_instead_of_a_function_is_refused():
+    robot = World().robot
+    with pytest.raises(TypeError, match=r"Robot: orchestrate must be a function .* got 'go'"):
+        Robot(None, "go", robot.policy, robot.actor, robot.gate)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pose": np.eye(3)}, "T_odom_base must be a (4, 4) matrix, got shape (3, 3)"),
+        ({"images": IMAGE}, "images must be (1, 4, 4, 3) uint8, got (4, 4, 3) uint8"),
+        ({"images": np.zeros((1, 8, 8, 3), np.uint8)}, "images must be (1, 4, 4, 3) uint8, got (1, 8, 8, 3) uint8"),
+        ({"images": np.zeros((1, 4, 4, 3))}, "images must be (1, 4, 4, 3) uint8, got (1, 4, 4, 3) float64"),
+        ({"proprio": np.zeros(2)}, "proprio must be (1,) numbers (speed_m_s), got shape (2,)"),
+    ],
+)
+def test_what_does_not_fit_is_a_stop_that_says_so(changes, message):
+    world = World()
+    ticks = world.run(3, **changes)
+    assert {str(tick.error) for tick in ticks} == {f"Robot: {message}"} and not world.policy.asked
+    assert {(tick.result.v, tick.result.reason) for tick in ticks} == {(0.0, GateReason.INTERNAL_ERROR)}
 
 
 def test_a_robot_without_a_sensor_never_moves_behind_a_gate():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,11 @@ def test_the_command(runs: Path) -> None:
     run = CliRunner().invoke
     listed = run(app, ["why", str(runs), "--policy", "learned"], env={"COLUMNS": "160"})
     assert listed.exit_code == 0 and "always-think would" in listed.output and "come out otherwise" not in listed.output
+    assert f"episode 0 of {EPISODES}; --episode N shows another" in listed.output
+    (hint,) = [line for line in listed.output.splitlines() if line.startswith("one in detail: rarrl ")]
+    assert hint.endswith(" --policy learned")
+    printed = run(app, shlex.split(hint.removeprefix("one in detail: rarrl ")), env={"COLUMNS": "160"})
+    assert printed.exit_code == 0 and "What spoke for it" in printed.output
     detail = run(app, ["why", str(runs / "1"), "1"], env={"COLUMNS": "160"})
     assert detail.exit_code == 0 and "What spoke for it" in detail.output and "never-think would" in detail.output
     rule = run(app, ["why", str(runs / "2"), "1"])

@@ -243,6 +243,12 @@ def run_missions(
     return [(setting, done[_key(setting, seed)]) for setting in settings for seed in seeds]
 
 
+def count_kept(settings: Sequence[Setting], seeds: Sequence[int], journal: Path) -> int:
+    """How many missions `run_missions` would take from `journal` instead of playing them."""
+    kept = {key for key, _ in _read(journal)}
+    return sum(_key(setting, seed) in kept for setting in settings for seed in seeds)
+
+
 def _play(todo: Sequence[tuple[Setting, int]], workers: int) -> Iterator[tuple[tuple[Setting, int], Row]]:
     if workers == 1:
         for job in todo:

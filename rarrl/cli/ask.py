@@ -13,6 +13,7 @@ import typer
 from rarrl.cli.common import guarded
 from rarrl.cli.orchestrator import SeedOption
 from rarrl.cli.planner import ThreadsOption
+from rarrl.errors import InputError
 
 if TYPE_CHECKING:
     from rarrl.reasoner.base import Answer
@@ -41,6 +42,8 @@ def ask(
     from rarrl.reasoner.checker import load_operator_policy
     from rarrl.types import Role
 
+    if not goal.strip():
+        raise InputError('ask: the goal is empty; say what to do, such as "put a hot mug on the table"')
     operator = load_operator_policy(policy) if policy is not None else None
     reasoner = make_reasoner(llm, policy=operator, threads=threads, seed=seed)
     scene = tuple(name for name in seen.replace(",", " ").split() if name)

@@ -42,7 +42,14 @@ def eval_mission(
 ) -> None:
     """Play missions with eyes, policy, gate and language model: success, time, thinking, collisions; and ablations."""
     from rarrl.results import make_results, write_results
-    from rarrl_learning.household.evaluate import FIRST_SEED, FOLDER, Setting, orchestrator_of, run_missions
+    from rarrl_learning.household.evaluate import (
+        FIRST_SEED,
+        FOLDER,
+        Setting,
+        count_kept,
+        orchestrator_of,
+        run_missions,
+    )
     from rarrl_learning.household.mission_figures import mission_figures
 
     check_output(json, "--json")
@@ -64,6 +71,8 @@ def eval_mission(
     seeds, few = range(first, first + n), range(first, first + min(n, n_ablations))
     kept = journal or Path("runs") / "missions.jsonl"
     total = len(settings) * n + len(apart) * len(few)
+    if taken := count_kept(settings, seeds, kept) + count_kept(apart, few, kept):
+        typer.echo(f"{taken} of {total} missions from {kept}; give --journal another file to play them again", err=True)
     with progress("missions", total) as update:
         played = run_missions(settings, seeds, kept, workers, update)
         done = len(played)

@@ -12,6 +12,12 @@ from rarrl.cli.orchestrator import JsonOption, SeedOption
 from rarrl.errors import InputError
 
 SuiteOption = Annotated[str, typer.Option(help="The benchmark: metaworld, tabletop; to record also household.")]
+HOUSEHOLD = "household"
+"""The suite of whole missions, which is recorded by code of its own."""
+ShippedOption = Annotated[
+    Path | None,
+    typer.Option(help="A policy folder, or metaworld, household, tabletop: one of the package; default: its own."),
+]
 TaskOption = Annotated[list[str] | None, typer.Option("--task", help="Only this task; repeat it. Default: all.")]
 
 
@@ -34,12 +40,14 @@ def record(
         raise InputError(f"--out: {out} is a file; give a folder")
     if preset is not None and policy is None:
         raise InputError(f"--preset: {preset} is a preset of which policy? give --policy too")
-    if suite == "household":
+    if suite == HOUSEHOLD:
         _record_household(out, episodes, first, policy, preset)
         return
     from rarrl_learning.policy.record import record_demonstrations
-    from rarrl_sim_envs.suites import suite_named
+    from rarrl_sim_envs.suites import SUITES, suite_named
 
+    if suite not in SUITES:
+        raise InputError(f"--suite: {suite!r} is unknown; allowed: {', '.join([*SUITES, HOUSEHOLD])}")
     chosen = suite_named(suite)
     tasks = task or list(chosen.tasks)
     with progress("recording", episodes * len(tasks)) as update:
@@ -102,7 +110,7 @@ def train_policy(
 
 @guarded("nothing was written; start again")
 def eval_policy(
-    policy: Annotated[Path | None, typer.Option(help="A policy folder; default: the one of the package.")] = None,
+    policy: ShippedOption = None,
     suite: SuiteOption = "metaworld",
     task: TaskOption = None,
     words: Annotated[
@@ -121,6 +129,7 @@ def eval_policy(
 ) -> None:
     """Play a policy in closed loop on unseen starts, with its own, unheard and another task's instructions."""
     from rarrl.build import make_policy
+    from rarrl.policy.registry import policy_folder
     from rarrl.policy.serve import MODELS
     from rarrl.results import make_results, write_results
     from rarrl_learning.policy.evaluate import evaluate_policy, observations
@@ -131,7 +140,7 @@ def eval_policy(
     tasks, kinds = task or list(chosen.tasks), words or list(chosen.kinds)
     if unknown := set(kinds) - set(chosen.kinds):
         raise InputError(f"--words: {min(unknown)!r} is unknown; allowed: {', '.join(chosen.kinds)}")
-    folder = policy or MODELS / f"policy_{suite}"
+    folder = policy_folder(str(policy)) if policy else MODELS / f"policy_{suite}"
     with (
         make_policy(folder, gguf=gguf, preset=preset or "") as actor,
         progress("playing", episodes * len(tasks) * len(kinds)) as update,
@@ -177,7 +186,7 @@ def calibrate(
 
 @guarded()
 def serve_policy(
-    policy: Annotated[Path | None, typer.Option(help="A policy folder; default: the one of the package.")] = None,
+    policy: ShippedOption = None,
     host: Annotated[str, typer.Option(help="The address to listen on; another than loopback needs a token.")] = (
         "127.0.0.1"
     ),

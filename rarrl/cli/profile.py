@@ -20,11 +20,21 @@ SHOWN = 10  # rows that were left out
 
 @guarded()
 def profile_show(
-    profile: Annotated[str, typer.Argument(help="Name of a shipped profile, or path of a profile file.")],
+    profile: Annotated[
+        str | None,
+        typer.Argument(help="Name of a shipped profile, or path of a profile file; default: list the shipped ones."),
+    ] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw it into this .png, .svg or .pdf.")] = None,
 ) -> None:
     """Show what a language model costs, and how often it is right: per role, level and task type."""
-    from rarrl.latency.profile import load_profile
+    from rarrl.latency.profile import load_profile, shipped_profiles
+
+    if profile is None:
+        if picture is not None:
+            raise InputError(f"--picture: of which profile? name one of {', '.join(shipped_profiles())}")
+        for name in shipped_profiles():
+            typer.echo(name)
+        return
     from rarrl_learning.latency.jobs import answer_tables, show_profile
 
     check_output(picture, "--picture")

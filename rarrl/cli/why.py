@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +37,7 @@ def why(
     from rarrl.why import explain
 
     chosen = _choose(read_runs(run), policy)
+    asked_price = cost_weight
     if cost_weight is None:
         logged = chosen.header.cost_weight
         cost_weight = OLD_COST_WEIGHT if logged is None else logged
@@ -51,6 +53,12 @@ def why(
         known = sorted({one.episode for one in explained})
         raise InputError(f"--episode: {number} is not in the run (it has: {known[0]} to {known[-1]})")
     _list(chosen, number, listed)
+    command = ["rarrl", "why", str(run), str(listed[0].decision), *(["--policy", policy] if policy else [])]
+    if asked_price is not None:
+        command += ["--cost-weight", f"{asked_price:g}"]
+    console().print(f"one in detail: {shlex.join(command)}", markup=False)
+    episodes = len({one.episode for one in explained})
+    console().print(f"episode {number} of {episodes}; --episode N shows another", markup=False)
     differing = sum(one.recomputed is not one.action for one in explained)
     if differing:
         typer.echo(
@@ -93,7 +101,6 @@ def _list(run: Run, episode: int, listed: list[Explained]) -> None:
         f"{len(calls)} calls; always-think at these points: {always:.2f} s in the mean; never: 0 s",
         markup=False,
     )
-    console().print(f"one in detail: rarrl why RUN {listed[0].decision}", markup=False)
 
 
 def _always(one: Explained) -> str:

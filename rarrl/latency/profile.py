@@ -367,7 +367,7 @@ def _resolve(name: str) -> Path:
         return Path(name)
 
     close = difflib.get_close_matches(name, shipped, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]}?" if close else ""
+    hint = f"; did you mean {close[0]}?" if close else "."
     raise InputError(f"{_WHAT}: no profile {short(name)}{hint} Shipped: {', '.join(shipped)}; or give a file's path")
 
 

@@ -36,9 +36,11 @@ class Orchestrator:
         self.history = History(1)
         self.budget = Budget.full(0.0, 0.0)
         self._id = 0
+        self._started = False
 
     def start(self, budget: Budget) -> None:
         """Begins a task with a fresh history. Ids go on counting, so that late answers stay recognisable."""
+        self._started = True
         self.budget = budget
         self.history.reset(np.zeros(1, np.int64))
 
@@ -53,7 +55,11 @@ class Orchestrator:
 
     def decide(self, summary: StateSummary, asked: Action | None = None, plan: PlanStatus | None = None) -> Decision:
         """The next decision; a spent budget leaves only ACT. `asked`: somebody's wish, taken where it is allowed.
-        `plan`: what is known of the plan in force, where a reasoner writes it."""
+        `plan`: what is known of the plan in force, where a reasoner writes it.
+
+        Raises: RuntimeError before `start`."""
+        if not self._started:
+            raise RuntimeError("Orchestrator.decide: no task has been started; call start first")
         situation = self.situation(summary, plan)
         mask = situation.action_mask()
         action = Action(int(self.policy.act(situation, mask)[0])) if asked is None else asked

@@ -7,6 +7,7 @@ and commit window), and a table of risky sub-goal types. Parameters are tuned by
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -187,6 +188,8 @@ def _brace(s: Situation, failures: float, cooldown: float, window: float) -> Mas
 
 
 RuleMaker = Callable[..., OrchestratorPolicy]
+Limits = tuple[float, float]
+"""The lowest and the highest value of a parameter."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,8 @@ class RuleFamily:
         recorded or a reasoner is asked; on latencies alone nothing keeps a plan, and such a rule is not played.
     needs_guard: it relies on a verifier's verdict making the next attempt safer. Latencies alone are replayed so;
         recorded answers judge the plan instead, and such a rule says nothing there.
-    texts: names of parameters that are text; all others are finite numbers."""
+    texts: names of parameters that are text; all others are finite numbers.
+    limits: parameter -> the lowest and the highest value that is allowed; where it is left out, any number is."""
 
     name: str
     make: RuleMaker
@@ -206,6 +210,18 @@ class RuleFamily:
     needs_plan: bool
     needs_guard: bool
     texts: tuple[str, ...]
+    limits: Mapping[str, Limits]
+
+    @property
+    def parameters(self) -> tuple[str, ...] | None:
+        """The names of the parameters; None where `make` takes any."""
+        try:
+            found = inspect.signature(self.make).parameters.values()
+        except (TypeError, ValueError):  # something that Python cannot look into
+            return None
+        if any(each.kind is each.VAR_KEYWORD for each in found):
+            return None
+        return tuple(each.name for each in found if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY))
 
     def grid(self) -> list[dict[str, Any]]:
         """All parameter sets that tuning tries."""
@@ -224,13 +240,14 @@ def register_rule(
     needs_plan: bool = False,
     needs_guard: bool = False,
     texts: tuple[str, ...] = (),
+    limits: Mapping[str, Limits] | None = None,
 ) -> None:
     """Adds a rule to the table: `--policy NAME` and `NAME:{"key": value}` then play it, `rarrl tune rules` tunes it.
 
     The arguments are the fields of `RuleFamily`; without `axes` there is nothing to tune.
 
     Raises: ValueError where the name is taken or is no name."""
-    RULES.register(name, RuleFamily(name, make, axes or {}, needs_plan, needs_guard, texts))
+    RULES.register(name, RuleFamily(name, make, axes or {}, needs_plan, needs_guard, texts, limits or {}))
 
 
 def families() -> tuple[str, ...]:
@@ -259,15 +276,35 @@ def make_rule(family: str, **params: Any) -> OrchestratorPolicy:
         )
     entry = RULES[family]
     for name, value in params.items():
-        text = name in entry.texts
-        kind, wanted = (str, "text") if text else (int | float, "a finite number")
-        if not isinstance(value, kind) or isinstance(value, bool) or value != value or value in (_INF, -_INF):
-            raise InputError(f"rule {family!r}: parameter {name} must be {wanted}, got {value!r}")
+        _check_parameter(entry, name, value)
     try:
         return entry.make(**params)
-    except TypeError as error:  # an unknown parameter
-        known_axes = ", ".join(entry.axes) or "none"
-        raise InputError(f"rule {family!r}: {error}; parameters: {known_axes}") from None
+    except TypeError as error:  # of a user's rule
+        raise InputError(f"rule {family!r}: {error}") from None
+    except InputError as error:
+        raise InputError(f"rule {family!r}: {error}") from None
+
+
+def _check_parameter(entry: RuleFamily, name: str, value: Any) -> None:
+    """Raises: InputError that names the rule, the parameter and what is allowed."""
+    known = entry.parameters
+    if known is not None and name not in known:
+        allowed = ", ".join(known) or "none"
+        raise InputError(
+            f"rule {entry.name!r}: parameter {short(name)} is unknown; allowed: {allowed}{did_you_mean(name, known)}"
+        )
+
+    text = name in entry.texts
+    kind, wanted = (str, "text") if text else (int | float, "a finite number")
+    if not isinstance(value, kind) or isinstance(value, bool) or value != value or value in (_INF, -_INF):
+        raise InputError(f"rule {entry.name!r}: parameter {name} must be {wanted}, got {value!r}")
+    if isinstance(value, str) or name not in entry.limits:
+        return
+
+    low, high = entry.limits[name]
+    if not low <= value <= high:
+        allowed = f"{low:g} or more" if high == _INF else f"{low:g} to {high:g}"
+        raise InputError(f"rule {entry.name!r}: parameter {name} must be {allowed}, got {value!r}")
 
 
 def grid(family: str) -> list[dict[str, Any]]:
@@ -278,7 +315,7 @@ def grid(family: str) -> list[dict[str, Any]]:
 def _one_of(table: Mapping[Any, Any], key: Any, parameter: str) -> Any:
     """`table[key]`. Raises: InputError where there is none."""
     if key not in table:
-        raise InputError(f"rule: {parameter} {key!r} is not an allowed value (allowed: {', '.join(map(str, table))})")
+        raise InputError(f"{parameter} {key!r} is not an allowed value (allowed: {', '.join(map(str, table))})")
     return table[key]
 
 
@@ -373,26 +410,54 @@ _PLANNERS = {1: Action.PLANNER_1, 2: Action.PLANNER_2}
 _RECIPE_AXIS = {"recipe": tuple(RECIPES)}
 _RECIPE = ("recipe",)
 
+_COUNT: Limits = (1, _INF)  # of attempts or failures: with fewer the rule would be "always"
+_SHARE: Limits = (0, 1)  # a probability, or a rate of failures
+_AMOUNT: Limits = (0, _INF)
+
 register_rule("never", _make_never)
 register_rule("always", _make_always, axes=_RECIPE_AXIS, texts=_RECIPE)
-register_rule("interval", _make_interval, axes={"every": (1, 2, 3, 4, 6, 8, 12), **_RECIPE_AXIS}, texts=_RECIPE)
-register_rule("random", _make_random, axes={"rate": (0.05, 0.1, 0.2, 0.3, 0.5, 0.7), **_RECIPE_AXIS}, texts=_RECIPE)
+register_rule(
+    "interval",
+    _make_interval,
+    axes={"every": (1, 2, 3, 4, 6, 8, 12), **_RECIPE_AXIS},
+    texts=_RECIPE,
+    limits={"every": _COUNT},
+)
+register_rule(
+    "random",
+    _make_random,
+    axes={"rate": (0.05, 0.1, 0.2, 0.3, 0.5, 0.7), **_RECIPE_AXIS},
+    texts=_RECIPE,
+    limits={"rate": _SHARE},
+)
 register_rule(
     "threshold",
     _make_threshold,
     axes={"theta": (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6), **_RECIPE_AXIS},
     texts=_RECIPE,
+    limits={"theta": _SHARE},
 )
-register_rule("after_failure", _make_after_failure, axes={"failures": (1, 2, 3), **_RECIPE_AXIS}, texts=_RECIPE)
+register_rule(
+    "after_failure",
+    _make_after_failure,
+    axes={"failures": (1, 2, 3), **_RECIPE_AXIS},
+    texts=_RECIPE,
+    limits={"failures": _COUNT},
+)
 register_rule("boundary", _make_boundary, axes=_RECIPE_AXIS, texts=_RECIPE)
 register_rule(
-    "paced", _make_paced, axes={"share": (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0), **_RECIPE_AXIS}, texts=_RECIPE
+    "paced",
+    _make_paced,
+    axes={"share": (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0), **_RECIPE_AXIS},
+    texts=_RECIPE,
+    limits={"share": _AMOUNT},
 )
 register_rule(
     "brace",
     _make_brace,
     axes={"failures": (1, 2, 3), "cooldown": (1, 2, 4), "window": (1, 3, 6), **_RECIPE_AXIS},
     texts=_RECIPE,
+    limits={"failures": _COUNT, "cooldown": _AMOUNT, "window": _AMOUNT},
 )
 register_rule(
     "risk_table",
@@ -407,6 +472,7 @@ register_rule(
     },
     needs_guard=True,
     texts=("risky",),
+    limits={"failures": _COUNT, "pace": _AMOUNT, "theta": _SHARE},
 )
 register_rule("start", _make_start, axes=_RECIPE_AXIS, needs_plan=True, texts=_RECIPE)
 register_rule(
@@ -420,4 +486,6 @@ register_rule(
         "failures": (1, 2, 9),
     },
     needs_plan=True,
+    # A similarity and a probability below the threshold are doubtful: with 2 every plan is.
+    limits={"default": (0, 2), "theta": (0, 2), "verify": (0, 2), "first": (1, 2), "failures": _COUNT},
 )

@@ -64,12 +64,18 @@ class Actor:
         max_age_s: no command rests on an older observation
         blend_rows, replan_share: see `ChunkBroker`
 
+    Raises: ValueError for a dt or max_age_s that is not above 0.
+
     drives: whether the policy's actions are those of a base. refused_answers: answers to a sub-goal that is no longer
     in force."""
 
     def __init__(
         self, spec: Interface, dt: float, max_age_s: float, blend_rows: int = 2, replan_share: float = 0.7
     ) -> None:
+        for name, value in (("dt", dt), ("max_age_s", max_age_s)):
+            if not value > 0:  # NaN as well
+                raise ValueError(f"Actor: {name} must be above 0 s, got {value!r}")
+
         self._names = tuple(spec.action_names)
         self._dt = dt
         self._max_age_s = max_age_s

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from types import SimpleNamespace
 from typing import Any, Protocol, cast
 
@@ -83,7 +85,9 @@ class Interface(Protocol):
 class InterfaceSpec:
     """An `Interface` as plain values, for policies that need no more than that.
 
-    names: with units, such as `x_m`. An empty vocabulary: any words."""
+    names: with units, such as `x_m`. An empty vocabulary: any words.
+
+    Raises: ValueError as `check_interface`."""
 
     cameras: tuple[str, ...]
     image_size: int
@@ -97,6 +101,9 @@ class InterfaceSpec:
     control_hz: float
     vocabulary: tuple[str, ...] = ()
     max_words: int = 40
+
+    def __post_init__(self) -> None:
+        check_interface(self)
 
     @classmethod
     def of(cls, interface: Interface) -> InterfaceSpec:
@@ -210,12 +217,71 @@ class _Closable:
         self.close()
 
 
+def check_interface(spec: Interface) -> None:
+    """Refuses a spec that no policy can keep.
+
+    Raises: ValueError in one line: the field, what it must be, and what it is."""
+    missing = [field.name for field in fields(InterfaceSpec) if not hasattr(spec, field.name)]
+    if missing:
+        raise ValueError(f"spec: a {type(spec).__name__} has no {', '.join(missing)}")
+
+    for name in ("cameras", "proprio_names", "action_names", "vocabulary"):
+        _check_words(name, getattr(spec, name))
+    for name in ("image_size", "horizon", "max_words"):
+        value = getattr(spec, name)
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+            raise ValueError(f"spec: {name} must be a whole number of at least 1, got {value!r}")
+    if not _is_number(spec.control_hz) or spec.control_hz <= 0:
+        raise ValueError(f"spec: control_hz must be a finite number above 0, got {spec.control_hz!r}")
+    if not spec.action_names:
+        raise ValueError("spec: action_names must hold at least one name, got none")
+
+    for what, parts in (("proprio", ("mean", "scale")), ("action", ("low", "high"))):
+        names = f"{what}_names"
+        for part in parts:
+            _check_numbers(f"{what}_{part}", getattr(spec, f"{what}_{part}"), names, len(getattr(spec, names)))
+
+    for name, scale in zip(spec.proprio_names, spec.proprio_scale, strict=True):
+        if scale <= 0:
+            raise ValueError(f"spec: proprio_scale must be above 0, got {scale!r} for {name}")
+    for name, low, high in zip(spec.action_names, spec.action_low, spec.action_high, strict=True):
+        if low > high:
+            raise ValueError(f"spec: action_low must not be above action_high, got {low!r} and {high!r} for {name}")
+
+
+def _check_words(field: str, values: object) -> None:
+    if not isinstance(values, tuple | list) or not all(isinstance(value, str) for value in values):
+        raise ValueError(f"spec: {field} must be a tuple of names, got {values!r}")
+
+
+def _check_numbers(field: str, values: Any, names: str, count: int) -> None:
+    if isinstance(values, str) or not hasattr(values, "__len__") or not all(map(_is_number, values)):
+        raise ValueError(f"spec: {field} must be a tuple of finite numbers, got {values!r}")
+    if len(values) != count:
+        raise ValueError(f"spec: {field} must hold {count} numbers, one for each of {names}, got {len(values)}")
+
+
+def _is_number(value: object) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+
+
 def check_policy(policy: Policy, steps: int = 3, seed: int = 0) -> None:
     """Holds `policy` to the contract on `steps` random observations.
 
-    Checks shape, type, finiteness, range, time stamps, that nothing is written into, and that answers repeat: with and
-    without `reset`, whatever was asked in between. Raises: AssertionError naming the breach."""
-    spec, rng = policy.spec, np.random.default_rng(seed)
+    Checks its methods and its spec, then shape, type, finiteness, range, time stamps, that nothing is written into, and
+    that answers repeat: with and without `reset`, whatever was asked in between. Raises: AssertionError naming the
+    breach."""
+    name = type(policy).__name__
+    assert not isinstance(policy, type), "policy: a class; give an object of it"
+    missing = [each for each in ("spec", "infer", "reset") if not hasattr(policy, each)]
+    assert not missing, f"policy: {name} has no {', '.join(missing)}; a policy has spec, infer and reset"
+    spec = policy.spec
+    try:
+        check_interface(spec)
+    except ValueError as error:
+        raise AssertionError(f"policy: {name}: {error}") from None
+
+    rng = np.random.default_rng(seed)
     shape = (len(spec.cameras), spec.image_size, spec.image_size, 3)
     low, high = np.array(spec.action_low), np.array(spec.action_high)
     words = [*spec.vocabulary, "unheard"][: spec.max_words + 1]

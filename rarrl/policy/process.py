@@ -12,7 +12,7 @@ import numpy as np
 from rarrl.config import PolicyConfig
 from rarrl.errors import InputError
 from rarrl.policy.base import ActionChunk, InterfaceSpec, Observation, WordedInterface
-from rarrl.policy.registry import SHIPPED, runs_own_code
+from rarrl.policy.registry import SHIPPED, policy_folder, runs_own_code
 from rarrl.policy.spec import PolicySpec
 from rarrl.policy.worker import FOLDER, MAX_LINE, encoded_images
 from rarrl.types import CallStatus
@@ -57,7 +57,7 @@ class PolicySettings:
         if max_gb is None:
             max_gb = 0.0 if own_code else FILES_MAX_GB
         first = {
-            "policy": policy if own_code else str(Path(policy).resolve()),
+            "policy": policy if own_code else str(policy_folder(policy).resolve()),
             "gguf": str(Path(self.gguf).resolve()) if self.gguf else "",
             "threads": self.threads,
             "preset": self.preset,

@@ -17,7 +17,10 @@ from rarrl.strict_json import short
 
 WHAT = "policy"
 """Begins the messages about action policies."""
-SHIPPED = Path(__file__).resolve().parents[1] / "models" / "policy_metaworld"
+_MODELS = Path(__file__).resolve().parents[1] / "models"
+_PREFIX = "policy_"
+"""Begins the name of a shipped policy's folder."""
+SHIPPED = _MODELS / f"{_PREFIX}metaworld"
 """The policy folder that is meant where none is named: Meta-World's."""
 
 
@@ -60,13 +63,26 @@ def register_policy(name: str, make: MakePolicy, *, form: str = "") -> None:
     POLICIES.register(name, PolicyForm(make, form or f"{name}:TEXT"))
 
 
+def shipped_policies() -> dict[str, Path]:
+    """The policy folders of this installation, by the names of their worlds."""
+    return {path.name.removeprefix(_PREFIX): path for path in sorted(_MODELS.glob(f"{_PREFIX}*"))}
+
+
+def policy_folder(spec: str) -> Path:
+    """The folder that `spec` names: a path, the name of a shipped policy where no such path exists, or "": SHIPPED."""
+    if not spec:
+        return SHIPPED
+    return Path(spec) if os.path.exists(spec) else shipped_policies().get(spec, Path(spec))
+
+
 def load_policy(spec: str, options: PolicyOptions | None = None) -> LoadedPolicy:
     """The policy that `spec` names; see `rarrl.build.make_policy`.
 
     Raises: InputError with the forms that there are; what the policy raises."""
     options = options or PolicyOptions()
-    if not spec or os.path.exists(spec):
-        return _folder(spec, options)
+    folder = policy_folder(spec)
+    if os.path.exists(folder):  # pathlib's exists() raises for names that no file system allows
+        return _folder(folder, options)
 
     name, colon, text = spec.partition(":")
     if name in POLICIES:
@@ -74,10 +90,15 @@ def load_policy(spec: str, options: PolicyOptions | None = None) -> LoadedPolicy
     if is_import_path(spec):
         _refuse(options, gguf=False, what="a class of your own")
         return closable(make_by_path(spec, WHAT, ("spec", "infer", "reset"), POLICIES))
+    forms = ", ".join(["FOLDER", *(entry.form for entry in POLICIES.values()), "package.module:Class"])
     if colon and "/" not in name:
-        forms = ", ".join(["FOLDER", *(entry.form for entry in POLICIES.values()), "package.module:Class"])
         raise InputError(f"{WHAT}: {short(spec)} is not known (allowed: {forms}){did_you_mean(name, POLICIES)}")
-    return _folder(spec, options)  # it says what is missing
+
+    shipped = shipped_policies()
+    raise InputError(
+        f"{WHAT}: no policy folder {short(spec)} (card.json does not exist there); allowed: {forms}; "
+        f"shipped: {', '.join(shipped)}{did_you_mean(folder.name, shipped)}"
+    )
 
 
 def runs_own_code(spec: str) -> bool:
@@ -85,11 +106,11 @@ def runs_own_code(spec: str) -> bool:
     return bool(spec) and not os.path.exists(spec) and ":" in spec
 
 
-def _folder(spec: str, options: PolicyOptions) -> LoadedPolicy:
+def _folder(folder: Path, options: PolicyOptions) -> LoadedPolicy:
     from rarrl.policy.serve import LlamaPolicy
 
     gguf = Path(options.gguf) if options.gguf else None
-    return LlamaPolicy(Path(spec) if spec else SHIPPED, gguf, options.threads, preset=options.preset or None)
+    return LlamaPolicy(folder, gguf, options.threads, preset=options.preset or None)
 
 
 def _openvla(text: str, options: PolicyOptions) -> LoadedPolicy:

@@ -60,7 +60,7 @@ def described(policy: Policy) -> dict[str, Any]:
         return {"kind": FOLDER, "spec": spec.model_dump(mode="json")}
     try:
         return {"kind": OTHER, "spec": asdict(InterfaceSpec.of(spec))}
-    except AttributeError as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise RarrlError(f"its spec is no rarrl.policy.base.Interface: {error}") from None
 
 

@@ -69,3 +69,10 @@ def test_bad_input_ends_in_one_line(arguments, told):
     result = rarrl(*arguments)
     assert result.exit_code == 2
     assert told in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("goal", ["", "  \t"])
+def test_an_empty_goal_is_refused_before_a_model_is_loaded(goal):
+    result = rarrl("ask", goal, "--llm", "llama:/nowhere.gguf", "--policy", "/nowhere.json")
+    assert result.exit_code == 2
+    assert result.stderr == 'error: ask: the goal is empty; say what to do, such as "put a hot mug on the table"\n'

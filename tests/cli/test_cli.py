@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from rarrl.cli import app
 from rarrl.cli.results import reminder
 from rarrl.errors import RarrlError
+from rarrl.latency.profile import shipped_profiles
 
 COMMANDS = [
     "demo",
@@ -100,6 +101,11 @@ def test_version():
         (("bench", "orchestrator", "--json", "FULL/file/x.json"), "--json"),
         (("profile", "show", "grok-70b"), "groq-70b"),
         (("profile", "show", "EMPTY"), "folder"),
+        (("profile", "show", "--picture", "FULL/x.png"), "of which profile? name one of anyscale-70b"),
+        (("data", "record", "--suite", "kitchen", "--out", "FULL/new"), "allowed: metaworld, tabletop, household"),
+        (("eval", "policy", "--policy", "nope"), "no policy folder 'nope'"),
+        (("eval", "policy", "--policy", "metawold"), "did you mean 'metaworld'"),
+        (("serve", "policy", "--policy", "nothing"), "shipped: household, metaworld, tabletop"),
         (("profile", "show", "groq-70b", "--picture", "FULL/x.bmp"), ".png"),
         (("profile", "import", "MISSING", "--provider", "a", "--size", "b", "--out", "FULL/p.json"), "does not exist"),
         (("alfred", "statistics", "EMPTY"), "no ALFRED data"),
@@ -252,3 +258,9 @@ def test_demo_says_what_is_missing(monkeypatch):
     monkeypatch.setattr("rarrl.cli.demo.find_spec", lambda name: None)
     done = rarrl("demo")
     assert done.exit_code == 2 and "rarrl[sim]" in done.output and "--quick" in done.output
+
+
+def test_without_a_name_the_shipped_profiles_are_listed():
+    result = rarrl("profile", "show")
+    assert result.exit_code == 0 and result.stdout.splitlines() == list(shipped_profiles())
+    assert "groq-70b" in result.stdout

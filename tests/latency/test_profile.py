@@ -123,6 +123,8 @@ def test_at_least_four_measured_sets_are_shipped() -> None:
 def test_unknown_name_suggests_a_shipped_one() -> None:
     with pytest.raises(InputError, match=r"no profile 'grok-70b'; did you mean groq-70b\? Shipped: anyscale-70b, "):
         load_profile("grok-70b")
+    with pytest.raises(InputError, match=r"no profile 'zzz'\. Shipped: anyscale-70b, "):
+        load_profile("zzz")
 
 
 @pytest.mark.parametrize("name", ["", "\0", "a" * 5000, "no/such/file.json", "x.json", "."])

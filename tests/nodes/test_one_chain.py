@@ -44,7 +44,11 @@ class Policy:
     """Speeds by the number of the observation; turns on the spot at times, wants to interact at the end."""
 
     spec = SimpleNamespace(
-        action_names=("linear_x_m_s", "angular_z_rad_s", "interact"), proprio_names=("speed_m_s", "busy"), horizon=8
+        action_names=("linear_x_m_s", "angular_z_rad_s", "interact"),
+        proprio_names=("speed_m_s", "busy"),
+        horizon=8,
+        cameras=("front",),
+        image_size=4,
     )
 
     def infer(self, observation, stop=None):

@@ -84,7 +84,10 @@ def test_start_forgets_the_last_task(table: Any) -> None:
 
 
 def test_before_start_nothing_can_be_spent(table: Any) -> None:
-    assert Orchestrator(Wants(1), table.costs, 0.01).decide(SUMMARY).action is Action.ACT
+    brain = Orchestrator(Wants(1), table.costs, 0.01)
+    assert not brain.allows(Action.PLANNER_1, SUMMARY) and brain.allows(Action.ACT, SUMMARY)
+    with pytest.raises(RuntimeError, match="call start first"):
+        brain.decide(SUMMARY)
 
 
 def test_a_cut_lowers_and_never_raises(table: Any) -> None:

@@ -244,6 +244,13 @@ def test_recipes_and_risk_sets_hold_what_their_names_say() -> None:
         ("interval", {"every": [1]}, "every"),
         ("always", {"recipe": ["P1"]}, "recipe"),
         ("brace", {"window": True}, "window"),
+        ("interval", {"every": -3}, "rule 'interval': parameter every must be 1 or more, got -3"),
+        ("threshold", {"theta": 30}, "rule 'threshold': parameter theta must be 0 to 1, got 30"),
+        ("random", {"rate": -0.1}, "rule 'random': parameter rate must be 0 to 1, got -0.1"),
+        ("confidence", {"first": 3}, "rule 'confidence': parameter first must be 1 to 2, got 3"),
+        ("threshold", {"teta": 1}, "parameter 'teta' is unknown; allowed: theta, recipe; did you mean 'theta'?"),
+        ("never", {"recipe": "P1"}, "rule 'never': parameter 'recipe' is unknown; allowed: none"),
+        ("always", {"recipe": "P9"}, "rule 'always': recipe 'P9' is not an allowed value"),
     ],
 )
 def test_unknown_rules_and_parameters_are_one_clear_line(family: str, params: dict[str, Any], message: str) -> None:

@@ -133,3 +133,12 @@ def test_only_fresh_observations_are_worth_asking_about():
     made = actor()
     assert made.is_fresh(observation(10.0), 10.0 + MAX_AGE_S / 2)
     assert not made.is_fresh(observation(10.0), 10.0 + MAX_AGE_S + 0.01)
+
+
+@pytest.mark.parametrize("value", [0.0, -0.1, math.nan])
+def test_times_that_are_not_above_zero_are_refused(value):
+    spec = SimpleNamespace(action_names=("linear_x_m_s",), proprio_names=(), horizon=8)
+    with pytest.raises(ValueError, match=r"Actor: dt must be above 0 s, got "):
+        Actor(spec, value, MAX_AGE_S)
+    with pytest.raises(ValueError, match=r"Actor: max_age_s must be above 0 s, got "):
+        Actor(spec, DT, value)

@@ -1,8 +1,10 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from policy_fixtures import tiny_spec
 
-from rarrl.policy.base import ActionChunk, Observation, check_policy
+from rarrl.policy.base import ActionChunk, InterfaceSpec, Observation, check_policy
 
 
 class Right:
@@ -65,3 +67,46 @@ def test_observations_are_copied_and_locked():
     assert observation.images.max() == 0
     with pytest.raises(ValueError, match="read-only"):
         observation.images[0] = 1
+
+
+BROKEN = [
+    ({"horizon": 0}, "horizon must be a whole number of at least 1, got 0"),
+    ({"horizon": 2.5}, "horizon must be a whole number of at least 1, got 2.5"),
+    ({"image_size": -3}, "image_size must be a whole number of at least 1, got -3"),
+    ({"control_hz": -1}, "control_hz must be a finite number above 0, got -1"),
+    ({"control_hz": float("nan")}, "control_hz must be a finite number above 0, got nan"),
+    ({"proprio_scale": (0.0, 1.0)}, "proprio_scale must be above 0, got 0.0 for x"),
+    ({"proprio_mean": (0.0,)}, "proprio_mean must hold 2 numbers, one for each of proprio_names, got 1"),
+    ({"proprio_scale": ()}, "proprio_scale must hold 2 numbers, one for each of proprio_names, got 0"),
+    ({"proprio_names": "xy"}, "proprio_names must be a tuple of names, got 'xy'"),
+    ({"action_low": (0.0,) * 3}, "action_low must hold 2 numbers, one for each of action_names, got 3"),
+    ({"action_high": (1.0,)}, "action_high must hold 2 numbers, one for each of action_names, got 1"),
+    ({"action_low": (2.0, 0.0)}, "action_low must not be above action_high, got 2.0 and 1.0 for vx"),
+    ({"action_names": (), "action_low": (), "action_high": ()}, "action_names must hold at least one name, got none"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), BROKEN)
+def test_a_spec_that_no_policy_can_keep_is_refused(changes, message):
+    right = vars(InterfaceSpec.of(tiny_spec()))
+    with pytest.raises(ValueError, match=r"^spec: ") as error:
+        InterfaceSpec(**{**right, **changes})
+    assert str(error.value) == f"spec: {message}"
+
+    policy = Right()
+    policy.spec = SimpleNamespace(**{**right, **changes})  # of a class of its own
+    with pytest.raises(AssertionError) as breach:
+        check_policy(policy)
+    assert str(breach.value) == f"policy: Right: spec: {message}"
+
+
+def test_a_policy_without_its_methods_or_fields_is_named():
+    with pytest.raises(AssertionError, match="policy: SimpleNamespace has no infer, reset; a policy has"):
+        check_policy(SimpleNamespace(spec=tiny_spec()))
+    with pytest.raises(AssertionError, match="policy: a class; give an object of it"):
+        check_policy(Right)
+
+    policy = Right()
+    policy.spec = SimpleNamespace(cameras=("top",), image_size=32)
+    with pytest.raises(AssertionError, match="spec: a SimpleNamespace has no proprio_names, proprio_mean"):
+        check_policy(policy)

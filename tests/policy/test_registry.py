@@ -1,6 +1,7 @@
 """The table of action policies: folders, names, own classes; here and in the worker process."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import own_parts
@@ -11,7 +12,7 @@ from rarrl.config import PolicyConfig
 from rarrl.errors import InputError
 from rarrl.policy.base import InterfaceSpec, Observation, check_policy
 from rarrl.policy.process import FILES_MAX_GB, PolicySettings, ProcessPolicy
-from rarrl.policy.registry import POLICIES, SHIPPED, register_policy, runs_own_code
+from rarrl.policy.registry import POLICIES, SHIPPED, policy_folder, register_policy, runs_own_code
 
 DIAL = "own_parts:Dial"
 
@@ -59,6 +60,10 @@ def test_a_registered_kind_gets_its_text_and_options(knob):
         (DIAL, {"gguf": "x.gguf"}, "gguf 'x.gguf'"),
         ("own_parts:Speechless", {}, "has no infer"),
         ("nowhere/folder", {}, "card.json"),
+        ("nothing", {}, "no policy folder 'nothing'"),
+        ("nothing", {}, "allowed: FOLDER, openvla:FOLDER#package.module:features, package.module:Class; shipped: hous"),
+        ("housheold", {}, "shipped: household, metaworld, tabletop; did you mean 'household'?"),
+        ("a" * 5000, {}, "no policy folder 'aaa"),
     ],
 )
 def test_what_is_not_known_is_one_line(spec, options, message):
@@ -71,6 +76,22 @@ def test_a_shipped_folder_is_meant_where_none_is_named():
     pytest.importorskip("llama_cpp")
     with make_policy() as policy, make_policy(SHIPPED) as same:
         assert policy.spec == same.spec and len(policy.spec.cameras) == 2
+
+
+@pytest.mark.parametrize("name", ["household", "metaworld", "tabletop"])
+def test_a_shipped_policy_has_a_name(name, tmp_path, monkeypatch):
+    folder = SHIPPED.parent / f"policy_{name}"
+    assert policy_folder(name) == folder and (folder / "card.json").exists()
+    assert PolicySettings(name).command.first["policy"] == str(folder)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    assert policy_folder(name) == Path(name)
+
+
+def test_a_shipped_policy_loads_by_its_name():
+    pytest.importorskip("llama_cpp")
+    with make_policy("household") as policy:
+        assert "linear_x_m_s" in policy.spec.action_names
 
 
 def test_an_own_class_runs_in_the_worker(monkeypatch):

@@ -67,6 +67,26 @@ def test_what_is_done_is_not_played_again(tmp_path, monkeypatch):
     ]
 
 
+def test_the_command_says_how_many_missions_the_journal_gave(tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from rarrl.cli import app
+
+    def play(setting, seed):
+        return replace(ROW, result=replace(ROW.result, policy=setting.policy, seed=seed))
+
+    monkeypatch.setattr(module, "run_mission", play)
+    journal = tmp_path / "missions.jsonl"
+    options = ["--policies", "never", "--ablations", "", "--subgoals", "0", "--journal", str(journal)]
+    said = []
+    for n in (2, 3, 3):
+        result = CliRunner().invoke(app, ["eval", "mission", "--n", str(n), *options])
+        assert result.exit_code == 0, result.output
+        said.append([line for line in result.stderr.splitlines() if "missions from" in line])
+    hint = f"missions from {journal}; give --journal another file to play them again"
+    assert said == [[], [f"2 of 3 {hint}"], [f"3 of 3 {hint}"]]
+
+
 def test_names_that_are_unknown_are_told_before_anything_is_played():
     with pytest.raises(InputError, match="unknown"):
         module.orchestrator_of(Setting("sometimes"))
