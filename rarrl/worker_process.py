@@ -233,7 +233,7 @@ class WorkerProcess:
         """Runs one process from its start to its end."""
         with tempfile.TemporaryFile() as errors:
             process = self._start(errors)
-            loading = threading.Timer(self._command.load_s, process.kill)
+            loading = threading.Timer(self._command.load_s, self._give_up, (process,))
             loading.daemon = True
             loading.start()
 
@@ -252,6 +252,12 @@ class WorkerProcess:
 
             how = f"signal {-code}" if code < 0 else f"status {code}"
             self._ended(f"the worker process ended with {how} {_tail(errors)}".rstrip())
+
+    def _give_up(self, process: subprocess.Popen[bytes]) -> None:
+        """Runs in the timer's thread: loading has taken too long."""
+        with self._state:
+            self._error = self._error or f"not loaded within {self._command.load_s:g} s"
+        process.kill()
 
     def _start(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]

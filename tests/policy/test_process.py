@@ -217,6 +217,10 @@ class Blind(Moody):
         return super().infer(replace(observation, images=np.full((1, 32, 32, 3), 255, np.uint8)), stop)
 
 
+class Hasty(Dial):
+    spec = replace(Dial.spec, control_hz=1e9)
+
+
 class Quits(Dial):
     def __init__(self):
         sys.exit("no licence")
@@ -293,6 +297,51 @@ def test_a_users_constructor_that_fails_is_one_clear_line(own_code, name, says):
     assert f"moody:{name}" in str(error.value)
 
 
+def test_a_rate_that_the_worker_sends_is_checked_on_this_side(own_code):
+    with pytest.raises(InputError) as error:
+        own_code("Hasty")
+    assert str(error.value) == (
+        "policy: control_hz: 1e+09 is not allowed (allowed: 0.1 to 1000 Hz) (in the policy moody:Hasty)"
+    )
+
+
+TOY = """
+import json, sys, time
+print(json.dumps({"ready": {"kind": "toy"}}), flush=True)
+sys.stdin.readline()
+asked = json.loads(sys.stdin.readline())
+if asked["op"] == "garbage":
+    print("hello", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("op", "says"),
+    [
+        ("garbage", "the worker sent what is no answer and was killed"),
+        ("hang", "the worker did not answer and was killed"),
+    ],
+)
+def test_a_worker_that_is_killed_is_not_said_to_have_ended_by_itself(tmp_path, monkeypatch, op, says):
+    (tmp_path / "toy.py").write_text(TOY, "utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(worker_process, "WEDGED_S", 0.05)
+    worker = worker_process.WorkerProcess(worker_process.WorkerCommand("toy", ("toy",), {}, 20.0, 4096, ""))
+    try:
+        with pytest.raises(CallFailedError):
+            worker.call(op, time.monotonic() + (0.1 if op == "hang" else 5.0))
+        end = time.monotonic() + 5.0
+        why = ""
+        while says not in why and time.monotonic() < end:
+            with pytest.raises(CallFailedError) as failed:
+                worker.call("again", time.monotonic() + 0.01)
+            why = str(failed.value)
+        assert why == f"{says}; it is being restarted"
+    finally:
+        worker.close()
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -317,5 +366,5 @@ def test_a_spec_is_checked_here_whatever_the_worker_sends(changes, says):
 
 
 def test_one_that_never_finishes_loading_is_given_up():
-    with pytest.raises(InputError, match=r"not loaded within 0\.01 s|signal 9"):
+    with pytest.raises(InputError, match=r"not loaded within 0\.01 s"):
         ProcessPolicy(PolicySettings(SHIPPED, load_s=0.01))
