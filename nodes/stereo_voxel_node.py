@@ -246,9 +246,7 @@ class StereoVoxelNode(RarrlNode):
         if job.frozen:
             self._refuse(job, f"the {job.frozen} camera is frozen: equal images with new stamps")
             return
-        with self._lock:
-            T_odom_base = self._poses.at(job.pair.stamp_s)
-        reading = job.sensor.read(job.pair, T_odom_base)
+        reading = job.sensor.read(job.pair, partial(self._pose_at, job.pair.stamp_s))
         if reading.refusal:
             self._refuse(job, reading.refusal)
             return
@@ -261,6 +259,10 @@ class StereoVoxelNode(RarrlNode):
             self._cloud_pub.publish(cloud)
             self._count(job, reading)
         self._publish_scan(job, reading)
+
+    def _pose_at(self, stamp_s: float) -> np.ndarray | None:
+        with self._lock:
+            return self._poses.at(stamp_s)
 
     def _count(self, job: Job, reading: ObstacleReading) -> None:
         time = now()

@@ -30,7 +30,7 @@ from rarrl.errors import InputError
 from rarrl.policy.actor import BUSY, INTERACT, INTERACT_FROM, SPEED, Actor, ActorCommand
 from rarrl.policy.base import ActionChunk
 from rarrl.policy.observation_builder import DROPS, Moment, ObservationBuilder
-from rarrl.policy.process import PolicySettings, ProcessPolicy
+from rarrl.policy.process import PolicySettings, ProcessPolicy, check_control_hz, check_dt, check_served
 from rarrl.policy.spec import UNKNOWN
 from rarrl.types import CallStatus
 from rarrl.worker_process import CallFailedError
@@ -66,6 +66,9 @@ class VlaPolicyNode(RarrlNode):
             )
         self._policy = ProcessPolicy(PolicySettings.of(config))
         self._spec = spec = self._policy.spec
+        check_served(spec)
+        if config.control_hz:
+            check_control_hz(config.control_hz, "config: policy.control_hz")
         self._dt = 1 / (config.control_hz or spec.control_hz)
         self._subgoal = ""
         self._subgoal_refusal = ""
@@ -75,8 +78,9 @@ class VlaPolicyNode(RarrlNode):
             for camera in spec.cameras:
                 self.create_subscription(Image, f"{camera}/image", partial(self._on_image, camera), SENSOR)
         except InvalidTopicNameException as error:
+            why = str(error).splitlines()[0].rstrip(":")  # below it stand the name and a mark
             raise InputError(
-                f"policy: its cameras {', '.join(spec.cameras)} make no names of topics: {error}"
+                f"policy: its cameras {', '.join(map(repr, spec.cameras))} make no topics: {why}"
             ) from None
         self.create_subscription(JointState, "proprio", self._on_proprio, SENSOR)
         self.create_subscription(String, "subgoal", self._on_subgoal, LATCHED)
@@ -220,16 +224,18 @@ class VlaPolicyNode(RarrlNode):
 
     def _think(self) -> None:
         while True:
-            with self._lock:
-                self._lock.wait_for(lambda: not self._running or self._wanted() is not None, timeout=HEARTBEAT_S)
-                if not self._running or self._policy is None:
-                    return
-                moment = self._wanted()
-                policy = self._policy
-                if moment is not None:
-                    self._asked_ns = moment.stamp_ns
-                    self._actor.asked()
+            moment = None
             try:
+                with self._lock:
+                    self._lock.wait_for(lambda: not self._running or self._wanted() is not None, timeout=HEARTBEAT_S)
+                    if not self._running or self._policy is None:
+                        return
+                    moment = self._wanted()
+                    policy = self._policy
+                    if moment is not None:
+                        self._asked_ns = moment.stamp_ns
+                        self._actor.asked()
+
                 if moment is None:
                     policy.ping(now() + self._config.deadline_s)
                 else:
@@ -245,6 +251,8 @@ class VlaPolicyNode(RarrlNode):
                 with self._lock:
                     self._trouble = f"{type(error).__name__}: {error}"[:300]
                     self._counts["exceptions"] += 1
+                    if moment is None:  # it may fail at once again, and must not keep a core busy
+                        self._lock.wait_for(lambda: not self._running, timeout=HEARTBEAT_S)
                 self.get_logger().error(f"inference: {self._trouble}", throttle_duration_sec=10.0)
 
     def _wanted(self) -> Moment | None:
@@ -261,6 +269,7 @@ class VlaPolicyNode(RarrlNode):
         started = now()
         too_old = observation.observed_at + self._config.max_observation_age_s
         chunk = policy.infer(observation, min(started + self._config.deadline_s, too_old))
+        check_dt(chunk.dt)  # the actor puts the node's own in its place
 
         with self._lock:
             time = now()

@@ -35,6 +35,13 @@ never waits beyond the deadline; an answer that comes later is dropped."""
 WEDGED_S = 0.5
 """Seconds after a deadline at which a worker that is still silent is killed and started again. Chosen by hand: one step
 of llama.cpp between two looks at the deadline takes milliseconds."""
+END_S = 0.5
+"""Seconds that a worker which has closed its output may take to end by itself, so that its own exit status is known and
+not that of the kill. Chosen by hand: an interpreter ends within a tenth of that."""
+_TAIL_BYTES = 4096
+"""Bytes at the end of stderr that are looked at: about thirty lines."""
+_TAIL_CHARACTERS = 200
+"""Characters of stderr in a message; the nodes' diagnostics keep 300 of a whole message."""
 _MAX_ANSWER = 4 << 20
 """Bytes of an answer; one with alternatives for 512 tokens stays far below."""
 _BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 5.0)
@@ -203,6 +210,7 @@ class WorkerProcess:
                 ended = self._state.wait_for(lambda: self._closed or self._open != number, timeout=WEDGED_S)  # noqa: B023
                 if not ended and self._process is not None:
                     logger.warning("%s: the worker is wedged: killed, starting again", self._command.what)
+                    self._error = self._error or "the worker did not answer and was killed"
                     self._process.kill()
 
     def _keep(self) -> None:
@@ -225,12 +233,14 @@ class WorkerProcess:
         """Runs one process from its start to its end."""
         with tempfile.TemporaryFile() as errors:
             process = self._start(errors)
-            loading = threading.Timer(self._command.load_s, process.kill)
+            loading = threading.Timer(self._command.load_s, self._give_up, (process,))
             loading.daemon = True
             loading.start()
 
             try:
-                self._read(process, loading)
+                if self._read(process, loading):
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(END_S)
             finally:
                 loading.cancel()
                 process.kill()
@@ -242,6 +252,12 @@ class WorkerProcess:
 
             how = f"signal {-code}" if code < 0 else f"status {code}"
             self._ended(f"the worker process ended with {how} {_tail(errors)}".rstrip())
+
+    def _give_up(self, process: subprocess.Popen[bytes]) -> None:
+        """Runs in the timer's thread: loading has taken too long."""
+        with self._state:
+            self._error = self._error or f"not loaded within {self._command.load_s:g} s"
+        process.kill()
 
     def _start(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -267,17 +283,17 @@ class WorkerProcess:
 
         return process
 
-    def _read(self, process: subprocess.Popen[bytes], loading: threading.Timer) -> None:
-        """Reads answers until the process ends or breaks the protocol."""
+    def _read(self, process: subprocess.Popen[bytes], loading: threading.Timer) -> bool:
+        """Reads answers until the process ends its output (True) or breaks the protocol (False)."""
         assert process.stdout is not None
         while (line := process.stdout.readline(_MAX_ANSWER)).endswith(b"\n"):
             try:
                 message = json.loads(line)
             except (ValueError, RecursionError):
-                return
+                return self._break()
 
             if not isinstance(message, dict) or not {"ready", "error", "id"} & set(message):
-                return
+                return self._break()
 
             with self._state:
                 if "ready" in message:
@@ -291,6 +307,13 @@ class WorkerProcess:
                     self._take(message)
 
                 self._state.notify_all()
+
+        return self._break() if line else True
+
+    def _break(self) -> bool:
+        with self._state:
+            self._error = self._error or "the worker sent what is no answer and was killed"
+        return False
 
     def _take(self, message: dict[str, Any]) -> None:
         if message["id"] == self._open:
@@ -321,10 +344,18 @@ class WorkerProcess:
 
 
 def _tail(errors: IO[bytes]) -> str:
-    """Returns the end of stderr in brackets, such as a failed assertion of ggml."""
+    """Returns the last lines of stderr in brackets, such as an exception or a failed assertion of ggml."""
     errors.seek(0, os.SEEK_END)
-    errors.seek(max(errors.tell() - 300, 0))
-    words = " ".join(errors.read().decode("utf-8", "replace").split())
+    errors.seek(max(errors.tell() - _TAIL_BYTES, 0))
+    lines = [" ".join(line.split()) for line in errors.read().decode("utf-8", "replace").splitlines()]
+
+    words = ""
+    for line in reversed(lines):
+        longer = f"{line} {words}".strip()
+        if len(longer) > _TAIL_CHARACTERS:
+            words = words or line[:_TAIL_CHARACTERS]
+            break
+        words = longer
     return f"({words})" if words else ""
 
 

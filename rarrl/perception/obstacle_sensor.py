@@ -5,6 +5,7 @@ pair -> detector -> voxels, fused over time where poses are known -> slice betwe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +21,10 @@ MIN_FIELD_RAD = 0.01
 """Radians. Below that sectors have no width; a telephoto lens has ten times as much."""
 DEFAULT_LOOKAHEAD_M = 1.0
 """Metres ahead that the summary's corridor is judged for; the range scan does not depend on it."""
+
+
+Pose = np.ndarray | Callable[[], np.ndarray | None] | None
+"""(4, 4), takes points of the robot's frame to that of the odometry; None: not known. Or what is called for it."""
 
 
 class Detector(Protocol):
@@ -84,18 +89,20 @@ class ObstacleSensor:
         """Forgets earlier pairs."""
         self._fusion = None
 
-    def read(self, pair: StereoPair, T_odom_base: np.ndarray | None = None) -> ObstacleReading:
-        """What `pair` shows. T_odom_base: (4, 4), where the robot was then; without it, nothing older is added.
+    def read(self, pair: StereoPair, T_odom_base: Pose = None) -> ObstacleReading:
+        """What `pair` shows. T_odom_base: where the robot was then; without it, nothing older is added. A function is
+        called after detection, when a pose later than the images may have arrived, so that theirs lies between two.
 
         Raises: ValueError where the images are not of the camera's size."""
         grid = self.detector.detect(pair)
         if grid.refusal:
             return self._reading(grid)
 
-        fused = self._fuse and T_odom_base is not None
-        if self._fuse:
-            grid = self._fused(grid, T_odom_base)
-        return self._reading(grid, fused)
+        if not self._fuse:
+            return self._reading(grid)
+
+        known = T_odom_base() if callable(T_odom_base) else T_odom_base
+        return self._reading(self._fused(grid, known), fused=known is not None)
 
     def refuse(self, stamp_s: float, refusal: str) -> ObstacleReading:
         """The reading of a pair that is known to be of no use before it is looked at: nothing is seen."""

@@ -74,13 +74,17 @@ class ObservationBuilder:
     def latest(self, instruction: str) -> Moment | None:
         """The newest observation; None while a part is missing, or the latest ones do not belong together.
 
-        Its time is that of its oldest part."""
+        Its time is that of its oldest part. Without cameras its images are (0, size, size, 3)."""
         parts = [self._parts.get(name) for name in (*self._spec.cameras, _PROPRIO)]
         known = [part for part in parts if part is not None]
         stamps = [stamp for stamp, _, _ in known]
         if len(known) < len(parts) or max(stamps) - min(stamps) > self._slop_ns:
             return None
-        images = np.stack([value for _, _, value in known[:-1]])
+        size = self._spec.image_size
+        images = np.zeros((len(known) - 1, size, size, 3), np.uint8)
+        for number, (_, _, image) in enumerate(known[:-1]):
+            images[number] = image
+
         stamp_ns, observed_at, _ = min(known, key=lambda part: part[0])
         return Moment(Observation(images, known[-1][2], instruction, observed_at), stamp_ns)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from rarrl.config import PolicyConfig
 from rarrl.errors import InputError
-from rarrl.policy.base import ActionChunk, InterfaceSpec, Observation, WordedInterface
+from rarrl.policy.base import ActionChunk, Interface, InterfaceSpec, Observation, WordedInterface
 from rarrl.policy.registry import SHIPPED, policy_folder, runs_own_code
 from rarrl.policy.spec import PolicySpec
 from rarrl.policy.worker import FOLDER, MAX_LINE, encoded_images
@@ -21,6 +22,10 @@ from rarrl.worker_process import CallFailedError, WorkerCommand, WorkerProcess
 FILES_MAX_GB = 4.0
 """Memory that the worker may use for data where it only reads files, GB: far more than a shipped policy takes; a file
 from outside must not take the robot's memory."""
+MIN_CONTROL_HZ = 0.1
+"""Hz. A row every ten seconds: a slower robot is not controlled, and one chunk outlives every observation."""
+MAX_CONTROL_HZ = 1000.0
+"""Hz. What servo drives take at most; a timer beyond that keeps a core busy and never comes in time."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,10 @@ class ProcessPolicy:
         try:
             self._described = self._worker.told
             self._spec = _spec_of(self._described)
+            check_served(self._spec)
+        except InputError as error:
+            self._worker.close()
+            raise InputError(f"{error} (in the policy {settings.name})") from None
         except (ValueError, TypeError, KeyError):
             self._worker.close()
             raise InputError(f"policy: {settings.name}: the worker sent no spec; restore the file card.json") from None
@@ -110,8 +119,11 @@ class ProcessPolicy:
         )
         try:
             actions = np.array(answer["actions"], np.float32)
+            dt = float(answer["dt"])
         except (KeyError, TypeError, ValueError):
             raise CallFailedError(CallStatus.INVALID, "the worker's answer holds no actions") from None
+
+        check_dt(dt)
         return ActionChunk(actions, 1 / self._spec.control_hz, observation.observed_at)
 
     def ping(self, deadline: float) -> None:
@@ -137,6 +149,50 @@ class ProcessPolicy:
         if time.monotonic() > deadline:
             raise CallFailedError(CallStatus.TIMEOUT, "the deadline passed")
         return answer
+
+
+def check_served(spec: Interface) -> None:
+    """Raises: InputError in one line for a spec that no robot can be controlled by, whatever process it came from."""
+    check_control_hz(spec.control_hz, "policy: control_hz")
+    for what in ("horizon", "image_size", "max_words"):
+        if getattr(spec, what) < 1:
+            raise InputError(f"policy: {what}: {getattr(spec, what)} is not allowed (allowed: at least 1)")
+
+    if not spec.action_names:
+        raise InputError("policy: action_names: there is none (allowed: at least one)")
+    for what in ("cameras", "proprio_names", "action_names"):
+        names = getattr(spec, what)
+        if not all(names):
+            raise InputError(f"policy: {what}: one is empty; give each a name of its own")
+        twice = [name for number, name in enumerate(names) if name in names[:number]]
+        if twice:
+            raise InputError(f"policy: {what}: {twice[0]!r} is there twice; give each a name of its own")
+
+    for what, parts in (("proprio", ("mean", "scale")), ("action", ("low", "high"))):
+        count = len(getattr(spec, f"{what}_names"))
+        for part in parts:
+            values = getattr(spec, f"{what}_{part}")
+            if len(values) != count or not all(map(math.isfinite, values)):
+                raise InputError(
+                    f"policy: {what}_{part}: {list(values)} is not allowed (allowed: {count} finite numbers, one for "
+                    f"each of {what}_names)"
+                )
+
+
+def check_control_hz(control_hz: float, what: str) -> None:
+    """Raises: InputError for a rate that no robot is controlled at, NaN too. what: begins the message."""
+    if not MIN_CONTROL_HZ <= control_hz <= MAX_CONTROL_HZ:
+        raise InputError(
+            f"{what}: {control_hz:g} is not allowed (allowed: {MIN_CONTROL_HZ:g} to {MAX_CONTROL_HZ:g} Hz)"
+        )
+
+
+def check_dt(dt: float) -> None:
+    """Raises: CallFailedError (INVALID) for seconds per row that make no time."""
+    if not (math.isfinite(dt) and dt > 0):
+        raise CallFailedError(
+            CallStatus.INVALID, f"the policy's chunk has dt = {dt:g} (allowed: seconds per row, above 0)"
+        )
 
 
 def _spec_of(described: dict[str, Any]) -> WordedInterface:

@@ -65,20 +65,30 @@ def described(policy: Policy) -> dict[str, Any]:
 
 
 def answer(policy: Policy, request: dict[str, Any]) -> dict[str, Any]:
-    """What a request comes to."""
+    """What a request comes to. Whatever a policy raises is an answer too: the next observation may suit it."""
     if request["op"] == "ping":
         return {}
-    spec, deadline = policy.spec, request["deadline"]
-    shape = (len(spec.cameras), spec.image_size, spec.image_size, 3)
+
+    deadline = request["deadline"]
     try:
+        spec = policy.spec
+        shape = (len(spec.cameras), spec.image_size, spec.image_size, 3)
         images = np.frombuffer(base64.b64decode(request["images"]), np.uint8).reshape(shape)
         observation = Observation(images, np.array(request["proprio"], np.float32), request["instruction"])
         chunk = policy.infer(observation, stop=lambda: time.monotonic() > deadline)
+        return {"actions": np.asarray(chunk.actions, dtype=float).tolist(), "dt": float(chunk.dt)}
     except InterruptedDecodeError:
         return {"failed": "TIMEOUT", "why": "the deadline passed"}
-    except (RarrlError, ValueError) as error:
-        return {"failed": "REFUSED", "why": str(error)[:500]}
-    return {"actions": np.asarray(chunk.actions).tolist()}
+    except (Exception, SystemExit) as error:
+        return {"failed": "REFUSED", "why": one_line(error)[:500]}
+
+
+def one_line(error: BaseException) -> str:
+    """An error for people. What rarrl says needs no more; any other error comes with its type."""
+    text = " ".join(str(error).split())
+    if isinstance(error, RarrlError) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _serve(requests: BinaryIO, answers: BinaryIO) -> int:
@@ -89,9 +99,10 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> int:
     try:
         policy = load(json.loads(requests.readline(MAX_LINE)))
         ready = described(policy)
-    except (RarrlError, MemoryError, OSError, ValueError, TypeError, AttributeError) as error:
-        say({"error": " ".join(str(error).removeprefix("policy: ").split())[:2000] or type(error).__name__})
+    except (Exception, SystemExit) as error:  # of a user's module, constructor or first inference
+        say({"error": one_line(error).removeprefix("policy: ")[:2000]})
         return 1
+
     say({"ready": ready})
     while line := requests.readline(MAX_LINE):
         request = json.loads(line)

@@ -25,6 +25,7 @@ from lifecycle_msgs.msg import Transition
 from nav_msgs.msg import OccupancyGrid, Odometry
 from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
 from rarrl_nodes.lifecycle import LATCHED
@@ -229,6 +230,29 @@ def test_voxels_are_added_up_where_odometry_tells_how_the_robot_moved(camera, lo
     bad = odometry(node, camera.messages()[0].header.stamp, math.nan)
     odom.publish(bad)
     assert ear.until(lambda: camera.values(node)["dropped_odom"] == 1)
+
+
+def test_the_pose_is_looked_up_after_detection(camera, local_node, monkeypatch):
+    node = local_node(StereoVoxelNode, detector__fuse=True)
+    camera.connect()
+    assert camera.ear.until(lambda: node._sensor is not None)
+    left, right = camera.messages()
+    after = (Time.from_msg(left.header.stamp) + Duration(seconds=0.02)).to_msg()
+    before = (Time.from_msg(left.header.stamp) - Duration(seconds=0.02)).to_msg()
+    detector = node._sensor.detector
+    detect = detector.detect
+
+    def detect_slowly(pair):
+        grid = detect(pair)
+        node._on_odom(odometry(node, after, 0.2))
+        return grid
+
+    monkeypatch.setattr(detector, "detect", detect_slowly)
+    node._on_odom(odometry(node, before, 0.1))
+    camera.answer(left, right)
+    assert camera.values(node)["pairs_fused"] == 1
+    fused_at = node._sensor._fused_at @ np.linalg.inv(camera_pose(0.4, 0.0))
+    assert fused_at[0, 3] == pytest.approx(0.15, abs=1e-3)  # between both poses, not the one before
 
 
 def test_a_pose_turns_points_of_the_robot_into_the_frame_of_odometry():

@@ -3,6 +3,7 @@
 import math
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -310,6 +311,71 @@ def test_chunks_that_are_no_good_never_leave_it(node, robot, spoil, refused):
     assert robot.acts()
 
 
+@pytest.mark.parametrize("dt", [math.nan, math.inf, 0.0, -0.1])
+def test_a_chunk_whose_rows_take_no_time_is_refused(node, robot, dt):
+    good = node._policy.infer
+    node._policy.infer = lambda observation, deadline: replace(good(observation, deadline), dt=dt)
+    robot.tell("go left")
+    assert robot.drive(lambda: values(node)["worker_failures"] >= 2)
+    assert f"dt = {dt:g}" in values(node)["message"]
+    assert not robot.chunks and not any(c.points for c in robot.commands)
+    node._policy.infer = good
+    assert robot.acts()
+
+
+def with_spec(monkeypatch, **changes):
+    """A policy by hand whose spec is another one."""
+    monkeypatch.setattr(
+        HandPolicy, "spec", property(lambda self: SPEC.model_copy(update=changes), lambda self, value: None), False
+    )
+    monkeypatch.setattr(vla_policy_node, "ProcessPolicy", HandPolicy)
+
+
+def test_a_policy_without_cameras_acts_on_its_joints_alone(robot, local_node, monkeypatch):
+    with_spec(monkeypatch, cameras=())
+    node = local_node(VlaPolicyNode, **SETTINGS)
+    robot.images = {}
+    robot.connect()
+    robot.tell("go left")
+    assert robot.acts()
+    assert node._policy.asked[0].images.shape == (0, 64, 64, 3) and values(node)["exceptions"] == 0
+
+
+def test_an_error_before_the_policy_is_asked_is_said_and_the_thread_goes_on(node, robot):
+    latest = node._feed.latest
+
+    def fail(instruction):
+        raise RuntimeError("no such part")
+
+    node._feed.latest = fail
+    robot.tell("go left")
+    assert robot.drive(lambda: values(node)["exceptions"] >= 2)
+    assert values(node)["message"] == "holding: no fresh chunk (RuntimeError: no such part)"
+    assert values(node)["exceptions"] < 50  # it waits between two attempts
+    node._feed.latest = latest
+    assert robot.acts()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"control_hz": 0.0}, "policy: control_hz: 0 is not allowed (allowed: 0.1 to 1000 Hz)"),
+        ({"control_hz": math.nan}, "policy: control_hz: nan is not allowed (allowed: 0.1 to 1000 Hz)"),
+        ({"control_hz": -5.0}, "policy: control_hz: -5 is not allowed (allowed: 0.1 to 1000 Hz)"),
+        ({"control_hz": 1e9}, "policy: control_hz: 1e+09 is not allowed (allowed: 0.1 to 1000 Hz)"),
+        ({"horizon": 0}, "policy: horizon: 0 is not allowed (allowed: at least 1)"),
+        ({"cameras": ("top", "top")}, "policy: cameras: 'top' is there twice"),
+        ({"action_low": (-1.0,)}, "policy: action_low: [-1.0] is not allowed (allowed: 2 finite numbers"),
+        ({"cameras": ("left eye",)}, "policy: its cameras 'left eye' make no topics: Invalid topic name"),
+    ],
+)
+def test_a_spec_that_nothing_can_be_controlled_by_is_one_line(local_node, monkeypatch, changes, says):
+    with_spec(monkeypatch, **changes)
+    with pytest.raises(InputError) as error:
+        local_node(VlaPolicyNode)
+    assert str(error.value).startswith(says) and "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("status", [CallStatus.TIMEOUT, CallStatus.BACKEND_DOWN, None])
 def test_failures_are_counted_then_held_then_over(node, robot, status):
     good = node._policy.answer
@@ -385,6 +451,7 @@ def test_deactivated_it_is_silent_and_cleaned_up_it_lets_go(node, robot):
     ("parameters", "says"),
     [
         ({"policy.deadline_s": 0.5, "policy.max_observation_age_s": 0.3}, "policy.deadline_s: 0.5 is not allowed"),
+        ({"policy.control_hz": 1e-9}, "policy.control_hz: 1e-09 is not allowed"),
         ({"policy.blend_rows": -1}, "policy.blend_rows: -1 is not allowed"),
     ],
 )

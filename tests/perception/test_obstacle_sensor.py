@@ -13,7 +13,7 @@ from rarrl.perception.obstacle_sensor import ObstacleSensor, range_scan
 from rarrl.perception.obstacles import Body, HeightSlice, height_slice, summarize_slice
 from rarrl.perception.opencv_matchers import CountDetector
 from rarrl.perception.voxels import PRESETS, GridSpec
-from rarrl.poses import pose_matrix
+from rarrl.poses import PoseBuffer, pose_matrix
 from rarrl.types import ObstacleSummary, StereoPair, VoxelState
 
 INDOOR = PRESETS["indoor"]
@@ -98,6 +98,34 @@ def test_grids_are_added_up_only_where_poses_are_known_and_a_reset_forgets(indoo
         StereoPair(indoor_pair.pair.left, indoor_pair.pair.right, 0.6), pose_matrix(0.0, 0.0, 0.0)
     )
     np.testing.assert_array_equal(again.grid.state, alone.grid.state)
+
+
+def test_a_pose_that_arrives_during_detection_is_the_one_that_counts(indoor_pair, monkeypatch):
+    """Odometry at 10 Hz, an image at 10.09 s: the pose of 10.1 s comes while the image is looked at."""
+    poses = PoseBuffer()
+    poses.add(10.0, pose_matrix(0.0, 0.0, 0.0))
+    poses.add(10.05, pose_matrix(0.0, 0.0, 0.0))
+    detector = ClassicalDetector(indoor_pair.rig, INDOOR)
+    detect = detector.detect
+
+    def detect_slowly(pair):
+        grid = detect(pair)
+        poses.add(10.1, pose_matrix(0.05, 0.0, 0.0))
+        return grid
+
+    asked = []
+
+    def pose():
+        asked.append(poses.at(10.09))
+        return asked[-1]
+
+    monkeypatch.setattr(detector, "detect", detect_slowly)
+    sensor = ObstacleSensor(detector, POSE, BODY, 31, fuse=True)
+    pair = StereoPair(indoor_pair.pair.left, indoor_pair.pair.right, 10.09)
+    assert sensor.read(pair, pose).fused
+    assert [T[0, 3] for T in asked] == [pytest.approx(0.04)]  # four fifths of the way from 10.05 to 10.1 s
+    np.testing.assert_allclose(sensor._fused_at, asked[0] @ POSE)
+    assert not sensor.read(pair, lambda: None).fused  # asked for, but not known
 
 
 # The formula of the scan

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from policy_fixtures import tiny_spec
 
+from rarrl.policy.base import InterfaceSpec
 from rarrl.policy.observation_builder import DROPS, ObservationBuilder
 
 S = 10**9
@@ -36,6 +37,25 @@ def test_its_time_is_that_of_the_oldest_part():
     assert target.add_image("side", PICTURE, 100 * S + S // 50, 100 * S + S // 50, 5.02)
     moment = target.latest("go")
     assert (moment.stamp_ns, moment.observation.observed_at) == (100 * S, 5.0)
+
+
+def test_a_policy_without_cameras_sees_no_pictures():
+    spec = InterfaceSpec(
+        cameras=(),
+        image_size=32,
+        proprio_names=("x", "y"),
+        proprio_mean=(0.0, 0.0),
+        proprio_scale=(1.0, 1.0),
+        action_names=("vx",),
+        action_low=(-1.0,),
+        action_high=(1.0,),
+        horizon=4,
+        control_hz=20.0,
+    )
+    moment = filled(ObservationBuilder(spec, max_age_s=0.4, slop_s=0.05)).latest("go")
+    assert moment.stamp_ns == 100 * S
+    assert moment.observation.images.shape == (0, 32, 32, 3) and moment.observation.images.dtype == np.uint8
+    assert moment.observation.proprio.tolist() == [1.0, 2.0]
 
 
 @pytest.mark.parametrize("missing", ["top", "side", "proprio"])
