@@ -792,11 +792,12 @@ def rules() -> str:
     return "\n\n".join(
         [
             _head("Rules", intro),
-            "## When each one thinks\n\n`plays on`: latencies alone, recorded answers (and a model that is asked), or both.",
+            "## When each one thinks\n\n`plays on`: latencies alone, recorded answers (and a model that is asked), or both. "
+            "Within a decision the calls of the recipe follow one another; then the robot acts.",
             _table(("rule", "thinks", "plays on"), triggers),
-            "## Parameters\n\nTuned: the value that `rarrl tune rules` chose among those tried, on calls whose latency "
-            "alone is known, on recorded answers to ALFRED's goals, and on missions in the simulated home. A rule "
-            "without parameters in its name takes these; empty: not tuned there, the default counts.",
+            "## Parameters\n\nTuned: the value that was chosen among those tried, under a budget that binds, on calls "
+            "whose latency alone is known (`rarrl tune rules`), on recorded answers to ALFRED's goals, and on missions in "
+            "the simulated home. The kind of latency profile says which of the three counts. A rule without parameters in its name takes these; empty: not tuned there, the default counts.",
             _table(("rule", "parameter", "default", "tried", *heads), settings),
             "## Recipes\n\nThe calls that a rule makes when it thinks.",
             _table(("recipe", "calls"), recipes),
@@ -811,7 +812,8 @@ def features() -> str:
 
     meanings = yaml.safe_load(FEATURES.read_text("utf-8"))
     intro = (
-        "What a learned orchestrator policy sees, by the names that [`rarrl why`](../how-to/explain-a-decision.md) prints. "
+        "What a learned orchestrator policy sees, by the names that [`rarrl why`](../how-to/explain-a-decision.md) "
+        "prints. "
         f"All are numbers without a unit, cut off at ±{FEATURE_LIMIT:g}; factors such as 0.25 only keep them near one."
     )
     return "\n\n".join(
@@ -830,10 +832,9 @@ def _features(names: Sequence[str], meanings: dict[str, str]) -> str:
     found: dict[str, list[str]] = {}
     for name in names:
         found.setdefault(name.partition(".")[0], []).append(name)
-    if found.keys() != meanings.keys():
-        raise SystemExit(
-            f"{FEATURES.name}: meaning without a name or the reverse: {sorted(found.keys() ^ meanings.keys())}"
-        )
+    unmatched = sorted(found.keys() ^ meanings.keys())
+    if unmatched:
+        raise SystemExit(f"{FEATURES.name}: names without a meaning, or meanings without a name: {unmatched}")
     return _table(("feature", "meaning"), [(_code(found[key]), meanings[key]) for key in found])
 
 
