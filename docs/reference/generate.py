@@ -792,12 +792,13 @@ def rules() -> str:
     return "\n\n".join(
         [
             _head("Rules", intro),
-            "## When each one thinks\n\n`plays on`: latencies alone, recorded answers (and a model that is asked), or both. "
-            "Within a decision the calls of the recipe follow one another; then the robot acts.",
+            "## When each one thinks\n\n`plays on`: latencies alone, recorded answers (and a model that is asked), or "
+            "both. The calls of the recipe follow one another; then the robot acts.",
             _table(("rule", "thinks", "plays on"), triggers),
             "## Parameters\n\nTuned: the value that was chosen among those tried, under a budget that binds, on calls "
-            "whose latency alone is known (`rarrl tune rules`), on recorded answers to ALFRED's goals, and on missions in "
-            "the simulated home. The kind of latency profile says which of the three counts. A rule without parameters in its name takes these; empty: not tuned there, the default counts.",
+            "whose latency alone is known (`rarrl tune rules`), on recorded answers to ALFRED's goals, and on missions "
+            "in the simulated home. The kind of latency profile says which of the three counts. A rule without parameters "
+            "in its name takes these; empty: not tuned there, the default counts.",
             _table(("rule", "parameter", "default", "tried", *heads), settings),
             "## Recipes\n\nThe calls that a rule makes when it thinks.",
             _table(("recipe", "calls"), recipes),
@@ -813,8 +814,8 @@ def features() -> str:
     meanings = yaml.safe_load(FEATURES.read_text("utf-8"))
     intro = (
         "What a learned orchestrator policy sees, by the names that [`rarrl why`](../how-to/explain-a-decision.md) "
-        "prints. "
-        f"All are numbers without a unit, cut off at ±{FEATURE_LIMIT:g}; factors such as 0.25 only keep them near one."
+        f"prints. All are numbers without a unit, cut off at ±{FEATURE_LIMIT:g}; factors such as 0.25 only keep them "
+        "near one."
     )
     return "\n\n".join(
         [
