@@ -44,8 +44,8 @@ HEADLINES = (
         "on {detector.iou_gain_rendered:n} rendered pairs the gain is not certain: {detector.iou_gain_rendered}",
     ),
     (
-        "Action policy on Meta-World (a simulated arm: open and close drawers and windows, open a door, press a button, "
-        "reach, push, pick and place) at 2.5 bits per weight",
+        "Action policy on Meta-World (a simulated arm: open and close drawers and windows, open a door, press a "
+        "button, reach, push, pick and place) at 2.5 bits per weight",
         "no loss seen ({quantize_closed_loop.kept_2p5bpw} of the success at 16 bits, nine tasks), "
         "{quantize_closed_loop.memory_ratio_2p5} times less memory",
         "below {quantize_closed_loop.min_bpw_kept_ours} bits it loses more than a twentieth; at 16 bits it does "
