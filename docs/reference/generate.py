@@ -797,8 +797,8 @@ def rules() -> str:
             _table(("rule", "thinks", "plays on"), triggers),
             "## Parameters\n\nTuned: the value that was chosen among those tried, under a budget that binds, on calls "
             "whose latency alone is known (`rarrl tune rules`), on recorded answers to ALFRED's goals, and on "
-            "missions in the simulated home. The kind of latency profile says which of the three counts. A rule without parameters "
-            "in its name takes these; empty: not tuned there, the default counts.",
+            "missions in the simulated home. The kind of latency profile says which of the three counts. A rule "
+            "without parameters in its name takes these; empty: not tuned there, the default counts.",
             _table(("rule", "parameter", "default", "tried", *heads), settings),
             "## Recipes\n\nThe calls that a rule makes when it thinks.",
             _table(("recipe", "calls"), recipes),
