@@ -26,7 +26,7 @@ def run_generator(*arguments):
     )
 
 
-@pytest.mark.parametrize("page", ["commands", "parameters", "nodes", "environments", "api", "map"])
+@pytest.mark.parametrize("page", ["commands", "parameters", "nodes", "environments", "rules", "features", "api", "map"])
 def test_the_page_is_what_the_code_says(page):
     done = run_generator(page, "--check")
     if "is left as it is" in done.stderr:
@@ -106,3 +106,9 @@ def test_a_module_of_the_api_that_vanished_is_named(generate, monkeypatch):
 
 def test_text_in_tables_is_neither_html_nor_a_new_column(generate):
     assert generate._cell("runs/<time> or `<x>` | both") == r"runs/\<time> or `<x>` \| both"
+
+
+def test_a_feature_without_meaning_and_a_meaning_without_feature_are_named(generate):
+    with pytest.raises(SystemExit, match=r"\['gone', 'tail'\]"):
+        generate._features(("type.A", "type.B", "tail"), {"type": "Its kind.", "gone": "Nothing."})
+    assert "| `type.A`, `type.B` | Its kind. |" in generate._features(("type.A", "type.B"), {"type": "Its kind."})

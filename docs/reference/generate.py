@@ -1,4 +1,4 @@
-"""Writes the reference pages beside this file from the code: commands, parameters, nodes, environments, API, map.
+"""Writes the reference pages beside this file from the code: commands, parameters, nodes, rules, features, and more.
 
 python docs/reference/generate.py                  # writes all pages (`make docs`)
 python docs/reference/generate.py commands map     # writes these alone
@@ -31,6 +31,9 @@ ROOT = HERE.parents[1]
 RENEW = "python docs/reference/generate.py"
 TOPICS = HERE / "topics.yaml"
 """What each topic carries: the one thing that introspection cannot tell."""
+
+FEATURES = HERE / "features.yaml"
+"""What each input of the orchestrator's policy means."""
 
 FOLDERS = {"rarrl": "rarrl", "sim_envs": "rarrl_sim_envs", "learning": "rarrl_learning", "nodes": "rarrl_nodes"}
 """Folder -> name of the installed package, in the order in which they may import one another."""
@@ -758,11 +761,91 @@ def _folder_of(module: str) -> str:
     return f"{folder}/{rest.replace('.', '/')}.py"
 
 
+# Rules and features of the orchestrator
+
+
+def rules() -> str:
+    from rarrl.orchestrator.registry import Fitted, rules_file, tuned_parameters
+    from rarrl.orchestrator.rules import RECIPES, RISK_SETS, RULES
+
+    conditions = {Fitted.LATENCIES: "binding", Fitted.ANSWERS: "binding", Fitted.HOUSEHOLD: "mission"}
+    tuned = {fitted: tuned_parameters(conditions[fitted], rules_file(fitted)) for fitted in Fitted}
+    triggers, settings = [], []
+    for family in RULES.values():
+        where = "recorded answers" if family.needs_plan else "latencies" if family.needs_guard else "both"
+        if not family.make.__doc__:
+            raise SystemExit(f"rule {family.name}: its maker {family.make.__name__} has no docstring; write one")
+        triggers.append((f"`{family.name}`", _paragraph(family.make.__doc__), where))
+        for parameter in inspect.signature(family.make).parameters.values():
+            best = [_value(tuned[fitted].get(family.name, {}).get(parameter.name, "")) for fitted in Fitted]
+            tried = _code(map(str, family.axes.get(parameter.name, ())))
+            settings.append((f"`{family.name}`", f"`{parameter.name}`", _value(parameter.default), tried, *best))
+
+    intro = (
+        "The rules of when to think that are shipped: `--policy NAME`, or `--policy 'NAME:{\"key\": value}'` with "
+        "parameters; the setting `orchestrator.policy` takes the same text. [Add your own]"
+        "(../how-to/plug-in-your-own-part.md). What the words mean: [glossary](../explanation/glossary.md)."
+    )
+    recipes = [(f"`{name}`", ", then ".join(a.name for a in actions)) for name, actions in RECIPES.items()]
+    risky = [(f"`{name}`", ", ".join(t.name for t in types) or "none") for name, types in RISK_SETS.items()]
+    heads = [f"tuned: {fitted.value}" for fitted in Fitted]
+    return "\n\n".join(
+        [
+            _head("Rules", intro),
+            "## When each one thinks\n\n`plays on`: latencies alone, recorded answers (and a model that is asked), or "
+            "both. The calls of the recipe follow one another; then the robot acts.",
+            _table(("rule", "thinks", "plays on"), triggers),
+            "## Parameters\n\nTuned: the value that was chosen among those tried, under a budget that binds, on calls "
+            "whose latency alone is known (`rarrl tune rules`), on recorded answers to ALFRED's goals, and on "
+            "missions in the simulated home. The kind of latency profile says which of the three counts. A rule "
+            "without parameters in its name takes these; empty: not tuned there, the default counts.",
+            _table(("rule", "parameter", "default", "tried", *heads), settings),
+            "## Recipes\n\nThe calls that a rule makes when it thinks.",
+            _table(("recipe", "calls"), recipes),
+            "## Sets of `risk_table`",
+            _table(("`risky`", "kinds of sub-goals"), risky),
+        ]
+    )
+
+
+def features() -> str:
+    from rarrl.orchestrator.features import FEATURE_LIMIT, FEATURE_NAMES, PLAN_FEATURE_NAMES
+
+    meanings = yaml.safe_load(FEATURES.read_text("utf-8"))
+    intro = (
+        "What a learned orchestrator policy sees, by the names that [`rarrl why`](../how-to/explain-a-decision.md) "
+        f"prints. All are numbers without a unit, cut off at ±{FEATURE_LIMIT:g}; factors such as 0.25 only keep them "
+        "near one."
+    )
+    return "\n\n".join(
+        [
+            _head("Features", intro),
+            "## Always there",
+            _features(FEATURE_NAMES, meanings["features"]),
+            "## Where plans are known\n\nAppended with recorded answers, and where a reasoner is asked.",
+            _features(PLAN_FEATURE_NAMES, meanings["plan_features"]),
+        ]
+    )
+
+
+def _features(names: Sequence[str], meanings: dict[str, str]) -> str:
+    """A row for each meaning, with all the names that it explains. Raises: SystemExit where the two differ."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(name.partition(".")[0], []).append(name)
+    unmatched = sorted(found.keys() ^ meanings.keys())
+    if unmatched:
+        raise SystemExit(f"{FEATURES.name}: names without a meaning, or meanings without a name: {unmatched}")
+    return _table(("feature", "meaning"), [(_code(found[key]), meanings[key]) for key in found])
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "parameters": parameters,
     "nodes": nodes,
     "environments": environments,
+    "rules": rules,
+    "features": features,
     "api": api,
     "map": map_of_files,
 }

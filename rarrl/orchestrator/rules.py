@@ -324,39 +324,49 @@ def _rule(family: str, trigger: Callable[[Situation], Mask], recipe: str, **para
 
 
 def _make_never() -> Rule:
+    """Never; always ACT."""
     return Rule("never", _never, (Action.ACT,), {})
 
 
 def _make_always(recipe: str = "P2V2") -> Rule:
+    """Before every attempt."""
     return _rule("always", _always, recipe)
 
 
 def _make_interval(every: float = 3, recipe: str = "P1") -> Rule:
+    """After `every` attempts since the last call; before the first attempt too."""
     return _rule("interval", lambda s: s.history.acts_since_think >= every, recipe, every=every)
 
 
 def _make_random(rate: float = 0.3, recipe: str = "P1") -> Rule:
+    """Before a share `rate` of the decisions, drawn from a hash of the situation."""
     return _rule("random", lambda s: _random(s, rate), recipe, rate=rate)
 
 
 def _make_threshold(theta: float = 0.2, recipe: str = "P1") -> Rule:
+    """While the failure rate (a moving average over the last attempts) is above `theta`."""
     return _rule("threshold", lambda s: s.history.ema_failure > theta, recipe, theta=theta)
 
 
 def _make_after_failure(failures: float = 1, recipe: str = "P1") -> Rule:
+    """After `failures` failed attempts in a row."""
     return _rule("after_failure", lambda s: s.history.consecutive_failures >= failures, recipe, failures=failures)
 
 
 def _make_boundary(recipe: str = "V1") -> Rule:
+    """Before the first attempt at each sub-goal."""
     return _rule("boundary", lambda s: s.history.subgoal_acts == 0.0, recipe)
 
 
 def _make_paced(share: float = 1.0, recipe: str = "V1") -> Rule:
+    """Before the first attempt at each sub-goal, if the calls cost at most `share` of its even part of the budget."""
     calls = _one_of(RECIPES, recipe, "recipe")
     return _rule("paced", lambda s: _paced(s, share, calls), recipe, share=share)
 
 
 def _make_brace(failures: float = 1, cooldown: float = 2, window: float = 3, recipe: str = "P1") -> Rule:
+    """At `failures` failures among the last five attempts, but not within `cooldown` attempts of the last call, nor
+    within `window` attempts of a new plan unless that failed twice in a row (BRACE, arXiv 2608.01428)."""
     return _rule(
         "brace",
         lambda s: _brace(s, failures, cooldown, window),
@@ -375,6 +385,9 @@ def _make_risk_table(
     pace: float = 0.0,
     theta: float = 0.0,
 ) -> RiskTable:
+    """Asks the verifier (level `verify`) before sub-goals of the kinds `risky` while the failure rate is at least
+    `theta`, and the planner (level `plan`) after `failures` failures in a sub-goal; it keeps `pace` of the seconds that
+    the risky sub-goals to come will need."""
     return RiskTable(
         name="risk_table",
         risky=_one_of(RISK_SETS, risky, "risky"),
@@ -395,12 +408,16 @@ def _make_risk_table(
 
 
 def _make_start(recipe: str = "P1") -> Rule:
+    """Once, before the first attempt of the task."""
     return _rule("start", lambda s: s.step == 0.0, recipe)
 
 
 def _make_confidence(
     default: float = 2.0, theta: float = 0.95, verify: int = 0, first: int = 1, failures: float = 2
 ) -> ConfidenceRule:
+    """While the plan in force is doubtful: a default plan below `default` similarity, a planner's below `theta` mean
+    token probability, any plan after `failures` failures in a row. With `verify` (a level; 0: never) a plan that has
+    not failed yet goes to the verifier first; otherwise the planner is asked, from level `first` up."""
     params = {"default": default, "theta": theta, "verify": verify, "first": first, "failures": failures}
     return ConfidenceRule("confidence", default, theta, verify, first, failures, params)
 
