@@ -28,6 +28,7 @@ from rclpy.timer import Timer
 
 from rarrl.config import FieldSpec, Scalar, Section
 from rarrl.errors import InputError, RarrlError
+from rarrl.plugins import USER_ERRORS, one_line
 
 from . import params
 from .conversions import array
@@ -179,12 +180,17 @@ class RarrlNode(LifecycleNode):
         super().destroy_node()
 
     def _release(self) -> None:
-        """Undoes `load`: `unload`, then every recorded entity, the youngest first."""
+        """Undoes `load`: `unload`, then every recorded entity, the youngest first.
+
+        An `unload` that raises is logged in one line, and the rest is undone all the same: rclpy must get to destroy
+        its own entities."""
         if not self._loaded:
             return
         self._loaded = False
         try:
             self.unload()
+        except USER_ERRORS as error:
+            self.get_logger().error(f"{self.get_name()}: unload failed ({one_line(error)})")
         finally:
             while self._undo:
                 self._undo.pop()()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty as NothingQueued
+from queue import SimpleQueue
 from time import perf_counter
 from typing import Any
 
@@ -16,7 +19,9 @@ from std_srvs.srv import Trigger
 from rarrl.build import REPLAYED, make_orchestrator, make_reasoner
 from rarrl.decision_loop import DecisionSession, Phase, Report
 from rarrl.diagnostics import Heartbeat, Latencies
-from rarrl.reasoner.base import Answer, Reasoner
+from rarrl.errors import RarrlError
+from rarrl.reasoner.base import Answer, Request
+from rarrl.reasoner.breaker import GuardedReasoner
 from rarrl.reasoner.home import read_home
 from rarrl.types import Decision
 
@@ -28,7 +33,20 @@ from .params import ORCHESTRATOR_SPECS, OrchestratorNodeConfig, read_config
 ALIVE_S = 0.05
 """Seconds between two messages on `alive`: the robot's driver can tell a slow answer from a dead node."""
 
+GRACE_S = 0.75
+"""Seconds of real time by which a backend may miss its deadline before the node answers TIMEOUT in its place: below the
+GRACE_S of decision_client, so that the robot hears it before it gives up waiting."""
+
 llama_ros.register()
+
+
+@dataclass(frozen=True, eq=False)
+class _Call:
+    """One call to the reasoner. decision: what asked for it. due: by when it must be answered, seconds of `now`."""
+
+    decision: DecisionMessage
+    request: Request
+    due: float
 
 
 class OrchestratorNode(RarrlNode):
@@ -41,20 +59,25 @@ class OrchestratorNode(RarrlNode):
         self._decisions = 0
         self._refused = 0  # states that were no good, or another robot's
         self._last_refusal = ""
+        self._policy_errors = 0  # decisions that became ACT because the policy failed
+        self._last_policy_error = ""
+        self._calls = 0
+        self._timeouts = 0  # calls that the node gave up
+        self._stale_answers = 0
 
     def load(self) -> None:
         config = read_config(self).orchestrator
         orchestrator = make_orchestrator(config)
+        orchestrator.on_policy_error = self._on_policy_error
         home = read_home(Path(config.home)) if config.home else ()
         self._session = DecisionSession(orchestrator, (config.time_budget_s, config.token_budget), home)
         self._sent: DecisionMessage | None = None
-        self._reasoner: Reasoner | None = None
+        self._reasoner: GuardedReasoner | None = None
         if config.reasoner != REPLAYED:
             self._reasoner = make_reasoner(config.reasoner, node=self)
-            self._thinker = ThreadPoolExecutor(1, thread_name_prefix="reasoner")
-        self._call: tuple[DecisionMessage, Future[Answer]] | None = None
-        self._calls = 0
-        self._stale_answers = 0
+        self._awaited: _Call | None = None  # the call whose answer the robot waits for
+        self._running: _Call | None = None  # the call that the reasoner works on; backends take one at a time
+        self._answers: SimpleQueue[tuple[_Call, Answer]] = SimpleQueue()
         self._subgoal: tuple[str, int] | None = None  # name and index of the one that was published last
         self._decision_pub = self.create_lifecycle_publisher(DiagnosticArray, "decision", LATCHED)
         self._budget_pub = self.create_lifecycle_publisher(DiagnosticArray, "budget", LATCHED)
@@ -62,7 +85,7 @@ class OrchestratorNode(RarrlNode):
         self._subgoal_pub = self.create_lifecycle_publisher(String, "subgoal", LATCHED)
         self._answer_pub = self.create_lifecycle_publisher(DiagnosticArray, "answer", LATCHED)
         self._alive_pub = self.create_lifecycle_publisher(Empty, "alive", 1)
-        self.create_timer(ALIVE_S, lambda: self._alive_pub.publish(Empty()), clock=self.steady)
+        self.create_timer(ALIVE_S, self._on_alive, clock=self.steady)
         self._answered = self.create_guard_condition(self._on_answered)
         self.create_subscription(DiagnosticArray, "state", self._on_state, LATCHED)
         self.create_service(Trigger, "~/think_now", self._on_think_now)
@@ -73,8 +96,9 @@ class OrchestratorNode(RarrlNode):
         reasoner = getattr(self, "_reasoner", None)
         if reasoner is not None:
             self._reasoner = None
+            self._awaited = None
+            self._running = None
             reasoner.close()
-            self._thinker.shutdown(wait=False, cancel_futures=True)
 
     def _on_state(self, msg: DiagnosticArray) -> None:
         if not self.active:
@@ -127,34 +151,81 @@ class OrchestratorNode(RarrlNode):
         self._publish_budget()
 
     def _think(self, message: DecisionMessage) -> None:
-        """Asks the reasoner in a thread of its own, so that the node goes on serving its topics."""
-        request = self._session.request(message.decision) if self._reasoner is not None else None
-        if request is None or self._reasoner is None:
-            return
-        future = self._thinker.submit(self._reasoner.ask, request)
-        self._call = (message, future)
-        self._calls += 1
-        future.add_done_callback(self._wake)
+        """Asks the reasoner in a thread of its own, so that the node goes on serving its topics.
 
-    def _wake(self, _: Future[Answer]) -> None:
-        """In the reasoner's thread. Once the node is being unloaded, the guard condition may be gone."""
-        if self._reasoner is not None:
+        While it still works on an earlier call, this one waits, until that one ends or is given up."""
+        request = self._session.request(message.decision) if self._reasoner is not None else None
+        if request is None:
+            return
+        self._awaited = _Call(message, request, now() + request.deadline_s + GRACE_S)
+        self._ask_next()
+
+    def _ask_next(self) -> None:
+        """Starts the awaited call, unless the reasoner works on one."""
+        if self._running is not None or self._awaited is None or self._reasoner is None:
+            return
+        self._running = self._awaited
+        self._calls += 1
+        # A daemon: a backend that hangs must not keep the process from ending.
+        arguments = (self._reasoner, self._running, self._answers)
+        threading.Thread(target=self._ask, args=arguments, name="reasoner", daemon=True).start()
+
+    def _ask(self, reasoner: GuardedReasoner, call: _Call, answers: SimpleQueue[tuple[_Call, Answer]]) -> None:
+        """In a thread of its own. Once the node is being unloaded, the guard condition may be gone."""
+        answers.put((call, reasoner.ask(call.request)))
+        if self._reasoner is reasoner:
             self._answered.trigger()
 
     def _on_answered(self) -> None:
-        """The answer goes to the robot, whose next report says what came of it. One to another decision is dropped."""
-        if self._call is None or not self._call[1].done():
-            return
-        (message, future), self._call = self._call, None
+        """Takes the answers that have come; one to a call that is no longer awaited is dropped."""
+        while True:
+            try:
+                call, answer = self._answers.get_nowait()
+            except NothingQueued:
+                break
+            if call is self._running:
+                self._running = None
+            if not self._deliver(call, answer):
+                self._stale_answers += 1
+        self._ask_next()
+
+    def _deliver(self, call: _Call, answer: Answer) -> bool:
+        """Sends an answer to the robot, whose next report says what came of it; False where nobody waits for it."""
         pending = self._session.decision
-        if not self.active or future.cancelled() or pending is None or pending.id != message.decision.id:
-            self._stale_answers += 1
-            return
-        answer = future.result()
+        awaited = call is self._awaited
+        if awaited:
+            self._awaited = None
+        if not awaited or not self.active or pending is None or pending.id != call.request.decision:
+            return False
+        message = call.decision
         values = conversions.values_from_answer(AnswerMessage(message.run, message.state, answer))
         self._answer_pub.publish(
             conversions.array("orchestrator_node: answer", values, self.stamp(), message=answer.summary[:1000])
         )
+        return True
+
+    def _on_alive(self) -> None:
+        self._alive_pub.publish(Empty())
+        for call in {self._running, self._awaited}:
+            if call is not None and now() > call.due:
+                self._give_up(call)
+        self._ask_next()
+
+    def _give_up(self, call: _Call) -> None:
+        """Answers TIMEOUT in the reasoner's place; its own answer, should it still come, is dropped."""
+        if self._reasoner is None:
+            return
+        self._timeouts += 1
+        if call is self._running:
+            self._running = None
+        self._deliver(call, self._reasoner.give_up(call.request))
+
+    def _on_policy_error(self, error: RarrlError) -> None:
+        """Counts a decision that became ACT because the policy failed. The first is logged, all are in diagnostics."""
+        self._policy_errors += 1
+        self._last_policy_error = str(error)
+        if self._policy_errors == 1:
+            self.get_logger().error(f"{error}; the robot acts without asking whenever this happens")
 
     def _publish_budget(self) -> None:
         budget = self._session.orchestrator.budget
@@ -212,6 +283,8 @@ class OrchestratorNode(RarrlNode):
             message = complaint
         elif self._session.idle:
             level, message = DiagnosticStatus.WARN, "cancelled: idle until reset or the next episode"
+        elif self._policy_errors:
+            level, message = DiagnosticStatus.WARN, f"the policy failed {self._policy_errors} times: ACT instead"
         silent = self._heartbeat.silent_s(time)
         budget = self._session.orchestrator.budget
         return (
@@ -227,7 +300,10 @@ class OrchestratorNode(RarrlNode):
                 "last_refusal": self._last_refusal[:200],
                 "state_age_s": "none" if silent is None else round(silent, 3),
                 "reasoner": self.setting("orchestrator.reasoner"),
+                "policy_errors": self._policy_errors,
+                "last_policy_error": self._last_policy_error[:200],
                 "reasoner_calls": self._calls,
+                "reasoner_timeouts": self._timeouts,
                 "stale_answers_dropped": self._stale_answers,
                 "policy": self.setting("orchestrator.policy"),
                 "profile": self.setting("orchestrator.profile"),

@@ -14,6 +14,10 @@ from rarrl.strict_json import short
 T = TypeVar("T")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+MAX_REASON = 400
+"""Characters of another program's error in a message of ours: a few lines of a terminal, whatever it wrote."""
+USER_ERRORS = (Exception, SystemExit)
+"""What a user's code may raise without ending the process: `sys.exit` in a plugin is a failure of the plugin."""
 
 
 class Table(Generic[T]):
@@ -60,13 +64,28 @@ class Table(Generic[T]):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: "" where nothing known looks like it.
+    """The end of a message about an unknown name: "" where nothing known looks like it, in small letters or capitals.
 
-    >>> did_you_mean("leanred", ("learned", "never"))
+    >>> did_you_mean("LEANRED", ("learned", "never"))
     "; did you mean 'learned'?"
     """
-    close = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    spelt = {each.lower(): each for each in known}
+    close = get_close_matches(name.lower(), list(spelt), n=1)
+    return f"; did you mean {spelt[close[0]]!r}?" if close else ""
+
+
+def one_line(error: BaseException) -> str:
+    """The type and text of an error that somebody else's code raised, on one line and at most MAX_REASON characters.
+
+    >>> one_line(ValueError("two\\nlines")), one_line(SystemExit())
+    ('ValueError: two lines', 'SystemExit')
+    """
+    try:
+        text = " ".join(str(error).split())
+    except USER_ERRORS:  # a user's error class has a __str__ of its own
+        text = ""
+    kind = type(error).__name__
+    return f"{kind}: {text}"[:MAX_REASON] if text else kind
 
 
 def is_import_path(text: str) -> bool:
@@ -90,18 +109,25 @@ def import_object(path: str, what: str, known: Iterable[str] = ()) -> Any:
     module_name, _, name = path.partition(":")
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as error:  # a user's module may raise anything
+    except USER_ERRORS as error:  # a user's module may raise anything
         raise InputError(
-            f"{what}: {short(path)}: the module {module_name} cannot be imported "
-            f"({type(error).__name__}: {' '.join(str(error).split())}); install its package, or put its folder on "
-            f"PYTHONPATH{did_you_mean(module_name, known)}"
+            f"{what}: {short(path)}: the module {module_name} cannot be imported ({one_line(error)}); install its "
+            f"package, or put its folder on PYTHONPATH{did_you_mean(module_name, known)}"
         ) from error
     for part in name.split("."):
-        if not hasattr(found, part):
-            known = [each for each in vars(found) if not each.startswith("_")]
+        if not _has(found, part, path, what):
+            known = [each for each in dir(found) if not each.startswith("_")]
             raise InputError(f"{what}: {short(path)}: {module_name} has no {part}{did_you_mean(part, known)}")
         found = getattr(found, part)
     return found
+
+
+def _has(found: Any, name: str, path: str, what: str) -> bool:
+    """Whether `found` has the attribute `name`. Raises: InputError where a user's property raises another error."""
+    try:
+        return hasattr(found, name)
+    except USER_ERRORS as error:
+        raise InputError(f"{what}: {short(path)}: reading {name} failed ({one_line(error)}); mend it") from error
 
 
 def make_by_path(path: str, what: str, needs: Iterable[str] = (), known: Iterable[str] = ()) -> Any:
@@ -120,13 +146,12 @@ def make_by_path(path: str, what: str, needs: Iterable[str] = (), known: Iterabl
         made = found()
     except RarrlError:
         raise
-    except Exception as error:  # a user's class may raise anything
-        reason = " ".join(str(error).split())
+    except USER_ERRORS as error:  # a user's class may raise anything
         raise InputError(
-            f"{what}: {short(path)}: called without arguments it failed ({type(error).__name__}: {reason}); mend "
-            "it, or name a function that makes it with its arguments"
+            f"{what}: {short(path)}: called without arguments it failed ({one_line(error)}); mend it, or name a "
+            "function that makes it with its arguments"
         ) from error
-    missing = [name for name in needs if not hasattr(made, name)]
+    missing = [name for name in needs if not _has(made, name, path, what)]
     if missing:
         raise InputError(f"{what}: {short(path)} makes a {type(made).__name__}, which has no {', '.join(missing)}")
     return made

@@ -3,7 +3,7 @@
 import pytest
 
 from rarrl.errors import InputError
-from rarrl.plugins import Table, import_object, is_import_path, make_by_path
+from rarrl.plugins import Table, did_you_mean, import_object, is_import_path, make_by_path
 
 
 def test_a_table_keeps_order_and_refuses_what_cannot_be_told_apart():
@@ -63,3 +63,45 @@ def test_a_module_that_fails_is_one_line(tmp_path, monkeypatch):
 def test_what_does_not_make_the_part_is_one_line(path, message):
     with pytest.raises(InputError, match=message):
         make_by_path(path, "policy", ("spec", "infer", "reset"))
+
+
+BAD = """
+class Prop:
+    name = "prop"
+    @property
+    def act(self):
+        raise RuntimeError("not yet")
+thing = Prop()
+class Exits:
+    def __init__(self):
+        raise SystemExit("bye")
+"""
+
+
+@pytest.fixture
+def bad(tmp_path, monkeypatch):
+    """Modules of a user that exit, or have a property that raises."""
+    (tmp_path / "bad_part.py").write_text(BAD)
+    (tmp_path / "exiting_part.py").write_text("import sys\nsys.exit(3)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("exiting_part:X", "cannot be imported (SystemExit: 3)"),
+        ("bad_part:Exits", "called without arguments it failed (SystemExit: bye)"),
+        ("bad_part:Prop", "reading act failed (RuntimeError: not yet)"),
+        ("bad_part:thing.act", "reading act failed (RuntimeError: not yet)"),
+        ("math:pi.foo", "math has no foo"),
+    ],
+)
+def test_what_exits_or_raises_when_it_is_read_is_one_line(bad, path, message):
+    with pytest.raises(InputError) as error:
+        make_by_path(path, "policy", ("name", "act"))
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_name_in_capitals_is_recognised():
+    assert did_you_mean("LEARNED", ("learned", "never")) == "; did you mean 'learned'?"
+    assert did_you_mean("dial", ("Dial",)) == "; did you mean 'Dial'?"

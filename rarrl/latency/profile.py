@@ -35,6 +35,9 @@ MAX_RECORDS = 200_000
 MAX_TASKS = 50_000
 """Tasks, and homes, of one profile: twice the annotations of ALFRED."""
 
+HOUSEHOLD_TRIAL = "household-"
+"""How the trial names of missions in the simulated home begin; those of ALFRED begin with `trial_`."""
+
 RoleName = Literal["planner", "verifier"]
 """Values of `rarrl.types.Role`."""
 Kind = Literal["recorded", "imported", "parametric"]
@@ -262,10 +265,11 @@ class LatencyProfile(_Strict):
     def world(self) -> World | None:
         """Where its tasks come from; None where it holds latencies alone, which belong to no world.
 
-        Recorded files from before the header's `world` are of ALFRED: there was no other."""
-        if self.recorded and self.header.world is None:
-            return World.ALFRED
-        return self.header.world
+        Recorded files from before the header's `world` are recognised by the names of their tasks' trials."""
+        if self.tasks is None or self.header.world is not None:
+            return self.header.world
+        at_home = all(task.trial.startswith(HOUSEHOLD_TRIAL) for task in self.tasks)
+        return World.HOUSEHOLD if at_home else World.ALFRED
 
     def options(self) -> list[tuple[str, int]]:
         """Returns the (role, level) pairs that this profile knows, sorted."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
+from rarrl.errors import InputError, RarrlError
 from rarrl.orchestrator.features import Costs, History, Situation
-from rarrl.orchestrator.rules import OrchestratorPolicy
+from rarrl.orchestrator.rules import Mask, OrchestratorPolicy
+from rarrl.plugins import USER_ERRORS, one_line
+from rarrl.strict_json import short
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, LlmCall, PlanStatus, StateSummary
 
 CALL_TIMEOUT_S = 60.0
@@ -24,6 +30,10 @@ class Orchestrator:
         costs: what calls of this language model are expected to cost (`ReplayTable.costs`).
         cost_weight: RARRL's lambda, points of success per second of thinking.
         call_timeout_s: no call may take longer than this, however much budget is left.
+
+    Attributes:
+        on_policy_error: where it is set, an error of the policy is handed to it and the decision is ACT, so that a
+            robot is never left without a decision; None: `decide` raises the error.
     """
 
     def __init__(
@@ -33,6 +43,7 @@ class Orchestrator:
         self.costs = costs
         self.cost_weight = cost_weight
         self.call_timeout_s = call_timeout_s
+        self.on_policy_error: Callable[[RarrlError], None] | None = None
         self.history = History(1)
         self.budget = Budget.full(0.0, 0.0)
         self._id = 0
@@ -57,17 +68,64 @@ class Orchestrator:
         """The next decision; a spent budget leaves only ACT. `asked`: somebody's wish, taken where it is allowed.
         `plan`: what is known of the plan in force, where a reasoner writes it.
 
-        Raises: RuntimeError before `start`."""
+        Raises: RuntimeError before `start`; InputError where the policy fails or answers with anything but actions, see
+            `on_policy_error`."""
         if not self._started:
             raise RuntimeError("Orchestrator.decide: no task has been started; call start first")
+
         situation = self.situation(summary, plan)
         mask = situation.action_mask()
-        action = Action(int(self.policy.act(situation, mask)[0])) if asked is None else asked
+        trouble = ""
+        if asked is None:
+            try:
+                action = self._choice(situation, mask)
+            except RarrlError as error:
+                if self.on_policy_error is None:
+                    raise
+                self.on_policy_error(error)
+                trouble = f"; ACT, because the policy failed: {error}"
+                action = Action.ACT
+        else:
+            action = asked
+
         if not mask[action, 0]:
             action = Action.ACT
         self._id += 1
         deadline_s = 0.0 if action is Action.ACT else min(self.budget.time_s, self.call_timeout_s)
-        return Decision(self._id, action, deadline_s, self._why(summary, bool(mask[1:].any())))
+        return Decision(self._id, action, deadline_s, self._why(summary, bool(mask[1:].any())) + trouble)
+
+    def _choice(self, situation: Situation, mask: Mask) -> Action:
+        """What the policy chooses; it may be a user's, and gets a mask of its own that it cannot write to.
+
+        Raises: InputError, one line, where it raises, or returns anything but (n,) integers 0 to 4."""
+        shown = mask.copy()
+        shown.setflags(write=False)
+        try:
+            answer = self.policy.act(situation, shown)
+            actions = np.asarray(answer)
+        except RarrlError:
+            raise
+        except USER_ERRORS as error:
+            raise InputError(f"policy {self._policy_name}: act failed ({one_line(error)}); mend it") from error
+
+        if (
+            actions.dtype.kind not in "iu"
+            or actions.shape != (situation.n,)
+            or not ((actions >= 0) & (actions < len(Action))).all()
+        ):
+            raise InputError(
+                f"policy {self._policy_name}: act returned {_described(answer)} (allowed: an array of shape "
+                f"({situation.n},) of integers 0 to {len(Action) - 1}); mend it"
+            )
+        return Action(int(actions[0]))
+
+    @property
+    def _policy_name(self) -> str:
+        """The policy's name for messages; that of its class, where a user's policy cannot say it."""
+        try:
+            return " ".join(str(self.policy.name).split())
+        except USER_ERRORS:
+            return type(self.policy).__name__
 
     def is_current(self, decision_id: int) -> bool:
         """Whether `decision_id` is the last decision made; the outcomes of all others come too late."""
@@ -97,10 +155,19 @@ class Orchestrator:
         h = self.history
         subgoal = summary.subgoals[min(summary.subgoal_index, len(summary.subgoals) - 1)].name
         parts = [
-            f"{self.policy.name}: {subgoal} ({summary.subgoal_index + 1}/{len(summary.subgoals)})",
+            f"{self._policy_name}: {subgoal} ({summary.subgoal_index + 1}/{len(summary.subgoals)})",
             f"{int(h.subgoal_failures[0])} failures here, recent rate {h.ema_failure[0]:.2f}",
             f"left {self.budget.time_s:.1f} s, {self.budget.tokens:.0f} tokens",
         ]
         if not can_think:
             parts.append("no call allowed: budget spent or enough calls for this attempt")
         return "; ".join(parts)
+
+
+def _described(answer: Any) -> str:
+    """What a policy returned instead of actions, for a message."""
+    if isinstance(answer, np.ndarray):
+        return f"{short(answer.ravel()[:5].tolist())} of shape {answer.shape} and type {answer.dtype}"
+    if answer is None or isinstance(answer, (int, float, str, list, tuple)):
+        return short(answer)
+    return f"an object of type {type(answer).__name__}"

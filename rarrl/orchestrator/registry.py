@@ -99,13 +99,15 @@ def load_policy(spec: str, fitted: Fitted = Fitted.LATENCIES) -> OrchestratorPol
         policy: OrchestratorPolicy = make_by_path(spec, "policy", ("name", "act"), families())
         return policy
     path = Path(spec)
-    if exists or path.suffix or "/" in spec:
+    # Parameters hold points and slashes of their own: 'interva:{"rate": 0.5}' is a misspelt rule and no path.
+    with_parameters = text.lstrip().startswith("{")
+    if exists or (not with_parameters and (path.suffix or "/" in spec)):
         return load_learned(path)
 
     names = ("learned", *families(), *_BY_NAME)
     raise InputError(
         f"policy {spec!r} is unknown; allowed: {', '.join(names)}, a safetensors file, or package.module:Class"
-        f"{did_you_mean(spec, names)}"
+        f"{did_you_mean(family if with_parameters else spec, names)}"
     )
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from dataclasses import replace
 from enum import Enum
+from numbers import Integral, Real
+from typing import Any
 
 from rarrl.clock import Clock, SteadyClock
+from rarrl.plugins import USER_ERRORS, one_line
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer, Reasoner, Request
 from rarrl.reasoner.checker import OperatorPolicy, check
-from rarrl.types import CallStatus, Role
+from rarrl.reasoner.plan import Fault, Plan, PlanStep, Verdict
+from rarrl.types import CallStatus, Role, SubgoalType
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +39,9 @@ class CircuitBreaker:
     def __init__(self, failures: int = 3, cool_down_s: float = 10.0, clock: Clock | None = None) -> None:
         if failures < 1 or not cool_down_s > 0.0:
             raise ValueError(f"CircuitBreaker needs failures >= 1 and cool_down_s > 0, got {failures}, {cool_down_s}")
-        self._limit, self._cool_down_s, self._clock = failures, cool_down_s, clock or SteadyClock()
+        self.clock = clock or SteadyClock()
+        self._limit = failures
+        self._cool_down_s = cool_down_s
         self._lock = threading.Lock()
         self._in_a_row = 0
         self._state = BreakerState.CLOSED
@@ -50,7 +57,7 @@ class CircuitBreaker:
         """Seconds until a call may probe; 0 where calls may go through."""
         if self._state is not BreakerState.OPEN:
             return 0.0
-        return max(self._opened_at + self._cool_down_s - self._clock.now(), 0.0)
+        return max(self._opened_at + self._cool_down_s - self.clock.now(), 0.0)
 
     def allow(self) -> bool:
         """Whether a call may go through now. True in the half-open state means: this call is the probe, `record` it."""
@@ -67,7 +74,7 @@ class CircuitBreaker:
             if ok:
                 self._move(BreakerState.CLOSED)
             elif self._state is BreakerState.HALF_OPEN or self._in_a_row >= self._limit:
-                self._opened_at = self._clock.now()
+                self._opened_at = self.clock.now()
                 self._move(BreakerState.OPEN)
 
     def _move(self, state: BreakerState) -> None:
@@ -80,7 +87,8 @@ class GuardedReasoner:
     """A backend behind the circuit breaker and the plan checker: the only form in which a robot gets one.
 
     A goal that is too long is refused before a model sees it, an answer to another decision is dropped, and a plan that
-    the rules refuse is taken out of the answer (status REFUSED)."""
+    the rules refuse is taken out of the answer (status REFUSED). A backend that raises counts as BACKEND_DOWN, and an
+    answer that is not well formed as INVALID: `ask` itself never raises."""
 
     def __init__(
         self, backend: Reasoner, policy: OperatorPolicy | None = None, breaker: CircuitBreaker | None = None
@@ -88,11 +96,17 @@ class GuardedReasoner:
         self.backend = backend
         self.breaker = breaker or CircuitBreaker()
         self._policy = policy or OperatorPolicy()
+        self._lock = threading.Lock()
+        self._under_way: dict[int, Request] = {}  # by id(): equal requests are different calls
 
     @property
     def name(self) -> str:
-        """The backend's."""
-        return self.backend.name
+        """The backend's; that of its class, where a user's backend cannot say it."""
+        try:
+            name = self.backend.name
+        except USER_ERRORS:
+            return type(self.backend).__name__
+        return name if isinstance(name, str) else type(self.backend).__name__
 
     def ask(self, request: Request) -> Answer:
         """See `Reasoner.ask`."""
@@ -102,20 +116,109 @@ class GuardedReasoner:
         if not self.breaker.allow():
             why = f"circuit breaker open, next try in {self.breaker.reopens_in_s:.1f} s"
             return self._unasked(request, CallStatus.BACKEND_DOWN, why)
-        answer = self.backend.ask(request)
-        if answer.decision != request.decision:
-            answer = self._unasked(
-                request, CallStatus.BACKEND_DOWN, f"an answer to decision {answer.decision} was dropped"
-            )
-        self.breaker.record(answer.status not in FAILURES)
+
+        with self._lock:
+            self._under_way[id(request)] = request
+        answer = self._asked(request)
+        if self._ends(request):
+            self.breaker.record(answer.status not in FAILURES)
         return judged(answer, self._policy)
 
-    def _unasked(self, request: Request, status: CallStatus, why: str) -> Answer:
-        return Answer(request.decision, request.role, request.level, status, 0.0, self.name, why=why)
+    def give_up(self, request: Request) -> Answer:
+        """The answer TIMEOUT to a call that another thread still waits for in `ask`.
+
+        The call counts as a failure at once; what its backend answers later on no longer counts."""
+        if self._ends(request):
+            self.breaker.record(False)
+        why = f"the backend did not answer within its deadline of {request.deadline_s:.1f} s"
+        return self._unasked(request, CallStatus.TIMEOUT, why, request.deadline_s)
+
+    def _asked(self, request: Request) -> Answer:
+        """The backend's answer, or what stands for one that is none."""
+        started = self.breaker.clock.now()
+        status = CallStatus.BACKEND_DOWN
+        try:
+            answer = self.backend.ask(request)
+            status = CallStatus.INVALID
+            why = malformed(answer, request)
+        except USER_ERRORS as error:
+            why = one_line(error)
+
+        if why:
+            return self._unasked(request, status, why, max(self.breaker.clock.now() - started, 0.0))
+        if answer.decision != request.decision:
+            why = f"an answer to decision {answer.decision} was dropped"
+            return self._unasked(request, CallStatus.BACKEND_DOWN, why)
+        return answer
+
+    def _ends(self, request: Request) -> bool:
+        """Takes a call out of those under way; False where it was given up, or has ended already."""
+        with self._lock:
+            return self._under_way.pop(id(request), None) is not None
+
+    def _unasked(self, request: Request, status: CallStatus, why: str, seconds: float = 0.0) -> Answer:
+        return Answer(request.decision, request.role, request.level, status, seconds, self.name, why=why)
 
     def close(self) -> None:
-        """Closes the backend."""
-        self.backend.close()
+        """Closes the backend; that it cannot be closed is logged in one line."""
+        try:
+            self.backend.close()
+        except USER_ERRORS as error:
+            logger.warning("language model %s: close failed (%s)", self.name, one_line(error))
+
+
+def malformed(answer: Any, request: Request) -> str:
+    """Why a user's backend's `answer` is not a well-formed one, as "Type: text"; "" where it is.
+
+    That it is for the same decision is not judged here."""
+    if not isinstance(answer, Answer):
+        return f"TypeError: the backend returned a {type(answer).__name__}, not an Answer"
+
+    kinds: tuple[tuple[tuple[str, ...], Any], ...] = (
+        (("decision", "level", "tokens_in", "tokens_out"), Integral),
+        (("seconds", "ttft_s", "confidence"), Real),
+        (("backend", "text", "why"), str),
+        (("role",), Role),
+        (("status",), CallStatus),
+        (("plan",), (Plan, type(None))),
+        (("verdict",), (Verdict, type(None))),
+    )
+    for names, kind in kinds:
+        for name in names:
+            value = getattr(answer, name)
+            if not isinstance(value, kind) or isinstance(value, bool):
+                return f"TypeError: Answer.{name} is a {type(value).__name__}"
+
+    if not 0.0 <= answer.seconds < math.inf or min(answer.tokens_in, answer.tokens_out) < 0:
+        return "ValueError: Answer.seconds and tokens must be finite and at least 0"
+    if (answer.role, answer.level) != (request.role, request.level):
+        return f"ValueError: an answer of {answer.role.value} level {answer.level} to another request"
+
+    wanted = answer.plan if request.role is Role.PLANNER else answer.verdict
+    if (answer.status is CallStatus.OK) != (wanted is not None):
+        return f"ValueError: an answer {answer.status.value} {'without a' if wanted is None else 'with its'} result"
+    if answer.plan is not None and not _is_plan(answer.plan):
+        return "TypeError: Answer.plan is not made of PlanStep(SubgoalType, tuple of text)"
+    if answer.verdict is not None and not _is_verdict(answer.verdict):
+        return "TypeError: Answer.verdict is not made of (bool, Fault or None, number)"
+    return ""
+
+
+def _is_plan(plan: Plan) -> bool:
+    return isinstance(plan.steps, tuple) and all(
+        isinstance(step, PlanStep)
+        and isinstance(step.verb, SubgoalType)
+        and isinstance(step.arguments, tuple)
+        and all(isinstance(argument, str) for argument in step.arguments)
+        for step in plan.steps
+    )
+
+
+def _is_verdict(verdict: Verdict) -> bool:
+    fault = verdict.fault
+    return (
+        isinstance(verdict.ok, bool) and (fault is None or isinstance(fault, Fault)) and isinstance(verdict.p_ok, Real)
+    )
 
 
 def judged(answer: Answer, policy: OperatorPolicy) -> Answer:

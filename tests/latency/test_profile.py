@@ -397,3 +397,13 @@ def test_a_bad_recording_ends_in_one_line(document: dict[str, Any], message: str
     with pytest.raises(InputError) as caught:
         load_profile(file)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["household-heldout", "household", "rarrl-planner-valid-seen"])
+def test_a_recorded_file_from_before_the_world_is_recognised_by_its_trials(tmp_path: Path, name: str) -> None:
+    text = json.loads((PROFILE_DIR / f"{name}.json").read_text())
+    expected = text["header"].pop("world")
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(text))
+    old = load_profile(path)
+    assert old.header.world is None and old.world is not None and old.world.value == expected

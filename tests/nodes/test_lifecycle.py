@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -153,8 +154,16 @@ def test_an_unload_that_raises_does_not_keep_the_entities(small):
     before = entities(small)
     small.trigger_configure()
     small.unload = lambda: 1 / 0
-    assert small.trigger_cleanup() is ERROR
+    assert small.trigger_cleanup() is SUCCESS
     assert entities(small) == before
+
+
+def test_a_node_whose_unload_raises_is_destroyed_all_the_same(ros):
+    node = SmallNode()
+    node.trigger_configure()
+    node.unload = lambda: sys.exit(3)
+    node.destroy_node()
+    assert not list(node.publishers) and not list(node.timers)
 
 
 def test_what_was_created_outside_load_is_kept(small):

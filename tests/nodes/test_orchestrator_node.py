@@ -1,6 +1,7 @@
 """orchestrator_node in this process, talked to over real topics and services."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -214,3 +215,23 @@ def test_lifecycle_by_hand(ear, local_node):
 def test_a_bad_policy_or_profile_is_told(local_node, parameters):
     with pytest.raises(RarrlError, match="nonesuch"):
         local_node(OrchestratorNode, **parameters)
+
+
+class Failing:
+    """A user's rule that raises each time."""
+
+    name = "failing"
+
+    def act(self, s, mask):
+        raise RuntimeError("no\nidea")
+
+
+def test_a_policy_that_fails_means_act_and_the_node_stays_up(ear, local_node):
+    node = start(ear, local_node, policy=f"{__name__}:Failing")
+    logged = []
+    node.get_logger = lambda: SimpleNamespace(error=logged.append, warning=logged.append)
+    for number in (1, 2, 3):
+        assert decide(ear, replace(REPORT, number=number))["action"] == "ACT"
+    assert diagnosed(ear, lambda s, v: s.level == DiagnosticStatus.WARN and v.get("policy_errors") == "3")
+    assert len(logged) == 1 and "policy failing: act failed (RuntimeError: no idea)" in logged[0]
+    assert "\n" not in logged[0]

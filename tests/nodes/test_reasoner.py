@@ -8,6 +8,7 @@ from hand_made import TASKS, Expert, profile
 
 from rarrl.events import EndEvent, ThinkEvent, read_events
 from rarrl.latency.profile import save_profile
+from rarrl.reasoner.breaker import GuardedReasoner
 
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
 from builtin_interfaces.msg import Time
@@ -38,7 +39,7 @@ def graph(ear, local_node, tmp_path, monkeypatch):
     save_profile(profile(), tmp_path / "household.json")
 
     def start(reasoner, episodes=3, time_budget_s=20.0, **more):
-        monkeypatch.setattr(orchestrator_node, "make_reasoner", lambda spec, node: reasoner)
+        monkeypatch.setattr(orchestrator_node, "make_reasoner", lambda spec, node: GuardedReasoner(reasoner))
         shared = {
             "orchestrator__profile": str(tmp_path / "household.json"),
             "orchestrator__reasoner": "llama",
@@ -142,3 +143,30 @@ def test_the_reasoner_is_closed_with_the_node(ear, graph):
     started = time.monotonic()
     thinker.unload()
     assert slow.closed and time.monotonic() - started < 5.0
+
+
+def test_a_reasoner_that_hangs_is_a_timeout_and_keeps_nothing_from_going_on(ear, graph, tmp_path):
+    slow = Slow()
+    _, thinker = graph(slow, episodes=1, time_budget_s=0.5)
+    assert ear.until(lambda: finished(ear), 30.0)
+    thinks = [event for event in read_events(tmp_path / "run").events if isinstance(event, ThinkEvent)]
+    assert [think.status for think in thinks] == ["TIMEOUT"] and "did not answer within" in thinks[0].answer
+    assert thinker.diagnose()[2]["reasoner_timeouts"] == 1
+    threads = [thread for thread in threading.enumerate() if thread.name == "reasoner"]
+    assert threads and all(thread.daemon for thread in threads)  # they do not keep the process from ending
+    slow.let.set()
+    assert ear.until(lambda: thinker.diagnose()[2]["stale_answers_dropped"] == 1)
+
+
+@pytest.mark.parametrize("answer", [None, 1 / 3])
+def test_a_reasoner_without_an_answer_does_not_end_the_node(ear, graph, tmp_path, answer):
+    class Wrong(Expert):
+        def ask(self, request):
+            if answer is None:
+                raise RuntimeError("no model")
+            return answer
+
+    graph(Wrong(), episodes=1)
+    assert ear.until(lambda: finished(ear), 30.0)
+    thinks = [event for event in read_events(tmp_path / "run").events if isinstance(event, ThinkEvent)]
+    assert thinks and {think.status for think in thinks} <= {"BACKEND_DOWN", "INVALID"}

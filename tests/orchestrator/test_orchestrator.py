@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rarrl.errors import InputError
 from rarrl.orchestrator.features import MAX_CALLS_PER_ACT
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.rules import make_rule
@@ -130,3 +131,53 @@ def test_the_ledger_is_never_negative_and_never_grows(make_table: Any, calls: An
         else:
             brain.record_call(LlmCall(action, status, seconds, tokens))
         assert 0.0 <= brain.budget.time_s <= before.time_s and 0.0 <= brain.budget.tokens <= before.tokens
+
+
+@dataclass
+class Returns:
+    """A policy that answers with whatever it was made with, or raises it."""
+
+    answer: Any
+    name: str = "mine"
+
+    def act(self, s: Any, mask: Any) -> Any:
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer(mask) if callable(self.answer) else self.answer
+
+
+def write(mask: Any) -> Any:
+    mask[:] = True
+    return np.array([2])
+
+
+BAD_ANSWERS = [
+    (RuntimeError("two\nlines"), "act failed (RuntimeError: two lines)"),
+    (SystemExit(3), "act failed (SystemExit: 3)"),
+    (np.array([np.nan]), "act returned [nan] of shape (1,)"),
+    (np.array([99]), "act returned [99]"),
+    (np.array([-1]), "act returned [-1]"),
+    (np.array([1.7]), "act returned [1.7] of shape (1,) and type float64"),
+    (np.array([True]), "act returned [True]"),
+    (np.zeros(4, int), "act returned [0, 0, 0, 0] of shape (4,)"),
+    (2, "act returned 2 "),
+    (None, "act returned None"),
+    ("ACT", "act returned 'ACT'"),
+    (write, "act failed (ValueError: assignment destination is read-only)"),
+]
+
+
+@pytest.mark.parametrize(("answer", "message"), BAD_ANSWERS)
+def test_what_is_no_action_is_an_error_or_act(table: Any, answer: Any, message: str) -> None:
+    brain = Orchestrator(Returns(answer), table.costs, 0.01)
+    brain.start(Budget.full(10.0, 1000.0))
+    with pytest.raises(InputError) as raised:
+        brain.decide(SUMMARY)
+    assert str(raised.value).startswith("policy mine: ") and "\n" not in str(raised.value)
+    assert message in str(raised.value)
+
+    errors: list[str] = []
+    brain.on_policy_error = lambda error: errors.append(str(error))
+    decision = brain.decide(SUMMARY)
+    assert (decision.action, decision.deadline_s) == (Action.ACT, 0.0) and message in decision.why
+    assert errors == [str(raised.value)]

@@ -59,6 +59,9 @@ def test_tuned_parameters(shipped: Path) -> None:
     [
         ("leanred", "did you mean 'learned'?"),
         ("after_failur", "did you mean 'after_failure'?"),
+        ("LEARNED", "did you mean 'learned'?"),
+        ('interva:{"rate":0.5}', "is unknown; allowed"),
+        ('interva:{"rate":0.5}', "did you mean 'interval'?"),
         ("xyz", "allowed: learned, never, always"),
         ("", "is unknown"),
         ("learned:{}", "is unknown"),

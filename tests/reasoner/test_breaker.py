@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from rarrl.clock import ManualClock
@@ -116,3 +118,83 @@ def test_a_goal_that_is_too_long_reaches_no_model():
 def test_bad_settings_are_refused():
     with pytest.raises(ValueError, match="failures >= 1"):
         CircuitBreaker(0)
+
+
+class Broken(Scripted):
+    """Answers with what `make` returns, or raises as it does; so does `close`."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.make = make
+
+    def ask(self, request):
+        return self.make(super().ask(request))
+
+    def close(self):
+        raise RuntimeError("cannot\nclose")
+
+
+def failing(answer):
+    raise RuntimeError("two\nlines")
+
+
+def leaving(answer):
+    raise SystemExit(3)
+
+
+@pytest.mark.parametrize(("make", "why"), [(failing, "RuntimeError: two lines"), (leaving, "SystemExit: 3")])
+def test_a_backend_that_raises_is_down(make, why):
+    answer = ask(guarded(Broken(make)))
+    assert (answer.status, answer.why, answer.plan) == (CallStatus.BACKEND_DOWN, why, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (None, "TypeError: the backend returned a NoneType, not an Answer"),
+        ({"status": "OK"}, "TypeError: Answer.status is a str"),
+        ({"plan": [["PickupObject", "mug"]]}, "TypeError: Answer.plan is a list"),
+        ({"plan": Plan(("PickupObject",))}, "TypeError: Answer.plan is not made of PlanStep"),
+        ({"plan": None}, "ValueError: an answer OK without a result"),
+        ({"status": CallStatus.TIMEOUT}, "ValueError: an answer TIMEOUT with its result"),
+        ({"role": Role.VERIFIER}, "ValueError: an answer of verifier level 1"),
+        ({"seconds": float("nan")}, "ValueError: Answer.seconds"),
+        ({"decision": "1"}, "TypeError: Answer.decision is a str"),
+    ],
+)
+def test_an_answer_that_is_not_well_formed_is_invalid(change, why):
+    answer = ask(guarded(Broken(lambda answer: None if change is None else replace(answer, **change))))
+    assert (answer.status, answer.plan, answer.decision) == (CallStatus.INVALID, None, 1)
+    assert answer.why.startswith(why)
+
+
+def test_a_probe_that_raises_opens_it_again_and_the_next_one_may_close_it():
+    clock, backend = ManualClock(), Broken(failing)
+    reasoner = guarded(backend, clock)
+    for _ in range(3):
+        ask(reasoner)
+    clock.advance(10.0)
+    ask(reasoner)  # the probe
+    assert (reasoner.breaker.state, backend.calls) == (BreakerState.OPEN, 4)
+    backend.make = lambda answer: answer
+    clock.advance(10.0)
+    assert ask(reasoner).status is CallStatus.OK and reasoner.breaker.state is BreakerState.CLOSED
+
+
+def test_a_call_that_was_given_up_is_a_failure_and_its_late_answer_does_not_count():
+    request = Request(1, Role.PLANNER, 1, "put the mug on the desk", 1.0)
+    given_up = []
+
+    def late(answer):
+        given_up.append(reasoner.give_up(request))
+        return answer
+
+    reasoner = GuardedReasoner(Broken(late), breaker=CircuitBreaker(1, 10.0, ManualClock()))
+    assert reasoner.ask(request).status is CallStatus.OK
+    assert (given_up[0].status, given_up[0].seconds) == (CallStatus.TIMEOUT, 1.0)
+    assert reasoner.breaker.state is BreakerState.OPEN
+
+
+def test_a_close_that_raises_is_logged_in_one_line(caplog):
+    guarded(Broken(failing)).close()
+    assert caplog.messages == ["language model scripted: close failed (RuntimeError: cannot close)"]
