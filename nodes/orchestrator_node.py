@@ -59,11 +59,6 @@ class OrchestratorNode(RarrlNode):
         self._decisions = 0
         self._refused = 0  # states that were no good, or another robot's
         self._last_refusal = ""
-        self._policy_errors = 0  # decisions that became ACT because the policy failed
-        self._last_policy_error = ""
-        self._calls = 0
-        self._timeouts = 0  # calls that the node gave up
-        self._stale_answers = 0
 
     def load(self) -> None:
         config = read_config(self).orchestrator
@@ -75,6 +70,11 @@ class OrchestratorNode(RarrlNode):
         self._reasoner: GuardedReasoner | None = None
         if config.reasoner != REPLAYED:
             self._reasoner = make_reasoner(config.reasoner, node=self)
+        self._policy_errors = 0  # decisions that became ACT because the policy failed
+        self._last_policy_error = ""
+        self._calls = 0
+        self._timeouts = 0  # calls that the node gave up
+        self._stale_answers = 0
         self._awaited: _Call | None = None  # the call whose answer the robot waits for
         self._running: _Call | None = None  # the call that the reasoner works on; backends take one at a time
         self._answers: SimpleQueue[tuple[_Call, Answer]] = SimpleQueue()
@@ -161,8 +161,12 @@ class OrchestratorNode(RarrlNode):
         self._ask_next()
 
     def _ask_next(self) -> None:
-        """Starts the awaited call, unless the reasoner works on one."""
+        """Starts the awaited call, unless the reasoner works on one, or the robot has gone on meanwhile."""
         if self._running is not None or self._awaited is None or self._reasoner is None:
+            return
+        pending = self._session.decision
+        if pending is None or pending.id != self._awaited.request.decision:
+            self._awaited = None
             return
         self._running = self._awaited
         self._calls += 1

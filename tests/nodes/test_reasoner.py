@@ -170,3 +170,16 @@ def test_a_reasoner_without_an_answer_does_not_end_the_node(ear, graph, tmp_path
     assert ear.until(lambda: finished(ear), 30.0)
     thinks = [event for event in read_events(tmp_path / "run").events if isinstance(event, ThinkEvent)]
     assert thinks and {think.status for think in thinks} <= {"BACKEND_DOWN", "INVALID"}
+
+
+def test_a_call_waits_for_the_one_before_it(ear, graph, tmp_path, monkeypatch):
+    monkeypatch.setattr(decision_client, "GRACE_S", 0.2)
+    monkeypatch.setattr(orchestrator_node, "GRACE_S", 30.0)  # the node does not give up: the robot goes on first
+    slow = Slow()
+    _, thinker = graph(slow, episodes=2, time_budget_s=2.0)
+    assert ear.until(lambda: thinker._awaited is not None and thinker._awaited is not thinker._running)
+    assert thinker.diagnose()[2]["reasoner_calls"] == 1  # backends take one call at a time
+    slow.let.set()
+    assert ear.until(lambda: finished(ear), 30.0)
+    statuses = [event.status for event in read_events(tmp_path / "run").events if isinstance(event, ThinkEvent)]
+    assert statuses[:2] == ["TIMEOUT", "OK"] and thinker.diagnose()[2]["stale_answers_dropped"] == 1
