@@ -7,7 +7,18 @@ from collections.abc import Mapping
 from rarrl.config import DetectorConfig, FieldSpec, GateConfig, OrchestratorConfig, Scalar, iter_fields
 from rarrl.errors import InputError
 
-from .graph import NODES, POLICY, STEREO, Argument, NodeSpec, Start, argument_of, parameters, stereo_remappings
+from .graph import (
+    ORCHESTRATOR,
+    POLICY,
+    STEREO,
+    SUBGOAL_ASIDE,
+    Argument,
+    NodeSpec,
+    Start,
+    argument_of,
+    parameters,
+    stereo_remappings,
+)
 
 GATE = NodeSpec(
     "safety_gate_node",
@@ -16,7 +27,7 @@ GATE = NodeSpec(
     ("gate",),
     own=("dry_run", "twist_stamped"),
 )
-BRINGUP: tuple[NodeSpec, ...] = (STEREO, POLICY, NODES[0], GATE)
+BRINGUP: tuple[NodeSpec, ...] = (STEREO, POLICY, ORCHESTRATOR, GATE)
 _DETECTOR = {spec.name: spec for spec in iter_fields(DetectorConfig, "detector.")}
 _ORCHESTRATOR = {spec.name: spec for spec in iter_fields(OrchestratorConfig, "orchestrator.")}
 
@@ -83,7 +94,7 @@ def _remappings(node: NodeSpec, given: Mapping[str, str]) -> list[tuple[str, str
         return named("cmd_vel", "odom", "joint_trajectory", "joint_states")
     if node is POLICY:
         return [*_cameras(given.get("policy_cameras", "")), *(("proprio", t) for _, t in named("joint_states"))]
-    return []
+    return SUBGOAL_ASIDE if node is ORCHESTRATOR else []
 
 
 def _cameras(text: str) -> list[tuple[str, str]]:

@@ -77,6 +77,11 @@ NODES: tuple[NodeSpec, ...] = (
 )
 """The replay graph. When one of its nodes ends, the other is stopped."""
 
+ORCHESTRATOR = NODES[0]
+SUBGOAL_ASIDE = [("subgoal", "orchestrator/subgoal")]
+"""Remapping of the orchestrator where a policy listens to `subgoal`: there the executive names the object too, and the
+orchestrator's bare kind of sub-goal would be taken for a new one."""
+
 STEREO = NodeSpec("stereo_voxel_node", "stereo_voxel_node", "rarrl_nodes.stereo_voxel_node", ("detector",))
 """Runs next to the camera driver: `launch/stereo_voxels.launch.py`."""
 

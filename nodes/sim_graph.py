@@ -14,12 +14,11 @@ from rarrl_sim_envs.household.scene import BASELINE_M, PITCH_RAD
 from rarrl_sim_envs.household.world import HEAD_M
 
 from .bringup import GATE
-from .graph import NODES, POLICY, STEREO, Argument, NodeSpec, Start, argument_of, parameters
+from .graph import ORCHESTRATOR, POLICY, STEREO, SUBGOAL_ASIDE, Argument, NodeSpec, Start, argument_of, parameters
 
 SIM = NodeSpec(
     "sim_robot_node", "sim_robot_node", "rarrl_nodes.sim_robot_node", ("orchestrator", "sim"), own=("run_dir",)
 )
-ORCHESTRATOR = NODES[0]
 GRAPH: tuple[NodeSpec, ...] = (ORCHESTRATOR, POLICY, STEREO, GATE, SIM)
 
 LEARNED = "household"
@@ -56,9 +55,6 @@ SETTINGS: dict[str, dict[str, Scalar]] = {
 }
 """The simulated robot's parameters by node, equal to those of `rarrl eval mission`; launch arguments override them."""
 
-REMAPPINGS: dict[str, list[tuple[str, str]]] = {ORCHESTRATOR.name: [("subgoal", "orchestrator/subgoal")]}
-"""The policy follows the subgoal of the executive, which names objects; the orchestrator's own topic is moved aside."""
-
 ARGUMENTS: tuple[Argument, ...] = (
     *map(argument_of, iter_fields(SimConfig, "sim.")),
     *map(argument_of, iter_fields(OrchestratorConfig, "orchestrator.")),
@@ -81,7 +77,10 @@ def starts(given: Mapping[str, str]) -> list[Start]:
         given: launch argument -> text; empty or missing: not given.
 
     Raises: InputError, one line, for a text that is not allowed."""
-    return [Start(node, _parameters(node, given), REMAPPINGS.get(node.name, []), node is SIM) for node in GRAPH]
+    return [
+        Start(node, _parameters(node, given), SUBGOAL_ASIDE if node is ORCHESTRATOR else [], node is SIM)
+        for node in GRAPH
+    ]
 
 
 def _parameters(node: NodeSpec, given: Mapping[str, str]) -> dict[str, Scalar]:

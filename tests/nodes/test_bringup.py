@@ -24,12 +24,18 @@ def test_the_examples_in_the_docstrings():
 
 def test_without_arguments_the_robot_stands():
     assert start("safety_gate_node").parameters == {"dry_run": True}
-    assert all(s.remappings == [] for s in bringup.starts({}))
+    assert [(s.node.name, s.remappings) for s in bringup.starts({}) if s.remappings] == [
+        ("orchestrator_node", [("subgoal", "orchestrator/subgoal")])
+    ], "the policy hears one publisher of subgoal, the executive"
     assert all(s.parameters == {} for s in bringup.starts({}) if s.node is not bringup.GATE)
 
 
 def test_only_the_gate_speaks_to_the_base_and_its_end_ends_all():
-    moved = [s.node.name for s in bringup.starts({"cmd_vel": "/base/cmd_vel"}) if s.remappings]
+    moved = [
+        s.node.name
+        for s in bringup.starts({"cmd_vel": "/base/cmd_vel"})
+        if ("cmd_vel", "/base/cmd_vel") in s.remappings
+    ]
     assert moved == ["safety_gate_node"]
     assert [s.node.name for s in bringup.starts({}) if s.essential] == ["safety_gate_node"]
 
