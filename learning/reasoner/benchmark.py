@@ -284,12 +284,33 @@ def _faulty_worker(kind: str) -> Reasoner:
     return LlamaReasoner(settings)
 
 
+class _Counted:
+    """Passes calls on to `backend` and counts the exceptions that it lets out: the guard before it would hide them."""
+
+    def __init__(self, backend: Reasoner) -> None:
+        self._backend = backend
+        self.name = backend.name
+        self.uncaught = 0
+
+    def ask(self, request: Request) -> Answer:
+        """See `Reasoner`."""
+        try:
+            return self._backend.ask(request)
+        except Exception:  # what is counted here
+            self.uncaught += 1
+            raise
+
+    def close(self) -> None:
+        """See `Reasoner`."""
+        self._backend.close()
+
+
 def _count(make: Callable[[], Reasoner], trials: int) -> dict[str, Any]:
     """Asks for one object after another: an answer that names the object of an earlier goal is stale."""
     row: dict[str, Any] = {"n": 0, "uncaught": 0, "budget_overrun": 0, "stale_applied": 0, "plan_without_ok": 0}
     answers = []
     slowest = -math.inf
-    backend = make()
+    backend = _Counted(make())
 
     reasoner = GuardedReasoner(backend, breaker=CircuitBreaker(failures=10**9))
     try:
@@ -300,11 +321,7 @@ def _count(make: Callable[[], Reasoner], trials: int) -> dict[str, Any]:
             request = _request(number, f"put a {thing} on the desk", deadline_s)
             row["n"] += 1
             started = time.monotonic()
-            try:
-                answer = reasoner.ask(request)
-            except Exception:  # what is counted here
-                row["uncaught"] += 1
-                continue
+            answer = reasoner.ask(request)
             late = time.monotonic() - started - deadline_s
             slowest = max(slowest, late)
             too_long = answer.tokens_out > request.max_new_tokens and answer.status is not CallStatus.BUDGET
@@ -316,6 +333,7 @@ def _count(make: Callable[[], Reasoner], trials: int) -> dict[str, Any]:
     finally:
         reasoner.close()
 
+    row["uncaught"] = backend.uncaught
     return {**row, "status": _statuses(answers), "overrun_max_ms": round(1e3 * max(slowest, 0.0), 1)}
 
 

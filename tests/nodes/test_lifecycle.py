@@ -4,12 +4,12 @@ import inspect
 import re
 import sys
 import threading
-from types import SimpleNamespace
 
 import pytest
 
 from rarrl.config import Section
 from rarrl.errors import InputError
+from rarrl.policy.base import InterfaceSpec
 
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
 from diagnostic_msgs.msg import DiagnosticArray
@@ -184,13 +184,17 @@ class StandInPolicy:
     """In place of the worker process: a policy of one camera that drives a base."""
 
     def __init__(self, settings):
-        self.spec = SimpleNamespace(
+        self.spec = InterfaceSpec(
             cameras=("top",),
+            image_size=64,
             proprio_names=("speed_m_s",),
+            proprio_mean=(0.0,),
+            proprio_scale=(1.0,),
             action_names=("linear_x_m_s", "angular_z_rad_s", "interact"),
+            action_low=(0.0, -1.0, 0.0),
+            action_high=(0.5, 1.0, 1.0),
             horizon=8,
             control_hz=10.0,
-            image_size=64,
         )
 
     def close(self):
