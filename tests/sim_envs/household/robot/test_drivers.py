@@ -41,7 +41,9 @@ def test_the_expert_does_a_mission_behind_the_gate(seed):
 class Straight:
     """Wants to go ahead, whatever is there."""
 
-    spec = SimpleNamespace(action_names=ACTION_NAMES, proprio_names=PROPRIO_NAMES, horizon=8)
+    spec = SimpleNamespace(
+        cameras=("eye",), image_size=64, action_names=ACTION_NAMES, proprio_names=PROPRIO_NAMES, horizon=8
+    )
 
     def infer(self, observation, stop=None):
         assert observation.images.shape == (1, 64, 64, 3)
