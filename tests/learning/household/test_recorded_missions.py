@@ -57,6 +57,7 @@ def test_what_is_known_is_right_and_repeatable():
     assert recalled.plan.steps and 0 <= recalled.similarity <= 1 and recalled.words > 0
 
 
+@pytest.mark.slow
 def test_skipping_the_drive_comes_to_what_driving_comes_to():
     driver = TeleportDriver()
     skipped, skipped_s = drive(driver, 0, 30)

@@ -68,6 +68,7 @@ def test_the_best_uniform_type_with_any_importance_is_what_ours_is_held_against(
     assert benchmark.uniform_at(errors, 3.0) == 0.1
 
 
+@pytest.mark.slow
 def test_errors_are_measured_on_frames_that_the_calibration_did_not_see(gguf, calibration, monkeypatch):
     monkeypatch.setattr(ggml, "MENU", QUICK)
     monkeypatch.setattr(benchmark, "PROBED", ("Q3_K",))

@@ -70,7 +70,7 @@ def test_the_curvature_of_a_table_is_of_the_rows_that_entered(folder, inputs):
         assert np.linalg.eigvalsh(columns)[0] > -1e-4 * np.abs(columns).max()  # float32
 
 
-@pytest.mark.parametrize("method", ["tuned", "imatrix", "plain"])
+@pytest.mark.parametrize("method", [pytest.param("tuned", marks=pytest.mark.slow), "imatrix", "plain"])
 def test_a_quantized_folder_plays_within_its_bits(folder, inputs, tmp_path, method):
     at = policy_quantizer(folder, inputs, method)
     reference, errors = PolicyProbe(load_model(folder), inputs).reference, []

@@ -51,6 +51,7 @@ def test_llama_cpp_computes_the_actions_of_the_probe(gguf, calibration):
     assert np.abs(found - make_probe(gguf, calibration).reference).max() < 1e-2
 
 
+@pytest.mark.slow
 def test_importance_and_scores_lower_the_action_error(tmp_path, gguf, calibration):
     """On the frames themselves: a gain that even a random network must show."""
     errors = {}
