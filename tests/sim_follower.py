@@ -7,6 +7,7 @@ import rclpy
 from geometry_msgs.msg import TwistStamped
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, String
 
@@ -37,6 +38,7 @@ class Follower(Node):
     def __init__(self, **kwargs):
         super().__init__("vla_policy_node", **kwargs)
         self._subgoal, self._last = "", None
+        self._since = self.get_clock().now()
         self._command = self.create_publisher(TwistStamped, "command", 2)
         self._interact = self.create_publisher(Bool, "interact", 2)
         self.create_subscription(String, "subgoal", self._on_subgoal, LATCHED)
@@ -45,10 +47,13 @@ class Follower(Node):
         self.create_timer(0.1, self._tick)
 
     def _on_subgoal(self, msg):
-        self._subgoal = msg.data
+        self._subgoal, self._last = msg.data, None
+        self._since = self.get_clock().now()
 
     def _on_proprio(self, msg):
-        self._last = msg
+        """Keeps what was sensed for the sub-goal in force: the route of the one before would end in a wish too early."""
+        if Time.from_msg(msg.header.stamp) > self._since:
+            self._last = msg
 
     def _tick(self):
         msg = self._last

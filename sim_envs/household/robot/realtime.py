@@ -132,6 +132,7 @@ class SimWorld:
             row = env.executor.row
             assert row is not None, "an attempt needs a sub-goal that is on"
             self._debounce.reset()
+            self._wish = (False, -np.inf)  # the one for the sub-goal before would count for this one
             known = self._proprioception.knows(env.world, env.memory, row)
             self._attempt = _Attempt(row, env.world.steps, known)
             self._event = None
