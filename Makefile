@@ -8,6 +8,8 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 # llama.cpp without its image tools, which nothing here uses: two thirds of the compile time.
 LLAMA_CMAKE_ARGS ?= -DLLAVA_BUILD=OFF
+# Processes that share the quick tests.
+JOBS ?= 2
 COMMA := ,
 TOOLS := train$(COMMA)sim$(COMMA)llama$(COMMA)eval$(COMMA)serve$(COMMA)dev
 # With a ROS installation sourced, rclpy comes from there: the wheels of the `ros` extra would mix two ABIs.
@@ -51,9 +53,10 @@ demo: install
 
 test: install
 	@echo "== quick tests =="
-	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not ros" -n $(JOBS) --dist loadfile $(ARGS) || [ $$? -eq 5 ]  # 5: no such test
+	@$(BIN)/python -m pytest -m "ros and not slow" $(ARGS) || [ $$? -eq 5 ]
 	@echo "== slow tests =="
-	@$(BIN)/python -m pytest -m slow $(ARGS) || [ $$? -eq 5 ]  # 5: ARGS selects none
+	@$(BIN)/python -m pytest -m slow $(ARGS) || [ $$? -eq 5 ]
 
 lint: install
 	@$(BIN)/ruff check .

@@ -68,6 +68,7 @@ EXTRAS = {
     "eval": ["scikit-image>=0.22", "scikit-learn>=1.3"],  # a real stereo pair; the planner's baseline
     "dev": [
         "pytest>=7.4,<9",  # pytest 9 breaks the launch_testing plug-in of ROS 2 Jazzy
+        "pytest-xdist>=3.5,<4",
         "hypothesis>=6.90",
         "ruff>=0.9",
         "mypy>=1.11",

@@ -14,6 +14,8 @@ from rarrl.types import SubgoalType as T
 
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # Jazzy and later
 os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")  # Humble
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes, which inherit the domain of their parent
+    os.environ.pop("ROS_DOMAIN_ID", None)
 os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))  # 0..101 is safe on every platform
 os.environ.setdefault("MPLBACKEND", "Agg")
 

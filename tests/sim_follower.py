@@ -51,7 +51,7 @@ class Follower(Node):
         self._since = self.get_clock().now()
 
     def _on_proprio(self, msg):
-        """Keeps what was sensed for the sub-goal in force: the route of the one before would end in a wish too early."""
+        """Keeps only what was sensed for the sub-goal in force: that of the one before has another route."""
         if Time.from_msg(msg.header.stamp) > self._since:
             self._last = msg
 

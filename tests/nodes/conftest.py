@@ -6,10 +6,19 @@ import subprocess
 import sys
 import time
 from itertools import count
+from pathlib import Path
 
 import pytest
 
 NUMBERS = count()
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items):
+    """Marks the tests of this folder, which pytest hands to every conftest along with all others."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.ros)
 
 
 class Ear:
