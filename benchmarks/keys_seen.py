@@ -112,10 +112,9 @@ def run(arguments: list[str], key: str, folder: Path) -> tuple[bytes, bytes, int
     """stdout, stderr, and parts seen in command lines, of `rarrl` with `arguments`."""
     environment = {**os.environ, "RARRL_LLM_KEY": key, "PYTHONUNBUFFERED": "1"}
     environment.pop("OPENAI_API_KEY", None)
+    command = [sys.executable, "-c", "from rarrl.cli import main; main()", *arguments]
     with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "rarrl", *arguments], stdout=out, stderr=err, env=environment, cwd=folder
-        )
+        process = subprocess.Popen(command, stdout=out, stderr=err, env=environment, cwd=folder)
         lines = 0
         while process.poll() is None:
             lines = max(lines, seen_in(command_lines()))

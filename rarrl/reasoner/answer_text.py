@@ -27,7 +27,7 @@ _THOUGHTS_END = re.compile(
     r"|\[/THINK\]"  # Magistral
     r"|◁/think▷"  # Kimi
     r"|<\|END_THINKING\|>"  # Command A
-    r"|<\|channel\|>\s*final\b[^<{]*<\|message\|>"  # gpt-oss (harmony)
+    r"|<\|channel\|>\s*final\b[^{]{0,60}?<\|message\|>"  # gpt-oss (harmony)
     r"|^analysis[^<]*?assistantfinal"  # the same, its special tokens removed by the server
     r"|<channel\|>",  # Gemma 4
     re.IGNORECASE | re.DOTALL,
