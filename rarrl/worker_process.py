@@ -22,12 +22,10 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from rarrl.errors import DependencyMissingError, InputError
+from rarrl.secrets import without_secrets
 from rarrl.types import CallStatus
 
 logger = logging.getLogger(__name__)
-
-KEY_VARIABLES = ("RARRL_LLM_KEY", "OPENAI_API_KEY")
-"""Environment variables that may hold a server's key; they are kept from all workers."""
 
 MARGIN_S = 0.005
 """Seconds before the deadline at which the worker is asked to end, so that its answer still arrives in time. The caller
@@ -261,13 +259,12 @@ class WorkerProcess:
 
     def _start(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {name: value for name, value in os.environ.items() if name not in KEY_VARIABLES}
         process = subprocess.Popen(
             [sys.executable, "-m", *self._command.module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env={**environment, "PYTHONPATH": os.pathsep.join(paths)},
+            env={**without_secrets(os.environ), "PYTHONPATH": os.pathsep.join(paths)},
             pipesize=self._command.max_line,
         )
 

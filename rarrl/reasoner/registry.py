@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rarrl.clock import Clock
+from rarrl.config import LanguageModelConfig
 from rarrl.errors import InputError
 from rarrl.plugins import Table, did_you_mean, is_import_path, make_by_path
 from rarrl.reasoner.base import Reasoner
 from rarrl.reasoner.plan import Plan
+from rarrl.secrets import hide_secrets
 from rarrl.strict_json import short
 
 WHAT = "language model"
@@ -21,10 +23,10 @@ WHAT = "language model"
 class ReasonerOptions:
     """What a backend may need besides its text; see `rarrl.build.make_reasoner`.
 
-    threads: of llama.cpp. plans, seed: of replayed profiles: goal sentence -> right plan, and seed of the draws.
-    clock: None for the steady one. node: the ROS node that asks, None outside ROS."""
+    settings: threads, token caps, headers ... plans, seed: of replayed profiles: goal sentence -> right plan, and seed
+    of the draws. clock: None for the steady one. node: the ROS node that asks, None outside ROS."""
 
-    threads: int = 1
+    settings: LanguageModelConfig = field(default_factory=LanguageModelConfig)
     plans: Mapping[str, Plan] | None = None
     seed: int = 0
     clock: Clock | None = None
@@ -82,6 +84,6 @@ def make_backend(spec: str, options: ReasonerOptions) -> Reasoner:
         backend: Reasoner = make_by_path(spec, WHAT, ("name", "ask", "close"), REASONERS)
         return backend
     raise InputError(
-        f"{WHAT}: {short(spec)} is not known (allowed: {reasoner_forms()})"
+        f"{WHAT}: {short(hide_secrets(spec))} is not known (allowed: {reasoner_forms()})"
         f"{'' if name in REASONERS else did_you_mean(name, REASONERS)}"
     )
