@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rarrl.cli.common import check_output, command_line, console, guarded, progress, table
+from rarrl.cli.language_model import LlmSettings, language_model_settings
 from rarrl.errors import InputError
 
 if TYPE_CHECKING:
@@ -82,8 +83,11 @@ def profile_record(
     roles: Annotated[str, typer.Option(help="planner, verifier or both, with a comma.")] = "planner,verifier",
     levels: Annotated[str, typer.Option(help="1, 2 or both, with a comma.")] = "1,2",
     n: Annotated[int, typer.Option("--n", min=1, max=50_000, help="How many goals.")] = 500,
-    threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of the language model.")] = 1,
-    deadline: Annotated[float, typer.Option(min=0.01, max=3600.0, help="Seconds that a call may take.")] = 60.0,
+    threads: Annotated[int | None, typer.Option(min=1, max=64, help="Threads of the language model.")] = None,
+    deadline: Annotated[
+        float | None, typer.Option(min=0.05, max=3600.0, help="Seconds that a call may take; default: call_timeout_s.")
+    ] = None,
+    llm_option: LlmSettings = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="The same seed asks for the same goals.")] = 0,
     memory: Annotated[
         Path | None, typer.Option(help="Data set whose train split the default plans are from; default: --alfred.")
@@ -98,9 +102,12 @@ def profile_record(
     check_output(out, "--out")
     if out.exists():
         raise InputError(f"--out: {out} exists already; name another file, or remove it")
-    config = RecordConfig(llm, split, n, _roles(roles), _levels(levels), threads, deadline, seed)
+    settings = language_model_settings(llm_option, threads=threads, call_timeout_s=deadline)
+    config = RecordConfig(
+        llm, split, n, _roles(roles), _levels(levels), settings.threads, settings.call_timeout_s, seed
+    )
     tasks, data = choose_tasks(alfred, config, memory)
-    reasoner = make_reasoner(llm, threads=threads)
+    reasoner = make_reasoner(llm, settings=settings)
     journal = out.with_name(f".{out.name}.calls")
     try:
         header = make_header(out.stem, reasoner.name, config)
