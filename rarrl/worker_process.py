@@ -49,11 +49,12 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 
 class CallFailedError(Exception):
-    """A call ended without a usable answer; `status` says how."""
+    """A call ended without a usable answer; `status` says how. used: what the worker said of how far it came."""
 
-    def __init__(self, status: CallStatus, why: str) -> None:
+    def __init__(self, status: CallStatus, why: str, used: dict[str, Any] | None = None) -> None:
         super().__init__(why)
         self.status = status
+        self.used = used or {}
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,8 @@ class WorkerProcess:
 
         if "failed" in answer:
             known = {status.value: status for status in (CallStatus.TIMEOUT, CallStatus.REFUSED)}
-            raise CallFailedError(known.get(str(answer["failed"]), CallStatus.INVALID), str(answer.get("why"))[:500])
+            status = known.get(str(answer["failed"]), CallStatus.INVALID)
+            raise CallFailedError(status, str(answer.get("why"))[:500], answer)
 
         return answer
 

@@ -90,6 +90,11 @@ class ChatTemplate:
 
         raise TemplateRefusedError(" ".join(why.split())[:300])
 
+    @property
+    def thinks(self) -> bool:
+        """Whether the model can write thoughts before its answer."""
+        return bool(self.write(_PROBE, True).end)
+
     def write(self, messages: list[list[str]], thinks: bool = False) -> Written:
         """Writes [role, content] messages up to where the model answers, or thinks, if it can and `thinks`.
 

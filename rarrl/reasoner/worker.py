@@ -176,13 +176,14 @@ class Model:
         """Returns what the parent process should know about the model.
 
         kind: "chat" for models with a chat template, "planner" for those that `rarrl train planner` has made, "base"
-        for others, which continue text."""
+        for others, which continue text. thinks: whether it can write thoughts before its answer."""
         return {
             "name": self.metadata("general.name"),
             "n_ctx": self.n_ctx,
             "n_vocab": self._n_vocab,
             "parameters": int(self._lib.llama_model_n_params(self._model)),
             "kind": self.kind,
+            "thinks": self._template is not None and self._template.thinks,
             "prefix": len(self._prefix),
         }
 
