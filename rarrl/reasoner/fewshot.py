@@ -20,7 +20,7 @@ from typing import Any
 from rarrl.errors import InputError
 from rarrl.files import read_file
 from rarrl.reasoner import deliberate, prompt
-from rarrl.reasoner.base import Request
+from rarrl.reasoner.base import MAX_GOAL_CHARS, Request
 from rarrl.reasoner.language_model import CallOutcome, Completion, LanguageModel, Message, Prompt
 from rarrl.reasoner.nearest import NearestGoal
 from rarrl.reasoner.plan import KNIVES, Plan, Verdict, same_plan
@@ -142,6 +142,15 @@ def known_goals(path: Path = EXAMPLES) -> NearestGoal:
     return NearestGoal(goals=found)
 
 
+def data_text(text: str, max_chars: int = MAX_GOAL_CHARS) -> str:
+    """Returns a text from outside as one line: its letters in any language and case, without control characters.
+
+    >>> data_text(" Löffel\\n\\x07 auf den Tisch ")
+    'Löffel auf den Tisch'
+    """
+    return " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * max_chars]).split())[:max_chars].rstrip()
+
+
 class FewShot:
     """The recipe. Call it with a request and a model, as any `Recipe`."""
 
@@ -202,7 +211,9 @@ class FewShot:
         ours = max(score for plan, score in likely.items() if same_plan(plan, given))
         best = max(rivals, key=lambda plan: likely[plan]) if rivals else given
 
-        p_ok = 1.0 / (1.0 + math.exp(min(likely[best] - ours, 50.0))) if rivals else max(0.5, math.exp(ours))
+        p_ok = (
+            1.0 / (1.0 + math.exp(min(likely[best] - ours, 50.0))) if rivals else 0.5 + 0.5 * math.exp(min(ours, 0.0))
+        )
         if deliberate.missing(given, request.scene if request.level == 2 else ()):
             p_ok = min(p_ok, _P_MISSING)
         if p_ok >= 0.5:
@@ -219,8 +230,8 @@ class FewShot:
 
     def _prompt(self, goal: str, scene: Sequence[str]) -> Prompt:
         """Returns the prompt after which the plan stands."""
-        shots = [(prompt.clean(known), in_words(plan)) for known, plan in self._known.examples(goal, SHOTS)]
-        question = prompt.clean(goal)
+        shots = [(known, in_words(plan)) for known, plan in self._known.examples(goal, SHOTS)]
+        question = data_text(goal)
         if scene:
             question += f" (there are: {' '.join(sorted(set(scene[:100])))})"
 

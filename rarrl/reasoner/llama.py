@@ -93,10 +93,12 @@ class _Words(BaseModel):
 
 
 class _Used(BaseModel):
+    # What the worker says of a call that came to no answer.
     model_config = ConfigDict(allow_inf_nan=False)
 
     tokens_in: int = Field(default=0, ge=0)
     tokens_out: int = Field(default=0, ge=0)
+    tokens_thought: int = Field(default=0, ge=0)
     ttft_s: float | None = Field(default=None, ge=0)
 
 
@@ -131,7 +133,6 @@ class _Session(BackendSession):
     def __init__(self, worker: WorkerProcess, request: Request) -> None:
         super().__init__(request)
         self._worker = worker
-        self._thoughts = request.thinking_tokens if request.level == 2 else 0  # level 1 answers at once
 
     def generate(
         self,
@@ -145,7 +146,7 @@ class _Session(BackendSession):
         alternatives: int,
     ) -> Generation:
         """See `BackendSession.generate`."""
-        thoughts = self._thoughts if temperature == 0.0 else 0
+        thoughts = self.thinking_left if self.level == 2 and temperature == 0.0 else 0  # level 1 answers at once
         asked = time.monotonic()
         try:
             got = self._worker.call(
@@ -161,7 +162,7 @@ class _Session(BackendSession):
                 thoughts=thoughts,
             )
         except CallFailedError as error:
-            self._count(error.used, asked)
+            self._count_unfinished(error.used, asked)
             raise
 
         said = _trusted(_Said, got)
@@ -178,19 +179,19 @@ class _Session(BackendSession):
             cut_off=said.finish == "length",
             confidence=said.confidence,
             alternatives=tuple(said.alternatives),
+            tokens_thought=said.tokens_thought,
         )
 
-    def _count(self, used: dict[str, Any], asked: float) -> None:
-        """Counts what a call used that came to no answer."""
-        try:
-            said = _Used.model_validate(used, strict=False)
-        except ValidationError:
-            return
-
-        self.tokens_in += said.tokens_in
-        self.tokens_out += said.tokens_out
-        if math.isnan(self.ttft_s) and said.ttft_s is not None:
-            self.ttft_s = asked - self.started + said.ttft_s
+    def _count_unfinished(self, used: dict[str, Any], asked: float) -> None:
+        """Counts what a call used that came to no answer, as far as the worker told."""
+        with contextlib.suppress(ValidationError):
+            got = _Used.model_validate(used)
+            ttft_s = math.nan if got.ttft_s is None else got.ttft_s
+            seconds = time.monotonic() - asked
+            self.count(
+                Generation("", got.tokens_in, got.tokens_out, ttft_s, seconds, True, tokens_thought=got.tokens_thought),
+                asked,
+            )
 
     def score(self, prompt: Prompt, texts: Sequence[str]) -> list[float]:
         """See `LanguageModel`."""

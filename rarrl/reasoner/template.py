@@ -20,7 +20,14 @@ MAX_TEXT = 400_000
 MAX_CPU_S = 2.0
 """Seconds of CPU time for writing one conversation; ordinary templates take a millisecond."""
 
-_TAGS = (("<think>", "</think>"), ("<thinking>", "</thinking>"), ("<seed:think>", "</seed:think>"))
+_TAGS = (
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),  # Magistral
+    ("<|START_THINKING|>", "<|END_THINKING|>"),  # Command A
+    ("<|channel>thought", "<channel|>"),  # Gemma 4
+)
 """What opens and ends a model's thoughts."""
 _ANALYSIS = "<|channel|>analysis<|message|>"
 _FINAL = "<|channel|>final<|message|>"
