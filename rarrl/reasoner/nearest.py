@@ -70,8 +70,8 @@ class NearestGoal:
         """Returns the `n` known goals that are most similar to `goal`, with their plans, the most similar one last.
 
         Each plan stands there once. One that is known under this very goal is left out: it would be the answer."""
-        given = _WORD.findall(goal.lower())
-        taken = {self._plans[row] for row, known in enumerate(self._goals) if _WORD.findall(known.lower()) == given}
+        known = zip(self._goals, self._plans, strict=True)
+        taken = {plan for said, plan in known if _WORD.findall(said.lower()) == _WORD.findall(goal.lower())}
         found: list[tuple[str, Plan]] = []
 
         for row in np.argsort(-self._similarity(goal), kind="stable"):
