@@ -227,8 +227,8 @@ class LanguageModelConfig(Section):
         max_length=10_000,
         description="More header lines for the requests to a server, as a mapping or as the text of a JSON object, "
         'such as {"api-key": "$AZURE_KEY"}. $NAME in a value is read from the environment variable of that name; '
-        "secrets are refused in clear, because settings are visible to everybody. A wrong one makes the server refuse every "
-        "call.",
+        "secrets are refused in clear, because settings are visible to everybody. A wrong one makes the server refuse "
+        "every call.",
     )
 
     @field_validator("extra_body", "headers", mode="before")

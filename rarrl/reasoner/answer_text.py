@@ -27,7 +27,7 @@ _THOUGHTS_END = re.compile(
     r"|\[/THINK\]"  # Magistral
     r"|◁/think▷"  # Kimi
     r"|<\|END_THINKING\|>"  # Command A
-    r"|<\|channel\|>\s*final\b[^<{]*<\|message\|>"  # gpt-oss (harmony)
+    r"|<\|channel\|>\s*final\b[^{]{0,60}?<\|message\|>"  # gpt-oss (harmony)
     r"|^analysis[^<]*?assistantfinal"  # the same, its special tokens removed by the server
     r"|<channel\|>",  # Gemma 4
     re.IGNORECASE | re.DOTALL,
@@ -155,8 +155,8 @@ def mean_log_probability(tokens: Sequence[tuple[str, float]]) -> float:
 def p_ok(alternatives: Sequence[Mapping[str, float]]) -> float:
     """A verdict's probability of ok; NaN where it is not known.
 
-    alternatives: per token, text -> log-probability of the most likely ones. In a tokenizer that was not made for
-    verdicts, the value behind `"ok":` is a token of its own, or begins one.
+    alternatives: per token, text -> log-probability of the most likely ones, the one that was written first. In a
+    tokenizer that was not made for verdicts, the value behind `"ok":` is a token of its own, or begins one.
 
     >>> round(p_ok([{'{"ok': 0.0}, {'":': 0.0}, {" true": -0.2, " false": -1.8}, {"}": 0.0}]), 2)
     0.83
@@ -169,7 +169,7 @@ def p_ok(alternatives: Sequence[Mapping[str, float]]) -> float:
         no = sum(share for found, share in shares.items() if found and "false".startswith(found.group(1)))
         if yes + no > 0.5 and not _VALUE.search(text):
             result = yes / (yes + no)
-        text += max(tokens, key=lambda token: tokens[token], default="")
+        text += next(iter(tokens), "")
     return result
 
 

@@ -21,8 +21,8 @@ MAX_TEXT = 4000
 class UsageMeter:
     """What one call has used so far, counted over all of its completions.
 
-    started, deadline: seconds on the steady clock. tokens_left, thinking_left: of the caps on answers and thoughts. ttft_s: from the start of the call to the
-    first token of all, NaN before it. text: what the model wrote last."""
+    started, deadline: seconds on the steady clock. tokens_left, thinking_left: of the caps on answers and on thoughts.
+    ttft_s: from the start of the call to the first token of all, NaN before it. text: what the model wrote last."""
 
     def __init__(self, request: Request) -> None:
         self.started = time.monotonic()
@@ -108,7 +108,7 @@ class BackendSession(MeteredModel):
         thinking = self.thinking_left
         self.count(got, asked)
         if got.cut_off or got.tokens_out - got.tokens_thought > cap:
-            raise CallFailedError(CallStatus.BUDGET, self._cut_off(got, thinking))
+            raise CallFailedError(CallStatus.BUDGET, self.cut_off(got, thinking))
 
         return Completion(
             got.text, got.tokens_in, got.tokens_out, got.ttft_s, got.seconds, got.confidence, got.alternatives
@@ -127,7 +127,7 @@ class BackendSession(MeteredModel):
         self.thinking_left = max(self.thinking_left - got.tokens_thought, 0)
         self.text = got.text
 
-    def _cut_off(self, got: Generation, thinking: int) -> str:
+    def cut_off(self, got: Generation, thinking: int) -> str:
         """Why a text ended too early, and which setting changes that."""
         if got.tokens_thought and got.tokens_thought >= got.tokens_out - 1:
             return (

@@ -1,7 +1,7 @@
 """Posts to one address under a hard deadline, on connections that are kept between requests.
 
-Each request runs in a thread of its own. At the deadline its socket is shut down, whatever it waits for: a connection, a
-half-open peer, or a body that arrives byte by byte. Only a name look-up cannot be interrupted; its thread ends by
+Each request runs in a thread of its own. At the deadline its socket is shut down, whatever it waits for: a connection,
+a half-open peer, or a body that arrives byte by byte. Only a name look-up cannot be interrupted; its thread ends by
 itself, and no more than `MAX_THREADS` are ever left behind.
 """
 
@@ -76,14 +76,16 @@ class HttpClient:
 
     def _work(self, exchange: _Exchange, path: str, data: bytes, headers: dict[str, str], read: Read) -> None:
         """Does the work of the thread: leaves an error in `exchange` and sets `done`."""
+        response = None
         try:
             response = self._send(exchange, path, data, headers)
             if response is not None:
                 read(response)
-                self._keep(exchange, response)
         except Exception as error:  # whatever it is: the caller has to know, and the thread has nobody to tell
             exchange.error = error
         finally:
+            if response is not None:
+                self._keep(exchange, response)
             exchange.close()
             exchange.done.set()
 
@@ -133,7 +135,7 @@ class HttpClient:
 
         with contextlib.suppress(OSError, http.client.HTTPException):
             connection.sock.settimeout(DRAIN_S)
-            if not response.isclosed():
+            if not response.isclosed() and exchange.error is None:
                 response.read(1024)
             with self._lock:
                 if response.isclosed() and not exchange.ended and not self._closed and len(self._idle) < MAX_IDLE:
@@ -187,8 +189,10 @@ def events(pieces: Iterator[bytes]) -> Iterator[Any]:
     data: list[bytes] = []
     for line in _lines(pieces):
         name, _, value = line.partition(b":")
-        if name in (b"data", b"error"):
+        if name == b"data":
             data.append(value.removeprefix(b" "))
+        elif name == b"error":
+            data.append(b'{"error":' + value + b"}")
         elif not line and data:
             yield from _parsed(data)
             data = []

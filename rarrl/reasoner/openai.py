@@ -106,8 +106,8 @@ class OpenAiReasoner:
             raise InputError(f"language model: {shown} needs the model's name; write openai:{hide_secrets(url)}#NAME")
         if secret := secret_in_url(parts.query):
             raise InputError(
-                f"language model: the URL holds the secret {secret}, and settings are visible to everybody; put it into "
-                f"an environment variable and write {secret}=$VARIABLE"
+                f"language model: the URL holds the secret {secret}, and settings are visible to everybody; put it "
+                f"into an environment variable and write {secret}=$VARIABLE"
             )
 
         path = parts.path.rstrip("/") or "/v1"
@@ -172,7 +172,7 @@ class OpenAiReasoner:
                 self._post_patiently(asked.body(dialect, self._model, self._settings.body), reply, deadline)
             except RefusedError as refused:
                 simpler = dialect.without(refused, asked)
-                if simpler is None and not self._proven and refused.is_about_the_request:
+                if simpler is None and not self._proven and refused.names_nothing:
                     simpler = dialect.plainer()
                     guessed = True
                 if simpler is None or simpler in tried:
@@ -378,6 +378,11 @@ class RefusedError(Exception):
         return self.status in (400, 415, 422, 500, 501) and not self.is_overflow and not self.is_about_this_call
 
     @property
+    def names_nothing(self) -> bool:
+        """Whether the server minds something about the request and does not say what."""
+        return self.is_about_the_request and not _FORMAT_WORDS.search(self.words)
+
+    @property
     def is_about_this_call(self) -> bool:
         """Whether the server works, and declines what this call asks."""
         return "content_filter" in self.code or (self.status in (400, 413, 422, 500) and self.is_overflow)
@@ -441,7 +446,8 @@ class Reply:
     """One reply while it arrives: filled by the thread that reads it.
 
     max_answer, max_all: pieces of answer, and of thoughts and answer. first_s: when the first piece arrived, on the
-    steady clock. kind: its content type. tokens: (text, log-probability) of the answer's tokens, as far as told."""
+    steady clock. kind: its content type. answers: whether what comes now is the answer for sure, and no thought.
+    tokens: (text, log-probability) of the answer's tokens, as far as the server tells."""
 
     max_answer: int
     max_all: int
@@ -453,6 +459,7 @@ class Reply:
     usage: dict[str, Any] = field(default_factory=dict)
     pieces: int = 0
     answer_pieces: int = 0
+    answers: bool = False
     tokens: list[tuple[str, float]] = field(default_factory=list)
     alternatives: list[dict[str, float]] = field(default_factory=list)
 
@@ -516,11 +523,12 @@ class Reply:
         self.pieces += 1
         if text:
             self.answer_pieces += 1
-            if self.answer_pieces > 1 and re.search(r"[>\]▷]|assistantfinal", text) and thoughts_end(self.text):
+            if re.search(r"[>\]▷]|assistantfinal", text) and 0 < thoughts_end(self.text) < len(self.text):
                 self.answer_pieces = 1  # what came before were thoughts
+                self.answers = True
+            self.answers = self.answers or bool(self.thoughts) or self.text.lstrip().startswith(("{", "```"))
 
-        is_answer = bool(self.thoughts) or self.text.lstrip().startswith(("{", "```"))
-        if self.pieces > self.max_all or (is_answer and self.answer_pieces > self.max_answer):
+        if self.pieces > self.max_all or (self.answers and self.answer_pieces > self.max_answer):
             raise CallFailedError(CallStatus.BUDGET, "the server writes on beyond the cap")
 
     def _take_log_probabilities(self, told: Any) -> None:
@@ -531,7 +539,8 @@ class Reply:
                 self.tokens.append((token["token"], log_p))
                 likeliest = token.get("top_logprobs")
                 known = [each for each in likeliest or () if _log_probability(each) is not None]
-                self.alternatives.append({each["token"]: float(each["logprob"]) for each in known})
+                others = {each["token"]: float(each["logprob"]) for each in known}
+                self.alternatives.append({token["token"]: log_p} | others)
 
 
 def _chained(first: bytes, rest: Iterable[bytes]) -> Any:
@@ -623,14 +632,27 @@ class _Session(BackendSession):
         reply = Reply(max_tokens, max_tokens + self.thinking_left)
         try:
             self._server.exchange(asked, reply, self.deadline)
-        except CallFailedError:
-            self.count(self._generation(asked, reply, started), started)
+        except CallFailedError as error:
+            thinking = self.thinking_left
+            got = self._generation(asked, reply, started)
+            self.count(got, started)
+            if error.status is CallStatus.TIMEOUT:
+                raise CallFailedError(error.status, self._late(reply)) from None
+            if error.status is CallStatus.BUDGET:
+                raise CallFailedError(error.status, self.cut_off(got, thinking)) from None
             raise
 
         generation = self._generation(asked, reply, started)
         if reply.usage:
             self._server._tokens_per_character = generation.tokens_in / max(_characters(asked), 1)
         return generation
+
+    def _late(self, reply: Reply) -> str:
+        """How far the server came until the deadline."""
+        if not reply.pieces:
+            return f"the deadline passed before {self._server.url} had written a token"
+        thoughts = ", thoughts alone" if reply.thoughts and not reply.text else ""
+        return f"the deadline passed after {reply.pieces} tokens{thoughts}"
 
     def _generation(self, asked: Asked, reply: Reply, started: float) -> Generation:
         """What `reply` holds. Tokens that the server did not count, because it was cut off, are estimated."""
