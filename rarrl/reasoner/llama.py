@@ -37,17 +37,16 @@ class LlamaReasoner:
         *,
         settings: LanguageModelConfig | None = None,
         recipe: Recipe | None = None,
-        examples: Path | None = None,
     ) -> None:
         """Loads the model in its own process.
 
         model: a GGUF file, or how it is loaded. settings: threads, context, token caps ...
-        None: the defaults. recipe: None means the one that fits the file. examples: goals with their plans, in one of
-        ALFRED's forms (see `rarrl.alfred.read_alfred`); None: those that come with this package.
+        None: the defaults. recipe: None means the one that fits the file.
 
         Raises: InputError if it cannot be loaded; DependencyMissingError without llama-cpp-python."""
         self._settings = settings or LanguageModelConfig()
-        known = known_goals() if examples is None else NearestGoal(read_alfred(examples).plans)
+        examples = self._settings.examples
+        known = NearestGoal(read_alfred(examples).plans) if examples else known_goals()
         if not isinstance(model, WorkerSettings):
             model = WorkerSettings(
                 model,
