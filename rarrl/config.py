@@ -215,6 +215,12 @@ class LanguageModelConfig(Section):
         "If it is too short, no call is ever answered; if it is too long, the robot stands while it waits for a server "
         "that hangs.",
     )
+    examples: str = Field(
+        default="",
+        description="File of goals with their plans in one of ALFRED's forms, such as alfred_train.jsonl.gz: each prompt "
+        "for a general model on this computer holds the most similar ones. Empty means those that come with rarrl. "
+        "Examples that do not suit the robot's home make a small model write plans that do not, either.",
+    )
     extra_body: str = Field(
         default="",
         max_length=10_000,

@@ -30,6 +30,10 @@ logger = logging.getLogger(__name__)
 MARGIN_S = 0.005
 """Seconds before the deadline at which the worker is asked to end, so that its answer still arrives in time. The caller
 never waits beyond the deadline; an answer that comes later is dropped."""
+MARGIN_SHARE = 0.02
+MAX_MARGIN_S = 0.05
+"""Long calls end earlier by this share of their time, at most by so many seconds: on a busy computer the worker waits
+for its turn, and its answer says how far it came."""
 WEDGED_S = 0.5
 """Seconds after a deadline at which a worker that is still silent is killed and started again. Chosen by hand: one step
 of llama.cpp between two looks at the deadline takes milliseconds."""
@@ -49,11 +53,12 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 
 class CallFailedError(Exception):
-    """A call ended without a usable answer; `status` says how."""
+    """A call ended without a usable answer; `status` says how. used: what the worker said of how far it came."""
 
-    def __init__(self, status: CallStatus, why: str) -> None:
+    def __init__(self, status: CallStatus, why: str, used: dict[str, Any] | None = None) -> None:
         super().__init__(why)
         self.status = status
+        self.used = used or {}
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,8 @@ class WorkerProcess:
 
         if "failed" in answer:
             known = {status.value: status for status in (CallStatus.TIMEOUT, CallStatus.REFUSED)}
-            raise CallFailedError(known.get(str(answer["failed"]), CallStatus.INVALID), str(answer.get("why"))[:500])
+            status = known.get(str(answer["failed"]), CallStatus.INVALID)
+            raise CallFailedError(status, str(answer.get("why"))[:500], answer)
 
         return answer
 
@@ -160,7 +166,8 @@ class WorkerProcess:
             assert self._process is not None and self._process.stdin is not None
             self._ids += 1
             number = self._ids
-            line = json.dumps({"op": op, "id": number, "deadline": deadline - MARGIN_S, **fields}).encode() + b"\n"
+            margin = max(MARGIN_S, min(MARGIN_SHARE * (deadline - time.monotonic()), MAX_MARGIN_S))
+            line = json.dumps({"op": op, "id": number, "deadline": deadline - margin, **fields}).encode() + b"\n"
 
             allowed = self._command.max_line
             if len(line) > allowed:

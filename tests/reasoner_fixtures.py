@@ -15,12 +15,26 @@ def byte_tokens() -> list[str]:
     return [chr(b) if b in plain else chr(next(others)) for b in range(256)]
 
 
-def write_model(path: Path, d: int = 32, layers: int = 2, n_ctx: int = 1024, nan: bool = False) -> Path:
-    """A random Llama of width `d` that knows bytes, the marks of `prompt.py` and its pieces of JSON."""
+def write_model(
+    path: Path,
+    d: int = 32,
+    layers: int = 2,
+    n_ctx: int = 1024,
+    nan: bool = False,
+    general: bool = False,
+    template: str = "",
+    bos: bool = False,
+) -> Path:
+    """A random Llama of width `d` that knows bytes, the marks of `prompt.py` and its pieces of JSON.
+
+    general: it knows `<|im_start|>`, `<|im_end|>`, `<think>` and `</think>` instead of the marks, as other models do.
+    template: its chat template. bos: its texts begin with `<|im_start|>`."""
     import gguf
 
     rng = np.random.default_rng(0)
     marks, pieces = list(prompt.MARKS), list(prompt.json_pieces())
+    if general:
+        marks, pieces = ["<|im_end|>", "<|im_start|>"], ["<think>", "</think>"]
     tokens = [*byte_tokens(), *marks, *pieces]
     kinds = [gguf.TokenType.NORMAL] * 256 + [gguf.TokenType.CONTROL] * len(marks)
     kinds += [gguf.TokenType.USER_DEFINED] * len(pieces)
@@ -40,9 +54,11 @@ def write_model(path: Path, d: int = 32, layers: int = 2, n_ctx: int = 1024, nan
     writer.add_token_list(tokens)
     writer.add_token_types(kinds)
     writer.add_token_merges(["a b"])
-    writer.add_eos_token_id(256 + marks.index(prompt.END))
-    writer.add_bos_token_id(256 + marks.index(prompt.END))
-    writer.add_add_bos_token(False)
+    writer.add_eos_token_id(256)  # the first of the marks
+    writer.add_bos_token_id(257 if general else 256)
+    writer.add_add_bos_token(bos)
+    if template:
+        writer.add_chat_template(template)
 
     def tensor(name: str, *shape: int) -> None:
         values = rng.normal(0, 0.3, shape).astype(np.float32) if len(shape) > 1 else np.ones(shape, np.float32)

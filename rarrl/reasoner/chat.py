@@ -1,18 +1,21 @@
-"""Prompt and recipe for general chat models: few-shot examples, a JSON schema of the answers, ALFRED's class names.
+"""Prompt and recipe for chat models behind a server: similar goals, a JSON schema of the answers, ALFRED's class names.
 
 The goal, and names from cameras or tools, stand in the last message as data. Whatever the model makes of them, its plan
 is judged by `checker.py`."""
 
 from __future__ import annotations
 
-import json
+import functools
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from rarrl.reasoner import prompt
 from rarrl.reasoner.answer_text import p_ok, read_answer
 from rarrl.reasoner.base import Request
+from rarrl.reasoner.fewshot import data_text, known_goals
 from rarrl.reasoner.language_model import CallOutcome, LanguageModel, Message
+from rarrl.reasoner.nearest import NearestGoal
 from rarrl.reasoner.plan import Fault, Verdict
 from rarrl.types import Role
 
@@ -39,32 +42,32 @@ Lamps: {" ".join(prompt.LAMPS)}
 Two objects of a kind: pick up and put the first, then the second. A slice of something: pick up a knife, slice, put \
 the knife away, pick up the object. Something in a cup or on a plate: put it in, then pick up the cup or plate and put \
 that. To look at something by a lamp: pick it up, toggle the lamp."""
-"""The system message of both roles. Its words are part of what was measured: do not edit them in passing."""
-
-# Examples that precede the question of a level 1 planner: (goal, steps).
-_SHOTS = (
-    (
-        "Put a clean mug on the coffee machine.",
-        [["PickupObject", "mug"], ["CleanObject", "mug"], ["PutObject", "mug", "coffeemachine"]],
-    ),
-    ("Look at the clock by the lamp on the desk", [["PickupObject", "alarmclock"], ["ToggleObject", "desklamp"]]),
-    (
-        "put a heated slice of tomato in the fridge",
-        [
-            ["PickupObject", "knife"],
-            ["SliceObject", "tomato"],
-            ["PutObject", "knife", "countertop"],
-            ["PickupObject", "tomato"],
-            ["HeatObject", "tomato"],
-            ["PutObject", "tomato", "fridge"],
-        ],
-    ),
+_PLAN_FORM = '{"plan": [step, ...]}'
+_VERDICT_FORM = (
+    '{"ok": true} or {"ok": false, "fault": one of ' + ", ".join(f'"{fault.value}"' for fault in Fault) + "}"
 )
+_MUG = '{"plan": [["PickupObject", "mug"], ["CleanObject", "mug"], ["PutObject", "mug", "coffeemachine"]]}'
+_SYSTEM = f"""{_COMMON}
+
+A plan is written as {_PLAN_FORM}, a verdict on a PLAN as {_VERDICT_FORM}. For the GOAL "Put a clean mug on the coffee \
+machine.":
+plan: {_MUG}
+plan with reasoning: {{"reasoning": "The mug has to be washed. Then it goes to the coffee machine.", {_MUG[1:]}
+verdict on this plan: {{"ok": true}}
+verdict on [["PickupObject", "mug"], ["PutObject", "mug", "coffeemachine"]]: {{"ok": false, "fault": "missing step"}}
+verdict with reasoning: {{"reasoning": "The goal asks for a clean mug. No step cleans it.", "ok": false, "fault": \
+"missing step"}}"""
+"""The system message of all roles and levels: servers keep what they have read as long as a prompt begins with it. Its
+words are part of what was measured: do not edit them in passing."""
+SHOTS = 4
+"""Similar goals that precede the question."""
 
 
-def schema(role: Role, level: int) -> dict[str, Any]:
-    """Returns the JSON schema of the answers: that of the small model, but level 2 begins with free `reasoning`."""
-    answer = prompt.schema(role, 1)
+def schema(role: Role, level: int, home: Iterable[str] = ()) -> dict[str, Any]:
+    """Returns the JSON schema of the answers: that of the small model, but level 2 begins with free `reasoning`.
+
+    home: as in `prompt.schema`; a plan may name nothing else."""
+    answer = prompt.schema(role, 1, home)
     if level == 1:
         return answer
     return _with_reasoning(answer)
@@ -83,23 +86,25 @@ def _with_reasoning(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def messages(request: Request) -> list[Message]:
-    """Returns the conversation that asks for an answer."""
+    """Returns the conversation that asks for an answer: first what all requests share, then similar goals and this one,
+    which planner and verifier share, and last what is wanted."""
     if request.role is Role.PLANNER:
-        form = '{"plan": [step, ...]}'
-        wanted = f"Write the plan of the goal: {_form(form, request.level)}"
+        wanted = f"Write the plan of the GOAL: {_form(_PLAN_FORM, request.level)}."
         if request.plan is not None:
             wanted += " PLAN was tried and did not work: write a better one."
     else:
-        faults = ", ".join(f'"{fault.value}"' for fault in Fault)
-        form = f'{{"ok": true}} or {{"ok": false, "fault": one of {faults}}}'
-        wanted = f"Judge whether PLAN reaches the goal exactly: {_form(form, request.level)}"
+        wanted = f"Judge whether PLAN reaches the GOAL exactly: {_form(_VERDICT_FORM, request.level)}."
 
-    conversation: list[Message] = [("system", f"{_COMMON}\n\n{wanted}")]
-    if request.role is Role.PLANNER and request.level == 1:
-        for goal, rows in _SHOTS:
-            conversation += [("user", f"GOAL: {goal}"), ("assistant", json.dumps({"plan": rows}))]
+    shots = [
+        f"GOAL: {data_text(goal)}\n{prompt.plan_json(plan)}" for goal, plan in _known().examples(request.goal, SHOTS)
+    ]
+    examples = "\n".join(["Plans of similar goals:", *shots])
+    return [("system", _SYSTEM), ("user", f"{examples}\n\n{_data(request)}\n\n{wanted}")]
 
-    return [*conversation, ("user", _data(request))]
+
+@functools.cache
+def _known() -> NearestGoal:
+    return known_goals()
 
 
 def _form(form: str, level: int) -> str:
@@ -107,7 +112,7 @@ def _form(form: str, level: int) -> str:
 
 
 def _data(request: Request) -> str:
-    lines = [f"GOAL: {prompt.clean(request.goal)}"]
+    lines = [f"GOAL: {data_text(request.goal)}"]
     if request.scene:
         lines.append("SEEN: " + " ".join(sorted({prompt.clean(name, 40) for name in request.scene[:100]})))
 
@@ -126,7 +131,7 @@ def carry_out(request: Request, model: LanguageModel) -> CallOutcome:
     Raises: CallFailedError; ValueError if the text is no answer."""
     completion = model.complete(
         messages(request),
-        schema=schema(request.role, request.level),
+        schema=schema(request.role, request.level, request.scene if request.level == 2 else ()),
         seed=request.seed,
         alternatives=ALTERNATIVES if request.role is Role.VERIFIER else 0,
     )

@@ -13,7 +13,7 @@ annotations; thoughts in words before the plan, and the verifier's opinion of ea
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from rarrl.reasoner import prompt as p
@@ -74,19 +74,39 @@ def candidates(request: Request, model: LanguageModel, tokens: int) -> list[Plan
     """Writes the most likely plan and sampled ones, each once, with at most `tokens` tokens.
 
     Raises: CallFailedError; ValueError if none of the texts is a plan."""
+
+    def write(temperature: float, seed: int, cap: int) -> Completion:
+        return _written(request, model, p.PLAN, temperature, seed, cap, home=request.scene)
+
+    return sampled(write, _read_plan, request.seed, tokens)
+
+
+def sampled(
+    write: Callable[[float, int, int], Completion],
+    read: Callable[[str], Plan],
+    seed: int,
+    tokens: int,
+    samples: int = SAMPLES,
+    plan_tokens: int = MAX_PLAN_TOKENS,
+    time_left: Callable[[], bool] = lambda: True,
+) -> list[Plan]:
+    """Writes the most likely plan and at most `samples` others, each once, with at most `tokens` tokens.
+
+    write: takes a temperature, a seed and a cap on tokens. read: makes a plan of the text, or raises ValueError.
+    plan_tokens: cap of one plan. time_left: asked before each plan but the first.
+
+    Raises: CallFailedError; ValueError if none of the texts is a plan."""
     found: dict[Plan, None] = {}
-    for number in range(1 + SAMPLES):
-        cap = min(MAX_PLAN_TOKENS, tokens)
-        if cap < MAX_PLAN_TOKENS and found:
+    for number in range(1 + samples):
+        cap = min(plan_tokens, tokens)
+        if found and (cap < plan_tokens or not time_left()):
             break
 
         tokens -= cap
         try:
-            temperature = TEMPERATURE if number else 0.0
-            seed = request.seed * 64 + number
-            completion = _written(request, model, p.PLAN, temperature, seed, cap, home=request.scene)
+            completion = write(TEMPERATURE if number else 0.0, seed * 64 + number, cap)
             tokens += cap - completion.tokens_out
-            found[_read_plan(completion.text)] = None
+            found[read(completion.text)] = None
         except (CallFailedError, ValueError) as error:
             if isinstance(error, CallFailedError) and error.status is not CallStatus.BUDGET:
                 raise

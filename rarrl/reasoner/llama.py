@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rarrl.alfred import read_alfred
 from rarrl.config import LanguageModelConfig
-from rarrl.reasoner import chat, deliberate
+from rarrl.reasoner import deliberate
 from rarrl.reasoner.base import Answer, Request, capped
 from rarrl.reasoner.call import BackendSession, Generation, answered
+from rarrl.reasoner.fewshot import FewShot, known_goals
 from rarrl.reasoner.language_model import CallFailedError, Prompt, Recipe
+from rarrl.reasoner.nearest import NearestGoal
 from rarrl.reasoner.process import WorkerProcess, WorkerSettings
 from rarrl.types import CallStatus
 
+WARM_S = 10.0
+"""Seconds that loading may be prolonged by for reading the prompts' fixed beginning, which is most of the first call
+otherwise. The rest of it is read between the calls."""
+
 
 class LlamaReasoner:
-    """A GGUF model on this computer. A file with a chat template is asked as a chat model, others by the recipe of the
-    shipped planner."""
+    """A GGUF model on this computer. One that `rarrl train planner` has made is asked as it was trained, others by
+    examples: as messages where the file has a chat template, else as a text that the model continues."""
 
     def __init__(
         self,
@@ -35,11 +45,27 @@ class LlamaReasoner:
 
         Raises: InputError if it cannot be loaded; DependencyMissingError without llama-cpp-python."""
         self._settings = settings or LanguageModelConfig()
+        examples = self._settings.examples
+        known = NearestGoal(read_alfred(examples).plans) if examples else known_goals()
         if not isinstance(model, WorkerSettings):
-            model = WorkerSettings(model, self._settings.context_tokens, self._settings.threads)
+            model = WorkerSettings(
+                model,
+                self._settings.context_tokens,
+                self._settings.threads,
+                gpu_layers=self._settings.gpu_layers,
+                warm={kind: FewShot(known, kind == "chat").warm_prompts() for kind in ("chat", "base")},
+            )
+
         self._worker = WorkerProcess(model)
-        self._recipe = recipe or (chat.carry_out if self._worker.model.get("chat") else deliberate.carry_out)
         self.name = f"llama:{model.model.name}"
+        about = self._worker.model
+        kind = about.get("kind")
+        fewshot = FewShot(known, kind == "chat", bool(about.get("thinks")) and self._settings.thinking_tokens > 0)
+        self._recipe = recipe or (deliberate.carry_out if kind == "planner" else fewshot)
+
+        if about.get("prefix"):
+            with contextlib.suppress(CallFailedError):  # the first calls go on with it
+                self._worker.call("warm", time.monotonic() + WARM_S)
 
     @property
     def worker(self) -> WorkerProcess:
@@ -65,10 +91,21 @@ class _Words(BaseModel):
     seconds: float = Field(ge=0)
 
 
+class _Used(BaseModel):
+    # What the worker says of a call that came to no answer.
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    tokens_in: int = Field(default=0, ge=0)
+    tokens_out: int = Field(default=0, ge=0)
+    tokens_thought: int = Field(default=0, ge=0)
+    ttft_s: float | None = Field(default=None, ge=0)
+
+
 class _Said(_Words):
     text: str
     finish: Literal["stop", "length"]
     tokens_out: int = Field(ge=0)
+    tokens_thought: int = Field(default=0, ge=0)
     ttft_s: float = Field(ge=0)
     confidence: float = Field(le=0)
     alternatives: list[dict[str, float]]
@@ -108,21 +145,28 @@ class _Session(BackendSession):
         alternatives: int,
     ) -> Generation:
         """See `BackendSession.generate`."""
-        got = self._worker.call(
-            "complete",
-            self.deadline,
-            prompt=_content(prompt),
-            schema=schema,
-            grammar=grammar,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            seed=seed,
-            alternatives=alternatives,
-        )
+        thoughts = self.thinking_left if self.level == 2 and temperature == 0.0 else 0  # level 1 answers at once
+        asked = time.monotonic()
+        try:
+            got = self._worker.call(
+                "complete",
+                self.deadline,
+                prompt=_content(prompt),
+                schema=schema,
+                grammar=grammar,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                seed=seed,
+                alternatives=alternatives,
+                thoughts=thoughts,
+            )
+        except CallFailedError as error:
+            self._count_unfinished(error.used, asked)
+            raise
 
         said = _trusted(_Said, got)
-        if said.tokens_out > max_tokens:
-            why = f"{said.tokens_out} tokens from the worker, the cap is {max_tokens}"
+        if said.tokens_thought > thoughts or said.tokens_out - said.tokens_thought > max_tokens:
+            why = f"{said.tokens_out} tokens from the worker, the cap is {max_tokens} and {thoughts} of thoughts"
             raise CallFailedError(CallStatus.INVALID, why)
 
         return Generation(
@@ -134,7 +178,19 @@ class _Session(BackendSession):
             cut_off=said.finish == "length",
             confidence=said.confidence,
             alternatives=tuple(said.alternatives),
+            tokens_thought=said.tokens_thought,
         )
+
+    def _count_unfinished(self, used: dict[str, Any], asked: float) -> None:
+        """Counts what a call used that came to no answer, as far as the worker told."""
+        with contextlib.suppress(ValidationError):
+            got = _Used.model_validate(used)
+            ttft_s = math.nan if got.ttft_s is None else got.ttft_s
+            seconds = time.monotonic() - asked
+            self.count(
+                Generation("", got.tokens_in, got.tokens_out, ttft_s, seconds, True, tokens_thought=got.tokens_thought),
+                asked,
+            )
 
     def score(self, prompt: Prompt, texts: Sequence[str]) -> list[float]:
         """See `LanguageModel`."""

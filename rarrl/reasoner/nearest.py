@@ -35,13 +35,17 @@ class NearestPlan:
 
 
 class NearestGoal:
-    """Looks a goal up among the annotated goals of `plans`. Raises: ValueError if none of them has an annotation."""
+    """Looks a goal up among known ones. Raises: ValueError if none is known."""
 
-    def __init__(self, plans: Iterable[AlfredPlan]) -> None:
-        known = [(_terms(annotation.goal), expert_plan(plan)) for plan in plans for annotation in plan.annotations]
+    def __init__(self, plans: Iterable[AlfredPlan] = (), goals: Iterable[tuple[str, Plan]] = ()) -> None:
+        """plans: their annotated goals are known. goals: more of them, with their plans."""
+        annotated = [(annotation.goal, expert_plan(plan)) for plan in plans for annotation in plan.annotations]
+        pairs = [*annotated, *goals]
+        known = [(_terms(goal), plan) for goal, plan in pairs]
         if not known:
             raise ValueError("NearestGoal needs at least one plan with an annotation")
 
+        self._goals = [goal for goal, _ in pairs]
         self._plans = [plan for _, plan in known]
         rows: defaultdict[str, list[int]] = defaultdict(list)
         for row, (terms, _) in enumerate(known):
@@ -55,6 +59,32 @@ class NearestGoal:
 
     def recall(self, goal: str) -> NearestPlan:
         """Returns the plan of the known goal that is most similar to `goal`; the first one if several are."""
+        score = self._similarity(goal)
+        best = int(score.argmax())
+        words = _WORD.findall(goal.lower())
+        unknown = sum(word not in self._rows for word in words)
+
+        return NearestPlan(self._plans[best], min(float(score[best]), 1.0), len(words), unknown)
+
+    def examples(self, goal: str, n: int) -> list[tuple[str, Plan]]:
+        """Returns the `n` known goals that are most similar to `goal`, with their plans, the most similar one last.
+
+        Each plan stands there once. One that is known under this very goal is left out: it would be the answer."""
+        known = zip(self._goals, self._plans, strict=True)
+        taken = {plan for said, plan in known if _WORD.findall(said.lower()) == _WORD.findall(goal.lower())}
+        found: list[tuple[str, Plan]] = []
+
+        for row in np.argsort(-self._similarity(goal), kind="stable"):
+            if len(found) == n:
+                break
+            if self._plans[row] not in taken:
+                taken.add(self._plans[row])
+                found.append((self._goals[row], self._plans[row]))
+
+        return found[::-1]
+
+    def _similarity(self, goal: str) -> np.ndarray:
+        """Returns the similarity of `goal` to each known goal, (n,) float64, 0 to 1."""
         score = np.zeros(len(self._plans))
         terms = _terms(goal)
         for term in terms:
@@ -62,12 +92,7 @@ class NearestGoal:
                 score[self._rows[term]] += self._weight[term] ** 2
 
         norm = np.sqrt(sum(self._weight.get(term, self._rare) ** 2 for term in terms)) or 1.0
-        score /= self._norm * norm
-        best = int(score.argmax())
-        words = _WORD.findall(goal.lower())
-        unknown = sum(word not in self._rows for word in words)
-
-        return NearestPlan(self._plans[best], min(float(score[best]), 1.0), len(words), unknown)
+        return np.asarray(score / (self._norm * norm))
 
 
 def _terms(goal: str) -> list[str]:

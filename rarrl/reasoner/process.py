@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rarrl.reasoner.memory import file_bytes
 from rarrl.reasoner.worker import MAX_LINE
 from rarrl.worker_process import WorkerCommand
 from rarrl.worker_process import WorkerProcess as _WorkerProcess
@@ -15,9 +16,10 @@ from rarrl.worker_process import WorkerProcess as _WorkerProcess
 class WorkerSettings:
     """How the model is loaded.
 
-    model: a GGUF file. n_ctx: tokens of prompt and answer. threads: of llama.cpp. load_s: how long loading may take,
-    seconds. max_gb: address space, GiB, that the process may use if llama.cpp has no GPU; 0 means four times the file
-    plus 4 GiB. module: what the process runs."""
+    model: a GGUF file; of a split one, its first part. n_ctx: tokens of prompt and answer. threads: of llama.cpp.
+    load_s: how long loading may take, seconds. max_gb: address space, GiB, that the process may use if llama.cpp has no
+    GPU; 0 means four times the file plus 4 GiB. module: what the process runs. gpu_layers: on the GPU; -1 means all.
+    warm: see `rarrl.reasoner.worker.Model`."""
 
     model: Path
     n_ctx: int = 2048
@@ -25,16 +27,20 @@ class WorkerSettings:
     load_s: float = 120.0
     max_gb: float = 0.0
     module: tuple[str, ...] = ("rarrl.reasoner.worker",)
+    gpu_layers: int = -1
+    warm: dict[str, Any] | None = None
 
     @property
     def command(self) -> WorkerCommand:
         """The command that starts the worker."""
-        size = self.model.stat().st_size / 2**30 if self.model.is_file() else 0.0
+        size = file_bytes(self.model) / 2**30
         first = {
-            "model": str(self.model),
+            "path": str(self.model),
             "n_ctx": self.n_ctx,
             "threads": self.threads,
             "max_gb": self.max_gb or 4.0 * size + 4.0,
+            "gpu_layers": self.gpu_layers,
+            "warm": self.warm,
         }
         advice = "; give a GGUF file that llama.cpp can load"
 
@@ -50,5 +56,5 @@ class WorkerProcess(_WorkerProcess):
 
     @property
     def model(self) -> dict[str, Any]:
-        """What the worker reported about its model: name, n_ctx, n_vocab, parameters, chat."""
+        """What the worker reported about its model; see `rarrl.reasoner.worker.Model.describe`."""
         return self.told
