@@ -33,7 +33,7 @@ def export_gguf(path: Path, shape: Shape, tokenizer: Tokenizer, weights: Mapping
 
     try:
         writer = gguf.GGUFWriter(temporary, "llama")
-        writer.add_name("rarrl planner")
+        writer.add_name(TRAINED)
         writer.add_block_count(shape.layers)
         writer.add_context_length(shape.context)
         writer.add_embedding_length(shape.width)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rarrl.reasoner.plan import Plan, Verdict
+from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
 from rarrl.types import MAX_NEW_TOKENS, CallStatus, Role
 
 MAX_GOAL_CHARS = 500
@@ -18,7 +19,8 @@ class Request:
 
     goal: the user's sentence (data, never instructions). scene: ALFRED class names that the robot knows of, may be
     empty. plan: what the verifier judges; for the planner the plan that failed, if one did. failed: index of the step
-    of `plan` that failed, None where none did. deadline_s: seconds of this call, from its start. seed: of sampling."""
+    of `plan` that failed, None where none did. deadline_s: seconds of this call, from its start. seed: of sampling.
+    vocabulary: the names that a plan may hold; `GuardedReasoner` sets that of the operator's policy."""
 
     decision: int
     role: Role
@@ -29,6 +31,7 @@ class Request:
     plan: Plan | None = None
     failed: int | None = None
     seed: int = 0
+    vocabulary: Vocabulary = ALFRED
 
     def __post_init__(self) -> None:
         if self.level not in MAX_NEW_TOKENS:
@@ -51,7 +54,9 @@ class Answer:
     status: OK; TIMEOUT (deadline); BUDGET (token cap reached before the end, or nothing left to spend); INVALID (not
     parseable, or not what the schema allows); REFUSED (the plan checker or the backend declined); BACKEND_DOWN.
     tokens_in, tokens_out: read and generated; ttft_s, seconds: to the first token and in all, on the steady clock.
-    confidence: mean log-probability of the generated plan or verdict tokens, NaN where the backend does not tell.
+    confidence: mean log-probability of the generated plan or verdict tokens, NaN where the backend does not tell. It
+    says how sure a model is of its words, not that they suit the goal, and differs from model to model.
+    p_right: probability that the plan is the right one, which only the shipped planner is calibrated to tell; else NaN.
     text: what the model wrote, cut to 4,000 characters, for people. why: one line where status is not OK."""
 
     decision: int
@@ -68,6 +73,7 @@ class Answer:
     confidence: float = float("nan")
     text: str = ""
     why: str = ""
+    p_right: float = float("nan")
 
     @property
     def tokens(self) -> int:

@@ -146,6 +146,7 @@ def answered(request: Request, session: MeteredModel, recipe: Recipe, name: str)
         plan=result if isinstance(result, Plan) else None,
         verdict=result if isinstance(result, Verdict) else None,
         confidence=outcome.confidence if outcome else math.nan,
+        p_right=outcome.p_right if outcome else math.nan,
         text=(outcome.text if outcome else session.text)[:MAX_TEXT],
         why=why,
     )

@@ -31,7 +31,9 @@ class LlamaReasoner:
         Raises: InputError if it cannot be loaded; DependencyMissingError without llama-cpp-python."""
         settings = model if isinstance(model, WorkerSettings) else WorkerSettings(model, n_ctx, threads)
         self._worker = WorkerProcess(settings)
-        self._recipe = recipe or (chat.carry_out if self._worker.model.get("chat") else deliberate.carry_out)
+        is_chat = bool(self._worker.model.get("chat"))
+        planner = deliberate.recipe_for(str(self._worker.model.get("name")))
+        self._recipe = recipe or (chat.carry_out if is_chat else planner)
         self.name = f"llama:{settings.model.name}"
 
     @property

@@ -100,7 +100,7 @@ def test_a_server_without_schemas_is_asked_again_without_and_only_once():
         (whole(PLAN, completion_tokens=300), CallStatus.BUDGET),
         (whole("", finish="content_filter"), CallStatus.REFUSED),
         (whole("I am sorry"), CallStatus.INVALID),
-        (whole('{"plan": []}'), CallStatus.INVALID),
+        (whole('{"plan": []}'), CallStatus.REFUSED),  # the model says that there is none
         (whole(f"<think>a mug...</think>\n```json\n{PLAN}\n```"), CallStatus.OK),
         ((200, "application/json", b"x" * (openai.MAX_RESPONSE_BYTES + 1)), CallStatus.INVALID),
     ],
