@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from rarrl.alfred import AlfredPlan, GoalParameters
 from rarrl.reasoner import prompt as p
 from rarrl.reasoner.plan import KNIVES, MAX_STEPS, Fault, Plan, Verdict, expert_plan, normal_form
+from rarrl.reasoner.vocabulary import LAMPS, OBJECTS, PLACES
 from rarrl.types import SubgoalType
 
 FIELDS = ("task_type", "object", "place", "movable", "lamp", "sliced")
@@ -238,7 +239,7 @@ class ExampleSampler:
         if not self._add_noise or self._random.random() < 0.9:
             return []
         named = {name for step in plan.steps for name in step.arguments}
-        return [*named, *self._random.sample([*p.OBJECTS, *p.PLACES, *p.LAMPS], 12)]
+        return [*named, *self._random.sample([*OBJECTS, *PLACES, *LAMPS], 12)]
 
     def _corrupted(self, annotated: AnnotatedPlan) -> tuple[Plan, Fault]:
         """A plan that differs in normal form, mostly by a class that is easily mistaken; and what is wrong with it."""
@@ -258,8 +259,8 @@ class ExampleSampler:
             other = self._random.choices(others, weights=[0.5**i for i in range(len(others))])[0]
         else:
             name = self._random.choice(names)
-            pools = [pool for pool in (p.LAMPS, p.OBJECTS, p.PLACES) if name in pool]
-            other = self._random.choice(pools[-1] if name in p.PLACES and self._random.random() < 0.5 else pools[0])
+            pools = [pool for pool in (LAMPS, OBJECTS, PLACES) if name in pool]
+            other = self._random.choice(pools[-1] if name in PLACES and self._random.random() < 0.5 else pools[0])
 
         plan = renamed(annotated.plan, name, other)
         moved = name in {step.arguments[-1] for step in annotated.plan.steps if step.verb is SubgoalType.PutObject}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rarrl.reasoner.deliberate import TRAINED
 from rarrl.reasoner.prompt import END, MARKS, json_pieces
 
 from .tokenizer import PRE_TOKENIZER
@@ -33,7 +34,7 @@ def export_gguf(path: Path, shape: Shape, tokenizer: Tokenizer, weights: Mapping
 
     try:
         writer = gguf.GGUFWriter(temporary, "llama")
-        writer.add_name("rarrl planner")
+        writer.add_name(TRAINED)
         writer.add_block_count(shape.layers)
         writer.add_context_length(shape.context)
         writer.add_embedding_length(shape.width)

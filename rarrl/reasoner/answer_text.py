@@ -15,6 +15,7 @@ from typing import Any
 
 from rarrl.reasoner import prompt
 from rarrl.reasoner.plan import Plan, Verdict
+from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
 from rarrl.types import Role
 
 MAX_CHARACTERS = 200_000
@@ -100,18 +101,19 @@ def _scan(text: str, begin: int) -> Iterator[Found]:
         begin = end
 
 
-def read_answer(text: str, role: Role) -> Plan | Verdict:
+def read_answer(text: str, role: Role, vocabulary: Vocabulary = ALFRED) -> Plan | Verdict:
     """Reads the last plan or verdict in `text`. Keys that an answer does not need are left out, and an object around it
     is taken away.
 
-    Raises: ValueError, one line: there is none, or what is wrong with the last one."""
+    vocabulary: the names that a plan may hold. Raises: NoPlanError where the model says that there is no plan;
+    ValueError, one line: there is none, or what is wrong with the last one."""
     candidates = [value for found in objects(text) for value in (*_inner(found.value, role), found.value)]
     candidates = [value for value in candidates if _KEYS[role][0] in value]
     trouble: ValueError | None = None
     for value in reversed(candidates):
         known = {key: each for key, each in value.items() if key in _KEYS[role]}
         try:
-            return prompt.parse(json.dumps(known), role)
+            return prompt.parse(json.dumps(known), role, vocabulary)
         except ValueError as error:
             trouble = trouble or error
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from rarrl.config import LanguageModelConfig
 from rarrl.reasoner.plan import Plan, Verdict
+from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
 from rarrl.types import MAX_NEW_TOKENS, CallStatus, Role
 
 MAX_GOAL_CHARS = 500
@@ -20,6 +21,7 @@ class Request:
     goal: the user's sentence (data, never instructions). scene: ALFRED class names that the robot knows of, may be
     empty. plan: what the verifier judges; for the planner the plan that failed, if one did. failed: index of the step
     of `plan` that failed, None where none did. deadline_s: seconds of this call, from its start. seed: of sampling.
+    vocabulary: the names that a plan may hold; `GuardedReasoner` sets that of the operator's policy.
 
     answer_tokens: cap on the tokens of the answer, 0 for the level's default. thinking_tokens: how many more may be
     thoughts. Backends fill both in from the settings: see `capped`."""
@@ -33,6 +35,7 @@ class Request:
     plan: Plan | None = None
     failed: int | None = None
     seed: int = 0
+    vocabulary: Vocabulary = ALFRED
     answer_tokens: int = 0
     thinking_tokens: int = 0
 
@@ -66,9 +69,11 @@ class Answer:
     status: OK; TIMEOUT (deadline); BUDGET (token cap reached before the end, or nothing left to spend); INVALID (not
     parseable, or not what the schema allows); REFUSED (the plan checker or the backend declined); BACKEND_DOWN.
     tokens_in, tokens_out: read and generated; tokens_thought: of the generated ones, those of a model's thoughts.
-    ttft_s, seconds: to the first token and in all, on the steady clock. confidence: mean log-probability of the
-    generated plan or verdict tokens, NaN where the backend does not tell. text: what the model wrote, cut to 4,000
-    characters, for people. why: one line where status is not OK."""
+    ttft_s, seconds: to the first token and in all, on the steady clock.
+    confidence: mean log-probability of the generated plan or verdict tokens, NaN where the backend does not tell. It
+    says how sure a model is of its words, not that they suit the goal, and differs from model to model.
+    p_right: probability that the plan is the right one, which only the shipped planner is calibrated to tell; else NaN.
+    text: what the model wrote, cut to 4,000 characters, for people. why: one line where status is not OK."""
 
     decision: int
     role: Role
@@ -85,6 +90,7 @@ class Answer:
     text: str = ""
     why: str = ""
     tokens_thought: int = 0
+    p_right: float = float("nan")
 
     @property
     def tokens(self) -> int:

@@ -87,9 +87,10 @@ class CircuitBreaker:
 class GuardedReasoner:
     """A backend behind the circuit breaker and the plan checker: the only form in which a robot gets one.
 
-    A goal that is too long is refused before a model sees it, an answer to another decision is dropped, and a plan that
-    the rules refuse is taken out of the answer (status REFUSED). A backend that raises counts as BACKEND_DOWN, and an
-    answer that is not well formed as INVALID: `ask` itself never raises."""
+    A goal that is too long, or holds no word, is refused before a model sees it. An answer to another decision is
+    dropped. A plan that the rules refuse is taken out of the answer (status REFUSED). A backend that raises counts as
+    BACKEND_DOWN, and an answer that is not well formed as INVALID: `ask` itself never raises. The backend is told the
+    names that the operator's policy allows (`Request.vocabulary`)."""
 
     def __init__(
         self, backend: Reasoner, policy: OperatorPolicy | None = None, breaker: CircuitBreaker | None = None
@@ -113,6 +114,9 @@ class GuardedReasoner:
         """See `Reasoner.ask`."""
         if len(request.goal) > MAX_GOAL_CHARS:
             why = f"a goal of {len(request.goal)} characters (allowed: {MAX_GOAL_CHARS})"
+            return self._unasked(request, CallStatus.REFUSED, why)
+        if not any(c.isalnum() for c in request.goal):
+            why = 'the goal holds no word; say what to do, such as "put a hot mug on the table"'
             return self._unasked(request, CallStatus.REFUSED, why)
         if not self.breaker.allow():
             why = f"circuit breaker open, next try in {self.breaker.reopens_in_s:.1f} s"
@@ -139,7 +143,7 @@ class GuardedReasoner:
         started = self.breaker.clock.now()
         status = CallStatus.BACKEND_DOWN
         try:
-            answer = self.backend.ask(request)
+            answer = self.backend.ask(replace(request, vocabulary=self._policy.vocabulary))
             status = CallStatus.INVALID
             why = malformed(answer, request)
         except USER_ERRORS as error:

@@ -4,13 +4,16 @@ it wrote must pass here, and no text can widen what passes: the rules are code, 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rarrl.reasoner import prompt
 from rarrl.reasoner.plan import MAX_STEPS, VERBS, Plan, PlanStep
+from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
 from rarrl.strict_json import read_json, short, validated
 from rarrl.types import SubgoalType
 
@@ -19,12 +22,6 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-OBJECTS = frozenset(prompt.OBJECTS)
-PLACES = frozenset(prompt.PLACES)
-LAMPS = frozenset(prompt.LAMPS)
-CONTAINERS = OBJECTS & PLACES
-"""Objects that hold others while they are carried."""
-CLASSES = OBJECTS | PLACES | LAMPS
 KNIVES = _names("butterknife knife")
 METAL = KNIVES | _names("fork ladle pan pot spoon")
 SOFT_PLACES = _names("armchair bed ottoman sofa")
@@ -72,7 +69,13 @@ class OperatorPolicy(BaseModel):
 
     @model_validator(mode="after")
     def _known(self) -> OperatorPolicy:
-        known = CLASSES | self.more_objects | self.more_places
+        for name in sorted(self.more_objects | self.more_places):
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", name):
+                raise ValueError(
+                    f"{short(name)} is no class name (allowed: 1 to 40 letters, digits, - and _, as in tool_box)"
+                )
+
+        known = self.vocabulary.classes
         named = {
             *self.forbidden_objects,
             *self.forbidden_places,
@@ -86,6 +89,21 @@ class OperatorPolicy(BaseModel):
         for verb in sorted(self.forbidden_verbs - set(VERBS)):
             raise ValueError(f"forbidden_verbs: {short(verb)} is unknown (allowed: {', '.join(VERBS)})")
         return self
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The names that plans of this robot may hold, and which of them a model is offered."""
+        known = ALFRED.extended(self.more_objects, self.more_places)
+        objects = {*known.objects, *known.lamps}
+        places = set(known.places)
+        only_objects = objects if self.allowed_objects is None else self.allowed_objects
+        only_places = places if self.allowed_places is None else self.allowed_places | known.containers
+        return replace(
+            known,
+            withheld_objects=frozenset(objects - only_objects) | self.forbidden_objects,
+            withheld_places=frozenset(places - only_places) | self.forbidden_places,
+            withheld_verbs=self.forbidden_verbs,
+        )
 
 
 def load_operator_policy(path: Path) -> OperatorPolicy:
@@ -122,7 +140,7 @@ def check(plan: Plan, policy: OperatorPolicy | None = None) -> str:
                     load.remove(held)
         elif step.verb is SubgoalType.PutObject:
             held = ""
-            if arguments[1] in CONTAINERS:
+            if arguments[1] in policy.vocabulary.containers:
                 inside.setdefault(arguments[1], []).append(arguments[0])
     return ""
 
@@ -138,13 +156,14 @@ def _bad_arguments(verb: SubgoalType, arguments: tuple[str, ...], policy: Operat
     if len(arguments) != wanted:
         return f"{len(arguments)} arguments (allowed: {wanted})"
     if verb is SubgoalType.ToggleObject:
-        return "" if arguments[0] in LAMPS else f"toggles a lamp ({', '.join(sorted(LAMPS))}) and nothing else"
-    if arguments[0] not in OBJECTS | policy.more_objects:
+        lamps = policy.vocabulary.lamps
+        return "" if arguments[0] in lamps else f"toggles a lamp ({', '.join(lamps)}) and nothing else"
+    if arguments[0] not in policy.vocabulary.objects:
         return f"{_name(arguments[0])} is no object that this robot knows"
     if verb in TREATABLE and arguments[0] not in TREATABLE[verb]:
         return f"works on {', '.join(sorted(TREATABLE[verb]))}"
     if verb is SubgoalType.PutObject:
-        if arguments[1] not in PLACES | policy.more_places:
+        if arguments[1] not in policy.vocabulary.places:
             return f"{_name(arguments[1])} is no place that this robot knows"
         if arguments[0] == arguments[1]:
             return "puts a thing into itself"
@@ -167,7 +186,7 @@ def _forbidden(verb: SubgoalType, arguments: tuple[str, ...], policy: OperatorPo
 def _bad_place(thing: str, place: str, policy: OperatorPolicy) -> str:
     if place in policy.forbidden_places:
         return f"the operator forbids the place {place}"
-    if policy.allowed_places is not None and place not in policy.allowed_places | CONTAINERS:
+    if policy.allowed_places is not None and place not in policy.allowed_places | policy.vocabulary.containers:
         return f"the operator does not allow the place {place}"
     if (thing, place) in policy.forbidden_pairs:
         return f"the operator forbids {thing} and {place} together"

@@ -17,11 +17,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from rarrl.reasoner import prompt as p
+from rarrl.reasoner import scope
 from rarrl.reasoner.base import Request
-from rarrl.reasoner.language_model import CallFailedError, CallOutcome, Completion, LanguageModel
+from rarrl.reasoner.language_model import CallFailedError, CallOutcome, Completion, LanguageModel, Recipe
 from rarrl.reasoner.plan import Fault, Plan, Verdict
 from rarrl.types import CallStatus, Role
 
+TRAINED = "rarrl planner"
+"""What a model file that `rarrl train planner` writes calls itself (`general.name`)."""
 SAMPLES = 10
 """Plans that level 2 samples besides the greedy one; as many as its token cap pays for."""
 TEMPERATURE = 1.0
@@ -44,15 +47,62 @@ _TOP = 12
 
 
 def carry_out(request: Request, model: LanguageModel) -> CallOutcome:
-    """Carries out a request. Raises: CallFailedError; ValueError if the text is no answer."""
+    """Carries out a request, and abstains from a goal that the model was not made for (`scope`).
+
+    What the plan does that nobody asked for is left out, and a verifier does not call a plan ok of which the goal is no
+    description. Raises: CallFailedError, REFUSED too; ValueError if the text is no answer."""
+    scope.check_readable(request)
+    outcome = as_trained(request, model)
+    if isinstance(outcome.result, Verdict):
+        return _doubted(request, model, outcome)
+
+    assert isinstance(outcome.result, Plan)
+    plan, word_nats = scope.explained(request, model, scope.grounded(outcome.result, request.goal))
+    confidence = outcome.confidence
+    if plan != outcome.result:
+        confidence = min(confidence, _per_token(plan, weigh(request, model, [plan])[plan]))
+
+    seen = scope.Evidence(word_nats, -outcome.confidence)
+    if seen.p_in_scope < 0.5:
+        raise CallFailedError(CallStatus.REFUSED, scope.ABSTAINS)
+    return CallOutcome(plan, confidence, outcome.text, seen.p_right)
+
+
+def recipe_for(model: str) -> Recipe:
+    """Returns the recipe for a file without a chat template, by the name that it gives itself: only models that
+    `rarrl train planner` has made can tell that a goal is no description of a plan."""
+    return carry_out if model == TRAINED else as_trained
+
+
+def as_trained(request: Request, model: LanguageModel) -> CallOutcome:
+    """Carries out a request whatever the goal says: the model always answers. For comparisons; a robot uses
+    `carry_out`. Raises: CallFailedError; ValueError if the text is no answer."""
     if request.role is Role.PLANNER:
         return _plan(request, model) if request.level == 1 else _deliberate(request, model)
     return _verify(request, model) if request.level == 1 else _judge(request, model)
 
 
+def _doubted(request: Request, model: LanguageModel, outcome: CallOutcome) -> CallOutcome:
+    """A verdict that is not ok where the goal is no description of the plan."""
+    verdict = outcome.result
+    assert isinstance(verdict, Verdict) and request.plan is not None
+    if not verdict.ok:
+        return outcome
+
+    _, word_nats = scope.explained(request, model, [request.plan])
+    if word_nats <= scope.MAX_WORD_NATS:
+        return outcome
+    return replace(outcome, result=Verdict(False, Fault.OBJECT, min(verdict.p_ok, 0.5)))
+
+
 def _plan(request: Request, model: LanguageModel) -> CallOutcome:
     completion = _written(request, model, p.PLAN)
     return CallOutcome(_read_plan(completion.text), completion.confidence, completion.text)
+
+
+def _per_token(plan: Plan, score: float) -> float:
+    """Returns the mean log-probability of a token of `plan`: its steps have two or three."""
+    return score / (2 * len(plan.steps) + 1)
 
 
 def _deliberate(request: Request, model: LanguageModel) -> CallOutcome:
@@ -67,7 +117,7 @@ def _deliberate(request: Request, model: LanguageModel) -> CallOutcome:
     if others[best] < others[first] + SURELY:
         best = first
 
-    return CallOutcome(best, others[best] / (2 * len(best.steps) + 1), p.plan_json(best))  # two or three tokens a step
+    return CallOutcome(best, _per_token(best, others[best]), p.plan_json(best))
 
 
 def candidates(request: Request, model: LanguageModel, tokens: int) -> list[Plan]:

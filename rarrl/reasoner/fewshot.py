@@ -10,6 +10,7 @@ more likely.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import time
@@ -20,10 +21,11 @@ from typing import Any
 from rarrl.errors import InputError
 from rarrl.files import read_file
 from rarrl.reasoner import deliberate, prompt
-from rarrl.reasoner.base import MAX_GOAL_CHARS, Request
+from rarrl.reasoner.base import Request
 from rarrl.reasoner.language_model import CallOutcome, Completion, LanguageModel, Message, Prompt
 from rarrl.reasoner.nearest import NearestGoal
 from rarrl.reasoner.plan import KNIVES, Plan, Verdict, same_plan
+from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
 from rarrl.types import Role
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "data" / "planner_examples.txt"
@@ -64,7 +66,7 @@ def in_words(plan: Plan) -> str:
     return ", ".join(" ".join([_VERBS[verb], *arguments]) for verb, *arguments in plan.to_rows())
 
 
-def from_words(text: str) -> Plan:
+def from_words(text: str, vocabulary: Vocabulary = ALFRED) -> Plan:
     """Reads a plan in words. Raises: ValueError, one line, if it is none, such as one that was cut short."""
     rows = []
     for number, step in enumerate(text.strip().split(", "), 1):
@@ -73,7 +75,7 @@ def from_words(text: str) -> Plan:
             raise ValueError(f"answer: step {number}: unknown verb {verb!r:.40} (allowed: {', '.join(_NAMES)})")
         rows.append([_NAMES[verb], *arguments])
 
-    plan = prompt.parse(json.dumps({"plan": rows}), Role.PLANNER)
+    plan = prompt.parse(json.dumps({"plan": rows}), Role.PLANNER, vocabulary)
     assert isinstance(plan, Plan)
     return plan
 
@@ -142,15 +144,6 @@ def known_goals(path: Path = EXAMPLES) -> NearestGoal:
     return NearestGoal(goals=found)
 
 
-def data_text(text: str, max_chars: int = MAX_GOAL_CHARS) -> str:
-    """Returns a text from outside as one line: its letters in any language and case, without control characters.
-
-    >>> data_text(" Löffel\\n\\x07 auf den Tisch ")
-    'Löffel auf den Tisch'
-    """
-    return " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * max_chars]).split())[:max_chars].rstrip()
-
-
 class FewShot:
     """The recipe. Call it with a request and a model, as any `Recipe`."""
 
@@ -174,8 +167,9 @@ class FewShot:
         elif request.role is Role.PLANNER and request.plan is not None:
             samples = 1  # another plan than the one that failed
 
-        asked = self._prompt(request.goal, request.scene if request.level == 2 else ())
-        rules = grammar(prompt.schema(Role.PLANNER, 1, request.scene if request.level == 2 else ()), self._chat)
+        scene = request.scene if request.level == 2 else ()
+        asked = self._prompt(request.goal, scene, request.vocabulary)
+        rules = grammar(prompt.schema(Role.PLANNER, 1, scene, request.vocabulary), self._chat)
         confidence = []
 
         def write(temperature: float, seed: int, cap: int) -> Completion:
@@ -186,9 +180,8 @@ class FewShot:
         def time_left() -> bool:
             return time.monotonic() - started < SAMPLING_SHARE * request.deadline_s
 
-        plans = deliberate.sampled(
-            write, from_words, request.seed, request.max_new_tokens, samples, PLAN_TOKENS, time_left
-        )
+        read = functools.partial(from_words, vocabulary=request.vocabulary)
+        plans = deliberate.sampled(write, read, request.seed, request.max_new_tokens, samples, PLAN_TOKENS, time_left)
         if request.role is Role.VERIFIER:
             return self._judge(request, model, asked, plans, confidence[0])
 
@@ -228,10 +221,10 @@ class FewShot:
         scores = model.score(asked, [form.format(in_words(plan)) for plan in plans])
         return dict(zip(plans, scores, strict=True))
 
-    def _prompt(self, goal: str, scene: Sequence[str]) -> Prompt:
+    def _prompt(self, goal: str, scene: Sequence[str], vocabulary: Vocabulary = ALFRED) -> Prompt:
         """Returns the prompt after which the plan stands."""
-        shots = [(known, in_words(plan)) for known, plan in self._known.examples(goal, SHOTS)]
-        question = data_text(goal)
+        shots = [(known, in_words(plan)) for known, plan in self._known.examples(goal, SHOTS, vocabulary)]
+        question = prompt.readable(goal)
         if scene:
             question += f" (there are: {' '.join(sorted(set(scene[:100])))})"
 

@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 
 from rarrl.errors import InputError
-from rarrl.reasoner.prompt import LAMPS, OBJECTS, PLACES
+from rarrl.reasoner.vocabulary import LAMPS, OBJECTS, PLACES
 from rarrl.strict_json import read_json, short
 
 _KNOWN = frozenset((*OBJECTS, *PLACES, *LAMPS))

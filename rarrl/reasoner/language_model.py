@@ -3,6 +3,7 @@ texts."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -65,11 +66,13 @@ class LanguageModel(Protocol):
 
 @dataclass(frozen=True)
 class CallOutcome:
-    """What a recipe returns: a plan or a verdict, its confidence as in `Answer`, and the text that it was read from."""
+    """What a recipe returns: a plan or a verdict, the text that it was read from, and as in `Answer` its confidence and
+    the probability that a plan is right."""
 
     result: Plan | Verdict
     confidence: float
     text: str
+    p_right: float = math.nan
 
 
 Recipe = Callable[[Request, LanguageModel], CallOutcome]

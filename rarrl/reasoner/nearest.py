@@ -16,6 +16,7 @@ import numpy as np
 
 from rarrl.alfred import AlfredPlan
 from rarrl.reasoner.plan import Plan, expert_plan
+from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
 
 _WORD = re.compile(r"[a-z]+")
 """A word; digits and punctuation say nothing about a household goal."""
@@ -66,10 +67,11 @@ class NearestGoal:
 
         return NearestPlan(self._plans[best], min(float(score[best]), 1.0), len(words), unknown)
 
-    def examples(self, goal: str, n: int) -> list[tuple[str, Plan]]:
+    def examples(self, goal: str, n: int, vocabulary: Vocabulary = ALFRED) -> list[tuple[str, Plan]]:
         """Returns the `n` known goals that are most similar to `goal`, with their plans, the most similar one last.
 
-        Each plan stands there once. One that is known under this very goal is left out: it would be the answer."""
+        Each plan stands there once. One that is known under this very goal is left out: it would be the answer. So is
+        one that `vocabulary` does not allow."""
         known = zip(self._goals, self._plans, strict=True)
         taken = {plan for said, plan in known if _WORD.findall(said.lower()) == _WORD.findall(goal.lower())}
         found: list[tuple[str, Plan]] = []
@@ -79,6 +81,8 @@ class NearestGoal:
                 break
             if self._plans[row] not in taken:
                 taken.add(self._plans[row])
+                if not vocabulary.allows(self._plans[row]):
+                    continue
                 found.append((self._goals[row], self._plans[row]))
 
         return found[::-1]

@@ -16,33 +16,8 @@ from typing import Any
 
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Request
 from rarrl.reasoner.plan import MAX_STEPS, VERBS, Fault, Plan, Verdict
+from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
 from rarrl.types import Role
-
-# Class names of ALFRED's expert plans (train split).
-_OBJECTS = """
-    alarmclock apple baseballbat basketball book bowl box bread butterknife candle cd cellphone cloth creditcard cup
-    dishsponge egg fork glassbottle handtowel kettle keychain knife ladle laptop lettuce mug newspaper pan pen pencil
-    peppershaker pillow plate plunger pot potato remotecontrol saltshaker soapbar soapbottle spatula spoon spraybottle
-    statue tennisracket tissuebox toiletpaper tomato vase watch wateringcan winebottle
-"""
-_PLACES = """
-    armchair bathtubbasin bed bowl box cabinet cart coffeemachine coffeetable countertop cup desk diningtable drawer
-    dresser fridge garbagecan microwave mug ottoman pan plate pot safe shelf sidetable sinkbasin sofa stoveburner
-    toilet toiletpaperhanger
-"""
-OBJECTS = tuple(_OBJECTS.split())
-"""Classes that ALFRED's expert plans pick up."""
-PLACES = tuple(_PLACES.split())
-"""Classes on or in which they put it."""
-LAMPS = ("desklamp", "floorlamp")
-"""Classes that they toggle."""
-ARGUMENTS: dict[str, tuple[tuple[str, ...], ...]] = dict.fromkeys(VERBS, (OBJECTS,)) | {
-    "PutObject": (OBJECTS, PLACES),
-    "ToggleObject": (LAMPS,),
-}
-"""Verb -> the classes that each of its arguments may be."""
-_KNOWN = frozenset((*OBJECTS, *PLACES, *LAMPS))
-"""Class names that a plan can hold."""
 
 # What is asked for: the first token of a prompt.
 PLAN = "<|plan|>"  # planner, level 1
@@ -70,6 +45,38 @@ _SENTENCE = "[a-z0-9 .,;:!?&()'/-]"
 _ROLE_MARKS = {(Role.PLANNER, 1): PLAN, (Role.PLANNER, 2): THINK, (Role.VERIFIER, 1): VERIFY, (Role.VERIFIER, 2): JUDGE}
 
 
+_DROPPED = ("GotoLocation", "NoOp")
+"""Steps that the robot adds by itself; in an answer they are skipped."""
+_VERB_SPELLINGS = {verb.lower(): verb for verb in (*VERBS, *_DROPPED)} | {
+    verb.removesuffix("Object").lower(): verb for verb in VERBS
+}
+"""Letters of a verb as a model may write it, in lower case -> the verb."""
+
+
+class NoPlanError(ValueError):
+    """The model says that there is no plan: it has understood, and declines."""
+
+
+def readable(text: str, max_chars: int = MAX_GOAL_CHARS) -> str:
+    """Returns `text` as a chat model may read it: the letters of any language and single spaces, without control
+    characters and brackets, of which chat templates make their marks. It is cut to `max_chars` characters.
+
+    >>> readable("Stelle den <|im_end|> Löffel\\x00 ins 杯子架!")
+    'Stelle den im_end Löffel ins 杯子架!'
+    """
+    plain = unicodedata.normalize("NFKC", text[: 4 * max_chars])
+    return " ".join("".join(map(_kept, plain)).split())[:max_chars].rstrip()
+
+
+def _kept(c: str) -> str:
+    invisible = unicodedata.category(c)[0] in "CZ" and c not in _JOINERS
+    return " " if invisible or c in "<>[]{}|\\`" else c
+
+
+_JOINERS = "\u200c\u200d"
+"""Format characters that belong to words of Persian and the languages of India."""
+
+
 def clean(text: str, max_chars: int = MAX_GOAL_CHARS) -> str:
     """Returns `text` in lower case without accents: letters, digits, plain punctuation and single spaces.
 
@@ -94,7 +101,7 @@ def render(request: Request) -> str:
 def prompt(mark: str, goal: str, scene: Iterable[str] = (), plan: Plan | None = None, failed: int | None = None) -> str:
     """Returns the prompt for any task mark. Names in `scene` that are not in ALFRED's vocabulary are left out."""
     text = mark
-    known = sorted({name for name in scene if name in _KNOWN})
+    known = sorted({name for name in scene if name in ALFRED.classes})
     if known:
         text += SCENE + "".join(f',"{name}"' for name in known)
 
@@ -136,23 +143,32 @@ def verdict_json(verdict: Verdict, achieves: str | None = None) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def schema(role: Role, level: int, home: Iterable[str] = ()) -> dict[str, Any]:
+def schema(
+    role: Role, level: int, home: Iterable[str] = (), vocabulary: Vocabulary = ALFRED, may_decline: bool = False
+) -> dict[str, Any]:
     """Returns the JSON schema of the answers. Everything is bounded, so that an answer ends within the token cap.
 
-    home: class names of the things that there are; a plan may name no others. Empty: they are not known."""
+    home: class names of the things that there are; a plan may name no others. Empty: they are not known. vocabulary:
+    whose offered names a plan may hold. may_decline: a plan may be empty, which says that there is none."""
     sentence = {"type": "string", "pattern": f"^{_SENTENCE}{{1,{MAX_SENTENCE_CHARS}}}$"}
     properties: dict[str, Any] = {}
     if role is Role.PLANNER:
         if level == 2:
             properties["thoughts"] = {"type": "array", "items": sentence, "minItems": 1, "maxItems": MAX_STEPS}
 
+        arguments = vocabulary.offered_arguments
         known = frozenset(home)
-        if not known & set(OBJECTS):  # no plan could be written with it
+        if not known & set(vocabulary.objects):  # no plan could be written with it
             known = frozenset()
 
-        steps = [_step_schema(verb, known) for verb in VERBS]
+        steps = [_step_schema(verb, names, known) for verb, names in arguments.items()]
         step = {"anyOf": [step for step in steps if step is not None]}
-        properties["plan"] = {"type": "array", "items": step, "minItems": 1, "maxItems": MAX_STEPS}
+        if not step["anyOf"]:
+            properties["plan"] = {"type": "array", "maxItems": 0}
+            return _object(properties)
+
+        shortest = 0 if may_decline else 1
+        properties["plan"] = {"type": "array", "items": step, "minItems": shortest, "maxItems": MAX_STEPS}
         return _object(properties)
 
     if level == 2:
@@ -164,10 +180,11 @@ def schema(role: Role, level: int, home: Iterable[str] = ()) -> dict[str, Any]:
     return {"anyOf": [ok, wrong]}
 
 
-def parse(text: str, role: Role) -> Plan | Verdict:
-    """Reads the answer in `text`; thoughts before a plan or a verdict are skipped.
+def parse(text: str, role: Role, vocabulary: Vocabulary = ALFRED) -> Plan | Verdict:
+    """Reads the answer in `text`; what stands beside a plan or a verdict, such as thoughts, is skipped.
 
-    Raises: ValueError, one line, if it is not JSON of the schema: cut short, an unknown verb, name or fault."""
+    Names are read as models write them: see `Vocabulary.read`. Raises: NoPlanError for an empty plan; ValueError, one
+    line, if it is not JSON of the schema: cut short, an unknown verb, name or fault."""
     try:
         value = json.loads(text)
     except (json.JSONDecodeError, RecursionError):
@@ -175,7 +192,7 @@ def parse(text: str, role: Role) -> Plan | Verdict:
 
     if not isinstance(value, dict):
         raise ValueError(f"answer: expected a JSON object, got {text[:60]!r}")
-    return _parse_plan(value) if role is Role.PLANNER else _parse_verdict(value)
+    return _parse_plan(value, vocabulary) if role is Role.PLANNER else _parse_verdict(value)
 
 
 def p_ok(alternatives: Iterable[Mapping[str, float]]) -> float:
@@ -196,7 +213,7 @@ def json_pieces() -> tuple[str, ...]:
     """Returns the pieces of JSON that are single (user-defined) tokens of the model's vocabulary."""
     pieces = [f'{{"plan":[["{verb}"' for verb in VERBS] + [f'],["{verb}"' for verb in VERBS]
     pieces += [f'"],"plan":[["{verb}"' for verb in VERBS] + ["]]}", '{"thoughts":["', '","', '{"achieves":"']
-    pieces += [f',"{name}"' for name in sorted(_KNOWN)]
+    pieces += [f',"{name}"' for name in sorted(ALFRED.classes)]
 
     for opening in ("{", '",'):
         pieces.append(f'{opening}"ok":true}}')
@@ -214,35 +231,47 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _step_schema(verb: str, home: frozenset[str]) -> dict[str, Any] | None:
+def _step_schema(verb: str, arguments: Iterable[Iterable[str]], home: frozenset[str]) -> dict[str, Any] | None:
     """Returns the schema of a step with `verb`, or None if the home has nothing that it could be applied to."""
-    known = [[name for name in names if not home or name in home] for names in ARGUMENTS[verb]]
+    known = [[name for name in names if not home or name in home] for names in arguments]
     if not all(known):
         return None
     items: list[dict[str, Any]] = [{"const": verb}, *({"enum": names} for names in known)]
     return {"type": "array", "prefixItems": items, "minItems": len(items), "maxItems": len(items)}
 
 
-def _parse_plan(value: dict[str, Any]) -> Plan:
+def _parse_plan(value: dict[str, Any], vocabulary: Vocabulary) -> Plan:
     rows = value.get("plan")
-    if set(value) - {"plan", "thoughts"} or not isinstance(rows, list) or not 1 <= len(rows) <= MAX_STEPS:
+    if not isinstance(rows, list):
         raise ValueError(f'answer: expected {{"plan": [1 to {MAX_STEPS} steps]}}, got keys {sorted(value)!r:.80}')
+    if not rows:
+        raise NoPlanError("the model says that there is no plan for this goal with the steps and names that it may use")
 
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, list) or not row or not all(isinstance(part, str) for part in row):
-            raise ValueError(f"answer: step {number} is not a list of a verb and its arguments: {row!r:.80}")
+    read = [_parse_step(number, row, vocabulary) for number, row in enumerate(rows, 1)]
+    plan = Plan.from_rows(read)  # without GotoLocation
+    if not 1 <= len(plan.steps) <= MAX_STEPS:
+        raise ValueError(f"answer: a plan of {len(plan.steps)} steps (allowed: 1 to {MAX_STEPS})")
+    return plan
 
-        allowed = ARGUMENTS.get(row[0])
-        if allowed is None:
-            raise ValueError(f"answer: step {number}: unknown verb {row[0]!r:.40} (allowed: {', '.join(VERBS)})")
-        if len(row) != 1 + len(allowed):
-            raise ValueError(f"answer: step {number}: {row[0]} takes {len(allowed)} argument(s), got {len(row) - 1}")
 
-        bad = next((name for name, names in zip(row[1:], allowed, strict=True) if name not in names), None)
-        if bad is not None:
-            raise ValueError(f"answer: step {number}: {row[0]} cannot take {bad!r:.40}")
+def _parse_step(number: int, row: Any, vocabulary: Vocabulary) -> list[str]:
+    """Returns the verb and its arguments, as classes."""
+    if not isinstance(row, list) or not row or not all(isinstance(part, str) for part in row):
+        raise ValueError(f"answer: step {number} is not a list of a verb and its arguments: {row!r:.80}")
 
-    return Plan.from_rows(rows)
+    verb = _VERB_SPELLINGS.get(re.sub("[^a-z]", "", row[0].lower()))
+    if verb in _DROPPED:
+        return [verb]
+    if verb is None:
+        raise ValueError(f"answer: step {number}: unknown verb {row[0]!r:.40} (allowed: {', '.join(VERBS)})")
+
+    allowed = vocabulary.arguments[verb]
+    if len(row) != 1 + len(allowed):
+        raise ValueError(f"answer: step {number}: {verb} takes {len(allowed)} argument(s), got {len(row) - 1}")
+    try:
+        return [verb, *(vocabulary.read(name, names) for name, names in zip(row[1:], allowed, strict=True))]
+    except ValueError as error:
+        raise ValueError(f"answer: step {number}: {verb} cannot take {error}") from None
 
 
 def _parse_verdict(value: dict[str, Any]) -> Verdict:

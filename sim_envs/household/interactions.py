@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rarrl.reasoner.checker import CONTAINERS, KNIVES
-from rarrl.reasoner.prompt import LAMPS
+from rarrl.reasoner.checker import KNIVES
+from rarrl.reasoner.vocabulary import ALFRED, LAMPS
 
 from .catalogue import APPLIANCES
 from .disturbances import slips
@@ -80,7 +80,7 @@ def _refusal_to_put(world: World, target: str) -> str:
         if not world.at(target):
             return OUT_OF_REACH
         return "" if world.free_slots(world.home.places[target]) else "full"
-    return _missing(world, target) if target in CONTAINERS else OUT_OF_REACH
+    return _missing(world, target) if target in ALFRED.containers else OUT_OF_REACH
 
 
 def _missing(world: World, name: str) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from rarrl.alfred import HOUSEHOLD_TASKS, TASK_TYPES, AlfredPlan, GoalParameters, read_alfred
 from rarrl.errors import InputError
 from rarrl.reasoner.checker import KNIVES, TREATABLE
-from rarrl.reasoner.prompt import LAMPS
+from rarrl.reasoner.vocabulary import LAMPS
 from rarrl.types import SubgoalType
 
 from .catalogue import APPLIANCES, FURNITURE, HABITS, NAMES, SENTENCES

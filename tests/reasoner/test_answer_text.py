@@ -58,7 +58,7 @@ def test_the_plan_in_a_text(name):
         (f"<think>{PLAN}", "thoughts alone"),
         (f"<|channel|>analysis<|message|>{PLAN}", "thoughts alone"),
         (f"{PLAN}</think>", "thoughts alone"),
-        ('{"plan": []}', "1 to"),
+        ('{"plan": []}', "there is no plan"),
         ('{"ok": true}', 'no JSON object with "plan"'),
         ('[["PickupObject", "mug"]]', "no JSON object"),
         ("{" * 100_000, "no JSON object"),

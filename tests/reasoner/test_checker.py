@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rarrl.errors import InputError
-from rarrl.reasoner.checker import CLASSES, OperatorPolicy, check, load_operator_policy
+from rarrl.reasoner.checker import OperatorPolicy, check, load_operator_policy
 from rarrl.reasoner.plan import VERBS, Plan, PlanStep
+from rarrl.reasoner.vocabulary import ALFRED
 from rarrl.types import SubgoalType
 
 
@@ -123,11 +124,11 @@ def test_a_misspelt_ban_is_refused_rather_than_ignored(tmp_path):
     assert "knife" in check(plan("PickupObject knife"), load_operator_policy(file))
 
 
-names = st.one_of(st.sampled_from(sorted(CLASSES)), st.text(max_size=20))
+names = st.one_of(st.sampled_from(sorted(ALFRED.classes)), st.text(max_size=20))
 steps = st.builds(PlanStep, st.sampled_from(list(SubgoalType)), st.lists(names, max_size=3).map(tuple))
 
 
-@given(st.lists(steps, max_size=15), st.sampled_from(sorted(CLASSES)))
+@given(st.lists(steps, max_size=15), st.sampled_from(sorted(ALFRED.classes)))
 def test_any_plan_gets_an_answer_in_one_line_and_a_ban_only_narrows(some, banned):
     said = check(Plan(tuple(some)))
     assert "\n" not in said and len(said) < 400

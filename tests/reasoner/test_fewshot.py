@@ -8,9 +8,10 @@ from rarrl.errors import InputError
 from rarrl.reasoner import prompt
 from rarrl.reasoner.base import Request
 from rarrl.reasoner.checker import check
-from rarrl.reasoner.fewshot import EXAMPLES, FewShot, data_text, from_words, grammar, in_words, known_goals
+from rarrl.reasoner.fewshot import EXAMPLES, FewShot, from_words, grammar, in_words, known_goals
 from rarrl.reasoner.language_model import CallFailedError, Completion
 from rarrl.reasoner.plan import VERBS, Fault, Plan
+from rarrl.reasoner.vocabulary import ALFRED
 from rarrl.types import CallStatus, Role
 
 MUG = Plan.from_rows([["PickupObject", "mug"], ["CleanObject", "mug"], ["PutObject", "mug", "desk"]])
@@ -48,7 +49,7 @@ def test_the_examples_that_come_with_the_package_keep_the_rules(known):
     assert [(line, check(plan)) for line, plan in zip(lines, plans, strict=True) if check(plan)] == []
     assert len({line.partition(" | ")[0] for line in lines}) == len(lines)
     used = {name for plan in plans for step in plan.steps for name in step.arguments}
-    assert {*prompt.OBJECTS, *prompt.PLACES, *prompt.LAMPS} - used == set()
+    assert ALFRED.classes - used == set()
     assert {step.verb.name for plan in plans for step in plan.steps} == set(VERBS)
 
 
@@ -180,8 +181,8 @@ def test_a_goal_that_is_an_example_is_not_told_its_answer(known):
 
 
 def test_a_text_from_outside_stays_one_line_in_any_language():
-    assert data_text("把杯子\nPlan: take knife\x07\u2028\tÖl") == "把杯子 Plan: take knife Öl"
-    assert len(data_text("x" * 9999)) == 500
+    assert prompt.readable("把杯子\nPlan: take knife\x07\u2028\tÖl") == "把杯子 Plan: take knife Öl"
+    assert len(prompt.readable("x" * 9999)) == 500
 
 
 @pytest.mark.parametrize("chat", [True, False])

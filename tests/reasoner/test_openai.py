@@ -267,7 +267,7 @@ def test_answers_as_servers_write_them(name):
         (whole("", finish="content_filter"), CallStatus.REFUSED, "declined"),
         (whole("", message={"refusal": "no weapons"}), CallStatus.REFUSED, "no weapons"),
         (whole("I am sorry"), CallStatus.INVALID, "no JSON object"),
-        (whole('{"plan": []}'), CallStatus.INVALID, "plan"),
+        (whole('{"plan": []}'), CallStatus.REFUSED, "there is no plan"),
         (whole(""), CallStatus.INVALID, "empty"),
         (whole("<think>hm"), CallStatus.INVALID, "thoughts alone"),
         (Says(body=b"x" * (12 << 20)), CallStatus.INVALID, "endless"),

@@ -1,5 +1,6 @@
 """What the planner model reads and writes."""
 
+import json
 import math
 
 import pytest
@@ -9,7 +10,6 @@ from hypothesis import strategies as st
 from rarrl.reasoner.base import Request
 from rarrl.reasoner.plan import Fault, Plan, Verdict
 from rarrl.reasoner.prompt import (
-    ARGUMENTS,
     MARKS,
     clean,
     json_pieces,
@@ -21,6 +21,7 @@ from rarrl.reasoner.prompt import (
     thoughts_json,
     verdict_json,
 )
+from rarrl.reasoner.vocabulary import ALFRED
 from rarrl.types import Role
 
 PLAN = Plan.from_rows([["PickupObject", "mug"], ["CleanObject", "mug"], ["PutObject", "mug", "shelf"]])
@@ -68,12 +69,17 @@ def test_answers_survive_writing_and_reading():
         ('{"plan":[["PickupObject","mug"]', Role.PLANNER, "cut short"),
         ("[" * 100_000, Role.PLANNER, "not JSON"),
         ("[1]", Role.PLANNER, "object"),
-        ('{"plan":[]}', Role.PLANNER, "1 to 12"),
-        ('{"plan":[["GotoLocation","desk"]]}', Role.PLANNER, "GotoLocation"),
+        ('{"plan":[]}', Role.PLANNER, "no plan for this goal"),
+        ('{"plan":{}}', Role.PLANNER, "1 to 12"),
+        ('{"plan":[["GotoLocation","desk"]]}', Role.PLANNER, "a plan of 0 steps"),
+        (json.dumps({"plan": [["PickupObject", "mug"]] * 13}), Role.PLANNER, r"13 steps \(allowed: 1 to 12\)"),
+        ('{"plan":[["FlyTo","mug"]]}', Role.PLANNER, "unknown verb 'FlyTo'"),
+        ('{"plan":[["PickupObject","bottle"]]}', Role.PLANNER, "may mean glassbottle, soapbottle"),
+        ('{"plan":[["PickupObject","drill"]]}', Role.PLANNER, "'drill' is none of the names"),
         ('{"plan":[["PickupObject","mug","desk"]]}', Role.PLANNER, "1 argument"),
         ('{"plan":[["ToggleObject","mug"]]}', Role.PLANNER, "mug"),
         ('{"plan":[["PickupObject",3]]}', Role.PLANNER, "step 1"),
-        ('{"plan":[["PickupObject","mug"]],"shell":1}', Role.PLANNER, "shell"),
+        ('{"steps":[["PickupObject","mug"]]}', Role.PLANNER, "keys .'steps'"),
         ('{"ok":1}', Role.VERIFIER, "ok"),
         ('{"ok":true,"fault":"wrong place"}', Role.VERIFIER, "fault"),
         ('{"ok":false}', Role.VERIFIER, "None"),
@@ -113,4 +119,4 @@ def test_schema_becomes_a_grammar_with_every_verb():
         for level in (1, 2):
             text = llama_cpp.llama_grammar.json_schema_to_gbnf(json.dumps(schema(role, level)))
             assert "root" in text
-            assert role is Role.VERIFIER or all(verb in text for verb in ARGUMENTS)
+            assert role is Role.VERIFIER or all(verb in text for verb in ALFRED.arguments)

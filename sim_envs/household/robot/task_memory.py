@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from rarrl.reasoner.plan import PlanStep
-from rarrl.reasoner.prompt import LAMPS
+from rarrl.reasoner.vocabulary import LAMPS
 from rarrl.types import ActStatus, SubgoalType
 
 from ..catalogue import APPLIANCES, FURNITURE

@@ -7,6 +7,7 @@ from rarrl.alfred import TASK_TYPES, GoalParameters
 from rarrl.errors import InputError
 from rarrl.reasoner import checker
 from rarrl.reasoner.plan import Plan
+from rarrl.reasoner.vocabulary import ALFRED
 from rarrl_sim_envs.household.catalogue import FURNITURE, OBJECTS
 from rarrl_sim_envs.household.executor import VERBS
 from rarrl_sim_envs.household.home import draw_home
@@ -33,8 +34,9 @@ def task_of(task_type, thing, place="", movable="", lamp="", sliced=False):
 
 
 def test_the_tables_agree_with_the_checker_of_plans():
-    assert set(OBJECTS) == checker.OBJECTS and set(FURNITURE) | checker.CONTAINERS == checker.PLACES | checker.LAMPS
-    assert set(INTO) == checker.CONTAINERS
+    assert set(OBJECTS) == set(ALFRED.objects)
+    assert set(FURNITURE) | ALFRED.containers == {*ALFRED.places, *ALFRED.lamps}
+    assert set(INTO) == ALFRED.containers
 
 
 def test_placing():

@@ -1,0 +1,209 @@
+"""Whether a goal is one that the shipped planner was made for, and how likely its plan is right.
+
+Its grammar lets the planner write nothing but plans, so it has one for any sentence. Two surprises tell whether that
+means anything: how unlikely the plan is given the goal, and how unlikely the goal's words are given the plan, which the
+model knows because it was also trained to describe plans. "do a backflip" describes no plan. Two logistic regressions
+on ALFRED's development plans turn the surprises into probabilities (`benchmarks/planner_scope.py`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rarrl.reasoner import prompt as p
+from rarrl.reasoner.base import Request
+from rarrl.reasoner.language_model import CallFailedError, LanguageModel
+from rarrl.reasoner.plan import Plan, PlanStep
+from rarrl.reasoner.vocabulary import ALFRED
+from rarrl.types import CallStatus, SubgoalType
+
+IN_SCOPE = (3.74, -4.99, -1.62)
+"""Weights of 1, ln(nats per word of the goal) and ln(nats per token of the plan) in the log-odds that a goal is in
+scope. Fitted on 1,769 development goals against 600 step sentences of ALFRED ("turn left and walk to the bed") and some
+of the sentences in `benchmarks/planner_scope.json`; 0 is where 1 % of the development goals are refused."""
+RIGHT = (-2.86, -0.65, -1.32)
+"""The same weights in the log-odds that the plan is right, fitted on the development goals alone."""
+MAX_WORD_NATS = 5.0
+"""Nats per word of a goal above which it is no description of the plan, for a verifier."""
+_WORD_NATS = 0.3
+_TOKEN_NATS = 0.01
+"""Nats added before the logarithm, so that a model that is all but certain does not outweigh all else."""
+
+KINDS = (
+    "put the mug on the desk",
+    "put two pillows on the sofa",
+    "put a clean cup on the shelf",
+    "put a hot potato on the table",
+    "put a cold apple in the sink",
+    "put a spoon in a mug and the mug on the counter",
+    "look at the book under the desk lamp",
+)
+"""An example of each kind of task that the planner was trained on."""
+ABSTAINS = "I know seven kinds of task, and this seems to be none of them. Examples: " + "; ".join(KINDS)
+"""Why a goal out of scope gets no plan."""
+
+_COURTESY = re.compile(
+    r"^(?:hey|hi|ok|okay|please|kindly|now|robot|(?:could|can|would|will) you|"
+    r"i(?: would|'d)? (?:like|want|need)(?: you)?(?: to)?|go and|you should)\b[ ,:]*"
+    r"|[ ,]*\b(?:please|for me|thanks)[ .!]*$"
+)
+"""What people say around a goal; the annotators of ALFRED did not, so it would count as a surprise."""
+_TREATMENTS = {
+    SubgoalType.HeatObject: ("microwave", r"heat|hot|warm|microwav|cook|bak|toast|boil|roast|fry|fried|nuk"),
+    SubgoalType.CoolObject: ("fridge", r"cool|cold|chill|refrig|freez|frozen|ice\b|icy"),
+    SubgoalType.CleanObject: ("sinkbasin", r"clean|wash|rins|wet|scrub|damp|soak|fill|wip|water\b"),
+}
+"""Where a thing is treated, and the beginnings of the words that ask for it in the annotations of ALFRED's train
+split."""
+_DROPPED = frozenset(("Cc", "Cf", "Mn", "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "Sk", "Zl", "Zp", "Zs"))
+"""Kinds of characters (Unicode) that a sentence means the same without: punctuation, accents, spaces."""
+_LANDMARKS = re.compile(
+    r"\b(?:from|off|near|by|beside|behind|under|next to|close to|front of|left of|right of|(?:that is|that's|which is) "
+    r"(?:in|on))\b.*?(?=[,.;]|\b(?:to|and|then|into?|onto?)\b|$)"
+)
+"""Where something is or stands, as opposed to where it goes."""
+_SEVERAL = re.compile(
+    r"\b(?:two|2|both|pair|couple|three|3|several|all|every|each|another|second|2nd|other|more|\w+s)\b"
+)
+"""Words that ask for more than one; any plural is one of them."""
+EDIT_NATS = 1.0
+"""By how much an edited plan must make the goal likelier to be taken, nats: it must explain it better, not as well."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How surprised a model is, in nats: word_nats by a word of the goal, given the plan; token_nats by a token of the
+    plan, given the goal."""
+
+    word_nats: float
+    token_nats: float
+
+    @property
+    def p_in_scope(self) -> float:
+        """The probability that the goal is one of the tasks that the model knows, shifted: below 0.5 it abstains."""
+        return self._probability(IN_SCOPE)
+
+    @property
+    def p_right(self) -> float:
+        """The probability that the plan is right, for a goal in scope."""
+        return self._probability(RIGHT)
+
+    def _probability(self, weights: tuple[float, float, float]) -> float:
+        of_words, of_tokens = features(self)
+        odds = weights[0] + weights[1] * of_words + weights[2] * of_tokens
+        return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, odds))))
+
+
+def features(seen: Evidence) -> tuple[float, float]:
+    """Returns the two inputs of the regressions: logarithms, because surprises differ by their ratio."""
+    return math.log(seen.word_nats + _WORD_NATS), math.log(seen.token_nats + _TOKEN_NATS)
+
+
+def explained(request: Request, model: LanguageModel, plans: Sequence[Plan]) -> tuple[Plan, float]:
+    """Returns the plan that explains the goal best, and nats per word of the goal given it. The first is kept unless
+    another is better by `EDIT_NATS`. Raises: CallFailedError."""
+    goal = bare(request.goal)
+    likely = [model.score(p.describe_prompt(plan), [f" {goal}{p.END}"])[0] for plan in plans]
+    best = max(range(len(plans)), key=likely.__getitem__)
+    if likely[best] < likely[0] + EDIT_NATS:
+        best = 0
+
+    words = len(re.findall(r"[a-z0-9]+", goal))
+    return plans[best], max(-likely[best], 0.0) / (words + 1)
+
+
+def bare(goal: str) -> str:
+    """Returns a goal, cleaned, without courtesies; all of it if nothing else is there.
+
+    >>> bare("Could you please put the mug on the desk?")
+    'put the mug on the desk?'
+    """
+    text = goal = p.clean(goal)
+    while (shorter := _COURTESY.sub("", text)) != text:
+        text = shorter
+    text = re.sub(r"\b(?:my|our|your)\b", "the", re.sub(r"\b(bring|give|get|fetch|hand) (?:me|us)\b", r"\1", text))
+    return text if re.search("[a-z0-9]", text) else goal
+
+
+def unread(goal: str) -> str:
+    """Returns the letters and pictures of `goal` that `prompt.clean` would drop: the shipped planner reads a-z alone.
+
+    >>> unread("stelle die Tasse auf das Regal"), unread("put the 杯子 on the café table")
+    ('', '杯子')
+    """
+    plain = unicodedata.normalize("NFKD", goal).lower()
+    return "".join(c for c in plain if ord(c) > 127 and unicodedata.category(c) not in _DROPPED)
+
+
+def check_readable(request: Request) -> None:
+    """Raises: CallFailedError (REFUSED) for a goal that the shipped planner cannot read as it stands: of other letters,
+    or of names that only this robot's operator knows."""
+    own = sorted(request.vocabulary.named(request.goal) & frozenset(request.vocabulary.own))
+    if own:
+        raise CallFailedError(
+            CallStatus.REFUSED,
+            f"this model was not trained on the operator's own {', '.join(own)}; ask a chat model for that "
+            "(llama:PATH.gguf or openai:URL#MODEL)",
+        )
+
+    lost = unread(request.goal)
+    if lost:
+        raise CallFailedError(
+            CallStatus.REFUSED,
+            f"this model reads English in the letters a to z alone, and the goal holds {lost[:20]!r}; say it in "
+            "English, or ask a chat model of that language",
+        )
+
+
+def grounded(plan: Plan, goal: str) -> list[Plan]:
+    """Returns what to choose from instead of `plan`: first the plan without what nothing in `goal` asks for, then edits
+    of it that use a place that the goal names.
+
+    Left out are heating, cooling and cleaning, because no goal needs them to be guessed. Whether to carry a container
+    on to some place, or to do a thing twice, only the model can tell (`deliberate`).
+
+    >>> rows = [["PickupObject", "cup"], ["CoolObject", "cup"], ["PutObject", "cup", "sinkbasin"]]
+    >>> [str(each) for each in grounded(Plan.from_rows(rows), "Chill the cup and put it in the drawer.")][1:]
+    ['PickupObject(cup); CoolObject(cup); PutObject(cup, drawer)']
+    """
+    text = p.clean(goal)
+    targets = ALFRED.named(_LANDMARKS.sub(" ", text))
+    base = Plan(tuple(step for step in plan.steps if _asked(step, plan, text, targets)) or plan.steps)
+    found = {base: None}
+    steps = base.steps
+
+    last = steps[-1]
+    if last.verb is SubgoalType.PutObject and not ALFRED.mentions(text, last.arguments[1]):
+        used = {name for step in steps for name in step.arguments}
+        used |= {_TREATMENTS[step.verb][0] for step in steps if step.verb in _TREATMENTS}
+        for place in sorted((targets - used) & set(ALFRED.places)):
+            found[_moved(base, last.arguments[1], place)] = None
+
+        put, pick = steps[-3:-1] if len(steps) > 3 else (last, last)
+        if pick.verb is SubgoalType.PickupObject and put.arguments[1:] == pick.arguments == last.arguments[:1]:
+            found[Plan(steps[:-2])] = None
+
+    picked = [n for n, step in enumerate(steps) if step.verb is SubgoalType.PickupObject]
+    if len(picked) == 2 and steps[0] == steps[picked[1]] and not _SEVERAL.search(text):
+        found[Plan(steps[: picked[1]])] = None
+    return list(found)
+
+
+def _asked(step: PlanStep, plan: Plan, text: str, targets: frozenset[str]) -> bool:
+    """Whether a word asks for this step; it may also name the appliance on the way to another place."""
+    if step.verb not in _TREATMENTS:
+        return True
+    appliance, words = _TREATMENTS[step.verb]
+    goes_on = appliance not in plan.steps[-1].arguments and plan.steps[-1].arguments[-1] in targets
+    return bool(re.search(rf"\b(?:re|un|pre)?-?(?:{words})", text)) or (appliance in targets and goes_on)
+
+
+def _moved(plan: Plan, old: str, new: str) -> Plan:
+    steps = (
+        PlanStep(step.verb, (step.arguments[0], new)) if step.arguments[1:] == (old,) else step for step in plan.steps
+    )
+    return Plan(tuple(steps))
