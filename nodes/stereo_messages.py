@@ -12,6 +12,7 @@ from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointFiel
 from std_msgs.msg import Header
 
 from rarrl.errors import InputError
+from rarrl.frames import matrix_of
 from rarrl.perception.camera_input import MAX_IMAGE_SIDE, image_from_bytes
 from rarrl.perception.obstacles import HeightSlice
 from rarrl.perception.rig import CameraRig
@@ -94,8 +95,10 @@ def scan_of(scan: RangeScan, stamp: Time, frame: str) -> LaserScan:
 
 
 def range_scan_of(msg: LaserScan) -> RangeScan:
-    """The scan that a message holds. Raises: ValueError where its numbers make no scan."""
-    return RangeScan(msg.angle_min, msg.angle_increment, np.asarray(msg.ranges), msg.range_max)
+    """The scan that a message holds. Raises: ValueError, one line, where its numbers make no scan."""
+    return RangeScan.from_readings(
+        msg.angle_min, msg.angle_max, msg.angle_increment, np.asarray(msg.ranges), msg.range_min, msg.range_max
+    )
 
 
 def occupancy_of(places: HeightSlice, stamp: Time, frame: str) -> OccupancyGrid:
@@ -123,19 +126,10 @@ def pose_of(msg: Odometry) -> np.ndarray:
     Raises: ValueError for a pose that is not finite or not a rotation."""
     p = msg.pose.pose.position
     q = msg.pose.pose.orientation
-    x, y, z, w = quaternion = np.array([q.x, q.y, q.z, q.w])
-    if not (np.isfinite([p.x, p.y, p.z]).all() and abs(np.linalg.norm(quaternion) - 1) < 1e-2):
-        raise ValueError("odometry: the pose is not finite, or its quaternion not of length 1")
-
-    x, y, z, w = quaternion / np.linalg.norm(quaternion)
-    T = np.eye(4)
-    T[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
-    T[:3, 3] = p.x, p.y, p.z
-    return T
+    try:
+        return matrix_of((p.x, p.y, p.z), (q.x, q.y, q.z, q.w))
+    except ValueError as error:
+        raise ValueError(f"odometry: {error}") from None
 
 
 def _filled(kind: str, values: np.ndarray) -> array.array:
