@@ -78,6 +78,16 @@ class PolicyNodeConfig(Section):
     """Parameters of vla_policy_node outside the section `policy` of the configuration."""
 
     autostart: bool = Field(default=True, description=AUTOSTART)
+    base_frame: str = Field(
+        default="base_link",
+        min_length=1,
+        max_length=MAX_FRAME_CHARS,
+        pattern=ONE_LINE,
+        description=(
+            "Frame id of the commands of a policy that drives a base; the gate refuses them in any other frame than its "
+            "own base_frame, and the robot stands."
+        ),
+    )
 
 
 class GateNodeConfig(Section):
@@ -103,7 +113,11 @@ class GateNodeConfig(Section):
         min_length=1,
         max_length=MAX_FRAME_CHARS,
         pattern=ONE_LINE,
-        description="Frame id of cmd_vel. Its origin is on the base's axis of rotation; x forward, y to the left.",
+        description=(
+            "Frame id of the base: of cmd_vel, of commands and of the odometry (child_frame_id), where base_footprint "
+            "counts as the same. Its origin is on the base's axis of rotation; x forward, y to the left. Commands and "
+            "odometry of any other frame stop the robot."
+        ),
     )
 
 
