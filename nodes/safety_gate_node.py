@@ -24,7 +24,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import JointState, LaserScan
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from rarrl.diagnostics import Latencies
+from rarrl.diagnostics import Announcer, Latencies
 from rarrl.errors import InputError
 from rarrl.frames import Mount, base_frames, foreign, frames_of, plain
 from rarrl.safety.base_gate import BaseGate
@@ -33,12 +33,11 @@ from rarrl.safety.joint_states import JointStates
 from rarrl.safety.timeline import Timeline
 from rarrl.types import GateAction, GateReason, GateResult, RobotCommand
 
-from .lifecycle import RarrlNode, now, run_node
+from .lifecycle import LATEST, RarrlNode, now, run_node
 from .params import GATE_SPECS, GateNodeConfig, read_config
 from .stereo_messages import nanoseconds, pose_of, range_scan_of, seconds
 from .transforms import Transforms
 
-LATEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 FEW = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 PARTS = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
 """Of joint states that several nodes publish: with a depth of 1 the one's message would displace the other's."""
@@ -46,6 +45,8 @@ FOREIGN_PUBLISHER_S = 1.0
 """Seconds for which a foreign message on our topics stops the robot: longer than any publisher's period."""
 WRONG_FRAME_S = 1.0
 """Seconds for which a message in a frame that we do not know stops the robot, with other messages in between or not."""
+TOLD_S = 1.0
+"""Seconds that a stop has to last to be told on the console: those in passing are in the diagnostics."""
 MAX_SOURCES = 100
 """Publishers of joint states, known by their joints, whose stamps are told apart; no robot has more parts."""
 MAX_POINTS = 1000
@@ -103,6 +104,7 @@ class SafetyGateNode(RarrlNode):
         self._last = dict.fromkeys(STREAMS, -math.inf)  # when the newest message of each was taken
         self._wrong_frames: dict[str, tuple[float, str]] = {}  # stream -> when it was heard, and what was wrong
         self._odom_frame = ""
+        self._silence = ""
         self._last_drop = ""
         self._without_reading = 0.0
         self._own: deque[Hashable] = deque(maxlen=OWN_MESSAGES)
@@ -115,6 +117,13 @@ class SafetyGateNode(RarrlNode):
 
     def start(self) -> None:
         self._forget()
+        self._announcer = Announcer(settle_s=TOLD_S)
+        topic = self._twist_pub.topic_name
+        self.get_logger().info(
+            f"dry run: commands are judged and reported, and {topic} carries zero; dry_run:=false lets the robot drive"
+            if self._dry_run
+            else f"commands that pass go to {topic}"
+        )
         self._tick()
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -273,9 +282,9 @@ class SafetyGateNode(RarrlNode):
             self._fault(error)
             result = self._base.check(None, time, GateReason.INTERNAL_ERROR)
 
-        if result.reason is not self._result.reason:
-            self.get_logger().info(f"{result.action.value} {result.reason} {result.detail}", throttle_duration_sec=0.5)
         self._result = result
+        stopped = result.action is GateAction.STOP
+        self.announce(not stopped, self._said(result) if stopped else f"{self._dry_words()}moving is allowed")
         self._counts[result.action.value.lower()] += 1
         if result.action is GateAction.STOP:
             self._counts[f"stop: {result.reason}"] += 1
@@ -370,6 +379,25 @@ class SafetyGateNode(RarrlNode):
             now(),
         )
 
+    def _dry_words(self) -> str:
+        return "dry run: " if self._dry_run else ""
+
+    def _said(self, result: GateResult) -> str:
+        """For people: what became of the command, and why."""
+        detail = result.detail or self._silence
+        reason = f"{result.reason}: {detail}" if result.reason and detail else f"{result.reason}{detail}"
+        return self._dry_words() + " ".join(filter(None, (result.action.value, reason)))
+
+    def _why_silent(self, reason: GateReason) -> str:
+        """What is missing on which topic, where something was never heard."""
+        if reason is GateReason.NO_COMMAND:
+            return self.why_silent("command", TwistStamped)
+        if reason is GateReason.NO_OBSTACLES_KNOWN:
+            if self._config.odometry and self._base.pose_s is None:
+                return self._last_drop or self.why_silent("odom", Odometry)
+            return self._last_drop or self.why_silent("scan", LaserScan)
+        return ""
+
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         time = now()
         result = self._result
@@ -377,7 +405,8 @@ class SafetyGateNode(RarrlNode):
         level = DiagnosticStatus.WARN if stopped else DiagnosticStatus.OK
         if result.reason in (GateReason.INTERNAL_ERROR, GateReason.OTHER_PUBLISHER):
             level = DiagnosticStatus.ERROR
-        message = " ".join(filter(None, (result.action.value, str(result.reason), result.detail)))
+        self._silence = self._why_silent(result.reason)
+        message = self._said(result)
 
         commanding = self.count_publishers(self._command_sub.topic_name)
         if commanding > 1:
@@ -388,7 +417,7 @@ class SafetyGateNode(RarrlNode):
         ages = {"command": heard_s, "scan": self._base.scan_s, "odom": self._base.pose_s}
         return (
             level,
-            ("dry run: " if self._dry_run else "") + message,
+            message,
             {
                 "v": result.v,
                 "omega": result.omega,
@@ -435,7 +464,7 @@ def _joint_key(msg: JointTrajectory) -> Hashable:
 
 def main() -> int:
     """Entry point of the executable `safety_gate_node`."""
-    return run_node(SafetyGateNode, last_words=True)
+    return run_node(SafetyGateNode)
 
 
 if __name__ == "__main__":

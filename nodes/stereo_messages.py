@@ -39,30 +39,61 @@ def seconds(stamp: Time) -> float:
 
 def image_of(msg: Image) -> np.ndarray:
     """The picture, gray or BGR. Raises: ValueError, one line."""
-    return image_from_bytes(memoryview(msg.data), msg.encoding, msg.width, msg.height, msg.step)
+    data = memoryview(msg.data)
+    return image_from_bytes(data, msg.encoding, msg.width, msg.height, msg.step, bool(msg.is_bigendian))
 
 
 def rig_of(left: CameraInfo, right: CameraInfo) -> CameraRig:
-    """The camera that two messages describe. Raises: InputError, one line."""
+    """The camera that two messages describe, with their binning and region of interest. Raises: InputError, one
+    line."""
     for side, info in (("left", left), ("right", right)):
-        if max(info.width, info.height) > MAX_IMAGE_SIDE:
+        if max(info.width, info.height) > MAX_INFO_SIDE:
             raise InputError(
-                f"camera: {info.width} x {info.height} pixels of the {side} camera; at most {MAX_IMAGE_SIDE} a side"
+                f"camera: {info.width} x {info.height} pixels of the {side} camera; at most {MAX_INFO_SIDE} a side"
             )
-    if (left.width, left.height) != (right.width, right.height):
+    sizes = [size_of(info) for info in (left, right)]
+    if sizes[0] != sizes[1]:
+        (width, height), (other_width, other_height) = sizes
         raise InputError(
-            f"camera: left has {left.width} x {left.height} pixels, right {right.width} x {right.height}; "
-            "they must be alike"
+            f"camera: left has {width} x {height} pixels, right {other_width} x {other_height}; they must be alike"
         )
-    return CameraRig.from_projections(left.p, right.p, int(left.width), int(left.height), left.header.frame_id)
+    width, height = sizes[0]
+    if max(width, height) > MAX_IMAGE_SIDE:
+        raise InputError(f"camera: {width} x {height} pixels; at most {MAX_IMAGE_SIDE} a side")
+    return CameraRig.from_projections(_projection(left), _projection(right), width, height, left.header.frame_id)
+
+
+MAX_INFO_SIDE = 65536
+"""Pixels of the full image that a CameraInfo may name; images themselves are of at most MAX_IMAGE_SIDE."""
+
+
+def size_of(info: CameraInfo) -> tuple[int, int]:
+    """Columns and rows of the images that a CameraInfo describes: of its region of interest, binned."""
+    width = info.roi.width or info.width
+    height = info.roi.height or info.height
+    return int(width) // max(info.binning_x, 1), int(height) // max(info.binning_y, 1)
+
+
+def _projection(info: CameraInfo) -> tuple[float, ...]:
+    """Raises: InputError where its region of interest lies outside of the image."""
+    roi = info.roi
+    if roi.x_offset + roi.width > info.width or roi.y_offset + roi.height > info.height:
+        raise InputError(
+            f"camera: the region of interest ({roi.width} x {roi.height} at {roi.x_offset}, {roi.y_offset}) is outside "
+            f"of {info.width} x {info.height} pixels"
+        )
+    return CameraRig.of_part(info.p, (info.binning_x, info.binning_y), (roi.x_offset, roi.y_offset))
 
 
 def same_camera(a: CameraInfo | None, b: CameraInfo) -> bool:
     """Whether two messages describe one camera. Bit by bit: NaN equals itself here."""
-    return a is not None and (
-        (a.width, a.height, a.header.frame_id) == (b.width, b.height, b.header.frame_id)
-        and np.asarray(a.p).tobytes() == np.asarray(b.p).tobytes()
-    )
+    return a is not None and _described(a) == _described(b)
+
+
+def _described(info: CameraInfo) -> tuple[object, ...]:
+    roi = info.roi
+    part = (info.binning_x, info.binning_y, roi.x_offset, roi.y_offset, roi.width, roi.height)
+    return info.width, info.height, info.header.frame_id, *part, np.asarray(info.p).tobytes()
 
 
 def cloud_of(grid: VoxelGrid, header: Header) -> PointCloud2:

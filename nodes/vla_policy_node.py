@@ -35,7 +35,7 @@ from rarrl.policy.spec import UNKNOWN
 from rarrl.types import CallStatus
 from rarrl.worker_process import CallFailedError
 
-from .lifecycle import LATCHED, RarrlNode, now, run_node
+from .lifecycle import VOLATILE, RarrlNode, now, run_node
 from .params import POLICY_SPECS, PolicyNodeConfig, read_config
 from .stereo_messages import image_of, nanoseconds
 
@@ -74,6 +74,7 @@ class VlaPolicyNode(RarrlNode):
         self._base_frame = self.setting("base_frame", str)
         self._dt = 1 / (config.control_hz or spec.control_hz)
         self._subgoal = ""
+        self._last_subgoal: str | None = None
         self._subgoal_refusal = ""
         self._forget()
 
@@ -86,7 +87,7 @@ class VlaPolicyNode(RarrlNode):
                 f"policy: its cameras {', '.join(map(repr, spec.cameras))} make no topics: {why}"
             ) from None
         self.create_subscription(JointState, "proprio", self._on_proprio, PARTS)
-        self.create_subscription(String, "subgoal", self._on_subgoal, LATCHED)
+        self.hear_latched(String, "subgoal", self._on_subgoal, VOLATILE)
         self._chunk_pub = self.create_lifecycle_publisher(JointTrajectory, "action_chunk", 2)
         self._command_pub = (
             self.create_lifecycle_publisher(TwistStamped, "command", 2)
@@ -190,6 +191,9 @@ class VlaPolicyNode(RarrlNode):
         except InputError as error:
             refusal = str(error)
         with self._lock:
+            if msg.data == self._last_subgoal:  # a latched one may come twice
+                return
+            self._last_subgoal = msg.data
             self._subgoal = "" if refusal else msg.data
             self._actor.follow(self._subgoal)
             self._subgoal_refusal = refusal
@@ -297,6 +301,14 @@ class VlaPolicyNode(RarrlNode):
     def _chunk(self, chunk: ActionChunk, stamp_ns: int) -> JointTrajectory:
         return self._message(stamp_ns, [_point(row, i * self._dt) for i, row in enumerate(chunk.actions)])
 
+    def _silent_part(self) -> str:
+        """Of the first part that was never heard: why, as far as the graph tells."""
+        missing = self._feed.missing()
+        if not missing:
+            return ""
+        topic = (f"{missing[0]}/image", Image) if missing[0] in self._spec.cameras else ("proprio", JointState)
+        return f" ({self.why_silent(*topic)})"
+
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         time = now()
         with self._lock:
@@ -306,10 +318,12 @@ class VlaPolicyNode(RarrlNode):
             if self._subgoal_refusal:
                 level, message = DiagnosticStatus.WARN, f"holding: {self._subgoal_refusal}"
             elif not self._subgoal:
-                level, message = DiagnosticStatus.WARN, "holding: no subgoal"
+                why = "the last one is empty" if self._last_subgoal == "" else self.why_silent("subgoal", String)
+                level, message = DiagnosticStatus.WARN, f"holding: no subgoal ({why})"
             elif not self._acting:
                 level = DiagnosticStatus.WARN if silent is None else DiagnosticStatus.STALE
-                why = "; ".join(filter(None, (self._trouble, self._feed.waiting(), self._feed.last_drop)))
+                waiting = self._feed.waiting() and f"{self._feed.waiting()}{self._silent_part()}"
+                why = "; ".join(filter(None, (self._trouble, waiting, self._feed.last_drop)))
                 message = "holding: no fresh chunk" + (f" ({why})" if why else "")
             jump = {f"seam_jump_{n}": float(v) for n, v in zip(self._spec.action_names, broker.seam_jump, strict=True)}
             names = ("late", "worker_failures", "exceptions", "subgoals_refused")

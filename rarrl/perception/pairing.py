@@ -28,8 +28,7 @@ class PairMatcher(Generic[T]):
 
     Pairs come out with stamps that rise on both sides. `drops` counts what was given up: `out_of_order` (not later
     than the one before on its side), `unmatched` (no partner within the slop), `overflow` (the other side is silent).
-    `gap_ns`: how far the last item without a partner was from the nearest one of the other side; None where that side
-    is silent, or every item has found its partner since.
+    `gap_ns`: how near to one another two stamps came since the last pair; None where the other side is silent.
 
     >>> matcher = PairMatcher(slop_ns=10)
     >>> matcher.push("left", 100, "a"), matcher.push("right", 300, "b"), dict(matcher.drops)
@@ -85,7 +84,7 @@ class PairMatcher(Generic[T]):
             if gap > self.slop_ns or closer:
                 older.popleft()
                 self.drops["unmatched"] += 1
-                self.gap_ns = gap
+                self.gap_ns = gap if self.gap_ns is None else min(gap, self.gap_ns)
                 continue
             self.gap_ns = None
             (left_ns, a), (right_ns, b) = left.popleft(), right.popleft()

@@ -108,9 +108,13 @@ class ObservationBuilder:
         oldest = min(parts, key=lambda part: part.stamp_ns)
         return Moment(Observation(images, proprio, instruction, oldest.at), oldest.stamp_ns)
 
+    def missing(self) -> list[str]:
+        """The parts of which nothing is at hand: cameras by their names, numbers as `proprio NAME`."""
+        return [name for name in self._names if not self._parts[name]]
+
     def waiting(self) -> str:
         """What an observation lacks, in one line; "" where there is one."""
-        if missing := [name for name in self._names if not self._parts[name]]:
+        if missing := self.missing():
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             return f"waiting for {missing[0]}{more}"
 
