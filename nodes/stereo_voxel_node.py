@@ -362,7 +362,7 @@ class StereoVoxelNode(RarrlNode):
             silent = self._heartbeat.silent_s(time)
             level, message = DiagnosticStatus.OK, "detecting"
             if self._no_camera or complaint:
-                level = DiagnosticStatus.WARN if silent is None else DiagnosticStatus.STALE
+                level = DiagnosticStatus.STALE if silent is not None and not self._no_camera else DiagnosticStatus.WARN
                 message = self._waits_for() or complaint
                 message += f" ({self._last_drop})" if self._last_drop and not self._no_camera else ""
             elif self._refusal:

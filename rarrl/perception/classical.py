@@ -17,7 +17,14 @@ import numpy as np
 from rarrl.perception.calibration import Calibration, Evidence, load_calibration
 from rarrl.perception.completion import STEP, Completion, complete
 from rarrl.perception.confidence import MatchConfidence, MatchFeatures, clues, load_confidence
-from rarrl.perception.opencv_matchers import disparity_range, fixed_padded, gray, match_padded, sgbm
+from rarrl.perception.opencv_matchers import (
+    disparity_range,
+    fixed_padded,
+    gray,
+    least_disparity,
+    match_padded,
+    sgbm,
+)
 from rarrl.perception.rig import CameraRig
 from rarrl.perception.voxels import BLOCK, GridSpec, Voxelizer
 from rarrl.types import StereoPair, VoxelGrid, VoxelState
@@ -126,8 +133,7 @@ def quick_look(left: np.ndarray, right: np.ndarray, rig: CameraRig) -> QuickLook
     if np.abs(found).max() < BLOCK and cv2.absdiff(small[0], small[1]).mean() < 0.5:
         return QuickLook(None, "left and right are one image", textured)
 
-    # Disparities below 0 are searched only if the camera's doffs allows them and more than stray matches show them.
-    least = -math.ceil(rig.doffs) if rig.doffs > 0 and np.mean(found < -BLOCK) > 0.02 else 0
+    least = least_disparity(rig.doffs)
     # The nearest surface may be small: one cell in 500 sets the range. A margin covers what quarter size cannot show.
     low, high = np.quantile(found[found >= least - BLOCK], (0.005, 0.998))
     first = min(max(int(low) - FARTHER_PX, least), full - 16)
