@@ -70,7 +70,7 @@ STORIES = {
     ),
     "two reasons in turn": (
         [(s, False, ("no scan", "no odom")[s % 2]) for s in range(25)],
-        [(10, "no scan"), (20, "no scan")],
+        [(10, "no scan"), (21, "no odom")],
     ),
 }
 

@@ -84,10 +84,12 @@ DO_NOT_MATCH = "left and right do not match: other scenes or times, rows not ali
 
 @dataclass(frozen=True)
 class SearchRange:
-    """The disparities to search, in pixels: the first one, and how many, which is a multiple of 16."""
+    """The disparities to search, in pixels: the first one, and how many, which is a multiple of 16. least: the first
+    that any scene can have."""
 
     start: int
     count: int
+    least: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +141,7 @@ def quick_look(left: np.ndarray, right: np.ndarray, rig: CameraRig) -> QuickLook
     first = min(max(int(low) - FARTHER_PX, least), full - 16)
     wanted = min(int(high) + NEARER_PX, full) - first
 
-    return QuickLook(SearchRange(first, max(16, 16 * math.ceil(wanted / 16))), "", textured)
+    return QuickLook(SearchRange(first, max(16, 16 * math.ceil(wanted / 16)), least), "", textured)
 
 
 def match(left: np.ndarray, right: np.ndarray, search: SearchRange) -> np.ndarray:
@@ -160,7 +162,7 @@ def match(left: np.ndarray, right: np.ndarray, search: SearchRange) -> np.ndarra
 
     # To the left of this line the match would lie outside the right image, and SGBM guesses.
     fixed[fixed > 16 * (np.arange(width, dtype=np.int16) + 1)] = none
-    if search.start > 0:  # what lies further away than the range piles up at its end
+    if search.start > search.least:  # what lies further away than the range piles up at its end
         fixed[fixed < 16 * (search.start + 1)] = none
 
     cv2.filterSpeckles(fixed, none, SPECKLE_PX // 2 if wide else SPECKLE_PX, round(16 * SPECKLE_RANGE))

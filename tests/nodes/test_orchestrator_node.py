@@ -130,7 +130,7 @@ def test_silence_is_told_on_the_steady_clock(ear, local_node):
     decide(ear, REPORT)
     assert diagnosed(
         ear,
-        lambda s, v: s.level == DiagnosticStatus.STALE and "the task executive (topic state) silent for" in s.message,
+        lambda s, v: s.level == DiagnosticStatus.STALE and "(topic state) silent for" in s.message,
         3.5,
     )
 

@@ -194,10 +194,8 @@ def test_any_size_works(width, height):
 def wall(disparity: float, doffs: float, seed: int = 0) -> tuple[StereoPair, CameraRig]:
     """A textured wall that both cameras see, at one disparity."""
     rng = np.random.default_rng(seed)
-    texture = sum(
-        cv2.resize(rng.standard_normal((240 // cell, 480 // cell)).astype(np.float32), (480, 240)) * 25
-        for cell in (2, 4, 8)
-    )
+    cells = [rng.standard_normal((240 // side, 480 // side)).astype(np.float32) for side in (2, 4, 8)]
+    texture = sum(25 * cv2.resize(cell, (480, 240)) for cell in cells)
     texture = np.clip(125 + texture, 0, 255).astype(np.float32)
     rows, columns = np.mgrid[0:240, 0:320].astype(np.float32)
     left = cv2.remap(texture, columns + 80, rows, cv2.INTER_LINEAR)
@@ -217,8 +215,8 @@ def test_a_far_wall_is_where_it_is_whatever_the_doffs(doffs, z):
     assert np.mean(np.abs(inner - disparity) < 0.5) > 0.9, "next to no ghosts"
 
 
-def test_without_doffs_nothing_below_zero_is_searched():
-    pair, rig = wall(11.0, 0.0)
-    assert quick_look(pair.left, pair.right, rig).search.start == 0
-    pair, rig = wall(11.0 - 15.0, 15.0)
-    assert quick_look(pair.left, pair.right, rig).search.start <= -16
+def test_the_search_begins_where_the_scene_does_and_never_beyond_infinity():
+    for doffs, least in ((0.0, 0), (15.0, -16)):
+        pair, rig = wall(11.0 - doffs, doffs)
+        search = quick_look(pair.left, pair.right, rig).search
+        assert search.least == least <= search.start < 11.0 - doffs

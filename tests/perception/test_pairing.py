@@ -42,13 +42,8 @@ def test_a_side_that_runs_behind_gives_no_pair_and_is_counted():
 @pytest.mark.parametrize(("lag", "gap"), [(0, None), (8, None), (20, 20), (60, 40)])
 def test_how_far_the_two_sides_are_apart_is_known(lag, gap):
     matcher = PairMatcher(10)
-    feed(
-        matcher,
-        sorted(
-            [*(("left", t) for t in range(0, 1000, 100)), *(("right", t + lag) for t in range(0, 1000, 100))],
-            key=lambda e: e[1],
-        ),
-    )
+    events = [event for t in range(0, 1000, 100) for event in (("left", t), ("right", t + lag))]
+    feed(matcher, sorted(events, key=lambda event: event[1]))
     assert matcher.gap_ns == gap
     matcher.reset()
     assert matcher.gap_ns is None
