@@ -299,9 +299,11 @@ def scan_message(ranges: list[float]) -> Any:
     from sensor_msgs.msg import LaserScan
 
     step = FIELD / max(len(ranges), 1)
-    return LaserScan(
-        angle_min=-FIELD / 2 + step / 2, angle_increment=step, range_min=0.005, range_max=FAR, ranges=ranges
-    )
+    msg = LaserScan(angle_increment=step, range_min=0.005, range_max=FAR, ranges=ranges)
+    msg.angle_min = -FIELD / 2 + step / 2
+    msg.angle_max = FIELD / 2 - step / 2
+    msg.header.frame_id = "base_link"
+    return msg
 
 
 def odom_message() -> Any:

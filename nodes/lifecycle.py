@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -19,7 +21,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.guard_condition import GuardCondition
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
 from rclpy.service import Service
 from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
@@ -27,6 +29,7 @@ from rclpy.task import Future
 from rclpy.timer import Timer
 
 from rarrl.config import FieldSpec, Scalar, Section
+from rarrl.diagnostics import Announcer, why_silent
 from rarrl.errors import InputError, RarrlError
 from rarrl.plugins import USER_ERRORS, one_line
 
@@ -35,6 +38,17 @@ from .conversions import array
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """A subscriber that joins late still receives the last message."""
+
+LATEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""Heard from every publisher; of its messages only the last one counts."""
+
+VOLATILE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+"""Heard from reliable publishers only, and none of it is lost."""
+
+LOOK_S = 0.2
+"""Seconds between two looks for a publisher that latches."""
+
+IMAGE = "sensor_msgs/msg/Image"
 
 DIAGNOSTICS_PERIOD_S = 1.0
 """The usual rate of diagnostics in ROS."""
@@ -74,6 +88,7 @@ class RarrlNode(LifecycleNode):
         self.active = False
         self.steady = Clock(clock_type=ClockType.STEADY_TIME)
 
+        self._announcer = Announcer()
         self._starting = False
         self._undo: list[Callable[[], object]] = []  # destroys what `load` has created, in order of creation
         self._task = f"{name}: {task}"
@@ -101,6 +116,47 @@ class RarrlNode(LifecycleNode):
     def stamp(self) -> Time:
         """The node's current time, for a header."""
         return self.get_clock().now().to_msg()
+
+    def announce(self, ok: bool, message: str) -> None:
+        """Tells the console what the node does or waits for, when that changes."""
+        if line := self._announcer.judge(now(), ok, message):
+            log = self.get_logger()
+            (log.info if ok else log.warning)(line[:500])
+
+    def why_silent(self, topic: str, kind: type) -> str:
+        """Why nothing was heard on `topic`, as far as the graph tells."""
+        name = self.resolve_topic_name(topic)
+        needed = f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}"
+        publishers = self.get_publishers_info_by_topic(name)
+        compressed = needed == IMAGE and bool(self.count_publishers(f"{name}/compressed"))
+
+        ours = [one.qos_profile for one in self.subscriptions if one.topic_name == name]
+        reasons = []
+        for publisher in publishers:
+            checks = [qos_check_compatible(publisher.qos_profile, qos) for qos in ours]
+            if all(fits is QoSCompatibility.ERROR for fits, _ in checks):
+                reasons += [reason.strip() for _, reason in checks]
+        qos = reasons[0] if ours and reasons and len(reasons) >= len(publishers) else ""
+        return why_silent(name, needed, [publisher.topic_type for publisher in publishers], qos, compressed)
+
+    def hear_latched(self, kind: type, topic: str, callback: Callable[[Any], None], live: QoSProfile = LATEST) -> None:
+        """Subscribes to a topic whose last message counts, whether its publisher latches it or not.
+
+        A latching subscription would not be matched with a publisher that does not latch, which would warn of it: so it
+        is made when there is one that does. Then a message may come twice. live: of the subscription until then."""
+        self.create_subscription(kind, topic, callback, live)
+        name = self.resolve_topic_name(topic)
+
+        def look() -> None:
+            publishers = self.get_publishers_info_by_topic(name)
+            if any(one.qos_profile.durability is DurabilityPolicy.TRANSIENT_LOCAL for one in publishers):
+                timer.cancel()
+                recording, self._recording = self._recording, True
+                self.create_subscription(kind, topic, callback, LATCHED)
+                self._recording = recording
+
+        timer = self.create_timer(LOOK_S, look, clock=self.steady)
+        look()
 
     def end(self, failure: str = "") -> None:
         """Ends the process after the current callback; with a `failure`, its exit status is 1."""
@@ -263,6 +319,7 @@ class RarrlNode(LifecycleNode):
     def _publish_diagnostics(self) -> None:
         if self.active:
             level, message, values = self.diagnose()
+            self.announce(level == DiagnosticStatus.OK, message)
         else:
             level, message, values = DiagnosticStatus.WARN, self.failure or "not active", {}
         self._diagnostics.publish(array(self._task, values, self.stamp(), level, message))
@@ -274,37 +331,37 @@ def now() -> float:
 
 
 def _end_at_a_signal(node: RarrlNode) -> None:
-    """Lets the current callback finish after SIGINT or SIGTERM.
+    """Lets the current callback finish after SIGINT or SIGTERM, and wakes the executor at once.
 
-    Raising KeyboardInterrupt instead would interrupt rclpy's C code, which reports it as a failure of its own."""
+    Raising KeyboardInterrupt instead would interrupt rclpy's C code, which reports it as a failure of its own. Python
+    runs its handlers when that code returns, which may take a second: a thread hears of the signal sooner."""
+    heard, tell = os.pipe()
+    os.set_blocking(tell, False)
 
-    def end(*_: object) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):  # a second signal would find the future's lock held
-            signal.signal(number, signal.SIG_IGN)
+    def wait() -> None:
+        os.read(heard, 1)
         if not node.ended.done():
             node.ended.set_result(None)
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
+        signal.signal(number, lambda *_: None)  # a second one changes nothing
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    threading.Thread(target=wait, name="signals", daemon=True).start()
 
 
-def run_node(make: Callable[[], RarrlNode], last_words: bool = False) -> int:
+def run_node(make: Callable[[], RarrlNode]) -> int:
     """Starts, spins and ends a node.
 
-    Args:
-        last_words: keeps the context valid until the node is destroyed, so that it can still publish after a signal;
-            rclpy's own signal handlers would shut the context down first.
+    The context stays valid until the node is destroyed, so that its threads end in order and it can still publish;
+    rclpy's own signal handlers would shut the context down first.
 
     Returns: the exit status: 0 after its regular end, SIGINT or SIGTERM; 2 for bad input; 1 for a failure."""
     node: RarrlNode | None = None
     try:
         try:
-            if last_words:
-                rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-                signal.signal(signal.SIGTERM, signal.default_int_handler)
-            else:
-                rclpy.init()
+            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         except RuntimeError as error:  # a -p option or a parameter file that ROS cannot read
             raise InputError(" ".join(str(error).split())) from None
 
@@ -313,8 +370,7 @@ def run_node(make: Callable[[], RarrlNode], last_words: bool = False) -> int:
 
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        if last_words:
-            _end_at_a_signal(node)
+        _end_at_a_signal(node)
         executor.spin_until_future_complete(node.ended)
         return 1 if node.failure else 0
     except (KeyboardInterrupt, ExternalShutdownException):
@@ -327,7 +383,8 @@ def run_node(make: Callable[[], RarrlNode], last_words: bool = False) -> int:
         return 1
     finally:
         # Ctrl-C in a terminal reaches the node twice, the second time through ros2 launch, while it is already ending.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()

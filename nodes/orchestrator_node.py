@@ -55,7 +55,7 @@ class OrchestratorNode(RarrlNode):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("orchestrator_node", "decisions", ORCHESTRATOR_SPECS, OrchestratorNodeConfig, **kwargs)
-        self._heartbeat = Heartbeat("replay_node")
+        self._heartbeat = Heartbeat("the task executive (topic state)")
         self._latencies = Latencies()
         self._decisions = 0
         self._refused = 0  # states that were no good, or another robot's
@@ -252,7 +252,9 @@ class OrchestratorNode(RarrlNode):
         if last is None or report.run == last.run or last.phase is Phase.FINISHED:
             return
         if not self._heartbeat.complaint(now(), self._timeout_s()):
-            raise ValueError("a second replay_node is on this topic; give it a namespace or ROS_DOMAIN_ID of its own")
+            raise ValueError(
+                "a second task executive is on this topic; give it a namespace or ROS_DOMAIN_ID of its own"
+            )
 
     def _refuse(self, reason: str) -> None:
         self._refused += 1
@@ -281,17 +283,19 @@ class OrchestratorNode(RarrlNode):
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         time = now()
         level, message = DiagnosticStatus.OK, "deciding"
+        silent = self._heartbeat.silent_s(time)
         last, complaint = self._session.report, self._heartbeat.complaint(time, self._timeout_s())
         if last is not None and last.phase is Phase.FINISHED:
             message = "replay finished"
         elif complaint:
             level = DiagnosticStatus.WARN if last is None else DiagnosticStatus.STALE
             message = complaint
+            if silent is None:
+                message = f"no state of a task executive yet: {self.why_silent('state', DiagnosticArray)}"
         elif self._session.idle:
             level, message = DiagnosticStatus.WARN, "cancelled: idle until reset or the next episode"
         elif self._policy_errors:
             level, message = DiagnosticStatus.WARN, f"the policy failed {self._policy_errors} times: ACT instead"
-        silent = self._heartbeat.silent_s(time)
         budget = self._session.orchestrator.budget
         return (
             level,

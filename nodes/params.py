@@ -70,7 +70,18 @@ class StereoNodeConfig(Section):
         pattern=ONE_LINE,
         description=(
             "Frame id of the scan. Its origin is on the ground below the left camera; x forward, y to the left. "
-            "If the base's frame is elsewhere, the safety gate needs the offset in gate.sensor_x_m and gate.sensor_y_m."
+            "If the base's frame is elsewhere or turned, the safety gate needs that in gate.sensor_x_m, sensor_y_m and "
+            "sensor_yaw_deg, and the name of this frame in gate.scan_frames."
+        ),
+    )
+    base_frame: str = Field(
+        default="base_link",
+        min_length=1,
+        max_length=MAX_FRAME_CHARS,
+        pattern=ONE_LINE,
+        description=(
+            "Frame id of the base, whose pose the odometry tells (child_frame_id; base_footprint counts as the same). "
+            "It is used only with detector.fuse: odometry of any other frame is dropped, and voxels are not added up."
         ),
     )
 
@@ -79,6 +90,16 @@ class PolicyNodeConfig(Section):
     """Parameters of vla_policy_node outside the section `policy` of the configuration."""
 
     autostart: bool = Field(default=True, description=AUTOSTART)
+    base_frame: str = Field(
+        default="base_link",
+        min_length=1,
+        max_length=MAX_FRAME_CHARS,
+        pattern=ONE_LINE,
+        description=(
+            "Frame id of the commands of a policy that drives a base; where it is not the gate's own base_frame, the "
+            "gate refuses every command and the robot stands."
+        ),
+    )
 
 
 class GateNodeConfig(Section):
@@ -104,7 +125,11 @@ class GateNodeConfig(Section):
         min_length=1,
         max_length=MAX_FRAME_CHARS,
         pattern=ONE_LINE,
-        description="Frame id of cmd_vel. Its origin is on the base's axis of rotation; x forward, y to the left.",
+        description=(
+            "Frame id of the base: of cmd_vel, of commands and of the odometry (child_frame_id), where base_footprint "
+            "counts as the same. Its origin is on the base's axis of rotation; x forward, y to the left. Commands and "
+            "odometry of any other frame stop the robot."
+        ),
     )
 
 

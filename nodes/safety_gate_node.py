@@ -24,20 +24,31 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import JointState, LaserScan
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from rarrl.diagnostics import Latencies
+from rarrl.diagnostics import Announcer, Latencies
+from rarrl.errors import InputError
+from rarrl.frames import Mount, base_frames, foreign, frames_of, plain
 from rarrl.safety.base_gate import BaseGate
-from rarrl.safety.gate import JointResult
+from rarrl.safety.gate import JointResult, planar
+from rarrl.safety.joint_states import JointStates
 from rarrl.safety.timeline import Timeline
 from rarrl.types import GateAction, GateReason, GateResult, RobotCommand
 
-from .lifecycle import RarrlNode, now, run_node
+from .lifecycle import LATEST, RarrlNode, now, run_node
 from .params import GATE_SPECS, GateNodeConfig, read_config
 from .stereo_messages import nanoseconds, pose_of, range_scan_of, seconds
+from .transforms import Transforms
 
-LATEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 FEW = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+PARTS = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""Of joint states that several nodes publish: with a depth of 1 the one's message would displace the other's."""
 FOREIGN_PUBLISHER_S = 1.0
 """Seconds for which a foreign message on our topics stops the robot: longer than any publisher's period."""
+WRONG_FRAME_S = 1.0
+"""Seconds for which a message in a frame that we do not know stops the robot, with other messages in between or not."""
+TOLD_S = 1.0
+"""Seconds that a stop has to last to be told on the console: those in passing are in the diagnostics."""
+MAX_SOURCES = 100
+"""Publishers of joint states, known by their joints, whose stamps are told apart; no robot has more parts."""
 MAX_POINTS = 1000
 """Rows of a joint command; more is a garbled message."""
 OWN_MESSAGES = 1000
@@ -45,7 +56,7 @@ OWN_MESSAGES = 1000
 ACK_S = 0.2
 """Seconds that the last zero may take to arrive; then the base's own deadman stops it."""
 STREAMS = ("command", "joint_command", "scan", "odom", "joint_states")
-DROPS = ("bad", "old", "future", "out_of_order", "no_pose")
+DROPS = ("bad", "old", "future", "out_of_order", "no_pose", "frame")
 
 
 class SafetyGateNode(RarrlNode):
@@ -59,6 +70,9 @@ class SafetyGateNode(RarrlNode):
         self._dry_run = bool(self.setting("dry_run"))
         self._stamped = bool(self.setting("twist_stamped"))
         self._frame = str(self.setting("base_frame"))
+        self._base_frames = base_frames(self._frame)
+        self._scan_frames = frames_of(config.scan_frames)
+        self._transforms = Transforms(self, "gate.sensor_from_tf") if config.sensor_from_tf else None
         self._forget()
 
         out = QoSProfile(depth=1, deadline=Duration(seconds=max(0.1, 4 / config.rate_hz)))
@@ -77,7 +91,7 @@ class SafetyGateNode(RarrlNode):
         if self._base.gate.joints:
             self._joint_pub = self.create_lifecycle_publisher(JointTrajectory, "joint_trajectory", 1)
             make(JointTrajectory, "joint_command", self._on_joint_command, LATEST)
-            make(JointState, "joint_states", self._on_joint_states, LATEST)
+            make(JointState, "joint_states", self._on_joint_states, PARTS)
             make(JointTrajectory, "joint_trajectory", self._on_own_joints, FEW)
         self.create_timer(1 / config.rate_hz, self._tick, clock=self.steady)
 
@@ -85,8 +99,14 @@ class SafetyGateNode(RarrlNode):
         self._base = BaseGate(self._config)
         self._timeline = Timeline()
         self._command: RobotCommand | None = None
-        self._joints: dict[str, float] = {}
+        self._joints = JointStates()
+        self._joint_sources: dict[tuple[str, ...], float] = {}  # joints of a message -> when the newest was taken
         self._last = dict.fromkeys(STREAMS, -math.inf)  # when the newest message of each was taken
+        self._wrong_frames: dict[str, tuple[float, str]] = {}  # stream -> when it was heard, and what was wrong
+        self._odom_frame = ""
+        self._silence = ""
+        self._last_drop = ""
+        self._without_reading = 0.0
         self._own: deque[Hashable] = deque(maxlen=OWN_MESSAGES)
         self._foreign_s = -math.inf
         self._answered_s = -math.inf
@@ -97,6 +117,13 @@ class SafetyGateNode(RarrlNode):
 
     def start(self) -> None:
         self._forget()
+        self._announcer = Announcer(settle_s=TOLD_S)
+        topic = self._twist_pub.topic_name
+        self.get_logger().info(
+            f"dry run: commands are judged and reported, and {topic} carries zero; dry_run:=false lets the robot drive"
+            if self._dry_run
+            else f"commands that pass go to {topic}"
+        )
         self._tick()
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -149,8 +176,18 @@ class SafetyGateNode(RarrlNode):
         self._last[stream] = taken
         return taken
 
-    def _drop(self, stream: str, why: str) -> None:
+    def _drop(self, stream: str, why: str, what: str = "") -> None:
         self._counts[f"{stream}_{why}"] += 1
+        self._last_drop = f"{stream} {why}: {what}"[:300] if what else self._last_drop
+
+    def _refuse_frame(self, stream: str, what: str) -> None:
+        """A message in a frame that is not known stops the robot: what it says may be about another place."""
+        self._wrong_frames[stream] = (now(), what)
+        self._drop(stream, "frame", what)
+
+    def _wrong_frame(self, time: float) -> str:
+        """What the robot stands for, "" if every frame is known."""
+        return next((what for at, what in self._wrong_frames.values() if time - at < WRONG_FRAME_S), "")
 
     def _on_command(self, msg: TwistStamped) -> None:
         if not self.active:
@@ -160,7 +197,10 @@ class SafetyGateNode(RarrlNode):
         if taken is None:
             return
         self._counts["commands"] += 1
-        self._command = RobotCommand(*speeds_of(msg), taken, came)
+        v, omega, fault = speeds_of(msg)
+        if foreign(msg.header.frame_id, self._base_frames):
+            fault = f"it is in frame {msg.header.frame_id[:60]!r}, needed: {' or '.join(self._base_frames)}"
+        self._command = RobotCommand(v, omega, taken, came, fault)
 
         if came - self._answered_s >= 0.5 / self._config.rate_hz:  # a flood must not take the whole processor
             self._answered_s = came
@@ -176,11 +216,31 @@ class SafetyGateNode(RarrlNode):
         try:
             scan = range_scan_of(msg)
         except ValueError as error:
-            self.get_logger().warning(str(error)[:200], throttle_duration_sec=10.0)
-            self._drop("scan", "bad")
+            self._drop("scan", "bad", str(error))
             return
-        if not self._base.on_scan(scan, seconds(msg.header.stamp), taken):
-            self._drop("scan", "no_pose")
+        try:
+            mount = self._mount_of(msg.header.frame_id)
+        except InputError as error:
+            self._refuse_frame("scan", str(error))
+            return
+        self._without_reading = scan.without_reading
+        if not self._base.on_scan(scan, seconds(msg.header.stamp), taken, mount):
+            self._drop("scan", "no_pose", f"no odometry within 0.1 s of a scan of {now() - taken:.2f} s ago")
+
+    def _mount_of(self, frame: str) -> Mount | None:
+        """Where the sensor with this frame is on the base; None: where the settings say.
+
+        Raises: InputError, one line, where that is not known."""
+        if not frame:
+            raise InputError("the scan names no frame: set frame_id in the lidar's driver")
+        if self._transforms is not None:
+            return Mount.from_matrix(self._transforms.matrix(self._frame, frame))
+        if plain(frame) not in self._scan_frames:
+            raise InputError(
+                f"the scan is in frame {frame[:60]!r}, known: {', '.join(self._scan_frames)}; name it in "
+                "gate.scan_frames, with its place in gate.sensor_x_m, sensor_y_m, sensor_yaw_deg and sensor_flipped"
+            )
+        return None
 
     def _on_odom(self, msg: Odometry) -> None:
         if not self.active or (taken := self._taken("odom", msg.header.stamp)) is None:
@@ -190,8 +250,17 @@ class SafetyGateNode(RarrlNode):
             return
         try:
             pose = pose_of(msg)
-        except ValueError:
-            self._drop("odom", "bad")
+        except ValueError as error:
+            self._drop("odom", "bad", str(error))
+            return
+        if foreign(msg.child_frame_id, self._base_frames):
+            known = " or ".join(self._base_frames)
+            self._refuse_frame("odom", f"the odometry is of frame {msg.child_frame_id[:60]!r}, needed: {known}")
+            return
+        self._odom_frame = self._odom_frame or msg.header.frame_id
+        if foreign(msg.header.frame_id, (plain(self._odom_frame),)):
+            frames = f"in frame {msg.header.frame_id[:60]!r} after {self._odom_frame[:60]!r}"
+            self._refuse_frame("odom", f"the odometry is {frames}: let one node alone publish it")
             return
         self._base.on_odometry(pose, seconds(msg.header.stamp), taken)
 
@@ -204,15 +273,18 @@ class SafetyGateNode(RarrlNode):
         time = now()
         try:
             self._timeline.look(self.get_clock().now().nanoseconds / 1e9, time)
-            foreign = time - self._foreign_s < FOREIGN_PUBLISHER_S
-            result = self._base.check(self._command, time, GateReason.OTHER_PUBLISHER if foreign else None)
+            wrong_frame = self._wrong_frame(time)
+            veto = GateReason.WRONG_FRAME if wrong_frame else None
+            if time - self._foreign_s < FOREIGN_PUBLISHER_S:
+                veto = GateReason.OTHER_PUBLISHER
+            result = self._base.check(self._command, time, veto, wrong_frame)
         except Exception as error:  # whatever it is, the robot stands
             self._fault(error)
             result = self._base.check(None, time, GateReason.INTERNAL_ERROR)
 
-        if result.reason is not self._result.reason:
-            self.get_logger().info(f"{result.action.value} {result.reason} {result.detail}", throttle_duration_sec=0.5)
         self._result = result
+        stopped = result.action is GateAction.STOP
+        self.announce(not stopped, self._said(result) if stopped else f"{self._dry_words()}moving is allowed")
         self._counts[result.action.value.lower()] += 1
         if result.action is GateAction.STOP:
             self._counts[f"stop: {result.reason}"] += 1
@@ -250,13 +322,19 @@ class SafetyGateNode(RarrlNode):
     # Arms
 
     def _on_joint_states(self, msg: JointState) -> None:
-        if not self.active or self._taken("joint_states", msg.header.stamp) is None:
+        """Several nodes may publish these, each for its own joints: their stamps need not rise from one to another."""
+        if not self.active:
             return
-        if len(msg.name) != len(msg.position) or not np.isfinite(msg.position).all():
-            self._joints = {}  # where the arm is, is not known any more
-            self._drop("joint_states", "bad")
+        source = tuple(msg.name)
+        if source not in self._joint_sources and len(self._joint_sources) >= MAX_SOURCES:
+            self._joint_sources.clear()
+        self._last["joint_states"] = self._joint_sources.get(source, -math.inf)
+        taken = self._taken("joint_states", msg.header.stamp)
+        if taken is None:
             return
-        self._joints = dict(zip(msg.name, msg.position, strict=True))
+        self._joint_sources[source] = taken
+        if wrong := self._joints.update(msg.name, msg.position, taken):
+            self._drop("joint_states", "bad", wrong)
 
     def _on_joint_command(self, msg: JointTrajectory) -> None:
         if not self.active:
@@ -289,16 +367,36 @@ class SafetyGateNode(RarrlNode):
         points = msg.points
         if not 0 < len(points) <= MAX_POINTS or any(len(p.positions) != len(msg.joint_names) for p in points):
             return JointResult(None, None, "rows and joints do not go together")
+        measured, measured_s = self._joints.of(joint.name for joint in self._base.gate.joints)
         return self._base.gate.check_joints(
             list(msg.joint_names),
             np.array([p.positions for p in points]),
             np.array([p.time_from_start.sec + p.time_from_start.nanosec / 1e9 for p in points]),
-            self._joints,
-            self._last["joint_states"],
+            measured,
+            measured_s,
             taken,
             came,
             now(),
         )
+
+    def _dry_words(self) -> str:
+        return "dry run: " if self._dry_run else ""
+
+    def _said(self, result: GateResult) -> str:
+        """For people: what became of the command, and why."""
+        detail = result.detail or self._silence
+        reason = f"{result.reason}: {detail}" if result.reason and detail else f"{result.reason}{detail}"
+        return self._dry_words() + " ".join(filter(None, (result.action.value, reason)))
+
+    def _why_silent(self, reason: GateReason) -> str:
+        """What is missing on which topic, where something was never heard."""
+        if reason is GateReason.NO_COMMAND:
+            return self.why_silent("command", TwistStamped)
+        if reason is GateReason.NO_OBSTACLES_KNOWN:
+            if self._config.odometry and self._base.pose_s is None:
+                return self._last_drop or self.why_silent("odom", Odometry)
+            return self._last_drop or self.why_silent("scan", LaserScan)
+        return ""
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         time = now()
@@ -307,7 +405,8 @@ class SafetyGateNode(RarrlNode):
         level = DiagnosticStatus.WARN if stopped else DiagnosticStatus.OK
         if result.reason in (GateReason.INTERNAL_ERROR, GateReason.OTHER_PUBLISHER):
             level = DiagnosticStatus.ERROR
-        message = " ".join(filter(None, (result.action.value, str(result.reason), result.detail)))
+        self._silence = self._why_silent(result.reason)
+        message = self._said(result)
 
         commanding = self.count_publishers(self._command_sub.topic_name)
         if commanding > 1:
@@ -318,12 +417,14 @@ class SafetyGateNode(RarrlNode):
         ages = {"command": heard_s, "scan": self._base.scan_s, "odom": self._base.pose_s}
         return (
             level,
-            ("dry run: " if self._dry_run else "") + message,
+            message,
             {
                 "v": result.v,
                 "omega": result.omega,
                 **{f"{name}_age_s": "none" if at is None else round(time - at, 3) for name, at in ages.items()},
                 "joint_refusal": self._joint_reason,
+                "scan_without_reading": round(self._without_reading, 3),
+                "last_drop": self._last_drop,
                 "publishers_of_command": commanding,
                 "publishers_of_cmd_vel": self.count_publishers(self._twist_pub.topic_name),
                 "foreign_messages": self._counts["foreign_messages"],
@@ -343,13 +444,11 @@ class SafetyGateNode(RarrlNode):
         )
 
 
-def speeds_of(msg: TwistStamped) -> tuple[float, float]:
-    """(v, omega) of a base's command; NaN where it asks for what a base cannot do: it is meant for another robot."""
+def speeds_of(msg: TwistStamped) -> tuple[float, float, str]:
+    """(v, omega) of a base's command, and why it cannot be meant for this base, "" if it can."""
     linear = msg.twist.linear
     angular = msg.twist.angular
-    if any(axis != 0.0 for axis in (linear.y, linear.z, angular.x, angular.y)):  # NaN too
-        return math.nan, math.nan
-    return linear.x, angular.z
+    return planar((linear.x, linear.y, linear.z), (angular.x, angular.y, angular.z))
 
 
 def _key(msg: Twist | TwistStamped) -> Hashable:
@@ -365,7 +464,7 @@ def _joint_key(msg: JointTrajectory) -> Hashable:
 
 def main() -> int:
     """Entry point of the executable `safety_gate_node`."""
-    return run_node(SafetyGateNode, last_words=True)
+    return run_node(SafetyGateNode)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointFiel
 from std_msgs.msg import Header
 
 from rarrl.errors import InputError
+from rarrl.frames import matrix_of
 from rarrl.perception.camera_input import MAX_IMAGE_SIDE, image_from_bytes
 from rarrl.perception.obstacles import HeightSlice
 from rarrl.perception.rig import CameraRig
@@ -38,30 +39,61 @@ def seconds(stamp: Time) -> float:
 
 def image_of(msg: Image) -> np.ndarray:
     """The picture, gray or BGR. Raises: ValueError, one line."""
-    return image_from_bytes(memoryview(msg.data), msg.encoding, msg.width, msg.height, msg.step)
+    data = memoryview(msg.data)
+    return image_from_bytes(data, msg.encoding, msg.width, msg.height, msg.step, bool(msg.is_bigendian))
 
 
 def rig_of(left: CameraInfo, right: CameraInfo) -> CameraRig:
-    """The camera that two messages describe. Raises: InputError, one line."""
+    """The camera that two messages describe, with their binning and region of interest. Raises: InputError, one
+    line."""
     for side, info in (("left", left), ("right", right)):
-        if max(info.width, info.height) > MAX_IMAGE_SIDE:
+        if max(info.width, info.height) > MAX_INFO_SIDE:
             raise InputError(
-                f"camera: {info.width} x {info.height} pixels of the {side} camera; at most {MAX_IMAGE_SIDE} a side"
+                f"camera: {info.width} x {info.height} pixels of the {side} camera; at most {MAX_INFO_SIDE} a side"
             )
-    if (left.width, left.height) != (right.width, right.height):
+    sizes = [size_of(info) for info in (left, right)]
+    if sizes[0] != sizes[1]:
+        (width, height), (other_width, other_height) = sizes
         raise InputError(
-            f"camera: left has {left.width} x {left.height} pixels, right {right.width} x {right.height}; "
-            "they must be alike"
+            f"camera: left has {width} x {height} pixels, right {other_width} x {other_height}; they must be alike"
         )
-    return CameraRig.from_projections(left.p, right.p, int(left.width), int(left.height), left.header.frame_id)
+    width, height = sizes[0]
+    if max(width, height) > MAX_IMAGE_SIDE:
+        raise InputError(f"camera: {width} x {height} pixels; at most {MAX_IMAGE_SIDE} a side")
+    return CameraRig.from_projections(_projection(left), _projection(right), width, height, left.header.frame_id)
+
+
+MAX_INFO_SIDE = 65536
+"""Pixels of the full image that a CameraInfo may name; images themselves are of at most MAX_IMAGE_SIDE."""
+
+
+def size_of(info: CameraInfo) -> tuple[int, int]:
+    """Columns and rows of the images that a CameraInfo describes: of its region of interest, binned."""
+    width = info.roi.width or info.width
+    height = info.roi.height or info.height
+    return int(width) // max(info.binning_x, 1), int(height) // max(info.binning_y, 1)
+
+
+def _projection(info: CameraInfo) -> tuple[float, ...]:
+    """Raises: InputError where its region of interest lies outside of the image."""
+    roi = info.roi
+    if roi.x_offset + roi.width > info.width or roi.y_offset + roi.height > info.height:
+        raise InputError(
+            f"camera: the region of interest ({roi.width} x {roi.height} at {roi.x_offset}, {roi.y_offset}) is outside "
+            f"of {info.width} x {info.height} pixels"
+        )
+    return CameraRig.of_part(info.p, (info.binning_x, info.binning_y), (roi.x_offset, roi.y_offset))
 
 
 def same_camera(a: CameraInfo | None, b: CameraInfo) -> bool:
     """Whether two messages describe one camera. Bit by bit: NaN equals itself here."""
-    return a is not None and (
-        (a.width, a.height, a.header.frame_id) == (b.width, b.height, b.header.frame_id)
-        and np.asarray(a.p).tobytes() == np.asarray(b.p).tobytes()
-    )
+    return a is not None and _described(a) == _described(b)
+
+
+def _described(info: CameraInfo) -> tuple[object, ...]:
+    roi = info.roi
+    part = (info.binning_x, info.binning_y, roi.x_offset, roi.y_offset, roi.width, roi.height)
+    return info.width, info.height, info.header.frame_id, *part, np.asarray(info.p).tobytes()
 
 
 def cloud_of(grid: VoxelGrid, header: Header) -> PointCloud2:
@@ -94,8 +126,10 @@ def scan_of(scan: RangeScan, stamp: Time, frame: str) -> LaserScan:
 
 
 def range_scan_of(msg: LaserScan) -> RangeScan:
-    """The scan that a message holds. Raises: ValueError where its numbers make no scan."""
-    return RangeScan(msg.angle_min, msg.angle_increment, np.asarray(msg.ranges), msg.range_max)
+    """The scan that a message holds. Raises: ValueError, one line, where its numbers make no scan."""
+    return RangeScan.from_readings(
+        msg.angle_min, msg.angle_max, msg.angle_increment, np.asarray(msg.ranges), msg.range_min, msg.range_max
+    )
 
 
 def occupancy_of(places: HeightSlice, stamp: Time, frame: str) -> OccupancyGrid:
@@ -123,19 +157,10 @@ def pose_of(msg: Odometry) -> np.ndarray:
     Raises: ValueError for a pose that is not finite or not a rotation."""
     p = msg.pose.pose.position
     q = msg.pose.pose.orientation
-    x, y, z, w = quaternion = np.array([q.x, q.y, q.z, q.w])
-    if not (np.isfinite([p.x, p.y, p.z]).all() and abs(np.linalg.norm(quaternion) - 1) < 1e-2):
-        raise ValueError("odometry: the pose is not finite, or its quaternion not of length 1")
-
-    x, y, z, w = quaternion / np.linalg.norm(quaternion)
-    T = np.eye(4)
-    T[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
-    T[:3, 3] = p.x, p.y, p.z
-    return T
+    try:
+        return matrix_of((p.x, p.y, p.z), (q.x, q.y, q.z, q.w))
+    except ValueError as error:
+        raise ValueError(f"odometry: {error}") from None
 
 
 def _filled(kind: str, values: np.ndarray) -> array.array:

@@ -24,6 +24,7 @@ from std_msgs.msg import Header
 
 from rarrl.diagnostics import Heartbeat, Latencies
 from rarrl.errors import InputError, RarrlError
+from rarrl.frames import Mount, base_frames, foreign, plain
 from rarrl.perception.camera_input import FrozenImageCheck, camera_pose, grid_of
 from rarrl.perception.classical import ClassicalDetector
 from rarrl.perception.obstacle_sensor import ObstacleReading, ObstacleSensor
@@ -48,7 +49,20 @@ from .stereo_messages import (
 
 SENSOR = QoSProfile(depth=4, reliability=ReliabilityPolicy.BEST_EFFORT)
 OUT = QoSProfile(depth=2)
-DROPS = ("busy", "corrupt", "stale", "future", "no_camera", "size", "out_of_order", "unmatched", "overflow", "odom")
+NO_INFO = "no CameraInfo of both cameras yet"
+DROPS = (
+    "busy",
+    "corrupt",
+    "frame",
+    "stale",
+    "future",
+    "no_camera",
+    "size",
+    "out_of_order",
+    "unmatched",
+    "overflow",
+    "odom",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +93,15 @@ class StereoVoxelNode(RarrlNode):
             self._body = Body(low_m=config.body_low_m, high_m=config.body_high_m)
         except ValueError:
             raise InputError("config: detector.body_low_m must be below detector.body_high_m") from None
-        self._pose = camera_pose(config.camera_height_m, math.radians(config.camera_pitch_deg))
+        pitch = math.radians(config.camera_pitch_deg)
+        self._pose = camera_pose(config.camera_height_m, pitch, math.radians(config.camera_roll_deg))
+        self._mount = Mount(config.camera_x_m, config.camera_y_m, math.radians(config.camera_yaw_deg)).matrix
         self._scan_frame = str(self.setting("scan_frame"))
+        self._base_frames = base_frames(self.setting("base_frame", str))
         cv2.setNumThreads(config.threads)
         self._infos: dict[str, CameraInfo] = {}
         self._sensor: ObstacleSensor | None = None
-        self._no_camera = "no CameraInfo of both cameras yet"
+        self._no_camera = NO_INFO
         self._forget()
 
         self._cloud_pub = self.create_lifecycle_publisher(PointCloud2, "voxels", OUT)
@@ -92,7 +109,7 @@ class StereoVoxelNode(RarrlNode):
         self._occupancy_pub = self.create_lifecycle_publisher(OccupancyGrid, "occupancy", LATCHED)
         for side in SIDES:
             self.create_subscription(Image, f"{side}/image_rect", partial(self._on_image, side), SENSOR)
-            self.create_subscription(CameraInfo, f"{side}/camera_info", partial(self._on_info, side), SENSOR)
+            self.hear_latched(CameraInfo, f"{side}/camera_info", partial(self._on_info, side))
         if config.fuse:
             self.create_subscription(Odometry, "odom", self._on_odom, SENSOR)
 
@@ -106,6 +123,7 @@ class StereoVoxelNode(RarrlNode):
         self._latencies = Latencies()
         self._ages = Latencies()
         self._drops: Counter[str] = Counter()
+        self._images: Counter[str] = Counter()  # heard, by side
         self._pairs = 0
         self._refused = 0
         self._exceptions = 0
@@ -164,13 +182,18 @@ class StereoVoxelNode(RarrlNode):
     def _on_image(self, side: str, msg: Image) -> None:
         if not self.active:
             return
+        self._images[side] += 1
         now_ns = self.get_clock().now().nanoseconds
         if now_ns < self._clock_ns:  # a simulation or a bag started again
             self._matcher.reset()
         self._clock_ns = now_ns
         stamp_ns = nanoseconds(msg.header.stamp)
         if reason := self._untimely(stamp_ns, now_ns):
-            self._drop(reason, f"{side} image {(now_ns - stamp_ns) / 1e9:.2f} s old by its stamp")
+            age = f"{(now_ns - stamp_ns) / 1e9:.2f} s old by its stamp"
+            self._drop(reason, f"{side} image {age} (detector.max_age_s {self._config.max_age_s:g}); clocks agree?")
+            return
+        if other := self._other_camera(side, msg.header.frame_id):
+            self._drop("frame", other)
             return
         try:
             image = image_of(msg)
@@ -181,6 +204,21 @@ class StereoVoxelNode(RarrlNode):
         if matched is not None:
             self._on_pair(matched.left[0], matched.left[1], matched.right[1])
 
+    def _other_camera(self, side: str, frame: str) -> str:
+        """What is wrong with the frame of an image, "" if nothing is.
+
+        Of a rectified pair the right camera's frame may be its own or the left one's: it is not looked at."""
+        info = self._infos.get(side)
+        if (
+            side == "left"
+            and info is not None
+            and info.header.frame_id
+            and foreign(frame, (plain(info.header.frame_id),))
+        ):
+            described = info.header.frame_id[:60]
+            return f"{side} image in frame {frame[:60]!r}, but its CameraInfo describes {described!r}: another camera's"
+        return ""
+
     def _on_pair(self, header: Header, left: np.ndarray, right: np.ndarray) -> None:
         sensor = self._sensor
         if sensor is None:
@@ -188,8 +226,14 @@ class StereoVoxelNode(RarrlNode):
             return
         rig = sensor.detector.voxelizer.rig
         if left.shape != right.shape or left.shape[:2] != (rig.height, rig.width):
-            self._drop("size", f"images {left.shape} and {right.shape}, CameraInfo {rig.height} x {rig.width}")
+            sizes = [
+                f"{'gray' if image.ndim == 2 else 'colour'} {image.shape[1]} x {image.shape[0]}"
+                for image in (left, right)
+            ]
+            self._drop("size", f"images {' and '.join(sizes)} pixels; CameraInfo, binned, {rig.width} x {rig.height}")
             return
+        if not header.frame_id:
+            header = Header(stamp=header.stamp, frame_id=rig.frame)
         frozen = self._freeze.frozen(left, right)
         job = Job(header, StereoPair(left, right, seconds(header.stamp)), sensor, frozen, now())
         with self._lock:
@@ -204,8 +248,12 @@ class StereoVoxelNode(RarrlNode):
         except ValueError as error:
             self._drop("odom", str(error))
             return
+        if foreign(msg.child_frame_id, self._base_frames):
+            known = " or ".join(self._base_frames)
+            self._drop("odom", f"odometry of frame {msg.child_frame_id[:60]!r}, needed: {known}")
+            return
         with self._lock:
-            self._poses.add(seconds(msg.header.stamp), T_odom_base)
+            self._poses.add(seconds(msg.header.stamp), T_odom_base @ self._mount)
 
     def _untimely(self, stamp_ns: int, now_ns: int) -> str:
         """Why a stamp is refused: judged by itself, not by when the message came."""
@@ -291,17 +339,32 @@ class StereoVoxelNode(RarrlNode):
         self._scan_pub.publish(scan_of(reading.scan, stamp, self._scan_frame))
         self._occupancy_pub.publish(occupancy_of(reading.places, stamp, self._scan_frame))
 
+    def _waits_for(self) -> str:
+        """Why there is no pair, in one line; "" where only time has passed."""
+        if self._no_camera and self._no_camera != NO_INFO:
+            return self._no_camera
+        for side in SIDES:
+            if side not in self._infos:
+                return f"no CameraInfo of the {side} camera: {self.why_silent(f'{side}/camera_info', CameraInfo)}"
+        for side in SIDES:
+            if not self._images[side]:
+                return f"no image of the {side} camera: {self.why_silent(f'{side}/image_rect', Image)}"
+        gap_ns = self._matcher.gap_ns
+        if gap_ns is not None:
+            limit = f"detector.slop_s ({1e3 * self._config.slop_s:.0f} ms)"
+            return f"left and right are {gap_ns / 1e6:.0f} ms apart, more than {limit}: trigger both cameras together"
+        return ""
+
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         time = now()
         with self._lock:
             complaint = self._heartbeat.complaint(time, self._config.max_age_s)
             silent = self._heartbeat.silent_s(time)
             level, message = DiagnosticStatus.OK, "detecting"
-            if self._no_camera:
-                level, message = DiagnosticStatus.WARN, self._no_camera
-            elif complaint:
-                level = DiagnosticStatus.WARN if silent is None else DiagnosticStatus.STALE
-                message = complaint + (f" ({self._last_drop})" if self._last_drop else "")
+            if self._no_camera or complaint:
+                level = DiagnosticStatus.STALE if silent is not None and not self._no_camera else DiagnosticStatus.WARN
+                message = self._waits_for() or complaint
+                message += f" ({self._last_drop})" if self._last_drop and not self._no_camera else ""
             elif self._refusal:
                 level, message = DiagnosticStatus.WARN, f"refused: {self._refusal}"
 
@@ -321,6 +384,9 @@ class StereoVoxelNode(RarrlNode):
                     "refusal": self._refusal,
                     "exceptions": self._exceptions,
                     "last_drop": self._last_drop,
+                    "images_left": self._images["left"],
+                    "images_right": self._images["right"],
+                    "pair_gap_ms": "none" if self._matcher.gap_ns is None else round(self._matcher.gap_ns / 1e6, 1),
                     **{f"dropped_{reason}": drops.get(reason, 0) for reason in DROPS},
                 },
             )

@@ -35,11 +35,13 @@ from rarrl.policy.spec import UNKNOWN
 from rarrl.types import CallStatus
 from rarrl.worker_process import CallFailedError
 
-from .lifecycle import LATCHED, RarrlNode, now, run_node
+from .lifecycle import VOLATILE, RarrlNode, now, run_node
 from .params import POLICY_SPECS, PolicyNodeConfig, read_config
 from .stereo_messages import image_of, nanoseconds
 
 SENSOR = QoSProfile(depth=4, reliability=ReliabilityPolicy.BEST_EFFORT)
+PARTS = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""Of joint states that several nodes publish: with a small depth the one's messages would displace the other's."""
 WRITE_S = 0.002
 """Seconds that the middleware may take to write a command, within the limit of age: ten times what it takes idle."""
 HEARTBEAT_S = 0.5
@@ -69,8 +71,10 @@ class VlaPolicyNode(RarrlNode):
         check_served(spec)
         if config.control_hz:
             check_control_hz(config.control_hz, "config: policy.control_hz")
+        self._base_frame = self.setting("base_frame", str)
         self._dt = 1 / (config.control_hz or spec.control_hz)
         self._subgoal = ""
+        self._last_subgoal: str | None = None
         self._subgoal_refusal = ""
         self._forget()
 
@@ -82,8 +86,8 @@ class VlaPolicyNode(RarrlNode):
             raise InputError(
                 f"policy: its cameras {', '.join(map(repr, spec.cameras))} make no topics: {why}"
             ) from None
-        self.create_subscription(JointState, "proprio", self._on_proprio, SENSOR)
-        self.create_subscription(String, "subgoal", self._on_subgoal, LATCHED)
+        self.create_subscription(JointState, "proprio", self._on_proprio, PARTS)
+        self.hear_latched(String, "subgoal", self._on_subgoal, VOLATILE)
         self._chunk_pub = self.create_lifecycle_publisher(JointTrajectory, "action_chunk", 2)
         self._command_pub = (
             self.create_lifecycle_publisher(TwistStamped, "command", 2)
@@ -98,6 +102,7 @@ class VlaPolicyNode(RarrlNode):
         config = self._config
         age_s = config.max_observation_age_s
         self._feed = ObservationBuilder(self._spec, age_s, config.slop_s)
+        self._camera_frames: dict[str, str] = {}  # camera -> frame id of its first picture
         self._actor = Actor(self._spec, self._dt, age_s, config.blend_rows, config.replan_share)
         self._actor.follow(self._subgoal)
         self._stamps: dict[float, int] = {}  # of observations: steady time -> stamp, nanoseconds
@@ -153,6 +158,12 @@ class VlaPolicyNode(RarrlNode):
             with self._lock:
                 self._feed.drop("corrupt", f"{camera}: {error}")
             return
+        frame = self._camera_frames.setdefault(camera, msg.header.frame_id)
+        if frame != msg.header.frame_id:
+            with self._lock:
+                other = f"in frame {msg.header.frame_id[:60]!r} after {frame[:60]!r}: another camera on its topic?"
+                self._feed.drop("frame", f"{camera}: {other}")
+            return
         rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
         with self._lock:
             if self._feed.add_image(camera, rgb, nanoseconds(msg.header.stamp), clock_ns, came):
@@ -167,8 +178,8 @@ class VlaPolicyNode(RarrlNode):
         with self._lock:
             if self._feed.add_proprio(msg.name, msg.position, stamp_ns, clock_ns, came):
                 measured = dict(zip(msg.name, msg.position, strict=True))
-                self._speed_mps = measured.get(SPEED, 0.0)
-                self._busy = measured.get(BUSY, 0.0) > INTERACT_FROM
+                self._speed_mps = measured.get(SPEED, self._speed_mps)
+                self._busy = measured.get(BUSY, float(self._busy)) > INTERACT_FROM
                 self._lock.notify_all()
 
     def _on_subgoal(self, msg: String) -> None:
@@ -180,6 +191,9 @@ class VlaPolicyNode(RarrlNode):
         except InputError as error:
             refusal = str(error)
         with self._lock:
+            if msg.data == self._last_subgoal:  # a latched one may come twice
+                return
+            self._last_subgoal = msg.data
             self._subgoal = "" if refusal else msg.data
             self._actor.follow(self._subgoal)
             self._subgoal_refusal = refusal
@@ -206,6 +220,7 @@ class VlaPolicyNode(RarrlNode):
     def _twist(self, act: ActorCommand, stamp_ns: int) -> TwistStamped:
         msg = TwistStamped()
         msg.header.stamp = Time(nanoseconds=stamp_ns).to_msg()
+        msg.header.frame_id = self._base_frame
         msg.twist.linear.x = act.motion.linear_x
         msg.twist.linear.y = act.motion.linear_y
         msg.twist.angular.z = act.motion.angular_z
@@ -286,6 +301,14 @@ class VlaPolicyNode(RarrlNode):
     def _chunk(self, chunk: ActionChunk, stamp_ns: int) -> JointTrajectory:
         return self._message(stamp_ns, [_point(row, i * self._dt) for i, row in enumerate(chunk.actions)])
 
+    def _silent_part(self) -> str:
+        """Of the first part that was never heard: why, as far as the graph tells."""
+        missing = self._feed.missing()
+        if not missing:
+            return ""
+        topic = (f"{missing[0]}/image", Image) if missing[0] in self._spec.cameras else ("proprio", JointState)
+        return f" ({self.why_silent(*topic)})"
+
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         time = now()
         with self._lock:
@@ -295,10 +318,12 @@ class VlaPolicyNode(RarrlNode):
             if self._subgoal_refusal:
                 level, message = DiagnosticStatus.WARN, f"holding: {self._subgoal_refusal}"
             elif not self._subgoal:
-                level, message = DiagnosticStatus.WARN, "holding: no subgoal"
+                why = "the last one is empty" if self._last_subgoal == "" else self.why_silent("subgoal", String)
+                level, message = DiagnosticStatus.WARN, f"holding: no subgoal ({why})"
             elif not self._acting:
                 level = DiagnosticStatus.WARN if silent is None else DiagnosticStatus.STALE
-                why = self._trouble or self._feed.last_drop
+                waiting = self._feed.waiting() and f"{self._feed.waiting()}{self._silent_part()}"
+                why = "; ".join(filter(None, (self._trouble, waiting, self._feed.last_drop)))
                 message = "holding: no fresh chunk" + (f" ({why})" if why else "")
             jump = {f"seam_jump_{n}": float(v) for n, v in zip(self._spec.action_names, broker.seam_jump, strict=True)}
             names = ("late", "worker_failures", "exceptions", "subgoals_refused")
@@ -323,6 +348,8 @@ class VlaPolicyNode(RarrlNode):
                     **jump,
                     **{f"refused_{reason}": count for reason, count in broker.refused.items()},
                     **{f"dropped_{reason}": self._feed.drops[reason] for reason in DROPS},
+                    "waits": self._feed.waits,
+                    "waiting": self._feed.waiting(),
                     "last_drop": self._feed.last_drop,
                 },
             )

@@ -346,6 +346,36 @@ class DetectorConfig(Section):
         description="Angle by which the camera looks down, in degrees. If it is wrong, distant ground is reported "
         "as an obstacle or low obstacles are overlooked.",
     )
+    camera_roll_deg: float = Field(
+        default=0.0,
+        ge=-360.0,
+        le=360.0,
+        description="Angle by which the camera is turned about the direction in which it looks, in degrees, clockwise "
+        "as it looks; 180 is a camera that is mounted upside down. If it is wrong, the ground is reported as an "
+        "obstacle.",
+    )
+    camera_x_m: float = Field(
+        default=0.0,
+        ge=-10.0,
+        le=10.0,
+        description="Position of the left camera ahead of the base's rotation axis, in metres; negative is behind it. "
+        "It is used only with fuse: if it is wrong, obstacles are smeared while the robot turns.",
+    )
+    camera_y_m: float = Field(
+        default=0.0,
+        ge=-10.0,
+        le=10.0,
+        description="Position of the left camera to the left of the base's rotation axis, in metres; negative is to "
+        "the right. It is used only with fuse: if it is wrong, obstacles are smeared while the robot turns.",
+    )
+    camera_yaw_deg: float = Field(
+        default=0.0,
+        ge=-360.0,
+        le=360.0,
+        description="Direction in which the camera looks on the base, in degrees; 0 is ahead, 90 to the left. It is "
+        "used only with fuse, since the scan is in the direction of the camera (the gate turns it by "
+        "gate.sensor_yaw_deg): if it is wrong, obstacles are smeared while the robot drives.",
+    )
     body_low_m: float = Field(
         default=0.15,
         ge=-10.0,
@@ -636,6 +666,33 @@ class GateConfig(Section):
         description="Position of the scan's origin to the left of the rotation axis, in metres; negative is to the "
         "right. If it is wrong, all obstacles are misplaced sideways and the robot passes too close on "
         "one side.",
+    )
+    sensor_yaw_deg: float = Field(
+        default=0.0,
+        ge=-360.0,
+        le=360.0,
+        description="Direction of the x axis of the scan's frame on the base, in degrees; 0 points ahead, 90 to the "
+        "left, 180 is a sensor that is mounted backwards. If it is wrong, the robot looks for obstacles on the wrong "
+        "side and drives into them.",
+    )
+    sensor_flipped: bool = Field(
+        default=False,
+        description="Whether the scan's sensor is mounted upside down, so that what it calls left is right. If it is "
+        "wrong, obstacles on the left and on the right are exchanged and the robot touches them.",
+    )
+    scan_frames: str = Field(
+        default="base_link, base_scan",
+        max_length=1000,
+        pattern=r"^[^\r\n]*$",
+        description="Frame ids, separated by commas, of scans whose sensor is mounted as sensor_x_m, sensor_y_m, "
+        "sensor_yaw_deg and sensor_flipped say. A scan of any other frame, or of none, stops the robot. It is not used "
+        "with sensor_from_tf.",
+    )
+    sensor_from_tf: bool = Field(
+        default=False,
+        description="Whether the place and the direction of the scan's frame on the base come from TF instead of "
+        "sensor_x_m, sensor_y_m, sensor_yaw_deg and sensor_flipped; this needs tf2_ros. Until TF knows the frame, the "
+        "robot stands; if TF is wrong, obstacles are looked for in the wrong place.",
     )
     blind_m: float = Field(
         default=0.0,

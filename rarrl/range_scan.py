@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,12 @@ NOTHING_M = 0.05
 """Metres. A bearing that is free for less than that says nothing: a sensor that knows nothing says "blocked" there."""
 THICK_M = 0.3
 """Metres. What ended the sight is taken to be so thick: about a chair's leg with what stands behind it."""
+END_BEAMS = 1.5
+"""Beams by which a scan's last angle may differ from what increment and count give: many drivers are off by one."""
+FAR_M = 1000.0
+"""Metres. Where a sensor names no largest range, so far is taken: beyond every map of the gate."""
+ROUNDING = 1e-6
+"""Share by which a single-precision reading of exactly the largest range may exceed it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +49,64 @@ class RangeScan:
         ranges.setflags(write=False)
         object.__setattr__(self, "ranges", ranges)
 
+    @classmethod
+    def from_readings(
+        cls,
+        angle_min: float,
+        angle_max: float,
+        increment: float,
+        ranges: np.ndarray,
+        range_min: float,
+        range_max: float,
+    ) -> RangeScan:
+        """Makes a scan of a sensor's readings, as sensor_msgs/LaserScan and REP 117 define them.
+
+        Beams may run to the left or to the right (a negative increment) and cover more than a full turn; of beams with
+        one bearing, such as the first and the last of a closed circle, the nearest reading counts. Infinity means that
+        nothing is within `range_max`. A reading that is NaN, minus infinity, 0 or outside of the sensor's limits tells
+        nothing, so its bearing counts as blocked.
+
+        Raises: ValueError, one line, where the numbers contradict one another."""
+        readings = np.asarray(ranges, dtype=np.float64)
+        if readings.ndim != 1 or not len(readings):
+            raise ValueError("scan: it has no ranges")
+        if not all(map(math.isfinite, (angle_min, angle_max, increment))) or increment == 0.0:
+            raise ValueError(
+                f"scan: angles must be finite and angle_increment not 0, got angle_min {angle_min:.4g}, angle_max "
+                f"{angle_max:.4g}, angle_increment {increment:.4g}"
+            )
+        if math.isnan(range_min) or math.isnan(range_max) or not max(range_min, 0.0) < range_max:
+            raise ValueError(
+                f"scan: range_max must be above range_min and above 0 m, got range_min {range_min:.4g} and range_max "
+                f"{range_max:.4g}; does the driver fill them in?"
+            )
+
+        last = angle_min + increment * (len(readings) - 1)
+        if abs(last - angle_max) > END_BEAMS * abs(increment):
+            raise ValueError(
+                f"scan: {len(readings)} ranges {increment:.4g} rad apart end at {last:.4g} rad, but angle_max is "
+                f"{angle_max:.4g}: which is right is not known; correct it in the driver"
+            )
+
+        range_max = min(range_max, FAR_M)
+        within = (readings >= range_min) & (readings <= range_max * (1 + ROUNDING))
+        readings = np.where(within | (readings == math.inf), readings, 0.0)
+        if increment < 0:
+            angle_min = last
+            increment = -increment
+            readings = readings[::-1]
+        return cls(*_one_turn(angle_min, increment, readings), range_max)
+
+    def seen_upside_down(self) -> RangeScan:
+        """The same scan of a sensor that is mounted upside down: what it calls left is right."""
+        last = self.angle_min + self.increment * (len(self.ranges) - 1)
+        return replace(self, angle_min=-last, ranges=self.ranges[::-1])
+
+    @property
+    def without_reading(self) -> float:
+        """Share of the bearings, 0 to 1, of which the scan tells nothing; these count as blocked."""
+        return float(np.mean(self.ranges <= 0.0))
+
     def reach(self, bearings: np.ndarray) -> np.ndarray:
         """How far is free at `bearings` (rad, any shape); NaN outside the field of view."""
         turn = np.mod(bearings - self.angle_min + self.increment / 2, 2 * math.pi)
@@ -60,3 +124,20 @@ class RangeScan:
         rows, _ = np.nonzero(hidden)
         points = along[hidden][:, None] * np.stack([np.cos(bearings[rows]), np.sin(bearings[rows])], axis=1)
         return points, thing[hidden]
+
+
+def _one_turn(angle_min: float, increment: float, readings: np.ndarray) -> tuple[float, float, np.ndarray]:
+    """The same beams within one turn: where several have one bearing, the nearest of their readings counts.
+
+    >>> _one_turn(0.0, math.pi / 2, np.array([3.0, 2.0, 2.0, 2.0, 1.0]))[2].tolist()
+    [1.0, 2.0, 2.0, 2.0]
+    """
+    if increment * len(readings) <= 2 * math.pi + increment / 2:
+        return angle_min, increment, readings
+
+    count = max(1, round(2 * math.pi / increment))
+    wedge = 2 * math.pi / count
+    index = np.round(np.arange(len(readings)) * increment / wedge).astype(np.intp) % count
+    nearest = np.full(count, math.inf)
+    np.minimum.at(nearest, index, readings)
+    return angle_min, wedge, nearest

@@ -8,7 +8,6 @@ one thread, for simulation and tests.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,6 +18,7 @@ from rarrl.policy.actor import BASE_ACTIONS, INTERACT, Actor, ActorCommand
 from rarrl.policy.base import Interface, Observation, Policy
 from rarrl.range_scan import RangeScan
 from rarrl.safety.base_gate import BaseGate
+from rarrl.safety.gate import planar
 from rarrl.types import GateReason, GateResult, RobotCommand, StereoPair
 
 logger = logging.getLogger(__name__)
@@ -152,6 +152,7 @@ def _check_fit(observation: Observation, spec: Interface) -> None:
 
 
 def command_of(act: ActorCommand, now: float) -> RobotCommand:
-    """What the gate is asked for at `now`. A motion aside is not a number: no base here can do that."""
-    v = act.motion.linear_x if act.motion.linear_y == 0.0 else math.nan
-    return RobotCommand(v, act.motion.angular_z, act.observed_at, now)
+    """What the gate is asked for at `now`. It refuses a motion to the side: no base here can do that."""
+    motion = act.motion
+    v, omega, fault = planar((motion.linear_x, motion.linear_y, 0.0), (0.0, 0.0, motion.angular_z))
+    return RobotCommand(v, omega, act.observed_at, now, fault)

@@ -297,12 +297,14 @@ class RobotCommand:
     """What a mobile base is asked to do (REP 103). v: m/s, forward is positive. omega: rad/s, left is positive.
 
     observed_s: when the observation was taken that the command was derived from. heard_s: when the command arrived.
-    Both are on the steady clock. The values are not checked here, because that is the gate's work."""
+    Both are on the steady clock. fault: why it cannot be meant for this base, "" if it can; the gate stops then. The
+    values are not checked here, because that is the gate's work."""
 
     v: float
     omega: float
     observed_s: float
     heard_s: float
+    fault: str = ""
 
 
 class GateAction(str, Enum):
@@ -324,6 +326,7 @@ class GateReason(str, Enum):
     BLOCKED = "blocked"
     BRAKING = "braking for an obstacle"
     NO_COMMAND = "no command"
+    COMMAND_UNFIT = "command not for this base"
     COMMAND_NOT_FINITE = "command not finite"
     COMMAND_OUT_OF_LIMITS = "command out of limits"
     COMMAND_TOO_OLD = "command too old"
@@ -333,7 +336,8 @@ class GateReason(str, Enum):
     NO_OBSTACLES_KNOWN = "no obstacle information"
     OBSTACLES_TOO_OLD = "obstacle information too old"
     POSE_TOO_OLD = "pose too old"
-    ODOMETRY_JUMPED = "odometry jumped: activate the gate anew"
+    ODOMETRY_JUMPED = "odometry jumped: activate the gate again"
+    WRONG_FRAME = "unknown frame"
     OTHER_PUBLISHER = "another publisher on our topics"
     INTERNAL_ERROR = "internal error"
 
@@ -345,6 +349,7 @@ class GateReason(str, Enum):
     def of_command(self) -> bool:
         """Whether the command itself is at fault, by its numbers or its age."""
         return self in (
+            GateReason.COMMAND_UNFIT,
             GateReason.COMMAND_NOT_FINITE,
             GateReason.COMMAND_OUT_OF_LIMITS,
             GateReason.COMMAND_TOO_OLD,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rarrl.diagnostics import WINDOW, Heartbeat, Latencies
+from rarrl.diagnostics import WINDOW, Announcer, Heartbeat, Latencies, why_silent
 
 
 def test_without_events_everything_is_zero():
@@ -36,11 +36,66 @@ def test_old_durations_leave_the_window():
 
 
 def test_a_heartbeat_complains_until_the_first_sign_of_life_and_after_the_timeout():
-    heartbeat = Heartbeat("replay_node")
+    heartbeat = Heartbeat("the executive")
     assert heartbeat.silent_s(10.0) is None
-    assert heartbeat.complaint(10.0, timeout_s=5.0) == "replay_node not heard yet"
+    assert heartbeat.complaint(10.0, timeout_s=5.0) == "the executive not heard yet"
 
     heartbeat.hear(10.0)
     assert heartbeat.silent_s(12.0) == 2.0
     assert heartbeat.complaint(15.0, timeout_s=5.0) == ""
-    assert heartbeat.complaint(15.1, timeout_s=5.0) == "replay_node silent for 5 s"
+    assert heartbeat.complaint(15.1, timeout_s=5.0) == "the executive silent for 5 s"
+
+
+def lines(states, **settings):
+    """What an announcer prints of (second, ok, text)."""
+    announcer = Announcer(**settings)
+    printed = [(at, announcer.judge(float(at), ok, text)) for at, ok, text in states]
+    return [(at, line) for at, line in printed if line]
+
+
+STORIES = {
+    "all well from the start": ([(s, True, "driving") for s in range(100)], []),
+    "nothing comes": (
+        [(s, False, f"no scan for {s} s") for s in range(70)],
+        [(2, "no scan for 2 s"), (62, "still: no scan for 62 s")],
+    ),
+    "in passing": ([(0, True, "a"), (1, False, "blocked"), (2, True, "a"), (3, True, "a"), (9, True, "a")], []),
+    "comes and goes": (
+        [(s, s >= 5, "driving" if s >= 5 else "no scan") for s in range(9)],
+        [(2, "no scan"), (7, "driving")],
+    ),
+    "another reason": (
+        [(s, False, "no scan" if s < 5 else "no command") for s in range(9)],
+        [(2, "no scan"), (7, "no command")],
+    ),
+    "two reasons in turn": (
+        [(s, False, ("no scan", "no odom")[s % 2]) for s in range(25)],
+        [(10, "no scan"), (21, "no odom")],
+    ),
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_the_console_hears_of_changes_alone(story):
+    states, printed = STORIES[story]
+    assert lines(states) == printed
+
+
+IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED = "sensor_msgs/msg/CompressedImage"
+
+
+@pytest.mark.parametrize(
+    ("graph", "says"),
+    [
+        ({"kinds": []}, "nothing publishes /left"),
+        ({"kinds": [], "compressed": True}, "only /left/compressed is published: ros2 run image_transport republish"),
+        ({"kinds": [COMPRESSED]}, f"/left carries {COMPRESSED}, needed {IMAGE}: ros2 run image_transport republish"),
+        ({"kinds": ["std_msgs/msg/String"]}, f"/left carries std_msgs/msg/String, needed {IMAGE}"),
+        ({"kinds": [IMAGE], "qos": "best effort"}, "its quality of service does not fit: best effort"),
+        ({"kinds": [COMPRESSED, IMAGE]}, "/left is published, but nothing has come"),
+    ],
+)
+def test_why_nothing_was_heard(graph, says):
+    line = why_silent("/left", IMAGE, **graph)
+    assert says in line and "\n" not in line

@@ -157,7 +157,8 @@ def test_a_jump_of_the_odometry_stops_it_for_good():
 def test_a_motion_aside_is_refused():
     world = World(("linear_x_m_s", "linear_y_m_s", "angular_z_rad_s"))
     world.policy.infer = lambda seen, stop=None: ActionChunk(np.full((8, 3), 0.1, np.float32), DT, seen.observed_at)
-    assert world.tick().result.reason is GateReason.COMMAND_NOT_FINITE
+    result = world.tick().result
+    assert result.reason is GateReason.COMMAND_UNFIT and result.detail.startswith("linear.y is 0.1 m/s")
 
 
 def test_a_policy_of_an_arm_drives_no_base():

@@ -17,7 +17,14 @@ import numpy as np
 from rarrl.perception.calibration import Calibration, Evidence, load_calibration
 from rarrl.perception.completion import STEP, Completion, complete
 from rarrl.perception.confidence import MatchConfidence, MatchFeatures, clues, load_confidence
-from rarrl.perception.opencv_matchers import disparity_range, fixed_padded, gray, match_padded, sgbm
+from rarrl.perception.opencv_matchers import (
+    disparity_range,
+    fixed_padded,
+    gray,
+    least_disparity,
+    match_padded,
+    sgbm,
+)
 from rarrl.perception.rig import CameraRig
 from rarrl.perception.voxels import BLOCK, GridSpec, Voxelizer
 from rarrl.types import StereoPair, VoxelGrid, VoxelState
@@ -77,10 +84,12 @@ DO_NOT_MATCH = "left and right do not match: other scenes or times, rows not ali
 
 @dataclass(frozen=True)
 class SearchRange:
-    """The disparities to search, in pixels: the first one, and how many, which is a multiple of 16."""
+    """The disparities to search, in pixels: the first one, and how many, which is a multiple of 16. least: the first
+    that any scene can have."""
 
     start: int
     count: int
+    least: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,14 +135,13 @@ def quick_look(left: np.ndarray, right: np.ndarray, rig: CameraRig) -> QuickLook
     if np.abs(found).max() < BLOCK and cv2.absdiff(small[0], small[1]).mean() < 0.5:
         return QuickLook(None, "left and right are one image", textured)
 
-    # Disparities below 0 are searched only if the camera's doffs allows them and more than stray matches show them.
-    least = -math.ceil(rig.doffs) if rig.doffs > 0 and np.mean(found < -BLOCK) > 0.02 else 0
+    least = least_disparity(rig.doffs)
     # The nearest surface may be small: one cell in 500 sets the range. A margin covers what quarter size cannot show.
     low, high = np.quantile(found[found >= least - BLOCK], (0.005, 0.998))
     first = min(max(int(low) - FARTHER_PX, least), full - 16)
     wanted = min(int(high) + NEARER_PX, full) - first
 
-    return QuickLook(SearchRange(first, max(16, 16 * math.ceil(wanted / 16))), "", textured)
+    return QuickLook(SearchRange(first, max(16, 16 * math.ceil(wanted / 16)), least), "", textured)
 
 
 def match(left: np.ndarray, right: np.ndarray, search: SearchRange) -> np.ndarray:
@@ -154,7 +162,7 @@ def match(left: np.ndarray, right: np.ndarray, search: SearchRange) -> np.ndarra
 
     # To the left of this line the match would lie outside the right image, and SGBM guesses.
     fixed[fixed > 16 * (np.arange(width, dtype=np.int16) + 1)] = none
-    if search.start > 0:  # what lies further away than the range piles up at its end
+    if search.start > search.least:  # what lies further away than the range piles up at its end
         fixed[fixed < 16 * (search.start + 1)] = none
 
     cv2.filterSpeckles(fixed, none, SPECKLE_PX // 2 if wide else SPECKLE_PX, round(16 * SPECKLE_RANGE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -14,6 +15,8 @@ from rarrl.types import StereoPair, VoxelGrid, VoxelState
 
 RIVALS = ("colour", "gray", "bm", "half")
 """The baselines that the shipped detector is compared with; see `Matcher.kind`."""
+NO_DOFFS_PX = 1 / 16
+"""Pixels: doffs below the matcher's resolution are rounding of a calibration."""
 
 
 def gray(image: np.ndarray) -> np.ndarray:
@@ -29,6 +32,15 @@ def colour(image: np.ndarray) -> np.ndarray:
 def disparity_range(width: int) -> int:
     """Returns how many disparities are searched, a multiple of 16: 192 for 880 columns, in proportion for others."""
     return max(16, 16 * round(0.22 * width / 16))
+
+
+def least_disparity(doffs: float) -> int:
+    """Returns the first disparity to search, in pixels: below that of infinity (-doffs) where there are doffs, else 0.
+
+    >>> least_disparity(0.0), least_disparity(15.0), least_disparity(-4.5)
+    (0, -16, 4)
+    """
+    return -math.floor(doffs) - 1 if abs(doffs) >= NO_DOFFS_PX else 0
 
 
 def match_padded(matcher: cv2.StereoMatcher, left: np.ndarray, right: np.ndarray, margin: int) -> np.ndarray:
@@ -76,27 +88,29 @@ def block_matcher(min_disparity: int, n_disparities: int, window: int = 15) -> c
 
 @dataclass(frozen=True)
 class Matcher:
-    """How a baseline finds disparities. kind: `colour`, `gray`, `half` (gray at half size) or `bm`."""
+    """How a baseline finds disparities. kind: `colour`, `gray`, `half` (gray at half size) or `bm`. n_disparities:
+    pixels that are searched, a multiple of 16, from `start` on (at most 0)."""
 
     kind: str
     n_disparities: int
+    start: int = 0
 
     def disparity(self, pair: StereoPair) -> np.ndarray:
         """Returns the disparity of a pair, (height, width) float32 in pixels, NaN where there is none."""
         if self.kind == "colour":
-            matcher = sgbm(3, 0, self.n_disparities, 5)
+            matcher = sgbm(3, self.start, self.n_disparities, 5)
             return match_padded(matcher, colour(pair.left), colour(pair.right), self.n_disparities)
 
         left, right = gray(pair.left), gray(pair.right)
         if self.kind == "gray":
-            return match_padded(sgbm(1, 0, self.n_disparities, 5), left, right, self.n_disparities)
+            return match_padded(sgbm(1, self.start, self.n_disparities, 5), left, right, self.n_disparities)
         if self.kind == "bm":
-            return match_padded(block_matcher(0, self.n_disparities), left, right, self.n_disparities)
+            return match_padded(block_matcher(self.start, self.n_disparities), left, right, self.n_disparities)
 
         size = (left.shape[1] // 2, left.shape[0] // 2)
         small = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (left, right)]
         half = max(16, 16 * round(self.n_disparities / 32))
-        found = match_padded(sgbm(1, 0, half, 5), small[0], small[1], half)
+        found = match_padded(sgbm(1, self.start // 2, half, 5), small[0], small[1], half)
         scale = np.float32(left.shape[1] / size[0])
 
         return cv2.resize(found, left.shape[::-1], interpolation=cv2.INTER_NEAREST) * scale
@@ -112,7 +126,9 @@ class CountDetector:
         self.name = name
         self.min_points = min_points
         self.voxelizer = Voxelizer(rig, spec)
-        self.matcher = Matcher(name, disparity_range(rig.width))
+        start = min(least_disparity(rig.doffs), 0)
+        searched = 16 * math.ceil((disparity_range(rig.width) - start) / 16)
+        self.matcher = Matcher(name, searched, start)
 
     def detect(self, pair: StereoPair) -> VoxelGrid:
         """Returns the voxels of one pair. Raises: ValueError if the images are not of the camera's size."""

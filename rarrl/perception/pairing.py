@@ -28,6 +28,7 @@ class PairMatcher(Generic[T]):
 
     Pairs come out with stamps that rise on both sides. `drops` counts what was given up: `out_of_order` (not later
     than the one before on its side), `unmatched` (no partner within the slop), `overflow` (the other side is silent).
+    `gap_ns`: how near to one another two stamps came since the last pair; None where the other side is silent.
 
     >>> matcher = PairMatcher(slop_ns=10)
     >>> matcher.push("left", 100, "a"), matcher.push("right", 300, "b"), dict(matcher.drops)
@@ -41,6 +42,7 @@ class PairMatcher(Generic[T]):
             raise ValueError(f"slop_ns must be >= 0 and waiting >= 1, got {slop_ns} and {waiting}")
         self.slop_ns = slop_ns
         self.drops: Counter[str] = Counter()
+        self.gap_ns: int | None = None
         self._waiting: dict[str, deque[tuple[int, T]]] = {side: deque() for side in SIDES}
         self._bound = waiting
         self._last: dict[str, int] = {}
@@ -54,6 +56,7 @@ class PairMatcher(Generic[T]):
         for queue in self._waiting.values():
             queue.clear()
         self._last.clear()
+        self.gap_ns = None
 
     def push(self, side: str, stamp_ns: int, item: T) -> Matched[T] | None:
         """Takes an item of `side` (left or right); the pair that it completes, if any."""
@@ -81,7 +84,9 @@ class PairMatcher(Generic[T]):
             if gap > self.slop_ns or closer:
                 older.popleft()
                 self.drops["unmatched"] += 1
+                self.gap_ns = gap if self.gap_ns is None else min(gap, self.gap_ns)
                 continue
+            self.gap_ns = None
             (left_ns, a), (right_ns, b) = left.popleft(), right.popleft()
             return Matched(left_ns, a, right_ns, b)
         return None

@@ -50,7 +50,7 @@ class CameraRig:
 
         if not 0.001 <= self.baseline <= 100:
             raise InputError(
-                f"camera: baseline must be 0.001 to 100 m, got {self.baseline}; are left and right swapped?"
+                f"camera: baseline must be 0.001 to 100 m, got {self.baseline:.6g}; P[3] is -fx * baseline, in metres"
             )
 
         for name in ("width", "height"):
@@ -84,6 +84,16 @@ class CameraRig:
                     f"camera: P of the {name} camera is not [fx 0 cx Tx; 0 fy cy Ty; 0 0 1 0]: not rectified"
                 )
 
+        if not left[3] and not right[3] and left[0] > 0:
+            raise InputError(
+                "camera: P[3] of the right camera is 0, so it tells no baseline; a calibrated pair has P[3] = -fx * "
+                "baseline (metres) there: calibrate both cameras together, or let the driver fill it in"
+            )
+        if right[3] > 0:
+            raise InputError(
+                f"camera: P[3] of the right camera is {right[3]:.6g}, but -fx * baseline is below 0: are left and "
+                "right swapped?"
+            )
         if abs(left[3]) > 1e-6:
             raise InputError(f"camera: P[3] of the left camera must be 0, got {left[3]}; are left and right swapped?")
         if abs(right[0] - left[0]) > 1e-3 * abs(left[0]) or abs(right[5] - left[5]) > 1e-3 * abs(left[5]):
@@ -104,6 +114,22 @@ class CameraRig:
             doffs=float(right[2] - left[2]),
             frame=frame,
         )
+
+    @staticmethod
+    def of_part(
+        p: Sequence[float], binning: tuple[int, int] = (1, 1), offset: tuple[int, int] = (0, 0)
+    ) -> tuple[float, ...]:
+        """The `p` of a part of the image, or of one of fewer pixels, as image_geometry makes it.
+
+        binning: pixels of the full image per pixel, columns and rows; 0 counts as 1. offset: column and row of the full
+        image at which the part begins."""
+        bx, by = (max(int(number), 1) for number in binning)
+        P = np.array(p, dtype=np.float64).reshape(3, 4)
+        P[0, 2] -= offset[0]
+        P[1, 2] -= offset[1]
+        P[0] /= bx
+        P[1] /= by
+        return tuple(P.ravel().tolist())
 
     @property
     def field_rad(self) -> float:

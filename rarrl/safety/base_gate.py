@@ -5,11 +5,13 @@ odometry -> map follows the robot      scan -> map learns what is free      comm
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 
 from rarrl.config import GateConfig
+from rarrl.frames import Mount
 from rarrl.poses import PoseBuffer, yaw_of
 from rarrl.range_scan import RangeScan
 from rarrl.safety.gate import SafetyGate, Surroundings
@@ -39,6 +41,7 @@ class BaseGate:
         self.scan_s: float | None = None
         self.pose_s: float | None = None
         self.lost = False
+        self._mount = mount_of(config)
         self._map = self.gate.free_space()
         self._poses = PoseBuffer()
         self._vouched = False
@@ -60,18 +63,20 @@ class BaseGate:
             self._map.vouch(self.config.assumed_clear_m)
             self._vouched = True
 
-    def on_scan(self, scan: RangeScan, stamp_s: float, taken_s: float) -> bool:
+    def on_scan(self, scan: RangeScan, stamp_s: float, taken_s: float, mount: Mount | None = None) -> bool:
         """Takes in what `scan` shows; False, and it is ignored, where it is not known where the base was then.
 
-        Its `blind_m` is the configuration's, whatever the sensor says."""
+        Its `blind_m` is the configuration's, whatever the sensor says. mount: where its sensor is on the base; None:
+        where the configuration says."""
         c = self.config
-        scan = replace(scan, blind_m=c.blind_m)
+        mount = mount or self._mount
+        scan = replace(scan.seen_upside_down() if mount.flipped else scan, blind_m=c.blind_m)
 
         if not c.odometry:
             self._map.move(AT_HOME)
             self._map.forget()
             self._map.vouch(c.assumed_clear_m)
-            self._map.see(scan, (c.sensor_x_m, c.sensor_y_m, 0.0))
+            self._map.see(scan, (mount.x_m, mount.y_m, mount.yaw_rad))
             self.scan_s = taken_s
             self.pose_s = taken_s
             return True
@@ -79,17 +84,25 @@ class BaseGate:
         pose = self._poses.at(stamp_s)
         if pose is None or not self._vouched:
             return False
-        x, y = (pose @ [c.sensor_x_m, c.sensor_y_m, 0.0, 1.0])[:2]
-        self._map.see(scan, (float(x), float(y), yaw_of(pose)))
+        x, y = (pose @ [mount.x_m, mount.y_m, 0.0, 1.0])[:2]
+        self._map.see(scan, (float(x), float(y), yaw_of(pose) + mount.yaw_rad))
         self.scan_s = taken_s
         return True
 
-    def check(self, command: RobotCommand | None, now_s: float, veto: GateReason | None = None) -> GateResult:
-        """What may be sent to the base now. veto: why it must stand, whatever was asked. Never raises."""
+    def check(
+        self, command: RobotCommand | None, now_s: float, veto: GateReason | None = None, why: str = ""
+    ) -> GateResult:
+        """What may be sent to the base now. veto: why it must stand, whatever was asked; why: the detail of that. Never
+        raises."""
         if veto is None and self.lost:
             veto = GateReason.ODOMETRY_JUMPED
 
         around = None
         if self.scan_s is not None and self.pose_s is not None:
             around = Surroundings(self._map, self.scan_s, self.pose_s)
-        return self.gate.check(command, around, now_s, veto)
+        return self.gate.check(command, around, now_s, veto, why)
+
+
+def mount_of(config: GateConfig) -> Mount:
+    """Where the configuration says that the scan's sensor is on the base."""
+    return Mount(config.sensor_x_m, config.sensor_y_m, math.radians(config.sensor_yaw_deg), config.sensor_flipped)

@@ -26,6 +26,8 @@ STANDSTILL = 0.01
 """Share of a command. Less than that is not worth moving: bases do not follow a few mm/s."""
 MAX_CELLS = 400
 """From the robot to the end of the map: beyond that a check takes longer than a tick of 20 Hz."""
+OTHER_AXES = 0.001
+"""m/s and rad/s. So little on an axis that the base lacks is left out: rounding of a turned vector, not a wish."""
 EARLY_S = 0.05
 """Seconds that what came may be ahead of now: callers read the clock one after the other."""
 
@@ -91,15 +93,20 @@ class SafetyGate:
         return FreeSpace(self.reach_m, self.config.memory_m, self.config.cell_m)
 
     def check(
-        self, command: RobotCommand | None, around: Surroundings | None, now_s: float, veto: GateReason | None = None
+        self,
+        command: RobotCommand | None,
+        around: Surroundings | None,
+        now_s: float,
+        veto: GateReason | None = None,
+        why: str = "",
     ) -> GateResult:
-        """What may be sent to the base now. veto: why it must stand, whatever was asked. Never raises: an error in here
-        is a stop."""
+        """What may be sent to the base now. veto: why it must stand, whatever was asked; why: the detail of that. Never
+        raises: an error in here is a stop."""
         try:
             dt = min(max(now_s - self._checked_s, 0.0), 1 / self.config.rate_hz)
             self._settle(dt)
 
-            result = GateResult.stop(veto) if veto else self._judge(command, around, now_s, dt)
+            result = GateResult.stop(veto, why) if veto else self._judge(command, around, now_s, dt)
             if not (math.isfinite(result.v) and math.isfinite(result.omega)):
                 result = GateResult.stop(GateReason.INTERNAL_ERROR, f"the gate came to {result.v}, {result.omega}")
         except Exception as error:  # whatever it is, the robot stands
@@ -118,6 +125,8 @@ class SafetyGate:
     def _judge(self, command: RobotCommand | None, around: Surroundings | None, now_s: float, dt: float) -> GateResult:
         if command is None:
             return GateResult.stop(GateReason.NO_COMMAND)
+        if command.fault:
+            return GateResult.stop(GateReason.COMMAND_UNFIT, command.fault)
         if not (math.isfinite(command.v) and math.isfinite(command.omega)):
             return GateResult.stop(GateReason.COMMAND_NOT_FINITE, f"v {command.v}, omega {command.omega}")
         if why := self._too_old(command.observed_s, command.heard_s, now_s):
@@ -341,8 +350,10 @@ class SafetyGate:
             return refuse("not finite")
         if times[0] < 0 or (np.diff(times) <= 0).any():
             return refuse("times that do not increase")
-        if not set(names) <= set(measured) or not now_s - measured_s <= c.max_obstacle_age_s:
-            return refuse("joint states missing or too old")
+        if missing := [name for name in names if name not in measured]:
+            return refuse(f"no joint state of {', '.join(missing)[:100]}")
+        if not now_s - measured_s <= c.max_obstacle_age_s:
+            return refuse(f"joint states too old: {now_s - measured_s:.2f} s, at most {c.max_obstacle_age_s} s")
 
         rows = positions[:, [names.index(j.name) for j in joints]].astype(np.float64)
         low, high, speed = (np.array([getattr(j, what) for j in joints]) for what in ("low", "high", "speed"))
@@ -361,6 +372,27 @@ class SafetyGate:
         if not near[0]:
             return refuse("no row within max_command_age_s")
         return JointResult(rows[near], np.maximum(times[near], 1 / c.rate_hz))
+
+
+def planar(linear: tuple[float, float, float], angular: tuple[float, float, float]) -> tuple[float, float, str]:
+    """(v, omega) of a twist for a base that only drives ahead and turns, and what is wrong with it, "" if nothing is.
+
+    >>> planar((0.2, 0.0, 0.0), (0.0, 0.0, 0.5))
+    (0.2, 0.5, '')
+    >>> planar((0.2, 0.02, 0.0), (0.0, 0.0, 0.5))[2]
+    'linear.y is 0.02 m/s, but the base only drives ahead and turns; up to 0.001 is ignored'
+    """
+    v = linear[0]
+    omega = angular[2]
+    others = {"linear.y": linear[1], "linear.z": linear[2], "angular.x": angular[0], "angular.y": angular[1]}
+    for name, value in others.items():
+        if not math.isfinite(value):
+            return v, omega, f"{name} is {value}, which is not finite"
+        if abs(value) > OTHER_AXES:
+            unit = "m/s" if name.startswith("linear") else "rad/s"
+            only = f"but the base only drives ahead and turns; up to {OTHER_AXES} is ignored"
+            return v, omega, f"{name} is {value:.3g} {unit}, {only}"
+    return v, omega, ""
 
 
 def parse_joints(text: str) -> tuple[Joint, ...]:

@@ -119,16 +119,20 @@ def test_a_second_robot_is_refused_while_the_first_is_alive(ear, local_node):
     node = start(ear, local_node, orchestrator__decision_timeout_s=1.0)
     decide(ear, REPORT)
     send(ear, replace(REPORT, run="other"))
-    assert ear.until(lambda: node._refused == 1) and "second replay_node" in node._last_refusal
+    assert ear.until(lambda: node._refused == 1) and "second task executive" in node._last_refusal
     ear.until(lambda: False, 1.2)  # the first falls silent
     assert decide(ear, replace(REPORT, run="other"))["run"] == "other"
 
 
 def test_silence_is_told_on_the_steady_clock(ear, local_node):
     start(ear, local_node, orchestrator__decision_timeout_s=1.0)
-    assert diagnosed(ear, lambda s, v: s.level == DiagnosticStatus.WARN and "not heard yet" in s.message)
+    assert diagnosed(ear, lambda s, v: s.level == DiagnosticStatus.WARN and "no state of a task executive" in s.message)
     decide(ear, REPORT)
-    assert diagnosed(ear, lambda s, v: s.level == DiagnosticStatus.STALE and "replay_node silent for" in s.message, 3.5)
+    assert diagnosed(
+        ear,
+        lambda s, v: s.level == DiagnosticStatus.STALE and "(topic state) silent for" in s.message,
+        3.5,
+    )
 
 
 def test_diagnostics_say_what_decides_and_how_fast(ear, local_node):

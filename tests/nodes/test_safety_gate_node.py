@@ -2,22 +2,26 @@
 
 import math
 import signal
+import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
 pytest.importorskip("trajectory_msgs", reason="trajectory_msgs is missing: it comes with rarrl[ros] or a ROS 2")
 from diagnostic_msgs.msg import DiagnosticStatus
-from geometry_msgs.msg import Twist, TwistStamped
+from geometry_msgs.msg import TransformStamped, Twist, TwistStamped
 from lifecycle_msgs.msg import Transition
 from nav_msgs.msg import Odometry
 from rclpy.duration import Duration
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState, LaserScan
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from rarrl.errors import InputError
+from rarrl.types import GateAction, GateReason
 from rarrl_nodes.safety_gate_node import SafetyGateNode
 
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -57,6 +61,7 @@ class World:
 
     def see(self, metres=5.0, age_s=0.0, **changes):
         msg = LaserScan(angle_min=-0.58, angle_max=0.58, angle_increment=0.04, range_max=6.0, ranges=[metres] * 30)
+        msg.header.frame_id = "base_link"
         for name, value in changes.items():
             setattr(msg, name, value)
         self.send("scan", msg, age_s)
@@ -189,7 +194,7 @@ def test_a_jump_of_the_odometry_stops_it_until_it_is_activated_anew(world):
     assert world.moves()
     world.odom(x=3.0)
     world.listen(0.1)
-    assert reason(world) == "odometry jumped: activate the gate anew"
+    assert reason(world) == "odometry jumped: activate the gate again"
     assert world.speeds(world.drive(5))[-1] == 0.0
     world.gate.trigger_deactivate()
     world.gate.trigger_activate()
@@ -335,3 +340,117 @@ def test_a_bad_chunk_for_the_arm_goes_nowhere(arm, msg, age_s):
     assert arm.ear.until(lambda: arm.gate._counts["joint_refused"] == 1)
     arm.listen(0.1)
     assert arm.rows == [] and arm.gate.diagnose()[2]["joint_refusal"]
+
+
+def sent(topic, **fields):
+    """A message with these fields; `frame` and `child` are its frames."""
+    msg = KINDS[topic]()
+    if topic == "scan":
+        msg = LaserScan(angle_min=-0.58, angle_max=0.58, angle_increment=0.04, range_max=6.0, ranges=[5.0] * 30)
+        msg.header.frame_id = "base_link"
+    if topic == "odom":
+        msg.pose.pose.orientation.w = 1.0
+        msg.child_frame_id = fields.pop("child", "")
+    msg.header.frame_id = fields.pop("frame", msg.header.frame_id)
+    for name, value in fields.items():
+        part, _, axis = name.partition("_")
+        setattr(getattr(msg.twist, part), axis, value)
+    return msg
+
+
+FRAMES = [
+    ("scan", {"frame": "base_link"}, ""),
+    ("scan", {"frame": "/base_scan"}, ""),
+    ("scan", {"frame": "laser"}, "the scan is in frame 'laser', known: base_link, base_scan"),
+    ("scan", {"frame": "robot2/base_scan"}, "the scan is in frame 'robot2/base_scan'"),
+    ("scan", {"frame": ""}, "the scan names no frame"),
+    ("odom", {"child": "base_footprint", "frame": "odom"}, ""),
+    ("odom", {"child": ""}, ""),
+    ("odom", {"child": "t265_pose_frame"}, "the odometry is of frame 't265_pose_frame'"),
+    ("command", {"frame": "base_link"}, ""),
+    ("command", {"frame": "map"}, "it is in frame 'map', needed: base_link or base_footprint"),
+    ("command", {"linear_y": 1e-9}, ""),
+    ("command", {"linear_y": 0.02}, "linear.y is 0.02 m/s, but the base only drives ahead and turns; up to 0.001"),
+    ("command", {"angular_x": -0.5}, "angular.x is -0.5 rad/s"),
+    ("command", {"linear_z": math.inf}, "linear.z is inf, which is not finite"),
+]
+
+
+@pytest.fixture
+def silent_gate(ros, namespace):
+    gate = SafetyGateNode(namespace=namespace)
+    gate.autostart()
+    yield gate
+    gate.destroy_node()
+
+
+@pytest.mark.parametrize(("topic", "fields", "why"), FRAMES)
+def test_what_is_in_an_unknown_frame_or_for_another_base_is_a_stop_with_its_reason(silent_gate, topic, fields, why):
+    receive = {"odom": silent_gate._on_odom, "scan": silent_gate._on_scan, "command": silent_gate._on_command}
+    for stream in ("odom", "scan", "command"):
+        msg = sent(stream, **(dict(fields) if stream == topic else {}))
+        msg.header.stamp = silent_gate.get_clock().now().to_msg()
+        receive[stream](msg)
+    silent_gate._tick()
+    result = silent_gate._result
+    assert why in result.detail
+    if why:
+        expected = GateReason.COMMAND_UNFIT if topic == "command" else GateReason.WRONG_FRAME
+        assert (result.action, result.reason) == (GateAction.STOP, expected)
+    else:
+        assert result.action in (GateAction.PASS, GateAction.LIMITED), result  # it has no command to move with
+
+
+def test_odometry_that_changes_its_frame_is_a_stop(silent_gate):
+    for frame in ("odom", "map"):
+        msg = sent("odom", frame=frame)
+        msg.header.stamp = silent_gate.get_clock().now().to_msg()
+        silent_gate._on_odom(msg)
+    silent_gate._tick()
+    assert silent_gate._result.reason is GateReason.WRONG_FRAME
+    assert "in frame 'map' after 'odom'" in silent_gate._result.detail
+
+
+def test_tf_tells_where_a_lidar_is_and_until_then_the_robot_stands(ros, namespace, monkeypatch):
+    """tf2_ros is not on PyPI: what stands in for it has the names, and the order of arguments, of Jazzy's."""
+    known = {}
+
+    class Buffer:
+        def lookup_transform(self, target_frame, source_frame, time):
+            if (target_frame, source_frame) not in known:
+                raise TransformException(
+                    f'"{source_frame}" passed to lookupTransform argument source_frame is\nunknown'
+                )
+            return known[target_frame, source_frame]
+
+    class TransformListener:
+        def __init__(self, buffer, node, *, spin_thread=False):
+            pass
+
+    class TransformException(Exception):  # noqa: N818
+        pass
+
+    tf2_ros = SimpleNamespace(Buffer=Buffer, TransformListener=TransformListener, TransformException=TransformException)
+    monkeypatch.setitem(sys.modules, "tf2_ros", tf2_ros)
+    overrides = [Parameter("gate.sensor_from_tf", value=True)]
+    gate = SafetyGateNode(namespace=namespace, parameter_overrides=overrides)
+    gate.autostart()
+
+    with pytest.raises(InputError, match="TF does not know 'laser' on 'base_link'"):
+        gate._mount_of("laser")
+    transform = TransformStamped()
+    transform.transform.translation.x = -0.1
+    transform.transform.rotation.z = 1.0  # turned by 180 degrees
+    transform.transform.rotation.w = 0.0
+    known["base_link", "laser"] = transform
+    mount = gate._mount_of("/laser")
+    assert (mount.x_m, abs(mount.yaw_rad), mount.flipped) == (-0.1, pytest.approx(math.pi), False)
+    gate.destroy_node()
+
+
+def test_without_tf2_ros_the_setting_that_needs_it_is_refused(ros, namespace, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tf2_ros", None)
+    gate = SafetyGateNode(namespace=namespace, parameter_overrides=[Parameter("gate.sensor_from_tf", value=True)])
+    with pytest.raises(InputError, match=r"gate.sensor_from_tf: tf2_ros cannot be loaded"):
+        gate.autostart()
+    gate.destroy_node()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rarrl.errors import InputError
+from rarrl.frames import Mount
 from rarrl.perception.camera_input import camera_pose
 from rarrl.perception.classical import ClassicalDetector
 from rarrl.perception.obstacle_sensor import ObstacleSensor
@@ -24,12 +25,22 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from nav_msgs.msg import OccupancyGrid, Odometry
 from rclpy.duration import Duration
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
 from rarrl_nodes.lifecycle import LATCHED
-from rarrl_nodes.stereo_messages import BLOCKED_M, cloud_of, occupancy_of, pose_of, rig_of, same_camera, scan_of
+from rarrl_nodes.stereo_messages import (
+    BLOCKED_M,
+    cloud_of,
+    occupancy_of,
+    pose_of,
+    rig_of,
+    same_camera,
+    scan_of,
+    seconds,
+)
 from rarrl_nodes.stereo_voxel_node import StereoVoxelNode
 
 NAME = "stereo_voxel_node: obstacles"
@@ -537,3 +548,113 @@ def test_at_camera_rate_no_pair_is_lost_silently(camera, node):
     assert set(heard) <= stamps and heard == sorted(heard)
     assert after["exceptions"] == after["refused"] == 0
     assert after["pairs"] - before["pairs"] == len(heard) and len(heard) + after["dropped_busy"] == 75
+
+
+@pytest.fixture
+def quiet(ros, namespace):
+    """The node alone: messages are handed to it."""
+    made = StereoVoxelNode(namespace=namespace, parameter_overrides=[Parameter("detector.fuse", value=True)])
+    made.autostart()
+    yield made
+    made.destroy_node()
+
+
+def hand(node, scene, infos=None, lag_s=0.0, left=None, frames=("left_eye", "left_eye"), sides=SIDES):
+    """Calibration and one pair; what the node then says."""
+    for side, info in zip(SIDES, infos or info_messages(scene.rig), strict=True):
+        if side in sides:
+            node._on_info(side, info)
+    stamp = node.get_clock().now() - Duration(seconds=0.1)
+    images = (scene.pair.left if left is None else left, scene.pair.right)
+    for side, image, frame, late in zip(SIDES, images, frames, (0.0, lag_s), strict=True):
+        msg = image_message(image, frame=frame)
+        msg.header.stamp = (stamp + Duration(seconds=late)).to_msg()
+        if side in sides:
+            node._on_image(side, msg)
+    return node.diagnose()[1]
+
+
+def untold(rig):
+    infos = info_messages(rig)
+    infos[1].p[3] = 0.0
+    return infos
+
+
+SAYS = [
+    ({"sides": ()}, "no CameraInfo of the left camera: nothing publishes /test"),
+    ({"sides": ("left",)}, "no CameraInfo of the right camera: nothing publishes /test"),
+    ({"lag_s": 0.02}, "left and right are 20 ms apart, more than detector.slop_s (10 ms): trigger both"),
+    ({"infos": untold}, "P[3] of the right camera is 0, so it tells no baseline"),
+    ({"infos": lambda rig: info_messages(rig)[::-1]}, "swapped"),
+    ({"frames": ("other_eye", "left_eye")}, "left image in frame 'other_eye', but its CameraInfo describes 'left_eye'"),
+    ({"frames": ("", "right_eye")}, "stereo pair not heard yet"),  # being worked on
+    ({"left": np.zeros((120, 160, 3), np.uint8)}, "size: images colour 160 x 120 and colour 320 x 240 pixels"),
+]
+
+
+@pytest.mark.parametrize(("sent", "says"), SAYS)
+def test_why_there_are_no_voxels_is_told(quiet, scene, sent, says):
+    infos = sent.get("infos")
+    assert says in hand(quiet, scene, **(sent | {"infos": infos(scene.rig) if infos else None}))
+
+
+def test_odometry_of_another_frame_is_dropped_and_the_cameras_place_counts(quiet):
+    stamp = quiet.get_clock().now().to_msg()
+    quiet._mount = Mount(0.3, 0.1, math.pi / 2).matrix
+    msg = odometry(quiet, stamp, 1.0)
+    msg.child_frame_id = "camera_link"
+    quiet._on_odom(msg)
+    assert "odometry of frame 'camera_link', needed: base_link or base_footprint" in quiet._last_drop
+    assert quiet._poses.at(seconds(stamp)) is None
+
+    msg.child_frame_id = "base_footprint"
+    quiet._on_odom(msg)
+    np.testing.assert_allclose(quiet._poses.at(seconds(stamp))[:2, 3], [1.3, 0.1], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("changes", "size", "part"),
+    [
+        ({}, (640, 480), (1.0, 0, 0)),
+        ({"binning_x": 1, "binning_y": 1}, (640, 480), (1.0, 0, 0)),
+        ({"binning_x": 2, "binning_y": 2}, (320, 240), (0.5, 0, 0)),
+        ({"roi": (100, 40, 400, 300)}, (400, 300), (1.0, 100, 40)),
+        ({"roi": (100, 40, 400, 300), "binning_x": 2, "binning_y": 2}, (200, 150), (0.5, 100, 40)),
+        ({"roi": (0, 0, 0, 0)}, (640, 480), (1.0, 0, 0)),
+    ],
+)
+def test_binning_and_regions_of_interest_make_a_camera_of_their_own(changes, size, part):
+    infos = []
+    for tx in (0.0, -50.0):
+        info = CameraInfo(width=640, height=480, p=[500.0, 0.0, 320.0, tx, 0.0, 500.0, 240.0, 0.0, 0.0, 0.0, 1.0, 0.0])
+        for field, value in changes.items():
+            if field == "roi":
+                info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = value
+            else:
+                setattr(info, field, value)
+        infos.append(info)
+    rig = rig_of(*infos)
+    scale, x, y = part
+    assert (rig.width, rig.height) == size and rig.baseline == pytest.approx(0.1)
+    assert (rig.fx, rig.cx, rig.cy) == (500.0 * scale, (320.0 - x) * scale, (240.0 - y) * scale)
+    other = deepcopy(infos[0])
+    other.roi.x_offset += 1
+    assert same_camera(infos[0], deepcopy(infos[0])) and not same_camera(infos[0], other)
+
+
+def test_a_region_of_interest_outside_of_the_image_is_refused(scene):
+    infos = info_messages(scene.rig)
+    infos[0].roi.x_offset, infos[0].roi.width, infos[0].roi.height = 300, 100, 240
+    infos[1].roi.width, infos[1].roi.height = 100, 240
+    with pytest.raises(InputError, match="region of interest"):
+        rig_of(*infos)
+
+
+def test_calibration_that_was_latched_before_the_node_started_is_heard(camera, local_node, ear, scene):
+    latched = [ear.node.create_publisher(CameraInfo, f"{side}/camera_info", LATCHED) for side in SIDES]
+    for publisher, info in zip(latched, info_messages(scene.rig), strict=True):
+        publisher.publish(info)
+    node = local_node(StereoVoxelNode)
+    assert ear.until(lambda: node._sensor is not None)
+    assert ear.until(lambda: all(p.get_subscription_count() for p in camera.publishers.values()))
+    camera.works()

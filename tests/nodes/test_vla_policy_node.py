@@ -260,7 +260,7 @@ def test_when_observations_cease_it_holds_in_time(node, robot):
 def test_without_a_subgoal_nothing_is_asked(node, robot):
     robot.drive(lambda: False, 0.4)
     assert not node._policy.asked and robot.commands and not any(c.points for c in robot.commands)
-    assert values(node)["message"] == "holding: no subgoal"
+    assert values(node)["message"].startswith("holding: no subgoal (/test")
 
 
 @pytest.mark.parametrize(("text", "says"), [("", "no subgoal"), ("fly away", "no word"), ("go " * 4, "1 to 3 words")])

@@ -189,3 +189,34 @@ def test_any_size_works(width, height):
     ClassicalDetector(rig, INDOOR).detect(pair)
     with pytest.raises(ValueError, match="the camera has"):
         ClassicalDetector(rig, INDOOR).detect(StereoPair(pair.left[1:], pair.right[1:]))
+
+
+def wall(disparity: float, doffs: float, seed: int = 0) -> tuple[StereoPair, CameraRig]:
+    """A textured wall that both cameras see, at one disparity."""
+    rng = np.random.default_rng(seed)
+    cells = [rng.standard_normal((240 // side, 480 // side)).astype(np.float32) for side in (2, 4, 8)]
+    texture = sum(25 * cv2.resize(cell, (480, 240)) for cell in cells)
+    texture = np.clip(125 + texture, 0, 255).astype(np.float32)
+    rows, columns = np.mgrid[0:240, 0:320].astype(np.float32)
+    left = cv2.remap(texture, columns + 80, rows, cv2.INTER_LINEAR)
+    right = cv2.remap(texture, columns + 80 + np.float32(disparity), rows, cv2.INTER_LINEAR)
+    images = [np.clip(i + rng.normal(0, 1, i.shape), 0, 255).astype(np.uint8) for i in (left, right)]
+    return StereoPair(*images), CameraRig(300.0, 300.0, 160.0, 120.0, 0.12, 320, 240, doffs=doffs)
+
+
+@pytest.mark.parametrize("doffs", [-15.0, 0.0, 1e-13, 0.5, 15.0, 40.0])
+@pytest.mark.parametrize("z", [2.8, 3.2, 5.5])
+def test_a_far_wall_is_where_it_is_whatever_the_doffs(doffs, z):
+    disparity = 300.0 * 0.12 / z - doffs
+    pair, rig = wall(disparity, doffs)
+    found = ClassicalDetector(rig, INDOOR).matches(pair)
+    inner = found.disparity[20:-20, 60:-60]
+    assert np.nanmedian(inner) == pytest.approx(disparity, abs=0.1)
+    assert np.mean(np.abs(inner - disparity) < 0.5) > 0.9, "next to no ghosts"
+
+
+def test_the_search_begins_where_the_scene_does_and_never_beyond_infinity():
+    for doffs, least in ((0.0, 0), (15.0, -16)):
+        pair, rig = wall(11.0 - doffs, doffs)
+        search = quick_look(pair.left, pair.right, rig).search
+        assert search.least == least <= search.start < 11.0 - doffs

@@ -1,8 +1,11 @@
 """The rivals do what their users expect of them."""
 
+import doctest
+
 import numpy as np
 import pytest
 
+from rarrl.perception import opencv_matchers
 from rarrl.perception.opencv_matchers import RIVALS, CountDetector, Matcher, colour, disparity_range, gray
 from rarrl.perception.voxels import PRESETS, truth_voxels
 from rarrl.types import StereoPair, VoxelState
@@ -25,6 +28,17 @@ def test_a_shifted_image_has_that_disparity(kind):
     inner = found[20:-20, 90:-20]
     assert np.nanmedian(inner) == pytest.approx(12.0, abs=0.26)
     assert np.mean(~np.isnan(inner)) > 0.9
+
+
+@pytest.mark.parametrize("kind", RIVALS)
+def test_with_doffs_disparities_below_zero_are_found_too(kind):
+    pair = shifted_pair(12)
+    found = Matcher(kind, 64, start=-32).disparity(StereoPair(pair.right, pair.left))
+    assert np.nanmedian(found[20:-20, 90:-60]) == pytest.approx(-12.0, abs=0.26)
+
+
+def test_the_examples_in_the_docstrings():
+    assert doctest.testmod(opencv_matchers).failed == 0
 
 
 @pytest.mark.parametrize("kind", ["colour", "gray", "bm"])

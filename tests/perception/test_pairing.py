@@ -39,6 +39,16 @@ def test_a_side_that_runs_behind_gives_no_pair_and_is_counted():
     assert matcher.drops["unmatched"] >= 58
 
 
+@pytest.mark.parametrize(("lag", "gap"), [(0, None), (8, None), (20, 20), (60, 40)])
+def test_how_far_the_two_sides_are_apart_is_known(lag, gap):
+    matcher = PairMatcher(10)
+    events = [event for t in range(0, 1000, 100) for event in (("left", t), ("right", t + lag))]
+    feed(matcher, sorted(events, key=lambda event: event[1]))
+    assert matcher.gap_ns == gap
+    matcher.reset()
+    assert matcher.gap_ns is None
+
+
 def test_stamps_never_run_back():
     matcher = PairMatcher(10)
     events = [("left", 100), ("right", 100), ("left", 50), ("right", 50), ("left", 100), ("right", 100)]

@@ -99,7 +99,9 @@ def test_rig_from_camera_info():
     ("left_right", "named"),
     [
         (projections(tx=50.0), "swapped"),
-        (projections(tx=0.0), "baseline"),
+        (projections(tx=0.0), "tells no baseline"),
+        (projections(tx=-60_000.0), "in metres"),
+        (projections(tx=0.0, left_3=-50.0), "swapped"),
         (projections(left_3=-50.0), "swapped"),
         (projections(left_0=0.0, right_0=0.0), "fx"),
         (projections(right_0=600.0), "focal length"),
@@ -112,6 +114,26 @@ def test_rig_from_camera_info():
 def test_camera_infos_that_are_no_pair_are_refused(left_right, named):
     with pytest.raises(InputError, match=named):
         CameraRig.from_projections(*left_right, 640, 480, "f")
+
+
+FULL = (500.0, 0, 320.0, -50.0, 0, 500.0, 240.0, 0, 0, 0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("binning", "offset", "expected"),
+    [
+        ((0, 0), (0, 0), (500.0, 320.0, -50.0, 500.0, 240.0)),
+        ((1, 1), (0, 0), (500.0, 320.0, -50.0, 500.0, 240.0)),
+        ((2, 2), (0, 0), (250.0, 160.0, -25.0, 250.0, 120.0)),
+        ((2, 1), (0, 0), (250.0, 160.0, -25.0, 500.0, 240.0)),
+        ((1, 1), (100, 40), (500.0, 220.0, -50.0, 500.0, 200.0)),
+        ((4, 4), (100, 40), (125.0, 55.0, -12.5, 125.0, 50.0)),
+    ],
+)
+def test_a_part_of_an_image_or_one_of_fewer_pixels_has_its_own_projection(binning, offset, expected):
+    part = CameraRig.of_part(FULL, binning, offset)
+    assert (part[0], part[2], part[3], part[5], part[6]) == expected
+    assert -part[3] / part[0] == pytest.approx(0.1), "the baseline stays"
 
 
 def test_images_of_another_size_are_refused(rig):

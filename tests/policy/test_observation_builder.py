@@ -72,17 +72,18 @@ def test_parts_of_different_times_are_no_observation():
     target = filled(feed(cameras=("top", "side")))
     later = 100 * S + S // 10
     target.add_image("top", PICTURE, later, later, 5.1)
-    assert target.latest("go") is None
+    assert target.latest("go").stamp_ns == 100 * S, "the parts of before still belong together"
     target.add_image("side", PICTURE, later, later, 5.1)
     target.add_proprio(["x", "y"], [0.0, 0.0], later, later, 5.1)
     assert target.latest("go").stamp_ns == later
 
 
 def test_larger_pictures_are_shrunk():
-    target = filled(feed())
+    target = feed()
     half = np.zeros((64, 64, 3), np.uint8)
     half[:, 32:] = 200
-    assert target.add_image("top", half, 100 * S + 1, 100 * S + 1, 5.0)
+    assert target.add_image("top", half, 100 * S, 100 * S, 5.0)
+    assert target.add_proprio(["x", "y"], [1.0, 2.0], 100 * S, 100 * S, 5.0)
     assert target.latest("go").observation.images[0, 5].tolist() == [[0] * 3] * 16 + [[200] * 3] * 16
 
 
@@ -96,19 +97,88 @@ def test_pictures_that_do_not_fit_are_dropped(shape):
 @pytest.mark.parametrize(
     ("names", "values", "says"),
     [
-        (["x"], [1.0], "y is missing"),
         (["x", "y"], [1.0], "2 names and 1 positions"),
         (["x", "y", "x"], [1.0, 2.0, 3.0], "a name twice"),
-        (["x", "y"], [1.0, np.nan], "not finite"),
-        (["x", "y"], [1.0, np.inf], "not finite"),
-        ([], [], "x is missing"),
+        (["x", "y"], [1.0, np.nan], "y is nan, which is not finite"),
+        (["x", "y"], [np.inf, 1.0], "x is inf, which is not finite"),
     ],
 )
 def test_bad_proprioception_is_dropped(names, values, says):
     target = filled(feed())
-    assert not target.add_proprio(names, values, 101 * S, 101 * S, 6.0)
+    target.add_proprio(names, values, 101 * S, 101 * S, 6.0)
     assert target.drops["proprio"] == 1 and says in target.last_drop
-    assert target.latest("go").observation.proprio.tolist() == [1.0, 2.0]
+    moment = target.latest("go")
+    assert moment is None or moment.observation.proprio.tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(("names", "values"), [([], []), (["wheel"], [1.0]), (["x", "y"], [])])
+def test_joint_states_of_others_or_without_positions_change_nothing(names, values):
+    target = filled(feed())
+    assert not target.add_proprio(names, values, 100 * S + 1, 100 * S + 1, 5.0)
+    assert not target.drops and target.latest("go").stamp_ns == 100 * S
+
+
+MS = S // 1000
+
+
+def play(late_ms, camera_ms=100, joint_ms=10, offset_ms=0, apart=False, slop_s=0.05, seconds=1.0):
+    """A second of pictures that come `late_ms` after they were taken, `offset_ms` off the joints' stamps; what the
+    builder then holds. Each number comes in a message of its own with `apart`."""
+    target = ObservationBuilder(tiny_spec(), max_age_s=0.4, slop_s=slop_s)
+    events = [(at + late_ms, at + offset_ms, "top") for at in range(0, int(1000 * seconds), camera_ms)]
+    events += [(at, at, "joints") for at in range(0, int(1000 * seconds), joint_ms)]
+    for came, taken, what in sorted(events):
+        clock = 100 * S + came * MS
+        stamp = 100 * S + taken * MS
+        if what == "top":
+            target.add_image("top", np.full((32, 32, 3), taken % 251, np.uint8), stamp, clock, came / 1000)
+        elif apart:
+            target.add_proprio(["y"], [taken], stamp - 3 * MS, clock, came / 1000)
+            target.add_proprio(["x"], [taken], stamp, clock, came / 1000)
+        else:
+            target.add_proprio(["x", "y"], [taken, taken], stamp, clock, came / 1000)
+    return target
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("late_ms", [0, 30, 70, 200, 350])
+def test_late_pictures_are_paired_with_the_joints_of_their_time(late_ms, apart):
+    moment = play(late_ms, apart=apart).latest("go")
+    seen = int(moment.observation.images[0, 0, 0, 0])
+    assert moment is not None
+    assert all(
+        abs((value - seen) % 251) <= 5 or abs((value - seen) % 251) >= 246 for value in moment.observation.proprio
+    )
+
+
+@pytest.mark.parametrize(
+    ("case", "says"),
+    [
+        ({"joint_ms": 10}, ""),
+        ({"late_ms": 390, "seconds": 0.35}, "waiting for top"),
+        (
+            {"camera_ms": 200, "joint_ms": 200, "offset_ms": 80},
+            "are 80 ms apart at best, more than policy.slop_s (50 ms)",
+        ),
+        ({"camera_ms": 200, "joint_ms": 200, "offset_ms": 80, "slop_s": 0.1}, ""),
+        ({"slop_s": 0.001, "offset_ms": 3}, "are 3 ms apart at best, more than policy.slop_s (1 ms)"),
+    ],
+)
+def test_what_an_observation_waits_for_is_told(case, says):
+    target = play(**({"late_ms": 0} | case))
+    if "seconds" in case:
+        target = feed()
+        target.add_proprio(["x", "y"], [0.0, 0.0], S, S, 1.0)
+    assert says in target.waiting() and bool(says) == bool(target.waiting())
+    assert (target.latest("go") is None) == bool(says)
+    assert target.waits or not says
+
+
+def test_a_part_that_falls_silent_is_told_by_name():
+    target = feed()
+    target.add_image("top", PICTURE, S, S, 1.0)
+    target.add_proprio(["x"], [0.0], S, S, 1.0)
+    assert target.waiting() == "waiting for proprio y" and target.latest("go") is None and target.waits == 2
 
 
 @pytest.mark.parametrize(

@@ -194,3 +194,24 @@ def test_reasons_are_texts_of_their_own():
     assert str(GateReason.BLOCKED) == f"{GateReason.BLOCKED}" == "blocked" and not GateReason.NONE
     assert GateReason.BRAKING.of_obstacle and not GateReason.LOOKING.of_obstacle
     assert all(reason.of_command == reason.value.startswith("command") for reason in GateReason)
+
+
+@pytest.mark.parametrize(
+    ("yaw_deg", "flipped", "odometry"), [(180.0, False, True), (90.0, True, True), (-135.0, False, False)]
+)
+def test_a_lidar_that_is_mounted_turned_or_upside_down_still_sees_the_wall(yaw_deg, flipped, odometry):
+    mounting = {"sensor_yaw_deg": yaw_deg, "sensor_flipped": flipped, "sensor_x_m": 0.1, "odometry": odometry}
+    base = Base(CONFIG.model_copy(update=mounting), wall=1.5)
+    bearings = np.arange(90) * math.tau / 90
+
+    def look(metres=None):
+        at = base.x + 0.1
+        cosine = np.cos((-1 if flipped else 1) * bearings + math.radians(yaw_deg))
+        with np.errstate(divide="ignore"):
+            ranges = np.where(cosine > 0, (base.wall - at) / cosine, (at + 3) / -cosine)
+        return base.gate.on_scan(RangeScan(0.0, math.tau / 90, ranges, 6.0), STAMP_S + base.now, base.now)
+
+    base.look = look
+    results = base.drive(6.0, v=0.4)
+    assert max(result.v for result in results) > 0.3 and results[-1].v == 0.0
+    assert 0.9 < base.x < 1.5 - CONFIG.front_m - CONFIG.margin_m + 0.05
