@@ -569,8 +569,9 @@ def _log_probability(token: Any) -> float | None:
     if not isinstance(token, dict) or not isinstance(token.get("token"), str):
         return None
     value = token.get("logprob")
-    known = isinstance(value, int | float) and not isinstance(value, bool) and value <= 0.0
-    return float(value) if known else None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value <= 0.0:
+        return None
+    return float(value)
 
 
 def _names(words: str, key: str) -> bool:
