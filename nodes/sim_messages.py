@@ -10,12 +10,19 @@ from builtin_interfaces.msg import Time
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
+from rarrl.perception.camera_input import camera_pose
 from rarrl.perception.rig import CameraRig
+from rarrl.poses import pose_matrix
 from rarrl_sim_envs.household.robot.proprioception import PROPRIO_NAMES
+from rarrl_sim_envs.household.scene import BASELINE_M, PITCH_RAD
+from rarrl_sim_envs.household.world import HEAD_M
 
 LEFT_FRAME = "left_eye"  # optical frame of the left camera, which both stereo images are rectified into
 BASE_FRAME = "base_link"
 ODOM_FRAME = "odom"
+
+T_BASE_CAMERA = pose_matrix(0.0, BASELINE_M / 2, 0.0) @ camera_pose(HEAD_M, PITCH_RAD)
+"""(4, 4): takes points of the left camera's optical frame to the base's. The base lies between the two cameras."""
 
 
 def image_message(picture: np.ndarray, encoding: str, stamp: Time, frame: str = LEFT_FRAME) -> Image:

@@ -35,6 +35,7 @@ from rarrl.decision_loop import EpisodeRunner, Phase
 from rarrl.diagnostics import Heartbeat
 from rarrl.errors import RarrlError
 from rarrl.events import EventWriter
+from rarrl.poses import pose_matrix
 from rarrl.reasoner.base import Answer
 from rarrl.types import Action, Decision, StereoPair
 from rarrl_sim_envs.household.env import HouseholdEnv
@@ -47,7 +48,17 @@ from rarrl_sim_envs.household.world import DT
 from .decision_client import DecisionClient, no_answer, open_log, patience_s, state_message, state_period_s
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import SIM_SPECS, SimNodeConfig, read_config
-from .sim_messages import image_message, info_messages, odom_message, proprio_message
+from .sim_messages import (
+    BASE_FRAME,
+    LEFT_FRAME,
+    ODOM_FRAME,
+    T_BASE_CAMERA,
+    image_message,
+    info_messages,
+    odom_message,
+    proprio_message,
+)
+from .transforms import TransformSender, transform_message
 
 if TYPE_CHECKING:
     from rarrl_sim_envs.household.scene import HouseholdScene
@@ -109,6 +120,7 @@ class SimRobotNode(RarrlNode):
     - `head/image` (sensor_msgs/Image, best effort): the policy's camera, rgb8.
     - `proprio` (sensor_msgs/JointState, best effort): the policy's proprioception, by name.
     - `odom` (nav_msgs/Odometry, best effort): pose and velocity of the base.
+    - `/tf`, `/tf_static` (tf2_msgs/TFMessage, where that package is installed): odom -> base_link -> left_eye.
     - `subgoal` (std_msgs/String, latched): what the policy has to do; empty: hold.
     - `goal` (std_msgs/String, latched): goal of the mission, one sentence.
     - `state` (diagnostic_msgs/DiagnosticArray, latched): where the mission stands.
@@ -131,6 +143,7 @@ class SimRobotNode(RarrlNode):
     _head_pub: Publisher
     _proprio_pub: Publisher
     _odom_pub: Publisher
+    _transforms: TransformSender
     _subgoal_pub: Publisher
     _goal_pub: Publisher
     _state_pub: Publisher
@@ -193,6 +206,8 @@ class SimRobotNode(RarrlNode):
         self._head_pub = out(Image, f"{CAMERA}/image", SENSOR)
         self._proprio_pub = out(JointState, "proprio", SENSOR)
         self._odom_pub = out(Odometry, "odom", SENSOR)
+        self._transforms = TransformSender(self)
+        self._transforms.send(transform_message(BASE_FRAME, LEFT_FRAME, T_BASE_CAMERA, self._stamp), fixed=True)
         self._subgoal_pub = out(String, "subgoal", LATCHED)
         self._goal_pub = out(String, "goal", LATCHED)
         self._state_pub = out(DiagnosticArray, "state", LATCHED)
@@ -282,6 +297,7 @@ class SimRobotNode(RarrlNode):
     def _publish_odometry(self, moment: Moment) -> None:
         self._stamp = self.stamp()
         self._odom_pub.publish(odom_message(moment.pose, moment.speed, self._stamp))
+        self._transforms.send(transform_message(ODOM_FRAME, BASE_FRAME, pose_matrix(*moment.pose), self._stamp))
         if moment.subgoal != self._subgoal and self.active:
             self._subgoal = moment.subgoal
             self._subgoal_pub.publish(String(data=moment.subgoal))

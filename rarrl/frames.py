@@ -98,3 +98,21 @@ def matrix_of(position: tuple[float, float, float], quaternion: tuple[float, flo
     ]
     T[:3, 3] = position
     return T
+
+
+def quaternion_of(T: np.ndarray) -> tuple[float, float, float, float]:
+    """(x, y, z, w) of the rotation in a (4, 4) rigid transform, w at least 0.
+
+    The eigenvector that fits best (Bar-Itzhack 2000): unlike the usual formulas it has no special cases."""
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = T[:3, :3]
+    K = np.array(
+        [
+            [xx - yy - zz, yx + xy, zx + xz, zy - yz],
+            [yx + xy, yy - xx - zz, zy + yz, xz - zx],
+            [zx + xz, zy + yz, zz - xx - yy, yx - xy],
+            [zy - yz, xz - zx, yx - xy, xx + yy + zz],
+        ]
+    )
+    x, y, z, w = np.linalg.eigh(K)[1][:, -1] * 1.0
+    sign = -1.0 if w < 0 else 1.0
+    return float(sign * x), float(sign * y), float(sign * z), float(sign * w)

@@ -8,7 +8,7 @@ import pytest
 
 from rarrl import frames
 from rarrl.errors import InputError
-from rarrl.frames import Mount, base_frames, foreign, frames_of, matrix_of
+from rarrl.frames import Mount, base_frames, foreign, frames_of, matrix_of, quaternion_of
 from rarrl.poses import pose_matrix
 
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -63,3 +63,12 @@ def test_a_transform_of_no_use_is_refused():
     for position, quaternion in (((math.nan, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)), ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0))):
         with pytest.raises(ValueError, match="not finite, or its quaternion"):
             matrix_of(position, quaternion)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rotation_and_its_quaternion_go_back_and_forth(seed):
+    axis = np.random.default_rng(seed).normal(size=4)
+    half_turns = [(1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.6, 0.8, 0.0)]
+    for quaternion in (*half_turns, tuple(axis / np.linalg.norm(axis))):
+        T = matrix_of((1.0, 2.0, 3.0), quaternion)
+        np.testing.assert_allclose(matrix_of((1.0, 2.0, 3.0), quaternion_of(T)), T, atol=1e-9)

@@ -337,6 +337,20 @@ def nodes() -> str:
     return "\n\n".join(parts)
 
 
+def messages() -> str:
+    from rarrl_nodes.accepted import ROWS
+
+    intro = (
+        "What the nodes make of the content of each message that they receive. *Refused*: the message is dropped and "
+        "counted, with its reason in `/diagnostics`; where that lasts, the robot stands. What no row names is refused."
+    )
+    parts = [_head("Messages", intro)]
+    for name in dict.fromkeys(row.message for row in ROWS):
+        rows = [(row.content, row.outcome, row.how) for row in ROWS if row.message == name]
+        parts.append(f"## {name}\n\n{_table(('content', '', 'how'), rows)}")
+    return "\n\n".join(parts)
+
+
 def _node_page(kind: type, meanings: dict[str, dict[str, str]]) -> str:
     with _made(kind, {}) as (node, made):
         name = node.get_name()
@@ -843,6 +857,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "parameters": parameters,
     "nodes": nodes,
+    "messages": messages,
     "environments": environments,
     "rules": rules,
     "features": features,
