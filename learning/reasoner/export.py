@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rarrl.reasoner.deliberate import TRAINED
 from rarrl.reasoner.prompt import END, MARKS, json_pieces
 
 from .tokenizer import PRE_TOKENIZER
