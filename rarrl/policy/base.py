@@ -135,15 +135,60 @@ class InterfaceSpec:
         """(words,) int64: row of the vocabulary from 2 on, or 1 for a word that is not known; any is known where
         there is no vocabulary.
 
-        Raises: InputError for no word at all, or more than `max_words`."""
-        found = re.findall(r"[a-z0-9]+", instruction[: MAX_INSTRUCTION + 1].lower())
-        if not 1 <= len(found) <= self.max_words or len(instruction) > MAX_INSTRUCTION:
-            raise InputError(
-                f"instruction: must hold 1 to {self.max_words} words, got {len(found)} ({instruction[:60]!r}); say it "
-                "shorter"
-            )
+        Raises: InputError for no word at all, more than `max_words`, or none that is known."""
         row = {word: number + 2 for number, word in enumerate(self.vocabulary)}
+        found = checked_words(self, instruction)
         return np.array([row.get(word, 1 if self.vocabulary else 2) for word in found])
+
+
+SMALL_WORDS = frozenset(
+    (
+        "a",
+        "an",
+        "and",
+        "at",
+        "by",
+        "for",
+        "from",
+        "in",
+        "into",
+        "is",
+        "it",
+        "of",
+        "on",
+        "onto",
+        "please",
+        "the",
+        "then",
+        "to",
+        "with",
+    )
+)
+"""Words that say nothing by themselves: "fly to the moon" is not understood by a policy that knows "to" and "the"."""
+
+
+def checked_words(spec: Interface, instruction: str, any_words: bool = False) -> list[str]:
+    """Returns the words of an instruction, in lower case.
+
+    A policy that knows none of them would not stand still, but act at full strength on noise: what it does with unknown
+    words alone was never trained. any_words: all of them may be unknown, for experiments.
+
+    Raises: InputError for no word at all, more than `max_words`, or none that is known."""
+    words = re.findall(r"[a-z0-9]+", instruction[: MAX_INSTRUCTION + 1].lower())
+    if not 1 <= len(words) <= spec.max_words or len(instruction) > MAX_INSTRUCTION:
+        raise InputError(
+            f"instruction: must hold 1 to {spec.max_words} words, got {len(words)} ({instruction[:60]!r}); say it "
+            "shorter"
+        )
+
+    vocabulary = set(spec.vocabulary)
+    known = sorted(vocabulary - SMALL_WORDS)
+    if known and not any_words and not set(words) & set(known):
+        some = ", ".join(known[:40]) + (", ..." if len(known) > 40 else "")
+        raise InputError(
+            f"instruction: the policy knows no word of {instruction[:60]!r}; use words that it knows: {some}"
+        )
+    return words
 
 
 class WordedInterface(Interface, Protocol):
@@ -152,7 +197,7 @@ class WordedInterface(Interface, Protocol):
     def words(self, instruction: str) -> np.ndarray:
         """(n,) int64: 0 fills up, 1 is a word that is not known, any other number is one that is.
 
-        Raises: InputError for no word at all, or too many."""
+        Raises: InputError for no word at all, too many, or none that is known."""
         ...
 
 
@@ -285,11 +330,12 @@ def check_policy(policy: Policy, steps: int = 3, seed: int = 0) -> None:
     shape = (len(spec.cameras), spec.image_size, spec.image_size, 3)
     low, high = np.array(spec.action_low), np.array(spec.action_high)
     words = [*spec.vocabulary, "unheard"][: spec.max_words + 1]
+    known = [word for word in spec.vocabulary if word not in SMALL_WORDS] or ["go"]
     observations = [
         Observation(
             rng.integers(0, 256, shape, np.uint8),
             (spec.proprio_mean + rng.normal(size=len(spec.proprio_names)) * spec.proprio_scale).astype(np.float32),
-            " ".join(rng.permutation(words)[: spec.max_words]),
+            " ".join([known[i % len(known)], *rng.permutation(words)[: spec.max_words - 1]]),
             observed_at=10.0 + i,
         )
         for i in range(steps)

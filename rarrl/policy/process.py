@@ -12,7 +12,7 @@ import numpy as np
 
 from rarrl.config import PolicyConfig
 from rarrl.errors import InputError
-from rarrl.policy.base import ActionChunk, Interface, InterfaceSpec, Observation, WordedInterface
+from rarrl.policy.base import ActionChunk, Interface, InterfaceSpec, Observation, WordedInterface, check_interface
 from rarrl.policy.registry import SHIPPED, policy_folder, runs_own_code
 from rarrl.policy.spec import PolicySpec
 from rarrl.policy.worker import FOLDER, MAX_LINE, encoded_images
@@ -153,30 +153,18 @@ class ProcessPolicy:
 
 def check_served(spec: Interface) -> None:
     """Raises: InputError in one line for a spec that no robot can be controlled by, whatever process it came from."""
-    check_control_hz(spec.control_hz, "policy: control_hz")
-    for what in ("horizon", "image_size", "max_words"):
-        if getattr(spec, what) < 1:
-            raise InputError(f"policy: {what}: {getattr(spec, what)} is not allowed (allowed: at least 1)")
+    try:
+        check_interface(spec)
+    except ValueError as error:
+        raise InputError(f"policy: {str(error).removeprefix('spec: ')}") from None
 
-    if not spec.action_names:
-        raise InputError("policy: action_names: there is none (allowed: at least one)")
+    check_control_hz(spec.control_hz, "policy: control_hz")
     for what in ("cameras", "proprio_names", "action_names"):
         names = getattr(spec, what)
-        if not all(names):
-            raise InputError(f"policy: {what}: one is empty; give each a name of its own")
         twice = [name for number, name in enumerate(names) if name in names[:number]]
-        if twice:
-            raise InputError(f"policy: {what}: {twice[0]!r} is there twice; give each a name of its own")
-
-    for what, parts in (("proprio", ("mean", "scale")), ("action", ("low", "high"))):
-        count = len(getattr(spec, f"{what}_names"))
-        for part in parts:
-            values = getattr(spec, f"{what}_{part}")
-            if len(values) != count or not all(map(math.isfinite, values)):
-                raise InputError(
-                    f"policy: {what}_{part}: {list(values)} is not allowed (allowed: {count} finite numbers, one for "
-                    f"each of {what}_names)"
-                )
+        if twice or not all(names):
+            fault = f"{twice[0]!r} is there twice" if twice else "one is empty"
+            raise InputError(f"policy: {what}: {fault}; give each a name of its own")
 
 
 def check_control_hz(control_hz: float, what: str) -> None:

@@ -48,6 +48,7 @@ class LlamaPolicy:
         threads: of llama.cpp
         exact: attention in float32 throughout, for comparison with torch
         preset: what to leave out, or the name of a file of the folder's `presets`; None: compute the whole
+        any_words: takes an instruction of which it knows no word, for experiments; a robot would act on noise
 
     Raises: InputError in one line for whatever does not fit, DependencyMissingError without llama.cpp."""
 
@@ -58,6 +59,7 @@ class LlamaPolicy:
         threads: int = 1,
         exact: bool = False,
         preset: Preset | str | None = None,
+        any_words: bool = False,
     ) -> None:
         self._spec, hashes = load_card(folder)
         spec = self._spec
@@ -81,6 +83,7 @@ class LlamaPolicy:
                 path = Path(place) / GGUF
                 write_first_layers(model, layers, path)
             self._runtime = LlamaRuntime(path, sum(spec.blocks), threads, exact, spec.fused_attention and not exact)
+        self._any_words = any_words
         self._told: str | None = None
         self._images: np.ndarray | None = None  # those of the kept block of pictures
         self._seen = np.empty(0, np.intp)  # its patches
@@ -132,7 +135,8 @@ class LlamaPolicy:
         spec, images = self._spec, observation.images
         check_observation(spec, observation)
         if observation.instruction != self._told:
-            self._words, self._told = spec.words(observation.instruction), observation.instruction
+            self._words = spec.words(observation.instruction, self._any_words)
+            self._told = observation.instruction
         words, own = self._words, spec.scale_proprio(observation.proprio)
         patches = self._encoder.all_patches
         if self._relevance is not None:

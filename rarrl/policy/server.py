@@ -28,7 +28,7 @@ import numpy as np
 
 from rarrl.errors import DependencyMissingError, InputError, RarrlError
 from rarrl.files import read_file
-from rarrl.policy.base import ActionChunk, Interface, Observation, Policy
+from rarrl.policy.base import ActionChunk, Interface, Observation, Policy, checked_words
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
@@ -332,6 +332,7 @@ def observation_of(message: object, spec: Interface, now: float) -> Observation:
             raise InputError(f"{STATE}: must be finite ({', '.join(spec.proprio_names)}), got {state.tolist()}")
     if not isinstance(message[PROMPT], str):
         raise InputError(f"{PROMPT}: must be text, got {type(message[PROMPT]).__name__}")
+    checked_words(spec, message[PROMPT])
     return Observation(np.stack(pictures), state, message[PROMPT], observed_at=now)
 
 

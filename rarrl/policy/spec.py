@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rarrl.errors import InputError
 from rarrl.llama.shape import LlamaShape
+from rarrl.policy.base import checked_words
 
 PAD = 0
 """Row of the word table that fills a short instruction up; it is part of the trained weights."""
 UNKNOWN = 1
 """Row of the word table for a word that is not in the vocabulary."""
-MAX_LENGTH = 1000
-"""Characters of an instruction; a policy reads a few words, so a longer text is a mistake."""
 
 
 class PolicySpec(BaseModel):
@@ -80,17 +77,14 @@ class PolicySpec(BaseModel):
         """The shape of the transformer."""
         return LlamaShape(self.layers, self.width, self.heads, self.heads, self.ffn, context=sum(self.blocks))
 
-    def words(self, instruction: str) -> np.ndarray:
+    def words(self, instruction: str, any_words: bool = False) -> np.ndarray:
         """Returns the rows of the word table, (max_words,) int64: PAD fills up, UNKNOWN is a word that is not known.
 
-        Raises: InputError for no words, more than `max_words` of them, or more than MAX_LENGTH characters."""
-        found = re.findall(r"[a-z0-9]+", instruction[: MAX_LENGTH + 1].lower())
-        if not 1 <= len(found) <= self.max_words or len(instruction) > MAX_LENGTH:
-            raise InputError(
-                f"instruction: must hold 1 to {self.max_words} words, got {len(found)} ({instruction[:60]!r}); say it "
-                "shorter"
-            )
+        any_words: all of them may be unknown, for experiments.
 
+        Raises: InputError for no words, more than `max_words` of them, a text that is too long, or no word that is
+            known."""
+        found = checked_words(self, instruction, any_words)
         index = {word: i + 2 for i, word in enumerate(self.vocabulary)}
         ids = [index.get(word, UNKNOWN) for word in found]
         return np.array(ids + [PAD] * (self.max_words - len(ids)))

@@ -18,7 +18,7 @@ import numpy as np
 
 from rarrl.errors import RarrlError
 from rarrl.llama.runtime import InterruptedDecodeError
-from rarrl.policy.base import InterfaceSpec, LoadedPolicy, Observation, Policy
+from rarrl.policy.base import InterfaceSpec, LoadedPolicy, Observation, Policy, checked_words
 from rarrl.policy.registry import PolicyOptions, load_policy
 from rarrl.policy.spec import PolicySpec
 from rarrl.worker_process import worker_streams
@@ -49,7 +49,8 @@ def load(first: dict[str, Any]) -> LoadedPolicy:
     line = int(np.prod(shape)) * 4 // 3 + _ROOM
     if line > MAX_LINE:
         raise RarrlError(f"an observation of {line} bytes (allowed: {MAX_LINE}); use fewer cameras or smaller pictures")
-    policy.infer(Observation(np.zeros(shape, np.uint8), np.array(spec.proprio_mean, np.float32), "go"))
+    word = spec.vocabulary[0] if spec.vocabulary else "go"
+    policy.infer(Observation(np.zeros(shape, np.uint8), np.array(spec.proprio_mean, np.float32), word))
     return policy
 
 
@@ -75,6 +76,7 @@ def answer(policy: Policy, request: dict[str, Any]) -> dict[str, Any]:
         shape = (len(spec.cameras), spec.image_size, spec.image_size, 3)
         images = np.frombuffer(base64.b64decode(request["images"]), np.uint8).reshape(shape)
         observation = Observation(images, np.array(request["proprio"], np.float32), request["instruction"])
+        checked_words(spec, observation.instruction)
         chunk = policy.infer(observation, stop=lambda: time.monotonic() > deadline)
         return {"actions": np.asarray(chunk.actions, dtype=float).tolist(), "dt": float(chunk.dt)}
     except InterruptedDecodeError:

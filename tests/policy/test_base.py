@@ -1,10 +1,12 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from policy_fixtures import tiny_spec
 
-from rarrl.policy.base import ActionChunk, InterfaceSpec, Observation, check_policy
+from rarrl.errors import InputError
+from rarrl.policy.base import ActionChunk, InterfaceSpec, Observation, check_policy, checked_words
 
 
 class Right:
@@ -18,6 +20,26 @@ class Right:
 
     def reset(self):
         pass
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "said", "known"),
+    [
+        (("go", "left", "to", "the"), "go xyzzy", True),
+        (("go", "left", "to", "the"), "Left!", True),
+        (("go", "left", "to", "the"), "xyzzy qwerty", False),
+        (("go", "left", "to", "the"), "fly to the moon", False),
+        (("to", "the"), "to the moon", True),  # a policy of small words alone
+        ((), "xyzzy qwerty", True),  # any word is known
+    ],
+)
+def test_an_instruction_needs_a_word_that_the_policy_knows(vocabulary, said, known):
+    spec = replace(InterfaceSpec.of(tiny_spec()), vocabulary=vocabulary, max_words=5)
+    if known:
+        checked_words(spec, said)
+        return
+    with pytest.raises(InputError, match="knows no word of .*; use words that it knows: go, left$"):
+        checked_words(spec, said)
 
 
 class Counting(Right):

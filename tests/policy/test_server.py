@@ -33,7 +33,7 @@ MAIN = "from rarrl.cli import main; main()"
 
 
 class Mirror:
-    """Answers with the observation's own numbers; "wait" is thought about until it is stopped, "break" breaks."""
+    """Answers with the observation's own numbers; "go wait" is thought about until it is stopped, "go break" breaks."""
 
     spec = SPEC
 
@@ -45,9 +45,9 @@ class Mirror:
         self.busy += 1
         assert self.busy == 1, "a policy is for one thread"
         try:
-            if observation.instruction == "break":
+            if observation.instruction == "go break":
                 raise ZeroDivisionError("/secret/path")
-            if observation.instruction == "wait":
+            if observation.instruction == "go wait":
                 self.thinking.set()
                 while stop is None or not stop():
                     time.sleep(0.001)
@@ -251,6 +251,14 @@ GARBAGE = {
 }
 
 
+@pytest.mark.parametrize("prompt", ["xyzzy qwerty", "", "!!!", "to the", "fly to the moon", "Geh nach links", "去左边"])
+def test_a_prompt_without_a_known_word_is_refused_and_nothing_is_computed(server, prompt):
+    with Client(server.port) as client:
+        with pytest.raises(RuntimeError, match=r"^instruction: (the policy knows no word|must hold 1 to)"):
+            client.ask(message(prompt))
+        assert client.ask(message("please go xyzzy"))["actions"].shape == (4, 2)
+
+
 def test_garbage_is_refused_in_a_line_and_harms_nobody(server):
     with Client(server.port) as neighbour, Client(server.port) as client:
         for name, data in GARBAGE.items():
@@ -388,7 +396,7 @@ def test_while_the_policy_thinks_the_server_lives_and_a_client_that_leaves_stops
     policy = Mirror()
     with running(policy) as server, Client(server.port) as neighbour:
         client = Client(server.port)
-        client.socket.send(packed(message("wait")))
+        client.socket.send(packed(message("go wait")))
         assert policy.thinking.wait(PATIENCE)
         with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/healthz", timeout=PATIENCE) as health:
             assert health.status == 200
@@ -401,7 +409,7 @@ def test_while_the_policy_thinks_the_server_lives_and_a_client_that_leaves_stops
 def test_a_broken_policy_closes_one_connection_and_tells_no_secrets(server, caplog):
     with Client(server.port) as neighbour, Client(server.port) as client:
         with pytest.raises(RuntimeError, match="internal error") as failed:
-            client.ask(message("break"))
+            client.ask(message("go break"))
         assert "secret" not in str(failed.value)
         with pytest.raises(ConnectionClosed) as closed:
             client.socket.recv(PATIENCE)
@@ -414,7 +422,7 @@ def test_the_end_of_the_server_stops_the_policy_and_says_goodbye():
     policy = Mirror()
     with running(policy) as server:
         client = Client(server.port)
-        client.socket.send(packed(message("wait")))
+        client.socket.send(packed(message("go wait")))
         assert policy.thinking.wait(PATIENCE)
     assert policy.stopped.is_set()
     with pytest.raises(ConnectionClosed) as closed:
