@@ -11,7 +11,7 @@ import functools
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from urllib.parse import quote, quote_plus
 
 from rarrl.errors import InputError
@@ -40,6 +40,8 @@ _OWN_HEADERS = frozenset(("host", "content-length", "transfer-encoding", "connec
 
 _seen: set[str] = set()
 """Every secret that was read so far, as it was found and as it is used."""
+_variables: set[str] = set()
+"""The environment variables that they were read from."""
 
 
 def is_secret_name(name: str) -> bool:
@@ -58,13 +60,13 @@ def clean_secret(value: str, where: str) -> str:
     `Bearer ` is what documentation shows in front of it.
 
     where: names its source in the message of an error, which never shows the value. Raises: InputError."""
-    _seen.add(value.strip())
+    remember(value.strip())
     value = value.removeprefix("\ufeff").strip()
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
         value = value[1:-1].strip()
 
     value = re.sub(r"^bearer(\s+|$)", "", value, flags=re.IGNORECASE)
-    _seen.add(value)
+    remember(value)
 
     fault = ""
     if not value.isascii():
@@ -82,6 +84,7 @@ def clean_secret(value: str, where: str) -> str:
 
 def read_secret(variable: str) -> str:
     """Returns the secret in an environment variable, see `clean_secret`; "" if there is none. Raises: InputError."""
+    _variables.add(variable)
     return clean_secret(os.environ.get(variable, ""), f"environment variable {variable}")
 
 
@@ -124,6 +127,11 @@ def fill_in(text: str, what: str) -> str:
         return value
 
     return _VARIABLE.sub(look_up, text)
+
+
+def remember(value: str) -> None:
+    """Treats `value` as a secret from now on: `hide_secrets` takes it out."""
+    _seen.add(value)
 
 
 def names_variable(text: str) -> bool:
@@ -175,7 +183,6 @@ def secret_in_url(query: str) -> str:
     return ""
 
 
-def without_secrets(environment: Mapping[str, str], keep: Iterable[str] = ()) -> dict[str, str]:
-    """Returns the environment of a child process that needs no secrets."""
-    kept = frozenset(keep)
-    return {name: value for name, value in environment.items() if name in kept or not is_secret_name(name)}
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Returns `environment` without the language model's secrets, for a child process that has no use for them."""
+    return {name: value for name, value in environment.items() if name not in _variables.union(KEY_VARIABLES)}

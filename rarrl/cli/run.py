@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rarrl.cli.common import guarded, new_run_folder
-from rarrl.cli.language_model import LlmSettings, language_model_values
+from rarrl.cli.language_model import LlmSettings, language_model_settings, language_model_values
 from rarrl.cli.playing import (
     PLOT_HINT,
     LlmOption,
@@ -78,6 +78,7 @@ def run(
 ) -> None:
     """Run orchestrator_node and replay_node on ROS 2, without ros2 launch; with --sim the whole robot in a home."""
     if sim:
+        language_model_settings(llm_option)  # says what is wrong before a node starts
         replayed = {"episodes": episodes, "category": category, "alfred": alfred, "split": split, "speed": speed}
         replayed |= {"latency-scale": latency_scale, "shock": shock or None, "config": config}
         _refuse_with_sim([name for name, value in replayed.items() if value is not None])

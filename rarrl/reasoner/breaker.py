@@ -152,8 +152,12 @@ class GuardedReasoner:
             return self._unasked(request, CallStatus.BACKEND_DOWN, why)
 
         # A user's backend may repeat what a server or a library said about a key.
-        shown = {name: hide_secrets(getattr(answer, name)) for name in ("backend", "text", "why")}
-        return replace(answer, **shown)
+        return replace(
+            answer,
+            backend=hide_secrets(answer.backend),
+            text=hide_secrets(answer.text),
+            why=hide_secrets(answer.why),
+        )
 
     def _ends(self, request: Request) -> bool:
         """Takes a call out of those under way; False where it was given up, or has ended already."""

@@ -15,6 +15,7 @@ from rarrl.types import Role
 MUG = Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "desk"]])
 CUP = PLAN.replace("mug", "cup")
 DRAFT = 'Perhaps {"plan": [["PickupObject", "cup"]]}?'
+ANALYSIS = f"<|channel|>analysis<|message|>{DRAFT}"
 
 TEXTS = {
     "bare": PLAN,
@@ -32,8 +33,8 @@ TEXTS = {
     "thoughts and a fence": f"<reasoning>{DRAFT}</reasoning>\n```json\n{PLAN}\n```",
     "Magistral": f"[THINK]{DRAFT}[/THINK]{PLAN}",
     "Kimi": f"◁think▷{DRAFT}◁/think▷{PLAN}",
-    "gpt-oss": f"<|channel|>analysis<|message|>{DRAFT}<|end|><|start|>assistant<|channel|>final<|message|>{PLAN}<|return|>",
-    "gpt-oss with a constraint": f"<|channel|>analysis<|message|>{DRAFT}<|channel|>final <|constrain|>json<|message|>{PLAN}",
+    "gpt-oss": f"{ANALYSIS}<|end|><|start|>assistant<|channel|>final<|message|>{PLAN}<|return|>",
+    "gpt-oss with a constraint": f"{ANALYSIS}<|channel|>final <|constrain|>json<|message|>{PLAN}",
     "gpt-oss without its marks": f"analysisThe user wants a mug.assistantfinal{PLAN}",
     "several, the last counts": f"{CUP}\nWait, a mug: {PLAN}",
     "several, the last is no plan": f'{PLAN}\n{{"plan": []}} {{"note": 1}}',

@@ -11,7 +11,7 @@ STREAMS = {
     "CRLF": b'data: {"a": 1}\r\n\r\ndata: {"b": "x\\ny"}\r\n\r\ndata: [DONE]\r\n\r\n',
     "CR": b'data: {"a": 1}\r\rdata: {"b": "x\\ny"}\r\rdata: [DONE]\r\r',
     "no space": b'data:{"a": 1}\n\ndata:{"b": "x\\ny"}\n\ndata:[DONE]\n\n',
-    "comments, names and ids": b': hi\nevent: x\nid: 1\nretry: 5\ndata: {"a": 1}\n\n:\n\ndata: {"b": "x\\ny"}\n\ndata: [DONE]\n\n',
+    "comments, names": b': hi\nevent: x\nid: 1\ndata: {"a": 1}\n\n:\n\ndata: {"b": "x\\ny"}\n\ndata: [DONE]\n\n',
     "several lines": b'data: {"a":\ndata: 1}\n\ndata: {"b": "x\\ny"}\n\ndata: [DONE]\n\n',
     "no blank lines": b'data: {"a": 1}\ndata: {"b": "x\\ny"}\ndata: [DONE]\n',
     "no line end at the end": b'data: {"a": 1}\n\ndata: {"b": "x\\ny"}\n\ndata: [DONE]',
