@@ -15,9 +15,10 @@ from typing import Any
 
 from rarrl.errors import DependencyMissingError, InputError
 from rarrl.reasoner import chat
+from rarrl.reasoner.answer_text import thoughts_end
 from rarrl.reasoner.base import Answer, Request
-from rarrl.reasoner.call import MeteredModel, answered
-from rarrl.reasoner.language_model import CallFailedError, Completion, Message, Prompt
+from rarrl.reasoner.call import BackendSession, Generation, answered
+from rarrl.reasoner.language_model import CallFailedError, Message, Prompt
 from rarrl.reasoner.registry import REASONERS, ReasonerOptions, register_reasoner
 from rarrl.types import CallStatus
 
@@ -140,12 +141,16 @@ class _Goal:
         in_time = self._done.wait(max(deadline - time.monotonic(), 0.0))
         if not in_time:
             self._cancel()
-            raise CallFailedError(CallStatus.TIMEOUT, "the deadline passed")
+            raise CallFailedError(CallStatus.TIMEOUT, "the deadline passed", self._used)
         if self._refused:
             raise CallFailedError(CallStatus.BACKEND_DOWN, "llama_ros refused the goal")
         if self._tokens > self._max_tokens:
-            raise CallFailedError(CallStatus.BUDGET, f"cut off after {self._tokens} tokens")
+            raise CallFailedError(CallStatus.BUDGET, f"cut off after {self._tokens} tokens", self._used)
         return self._result, self._tokens, self._first_s
+
+    @property
+    def _used(self) -> dict[str, Any]:
+        return {"tokens_out": self._tokens, "first_s": self._first_s}
 
     def _cancel(self) -> None:
         self._given_up = True
@@ -179,40 +184,49 @@ class _Goal:
         self._done.set()
 
 
-class _Session(MeteredModel):
+class _Session(BackendSession):
+    """One call on the action server."""
+
     def __init__(self, server: LlamaRosReasoner, request: Request) -> None:
         super().__init__(request)
         self._server = server
 
-    def complete(
+    def generate(
         self,
         prompt: Prompt,
         *,
-        schema: dict[str, Any] | None = None,
-        grammar: str = "",
-        max_tokens: int | None = None,
-        temperature: float = 0.0,
-        seed: int = 0,
-        alternatives: int = 0,
-    ) -> Completion:
+        schema: dict[str, Any] | None,
+        grammar: str,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        alternatives: int,
+    ) -> Generation:
+        """See `BackendSession.generate`."""
         messages = [("user", prompt)] if isinstance(prompt, str) else prompt
-        cap = self.tokens_left if max_tokens is None else min(max_tokens, self.tokens_left)
+        fields = goal_fields(messages, schema, temperature, seed)
         asked = time.monotonic()
-        result, seen, first_s = self._server.exchange(
-            goal_fields(messages, schema, temperature, seed), self.deadline, cap
-        )
+        try:
+            result, seen, first_s = self._server.exchange(fields, self.deadline, max_tokens + self.thinking_left)
+        except CallFailedError as error:
+            used = error.used
+            seconds = time.monotonic() - asked
+            ttft_s = used.get("first_s", math.nan) - asked
+            self.count(Generation("", 0, used.get("tokens_out", 0), ttft_s, seconds, cut_off=True), asked)
+            raise
+
         if not result.choices:
             raise CallFailedError(CallStatus.INVALID, "llama_ros gave no choice")
-        choice = result.choices[0]
-        tokens_in, tokens_out = int(result.usage.prompt_tokens), int(result.usage.completion_tokens) or seen
-        self.ttft_s = first_s - self.started
-        self.tokens_in += tokens_in
-        self.tokens_out += tokens_out
-        self.tokens_left -= tokens_out
-        self.text = choice.message.content
-        if choice.finish_reason == "length" or tokens_out > cap:
-            raise CallFailedError(CallStatus.BUDGET, f"cut off after {tokens_out} tokens")
-        return Completion(self.text, tokens_in, tokens_out, first_s - asked, time.monotonic() - asked, math.nan)
 
-    def score(self, prompt: Prompt, texts: Sequence[str]) -> list[float]:
-        raise CallFailedError(CallStatus.REFUSED, "this backend does not score texts")
+        choice = result.choices[0]
+        text = choice.message.content
+        tokens_out = int(result.usage.completion_tokens) or seen
+        return Generation(
+            text=text,
+            tokens_in=int(result.usage.prompt_tokens),
+            tokens_out=tokens_out,
+            ttft_s=first_s - asked,
+            seconds=time.monotonic() - asked,
+            cut_off=choice.finish_reason == "length",
+            tokens_thought=round(tokens_out * thoughts_end(text) / max(len(text), 1)),
+        )

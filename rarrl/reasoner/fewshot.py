@@ -1,8 +1,8 @@
-"""Recipe for general models in this process: similar goals with their plans, in short words, then the question.
+"""Recipe for general models in this process: goals with their plans, in short words, then the question.
 
-The plans of a small model are about as good as its examples, so these are the known goals that are nearest to the one
-that is asked for. A plan in words, `take mug, clean mug, put mug desk`, has half the tokens of its JSON; a grammar
-holds the model to it. Planner and verifier begin with the same text, which is therefore read once.
+The plans of a small model are about as good as its examples, so the last of these are the known goals that are nearest
+to the one that is asked for. A plan in words, `take mug, clean mug, put mug desk`, has half the tokens of its JSON; a
+grammar holds the model to it. Planner and verifier begin with the same text, which is therefore read once.
 
 The verifier does not ask the model for its opinion, which small models do not have: a plan is wrong if another one is
 more likely.
@@ -30,8 +30,26 @@ from rarrl.types import Role
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "data" / "planner_examples.txt"
 """Goals of our own, with their plans."""
-SHOTS = 6
-"""Examples in a prompt."""
+FIXED = (
+    ("Put the newspaper on the ottoman.", "take newspaper, put newspaper ottoman"),
+    (
+        "Put a slice of cold apple in the trash can.",
+        "take knife, slice apple, put knife countertop, take apple, cool apple, put apple garbagecan",
+    ),
+    ("Look at the racket under the lamp.", "take tennisracket, switch desklamp"),
+    (
+        "Put two remotes on the couch.",
+        "take remotecontrol, put remotecontrol sofa, take remotecontrol, put remotecontrol sofa",
+    ),
+    ("Put a microwaved plate in the sink.", "take plate, heat plate, put plate sinkbasin"),
+    ("Put a plate with a spoon on the shelf.", "take spoon, put spoon plate, take plate, put plate shelf"),
+    ("Rinse a rag and lay it on the cart.", "take cloth, clean cloth, put cloth cart"),
+    ("Put a cold bottle of wine on the counter.", "take winebottle, cool winebottle, put winebottle countertop"),
+)
+"""Examples with which all prompts begin, one of each kind of task. They are read once, ahead of the first call."""
+SHOTS = 3
+"""Nearest examples after those. With six of them and none fixed, plans are about as good, but each call has to read
+twice as much."""
 SAMPLES = 3
 """Plans that level 2 samples besides the greedy one: each costs about as much as that one."""
 PLAN_TOKENS = 128
@@ -223,7 +241,8 @@ class FewShot:
 
     def _prompt(self, goal: str, scene: Sequence[str], vocabulary: Vocabulary = ALFRED) -> Prompt:
         """Returns the prompt after which the plan stands."""
-        shots = [(known, in_words(plan)) for known, plan in self._known.examples(goal, SHOTS, vocabulary)]
+        near = self._known.examples(goal, SHOTS, vocabulary)
+        shots = [*FIXED, *((known, in_words(plan)) for known, plan in near)]
         question = prompt.readable(goal)
         if scene:
             question += f" (there are: {' '.join(sorted(set(scene[:100])))})"

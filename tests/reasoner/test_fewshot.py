@@ -8,7 +8,7 @@ from rarrl.errors import InputError
 from rarrl.reasoner import prompt
 from rarrl.reasoner.base import Request
 from rarrl.reasoner.checker import check
-from rarrl.reasoner.fewshot import EXAMPLES, FewShot, from_words, grammar, in_words, known_goals
+from rarrl.reasoner.fewshot import EXAMPLES, FIXED, SHOTS, FewShot, from_words, grammar, in_words, known_goals
 from rarrl.reasoner.language_model import CallFailedError, Completion
 from rarrl.reasoner.plan import VERBS, Fault, Plan
 from rarrl.reasoner.vocabulary import ALFRED
@@ -45,6 +45,7 @@ def request(role=Role.PLANNER, level=1, goal="put a washed mug on the desk", **f
 
 def test_the_examples_that_come_with_the_package_keep_the_rules(known):
     lines = [line for line in EXAMPLES.read_text().splitlines() if not line.startswith("#")]
+    lines += [" | ".join(pair) for pair in FIXED]
     plans = [from_words(line.partition(" | ")[2]) for line in lines]
     assert [(line, check(plan)) for line, plan in zip(lines, plans, strict=True) if check(plan)] == []
     assert len({line.partition(" | ")[0] for line in lines}) == len(lines)
@@ -167,12 +168,15 @@ def test_the_grammar_names_only_what_there_is():
 def test_the_prompt_holds_similar_goals_and_the_goal_last(known):
     (_, system), *shots, (role, asked) = FewShot(known, chat=True)._prompt("wash the big spoon", ())
     assert (role, asked) == ("user", "wash the big spoon")
-    assert len(shots) == 12 and [role for role, _ in shots] == ["user", "assistant"] * 6
+    assert len(shots) == 2 * (len(FIXED) + SHOTS) and {role for role, _ in shots[::2]} == {"user"}
+    assert shots[: 2 * len(FIXED)] == [
+        message for goal, plan in FIXED for message in (("user", goal), ("assistant", plan))
+    ]
     assert "spoon" in shots[-2][1] and "clean" in " ".join(text for _, text in shots)
     assert "data" in system
 
     text = FewShot(known, chat=False)._prompt("wash the big spoon", ())
-    assert text.endswith("\n\nGoal: wash the big spoon\nPlan:") and text.count("Goal: ") == 7
+    assert text.endswith("\n\nGoal: wash the big spoon\nPlan:") and text.count("Goal: ") == len(FIXED) + SHOTS + 1
 
 
 def test_a_goal_that_is_an_example_is_not_told_its_answer(known):
