@@ -242,7 +242,8 @@ class FewShot:
     def _prompt(self, goal: str, scene: Sequence[str], vocabulary: Vocabulary = ALFRED) -> Prompt:
         """Returns the prompt after which the plan stands."""
         near = self._known.examples(goal, SHOTS, vocabulary)
-        shots = [*FIXED, *((known, in_words(plan)) for known, plan in near)]
+        fixed = [(said, words) for said, words in FIXED if vocabulary.allows(from_words(words))]
+        shots = [*fixed, *((known, in_words(plan)) for known, plan in near)]
         question = prompt.readable(goal)
         if scene:
             question += f" (there are: {' '.join(sorted(set(scene[:100])))})"
