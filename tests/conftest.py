@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -18,6 +19,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes, which inher
     os.environ.pop("ROS_DOMAIN_ID", None)
 os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))  # 0..101 is safe on every platform
 os.environ.setdefault("MPLBACKEND", "Agg")
+hypothesis.settings.register_profile("rarrl", deadline=None)  # a busy computer is slow; nothing is tested about time
+hypothesis.settings.load_profile("rarrl")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
@@ -97,7 +97,6 @@ def test_limits_are_inclusive_and_nothing_beyond_them_passes(spec):
             config_from_flat({spec.name: value}, "test")
 
 
-@settings(deadline=None)  # a busy computer takes long to read a file; nothing about time is tested here
 @given(
     budget=st.floats(0.0, 3600.0),
     speed=st.floats(0.01, 1000.0),

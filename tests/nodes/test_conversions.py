@@ -136,13 +136,11 @@ def through(values):
 
 
 @given(reports())
-@settings(deadline=None)
 def test_reports_come_back(report):
     assert conversions.report_from_values(through(conversions.values_from_report(report))) == report
 
 
 @given(st.sampled_from(Action), NUMBERS, st.text(max_size=200), NUMBERS, NUMBERS)
-@settings(deadline=None)
 def test_decisions_come_back(action, deadline_s, why, time_left_s, tokens_left):
     message = DecisionMessage("r", 1, 2, Decision(3, action, deadline_s, why), time_left_s, tokens_left)
     assert conversions.decision_from_values(through(conversions.values_from_decision(message))) == message

@@ -157,7 +157,7 @@ amounts = st.one_of(st.just(0.0), st.floats(0, 1e12))
 events = st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.booleans(), st.floats(0, 1e6)), max_size=60)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(summary=summaries, budget=st.tuples(amounts, amounts, amounts, amounts), past=events, price=st.floats(0, 1e6))
 @pytest.mark.parametrize("profile", ["groq-70b", "replicate-70b"])
 def test_features_are_finite_and_within_limits(

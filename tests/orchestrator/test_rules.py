@@ -121,7 +121,7 @@ def test_the_learned_policy_keeps_the_contract() -> None:
     check_policy(learned_policy())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_all_rules_on_any_situation(seed: int) -> None:
     for family in plain_families():

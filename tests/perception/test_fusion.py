@@ -98,7 +98,7 @@ def test_motion_below_half_a_voxel_adds_up():
     np.testing.assert_array_equal(np.argwhere(after.occupied), [[4, 4, 2]])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(*[st.integers(-2, 2)] * 3), min_size=1, max_size=5))
 def test_there_and_back_again_loses_only_what_left_the_cube(steps):
     fusion, at = VoxelFusion(replace(C, memory_s=100.0, fade_s=100.0)), np.array([4, 4, 4])

@@ -138,7 +138,7 @@ def test_a_bearing_is_as_long_as_it_is_seen_to_be_free():
     assert (scan.angle_min, scan.increment, scan.range_max) == pytest.approx((-0.1, 0.2, 3.0))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     state=st.lists(st.sampled_from([0, 1, 2]), min_size=96, max_size=96),
     present=st.lists(st.booleans(), min_size=96, max_size=96),

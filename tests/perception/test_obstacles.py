@@ -134,7 +134,7 @@ def test_standing_still_touches_nothing():
     assert summary(room(), speed=0.0).time_to_contact_s == math.inf
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000))
 def test_an_obstacle_more_never_makes_the_way_freer(seed):
     rng = np.random.default_rng(seed)

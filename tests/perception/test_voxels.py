@@ -59,7 +59,7 @@ def test_pixels_beside_beyond_and_behind_the_cube_hit_nothing():
     assert Voxelizer(RIG, SPEC).hits(disparity).sum() == 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 1000), doffs=st.floats(-5, 30))
 def test_voxel_round_trip(seed, doffs):
     """The centre of the voxel that a pixel hits lies within half a voxel of the pixel's point."""

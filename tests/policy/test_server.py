@@ -281,7 +281,7 @@ def test_a_promise_of_many_items_takes_no_memory():
         tracemalloc.stop()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=200), st.integers(0, 3000), st.binary(min_size=1, max_size=8))
 def test_whatever_comes_ends_in_an_observation_or_an_input_error(noise, place, patch):
     whole = packed(message())

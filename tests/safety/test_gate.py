@@ -105,7 +105,7 @@ def test_what_is_just_young_enough_passes():
 # 2: nothing that is not finite or out of limits
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(v=NUMBERS | st.floats(-0.6, 1.2), omega=NUMBERS | st.floats(-2, 2))
 def test_whatever_is_asked_for_the_limits_hold(v, omega):
     robot = Robot()
@@ -237,7 +237,7 @@ def test_a_round_base_may_turn_beside_a_wall_and_keeps_its_turn_while_it_slows_d
     assert (result.v, result.omega, result.reason) == (0.0, 0.9, GateReason.TURNING_ONLY) and robot.x == 0.0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(v=st.floats(0.0, 0.6), omega=st.floats(-1.0, 1.0), wall=st.floats(0.6, 2.0))
 def test_a_round_base_never_comes_to_a_wall(v, omega, wall):
     robot = Robot(ROUND, wall)

@@ -136,6 +136,7 @@ def test_every_figure_and_table(small: None, plans: Any, models: Path, tmp_path:
     assert tables["hard"]["never"]["deadline_misses"] == 0 == unbound["rules"]["never"]["llm_seconds"]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_figures(small: None, plans: Any, models: Path) -> None:
     runs = [eval_orchestrator(plans, "hash", replicas=1, seed=s, models=models)["figures"] for s in (0, 0, 1)]
     assert runs[0] == runs[1] and runs[0] != runs[2]

@@ -157,6 +157,7 @@ def test_without_scikit_image_the_way_out_is_named(monkeypatch):
         jobs.eval_detector()
 
 
+@pytest.mark.slow
 def test_bench_command(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(jobs, "SIZES", ((463, 370),))
     out, threads = tmp_path / "bench.json", cv2.getNumThreads()

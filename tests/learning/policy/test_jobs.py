@@ -31,6 +31,7 @@ def test_demonstrations_become_a_policy_that_runs(recorded, tmp_path):
     assert json.loads((out / "card.json").read_text())["files"] != card["files"]
 
 
+@pytest.mark.slow
 def test_a_policy_learns_to_do_with_less(recorded, tmp_path):
     first, out = tmp_path / "policy", tmp_path / "fast"
     made = ("--data", str(recorded), "--batch", "4", "--layers", "2", "--steps", "2")
@@ -47,6 +48,7 @@ def test_a_policy_learns_to_do_with_less(recorded, tmp_path):
             check_policy(policy)
 
 
+@pytest.mark.slow
 def test_fewer_blocks_learn_to_act_as_the_whole_policy_does(recorded, tmp_path):
     policy, data = str(tmp_path / "policy"), ("--data", str(recorded))
     made = ("--batch", "4", "--layers", "2", "--steps", "2")

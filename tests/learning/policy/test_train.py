@@ -146,6 +146,7 @@ def test_patches_are_drawn_by_relevance_and_chance(data, wide):
     assert Batches(data, wide.spec, settings, 0).patches(0, words, proprio) is None
 
 
+@pytest.mark.slow
 def test_every_exit_learns_to_act(data, wide, tmp_path):
     settings = TrainSettings(steps=40, **{**QUICK, "batch": 24}, hold_still=0.0, ema=0.9, exits=0.5, patches=(3, 4))
     relevance = train.train_relevance(wide, data, frames=60)

@@ -21,6 +21,7 @@ def quick_types(monkeypatch):
         monkeypatch.setitem(methods.METHODS, name, dataclasses.replace(methods.METHODS[name], menu=QUICK))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", list(methods.METHODS))
 def test_every_method_keeps_its_budget_and_runs_in_llama_cpp(tmp_path, gguf, calibration, method):
     bpw = 4.7 if method == "rtn" else 3.3

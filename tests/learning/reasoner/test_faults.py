@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rarrl.reasoner.answer_text import read_answer
@@ -78,7 +78,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.text(max_size=300) | VALUES.map(json.dumps))
 def test_any_text_is_an_answer_or_a_value_error(text):
     for role in Role:

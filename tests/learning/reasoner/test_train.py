@@ -84,6 +84,7 @@ def test_it_can_learn(made_up_plans, tmp_path):
     assert result.figures["development_plan"] > 0.15  # chance: one in 32
 
 
+@pytest.mark.slow
 def test_interrupted_training_ends_where_uninterrupted_does(trained, made_up_plans, tmp_path):
     result, _, _ = trained
     training_set = annotated_plans(made_up_plans)

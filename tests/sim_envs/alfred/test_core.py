@@ -326,7 +326,7 @@ def test_a_shock_leaves_forty_percent_once(bank: EpisodeBank, table: Any) -> Non
 # --- budgets and masks ---
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_no_policy_can_overspend(bank: EpisodeBank, make_table: Any, data: st.DataObject) -> None:
     """Whatever it does, whatever calls cost: no budget below zero, no call that the mask forbids."""
