@@ -4,11 +4,22 @@ A node converts messages, calls the core in `rarrl` and publishes the result; it
 
 Needs rclpy:
     the nodes (`*_node.py`) on their common base `lifecycle.py`; parameters (`params.py`); messages (`conversions.py`,
-    `stereo_messages.py`, `sim_messages.py`); the robot's side of decisions (`decision_client.py`); language models
-    behind an action server (`llama_ros.py`).
+    `stereo_messages.py`, `sim_messages.py`, TF in `transforms.py`), and a table of what is read (`accepted.py`); the
+    robot's side of decisions (`decision_client.py`); language models behind an action server (`llama_ros.py`).
 Needs launch_ros:
     `launch_actions.py`, for the files in `launch/`.
 Needs no ROS to import:
     graphs as data (`graph.py` for the replay, `bringup.py` for a real robot, `sim_graph.py` for the simulated one);
     `run.py` and `sim_run.py`, which start these graphs as processes; `demo.py`, the settings of `rarrl demo`.
 """
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+if sys.argv[:1] == ["-m"] or Path(sys.argv[0] if sys.argv else "").name.endswith("_node"):
+    # This process will be a node: `python -m rarrl_nodes.NAME`, or its executable. Its imports take a second or two; a
+    # signal meanwhile finds nothing to end in order. Afterwards `lifecycle.run_node` sets handlers of its own.
+    for _number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(_number, lambda *_: os._exit(0))

@@ -50,9 +50,7 @@ ROWS: tuple[Row, ...] = (
     Row("Image", "sides out of range", REFUSED, f"64 to {MAX_IMAGE_SIDE} pixels"),
     Row("Image", "fewer or more bytes than `step` and `height` say", REFUSED),
     Row("Image", "gray, for a policy", REFUSED, "it was trained on colours"),
-    Row(
-        "Image", "left image in another frame than its CameraInfo", REFUSED, "another camera's"
-    ),
+    Row("Image", "left image in another frame than its CameraInfo", REFUSED, "another camera's"),
     Row("CompressedImage", "any", REFUSED, "another type: run `image_transport republish compressed raw`"),
     Row("CameraInfo", "`P` of a rectified pair", ACCEPTED, "volatile or latched, also from before the node started"),
     Row("CameraInfo", "binning", CONVERTED, "`P` is scaled; images have the binned size"),

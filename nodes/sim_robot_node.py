@@ -102,6 +102,8 @@ class WaitsFor(Enum):
 class SimRobotNode(RarrlNode):
     """Simulates a home and a robot in it, and carries out household missions by the orchestrator's decisions.
 
+    Where tf2_msgs is installed, TF holds odom -> base_link -> left_eye too.
+
     Subscribes:
 
     - `cmd_vel` (geometry_msgs/TwistStamped): velocity command of the base, m/s and rad/s.
@@ -120,7 +122,6 @@ class SimRobotNode(RarrlNode):
     - `head/image` (sensor_msgs/Image, best effort): the policy's camera, rgb8.
     - `proprio` (sensor_msgs/JointState, best effort): the policy's proprioception, by name.
     - `odom` (nav_msgs/Odometry, best effort): pose and velocity of the base.
-    - `/tf`, `/tf_static` (tf2_msgs/TFMessage, where that package is installed): odom -> base_link -> left_eye.
     - `subgoal` (std_msgs/String, latched): what the policy has to do; empty: hold.
     - `goal` (std_msgs/String, latched): goal of the mission, one sentence.
     - `state` (diagnostic_msgs/DiagnosticArray, latched): where the mission stands.

@@ -49,6 +49,8 @@ from .stereo_messages import (
 
 SENSOR = QoSProfile(depth=4, reliability=ReliabilityPolicy.BEST_EFFORT)
 OUT = QoSProfile(depth=2)
+LOST_S = 0.1
+"""Seconds. Stamps further apart are not of two cameras that run freely at 10 Hz or more: images between are missing."""
 NO_INFO = "no CameraInfo of both cameras yet"
 DROPS = (
     "busy",
@@ -352,7 +354,9 @@ class StereoVoxelNode(RarrlNode):
         gap_ns = self._matcher.gap_ns
         if gap_ns is not None:
             limit = f"detector.slop_s ({1e3 * self._config.slop_s:.0f} ms)"
-            return f"left and right are {gap_ns / 1e6:.0f} ms apart, more than {limit}: trigger both cameras together"
+            lost = gap_ns / 1e9 > LOST_S
+            hint = "images are lost on their way" if lost else "trigger both cameras together"
+            return f"left and right are {gap_ns / 1e6:.0f} ms apart, more than {limit}: {hint}"
         return ""
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:

@@ -272,6 +272,8 @@ def created(node, before):
             if entity in before:
                 continue
             name = getattr(entity, "topic_name", None) or entity.srv_name
+            if name in ("/tf", "/tf_static"):  # only where tf2_msgs is installed
+                continue
             own_type = getattr(entity, "msg_type", None) or entity.srv_type
             qos = None
             if section in ("Subscribes", "Publishes"):

@@ -172,7 +172,8 @@ def node_commands(recorded, scene):
         msg = over_the_wire(msg)
 
         observed_s = nanoseconds(msg.header.stamp) / 1e9 - BEGIN_S  # safety_gate_node
-        result = gate.check(RobotCommand(*speeds_of(msg), observed_s, now), now)
+        v, omega, fault = speeds_of(msg)
+        result = gate.check(RobotCommand(v, omega, observed_s, now, fault), now)
         ticks.append((act.motion, act.interact, result))
     return ticks
 

@@ -454,3 +454,33 @@ def test_without_tf2_ros_the_setting_that_needs_it_is_refused(ros, namespace, mo
     with pytest.raises(InputError, match=r"gate.sensor_from_tf: tf2_ros cannot be loaded"):
         gate.autostart()
     gate.destroy_node()
+
+
+def test_joint_states_of_arm_and_gripper_apart_let_the_arm_move(ros, namespace):
+    """Their stamps need not rise from one publisher to the other, and efforts alone say nothing of positions."""
+    gate = SafetyGateNode(namespace=namespace, parameter_overrides=[Parameter("gate.joints", value=ARM)])
+    gate.autostart()
+    clock = gate.get_clock().now()
+    parts = (
+        ({"name": ["shoulder", "elbow"], "position": [0.0, 1.0]}, 0.02),
+        ({"name": ["gripper"], "position": [0.5]}, 0.05),
+        ({"name": ["shoulder", "elbow"], "position": [0.0, 1.0]}, 0.01),
+        ({"name": ["shoulder", "elbow"], "effort": [3.0, 4.0]}, 0.0),
+    )
+    for fields, age_s in parts:
+        msg = JointState(**fields)
+        msg.header.stamp = (clock - Duration(seconds=age_s)).to_msg()
+        gate._on_joint_states(msg)
+
+    chunk = JointTrajectory(joint_names=["shoulder", "elbow"])
+    chunk.header.stamp = clock.to_msg()
+    chunk.points = [JointTrajectoryPoint(positions=[0.01, 1.0], time_from_start=Duration(seconds=0.1).to_msg())]
+    gate._on_joint_command(chunk)
+    assert gate._joint_reason == "" and not gate._counts["joint_states_bad"]
+
+    msg = JointState(name=["elbow"], position=[math.nan])
+    msg.header.stamp = clock.to_msg()
+    gate._on_joint_states(msg)
+    gate._on_joint_command(chunk)
+    assert gate._joint_reason == "no joint state of elbow"
+    gate.destroy_node()

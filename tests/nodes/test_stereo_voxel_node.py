@@ -1,6 +1,7 @@
 """stereo_voxel_node in this process, fed with rendered pairs over real topics: what it sees, and what it refuses."""
 
 import math
+import signal
 import threading
 import time
 from copy import deepcopy
@@ -658,3 +659,18 @@ def test_calibration_that_was_latched_before_the_node_started_is_heard(camera, l
     assert ear.until(lambda: node._sensor is not None)
     assert ear.until(lambda: all(p.get_subscription_count() for p in camera.publishers.values()))
     camera.works()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_detects_ends_it_in_order(camera, process, number):
+    child = process("stereo_voxel_node", {"detector.freeze_frames": 0})
+    camera.connect()
+    while len(camera.clouds) < 3:
+        camera.calibrate(*info_messages(camera.scene.rig))
+        camera.send(*camera.messages())
+        camera.listen(0.1)
+    camera.send(*camera.messages())
+    child.send_signal(number)
+    assert child.wait(20) == 0
+    assert "Traceback" not in child.log.read_text()

@@ -164,7 +164,9 @@ EXACT = HomeSensor(ExactSensor, GATE.model_copy(update={"sensor_y_m": 0.0}))
 class OpenGate(BaseGate):
     """Lets every command through: what robots would do without the gate, for comparison in simulation."""
 
-    def check(self, command: RobotCommand | None, now_s: float, veto: GateReason | None = None) -> GateResult:
+    def check(
+        self, command: RobotCommand | None, now_s: float, veto: GateReason | None = None, why: str = ""
+    ) -> GateResult:
         """The command as it is; zero where there is none."""
         if command is None:
             return GateResult.stop(veto or GateReason.NO_COMMAND)
