@@ -105,6 +105,8 @@ def refusal(status: int, body: bytes, retry_after: str = "") -> RefusedError:
 
 
 def refusal_of(value: Any, status: int, retry_after: str = "") -> RefusedError:
+    if isinstance(value, list) and len(value) == 1:  # Gemini
+        value = value[0]
     error = value
     if isinstance(value, dict):
         error = next((value[key] for key in ("error", "errors", "detail", "message") if value.get(key)), value)

@@ -64,6 +64,12 @@ def strict_mistral(body):
     return refuses(422, {"detail": detail}) if unknown else stream(PLAN)
 
 
+def gemini(body):
+    unknown = next((key for key in ("seed", "logprobs") if key in body), None)
+    message = f'Invalid JSON payload received. Unknown name "{unknown}": Cannot find field.'
+    return refuses(400, [{"error": {"code": 400, "message": message}}]) if unknown else stream(PLAN)
+
+
 def deepseek(body):
     kind = body.get("response_format", {"type": "json_object"})
     if kind["type"] != "json_object" or "schema" in kind:
@@ -111,6 +117,7 @@ ACCEPTS = {
     "llama-cpp-python": (llama_cpp_python, 2),
     "reasoning model of OpenAI": (reasoning_model_of_openai, 4),
     "strict Mistral": (strict_mistral, 2),
+    "Gemini": (gemini, 3),
     "DeepSeek": (deepseek, 3),
     "LM Studio": (lm_studio, 1),
     "strict mode of OpenAI": (openai_strict_mode, 3),
@@ -408,6 +415,13 @@ def test_a_busy_server_is_asked_again_when_it_says(status):
     with ChatServer([refuses(status, "slow down", Retry_After="0.01"), stream(PLAN)]) as server:
         assert ask(OpenAiReasoner(server.url, "m")).plan == MUG
     assert server.bodies[0] == server.bodies[1]
+
+
+def test_a_server_that_says_at_once_is_not_flooded():
+    with ChatServer(lambda body: refuses(429, "slow down", Retry_After="0")) as server:
+        answer = ask(OpenAiReasoner(server.url, "m"), deadline_s=0.3)
+    assert answer.status is CallStatus.BACKEND_DOWN and "slow down" in answer.why
+    assert 2 <= len(server.seen) <= 6
 
 
 @pytest.mark.parametrize(
