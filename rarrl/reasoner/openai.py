@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from rarrl.config import LanguageModelConfig
 from rarrl.errors import InputError
 from rarrl.reasoner import chat
-from rarrl.reasoner.answer_text import mean_log_probability, thoughts_end
+from rarrl.reasoner.answer_text import mean_log_probability
 from rarrl.reasoner.base import Answer, Request, capped
 from rarrl.reasoner.call import BackendSession, Generation, answered
 from rarrl.reasoner.chat_reply import Reply
@@ -323,10 +323,9 @@ class _Session(BackendSession):
             read = round(_characters(asked) * self._server._tokens_per_character)
 
         written = _count(reply.usage, "completion_tokens", reply.pieces)
-        details = reply.usage.get("completion_tokens_details")
-        thought_characters = len(reply.thoughts) + thoughts_end(reply.text)
-        share = thought_characters / max(len(reply.thoughts) + len(reply.text), 1)
-        thought = _count(details, "reasoning_tokens", 0) or round(written * share)
+        thought = _count(reply.usage.get("completion_tokens_details"), "reasoning_tokens", 0)
+        if not thought:
+            thought = round(written * reply.thought_share)
 
         return Generation(
             text=reply.text,

@@ -134,5 +134,6 @@ def network_words(error: Exception) -> str:
             "write http://" if wrong else "check the certificate (SSL_CERT_FILE names your own authority)"
         )
     if isinstance(error, http.client.IncompleteRead | ConnectionResetError | http.client.RemoteDisconnected):
-        return f"the server ended the connection within its answer ({type(error).__name__})"
+        asks = "" if isinstance(error, http.client.IncompleteRead) else "; if it wants TLS, write https://"
+        return f"the server ended the connection within its answer ({type(error).__name__}{asks})"
     return f"{type(error).__name__}: {str(error)[:200]}"

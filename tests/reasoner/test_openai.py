@@ -321,6 +321,9 @@ def test_tokens_and_the_first_one():
 
 
 def test_thoughts_have_a_budget_of_their_own():
+    with ChatServer([stream(*[delta(reasoning="hm ")] * 300, PLAN)]) as server:
+        assert ask(OpenAiReasoner(server.url, "m")).tokens_thought == 300
+
     pieces = [delta(reasoning_content="hm ")] * 30
     usage = {"prompt_tokens": 70, "completion_tokens": 280, "completion_tokens_details": {"reasoning_tokens": 260}}
     with ChatServer([stream(*pieces, PLAN, usage=usage)]) as server:
