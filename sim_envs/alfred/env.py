@@ -25,7 +25,7 @@ ACTION_SPACE = gym.spaces.Discrete(N_ACTIONS)
 """Numbers of `rarrl.types.Action`."""
 
 
-def observation_space(core: AlfredReplayCore) -> gym.spaces.Space[NDArray[np.float32]]:
+def observation_space(core: AlfredReplayCore) -> gym.spaces.Box:
     """N_FEATURES numbers; with recorded answers also those of the plan in force."""
     width = len(ALL_FEATURE_NAMES) if hasattr(core, "recordings") else N_FEATURES
     return gym.spaces.Box(-FEATURE_LIMIT, FEATURE_LIMIT, (width,))  # float32
@@ -72,8 +72,8 @@ class AlfredReplayEnv(gym.Env[NDArray[np.float32], np.int64]):
     `action_masks()` (and `info["action_mask"]`) says which are allowed; another one is executed as ACT.
 
     ## Observation space
-    `Box(-8, 8, (N_FEATURES,), float32)`: task state, execution history, remaining budget, expected cost of calls; names
-    in `rarrl.orchestrator.features.FEATURE_NAMES`. How uncertain the robot's scene is stays hidden. A profile with
+    `Box(-8, 8, (N_FEATURES,), float32)`: task state, execution history, remaining budget, expected cost of calls; their
+    names, in order, are `env.unwrapped.feature_names` (docs/reference/features.md says what each is). How uncertain the robot's scene is stays hidden. A profile with
     recorded answers (`rarrl profile record`) is replayed with them, on its own tasks (see `recorded_core`); the
     observation then describes the plan in force too (ALL_FEATURE_NAMES).
 
@@ -120,6 +120,7 @@ class AlfredReplayEnv(gym.Env[NDArray[np.float32], np.int64]):
     ) -> None:
         self.core, self._sampler = _make(1, profile, alfred, split, category, mode, **episode)
         self.observation_space = observation_space(self.core)
+        self.feature_names = ALL_FEATURE_NAMES[: self.observation_space.shape[0]]
         self.action_space = ACTION_SPACE
         self.render_mode = render_mode
         self._line = ""
@@ -200,6 +201,7 @@ class AlfredReplayVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], ND
         self.num_envs = num_envs
         self.render_mode = render_mode
         self.single_observation_space = observation_space(self.core)
+        self.feature_names = ALL_FEATURE_NAMES[: self.single_observation_space.shape[0]]
         self.single_action_space = ACTION_SPACE
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(ACTION_SPACE, num_envs)
