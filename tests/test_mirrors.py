@@ -25,6 +25,7 @@ NO_MIRROR = {
     "learning/progress.py": "names alone",
     "learning/reasoner/export.py": "shown through tests/learning/reasoner/test_train.py",
     "nodes/stereo_messages.py": "shown through tests/nodes/test_stereo_voxel_node.py",
+    "rarrl/__main__.py": "shown through tests/cli/test_cli.py",
     "rarrl/cli/common.py": "shown through tests/cli/test_cli.py",
     "rarrl/cli/demo.py": "shown through tests/cli/test_cli.py",
     "rarrl/cli/doctor.py": "prints what tests/test_doctor.py checks",

@@ -17,7 +17,7 @@ from .train import layers_of
 
 
 def save_sb3(model: Any, folder: Path | str, name: str = "own") -> Path:
-    """Writes the network of `model` to `folder`, whose path is then a policy wherever one is named: `make_orchestrator`,
+    """Writes the network of `model` to `folder`; its path is then a policy wherever one is named: `make_orchestrator`,
     `--policy`, the parameter `policy` of the node.
 
     A zip of your own, which you trust, is loaded by SB3 first: `save_sb3(MaskablePPO.load("own.zip"), "runs/own")`.

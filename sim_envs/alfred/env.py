@@ -73,9 +73,9 @@ class AlfredReplayEnv(gym.Env[NDArray[np.float32], np.int64]):
 
     ## Observation space
     `Box(-8, 8, (N_FEATURES,), float32)`: task state, execution history, remaining budget, expected cost of calls; their
-    names, in order, are `env.unwrapped.feature_names` (docs/reference/features.md says what each is). How uncertain the robot's scene is stays hidden. A profile with
-    recorded answers (`rarrl profile record`) is replayed with them, on its own tasks (see `recorded_core`); the
-    observation then describes the plan in force too (ALL_FEATURE_NAMES).
+    names, in order, are `env.unwrapped.feature_names` (docs/reference/features.md says what each is). How uncertain the
+    robot's scene is stays hidden. A profile with recorded answers (`rarrl profile record`) is replayed with them, on
+    its own tasks (see `recorded_core`); the observation then describes the plan in force too.
 
     ## Rewards
     1 at success, minus `cost_weight` per second of thinking.

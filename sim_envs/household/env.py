@@ -73,8 +73,8 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
     `task_type` (one of ALFRED's seven; None: all), `subgoal` (a verb, e.g. "PickupObject": each episode is one sub-goal
     of that kind, begun where a plan would begin it), `people` (0 to 6), `disturbance` (0: nothing goes wrong; 1: as
     documented), `stereo` (False: the twin), `noise` (of the images, standard deviation in gray levels),
-    `time_limit_s`, `render_mode` ("rgb_array": the left image; the twin: the home from above). `reset(options={"task_type": ..., "subgoal": ...})`
-    overrides for an episode.
+    `time_limit_s`, `render_mode` ("rgb_array": the left image; the twin: the home from above).
+    `reset(options={"task_type": ..., "subgoal": ...})` overrides for an episode.
 
     `set_plan(rows)` of the unwrapped environment puts another plan in force.
     """

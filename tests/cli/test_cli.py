@@ -61,6 +61,11 @@ def test_version():
     assert rarrl("--version").output.startswith("rarrl 0.")
 
 
+def test_python_runs_the_package():
+    done = subprocess.run([sys.executable, "-m", "rarrl", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("rarrl 0.")
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
