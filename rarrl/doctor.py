@@ -145,8 +145,9 @@ def try_python(code: str, environment: Mapping[str, str]) -> str:
     if done.returncode == 0:
         return ""
 
-    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    errors = [line for line in lines if re.match(r"\w*(Error|Exception)\b", line)] or lines
+    written = done.stderr.partition("Exception ignored in")[0] or done.stderr  # what fails after the failure says less
+    lines = [line.strip() for line in written.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)] or lines
     return errors[-1][:MAX_REASON] if errors else f"exit status {done.returncode}"
 
 
