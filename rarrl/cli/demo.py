@@ -25,7 +25,7 @@ from rarrl.errors import DependencyMissingError
 
 @guarded(PLOT_HINT)
 def demo(
-    missions: Annotated[int, typer.Option(min=1, max=100, help="How many missions each policy plays.")] = 5,
+    missions: Annotated[int, typer.Option(min=1, max=100, help="How many missions each policy plays.")] = 7,
     quick: Annotated[
         bool, typer.Option("--quick", help="Only the decision loop, on ROS 2 nodes with a replayed robot: seconds.")
     ] = False,
@@ -66,7 +66,8 @@ def _household_demo(missions: int, seed: int, llm: str, out: Path | None) -> Non
         f"{missions} missions in simulated homes for each of {len(settings)} policies: stereo eyes, detector, policy "
         f"in 3 bits, safety gate;\n{thinks} writes the plans. Each mission may use "
         f"{settings[0].time_budget_s:.3g} s and {settings[0].token_budget:.0f} tokens of thinking, and what is "
-        "thought takes the robot's time.",
+        "thought takes the robot's time"
+        + (": the recorded times of this model, whatever else this machine does." if llm == "llama" else "."),
         markup=False,
     )
     folder = new_run_folder(out)
