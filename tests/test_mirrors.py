@@ -54,7 +54,6 @@ NO_MIRROR = {
     "rarrl/reasoner/process.py": "shown through tests/reasoner/test_llama.py",
     "rarrl/reasoner/replayed.py": "shown through tests/test_build.py",
     "rarrl/reasoner/worker.py": "runs as a process of its own, in tests/reasoner/test_llama.py",
-    "rarrl/report/figure.py": "shown through tests/report/test_page.py",
     "rarrl/report/runs.py": "shown through tests/report/test_page.py",
     "rarrl/strict_json.py": "shown through tests/latency/test_profile.py",
     "rarrl/worker_process.py": "shown through tests/policy/test_process.py and tests/reasoner/test_llama.py",
