@@ -63,8 +63,8 @@ def _household_demo(missions: int, seed: int, llm: str, out: Path | None) -> Non
     settings, seeds = demo_settings(llm), demo_seeds(missions, seed)
     thinks = "llama.cpp" if llm == "llama" else llm
     console().print(
-        f"{missions} missions in simulated homes for each of {len(settings)} policies: stereo eyes, detector, policy "
-        f"in 3 bits, safety gate;\n{thinks} writes the plans. Each mission may use "
+        f"{missions} mission{'s' * (missions != 1)} in simulated homes for each of {len(settings)} policies: stereo "
+        f"eyes, detector, policy in 3 bits, safety gate;\n{thinks} writes the plans. Each mission may use "
         f"{settings[0].time_budget_s:.3g} s and {settings[0].token_budget:.0f} tokens of thinking, and what is "
         "thought takes the robot's time"
         + (": the recorded times of this model, whatever else this machine does." if llm == "llama" else "."),

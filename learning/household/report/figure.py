@@ -319,13 +319,15 @@ def _draw_time(axes: Axes, trace: Trace, span: float, last: bool) -> None:
         height = 0.95 / trace.time_budget_s
         axes.fill_between(times, 1.02, 1.02 + np.array(left) * height, color="#eef3f9", linewidth=0, zorder=2)
         axes.plot(times, 1.02 + np.array(left) * height, color="#045a8d", linewidth=1.4, zorder=3)
+        room = times[-1] < 0.9 * span  # else the text stands below the line, inside of the axes
         axes.text(
-            times[-1] + 0.006 * span,
-            1.02 + left[-1] * height,
+            times[-1] + (0.006 if room else -0.006) * span,
+            1.02 + left[-1] * height - (0.0 if room else 0.06),
             f"{left[-1]:.1f} s left",
             fontsize=8,
             color="#045a8d",
-            va="center",
+            ha="left" if room else "right",
+            va="center" if room else "top",
         )
 
     for t, gate, reason in zip(trace.t_s.tolist(), trace.gate, trace.gate_reason, strict=True):
