@@ -364,23 +364,27 @@ def _draw_pareto(axes: Axes, runs: Sequence[Run]) -> None:
     axes.set_title(f"Success, % (95 % interval, {n})", fontsize=11, loc="left", weight="bold", color=INK)
 
 
+Box = tuple[float, float, float, float]
+"""x low, x high, y low, y high."""
+
+
 def places_beside(points: Sequence[tuple[float, float]], names: Sequence[str]) -> list[tuple[float, float]]:
     """Where the name of each point stands, as an offset in points of the page: to its right (dx above 0) or left, level
     with it or one or two lines off, so that no name covers another name, a point or the edge.
 
     points: (x, y) as shares of the largest x and of 1."""
     letter, line = 0.03, 0.075  # of the axes: about the size of a letter and of a line of the names
-    boxes = [(x - 0.02, x + 0.02, y - 0.03, y + 0.03) for x, y in points]
+    boxes: list[Box] = [(x - 0.02, x + 0.02, y - 0.03, y + 0.03) for x, y in points]
     offsets = [(dx, 12.0 * rows) for rows in (0, 1, -1, 2, -2, 3) for dx in (8.0, -8.0)]
 
     placed = []
     for index, ((x, y), name) in enumerate(zip(points, names, strict=True)):
 
-        def box(dx: float, dy: float, x: float = x, y: float = y, name: str = name) -> tuple[float, ...]:
+        def box(dx: float, dy: float, x: float = x, y: float = y, name: str = name) -> Box:
             near, far = 0.03, 0.03 + letter * len(name)
             middle = y + dy / 12.0 * line
-            sides = (x + near, x + far) if dx > 0 else (x - far, x - near)
-            return (*sides, middle - line / 2, middle + line / 2)
+            x0, x1 = (x + near, x + far) if dx > 0 else (x - far, x - near)
+            return x0, x1, middle - line / 2, middle + line / 2
 
         def fits(offset: tuple[float, float], index: int = index, box: Any = box) -> bool:
             x0, x1, y0, y1 = box(*offset)
