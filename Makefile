@@ -63,8 +63,6 @@ lint: install
 	@$(BIN)/ruff format --check .
 
 type: install
-	@mkdir -p .mypy_path && cd .mypy_path && for name in rarrl learning nodes sim_envs; do \
-	  ln -sfn ../$$name $$( [ $$name = rarrl ] && echo rarrl || echo rarrl_$$name ); done
 	@$(BIN)/mypy
 
 format: install

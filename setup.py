@@ -1,4 +1,7 @@
-"""Packaging for pip and for colcon (ament_python)."""
+"""Packaging for pip and for colcon (ament_python).
+
+`src/` holds links to the four packages under their installed names. An editable installation is then one folder on the
+path, which a folder named `rarrl` in the working directory, such as the clone itself, cannot hide."""
 
 import re
 from glob import glob
@@ -7,11 +10,6 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).resolve().parent
-MAPPED = {
-    "rarrl_learning": "learning",
-    "rarrl_nodes": "nodes",
-    "rarrl_sim_envs": "sim_envs",
-}  # installed name -> folder
 
 
 def version() -> str:
@@ -20,14 +18,6 @@ def version() -> str:
     if found is None:
         raise RuntimeError("rarrl/__init__.py holds no __version__")
     return found.group(1)
-
-
-def packages() -> list[str]:
-    """rarrl and the mapped packages, with all their subpackages."""
-    names = find_packages(include=["rarrl", "rarrl.*"])
-    for name, folder in MAPPED.items():
-        names += [name, *(f"{name}.{sub}" for sub in find_packages(folder))]
-    return names
 
 
 # PyPI holds ROS 2 for x86-64 Linux only; one unpinned name would mix two ROS releases. On a robot rclpy comes
@@ -44,10 +34,7 @@ ROS = [
     "ros-sensor-msgs==5.3.6",
     "ros-std-msgs==5.3.6",
     "ros-std-srvs==5.3.6",
-    "ros-stereo-msgs==5.3.6",
     "ros-trajectory-msgs==5.3.6",
-    "ros-trajectory-msgs==5.3.6",
-    "ros-visualization-msgs==5.3.6",
 ]
 EXTRAS = {
     "ros": [requirement + ROS_MARKER for requirement in ROS],
@@ -90,8 +77,8 @@ setup(
     maintainer_email="maintainers@rarrl.dev",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=packages(),
-    package_dir=MAPPED,
+    packages=find_packages("src"),
+    package_dir={"": "src"},
     package_data={
         "rarrl": [
             "py.typed",

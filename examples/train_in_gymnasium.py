@@ -2,14 +2,20 @@
 
 Needs: pip install 'rarrl[train]'. Run: python examples/train_in_gymnasium.py [--quick]
 You see: mean reward and LLM seconds a task before and after 20,000 decisions (about a minute on one
-core; --quick trains on 2,000). The environment is a plain gymnasium one: any other library's loop does as well.
+core; --quick trains on 2,000); then the policy, saved without a pickle, decides as any other rule does. The environment
+is a plain gymnasium one: any other library's loop does as well.
 """
 
 import sys
+import tempfile
 
 import gymnasium
 import numpy as np
 from sb3_contrib import MaskablePPO
+
+from rarrl import make_orchestrator
+from rarrl.types import Budget, StateSummary, SubgoalType
+from rarrl_learning.orchestrator.from_sb3 import save_sb3
 
 STEPS = 2_000 if "--quick" in sys.argv else 20_000  # decisions to train on
 EPISODES = 100  # to judge by, with seeds that training does not see
@@ -54,6 +60,13 @@ def main() -> None:
     model.learn(STEPS)
     print(f"after {STEPS} decisions: ", end="")
     judge(model)
+
+    with tempfile.TemporaryDirectory() as folder:  # with a folder of your own: rarrl run --sim --policy FOLDER
+        orchestrator = make_orchestrator(str(save_sb3(model, folder)), "groq-70b", cost_weight=0.02)
+
+    orchestrator.start(Budget.full(time_s=20.0, tokens=4000.0))
+    decision = orchestrator.decide(StateSummary((SubgoalType.HeatObject,), subgoal_index=0, step=0, horizon=10))
+    print(f"before a first attempt to heat something it decides: {decision.action.label}")
 
 
 if __name__ == "__main__":

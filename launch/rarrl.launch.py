@@ -3,13 +3,16 @@
 A real robot: detector, policy, orchestrator and the safety gate, the only node that commands the base
 (docs/explanation/safety.md). Without `dry_run:=false` the base receives zero. --show-args lists all arguments."""
 
+from launch.actions import LogInfo
+
 from rarrl_nodes import bringup
 from rarrl_nodes.launch_actions import describe, graph_actions
 
 
 def generate_launch_description():
-    return describe(bringup.ARGUMENTS, _nodes)
+    return describe(bringup.ARGUMENTS, _nodes, bringup.starts({}))
 
 
 def _nodes(given):
-    return graph_actions(given, bringup.starts(given), reason="the safety gate has ended")
+    told = [LogInfo(msg=line) for line in bringup.notes(given)]
+    return told + graph_actions(given, bringup.starts(given), reason="the safety gate has ended")

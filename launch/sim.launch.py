@@ -9,7 +9,7 @@ from rarrl_nodes.launch_actions import describe, graph_actions
 
 
 def generate_launch_description():
-    return describe(sim_graph.ARGUMENTS, _nodes)
+    return describe(sim_graph.ARGUMENTS, _nodes, sim_graph.starts({}))
 
 
 def _nodes(given):

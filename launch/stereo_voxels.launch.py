@@ -1,9 +1,10 @@
 """ros2 launch rarrl stereo_voxels.launch.py preset:=indoor left:=/camera/left right:=/camera/right"""
 
+from launch.actions import LogInfo
 from launch_ros.actions import Node
 
 from rarrl_nodes import graph
-from rarrl_nodes.launch_actions import describe, fastdds_profile, node_action, share_path
+from rarrl_nodes.launch_actions import describe, fastdds_profile, is_installed, node_action, share_path
 
 
 def generate_launch_description():
@@ -21,6 +22,6 @@ def _nodes(given):
             arguments=["-d", share_path(*graph.RVIZ_CONFIG)],
             remappings=graph.rviz_remappings(given),
         )
-        actions.append(view)
+        actions.append(view if is_installed("rviz2") else LogInfo(msg=graph.NO_RVIZ))
 
     return actions

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rarrl.config import DetectorConfig, FieldSpec, GateConfig, OrchestratorConfig, Scalar, iter_fields
-from rarrl.errors import InputError
+from rarrl.config import DetectorConfig, GateConfig, OrchestratorConfig, Scalar, iter_fields
+from rarrl.errors import InputError, RarrlError
+from rarrl.plugins import is_import_path
+from rarrl.policy.actor import BASE_ACTIONS
+from rarrl.policy.registry import policy_folder
+from rarrl.policy.serve import load_card
 
 from .graph import (
     LLM_ARGUMENTS,
     ORCHESTRATOR,
     POLICY,
+    SIM_TIME,
     STEREO,
     SUBGOAL_ASIDE,
     Argument,
@@ -19,6 +24,7 @@ from .graph import (
     argument_of,
     parameters,
     stereo_remappings,
+    switch,
 )
 
 GATE = NodeSpec(
@@ -33,28 +39,23 @@ _DETECTOR = {spec.name: spec for spec in iter_fields(DetectorConfig, "detector."
 _ORCHESTRATOR = {spec.name: spec for spec in iter_fields(OrchestratorConfig, "orchestrator.")}
 
 
-def _switch(name: str, description: str, default: bool) -> Argument:
-    return Argument(name, description, name, FieldSpec(name, bool, default, None, None, (), description))
-
-
 ARGUMENTS: tuple[Argument, ...] = (
-    _switch(
+    switch(
         "dry_run",
-        "true, the default: the gate judges every command and reports, but the base receives zero; false: it drives.",
+        "true: the gate judges every command and reports, but the base receives zero; false: it drives.",
         True,
     ),
-    _switch(
-        "twist_stamped", "Message type that the base accepts: true, the default, TwistStamped; false, Twist.", True
-    ),
-    Argument("cmd_vel", "Topic on which the base receives its velocity commands; default cmd_vel."),
-    Argument("odom", "Topic of the base's odometry; default odom."),
-    Argument("joint_trajectory", "Topic of the arm's trajectory controller; default joint_trajectory."),
-    Argument("joint_states", "Topic of the arm's joint states; default joint_states."),
-    Argument("left", "Namespace of the left camera; default left."),
-    Argument("right", "Namespace of the right camera; default right."),
+    switch("twist_stamped", "Message type that the base accepts: true, TwistStamped; false, Twist.", True),
+    Argument("cmd_vel", "Topic on which the base receives its velocity commands.", value="cmd_vel"),
+    Argument("odom", "Topic of the base's odometry.", value="odom"),
+    Argument("joint_trajectory", "Topic of the arm's trajectory controller.", value="joint_trajectory"),
+    Argument("joint_states", "Topic of the arm's joint states.", value="joint_states"),
+    Argument("left", "Namespace of the left camera.", value="left"),
+    Argument("right", "Namespace of the right camera.", value="right"),
     Argument(
         "policy_cameras",
-        "Topics of the policy's cameras as name=topic, separated by commas; default: name/image for each.",
+        "Topics of the policy's cameras as name=topic, separated by commas; a camera that is not named here is on "
+        "name/image.",
     ),
     Argument("policy_folder", "Folder of the policy; empty: the policy that comes with the package.", "policy.folder"),
     Argument("policy_preset", "Serving preset of the policy (compute against accuracy); empty: none.", "policy.preset"),
@@ -62,8 +63,9 @@ ARGUMENTS: tuple[Argument, ...] = (
     *(argument_of(_ORCHESTRATOR[f"orchestrator.{name}"]) for name in ("reasoner", "time_budget_s", "token_budget")),
     *LLM_ARGUMENTS,
     *map(argument_of, iter_fields(GateConfig, "gate.")),
-    Argument("namespace", "Namespace of all nodes and topics."),
-    Argument("params_file", "YAML file of ROS parameters; the other arguments take precedence over it."),
+    SIM_TIME,
+    Argument("namespace", "Namespace of all nodes and topics; empty: none."),
+    Argument("params_file", "YAML file of ROS parameters; arguments that are given take precedence over it."),
 )
 """An empty argument sets nothing. The one exception is `dry_run`, which is on unless it is explicitly `false`."""
 
@@ -79,6 +81,53 @@ def starts(given: Mapping[str, str]) -> list[Start]:
 
     Raises: InputError, one line, for a text that is not allowed."""
     return [Start(node, _parameters(node, given), _remappings(node, given), node is GATE) for node in BRINGUP]
+
+
+def notes(given: Mapping[str, str]) -> list[str]:
+    """What whoever starts the robot must know before it is looked for in topics: whether it drives, by which policy,
+    on whose word, and whether a language model is asked. One line each.
+
+    Args:
+        given: as of `starts`. What a parameter file sets is not looked at."""
+    file = " (unless params_file says otherwise)" if given.get("params_file") else ""
+    lines = ["Dry run: the gate judges and reports, and the base gets zero. dry_run:=false lets it drive."]
+    if given.get("dry_run", "").lower() == "false":
+        lines = ["NO dry run: once the gate is active, it passes commands on to the base."]
+
+    policy = given.get("policy_folder", "")
+    cannot = _cannot_drive(policy)
+    if cannot and not given.get("joints"):  # with joints, the gate passes an arm's commands on
+        lines.append(
+            f"Nothing here can drive a base{file}: {cannot}, so the topic command has no publisher and the gate stops "
+            "the robot for want of a command. Name a policy for a base with policy_folder:=FOLDER, or publish command "
+            "yourself."
+        )
+    lines.append(
+        "A task executive of yours must publish state and subgoal: none is started here, and until it does, nothing is "
+        "decided and the policy holds."
+    )
+    if given.get("reasoner", "profile") in ("", "profile"):
+        lines.append(
+            f"No language model is asked{file}: calls are replayed with the latencies of a profile. reasoner:=llama "
+            "asks the shipped model, reasoner:=openai:URL#MODEL a server."
+        )
+    return lines
+
+
+def _cannot_drive(policy: str) -> str:
+    """Why a policy does not drive a base; "" where it does, or it cannot be known before it is loaded."""
+    if is_import_path(policy):
+        return ""
+    try:
+        spec, _ = load_card(policy_folder(policy))
+    except RarrlError:
+        return ""  # the policy's node says what is wrong
+    if any(name in BASE_ACTIONS for name in spec.action_names):
+        return ""
+    which = (
+        f"{policy} moves" if policy else "policy_folder is not given, and the policy that comes with the package moves"
+    )
+    return f"{which} an arm ({', '.join(spec.action_names)})"
 
 
 def _parameters(node: NodeSpec, given: Mapping[str, str]) -> dict[str, Scalar]:

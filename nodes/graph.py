@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import yaml
 
 from rarrl.config import (
+    DetectorConfig,
     FieldSpec,
     LanguageModelConfig,
     OrchestratorConfig,
@@ -22,6 +23,8 @@ from rarrl.config import (
 from rarrl.errors import InputError
 
 PACKAGE = "rarrl"
+USE_SIM_TIME = "use_sim_time"
+"""The parameter that every ROS 2 node has."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class NodeSpec:
 
     def takes(self, parameter: str) -> bool:
         """Whether the node declares `parameter`, as far as launch arguments are concerned."""
-        return parameter.partition(".")[0] in self.sections or parameter in self.own
+        return parameter.partition(".")[0] in self.sections or parameter in (*self.own, USE_SIM_TIME)
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,21 @@ class Argument:
     Attributes:
         parameter: the ROS parameter that it sets; "" where it sets none.
         spec: type and limits of that parameter; None: the text is passed on as it is.
+        value: what applies where it is not given and has no spec, for `--show-args`.
     """
 
     name: str
     description: str
     parameter: str = ""
     spec: FieldSpec | None = None
+    value: str = ""
+
+    def default(self, graph: Mapping[str, Scalar]) -> str:
+        """What applies where the argument is not given, as `--show-args` shows it. graph: parameters that the graph
+        sets by itself."""
+        if self.parameter in graph:
+            return as_text(graph[self.parameter])
+        return as_text(self.spec.default) if self.spec else self.value
 
 
 @dataclass(frozen=True)
@@ -75,10 +87,21 @@ class Start:
 
 def argument_of(spec: FieldSpec, prefix: str = "") -> Argument:
     """The launch argument of a setting, named as the setting is within its section, behind `prefix`."""
-    default = f"; default {spec.default}" if spec.default != "" else ""
-    return Argument(
-        prefix + spec.name.rpartition(".")[2], f"{spec.description} ({spec.allowed}{default})", spec.name, spec
-    )
+    return Argument(prefix + spec.name.rpartition(".")[2], f"{spec.description} Allowed: {spec.allowed}.", spec.name, spec)
+
+
+def as_text(value: Scalar) -> str:
+    """A value as one writes it on the command line.
+
+    >>> as_text(True), as_text(0.5), as_text("indoor")
+    ('true', '0.5', 'indoor')
+    """
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def switch(name: str, description: str, default: bool) -> Argument:
+    """An argument that is true or false, and sets the parameter of its name."""
+    return Argument(name, description, name, FieldSpec(name, bool, default, None, None, (), description))
 
 
 NODES: tuple[NodeSpec, ...] = (
@@ -108,31 +131,40 @@ POLICY = NodeSpec("vla_policy_node", "vla_policy_node", "rarrl_nodes.vla_policy_
 
 LLM_ARGUMENTS = tuple(argument_of(spec, "llm_") for spec in iter_fields(LanguageModelConfig, "language_model."))
 """The settings of the language model; `threads` alone would be taken for those of another part."""
+SIM_TIME = switch(
+    USE_SIM_TIME,
+    "true: all nodes take the time from the topic /clock, as a simulator or `ros2 bag play --clock` publishes it. "
+    "Without such a publisher the clock stands still and no message counts as recent: the robot stays where it is.",
+    False,
+)
+"""Not of the graphs that bring their own robot: nothing in them publishes /clock."""
 
 ARGUMENTS: tuple[Argument, ...] = (
     *map(argument_of, iter_fields(OrchestratorConfig, "orchestrator.")),
     *LLM_ARGUMENTS,
     *map(argument_of, iter_fields(ReplayConfig, "replay.")),
     Argument("run_dir", "Folder that events.jsonl is written to; empty: no log is written.", "run_dir"),
-    Argument("namespace", "Namespace of all nodes and topics."),
-    Argument("params_file", "YAML file of ROS parameters; the other arguments take precedence over it."),
+    Argument("namespace", "Namespace of all nodes and topics; empty: none."),
+    Argument("params_file", "YAML file of ROS parameters; arguments that are given take precedence over it."),
 )
 """Arguments of the replay graph. An empty argument sets nothing: the parameter file or the node's default applies."""
 
 STEREO_ARGUMENTS: tuple[Argument, ...] = (
-    Argument("preset", "Range and resolution of the detector: indoor, near, outdoor or cube.", "detector.preset"),
-    Argument("namespace", "Namespace of the node and its topics."),
-    Argument("left", "Namespace of the left camera; default left."),
-    Argument("right", "Namespace of the right camera; default right."),
-    Argument("rviz", "true: also opens rviz2, if it is installed."),
-    Argument("params_file", "YAML file of ROS parameters; the argument preset takes precedence over it."),
+    *(argument_of(spec) for spec in iter_fields(DetectorConfig, "detector.") if spec.name == "detector.preset"),
+    SIM_TIME,
+    Argument("namespace", "Namespace of the node and its topics; empty: none."),
+    Argument("left", "Namespace of the left camera.", value="left"),
+    Argument("right", "Namespace of the right camera.", value="right"),
+    Argument("rviz", "true: also opens rviz2, if it is installed.", value="false"),
+    Argument("params_file", "YAML file of ROS parameters; arguments that are given take precedence over it."),
 )
 """Arguments of `launch/stereo_voxels.launch.py`."""
 
 POLICY_ARGUMENTS: tuple[Argument, ...] = (
     *map(argument_of, iter_fields(PolicyConfig, "policy.")),
-    Argument("namespace", "Namespace of the node and its topics."),
-    Argument("params_file", "YAML file of ROS parameters; the other arguments take precedence over it."),
+    SIM_TIME,
+    Argument("namespace", "Namespace of the node and its topics; empty: none."),
+    Argument("params_file", "YAML file of ROS parameters; arguments that are given take precedence over it."),
 )
 """Arguments of `launch/vla_policy.launch.py`."""
 
@@ -142,6 +174,12 @@ image topics do not fall back to UDP (docs/explanation/nodes.md)."""
 
 RVIZ_CONFIG = ("config", "stereo_voxels.rviz")
 """Path below the package's share folder."""
+
+NO_RVIZ = (
+    "rviz:=true, but the package rviz2 is not installed: the detector runs without it. Install it with "
+    "`sudo apt install ros-$ROS_DISTRO-rviz2`, or look at the topics with Foxglove."
+)
+"""What is said in place of opening it."""
 
 RVIZ_TOPICS = ("voxels", "scan", "occupancy", "left/image_rect", "right/image_rect")
 """The topics that the RViz configuration displays, all in the root namespace."""

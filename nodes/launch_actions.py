@@ -6,9 +6,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ament_index_python.packages import get_package_share_directory
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_directory
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
-from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -23,15 +22,40 @@ RESPAWN_DELAY_S = 2.0
 """Before a node is restarted: one that cannot start at all must not fill the log or a processor core."""
 
 
-def describe(arguments: Sequence[Argument], actions: Callable[[dict[str, str]], list[Any]]) -> LaunchDescription:
-    """Declares `arguments`; `actions` gets their texts (name -> text) when the launch file is executed."""
-    names = [argument.name for argument in arguments]
+def describe(
+    arguments: Sequence[Argument], actions: Callable[[dict[str, str]], list[Any]], starts: Iterable[Start] = ()
+) -> LaunchDescription:
+    """Declares `arguments`, each with the value that applies where it is not given.
+
+    A default must not win over a parameter file, so `actions` gets the texts of those arguments alone that were given,
+    and "" for the others (name -> text), when the launch file is executed.
+
+    Args:
+        starts: how the nodes are started without arguments; what the graph sets there are the defaults.
+    """
+    preset = {name: value for start in starts for name, value in start.parameters.items()}
+    given: set[str] = set()
+
+    def remember(context: LaunchContext) -> list[Any]:
+        given.update(context.launch_configurations)
+        return []
 
     def perform(context: LaunchContext) -> list[Any]:
-        return actions({name: LaunchConfiguration(name).perform(context) for name in names})
+        return actions({a.name: context.launch_configurations[a.name] if a.name in given else "" for a in arguments})
 
-    declared = [DeclareLaunchArgument(a.name, default_value="", description=a.description) for a in arguments]
-    return LaunchDescription([*declared, OpaqueFunction(function=perform)])
+    declared = [
+        DeclareLaunchArgument(a.name, default_value=a.default(preset), description=a.description) for a in arguments
+    ]
+    return LaunchDescription([OpaqueFunction(function=remember), *declared, OpaqueFunction(function=perform)])
+
+
+def is_installed(package: str) -> bool:
+    """Whether a ROS package is there."""
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def share_path(*parts: str) -> str:

@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from std_msgs.msg import Empty, String
+from std_msgs.msg import Empty, Float32, String
 from std_srvs.srv import Trigger
 
 from rarrl.build import REPLAYED, make_orchestrator, make_reasoner
@@ -83,6 +83,9 @@ class OrchestratorNode(RarrlNode):
         self._subgoal: tuple[str, int] | None = None  # name and index of the one that was published last
         self._decision_pub = self.create_lifecycle_publisher(DiagnosticArray, "decision", LATCHED)
         self._budget_pub = self.create_lifecycle_publisher(DiagnosticArray, "budget", LATCHED)
+        # The same as plain numbers, which rqt_plot, PlotJuggler and Foxglove draw.
+        self._time_pub = self.create_lifecycle_publisher(Float32, "budget/time_left_s", LATCHED)
+        self._tokens_pub = self.create_lifecycle_publisher(Float32, "budget/tokens_left", LATCHED)
         self._plan_pub = self.create_lifecycle_publisher(DiagnosticArray, "plan", LATCHED)
         self._subgoal_pub = self.create_lifecycle_publisher(String, "subgoal", LATCHED)
         self._answer_pub = self.create_lifecycle_publisher(DiagnosticArray, "answer", LATCHED)
@@ -245,6 +248,8 @@ class OrchestratorNode(RarrlNode):
                 f"{budget.time_s:.1f} s and {budget.tokens:.0f} tokens left",
             )
         )
+        self._time_pub.publish(Float32(data=float(budget.time_s)))
+        self._tokens_pub.publish(Float32(data=float(budget.tokens)))
 
     def _check_run(self, report: Report) -> None:
         """Refuses a second robot on the topic while the first is alive: mixing two tasks would spoil both."""

@@ -80,8 +80,8 @@ ARGUMENTS: tuple[Argument, ...] = (
     Argument(
         "run_dir", "Folder that events.jsonl and missions.jsonl are written to; empty: no log is written.", "run_dir"
     ),
-    Argument("namespace", "Namespace of all nodes and topics."),
-    Argument("params_file", "YAML file of ROS parameters; the other arguments take precedence over it."),
+    Argument("namespace", "Namespace of all nodes and topics; empty: none."),
+    Argument("params_file", "YAML file of ROS parameters; arguments that are given take precedence over it."),
 )
 """An empty argument sets nothing."""
 

@@ -302,6 +302,8 @@ class SimRobotNode(RarrlNode):
         if moment.subgoal != self._subgoal and self.active:
             self._subgoal = moment.subgoal
             self._subgoal_pub.publish(String(data=moment.subgoal))
+            if moment.subgoal:
+                self.get_logger().info(f"sub-goal: {moment.subgoal}")
 
     def _publish_sensors(self, moment: Moment, pair: StereoPair, scene: HouseholdScene) -> None:
         self._proprio_pub.publish(proprio_message(moment.proprio, self._stamp))
@@ -342,7 +344,12 @@ class SimRobotNode(RarrlNode):
             raise EndedError
 
         self._prepare(world, number)
+        goal = world.env.mission.task.goal
         if not self._config.sim.missions:
+            self.get_logger().info(
+                f"mission {number} is ready: {goal!r}. Waiting for an instruction: ros2 topic pub --once "
+                f"{self.resolve_topic_name('instruction')} std_msgs/String '{{data: next}}'"
+            )
             self._await(WaitsFor.INSTRUCTION, self._instructed.is_set)
             self._instructed.clear()
         self._await_robot()
@@ -350,6 +357,7 @@ class SimRobotNode(RarrlNode):
         with world.monitor:
             world.going = True
         self._publish_state()
+        self.get_logger().info(f"mission {number} begins: {goal!r}")
         while not self._robot.done:
             self._decide_and_act(world)
 
@@ -369,7 +377,7 @@ class SimRobotNode(RarrlNode):
         """One decision of the orchestrator, carried out."""
         decision = self._next_decision()
         self._advance_clock(world)
-        answer = None if decision.action is Action.ACT else self._answer_to(decision)
+        answer = None if decision.action is Action.ACT else self._think(decision)
 
         with world.monitor:
             self._robot.execute(decision, answer)  # an attempt releases the monitor until it is over
@@ -379,6 +387,15 @@ class SimRobotNode(RarrlNode):
 
         self._busy = False
         self._publish_state()
+
+    def _think(self, decision: Decision) -> Answer:
+        """As `_answer_to`, with a line on the console before and after."""
+        asked = decision.action.label.removeprefix("THINK")
+        self.get_logger().info(f"thinking {asked}, at most {decision.deadline_s:.3g} s: {decision.why}")
+        answer = self._answer_to(decision)
+        steps = f", {len(answer.plan.steps)} steps" if answer.plan is not None else ""
+        self.get_logger().info(f"thought {answer.seconds:.3g} s: {answer.status.value}{steps}")
+        return answer
 
     def _advance_clock(self, world: SimWorld) -> None:
         seconds = world.env.world.steps * DT

@@ -1,26 +1,34 @@
 """`rarrl doctor`: what is installed, what is missing, and what therefore runs on this computer.
 
-It imports only the standard library, because it must work if a dependency is missing or too old."""
+It imports only the standard library, because it must work if a dependency is missing or too old. What can only be
+known by trying, ROS and drawing, is tried in a process of its own."""
 
 from __future__ import annotations
 
-import ctypes.util
+import hashlib
+import importlib.machinery
 import importlib.metadata
 import importlib.util
+import json
 import os
 import platform
 import re
+import shutil
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from rarrl.resources.energy import EnergyProbe
 
 Installed = Callable[[str], str | None]
 """Returns the version of an installed distribution, None if it is not installed."""
+Try = Callable[[str, Mapping[str, str]], str]
+"""Runs Python code in a process of its own, with these environment variables; returns "" or why it failed."""
 
 PACKAGE_DIR = Path(__file__).resolve().parent
 """Where the shipped files are."""
@@ -39,10 +47,43 @@ REQUIRED = {
 ROS_PIP = 'pip install "rarrl[ros]"'
 LLAMA_PIP = 'pip install "rarrl[llama]" (compiled here: needs a C++ compiler and cmake)'
 SIM_PIP = 'pip install "rarrl[sim]"'
-GL_APT = "apt install libegl1 (or libosmesa6); no GPU is needed"
+GL_APT = (
+    "apt install libegl1 libegl-mesa0 libgl1-mesa-dri (or libosmesa6, and export MUJOCO_GL=osmesa); no GPU is needed"
+)
+SERVE_PIP = 'pip install "rarrl[serve]"'
 TRAIN_PIP = (
     'pip install "rarrl[train]" (for torch\'s CPU build: --extra-index-url https://download.pytorch.org/whl/cpu)'
 )
+
+
+TRY_S = 30.0
+"""Seconds that a trial may take. Both take about one; a slow machine that is busy needs ten times as much."""
+MAX_REASON = 160
+"""Characters of another program's last line in a finding: what fits on two lines of a terminal."""
+LARGEST_DOMAIN = 232
+"""The largest ROS_DOMAIN_ID whose UDP ports exist."""
+ROS_TRIAL = "import rclpy; rclpy.init(); rclpy.create_node('rarrl_doctor').destroy_node(); rclpy.shutdown()"
+"""Starts the middleware, as each node does."""
+DRAWING_TRIAL = """
+import mujoco
+model = mujoco.MjModel.from_xml_string('<mujoco><worldbody><light pos="0 0 3"/><geom size="1"/></worldbody></mujoco>')
+data = mujoco.MjData(model)
+mujoco.mj_forward(model, data)
+with mujoco.Renderer(model, 8, 8) as renderer:
+    renderer.update_scene(data)
+    if not renderer.render().any():
+        raise SystemExit("the picture is black")
+"""
+"""Draws a ball, 8 by 8 pixels."""
+MODELS = (
+    "classical-detector",
+    "orchestrator",
+    "planner",
+    "policy_household",
+    "policy_metaworld",
+    "policy_tabletop",
+)
+"""Folders of models that come with rarrl."""
 
 
 class Status(str, Enum):
@@ -65,19 +106,49 @@ class Check:
 
 def diagnose(folder: Path) -> tuple[Check, ...]:
     """Makes all checks. folder: the working folder; reports go to its `runs/`."""
+    rclpy = check_rclpy(installed, os.environ, rclpy_origin())
+    if rclpy.status is Status.OK:
+        rclpy = check_middleware(rclpy, os.environ, try_python)
+
     checks = (
         check_python(sys.version_info[:3]),
-        check_required(installed),
-        check_rclpy(installed, os.environ, rclpy_origin()),
+        check_required(installed, importlib.util.find_spec("cv2") is not None),
+        check_imports(folder, sys.path),
+        check_command(shutil.which("rarrl"), Path(sys.argv[0])),
+        rclpy,
         check_training(installed),
         check_language_model(installed),
-        check_simulation(installed, ctypes.util.find_library),
+        check_simulation(installed, os.environ, try_python),
+        check_serving(installed),
         check_shipped(PACKAGE_DIR),
         check_runs(folder / "runs"),
         check_machine(os.cpu_count() or 1, memory_gib(), EnergyProbe().available),
     )
 
     return (*checks, what_runs(checks))
+
+
+def try_python(code: str, environment: Mapping[str, str]) -> str:
+    """Runs `code` in a process of its own; returns "" or, where it fails, the last line that it wrote."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TRY_S,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer within {TRY_S:g} s"
+    if done.returncode == 0:
+        return ""
+
+    written = done.stderr.partition("Exception ignored in")[0] or done.stderr  # what fails after the failure says less
+    lines = [line.strip() for line in written.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)] or lines
+    return errors[-1][:MAX_REASON] if errors else f"exit status {done.returncode}"
 
 
 def installed(distribution: str) -> str | None:
@@ -117,8 +188,9 @@ def check_python(version: tuple[int, ...]) -> Check:
     return Check("Python", Status.OK, text)
 
 
-def check_required(installed: Installed) -> Check:
-    """Checks the core's dependencies and that none of them is too old."""
+def check_required(installed: Installed, cv2: bool = True) -> Check:
+    """Checks the core's dependencies and that none of them is too old. cv2: whether OpenCV is there, from whichever of
+    its packages."""
     bad = []
     for name, oldest in REQUIRED.items():
         version = installed(name)
@@ -127,8 +199,12 @@ def check_required(installed: Installed) -> Check:
         elif _numbers(version) < _numbers(oldest):  # such as Ubuntu's pydantic 1
             bad.append(f"{name} {version} is older than {oldest}")
 
+    if not cv2:
+        bad.append("OpenCV is missing")
+
     if bad:
         lines = " ".join(f'"{name}>={oldest}"' for name, oldest in REQUIRED.items())
+        lines += "" if cv2 else " opencv-python-headless"
         return Check("core packages", Status.FAIL, "; ".join(bad), f"pip install {lines}")
 
     return Check("core packages", Status.OK, ", ".join(f"{name} {installed(name)}" for name in REQUIRED))
@@ -161,6 +237,74 @@ def check_rclpy(installed: Installed, environment: Mapping[str, str], origin: st
     )
 
 
+def check_middleware(rclpy: Check, environment: Mapping[str, str], try_: Try) -> Check:
+    """Checks by starting a node that ROS works with the variables of this shell.
+
+    rclpy: the finding that it is installed, which is returned where all is well. try_: as `try_python`."""
+    domain = environment.get("ROS_DOMAIN_ID", "")
+    if domain and not (domain.isascii() and domain.isdigit() and int(domain) <= LARGEST_DOMAIN):
+        return Check(
+            "rclpy",
+            Status.FAIL,
+            f"ROS_DOMAIN_ID is {domain[:20]!r}; allowed: 0 to {LARGEST_DOMAIN}, on all machines 0 to 101",
+            "unset ROS_DOMAIN_ID, or export ROS_DOMAIN_ID=1",
+        )
+
+    reason = try_(ROS_TRIAL, {})
+    if not reason:
+        return Check(rclpy.name, rclpy.status, f"{rclpy.detail}; a node starts")
+
+    middleware = environment.get("RMW_IMPLEMENTATION", "")
+    if middleware and not try_(ROS_TRIAL, {"RMW_IMPLEMENTATION": ""}):
+        fix = (
+            f"unset RMW_IMPLEMENTATION, or install {middleware} (apt install ros-<distribution>-{_dashed(middleware)})"
+        )
+        if installed("ros-rclpy"):
+            fix = "unset RMW_IMPLEMENTATION: beside ROS from pip there is rmw_fastrtps_cpp alone"
+        return Check("rclpy", Status.FAIL, f"RMW_IMPLEMENTATION={middleware} does not start: {reason}", fix)
+
+    return Check(
+        "rclpy",
+        Status.FAIL,
+        f"{rclpy.detail}, but a node does not start: {reason}",
+        "try it in a new shell; ROS's own check is `ros2 doctor`",
+    )
+
+
+def _dashed(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def check_imports(folder: Path, path: Sequence[str]) -> Check:
+    """Checks which `rarrl` a process imports that is started in `folder` by `python -m`, as nodes and workers are: the
+    folder comes first then, and another copy there, or a folder of that name, would hide the installed one."""
+    spec = importlib.machinery.PathFinder.find_spec("rarrl", [str(folder), *path])
+    found = Path(spec.origin).resolve().parent if spec and spec.origin else None
+    if spec is None or found == PACKAGE_DIR:
+        return Check("imports", Status.OK, f"rarrl is {PACKAGE_DIR}")
+
+    return Check(
+        "imports",
+        Status.FAIL,
+        f"processes that start in {folder} import "
+        + (f"another rarrl: {found}" if found else f"the folder {folder / 'rarrl'}, which is no package"),
+        "work in another folder, or install that copy: pip install -e FOLDER_OF_THE_CLONE",
+    )
+
+
+def check_command(on_path: str | None, called: Path) -> Check:
+    """Says how to call the command line. on_path: where the shell finds `rarrl`, None if it does not. called: the
+    script that runs now."""
+    if on_path:
+        return Check("command", Status.OK, on_path)
+
+    as_now = f"{sys.executable} -m rarrl"
+    if called.name == "rarrl":
+        in_workspace = called.parent.name == "rarrl" and called.parent.parent.name == "lib"
+        as_now = "ros2 run rarrl rarrl" if in_workspace else str(called)
+    return Check("command", Status.OK, f"`rarrl` is not on PATH; call it as `{as_now}`")
+
+
 def check_training(installed: Installed) -> Check:
     """Checks what only `rarrl train` needs; the trained policies run with numpy alone."""
     names = ("torch", "stable-baselines3", "sb3-contrib", "tensorboard")
@@ -180,47 +324,83 @@ def check_language_model(installed: Installed) -> Check:
     return Check("llama.cpp", Status.OK, f"llama-cpp-python {version}")
 
 
-def check_simulation(installed: Installed, library: Callable[[str], str | None]) -> Check:
-    """Checks for MuJoCo and for a library that renders without a window.
-
-    library: returns the file of a system library, None if there is none."""
+def check_simulation(installed: Installed, environment: Mapping[str, str], try_: Try) -> Check:
+    """Checks for MuJoCo, and by drawing a picture that it renders without a window. try_: as `try_python`."""
     version = installed("mujoco")
-    drawing = next((name for name in ("EGL", "OSMesa") if library(name)), None)
     if version is None:
-        return Check("MuJoCo", Status.WARN, "not installed: no stereo scene here", SIM_PIP)
-    if drawing is None:
-        return Check("MuJoCo", Status.WARN, f"mujoco {version}, but neither EGL nor OSMesa to draw with", GL_APT)
+        return Check("MuJoCo", Status.WARN, "not installed: no home, no table, no arm to simulate here", SIM_PIP)
 
-    return Check("MuJoCo", Status.OK, f"mujoco {version}, draws through {drawing}")
+    chosen = environment.get("MUJOCO_GL") or "egl"  # what the environments choose
+    reason = try_(DRAWING_TRIAL, {"MUJOCO_GL": chosen, "LP_NUM_THREADS": "0"})
+    if not reason:
+        return Check("MuJoCo", Status.OK, f"mujoco {version}, draws through {chosen}")
+
+    detail = f"mujoco {version}, but drawing through {chosen} fails: {reason}"
+    others = [way for way in ("egl", "osmesa") if way != chosen and not try_(DRAWING_TRIAL, {"MUJOCO_GL": way})]
+    if others:
+        return Check("MuJoCo", Status.WARN, detail, f"export MUJOCO_GL={others[0]}, which draws here")
+    return Check("MuJoCo", Status.WARN, detail, GL_APT)
 
 
-def check_shipped(package_dir: Path) -> Check:
-    """Checks the files that come with rarrl: latency profiles, ALFRED's statistics, trained models."""
-    profiles = sorted((package_dir / "data" / "profiles").glob("*.json"))
-    models = sorted(card.parent for card in (package_dir / "models").glob("*/card.json"))
-    missing = [] if profiles else ["latency profiles"]
-
-    if not (package_dir / "data" / "alfred_statistics.json").is_file():
-        missing.append("ALFRED's statistics")
-
-    if not models:
-        missing.append("trained models")
-
-    missing += [f"weights of {model.name}" for model in models if not _has_weights(model)]
+def check_serving(installed: Installed) -> Check:
+    """Checks what only the policy server needs."""
+    missing = [name for name in ("websockets", "msgpack") if installed(name) is None]
     if missing:
-        return Check(
-            "shipped files", Status.FAIL, f"missing: {', '.join(missing)}", "install rarrl again, from a full clone"
-        )
+        return Check("policy server", Status.WARN, f"missing: {', '.join(missing)}", SERVE_PIP)
+    return Check("policy server", Status.OK, "websockets, msgpack")
 
+
+def check_shipped(package_dir: Path, models: Sequence[str] = MODELS) -> Check:
+    """Checks the files that come with rarrl: latency profiles, ALFRED's statistics, and the models by their hashes."""
+    profiles = sorted((package_dir / "data" / "profiles").glob("*.json"))
+    bad = [] if profiles else ["latency profiles are missing"]
+    bad += [f"{path.name} is damaged" for path in profiles if _read_json(path) is None]
+
+    statistics = package_dir / "data" / "alfred_statistics.json"
+    if _read_json(statistics) is None:
+        bad.append("ALFRED's statistics are " + ("damaged" if statistics.exists() else "missing"))
+
+    for name in models:
+        bad += faults_of(package_dir / "models" / name)
+
+    if bad:
+        return Check("shipped files", Status.FAIL, "; ".join(bad), "install rarrl again, from a full clone")
     return Check(
         "shipped files", Status.OK, f"{len(profiles)} latency profiles, {len(models)} models, ALFRED's statistics"
     )
 
 
-def _has_weights(model: Path) -> bool:
-    """Returns whether weights lie beside the card of `model` or in the card itself."""
-    beside = any(next(model.glob(f"*.{end}"), None) for end in ("safetensors", "gguf"))
-    return beside or '"weights"' in (model / "card.json").read_text("utf-8")
+def faults_of(model: Path) -> list[str]:
+    """What is wrong with a model's folder, by the hashes that its cards name; [] if it is whole."""
+    card = _read_json(model / "card.json")
+    if card is None:
+        return [f"the card of {model.name} is " + ("damaged" if (model / "card.json").exists() else "missing")]
+
+    hashes = {**card.get("files", {}), **(_read_json(model / "quantized.json") or {}).get("files", {})}
+    if not hashes and "weights" not in card:  # some hold their few weights in the card
+        return [f"the card of {model.name} names no weights"]
+
+    faults = []
+    for name, expected in sorted(hashes.items()):
+        if isinstance(expected, dict):  # with the figures of a quantization
+            expected = expected.get("sha256")
+        try:
+            data = (model / name).read_bytes()
+        except OSError:
+            faults.append(f"{model.name}/{name} is missing")
+            continue
+        if hashlib.sha256(data).hexdigest() != expected:
+            faults.append(f"{model.name}/{name} is damaged ({len(data)} bytes, another hash than its card's)")
+    return faults
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """Returns the object in a JSON file, None where there is none."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def check_runs(folder: Path) -> Check:
@@ -249,24 +429,48 @@ def check_machine(cores: int, ram_gib: float | None, joules: bool = False) -> Ch
     return Check("machine", Status.OK, detail)
 
 
+COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("replay", ()),
+    ("profile", ()),
+    ("why", ()),
+    ("plot", ()),
+    ("quantize", ()),
+    ("eval orchestrator", ()),
+    ("eval detector", ()),
+    ("tune rules", ()),
+    ("bench", ()),
+    ("ask --reasoner openai:URL", ()),
+    ("ask", ("llama.cpp",)),
+    ("serve policy", ("policy server",)),
+    ("eval policy", ("MuJoCo",)),
+    ("data record", ("MuJoCo",)),
+    ("eval mission", ("MuJoCo", "llama.cpp")),
+    ("demo", ("MuJoCo", "llama.cpp")),
+    ("demo --quick", ("rclpy",)),
+    ("run", ("rclpy",)),
+    ("run --sim", ("rclpy", "MuJoCo")),
+    ("the nodes and launch files", ("rclpy",)),
+    ("train orchestrator", ("training",)),
+    ("train planner", ("training",)),
+    ("train detector", ("training",)),
+    ("train policy", ("training", "MuJoCo")),
+)
+"""What can be done -> the checks that must be well for it, beside the core."""
+
+
 def what_runs(checks: tuple[Check, ...]) -> Check:
-    """Lists the commands that run here, given the other checks."""
+    """Lists what runs here, and what does not and why, given the other checks."""
     status = {check.name: check.status for check in checks}
     core = all(status.get(name) == Status.OK for name in ("Python", "core packages", "shipped files"))
-    if not core:
+    if not core or status.get("imports") == Status.FAIL:
         return Check("what runs here", Status.FAIL, "nothing yet: fix what failed above")
 
-    commands = ["rarrl eval orchestrator", "rarrl profile", "rarrl replay"]
-    if status.get("MuJoCo") == Status.OK and status.get("llama.cpp") == Status.OK:
-        commands.append("rarrl demo")
-
-    if status.get("rclpy") == Status.OK:
-        commands += ["rarrl demo --quick", "rarrl run"]
-
-    if status.get("training") == Status.OK:
-        commands.append("rarrl train orchestrator")
-
-    return Check("what runs here", Status.OK, ", ".join(commands))
+    lacking = {
+        command: [name for name in needs if status.get(name, Status.OK) != Status.OK] for command, needs in COMMANDS
+    }
+    detail = "rarrl " + ", ".join(command for command, missing in lacking.items() if not missing)
+    out = [f"{command} (needs {', '.join(missing)})" for command, missing in lacking.items() if missing]
+    return Check("what runs here", Status.OK, detail + (f". Not: {', '.join(out)}" if out else ""))
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -79,6 +79,8 @@ def test_train_in_gymnasium() -> None:
     shown = run("train_in_gymnasium", "--quick")
     before = number(r"before: reward ([-\d.]+)", shown)
     assert number(r"after 2000 decisions: reward ([-\d.]+)", shown) > before
+    assert re.search(r"heat something it decides: (ACT|THINK)", shown)
+    assert re.search(r"heat something it decides: (ACT|THINK)", shown)
 
 
 def test_ask_a_reasoner() -> None:

@@ -7,10 +7,13 @@ import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from itertools import zip_longest
 from multiprocessing import active_children, get_context
 
+from rarrl.alfred import TASK_TYPES
 from rarrl.config import LanguageModelConfig
 from rarrl.errors import RarrlError
+from rarrl_sim_envs.household.env import HouseholdEnv
 
 from .evaluate import FIRST_SEED, Setting, run_mission
 from .report.trace import Played
@@ -21,15 +24,48 @@ FILMED = "learned"
 Play = Callable[[Setting, int, bool], Played]
 
 
+LATENCY = "household"
+"""The profile whose seconds and tokens the shipped model's calls cost: measured ones would differ with the load of the
+machine, and with them the missions of the same seed."""
+
+
 def demo_settings(llm: str, model: LanguageModelConfig | None = None) -> list[Setting]:
-    """Of every policy; llm, model: who thinks, and its settings, as in `rarrl.build`."""
-    settings = model or LanguageModelConfig()
-    return [Setting(policy=policy, llm=llm, language_model=settings) for policy in POLICIES]
+    """Of every policy; llm, model: who thinks, and its settings, as in `rarrl.build`. The shipped model answers the
+    same to the same, so that nothing is asked twice; of another one nobody knows, and its calls take the time that they
+    take."""
+    shipped = llm == "llama"
+    return [
+        Setting(
+            policy=policy,
+            llm=llm,
+            latency=LATENCY if shipped else "",
+            costs="household-training",
+            remembers=shipped,
+            language_model=model or LanguageModelConfig(),
+        )
+        for policy in POLICIES
+    ]
 
 
 def demo_seeds(missions: int, seed: int) -> list[int]:
-    """Of `missions` missions that nothing was trained or tuned on."""
-    return [FIRST_SEED + 10_000 * seed + number for number in range(missions)]
+    """Of `missions` missions that nothing was trained or tuned on: the first of each type of task in the list of the
+    evaluation, then the second of each, and so on, so that few missions are not many of one type."""
+    first = FIRST_SEED + 10_000 * seed
+    by_type: dict[str, list[int]] = {}
+    number = 0
+    while len(by_type) < len(TASK_TYPES) or min(map(len, by_type.values())) * len(TASK_TYPES) < missions:
+        by_type.setdefault(_task_type(first + number), []).append(first + number)
+        number += 1
+
+    rounds = zip_longest(*(by_type[name] for name in TASK_TYPES))
+    return [found for one in rounds for found in one if found is not None][:missions]
+
+
+def _task_type(seed: int) -> str:
+    """The type of the task that a mission of this seed has."""
+    env = HouseholdEnv(stereo=False)
+    env.reset(seed=seed)
+    return env.mission.task.task_type
 
 
 def play(setting: Setting, seed: int, pictures: bool) -> Played:

@@ -240,7 +240,7 @@ def _make_callback(env: Any, config: TrainConfig, folder: Path, progress: Progre
     return TrainingCallback()
 
 
-def _layers(model: Any) -> tuple[list[Any], list[Any]]:
+def layers_of(model: Any) -> tuple[list[Any], list[Any]]:
     """The linear layers of the policy and of its value head (none for DQN: its outputs are values)."""
     import torch
 
@@ -258,7 +258,7 @@ def _set_weights(model: Any, initial: LearnedPolicy) -> None:
     import torch
 
     stacks = ((initial.weights, initial.biases), (initial.value_weights, initial.value_biases))
-    for layers, (weights, biases) in zip(_layers(model), stacks, strict=True):
+    for layers, (weights, biases) in zip(layers_of(model), stacks, strict=True):
         for layer, weight, bias in zip(layers, weights, biases, strict=True):
             with torch.no_grad():
                 layer.weight.copy_(torch.from_numpy(weight))
@@ -266,7 +266,7 @@ def _set_weights(model: Any, initial: LearnedPolicy) -> None:
 
 
 def _export(model: Any, config: TrainConfig) -> LearnedPolicy:
-    linear, value = _layers(model)
+    linear, value = layers_of(model)
     return LearnedPolicy(
         name="learned" if config.variant == "full" and config.algorithm == "ppo" else _name(config),
         weights=tuple(layer.weight.detach().numpy().copy() for layer in linear),

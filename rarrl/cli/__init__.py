@@ -29,7 +29,6 @@ app = typer.Typer(
     help="Lets a robot see, act and decide when to think, on the computer that it carries.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @guarded(PLOT_HINT)
 def demo(
-    missions: Annotated[int, typer.Option(min=1, max=100, help="How many missions each policy plays.")] = 5,
+    missions: Annotated[int, typer.Option(min=1, max=100, help="How many missions each policy plays.")] = 7,
     quick: Annotated[
         bool, typer.Option("--quick", help="Only the decision loop, on ROS 2 nodes with a replayed robot: seconds.")
     ] = False,
@@ -70,10 +70,11 @@ def _household_demo(missions: int, seed: int, llm: str, model: LanguageModelConf
     settings, seeds = demo_settings(llm, model), demo_seeds(missions, seed)
     thinks = "llama.cpp" if llm == "llama" else hide_secrets(llm)
     console().print(
-        f"{missions} missions in simulated homes for each of {len(settings)} policies: stereo eyes, detector, policy "
-        f"in 3 bits, safety gate;\n{thinks} writes the plans. Each mission may use "
+        f"{missions} mission{'s' * (missions != 1)} in simulated homes for each of {len(settings)} policies: stereo "
+        f"eyes, detector, policy in 3 bits, safety gate;\n{thinks} writes the plans. Each mission may use "
         f"{settings[0].time_budget_s:.3g} s and {settings[0].token_budget:.0f} tokens of thinking, and what is "
-        "thought takes the robot's time.",
+        "thought takes the robot's time"
+        + (": the recorded times of this model, whatever else this machine does." if llm == "llama" else "."),
         markup=False,
     )
     folder = new_run_folder(out)

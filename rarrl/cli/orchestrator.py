@@ -38,7 +38,10 @@ def train_orchestrator(
     split: SplitOption = None,
     profile: Annotated[
         list[str] | None,
-        typer.Option(help="Latency profiles to train on; repeat it. `recorded`, or one with answers: train on these."),
+        typer.Option(
+            metavar="TEXT",
+            help="Latency profiles to train on; repeat it. `recorded`, or one with answers: train on these.",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of checkpoints and result.")] = None,
 ) -> None:

@@ -136,16 +136,20 @@ def finish(folder: Path, order: Sequence[str], notes: Sequence[str] = ()) -> Rep
 
 def finish_missions(folder: Path) -> None:
     """Writes the report of missions; prints its table and where it is."""
+    from rarrl.cli.results import mission_reminder
     from rarrl_learning.household.report.figure import figures_of
-    from rarrl_learning.household.report.page import write_mission_report
+    from rarrl_learning.household.report.page import read_missions, write_mission_report
     from rarrl_learning.household.report.recording import HINT
 
-    report = write_mission_report(folder)
+    notes = mission_reminder([figures.policy for figures in figures_of([p.result for p in read_missions(folder)])])
+    report = write_mission_report(folder, notes)
     rows = [figures.row() for figures in figures_of(report.results)]
     console().print(table("", MISSION_HEAD, [(*row[:2], *row[3:]) for row in rows]))
     typer.echo(
         "met: share of the goal's conditions; met, time, LLM, tokens, calls: means a mission; the rest: counted."
     )
+    for note in notes:
+        typer.echo(note)
     typer.echo(f"report:  {report.html}\npicture: {report.png}")
     if report.gif:
         typer.echo(f"film:    {report.gif}")

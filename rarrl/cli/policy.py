@@ -18,7 +18,9 @@ ShippedOption = Annotated[
     Path | None,
     typer.Option(help="A policy folder, or metaworld, household, tabletop: one of the package; default: its own."),
 ]
-TaskOption = Annotated[list[str] | None, typer.Option("--task", help="Only this task; repeat it. Default: all.")]
+TaskOption = Annotated[
+    list[str] | None, typer.Option("--task", metavar="TEXT", help="Only this task; repeat it. Default: all.")
+]
 
 
 @guarded("files that are whole stay; the same command goes on")
@@ -87,12 +89,14 @@ def _record_household(out: Path, missions: int, first: int, policy: Path | None,
 
 @guarded("the same command goes on from the last checkpoint")
 def train_policy(
-    data: Annotated[list[Path], typer.Option(help="A folder of `rarrl data record`; repeat it.")],
+    data: Annotated[list[Path], typer.Option(metavar="PATH", help="A folder of `rarrl data record`; repeat it.")],
     out: Annotated[Path, typer.Option(help="Folder of checkpoints, and of the policy in the end.")],
     steps: Annotated[int, typer.Option(min=1, help="Optimizer steps; more than before: goes on.")] = 8000,
     batch: Annotated[int, typer.Option(min=1, help="Frames in a step.")] = 32,
     layers: Annotated[int, typer.Option(min=1, max=32, help="Blocks of the transformer.")] = 3,
-    weight: Annotated[list[str] | None, typer.Option(help="TASK=W: how often a task is drawn; default 1.")] = None,
+    weight: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="TASK=W: how often a task is drawn; default 1.")
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Of torch; two on busy cores are slower than one.")] = 1,
     seed: SeedOption = 0,
 ) -> None:
@@ -115,7 +119,9 @@ def eval_policy(
     task: TaskOption = None,
     words: Annotated[
         list[str] | None,
-        typer.Option(help="trained, held_out, swapped (tabletop: wrong) instructions; repeat it. Default: all."),
+        typer.Option(
+            metavar="TEXT", help="trained, held_out, swapped (tabletop: wrong) instructions; repeat it. Default: all."
+        ),
     ] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Unseen starts of each task.")] = 20,
     rows: Annotated[int, typer.Option(min=1, help="Rows of a chunk that are done before the next is asked.")] = 8,
@@ -160,7 +166,7 @@ def eval_policy(
 
 @guarded("nothing was written; start again")
 def calibrate(
-    data: Annotated[list[Path], typer.Option(help="A folder of `rarrl data record`; repeat it.")],
+    data: Annotated[list[Path], typer.Option(metavar="PATH", help="A folder of `rarrl data record`; repeat it.")],
     out: Annotated[Path, typer.Option(help="Folder for model.gguf and calibration.safetensors.")],
     policy: Annotated[Path | None, typer.Option(help="A policy folder; default: the one of the package.")] = None,
     frames: Annotated[int, typer.Option(min=2, help="Frames, as many of each task.")] = 2000,

@@ -23,10 +23,12 @@ PolicyOption = Annotated[Path | None, typer.Option(help="A policy folder; defaul
 @guarded("the same command goes on from the last checkpoint")
 def train_policy_speed(
     policy: Annotated[Path, typer.Option(help="The policy folder to begin with.")],
-    data: Annotated[list[Path], typer.Option(help="A folder of `rarrl data record`; repeat it.")],
+    data: Annotated[list[Path], typer.Option(metavar="PATH", help="A folder of `rarrl data record`; repeat it.")],
     out: Annotated[Path, typer.Option(help="Folder of checkpoints, and of the policy in the end.")],
     steps: Annotated[int, typer.Option(min=1, help="Optimizer steps; more than before: goes on.")] = 6000,
-    weight: Annotated[list[str] | None, typer.Option(help="TASK=W: how often a task is drawn; default 1.")] = None,
+    weight: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="TASK=W: how often a task is drawn; default 1.")
+    ] = None,
     seed: SeedOption = 0,
 ) -> None:
     """Go on training a policy, so that it can do with fewer patches of the pictures and fewer blocks."""
@@ -44,12 +46,14 @@ def train_policy_speed(
 @guarded("nothing was written; start again")
 def train_policy_student(
     policy: Annotated[Path, typer.Option(help="The policy folder; it needs the scorer of `rarrl train policy-speed`.")],
-    data: Annotated[list[Path], typer.Option(help="A folder of `rarrl data record`; repeat it.")],
+    data: Annotated[list[Path], typer.Option(metavar="PATH", help="A folder of `rarrl data record`; repeat it.")],
     name: Annotated[str, typer.Option(help="NAME.gguf in the policy's folder is written.")] = "student",
     blocks: Annotated[int, typer.Option(min=1, help="Of the transformer; fewer than the policy has.")] = 1,
     steps: Annotated[int, typer.Option(min=1, help="Optimizer steps.")] = 10_000,
     samples: Annotated[int, typer.Option(min=1, help="Moments to learn from; 16 kB of memory each.")] = 80_000,
-    weight: Annotated[list[str] | None, typer.Option(help="TASK=W: how often a task is drawn; default 1.")] = None,
+    weight: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="TASK=W: how often a task is drawn; default 1.")
+    ] = None,
     seed: SeedOption = 0,
 ) -> None:
     """Teach fewer blocks to act as the whole policy does, for presets (`rarrl tune policy --gguf NAME.gguf`)."""
@@ -71,7 +75,8 @@ def tune_policy(
     keep: Annotated[float, typer.Option(min=0.5, max=1, help="Share of the whole policy's success to keep.")] = 0.97,
     starts: Annotated[int, typer.Option(min=1, help="Tuning starts of each task; never those of the test.")] = 10,
     gguf: Annotated[
-        list[str] | None, typer.Option(help="Another transformer in the policy's folder to try too; repeat it.")
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="Another transformer in the policy's folder to try too; repeat it."),
     ] = None,
     seed: SeedOption = 0,
 ) -> None:
@@ -118,7 +123,8 @@ def bench_policy(
         int, typer.Option(min=0, help="Unseen starts of each task that the settings play; 0: none.")
     ] = 0,
     words: Annotated[
-        list[str] | None, typer.Option(help="trained, held_out or swapped instructions; repeat it. Default: trained.")
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="trained, held_out or swapped instructions; repeat it. Default: trained."),
     ] = None,
     seed: SeedOption = 0,
     json: JsonOption = None,

@@ -27,7 +27,8 @@ def quantize(
         Path | None, typer.Option(help="A folder with calibration.safetensors; plain and rtn work without.")
     ] = None,
     data: Annotated[
-        list[Path] | None, typer.Option(help="For a policy folder: demonstrations of `rarrl data record`; repeat it.")
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="For a policy folder: demonstrations of `rarrl data record`; repeat it."),
     ] = None,
     frames: Annotated[int, typer.Option(min=2, help="Frames to calibrate with; others judge.")] = FRAMES,
     seed: SeedOption = 0,
@@ -76,7 +77,9 @@ def _quantize_policy(
 
 @guarded("the draws measured so far are in the file given with --json")
 def bench_quantize(
-    folders: Annotated[list[Path], typer.Argument(help="Folders with model.gguf and calibration.safetensors.")],
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="Folders with model.gguf and calibration.safetensors.")
+    ],
     draws: Annotated[int, typer.Option(min=1, help="Draws of the calibration frames for each model.")] = 3,
     frames: Annotated[int, typer.Option(min=2, help="Frames to calibrate with.")] = FRAMES,
     held_out: Annotated[int, typer.Option(min=1, help="Frames to judge by.")] = 128,
@@ -100,9 +103,13 @@ def bench_quantize(
 
 @guarded("the sizes played so far are in the file given with --json")
 def bench_quantized_policy(
-    data: Annotated[list[Path], typer.Argument(help="Folders of `rarrl data record`, to calibrate with.")],
+    data: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="Folders of `rarrl data record`, to calibrate with.")
+    ],
     policy: Annotated[Path | None, typer.Option(help="A policy folder; default: the one of the package.")] = None,
-    task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; repeat it; else all ten.")] = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", metavar="TEXT", help="Only this task; repeat it; else all ten.")
+    ] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Unseen starts of each task.")] = 20,
     frames: Annotated[int, typer.Option(min=2, help="Frames to calibrate with.")] = FRAMES,
     keep: Annotated[Path | None, typer.Option(help="Keep the quantized policies in this folder.")] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from rarrl.cli.common import check_output, console, table
 from rarrl.errors import InputError
 from rarrl.files import read_file
 
+RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
+"""The committed results, where the package lies in its repository."""
 # Of an evaluation: title, and the key in the document's tables.
 COMPARISONS = {
     "unbound": "Unbound budget",
@@ -119,3 +122,21 @@ def reminder(episodes: int, recorded: bool = False, results: Path = Path("benchm
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return lines
+
+
+def mission_reminder(policies: Sequence[str], folder: Path = RESULTS) -> list[str]:
+    """The line under the missions of a demo: what the same policies came to in the evaluation; [] where its results are
+    not here, as in an installation without the repository."""
+    try:
+        rows = json.loads((folder / "mission.json").read_text("utf-8"))["tables"]["settings"]
+        measured = {row["policy"]: row for row in reversed(rows) if row["latency"] == "measured"}  # the first of each
+        n = measured[policies[0]]["missions"]
+        done = ", ".join(f"{name} {100 * measured[name]['success']:.0f} %" for name in policies)
+        seconds = ", ".join(f"{name} {measured[name]['LLM s']:.2g} s" for name in policies)
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return []
+    return [
+        "So few missions are an anecdote, with an interval as wide as the table says. "
+        f"Measured over {n} missions each (`rarrl eval mission`): done by {done}; the language model took {seconds} a "
+        "mission."
+    ]

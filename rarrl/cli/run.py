@@ -31,7 +31,11 @@ COMPARED = ("never", "always", "after_failure", "learned")
 
 PolicyOption = Annotated[
     list[str] | None,
-    typer.Option("--policy", help="Who decides: learned, a rule, or a safetensors file. Repeat it to compare several."),
+    typer.Option(
+        "--policy",
+        metavar="TEXT",
+        help="Who decides: learned, a rule, or a safetensors file. Repeat it to compare several.",
+    ),
 ]
 ProfileOption = Annotated[str | None, typer.Option("--profile", help="Latency profile: a shipped name, or a file.")]
 EpisodesOption = Annotated[int | None, typer.Option("--episodes", help="How many tasks each policy plays.")]

@@ -370,8 +370,9 @@ def _resolve(name: str) -> Path:
     if "/" in name or "\\" in name or name.endswith(".json") or _exists(name):
         return Path(name)
 
-    close = difflib.get_close_matches(name, shipped, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]}?" if close else "."
+    begun = [each for each in shipped if each.lower().startswith(name.lower())]  # gpt4 for gpt4o-mini-anchor
+    close = begun or difflib.get_close_matches(name.lower(), shipped, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]}?" if close and name else "."
     raise InputError(f"{_WHAT}: no profile {short(name)}{hint} Shipped: {', '.join(shipped)}; or give a file's path")
 
 

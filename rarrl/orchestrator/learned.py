@@ -99,7 +99,8 @@ def load_learned(path: Path) -> LearnedPolicy:
     if path.suffix in _PICKLES:
         raise InputError(
             f"policy: {path} may hold a pickle, which can run code when it is read; allowed: .safetensors, as "
-            "`rarrl train orchestrator` writes them"
+            "`rarrl train orchestrator` writes them, and `rarrl_learning.orchestrator.from_sb3.save_sb3` for a model "
+            "of stable-baselines3"
         )
     file = path / "policy.safetensors" if os.path.isdir(path) else path
     _check_size(file)

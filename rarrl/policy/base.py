@@ -31,6 +31,11 @@ class Observation:
     observed_at: float = 0.0
 
     def __post_init__(self) -> None:
+        if isinstance(self.images, Mapping):
+            raise InputError(
+                "Observation: images must be one array (cameras, height, width, 3), got a dictionary; give "
+                "np.stack([images[name] for name in policy.spec.cameras])"
+            )
         for name in ("images", "proprio"):
             copy = np.array(getattr(self, name))
             copy.setflags(write=False)

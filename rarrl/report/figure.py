@@ -350,10 +350,12 @@ def _draw_pareto(axes: Axes, runs: Sequence[Run]) -> None:
     axes.set_xlim(-0.06 * most, 1.12 * most)
     axes.set_ylim(0, 102)
 
-    for index, (row, (dx, align)) in enumerate(zip(rows, _beside(rows, most), strict=True)):
+    names = [_cut(row.policy, 16) for row in rows]
+    points = [(row.llm_seconds / most, row.success) for row in rows]
+    for index, (row, name, (dx, dy)) in enumerate(zip(rows, names, places_beside(points, names), strict=True)):
         axes.annotate(
-            _cut(row.policy, 16), (row.llm_seconds, 100 * row.success), (dx, 0), textcoords="offset points", fontsize=9,
-            ha=align, va="center", color=POLICY_STYLES[index % MAX_POLICIES][0], weight="bold",
+            name, (row.llm_seconds, 100 * row.success), (dx, dy), textcoords="offset points", fontsize=9,
+            ha="left" if dx > 0 else "right", va="center", color=POLICY_STYLES[index % MAX_POLICIES][0], weight="bold",
         )  # fmt: skip
 
     axes.set_xlabel("mean LLM seconds an episode", fontsize=9.5)
@@ -362,19 +364,37 @@ def _draw_pareto(axes: Axes, runs: Sequence[Run]) -> None:
     axes.set_title(f"Success, % (95 % interval, {n})", fontsize=11, loc="left", weight="bold", color=INK)
 
 
-def _beside(rows: Sequence[Figures], most: float) -> list[tuple[float, str]]:
-    """Returns offset and alignment of each name: to the right of its point, or to the left if it would leave the axes
-    or cover a neighbour's point."""
+Box = tuple[float, float, float, float]
+"""x low, x high, y low, y high."""
+
+
+def places_beside(points: Sequence[tuple[float, float]], names: Sequence[str]) -> list[tuple[float, float]]:
+    """Where the name of each point stands, as an offset in points of the page: to its right (dx above 0) or left, level
+    with it or one or two lines off, so that no name covers another name, a point or the edge.
+
+    points: (x, y) as shares of the largest x and of 1."""
+    letter, line = 0.03, 0.075  # of the axes: about the size of a letter and of a line of the names
+    boxes: list[Box] = [(x - 0.02, x + 0.02, y - 0.03, y + 0.03) for x, y in points]
+    offsets = [(dx, 12.0 * rows) for rows in (0, 1, -1, 2, -2, 3) for dx in (8.0, -8.0)]
+
     placed = []
-    for row in rows:
-        x, y = row.llm_seconds / most, row.success
-        width = 0.05 * len(row.policy)
-        crowded = any(
-            other is not row and abs(other.success - y) < 0.08 and 0 <= other.llm_seconds / most - x < width + 0.1
-            for other in rows
-        )
-        right = not crowded and x + width < 1.1
-        placed.append((8.0, "left") if right else (-8.0, "right"))
+    for index, ((x, y), name) in enumerate(zip(points, names, strict=True)):
+
+        def box(dx: float, dy: float, x: float = x, y: float = y, name: str = name) -> Box:
+            near, far = 0.03, 0.03 + letter * len(name)
+            middle = y + dy / 12.0 * line
+            x0, x1 = (x + near, x + far) if dx > 0 else (x - far, x - near)
+            return x0, x1, middle - line / 2, middle + line / 2
+
+        def fits(offset: tuple[float, float], index: int = index, box: Any = box) -> bool:
+            x0, x1, y0, y1 = box(*offset)
+            others = [other for number, other in enumerate(boxes) if number != index]
+            inside = x0 > -0.06 and x1 < 1.12 and y0 > 0 and y1 < 1.02
+            return inside and not any(x0 < b and a < x1 and y0 < d and c < y1 for a, b, c, d in others)
+
+        offset = next(filter(fits, offsets), offsets[0])
+        boxes.append(box(*offset))
+        placed.append(offset)
 
     return placed
 

@@ -14,6 +14,7 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff }
 body { max-width: 1404px; margin: 2rem auto; padding: 0 1rem }
 img { width: 100%; height: auto }
+img.wide { min-width: 900px }
 h1 { font-size: 1.5rem }
 h2 { font-size: 1.15rem; margin-top: 2rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
@@ -21,7 +22,9 @@ td, th { padding: .25rem .8rem; text-align: right }
 td:first-child, th:first-child, .text { text-align: left }
 tr { border-bottom: 1px solid #ddd }
 th { color: #666; font-weight: 600 }
-.scroll { overflow-x: auto }
+.scroll { overflow-x: auto; max-width: 100% }
+.scroll td, .scroll th { white-space: nowrap }
+.scroll td.text { white-space: normal; min-width: 9rem }
 summary { cursor: pointer; padding: .3rem 0; font-weight: 600 }
 .dot { display: inline-block; width: .75em; height: .75em; margin-right: .5em; border-radius: 2px }
 .note { color: #666 }
@@ -75,6 +78,15 @@ def image(data: bytes, text: str, kind: str = "png", style: str = "") -> str:
     return f"<img class='{style}' alt='{text}' src='data:image/{kind};base64,{base64.b64encode(data).decode()}'>"
 
 
+def count(n: int, what: str) -> str:
+    """A number with its noun.
+
+    >>> count(1, "call"), count(2, "call")
+    ('1 call', '2 calls')
+    """
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
 def dot(colour: str) -> str:
     """Returns a small coloured square that stands before a name, as HTML."""
     return f"<span class='dot' style='background:{colour}'></span>"
@@ -125,7 +137,7 @@ def _decisions(run: Run, episode: Episode, index: int, unfolded: bool) -> str:
 
     mark = dot(POLICY_STYLES[index % len(POLICY_STYLES)][0])
     head = f"{mark}{escape(run.policy)}: <span class='{tone}'>{outcome}</span>"
-    head += f", {episode.end.llm_seconds:.1f} s of thinking in {episode.end.calls} calls"
+    head += f", {episode.end.llm_seconds:.1f} s of thinking in {count(episode.end.calls, 'call')}"
     table = "<div class='scroll'><table>" + "\n".join(rows) + "</table></div>"
 
     return f"<details{' open' * unfolded}><summary>{head}</summary>{table}</details>"

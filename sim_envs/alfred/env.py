@@ -13,7 +13,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from rarrl.errors import InputError
-from rarrl.orchestrator.features import ALL_FEATURE_NAMES, FEATURE_LIMIT, N_ACTIONS, N_FEATURES
+from rarrl.orchestrator.features import ALL_FEATURE_NAMES, FEATURE_LIMIT, FEATURE_NAMES, N_ACTIONS
 from rarrl.types import Action
 
 from .core import ACT_STATUS, CATEGORIES, AlfredReplayCore, EpisodeBank, StepResult
@@ -25,10 +25,14 @@ ACTION_SPACE = gym.spaces.Discrete(N_ACTIONS)
 """Numbers of `rarrl.types.Action`."""
 
 
+def feature_names(core: AlfredReplayCore) -> tuple[str, ...]:
+    """FEATURE_NAMES; with recorded answers also the names of what describes the plan in force."""
+    return ALL_FEATURE_NAMES if hasattr(core, "recordings") else FEATURE_NAMES
+
+
 def observation_space(core: AlfredReplayCore) -> gym.spaces.Space[NDArray[np.float32]]:
-    """N_FEATURES numbers; with recorded answers also those of the plan in force."""
-    width = len(ALL_FEATURE_NAMES) if hasattr(core, "recordings") else N_FEATURES
-    return gym.spaces.Box(-FEATURE_LIMIT, FEATURE_LIMIT, (width,))  # float32
+    """A number for each of `feature_names`."""
+    return gym.spaces.Box(-FEATURE_LIMIT, FEATURE_LIMIT, (len(feature_names(core)),))  # float32
 
 
 def _make(
@@ -72,10 +76,10 @@ class AlfredReplayEnv(gym.Env[NDArray[np.float32], np.int64]):
     `action_masks()` (and `info["action_mask"]`) says which are allowed; another one is executed as ACT.
 
     ## Observation space
-    `Box(-8, 8, (N_FEATURES,), float32)`: task state, execution history, remaining budget, expected cost of calls; names
-    in `rarrl.orchestrator.features.FEATURE_NAMES`. How uncertain the robot's scene is stays hidden. A profile with
-    recorded answers (`rarrl profile record`) is replayed with them, on its own tasks (see `recorded_core`); the
-    observation then describes the plan in force too (ALL_FEATURE_NAMES).
+    `Box(-8, 8, (N_FEATURES,), float32)`: task state, execution history, remaining budget, expected cost of calls; their
+    names, in order, are `env.unwrapped.feature_names` (docs/reference/features.md says what each is). How uncertain the
+    robot's scene is stays hidden. A profile with recorded answers (`rarrl profile record`) is replayed with them, on
+    its own tasks (see `recorded_core`); the observation then describes the plan in force too.
 
     ## Rewards
     1 at success, minus `cost_weight` per second of thinking.
@@ -120,6 +124,7 @@ class AlfredReplayEnv(gym.Env[NDArray[np.float32], np.int64]):
     ) -> None:
         self.core, self._sampler = _make(1, profile, alfred, split, category, mode, **episode)
         self.observation_space = observation_space(self.core)
+        self.feature_names = feature_names(self.core)
         self.action_space = ACTION_SPACE
         self.render_mode = render_mode
         self._line = ""
@@ -200,6 +205,7 @@ class AlfredReplayVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], ND
         self.num_envs = num_envs
         self.render_mode = render_mode
         self.single_observation_space = observation_space(self.core)
+        self.feature_names = feature_names(self.core)
         self.single_action_space = ACTION_SPACE
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(ACTION_SPACE, num_envs)

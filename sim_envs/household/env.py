@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import string
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -14,10 +15,13 @@ from rarrl.alfred import TASK_TYPES
 from rarrl.errors import InputError
 from rarrl.types import ActStatus, StereoPair
 
+from ..words import words_in
+from .catalogue import FURNITURE, OBJECTS
 from .executor import VERBS, Event, Executor, Memory, checked, sentence
 from .expert import target_pose
 from .home import ROBOT_M, cell
-from .tasks import Mission, conditions, draw_mission, remaining_plan
+from .tasks import Mission, conditions, draw_mission, goal_sentences, remaining_plan
+from .top_view import from_above
 from .world import DT, MAX_OMEGA, MAX_V, MIN_V, RANGE_M, SECTORS, Row, World
 
 if TYPE_CHECKING:
@@ -69,8 +73,8 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
     `task_type` (one of ALFRED's seven; None: all), `subgoal` (a verb, e.g. "PickupObject": each episode is one sub-goal
     of that kind, begun where a plan would begin it), `people` (0 to 6), `disturbance` (0: nothing goes wrong; 1: as
     documented), `stereo` (False: the twin), `noise` (of the images, standard deviation in gray levels),
-    `time_limit_s`, `render_mode` ("rgb_array": the left image). `reset(options={"task_type": ..., "subgoal": ...})`
-    overrides for an episode.
+    `time_limit_s`, `render_mode` ("rgb_array": the left image; the twin: the home from above).
+    `reset(options={"task_type": ..., "subgoal": ...})` overrides for an episode.
 
     `set_plan(rows)` of the unwrapped environment puts another plan in force.
     """
@@ -93,8 +97,8 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
                 f"Household: people must be 0 to 6, disturbance 0 to 5, time_limit_s above 0, got {people}, "
                 f"{disturbance} and {time_limit_s}"
             )
-        if render_mode not in (None, "rgb_array") or (render_mode and not stereo):
-            raise InputError(f"Household: render_mode must be None, or 'rgb_array' with stereo, got {render_mode!r}")
+        if render_mode not in (None, "rgb_array"):
+            raise InputError(f"Household: render_mode must be None or 'rgb_array', got {render_mode!r}")
         self._defaults = {"task_type": task_type, "subgoal": subgoal}
         _check_options(self._defaults)
         self._people = people
@@ -236,8 +240,15 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
             raise InputError("Household: no images here; make it with stereo=True, and reset it first")
         return self._scene
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that instructions and sub-goals are made of, for `rarrl_sim_envs.words.WordCounts`."""
+        return _all_words()
+
     def render(self) -> np.ndarray:
-        """(240, 320, 3) uint8 RGB: the left image."""
+        """(240, 320, 3) uint8 RGB: the left image; of the twin the home from above."""
+        if not self._stereo:
+            return from_above(self.world, WIDTH, HEIGHT)
         return np.ascontiguousarray(self.pair().left[..., ::-1])
 
     def close(self) -> None:
@@ -270,6 +281,11 @@ class HouseholdEnv(gym.Env[dict[str, Any], np.ndarray]):
             "disturbed": tuple(self.world.disturbed),
             "is_success": done,
         }
+
+
+@lru_cache(maxsize=1)
+def _all_words() -> tuple[str, ...]:
+    return words_in((*goal_sentences(), *VERBS, *FURNITURE, *OBJECTS))
 
 
 def _check_options(options: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from rarrl.reasoner.checker import KNIVES, TREATABLE
 from rarrl.reasoner.vocabulary import LAMPS
 from rarrl.types import SubgoalType
 
-from .catalogue import APPLIANCES, FURNITURE, HABITS, NAMES, SENTENCES
+from .catalogue import APPLIANCES, FURNITURE, HABITS, NAMES, OBJECTS, SENTENCES
 from .home import Home, draw_home
 from .world import Row, Thing, World
 
@@ -81,6 +81,15 @@ def draw_task(rng: np.random.Generator, task_type: str | None = None) -> Househo
         assert plan.parameters is not None, "the shipped tasks have parameters"
         return HouseholdTask(task_type, plan.parameters, words.goal)
     return _from_template(rng, task_type)
+
+
+@lru_cache(maxsize=1)
+def goal_sentences() -> tuple[str, ...]:
+    """Every sentence that a mission's goal can be made of: the templates, the names that fill them, our own list."""
+    own = [words.goal for plan in _own_plans() for words in plan.annotations]
+    templates = [sentence for sentences in SENTENCES.values() for sentence in sentences]
+    names = {NAMES.get(thing, thing) for thing in (*FURNITURE, *OBJECTS)}
+    return (*own, *templates, *(f"{form}{name}{end}" for name in names for form in ("in ", "on ") for end in ("", "s")))
 
 
 @lru_cache(maxsize=1)

@@ -19,6 +19,7 @@ from rarrl.errors import DependencyMissingError
 from rarrl.policy.spec import RobotInfo
 
 from ..instruction_env import RENDER_SIZE, InstructionEnv, load_mujoco, paraphrases, prepare_rendering, task_named
+from ..words import words_in
 
 CAMERAS = {
     # name: look at (x, y, z, metres), distance (m), azimuth and elevation (degrees). Both fill the image with what the
@@ -173,6 +174,11 @@ class MetaWorldLanguageEnv(InstructionEnv):
         self._state = np.zeros(39)
         instruction = self.task.instructions()[0]
         super().__init__(load_mujoco(), self._sim.model, self._sim.data, instruction, max_steps, render_mode)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words of the instructions of all tasks, for `rarrl_sim_envs.words.WordCounts`."""
+        return words_in(text for task in TASKS.values() for held in (False, True) for text in task.instructions(held))
 
     def _begin(self, first: int, start: int) -> None:
         # As Meta-World's benchmarks make their lists: a seeded draw inside the reset, which tasks may repeat until

@@ -15,6 +15,7 @@ import numpy as np
 from rarrl.policy.spec import RobotInfo
 
 from ..instruction_env import RENDER_SIZE, InstructionEnv, load_mujoco, paraphrases, task_named
+from ..words import words_in
 
 # See the class for units.
 CAMERAS = ("top", "wrist")
@@ -166,6 +167,11 @@ class TabletopEnv(InstructionEnv):
         self._pressed = np.zeros(len(THINGS), dtype=int)  # control steps so far, without a gap
 
         super().__init__(mujoco, model, mujoco.MjData(model), self.task.instructions()[0], max_steps, render_mode)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words of the instructions of all tasks, for `rarrl_sim_envs.words.WordCounts`."""
+        return words_in(text for task in TASKS.values() for held in (False, True) for text in task.instructions(held))
 
     def _begin(self, first: int, start: int) -> None:
         rng = np.random.default_rng([first, start])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -11,7 +12,7 @@ from demo_players import fake
 from typer.testing import CliRunner
 
 from rarrl.cli import app
-from rarrl.cli.results import reminder
+from rarrl.cli.results import mission_reminder, reminder
 from rarrl.errors import RarrlError
 from rarrl.latency.profile import shipped_profiles
 
@@ -59,6 +60,11 @@ def test_every_command_explains_itself(command):
 
 def test_version():
     assert rarrl("--version").output.startswith("rarrl 0.")
+
+
+def test_python_runs_the_package():
+    done = subprocess.run([sys.executable, "-m", "rarrl", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("rarrl 0.")
 
 
 @pytest.mark.parametrize(
@@ -201,6 +207,25 @@ def test_reminder_takes_what_is_there(tmp_path):
     lines = reminder(20, results=tmp_path)
     assert len(lines) == 3 and "never 61 %" in lines[1] and "1.5 [1, 2] points" in lines[2]
     assert len(reminder(20, True, tmp_path)) == 1
+
+
+def test_help_names_no_types_of_python():
+    def commands(group, names=()):
+        for command in group.registered_commands:
+            yield (*names, command.name)
+        for sub in group.registered_groups:
+            yield from commands(sub.typer_instance, (*names, sub.name))
+
+    found = list(commands(app))
+    assert ("train", "policy") in found
+    for names in found:
+        assert not re.findall(r"--\w+ .*list\[", rarrl(*names, "--help").output), names  # arguments: typer's own way
+
+
+def test_the_line_under_a_demo_s_missions_is_of_the_committed_results(tmp_path):
+    (line,) = mission_reminder(("never", "learned"))
+    assert "100 missions each" in line and "never 23 %, learned 94 %" in line
+    assert mission_reminder(("no_such_policy",)) == mission_reminder(("never",), tmp_path) == []
 
 
 def test_help_loads_nothing_that_it_does_not_need():

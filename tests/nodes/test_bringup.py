@@ -81,6 +81,34 @@ def test_bad_texts_are_told_in_one_line(given):
         bringup.starts(given)
 
 
+@pytest.mark.parametrize(
+    ("given", "told", "untold"),
+    [
+        (
+            {},
+            ("Dry run: ", "Nothing here can drive", "comes with the package", "executive", "No language model"),
+            "NO dry",
+        ),
+        ({"dry_run": "false"}, ("NO dry run", "Nothing here can drive"), "params_file"),
+        ({"params_file": "/p.yaml"}, ("(unless params_file", "Nothing here can drive"), "NO dry run"),
+        ({"policy_folder": "household", "reasoner": "llama"}, ("executive",), "Nothing here"),
+        ({"reasoner": "llama"}, ("Nothing here",), "No language model"),
+        ({"policy_folder": "tabletop"}, ("tabletop moves an arm (",), "comes with"),
+        ({"policy_folder": "tabletop", "joints": "a,b"}, ("executive",), "Nothing here"),
+        ({"policy_folder": "my_robot.policy:Mine"}, ("executive",), "Nothing here"),
+        ({"policy_folder": "/no/such/folder"}, ("executive",), "Nothing here"),
+    ],
+)
+def test_what_the_start_says(given, told, untold):
+    lines = bringup.notes(given)
+    assert all(any(part in line for line in lines) for part in told)
+    assert not any(untold in line for line in lines) and not any("\n" in line for line in lines)
+
+
+def test_every_node_may_take_simulated_time():
+    assert all(s.parameters["use_sim_time"] is True for s in bringup.starts({"use_sim_time": "true"}))
+
+
 def test_the_launch_file_is_thin():
     source = (ROOT / "launch" / "rarrl.launch.py").read_text("utf-8")
     functions = [n.name for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef)]
@@ -97,4 +125,4 @@ def test_the_launch_file_makes_the_nodes():
     from launch.launch_description_sources import get_launch_description_from_python_launch_file
 
     description = get_launch_description_from_python_launch_file(str(ROOT / "launch" / "rarrl.launch.py"))
-    assert len(description.entities) == len(bringup.ARGUMENTS) + 1
+    assert len(description.entities) == len(bringup.ARGUMENTS) + 2

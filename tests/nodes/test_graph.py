@@ -2,6 +2,8 @@
 
 import ast
 import doctest
+import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -91,6 +93,7 @@ def test_the_launch_file_makes_the_nodes():
 
     description = get_launch_description_from_python_launch_file(str(ROOT / "launch" / "replay.launch.py"))
     context = LaunchContext()
+    description.entities[0].visit(context)
     declared = [e for e in description.entities if isinstance(e, DeclareLaunchArgument)]
     assert [e.name for e in declared] == [a.name for a in graph.ARGUMENTS]
     for entity in declared:
@@ -114,13 +117,28 @@ def test_the_policy_launch_file_is_thin_and_its_arguments_are_the_policys_settin
     functions = [n.name for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef)]
     assert functions == ["generate_launch_description", "_nodes"] and len(source.splitlines()) < 60
     settings = {spec.name for spec in iter_fields(Config) if spec.name.startswith("policy.")}
-    assert {a.parameter for a in graph.POLICY_ARGUMENTS if a.spec} == settings
+    assert {a.parameter for a in graph.POLICY_ARGUMENTS if a.spec} == {*settings, graph.USE_SIM_TIME}
     given = {"control_hz": "10", "blend_rows": "3", "folder": "123"}
     assert graph.parameters(graph.POLICY, given, graph.POLICY_ARGUMENTS) == {
         "policy.control_hz": 10.0,
         "policy.blend_rows": 3,
         "policy.folder": "123",
     }
+
+
+def test_the_foxglove_layout_shows_topics_that_nodes_publish():
+    layout = json.loads((ROOT / "config" / "foxglove_layout.json").read_text("utf-8"))
+    shown = set(re.findall(r"/[a-z_/]+", json.dumps(layout["configById"]))) - {"/s"}
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "nodes").glob("*.py"))
+    sides = {f"/{side}/{what}" for side in ("left", "right") for what in ("image_rect", "camera_info")}
+    assert {"/budget/time_left_s", "/voxels", "/diagnostics"} <= shown
+    for topic in shown - sides:
+        assert f'"{topic.removeprefix("/")}"' in source or f'"{topic}"' in source, topic
+
+    def panels(node):
+        return [node] if isinstance(node, str) else [*panels(node["first"]), *panels(node["second"])]
+
+    assert sorted(panels(layout["layout"])) == sorted(layout["configById"])
 
 
 def test_the_view_shows_topics_that_are_there():

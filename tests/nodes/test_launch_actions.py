@@ -35,9 +35,19 @@ class Opaque(Kept):
     pass
 
 
-class Configuration(Kept):
-    def perform(self, context):
-        return context[self.args[0]]
+class Context:
+    """What is configured, as of a launch file that runs."""
+
+    def __init__(self, configurations):
+        self.launch_configurations = configurations
+
+
+class NotFoundError(KeyError):
+    pass
+
+
+def find(package):
+    raise NotFoundError(package)
 
 
 @pytest.fixture
@@ -47,19 +57,23 @@ def execute(monkeypatch):
         pytest.skip("launch_ros is installed: the launch files are tested with it in the tests of each graph")
 
     modules = {
-        "launch": {"LaunchContext": dict, "LaunchDescription": list},
+        "launch": {"LaunchContext": Context, "LaunchDescription": list},
         "launch.actions": {
             "DeclareLaunchArgument": Declared,
+            "LogInfo": Kept,
             "OpaqueFunction": Opaque,
             "SetEnvironmentVariable": Kept,
             "Shutdown": Kept,
         },
-        "launch.substitutions": {"LaunchConfiguration": Configuration},
         "launch_ros": {},
         "launch_ros.actions": {"Node": Kept},
         "launch_ros.parameter_descriptions": {"ParameterValue": Kept},
         "ament_index_python": {},
-        "ament_index_python.packages": {"get_package_share_directory": lambda package: SHARE},
+        "ament_index_python.packages": {
+            "PackageNotFoundError": NotFoundError,
+            "get_package_prefix": find,
+            "get_package_share_directory": lambda package: SHARE,
+        },
     }
     for name, content in modules.items():
         module = ModuleType(name)
@@ -70,11 +84,14 @@ def execute(monkeypatch):
 
     def run(name, **given):
         source = runpy.run_path(str(ROOT / "launch" / f"{name}.launch.py"))
-        *declared, opaque = source["generate_launch_description"]()
+        remember, *declared, opaque = source["generate_launch_description"]()
         assert all(isinstance(d, Declared) for d in declared)
-        context = {d.args[0]: d.default_value for d in declared}
-        assert set(given) <= set(context)
-        return opaque.function(context | given)
+        context = Context(dict(given))
+        assert remember.function(context) == []
+        run.defaults = {d.args[0]: d.default_value for d in declared}
+        assert set(given) <= set(run.defaults)
+        context.launch_configurations.update(run.defaults | given)
+        return opaque.function(context)
 
     yield run
     sys.modules.pop("rarrl_nodes.launch_actions", None)  # it holds the stand-ins
@@ -142,7 +159,44 @@ def test_images_go_through_shared_memory_unless_the_environment_says_otherwise(e
     assert execute("vla_policy")[0].args == ("FASTRTPS_DEFAULT_PROFILES_FILE", "/own.xml")
 
 
-def test_rviz_opens_only_on_request(execute):
+@pytest.mark.parametrize(
+    ("name", "argument", "shown"),
+    [
+        ("rarrl", "dry_run", "true"),
+        ("rarrl", "cmd_vel", "cmd_vel"),
+        ("rarrl", "max_speed_mps", "0.5"),
+        ("sim", "policy", "household"),
+        ("sim", "time_limit_s", "240.0"),
+        ("stereo_voxels", "preset", "indoor"),
+        ("replay", "episodes", "20"),
+        ("vla_policy", "use_sim_time", "false"),
+    ],
+)
+def test_the_defaults_are_shown_and_do_not_win_over_a_parameter_file(execute, name, argument, shown):
+    made = nodes(execute(name, params_file="/p.yaml"))
+    assert execute.defaults[argument] == shown
+    if name in ("stereo_voxels", "replay", "vla_policy"):
+        assert all(values(node) == {} for node in made)
+
+
+def test_a_default_that_is_typed_counts_as_given(execute):
+    (detector,) = nodes(execute("stereo_voxels", preset="indoor"))
+    assert values(detector) == {"detector.preset": "indoor"}
+
+
+def test_without_rviz2_the_detector_runs_and_a_line_says_why(execute):
+    made = execute("stereo_voxels", rviz="true")
+    assert [n.executable for n in nodes(made)] == ["stereo_voxel_node"]
+    assert any(a.kwargs.get("msg") == graph.NO_RVIZ for a in made)
+
+
+def test_the_robot_s_launch_says_what_cannot_work(execute):
+    told = [a.msg for a in execute("rarrl", dry_run="false") if "msg" in a.kwargs]
+    assert told == bringup.notes({"dry_run": "false"}) and len(told) == 4
+
+
+def test_rviz_opens_only_on_request(execute, monkeypatch):
+    monkeypatch.setattr(sys.modules["ament_index_python.packages"], "get_package_prefix", lambda package: "/opt/ros")
     assert [n.executable for n in nodes(execute("stereo_voxels"))] == ["stereo_voxel_node"]
     detector, view = nodes(execute("stereo_voxels", rviz="true", left="/camera/left", preset="indoor"))
     assert view.executable == "rviz2"

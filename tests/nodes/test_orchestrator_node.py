@@ -15,8 +15,10 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from std_msgs.msg import Float32
 
 from rarrl_nodes import conversions
+from rarrl_nodes.lifecycle import LATCHED
 from rarrl_nodes.orchestrator_node import OrchestratorNode
 
 NAME = "orchestrator_node: decisions"
@@ -64,6 +66,12 @@ def test_a_state_is_answered_with_decision_budget_subgoal_and_plan(ear, local_no
     assert ear.until(lambda: all(ear.heard[t] for t in ("budget", "subgoal", "plan")))
     budget = ear.values("budget")[-1]
     assert (float(budget["time_left_s"]), float(budget["tokens_left"]), budget["id"]) == (20.0, 4000.0, "1")
+
+    plotted = {"budget/time_left_s": [], "budget/tokens_left": []}
+    for topic, heard in plotted.items():
+        ear.node.create_subscription(Float32, topic, heard.append, LATCHED)
+    assert ear.until(lambda: all(plotted.values()))
+    assert [heard[-1].data for heard in plotted.values()] == [20.0, 4000.0]
     assert ear.heard["subgoal"][-1].data == "GotoLocation"
     assert [ear.values("plan")[-1][key] for key in ("subgoals", "0", "1")] == ["2", "GotoLocation", "PutObject"]
 

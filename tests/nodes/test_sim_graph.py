@@ -76,7 +76,7 @@ def test_the_launch_file_makes_the_nodes():
     from launch.launch_description_sources import get_launch_description_from_python_launch_file
 
     description = get_launch_description_from_python_launch_file(str(ROOT / "launch" / "sim.launch.py"))
-    assert len(description.entities) == len(sim_graph.ARGUMENTS) + 1
+    assert len(description.entities) == len(sim_graph.ARGUMENTS) + 2
 
 
 @pytest.mark.parametrize("option", [["--episodes", "3"], ["--shock"], ["--speed", "2"]])

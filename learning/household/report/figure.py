@@ -35,6 +35,7 @@ SEEN = "#ffffff"
 FURNITURE = "#c9b79c"
 WALL = "#4d4d4d"
 OCCUPIED = "#2b4c7e"
+DOOR = "#8c510a"
 STOP = "#d7191c"
 LIMITED = "#fdb863"
 _STRIP = 4.65  # inches from the left: where time begins
@@ -52,12 +53,16 @@ HEAD = (
     "collisions",
     "gate stops",
 )
+CONDITIONS = (
+    "Conditions met: the share of what the goal asks for that holds in the end, such as \u201cthe bowl is clean\u201d "
+    "and \u201cthe bowl is in the fridge\u201d."
+)
 # Right edges of the table's columns (left edge of the first), share of its width.
 _COLUMNS = (0.0, 0.25, 0.36, 0.49, 0.58, 0.66, 0.735, 0.8, 0.9, 1.0)
 # Heights, inches.
 _TOP = 1.0  # title
 _ROW = 2.3  # one policy
-_LEGEND = 0.6
+_LEGEND = 0.95
 _LINE = 0.3  # a row of the table
 
 
@@ -136,13 +141,16 @@ def shown_seed(results: Sequence[MissionResult]) -> tuple[int, str]:
     return common[0], "the first"
 
 
-def render(traces: Sequence[Trace], results: Sequence[MissionResult], kind: str = "png") -> bytes:
-    """The picture as bytes of a file of `kind`. traces: of one mission, one per policy, at most `MAX_POLICIES`."""
+def render(
+    traces: Sequence[Trace], results: Sequence[MissionResult], kind: str = "png", with_table: bool = True
+) -> bytes:
+    """The picture as bytes of a file of `kind`. traces: of one mission, one per policy, at most `MAX_POLICIES`.
+    with_table: with the table of all `results` below; a page that has a table of its own leaves it out."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     rows = figures_of(results)
-    table = _LINE * (len(rows) + 1)
+    table = (_LINE * (len(rows) + 1) + 0.3) * with_table
     height = _TOP + _ROW * len(traces) + (_LEGEND + 0.25 if traces else 0.0) + table + 0.2
     figure = Figure(figsize=(WIDTH_IN, height), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
@@ -173,7 +181,7 @@ def render(traces: Sequence[Trace], results: Sequence[MissionResult], kind: str 
         result = next((r for r in results if (r.policy, r.seed) == (trace.policy, trace.seed)), None)
         plan = place(0.25, 4.0, y + 0.3, _ROW - 0.38)
         draw_plan(plan, trace, result)
-        _row_title(figure, trace, result, index, y, height)
+        _row_title(figure, trace, result, y, height)
         last = index == len(traces) - 1
         _draw_time(place(_STRIP, WIDTH_IN - 0.2, y + 0.5, _ROW - 0.84), trace, span, last)
         y += _ROW
@@ -181,7 +189,9 @@ def render(traces: Sequence[Trace], results: Sequence[MissionResult], kind: str 
     if traces:
         _draw_legend(place(0.25, WIDTH_IN - 0.2, y + 0.16, _LEGEND), traces)
         y += _LEGEND + 0.25
-    _draw_table(place(0.25, WIDTH_IN - 0.25, y, table), rows)
+    if with_table:
+        line(CONDITIONS, y + 0.12, fontsize=9, color=FAINT)
+        _draw_table(place(0.25, WIDTH_IN - 0.25, y + 0.3, table - 0.3), rows)
     for text in figure.findobj(lambda artist: hasattr(artist, "set_parse_math")):
         text.set_parse_math(False)  # type: ignore[attr-defined]  # goals and names are data, not formulas
     buffer = io.BytesIO()
@@ -191,10 +201,9 @@ def render(traces: Sequence[Trace], results: Sequence[MissionResult], kind: str 
     return buffer.getvalue()
 
 
-def _row_title(figure: Any, trace: Trace, result: MissionResult | None, index: int, top: float, height: float) -> None:
+def _row_title(figure: Any, trace: Trace, result: MissionResult | None, top: float, height: float) -> None:
     y = 1 - (top + 0.2) / height
-    colour, _ = POLICY_STYLES[index % MAX_POLICIES]
-    figure.text(0.25 / WIDTH_IN, y, trace.policy, fontsize=11.5, weight="bold", color=colour, va="baseline")
+    figure.text(0.25 / WIDTH_IN, y, trace.policy, fontsize=11.5, weight="bold", color=INK, va="baseline")
     if result is None:
         return
 
@@ -230,6 +239,8 @@ def draw_plan(axes: Axes, trace: Trace, result: MissionResult | None) -> None:
         _box(axes, box, FURNITURE if name in used else "#d9cfc0", 2)
     for box in home.walls:
         _box(axes, box, WALL, 4)
+    if len(trace.door_open) and not trace.door_open[-1]:
+        _box(axes, home.door, DOOR, 4)
     if len(occupied):
         cells = [np.array([x, y, x + CELL_M, y + CELL_M]) for x, y in occupied * CELL_M]
         corners = [[(b[0], b[1]), (b[2], b[1]), (b[2], b[3]), (b[0], b[3])] for b in cells]
@@ -251,7 +262,7 @@ def _marks(axes: Axes, trace: Trace, result: MissionResult | None) -> None:
         return
 
     style: dict[str, Any] = {"linestyle": "", "zorder": 8, "markeredgecolor": "white", "markeredgewidth": 0.8}
-    axes.plot(*trace.pose[0, :2], marker="o", markersize=8, color=INK, **style)
+    axes.plot(*trace.pose[0, :2], marker="o", markersize=13, color=INK, **style)  # a call there does not hide it
     stops = [t0 for t0, _, _ in trace.stops()]
     axes.plot(*spots(stops), marker="s", markersize=5.5, color=STOP, **style)
 
@@ -306,15 +317,17 @@ def _draw_time(axes: Axes, trace: Trace, span: float, last: bool) -> None:
     if trace.time_budget_s:
         times, left = budget_curve(trace)
         height = 0.95 / trace.time_budget_s
-        axes.fill_between(times, 1.02, 1.02 + np.array(left) * height, color="#a6bddb", linewidth=0, zorder=2)
+        axes.fill_between(times, 1.02, 1.02 + np.array(left) * height, color="#eef3f9", linewidth=0, zorder=2)
         axes.plot(times, 1.02 + np.array(left) * height, color="#045a8d", linewidth=1.4, zorder=3)
+        room = times[-1] < 0.9 * span  # else the text stands below the line, inside of the axes
         axes.text(
-            times[-1] + 0.006 * span,
-            1.02 + left[-1] * height,
-            f"{left[-1]:.0f} s",
+            times[-1] + (0.006 if room else -0.006) * span,
+            1.02 + left[-1] * height - (0.0 if room else 0.06),
+            f"{left[-1]:.1f} s left",
             fontsize=8,
             color="#045a8d",
-            va="center",
+            ha="left" if room else "right",
+            va="center" if room else "top",
         )
 
     for t, gate, reason in zip(trace.t_s.tolist(), trace.gate, trace.gate_reason, strict=True):
@@ -338,7 +351,12 @@ def _draw_decision(axes: Axes, decision: TracedDecision, span: float) -> None:
     wide = max(decision.t1 - decision.t0, 0.0)
     if decision.action == "think":
         colour = ROLE_COLOURS[(decision.role, decision.level)]
-        axes.broken_barh([(decision.t0, max(wide, 0.004 * span))], (2.08, 0.84), facecolors=colour, zorder=3)
+        # Most calls are shorter than a pixel: a mark of fixed size at their start, and their length behind it.
+        axes.broken_barh([(decision.t0, wide)], (2.2, 0.6), facecolors=colour, zorder=3)
+        axes.plot(
+            decision.t0, 2.5, "D", markersize=8, color=colour, markeredgecolor="white", markeredgewidth=0.8, zorder=4,
+            clip_on=False,
+        )  # fmt: skip
     elif decision.action == "act":
         name, colour = SUBGOALS.get(decision.subgoal, (decision.subgoal, "#dcdcdc"))
         failed = decision.status != "SUCCESS"
@@ -394,17 +412,21 @@ def _draw_legend(axes: Axes, traces: Sequence[Trace]) -> None:
         Patch(facecolor=SEEN, edgecolor="#999999", label="seen free"),
         Patch(facecolor=OCCUPIED, alpha=0.75, label="seen occupied"),
         Patch(facecolor=FLOOR, label="not seen"),
+        Patch(facecolor=FURNITURE, label="furniture"),
+        Patch(facecolor=DOOR, label="shut door"),
     ]
+    done = {d.subgoal for t in traces for d in t.decisions if d.action == "act"}
+    acts = [Patch(facecolor=colour, label=name) for key, (name, colour) in SUBGOALS.items() if key in done]
 
-    second = [Patch(facecolor=ROLE_COLOURS[key], label=f"{names[key]}") for key in names if key in called]
-    for y, title, handles in ((1.0, "", first), (0.5, "The language model:", second)):
+    second = [mark("D", ROLE_COLOURS[key], names[key], 8) for key in names if key in called]
+    for y, title, handles in ((1.0, "", first), (0.66, "The robot acts:", acts), (0.32, "It thinks:", second)):
         if not handles:
             continue
         if title:
-            axes.text(0, y - 0.16, title, transform=axes.transAxes, fontsize=9, weight="bold", color=INK, va="center")
+            axes.text(0, y - 0.1, title, transform=axes.transAxes, fontsize=9, weight="bold", color=INK, va="center")
         legend = axes.legend(
             handles=handles, ncols=len(handles), fontsize=9, frameon=False, loc="upper left", handlelength=1.2,
-            bbox_to_anchor=(0.165 if title else -0.005, y), columnspacing=1.4, handletextpad=0.5, borderaxespad=0,
+            bbox_to_anchor=(0.115 if title else -0.005, y), columnspacing=1.1, handletextpad=0.5, borderaxespad=0,
             borderpad=0,
         )  # fmt: skip
         axes.add_artist(legend)

@@ -12,13 +12,14 @@ import numpy as np
 
 from rarrl.report.figure import BAD, GOOD, INK, ROLE_COLOURS, SUBGOALS
 
-from .trace import MissionResult, Trace, TracedDecision
+from .trace import OF_OBSTACLE, MissionResult, Trace, TracedDecision
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
 
 STEP_S = 0.4  # simulated seconds between two pictures
 FRAME_MS = 100  # on the screen: four times the speed of the mission
+SHOWN_STEPS = 4  # pictures in which a call is seen at least: most are over before the next one
 MOST_FRAMES = 190  # longer missions are shown faster
 MOST_BYTES = 3_000_000  # of the file, so that a page with it loads quickly
 COLOURS = 112  # of the palette, at first; fewer where the file would be too large
@@ -28,7 +29,7 @@ _MAP = 452  # width of the map
 _CAMERA = (320, 240)  # the camera's picture
 _EDGE = 10
 _TOP = 44
-_FOOT = 82
+_FOOT = 98
 _WIDTH = _MAP + _CAMERA[0] + 3 * _EDGE
 _PERSON = "#d95f02"
 _PERSON_M = 0.25  # radius
@@ -100,9 +101,14 @@ class _Film:
         self.trace = trace
         self.result = result
         self.speed = round(step_s / (FRAME_MS / 1000))
+        self.shown_s = SHOWN_STEPS * step_s
+        used = {word for text in trace.subgoal for word in text.split()[1:]}
+        self.labels = [
+            (name, box) for name, box in zip(trace.home.names, trace.home.boxes, strict=True) if name in used
+        ]
         self.scale = 2 * _MAP / (trace.home.size[0] + 0.2)  # drawn twice as large, then reduced: smooth edges
         self.map_size = (2 * _MAP, math.ceil((trace.home.size[1] + 0.2) * self.scale))
-        self.height = _TOP + max(self.map_size[1] // 2, _CAMERA[1] + 20) + _FOOT
+        self.height = _TOP + max(self.map_size[1] // 2, _CAMERA[1] + 40) + _FOOT
         self.base = Image.new("RGB", self.map_size, _FLOOR)
         pen = ImageDraw.Draw(self.base)
         for box in trace.home.boxes:
@@ -116,7 +122,8 @@ class _Film:
 
         trace = self.trace
         row = max(int(np.searchsorted(trace.t_s, t + 1e-6)) - 1, 0)
-        thinks = next((d for d in trace.decisions if d.action == "think" and d.t0 <= t < d.t1), None)
+        called = [d for d in trace.decisions if d.action == "think" and d.t0 <= t < max(d.t1, d.t0 + self.shown_s)]
+        thinks = called[-1] if called else None
         whole = Image.new("RGB", (_WIDTH, self.height), "white")
         above = self._map(row, thinks is not None).resize((_MAP, self.map_size[1] // 2), Image.Resampling.LANCZOS)
         whole.paste(above, (_EDGE, _TOP))
@@ -156,14 +163,14 @@ class _Film:
             pen.rectangle(self._pixels(box), fill=_WALL)
         if not trace.door_open[row]:
             pen.rectangle(self._pixels(trace.home.door), fill=_DOOR)
-        for name, box in zip(trace.home.names, trace.home.boxes, strict=True):
+        for name, box in self.labels:  # the others would only get into each other's way
             self._label(pen, trace.home.words.get(name, name), box)
         way = [self._pixel(*point) for point in trace.pose[: row + 1, :2].tolist()]
         if len(way) > 1:
             pen.line(way, fill=_ROBOT, width=5, joint="curve")
         for px, py in trace.people[row].tolist():
             self._disc(pen, px, py, _PERSON_M, _PERSON)
-        stopped = trace.gate[row] == "STOP"
+        stopped = trace.gate[row] == "STOP" and trace.gate_reason[row] in OF_OBSTACLE
         self._disc(pen, x, y, _ROBOT_M, BAD if stopped else (_THINKS if thinking else _ROBOT))
         nose = self._pixel(x + _ROBOT_M * math.cos(heading), y + _ROBOT_M * math.sin(heading))
         pen.line([self._pixel(x, y), nose], fill="white", width=6)
@@ -172,11 +179,14 @@ class _Film:
 
     def _captions(self, pen: ImageDraw.ImageDraw) -> None:
         """Under the camera's image: what the colours mean."""
-        x, y = _MAP + 2 * _EDGE, _TOP + _CAMERA[1] + 5
-        for colour, text in ((_ROBOT, "robot"), (_PERSON, "person"), (_SIGHT, "seen free"), (_TARGET, "sub-goal")):
-            pen.rectangle((x, y + 3, x + 9, y + 12), fill=colour)
-            pen.text((x + 14, y), text, font=_font(12), fill=_SOFT)
-            x += 32 + int(_font(12).getlength(text))
+        of_map = ((_ROBOT, "robot"), (_PERSON, "person"), (_SIGHT, "seen free"), (_TARGET, "sub-goal"))
+        states = ((_THINKS, "robot thinks"), (BAD, "gate stops it"), (_DOOR, "shut door"))
+        for line, captions in enumerate((of_map, states)):
+            x, y = _MAP + 2 * _EDGE, _TOP + _CAMERA[1] + 5 + 18 * line
+            for colour, text in captions:
+                pen.rectangle((x, y + 3, x + 9, y + 12), fill=colour)
+                pen.text((x + 14, y), text, font=_font(12), fill=_SOFT)
+                x += 32 + int(_font(12).getlength(text))
 
     def _state(self, pen: ImageDraw.ImageDraw, row: int, thinks: TracedDecision | None, over: bool) -> None:
         """Two lines under the pictures: what it does now; and the plan that the language model wrote last."""
@@ -188,7 +198,7 @@ class _Film:
             text, colour = ("done" if done else f"not done: {self.result.end_reason}"), GOOD if done else BAD
         elif thinks is not None:
             text, colour = _WRITES.get(thinks.role, "thinks"), ROLE_COLOURS[(thinks.role, max(thinks.level, 1))]
-        elif trace.gate[row] == "STOP":
+        elif trace.gate[row] == "STOP" and trace.gate_reason[row] in OF_OBSTACLE:
             text, colour = f"gate: stop ({trace.gate_reason[row]})", BAD
         else:
             text, colour = self._doing(trace.subgoal[row]), INK
@@ -210,9 +220,11 @@ class _Film:
         return f"{SUBGOALS.get(verb, (verb, ''))[0]}: {self._words(names[0])}{where}"
 
     def _time(self, pen: ImageDraw.ImageDraw, t: float) -> None:
-        """A bar along the bottom: how far it is, when it thought (by role), when the gate stopped it."""
+        """A bar along the bottom: how far it is, when it thought, when the gate stopped it; and its legend."""
         trace = self.trace
-        y = self.height - 20
+        y = self.height - 36
+        text = "time, from left to right; marks above: it thought (light: at level 1); red below: the gate stopped it"
+        pen.text((_EDGE, y + 14), _fitted(text, _font(12), _WIDTH - 2 * _EDGE), font=_font(12), fill=_SOFT)
         wide = (_WIDTH - 2 * _EDGE) / max(trace.duration_s, 1e-9)
 
         def across(t0: float, t1: float) -> tuple[float, float]:
@@ -225,7 +237,9 @@ class _Film:
         for decision in trace.decisions:
             if decision.action == "think" and decision.t0 <= t:
                 x0, x1 = across(decision.t0, decision.t1)
-                pen.rectangle((x0, y, x1, y + 10), fill=ROLE_COLOURS[(decision.role, max(decision.level, 1))])
+                pen.rectangle(
+                    (x0, y, max(x1, x0 + 3), y + 5), fill=ROLE_COLOURS[(decision.role, max(decision.level, 1))]
+                )
 
         for t0, t1, _ in trace.stops():
             if t0 <= t:
@@ -254,7 +268,8 @@ class _Film:
         half = font.getlength(text) / 2 + 6
         low, high = self.trace.home.room(float(box[0] + box[2]) / 2)
         x = min(max((x0 + x1) / 2, self._pixel(low, 0)[0] + half), self._pixel(high, 0)[0] - half)
-        pen.text((x, (y0 + y1) / 2), text, font=font, fill="#4a4030", anchor="mm")
+        y = min(max((y0 + y1) / 2, 14), self.map_size[1] - 14)
+        pen.text((x, y), text, font=font, fill="#4a4030", anchor="mm", stroke_width=3, stroke_fill=_FURNITURE)
 
     def _disc(self, pen: ImageDraw.ImageDraw, x: float, y: float, radius: float, colour: str) -> None:
         (px, py), r = self._pixel(x, y), radius * self.scale

@@ -12,9 +12,9 @@ from rarrl.errors import InputError
 from rarrl.files import read_file, write_bytes_atomic, write_json_atomic, write_text_atomic
 from rarrl.report import HTML, PNG
 from rarrl.report.figure import POLICY_STYLES, ROLE_COLOURS
-from rarrl.report.page import STYLE, dot, image
+from rarrl.report.page import STYLE, count, dot, image
 
-from .figure import HEAD, figures_of, render, shown_seed
+from .figure import CONDITIONS, HEAD, figures_of, render, shown_seed
 from .film import gif
 from .recording import available, write_recording
 from .trace import MissionResult, Played, TracedDecision, load_trace, save_trace
@@ -73,8 +73,9 @@ def write_mission_report(folder: Path, notes: Sequence[str] = ()) -> MissionRepo
 
     seed, rule = shown_seed(results)
     shown = [p for p in played if p.result.seed == seed and p.trace is not None]
-    picture = render([p.trace for p in shown if p.trace is not None], results)
-    write_bytes_atomic(folder / PNG, picture)
+    traces = [p.trace for p in shown if p.trace is not None]
+    write_bytes_atomic(folder / PNG, render(traces, results))
+    picture = render(traces, results, with_table=False)
     filmed = next((p for p in reversed(shown) if p.trace is not None and p.trace.pictures), None)
     film = b""
     if filmed is not None and filmed.trace is not None:
@@ -99,18 +100,21 @@ def page(played: Sequence[Played], picture: bytes, film: bytes, by: str, rule: s
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>rarrl missions</title>",
         "<meta name='viewport' content='width=device-width'>",
-        f"<style>{STYLE}img.film {{ width: auto; max-width: 100% }}</style></head>",
+        f"<style>{STYLE}img.film {{ width: auto; max-width: 100%; display: block; margin: auto }}</style></head>",
         "<body><h1>Missions in a home</h1>",
     ]
     if film:
         parts += [image(film, "The mission from above, and what the left eye saw", "gif", "film")]
-        parts += [f"<p class='note'>Decided by the policy {escape(by)}.</p>"]
-    parts += [image(picture, "Ways from above, decisions over time, and the table below")]
-    parts += [f"<p class='note'>The mission shown: {escape(rule)}.</p>"]
+        parts += [
+            f"<p class='note'>In the film, the policy \u201c{escape(by)}\u201d decides when the robot thinks.</p>"
+        ]
+    text = "The robot's path from above and its decisions over time, under each policy"
+    parts += ["<div class='scroll'>", image(picture, text, style="wide"), "</div>"]
+    parts += [f"<p class='note'>The mission shown is {escape(rule)}.</p>"]
     parts += ["<h2>All missions</h2><div class='scroll'>", _table(results), "</div>"]
     parts += [
         "<p class='note'>Mission time, LLM seconds, tokens and calls are means; collisions and gate stops are counted. "
-        "The interval is Wilson's.</p>"
+        f"The interval is Wilson's. {escape(CONDITIONS)}</p>"
     ]
     parts += [f"<p class='note'>{escape(note)}</p>" for note in notes]
     parts += ["<div class='scroll'>", _missions(results), "</div>", "<h2>What the language model wrote</h2>"]
@@ -150,7 +154,7 @@ def _missions(results: Sequence[MissionResult]) -> str:
 
 def _outcome(r: MissionResult) -> str:
     tone, text = ("good", "done") if r.success else ("bad", f"{100 * r.share:.0f} %: {escape(r.end_reason)}")
-    return f"<td class='text'><span class='{tone}'>{text}</span>, {r.mission_s:.0f} s, {r.calls} calls</td>"
+    return f"<td class='text'><span class='{tone}'>{text}</span>, {r.mission_s:.0f} s, {count(r.calls, 'call')}</td>"
 
 
 def _thoughts(played: Played) -> str:

@@ -13,9 +13,12 @@ import numpy as np
 
 from rarrl.errors import InputError
 from rarrl.files import read_file, write_bytes_atomic
+from rarrl.types import GateReason
 
 FORMAT = "rarrl mission trace 1"
 _ARRAYS = ("t_s", "bearings", "pose", "speed", "people", "door_open", "clear_m", "target", "picture_steps")
+OF_OBSTACLE = frozenset(reason.value for reason in GateReason if reason.of_obstacle)
+"""The words of a gate that stops the base because something is in the way, as results count them."""
 _TEXTS = ("gate", "gate_reason", "subgoal", "held")
 _BOXES = ("walls", "boxes", "door")
 
@@ -132,10 +135,12 @@ class Trace:
         return max(float(self.t_s[-1]) if len(self.t_s) else 0.0, last)
 
     def stops(self) -> list[tuple[float, float, str]]:
-        """(from, to, reason) of each time that the gate stopped the base; moments that touch are one."""
+        """(from, to, reason) of each time that the gate stopped the base for an obstacle; moments that touch are one.
+
+        What it holds back while the hand works, for scans that are old by then, is no stop of a moving base."""
         found: list[tuple[float, float, str]] = []
         for t, gate, reason in zip(self.t_s.tolist(), self.gate, self.gate_reason, strict=True):
-            if gate != "STOP":
+            if gate != "STOP" or reason not in OF_OBSTACLE:
                 continue
             if found and t - found[-1][1] < 0.25 and found[-1][2] == reason:
                 found[-1] = (found[-1][0], t, reason)

@@ -15,6 +15,7 @@ from gymnasium.utils.seeding import np_random
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 from rarrl.errors import InputError
+from rarrl.orchestrator.features import FEATURE_NAMES
 from rarrl_sim_envs.alfred.core import AlfredReplayCore, EpisodeBank
 from rarrl_sim_envs.alfred.datasets import load_plans, load_tables
 from rarrl_sim_envs.alfred.env import AlfredReplayEnv, AlfredReplayVectorEnv
@@ -192,3 +193,10 @@ def test_other_bad_arguments() -> None:
         AlfredReplayEnv(shock_chance=1.0)
     with pytest.raises(ValueError, match="num_envs must be >= 1, got 0"):
         AlfredReplayVectorEnv(0)
+
+
+def test_the_observations_have_names():
+    env = gym.make("rarrl/AlfredReplay-v0").unwrapped
+    many = gym.make_vec("rarrl/AlfredReplay-v0", num_envs=2)
+    assert env.feature_names == many.feature_names == FEATURE_NAMES
+    assert env.observation_space.shape == (len(env.feature_names),)
