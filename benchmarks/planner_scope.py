@@ -52,7 +52,8 @@ class Asked:
     @property
     def refused(self) -> bool:
         """Whether the planner abstains."""
-        return bool(scope.unread(self.goal)) or self.seen.p_in_scope < 0.5
+        seen = self.seen
+        return bool(scope.unread(self.goal)) or seen.p_in_scope < 0.5 or seen.p_right < scope.MIN_RIGHT
 
 
 def ask(goals: Iterable[tuple[str, Plan | None]]) -> list[Asked]:

@@ -27,6 +27,8 @@ scope. Fitted on 1,769 development goals against 600 step sentences of ALFRED ("
 of the sentences in `benchmarks/planner_scope.json`; 0 is where 1 % of the development goals are refused."""
 RIGHT = (-2.86, -0.65, -1.32)
 """The same weights in the log-odds that the plan is right, fitted on the development goals alone."""
+MIN_RIGHT = 0.1
+"""Probability of being right below which a plan is not worth a robot's while; no right one of ALFRED was below it."""
 MAX_WORD_NATS = 5.0
 """Nats per word of a goal above which it is no description of the plan, for a verifier."""
 _WORD_NATS = 0.3
