@@ -65,7 +65,7 @@ def carry_out(request: Request, model: LanguageModel) -> CallOutcome:
     if plan != outcome.result:
         confidence = min(confidence, _per_token(plan, weigh(request, model, [plan])[plan]))
 
-    seen = scope.Evidence(word_nats, -outcome.confidence)
+    seen = scope.Evidence(word_nats, -outcome.confidence, scope.unspoken(outcome.result, request.goal))
     if seen.p_in_scope < 0.5:
         raise CallFailedError(CallStatus.REFUSED, scope.ABSTAINS)
     if seen.p_right < scope.MIN_RIGHT:
