@@ -55,6 +55,10 @@ _COURTESY = re.compile(
     r"|[ ,]*\b(?:please|for me|thanks)[ .!]*$"
 )
 """What people say around a goal; the annotators of ALFRED did not, so it would count as a surprise."""
+_BELONGS = re.compile(
+    r"^((?:the|this|that) .+?) (?:belongs?|goes) (.+?)(?:, (?:so )?(?:bring|put|take) it there)?[ .!]*$"
+)
+"""Another way to say "put it there"."""
 _TREATMENTS = {
     SubgoalType.HeatObject: ("microwave", r"heat|hot|warm|microwav|cook|bak|toast|boil|roast|fry|fried|nuk"),
     SubgoalType.CoolObject: ("fridge", r"cool|cold|chill|refrig|freez|frozen|ice\b|icy"),
@@ -142,6 +146,7 @@ def bare(goal: str) -> str:
     text = goal = p.clean(goal)
     while (shorter := _COURTESY.sub("", text)) != text:
         text = shorter
+    text = _BELONGS.sub(r"put \1 \2", text)
     text = re.sub(r"\b(?:my|our|your)\b", "the", re.sub(r"\b(bring|give|get|fetch|hand) (?:me|us)\b", r"\1", text))
     return text if re.search("[a-z0-9]", text) else goal
 

@@ -187,7 +187,7 @@ def test_what_the_operator_forbids_is_not_offered(policy, gone, level):
 def test_a_model_that_is_offered_nothing_can_only_decline():
     nothing = OperatorPolicy(allowed_objects=set())
     assert chat.schema(Role.PLANNER, 1, nothing.vocabulary)["properties"]["plan"] == {"type": "array", "maxItems": 0}
-    with pytest.raises(prompt.NoPlanError, match="no plan for this goal"):
+    with pytest.raises(prompt.NoPlanError, match=r"no plan for this goal"):
         prompt.parse('{"plan": []}', Role.PLANNER, nothing.vocabulary)
 
 
@@ -199,7 +199,7 @@ def test_a_container_of_the_operators_own_is_watched_for_what_it_carries():
 
 @pytest.mark.parametrize("name", ["", "power drill", 'a"b', "x" * 41, "drill\n", "молоток", "-"])
 def test_names_that_no_plan_could_hold_are_refused(name):
-    with pytest.raises(ValueError, match="no class name .allowed: 1 to 40 letters"):
+    with pytest.raises(ValueError, match=r"no class name .allowed: 1 to 40 letters"):
         OperatorPolicy(more_objects={name})
 
 

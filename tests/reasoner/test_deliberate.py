@@ -127,7 +127,7 @@ def described(plan, nats):
 @pytest.mark.parametrize("level", [1, 2])
 def test_it_abstains_where_the_goal_describes_no_plan(level):
     strange = Describing([p.plan_json(MUG)], described(MUG, 12.0))
-    with pytest.raises(CallFailedError, match="I know seven kinds of task.*put two pillows") as refused:
+    with pytest.raises(CallFailedError, match=r"I know seven kinds of task.*put two pillows") as refused:
         ask(strange, level=level)
     assert refused.value.status is CallStatus.REFUSED
     assert deliberate.as_trained(Request(1, Role.PLANNER, level, "do a backflip", 1.0), strange).result == MUG

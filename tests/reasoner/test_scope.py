@@ -50,6 +50,7 @@ def test_what_it_cannot_read_is_refused_with_a_way_out(goal, says):
         ("I'd like you to bring me my mug", "bring the mug"),
         ("Could you please, for me", "could you please"),
         ("please", "please"),
+        ("The fork belongs in the sink, bring it there.", "put the fork in the sink"),
     ],
 )
 def test_courtesies_do_not_count(goal, rest):
