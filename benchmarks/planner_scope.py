@@ -195,7 +195,7 @@ def main() -> None:
     figures: dict[str, Figure] = {}
     tables: dict[str, Any] = {}
     splits = [name for name in ("valid_seen", "valid_unseen") if name in available_splits(given.alfred)]
-    known = {name: ask(annotated(read_alfred(given.alfred, name).plans)) for name in splits}
+    known: dict[str, list[Asked]] = {name: ask(annotated(read_alfred(given.alfred, name).plans)) for name in splits}
     known["household"] = ask(annotated(read_alfred(HOUSEHOLD_TASKS).plans))
     known["plain"] = ask(plain(train))
     for name, asked in {"development": development, **known}.items():
