@@ -34,6 +34,7 @@ from rarrl_sim_envs.household.catalogue import FURNITURE, NAMES
 SENTENCES = Path(__file__).with_suffix(".json")
 RESULTS = Path(__file__).parent / "results" / "planner_scope.json"
 STEPS = 600  # step sentences of ALFRED that are no goals, for the fit
+REFUSED = 0.007  # share of the development goals that the planner may refuse
 PLAIN = 400  # plain sentences
 BINS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)  # of the probability that a plan is right
 
@@ -52,7 +53,8 @@ class Asked:
     @property
     def refused(self) -> bool:
         """Whether the planner abstains."""
-        return bool(scope.unread(self.goal)) or self.seen.p_in_scope < 0.5
+        seen = self.seen
+        return bool(scope.unread(self.goal)) or seen.p_in_scope < 0.5 or seen.p_right < scope.MIN_RIGHT
 
 
 def ask(goals: Iterable[tuple[str, Plan | None]]) -> list[Asked]:
@@ -64,7 +66,8 @@ def ask(goals: Iterable[tuple[str, Plan | None]]) -> list[Asked]:
         outcome = deliberate.as_trained(request, model)
         assert isinstance(outcome.result, Plan)
         plan, nats = scope.explained(request, model, scope.grounded(outcome.result, request.goal))
-        seen = scope.Evidence(nats, -outcome.confidence)
+        unspoken = scope.unspoken(outcome.result, request.goal)
+        seen = scope.Evidence(nats, -outcome.confidence, unspoken)
         found.append(Asked(request.goal, goals[len(found)][1], outcome.result, plan, seen))
         return outcome
 
@@ -162,10 +165,10 @@ def fit(good: Sequence[Asked], bad: Sequence[Asked]) -> None:
         return np.array([scope.features(each.seen) for each in asked])
 
     model = LogisticRegression(C=10.0).fit(np.r_[features(good), features(bad)], [1] * len(good) + [0] * len(bad))
-    at_one_percent = float(np.quantile(model.decision_function(features(good)), 0.01))
-    print("IN_SCOPE", model.intercept_[0] - at_one_percent, *model.coef_[0])
+    refused = float(np.quantile(model.decision_function(features(good)), REFUSED))
+    print("IN_SCOPE", model.intercept_[0] - refused, *model.coef_[0])
     right = [bool(each.right and same_plan(each.trained, each.right)) for each in good]
-    model = LogisticRegression(C=10.0).fit(features(good), right)
+    model = LogisticRegression(C=10.0).fit(features(good)[:, :2], right)
     print("RIGHT", model.intercept_[0], *model.coef_[0])
     print(
         "MAX_WORD_NATS: 0.5 % of the development goals are above", np.quantile([e.seen.word_nats for e in good], 0.995)
@@ -192,7 +195,7 @@ def main() -> None:
     figures: dict[str, Figure] = {}
     tables: dict[str, Any] = {}
     splits = [name for name in ("valid_seen", "valid_unseen") if name in available_splits(given.alfred)]
-    known = {name: ask(annotated(read_alfred(given.alfred, name).plans)) for name in splits}
+    known: dict[str, list[Asked]] = {name: ask(annotated(read_alfred(given.alfred, name).plans)) for name in splits}
     known["household"] = ask(annotated(read_alfred(HOUSEHOLD_TASKS).plans))
     known["plain"] = ask(plain(train))
     for name, asked in {"development": development, **known}.items():

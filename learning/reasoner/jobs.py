@@ -14,6 +14,7 @@ from rarrl.alfred import AlfredData, AlfredPlan, is_development, read_alfred
 from rarrl.errors import DependencyMissingError, InputError
 from rarrl.files import sha256, write_json_atomic
 from rarrl.reasoner.base import Reasoner
+from rarrl.reasoner.llama import LlamaReasoner
 from rarrl.results import Figure, machine, make_results, versions, write_results
 from rarrl.types import CALL_TIMEOUT_S
 
@@ -115,6 +116,9 @@ def eval_planner(
 ) -> dict[str, Any]:
     """Judges a reasoner's plans and verdicts on ALFRED's annotations, beside a tf-idf baseline and injection attacks.
 
+    The shipped planner is judged as it was trained: it answers always. From what it abstains on a robot, and what that
+    costs, `benchmarks/planner_scope.py` measures.
+
     Args:
         reasoner: What is judged; see `rarrl.build.make_reasoner`.
         alfred: Folder of the ALFRED data set; its train split trains the baseline.
@@ -135,6 +139,9 @@ def eval_planner(
     def on_item(done: int, total: int) -> None:
         if progress is not None:
             progress(done / total, f"{done} of {total}")
+
+    if isinstance(getattr(reasoner, "backend", None), LlamaReasoner):
+        reasoner.backend.answer_always()  # type: ignore[attr-defined]
 
     data = read_alfred(alfred, split)
     train = read_alfred(alfred, "train").plans

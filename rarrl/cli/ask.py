@@ -17,7 +17,8 @@ from rarrl.cli.planner import ThreadsOption
 from rarrl.errors import InputError
 
 if TYPE_CHECKING:
-    from rarrl.reasoner.base import Answer
+    from rarrl.reasoner.base import Answer, Reasoner
+    from rarrl.reasoner.vocabulary import Vocabulary
 
 LlmOption = Annotated[
     str, typer.Option("--llm", help="llama (the shipped model), llama:PATH.gguf, openai:URL#MODEL, profile:NAME.")
@@ -33,27 +34,39 @@ def ask(
         float | None,
         typer.Option(min=0.05, max=3600.0, help="Seconds that the call may take; default: call_timeout_s."),
     ] = None,
-    seen: Annotated[str, typer.Option(help="Class names that the robot sees, e.g. mug,desk,fridge.")] = "",
-    policy: Annotated[Path | None, typer.Option(help="The operator's policy, a JSON file.")] = None,
+    seen: Annotated[
+        str,
+        typer.Option(help="What the robot has seen, e.g. mug,desk,fridge. The shipped model uses it at level 2 alone."),
+    ] = "",
+    policy: Annotated[
+        Path | None,
+        typer.Option("--operator-policy", "--policy", help="What this robot may touch and do, a JSON file."),
+    ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Have the plan judged by the verifier, too.")] = False,
     threads: ThreadsOption = None,
     llm_option: LlmSettings = None,
     seed: SeedOption = 0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Ask a language model for a plan; exit status 1 where there is none."""
+    """Ask a language model for a plan.
+
+    Exit status: 0 for a plan (with --verify: one that the verifier calls ok), 1 where there is none (the model or the
+    rules refuse, or no answer came in time), 2 for input that makes no sense.
+    """
     from rarrl.build import make_reasoner
     from rarrl.reasoner.base import Request
-    from rarrl.reasoner.checker import load_operator_policy
+    from rarrl.reasoner.checker import OperatorPolicy, load_operator_policy
     from rarrl.types import Role
 
-    if not goal.strip():
-        raise InputError('ask: the goal is empty; say what to do, such as "put a hot mug on the table"')
+    if not any(c.isalnum() for c in goal):
+        raise InputError('ask: the goal holds no word; say what to do, such as "put a hot mug on the table"')
+    operator = load_operator_policy(policy) if policy is not None else OperatorPolicy()
+    scene = _scene(seen, operator.vocabulary)
     settings = language_model_settings(llm_option, threads=threads, call_timeout_s=deadline)
-    operator = load_operator_policy(policy) if policy is not None else None
     reasoner = make_reasoner(llm, policy=operator, settings=settings, seed=seed)
-    scene = tuple(name for name in seen.replace(",", " ").split() if name)
     try:
+        if scene and level == 1 and _looks_up_at_level_2(reasoner.backend):
+            typer.echo("note: this model uses --seen at level 2 alone; add --level 2", err=True)
         answers = [reasoner.ask(Request(1, Role.PLANNER, level, goal, settings.call_timeout_s, scene, seed=seed))]
         if verify and answers[0].plan is not None:
             answers.append(
@@ -66,8 +79,31 @@ def ask(
     else:
         for answer in answers:
             _print(answer)
-    if answers[0].plan is None:
+    if answers[0].plan is None or not all(answer.verdict.ok if answer.verdict else False for answer in answers[1:]):
         raise typer.Exit(1)
+
+
+def _scene(text: str, vocabulary: Vocabulary) -> tuple[str, ...]:
+    """Returns the classes in a list like "mug, coffee machine" or "mug desk". Raises: InputError."""
+    from rarrl.plugins import did_you_mean
+
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    names = parts if "," in text else text.split()
+    found = []
+    for name in names:
+        try:
+            found.append(vocabulary.read(name, vocabulary.classes))
+        except ValueError as error:
+            hint = "; name one of them" if "may mean" in str(error) else did_you_mean(name, vocabulary.classes)
+            raise InputError(f"ask: --seen: {error}{hint}") from None
+    return tuple(found)
+
+
+def _looks_up_at_level_2(backend: Reasoner) -> bool:
+    """Whether it is a model with the recipe of the shipped planner, which reads the goal alone at level 1."""
+    from rarrl.reasoner.llama import LlamaReasoner
+
+    return isinstance(backend, LlamaReasoner) and not backend.worker.model.get("chat")
 
 
 def _print(answer: Answer) -> None:
@@ -82,6 +118,8 @@ def _print(answer: Answer) -> None:
         typer.echo(f"no {'plan' if answer.role.value == 'planner' else 'verdict'}: {answer.status.value}: {answer.why}")
     first = "" if math.isnan(answer.ttft_s) else f", first token after {answer.ttft_s:.2f} s"
     sure = "" if math.isnan(answer.confidence) else f", mean log-probability {answer.confidence:.2f}"
+    if not math.isnan(answer.p_right):
+        sure = f", right with probability {answer.p_right:.2f}"
     typer.echo(
         f"   {answer.backend}: {answer.seconds:.2f} s{first}, {answer.tokens_in} + {answer.tokens_out} tokens{sure}",
         err=True,

@@ -153,12 +153,12 @@ class ProcessPolicy:
 
 def check_served(spec: Interface) -> None:
     """Raises: InputError in one line for a spec that no robot can be controlled by, whatever process it came from."""
+    check_control_hz(spec.control_hz, "policy: control_hz")
     try:
         check_interface(spec)
     except ValueError as error:
         raise InputError(f"policy: {str(error).removeprefix('spec: ')}") from None
 
-    check_control_hz(spec.control_hz, "policy: control_hz")
     for what in ("cameras", "proprio_names", "action_names"):
         names = getattr(spec, what)
         twice = [name for number, name in enumerate(names) if name in names[:number]]

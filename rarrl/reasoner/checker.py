@@ -106,6 +106,9 @@ class OperatorPolicy(BaseModel):
         )
 
 
+_DEFAULT = OperatorPolicy()
+
+
 def load_operator_policy(path: Path) -> OperatorPolicy:
     """The policy in a JSON file. Raises: InputError, one line."""
     return validated(OperatorPolicy, read_json(path, "operator policy"), "operator policy", str(path), {})
@@ -116,7 +119,7 @@ def check(plan: Plan, policy: OperatorPolicy | None = None) -> str:
 
     The hand is followed through the steps: it begins empty, holds one object, and Clean, Heat and Cool are for what it
     holds. An empty argument of those three, which ALFRED's own plans contain, means that object."""
-    policy = policy or OperatorPolicy()
+    policy = policy or _DEFAULT
     if not 1 <= len(plan.steps) <= policy.max_steps:
         return f"{len(plan.steps)} steps (allowed: 1 to {policy.max_steps})"
     held = ""

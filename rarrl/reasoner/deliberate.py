@@ -57,14 +57,20 @@ def carry_out(request: Request, model: LanguageModel) -> CallOutcome:
         return _doubted(request, model, outcome)
 
     assert isinstance(outcome.result, Plan)
-    plan, word_nats = scope.explained(request, model, scope.grounded(outcome.result, request.goal))
+    plans = scope.grounded(outcome.result, request.goal)
+    if request.level == 2:  # level 2 plans with the things that there are
+        plans = [plan for plan in plans if plan == plans[0] or not missing(plan, request.scene)]
+    plan, word_nats = scope.explained(request, model, plans)
     confidence = outcome.confidence
     if plan != outcome.result:
         confidence = min(confidence, _per_token(plan, weigh(request, model, [plan])[plan]))
 
-    seen = scope.Evidence(word_nats, -outcome.confidence)
+    seen = scope.Evidence(word_nats, -outcome.confidence, scope.unspoken(outcome.result, request.goal))
     if seen.p_in_scope < 0.5:
         raise CallFailedError(CallStatus.REFUSED, scope.ABSTAINS)
+    if seen.p_right < scope.MIN_RIGHT:
+        why = f"no plan that is likely enough; the best one is right with a probability of {seen.p_right:.2f}: {plan}"
+        raise CallFailedError(CallStatus.REFUSED, why)
     return CallOutcome(plan, confidence, outcome.text, seen.p_right)
 
 

@@ -73,6 +73,11 @@ class LlamaReasoner:
         """The worker process, for diagnostics."""
         return self._worker
 
+    def answer_always(self) -> None:
+        """Asks the shipped planner as it was trained from now on: it abstains from nothing. For comparisons."""
+        if self._recipe is deliberate.carry_out:
+            self._recipe = deliberate.as_trained
+
     def ask(self, request: Request) -> Answer:
         """See `Reasoner.ask`."""
         request = capped(request, self._settings)

@@ -176,7 +176,7 @@ class Vocabulary:
         if len(found) > 1:
             raise ValueError(f"{name!r:.40} may mean {', '.join(sorted(found))}")
         if not found:
-            raise ValueError(f"{name!r:.40} is none of the names that may stand there")
+            raise ValueError(f"{name!r:.40} is no name that may stand there")
         return found.pop()
 
     def named(self, text: str) -> frozenset[str]:

@@ -1,11 +1,14 @@
 """`rarrl ask` and `rarrl bench planner` as a user types them."""
 
 import json
+from contextlib import closing
 
 import pytest
 from typer.testing import CliRunner
 
+from rarrl.build import make_reasoner
 from rarrl.cli import app
+from rarrl.reasoner.openai import OpenAiReasoner
 from rarrl_learning.reasoner.faults import FaultyServer
 
 GOAL = "put a cup on the desk"
@@ -34,6 +37,32 @@ def test_a_plan_is_printed(llm):
     assert "10 + 20 tokens" in result.stderr
 
 
+@pytest.mark.parametrize("seen", ["Mugs, coffee machine", "mug,coffeemachine", "mug CoffeeMachine"])
+def test_what_is_seen_is_told_by_class(seen, monkeypatch):
+    asked = []
+    monkeypatch.setattr(OpenAiReasoner, "ask", lambda self, request: asked.append(request))
+    rarrl("ask", GOAL, "--llm", "openai:http://127.0.0.1:1/v1#any", "--seen", seen)
+    assert asked[0].scene == ("mug", "coffeemachine")
+
+
+def test_the_shipped_model_does_what_was_asked_and_abstains_from_all_else(monkeypatch):
+    pytest.importorskip("llama_cpp")
+    with closing(make_reasoner("llama")) as shipped:
+        monkeypatch.setattr(shipped, "close", lambda: None)
+        monkeypatch.setattr("rarrl.build.make_reasoner", lambda *_, **__: shipped)  # loaded once
+        for goal in ("do a backflip", "stop", "bring me a beer", "stelle die Tasse auf den Tisch", "kill the cat"):
+            result = rarrl("ask", goal)
+            assert result.exit_code == 1, goal
+            assert result.stdout.startswith("no plan: REFUSED: I know seven kinds of task"), goal
+        assert "English in the letters a to z" in rarrl("ask", "把干净的杯子放在架子上").stdout
+
+        result = rarrl("ask", "Put the cup in the fridge", "--seen", "cup,fridge")
+        assert result.stdout == "1. PickupObject(cup)\n2. PutObject(cup, fridge)\n"
+        assert "note: this model uses --seen at level 2 alone" in result.stderr
+        assert "right with probability 0." in result.stderr
+        monkeypatch.undo()
+
+
 def test_json(llm):
     (answer,) = json.loads(rarrl("ask", GOAL, "--llm", llm, "--json").stdout)
     assert answer["plan"] == [["PickupObject", "cup"], ["PutObject", "cup", "desk"]]
@@ -42,7 +71,7 @@ def test_json(llm):
 
 def test_a_verdict_that_is_none_is_told(llm):
     result = rarrl("ask", GOAL, "--llm", llm, "--verify")
-    assert result.exit_code == 0
+    assert result.exit_code == 1  # the plan is there, but nobody calls it ok
     assert "no verdict: INVALID" in result.stdout  # this server writes plans whatever it is asked
 
 
@@ -62,6 +91,9 @@ def test_the_operators_policy_is_kept(llm, tmp_path):
         (("ask", GOAL, "--llm", "gpt"), "allowed: llama"),
         (("ask", GOAL, "--llm", "llama:nowhere.gguf"), "nowhere.gguf"),
         (("ask", GOAL, "--policy", "nowhere.json"), "nowhere.json does not exist"),
+        (("ask", GOAL, "--operator-policy", "nowhere.json"), "nowhere.json does not exist"),
+        (("ask", GOAL, "--seen", "mgu"), "'mgu' is no name that may stand there; did you mean 'mug'?"),
+        (("ask", GOAL, "--seen", "mug,table"), "may mean coffeetable, diningtable, sidetable; name one of them"),
         (("bench", "planner", "--llm", "profile:x"), "allowed: llama"),
     ],
 )
@@ -71,8 +103,8 @@ def test_bad_input_ends_in_one_line(arguments, told):
     assert told in result.stderr and len(result.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("goal", ["", "  \t"])
+@pytest.mark.parametrize("goal", ["", "  \t", "!!!", "?", "\u200b", "…"])
 def test_an_empty_goal_is_refused_before_a_model_is_loaded(goal):
     result = rarrl("ask", goal, "--llm", "llama:/nowhere.gguf", "--policy", "/nowhere.json")
     assert result.exit_code == 2
-    assert result.stderr == 'error: ask: the goal is empty; say what to do, such as "put a hot mug on the table"\n'
+    assert result.stderr == 'error: ask: the goal holds no word; say what to do, such as "put a hot mug on the table"\n'

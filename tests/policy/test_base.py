@@ -38,7 +38,7 @@ def test_an_instruction_needs_a_word_that_the_policy_knows(vocabulary, said, kno
     if known:
         checked_words(spec, said)
         return
-    with pytest.raises(InputError, match="knows no word of .*; use words that it knows: go, left$"):
+    with pytest.raises(InputError, match=r"knows no word of .*; use words that it knows: go, left$"):
         checked_words(spec, said)
 
 

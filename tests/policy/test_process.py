@@ -345,9 +345,9 @@ def test_a_worker_that_is_killed_is_not_said_to_have_ended_by_itself(tmp_path, m
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"control_hz": 0.0}, "control_hz must be a finite number above 0, got 0"),
-        ({"control_hz": math.nan}, "control_hz must be .* got nan"),
-        ({"control_hz": -5.0}, "control_hz must be .* got -5"),
+        ({"control_hz": 0.0}, "control_hz: 0 is"),
+        ({"control_hz": math.nan}, "control_hz: nan is"),
+        ({"control_hz": -5.0}, "control_hz: -5 is"),
         ({"control_hz": 1e9}, r"control_hz: 1e\+09 is"),
         ({"horizon": 0}, "horizon must be a whole number of at least 1, got 0"),
         ({"action_names": ()}, "action_names must hold at least one name"),

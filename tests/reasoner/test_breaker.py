@@ -198,3 +198,29 @@ def test_a_call_that_was_given_up_is_a_failure_and_its_late_answer_does_not_coun
 def test_a_close_that_raises_is_logged_in_one_line(caplog):
     guarded(Broken(failing)).close()
     assert caplog.messages == ["language model scripted: close failed (RuntimeError: cannot close)"]
+
+
+@pytest.mark.parametrize("goal", ["", " ", "!!!", "...", "\u200b\u202e", "🤖", "—", "\x00\n"])
+def test_a_goal_without_a_word_reaches_no_backend(goal):
+    backend = Scripted()
+    for role in Role:
+        answer = ask(guarded(backend), goal=goal, role=role)
+        assert (answer.status, backend.calls) == (CallStatus.REFUSED, 0) and "holds no word" in answer.why
+
+
+@pytest.mark.parametrize("goal", ["стакан", "把杯子放在架子上", "7", "ضع الكوب"])
+def test_a_goal_in_any_language_reaches_it(goal):
+    backend = Scripted()
+    assert ask(guarded(backend), goal=goal).plan == MUG
+
+
+def test_the_backend_is_told_the_names_of_the_operators_policy():
+    asked = []
+
+    class Keeps(Scripted):
+        def ask(self, request):
+            asked.append(request)
+            return super().ask(request)
+
+    ask(guarded(Keeps(), more_objects={"drill"}, forbidden_places={"bed"}))
+    assert asked[0].vocabulary.own == ("drill",) and "bed" not in asked[0].vocabulary.offered.places

@@ -5,10 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rarrl.errors import InputError
+from rarrl.reasoner import chat, prompt
+from rarrl.reasoner.base import Request
 from rarrl.reasoner.checker import OperatorPolicy, check, load_operator_policy
 from rarrl.reasoner.plan import VERBS, Plan, PlanStep
 from rarrl.reasoner.vocabulary import ALFRED
-from rarrl.types import SubgoalType
+from rarrl.types import Role, SubgoalType
 
 
 def plan(*rows: str) -> Plan:
@@ -140,3 +142,67 @@ def test_any_plan_gets_an_answer_in_one_line_and_a_ban_only_narrows(some, banned
 def test_every_verb_of_a_plan_has_a_rule():
     for verb in VERBS:
         assert check(plan(f"{verb} nosuchthing"))
+
+
+DRILL = Plan.from_rows([["PickupObject", "drill"], ["PutObject", "drill", "toolbox"]])
+WORKSHOP = OperatorPolicy(more_objects={"drill"}, more_places={"toolbox"})
+
+
+def asked(policy, role=Role.PLANNER, level=1, goal="put the drill in the toolbox"):
+    return Request(1, role, level, goal, 5.0, plan=DRILL, vocabulary=policy.vocabulary)
+
+
+def test_names_of_the_operators_own_reach_grammar_prompt_parser_and_checker():
+    assert check(DRILL, WORKSHOP) == ""
+    told = chat.messages(asked(WORKSHOP))[0][1]
+    assert " drill" in told and " toolbox" in told
+    form = json.dumps(chat.schema(Role.PLANNER, 1, WORKSHOP.vocabulary))
+    assert '"drill"' in form and '"toolbox"' in form
+    text = '{"plan": [["PickupObject", "Drill"], ["PutObject", "drill", "tool box"]]}'
+    assert prompt.parse(text, Role.PLANNER, WORKSHOP.vocabulary) == DRILL
+    with pytest.raises(ValueError, match="'Drill' is no name"):
+        prompt.parse(text, Role.PLANNER)
+
+
+@pytest.mark.parametrize(
+    ("policy", "gone"),
+    [
+        ({"forbidden_objects": {"mug"}}, "mug"),
+        ({"forbidden_objects": {"desklamp"}}, "desklamp"),
+        ({"forbidden_places": {"bed"}}, "bed"),
+        ({"allowed_objects": {"cup", "floorlamp"}}, "laptop"),
+        ({"allowed_places": {"shelf"}}, "sofa"),
+        ({"forbidden_verbs": {"HeatObject"}}, "HeatObject"),
+    ],
+)
+@pytest.mark.parametrize("level", [1, 2])
+def test_what_the_operator_forbids_is_not_offered(policy, gone, level):
+    policy = OperatorPolicy(**policy)
+    assert f'"{gone}"' in json.dumps(chat.schema(Role.PLANNER, level))
+    assert f'"{gone}"' not in json.dumps(chat.schema(Role.PLANNER, level, policy.vocabulary))
+    told = chat.messages(asked(policy, level=level))[0][1]
+    assert f"Not allowed here: {gone}" in told if gone == "HeatObject" else f" {gone} " not in told.split("Objects:")[1]
+
+
+def test_a_model_that_is_offered_nothing_can_only_decline():
+    nothing = OperatorPolicy(allowed_objects=set())
+    assert chat.schema(Role.PLANNER, 1, nothing.vocabulary)["properties"]["plan"] == {"type": "array", "maxItems": 0}
+    with pytest.raises(prompt.NoPlanError, match=r"no plan for this goal"):
+        prompt.parse('{"plan": []}', Role.PLANNER, nothing.vocabulary)
+
+
+def test_a_container_of_the_operators_own_is_watched_for_what_it_carries():
+    policy = OperatorPolicy(more_objects={"basket"}, more_places={"basket"})
+    rows = [["PickupObject", "knife"], ["PutObject", "knife", "basket"], ["PickupObject", "basket"]]
+    assert "forbids knife and bed" in check(Plan.from_rows([*rows, ["PutObject", "basket", "bed"]]), policy)
+
+
+@pytest.mark.parametrize("name", ["", "power drill", 'a"b', "x" * 41, "drill\n", "молоток", "-"])
+def test_names_that_no_plan_could_hold_are_refused(name):
+    with pytest.raises(ValueError, match=r"no class name .allowed: 1 to 40 letters"):
+        OperatorPolicy(more_objects={name})
+
+
+def test_a_goal_reaches_a_chat_model_with_its_letters():
+    *_, (_, text) = chat.messages(asked(WORKSHOP, goal="Stelle den Löffel <|im_end|>\n{x} ins 杯子架\x00\ud800"))
+    assert text.splitlines()[0] == "GOAL: Stelle den Löffel im_end x ins 杯子架"

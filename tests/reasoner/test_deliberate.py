@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from rarrl.reasoner import deliberate
 from rarrl.reasoner import prompt as p
 from rarrl.reasoner.base import Request
 from rarrl.reasoner.deliberate import carry_out, difference
@@ -104,3 +105,59 @@ def test_difference_names_the_fault():
     assert difference(MUG, CUP) is Fault.OBJECT
     assert difference(MUG, Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "sofa"]])) is Fault.PLACE
     assert difference(longer, Plan.from_rows([rows[1], rows[0], rows[2]])) is Fault.ORDER
+
+
+class Describing(Scripted):
+    """Also says how likely a goal is as a description of a plan: nats per word."""
+
+    def __init__(self, plans, described, **rest):
+        super().__init__(plans, **rest)
+        self.described = described
+
+    def score(self, prompt, texts):
+        if prompt.startswith(p.DESCRIBE):
+            return [-self.described.get(prompt, 20.0) * len(text.split()) for text in texts]
+        return super().score(prompt, texts)
+
+
+def described(plan, nats):
+    return {p.describe_prompt(plan): nats}
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_it_abstains_where_the_goal_describes_no_plan(level):
+    strange = Describing([p.plan_json(MUG)], described(MUG, 12.0))
+    with pytest.raises(CallFailedError, match=r"I know seven kinds of task.*put two pillows") as refused:
+        ask(strange, level=level)
+    assert refused.value.status is CallStatus.REFUSED
+    assert deliberate.as_trained(Request(1, Role.PLANNER, level, "do a backflip", 1.0), strange).result == MUG
+
+    told = ask(Describing([p.plan_json(MUG)], described(MUG, 0.5)), level=level)
+    assert told.result == MUG and 0.3 < told.p_right < 1.0
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_a_verifier_does_not_call_nonsense_ok(level):
+    for nats, ok in ((12.0, False), (0.5, True)):
+        model = Describing([p.plan_json(CUP)], described(MUG, nats), likely={CUP: -9.0, MUG: -1.0})
+        verdict = ask(model, Role.VERIFIER, level, MUG).result
+        assert verdict.ok is ok and (verdict.p_ok > 0.5) is ok
+
+
+def test_a_place_that_the_goal_names_is_chosen_where_it_explains_the_goal_better():
+    sofa = Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "sofa"]])
+    better = described(sofa, 2.0) | described(MUG, 0.5)
+    assert ask(Describing([p.plan_json(sofa)], better)).result == MUG
+    assert ask(Describing([p.plan_json(sofa)], described(sofa, 0.5) | described(MUG, 0.5))).result == sofa
+
+
+def test_level_2_chooses_no_place_that_the_home_lacks():
+    sofa = Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "sofa"]])
+    model = Describing([p.plan_json(sofa)], described(sofa, 1.0) | described(MUG, 0.1))
+    request = Request(1, Role.PLANNER, 2, "put a mug on the shelf", 1.0, scene=("mug", "sofa"))
+    assert carry_out(request, model).result == sofa
+
+
+def test_only_a_model_that_learned_to_describe_plans_abstains():
+    assert deliberate.recipe_for(deliberate.TRAINED) is carry_out
+    assert deliberate.recipe_for("random") is deliberate.as_trained

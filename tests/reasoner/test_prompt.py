@@ -75,7 +75,7 @@ def test_answers_survive_writing_and_reading():
         (json.dumps({"plan": [["PickupObject", "mug"]] * 13}), Role.PLANNER, r"13 steps \(allowed: 1 to 12\)"),
         ('{"plan":[["FlyTo","mug"]]}', Role.PLANNER, "unknown verb 'FlyTo'"),
         ('{"plan":[["PickupObject","bottle"]]}', Role.PLANNER, "may mean glassbottle, soapbottle"),
-        ('{"plan":[["PickupObject","drill"]]}', Role.PLANNER, "'drill' is none of the names"),
+        ('{"plan":[["PickupObject","drill"]]}', Role.PLANNER, "'drill' is no name"),
         ('{"plan":[["PickupObject","mug","desk"]]}', Role.PLANNER, "1 argument"),
         ('{"plan":[["ToggleObject","mug"]]}', Role.PLANNER, "mug"),
         ('{"plan":[["PickupObject",3]]}', Role.PLANNER, "step 1"),
