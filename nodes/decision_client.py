@@ -12,6 +12,7 @@ from pathlib import Path
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 
+from rarrl.build import REPLAYED
 from rarrl.config import OrchestratorConfig
 from rarrl.decision_loop import Report
 from rarrl.diagnostics import Heartbeat
@@ -145,5 +146,6 @@ def open_log(folder: Path, orchestrator: OrchestratorConfig, seed: int, speed: f
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         source="graph",
         cost_weight=orchestrator.cost_weight,
+        reasoner=None if orchestrator.reasoner == REPLAYED else orchestrator.reasoner,
     )
     return EventWriter(folder, run)

@@ -73,7 +73,7 @@ def in_process(
     from rarrl.reasoner.home import read_home
 
     chosen = config.orchestrator
-    orchestrator = make_orchestrator(name, chosen.profile, chosen.cost_weight)
+    orchestrator = make_orchestrator(name, chosen.profile, chosen.cost_weight, live=reasoner is not None)
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
     header = RunEvent(
         policy=name,
@@ -83,6 +83,7 @@ def in_process(
         date=date,
         source="in_process",
         cost_weight=chosen.cost_weight,
+        reasoner=None if reasoner is None else chosen.reasoner,
     )
     with EventWriter(folder, header) as log:
         home = read_home(Path(chosen.home)) if chosen.home else ()

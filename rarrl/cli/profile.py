@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,35 +74,67 @@ def profile_import(
 
 @guarded("the same command goes on from the last call")
 def profile_record(
-    alfred: Annotated[Path, typer.Option(help="Folder of the ALFRED data set.")],
     out: Annotated[
-        Path, typer.Option(help="Where the profile goes (JSON); until it is whole, calls are kept beside it.")
+        Path, typer.Option(help="Where the profile goes (JSON); every call is kept beside it, in NAME.calls.jsonl.")
     ],
     llm: Annotated[str, typer.Option(help="Which language model: see `rarrl ask --help`.")] = "llama",
-    split: Annotated[str, typer.Option(help="Whose goals; of train only those that were not taught.")] = "train",
+    alfred: Annotated[
+        Path | None, typer.Option(help="Folder of the ALFRED data set; default: the 103 goals that come with rarrl.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="With --alfred: whose goals; default train, of which only those that were not taught."),
+    ] = None,
     roles: Annotated[str, typer.Option(help="planner, verifier or both, with a comma.")] = "planner,verifier",
     levels: Annotated[str, typer.Option(help="1, 2 or both, with a comma.")] = "1,2",
-    n: Annotated[int, typer.Option("--n", min=1, max=50_000, help="How many goals.")] = 500,
+    n: Annotated[
+        int | None,
+        typer.Option(
+            "--n",
+            min=1,
+            max=50_000,
+            help="How many goals; default 500, or all that come with rarrl. It may grow later.",
+        ),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of the language model.")] = 1,
     deadline: Annotated[float, typer.Option(min=0.01, max=3600.0, help="Seconds that a call may take.")] = 60.0,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="The same seed asks for the same goals.")] = 0,
     memory: Annotated[
-        Path | None, typer.Option(help="Data set whose train split the default plans are from; default: --alfred.")
+        Path | None,
+        typer.Option(help="With --alfred: data set whose train split the default plans are from; default: --alfred."),
     ] = None,
 ) -> None:
-    """Ask a language model for real: what calls take, and which answers are right. Interrupt it at will."""
+    """Ask a language model for real: what calls take, and which answers are right. Interrupt it at will.
+
+    The profile names the model, not the address of its server, so that it may be passed on; NAME.calls.jsonl, with what
+    the model wrote and why an answer was none, is for yourself. The same command with a greater --n asks for more."""
+    from rarrl.alfred import HOUSEHOLD_TASKS
     from rarrl.build import make_reasoner
     from rarrl.latency.profile import save_profile
     from rarrl_learning.latency.jobs import answer_tables, profile_rows
-    from rarrl_learning.reasoner.record import RecordConfig, choose_tasks, make_header, record_profile
+    from rarrl_learning.reasoner.record import (
+        RecordConfig,
+        choose_tasks,
+        common_reasons,
+        journal_of,
+        make_header,
+        record_profile,
+        shipped_tasks,
+    )
 
     check_output(out, "--out")
-    if out.exists():
-        raise InputError(f"--out: {out} exists already; name another file, or remove it")
-    config = RecordConfig(llm, split, n, _roles(roles), _levels(levels), threads, deadline, seed)
-    tasks, data = choose_tasks(alfred, config, memory)
+    journal = journal_of(out)
+    if out.exists() and not journal.exists():
+        raise InputError(f"--out: {out} exists already, without its calls ({journal.name}); name another file")
+    for option, value in (("split", split), ("memory", memory)):
+        if alfred is None and value is not None:
+            raise InputError(f"--{option}: goes with --alfred, the folder of the data set; give it, or leave it away")
+
+    where = HOUSEHOLD_TASKS.stem if alfred is None else split or "train"
+    config = RecordConfig(llm, where, n or 500, _roles(roles), _levels(levels), threads, deadline, seed)
+    tasks, data = shipped_tasks(config) if alfred is None else choose_tasks(alfred, config, memory)
+    config = replace(config, n=len(tasks))
     reasoner = make_reasoner(llm, threads=threads)
-    journal = out.with_name(f".{out.name}.calls")
     try:
         header = make_header(out.stem, reasoner.name, config)
         with progress("recording", len(tasks)) as update:
@@ -109,10 +142,16 @@ def profile_record(
     finally:
         reasoner.close()
     save_profile(profile, out)
-    journal.unlink()
+
     _print_profile(str(out), profile_rows(profile))
     for answers in answer_tables(profile):
         console().print(table(answers.title, answers.head, answers.rows))
+    reasons = common_reasons(journal)
+    if reasons:
+        typer.echo("Why calls had no plan or verdict:")
+        for line in reasons:
+            typer.echo(f"  {line}")
+    typer.echo(f"profile: {out}\ncalls:   {journal} (what the model wrote, and why; not for passing on)")
 
 
 def _roles(text: str) -> tuple[Role, ...]:

@@ -42,7 +42,7 @@ RoleName = Literal["planner", "verifier"]
 """Values of `rarrl.types.Role`."""
 Kind = Literal["recorded", "imported", "parametric"]
 """recorded: calls that we measured; imported: calls from another project's log; parametric: a distribution."""
-Finish = Literal["stop", "length", "timeout", "error"]
+Finish = Literal["stop", "length", "timeout", "refused", "error"]
 """How a call ended; see `CallRecord`."""
 
 
@@ -102,7 +102,8 @@ class TaskRecord(_Strict):
 class CallRecord(_Strict):
     """One call to the language model.
 
-    finish: stop (a whole answer), length (cut off at the cap, so no usable answer), timeout, error (no answer).
+    finish: stop (a whole answer), length (cut off at the cap, so no usable answer), timeout, refused (a plan that the
+    plan checker refused, or a call that the backend declined), error (no answer).
     correct: whether the answer was right, None if it was not checked.
 
     Version 2 adds, None if there is none: task (row of the profile's tasks), plan (entry of its plans: what a planner
@@ -115,7 +116,7 @@ class CallRecord(_Strict):
     tokens_out: int = Field(ge=0, le=MAX_TOKENS, description="integer 0 to 1000000, generated tokens")
     ttft_s: float = Field(ge=0, le=MAX_SECONDS, description="0 to 3600 s, time to the first token")
     total_s: float = Field(ge=0, le=MAX_SECONDS, description="ttft_s to 3600 s, time to the last token")
-    finish: Finish = Field(description="stop, length, timeout, error")
+    finish: Finish = Field(description="stop, length, timeout, refused, error")
     correct: bool | None = Field(default=None, description="true, false, null")
     task: int | None = Field(default=None, ge=0, le=MAX_TASKS, description="null, or a row of tasks, from 0")
     plan: int | None = Field(default=None, ge=0, le=MAX_RECORDS, description="null, or an entry of plans, from 0")

@@ -15,7 +15,7 @@ from rarrl.decision_loop import TaskView
 from rarrl.errors import InputError
 from rarrl.latency.profile import load_profile
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
-from rarrl.reasoner.plan import Plan
+from rarrl.reasoner.plan import Plan, same_plan
 from rarrl.types import Action, CallStatus, LlmCall, Role, StateSummary, SubgoalType
 
 from .core import Dynamics
@@ -109,7 +109,7 @@ class RecordedExecutive(AlfredExecutive):
             self._plans.append(plan)
         r.plan_id[row, level] = self._plans.index(plan)
         r.confidence[row, level] = 0.0 if math.isnan(confidence) else np.exp(confidence)
-        put_shape(vars(r), row, level, plan, expert, plan == expert)
+        put_shape(vars(r), row, level, plan, expert, same_plan(plan, expert))
 
 
 def make_recorded_executive(config: Config, shock: bool = False) -> RecordedExecutive:
