@@ -8,6 +8,7 @@ from rarrl.config import DetectorConfig, FieldSpec, GateConfig, OrchestratorConf
 from rarrl.errors import InputError
 
 from .graph import (
+    LLM_ARGUMENTS,
     ORCHESTRATOR,
     POLICY,
     STEREO,
@@ -59,6 +60,7 @@ ARGUMENTS: tuple[Argument, ...] = (
     Argument("policy_preset", "Serving preset of the policy (compute against accuracy); empty: none.", "policy.preset"),
     *(argument_of(_DETECTOR[f"detector.{name}"]) for name in ("preset", "camera_height_m", "camera_pitch_deg", "fuse")),
     *(argument_of(_ORCHESTRATOR[f"orchestrator.{name}"]) for name in ("reasoner", "time_budget_s", "token_budget")),
+    *LLM_ARGUMENTS,
     *map(argument_of, iter_fields(GateConfig, "gate.")),
     Argument("namespace", "Namespace of all nodes and topics."),
     Argument("params_file", "YAML file of ROS parameters; the other arguments take precedence over it."),

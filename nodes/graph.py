@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 import yaml
 
-from rarrl.config import FieldSpec, OrchestratorConfig, PolicyConfig, ReplayConfig, Scalar, iter_fields
+from rarrl.config import (
+    FieldSpec,
+    LanguageModelConfig,
+    OrchestratorConfig,
+    PolicyConfig,
+    ReplayConfig,
+    Scalar,
+    iter_fields,
+)
 from rarrl.errors import InputError
 
 PACKAGE = "rarrl"
@@ -65,15 +73,25 @@ class Start:
     essential: bool
 
 
-def argument_of(spec: FieldSpec) -> Argument:
-    """The launch argument of a setting, named as the setting is within its section."""
+def argument_of(spec: FieldSpec, prefix: str = "") -> Argument:
+    """The launch argument of a setting, named as the setting is within its section, behind `prefix`."""
     default = f"; default {spec.default}" if spec.default != "" else ""
-    return Argument(spec.name.rpartition(".")[2], f"{spec.description} ({spec.allowed}{default})", spec.name, spec)
+    return Argument(
+        prefix + spec.name.rpartition(".")[2], f"{spec.description} ({spec.allowed}{default})", spec.name, spec
+    )
 
 
 NODES: tuple[NodeSpec, ...] = (
-    NodeSpec("orchestrator_node", "orchestrator_node", "rarrl_nodes.orchestrator_node", ("orchestrator",)),
-    NodeSpec("replay_node", "replay_node", "rarrl_nodes.replay_node", ("orchestrator", "replay"), own=("run_dir",)),
+    NodeSpec(
+        "orchestrator_node", "orchestrator_node", "rarrl_nodes.orchestrator_node", ("orchestrator", "language_model")
+    ),
+    NodeSpec(
+        "replay_node",
+        "replay_node",
+        "rarrl_nodes.replay_node",
+        ("orchestrator", "language_model", "replay"),
+        own=("run_dir",),
+    ),
 )
 """The replay graph. When one of its nodes ends, the other is stopped."""
 
@@ -88,8 +106,12 @@ STEREO = NodeSpec("stereo_voxel_node", "stereo_voxel_node", "rarrl_nodes.stereo_
 POLICY = NodeSpec("vla_policy_node", "vla_policy_node", "rarrl_nodes.vla_policy_node", ("policy",))
 """Runs next to the camera drivers: `launch/vla_policy.launch.py`."""
 
+LLM_ARGUMENTS = tuple(argument_of(spec, "llm_") for spec in iter_fields(LanguageModelConfig, "language_model."))
+"""The settings of the language model; `threads` alone would be taken for those of another part."""
+
 ARGUMENTS: tuple[Argument, ...] = (
     *map(argument_of, iter_fields(OrchestratorConfig, "orchestrator.")),
+    *LLM_ARGUMENTS,
     *map(argument_of, iter_fields(ReplayConfig, "replay.")),
     Argument("run_dir", "Folder that events.jsonl is written to; empty: no log is written.", "run_dir"),
     Argument("namespace", "Namespace of all nodes and topics."),

@@ -61,15 +61,16 @@ class OrchestratorNode(RarrlNode):
         self._last_refusal = ""
 
     def load(self) -> None:
-        config = read_config(self).orchestrator
-        orchestrator = make_orchestrator(config)
+        settings = read_config(self)
+        config = settings.orchestrator
+        orchestrator = make_orchestrator(config, call_timeout_s=settings.language_model.call_timeout_s)
         orchestrator.on_policy_error = self._on_policy_error
         home = read_home(Path(config.home)) if config.home else ()
         self._session = DecisionSession(orchestrator, (config.time_budget_s, config.token_budget), home)
         self._sent: DecisionMessage | None = None
         self._reasoner: GuardedReasoner | None = None
         if config.reasoner != REPLAYED:
-            self._reasoner = make_reasoner(config.reasoner, node=self)
+            self._reasoner = make_reasoner(config.reasoner, settings=settings.language_model, node=self)
         self._policy_errors = 0  # decisions that became ACT because the policy failed
         self._last_policy_error = ""
         self._calls = 0

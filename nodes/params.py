@@ -14,6 +14,7 @@ from rarrl.config import (
     DetectorConfig,
     FieldSpec,
     GateConfig,
+    LanguageModelConfig,
     OrchestratorConfig,
     PolicyConfig,
     ReplayConfig,
@@ -123,9 +124,14 @@ class SimNodeConfig(Section):
     )
 
 
-ORCHESTRATOR_SPECS = (*iter_fields(OrchestratorConfig, "orchestrator."), *iter_fields(OrchestratorNodeConfig))
+ORCHESTRATOR_SPECS = (
+    *iter_fields(OrchestratorConfig, "orchestrator."),
+    *iter_fields(LanguageModelConfig, "language_model."),
+    *iter_fields(OrchestratorNodeConfig),
+)
 REPLAY_SPECS = (
     *iter_fields(OrchestratorConfig, "orchestrator."),
+    *iter_fields(LanguageModelConfig, "language_model."),
     *iter_fields(ReplayConfig, "replay."),
     *iter_fields(ReplayNodeConfig),
 )
@@ -134,6 +140,7 @@ POLICY_SPECS = (*iter_fields(PolicyConfig, "policy."), *iter_fields(PolicyNodeCo
 GATE_SPECS = (*iter_fields(GateConfig, "gate."), *iter_fields(GateNodeConfig))
 SIM_SPECS = (
     *iter_fields(OrchestratorConfig, "orchestrator."),
+    *iter_fields(LanguageModelConfig, "language_model."),
     *iter_fields(SimConfig, "sim."),
     *iter_fields(SimNodeConfig),
 )

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 
-from rarrl.config import Scalar, config_from_flat
+from rarrl.config import LanguageModelConfig, Scalar, config_from_flat
 from rarrl.errors import DependencyMissingError, InputError, RarrlError
 from rarrl.events import FILE_NAME
 
@@ -86,6 +86,7 @@ def run_graph(
     shock: bool = False,
     reasoner: str = "profile",
     home: str = "",
+    language_model: LanguageModelConfig | None = None,
     on_episode: Callable[[int], None] | None = None,
     domain_id: int | None = None,
     timeout_s: float | None = None,
@@ -99,6 +100,7 @@ def run_graph(
         on_episode: called with the number of finished episodes, whenever it changes.
         domain_id: ROS_DOMAIN_ID of the graph; None: the one in the environment, or else one of its own, to keep other
             graphs on this machine apart.
+        language_model: how the reasoner is run and asked; None: the defaults.
         timeout_s: real seconds after which the run is aborted; None: ample time for `episodes` at `speed`.
         policy, profile, seed, speed, ...: as in the configuration.
 
@@ -119,6 +121,7 @@ def run_graph(
         "replay.speed": float(speed),
         "replay.latency_scale": float(latency_scale),
         **({"replay.split": split} if split is not None else {}),
+        **{f"language_model.{name}": value for name, value in (language_model or LanguageModelConfig())},
     }
     if find_spec("rclpy") is None:
         raise DependencyMissingError("run: rclpy is missing; pip install 'rarrl[ros]', or source a ROS 2 installation")

@@ -14,10 +14,25 @@ from rarrl_sim_envs.household.scene import BASELINE_M, PITCH_RAD
 from rarrl_sim_envs.household.world import HEAD_M
 
 from .bringup import GATE
-from .graph import ORCHESTRATOR, POLICY, STEREO, SUBGOAL_ASIDE, Argument, NodeSpec, Start, argument_of, parameters
+from .graph import (
+    LLM_ARGUMENTS,
+    ORCHESTRATOR,
+    POLICY,
+    STEREO,
+    SUBGOAL_ASIDE,
+    Argument,
+    NodeSpec,
+    Start,
+    argument_of,
+    parameters,
+)
 
 SIM = NodeSpec(
-    "sim_robot_node", "sim_robot_node", "rarrl_nodes.sim_robot_node", ("orchestrator", "sim"), own=("run_dir",)
+    "sim_robot_node",
+    "sim_robot_node",
+    "rarrl_nodes.sim_robot_node",
+    ("orchestrator", "language_model", "sim"),
+    own=("run_dir",),
 )
 GRAPH: tuple[NodeSpec, ...] = (ORCHESTRATOR, POLICY, STEREO, GATE, SIM)
 
@@ -58,6 +73,7 @@ SETTINGS: dict[str, dict[str, Scalar]] = {
 ARGUMENTS: tuple[Argument, ...] = (
     *map(argument_of, iter_fields(SimConfig, "sim.")),
     *map(argument_of, iter_fields(OrchestratorConfig, "orchestrator.")),
+    *LLM_ARGUMENTS,
     Argument("policy_folder", "Folder of the policy; empty: the household policy of the package.", "policy.folder"),
     Argument("policy_gguf", "Another transformer for that folder; empty: the quantized one in it.", "policy.gguf"),
     Argument("policy_preset", "Serving preset of the policy (compute against accuracy); empty: none.", "policy.preset"),

@@ -174,6 +174,7 @@ class SimRobotNode(RarrlNode):
             config.orchestrator.time_budget_s,
             config.orchestrator.token_budget,
             first_seed=sim.seed,
+            call_timeout_s=config.language_model.call_timeout_s,
         )
 
         run_dir = self.setting("run_dir", str)

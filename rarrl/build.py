@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rarrl.clock import Clock
-from rarrl.config import DetectorConfig, OrchestratorConfig, PolicyConfig
+from rarrl.config import DetectorConfig, LanguageModelConfig, OrchestratorConfig, PolicyConfig
 from rarrl.errors import InputError
 from rarrl.latency.profile import MAX_SECONDS, LatencyProfile, World, load_profile
 from rarrl.latency.replay import ReplayTable
-from rarrl.orchestrator.orchestrator import CALL_TIMEOUT_S, Orchestrator
+from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.registry import Fitted, load_policy
 from rarrl.orchestrator.rules import OrchestratorPolicy
 from rarrl.orchestrator.running_costs import RunningCosts
@@ -35,6 +35,7 @@ from rarrl.reasoner.checker import OperatorPolicy
 from rarrl.reasoner.plan import Plan
 from rarrl.reasoner.registry import ReasonerOptions, make_backend, register_reasoner
 from rarrl.strict_json import short
+from rarrl.types import CALL_TIMEOUT_S
 
 if TYPE_CHECKING:
     from rarrl.perception.classical import ClassicalDetector
@@ -100,7 +101,7 @@ def make_reasoner(
     reasoner: str,
     *,
     policy: OperatorPolicy | None = None,
-    threads: int = 1,
+    settings: LanguageModelConfig | None = None,
     plans: Mapping[str, Plan] | None = None,
     seed: int = 0,
     clock: Clock | None = None,
@@ -118,7 +119,7 @@ def make_reasoner(
             is called without arguments,
             NAME or NAME:TEXT: what `rarrl.reasoner.registry.register_reasoner` was given.
         policy: the operator's, for the plan checker; None: the checker's default.
-        threads: of llama.cpp.
+        settings: the section `language_model` of a configuration: threads, token caps, headers ...; None: the defaults.
         plans: of `profile:` alone: goal sentence -> right plan.
         seed: of `profile:` alone: of its draws.
         clock: of `profile:` alone, and of the circuit breaker's cool-down.
@@ -126,7 +127,7 @@ def make_reasoner(
 
     Raises: InputError: an unknown form, a model that cannot be loaded, a bad URL, no such profile.
         DependencyMissingError without llama-cpp-python."""
-    options = ReasonerOptions(threads, plans, seed, clock, node)
+    options = ReasonerOptions(settings or LanguageModelConfig(), plans, seed, clock, node)
     return GuardedReasoner(make_backend(reasoner, options), policy, CircuitBreaker(clock=clock))
 
 
@@ -208,14 +209,14 @@ def shipped_model() -> Path:
 def _llama(text: str, options: ReasonerOptions) -> Reasoner:
     from rarrl.reasoner.llama import LlamaReasoner
 
-    return LlamaReasoner(checked_model(Path(text) if text else shipped_model()), threads=options.threads)
+    return LlamaReasoner(checked_model(Path(text) if text else shipped_model()), settings=options.settings)
 
 
 def _openai(text: str, options: ReasonerOptions) -> Reasoner:
     from rarrl.reasoner.openai import OpenAiReasoner
 
     url, _, model = text.partition("#")
-    return OpenAiReasoner(url, model)
+    return OpenAiReasoner(url, model, options.settings)
 
 
 def _replayed(name: str, options: ReasonerOptions) -> Reasoner:

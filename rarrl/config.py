@@ -7,6 +7,7 @@ does when the value is wrong.
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import textwrap
 from collections.abc import Hashable, Iterator, Mapping
@@ -16,10 +17,12 @@ from typing import Any, Literal, get_args, get_origin
 
 import annotated_types
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from rarrl.errors import InputError
 from rarrl.files import read_file
+from rarrl.secrets import check_headers
+from rarrl.types import CALL_TIMEOUT_S, MAX_NEW_TOKENS
 
 MAX_CONFIG_BYTES = 100_000
 """Bytes of a configuration file: PyYAML parses so many in about a second, and the default file has under 20,000."""
@@ -155,6 +158,124 @@ class ReplayConfig(Section):
         le=10.0,
         description="Factor on every latency of the profile; 2 replays a language model that is half as fast.",
     )
+
+
+class LanguageModelConfig(Section):
+    """How the language model is run and asked: the one behind `orchestrator.reasoner`, `--llm` or `make_reasoner`."""
+
+    threads: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Number of threads of llama.cpp, for models that run on this computer. With too few, calls take "
+        "longer and miss their deadline; with too many, the detector and the policy are slowed down.",
+    )
+    context_tokens: int = Field(
+        default=2048,
+        ge=256,
+        le=1_000_000,
+        description="Tokens of prompt and answer together that a model on this computer has room for. If there are too "
+        "few, prompts are refused and the robot goes on with the plan that it has; more of them cost memory.",
+    )
+    gpu_layers: int = Field(
+        default=-1,
+        ge=-1,
+        le=10_000,
+        description="Number of layers of a model on this computer that run on the GPU; -1 means all of them. It has no "
+        "effect where llama.cpp was built without a GPU. If there are too many, the GPU runs out of memory and the "
+        "model cannot be loaded.",
+    )
+    max_new_tokens_1: int = Field(
+        default=MAX_NEW_TOKENS[1],
+        ge=16,
+        le=100_000,
+        description="Tokens that an answer of level 1 may have, without those of a model's thoughts. If there are too "
+        "few, plans are cut off and count as failed calls (status BUDGET).",
+    )
+    max_new_tokens_2: int = Field(
+        default=MAX_NEW_TOKENS[2],
+        ge=16,
+        le=100_000,
+        description="Tokens that an answer of level 2 may have, without those of a model's thoughts. If there are too "
+        "few, plans are cut off and count as failed calls (status BUDGET).",
+    )
+    thinking_tokens: int = Field(
+        default=2048,
+        ge=0,
+        le=1_000_000,
+        description="Tokens that a thinking model may spend on thoughts in each call, in addition to those of its "
+        "answer; 0 leaves it none of its own. If there are too few, the model never comes to its answer and the call "
+        "fails with status BUDGET; if there are too many, the call runs into its deadline.",
+    )
+    call_timeout_s: float = Field(
+        default=CALL_TIMEOUT_S,
+        ge=0.05,
+        le=3600.0,
+        description="Time after which a call is given up, in seconds, however much of the task's budget is left. "
+        "If it is too short, no call is ever answered; if it is too long, the robot stands while it waits for a server "
+        "that hangs.",
+    )
+    extra_body: str = Field(
+        default="",
+        max_length=10_000,
+        description="More fields for the requests to a server, as a mapping or as the text of a JSON object, such as "
+        '{"reasoning_effort": "low"} or {"chat_template_kwargs": {"enable_thinking": false}}. They win over what rarrl '
+        "sends. A server that does not know one of them may refuse every call.",
+    )
+    headers: str = Field(
+        default="",
+        max_length=10_000,
+        description="More header lines for the requests to a server, as a mapping or as the text of a JSON object, "
+        'such as {"api-key": "$AZURE_KEY"}. $NAME in a value is read from the environment variable of that name; '
+        "secrets are refused in clear, because settings are visible to everybody. A wrong one makes the server refuse every "
+        "call.",
+    )
+
+    @field_validator("extra_body", "headers", mode="before")
+    @classmethod
+    def _as_json(cls, value: Any, info: ValidationInfo) -> str:
+        return request_part(info.field_name or "", value)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The fields of `extra_body`."""
+        return dict(json.loads(self.extra_body)) if self.extra_body else {}
+
+    @property
+    def header_lines(self) -> dict[str, str]:
+        """The lines of `headers`; values that begin with $ still name a variable (see `rarrl.secrets`)."""
+        return dict(json.loads(self.headers)) if self.headers else {}
+
+    def max_new_tokens(self, level: int) -> int:
+        """The cap on the tokens of an answer of `level` 1 or 2."""
+        return self.max_new_tokens_2 if level == 2 else self.max_new_tokens_1
+
+
+def request_part(name: str, value: Any) -> str:
+    """Returns `extra_body` or `headers` as the text of a JSON object, "" where it is empty.
+
+    Raises: ValueError, one line that shows no value, because one may be a secret."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value) if value.strip() else {}
+        except (ValueError, RecursionError):
+            raise ValueError("not the text of a JSON object") from None
+
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ValueError("not a mapping of names to values")
+    if name == "headers":
+        check_headers(value)
+    elif taken := sorted(_OWN_FIELDS & set(value)):
+        raise ValueError(f"{taken[0]} is what rarrl itself sends; leave it out")
+
+    try:
+        return json.dumps(value, allow_nan=False) if value else ""
+    except (ValueError, TypeError, RecursionError):
+        raise ValueError("holds what JSON cannot express, such as a date or NaN; put texts into quotes") from None
+
+
+_OWN_FIELDS = frozenset(("model", "messages", "stream", "response_format"))
+"""Fields of a request that the backend could not do without, or whose answer it could not read."""
 
 
 class DetectorConfig(Section):
@@ -618,6 +739,7 @@ class Config(Section):
     """The whole configuration."""
 
     orchestrator: OrchestratorConfig = Field(default_factory=OrchestratorConfig)
+    language_model: LanguageModelConfig = Field(default_factory=LanguageModelConfig)
     replay: ReplayConfig = Field(default_factory=ReplayConfig)
     detector: DetectorConfig = Field(default_factory=DetectorConfig)
     policy: PolicyConfig = Field(default_factory=PolicyConfig)
@@ -825,6 +947,10 @@ def _describe(error: ValidationError) -> str:
     if name not in specs:  # a scalar where a section should stand
         keys = ", ".join(spec.rpartition(".")[2] for spec in specs if spec.startswith(name + "."))
         return f"key {name}: expected a section with {keys}, got {_short(first['input'])}{more}"
+
+    if first["type"] == "value_error":  # our own words; they show no value, which may be a secret
+        allowed = "a mapping, or the text of a JSON object"
+        return f"key {name}: {first['ctx']['error']} (allowed: {allowed}){more}"
 
     value = first["input"]
     hint = ""

@@ -56,7 +56,10 @@ class Action(IntEnum):
 THINK_ACTIONS: tuple[Action, ...] = (Action.PLANNER_1, Action.PLANNER_2, Action.VERIFIER_1, Action.VERIFIER_2)
 """The actions that call the language model, in the order of all arrays of costs."""
 MAX_NEW_TOKENS: dict[int, int] = {1: 256, 2: 512}
-"""Budget level -> the cap on generated tokens."""
+"""Budget level -> the default cap on the tokens of an answer; `language_model.max_new_tokens_1` and `_2` set others."""
+CALL_TIMEOUT_S = 60.0
+"""Default seconds after which a call is given up, however much budget is left: the robot stands meanwhile. Of the
+shipped latency profiles replicate-70b alone has calls that are longer. `language_model.call_timeout_s` sets another."""
 
 
 class CallStatus(str, Enum):

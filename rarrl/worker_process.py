@@ -22,12 +22,10 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from rarrl.errors import DependencyMissingError, InputError
+from rarrl.secrets import is_secret_name
 from rarrl.types import CallStatus
 
 logger = logging.getLogger(__name__)
-
-KEY_VARIABLES = ("RARRL_LLM_KEY", "OPENAI_API_KEY")
-"""Environment variables that may hold a server's key; they are kept from all workers."""
 
 MARGIN_S = 0.005
 """Seconds before the deadline at which the worker is asked to end, so that its answer still arrives in time. The caller
@@ -261,7 +259,7 @@ class WorkerProcess:
 
     def _start(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {name: value for name, value in os.environ.items() if name not in KEY_VARIABLES}
+        environment = {name: value for name, value in os.environ.items() if not is_secret_name(name)}
         process = subprocess.Popen(
             [sys.executable, "-m", *self._command.module],
             stdin=subprocess.PIPE,

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context
 
+from rarrl.config import LanguageModelConfig
 from rarrl.errors import RarrlError
 
 from .evaluate import FIRST_SEED, Setting, run_mission
@@ -20,9 +21,10 @@ FILMED = "learned"
 Play = Callable[[Setting, int, bool], Played]
 
 
-def demo_settings(llm: str) -> list[Setting]:
-    """Of every policy; llm: who thinks, as in `rarrl.build`."""
-    return [Setting(policy=policy, llm=llm) for policy in POLICIES]
+def demo_settings(llm: str, model: LanguageModelConfig | None = None) -> list[Setting]:
+    """Of every policy; llm, model: who thinks, and its settings, as in `rarrl.build`."""
+    settings = model or LanguageModelConfig()
+    return [Setting(policy=policy, llm=llm, language_model=settings) for policy in POLICIES]
 
 
 def demo_seeds(missions: int, seed: int) -> list[int]:

@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,6 +21,7 @@ import numpy as np
 
 from rarrl.build import make_orchestrator, make_policy, make_reasoner
 from rarrl.clock import ManualClock
+from rarrl.config import LanguageModelConfig
 from rarrl.decision_loop import play_episode
 from rarrl.errors import InputError
 from rarrl.events import ActEvent, Event, ThinkEvent
@@ -52,7 +53,8 @@ Say = Callable[[float, str], None]
 @dataclass(frozen=True)
 class Setting:
     """Who decides, and with what. eyes: a name of EYES, "none": no gate. gguf: the policy's transformer, a name in its
-    folder. latency: a profile whose seconds take the place of the measured ones; "": measured."""
+    folder. latency: a profile whose seconds take the place of the measured ones; "": measured. language_model: how
+    `llm` is run and asked."""
 
     policy: str = "learned"
     eyes: str = "classical"
@@ -64,6 +66,7 @@ class Setting:
     time_budget_s: float = 20.0
     token_budget: float = 6000.0
     cost_weight: float = COST_WEIGHT
+    language_model: LanguageModelConfig = field(default_factory=LanguageModelConfig)
 
     @property
     def profile(self) -> str:
@@ -127,9 +130,10 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
     env = HouseholdEnv(people=setting.people, disturbance=setting.disturbance, time_limit_s=TIME_LIMIT_S)
     driver = PolicyDriver(_policy(setting.gguf), EYES[setting.eyes], recorder)
     budget = (setting.time_budget_s, setting.token_budget)
-    executive = _Recorded(recorder, env, driver, known_goals(), *budget, first_seed=0)
+    timeout_s = setting.language_model.call_timeout_s
+    executive = _Recorded(recorder, env, driver, known_goals(), *budget, first_seed=0, call_timeout_s=timeout_s)
     orchestrator = orchestrator_of(setting)
-    reasoner: Reasoner = _reasoner(setting.llm)
+    reasoner: Reasoner = _reasoner(setting.llm, setting.language_model)
     if setting.latency:
         reasoner = DelayedReasoner(reasoner, setting.latency, seed)
     failures: dict[str, int] = {}
@@ -198,7 +202,13 @@ def _why(executive: HouseholdExecutive) -> str:
 def orchestrator_of(setting: Setting) -> Orchestrator:
     """The orchestrator of a mission. Rules and weights are those for missions in homes, also where the latencies of
     another model are played, whose profile knows nothing of homes. Raises: InputError."""
-    return make_orchestrator(setting.policy, setting.profile, setting.cost_weight, world=World.HOUSEHOLD)
+    return make_orchestrator(
+        setting.policy,
+        setting.profile,
+        setting.cost_weight,
+        world=World.HOUSEHOLD,
+        call_timeout_s=setting.language_model.call_timeout_s,
+    )
 
 
 @lru_cache(maxsize=4)
@@ -212,10 +222,10 @@ def _policy(gguf: str) -> LoadedPolicy:
 
 
 @lru_cache(maxsize=2)
-def _reasoner(spec: str) -> Reasoner:
-    reasoner = make_reasoner(spec)
+def _reasoner(spec: str, settings: LanguageModelConfig) -> Reasoner:
+    reasoner = make_reasoner(spec, settings=settings)
     # Loading the model is not the first call's latency.
-    reasoner.ask(Request(0, Role.PLANNER, 1, "put a mug on the shelf", 60.0))
+    reasoner.ask(Request(0, Role.PLANNER, 1, "put a mug on the shelf", settings.call_timeout_s))
     return reasoner
 
 
@@ -262,7 +272,9 @@ def _play(todo: Sequence[tuple[Setting, int]], workers: int) -> Iterator[tuple[t
 
 
 def _key(setting: Setting, seed: int) -> str:
-    return json.dumps([asdict(setting), seed], sort_keys=True)
+    given = setting.language_model.model_dump(exclude_defaults=True)
+    values = {name: value for name, value in vars(setting).items() if name != "language_model"}
+    return json.dumps([values | ({"language_model": given} if given else {}), seed], sort_keys=True)
 
 
 def _append(journal: Path, key: str, row: Row) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rarrl.cli.common import guarded
+from rarrl.cli.language_model import LlmSettings, language_model_settings
 from rarrl.cli.orchestrator import SeedOption
 from rarrl.cli.planner import ThreadsOption
 from rarrl.errors import InputError
@@ -27,12 +28,13 @@ LlmOption = Annotated[
 def ask(
     goal: Annotated[str, typer.Argument(help='What to do, e.g. "put a hot mug on the table".')],
     llm: LlmOption = "llama",
-    level: Annotated[int, typer.Option(min=1, max=2, help="1: at most 256 new tokens; 2: at most 512.")] = 1,
+    level: Annotated[int, typer.Option(min=1, max=2, help="1: a short answer; 2: a longer one with reasoning.")] = 1,
     deadline: Annotated[float, typer.Option(min=0.01, max=3600.0, help="Seconds that the call may take.")] = 30.0,
     seen: Annotated[str, typer.Option(help="Class names that the robot sees, e.g. mug,desk,fridge.")] = "",
     policy: Annotated[Path | None, typer.Option(help="The operator's policy, a JSON file.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Have the plan judged by the verifier, too.")] = False,
-    threads: ThreadsOption = 1,
+    threads: ThreadsOption = None,
+    llm_option: LlmSettings = None,
     seed: SeedOption = 0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -44,8 +46,9 @@ def ask(
 
     if not goal.strip():
         raise InputError('ask: the goal is empty; say what to do, such as "put a hot mug on the table"')
+    settings = language_model_settings(llm_option, threads=threads)
     operator = load_operator_policy(policy) if policy is not None else None
-    reasoner = make_reasoner(llm, policy=operator, threads=threads, seed=seed)
+    reasoner = make_reasoner(llm, policy=operator, settings=settings, seed=seed)
     scene = tuple(name for name in seen.replace(",", " ").split() if name)
     try:
         answers = [reasoner.ask(Request(1, Role.PLANNER, level, goal, deadline, scene, seed=seed))]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rarrl.cli.common import console, guarded, new_run_folder, progress, table
+from rarrl.cli.language_model import LlmSettings, language_model_settings
 from rarrl.cli.playing import (
     PLOT_HINT,
     LlmOption,
@@ -21,6 +22,9 @@ from rarrl.cli.playing import (
     play,
 )
 from rarrl.errors import DependencyMissingError
+
+if TYPE_CHECKING:
+    from rarrl.config import LanguageModelConfig
 
 
 @guarded(PLOT_HINT)
@@ -35,22 +39,24 @@ def demo(
         bool, typer.Option("--perception", help="Only show what the stereo detector sees in several pairs; no ROS.")
     ] = False,
     llm: LlmOption = None,
+    llm_option: LlmSettings = None,
     out: OutOption = None,
 ) -> None:
     """A robot carries out missions in a simulated home, under four policies of when to think: table, report, film.
 
     It sees with two eyes, drives by a low-bit policy behind a safety gate, and its plans are written and judged by the
     small language model that comes with rarrl."""
+    settings = language_model_settings(llm_option)
     if perception:
         picture = _look(new_run_folder(out), seed)
         typer.echo(f"picture: {picture}")
     elif quick or llm == "profile":
-        _quick_demo(episodes, seed, llm, out)
+        _quick_demo(episodes, seed, llm, settings, out)
     else:
-        _household_demo(missions, seed, llm or "llama", out)
+        _household_demo(missions, seed, llm or "llama", settings, out)
 
 
-def _household_demo(missions: int, seed: int, llm: str, out: Path | None) -> None:
+def _household_demo(missions: int, seed: int, llm: str, model: LanguageModelConfig, out: Path | None) -> None:
     for package, extra in (("mujoco", "sim"), ("llama_cpp", "llama")):
         if find_spec(package) is None:
             raise DependencyMissingError(
@@ -60,7 +66,7 @@ def _household_demo(missions: int, seed: int, llm: str, out: Path | None) -> Non
     from rarrl_learning.household.report.page import save_missions
 
     started = time.monotonic()
-    settings, seeds = demo_settings(llm), demo_seeds(missions, seed)
+    settings, seeds = demo_settings(llm, model), demo_seeds(missions, seed)
     thinks = "llama.cpp" if llm == "llama" else llm
     console().print(
         f"{missions} missions in simulated homes for each of {len(settings)} policies: stereo eyes, detector, policy "
@@ -77,7 +83,7 @@ def _household_demo(missions: int, seed: int, llm: str, out: Path | None) -> Non
     typer.echo(f"{time.monotonic() - started:.0f} s in all")
 
 
-def _quick_demo(episodes: int, seed: int, llm: str | None, out: Path | None) -> None:
+def _quick_demo(episodes: int, seed: int, llm: str | None, model: LanguageModelConfig, out: Path | None) -> None:
     """The decision loop on real ROS 2 nodes for four policies."""
     need_ros("rarrl demo --quick")
     from rarrl.cli.results import reminder
@@ -86,6 +92,7 @@ def _quick_demo(episodes: int, seed: int, llm: str | None, out: Path | None) -> 
     started = time.monotonic()
     llm = llm or ("llama" if find_spec("llama_cpp") else "profile")
     config, policies = demo_config(episodes, seed, llm), demo_policies(llm)
+    config = config.model_copy(update={"language_model": model})
     thinks = "llama.cpp" if llm == "llama" else f"the latencies of {config.orchestrator.profile}"
     console().print(
         f"{episodes} household tasks for each of {len(policies)} policies, on orchestrator_node and replay_node "

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from rarrl.cli.common import check_output, command_line, guarded, progress
+from rarrl.cli.language_model import LlmSettings, language_model_settings
 from rarrl.cli.orchestrator import JsonOption, SeedOption
 from rarrl.errors import InputError
 
@@ -28,6 +29,7 @@ def eval_mission(
     n_ablations: Annotated[int, typer.Option(min=1, help="Missions of each ablation.")] = 50,
     subgoals: Annotated[int, typer.Option(min=0, help="Single sub-goals of each of the eight kinds.")] = 25,
     llm: Annotated[str, typer.Option(help="The reasoner: llama, openai:URL#MODEL.")] = "llama",
+    llm_option: LlmSettings = None,
     latency: Annotated[
         str,
         typer.Option(help="A latency profile whose seconds and tokens calls take, e.g. groq-70b; default: measured."),
@@ -57,7 +59,7 @@ def eval_mission(
     wanted = [name.strip() for name in ablations.split(",") if name.strip()]
     if unknown := set(wanted) - set(ABLATIONS):
         raise InputError(f"--ablations: {min(unknown)!r} is unknown; allowed: {', '.join(ABLATIONS)}")
-    base = Setting(llm=llm, latency=latency, people=people)
+    base = Setting(llm=llm, latency=latency, people=people, language_model=language_model_settings(llm_option))
     first = FIRST_SEED + 10_000 * seed
     settings = [replace(base, policy=name) for name in names]
     for setting in settings:

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from rarrl.cli.common import check_output, command_line, console, guarded, progress, table
+from rarrl.cli.language_model import LlmSettings, language_model_settings
 from rarrl.cli.orchestrator import JsonOption, SeedOption
 from rarrl.errors import InputError
 
 AlfredOption = Annotated[Path, typer.Option("--alfred", help="Folder of the ALFRED data set.")]
-ThreadsOption = Annotated[int, typer.Option(min=1, max=64, help="Threads of llama.cpp.")]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, max=64, help="Threads of llama.cpp.")]
 
 
 @guarded("the same command goes on from the last checkpoint")
@@ -41,6 +42,7 @@ def eval_planner(
     alfred: AlfredOption,
     split: Annotated[str, typer.Option(help="Which split to judge on.")] = "valid_seen",
     llm: Annotated[str, typer.Option(help="Which model: llama is the shipped one; llama:PATH.gguf.")] = "llama",
+    llm_option: LlmSettings = None,
     seed: SeedOption = 0,
     json: JsonOption = None,
 ) -> None:
@@ -50,7 +52,7 @@ def eval_planner(
     from rarrl_learning.reasoner import jobs
 
     check_output(json, "--json")
-    reasoner = make_reasoner(llm)
+    reasoner = make_reasoner(llm, settings=language_model_settings(llm_option))
     try:
         with progress("asking", 1.0) as update:
             results = jobs.eval_planner(reasoner, alfred, split, seed, json, command_line(), update)
@@ -64,7 +66,7 @@ def eval_planner(
 @guarded("nothing was written; start again")
 def bench_planner(
     llm: Annotated[str, typer.Option("--llm", help="llama (the shipped model) or llama:PATH.gguf.")] = "llama",
-    threads: ThreadsOption = 1,
+    threads: ThreadsOption = None,
     trials: Annotated[int, typer.Option(min=1, help="Repetitions of each measurement; 5 take some five minutes.")] = 5,
     alfred: Annotated[
         Path | None, typer.Option(help="ALFRED: its expert plans are the control of the checker.")
@@ -88,7 +90,7 @@ def bench_planner(
             steps += 1
             update(min(steps, 54), text)
 
-        figures, tables = measure(llama_file(llm), threads, trials, seed, say)
+        figures, tables = measure(llama_file(llm), threads or 1, trials, seed, say)
         if alfred is not None:
             more, tables["false_refusals"] = false_refusal_figures(alfred)
             figures |= more

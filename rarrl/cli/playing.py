@@ -73,7 +73,13 @@ def in_process(
     from rarrl.reasoner.home import read_home
 
     chosen = config.orchestrator
-    orchestrator = make_orchestrator(name, chosen.profile, chosen.cost_weight, live=reasoner is not None)
+    orchestrator = make_orchestrator(
+        name,
+        chosen.profile,
+        chosen.cost_weight,
+        call_timeout_s=config.language_model.call_timeout_s,
+        live=reasoner is not None,
+    )
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
     header = RunEvent(
         policy=name,
@@ -113,6 +119,7 @@ def in_graph(name: str, folder: Path, config: Config, shock: bool, on_episode: C
         shock=shock,
         reasoner=chosen.reasoner,
         home=chosen.home,
+        language_model=config.language_model,
         on_episode=on_episode,
     )
 

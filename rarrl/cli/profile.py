@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rarrl.cli.common import check_output, command_line, console, guarded, progress, table
+from rarrl.cli.language_model import LlmSettings, language_model_settings
 from rarrl.errors import InputError
 
 if TYPE_CHECKING:
@@ -96,8 +97,11 @@ def profile_record(
             help="How many goals; default 500, or all that come with rarrl. It may grow later.",
         ),
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of the language model.")] = 1,
-    deadline: Annotated[float, typer.Option(min=0.01, max=3600.0, help="Seconds that a call may take.")] = 60.0,
+    threads: Annotated[int | None, typer.Option(min=1, max=64, help="Threads of the language model.")] = None,
+    deadline: Annotated[
+        float | None, typer.Option(min=0.05, max=3600.0, help="Seconds that a call may take; default: call_timeout_s.")
+    ] = None,
+    llm_option: LlmSettings = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="The same seed asks for the same goals.")] = 0,
     memory: Annotated[
         Path | None,
@@ -130,11 +134,14 @@ def profile_record(
         if alfred is None and value is not None:
             raise InputError(f"--{option}: goes with --alfred, the folder of the data set; give it, or leave it away")
 
+    settings = language_model_settings(llm_option, threads=threads, call_timeout_s=deadline)
     where = HOUSEHOLD_TASKS.stem if alfred is None else split or "train"
-    config = RecordConfig(llm, where, n or 500, _roles(roles), _levels(levels), threads, deadline, seed)
+    config = RecordConfig(
+        llm, where, n or 500, _roles(roles), _levels(levels), settings.threads, settings.call_timeout_s, seed
+    )
     tasks, data = shipped_tasks(config) if alfred is None else choose_tasks(alfred, config, memory)
     config = replace(config, n=len(tasks))
-    reasoner = make_reasoner(llm, threads=threads)
+    reasoner = make_reasoner(llm, settings=settings)
     try:
         header = make_header(out.stem, reasoner.name, config)
         with progress("recording", len(tasks)) as update:

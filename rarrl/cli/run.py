@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rarrl.cli.common import guarded, new_run_folder
+from rarrl.cli.language_model import LlmSettings, language_model_values
 from rarrl.cli.playing import (
     PLOT_HINT,
     LlmOption,
@@ -64,6 +65,7 @@ def run(
     token_budget: TokenBudgetOption = None,
     cost_weight: CostWeightOption = None,
     llm: LlmOption = None,
+    llm_option: LlmSettings = None,
     shock: ShockOption = False,
     latency_scale: ScaleOption = None,
     speed: Annotated[float | None, typer.Option(help="Simulated seconds per real second.")] = None,
@@ -88,6 +90,7 @@ def run(
             "token_budget": token_budget,
             "cost_weight": cost_weight,
             "reasoner": llm,
+            **{f"llm_{name}": value for name, value in language_model_values(llm_option).items()},
         }
         _run_sim(policy, given, out)
         return
@@ -95,6 +98,7 @@ def run(
         config,
         _orchestrator_values(profile, time_budget, token_budget, cost_weight, llm),
         _replay_values(episodes, seed, category, alfred, split, latency_scale) | {"speed": speed},
+        language_model_values(llm_option),
     )
     policies = _policies(policy or [settings.orchestrator.policy], settings.orchestrator.profile)
     need_ros("rarrl run")
@@ -116,6 +120,7 @@ def replay(
     token_budget: TokenBudgetOption = None,
     cost_weight: CostWeightOption = None,
     llm: LlmOption = None,
+    llm_option: LlmSettings = None,
     shock: ShockOption = False,
     latency_scale: ScaleOption = None,
     config: ConfigOption = None,
@@ -128,6 +133,7 @@ def replay(
         config,
         _orchestrator_values(profile, time_budget, token_budget, cost_weight, llm),
         _replay_values(episodes, seed, category, alfred, split, latency_scale),
+        language_model_values(llm_option),
     )
     compared = [settings.orchestrator.policy] if config else list(COMPARED)
     policies = _policies(policy or compared, settings.orchestrator.profile)
@@ -164,7 +170,7 @@ def _reasoner(config: Config) -> Iterator[Reasoner | None]:
     from rarrl.build import REPLAYED, make_reasoner
 
     spec = config.orchestrator.reasoner
-    reasoner = None if spec == REPLAYED else make_reasoner(spec)
+    reasoner = None if spec == REPLAYED else make_reasoner(spec, settings=config.language_model)
     try:
         yield reasoner
     finally:
@@ -210,12 +216,14 @@ def _replay_values(
     }
 
 
-def _config(file: Path | None, orchestrator: dict[str, Any], replay: dict[str, Any]) -> Config:
+def _config(
+    file: Path | None, orchestrator: dict[str, Any], replay: dict[str, Any], language_model: dict[str, Any]
+) -> Config:
     """The configuration in `file` with the options that were given (not None) over it. Raises: InputError."""
     from rarrl.config import config_from_values, load_config
 
     values = load_config(file).model_dump()
-    for section, given in (("orchestrator", orchestrator), ("replay", replay)):
+    for section, given in (("orchestrator", orchestrator), ("replay", replay), ("language_model", language_model)):
         values[section] |= {key: value for key, value in given.items() if value is not None}
     return config_from_values(values, "command line")
 

@@ -13,11 +13,17 @@ from rarrl.orchestrator.rules import Mask, OrchestratorPolicy
 from rarrl.orchestrator.running_costs import RunningCosts
 from rarrl.plugins import USER_ERRORS, one_line
 from rarrl.strict_json import short
-from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, LlmCall, PlanStatus, StateSummary
-
-CALL_TIMEOUT_S = 60.0
-"""Seconds after which a call is given up, however much budget is left: the robot stands meanwhile. Of the shipped
-latency profiles replicate-70b alone has calls that are longer."""
+from rarrl.types import (
+    CALL_TIMEOUT_S,
+    Action,
+    ActStatus,
+    Budget,
+    CallStatus,
+    Decision,
+    LlmCall,
+    PlanStatus,
+    StateSummary,
+)
 
 
 class Orchestrator:

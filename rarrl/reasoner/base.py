@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from rarrl.config import LanguageModelConfig
 from rarrl.reasoner.plan import Plan, Verdict
 from rarrl.types import MAX_NEW_TOKENS, CallStatus, Role
 
@@ -18,7 +19,10 @@ class Request:
 
     goal: the user's sentence (data, never instructions). scene: ALFRED class names that the robot knows of, may be
     empty. plan: what the verifier judges; for the planner the plan that failed, if one did. failed: index of the step
-    of `plan` that failed, None where none did. deadline_s: seconds of this call, from its start. seed: of sampling."""
+    of `plan` that failed, None where none did. deadline_s: seconds of this call, from its start. seed: of sampling.
+
+    answer_tokens: cap on the tokens of the answer, 0 for the level's default. thinking_tokens: how many more may be
+    thoughts. Backends fill both in from the settings: see `capped`."""
 
     decision: int
     role: Role
@@ -29,6 +33,8 @@ class Request:
     plan: Plan | None = None
     failed: int | None = None
     seed: int = 0
+    answer_tokens: int = 0
+    thinking_tokens: int = 0
 
     def __post_init__(self) -> None:
         if self.level not in MAX_NEW_TOKENS:
@@ -40,8 +46,17 @@ class Request:
 
     @property
     def max_new_tokens(self) -> int:
-        """The cap on generated tokens."""
-        return MAX_NEW_TOKENS[self.level]
+        """The cap on generated tokens, without those of thoughts."""
+        return self.answer_tokens or MAX_NEW_TOKENS[self.level]
+
+
+def capped(request: Request, settings: LanguageModelConfig) -> Request:
+    """`request` with the token caps of `settings`, where it has none of its own."""
+    return replace(
+        request,
+        answer_tokens=request.answer_tokens or settings.max_new_tokens(request.level),
+        thinking_tokens=request.thinking_tokens or settings.thinking_tokens,
+    )
 
 
 @dataclass(frozen=True)
@@ -50,9 +65,10 @@ class Answer:
 
     status: OK; TIMEOUT (deadline); BUDGET (token cap reached before the end, or nothing left to spend); INVALID (not
     parseable, or not what the schema allows); REFUSED (the plan checker or the backend declined); BACKEND_DOWN.
-    tokens_in, tokens_out: read and generated; ttft_s, seconds: to the first token and in all, on the steady clock.
-    confidence: mean log-probability of the generated plan or verdict tokens, NaN where the backend does not tell.
-    text: what the model wrote, cut to 4,000 characters, for people. why: one line where status is not OK."""
+    tokens_in, tokens_out: read and generated; tokens_thought: of the generated ones, those of a model's thoughts.
+    ttft_s, seconds: to the first token and in all, on the steady clock. confidence: mean log-probability of the
+    generated plan or verdict tokens, NaN where the backend does not tell. text: what the model wrote, cut to 4,000
+    characters, for people. why: one line where status is not OK."""
 
     decision: int
     role: Role
@@ -68,6 +84,7 @@ class Answer:
     confidence: float = float("nan")
     text: str = ""
     why: str = ""
+    tokens_thought: int = 0
 
     @property
     def tokens(self) -> int:

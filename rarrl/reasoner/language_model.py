@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 from rarrl.reasoner.base import Request
 from rarrl.reasoner.plan import Plan, Verdict
-from rarrl.worker_process import KEY_VARIABLES as KEY_VARIABLES
 from rarrl.worker_process import CallFailedError as CallFailedError
 
 Message = tuple[str, str]

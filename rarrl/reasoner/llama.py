@@ -8,8 +8,9 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rarrl.config import LanguageModelConfig
 from rarrl.reasoner import chat, deliberate
-from rarrl.reasoner.base import Answer, Request
+from rarrl.reasoner.base import Answer, Request, capped
 from rarrl.reasoner.call import BackendSession, Generation, answered
 from rarrl.reasoner.language_model import CallFailedError, Prompt, Recipe
 from rarrl.reasoner.process import WorkerProcess, WorkerSettings
@@ -21,18 +22,24 @@ class LlamaReasoner:
     shipped planner."""
 
     def __init__(
-        self, model: Path | WorkerSettings, *, threads: int = 1, n_ctx: int = 2048, recipe: Recipe | None = None
+        self,
+        model: Path | WorkerSettings,
+        *,
+        settings: LanguageModelConfig | None = None,
+        recipe: Recipe | None = None,
     ) -> None:
         """Loads the model in its own process.
 
-        model: a GGUF file, or settings, which replace `threads` and `n_ctx`. threads: of llama.cpp. n_ctx: tokens of
-        prompt and answer. recipe: None means the one that fits the file.
+        model: a GGUF file, or how it is loaded. settings: threads, context, token caps ...
+        None: the defaults. recipe: None means the one that fits the file.
 
         Raises: InputError if it cannot be loaded; DependencyMissingError without llama-cpp-python."""
-        settings = model if isinstance(model, WorkerSettings) else WorkerSettings(model, n_ctx, threads)
-        self._worker = WorkerProcess(settings)
+        self._settings = settings or LanguageModelConfig()
+        if not isinstance(model, WorkerSettings):
+            model = WorkerSettings(model, self._settings.context_tokens, self._settings.threads)
+        self._worker = WorkerProcess(model)
         self._recipe = recipe or (chat.carry_out if self._worker.model.get("chat") else deliberate.carry_out)
-        self.name = f"llama:{settings.model.name}"
+        self.name = f"llama:{model.model.name}"
 
     @property
     def worker(self) -> WorkerProcess:
@@ -41,6 +48,7 @@ class LlamaReasoner:
 
     def ask(self, request: Request) -> Answer:
         """See `Reasoner.ask`."""
+        request = capped(request, self._settings)
         session = _Session(self._worker, request)
         return answered(request, session, self._recipe, self.name)
 

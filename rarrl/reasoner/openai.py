@@ -19,11 +19,13 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from rarrl.config import LanguageModelConfig
 from rarrl.errors import InputError
 from rarrl.reasoner import chat
-from rarrl.reasoner.base import Answer, Request
+from rarrl.reasoner.base import Answer, Request, capped
 from rarrl.reasoner.call import BackendSession, Generation, answered
-from rarrl.reasoner.language_model import KEY_VARIABLES, CallFailedError, Prompt
+from rarrl.reasoner.language_model import CallFailedError, Prompt
+from rarrl.secrets import KEY_VARIABLES
 from rarrl.strict_json import short
 from rarrl.types import CallStatus
 
@@ -40,12 +42,13 @@ class OpenAiReasoner:
 
     The key, from RARRL_LLM_KEY or OPENAI_API_KEY, is sent only over https or to this computer, and is never shown."""
 
-    def __init__(self, url: str, model: str) -> None:
+    def __init__(self, url: str, model: str, settings: LanguageModelConfig | None = None) -> None:
         """Checks the address; nothing is sent yet.
 
         url: such as http://localhost:8080/v1, without a user name. model: the name that the server knows.
 
         Raises: InputError if the URL or the name is missing or malformed."""
+        self._settings = settings or LanguageModelConfig()
         parts = urlsplit(url)
         try:
             port = parts.port
@@ -77,6 +80,7 @@ class OpenAiReasoner:
 
     def ask(self, request: Request) -> Answer:
         """See `Reasoner.ask`."""
+        request = capped(request, self._settings)
         return answered(request, _Session(self, request), chat.carry_out, self.name)
 
     def close(self) -> None:

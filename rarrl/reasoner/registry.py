@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rarrl.clock import Clock
+from rarrl.config import LanguageModelConfig
 from rarrl.errors import InputError
 from rarrl.plugins import Table, did_you_mean, is_import_path, make_by_path
 from rarrl.reasoner.base import Reasoner
@@ -21,10 +22,10 @@ WHAT = "language model"
 class ReasonerOptions:
     """What a backend may need besides its text; see `rarrl.build.make_reasoner`.
 
-    threads: of llama.cpp. plans, seed: of replayed profiles: goal sentence -> right plan, and seed of the draws.
-    clock: None for the steady one. node: the ROS node that asks, None outside ROS."""
+    settings: threads, token caps, headers ... plans, seed: of replayed profiles: goal sentence -> right plan, and seed
+    of the draws. clock: None for the steady one. node: the ROS node that asks, None outside ROS."""
 
-    threads: int = 1
+    settings: LanguageModelConfig = field(default_factory=LanguageModelConfig)
     plans: Mapping[str, Plan] | None = None
     seed: int = 0
     clock: Clock | None = None

@@ -27,13 +27,12 @@ from numpy.typing import NDArray
 from rarrl.alfred import AlfredPlan
 from rarrl.latency.replay import BLOCK, ReplayTable, block_row
 from rarrl.orchestrator.features import N_TYPES, History, Situation, encode
-from rarrl.types import ActStatus, SubgoalType
+from rarrl.types import CALL_TIMEOUT_S, ActStatus, SubgoalType
 
 Floats = NDArray[np.float64]
 
 CHUNK_STEPS = 8  # low-level steps of an attempt: rows of an action chunk
 STEP_S = 0.25  # s that one low-level step takes on the robot; an assumption, ALFRED's steps have no duration
-MAX_CALL_S = 60.0  # s after which a call of the language model is given up
 CATEGORIES = ("Navigation", "Inspection", "Delivery")
 """Kinds of episode, as in RARRL's evaluation."""
 
@@ -259,7 +258,7 @@ class AlfredReplayCore:
         n: int,
         dynamics: Dynamics | None = None,
         hard: bool = False,
-        call_timeout_s: float = MAX_CALL_S,
+        call_timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
         if not tables:
             raise ValueError("AlfredReplayCore needs at least one ReplayTable")

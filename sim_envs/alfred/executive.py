@@ -10,7 +10,7 @@ import numpy as np
 from rarrl.decision_loop import TaskView
 from rarrl.latency.replay import ReplayTable
 from rarrl.reasoner.base import Answer
-from rarrl.types import Action, ActStatus, CallStatus, LlmCall, StateSummary, SubgoalType
+from rarrl.types import CALL_TIMEOUT_S, Action, ActStatus, CallStatus, LlmCall, StateSummary, SubgoalType
 
 from .core import ACT_STATUS, CATEGORIES, AlfredReplayCore, Dynamics, EpisodeBank
 from .episodes import EpisodeConfig, EpisodeSampler, seeds
@@ -51,8 +51,9 @@ class AlfredExecutive:
         seed: int = 0,
         dynamics: Dynamics | None = None,
         hard: bool = False,
+        call_timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
-        self._core = AlfredReplayCore(bank, [table], 1, dynamics, hard)
+        self._core = AlfredReplayCore(bank, [table], 1, dynamics, hard, call_timeout_s)
         self._call_timeout_s = self._core.call_timeout_s
         self._sampler = EpisodeSampler(bank, [table], config)
         self._seed = seed

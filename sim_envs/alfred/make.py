@@ -36,4 +36,5 @@ def make_executive(config: Config, shock: bool = False) -> AlfredExecutive:
         bank = EpisodeBank.from_plans(plans, CATEGORIES if replay.category == "all" else (replay.category,))
     except ValueError as error:
         raise InputError(f"ALFRED: {error}; choose category all, or another data set") from None
-    return AlfredExecutive(bank, table, configured(config, shock), replay.seed)
+    timeout_s = config.language_model.call_timeout_s
+    return AlfredExecutive(bank, table, configured(config, shock), replay.seed, call_timeout_s=timeout_s)

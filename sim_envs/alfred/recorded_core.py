@@ -29,9 +29,9 @@ from rarrl.latency.profile import CallRecord, LatencyProfile, TaskRecord
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.features import N_TYPES, PlanView, Situation
 from rarrl.reasoner.plan import MAX_STEPS, Plan, same_steps
-from rarrl.types import SubgoalType
+from rarrl.types import CALL_TIMEOUT_S, SubgoalType
 
-from .core import CATEGORIES, MAX_CALL_S, AlfredReplayCore, Dynamics, EpisodeBank, EpisodeParams, Floats, StepResult
+from .core import CATEGORIES, AlfredReplayCore, Dynamics, EpisodeBank, EpisodeParams, Floats, StepResult
 
 ATTEMPTS = 40  # of an episode; the recorded tasks have 10 pieces on average and 28 at most
 SOURCES = 3  # the default plan, planner 1's, planner 2's
@@ -242,7 +242,7 @@ class RecordedCore(AlfredReplayCore):
         n: int,
         dynamics: Dynamics | None = None,
         hard: bool = False,
-        call_timeout_s: float = MAX_CALL_S,
+        call_timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
         super().__init__(recordings.bank, [recordings.table], n, dynamics, hard, call_timeout_s)
         self.recordings = recordings

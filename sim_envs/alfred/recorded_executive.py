@@ -16,7 +16,7 @@ from rarrl.errors import InputError
 from rarrl.latency.profile import load_profile
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
 from rarrl.reasoner.plan import Plan, same_plan
-from rarrl.types import Action, CallStatus, LlmCall, Role, StateSummary, SubgoalType
+from rarrl.types import CALL_TIMEOUT_S, Action, CallStatus, LlmCall, Role, StateSummary, SubgoalType
 
 from .core import Dynamics
 from .episodes import EpisodeConfig, configured
@@ -49,9 +49,10 @@ class RecordedExecutive(AlfredExecutive):
         seed: int = 0,
         dynamics: Dynamics | None = None,
         homes: Sequence[tuple[str, ...]] = (),
+        call_timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
-        super().__init__(recordings.bank, recordings.table, config, seed, dynamics)
-        self._core = RecordedCore(recordings, 1, dynamics)
+        super().__init__(recordings.bank, recordings.table, config, seed, dynamics, call_timeout_s=call_timeout_s)
+        self._core = RecordedCore(recordings, 1, dynamics, call_timeout_s=call_timeout_s)
         self._goals, self._experts, self._plans = goals, experts, list(plans)
         self._homes = homes or [()] * len(goals)
 
@@ -150,4 +151,5 @@ def make_recorded_executive(config: Config, shock: bool = False) -> RecordedExec
         configured(config, shock),
         replay.seed,
         homes=[() if task.home is None else profile.homes[task.home] for task in tasks],
+        call_timeout_s=config.language_model.call_timeout_s,
     )

@@ -4,6 +4,7 @@ import own_parts
 import pytest
 
 from rarrl.build import make_reasoner
+from rarrl.config import LanguageModelConfig
 from rarrl.errors import InputError
 from rarrl.reasoner.base import Request
 from rarrl.reasoner.breaker import GuardedReasoner
@@ -37,9 +38,12 @@ def test_an_own_class_is_asked_behind_breaker_and_checker():
 
 
 def test_a_registered_one_gets_its_text_and_options(echo):
-    assert make_reasoner("echo:hill", threads=4, seed=2, node="node").ask(ASKED).plan == own_parts.MUG
+    assert (
+        make_reasoner("echo:hill", settings=LanguageModelConfig(threads=4), seed=2, node="node").ask(ASKED).plan
+        == own_parts.MUG
+    )
     ((text, options),) = echo
-    assert (text, options.threads, options.seed, options.node) == ("hill", 4, 2, "node")
+    assert (text, options.settings.threads, options.seed, options.node) == ("hill", 4, 2, "node")
 
 
 def test_a_text_is_needed_forbidden_or_free(echo):

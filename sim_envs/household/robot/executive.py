@@ -13,11 +13,20 @@ import numpy as np
 
 from rarrl.decision_loop import TaskView
 from rarrl.errors import InputError
-from rarrl.orchestrator.orchestrator import CALL_TIMEOUT_S
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
 from rarrl.reasoner.nearest import NearestGoal
 from rarrl.reasoner.plan import Plan, normal_form
-from rarrl.types import Action, ActStatus, CallStatus, LlmCall, PlanStatus, Role, StateSummary, SubgoalType
+from rarrl.types import (
+    CALL_TIMEOUT_S,
+    Action,
+    ActStatus,
+    CallStatus,
+    LlmCall,
+    PlanStatus,
+    Role,
+    StateSummary,
+    SubgoalType,
+)
 
 from ...alfred.executive import Attempt, EpisodeInfo
 from ...alfred.recorded_core import category
