@@ -24,7 +24,16 @@ import numpy as np
 
 from rarrl.alfred import HOUSEHOLD_TASKS, AlfredPlan, is_development, read_alfred
 from rarrl.errors import InputError, RarrlError
-from rarrl.latency.profile import CallRecord, Finish, LatencyProfile, ProfileHeader, TaskRecord, World, load_profile
+from rarrl.latency.profile import (
+    CallRecord,
+    Finish,
+    LatencyProfile,
+    ProfileHeader,
+    TaskRecord,
+    World,
+    load_profile,
+    shareable,
+)
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.breaker import CircuitBreaker, GuardedReasoner
 from rarrl.reasoner.nearest import NearestGoal, NearestPlan
@@ -393,15 +402,6 @@ def _task_record(task: RecordedTask, plans: dict[Plan, int], met: dict[tuple[str
         unknown=task.default.unknown,
         home=met.setdefault(task.home, len(met)) if task.home else None,
     )
-
-
-def shareable(reasoner: str) -> str:
-    """The name of a reasoner without the address of its server, for files that are passed on.
-
-    >>> shareable("openai:http://10.0.0.5:8080/v1#qwen3")
-    'openai:URL#qwen3'
-    """
-    return re.sub(r"[a-z][a-z0-9+.-]*://[^#\s]*", "URL", reasoner, flags=re.IGNORECASE)
 
 
 def make_header(name: str, reasoner: str, config: RecordConfig) -> ProfileHeader:

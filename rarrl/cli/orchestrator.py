@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated
@@ -97,7 +98,23 @@ def train_orchestrator(
     }
     save_policy(policy, folder, card)
     typer.echo(f"policy: {folder / 'policy.safetensors'}")
-    typer.echo(f"try it: rarrl replay --policy never --policy always --policy {folder}")
+    typer.echo(f"try it: {_try_it(folder, recorded)}")
+
+
+def _try_it(folder: Path, recorded: str | None) -> str:
+    """A command that plays the new policy beside two rules, on a profile of the kind that it was trained on.
+
+    The goals of ALFRED's tasks do not come with rarrl. A policy for recorded answers is played on its own profile only
+    where the goals are at hand, else on the shipped profile `household`."""
+    from rarrl.alfred import HOUSEHOLD_TASKS, read_alfred
+    from rarrl.latency.profile import load_profile
+
+    command = ["rarrl", "replay", "--policy", "never", "--policy", "always", "--policy", str(folder)]
+    if recorded:
+        trials = {plan.trial for plan in read_alfred(HOUSEHOLD_TASKS).plans}
+        at_hand = any(task.trial in trials for task in load_profile(recorded).tasks or ())
+        command += ["--profile", recorded if at_hand else "household"]
+    return shlex.join(command)
 
 
 def _recorded_profile(profiles: list[str] | None, shipped: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from importlib.util import find_spec
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 HEAD = ("policy", "success", "95 % interval", "LLM s", "tokens", "calls", "misses")  # fits 80 columns
 MISSION_HEAD = ("policy", "done", "met", "time", "LLM", "tokens", "calls", "collisions", "gate stops")
+COSTS = "costs.json"
+"""File of a run's folder with what calls of its language model were measured to take."""
 PLOT_HINT = "`rarrl plot FOLDER` makes the report of what was played"
 
 LlmOption = Annotated[
@@ -52,6 +55,66 @@ def play(
             update(index * episodes, name)
             safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)[:40]
             one(name, folder / f"{index + 1}_{safe}", _counted(update, index * episodes, name))
+
+
+def measured_costs(config: Config, folder: Path, reasoner: Reasoner | None = None) -> Config:
+    """`config` with a latency profile that says what calls of its language model take, by a few calls to it.
+
+    The profile is that of `config`, scaled; it is written to `folder`. reasoner: is asked; None: one is made and closed
+    again. Raises: RarrlError where no call was answered in time."""
+    from rarrl.build import make_reasoner
+    from rarrl.latency.profile import load_profile, save_profile
+    from rarrl_learning.latency.calibrate import ROUNDS, calibrate, calibrated
+
+    chosen = config.orchestrator
+    settings = config.language_model
+    asked = reasoner or make_reasoner(chosen.reasoner, settings=settings)
+    try:
+        with progress("measuring what calls take", 4 * ROUNDS) as update:
+            measured = calibrate(asked, settings.call_timeout_s, progress=update)
+    finally:
+        if reasoner is None:
+            asked.close()
+
+    console().print(measured.line(), markup=False)
+    file = folder.resolve() / COSTS
+    save_profile(calibrated(load_profile(chosen.profile), measured), file)
+    return config.model_copy(update={"orchestrator": chosen.model_copy(update={"profile": str(file)})})
+
+
+def tell_costs(config: Config) -> None:
+    """Says on stderr where the profile of `config` does not fit the language model, or the budget buys no call."""
+    from rarrl.latency.profile import load_profile
+    from rarrl.latency.replay import ReplayTable
+
+    chosen = config.orchestrator
+    profile = load_profile(chosen.profile)
+    mismatch = profile.mismatch(chosen.reasoner)
+    if mismatch:
+        typer.echo(f"warning: {mismatch}", err=True)
+        return
+
+    cheapest_s = float(ReplayTable.from_profile(profile).costs.mean_s.min())
+    if cheapest_s > chosen.time_budget_s:
+        typer.echo(
+            f"warning: a call takes {cheapest_s:.3g} s or more in the mean, and a task may use "
+            f"{chosen.time_budget_s:.3g} s: no call can be afforded; give a larger --time-budget",
+            err=True,
+        )
+
+
+def call_notes(report: Report) -> list[str]:
+    """A line for each run with a live language model that left calls without an answer: how its calls ended."""
+    from rarrl.events import ThinkEvent
+
+    notes = []
+    for run in report.runs:
+        events = [event for episode in run.episodes for event in episode.events]
+        ends = Counter(event.status for event in events if isinstance(event, ThinkEvent))
+        if run.header.reasoner is not None and set(ends) - {"OK"}:
+            told = ", ".join(f"{n} {status}" for status, n in ends.most_common())
+            notes.append(f"{run.policy}: {ends.total()} calls of {run.header.reasoner}: {told}")
+    return notes
 
 
 def _counted(update: Update, before: int, name: str) -> Callable[[int], None]:
@@ -133,7 +196,7 @@ def finish(folder: Path, order: Sequence[str], notes: Sequence[str] = ()) -> Rep
     report = write_report(folder, order, notes)
     console().print(table("", HEAD, [table_row(figures_of(run)) for run in report.runs]))
     typer.echo("LLM s, tokens, calls: means a task; misses: calls that ran out of the budget, in all tasks.")
-    for note in (*notes, *(f"{run.policy}: {run.note}" for run in report.runs if run.note)):
+    for note in (*notes, *call_notes(report), *(f"{run.policy}: {run.note}" for run in report.runs if run.note)):
         typer.echo(note)
     typer.echo(f"report:  {report.html}\npicture: {report.png}")
     return report

@@ -18,8 +18,10 @@ from rarrl.cli.playing import (
     finish,
     in_graph,
     in_process,
+    measured_costs,
     need_ros,
     play,
+    tell_costs,
 )
 from rarrl.errors import InputError
 
@@ -103,6 +105,7 @@ def run(
     policies = _policies(policy or [settings.orchestrator.policy], settings.orchestrator.profile)
     need_ros("rarrl run")
     folder = new_run_folder(out)
+    settings = _with_costs(settings, folder, measure=profile is None and config is None)
     play(folder, policies, settings, lambda p, f, u: in_graph(p, f, settings, shock, u))
     finish(folder, policies)
 
@@ -142,8 +145,25 @@ def replay(
     executive = make_executive(settings, shock)  # says what is wrong with the settings before a folder is made
     with _reasoner(settings) as reasoner:
         folder = new_run_folder(out)
+        settings = _with_costs(settings, folder, measure=profile is None and config is None, reasoner=reasoner)
         play(folder, policies, settings, lambda p, f, u: in_process(p, f, settings, executive, reasoner, u))
     finish(folder, policies)
+
+
+def _with_costs(config: Config, folder: Path, measure: bool, reasoner: Reasoner | None = None) -> Config:
+    """`config` with a profile that fits its language model as far as is known, once the user is told what is not.
+
+    measure: nobody named a profile, so that a few calls may be made to find out; the shipped model's is known."""
+    from rarrl.build import REPLAYED
+
+    live = config.orchestrator.reasoner
+    if live == REPLAYED:
+        return config
+    if measure and live != "llama":
+        typer.echo("measuring what calls take; --profile names a profile instead", err=True)
+        config = measured_costs(config, folder, reasoner)
+    tell_costs(config)
+    return config
 
 
 def _refuse_with_sim(names: Sequence[str]) -> None:

@@ -152,7 +152,7 @@ def test_strange_names_are_refused_in_one_line(name: str) -> None:
         (
             "finish",
             "done",
-            "record 2, key records.finish: 'done' is not allowed (allowed: stop, length, timeout, error)",
+            "record 2, key records.finish: 'done' is not allowed (allowed: stop, length, timeout, refused, error)",
         ),
         ("correct", 1, "record 2, key records.correct: 1 is not allowed (allowed: true, false, null)"),
     ],

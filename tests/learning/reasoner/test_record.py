@@ -10,7 +10,7 @@ import pytest
 
 from rarrl.alfred import is_development
 from rarrl.errors import InputError, RarrlError
-from rarrl.latency.profile import load_profile, save_profile
+from rarrl.latency.profile import load_profile, save_profile, shareable
 from rarrl.latency.replay import ReplayTable
 from rarrl.reasoner.base import Answer, Request
 from rarrl.reasoner.breaker import GuardedReasoner
@@ -28,7 +28,6 @@ from rarrl_learning.reasoner.record import (
     journal_of,
     make_header,
     record_profile,
-    shareable,
     shipped_tasks,
 )
 

@@ -121,6 +121,14 @@ def test_an_answer_that_failed_costs_and_changes_nothing(settings):
     assert late.status is CallStatus.TIMEOUT and executive.task.plan == before.plan and executive.budget_left[0] == 0.0
 
 
+def test_a_live_call_is_paid_for_whatever_recorded_ones_cost(settings):
+    executive = make(settings, **{"orchestrator.time_budget_s": 0.4, "orchestrator.token_budget": 50.0})
+    executive.begin(0)  # a recorded call takes 0.5 s and up to 276 tokens: none could be afforded
+    taken = executive.take(Action.PLANNER_1, answer(Action.PLANNER_1, expert_plan(TASKS[0])))
+    assert (taken.status, taken.seconds, taken.tokens) == (CallStatus.OK, 0.25, 40.0)
+    assert executive.budget_left == pytest.approx((0.15, 10.0))
+
+
 def test_an_answer_to_something_else_is_refused(settings):
     executive = make(settings)
     executive.begin(0)
