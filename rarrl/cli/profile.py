@@ -49,10 +49,20 @@ def profile_show(
 
 @guarded()
 def profile_import(
-    csv: Annotated[Path, typer.Argument(help="A request log with llmperf's columns.")],
-    provider: Annotated[str, typer.Option(help="Which provider's requests to take, e.g. groq.")],
-    size: Annotated[str, typer.Option(help="Which model size's requests to take, e.g. 70b.")],
+    log: Annotated[
+        Path,
+        typer.Argument(
+            help="A request log: CSV with llmperf's columns, llmperf's *_individual_responses.json, a result of "
+            "`vllm bench serve --save-result --save-detailed`, or AIPerf's profile_export.jsonl."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Where the profile goes (JSON).")],
+    provider: Annotated[
+        str | None, typer.Option(help="Which provider's requests to take, e.g. groq; needed where there are several.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Which model size's requests to take, e.g. 70b; needed where there are several.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same file.")] = 0,
     model: Annotated[str, typer.Option(help="For the header: the model's name.")] = "",
     hardware: Annotated[str, typer.Option(help="For the header: what it ran on.")] = "not known",
@@ -66,7 +76,7 @@ def profile_import(
 
     check_output(out, "--out")
     origin = Origin(model, hardware, date, source, licence, command_line())
-    result = import_profile(csv, provider, size, out, seed, origin)
+    result = import_profile(log, provider, size, out, seed, origin)
     _print_left_out("rows", result.skipped)
     for warning in result.warnings:
         typer.echo(f"warning: {warning}", err=True)
