@@ -6,6 +6,7 @@ the file. `python -m rarrl.llama.check FILE` loads a file and computes two token
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -36,7 +37,9 @@ def check_in_child(path: Path) -> None:
         said = next((line for line in lines if "ASSERT" in line or "error" in line.lower()), (lines or ["nothing"])[-1])
         code = done.returncode
         how = f"ends the process ({signal.Signals(-code).name})" if code < 0 else "cannot compute with it"
-        raise InputError(f"{path}: llama.cpp {how}: {' '.join(said.split())[:200]}; export the model again")
+        reason = " ".join(said.removeprefix("error: ").split())
+        reason = re.sub(r"^/\S*/", "", reason)  # the folder that llama.cpp was built in
+        raise InputError(f"{path}: llama.cpp {how}: {reason[:200]}; export the model again")
 
 
 def main() -> int:

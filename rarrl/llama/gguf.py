@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 OPTIONAL = ("output.weight", "rope_freqs.weight")
 """Tensors that a Llama may have besides those of `LlamaShape.tensors`."""
 ALIGNMENT = 32
-"""Bytes at whose multiples tensors begin, where a file does not say so (`general.alignment`)."""
+"""Bytes at whose multiples tensors begin, where a file does not say so (`general.alignment`); llama.cpp's CPU backend
+ends the process for less."""
 MAX_PARTS = 999
 """Parts of one model; more is a wrong file."""
 _PART = re.compile(r"^(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$")
@@ -176,8 +177,11 @@ def _read_part(path: Path) -> tuple[dict[str, tuple[Any, str]], dict[str, Tensor
         raise InputError(f"{path}: key {nested[0]} holds lists in a list, which is not known here; remove it")
 
     alignment = entries.get("general.alignment", (ALIGNMENT, ""))[0]
-    if not isinstance(alignment, int) or alignment < 8 or alignment & (alignment - 1):
-        raise InputError(f"{path}: general.alignment is {alignment} (allowed: powers of two from 8)")
+    if not isinstance(alignment, int) or alignment < ALIGNMENT or alignment & (alignment - 1):
+        raise InputError(
+            f"{path}: general.alignment is {alignment} (allowed: powers of two from {ALIGNMENT}; llama.cpp computes "
+            "with no other); export the model again"
+        )
 
     count = entries.get("split.count", (1, ""))[0]
     if count not in (0, 1) and _PART.match(path.name) is None:
