@@ -23,6 +23,7 @@ from rarrl.errors import RarrlError
 from rarrl.reasoner.base import Answer, Request
 from rarrl.reasoner.breaker import GuardedReasoner
 from rarrl.reasoner.home import read_home
+from rarrl.secrets import hide_secrets
 from rarrl.types import Decision
 
 from . import conversions, llama_ros
@@ -304,7 +305,7 @@ class OrchestratorNode(RarrlNode):
                 "states_refused": self._refused,
                 "last_refusal": self._last_refusal[:200],
                 "state_age_s": "none" if silent is None else round(silent, 3),
-                "reasoner": self.setting("orchestrator.reasoner"),
+                "reasoner": hide_secrets(str(self.setting("orchestrator.reasoner"))),
                 "policy_errors": self._policy_errors,
                 "last_policy_error": self._last_policy_error[:200],
                 "reasoner_calls": self._calls,

@@ -25,7 +25,7 @@ from rarrl.secrets import check_headers
 from rarrl.types import CALL_TIMEOUT_S, MAX_NEW_TOKENS
 
 MAX_CONFIG_BYTES = 100_000
-"""Bytes of a configuration file: PyYAML parses so many in about a second, and the default file has under 20,000."""
+"""Bytes of a configuration file: PyYAML parses so many in about a second, and the default file has under 30,000."""
 YAML_WIDTH = 118
 """Characters of a comment line in a written YAML file; such a file then keeps the line length of this repository."""
 Scalar = bool | int | float | str
@@ -227,8 +227,8 @@ class LanguageModelConfig(Section):
         max_length=10_000,
         description="More header lines for the requests to a server, as a mapping or as the text of a JSON object, "
         'such as {"api-key": "$AZURE_KEY"}. $NAME in a value is read from the environment variable of that name; '
-        "secrets are refused in clear, because settings are visible to everybody. A wrong one makes the server refuse every "
-        "call.",
+        "secrets are refused in clear, because settings are visible to everybody. A wrong one makes the server refuse "
+        "every call.",
     )
 
     @field_validator("extra_body", "headers", mode="before")

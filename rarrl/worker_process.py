@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from rarrl.errors import DependencyMissingError, InputError
-from rarrl.secrets import is_secret_name
+from rarrl.secrets import without_secrets
 from rarrl.types import CallStatus
 
 logger = logging.getLogger(__name__)
@@ -259,13 +259,12 @@ class WorkerProcess:
 
     def _start(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {name: value for name, value in os.environ.items() if not is_secret_name(name)}
         process = subprocess.Popen(
             [sys.executable, "-m", *self._command.module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env={**environment, "PYTHONPATH": os.pathsep.join(paths)},
+            env={**without_secrets(os.environ), "PYTHONPATH": os.pathsep.join(paths)},
             pipesize=self._command.max_line,
         )
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from rarrl.alfred import read_alfred
 from rarrl.clock import ManualClock
+from rarrl.config import LanguageModelConfig
 from rarrl.errors import InputError
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.breaker import CircuitBreaker, GuardedReasoner
@@ -77,7 +78,7 @@ def bench_planner(
     figures |= more
     say("injection")
 
-    backend = LlamaReasoner(model, threads=threads) if model is not None else None
+    backend = LlamaReasoner(model, settings=LanguageModelConfig(threads=threads)) if model is not None else None
     try:
         more, table = injection_figures(backend)
     finally:

@@ -13,12 +13,10 @@ from rarrl.errors import InputError
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.plan import Plan, expert_plan, normal_form
 from rarrl.results import Figure
-from rarrl.types import CallStatus, Role
+from rarrl.types import CALL_TIMEOUT_S, CallStatus, Role
 
 from .curriculum import FIELDS, ExampleSampler, achieved, annotated_plans, fields, homes
 
-DEADLINE_S = 60.0
-"""Of each call: quality is measured here, time by `rarrl bench planner`."""
 RESAMPLES = 2_000  # bootstrap draws of plans; an AUC takes the first 400 of them
 
 
@@ -83,12 +81,12 @@ class Judged:
     plan_2_blind: Plan | None = None
 
 
-def judge(reasoner: Reasoner, item: Item, number: int, seed: int) -> Judged:
-    """Asks everything that is measured of one item."""
+def judge(reasoner: Reasoner, item: Item, number: int, seed: int, deadline_s: float = CALL_TIMEOUT_S) -> Judged:
+    """Asks everything that is measured of one item. deadline_s: of each call; quality is measured here, not time."""
 
     def ask(role: Role, level: int, plan: Plan | None = None, home: bool = True) -> Answer:
         scene = item.home if home and level == 2 else ()
-        return reasoner.ask(Request(number, role, level, item.goal, DEADLINE_S, scene, plan, seed=seed))
+        return reasoner.ask(Request(number, role, level, item.goal, deadline_s, scene, plan, seed=seed))
 
     first = ask(Role.PLANNER, 1)
     second = ask(Role.PLANNER, 2)
@@ -132,6 +130,7 @@ def evaluate(
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
     known: Iterable[AlfredPlan] = (),
+    deadline_s: float = CALL_TIMEOUT_S,
 ) -> tuple[dict[str, Figure], dict[str, Any]]:
     """Figures and tables of one split. Level 1, and with it all accuracies of parameters, is from the goal sentence
     alone; level 2 looks up what the robot has met in this home in its earlier tasks, the `known` ones (`*_blind`: not
@@ -146,7 +145,7 @@ def evaluate(
     asked = items(data, seed, known)
     found = []
     for number, item in enumerate(asked):
-        found.append(judge(reasoner, item, number, seed))
+        found.append(judge(reasoner, item, number, seed, deadline_s))
         progress(number + 1, len(asked))
     return _summary(asked, found, seed)
 

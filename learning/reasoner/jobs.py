@@ -15,6 +15,7 @@ from rarrl.errors import DependencyMissingError, InputError
 from rarrl.files import sha256, write_json_atomic
 from rarrl.reasoner.base import Reasoner
 from rarrl.results import Figure, machine, make_results, versions, write_results
+from rarrl.types import CALL_TIMEOUT_S
 
 from ..progress import Progress
 from .curriculum import FIELDS, AnnotatedPlan, annotated_plans, fields
@@ -110,6 +111,7 @@ def eval_planner(
     json: Path | None = None,
     command: str = "rarrl eval planner",
     progress: Progress | None = None,
+    deadline_s: float = CALL_TIMEOUT_S,
 ) -> dict[str, Any]:
     """Judges a reasoner's plans and verdicts on ALFRED's annotations, beside a tf-idf baseline and injection attacks.
 
@@ -121,6 +123,7 @@ def eval_planner(
         json: File of the results document; None: it is not written.
         command: What the document names as its origin.
         progress: Called with the share of the annotations that are done, 0 to 1, and a text.
+        deadline_s: Seconds that each call may take; quality is measured here, not time.
 
     Returns: The results document; see `evaluate` for its figures.
 
@@ -135,7 +138,7 @@ def eval_planner(
 
     data = read_alfred(alfred, split)
     train = read_alfred(alfred, "train").plans
-    figures, tables = evaluate(reasoner, data, seed, on_item, train)
+    figures, tables = evaluate(reasoner, data, seed, on_item, train, deadline_s)
     figures |= baseline_figures(train, data, seed)
     attacks, attack_tables = injection_figures(getattr(reasoner, "backend", reasoner))
     figures = figures | attacks

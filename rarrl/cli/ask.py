@@ -29,7 +29,10 @@ def ask(
     goal: Annotated[str, typer.Argument(help='What to do, e.g. "put a hot mug on the table".')],
     llm: LlmOption = "llama",
     level: Annotated[int, typer.Option(min=1, max=2, help="1: a short answer; 2: a longer one with reasoning.")] = 1,
-    deadline: Annotated[float, typer.Option(min=0.01, max=3600.0, help="Seconds that the call may take.")] = 30.0,
+    deadline: Annotated[
+        float | None,
+        typer.Option(min=0.05, max=3600.0, help="Seconds that the call may take; default: call_timeout_s."),
+    ] = None,
     seen: Annotated[str, typer.Option(help="Class names that the robot sees, e.g. mug,desk,fridge.")] = "",
     policy: Annotated[Path | None, typer.Option(help="The operator's policy, a JSON file.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Have the plan judged by the verifier, too.")] = False,
@@ -46,14 +49,16 @@ def ask(
 
     if not goal.strip():
         raise InputError('ask: the goal is empty; say what to do, such as "put a hot mug on the table"')
-    settings = language_model_settings(llm_option, threads=threads)
+    settings = language_model_settings(llm_option, threads=threads, call_timeout_s=deadline)
     operator = load_operator_policy(policy) if policy is not None else None
     reasoner = make_reasoner(llm, policy=operator, settings=settings, seed=seed)
     scene = tuple(name for name in seen.replace(",", " ").split() if name)
     try:
-        answers = [reasoner.ask(Request(1, Role.PLANNER, level, goal, deadline, scene, seed=seed))]
+        answers = [reasoner.ask(Request(1, Role.PLANNER, level, goal, settings.call_timeout_s, scene, seed=seed))]
         if verify and answers[0].plan is not None:
-            answers.append(reasoner.ask(Request(2, Role.VERIFIER, level, goal, deadline, scene, answers[0].plan)))
+            answers.append(
+                reasoner.ask(Request(2, Role.VERIFIER, level, goal, settings.call_timeout_s, scene, answers[0].plan))
+            )
     finally:
         reasoner.close()
     if json:

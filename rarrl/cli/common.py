@@ -22,6 +22,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from rarrl.errors import DependencyMissingError, InputError, RarrlError
+from rarrl.secrets import hide_secrets
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -55,7 +56,7 @@ def guarded(resume: str = "") -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def _say_error(error: Exception) -> None:
-    typer.echo("error: " + " ".join(str(error).split()), err=True)
+    typer.echo("error: " + hide_secrets(" ".join(str(error).split())), err=True)
 
 
 def console() -> Console:
@@ -64,8 +65,8 @@ def console() -> Console:
 
 
 def command_line() -> str:
-    """The command as it was typed, for the record in a file."""
-    return shlex.join(["rarrl", *sys.argv[1:]])
+    """The command as it was typed, for the record in a file; without secrets that somebody typed into a URL."""
+    return hide_secrets(shlex.join(["rarrl", *sys.argv[1:]]))
 
 
 def new_run_folder(out: Path | None) -> Path:

@@ -24,6 +24,7 @@ from rarrl.cli.playing import (
     play,
 )
 from rarrl.errors import DependencyMissingError, InputError
+from rarrl.secrets import hide_secrets
 
 if TYPE_CHECKING:
     from rarrl.config import LanguageModelConfig
@@ -93,7 +94,7 @@ def _household_demo(missions: int, seed: int, llm: str, model: LanguageModelConf
 
     started = time.monotonic()
     settings, seeds = demo_settings(llm, model), demo_seeds(missions, seed)
-    thinks = "llama.cpp" if llm == "llama" else llm
+    thinks = "llama.cpp" if llm == "llama" else hide_secrets(llm)
     console().print(
         f"{missions} missions in simulated homes for each of {len(settings)} policies: stereo eyes, detector, policy "
         f"in 3 bits, safety gate;\n{thinks} writes the plans. Each mission may use "
@@ -128,7 +129,7 @@ def _quick_demo(episodes: int, seed: int, llm: str | None, model: LanguageModelC
     thinks = "llama.cpp" if llm == "llama" else f"the latencies of {config.orchestrator.profile}"
     console().print(
         f"{episodes} household tasks for each of {len(policies)} policies, on orchestrator_node and replay_node "
-        f"(ROS 2), with {thinks if llm in ('llama', 'profile') else llm}.\nEach task may use "
+        f"(ROS 2), with {thinks if llm in ('llama', 'profile') else hide_secrets(llm)}.\nEach task may use "
         f"{config.orchestrator.time_budget_s:.3g} s and {config.orchestrator.token_budget:.0f} tokens of thinking.",
         markup=False,
     )

@@ -52,10 +52,13 @@ def eval_planner(
     from rarrl_learning.reasoner import jobs
 
     check_output(json, "--json")
-    reasoner = make_reasoner(llm, settings=language_model_settings(llm_option))
+    settings = language_model_settings(llm_option)
+    reasoner = make_reasoner(llm, settings=settings)
     try:
         with progress("asking", 1.0) as update:
-            results = jobs.eval_planner(reasoner, alfred, split, seed, json, command_line(), update)
+            results = jobs.eval_planner(
+                reasoner, alfred, split, seed, json, command_line(), update, settings.call_timeout_s
+            )
     finally:
         reasoner.close()
     print_results(results)

@@ -15,6 +15,7 @@ from rarrl.plugins import USER_ERRORS, one_line
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer, Reasoner, Request
 from rarrl.reasoner.checker import OperatorPolicy, check
 from rarrl.reasoner.plan import Fault, Plan, PlanStep, Verdict
+from rarrl.secrets import hide_secrets
 from rarrl.types import CallStatus, Role, SubgoalType
 
 logger = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ class GuardedReasoner:
             name = self.backend.name
         except USER_ERRORS:
             return type(self.backend).__name__
-        return name if isinstance(name, str) else type(self.backend).__name__
+        return hide_secrets(name) if isinstance(name, str) else type(self.backend).__name__
 
     def ask(self, request: Request) -> Answer:
         """See `Reasoner.ask`."""
@@ -149,7 +150,14 @@ class GuardedReasoner:
         if answer.decision != request.decision:
             why = f"an answer to decision {answer.decision} was dropped"
             return self._unasked(request, CallStatus.BACKEND_DOWN, why)
-        return answer
+
+        # A user's backend may repeat what a server or a library said about a key.
+        return replace(
+            answer,
+            backend=hide_secrets(answer.backend),
+            text=hide_secrets(answer.text),
+            why=hide_secrets(answer.why),
+        )
 
     def _ends(self, request: Request) -> bool:
         """Takes a call out of those under way; False where it was given up, or has ended already."""
@@ -157,14 +165,14 @@ class GuardedReasoner:
             return self._under_way.pop(id(request), None) is not None
 
     def _unasked(self, request: Request, status: CallStatus, why: str, seconds: float = 0.0) -> Answer:
-        return Answer(request.decision, request.role, request.level, status, seconds, self.name, why=why)
+        return Answer(request.decision, request.role, request.level, status, seconds, self.name, why=hide_secrets(why))
 
     def close(self) -> None:
         """Closes the backend; that it cannot be closed is logged in one line."""
         try:
             self.backend.close()
         except USER_ERRORS as error:
-            logger.warning("language model %s: close failed (%s)", self.name, one_line(error))
+            logger.warning("language model %s: close failed (%s)", self.name, hide_secrets(one_line(error)))
 
 
 def malformed(answer: Any, request: Request) -> str:

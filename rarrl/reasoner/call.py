@@ -11,6 +11,7 @@ from typing import Any
 from rarrl.reasoner.base import Answer, Request
 from rarrl.reasoner.language_model import CallFailedError, Completion, LanguageModel, Prompt, Recipe
 from rarrl.reasoner.plan import Plan, Verdict
+from rarrl.secrets import hide_secrets
 from rarrl.types import CallStatus
 
 MAX_TEXT = 4000
@@ -20,15 +21,18 @@ MAX_TEXT = 4000
 class UsageMeter:
     """What one call has used so far, counted over all of its completions.
 
-    started, deadline: seconds on the steady clock. tokens_left: of the cap. ttft_s: from the start of the call to the
-    first token of all, NaN before it. text: what the model wrote last."""
+    started, deadline: seconds on the steady clock. tokens_left, thinking_left: of the caps on answers and on thoughts.
+    ttft_s: from the start of the call to the first token of all, NaN before it. text: what the model wrote last."""
 
     def __init__(self, request: Request) -> None:
         self.started = time.monotonic()
         self.deadline = self.started + request.deadline_s
+        self.level = request.level
         self.tokens_left = request.max_new_tokens
+        self.thinking_left = request.thinking_tokens
         self.tokens_in = 0
         self.tokens_out = 0
+        self.tokens_thought = 0
         self.ttft_s = math.nan
         self.text = ""
 
@@ -42,7 +46,7 @@ class Generation:
     """What a backend generated for one prompt.
 
     tokens_in, tokens_out: read and generated. ttft_s, seconds: of this prompt. cut_off: the text ends at the token cap.
-    confidence, alternatives: as in `Completion`."""
+    confidence, alternatives: as in `Completion`. tokens_thought: of those generated, the ones of thoughts."""
 
     text: str
     tokens_in: int
@@ -52,6 +56,7 @@ class Generation:
     cut_off: bool
     confidence: float = math.nan
     alternatives: tuple[dict[str, float], ...] = ()
+    tokens_thought: int = 0
 
 
 class BackendSession(MeteredModel):
@@ -100,18 +105,37 @@ class BackendSession(MeteredModel):
             alternatives=alternatives,
         )
 
-        if math.isnan(self.ttft_s):
-            self.ttft_s = asked - self.started + got.ttft_s
-        self.tokens_in += got.tokens_in
-        self.tokens_out += got.tokens_out
-        self.tokens_left -= got.tokens_out
-        self.text = got.text
-        if got.cut_off or got.tokens_out > cap:
-            raise CallFailedError(CallStatus.BUDGET, f"cut off after {got.tokens_out} tokens")
+        thinking = self.thinking_left
+        self.count(got, asked)
+        if got.cut_off or got.tokens_out - got.tokens_thought > cap:
+            raise CallFailedError(CallStatus.BUDGET, self.cut_off(got, thinking))
 
         return Completion(
             got.text, got.tokens_in, got.tokens_out, got.ttft_s, got.seconds, got.confidence, got.alternatives
         )
+
+    def count(self, got: Generation, asked: float) -> None:
+        """Adds what was generated to what the call has used. A backend calls it before it raises, too, so that a call
+        that ran into its deadline is charged for what was written. asked: when, seconds on the steady clock."""
+        if math.isnan(self.ttft_s):
+            self.ttft_s = asked - self.started + got.ttft_s
+
+        self.tokens_in += got.tokens_in
+        self.tokens_out += got.tokens_out
+        self.tokens_thought += got.tokens_thought
+        self.tokens_left -= got.tokens_out - got.tokens_thought
+        self.thinking_left = max(self.thinking_left - got.tokens_thought, 0)
+        self.text = got.text
+
+    def cut_off(self, got: Generation, thinking: int) -> str:
+        """Why a text ended too early, and which setting changes that."""
+        if got.tokens_thought and got.tokens_thought >= got.tokens_out - 1:
+            return (
+                f"cut off after {got.tokens_out} tokens, all of them thoughts; raise language_model.thinking_tokens "
+                f"({thinking}), or make the model think less through language_model.extra_body, such as "
+                '{"reasoning_effort": "low"} or {"chat_template_kwargs": {"enable_thinking": false}}'
+            )
+        return f"cut off after {got.tokens_out} tokens; raise language_model.max_new_tokens_{self.level}"
 
     def score(self, prompt: Prompt, texts: Sequence[str]) -> list[float]:
         """Refuses; a backend that knows the probabilities of given texts overrides it."""
@@ -130,7 +154,7 @@ def answered(request: Request, session: MeteredModel, recipe: Recipe, name: str)
         why = str(error)
     except ValueError as error:  # what the model wrote is no plan or verdict
         status = CallStatus.INVALID
-        why = " ".join(str(error).split())[:300]
+        why = hide_secrets(" ".join(str(error).split()))[:300]
 
     result = outcome.result if outcome else None
     return Answer(
@@ -146,6 +170,7 @@ def answered(request: Request, session: MeteredModel, recipe: Recipe, name: str)
         plan=result if isinstance(result, Plan) else None,
         verdict=result if isinstance(result, Verdict) else None,
         confidence=outcome.confidence if outcome else math.nan,
-        text=(outcome.text if outcome else session.text)[:MAX_TEXT],
-        why=why,
+        text=hide_secrets(outcome.text if outcome else session.text)[:MAX_TEXT],
+        why=hide_secrets(why),
+        tokens_thought=session.tokens_thought,
     )

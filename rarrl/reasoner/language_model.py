@@ -23,7 +23,8 @@ class Completion:
 
     tokens_in, tokens_out: read and generated. ttft_s, seconds: to the first token and in all, of this completion.
     confidence: mean log-probability per token, by the model before the grammar; NaN if unknown. alternatives: per
-    token, text -> log-probability of the most likely ones, if they were asked for."""
+    token, text -> log-probability of the most likely ones, if they were asked for; a server's begin with the one that
+    was written."""
 
     text: str
     tokens_in: int

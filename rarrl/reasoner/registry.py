@@ -12,6 +12,7 @@ from rarrl.errors import InputError
 from rarrl.plugins import Table, did_you_mean, is_import_path, make_by_path
 from rarrl.reasoner.base import Reasoner
 from rarrl.reasoner.plan import Plan
+from rarrl.secrets import hide_secrets
 from rarrl.strict_json import short
 
 WHAT = "language model"
@@ -83,6 +84,6 @@ def make_backend(spec: str, options: ReasonerOptions) -> Reasoner:
         backend: Reasoner = make_by_path(spec, WHAT, ("name", "ask", "close"), REASONERS)
         return backend
     raise InputError(
-        f"{WHAT}: {short(spec)} is not known (allowed: {reasoner_forms()})"
+        f"{WHAT}: {short(hide_secrets(spec))} is not known (allowed: {reasoner_forms()})"
         f"{'' if name in REASONERS else did_you_mean(name, REASONERS)}"
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from rarrl.build import REPLAYED
 from rarrl.config import Config
 from rarrl.errors import InputError
+from rarrl.secrets import hide_secrets
 
 from .core import CATEGORIES, EpisodeBank
 from .datasets import holds_answers, load_plans, load_tables
@@ -26,9 +27,10 @@ def make_executive(config: Config, shock: bool = False) -> AlfredExecutive:
     if holds_answers(orchestrator.profile):
         return make_recorded_executive(config, shock)
     if orchestrator.reasoner != REPLAYED:
+        asked = hide_secrets(orchestrator.reasoner)
         raise InputError(
-            f"reasoner: {orchestrator.reasoner} needs tasks with goals and plans; choose a profile with recorded "
-            f"answers (household), not {orchestrator.profile}"
+            f"reasoner: {asked} needs tasks with goals and plans; choose a profile with recorded answers (household), "
+            f"not {orchestrator.profile}"
         )
     (table,) = load_tables([orchestrator.profile])
     plans, _ = load_plans(Path(replay.alfred) if replay.alfred else None, replay.split if replay.alfred else None)

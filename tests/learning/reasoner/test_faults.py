@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rarrl.reasoner import chat, prompt
+from rarrl.reasoner.answer_text import read_answer
 from rarrl.reasoner.base import Request
 from rarrl.reasoner.openai import OpenAiReasoner
 from rarrl.types import Role
@@ -83,7 +83,7 @@ VALUES = st.recursive(
 def test_any_text_is_an_answer_or_a_value_error(text):
     for role in Role:
         try:
-            prompt.parse(chat.bare_json(text), role)
+            read_answer(text, role)
         except ValueError as error:
             assert len(str(error)) < 500
     rows_of(text)

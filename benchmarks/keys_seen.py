@@ -1,0 +1,190 @@
+"""Counts where a server's key can be seen that should not be: `keys_seen` must be 0.
+
+    python benchmarks/keys_seen.py [--json benchmarks/results/keys_seen.json]
+
+Keys of ten shapes are put into RARRL_LLM_KEY, and a server on this computer repeats what it was sent in its refusal, in
+its stream and in its answer. Looked through, for whole keys and for their parts: stdout and stderr of `rarrl ask` with
+and without --json, what `rarrl replay` prints and writes (events, report, picture), the command lines of all processes
+meanwhile, the environment of the worker of a local model, and, where ROS 2 is installed, the log, events and parameter
+files of `rarrl run` with the values of the topic `answer`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.server
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+
+from rarrl.results import Figure, make_results, write_results
+
+CORE = "sk-" + "0123456789abcdef" * 2
+SHAPES = {
+    "trailing CR": CORE + "\r",
+    "trailing LF": CORE + "\n",
+    "CRLF": CORE + "\r\n",
+    "inner newline": CORE + "\nX-Other: " + CORE[::-1],
+    "not ASCII": CORE + "ü",
+    "quotes": f'"{CORE}"',
+    "spaces": f" {CORE} {CORE[::-1]} ",
+    "very long": CORE * 300,
+    "Bearer": f"Bearer {CORE}",
+    "white space only": " \r\n\t",
+}
+"""Ten keys as they come out of `.env` files, `$(cat file)` and documentation. Each holds CORE, but the last."""
+PARTS = (CORE, CORE[::-1], CORE[:16], CORE[-16:])
+"""What must not be seen: the key, what follows its line end, its two halves."""
+GOAL = "put a mug on the desk"
+POLL_S = 0.02
+"""Seconds between two looks at the processes; a command takes about a second."""
+
+
+class EchoServer(http.server.ThreadingHTTPServer):
+    """Repeats the Authorization header, by turns as a refusal, in a stream, and as an answer."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.heard = 0
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *_: object) -> None:
+                pass
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                key = self.headers.get("Authorization", "nothing")
+                outer.asked += 1
+                outer.heard += key == f"Bearer {CORE}"
+                status, kind, body = _echo(outer.asked % 3, key)
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def spec(self) -> str:
+        """How the server is named to rarrl."""
+        return f"openai:http://127.0.0.1:{self.server_port}/v1#m"
+
+
+def _echo(turn: int, key: str) -> tuple[int, str, bytes]:
+    if turn == 0:
+        return 401, "application/json", json.dumps({"error": {"message": f"Incorrect API key: {key}"}}).encode()
+    if turn == 1:
+        events = [{"choices": [{"delta": {"content": f"You sent {key}"}}]}, {"error": {"message": f"bad {key}"}}]
+        return 200, "text/event-stream", b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+    choice = {"message": {"content": f"Your key is {key}."}, "finish_reason": "stop"}
+    return 200, "application/json", json.dumps({"choices": [choice]}).encode()
+
+
+def seen_in(data: bytes) -> int:
+    """How many of PARTS occur in `data`."""
+    return sum(part.encode() in data for part in PARTS)
+
+
+def command_lines() -> bytes:
+    """Those of all processes, as `ps` shows them to every user."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(path.read_bytes())
+        except OSError:
+            continue
+    return b"\n".join(found)
+
+
+def run(arguments: list[str], key: str, folder: Path) -> tuple[bytes, bytes, int]:
+    """stdout, stderr, and parts seen in command lines, of `rarrl` with `arguments`."""
+    environment = {**os.environ, "RARRL_LLM_KEY": key, "PYTHONUNBUFFERED": "1"}
+    environment.pop("OPENAI_API_KEY", None)
+    command = [sys.executable, "-c", "from rarrl.cli import main; main()", *arguments]
+    with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
+        process = subprocess.Popen(command, stdout=out, stderr=err, env=environment, cwd=folder)
+        lines = 0
+        while process.poll() is None:
+            lines = max(lines, seen_in(command_lines()))
+            time.sleep(POLL_S)
+    return (folder / "stdout").read_bytes(), (folder / "stderr").read_bytes(), lines
+
+
+def look(shape: str, key: str, server: EchoServer) -> Counter[str]:
+    """Where a key of one shape is seen."""
+    seen: Counter[str] = Counter()
+    commands = {
+        "ask": ["ask", GOAL, "--llm", server.spec],
+        "ask again": ["ask", GOAL, "--llm", server.spec, "--level", "2"],
+        "ask --json": ["ask", GOAL, "--llm", server.spec, "--json"],
+        "replay": ["replay", "--llm", server.spec, "--policy", "always", "--episodes", "1", "--out", "out"],
+    }
+    if find_spec("rclpy") is not None:
+        commands["run"] = ["run", "--llm", server.spec, "--policy", "always", "--episodes", "1", "--out", "out"]
+
+    for name, arguments in commands.items():
+        with tempfile.TemporaryDirectory() as folder:
+            out, err, lines = run(arguments, key, Path(folder))
+            seen[f"{name}: stdout"] += seen_in(out)
+            seen[f"{name}: stderr"] += seen_in(err)
+            seen["command lines"] += lines
+            for path in Path(folder, "out").rglob("*"):
+                if path.is_file():
+                    seen[f"{name}: files"] += seen_in(path.read_bytes())
+    print(f"{shape}: {sum(seen.values())}", flush=True)
+    return seen
+
+
+def worker_environment(key: str) -> int:
+    """Parts of the key in the environment of a local model's worker."""
+    from rarrl.build import make_reasoner
+
+    os.environ["RARRL_LLM_KEY"] = key
+    reasoner = make_reasoner("llama")
+    try:
+        worker = getattr(reasoner.backend, "worker")  # noqa: B009
+        return seen_in(Path(f"/proc/{worker.pid}/environ").read_bytes())
+    finally:
+        reasoner.close()
+        del os.environ["RARRL_LLM_KEY"]
+
+
+def main() -> None:
+    """See the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+
+    server = EchoServer()
+    table = {shape: look(shape, key, server) for shape, key in SHAPES.items()}
+    if find_spec("llama_cpp") is not None:
+        table["CRLF"]["environment of the worker"] += worker_environment(SHAPES["CRLF"])
+
+    total = sum(sum(seen.values()) for seen in table.values())
+    places = sum(len(seen) for seen in table.values())
+    figures = {
+        "keys_seen": Figure(total, "parts of keys that were seen", n=places),
+        "keys_sent": Figure(server.heard, "requests that reached the server with the right key", n=server.asked),
+    }
+    for name, figure in figures.items():
+        print(f"{name} {figure.value:.0f} of {figure.n}")
+    if options.json is not None:
+        rows = {shape: dict(seen) for shape, seen in table.items()}
+        write_results(options.json, make_results("python benchmarks/keys_seen.py", 0, figures, {"places": rows}))
+    sys.exit(total > 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""Reads a chat model's answer: the JSON object after its thoughts, whatever is written around it.
+
+Models that think write their thoughts first, in marks that differ from family to family and that servers do not always
+take away; models that chat put the object into a code fence, between sentences, or write several and mean the last.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rarrl.reasoner import prompt
+from rarrl.reasoner.plan import Plan, Verdict
+from rarrl.types import Role
+
+MAX_CHARACTERS = 200_000
+"""Characters at the end of a text that are looked at: a thinking model writes fewer with 32,000 tokens."""
+MAX_TRIES = 500
+"""Opening braces at which an object is looked for, so that a text of braces alone does not take long."""
+
+_THOUGHTS_END = re.compile(
+    r"</\s*(?:think|thinking|thought|thoughts|reasoning|reason|analysis|reflection|seed:think)\s*>"
+    r"|\[/THINK\]"  # Magistral
+    r"|◁/think▷"  # Kimi
+    r"|<\|END_THINKING\|>"  # Command A
+    r"|<\|channel\|>\s*final\b[^{]{0,60}?<\|message\|>"  # gpt-oss (harmony)
+    r"|^analysis[^<]*?assistantfinal"  # the same, its special tokens removed by the server
+    r"|<channel\|>",  # Gemma 4
+    re.IGNORECASE | re.DOTALL,
+)
+_THOUGHTS_BEGIN = re.compile(
+    r"\s*(?:<\s*(?:think|thinking|thought|thoughts|reasoning|reason|analysis|reflection|seed:think)\s*>"
+    r"|\[THINK\]|◁think▷|<\|START_THINKING\|>|(?:<\|start\|>assistant)?<\|channel\|>\s*(?:analysis|commentary)"
+    r"|<\|channel>)",
+    re.IGNORECASE,
+)
+_KEYS = {Role.PLANNER: ("plan", "thoughts"), Role.VERIFIER: ("ok", "fault", "achieves")}
+"""What an answer of a role may hold; a chat model's other keys are left out."""
+_DECODER = json.JSONDecoder()
+
+
+@dataclass(frozen=True)
+class Found:
+    """A JSON object in a text. start, end: where it stands."""
+
+    value: dict[str, Any]
+    start: int
+    end: int
+
+
+def thoughts_end(text: str) -> int:
+    """Where the thoughts of a model end in `text`; 0 if there are none, its length if they have not ended.
+
+    >>> [thoughts_end(text) for text in ("hm</think>{}", "{}", "<think>hm")]
+    [10, 0, 9]
+    """
+    ends = [match.end() for match in _THOUGHTS_END.finditer(text)]
+    if ends:
+        return ends[-1]
+    return len(text) if _THOUGHTS_BEGIN.match(text) else 0
+
+
+def objects(text: str) -> list[Found]:
+    """The JSON objects of an answer, in order: those after the thoughts.
+
+    >>> [found.value for found in objects('<think>{"a": 1}?</think> Sure:\\n```JSON\\n{"ok": true}\\n```\\nDone.')]
+    [{'ok': True}]
+    """
+    begin = max(len(text) - MAX_CHARACTERS, 0)
+    whole = text[begin:].strip()
+    if whole.startswith("{"):  # marks inside of its texts mean nothing
+        try:
+            value = json.loads(whole)
+        except (ValueError, RecursionError):
+            value = None
+        if isinstance(value, dict):
+            start = text.index(whole, begin)
+            return [Found(value, start, start + len(whole))]
+
+    return list(_scan(text, max(begin, thoughts_end(text))))
+
+
+def _scan(text: str, begin: int) -> Iterator[Found]:
+    for _ in range(MAX_TRIES):
+        begin = text.find("{", begin)
+        if begin < 0:
+            return
+
+        try:
+            value, end = _DECODER.raw_decode(text, begin)
+        except (ValueError, RecursionError):
+            begin += 1
+            continue
+
+        yield Found(value, begin, end)
+        begin = end
+
+
+def read_answer(text: str, role: Role) -> Plan | Verdict:
+    """Reads the last plan or verdict in `text`. Keys that an answer does not need are left out, and an object around it
+    is taken away.
+
+    Raises: ValueError, one line: there is none, or what is wrong with the last one."""
+    candidates = [value for found in objects(text) for value in (*_inner(found.value, role), found.value)]
+    candidates = [value for value in candidates if _KEYS[role][0] in value]
+    trouble: ValueError | None = None
+    for value in reversed(candidates):
+        known = {key: each for key, each in value.items() if key in _KEYS[role]}
+        try:
+            return prompt.parse(json.dumps(known), role)
+        except ValueError as error:
+            trouble = trouble or error
+
+    if trouble is not None:
+        raise trouble
+    raise ValueError(_nothing_found(text, role))
+
+
+def _inner(value: dict[str, Any], role: Role) -> list[dict[str, Any]]:
+    return [each for each in value.values() if isinstance(each, dict)] if _KEYS[role][0] not in value else []
+
+
+def _nothing_found(text: str, role: Role) -> str:
+    wanted = f'JSON object with "{_KEYS[role][0]}"'
+    if not text.strip():
+        return f"answer: empty; expected a {wanted}"
+
+    end = thoughts_end(text)
+    if end == len(text):
+        return f"answer: thoughts alone, and no {wanted} after them: {text[-60:]!r}"
+    return f"answer: no {wanted}, or it is cut short: {text[end:][-60:]!r}"
+
+
+def mean_log_probability(tokens: Sequence[tuple[str, float]]) -> float:
+    """The mean log-probability of the tokens of an answer's last JSON object; NaN where nothing is known.
+
+    tokens: text and log-probability of each, in order."""
+    text = "".join(piece for piece, _ in tokens)
+    found = objects(text)
+    start, end = (found[-1].start, found[-1].end) if found else (thoughts_end(text), len(text))
+
+    at = 0
+    inside = []
+    for piece, log_p in tokens:
+        if at < end and at + len(piece) > start and math.isfinite(log_p):
+            inside.append(log_p)
+        at += len(piece)
+    return sum(inside) / len(inside) if inside else math.nan
+
+
+def p_ok(alternatives: Sequence[Mapping[str, float]]) -> float:
+    """A verdict's probability of ok; NaN where it is not known.
+
+    alternatives: per token, text -> log-probability of the most likely ones, the one that was written first. In a
+    tokenizer that was not made for verdicts, the value behind `"ok":` is a token of its own, or begins one.
+
+    >>> round(p_ok([{'{"ok': 0.0}, {'":': 0.0}, {" true": -0.2, " false": -1.8}, {"}": 0.0}]), 2)
+    0.83
+    """
+    text = ""
+    result = math.nan
+    for tokens in alternatives:
+        shares = {_VALUE.search(text + token): math.exp(min(p, 0.0)) for token, p in tokens.items()}
+        yes = sum(share for found, share in shares.items() if found and "true".startswith(found.group(1)))
+        no = sum(share for found, share in shares.items() if found and "false".startswith(found.group(1)))
+        if yes + no > 0.5 and not _VALUE.search(text):
+            result = yes / (yes + no)
+        text += next(iter(tokens), "")
+    return result
+
+
+_VALUE = re.compile(r'"ok"\s*:\s*([truefals]+)[\s,}]*[^:]*$')
+"""The value of `"ok"` at the end of a text, or the beginning of that value."""

@@ -1,0 +1,208 @@
+"""Secrets: read in one place, checked, and shown nowhere."""
+
+import doctest
+import json
+import logging
+import os
+
+import pytest
+from chat_servers import PLAN, ChatServer, delta, refuses, stream, whole
+from typer.testing import CliRunner
+
+from rarrl import secrets
+from rarrl.build import make_reasoner
+from rarrl.cli import app
+from rarrl.config import LanguageModelConfig, config_from_values
+from rarrl.errors import InputError
+from rarrl.reasoner.base import Request
+from rarrl.types import CallStatus, Role
+from rarrl.worker_process import without_secrets
+
+CORE = "sk-0123456789abcdef"
+
+SENT = {
+    "plain": CORE,
+    "trailing CR": CORE + "\r",
+    "trailing LF": CORE + "\n",
+    "CRLF": CORE + "\r\n",
+    "quotes": f'"{CORE}"',
+    "spaces": f"  {CORE}\t",
+    "Bearer": f"Bearer {CORE}",
+    "bearer in quotes": f"'bearer  {CORE}'\n",
+    "byte order mark": "\ufeff" + CORE,
+}
+"""Shapes of a key that are meant well -> the variable's value; CORE is sent."""
+
+REFUSED = {
+    "inner newline": (CORE + "\nX-Evil: " + CORE[::-1], "a line end"),
+    "inner CR": (CORE + "\r" + CORE[::-1], "a line end"),
+    "inner NUL": (CORE + "\x01" + CORE[::-1], "control character"),
+    "not ASCII": (CORE + "ü", "not ASCII"),
+    "two words": (CORE + " " + CORE[::-1], "a space"),
+    "very long": (CORE * 1000, "more than 8000"),
+}
+EMPTY = {"white space": " \r\n\t ", "quotes alone": '""', "Bearer alone": "Bearer ", "nothing": ""}
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr(secrets, "_seen", set())
+
+
+def set_key(monkeypatch, value, variable="RARRL_LLM_KEY"):
+    monkeypatch.setitem(os.environ, variable, value) if "\x00" not in value else None
+
+
+def test_examples():
+    assert doctest.testmod(secrets).failed == 0
+
+
+@pytest.mark.parametrize("shape", SENT)
+def test_what_surrounds_a_key_is_taken_away(monkeypatch, shape):
+    set_key(monkeypatch, SENT[shape])
+    assert secrets.read_key() == CORE
+
+
+@pytest.mark.parametrize("shape", EMPTY)
+def test_an_empty_variable_is_none_at_all(monkeypatch, shape):
+    set_key(monkeypatch, EMPTY[shape])
+    assert secrets.read_key() == ""
+    set_key(monkeypatch, CORE, "OPENAI_API_KEY")
+    assert secrets.read_key() == CORE
+
+
+@pytest.mark.parametrize("shape", REFUSED)
+def test_a_bad_key_names_the_variable_and_never_the_value(monkeypatch, shape):
+    value, fault = REFUSED[shape]
+    set_key(monkeypatch, value)
+    with pytest.raises(InputError, match=f"environment variable RARRL_LLM_KEY: .*{fault}") as caught:
+        secrets.read_key()
+    assert CORE not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def says_the_key(body):
+    return refuses(401, f"Incorrect API key provided: {CORE}, {json.dumps(CORE)}, Bearer%20{CORE}")
+
+
+def streams_the_key(body):
+    return stream(delta(reasoning_content=CORE), CORE, {"error": {"message": f"bad key {CORE}"}})
+
+
+def answers_the_key(body):
+    return whole(f"The key is {CORE}.")
+
+
+ECHOES = {"refusal": says_the_key, "stream": streams_the_key, "answer": answers_the_key}
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+@pytest.mark.parametrize("option", [[], ["--json"]], ids=["text", "json"])
+def test_no_way_out_of_the_command_shows_a_key(monkeypatch, caplog, echo, option):
+    set_key(monkeypatch, CORE + "\r\n")
+    with ChatServer(ECHOES[echo]) as server, caplog.at_level(logging.DEBUG):
+        done = CliRunner().invoke(app, ["ask", "put a mug on the desk", "--llm", f"openai:{server.url}#m", *option])
+    assert done.exit_code == 1 and server.seen[0][1]["authorization"] == f"Bearer {CORE}"
+    assert CORE not in done.output + done.stderr + caplog.text
+
+
+def test_a_command_with_a_bad_key_says_which_variable(monkeypatch):
+    set_key(monkeypatch, REFUSED["inner newline"][0])
+    done = CliRunner().invoke(app, ["ask", "put a mug on the desk", "--llm", "openai:http://127.0.0.1:9/v1#m"])
+    assert done.exit_code == 2 and "environment variable RARRL_LLM_KEY" in done.stderr
+    assert CORE not in done.output + done.stderr and CORE[::-1] not in done.output + done.stderr
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+def test_no_field_of_an_answer_shows_a_key(monkeypatch, echo):
+    set_key(monkeypatch, CORE + "\r\n")
+    monkeypatch.setenv("GATE", CORE[::-1])
+    settings = LanguageModelConfig(headers='{"X-Token": "$GATE"}') if echo == "refusal" else None
+    with ChatServer(ECHOES[echo]) as server:
+        answer = make_reasoner(f"openai:{server.url}#m", settings=settings).ask(
+            Request(1, Role.PLANNER, 1, "put a mug on the desk", 5.0)
+        )
+    assert answer.status is not CallStatus.OK
+    assert CORE not in repr(answer) and CORE[::-1] not in repr(answer)
+
+
+class Leaky:
+    """A backend of a user that repeats its key, in an answer or in an error."""
+
+    name = f"leaky {CORE}"
+
+    def ask(self, request):
+        raise ValueError(f"Invalid header value b'Bearer {CORE}\\n'")
+
+    def close(self):
+        raise OSError(CORE)
+
+
+def test_a_backend_of_a_user_does_not_show_it_either(monkeypatch, caplog):
+    set_key(monkeypatch, CORE)
+    reasoner = make_reasoner(f"{__name__}:Leaky")
+    answer = reasoner.ask(Request(1, Role.PLANNER, 1, "put a mug on the desk", 5.0))
+    reasoner.close()
+    assert answer.status is CallStatus.BACKEND_DOWN and "Invalid header value" in answer.why
+    assert CORE not in repr(answer) + caplog.text
+
+
+@pytest.mark.parametrize(
+    ("headers", "says"),
+    [
+        ({"api-key": CORE}, r'write \{"api-key": "\$VARIABLE"\}'),
+        ({"Authorization": f"Bearer {CORE}"}, "is a secret"),
+        ({"Cookie": CORE}, "is a secret"),
+        ({"X-Title": f"a\r\nAuthorization: {CORE}"}, "characters that no header line can have"),
+        ({f"X {CORE}"[:3]: "x"}, "cannot be the name"),
+        ({"Host": "x"}, "is what rarrl itself sends"),
+        ({"X-Title": 3}, "not a text"),
+        (["api-key", CORE], "not a mapping"),
+        (f"api-key: {CORE}", "not the text of a JSON object"),
+    ],
+)
+def test_secrets_in_settings_are_refused_without_showing_them(headers, says):
+    with pytest.raises(InputError, match=says) as caught:
+        config_from_values({"language_model": {"headers": headers}}, "test")
+    assert CORE not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_variable_that_is_not_set_is_named(monkeypatch):
+    monkeypatch.delenv("NOT_THERE", raising=False)
+    with pytest.raises(InputError, match="headers: api-key: the environment variable NOT_THERE is not set"):
+        make_reasoner("openai:https://x/v1#m", settings=LanguageModelConfig(headers='{"api-key": "$NOT_THERE"}'))
+
+
+def test_short_keys_are_hidden_as_words_and_leave_other_words_alone(monkeypatch):
+    set_key(monkeypatch, "x")
+    assert secrets.hide_secrets("expected x, got 'x'") == "expected ***, got '***'"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://me:pw@host/v1", "https://***@host/v1"),
+        ("openai:http://h/v1?key=abc&api-version=2#m", "openai:http://h/v1?key=***&api-version=2#m"),
+        ("openai:http://h/v1?sig=$SIG#m", "openai:http://h/v1?sig=$SIG#m"),
+        (
+            "rarrl ask 'put a mug' --llm 'openai:https://t0ken@h/v1#m'",
+            "rarrl ask 'put a mug' --llm 'openai:https://***@h/v1#m'",
+        ),
+        ("mail me@example.org", "mail me@example.org"),
+    ],
+)
+def test_urls_lose_their_secrets(text, shown):
+    assert secrets.hide_secrets(text) == shown
+
+
+def test_workers_get_no_secrets():
+    environment = {"RARRL_LLM_KEY": "a", "HF_TOKEN": "b", "AWS_SECRET_ACCESS_KEY": "c", "PATH": "d"}
+    kept = {"PATH": "d", "TOKENIZERS_PARALLELISM": "false", "SSH_AUTH_SOCK": "e", "XAUTHORITY": "f"}
+    assert without_secrets(environment | kept) == kept
+
+
+def test_the_plan_that_was_asked_for_comes_through(monkeypatch):
+    set_key(monkeypatch, CORE)
+    with ChatServer([stream(PLAN)]) as server:
+        done = CliRunner().invoke(app, ["ask", "put a mug on the desk", "--llm", f"openai:{server.url}#m"])
+    assert done.exit_code == 0 and "PutObject(mug, desk)" in done.output
