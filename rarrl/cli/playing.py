@@ -134,6 +134,7 @@ def in_process(
     from rarrl.decision_loop import replay
     from rarrl.events import EventWriter, RunEvent
     from rarrl.reasoner.home import read_home
+    from rarrl.secrets import hide_secrets
 
     chosen = config.orchestrator
     orchestrator = make_orchestrator(
@@ -152,7 +153,7 @@ def in_process(
         date=date,
         source="in_process",
         cost_weight=chosen.cost_weight,
-        reasoner=None if reasoner is None else chosen.reasoner,
+        reasoner=None if reasoner is None else hide_secrets(chosen.reasoner),
     )
     with EventWriter(folder, header) as log:
         home = read_home(Path(chosen.home)) if chosen.home else ()
