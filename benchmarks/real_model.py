@@ -5,7 +5,7 @@
 
 Any model and server do: what is looked at is whether the commands work, not how good the plans are. A recording is
 interrupted once, as by Ctrl-C, and resumed. Steps that are done stand in the results and are not made again, so that
-the same command goes on after an interruption; a step that takes longer than --limit counts as failed (exit status 124).
+the same command goes on after an interruption; one that takes longer than --limit counts as failed (exit status 124).
 """
 
 from __future__ import annotations

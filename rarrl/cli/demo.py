@@ -22,15 +22,17 @@ from rarrl.cli.playing import (
     measured_costs,
     need_ros,
     play,
+    told_where,
 )
 from rarrl.errors import DependencyMissingError, InputError
 from rarrl.secrets import hide_secrets
 
 if TYPE_CHECKING:
     from rarrl.config import LanguageModelConfig
+    from rarrl_learning.household.report.trace import Played
 
-MISSIONS = 5
-"""Missions of each policy, where nothing is said: three minutes."""
+MISSIONS = 7
+"""Missions of each policy, where nothing is said: one of each type of task, four minutes."""
 MAX_MISSIONS = 100
 """More would be an evaluation: `rarrl eval mission`."""
 EPISODES = 20
@@ -46,7 +48,7 @@ def demo(
             "--missions",
             "--episodes",
             min=1,
-            help="How many missions each policy plays, default 5; with --quick how many tasks, default 20.",
+            help="How many missions each policy plays, default 7; with --quick how many tasks, default 20.",
         ),
     ] = None,
     quick: Annotated[
@@ -103,9 +105,16 @@ def _household_demo(missions: int, seed: int, llm: str, model: LanguageModelConf
         markup=False,
     )
     folder = new_run_folder(out)
-    with progress("playing", len(settings) * len(seeds)) as update:
-        played = play_all(settings, seeds, progress=update)
-    save_missions(folder, played)
+    played: list[Played] = []
+    order = [setting.policy for setting in settings]
+    with told_where(folder):
+        try:
+            with progress("playing", len(settings) * len(seeds)) as update:
+                play_all(settings, seeds, progress=update, keep=played.append)
+        finally:  # whatever ends it, what was played is kept
+            played.sort(key=lambda one: (order.index(one.result.policy), one.result.seed))
+            if played:
+                save_missions(folder, played)
     finish_missions(folder)
     typer.echo(f"{time.monotonic() - started:.0f} s in all")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,7 +26,8 @@ HEAD = ("policy", "success", "95 % interval", "LLM s", "tokens", "calls", "misse
 MISSION_HEAD = ("policy", "done", "met", "time", "LLM", "tokens", "calls", "collisions", "gate stops")
 COSTS = "costs.json"
 """File of a run's folder with what calls of its language model were measured to take."""
-PLOT_HINT = "`rarrl plot FOLDER` makes the report of what was played"
+PLOT_HINT = "nothing was played yet"
+"""What a command says that is interrupted before it plays; see `told_where` for later."""
 
 LlmOption = Annotated[
     str | None,
@@ -45,12 +47,25 @@ def need_ros(command: str) -> None:
         )
 
 
+@contextmanager
+def told_where(folder: Path) -> Iterator[None]:
+    """While missions or tasks are played into `folder`: says after Ctrl-C where they are and what makes a report."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if any(folder.rglob("*.json*")):
+            typer.echo(f"interrupted; `rarrl plot {folder}` makes the report of what was played", err=True)
+        else:
+            typer.echo(f"interrupted; nothing was finished, {folder} holds nothing to look at", err=True)
+        raise typer.Exit(130) from None
+
+
 def play(
     folder: Path, policies: Sequence[str], config: Config, one: Callable[[str, Path, Callable[[int], None]], None]
 ) -> None:
     """Plays every policy into a numbered folder of its own; `one` plays one and reports how many episodes are over."""
     episodes = config.replay.episodes
-    with progress("playing", len(policies) * episodes) as update:
+    with told_where(folder), progress("playing", len(policies) * episodes) as update:
         for index, name in enumerate(policies):
             update(index * episodes, name)
             safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)[:40]

@@ -22,6 +22,7 @@ from rarrl.cli.playing import (
     need_ros,
     play,
     tell_costs,
+    told_where,
 )
 from rarrl.errors import InputError
 
@@ -180,7 +181,13 @@ def _run_sim(policies: Sequence[str] | None, given: dict[str, Any], out: Path | 
 
     texts = {name: str(value) for name, value in given.items() if value is not None}
     folder = new_run_folder(out)
-    done = run_sim(texts, folder, lambda mission: typer.echo(mission_line(mission)))
+    with told_where(folder):
+        done = run_sim(
+            texts,
+            folder,
+            lambda mission: typer.echo(mission_line(mission)),
+            on_progress=lambda line: typer.echo(line, err=True),
+        )
     typer.echo(f"{sum(bool(mission['success']) for mission in done)} of {len(done)} succeeded; logs: {folder}")
 
 

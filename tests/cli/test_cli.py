@@ -241,9 +241,11 @@ def test_quick_demo_plays_on_ros_and_writes_the_report(tmp_path):
 def test_demo_plays_missions_and_draws_them_again(tmp_path, monkeypatch):
     from rarrl_learning.household import demo
 
-    def play_all(settings, seeds, progress):
+    def play_all(settings, seeds, progress, keep):
         progress(1, "one")
-        return [fake(setting, seed, False) for setting in settings for seed in seeds]
+        for seed in seeds:
+            for setting in settings:
+                keep(fake(setting, seed, False))
 
     monkeypatch.setattr(demo, "play_all", play_all)
     done = rarrl("demo", "--missions", 2, "--out", tmp_path / "run")
@@ -252,6 +254,42 @@ def test_demo_plays_missions_and_draws_them_again(tmp_path, monkeypatch):
         assert text in done.output
     (tmp_path / "run" / "report.html").unlink()
     assert rarrl("plot", tmp_path / "run").exit_code == 0 and (tmp_path / "run" / "report.html").exists()
+
+
+@pytest.mark.skipif(find_spec("mujoco") is None or find_spec("llama_cpp") is None, reason="needs mujoco and llama.cpp")
+@pytest.mark.parametrize("played", [0, 6])
+def test_an_interrupted_demo_keeps_what_was_played(tmp_path, monkeypatch, played):
+    from rarrl_learning.household import demo
+
+    def play_all(settings, seeds, progress, keep):
+        for setting, seed in [(setting, seed) for seed in seeds for setting in settings][:played]:
+            keep(fake(setting, seed, False))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "play_all", play_all)
+    done = rarrl("demo", "--n", 2, "--out", tmp_path / "run")
+    assert done.exit_code == 130
+    if not played:
+        assert "nothing was finished" in done.output
+        return
+    assert f"`rarrl plot {tmp_path / 'run'}` makes the report" in done.output
+    drawn = rarrl("plot", tmp_path / "run")
+    assert drawn.exit_code == 0, drawn.output
+    assert "2 of 2" in drawn.output and "1 of 1" in drawn.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("demo", "--perception", "--n", 3), "--n: not with --perception"),
+        (("demo", "--perception", "--quick"), "--quick: not with --perception"),
+        (("demo", "--missions", 101), "--n: 101 is not allowed"),
+    ],
+)
+def test_what_demo_would_ignore_is_refused(words, message):
+    done = rarrl(*words)
+    assert done.exit_code == 2
+    assert message in " ".join(done.output.split())
 
 
 def test_demo_says_what_is_missing(monkeypatch):
