@@ -101,6 +101,25 @@ def train_orchestrator(
     typer.echo(f"try it: {_try_it(folder, recorded)}")
 
 
+@guarded()
+def rule_list() -> None:
+    """List the rules that decide when to think, as --policy of run, replay and demo takes them."""
+    from rarrl.cli.common import table
+    from rarrl.orchestrator.rules import RULES
+
+    rows = []
+    for name in RULES:
+        family = RULES[name]
+        needs = "recorded answers" if family.needs_plan else ("missions in homes" if family.needs_guard else "")
+        says = " ".join((family.make.__doc__ or "").split()).partition(". ")[0].rstrip(".")
+        rows.append((name, ", ".join(family.axes), needs, says))
+    console().print(table("", ("rule", "parameters", "only with", "asks the language model"), rows))
+    typer.echo(
+        'NAME has the parameters tuned for the profile; NAME:{"key": value} has these. Besides: learned, recorded, '
+        "household (trained weights), the path of a weights file, package.module:Class (your own)."
+    )
+
+
 def _try_it(folder: Path, recorded: str | None) -> str:
     """A command that plays the new policy beside two rules, on a profile of the kind that it was trained on.
 

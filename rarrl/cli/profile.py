@@ -21,6 +21,22 @@ SHOWN = 10  # rows that were left out
 
 
 @guarded()
+def profile_list() -> None:
+    """List the shipped latency profiles: whose calls, how many, and whether answers were recorded with them."""
+    from rarrl.latency.profile import load_profile, shipped_profiles
+    from rarrl.latency.replay import ReplayTable
+
+    rows = []
+    for name in shipped_profiles():
+        profile = load_profile(name)
+        mean_s = ReplayTable.from_profile(profile).costs.mean_s[0]
+        answers = f"{len(profile.tasks)} goals" if profile.tasks else "-"
+        rows.append((name, profile.header.kind, profile.header.model, f"{mean_s:.3g}", answers))
+    console().print(table("", ("profile", "kind", "model", "planner 1, mean s", "answers"), rows))
+    typer.echo("`rarrl profile show NAME` shows one; --profile takes a name, or the path of a file")
+
+
+@guarded()
 def profile_show(
     profile: Annotated[
         str | None,

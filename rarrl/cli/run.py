@@ -37,7 +37,10 @@ PolicyOption = Annotated[
     typer.Option("--policy", help="Who decides: learned, a rule, or a safetensors file. Repeat it to compare several."),
 ]
 ProfileOption = Annotated[str | None, typer.Option("--profile", help="Latency profile: a shipped name, or a file.")]
-EpisodesOption = Annotated[int | None, typer.Option("--episodes", help="How many tasks each policy plays.")]
+EpisodesOption = Annotated[
+    int | None,
+    typer.Option("--n", "--episodes", "--missions", help="How many tasks each policy plays; of --sim: missions."),
+]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="The same seed gives the same tasks and luck.")]
 CategoryOption = Annotated[str | None, typer.Option("--category", help="all, Navigation, Inspection or Delivery.")]
 AlfredOption = Annotated[
@@ -75,17 +78,16 @@ def run(
     sim: Annotated[
         bool, typer.Option("--sim", help="The whole robot in a simulated home instead of the replay, in real time.")
     ] = False,
-    missions: Annotated[int, typer.Option(help="With --sim: how many missions.")] = 1,
     config: ConfigOption = None,
     out: OutOption = None,
 ) -> None:
     """Run orchestrator_node and replay_node on ROS 2, without ros2 launch; with --sim the whole robot in a home."""
     if sim:
-        replayed = {"episodes": episodes, "category": category, "alfred": alfred, "split": split, "speed": speed}
+        replayed = {"category": category, "alfred": alfred, "split": split, "speed": speed}
         replayed |= {"latency-scale": latency_scale, "shock": shock or None, "config": config}
         _refuse_with_sim([name for name, value in replayed.items() if value is not None])
         given = {
-            "missions": missions,
+            "missions": 1 if episodes is None else episodes,
             "seed": seed,
             "policy": policy[0] if policy and len(policy) == 1 else None,
             "profile": profile,
@@ -169,7 +171,7 @@ def _with_costs(config: Config, folder: Path, measure: bool, reasoner: Reasoner 
 
 def _refuse_with_sim(names: Sequence[str]) -> None:
     if names:
-        raise InputError(f"--{names[0]}: not with --sim, which carries --missions out in real time; leave it away")
+        raise InputError(f"--{names[0]}: not with --sim, which carries --n missions out in real time; leave it away")
 
 
 def _run_sim(policies: Sequence[str] | None, given: dict[str, Any], out: Path | None) -> None:

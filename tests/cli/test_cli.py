@@ -292,6 +292,22 @@ def test_what_demo_would_ignore_is_refused(words, message):
     assert message in " ".join(done.output.split())
 
 
+def test_profiles_and_rules_can_be_listed():
+    profiles = rarrl("profile", "list")
+    assert profiles.exit_code == 0, profiles.output
+    assert "groq-70b" in profiles.output and "103 goals" in profiles.output
+
+    rules = rarrl("rule", "list")
+    assert rules.exit_code == 0, rules.output
+    assert "after_failure" in rules.output and "failed attempts in a row" in rules.output
+
+
+def test_number_of_tasks_has_one_name_and_its_old_ones(tmp_path):
+    for number, name in enumerate(("--n", "--episodes", "--missions")):
+        done = rarrl("replay", "--policy", NEVER, name, 2, "--out", tmp_path / str(number))
+        assert "of 2" in done.output, done.output
+
+
 def test_demo_says_what_is_missing(monkeypatch):
     monkeypatch.setattr("rarrl.cli.demo.find_spec", lambda name: None)
     done = rarrl("demo")
