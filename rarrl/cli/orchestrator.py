@@ -104,18 +104,17 @@ def train_orchestrator(
 @guarded()
 def rule_list() -> None:
     """List the rules that decide when to think, as --policy of run, replay and demo takes them."""
-    from rarrl.cli.common import table
     from rarrl.orchestrator.rules import RULES
 
-    rows = []
     for name in RULES:
         family = RULES[name]
-        needs = "recorded answers" if family.needs_plan else ("missions in homes" if family.needs_guard else "")
-        says = " ".join((family.make.__doc__ or "").split()).partition(". ")[0].rstrip(".")
-        rows.append((name, ", ".join(family.axes), needs, says))
-    console().print(table("", ("rule", "parameters", "only with", "asks the language model"), rows))
+        only = " (recorded answers only)" if family.needs_plan else " (latencies only)" if family.needs_guard else ""
+        says = " ".join((family.make.__doc__ or "").split())
+        typer.echo(f"{name}{only}: {says}")
+        if family.axes:
+            typer.echo(f"    parameters: {', '.join(family.axes)}")
     typer.echo(
-        'NAME has the parameters tuned for the profile; NAME:{"key": value} has these. Besides: learned, recorded, '
+        '\nNAME has the parameters tuned for the profile; NAME:{"key": value} has these. Besides: learned, recorded, '
         "household (trained weights), the path of a weights file, package.module:Class (your own)."
     )
 
