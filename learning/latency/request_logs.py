@@ -330,7 +330,7 @@ def _aiperf_rows(number: int, record: dict[str, Any]) -> Iterator[Row]:
     names: dict[str, str] = {}
     scale: dict[str, float] = {}
     for column, spellings in wanted.items():
-        metric = next((metrics[name] for name in spellings if isinstance(metrics.get(name), dict)), {})
+        metric: dict[str, Any] = next((metrics[name] for name in spellings if isinstance(metrics.get(name), dict)), {})
         values[column] = metric.get("value")
         names[column] = spellings[0]
         if column.endswith("_s"):

@@ -97,15 +97,17 @@ def measured_costs(config: Config, folder: Path, reasoner: Reasoner | None = Non
     return config.model_copy(update={"orchestrator": chosen.model_copy(update={"profile": str(file)})})
 
 
-def tell_costs(config: Config) -> None:
-    """Says on stderr where the profile of `config` does not fit the language model, or the budget buys no call."""
+def tell_costs(config: Config, measured: bool) -> None:
+    """Says on stderr where the profile of `config` does not fit the language model, or the budget buys no call.
+
+    measured: its costs were just measured."""
     from rarrl.latency.profile import load_profile
     from rarrl.latency.replay import ReplayTable
 
     chosen = config.orchestrator
     profile = load_profile(chosen.profile)
     mismatch = profile.mismatch(chosen.reasoner)
-    if mismatch:
+    if mismatch and not measured:
         typer.echo(f"warning: {mismatch}", err=True)
         return
 

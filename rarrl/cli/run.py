@@ -162,10 +162,11 @@ def _with_costs(config: Config, folder: Path, measure: bool, reasoner: Reasoner 
     live = config.orchestrator.reasoner
     if live == REPLAYED:
         return config
-    if measure and live != "llama":
+    measure = measure and live != "llama"
+    if measure:
         typer.echo("measuring what calls take; --profile names a profile instead", err=True)
         config = measured_costs(config, folder, reasoner)
-    tell_costs(config)
+    tell_costs(config, measure)
     return config
 
 
