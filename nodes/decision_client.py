@@ -12,11 +12,13 @@ from pathlib import Path
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 
+from rarrl.build import REPLAYED
 from rarrl.config import OrchestratorConfig
 from rarrl.decision_loop import Report
 from rarrl.diagnostics import Heartbeat
 from rarrl.events import EventWriter, RunEvent
 from rarrl.reasoner.base import Answer
+from rarrl.secrets import hide_secrets
 from rarrl.types import CallStatus, Decision
 
 from . import conversions
@@ -145,5 +147,6 @@ def open_log(folder: Path, orchestrator: OrchestratorConfig, seed: int, speed: f
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         source="graph",
         cost_weight=orchestrator.cost_weight,
+        reasoner=None if orchestrator.reasoner == REPLAYED else hide_secrets(orchestrator.reasoner),
     )
     return EventWriter(folder, run)

@@ -15,7 +15,7 @@ import numpy as np
 from rarrl.config import Config, OrchestratorConfig, ReplayConfig
 from rarrl.errors import DependencyMissingError
 from rarrl.files import read_file
-from rarrl.latency.profile import load_profile
+from rarrl.latency.profile import MAX_SECONDS, MAX_TOKENS, load_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.registry import RECORDED_RULES_FILE, RULES_FILE
 from rarrl.perception.voxels import PRESETS
@@ -29,9 +29,13 @@ CALL_PRICE = 0.003  # points of success that one may cost
 DEMO_SIZE = (640, 480)  # pixels of the pairs that are drawn here
 
 
-def demo_config(episodes: int, seed: int, llm: str = "profile") -> Config:
-    """The demo's settings. `llm`: who thinks; with profile the measured calls of a hosted model, else a reasoner that
-    is asked for real."""
+def demo_config(episodes: int, seed: int, llm: str = "profile", profile: str = HOUSEHOLD) -> Config:
+    """The demo's settings.
+
+    Args:
+        llm: who thinks; with profile the measured calls of a hosted model, else a reasoner that is asked for real.
+        profile: with such a reasoner, the recorded profile whose tasks are played and whose costs the budget is made
+            of."""
     if llm == "profile":
         orchestrator = OrchestratorConfig(
             profile="anyscale-70b",  # 2.0 s and 379 tokens a planner call in the mean
@@ -40,13 +44,13 @@ def demo_config(episodes: int, seed: int, llm: str = "profile") -> Config:
             cost_weight=0.005,
         )
     else:
-        costs = ReplayTable.from_profile(load_profile(HOUSEHOLD)).costs
+        costs = ReplayTable.from_profile(load_profile(profile)).costs
         orchestrator = OrchestratorConfig(
-            profile=HOUSEHOLD,
+            profile=profile,
             reasoner=llm,
-            time_budget_s=float(CALLS * costs.mean_s.max()),
-            token_budget=float(CALLS * costs.mean_tokens.max()),
-            cost_weight=float(CALL_PRICE / costs.mean_s[0]),
+            time_budget_s=min(float(CALLS * costs.mean_s.max()), MAX_SECONDS),
+            token_budget=min(float(CALLS * costs.mean_tokens.max()), MAX_TOKENS),
+            cost_weight=min(float(CALL_PRICE / costs.mean_s[0]), 1.0),
         )
     return Config(orchestrator=orchestrator, replay=ReplayConfig(episodes=episodes, seed=seed, speed=SPEED))
 

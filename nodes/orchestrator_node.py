@@ -20,6 +20,7 @@ from rarrl.build import REPLAYED, make_orchestrator, make_reasoner
 from rarrl.decision_loop import DecisionSession, Phase, Report
 from rarrl.diagnostics import Heartbeat, Latencies
 from rarrl.errors import RarrlError
+from rarrl.latency.profile import load_profile
 from rarrl.reasoner.base import Answer, Request
 from rarrl.reasoner.breaker import GuardedReasoner
 from rarrl.reasoner.home import read_home
@@ -72,6 +73,9 @@ class OrchestratorNode(RarrlNode):
         self._reasoner: GuardedReasoner | None = None
         if config.reasoner != REPLAYED:
             self._reasoner = make_reasoner(config.reasoner, settings=settings.language_model, node=self)
+            mismatch = load_profile(config.profile).mismatch(config.reasoner)
+            if mismatch:
+                self.get_logger().warning(mismatch)
         self._policy_errors = 0  # decisions that became ACT because the policy failed
         self._last_policy_error = ""
         self._calls = 0

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 
+from rarrl.build import REPLAYED
 from rarrl.config import LanguageModelConfig, Scalar, config_from_flat
 from rarrl.errors import DependencyMissingError, InputError, RarrlError
 from rarrl.events import FILE_NAME
@@ -29,14 +30,11 @@ GRACE_S = 5.0
 POLL_S = 0.05
 """How often processes and logs are looked at: short against an episode, and no load on the processor."""
 
-SIMULATED_S_PER_EPISODE = 600.0
-"""Simulated time after which an episode is considered to hang; far more than any episode takes."""
-
-REAL_S_PER_EPISODE = 5.0
-"""Real time that messages between the nodes may add to an episode."""
+SIMULATED_S_PER_DECISION = 600.0
+"""Simulated time after which a decision is considered to hang; far more than any attempt takes."""
 
 START_S = 60.0
-"""Time to start the processes; importing ROS takes long on a busy machine."""
+"""Time to start the processes, and to load a language model; importing ROS takes long on a busy machine."""
 
 LOG_LINES = 5
 """Last lines of a node's output that an error message quotes."""
@@ -101,11 +99,13 @@ def run_graph(
         domain_id: ROS_DOMAIN_ID of the graph; None: the one in the environment, or else one of its own, to keep other
             graphs on this machine apart.
         language_model: how the reasoner is run and asked; None: the defaults.
-        timeout_s: real seconds after which the run is aborted; None: ample time for `episodes` at `speed`.
+        timeout_s: real seconds after which the run is aborted; None: it may take as long as decisions are carried
+            out, see `quiet_s`.
         policy, profile, seed, speed, ...: as in the configuration.
 
     Raises: InputError for a bad setting; DependencyMissingError without rclpy; RarrlError where a node died (with its
         exit status and last lines) or the time ran out."""
+    model = language_model or LanguageModelConfig()
     settings: dict[str, Scalar] = {
         "orchestrator.policy": policy,
         "orchestrator.profile": profile,
@@ -121,7 +121,7 @@ def run_graph(
         "replay.speed": float(speed),
         "replay.latency_scale": float(latency_scale),
         **({"replay.split": split} if split is not None else {}),
-        **{f"language_model.{name}": value for name, value in (language_model or LanguageModelConfig())},
+        **{f"language_model.{name}": value for name, value in model},
     }
     if find_spec("rclpy") is None:
         raise DependencyMissingError("run: rclpy is missing; pip install 'rarrl[ros]', or source a ROS 2 installation")
@@ -129,8 +129,8 @@ def run_graph(
     run_dir = Path(run_dir).resolve()
     if (run_dir / FILE_NAME).exists():
         raise InputError(f"run: {run_dir} holds a run already; choose another folder")
-    if timeout_s is None:
-        timeout_s = START_S + episodes * (REAL_S_PER_EPISODE + (SIMULATED_S_PER_EPISODE + time_budget_s) / speed)
+    live_s = 0.0 if reasoner == REPLAYED else min(time_budget_s, model.call_timeout_s)
+    patience_s = quiet_s(speed, time_budget_s, live_s)
 
     started = time.monotonic()
     environment, domain = environment_for(domain_id)
@@ -143,9 +143,14 @@ def run_graph(
         tail = Tail(run_dir / FILE_NAME)
         while processes.running("replay_node"):
             processes.check_alive("orchestrator_node")
-            if time.monotonic() - started > timeout_s:
+            played = f"{tail.episodes} of {episodes} episodes played"
+            now = time.monotonic()
+            if timeout_s is not None and now - started > timeout_s:
+                raise RarrlError(f"run: not finished after {timeout_s:.0f} s; {played}")
+            if now - tail.heard > patience_s:
                 raise RarrlError(
-                    f"run: not finished after {timeout_s:.0f} s; {tail.episodes} of {episodes} episodes played"
+                    f"run: no decision was carried out for {patience_s:.0f} s; {played}; what the nodes said: "
+                    f"{run_dir}/*.log"
                 )
             if tail.advanced() and on_episode is not None:
                 on_episode(tail.episodes)
@@ -159,6 +164,16 @@ def run_graph(
     if codes["orchestrator_node"] != 0:
         logger.warning("orchestrator_node ended with exit status %d after the run", codes["orchestrator_node"])
     return GraphRun(policy, run_dir, codes, time.monotonic() - started, domain)
+
+
+def quiet_s(speed: float, time_budget_s: float, live_s: float) -> float:
+    """Real seconds without a new line in the log after which a run is considered to hang.
+
+    Args:
+        speed: simulated seconds per real second.
+        time_budget_s: simulated seconds that a replayed call may take.
+        live_s: real seconds that a call of a live language model may take; 0 where calls are replayed."""
+    return START_S + (SIMULATED_S_PER_DECISION + time_budget_s) / speed + live_s
 
 
 class LineTail:
@@ -183,15 +198,24 @@ class LineTail:
 
 
 class Tail:
-    """Counts the finished episodes in a growing events.jsonl."""
+    """Counts the finished episodes in a growing events.jsonl.
+
+    Attributes:
+        episodes: how many are finished.
+        heard: when a line was added last, seconds of the steady clock; at first, when this was made.
+    """
 
     def __init__(self, path: Path) -> None:
         self._lines = LineTail(path)
         self.episodes = 0
+        self.heard = time.monotonic()
 
     def advanced(self) -> bool:
         """Reads what is new; returns whether more episodes are finished than before."""
-        ended = sum(line.startswith(b'{"type": "end"') for line in self._lines.new_lines())
+        lines = self._lines.new_lines()
+        if lines:
+            self.heard = time.monotonic()
+        ended = sum(line.startswith(b'{"type": "end"') for line in lines)
         self.episodes += ended
         return ended > 0
 

@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from enum import Enum
 from itertools import count
@@ -35,6 +36,7 @@ from rarrl.decision_loop import EpisodeRunner, Phase
 from rarrl.diagnostics import Heartbeat
 from rarrl.errors import RarrlError
 from rarrl.events import EventWriter
+from rarrl.files import write_json_atomic
 from rarrl.poses import pose_matrix
 from rarrl.reasoner.base import Answer
 from rarrl.types import Action, Decision, StereoPair
@@ -89,6 +91,12 @@ NEXT = ("", "next")
 
 GATE = "safety_gate_node"
 MISSIONS = "missions.jsonl"
+
+PROGRESS = "progress.json"
+"""File of a run's folder that says where the mission under way stands."""
+
+PROGRESS_S = 2.0
+"""How often it is written: often enough to follow a mission of some minutes."""
 
 
 class WaitsFor(Enum):
@@ -199,6 +207,8 @@ class SimRobotNode(RarrlNode):
         self._robot = EpisodeRunner(executive, self._simulated, self._log, run=os.urandom(8).hex())
 
         self._create_entities()
+        if self._run_dir is not None:
+            self.create_timer(PROGRESS_S, self._write_progress, clock=self.steady)
 
     def _create_entities(self) -> None:
         out = self.create_lifecycle_publisher
@@ -532,6 +542,24 @@ class SimRobotNode(RarrlNode):
         if self._busy and report.phase is Phase.WAITING:
             report = replace(report, phase=Phase.EXECUTING)
         self._state_pub.publish(state_message("sim_robot_node", report, self.stamp()))
+
+    def _write_progress(self) -> None:
+        """For `rarrl run --sim`, which does not read topics. A file that cannot be written is no reason to stop."""
+        world = self._world
+        report = self._robot.report
+        if world is None or report is None or self._run_dir is None:
+            return
+
+        values = {
+            "mission": report.episode,
+            "mission_s": round(world.env.world.steps * DT, 2),
+            "going": world.going,
+            "waits_for": self._waits_for.value if self._waits_for is not None else "",
+            "ticks": world.ticks,
+            "late_ticks": world.late_ticks,
+        }
+        with suppress(OSError):
+            write_json_atomic(self._run_dir / PROGRESS, values)
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         world = self._world

@@ -14,13 +14,23 @@ from rarrl.errors import DependencyMissingError, InputError, RarrlError
 from rarrl.events import FILE_NAME
 
 from .graph import FASTDDS_PROFILE, PACKAGE
-from .run import POLL_S, START_S, LineTail, Processes, environment_for
+from .run import POLL_S, LineTail, Processes, environment_for
 from .sim_graph import GRAPH, SIM, TIME_LIMIT_S, starts
 
 MISSIONS = "missions.jsonl"
+PROGRESS = "progress.json"
+"""File in which the simulated robot says where the mission under way stands."""
 
-SLACK_S = 120.0
-"""Real time that the calls of the language model may add to a mission, beyond the mission's own limit."""
+REPORT_S = 15.0
+"""How often a word is said of the mission under way."""
+
+STALLED_S = 180.0
+"""Real time without a step of the simulated world after which a run is given up: longer than nodes take to start on a
+busy machine, and than a call of a language model."""
+
+SLOW = 0.7
+"""Simulated seconds per real second below which a machine is too slow: commands and scans then arrive so old that the
+gate stops the robot."""
 
 Mission = dict[str, Any]
 """A line of missions.jsonl."""
@@ -32,6 +42,7 @@ def run_sim(
     on_mission: Callable[[Mission], None] | None = None,
     domain_id: int | None = None,
     timeout_s: float | None = None,
+    on_progress: Callable[[str], None] | None = None,
 ) -> list[Mission]:
     """Carries out `given["missions"]` missions.
 
@@ -40,7 +51,9 @@ def run_sim(
         run_dir: created; receives events.jsonl, missions.jsonl and the output of each node.
         on_mission: called with each finished mission.
         domain_id: ROS_DOMAIN_ID of the graph; None: the one in the environment, or else one of its own.
-        timeout_s: real seconds after which the run is aborted; None: ample time.
+        timeout_s: real seconds after which the run is aborted; None: when the simulated world stands for STALLED_S.
+            A mission ends by itself after its time limit, which is in simulated seconds.
+        on_progress: called now and then with a line on the mission under way.
 
     Returns: the lines of missions.jsonl.
 
@@ -57,11 +70,11 @@ def run_sim(
     if missions < 1:
         raise InputError("run: --missions must be at least 1; `ros2 launch rarrl sim.launch.py` waits for instructions")
     limit_s = float(given.get("time_limit_s") or TIME_LIMIT_S)
-    timeout_s = timeout_s or START_S + missions * (limit_s + SLACK_S)
 
     environment, _ = graph_environment(domain_id)
     tail = Missions(run_dir / MISSIONS, on_mission)
     started = time.monotonic()
+    pace = Pace(run_dir / PROGRESS, limit_s, started)
     with Processes(run_dir, environment) as processes:
         for start in nodes:
             processes.start(start.node.name, start.node.module, start.parameters, start.remappings)
@@ -71,9 +84,18 @@ def run_sim(
                 if node is not SIM:
                     processes.check_alive(node.name)
             tail.read()
-            if time.monotonic() - started > timeout_s:
+            now = time.monotonic()
+            line = pace.line(now)
+            if line and on_progress is not None:
+                on_progress(line)
+
+            done = f"{len(tail.lines)} of {missions} missions done"
+            if timeout_s is not None and now - started > timeout_s:
+                raise RarrlError(f"run: not finished after {timeout_s:.0f} s; {done}; {pace.state()}")
+            if pace.stalled_s(now) > STALLED_S:
                 raise RarrlError(
-                    f"run: not finished after {timeout_s:.0f} s; {len(tail.lines)} of {missions} missions done"
+                    f"run: the simulated world has stood for {STALLED_S:.0f} s; {done}; {pace.state()}; what the "
+                    f"nodes said: {run_dir}/*.log"
                 )
             time.sleep(POLL_S)
 
@@ -81,6 +103,86 @@ def run_sim(
         processes.check_ended_well(SIM.name)
 
     return tail.lines
+
+
+class Pace:
+    """How fast the simulated world goes, by the file that its node writes.
+
+    Args:
+        path: of that file.
+        limit_s: simulated seconds that a mission may take.
+        started: seconds of the steady clock.
+    """
+
+    def __init__(self, path: Path, limit_s: float, started: float) -> None:
+        self._path = path
+        self._limit_s = limit_s
+        self._values: dict[str, Any] = {}
+        self._moved = started  # when the world was seen to move last
+        self._said = started
+        self._last: dict[str, Any] = {}  # as of the last line
+        self._warned = False
+
+    def line(self, now: float) -> str:
+        """A line for people every REPORT_S; "" in between."""
+        values = self._read()
+        if values != self._values:
+            if _moved(self._values, values):
+                self._moved = now
+            self._values = values
+        if now - self._said < REPORT_S:
+            return ""
+
+        factor = self._factor(now)
+        self._said = now
+        self._last = values
+        text = self.state()
+        if factor is None:
+            return text
+
+        text += f", {factor:.2f} times real time"
+        if factor < SLOW and not self._warned:
+            self._warned = True
+            text += (
+                "; this machine is too slow for real time: the gate stops the robot for scans that are too old; end "
+                "other programs (`rarrl demo` plays the same missions without ROS, on any machine)"
+            )
+        return text
+
+    def stalled_s(self, now: float) -> float:
+        """Real seconds since the world was seen to move."""
+        return now - self._moved
+
+    def state(self) -> str:
+        """Where the run stands, in words."""
+        values = self._values
+        if not values:
+            return "the nodes are starting"
+        if values["waits_for"]:
+            return f"mission {values['mission']} waits for {values['waits_for']}"
+        late = 100 * values["late_ticks"] / max(values["ticks"], 1)
+        return (
+            f"mission {values['mission']}: {values['mission_s']:.0f} of {self._limit_s:.0f} s, {late:.0f} % late steps"
+        )
+
+    def _factor(self, now: float) -> float | None:
+        """Simulated seconds per real second since the last line; None where a mission began in between."""
+        last, values = self._last, self._values
+        if not last or last["mission"] != values["mission"] or not (last["going"] and values["going"]):
+            return None
+        return float((values["mission_s"] - last["mission_s"]) / (now - self._said))
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            values: dict[str, Any] = json.loads(self._path.read_text("utf-8"))
+        except (OSError, ValueError):  # not there yet
+            return self._values
+        return values
+
+
+def _moved(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether the simulated world took a step, or another mission began."""
+    return not old or (old["mission"], old["mission_s"]) != (new["mission"], new["mission_s"])
 
 
 def mission_line(mission: Mission) -> str:

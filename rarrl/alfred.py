@@ -58,6 +58,8 @@ _WHAT = "ALFRED"
 """How messages about a file begin."""
 _COMPACT = re.compile(r"^alfred_([A-Za-z0-9_]+)\.jsonl(\.gz)?$")
 """Name of a compact file; the group is the split."""
+_NO_PLAN = "key plan is missing"
+"""How the line of an entry ends that has no plan."""
 _DROPPED = ("NoOp", "End")
 """Sub-goals without an effect; each expert plan ends with one."""
 
@@ -149,8 +151,13 @@ def _read(path: Path, split: str | None) -> AlfredData:
     entries = _tree_entries(source, digest) if source.is_dir() else _compact_entries(source, digest)
     plans, skipped = _collect(entries)
     if not plans:
+        if skipped and all(line.endswith(_NO_PLAN) for line in skipped):
+            raise _without_plans(name, source)
         first = f"; first of {len(skipped)} bad entries: {skipped[0]}" if skipped else ""
-        raise InputError(f"{_WHAT}: no valid plan in {source}{first}; download the data set again")
+        what = (
+            "; download the data set again" if skipped else ", which holds no entry; give the folder of a whole split"
+        )
+        raise InputError(f"{_WHAT}: no valid plan in {source}{first}{what}")
 
     if skipped:
         logger.warning("ALFRED %s: %d bad entries left out; first: %s", name, len(skipped), skipped[0])
@@ -189,8 +196,24 @@ def available_splits(folder: Path) -> dict[str, Path]:
     return splits
 
 
+def _without_plans(split: str, source: Path) -> InputError:
+    return InputError(
+        f"{_WHAT}: split {split} in {source} holds goals without expert plans, as ALFRED's tests_seen and tests_unseen "
+        "do, whose plans are not published; take train, valid_seen or valid_unseen"
+    )
+
+
+def _test_split(folder: Path, split: str | None) -> Path | None:
+    """The folder of a test split, whose trials lie in it without a folder per task; None where there is none."""
+    places = [folder] if split is None else [folder / split, folder / "json_2.1.0" / split]
+    return next((place for place in places if next(place.glob("*/traj_data.json"), None)), None)
+
+
 def _choose_split(folder: Path, split: str | None) -> tuple[str, Path]:
     splits = available_splits(folder)
+    if split not in splits and (tests := _test_split(folder, split)) is not None:
+        raise _without_plans(tests.name, tests)
+
     listed = ", ".join(sorted(splits))
     if not splits:
         raise InputError(
@@ -307,7 +330,7 @@ def _from_traj_data(value: Any) -> dict[str, Any]:
 
 def _get(value: Any, key: str, kind: type) -> Any:
     if not isinstance(value, dict) or key not in value:
-        raise ValueError(f"key {key} is missing")
+        raise ValueError(_NO_PLAN if key == "plan" else f"key {key} is missing")
     if not isinstance(value[key], kind):
         raise ValueError(f"key {key}: {short(value[key])} is not a {kind.__name__}")
     return value[key]

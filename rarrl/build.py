@@ -27,6 +27,7 @@ from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.registry import Fitted, load_policy
 from rarrl.orchestrator.rules import OrchestratorPolicy
+from rarrl.orchestrator.running_costs import RunningCosts
 from rarrl.reasoner.base import Reasoner, Request
 from rarrl.reasoner.breaker import CircuitBreaker, GuardedReasoner
 from rarrl.reasoner.card import checked_model
@@ -137,6 +138,7 @@ def make_orchestrator(
     *,
     world: World | None = None,
     call_timeout_s: float = CALL_TIMEOUT_S,
+    live: bool = False,
 ) -> Orchestrator:
     """The orchestrator of one robot.
 
@@ -157,12 +159,19 @@ def make_orchestrator(
         world: where the robot acts, if not where the profile was recorded; one of latencies alone belongs to no world.
             None: the profile's own.
         call_timeout_s: no call may take longer than this, however much budget is left, seconds.
+        live: a language model is asked for real: what its calls are expected to cost follows the calls that are made.
+            False: the profile is right. The section `orchestrator` says it itself.
 
     Raises: InputError for an unknown policy or profile, with the allowed names, or a negative price."""
     if isinstance(policy, OrchestratorConfig):
         config = policy
         return make_orchestrator(
-            config.policy, config.profile, config.cost_weight, world=world, call_timeout_s=call_timeout_s
+            config.policy,
+            config.profile,
+            config.cost_weight,
+            world=world,
+            call_timeout_s=call_timeout_s,
+            live=live or config.reasoner != REPLAYED,
         )
     if not 0 <= cost_weight < math.inf:  # NaN is neither
         raise InputError(f"make_orchestrator: cost_weight must be a finite number of at least 0, got {cost_weight!r}")
@@ -170,7 +179,8 @@ def make_orchestrator(
         profile = load_profile(profile)
     if isinstance(policy, str):
         policy = load_policy(policy, fitted_for(profile, world))
-    return Orchestrator(policy, ReplayTable.from_profile(profile).costs, cost_weight, call_timeout_s)
+    costs = ReplayTable.from_profile(profile).costs
+    return Orchestrator(policy, RunningCosts(costs) if live else costs, cost_weight, call_timeout_s)
 
 
 def fitted_for(profile: LatencyProfile, world: World | None = None) -> Fitted:

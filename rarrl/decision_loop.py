@@ -251,7 +251,7 @@ class EpisodeRunner:
                 )
             )
         else:
-            self._calls += outcome.status is not CallStatus.BUDGET  # a refused call was never made
+            self._calls += outcome.status is not CallStatus.BUDGET or outcome.seconds > 0.0  # else it was never made
             self._llm_seconds += outcome.seconds
             self._tokens += outcome.tokens
             self._budget = self._budget.spend(outcome.seconds, outcome.tokens)

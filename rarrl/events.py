@@ -50,7 +50,8 @@ class Event(BaseModel):
 
 
 class RunEvent(Event):
-    """The first line: what was played. source: over ROS (graph), or in one process."""
+    """The first line: what was played. source: over ROS (graph), or in one process. reasoner: the language model that
+    was asked for real, None where the calls of the latency profile were replayed."""
 
     type: Literal["run"] = "run"
     schema_: Literal[1] = Field(default=1, alias="schema", description="1")
@@ -63,6 +64,9 @@ class RunEvent(Event):
     source: Literal["graph", "in_process"] = Field(description="graph, in_process")
     cost_weight: float | None = Field(
         default=None, ge=0.0, le=1.0, description="0 to 1: price of thinking, 1/s; absent: not known"
+    )
+    reasoner: str | None = Field(
+        default=None, max_length=10_000, description="text: the language model that was asked; absent: none was"
     )
 
 

@@ -53,7 +53,7 @@ def explain(run: Run, cost_weight: float) -> list[Explained]:
     `cost_weight`: the price of thinking of that run.
     Raises: InputError where the run's policy or latency profile is not there any more."""
     profile = load_profile(run.header.profile)
-    orchestrator = make_orchestrator(run.policy, profile, cost_weight)
+    orchestrator = make_orchestrator(run.policy, profile, cost_weight, live=run.header.reasoner is not None)
     always = make_orchestrator("always", profile, cost_weight).policy
     return [explained for episode in run.episodes for explained in _episode(episode, orchestrator, always)]
 

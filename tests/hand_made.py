@@ -94,3 +94,19 @@ class Expert:
 
     def close(self):
         pass
+
+
+class Slow:
+    """A reasoner that answers every goal with the same plan, 3 s by its own account."""
+
+    name = "openai:http://10.0.0.5:8080/v1#slow"
+
+    def ask(self, request):
+        common = (request.decision, request.role, request.level)
+        if request.role is Role.VERIFIER:
+            return Answer(*common, CallStatus.OK, 3.0, self.name, 20, 20, verdict=Verdict(True))
+        status = CallStatus.OK if request.level == 1 else CallStatus.INVALID
+        return Answer(*common, status, 3.0, self.name, 20, 20, plan=WRONG if request.level == 1 else None, why="")
+
+    def close(self):
+        pass

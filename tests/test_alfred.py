@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,26 @@ def test_wrong_places_are_refused_in_one_line(tmp_path: Path) -> None:
     assert "has no split 'test'; available: valid_seen, valid_unseen" in refused(tmp_path, "test")
     assert "holds several splits; choose one of: valid_seen, valid_unseen" in refused(tmp_path)
     assert "holds split valid_seen, not 'train'" in refused(tmp_path / "alfred_valid_seen.jsonl.gz", "train")
+
+
+@pytest.mark.parametrize("layout", ["tests_seen/trial_1", "tests_seen/task/trial_1", "json_2.1.0/tests_seen/trial_1"])
+def test_a_test_split_reads_as_what_it_is(tmp_path: Path, layout: str) -> None:
+    place = tmp_path / layout
+    place.mkdir(parents=True)
+    published = {key: value for key, value in traj_data().items() if key not in ("plan", "pddl_params")}
+    (place / "traj_data.json").write_text(json.dumps(published))
+    words = "split tests_seen in .* holds goals without expert plans, .* take train, valid_seen or valid_unseen"
+    assert re.search(words, refused(tmp_path, "tests_seen"))
+    assert re.search(words, refused(tmp_path / layout.partition("tests_seen")[0] / "tests_seen"))
+
+
+def test_a_compact_file_of_a_test_split_reads_as_what_it_is(tmp_path: Path) -> None:
+    path = write_compact(tmp_path, "tests_seen", {"task_type": "look_at_obj_in_light", "trial": "trial_1"})
+    assert "holds goals without expert plans" in refused(path)
+    mixed = write_compact(tmp_path, "valid_seen", {"task_type": "look_at_obj_in_light"}, "damaged")
+    assert "download the data set again" in refused(mixed)
+    empty = write_compact(tmp_path, "valid_unseen")
+    assert "which holds no entry" in refused(empty)
 
 
 def test_damaged_compact_files_are_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from rarrl.config import DetectorConfig, OrchestratorConfig
 from rarrl.errors import InputError
 from rarrl.latency.profile import load_profile
 from rarrl.orchestrator.rules import make_rule
+from rarrl.orchestrator.running_costs import RunningCosts
 from rarrl.perception.rig import CameraRig
 from rarrl.perception.voxels import PRESETS
 from rarrl.reasoner.base import Request
@@ -94,6 +95,9 @@ def test_an_orchestrator_from_a_configuration_a_name_and_an_object():
     config = OrchestratorConfig(policy="after_failure", profile="groq-70b", cost_weight=0.02)
     made = make_orchestrator(config)
     same = make_orchestrator("after_failure", load_profile("groq-70b"), 0.02)
+    asked = make_orchestrator(config.model_copy(update={"reasoner": "openai:http://127.0.0.1:1/v1#m"}))
+    assert isinstance(asked.costs, RunningCosts), "a live model's costs are its own"
+    assert not isinstance(made.costs, RunningCosts)
     assert (made.policy.params, made.cost_weight) == (same.policy.params, same.cost_weight)
     assert made.costs.mean_s.tolist() == same.costs.mean_s.tolist()
     rule = make_rule("never")

@@ -82,10 +82,12 @@ def play_all(
     workers: int = 0,
     progress: Callable[[float, str], None] | None = None,
     one: Play = play,
+    keep: Callable[[Played], None] | None = None,
 ) -> list[Played]:
     """Every seed with every setting, in the order of settings, then seeds; those of FILMED with pictures.
 
-    workers: processes; 0: one per core that is ours, at most four. one: plays a mission.
+    workers: processes; 0: one per core that is ours, at most four. one: plays a mission. keep: is called
+    with each mission as soon as it is played, in any order.
 
     Raises: RarrlError where a process died; what `run_mission` raises."""
     jobs = [(setting, seed) for seed in seeds for setting in settings]
@@ -94,6 +96,8 @@ def play_all(
 
     def take(job: tuple[Setting, int], played: Played) -> None:
         found[job] = played
+        if keep is not None:
+            keep(played)
         if progress is not None:
             progress(len(found), f"{job[0].policy}: {played.result.end_reason}")
 

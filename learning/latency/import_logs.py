@@ -1,4 +1,4 @@
-"""Imports request logs of hosted language models (llmperf columns) as latency profiles.
+"""Imports request logs of hosted language models (`request_logs`) as latency profiles.
 
 The logs time another workload than ours (a 550-token prompt, about 150 tokens of answer). What carries over to our
 calls is the time to the first token and the time per token after it; how long *our* answers are is assumed below, and
@@ -7,14 +7,10 @@ the assumption is written into the header of every imported profile.
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 import logging
-import math
 import re
 import shlex
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rarrl.errors import InputError
-from rarrl.files import read_file
-from rarrl.latency.profile import MAX_SECONDS, MAX_TOKENS, CallRecord, Finish, LatencyProfile, ProfileHeader
-from rarrl.strict_json import check_regular_file, short
+from rarrl.latency.profile import CallRecord, Finish, LatencyProfile, ProfileHeader
+from rarrl.strict_json import short
 from rarrl.types import MAX_NEW_TOKENS, THINK_ACTIONS
+
+from .request_logs import WHAT, LoggedRequest, pairs, read_rows
 
 logger = logging.getLogger(__name__)
 
@@ -41,27 +38,8 @@ ANSWER_MEDIAN_TOKENS: dict[tuple[str, int], int] = {
 ANSWER_SIGMA = 0.35  # of ln(tokens): half of the answers lie within +-24 % of the median
 PROMPT_TOKENS: dict[str, int] = {"planner": 260, "verifier": 330}  # the verifier reads the plan besides
 
-# Of the log; others are ignored.
-COLUMNS = ("provider", "size", "ttft_s", "e2e_s", "in_tokens", "out_tokens", "error_code")
-TOO_FEW_TOKENS = "-100"  # llmperf's mark for an answer shorter than asked; its latency is valid
 MIN_VALID = 50  # fewer requests than that say little about a 95 % quantile
 MIN_VALID_SHARE = 0.5  # of the requests; below it, a user is warned
-_WHAT = "request log"
-
-
-@dataclass(frozen=True)
-class Request:
-    """One measured request. Failed ones hold zeros: the log has no time for them."""
-
-    ttft_s: float
-    e2e_s: float
-    out_tokens: int
-    failed: bool
-
-    @property
-    def per_token_s(self) -> float:
-        """Seconds per generated token after the first."""
-        return (self.e2e_s - self.ttft_s) / max(self.out_tokens - 1, 1)
 
 
 @dataclass(frozen=True)
@@ -85,7 +63,9 @@ class Origin:
     command: str = ""
 
 
-def import_log(path: Path, provider: str, size: str, seed: int = 0, origin: Origin | None = None) -> ImportResult:
+def import_log(
+    path: Path, provider: str | None = None, size: str | None = None, seed: int = 0, origin: Origin | None = None
+) -> ImportResult:
     """Turns the requests of one provider and model size into a profile.
 
     Each request gives four records, aligned (record j of every role and level is the same request): an answer length
@@ -94,18 +74,21 @@ def import_log(path: Path, provider: str, size: str, seed: int = 0, origin: Orig
     that failed (429 and the like) stays as finish "error" taking the provider's median time to first token.
 
     Args:
-        path: CSV with the columns provider, size, ttft_s, e2e_s, in_tokens, out_tokens, error_code.
-        provider: as in the column `provider`; `size`: as in the column `size`.
+        path: a log in one of the formats of `request_logs`.
+        provider, size: as the log names them; None: the only ones that there are.
         seed: of the answer lengths.
         origin: for the header.
 
     Raises: InputError, one line: unreadable file, missing column, unknown provider or size, no valid request."""
-    requests, skipped = _read_requests(path, provider, size)
+    requests, skipped, (found_provider, found_size) = _read_requests(path, provider, size)
+    provider = found_provider or provider or path.stem
+    size = found_size or size or ""
     valid = [request for request in requests if not request.failed]
     if not valid:
         why = f"; first: {skipped[0]}" if skipped else " (all failed)"
         raise InputError(
-            f"{_WHAT}: {path}: none of the {len(requests) + len(skipped)} requests of {provider} {size} is valid"
+            f"{WHAT}: {path}: none of the {len(requests) + len(skipped)} requests of {f'{provider} {size}'.strip()} is "
+            f"valid"
             f"{why}; choose another provider and size"
         )
 
@@ -131,7 +114,7 @@ def _role(option: int) -> str:
     return role.value
 
 
-def _records(requests: list[Request], seed: int) -> Iterator[CallRecord]:
+def _records(requests: list[LoggedRequest], seed: int) -> Iterator[CallRecord]:
     lengths = answer_lengths(len(requests), seed)
     failed_s = float(np.median([r.ttft_s for r in requests if not r.failed]))
     for j, request in enumerate(requests):
@@ -165,7 +148,7 @@ def _header(path: Path, provider: str, size: str, seed: int, origin: Origin, tot
             f"{valid} answered and {total - valid} failed requests to {provider}: time to first token and time per "
             "token; replayed as ttft + answer tokens x time per token of the same request"
         ),
-        model=origin.model or f"{provider} {size}",
+        model=origin.model or f"{provider} {size}".strip(),
         hardware=origin.hardware,
         date=origin.date,
         source=origin.source or _one_line(path.name),
@@ -181,7 +164,9 @@ def _header(path: Path, provider: str, size: str, seed: int, origin: Origin, tot
 
 
 def _command(path: Path, provider: str, size: str, seed: int) -> str:
-    words = ["rarrl", "profile", "import", path.name, "--provider", provider, "--size", size, "--seed", str(seed)]
+    words = ["rarrl", "profile", "import", path.name, "--provider", provider]
+    words += ["--size", size] if size else []
+    words += ["--seed", str(seed)]
     return _one_line(shlex.join(words))
 
 
@@ -189,82 +174,57 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _warnings(provider: str, size: str, requests: list[Request], valid: list[Request], skipped: list[str]) -> list[str]:
+def _warnings(
+    provider: str, size: str, requests: list[LoggedRequest], valid: list[LoggedRequest], skipped: list[str]
+) -> list[str]:
     lines = []
+    whose = f"{provider} {size}".strip()
     if skipped:
-        lines.append(f"{len(skipped)} bad rows of {provider} {size} were left out; first: {skipped[0]}")
+        lines.append(f"{len(skipped)} bad rows of {whose} were left out; first: {skipped[0]}")
     if len(valid) < MIN_VALID or len(valid) < MIN_VALID_SHARE * len(requests):
         lines.append(
-            f"only {len(valid)} of {len(requests)} requests of {provider} {size} are valid (wanted: at least "
+            f"only {len(valid)} of {len(requests)} requests of {whose} are valid (wanted: at least "
             f"{MIN_VALID} and half of all); do not rely on this profile's quantiles"
         )
 
     return lines
 
 
-def _read_requests(path: Path, provider: str, size: str) -> tuple[list[Request], list[str]]:
-    """The requests of `provider` and `size` in file order, and a line for each row that is no request."""
-    requests: list[Request] = []
+def _read_requests(
+    path: Path, provider: str | None, size: str | None
+) -> tuple[list[LoggedRequest], list[str], tuple[str, str]]:
+    """The requests that are wanted in file order, a line for each row that is no request, and whose they are."""
+    rows = read_rows(path)
+    wanted = _chosen(path, pairs(rows), provider, size)
+
+    requests: list[LoggedRequest] = []
     skipped: list[str] = []
-    seen: Counter[tuple[str, str]] = Counter()
-    for line, row in _rows(path):
-        key = (row["provider"], row["size"])
-        seen[key] += 1
-        if key != (provider, size):
+    for row in rows:
+        if (row.text("provider"), row.text("size")) != wanted:
             continue
         try:
-            requests.append(_request(row))
+            requests.append(row.request())
         except ValueError as error:
-            skipped.append(f"{path.name} line {line}: {error}")
-
-    if not requests and not skipped:
-        known = [f"{p} {s}" for p, s in sorted(seen)]
-        close = difflib.get_close_matches(f"{provider} {size}", known, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ";"
-        listed = ", ".join(known[:30]) or "no rows at all"
-        raise InputError(f"{_WHAT}: {path} has no requests of {short(provider)} {short(size)}{hint} It has: {listed}")
-
-    return requests, skipped
+            skipped.append(f"{path.name} {row.where}: {error}")
+    return requests, skipped, wanted
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line number, row) of a CSV that has our columns; short rows read as empty cells."""
-    check_regular_file(path, _WHAT)
-    try:
-        text = read_file(path, _WHAT).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{_WHAT}: {path} is not UTF-8 text at byte {error.start}; save it as CSV in UTF-8") from None
+def _chosen(path: Path, there: list[tuple[str, str]], provider: str | None, size: str | None) -> tuple[str, str]:
+    """The one provider and size of a log that are meant; what a log does not say need not be said.
 
-    reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
-    try:
-        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-        if missing:
-            raise InputError(
-                f"{_WHAT}: {path} line 1: column {missing[0]} is missing (needed: {', '.join(COLUMNS)}); "
-                "export the log with these columns"
-            )
+    Raises: InputError: none of them, or several."""
+    fits = [(p, s) for p, s in there if provider in (None, p) or not p]
+    fits = [(p, s) for p, s in fits if size in (None, s) or not s]
+    if len(fits) == 1:
+        return fits[0]
 
-        for row in reader:
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise InputError(f"{_WHAT}: {path} line {reader.line_num}: {error}; save it again as plain CSV") from None
+    known = [f"{p} {s}".strip() for p, s in there]
+    listed = ", ".join(known[:30]) or "no rows at all"
+    asked = " ".join(short(text) for text in (provider, size) if text is not None)
+    if fits:
+        of = f"of {asked} " if asked else ""
+        raise InputError(f"{WHAT}: {path}: requests {of}of several models: {listed}; choose by --provider and --size")
 
-
-def _request(row: dict[str, str]) -> Request:
-    """Raises ValueError naming the column."""
-    if row["error_code"].strip() not in ("", "0", TOO_FEW_TOKENS):
-        return Request(0.0, 0.0, 0, failed=True)
-    ttft = _number(row, "ttft_s", 0.0, MAX_SECONDS)
-    e2e = _number(row, "e2e_s", ttft, MAX_SECONDS)
-    _number(row, "in_tokens", 0, MAX_TOKENS)
-    return Request(ttft, e2e, int(_number(row, "out_tokens", 1, MAX_TOKENS)), failed=False)
-
-
-def _number(row: dict[str, str], column: str, low: float, high: float) -> float:
-    try:
-        value = float(row[column])
-    except ValueError:
-        value = math.nan
-    if not low <= value <= high:
-        raise ValueError(f"column {column}: {short(row[column])} is not a number from {low:g} to {high:g}")
-    return value
+    close = difflib.get_close_matches(f"{provider or ''} {size or ''}".strip(), known, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ";"
+    raise InputError(f"{WHAT}: {path} has no requests{' of ' + asked if asked else ''}{hint} It has: {listed}")

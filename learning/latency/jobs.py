@@ -54,14 +54,19 @@ class AnswerTable:
 
 
 def import_profile(
-    csv: Path | str, provider: str, size: str, out: Path | str, seed: int = 0, origin: Origin | None = None
+    log: Path | str,
+    provider: str | None,
+    size: str | None,
+    out: Path | str,
+    seed: int = 0,
+    origin: Origin | None = None,
 ) -> ImportResult:
     """Imports a log of requests to a hosted language model and writes it as a latency profile.
 
     Args:
-        csv: The log, with the columns of llmperf (`import_logs.COLUMNS`).
-        provider: Whose requests to take, as the log names it.
-        size: Which model size to take, as the log names it.
+        log: The log, in one of the formats of `request_logs`.
+        provider: Whose requests to take, as the log names it; None: the only one that there is.
+        size: Which model size to take, as the log names it; None: the only one that there is.
         out: File of the profile (JSON).
         seed: Of the answer lengths that are drawn; see `import_log`.
         origin: What the profile's header says of the log.
@@ -71,7 +76,7 @@ def import_profile(
     Raises:
         InputError: For a log that cannot be read, or without a valid request of this provider and size.
     """
-    result = import_log(Path(csv), provider, size, seed, origin)
+    result = import_log(Path(log), provider, size, seed, origin)
     save_profile(result.profile, out)
     return result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from rarrl.errors import DependencyMissingError, InputError
 from rarrl.llama import ggml
+from rarrl.llama.check import check_in_child
 from rarrl.llama.gguf import Gguf, read_gguf, write_gguf
 from rarrl.llama.runtime import LlamaRuntime
 
@@ -58,6 +60,7 @@ def quantize_to(
     """`quantize_model` for any number of sizes: the calibration does not depend on them."""
     recipe = method_named(method)
     shapes = gguf.shape.linears()
+    check_in_child(gguf.path)
     quantized = [name for name in shapes if gguf.tensors[name].type not in FULL]
     if quantized:
         kind = gguf.tensors[quantized[0]].type
@@ -164,7 +167,10 @@ def costs_of(
 
 
 def write_quantized(path: Path, gguf: Gguf, quantized: Quantized) -> None:
-    """Writes the model in its new types, metadata as they were."""
+    """Writes the model in its new types, metadata as they were.
+
+    The file is in its place only once it was read back and llama.cpp has computed with it.
+    Raises: InputError where it cannot be; nothing is left then."""
     layout = {}
     for name, tensor in gguf.tensors.items():
         kind = quantized.types.get(name, tensor.type)
@@ -184,7 +190,14 @@ def write_quantized(path: Path, gguf: Gguf, quantized: Quantized) -> None:
 
     # llama.cpp reads general.file_type for display alone; the old one would be wrong.
     metadata = {key: entry for key, entry in gguf.metadata.items() if key != "general.file_type"}
-    write_gguf(path, metadata, layout, data)
+    unchecked = path.with_name(f".{path.name}.unchecked")
+    try:
+        write_gguf(unchecked, metadata, layout, data)
+        read_gguf(unchecked)
+        check_in_child(unchecked)
+        os.replace(unchecked, path)
+    finally:
+        unchecked.unlink(missing_ok=True)
 
 
 def sizes(gguf: Gguf, types: Mapping[str, str]) -> dict[str, float]:

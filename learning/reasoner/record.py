@@ -11,6 +11,9 @@ import json
 import math
 import os
 import re
+import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,10 +22,20 @@ from typing import Any
 
 import numpy as np
 
-from rarrl.alfred import AlfredPlan, is_development, read_alfred
+from rarrl.alfred import HOUSEHOLD_TASKS, AlfredPlan, is_development, read_alfred
 from rarrl.errors import InputError, RarrlError
-from rarrl.latency.profile import CallRecord, LatencyProfile, ProfileHeader, TaskRecord, World
+from rarrl.latency.profile import (
+    CallRecord,
+    Finish,
+    LatencyProfile,
+    ProfileHeader,
+    TaskRecord,
+    World,
+    load_profile,
+    shareable,
+)
 from rarrl.reasoner.base import Answer, Reasoner, Request
+from rarrl.reasoner.breaker import CircuitBreaker, GuardedReasoner
 from rarrl.reasoner.nearest import NearestGoal, NearestPlan
 from rarrl.reasoner.plan import Plan, expert_plan, same_plan
 from rarrl.results import machine
@@ -31,9 +44,21 @@ from rarrl.types import CallStatus, Role
 from .curriculum import homes
 
 Progress = Callable[[int, str], None]
-FINISH = {CallStatus.OK: "stop", CallStatus.BUDGET: "length", CallStatus.TIMEOUT: "timeout"}  # all others: error
-MAX_DOWN = 3
-"""So many calls in a row without a backend end the recording."""
+FINISH: dict[CallStatus, Finish] = {
+    CallStatus.OK: "stop",
+    CallStatus.BUDGET: "length",
+    CallStatus.TIMEOUT: "timeout",
+    CallStatus.REFUSED: "refused",
+}
+"""`CallRecord.finish` of each status of an answer; all others: error."""
+DOWN_WAITS_S = (1.0, 5.0, 15.0)
+"""Seconds before a call is made again whose backend was not there: a server that loads its model or restarts is back by
+then. After the last of them the recording ends; the same command goes on with it."""
+SHIPPED_GOALS = "household"
+"""The shipped profile whose goals come with the package."""
+WARM_UP_GOAL = "put a mug on the shelf"
+"""Goal of the call that is made before the first recorded one, so that loading the model is not counted as its
+latency."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +123,41 @@ def choose_tasks(alfred: Path, config: RecordConfig, memory: Path | None = None)
     return tasks, data.sha256
 
 
+def journal_of(out: Path) -> Path:
+    """The journal of the profile `out`. It stays beside the profile, so that answers can be looked into and more goals
+    recorded later on."""
+    return out.with_name(f"{out.stem}.calls.jsonl")
+
+
+def shipped_tasks(config: RecordConfig) -> tuple[list[RecordedTask], str]:
+    """`config.n` of the goals that come with the package (`HOUSEHOLD_TASKS`), and the hash of their file.
+
+    They need no data set. Their default plans, which come from ALFRED's train split, are those of the shipped profile
+    `household`."""
+    data = read_alfred(HOUSEHOLD_TASKS)
+    known = load_profile(SHIPPED_GOALS)
+    tables = known.tasks or ()
+    plans = [Plan.from_rows(rows) for rows in known.plans or ()]
+    defaults = {(task.trial, task.annotation): task for task in tables}
+
+    pairs = [(plan, i) for plan in data.plans for i in range(len(plan.annotations)) if (plan.trial, i) in defaults]
+    order = np.random.default_rng(config.seed).permutation(len(pairs))[: config.n]
+    tasks = []
+    for index in order:
+        plan, annotation = pairs[int(index)]
+        task = defaults[plan.trial, annotation]
+        default = NearestPlan(plans[task.default], task.similarity, task.words, task.unknown)
+        tasks.append(RecordedTask(plan, annotation, expert_plan(plan), default))
+    return tasks, data.sha256
+
+
 class Journal:
     """The calls made so far, a JSON line each, after a line that says what is recorded.
 
-    Raises: InputError where the file belongs to another recording."""
+    A line holds the columns of the profile under `answer`, and what is only of use here: the answer's status, the
+    reason where there is no plan or verdict, and what the model wrote.
+
+    Raises: InputError where the file belongs to another recording, with what differs."""
 
     def __init__(self, path: Path, about: dict[str, Any]) -> None:
         self.path = path
@@ -116,20 +172,22 @@ class Journal:
                 raise InputError(f"journal: {path} is damaged ({error}); remove it to record again") from None
             if lines and lines[0] != about:
                 raise InputError(
-                    f"journal: {path} belongs to another recording ({lines[0]}); give another --out, or remove it"
+                    f"journal: {path} belongs to another recording ({_differences(lines[0], about)}); give another "
+                    "--out, or remove it"
                 )
 
-            self.calls = {line["key"]: line["answer"] for line in lines[1:]}
+            self.calls = {line["key"]: line for line in lines[1:]}
 
         path.parent.mkdir(parents=True, exist_ok=True)
         self._stream = path.open("a", encoding="utf-8")
         if self._stream.tell() == 0:
             self._write(about)
 
-    def add(self, key: str, answer: dict[str, Any]) -> None:
+    def add(self, key: str, answer: dict[str, Any], status: CallStatus, why: str, text: str) -> None:
         """Keeps one call."""
-        self._write({"key": key, "answer": answer})
-        self.calls[key] = answer
+        line = {"key": key, "answer": answer, "status": status.value, "why": why, "text": text}
+        self._write(line)
+        self.calls[key] = line
 
     def _write(self, line: dict[str, Any]) -> None:
         self._stream.write(json.dumps(line, allow_nan=False) + "\n")
@@ -142,18 +200,45 @@ class Journal:
         self._stream.close()
 
 
+def _differences(old: Any, new: dict[str, Any]) -> str:
+    """What differs between two first lines of a journal, for a message."""
+    if not isinstance(old, dict) or not isinstance(old.get("config"), dict):
+        return "its first line says nothing of a recording"
+
+    was = {**old, **old["config"]}
+    now = {**new, **new["config"]}
+    keys = [key for key in now if key != "config" and was.get(key) != now[key]]
+    return ", ".join(f"{key} was {was.get(key)}, is {now[key]}" for key in keys) or "other settings"
+
+
+def unbroken(reasoner: Reasoner) -> Reasoner:
+    """`reasoner` with a circuit breaker that never opens.
+
+    A robot must not wait for a model that misses its deadlines; here that it misses them is the result."""
+    if isinstance(reasoner, GuardedReasoner):
+        reasoner.breaker = CircuitBreaker(failures=sys.maxsize, clock=reasoner.breaker.clock)
+    return reasoner
+
+
 class Recorder:
-    """Asks `reasoner` what `config` wants to know of `tasks`, through a journal."""
+    """Asks `reasoner` what `config` wants to know of `tasks`, through a journal.
+
+    `sleep`: how it waits for a backend that is not there."""
 
     def __init__(
-        self, reasoner: Reasoner, tasks: Sequence[RecordedTask], config: RecordConfig, journal: Journal
+        self,
+        reasoner: Reasoner,
+        tasks: Sequence[RecordedTask],
+        config: RecordConfig,
+        journal: Journal,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.reasoner = reasoner
+        self.reasoner = unbroken(reasoner)
         self.tasks = tasks
         self.config = config
         self.journal = journal
         self.made = 0  # calls of this process
-        self._down = 0
+        self._sleep = sleep
 
     def answers(self, number: int) -> Iterator[dict[str, Any]]:
         """The answers for task `number`: planners first, then the verifier on each different plan that there is.
@@ -177,27 +262,38 @@ class Recorder:
     def _ask(self, number: int, role: Role, level: int, plan: Plan | None) -> dict[str, Any]:
         key = f"{number} {role.value} {level} {plan or ''}".rstrip()
         if key in self.journal.calls:
-            return self.journal.calls[key]
+            return dict(self.journal.calls[key]["answer"])
 
         task = self.tasks[number]
         config = self.config
         if not self.made:  # loading the model is not the first call's latency
-            self.reasoner.ask(Request(0, Role.PLANNER, 1, "put a mug on the shelf", config.deadline_s))
+            self.reasoner.ask(Request(0, Role.PLANNER, 1, WARM_UP_GOAL, config.deadline_s))
         request = Request(self.made + 1, role, level, task.goal, config.deadline_s, task.home, plan, seed=config.seed)
-        while (answer := self.reasoner.ask(request)).status is CallStatus.BACKEND_DOWN:
-            self._down += 1
-            if self._down >= MAX_DOWN:
-                raise RarrlError(
-                    f"profile record: {self.reasoner.name} is down ({answer.why}); the same command goes on from call "
-                    f"{len(self.journal.calls)} once it is up"
-                )
+        answer = self._patient(request)
 
-        self._down = 0
         self.made = self.made + 1
         result = _plain(answer, plan, task.expert)
-        self.journal.add(key, result)
+        self.journal.add(key, result, answer.status, answer.why, answer.text)
 
         return result
+
+    def _patient(self, request: Request) -> Answer:
+        """The answer to `request`; a backend that is not there is waited for.
+
+        Raises: RarrlError where it stays away."""
+        answer = self.reasoner.ask(request)
+        for wait_s in DOWN_WAITS_S:
+            if answer.status is not CallStatus.BACKEND_DOWN:
+                return answer
+            self._sleep(wait_s)
+            answer = self.reasoner.ask(request)
+
+        if answer.status is not CallStatus.BACKEND_DOWN:
+            return answer
+        raise RarrlError(
+            f"profile record: {self.reasoner.name} is down ({answer.why}); the same command goes on from call "
+            f"{len(self.journal.calls)} once it is up"
+        )
 
 
 def _plain(answer: Answer, judged: Plan | None, expert: Plan) -> dict[str, Any]:
@@ -241,30 +337,55 @@ def record_profile(
 ) -> LatencyProfile:
     """Makes every call that the journal does not hold yet; the whole profile.
 
-    `data`: hash of the data set. `progress(tasks done, text)`.
+    The tasks of fewer goals begin those of more: a journal goes on with another `config.n`.
+    `data`: hash of the data set. `progress(tasks done, text)`: after each call.
     Raises: InputError (another recording's journal), RarrlError (the backend stays away)."""
-    about = {"config": asdict(config), "backend": reasoner.name, "data": data}
+    settings = {name: value for name, value in asdict(config).items() if name != "n"}
+    about = {"config": settings, "backend": reasoner.name, "data": data}
 
     plans: dict[Plan, int] = {}
     met: dict[tuple[str, ...], int] = {}
     records = []
     rows = []
+    ends: Counter[str] = Counter()
     with Journal(journal, about) as kept:
         recorder = Recorder(reasoner, tasks, config, kept)
         for number, task in enumerate(tasks):
             rows.append(_task_record(task, plans, met))
             for answer in recorder.answers(number):
+                ends[answer["finish"]] += 1
+                if progress is not None:
+                    progress(number, f"{recorder.made} calls made; {counted_ends(ends)}")
+
                 plan = None
                 if answer["plan"] is not None:
                     plan = plans.setdefault(Plan.from_rows(answer["plan"]), len(plans))
                 records.append(CallRecord(**{**answer, "task": number, "plan": plan}))
             if progress is not None:
-                progress(number + 1, f"{recorder.made} calls")
+                progress(number + 1, f"{recorder.made} calls made; {counted_ends(ends)}")
 
     listed = tuple(tuple(tuple(row) for row in plan.to_rows()) for plan in plans)
     return LatencyProfile(
         schema_version=2, header=header, records=tuple(records), tasks=tuple(rows), plans=listed, homes=tuple(met)
     )
+
+
+def counted_ends(ends: Counter[str]) -> str:
+    """How calls ended, for people.
+
+    >>> counted_ends(Counter({"stop": 3, "refused": 1}))
+    '3 of 4 answered, 1 refused by the plan checker'
+    """
+    words = {"refused": "refused by the plan checker", "length": "cut off at the token cap", "timeout": "too late"}
+    others = [f"{n} {words.get(finish, 'without a usable answer')}" for finish, n in ends.items() if finish != "stop"]
+    return ", ".join([f"{ends['stop']} of {ends.total()} answered", *others])
+
+
+def common_reasons(journal: Path, most: int = 5) -> list[str]:
+    """The reasons that the calls of a journal without a plan or verdict give, each with how often; frequent first."""
+    lines = [json.loads(line) for line in journal.read_text("utf-8").splitlines()[1:]]
+    reasons = Counter(f"{line['status']}: {line['why']}" for line in lines if line.get("why"))
+    return [f"{n} x {' '.join(reason.split())[:200]}" for reason, n in reasons.most_common(most)]
 
 
 def _task_record(task: RecordedTask, plans: dict[Plan, int], met: dict[tuple[str, ...], int]) -> TaskRecord:
@@ -284,22 +405,30 @@ def _task_record(task: RecordedTask, plans: dict[Plan, int], met: dict[tuple[str
 
 
 def make_header(name: str, reasoner: str, config: RecordConfig) -> ProfileHeader:
-    """Where a recording comes from, for its file; without the paths of this machine."""
-    options = f"--llm {reasoner} --alfred DIR --split {config.split} --n {config.n} --threads {config.threads}"
+    """Where a recording comes from, for its file; without the paths of this machine and the address of a server."""
+    reasoner = shareable(reasoner)
+    shipped = config.split == HOUSEHOLD_TASKS.stem
+    where = "" if shipped else f" --alfred DIR --split {config.split}"
+    options = f"--llm {reasoner}{where} --n {config.n} --threads {config.threads}"
     options += f" --roles {','.join(role.value for role in config.roles)} --levels {','.join(map(str, config.levels))}"
     here = machine()
-    what = "development plans of split train" if config.split == "train" else f"split {config.split}"
+    what = "ALFRED, development plans of split train" if config.split == "train" else f"ALFRED, split {config.split}"
+    if shipped:
+        what = "our own (rarrl/data/household_tasks.jsonl, in the form of an ALFRED split)"
 
     return ProfileHeader(
         name=re.sub("[^a-z0-9._-]+", "-", name.lower()).strip("._-")[:64] or "recorded",
         kind="recorded",
-        measured=f"{config.n} goals of ALFRED, {what}; threads: {config.threads}; seed {config.seed}; default plan: "
+        measured=f"{config.n} goals of {what}; threads: {config.threads}; seed {config.seed}; default plan: "
         "nearest known goal (tf-idf) of the train split without its development plans; known of a home: what was met "
         "there in the train split's other trials",
         model=reasoner,
         hardware=f"{here['processor']}, {here['cores']} cores shared with other work, {here['platform']}",
         date=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        source="rarrl profile record on ALFRED (https://github.com/askforalfred/alfred), goals not included",
+        source="rarrl profile record on rarrl/data/household_tasks.jsonl; default plans from ALFRED "
+        "(https://github.com/askforalfred/alfred)"
+        if shipped
+        else "rarrl profile record on ALFRED (https://github.com/askforalfred/alfred), goals not included",
         licence="recorded by rarrl; plans and trial names from ALFRED, MIT licence, (c) 2019 ALFRED",
         command=f"rarrl profile record {options} --seed {config.seed}",
         world=World.ALFRED,

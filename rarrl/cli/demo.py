@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,23 +19,41 @@ from rarrl.cli.playing import (
     finish,
     finish_missions,
     in_graph,
+    measured_costs,
     need_ros,
     play,
+    told_where,
 )
-from rarrl.errors import DependencyMissingError
+from rarrl.errors import DependencyMissingError, InputError
 from rarrl.secrets import hide_secrets
 
 if TYPE_CHECKING:
     from rarrl.config import LanguageModelConfig
+    from rarrl_learning.household.report.trace import Played
+
+MISSIONS = 7
+"""Missions of each policy, where nothing is said: one of each type of task, four minutes."""
+MAX_MISSIONS = 100
+"""More would be an evaluation: `rarrl eval mission`."""
+EPISODES = 20
+"""Tasks of each policy with --quick, where nothing is said: seconds."""
 
 
 @guarded(PLOT_HINT)
 def demo(
-    missions: Annotated[int, typer.Option(min=1, max=100, help="How many missions each policy plays.")] = 7,
+    n: Annotated[
+        int | None,
+        typer.Option(
+            "--n",
+            "--missions",
+            "--episodes",
+            min=1,
+            help="How many missions each policy plays, default 7; with --quick how many tasks, default 20.",
+        ),
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Only the decision loop, on ROS 2 nodes with a replayed robot: seconds.")
     ] = False,
-    episodes: Annotated[int, typer.Option(help="With --quick: how many tasks each policy plays.")] = 20,
     seed: Annotated[int, typer.Option(help="The same seed gives the same missions and luck.")] = 0,
     perception: Annotated[
         bool, typer.Option("--perception", help="Only show what the stereo detector sees in several pairs; no ROS.")
@@ -49,12 +68,21 @@ def demo(
     small language model that comes with rarrl."""
     settings = language_model_settings(llm_option)
     if perception:
+        _refuse_with_perception({"--n": n, "--quick": quick or None, "--llm": llm, "--llm-option": llm_option})
         picture = _look(new_run_folder(out), seed)
         typer.echo(f"picture: {picture}")
     elif quick or llm == "profile":
-        _quick_demo(episodes, seed, llm, settings, out)
+        _quick_demo(n or EPISODES, seed, llm, settings, out)
     else:
-        _household_demo(missions, seed, llm or "llama", settings, out)
+        if n is not None and n > MAX_MISSIONS:
+            raise InputError(f"--n: {n} is not allowed (allowed: 1 to {MAX_MISSIONS} missions)")
+        _household_demo(n or MISSIONS, seed, llm or "llama", settings, out)
+
+
+def _refuse_with_perception(given: Mapping[str, object]) -> None:
+    for option, value in given.items():
+        if value is not None:
+            raise InputError(f"{option}: not with --perception, which plays nothing; leave one of them away")
 
 
 def _household_demo(missions: int, seed: int, llm: str, model: LanguageModelConfig, out: Path | None) -> None:
@@ -78,9 +106,16 @@ def _household_demo(missions: int, seed: int, llm: str, model: LanguageModelConf
         markup=False,
     )
     folder = new_run_folder(out)
-    with progress("playing", len(settings) * len(seeds)) as update:
-        played = play_all(settings, seeds, progress=update)
-    save_missions(folder, played)
+    played: list[Played] = []
+    order = [setting.policy for setting in settings]
+    with told_where(folder):
+        try:
+            with progress("playing", len(settings) * len(seeds)) as update:
+                play_all(settings, seeds, progress=update, keep=played.append)
+        finally:  # whatever ends it, what was played is kept
+            played.sort(key=lambda one: (order.index(one.result.policy), one.result.seed))
+            if played:
+                save_missions(folder, played)
     finish_missions(folder)
     typer.echo(f"{time.monotonic() - started:.0f} s in all")
 
@@ -93,8 +128,14 @@ def _quick_demo(episodes: int, seed: int, llm: str | None, model: LanguageModelC
 
     started = time.monotonic()
     llm = llm or ("llama" if find_spec("llama_cpp") else "profile")
-    config, policies = demo_config(episodes, seed, llm), demo_policies(llm)
-    config = config.model_copy(update={"language_model": model})
+    policies = demo_policies(llm)
+    config = demo_config(episodes, seed, llm).model_copy(update={"language_model": model})
+    folder = new_run_folder(out)
+    if llm not in ("llama", "profile"):
+        config = measured_costs(config, folder)
+        measured = demo_config(episodes, seed, llm, config.orchestrator.profile)
+        config = measured.model_copy(update={"language_model": model})
+
     thinks = "llama.cpp" if llm == "llama" else f"the latencies of {config.orchestrator.profile}"
     console().print(
         f"{episodes} household tasks for each of {len(policies)} policies, on orchestrator_node and replay_node "
@@ -102,7 +143,6 @@ def _quick_demo(episodes: int, seed: int, llm: str | None, model: LanguageModelC
         f"{config.orchestrator.time_budget_s:.3g} s and {config.orchestrator.token_budget:.0f} tokens of thinking.",
         markup=False,
     )
-    folder = new_run_folder(out)
     play(folder, policies, config, lambda p, f, u: in_graph(p, f, config, False, u))
     _look(folder, seed, most=1)
     finish(folder, policies, reminder(episodes, recorded=llm != "profile"))

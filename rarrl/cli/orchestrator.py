@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated
@@ -100,7 +101,41 @@ def train_orchestrator(
     }
     save_policy(policy, folder, card)
     typer.echo(f"policy: {folder / 'policy.safetensors'}")
-    typer.echo(f"try it: rarrl replay --policy never --policy always --policy {folder}")
+    typer.echo(f"try it: {_try_it(folder, recorded)}")
+
+
+@guarded()
+def rule_list() -> None:
+    """List the rules that decide when to think, as --policy of run, replay and demo takes them."""
+    from rarrl.orchestrator.rules import RULES
+
+    for name in RULES:
+        family = RULES[name]
+        only = " (recorded answers only)" if family.needs_plan else " (latencies only)" if family.needs_guard else ""
+        says = " ".join((family.make.__doc__ or "").split())
+        typer.echo(f"{name}{only}: {says}")
+        if family.axes:
+            typer.echo(f"    parameters: {', '.join(family.axes)}")
+    typer.echo(
+        '\nNAME has the parameters tuned for the profile; NAME:{"key": value} has these. Besides: learned, recorded, '
+        "household (trained weights), the path of a weights file, package.module:Class (your own)."
+    )
+
+
+def _try_it(folder: Path, recorded: str | None) -> str:
+    """A command that plays the new policy beside two rules, on a profile of the kind that it was trained on.
+
+    The goals of ALFRED's tasks do not come with rarrl. A policy for recorded answers is played on its own profile only
+    where the goals are at hand, else on the shipped profile `household`."""
+    from rarrl.alfred import HOUSEHOLD_TASKS, read_alfred
+    from rarrl.latency.profile import load_profile
+
+    command = ["rarrl", "replay", "--policy", "never", "--policy", "always", "--policy", str(folder)]
+    if recorded:
+        trials = {plan.trial for plan in read_alfred(HOUSEHOLD_TASKS).plans}
+        at_hand = any(task.trial in trials for task in load_profile(recorded).tasks or ())
+        command += ["--profile", recorded if at_hand else "household"]
+    return shlex.join(command)
 
 
 def _recorded_profile(profiles: list[str] | None, shipped: str) -> str | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
 
 HEAD = ("policy", "success", "95 % interval", "LLM s", "tokens", "calls", "misses")  # fits 80 columns
 MISSION_HEAD = ("policy", "done", "met", "time", "LLM", "tokens", "calls", "collisions", "gate stops")
-PLOT_HINT = "`rarrl plot FOLDER` makes the report of what was played"
+COSTS = "costs.json"
+"""File of a run's folder with what calls of its language model were measured to take."""
+PLOT_HINT = "nothing was played yet"
+"""What a command says that is interrupted before it plays; see `told_where` for later."""
 
 LlmOption = Annotated[
     str | None,
@@ -42,16 +47,91 @@ def need_ros(command: str) -> None:
         )
 
 
+@contextmanager
+def told_where(folder: Path) -> Iterator[None]:
+    """While missions or tasks are played into `folder`: says after Ctrl-C where they are and what makes a report."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if any(folder.rglob("*.json*")):
+            typer.echo(f"interrupted; `rarrl plot {folder}` makes the report of what was played", err=True)
+        else:
+            typer.echo(f"interrupted; nothing was finished, {folder} holds nothing to look at", err=True)
+        raise typer.Exit(130) from None
+
+
 def play(
     folder: Path, policies: Sequence[str], config: Config, one: Callable[[str, Path, Callable[[int], None]], None]
 ) -> None:
     """Plays every policy into a numbered folder of its own; `one` plays one and reports how many episodes are over."""
     episodes = config.replay.episodes
-    with progress("playing", len(policies) * episodes) as update:
+    with told_where(folder), progress("playing", len(policies) * episodes) as update:
         for index, name in enumerate(policies):
             update(index * episodes, name)
             safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)[:40]
             one(name, folder / f"{index + 1}_{safe}", _counted(update, index * episodes, name))
+
+
+def measured_costs(config: Config, folder: Path, reasoner: Reasoner | None = None) -> Config:
+    """`config` with a latency profile that says what calls of its language model take, by a few calls to it.
+
+    The profile is that of `config`, scaled; it is written to `folder`. reasoner: is asked; None: one is made and closed
+    again. Raises: RarrlError where no call was answered in time."""
+    from rarrl.build import make_reasoner
+    from rarrl.latency.profile import load_profile, save_profile
+    from rarrl_learning.latency.calibrate import ROUNDS, calibrate, calibrated
+
+    chosen = config.orchestrator
+    settings = config.language_model
+    asked = reasoner or make_reasoner(chosen.reasoner, settings=settings)
+    try:
+        with progress("measuring what calls take", 4 * ROUNDS) as update:
+            measured = calibrate(asked, settings.call_timeout_s, progress=update)
+    finally:
+        if reasoner is None:
+            asked.close()
+
+    console().print(measured.line(), markup=False)
+    file = folder.resolve() / COSTS
+    save_profile(calibrated(load_profile(chosen.profile), measured), file)
+    return config.model_copy(update={"orchestrator": chosen.model_copy(update={"profile": str(file)})})
+
+
+def tell_costs(config: Config, measured: bool) -> None:
+    """Says on stderr where the profile of `config` does not fit the language model, or the budget buys no call.
+
+    measured: its costs were just measured."""
+    from rarrl.latency.profile import load_profile
+    from rarrl.latency.replay import ReplayTable
+
+    chosen = config.orchestrator
+    profile = load_profile(chosen.profile)
+    mismatch = profile.mismatch(chosen.reasoner)
+    if mismatch and not measured:
+        typer.echo(f"warning: {mismatch}", err=True)
+        return
+
+    cheapest_s = float(ReplayTable.from_profile(profile).costs.mean_s.min())
+    if cheapest_s > chosen.time_budget_s:
+        typer.echo(
+            f"warning: a call takes {cheapest_s:.3g} s or more in the mean, and a task may use "
+            f"{chosen.time_budget_s:.3g} s: no call can be afforded; give a larger --time-budget",
+            err=True,
+        )
+
+
+def call_notes(report: Report) -> list[str]:
+    """A line for each run with a live language model that left calls without an answer: how its calls ended."""
+    from rarrl.events import ThinkEvent
+
+    notes = []
+    for run in report.runs:
+        events = [event for episode in run.episodes for event in episode.events]
+        ends = Counter(event.status for event in events if isinstance(event, ThinkEvent))
+        if run.header.reasoner is not None and set(ends) - {"OK"}:
+            told = ", ".join(f"{n} {status}" for status, n in ends.most_common())
+            notes.append(f"{run.policy}: {ends.total()} calls of {run.header.reasoner}: {told}")
+    return notes
 
 
 def _counted(update: Update, before: int, name: str) -> Callable[[int], None]:
@@ -71,10 +151,15 @@ def in_process(
     from rarrl.decision_loop import replay
     from rarrl.events import EventWriter, RunEvent
     from rarrl.reasoner.home import read_home
+    from rarrl.secrets import hide_secrets
 
     chosen = config.orchestrator
     orchestrator = make_orchestrator(
-        name, chosen.profile, chosen.cost_weight, call_timeout_s=config.language_model.call_timeout_s
+        name,
+        chosen.profile,
+        chosen.cost_weight,
+        call_timeout_s=config.language_model.call_timeout_s,
+        live=reasoner is not None,
     )
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
     header = RunEvent(
@@ -85,6 +170,7 @@ def in_process(
         date=date,
         source="in_process",
         cost_weight=chosen.cost_weight,
+        reasoner=None if reasoner is None else hide_secrets(chosen.reasoner),
     )
     with EventWriter(folder, header) as log:
         home = read_home(Path(chosen.home)) if chosen.home else ()
@@ -128,7 +214,7 @@ def finish(folder: Path, order: Sequence[str], notes: Sequence[str] = ()) -> Rep
     report = write_report(folder, order, notes)
     console().print(table("", HEAD, [table_row(figures_of(run)) for run in report.runs]))
     typer.echo("LLM s, tokens, calls: means a task; misses: calls that ran out of the budget, in all tasks.")
-    for note in (*notes, *(f"{run.policy}: {run.note}" for run in report.runs if run.note)):
+    for note in (*notes, *call_notes(report), *(f"{run.policy}: {run.note}" for run in report.runs if run.note)):
         typer.echo(note)
     typer.echo(f"report:  {report.html}\npicture: {report.png}")
     return report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,22 @@ if TYPE_CHECKING:
     from rarrl_learning.latency.jobs import ProfileRow
 
 SHOWN = 10  # rows that were left out
+
+
+@guarded()
+def profile_list() -> None:
+    """List the shipped latency profiles: whose calls, how many, and whether answers were recorded with them."""
+    from rarrl.latency.profile import load_profile, shipped_profiles
+    from rarrl.latency.replay import ReplayTable
+
+    rows = []
+    for name in shipped_profiles():
+        profile = load_profile(name)
+        mean_s = ReplayTable.from_profile(profile).costs.mean_s[0]
+        answers = f"{len(profile.tasks)} goals" if profile.tasks else "-"
+        rows.append((name, profile.header.kind, profile.header.model, f"{mean_s:.3g}", answers))
+    console().print(table("", ("profile", "kind", "model", "planner 1, mean s", "answers"), rows))
+    typer.echo("`rarrl profile show NAME` shows one; --profile takes a name, or the path of a file")
 
 
 @guarded()
@@ -48,10 +65,20 @@ def profile_show(
 
 @guarded()
 def profile_import(
-    csv: Annotated[Path, typer.Argument(help="A request log with llmperf's columns.")],
-    provider: Annotated[str, typer.Option(help="Which provider's requests to take, e.g. groq.")],
-    size: Annotated[str, typer.Option(help="Which model size's requests to take, e.g. 70b.")],
+    log: Annotated[
+        Path,
+        typer.Argument(
+            help="A request log: CSV with llmperf's columns, llmperf's *_individual_responses.json, a result of "
+            "`vllm bench serve --save-result --save-detailed`, or AIPerf's profile_export.jsonl."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Where the profile goes (JSON).")],
+    provider: Annotated[
+        str | None, typer.Option(help="Which provider's requests to take, e.g. groq; needed where there are several.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Which model size's requests to take, e.g. 70b; needed where there are several.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same file.")] = 0,
     model: Annotated[str, typer.Option(help="For the header: the model's name.")] = "",
     hardware: Annotated[str, typer.Option(help="For the header: what it ran on.")] = "not known",
@@ -65,7 +92,7 @@ def profile_import(
 
     check_output(out, "--out")
     origin = Origin(model, hardware, date, source, licence, command_line())
-    result = import_profile(csv, provider, size, out, seed, origin)
+    result = import_profile(log, provider, size, out, seed, origin)
     _print_left_out("rows", result.skipped)
     for warning in result.warnings:
         typer.echo(f"warning: {warning}", err=True)
@@ -74,15 +101,28 @@ def profile_import(
 
 @guarded("the same command goes on from the last call")
 def profile_record(
-    alfred: Annotated[Path, typer.Option(help="Folder of the ALFRED data set.")],
     out: Annotated[
-        Path, typer.Option(help="Where the profile goes (JSON); until it is whole, calls are kept beside it.")
+        Path, typer.Option(help="Where the profile goes (JSON); every call is kept beside it, in NAME.calls.jsonl.")
     ],
     llm: Annotated[str, typer.Option(help="Which language model: see `rarrl ask --help`.")] = "llama",
-    split: Annotated[str, typer.Option(help="Whose goals; of train only those that were not taught.")] = "train",
+    alfred: Annotated[
+        Path | None, typer.Option(help="Folder of the ALFRED data set; default: the 103 goals that come with rarrl.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="With --alfred: whose goals; default train, of which only those that were not taught."),
+    ] = None,
     roles: Annotated[str, typer.Option(help="planner, verifier or both, with a comma.")] = "planner,verifier",
     levels: Annotated[str, typer.Option(help="1, 2 or both, with a comma.")] = "1,2",
-    n: Annotated[int, typer.Option("--n", min=1, max=50_000, help="How many goals.")] = 500,
+    n: Annotated[
+        int | None,
+        typer.Option(
+            "--n",
+            min=1,
+            max=50_000,
+            help="How many goals; default 500, or all that come with rarrl. It may grow later.",
+        ),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, max=64, help="Threads of the language model.")] = None,
     deadline: Annotated[
         float | None, typer.Option(min=0.05, max=3600.0, help="Seconds that a call may take; default: call_timeout_s.")
@@ -90,25 +130,44 @@ def profile_record(
     llm_option: LlmSettings = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="The same seed asks for the same goals.")] = 0,
     memory: Annotated[
-        Path | None, typer.Option(help="Data set whose train split the default plans are from; default: --alfred.")
+        Path | None,
+        typer.Option(help="With --alfred: data set whose train split the default plans are from; default: --alfred."),
     ] = None,
 ) -> None:
-    """Ask a language model for real: what calls take, and which answers are right. Interrupt it at will."""
+    """Ask a language model for real: what calls take, and which answers are right. Interrupt it at will.
+
+    The profile names the model, not the address of its server, so that it may be passed on; NAME.calls.jsonl, with what
+    the model wrote and why an answer was none, is for yourself. The same command with a greater --n asks for more."""
+    from rarrl.alfred import HOUSEHOLD_TASKS
     from rarrl.build import make_reasoner
     from rarrl.latency.profile import save_profile
     from rarrl_learning.latency.jobs import answer_tables, profile_rows
-    from rarrl_learning.reasoner.record import RecordConfig, choose_tasks, make_header, record_profile
+    from rarrl_learning.reasoner.record import (
+        RecordConfig,
+        choose_tasks,
+        common_reasons,
+        journal_of,
+        make_header,
+        record_profile,
+        shipped_tasks,
+    )
 
     check_output(out, "--out")
-    if out.exists():
-        raise InputError(f"--out: {out} exists already; name another file, or remove it")
+    journal = journal_of(out)
+    if out.exists() and not journal.exists():
+        raise InputError(f"--out: {out} exists already, without its calls ({journal.name}); name another file")
+    for option, value in (("split", split), ("memory", memory)):
+        if alfred is None and value is not None:
+            raise InputError(f"--{option}: goes with --alfred, the folder of the data set; give it, or leave it away")
+
     settings = language_model_settings(llm_option, threads=threads, call_timeout_s=deadline)
+    where = HOUSEHOLD_TASKS.stem if alfred is None else split or "train"
     config = RecordConfig(
-        llm, split, n, _roles(roles), _levels(levels), settings.threads, settings.call_timeout_s, seed
+        llm, where, n or 500, _roles(roles), _levels(levels), settings.threads, settings.call_timeout_s, seed
     )
-    tasks, data = choose_tasks(alfred, config, memory)
+    tasks, data = shipped_tasks(config) if alfred is None else choose_tasks(alfred, config, memory)
+    config = replace(config, n=len(tasks))
     reasoner = make_reasoner(llm, settings=settings)
-    journal = out.with_name(f".{out.name}.calls")
     try:
         header = make_header(out.stem, reasoner.name, config)
         with progress("recording", len(tasks)) as update:
@@ -116,10 +175,16 @@ def profile_record(
     finally:
         reasoner.close()
     save_profile(profile, out)
-    journal.unlink()
+
     _print_profile(str(out), profile_rows(profile))
     for answers in answer_tables(profile):
         console().print(table(answers.title, answers.head, answers.rows))
+    reasons = common_reasons(journal)
+    if reasons:
+        typer.echo("Why calls had no plan or verdict:")
+        for line in reasons:
+            typer.echo(f"  {line}")
+    typer.echo(f"profile: {out}\ncalls:   {journal} (what the model wrote, and why; not for passing on)")
 
 
 def _roles(text: str) -> tuple[Role, ...]:

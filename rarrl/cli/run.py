@@ -18,8 +18,11 @@ from rarrl.cli.playing import (
     finish,
     in_graph,
     in_process,
+    measured_costs,
     need_ros,
     play,
+    tell_costs,
+    told_where,
 )
 from rarrl.errors import InputError
 
@@ -38,7 +41,10 @@ PolicyOption = Annotated[
     ),
 ]
 ProfileOption = Annotated[str | None, typer.Option("--profile", help="Latency profile: a shipped name, or a file.")]
-EpisodesOption = Annotated[int | None, typer.Option("--episodes", help="How many tasks each policy plays.")]
+EpisodesOption = Annotated[
+    int | None,
+    typer.Option("--n", "--episodes", "--missions", help="How many tasks each policy plays; of --sim: missions."),
+]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="The same seed gives the same tasks and luck.")]
 CategoryOption = Annotated[str | None, typer.Option("--category", help="all, Navigation, Inspection or Delivery.")]
 AlfredOption = Annotated[
@@ -76,18 +82,17 @@ def run(
     sim: Annotated[
         bool, typer.Option("--sim", help="The whole robot in a simulated home instead of the replay, in real time.")
     ] = False,
-    missions: Annotated[int, typer.Option(help="With --sim: how many missions.")] = 1,
     config: ConfigOption = None,
     out: OutOption = None,
 ) -> None:
     """Run orchestrator_node and replay_node on ROS 2, without ros2 launch; with --sim the whole robot in a home."""
     if sim:
         language_model_settings(llm_option)  # says what is wrong before a node starts
-        replayed = {"episodes": episodes, "category": category, "alfred": alfred, "split": split, "speed": speed}
+        replayed = {"category": category, "alfred": alfred, "split": split, "speed": speed}
         replayed |= {"latency-scale": latency_scale, "shock": shock or None, "config": config}
         _refuse_with_sim([name for name, value in replayed.items() if value is not None])
         given = {
-            "missions": missions,
+            "missions": 1 if episodes is None else episodes,
             "seed": seed,
             "policy": policy[0] if policy and len(policy) == 1 else None,
             "profile": profile,
@@ -108,6 +113,7 @@ def run(
     policies = _policies(policy or [settings.orchestrator.policy], settings.orchestrator.profile)
     need_ros("rarrl run")
     folder = new_run_folder(out)
+    settings = _with_costs(settings, folder, measure=profile is None and config is None)
     play(folder, policies, settings, lambda p, f, u: in_graph(p, f, settings, shock, u))
     finish(folder, policies)
 
@@ -147,13 +153,31 @@ def replay(
     executive = make_executive(settings, shock)  # says what is wrong with the settings before a folder is made
     with _reasoner(settings) as reasoner:
         folder = new_run_folder(out)
+        settings = _with_costs(settings, folder, measure=profile is None and config is None, reasoner=reasoner)
         play(folder, policies, settings, lambda p, f, u: in_process(p, f, settings, executive, reasoner, u))
     finish(folder, policies)
 
 
+def _with_costs(config: Config, folder: Path, measure: bool, reasoner: Reasoner | None = None) -> Config:
+    """`config` with a profile that fits its language model as far as is known, once the user is told what is not.
+
+    measure: nobody named a profile, so that a few calls may be made to find out; the shipped model's is known."""
+    from rarrl.build import REPLAYED
+
+    live = config.orchestrator.reasoner
+    if live == REPLAYED:
+        return config
+    measure = measure and live != "llama"
+    if measure:
+        typer.echo("measuring what calls take; --profile names a profile instead", err=True)
+        config = measured_costs(config, folder, reasoner)
+    tell_costs(config, measure)
+    return config
+
+
 def _refuse_with_sim(names: Sequence[str]) -> None:
     if names:
-        raise InputError(f"--{names[0]}: not with --sim, which carries --missions out in real time; leave it away")
+        raise InputError(f"--{names[0]}: not with --sim, which carries --n missions out in real time; leave it away")
 
 
 def _run_sim(policies: Sequence[str] | None, given: dict[str, Any], out: Path | None) -> None:
@@ -165,7 +189,13 @@ def _run_sim(policies: Sequence[str] | None, given: dict[str, Any], out: Path | 
 
     texts = {name: str(value) for name, value in given.items() if value is not None}
     folder = new_run_folder(out)
-    done = run_sim(texts, folder, lambda mission: typer.echo(mission_line(mission)))
+    with told_where(folder):
+        done = run_sim(
+            texts,
+            folder,
+            lambda mission: typer.echo(mission_line(mission)),
+            on_progress=lambda line: typer.echo(line, err=True),
+        )
     typer.echo(f"{sum(bool(mission['success']) for mission in done)} of {len(done)} succeeded; logs: {folder}")
 
 

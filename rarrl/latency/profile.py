@@ -13,6 +13,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import re
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
@@ -35,6 +36,9 @@ MAX_RECORDS = 200_000
 MAX_TASKS = 50_000
 """Tasks, and homes, of one profile: twice the annotations of ALFRED."""
 
+SHIPPED_REASONER = ("llama:planner.gguf", "rarrl-planner (llama.cpp")
+"""How the profiles name the language model that comes with the package."""
+
 HOUSEHOLD_TRIAL = "household-"
 """How the trial names of missions in the simulated home begin; those of ALFRED begin with `trial_`."""
 
@@ -42,7 +46,7 @@ RoleName = Literal["planner", "verifier"]
 """Values of `rarrl.types.Role`."""
 Kind = Literal["recorded", "imported", "parametric"]
 """recorded: calls that we measured; imported: calls from another project's log; parametric: a distribution."""
-Finish = Literal["stop", "length", "timeout", "error"]
+Finish = Literal["stop", "length", "timeout", "refused", "error"]
 """How a call ended; see `CallRecord`."""
 
 
@@ -102,7 +106,8 @@ class TaskRecord(_Strict):
 class CallRecord(_Strict):
     """One call to the language model.
 
-    finish: stop (a whole answer), length (cut off at the cap, so no usable answer), timeout, error (no answer).
+    finish: stop (a whole answer), length (cut off at the cap, so no usable answer), timeout, refused (a plan that the
+    plan checker refused, or a call that the backend declined), error (no answer).
     correct: whether the answer was right, None if it was not checked.
 
     Version 2 adds, None if there is none: task (row of the profile's tasks), plan (entry of its plans: what a planner
@@ -115,7 +120,7 @@ class CallRecord(_Strict):
     tokens_out: int = Field(ge=0, le=MAX_TOKENS, description="integer 0 to 1000000, generated tokens")
     ttft_s: float = Field(ge=0, le=MAX_SECONDS, description="0 to 3600 s, time to the first token")
     total_s: float = Field(ge=0, le=MAX_SECONDS, description="ttft_s to 3600 s, time to the last token")
-    finish: Finish = Field(description="stop, length, timeout, error")
+    finish: Finish = Field(description="stop, length, timeout, refused, error")
     correct: bool | None = Field(default=None, description="true, false, null")
     task: int | None = Field(default=None, ge=0, le=MAX_TASKS, description="null, or a row of tasks, from 0")
     plan: int | None = Field(default=None, ge=0, le=MAX_RECORDS, description="null, or an entry of plans, from 0")
@@ -271,6 +276,24 @@ class LatencyProfile(_Strict):
         at_home = all(task.trial.startswith(HOUSEHOLD_TRIAL) for task in self.tasks)
         return World.HOUSEHOLD if at_home else World.ALFRED
 
+    def mismatch(self, reasoner: str) -> str:
+        """Why this profile says nothing of what calls of `reasoner` cost; "" where it was recorded with it.
+
+        Args:
+            reasoner: as in `--llm`, or the name of a `Reasoner`; `llama` is the model that comes with the package."""
+        kind, _, text = reasoner.partition(":")
+        if kind == "llama":
+            names = [f"llama:{Path(text).name}"] if text else SHIPPED_REASONER
+        else:
+            names = [shareable(reasoner), reasoner.rpartition("#")[2]]
+        if any(self.header.model.lower().startswith(name.lower()) for name in names):
+            return ""
+        asked = names[0]
+        return (
+            f"latency profile {self.name} was recorded with {self.header.model}, not with {asked}: what calls are "
+            "expected to cost is learnt from the calls that are made; `rarrl profile record` makes a profile of it"
+        )
+
     def options(self) -> list[tuple[str, int]]:
         """Returns the (role, level) pairs that this profile knows, sorted."""
         return sorted({(entry.role, entry.level) for entry in self.records or self.parametric or ()})
@@ -294,6 +317,15 @@ _PARTS: dict[str, type[BaseModel]] = {
 """Key of a profile -> the model of its entries, for messages."""
 _WHAT = "latency profile"
 """How messages about a profile begin."""
+
+
+def shareable(reasoner: str) -> str:
+    """The name of a reasoner without the address of its server, for files that are passed on.
+
+    >>> shareable("openai:http://10.0.0.5:8080/v1#qwen3")
+    'openai:URL#qwen3'
+    """
+    return re.sub(r"[a-z][a-z0-9+.-]*://[^#\s]*", "URL", reasoner, flags=re.IGNORECASE)
 
 
 def shipped_profiles() -> list[str]:

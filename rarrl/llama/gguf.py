@@ -1,10 +1,15 @@
 """Reads Llama-architecture GGUF files strictly and writes them tensor by tensor.
 
+What a file says of its own layout (alignment, byte order, parts) and of the computation (scaled positions, scores) is
+either honoured or refused by name.
+
 The format is described at https://github.com/ggml-org/ggml (gguf.md)."""
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +26,36 @@ if TYPE_CHECKING:
 
 OPTIONAL = ("output.weight", "rope_freqs.weight")
 """Tensors that a Llama may have besides those of `LlamaShape.tensors`."""
+ALIGNMENT = 32
+"""Bytes at whose multiples tensors begin, where a file does not say so (`general.alignment`); llama.cpp's CPU backend
+ends the process for less."""
+MAX_PARTS = 999
+"""Parts of one model; more is a wrong file."""
+_PART = re.compile(r"^(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$")
+"""Name of a part, as llama.cpp writes and expects it."""
+_NEUTRAL: dict[str, tuple[object, ...]] = {
+    "rope.scaling.type": ("none", "linear"),
+    "rope.scaling.factor": (0, 1),
+    "rope.scale_linear": (0, 1),
+    "rope.scaling.attn_factor": (0, 1),
+    "rope.scaling.yarn_log_multiplier": (0,),
+    "rope.dimension_sections": (),
+    "expert_count": (0,),
+    "expert_used_count": (0,),
+    "attention.causal": (True,),
+    "attention.scale": (0,),
+    "attention.clamp_kqv": (0,),
+    "attention.sliding_window": (0,),
+    "attention.max_alibi_bias": (0,),
+    "attn_logit_softcapping": (0,),
+    "final_logit_softcapping": (0,),
+    "logit_scale": (0, 1),
+    "embedding_scale": (0, 1),
+    "residual_scale": (0, 1),
+    "use_parallel_residual": (False,),
+}
+"""Keys behind `llama.` that change what is computed -> values with which they change nothing. A factor without a type
+is one of linear scaling to llama.cpp."""
 
 
 @dataclass(frozen=True)
@@ -71,18 +106,17 @@ def read_gguf(path: Path) -> Gguf:
 
     Raises: InputError if it is not GGUF, not a Llama that our torch model and llama.cpp compute alike, a key or tensor
         is missing, or a tensor has another shape than the keys say."""
-    module = _gguf()
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give the path of a .gguf file")
+    metadata: dict[str, tuple[Any, str]] = {}
+    tensors: dict[str, Tensor] = {}
+    for part in gguf_parts(path):
+        more, found = _read_part(part)
+        metadata = metadata or more
+        tensors |= found
 
-    try:
-        reader = module.GGUFReader(path)
-        metadata = {name: _entry(field) for name, field in reader.fields.items() if not name.startswith("GGUF.")}
-        tensors = {t.name: _tensor(t) for t in reader.tensors}
-    except (ValueError, KeyError, IndexError, OverflowError, MemoryError, TypeError) as error:
-        # numpy and gguf fail on a damaged file in many ways; all of them mean the same.
-        text = " ".join(str(error).split())[:120]
-        raise InputError(f"{path}: not a whole GGUF file ({text}); copy or export it again") from None
+    counted = metadata.get("split.tensors.count", (len(tensors), ""))[0]
+    if counted != len(tensors):
+        raise InputError(f"{path}: its parts hold {len(tensors)} tensors, split.tensors.count says {counted}")
+    metadata = {name: entry for name, entry in metadata.items() if not name.startswith("split.")}
 
     try:
         shape = _shape({name: value for name, (value, _) in metadata.items()})
@@ -96,6 +130,68 @@ def read_gguf(path: Path) -> Gguf:
     gguf = Gguf(path, shape, metadata, tensors)
     _check_tensors(gguf)
     return gguf
+
+
+def gguf_parts(path: Path) -> list[Path]:
+    """The files of the model that `path` is, or is the first part of: usually itself alone.
+
+    Raises: InputError for a part that is not the first, or one that is missing."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give the path of a .gguf file")
+    name = _PART.match(path.name)
+    if name is None:
+        return [path]
+
+    count = int(name["count"])
+    if not 1 <= count <= MAX_PARTS:
+        raise InputError(f"{path}: a model of {count} parts (allowed: 1 to {MAX_PARTS}); rename the file")
+    parts = [path.with_name(f"{name['stem']}-{n:05d}-of-{count:05d}.gguf") for n in range(1, count + 1)]
+    missing = [(number, part) for number, part in enumerate(parts, start=1) if not part.is_file()]
+    if missing:
+        number, part = missing[0]
+        raise InputError(f"{path}: part {number} of {count} is missing: {part.name}; put it into the same folder")
+    if int(name["number"]) != 1:
+        raise InputError(f"{path}: part {int(name['number'])} of {count}; give the first one, {parts[0].name}")
+    return parts
+
+
+def _read_part(path: Path) -> tuple[dict[str, tuple[Any, str]], dict[str, Tensor]]:
+    """Metadata and tensors of one file. Raises: InputError."""
+    module = _gguf()
+    try:
+        reader = module.GGUFReader(path)
+        big = reader.endianess != module.GGUFEndian.LITTLE
+        entries = {name: _entry(field) for name, field in reader.fields.items() if not name.startswith("GGUF.")}
+        tensors = {} if big else {t.name: _tensor(t) for t in reader.tensors}
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except (ValueError, KeyError, IndexError, OverflowError, MemoryError, TypeError) as error:
+        # numpy and gguf fail on a damaged file in many ways; all of them mean the same.
+        text = " ".join(str(error).split())[:120]
+        raise InputError(f"{path}: not a whole GGUF file ({text}); copy or export it again") from None
+
+    if big:
+        raise InputError(f"{path}: a big-endian file; convert it with gguf-convert-endian (pip install gguf)")
+    nested = [name for name, (_, kind) in entries.items() if kind == "ARRAY[]"]
+    if nested:
+        raise InputError(f"{path}: key {nested[0]} holds lists in a list, which is not known here; remove it")
+
+    alignment = entries.get("general.alignment", (ALIGNMENT, ""))[0]
+    if not isinstance(alignment, int) or alignment < ALIGNMENT or alignment & (alignment - 1):
+        raise InputError(
+            f"{path}: general.alignment is {alignment} (allowed: powers of two from {ALIGNMENT}; llama.cpp computes "
+            "with no other); export the model again"
+        )
+
+    count = entries.get("split.count", (1, ""))[0]
+    if count not in (0, 1) and _PART.match(path.name) is None:
+        number = entries.get("split.no", (0, ""))[0]
+        raise InputError(
+            f"{path}: this is part {int(number) + 1} of {count}, under another name; name the parts "
+            f"NAME-00001-of-{int(count):05d}.gguf and so on, as llama.cpp expects them"
+        )
+    # gguf cannot write a list without entries, and no key means the same.
+    return {name: entry for name, entry in entries.items() if entry[1] != "[]"}, tensors
 
 
 def write_gguf(
@@ -118,6 +214,7 @@ def write_gguf(
 
     try:
         writer = module.GGUFWriter(temporary, "llama")
+        writer.data_alignment = metadata.get("general.alignment", (ALIGNMENT, ""))[0]
         for key, (value, kind) in metadata.items():
             if key != "general.architecture":  # the writer sets it
                 item, _, _ = kind.partition("[]")
@@ -216,6 +313,8 @@ def _gguf() -> Any:
 
 def _entry(field: gguf.ReaderField) -> tuple[Any, str]:
     kinds = [kind.name for kind in field.types]
+    if kinds == ["ARRAY"]:  # without entries; their type is not read
+        return [], "[]"
     return field.contents(), f"{kinds[1]}[]" if kinds[0] == "ARRAY" else kinds[0]
 
 
@@ -223,10 +322,28 @@ def _tensor(found: gguf.ReaderTensor) -> Tensor:
     shape = tuple(int(n) for n in reversed(found.shape))
     if not shape or min(shape) < 1:
         raise ValueError(f"{found.name} has shape {shape}")
+    if not _readable(found.tensor_type.name):
+        raise InputError(
+            f"tensor {found.name} is {found.tensor_type.name}, which is no type of weights here; export F16"
+        )
     if found.data.nbytes != tensor_bytes(found.tensor_type.name, shape):
         raise ValueError(f"{found.name} is cut off")
 
     return Tensor(found.tensor_type.name, shape, found.data)
+
+
+@functools.cache
+def _readable(kind: str) -> bool:
+    """Whether the values of such a tensor can be read here: not those of integers, F64, or the newest types."""
+    if kind in ("F32", "F16"):
+        return True
+    module = _gguf()
+    number = module.GGMLQuantizationType[kind]
+    try:
+        module.quants.dequantize(np.zeros((1, module.GGML_QUANT_SIZES[number][1]), np.uint8), number)
+    except NotImplementedError:
+        return False
+    return True
 
 
 def _dequantize(tensor: Tensor) -> np.ndarray:
@@ -256,6 +373,12 @@ def _shape(metadata: dict[str, Any]) -> LlamaShape:
         raise InputError(f"general.architecture is {str(architecture)[:40]!r}, only 'llama' is known here")
 
     tokens = metadata.get("tokenizer.ggml.tokens")
+    known = len(tokens) if isinstance(tokens, list) else metadata.get("llama.vocab_size")
+    if known is None:
+        raise InputError("neither llama.vocab_size nor tokenizer.ggml.tokens says how many tokens there are; add one")
+    if not isinstance(metadata.get("tokenizer.ggml.model"), str):
+        raise InputError("tokenizer.ggml.model is missing, which llama.cpp needs; no_vocab means none")
+
     shape = LlamaShape(
         layers=whole("block_count"),
         width=whole("embedding_length"),
@@ -263,7 +386,7 @@ def _shape(metadata: dict[str, Any]) -> LlamaShape:
         kv_heads=whole("attention.head_count_kv", metadata.get("llama.attention.head_count")),
         ffn=whole("feed_forward_length"),
         context=whole("context_length"),
-        vocab=whole("vocab_size", len(tokens) if isinstance(tokens, list) else 1),
+        vocab=len(tokens) if isinstance(tokens, list) else whole("vocab_size"),
         rope_base=real("rope.freq_base", 10000.0),
         norm_eps=real("attention.layer_norm_rms_epsilon"),
     )
@@ -272,8 +395,13 @@ def _shape(metadata: dict[str, Any]) -> LlamaShape:
         if whole(key, shape.head_width) != shape.head_width:
             raise InputError(f"llama.{key} is {whole(key)}, only width / heads = {shape.head_width} is known here")
 
-    if whole("expert_count", 0) or metadata.get("llama.rope.scaling.type", "none") != "none":
-        raise InputError("experts and scaled rotary positions are not known here; take a plain Llama")
+    for key, neutral in _NEUTRAL.items():
+        value = metadata.get(f"llama.{key}")
+        if value is not None and value not in neutral and value != []:
+            raise InputError(
+                f"llama.{key} is {str(value)[:40]}: a Llama with scaled positions or scores, or with experts, is not "
+                "known here; take a plain one"
+            )
     return shape
 
 
@@ -286,9 +414,24 @@ def _check_tensors(gguf: Gguf) -> None:
             found = gguf.tensors[name].shape
             raise InputError(f"{gguf.path}: {name} has shape {found}, the metadata asks for {shape}")
 
-    unknown = [n for n in gguf.tensors if n.startswith("blk.") and n not in expected]
-    unknown += [n for n in gguf.tensors if not n.startswith("blk.") and n not in (*expected, *OPTIONAL)]
+    optional = {
+        "output.weight": (gguf.shape.vocab, gguf.shape.width),
+        "rope_freqs.weight": (gguf.shape.head_width // 2,),
+    }
+    for name in OPTIONAL:
+        if name in gguf.tensors and gguf.tensors[name].shape != optional[name]:
+            raise InputError(f"{gguf.path}: {name} has shape {gguf.tensors[name].shape}, must be {optional[name]}")
+
+    vectors = [name for name, tensor in gguf.tensors.items() if len(tensor.shape) == 1 and tensor.type != "F32"]
+    if vectors:
+        raise InputError(
+            f"{gguf.path}: {vectors[0]} is {gguf.tensors[vectors[0]].type}; norms must be F32, in which llama.cpp "
+            "computes them; export the model again"
+        )
+
+    unknown = [name for name in gguf.tensors if name not in (*expected, *OPTIONAL)]
     if unknown:
         raise InputError(
-            f"{gguf.path}: tensor {unknown[0]} is not part of a plain Llama; llama.cpp would refuse it too"
+            f"{gguf.path}: tensor {unknown[0]} is not part of a plain Llama, and would be left out of the computation "
+            "here; take a model without it"
         )

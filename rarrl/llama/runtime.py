@@ -78,6 +78,11 @@ class LlamaRuntime:
         self._callback = llama_cpp.ggml_abort_callback(lambda _: self._stop())
         self._no_callback = llama_cpp.ggml_abort_callback()
 
+    @property
+    def width(self) -> int:
+        """The size of an embedding."""
+        return self._width
+
     def decode(
         self,
         embeddings: np.ndarray,

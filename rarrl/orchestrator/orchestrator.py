@@ -10,6 +10,7 @@ import numpy as np
 from rarrl.errors import InputError, RarrlError
 from rarrl.orchestrator.features import Costs, History, Situation
 from rarrl.orchestrator.rules import Mask, OrchestratorPolicy
+from rarrl.orchestrator.running_costs import RunningCosts
 from rarrl.plugins import USER_ERRORS, one_line
 from rarrl.strict_json import short
 from rarrl.types import (
@@ -33,7 +34,8 @@ class Orchestrator:
 
     Args:
         policy: a rule or the learned policy.
-        costs: what calls of this language model are expected to cost (`ReplayTable.costs`).
+        costs: what calls of this language model are expected to cost (`ReplayTable.costs`); `RunningCosts` follow the
+            calls that are recorded here.
         cost_weight: RARRL's lambda, points of success per second of thinking.
         call_timeout_s: no call may take longer than this, however much budget is left.
 
@@ -151,6 +153,8 @@ class Orchestrator:
             np.array([call.seconds]),
             self.costs.mean_s[[int(call.action) - 1]],
         )
+        if isinstance(self.costs, RunningCosts):
+            self.costs.observe(call)
 
     def cut_budget(self, time_s: float, tokens: float) -> None:
         """Sets what is left to at most `time_s` and `tokens` (a budget shock from outside)."""

@@ -6,13 +6,17 @@ from pathlib import Path
 
 from rarrl.errors import InputError
 from rarrl.files import read_file, sha256
+from rarrl.llama.gguf import gguf_parts
 from rarrl.strict_json import read_json
 
 
 def checked_model(path: Path) -> Path:
     """Returns `path` if the `card.json` beside it holds the file's hash; a file without a card is not checked.
 
-    Raises: InputError if the file is missing or is not the one that the card describes."""
+    Raises: InputError if the file, or a part of a model in several files, is missing, or is not the one that the card
+        describes."""
+    if path.is_file():
+        gguf_parts(path)
     card = path.with_name("card.json")
     if not card.is_file():
         return path

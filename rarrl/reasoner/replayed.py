@@ -52,6 +52,8 @@ class ReplayedReasoner:
             return self._answer(request, call, CallStatus.TIMEOUT, "the deadline passed")
         if call.finish == "length" or call.tokens_out > request.max_new_tokens:
             return self._answer(request, call, CallStatus.BUDGET, "cut off at the cap")
+        if call.finish == "refused":
+            return self._answer(request, call, CallStatus.REFUSED, "the recorded plan was refused")
         if call.finish == "error":
             return self._answer(request, call, CallStatus.BACKEND_DOWN, "the recorded call failed")
 

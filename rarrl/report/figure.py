@@ -133,7 +133,7 @@ def _draw_title(
     def line(text: str, inches: float, **style: Any) -> None:
         figure.text(0.25 / WIDTH_IN, 1 - inches / height, text, va="baseline", **style)
 
-    profiles = sorted({run.header.profile for run in runs})
+    models = sorted({run.header.reasoner or run.header.profile for run in runs})
     line("When does the robot think, and what does it cost?", 0.38, fontsize=16, weight="bold", color=INK)
     if chosen is None:
         line("No episode was finished by all of these runs.", 0.68, fontsize=10.5, color=FAINT)
@@ -142,7 +142,7 @@ def _draw_title(
     start = strips[0].start
     task = start.goal or TASKS.get(start.task_type, start.task_type)
     only = ", navigation only" if start.category == "Navigation" else ""
-    text = f"Task: {_cut(task, 80)}{only} ({start.category}). Language model: {', '.join(profiles)}."
+    text = f"Task: {_cut(task, 80)}{only} ({start.category}). Language model: {', '.join(models)}."
     text += f" Budget: {start.time_budget_s:.0f} s and {_thousands(start.token_budget)} tokens of thinking."
     line(_cut(text, 170), 0.66, fontsize=10.5, color=INK)
     line(f"Episode {chosen[0]}, the same task and luck for all: {chosen[1]}.", 0.89, fontsize=10, color=FAINT)

@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rarrl.decision_loop import TaskView
 from rarrl.latency.replay import ReplayTable
 from rarrl.reasoner.base import Answer
 from rarrl.types import CALL_TIMEOUT_S, Action, ActStatus, CallStatus, LlmCall, StateSummary, SubgoalType
 
-from .core import ACT_STATUS, CATEGORIES, AlfredReplayCore, Dynamics, EpisodeBank
+from .core import ACT_STATUS, CATEGORIES, AlfredReplayCore, Dynamics, EpisodeBank, StepResult
 from .episodes import EpisodeConfig, EpisodeSampler, seeds
 
 
@@ -131,9 +132,10 @@ class AlfredExecutive:
         self.deadline_misses += int(result.deadline_miss[0])
         return LlmCall(action, status, float(result.seconds[0]), float(result.tokens[0]))
 
-    def _step(self, action: Action):  # type: ignore[no-untyped-def]
+    def _step(self, action: Action, mask: NDArray[np.bool_] | None = None) -> StepResult:
+        """One decision of the core. mask: which actions are allowed; None: those that the budget is expected to pay."""
         if self.done:
             raise RuntimeError("the episode is over: call begin() for the next one")
-        result = self._core.step(np.array([int(action)]))
+        result = self._core.step(np.array([int(action)]), mask)
         self.done, self.success = bool(result.done[0]), bool(result.success[0])
         return result

@@ -15,7 +15,7 @@ from rarrl.decision_loop import TaskView
 from rarrl.errors import InputError
 from rarrl.latency.profile import load_profile
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
-from rarrl.reasoner.plan import Plan
+from rarrl.reasoner.plan import Plan, same_plan
 from rarrl.types import CALL_TIMEOUT_S, Action, CallStatus, LlmCall, Role, StateSummary, SubgoalType
 
 from .core import Dynamics
@@ -84,11 +84,11 @@ class RecordedExecutive(AlfredExecutive):
     def take(self, action: Action, answer: Answer) -> LlmCall:
         """One call that a reasoner has answered: its seconds and tokens are spent, its plan or verdict holds from now.
 
+        It was made, so that it is paid for whatever the recorded calls of its kind cost.
+
         Raises: ValueError for ACT, or an answer to something else; RuntimeError when the episode is over."""
         if (action.role, action.level) != (answer.role, answer.level):
             raise ValueError(f"{action.label} cannot take the answer of a {answer.role.value} at level {answer.level}")
-        if not self._core.situation().action_mask()[action, 0]:
-            return LlmCall(action, CallStatus.BUDGET, 0.0, 0.0)
         r, row, source = self._core.recordings, int(self._core.row[0]), int(self._core.source[0])
         option, level, ok = int(action) - 1, action.level, answer.status is CallStatus.OK
         r.seconds[row, :, option], r.tokens[row, :, option] = answer.seconds, answer.tokens
@@ -99,7 +99,7 @@ class RecordedExecutive(AlfredExecutive):
             same = r.plan_id[row] == r.plan_id[row, source]
             sure = float(answer.verdict.ok) if math.isnan(answer.verdict.p_ok) else answer.verdict.p_ok
             r.verdict[row, same, level - 1], r.p_ok[row, same, level - 1] = 1.0 if answer.verdict.ok else -1.0, sure
-        result = self._step(action)
+        result = self._step(action, np.ones((len(Action), 1), dtype=bool))
         status = CallStatus.TIMEOUT if ok and not result.call_ok[0] else answer.status
         self.deadline_misses += int(result.deadline_miss[0])
         return LlmCall(action, status, float(result.seconds[0]), float(result.tokens[0]))
@@ -110,7 +110,7 @@ class RecordedExecutive(AlfredExecutive):
             self._plans.append(plan)
         r.plan_id[row, level] = self._plans.index(plan)
         r.confidence[row, level] = 0.0 if math.isnan(confidence) else np.exp(confidence)
-        put_shape(vars(r), row, level, plan, expert, plan == expert)
+        put_shape(vars(r), row, level, plan, expert, same_plan(plan, expert))
 
 
 def make_recorded_executive(config: Config, shock: bool = False) -> RecordedExecutive:

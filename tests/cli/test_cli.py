@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from rarrl.cli import app
 from rarrl.cli.results import mission_reminder, reminder
 from rarrl.errors import RarrlError
-from rarrl.latency.profile import shipped_profiles
+from rarrl.latency.profile import load_profile, shipped_profiles
+from rarrl.latency.replay import ReplayTable
 
 COMMANDS = [
     "demo",
@@ -266,9 +267,11 @@ def test_quick_demo_plays_on_ros_and_writes_the_report(tmp_path):
 def test_demo_plays_missions_and_draws_them_again(tmp_path, monkeypatch):
     from rarrl_learning.household import demo
 
-    def play_all(settings, seeds, progress):
+    def play_all(settings, seeds, progress, keep):
         progress(1, "one")
-        return [fake(setting, seed, False) for setting in settings for seed in seeds]
+        for seed in seeds:
+            for setting in settings:
+                keep(fake(setting, seed, False))
 
     monkeypatch.setattr(demo, "play_all", play_all)
     done = rarrl("demo", "--missions", 2, "--out", tmp_path / "run")
@@ -277,6 +280,93 @@ def test_demo_plays_missions_and_draws_them_again(tmp_path, monkeypatch):
         assert text in done.output
     (tmp_path / "run" / "report.html").unlink()
     assert rarrl("plot", tmp_path / "run").exit_code == 0 and (tmp_path / "run" / "report.html").exists()
+
+
+@pytest.mark.skipif(find_spec("mujoco") is None or find_spec("llama_cpp") is None, reason="needs mujoco and llama.cpp")
+@pytest.mark.parametrize("played", [0, 6])
+def test_an_interrupted_demo_keeps_what_was_played(tmp_path, monkeypatch, played):
+    from rarrl_learning.household import demo
+
+    def play_all(settings, seeds, progress, keep):
+        for setting, seed in [(setting, seed) for seed in seeds for setting in settings][:played]:
+            keep(fake(setting, seed, False))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "play_all", play_all)
+    done = rarrl("demo", "--n", 2, "--out", tmp_path / "run")
+    assert done.exit_code == 130
+    if not played:
+        assert "nothing was finished" in done.output
+        return
+    assert f"`rarrl plot {tmp_path / 'run'}` makes the report" in done.output
+    drawn = rarrl("plot", tmp_path / "run")
+    assert drawn.exit_code == 0, drawn.output
+    assert "2 of 2" in drawn.output and "1 of 1" in drawn.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("demo", "--perception", "--n", 3), "--n: not with --perception"),
+        (("demo", "--perception", "--quick"), "--quick: not with --perception"),
+        (("demo", "--missions", 101), "--n: 101 is not allowed"),
+    ],
+)
+def test_what_demo_would_ignore_is_refused(words, message):
+    done = rarrl(*words)
+    assert done.exit_code == 2
+    assert message in " ".join(done.output.split())
+
+
+def test_a_live_model_is_measured_before_it_plays(tmp_path, monkeypatch):
+    monkeypatch.setattr("rarrl.cli.run.finish", lambda *_: None)
+    words = ("replay", "--policy", "always", "--llm", "hand_made:Slow", "--n", 2)
+    done = rarrl(*words, "--out", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    assert "8 calls of openai:URL#slow: THINK(planner, 1) 3 s" in done.output
+    costs = load_profile(tmp_path / "run" / "costs.json")
+    assert ReplayTable.from_profile(costs).costs.mean_s == pytest.approx(3.0, rel=0.01)
+    log = next((tmp_path / "run").glob("*/events.jsonl")).read_text().splitlines()
+    assert json.loads(log[0])["reasoner"] == "hand_made:Slow"
+
+    poor = rarrl(*words, "--time-budget", 1, "--out", tmp_path / "poor")
+    assert (
+        "warning: a call takes 3 s or more in the mean, and a task may use 1 s: no call can be afforded" in poor.output
+    )
+
+
+def test_a_profile_of_another_model_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("rarrl.cli.run.finish", lambda *_: None)
+    words = ("replay", "--policy", NEVER, "--n", 1, "--profile", "household", "--llm", "hand_made:Slow")
+    done = rarrl(*words, "--out", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    assert "household was recorded with llama:planner.gguf, not with hand_made:Slow" in done.output
+
+
+@pytest.mark.slow
+def test_calls_without_an_answer_are_counted_under_the_table(tmp_path):
+    always = 'always:{"recipe": "P2"}'
+    done = rarrl("replay", "--policy", always, "--n", 1, "--llm", "hand_made:Slow", "--out", tmp_path / "run")
+    assert "calls of hand_made:Slow: " in done.output and " INVALID" in done.output
+
+
+def test_profiles_and_rules_can_be_listed():
+    profiles = rarrl("profile", "list")
+    assert profiles.exit_code == 0, profiles.output
+    assert "groq-70b" in profiles.output and "103 goals" in profiles.output
+
+    rules = rarrl("rule", "list")
+    assert rules.exit_code == 0, rules.output
+    assert "after_failure" in rules.output and "failed attempts in a row" in rules.output
+
+
+def test_number_of_tasks_has_one_name_and_its_old_ones(tmp_path, monkeypatch):
+    played = []
+    monkeypatch.setattr("rarrl.cli.run.finish", lambda *_: None)
+    monkeypatch.setattr("rarrl.cli.run.play", lambda folder, names, config, one: played.append(config.replay.episodes))
+    for number, name in enumerate(("--n", "--episodes", "--missions")):
+        assert rarrl("replay", "--policy", NEVER, name, 2, "--out", tmp_path / str(number)).exit_code == 0
+    assert played == [2, 2, 2]
 
 
 def test_demo_says_what_is_missing(monkeypatch):

@@ -152,7 +152,7 @@ def test_strange_names_are_refused_in_one_line(name: str) -> None:
         (
             "finish",
             "done",
-            "record 2, key records.finish: 'done' is not allowed (allowed: stop, length, timeout, error)",
+            "record 2, key records.finish: 'done' is not allowed (allowed: stop, length, timeout, refused, error)",
         ),
         ("correct", 1, "record 2, key records.correct: 1 is not allowed (allowed: true, false, null)"),
     ],
@@ -407,3 +407,21 @@ def test_a_recorded_file_from_before_the_world_is_recognised_by_its_trials(tmp_p
     path.write_text(json.dumps(text))
     old = load_profile(path)
     assert old.header.world is None and old.world is not None and old.world.value == expected
+
+
+@pytest.mark.parametrize(
+    ("profile", "reasoner", "fits"),
+    [
+        ("household", "llama", True),
+        ("household-training", "llama", True),
+        ("household", "llama:models/planner.gguf", True),
+        ("household", "llama:SmolLM2.gguf", False),
+        ("rarrl-planner-q4_0", "llama", False),
+        ("groq-70b", "openai:https://api.example.org/v1#llama-2-70b-chat", True),
+        ("groq-70b", "openai:https://api.example.org/v1#qwen3", False),
+    ],
+)
+def test_a_profile_tells_whether_it_is_of_a_model(profile: str, reasoner: str, fits: bool) -> None:
+    told = load_profile(profile).mismatch(reasoner)
+    assert (told == "") is fits
+    assert "api.example.org" not in told

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rarrl.errors import InputError
-from rarrl.llama.gguf import llama_metadata, read_gguf, write_gguf, write_llama
+from rarrl.llama.gguf import gguf_parts, llama_metadata, read_gguf, write_gguf, write_llama
 from rarrl.llama.shape import LlamaShape
 
 pytest.importorskip("gguf")
@@ -83,12 +83,131 @@ def test_write_refuses_what_does_not_fit(tmp_path):
         ({"llama.expert_count": (8, "UINT32")}, "experts"),
         ({"llama.feed_forward_length": ("96", "STRING")}, "must be one number"),
         ({"llama.feed_forward_length": (96.5, "FLOAT32")}, "must be a whole number"),
+        ({"llama.rope.scaling.factor": (4.0, "FLOAT32")}, "llama.rope.scaling.factor is 4.0: a Llama with scaled"),
+        ({"llama.rope.scaling.type": ("yarn", "STRING")}, "llama.rope.scaling.type is yarn"),
+        ({"llama.rope.scale_linear": (2.0, "FLOAT32")}, "llama.rope.scale_linear is 2.0"),
+        ({"llama.rope.scaling.attn_factor": (2.0, "FLOAT32")}, "llama.rope.scaling.attn_factor is 2.0"),
+        ({"llama.attention.causal": (False, "BOOL")}, "llama.attention.causal is False"),
+        ({"llama.attention.sliding_window": (4, "UINT32")}, "llama.attention.sliding_window is 4"),
+        ({"llama.logit_scale": (0.5, "FLOAT32")}, "llama.logit_scale is 0.5"),
+        ({"llama.vocab_size": None}, "neither llama.vocab_size nor tokenizer.ggml.tokens"),
+        ({"tokenizer.ggml.model": None}, "tokenizer.ggml.model is missing"),
+        ({"split.count": (3, "UINT16"), "split.no": (1, "UINT16")}, "part 2 of 3, under another name"),
+        ({"rarrl.parts": ([[1]], "ARRAY[]")}, "rarrl.parts holds lists in a list"),
     ],
 )
 def test_wrong_metadata_is_one_line(tmp_path, change, message):
     with pytest.raises(InputError, match=message) as error:
         read_gguf(write(tmp_path / "m.gguf", **change))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"llama.rope.scaling.type": ("linear", "STRING"), "llama.rope.scaling.factor": (1.0, "FLOAT32")},
+        {"llama.rope.scaling.type": ("none", "STRING"), "llama.attention.causal": (True, "BOOL")},
+        {"llama.expert_count": (0, "UINT32"), "llama.logit_scale": (1.0, "FLOAT32")},
+        {"tokenizer.ggml.tokens": (["a"], "STRING[]"), "llama.vocab_size": None},
+        {"general.alignment": (64, "UINT32")},
+        {"general.alignment": (4096, "UINT32")},
+    ],
+)
+def test_what_changes_nothing_is_read(tmp_path, change):
+    arrays = weights()
+    gguf = read_gguf(write(tmp_path / "m.gguf", metadata=arrays, **change))
+    assert (gguf.shape.tensors(), gguf.shape.context) == (SHAPE.tensors(), SHAPE.context)
+    assert all(np.array_equal(gguf.values(name), array) for name, array in arrays.items())
+
+
+@pytest.mark.parametrize("alignment", [0, 8, 48])
+def test_an_alignment_that_llama_cpp_does_not_have_is_refused(tmp_path, alignment):
+    path = write(tmp_path / "m.gguf", **{"general.alignment": (64, "UINT32")})
+    data = bytearray(path.read_bytes())
+    at = data.index(b"general.alignment") + len(b"general.alignment") + 4
+    data[at : at + 4] = alignment.to_bytes(4, "little")
+    path.write_bytes(bytes(data))
+    with pytest.raises(InputError, match=r"general\.alignment is|not a whole GGUF file"):
+        read_gguf(path)
+
+
+def big_endian(path):
+    module = pytest.importorskip("gguf")
+    writer = module.GGUFWriter(path, "llama", endianess=module.GGUFEndian.BIG)
+    writer.add_tensor("token_embd.weight", np.ones((1, 64), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def test_a_big_endian_file_is_named_as_one(tmp_path):
+    with pytest.raises(InputError, match="a big-endian file; convert it"):
+        read_gguf(big_endian(tmp_path / "m.gguf"))
+
+
+def split(tmp_path, parts=2):
+    """A model in several files, the tensors spread over them."""
+    arrays = weights()
+    paths = [tmp_path / f"m-{n:05d}-of-{parts:05d}.gguf" for n in range(1, parts + 1)]
+    for number, path in enumerate(paths):
+        keys = llama_metadata(SHAPE) if number == 0 else {}
+        keys |= {"split.no": (number, "UINT16"), "split.count": (parts, "UINT16")}
+        keys |= {"split.tensors.count": (len(arrays), "INT32")}
+        names = list(arrays)[number::parts]
+        write_gguf(path, keys, {name: ("F32", arrays[name].shape) for name in names}, arrays.__getitem__)
+    return paths, arrays
+
+
+def test_a_model_in_parts_is_read_whole(tmp_path):
+    paths, arrays = split(tmp_path, 3)
+    gguf = read_gguf(paths[0])
+    assert gguf_parts(paths[0]) == paths
+    assert all(np.array_equal(gguf.values(name), array) for name, array in arrays.items())
+    assert not [key for key in gguf.metadata if key.startswith("split.")]
+
+
+def test_a_missing_part_is_named(tmp_path):
+    paths, _ = split(tmp_path, 3)
+    paths[1].unlink()
+    with pytest.raises(InputError, match=r"part 2 of 3 is missing: m-00002-of-00003\.gguf"):
+        read_gguf(paths[0])
+    with pytest.raises(InputError, match=r"part 2 of 3 is missing"):
+        read_gguf(paths[2])
+
+
+def test_another_part_than_the_first_is_refused(tmp_path):
+    paths, _ = split(tmp_path)
+    with pytest.raises(InputError, match=r"part 2 of 2; give the first one, m-00001-of-00002\.gguf"):
+        read_gguf(paths[1])
+
+
+def test_parts_of_two_models_are_refused(tmp_path):
+    paths, arrays = split(tmp_path)
+    write_gguf(paths[1], {}, {"output_norm.weight": ("F32", (64,))}, arrays.__getitem__)
+    with pytest.raises(InputError, match=r"split\.tensors\.count says 11"):
+        read_gguf(paths[0])
+
+
+def test_types_that_are_no_weights_are_named(tmp_path):
+    for name, kind, dtype, message in (
+        ("blk.0.attn_q.weight", "F64", np.float64, "blk.0.attn_q.weight is F64"),
+        ("blk.0.attn_q.weight", "I8", np.int8, "blk.0.attn_q.weight is I8"),
+        ("blk.0.attn_norm.weight", "F16", np.float16, "norms must be F32"),
+    ):
+        arrays = weights()
+        arrays[name] = arrays[name].astype(dtype)
+        layout = {n: (kind if n == name else "F32", a.shape) for n, a in arrays.items()}
+        write_gguf(tmp_path / "m.gguf", llama_metadata(SHAPE), layout, arrays.__getitem__)
+        with pytest.raises(InputError, match=message):
+            read_gguf(tmp_path / "m.gguf")
+
+
+def test_optional_tensors_must_fit(tmp_path):
+    arrays = {**weights(), "rope_freqs.weight": np.ones(7, np.float32)}
+    with pytest.raises(InputError, match=r"rope_freqs.weight has shape \(7,\), must be \(16,\)"):
+        read_gguf(write(tmp_path / "m.gguf", metadata=arrays))
 
 
 def test_missing_wrong_and_unknown_tensors_are_named(tmp_path):

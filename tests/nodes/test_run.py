@@ -78,6 +78,24 @@ def test_finished_episodes_are_counted(tmp_path):
     assert not tail.advanced()
 
 
+def test_a_growing_log_is_a_sign_of_life(tmp_path):
+    log = tmp_path / "events.jsonl"
+    tail = Tail(log)
+    tail.heard = -100.0
+    assert not tail.advanced()
+    assert tail.heard == -100.0, "nothing was written"
+    log.write_text('{"type": "think"}\n')
+    assert not tail.advanced()
+    assert tail.heard > -100.0, "a call is a sign of life, though no episode is over"
+
+
+def test_a_run_may_be_quiet_for_as_long_as_a_decision_takes():
+    assert run.quiet_s(speed=500.0, time_budget_s=16.0, live_s=0.0) < 2 * run.START_S
+    assert run.quiet_s(speed=20.0, time_budget_s=120.0, live_s=0.0) < 100.0
+    live = run.quiet_s(speed=20.0, time_budget_s=3600.0, live_s=3600.0)
+    assert live > 3600.0 + run.START_S, "a live call takes real seconds, whatever the speed"
+
+
 def test_parameters_and_remappings_reach_the_process(processes, tmp_path):
     processes.start("node", "prints", {"replay.speed": 5.0}, [("odom", "/wheels")])
     processes.check_ended_well("node")

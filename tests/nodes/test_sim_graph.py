@@ -79,7 +79,7 @@ def test_the_launch_file_makes_the_nodes():
     assert len(description.entities) == len(sim_graph.ARGUMENTS) + 2
 
 
-@pytest.mark.parametrize("option", [["--episodes", "3"], ["--shock"], ["--speed", "2"]])
+@pytest.mark.parametrize("option", [["--category", "all"], ["--shock"], ["--speed", "2"]])
 def test_options_of_the_replay_are_refused_in_simulation(option):
     result = CliRunner().invoke(app, ["run", "--sim", *option])
     assert result.exit_code == 2 and "not with --sim" in result.output

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from rarrl.errors import InputError
 from rarrl.latency.profile import PROFILE_DIR, dumps_profile
-from rarrl_learning.latency.import_logs import ANSWER_MEDIAN_TOKENS, COLUMNS, answer_lengths, import_log
+from rarrl_learning.latency.import_logs import ANSWER_MEDIAN_TOKENS, answer_lengths, import_log
+from rarrl_learning.latency.request_logs import COLUMNS
 from rarrl_learning.latency.ship import PROVIDERS, gpt4o_mini_anchor, shipped_import
 
 HEAD = ",".join(COLUMNS) + "\n"
@@ -93,11 +94,23 @@ def test_wrong_files_are_refused_in_one_line(tmp_path: Path) -> None:
     assert "does not exist" in refused(tmp_path / "no.csv")
     assert "is a folder" in refused(tmp_path)
     assert "column e2e_s is missing" in refused(write(tmp_path, "", HEAD.replace("e2e_s", "e2e")))
-    assert "column provider is missing" in refused(write(tmp_path, "", ""))
+    assert "column ttft_s is missing" in refused(write(tmp_path, "", ""))
     assert "It has: no rows at all" in refused(write(tmp_path, ""))
     (tmp_path / "log.csv").write_bytes(b"\xff\xfe\xff")
     assert "is not UTF-8 text" in refused(tmp_path / "log.csv")
     assert "field larger than field limit" in refused(write(tmp_path, "a" * 200_000))
+
+
+def test_what_a_log_does_not_say_need_not_be_said(tmp_path: Path) -> None:
+    bare = write(tmp_path, "0.1,1,9\n", "ttft_s,e2e_s,out_tokens\n")
+    assert import_log(bare).profile.header.model == "log"
+    assert import_log(bare, "acme", "8b").profile.header.model == "acme 8b"
+    only = write(tmp_path, "groq,70b,0.1,1,550,9,\n")
+    assert import_log(only).profile.header.model == "groq 70b"
+    several = write(tmp_path, "groq,70b,0.1,1,550,9,\ngroq,7b,0.1,1,550,9,\n")
+    assert import_log(several, size="7b").profile.header.model == "groq 7b"
+    with pytest.raises(InputError, match="of several models: groq 70b, groq 7b; choose by --provider and --size"):
+        import_log(several, "groq")
 
 
 def test_unknown_provider_is_told_what_there_is(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 from rarrl.errors import InputError
 from rarrl.latency.profile import load_profile
 from rarrl.latency.replay import ReplayTable
-from rarrl_learning.latency.import_logs import COLUMNS
 from rarrl_learning.latency.jobs import import_profile, show_profile
+from rarrl_learning.latency.request_logs import COLUMNS
 
 
 def test_show_gives_a_row_per_option_that_agrees_with_the_replay() -> None:

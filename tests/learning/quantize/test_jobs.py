@@ -1,6 +1,7 @@
 """`quantize` as a notebook calls it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -30,3 +31,36 @@ def test_a_method_that_calibrates_asks_for_frames(gguf, tmp_path):
     with pytest.raises(InputError, match="needs calibration frames"):
         quantize(gguf, None, 4.0, "flat", out=tmp_path / "small.gguf")
     assert not (tmp_path / "small.gguf").exists()
+
+
+def test_what_llama_cpp_cannot_load_is_left_nowhere(gguf, tmp_path, monkeypatch):
+    """A file that is broken only once it is written: the place of the result stays empty."""
+
+    def refuse(path):
+        if path != gguf.path:
+            raise InputError(f"{path}: llama.cpp ends the process (SIGABRT)")
+
+    monkeypatch.setattr("rarrl_learning.quantize.quantize.check_in_child", refuse)
+    with pytest.raises(InputError, match="SIGABRT"):
+        quantize(gguf, None, 4.7, "rtn", out=tmp_path / "out" / "small.gguf")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_model_that_llama_cpp_does_not_load_is_refused_before_anything_is_done(gguf, tmp_path, monkeypatch):
+    def refuse(path):
+        raise InputError(f"{path}: llama.cpp cannot compute with it")
+
+    monkeypatch.setattr("rarrl_learning.quantize.quantize.check_in_child", refuse)
+    with pytest.raises(InputError, match="cannot compute"):
+        quantize(gguf, None, 4.7, "rtn", out=tmp_path / "out" / "small.gguf")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_layout_of_a_model_is_kept(gguf, tmp_path, monkeypatch):
+    monkeypatch.setattr("rarrl_learning.quantize.quantize.check_in_child", lambda path: None)
+    metadata = {**gguf.metadata, "general.alignment": (128, "UINT32")}
+    quantize(replace(gguf, metadata=metadata), None, 4.7, "rtn", out=tmp_path / "small.gguf")
+    small = read_gguf(tmp_path / "small.gguf")
+    assert small.metadata["general.alignment"] == (128, "UINT32")
+    off = [np.abs(gguf.values(name) - small.values(name)).max() for name in gguf.tensors]
+    assert max(off) < 0.5 * max(np.abs(gguf.values(name)).max() for name in gguf.tensors)

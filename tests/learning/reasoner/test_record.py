@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rarrl.alfred import is_development
 from rarrl.errors import InputError, RarrlError
-from rarrl.latency.profile import load_profile, save_profile
+from rarrl.latency.profile import load_profile, save_profile, shareable
 from rarrl.latency.replay import ReplayTable
 from rarrl.reasoner.base import Answer, Request
+from rarrl.reasoner.breaker import GuardedReasoner
 from rarrl.reasoner.plan import Fault, Plan, Verdict
 from rarrl.types import CallStatus, Role
 from rarrl_learning.latency.jobs import answer_tables, show_profile
-from rarrl_learning.reasoner.record import RecordConfig, RecordedTask, choose_tasks, make_header, record_profile
+from rarrl_learning.reasoner.record import (
+    DOWN_WAITS_S,
+    Journal,
+    RecordConfig,
+    RecordedTask,
+    Recorder,
+    choose_tasks,
+    common_reasons,
+    journal_of,
+    make_header,
+    record_profile,
+    shipped_tasks,
+)
 
 RIGHT = [["GotoLocation", "table"], ["PickupObject", "mug"], ["GotoLocation", "shelf"], ["PutObject", "mug", "shelf"]]
 WRONG = Plan.from_rows([["PickupObject", "cup"], ["PutObject", "cup", "shelf"]])
@@ -148,12 +162,15 @@ def test_a_journal_of_another_recording_is_refused(alfred: Path, tmp_path: Path)
     tasks, _ = choose_tasks(alfred, CONFIG)
     record(Scripted(), tasks, tmp_path / "j")
     other = RecordConfig("scripted", "valid_seen", n=2, seed=1)
-    with pytest.raises(InputError, match="belongs to another recording"):
+    with pytest.raises(InputError, match=r"belongs to another recording \(seed was 0, is 1\)"):
         record_profile(Scripted(), tasks, other, make_header("m", "s", other), tmp_path / "j", "0" * 64)
 
 
-def test_a_backend_that_is_down_ends_the_recording(alfred: Path, tmp_path: Path) -> None:
+def test_a_backend_that_is_down_ends_the_recording(
+    alfred: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tasks, _ = choose_tasks(alfred, CONFIG)
+    monkeypatch.setattr("rarrl_learning.reasoner.record.DOWN_WAITS_S", (0.0, 0.0))
     with pytest.raises(RarrlError, match="scripted is down"):
         record(Scripted(fails=CallStatus.BACKEND_DOWN), tasks, tmp_path / "j")
 
@@ -164,11 +181,91 @@ def test_calls_without_an_answer_are_kept_as_such(alfred: Path, tmp_path: Path) 
         (CallStatus.TIMEOUT, "timeout"),
         (CallStatus.BUDGET, "length"),
         (CallStatus.INVALID, "error"),
+        (CallStatus.REFUSED, "refused"),
     ):
         profile = record(Scripted(fails=status), tasks, tmp_path / finish)
         assert {(r.finish, r.correct, r.total_s) for r in profile.records or ()} == {(finish, None, 0.5)}
         save_profile(profile, tmp_path / f"{finish}.json")
         assert not ReplayTable.from_profile(load_profile(tmp_path / f"{finish}.json")).ok.any()
+
+
+def test_a_backend_that_restarts_is_waited_for(alfred: Path, tmp_path: Path) -> None:
+    tasks, _ = choose_tasks(alfred, CONFIG)
+    reasoner = Scripted(fails=CallStatus.BACKEND_DOWN)
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            reasoner.fails = None
+
+    with Journal(tmp_path / "j", {}) as journal:
+        answers = list(Recorder(reasoner, tasks, CONFIG, journal, sleep).answers(0))
+    assert waits == list(DOWN_WAITS_S[:2])
+    assert [answer["finish"] for answer in answers] == ["stop"] * 6
+
+
+@pytest.mark.parametrize("status", [CallStatus.TIMEOUT, CallStatus.INVALID])
+def test_a_model_that_always_fails_is_recorded_to_the_end(alfred: Path, tmp_path: Path, status: CallStatus) -> None:
+    tasks, _ = choose_tasks(alfred, CONFIG)
+    guarded = GuardedReasoner(Scripted(fails=status))
+    profile = record_profile(guarded, tasks, CONFIG, make_header("m", "s", CONFIG), tmp_path / "j", "0" * 64)
+    assert len(profile.records or ()) == 8, "two planners and the verifier twice on the default plan, for two tasks"
+
+
+def test_the_journal_tells_why_a_call_had_no_answer(alfred: Path, tmp_path: Path) -> None:
+    tasks, _ = choose_tasks(alfred, CONFIG)
+
+    class Refusing(Scripted):
+        def ask(self, request: Request) -> Answer:
+            if request.role is Role.VERIFIER:
+                return super().ask(request)
+            empty_handed = Plan.from_rows([["PutObject", "cup", "shelf"]])
+            return replace(super().ask(request), plan=empty_handed, text="put it there")
+
+    journal = journal_of(tmp_path / "mine.json")
+    guarded = GuardedReasoner(Refusing())
+    profile = record_profile(guarded, tasks, CONFIG, make_header("m", "s", CONFIG), journal, "0" * 64)
+    assert [r.finish for r in profile.records or () if r.role == "planner"] == ["refused"] * 4
+    line = json.loads(journal.read_text().splitlines()[1])
+    assert (line["status"], line["text"]) == ("REFUSED", "put it there")
+    assert "holds nothing" in line["why"]
+    assert common_reasons(journal) == [f"4 x REFUSED: {line['why']}"]
+    assert (journal.name, "put it there" in str(profile)) == ("mine.calls.jsonl", False)
+
+
+def test_more_goals_are_added_to_a_recording(alfred: Path, tmp_path: Path) -> None:
+    few, many = RecordConfig("scripted", "valid_seen", n=1), CONFIG
+    tasks, _ = choose_tasks(alfred, many)
+    record_profile(Scripted(), tasks[:1], few, make_header("m", "s", few), tmp_path / "j", "0" * 64)
+    second = Scripted()
+    profile = record_profile(second, tasks, many, make_header("m", "s", many), tmp_path / "j", "0" * 64)
+    assert profile == record_profile(Scripted(), tasks, many, make_header("m", "s", many), tmp_path / "k", "0" * 64)
+    assert len(second.asked) == 1 + 6, "the second task alone"
+
+
+@pytest.mark.parametrize(
+    "name, shown",
+    [
+        ("openai:http://10.0.0.5:8080/v1#qwen3", "openai:URL#qwen3"),
+        ("openai:https://user:secret@llm.example.org/v1#org/model", "openai:URL#org/model"),
+        ("openai:HTTP://[::1]:8080#m", "openai:URL#m"),
+        ("llama:SmolLM2", "llama:SmolLM2"),
+        ("mine.module:Class", "mine.module:Class"),
+    ],
+)
+def test_a_profile_does_not_tell_where_the_server_is(name: str, shown: str) -> None:
+    assert shareable(name) == shown
+    header = make_header("mine", name, CONFIG)
+    assert header.model == shown and f"--llm {shown} " in header.command
+
+
+def test_a_short_recording_needs_no_data_set() -> None:
+    tasks, _ = shipped_tasks(RecordConfig("x", "household_tasks", n=500))
+    few, _ = shipped_tasks(RecordConfig("x", "household_tasks", n=3))
+    assert (len(tasks), few) == (103, tasks[:3])
+    right = sum(task.default.plan == task.expert for task in tasks)
+    assert 0 < right < 60, "the default plans are those of a robot that knows ALFRED alone"
 
 
 def test_the_tables_of_answers_by_hand(alfred: Path, tmp_path: Path) -> None:

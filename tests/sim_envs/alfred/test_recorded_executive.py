@@ -18,6 +18,7 @@ from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Fault, Plan, Verdict, expert_plan
 from rarrl.types import Action, ActStatus, CallStatus, SubgoalType
 from rarrl_sim_envs.alfred.make import make_executive
+from rarrl_sim_envs.alfred.recorded_core import NEVER
 
 
 @pytest.fixture
@@ -95,6 +96,20 @@ def test_a_live_answer_stands_in_the_place_of_the_recorded_one(settings):
     assert executive.task.plan == expert and (status.source, status.verdict, status.answered) == (2, 0, (True, True))
 
 
+def test_a_live_plan_is_right_where_the_recorder_calls_it_right(settings):
+    executive = make(settings)
+    executive.begin(0)
+    sliced = [["PickupObject", "knife"], ["SliceObject", "lettuce"], ["PutObject", "knife", "sink"]]
+    executive._experts = [Plan.from_rows(sliced)] * len(TASKS)
+
+    other_knife = [["PickupObject", "butterknife"], ["SliceObject", "lettuce"], ["PutObject", "butterknife", "shelf"]]
+    for rows, right in ((other_knife, True), (other_knife[:2], False)):
+        executive.take(Action.PLANNER_1, answer(Action.PLANNER_1, Plan.from_rows(rows)))
+        recordings = executive._core.recordings
+        row = int(executive._core.row[0])
+        assert (recordings.wrong_at[row, 1] == NEVER, recordings.ends[row, 1]) == (right, not right)
+
+
 def test_an_answer_that_failed_costs_and_changes_nothing(settings):
     executive = make(settings)
     executive.begin(0)
@@ -104,6 +119,14 @@ def test_an_answer_that_failed_costs_and_changes_nothing(settings):
     assert executive.budget_left == (left[0] - 0.25, left[1] - 40)
     late = executive.take(Action.PLANNER_1, answer(Action.PLANNER_1, expert_plan(TASKS[0]), seconds=1000.0))
     assert late.status is CallStatus.TIMEOUT and executive.task.plan == before.plan and executive.budget_left[0] == 0.0
+
+
+def test_a_live_call_is_paid_for_whatever_recorded_ones_cost(settings):
+    executive = make(settings, **{"orchestrator.time_budget_s": 0.4, "orchestrator.token_budget": 50.0})
+    executive.begin(0)  # a recorded call takes 0.5 s and up to 276 tokens: none could be afforded
+    taken = executive.take(Action.PLANNER_1, answer(Action.PLANNER_1, expert_plan(TASKS[0])))
+    assert (taken.status, taken.seconds, taken.tokens) == (CallStatus.OK, 0.25, 40.0)
+    assert executive.budget_left == pytest.approx((0.15, 10.0))
 
 
 def test_an_answer_to_something_else_is_refused(settings):
