@@ -125,7 +125,8 @@ def run(probe: str, options: argparse.Namespace, packages: Path | None, cache: P
     if packages is not None:
         environment["PYTHONPATH"] = str(packages)
 
-    command = [sys.executable, str(Path(__file__).resolve()), "--probe", probe, "--model", str(options.model.resolve()), "--goals", str(options.goals)]
+    command = [sys.executable, str(Path(__file__).resolve()), "--probe", probe]
+    command += ["--model", str(options.model.resolve()), "--goals", str(options.goals)]
     if options.alfred:
         command += ["--alfred", str(options.alfred)]
     print(f"{probe} {packages or ''}", file=sys.stderr, flush=True)
