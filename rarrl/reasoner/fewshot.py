@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -161,12 +162,15 @@ def known_goals(path: Path = EXAMPLES) -> NearestGoal:
 
 
 def data_text(text: str, max_chars: int = MAX_GOAL_CHARS) -> str:
-    """Returns a text from outside as one line: its letters in any language and case, without control characters.
+    """Returns a text from outside as one line: its letters in any language and case, without control characters, and
+    without what a model may read as its own marks, such as `<|im_end|>`, `</s>` or `[INST]`.
 
-    >>> data_text(" Löffel\\n\\x07 auf den Tisch ")
-    'Löffel auf den Tisch'
+    >>> data_text(" Löffel\\n\\x07 auf den <|Tisch|> ")
+    'Löffel auf den < |Tisch| >'
     """
-    return " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * max_chars]).split())[:max_chars].rstrip()
+    text = "".join(c if c.isprintable() else " " for c in text[: 4 * max_chars])
+    text = re.sub(r"([<\[])(?=[|｜/\w])|([|｜])(?=>)", r"\1\2 ", text)
+    return " ".join(text.split())[:max_chars].rstrip()
 
 
 class FewShot:
