@@ -131,7 +131,9 @@ def look(shape: str, key: str, server: EchoServer) -> Counter[str]:
         "ask --json": ["ask", GOAL, "--llm", server.spec, "--json"],
         "replay": ["replay", "--llm", server.spec, "--policy", "always", "--episodes", "1", "--out", "out"],
     }
-    if find_spec("rclpy") is not None:
+    with_ros = find_spec("rclpy") is not None
+    if with_ros:
+        seen["topic answer"] = sum(topic_answer(key, server) for _ in range(3))
         commands["run"] = ["run", "--llm", server.spec, "--policy", "always", "--episodes", "1", "--out", "out"]
 
     for name, arguments in commands.items():
@@ -145,6 +147,26 @@ def look(shape: str, key: str, server: EchoServer) -> Counter[str]:
                     seen[f"{name}: files"] += seen_in(path.read_bytes())
     print(f"{shape}: {sum(seen.values())}", flush=True)
     return seen
+
+
+def topic_answer(key: str, server: EchoServer) -> int:
+    """Parts of the key in what `orchestrator_node` publishes of a call, or in the error for which it does not start."""
+    from rarrl.build import make_reasoner
+    from rarrl.errors import InputError
+    from rarrl.reasoner.base import Request
+    from rarrl.types import Role
+    from rarrl_nodes.conversions import AnswerMessage, values_from_answer
+
+    os.environ["RARRL_LLM_KEY"] = key
+    try:
+        reasoner = make_reasoner(server.spec)
+        answer = reasoner.ask(Request(1, Role.PLANNER, 1, GOAL, 5.0))
+        reasoner.close()
+        return seen_in(repr(values_from_answer(AnswerMessage("run", 1, answer))).encode())
+    except InputError as error:
+        return seen_in(str(error).encode())
+    finally:
+        del os.environ["RARRL_LLM_KEY"]
 
 
 def worker_environment(key: str) -> int:

@@ -1,5 +1,6 @@
 """Settings: defaults, ranges, and one clear line for everything that can be wrong with a file."""
 
+import json
 import os
 import re
 import time
@@ -209,3 +210,11 @@ def test_iter_fields_refuses_what_ros_cannot_declare():
         list(iter_fields(Nested))
     with pytest.raises(TypeError, match="x: a setting is"):
         list(iter_fields(Numbers))
+
+
+def test_what_goes_to_a_server_is_a_mapping_or_its_text(load):
+    body = {"chat_template_kwargs": {"enable_thinking": False}, "seed": None}
+    config = load(f"language_model: {{extra_body: {json.dumps(body)}, headers: {{X-Title: robot}}}}").language_model
+    assert (config.body, config.header_lines) == (body, {"X-Title": "robot"})
+    assert config_from_flat({"language_model.extra_body": json.dumps(body)}, "test").language_model.body == body
+    assert load(to_yaml(Config(language_model=config))).language_model == config

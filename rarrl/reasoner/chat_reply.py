@@ -49,6 +49,14 @@ class Reply:
     tokens: list[tuple[str, float]] = field(default_factory=list)
     alternatives: list[dict[str, float]] = field(default_factory=list)
 
+    @property
+    def thought_share(self) -> float:
+        """The share of the pieces, 0 to 1, that are thoughts."""
+        if not self.pieces:
+            return 0.0
+        only_thoughts = thoughts_end(self.text) == len(self.text)  # also of an answer that has not begun
+        return 1.0 if only_thoughts else 1.0 - self.answer_pieces / self.pieces
+
     def begin(self) -> None:
         """Forgets an earlier reply, before the request is sent again."""
         self.__dict__.update(Reply(self.max_answer, self.max_all).__dict__)

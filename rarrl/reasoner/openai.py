@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from rarrl.config import LanguageModelConfig
 from rarrl.errors import InputError
 from rarrl.reasoner import chat
-from rarrl.reasoner.answer_text import mean_log_probability, thoughts_end
+from rarrl.reasoner.answer_text import mean_log_probability
 from rarrl.reasoner.base import Answer, Request, capped
 from rarrl.reasoner.call import BackendSession, Generation, answered
 from rarrl.reasoner.chat_reply import Reply
@@ -48,7 +48,8 @@ TRIES = 10
 """Requests for one call at most: a server that refuses one field after the other is asked this often."""
 BACKOFF_S = (0.5, 1.0, 2.0)
 """Seconds before a request is sent again that a busy server refused without saying when to come back."""
-
+LEAST_WAIT_S = 0.01
+"""Seconds before the first such request, doubled each time, so that a server which says "now" is not flooded."""
 SHOWN_HEADER = 8
 """Characters below which a header's value is a word like any other, such as `robot`; longer ones may be secrets under a
 name that does not say so, and are shown in no answer."""
@@ -185,6 +186,7 @@ class OpenAiReasoner:
     def _post_patiently(self, body: dict[str, Any], reply: Reply, deadline: float) -> None:
         """Posts, again where the server is busy and there is time."""
         waits = iter(BACKOFF_S)
+        least_s = LEAST_WAIT_S
         while True:
             reply.begin()
             try:
@@ -192,11 +194,12 @@ class OpenAiReasoner:
                 return
             except RefusedError as refused:
                 wait_s = refused.wait_s(waits)
-                if wait_s is None or time.monotonic() + wait_s >= deadline:
+                if wait_s is None or time.monotonic() + max(wait_s, least_s) >= deadline:
                     raise
 
-                if self._closing.wait(wait_s):
+                if self._closing.wait(max(wait_s, least_s)):
                     raise CallFailedError(CallStatus.BACKEND_DOWN, "closed") from None
+                least_s *= 2.0
 
     def _post(self, body: dict[str, Any], reply: Reply, deadline: float) -> None:
         try:
@@ -220,7 +223,8 @@ class OpenAiReasoner:
         """The end of a call that the server refused: its words, the URL, and what to do."""
         words = f": {hide_secrets(refused.words)[:MAX_WORDS]}" if refused.words else ""
         advice = self._advice(refused)
-        why = f"{self.url}: HTTP {refused.status}{words}{'; ' if advice else ''}{advice}"
+        how = f"HTTP {refused.status}" if refused.status != 200 else "an error in place of an answer"
+        why = f"{self.url}: {how}{words}{'; ' if advice else ''}{advice}"
         status = CallStatus.REFUSED if refused.is_about_this_call else CallStatus.BACKEND_DOWN
         return CallFailedError(status, " ".join(why.split()))
 
@@ -319,10 +323,9 @@ class _Session(BackendSession):
             read = round(_characters(asked) * self._server._tokens_per_character)
 
         written = _count(reply.usage, "completion_tokens", reply.pieces)
-        details = reply.usage.get("completion_tokens_details")
-        thought_characters = len(reply.thoughts) + thoughts_end(reply.text)
-        share = thought_characters / max(len(reply.thoughts) + len(reply.text), 1)
-        thought = _count(details, "reasoning_tokens", 0) or round(written * share)
+        thought = _count(reply.usage.get("completion_tokens_details"), "reasoning_tokens", 0)
+        if not thought:
+            thought = round(written * reply.thought_share)
 
         return Generation(
             text=reply.text,

@@ -105,6 +105,8 @@ def refusal(status: int, body: bytes, retry_after: str = "") -> RefusedError:
 
 
 def refusal_of(value: Any, status: int, retry_after: str = "") -> RefusedError:
+    if isinstance(value, list) and len(value) == 1:  # Gemini
+        value = value[0]
     error = value
     if isinstance(value, dict):
         error = next((value[key] for key in ("error", "errors", "detail", "message") if value.get(key)), value)
@@ -132,5 +134,6 @@ def network_words(error: Exception) -> str:
             "write http://" if wrong else "check the certificate (SSL_CERT_FILE names your own authority)"
         )
     if isinstance(error, http.client.IncompleteRead | ConnectionResetError | http.client.RemoteDisconnected):
-        return f"the server ended the connection within its answer ({type(error).__name__})"
+        asks = "" if isinstance(error, http.client.IncompleteRead) else "; if it wants TLS, write https://"
+        return f"the server ended the connection within its answer ({type(error).__name__}{asks})"
     return f"{type(error).__name__}: {str(error)[:200]}"

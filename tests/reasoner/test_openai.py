@@ -64,6 +64,12 @@ def strict_mistral(body):
     return refuses(422, {"detail": detail}) if unknown else stream(PLAN)
 
 
+def gemini(body):
+    unknown = next((key for key in ("seed", "logprobs") if key in body), None)
+    message = f'Invalid JSON payload received. Unknown name "{unknown}": Cannot find field.'
+    return refuses(400, [{"error": {"code": 400, "message": message}}]) if unknown else stream(PLAN)
+
+
 def deepseek(body):
     kind = body.get("response_format", {"type": "json_object"})
     if kind["type"] != "json_object" or "schema" in kind:
@@ -111,6 +117,7 @@ ACCEPTS = {
     "llama-cpp-python": (llama_cpp_python, 2),
     "reasoning model of OpenAI": (reasoning_model_of_openai, 4),
     "strict Mistral": (strict_mistral, 2),
+    "Gemini": (gemini, 3),
     "DeepSeek": (deepseek, 3),
     "LM Studio": (lm_studio, 1),
     "strict mode of OpenAI": (openai_strict_mode, 3),
@@ -314,6 +321,9 @@ def test_tokens_and_the_first_one():
 
 
 def test_thoughts_have_a_budget_of_their_own():
+    with ChatServer([stream(*[delta(reasoning="hm ")] * 300, PLAN)]) as server:
+        assert ask(OpenAiReasoner(server.url, "m")).tokens_thought == 300
+
     pieces = [delta(reasoning_content="hm ")] * 30
     usage = {"prompt_tokens": 70, "completion_tokens": 280, "completion_tokens_details": {"reasoning_tokens": 260}}
     with ChatServer([stream(*pieces, PLAN, usage=usage)]) as server:
@@ -408,6 +418,13 @@ def test_a_busy_server_is_asked_again_when_it_says(status):
     with ChatServer([refuses(status, "slow down", Retry_After="0.01"), stream(PLAN)]) as server:
         assert ask(OpenAiReasoner(server.url, "m")).plan == MUG
     assert server.bodies[0] == server.bodies[1]
+
+
+def test_a_server_that_says_at_once_is_not_flooded():
+    with ChatServer(lambda body: refuses(429, "slow down", Retry_After="0")) as server:
+        answer = ask(OpenAiReasoner(server.url, "m"), deadline_s=0.3)
+    assert answer.status is CallStatus.BACKEND_DOWN and "slow down" in answer.why
+    assert 2 <= len(server.seen) <= 6
 
 
 @pytest.mark.parametrize(
