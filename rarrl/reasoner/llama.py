@@ -61,7 +61,7 @@ class LlamaReasoner:
         about = self._worker.model
         kind = about.get("kind")
         fewshot = FewShot(known, kind == "chat", bool(about.get("thinks")) and self._settings.thinking_tokens > 0)
-        self._recipe = recipe or (deliberate.carry_out if kind == "planner" else fewshot)
+        self._recipe = recipe or (fewshot if kind in ("chat", "base") else deliberate.carry_out)
 
         if about.get("prefix"):
             with contextlib.suppress(CallFailedError):  # the first calls go on with it
