@@ -37,7 +37,7 @@ import numpy as np
 GOALS = ("put a clean mug in the coffee machine", "look at the clock under the lamp", "move two pillows to the sofa")
 DEADLINE_S = 6.0
 """Of a call on the slow computer, seconds."""
-DUTY = 0.25
+DUTY = 0.5
 """Share of the time for which the slow computer's worker may run."""
 DUTY_PERIOD_S = 0.1
 SLOW_CALLS = 8
