@@ -1,7 +1,7 @@
 """What a general language model in this process costs, in CPU seconds of its worker, and how good its plans are.
 
     python benchmarks/local_model.py --model FILE.gguf [--against FOLDER] [--repeats 5] [--alfred DIR --goals 24]
-                                     [--json benchmarks/results/local_model.json]
+                                     [--journal FILE] [--only PROBE] [--json benchmarks/results/local_model.json]
 
 `--against` names a folder with the packages of another version (such as a checkout's `install` folder): it is asked the
 same, by turns with this one. CPU seconds are counted, not wall time, so that a busy computer changes little.
@@ -10,6 +10,8 @@ Each repeat starts a process without any file of an earlier run (`cold`) and, fo
 which the first one has kept (`kept`). `load` holds reading the file and what is read ahead of the first call. The slow
 computer is this one with its worker stopped for most of the time: the same question is asked again until it is
 answered, each time for `DEADLINE_S`. The grammar's share is measured with the whole model in one process.
+The journal keeps what is done: several processes may share the work, one probe each with `--only`, and a last one
+writes the figures.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ import numpy as np
 GOALS = ("put a clean mug in the coffee machine", "look at the clock under the lamp", "move two pillows to the sofa")
 DEADLINE_S = 6.0
 """Of a call on the slow computer, seconds."""
-DUTY = 0.25
+DUTY = 0.5
 """Share of the time for which the slow computer's worker may run."""
 DUTY_PERIOD_S = 0.1
 SLOW_CALLS = 8
@@ -53,6 +55,9 @@ def main() -> None:
     parser.add_argument("--alfred", type=Path, help="ALFRED's folder; without it no plans are judged.")
     parser.add_argument("--goals", type=int, default=24, help="Goals of valid_seen that are judged.")
     parser.add_argument("--json", type=Path, help="Write the figures here.")
+    parser.add_argument("--journal", type=Path, help="Keep what is measured here, and do not measure it again.")
+    parser.add_argument("--only", choices=sorted(PROBES), help="Run this probe alone.")
+    parser.add_argument("--ask", type=Path, help=argparse.SUPPRESS)  # goals of the probe `plans`
     parser.add_argument("--probe", choices=sorted(PROBES), help=argparse.SUPPRESS)
     options = parser.parse_args()
 
@@ -86,14 +91,18 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]
             for side, packages in sides.items():
                 for kind in ("cold", "kept") if side == "this" else ("cold",):
                     where = Path(cache) / f"{side}{repeat}"  # the second process finds what the first one has kept
-                    for name, seconds in run("cost", options, packages, where).items():
+                    found = run("cost", options, packages, where, f"{side} {kind} {repeat}")
+                    for name, seconds in found.items():
                         values[side][f"{kind}.{name}"].append(seconds)
-                for name, value in run("grammar", options, packages, Path(cache) / "grammar").items():
-                    values[side][f"grammar.{name}"].append(value)
 
-        for probe in ("slow", *(["plans"] if options.alfred else [])):
+        for probe in ("grammar", "slow", *(["plans"] if options.alfred else [])):
             for side, packages in sides.items():
-                tables[probe][side] = run(probe, options, packages, Path(cache) / f"{probe}-{side}")
+                found = run(probe, options, packages, Path(cache) / f"{probe}-{side}", side)
+                if probe == "grammar":
+                    for name, value in found.items():
+                        values[side][f"grammar.{name}"].append(value)
+                elif found:
+                    tables[probe][side] = found if probe == "slow" else judged(found["rows"], options)
 
     figures = {}
     for side, named in values.items():
@@ -119,19 +128,54 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]
     return figures, {**tables, "values": {side: dict(named) for side, named in values.items()}}
 
 
-def run(probe: str, options: argparse.Namespace, packages: Path | None, cache: Path) -> dict[str, Any]:
-    """Runs one probe in a process of its own, with the packages in `packages`, or those of this process."""
+def run(probe: str, options: argparse.Namespace, packages: Path | None, cache: Path, key: str) -> dict[str, Any]:
+    """Runs one probe in a process of its own, with the packages in `packages`, or those of this process.
+
+    key: of the journal. Returns nothing where `--only` names another probe that the journal does not know yet."""
+    if options.journal and options.journal.exists():
+        for line in options.journal.read_text().splitlines():
+            done = json.loads(line)
+            if done["key"] == [probe, key]:
+                return dict(done["found"])
+    if options.only not in (None, probe):
+        return {}
+
+    cache.mkdir(parents=True, exist_ok=True)  # not where a checkout lies: a worker finds its packages there first
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "OMP_NUM_THREADS": "1"}
     if packages is not None:
-        environment["PYTHONPATH"] = str(packages)
+        environment["PYTHONPATH"] = str(packages.resolve())
 
-    command = [sys.executable, str(Path(__file__).resolve()), "--probe", probe, "--model", str(options.model.resolve()), "--goals", str(options.goals)]
-    if options.alfred:
-        command += ["--alfred", str(options.alfred)]
-    print(f"{probe} {packages or ''}", file=sys.stderr, flush=True)
-    cache.mkdir(parents=True, exist_ok=True)  # not where another checkout lies: a worker finds its packages there first
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, cwd=cache)
-    return dict(json.loads(done.stdout))
+    command = [sys.executable, str(Path(__file__).resolve()), "--probe", probe, "--model", str(options.model.resolve())]
+    if probe == "plans":
+        (cache / "goals.json").write_text(json.dumps([source.goal for source in drawn(options)]))
+        command += ["--ask", str(cache / "goals.json")]
+
+    print(probe, key, file=sys.stderr, flush=True)
+    found = json.loads(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, cwd=cache).stdout)
+    if options.journal:
+        with options.journal.open("a") as stream:
+            stream.write(json.dumps({"key": [probe, key], "found": found}) + "\n")
+    return dict(found)
+
+
+def drawn(options: argparse.Namespace) -> list[Any]:
+    """The expert plans of valid_seen that are asked for."""
+    from rarrl.alfred import read_alfred
+
+    data = read_alfred(options.alfred, "valid_seen").plans
+    return [data[i] for i in np.random.default_rng(SEED).permutation(len(data))[: options.goals]]
+
+
+def judged(rows: list[dict[str, Any]], options: argparse.Namespace) -> dict[str, Any]:
+    """Counts the plans that are right, and those that keep the rules."""
+    from rarrl.reasoner.checker import check
+    from rarrl.reasoner.plan import Plan, expert_plan, same_plan
+
+    for row, source in zip(rows, drawn(options), strict=True):
+        plan = Plan.from_rows(row["plan"]) if row["plan"] else None
+        row["right"] = plan is not None and same_plan(plan, expert_plan(source))
+        row["rule_abiding"] = plan is not None and not check(plan)
+    return {name: sum(bool(row[name]) for row in rows) for name in ("right", "rule_abiding")} | {"rows": rows}
 
 
 @contextlib.contextmanager
@@ -245,7 +289,7 @@ def grammar(options: argparse.Namespace) -> dict[str, float]:
         return call(op, deadline, **fields)
 
     made.worker.call = listen
-    for goal in GOALS:
+    for goal in GOALS[:2]:
         made.ask(_request("planner", 1, goal))
     made.close()
 
@@ -275,30 +319,23 @@ def grammar(options: argparse.Namespace) -> dict[str, float]:
 
 
 def plans(options: argparse.Namespace) -> dict[str, Any]:
-    """What the planner at level 1 writes for goals of ALFRED's valid_seen split."""
-    from rarrl.alfred import read_alfred
-    from rarrl.reasoner.checker import check
-    from rarrl.reasoner.plan import expert_plan, same_plan
-
-    data = read_alfred(options.alfred, "valid_seen").plans
-    order = np.random.default_rng(SEED).permutation(len(data))[: options.goals]
+    """What the planner at level 1 writes for the goals of a file."""
     rows = []
     with _reasoner(options.model) as (made, cpu_s):
-        for source in (data[i] for i in order):
+        for goal in json.loads(options.ask.read_text()):
             before = cpu_s()
-            answer = made.ask(_request("planner", 1, source.goal))
+            answer = made.ask(_request("planner", 1, goal))
+            steps = answer.plan.steps if answer.plan is not None else ()
             rows.append(
                 {
-                    "trial": source.trial,
+                    "goal": goal,
                     "status": answer.status.value,
-                    "plan": str(answer.plan or answer.why),
-                    "right": answer.plan is not None and same_plan(answer.plan, expert_plan(source)),
-                    "rule_abiding": answer.plan is not None and not check(answer.plan),
+                    "plan": [[step.verb.name, *step.arguments] for step in steps],
                     "cpu_s": round(cpu_s() - before, 2),
                 }
             )
 
-    return {name: sum(bool(row[name]) for row in rows) for name in ("right", "rule_abiding")} | {"rows": rows}
+    return {"rows": rows}
 
 
 PROBES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {

@@ -217,9 +217,11 @@ class LanguageModelConfig(Section):
     )
     examples: str = Field(
         default="",
-        description="File of goals with their plans in one of ALFRED's forms, such as alfred_train.jsonl.gz: each prompt "
-        "for a general model on this computer holds the most similar ones. Empty means those that come with rarrl. "
-        "Examples that do not suit the robot's home make a small model write plans that do not, either.",
+        max_length=1000,
+        pattern=r"^[^\r\n]*$",
+        description="File of goals with their plans in one of ALFRED's forms, such as alfred_train.jsonl.gz. Prompts "
+        "for a general model on this computer hold the most similar ones; empty means those that come with rarrl. If "
+        "they do not suit the robot's home, the plans of a small model do not, either.",
     )
     extra_body: str = Field(
         default="",

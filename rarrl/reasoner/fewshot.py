@@ -199,7 +199,12 @@ class FewShot:
             return time.monotonic() - started < SAMPLING_SHARE * request.deadline_s
 
         read = functools.partial(from_words, vocabulary=request.vocabulary)
-        plans = deliberate.sampled(write, read, request.seed, request.max_new_tokens, samples, PLAN_TOKENS, time_left)
+        if samples:
+            plans = deliberate.sampled(
+                write, read, request.seed, request.max_new_tokens, samples, PLAN_TOKENS, time_left
+            )
+        else:
+            plans = [read(write(0.0, request.seed, request.max_new_tokens).text)]
         if request.role is Role.VERIFIER:
             return self._judge(request, model, asked, plans, confidence[0])
 
@@ -217,14 +222,15 @@ class FewShot:
         """Compares the plan with those that the model has written."""
         given = request.plan
         assert given is not None
-        likely = self._weigh(model, asked, list(dict.fromkeys([given, *plans])))
         rivals = [plan for plan in plans if not same_plan(plan, given)]
-        ours = max(score for plan, score in likely.items() if same_plan(plan, given))
-        best = max(rivals, key=lambda plan: likely[plan]) if rivals else given
+        best = given
+        p_ok = 0.5 + 0.5 * math.exp(min(confidence, 0.0))  # its own words are all that the model has written
+        if rivals:
+            likely = self._weigh(model, asked, list(dict.fromkeys([given, *plans])))
+            ours = max(score for plan, score in likely.items() if same_plan(plan, given))
+            best = max(rivals, key=lambda plan: likely[plan])
+            p_ok = 1.0 / (1.0 + math.exp(min(likely[best] - ours, 50.0)))
 
-        p_ok = (
-            1.0 / (1.0 + math.exp(min(likely[best] - ours, 50.0))) if rivals else 0.5 + 0.5 * math.exp(min(ours, 0.0))
-        )
         if deliberate.missing(given, request.scene if request.level == 2 else ()):
             p_ok = min(p_ok, _P_MISSING)
         if p_ok >= 0.5:

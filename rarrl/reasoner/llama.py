@@ -62,7 +62,7 @@ class LlamaReasoner:
         kind = about.get("kind")
         fewshot = FewShot(known, kind == "chat", bool(about.get("thinks")) and self._settings.thinking_tokens > 0)
         planner = deliberate.recipe_for(str(about.get("name")))
-        self._recipe = recipe or (planner if kind == "planner" else fewshot)
+        self._recipe = recipe or (fewshot if kind in ("chat", "base") else planner)
 
         if about.get("prefix"):
             with contextlib.suppress(CallFailedError):  # the first calls go on with it

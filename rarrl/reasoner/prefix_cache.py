@@ -95,9 +95,11 @@ class PrefixCache:
 
 
 def _prune(where: Path) -> None:
-    """Removes the files that were used longest ago until the rest fits into `MAX_FOLDER`."""
+    """Removes the files that were used longest ago until the rest fits into `MAX_FOLDER`.
+
+    Half-written files of processes that were killed count, too."""
     files = []
-    for path in where.glob("*.state"):
+    for path in (*where.glob("*.state"), *where.glob(".*.state.*")):
         with contextlib.suppress(OSError):  # another process has just removed it
             about = path.stat()
             files.append((about.st_mtime, about.st_size, path))

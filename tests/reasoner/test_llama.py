@@ -279,13 +279,16 @@ def loaded(make_model, tmp_path_factory):
     """loaded(template=..., bos=...) -> a model in this process, so that its inside can be looked at."""
     from rarrl.reasoner.worker import Model
 
+    made = []  # kept, because llama.cpp calls back into each of them; the worker has one for its life
+
     def load(warm=None, n_ctx=4096, **fields):
         path = make_model(tmp_path_factory.mktemp("gguf") / "general.gguf", n_ctx=n_ctx, general=True, **fields)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("rarrl.reasoner.worker._limit_memory", lambda gigabytes: None)
-            return Model(str(path), n_ctx, 1, 8.0, warm=warm)
+            made.append(Model(str(path), n_ctx, 1, 8.0, warm=warm))
+        return made[-1]
 
-    return load
+    yield load
 
 
 def asked(prompt, deadline_s=20.0, **fields):
@@ -366,13 +369,13 @@ def test_a_call_that_its_deadline_ends_keeps_what_it_has_read(loaded):
 
     model._decode = two_batches
     reached = []
-    for _ in range(30):
+    for _ in range(60):
         try:
             model.complete(asked(prompt))
             break
         except DeadlineError:
             reached.append(model.used["tokens_in"])
-    assert reached[:15] == [128 * (i + 1) for i in range(15)]
+    assert reached[:15] == [64 * (i + 1) for i in range(15)]
     assert model.used["tokens_in"] == len(prompt) and model.used["ttft_s"] >= 0.0
 
 
@@ -438,10 +441,17 @@ def test_the_fixed_prefix_is_read_while_idle_and_its_state_comes_back(loaded, mo
     del decoded[:]
     assert model.complete(asked(PREFIX + "question"))["text"] == plain["text"]
     assert sum(decoded) == len("question") + 6
-    assert len(list((tmp_path / "rarrl" / "prefixes").iterdir())) == 1
+    assert kept(tmp_path)
 
 
-def test_another_process_reads_the_state_from_the_file(make_model, tmp_path, monkeypatch):
+def kept(cache):
+    """Waits for the file that a thread writes, and returns it."""
+    found = []
+    assert wait_until(lambda: found.extend((cache / "rarrl" / "prefixes").glob("[!.]*.state")) or found)
+    return found[0]
+
+
+def test_another_process_reads_the_state_from_the_file(make_model, loaded, tmp_path, monkeypatch):
     from rarrl.reasoner.worker import Model
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -453,11 +463,11 @@ def test_another_process_reads_the_state_from_the_file(make_model, tmp_path, mon
     )
     assert second._state is None
     first.idle(lambda: False)
+    file = kept(tmp_path)
     third = Model(str(path), 4096, 1, 8.0, warm={"base": [PREFIX + "first", PREFIX + "second"]})
     assert third._state == first._state
     assert third.complete(asked(PREFIX + "x"))["text"] == second.complete(asked(PREFIX + "x"))["text"]
 
-    (file,) = (tmp_path / "rarrl" / "prefixes").iterdir()
     import hashlib
 
     from rarrl.reasoner import prefix_cache
@@ -466,6 +476,7 @@ def test_another_process_reads_the_state_from_the_file(make_model, tmp_path, mon
     file.write_bytes(prefix_cache._MAGIC + hashlib.sha256(wrong).digest() + wrong)
     fourth = Model(str(path), 4096, 1, 8.0, warm={"base": [PREFIX + "first", PREFIX + "second"]})
     assert fourth.complete(asked(PREFIX + "x"))["text"] == third.complete(asked(PREFIX + "x"))["text"]
+    loaded()  # what llama.cpp calls back into outlives the four models
 
 
 def test_reading_ahead_gives_way_to_a_call(loaded):
