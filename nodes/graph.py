@@ -87,7 +87,8 @@ class Start:
 
 def argument_of(spec: FieldSpec, prefix: str = "") -> Argument:
     """The launch argument of a setting, named as the setting is within its section, behind `prefix`."""
-    return Argument(prefix + spec.name.rpartition(".")[2], f"{spec.description} Allowed: {spec.allowed}.", spec.name, spec)
+    name = prefix + spec.name.rpartition(".")[2]
+    return Argument(name, f"{spec.description} Allowed: {spec.allowed}.", spec.name, spec)
 
 
 def as_text(value: Scalar) -> str:

@@ -120,7 +120,7 @@ def test_what_changes_nothing_is_read(tmp_path, change):
     assert all(np.array_equal(gguf.values(name), array) for name, array in arrays.items())
 
 
-@pytest.mark.parametrize("alignment", [0, 8, 48])
+@pytest.mark.parametrize("alignment", [0, 48])
 def test_an_alignment_that_llama_cpp_does_not_have_is_refused(tmp_path, alignment):
     path = write(tmp_path / "m.gguf", **{"general.alignment": (64, "UINT32")})
     data = bytearray(path.read_bytes())
