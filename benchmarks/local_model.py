@@ -74,7 +74,7 @@ def main() -> None:
         print(f"{name:44} {figure.text()} {figure.unit}, n={figure.n}")
 
     if options.json:
-        write_results(options.json, make_results("local_model", figures, SEED, sys.argv[1:], tables))
+        write_results(options.json, make_results("python benchmarks/local_model.py", SEED, figures, tables))
 
 
 def measure(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:

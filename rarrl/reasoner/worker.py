@@ -291,7 +291,7 @@ class Model:
     def warm(self, request: dict[str, Any]) -> dict[str, Any]:
         """Reads the fixed prefix; what was read in time is kept. Raises: DeadlineError, RefusedError."""
         self._deadline = request["deadline"]
-        if self._prefix:
+        if self._prefix and self._state is None:
             self._feed(self._prefix)
         return {"tokens_in": len(self._cached)}
 

@@ -287,3 +287,11 @@ def test_a_file_of_examples_that_is_none_is_refused_by_line(tmp_path, content, w
     (tmp_path / "examples.txt").write_text(content)
     with pytest.raises(InputError, match=why):
         known_goals(tmp_path / "examples.txt")
+
+
+@pytest.mark.parametrize("goal", ["Put a mug on the desk", "a", "wash the big spoon"])
+def test_all_prompts_begin_with_what_is_read_ahead(known, goal):
+    recipe = FewShot(known, chat=False)
+    first, second = recipe.warm_prompts()
+    shared = first[: next(i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)]
+    assert shared.count("Goal: ") == len(FIXED) + 1 and recipe._prompt(goal, ()).startswith(shared)

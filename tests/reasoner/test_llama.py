@@ -466,6 +466,7 @@ def test_another_process_reads_the_state_from_the_file(make_model, loaded, tmp_p
     file = kept(tmp_path)
     third = Model(str(path), 4096, 1, 8.0, warm={"base": [PREFIX + "first", PREFIX + "second"]})
     assert third._state == first._state
+    assert third.warm({"deadline": time.monotonic() + 20.0}) == {"tokens_in": 0}  # nothing is left to read
     assert third.complete(asked(PREFIX + "x"))["text"] == second.complete(asked(PREFIX + "x"))["text"]
 
     import hashlib
