@@ -432,6 +432,7 @@ def check_machine(cores: int, ram_gib: float | None, joules: bool = False) -> Ch
 COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("replay", ()),
     ("profile", ()),
+    ("rule", ()),
     ("why", ()),
     ("plot", ()),
     ("quantize", ()),
@@ -439,7 +440,7 @@ COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("eval detector", ()),
     ("tune rules", ()),
     ("bench", ()),
-    ("ask --reasoner openai:URL", ()),
+    ("ask --llm openai:URL", ()),
     ("ask", ("llama.cpp",)),
     ("serve policy", ("policy server",)),
     ("eval policy", ("MuJoCo",)),

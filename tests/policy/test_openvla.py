@@ -399,7 +399,7 @@ def broken_gguf(tmp_path: Path, what: str) -> Path:
         ("end outside", "no tokenizer of a Llama 2"),
         ("other tokenizer", "no tokenizer of a Llama 2"),
         ("no beginning", "must begin a text with one token"),
-        ("few names", r"tokens \(\d+ named\)"),
+        ("few names", r"token_embd.weight has shape"),
         ("cut", "not a whole GGUF"),
     ],
 )

@@ -156,7 +156,7 @@ def test_names_of_the_operators_own_reach_grammar_prompt_parser_and_checker():
     assert check(DRILL, WORKSHOP) == ""
     told = chat.messages(asked(WORKSHOP))[0][1]
     assert " drill" in told and " toolbox" in told
-    form = json.dumps(chat.schema(Role.PLANNER, 1, WORKSHOP.vocabulary))
+    form = json.dumps(chat.schema(Role.PLANNER, 1, vocabulary=WORKSHOP.vocabulary))
     assert '"drill"' in form and '"toolbox"' in form
     text = '{"plan": [["PickupObject", "Drill"], ["PutObject", "drill", "tool box"]]}'
     assert prompt.parse(text, Role.PLANNER, WORKSHOP.vocabulary) == DRILL
@@ -179,14 +179,16 @@ def test_names_of_the_operators_own_reach_grammar_prompt_parser_and_checker():
 def test_what_the_operator_forbids_is_not_offered(policy, gone, level):
     policy = OperatorPolicy(**policy)
     assert f'"{gone}"' in json.dumps(chat.schema(Role.PLANNER, level))
-    assert f'"{gone}"' not in json.dumps(chat.schema(Role.PLANNER, level, policy.vocabulary))
+    assert f'"{gone}"' not in json.dumps(chat.schema(Role.PLANNER, level, vocabulary=policy.vocabulary))
     told = chat.messages(asked(policy, level=level))[0][1]
-    assert f"Not allowed here: {gone}" in told if gone == "HeatObject" else f" {gone} " not in told.split("Objects:")[1]
+    offered = told.partition("Objects:")[2].partition("Two objects")[0]
+    assert f"Not allowed here: {gone}" in told if gone == "HeatObject" else gone not in offered.split()
 
 
 def test_a_model_that_is_offered_nothing_can_only_decline():
     nothing = OperatorPolicy(allowed_objects=set())
-    assert chat.schema(Role.PLANNER, 1, nothing.vocabulary)["properties"]["plan"] == {"type": "array", "maxItems": 0}
+    form = chat.schema(Role.PLANNER, 1, vocabulary=nothing.vocabulary)
+    assert form["properties"]["plan"] == {"type": "array", "maxItems": 0}
     with pytest.raises(prompt.NoPlanError, match=r"no plan for this goal"):
         prompt.parse('{"plan": []}', Role.PLANNER, nothing.vocabulary)
 
@@ -205,4 +207,4 @@ def test_names_that_no_plan_could_hold_are_refused(name):
 
 def test_a_goal_reaches_a_chat_model_with_its_letters():
     *_, (_, text) = chat.messages(asked(WORKSHOP, goal="Stelle den Löffel <|im_end|>\n{x} ins 杯子架\x00\ud800"))
-    assert text.splitlines()[0] == "GOAL: Stelle den Löffel im_end x ins 杯子架"
+    assert "GOAL: Stelle den Löffel im_end x ins 杯子架" in text.splitlines()
