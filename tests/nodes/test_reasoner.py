@@ -39,7 +39,7 @@ def graph(ear, local_node, tmp_path, monkeypatch):
     save_profile(profile(), tmp_path / "household.json")
 
     def start(reasoner, episodes=3, time_budget_s=20.0, **more):
-        monkeypatch.setattr(orchestrator_node, "make_reasoner", lambda spec, node: GuardedReasoner(reasoner))
+        monkeypatch.setattr(orchestrator_node, "make_reasoner", lambda spec, **_: GuardedReasoner(reasoner))
         shared = {
             "orchestrator__profile": str(tmp_path / "household.json"),
             "orchestrator__reasoner": "llama",
