@@ -2,6 +2,7 @@
 
     python benchmarks/real_model.py llama:SmolLM2-135M-Instruct.Q4_1.gguf
     python benchmarks/real_model.py openai:http://127.0.0.1:8080/v1#smollm2 --server "llama-server -m FILE --port 8080"
+    (or, with a wheel: --server "PYTHON benchmarks/llama_server.py FILE --port 8080")
 
 Any model and server do: what is looked at is whether the commands work, not how good the plans are. A recording is
 interrupted once, as by Ctrl-C, and resumed. Steps that are done stand in the results and are not made again, so that
@@ -107,9 +108,10 @@ def of_events(folder: Path) -> Counter[str]:
     return found
 
 
-def carry_out(step: Step, limit_s: float) -> dict[str, Any]:
+def carry_out(step: Step, limit_s: float, server_pid: int | None = None) -> dict[str, Any]:
     """Runs a command; its row of the table. What it prints goes on to this one's output."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    served_before = _cpu_s_of(server_pid)
     started = time.monotonic()
     command = [sys.executable, "-c", "from rarrl.cli import main; raise SystemExit(main())", *step.words]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=_with_ctrl_c)
@@ -130,9 +132,18 @@ def carry_out(step: Step, limit_s: float) -> dict[str, Any]:
         "exit_status": status,
         "good": status in step.good,
         "cpu_s": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
+        "server_cpu_s": round(_cpu_s_of(server_pid) - served_before, 1),
         "seconds": round(time.monotonic() - started, 1),
         "statuses": dict(sorted(step.statuses(printed).items())),
     }
+
+
+def _cpu_s_of(pid: int | None) -> float:
+    """CPU seconds that a running process has used; 0 where there is none."""
+    if pid is None:
+        return 0.0
+    fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _with_ctrl_c() -> None:
@@ -140,10 +151,10 @@ def _with_ctrl_c() -> None:
 
 
 @contextmanager
-def server(command: str | None, llm: str) -> Iterator[None]:
-    """A server for as long as the block lasts; None: it is there already, or none is needed."""
+def server(command: str | None, llm: str) -> Iterator[int | None]:
+    """A server for as long as the block lasts, and its process id; None: it is there already, or none is needed."""
     if command is None:
-        yield
+        yield None
         return
     child = subprocess.Popen(shlex.split(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -153,7 +164,7 @@ def server(command: str | None, llm: str) -> Iterator[None]:
             if child.poll() is not None or time.monotonic() > end:
                 raise SystemExit(f"the server did not answer at {url} ({command})")
             time.sleep(0.5)
-        yield
+        yield child.pid
     finally:
         child.terminate()
         child.wait()
@@ -191,14 +202,14 @@ def main() -> int:
     work = options.work / "".join(c if c.isalnum() else "_" for c in model)
     work.mkdir(parents=True, exist_ok=True)
 
-    with server(options.server, options.llm):
+    with server(options.server, options.llm) as server_pid:
         for step in steps(options.llm, work, options.goals, options.episodes, options.interrupt):
             if step.name in done:
                 continue
             print(f"--- {model}: {step.name}", flush=True)
             if step.folder is not None:
                 shutil.rmtree(step.folder, ignore_errors=True)  # of a step that was broken off
-            row = carry_out(step, options.limit)
+            row = carry_out(step, options.limit, server_pid)
             print(row, flush=True)
             rows = [*(r for r in rows if r["step"] != step.name), row]
             tables = {**document["tables"], model: rows}
