@@ -110,7 +110,7 @@ def test_a_killed_replay_node_is_told_and_a_new_one_is_served(ear, process, tmp_
 
     def says_so():
         return any(
-            s.level == DiagnosticStatus.STALE and "replay_node silent for" in s.message
+            s.level == DiagnosticStatus.STALE and "(topic state) silent for" in s.message
             for s in ear.statuses("orchestrator_node: decisions")
         )
 
