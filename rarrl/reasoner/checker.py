@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rarrl.reasoner.plan import MAX_STEPS, VERBS, Plan, PlanStep
 from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
-from rarrl.strict_json import read_json, short, validated
+from rarrl.strict_json import MEND, read_json, short, validated
 from rarrl.types import SubgoalType
 
 
@@ -124,7 +124,8 @@ _DEFAULT = OperatorPolicy()
 
 def load_operator_policy(path: Path) -> OperatorPolicy:
     """The policy in a JSON file. Raises: InputError, one line."""
-    return validated(OperatorPolicy, read_json(path, "operator policy"), "operator policy", str(path), {})
+    what = "operator policy"
+    return validated(OperatorPolicy, read_json(path, what, MEND), what, str(path), {})
 
 
 def check(plan: Plan, policy: OperatorPolicy | None = None) -> str:

@@ -161,6 +161,23 @@ def test_a_misspelt_ban_is_refused_rather_than_ignored(tmp_path):
     assert "knife" in check(plan("PickupObject knife"), load_operator_policy(file))
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"forbidden_objects": ["laptop"],}', r"is not whole JSON at line 1, column 34 .*; mend it there$"),
+        (
+            '{"forbidden_objects": "laptop"}',
+            r"key forbidden_objects: 'laptop' is not allowed .*; write a list of names$",
+        ),
+    ],
+)
+def test_a_slip_of_the_pen_in_a_policy_is_told_in_words_of_the_file(tmp_path, text, message):
+    file = tmp_path / "policy.json"
+    file.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_operator_policy(file)
+
+
 names = st.one_of(st.sampled_from(sorted(ALFRED.classes)), st.text(max_size=20))
 steps = st.builds(PlanStep, st.sampled_from(list(SubgoalType)), st.lists(names, max_size=3).map(tuple))
 
