@@ -17,6 +17,13 @@ from rarrl.files import read_file
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """Bytes: larger files are refused before they are read, because a robot's computer has little memory to spare."""
 
+RESTORE = "restore the file"
+"""What to do about a damaged file that a program wrote."""
+MEND = "mend it there"
+"""What to do about one that people write."""
+_LISTS = {"frozen_set_type": "write a list of names", "tuple_type": "write a list"}
+"""Faults whose text speaks of Python's types, which no file knows -> what to do."""
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -46,8 +53,8 @@ def check_regular_file(path: Path, what: str, max_bytes: int = MAX_FILE_BYTES) -
         raise InputError(f"{what}: {path} has {status.st_size} bytes, at most {max_bytes} are read; split the file")
 
 
-def parse_json(data: bytes, what: str, where: str) -> Any:
-    """Parses strict JSON: NaN, infinity and duplicate keys are refused.
+def parse_json(data: bytes, what: str, where: str, remedy: str = RESTORE) -> Any:
+    """Parses strict JSON: NaN, infinity and duplicate keys are refused. remedy: what to do about what is no JSON.
 
     Raises: InputError, one line that begins with `what: where`."""
 
@@ -65,17 +72,17 @@ def parse_json(data: bytes, what: str, where: str) -> Any:
         return json.loads(data, parse_constant=refuse_constant, object_pairs_hook=refuse_duplicates)
     except json.JSONDecodeError as error:
         at = f"line {error.lineno}, column {error.colno}"
-        raise InputError(f"{what}: {where} is not whole JSON at {at} ({error.msg}); restore the file") from None
+        raise InputError(f"{what}: {where} is not whole JSON at {at} ({error.msg}); {remedy}") from None
     except RecursionError:
-        raise InputError(f"{what}: {where} is nested too deeply to be one of ours; restore the file") from None
+        raise InputError(f"{what}: {where} is nested too deeply to be one of ours; {remedy}") from None
     except ValueError as error:  # a constant, a duplicate, bad UTF-8, an integer of thousands of digits
         raise InputError(f"{what}: {where}: {' '.join(str(error).split())[:200]}") from None
 
 
-def read_json(path: Path, what: str) -> Any:
+def read_json(path: Path, what: str, remedy: str = RESTORE) -> Any:
     """Reads the file `path` as strict JSON. Raises: InputError (see `check_regular_file` and `parse_json`)."""
     check_regular_file(path, what)
-    return parse_json(read_file(path, what), what, os.fspath(path))
+    return parse_json(read_file(path, what), what, os.fspath(path), remedy)
 
 
 def validated(model: type[Model], value: Any, what: str, where: str, parts: dict[str, type[BaseModel]]) -> Model:
@@ -111,6 +118,7 @@ def describe(error: ValidationError, model: type[BaseModel], parts: dict[str, ty
     if first["type"] == "value_error" or not loc:  # our own validators already say what is allowed
         return f"{number}{key + ': ' if key else ''}{reason}{more}"
 
+    reason = _LISTS.get(first["type"], reason)
     value = short(first["input"])
     return f"{number}key {short(key)[1:-1]}: {value} is not allowed{_allowed(owner, loc)}; {reason}{more}"
 

@@ -218,7 +218,7 @@ def _chosen(path: Path, there: list[tuple[str, str]], provider: str | None, size
     if len(fits) == 1:
         return fits[0]
 
-    known = [f"{p} {s}".strip() for p, s in there]
+    known = [" ".join(f"{p} {s}".split())[:60] for p, s in there]
     listed = ", ".join(known[:30]) or "no rows at all"
     asked = " ".join(short(text) for text in (provider, size) if text is not None)
     if fits:

@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,16 @@ from rarrl.latency.profile import MAX_SECONDS, MAX_TOKENS
 from rarrl.plugins import did_you_mean
 from rarrl.strict_json import check_regular_file, short
 
-COLUMNS = ("provider", "size", "ttft_s", "e2e_s", "in_tokens", "out_tokens", "error_code")
+FAILURES = ("error_code", "error_text", "status", "success")
+"""The columns that may say that a request failed."""
+COLUMNS = ("provider", "size", "ttft_s", "e2e_s", "in_tokens", "out_tokens", *FAILURES)
 """The columns of a row; others of a log are ignored."""
 MAX_BYTES = 1 << 28
 """Bytes of a log: a detailed result holds the generated texts, a few hundred bytes a request."""
-ANSWERED_CODES = (0.0, -100.0)
-"""Error codes of requests that were answered; -100 is llmperf's mark for an answer shorter than asked, whose latency is
-valid. Codes of HTTP's success, 200 to 299, mean an answer too."""
+SHORT_ANSWER = -100.0
+"""llmperf's mark for an answer shorter than asked, whose latency is valid."""
+ANSWERED_CODES = (0.0, SHORT_ANSWER)
+"""Error codes of requests that were answered. Codes of HTTP's success, 200 to 299, mean an answer too."""
 WHAT = "request log"
 """How messages about a log begin."""
 
@@ -46,15 +49,26 @@ _SPELLINGS = {
         "completion_tokens",
         "output_len",
     ),
-    "error_code": ("error_code", "error", "err_code"),
+    "error_code": ("error_code", "err_code"),
+    "error_text": ("error_msg", "error_message", "err_msg", "error", "errors", "exception"),
+    "status": ("status_code", "http_status", "http_status_code", "http_code", "status"),
+    "success": ("success", "succeeded", "successful", "is_success"),
 }
 """How a column may be called, in small letters with `_`; times end in their unit besides."""
 _UNITS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 """Ends of the names of times -> seconds."""
 _MISSING = frozenset(("", "nan", "none", "null", "nil", "na", "n/a", "-", "<na>", "#n/a"))
 """Writings of "there is no value", in small letters."""
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?([eE][+-]?\d+)?")
+_YES = frozenset(("true", "yes", "1", "1.0", "ok", "success", "succeeded", "complete", "completed", "done", "finished"))
+"""What a column says of a request that was answered, in small letters."""
+_NO = frozenset(
+    ("false", "no", "0", "0.0", "error", "failed", "failure", "timeout", "cancelled", "canceled", "aborted")
+)
+"""What it says of one that failed."""
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?([eE][+-]?\d+)?")
 """A number with commas between thousands."""
+_THOUSANDS_BY_POINTS = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
+"""A whole number with points between thousands."""
 _NAMED = "name times with their unit, such as ttft_s or ttft_ms"
 """What to do about a time without a unit, for messages."""
 
@@ -99,32 +113,64 @@ class Row:
         ttft = self._number("ttft_s", 0.0, MAX_SECONDS)
         e2e = self._number("e2e_s", ttft, MAX_SECONDS)
         if not is_missing(self.values.get("in_tokens")):
-            self._number("in_tokens", 0, MAX_TOKENS)
-        return LoggedRequest(ttft, e2e, int(self._number("out_tokens", 1, MAX_TOKENS)), failed=False)
+            self._number("in_tokens", 0, MAX_TOKENS, whole=True)
+        out_tokens = int(self._number("out_tokens", 1, MAX_TOKENS, whole=True))
+        return LoggedRequest(ttft, e2e, out_tokens, failed=False)
 
     def _failed(self) -> bool:
-        code = self.values.get("error_code")
+        """Whether any column says so. llmperf's mark of a short answer stands above the text beside it."""
+        code = self._bad_code("error_code")
+        short_answer = read_number(self.values.get("error_code"), self.decimal_comma) == SHORT_ANSWER
+        text = self.values.get("error_text")
+        told = not short_answer and self._is_fault(text)
+        return code or told or self._bad_code("status") or self._no_success()
+
+    def _bad_code(self, column: str) -> bool:
+        """Whether a code tells of a failure. Raises: ValueError for one that is not known."""
+        code = self.values.get(column)
+        status = column == "status"
         if isinstance(code, bool):
-            return code
-        if is_missing(code) or (isinstance(code, str) and code.strip().lower() == "false"):
+            return code is not status
+        if is_missing(code):
             return False
-        if isinstance(code, str) and code.strip().lower() == "true":
-            return True
         if isinstance(code, dict):  # a description of what went wrong
             return True
 
         number = read_number(code, self.decimal_comma)
-        if math.isnan(number):
-            raise ValueError(f"column {self._name('error_code')}: {short(code)} is not a number, and not empty")
-        return number not in ANSWERED_CODES and not 200 <= number < 300
+        if not math.isnan(number):
+            return number not in ANSWERED_CODES and not 200 <= number < 300
+        word = str(code).strip().lower()
+        if status and word in _YES | _NO:
+            return word in _NO
+        if not status and word in ("true", "false"):
+            return word == "true"
+        raise ValueError(f"column {self._name(column)}: {short(code)} is not a number, and not empty")
 
-    def _number(self, column: str, low: float, high: float) -> float:
+    def _is_fault(self, text: Any) -> bool:
+        if is_missing(text) or isinstance(text, bool | list | dict):
+            return bool(text) and not is_missing(text)
+        number = read_number(text, self.decimal_comma)
+        if not math.isnan(number):
+            return number not in ANSWERED_CODES and not 200 <= number < 300
+        return str(text).strip().lower() not in ("false", "no", "ok", "success", "[]", "{}")
+
+    def _no_success(self) -> bool:
+        said = self.values.get("success")
+        if is_missing(said):
+            return False
+        word = str(said).strip().lower()
+        if word not in _YES | _NO:
+            raise ValueError(f"column {self._name('success')}: {short(said)} is neither true nor false")
+        return word in _NO
+
+    def _number(self, column: str, low: float, high: float, whole: bool = False) -> float:
         given = self.values.get(column)
         scale = self.scale.get(column, 1.0)
         value = read_number(given, self.decimal_comma) * scale
-        if not low <= value <= high:
+        if not low <= value <= high or (whole and not value.is_integer()):
+            kind = "whole number" if whole else "number"
             raise ValueError(
-                f"column {self._name(column)}: {short('' if given is None else given)} is not a number from "
+                f"column {self._name(column)}: {short('' if given is None else given)} is not a {kind} from "
                 f"{low / scale:g} to {high / scale:g}"
             )
         return value
@@ -163,7 +209,7 @@ def read_number(value: Any, decimal_comma: bool = False) -> float:
         return math.nan
 
     text = value.strip()
-    if decimal_comma and "," in text:
+    if decimal_comma and ("," in text or _THOUSANDS_BY_POINTS.fullmatch(text)):
         text = text.replace(".", "").replace(",", ".")
     elif _THOUSANDS.fullmatch(text):
         text = text.replace(",", "")
@@ -184,24 +230,89 @@ def read_rows(path: Path) -> list[Row]:
         raise InputError(f"{WHAT}: {path} is not UTF-8 text at byte {error.start}; save it again in UTF-8") from None
 
     if text.lstrip()[:1] in ("{", "["):
-        return _json_rows(path, text)
-    return list(_csv_rows(path, text))
+        rows, semicolons = _json_rows(path, text), False
+    else:
+        rows, semicolons = _csv_rows(path, text)
+    decimal_comma = _decimal_comma(path, rows, semicolons)
+    return [replace(row, decimal_comma=True) for row in rows] if decimal_comma else rows
 
 
-def _csv_rows(path: Path, text: str) -> Iterator[Row]:
-    """The rows of a CSV with commas, semicolons or tabs; short rows read as empty cells."""
+def _decimal_comma(path: Path, rows: list[Row], semicolons: bool) -> bool:
+    """Whether the times of a log are written with a comma before their decimals: `1,234` alone does not tell.
+
+    semicolons: they part the cells, as programs write that use the comma for decimals.
+    Raises: InputError where it stays open, or where both ways are used."""
+    found: dict[str, tuple[str, str]] = {}  # mark -> where it was met first, and the cell
+    for row in rows:
+        for column in ("ttft_s", "e2e_s"):
+            value = row.values.get(column)
+            if isinstance(value, str) and ("," in value or "." in value):
+                at = f"{row.where}, column {row.names.get(column, column)}"
+                found.setdefault(_decimal_mark(value.strip()), (at, value))
+
+    if "," in found and "." in found:
+        (at, cell), (_, other) = found[","], found["."]
+        why = f"a comma before the decimals, {short(other)} a point"
+    elif "," in found or "." in found:
+        return "," in found
+    elif "?," in found and not (semicolons and "?." not in found):
+        (at, cell), why = found["?,"], "decimals, or thousands"
+    elif "?." in found and semicolons:
+        (at, cell), why = found["?."], "decimals, or thousands"
+    else:
+        return "?," in found
+    raise InputError(
+        f"{WHAT}: {path} {at}: {short(cell)} may have {why}; write times with a point before the decimals, and nothing "
+        "between thousands"
+    )
+
+
+def _decimal_mark(text: str) -> str:
+    """What stands before the decimals of a number: "," or "."; with "?" in front where it may part thousands as well,
+    "" where there is no such mark.
+
+    >>> [_decimal_mark(text) for text in ("0,350", "1.5", "1,234", "1.234,5", "1,234,567", "soon")]
+    [',', '.', '?,', ',', '.', '']
+    """
+    number = re.fullmatch(r"[+-]?([\d.,]+)([eE][+-]?\d+)?", text)
+    if number is None:
+        return ""
+    digits = number[1]
+    if "," in digits and "." in digits:
+        return max(",.", key=digits.rfind)
+
+    mark = "," if "," in digits else "."
+    whole, *groups = digits.split(mark)
+    if len(groups) > 1:  # a number has one decimal mark: these part thousands
+        return "." if mark == "," else ","
+    thousands = bool(groups) and len(groups[0]) == 3 and re.fullmatch(r"[1-9]\d{0,2}", whole)
+    return f"?{mark}" if thousands else mark if groups else ""
+
+
+def _csv_rows(path: Path, text: str) -> tuple[list[Row], bool]:
+    """The rows of a CSV with commas, semicolons or tabs, and whether it is semicolons; short rows read as empty cells.
+
+    Raises: InputError where a row has more cells than the header, whose values may have slipped into other columns."""
     head = text.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
     reader = csv.DictReader(io.StringIO(text, newline=""), restval="", delimiter=delimiter)
+    rows: list[Row] = []
     try:
         columns = _columns(reader.fieldnames or (), f"{path} line 1")
         names = {column: name for column, (name, _) in columns.items() if name != column}
         scale = {column: factor for column, (_, factor) in columns.items() if factor != 1.0}
         for raw in reader:
+            surplus: Any = raw.get(None, ())
+            if any(cell.strip() for cell in surplus):
+                raise InputError(
+                    f"{WHAT}: {path} line {reader.line_num}: {len(surplus)} cells more than the header has columns; "
+                    "write decimals with a point, and put texts with commas into quotes"
+                )
             values = {column: raw[name] for column, (name, _) in columns.items()}
-            yield Row(f"line {reader.line_num}", values, names, scale, delimiter == ";")
+            rows.append(Row(f"line {reader.line_num}", values, names, scale))
     except csv.Error as error:
         raise InputError(f"{WHAT}: {path} line {reader.line_num}: {error}; save it again as plain CSV") from None
+    return rows, delimiter == ";"
 
 
 def _columns(found: Sequence[str], where: str) -> dict[str, tuple[str, float]]:
@@ -224,10 +335,11 @@ def _columns(found: Sequence[str], where: str) -> dict[str, tuple[str, float]]:
 
     needed = [column for column in ("ttft_s", "e2e_s", "out_tokens") if column not in columns]
     if needed:
-        listed = ", ".join(map(str, found)) or "nothing"
+        listed = " ".join(", ".join(map(str, found)).split()) or "nothing"
         raise InputError(
             f"{WHAT}: {where}: column {needed[0]} is missing (needed: ttft_s, e2e_s, out_tokens; used where they are "
-            f"there: provider, size, in_tokens, error_code; found: {listed[:300]}){did_you_mean(needed[0], plain)}"
+            f"there: provider, size, in_tokens, {', '.join(FAILURES)}; found: {listed[:300]})"
+            f"{did_you_mean(needed[0], plain)}"
         )
     return columns
 
@@ -299,10 +411,15 @@ def _run_rows(path: Path, run: dict[str, Any]) -> Iterator[Row]:
                 "e2e_s": one["e2els"] if one["e2els"] is not None else _summed(ttft, one["itls"]),
                 "in_tokens": one["input_lens"],
                 "out_tokens": one["output_lens"],
-                "error_code": bool(error) and not is_missing(error),
+                "error_text": (bool(error) and not is_missing(error)) or _never_began(ttft, one["itls"]),
             },
             {"ttft_s": "ttfts", "e2e_s": "ttfts and itls", "in_tokens": "input_lens", "out_tokens": "output_lens"},
         )
+
+
+def _never_began(ttft: Any, itls: Any) -> bool:
+    """Whether a request has no time of any token: it failed, even where the tool lost the reason."""
+    return read_number(ttft) == 0.0 and not itls
 
 
 def _summed(ttft: Any, itls: Any) -> float:
@@ -326,7 +443,7 @@ def _aiperf_rows(number: int, record: dict[str, Any]) -> Iterator[Row]:
         "in_tokens": ("input_sequence_length",),
         "out_tokens": ("output_sequence_length", "output_token_count"),
     }
-    values: dict[str, Any] = {"error_code": record.get("error") or about.get("was_cancelled") is True}
+    values: dict[str, Any] = {"error_text": record.get("error") or about.get("was_cancelled") is True}
     names: dict[str, str] = {}
     scale: dict[str, float] = {}
     for column, spellings in wanted.items():

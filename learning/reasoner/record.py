@@ -41,6 +41,7 @@ from rarrl.reasoner.plan import Plan, expert_plan, same_plan
 from rarrl.results import machine
 from rarrl.types import CallStatus, Role
 
+from ..latency.import_logs import MIN_VALID, MIN_VALID_SHARE
 from .curriculum import homes
 
 Progress = Callable[[int, str], None]
@@ -379,6 +380,20 @@ def counted_ends(ends: Counter[str]) -> str:
     words = {"refused": "refused by the plan checker", "length": "cut off at the token cap", "timeout": "too late"}
     others = [f"{n} {words.get(finish, 'without a usable answer')}" for finish, n in ends.items() if finish != "stop"]
     return ", ".join([f"{ends['stop']} of {ends.total()} answered", *others])
+
+
+def few_answered(profile: LatencyProfile) -> str:
+    """A warning where a role and level was answered too seldom to rely on; "" where none was."""
+    few = []
+    for option in profile.options():
+        finishes = [record.finish for record in profile.records or () if (record.role, record.level) == option]
+        answered = finishes.count("stop")
+        if answered < MIN_VALID or answered < MIN_VALID_SHARE * len(finishes):
+            few.append(f"{answered} of {len(finishes)} calls of {option[0]} {option[1]}")
+    if not few:
+        return ""
+    wanted = f"wanted: at least {MIN_VALID} and half of all"
+    return f"only {', '.join(few)} were answered ({wanted}); do not rely on this profile"
 
 
 def common_reasons(journal: Path, most: int = 5) -> list[str]:

@@ -146,6 +146,7 @@ def profile_record(
         RecordConfig,
         choose_tasks,
         common_reasons,
+        few_answered,
         journal_of,
         make_header,
         record_profile,
@@ -179,6 +180,9 @@ def profile_record(
     _print_profile(str(out), profile_rows(profile))
     for answers in answer_tables(profile):
         console().print(table(answers.title, answers.head, answers.rows))
+    warning = few_answered(profile)
+    if warning:
+        typer.echo(f"warning: {warning}", err=True)
     reasons = common_reasons(journal)
     if reasons:
         typer.echo("Why calls had no plan or verdict:")

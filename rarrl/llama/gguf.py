@@ -108,9 +108,14 @@ def read_gguf(path: Path) -> Gguf:
         is missing, or a tensor has another shape than the keys say."""
     metadata: dict[str, tuple[Any, str]] = {}
     tensors: dict[str, Tensor] = {}
-    for part in gguf_parts(path):
+    parts = gguf_parts(path)
+    for number, part in enumerate(parts):
         more, found = _read_part(part)
         metadata = metadata or more
+        _check_part(part, number, len(parts), metadata, more)
+        twice = sorted(tensors.keys() & found.keys())
+        if twice:
+            raise InputError(f"{part}: {twice[0]} is in an earlier part already; put the parts of one model together")
         tensors |= found
 
     counted = metadata.get("split.tensors.count", (len(tensors), ""))[0]
@@ -192,6 +197,20 @@ def _read_part(path: Path) -> tuple[dict[str, tuple[Any, str]], dict[str, Tensor
         )
     # gguf cannot write a list without entries, and no key means the same.
     return {name: entry for name, entry in entries.items() if entry[1] != "[]"}, tensors
+
+
+def _check_part(path: Path, number: int, count: int, first: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Raises: InputError where part `number` (from 0) says that it belongs to another model than the first one."""
+    expected = {"split.no": (number,), "split.count": (count,) if count > 1 else (0, 1)}
+    if "general.architecture" in first:
+        expected["general.architecture"] = (first["general.architecture"][0],)
+    for key, allowed in expected.items():
+        value = found.get(key, (allowed[0], ""))[0]
+        if value not in allowed:
+            raise InputError(
+                f"{path}: {key} is {str(value)[:40]!r}, {str(allowed[0])!r} was expected of part {number + 1} of "
+                f"{count}; put the parts of one model together"
+            )
 
 
 def write_gguf(

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rarrl.reasoner.plan import MAX_STEPS, VERBS, Plan, PlanStep
 from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
-from rarrl.strict_json import read_json, short, validated
+from rarrl.strict_json import MEND, read_json, short, validated
 from rarrl.types import SubgoalType
 
 
@@ -74,6 +74,9 @@ class OperatorPolicy(BaseModel):
                 raise ValueError(
                     f"{short(name)} is no class name (allowed: 1 to 40 letters, digits, - and _, as in tool_box)"
                 )
+            meant = self._meant_by(name)
+            if meant:  # a ban of the one would not hold for the other
+                raise ValueError(f"{short(name)} is another way to write {meant}; write {meant}, or take another name")
 
         known = self.vocabulary.classes
         named = {
@@ -89,6 +92,16 @@ class OperatorPolicy(BaseModel):
         for verb in sorted(self.forbidden_verbs - set(VERBS)):
             raise ValueError(f"forbidden_verbs: {short(verb)} is unknown (allowed: {', '.join(VERBS)})")
         return self
+
+    def _meant_by(self, name: str) -> str:
+        """The class that plans mean when they write a new `name`; "" where it stands for itself alone."""
+        if name in ALFRED.classes:
+            return ""
+        try:
+            return ALFRED.read(name, ALFRED.classes)
+        except ValueError:
+            others = ALFRED.extended(self.more_objects - {name}, self.more_places - {name})
+            return min(others.spelt(name), default="")
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -111,7 +124,8 @@ _DEFAULT = OperatorPolicy()
 
 def load_operator_policy(path: Path) -> OperatorPolicy:
     """The policy in a JSON file. Raises: InputError, one line."""
-    return validated(OperatorPolicy, read_json(path, "operator policy"), "operator policy", str(path), {})
+    what = "operator policy"
+    return validated(OperatorPolicy, read_json(path, what, MEND), what, str(path), {})
 
 
 def check(plan: Plan, policy: OperatorPolicy | None = None) -> str:
@@ -123,7 +137,7 @@ def check(plan: Plan, policy: OperatorPolicy | None = None) -> str:
     if not 1 <= len(plan.steps) <= policy.max_steps:
         return f"{len(plan.steps)} steps (allowed: 1 to {policy.max_steps})"
     held = ""
-    inside: dict[str, list[str]] = {}  # container -> what this plan has put into it: it travels along
+    inside: dict[str, list[str]] = {}  # place -> what this plan has put there; with a container it travels along
     for number, step in enumerate(plan.steps, start=1):
         arguments = step.arguments
         if arguments == ("",) and step.verb in _APPLIANCES:
@@ -143,8 +157,7 @@ def check(plan: Plan, policy: OperatorPolicy | None = None) -> str:
                     load.remove(held)
         elif step.verb is SubgoalType.PutObject:
             held = ""
-            if arguments[1] in policy.vocabulary.containers:
-                inside.setdefault(arguments[1], []).append(arguments[0])
+            inside.setdefault(arguments[1], []).append(arguments[0])
     return ""
 
 
@@ -209,18 +222,34 @@ def _bad_state(verb: SubgoalType, arguments: tuple[str, ...], held: str) -> str:
 def _bad_load(
     verb: SubgoalType, arguments: tuple[str, ...], inside: dict[str, list[str]], policy: OperatorPolicy
 ) -> str:
-    """Judges what a carried container holds: a knife in a cup is a knife on the bed when the cup goes there."""
-    load = _carried(arguments[0], inside)
+    """Judges what a carried container holds, and where one stands that something is put into: a knife in a cup is a
+    knife on the bed when the cup goes there, or is there already."""
     if verb is SubgoalType.PutObject:
-        return next(filter(None, (_bad_place(thing, arguments[1], policy) for thing in load)), "")
-    metal = METAL.intersection(load)
+        places = [arguments[1], *_around(arguments[1], inside)]
+    elif verb in _APPLIANCES:
+        places = [_APPLIANCES[verb]]
+    else:
+        return ""
+
+    load = _carried(arguments[0], inside)
+    for place in places:
+        fault = next(filter(None, (_bad_place(thing, place, policy) for thing in (arguments[0], *load))), "")
+        if fault:
+            return fault
+
+    metal = METAL.intersection((*load, *_carried(places[0], inside)))
     if verb is SubgoalType.HeatObject and metal:
         return f"metal inside ({', '.join(sorted(metal))})"
     return ""
 
 
+def _around(place: str, inside: dict[str, list[str]]) -> Iterable[str]:
+    """Where a container stands that the plan has put somewhere, and where that stands."""
+    return [each for each in inside if place in _carried(each, inside)]
+
+
 def _carried(thing: str, inside: dict[str, list[str]]) -> Iterable[str]:
-    """What travels in `thing`, and in what is in it."""
+    """What is in or on `thing`, and in what is there."""
     seen: list[str] = []
     queue = list(inside.get(thing, ()))
     while queue:

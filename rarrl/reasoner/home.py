@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rarrl.errors import InputError
 from rarrl.reasoner.vocabulary import LAMPS, OBJECTS, PLACES
-from rarrl.strict_json import read_json, short
+from rarrl.strict_json import MEND, read_json, short
 
 _KNOWN = frozenset((*OBJECTS, *PLACES, *LAMPS))
 """Class names that a plan can hold."""
@@ -18,7 +18,7 @@ def read_home(path: Path) -> tuple[str, ...]:
 
     Raises: InputError if there is no such file, it has another shape, it holds a name that no plan can hold, or no plan
         could be written with its names. Level 2 plans only with these things, so a misspelt one could not be used."""
-    met = read_json(path, "home")
+    met = read_json(path, "home", MEND)
     if not isinstance(met, dict) or not all(isinstance(things, list) for things in met.values()):
         raise InputError(f'home: {path}: expected {{"place": ["thing", ...], ...}}, got {short(met)}')
 

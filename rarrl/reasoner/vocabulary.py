@@ -179,6 +179,14 @@ class Vocabulary:
             raise ValueError(f"{name!r:.40} is no name that may stand there")
         return found.pop()
 
+    def spelt(self, name: str) -> frozenset[str]:
+        """Returns the classes that `name` is a writing of, in full: "Drills" of drill.
+
+        >>> sorted(Vocabulary().spelt("Knives"))
+        ['knife']
+        """
+        return frozenset(each for said in _glued(_words(name)) for each in self._whole.get(said, ()))
+
     def named(self, text: str) -> frozenset[str]:
         """Returns the classes that `text` names in full. "coffee table" names no coffee machine, and "table" nothing.
 

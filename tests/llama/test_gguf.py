@@ -185,8 +185,39 @@ def test_another_part_than_the_first_is_refused(tmp_path):
 
 def test_parts_of_two_models_are_refused(tmp_path):
     paths, arrays = split(tmp_path)
-    write_gguf(paths[1], {}, {"output_norm.weight": ("F32", (64,))}, arrays.__getitem__)
+    name = list(arrays)[1]
+    write_gguf(paths[1], {}, {name: ("F32", arrays[name].shape)}, arrays.__getitem__)
     with pytest.raises(InputError, match=r"split\.tensors\.count says 11"):
+        read_gguf(paths[0])
+
+
+@pytest.mark.parametrize(
+    ("keys", "names", "message"),
+    [
+        ({}, ("output_norm.weight", "token_embd.weight"), "token_embd.weight is in an earlier part already"),
+        ({"split.no": (7, "UINT16")}, ("output_norm.weight",), r"split\.no is '7', '1' was expected of part 2 of 2"),
+        ({"split.count": (9, "UINT16")}, ("output_norm.weight",), r"split\.count is '9', '2' was expected"),
+    ],
+)
+def test_a_part_of_another_model_is_refused_by_name(tmp_path, keys, names, message):
+    paths, arrays = split(tmp_path)
+    first = [name for name in arrays if name not in names[:1]]
+    write_gguf(paths[0], llama_metadata(SHAPE), {n: ("F32", arrays[n].shape) for n in first}, arrays.__getitem__)
+    write_gguf(paths[1], keys, {n: ("F32", arrays[n].shape) for n in names}, arrays.__getitem__)
+    with pytest.raises(InputError, match=rf"m-00002-of-00002\.gguf: .*{message}"):
+        read_gguf(paths[0])
+
+
+def test_a_part_of_another_architecture_is_refused_by_name(tmp_path):
+    import gguf
+
+    paths, _ = split(tmp_path)
+    writer = gguf.GGUFWriter(paths[1], "qwen2")
+    writer.add_tensor("output_norm.weight", np.ones(64, np.float32))
+    for write_next in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file):
+        write_next()
+    writer.close()
+    with pytest.raises(InputError, match="architecture is 'qwen2', 'llama' was expected of part 2 of 2"):
         read_gguf(paths[0])
 
 

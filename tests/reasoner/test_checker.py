@@ -33,6 +33,22 @@ def plan(*rows: str) -> Plan:
         ("PickupObject spoon", "PutObject spoon cup", "PickupObject cup", "PutObject cup shelf"),
         ("PickupObject pen", "PutObject pen bed", "PickupObject pen", "PutObject pen bed"),
         ("PickupObject cloth", "CleanObject ", "PutObject cloth drawer"),  # ALFRED's: empty means what is held
+        (
+            "PickupObject fork",
+            "PutObject fork microwave",
+            "PickupObject fork",
+            "PutObject fork drawer",
+            "PickupObject egg",
+            "HeatObject egg",
+        ),
+        (
+            "PickupObject box",
+            "PutObject box bed",
+            "PickupObject box",
+            "PutObject box desk",
+            "PickupObject knife",
+            "PutObject knife box",
+        ),
     ],
 )
 def test_what_experts_do_passes(rows):
@@ -76,6 +92,25 @@ def test_what_experts_do_passes(rows):
                 "PutObject box sofa",
             ),
             "forbids knife and sofa",
+        ),
+        (
+            ("PickupObject fork", "PutObject fork microwave", "PickupObject potato", "HeatObject potato"),
+            r"step 4, .*metal inside \(fork\)",
+        ),
+        (
+            (
+                "PickupObject fork",
+                "PutObject fork bowl",
+                "PickupObject bowl",
+                "PutObject bowl microwave",
+                "PickupObject potato",
+                "HeatObject potato",
+            ),
+            r"step 6, .*metal inside \(fork\)",
+        ),
+        (
+            ("PickupObject box", "PutObject box bed", "PickupObject knife", "PutObject knife box"),
+            "step 4, .*forbids knife and bed",
         ),
     ],
 )
@@ -124,6 +159,23 @@ def test_a_misspelt_ban_is_refused_rather_than_ignored(tmp_path):
         load_operator_policy(file)
     file.write_text(json.dumps({"forbidden_objects": ["knife"], "forbidden_pairs": [["pen", "bed"]]}))
     assert "knife" in check(plan("PickupObject knife"), load_operator_policy(file))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"forbidden_objects": ["laptop"],}', r"is not whole JSON at line 1, column 34 .*; mend it there$"),
+        (
+            '{"forbidden_objects": "laptop"}',
+            r"key forbidden_objects: 'laptop' is not allowed .*; write a list of names$",
+        ),
+    ],
+)
+def test_a_slip_of_the_pen_in_a_policy_is_told_in_words_of_the_file(tmp_path, text, message):
+    file = tmp_path / "policy.json"
+    file.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_operator_policy(file)
 
 
 names = st.one_of(st.sampled_from(sorted(ALFRED.classes)), st.text(max_size=20))
@@ -203,6 +255,28 @@ def test_a_container_of_the_operators_own_is_watched_for_what_it_carries():
 def test_names_that_no_plan_could_hold_are_refused(name):
     with pytest.raises(ValueError, match=r"no class name .allowed: 1 to 40 letters"):
         OperatorPolicy(more_objects={name})
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"Knife"}, "'Knife' is another way to write knife"),
+        ({"knives"}, "'knives' is another way to write knife"),
+        ({"couch"}, "'couch' is another way to write sofa"),
+        ({"clock"}, "'clock' is another way to write alarmclock"),
+        ({"drill", "Drill"}, "'Drill' is another way to write drill"),
+        ({"drill", "drill_2"}, "'drill' is another way to write drill_2"),
+    ],
+)
+def test_a_name_that_means_a_known_class_is_refused(names, message):
+    for key in ("more_objects", "more_places"):
+        with pytest.raises(ValueError, match=message):
+            OperatorPolicy.model_validate({key: names})
+
+
+def test_own_names_may_be_known_ones_or_parts_of_each_other():
+    policy = OperatorPolicy(more_objects={"microwave", "drill", "power_drill"}, more_places={"knife", "drill"})
+    assert policy.vocabulary.own == ("drill", "power_drill")
 
 
 def test_a_goal_reaches_a_chat_model_with_its_letters():

@@ -73,7 +73,7 @@ def test_answer_lengths_have_their_medians_and_are_seeded() -> None:
         ("a,7b,nan,1,550,9,", "line 3: column ttft_s: 'nan'"),
         ("a,7b,0.5,inf,550,9,", "line 3: column e2e_s: 'inf' is not a number from 0.5 to 3600"),
         ("a,7b,0.5,0.4,550,9,", "line 3: column e2e_s: '0.4' is not a number from 0.5 to 3600"),
-        ("a,7b,0.5,1,550,0,", "line 3: column out_tokens: '0' is not a number from 1 to 1e+06"),
+        ("a,7b,0.5,1,550,0,", "line 3: column out_tokens: '0' is not a whole number from 1 to 1e+06"),
         ("a,7b,0.5,1,-5,9,", "line 3: column in_tokens: '-5'"),
         ("a,7b,0.5", "line 3: column e2e_s: ''"),
     ],

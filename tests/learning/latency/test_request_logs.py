@@ -93,11 +93,94 @@ def test_an_unknown_word_is_a_row_that_is_named(tmp_path, cells, words):
         'ttft_ms,e2e_ms,out_tokens\n500,"2,500.0",101\n',
         "out_tokens,e2e_s,ttft_s,in_tokens\n101,2.5,0.5,\n",
         "\ufeffttft_s,e2e_s,out_tokens\r\n0.5,2.5,101.0\r\n",
+        "ttft_s\te2e_s\tout_tokens\n0,500\t2,500\t101\n",
+        'ttft_s,e2e_s,out_tokens\n"0,500","2,500",101\n',
+        "ttft_s;e2e_s;out_tokens\n0.500;2.500;101\n",
+        "ttft_ms\te2e_ms\tout_tokens\n500,0\t2.500\t101\n",
+        "ttft_s,e2e_s,out_tokens\n0.5,2.5,101,,\n",
     ],
 )
 def test_columns_in_other_units_and_spellings(tmp_path, text):
     (row,) = rows(tmp_path, text)
     assert row.request() == GOOD
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "ttft_s\te2e_s\tout_tokens\n1,500\t2,500\t101\n",
+            "line 2, column ttft_s: '1,500' may have decimals, or thous",
+        ),
+        (
+            "ttft_ms;e2e_ms;out_tokens\n980;2.500;101\n",
+            "line 2, column e2e_ms: '2.500' may have decimals, or thousands",
+        ),
+        ("ttft_s\te2e_s\tout_tokens\n0,5\t2.5\t101\n", "'0,5' may have a comma before the decimals, '2.5' a point"),
+        ("ttft_s,e2e_s,out_tokens\n0.5,2.5,101\n0,500,2,500,101\n", "line 3: 2 cells more than the header has columns"),
+    ],
+)
+def test_numbers_that_could_mean_two_things_are_refused(tmp_path, text, words):
+    with pytest.raises(InputError, match=words):
+        rows(tmp_path, text)
+
+
+def test_thousands_of_tokens_by_the_points_of_a_log_with_decimal_commas(tmp_path):
+    (row,) = rows(tmp_path, "ttft_s;e2e_s;out_tokens\n0,350;1,350;1.120\n")
+    assert row.request() == LoggedRequest(0.35, 1.35, 1120, failed=False)
+
+
+@pytest.mark.parametrize("tokens", ["1.9", "1.120", 0.5 + 100])
+def test_a_part_of_a_token_is_refused(tmp_path, tokens):
+    (row,) = rows(tmp_path, [{"ttft_s": 0.5, "e2e_s": 2.5, "out_tokens": tokens}], "log.json")
+    with pytest.raises(ValueError, match="is not a whole number from 1"):
+        row.request()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "failed"),
+    [
+        ("error_msg", "Rate limit", True),
+        ("error_msg", "", False),
+        ("error", "timeout", True),
+        ("errors", "2", True),
+        ("errors", "0", False),
+        ("errors", [], False),
+        ("errors", ["timeout"], True),
+        ("status_code", 500, True),
+        ("status_code", "200", False),
+        ("status", "failed", True),
+        ("status", "Completed", False),
+        ("success", False, True),
+        ("success", "false", True),
+        ("success", True, False),
+        ("success", None, False),
+    ],
+)
+def test_failures_in_any_column(tmp_path, column, value, failed):
+    entry = {"ttft_s": 0.5, "e2e_s": 2.5, "out_tokens": 101, "error_code": None, column: value}
+    read = rows(tmp_path, [entry], "log.json")
+    if not isinstance(value, list):
+        cell = "" if value is None else value
+        read += rows(tmp_path, f"ttft_s,e2e_s,out_tokens,error_code,{column}\n0.5,2.5,101,,{cell}\n")
+    assert all(row.request() == (FAILED if failed else GOOD) for row in read)
+
+
+def test_a_short_answer_of_llmperf_is_an_answer(tmp_path):
+    (row,) = rows(tmp_path, "ttft_s,e2e_s,out_tokens,error_code,error_msg\n0.5,2.5,101,-100,too short\n")
+    assert row.request() == GOOD
+
+
+@pytest.mark.parametrize(("column", "value"), [("success", "maybe"), ("status", "half")])
+def test_an_unknown_word_about_success_is_named(tmp_path, column, value):
+    (row,) = rows(tmp_path, f"ttft_s,e2e_s,out_tokens,{column}\n0.5,2.5,101,{value}\n")
+    with pytest.raises(ValueError, match=f"column {column}: '{value}' is n"):
+        row.request()
+
+
+def test_a_request_of_vllm_without_a_token_failed(tmp_path):
+    run = {"ttfts": [0.5, 0.0], "itls": [[0.02] * 100, []], "output_lens": [101, 101], "errors": ["", ""]}
+    assert [row.request() for row in rows(tmp_path, run, "run.json")] == [GOOD, FAILED]
 
 
 def test_a_value_out_of_range_is_told_in_the_units_of_the_log(tmp_path):

@@ -25,6 +25,7 @@ from rarrl_learning.reasoner.record import (
     Recorder,
     choose_tasks,
     common_reasons,
+    few_answered,
     journal_of,
     make_header,
     record_profile,
@@ -211,6 +212,21 @@ def test_a_model_that_always_fails_is_recorded_to_the_end(alfred: Path, tmp_path
     guarded = GuardedReasoner(Scripted(fails=status))
     profile = record_profile(guarded, tasks, CONFIG, make_header("m", "s", CONFIG), tmp_path / "j", "0" * 64)
     assert len(profile.records or ()) == 8, "two planners and the verifier twice on the default plan, for two tasks"
+
+
+def test_a_model_that_answered_too_seldom_is_warned_of(alfred: Path, tmp_path: Path) -> None:
+    tasks, _ = choose_tasks(alfred, CONFIG)
+    config = replace(CONFIG, roles=(Role.PLANNER,), levels=(1,))
+
+    def recorded(times: int, reasoner: Scripted) -> str:
+        header = make_header("m", "s", config)
+        profile = record_profile(reasoner, tasks * times, config, header, tmp_path / f"{times}", "0" * 64)
+        return few_answered(profile)
+
+    words = "calls of planner 1 were answered (wanted: at least 50 and half of all); do not rely on this profile"
+    assert recorded(1, Scripted()) == f"only 2 of 2 {words}"
+    assert recorded(2, Scripted(fails=CallStatus.INVALID)) == f"only 0 of 4 {words}"
+    assert recorded(25, Scripted()) == ""
 
 
 def test_the_journal_tells_why_a_call_had_no_answer(alfred: Path, tmp_path: Path) -> None:
