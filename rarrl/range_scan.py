@@ -103,6 +103,11 @@ class RangeScan:
         return replace(self, angle_min=-last, ranges=self.ranges[::-1])
 
     @property
+    def field(self) -> float:
+        """How wide it looks, rad; at most a turn."""
+        return min(self.increment * len(self.ranges), 2 * math.pi)
+
+    @property
     def without_reading(self) -> float:
         """Share of the bearings, 0 to 1, of which the scan tells nothing; these count as blocked."""
         return float(np.mean(self.ranges <= 0.0))

@@ -215,3 +215,47 @@ def test_a_lidar_that_is_mounted_turned_or_upside_down_still_sees_the_wall(yaw_d
     results = base.drive(6.0, v=0.4)
     assert max(result.v for result in results) > 0.3 and results[-1].v == 0.0
     assert 0.9 < base.x < 1.5 - CONFIG.front_m - CONFIG.margin_m + 0.05
+
+
+def half_circle(toward, metres, count=90):
+    return RangeScan(toward - math.pi / 2, math.pi / count, np.full(count, float(metres)), 6.0)
+
+
+def with_two_lidars(base, front_m=3.0, rear_m=3.0):
+    """Both on one topic, in one frame; None is silence."""
+
+    def look(metres=None):
+        at = STAMP_S + base.now, base.now
+        ahead = front_m if metres is None else metres
+        if not math.isinf(ahead):
+            base.gate.on_scan(half_circle(0.0, ahead, 90 + round(base.now * 20) % 3), *at, frame="base_link")
+        return base.gate.on_scan(half_circle(math.pi, rear_m), *at, frame="base_link")
+
+    base.look = look
+    return base
+
+
+@pytest.mark.parametrize("config", [CONFIG, BLIND], ids=["odometry", "no odometry"])
+def test_of_two_lidars_the_one_that_falls_silent_stops_the_base_until_it_is_heard_again(config):
+    base = with_two_lidars(Base(config))
+    assert base.drive(1.0)[-1].v > 0.15
+    last = base.drive(config.max_obstacle_age_s + 0.3, metres=math.inf)[-1]
+    assert (last.v, last.reason) == (0.0, GateReason.OBSTACLES_TOO_OLD)
+    assert "the sensor with frame 'base_link' and bearings from -90 to 90 degrees" in last.detail
+    assert base.drive(1.0)[-1].v > 0.15
+
+
+@pytest.mark.parametrize("config", [CONFIG, BLIND], ids=["odometry", "no odometry"])
+def test_of_two_lidars_the_one_that_measures_nothing_is_a_wall(config):
+    base = with_two_lidars(Base(config))
+    assert base.drive(1.0)[-1].v > 0.15
+    last = base.drive(0.6, metres=math.nan)[-1]
+    assert (last.v, last.reason) == (0.0, GateReason.BLOCKED)
+
+
+def test_more_sensors_than_there_can_be_are_refused():
+    base = Base()
+    base.odometry()
+    with pytest.raises(InputError, match="more than 32 ways; the last: frame '32'"):
+        for k in range(40):
+            base.gate.on_scan(scan(), STAMP_S + base.now, base.now, frame=str(k))
