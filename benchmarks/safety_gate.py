@@ -41,7 +41,7 @@ from rarrl.safety.gate import SafetyGate, Surroundings
 from rarrl.safety.timeline import Timeline
 from rarrl.types import RobotCommand
 
-CONFIG = GateConfig()
+CONFIG = GateConfig(sensor_x_m=0.2)
 TICK = 1 / CONFIG.rate_hz
 FIELD = 1.2  # rad, field of view of the scan
 SECTORS = 31  # of the scan

@@ -27,7 +27,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from rarrl.diagnostics import Announcer, Latencies
 from rarrl.errors import InputError
 from rarrl.frames import Mount, base_frames, foreign, frames_of, plain
-from rarrl.safety.base_gate import BaseGate
+from rarrl.safety.base_gate import BaseGate, mount_of
 from rarrl.safety.gate import JointResult, planar
 from rarrl.safety.joint_states import JointStates
 from rarrl.safety.timeline import Timeline
@@ -251,6 +251,12 @@ class SafetyGateNode(RarrlNode):
             raise InputError("the scan names no frame: set frame_id in the lidar's driver")
         if self._transforms is not None:
             return Mount.from_matrix(self._transforms.matrix(self._frame, frame))
+        if plain(frame) in self._base_frames and mount_of(self._config) != Mount():
+            raise InputError(
+                f"the scan is in frame {frame[:60]!r}, which counts from the rotation axis, but gate.sensor_x_m, "
+                "sensor_y_m, sensor_yaw_deg or sensor_flipped puts its sensor elsewhere: name the sensor's own frame in "
+                "the lidar's driver and in gate.scan_frames, or leave these settings at 0"
+            )
         if plain(frame) not in self._scan_frames:
             raise InputError(
                 f"the scan is in frame {frame[:60]!r}, known: {', '.join(self._scan_frames)}; name it in "

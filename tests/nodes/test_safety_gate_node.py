@@ -361,8 +361,9 @@ def sent(topic, **fields):
 FRAMES = [
     ("scan", {"frame": "base_link"}, ""),
     ("scan", {"frame": "/base_scan"}, ""),
-    ("scan", {"frame": "laser"}, "the scan is in frame 'laser', known: base_link, base_scan"),
+    ("scan", {"frame": "laser"}, "the scan is in frame 'laser', known: base_link, base_scan, stereo_scan"),
     ("scan", {"frame": "robot2/base_scan"}, "the scan is in frame 'robot2/base_scan'"),
+    ("scan", {"frame": "stereo_scan"}, ""),
     ("scan", {"frame": ""}, "the scan names no frame"),
     ("odom", {"child": "base_footprint", "frame": "odom"}, ""),
     ("odom", {"child": ""}, ""),
@@ -445,6 +446,16 @@ def test_tf_tells_where_a_lidar_is_and_until_then_the_robot_stands(ros, namespac
     known["base_link", "laser"] = transform
     mount = gate._mount_of("/laser")
     assert (mount.x_m, abs(mount.yaw_rad), mount.flipped) == (-0.1, pytest.approx(math.pi), False)
+    gate.destroy_node()
+
+
+def test_a_sensor_ahead_of_the_axis_needs_a_frame_of_its_own(ros, namespace):
+    gate = SafetyGateNode(namespace=namespace, parameter_overrides=[Parameter("gate.sensor_x_m", value=0.2)])
+    gate.autostart()
+    for frame in ("base_link", "/base_footprint"):
+        with pytest.raises(InputError, match="counts from the rotation axis, but gate.sensor_x_m"):
+            gate._mount_of(frame)
+    assert gate._mount_of("stereo_scan") is None  # where the settings say
     gate.destroy_node()
 
 

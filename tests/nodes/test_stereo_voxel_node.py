@@ -174,7 +174,7 @@ def test_a_pair_becomes_a_cloud_with_the_header_of_the_left_image(camera, node):
     assert len(points) == grid.occupied.sum() > 100
     np.testing.assert_allclose(points[:, :3], grid.centres(grid.occupied), atol=1e-5)
     np.testing.assert_array_equal(points[:, 3], grid.probability[grid.occupied])
-    assert scan.header.stamp == left.header.stamp and scan.header.frame_id == "base_link"
+    assert scan.header.stamp == left.header.stamp and scan.header.frame_id == "stereo_scan"
     assert len(scan.ranges) == 31 and scan.angle_min < 0 < scan.angle_increment
     assert math.isclose(scan.angle_min + 30 * scan.angle_increment, scan.angle_max, abs_tol=1e-5)
     assert scan.range_min < min(scan.ranges) and max(scan.ranges) > 0.5, "some of the room is seen to be free"
@@ -187,7 +187,7 @@ def test_the_occupancy_is_the_slice_of_the_voxels_and_waits_for_those_who_come_l
     ear.node.create_subscription(OccupancyGrid, "occupancy", late.append, LATCHED)
     assert ear.until(lambda: late)
     msg = late[0]
-    assert msg == camera.maps[-1] and msg.header.stamp == left.header.stamp and msg.header.frame_id == "base_link"
+    assert msg == camera.maps[-1] and msg.header.stamp == left.header.stamp and msg.header.frame_id == "stereo_scan"
     images = [np.frombuffer(m.data, np.uint8).reshape(240, 320, 3) for m in (left, right)]
     grid = ClassicalDetector(camera.scene.rig, PRESETS["indoor"]).detect(StereoPair(*images))
     places = height_slice(grid, camera_pose(0.4, 0.0), Body(low_m=0.15, high_m=1.5))

@@ -12,7 +12,7 @@ from rarrl.range_scan import RangeScan
 from rarrl.safety.base_gate import BaseGate
 from rarrl.types import GateAction, GateReason, RobotCommand
 
-CONFIG = GateConfig()
+CONFIG = GateConfig(sensor_x_m=0.2)
 BLIND = CONFIG.model_copy(update={"odometry": False})
 TICK = 1 / CONFIG.rate_hz
 STAMP_S = 1e9  # what the clock of stamps is ahead of the steady one
