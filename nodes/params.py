@@ -71,8 +71,8 @@ class StereoNodeConfig(Section):
         description=(
             "Frame id of the scan. Its origin is on the ground below the left camera; x forward, y to the left. "
             "The safety gate needs its place on the base in gate.sensor_x_m, sensor_y_m and sensor_yaw_deg, and its "
-            "name in gate.scan_frames; if it has the name of the base's frame, the gate takes it to lie on the rotation "
-            "axis, and the robot stops too late or too early."
+            "name in gate.scan_frames; if it has the name of the base's frame, the gate takes it to lie on the "
+            "rotation axis, and the robot stops too late or too early."
         ),
     )
     base_frame: str = Field(

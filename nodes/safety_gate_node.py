@@ -254,8 +254,8 @@ class SafetyGateNode(RarrlNode):
         if plain(frame) in self._base_frames and mount_of(self._config) != Mount():
             raise InputError(
                 f"the scan is in frame {frame[:60]!r}, which counts from the rotation axis, but gate.sensor_x_m, "
-                "sensor_y_m, sensor_yaw_deg or sensor_flipped puts its sensor elsewhere: name the sensor's own frame in "
-                "the lidar's driver and in gate.scan_frames, or leave these settings at 0"
+                "sensor_y_m, sensor_yaw_deg or sensor_flipped puts its sensor elsewhere: name the sensor's own frame "
+                "in the lidar's driver and in gate.scan_frames, or leave these settings at 0"
             )
         if plain(frame) not in self._scan_frames:
             raise InputError(

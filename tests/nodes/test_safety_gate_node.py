@@ -453,7 +453,7 @@ def test_a_sensor_ahead_of_the_axis_needs_a_frame_of_its_own(ros, namespace):
     gate = SafetyGateNode(namespace=namespace, parameter_overrides=[Parameter("gate.sensor_x_m", value=0.2)])
     gate.autostart()
     for frame in ("base_link", "/base_footprint"):
-        with pytest.raises(InputError, match="counts from the rotation axis, but gate.sensor_x_m"):
+        with pytest.raises(InputError, match=r"counts from the rotation axis, but gate\.sensor_x_m"):
             gate._mount_of(frame)
     assert gate._mount_of("stereo_scan") is None  # where the settings say
     gate.destroy_node()
