@@ -310,6 +310,7 @@ def odom_message() -> Any:
     from nav_msgs.msg import Odometry
 
     msg = Odometry()
+    msg.pose.pose.position.x = 0.05 * math.sin(2 * time.monotonic())  # m; odometry that stands is a stop
     msg.pose.pose.orientation.w = 1.0
     return msg
 

@@ -97,7 +97,7 @@ class SafetyGateNode(RarrlNode):
         self.create_timer(1 / config.rate_hz, self._tick, clock=self.steady)
 
     def _forget(self) -> None:
-        self._base = BaseGate(self._config)
+        self._base = BaseGate(self._config, self._dry_run)
         self._timeline = Timeline()
         self._command: RobotCommand | None = None
         self._joints = JointStates()

@@ -21,6 +21,12 @@ from rarrl.types import GateReason, GateResult, RobotCommand
 
 AT_HOME = (0.0, 0.0, 0.0)
 """Where a robot without odometry always is: the map moves with it."""
+DRIVING_MPS = 0.03
+"""m/s. A base that is sent faster than this moves, and its odometry shows it."""
+STANDS_S = 0.5
+"""Seconds, beside `latency_s`, after which it must have moved: motors start sooner, and at 10 Hz five poses come."""
+MOVED_M = 0.003
+"""Metres. Less is noise of an odometry that stands; the slowest drive above covers 15 mm meanwhile."""
 SAME_RAD = 0.1
 """Radians by which a sensor's field of view may change from scan to scan: motors turn unevenly, and counts follow."""
 MAX_SOURCES = 32
@@ -33,6 +39,8 @@ class BaseGate:
     With `config.odometry` the base moves through its map; before the first pose nothing is known and nothing passes.
     Without, each scan begins a new map, in which only that scan and the room around the base count as free.
 
+    dry_run: what passes is not sent to the base, so its pose may stand while it should drive; else that is a stop.
+
     `taken_s`, `now_s`: seconds of the steady clock, by which ages count. `stamp_s`: seconds of the clock that stamps
     poses and scans, by which a scan finds the place it was taken at.
 
@@ -44,8 +52,10 @@ class BaseGate:
     pose_s: when the newest pose that was used was taken, steady clock; None before the first. lost: whether the
     odometry jumped, after which only another BaseGate moves the base."""
 
-    def __init__(self, config: GateConfig) -> None:
+    def __init__(self, config: GateConfig, dry_run: bool = False) -> None:
         self.config = config
+        self._dry_run = dry_run
+        self._watch = _OdometryWatch(config.latency_s + STANDS_S)
         self.gate = SafetyGate(config)
         self.pose_s: float | None = None
         self.lost = False
@@ -66,6 +76,7 @@ class BaseGate:
         pose = (float(T_odom_base[0, 3]), float(T_odom_base[1, 3]), yaw_of(T_odom_base))
         if not self._map.move(pose):
             self.lost = True
+        self._watch.at(pose[0], pose[1], taken_s)
         self.pose_s = taken_s
 
         if not self._vouched:
@@ -140,11 +151,60 @@ class BaseGate:
         if veto is None and (silent := self._silent(now_s)):
             veto = GateReason.OBSTACLES_TOO_OLD
             why = silent
+        if self._watch.stands(self._asked(command, now_s)) and veto is None:
+            veto = GateReason.ODOMETRY_STANDS
 
         around = None
         if self.scan_s is not None and self.pose_s is not None:
             around = Surroundings(self._map, self.scan_s, self.pose_s)
-        return self.gate.check(command, around, now_s, veto, why)
+        result = self.gate.check(command, around, now_s, veto, why)
+        if not self._dry_run:
+            self._watch.sent(result.v, now_s)
+        return result
+
+    def _asked(self, command: RobotCommand | None, now_s: float) -> float:
+        """The speed, m/s, of a command that still counts; else 0."""
+        fresh = command is not None and now_s - command.heard_s <= self.config.max_command_age_s
+        return command.v if command is not None and fresh else 0.0
+
+
+class _OdometryWatch:
+    """Whether the pose stands while the base is sent to drive: dead odometry, or a base that is held.
+
+    It stands until it is not asked to go there any more: a base that is held is free to go back."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._direction = 0  # that the base is sent in: 1 ahead, -1 back, 0 neither
+        self._sent_s = math.inf  # since when
+        self._place = (math.inf, math.inf)  # that the pose has not left
+        self._moved_s = -math.inf  # since when
+        self._stands = 0  # the direction in which nothing moved; 0: none
+
+    def sent(self, v: float, now_s: float) -> None:
+        direction = _direction(v)
+        if direction != self._direction:
+            self._direction = direction
+            self._sent_s = now_s
+
+    def at(self, x: float, y: float, taken_s: float) -> None:
+        if not math.hypot(x - self._place[0], y - self._place[1]) <= MOVED_M:
+            self._place = (x, y)
+            self._moved_s = taken_s
+            self._stands = 0
+        elif self._direction and taken_s - max(self._sent_s, self._moved_s) > self._limit_s:
+            self._stands = self._direction
+
+    def stands(self, asked_v: float) -> bool:
+        """Whether the base must not move. asked_v: m/s, of the command; 0 where there is none."""
+        if _direction(asked_v) != self._stands:
+            self._stands = 0
+        return self._stands != 0
+
+
+def _direction(v: float) -> int:
+    """1 ahead, -1 back, 0 where that is slow, or not finite."""
+    return int(v >= DRIVING_MPS) - int(v <= -DRIVING_MPS)
 
 
 @dataclass(eq=False)

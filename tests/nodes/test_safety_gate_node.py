@@ -40,6 +40,7 @@ class World:
 
     def __init__(self, ear, kind=TwistStamped):
         self.ear, self.heard, self.rows = ear, [], []
+        self.x = 0.0
         self.pubs = {topic: ear.node.create_publisher(of, topic, RELIABLE) for topic, of in KINDS.items()}
         ear.node.create_subscription(kind, "cmd_vel", self.heard.append, 100)
         ear.node.create_subscription(JointTrajectory, "joint_trajectory", self.rows.append, 100)
@@ -66,9 +67,9 @@ class World:
             setattr(msg, name, value)
         self.send("scan", msg, age_s)
 
-    def odom(self, x=0.0, w=1.0):
+    def odom(self, x=None, w=1.0):
         msg = Odometry()
-        msg.pose.pose.position.x, msg.pose.pose.orientation.w = x, w
+        msg.pose.pose.position.x, msg.pose.pose.orientation.w = self.x if x is None else x, w
         self.send("odom", msg)
 
     def listen(self, seconds):
@@ -87,6 +88,7 @@ class World:
             if command:
                 self.command(**asked)
             self.listen(0.045)
+            self.x += 0.05 * self.speeds(self.heard)[-1] if self.heard else 0.0
         return self.heard[before:]
 
     def moves(self, speed=0.1, timeout_s=20.0, **world):

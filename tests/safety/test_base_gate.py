@@ -166,7 +166,7 @@ def test_scans_start_at_the_sensor():
     for base in (near, far):
         base.odometry()
         base.look(0.75)
-        for _ in range(20):
+        for _ in range(10):
             base.now += TICK
             base.odometry()
             base.look(0.75)
@@ -259,3 +259,39 @@ def test_more_sensors_than_there_can_be_are_refused():
     with pytest.raises(InputError, match="more than 32 ways; the last: frame '32'"):
         for k in range(40):
             base.gate.on_scan(scan(), STAMP_S + base.now, base.now, frame=str(k))
+
+
+def test_odometry_that_stands_while_the_base_drives_stops_it_until_commands_cease():
+    base = Base()
+    assert base.drive(1.0)[-1].v > 0.15
+    at = base.x
+
+    def frozen(seconds, v):
+        base.x = at
+        results = []
+        for _ in range(round(seconds / TICK)):
+            base.now += TICK
+            base.x = at
+            base.odometry()
+            base.look()
+            results.append(base.ask(v))
+        return results
+
+    results = frozen(1.0, 0.2)
+    assert results[10].v > 0.15 and {r.reason for r in results[15:]} == {GateReason.ODOMETRY_STANDS}
+    assert frozen(5.0, 0.2)[-1].reason is GateReason.ODOMETRY_STANDS, "as long as it is asked to"
+    assert frozen(0.2, -0.1)[-1].v < 0.0, "what is held ahead may go back"
+    assert frozen(1.0, -0.1)[-1].reason is GateReason.ODOMETRY_STANDS
+    assert frozen(0.1, 0.0)[-1].reason is not GateReason.ODOMETRY_STANDS
+    assert base.drive(1.0)[-1].v > 0.15, "with odometry that lives it drives on"
+
+
+def test_in_a_dry_run_the_base_stands_as_it_should():
+    base = Base()
+    base.gate = BaseGate(CONFIG, dry_run=True)
+    for _ in range(40):
+        base.now += TICK
+        base.odometry()
+        base.look()
+        assert base.ask(0.2).reason is not GateReason.ODOMETRY_STANDS
+    assert base.ask(0.2).v > 0.15
