@@ -41,7 +41,7 @@ from rarrl.safety.gate import SafetyGate, Surroundings
 from rarrl.safety.timeline import Timeline
 from rarrl.types import RobotCommand
 
-CONFIG = GateConfig()
+CONFIG = GateConfig(sensor_x_m=0.2)
 TICK = 1 / CONFIG.rate_hz
 FIELD = 1.2  # rad, field of view of the scan
 SECTORS = 31  # of the scan
@@ -310,6 +310,7 @@ def odom_message() -> Any:
     from nav_msgs.msg import Odometry
 
     msg = Odometry()
+    msg.pose.pose.position.x = 0.05 * math.sin(2 * time.monotonic())  # m; odometry that stands is a stop
     msg.pose.pose.orientation.w = 1.0
     return msg
 

@@ -67,6 +67,13 @@ ROWS: tuple[Row, ...] = (
     Row("LaserScan", "+inf", ACCEPTED, "nothing within `range_max` (REP 117)"),
     Row("LaserScan", "-inf, NaN, 0, out of `range_min` to `range_max`", ACCEPTED, "that bearing is blocked"),
     Row("LaserScan", "`range_max` not above `range_min`", REFUSED),
+    Row("LaserScan", "`range_max` above 300 m, but not infinite", REFUSED, "centimetres or millimetres"),
+    Row(
+        "LaserScan",
+        "beams farther apart than 0.25 m",
+        ACCEPTED,
+        "as far as they are nearer; beyond that nothing is free",
+    ),
     Row("LaserScan", "frame in `gate.scan_frames`", ACCEPTED, "mounted as `gate.sensor_*` says, turned or upside down"),
     Row("LaserScan", "any other frame, or none", REFUSED, "stop, `unknown frame`; or `gate.sensor_from_tf`"),
     Row("Odometry", "child frame `base_frame`, `base_footprint` or none", ACCEPTED),

@@ -64,14 +64,15 @@ class StereoNodeConfig(Section):
 
     autostart: bool = Field(default=True, description=AUTOSTART)
     scan_frame: str = Field(
-        default="base_link",
+        default="stereo_scan",
         min_length=1,
         max_length=MAX_FRAME_CHARS,
         pattern=ONE_LINE,
         description=(
             "Frame id of the scan. Its origin is on the ground below the left camera; x forward, y to the left. "
-            "If the base's frame is elsewhere or turned, the safety gate needs that in gate.sensor_x_m, sensor_y_m and "
-            "sensor_yaw_deg, and the name of this frame in gate.scan_frames."
+            "The safety gate needs its place on the base in gate.sensor_x_m, sensor_y_m and sensor_yaw_deg, and its "
+            "name in gate.scan_frames; if it has the name of the base's frame, the gate takes it to lie on the "
+            "rotation axis, and the robot stops too late or too early."
         ),
     )
     base_frame: str = Field(

@@ -27,7 +27,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from rarrl.diagnostics import Announcer, Latencies
 from rarrl.errors import InputError
 from rarrl.frames import Mount, base_frames, foreign, frames_of, plain
-from rarrl.safety.base_gate import BaseGate
+from rarrl.safety.base_gate import BaseGate, mount_of
 from rarrl.safety.gate import JointResult, planar
 from rarrl.safety.joint_states import JointStates
 from rarrl.safety.timeline import Timeline
@@ -40,7 +40,7 @@ from .transforms import Transforms
 
 FEW = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 PARTS = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
-"""Of joint states that several nodes publish: with a depth of 1 the one's message would displace the other's."""
+"""Of joint states and scans, which several nodes publish: with a depth of 1 one message would displace the other."""
 FOREIGN_PUBLISHER_S = 1.0
 """Seconds for which a foreign message on our topics stops the robot: longer than any publisher's period."""
 WRONG_FRAME_S = 1.0
@@ -48,7 +48,8 @@ WRONG_FRAME_S = 1.0
 TOLD_S = 1.0
 """Seconds that a stop has to last to be told on the console: those in passing are in the diagnostics."""
 MAX_SOURCES = 100
-"""Publishers of joint states, known by their joints, whose stamps are told apart; no robot has more parts."""
+"""Publishers of joint states, known by their joints, and of scans, by frame and angles, whose stamps are told apart; no
+robot has more parts."""
 MAX_POINTS = 1000
 """Rows of a joint command; more is a garbled message."""
 OWN_MESSAGES = 1000
@@ -83,7 +84,7 @@ class SafetyGateNode(RarrlNode):
             return self.create_subscription(of, topic, self._guarded(callback), qos)
 
         self._command_sub = make(TwistStamped, "command", self._on_command, LATEST)
-        make(LaserScan, "scan", self._on_scan, LATEST)
+        make(LaserScan, "scan", self._on_scan, PARTS)
         make(kind, "cmd_vel", self._on_own_twist, FEW)
         if config.odometry:
             make(Odometry, "odom", self._on_odom, FEW)
@@ -96,11 +97,12 @@ class SafetyGateNode(RarrlNode):
         self.create_timer(1 / config.rate_hz, self._tick, clock=self.steady)
 
     def _forget(self) -> None:
-        self._base = BaseGate(self._config)
+        self._base = BaseGate(self._config, self._dry_run)
         self._timeline = Timeline()
         self._command: RobotCommand | None = None
         self._joints = JointStates()
         self._joint_sources: dict[tuple[str, ...], float] = {}  # joints of a message -> when the newest was taken
+        self._scan_sources: dict[tuple[str, float, float], float] = {}  # frame, angles -> when its newest was taken
         self._last = dict.fromkeys(STREAMS, -math.inf)  # when the newest message of each was taken
         self._wrong_frames: dict[str, tuple[float, str]] = {}  # stream -> when it was heard, and what was wrong
         self._odom_frame = ""
@@ -208,8 +210,17 @@ class SafetyGateNode(RarrlNode):
             self._latencies.add(came, now() - came)
 
     def _on_scan(self, msg: LaserScan) -> None:
-        if not self.active or (taken := self._taken("scan", msg.header.stamp)) is None:
+        """Several sensors may publish these: their stamps need not rise from one to another."""
+        if not self.active:
             return
+        source = (msg.header.frame_id, round(msg.angle_min, 1), round(msg.angle_max, 1))
+        if source not in self._scan_sources and len(self._scan_sources) >= MAX_SOURCES:
+            self._scan_sources.clear()
+        self._last["scan"] = self._scan_sources.get(source, -math.inf)
+        taken = self._taken("scan", msg.header.stamp)
+        if taken is None:
+            return
+        self._scan_sources[source] = taken
         if now() - taken > self._config.max_obstacle_age_s:
             self._drop("scan", "old")
             return
@@ -224,7 +235,12 @@ class SafetyGateNode(RarrlNode):
             self._refuse_frame("scan", str(error))
             return
         self._without_reading = scan.without_reading
-        if not self._base.on_scan(scan, seconds(msg.header.stamp), taken, mount):
+        try:
+            used = self._base.on_scan(scan, seconds(msg.header.stamp), taken, mount, plain(msg.header.frame_id))
+        except InputError as error:
+            self._refuse_frame("scan", str(error))
+            return
+        if not used:
             self._drop("scan", "no_pose", f"no odometry within 0.1 s of a scan of {now() - taken:.2f} s ago")
 
     def _mount_of(self, frame: str) -> Mount | None:
@@ -235,6 +251,12 @@ class SafetyGateNode(RarrlNode):
             raise InputError("the scan names no frame: set frame_id in the lidar's driver")
         if self._transforms is not None:
             return Mount.from_matrix(self._transforms.matrix(self._frame, frame))
+        if plain(frame) in self._base_frames and mount_of(self._config) != Mount():
+            raise InputError(
+                f"the scan is in frame {frame[:60]!r}, which counts from the rotation axis, but gate.sensor_x_m, "
+                "sensor_y_m, sensor_yaw_deg or sensor_flipped puts its sensor elsewhere: name the sensor's own frame "
+                "in the lidar's driver and in gate.scan_frames, or leave these settings at 0"
+            )
         if plain(frame) not in self._scan_frames:
             raise InputError(
                 f"the scan is in frame {frame[:60]!r}, known: {', '.join(self._scan_frames)}; name it in "

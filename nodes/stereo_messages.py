@@ -16,7 +16,7 @@ from rarrl.frames import matrix_of
 from rarrl.perception.camera_input import MAX_IMAGE_SIDE, image_from_bytes
 from rarrl.perception.obstacles import HeightSlice
 from rarrl.perception.rig import CameraRig
-from rarrl.range_scan import RangeScan
+from rarrl.range_scan import BETWEEN_M, RangeScan
 from rarrl.types import VoxelGrid, VoxelState
 
 BLOCKED_M = 0.01
@@ -112,13 +112,16 @@ def cloud_of(grid: VoxelGrid, header: Header) -> PointCloud2:
 def scan_of(scan: RangeScan, stamp: Time, frame: str) -> LaserScan:
     """How far each bearing is seen to be free; infinite where that is beyond `range_max`.
 
-    A bearing of which nothing is known gets BLOCKED_M: zero would be no valid reading."""
-    ranges = np.maximum(scan.ranges, BLOCKED_M)
+    A bearing of which nothing is known gets BLOCKED_M: zero would be no valid reading. Bearings stand for whole wedges
+    here, unlike a lidar's beams: a wide one is sent as several, so that readers do not take it for beams with gaps."""
+    parts = max(1, math.ceil(scan.increment * scan.range_max / BETWEEN_M))
+    ranges = np.repeat(np.maximum(scan.ranges, BLOCKED_M), parts)
     ranges[ranges >= scan.range_max] = math.inf
+    increment = scan.increment / parts
 
-    msg = LaserScan(angle_increment=scan.increment, range_min=BLOCKED_M / 2, range_max=scan.range_max)
-    msg.angle_min = scan.angle_min
-    msg.angle_max = scan.angle_min + (len(ranges) - 1) * scan.increment
+    msg = LaserScan(angle_increment=increment, range_min=BLOCKED_M / 2, range_max=scan.range_max)
+    msg.angle_min = scan.angle_min - (scan.increment - increment) / 2
+    msg.angle_max = msg.angle_min + (len(ranges) - 1) * increment
     msg.header.stamp = stamp
     msg.header.frame_id = frame
     msg.ranges = _filled("f", ranges.astype(np.float32))

@@ -654,7 +654,7 @@ class GateConfig(Section):
         "it is too large, it does not enter narrow passages.",
     )
     sensor_x_m: float = Field(
-        default=0.2,
+        default=0.0,
         ge=-10.0,
         le=10.0,
         description="Position of the scan's origin ahead of the rotation axis, in metres; negative is behind it. If "
@@ -683,12 +683,13 @@ class GateConfig(Section):
         "wrong, obstacles on the left and on the right are exchanged and the robot touches them.",
     )
     scan_frames: str = Field(
-        default="base_link, base_scan",
+        default="base_link, base_scan, stereo_scan",
         max_length=1000,
         pattern=r"^[^\r\n]*$",
         description="Frame ids, separated by commas, of scans whose sensor is mounted as sensor_x_m, sensor_y_m, "
-        "sensor_yaw_deg and sensor_flipped say. A scan of any other frame, or of none, stops the robot. It is not used "
-        "with sensor_from_tf.",
+        "sensor_yaw_deg and sensor_flipped say. A scan of any other frame, or of none, stops the robot. The base's own "
+        "frame counts from the rotation axis: its scans stop the robot too if one of those settings is not 0. It is "
+        "not used with sensor_from_tf.",
     )
     sensor_from_tf: bool = Field(
         default=False,

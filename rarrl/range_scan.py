@@ -15,6 +15,13 @@ END_BEAMS = 1.5
 """Beams by which a scan's last angle may differ from what increment and count give: many drivers are off by one."""
 FAR_M = 1000.0
 """Metres. Where a sensor names no largest range, so far is taken: beyond every map of the gate."""
+LARGEST_M = 300.0
+"""Metres. No planar lidar sees farther; a larger `range_max` is in centimetres or millimetres."""
+NO_LARGEST = 3.4e38
+"""From this on, the largest single-precision number and infinity, a `range_max` names no largest range."""
+BETWEEN_M = 0.25
+"""Metres. Beams farther apart than this miss a person's legs, so each tells only of what is nearer: 1 degree is so wide
+at 14 m, and one of 31 bearings of the stereo detector at 6.5 m."""
 ROUNDING = 1e-6
 """Share by which a single-precision reading of exactly the largest range may exceed it."""
 
@@ -64,7 +71,8 @@ class RangeScan:
         Beams may run to the left or to the right (a negative increment) and cover more than a full turn; of beams with
         one bearing, such as the first and the last of a closed circle, the nearest reading counts. Infinity means that
         nothing is within `range_max`. A reading that is NaN, minus infinity, 0 or outside of the sensor's limits tells
-        nothing, so its bearing counts as blocked.
+        nothing, so its bearing counts as blocked. Nothing is told of where neighbouring beams are farther apart than
+        `BETWEEN_M`: what stands between them there is not seen.
 
         Raises: ValueError, one line, where the numbers contradict one another."""
         readings = np.asarray(ranges, dtype=np.float64)
@@ -81,6 +89,12 @@ class RangeScan:
                 f"{range_max:.4g}; does the driver fill them in?"
             )
 
+        if LARGEST_M < range_max < NO_LARGEST:
+            raise ValueError(
+                f"scan: range_max is {range_max:.4g}: are the ranges in metres? No planar lidar sees farther than "
+                f"{LARGEST_M:.0f} m"
+            )
+
         last = angle_min + increment * (len(readings) - 1)
         if abs(last - angle_max) > END_BEAMS * abs(increment):
             raise ValueError(
@@ -95,12 +109,17 @@ class RangeScan:
             angle_min = last
             increment = -increment
             readings = readings[::-1]
-        return cls(*_one_turn(angle_min, increment, readings), range_max)
+        return cls(*_one_turn(angle_min, increment, readings), min(range_max, BETWEEN_M / increment))
 
     def seen_upside_down(self) -> RangeScan:
         """The same scan of a sensor that is mounted upside down: what it calls left is right."""
         last = self.angle_min + self.increment * (len(self.ranges) - 1)
         return replace(self, angle_min=-last, ranges=self.ranges[::-1])
+
+    @property
+    def field(self) -> float:
+        """How wide it looks, rad; at most a turn."""
+        return min(self.increment * len(self.ranges), 2 * math.pi)
 
     @property
     def without_reading(self) -> float:

@@ -337,6 +337,7 @@ class GateReason(str, Enum):
     OBSTACLES_TOO_OLD = "obstacle information too old"
     POSE_TOO_OLD = "pose too old"
     ODOMETRY_JUMPED = "odometry jumped: activate the gate again"
+    ODOMETRY_STANDS = "odometry stands though the base should drive"
     WRONG_FRAME = "unknown frame"
     OTHER_PUBLISHER = "another publisher on our topics"
     INTERNAL_ERROR = "internal error"

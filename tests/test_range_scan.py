@@ -85,7 +85,7 @@ def test_a_sensor_upside_down_sees_the_same_room_mirrored():
     ],
 )
 def test_what_a_reading_says(reading, reach):
-    made = scan(-0.1, 0.1, 3, [1.0, reading, 1.0])
+    made = scan(-0.02, 0.02, 3, [1.0, reading, 1.0])
     assert made.reach(np.array([0.0]))[0] == pytest.approx(reach)
     assert made.without_reading == pytest.approx((reach == 0.0) / 3)
 
@@ -97,9 +97,9 @@ def test_of_two_beams_with_one_bearing_the_nearest_counts():
     assert scan(-math.pi, STEP, 361, ranges[::-1]).reach(np.array([-math.pi]))[0] == 2.0
 
 
-@pytest.mark.parametrize("limits", [(0.1, math.inf), (0.0, math.inf), (-1.0, 2000.0)])
+@pytest.mark.parametrize("limits", [(0.1, math.inf), (0.0, math.inf), (-1.0, float(np.finfo(np.float32).max))])
 def test_a_sensor_without_a_largest_range_sees_as_far_as_any_map(limits):
-    made = scan(-0.1, 0.1, 3, [1.0, math.inf, 50.0], limits=limits)
+    made = scan(-1e-4, 1e-4, 3, [1.0, math.inf, 50.0], limits=limits)
     assert made.range_max == FAR_M and made.ranges.tolist() == [1.0, FAR_M, 50.0]
 
 
@@ -114,6 +114,7 @@ def test_a_sensor_without_a_largest_range_sees_as_far_as_any_map(limits):
         ({"limits": (0.1, 0.0)}, "range_max must be above range_min"),
         ({"limits": (0.1, math.nan)}, "range_max must be above range_min"),
         ({"limits": (math.nan, 5.0)}, "range_max must be above range_min"),
+        ({"limits": (0.1, 1000.0)}, "are the ranges in metres"),  # 10 m in centimetres
         ({"limits": (5.0, 1.0)}, "range_max must be above range_min"),
         ({"end": math.pi / 2}, "which is right is not known"),  # two beams in three are missing
         ({"end": math.pi, "start": math.pi}, "which is right is not known"),  # clockwise, with a rising increment
@@ -131,3 +132,19 @@ def test_a_scan_that_contradicts_itself_is_refused(change, says):
 def test_a_last_angle_that_is_one_beam_off_is_common_and_harmless(beams):
     made = scan(-math.pi, STEP, 360, end=math.pi - STEP + beams * STEP)
     assert made.reach(np.array([0.0]))[0] == pytest.approx(room(0.0), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("step_deg", "reach"),
+    [(0.25, 10.0), (0.5, 10.0), (1.0, 10.0), (math.degrees(1.2) / 31, 6.0), (2.0, 7.16), (45.0, 0.318), (57.3, 0.25)],
+)
+def test_a_beam_tells_only_of_what_does_not_fit_between_it_and_the_next(step_deg, reach):
+    """Lidars of a degree or less, and the stereo detector's 31 bearings, tell as much as they measure."""
+    far = 6.0 if reach == 6.0 else 10.0
+    made = scan(0.0, math.radians(step_deg), 4, [math.inf] * 4, limits=(0.1, far))
+    assert made.range_max == pytest.approx(reach, rel=0.01) and set(made.ranges) == {made.range_max}
+
+
+def test_one_beam_alone_frees_no_way():
+    alone = RangeScan.from_readings(0.0, 0.0, 1.0, np.array([5.0]), 0.05, 10.0)
+    assert alone.ranges.tolist() == [0.25]

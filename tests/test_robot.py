@@ -15,7 +15,7 @@ from rarrl.safety.base_gate import BaseGate
 from rarrl.types import GateReason, StereoPair
 
 DT = 0.1
-CONFIG = GateConfig(rate_hz=10.0)
+CONFIG = GateConfig(rate_hz=10.0, sensor_x_m=0.2)
 ACTIONS = ("linear_x_m_s", "angular_z_rad_s", "interact")
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 
 import numpy as np
 
@@ -20,8 +21,8 @@ Pose = tuple[float, float, float]
 class FreeSpace:
     """Cells of side `cell_m`, in a frame that stands still, within `radius_m` of the robot. All metres.
 
-    A cell is free where it was seen to be, or vouched for, unless the newest scan has it in view and does not see that,
-    or something was seen there since; it is forgotten once the robot has driven `memory_m`."""
+    A cell is free where it was seen to be, or vouched for, unless the newest scan of one of the sensors has it in view
+    and does not see that, or something was seen there since; it is forgotten once the robot has driven `memory_m`."""
 
     def __init__(self, radius_m: float, memory_m: float, cell_m: float) -> None:
         self.cell_m = cell_m
@@ -29,16 +30,18 @@ class FreeSpace:
         side = 2 * self._half + 1
         self._memory = memory_m
         self._seen_at = np.full((side, side), -math.inf)  # the odometer when a cell was last seen free
-        self._hidden = np.zeros((side, side), dtype=bool)  # in view of the newest scan, which does not see it free
+        self._hidden: dict[
+            Hashable, np.ndarray
+        ] = {}  # sensor -> in view of its newest scan, which does not see it free
         self._corner = (0, 0)  # cell numbers of [0, 0]
         self._odometer = 0.0
         self._pose: Pose | None = None
-        self._view: tuple[RangeScan, Pose] | None = None  # the newest scan, and where it was taken
+        self._views: dict[Hashable, tuple[RangeScan, Pose]] = {}  # sensor -> its newest scan, and where it was taken
 
     def forget(self) -> None:
         """Nothing is free any more."""
         self._seen_at[:] = -math.inf
-        self._hidden[:] = False
+        self._hidden.clear()
 
     def move(self, pose: Pose) -> bool:
         """The robot is at `pose` now; False, and all is forgotten, where it cannot have come there by itself."""
@@ -61,7 +64,7 @@ class FreeSpace:
         dy = y - self._corner[1]
         if dx or dy:
             self._seen_at = _shifted(self._seen_at, dx, dy, -math.inf)
-            self._hidden = _shifted(self._hidden, dx, dy, False)
+            self._hidden = {sensor: _shifted(cells, dx, dy, False) for sensor, cells in self._hidden.items()}
             self._corner = (x, y)
 
     def vouch(self, radius_m: float) -> None:
@@ -70,9 +73,10 @@ class FreeSpace:
         here = self._here()
         self._seen_at[np.hypot(x - here[0], y - here[1]) <= radius_m] = self._odometer
 
-    def see(self, scan: RangeScan, sensor: Pose) -> None:
-        """Takes over what `scan`, taken at the sensor's pose `sensor`, shows of each cell in its view."""
-        self._view = scan, sensor
+    def see(self, scan: RangeScan, sensor: Pose, source: Hashable = None) -> None:
+        """Takes over what `scan`, taken at the sensor's pose `sensor`, shows of each cell in its view. source: which of
+        several sensors that is; what one of them does not see free is not free, whatever the others see."""
+        self._views[source] = scan, sensor
         x, y = self._centres()
         dx = x - sensor[0]
         dy = y - sensor[1]
@@ -80,8 +84,8 @@ class FreeSpace:
         reach = scan.reach(np.arctan2(dy, dx) - sensor[2])
         # A bearing that ends within the blind zone says nothing either: so near, depth errs by more than is left.
         in_view = (reach == reach) & ~((reach > NOTHING_M) & (reach < scan.blind_m))
-        self._hidden = in_view & (distance + self.cell_m * math.sqrt(0.5) >= reach)
-        thing = self._hidden & (reach > NOTHING_M) & (distance <= reach + THICK_M)
+        hidden = in_view & (distance + self.cell_m * math.sqrt(0.5) >= reach)
+        thing = hidden & (reach > NOTHING_M) & (distance <= reach + THICK_M)
         # A wedge may be thinner than a cell and pass between the middles: what lies in its shadow is not free.
         c = math.cos(sensor[2])
         s = math.sin(sensor[2])
@@ -90,12 +94,13 @@ class FreeSpace:
         inside = ((cells >= 0) & (cells < len(self._seen_at))).all(axis=1)
         cells = cells[inside]
         near = near[inside]
-        self._hidden[cells[:, 0], cells[:, 1]] = True
+        hidden[cells[:, 0], cells[:, 1]] = True
         thing[cells[near, 0], cells[near, 1]] = True
-        self._hidden &= in_view  # else no later scan would clear it
+        hidden &= in_view  # else no later scan would clear it
 
-        self._seen_at[in_view & ~self._hidden & (distance >= scan.blind_m)] = self._odometer
+        self._seen_at[in_view & ~hidden & (distance >= scan.blind_m)] = self._odometer
         self._seen_at[thing & in_view] = -math.inf
+        self._hidden[source] = hidden
 
     @property
     def yaw(self) -> float:
@@ -103,15 +108,17 @@ class FreeSpace:
         return self._here()[2]
 
     def in_view(self, bearing: float) -> bool:
-        """Whether the newest scan looked along a bearing of the robot, rad; true where there is none."""
-        if self._view is None:
-            return True
-        scan, sensor = self._view
-        return bool(np.isfinite(scan.reach(np.array(bearing + self.yaw - sensor[2]))))
+        """Whether a sensor's newest scan looked along a bearing of the robot, rad; true where there is none."""
+        return not self._views or any(
+            np.isfinite(scan.reach(np.array(bearing + self.yaw - sensor[2]))) for scan, sensor in self._views.values()
+        )
 
     def free(self) -> np.ndarray:
         """(n, n) bool, of the cells of the window; [0, 0] has the least x and y."""
-        return (self._seen_at >= self._odometer - self._memory) & ~self._hidden
+        free = self._seen_at >= self._odometer - self._memory
+        for hidden in self._hidden.values():
+            free &= ~hidden
+        return free
 
     def edges(self, within_m: float) -> np.ndarray:
         """(n, 2) centres, in the robot's frame, of the cells that are not free but have a free neighbour, or lie

@@ -80,6 +80,8 @@ EXAMPLES = {
     "+inf": lambda: scan(ranges=(math.inf,) * 10),
     "-inf, NaN, 0, out of `range_min` to `range_max`": lambda: scan(ranges=(-math.inf, math.nan, 0.0, 0.05, 11.0)),
     "`range_max` not above `range_min`": lambda: scan(limits=(1.0, 1.0)),
+    "`range_max` above 300 m, but not infinite": lambda: scan(limits=(0.1, 1000.0)),
+    "beams farther apart than 0.25 m": lambda: scan(0.0, 0.5),
     "child frame `base_frame`, `base_footprint` or none": lambda: [
         frame(n) for n in ("base_link", "base_footprint", "")
     ],

@@ -157,7 +157,7 @@ def node_commands(recorded, scene):
         if pair is not None:  # stereo_voxel_node, then safety_gate_node
             messages = [over_the_wire(image_message(image, now)) for image in pair]
             reading = sensor.read(StereoPair(*map(image_of, messages), seconds(messages[0].header.stamp)))
-            scan = over_the_wire(scan_of(reading.scan, messages[0].header.stamp, "base_link"))
+            scan = over_the_wire(scan_of(reading.scan, messages[0].header.stamp, "stereo_scan"))
             assert isinstance(scan, LaserScan) and gate.on_scan(range_scan_of(scan), seconds(scan.header.stamp), now)
 
         actor.follow("go" if k > 0 else "")  # vla_policy_node

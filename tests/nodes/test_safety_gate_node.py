@@ -40,6 +40,7 @@ class World:
 
     def __init__(self, ear, kind=TwistStamped):
         self.ear, self.heard, self.rows = ear, [], []
+        self.x = 0.0
         self.pubs = {topic: ear.node.create_publisher(of, topic, RELIABLE) for topic, of in KINDS.items()}
         ear.node.create_subscription(kind, "cmd_vel", self.heard.append, 100)
         ear.node.create_subscription(JointTrajectory, "joint_trajectory", self.rows.append, 100)
@@ -66,9 +67,9 @@ class World:
             setattr(msg, name, value)
         self.send("scan", msg, age_s)
 
-    def odom(self, x=0.0, w=1.0):
+    def odom(self, x=None, w=1.0):
         msg = Odometry()
-        msg.pose.pose.position.x, msg.pose.pose.orientation.w = x, w
+        msg.pose.pose.position.x, msg.pose.pose.orientation.w = self.x if x is None else x, w
         self.send("odom", msg)
 
     def listen(self, seconds):
@@ -87,6 +88,7 @@ class World:
             if command:
                 self.command(**asked)
             self.listen(0.045)
+            self.x += 0.05 * self.speeds(self.heard)[-1] if self.heard else 0.0
         return self.heard[before:]
 
     def moves(self, speed=0.1, timeout_s=20.0, **world):
@@ -361,8 +363,9 @@ def sent(topic, **fields):
 FRAMES = [
     ("scan", {"frame": "base_link"}, ""),
     ("scan", {"frame": "/base_scan"}, ""),
-    ("scan", {"frame": "laser"}, "the scan is in frame 'laser', known: base_link, base_scan"),
+    ("scan", {"frame": "laser"}, "the scan is in frame 'laser', known: base_link, base_scan, stereo_scan"),
     ("scan", {"frame": "robot2/base_scan"}, "the scan is in frame 'robot2/base_scan'"),
+    ("scan", {"frame": "stereo_scan"}, ""),
     ("scan", {"frame": ""}, "the scan names no frame"),
     ("odom", {"child": "base_footprint", "frame": "odom"}, ""),
     ("odom", {"child": ""}, ""),
@@ -445,6 +448,16 @@ def test_tf_tells_where_a_lidar_is_and_until_then_the_robot_stands(ros, namespac
     known["base_link", "laser"] = transform
     mount = gate._mount_of("/laser")
     assert (mount.x_m, abs(mount.yaw_rad), mount.flipped) == (-0.1, pytest.approx(math.pi), False)
+    gate.destroy_node()
+
+
+def test_a_sensor_ahead_of_the_axis_needs_a_frame_of_its_own(ros, namespace):
+    gate = SafetyGateNode(namespace=namespace, parameter_overrides=[Parameter("gate.sensor_x_m", value=0.2)])
+    gate.autostart()
+    for frame in ("base_link", "/base_footprint"):
+        with pytest.raises(InputError, match=r"counts from the rotation axis, but gate\.sensor_x_m"):
+            gate._mount_of(frame)
+    assert gate._mount_of("stereo_scan") is None  # where the settings say
     gate.destroy_node()
 
 

@@ -17,6 +17,7 @@ from rarrl.perception.classical import ClassicalDetector
 from rarrl.perception.obstacle_sensor import ObstacleSensor
 from rarrl.perception.obstacles import Body, HeightSlice, height_slice
 from rarrl.perception.voxels import PRESETS
+from rarrl.range_scan import RangeScan
 from rarrl.types import StereoPair, VoxelState
 from rarrl_learning.perception.synthetic import SynthConfig, render_pair
 
@@ -37,6 +38,7 @@ from rarrl_nodes.stereo_messages import (
     cloud_of,
     occupancy_of,
     pose_of,
+    range_scan_of,
     rig_of,
     same_camera,
     scan_of,
@@ -174,7 +176,7 @@ def test_a_pair_becomes_a_cloud_with_the_header_of_the_left_image(camera, node):
     assert len(points) == grid.occupied.sum() > 100
     np.testing.assert_allclose(points[:, :3], grid.centres(grid.occupied), atol=1e-5)
     np.testing.assert_array_equal(points[:, 3], grid.probability[grid.occupied])
-    assert scan.header.stamp == left.header.stamp and scan.header.frame_id == "base_link"
+    assert scan.header.stamp == left.header.stamp and scan.header.frame_id == "stereo_scan"
     assert len(scan.ranges) == 31 and scan.angle_min < 0 < scan.angle_increment
     assert math.isclose(scan.angle_min + 30 * scan.angle_increment, scan.angle_max, abs_tol=1e-5)
     assert scan.range_min < min(scan.ranges) and max(scan.ranges) > 0.5, "some of the room is seen to be free"
@@ -187,7 +189,7 @@ def test_the_occupancy_is_the_slice_of_the_voxels_and_waits_for_those_who_come_l
     ear.node.create_subscription(OccupancyGrid, "occupancy", late.append, LATCHED)
     assert ear.until(lambda: late)
     msg = late[0]
-    assert msg == camera.maps[-1] and msg.header.stamp == left.header.stamp and msg.header.frame_id == "base_link"
+    assert msg == camera.maps[-1] and msg.header.stamp == left.header.stamp and msg.header.frame_id == "stereo_scan"
     images = [np.frombuffer(m.data, np.uint8).reshape(240, 320, 3) for m in (left, right)]
     grid = ClassicalDetector(camera.scene.rig, PRESETS["indoor"]).detect(StereoPair(*images))
     places = height_slice(grid, camera_pose(0.4, 0.0), Body(low_m=0.15, high_m=1.5))
@@ -520,7 +522,15 @@ def test_an_empty_grid_makes_an_empty_cloud_and_nothing_known_a_blocked_scan(sce
     assert cloud.width == 0 and len(cloud.data) == 0
     sensor = ObstacleSensor(detector, camera_pose(0.4, 0.0), Body(), sectors=5)
     scan = scan_of(sensor.refuse(0.0, "dark").scan, header.stamp, "base")
-    assert len(scan.ranges) == 5 and all(scan.range_min < r <= 1.01 * BLOCKED_M for r in scan.ranges)
+    assert len(scan.ranges) % 5 == 0 and all(scan.range_min < r <= 1.01 * BLOCKED_M for r in scan.ranges)
+
+
+def test_wide_bearings_arrive_as_far_as_they_were_seen():
+    """They have no gaps between them, and must not be taken for a lidar's beams."""
+    sent = RangeScan(-0.5, 0.5, np.array([2.0, 6.0, 4.0]), 6.0)
+    heard = range_scan_of(scan_of(sent, Time().to_msg(), "stereo_scan"))
+    bearings = np.linspace(-0.74, 1.24 - 0.5, 100)
+    np.testing.assert_allclose(heard.reach(bearings), sent.reach(bearings), rtol=1e-6)
 
 
 def test_camera_infos_give_back_the_rig(scene):

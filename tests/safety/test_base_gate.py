@@ -12,7 +12,7 @@ from rarrl.range_scan import RangeScan
 from rarrl.safety.base_gate import BaseGate
 from rarrl.types import GateAction, GateReason, RobotCommand
 
-CONFIG = GateConfig()
+CONFIG = GateConfig(sensor_x_m=0.2)
 BLIND = CONFIG.model_copy(update={"odometry": False})
 TICK = 1 / CONFIG.rate_hz
 STAMP_S = 1e9  # what the clock of stamps is ahead of the steady one
@@ -166,7 +166,7 @@ def test_scans_start_at_the_sensor():
     for base in (near, far):
         base.odometry()
         base.look(0.75)
-        for _ in range(20):
+        for _ in range(10):
             base.now += TICK
             base.odometry()
             base.look(0.75)
@@ -215,3 +215,83 @@ def test_a_lidar_that_is_mounted_turned_or_upside_down_still_sees_the_wall(yaw_d
     results = base.drive(6.0, v=0.4)
     assert max(result.v for result in results) > 0.3 and results[-1].v == 0.0
     assert 0.9 < base.x < 1.5 - CONFIG.front_m - CONFIG.margin_m + 0.05
+
+
+def half_circle(toward, metres, count=90):
+    return RangeScan(toward - math.pi / 2, math.pi / count, np.full(count, float(metres)), 6.0)
+
+
+def with_two_lidars(base, front_m=3.0, rear_m=3.0):
+    """Both on one topic, in one frame; None is silence."""
+
+    def look(metres=None):
+        at = STAMP_S + base.now, base.now
+        ahead = front_m if metres is None else metres
+        if not math.isinf(ahead):
+            base.gate.on_scan(half_circle(0.0, ahead, 90 + round(base.now * 20) % 3), *at, frame="base_link")
+        return base.gate.on_scan(half_circle(math.pi, rear_m), *at, frame="base_link")
+
+    base.look = look
+    return base
+
+
+@pytest.mark.parametrize("config", [CONFIG, BLIND], ids=["odometry", "no odometry"])
+def test_of_two_lidars_the_one_that_falls_silent_stops_the_base_until_it_is_heard_again(config):
+    base = with_two_lidars(Base(config))
+    assert base.drive(1.0)[-1].v > 0.15
+    last = base.drive(config.max_obstacle_age_s + 0.3, metres=math.inf)[-1]
+    assert (last.v, last.reason) == (0.0, GateReason.OBSTACLES_TOO_OLD)
+    assert "the sensor with frame 'base_link' and bearings from -90 to 90 degrees" in last.detail
+    assert base.drive(1.0)[-1].v > 0.15
+
+
+@pytest.mark.parametrize("config", [CONFIG, BLIND], ids=["odometry", "no odometry"])
+def test_of_two_lidars_the_one_that_measures_nothing_is_a_wall(config):
+    base = with_two_lidars(Base(config))
+    assert base.drive(1.0)[-1].v > 0.15
+    last = base.drive(0.6, metres=math.nan)[-1]
+    assert (last.v, last.reason) == (0.0, GateReason.BLOCKED)
+
+
+def test_more_sensors_than_there_can_be_are_refused():
+    base = Base()
+    base.odometry()
+    with pytest.raises(InputError, match="more than 32 ways; the last: frame '32'"):
+        for k in range(40):
+            base.gate.on_scan(scan(), STAMP_S + base.now, base.now, frame=str(k))
+
+
+def test_odometry_that_stands_while_the_base_drives_stops_it_until_commands_cease():
+    base = Base()
+    assert base.drive(1.0)[-1].v > 0.15
+    at = base.x
+
+    def frozen(seconds, v):
+        base.x = at
+        results = []
+        for _ in range(round(seconds / TICK)):
+            base.now += TICK
+            base.x = at
+            base.odometry()
+            base.look()
+            results.append(base.ask(v))
+        return results
+
+    results = frozen(1.0, 0.2)
+    assert results[10].v > 0.15 and {r.reason for r in results[15:]} == {GateReason.ODOMETRY_STANDS}
+    assert frozen(5.0, 0.2)[-1].reason is GateReason.ODOMETRY_STANDS, "as long as it is asked to"
+    assert frozen(0.2, -0.1)[-1].v < 0.0, "what is held ahead may go back"
+    assert frozen(1.0, -0.1)[-1].reason is GateReason.ODOMETRY_STANDS
+    assert frozen(0.1, 0.0)[-1].reason is not GateReason.ODOMETRY_STANDS
+    assert base.drive(1.0)[-1].v > 0.15, "with odometry that lives it drives on"
+
+
+def test_in_a_dry_run_the_base_stands_as_it_should():
+    base = Base()
+    base.gate = BaseGate(CONFIG, dry_run=True)
+    for _ in range(40):
+        base.now += TICK
+        base.odometry()
+        base.look()
+        assert base.ask(0.2).reason is not GateReason.ODOMETRY_STANDS
+    assert base.ask(0.2).v > 0.15

@@ -16,7 +16,7 @@ from rarrl.safety import gate as module
 from rarrl.safety.gate import SafetyGate, Surroundings, parse_joints
 from rarrl.types import GateAction, GateReason, RobotCommand
 
-CONFIG = GateConfig()
+CONFIG = GateConfig(sensor_x_m=0.2)
 TICK = 1 / CONFIG.rate_hz
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
 ARM = GateConfig(joints="shoulder:-1:1:2, elbow:0:2:1")

@@ -34,6 +34,12 @@ CASES = {
         [],
     ),
     "an older message of one joint": ([WHOLE, (["elbow"], [5.0], 9.0)], {"shoulder": 0.0, "elbow": 1.0}, 10.0, []),
+    "NaN, then an older one": (
+        [WHOLE, (["elbow"], [math.nan], 12.0), (["elbow"], [1.0], 11.0)],
+        {"shoulder": 0.0},
+        10.0,
+        [],
+    ),
     "efforts alone": ([WHOLE, (ARM, [], 11.0)], {"shoulder": 0.0, "elbow": 1.0}, 10.0, []),
     "extra joints that are NaN": (
         [([*ARM, "wheel"], [0.0, 1.0, math.nan], 10.0)],
