@@ -1,12 +1,14 @@
 """Secrets: read in one place, checked, and shown nowhere."""
 
+import base64
 import doctest
+import html
 import json
 import logging
 import os
 
 import pytest
-from chat_servers import PLAN, ChatServer, delta, refuses, stream, whole
+from chat_servers import PLAN, ChatServer, Says, delta, refuses, stream, whole
 from typer.testing import CliRunner
 
 from rarrl import secrets
@@ -127,6 +129,75 @@ def test_no_field_of_an_answer_shows_a_key(monkeypatch, echo):
     assert CORE not in repr(answer) and CORE[::-1] not in repr(answer)
 
 
+LONG = "sk-proj-" + "Ab3+/x9Q" * 18 + "=="
+LONG_ECHOES = {
+    "error body": lambda body: refuses(401, f"bad key {LONG}"),
+    "error body that is cut": lambda body: Says(401, "text/html", (" " * 4030 + LONG).encode()),
+    "content": lambda body: whole(f"Invalid API key: {LONG}"),
+    "thoughts in content": lambda body: whole(f"<think>Invalid API key: {LONG}"),
+    "argument of a step": lambda body: whole(json.dumps({"plan": [["PickupObject", LONG]]})),
+    "verb of a step": lambda body: whole(json.dumps({"plan": [[LONG, "mug"]]})),
+    "row of a plan": lambda body: whole(json.dumps({"plan": [LONG]})),
+    "refusal": lambda body: Says(
+        200, "application/json", json.dumps({"choices": [{"message": {"refusal": "x" * 150 + LONG}}]}).encode()
+    ),
+    "content type": lambda body: Says(200, LONG, b"<html>"),
+}
+
+
+@pytest.mark.parametrize("echo", LONG_ECHOES)
+def test_no_part_of_a_long_key_is_left_where_a_text_is_cut(monkeypatch, echo):
+    set_key(monkeypatch, LONG)
+    with ChatServer(LONG_ECHOES[echo]) as server:
+        answer = make_reasoner(f"openai:{server.url}#m").ask(Request(1, Role.PLANNER, 1, "put a mug on the desk", 5.0))
+    shown = repr(answer)
+    assert answer.status is not CallStatus.OK and secrets.HIDDEN in shown
+    assert not [i for i in range(len(LONG) - 8) if LONG[i : i + 9].lower() in shown.lower()]
+
+
+WRITINGS = {
+    "capitals": LONG.upper(),
+    "base64": base64.b64encode(LONG.encode()).decode(),
+    "base64 of user:key": base64.b64encode(f"u:{LONG}".encode()).decode(),
+    "base64 of :key": base64.b64encode(f":{LONG}:".encode()).decode(),
+    "base64 for URLs": base64.urlsafe_b64encode(LONG.encode()).decode(),
+    "hex": LONG.encode().hex(),
+    "HTML": html.escape(LONG).replace("=", "&#61;").replace("+", "&#x2B;").replace("/", "&sol;"),
+    "percent codes": LONG.replace("+", "%2b").replace("/", "%2F").replace("=", "%3d"),
+    "percent codes twice": LONG.replace("+", "%252b").replace("/", "%252F").replace("=", "%253d"),
+    "JSON": LONG.replace("/", r"\/").replace("+", r"\u002B"),
+    "wrapped": "\n".join(LONG[start : start + 40] for start in range(0, len(LONG), 40)),
+    "JSON in JSON": LONG.replace("/", r"\\/").replace("+", r"\\u002B"),
+}
+
+
+@pytest.mark.parametrize("way", WRITINGS)
+def test_a_key_is_found_however_it_is_written(monkeypatch, way):
+    set_key(monkeypatch, LONG)
+    shown = secrets.hide_secrets(f"bad key <{WRITINGS[way]}>")
+    assert len(shown) < 24 and shown.startswith("bad key <")
+
+
+def test_the_beginning_of_a_key_at_the_end_of_a_text_is_hidden(monkeypatch):
+    set_key(monkeypatch, LONG)
+    assert secrets.hide_secrets(f"bad key {LONG[:20]}") == "bad key ***"
+    assert secrets.hide_secrets(f"{LONG[:20]} is bad") == f"{LONG[:20]} is bad"
+
+
+@pytest.mark.parametrize(
+    ("token", "hidden"),
+    [
+        ("sk-typed-in-path-0123456789", True),
+        ("hf_0123456789abcdefghij", True),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl", True),
+        ("task-planner-0123456789abcdef", False),
+        ("Qwen3-4B-Instruct-2507", False),
+    ],
+)
+def test_what_is_a_key_by_its_form(token, hidden):
+    assert (secrets.hide_secrets(f"openai:http://h/{token}/v1#m") == "openai:http://h/***/v1#m") is hidden
+
+
 class Leaky:
     """A backend of a user that repeats its key, in an answer or in an error."""
 
@@ -183,6 +254,7 @@ def test_short_keys_are_hidden_as_words_and_leave_other_words_alone(monkeypatch)
     ("text", "shown"),
     [
         ("https://me:pw@host/v1", "https://***@host/v1"),
+        ("https://me:p@ss@host/v1", "https://***@host/v1"),
         ("openai:http://h/v1?key=abc&api-version=2#m", "openai:http://h/v1?key=***&api-version=2#m"),
         ("openai:http://h/v1?sig=$SIG#m", "openai:http://h/v1?sig=$SIG#m"),
         (

@@ -15,6 +15,7 @@ from rarrl.reasoner.answer_text import thoughts_end
 from rarrl.reasoner.http_client import blocks, events
 from rarrl.reasoner.language_model import CallFailedError
 from rarrl.reasoner.refusal import refusal, refusal_of
+from rarrl.secrets import hide_secrets
 from rarrl.types import CallStatus
 
 MAX_RESPONSE_BYTES = 1 << 20
@@ -98,7 +99,7 @@ class Reply:
         for choice in event.get("choices", [])[:1]:
             part = choice.get("delta") or choice.get("message") or {}
             if part.get("refusal") or choice.get("finish_reason") == "content_filter":
-                why = str(part.get("refusal") or "content filter")[:MAX_REFUSAL]
+                why = hide_secrets(str(part.get("refusal") or "content filter"))[:MAX_REFUSAL]
                 raise CallFailedError(CallStatus.REFUSED, f"the model declined: {why}")
 
             thoughts, text = _texts(part)
