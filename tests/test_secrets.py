@@ -239,6 +239,51 @@ def test_secrets_in_settings_are_refused_without_showing_them(headers, says):
     assert CORE not in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"api_key": CORE},
+        {"options": {"auth": [{"jwt": CORE}]}},
+        {"x-access": CORE},
+        {"upstream": "sk-typed-in-clear-0123456789"},
+    ],
+)
+def test_secrets_in_fields_of_requests_are_refused_without_showing_them(body):
+    with pytest.raises(InputError, match="is a secret and settings are visible") as caught:
+        config_from_values({"language_model": {"extra_body": body}}, "test")
+    assert CORE not in str(caught.value) and "0123456789" not in str(caught.value)
+
+
+def test_fields_of_requests_read_environment_variables(monkeypatch):
+    monkeypatch.setenv("GATE", CORE[::-1])
+    body = {
+        "options": {"api_key": "$GATE", "tenant": "${GATE}", "schema": {"$ref": "#/$defs/a"}},
+        "prompt_cache_key": "robots",
+        "stop_token_ids": [3],
+    }
+    settings = LanguageModelConfig(extra_body=json.dumps(body))
+    with ChatServer([refuses(401, f"bad {CORE[::-1]}")]) as server:
+        answer = make_reasoner(f"openai:{server.url}#m", settings=settings).ask(
+            Request(1, Role.PLANNER, 1, "put a mug on the desk", 5.0)
+        )
+        sent = server.seen[0][2]["options"]
+    assert sent == {"api_key": CORE[::-1], "tenant": CORE[::-1], "schema": {"$ref": "#/$defs/a"}}
+    assert CORE[::-1] not in repr(answer) and "bad ***" in answer.why
+
+    with pytest.raises(InputError, match="only over https"):
+        make_reasoner("openai:http://192.0.2.1/v1#m", settings=settings)
+    monkeypatch.delenv("GATE")
+    with pytest.raises(InputError, match="extra_body: api_key: the environment variable GATE is not set"):
+        make_reasoner("openai:https://x/v1#m", settings=settings)
+
+
+@pytest.mark.parametrize(
+    "name", ["pwd", "db-pwd", "X-JWT", "session-id", "aws-access-key-id", "x-access", "X-Access-Id"]
+)
+def test_names_of_secrets(name):
+    assert secrets.is_secret_name(name)
+
+
 def test_a_variable_that_is_not_set_is_named(monkeypatch):
     monkeypatch.delenv("NOT_THERE", raising=False)
     with pytest.raises(InputError, match="headers: api-key: the environment variable NOT_THERE is not set"):

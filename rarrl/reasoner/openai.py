@@ -31,7 +31,9 @@ from rarrl.reasoner.language_model import CallFailedError, Prompt
 from rarrl.reasoner.refusal import LOADING_WORDS, RefusedError, network_words
 from rarrl.secrets import (
     KEY_VARIABLES,
+    body_names_variable,
     fill_in,
+    fill_in_body,
     hide_secrets,
     is_secret_name,
     names_variable,
@@ -107,6 +109,7 @@ class OpenAiReasoner:
         self._trusted = tls or _is_this_computer(parts.hostname)
         self._http = HttpClient(parts.hostname, port, tls)
         self._headers = self._read_headers()
+        self._body = fill_in_body(self._settings.body)
         self._target = self._path + fill_in(self._query, "language model: URL")
 
         self._dialect = Dialect()
@@ -118,10 +121,11 @@ class OpenAiReasoner:
     def _read_headers(self) -> dict[str, str]:
         lines = self._settings.header_lines
         named = any(names_variable(value) for value in (*lines.values(), self._query))
+        named = named or body_names_variable(self._settings.body)
         if named and not self._trusted:
             raise InputError(
-                f"language model: {self.url}: headers or the URL hold a secret, which is sent only over https or to "
-                "this computer; use https, or a tunnel to localhost"
+                f"language model: {self.url}: headers, extra_body or the URL hold a secret, which is sent only over "
+                "https or to this computer; use https, or a tunnel to localhost"
             )
 
         headers = {name: fill_in(value, f"language_model.headers: {name}") for name, value in lines.items()}
@@ -159,7 +163,7 @@ class OpenAiReasoner:
         guessed = False
         for _ in range(TRIES):
             try:
-                self._post_patiently(asked.body(dialect, self._model, self._settings.body), reply, deadline)
+                self._post_patiently(asked.body(dialect, self._model, self._body), reply, deadline)
             except RefusedError as refused:
                 simpler = dialect.without(refused, asked)
                 if simpler is None and not self._proven and refused.names_nothing:
