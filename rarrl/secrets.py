@@ -47,7 +47,7 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A header's name: a token of RFC 9110."""
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 _WHOLE_VARIABLE = re.compile(r"\$(?:\{[A-Z_][A-Z0-9_]*\}|[A-Z_][A-Z0-9_]*)")
-_USER = re.compile(r"(?<=://)[^/\s'\"]*@")
+_USER = re.compile(r"(?<=://)[^/?#\s'\"]*@")
 _QUERY = re.compile(r"([?&;])([^=&;#?\s]+)=([^&;#\s'\")]*)")
 _TOKEN = re.compile(
     r"(?<![\w-])(?:(?:sk-|nvapi-|xox[abprs]-|hf_|gsk_|gh[pousr]_|github_pat_|AIza|AKIA)(?=[\w-]*\d)[\w-]{16,}"

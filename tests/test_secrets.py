@@ -306,6 +306,7 @@ def test_short_keys_are_hidden_as_words_and_leave_other_words_alone(monkeypatch)
             "rarrl ask 'put a mug' --llm 'openai:https://t0ken@h/v1#m'",
             "rarrl ask 'put a mug' --llm 'openai:https://***@h/v1#m'",
         ),
+        ("openai:https://host#model@2", "openai:https://host#model@2"),
         ("mail me@example.org", "mail me@example.org"),
     ],
 )

@@ -63,7 +63,7 @@ def thoughts_end(text: str) -> int:
     >>> [thoughts_end(text) for text in ("hm</think>{}", "{}", "<think>hm")]
     [10, 0, 9]
     """
-    ends = [match.end() for match in _THOUGHTS_END.finditer(text)]
+    ends = [match.end() for match in _THOUGHTS_END.finditer(text, max(len(text) - MAX_CHARACTERS, 0))]
     if ends:
         return ends[-1]
     return len(text) if _THOUGHTS_BEGIN.match(text) else 0

@@ -67,6 +67,7 @@ def test_the_plan_in_a_text(name):
         ('{"a":' * 450 + "[" + "0," * 80_000, "no JSON object"),
         ('{"' * 100_000, "no JSON object"),
         ('{"a":"' * 30_000, "no JSON object"),
+        ("<|channel|>final " * 60_000, "no JSON object"),
     ],
 )  # fmt: skip
 def test_a_text_without_a_plan(text, says):
