@@ -6,12 +6,14 @@ Keys of ten shapes are put into RARRL_LLM_KEY, and a server on this computer rep
 its stream and in its answer. Looked through, for whole keys and for their parts: stdout and stderr of `rarrl ask` with
 and without --json, what `rarrl replay` prints and writes (events, report, picture), the command lines of all processes
 meanwhile, the environment of the worker of a local model, and, where ROS 2 is installed, the log, events and parameter
-files of `rarrl run` with the values of the topic `answer`.
+files of `rarrl run` with the values of the topic `answer`. A key of 150 characters is repeated where texts are cut, and
+in other writings; no part of it may be left.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import http.server
 import json
 import os
@@ -21,6 +23,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -42,7 +45,12 @@ SHAPES = {
 """Ten keys as they come out of `.env` files, `$(cat file)` and documentation. Each holds CORE, but the last."""
 PARTS = (CORE, CORE[::-1], CORE[:16], CORE[-16:])
 """What must not be seen: the key, what follows its line end, its two halves."""
+LONG = "sk-proj-" + "Ab3+/x9Q" * 18
+LONG_PARTS = tuple(LONG[start : start + 12] for start in range(8, 16))
+"""What must not be seen of LONG: it repeats itself, so these are all of its parts of 12 characters."""
 GOAL = "put a mug on the desk"
+PROFILE = "gpt4o-mini-anchor"
+"""Named, so that episodes are played although the server cannot be measured."""
 POLL_S = 0.02
 """Seconds between two looks at the processes; a command takes about a second."""
 
@@ -55,6 +63,7 @@ class EchoServer(http.server.ThreadingHTTPServer):
     def __init__(self) -> None:
         self.asked = 0
         self.heard = 0
+        self.way = ""
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -65,8 +74,8 @@ class EchoServer(http.server.ThreadingHTTPServer):
                 self.rfile.read(int(self.headers["Content-Length"]))
                 key = self.headers.get("Authorization", "nothing")
                 outer.asked += 1
-                outer.heard += key == f"Bearer {CORE}"
-                status, kind, body = _echo(outer.asked % 3, key)
+                outer.heard += key in (f"Bearer {CORE}", f"Bearer {LONG}")
+                status, kind, body = _ways(key)[outer.way] if outer.way else _echo(outer.asked % 3, key)
                 self.send_response(status)
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
@@ -92,9 +101,51 @@ def _echo(turn: int, key: str) -> tuple[int, str, bytes]:
     return 200, "application/json", json.dumps({"choices": [choice]}).encode()
 
 
-def seen_in(data: bytes) -> int:
-    """How many of PARTS occur in `data`."""
-    return sum(part.encode() in data for part in PARTS)
+def _ways(key: str) -> dict[str, tuple[int, str, bytes]]:
+    """Responses that repeat a key where texts are cut, by name."""
+    key = key.removeprefix("Bearer ")
+    messages: dict[str, dict[str, str]] = {
+        "content": {"content": f"Invalid API key: {key}"},
+        "thoughts": {"content": f"<think>Invalid API key: {key}"},
+        "argument of a step": {"content": json.dumps({"plan": [["PickupObject", key]]})},
+        "verb of a step": {"content": json.dumps({"plan": [[key, "mug"]]})},
+        "row of a plan": {"content": json.dumps({"plan": [key]})},
+        "refusal": {"refusal": "x" * 150 + key},
+    }
+    said = {
+        name: (200, "application/json", json.dumps({"choices": [{"message": each}]}).encode())
+        for name, each in messages.items()
+    }
+    errors = {
+        "error": f"Incorrect API key: {key}",
+        "error in base64": base64.b64encode(f":{key}".encode()).decode(),
+        "error in hex": key.encode().hex(),
+        "error in JSON": json.dumps({"key": key}).replace("/", "\\/"),
+    }
+    return {
+        **said,
+        **{name: (401, "application/json", json.dumps({"error": each}).encode()) for name, each in errors.items()},
+        "cut error": (401, "text/html", (" " * 4030 + key).encode()),
+    }
+
+
+def seen_in(data: bytes, parts: Sequence[str] = PARTS) -> int:
+    """How many of `parts` occur in `data`."""
+    return sum(part.encode() in data for part in parts)
+
+
+def look_for_long_key(server: EchoServer) -> Counter[str]:
+    """Where parts of LONG are seen, by the way in which the server repeats it; in hex and base64, too."""
+    written = [LONG.encode().hex(), *(base64.b64encode(b"u:"[:n] + LONG.encode()).decode()[4:] for n in range(3))]
+    parts = (*LONG_PARTS, *(text[start : start + 16] for text in written for start in range(0, len(text) - 16, 8)))
+    seen: Counter[str] = Counter()
+    for server.way in _ways(""):
+        with tempfile.TemporaryDirectory() as folder:
+            out, err, _ = run(["ask", GOAL, "--llm", server.spec, "--json"], LONG, Path(folder))
+        seen[f"{server.way}: output"] += seen_in(out + err, parts)
+    server.way = ""
+    print(f"long: {sum(seen.values())}", flush=True)
+    return seen
 
 
 def command_lines() -> bytes:
@@ -125,16 +176,18 @@ def run(arguments: list[str], key: str, folder: Path) -> tuple[bytes, bytes, int
 def look(shape: str, key: str, server: EchoServer) -> Counter[str]:
     """Where a key of one shape is seen."""
     seen: Counter[str] = Counter()
+    play = ["--llm", server.spec, "--policy", "always", "--episodes", "1", "--out", "out"]
+    play += ["--profile", PROFILE]
     commands = {
         "ask": ["ask", GOAL, "--llm", server.spec],
         "ask again": ["ask", GOAL, "--llm", server.spec, "--level", "2"],
         "ask --json": ["ask", GOAL, "--llm", server.spec, "--json"],
-        "replay": ["replay", "--llm", server.spec, "--policy", "always", "--episodes", "1", "--out", "out"],
+        "replay": ["replay", *play],
     }
     with_ros = find_spec("rclpy") is not None
     if with_ros:
         seen["topic answer"] = sum(topic_answer(key, server) for _ in range(3))
-        commands["run"] = ["run", "--llm", server.spec, "--policy", "always", "--episodes", "1", "--out", "out"]
+        commands["run"] = ["run", *play]
 
     for name, arguments in commands.items():
         with tempfile.TemporaryDirectory() as folder:
@@ -191,6 +244,7 @@ def main() -> None:
 
     server = EchoServer()
     table = {shape: look(shape, key, server) for shape, key in SHAPES.items()}
+    table["long"] = look_for_long_key(server)
     if find_spec("llama_cpp") is not None:
         table["CRLF"]["environment of the worker"] += worker_environment(SHAPES["CRLF"])
 

@@ -246,6 +246,8 @@ class Processes:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             params_file = self._folder / f"{name}.params.yaml"
+            params_file.touch(0o600)  # headers and fields of requests are nobody else's business
+            params_file.chmod(0o600)
             params_file.write_text(to_params_file(parameters), "utf-8")
             log = self._log_path(name).open("ab")
         except OSError as error:

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from rarrl.errors import InputError
 from rarrl.files import read_file
-from rarrl.secrets import check_headers
+from rarrl.secrets import check_body, check_headers
 from rarrl.types import CALL_TIMEOUT_S, MAX_NEW_TOKENS
 
 MAX_CONFIG_BYTES = 100_000
@@ -228,7 +228,8 @@ class LanguageModelConfig(Section):
         max_length=10_000,
         description="More fields for the requests to a server, as a mapping or as the text of a JSON object, such as "
         '{"reasoning_effort": "low"} or {"chat_template_kwargs": {"enable_thinking": false}}. They win over what rarrl '
-        "sends. A server that does not know one of them may refuse every call.",
+        "sends. Secrets are refused in clear and read from environment variables, as in headers. A server that does "
+        "not know one of the fields may refuse every call.",
     )
     headers: str = Field(
         default="",
@@ -275,6 +276,8 @@ def request_part(name: str, value: Any) -> str:
         check_headers(value)
     elif taken := sorted(_OWN_FIELDS & set(value)):
         raise ValueError(f"{taken[0]} is what rarrl itself sends; leave it out")
+    else:
+        check_body(value)
 
     try:
         return json.dumps(value, allow_nan=False) if value else ""

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Any, Generic, TypeVar
 
 from rarrl.errors import InputError, RarrlError
+from rarrl.secrets import hide_secrets
 from rarrl.strict_json import short
 
 T = TypeVar("T")
@@ -81,7 +82,7 @@ def one_line(error: BaseException) -> str:
     ('ValueError: two lines', 'SystemExit')
     """
     try:
-        text = " ".join(str(error).split())
+        text = hide_secrets(" ".join(str(error).split()))
     except USER_ERRORS:  # a user's error class has a __str__ of its own
         text = ""
     kind = type(error).__name__

@@ -1,12 +1,14 @@
 """Secrets: read in one place, checked, and shown nowhere."""
 
+import base64
 import doctest
+import html
 import json
 import logging
 import os
 
 import pytest
-from chat_servers import PLAN, ChatServer, delta, refuses, stream, whole
+from chat_servers import PLAN, ChatServer, Says, delta, refuses, stream, whole
 from typer.testing import CliRunner
 
 from rarrl import secrets
@@ -127,6 +129,75 @@ def test_no_field_of_an_answer_shows_a_key(monkeypatch, echo):
     assert CORE not in repr(answer) and CORE[::-1] not in repr(answer)
 
 
+LONG = "sk-proj-" + "Ab3+/x9Q" * 18 + "=="
+LONG_ECHOES = {
+    "error body": lambda body: refuses(401, f"bad key {LONG}"),
+    "error body that is cut": lambda body: Says(401, "text/html", (" " * 4030 + LONG).encode()),
+    "content": lambda body: whole(f"Invalid API key: {LONG}"),
+    "thoughts in content": lambda body: whole(f"<think>Invalid API key: {LONG}"),
+    "argument of a step": lambda body: whole(json.dumps({"plan": [["PickupObject", LONG]]})),
+    "verb of a step": lambda body: whole(json.dumps({"plan": [[LONG, "mug"]]})),
+    "row of a plan": lambda body: whole(json.dumps({"plan": [LONG]})),
+    "refusal": lambda body: Says(
+        200, "application/json", json.dumps({"choices": [{"message": {"refusal": "x" * 150 + LONG}}]}).encode()
+    ),
+    "content type": lambda body: Says(200, LONG, b"<html>"),
+}
+
+
+@pytest.mark.parametrize("echo", LONG_ECHOES)
+def test_no_part_of_a_long_key_is_left_where_a_text_is_cut(monkeypatch, echo):
+    set_key(monkeypatch, LONG)
+    with ChatServer(LONG_ECHOES[echo]) as server:
+        answer = make_reasoner(f"openai:{server.url}#m").ask(Request(1, Role.PLANNER, 1, "put a mug on the desk", 5.0))
+    shown = repr(answer)
+    assert answer.status is not CallStatus.OK and secrets.HIDDEN in shown
+    assert not [i for i in range(len(LONG) - 8) if LONG[i : i + 9].lower() in shown.lower()]
+
+
+WRITINGS = {
+    "capitals": LONG.upper(),
+    "base64": base64.b64encode(LONG.encode()).decode(),
+    "base64 of user:key": base64.b64encode(f"u:{LONG}".encode()).decode(),
+    "base64 of :key": base64.b64encode(f":{LONG}:".encode()).decode(),
+    "base64 for URLs": base64.urlsafe_b64encode(LONG.encode()).decode(),
+    "hex": LONG.encode().hex(),
+    "HTML": html.escape(LONG).replace("=", "&#61;").replace("+", "&#x2B;").replace("/", "&sol;"),
+    "percent codes": LONG.replace("+", "%2b").replace("/", "%2F").replace("=", "%3d"),
+    "percent codes twice": LONG.replace("+", "%252b").replace("/", "%252F").replace("=", "%253d"),
+    "JSON": LONG.replace("/", r"\/").replace("+", r"\u002B"),
+    "wrapped": "\n".join(LONG[start : start + 40] for start in range(0, len(LONG), 40)),
+    "JSON in JSON": LONG.replace("/", r"\\/").replace("+", r"\\u002B"),
+}
+
+
+@pytest.mark.parametrize("way", WRITINGS)
+def test_a_key_is_found_however_it_is_written(monkeypatch, way):
+    set_key(monkeypatch, LONG)
+    shown = secrets.hide_secrets(f"bad key <{WRITINGS[way]}>")
+    assert len(shown) < 24 and shown.startswith("bad key <")
+
+
+def test_the_beginning_of_a_key_at_the_end_of_a_text_is_hidden(monkeypatch):
+    set_key(monkeypatch, LONG)
+    assert secrets.hide_secrets(f"bad key {LONG[:20]}") == "bad key ***"
+    assert secrets.hide_secrets(f"{LONG[:20]} is bad") == f"{LONG[:20]} is bad"
+
+
+@pytest.mark.parametrize(
+    ("token", "hidden"),
+    [
+        ("sk-typed-in-path-0123456789", True),
+        ("hf_0123456789abcdefghij", True),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl", True),
+        ("task-planner-0123456789abcdef", False),
+        ("Qwen3-4B-Instruct-2507", False),
+    ],
+)
+def test_what_is_a_key_by_its_form(token, hidden):
+    assert (secrets.hide_secrets(f"openai:http://h/{token}/v1#m") == "openai:http://h/***/v1#m") is hidden
+
+
 class Leaky:
     """A backend of a user that repeats its key, in an answer or in an error."""
 
@@ -168,6 +239,51 @@ def test_secrets_in_settings_are_refused_without_showing_them(headers, says):
     assert CORE not in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"api_key": CORE},
+        {"options": {"auth": [{"jwt": CORE}]}},
+        {"x-access": CORE},
+        {"upstream": "sk-typed-in-clear-0123456789"},
+    ],
+)
+def test_secrets_in_fields_of_requests_are_refused_without_showing_them(body):
+    with pytest.raises(InputError, match="is a secret and settings are visible") as caught:
+        config_from_values({"language_model": {"extra_body": body}}, "test")
+    assert CORE not in str(caught.value) and "0123456789" not in str(caught.value)
+
+
+def test_fields_of_requests_read_environment_variables(monkeypatch):
+    monkeypatch.setenv("GATE", CORE[::-1])
+    body = {
+        "options": {"api_key": "$GATE", "tenant": "${GATE}", "schema": {"$ref": "#/$defs/a"}},
+        "prompt_cache_key": "robots",
+        "stop_token_ids": [3],
+    }
+    settings = LanguageModelConfig(extra_body=json.dumps(body))
+    with ChatServer([refuses(401, f"bad {CORE[::-1]}")]) as server:
+        answer = make_reasoner(f"openai:{server.url}#m", settings=settings).ask(
+            Request(1, Role.PLANNER, 1, "put a mug on the desk", 5.0)
+        )
+        sent = server.seen[0][2]["options"]
+    assert sent == {"api_key": CORE[::-1], "tenant": CORE[::-1], "schema": {"$ref": "#/$defs/a"}}
+    assert CORE[::-1] not in repr(answer) and "bad ***" in answer.why
+
+    with pytest.raises(InputError, match="only over https"):
+        make_reasoner("openai:http://192.0.2.1/v1#m", settings=settings)
+    monkeypatch.delenv("GATE")
+    with pytest.raises(InputError, match="extra_body: api_key: the environment variable GATE is not set"):
+        make_reasoner("openai:https://x/v1#m", settings=settings)
+
+
+@pytest.mark.parametrize(
+    "name", ["pwd", "db-pwd", "X-JWT", "session-id", "aws-access-key-id", "x-access", "X-Access-Id"]
+)
+def test_names_of_secrets(name):
+    assert secrets.is_secret_name(name)
+
+
 def test_a_variable_that_is_not_set_is_named(monkeypatch):
     monkeypatch.delenv("NOT_THERE", raising=False)
     with pytest.raises(InputError, match="headers: api-key: the environment variable NOT_THERE is not set"):
@@ -183,12 +299,14 @@ def test_short_keys_are_hidden_as_words_and_leave_other_words_alone(monkeypatch)
     ("text", "shown"),
     [
         ("https://me:pw@host/v1", "https://***@host/v1"),
+        ("https://me:p@ss@host/v1", "https://***@host/v1"),
         ("openai:http://h/v1?key=abc&api-version=2#m", "openai:http://h/v1?key=***&api-version=2#m"),
         ("openai:http://h/v1?sig=$SIG#m", "openai:http://h/v1?sig=$SIG#m"),
         (
             "rarrl ask 'put a mug' --llm 'openai:https://t0ken@h/v1#m'",
             "rarrl ask 'put a mug' --llm 'openai:https://***@h/v1#m'",
         ),
+        ("openai:https://host#model@2", "openai:https://host#model@2"),
         ("mail me@example.org", "mail me@example.org"),
     ],
 )

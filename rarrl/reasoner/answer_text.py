@@ -22,6 +22,10 @@ MAX_CHARACTERS = 200_000
 """Characters at the end of a text that are looked at: a thinking model writes fewer with 32,000 tokens."""
 MAX_TRIES = 500
 """Opening braces at which an object is looked for, so that a text of braces alone does not take long."""
+MAX_SCANNED = 4 * MAX_CHARACTERS
+"""Characters that may be read in all at braces where no whole object begins: about 50 ms on a laptop."""
+UNKNOWN_LOG_P = -9999.0
+"""What OpenAI's servers say for a token that is not among the likeliest: no log-probability, but that it is unknown."""
 
 _THOUGHTS_END = re.compile(
     r"</\s*(?:think|thinking|thought|thoughts|reasoning|reason|analysis|reflection|seed:think)\s*>"
@@ -59,7 +63,7 @@ def thoughts_end(text: str) -> int:
     >>> [thoughts_end(text) for text in ("hm</think>{}", "{}", "<think>hm")]
     [10, 0, 9]
     """
-    ends = [match.end() for match in _THOUGHTS_END.finditer(text)]
+    ends = [match.end() for match in _THOUGHTS_END.finditer(text, max(len(text) - MAX_CHARACTERS, 0))]
     if ends:
         return ends[-1]
     return len(text) if _THOUGHTS_BEGIN.match(text) else 0
@@ -86,19 +90,28 @@ def objects(text: str) -> list[Found]:
 
 
 def _scan(text: str, begin: int) -> Iterator[Found]:
+    left = MAX_SCANNED
     for _ in range(MAX_TRIES):
         begin = text.find("{", begin)
-        if begin < 0:
+        if begin < 0 or left < 0:
             return
 
         try:
             value, end = _DECODER.raw_decode(text, begin)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError) as error:
+            left -= _scanned(text, begin, error)
             begin += 1
             continue
 
         yield Found(value, begin, end)
         begin = end
+
+
+def _scanned(text: str, begin: int, error: ValueError | RecursionError) -> int:
+    """Characters of `text` that were read from `begin` to `error`, at most."""
+    if isinstance(error, json.JSONDecodeError) and not error.msg.startswith("Unterminated"):  # says where it begins
+        return error.pos - begin
+    return len(text) - begin
 
 
 def read_answer(text: str, role: Role, vocabulary: Vocabulary = ALFRED) -> Plan | Verdict:
@@ -134,7 +147,8 @@ def _nothing_found(text: str, role: Role) -> str:
     end = thoughts_end(text)
     if end == len(text):
         return f"answer: thoughts alone, and no {wanted} after them: {text[-60:]!r}"
-    return f"answer: no {wanted}, or it is cut short: {text[end:][-60:]!r}"
+    cut_short = ", or it is cut short" if "{" in text[end:] else ""
+    return f"answer: no {wanted}{cut_short}: {text[end:][-60:]!r}"
 
 
 def mean_log_probability(tokens: Sequence[tuple[str, float]]) -> float:
@@ -148,14 +162,14 @@ def mean_log_probability(tokens: Sequence[tuple[str, float]]) -> float:
     at = 0
     inside = []
     for piece, log_p in tokens:
-        if at < end and at + len(piece) > start and math.isfinite(log_p):
+        if at < end and at + len(piece) > start and UNKNOWN_LOG_P < log_p < math.inf:
             inside.append(log_p)
         at += len(piece)
     return sum(inside) / len(inside) if inside else math.nan
 
 
 def p_ok(alternatives: Sequence[Mapping[str, float]]) -> float:
-    """A verdict's probability of ok; NaN where it is not known.
+    """A verdict's probability of ok, from the last object that says it; NaN where it is not known.
 
     alternatives: per token, text -> log-probability of the most likely ones, the one that was written first. In a
     tokenizer that was not made for verdicts, the value behind `"ok":` is a token of its own, or begins one.
@@ -163,17 +177,33 @@ def p_ok(alternatives: Sequence[Mapping[str, float]]) -> float:
     >>> round(p_ok([{'{"ok': 0.0}, {'":': 0.0}, {" true": -0.2, " false": -1.8}, {"}": 0.0}]), 2)
     0.83
     """
+    pieces = [next(iter(tokens), "") for tokens in alternatives]
+    whole = "".join(pieces)
+    starts = [found.start for found in objects(whole) if '"ok"' in whole[found.start : found.end]]
+    start = starts[-1] if starts else thoughts_end(whole)
+
+    at = 0
     text = ""
     result = math.nan
-    for tokens in alternatives:
-        shares = {_VALUE.search(text + token): math.exp(min(p, 0.0)) for token, p in tokens.items()}
+    for piece, tokens in zip(pieces, alternatives, strict=True):
+        at += len(piece)
+        if at <= start:
+            continue
+
+        shares = {_VALUE.search(text + token): _share(p) for token, p in tokens.items()}
         yes = sum(share for found, share in shares.items() if found and "true".startswith(found.group(1)))
         no = sum(share for found, share in shares.items() if found and "false".startswith(found.group(1)))
-        if yes + no > 0.5 and not _VALUE.search(text):
+        if not yes + no <= 0.5 and not _VALUE.search(text):
             result = yes / (yes + no)
-        text += next(iter(tokens), "")
+        text = (text + piece)[-_VALUE_CHARACTERS:]
     return result
 
 
+def _share(log_p: float) -> float:
+    return math.exp(min(log_p, 0.0)) if log_p > UNKNOWN_LOG_P else math.nan
+
+
+_VALUE_CHARACTERS = 100
+"""Characters before a token in which `"ok":` is looked for."""
 _VALUE = re.compile(r'"ok"\s*:\s*([truefals]+)[\s,}]*[^:]*$')
 """The value of `"ok"` at the end of a text, or the beginning of that value."""

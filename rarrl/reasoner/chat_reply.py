@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rarrl.reasoner.answer_text import thoughts_end
+from rarrl.reasoner.answer_text import UNKNOWN_LOG_P, thoughts_end
 from rarrl.reasoner.http_client import blocks, events
 from rarrl.reasoner.language_model import CallFailedError
 from rarrl.reasoner.refusal import refusal, refusal_of
+from rarrl.secrets import hide_secrets
 from rarrl.types import CallStatus
 
 MAX_RESPONSE_BYTES = 1 << 20
@@ -33,7 +34,8 @@ class Reply:
 
     max_answer, max_all: pieces of answer, and of thoughts and answer. first_s: when the first piece arrived, on the
     steady clock. kind: its content type. answers: whether what comes now is the answer for sure, and no thought.
-    tokens: (text, log-probability) of the answer's tokens, as far as the server tells."""
+    tokens: (text, log-probability) of the answer's tokens, NaN where the server does not tell. calls_tool: whether the
+    model calls a function."""
 
     max_answer: int
     max_all: int
@@ -48,6 +50,7 @@ class Reply:
     answers: bool = False
     tokens: list[tuple[str, float]] = field(default_factory=list)
     alternatives: list[dict[str, float]] = field(default_factory=list)
+    calls_tool: bool = False
 
     @property
     def thought_share(self) -> float:
@@ -63,13 +66,28 @@ class Reply:
 
     def read(self, response: http.client.HTTPResponse) -> None:
         """Takes a response in. Raises: RefusedError, CallFailedError; what JSON of another shape leads to."""
+        self._read(response)
+        if self.calls_tool and not self.text:
+            raise CallFailedError(
+                CallStatus.INVALID,
+                "the model called a tool in place of an answer; start the server without tools, or take them out of "
+                "language_model.extra_body",
+            )
+
+    def _read(self, response: http.client.HTTPResponse) -> None:
         self.kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        compressed = response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity")
         if not 200 <= response.status < 300:
-            said = response.read(ERROR_BYTES)
+            said = b"" if compressed else response.read(ERROR_BYTES)
             location = response.headers.get("Location", "")
             if 300 <= response.status < 400:
                 said = f"moved to {location}".encode()
             raise refusal(response.status, said, response.headers.get("Retry-After", ""))
+
+        if compressed:
+            raise CallFailedError(
+                CallStatus.INVALID, "the answer is compressed, which was not asked for; turn that off in the server"
+            )
 
         pieces = blocks(response, MAX_RESPONSE_BYTES + BYTES_PER_TOKEN * self.max_all)
         first = next(pieces, b"")
@@ -95,12 +113,14 @@ class Reply:
 
         usage = event.get("usage")
         self.usage = usage if isinstance(usage, dict) and usage else self.usage
-        for choice in event.get("choices", [])[:1]:
+        choices = event.get("choices") or []
+        for choice in [each for each in choices if not each.get("index")][:1]:
             part = choice.get("delta") or choice.get("message") or {}
             if part.get("refusal") or choice.get("finish_reason") == "content_filter":
-                why = str(part.get("refusal") or "content filter")[:MAX_REFUSAL]
+                why = hide_secrets(str(part.get("refusal") or "content filter"))[:MAX_REFUSAL]
                 raise CallFailedError(CallStatus.REFUSED, f"the model declined: {why}")
 
+            self.calls_tool = self.calls_tool or bool(part.get("tool_calls") or part.get("function_call"))
             thoughts, text = _texts(part)
             if thoughts or text:
                 self._add(thoughts, text)
@@ -132,8 +152,8 @@ class Reply:
             if log_p is not None:
                 self.tokens.append((token["token"], log_p))
                 likeliest = token.get("top_logprobs")
-                known = [each for each in likeliest or () if _log_probability(each) is not None]
-                others = {each["token"]: float(each["logprob"]) for each in known}
+                known = [(each, _log_probability(each)) for each in likeliest or ()]
+                others = {each["token"]: p for each, p in known if p is not None and not math.isnan(p)}
                 self.alternatives.append({token["token"]: log_p} | others)
 
 
@@ -160,9 +180,10 @@ def _text_of(value: Any) -> str:
 
 
 def _log_probability(token: Any) -> float | None:
+    """The log-probability of a token, NaN where the server does not know it; None for what is no token."""
     if not isinstance(token, dict) or not isinstance(token.get("token"), str):
         return None
     value = token.get("logprob")
-    if not isinstance(value, int | float) or isinstance(value, bool) or not value <= 0.0:
-        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not UNKNOWN_LOG_P < value <= 0.0:
+        return math.nan
     return float(value)

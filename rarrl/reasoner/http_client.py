@@ -230,9 +230,12 @@ def _parsed(data: list[bytes]) -> Iterator[Any]:
         return
 
     try:
-        yield json.loads(whole.decode("utf-8"))
+        value = json.loads(whole.decode("utf-8"))
     except ValueError:
         if len(data) == 1:
             raise
         for line in data:
             yield from _parsed([line])
+    else:
+        if value is not None:  # some servers send it to keep the connection open
+            yield value

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from rarrl.config import LanguageModelConfig
 from rarrl.errors import InputError
 from rarrl.reasoner import chat
-from rarrl.reasoner.answer_text import mean_log_probability
+from rarrl.reasoner.answer_text import MAX_CHARACTERS, mean_log_probability
 from rarrl.reasoner.base import Answer, Request, capped
 from rarrl.reasoner.call import BackendSession, Generation, answered
 from rarrl.reasoner.chat_reply import Reply
@@ -31,7 +31,9 @@ from rarrl.reasoner.language_model import CallFailedError, Prompt
 from rarrl.reasoner.refusal import LOADING_WORDS, RefusedError, network_words
 from rarrl.secrets import (
     KEY_VARIABLES,
+    body_names_variable,
     fill_in,
+    fill_in_body,
     hide_secrets,
     is_secret_name,
     names_variable,
@@ -100,13 +102,14 @@ class OpenAiReasoner:
         self._path = path if path.endswith("/chat/completions") else f"{path}/chat/completions"
         self._query = f"?{parts.query}" if parts.query else ""
         self.url = f"{parts.scheme}://{parts.netloc}{self._path}"
-        self.name = f"openai:{hide_secrets(url)}#{model}"
+        self.name = f"openai:{hide_secrets(url)}#{hide_secrets(model)}"
         self._model = model
 
         tls = parts.scheme == "https"
         self._trusted = tls or _is_this_computer(parts.hostname)
         self._http = HttpClient(parts.hostname, port, tls)
         self._headers = self._read_headers()
+        self._body = fill_in_body(self._settings.body)
         self._target = self._path + fill_in(self._query, "language model: URL")
 
         self._dialect = Dialect()
@@ -118,10 +121,11 @@ class OpenAiReasoner:
     def _read_headers(self) -> dict[str, str]:
         lines = self._settings.header_lines
         named = any(names_variable(value) for value in (*lines.values(), self._query))
+        named = named or body_names_variable(self._settings.body)
         if named and not self._trusted:
             raise InputError(
-                f"language model: {self.url}: headers or the URL hold a secret, which is sent only over https or to "
-                "this computer; use https, or a tunnel to localhost"
+                f"language model: {self.url}: headers, extra_body or the URL hold a secret, which is sent only over "
+                "https or to this computer; use https, or a tunnel to localhost"
             )
 
         headers = {name: fill_in(value, f"language_model.headers: {name}") for name, value in lines.items()}
@@ -159,7 +163,7 @@ class OpenAiReasoner:
         guessed = False
         for _ in range(TRIES):
             try:
-                self._post_patiently(asked.body(dialect, self._model, self._settings.body), reply, deadline)
+                self._post_patiently(asked.body(dialect, self._model, self._body), reply, deadline)
             except RefusedError as refused:
                 simpler = dialect.without(refused, asked)
                 if simpler is None and not self._proven and refused.names_nothing:
@@ -238,7 +242,8 @@ class OpenAiReasoner:
             return f"check the key in {where}" if self._key or own else f"set the key in {where}"
         if status in (404, 405):
             if re.search(r"model", refused.words, re.I) and not re.search(r"/v1/v1|not found: /", refused.words):
-                return f"the model asked for is {short(self._model)}; write openai:URL#NAME with a name that it serves"
+                model = short(hide_secrets(self._model))
+                return f"the model asked for is {model}; write openai:URL#NAME with a name that it serves"
             return "check the path of the URL; most servers want http://HOST:PORT/v1"
         if status == 429:
             return "the server's limit is reached; wait, or raise it" if not refused.is_quota else "no credit is left"
@@ -328,7 +333,7 @@ class _Session(BackendSession):
             thought = round(written * reply.thought_share)
 
         return Generation(
-            text=reply.text,
+            text=_shown(reply.text),
             tokens_in=_count(reply.usage, "prompt_tokens", read),
             tokens_out=written,
             ttft_s=reply.first_s - started,
@@ -338,6 +343,13 @@ class _Session(BackendSession):
             alternatives=tuple(reply.alternatives),
             tokens_thought=min(thought, written),
         )
+
+
+def _shown(text: str) -> str:
+    """A model's text without secrets: before it is read, because errors quote parts of it."""
+    if len(text) > MAX_CHARACTERS:  # the first word may be the rest of a secret
+        text = "".join(text[-MAX_CHARACTERS:].split(maxsplit=1)[1:])
+    return hide_secrets(text, short=False)
 
 
 def _characters(asked: Asked) -> int:

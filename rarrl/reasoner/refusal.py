@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from rarrl.secrets import hide_secrets
+
 LOADING_S = 2.0
 """Seconds between two requests to a server that is loading its model, for as long as the call may take."""
 
@@ -36,7 +38,7 @@ class RefusedError(Exception):
     def __init__(self, status: int, words: str, code: str = "", retry_after: str = "") -> None:
         super().__init__(status)
         self.status = status
-        self.words = " ".join(words.split())
+        self.words = hide_secrets(" ".join(words.split()))  # in whole, before anybody cuts them
         self.code = code
         self._retry_after = retry_after
 
@@ -95,7 +97,7 @@ def _retry_after_s(text: str) -> float | None:
 
 def refusal(status: int, body: bytes, retry_after: str = "") -> RefusedError:
     """The refusal that a response says: OpenAI's {"error": {"message"}}, FastAPI's {"detail"}, plain text or HTML."""
-    text = body.decode("utf-8", "replace")
+    text = hide_secrets(body.decode("utf-8", "replace"), short=False)
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -136,4 +138,4 @@ def network_words(error: Exception) -> str:
     if isinstance(error, http.client.IncompleteRead | ConnectionResetError | http.client.RemoteDisconnected):
         asks = "" if isinstance(error, http.client.IncompleteRead) else "; if it wants TLS, write https://"
         return f"the server ended the connection within its answer ({type(error).__name__}{asks})"
-    return f"{type(error).__name__}: {str(error)[:200]}"
+    return f"{type(error).__name__}: {hide_secrets(str(error))[:200]}"

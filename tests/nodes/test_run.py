@@ -101,7 +101,7 @@ def test_parameters_and_remappings_reach_the_process(processes, tmp_path):
     processes.check_ended_well("node")
     params = tmp_path / "run" / "node.params.yaml"
     assert output(tmp_path, "node").split() == ["--ros-args", "--params-file", str(params), "-r", "odom:=/wheels"]
-    assert "replay.speed: 5.0" in params.read_text()
+    assert "replay.speed: 5.0" in params.read_text() and params.stat().st_mode & 0o777 == 0o600
 
 
 def test_stop_ends_with_sigint_and_kills_what_does_not_react(processes, tmp_path, monkeypatch):

@@ -254,6 +254,9 @@ ANSWERS = {
     "never [DONE]": stream(PLAN, done=False),
     "of unknown length": Says(kind="text/event-stream", chunks=[CRLF[:30].encode(), CRLF[30:].encode()]),
     "a stream that says it is text": Says(kind="text/plain", body=CRLF.encode()),
+    "null events": raw(b"data: null\n\n" + CRLF.encode()),
+    "null for choices": stream(PLAN, {"choices": None, "usage": {"prompt_tokens": 9}}),
+    "another choice first": stream({"choices": [{"index": 1, "delta": {"content": "X"}}, delta(PLAN)["choices"][0]]}),
     "a null for choices' parts": whole(PLAN, message={"refusal": None, "tool_calls": None}),
 }
 
@@ -277,6 +280,10 @@ def test_answers_as_servers_write_them(name):
         (whole('{"plan": []}'), CallStatus.REFUSED, "there is no plan"),
         (whole(""), CallStatus.INVALID, "empty"),
         (whole("<think>hm"), CallStatus.INVALID, "thoughts alone"),
+        (whole(None, "tool_calls", {"tool_calls": [{"function": {"name": "plan", "arguments": PLAN}}]}),
+         CallStatus.INVALID, "the model called a tool in place of an answer"),
+        (Says(body=b"\x1f\x8b", headers={"Content-Encoding": "gzip"}), CallStatus.INVALID, "is compressed"),
+        (Says(502, body=b"\x1f\x8b", headers={"Content-Encoding": "gzip"}), CallStatus.BACKEND_DOWN, "HTTP 502"),
         (Says(body=b"x" * (12 << 20)), CallStatus.INVALID, "endless"),
         (Says(kind="text/html", body=b"<html>Open WebUI</html>"), CallStatus.INVALID, "(text/html)"),
         (stream({"error": {"message": "CUDA out of memory"}}), CallStatus.BACKEND_DOWN, "CUDA out of memory"),
@@ -387,6 +394,17 @@ def test_odd_log_probabilities_are_not_known(told):
     with ChatServer([stream(delta(PLAN, logprobs=told))]) as server:
         answer = ask(OpenAiReasoner(server.url, "m"))
     assert answer.plan == MUG and math.isnan(answer.confidence)
+
+
+@pytest.mark.parametrize("chosen", [-9999.0, -math.inf])
+def test_a_token_that_is_not_among_the_likeliest_has_no_known_probability(chosen):
+    yes = {"token": " true", "logprob": -0.001}
+    told = log_probabilities(('{"', -0.2), ("ok", -0.2), ('":', -0.2), (" false", chosen, yes), (', "fault"', -0.2))
+    text = '{"ok": false, "fault": "wrong object"}'
+    with ChatServer([stream(delta(text, logprobs=told))]) as server:
+        answer = ask(OpenAiReasoner(server.url, "m"), role=Role.VERIFIER)
+    assert answer.verdict is not None and math.isnan(answer.verdict.p_ok)
+    assert answer.confidence == pytest.approx(-0.2)
 
 
 def test_a_verdict_after_reasoning():
