@@ -169,8 +169,8 @@ def _with_costs(config: Config, folder: Path, measure: bool, reasoner: Reasoner 
         return config
     measure = measure and live != "llama"
     if measure:
-        typer.echo("measuring what calls take; --profile names a profile instead", err=True)
-        config = measured_costs(config, folder, reasoner)
+        hint = "measuring what calls take; --profile names a profile instead"
+        config = measured_costs(config, folder, reasoner, hint)
     tell_costs(config, measure)
     return config
 
