@@ -62,7 +62,7 @@ def ask(
         raise InputError('ask: the goal holds no word; say what to do, such as "put a hot mug on the table"')
     operator = load_operator_policy(policy) if policy is not None else OperatorPolicy()
     scene = _scene(seen, operator.vocabulary)
-    settings = language_model_settings(llm_option, threads=threads, call_timeout_s=deadline)
+    settings = language_model_settings(llm_option, llm, threads=threads, call_timeout_s=deadline)
     reasoner = make_reasoner(llm, policy=operator, settings=settings, seed=seed)
     try:
         if scene and level == 1 and _looks_up_at_level_2(reasoner.backend):

@@ -68,7 +68,7 @@ def demo(
 
     It sees with two eyes, drives by a low-bit policy behind a safety gate, and its plans are written and judged by the
     small language model that comes with rarrl."""
-    settings = language_model_settings(llm_option)
+    settings = language_model_settings(llm_option, llm)
     if perception:
         _refuse_with_perception({"--n": n, "--quick": quick or None, "--llm": llm, "--llm-option": llm_option})
         picture = _look(new_run_folder(out), seed)
