@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
+import yaml
 from pydantic import Field, ValidationError
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
@@ -25,6 +28,7 @@ from rarrl.config import (
     iter_fields,
 )
 from rarrl.errors import InputError
+from rarrl.plugins import did_you_mean
 
 LIVE = ("orchestrator.cost_weight", "orchestrator.decision_timeout_s", "replay.speed")
 """Parameters that can be set while the node runs; all others are read once and are read-only."""
@@ -196,6 +200,44 @@ def descriptor(spec: FieldSpec) -> ParameterDescriptor:
     return result
 
 
+def check_file(path: Path) -> None:
+    """Says in our words what is wrong with a parameter file; its YAML is judged by ROS.
+
+    Raises: InputError where it cannot be read, or holds no parameters."""
+    if path.is_fifo():  # it can be read but once
+        return
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"parameter file {path}: cannot be read ({error.strerror}); check the path") from None
+    except (ValueError, RecursionError, yaml.YAMLError):
+        return
+    if not _holds_parameters(content):
+        raise InputError(
+            f"parameter file {path}: holds no parameters; write NODE: {{ros__parameters: {{NAME: VALUE}}}}"
+        )
+
+
+def _holds_parameters(content: Any, depth: int = 20) -> bool:
+    """Whether there is a mapping of parameters under the name of a node, or of a namespace."""
+    if not isinstance(content, Mapping) or not depth:
+        return False
+    return "ros__parameters" in content or any(_holds_parameters(value, depth - 1) for value in content.values())
+
+
+def _unknown(name: str, node: str, known: Iterable[str]) -> InputError:
+    """What to do about a parameter that nobody declares."""
+    for text in ("language_model.headers", "language_model.extra_body"):
+        if name.startswith(f"{text}."):
+            key = text.rpartition(".")[2]
+            return InputError(
+                f"parameter {text} of {node} is a mapping; in a ROS parameter file write it as text: "
+                f'{key}: \'{{"NAME": "VALUE"}}\''
+            )
+    hint = did_you_mean(name, known)
+    return InputError(f"parameter {name[:80]} of {node} is unknown{hint or '; known: ' + ', '.join(known)}")
+
+
 def declare(node: Node, specs: tuple[FieldSpec, ...], model: type[Section]) -> None:
     """Declares `specs` as parameters of `node`.
 
@@ -211,7 +253,7 @@ def declare(node: Node, specs: tuple[FieldSpec, ...], model: type[Section]) -> N
 
     unknown = [name for name in overrides if name not in (_OURS | set(known)) and not name.startswith(_OF_ROS)]
     if unknown:
-        raise InputError(f"parameter {unknown[0]} of {node.get_name()} is unknown; known: {', '.join(known)}")
+        raise _unknown(unknown[0], node.get_name(), known)
 
     for name, spec in known.items():
         given = overrides.get(name)

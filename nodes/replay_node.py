@@ -141,7 +141,9 @@ class ReplayNode(RarrlNode):
             self._robot.begin(self._finished)
             return
         self._robot.finish()
-        self.get_logger().info(f"{self._finished} episodes played, {self._succeeded} succeeded")
+        self.get_logger().info(
+            f"{self._finished} episode{'s' * (self._finished != 1)} played, {self._succeeded} succeeded"
+        )
         if self.setting("exit_when_done"):
             self.create_timer(GOODBYE_S, self.end, clock=self.steady)
 

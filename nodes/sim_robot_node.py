@@ -332,7 +332,9 @@ class SimRobotNode(RarrlNode):
 
             self._robot.finish()
             self._publish_state()
-            self.get_logger().info(f"{self._finished} missions carried out, {self._succeeded} succeeded")
+            self.get_logger().info(
+                f"{self._finished} mission{'s' * (self._finished != 1)} carried out, {self._succeeded} succeeded"
+            )
             if self.setting("exit_when_done", bool) and not self._stopping.wait(GOODBYE_S):
                 self.end()
         except EndedError:

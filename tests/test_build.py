@@ -4,7 +4,7 @@ import sys
 import pytest
 
 import rarrl
-from rarrl.build import llama_file, make_detector, make_orchestrator, make_policy, make_reasoner
+from rarrl.build import llama_file, make_detector, make_orchestrator, make_policy, make_reasoner, shipped_model
 from rarrl.clock import ManualClock
 from rarrl.config import DetectorConfig, OrchestratorConfig
 from rarrl.errors import InputError
@@ -73,10 +73,10 @@ def test_the_policy_reaches_the_checker():
 
 
 def test_llama_file(tmp_path):
-    assert llama_file("llama:/x/y.gguf").name == "y.gguf"
+    assert llama_file(f"llama:{shipped_model()}") == llama_file("llama") == shipped_model()
     with pytest.raises(InputError, match=r"no llama\.cpp model"):
         llama_file("profile:x")
-    with pytest.raises(InputError, match="refuses"):
+    with pytest.raises(InputError, match="does not exist"):
         make_reasoner(f"llama:{tmp_path / 'none.gguf'}")
 
 

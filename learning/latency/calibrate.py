@@ -23,6 +23,7 @@ from ..reasoner.record import WARM_UP_GOAL, RecordConfig, shipped_tasks, unbroke
 ROUNDS = 2
 """Goals that each kind of call is made for. Calls of one kind differ by about a third, so that the mean of two is good
 enough for a budget of eight calls."""
+_ALLOW_MORE = "allow more (--llm-option call_timeout_s=SECONDS)"
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def calibrate(
             number = ends.total() + 1
             answer = reasoner.ask(Request(number, action.role, action.level, task.goal, deadline_s, plan=plan))
             if answer.status is CallStatus.BACKEND_DOWN:
-                raise RarrlError(f"{reasoner.name} cannot be asked: {answer.why}")
+                hint = f"{_ALLOW_MORE} than {deadline_s:.3g} s" if "loading its model" in answer.why else ""
+                raise RarrlError(f"{reasoner.name} cannot be asked: {answer.why}{hint and '; ' + hint}")
             answers[action].append(answer)
             ends[answer.status] += 1
             if progress is not None:
@@ -92,8 +94,8 @@ def calibrate(
 
     if set(ends) == {CallStatus.TIMEOUT}:
         raise RarrlError(
-            f"{reasoner.name}: none of {ends.total()} calls was answered within {deadline_s:.3g} s; allow more "
-            "(--llm-option call_timeout_s=SECONDS), or take a smaller model"
+            f"{reasoner.name}: none of {ends.total()} calls was answered within {deadline_s:.3g} s; {_ALLOW_MORE}, "
+            "or take a smaller model"
         )
     return Calibration(
         shareable(reasoner.name),

@@ -24,6 +24,9 @@ LlmOption = Annotated[
     str, typer.Option("--llm", help="llama (the shipped model), llama:PATH.gguf, openai:URL#MODEL, profile:NAME.")
 ]
 
+LOADING = "is loading its model"
+"""In what a call says that its deadline ended while a server was loading."""
+
 
 @guarded()
 def ask(
@@ -54,15 +57,17 @@ def ask(
     rules refuse, or no answer came in time), 2 for input that makes no sense.
     """
     from rarrl.build import make_reasoner
-    from rarrl.reasoner.base import Request
+    from rarrl.reasoner.base import MAX_GOAL_CHARS, Request
     from rarrl.reasoner.checker import OperatorPolicy, load_operator_policy
     from rarrl.types import Role
 
     if not any(c.isalnum() for c in goal):
         raise InputError('ask: the goal holds no word; say what to do, such as "put a hot mug on the table"')
+    if len(goal) > MAX_GOAL_CHARS:
+        raise InputError(f"ask: the goal has {len(goal)} characters (allowed: {MAX_GOAL_CHARS}); say it in fewer words")
     operator = load_operator_policy(policy) if policy is not None else OperatorPolicy()
     scene = _scene(seen, operator.vocabulary)
-    settings = language_model_settings(llm_option, threads=threads, call_timeout_s=deadline)
+    settings = language_model_settings(llm_option, llm, threads=threads, call_timeout_s=deadline)
     reasoner = make_reasoner(llm, policy=operator, settings=settings, seed=seed)
     try:
         if scene and level == 1 and _looks_up_at_level_2(reasoner.backend):
@@ -79,6 +84,10 @@ def ask(
     else:
         for answer in answers:
             _print(answer)
+    if LOADING in answers[0].why:
+        typer.echo(
+            f"note: with a longer --deadline (now {settings.call_timeout_s:.3g} s) the call waits for it", err=True
+        )
     if answers[0].plan is None or not all(answer.verdict.ok if answer.verdict else False for answer in answers[1:]):
         raise typer.Exit(1)
 

@@ -14,11 +14,13 @@ from rarrl.cli.common import console, guarded, new_run_folder, progress, table
 from rarrl.cli.language_model import LlmSettings, language_model_settings
 from rarrl.cli.playing import (
     PLOT_HINT,
+    SHIPPED,
     LlmOption,
     OutOption,
     finish,
     finish_missions,
     in_graph,
+    measured_calls,
     measured_costs,
     need_ros,
     play,
@@ -66,7 +68,7 @@ def demo(
 
     It sees with two eyes, drives by a low-bit policy behind a safety gate, and its plans are written and judged by the
     small language model that comes with rarrl."""
-    settings = language_model_settings(llm_option)
+    settings = language_model_settings(llm_option, llm)
     if perception:
         _refuse_with_perception({"--n": n, "--quick": quick or None, "--llm": llm, "--llm-option": llm_option})
         picture = _look(new_run_folder(out), seed)
@@ -95,6 +97,11 @@ def _household_demo(missions: int, seed: int, llm: str, model: LanguageModelConf
     from rarrl_learning.household.report.page import save_missions
 
     started = time.monotonic()
+    folder = new_run_folder(out)
+    if llm != SHIPPED:
+        with told_where(folder):
+            measured_calls(llm, model, hint="measuring what calls take")
+
     settings, seeds = demo_settings(llm, model), demo_seeds(missions, seed)
     thinks = "llama.cpp" if llm == "llama" else hide_secrets(llm)
     console().print(
@@ -105,7 +112,6 @@ def _household_demo(missions: int, seed: int, llm: str, model: LanguageModelConf
         + (": the recorded times of this model, whatever else this machine does." if llm == "llama" else "."),
         markup=False,
     )
-    folder = new_run_folder(out)
     played: list[Played] = []
     order = [setting.policy for setting in settings]
     with told_where(folder):
@@ -115,7 +121,7 @@ def _household_demo(missions: int, seed: int, llm: str, model: LanguageModelConf
         finally:  # whatever ends it, what was played is kept
             played.sort(key=lambda one: (order.index(one.result.policy), one.result.seed))
             if played:
-                save_missions(folder, played)
+                save_missions(folder, played, hide_secrets(llm))
     finish_missions(folder)
     typer.echo(f"{time.monotonic() - started:.0f} s in all")
 
@@ -136,16 +142,18 @@ def _quick_demo(episodes: int, seed: int, llm: str | None, model: LanguageModelC
         measured = demo_config(episodes, seed, llm, config.orchestrator.profile)
         config = measured.model_copy(update={"language_model": model})
 
+    tasks = f"{episodes} household task{'s' * (episodes != 1)}"
     thinks = "llama.cpp" if llm == "llama" else f"the latencies of {config.orchestrator.profile}"
     console().print(
-        f"{episodes} household tasks for each of {len(policies)} policies, on orchestrator_node and replay_node "
+        f"{tasks} for each of {len(policies)} policies, on orchestrator_node and replay_node "
         f"(ROS 2), with {thinks if llm in ('llama', 'profile') else hide_secrets(llm)}.\nEach task may use "
         f"{config.orchestrator.time_budget_s:.3g} s and {config.orchestrator.token_budget:.0f} tokens of thinking.",
         markup=False,
     )
     play(folder, policies, config, lambda p, f, u: in_graph(p, f, config, False, u))
     _look(folder, seed, most=1)
-    finish(folder, policies, reminder(episodes, recorded=llm != "profile"))
+    known = llm in (SHIPPED, "profile")  # of another model there is no evaluation
+    finish(folder, policies, reminder(episodes, recorded=llm != "profile")[: None if known else 1])
     typer.echo(f"{time.monotonic() - started:.0f} s in all")
 
 

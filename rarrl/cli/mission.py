@@ -59,7 +59,7 @@ def eval_mission(
     wanted = [name.strip() for name in ablations.split(",") if name.strip()]
     if unknown := set(wanted) - set(ABLATIONS):
         raise InputError(f"--ablations: {min(unknown)!r} is unknown; allowed: {', '.join(ABLATIONS)}")
-    base = Setting(llm=llm, latency=latency, people=people, language_model=language_model_settings(llm_option))
+    base = Setting(llm=llm, latency=latency, people=people, language_model=language_model_settings(llm_option, llm))
     first = FIRST_SEED + 10_000 * seed
     settings = [replace(base, policy=name) for name in names]
     for setting in settings:

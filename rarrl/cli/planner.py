@@ -52,7 +52,7 @@ def eval_planner(
     from rarrl_learning.reasoner import jobs
 
     check_output(json, "--json")
-    settings = language_model_settings(llm_option)
+    settings = language_model_settings(llm_option, llm)
     reasoner = make_reasoner(llm, settings=settings)
     try:
         with progress("asking", 1.0) as update:

@@ -17,13 +17,17 @@ from rarrl.cli.common import Update, console, progress, table
 from rarrl.errors import DependencyMissingError
 
 if TYPE_CHECKING:
-    from rarrl.config import Config
+    from rarrl.config import Config, LanguageModelConfig
     from rarrl.decision_loop import Executive
     from rarrl.reasoner.base import Reasoner
     from rarrl.report import Report
+    from rarrl_learning.household.report.trace import Played
+    from rarrl_learning.latency.calibrate import Calibration
 
 HEAD = ("policy", "success", "95 % interval", "LLM s", "tokens", "calls", "misses")  # fits 80 columns
 MISSION_HEAD = ("policy", "done", "met", "time", "LLM", "tokens", "calls", "collisions", "gate stops")
+SHIPPED = "llama"
+"""`--llm` of the model that comes with rarrl."""
 COSTS = "costs.json"
 """File of a run's folder with what calls of its language model were measured to take."""
 PLOT_HINT = "nothing was played yet"
@@ -72,19 +76,20 @@ def play(
             one(name, folder / f"{index + 1}_{safe}", _counted(update, index * episodes, name))
 
 
-def measured_costs(config: Config, folder: Path, reasoner: Reasoner | None = None) -> Config:
-    """`config` with a latency profile that says what calls of its language model take, by a few calls to it.
+def measured_calls(
+    spec: str, settings: LanguageModelConfig, reasoner: Reasoner | None = None, hint: str = ""
+) -> Calibration:
+    """What calls of the language model `spec` take, by a few calls to it; prints that line.
 
-    The profile is that of `config`, scaled; it is written to `folder`. reasoner: is asked; None: one is made and closed
-    again. Raises: RarrlError where no call was answered in time."""
+    reasoner: is asked; None: one is made and closed again. hint: is said on stderr once the model is there. Raises:
+    RarrlError where the model cannot be asked, or no call was answered in time."""
     from rarrl.build import make_reasoner
-    from rarrl.latency.profile import load_profile, save_profile
-    from rarrl_learning.latency.calibrate import ROUNDS, calibrate, calibrated
+    from rarrl_learning.latency.calibrate import ROUNDS, calibrate
 
-    chosen = config.orchestrator
-    settings = config.language_model
-    asked = reasoner or make_reasoner(chosen.reasoner, settings=settings)
+    asked = reasoner or make_reasoner(spec, settings=settings)
     try:
+        if hint:
+            typer.echo(hint, err=True)
         with progress("measuring what calls take", 4 * ROUNDS) as update:
             measured = calibrate(asked, settings.call_timeout_s, progress=update)
     finally:
@@ -92,6 +97,18 @@ def measured_costs(config: Config, folder: Path, reasoner: Reasoner | None = Non
             asked.close()
 
     console().print(measured.line(), markup=False)
+    return measured
+
+
+def measured_costs(config: Config, folder: Path, reasoner: Reasoner | None = None, hint: str = "") -> Config:
+    """`config` with a latency profile that says what calls of its language model take; see `measured_calls`.
+
+    The profile is that of `config`, scaled; it is written to `folder`."""
+    from rarrl.latency.profile import load_profile, save_profile
+    from rarrl_learning.latency.calibrate import calibrated
+
+    chosen = config.orchestrator
+    measured = measured_calls(chosen.reasoner, config.language_model, reasoner, hint)
     file = folder.resolve() / COSTS
     save_profile(calibrated(load_profile(chosen.profile), measured), file)
     return config.model_copy(update={"orchestrator": chosen.model_copy(update={"profile": str(file)})})
@@ -132,6 +149,20 @@ def call_notes(report: Report) -> list[str]:
             told = ", ".join(f"{n} {status}" for status, n in ends.most_common())
             notes.append(f"{run.policy}: {ends.total()} calls of {run.header.reasoner}: {told}")
     return notes
+
+
+def mission_call_notes(played: Sequence[Played]) -> list[str]:
+    """A line that says how the calls of each policy's missions ended; [] where none was made."""
+    ends: dict[str, Counter[str]] = {}
+    for one in played:
+        ends.setdefault(one.result.policy, Counter()).update(thought.status for thought in one.thoughts)
+
+    told = [
+        f"{policy} " + ", ".join(f"{n} {status}" for status, n in counts.most_common())
+        for policy, counts in ends.items()
+        if counts
+    ]
+    return ["How calls ended: " + "; ".join(told) + "."] if told else []
 
 
 def _counted(update: Update, before: int, name: str) -> Callable[[int], None]:
@@ -224,10 +255,13 @@ def finish_missions(folder: Path) -> None:
     """Writes the report of missions; prints its table and where it is."""
     from rarrl.cli.results import mission_reminder
     from rarrl_learning.household.report.figure import figures_of
-    from rarrl_learning.household.report.page import read_missions, write_mission_report
+    from rarrl_learning.household.report.page import read_missions, read_model, write_mission_report
     from rarrl_learning.household.report.recording import HINT
 
-    notes = mission_reminder([figures.policy for figures in figures_of([p.result for p in read_missions(folder)])])
+    played = read_missions(folder)
+    notes = mission_call_notes(played)
+    if read_model(folder) == SHIPPED:  # the evaluation is of this model
+        notes += mission_reminder([figures.policy for figures in figures_of([p.result for p in played])])
     report = write_mission_report(folder, notes)
     rows = [figures.row() for figures in figures_of(report.results)]
     console().print(table("", MISSION_HEAD, [(*row[:2], *row[3:]) for row in rows]))

@@ -161,7 +161,7 @@ def profile_record(
         if alfred is None and value is not None:
             raise InputError(f"--{option}: goes with --alfred, the folder of the data set; give it, or leave it away")
 
-    settings = language_model_settings(llm_option, threads=threads, call_timeout_s=deadline)
+    settings = language_model_settings(llm_option, llm, threads=threads, call_timeout_s=deadline)
     where = HOUSEHOLD_TASKS.stem if alfred is None else split or "train"
     config = RecordConfig(
         llm, where, n or 500, _roles(roles), _levels(levels), settings.threads, settings.call_timeout_s, seed

@@ -104,7 +104,8 @@ def plot_results(path: Path, picture: Path) -> None:
 def reminder(episodes: int, recorded: bool = False, results: Path = Path("benchmarks/results")) -> list[str]:
     """The lines under a demo's table: what so few episodes are worth, and what many more came to. `recorded`: of the
     evaluation on recorded answers of the shipped language model, not of that on measured latencies."""
-    lines = [f"{episodes} episodes are an anecdote; `rarrl eval orchestrator --json FILE` plays thousands."]
+    few = f"{episodes} episodes are an anecdote" if episodes != 1 else "1 episode is an anecdote"
+    lines = [f"{few}; `rarrl eval orchestrator --json FILE` plays thousands."]
     names = ("orchestrator_recorded",) if recorded else ("demo", "orchestrator_eval")
     for file in (results / f"{name}.json" for name in names):
         try:

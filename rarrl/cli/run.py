@@ -87,7 +87,7 @@ def run(
 ) -> None:
     """Run orchestrator_node and replay_node on ROS 2, without ros2 launch; with --sim the whole robot in a home."""
     if sim:
-        language_model_settings(llm_option)  # says what is wrong before a node starts
+        language_model_settings(llm_option, llm)  # says what is wrong before a node starts
         replayed = {"category": category, "alfred": alfred, "split": split, "speed": speed}
         replayed |= {"latency-scale": latency_scale, "shock": shock or None, "config": config}
         _refuse_with_sim([name for name, value in replayed.items() if value is not None])
@@ -108,7 +108,7 @@ def run(
         config,
         _orchestrator_values(profile, time_budget, token_budget, cost_weight, llm),
         _replay_values(episodes, seed, category, alfred, split, latency_scale) | {"speed": speed},
-        language_model_values(llm_option),
+        language_model_values(llm_option, llm),
     )
     policies = _policies(policy or [settings.orchestrator.policy], settings.orchestrator.profile)
     need_ros("rarrl run")
@@ -144,7 +144,7 @@ def replay(
         config,
         _orchestrator_values(profile, time_budget, token_budget, cost_weight, llm),
         _replay_values(episodes, seed, category, alfred, split, latency_scale),
-        language_model_values(llm_option),
+        language_model_values(llm_option, llm),
     )
     compared = [settings.orchestrator.policy] if config else list(COMPARED)
     policies = _policies(policy or compared, settings.orchestrator.profile)
@@ -169,8 +169,8 @@ def _with_costs(config: Config, folder: Path, measure: bool, reasoner: Reasoner 
         return config
     measure = measure and live != "llama"
     if measure:
-        typer.echo("measuring what calls take; --profile names a profile instead", err=True)
-        config = measured_costs(config, folder, reasoner)
+        hint = "measuring what calls take; --profile names a profile instead"
+        config = measured_costs(config, folder, reasoner, hint)
     tell_costs(config, measure)
     return config
 

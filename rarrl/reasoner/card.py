@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from rarrl.errors import InputError
@@ -9,14 +10,17 @@ from rarrl.files import read_file, sha256
 from rarrl.llama.gguf import gguf_parts
 from rarrl.strict_json import read_json
 
+_MAGIC = b"GGUF"
+"""What every GGUF file begins with."""
+
 
 def checked_model(path: Path) -> Path:
-    """Returns `path` if the `card.json` beside it holds the file's hash; a file without a card is not checked.
+    """Returns `path` if it is a GGUF file and the `card.json` beside it, where there is one, holds its hash.
 
-    Raises: InputError if the file, or a part of a model in several files, is missing, or is not the one that the card
-        describes."""
-    if path.is_file():
-        gguf_parts(path)
+    Raises: InputError if the file, or a part of a model in several files, is missing, is of another kind, or is not the
+        one that the card describes."""
+    _check_kind(path)
+    gguf_parts(path)
     card = path.with_name("card.json")
     if not card.is_file():
         return path
@@ -31,3 +35,22 @@ def checked_model(path: Path) -> Path:
         )
 
     return path
+
+
+def _check_kind(path: Path) -> None:
+    """Raises: InputError for what llama.cpp would refuse in a page of its own words."""
+    advice = "write llama:PATH of a GGUF file"
+    if os.path.isdir(path):
+        raise InputError(f"language model: {path} is a folder; {advice}")
+    if not os.path.exists(path):  # False, too, for a name that the system cannot hold
+        raise InputError(f"language model: {path} does not exist; {advice}")
+    if not os.path.isfile(path):
+        raise InputError(f"language model: {path} is no regular file; {advice}")
+
+    try:
+        with path.open("rb") as stream:
+            begin = stream.read(len(_MAGIC))
+    except OSError as error:
+        raise InputError(f"language model: {path} cannot be read ({error.strerror}); {advice}") from None
+    if begin != _MAGIC:
+        raise InputError(f"language model: {path} is no GGUF file (it begins with {begin!r}); {advice}")

@@ -86,8 +86,9 @@ class OpenAiReasoner:
             or not well_formed
         ):
             raise InputError(
-                f"language model: {short(hide_secrets(url))} is no URL of a server (allowed: http://HOST[:PORT]/v1 or "
-                "https://...; a key goes into the environment variable RARRL_LLM_KEY)"
+                f"language model: {short(hide_secrets(url))} is no URL of a server{_fault(url, parts.netloc, port)} "
+                "(allowed: http://HOST[:PORT]/v1 or https://...; a key goes into the environment variable "
+                "RARRL_LLM_KEY)"
             )
         if not model:
             shown = short(hide_secrets(url))
@@ -256,6 +257,15 @@ class OpenAiReasoner:
         if named := next((key for key in self._settings.body if re.search(rf"\b{key}\b", refused.words)), ""):
             return f"take {named} out of language_model.extra_body"
         return ""
+
+
+def _fault(url: str, netloc: str, port: int | None) -> str:
+    """What is wrong with a URL that is refused, where that can be told."""
+    if "@" in netloc:
+        return ": it holds a user name or a password, which everybody could read"
+    if port == -1:
+        return ": its host or port cannot be read (ports end at 65535)"
+    return ": put http:// or https:// in front" if url and "://" not in url else ""
 
 
 def _is_this_computer(host: str) -> bool:

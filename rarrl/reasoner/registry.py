@@ -80,10 +80,28 @@ def make_backend(spec: str, options: ReasonerOptions) -> Reasoner:
         missing = (colon or entry.text is True) and not text
         if not missing and not (text and entry.text is False):
             return entry.make(text, options)
-    elif is_import_path(spec):
+    elif is_import_path(spec) and not _meant(spec):
         backend: Reasoner = make_by_path(spec, WHAT, ("name", "ask", "close"), REASONERS)
         return backend
     raise InputError(
         f"{WHAT}: {short(hide_secrets(spec))} is not known (allowed: {reasoner_forms()})"
-        f"{'' if name in REASONERS else did_you_mean(name, REASONERS)}"
+        f"{'' if name in REASONERS else hide_secrets(_meant(spec)) or did_you_mean(name, REASONERS)}"
     )
+
+
+def _meant(spec: str) -> str:
+    """The end of a message about a form that looks like one of ours, or of another program's; "" where it does not.
+
+    >>> _meant("http://localhost:8080/v1#m")
+    '; did you mean openai:http://localhost:8080/v1#m?'
+    """
+    name, _, text = spec.partition(":")
+    if name == "llama_ros":
+        return "; llama_ros works in orchestrator_node alone"
+    if name == "ollama":
+        return f"; did you mean openai:http://localhost:11434/v1#{text or 'MODEL'}?"
+    if name in ("http", "https"):
+        return f"; did you mean openai:{spec}{'' if '#' in spec else '#MODEL'}?"
+    if spec.endswith(".gguf"):
+        return f"; did you mean llama:{spec}?"
+    return ""

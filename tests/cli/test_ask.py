@@ -4,6 +4,7 @@ import json
 from contextlib import closing
 
 import pytest
+from chat_servers import ChatServer, refuses
 from typer.testing import CliRunner
 
 from rarrl.build import make_reasoner
@@ -63,6 +64,12 @@ def test_the_shipped_model_does_what_was_asked_and_abstains_from_all_else(monkey
         monkeypatch.undo()
 
 
+def test_a_deadline_too_short_for_a_server_that_loads_its_model_is_told():
+    with ChatServer(lambda body: refuses(503, "Loading model")) as server:
+        result = rarrl("ask", GOAL, "--llm", f"openai:{server.url}#m", "--deadline", 0.2)
+    assert result.exit_code == 1 and "note: with a longer --deadline (now 0.2 s) the call waits for it" in result.stderr
+
+
 def test_json(llm):
     (answer,) = json.loads(rarrl("ask", GOAL, "--llm", llm, "--json").stdout)
     assert answer["plan"] == [["PickupObject", "cup"], ["PutObject", "cup", "desk"]]
@@ -88,6 +95,7 @@ def test_the_operators_policy_is_kept(llm, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (("ask", "put a mug " * 60), "the goal has 600 characters (allowed: 500)"),
         (("ask", GOAL, "--llm", "gpt"), "allowed: llama"),
         (("ask", GOAL, "--llm", "llama:nowhere.gguf"), "nowhere.gguf"),
         (("ask", GOAL, "--policy", "nowhere.json"), "nowhere.json does not exist"),

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 import pytest
 from demo_players import fake
+from mission_fixtures import played
 from typer.testing import CliRunner
 
 from rarrl.cli import app
@@ -196,6 +197,7 @@ def test_doctor_answers():
 
 def test_reminder_takes_what_is_there(tmp_path):
     assert len(reminder(20, results=tmp_path)) == 1
+    assert reminder(1, results=tmp_path)[0].startswith("1 episode is an anecdote")
     figure = {"value": 1.5, "lo": 1.0, "hi": 2.0, "n": 9, "unit": "points"}
     rows = [{"policy": "never", "success": 0.61}]
     (tmp_path / "orchestrator_recorded.json").write_text("broken")
@@ -283,19 +285,41 @@ def test_demo_plays_missions_and_draws_them_again(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(find_spec("mujoco") is None or find_spec("llama_cpp") is None, reason="needs mujoco and llama.cpp")
-@pytest.mark.parametrize("played", [0, 6])
-def test_an_interrupted_demo_keeps_what_was_played(tmp_path, monkeypatch, played):
+def test_demo_with_another_model_measures_it_and_compares_it_with_no_evaluation(tmp_path, monkeypatch):
     from rarrl_learning.household import demo
 
     def play_all(settings, seeds, progress, keep):
-        for setting, seed in [(setting, seed) for seed in seeds for setting in settings][:played]:
+        for setting in settings:
+            keep(played(setting.policy))
+
+    monkeypatch.setattr(demo, "play_all", play_all)
+    done = rarrl("demo", "--llm", "hand_made:Slow", "--n", 1, "--out", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    assert "8 calls of openai:URL#slow" in done.output and "How calls ended: never " in done.output
+    assert "Measured over" not in done.output
+    assert "Measured over" not in rarrl("plot", tmp_path / "run").output
+
+
+@pytest.mark.skipif(find_spec("mujoco") is None or find_spec("llama_cpp") is None, reason="needs mujoco and llama.cpp")
+def test_demo_with_a_dead_server_plays_nothing(tmp_path):
+    done = rarrl("demo", "--llm", "openai:http://localhost:1/v1#x", "--n", 1, "--out", tmp_path / "run")
+    assert done.exit_code == 1 and "cannot be asked: " in done.output and "policies" not in done.output
+
+
+@pytest.mark.skipif(find_spec("mujoco") is None or find_spec("llama_cpp") is None, reason="needs mujoco and llama.cpp")
+@pytest.mark.parametrize("count", [0, 6])
+def test_an_interrupted_demo_keeps_what_was_played(tmp_path, monkeypatch, count):
+    from rarrl_learning.household import demo
+
+    def play_all(settings, seeds, progress, keep):
+        for setting, seed in [(setting, seed) for seed in seeds for setting in settings][:count]:
             keep(fake(setting, seed, False))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(demo, "play_all", play_all)
     done = rarrl("demo", "--n", 2, "--out", tmp_path / "run")
     assert done.exit_code == 130
-    if not played:
+    if not count:
         assert "nothing was finished" in done.output
         return
     assert f"`rarrl plot {tmp_path / 'run'}` makes the report" in done.output

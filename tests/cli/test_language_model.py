@@ -18,20 +18,46 @@ def test_values_get_their_types():
     assert language_model_settings(None) == LanguageModelConfig()
 
 
-def test_an_option_of_its_own_wins():
-    assert language_model_values(["threads=4", "gpu_layers=3"], threads=2) == {"threads": 2, "gpu_layers": 3}
+def test_an_option_of_its_own_is_no_second_value():
+    assert language_model_values(["gpu_layers=3"], threads=2) == {"threads": 2, "gpu_layers": 3}
     assert language_model_values(["threads=4"], threads=None) == {"threads": 4}
+    with pytest.raises(InputError, match="--llm-option threads: not together with --threads"):
+        language_model_values(["threads=4"], threads=2)
+    with pytest.raises(InputError, match="not together with --deadline"):
+        language_model_values(["call_timeout_s=4"], call_timeout_s=2.0)
+
+
+def test_all_layers_may_be_written_as_a_word():
+    assert language_model_values(["gpu_layers=all"]) == {"gpu_layers": -1}
+
+
+@pytest.mark.parametrize(
+    ("llm", "idle"),
+    [
+        ("llama:x.gguf", ["headers", "extra_body"]),
+        ("openai:http://h/v1#m", ["threads"]),
+        ("profile:household", ["headers", "threads", "extra_body"]),
+        ("my.module:Class", []),
+        (None, []),
+    ],
+)
+def test_a_setting_without_effect_is_told_in_one_line(llm, idle, capsys):
+    language_model_values(["headers={}", "threads=2", "call_timeout_s=3", "extra_body={}"], llm)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"note: --llm-option {name} has no effect with {llm}" for name in idle]
 
 
 @pytest.mark.parametrize(
     ("option", "says"),
     [
         ("threds=4", "did you mean 'threads'"),
-        ("threads", "allowed: NAME=VALUE with threads, context_tokens"),
+        ("threads", "threads has no value; write threads=4"),
+        ("extra_body", "write extra_body=VALUE"),
         ("=4", "allowed: NAME=VALUE"),
-        ("threads=many", "allowed: integer 1 to 64"),
+        ("threads=many", "--llm-option threads: 'many' is not an integer (1 to 64)"),
         ("threads=0", "allowed: integer 1 to 64"),
-        ("threads=1.5", "allowed: integer 1 to 64"),
+        ("threads=1.5", "'1.5' is not an integer (1 to 64)"),
+        ("call_timeout_s=soon", "'soon' is not a number (0.05 to 3600)"),
         ("call_timeout_s=nan", "allowed: number 0.05 to 3600"),
         ("extra_body=[1]", "not a mapping"),
         ('extra_body={"messages": []}', "messages is what rarrl itself sends"),

@@ -21,7 +21,7 @@ from std_srvs.srv import Trigger
 
 from rarrl.config import iter_fields
 from rarrl_nodes import vla_policy_node
-from rarrl_nodes.lifecycle import RarrlNode
+from rarrl_nodes.lifecycle import RarrlNode, wants_help
 from rarrl_nodes.orchestrator_node import OrchestratorNode
 from rarrl_nodes.replay_node import ReplayNode
 from rarrl_nodes.safety_gate_node import SafetyGateNode
@@ -296,3 +296,23 @@ def test_topics_in_a_nodes_docstring_are_those_that_it_creates(local_node, name)
     before = {entity for kind in SECTIONS.values() for entity in getattr(node, kind)}
     assert node.trigger_configure() is SUCCESS
     assert created(node, before) == texts
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--foo"], "'--foo' is no argument of this node"),
+        (["foo", "--ros-args", "-p", "a:=3"], "'foo' is no argument of this node"),
+        (["--ros-args", "--params-file"], "No file path provided"),
+        (["--ros-args", "--params-file", "nofile.yaml"], "parameter file nofile.yaml: cannot be read"),
+    ],
+)
+def test_arguments_that_nobody_takes_are_named(arguments, says):
+    with pytest.raises(InputError, match=says):
+        wants_help(["bin/small_node", *arguments], "")
+
+
+def test_help_is_printed_and_ros_arguments_are_left_to_ros(capsys):
+    assert not wants_help(["small_node", "--ros-args", "-p", "a:=3", "-r", "x:=y", "--log-level", "warn"], "")
+    assert wants_help(["bin/small_node", "--help"], "It is small.") and wants_help(["small_node", "-h"], "")
+    assert capsys.readouterr().out.startswith("usage: small_node [--ros-args")

@@ -18,6 +18,7 @@ from rarrl_nodes.params import (
     REPLAY_SPECS,
     ReplayNodeConfig,
     check,
+    check_file,
     declare,
     descriptor,
     read_config,
@@ -126,3 +127,22 @@ def test_check_accepts_the_defaults_of_every_node():
         check({spec.name: spec.default for spec in specs}, model, "test")
         own = [spec for spec in specs if "." not in spec.name]
         assert own and all(spec.description[0].isupper() and spec.description.endswith(".") for spec in own)
+
+
+def test_a_mapping_and_a_misspelt_name_are_told_what_to_write(node):
+    with pytest.raises(InputError, match=r"write it as text: headers: '\{"):
+        node({"language_model.headers.api-key": "$A"})
+    with pytest.raises(InputError, match=r"did you mean 'language_model\.threads'"):
+        node({"language_model.thread": 3})
+
+
+@pytest.mark.parametrize("text", ["", "a: {b: 1}", "[1]", "replay.speed: 3"])
+def test_a_file_without_parameters_is_no_parameter_file(tmp_path, text):
+    file = tmp_path / "p.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=r"p\.yaml: holds no parameters; write NODE: "):
+        check_file(file)
+    file.write_text("/**:\n  ros__parameters: {replay.speed: 3}")
+    check_file(file)
+    file.write_text("ns:\n  node:\n    ros__parameters: {}")
+    check_file(file)

@@ -25,6 +25,19 @@ def test_a_changed_model_is_refused(tmp_path):
     assert checked_model(model) == model
 
 
+def test_what_is_no_gguf_file_is_named_before_llama_cpp_is_asked(tmp_path):
+    (tmp_path / "text.gguf").write_text("hello")
+    (tmp_path / "empty.gguf").write_bytes(b"")
+    for name, says in (
+        ("nofile.gguf", "nofile.gguf does not exist; write llama:PATH of a GGUF file"),
+        ("", "is a folder"),
+        ("text.gguf", "is no GGUF file"),
+        ("empty.gguf", "is no GGUF file"),
+    ):
+        with pytest.raises(InputError, match=says):
+            checked_model(tmp_path / name)
+
+
 def test_the_shipped_model_is_small_and_is_the_one_described():
     assert checked_model(SHIPPED).stat().st_size < 16e6
     card = json.loads(SHIPPED.with_name("card.json").read_text("utf-8"))

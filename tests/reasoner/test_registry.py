@@ -72,3 +72,24 @@ def test_what_is_not_known_is_one_line(spec, message):
     with pytest.raises(InputError, match=message) as error:
         make_reasoner(spec)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("/path/x.gguf", "did you mean llama:/path/x.gguf?"),
+        ("http://host/v1#m", "did you mean openai:http://host/v1#m?"),
+        ("http://me:pw@host/v1", "did you mean openai:http://***@host/v1#MODEL?"),
+        ("ollama:qwen3:0.6b", "did you mean openai:http://localhost:11434/v1#qwen3:0.6b?"),
+        ("llama_ros:foo", "llama_ros works in orchestrator_node alone"),
+        ("openai:localhost:8951/v1#m", "put http:// or https:// in front"),
+        ("openai:http://me:pw@host/v1#m", "it holds a user name or a password"),
+        ("openai:http://host:99999/v1#m", "ports end at 65535"),
+    ],
+)
+def test_what_looks_like_a_form_of_ours_is_told_how_to_write_it(spec, says, monkeypatch):
+    for name in [name for name in REASONERS if name == "llama_ros"]:  # a test of the nodes made it known
+        monkeypatch.delitem(REASONERS._entries, name)
+    with pytest.raises(InputError) as caught:
+        make_reasoner(spec)
+    assert says in str(caught.value) and "pw" not in str(caught.value)

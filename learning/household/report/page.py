@@ -36,11 +36,12 @@ class MissionReport:
     results: tuple[MissionResult, ...]
 
 
-def save_missions(folder: Path, played: Sequence[Played]) -> None:
-    """Keeps what was played: all results and calls, and the traces of the one mission that a report shows."""
+def save_missions(folder: Path, played: Sequence[Played], model: str = "llama") -> None:
+    """Keeps what was played: all results and calls, and the traces of the one mission that a report shows. model: who
+    thought, as in `--llm`, without secrets."""
     seed, _ = shown_seed([p.result for p in played])
     values = [{"result": asdict(p.result), "thoughts": [asdict(d) for d in p.thoughts]} for p in played]
-    write_json_atomic(folder / MISSIONS, {"format": _FORMAT, "missions": values})
+    write_json_atomic(folder / MISSIONS, {"format": _FORMAT, "model": model, "missions": values})
     for played_one in played:
         if played_one.trace is not None and played_one.result.seed == seed:
             save_trace(folder / _trace_name(played_one.result), played_one.trace)
@@ -62,6 +63,11 @@ def read_missions(folder: Path) -> list[Played]:
     files = [folder / _trace_name(result) for result in results]
     traces = [load_trace(file) if file.exists() else None for file in files]
     return [Played(*one) for one in zip(results, thoughts, traces, strict=True)]
+
+
+def read_model(folder: Path) -> str:
+    """Who thought in the missions of `folder`, as in `--llm`; files that do not say it are of the shipped model."""
+    return str(json.loads(read_file(folder / MISSIONS, "missions")).get("model", "llama"))
 
 
 def write_mission_report(folder: Path, notes: Sequence[str] = ()) -> MissionReport:

@@ -20,8 +20,9 @@ class Slow:
 
     name = "openai:http://10.0.0.5/v1#big"
 
-    def __init__(self, fails=None):
+    def __init__(self, fails=None, why="no server"):
         self.asked = []
+        self.why = why
         self.fails = fails
 
     def ask(self, request):
@@ -29,7 +30,7 @@ class Slow:
         action = next(a for a in THINK_ACTIONS if (a.role, a.level) == (request.role, request.level))
         common = (request.decision, request.role, request.level)
         if self.fails is not None:
-            return Answer(*common, self.fails, request.deadline_s, self.name, why="no server")
+            return Answer(*common, self.fails, request.deadline_s, self.name, why=self.why)
         result = {"verdict": Verdict(True)} if request.role is Role.VERIFIER else {"plan": PLAN}
         return Answer(*common, CallStatus.OK, SECONDS[action], self.name, 500, 100, **result)
 
@@ -68,6 +69,12 @@ def test_the_calibrated_profile_has_the_measured_costs_and_the_recorded_answers(
 def test_a_model_that_never_answers_is_told_at_once(fails, words):
     with pytest.raises(RarrlError, match=words):
         calibrate(GuardedReasoner(Slow(fails)), deadline_s=7.0, rounds=1)
+
+
+def test_a_server_that_loads_its_model_longer_than_the_deadline_is_given_more_time():
+    model = Slow(CallStatus.BACKEND_DOWN, why="HTTP 503: the server is loading its model; wait")
+    with pytest.raises(RarrlError, match=r"; allow more \(--llm-option call_timeout_s=SECONDS\) than 7 s"):
+        calibrate(GuardedReasoner(model), deadline_s=7.0, rounds=1)
 
 
 def test_a_weak_model_is_measured_all_the_same():
