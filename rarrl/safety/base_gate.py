@@ -209,23 +209,23 @@ def _direction(v: float) -> int:
 
 @dataclass(eq=False)
 class _Source:
-    """A sensor that scans come from. start, field: its field of view, rad, when it was first heard."""
+    """A sensor that scans come from. start, width: its field of view, rad, when it was first heard."""
 
     frame: str
     start: float
-    field: float
+    width: float
     taken_s: float = -math.inf
     newest: tuple[RangeScan, Pose] = field(init=False)
 
     def sends(self, frame: str, scan: RangeScan) -> bool:
         """Whether a scan is this sensor's. A full circle may begin anywhere."""
-        if frame != self.frame or abs(scan.field - self.field) > SAME_RAD:
+        if frame != self.frame or abs(scan.field - self.width) > SAME_RAD:
             return False
-        circle = self.field > 2 * math.pi - SAME_RAD
+        circle = self.width > 2 * math.pi - SAME_RAD
         return circle or abs(math.remainder(scan.angle_min - self.start, 2 * math.pi)) <= SAME_RAD
 
     def __str__(self) -> str:
-        first, last = (math.degrees(bearing) for bearing in (self.start, self.start + self.field))
+        first, last = (math.degrees(bearing) for bearing in (self.start, self.start + self.width))
         return f"frame {self.frame[:60]!r} and bearings from {first:.0f} to {last:.0f} degrees"
 
 
