@@ -49,7 +49,7 @@ LONG = "sk-proj-" + "Ab3+/x9Q" * 18
 LONG_PARTS = tuple(LONG[start : start + 12] for start in range(8, 16))
 """What must not be seen of LONG: it repeats itself, so these are all of its parts of 12 characters."""
 GOAL = "put a mug on the desk"
-PROFILE = "gpt4o-mini-anchor"
+PROFILE = "household"
 """Named, so that episodes are played although the server cannot be measured."""
 POLL_S = 0.02
 """Seconds between two looks at the processes; a command takes about a second."""
