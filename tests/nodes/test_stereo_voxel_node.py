@@ -177,8 +177,8 @@ def test_a_pair_becomes_a_cloud_with_the_header_of_the_left_image(camera, node):
     np.testing.assert_allclose(points[:, :3], grid.centres(grid.occupied), atol=1e-5)
     np.testing.assert_array_equal(points[:, 3], grid.probability[grid.occupied])
     assert scan.header.stamp == left.header.stamp and scan.header.frame_id == "stereo_scan"
-    assert len(scan.ranges) == 31 and scan.angle_min < 0 < scan.angle_increment
-    assert math.isclose(scan.angle_min + 30 * scan.angle_increment, scan.angle_max, abs_tol=1e-5)
+    assert len(scan.ranges) == 2 * 31 and scan.angle_min < 0 < scan.angle_increment, "each sector is told by two beams"
+    assert math.isclose(scan.angle_min + 61 * scan.angle_increment, scan.angle_max, abs_tol=1e-5)
     assert scan.range_min < min(scan.ranges) and max(scan.ranges) > 0.5, "some of the room is seen to be free"
 
 
