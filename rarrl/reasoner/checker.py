@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rarrl.reasoner.plan import MAX_STEPS, VERBS, Plan, PlanStep
+from rarrl.reasoner.plan import KNIVES, MAX_STEPS, VERBS, Plan, PlanStep
 from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
 from rarrl.strict_json import MEND, read_json, short, validated
 from rarrl.types import SubgoalType
@@ -22,7 +22,6 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-KNIVES = _names("butterknife knife")
 METAL = KNIVES | _names("fork ladle pan pot spoon")
 SOFT_PLACES = _names("armchair bed ottoman sofa")
 # What ALFRED's experts heat, cool, clean and slice (Shridhar et al., CVPR 2020).

@@ -17,7 +17,7 @@ VERBS = tuple(kind.name for kind in SubgoalType if kind is not SubgoalType.GotoL
 """What a plan may do: ALFRED's high-level actions (Shridhar et al., CVPR 2020) except GotoLocation."""
 MAX_STEPS = 12
 """Steps of the longest plan that is accepted; ALFRED's longest has 8 without GotoLocation."""
-KNIVES = ("knife", "butterknife")
+KNIVES = frozenset(("knife", "butterknife"))
 """Classes with which the robot may slice."""
 
 

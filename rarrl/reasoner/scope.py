@@ -120,7 +120,7 @@ def unspoken(plan: Plan, goal: str) -> float:
     """
     names = {name for step in plan.steps for name in step.arguments}
     if any(step.verb is SubgoalType.SliceObject for step in plan.steps):
-        names -= set(KNIVES)
+        names -= KNIVES
     return sum(not ALFRED.mentions(goal, name) for name in names) / max(len(names), 1)
 
 

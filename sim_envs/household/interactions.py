@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rarrl.reasoner.checker import KNIVES
+from rarrl.reasoner.plan import KNIVES
 from rarrl.reasoner.vocabulary import ALFRED, LAMPS
 
 from .catalogue import APPLIANCES

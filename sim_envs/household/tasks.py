@@ -13,7 +13,8 @@ import numpy as np
 
 from rarrl.alfred import HOUSEHOLD_TASKS, TASK_TYPES, AlfredPlan, GoalParameters, read_alfred
 from rarrl.errors import InputError
-from rarrl.reasoner.checker import KNIVES, TREATABLE
+from rarrl.reasoner.checker import TREATABLE
+from rarrl.reasoner.plan import KNIVES
 from rarrl.reasoner.vocabulary import LAMPS
 from rarrl.types import SubgoalType
 
