@@ -492,8 +492,9 @@ def test_joint_states_of_arm_and_gripper_apart_let_the_arm_move(ros, namespace):
     assert gate._joint_reason == "" and not gate._counts["joint_states_bad"]
 
     msg = JointState(name=["elbow"], position=[math.nan])
-    msg.header.stamp = clock.to_msg()
+    msg.header.stamp = gate.get_clock().now().to_msg()
     gate._on_joint_states(msg)
+    chunk.header.stamp = gate.get_clock().now().to_msg()  # the same stamp again may count as an older one
     gate._on_joint_command(chunk)
     assert gate._joint_reason == "no joint state of elbow"
     gate.destroy_node()
