@@ -178,6 +178,18 @@ class SafetyGateNode(RarrlNode):
         self._last[stream] = taken
         return taken
 
+    def _taken_from(self, source: Any, newest: dict[Any, float], stream: str, stamp: Time) -> float | None:
+        """`_taken` where several publish a stream, whose stamps rise for each alone.
+
+        newest: source -> when its newest message was taken."""
+        if source not in newest and len(newest) >= MAX_SOURCES:
+            newest.clear()
+        self._last[stream] = newest.get(source, -math.inf)
+        taken = self._taken(stream, stamp)
+        if taken is not None:
+            newest[source] = taken
+        return taken
+
     def _drop(self, stream: str, why: str, what: str = "") -> None:
         self._counts[f"{stream}_{why}"] += 1
         self._last_drop = f"{stream} {why}: {what}"[:300] if what else self._last_drop
@@ -214,13 +226,9 @@ class SafetyGateNode(RarrlNode):
         if not self.active:
             return
         source = (msg.header.frame_id, round(msg.angle_min, 1), round(msg.angle_max, 1))
-        if source not in self._scan_sources and len(self._scan_sources) >= MAX_SOURCES:
-            self._scan_sources.clear()
-        self._last["scan"] = self._scan_sources.get(source, -math.inf)
-        taken = self._taken("scan", msg.header.stamp)
+        taken = self._taken_from(source, self._scan_sources, "scan", msg.header.stamp)
         if taken is None:
             return
-        self._scan_sources[source] = taken
         if now() - taken > self._config.max_obstacle_age_s:
             self._drop("scan", "old")
             return
@@ -347,14 +355,9 @@ class SafetyGateNode(RarrlNode):
         """Several nodes may publish these, each for its own joints: their stamps need not rise from one to another."""
         if not self.active:
             return
-        source = tuple(msg.name)
-        if source not in self._joint_sources and len(self._joint_sources) >= MAX_SOURCES:
-            self._joint_sources.clear()
-        self._last["joint_states"] = self._joint_sources.get(source, -math.inf)
-        taken = self._taken("joint_states", msg.header.stamp)
+        taken = self._taken_from(tuple(msg.name), self._joint_sources, "joint_states", msg.header.stamp)
         if taken is None:
             return
-        self._joint_sources[source] = taken
         if wrong := self._joints.update(msg.name, msg.position, taken):
             self._drop("joint_states", "bad", wrong)
 
