@@ -97,7 +97,7 @@ def test_late_outcomes_are_dropped_and_counted(ear, local_node):
 
 GARBAGE = [
     {"plan": None},
-    {"plan": "Fly,Swim"},
+    {"plan": "Fly,,Swim"},
     {"plan": "GotoLocation," * 2000},
     {"time_left_s": "nan"},
     {"tokens_left": "-1"},
