@@ -193,19 +193,26 @@ def tune_rules(
     alfred: AlfredOption = None,
     split: SplitOption = None,
     profile: AnswersOption = None,
+    skillsets: Annotated[
+        bool, typer.Option("--skillsets", help="On random skill sets, as `train orchestrator --features nameless`.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Where the parameters go (JSON).")] = Path("rules.json"),
 ) -> None:
     """Find the best parameters of every rule, with as much data as the learned policy gets."""
     from rarrl.cli.common import table
-    from rarrl_learning.orchestrator.tune import tune_on_recordings
+    from rarrl_learning.orchestrator.tune import tune_on_recordings, tune_on_skillsets
     from rarrl_learning.orchestrator.tune import tune_rules as tune
     from rarrl_sim_envs.alfred.datasets import RECORDED_TRAINING, load_plans
 
     check_output(out, "--out")
     recorded = _answers_of(profile, RECORDED_TRAINING)
     _no_alfred_with(recorded, alfred)
+    if skillsets and (alfred is not None or recorded):
+        raise InputError("--skillsets: skill sets are drawn; leave --alfred and --profile away")
     with progress("tuning", 1.0) as update:
-        if recorded:
+        if skillsets:
+            document = tune_on_skillsets(steps, seed, out, command_line(), _said(update))
+        elif recorded:
             document = tune_on_recordings(recorded, steps, seed, out, command_line(), _said(update))
         else:
             plans, data = load_plans(alfred, split)
