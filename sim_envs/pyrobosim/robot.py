@@ -77,7 +77,8 @@ _ROAD_MAPS: list[RoadMap] = []
 class Setup:
     """How the world is when a mission begins.
 
-    things: (class, place) of each.  shut: places and doors.  hidden: the robot knows only things that it has detected.
+    things: (class, place) of each.  shut: places and doors.
+    hidden: the robot knows only things that it has detected.  known_states: it knows from the beginning what is shut.
     success: skill -> probability, 1 where absent.
     battery: percent.  battery_use: skill -> percent, for navigate per metre.
     lie_rate: how often a pick, place or open that was possible is reported as done though nothing happened.
@@ -86,6 +87,7 @@ class Setup:
     things: tuple[tuple[str, str], ...] = WORKSHOP_THINGS
     shut: frozenset[str] = frozenset()
     hidden: bool = False
+    known_states: bool = True
     success: Mapping[str, float] = field(default_factory=dict)
     battery_use: Mapping[str, float] = field(default_factory=dict)
     battery: float = 100.0
@@ -154,6 +156,9 @@ class PyrobosimRobot:
         self._seen: dict[Any, str] = {}
         if not self.setup.hidden:
             self._seen = {thing: _place_of(thing) for thing in self._world.objects}
+        self._states: dict[str, bool] = {}
+        if self.setup.known_states:
+            self._states = {name: name not in self.setup.shut for name in (*PLACES, *DOORS)}
 
     # ---- what the robot knows
 
@@ -187,6 +192,10 @@ class PyrobosimRobot:
     def detections(self) -> list[tuple[str, str]]:
         """(class, place) of all that the robot knows by having seen or put it there, sorted. It may be out of date."""
         return sorted((str(thing.category), place) for thing, place in self._seen.items())
+
+    def open_states(self) -> dict[str, bool]:
+        """Place or door -> whether it is open, of those of which the robot knows it: it stood there, or was told."""
+        return dict(self._states)
 
     def truth(self) -> Truth:
         """For judges alone."""
@@ -247,6 +256,8 @@ class PyrobosimRobot:
         if lies and status == EXECUTION_FAILURE:
             status, name, message = SUCCESS, "SUCCESS", ""
 
+        if self.where in (*PLACES, *DOORS):  # it sees what it stands at, but believes its driver
+            self._states[self.where] = (lies and skill == "open") or bool(robot.location.is_open)
         if skill == "pick" and status == SUCCESS:
             self._held = robot.manipulated_object or self._first_seen(arguments["thing"])
             self._picked_from = (robot.location, spots.get(self._held))
