@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import textwrap
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -20,12 +19,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from rarrl.errors import InputError
-from rarrl.files import read_file
 from rarrl.secrets import check_body, check_headers
+from rarrl.strict_yaml import read_yaml
 from rarrl.types import CALL_TIMEOUT_S, MAX_NEW_TOKENS
 
-MAX_CONFIG_BYTES = 100_000
-"""Bytes of a configuration file: PyYAML parses so many in about a second, and the default file has under 30,000."""
 YAML_WIDTH = 118
 """Characters of a comment line in a written YAML file; such a file then keeps the line length of this repository."""
 Scalar = bool | int | float | str
@@ -878,7 +875,7 @@ def load_config(path: Path | None) -> Config:
     if path is None:
         return Config()
 
-    values = _parse_yaml(path)
+    values = read_yaml(path, "config")
     if values is None:  # the file is empty
         return Config()
 
@@ -950,57 +947,6 @@ def _kind(name: str, annotation: Any) -> type[bool] | type[int] | type[float] | 
         if annotation is kind:
             return kind
     raise TypeError(f"{name}: a setting is a bool, int, float, str or a Literal of texts, got {annotation}")
-
-
-def _parse_yaml(path: Path) -> Any:
-    if "\0" in str(path):
-        raise InputError(f"config: {_short(str(path))} cannot be the path of a file (it holds a NUL character)")
-    if path.exists() and not path.is_dir() and not path.is_file():
-        raise InputError(f"config: {path} is not a regular file; copy it to one first")
-    if path.is_file() and os.path.getsize(path) > MAX_CONFIG_BYTES:
-        raise InputError(f"config: {path} has more than {MAX_CONFIG_BYTES} bytes: not a configuration file")
-
-    data = read_file(path, "config")
-    try:
-        return yaml.load(data, Loader=_PlainLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        at = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = _one_line(error.problem or error.context or "not YAML")
-        raise InputError(f"config: {path}: not plain YAML{at}: {problem}") from None
-    except RecursionError:
-        raise InputError(f"config: {path}: nested too deeply to be a configuration file") from None
-    except (yaml.YAMLError, ValueError) as error:  # bad bytes; numbers of thousands of digits; impossible dates
-        raise InputError(f"config: {path}: not plain YAML: {_one_line(str(error))}") from None
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """A YAML loader that refuses what no configuration needs: anchors, aliases (bombs), merges, duplicate keys."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()
-        if getattr(event, "anchor", None) is not None:  # an alias has one too
-            raise yaml.composer.ComposerError(
-                None, None, "anchors (&) and aliases (*) are refused; write the value out", event.start_mark
-            )
-
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key_node, _ in node.value:
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
-            if key is None or key_node.tag != "tag:yaml.org,2002:str":
-                problem = f"a key must be text, got {_short(key)}" if key is not None else "a key must be text"
-            elif key in seen:
-                problem = f"key {_short(key)} is given twice; keep one"
-            else:
-                seen.add(key)
-                continue
-
-            raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
-
-        return super().construct_mapping(node, deep)
 
 
 def _describe(error: ValidationError) -> str:

@@ -1,0 +1,176 @@
+"""What the robot believes about things and places: how sure it is, since when, and what it has looked at in vain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rarrl.skills.facts import Fact, State
+from rarrl.skills.world import World
+
+START_CONFIDENCE = 0.8
+"""How sure the robot is of what world.yaml says: its maker knew the home, but not today's."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How sure the robot is of a fact (0 to 1), and since when it believes it (seconds of the executive's clock)."""
+
+    confidence: float
+    since_s: float
+
+
+@dataclass(frozen=True)
+class Beliefs:
+    """All that the robot believes. A new value for each change.
+
+    state: what is taken to be the case. marks: fact -> confidence and age; a fact `THING at PLACE` that is not in
+    `state` and has a mark is known to be false: the robot has looked there in vain. contradicted: how many beliefs
+    the world has contradicted so far in this task."""
+
+    world: World
+    state: State
+    marks: Mapping[Fact, Mark] = field(default_factory=dict)
+    contradicted: int = 0
+
+    @classmethod
+    def at_start(cls, world: World, now_s: float = 0.0) -> Beliefs:
+        """What world.yaml says."""
+        state = world.start_state()
+        mark = Mark(START_CONFIDENCE, now_s)
+        marks: dict[Fact, Mark] = {(thing, "at", place): mark for thing, place, _ in state.located}
+        marks |= dict.fromkeys(state.flags, mark)
+        if state.at:
+            marks["at", state.at] = mark
+        return cls(world, state, marks)
+
+    def give(self, fact: Fact, now_s: float, confidence: float = 1.0, negated: bool = False) -> Beliefs:
+        """After a skill gave `fact`, or took it away."""
+        before = self.state
+        state = before.with_fact(fact, negated)
+        marks = dict(self.marks)
+        if fact[0] == "at" and len(fact) == 2:
+            marks.pop(("at", before.at), None)
+            state = replace(state, room=self.world.room_of(fact[1]) or self._side(fact[1]))
+        if fact[0] == "holding" and not negated and before.count(fact[1], before.at) <= 1:
+            marks.pop((fact[1], "at", before.at), None)  # there may or may not be another one
+        if negated and not (len(fact) == 3 and fact[1] == "at"):
+            marks.pop(fact, None)
+        else:
+            marks[fact] = Mark(confidence, now_s)
+        return replace(self, state=state, marks=marks)
+
+    def _side(self, door: str) -> str:
+        """The room from which the robot stands at a door."""
+        found = self.world.doors.get(door)
+        if found is None or not self.state.room:
+            return self.state.room
+        reachable = self.world.reachable_rooms(self.state)
+        if self.state.room in found.between:
+            return self.state.room
+        return next((room for room in found.between if room in reachable), self.state.room)
+
+    def drop(self, fact: Fact, now_s: float) -> Beliefs:
+        """The world has contradicted `fact`: it is believed to be false from now on."""
+        located = len(fact) == 3 and fact[1] == "at"
+        state = self.state.counted(fact[0], fact[2], 0) if located else self.state.with_fact(fact, negated=True)
+        marks = dict(self.marks)
+        marks.pop(fact, None)
+        if located:
+            marks[fact] = Mark(START_CONFIDENCE, now_s)
+        return replace(self, state=state, marks=marks, contradicted=self.contradicted + 1)
+
+    def observe(self, place: str, things: Iterable[str], now_s: float, confidence: float = 0.95) -> Beliefs:
+        """The robot has looked at `place` and seen `things` there, and nothing else of what it knows."""
+        seen: dict[str, int] = {}
+        for thing in things:
+            seen[thing] = seen.get(thing, 0) + 1
+
+        state, marks, contradicted = self.state, dict(self.marks), self.contradicted
+        for thing in self.world.things:
+            believed, found = state.count(thing, place), seen.get(thing, 0)
+            contradicted += found < believed
+            state = state.counted(thing, place, found)
+            marks[thing, "at", place] = Mark(confidence, now_s)
+        return replace(self, state=state, marks=marks, contradicted=contradicted)
+
+    def sight(self, thing: str, place: str, now_s: float, confidence: float) -> Beliefs:
+        """A detector has reported a thing at a place. One report more of what is known there changes no count."""
+        state = self.state if self.state.count(thing, place) else self.state.counted(thing, place, 1)
+        return replace(self, state=state, marks={**self.marks, (thing, "at", place): Mark(confidence, now_s)})
+
+    def is_ruled_out(self, thing: str, place: str) -> bool:
+        """Whether the robot has looked at `place` and found no such thing."""
+        return (thing, "at", place) in self.marks and not self.state.count(thing, place)
+
+    def likely_places(self, thing: str) -> tuple[tuple[str, float], ...]:
+        """Where a thing that was not found yet may be, the likeliest first, with their shares (sum 1).
+
+        By `usual` of world.yaml; places that it does not name share what is left evenly."""
+        known = self.world.things.get(thing)
+        usual = known.usual if known is not None else {}
+        open_places = [
+            name for name, place in self.world.places.items() if place.holds and not self.is_ruled_out(thing, name)
+        ]
+        unnamed = [name for name in self.world.places if name not in usual]
+        rest = max(1.0 - sum(usual.values()), 0.05) / max(len(unnamed), 1)
+        weights = {name: usual.get(name, rest) for name in open_places}
+        total = sum(weights.values())
+        return tuple(sorted(((name, w / total) for name, w in weights.items()), key=lambda pair: (-pair[1], pair[0])))
+
+    def fresh(self, now_s: float) -> Beliefs:
+        """The same at the start of a task: nothing is contradicted yet, and what was sought in vain may be there now."""
+        marks = {
+            fact: mark
+            for fact, mark in self.marks.items()
+            if not (len(fact) == 3 and fact[1] == "at") or self.state.count(fact[0], fact[2])
+        }
+        return replace(self, marks=marks, contradicted=0)
+
+    def about(self, names: Iterable[str]) -> tuple[str, ...]:
+        """What is believed about `names`, one short sentence each, for a language model and for people."""
+        wanted = set(names)
+        lines = []
+        if self.state.at:
+            lines.append(f"the robot is at {self.state.at}")
+        lines.append(f"it holds {', '.join(self.state.held)}" if self.state.held else "its hand is empty")
+        for thing, place, number in sorted(self.state.located):
+            if thing in wanted or place in wanted:
+                lines.append(f"{thing} is at {place}" + (f" ({number})" if number > 1 else ""))
+        for fact in sorted(self.marks):
+            if len(fact) == 3 and fact[1] == "at" and fact[0] in wanted and self.is_ruled_out(fact[0], fact[2]):
+                lines.append(f"{fact[0]} is not at {fact[2]}")
+        for name in [*self.world.places, *self.world.doors]:
+            if name in wanted and not self.world.is_open(name, self.state):
+                lines.append(f"{name} is shut")
+        return tuple(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """As a journal keeps it."""
+        state = self.state
+        return {
+            "at": state.at,
+            "room": state.room,
+            "held": list(state.held),
+            "located": [list(each) for each in sorted(state.located)],
+            "flags": [list(each) for each in sorted(state.flags)],
+            "marks": [[list(fact), mark.confidence, mark.since_s] for fact, mark in sorted(self.marks.items())],
+            "contradicted": self.contradicted,
+        }
+
+    @classmethod
+    def from_json(cls, world: World, value: Any) -> Beliefs:
+        """The inverse of `to_json`. Raises: ValueError, KeyError or TypeError where it is none."""
+        state = State(
+            str(value["at"]),
+            str(value["room"]),
+            tuple(map(str, value["held"])),
+            frozenset((str(thing), str(place), int(n)) for thing, place, n in value["located"]),
+            frozenset(tuple(map(str, fact)) for fact in value["flags"]),
+        )
+        marks = {
+            tuple(map(str, fact)): Mark(float(confidence), float(since_s))
+            for fact, confidence, since_s in value["marks"]
+        }
+        return cls(world, state, marks, int(value["contradicted"]))

@@ -1,0 +1,370 @@
+"""The free planner: what prepares a step, by needs and gives alone, from what the robot believes. No language model.
+
+`prepare` answers one question: what is to be done before this step can be tried? It searches over what skills give,
+for the fewest expected seconds (A* with the additive heuristic of Bonet and Geffner, Planning as heuristic search,
+Artificial Intelligence 129, 2001). Where the place of a thing is not known, it goes and looks where the thing most
+likely is, weighed against the way.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import count, product
+
+from rarrl.skills.beliefs import Beliefs
+from rarrl.skills.domain import Domain
+from rarrl.skills.facts import Condition, State
+from rarrl.skills.plan import Step
+from rarrl.skills.skill_set import Skill
+
+INFINITE = float("inf")
+EFFORTS = ((1.0, 150), (4.0, 2_000))
+"""(weight of the heuristic, states looked at) of the searches that are tried in turn. 150 states take a tenth of a
+second in Python; with weight 4, a home of 7 places and 8 shut doors takes some dozens."""
+MAX_GROUNDED = 5_000
+"""Steps that one search considers."""
+_HAND_EMPTY = ("", "hand_empty")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """steps: to be done now, in order; the step itself is the last one unless `looks_for` says what is looked for
+    first. fault: why there is no way, "" where there is."""
+
+    steps: tuple[Step, ...] = ()
+    looks_for: str = ""
+    fault: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class _Deed:
+    """A step with its needs and effects filled in. aims: what its effects bring about, with their negation before
+    them; what is put somewhere, or no longer held, leaves a hand empty. seconds: until it succeeds, without the way.
+    moves: it brings the robot to a place and does nothing else."""
+
+    step: Step
+    conditions: tuple[Condition, ...]
+    effects: tuple[Condition, ...]
+    aims: frozenset[tuple[str, ...]]
+    seconds: float
+    moves: bool
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """needs: what must hold. deeds: what can help. sought: a thing whose place must be known first; "" where none."""
+
+    needs: tuple[Condition, ...]
+    deeds: tuple[_Deed, ...]
+    sought: str
+
+
+class Search:
+    """Finds what prepares steps.
+
+    Args:
+        domain: skills and world.
+    """
+
+    def __init__(self, domain: Domain) -> None:
+        self.domain = domain
+        self._world = domain.world
+        self._skills = domain.skills.skills
+        self._deeds = [self._deed(step) for step in self._ground()]
+
+    def prepare(self, step: Step, beliefs: Beliefs, barred: frozenset[Step] = frozenset()) -> Preparation:
+        """What is to be done for `step`, from `beliefs`. barred: steps that must not be used, because they were
+        refused or have no way for the moment."""
+        skill = self.domain.skill(step)
+        if not skill.conditions:
+            return Preparation((step,))
+        needs = tuple(condition.filled(self.domain.arguments(step)) for condition in skill.conditions)
+
+        problem = self._problem(needs, beliefs.state, barred)
+        if problem.sought:
+            return self._look_for(problem.sought, beliefs, barred)
+        found = self._solve(problem, beliefs.state)
+        if found is not None:
+            return Preparation((*found, step))
+
+        missing = [str(need) for need in needs if not self.holds(need, beliefs.state)]
+        return Preparation(fault=f"no way to {' and '.join(missing) or 'do it'} is known")
+
+    def holds(self, need: Condition, state: State) -> bool:
+        """Whether a filled condition holds."""
+        return self._holds(need, state) != need.negated
+
+    def reach(
+        self, needs: tuple[Condition, ...], state: State, barred: frozenset[Step] = frozenset()
+    ) -> tuple[Step, ...] | None:
+        """Steps after which all `needs` hold, of few expected seconds; None where there are none."""
+        return self._solve(self._problem(needs, state, barred), state)
+
+    def _solve(self, problem: _Problem, state: State) -> tuple[Step, ...] | None:
+        """Tries for the cheapest steps first, and if that takes too many states, for any."""
+        found = None
+        for weight, states in EFFORTS:
+            found = found or self._searched(problem, state, weight, states)
+        return found
+
+    def _searched(self, problem: _Problem, state: State, weight: float, states: int) -> tuple[Step, ...] | None:
+        order = count()
+        queue: list[tuple[float, int, float, State, tuple[_Deed, ...]]] = [(0.0, next(order), 0.0, state, ())]
+        best = {state: 0.0}
+        for _ in range(states):
+            if not queue:
+                return None
+            _, _, cost, here, deeds = heapq.heappop(queue)
+            if cost > best[here]:
+                continue
+            if all(self.holds(need, here) for need in problem.needs):
+                return tuple(deed.step for deed in deeds)
+            left = self._relaxed(problem, here)
+            if left == INFINITE:
+                continue
+
+            moved = bool(deeds) and deeds[-1].moves
+            for deed in problem.deeds:
+                if (moved and deed.moves) or not all(self.holds(need, here) for need in deed.conditions):
+                    continue
+                after = self.apply(deed.effects, here)
+                price = cost + self.seconds(deed.step, here)
+                if price < best.get(after, INFINITE):
+                    best[after] = price
+                    heapq.heappush(queue, (price + weight * left, next(order), price, after, (*deeds, deed)))
+        return None
+
+    def _relaxed(self, problem: _Problem, state: State) -> float:
+        """Seconds to all needs if nothing that was given were ever taken away, each need on its own; INFINITE where
+        there is no way even then."""
+        costs: dict[tuple[str, ...], float] = {}
+        rooms = self._room_costs(state, costs)
+
+        for _ in range(2 * len(problem.deeds) + 1):
+            changed = False
+            for deed in problem.deeds:
+                price = 0.0
+                for need in deed.conditions:
+                    price += self._relaxed_cost(need, state, costs, rooms)
+                if price == INFINITE:
+                    continue
+                price += deed.seconds
+                for aim in deed.aims:
+                    if price < costs.get(aim, INFINITE):
+                        costs[aim] = price
+                        changed = True
+            if not changed:
+                break
+            rooms = self._room_costs(state, costs)
+        return sum(self._relaxed_cost(need, state, costs, rooms) for need in problem.needs)
+
+    def _relaxed_cost(
+        self, need: Condition, state: State, costs: dict[tuple[str, ...], float], rooms: dict[str, float]
+    ) -> float:
+        if self.holds(need, state):
+            return 0.0
+        words = need.words
+        if words[0] == "reachable":
+            targets = state.places_of(words[1][1:-7]) if words[1].startswith("{") else (words[1],)
+            return min((self._way_in(target, rooms) for target in targets), default=INFINITE)
+        return min((costs.get(aim, INFINITE) for aim in self._aims(need, state)), default=INFINITE)
+
+    def _way_in(self, name: str, rooms: dict[str, float]) -> float:
+        door = self._world.doors.get(name)
+        if door is not None:
+            return min(rooms.get(room, INFINITE) for room in door.between)
+        return rooms.get(name if name in self._world.rooms else self._world.room_of(name), INFINITE)
+
+    def _room_costs(self, state: State, costs: dict[tuple[str, ...], float]) -> dict[str, float]:
+        """Room -> seconds of opening the doors on the way to it."""
+        rooms = {state.room: 0.0} if state.room else dict.fromkeys(self._world.rooms, 0.0)
+        queue = [(0.0, room) for room in rooms]
+        while queue:
+            cost, room = heapq.heappop(queue)
+            if cost > rooms[room]:
+                continue
+            for name, door in self._world.doors.items():
+                if room in door.between:
+                    other = door.between[1] if door.between[0] == room else door.between[0]
+                    shut = 0.0 if ("open", name) in state.flags else costs.get(("", "open", name), INFINITE)
+                    if cost + shut < rooms.get(other, INFINITE):
+                        rooms[other] = cost + shut
+                        heapq.heappush(queue, (cost + shut, other))
+        return rooms
+
+    def apply(self, effects: tuple[Condition, ...], state: State) -> State:
+        """The state after `effects`, filled."""
+        for effect in effects:
+            before = state
+            state = state.with_fact(effect.words, effect.negated)
+            if effect.words[0] == "at" and len(effect.words) == 2:
+                state = replace(state, room=self._room_at(effect.words[1], before))
+        return state
+
+    def seconds(self, step: Step, state: State) -> float:
+        """Expected seconds of a step until it succeeds, with the way there."""
+        skill = self._skills[step.skill]
+        way = 0.0
+        if skill.speed_mps and step.arguments:
+            way = self._world.distance_m(state.at, step.arguments[0]) / skill.speed_mps
+        return (skill.expected_s + way) / skill.prior.success
+
+    def _room_at(self, name: str, before: State) -> str:
+        room = self._world.room_of(name)
+        door = self._world.doors.get(name)
+        if room or door is None or before.room in door.between:
+            return room or before.room
+        reachable = self._world.reachable_rooms(before)
+        return next((each for each in door.between if each in reachable), before.room)
+
+    def _holds(self, need: Condition, state: State) -> bool:
+        words = need.words
+        if words == ("hand_empty",):
+            return len(state.held) < max(self._world.hands, 1)
+        if words[0] == "holding":
+            return any(thing in state.held for thing in self._members(words[1]))
+        if words[0] == "at" and len(words) == 2:
+            if words[1].startswith("{"):
+                return bool(state.at) and state.at in state.places_of(words[1][1:-7])
+            return state.at == words[1]
+        if words[0] == "reachable":
+            targets = state.places_of(words[1][1:-7]) if words[1].startswith("{") else (words[1],)
+            return any(self._world.is_reachable(target, state) for target in targets)
+        if words[0] == "open":
+            targets = state.places_of(words[1][1:-7]) if words[1].startswith("{") else (words[1],)
+            if words[1].startswith("{") and state.at in targets:  # of several, the one where the robot stands
+                targets = (state.at,)
+            return any(self._world.is_open(target, state) for target in targets)
+        if len(words) == 3 and words[1] == "at":
+            return any(state.count(thing, words[2]) > 0 for thing in self._members(words[0]))
+        return any((*words[:-1], last) in state.flags for last in self._members(words[-1]))
+
+    def _members(self, word: str) -> tuple[str, ...]:
+        return self._world.groups[word[1:-1]] if word.startswith("<") else (word,)
+
+    # Looking for things
+
+    def _look_for(self, thing: str, beliefs: Beliefs, barred: frozenset[Step]) -> Preparation:
+        """The way to the place that is worth most: likely, near, or both."""
+        best: tuple[float, tuple[Step, ...]] | None = None
+        for place, share in beliefs.likely_places(thing):
+            steps = self._look_at(place, beliefs.state, barred)
+            if steps is None:
+                continue
+            price = sum(self._prices(steps, beliefs.state)) / max(share, 1e-6)
+            if best is None or price < best[0]:
+                best = price, steps
+        if best is None:
+            return Preparation(looks_for=thing, fault=f"{thing} was not found at any place that can be reached")
+        return Preparation(best[1], looks_for=thing)
+
+    def _look_at(self, place: str, state: State, barred: frozenset[Step]) -> tuple[Step, ...] | None:
+        """Steps that end with a look at `place`; None where there is no way or no skill that looks."""
+        for step in (deed.step for deed in self._deeds):
+            skill = self._skills[step.skill]
+            if skill.observes is None or step in barred:
+                continue
+            here = (Condition(("at", place)),) if place not in step.arguments else ()
+            if place not in step.arguments and any(p in self._world.places for p in step.arguments):
+                continue
+            shut = (Condition(("open", place)),) if self._world.places[place].opens else ()
+            needs = tuple(c.filled(self.domain.arguments(step)) for c in skill.conditions)
+            found = self.reach((*here, *shut, *needs), state, barred)
+            if found is not None:
+                return (*found, step)
+        return None
+
+    def _prices(self, steps: tuple[Step, ...], state: State) -> Iterator[float]:
+        for step in steps:
+            yield self.seconds(step, state)
+            effects = tuple(c.filled(self.domain.arguments(step)) for c in self._skills[step.skill].effects)
+            state = self.apply(effects, state)
+
+    # Grounding
+
+    def _ground(self) -> Iterator[Step]:
+        """All steps with arguments out of the world; those with numbers or texts are for people and models alone."""
+        number = 0
+        for name, skill in self._skills.items():
+            domains = [self.domain.values(parameter) for parameter in skill.parameters.values()]
+            if not all(domains):
+                continue
+            for arguments in product(*domains):
+                step = Step(name, arguments)
+                if not self.domain.check_step(step):
+                    number += 1
+                    if number > MAX_GROUNDED:
+                        return
+                    yield step
+
+    def _problem(self, needs: tuple[Condition, ...], state: State, barred: frozenset[Step]) -> _Problem:
+        """What is needed, and the steps that give something of it, or that such steps need in turn: others cannot
+        help. A hand is emptied by what puts down what it holds now."""
+        wanted: set[tuple[str, ...]] = set()
+        queue = list(needs)
+        chosen: dict[_Deed, None] = {}
+        sought = ""
+        while queue:
+            need = queue.pop()
+            thing = need.thing_sought
+            if thing and thing not in state.held and not state.places_of(thing):
+                sought = thing
+            for aim in self._aims(need, state):
+                if aim in wanted:
+                    continue
+                wanted.add(aim)
+                for deed in self._deeds:
+                    if deed in chosen or deed.step in barred or aim not in deed.aims:
+                        continue
+                    if aim != _HAND_EMPTY or any(c.words[-1] in state.held for c in deed.conditions):
+                        chosen[deed] = None
+                        queue += deed.conditions
+        return _Problem(needs, tuple(chosen), sought)
+
+    def _deed(self, step: Step) -> _Deed:
+        skill: Skill = self._skills[step.skill]
+        arguments = self.domain.arguments(step)
+        effects = tuple(c.filled(arguments) for c in skill.effects)
+        aims = {(("not" if effect.negated else ""), *effect.words) for effect in effects}
+        if any(_empties(effect) for effect in effects):
+            aims.add(_HAND_EMPTY)
+        return _Deed(
+            step,
+            tuple(c.filled(arguments) for c in skill.conditions),
+            effects,
+            frozenset(aims),
+            skill.expected_s / skill.prior.success,
+            bool(effects) and all(effect.words[0] == "at" and len(effect.words) == 2 for effect in effects),
+        )
+
+    def _aims(self, need: Condition, state: State) -> Iterator[tuple[str, ...]]:
+        """The facts, with their negation before them, that make `need` hold."""
+        sign = ("not",) if need.negated else ("",)
+        words = need.words
+        if words[0] == "reachable":
+            for door in self._world.doors:
+                if not self._world.is_open(door, state):
+                    yield ("", "open", door)
+            return
+        if words == ("hand_empty",):
+            yield _HAND_EMPTY
+            return
+        for at, word in enumerate(words):
+            if word.startswith("{"):
+                for place in state.places_of(word[1:-7]):
+                    yield (*sign, *words[:at], place, *words[at + 1 :])
+                return
+            if word.startswith("<"):
+                for thing in self._members(word):
+                    yield (*sign, *words[:at], thing, *words[at + 1 :])
+                return
+        yield (*sign, *words)
+
+
+def _empties(effect: Condition) -> bool:
+    """Whether a hand is empty after an effect."""
+    if effect.negated:
+        return effect.words[0] == "holding"
+    return len(effect.words) == 3 and effect.words[1] == "at"

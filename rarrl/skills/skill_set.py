@@ -1,0 +1,233 @@
+"""`skills.yaml`: what a robot can do, how each skill is run, and what its results mean."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rarrl.plugins import did_you_mean, is_import_path
+from rarrl.skills.facts import Condition
+from rarrl.skills.outcome import OutcomeMap
+from rarrl.strict_json import short, validated
+from rarrl.strict_yaml import read_yaml
+
+NAME = re.compile(r"[A-Za-z]\w{0,39}")
+"""A skill, a parameter, a class or a place: 1 to 40 letters, digits and _."""
+KINDS = ("thing", "place", "door", "room", "number", "text")
+"""Domains of parameters that every world has; the names of groups in world.yaml are further ones."""
+_TYPE = re.compile(r"[a-z]\w*/(action|srv|msg)/[A-Z]\w*")
+MAX_SKILLS = 64
+"""More would not fit into the prompt of a small model."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Parameter(_Part):
+    """What an argument may be: one of several kinds, a number within bounds, or one of fixed words."""
+
+    kinds: tuple[str, ...] = Field(
+        default=(), description="thing, place, door, room, number, text, or groups of world.yaml"
+    )
+    one_of: tuple[str, ...] = Field(default=(), description="the words that are allowed")
+    minimum: float = Field(default=float("-inf"), description="smallest number")
+    maximum: float = Field(default=float("inf"), description="largest number")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        """`thing`, `place or door`, `[low, high]` as one_of, `{number: [0, 10]}`."""
+        if isinstance(value, str):
+            return {"kinds": tuple(part.strip() for part in value.split(" or "))}
+        if isinstance(value, list):
+            return {"one_of": tuple(map(str, value))}
+        if isinstance(value, dict) and set(value) == {"number"}:
+            bounds = value["number"]
+            if not (isinstance(bounds, list) and len(bounds) == 2 and all(type(b) in (int, float) for b in bounds)):
+                raise ValueError(f"number: {short(bounds)} is not allowed (allowed: [smallest, largest])")
+            return {"kinds": ("number",), "minimum": bounds[0], "maximum": bounds[1]}
+        return value
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Parameter:
+        if bool(self.kinds) == bool(self.one_of):
+            raise ValueError(f"a parameter is one of {', '.join(KINDS)}, a group of world.yaml, or a list of words")
+        return self
+
+
+class Run(_Part):
+    """How a skill is run: one of action, service, topic or python. Texts in `goal` hold arguments as `{thing}`.
+
+    A topic is published once and counts as done after `expected_s`."""
+
+    action: str = Field(default="", description="name of a ROS 2 action, such as navigate_to_pose")
+    service: str = Field(default="", description="name of a ROS 2 service")
+    topic: str = Field(default="", description="name of a ROS 2 topic that the command is published on")
+    python: str = Field(default="", description="a callable in Python, package.module:function")
+    type: str = Field(
+        default="", description="the interface's type, package/action/Type, package/srv/Type, package/msg/Type"
+    )
+    goal: dict[str, Any] = Field(default={}, description="fields of the goal, request or message")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Run:
+        ways = [name for name in ("action", "service", "topic", "python") if getattr(self, name)]
+        if len(ways) != 1:
+            raise ValueError(
+                f"a skill is run by one of action, service, topic and python, got {' and '.join(ways) or 'none'}"
+            )
+        if self.python and not is_import_path(self.python):
+            raise ValueError(f"python: {short(self.python)} is not allowed (allowed: package.module:function)")
+        kind = {"action": "action", "service": "srv", "topic": "msg"}.get(ways[0])
+        if kind and not (_TYPE.fullmatch(self.type) and f"/{kind}/" in self.type):
+            raise ValueError(f"type: {short(self.type)} is not allowed (allowed: such as some_msgs/{kind}/Name)")
+        return self
+
+    @property
+    def server(self) -> str:
+        """What takes one goal at a time: the name of the action or service, or the callable."""
+        return self.action or self.service or self.topic or self.python
+
+
+class Prior(_Part):
+    """How often the skill succeeds, before it was ever tried here. weight: how many attempts this is worth."""
+
+    success: float = Field(
+        default=0.8, gt=0.0, lt=1.0, description="share of attempts that succeed, above 0 and below 1"
+    )
+    weight: float = Field(default=4.0, gt=0.0, le=1000.0, description="attempts, above 0")
+
+
+class Observes(_Part):
+    """What a skill finds out: a list of what is there, in its result.
+
+    A result without the list says nothing. One with a list says, too, that other things are not at that place."""
+
+    list: str = Field(description="field of the result that holds the list, dotted")
+    thing: str = Field(description="field of an entry that holds the class")
+    place: str = Field(default="", description="field of an entry that holds the place; empty: where the robot stands")
+    confidence: float = Field(default=0.95, gt=0.0, le=1.0, description="how sure a sighting is, above 0 to 1")
+
+
+class Skill(_Part):
+    """One skill."""
+
+    does: str = Field(min_length=1, max_length=200, description="what it does, for the language model and for people")
+    parameters: dict[str, Parameter] = Field(default={}, description="name -> thing, place, door, number ...")
+    run: Run = Field(description="action, service, topic or python")
+    outcome: OutcomeMap = Field(default=OutcomeMap(), description="what the codes of a result mean")
+    expected_s: float = Field(default=5.0, gt=0.0, le=3600.0, description="seconds that it usually takes, above 0")
+    speed_mps: float = Field(default=0.0, ge=0.0, le=100.0, description="m/s; above 0: driving is added to expected_s")
+    timeout_s: float = Field(default=60.0, gt=0.0, le=86400.0, description="seconds until it is cancelled, above 0")
+    accept_s: float = Field(default=5.0, gt=0.0, le=600.0, description="seconds for a server to accept the goal")
+    cancel_s: float = Field(default=5.0, gt=0.0, le=600.0, description="seconds for a cancelled goal to end")
+    retry: int = Field(
+        default=1, ge=0, le=20, description="how often it is tried again by itself after it failed, 0 to 20"
+    )
+    prior: Prior = Field(default=Prior(), description="how often it succeeds before it was tried")
+    irreversible: Literal["never", "possible", "always"] = Field(
+        default="never", description="whether what it does, or a failure of it, can be undone: never, possible, always"
+    )
+    needs: tuple[str, ...] = Field(default=(), description="facts that must hold before, such as `at {thing.place}`")
+    gives: tuple[str, ...] = Field(default=(), description="facts that hold after success, such as `holding {thing}`")
+    observes: Observes | None = Field(default=None, description="what it finds out")
+
+    @model_validator(mode="after")
+    def _facts_fit(self) -> Skill:
+        for name in self.parameters:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"parameter {short(name)} is no name (allowed: letters, digits and _)")
+        for text in (*self.needs, *self.gives):
+            condition = Condition.parse(text)
+            for name in sorted(condition.parameters - set(self.parameters)):
+                raise ValueError(
+                    f"{text!r}: {{{name}}} is no parameter (allowed: {', '.join(self.parameters) or 'none'})"
+                    f"{did_you_mean(name, self.parameters)}"
+                )
+        for name in sorted(_placeholders(self.run.goal) - set(self.parameters)):
+            raise ValueError(
+                f"run.goal: {{{name}}} is no parameter (allowed: {', '.join(self.parameters) or 'none'})"
+                f"{did_you_mean(name, self.parameters)}"
+            )
+        return self
+
+    @cached_property
+    def conditions(self) -> tuple[Condition, ...]:
+        """`needs`, read."""
+        return tuple(map(Condition.parse, self.needs))
+
+    @cached_property
+    def effects(self) -> tuple[Condition, ...]:
+        """`gives`, read."""
+        return tuple(map(Condition.parse, self.gives))
+
+    @property
+    def looks(self) -> bool:
+        """Whether it finds out and changes nothing."""
+        return self.observes is not None and not self.gives
+
+    @property
+    def irreversible_share(self) -> float:
+        """Expected share of failures that cannot be undone: a maker says never, possible or always."""
+        return {"never": 0.0, "possible": 0.5, "always": 1.0}[self.irreversible]
+
+
+class Example(_Part):
+    """A sentence and its plan, for the language model and for the robot without one."""
+
+    say: str = Field(min_length=1, max_length=500, description="what a person says")
+    plan: tuple[tuple[str, ...], ...] = Field(
+        description="[skill, argument, ...] in order; [] says that there is no plan"
+    )
+
+
+class SkillSet(_Part):
+    """All of `skills.yaml`."""
+
+    robot: str = Field(default="robot", max_length=200, description="what the robot is, in a few words")
+    skills: dict[str, Skill] = Field(min_length=1, description="name -> skill")
+    examples: tuple[Example, ...] = Field(default=(), description="sentences with their plans")
+
+    @model_validator(mode="after")
+    def _fits(self) -> SkillSet:
+        if len(self.skills) > MAX_SKILLS:
+            raise ValueError(f"{len(self.skills)} skills (allowed: at most {MAX_SKILLS})")
+        for name in self.skills:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"skill {short(name)} is no name (allowed: letters, digits and _)")
+        for example in self.examples:
+            for row in example.plan:
+                if not row or row[0] not in self.skills:
+                    name = row[0] if row else ""
+                    raise ValueError(
+                        f"example {short(example.say)}: {short(name)} is no skill{did_you_mean(name, self.skills)}"
+                    )
+                wanted = len(self.skills[row[0]].parameters)
+                if len(row) - 1 != wanted:
+                    raise ValueError(
+                        f"example {short(example.say)}: {row[0]} has {len(row) - 1} arguments (allowed: {wanted})"
+                    )
+        return self
+
+    def arguments(self, skill: str, values: tuple[str, ...]) -> dict[str, str]:
+        """Parameter name -> argument of one step. Raises: KeyError; ValueError where their numbers differ."""
+        return dict(zip(self.skills[skill].parameters, values, strict=True))
+
+
+def load_skills(path: Path) -> SkillSet:
+    """Reads a `skills.yaml`. Raises: InputError, one line that says what, where, what is allowed."""
+    return validated(SkillSet, read_yaml(path, "skills") or {}, "skills", str(path), {})
+
+
+def _placeholders(value: object) -> frozenset[str]:
+    """Names of the arguments that a goal template speaks of; `{place.pose}` speaks of place."""
+    if isinstance(value, dict):
+        return frozenset().union(*map(_placeholders, value.values()))
+    if isinstance(value, (list, tuple)):
+        return frozenset().union(*map(_placeholders, value))
+    return frozenset(re.findall(r"\{([a-z_]\w*)(?:\.\w+)*\}", value)) if isinstance(value, str) else frozenset()

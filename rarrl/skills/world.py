@@ -1,0 +1,204 @@
+"""`world.yaml`: the rooms, places, doors and things that a robot knows of, and what people call them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rarrl.plugins import did_you_mean
+from rarrl.skills.facts import State
+from rarrl.skills.skill_set import KINDS, NAME
+from rarrl.strict_json import short, validated
+from rarrl.strict_yaml import read_yaml
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Room(_Part):
+    """A room."""
+
+    aliases: tuple[str, ...] = Field(default=(), description="other names that people use")
+
+
+class Place(_Part):
+    """A place where the robot can stand and things can be. pose: in `World.frame`, metres and radians."""
+
+    room: str = Field(default="", description="the room that it is in")
+    aliases: tuple[str, ...] = Field(default=(), description="other names that people use")
+    pose: tuple[float, float, float] | None = Field(default=None, description="[x, y, yaw] in metres and radians")
+    opens: bool = Field(default=False, description="whether it has to be open before something is taken out or put in")
+    open: bool = Field(default=True, description="whether it is believed to be open at the start")
+    charger: bool = Field(default=False, description="whether the robot charges here")
+    holds: bool = Field(default=True, description="whether things can be here")
+
+
+class Door(_Part):
+    """A passage between two rooms, which may be shut."""
+
+    between: tuple[str, str] = Field(description="[room, room]")
+    aliases: tuple[str, ...] = Field(default=(), description="other names that people use")
+    pose: tuple[float, float, float] | None = Field(default=None, description="[x, y, yaw] in metres and radians")
+    open: bool = Field(default=True, description="whether it is believed to be open at the start")
+
+
+class Thing(_Part):
+    """A class of things."""
+
+    aliases: tuple[str, ...] = Field(default=(), description="other names that people use")
+    at: tuple[str, ...] = Field(default=(), description="places where one is known to be at the start")
+    usual: dict[str, float] = Field(default={}, description="place -> how likely such a thing is there, above 0 to 1")
+    groups: tuple[str, ...] = Field(default=(), description="groups that it belongs to, such as drink")
+
+
+class World(_Part):
+    """All of `world.yaml`."""
+
+    frame: str = Field(default="map", description="TF frame of the poses")
+    start: str = Field(default="", description="the place where the robot is at the start; empty: unknown")
+    hands: int = Field(default=1, ge=0, le=20, description="how many things it can carry, 0 to 20")
+    facts: tuple[str, ...] = Field(default=(), description="further facts that hold at the start")
+    rooms: dict[str, Room] = Field(default={}, description="name -> room")
+    places: dict[str, Place] = Field(default={}, description="name -> place")
+    doors: dict[str, Door] = Field(default={}, description="name -> door")
+    things: dict[str, Thing] = Field(default={}, description="class -> what is known of it")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_keys(cls, value: object) -> object:
+        """`charger:` with nothing behind it is a place of which nothing more is said."""
+        if isinstance(value, dict):
+            return {
+                key: {name: {} if each is None else each for name, each in part.items()}
+                if isinstance(part, dict)
+                else part
+                for key, part in value.items()
+            }
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> World:
+        names: dict[str, str] = {}
+        for kind in ("rooms", "places", "doors", "things"):
+            for name in getattr(self, kind):
+                if not NAME.fullmatch(name):
+                    raise ValueError(f"{kind}: {short(name)} is no name (allowed: 1 to 40 letters, digits and _)")
+                if name in names:
+                    raise ValueError(f"{kind}: {short(name)} is among {names[name]} too; take another name")
+                names[name] = kind
+
+        for name, place in self.places.items():
+            if place.room:
+                _known(place.room, self.rooms, f"places.{name}.room")
+        for name, door in self.doors.items():
+            for room in door.between:
+                _known(room, self.rooms, f"doors.{name}.between")
+        for name, thing in self.things.items():
+            for at in (*thing.at, *thing.usual):
+                _known(at, self.places, f"things.{name}")
+            for group in thing.groups:
+                if group in KINDS or group in names or not NAME.fullmatch(group):
+                    raise ValueError(f"things.{name}.groups: {short(group)} cannot name a group; take another name")
+            for at, likely in thing.usual.items():
+                if not 0.0 < likely <= 1.0:
+                    raise ValueError(f"things.{name}.usual.{at}: {likely} is not allowed (allowed: above 0 to 1)")
+        if self.start:
+            _known(self.start, {**self.places, **self.doors}, "start")
+        return self
+
+    @cached_property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Group -> the classes in it."""
+        found: dict[str, list[str]] = {}
+        for name, thing in self.things.items():
+            for group in thing.groups:
+                found.setdefault(group, []).append(name)
+        return {group: tuple(names) for group, names in found.items()}
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        """What an argument of `kind` may be: thing, place, door, room, or a group. Raises: KeyError."""
+        if kind in ("thing", "place", "door", "room"):
+            return tuple(getattr(self, f"{kind}s"))
+        return self.groups[kind]
+
+    def room_of(self, name: str) -> str:
+        """The room of a place; "" where none is known."""
+        place = self.places.get(name)
+        return place.room if place is not None else ""
+
+    def distance_m(self, start: str, end: str) -> float:
+        """Straight metres between two places or doors; 0 where a pose is not given."""
+        a, b = (self._pose(name) for name in (start, end))
+        if a is None or b is None:
+            return 0.0
+        return float(((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2) ** 0.5)
+
+    def _pose(self, name: str) -> tuple[float, float, float] | None:
+        found = self.places.get(name) or self.doors.get(name)
+        return found.pose if found is not None else None
+
+    def start_state(self) -> State:
+        """What is the case at the start, as far as the file says."""
+        located: dict[tuple[str, str], int] = {}
+        for name, thing in self.things.items():
+            for place in thing.at:
+                located[name, place] = located.get((name, place), 0) + 1
+        flags = {tuple(fact.split()) for fact in self.facts}
+        flags |= {("open", name) for name, place in self.places.items() if place.opens and place.open}
+        flags |= {("open", name) for name, door in self.doors.items() if door.open}
+        return State(
+            at=self.start,
+            room=self.room_of(self.start),
+            located=frozenset((thing, place, n) for (thing, place), n in located.items()),
+            flags=frozenset(flags),
+        )
+
+    def is_open(self, name: str, state: State) -> bool:
+        """Whether a place or door is open; what cannot be shut always is."""
+        place = self.places.get(name)
+        if name not in self.doors and (place is None or not place.opens):
+            return True
+        return ("open", name) in state.flags
+
+    def reachable_rooms(self, state: State) -> frozenset[str]:
+        """Rooms that the robot gets to through open doors; all of them where it does not know its own."""
+        if not state.room:
+            return frozenset(self.rooms)
+        seen, queue = {state.room}, deque([state.room])
+        while queue:
+            room = queue.popleft()
+            for name, door in self.doors.items():
+                if room in door.between and ("open", name) in state.flags:
+                    other = door.between[1] if door.between[0] == room else door.between[0]
+                    if other not in seen:
+                        seen.add(other)
+                        queue.append(other)
+        return frozenset(seen)
+
+    def is_reachable(self, name: str, state: State) -> bool:
+        """Whether the robot can drive to a place, door or room. A shut door can be reached from both sides."""
+        if not self.rooms or name == state.at:
+            return True
+        rooms = self.reachable_rooms(state)
+        if name in self.doors:
+            return bool(rooms & set(self.doors[name].between))
+        room = name if name in self.rooms else self.room_of(name)
+        return not room or room in rooms
+
+
+def load_world(path: Path) -> World:
+    """Reads a `world.yaml`. Raises: InputError, one line that says what, where, what is allowed."""
+    return validated(World, read_yaml(path, "world") or {}, "world", str(path), {})
+
+
+def _known(name: str, known: Iterable[str], where: str) -> None:
+    known = list(known)
+    if name not in known:
+        raise ValueError(
+            f"{where}: {short(name)} is unknown (allowed: {', '.join(known)[:200]}){did_you_mean(name, known)}"
+        )
