@@ -447,7 +447,7 @@ NAMELESS_FEATURE_NAMES = (
     "plan.known",
     *PLAN_FEATURE_NAMES,
 )
-"""Features that know no names, for any robot's skills; those of the plan are 0 where the situation has no `PlanView`."""
+"""Features that know no names, for any robot's skills; those of the plan are 0 where there is no `PlanView`."""
 FEATURE_SETS: dict[str, tuple[str, ...]] = {
     "names": FEATURE_NAMES,
     "names_and_plan": ALL_FEATURE_NAMES,

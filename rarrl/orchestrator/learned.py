@@ -38,9 +38,9 @@ class LearnedPolicy:
     """An MLP over `encode(situation)`: tanh hidden layers, then one logit per action; the largest allowed wins.
 
     `weights[i]` (out, in), `biases[i]` (out,) float32. `hidden` (features,) bool: inputs this policy was trained
-    without (ablations), set to zero. `allowed` (5,) bool: actions it was trained with. `nameless`: it reads
-    NAMELESS_FEATURE_NAMES; else as many of ALL_FEATURE_NAMES as its first layer has inputs. `value_weights`, `value_biases`: the learner's
-    value head, a network of its own; empty where the file holds none."""
+    without (ablations), set to zero. `allowed` (5,) bool: actions it was trained with. `value_weights`,
+    `value_biases`: the learner's value head, a network of its own; empty where the file holds none. `nameless`: it
+    reads NAMELESS_FEATURE_NAMES; else as many of ALL_FEATURE_NAMES as its first layer has inputs."""
 
     name: str
     weights: tuple[Floats32, ...]
