@@ -122,7 +122,7 @@ def eval_skillsets(
 
     worlds = {
         "unseen": (HELD_OUT_SETS, HELD_OUT_PROFILES),
-        "new_seeds": (TRAINING_SETS, TRAINING_PROFILES),
+        "new_seeds": (TRAINING_SETS, HELD_OUT_PROFILES),
     }
     for share, (world, (ranges, profiles)) in enumerate(worlds.items()):
         for condition, kind in SKILLSET_CORES.items():
