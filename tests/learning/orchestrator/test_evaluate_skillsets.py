@@ -41,6 +41,7 @@ def test_a_policy_that_never_thinks_ties_with_the_rule_never(
 ) -> None:
     monkeypatch.setattr(evaluate_skillsets, "HELD_OUT_PROFILES", ("groq-70b",))
     monkeypatch.setattr(evaluate_skillsets, "TRAINING_PROFILES", ("groq-70b",))
+    monkeypatch.setattr(evaluate_skillsets, "FINE_PRICES", (0.001, 0.01))
     with pytest.raises(InputError, match="features nameless"):
         nameless_seeds(tmp_path)
     save_policy(act_alone(len(NAMELESS_FEATURE_NAMES), True), tmp_path, {}, "nameless.safetensors")
