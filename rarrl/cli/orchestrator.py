@@ -283,6 +283,7 @@ def eval_skillsets(
     split: SplitOption = None,
     robots: Annotated[int, typer.Option(min=10, max=100_000, help="Random robots in each comparison.")] = 4000,
     replicas: Annotated[int, typer.Option(min=1, max=1000, help="How often each of ALFRED's plans is played.")] = 4,
+    part: Annotated[str, typer.Option(help="all, skillsets, or alfred.")] = "all",
     models: Annotated[Path | None, typer.Option(help="Folder of the weights; default: the shipped ones.")] = None,
     json: JsonOption = None,
 ) -> None:
@@ -300,6 +301,7 @@ def eval_skillsets(
             seed=seed,
             robots=robots,
             replicas=replicas,
+            part=part,
             json_path=json,
             command=command_line(),
             split=split,
