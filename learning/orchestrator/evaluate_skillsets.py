@@ -27,7 +27,7 @@ from .rollout import Clusters, RolloutResult, rollout
 from .scenarios import CONDITIONS, SKILLSET_CONDITIONS, fixed_episodes
 from .tune import SKILLSET_CORES
 
-PARTS = ("all", "skillsets", "alfred")
+PARTS = ("all", *SKILLSET_CORES, "alfred")
 HELD_OUT_SEED = 1_000_003  # of plans and robots that nothing was fitted to; training and tuning begin at 0
 # Prices at which the policy is held against another at no more seconds; finer than PRICES, for the difference is small.
 FINE_PRICES = tuple(float(p) for p in np.geomspace(0.0005, 0.03, 22))
@@ -115,7 +115,8 @@ def eval_skillsets(
 
     Success is a mean over robots, or over episodes; intervals are bootstrapped over robots, or over plans and training
     seeds; comparisons are paired and at no more LLM seconds than the other, profile by profile. Returns (and writes to
-    `json_path`) the results document. part: all, or one of skillsets, alfred.
+    `json_path`) the results document. part: all, or the random skill sets under
+    one of SKILLSET_CONDITIONS, or alfred.
 
     Raises: InputError where `models` holds no policy, or for another part."""
     if part not in PARTS:
@@ -130,8 +131,10 @@ def eval_skillsets(
         "unseen": (HELD_OUT_SETS, HELD_OUT_PROFILES),
         "new_seeds": (TRAINING_SETS, HELD_OUT_PROFILES),
     }
-    for share, (world, (ranges, profiles)) in enumerate(worlds.items() if part != "alfred" else ()):
+    for share, (world, (ranges, profiles)) in enumerate(worlds.items()):
         for condition, kind in SKILLSET_CORES.items():
+            if part not in ("all", condition):
+                continue
             say(f"{world} robots, {condition}", 0.25 * share)
             episode_set = SkillsetEpisodes.of(ranges, kind, robots, HELD_OUT_SEED + seed)
             ev = SkillsetEvaluation(
@@ -147,7 +150,7 @@ def eval_skillsets(
             suffix = "" if condition == "binding" else f"_{condition}"
             best[f"{world}{suffix}"] = _hold(ev, condition, profiles, f"{world}_skills{suffix}")
 
-    if part != "skillsets":
+    if part in ("all", "alfred"):
         say("ALFRED", 0.6)
         _alfred(total, shipped_seeds(folder), nameless)
     total.tables["setup"] = {
