@@ -94,7 +94,7 @@ class Search:
 
     def holds(self, need: Condition, state: State) -> bool:
         """Whether a filled condition holds."""
-        return self._holds(need, state) != need.negated
+        return self._world.holds(need, state)
 
     def reach(
         self, needs: tuple[Condition, ...], state: State, barred: frozenset[Step] = frozenset()
@@ -219,31 +219,6 @@ class Search:
         reachable = self._world.reachable_rooms(before)
         return next((each for each in door.between if each in reachable), before.room)
 
-    def _holds(self, need: Condition, state: State) -> bool:
-        words = need.words
-        if words == ("hand_empty",):
-            return len(state.held) < max(self._world.hands, 1)
-        if words[0] == "holding":
-            return any(thing in state.held for thing in self._members(words[1]))
-        if words[0] == "at" and len(words) == 2:
-            if words[1].startswith("{"):
-                return bool(state.at) and state.at in state.places_of(words[1][1:-7])
-            return state.at == words[1]
-        if words[0] == "reachable":
-            targets = state.places_of(words[1][1:-7]) if words[1].startswith("{") else (words[1],)
-            return any(self._world.is_reachable(target, state) for target in targets)
-        if words[0] == "open":
-            targets = state.places_of(words[1][1:-7]) if words[1].startswith("{") else (words[1],)
-            if words[1].startswith("{") and state.at in targets:  # of several, the one where the robot stands
-                targets = (state.at,)
-            return any(self._world.is_open(target, state) for target in targets)
-        if len(words) == 3 and words[1] == "at":
-            return any(state.count(thing, words[2]) > 0 for thing in self._members(words[0]))
-        return any((*words[:-1], last) in state.flags for last in self._members(words[-1]))
-
-    def _members(self, word: str) -> tuple[str, ...]:
-        return self._world.groups[word[1:-1]] if word.startswith("<") else (word,)
-
     # Looking for things
 
     def _look_for(self, thing: str, beliefs: Beliefs, barred: frozenset[Step]) -> Preparation:
@@ -357,7 +332,7 @@ class Search:
                     yield (*sign, *words[:at], place, *words[at + 1 :])
                 return
             if word.startswith("<"):
-                for thing in self._members(word):
+                for thing in self._world.members(word):
                     yield (*sign, *words[:at], thing, *words[at + 1 :])
                 return
         yield (*sign, *words)
