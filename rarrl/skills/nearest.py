@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from rarrl.skills.domain import Domain
 from rarrl.skills.plan import SkillPlan, Step
+from rarrl.skills.words import Mention, words_of
 
-_WORD = re.compile(r"\w+")
 _SMALL = frozenset(
     "a an the to of in on into onto at and or is are it its my me us please for from with that this some all".split()
 )
@@ -28,15 +27,6 @@ class Recalled:
     unknown: int
 
 
-@dataclass(frozen=True)
-class Mention:
-    """A name that a sentence holds. kind: its kinds and groups. start, end: which words."""
-
-    name: str
-    start: int
-    end: int
-
-
 class NearestExample:
     """Looks a sentence up among a domain's examples.
 
@@ -45,19 +35,13 @@ class NearestExample:
 
     def __init__(self, domain: Domain) -> None:
         self._domain = domain
-        self._sayings = {
-            tuple(_words(said)): name
-            for name, sayings in reversed(domain.aliases.items())
-            for said in (*sayings, *(f"{said}s" for said in sayings))
-        }
-        self._longest = max((len(words) for words in self._sayings), default=1)
         self._known = [(example, self._abstract(example.say)) for example in domain.skills.examples]
         self._vocabulary = {word for _, (words, _) in self._known for word in words}
 
     def recall(self, sentence: str) -> Recalled:
         """The plan of the nearest example; of several the first."""
         words, mentions = self._abstract(sentence)
-        total = len(_words(sentence))
+        total = len(words_of(sentence))
         named = sum(mention.end - mention.start for mention in mentions)
         unknown = sum(word not in self._vocabulary and not word.startswith("<") for word in words)
         unknown = min(unknown, total - named)
@@ -74,24 +58,9 @@ class NearestExample:
             return Recalled(None, best, total, unknown)
         return Recalled(plan, best, total, unknown)
 
-    def mentions(self, sentence: str) -> tuple[Mention, ...]:
-        """The names that a sentence holds, in its order; the longest of several."""
-        words = _words(sentence)
-        found = []
-        at = 0
-        while at < len(words):
-            for length in range(min(self._longest, len(words) - at), 0, -1):
-                name = self._sayings.get(tuple(words[at : at + length]))
-                if name is not None:
-                    found.append(Mention(name, at, at + length))
-                    at += length - 1
-                    break
-            at += 1
-        return tuple(found)
-
     def _abstract(self, sentence: str) -> tuple[tuple[str, ...], tuple[Mention, ...]]:
         """The words that count, names as `<kind>`; and the names."""
-        words, mentions = _words(sentence), self.mentions(sentence)
+        words, mentions = words_of(sentence), self._domain.lexicon.mentioned(sentence)
         taken = {at for mention in mentions for at in range(mention.start, mention.end)}
         kept = [word for at, word in enumerate(words) if at not in taken and word not in _SMALL]
         return (*kept, *(f"<{self._kind(mention.name)}>" for mention in mentions)), mentions
@@ -117,7 +86,3 @@ class NearestExample:
             new = list(dict.fromkeys(m.name for m in ours if self._kind(m.name) == kind))
             renames |= dict(zip(old, new, strict=False))
         return SkillPlan(tuple(Step(s.skill, tuple(renames.get(a, a) for a in s.arguments)) for s in plan.steps))
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in _WORD.findall(text.lower().replace("_", " ")) if word]
