@@ -8,6 +8,7 @@ from typing import Protocol
 from rarrl.config import LanguageModelConfig
 from rarrl.reasoner.plan import Plan, Verdict
 from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
+from rarrl.skills.domain import Domain
 from rarrl.types import MAX_NEW_TOKENS, CallStatus, Role
 
 MAX_GOAL_CHARS = 500
@@ -22,6 +23,7 @@ class Request:
     empty. plan: what the verifier judges; for the planner the plan that failed, if one did. failed: index of the step
     of `plan` that failed, None where none did. deadline_s: seconds of this call, from its start. seed: of sampling.
     vocabulary: the names that a plan may hold; `GuardedReasoner` sets that of the operator's policy.
+    domain: the robot that plans are for, with its operator's policy; None: ALFRED's.
 
     answer_tokens: cap on the tokens of the answer, 0 for the level's default. thinking_tokens: how many more may be
     thoughts. Backends fill both in from the settings: see `capped`."""
@@ -36,6 +38,7 @@ class Request:
     failed: int | None = None
     seed: int = 0
     vocabulary: Vocabulary = ALFRED
+    domain: Domain | None = None
     answer_tokens: int = 0
     thinking_tokens: int = 0
 

@@ -10,13 +10,16 @@ from enum import Enum
 from numbers import Integral, Real
 from typing import Any
 
-from rarrl.alfred import SubgoalType
+from rarrl.alfred_plans import ALFRED_DOMAIN
 from rarrl.clock import Clock, SteadyClock
 from rarrl.plugins import USER_ERRORS, one_line
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer, Reasoner, Request
-from rarrl.reasoner.checker import OperatorPolicy, check
-from rarrl.reasoner.plan import Fault, Plan, PlanStep, Verdict
+from rarrl.reasoner.plan import Fault, Plan, Verdict
+from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
 from rarrl.secrets import hide_secrets
+from rarrl.skills.domain import Domain
+from rarrl.skills.operator_policy import OperatorPolicy
+from rarrl.skills.plan import Step
 from rarrl.types import CallStatus, Role
 
 logger = logging.getLogger(__name__)
@@ -91,14 +94,17 @@ class GuardedReasoner:
     A goal that is too long, or holds no word, is refused before a model sees it. An answer to another decision is
     dropped. A plan that the rules refuse is taken out of the answer (status REFUSED). A backend that raises counts as
     BACKEND_DOWN, and an answer that is not well formed as INVALID: `ask` itself never raises. The backend is told the
-    names that the operator's policy allows (`Request.vocabulary`)."""
+    names that the operator's policy allows (`Request.vocabulary`).
+
+    policy: the operator's, over ALFRED's robot. Raises: InputError for a name that the robot does not know."""
 
     def __init__(
         self, backend: Reasoner, policy: OperatorPolicy | None = None, breaker: CircuitBreaker | None = None
     ) -> None:
         self.backend = backend
         self.breaker = breaker or CircuitBreaker()
-        self._policy = policy or OperatorPolicy()
+        self._domain = ALFRED_DOMAIN.under(policy) if policy is not None else ALFRED_DOMAIN
+        self._vocabulary = Vocabulary(self._domain) if policy is not None else ALFRED
         self._lock = threading.Lock()
         self._under_way: dict[int, Request] = {}  # by id(): equal requests are different calls
 
@@ -128,7 +134,7 @@ class GuardedReasoner:
         answer = self._asked(request)
         if self._ends(request):
             self.breaker.record(answer.status not in FAILURES)
-        return judged(answer, self._policy)
+        return judged(answer, request.domain or self._domain)
 
     def give_up(self, request: Request) -> Answer:
         """The answer TIMEOUT to a call that another thread still waits for in `ask`.
@@ -144,7 +150,7 @@ class GuardedReasoner:
         started = self.breaker.clock.now()
         status = CallStatus.BACKEND_DOWN
         try:
-            answer = self.backend.ask(replace(request, vocabulary=self._policy.vocabulary))
+            answer = self.backend.ask(replace(request, vocabulary=self._vocabulary))
             status = CallStatus.INVALID
             why = malformed(answer, request)
         except USER_ERRORS as error:
@@ -211,7 +217,7 @@ def malformed(answer: Any, request: Request) -> str:
     if (answer.status is CallStatus.OK) != (wanted is not None):
         return f"ValueError: an answer {answer.status.value} {'without a' if wanted is None else 'with its'} result"
     if answer.plan is not None and not _is_plan(answer.plan):
-        return "TypeError: Answer.plan is not made of PlanStep(SubgoalType, tuple of text)"
+        return "TypeError: Answer.plan is not made of Step(text, tuple of text)"
     if answer.verdict is not None and not _is_verdict(answer.verdict):
         return "TypeError: Answer.verdict is not made of (bool, Fault or None, number)"
     return ""
@@ -219,8 +225,8 @@ def malformed(answer: Any, request: Request) -> str:
 
 def _is_plan(plan: Plan) -> bool:
     return isinstance(plan.steps, tuple) and all(
-        isinstance(step, PlanStep)
-        and isinstance(step.verb, SubgoalType)
+        isinstance(step, Step)
+        and isinstance(step.skill, str)
         and isinstance(step.arguments, tuple)
         and all(isinstance(argument, str) for argument in step.arguments)
         for step in plan.steps
@@ -234,9 +240,9 @@ def _is_verdict(verdict: Verdict) -> bool:
     )
 
 
-def judged(answer: Answer, policy: OperatorPolicy) -> Answer:
-    """`answer` as the rules leave it: REFUSED and without its plan where `check` finds a reason."""
+def judged(answer: Answer, domain: Domain) -> Answer:
+    """`answer` as the rules leave it: REFUSED and without its plan where `Domain.check` finds a reason."""
     if answer.role is not Role.PLANNER or answer.plan is None:
         return answer
-    why = check(answer.plan, policy)
+    why = domain.check(answer.plan)
     return replace(answer, status=CallStatus.REFUSED, plan=None, why=f"plan refused: {why}") if why else answer

@@ -120,7 +120,7 @@ class Beliefs:
         return tuple(sorted(((name, w / total) for name, w in weights.items()), key=lambda pair: (-pair[1], pair[0])))
 
     def fresh(self, now_s: float) -> Beliefs:
-        """The same at the start of a task: nothing is contradicted yet, and what was sought in vain may be there now."""
+        """The same at the start of a task: nothing is contradicted yet, what was sought in vain may be there now."""
         marks = {
             fact: mark
             for fact, mark in self.marks.items()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rarrl.plugins import did_you_mean
 from rarrl.skills.facts import Condition, State
-from rarrl.skills.plan import SkillPlan, Step
+from rarrl.skills.plan import Plan, Step
 from rarrl.skills.skill_set import Parameter
 from rarrl.strict_json import short
 
@@ -22,7 +22,7 @@ _LISTED = 160
 """Characters of a list of allowed names in a message."""
 
 
-def check(plan: SkillPlan, domain: Domain) -> str:
+def check(plan: Plan, domain: Domain) -> str:
     """Why `plan` may not be carried out, in one line that a model can mend it by; "" where it may.
 
     What steps give is followed from what holds at the start, so that a knife in a cup is a knife on the bed when the

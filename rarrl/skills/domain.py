@@ -1,4 +1,4 @@
-"""A robot's skills in its world under its operator's policy: which names an argument may be, and which plans may run."""
+"""A robot's skills in its world under its operator's policy: what arguments may be, and which plans may run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rarrl.errors import InputError
 from rarrl.plugins import did_you_mean
 from rarrl.skills import check as checker
 from rarrl.skills.operator_policy import OperatorPolicy
-from rarrl.skills.plan import SkillPlan, Step
+from rarrl.skills.plan import Plan, Step
 from rarrl.skills.skill_set import KINDS, Parameter, Skill, SkillSet, load_skills
 from rarrl.skills.words import Lexicon
 from rarrl.skills.world import World, load_world
@@ -59,7 +59,7 @@ class Domain:
                         )
         if self.policy == OperatorPolicy():  # an operator may forbid what an example does
             for example in self.skills.examples:
-                fault = self.check(SkillPlan.from_rows(example.plan)) if example.plan else ""
+                fault = self.check(Plan.from_rows(example.plan)) if example.plan else ""
                 if fault:
                     raise InputError(f"skills: example {short(example.say)}: {fault}")
 
@@ -95,12 +95,13 @@ class Domain:
         return found
 
     def _offered(self, parameter: Parameter) -> tuple[str, ...]:
-        return tuple(
-            name
-            for name in self.values(parameter)
-            if name not in self.policy.forbidden_things
-            and not (self.barred_place(name) if self._is_place(name, parameter) else self.barred_thing(name))
-        )
+        return tuple(n for n in self.values(parameter) if self.may_name(n, self._is_place(n, parameter)))
+
+    def may_name(self, name: str, as_place: bool = False) -> bool:
+        """Whether a model is offered a name, for a place or receptacle, or for a thing."""
+        if name in self.policy.forbidden_things or (name in self.world.things and self.barred_thing(name)):
+            return False
+        return not (as_place and name in self.world.named and self.barred_place(name))
 
     @cached_property
     def own(self) -> tuple[str, ...]:
@@ -193,7 +194,7 @@ class Domain:
             return f"the operator does not allow the place {name}"
         return ""
 
-    def check(self, plan: SkillPlan) -> str:
+    def check(self, plan: Plan) -> str:
         """Why `plan` may not be carried out, in one line that a model can mend it by; "" where it may."""
         return checker.check(plan, self)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rarrl.skills.domain import Domain
-from rarrl.skills.plan import SkillPlan, Step
+from rarrl.skills.plan import Plan, Step
 from rarrl.skills.words import Mention, words_of
 
 _SMALL = frozenset(
@@ -21,7 +21,7 @@ class Recalled:
     plan: None where no example has a word or name in common with the sentence. similarity: 0 to 1. words: of the
     sentence. unknown: how many of them are neither a name, nor in an example."""
 
-    plan: SkillPlan | None
+    plan: Plan | None
     similarity: float
     words: int
     unknown: int
@@ -53,7 +53,7 @@ class NearestExample:
         if best <= 0.0:
             return Recalled(None, 0.0, total, unknown)
         example, (_, theirs) = self._known[-number]
-        plan = self._renamed(SkillPlan.from_rows(example.plan), theirs, mentions)
+        plan = self._renamed(Plan.from_rows(example.plan), theirs, mentions)
         if not plan.steps or self._domain.check(plan):
             return Recalled(None, best, total, unknown)
         return Recalled(plan, best, total, unknown)
@@ -78,11 +78,11 @@ class NearestExample:
                 common += 1
         return 2.0 * common / (len(ours) + len(theirs)) if ours or theirs else 0.0
 
-    def _renamed(self, plan: SkillPlan, theirs: tuple[Mention, ...], ours: tuple[Mention, ...]) -> SkillPlan:
+    def _renamed(self, plan: Plan, theirs: tuple[Mention, ...], ours: tuple[Mention, ...]) -> Plan:
         """The plan with our names in the place of theirs, kind by kind in the order in which they are said."""
         renames: dict[str, str] = {}
         for kind in ("thing", "place", "door", "room"):
             old = list(dict.fromkeys(m.name for m in theirs if self._kind(m.name) == kind))
             new = list(dict.fromkeys(m.name for m in ours if self._kind(m.name) == kind))
             renames |= dict(zip(old, new, strict=False))
-        return SkillPlan(tuple(Step(s.skill, tuple(renames.get(a, a) for a in s.arguments)) for s in plan.steps))
+        return Plan(tuple(Step(s.skill, tuple(renames.get(a, a) for a in s.arguments)) for s in plan.steps))

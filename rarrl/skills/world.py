@@ -16,7 +16,6 @@ from rarrl.skills.skill_set import KINDS, NAME
 from rarrl.strict_json import short, validated
 from rarrl.strict_yaml import read_yaml
 
-
 WORLD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 """A room, place, door or thing, as in tool_box: 1 to 40 letters, digits, - and _."""
 
@@ -158,7 +157,7 @@ class World(_Part):
         return self.groups[kind]
 
     def members(self, word: str) -> tuple[str, ...]:
-        """The names that a word of a condition or pair stands for: those of a group for `<knives>`. Raises: KeyError."""
+        """The names that a word of a condition or pair stands for: `<knives>` for a group. Raises: KeyError."""
         return self.groups[word[1:-1]] if word.startswith("<") else (word,)
 
     def extended(self, things: Mapping[str, Thing], places: Mapping[str, Place]) -> World:
