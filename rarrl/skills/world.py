@@ -56,13 +56,24 @@ class Thing(_Part):
     groups: tuple[str, ...] = Field(default=(), description="groups that it belongs to, such as drink")
 
 
+class Battery(_Part):
+    """When the robot goes to its charger before it goes on with a task."""
+
+    field: str = Field(default="", description="field of results or feedback that holds the level; empty: not watched")
+    full: float = Field(default=100.0, gt=0.0, description="the level of a full battery, in the field's unit")
+    low: float = Field(
+        default=30.0, ge=0.0, description="below this level the robot charges first, in the field's unit"
+    )
+
+
 class World(_Part):
     """All of `world.yaml`."""
 
     frame: str = Field(default="map", description="TF frame of the poses")
-    start: str = Field(default="", description="the place where the robot is at the start; empty: unknown")
+    start: str = Field(default="", description="place or room where the robot is at the start; empty: unknown")
     hands: int = Field(default=1, ge=0, le=20, description="how many things it can carry, 0 to 20")
     facts: tuple[str, ...] = Field(default=(), description="further facts that hold at the start")
+    battery: Battery = Field(default=Battery(), description="when the robot goes to its charger first")
     rooms: dict[str, Room] = Field(default={}, description="name -> room")
     places: dict[str, Place] = Field(default={}, description="name -> place")
     doors: dict[str, Door] = Field(default={}, description="name -> door")
@@ -108,7 +119,7 @@ class World(_Part):
                 if not 0.0 < likely <= 1.0:
                     raise ValueError(f"things.{name}.usual.{at}: {likely} is not allowed (allowed: above 0 to 1)")
         if self.start:
-            _known(self.start, {**self.places, **self.doors}, "start")
+            _known(self.start, {**self.places, **self.rooms}, "start")
         return self
 
     @cached_property
@@ -152,8 +163,8 @@ class World(_Part):
         flags |= {("open", name) for name, place in self.places.items() if place.opens and place.open}
         flags |= {("open", name) for name, door in self.doors.items() if door.open}
         return State(
-            at=self.start,
-            room=self.room_of(self.start),
+            at=self.start if self.start in self.places else "",
+            room=self.start if self.start in self.rooms else self.room_of(self.start),
             located=frozenset((thing, place, n) for (thing, place), n in located.items()),
             flags=frozenset(flags),
         )
