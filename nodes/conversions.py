@@ -17,7 +17,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from rarrl.decision_loop import DecisionOutcome, Phase, Report, TaskView
-from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
+from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer, AnyPlan
 from rarrl.reasoner.plan import MAX_STEPS, Fault, Plan, Verdict
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, SubgoalType
 
@@ -306,7 +306,7 @@ def values_from_plan(report: Report) -> dict[str, object]:
     return {"schema": SCHEMA, "run": report.run, "episode": report.episode, "subgoals": len(subgoals), **subgoals}
 
 
-def _plan_text(plan: Plan | None) -> str:
+def _plan_text(plan: AnyPlan | None) -> str:
     return "none" if plan is None else json.dumps(plan.to_rows())
 
 
