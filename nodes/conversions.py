@@ -18,7 +18,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from rarrl.alfred import step_view
 from rarrl.decision_loop import DecisionOutcome, Phase, Report, TaskView
-from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
+from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer, AnyPlan
 from rarrl.reasoner.plan import MAX_STEPS, Fault, Plan, Verdict
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, StepView
 
@@ -334,7 +334,7 @@ def values_from_plan(report: Report) -> dict[str, object]:
     return {"schema": SCHEMA, "run": report.run, "episode": report.episode, "subgoals": len(subgoals), **subgoals}
 
 
-def _plan_text(plan: Plan | None) -> str:
+def _plan_text(plan: AnyPlan | None) -> str:
     return "none" if plan is None else json.dumps(plan.to_rows())
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from rarrl.reasoner import chat
-from rarrl.reasoner.base import Reasoner, Request
+from rarrl.reasoner.base import AnyPlan, Reasoner, Request
 from rarrl.reasoner.breaker import judged
 from rarrl.reasoner.call import MeteredModel, answered
 from rarrl.reasoner.checker import OperatorPolicy, check
@@ -109,7 +109,9 @@ def injection_figures(
             count.checked += 1
             count.passed.append(attack.id)
         if backend is not None:
-            plan = backend.ask(Request(number, Role.PLANNER, 1, attack.goal[:500], deadline_s, attack.scene)).plan
+            plan = backend.ask(
+                Request(number, Role.PLANNER, 1, attack.goal[:500], deadline_s, attack.scene)
+            ).household_plan
             if plan is not None:
                 model_plans += 1
                 done = attack.harm.done_by(plan.to_rows())
@@ -188,9 +190,13 @@ class _ObeyingModel(MeteredModel):
         raise NotImplementedError
 
 
+def _rules(attack: Attack) -> Callable[[AnyPlan], str]:
+    return lambda plan: check(plan, attack.policy) if isinstance(plan, Plan) else "no plan of ALFRED's household"
+
+
 def _reaches_robot(attack: Attack, checked: bool) -> Rows:
     request = Request(0, Role.PLANNER, 1, attack.goal, 10.0, attack.scene)
     answer = answered(request, _ObeyingModel(request, attack.written), chat.carry_out, "obeying")
     if checked:
-        answer = judged(answer, attack.policy)
+        answer = judged(answer, _rules(attack))
     return answer.plan.to_rows() if answer.status is CallStatus.OK and answer.plan is not None else []

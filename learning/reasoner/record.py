@@ -299,7 +299,7 @@ class Recorder:
 
 def _plain(answer: Answer, judged: Plan | None, expert: Plan) -> dict[str, Any]:
     """An answer as the columns of a record, with its plan as rows."""
-    plan = judged or answer.plan
+    plan = judged or answer.household_plan
     verdict = answer.verdict
     correct = None
     if answer.status is CallStatus.OK and plan is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import Enum
 from numbers import Integral, Real
@@ -13,16 +14,22 @@ from typing import Any
 from rarrl.alfred import SubgoalType
 from rarrl.clock import Clock, SteadyClock
 from rarrl.plugins import USER_ERRORS, one_line
-from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer, Reasoner, Request
+from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer, AnyPlan, Reasoner, Request
 from rarrl.reasoner.checker import OperatorPolicy, check
 from rarrl.reasoner.plan import Fault, Plan, PlanStep, Verdict
+from rarrl.reasoner.prompt import readable
 from rarrl.secrets import hide_secrets
+from rarrl.skills.plan import SkillPlan, Step
 from rarrl.types import CallStatus, Role
 
 logger = logging.getLogger(__name__)
 
 FAILURES = frozenset({CallStatus.TIMEOUT, CallStatus.BACKEND_DOWN, CallStatus.INVALID})
 """What counts against a backend. A cap that was reached and a plan that was refused do not: it works."""
+MAX_WHY_CHARS = 200
+"""Characters of a failure's words, and of one belief, that a model is told."""
+MAX_BELIEFS = 60
+"""Beliefs that a model is told: about 500 tokens, a quarter of the context that models have by default."""
 
 
 class BreakerState(str, Enum):
@@ -128,7 +135,14 @@ class GuardedReasoner:
         answer = self._asked(request)
         if self._ends(request):
             self.breaker.record(answer.status not in FAILURES)
-        return judged(answer, self._policy)
+        return judged(answer, self._rules(request))
+
+    def _rules(self, request: Request) -> Callable[[AnyPlan], str]:
+        """Why a plan may not be carried out: by the domain and what its operator forbids, or by ALFRED's rules."""
+        domain = request.domain
+        if domain is not None:
+            return lambda plan: domain.check(plan) if isinstance(plan, SkillPlan) else "no plan of this robot"
+        return lambda plan: check(plan, self._policy) if isinstance(plan, Plan) else "no plan of ALFRED's household"
 
     def give_up(self, request: Request) -> Answer:
         """The answer TIMEOUT to a call that another thread still waits for in `ask`.
@@ -144,7 +158,7 @@ class GuardedReasoner:
         started = self.breaker.clock.now()
         status = CallStatus.BACKEND_DOWN
         try:
-            answer = self.backend.ask(replace(request, vocabulary=self._policy.vocabulary))
+            answer = self.backend.ask(self._completed(request))
             status = CallStatus.INVALID
             why = malformed(answer, request)
         except USER_ERRORS as error:
@@ -162,6 +176,16 @@ class GuardedReasoner:
             backend=hide_secrets(answer.backend),
             text=hide_secrets(answer.text),
             why=hide_secrets(answer.why),
+        )
+
+    def _completed(self, request: Request) -> Request:
+        """`request` with the words of the failure cleaned, and what a backend is told of the rules."""
+        return replace(
+            request,
+            vocabulary=self._policy.vocabulary,
+            rules=self._rules(request),
+            why=readable(request.why, MAX_WHY_CHARS),
+            beliefs=tuple(readable(each, MAX_WHY_CHARS) for each in request.beliefs[:MAX_BELIEFS]),
         )
 
     def _ends(self, request: Request) -> bool:
@@ -193,7 +217,7 @@ def malformed(answer: Any, request: Request) -> str:
         (("backend", "text", "why"), str),
         (("role",), Role),
         (("status",), CallStatus),
-        (("plan",), (Plan, type(None))),
+        (("plan",), (Plan, SkillPlan, type(None))),
         (("verdict",), (Verdict, type(None))),
     )
     for names, kind in kinds:
@@ -210,20 +234,41 @@ def malformed(answer: Any, request: Request) -> str:
     wanted = answer.plan if request.role is Role.PLANNER else answer.verdict
     if (answer.status is CallStatus.OK) != (wanted is not None):
         return f"ValueError: an answer {answer.status.value} {'without a' if wanted is None else 'with its'} result"
+    if answer.plan is not None and isinstance(answer.plan, SkillPlan) is (request.domain is None):
+        return f"TypeError: Answer.plan is a {type(answer.plan).__name__}"
     if answer.plan is not None and not _is_plan(answer.plan):
-        return "TypeError: Answer.plan is not made of PlanStep(SubgoalType, tuple of text)"
+        return "TypeError: Answer.plan is not made of PlanStep (Step, in a domain) with a tuple of text each"
+    if not _are_shares(answer.where):
+        return "TypeError: Answer.where is no table: thing -> ((place, share from 0 to 1), ...)"
     if answer.verdict is not None and not _is_verdict(answer.verdict):
         return "TypeError: Answer.verdict is not made of (bool, Fault or None, number)"
     return ""
 
 
-def _is_plan(plan: Plan) -> bool:
+def _is_plan(plan: AnyPlan) -> bool:
+    if isinstance(plan, SkillPlan):
+        return isinstance(plan.steps, tuple) and all(
+            isinstance(step, Step)
+            and isinstance(step.skill, str)
+            and isinstance(step.arguments, tuple)
+            and all(isinstance(argument, str) for argument in step.arguments)
+            for step in plan.steps
+        )
     return isinstance(plan.steps, tuple) and all(
         isinstance(step, PlanStep)
         and isinstance(step.verb, SubgoalType)
         and isinstance(step.arguments, tuple)
         and all(isinstance(argument, str) for argument in step.arguments)
         for step in plan.steps
+    )
+
+
+def _are_shares(where: Any) -> bool:
+    return isinstance(where, Mapping) and all(
+        isinstance(thing, str)
+        and isinstance(shares, tuple)
+        and all(isinstance(place, str) and 0.0 <= share <= 1.0 for place, share in shares)
+        for thing, shares in where.items()
     )
 
 
@@ -234,9 +279,9 @@ def _is_verdict(verdict: Verdict) -> bool:
     )
 
 
-def judged(answer: Answer, policy: OperatorPolicy) -> Answer:
-    """`answer` as the rules leave it: REFUSED and without its plan where `check` finds a reason."""
+def judged(answer: Answer, rules: Callable[[AnyPlan], str]) -> Answer:
+    """`answer` as the rules leave it: REFUSED and without its plan where they find a reason."""
     if answer.role is not Role.PLANNER or answer.plan is None:
         return answer
-    why = check(answer.plan, policy)
+    why = rules(answer.plan)
     return replace(answer, status=CallStatus.REFUSED, plan=None, why=f"plan refused: {why}") if why else answer

@@ -93,8 +93,8 @@ class RecordedExecutive(AlfredExecutive):
         option, level, ok = int(action) - 1, action.level, answer.status is CallStatus.OK
         r.seconds[row, :, option], r.tokens[row, :, option] = answer.seconds, answer.tokens
         r.answered[row, :, option] = ok
-        if ok and action.role is Role.PLANNER and answer.plan is not None:
-            self._put(row, level, answer.plan, answer.confidence)
+        if ok and action.role is Role.PLANNER and answer.household_plan is not None:
+            self._put(row, level, answer.household_plan, answer.confidence)
         elif ok and answer.verdict is not None:
             same = r.plan_id[row] == r.plan_id[row, source]
             sure = float(answer.verdict.ok) if math.isnan(answer.verdict.p_ok) else answer.verdict.p_ok

@@ -208,10 +208,10 @@ class HouseholdExecutive:
         return LlmCall(action, status, seconds, tokens)
 
     def _heed(self, action: Action, answer: Answer) -> None:
-        if action.role is Role.PLANNER and answer.plan is not None and answer.plan.steps:
+        if action.role is Role.PLANNER and answer.household_plan is not None and answer.household_plan.steps:
             confidence = 0.0 if math.isnan(answer.confidence) else math.exp(answer.confidence)
-            self._answers.plans[action.level] = answer.plan
-            self._put_in_force(answer.plan, action.level, confidence)
+            self._answers.plans[action.level] = answer.household_plan
+            self._put_in_force(answer.household_plan, action.level, confidence)
         elif action.role is Role.VERIFIER and answer.verdict is not None:
             ok = answer.verdict.ok
             sure = float(ok) if math.isnan(answer.verdict.p_ok) else answer.verdict.p_ok
