@@ -10,7 +10,35 @@ from rarrl.skills.plan import SkillPlan, Step
 
 _WORD = re.compile(r"\w+")
 _SMALL = frozenset(
-    "a an the to of in on into onto at and or is are it its my me us please for from with that this some all".split()
+    [
+        "a",
+        "an",
+        "the",
+        "to",
+        "of",
+        "in",
+        "on",
+        "into",
+        "onto",
+        "at",
+        "and",
+        "or",
+        "is",
+        "are",
+        "it",
+        "its",
+        "my",
+        "me",
+        "us",
+        "please",
+        "for",
+        "from",
+        "with",
+        "that",
+        "this",
+        "some",
+        "all",
+    ]
 )
 """Words that say nothing about which skill or thing is meant."""
 
