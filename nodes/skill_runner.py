@@ -100,7 +100,7 @@ class _Job:
     instances: frozenset[Any] = frozenset()
     cancel_asked: bool = False
     overdue: bool = False
-    known: bool = False  # the server has said that it has the goal
+    known_since: float = 0.0  # when the server first said that it has the goal
     stops: str = NO_ANSWER  # what the server said to the cancel
     retries: int = 0
     next_retry: float = 0.0
@@ -117,6 +117,10 @@ class _Job:
     @property
     def skill(self) -> Skill:
         return self.run.skill
+
+    @property
+    def known(self) -> bool:
+        return self.known_since > 0.0
 
 
 class SkillRunner:
@@ -341,7 +345,7 @@ class SkillRunner:
 
     def _take(self, job: _Job) -> None:
         """The goal is known to be at work."""
-        job.known = True
+        job.known_since = _now()
         if job.server.cancels and not job.adopted:
             job.server.ask(job.uuid)
         if job.phase is Phase.UNKNOWN:
@@ -366,13 +370,13 @@ class SkillRunner:
         count = None if recoveries is None else int(recoveries)
         self._tell(Feedback(uuid, distance, count, _number(message, TIME_LEFT)))
 
-    def on_cancel(self, uuid: str, code: int, stops: bool) -> None:
+    def on_cancel(self, uuid: str, code: int, stops: bool, asked: float) -> None:
         """See `Listener`."""
         job = self._jobs.get(uuid)
         if job is None:
             return
         if code == NOT_KNOWN:
-            self._on_not_known(job)
+            self._on_not_known(job, asked)
         elif code == ENDED:
             job.stops = ACKNOWLEDGED
             if job.phase is Phase.UNKNOWN:
@@ -385,8 +389,12 @@ class SkillRunner:
                 job.phase, job.due, job.cancel_asked = Phase.RUNNING, job.end, False
                 self._tell(CancelRefused(uuid, f"{job.server.name} goes on with the goal"))
 
-    def _on_not_known(self, job: _Job) -> None:
-        """The server has no such goal: it was started again, has forgotten how the goal ended, or never got it."""
+    def _on_not_known(self, job: _Job, asked: float) -> None:
+        """The server has no such goal: it was started again, has forgotten how the goal ended, or never got it.
+
+        One that was asked before it took the goal knows better now."""
+        if job.known and asked < job.known_since:
+            return
         name = job.server.name
         if job.phase is not Phase.UNKNOWN:
             why = f"{name} does not know the goal: it was started again, or its result was lost"
@@ -400,14 +408,14 @@ class SkillRunner:
                 self._given_up = dict([*self._given_up.items(), (job.uuid, job)][-MAX_GIVEN_UP:])
             self._end(job, Settled(job.uuid, f"{name} does not have the goal"))
 
-    def on_result(self, uuid: str, status: str, message: Any) -> None:
+    def on_result(self, uuid: str, status: str, message: Any, asked: float) -> None:
         """See `Listener`."""
         job = self._jobs.get(uuid)
         if job is None:
             if status != UNKNOWN:
                 self._tell(Ignored(uuid, f"a result ({status}) that nobody waits for"))
         elif status == UNKNOWN:
-            self._on_not_known(job)
+            self._on_not_known(job, asked)
         else:
             if job.adopted and not job.known and job.phase is not Phase.UNKNOWN:
                 self._tell(Accepted(uuid, adopted=True))
@@ -459,7 +467,7 @@ class SkillRunner:
     def _on_due(self, job: _Job) -> None:
         name, skill = job.server.name, job.skill
         if job.phase is Phase.WAITING:
-            why = f"{job.server.kind} {name} is not there{self._close_to(job.server)}"
+            why = self._missing(job.server)
             self._end(job, Lost(job.uuid, why, settled=True) if job.adopted else Unavailable(job.uuid, why))
         elif job.phase is Phase.SENT:
             self._give_up(job, f"{name} did not say within {skill.accept_s:g} s whether it takes the goal")
@@ -528,9 +536,10 @@ class SkillRunner:
         job.server.forget(job.uuid)
         self._tell(event)
 
-    def _close_to(self, server: Server) -> str:
-        names = [name for name, _ in in_graph(self._node, server.kind)]
-        return did_you_mean(server.name, names)
+    def _missing(self, server: Server) -> str:
+        """That a server is not there, and what may have been meant."""
+        what = "nobody subscribes to it" if server.kind == "topic" else "no server"
+        return f"{server.kind} {server.name}: {what}{did_you_mean(server.name, in_graph(self._node, server.kind))}"
 
 
 def judge(table: OutcomeMap, status: str, codes: Iterable[Any], why: str) -> Outcome:
@@ -546,12 +555,20 @@ def judge(table: OutcomeMap, status: str, codes: Iterable[Any], why: str) -> Out
     return outcome
 
 
-def in_graph(node: Node, kind: str) -> list[tuple[str, list[str]]]:
-    """Name and types of all actions, services or topics that the graph shows."""
+def in_graph(node: Node, kind: str) -> dict[str, list[str]]:
+    """Name and types of all actions and services that are served, or topics that somebody subscribes to."""
     if kind == "action":
-        return list(get_action_names_and_types(node))
-    found = node.get_service_names_and_types() if kind == "service" else node.get_topic_names_and_types()
-    return [(name, types) for name, types in found if "/_action/" not in name]
+        found = get_action_names_and_types(node)
+    else:
+        found = node.get_service_names_and_types() if kind == "service" else node.get_topic_names_and_types()
+    return {name: types for name, types in found if "/_action/" not in name and count_of(node, kind, name)}
+
+
+def count_of(node: Node, kind: str, name: str) -> int:
+    """How many servers, or subscribers of a topic, the graph shows. name: resolved."""
+    if kind == "action":
+        return int(node.count_services(f"{name}/_action/send_goal"))
+    return int(node.count_services(name) if kind == "service" else node.count_subscribers(name))
 
 
 def _number(message: Any, names: tuple[str, ...]) -> float | None:

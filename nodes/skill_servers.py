@@ -66,11 +66,13 @@ class Listener(Protocol):
     def on_feedback(self, uuid: str, message: Any) -> None:
         """Progress of a goal."""
 
-    def on_cancel(self, uuid: str, code: int, stops: bool) -> None:
-        """The answer to a cancel: its code, and whether the server stops the goal."""
+    def on_cancel(self, uuid: str, code: int, stops: bool, asked: float) -> None:
+        """The answer to a cancel: its code, and whether the server stops the goal.
+        asked: when, seconds of the steady clock."""
 
-    def on_result(self, uuid: str, status: str, message: Any) -> None:
-        """A result, with the goal's status; UNKNOWN where the server has no such goal."""
+    def on_result(self, uuid: str, status: str, message: Any, asked: float) -> None:
+        """A result, with the goal's status; UNKNOWN where the server has no such goal.
+        asked: when, seconds of the steady clock."""
 
     def on_surplus(self, what: str) -> None:
         """Something came that was not asked for."""
@@ -227,12 +229,14 @@ class ActionServer(Server):
 
     def ask(self, uuid: str) -> None:
         self._hear(uuid)
+        asked = time.monotonic()
         future = self._client._get_result_async(self._handle(uuid))
-        future.add_done_callback(lambda done: self._listener.post(lambda: self._on_result(uuid, done)))
+        future.add_done_callback(lambda done: self._listener.post(lambda: self._on_result(uuid, done, asked)))
 
     def cancel(self, uuid: str) -> None:
+        asked = time.monotonic()
         future = self._client._cancel_goal_async(self._handle(uuid))
-        future.add_done_callback(lambda done: self._listener.post(lambda: self._on_cancel(uuid, done)))
+        future.add_done_callback(lambda done: self._listener.post(lambda: self._on_cancel(uuid, done, asked)))
 
     def forget(self, uuid: str) -> None:
         self._handles.pop(uuid, None)
@@ -258,14 +262,14 @@ class ActionServer(Server):
     def _on_response(self, uuid: str, future: Any) -> None:
         self._listener.on_accepted(uuid, future.result().accepted)
 
-    def _on_result(self, uuid: str, future: Any) -> None:
+    def _on_result(self, uuid: str, future: Any, asked: float) -> None:
         response = future.result()
-        self._listener.on_result(uuid, STATUS.get(response.status, str(response.status)), response.result)
+        self._listener.on_result(uuid, STATUS.get(response.status, str(response.status)), response.result, asked)
 
-    def _on_cancel(self, uuid: str, future: Any) -> None:
+    def _on_cancel(self, uuid: str, future: Any, asked: float) -> None:
         response = future.result()
         stops = any(_text_of(info.goal_id) == uuid for info in response.goals_canceling)
-        self._listener.on_cancel(uuid, response.return_code, stops)
+        self._listener.on_cancel(uuid, response.return_code, stops, asked)
 
     def _on_status(self, message: GoalStatusArray) -> None:
         self.goals = {_text_of(each.goal_info.goal_id): STATUS.get(each.status, "") for each in message.status_list}
@@ -307,9 +311,10 @@ class ServiceServer(Server):
         return ros_types.fill(self.type.Request(), template, arguments, frame)
 
     def send(self, uuid: str, message: Any) -> None:
+        asked = time.monotonic()
         future = self._client.call_async(message)
         future.add_done_callback(
-            lambda done: self._listener.post(lambda: self._listener.on_result(uuid, SUCCEEDED, done.result()))
+            lambda done: self._listener.post(lambda: self._listener.on_result(uuid, SUCCEEDED, done.result(), asked))
         )
 
     def destroy(self) -> None:
