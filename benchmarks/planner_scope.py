@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from rarrl.alfred import HOUSEHOLD_TASKS, AlfredPlan, available_splits, is_development, read_alfred
+from rarrl.alfred import HOUSEHOLD_TASKS, AlfredPlan, SubgoalType, available_splits, is_development, read_alfred
 from rarrl.build import SHIPPED_MODELS
 from rarrl.reasoner import deliberate, scope
 from rarrl.reasoner.base import Request
@@ -28,7 +28,7 @@ from rarrl.reasoner.language_model import CallOutcome, LanguageModel
 from rarrl.reasoner.llama import LlamaReasoner
 from rarrl.reasoner.plan import KNIVES, Plan, expert_plan, same_plan
 from rarrl.results import Figure, make_results, write_results
-from rarrl.types import Role, SubgoalType
+from rarrl.types import Role
 from rarrl_sim_envs.household.catalogue import FURNITURE, NAMES
 
 SENTENCES = Path(__file__).with_suffix(".json")

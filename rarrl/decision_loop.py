@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Protocol
 
 from rarrl.clock import Clock, ManualClock
-from rarrl.events import ActEvent, EndEvent, EpisodeEvent, Event, KnownPlan, ShockEvent, ThinkEvent
+from rarrl.events import ActEvent, EndEvent, EpisodeEvent, Event, KnownPlan, ShockEvent, ThinkEvent, facts_of
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.plan import Plan
@@ -194,6 +194,7 @@ class EpisodeRunner:
                 task_type=info.task_type,
                 goal=info.goal,
                 subgoals=tuple(s.name for s in summary.subgoals),
+                facts=facts_of(summary.subgoals),
                 time_budget_s=info.time_budget_s,
                 token_budget=info.token_budget,
                 horizon=summary.horizon,
@@ -248,6 +249,8 @@ class EpisodeRunner:
                     subgoal_done=outcome.subgoal_done,
                     why=decision.why,
                     plan=self._plan,
+                    retries_left=before.retries_left or None,
+                    contradicted=before.contradicted or None,
                 )
             )
         else:
@@ -271,6 +274,8 @@ class EpisodeRunner:
                     why=decision.why,
                     answer=self._answer,
                     plan=self._plan,
+                    retries_left=before.retries_left or None,
+                    contradicted=before.contradicted or None,
                 )
             )
 

@@ -8,11 +8,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from rarrl.alfred import AlfredPlan, GoalParameters
+from rarrl.alfred import AlfredPlan, GoalParameters, SubgoalType
 from rarrl.reasoner import prompt as p
 from rarrl.reasoner.plan import KNIVES, MAX_STEPS, Fault, Plan, Verdict, expert_plan, normal_form
 from rarrl.reasoner.vocabulary import LAMPS, OBJECTS, PLACES
-from rarrl.types import SubgoalType
 
 FIELDS = ("task_type", "object", "place", "movable", "lamp", "sliced")
 _TREATMENTS = {

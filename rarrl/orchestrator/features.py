@@ -12,17 +12,22 @@ affordable calls. So a policy can serve a language model whose latency it has ne
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rarrl.types import THINK_ACTIONS, Action, Budget, PlanStatus, StateSummary, SubgoalType
+from rarrl.alfred import STEP_VIEWS, SubgoalType
+from rarrl.types import THINK_ACTIONS, Action, Budget, PlanStatus, StateSummary, StepView
 
 Floats = NDArray[np.float64]
 N_ACTIONS = len(Action)
 N_TYPES = len(SubgoalType)
+FOREIGN = -1
+"""`Situation.subgoal_type` of a step whose name is none of ALFRED's."""
+_TYPE_OF_NAME = {kind.name: int(kind) for kind in SubgoalType}
 MAX_CALLS_PER_ACT = 3
 """After so many calls without an execution attempt, only ACT remains: no robot ponders for ever."""
 
@@ -190,15 +195,94 @@ class PlanView:
         )
 
 
+def type_of(name: str) -> int:
+    """The number of ALFRED's action of that name; FOREIGN where there is none."""
+    return _TYPE_OF_NAME.get(name, FOREIGN)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What the steps of n robots' plans are expected to do; arrays (n,) float64. Nothing here depends on a name.
+
+    Of the step at hand, as in `StepView`: `failures`, `attempts`, `irreversible`, `seconds`, `looks` (0 or 1). Over the
+    steps after it: `rest_failures` and `rest_losses` (sums of the failure shares, and of the shares that lose the
+    task), `rest_doubt` (sum of the standard deviations of the failure shares), `rest_worst` (the largest share that
+    loses the task), `rest_seconds` (sum), `rest_looks` (how many). `retries_left`, `contradicted`: see
+    `StateSummary`."""
+
+    failures: Floats
+    attempts: Floats
+    irreversible: Floats
+    seconds: Floats
+    looks: Floats
+    rest_failures: Floats
+    rest_losses: Floats
+    rest_doubt: Floats
+    rest_worst: Floats
+    rest_seconds: Floats
+    rest_looks: Floats
+    retries_left: Floats
+    contradicted: Floats
+
+    @classmethod
+    def single(cls, summary: StateSummary) -> Steps:
+        """Of one robot; where all steps are done, the last one counts as the step at hand."""
+        current = min(summary.subgoal_index, len(summary.subgoals) - 1)
+        now, rest = summary.subgoals[current], facts_of(summary.subgoals[current + 1 :])
+        values = (
+            now.failures,
+            now.attempts,
+            now.irreversible,
+            now.seconds,
+            float(now.looks),
+            *_rest(rest, np.ones((len(rest[0]), 1)))[:, 0],
+            float(summary.retries_left),
+            float(summary.contradicted),
+        )
+        return cls(*np.array(values)[:, None])
+
+    @classmethod
+    def of_types(cls, subgoal_type: NDArray[np.int64], remaining: Floats) -> Steps:
+        """Of ALFRED's actions: the type of the step at hand (n,), and how many of each type come after it (8, n).
+
+        A FOREIGN type counts as a skill that nobody told anything about."""
+        nothing = np.zeros(len(subgoal_type))
+        rows = [*_TYPE_FACTS[:, subgoal_type], *_rest(_TYPE_FACTS[:, :N_TYPES], remaining), nothing, nothing]
+        return cls(*rows)
+
+
+def facts_of(steps: Sequence[StepView]) -> Floats:
+    """(5, k): failures, attempts, irreversible, seconds and looks of each step."""
+    rows = [(s.failures, s.attempts, s.irreversible, s.seconds, float(s.looks)) for s in steps]
+    return np.array(rows, dtype=np.float64).reshape(len(rows), 5).T
+
+
+def _rest(facts: Floats, counts: Floats) -> Floats:
+    """(6, n): what `Steps` says of the steps to come. `counts` (k, n): how often each of the steps `facts` (5, k) is
+    among them."""
+    failures, attempts, irreversible, seconds, looks = facts
+    losses = failures * irreversible
+    deviations = np.sqrt(failures * (1.0 - failures) / (attempts + 1.0))  # of a Beta
+    sums = np.stack([failures, losses, deviations, seconds, looks]) @ counts
+    worst = (losses[:, None] * (counts > 0.0)).max(axis=0, initial=0.0)
+    return np.concatenate([sums[:3], worst[None], sums[3:]])
+
+
+_TYPE_FACTS = facts_of([*STEP_VIEWS.values(), StepView("unknown")])
+"""(5, 9) of ALFRED's actions by their numbers; the last column, FOREIGN, of a skill that nobody told anything about."""
+
+
 @dataclass(frozen=True)
 class Situation:
     """All that a decision may depend on, for n robots: task state, h_t, b_t, and what calls cost here.
 
-    `subgoal_type` (n,) int; `remaining` (8, n) sub-goals of each type after the current one; `subgoal_index`,
+    `subgoal_type` (n,) int, FOREIGN for a step whose name is none of ALFRED's; `remaining` (8, n) steps of each of
+    ALFRED's types after the current one; `subgoal_index`,
     `subgoal_count`, `step`, `horizon` (n,); `time_s`, `tokens`, `initial_time_s`, `initial_tokens` (n,) the
     budget; `mean_s`, `p95_s`, `mean_tokens`, `max_tokens` (4, n) expected cost per THINK action;
     `cost_weight` (n,) lambda, points of success per second of thinking. `plan`: None where plans are not known to be
-    right or wrong (the parametric world); where it is there, all task state is by the plan in force.
+    right or wrong (the parametric world); where it is there, all task state is by the plan in force. `known_steps`:
+    what the steps are expected to do; None: that of ALFRED's actions, see `steps`.
     """
 
     subgoal_type: NDArray[np.int64]
@@ -218,6 +302,12 @@ class Situation:
     max_tokens: Floats
     cost_weight: Floats
     plan: PlanView | None = None
+    known_steps: Steps | None = None
+
+    @property
+    def steps(self) -> Steps:
+        """What the steps are expected to do."""
+        return self.known_steps or Steps.of_types(self.subgoal_type, self.remaining)
 
     @property
     def n(self) -> int:
@@ -237,14 +327,16 @@ class Situation:
         """The situation of one robot. `plan`: None where it does not know of plans (the parametric world)."""
         current = min(summary.subgoal_index, len(summary.subgoals) - 1)
         remaining = np.zeros((N_TYPES, 1))
-        for subgoal in summary.subgoals[current + 1 :]:
-            remaining[int(subgoal), 0] += 1.0
+        for step in summary.subgoals[current + 1 :]:
+            kind = type_of(step.name)
+            if kind != FOREIGN:
+                remaining[kind, 0] += 1.0
 
         def one(value: float) -> Floats:
             return np.array([value], dtype=np.float64)
 
         return cls(
-            subgoal_type=np.array([int(summary.subgoals[current])]),
+            subgoal_type=np.array([type_of(summary.subgoals[current].name)]),
             remaining=remaining,
             subgoal_index=one(summary.subgoal_index),
             subgoal_count=one(len(summary.subgoals)),
@@ -261,6 +353,7 @@ class Situation:
             max_tokens=costs.max_tokens[:, None],
             cost_weight=one(cost_weight),
             plan=None if plan is None else PlanView.single(plan),
+            known_steps=Steps.single(summary),
         )
 
     def action_mask(self) -> NDArray[np.bool_]:

@@ -16,11 +16,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rarrl.alfred import STEP_VIEWS
 from rarrl.errors import InputError
-from rarrl.orchestrator.features import Situation
+from rarrl.orchestrator.features import Situation, type_of
 from rarrl.plugins import Table, did_you_mean
 from rarrl.strict_json import short
-from rarrl.types import Action, SubgoalType
+from rarrl.types import Action
 
 Actions = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -32,20 +33,15 @@ RECIPES: dict[str, tuple[Action, ...]] = {
     "P1V1": (Action.PLANNER_1, Action.VERIFIER_1),
     "P2V2": (Action.PLANNER_2, Action.VERIFIER_2),
 }
-RISK_SETS: dict[str, tuple[SubgoalType, ...]] = {
+RISK_SETS: dict[str, tuple[str, ...]] = {
     "none": (),
-    "heat_slice": (SubgoalType.SliceObject, SubgoalType.HeatObject),
-    "put": (SubgoalType.PutObject,),
-    "put_heat_slice": (SubgoalType.PutObject, SubgoalType.SliceObject, SubgoalType.HeatObject),
-    "all_irreversible": (
-        SubgoalType.PutObject,
-        SubgoalType.SliceObject,
-        SubgoalType.CleanObject,
-        SubgoalType.HeatObject,
-        SubgoalType.CoolObject,
-    ),
-    "all_but_goto": tuple(t for t in SubgoalType if t is not SubgoalType.GotoLocation),
+    "heat_slice": ("SliceObject", "HeatObject"),
+    "put": ("PutObject",),
+    "put_heat_slice": ("PutObject", "SliceObject", "HeatObject"),
+    "all_irreversible": ("PutObject", "SliceObject", "CleanObject", "HeatObject", "CoolObject"),
+    "all_but_goto": tuple(name for name in STEP_VIEWS if name != "GotoLocation"),
 }
+"""Sets of ALFRED's actions by name, as `risk_table` takes them; a step with another name is in none."""
 
 
 _INF = float("inf")
@@ -89,7 +85,7 @@ class RiskTable:
     The strongest hand-made rule that we know: it sees the types that the environment makes irreversible."""
 
     name: str
-    risky: tuple[SubgoalType, ...]
+    risky: tuple[str, ...]
     verify: Action
     plan: Action
     failures: float
@@ -100,12 +96,13 @@ class RiskTable:
     def act(self, s: Situation, mask: Mask) -> Actions:
         """VERIFY before a risky attempt, PLAN after `failures` failures in this sub-goal, else ACT."""
         h, rows = s.history, np.arange(s.n)
-        risky = np.isin(s.subgoal_type, [int(t) for t in self.risky]) & (h.ema_failure >= self.theta)
+        types = [type_of(name) for name in self.risky]
+        risky = np.isin(s.subgoal_type, types) & (h.ema_failure >= self.theta)
         verify = risky & (h.verifier_level == 0.0)
         plan = (h.subgoal_failures >= self.failures) & (h.planner_level == 0.0)
         actions = np.where(plan, int(self.plan), np.where(verify, int(self.verify), 0))
         actions = np.where(mask[actions, rows], actions, np.where(verify, int(self.verify), 0))
-        risky_left = s.remaining[[int(t) for t in self.risky]].sum(axis=0) if self.risky else np.zeros(s.n)
+        risky_left = s.remaining[types].sum(axis=0) if types else np.zeros(s.n)
         reserve = self.pace * risky_left * s.mean_s[int(self.verify) - 1]
         actions = np.where(
             (actions == int(self.plan)) & (s.time_s - s.mean_s[int(self.plan) - 1] < reserve), 0, actions

@@ -10,13 +10,14 @@ from enum import Enum
 from numbers import Integral, Real
 from typing import Any
 
+from rarrl.alfred import SubgoalType
 from rarrl.clock import Clock, SteadyClock
 from rarrl.plugins import USER_ERRORS, one_line
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer, Reasoner, Request
 from rarrl.reasoner.checker import OperatorPolicy, check
 from rarrl.reasoner.plan import Fault, Plan, PlanStep, Verdict
 from rarrl.secrets import hide_secrets
-from rarrl.types import CallStatus, Role, SubgoalType
+from rarrl.types import CallStatus, Role
 
 logger = logging.getLogger(__name__)
 

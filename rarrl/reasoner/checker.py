@@ -12,10 +12,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rarrl.alfred import SubgoalType
 from rarrl.reasoner.plan import KNIVES, MAX_STEPS, VERBS, Plan, PlanStep
 from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
 from rarrl.strict_json import MEND, read_json, short, validated
-from rarrl.types import SubgoalType
 
 
 def _names(text: str) -> frozenset[str]:

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from rarrl.alfred import AlfredPlan
-from rarrl.types import SubgoalType
+from rarrl.alfred import AlfredPlan, SubgoalType
 
 VERBS = tuple(kind.name for kind in SubgoalType if kind is not SubgoalType.GotoLocation)
 """What a plan may do: ALFRED's high-level actions (Shridhar et al., CVPR 2020) except GotoLocation."""

@@ -14,12 +14,13 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rarrl.alfred import SubgoalType
 from rarrl.reasoner import prompt as p
 from rarrl.reasoner.base import Request
 from rarrl.reasoner.language_model import CallFailedError, LanguageModel
 from rarrl.reasoner.plan import KNIVES, Plan, PlanStep
 from rarrl.reasoner.vocabulary import ALFRED
-from rarrl.types import CallStatus, SubgoalType
+from rarrl.types import CallStatus
 
 IN_SCOPE = (4.77, -4.75, -1.50, -1.72)
 """Weights of 1 and of `features` in the log-odds that a goal is in scope.

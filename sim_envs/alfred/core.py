@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rarrl.alfred import AlfredPlan
+from rarrl.alfred import AlfredPlan, SubgoalType
 from rarrl.latency.replay import BLOCK, ReplayTable, block_row
 from rarrl.orchestrator.features import N_TYPES, History, Situation, encode
-from rarrl.types import CALL_TIMEOUT_S, ActStatus, SubgoalType
+from rarrl.types import CALL_TIMEOUT_S, ActStatus
 
 Floats = NDArray[np.float64]
 

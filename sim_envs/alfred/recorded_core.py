@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rarrl.alfred import AlfredPlan
+from rarrl.alfred import AlfredPlan, SubgoalType
 from rarrl.errors import InputError
 from rarrl.latency.profile import CallRecord, LatencyProfile, TaskRecord
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.features import N_TYPES, PlanView, Situation
 from rarrl.reasoner.plan import MAX_STEPS, Plan, same_steps
-from rarrl.types import CALL_TIMEOUT_S, SubgoalType
+from rarrl.types import CALL_TIMEOUT_S
 
 from .core import CATEGORIES, AlfredReplayCore, Dynamics, EpisodeBank, EpisodeParams, Floats, StepResult
 
@@ -306,6 +306,7 @@ class RecordedCore(AlfredReplayCore):
             initial_tokens=self.initial_tokens,
             cost_weight=self.cost_weight,
             plan=plan,
+            known_steps=None,
             **self._cost_now,
         )
 

@@ -11,12 +11,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from rarrl.alfred import HOUSEHOLD_TASKS, TASK_TYPES, AlfredPlan, GoalParameters, read_alfred
+from rarrl.alfred import HOUSEHOLD_TASKS, TASK_TYPES, AlfredPlan, GoalParameters, SubgoalType, read_alfred
 from rarrl.errors import InputError
 from rarrl.reasoner.checker import TREATABLE
 from rarrl.reasoner.plan import KNIVES
 from rarrl.reasoner.vocabulary import LAMPS
-from rarrl.types import SubgoalType
 
 from .catalogue import APPLIANCES, FURNITURE, HABITS, NAMES, OBJECTS, SENTENCES
 from .home import Home, draw_home

@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rarrl.alfred import SubgoalType
 from rarrl.errors import InputError
 from rarrl.reasoner import chat, prompt
 from rarrl.reasoner.base import Request
 from rarrl.reasoner.checker import OperatorPolicy, check, load_operator_policy
 from rarrl.reasoner.plan import VERBS, Plan, PlanStep
 from rarrl.reasoner.vocabulary import ALFRED
-from rarrl.types import Role, SubgoalType
+from rarrl.types import Role
 
 
 def plan(*rows: str) -> Plan:

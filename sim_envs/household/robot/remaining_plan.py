@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from rarrl.alfred import SubgoalType
 from rarrl.reasoner.plan import Plan, PlanStep
-from rarrl.types import SubgoalType
 
 from ..catalogue import APPLIANCES
 from ..world import Row

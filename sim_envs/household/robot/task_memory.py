@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+from rarrl.alfred import SubgoalType
 from rarrl.reasoner.plan import PlanStep
 from rarrl.reasoner.vocabulary import LAMPS
-from rarrl.types import ActStatus, SubgoalType
+from rarrl.types import ActStatus
 
 from ..catalogue import APPLIANCES, FURNITURE
 from ..env import HouseholdEnv

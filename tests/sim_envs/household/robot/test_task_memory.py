@@ -2,8 +2,9 @@
 
 import pytest
 
+from rarrl.alfred import SubgoalType
 from rarrl.reasoner.plan import PlanStep
-from rarrl.types import ActStatus, SubgoalType
+from rarrl.types import ActStatus
 from rarrl_sim_envs.household.catalogue import FURNITURE
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.executor import Event
