@@ -226,10 +226,8 @@ def _server_faults(skill: Skill, way: str, node: Node, graph: dict[str, dict[str
     if not servers:
         others = [other for other in KIND if other != way and server in graph[other]]
         near = f"; it is there as {others[0]}" if others else did_you_mean(server, graph[way])
-        listed = ", ".join(sorted(graph[way])[:8])
-        known = f" ({way}s here: {listed})" if listed and way == "action" else ""
         nobody = "nobody subscribes to it" if way == "topic" else "no server"
-        yield f"{way} {server}: {nobody}{near}{known}; start the robot's node, or mend the name and its namespace"
+        yield f"{way} {server}: {nobody}; start the robot's node, or mend the name and its namespace{near}"
     types = graph[way].get(server, [])
     if types and skill.run.type not in types:
         yield f"{way} {server}: is of type {', '.join(types)}, the file says {skill.run.type}"

@@ -1,6 +1,6 @@
-"""Action servers of `test_msgs/action/Fibonacci` that do what a test wants; also a process: `python fibonacci_server.py`.
+"""Action servers of `test_msgs/action/Fibonacci` that do what a test wants, in its process or as one of their own.
 
-Run as a process, a goal counts for as many tenths of a second as its `order`, publishes feedback, and can be cancelled."""
+Run as a process, a goal counts for as many tenths of a second as its `order`, and can be cancelled."""
 
 import sys
 
@@ -30,6 +30,7 @@ class Puppet:
         self.accept, self.cancel = accept, cancel
         self.gate = self.cancel_gate = None
         self.goals, self.asked, self.cancels, self.most = [], [], 0, 0
+        self.ended = set()
         self.server = ActionServer(
             node,
             Fibonacci,
@@ -57,11 +58,17 @@ class Puppet:
         self.goals.append(handle)
         self.most = max(self.most, sum(goal.is_active for goal in self.goals))
 
+    @property
+    def running(self):
+        """Numbers of the goals that are at work and were not told to end."""
+        return [at for at, goal in enumerate(self.goals) if goal.is_active and at not in self.ended]
+
     def finish(self, at=-1, how="succeed", sequence=()):
-        """Ends a goal: succeed, abort or canceled."""
+        """Ends a goal: succeed, abort or canceled (which succeeds unless a cancel came)."""
+        self.ended.add(at % len(self.goals))
 
         def execute(handle: ServerGoalHandle):
-            getattr(handle, how)()
+            getattr(handle, "succeed" if how == "canceled" and not handle.is_cancel_requested else how)()
             return Fibonacci.Result(sequence=list(sequence))
 
         self.goals[at].execute(execute)

@@ -481,3 +481,84 @@ def test_killed_servers(bench, tmp_path):
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["single", "multi"])
+def test_no_two_goals_run_at_one_server_whatever_it_does(bench, executor):
+    """Servers that accept late, refuse, hang, lose cancels and answer late, in random order.
+
+    Each run has one end, and every goal that a server has is known to the runner before the next one is sent."""
+    import random
+
+    from fibonacci_server import Puppet
+    from rclpy.executors import MultiThreadedExecutor
+
+    servers = [Puppet(bench.robot, name) for name in ("a", "b")]
+    random_ = random.Random(executor)
+    ends = {}
+
+    def hear(event):
+        bench.events.append(event)
+        if isinstance(event, ENDS) and not getattr(event, "late", False):
+            ends[event.uuid] = ends.get(event.uuid, 0) + 1
+
+    ear = bench.ear
+    if executor == "multi":
+        client = Node("client", namespace=bench.namespace)
+        several = MultiThreadedExecutor(3)
+        several.add_node(client)
+        thread = threading.Thread(target=several.spin, daemon=True)
+        thread.start()
+    else:
+        client = bench.node
+    runner = bench.runner = SkillRunner(client, hear, [action("a"), action("b")])
+    ear.until(lambda: False, 0.3)
+    started = []
+    try:
+        for _ in range(400):
+            name, server = random_.choice([("a", servers[0]), ("b", servers[1])])
+            skill = action(name, accept_s=0.05, timeout_s=random_.choice([0.02, 0.1, 1.0]), cancel_s=0.02)
+            run = SkillRun(skill, {"n": 1})
+            move = random_.random()
+            if move < 0.4:
+                started.append(run.uuid)
+                runner.start(run)
+            elif move < 0.5 and started:
+                runner.cancel(started[-1])
+            elif move < 0.8:
+                for at in server.running:
+                    server.finish(at, random_.choice(["succeed", "abort", "canceled"]))
+            elif move < 0.85:
+                server.accept, server.cancel = random_.random() < 0.8, random_.random() < 0.8
+            elif move < 0.9:
+                server.gate = None if server.gate else Future()
+            elif server.gate:
+                server.gate.set_result(None)
+                server.gate = None
+            ear.until(lambda: False, random_.choice([0.0, 0.01, 0.06]))
+
+        for server in servers:
+            server.accept = server.cancel = True
+            if server.gate:
+                server.gate.set_result(None)
+                server.gate = None
+
+        def ended():
+            for server in servers:
+                for at in server.running:
+                    server.finish(at, "canceled")
+            return set(ends) == set(started) and not runner.busy(action("a")) and not runner.busy(action("b"))
+
+        assert ear.until(ended, 20)
+        assert set(ends.values()) == {1}
+        assert [server.most for server in servers] == [1, 1]
+        assert sum(len(server.goals) for server in servers) > 10
+    finally:
+        for server in servers:
+            server.destroy()
+        if executor == "multi":
+            runner.close()
+            several.shutdown()
+            thread.join()
+            client.destroy_node()
