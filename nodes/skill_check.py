@@ -22,7 +22,7 @@ from rarrl.strict_json import short
 
 from . import ros_types
 from .skill_events import argument
-from .skill_runner import count_of, in_graph
+from .skill_runner import count_of, in_graph, resolved
 from .skill_servers import STATUS
 
 WAIT_S = 3.0
@@ -220,8 +220,11 @@ def _graph_faults(domain: Domain, node: Node) -> list[Finding]:
 
 
 def _server_faults(skill: Skill, way: str, node: Node, graph: dict[str, dict[str, list[str]]]) -> Iterator[str]:
-    resolve = node.resolve_topic_name if way == "topic" else node.resolve_service_name
-    server = resolve(skill.run.server)
+    try:
+        server = resolved(node, way, skill.run.server)
+    except InputError as error:
+        yield str(error)
+        return
     servers = count_of(node, way, server)
     if not servers:
         others = [other for other in KIND if other != way and server in graph[other]]

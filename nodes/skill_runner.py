@@ -16,13 +16,14 @@ from typing import Any
 from rclpy.action import get_action_names_and_types
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import InvalidHandle
+from rclpy.exceptions import InvalidHandle, NameValidationException
 from rclpy.node import Node
 
 from rarrl.errors import InputError
-from rarrl.plugins import did_you_mean
+from rarrl.plugins import did_you_mean, one_line
 from rarrl.skills.outcome import Outcome, OutcomeMap
 from rarrl.skills.skill_set import Run, Skill
+from rarrl.strict_json import short
 
 from . import ros_types
 from .skill_events import (
@@ -42,6 +43,9 @@ from .skill_servers import ENDED, NOT_KNOWN, SERVERS, SUCCEEDED, UNKNOWN, Server
 
 TICK_S = 0.02
 """Seconds between two looks at the deadlines while something runs; a deadline is missed by at most this much."""
+
+STALL_S = 0.2
+"""Seconds without a look after which deadlines are judged only at the next one."""
 
 LOOK_S = 0.5
 """Seconds between two looks at whether the server of a running goal is still the same."""
@@ -152,6 +156,7 @@ class SkillRunner:
         self._servers: dict[tuple[str, str], Server] = {}
         self._jobs: dict[str, _Job] = {}  # also those that were given up
         self._given_up: dict[str, _Job] = {}  # the last that were never accepted, in case they are after all
+        self._ticked = 0.0
         self._closed = False
 
         self._group = MutuallyExclusiveCallbackGroup()
@@ -219,15 +224,17 @@ class SkillRunner:
             work()
 
     def _server(self, run: Run) -> Server:
+        """The server of a skill; made when it is first needed. Raises: InputError."""
+        if run.python:
+            raise InputError(f"{run.python} is a Python callable; it is not run over ROS")
         kind = "action" if run.action else "service" if run.service else "topic"
-        key = (kind, run.server)
-        if key not in self._servers:
-            self._servers[key] = SERVERS[kind](self._node, run.server, run.type, self, self._group)
-        if self._servers[key].type_name != run.type:
-            raise InputError(
-                f"{kind} {run.server}: is run as {self._servers[key].type_name} and as {run.type}; keep one"
-            )
-        return self._servers[key]
+        name = resolved(self._node, kind, run.server)
+        if (kind, name) not in self._servers:
+            self._servers[kind, name] = SERVERS[kind](self._node, name, run.type, self, self._group)
+        server = self._servers[kind, name]
+        if server.type_name != run.type:
+            raise InputError(f"{kind} {name}: is run as {server.type_name} and as {run.type}; keep one")
+        return server
 
     def _job_at(self, server: Server) -> _Job | None:
         return next((job for job in self._jobs.values() if job.server is server), None)
@@ -243,7 +250,8 @@ class SkillRunner:
             self._tell(Lost(run.uuid, str(error), settled=True) if adopt else Rejected(run.uuid, str(error), False))
             return
         if why := self.busy(run.skill):
-            self._tell(Lost(run.uuid, why, settled=True) if adopt else Rejected(run.uuid, why, sent=False))
+            busy = Rejected(run.uuid, why, sent=False, outcome=Outcome.UNAVAILABLE)
+            self._tell(Lost(run.uuid, why, settled=True) if adopt else busy)
             return
 
         job = self._jobs[run.uuid] = _Job(run, server, message, adopt, due=_now() + run.skill.accept_s)
@@ -276,7 +284,8 @@ class SkillRunner:
         if not server.is_there() or not server.is_settled():
             return
         if not job.adopted and server.name not in self._shared and server.others(job.uuid):
-            self._end(job, Rejected(job.uuid, f"{server.name}: a goal of another client is at work there", False))
+            why = f"{server.name}: a goal of another client is at work there"
+            self._end(job, Rejected(job.uuid, why, sent=False, outcome=Outcome.UNAVAILABLE))
             return
 
         job.instances = server.instances()
@@ -304,7 +313,7 @@ class SkillRunner:
             self._tell(Ignored(uuid, "cancel: no such goal is at work"))
             return
         if job.phase is Phase.WAITING and not job.adopted:
-            self._end(job, Rejected(uuid, "cancelled before it was sent", sent=False))
+            self._end(job, Rejected(uuid, "cancelled before it was sent", sent=False, outcome=Outcome.CANCELLED))
             return
 
         job.cancel_asked = True
@@ -454,6 +463,9 @@ class SkillRunner:
         if not self._jobs:
             self._timer.cancel()
             return
+        last, self._ticked = self._ticked, _now()
+        if self._ticked - last > STALL_S:
+            return  # the executor was held up: what has come meanwhile is read first
         for job in tuple(self._jobs.values()):
             if job.phase is Phase.WAITING:
                 self._try_send(job)
@@ -562,6 +574,14 @@ def in_graph(node: Node, kind: str) -> dict[str, list[str]]:
     else:
         found = node.get_service_names_and_types() if kind == "service" else node.get_topic_names_and_types()
     return {name: types for name, types in found if "/_action/" not in name and count_of(node, kind, name)}
+
+
+def resolved(node: Node, kind: str, name: str) -> str:
+    """The name of a server with its namespace, after remapping. Raises: InputError where it cannot be one."""
+    try:
+        return str(node.resolve_topic_name(name) if kind == "topic" else node.resolve_service_name(name))
+    except (RuntimeError, NameValidationException) as error:
+        raise InputError(f"{kind} {short(name)} is no name in ROS ({one_line(error)})") from None
 
 
 def count_of(node: Node, kind: str, name: str) -> int:

@@ -5,6 +5,7 @@ What comes back is handed to a `Listener`, through its `post`, which makes it ru
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -83,7 +84,7 @@ class Server:
 
     Attributes:
         kind: "action", "service" or "topic".
-        name: resolved, with namespace.
+        name: with namespace, as ROS resolves it.
         accepts: whether it says that it takes a goal, before the result.
         cancels: whether it can be asked to stop.
         goals: goals on it as it last said, uuid -> status; also those of other clients.
@@ -97,6 +98,7 @@ class Server:
         self.name = name
         self.type_name = type_name
         self.goals: dict[str, str] = {}
+        self._ended: deque[str] = deque(maxlen=100)
         self._node = node
         self._listener = listener
 
@@ -132,11 +134,13 @@ class Server:
     def cancel(self, uuid: str) -> None: ...
 
     def forget(self, uuid: str) -> None:
-        """The run of this goal has ended."""
+        """The run of this goal has ended, whatever the server's list of goals says until its next message."""
+        self._ended.append(uuid)
 
     def others(self, uuid: str) -> tuple[str, ...]:
-        """Goals at work on it besides this one."""
-        return tuple(each for each, status in self.goals.items() if each != uuid and status in ACTIVE)
+        """Goals of other clients that are at work on it."""
+        own = {uuid, *self._ended}
+        return tuple(each for each, status in self.goals.items() if each not in own and status in ACTIVE)
 
     def destroy(self) -> None: ...
 
@@ -177,13 +181,14 @@ class ActionServer(Server):
     cancels = True
 
     def __init__(self, node: Node, name: str, type_name: str, listener: Listener, group: CallbackGroup) -> None:
-        super().__init__(node, node.resolve_service_name(name), type_name, listener)
+        super().__init__(node, name, type_name, listener)
         self.type = ros_types.load_type(type_name, "action")
         self._group = group
         self._client = _Client(node, self.type, name, callback_group=group, surplus=self._on_surplus)
         self._status_topic = f"{self.name}/_action/status"
         self._handles: dict[str, ClientGoalHandle] = {}
         self._seen = 0.0
+        self._instances: frozenset[Any] = frozenset()
         self._subscription: Any = None
         self.refresh()
 
@@ -200,6 +205,10 @@ class ActionServer(Server):
         return there
 
     def is_settled(self) -> bool:
+        there = self.instances()
+        if there != self._instances:
+            self._instances, self._seen = there, time.monotonic()
+            self.refresh()
         return bool(self._seen) and time.monotonic() - self._seen >= SETTLE_S
 
     def instances(self) -> frozenset[Any]:
@@ -239,6 +248,7 @@ class ActionServer(Server):
         future.add_done_callback(lambda done: self._listener.post(lambda: self._on_cancel(uuid, done, asked)))
 
     def forget(self, uuid: str) -> None:
+        super().forget(uuid)
         self._handles.pop(uuid, None)
         self._client._feedback_callbacks.pop(bytes.fromhex(uuid), None)
 
@@ -293,7 +303,7 @@ class ServiceServer(Server):
     kind = "service"
 
     def __init__(self, node: Node, name: str, type_name: str, listener: Listener, group: CallbackGroup) -> None:
-        super().__init__(node, node.resolve_service_name(name), type_name, listener)
+        super().__init__(node, name, type_name, listener)
         self.type = ros_types.load_type(type_name, "srv")
         self._client = node.create_client(self.type, name, callback_group=group)
 
@@ -327,7 +337,7 @@ class TopicServer(Server):
     kind = "topic"
 
     def __init__(self, node: Node, name: str, type_name: str, listener: Listener, group: CallbackGroup) -> None:
-        super().__init__(node, node.resolve_topic_name(name), type_name, listener)
+        super().__init__(node, name, type_name, listener)
         self.type = ros_types.load_type(type_name, "msg")
         self._publisher = node.create_publisher(self.type, name, COMMANDS, callback_group=group)
 

@@ -15,6 +15,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from rarrl.errors import InputError
+from rarrl.skills.domain import Domain
 from rarrl.skills.outcome import Outcome, OutcomeMap
 from rarrl.skills.skill_set import Skill
 from rarrl_nodes.skill_events import (
@@ -27,6 +28,7 @@ from rarrl_nodes.skill_events import (
     Rejected,
     Settled,
     SkillRun,
+    Spot,
     Unavailable,
     outcome_of,
 )
@@ -164,7 +166,8 @@ def test_one_goal_at_a_time(bench, puppet):
     first, second = SkillRun(action(), {"n": 1}), SkillRun(action(), {"n": 2})
     bench.runner.start(first)
     bench.runner.start(second)
-    assert bench.wait(Rejected) == Rejected(second.uuid, bench.of(Rejected)[0].why, sent=False)
+    rejected = bench.wait(Rejected)
+    assert (rejected.uuid, rejected.sent, rejected.outcome) == (second.uuid, False, Outcome.UNAVAILABLE)
     bench.wait(Accepted)
     server.finish()
     bench.wait(Finished)
@@ -432,6 +435,35 @@ def test_a_type_that_is_missing_is_refused_at_once(bench):
     skill = Skill(does="x", run={"action": "a", "type": "nav9_msgs/action/Go"})
     with pytest.raises(InputError, match="nav9_msgs is not installed"):
         SkillRunner(bench.node, bench._hear, [skill])
+
+
+def test_steps_of_a_plan_get_numbers_and_poses():
+    world = World(frame="odom", rooms={"office": {}}, places={"desk": {"pose": [1, 2, 0.5], "room": "office"}})
+    parameters = {"place": "place", "times": "number", "share": "number", "text": "text"}
+    skills = SkillSet(
+        skills={"go": Skill(does="goes", parameters=parameters, run=action().run.model_copy(update={"goal": {}}))}
+    )
+    run = SkillRun.of(Domain(skills, world), Step("go", ("desk", "3", "0.5", "3")), uuid="ab" * 16)
+    assert run.arguments == {
+        "place": Spot("desk", "office", "odom", (1.0, 2.0, 0.5)),
+        "times": 3,
+        "share": 0.5,
+        "text": "3",
+    }
+    assert (run.arguments["place"].yaw, run.uuid) == (0.5, "ab" * 16)
+
+
+@pytest.mark.parametrize(
+    "run, says",
+    [
+        ({"action": "bad name", "type": FIBONACCI}, "is no name in ROS"),
+        ({"python": "os:getcwd"}, "not run over ROS"),
+    ],
+)
+def test_what_cannot_be_run_over_ros_is_rejected(bench, run, says):
+    bench.runner = SkillRunner(bench.node, bench._hear)
+    bench.runner.start(SkillRun(Skill(does="x", run=run)))
+    assert says in bench.wait(Rejected).why
 
 
 def test_one_server_has_one_type(bench):
