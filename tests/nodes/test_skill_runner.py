@@ -17,7 +17,9 @@ from std_srvs.srv import Trigger
 from rarrl.errors import InputError
 from rarrl.skills.domain import Domain
 from rarrl.skills.outcome import Outcome, OutcomeMap
-from rarrl.skills.skill_set import Skill
+from rarrl.skills.plan import Step
+from rarrl.skills.skill_set import Skill, SkillSet
+from rarrl.skills.world import World
 from rarrl_nodes.skill_events import (
     Accepted,
     CancelRefused,
