@@ -41,7 +41,7 @@ from .skill_events import (
 )
 from .skill_servers import ENDED, NOT_KNOWN, SERVERS, SUCCEEDED, UNKNOWN, Server
 
-TICK_S = 0.02
+TICK_S = 0.05
 """Seconds between two looks at the deadlines while something runs; a deadline is missed by at most this much."""
 
 STALL_S = 0.2

@@ -7,7 +7,6 @@ import time
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
-pytest.importorskip("test_msgs", reason="test_msgs is missing: pip install 'rarrl[dev]'")
 
 from rclpy.node import Node
 from rclpy.task import Future
@@ -41,6 +40,7 @@ ENDS = (Unavailable, Rejected, Finished, Lost)
 
 
 def action(name="fib", order="{n}", **fields):
+    pytest.importorskip("test_msgs", reason="test_msgs is missing: pip install ros-test-msgs==2.0.3")
     run = {"action": name, "type": FIBONACCI, "goal": {"order": order}}
     return Skill(does="counts", parameters={"n": "number"}, run=run, **{"cancel_s": 0.3, "accept_s": 2.0} | fields)
 
@@ -96,6 +96,7 @@ def bench(ear, namespace):
 
 @pytest.fixture
 def puppet(bench):
+    pytest.importorskip("test_msgs", reason="test_msgs is missing: pip install ros-test-msgs==2.0.3")
     from fibonacci_server import Puppet
 
     made = []
@@ -298,6 +299,7 @@ def test_a_goal_that_was_believed_gone_and_is_accepted_blocks_its_server_again(b
 
 
 def test_a_server_that_is_gone_takes_its_goal_along(bench, puppet):
+    pytest.importorskip("test_msgs")
     from fibonacci_server import Puppet
 
     robot = bench.add_node("fragile")
@@ -311,6 +313,7 @@ def test_a_server_that_is_gone_takes_its_goal_along(bench, puppet):
 
 
 def test_a_server_that_was_started_again_does_not_know_the_goal(bench):
+    pytest.importorskip("test_msgs")
     from fibonacci_server import Puppet
 
     old = Puppet(bench.robot, "fib")
@@ -523,6 +526,7 @@ def test_no_two_goals_run_at_one_server_whatever_it_does(bench, executor):
     """Servers that accept late, refuse, hang, lose cancels and answer late, in random order.
 
     Each run has one end, and every goal that a server has is known to the runner before the next one is sent."""
+    pytest.importorskip("test_msgs")
     import random
 
     from fibonacci_server import Puppet
