@@ -57,8 +57,8 @@ RETRY_S = (1.0, 2.0, 4.0, 8.0, 10.0)
 """Seconds between repeated cancels of a goal that does not end; the last one repeats."""
 
 NOT_KNOWN_S = 0.9
-"""Seconds between two answers that there is no such goal, before the second one is believed of a goal that the server
-may still have to read: its answer to the cancel may have overtaken it."""
+"""Seconds, at least, between two answers that there is no such goal, before the second one is believed of a goal that
+was never accepted: the server may still have to read it, or be thinking about it. Where `accept_s` is longer, that."""
 
 NO_ANSWER = "never acknowledged"
 REFUSED = "refused"
@@ -412,7 +412,8 @@ class SkillRunner:
 
         job.changed = job.changed or job.server.instances() != job.instances
         job.not_known_since = job.not_known_since or _now()
-        if job.known or job.changed or _now() - job.not_known_since >= NOT_KNOWN_S:
+        patience = max(NOT_KNOWN_S, job.skill.accept_s)
+        if job.known or job.changed or _now() - job.not_known_since >= patience:
             if not job.known:
                 self._given_up = dict([*self._given_up.items(), (job.uuid, job)][-MAX_GIVEN_UP:])
             self._end(job, Settled(job.uuid, f"{name} does not have the goal"))

@@ -555,6 +555,10 @@ def test_no_two_goals_run_at_one_server_whatever_it_does(bench, executor):
     started = []
     try:
         for _ in range(400):
+            for each in servers:  # a server that thinks about a goal for longer is believed not to have it
+                if each.gate and time.monotonic() - each.gated > 0.3:
+                    each.gate.set_result(None)
+                    each.gate = None
             name, server = random_.choice([("a", servers[0]), ("b", servers[1])])
             skill = action(name, accept_s=0.05, timeout_s=random_.choice([0.02, 0.1, 1.0]), cancel_s=0.02)
             run = SkillRun(skill, {"n": 1})
@@ -570,7 +574,8 @@ def test_no_two_goals_run_at_one_server_whatever_it_does(bench, executor):
             elif move < 0.85:
                 server.accept, server.cancel = random_.random() < 0.8, random_.random() < 0.8
             elif move < 0.9:
-                server.gate = None if server.gate else Future()
+                if server.gate is None:
+                    server.gate, server.gated = Future(), time.monotonic()
             elif server.gate:
                 server.gate.set_result(None)
                 server.gate = None
@@ -590,7 +595,7 @@ def test_no_two_goals_run_at_one_server_whatever_it_does(bench, executor):
 
         assert ear.until(ended, 20)
         assert set(ends.values()) == {1}
-        assert [server.most for server in servers] == [1, 1]
+        assert [server.most for server in servers] == [1, 1], bench.of(Ignored)
         assert sum(len(server.goals) for server in servers) > 10
     finally:
         for server in servers:
