@@ -90,7 +90,8 @@ def _decision(
 ) -> Explained:
     policy, costs = orchestrator.policy, orchestrator.costs
     situation = orchestrator.situation(summary, None if event.plan is None else event.plan.status)
-    mask, features = situation.action_mask(), encode(situation)
+    mask = situation.action_mask()
+    features = policy.encode(situation) if isinstance(policy, LearnedPolicy) else encode(situation)
     rival = Action(int(always.act(situation, mask)[0]))
     probabilities, value = None, None
     if isinstance(policy, LearnedPolicy):

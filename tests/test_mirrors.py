@@ -24,6 +24,8 @@ NO_MIRROR = {
     "learning/policy/parity.py": "shown through tests/policy/test_serve.py",
     "learning/progress.py": "names alone",
     "learning/reasoner/export.py": "shown through tests/learning/reasoner/test_train.py",
+    "nodes/skill_events.py": "shown through tests/nodes/test_skill_runner.py",
+    "nodes/skill_servers.py": "shown through tests/nodes/test_skill_runner.py",
     "nodes/stereo_messages.py": "shown through tests/nodes/test_stereo_voxel_node.py",
     "rarrl/__main__.py": "shown through tests/cli/test_cli.py",
     "rarrl/cli/common.py": "shown through tests/cli/test_cli.py",

@@ -207,8 +207,8 @@ class Steps:
     Of the step at hand, as in `StepView`: `failures`, `attempts`, `irreversible`, `seconds`, `looks` (0 or 1). Over the
     steps after it: `rest_failures` and `rest_losses` (sums of the failure shares, and of the shares that lose the
     task), `rest_doubt` (sum of the standard deviations of the failure shares), `rest_worst` (the largest share that
-    loses the task), `rest_seconds` (sum), `rest_looks` (how many). `retries_left`, `contradicted`: see
-    `StateSummary`."""
+    loses the task), `rest_irreversible` (sum of the shares of the failures), `rest_seconds` (sum), `rest_looks` (how
+    many). `retries_left`, `contradicted`: see `StateSummary`."""
 
     failures: Floats
     attempts: Floats
@@ -219,6 +219,7 @@ class Steps:
     rest_losses: Floats
     rest_doubt: Floats
     rest_worst: Floats
+    rest_irreversible: Floats
     rest_seconds: Floats
     rest_looks: Floats
     retries_left: Floats
@@ -258,12 +259,12 @@ def facts_of(steps: Sequence[StepView]) -> Floats:
 
 
 def _rest(facts: Floats, counts: Floats) -> Floats:
-    """(6, n): what `Steps` says of the steps to come. `counts` (k, n): how often each of the steps `facts` (5, k) is
+    """(7, n): what `Steps` says of the steps to come. `counts` (k, n): how often each of the steps `facts` (5, k) is
     among them."""
     failures, attempts, irreversible, seconds, looks = facts
     losses = failures * irreversible
     deviations = np.sqrt(failures * (1.0 - failures) / (attempts + 1.0))  # of a Beta
-    sums = np.stack([failures, losses, deviations, seconds, looks]) @ counts
+    sums = np.stack([failures, losses, deviations, irreversible, seconds, looks]) @ counts
     worst = (losses[:, None] * (counts > 0.0)).max(axis=0, initial=0.0)
     return np.concatenate([sums[:3], worst[None], sums[3:]])
 
@@ -422,6 +423,37 @@ PLAN_FEATURE_NAMES: tuple[str, ...] = (
 )
 """Appended to FEATURE_NAMES where the situation has a `PlanView`."""
 ALL_FEATURE_NAMES = FEATURE_NAMES + PLAN_FEATURE_NAMES
+STEP_FEATURE_NAMES: tuple[str, ...] = (
+    "step.failures",
+    "step.attempts",
+    "step.irreversible",
+    "step.losses",
+    "step.calls",
+    "step.looks",
+    "rest.failures",
+    "rest.losses",
+    "rest.doubt",
+    "rest.worst",
+    "rest.irreversible",
+    "rest.calls",
+    "rest.looks",
+    "retries_left",
+    "beliefs_contradicted",
+)
+"""What stands in the place of ALFRED's names: what the step at hand, and those after it, are expected to do."""
+NAMELESS_FEATURE_NAMES = (
+    *STEP_FEATURE_NAMES,
+    *FEATURE_NAMES[2 * N_TYPES :],
+    "plan.known",
+    *PLAN_FEATURE_NAMES,
+)
+"""Features that know no names, for any robot's skills; those of the plan are 0 where there is no `PlanView`."""
+FEATURE_SETS: dict[str, tuple[str, ...]] = {
+    "names": FEATURE_NAMES,
+    "names_and_plan": ALL_FEATURE_NAMES,
+    "nameless": NAMELESS_FEATURE_NAMES,
+}
+"""Every set of features that a policy file may have been trained on."""
 FEATURE_LIMIT = 8.0
 """Features are cut off at +- this value."""
 HISTORY_FEATURES = slice(FEATURE_NAMES.index("last_success"), FEATURE_NAMES.index("latency_log_ratio") + 1)
@@ -433,42 +465,80 @@ def encode(s: Situation) -> NDArray[np.float32]:
     """The policy's input (n, features) float32, every column of order one.
 
     Names in FEATURE_NAMES, or ALL_FEATURE_NAMES where the situation has a `PlanView`."""
-    h = s.history
     out = np.empty((N_FEATURES if s.plan is None else len(ALL_FEATURE_NAMES), s.n), dtype=np.float32)
     out[0:8] = s.subgoal_type == _TYPES
     out[8:16] = s.remaining * 0.25
-    left = s.subgoal_count - s.subgoal_index
-    out[16] = s.subgoal_index / s.subgoal_count
-    out[17] = left * 0.125
-    out[18] = s.step / s.horizon
-    out[19] = np.clip((s.horizon - s.step) / np.maximum(left, 1.0) - 1.0, 0.0, 4.0)
-    out[20] = h.last_outcome > 0.0
-    out[21] = h.last_outcome < 0.0
-    out[22] = h.consecutive_failures * 0.5
-    out[23] = h.subgoal_failures * 0.5
-    out[24] = h.subgoal_acts * 0.25
-    out[25] = h.ema_failure * 2.0
-    out[26] = h.recent_failures.sum(axis=0) * 0.4
-    out[27] = h.acts_since_think * 0.1
-    out[28] = h.calls_since_act * 0.5
-    out[29] = (h.last_think == 1.0) | (h.last_think == 2.0)
-    out[30] = h.last_think > 2.0
-    out[31] = np.where(h.last_think > 0.0, 0.5 + 0.5 * ((h.last_think - 1.0) % 2.0), 0.0)
-    out[32] = 1.0 - h.last_call_ok
-    out[33] = h.planner_level * 0.5
-    out[34] = h.verifier_level * 0.5
-    out[35] = h.latency_log_ratio
-    out[36] = s.time_s / np.maximum(s.initial_time_s, 1e-9)
-    out[37] = s.tokens / np.maximum(s.initial_tokens, 1e-9)
-    out[38:42] = np.log1p(np.minimum(s.time_s / s.mean_s, MAX_CALLS)) * 0.5
-    out[42:46] = np.log1p(np.minimum(s.tokens / s.mean_tokens, MAX_CALLS)) * 0.5
-    out[46:50] = np.log(1e-4 + s.cost_weight * s.mean_s) * 0.25 + 1.0
-    out[50:53] = np.log(s.mean_s[1:] / s.mean_s[0])
-    out[53] = np.log(s.p95_s[0] / s.mean_s[0])
+    _encode_task(s, out[16:N_FEATURES])
     if s.plan is not None:
         _encode_plan(s.plan, out[N_FEATURES:])
     np.clip(out, -FEATURE_LIMIT, FEATURE_LIMIT, out=out)
     return np.ascontiguousarray(out.T)
+
+
+def encode_nameless(s: Situation) -> NDArray[np.float32]:
+    """As `encode`, without any name: (n, features) float32 by NAMELESS_FEATURE_NAMES."""
+    out = np.zeros((len(NAMELESS_FEATURE_NAMES), s.n), dtype=np.float32)
+    k = len(STEP_FEATURE_NAMES)
+    tail = k + N_FEATURES - 2 * N_TYPES
+    _encode_steps(s, out[:k])
+    _encode_task(s, out[k:tail])
+    if s.plan is not None:
+        out[tail] = 1.0
+        _encode_plan(s.plan, out[tail + 1 :])
+    np.clip(out, -FEATURE_LIMIT, FEATURE_LIMIT, out=out)
+    return np.ascontiguousarray(out.T)
+
+
+def _encode_steps(s: Situation, out: NDArray[np.float32]) -> None:
+    steps, call_s = s.steps, s.mean_s[0]
+    out[0] = steps.failures * 2.0
+    out[1] = np.log(steps.attempts) * 0.25
+    out[2] = steps.irreversible
+    out[3] = np.sqrt(steps.failures * steps.irreversible) * 2.0  # a loss of 1 % is told from one of 4 %
+    out[4] = np.log1p(steps.seconds / call_s) * 0.25
+    out[5] = steps.looks
+    out[6] = steps.rest_failures * 0.5
+    out[7] = np.sqrt(steps.rest_losses)
+    out[8] = steps.rest_doubt
+    out[9] = np.sqrt(steps.rest_worst) * 2.0
+    out[10] = steps.rest_irreversible * 0.25
+    out[11] = np.log1p(steps.rest_seconds / call_s) * 0.25
+    out[12] = steps.rest_looks * 0.25
+    out[13] = np.minimum(steps.retries_left, 4.0) * 0.25
+    out[14] = np.minimum(steps.contradicted, 3.0) * 0.5
+
+
+def _encode_task(s: Situation, out: NDArray[np.float32]) -> None:
+    """From "progress" to "tail": history, budget and prices, which know no names."""
+    h = s.history
+    left = s.subgoal_count - s.subgoal_index
+    out[0] = s.subgoal_index / s.subgoal_count
+    out[1] = left * 0.125
+    out[2] = s.step / s.horizon
+    out[3] = np.clip((s.horizon - s.step) / np.maximum(left, 1.0) - 1.0, 0.0, 4.0)
+    out[4] = h.last_outcome > 0.0
+    out[5] = h.last_outcome < 0.0
+    out[6] = h.consecutive_failures * 0.5
+    out[7] = h.subgoal_failures * 0.5
+    out[8] = h.subgoal_acts * 0.25
+    out[9] = h.ema_failure * 2.0
+    out[10] = h.recent_failures.sum(axis=0) * 0.4
+    out[11] = h.acts_since_think * 0.1
+    out[12] = h.calls_since_act * 0.5
+    out[13] = (h.last_think == 1.0) | (h.last_think == 2.0)
+    out[14] = h.last_think > 2.0
+    out[15] = np.where(h.last_think > 0.0, 0.5 + 0.5 * ((h.last_think - 1.0) % 2.0), 0.0)
+    out[16] = 1.0 - h.last_call_ok
+    out[17] = h.planner_level * 0.5
+    out[18] = h.verifier_level * 0.5
+    out[19] = h.latency_log_ratio
+    out[20] = s.time_s / np.maximum(s.initial_time_s, 1e-9)
+    out[21] = s.tokens / np.maximum(s.initial_tokens, 1e-9)
+    out[22:26] = np.log1p(np.minimum(s.time_s / s.mean_s, MAX_CALLS)) * 0.5
+    out[26:30] = np.log1p(np.minimum(s.tokens / s.mean_tokens, MAX_CALLS)) * 0.5
+    out[30:34] = np.log(1e-4 + s.cost_weight * s.mean_s) * 0.25 + 1.0
+    out[34:37] = np.log(s.mean_s[1:] / s.mean_s[0])
+    out[37] = np.log(s.p95_s[0] / s.mean_s[0])
 
 
 def _encode_plan(p: PlanView, out: NDArray[np.float32]) -> None:

@@ -95,20 +95,58 @@ class RiskTable:
 
     def act(self, s: Situation, mask: Mask) -> Actions:
         """VERIFY before a risky attempt, PLAN after `failures` failures in this sub-goal, else ACT."""
-        h, rows = s.history, np.arange(s.n)
         types = [type_of(name) for name in self.risky]
-        risky = np.isin(s.subgoal_type, types) & (h.ema_failure >= self.theta)
-        verify = risky & (h.verifier_level == 0.0)
-        plan = (h.subgoal_failures >= self.failures) & (h.planner_level == 0.0)
-        actions = np.where(plan, int(self.plan), np.where(verify, int(self.verify), 0))
-        actions = np.where(mask[actions, rows], actions, np.where(verify, int(self.verify), 0))
+        risky = np.isin(s.subgoal_type, types) & (s.history.ema_failure >= self.theta)
+        plan = s.history.subgoal_failures >= self.failures
         risky_left = s.remaining[types].sum(axis=0) if types else np.zeros(s.n)
-        reserve = self.pace * risky_left * s.mean_s[int(self.verify) - 1]
-        actions = np.where(
-            (actions == int(self.plan)) & (s.time_s - s.mean_s[int(self.plan) - 1] < reserve), 0, actions
-        )
-        actions = np.where((actions == 0) & verify, int(self.verify), actions)
-        return np.where(mask[actions, rows] & (h.calls_since_act < 2.0), actions, 0)
+        return _verify_or_plan(s, mask, risky, plan, self.verify, self.plan, self.pace * risky_left)
+
+
+@dataclass(frozen=True)
+class RiskShare:
+    """As `RiskTable`, without names: verifies before steps whose failures are expected to be beyond repair.
+
+    The strongest hand-made rule that we know for skills that it has never seen."""
+
+    name: str
+    irreversible: float
+    loss: float
+    doubt: float
+    verify: Action
+    plan: Action
+    failures: float
+    pace: float
+    params: dict[str, Any]
+
+    def act(self, s: Situation, mask: Mask) -> Actions:
+        """VERIFY before a risky attempt, PLAN after `failures` failures in this step or before a doubtful one, else
+        ACT."""
+        steps, h = s.steps, s.history
+        risky = (steps.irreversible >= self.irreversible) & (steps.failures * steps.irreversible >= self.loss)
+        plan = (h.subgoal_failures >= self.failures) | ((h.subgoal_acts == 0.0) & (steps.failures >= self.doubt))
+        return _verify_or_plan(s, mask, risky, plan, self.verify, self.plan, self.pace * steps.rest_irreversible)
+
+
+def _verify_or_plan(
+    s: Situation,
+    mask: Mask,
+    risky: Mask,
+    doubtful: Mask,
+    verifier: Action,
+    planner: Action,
+    reserved: NDArray[np.float64],
+) -> Actions:
+    """Asks the planner where a step is doubtful, else the verifier where it is risky, each where its advice is not in
+    force yet. The planner leaves the seconds of `reserved` verdicts (n,) untouched."""
+    h, rows = s.history, np.arange(s.n)
+    verify = risky & (h.verifier_level == 0.0)
+    plan = doubtful & (h.planner_level == 0.0)
+    actions = np.where(plan, int(planner), np.where(verify, int(verifier), 0))
+    actions = np.where(mask[actions, rows], actions, np.where(verify, int(verifier), 0))
+    reserve = reserved * s.mean_s[int(verifier) - 1]
+    actions = np.where((actions == int(planner)) & (s.time_s - s.mean_s[int(planner) - 1] < reserve), 0, actions)
+    actions = np.where((actions == 0) & verify, int(verifier), actions)
+    return np.where(mask[actions, rows] & (h.calls_since_act < 2.0), actions, 0)
 
 
 @dataclass(frozen=True)
@@ -404,6 +442,40 @@ def _make_risk_table(
     )
 
 
+def _make_risk_share(
+    irreversible: float = 0.3,
+    loss: float = 0.0,
+    doubt: float = 2.0,
+    verify: int = 1,
+    plan: int = 1,
+    failures: float = 1,
+    pace: float = 0.0,
+) -> RiskShare:
+    """Asks the verifier (level `verify`) before steps of which at least the share `irreversible` of the failures cannot
+    be undone and that lose the task at least with the probability `loss`; and the planner (level `plan`) after
+    `failures` failures in a step, or before one that fails at least with the probability `doubt` (2: before none). It
+    keeps `pace` of the seconds that the risky steps to come will need. Knows no names of skills."""
+    return RiskShare(
+        name="risk_share",
+        irreversible=irreversible,
+        loss=loss,
+        doubt=doubt,
+        verify=_one_of(_VERIFIERS, verify, "verify"),
+        plan=_one_of(_PLANNERS, plan, "plan"),
+        failures=failures,
+        pace=pace,
+        params={
+            "irreversible": irreversible,
+            "loss": loss,
+            "doubt": doubt,
+            "verify": verify,
+            "plan": plan,
+            "failures": failures,
+            "pace": pace,
+        },
+    )
+
+
 def _make_start(recipe: str = "P1") -> Rule:
     """Once, before the first attempt of the task."""
     return _rule("start", lambda s: s.step == 0.0, recipe)
@@ -487,6 +559,22 @@ register_rule(
     needs_guard=True,
     texts=("risky",),
     limits={"failures": _COUNT, "pace": _AMOUNT, "theta": _SHARE},
+)
+register_rule(
+    "risk_share",
+    _make_risk_share,
+    axes={
+        "irreversible": (0.01, 0.3, 0.6),
+        "loss": (0.0, 0.01, 0.03, 0.08),
+        "doubt": (0.25, 2.0),
+        "verify": (1, 2),
+        "plan": (1, 2),
+        "failures": (1, 2, 9),
+        "pace": (0.0, 0.5, 1.0),
+    },
+    needs_guard=True,
+    # With a doubt above 1 no step is doubtful.
+    limits={"irreversible": _SHARE, "loss": _SHARE, "doubt": (0, 2), "failures": _COUNT, "pace": _AMOUNT},
 )
 register_rule("start", _make_start, axes=_RECIPE_AXIS, needs_plan=True, texts=_RECIPE)
 register_rule(

@@ -142,7 +142,8 @@ class Domain:
     def roles(self, step: Step) -> tuple[list[str], list[str]]:
         """The things that a step handles, and the places where it does, those that its skill always needs included."""
         skill = self.skill(step)
-        things, places = [], []
+        things: list[str] = []
+        places: list[str] = []
         for value, parameter in zip(step.arguments, skill.parameters.values(), strict=True):
             if value in self.world.named:
                 (places if self._is_place(value, parameter) else things).append(value)

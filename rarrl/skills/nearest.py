@@ -9,7 +9,35 @@ from rarrl.skills.plan import Plan, Step
 from rarrl.skills.words import Mention, words_of
 
 _SMALL = frozenset(
-    "a an the to of in on into onto at and or is are it its my me us please for from with that this some all".split()
+    [
+        "a",
+        "an",
+        "the",
+        "to",
+        "of",
+        "in",
+        "on",
+        "into",
+        "onto",
+        "at",
+        "and",
+        "or",
+        "is",
+        "are",
+        "it",
+        "its",
+        "my",
+        "me",
+        "us",
+        "please",
+        "for",
+        "from",
+        "with",
+        "that",
+        "this",
+        "some",
+        "all",
+    ]
 )
 """Words that say nothing about which skill or thing is meant."""
 
@@ -58,9 +86,13 @@ class NearestExample:
             return Recalled(None, best, total, unknown)
         return Recalled(plan, best, total, unknown)
 
+    def mentions(self, sentence: str) -> tuple[Mention, ...]:
+        """The names that a sentence holds, in its order."""
+        return self._domain.lexicon.mentioned(sentence)
+
     def _abstract(self, sentence: str) -> tuple[tuple[str, ...], tuple[Mention, ...]]:
         """The words that count, names as `<kind>`; and the names."""
-        words, mentions = words_of(sentence), self._domain.lexicon.mentioned(sentence)
+        words, mentions = words_of(sentence), self.mentions(sentence)
         taken = {at for mention in mentions for at in range(mention.start, mention.end)}
         kept = [word for at, word in enumerate(words) if at not in taken and word not in _SMALL]
         return (*kept, *(f"<{self._kind(mention.name)}>" for mention in mentions)), mentions

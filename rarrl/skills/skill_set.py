@@ -116,6 +116,11 @@ class Observes(_Part):
     confidence: float = Field(default=0.95, gt=0.0, le=1.0, description="how sure a sighting is, above 0 to 1")
 
 
+SIGNALS = ("distance_left_m", "recoveries", "holding", "opening_m", "opening_before_m", "changed", "seen")
+"""What a result, or its last feedback, may tell of whether the skill is really done: `rarrl.executive.certainty`."""
+_SIGNAL_FIELD = re.compile(r"(not )?[A-Za-z]\w*(\.\w+)*")
+
+
 class Skill(_Part):
     """One skill."""
 
@@ -143,6 +148,20 @@ class Skill(_Part):
         description="whether plans name it; false: the robot adds it by itself, such as driving to where the next "
         "step is done",
     )
+    signals: dict[str, str] = Field(
+        default={}, description="signal -> field of the result or the feedback, such as holding: stalled"
+    )
+
+    @model_validator(mode="after")
+    def _signals_fit(self) -> Skill:
+        for name, field in self.signals.items():
+            if name not in SIGNALS:
+                raise ValueError(
+                    f"signals: {short(name)} is unknown (allowed: {', '.join(SIGNALS)}){did_you_mean(name, SIGNALS)}"
+                )
+            if not _SIGNAL_FIELD.fullmatch(field):
+                raise ValueError(f"signals: {name}: {short(field)} is no field (allowed: such as a.b, or `not a.b`)")
+        return self
 
     @model_validator(mode="after")
     def _facts_fit(self) -> Skill:

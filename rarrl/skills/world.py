@@ -65,13 +65,24 @@ class Thing(_Part):
     )
 
 
+class Battery(_Part):
+    """When the robot goes to its charger before it goes on with a task."""
+
+    field: str = Field(default="", description="field of results or feedback that holds the level; empty: not watched")
+    full: float = Field(default=100.0, gt=0.0, description="the level of a full battery, in the field's unit")
+    low: float = Field(
+        default=30.0, ge=0.0, description="below this level the robot charges first, in the field's unit"
+    )
+
+
 class World(_Part):
     """All of `world.yaml`."""
 
     frame: str = Field(default="map", description="TF frame of the poses")
-    start: str = Field(default="", description="the place where the robot is at the start; empty: unknown")
+    start: str = Field(default="", description="place or room where the robot is at the start; empty: unknown")
     hands: int = Field(default=1, ge=0, le=20, description="how many things it can carry, 0 to 20")
     facts: tuple[str, ...] = Field(default=(), description="further facts that hold at the start")
+    battery: Battery = Field(default=Battery(), description="when the robot goes to its charger first")
     rooms: dict[str, Room] = Field(default={}, description="name -> room")
     places: dict[str, Place] = Field(default={}, description="name -> place")
     doors: dict[str, Door] = Field(default={}, description="name -> door")
@@ -127,7 +138,7 @@ class World(_Part):
             for name in pair:
                 _known(name, [*names, *(f"<{group}>" for group in self.groups)], "forbidden_pairs")
         if self.start:
-            _known(self.start, {**self.places, **self.doors}, "start")
+            _known(self.start, {**self.places, **self.rooms}, "start")
         return self
 
     @cached_property
@@ -139,7 +150,8 @@ class World(_Part):
     def groups(self) -> dict[str, tuple[str, ...]]:
         """Group -> the things and places in it."""
         found: dict[str, list[str]] = {}
-        for name, each in (*self.things.items(), *self.places.items()):
+        both: dict[str, Thing | Place] = {**self.things, **self.places}
+        for name, each in both.items():
             for group in each.groups:
                 found.setdefault(group, []).append(name)
         return {group: tuple(names) for group, names in found.items()}
@@ -153,7 +165,8 @@ class World(_Part):
         if kind == "portable":
             return tuple(name for name, thing in self.things.items() if thing.portable)
         if kind == "receptacle":
-            return tuple(n for n, each in (*self.places.items(), *self.things.items()) if each.holds)
+            both: dict[str, Thing | Place] = {**self.places, **self.things}
+            return tuple(name for name, each in both.items() if each.holds)
         return self.groups[kind]
 
     def members(self, word: str) -> tuple[str, ...]:
@@ -203,8 +216,8 @@ class World(_Part):
         flags |= {("open", name) for name, place in self.places.items() if place.opens and place.open}
         flags |= {("open", name) for name, door in self.doors.items() if door.open}
         return State(
-            at=self.start,
-            room=self.room_of(self.start),
+            at=self.start if self.start in self.places else "",
+            room=self.start if self.start in self.rooms else self.room_of(self.start),
             located=frozenset((thing, place, n) for (thing, place), n in located.items()),
             flags=frozenset(flags),
         )

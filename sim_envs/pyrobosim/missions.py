@@ -54,10 +54,10 @@ WORKSHOP_SUCCESS = {"navigate": 0.9, "pick": 0.5, "place": 0.5, "open": 0.75, "c
 """Probabilities of the workshop's third and fourth problem."""
 WORKSHOP_BATTERY_USE = {"navigate": 0.5, "pick": 5.0, "place": 5.0, "open": 8.0, "close": 8.0}
 """Percent each, for navigate percent per metre: of the workshop's fourth problem, which begins with a full battery."""
-LOW_BATTERY = (24.0, 32.0)
+LOW_BATTERY = (30.0, 32.0)
 """Percent, in `battery` missions: less than any goal takes, and enough to reach the charger first."""
-LOW_BATTERY_USE = {"navigate": 3.0}
-"""Percent per metre, in `battery` missions: a full battery drives 33 m."""
+LOW_BATTERY_USE = {"navigate": 4.5}
+"""Percent per metre, in `battery` missions: a full battery drives 22 m."""
 DOOR_IS_SHUT = 0.5
 """Probability of each door, in `doors` missions."""
 HORIZON_S = {1: 150.0, 2: 400.0, 3: 300.0, 4: 700.0}
@@ -145,7 +145,7 @@ VAGUE_TRAIN: dict[int, dict[Goal, tuple[str, ...]]] = {
         BOTH: (
             "Lay the table for toast, the loaf and the yellow spread, and take all the trash out. "
             "Fridge, pantry and dumpster must be closed in the end. Mind your battery.",
-            "First the rubbish goes where rubbish goes, then I want a slice and something to spread on it at the table. "
+            "First the rubbish goes where it belongs, then I want a slice and something to spread on it at the table. "
             "Close the fridge, the pantry and the big container. Do not stop half way with an empty battery.",
         ),
     },
