@@ -53,7 +53,7 @@ def test_the_examples_that_come_with_the_package_keep_the_rules(known):
     assert len({line.partition(" | ")[0] for line in lines}) == len(lines)
     used = {name for plan in plans for step in plan.steps for name in step.arguments}
     assert ALFRED.classes - used == set()
-    assert {step.verb.name for plan in plans for step in plan.steps} == set(VERBS)
+    assert {step.skill for plan in plans for step in plan.steps} == set(VERBS)
 
 
 def test_plans_in_words_read_back(known):
