@@ -20,7 +20,6 @@ from rarrl.events import ActEvent, EndEvent, EpisodeEvent, Event, KnownPlan, Sho
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.plan import Plan
-from rarrl.skills.plan import SkillPlan
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, LlmCall, PlanStatus, Role, StateSummary
 
 logger = logging.getLogger(__name__)
@@ -62,7 +61,7 @@ class TaskView:
     it (`rarrl.skills.outcome.Outcome`, and the robot's own words)."""
 
     goal: str
-    plan: Plan | SkillPlan
+    plan: Plan
     status: PlanStatus
     scene: tuple[str, ...] = ()
     beliefs: tuple[str, ...] = ()

@@ -27,7 +27,7 @@ from rarrl.skills.domain import Domain, names_in
 from rarrl.skills.facts import Fact
 from rarrl.skills.nearest import NearestExample
 from rarrl.skills.outcome import Outcome, SkillResult
-from rarrl.skills.plan import SkillPlan, Step
+from rarrl.skills.plan import Plan, Step
 from rarrl.skills.search import Preparation, Search
 from rarrl.skills.skill_set import Skill
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, StepView
@@ -132,7 +132,7 @@ class _Task:
 
     id: str
     goal: str
-    plan: SkillPlan | None
+    plan: Plan | None
     recalled: tuple[float, int, int]  # similarity, words, unknown words
     budget: Budget
     source: int = 0
@@ -143,7 +143,7 @@ class _Task:
     attempts: dict[Step, int] = field(default_factory=dict)
     barred: set[Step] = field(default_factory=set)
     verdict: tuple[int, int, float] = (0, 0, 0.5)
-    answered: dict[int, SkillPlan] = field(default_factory=dict)
+    answered: dict[int, Plan] = field(default_factory=dict)
     failed: tuple[int, str, str] | None = None  # row, outcome, why
     acts: int = 0
     stuck: int = 0
@@ -301,7 +301,7 @@ class TaskExecutive:
         where = getattr(answer, "where", None)
         if where:
             self.beliefs = self.beliefs.hinted(where)
-        if answer.role is Role.PLANNER and isinstance(answer.plan, SkillPlan) and answer.plan.steps:
+        if answer.role is Role.PLANNER and isinstance(answer.plan, Plan) and answer.plan.steps:
             confidence = 0.0 if math.isnan(answer.confidence) else math.exp(min(answer.confidence, 0.0))
             task.answered[answer.level] = answer.plan
             self._put_in_force(answer.plan, answer.level, confidence)
@@ -310,7 +310,7 @@ class TaskExecutive:
             sure = float(ok) if math.isnan(answer.verdict.p_ok) else answer.verdict.p_ok
             task.verdict = (1 if ok else -1, answer.level, sure)
 
-    def _put_in_force(self, plan: SkillPlan, source: int, confidence: float) -> None:
+    def _put_in_force(self, plan: Plan, source: int, confidence: float) -> None:
         """Rows of the plan that were carried out already, under any plan, are not done again."""
         task = self._task
         assert task is not None
@@ -708,7 +708,7 @@ class TaskExecutive:
         return next((goal.step for goal in self._goals.values() if not goal.given_up), None)
 
     @property
-    def plan(self) -> SkillPlan | None:
+    def plan(self) -> Plan | None:
         """The plan in force."""
         return self._task.plan if self._task is not None else None
 
@@ -774,8 +774,8 @@ class TaskExecutive:
     def _view(self) -> TaskView:
         task = self._task
         assert task is not None
-        plan = task.plan or SkillPlan(())
-        names = set(names_in(plan.steps)) | {m.name for m in self._nearest.mentions(task.goal)}
+        plan = task.plan or Plan(())
+        names = set(names_in(plan.steps)) | set(self.domain.lexicon.named(task.goal))
         row, outcome, why = task.failed or (None, "", "")
         return TaskView(
             goal=task.goal,
@@ -849,8 +849,8 @@ class TaskExecutive:
                 "source": task.source,
                 "confidence": task.confidence,
                 "finished": task.finished,
-                "done": SkillPlan(tuple(task.done)).to_rows(),
-                "tried": SkillPlan(tuple(task.tried)).to_rows(),
+                "done": Plan(tuple(task.done)).to_rows(),
+                "tried": Plan(tuple(task.tried)).to_rows(),
                 "acts": task.acts,
                 "stuck": task.stuck,
                 "spent": [task.calls, task.llm_s, task.tokens],
@@ -880,7 +880,7 @@ class TaskExecutive:
         return tuple(Adopt(g.uuid, g.step, max(g.deadline_s - now_s, 0.1)) for g in goals)
 
     def _task_from(self, value: Mapping[str, Any]) -> _Task:
-        plan = None if value["plan"] is None else SkillPlan.from_rows(value["plan"])
+        plan = None if value["plan"] is None else Plan.from_rows(value["plan"])
         if plan is not None and self.domain.check(plan):
             raise ValueError(f"the plan in the journal does not fit the skills: {self.domain.check(plan)}")
         similarity, words, unknown = value["recalled"]
@@ -894,8 +894,8 @@ class TaskExecutive:
             int(value["source"]),
             float(value["confidence"]),
             list(map(bool, value["finished"])),
-            list(SkillPlan.from_rows(value["done"]).steps),
-            list(SkillPlan.from_rows(value["tried"]).steps),
+            list(Plan.from_rows(value["done"]).steps),
+            list(Plan.from_rows(value["tried"]).steps),
         )
         task.acts, task.stuck = int(value["acts"]), int(value["stuck"])
         task.calls, task.llm_s, task.tokens = int(calls), float(llm_s), float(tokens)

@@ -16,7 +16,7 @@ from itertools import count, product
 from rarrl.skills.beliefs import Beliefs
 from rarrl.skills.domain import Domain
 from rarrl.skills.facts import Condition, State
-from rarrl.skills.plan import SkillPlan, Step
+from rarrl.skills.plan import Plan, Step
 from rarrl.skills.skill_set import Skill
 
 INFINITE = float("inf")
@@ -103,7 +103,7 @@ class Search:
         missing = [str(need) for need in needs if not self.holds(need, beliefs.state)]
         return Preparation(fault=f"no way to {' and '.join(missing) or 'do it'} is known")
 
-    def ends_of(self, plan: SkillPlan) -> frozenset[tuple[str, str]]:
+    def ends_of(self, plan: Plan) -> frozenset[tuple[str, str]]:
         """Where a plan puts things: what is there already must not be taken away again to be put there."""
         effects = (
             c.filled(self.domain.arguments(step)) for step in plan.steps for c in self.domain.skill(step).effects
@@ -114,7 +114,7 @@ class Search:
 
     def holds(self, need: Condition, state: State) -> bool:
         """Whether a filled condition holds."""
-        return self._holds(need, state) != need.negated
+        return self._world.holds(need, state)
 
     def go_to(self, place: str, state: State, barred: frozenset[Step] = frozenset()) -> tuple[Step, ...] | None:
         """Steps that bring the robot to a place; None where there are none."""
@@ -267,31 +267,6 @@ class Search:
         reachable = self._world.reachable_rooms(before)
         return next((each for each in door.between if each in reachable), before.room)
 
-    def _holds(self, need: Condition, state: State) -> bool:
-        words = need.words
-        if words == ("hand_empty",):
-            return len(state.held) < max(self._world.hands, 1)
-        if words[0] == "holding":
-            return any(thing in state.held for thing in self._members(words[1]))
-        if words[0] == "at" and len(words) == 2:
-            if words[1].startswith("{"):
-                return bool(state.at) and state.at in state.places_of(words[1][1:-7])
-            return state.at == words[1]
-        if words[0] == "reachable":
-            targets = state.places_of(words[1][1:-7]) if words[1].startswith("{") else (words[1],)
-            return any(self._world.is_reachable(target, state) for target in targets)
-        if words[0] == "open":
-            targets = state.places_of(words[1][1:-7]) if words[1].startswith("{") else (words[1],)
-            if words[1].startswith("{") and state.at in targets:  # of several, the one where the robot stands
-                targets = (state.at,)
-            return any(self._world.is_open(target, state) for target in targets)
-        if len(words) == 3 and words[1] == "at":
-            return any(state.count(thing, words[2]) > 0 for thing in self._members(words[0]))
-        return any((*words[:-1], last) in state.flags for last in self._members(words[-1]))
-
-    def _members(self, word: str) -> tuple[str, ...]:
-        return self._world.groups[word[1:-1]] if word.startswith("<") else (word,)
-
     # Looking for things
 
     def _look_for(
@@ -409,7 +384,7 @@ class Search:
                     yield (*sign, *words[:at], place, *words[at + 1 :])
                 return
             if word.startswith("<"):
-                for thing in self._members(word):
+                for thing in self._world.members(word):
                     yield (*sign, *words[:at], thing, *words[at + 1 :])
                 return
         yield (*sign, *words)
