@@ -219,7 +219,7 @@ class FewShot:
         self, request: Request, model: LanguageModel, asked: Prompt, plans: list[Plan], confidence: float
     ) -> CallOutcome:
         """Compares the plan with those that the model has written."""
-        given = request.household_plan
+        given = request.plan
         assert given is not None
         rivals = [plan for plan in plans if not same_plan(plan, given)]
         best = given

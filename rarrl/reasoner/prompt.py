@@ -94,7 +94,7 @@ def render(request: Request) -> str:
     """Returns the prompt. The tokenizer must read its marks as control tokens (llama.cpp: special=True) and add
     none."""
     mark = _ROLE_MARKS[request.role, request.level]
-    return prompt(mark, request.goal, request.scene, request.household_plan, request.failed)
+    return prompt(mark, request.goal, request.scene, request.plan, request.failed)
 
 
 def prompt(mark: str, goal: str, scene: Iterable[str] = (), plan: Plan | None = None, failed: int | None = None) -> str:

@@ -86,9 +86,13 @@ class NearestExample:
             return Recalled(None, best, total, unknown)
         return Recalled(plan, best, total, unknown)
 
+    def mentions(self, sentence: str) -> tuple[Mention, ...]:
+        """The names that a sentence holds, in its order."""
+        return self._domain.lexicon.mentioned(sentence)
+
     def _abstract(self, sentence: str) -> tuple[tuple[str, ...], tuple[Mention, ...]]:
         """The words that count, names as `<kind>`; and the names."""
-        words, mentions = words_of(sentence), self._domain.lexicon.mentioned(sentence)
+        words, mentions = words_of(sentence), self.mentions(sentence)
         taken = {at for mention in mentions for at in range(mention.start, mention.end)}
         kept = [word for at, word in enumerate(words) if at not in taken and word not in _SMALL]
         return (*kept, *(f"<{self._kind(mention.name)}>" for mention in mentions)), mentions
