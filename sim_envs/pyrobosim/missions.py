@@ -263,10 +263,11 @@ def missions_to_test(n: int = 30) -> Iterator[Mission]:
 
 
 def _draw_things(goal: Goal, rng: np.random.Generator) -> tuple[tuple[str, str], ...]:
-    things = []
+    things: list[tuple[str, str]] = []
     for thing, _ in WORKSHOP_THINGS:
         wanted_at = {end.place for end in goal.ends if thing in end.things}
-        places = {place: weight for place, weight in USUAL_PLACES[thing].items() if place not in wanted_at}
+        full = {"bin"} & {place for _, place in things}  # two things may not fit into it
+        places = {place: weight for place, weight in USUAL_PLACES[thing].items() if place not in wanted_at | full}
         weights = np.array(list(places.values()))
         things.append((thing, str(rng.choice(list(places), p=weights / weights.sum()))))
     return tuple(things)
