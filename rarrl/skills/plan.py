@@ -39,7 +39,3 @@ class Plan:
     def to_rows(self) -> list[list[str]]:
         """Returns `[[skill, argument, ...], ...]`."""
         return [[step.skill, *step.arguments] for step in self.steps]
-
-
-SkillPlan = Plan
-"""The same, for callers that use this name."""
