@@ -19,7 +19,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rarrl.alfred import step_view
 from rarrl.decision_loop import DecisionOutcome, Phase, Report, TaskView
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
-from rarrl.reasoner.plan import MAX_STEPS, Fault, Plan, Verdict
+from rarrl.reasoner.plan import Fault, Plan, Verdict
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, StepView
 
 SCHEMA = "1"
@@ -28,8 +28,10 @@ SCHEMA = "1"
 # Limits on what a message may hold. Each is far above what a run needs and keeps a bad sender from exhausting memory.
 MAX_VALUES = 64  # key-value pairs; the largest message that is read back has 35
 MAX_TEXT = 10_000  # characters per key or value
+MAX_STEPS = 100  # steps of a language model's plan; no skills file allows more
+MAX_ARGUMENTS = 8  # of a step
 MAX_SUBGOALS = 1000  # subgoals of a plan; ALFRED's plans have about ten
-MAX_WORD = 60  # characters of an object class
+MAX_WORD = 200  # characters of an argument; a text that a skill speaks may have as many
 MAX_HOME = 500  # object classes of a home
 MAX_INT = 2**53  # integers up to here survive a reader that uses doubles
 MAX_NUMBER = 1e9  # seconds or tokens; three orders of magnitude above what any task needs
@@ -351,15 +353,11 @@ def _plan(values: Mapping[str, str], key: str) -> Plan | None:
     if (
         not isinstance(rows, list)
         or not 1 <= len(rows) <= MAX_STEPS
-        or not all(isinstance(row, list) and 2 <= len(row) <= 3 for row in rows)
+        or not all(isinstance(row, list) and 1 <= len(row) <= 1 + MAX_ARGUMENTS for row in rows)
         or not all(isinstance(word, str) and 1 <= len(word) <= MAX_WORD for row in rows for word in row)
     ):
-        raise ValueError(f"key {key}: {_short(text)} is not a list of 1 to {MAX_STEPS} [verb, argument, ...]")
-
-    try:
-        return Plan.from_rows(rows)
-    except ValueError as error:
-        raise ValueError(f"key {key}: {error}") from None
+        raise ValueError(f"key {key}: {_short(text)} is not a list of 1 to {MAX_STEPS} [skill, argument, ...]")
+    return Plan.from_rows(rows)
 
 
 def _values_from_task(task: TaskView) -> dict[str, object]:

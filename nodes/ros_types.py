@@ -317,12 +317,22 @@ def _message(slot: NamespacedType, value: Any, arguments: Mapping[str, Any], fra
     if name == "geometry_msgs/Quaternion" and isinstance(value, (int, float)) and not isinstance(value, bool):
         return kind(z=math.sin(value / 2.0), w=math.cos(value / 2.0))
     if name in _POSES and _is_pose(value, kind):
+        value = _resolved(value, arguments, where)
         return _pose(kind, name, value, frame, where)
     if not isinstance(value, Mapping):
         raise InputError(
             f"{where}: {short(value)} cannot fill a {name}; write its fields: {', '.join(fields_of(kind))}"
         )
     return fill(kind(), value, arguments, frame, where)
+
+
+def _resolved(value: Any, arguments: Mapping[str, Any], where: str) -> Any:
+    """A pose that is written as a mapping or a list, with its placeholders filled in."""
+    if isinstance(value, Mapping):
+        return {name: _resolved(each, arguments, where) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_resolved(each, arguments, where) for each in value]
+    return resolve(value, arguments, where) if isinstance(value, str) else value
 
 
 def _is_pose(value: Any, kind: Any) -> bool:
@@ -412,9 +422,8 @@ def slot_at(kind: Any, path: str, where: str = "result") -> tuple[Any, Any]:
 
 def read(message: Any, path: str) -> Any:
     """The value at a dotted path, as plain Python. Raises: InputError where there is no such field."""
+    slot_at(type(message), path)
     for part in path.split("."):
-        if part not in fields_of(type(message)):
-            slot_at(type(message), part)
         message = getattr(message, part)
     return plain(message)
 

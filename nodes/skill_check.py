@@ -22,7 +22,7 @@ from rarrl.strict_json import short
 
 from . import ros_types
 from .skill_events import argument
-from .skill_runner import in_graph
+from .skill_runner import count_of, in_graph, resolved
 from .skill_servers import STATUS
 
 WAIT_S = 3.0
@@ -210,7 +210,7 @@ def _missing(domain: Domain, node: Node, wait_s: float, look: Any) -> list[Findi
 
 
 def _graph_faults(domain: Domain, node: Node) -> list[Finding]:
-    graph = {way: dict(in_graph(node, way)) for way in KIND}
+    graph = {way: in_graph(node, way) for way in KIND}
     found = []
     for name, skill in domain.skills.skills.items():
         way = way_of(skill)
@@ -220,24 +220,19 @@ def _graph_faults(domain: Domain, node: Node) -> list[Finding]:
 
 
 def _server_faults(skill: Skill, way: str, node: Node, graph: dict[str, dict[str, list[str]]]) -> Iterator[str]:
-    resolve = node.resolve_topic_name if way == "topic" else node.resolve_service_name
-    server = resolve(skill.run.server)
-    servers = _servers_of(server, way, node)
+    try:
+        server = resolved(node, way, skill.run.server)
+    except InputError as error:
+        yield str(error)
+        return
+    servers = count_of(node, way, server)
     if not servers:
         others = [other for other in KIND if other != way and server in graph[other]]
         near = f"; it is there as {others[0]}" if others else did_you_mean(server, graph[way])
-        listed = ", ".join(sorted(graph[way])[:8])
-        known = f" ({way}s here: {listed})" if listed and way == "action" else ""
         nobody = "nobody subscribes to it" if way == "topic" else "no server"
-        yield f"{way} {server}: {nobody}{near}{known}; start the robot's node, or mend the name and its namespace"
+        yield f"{way} {server}: {nobody}; start the robot's node, or mend the name and its namespace{near}"
     types = graph[way].get(server, [])
     if types and skill.run.type not in types:
         yield f"{way} {server}: is of type {', '.join(types)}, the file says {skill.run.type}"
     if servers > 1 and way != "topic":
         yield f"{way} {server}: {servers} servers of this name; each goal would run on all of them: stop all but one"
-
-
-def _servers_of(server: str, way: str, node: Node) -> int:
-    if way == "action":
-        return int(node.count_services(f"{server}/_action/send_goal"))
-    return int(node.count_services(server) if way == "service" else node.count_subscribers(server))

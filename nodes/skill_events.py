@@ -104,10 +104,14 @@ class Unavailable(Event):
 
 @dataclass(frozen=True)
 class Rejected(Event):
-    """The skill does not run. sent: the server has rejected it; else it was never sent."""
+    """The skill does not run. sent: the server has rejected it; else it was never sent.
+
+    outcome: REFUSED where the same goal would be rejected again, UNAVAILABLE where its server has another goal,
+    CANCELLED where it was cancelled before it was sent."""
 
     why: str
     sent: bool
+    outcome: Outcome = Outcome.REFUSED
 
 
 @dataclass(frozen=True)
@@ -183,12 +187,10 @@ class Ignored(Event):
 
 def outcome_of(event: Event) -> Outcome | None:
     """The outcome of the run that `event` ends; None where it goes on, or had ended before."""
-    if isinstance(event, Finished):
+    if isinstance(event, (Finished, Rejected)):
         return event.outcome
     if isinstance(event, Unavailable):
         return Outcome.UNAVAILABLE
-    if isinstance(event, Rejected):
-        return Outcome.REFUSED
     if isinstance(event, Lost):
         return Outcome.UNAVAILABLE if event.settled else Outcome.TIMEOUT
     return None

@@ -16,13 +16,14 @@ from typing import Any
 from rclpy.action import get_action_names_and_types
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import InvalidHandle
+from rclpy.exceptions import InvalidHandle, NameValidationException
 from rclpy.node import Node
 
 from rarrl.errors import InputError
-from rarrl.plugins import did_you_mean
+from rarrl.plugins import did_you_mean, one_line
 from rarrl.skills.outcome import Outcome, OutcomeMap
 from rarrl.skills.skill_set import Run, Skill
+from rarrl.strict_json import short
 
 from . import ros_types
 from .skill_events import (
@@ -40,8 +41,11 @@ from .skill_events import (
 )
 from .skill_servers import ENDED, NOT_KNOWN, SERVERS, SUCCEEDED, UNKNOWN, Server
 
-TICK_S = 0.02
+TICK_S = 0.05
 """Seconds between two looks at the deadlines while something runs; a deadline is missed by at most this much."""
+
+STALL_S = 0.2
+"""Seconds without a look after which deadlines are judged only at the next one."""
 
 LOOK_S = 0.5
 """Seconds between two looks at whether the server of a running goal is still the same."""
@@ -53,8 +57,8 @@ RETRY_S = (1.0, 2.0, 4.0, 8.0, 10.0)
 """Seconds between repeated cancels of a goal that does not end; the last one repeats."""
 
 NOT_KNOWN_S = 0.9
-"""Seconds between two answers that there is no such goal, before the second one is believed of a goal that the server
-may still have to read: its answer to the cancel may have overtaken it."""
+"""Seconds, at least, between two answers that there is no such goal, before the second one is believed of a goal that
+was never accepted: the server may still have to read it, or be thinking about it. Where `accept_s` is longer, that."""
 
 NO_ANSWER = "never acknowledged"
 REFUSED = "refused"
@@ -100,7 +104,7 @@ class _Job:
     instances: frozenset[Any] = frozenset()
     cancel_asked: bool = False
     overdue: bool = False
-    known: bool = False  # the server has said that it has the goal
+    known_since: float = 0.0  # when the server first said that it has the goal
     stops: str = NO_ANSWER  # what the server said to the cancel
     retries: int = 0
     next_retry: float = 0.0
@@ -117,6 +121,10 @@ class _Job:
     @property
     def skill(self) -> Skill:
         return self.run.skill
+
+    @property
+    def known(self) -> bool:
+        return self.known_since > 0.0
 
 
 class SkillRunner:
@@ -148,6 +156,7 @@ class SkillRunner:
         self._servers: dict[tuple[str, str], Server] = {}
         self._jobs: dict[str, _Job] = {}  # also those that were given up
         self._given_up: dict[str, _Job] = {}  # the last that were never accepted, in case they are after all
+        self._ticked = 0.0
         self._closed = False
 
         self._group = MutuallyExclusiveCallbackGroup()
@@ -215,15 +224,17 @@ class SkillRunner:
             work()
 
     def _server(self, run: Run) -> Server:
+        """The server of a skill; made when it is first needed. Raises: InputError."""
+        if run.python:
+            raise InputError(f"{run.python} is a Python callable; it is not run over ROS")
         kind = "action" if run.action else "service" if run.service else "topic"
-        key = (kind, run.server)
-        if key not in self._servers:
-            self._servers[key] = SERVERS[kind](self._node, run.server, run.type, self, self._group)
-        if self._servers[key].type_name != run.type:
-            raise InputError(
-                f"{kind} {run.server}: is run as {self._servers[key].type_name} and as {run.type}; keep one"
-            )
-        return self._servers[key]
+        name = resolved(self._node, kind, run.server)
+        if (kind, name) not in self._servers:
+            self._servers[kind, name] = SERVERS[kind](self._node, name, run.type, self, self._group)
+        server = self._servers[kind, name]
+        if server.type_name != run.type:
+            raise InputError(f"{kind} {name}: is run as {server.type_name} and as {run.type}; keep one")
+        return server
 
     def _job_at(self, server: Server) -> _Job | None:
         return next((job for job in self._jobs.values() if job.server is server), None)
@@ -239,7 +250,8 @@ class SkillRunner:
             self._tell(Lost(run.uuid, str(error), settled=True) if adopt else Rejected(run.uuid, str(error), False))
             return
         if why := self.busy(run.skill):
-            self._tell(Lost(run.uuid, why, settled=True) if adopt else Rejected(run.uuid, why, sent=False))
+            busy = Rejected(run.uuid, why, sent=False, outcome=Outcome.UNAVAILABLE)
+            self._tell(Lost(run.uuid, why, settled=True) if adopt else busy)
             return
 
         job = self._jobs[run.uuid] = _Job(run, server, message, adopt, due=_now() + run.skill.accept_s)
@@ -272,7 +284,8 @@ class SkillRunner:
         if not server.is_there() or not server.is_settled():
             return
         if not job.adopted and server.name not in self._shared and server.others(job.uuid):
-            self._end(job, Rejected(job.uuid, f"{server.name}: a goal of another client is at work there", False))
+            why = f"{server.name}: a goal of another client is at work there"
+            self._end(job, Rejected(job.uuid, why, sent=False, outcome=Outcome.UNAVAILABLE))
             return
 
         job.instances = server.instances()
@@ -300,7 +313,7 @@ class SkillRunner:
             self._tell(Ignored(uuid, "cancel: no such goal is at work"))
             return
         if job.phase is Phase.WAITING and not job.adopted:
-            self._end(job, Rejected(uuid, "cancelled before it was sent", sent=False))
+            self._end(job, Rejected(uuid, "cancelled before it was sent", sent=False, outcome=Outcome.CANCELLED))
             return
 
         job.cancel_asked = True
@@ -341,7 +354,7 @@ class SkillRunner:
 
     def _take(self, job: _Job) -> None:
         """The goal is known to be at work."""
-        job.known = True
+        job.known_since = _now()
         if job.server.cancels and not job.adopted:
             job.server.ask(job.uuid)
         if job.phase is Phase.UNKNOWN:
@@ -366,13 +379,13 @@ class SkillRunner:
         count = None if recoveries is None else int(recoveries)
         self._tell(Feedback(uuid, distance, count, _number(message, TIME_LEFT)))
 
-    def on_cancel(self, uuid: str, code: int, stops: bool) -> None:
+    def on_cancel(self, uuid: str, code: int, stops: bool, asked: float) -> None:
         """See `Listener`."""
         job = self._jobs.get(uuid)
         if job is None:
             return
         if code == NOT_KNOWN:
-            self._on_not_known(job)
+            self._on_not_known(job, asked)
         elif code == ENDED:
             job.stops = ACKNOWLEDGED
             if job.phase is Phase.UNKNOWN:
@@ -385,8 +398,12 @@ class SkillRunner:
                 job.phase, job.due, job.cancel_asked = Phase.RUNNING, job.end, False
                 self._tell(CancelRefused(uuid, f"{job.server.name} goes on with the goal"))
 
-    def _on_not_known(self, job: _Job) -> None:
-        """The server has no such goal: it was started again, has forgotten how the goal ended, or never got it."""
+    def _on_not_known(self, job: _Job, asked: float) -> None:
+        """The server has no such goal: it was started again, has forgotten how the goal ended, or never got it.
+
+        One that was asked before it took the goal knows better now."""
+        if job.known and asked < job.known_since:
+            return
         name = job.server.name
         if job.phase is not Phase.UNKNOWN:
             why = f"{name} does not know the goal: it was started again, or its result was lost"
@@ -395,19 +412,20 @@ class SkillRunner:
 
         job.changed = job.changed or job.server.instances() != job.instances
         job.not_known_since = job.not_known_since or _now()
-        if job.known or job.changed or _now() - job.not_known_since >= NOT_KNOWN_S:
+        patience = max(NOT_KNOWN_S, job.skill.accept_s)
+        if job.known or job.changed or _now() - job.not_known_since >= patience:
             if not job.known:
                 self._given_up = dict([*self._given_up.items(), (job.uuid, job)][-MAX_GIVEN_UP:])
             self._end(job, Settled(job.uuid, f"{name} does not have the goal"))
 
-    def on_result(self, uuid: str, status: str, message: Any) -> None:
+    def on_result(self, uuid: str, status: str, message: Any, asked: float) -> None:
         """See `Listener`."""
         job = self._jobs.get(uuid)
         if job is None:
             if status != UNKNOWN:
                 self._tell(Ignored(uuid, f"a result ({status}) that nobody waits for"))
         elif status == UNKNOWN:
-            self._on_not_known(job)
+            self._on_not_known(job, asked)
         else:
             if job.adopted and not job.known and job.phase is not Phase.UNKNOWN:
                 self._tell(Accepted(uuid, adopted=True))
@@ -446,6 +464,9 @@ class SkillRunner:
         if not self._jobs:
             self._timer.cancel()
             return
+        last, self._ticked = self._ticked, _now()
+        if self._ticked - last > STALL_S:
+            return  # the executor was held up: what has come meanwhile is read first
         for job in tuple(self._jobs.values()):
             if job.phase is Phase.WAITING:
                 self._try_send(job)
@@ -459,7 +480,7 @@ class SkillRunner:
     def _on_due(self, job: _Job) -> None:
         name, skill = job.server.name, job.skill
         if job.phase is Phase.WAITING:
-            why = f"{job.server.kind} {name} is not there{self._close_to(job.server)}"
+            why = self._missing(job.server)
             self._end(job, Lost(job.uuid, why, settled=True) if job.adopted else Unavailable(job.uuid, why))
         elif job.phase is Phase.SENT:
             self._give_up(job, f"{name} did not say within {skill.accept_s:g} s whether it takes the goal")
@@ -528,9 +549,10 @@ class SkillRunner:
         job.server.forget(job.uuid)
         self._tell(event)
 
-    def _close_to(self, server: Server) -> str:
-        names = [name for name, _ in in_graph(self._node, server.kind)]
-        return did_you_mean(server.name, names)
+    def _missing(self, server: Server) -> str:
+        """That a server is not there, and what may have been meant."""
+        what = "nobody subscribes to it" if server.kind == "topic" else "no server"
+        return f"{server.kind} {server.name}: {what}{did_you_mean(server.name, in_graph(self._node, server.kind))}"
 
 
 def judge(table: OutcomeMap, status: str, codes: Iterable[Any], why: str) -> Outcome:
@@ -546,12 +568,28 @@ def judge(table: OutcomeMap, status: str, codes: Iterable[Any], why: str) -> Out
     return outcome
 
 
-def in_graph(node: Node, kind: str) -> list[tuple[str, list[str]]]:
-    """Name and types of all actions, services or topics that the graph shows."""
+def in_graph(node: Node, kind: str) -> dict[str, list[str]]:
+    """Name and types of all actions and services that are served, or topics that somebody subscribes to."""
     if kind == "action":
-        return list(get_action_names_and_types(node))
-    found = node.get_service_names_and_types() if kind == "service" else node.get_topic_names_and_types()
-    return [(name, types) for name, types in found if "/_action/" not in name]
+        found = get_action_names_and_types(node)
+    else:
+        found = node.get_service_names_and_types() if kind == "service" else node.get_topic_names_and_types()
+    return {name: types for name, types in found if "/_action/" not in name and count_of(node, kind, name)}
+
+
+def resolved(node: Node, kind: str, name: str) -> str:
+    """The name of a server with its namespace, after remapping. Raises: InputError where it cannot be one."""
+    try:
+        return str(node.resolve_topic_name(name) if kind == "topic" else node.resolve_service_name(name))
+    except (RuntimeError, NameValidationException) as error:
+        raise InputError(f"{kind} {short(name)} is no name in ROS ({one_line(error)})") from None
+
+
+def count_of(node: Node, kind: str, name: str) -> int:
+    """How many servers, or subscribers of a topic, the graph shows. name: resolved."""
+    if kind == "action":
+        return int(node.count_services(f"{name}/_action/send_goal"))
+    return int(node.count_services(name) if kind == "service" else node.count_subscribers(name))
 
 
 def _number(message: Any, names: tuple[str, ...]) -> float | None:

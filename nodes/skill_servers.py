@@ -5,6 +5,7 @@ What comes back is handed to a `Listener`, through its `post`, which makes it ru
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -66,11 +67,13 @@ class Listener(Protocol):
     def on_feedback(self, uuid: str, message: Any) -> None:
         """Progress of a goal."""
 
-    def on_cancel(self, uuid: str, code: int, stops: bool) -> None:
-        """The answer to a cancel: its code, and whether the server stops the goal."""
+    def on_cancel(self, uuid: str, code: int, stops: bool, asked: float) -> None:
+        """The answer to a cancel: its code, and whether the server stops the goal.
+        asked: when, seconds of the steady clock."""
 
-    def on_result(self, uuid: str, status: str, message: Any) -> None:
-        """A result, with the goal's status; UNKNOWN where the server has no such goal."""
+    def on_result(self, uuid: str, status: str, message: Any, asked: float) -> None:
+        """A result, with the goal's status; UNKNOWN where the server has no such goal.
+        asked: when, seconds of the steady clock."""
 
     def on_surplus(self, what: str) -> None:
         """Something came that was not asked for."""
@@ -81,7 +84,7 @@ class Server:
 
     Attributes:
         kind: "action", "service" or "topic".
-        name: resolved, with namespace.
+        name: with namespace, as ROS resolves it.
         accepts: whether it says that it takes a goal, before the result.
         cancels: whether it can be asked to stop.
         goals: goals on it as it last said, uuid -> status; also those of other clients.
@@ -95,6 +98,7 @@ class Server:
         self.name = name
         self.type_name = type_name
         self.goals: dict[str, str] = {}
+        self._ended: deque[str] = deque(maxlen=100)
         self._node = node
         self._listener = listener
 
@@ -130,11 +134,13 @@ class Server:
     def cancel(self, uuid: str) -> None: ...
 
     def forget(self, uuid: str) -> None:
-        """The run of this goal has ended."""
+        """The run of this goal has ended, whatever the server's list of goals says until its next message."""
+        self._ended.append(uuid)
 
     def others(self, uuid: str) -> tuple[str, ...]:
-        """Goals at work on it besides this one."""
-        return tuple(each for each, status in self.goals.items() if each != uuid and status in ACTIVE)
+        """Goals of other clients that are at work on it."""
+        own = {uuid, *self._ended}
+        return tuple(each for each, status in self.goals.items() if each not in own and status in ACTIVE)
 
     def destroy(self) -> None: ...
 
@@ -175,13 +181,14 @@ class ActionServer(Server):
     cancels = True
 
     def __init__(self, node: Node, name: str, type_name: str, listener: Listener, group: CallbackGroup) -> None:
-        super().__init__(node, node.resolve_service_name(name), type_name, listener)
+        super().__init__(node, name, type_name, listener)
         self.type = ros_types.load_type(type_name, "action")
         self._group = group
         self._client = _Client(node, self.type, name, callback_group=group, surplus=self._on_surplus)
         self._status_topic = f"{self.name}/_action/status"
         self._handles: dict[str, ClientGoalHandle] = {}
         self._seen = 0.0
+        self._instances: frozenset[Any] = frozenset()
         self._subscription: Any = None
         self.refresh()
 
@@ -198,6 +205,10 @@ class ActionServer(Server):
         return there
 
     def is_settled(self) -> bool:
+        there = self.instances()
+        if there != self._instances:
+            self._instances, self._seen = there, time.monotonic()
+            self.refresh()
         return bool(self._seen) and time.monotonic() - self._seen >= SETTLE_S
 
     def instances(self) -> frozenset[Any]:
@@ -227,14 +238,17 @@ class ActionServer(Server):
 
     def ask(self, uuid: str) -> None:
         self._hear(uuid)
+        asked = time.monotonic()
         future = self._client._get_result_async(self._handle(uuid))
-        future.add_done_callback(lambda done: self._listener.post(lambda: self._on_result(uuid, done)))
+        future.add_done_callback(lambda done: self._listener.post(lambda: self._on_result(uuid, done, asked)))
 
     def cancel(self, uuid: str) -> None:
+        asked = time.monotonic()
         future = self._client._cancel_goal_async(self._handle(uuid))
-        future.add_done_callback(lambda done: self._listener.post(lambda: self._on_cancel(uuid, done)))
+        future.add_done_callback(lambda done: self._listener.post(lambda: self._on_cancel(uuid, done, asked)))
 
     def forget(self, uuid: str) -> None:
+        super().forget(uuid)
         self._handles.pop(uuid, None)
         self._client._feedback_callbacks.pop(bytes.fromhex(uuid), None)
 
@@ -258,14 +272,14 @@ class ActionServer(Server):
     def _on_response(self, uuid: str, future: Any) -> None:
         self._listener.on_accepted(uuid, future.result().accepted)
 
-    def _on_result(self, uuid: str, future: Any) -> None:
+    def _on_result(self, uuid: str, future: Any, asked: float) -> None:
         response = future.result()
-        self._listener.on_result(uuid, STATUS.get(response.status, str(response.status)), response.result)
+        self._listener.on_result(uuid, STATUS.get(response.status, str(response.status)), response.result, asked)
 
-    def _on_cancel(self, uuid: str, future: Any) -> None:
+    def _on_cancel(self, uuid: str, future: Any, asked: float) -> None:
         response = future.result()
         stops = any(_text_of(info.goal_id) == uuid for info in response.goals_canceling)
-        self._listener.on_cancel(uuid, response.return_code, stops)
+        self._listener.on_cancel(uuid, response.return_code, stops, asked)
 
     def _on_status(self, message: GoalStatusArray) -> None:
         self.goals = {_text_of(each.goal_info.goal_id): STATUS.get(each.status, "") for each in message.status_list}
@@ -289,7 +303,7 @@ class ServiceServer(Server):
     kind = "service"
 
     def __init__(self, node: Node, name: str, type_name: str, listener: Listener, group: CallbackGroup) -> None:
-        super().__init__(node, node.resolve_service_name(name), type_name, listener)
+        super().__init__(node, name, type_name, listener)
         self.type = ros_types.load_type(type_name, "srv")
         self._client = node.create_client(self.type, name, callback_group=group)
 
@@ -307,9 +321,10 @@ class ServiceServer(Server):
         return ros_types.fill(self.type.Request(), template, arguments, frame)
 
     def send(self, uuid: str, message: Any) -> None:
+        asked = time.monotonic()
         future = self._client.call_async(message)
         future.add_done_callback(
-            lambda done: self._listener.post(lambda: self._listener.on_result(uuid, SUCCEEDED, done.result()))
+            lambda done: self._listener.post(lambda: self._listener.on_result(uuid, SUCCEEDED, done.result(), asked))
         )
 
     def destroy(self) -> None:
@@ -322,7 +337,7 @@ class TopicServer(Server):
     kind = "topic"
 
     def __init__(self, node: Node, name: str, type_name: str, listener: Listener, group: CallbackGroup) -> None:
-        super().__init__(node, node.resolve_topic_name(name), type_name, listener)
+        super().__init__(node, name, type_name, listener)
         self.type = ros_types.load_type(type_name, "msg")
         self._publisher = node.create_publisher(self.type, name, COMMANDS, callback_group=group)
 

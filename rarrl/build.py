@@ -31,9 +31,9 @@ from rarrl.orchestrator.running_costs import RunningCosts
 from rarrl.reasoner.base import Reasoner, Request
 from rarrl.reasoner.breaker import CircuitBreaker, GuardedReasoner
 from rarrl.reasoner.card import checked_model
-from rarrl.reasoner.checker import OperatorPolicy
 from rarrl.reasoner.plan import Plan
 from rarrl.reasoner.registry import ReasonerOptions, make_backend, register_reasoner
+from rarrl.skills.operator_policy import OperatorPolicy
 from rarrl.strict_json import short
 from rarrl.types import CALL_TIMEOUT_S
 

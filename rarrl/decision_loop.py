@@ -56,12 +56,18 @@ class EpisodeInfo(Protocol):
 class TaskView:
     """What a reasoner can be asked about: the goal sentence, the plan in force, and what is known of it.
 
-    scene: classes that the robot has met in this home, () where it knows nothing of it."""
+    scene: classes that the robot has met in this home, () where it knows nothing of it. beliefs: what it believes of
+    the names in play, in sentences. failed: the row of the plan that failed last, None where none did; outcome, why: of
+    it (`rarrl.skills.outcome.Outcome`, and the robot's own words)."""
 
     goal: str
     plan: Plan
     status: PlanStatus
     scene: tuple[str, ...] = ()
+    beliefs: tuple[str, ...] = ()
+    failed: int | None = None
+    outcome: str = ""
+    why: str = ""
 
 
 class Executive(Protocol):

@@ -51,6 +51,7 @@ def carry_out(request: Request, model: LanguageModel) -> CallOutcome:
 
     What the plan does that nobody asked for is left out, and a verifier does not call a plan ok of which the goal is no
     description. Raises: CallFailedError, REFUSED too; ValueError if the text is no answer."""
+    check_domain(request)
     scope.check_readable(request)
     outcome = as_trained(request, model)
     if isinstance(outcome.result, Verdict):
@@ -74,6 +75,16 @@ def carry_out(request: Request, model: LanguageModel) -> CallOutcome:
     return CallOutcome(plan, confidence, outcome.text, seen.p_right)
 
 
+def check_domain(request: Request) -> None:
+    """Raises: CallFailedError (REFUSED) where the request is of another robot than the model was trained for."""
+    if request.domain is not None:
+        raise CallFailedError(
+            CallStatus.REFUSED,
+            "this model was trained on ALFRED's household alone and does not know this robot's skills; ask a chat "
+            "model (llama:PATH.gguf or openai:URL#MODEL)",
+        )
+
+
 def recipe_for(model: str) -> Recipe:
     """Returns the recipe for a file without a chat template, by the name that it gives itself: only models that
     `rarrl train planner` has made can tell that a goal is no description of a plan."""
@@ -83,6 +94,7 @@ def recipe_for(model: str) -> Recipe:
 def as_trained(request: Request, model: LanguageModel) -> CallOutcome:
     """Carries out a request whatever the goal says: the model always answers. For comparisons; a robot uses
     `carry_out`. Raises: CallFailedError; ValueError if the text is no answer."""
+    check_domain(request)
     if request.role is Role.PLANNER:
         return _plan(request, model) if request.level == 1 else _deliberate(request, model)
     return _verify(request, model) if request.level == 1 else _judge(request, model)
@@ -187,23 +199,22 @@ def _verify(request: Request, model: LanguageModel) -> CallOutcome:
 
 def _judge(request: Request, model: LanguageModel) -> CallOutcome:
     """Says what the plan would achieve, writes other plans, and compares it with them."""
-    assert request.plan is not None
+    given = request.plan
+    assert given is not None
     said = _written(request, model, p.JUDGE, alternatives=_TOP)
     verdict = _read_verdict(said)
-    yes = model.score(p.prompt(p.VERIFY, request.goal, plan=request.plan), [p.verdict_json(Verdict(True))])
+    yes = model.score(p.prompt(p.VERIFY, request.goal, plan=given), [p.verdict_json(Verdict(True))])
     planning = replace(request, role=Role.PLANNER, plan=None, failed=None)
     plans = candidates(planning, model, request.max_new_tokens - said.tokens_out)
-    likely = weigh(planning, model, list(dict.fromkeys([request.plan, *plans])))
-    rivals = {plan: score for plan, score in likely.items() if plan != request.plan}
-    best = max(rivals, key=lambda plan: rivals[plan]) if rivals else request.plan
-    margin = likely[request.plan] - rivals[best] if rivals else MAX_MARGIN
+    likely = weigh(planning, model, list(dict.fromkeys([given, *plans])))
+    rivals = {plan: score for plan, score in likely.items() if plan != given}
+    best = max(rivals, key=lambda plan: rivals[plan]) if rivals else given
+    margin = likely[given] - rivals[best] if rivals else MAX_MARGIN
 
-    p_ok = probability_ok(margin, math.exp(yes[0]), verdict.p_ok, missing(request.plan, request.scene))
+    p_ok = probability_ok(margin, math.exp(yes[0]), verdict.p_ok, missing(given, request.scene))
     if p_ok >= 0.5:
         return CallOutcome(Verdict(True, None, p_ok), said.confidence, said.text)
-    return CallOutcome(
-        Verdict(False, verdict.fault or difference(request.plan, best), p_ok), said.confidence, said.text
-    )
+    return CallOutcome(Verdict(False, verdict.fault or difference(given, best), p_ok), said.confidence, said.text)
 
 
 def probability_ok(margin: float, level_1: float, level_2: float, absent: int = 0) -> float:

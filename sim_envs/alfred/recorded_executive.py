@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from rarrl.alfred import HOUSEHOLD_TASKS, SubgoalType, read_alfred, step_views
+from rarrl.alfred_plans import same_plan
 from rarrl.build import REPLAYED
 from rarrl.config import Config
 from rarrl.decision_loop import TaskView
 from rarrl.errors import InputError
 from rarrl.latency.profile import load_profile
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
-from rarrl.reasoner.plan import Plan, same_plan
+from rarrl.reasoner.plan import Plan
 from rarrl.types import CALL_TIMEOUT_S, Action, CallStatus, LlmCall, Role, StateSummary
 
 from .core import Dynamics

@@ -7,8 +7,9 @@ import pytest
 
 from rarrl.alfred import AlfredPlan, GoalParameters
 from rarrl.alfred import SubgoalType as S
+from rarrl.alfred_plans import expert_plan, normal_form
 from rarrl.reasoner import prompt as p
-from rarrl.reasoner.plan import Plan, expert_plan, normal_form
+from rarrl.reasoner.plan import Plan
 from rarrl.types import Role
 from rarrl_learning.reasoner.curriculum import MIX, ExampleSampler, achieved, annotated_plans, renamed
 

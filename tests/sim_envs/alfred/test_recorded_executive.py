@@ -6,6 +6,7 @@ import pytest
 from hand_made import TASKS, WRONG, Expert, profile
 
 from rarrl.alfred import SubgoalType, step_views
+from rarrl.alfred_plans import expert_plan
 from rarrl.clock import ManualClock
 from rarrl.config import config_from_flat
 from rarrl.decision_loop import play_episode
@@ -16,7 +17,7 @@ from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.rules import make_rule
 from rarrl.reasoner.base import Answer
-from rarrl.reasoner.plan import Fault, Plan, Verdict, expert_plan
+from rarrl.reasoner.plan import Fault, Plan, Verdict
 from rarrl.types import Action, ActStatus, CallStatus
 from rarrl_sim_envs.alfred.make import make_executive
 from rarrl_sim_envs.alfred.recorded_core import NEVER
