@@ -111,10 +111,16 @@ class NearestExample:
         return 2.0 * common / (len(ours) + len(theirs)) if ours or theirs else 0.0
 
     def _renamed(self, plan: Plan, theirs: tuple[Mention, ...], ours: tuple[Mention, ...]) -> Plan:
-        """The plan with our names in the place of theirs, kind by kind in the order in which they are said."""
+        """The plan with our names in the place of theirs, kind by kind in the order in which they are said; names that
+        are left over change places whatever their kind, as in "shut the door" after "shut the cupboard"."""
         renames: dict[str, str] = {}
+        old_left: list[str] = []
+        new_left: list[str] = []
         for kind in ("thing", "place", "door", "room"):
             old = list(dict.fromkeys(m.name for m in theirs if self._kind(m.name) == kind))
             new = list(dict.fromkeys(m.name for m in ours if self._kind(m.name) == kind))
             renames |= dict(zip(old, new, strict=False))
+            old_left += old[len(new) :]
+            new_left += new[len(old) :]
+        renames |= dict(zip(old_left, new_left, strict=False))
         return Plan(tuple(Step(s.skill, tuple(renames.get(a, a) for a in s.arguments)) for s in plan.steps))

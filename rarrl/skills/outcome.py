@@ -242,7 +242,7 @@ READY_MADE["pyrobosim"] = OutcomeMap(
     unplannable=(2,),
     failed=(3, 4),
     cancelled=(6,),
-    lost_why=("[Bb]attery depleted",),
+    lost_why=("[Bb]attery depleted", "[Oo]ut of battery"),
 )
 
 MAX_FIELDS = 200
