@@ -19,6 +19,10 @@ Shares = tuple[tuple[str, float], ...]
 """Places with the probability that a thing is there, the likeliest first; they sum to 1."""
 
 
+class BrokenRuleError(ValueError):
+    """What a model wrote is a plan, and our rules refuse it: an unknown name, a forbidden step. Its backend works."""
+
+
 def no_rules(plan: Plan) -> str:
     """The rules of nobody: no plan breaks one."""
     return ""

@@ -51,6 +51,7 @@ def carry_out(request: Request, model: LanguageModel) -> CallOutcome:
 
     What the plan does that nobody asked for is left out, and a verifier does not call a plan ok of which the goal is no
     description. Raises: CallFailedError, REFUSED too; ValueError if the text is no answer."""
+    check_domain(request)
     scope.check_readable(request)
     outcome = as_trained(request, model)
     if isinstance(outcome.result, Verdict):
@@ -74,6 +75,16 @@ def carry_out(request: Request, model: LanguageModel) -> CallOutcome:
     return CallOutcome(plan, confidence, outcome.text, seen.p_right)
 
 
+def check_domain(request: Request) -> None:
+    """Raises: CallFailedError (REFUSED) where the request is of another robot than the model was trained for."""
+    if request.domain is not None:
+        raise CallFailedError(
+            CallStatus.REFUSED,
+            "this model was trained on ALFRED's household alone and does not know this robot's skills; ask a chat "
+            "model (llama:PATH.gguf or openai:URL#MODEL)",
+        )
+
+
 def recipe_for(model: str) -> Recipe:
     """Returns the recipe for a file without a chat template, by the name that it gives itself: only models that
     `rarrl train planner` has made can tell that a goal is no description of a plan."""
@@ -83,6 +94,7 @@ def recipe_for(model: str) -> Recipe:
 def as_trained(request: Request, model: LanguageModel) -> CallOutcome:
     """Carries out a request whatever the goal says: the model always answers. For comparisons; a robot uses
     `carry_out`. Raises: CallFailedError; ValueError if the text is no answer."""
+    check_domain(request)
     if request.role is Role.PLANNER:
         return _plan(request, model) if request.level == 1 else _deliberate(request, model)
     return _verify(request, model) if request.level == 1 else _judge(request, model)

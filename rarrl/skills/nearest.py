@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rarrl.skills.domain import Domain
@@ -85,6 +86,39 @@ class NearestExample:
         if not plan.steps or self._domain.check(plan):
             return Recalled(None, best, total, unknown)
         return Recalled(plan, best, total, unknown)
+
+    def examples(self, sentence: str, n: int) -> list[tuple[str, Plan]]:
+        """The `n` examples that are most similar to a sentence, with their plans, the most similar one last."""
+        words, _ = self._abstract(sentence)
+        scored = [(self._similarity(words, known), -at) for at, (_, (known, _)) in enumerate(self._known)]
+        best = sorted(scored, reverse=True)[:n]
+        found = [self._known[-at][0] for _, at in best]
+        return [(example.say, Plan.from_rows(example.plan)) for example in reversed(found)]
+
+    def needed(self, sentence: str) -> frozenset[str]:
+        """Kinds of the names that the plan of the nearest example speaks of: thing, place, door, room."""
+        example = self._nearest(sentence, 1)
+        return frozenset(self._kind(mention.name) for _, theirs in example for mention in theirs)
+
+    def filled(self, sentence: str, n: int, meant: Mapping[str, str]) -> list[Plan]:
+        """The plans of the `n` nearest examples with the sentence's names in the place of theirs; what the sentence
+        does not name is taken from `meant` (kind -> name). Each plan once; the nearest first."""
+        _, ours = self._abstract(sentence)
+        found: dict[Plan, None] = {}
+        for plan, theirs in self._nearest(sentence, n):
+            kinds = {self._kind(mention.name) for mention in ours}
+            extra = tuple(Mention(name, 0, 0) for kind, name in meant.items() if kind not in kinds)
+            plan = self._renamed(plan, theirs, (*ours, *extra))
+            if plan.steps and not self._domain.check(plan):
+                found[plan] = None
+        return list(found)
+
+    def _nearest(self, sentence: str, n: int) -> list[tuple[Plan, tuple[Mention, ...]]]:
+        """The nearest examples, the nearest first: plan, and the names in their sentences."""
+        words, _ = self._abstract(sentence)
+        scored = [(self._similarity(words, known), -at) for at, (_, (known, _)) in enumerate(self._known)]
+        best = [self._known[-at] for _, at in sorted(scored, reverse=True)[:n]]
+        return [(Plan.from_rows(example.plan), theirs) for example, (_, theirs) in best]
 
     def mentions(self, sentence: str) -> tuple[Mention, ...]:
         """The names that a sentence holds, in its order."""
