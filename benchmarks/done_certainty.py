@@ -172,7 +172,7 @@ def reliability(verdicts: Iterable[tuple[float, Trial]]) -> tuple[list[dict[str,
     for index in sorted(bins):
         said, true = np.mean(bins[index], axis=0)
         gap += abs(said - true) * len(bins[index]) / total
-        low, high = wilson(int(round(true * len(bins[index]))), len(bins[index]))
+        low, high = wilson(round(true * len(bins[index])), len(bins[index]))
         rows.append(
             {
                 "from": BINS[index],
@@ -302,7 +302,9 @@ def report(
         write_results(options.json, make_results(command, TRAIN, figures, tables))
 
 
-def write_weights(path: Path, weights: Mapping[str, float], train: Sequence[Trial], options: argparse.Namespace) -> None:
+def write_weights(
+    path: Path, weights: Mapping[str, float], train: Sequence[Trial], options: argparse.Namespace
+) -> None:
     """The file that `rarrl.executive.certainty` reads."""
     write_json_atomic(
         path,

@@ -1,8 +1,9 @@
 """Skills that report success, what the robot's sensors say, and whether they were really done.
 
-Two robots: pyrobosim's, which lies about some of its picks, places and openings (`Setup.lie_rate`), and the household's,
-whose grasps slip as they do there, reported as done, as a gripper without sensors would. What it does not do wrong by
-itself is done to it: it takes the thing beside, its fingers do not let go, what it puts down falls, its drive ends short.
+Two robots: pyrobosim's, which lies about some of its picks, places and openings (`Setup.lie_rate`), and the
+household's, whose grasps slip as they do there, reported as done, as a gripper without sensors would. What it does not
+do wrong by itself is done to it: it takes the thing beside, its fingers do not let go, what it puts down falls, what it
+opens stays shut, its drive ends short.
 
 The household's voxels are real: the detector, on pictures of the head before and after. Sensors that neither simulation
 has are drawn with errors (`Sensors`): gripper, detector of things, odometry, and for pyrobosim voxels.
@@ -35,14 +36,16 @@ _RUN = Run(python="robot.driver:run")
 SKILLS = {
     "navigate": Skill(does="drives", parameters={"to": "place"}, run=_RUN, gives=("at {to}",)),
     "pick": Skill(does="takes", parameters={"thing": "thing"}, run=_RUN, gives=("holding {thing}",)),
-    "place": Skill(does="puts down", parameters={"thing": "thing", "to": "place"}, run=_RUN, gives=("{thing} at {to}",)),
+    "place": Skill(
+        does="puts down", parameters={"thing": "thing", "to": "place"}, run=_RUN, gives=("{thing} at {to}",)
+    ),
     "open": Skill(does="opens", parameters={"what": "place"}, run=_RUN, gives=("open {what}",)),
 }
 """As both robots' `skills.yaml` would have them."""
 EFFECTS = {name: Effects.of(skill) for name, skill in SKILLS.items()}
 """Skill -> what it changes."""
 LOOK_S = {"pyrobosim": 2.0, "household": 1.0}
-"""Seconds that a look at the place takes where the robot stands: pyrobosim's detect; a picture and a detector's time."""
+"""Seconds that a look at the place takes where the robot stands: pyrobosim's detect; a picture and the detector."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def sensed(trial: Trial, suite: str) -> Trial:
 def pyrobosim_trials(
     seeds: Iterable[int], lie_rate: float = 0.1, errands: int = 8, sensors: Sensors | None = None
 ) -> Iterator[Trial]:
-    """Each seed is one robot that carries things about; whoever sends it knows the truth, so all its steps make sense."""
+    """Each seed is one robot that carries things about; whoever sends it knows the truth, so its steps make sense."""
     sensors = sensors or Sensors()
     for seed in seeds:
         luck = np.random.default_rng([seed, 11])
@@ -178,8 +181,10 @@ def _pyrobosim_step(
 def household_trials(
     seeds: Iterable[int], wrong: float = 0.1, per_life: int = 30, stereo: bool = True, sensors: Sensors | None = None
 ) -> Iterator[Trial]:
-    """Drives, picks and places by turns, each of one episode. wrong: share of the steps in which something goes wrong
-    that is reported as done. stereo: False leaves the voxels out, and takes a tenth of the time."""
+    """Drives, picks and places by turns, each of one episode.
+
+    wrong: share of the steps, at most 0.5, in which something is done to the robot; as many of its grasps slip besides.
+    All of it is reported as done. stereo: False leaves the voxels out, and takes a tenth of the time."""
     sensors = sensors or Sensors()
     level = wrong / disturbances.P_SLIP
     envs = {
@@ -278,10 +283,8 @@ def _go_wrong(world: World, was: World, picks: bool, index: int, luck: np.random
         disturbances.drop(world)
         return "fell"
 
-    place = was.place_of(index)
-    beside = [
-        i for i, t in enumerate(was.things) if i != index and t.on == place and t.name != was.things[index].name and place
-    ]
+    place, name = was.place_of(index), was.things[index].name
+    beside = [i for i, t in enumerate(was.things) if place and t.on == place and t.name != name]
     world.held = -1
     thing, old = world.things[index], was.things[index]
     thing.on, thing.slot, thing.inside, thing.x, thing.y = old.on, old.slot, old.inside, old.x, old.y
@@ -302,9 +305,7 @@ def _opened(env: HouseholdEnv, was: World, voxels: Any, row: Row, wrong: float, 
     place = world.home.places[name]
     # The middle of its front, a little inside: there the door was.
     spot = (place.front[0] - 0.05 * place.facing[0], place.front[1] - 0.05 * place.facing[1])
-    signals = DoneSignals(
-        seconds=world.steps * DT, expected_s=2.0 + 0.5, changed=_changed(env, voxels, spot)
-    )
+    signals = DoneSignals(seconds=world.steps * DT, expected_s=2.0 + 0.5, changed=_changed(env, voxels, spot))
     return Trial("household", 0, "open", signals, done, "" if done else "jammed")
 
 

@@ -21,8 +21,8 @@ def change_near(before: VoxelGrid, after: VoxelGrid, T_base_camera: np.ndarray, 
 
     The base must not have moved between the two. T_base_camera: (4, 4), takes points of the grids' frame to the base
     frame. None where a picture could not be used, the grids are not alike, or the spot is out of view."""
-    alike = (before.origin, before.voxel_size, before.state.shape) == (after.origin, after.voxel_size, after.state.shape)
-    if before.refusal or after.refusal or not alike:
+    cubes = {(grid.origin, grid.voxel_size, grid.state.shape) for grid in (before, after)}
+    if before.refusal or after.refusal or len(cubes) > 1:
         return None
 
     corners = np.indices(before.state.shape).reshape(3, -1)

@@ -166,8 +166,8 @@ READY_MADE["goal_status"] = OutcomeMap(success=("SUCCEEDED", True), failed=("ABO
 READY_MADE["trigger"] = OutcomeMap(field="success", why="message", success=(True,), failed=(False,))
 
 # Nav2 numbers its actions in hundreds, so one table serves all of them but FollowObject, which shares DockRobot's. Its
-# servers leave 0 (NONE) also where a goal was cancelled or aborted: 0 is success only if the goal has SUCCEEDED. 1 and 2
-# are of behaviour trees: a server below was not active, or did not answer.
+# servers leave 0 (NONE) also where a goal was cancelled or aborted: 0 is success only if the goal has SUCCEEDED. 1 and
+# 2 are of behaviour trees: a server below was not active, or did not answer.
 READY_MADE["nav2"] = OutcomeMap(
     field="error_code",
     why="error_msg",
