@@ -83,7 +83,7 @@ setup(
     package_data={
         "rarrl": [
             "py.typed",
-            *(f"data/**/*.{end}" for end in ("json", "jsonl", "txt")),
+            *(f"data/**/*.{end}" for end in ("json", "jsonl", "txt", "yaml")),
             *(f"models/**/*.{end}" for end in ("json", "safetensors", "gguf")),
         ],
         "rarrl_learning": ["reasoner/injection.json"],

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from rarrl.alfred import TASK_TYPES, AlfredData, AlfredPlan
+from rarrl.alfred_plans import expert_plan, normal_form
 from rarrl.errors import InputError
 from rarrl.reasoner.base import Answer, Reasoner, Request
-from rarrl.reasoner.plan import Plan, expert_plan, normal_form
+from rarrl.reasoner.plan import Plan
 from rarrl.results import Figure
 from rarrl.types import CALL_TIMEOUT_S, CallStatus, Role
 

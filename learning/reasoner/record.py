@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from rarrl.alfred import HOUSEHOLD_TASKS, AlfredPlan, is_development, read_alfred
+from rarrl.alfred_plans import expert_plan, same_plan
 from rarrl.errors import InputError, RarrlError
 from rarrl.latency.profile import (
     CallRecord,
@@ -37,7 +38,7 @@ from rarrl.latency.profile import (
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.breaker import CircuitBreaker, GuardedReasoner
 from rarrl.reasoner.nearest import NearestGoal, NearestPlan
-from rarrl.reasoner.plan import Plan, expert_plan, same_plan
+from rarrl.reasoner.plan import Plan
 from rarrl.results import machine
 from rarrl.types import CallStatus, Role
 

@@ -1,1 +1,1 @@
-"""Carries out plans of a robot's skills: what to do next after each outcome. Pure: clock in, values out."""
+"""The task executive: carries a task out with a robot's own skills. Pure: events and times come in, values go out."""

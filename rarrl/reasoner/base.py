@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from rarrl.config import LanguageModelConfig
 from rarrl.reasoner.plan import Plan, Verdict
 from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
+from rarrl.skills.domain import Domain
+from rarrl.skills.outcome import Outcome
 from rarrl.types import MAX_NEW_TOKENS, CallStatus, Role
 
 MAX_GOAL_CHARS = 500
 """Longer instructions are refused before a model sees them."""
+Shares = tuple[tuple[str, float], ...]
+"""Places with the probability that a thing is there, the likeliest first; they sum to 1."""
+
+
+def no_rules(plan: Plan) -> str:
+    """The rules of nobody: no plan breaks one."""
+    return ""
 
 
 @dataclass(frozen=True)
@@ -22,6 +32,12 @@ class Request:
     empty. plan: what the verifier judges; for the planner the plan that failed, if one did. failed: index of the step
     of `plan` that failed, None where none did. deadline_s: seconds of this call, from its start. seed: of sampling.
     vocabulary: the names that a plan may hold; `GuardedReasoner` sets that of the operator's policy.
+
+    domain: the skills and the world that plans are made of; None: ALFRED's household. beliefs: what the robot believes
+    about the names in play, short sentences (`Beliefs.about`). outcome: how the step `failed` ended, a
+    value of `Outcome`, "" where none did. why: the robot's own words of that failure; data, as the goal is.
+    rules: why a plan may not be carried out, "" where it may; `GuardedReasoner` sets it, and a model may mend its plan
+    once by what it says.
 
     answer_tokens: cap on the tokens of the answer, 0 for the level's default. thinking_tokens: how many more may be
     thoughts. Backends fill both in from the settings: see `capped`."""
@@ -38,6 +54,11 @@ class Request:
     vocabulary: Vocabulary = ALFRED
     answer_tokens: int = 0
     thinking_tokens: int = 0
+    domain: Domain | None = None
+    beliefs: tuple[str, ...] = ()
+    outcome: str = ""
+    why: str = ""
+    rules: Callable[[Plan], str] = no_rules
 
     def __post_init__(self) -> None:
         if self.level not in MAX_NEW_TOKENS:
@@ -46,11 +67,16 @@ class Request:
             raise ValueError(f"Request.deadline_s must be finite and above 0 s, got {self.deadline_s}")
         if self.role is Role.VERIFIER and self.plan is None:
             raise ValueError("Request.plan: a verifier needs the plan to judge")
+        if self.outcome and self.outcome not in _OUTCOMES:
+            raise ValueError(f"Request.outcome must be one of {', '.join(_OUTCOMES)}, got {self.outcome[:40]!r}")
 
     @property
     def max_new_tokens(self) -> int:
         """The cap on generated tokens, without those of thoughts."""
         return self.answer_tokens or MAX_NEW_TOKENS[self.level]
+
+
+_OUTCOMES = tuple(outcome.value for outcome in Outcome)
 
 
 def capped(request: Request, settings: LanguageModelConfig) -> Request:
@@ -73,6 +99,8 @@ class Answer:
     confidence: mean log-probability of the generated plan or verdict tokens, NaN where the backend does not tell. It
     says how sure a model is of its words, not that they suit the goal, and differs from model to model.
     p_right: probability that the plan is the right one, which only the shipped planner is calibrated to tell; else NaN.
+    where: thing -> where such a thing usually is, by what the model knows of homes; of a planner at level 2 that was
+    asked with a domain. Places that the robot has looked at in vain are in it, too: its beliefs rule them out.
     text: what the model wrote, cut to 4,000 characters, for people. why: one line where status is not OK."""
 
     decision: int
@@ -91,6 +119,7 @@ class Answer:
     why: str = ""
     tokens_thought: int = 0
     p_right: float = float("nan")
+    where: Mapping[str, Shares] = field(default_factory=dict, hash=False)
 
     @property
     def tokens(self) -> int:

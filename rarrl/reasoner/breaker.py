@@ -5,23 +5,32 @@ from __future__ import annotations
 import logging
 import math
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import Enum
 from numbers import Integral, Real
 from typing import Any
 
+from rarrl.alfred_plans import ALFRED_DOMAIN
 from rarrl.clock import Clock, SteadyClock
 from rarrl.plugins import USER_ERRORS, one_line
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer, Reasoner, Request
-from rarrl.reasoner.checker import OperatorPolicy, check
-from rarrl.reasoner.plan import Fault, Plan, PlanStep, Verdict
+from rarrl.reasoner.plan import Fault, Plan, Verdict
+from rarrl.reasoner.prompt import readable
+from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
 from rarrl.secrets import hide_secrets
-from rarrl.types import CallStatus, Role, SubgoalType
+from rarrl.skills.operator_policy import OperatorPolicy
+from rarrl.skills.plan import Step
+from rarrl.types import CallStatus, Role
 
 logger = logging.getLogger(__name__)
 
 FAILURES = frozenset({CallStatus.TIMEOUT, CallStatus.BACKEND_DOWN, CallStatus.INVALID})
 """What counts against a backend. A cap that was reached and a plan that was refused do not: it works."""
+MAX_WHY_CHARS = 200
+"""Characters of a failure's words, and of one belief, that a model is told."""
+MAX_BELIEFS = 60
+"""Beliefs that a model is told: about 500 tokens, a quarter of the context that models have by default."""
 
 
 class BreakerState(str, Enum):
@@ -90,14 +99,18 @@ class GuardedReasoner:
     A goal that is too long, or holds no word, is refused before a model sees it. An answer to another decision is
     dropped. A plan that the rules refuse is taken out of the answer (status REFUSED). A backend that raises counts as
     BACKEND_DOWN, and an answer that is not well formed as INVALID: `ask` itself never raises. The backend is told the
-    names that the operator's policy allows (`Request.vocabulary`)."""
+    names that the operator's policy allows (`Request.vocabulary`).
+
+    policy: the operator's of ALFRED's robot; a request with a domain brings its own. Raises: InputError for a name that
+    the robot does not know."""
 
     def __init__(
         self, backend: Reasoner, policy: OperatorPolicy | None = None, breaker: CircuitBreaker | None = None
     ) -> None:
         self.backend = backend
         self.breaker = breaker or CircuitBreaker()
-        self._policy = policy or OperatorPolicy()
+        self._domain = ALFRED_DOMAIN.under(policy) if policy is not None else ALFRED_DOMAIN
+        self._vocabulary = Vocabulary(self._domain) if policy is not None else ALFRED
         self._lock = threading.Lock()
         self._under_way: dict[int, Request] = {}  # by id(): equal requests are different calls
 
@@ -127,7 +140,11 @@ class GuardedReasoner:
         answer = self._asked(request)
         if self._ends(request):
             self.breaker.record(answer.status not in FAILURES)
-        return judged(answer, self._policy)
+        return judged(answer, self._rules(request))
+
+    def _rules(self, request: Request) -> Callable[[Plan], str]:
+        """Why a plan may not be carried out, by the robot that it is for and by what its operator forbids."""
+        return (request.domain or self._domain).check
 
     def give_up(self, request: Request) -> Answer:
         """The answer TIMEOUT to a call that another thread still waits for in `ask`.
@@ -143,7 +160,7 @@ class GuardedReasoner:
         started = self.breaker.clock.now()
         status = CallStatus.BACKEND_DOWN
         try:
-            answer = self.backend.ask(replace(request, vocabulary=self._policy.vocabulary))
+            answer = self.backend.ask(self._completed(request))
             status = CallStatus.INVALID
             why = malformed(answer, request)
         except USER_ERRORS as error:
@@ -161,6 +178,16 @@ class GuardedReasoner:
             backend=hide_secrets(answer.backend),
             text=hide_secrets(answer.text),
             why=hide_secrets(answer.why),
+        )
+
+    def _completed(self, request: Request) -> Request:
+        """`request` with the words of the failure cleaned, and what a backend is told of the rules."""
+        return replace(
+            request,
+            vocabulary=self._vocabulary,
+            rules=self._rules(request),
+            why=readable(request.why, MAX_WHY_CHARS),
+            beliefs=tuple(readable(each, MAX_WHY_CHARS) for each in request.beliefs[:MAX_BELIEFS]),
         )
 
     def _ends(self, request: Request) -> bool:
@@ -210,7 +237,9 @@ def malformed(answer: Any, request: Request) -> str:
     if (answer.status is CallStatus.OK) != (wanted is not None):
         return f"ValueError: an answer {answer.status.value} {'without a' if wanted is None else 'with its'} result"
     if answer.plan is not None and not _is_plan(answer.plan):
-        return "TypeError: Answer.plan is not made of PlanStep(SubgoalType, tuple of text)"
+        return "TypeError: Answer.plan is not made of Step(text, tuple of text)"
+    if not _are_shares(answer.where):
+        return "TypeError: Answer.where is no table: thing -> ((place, share from 0 to 1), ...)"
     if answer.verdict is not None and not _is_verdict(answer.verdict):
         return "TypeError: Answer.verdict is not made of (bool, Fault or None, number)"
     return ""
@@ -218,11 +247,20 @@ def malformed(answer: Any, request: Request) -> str:
 
 def _is_plan(plan: Plan) -> bool:
     return isinstance(plan.steps, tuple) and all(
-        isinstance(step, PlanStep)
-        and isinstance(step.verb, SubgoalType)
+        isinstance(step, Step)
+        and isinstance(step.skill, str)
         and isinstance(step.arguments, tuple)
         and all(isinstance(argument, str) for argument in step.arguments)
         for step in plan.steps
+    )
+
+
+def _are_shares(where: Any) -> bool:
+    return isinstance(where, Mapping) and all(
+        isinstance(thing, str)
+        and isinstance(shares, tuple)
+        and all(isinstance(place, str) and 0.0 <= share <= 1.0 for place, share in shares)
+        for thing, shares in where.items()
     )
 
 
@@ -233,9 +271,9 @@ def _is_verdict(verdict: Verdict) -> bool:
     )
 
 
-def judged(answer: Answer, policy: OperatorPolicy) -> Answer:
-    """`answer` as the rules leave it: REFUSED and without its plan where `check` finds a reason."""
+def judged(answer: Answer, rules: Callable[[Plan], str]) -> Answer:
+    """`answer` as the rules leave it: REFUSED and without its plan where they find a reason."""
     if answer.role is not Role.PLANNER or answer.plan is None:
         return answer
-    why = check(answer.plan, policy)
+    why = rules(answer.plan)
     return replace(answer, status=CallStatus.REFUSED, plan=None, why=f"plan refused: {why}") if why else answer

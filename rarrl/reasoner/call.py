@@ -171,6 +171,7 @@ def answered(request: Request, session: MeteredModel, recipe: Recipe, name: str)
         verdict=result if isinstance(result, Verdict) else None,
         confidence=outcome.confidence if outcome else math.nan,
         p_right=outcome.p_right if outcome else math.nan,
+        where=outcome.where if outcome else {},
         text=hide_secrets(outcome.text if outcome else session.text)[:MAX_TEXT],
         why=hide_secrets(why),
         tokens_thought=session.tokens_thought,

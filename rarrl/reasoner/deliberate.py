@@ -187,23 +187,22 @@ def _verify(request: Request, model: LanguageModel) -> CallOutcome:
 
 def _judge(request: Request, model: LanguageModel) -> CallOutcome:
     """Says what the plan would achieve, writes other plans, and compares it with them."""
-    assert request.plan is not None
+    given = request.plan
+    assert given is not None
     said = _written(request, model, p.JUDGE, alternatives=_TOP)
     verdict = _read_verdict(said)
-    yes = model.score(p.prompt(p.VERIFY, request.goal, plan=request.plan), [p.verdict_json(Verdict(True))])
+    yes = model.score(p.prompt(p.VERIFY, request.goal, plan=given), [p.verdict_json(Verdict(True))])
     planning = replace(request, role=Role.PLANNER, plan=None, failed=None)
     plans = candidates(planning, model, request.max_new_tokens - said.tokens_out)
-    likely = weigh(planning, model, list(dict.fromkeys([request.plan, *plans])))
-    rivals = {plan: score for plan, score in likely.items() if plan != request.plan}
-    best = max(rivals, key=lambda plan: rivals[plan]) if rivals else request.plan
-    margin = likely[request.plan] - rivals[best] if rivals else MAX_MARGIN
+    likely = weigh(planning, model, list(dict.fromkeys([given, *plans])))
+    rivals = {plan: score for plan, score in likely.items() if plan != given}
+    best = max(rivals, key=lambda plan: rivals[plan]) if rivals else given
+    margin = likely[given] - rivals[best] if rivals else MAX_MARGIN
 
-    p_ok = probability_ok(margin, math.exp(yes[0]), verdict.p_ok, missing(request.plan, request.scene))
+    p_ok = probability_ok(margin, math.exp(yes[0]), verdict.p_ok, missing(given, request.scene))
     if p_ok >= 0.5:
         return CallOutcome(Verdict(True, None, p_ok), said.confidence, said.text)
-    return CallOutcome(
-        Verdict(False, verdict.fault or difference(request.plan, best), p_ok), said.confidence, said.text
-    )
+    return CallOutcome(Verdict(False, verdict.fault or difference(given, best), p_ok), said.confidence, said.text)
 
 
 def probability_ok(margin: float, level_1: float, level_2: float, absent: int = 0) -> float:

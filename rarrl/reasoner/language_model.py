@@ -4,11 +4,11 @@ texts."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from rarrl.reasoner.base import Request
+from rarrl.reasoner.base import Request, Shares
 from rarrl.reasoner.plan import Plan, Verdict
 from rarrl.worker_process import CallFailedError as CallFailedError
 
@@ -66,13 +66,14 @@ class LanguageModel(Protocol):
 
 @dataclass(frozen=True)
 class CallOutcome:
-    """What a recipe returns: a plan or a verdict, the text that it was read from, and as in `Answer` its confidence and
-    the probability that a plan is right."""
+    """What a recipe returns: a plan or a verdict, the text that it was read from, and as in `Answer` its confidence,
+    the probability that a plan is right, and where things usually are."""
 
     result: Plan | Verdict
     confidence: float
     text: str
     p_right: float = math.nan
+    where: Mapping[str, Shares] = field(default_factory=dict)
 
 
 Recipe = Callable[[Request, LanguageModel], CallOutcome]

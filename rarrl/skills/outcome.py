@@ -124,9 +124,9 @@ class OutcomeMap(BaseModel):
     @property
     def resolved(self) -> OutcomeMap:
         """The map with what it takes over from its ready-made table; its own lists come first."""
-        if not self.like:
-            return self if self.success or self.field else READY_MADE["goal_status"]
-        base, own = READY_MADE[self.like], {code for name in _LISTS for code in getattr(self, name)}
+        if not self.like and (self.success or self.field):
+            return self
+        base, own = READY_MADE[self.like or "goal_status"], {code for name in _LISTS for code in getattr(self, name)}
         lists = {name: (*getattr(self, name), *(c for c in getattr(base, name) if c not in own)) for name in _LISTS}
         return OutcomeMap(
             field=self.field or base.field,

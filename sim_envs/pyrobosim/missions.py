@@ -54,14 +54,15 @@ WORKSHOP_SUCCESS = {"navigate": 0.9, "pick": 0.5, "place": 0.5, "open": 0.75, "c
 """Probabilities of the workshop's third and fourth problem."""
 WORKSHOP_BATTERY_USE = {"navigate": 0.5, "pick": 5.0, "place": 5.0, "open": 8.0, "close": 8.0}
 """Percent each, for navigate percent per metre: of the workshop's fourth problem, which begins with a full battery."""
-LOW_BATTERY = (24.0, 32.0)
+LOW_BATTERY = (30.0, 32.0)
 """Percent, in `battery` missions: less than any goal takes, and enough to reach the charger first."""
-LOW_BATTERY_USE = {"navigate": 3.0}
-"""Percent per metre, in `battery` missions: a full battery drives 33 m."""
+LOW_BATTERY_USE = {"navigate": 4.5}
+"""Percent per metre, in `battery` missions: a full battery drives 22 m."""
 DOOR_IS_SHUT = 0.5
 """Probability of each door, in `doors` missions."""
-HORIZON_S = {1: 150.0, 2: 400.0, 3: 300.0, 4: 700.0}
-"""Goal -> simulated seconds until a mission counts as failed: at least three times what an all-knowing player needs."""
+HORIZON_S = {1: 100.0, 2: 350.0, 3: 300.0, 4: 700.0}
+"""Goal -> simulated seconds until a mission counts as failed: four to six times what the oracle needs in
+`plain`, so that searching and failing are affordable."""
 PATIENCE = {"failures": 2.0, "battery": 1.5, "doors": 1.5}
 """Variant -> how many times the horizon is longer, 1 where absent."""
 
@@ -145,7 +146,7 @@ VAGUE_TRAIN: dict[int, dict[Goal, tuple[str, ...]]] = {
         BOTH: (
             "Lay the table for toast, the loaf and the yellow spread, and take all the trash out. "
             "Fridge, pantry and dumpster must be closed in the end. Mind your battery.",
-            "First the rubbish goes where rubbish goes, then I want a slice and something to spread on it at the table. "
+            "First the rubbish goes where it belongs, then I want a slice and something to spread on it at the table. "
             "Close the fridge, the pantry and the big container. Do not stop half way with an empty battery.",
         ),
     },
@@ -262,10 +263,11 @@ def missions_to_test(n: int = 30) -> Iterator[Mission]:
 
 
 def _draw_things(goal: Goal, rng: np.random.Generator) -> tuple[tuple[str, str], ...]:
-    things = []
+    things: list[tuple[str, str]] = []
     for thing, _ in WORKSHOP_THINGS:
         wanted_at = {end.place for end in goal.ends if thing in end.things}
-        places = {place: weight for place, weight in USUAL_PLACES[thing].items() if place not in wanted_at}
+        full = {"bin"} & {place for _, place in things}  # two things may not fit into it
+        places = {place: weight for place, weight in USUAL_PLACES[thing].items() if place not in wanted_at | full}
         weights = np.array(list(places.values()))
         things.append((thing, str(rng.choice(list(places), p=weights / weights.sum()))))
     return tuple(things)

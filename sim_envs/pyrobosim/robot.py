@@ -30,7 +30,7 @@ LOGGERS = ("pyrobosim", "robot", "roscon_2024_world")
 """They print a line or two per skill, and get a handler of their own where the program has set up none."""
 DOORS = {
     "hall_dining_office": ("dining", "office"),
-    "hall_closet_dining": ("closet", "dining"),
+    "hall_closet_dining": ("dining", "closet"),
     "hall_dining_trash": ("dining", "trash"),
     "hall_dining_kitchen": ("dining", "kitchen"),
     "hall_kitchen_trash": ("kitchen", "trash"),
@@ -38,7 +38,8 @@ DOORS = {
     "hall_closet_trash": ("closet", "trash"),
     "hall_closet_office": ("closet", "office"),
 }
-"""pyrobosim's name of each hallway -> the two rooms it joins. It also answers to the name with the rooms swapped."""
+"""pyrobosim's name of each hallway -> the rooms that it joins, in the order of its two poses. It also knows the name
+with the rooms swapped."""
 PLACES = {
     "table": "dining",
     "desk": "office",
@@ -150,7 +151,8 @@ class PyrobosimRobot:
         with self._turn():
             self._world = _load(self.setup, seed)
             (self._robot,) = self._world.robots
-            self._robot.set_path_planner(RoadMapPlanner(_road_map(self._world), self._world, self.clock))
+            self.road_map = _road_map(self._world)
+            self._robot.set_path_planner(RoadMapPlanner(self.road_map, self._world, self.clock))
         self._held: Any = None  # what its driver believes to be in the gripper
         self._picked_from: tuple[Any, Any] = (None, None)  # where that lay: place and pose
         self._seen: dict[Any, str] = {}
@@ -343,7 +345,10 @@ def _load(setup: Setup, seed: int) -> Any:
             for row, skill in enumerate(SKILLS)
         },
     }
-    return WorldYamlLoader().from_yaml(data, folder)
+    world = WorldYamlLoader().from_yaml(data, folder)
+    if len(world.objects) < len(setup.things):
+        raise InputError("setup: too many things at one place: pyrobosim found no room for all of them")
+    return world
 
 
 @cache
