@@ -250,10 +250,10 @@ MAX_FIELDS = 200
 
 
 def flat_fields(value: object) -> dict[str, object]:
-    """Numbers, truth values and texts of a result, dotted name -> value; lists are left out.
+    """Numbers, truth values, texts and lists of a result, dotted name -> value; of a list its first 200 entries.
 
-    >>> flat_fields({"hand": {"stalled": True}, "distance_left_m": 0.1})
-    {'hand.stalled': True, 'distance_left_m': 0.1}
+    >>> flat_fields({"hand": {"stalled": True}, "seen": [{"class": "mug"}]})
+    {'hand.stalled': True, 'seen': [{'class': 'mug'}]}
     """
     found: dict[str, object] = {}
     for name, each in _leaves(value, "", 8):
@@ -271,6 +271,8 @@ def _leaves(value: object, name: str, depth: int) -> Iterator[tuple[str, object]
     if isinstance(value, Mapping) and depth:
         for key, each in value.items():
             yield from _leaves(each, f"{name}.{key}" if name else str(key), depth - 1)
+    elif name and isinstance(value, (list, tuple)):
+        yield name, list(value[:MAX_FIELDS])
     elif name and (value is None or isinstance(value, (bool, int, float, str))):
         yield name, value
 
