@@ -95,8 +95,7 @@ def validated(model: type[Model], value: Any, what: str, where: str, parts: dict
 
     Raises: InputError, one line about the first fault."""
     if not isinstance(value, dict):
-        keys = ", ".join(model.model_fields)
-        raise InputError(f"{what}: {where}: {short(value)} is not allowed (allowed: an object with the keys {keys})")
+        raise InputError(f"{what}: {where}: {_no_object(model, value)}")
 
     try:
         return model.model_validate(value)
@@ -104,8 +103,14 @@ def validated(model: type[Model], value: Any, what: str, where: str, parts: dict
         raise InputError(f"{what}: {where}: {describe(error, model, parts)}") from None
 
 
+def _no_object(model: type[BaseModel], value: Any) -> str:
+    return f"{short(value)} is not allowed (allowed: an object with the keys {', '.join(model.model_fields)})"
+
+
 def faults(model: type[BaseModel], value: Any) -> list[str]:
     """All that is wrong with `value`, one line each; [] where it is a `model`."""
+    if not isinstance(value, dict):
+        return [_no_object(model, value)]
     try:
         model.model_validate(value)
     except ValidationError as error:
