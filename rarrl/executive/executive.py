@@ -85,7 +85,8 @@ class _Running:
 @dataclass
 class _Task:
     """One task. done: rows of any plan that were carried out. attempts: per step since beliefs changed. barred: steps
-    that are not tried before beliefs change. refusals: per step since it last succeeded."""
+    that are not tried before beliefs change. refusals: per step since it last succeeded; having
+    failed more often than it is tried again counts twice."""
 
     id: str
     goal: str
@@ -295,9 +296,9 @@ class TaskExecutive:
         if blocked:
             return self._hold(decision, blocked)
         self._held = None
-        task.acts += 1
         if not found.steps:
             return self._nothing_to_do(decision, row, found.fault)
+        task.acts += 1
 
         step = found.steps[0]
         is_row = len(found.steps) == 1 and not found.looks_for and row >= 0
@@ -498,6 +499,7 @@ class TaskExecutive:
             task.attempts[step] = task.attempts.get(step, 0) + 1
             if task.attempts[step] > skill.retry:
                 task.barred.add(step)
+                task.refusals[step] = task.refusals.get(step, 0) + 2  # three rounds of retries, by default
         if outcome is Outcome.SUCCESS:
             task.failed = None
         elif outcome is not Outcome.CANCELLED:

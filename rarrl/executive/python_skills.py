@@ -1,11 +1,12 @@
 """Skills that are Python callables, in this process: `run: {python: my_robot.skills:pick}`.
 
-A callable gets the arguments of the step by name: names of places and things as text, numbers as numbers; or what the
-skill's `goal` makes of them. What it may return: `rarrl.skills.outcome.result_of`.
+A callable gets the arguments of the step by name: names of places and things as text, numbers as numbers; or, where
+the skill has a `goal`, what that makes of them. What it may return: `rarrl.skills.outcome.result_of`.
 """
 
 from __future__ import annotations
 
+import inspect
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -52,6 +53,16 @@ def callable_of(name: str, skill: Skill) -> Callable[..., Any]:
     found = import_object(skill.run.python, f"skill {name}")
     if not callable(found):
         raise InputError(f"skill {name}: {skill.run.python} is a {type(found).__name__}; name a function")
+    given = skill.parameters if skill.run.passes_arguments else skill.run.goal
+    try:
+        inspect.signature(found).bind(**dict.fromkeys(given))
+    except TypeError as error:
+        raise InputError(
+            f"skill {name}: {skill.run.python} cannot be called with {', '.join(given) or 'nothing'} ({error}); give "
+            "its own arguments in run.goal, {} for none"
+        ) from None
+    except ValueError:  # some callables of C have no signature
+        pass
     return found  # type: ignore[no-any-return]
 
 
@@ -61,7 +72,7 @@ def call_arguments(step: Step, domain: Domain) -> dict[str, Any]:
     for name, parameter in skill.parameters.items():
         if "number" in parameter.kinds and values[name] not in domain.values(parameter):
             values[name] = float(values[name])
-    if not skill.run.goal:
+    if skill.run.passes_arguments:
         return values
     return {name: _filled(value, values, domain) for name, value in skill.run.goal.items()}
 

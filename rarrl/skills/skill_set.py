@@ -50,6 +50,9 @@ class Parameter(_Part):
         if isinstance(value, str):
             return {"kinds": tuple(part.strip() for part in value.split(" or "))}
         if isinstance(value, list):
+            for word in value:
+                if isinstance(word, bool) or not isinstance(word, (str, int, float)):
+                    raise ValueError(f"{short(word)} is no word; put on, off, yes and no in quotes")
             return {"one_of": tuple(map(str, value))}
         if isinstance(value, dict) and set(value) == {"number"}:
             bounds = value["number"]
@@ -78,7 +81,11 @@ class Run(_Part):
     type: str = Field(
         default="", description="the interface's type, package/action/Type, package/srv/Type, package/msg/Type"
     )
-    goal: dict[str, Any] = Field(default={}, description="fields of the goal, request or message")
+    goal: dict[str, Any] = Field(
+        default={},
+        description="fields of the goal, request or message; of a callable, its arguments (not given: those of the "
+        "skill, by name)",
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> Run:
@@ -93,6 +100,11 @@ class Run(_Part):
         if kind and not (_TYPE.fullmatch(self.type) and f"/{kind}/" in self.type):
             raise ValueError(f"type: {short(self.type)} is not allowed (allowed: such as some_msgs/{kind}/Name)")
         return self
+
+    @property
+    def passes_arguments(self) -> bool:
+        """Whether no `goal` is given, so that a callable gets the arguments of the skill by name."""
+        return "goal" not in self.model_fields_set
 
     @property
     def server(self) -> str:

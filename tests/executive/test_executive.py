@@ -92,11 +92,12 @@ def test_what_cannot_be_repaired_ends_the_task():
     assert (end.status, end.why, robot.log) == (TaskStatus.FAILED, "as the test wants", ["go shelf"])
 
 
-@pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.UNPLANNABLE])
-@pytest.mark.parametrize("skill", ["go", "pick", "put"])
+@pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.UNPLANNABLE, Outcome.FAILED])
+@pytest.mark.parametrize("skill", ["go", "look", "pick", "put"])
 def test_what_is_always_refused_is_given_up_long_before_the_horizon(skill, outcome):
     """Also where a look shows each time that the thing is there, so that beliefs go to and fro."""
-    end, robot, _ = played(failing={(skill, outcome): 1000}, horizon=500)
+    truth = replace(TOY.world.start_state(), located=frozenset({("cup", "cupboard", 1)})) if skill == "look" else None
+    end, robot, _ = played(truth=truth, failing={(skill, outcome): 1000}, horizon=500)
     assert end.status is TaskStatus.FAILED
     assert end.skills < 60, robot.log
     assert max(Counter(robot.log).values()) <= 12
@@ -112,7 +113,7 @@ def test_a_thing_that_nobody_has_is_given_up():
 
 def test_a_sentence_that_is_near_to_nothing_fails_without_moving():
     end, robot, _ = played(goal="sing a song")
-    assert (end.status, robot.log) == (TaskStatus.FAILED, [])
+    assert (end.status, robot.log, end.skills) == (TaskStatus.FAILED, [], 0)
     assert end.why == "no plan is known for this sentence"
 
 

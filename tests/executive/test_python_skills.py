@@ -4,7 +4,7 @@ import sys
 from types import ModuleType
 
 import pytest
-from toy_robot import plan, step
+from toy_robot import step
 
 from rarrl.clock import ManualClock
 from rarrl.errors import InputError
@@ -34,14 +34,15 @@ def robot(monkeypatch):
 @pytest.mark.parametrize(
     ("goal", "arguments"),
     [
-        ({}, {"to": "desk", "speed": 0.5}),
+        (None, {"to": "desk", "speed": 0.5}),
+        ({}, {}),
         ({"target": "{to}", "fast": True}, {"target": "desk", "fast": True}),
         ({"pose": "{to.pose}", "v": ["{speed}"]}, {"pose": [1.0, 2.0, 0.5], "v": [0.5]}),
         ({"text": "go to {to} at {speed} m/s"}, {"text": "go to desk at 0.5 m/s"}),
     ],
 )
 def test_what_a_callable_gets(goal, arguments):
-    run = {"python": "my_toy_robot:go", "goal": goal}
+    run = {"python": "my_toy_robot:go"} | ({} if goal is None else {"goal": goal})
     made = domain(go={"parameters": {"to": "place", "speed": {"number": [0, 1]}}, "run": run})
     assert call_arguments(step("go desk 0.5"), made) == arguments
 
@@ -61,7 +62,10 @@ def test_what_it_returns_or_raises_is_an_outcome_with_its_seconds(robot):
     result = PythonSkills(made, lambda: float(next(ticks))).run(step("dock"), 1.0)
     assert (result.outcome, result.why, result.seconds) == (Outcome.FAILED, "no dock", 1.0)
 
-    robot.dock = lambda: 1 / 0
+    def fails():
+        raise RuntimeError("broken")
+
+    robot.dock = fails
     assert PythonSkills(made).run(step("dock"), 1.0).outcome is Outcome.FAILED
 
 
@@ -71,11 +75,13 @@ def test_what_it_returns_or_raises_is_an_outcome_with_its_seconds(robot):
         ({"python": "my_toy_robot:nothing"}, "skill dock.*has no nothing"),
         ({"python": "no_such_module_here:dock"}, "skill dock.*cannot be imported"),
         ({"python": "my_toy_robot:number"}, "skill dock.*is a int; name a function"),
+        ({"python": "my_toy_robot:fast"}, r"cannot be called with nothing \(missing a required argument: 'speed'\)"),
+        ({"python": "my_toy_robot:fast", "goal": {"sped": 1}}, "cannot be called with sped"),
         ({"service": "dock", "type": "std_srvs/srv/Trigger"}, "skill dock: dock is run over ROS"),
     ],
 )
 def test_what_cannot_run_is_said_at_once(robot, run, message):
-    robot.number = 3
+    robot.number, robot.fast = 3, lambda speed: None
     with pytest.raises(InputError, match=message):
         PythonSkills(domain(dock={"run": run}))
 
@@ -110,4 +116,3 @@ def test_a_task_of_a_robot_in_python(robot):
     end = play_task(TaskExecutive(made), "bring a cup to the desk", PythonSkills(made), ManualClock())
     assert end.status is TaskStatus.SUCCEEDED
     assert log == ["go shelf", "take cup", "go desk", "put cup desk"]
-    assert plan("put cup desk") == TaskExecutive(made)._nearest.recall("bring a cup to the desk").plan

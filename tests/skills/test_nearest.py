@@ -1,8 +1,10 @@
 import pytest
 from toy_robot import plan, toy
 
-from rarrl.skills.domain import load_robot
+from rarrl.skills.domain import Domain, load_robot
 from rarrl.skills.nearest import NearestExample
+from rarrl.skills.skill_set import SkillSet
+from rarrl.skills.world import World
 
 TOY = NearestExample(toy())
 PYROBOSIM = NearestExample(load_robot("pyrobosim"))
@@ -44,3 +46,39 @@ def test_a_plan_that_may_not_run_is_none():
 def test_pyrobosim():
     assert str(PYROBOSIM.recall("bring a coke to the desk").plan) == "place(soda, desk)"
     assert str(PYROBOSIM.recall("Put the snacks on the table.").plan) == "place(snacks, table)"
+
+
+FIXED = NearestExample(
+    Domain(
+        SkillSet(
+            defaults={"does": "x", "run": {"python": "a.b:c"}},
+            skills={
+                "roof": {"parameters": {"state": ["open", "shut", "ajar"]}},
+                "turn": {"parameters": {"by": {"number": [-180, 180]}, "way": ["left", "right"]}},
+            },
+            examples=[
+                {"say": "open the roof", "plan": [["roof", "open"]]},
+                {"say": "turn left by 90 degrees", "plan": [["turn", "90", "left"]]},
+            ],
+        ),
+        World(),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "row"),
+    [
+        ("open the roof", "roof open"),
+        ("Shut the roof, please", "roof shut"),
+        ("turn left by 90 degrees", "turn 90 left"),
+        ("turn right by 45.5 degrees", "turn 45.5 right"),
+        ("turn right", "turn 90 right"),
+    ],
+)
+def test_fixed_words_and_numbers_are_those_of_the_sentence(sentence, row):
+    assert FIXED.recall(sentence).plan == plan(row)
+
+
+def test_a_number_out_of_bounds_is_no_plan():
+    assert FIXED.recall("turn left by 900 degrees").plan is None

@@ -36,6 +36,7 @@ def skills(text, tmp_path):
         (GO + ", parameters: {to: place}, gives: ['at {too}']}}", "did you mean 'to'"),
         (GO + ", parameters: {to: {kind: place}}}}", "skills.go.parameters.to.kind' is unknown; allowed keys: kinds"),
         (GO + ", parameters: {to: {number: [1]}}}}", "allowed: .smallest, largest"),
+        (GO + ", parameters: {to: [on, off]}}}", "True is no word; put on, off, yes and no in quotes"),
         (GO + ", parameters: {2x: place}}}", "'2x' is no name"),
         (GO + ", signals: {holdin: stalled}}}", "did you mean 'holding'"),
         ("skills: {go: {does: drives, run: {python: go}}}", "allowed: package.module:function"),
