@@ -51,7 +51,7 @@ NO_MIRROR = {
     "rarrl/reasoner/chat_reply.py": "shown through tests/reasoner/test_openai.py",
     "rarrl/reasoner/chat_request.py": "shown through tests/reasoner/test_openai.py",
     "rarrl/reasoner/language_model.py": "shown through tests/reasoner/test_llama.py",
-    "rarrl/reasoner/plan.py": "shown through tests/reasoner/test_checker.py",
+    "rarrl/reasoner/plan.py": "names alone",
     "rarrl/reasoner/process.py": "shown through tests/reasoner/test_llama.py",
     "rarrl/reasoner/refusal.py": "shown through tests/reasoner/test_openai.py",
     "rarrl/reasoner/replayed.py": "shown through tests/test_build.py",

@@ -89,10 +89,10 @@ def test_a_home_is_read_from_a_file(tmp_path):
     [
         (["mug"], "expected"),
         ({"shelf": "mug"}, "expected"),
-        ({"shelf": ["mugg"]}, "did you mean mug"),
-        ({"shelf": [7]}, "7 is no class"),
-        ({"shelf": []}, "no object"),
-        ({}, "no object"),
+        ({"shelf": ["mugg"]}, "did you mean 'mug'"),
+        ({"shelf": [7]}, "7 is no thing, place"),
+        ({"shelf": []}, "names no thing to carry"),
+        ({}, "names no thing to carry"),
     ],
 )
 def test_a_bad_home_is_refused(met, message, tmp_path):
