@@ -40,8 +40,9 @@ NO_PLAN = StepView("no_plan", failures=0.99, attempts=50.0)
 class ExecutiveSettings:
     """time_budget_s, token_budget: of thinking, per task. horizon: skills that one task may try. call_timeout_s: no
     call counts longer. sure: below this probability "done" is looked at again, where a skill can look. stuck: how often
-    there may be nothing to do before the task is given up. busy_s: how long a server may keep a goal after its time
-    before the task is given up."""
+    there may be nothing to do before the task is given up. refusals: how often one step may be refused, or have no way,
+    before this task does without it, whatever beliefs changed in between. busy_s: how long a server may keep a goal
+    after its time before the task is given up."""
 
     time_budget_s: float = 20.0
     token_budget: float = 20_000.0
@@ -49,6 +50,7 @@ class ExecutiveSettings:
     call_timeout_s: float = 60.0
     sure: float = 0.8
     stuck: int = 3
+    refusals: int = 6
     busy_s: float = 60.0
 
 
@@ -128,7 +130,8 @@ class _Running:
 
 @dataclass
 class _Task:
-    """One task. done: rows of any plan that were carried out. attempts: per step since beliefs changed."""
+    """One task. done: rows of any plan that were carried out. attempts: per step since beliefs changed. barred: steps
+    that are not tried before beliefs change. refusals: per step since it last succeeded."""
 
     id: str
     goal: str
@@ -142,6 +145,7 @@ class _Task:
     tried: list[Step] = field(default_factory=list)
     attempts: dict[Step, int] = field(default_factory=dict)
     barred: set[Step] = field(default_factory=set)
+    refusals: dict[Step, int] = field(default_factory=dict)
     verdict: tuple[int, int, float] = (0, 0, 0.5)
     answered: dict[int, Plan] = field(default_factory=dict)
     failed: tuple[int, str, str] | None = None  # row, outcome, why
@@ -357,11 +361,12 @@ class TaskExecutive:
         if task.plan is None:
             return -1, Preparation(fault="no plan is known for this sentence")
 
-        barred = frozenset(task.barred)
+        given_up = (step for step, times in task.refusals.items() if times >= self.settings.refusals)
+        barred = frozenset(task.barred).union(given_up)
         charge = self._charge(barred)
         if charge is not None:
             return -1, charge
-        check = self._check()
+        check = self._check(barred)
         if check is not None:
             return -1, check
 
@@ -399,12 +404,12 @@ class TaskExecutive:
                 return Preparation(steps)
         return None
 
-    def _check(self) -> Preparation | None:
+    def _check(self, barred: frozenset[Step]) -> Preparation | None:
         """A look at what is not surely done, where the robot stands."""
         if not self._pending or not self.beliefs.state.at:
             return None
         step = self._search.look_here(self.beliefs.state)
-        if step is None or step in (self._task.barred if self._task else ()):
+        if step is None or step in barred:
             self._pending = []
             return None
         return Preparation((step,))
@@ -472,20 +477,24 @@ class TaskExecutive:
         step, skill = running.step, self.domain.skill(running.step)
         expected_s = self._search.seconds(step, self.beliefs.state)
         sure = self.certainty.judge(skill, step, result, expected_s)
-        self._read_battery(result)
         if result.outcome is not Outcome.CANCELLED:
             self.statistics.record(step, result.outcome, result.seconds)
         self._believe(running, result, sure)
+        self._read_battery(result)
         if self._held is not None:
             return (Save(), *self._act(self._held[0]))
         if running.given_up or self._task is None or self.status not in (TaskStatus.RUNNING, TaskStatus.PAUSED):
             return (Save(),)
-        self._conclude(running, result)
+        if running.task == self._task.id:
+            self._conclude(running, result)
+        elif self.status is TaskStatus.RUNNING:  # the last task's; now this one can begin
+            self._make_report(None)
         return (Save(),)
 
     def _believe(self, running: _Running, result: SkillResult, sure: float) -> None:
         """Folds an outcome into what is believed and what is done."""
-        step, task = running.step, self._task
+        step = running.step
+        task = self._task if self._task is not None and self._task.id == running.task else None
         skill, arguments = self.domain.skill(step), self.domain.arguments(step)
         if result.outcome is Outcome.SUCCESS:
             before = self.beliefs
@@ -499,12 +508,14 @@ class TaskExecutive:
                     task.attempts.clear()
                     task.stuck = 0
                 task.tried.append(step)
+                task.refusals.pop(step, None)
                 self._mark_done(running, sure)
-        elif result.outcome is Outcome.REFUSED:
-            if not self._contradict(step) and task is not None:
-                task.barred.add(step)
-        elif result.outcome is Outcome.UNPLANNABLE and not self._contradict_way(step) and task is not None:
-            task.barred.add(step)
+        elif result.outcome in (Outcome.REFUSED, Outcome.UNPLANNABLE):
+            doubted = self._contradict(step) if result.outcome is Outcome.REFUSED else self._contradict_way(step)
+            if task is not None:
+                task.refusals[step] = task.refusals.get(step, 0) + 1
+                if not doubted:
+                    task.barred.add(step)
 
     def _mark_done(self, running: _Running, sure: float) -> None:
         task, row = self._task, running.row
@@ -594,7 +605,9 @@ class TaskExecutive:
         doubtful: list[tuple[float, float, Fact]] = []
         for condition in self.domain.skill(step).conditions:
             if condition.words[0] == "reachable":
-                return self._contradict_way(step) or bool(doubtful)
+                if self._contradict_way(step):
+                    return True
+                continue
             for fact in self._facts_behind(condition.filled(arguments).words, state.at):
                 mark = self.beliefs.marks.get(fact)
                 if mark is not None and (fact in state.flags or (len(fact) == 3 and state.count(fact[0], fact[2]))):
@@ -664,6 +677,10 @@ class TaskExecutive:
         value = (result.fields or {}).get(name)
         if isinstance(value, (int, float)) and math.isfinite(value):
             self.battery = float(value)
+            return
+        place = self.domain.world.places.get(self.beliefs.state.at)
+        if result.outcome is Outcome.SUCCESS and place is not None and place.charger and math.isfinite(self.battery):
+            self.battery = self.domain.world.battery.full  # nothing else tells of it
 
     # Time
 
@@ -830,9 +847,12 @@ class TaskExecutive:
                     "decision": goal.decision,
                     "sent_s": goal.sent_s,
                     "deadline_s": goal.deadline_s,
+                    "stopped_s": goal.stopped_s,
+                    "given_up": goal.given_up,
                 }
                 for goal in self._goals.values()
             ],
+            "pending": [[row, step.skill, *step.arguments] for row, step in self._pending],
             "task": None
             if task is None
             else {
@@ -851,6 +871,13 @@ class TaskExecutive:
                 "finished": task.finished,
                 "done": Plan(tuple(task.done)).to_rows(),
                 "tried": Plan(tuple(task.tried)).to_rows(),
+                "attempts": _counted_rows(task.attempts),
+                "barred": Plan(tuple(sorted(task.barred, key=str))).to_rows(),
+                "refusals": _counted_rows(task.refusals),
+                "verdict": list(task.verdict),
+                "answered": {str(level): plan.to_rows() for level, plan in task.answered.items()},
+                "failed": task.failed,
+                "looked_again": sorted(task.looked_again),
                 "acts": task.acts,
                 "stuck": task.stuck,
                 "spent": [task.calls, task.llm_s, task.tokens],
@@ -868,16 +895,23 @@ class TaskExecutive:
         status = TaskStatus(value["status"])
         task = None if value["task"] is None else self._task_from(value["task"])
         goals = [self._goal_from(each, shift) for each in value["goals"]]
+        pending = [(int(row), Step(str(skill), tuple(arguments))) for row, skill, *arguments in value["pending"]]
 
         self.beliefs = replace(beliefs, marks=marks)
         self.battery = math.inf if value["battery"] is None else float(value["battery"])
         self._run, self._number, self._episode = str(value["run"]), int(value["number"]), int(value["episode"])
         self.status, self.why, self._task = status, str(value["why"]), task
         self._goals = {goal.uuid: goal for goal in goals}
-        self._thinking, self._pending = None, []
+        self._thinking = self._held = None
+        self._pending = pending
         if task is not None:
             self._make_report(None)
-        return tuple(Adopt(g.uuid, g.step, max(g.deadline_s - now_s, 0.1)) for g in goals)
+        commands: list[Command] = []
+        for goal in goals:
+            commands.append(Adopt(goal.uuid, goal.step, max(goal.deadline_s - now_s, 0.1)))
+            if goal.stopped_s is not None:
+                commands.append(Stop(goal.uuid))
+        return tuple(commands)
 
     def _task_from(self, value: Mapping[str, Any]) -> _Task:
         plan = None if value["plan"] is None else Plan.from_rows(value["plan"])
@@ -897,6 +931,15 @@ class TaskExecutive:
             list(Plan.from_rows(value["done"]).steps),
             list(Plan.from_rows(value["tried"]).steps),
         )
+        task.attempts, task.refusals = _steps_counted(value["attempts"]), _steps_counted(value["refusals"])
+        task.barred = set(Plan.from_rows(value["barred"]).steps)
+        verdict, level, p_ok = value["verdict"]
+        task.verdict = int(verdict), int(level), float(p_ok)
+        task.answered = {int(level): Plan.from_rows(rows) for level, rows in value["answered"].items()}
+        if value["failed"] is not None:
+            row, outcome, why = value["failed"]
+            task.failed = int(row), str(outcome), str(why)
+        task.looked_again = set(map(str, value["looked_again"]))
         task.acts, task.stuck = int(value["acts"]), int(value["stuck"])
         task.calls, task.llm_s, task.tokens = int(calls), float(llm_s), float(tokens)
         if plan is not None and len(task.finished) != len(plan.steps):
@@ -917,7 +960,17 @@ class TaskExecutive:
             int(value["decision"]),
             float(value["sent_s"]) + shift,
             float(value["deadline_s"]) + shift,
+            None if value["stopped_s"] is None else float(value["stopped_s"]) + shift,
+            bool(value["given_up"]),
         )
+
+
+def _counted_rows(steps: Mapping[Step, int]) -> list[list[Any]]:
+    return [[times, step.skill, *step.arguments] for step, times in sorted(steps.items(), key=str)]
+
+
+def _steps_counted(rows: Any) -> dict[Step, int]:
+    return {Step(str(skill), tuple(map(str, arguments))): int(times) for times, skill, *arguments in rows}
 
 
 def _field(entry: object, path: str) -> object:
