@@ -214,6 +214,29 @@ def load_robot(name: str) -> Domain:
     return load_domain(ROBOTS / name / "skills.yaml", ROBOTS / name / "world.yaml")
 
 
+ROBOT = "robot:"
+"""Begins the name of a robot that comes with the package, where a path may stand too."""
+
+
+def domain_of(skills: str, world: str = "", policy: OperatorPolicy | None = None) -> Domain:
+    """The robot that settings name: paths of its two files, or `robot:NAME`; `world` "": that of the same robot.
+
+    Raises: InputError, one line."""
+    if not world and skills and not skills.startswith(ROBOT):
+        raise InputError(f"world: none is given for {short(skills)}; name its world.yaml, or robot:NAME")
+    files = (_file_of(skills, "skills.yaml"), _file_of(world or skills, "world.yaml"))
+    return load_domain(*files, policy)
+
+
+def _file_of(text: str, name: str) -> Path:
+    if not text.startswith(ROBOT):
+        return Path(text)
+    robot, known = text.removeprefix(ROBOT), sorted(folder.name for folder in ROBOTS.iterdir() if folder.is_dir())
+    if robot not in known:
+        raise InputError(f"robot {short(robot)} is unknown (allowed: {', '.join(known)}){did_you_mean(robot, known)}")
+    return ROBOTS / robot / name
+
+
 def names_in(plan: Iterable[Step]) -> frozenset[str]:
     """All arguments of steps."""
     return frozenset(value for step in plan for value in step.arguments)

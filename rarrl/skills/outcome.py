@@ -58,6 +58,11 @@ class Outcome(str, Enum):
         """Whether the skill is known to run no longer. After TIMEOUT it may still be at work."""
         return self is not Outcome.TIMEOUT
 
+    @property
+    def tells_of_skill(self) -> bool:
+        """Whether the skill was tried and has ended: what else happens tells of the world or of the server."""
+        return self in (Outcome.SUCCESS, Outcome.FAILED, Outcome.LOST)
+
 
 @dataclass(frozen=True)
 class SkillResult:
