@@ -124,6 +124,7 @@ class ExecutiveNode(RarrlNode):
         self._paused_for = ""  # why the node itself has paused the task
         self._served = False  # the task came over `task_action`
         self._told: dict[str, object] = {}  # topic -> what was published last
+        self._taken_up = 0  # goals of an earlier process that were found at work
         self._ignored = 0
         self._unplaced = 0
         self._last_ignored = ""
@@ -270,6 +271,7 @@ class ExecutiveNode(RarrlNode):
     def _on_event(self, event: Event) -> None:
         executive, uuid = self._executive, event.uuid
         if isinstance(event, Accepted):
+            self._taken_up += event.adopted
             self._do(executive.accepted(uuid, now()))
         elif isinstance(event, Feedback):
             self._on_feedback(event)
@@ -483,6 +485,7 @@ class ExecutiveNode(RarrlNode):
             "thought_s": round(llm_s, 3),
             "tokens": tokens,
             "episode": report.episode if report is not None else -1,
+            "taken_up": self._taken_up,
         }
 
     def _publish_beliefs(self) -> None:

@@ -34,7 +34,7 @@ class Peers:
 
     def __init__(self, node: RarrlNode) -> None:
         self._node = node
-        self._own = (1, time.time(), os.urandom(8).hex())  # 0: a task runs, 1: none; since; instance
+        self._own = (1, time.time(), os.urandom(8).hex())  # 0: a task runs, 1: none; activated; instance
         self._others: dict[str, tuple[tuple[int, float, str], float]] = {}  # instance -> rank, when heard
         self._began = 0.0
         self._publisher = node.create_lifecycle_publisher(DiagnosticArray, "task", LATCHED)
@@ -43,6 +43,7 @@ class Peers:
     def begin(self) -> None:
         """At activation."""
         self._began = now()
+        self._own = (self._own[0], time.time(), self._own[2])
 
     def must_wait(self) -> bool:
         """Whether nothing may be decided now."""
