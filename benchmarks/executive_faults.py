@@ -3,8 +3,8 @@
     python benchmarks/executive_faults.py [--trials 8] [--only FAULT ...] [--json FILE]
 
 Processes: a robot that is not ours (`benchmarks/foreign_cart.py`, no line of rarrl), executive_node, orchestrator_node
-with a language model that is none (it answers the plan of the task after half a second). A task has two rows, where the
-cup goes and where the book goes; the executive adds driving, taking and looking.
+with a language model that is none (it answers the plan of the task after half a second). A task has two rows: cup
+and book go to the other place; the executive adds driving, taking and looking.
 
 Each fault strikes at a random time of each trial. Counted:
     two_goals_at_once   by the cart itself: goals that began while another one was at work
@@ -74,24 +74,24 @@ THINGS, PLACES = ("cup", "book"), ("shelf", "desk")
 WORLD = """
 start: shelf
 places: {shelf: {pose: [1, 0, 0]}, desk: {pose: [2, 0, 0]}}
-things: {cup: {at: [shelf], groups: [cups]}, book: {at: [desk], groups: [books]}}
+things: {cup: {at: [shelf], groups: [cups]}, book: {at: [shelf], groups: [books]}}
 """
 
 
-def sentence(cup: str, book: str) -> str:
+def sentence(place: str) -> str:
     """What a person says."""
-    return f"the cup to the {cup} and the book to the {book}"
+    return f"cup and book to the {place}"
 
 
-def rows(cup: str, book: str) -> list[list[str]]:
+def rows(place: str) -> list[list[str]]:
     """The plan of that."""
-    return [["put_cup", "cup", cup], ["put_book", "book", book]]
+    return [["put_cup", "cup", place], ["put_book", "book", place]]
 
 
 def skills_file() -> str:
     """The cart's skills."""
     parts = [GO_AND_LOOK % {"common": COMMON}, *(TAKE_AND_PUT % {"thing": t, "common": COMMON} for t in THINGS)]
-    examples = [{"say": sentence(a, b), "plan": rows(a, b)} for a in PLACES for b in PLACES]
+    examples = [{"say": sentence(place), "plan": rows(place)} for place in PLACES]
     return "".join(parts) + "examples: " + json.dumps(examples) + "\n"
 
 
@@ -134,8 +134,7 @@ class HalfASecond:
         from rarrl.types import CallStatus, Role
 
         time.sleep(0.5)
-        words = [word for word in request.goal.split() if word in PLACES]
-        plan = Plan.from_rows(rows(*words))
+        plan = Plan.from_rows(rows(request.goal.split()[-1]))
         is_planner = request.role is Role.PLANNER
         return Answer(
             request.decision,
@@ -199,7 +198,7 @@ class Bench:
         self._cancel = node.create_client(Trigger, f"{self.namespace}/executive_node/cancel")
         (folder / "skills.yaml").write_text(skills_file())
         (folder / "world.yaml").write_text(WORLD)
-        (folder / "truth.json").write_text(json.dumps({"at": "shelf", "cup": "shelf", "book": "desk"}))
+        (folder / "truth.json").write_text(json.dumps({"at": "shelf", "cup": "shelf", "book": "shelf"}))
 
     # Processes
 
@@ -288,14 +287,14 @@ class Bench:
         found = Trial(self.fault, seed)
         self.until(lambda: not self._at_work(), 30.0)  # of the last task, where its goal was given up
         lines = len(self.cart())
-        wanted = self._other_places()
-        at = self.say(sentence(*wanted))
+        wanted = self._other_place()
+        at = self.say(sentence(wanted))
         if self.fault == "cancel_lost":
             self.until(self._at_work, 20.0)
             self.wait(self.luck.uniform(0.0, 1.0))
             self.ask_to_cancel()
-            wanted = self._other_places()
-            at = self.say(sentence(*wanted))
+            wanted = self._other_place()
+            at = self.say(sentence(wanted))
         else:
             found.resume_s = self._strike()
         started = time.time()
@@ -312,15 +311,13 @@ class Bench:
         new = self.cart()[lines:]
         found.two_goals_at_once = sum(line["what"] == "goal" and line["at_once"] > 1 for line in new)
         truth = self.truth()
-        found.done = tuple(truth[thing] for thing in THINGS) == wanted
+        found.done = all(truth[thing] == wanted for thing in THINGS)
         found.stale_applied = self._stale(at, new)
         return found
 
-    def _other_places(self) -> tuple[str, str]:
-        """Where each thing is not."""
-        truth = self.truth()
-        cup, book = (PLACES[truth[thing] == PLACES[0]] for thing in THINGS)
-        return cup, book
+    def _other_place(self) -> str:
+        """Where the cup is not."""
+        return PLACES[self.truth()[THINGS[0]] == PLACES[0]]
 
     def _at_work(self) -> bool:
         """Whether the cart carries something out now."""

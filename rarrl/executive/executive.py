@@ -390,6 +390,9 @@ class TaskExecutive:
                 task.looked_again.add(found.looks_for)  # it may have been missed, or have come since: once more
                 self.beliefs = self.beliefs.reconsidered(found.looks_for)
                 found = self._prepared(step, barred)
+            if found.fault and found.looks_for and self._is_there(step):
+                task.finished[row] = True  # no other one was found than the one that is there
+                continue
             return row, found
         return -1, Preparation()
 
@@ -431,6 +434,14 @@ class TaskExecutive:
             return False
         arguments = self.domain.arguments(step)
         return all(self._search.holds(effect.filled(arguments), self.beliefs.state) for effect in effects)
+
+    def _is_there(self, step: Step) -> bool:
+        """Whether more of a thing is where a step puts it than this task has put there."""
+        arguments = self.domain.arguments(step)
+        ends = [effect.filled(arguments).words for effect in self.domain.skill(step).effects if not effect.negated]
+        ends = [words for words in ends if len(words) == 3 and words[1] == "at"]
+        put = self._task.done.count(step) if self._task is not None else 0
+        return bool(ends) and all(self.beliefs.state.count(thing, place) > put for thing, _, place in ends)
 
     def _blocked(self, step: Step) -> str:
         """Why nothing may be sent to the server of a step."""
