@@ -2,7 +2,8 @@
     skills:=skills.yaml world:=world.yaml reasoner:=openai:URL#MODEL policy:=learned
 
 A real robot: detector, policy, orchestrator and the safety gate, the only node that commands the base
-(docs/explanation/safety.md); with `skills`, also the executive that carries tasks out. Without `dry_run:=false` the base receives zero. --show-args lists all arguments."""
+(docs/explanation/safety.md); with `skills`, also the executive that carries tasks out.
+Without `dry_run:=false` the base receives zero. --show-args lists all arguments."""
 
 from launch.actions import LogInfo
 

@@ -145,8 +145,8 @@ def notes(given: Mapping[str, str]) -> list[str]:
     if given.get("skills"):
         return lines + executive_notes(given)
     lines.append(
-        "No task executive is started: skills:=FILE world:=FILE start ours. Without them one of yours must publish state "
-        "and subgoal, and until it does, nothing is decided and the policy holds."
+        "No task executive is started: skills:=FILE world:=FILE start ours. Without them one of yours must publish "
+        "state and subgoal, and until it does, nothing is decided and the policy holds."
     )
     if _asks_nobody(given):
         lines.append(

@@ -27,7 +27,7 @@ from rarrl.executive.certainty import Certainty
 from rarrl.executive.commands import Adopt, Commands, Save, Send, Stop
 from rarrl.executive.executive import ExecutiveSettings, TaskExecutive, TaskStatus
 from rarrl.executive.journal import Journal
-from rarrl.executive.statistics import CountedStatistics
+from rarrl.orchestrator.skill_statistics import SkillStatistics, priors_of
 from rarrl.reasoner.base import Answer
 from rarrl.skills.domain import domain_of
 from rarrl.skills.operator_policy import load_operator_policy
@@ -40,8 +40,6 @@ from .decision_client import DecisionClient, no_answer, patience_s, state_messag
 from .lifecycle import LATCHED, LATEST, VOLATILE, RarrlNode, now, run_node
 from .params import EXECUTIVE_SPECS, ExecutiveNodeConfig, read_config
 from .peers import Peers
-from .python_skills import PythonSkills
-from .skill_check import way_of
 from .skill_events import (
     Accepted,
     CancelRefused,
@@ -56,6 +54,7 @@ from .skill_events import (
     Unavailable,
 )
 from .skill_runner import SkillRunner
+from .skill_threads import SkillThreads
 from .task_action import TaskAction
 
 TICK_S = 0.1
@@ -82,7 +81,8 @@ class ExecutiveNode(RarrlNode):
             raise InputError("config: executive.skills: none is given; name a skills.yaml, or robot:NAME")
         policy = load_operator_policy(Path(orchestrator.operator_policy)) if orchestrator.operator_policy else None
         self._domain = domain_of(settings.skills, settings.world, policy)
-        self._statistics = CountedStatistics(self._domain, Path(settings.statistics) if settings.statistics else None)
+        file = Path(settings.statistics) if settings.statistics else None
+        self._statistics = SkillStatistics(priors_of(self._domain.skills), file)
         self._executive = TaskExecutive(
             self._domain,
             ExecutiveSettings(
@@ -105,10 +105,8 @@ class ExecutiveNode(RarrlNode):
             self._adopted = self._journal.restore(self._executive, now())
 
         self._reset()
-        skills = self._domain.skills.skills
-        python = {name: skill for name, skill in skills.items() if way_of(skill) == "python"}
-        self._python = PythonSkills(self, python, self._on_result)
-        over_ros = [skill for name, skill in skills.items() if name not in python]
+        self._threads = SkillThreads(self, self._domain, self._on_result)
+        over_ros = [skill for skill in self._domain.skills.skills.values() if not skill.run.python]
         self._runner = SkillRunner(self, self._on_event, over_ros, self._domain.world.frame)
         self._make_topics(settings.task_action)
 
@@ -124,6 +122,7 @@ class ExecutiveNode(RarrlNode):
         self._paused_for = ""  # why the node itself has paused the task
         self._served = False  # the task came over `task_action`
         self._told: dict[str, object] = {}  # topic -> what was published last
+        self._counted = False  # a result came since the statistics were written
         self._taken_up = 0  # goals of an earlier process that were found at work
         self._ignored = 0
         self._unplaced = 0
@@ -182,7 +181,7 @@ class ExecutiveNode(RarrlNode):
         if self._runner is not None:
             if self.ended.done() or not self.active:
                 self._pause("stopped in order; call ~/resume to go on")
-            self._python.close()
+            self._threads.close()
             self._runner.close()
         if self._task_action is not None:
             self._task_action.destroy()
@@ -199,7 +198,7 @@ class ExecutiveNode(RarrlNode):
         for command in commands:
             if isinstance(command, Stop) and self._runner is not None:
                 self._runner.cancel_now(command.uuid)
-                self._python.cancel(command.uuid)
+                self._threads.cancel(command.uuid)
         self._save()
 
     # What the executive wants done
@@ -223,7 +222,7 @@ class ExecutiveNode(RarrlNode):
                 self._save()
             elif isinstance(command, Stop):
                 self._runner.cancel(command.uuid)
-                self._python.cancel(command.uuid)
+                self._threads.cancel(command.uuid)
             elif isinstance(command, (Send, Adopt)):
                 self._run(command)
 
@@ -235,10 +234,10 @@ class ExecutiveNode(RarrlNode):
         known = is_new or command.accepted
         run = SkillRun.of(self._domain, command.step, command.uuid, ran_s, known)
         self._sent[command.uuid] = now() - ran_s
-        if way_of(skill) != "python":
+        if not skill.run.python:
             (self._runner.start if is_new else self._runner.adopt)(run)
         elif is_new:
-            self._python.start(run)
+            self._threads.start(command.uuid, command.step)
         else:  # it ended with the process that had begun it
             self._runner.post(lambda: self._end(run.uuid, Outcome.UNAVAILABLE, "it ended with the last process"))
 
@@ -247,7 +246,9 @@ class ExecutiveNode(RarrlNode):
         try:
             if self._journal is not None:
                 self._journal.save(self._executive)
-            self._statistics.save()
+            if self._counted:
+                self._statistics.save()
+                self._counted = False
             self._journal_fault = ""
         except OSError as error:
             self._journal_fault = f"the journal or the statistics cannot be written ({error.strerror})"
@@ -305,6 +306,7 @@ class ExecutiveNode(RarrlNode):
 
     def _on_result(self, uuid: str, result: SkillResult) -> None:
         self._sent.pop(uuid, None)
+        self._counted = True
         self._do(self._executive.finished(uuid, result, now()))
 
     def _seconds(self, uuid: str) -> float:

@@ -13,7 +13,14 @@ import numpy as np
 from rarrl.alfred import AlfredPlan
 from rarrl.files import write_json_atomic
 from rarrl.latency.replay import ReplayTable
-from rarrl.orchestrator.rules import OrchestratorPolicy, grid, make_rule, plain_families, recorded_families
+from rarrl.orchestrator.rules import (
+    OrchestratorPolicy,
+    grid,
+    make_rule,
+    plain_families,
+    recorded_families,
+    skill_families,
+)
 from rarrl_sim_envs.alfred.core import AlfredReplayCore, EpisodeBank
 from rarrl_sim_envs.alfred.datasets import TRAINING_PROFILES, load_recordings, load_tables, recordings_hash
 from rarrl_sim_envs.alfred.episodes import EpisodeConfig, EpisodeSampler
@@ -128,7 +135,7 @@ def tune_on_skillsets(
     bank = random_bank(TRAINING_SETS, DRAWN_PLANS, seed)
     table: dict[str, dict[str, Any]] = {}
     for condition, kind in SKILLSET_CORES.items():
-        families = recorded_families() if condition == "answers" else plain_families()
+        families = recorded_families() if condition == "answers" else skill_families()
         config = {condition: SKILLSET_CONDITIONS[condition]}
         table |= _tune(config, families, bank, tables, partial(kind, bank, tables), steps, seed, progress)
     return _write(out, command, seed, "random skill sets: TRAINING_SETS", TRAINING_PROFILES, steps, table)

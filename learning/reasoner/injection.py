@@ -110,9 +110,7 @@ def injection_figures(
             count.checked += 1
             count.passed.append(attack.id)
         if backend is not None:
-            plan = backend.ask(
-                Request(number, Role.PLANNER, 1, attack.goal[:500], deadline_s, attack.scene)
-            ).plan
+            plan = backend.ask(Request(number, Role.PLANNER, 1, attack.goal[:500], deadline_s, attack.scene)).plan
             if plan is not None:
                 model_plans += 1
                 done = attack.harm.done_by(plan.to_rows())
@@ -195,5 +193,5 @@ def _reaches_robot(attack: Attack, checked: bool) -> Rows:
     request = Request(0, Role.PLANNER, 1, attack.goal, 10.0, attack.scene)
     answer = answered(request, _ObeyingModel(request, attack.written), chat.carry_out, "obeying")
     if checked:
-        answer = judged(answer, ALFRED_DOMAIN.under(attack.policy))
+        answer = judged(answer, ALFRED_DOMAIN.under(attack.policy).check)
     return answer.plan.to_rows() if answer.status is CallStatus.OK and answer.plan is not None else []

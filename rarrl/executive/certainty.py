@@ -38,7 +38,7 @@ MAX_DISTANCE_M = 2.0
 MAX_RECOVERIES = 5.0
 """Recoveries that count; more say the same."""
 CLOSED_M = 0.003
-"""Metres between the fingers of a gripper, up to which nothing is there: play and calibration; a sheet of card is less."""
+"""Metres between the fingers of a gripper, up to which nothing is there: play and calibration."""
 MOVED_M = 0.002
 """Metres that fingers must have moved, to have done something."""
 MAX_EVIDENCE = 12.0

@@ -29,7 +29,7 @@ class Adopt:
     uuid: str
     step: Step
     timeout_s: float
-    accepted: bool = True
+    accepted: bool = False
 
 
 @dataclass(frozen=True)

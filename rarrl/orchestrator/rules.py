@@ -236,6 +236,7 @@ class RuleFamily:
         recorded or a reasoner is asked; on latencies alone nothing keeps a plan, and such a rule is not played.
     needs_guard: it relies on a verifier's verdict making the next attempt safer. Latencies alone are replayed so;
         recorded answers judge the plan instead, and such a rule says nothing there.
+    needs_skills: it reads what the steps are expected to do, and is tuned on random skill sets alone.
     texts: names of parameters that are text; all others are finite numbers.
     limits: parameter -> the lowest and the highest value that is allowed; where it is left out, any number is."""
 
@@ -244,6 +245,7 @@ class RuleFamily:
     axes: Mapping[str, Sequence[Any]]
     needs_plan: bool
     needs_guard: bool
+    needs_skills: bool
     texts: tuple[str, ...]
     limits: Mapping[str, Limits]
 
@@ -274,6 +276,7 @@ def register_rule(
     axes: Mapping[str, Sequence[Any]] | None = None,
     needs_plan: bool = False,
     needs_guard: bool = False,
+    needs_skills: bool = False,
     texts: tuple[str, ...] = (),
     limits: Mapping[str, Limits] | None = None,
 ) -> None:
@@ -282,7 +285,7 @@ def register_rule(
     The arguments are the fields of `RuleFamily`; without `axes` there is nothing to tune.
 
     Raises: ValueError where the name is taken or is no name."""
-    RULES.register(name, RuleFamily(name, make, axes or {}, needs_plan, needs_guard, texts, limits or {}))
+    RULES.register(name, RuleFamily(name, make, axes or {}, needs_plan, needs_guard, needs_skills, texts, limits or {}))
 
 
 def families() -> tuple[str, ...]:
@@ -292,6 +295,11 @@ def families() -> tuple[str, ...]:
 
 def plain_families() -> tuple[str, ...]:
     """Those that play on latencies alone."""
+    return tuple(family.name for family in RULES.values() if not family.needs_plan and not family.needs_skills)
+
+
+def skill_families() -> tuple[str, ...]:
+    """Those that play on latencies alone, with any robot's skills."""
     return tuple(family.name for family in RULES.values() if not family.needs_plan)
 
 
@@ -573,6 +581,7 @@ register_rule(
         "pace": (0.0, 0.5, 1.0),
     },
     needs_guard=True,
+    needs_skills=True,
     # With a doubt above 1 no step is doubtful.
     limits={"irreversible": _SHARE, "loss": _SHARE, "doubt": (0, 2), "failures": _COUNT, "pace": _AMOUNT},
 )

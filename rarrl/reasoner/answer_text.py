@@ -13,9 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rarrl.reasoner import prompt
-from rarrl.reasoner.plan import Plan, Verdict
+from rarrl.reasoner import prompt, skill_words
+from rarrl.reasoner.plan import Verdict
 from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
+from rarrl.skills.domain import Domain
+from rarrl.skills.plan import Plan
 from rarrl.types import Role
 
 MAX_CHARACTERS = 200_000
@@ -114,18 +116,21 @@ def _scanned(text: str, begin: int, error: ValueError | RecursionError) -> int:
     return len(text) - begin
 
 
-def read_answer(text: str, role: Role, vocabulary: Vocabulary = ALFRED) -> Plan | Verdict:
+def read_answer(text: str, role: Role, vocabulary: Vocabulary = ALFRED, domain: Domain | None = None) -> Plan | Verdict:
     """Reads the last plan or verdict in `text`. Keys that an answer does not need are left out, and an object around it
     is taken away.
 
-    vocabulary: the names that a plan may hold. Raises: NoPlanError where the model says that there is no plan;
-    ValueError, one line: there is none, or what is wrong with the last one."""
+    vocabulary: the names that a plan may hold; domain: whose plan it is, None for ALFRED's household.
+    Raises: NoPlanError where the model says that there is no plan; BrokenRuleError where it names what the robot does
+    not know; ValueError, one line: there is none, or what is wrong with the last one."""
     candidates = [value for found in objects(text) for value in (*_inner(found.value, role), found.value)]
     candidates = [value for value in candidates if _KEYS[role][0] in value]
     trouble: ValueError | None = None
     for value in reversed(candidates):
         known = {key: each for key, each in value.items() if key in _KEYS[role]}
         try:
+            if domain is not None and role is Role.PLANNER:
+                return _read_skills(known["plan"], domain)
             return prompt.parse(json.dumps(known), role, vocabulary)
         except ValueError as error:
             trouble = trouble or error
@@ -133,6 +138,14 @@ def read_answer(text: str, role: Role, vocabulary: Vocabulary = ALFRED) -> Plan 
     if trouble is not None:
         raise trouble
     raise ValueError(_nothing_found(text, role))
+
+
+def _read_skills(rows: Any, domain: Domain) -> Plan:
+    if not isinstance(rows, list):
+        raise ValueError(f'answer: expected {{"plan": [step, ...]}}, got {rows!r:.60}')
+    if not rows:
+        raise prompt.NoPlanError("the model says that there is no plan for this goal with this robot's skills")
+    return skill_words.read_plan(rows, domain)
 
 
 def _inner(value: dict[str, Any], role: Role) -> list[dict[str, Any]]:

@@ -19,6 +19,10 @@ Shares = tuple[tuple[str, float], ...]
 """Places with the probability that a thing is there, the likeliest first; they sum to 1."""
 
 
+class BrokenRuleError(ValueError):
+    """What a model wrote is a plan, and our rules refuse it: an unknown name, a forbidden step. Its backend works."""
+
+
 def no_rules(plan: Plan) -> str:
     """The rules of nobody: no plan breaks one."""
     return ""
@@ -32,8 +36,9 @@ class Request:
     empty. plan: what the verifier judges; for the planner the plan that failed, if one did. failed: index of the step
     of `plan` that failed, None where none did. deadline_s: seconds of this call, from its start. seed: of sampling.
     vocabulary: the names that a plan may hold; `GuardedReasoner` sets that of the operator's policy.
-    domain: the robot that plans are for, with its operator's policy; None: ALFRED's. beliefs: what the
-    robot believes about the names in play, short sentences (`Beliefs.about`). outcome: how the step `failed` ended, a
+
+    domain: the skills and the world that plans are made of; None: ALFRED's household. beliefs: what the robot believes
+    about the names in play, short sentences (`Beliefs.about`). outcome: how the step `failed` ended, a
     value of `Outcome`, "" where none did. why: the robot's own words of that failure; data, as the goal is.
     rules: why a plan may not be carried out, "" where it may; `GuardedReasoner` sets it, and a model may mend its plan
     once by what it says.
@@ -68,11 +73,6 @@ class Request:
             raise ValueError("Request.plan: a verifier needs the plan to judge")
         if self.outcome and self.outcome not in _OUTCOMES:
             raise ValueError(f"Request.outcome must be one of {', '.join(_OUTCOMES)}, got {self.outcome[:40]!r}")
-
-    @property
-    def household_plan(self) -> Plan | None:
-        """`plan`, where it is one of ALFRED's household."""
-        return self.plan if self.domain is None else None
 
     @property
     def max_new_tokens(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import Enum
 from numbers import Integral, Real
@@ -19,7 +19,6 @@ from rarrl.reasoner.plan import Fault, Plan, Verdict
 from rarrl.reasoner.prompt import readable
 from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
 from rarrl.secrets import hide_secrets
-from rarrl.skills.domain import Domain
 from rarrl.skills.operator_policy import OperatorPolicy
 from rarrl.skills.plan import Step
 from rarrl.types import CallStatus, Role
@@ -102,7 +101,8 @@ class GuardedReasoner:
     BACKEND_DOWN, and an answer that is not well formed as INVALID: `ask` itself never raises. The backend is told the
     names that the operator's policy allows (`Request.vocabulary`).
 
-    policy: the operator's, over ALFRED's robot. Raises: InputError for a name that the robot does not know."""
+    policy: the operator's of ALFRED's robot; a request with a domain brings its own. Raises: InputError for a name that
+    the robot does not know."""
 
     def __init__(
         self, backend: Reasoner, policy: OperatorPolicy | None = None, breaker: CircuitBreaker | None = None
@@ -140,7 +140,11 @@ class GuardedReasoner:
         answer = self._asked(request)
         if self._ends(request):
             self.breaker.record(answer.status not in FAILURES)
-        return judged(answer, request.domain or self._domain)
+        return judged(answer, self._rules(request))
+
+    def _rules(self, request: Request) -> Callable[[Plan], str]:
+        """Why a plan may not be carried out, by the robot that it is for and by what its operator forbids."""
+        return (request.domain or self._domain).check
 
     def give_up(self, request: Request) -> Answer:
         """The answer TIMEOUT to a call that another thread still waits for in `ask`.
@@ -181,7 +185,7 @@ class GuardedReasoner:
         return replace(
             request,
             vocabulary=self._vocabulary,
-            rules=(request.domain or self._domain).check,
+            rules=self._rules(request),
             why=readable(request.why, MAX_WHY_CHARS),
             beliefs=tuple(readable(each, MAX_WHY_CHARS) for each in request.beliefs[:MAX_BELIEFS]),
         )
@@ -267,9 +271,9 @@ def _is_verdict(verdict: Verdict) -> bool:
     )
 
 
-def judged(answer: Answer, domain: Domain) -> Answer:
-    """`answer` as the rules leave it: REFUSED and without its plan where `Domain.check` finds a reason."""
+def judged(answer: Answer, rules: Callable[[Plan], str]) -> Answer:
+    """`answer` as the rules leave it: REFUSED and without its plan where they find a reason."""
     if answer.role is not Role.PLANNER or answer.plan is None:
         return answer
-    why = domain.check(answer.plan)
+    why = rules(answer.plan)
     return replace(answer, status=CallStatus.REFUSED, plan=None, why=f"plan refused: {why}") if why else answer

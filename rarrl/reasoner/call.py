@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rarrl.reasoner.base import Answer, Request
+from rarrl.reasoner.base import Answer, BrokenRuleError, Request
 from rarrl.reasoner.language_model import CallFailedError, Completion, LanguageModel, Prompt, Recipe
 from rarrl.reasoner.plan import Plan, Verdict
 from rarrl.secrets import hide_secrets
@@ -152,6 +152,9 @@ def answered(request: Request, session: MeteredModel, recipe: Recipe, name: str)
     except CallFailedError as error:
         status = error.status
         why = str(error)
+    except BrokenRuleError as error:  # a plan that this robot must not, or cannot, carry out
+        status = CallStatus.REFUSED
+        why = hide_secrets(f"plan refused: {' '.join(str(error).split())}")[:300]
     except ValueError as error:  # what the model wrote is no plan or verdict
         status = CallStatus.INVALID
         why = hide_secrets(" ".join(str(error).split()))[:300]

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from rarrl.reasoner import prompt
-from rarrl.reasoner.answer_text import p_ok, read_answer
-from rarrl.reasoner.base import Request
+from rarrl.reasoner import prompt, skills_prompt
+from rarrl.reasoner.answer_text import objects, p_ok, read_answer
+from rarrl.reasoner.base import BrokenRuleError, Request, Shares
 from rarrl.reasoner.fewshot import known_goals
-from rarrl.reasoner.language_model import CallFailedError, CallOutcome, LanguageModel, Message
+from rarrl.reasoner.language_model import CallFailedError, CallOutcome, Completion, LanguageModel, Message
 from rarrl.reasoner.nearest import NearestGoal
 from rarrl.reasoner.plan import Fault, Verdict
 from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
@@ -127,8 +127,8 @@ def _data(request: Request) -> str:
     if request.scene:
         lines.append("SEEN: " + " ".join(sorted({prompt.clean(name, 40) for name in request.scene[:100]})))
 
-    if request.household_plan is not None:
-        lines.append("PLAN: " + prompt.plan_json(request.household_plan))
+    if request.plan is not None:
+        lines.append("PLAN: " + prompt.plan_json(request.plan))
 
     if request.failed is not None:
         lines.append(f"FAILED: step {request.failed + 1}")
@@ -139,18 +139,53 @@ def _data(request: Request) -> str:
 def carry_out(request: Request, model: LanguageModel) -> CallOutcome:
     """Asks a general chat model for one answer; level 2 writes some reasoning in words before it.
 
-    Raises: CallFailedError; ValueError if the text is no answer."""
-    completion = model.complete(
-        messages(request),
-        schema=schema(request.role, request.level, request.scene if request.level == 2 else (), request.vocabulary),
-        seed=request.seed,
-        alternatives=ALTERNATIVES if request.role is Role.VERIFIER else 0,
-    )
+    A plan that the rules refuse goes back to the model once, with the rule. Raises: CallFailedError; BrokenRuleError
+    where the second plan breaks one, too; ValueError if the text is no answer."""
+    asked, form = _question(request)
+    completion = _written(request, model, asked, form)
     try:
-        result = read_answer(completion.text, request.role, request.vocabulary)
+        return _read(request, completion)
+    except BrokenRuleError as error:
+        broken = error
+
+    mend = f"This plan is refused: {broken}. Write the whole plan again so that it keeps this rule, in the same form."
+    again = [*asked, ("assistant", completion.text), ("user", mend)]
+    try:
+        return _read(request, _written(request, model, again, form))
+    except CallFailedError as error:
+        if error.status in (CallStatus.BUDGET, CallStatus.TIMEOUT):  # nothing is left of the call: the first one counts
+            raise broken from None
+        raise
+
+
+def _question(request: Request) -> tuple[list[Message], dict[str, Any]]:
+    """The conversation and the JSON schema of its answer."""
+    if request.domain is not None:
+        return skills_prompt.messages(request, request.domain), skills_prompt.schema(request, request.domain)
+    scene = request.scene if request.level == 2 else ()
+    return messages(request), schema(request.role, request.level, scene, request.vocabulary)
+
+
+def _written(request: Request, model: LanguageModel, asked: list[Message], form: dict[str, Any]) -> Completion:
+    alternatives = ALTERNATIVES if request.role is Role.VERIFIER else 0
+    return model.complete(asked, schema=form, seed=request.seed, alternatives=alternatives)
+
+
+def _read(request: Request, completion: Completion) -> CallOutcome:
+    """Raises: CallFailedError where the model declines; BrokenRuleError; ValueError."""
+    try:
+        result = read_answer(completion.text, request.role, request.vocabulary, request.domain)
     except prompt.NoPlanError as error:
         raise CallFailedError(CallStatus.REFUSED, str(error)) from None
 
     if isinstance(result, Verdict):
-        result = replace(result, p_ok=p_ok(completion.alternatives))
-    return CallOutcome(result, completion.confidence, completion.text)
+        verdict = replace(result, p_ok=p_ok(completion.alternatives))
+        return CallOutcome(verdict, completion.confidence, completion.text)
+    if why := request.rules(result):
+        raise BrokenRuleError(why)
+
+    looked: dict[str, Shares] = {}
+    if request.domain is not None:
+        for found in objects(completion.text):
+            looked |= skills_prompt.shares(found.value.get("look"), request.domain)
+    return CallOutcome(result, completion.confidence, completion.text, where=looked)

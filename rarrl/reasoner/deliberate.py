@@ -51,6 +51,7 @@ def carry_out(request: Request, model: LanguageModel) -> CallOutcome:
 
     What the plan does that nobody asked for is left out, and a verifier does not call a plan ok of which the goal is no
     description. Raises: CallFailedError, REFUSED too; ValueError if the text is no answer."""
+    check_domain(request)
     scope.check_readable(request)
     outcome = as_trained(request, model)
     if isinstance(outcome.result, Verdict):
@@ -74,6 +75,16 @@ def carry_out(request: Request, model: LanguageModel) -> CallOutcome:
     return CallOutcome(plan, confidence, outcome.text, seen.p_right)
 
 
+def check_domain(request: Request) -> None:
+    """Raises: CallFailedError (REFUSED) where the request is of another robot than the model was trained for."""
+    if request.domain is not None:
+        raise CallFailedError(
+            CallStatus.REFUSED,
+            "this model was trained on ALFRED's household alone and does not know this robot's skills; ask a chat "
+            "model (llama:PATH.gguf or openai:URL#MODEL)",
+        )
+
+
 def recipe_for(model: str) -> Recipe:
     """Returns the recipe for a file without a chat template, by the name that it gives itself: only models that
     `rarrl train planner` has made can tell that a goal is no description of a plan."""
@@ -83,6 +94,7 @@ def recipe_for(model: str) -> Recipe:
 def as_trained(request: Request, model: LanguageModel) -> CallOutcome:
     """Carries out a request whatever the goal says: the model always answers. For comparisons; a robot uses
     `carry_out`. Raises: CallFailedError; ValueError if the text is no answer."""
+    check_domain(request)
     if request.role is Role.PLANNER:
         return _plan(request, model) if request.level == 1 else _deliberate(request, model)
     return _verify(request, model) if request.level == 1 else _judge(request, model)
@@ -91,11 +103,11 @@ def as_trained(request: Request, model: LanguageModel) -> CallOutcome:
 def _doubted(request: Request, model: LanguageModel, outcome: CallOutcome) -> CallOutcome:
     """A verdict that is not ok where the goal is no description of the plan."""
     verdict = outcome.result
-    assert isinstance(verdict, Verdict) and request.household_plan is not None
+    assert isinstance(verdict, Verdict) and request.plan is not None
     if not verdict.ok:
         return outcome
 
-    _, word_nats = scope.explained(request, model, [request.household_plan])
+    _, word_nats = scope.explained(request, model, [request.plan])
     if word_nats <= scope.MAX_WORD_NATS:
         return outcome
     return replace(outcome, result=Verdict(False, Fault.OBJECT, min(verdict.p_ok, 0.5)))
@@ -187,7 +199,7 @@ def _verify(request: Request, model: LanguageModel) -> CallOutcome:
 
 def _judge(request: Request, model: LanguageModel) -> CallOutcome:
     """Says what the plan would achieve, writes other plans, and compares it with them."""
-    given = request.household_plan
+    given = request.plan
     assert given is not None
     said = _written(request, model, p.JUDGE, alternatives=_TOP)
     verdict = _read_verdict(said)
@@ -248,7 +260,7 @@ def _written(
 ) -> Completion:
     role = Role.PLANNER if mark == p.PLAN else Role.VERIFIER
     return model.complete(
-        p.prompt(mark, request.goal, plan=request.household_plan, failed=request.failed),
+        p.prompt(mark, request.goal, plan=request.plan, failed=request.failed),
         schema=p.schema(role, 2 if mark == p.JUDGE else 1, home),
         max_tokens=max_tokens,
         temperature=temperature,

@@ -26,6 +26,7 @@ from rarrl.reasoner.base import Request
 from rarrl.reasoner.language_model import CallOutcome, Completion, LanguageModel, Message, Prompt
 from rarrl.reasoner.nearest import NearestGoal
 from rarrl.reasoner.plan import Plan, Verdict
+from rarrl.reasoner.skills_fewshot import SkillsFewShot
 from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
 from rarrl.types import Role
 
@@ -177,6 +178,9 @@ class FewShot:
 
     def __call__(self, request: Request, model: LanguageModel) -> CallOutcome:
         """Carries out a request. Raises: CallFailedError; ValueError if the text is no answer."""
+        if request.domain is not None:
+            return SkillsFewShot()(request, model)
+
         started = time.monotonic()
         samples = 0
         if request.level == 2 and not self._thinks:
@@ -219,7 +223,7 @@ class FewShot:
         self, request: Request, model: LanguageModel, asked: Prompt, plans: list[Plan], confidence: float
     ) -> CallOutcome:
         """Compares the plan with those that the model has written."""
-        given = request.household_plan
+        given = request.plan
         assert given is not None
         rivals = [plan for plan in plans if not same_plan(plan, given)]
         best = given

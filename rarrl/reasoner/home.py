@@ -14,8 +14,8 @@ from rarrl.strict_json import MEND, read_json, short
 def read_home(path: Path, domain: Domain = ALFRED_DOMAIN) -> tuple[str, ...]:
     """Returns the names in the file at `path` (place -> what was met there), sorted, for `Request.scene`.
 
-    Raises: InputError if there is no such file, it has another shape, it holds a name that `domain` does not know, or no
-        plan could be written with its names. Level 2 plans only with these things, so a misspelt one could not be
+    Raises: InputError if there is no such file, it has another shape, it holds a name that the robot does not know, or
+        no plan could be written with its names. Level 2 plans only with these things, so a misspelt one could not be
         used."""
     met = read_json(path, "home", MEND)
     if not isinstance(met, dict) or not all(isinstance(things, list) for things in met.values()):

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rarrl.alfred_plans import MAX_STEPS, VERBS, WALKS, alfred_plan
-from rarrl.reasoner.base import MAX_GOAL_CHARS, Request
+from rarrl.reasoner.base import MAX_GOAL_CHARS, BrokenRuleError, Request
 from rarrl.reasoner.plan import Fault, Plan, Verdict
 from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
 from rarrl.types import Role
@@ -94,7 +94,7 @@ def render(request: Request) -> str:
     """Returns the prompt. The tokenizer must read its marks as control tokens (llama.cpp: special=True) and add
     none."""
     mark = _ROLE_MARKS[request.role, request.level]
-    return prompt(mark, request.goal, request.scene, request.household_plan, request.failed)
+    return prompt(mark, request.goal, request.scene, request.plan, request.failed)
 
 
 def prompt(mark: str, goal: str, scene: Iterable[str] = (), plan: Plan | None = None, failed: int | None = None) -> str:
@@ -262,7 +262,7 @@ def _parse_step(number: int, row: Any, vocabulary: Vocabulary) -> list[str]:
     if verb in WALKS:
         return [verb]
     if verb is None:
-        raise ValueError(f"answer: step {number}: unknown verb {row[0]!r:.40} (allowed: {', '.join(VERBS)})")
+        raise BrokenRuleError(f"answer: step {number}: unknown verb {row[0]!r:.40} (allowed: {', '.join(VERBS)})")
 
     allowed = vocabulary.arguments[verb]
     if len(row) != 1 + len(allowed):
@@ -270,7 +270,7 @@ def _parse_step(number: int, row: Any, vocabulary: Vocabulary) -> list[str]:
     try:
         return [verb, *(vocabulary.read(name, names) for name, names in zip(row[1:], allowed, strict=True))]
     except ValueError as error:
-        raise ValueError(f"answer: step {number}: {verb} cannot take {error}") from None
+        raise BrokenRuleError(f"answer: step {number}: {verb} cannot take {error}") from None
 
 
 def _parse_verdict(value: dict[str, Any]) -> Verdict:

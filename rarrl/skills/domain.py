@@ -15,7 +15,8 @@ from rarrl.skills.plan import Plan, Step
 from rarrl.skills.skill_set import KINDS, Parameter, Skill, SkillSet, load_skills
 from rarrl.skills.words import Lexicon
 from rarrl.skills.world import World, load_world
-from rarrl.strict_json import short
+from rarrl.strict_json import faults, short
+from rarrl.strict_yaml import read_yaml
 
 ROBOTS = Path(__file__).resolve().parents[1] / "data" / "robots"
 """The robots that come with the package, a folder with `skills.yaml` and `world.yaml` for each."""
@@ -235,6 +236,28 @@ def _file_of(text: str, name: str) -> Path:
     if robot not in known:
         raise InputError(f"robot {short(robot)} is unknown (allowed: {', '.join(known)}){did_you_mean(robot, known)}")
     return ROBOTS / robot / name
+
+
+STARTER = ROBOTS.parent / "starter"
+"""Files to begin with, which `rarrl skills new` writes."""
+
+
+def file_faults(skills: str, world: str = "") -> list[str]:
+    """All that is wrong with the two files, each for itself and one line each; names as in `domain_of`.
+
+    Raises: InputError where a file cannot be read."""
+    found = []
+    for text, name, what, model in (
+        (skills, "skills.yaml", "skills", SkillSet),
+        (world or skills, "world.yaml", "world", World),
+    ):
+        if name == "world.yaml" and not world and not skills.startswith(ROBOT):
+            continue
+        path = _file_of(text, name)
+        value = read_yaml(path, what)
+        value = {} if value is None else value
+        found += [f"{what}: {path}: {fault}" for fault in faults(model, value)]
+    return found
 
 
 def names_in(plan: Iterable[Step]) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rarrl.skills.domain import Domain
@@ -86,9 +87,46 @@ class NearestExample:
             return Recalled(None, best, total, unknown)
         return Recalled(plan, best, total, unknown)
 
+    def examples(self, sentence: str, n: int) -> list[tuple[str, Plan]]:
+        """The `n` examples that are most similar to a sentence, with their plans, the most similar one last."""
+        words, _ = self._abstract(sentence)
+        scored = [(self._similarity(words, known), -at) for at, (_, (known, _)) in enumerate(self._known)]
+        best = sorted(scored, reverse=True)[:n]
+        found = [self._known[-at][0] for _, at in best]
+        return [(example.say, Plan.from_rows(example.plan)) for example in reversed(found)]
+
+    def needed(self, sentence: str) -> frozenset[str]:
+        """Kinds of the names that the plan of the nearest example speaks of: thing, place, door, room."""
+        example = self._nearest(sentence, 1)
+        return frozenset(self._kind(mention.name) for _, theirs in example for mention in theirs)
+
+    def filled(self, sentence: str, n: int, meant: Mapping[str, str]) -> list[Plan]:
+        """The plans of the `n` nearest examples with the sentence's names in the place of theirs; what the sentence
+        does not name is taken from `meant` (kind -> name). Each plan once; the nearest first."""
+        _, ours = self._abstract(sentence)
+        found: dict[Plan, None] = {}
+        for plan, theirs in self._nearest(sentence, n):
+            kinds = {self._kind(mention.name) for mention in ours}
+            extra = tuple(Mention(name, 0, 0) for kind, name in meant.items() if kind not in kinds)
+            plan = self._renamed(plan, theirs, (*ours, *extra))
+            if plan.steps and not self._domain.check(plan):
+                found[plan] = None
+        return list(found)
+
+    def _nearest(self, sentence: str, n: int) -> list[tuple[Plan, tuple[Mention, ...]]]:
+        """The nearest examples, the nearest first: plan, and the names in their sentences."""
+        words, _ = self._abstract(sentence)
+        scored = [(self._similarity(words, known), -at) for at, (_, (known, _)) in enumerate(self._known)]
+        best = [self._known[-at] for _, at in sorted(scored, reverse=True)[:n]]
+        return [(Plan.from_rows(example.plan), theirs) for example, (_, theirs) in best]
+
+    def mentions(self, sentence: str) -> tuple[Mention, ...]:
+        """The names that a sentence holds, in its order."""
+        return self._domain.lexicon.mentioned(sentence)
+
     def _abstract(self, sentence: str) -> tuple[tuple[str, ...], tuple[Mention, ...]]:
         """The words that count, names as `<kind>`; and the names."""
-        words, mentions = words_of(sentence), self._domain.lexicon.mentioned(sentence)
+        words, mentions = words_of(sentence), self.mentions(sentence)
         taken = {at for mention in mentions for at in range(mention.start, mention.end)}
         kept = [word for at, word in enumerate(words) if at not in taken and word not in _SMALL]
         return (*kept, *(f"<{self._kind(mention.name)}>" for mention in mentions)), mentions
@@ -107,10 +145,16 @@ class NearestExample:
         return 2.0 * common / (len(ours) + len(theirs)) if ours or theirs else 0.0
 
     def _renamed(self, plan: Plan, theirs: tuple[Mention, ...], ours: tuple[Mention, ...]) -> Plan:
-        """The plan with our names in the place of theirs, kind by kind in the order in which they are said."""
+        """The plan with our names in the place of theirs, kind by kind in the order in which they are said; names that
+        are left over change places whatever their kind, as in "shut the door" after "shut the cupboard"."""
         renames: dict[str, str] = {}
+        old_left: list[str] = []
+        new_left: list[str] = []
         for kind in ("thing", "place", "door", "room"):
             old = list(dict.fromkeys(m.name for m in theirs if self._kind(m.name) == kind))
             new = list(dict.fromkeys(m.name for m in ours if self._kind(m.name) == kind))
             renames |= dict(zip(old, new, strict=False))
+            old_left += old[len(new) :]
+            new_left += new[len(old) :]
+        renames |= dict(zip(old_left, new_left, strict=False))
         return Plan(tuple(Step(s.skill, tuple(renames.get(a, a) for a in s.arguments)) for s in plan.steps))

@@ -150,8 +150,8 @@ class World(_Part):
     def groups(self) -> dict[str, tuple[str, ...]]:
         """Group -> the things and places in it."""
         found: dict[str, list[str]] = {}
-        holders: tuple[tuple[str, Thing | Place], ...] = (*self.things.items(), *self.places.items())
-        for name, each in holders:
+        both: dict[str, Thing | Place] = {**self.things, **self.places}
+        for name, each in both.items():
             for group in each.groups:
                 found.setdefault(group, []).append(name)
         return {group: tuple(names) for group, names in found.items()}
@@ -165,8 +165,8 @@ class World(_Part):
         if kind == "portable":
             return tuple(name for name, thing in self.things.items() if thing.portable)
         if kind == "receptacle":
-            holders: tuple[tuple[str, Thing | Place], ...] = (*self.places.items(), *self.things.items())
-            return tuple(name for name, each in holders if each.holds)
+            both: dict[str, Thing | Place] = {**self.places, **self.things}
+            return tuple(name for name, each in both.items() if each.holds)
         return self.groups[kind]
 
     def members(self, word: str) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ class PlannedSkillsCore(RandomSkillsCore):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         n = self.n
-        self._right = np.zeros((SOURCES, n), bool)
+        self.right = np.zeros((SOURCES, n), bool)
         self._wrong_at = np.zeros((SOURCES, n), np.int64)
         self._confidence = np.zeros((SOURCES, n))
         self._p_ok = np.zeros((SOURCES, 2, n))
@@ -54,7 +54,7 @@ class PlannedSkillsCore(RandomSkillsCore):
         luck = np.sqrt(HARD_GOAL) * goal + np.sqrt(1.0 - HARD_GOAL) * noise
         right = luck < _quantile(skill)
         steps = self.bank.subgoals[params.row]
-        self._right[:, where] = right
+        self.right[:, where] = right
         self._wrong_at[:, where] = np.where(
             right, NEVER, (np.stack([next(draw) for _ in range(SOURCES)]) * steps).astype(np.int64)
         )
@@ -83,7 +83,7 @@ class PlannedSkillsCore(RandomSkillsCore):
         asked = self._verdict_level > 0
         p_ok = self._p_ok[self.source, np.maximum(self._verdict_level - 1, 0), self._arange]
         known = np.stack([np.ones(self.n, bool), *self._answered])
-        same = (np.arange(SOURCES)[:, None] == self.source) | (self._right & self._right[at])
+        same = (np.arange(SOURCES)[:, None] == self.source) | (self.right & self.right[at])
         plan = PlanView(
             source=self.source,
             confidence=np.clip(self._confidence[at], 0.0, 1.0),
@@ -115,7 +115,7 @@ class PlannedSkillsCore(RandomSkillsCore):
         if len(planned):
             before, now = self.source[planned], action[planned]
             self.source[planned] = now
-            other = (before != now) & ~(self._right[before, planned] & self._right[now, planned])
+            other = (before != now) & ~(self.right[before, planned] & self.right[now, planned])
             self._verdict_level[planned[other]] = 0  # the verdict was on another plan
             self._answered[now - 1, planned] = True
         self._verdict_level[judged] = action[judged] - 2
