@@ -110,6 +110,7 @@ setup(
     entry_points={
         "console_scripts": [
             "rarrl = rarrl.cli:main",
+            "executive_node = rarrl_nodes.executive_node:main",
             "orchestrator_node = rarrl_nodes.orchestrator_node:main",
             "replay_node = rarrl_nodes.replay_node:main",
             "safety_gate_node = rarrl_nodes.safety_gate_node:main",

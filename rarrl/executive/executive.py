@@ -33,6 +33,8 @@ from rarrl.skills.plan import Plan, Step
 from rarrl.skills.search import Preparation, Search
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, StepView
 
+AWAY_S = 1.0
+"""Seconds between two attempts at a server that is not available: it may be starting."""
 NO_PLAN = StepView("no_plan", failures=0.99, attempts=50.0)
 """What stands in place of a plan where nothing known is near to the sentence: acting on it fails."""
 
@@ -43,7 +45,7 @@ class ExecutiveSettings:
     call counts longer. sure: below this probability "done" is looked at again, where a skill can look. stuck: how often
     there may be nothing to do before the task is given up. refusals: how often one step may be refused, or have no way,
     before this task does without it, whatever beliefs changed in between. busy_s: how long a server may keep a goal
-    after its time before the task is given up."""
+    after its time, or be away, before the task does without it."""
 
     time_budget_s: float = 20.0
     token_budget: float = 20_000.0
@@ -69,7 +71,8 @@ class TaskStatus(str, Enum):
 @dataclass
 class _Running:
     """A goal that was sent and has not ended. row: of the plan in force when it was sent; -1: it prepares one.
-    task: its id. given_up: its time is over, it was cancelled, and what becomes of it is unknown."""
+    task: its id. accepted: its server has said that it has it. overdue: it was stopped because its time was over.
+    given_up: it was to stop, and what becomes of it is unknown."""
 
     uuid: str
     step: Step
@@ -80,6 +83,8 @@ class _Running:
     deadline_s: float
     stopped_s: float | None = None
     given_up: bool = False
+    accepted: bool = False
+    overdue: bool = False
 
 
 @dataclass
@@ -157,7 +162,8 @@ class TaskExecutive:
         self._task: _Task | None = None
         self._goals: dict[str, _Running] = {}
         self._thinking: Decision | None = None
-        self._held: tuple[Decision, float] | None = None  # an ACT that waits for a server, and since when
+        self._held: tuple[Decision, float, Step] | None = None  # an ACT that waits for a server, since when, its step
+        self._away: dict[str, tuple[float, float]] = {}  # server -> not available since, and tried again after
         self._pending: list[tuple[int, Step]] = []  # rows that are done but not for sure, to be looked at
         self._now = 0.0
 
@@ -175,8 +181,9 @@ class TaskExecutive:
         self._episode += 1
         self._thinking = self._held = None
         self._pending = []
+        self._away = {}
         self.status, self.why = TaskStatus.RUNNING, ""
-        if recalled.plan is not None:
+        if recalled.plan is not None and not self.domain.check(recalled.plan):
             self._put_in_force(recalled.plan, 0, recalled.similarity)
         self._make_report(None)
         return (*commands, Save())
@@ -247,6 +254,8 @@ class TaskExecutive:
         status = answer.status
         if status is CallStatus.OK and answer.seconds > seconds + 1e-9:
             status = CallStatus.TIMEOUT
+        if status is CallStatus.OK and isinstance(answer.plan, Plan) and self.domain.check(answer.plan):
+            status = CallStatus.REFUSED
         task.budget = task.budget.spend(seconds, tokens)
         task.calls, task.llm_s, task.tokens = task.calls + 1, task.llm_s + seconds, task.tokens + tokens
         if status is CallStatus.OK:
@@ -294,7 +303,7 @@ class TaskExecutive:
         row, found = self._next()
         blocked = self._blocked(found.steps[0]) if found.steps else ""
         if blocked:
-            return self._hold(decision, blocked)
+            return self._hold(decision, found.steps[0], blocked)
         self._held = None
         if not found.steps:
             return self._nothing_to_do(decision, row, found.fault)
@@ -336,6 +345,9 @@ class TaskExecutive:
                 task.looked_again.add(found.looks_for)  # it may have been missed, or have come since: once more
                 self.beliefs = self.beliefs.reconsidered(found.looks_for)
                 found = self._prepared(step, barred)
+            if found.fault and found.looks_for and self._is_there(step):
+                task.finished[row] = True  # no other one was found than the one that is there
+                continue
             return row, found
         return -1, Preparation()
 
@@ -378,17 +390,27 @@ class TaskExecutive:
         arguments = self.domain.arguments(step)
         return all(self._search.holds(effect.filled(arguments), self.beliefs.state) for effect in effects)
 
+    def _is_there(self, step: Step) -> bool:
+        """Whether more of a thing is where a step puts it than this task has put there."""
+        arguments = self.domain.arguments(step)
+        ends = [effect.filled(arguments).words for effect in self.domain.skill(step).effects if not effect.negated]
+        ends = [words for words in ends if len(words) == 3 and words[1] == "at"]
+        put = self._task.done.count(step) if self._task is not None else 0
+        return bool(ends) and all(self.beliefs.state.count(thing, place) > put for thing, _, place in ends)
+
     def _blocked(self, step: Step) -> str:
         """Why nothing may be sent to the server of a step."""
         server = self.domain.skill(step).run.server
         for running in self._goals.values():
             if self.domain.skill(running.step).run.server == server:
                 return f"{server} has not ended {running.step} yet"
+        if server in self._away and self._now < self._away[server][1]:
+            return f"{server} is not available"
         return ""
 
-    def _hold(self, decision: Decision, why: str) -> Commands:
+    def _hold(self, decision: Decision, step: Step, why: str) -> Commands:
         """Waits for a server; nothing new is sent to it before its last goal has ended."""
-        self._held = self._held or (decision, self._now)
+        self._held = (decision, self._now if self._held is None else self._held[1], step)
         if self._now - self._held[1] < self.settings.busy_s:
             return ()
         self._held = None
@@ -417,7 +439,20 @@ class TaskExecutive:
     def accepted(self, uuid: str, now_s: float) -> Commands:
         """A server has taken a goal."""
         self._now = now_s
-        return ()
+        running = self._goals.get(uuid)
+        if running is None or running.accepted:
+            return ()
+        running.accepted = True
+        return (Save(),)
+
+    def unknown(self, uuid: str, why: str, now_s: float) -> Commands:
+        """It is not known any more whether a goal is at work. Nothing new goes to its server until `finished`."""
+        self._now = now_s
+        running = self._goals.get(uuid)
+        if running is None or running.given_up:
+            return ()
+        running.stopped_s = now_s if running.stopped_s is None else running.stopped_s
+        return self._give_up(running, why)
 
     def finished(self, uuid: str, result: SkillResult, now_s: float) -> Commands:
         """A goal has ended. What it changed is believed, also where its time was over before."""
@@ -426,13 +461,19 @@ class TaskExecutive:
         if running is None:
             self.ignored += 1
             return ()
-        if running.stopped_s is not None and result.outcome is Outcome.FAILED:
+        if running.overdue and result.outcome is Outcome.CANCELLED:
+            late = f"no result within {self.domain.skill(running.step).timeout_s:g} s; stopped"
+            result = replace(result, outcome=Outcome.FAILED, why=late)
+        elif running.stopped_s is not None and not running.overdue and result.outcome is Outcome.FAILED:
             result = replace(result, outcome=Outcome.CANCELLED)
 
         step, skill = running.step, self.domain.skill(running.step)
         expected_s = self._search.seconds(step, self.beliefs.state)
         sure = self.certainty.judge(skill, step, result, expected_s)
-        self._count(step, result)
+        if not running.given_up:  # else it was counted when its time was over
+            self._count(step, result)
+        if result.outcome is not Outcome.UNAVAILABLE:
+            self._away.pop(skill.run.server, None)
         self._believe(running, result, sure)
         self._read_battery(result)
         if self._held is not None:
@@ -495,7 +536,9 @@ class TaskExecutive:
         step, skill = running.step, self.domain.skill(running.step)
         outcome = result.outcome
         row = self._current_row()
-        if outcome in (Outcome.FAILED, Outcome.TIMEOUT, Outcome.UNAVAILABLE):
+        if outcome is Outcome.UNAVAILABLE and self._waits_for(skill.run.server):
+            task.acts -= 1  # it may be starting: no attempt was made
+        elif outcome in (Outcome.FAILED, Outcome.TIMEOUT, Outcome.UNAVAILABLE):
             task.attempts[step] = task.attempts.get(step, 0) + 1
             if task.attempts[step] > skill.retry:
                 task.barred.add(step)
@@ -517,6 +560,13 @@ class TaskExecutive:
         if self.status is TaskStatus.PAUSED:
             return
         self._make_report(DecisionOutcome(running.decision, Action.ACT, status, result.seconds, 0.0, done))
+
+    def _waits_for(self, server: str) -> bool:
+        """Whether a server that is not available is tried again: at once the first time, then every AWAY_S."""
+        first = server not in self._away
+        since = self._now if first else self._away[server][0]
+        self._away[server] = (since, self._now if first else self._now + AWAY_S)
+        return self._now - since < self.settings.busy_s
 
     def _observe(self, observes: Any, result: SkillResult, arguments: Mapping[str, str]) -> None:
         """What a skill has seen; a result without a list says nothing."""
@@ -651,19 +701,31 @@ class TaskExecutive:
         commands: list[Command] = []
         for running in list(self._goals.values()):
             if running.stopped_s is None and now_s >= running.deadline_s:
-                running.stopped_s = now_s
+                running.stopped_s, running.overdue = now_s, True
                 commands.append(Stop(running.uuid))
             skill = self.domain.skill(running.step)
             if running.stopped_s is not None and now_s >= running.stopped_s + skill.cancel_s and not running.given_up:
-                running.given_up = True
-                result = SkillResult(Outcome.TIMEOUT, "no result, also after it was cancelled", now_s - running.sent_s)
-                if self._task is not None and self.status is TaskStatus.RUNNING and running.decision >= 0:
-                    self._count(running.step, result)
-                    self._conclude(running, result)
-                commands.append(Save())
+                commands += self._give_up(running, "no result, also after it was cancelled")
         if self._held is not None:
-            commands += self._act(self._held[0])
+            decision, since, step = self._held
+            if not self._blocked(step) or now_s - since >= self.settings.busy_s:
+                commands += self._act(decision)
         return tuple(commands)
+
+    def _give_up(self, running: _Running, why: str) -> Commands:
+        """The end of a goal is not awaited any more."""
+        running.given_up = True
+        task = self._task
+        if task is not None and task.id == running.task and self.status is TaskStatus.RUNNING:
+            result = SkillResult(Outcome.TIMEOUT, why, self._now - running.sent_s)
+            self._count(running.step, result)
+            self._conclude(running, result)
+        return (Save(),)
+
+    @property
+    def held(self) -> str:
+        """Why an ACT waits for its server, "" where none does; `tick` sends it."""
+        return "" if self._held is None else self._blocked(self._held[2]) or "ready"
 
     def _stop_all(self) -> Commands:
         commands = []
@@ -689,6 +751,16 @@ class TaskExecutive:
     def plan(self) -> Plan | None:
         """The plan in force."""
         return self._task.plan if self._task is not None else None
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The rows of the plan in force."""
+        return self.plan.steps if self.plan is not None else ()
+
+    @property
+    def finished_rows(self) -> tuple[bool, ...]:
+        """Which rows of the plan in force are done."""
+        return tuple(self._task.finished) if self._task is not None and self.plan is not None else ()
 
     @property
     def spent(self) -> tuple[int, float, float, int]:
@@ -810,6 +882,8 @@ class TaskExecutive:
                     "deadline_s": goal.deadline_s,
                     "stopped_s": goal.stopped_s,
                     "given_up": goal.given_up,
+                    "accepted": goal.accepted,
+                    "overdue": goal.overdue,
                 }
                 for goal in self._goals.values()
             ],
@@ -869,7 +943,7 @@ class TaskExecutive:
             self._make_report(None)
         commands: list[Command] = []
         for goal in goals:
-            commands.append(Adopt(goal.uuid, goal.step, max(goal.deadline_s - now_s, 0.1)))
+            commands.append(Adopt(goal.uuid, goal.step, max(goal.deadline_s - now_s, 0.1), goal.accepted))
             if goal.stopped_s is not None:
                 commands.append(Stop(goal.uuid))
         return tuple(commands)
@@ -923,6 +997,8 @@ class TaskExecutive:
             float(value["deadline_s"]) + shift,
             None if value["stopped_s"] is None else float(value["stopped_s"]) + shift,
             bool(value["given_up"]),
+            bool(value["accepted"]),
+            bool(value["overdue"]),
         )
 
 
