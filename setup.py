@@ -50,6 +50,7 @@ EXTRAS = {
     # llama-cpp-python is compiled where it is installed: needs a C++ compiler and cmake
     "llama": ["llama-cpp-python>=0.3.16,<0.4", "gguf>=0.10"],
     "sim": ["mujoco==3.3.0", "metaworld==3.1.1"],  # metaworld wants exactly this mujoco
+    "pyrobosim": ["pyrobosim>=5.0.1,<5.1"],  # the robot that is not ours; it reaches into that version's modules
     "serve": ["websockets>=15,<18", "msgpack>=1.0.5,<2"],  # `rarrl serve policy`
     "view": ["rerun-sdk>=0.23,<0.42"],  # a recording of a mission to scroll through
     "eval": ["scikit-image>=0.22", "scikit-learn>=1.3"],  # a real stereo pair; the planner's baseline
@@ -82,7 +83,7 @@ setup(
     package_data={
         "rarrl": [
             "py.typed",
-            *(f"data/**/*.{end}" for end in ("json", "jsonl", "txt")),
+            *(f"data/**/*.{end}" for end in ("json", "jsonl", "txt", "yaml")),
             *(f"models/**/*.{end}" for end in ("json", "safetensors", "gguf")),
         ],
         "rarrl_learning": ["reasoner/injection.json"],

@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
+from rarrl.alfred_plans import alfred_plan
 from rarrl.build import make_orchestrator, make_reasoner
 from rarrl.latency.profile import content_sha256, load_profile, save_profile
 from rarrl.orchestrator.learned import save_policy
 from rarrl.orchestrator.registry import HOUSEHOLD_RULES_FILE, SHIPPED, tuned_parameters
 from rarrl.orchestrator.rules import make_rule, recorded_families
 from rarrl.reasoner.base import Answer
-from rarrl.reasoner.plan import Plan
 from rarrl.results import make_results, write_results
 from rarrl.types import Action, ActStatus, CallStatus, Role
 from rarrl_learning.household.record_answers import HELD_OUT_SEED, TRAINING_SEED, record_missions
@@ -124,7 +124,7 @@ def _drive(driver: Driver, people: int, replans: bool, episodes: int) -> dict[st
     by_verb: dict[str, list[tuple[bool, float]]] = {}
     for number in range(episodes):
         executive.begin(HELD_OUT_SEED + 100_000 + number)
-        right = Plan.from_rows(remaining_plan(executive.env.world, executive.env.mission.task))
+        right = alfred_plan(remaining_plan(executive.env.world, executive.env.mission.task))
         answer = Answer(0, Role.PLANNER, 1, CallStatus.OK, 0.02, "right", plan=right)
         executive.take(Action.PLANNER_1, answer)
         while not executive.done:

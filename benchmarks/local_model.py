@@ -168,8 +168,9 @@ def drawn(options: argparse.Namespace) -> list[Any]:
 
 def judged(rows: list[dict[str, Any]], options: argparse.Namespace) -> dict[str, Any]:
     """Counts the plans that are right, and those that keep the rules."""
-    from rarrl.reasoner.checker import check
-    from rarrl.reasoner.plan import Plan, expert_plan, same_plan
+    from rarrl.alfred_plans import expert_plan, same_plan
+    from rarrl.reasoner.plan import Plan
+    from rarrl.skills.check import check
 
     for row, source in zip(rows, drawn(options), strict=True):
         plan = Plan.from_rows(row["plan"]) if row["plan"] else None
@@ -330,7 +331,7 @@ def plans(options: argparse.Namespace) -> dict[str, Any]:
                 {
                     "goal": goal,
                     "status": answer.status.value,
-                    "plan": [[step.verb.name, *step.arguments] for step in steps],
+                    "plan": [[step.skill, *step.arguments] for step in steps],
                     "cpu_s": round(cpu_s() - before, 2),
                 }
             )

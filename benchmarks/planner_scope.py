@@ -20,15 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from rarrl.alfred import HOUSEHOLD_TASKS, AlfredPlan, available_splits, is_development, read_alfred
+from rarrl.alfred import HOUSEHOLD_TASKS, AlfredPlan, SubgoalType, available_splits, is_development, read_alfred
+from rarrl.alfred_plans import KNIVES, expert_plan, same_plan
 from rarrl.build import SHIPPED_MODELS
 from rarrl.reasoner import deliberate, scope
 from rarrl.reasoner.base import Request
 from rarrl.reasoner.language_model import CallOutcome, LanguageModel
 from rarrl.reasoner.llama import LlamaReasoner
-from rarrl.reasoner.plan import KNIVES, Plan, expert_plan, same_plan
+from rarrl.reasoner.plan import Plan
 from rarrl.results import Figure, make_results, write_results
-from rarrl.types import Role, SubgoalType
+from rarrl.types import Role
 from rarrl_sim_envs.household.catalogue import FURNITURE, NAMES
 
 SENTENCES = Path(__file__).with_suffix(".json")
@@ -103,7 +104,7 @@ def plain(plans: Iterable[AlfredPlan]) -> list[tuple[str, Plan | None]]:
         step.arguments
         for plan in plans
         for step in expert_plan(plan).steps
-        if step.verb is SubgoalType.PutObject and step.arguments[0] not in KNIVES
+        if step.skill == "PutObject" and step.arguments[0] not in KNIVES
     }
     hollow = {name for name, each in FURNITURE.items() if each.is_hollow} | {"box", "pot", "pan", "bowl", "cup", "mug"}
     order = np.random.default_rng(0).permutation(len(pairs))[:PLAIN]

@@ -23,8 +23,9 @@ import torch
 from tokenizers import Tokenizer
 
 from rarrl.alfred import is_development, read_alfred
+from rarrl.alfred_plans import normal_form
 from rarrl.reasoner import prompt as p
-from rarrl.reasoner.plan import Plan, normal_form
+from rarrl.reasoner.plan import Plan
 from rarrl.results import Figure, make_results, write_results
 from rarrl.types import Role
 from rarrl_learning.reasoner.curriculum import FIELDS, achieved, fields

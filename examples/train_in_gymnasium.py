@@ -14,7 +14,8 @@ import numpy as np
 from sb3_contrib import MaskablePPO
 
 from rarrl import make_orchestrator
-from rarrl.types import Budget, StateSummary, SubgoalType
+from rarrl.alfred import SubgoalType, step_views
+from rarrl.types import Budget, StateSummary
 from rarrl_learning.orchestrator.from_sb3 import save_sb3
 
 STEPS = 2_000 if "--quick" in sys.argv else 20_000  # decisions to train on
@@ -65,7 +66,9 @@ def main() -> None:
         orchestrator = make_orchestrator(str(save_sb3(model, folder)), "groq-70b", cost_weight=0.02)
 
     orchestrator.start(Budget.full(time_s=20.0, tokens=4000.0))
-    decision = orchestrator.decide(StateSummary((SubgoalType.HeatObject,), subgoal_index=0, step=0, horizon=10))
+    decision = orchestrator.decide(
+        StateSummary(step_views((SubgoalType.HeatObject,)), subgoal_index=0, step=0, horizon=10)
+    )
     print(f"before a first attempt to heat something it decides: {decision.action.label}")
 
 

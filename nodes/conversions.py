@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from rarrl.alfred import step_view
 from rarrl.decision_loop import DecisionOutcome, Phase, Report, TaskView
-from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer, AnyPlan
-from rarrl.reasoner.plan import MAX_STEPS, Fault, Plan, Verdict
-from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, SubgoalType
+from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
+from rarrl.reasoner.plan import Fault, Plan, Verdict
+from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, StepView
 
 SCHEMA = "1"
 """Version of the key-value format. A message with another version is refused."""
@@ -27,14 +28,18 @@ SCHEMA = "1"
 # Limits on what a message may hold. Each is far above what a run needs and keeps a bad sender from exhausting memory.
 MAX_VALUES = 64  # key-value pairs; the largest message that is read back has 35
 MAX_TEXT = 10_000  # characters per key or value
+MAX_STEPS = 100  # steps of a language model's plan; no skills file allows more
+MAX_ARGUMENTS = 8  # of a step
 MAX_SUBGOALS = 1000  # subgoals of a plan; ALFRED's plans have about ten
-MAX_WORD = 60  # characters of an object class
+MAX_WORD = 200  # characters of an argument; a text that a skill speaks may have as many
 MAX_HOME = 500  # object classes of a home
 MAX_INT = 2**53  # integers up to here survive a reader that uses doubles
 MAX_NUMBER = 1e9  # seconds or tokens; three orders of magnitude above what any task needs
 MAX_NUMBER_CHARS = 40  # characters of a number; `repr` of a double needs at most 24
 QUOTED = 40  # characters of a value that an error message quotes
 
+STEP_FACTS = ("failures", "attempts", "irreversible", "seconds", "looks")
+"""What the message `state` tells of each step beside its name, under `plan_...`; see `rarrl.types.StepView`."""
 _VERDICTS = {0: "none", 1: "ok", -1: "wrong"}
 _FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _INT = re.compile(r"\d{1,16}", re.ASCII)
@@ -116,7 +121,10 @@ def values_from_report(report: Report) -> dict[str, object]:
         "phase": report.phase.value,
         "episode": report.episode,
         "plan": ",".join(s.name for s in summary.subgoals),
+        **{f"plan_{key}": ",".join(_text(getattr(s, key)) for s in summary.subgoals) for key in STEP_FACTS},
         "subgoal_index": summary.subgoal_index,
+        "retries_left": summary.retries_left,
+        "contradicted_beliefs": summary.contradicted,
         "step": summary.step,
         "horizon": summary.horizon,
         "time_budget_s": budget.initial_time_s,
@@ -145,11 +153,15 @@ def report_from_values(values: Mapping[str, str]) -> Report:
     if len(names) > MAX_SUBGOALS:
         raise ValueError(f"key plan: {len(names)} subgoals, at most {MAX_SUBGOALS}")
 
+    # A sender of before knows steps by name alone, and neither of the counts.
+    told = any(key in values for key in (*(f"plan_{key}" for key in STEP_FACTS), "retries_left"))
     summary = StateSummary(
-        tuple(_member(SubgoalType.__members__, name, "plan") for name in names),
+        _steps(values, names) if told else tuple(_step(step_view, name) for name in names),
         _int(values, "subgoal_index"),
         _int(values, "step"),
         _int(values, "horizon"),
+        _int(values, "retries_left") if told else 0,
+        _int(values, "contradicted_beliefs") if told else 0,
     )
     budget = Budget(
         _float(values, "time_left_s"),
@@ -168,6 +180,24 @@ def report_from_values(values: Mapping[str, str]) -> Report:
         outcome=_outcome(values),
         task=None if _get(values, "goal") == "none" else _task(values),
     )
+
+
+def _steps(values: Mapping[str, str], names: list[str]) -> tuple[StepView, ...]:
+    columns = []
+    for key in STEP_FACTS:
+        texts = _get(values, f"plan_{key}").split(",")
+        if len(texts) != len(names):
+            raise ValueError(f"key plan_{key}: {len(texts)} values for {len(names)} steps")
+        read = _bool if key == "looks" else _float
+        columns.append([read({key: text}, key) for text in texts])
+    return tuple(_step(StepView, *row) for row in zip(names, *columns, strict=True))
+
+
+def _step(make: Callable[..., StepView], *values: Any) -> StepView:
+    try:
+        return make(*values)
+    except ValueError as error:
+        raise ValueError(f"key plan: {error}") from None
 
 
 def _outcome(values: Mapping[str, str]) -> DecisionOutcome | None:
@@ -306,7 +336,7 @@ def values_from_plan(report: Report) -> dict[str, object]:
     return {"schema": SCHEMA, "run": report.run, "episode": report.episode, "subgoals": len(subgoals), **subgoals}
 
 
-def _plan_text(plan: AnyPlan | None) -> str:
+def _plan_text(plan: Plan | None) -> str:
     return "none" if plan is None else json.dumps(plan.to_rows())
 
 
@@ -323,15 +353,11 @@ def _plan(values: Mapping[str, str], key: str) -> Plan | None:
     if (
         not isinstance(rows, list)
         or not 1 <= len(rows) <= MAX_STEPS
-        or not all(isinstance(row, list) and 2 <= len(row) <= 3 for row in rows)
+        or not all(isinstance(row, list) and 1 <= len(row) <= 1 + MAX_ARGUMENTS for row in rows)
         or not all(isinstance(word, str) and 1 <= len(word) <= MAX_WORD for row in rows for word in row)
     ):
-        raise ValueError(f"key {key}: {_short(text)} is not a list of 1 to {MAX_STEPS} [verb, argument, ...]")
-
-    try:
-        return Plan.from_rows(rows)
-    except ValueError as error:
-        raise ValueError(f"key {key}: {error}") from None
+        raise ValueError(f"key {key}: {_short(text)} is not a list of 1 to {MAX_STEPS} [skill, argument, ...]")
+    return Plan.from_rows(rows)
 
 
 def _values_from_task(task: TaskView) -> dict[str, object]:

@@ -16,6 +16,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from std_msgs.msg import Empty, Float32, String
 from std_srvs.srv import Trigger
 
+from rarrl.alfred_plans import ALFRED_DOMAIN
 from rarrl.build import REPLAYED, make_orchestrator, make_reasoner
 from rarrl.decision_loop import DecisionSession, Phase, Report
 from rarrl.diagnostics import Heartbeat, Latencies
@@ -25,6 +26,7 @@ from rarrl.reasoner.base import Answer, Request
 from rarrl.reasoner.breaker import GuardedReasoner
 from rarrl.reasoner.home import read_home
 from rarrl.secrets import hide_secrets
+from rarrl.skills.operator_policy import OperatorPolicy, load_operator_policy
 from rarrl.types import Decision
 
 from . import conversions, llama_ros
@@ -67,12 +69,14 @@ class OrchestratorNode(RarrlNode):
         config = settings.orchestrator
         orchestrator = make_orchestrator(config, call_timeout_s=settings.language_model.call_timeout_s)
         orchestrator.on_policy_error = self._on_policy_error
-        home = read_home(Path(config.home)) if config.home else ()
+        policy = load_operator_policy(Path(config.operator_policy)) if config.operator_policy else OperatorPolicy()
+        domain = ALFRED_DOMAIN.under(policy)
+        home = read_home(Path(config.home), domain) if config.home else ()
         self._session = DecisionSession(orchestrator, (config.time_budget_s, config.token_budget), home)
         self._sent: DecisionMessage | None = None
         self._reasoner: GuardedReasoner | None = None
         if config.reasoner != REPLAYED:
-            self._reasoner = make_reasoner(config.reasoner, settings=settings.language_model, node=self)
+            self._reasoner = make_reasoner(config.reasoner, policy=policy, settings=settings.language_model, node=self)
             mismatch = load_profile(config.profile).mismatch(config.reasoner)
             if mismatch:
                 self.get_logger().warning(mismatch)

@@ -15,6 +15,7 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from rarrl.errors import InputError
 from rarrl.files import read_file, write_json_atomic
 from rarrl.strict_json import check_regular_file, parse_json, read_json, short, validated
-from rarrl.types import SubgoalType
+from rarrl.types import StepView
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,64 @@ _NO_PLAN = "key plan is missing"
 """How the line of an entry ends that has no plan."""
 _DROPPED = ("NoOp", "End")
 """Sub-goals without an effect; each expert plan ends with one."""
+
+
+class SubgoalType(IntEnum):
+    """ALFRED's eight high-level actions (Shridhar et al., CVPR 2020), in the order of their one-hot feature."""
+
+    GotoLocation = 0
+    PickupObject = 1
+    PutObject = 2
+    SliceObject = 3
+    ToggleObject = 4
+    CleanObject = 5
+    HeatObject = 6
+    CoolObject = 7
+
+
+PRIOR_ATTEMPTS = 4.0
+"""What a failure share is worth that was published for another agent: it orders the actions, and no more."""
+_NEVER, _POSSIBLE, _ALWAYS = 0.0, 0.5, 1.0
+"""Share of the failures that cannot be undone, where all that is known is whether that can happen."""
+
+
+def _views() -> dict[str, StepView]:
+    """What is known of ALFRED's actions without having played.
+
+    Failures: one minus the success of each sub-goal that Shridhar et al. publish (2020, table 4, S2S+PM, mean of seen
+    and unseen scenes). What cannot be undone is common sense: a cut stays a cut; what was put, cleaned, heated or
+    cooled wrongly often lies out of reach, or is spoilt. Seconds: the mean of the train split's low-level steps of an
+    action (`rarrl/data/alfred_statistics.json`) at a quarter of a second each."""
+    known = {
+        SubgoalType.GotoLocation: (0.635, _NEVER, 3.4),
+        SubgoalType.PickupObject: (0.735, _NEVER, 0.3),
+        SubgoalType.PutObject: (0.365, _POSSIBLE, 0.4),
+        SubgoalType.SliceObject: (0.815, _ALWAYS, 0.3),
+        SubgoalType.ToggleObject: (0.34, _NEVER, 0.25),
+        SubgoalType.CleanObject: (0.31, _POSSIBLE, 1.0),
+        SubgoalType.HeatObject: (0.13, _POSSIBLE, 2.0),
+        SubgoalType.CoolObject: (0.10, _POSSIBLE, 1.5),
+    }
+    return {
+        kind.name: StepView(kind.name, failures, PRIOR_ATTEMPTS, irreversible, seconds)
+        for kind, (failures, irreversible, seconds) in known.items()
+    }
+
+
+STEP_VIEWS: dict[str, StepView] = _views()
+"""ALFRED's actions by name, as the orchestrator sees them; in the order of SubgoalType."""
+
+
+def step_view(name: str) -> StepView:
+    """How the orchestrator sees a step of which the name alone is known: as ALFRED's action of that name, else as a
+    skill that nobody told anything about. Raises: ValueError for a name that is none."""
+    known = STEP_VIEWS.get(name)
+    return known if known is not None else StepView(name)
+
+
+def step_views(kinds: Iterable[SubgoalType]) -> tuple[StepView, ...]:
+    """A plan of ALFRED's actions, as the orchestrator sees it."""
+    return tuple(STEP_VIEWS[kind.name] for kind in kinds)
 
 
 @dataclass(frozen=True)

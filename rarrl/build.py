@@ -31,9 +31,9 @@ from rarrl.orchestrator.running_costs import RunningCosts
 from rarrl.reasoner.base import Reasoner, Request
 from rarrl.reasoner.breaker import CircuitBreaker, GuardedReasoner
 from rarrl.reasoner.card import checked_model
-from rarrl.reasoner.checker import OperatorPolicy
 from rarrl.reasoner.plan import Plan
 from rarrl.reasoner.registry import ReasonerOptions, make_backend, register_reasoner
+from rarrl.skills.operator_policy import OperatorPolicy
 from rarrl.strict_json import short
 from rarrl.types import CALL_TIMEOUT_S
 
@@ -143,14 +143,16 @@ def make_orchestrator(
     """The orchestrator of one robot.
 
     What the latency profile says of itself decides which parameters a rule has, and which weights `learned` means:
-    those fitted on latencies alone, on recorded answers, or on missions in homes. Its name decides nothing.
+    those fitted on latencies alone, on recorded answers, on missions in homes, or, with `world` SKILLS, for skills that
+    nobody knew. Its name decides nothing.
 
     Args:
         policy: the section `orchestrator` of a configuration (it then holds profile and cost weight, too), a policy
             object, or one of
             learned: the shipped weights that were trained for such a profile,
             FAMILY: a rule with the parameters tuned for such a profile; FAMILY:{"key": value}: with these,
-            recorded, household: the weights trained on recorded answers, or on missions in homes,
+            recorded, household, nameless: the weights trained on recorded answers, on missions in homes, or for any
+            robot's skills,
             PATH: a safetensors file or its folder,
             package.module:Class: a class of your own, or a function that returns an
             `rarrl.orchestrator.rules.OrchestratorPolicy`; it is called without arguments.
@@ -185,8 +187,11 @@ def make_orchestrator(
 
 def fitted_for(profile: LatencyProfile, world: World | None = None) -> Fitted:
     """Which weights and rules belong to `profile`; `world`: see `make_orchestrator`."""
-    if (world or profile.world) is World.HOUSEHOLD:
+    where = world or profile.world
+    if where is World.HOUSEHOLD:
         return Fitted.HOUSEHOLD
+    if where is World.SKILLS:
+        return Fitted.SKILLS
     return Fitted.ANSWERS if profile.recorded else Fitted.LATENCIES
 
 

@@ -77,6 +77,14 @@ class OrchestratorConfig(Section):
         "prompts of level 2. Empty means that the home is not known. If it describes another home, "
         "plans name places where the things are not.",
     )
+    operator_policy: str = Field(
+        default="",
+        max_length=1000,
+        pattern=r"^[^\r\n]*$",
+        description="Path of the operator's policy, a JSON or YAML file that says what this robot may touch and do; a "
+        "plan that breaks it is refused, whoever wrote it. Empty means that the rules of the robot's own files hold "
+        "alone. A name in it that the robot does not know is an error, because a misspelt ban would ban nothing.",
+    )
     cost_weight: float = Field(
         default=0.004,
         ge=0.0,

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Protocol
 
 from rarrl.clock import Clock, ManualClock
-from rarrl.events import ActEvent, EndEvent, EpisodeEvent, Event, KnownPlan, ShockEvent, ThinkEvent
+from rarrl.events import ActEvent, EndEvent, EpisodeEvent, Event, KnownPlan, ShockEvent, ThinkEvent, facts_of
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.plan import Plan
@@ -56,12 +56,18 @@ class EpisodeInfo(Protocol):
 class TaskView:
     """What a reasoner can be asked about: the goal sentence, the plan in force, and what is known of it.
 
-    scene: classes that the robot has met in this home, () where it knows nothing of it."""
+    scene: classes that the robot has met in this home, () where it knows nothing of it. beliefs: what it believes of
+    the names in play, in sentences. failed: the row of the plan that failed last, None where none did; outcome, why: of
+    it (`rarrl.skills.outcome.Outcome`, and the robot's own words)."""
 
     goal: str
     plan: Plan
     status: PlanStatus
     scene: tuple[str, ...] = ()
+    beliefs: tuple[str, ...] = ()
+    failed: int | None = None
+    outcome: str = ""
+    why: str = ""
 
 
 class Executive(Protocol):
@@ -194,6 +200,7 @@ class EpisodeRunner:
                 task_type=info.task_type,
                 goal=info.goal,
                 subgoals=tuple(s.name for s in summary.subgoals),
+                facts=facts_of(summary.subgoals),
                 time_budget_s=info.time_budget_s,
                 token_budget=info.token_budget,
                 horizon=summary.horizon,
@@ -248,6 +255,8 @@ class EpisodeRunner:
                     subgoal_done=outcome.subgoal_done,
                     why=decision.why,
                     plan=self._plan,
+                    retries_left=before.retries_left or None,
+                    contradicted=before.contradicted or None,
                 )
             )
         else:
@@ -271,6 +280,8 @@ class EpisodeRunner:
                     why=decision.why,
                     answer=self._answer,
                     plan=self._plan,
+                    retries_left=before.retries_left or None,
+                    contradicted=before.contradicted or None,
                 )
             )
 

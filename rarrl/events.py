@@ -10,14 +10,15 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rarrl.alfred import step_view
 from rarrl.errors import InputError, RarrlError
 from rarrl.files import read_file
 from rarrl.strict_json import check_regular_file, parse_json, short, validated
-from rarrl.types import PlanStatus, StateSummary, SubgoalType
+from rarrl.types import PlanStatus, StateSummary, StepView
 
 FILE_NAME = "events.jsonl"
 """Name of the log in a run's folder."""
@@ -39,8 +40,16 @@ def _count() -> Any:
     return Field(ge=0, le=10**9, description=_COUNT)
 
 
+def _count_or_none() -> Any:
+    return Field(default=None, ge=0, le=10**9, description=f"{_COUNT}; absent: 0")
+
+
 def _text() -> Any:
     return Field(max_length=10_000, description="text of at most 10000 characters")
+
+
+Facts = Annotated[tuple[float, float, float, float, bool], Field(strict=False)]
+"""failures, attempts, irreversible, seconds and looks of a `rarrl.types.StepView`."""
 
 
 class Event(BaseModel):
@@ -79,7 +88,10 @@ class EpisodeEvent(Event):
     task_type: str = _text()
     goal: str = _text()
     subgoals: tuple[str, ...] = Field(
-        strict=False, min_length=1, max_length=10_000, description=f"list of {', '.join(SubgoalType.__members__)}"
+        strict=False, min_length=1, max_length=10_000, description="list of names of steps"
+    )
+    facts: tuple[Facts, ...] | None = Field(
+        default=None, strict=False, description="list of [failures, attempts, irreversible, seconds, looks]"
     )
     time_budget_s: float = _seconds()
     token_budget: float = Field(ge=0.0, le=1e12, description="tokens, 0 to 1e12")
@@ -88,9 +100,13 @@ class EpisodeEvent(Event):
 
     @model_validator(mode="after")
     def _known(self) -> EpisodeEvent:
-        for name in self.subgoals:
-            _check_subgoal(name, "subgoals")
+        steps_of(self.subgoals, self.facts)
         return self
+
+    @property
+    def steps(self) -> tuple[StepView, ...]:
+        """The plan as the orchestrator saw it when the episode began."""
+        return steps_of(self.subgoals, self.facts)
 
 
 class KnownPlan(BaseModel):
@@ -99,6 +115,9 @@ class KnownPlan(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     subgoals: tuple[str, ...] = Field(strict=False, min_length=1, max_length=10_000, description="list of sub-goals")
+    facts: tuple[Facts, ...] | None = Field(
+        default=None, strict=False, description="list of [failures, attempts, irreversible, seconds, looks]"
+    )
     subgoal_index: int = _count()
     source: int = Field(ge=0, le=2, description="0, 1, 2")
     confidence: float = Field(ge=0.0, le=1.0, description="0 to 1")
@@ -114,15 +133,20 @@ class KnownPlan(BaseModel):
 
     @model_validator(mode="after")
     def _known(self) -> KnownPlan:
-        for name in self.subgoals:
-            _check_subgoal(name, "subgoals")
+        steps_of(self.subgoals, self.facts)
         return self
 
     @classmethod
     def of(cls, summary: StateSummary, status: PlanStatus) -> KnownPlan:
         """Makes the entry for a robot at `summary` that knows `status`."""
-        names = tuple(kind.name for kind in summary.subgoals)
-        return cls(subgoals=names, subgoal_index=summary.subgoal_index, **vars(status))
+        names = tuple(step.name for step in summary.subgoals)
+        facts = facts_of(summary.subgoals)
+        return cls(subgoals=names, facts=facts, subgoal_index=summary.subgoal_index, **vars(status))
+
+    @property
+    def steps(self) -> tuple[StepView, ...]:
+        """The plan as the orchestrator saw it."""
+        return steps_of(self.subgoals, self.facts)
 
     @property
     def status(self) -> PlanStatus:
@@ -136,6 +160,8 @@ class _Span(Event):
     t0: float = _seconds()
     t1: float = _seconds()
     plan: KnownPlan | None = Field(default=None, description="the plan in force, where plans are known; else absent")
+    retries_left: int | None = _count_or_none()
+    contradicted: int | None = _count_or_none()
 
     @model_validator(mode="after")
     def _forward(self) -> _Span:
@@ -156,7 +182,7 @@ class ActEvent(_Span):
 
     @model_validator(mode="after")
     def _known(self) -> ActEvent:
-        _check_subgoal(self.subgoal, "subgoal")
+        steps_of((self.subgoal,), None)
         return self
 
 
@@ -329,6 +355,18 @@ def _check_order(events: list[Event], path: Path) -> None:
             current = None
 
 
-def _check_subgoal(name: str, key: str) -> None:
-    if name not in SubgoalType.__members__:
-        raise ValueError(f"key {key}: {short(name)} is not allowed (allowed: {', '.join(SubgoalType.__members__)})")
+def facts_of(steps: tuple[StepView, ...]) -> tuple[Facts, ...] | None:
+    """What a log keeps of `steps` beside their names; None where the names say it, as those of ALFRED's actions do."""
+    if all(step == step_view(step.name) for step in steps):
+        return None
+    return tuple((s.failures, s.attempts, s.irreversible, s.seconds, s.looks) for s in steps)
+
+
+def steps_of(names: tuple[str, ...], facts: tuple[Facts, ...] | None) -> tuple[StepView, ...]:
+    """The inverse of `facts_of`. Raises: ValueError for a name or fact that a step cannot have."""
+    try:
+        if facts is None:
+            return tuple(step_view(name) for name in names)
+        return tuple(StepView(name, *values) for name, values in zip(names, facts, strict=True))
+    except ValueError as error:
+        raise ValueError(f"key subgoals: {error}") from None

@@ -64,7 +64,11 @@ class _PlainLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
             if key is None or key_node.tag != "tag:yaml.org,2002:str":
-                problem = f"a key must be text, got {short(key)}; put it in quotes" if key is not None else "a key must be text"
+                problem = (
+                    f"a key must be text, got {short(key)}; put it in quotes"
+                    if key is not None
+                    else "a key must be text"
+                )
             elif key in seen:
                 problem = f"key {short(key)} is given twice; keep one"
             else:

@@ -8,19 +8,6 @@ from enum import Enum, IntEnum
 import numpy as np
 
 
-class SubgoalType(IntEnum):
-    """ALFRED's eight high-level actions (Shridhar et al., CVPR 2020), in the order of their one-hot feature."""
-
-    GotoLocation = 0
-    PickupObject = 1
-    PutObject = 2
-    SliceObject = 3
-    ToggleObject = 4
-    CleanObject = 5
-    HeatObject = 6
-    CoolObject = 7
-
-
 class Role(str, Enum):
     """What the language model is asked to be."""
 
@@ -81,16 +68,67 @@ class ActStatus(str, Enum):
     LOST = "LOST"
 
 
+MAX_STEP_NAME = 60
+"""Characters of a step's name."""
+MAX_STEP_NUMBER = 1e9
+"""Seconds of a step and attempts that stand behind an expectation, at most: beyond, a number is a mistake."""
+
+
+@dataclass(frozen=True)
+class StepView:
+    """One step of a plan as the orchestrator sees it: what its skill is expected to do, not what it is called.
+
+    name: the skill's, for people and for policies that were trained on ALFRED's names; 1 to 60 printable characters
+    without a comma. failures: expected share of the attempts that fail, 0 to 1 (mean of a Beta). attempts: how many
+    attempts that expectation is worth (alpha + beta), above 0. irreversible: share of the failures that cannot be
+    undone, 0 to 1. seconds: expected duration of an attempt. looks: it finds out and changes nothing.
+
+    The defaults are those of a skill that nobody told anything about: it mostly succeeds, which two attempts could
+    refute; some of its failures may be beyond repair; and it takes as long as a short drive."""
+
+    name: str
+    failures: float = 0.2
+    attempts: float = 2.0
+    irreversible: float = 0.25
+    seconds: float = 5.0
+    looks: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.name) <= MAX_STEP_NAME or not self.name.isprintable() or "," in self.name:
+            raise ValueError(
+                f"StepView.name must be 1 to {MAX_STEP_NAME} printable characters without a comma, got "
+                f"{self.name[: MAX_STEP_NAME + 1]!r}"
+            )
+        for name in ("failures", "irreversible"):
+            value = getattr(self, name)
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f"StepView.{name} of {self.name} must be 0 to 1, got {value}")
+        if not 0.0 < self.attempts <= MAX_STEP_NUMBER:
+            raise ValueError(f"StepView.attempts of {self.name} must be above 0 and at most 1e9, got {self.attempts}")
+        if not 0.0 <= self.seconds <= MAX_STEP_NUMBER:
+            raise ValueError(f"StepView.seconds of {self.name} must be 0 to 1e9, got {self.seconds}")
+
+
 @dataclass(frozen=True)
 class StateSummary:
-    """What the robot knows about its task when it decides."""
+    """What the robot knows about its task when it decides.
 
-    subgoals: tuple[SubgoalType, ...]  # the whole plan
+    retries_left: further attempts at the present step before the robot must decide otherwise. contradicted: beliefs
+    that the last outcomes contradicted. A robot that counts neither leaves them at 0."""
+
+    subgoals: tuple[StepView, ...]  # the whole plan
     subgoal_index: int  # 0-based; == len(subgoals) when all are done
     step: int  # decisions taken so far
     horizon: int  # decisions allowed in this episode
+    retries_left: int = 0
+    contradicted: int = 0
 
     def __post_init__(self) -> None:
+        if self.retries_left < 0 or self.contradicted < 0:
+            raise ValueError(
+                f"StateSummary.retries_left and contradicted must be >= 0, got {self.retries_left} and "
+                f"{self.contradicted}"
+            )
         if not self.subgoals:
             raise ValueError("StateSummary.subgoals must hold at least one sub-goal, got none")
         if not 0 <= self.subgoal_index <= len(self.subgoals):

@@ -16,7 +16,7 @@ from rarrl.orchestrator.learned import LearnedPolicy
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.rules import OrchestratorPolicy
 from rarrl.report.runs import Episode, Run
-from rarrl.types import Action, ActStatus, Budget, CallStatus, LlmCall, StateSummary, SubgoalType
+from rarrl.types import Action, ActStatus, Budget, CallStatus, LlmCall, StateSummary
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,17 +61,19 @@ def explain(run: Run, cost_weight: float) -> list[Explained]:
 def _episode(episode: Episode, orchestrator: Orchestrator, always: OrchestratorPolicy) -> list[Explained]:
     start, found = episode.start, []
     orchestrator.start(Budget.full(start.time_budget_s, start.token_budget))
-    subgoals, index, acts = tuple(SubgoalType[name] for name in start.subgoals), 0, 0
+    subgoals, index, acts = start.steps, 0, 0
     for event in episode.events:
         if isinstance(event, ShockEvent):
             orchestrator.cut_budget(event.time_left_s, event.tokens_left)
         elif isinstance(event, ActEvent | ThinkEvent):
             if event.plan is not None:
-                subgoals = tuple(SubgoalType[name] for name in event.plan.subgoals)
+                subgoals = event.plan.steps
                 index = event.plan.subgoal_index
             elif isinstance(event, ActEvent):
                 index = event.subgoal_index
-            summary = StateSummary(subgoals, index, acts, start.horizon)
+            summary = StateSummary(
+                subgoals, index, acts, start.horizon, event.retries_left or 0, event.contradicted or 0
+            )
             found.append(_decision(event, summary, orchestrator, always))
             if isinstance(event, ActEvent):
                 orchestrator.record_act(ActStatus(event.status), event.subgoal_done)
@@ -88,7 +90,8 @@ def _decision(
 ) -> Explained:
     policy, costs = orchestrator.policy, orchestrator.costs
     situation = orchestrator.situation(summary, None if event.plan is None else event.plan.status)
-    mask, features = situation.action_mask(), encode(situation)
+    mask = situation.action_mask()
+    features = policy.encode(situation) if isinstance(policy, LearnedPolicy) else encode(situation)
     rival = Action(int(always.act(situation, mask)[0]))
     probabilities, value = None, None
     if isinstance(policy, LearnedPolicy):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from rarrl.alfred import AlfredPlan, Annotation, GoalParameters
+from rarrl.alfred import SubgoalType as T
 from rarrl.latency.replay import ReplayTable, ThinkCosts
-from rarrl.types import SubgoalType as T
 
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # Jazzy and later
 os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")  # Humble

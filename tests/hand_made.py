@@ -1,9 +1,10 @@
 """A recorded profile of three tasks, made by hand, and a reasoner at the edge of tests that knows their plans."""
 
 from rarrl.alfred import HOUSEHOLD_TASKS, read_alfred
+from rarrl.alfred_plans import expert_plan
 from rarrl.latency.profile import CallRecord, LatencyProfile, ProfileHeader, TaskRecord
 from rarrl.reasoner.base import Answer
-from rarrl.reasoner.plan import Plan, Verdict, expert_plan
+from rarrl.reasoner.plan import Plan, Verdict
 from rarrl.types import CallStatus, Role
 
 TASKS = read_alfred(HOUSEHOLD_TASKS).plans[:3]

@@ -13,17 +13,21 @@ from hypothesis import strategies as st
 
 from rarrl.alfred import (
     STATISTICS_PATH,
+    STEP_VIEWS,
     TASK_TYPES,
     Annotation,
     GoalParameters,
+    SubgoalType,
     alfred_statistics,
     load_statistics,
     read_alfred,
     sample_plans,
     save_statistics,
+    step_view,
+    step_views,
 )
 from rarrl.errors import InputError
-from rarrl.types import SubgoalType
+from rarrl.types import StepView
 from rarrl_learning.latency.jobs import count_alfred
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data" / "alfred"
@@ -313,6 +317,23 @@ def test_statistics_files_that_cannot_be_read_or_written(tmp_path: Path) -> None
             load_statistics(path)
     with pytest.raises(InputError, match="cannot write"):
         save_statistics(load_statistics(), tmp_path)
+
+
+def test_alfreds_actions_as_steps() -> None:
+    assert list(STEP_VIEWS) == list(SubgoalType.__members__)
+    assert all(name == view.name == step_view(name).name for name, view in STEP_VIEWS.items())
+    assert step_view("dock") == StepView("dock") and step_view("PutObject").irreversible == 0.5
+    assert step_views((SubgoalType.HeatObject,)) == (STEP_VIEWS["HeatObject"],)
+    with pytest.raises(ValueError, match="printable"):
+        step_view("")
+
+
+def test_seconds_of_the_steps_are_those_of_the_statistics() -> None:
+    steps = load_statistics().steps
+    for name, view in STEP_VIEWS.items():
+        counts = {int(n): times for n, times in steps[name].items()}
+        mean = sum(n * times for n, times in counts.items()) / sum(counts.values())
+        assert view.seconds == pytest.approx(0.25 * mean, abs=0.1)
 
 
 @needs_data

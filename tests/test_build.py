@@ -15,8 +15,8 @@ from rarrl.perception.rig import CameraRig
 from rarrl.perception.voxels import PRESETS
 from rarrl.reasoner.base import Request
 from rarrl.reasoner.breaker import GuardedReasoner
-from rarrl.reasoner.checker import OperatorPolicy
 from rarrl.reasoner.plan import Plan
+from rarrl.skills.operator_policy import OperatorPolicy
 from rarrl.types import CallStatus, Role
 
 MUG = Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "desk"]])

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from rarrl.alfred import SubgoalType, step_views
 from rarrl.clock import ManualClock
 from rarrl.config import config_from_flat
 from rarrl.decision_loop import (
@@ -33,7 +34,6 @@ from rarrl.types import (
     PlanStatus,
     Role,
     StateSummary,
-    SubgoalType,
 )
 from rarrl_sim_envs.alfred.make import make_executive
 
@@ -51,7 +51,7 @@ def orchestrator(rule="always", **params):
 
 
 def report(number=1, outcome=None, **changes):
-    summary = StateSummary((SubgoalType.GotoLocation, SubgoalType.PutObject), 0, 0, 9)
+    summary = StateSummary(step_views((SubgoalType.GotoLocation, SubgoalType.PutObject)), 0, 0, 9)
     base = Report("run", number, Phase.WAITING, 0, summary, Budget.full(20.0, 4000.0), outcome)
     return replace(base, **changes)
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from rarrl.alfred import STEP_VIEWS
 from rarrl.errors import InputError
 from rarrl.events import (
     ActEvent,
@@ -13,10 +14,12 @@ from rarrl.events import (
     RunEvent,
     ShockEvent,
     ThinkEvent,
+    facts_of,
     read_events,
+    steps_of,
     to_line,
 )
-from rarrl.types import ActStatus, CallStatus, Role
+from rarrl.types import ActStatus, CallStatus, Role, StepView
 
 RUN = RunEvent(policy="always", profile="groq-70b", seed=3, speed=20.0, date="2025-01-01T00:00:00", source="graph")
 EVENTS = (
@@ -132,7 +135,8 @@ def test_the_writer_flushes_each_line_and_never_overwrites(tmp_path):
     [
         (2, {"t": -1.0}, "line 2: key t: -1.0"),
         (2, {"subgoals": []}, "line 2: key subgoals"),
-        (2, {"subgoals": ["Fly"]}, "line 2: key subgoals: 'Fly'"),
+        (2, {"subgoals": ["Fly, high"]}, "line 2: key subgoals: StepView.name"),
+        (2, {"facts": [[0.2, 2.0, 1.5, 1.0, False]]}, "line 2: key subgoals"),
         (2, {"horizon": 1.5}, "line 2: key horizon"),
         (3, {"level": 3}, "line 3: key level: 3"),
         (3, {"t1": -0.1}, "line 3: key t1"),
@@ -185,3 +189,12 @@ def test_bad_files_are_refused(tmp_path, text, told):
 def test_a_folder_without_a_log_is_told(tmp_path):
     with pytest.raises(InputError, match=r"events\.jsonl does not exist"):
         read_events(tmp_path)
+
+
+def test_what_foreign_steps_are_expected_to_do_is_kept():
+    steps = (StepView("dock", 0.1, 3.0, 0.5, 2.0), StepView("look", looks=True))
+    assert facts_of((STEP_VIEWS["PutObject"], StepView("look"))) is None  # the names say it
+    names = tuple(step.name for step in steps)
+    assert steps_of(names, facts_of(steps)) == steps
+    with pytest.raises(ValueError, match="key subgoals"):
+        steps_of(names, facts_of(steps)[:1])

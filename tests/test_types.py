@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rarrl.types import MAX_NEW_TOKENS, THINK_ACTIONS, Action, Budget, Decision, Role, StateSummary, SubgoalType
+from rarrl.alfred import SubgoalType, step_views
+from rarrl.types import MAX_NEW_TOKENS, THINK_ACTIONS, Action, Budget, Decision, Role, StateSummary, StepView
 
 amounts = st.floats(0.0, 1e6)
 
@@ -47,12 +48,41 @@ def test_budget_refuses_impossible_amounts(name, bad):
 
 
 @pytest.mark.parametrize(
-    "change", [{"subgoals": ()}, {"subgoal_index": -1}, {"subgoal_index": 2}, {"horizon": 0}, {"step": -1}]
+    "change",
+    [
+        {"subgoals": ()},
+        {"subgoal_index": -1},
+        {"subgoal_index": 2},
+        {"horizon": 0},
+        {"step": -1},
+        {"retries_left": -1},
+        {"contradicted": -1},
+    ],
 )
 def test_state_summary_refuses_the_impossible(change):
-    good = StateSummary((SubgoalType.GotoLocation,), subgoal_index=1, step=0, horizon=5)
+    good = StateSummary(step_views((SubgoalType.GotoLocation,)), subgoal_index=1, step=0, horizon=5)
     with pytest.raises(ValueError, match=r"StateSummary"):
         dataclasses.replace(good, **change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": ""},
+        {"name": "a,b"},
+        {"name": "a\nb"},
+        {"name": "x" * 61},
+        {"failures": 1.1},
+        {"failures": float("nan")},
+        {"attempts": 0.0},
+        {"attempts": float("inf")},
+        {"irreversible": -0.1},
+        {"seconds": float("inf")},
+    ],
+)
+def test_a_step_view_refuses_the_impossible(change):
+    with pytest.raises(ValueError, match=f"StepView.{next(iter(change))}"):
+        dataclasses.replace(StepView("navigate", 0.0, 1e9, 1.0, 0.0, looks=True), **change)
 
 
 def test_values_are_frozen():

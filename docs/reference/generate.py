@@ -65,7 +65,7 @@ API = (
     "rarrl.reasoner.base",
     "rarrl.reasoner.registry",
     "rarrl.reasoner.plan",
-    "rarrl.reasoner.checker",
+    "rarrl.skills.check",
     "rarrl.orchestrator.orchestrator",
     "rarrl.orchestrator.registry",
     "rarrl.orchestrator.rules",

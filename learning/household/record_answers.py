@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from rarrl.alfred import AlfredPlan, Annotation
+from rarrl.alfred import AlfredPlan, Annotation, SubgoalType
+from rarrl.alfred_plans import expert_plan
 from rarrl.latency.profile import CallRecord, LatencyProfile, ProfileHeader, World
 from rarrl.reasoner.base import Answer, Reasoner
 from rarrl.reasoner.nearest import NearestGoal
-from rarrl.reasoner.plan import Plan, Verdict, expert_plan
+from rarrl.reasoner.plan import Plan, Verdict
 from rarrl.results import machine
-from rarrl.types import Action, CallStatus, Role, SubgoalType
+from rarrl.types import Action, CallStatus, Role
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.tasks import remaining_plan
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rarrl.latency.profile import LatencyProfile
-from rarrl.orchestrator.features import ALL_FEATURE_NAMES, N_TYPES, History, PlanView, Situation, encode
+from rarrl.orchestrator.features import ALL_FEATURE_NAMES, N_TYPES, History, PlanView, Situation, encode, type_of
 from rarrl.reasoner.nearest import NearestGoal
 from rarrl.types import Action, ActStatus, CallStatus
 from rarrl_sim_envs.alfred.core import SHOCK_LEAVES, EpisodeParams, Floats, StepResult
@@ -117,8 +117,9 @@ class RecordedMissionsCore:
         executive = self.executives[i]
         summary = executive.summary
         current = min(summary.subgoal_index, len(summary.subgoals) - 1)
-        self.subgoal_type[i] = summary.subgoals[current]
-        self._remaining[:, i] = np.bincount(summary.subgoals[current + 1 :], minlength=N_TYPES)
+        types = [type_of(step.name) for step in summary.subgoals]
+        self.subgoal_type[i] = types[current]
+        self._remaining[:, i] = np.bincount(types[current + 1 :], minlength=N_TYPES)
         self._numbers[:, i] = summary.subgoal_index, len(summary.subgoals), summary.step, summary.horizon
         self.time_s[i], self.tokens[i] = executive.budget_left
         self._status[i] = executive.status
@@ -158,6 +159,7 @@ class RecordedMissionsCore:
             initial_tokens=self._tokens_0,
             cost_weight=self.cost_weight,
             plan=plan,
+            known_steps=None,
             **self._costs,
         )
 

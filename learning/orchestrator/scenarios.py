@@ -18,6 +18,11 @@ CONDITIONS: dict[str, EpisodeConfig] = {
 }
 """unbound: everything can be paid for; binding: a few calls for the whole task; shock: a comfortable budget, cut
 to 40 % of what is left somewhere between a quarter and three quarters of the task."""
+SKILLSET_CONDITIONS: dict[str, EpisodeConfig] = {
+    "binding": CONDITIONS["binding"],
+    "answers": EpisodeConfig(budget_calls=(1.0, 6.0), token_ratio=(0.8, 1.6)),
+}
+"""For random skill sets. answers: robots keep plans, of which a few calls tell all that there is to know."""
 AMPLE_TOKENS = 1e6
 """Recorded answers are bounded in seconds alone; tokens are counted."""
 

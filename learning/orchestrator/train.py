@@ -21,10 +21,13 @@ from safetensors.numpy import save as save_safetensors
 from rarrl.errors import DependencyMissingError, InputError
 from rarrl.files import read_file, write_bytes_atomic, write_json_atomic
 from rarrl.orchestrator.features import (
+    ALL_FEATURE_NAMES,
     BUDGET_FEATURES,
+    FEATURE_NAMES,
     HISTORY_FEATURES,
     N_ACTIONS,
-    N_FEATURES,
+    NAMELESS_FEATURE_NAMES,
+    PLAN_FEATURE_NAMES,
     PLANNER_ACTIONS,
     VERIFIER_ACTIONS,
 )
@@ -48,13 +51,14 @@ class TrainConfig:
     """One training run. `variant` is one of VARIANTS: ablations take inputs or actions away (`no_plan` those that only
     recorded answers have), `when2ask` is the
     binary asker of arXiv 2306.03604 (ACT or planner 1). `hard` adds a Lagrangian that keeps the share of
-    budget overruns per episode under `miss_target`."""
+    budget overruns per episode under `miss_target`. `features`: "names" (ALFRED's), or "nameless"."""
 
     steps: int = 20_000_000
     seed: int = 0
     variant: str = "full"
     algorithm: str = "ppo"
     hard: bool = False
+    features: str = "names"
     miss_target: float = 0.01
     learning_rate: float = 2e-3
     n_steps: int = 32
@@ -70,22 +74,20 @@ class TrainConfig:
             raise InputError(f"variant must be one of {', '.join(VARIANTS)}, got {self.variant!r}")
         if self.algorithm not in ("ppo", "dqn"):
             raise InputError(f"algorithm must be ppo or dqn, got {self.algorithm!r}")
+        if self.features not in ("names", "nameless"):
+            raise InputError(f"features must be names or nameless, got {self.features!r}")
         if self.steps < 1:
             raise InputError(f"steps must be >= 1, got {self.steps}")
 
-    @property
-    def hidden(self) -> NDArray[np.bool_]:
-        """(N_FEATURES,) inputs that this variant does not get."""
-        hidden = np.zeros(N_FEATURES, dtype=bool)
-        if self.variant == "no_budget":
-            hidden[BUDGET_FEATURES] = True
-        elif self.variant == "no_history":
-            hidden[HISTORY_FEATURES] = True
-        return hidden
-
     def hidden_of(self, width: int) -> NDArray[np.bool_]:
-        """(width,) the same where there are `width` features; those beyond N_FEATURES describe the plan in force."""
-        return np.pad(self.hidden, (0, width - N_FEATURES), constant_values=self.variant == "no_plan")
+        """(width,) inputs that this variant does not get, where there are `width` features."""
+        taken = {
+            "no_budget": FEATURE_NAMES[BUDGET_FEATURES],
+            "no_history": FEATURE_NAMES[HISTORY_FEATURES],
+            "no_plan": ("plan.known", *PLAN_FEATURE_NAMES),
+        }.get(self.variant, ())
+        names = NAMELESS_FEATURE_NAMES if self.features == "nameless" else ALL_FEATURE_NAMES[:width]
+        return np.isin(names, taken)
 
     @property
     def allowed(self) -> NDArray[np.bool_]:
@@ -268,17 +270,20 @@ def _set_weights(model: Any, initial: LearnedPolicy) -> None:
 def _export(model: Any, config: TrainConfig) -> LearnedPolicy:
     linear, value = layers_of(model)
     return LearnedPolicy(
-        name="learned" if config.variant == "full" and config.algorithm == "ppo" else _name(config),
+        name=_name(config),
         weights=tuple(layer.weight.detach().numpy().copy() for layer in linear),
         biases=tuple(layer.bias.detach().numpy().copy() for layer in linear),
         hidden=config.hidden_of(linear[0].in_features),
         allowed=config.allowed,
         value_weights=tuple(layer.weight.detach().numpy().copy() for layer in value),
         value_biases=tuple(layer.bias.detach().numpy().copy() for layer in value),
+        nameless=config.features == "nameless",
     )
 
 
 def _name(config: TrainConfig) -> str:
+    if config.variant == "full" and config.algorithm == "ppo":
+        return "learned" if config.features == "names" else "nameless"
     return config.variant if config.algorithm == "ppo" else config.algorithm
 
 
@@ -313,7 +318,7 @@ def _resume(model: Any, env: TrainingEnv, config: TrainConfig, folder: Path) -> 
     except Exception as error:  # JSON, a missing key or safetensors: the same to a user
         raise _damaged(folder, error) from None
 
-    if found != _plain(config):
+    if {"features": "names", **found} != _plain(config):  # one of before says nothing of features
         raise InputError(
             f"checkpoint: {folder} holds a run with another configuration ({found}); "
             "give another folder, or remove this one"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rarrl.alfred import AlfredPlan
-from rarrl.orchestrator.features import ALL_FEATURE_NAMES
+from rarrl.orchestrator.features import ALL_FEATURE_NAMES, N_FEATURES
 from rarrl.orchestrator.learned import LearnedPolicy
 from rarrl_sim_envs.alfred.core import AlfredReplayCore, EpisodeBank
 from rarrl_sim_envs.alfred.datasets import TRAINING_PROFILES, load_recordings, load_tables
@@ -33,7 +33,7 @@ def train_orchestrator(
     tables = load_tables(profiles)
     core = AlfredReplayCore(bank, tables, N_ENVS, hard=config.hard)
     sampler = EpisodeSampler(bank, tables, TRAINING)
-    env = AlfredReplayVecEnv(core, sampler, config.seed, config.hidden, config.allowed)
+    env = AlfredReplayVecEnv(core, sampler, config.seed, config.hidden_of(N_FEATURES), config.allowed)
     return train(env, config, folder, progress)
 
 

@@ -13,19 +13,32 @@ import numpy as np
 from rarrl.alfred import AlfredPlan
 from rarrl.files import write_json_atomic
 from rarrl.latency.replay import ReplayTable
-from rarrl.orchestrator.rules import OrchestratorPolicy, grid, make_rule, plain_families, recorded_families
+from rarrl.orchestrator.rules import (
+    OrchestratorPolicy,
+    grid,
+    make_rule,
+    plain_families,
+    recorded_families,
+    skill_families,
+)
 from rarrl_sim_envs.alfred.core import AlfredReplayCore, EpisodeBank
 from rarrl_sim_envs.alfred.datasets import TRAINING_PROFILES, load_recordings, load_tables, recordings_hash
 from rarrl_sim_envs.alfred.episodes import EpisodeConfig, EpisodeSampler
 from rarrl_sim_envs.alfred.recorded_core import RecordedCore
+from rarrl_sim_envs.random_skills.core import RandomSkillsCore, random_bank
+from rarrl_sim_envs.random_skills.planned_core import PlannedSkillsCore
+from rarrl_sim_envs.random_skills.ranges import TRAINING_SETS
 
 from .rollout import RolloutResult, rollout
-from .scenarios import CONDITIONS, fixed_episodes, recorded_conditions
+from .scenarios import CONDITIONS, SKILLSET_CONDITIONS, fixed_episodes, recorded_conditions
+from .train_nameless import DRAWN_PLANS
 
 MAX_EPISODES = 40_000  # per parameter set: the standard error is then 0.2 points, and pairs share their luck
 STEPS_PER_EPISODE = 12.0  # decisions, measured; sets how many episodes a budget of steps buys
 
 
+SKILLSET_CORES: dict[str, type[RandomSkillsCore]] = {"binding": RandomSkillsCore, "answers": PlannedSkillsCore}
+"""Which world of random skill sets is played under which of SKILLSET_CONDITIONS."""
 Progress = Callable[[str, float], None]
 MakeCore = Callable[[int], AlfredReplayCore]
 Ranked = tuple[float, float, dict[str, Any]]
@@ -111,6 +124,21 @@ def tune_on_recordings(
 
     table = _tune(conditions, recorded_families(), recordings.bank, tables, core, steps, seed, progress)
     return _write(out, command, seed, recordings_hash(profile), [recordings.table.name], steps, table)
+
+
+def tune_on_skillsets(
+    steps: int, seed: int, out: Path, command: str, progress: Progress | None = None
+) -> dict[str, Any]:
+    """As `tune_rules`, on the random skill sets that the nameless policy is trained on: under the budgets of `binding`,
+    and under `answers` where robots keep plans."""
+    tables = load_tables(TRAINING_PROFILES)
+    bank = random_bank(TRAINING_SETS, DRAWN_PLANS, seed)
+    table: dict[str, dict[str, Any]] = {}
+    for condition, kind in SKILLSET_CORES.items():
+        families = recorded_families() if condition == "answers" else skill_families()
+        config = {condition: SKILLSET_CONDITIONS[condition]}
+        table |= _tune(config, families, bank, tables, partial(kind, bank, tables), steps, seed, progress)
+    return _write(out, command, seed, "random skill sets: TRAINING_SETS", TRAINING_PROFILES, steps, table)
 
 
 def _tune(

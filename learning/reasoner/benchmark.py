@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from rarrl.alfred import read_alfred
+from rarrl.alfred_plans import expert_plan
 from rarrl.clock import ManualClock
 from rarrl.config import LanguageModelConfig
 from rarrl.errors import InputError
@@ -26,7 +27,6 @@ from rarrl.reasoner.breaker import CircuitBreaker, GuardedReasoner
 from rarrl.reasoner.language_model import CallOutcome, LanguageModel
 from rarrl.reasoner.llama import LlamaReasoner
 from rarrl.reasoner.openai import OpenAiReasoner
-from rarrl.reasoner.plan import Plan
 from rarrl.reasoner.process import WorkerSettings
 from rarrl.reasoner.replayed import ReplayedCall, ReplayedReasoner
 from rarrl.results import Figure
@@ -275,8 +275,7 @@ def faults(trials: int, progress: Progress | None = None) -> tuple[dict[str, Fig
 def false_refusal_figures(alfred: Path, split: str | None = None) -> tuple[dict[str, Figure], dict[str, Any]]:
     """How many of ALFRED's expert plans the rules refuse under the default policy. Raises: InputError."""
     data = read_alfred(alfred, split)
-    rows = [zip(plan.subgoals, plan.arguments, strict=True) for plan in data.plans]
-    figures, refused = false_refusals(Plan.from_rows([(verb.name, *names) for verb, names in each]) for each in rows)
+    figures, refused = false_refusals(map(expert_plan, data.plans))
     return figures, {"split": data.split, "refused": refused}
 
 

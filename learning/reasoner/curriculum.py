@@ -8,37 +8,36 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from rarrl.alfred import AlfredPlan, GoalParameters
+from rarrl.alfred import AlfredPlan, GoalParameters, SubgoalType
+from rarrl.alfred_plans import KNIVES, LAMPS, MAX_STEPS, OBJECTS, PLACES, expert_plan, normal_form
 from rarrl.reasoner import prompt as p
-from rarrl.reasoner.plan import KNIVES, MAX_STEPS, Fault, Plan, Verdict, expert_plan, normal_form
-from rarrl.reasoner.vocabulary import LAMPS, OBJECTS, PLACES
-from rarrl.types import SubgoalType
+from rarrl.reasoner.plan import Fault, Plan, Verdict
 
 FIELDS = ("task_type", "object", "place", "movable", "lamp", "sliced")
 _TREATMENTS = {
-    SubgoalType.HeatObject: "pick_heat_then_place_in_recep",
-    SubgoalType.CoolObject: "pick_cool_then_place_in_recep",
-    SubgoalType.CleanObject: "pick_clean_then_place_in_recep",
+    "HeatObject": "pick_heat_then_place_in_recep",
+    "CoolObject": "pick_cool_then_place_in_recep",
+    "CleanObject": "pick_clean_then_place_in_recep",
 }
 
 
 def achieved(plan: Plan) -> tuple[str, GoalParameters]:
     """Task type and goal parameters that a plan amounts to."""
-    sliced = any(step.verb is SubgoalType.SliceObject for step in plan.steps)
+    sliced = any(step.skill == "SliceObject" for step in plan.steps)
     steps = [step for step in plan.steps if not (sliced and step.arguments[0] in KNIVES)]
-    puts = [(s.arguments[0], s.arguments[-1]) for s in steps if s.verb is SubgoalType.PutObject]
+    puts = [(s.arguments[0], s.arguments[-1]) for s in steps if s.skill == "PutObject"]
     first = next((step.arguments[0] for step in steps), "")
 
     for step in steps:
-        if step.verb is SubgoalType.ToggleObject:
-            thing = next((s.arguments[0] for s in steps if s.verb is SubgoalType.PickupObject), "")
+        if step.skill == "ToggleObject":
+            thing = next((s.arguments[0] for s in steps if s.skill == "PickupObject"), "")
             return "look_at_obj_in_light", GoalParameters(thing, "", "", step.arguments[0], sliced)
 
     for step in steps:
-        if step.verb in _TREATMENTS:
+        if step.skill in _TREATMENTS:
             thing = step.arguments[0]
             place = next((where for what, where in reversed(puts) if what == thing), "")
-            return _TREATMENTS[step.verb], GoalParameters(thing, place, "", "", sliced)
+            return _TREATMENTS[step.skill], GoalParameters(thing, place, "", "", sliced)
 
     carried = dict(puts)
     for what, where in puts:
@@ -263,7 +262,7 @@ class ExampleSampler:
             other = self._random.choice(pools[-1] if name in PLACES and self._random.random() < 0.5 else pools[0])
 
         plan = renamed(annotated.plan, name, other)
-        moved = name in {step.arguments[-1] for step in annotated.plan.steps if step.verb is SubgoalType.PutObject}
+        moved = name in {step.arguments[-1] for step in annotated.plan.steps if step.skill == "PutObject"}
         return plan, Fault.PLACE if moved else Fault.OBJECT
 
     def _wrong_step(self, annotated: AnnotatedPlan) -> tuple[Plan, Fault]:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from rarrl.alfred import TASK_TYPES, AlfredData, AlfredPlan
+from rarrl.alfred_plans import expert_plan, normal_form
 from rarrl.errors import InputError
 from rarrl.reasoner.base import Answer, Reasoner, Request
-from rarrl.reasoner.plan import Plan, expert_plan, normal_form
+from rarrl.reasoner.plan import Plan
 from rarrl.results import Figure
 from rarrl.types import CALL_TIMEOUT_S, CallStatus, Role
 
@@ -91,29 +92,29 @@ def judge(reasoner: Reasoner, item: Item, number: int, seed: int, deadline_s: fl
     first = ask(Role.PLANNER, 1)
     second = ask(Role.PLANNER, 2)
     blind = ask(Role.PLANNER, 2, home=False)
-    if first.household_plan is None:
+    if first.plan is None:
         spent = (first.tokens_out, second.tokens_out)
-        return Judged(None, second.household_plan, np.nan, np.nan, np.nan, None, None, spent, blind.household_plan)
+        return Judged(None, second.plan, np.nan, np.nan, np.nan, None, None, spent, blind.plan)
 
-    verdicts = [ask(Role.VERIFIER, level, first.household_plan) for level in (1, 2)]
+    verdicts = [ask(Role.VERIFIER, level, first.plan) for level in (1, 2)]
     after = []
     for verdict in verdicts:
-        plan = first.household_plan
+        plan = first.plan
         if verdict.verdict is not None and not verdict.verdict.ok:
-            again = ask(Role.PLANNER, verdict.level, first.household_plan)
-            plan = again.household_plan or plan
+            again = ask(Role.PLANNER, verdict.level, first.plan)
+            plan = again.plan or plan
         after.append(plan)
 
     return Judged(
-        first.household_plan,
-        second.household_plan,
+        first.plan,
+        second.plan,
         _p_ok(verdicts[0]),
         _p_ok(verdicts[1]),
         _p_ok(ask(Role.VERIFIER, 1, item.corrupted)),
         after[0],
         after[1],
         (first.tokens_out, second.tokens_out),
-        blind.household_plan,
+        blind.plan,
     )
 
 

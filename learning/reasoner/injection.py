@@ -16,14 +16,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rarrl.alfred_plans import ALFRED_DOMAIN
 from rarrl.reasoner import chat
-from rarrl.reasoner.base import AnyPlan, Reasoner, Request
+from rarrl.reasoner.base import Reasoner, Request
 from rarrl.reasoner.breaker import judged
 from rarrl.reasoner.call import MeteredModel, answered
-from rarrl.reasoner.checker import OperatorPolicy, check
 from rarrl.reasoner.language_model import Completion, Prompt
 from rarrl.reasoner.plan import Plan
 from rarrl.results import Figure
+from rarrl.skills.operator_policy import OperatorPolicy
 from rarrl.strict_json import read_json, validated
 from rarrl.types import CallStatus, Role
 
@@ -109,14 +110,12 @@ def injection_figures(
             count.checked += 1
             count.passed.append(attack.id)
         if backend is not None:
-            plan = backend.ask(
-                Request(number, Role.PLANNER, 1, attack.goal[:500], deadline_s, attack.scene)
-            ).household_plan
+            plan = backend.ask(Request(number, Role.PLANNER, 1, attack.goal[:500], deadline_s, attack.scene)).plan
             if plan is not None:
                 model_plans += 1
                 done = attack.harm.done_by(plan.to_rows())
                 model_bare += done
-                model_checked += done and not check(plan, attack.policy)
+                model_checked += done and not ALFRED_DOMAIN.under(attack.policy).check(plan)
 
         if progress:
             progress(number)
@@ -149,7 +148,7 @@ def injection_figures(
 
 def false_refusals(plans: Iterable[Plan]) -> tuple[dict[str, Figure], list[str]]:
     """How many right plans the rules refuse under the default policy, and why: the control of `injection_figures`."""
-    said = [check(plan) for plan in plans]
+    said = [ALFRED_DOMAIN.check(plan) for plan in plans]
     refused = [why for why in said if why]
     return {"false_refusals": share(len(refused), len(said))}, refused
 
@@ -190,13 +189,9 @@ class _ObeyingModel(MeteredModel):
         raise NotImplementedError
 
 
-def _rules(attack: Attack) -> Callable[[AnyPlan], str]:
-    return lambda plan: check(plan, attack.policy) if isinstance(plan, Plan) else "no plan of ALFRED's household"
-
-
 def _reaches_robot(attack: Attack, checked: bool) -> Rows:
     request = Request(0, Role.PLANNER, 1, attack.goal, 10.0, attack.scene)
     answer = answered(request, _ObeyingModel(request, attack.written), chat.carry_out, "obeying")
     if checked:
-        answer = judged(answer, _rules(attack))
+        answer = judged(answer, ALFRED_DOMAIN.under(attack.policy).check)
     return answer.plan.to_rows() if answer.status is CallStatus.OK and answer.plan is not None else []

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from rarrl.alfred import HOUSEHOLD_TASKS, AlfredPlan, is_development, read_alfred
+from rarrl.alfred_plans import expert_plan, same_plan
 from rarrl.errors import InputError, RarrlError
 from rarrl.latency.profile import (
     CallRecord,
@@ -37,7 +38,7 @@ from rarrl.latency.profile import (
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.breaker import CircuitBreaker, GuardedReasoner
 from rarrl.reasoner.nearest import NearestGoal, NearestPlan
-from rarrl.reasoner.plan import Plan, expert_plan, same_plan
+from rarrl.reasoner.plan import Plan
 from rarrl.results import machine
 from rarrl.types import CallStatus, Role
 
@@ -299,7 +300,7 @@ class Recorder:
 
 def _plain(answer: Answer, judged: Plan | None, expert: Plan) -> dict[str, Any]:
     """An answer as the columns of a record, with its plan as rows."""
-    plan = judged or answer.household_plan
+    plan = judged or answer.plan
     verdict = answer.verdict
     correct = None
     if answer.status is CallStatus.OK and plan is not None:

@@ -18,7 +18,7 @@ from rarrl.errors import InputError
 
 if TYPE_CHECKING:
     from rarrl.reasoner.base import Answer, Reasoner
-    from rarrl.reasoner.vocabulary import Vocabulary
+    from rarrl.skills.domain import Domain
 
 LlmOption = Annotated[
     str, typer.Option("--llm", help="llama (the shipped model), llama:PATH.gguf, openai:URL#MODEL, profile:NAME.")
@@ -43,7 +43,7 @@ def ask(
     ] = "",
     policy: Annotated[
         Path | None,
-        typer.Option("--operator-policy", "--policy", help="What this robot may touch and do, a JSON file."),
+        typer.Option("--operator-policy", "--policy", help="What this robot may touch and do, a JSON or YAML file."),
     ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Have the plan judged by the verifier, too.")] = False,
     threads: ThreadsOption = None,
@@ -56,9 +56,10 @@ def ask(
     Exit status: 0 for a plan (with --verify: one that the verifier calls ok), 1 where there is none (the model or the
     rules refuse, or no answer came in time), 2 for input that makes no sense.
     """
+    from rarrl.alfred_plans import ALFRED_DOMAIN
     from rarrl.build import make_reasoner
     from rarrl.reasoner.base import MAX_GOAL_CHARS, Request
-    from rarrl.reasoner.checker import OperatorPolicy, load_operator_policy
+    from rarrl.skills.operator_policy import OperatorPolicy, load_operator_policy
     from rarrl.types import Role
 
     if not any(c.isalnum() for c in goal):
@@ -66,7 +67,7 @@ def ask(
     if len(goal) > MAX_GOAL_CHARS:
         raise InputError(f"ask: the goal has {len(goal)} characters (allowed: {MAX_GOAL_CHARS}); say it in fewer words")
     operator = load_operator_policy(policy) if policy is not None else OperatorPolicy()
-    scene = _scene(seen, operator.vocabulary)
+    scene = _scene(seen, ALFRED_DOMAIN.under(operator))
     settings = language_model_settings(llm_option, llm, threads=threads, call_timeout_s=deadline)
     reasoner = make_reasoner(llm, policy=operator, settings=settings, seed=seed)
     try:
@@ -92,7 +93,7 @@ def ask(
         raise typer.Exit(1)
 
 
-def _scene(text: str, vocabulary: Vocabulary) -> tuple[str, ...]:
+def _scene(text: str, domain: Domain) -> tuple[str, ...]:
     """Returns the classes in a list like "mug, coffee machine" or "mug desk". Raises: InputError."""
     from rarrl.plugins import did_you_mean
 
@@ -101,9 +102,9 @@ def _scene(text: str, vocabulary: Vocabulary) -> tuple[str, ...]:
     found = []
     for name in names:
         try:
-            found.append(vocabulary.read(name, vocabulary.classes))
+            found.append(domain.lexicon.read(name, domain.world.named))
         except ValueError as error:
-            hint = "; name one of them" if "may mean" in str(error) else did_you_mean(name, vocabulary.classes)
+            hint = "; name one of them" if "may mean" in str(error) else did_you_mean(name, domain.world.named)
             raise InputError(f"ask: --seen: {error}{hint}") from None
     return tuple(found)
 

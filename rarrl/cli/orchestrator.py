@@ -44,6 +44,10 @@ def train_orchestrator(
             help="Latency profiles to train on; repeat it. `recorded`, or one with answers: train on these.",
         ),
     ] = None,
+    features: Annotated[
+        str,
+        typer.Option(help="names (ALFRED's actions), or nameless (any robot's skills: random skill sets, and ALFRED)."),
+    ] = "names",
     out: Annotated[Path | None, typer.Option(help="Folder of checkpoints and result.")] = None,
 ) -> None:
     """Train the orchestrator's policy in simulation (PPO). Interrupt it at will: the same command goes on."""
@@ -52,6 +56,7 @@ def train_orchestrator(
     from rarrl_learning.orchestrator.train import TrainConfig
     from rarrl_learning.orchestrator.train_alfred import train_on_recordings
     from rarrl_learning.orchestrator.train_alfred import train_orchestrator as train
+    from rarrl_learning.orchestrator.train_nameless import NAMELESS_LAYERS, train_nameless
     from rarrl_sim_envs.alfred.datasets import (
         RECORDED_TRAINING,
         TRAINING_PROFILES,
@@ -60,13 +65,20 @@ def train_orchestrator(
         recordings_hash,
     )
 
-    config = TrainConfig(steps=steps, seed=seed, variant=variant, algorithm=algorithm, hard=hard)
-    folder = out or Path("runs") / f"orchestrator_{variant}_{algorithm}{'_hard' if hard else ''}_seed{seed}"
+    nameless = features == "nameless"
+    layers = NAMELESS_LAYERS if nameless else TrainConfig().layers
+    config = TrainConfig(
+        steps=steps, seed=seed, variant=variant, algorithm=algorithm, hard=hard, features=features, layers=layers
+    )
+    kind = f"{variant}_{algorithm}{'_hard' if hard else ''}{'_nameless' if nameless else ''}"
+    folder = out or Path("runs") / f"orchestrator_{kind}_seed{seed}"
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out: {folder} is a file; give a folder")
     check_output(folder / "card.json", "--out")
     recorded = _recorded_profile(profile, RECORDED_TRAINING)
     _no_alfred_with(recorded, alfred)
+    if nameless and recorded:
+        raise InputError(f"--features: nameless learns from the shipped recording too; leave --profile {recorded} away")
     profiles = [recorded] if recorded else profile or TRAINING_PROFILES
     load_tables(profiles)  # a bad one is refused before the data set is read
     plans, data = ([], recordings_hash(recorded)) if recorded else load_plans(alfred, split)
@@ -83,6 +95,8 @@ def train_orchestrator(
 
         if recorded:
             policy = train_on_recordings(config, folder / "training", recorded, on_rollout)
+        elif nameless:
+            policy = train_nameless(config, folder / "training", plans, profiles, on_rollout)
         else:
             policy = train(config, folder / "training", plans, profiles, on_rollout)
     card = {
@@ -91,6 +105,7 @@ def train_orchestrator(
         "variant": variant,
         "algorithm": algorithm,
         "hard": hard,
+        "features": features,
         "steps": steps,
         "data": data,
         "profiles": list(profiles),
@@ -178,19 +193,26 @@ def tune_rules(
     alfred: AlfredOption = None,
     split: SplitOption = None,
     profile: AnswersOption = None,
+    skillsets: Annotated[
+        bool, typer.Option("--skillsets", help="On random skill sets, as `train orchestrator --features nameless`.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Where the parameters go (JSON).")] = Path("rules.json"),
 ) -> None:
     """Find the best parameters of every rule, with as much data as the learned policy gets."""
     from rarrl.cli.common import table
-    from rarrl_learning.orchestrator.tune import tune_on_recordings
+    from rarrl_learning.orchestrator.tune import tune_on_recordings, tune_on_skillsets
     from rarrl_learning.orchestrator.tune import tune_rules as tune
     from rarrl_sim_envs.alfred.datasets import RECORDED_TRAINING, load_plans
 
     check_output(out, "--out")
     recorded = _answers_of(profile, RECORDED_TRAINING)
     _no_alfred_with(recorded, alfred)
+    if skillsets and (alfred is not None or recorded):
+        raise InputError("--skillsets: skill sets are drawn; leave --alfred and --profile away")
     with progress("tuning", 1.0) as update:
-        if recorded:
+        if skillsets:
+            document = tune_on_skillsets(steps, seed, out, command_line(), _said(update))
+        elif recorded:
             document = tune_on_recordings(recorded, steps, seed, out, command_line(), _said(update))
         else:
             plans, data = load_plans(alfred, split)

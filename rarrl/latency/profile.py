@@ -53,10 +53,12 @@ Finish = Literal["stop", "length", "timeout", "refused", "error"]
 class World(str, Enum):
     """Where the tasks of a recorded profile come from, and so which weights and rules were fitted to them.
 
-    ALFRED: the data set's annotated tasks, replayed. HOUSEHOLD: missions of the simulated home."""
+    ALFRED: the data set's annotated tasks, replayed. HOUSEHOLD: missions of the simulated home. SKILLS: a robot with
+    skills of its own."""
 
     ALFRED = "alfred"
     HOUSEHOLD = "household"
+    SKILLS = "skills"
 
 
 class _Strict(BaseModel):

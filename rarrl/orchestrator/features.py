@@ -12,17 +12,22 @@ affordable calls. So a policy can serve a language model whose latency it has ne
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rarrl.types import THINK_ACTIONS, Action, Budget, PlanStatus, StateSummary, SubgoalType
+from rarrl.alfred import STEP_VIEWS, SubgoalType
+from rarrl.types import THINK_ACTIONS, Action, Budget, PlanStatus, StateSummary, StepView
 
 Floats = NDArray[np.float64]
 N_ACTIONS = len(Action)
 N_TYPES = len(SubgoalType)
+FOREIGN = -1
+"""`Situation.subgoal_type` of a step whose name is none of ALFRED's."""
+_TYPE_OF_NAME = {kind.name: int(kind) for kind in SubgoalType}
 MAX_CALLS_PER_ACT = 3
 """After so many calls without an execution attempt, only ACT remains: no robot ponders for ever."""
 
@@ -190,15 +195,95 @@ class PlanView:
         )
 
 
+def type_of(name: str) -> int:
+    """The number of ALFRED's action of that name; FOREIGN where there is none."""
+    return _TYPE_OF_NAME.get(name, FOREIGN)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What the steps of n robots' plans are expected to do; arrays (n,) float64. Nothing here depends on a name.
+
+    Of the step at hand, as in `StepView`: `failures`, `attempts`, `irreversible`, `seconds`, `looks` (0 or 1). Over the
+    steps after it: `rest_failures` and `rest_losses` (sums of the failure shares, and of the shares that lose the
+    task), `rest_doubt` (sum of the standard deviations of the failure shares), `rest_worst` (the largest share that
+    loses the task), `rest_irreversible` (sum of the shares of the failures), `rest_seconds` (sum), `rest_looks` (how
+    many). `retries_left`, `contradicted`: see `StateSummary`."""
+
+    failures: Floats
+    attempts: Floats
+    irreversible: Floats
+    seconds: Floats
+    looks: Floats
+    rest_failures: Floats
+    rest_losses: Floats
+    rest_doubt: Floats
+    rest_worst: Floats
+    rest_irreversible: Floats
+    rest_seconds: Floats
+    rest_looks: Floats
+    retries_left: Floats
+    contradicted: Floats
+
+    @classmethod
+    def single(cls, summary: StateSummary) -> Steps:
+        """Of one robot; where all steps are done, the last one counts as the step at hand."""
+        current = min(summary.subgoal_index, len(summary.subgoals) - 1)
+        now, rest = summary.subgoals[current], facts_of(summary.subgoals[current + 1 :])
+        values = (
+            now.failures,
+            now.attempts,
+            now.irreversible,
+            now.seconds,
+            float(now.looks),
+            *_rest(rest, np.ones((len(rest[0]), 1)))[:, 0],
+            float(summary.retries_left),
+            float(summary.contradicted),
+        )
+        return cls(*np.array(values)[:, None])
+
+    @classmethod
+    def of_types(cls, subgoal_type: NDArray[np.int64], remaining: Floats) -> Steps:
+        """Of ALFRED's actions: the type of the step at hand (n,), and how many of each type come after it (8, n).
+
+        A FOREIGN type counts as a skill that nobody told anything about."""
+        nothing = np.zeros(len(subgoal_type))
+        rows = [*_TYPE_FACTS[:, subgoal_type], *_rest(_TYPE_FACTS[:, :N_TYPES], remaining), nothing, nothing]
+        return cls(*rows)
+
+
+def facts_of(steps: Sequence[StepView]) -> Floats:
+    """(5, k): failures, attempts, irreversible, seconds and looks of each step."""
+    rows = [(s.failures, s.attempts, s.irreversible, s.seconds, float(s.looks)) for s in steps]
+    return np.array(rows, dtype=np.float64).reshape(len(rows), 5).T
+
+
+def _rest(facts: Floats, counts: Floats) -> Floats:
+    """(7, n): what `Steps` says of the steps to come. `counts` (k, n): how often each of the steps `facts` (5, k) is
+    among them."""
+    failures, attempts, irreversible, seconds, looks = facts
+    losses = failures * irreversible
+    deviations = np.sqrt(failures * (1.0 - failures) / (attempts + 1.0))  # of a Beta
+    sums = np.stack([failures, losses, deviations, irreversible, seconds, looks]) @ counts
+    worst = (losses[:, None] * (counts > 0.0)).max(axis=0, initial=0.0)
+    return np.concatenate([sums[:3], worst[None], sums[3:]])
+
+
+_TYPE_FACTS = facts_of([*STEP_VIEWS.values(), StepView("unknown")])
+"""(5, 9) of ALFRED's actions by their numbers; the last column, FOREIGN, of a skill that nobody told anything about."""
+
+
 @dataclass(frozen=True)
 class Situation:
     """All that a decision may depend on, for n robots: task state, h_t, b_t, and what calls cost here.
 
-    `subgoal_type` (n,) int; `remaining` (8, n) sub-goals of each type after the current one; `subgoal_index`,
+    `subgoal_type` (n,) int, FOREIGN for a step whose name is none of ALFRED's; `remaining` (8, n) steps of each of
+    ALFRED's types after the current one; `subgoal_index`,
     `subgoal_count`, `step`, `horizon` (n,); `time_s`, `tokens`, `initial_time_s`, `initial_tokens` (n,) the
     budget; `mean_s`, `p95_s`, `mean_tokens`, `max_tokens` (4, n) expected cost per THINK action;
     `cost_weight` (n,) lambda, points of success per second of thinking. `plan`: None where plans are not known to be
-    right or wrong (the parametric world); where it is there, all task state is by the plan in force.
+    right or wrong (the parametric world); where it is there, all task state is by the plan in force. `known_steps`:
+    what the steps are expected to do; None: that of ALFRED's actions, see `steps`.
     """
 
     subgoal_type: NDArray[np.int64]
@@ -218,6 +303,12 @@ class Situation:
     max_tokens: Floats
     cost_weight: Floats
     plan: PlanView | None = None
+    known_steps: Steps | None = None
+
+    @property
+    def steps(self) -> Steps:
+        """What the steps are expected to do."""
+        return self.known_steps or Steps.of_types(self.subgoal_type, self.remaining)
 
     @property
     def n(self) -> int:
@@ -237,14 +328,16 @@ class Situation:
         """The situation of one robot. `plan`: None where it does not know of plans (the parametric world)."""
         current = min(summary.subgoal_index, len(summary.subgoals) - 1)
         remaining = np.zeros((N_TYPES, 1))
-        for subgoal in summary.subgoals[current + 1 :]:
-            remaining[int(subgoal), 0] += 1.0
+        for step in summary.subgoals[current + 1 :]:
+            kind = type_of(step.name)
+            if kind != FOREIGN:
+                remaining[kind, 0] += 1.0
 
         def one(value: float) -> Floats:
             return np.array([value], dtype=np.float64)
 
         return cls(
-            subgoal_type=np.array([int(summary.subgoals[current])]),
+            subgoal_type=np.array([type_of(summary.subgoals[current].name)]),
             remaining=remaining,
             subgoal_index=one(summary.subgoal_index),
             subgoal_count=one(len(summary.subgoals)),
@@ -261,6 +354,7 @@ class Situation:
             max_tokens=costs.max_tokens[:, None],
             cost_weight=one(cost_weight),
             plan=None if plan is None else PlanView.single(plan),
+            known_steps=Steps.single(summary),
         )
 
     def action_mask(self) -> NDArray[np.bool_]:
@@ -329,6 +423,37 @@ PLAN_FEATURE_NAMES: tuple[str, ...] = (
 )
 """Appended to FEATURE_NAMES where the situation has a `PlanView`."""
 ALL_FEATURE_NAMES = FEATURE_NAMES + PLAN_FEATURE_NAMES
+STEP_FEATURE_NAMES: tuple[str, ...] = (
+    "step.failures",
+    "step.attempts",
+    "step.irreversible",
+    "step.losses",
+    "step.calls",
+    "step.looks",
+    "rest.failures",
+    "rest.losses",
+    "rest.doubt",
+    "rest.worst",
+    "rest.irreversible",
+    "rest.calls",
+    "rest.looks",
+    "retries_left",
+    "beliefs_contradicted",
+)
+"""What stands in the place of ALFRED's names: what the step at hand, and those after it, are expected to do."""
+NAMELESS_FEATURE_NAMES = (
+    *STEP_FEATURE_NAMES,
+    *FEATURE_NAMES[2 * N_TYPES :],
+    "plan.known",
+    *PLAN_FEATURE_NAMES,
+)
+"""Features that know no names, for any robot's skills; those of the plan are 0 where there is no `PlanView`."""
+FEATURE_SETS: dict[str, tuple[str, ...]] = {
+    "names": FEATURE_NAMES,
+    "names_and_plan": ALL_FEATURE_NAMES,
+    "nameless": NAMELESS_FEATURE_NAMES,
+}
+"""Every set of features that a policy file may have been trained on."""
 FEATURE_LIMIT = 8.0
 """Features are cut off at +- this value."""
 HISTORY_FEATURES = slice(FEATURE_NAMES.index("last_success"), FEATURE_NAMES.index("latency_log_ratio") + 1)
@@ -340,42 +465,80 @@ def encode(s: Situation) -> NDArray[np.float32]:
     """The policy's input (n, features) float32, every column of order one.
 
     Names in FEATURE_NAMES, or ALL_FEATURE_NAMES where the situation has a `PlanView`."""
-    h = s.history
     out = np.empty((N_FEATURES if s.plan is None else len(ALL_FEATURE_NAMES), s.n), dtype=np.float32)
     out[0:8] = s.subgoal_type == _TYPES
     out[8:16] = s.remaining * 0.25
-    left = s.subgoal_count - s.subgoal_index
-    out[16] = s.subgoal_index / s.subgoal_count
-    out[17] = left * 0.125
-    out[18] = s.step / s.horizon
-    out[19] = np.clip((s.horizon - s.step) / np.maximum(left, 1.0) - 1.0, 0.0, 4.0)
-    out[20] = h.last_outcome > 0.0
-    out[21] = h.last_outcome < 0.0
-    out[22] = h.consecutive_failures * 0.5
-    out[23] = h.subgoal_failures * 0.5
-    out[24] = h.subgoal_acts * 0.25
-    out[25] = h.ema_failure * 2.0
-    out[26] = h.recent_failures.sum(axis=0) * 0.4
-    out[27] = h.acts_since_think * 0.1
-    out[28] = h.calls_since_act * 0.5
-    out[29] = (h.last_think == 1.0) | (h.last_think == 2.0)
-    out[30] = h.last_think > 2.0
-    out[31] = np.where(h.last_think > 0.0, 0.5 + 0.5 * ((h.last_think - 1.0) % 2.0), 0.0)
-    out[32] = 1.0 - h.last_call_ok
-    out[33] = h.planner_level * 0.5
-    out[34] = h.verifier_level * 0.5
-    out[35] = h.latency_log_ratio
-    out[36] = s.time_s / np.maximum(s.initial_time_s, 1e-9)
-    out[37] = s.tokens / np.maximum(s.initial_tokens, 1e-9)
-    out[38:42] = np.log1p(np.minimum(s.time_s / s.mean_s, MAX_CALLS)) * 0.5
-    out[42:46] = np.log1p(np.minimum(s.tokens / s.mean_tokens, MAX_CALLS)) * 0.5
-    out[46:50] = np.log(1e-4 + s.cost_weight * s.mean_s) * 0.25 + 1.0
-    out[50:53] = np.log(s.mean_s[1:] / s.mean_s[0])
-    out[53] = np.log(s.p95_s[0] / s.mean_s[0])
+    _encode_task(s, out[16:N_FEATURES])
     if s.plan is not None:
         _encode_plan(s.plan, out[N_FEATURES:])
     np.clip(out, -FEATURE_LIMIT, FEATURE_LIMIT, out=out)
     return np.ascontiguousarray(out.T)
+
+
+def encode_nameless(s: Situation) -> NDArray[np.float32]:
+    """As `encode`, without any name: (n, features) float32 by NAMELESS_FEATURE_NAMES."""
+    out = np.zeros((len(NAMELESS_FEATURE_NAMES), s.n), dtype=np.float32)
+    k = len(STEP_FEATURE_NAMES)
+    tail = k + N_FEATURES - 2 * N_TYPES
+    _encode_steps(s, out[:k])
+    _encode_task(s, out[k:tail])
+    if s.plan is not None:
+        out[tail] = 1.0
+        _encode_plan(s.plan, out[tail + 1 :])
+    np.clip(out, -FEATURE_LIMIT, FEATURE_LIMIT, out=out)
+    return np.ascontiguousarray(out.T)
+
+
+def _encode_steps(s: Situation, out: NDArray[np.float32]) -> None:
+    steps, call_s = s.steps, s.mean_s[0]
+    out[0] = steps.failures * 2.0
+    out[1] = np.log(steps.attempts) * 0.25
+    out[2] = steps.irreversible
+    out[3] = np.sqrt(steps.failures * steps.irreversible) * 2.0  # a loss of 1 % is told from one of 4 %
+    out[4] = np.log1p(steps.seconds / call_s) * 0.25
+    out[5] = steps.looks
+    out[6] = steps.rest_failures * 0.5
+    out[7] = np.sqrt(steps.rest_losses)
+    out[8] = steps.rest_doubt
+    out[9] = np.sqrt(steps.rest_worst) * 2.0
+    out[10] = steps.rest_irreversible * 0.25
+    out[11] = np.log1p(steps.rest_seconds / call_s) * 0.25
+    out[12] = steps.rest_looks * 0.25
+    out[13] = np.minimum(steps.retries_left, 4.0) * 0.25
+    out[14] = np.minimum(steps.contradicted, 3.0) * 0.5
+
+
+def _encode_task(s: Situation, out: NDArray[np.float32]) -> None:
+    """From "progress" to "tail": history, budget and prices, which know no names."""
+    h = s.history
+    left = s.subgoal_count - s.subgoal_index
+    out[0] = s.subgoal_index / s.subgoal_count
+    out[1] = left * 0.125
+    out[2] = s.step / s.horizon
+    out[3] = np.clip((s.horizon - s.step) / np.maximum(left, 1.0) - 1.0, 0.0, 4.0)
+    out[4] = h.last_outcome > 0.0
+    out[5] = h.last_outcome < 0.0
+    out[6] = h.consecutive_failures * 0.5
+    out[7] = h.subgoal_failures * 0.5
+    out[8] = h.subgoal_acts * 0.25
+    out[9] = h.ema_failure * 2.0
+    out[10] = h.recent_failures.sum(axis=0) * 0.4
+    out[11] = h.acts_since_think * 0.1
+    out[12] = h.calls_since_act * 0.5
+    out[13] = (h.last_think == 1.0) | (h.last_think == 2.0)
+    out[14] = h.last_think > 2.0
+    out[15] = np.where(h.last_think > 0.0, 0.5 + 0.5 * ((h.last_think - 1.0) % 2.0), 0.0)
+    out[16] = 1.0 - h.last_call_ok
+    out[17] = h.planner_level * 0.5
+    out[18] = h.verifier_level * 0.5
+    out[19] = h.latency_log_ratio
+    out[20] = s.time_s / np.maximum(s.initial_time_s, 1e-9)
+    out[21] = s.tokens / np.maximum(s.initial_tokens, 1e-9)
+    out[22:26] = np.log1p(np.minimum(s.time_s / s.mean_s, MAX_CALLS)) * 0.5
+    out[26:30] = np.log1p(np.minimum(s.tokens / s.mean_tokens, MAX_CALLS)) * 0.5
+    out[30:34] = np.log(1e-4 + s.cost_weight * s.mean_s) * 0.25 + 1.0
+    out[34:37] = np.log(s.mean_s[1:] / s.mean_s[0])
+    out[37] = np.log(s.p95_s[0] / s.mean_s[0])
 
 
 def _encode_plan(p: PlanView, out: NDArray[np.float32]) -> None:

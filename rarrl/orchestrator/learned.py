@@ -16,7 +16,16 @@ from safetensors.numpy import save as save_safetensors
 
 from rarrl.errors import InputError
 from rarrl.files import read_file, sha256, write_bytes_atomic, write_json_atomic
-from rarrl.orchestrator.features import ALL_FEATURE_NAMES, FEATURE_NAMES, N_ACTIONS, Situation, encode
+from rarrl.orchestrator.features import (
+    ALL_FEATURE_NAMES,
+    FEATURE_NAMES,
+    FEATURE_SETS,
+    N_ACTIONS,
+    NAMELESS_FEATURE_NAMES,
+    Situation,
+    encode,
+    encode_nameless,
+)
 
 Floats32 = NDArray[np.float32]
 MAX_BYTES = 16_000_000
@@ -29,9 +38,9 @@ class LearnedPolicy:
     """An MLP over `encode(situation)`: tanh hidden layers, then one logit per action; the largest allowed wins.
 
     `weights[i]` (out, in), `biases[i]` (out,) float32. `hidden` (features,) bool: inputs this policy was trained
-    without (ablations), set to zero. `allowed` (5,) bool: actions it was trained with. It reads as many features as
-    its first layer has inputs: all, or those of FEATURE_NAMES alone. `value_weights`, `value_biases`: the learner's
-    value head, a network of its own; empty where the file holds none."""
+    without (ablations), set to zero. `allowed` (5,) bool: actions it was trained with. `value_weights`,
+    `value_biases`: the learner's value head, a network of its own; empty where the file holds none. `nameless`: it
+    reads NAMELESS_FEATURE_NAMES; else as many of ALL_FEATURE_NAMES as its first layer has inputs."""
 
     name: str
     weights: tuple[Floats32, ...]
@@ -40,6 +49,16 @@ class LearnedPolicy:
     allowed: NDArray[np.bool_]
     value_weights: tuple[Floats32, ...] = ()
     value_biases: tuple[Floats32, ...] = ()
+    nameless: bool = False
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The names of its inputs."""
+        return NAMELESS_FEATURE_NAMES if self.nameless else ALL_FEATURE_NAMES[: len(self.hidden)]
+
+    def encode(self, s: Situation) -> Floats32:
+        """Its inputs (n, features) in situation `s`, or more of them than it reads."""
+        return encode_nameless(s) if self.nameless else encode(s)
 
     def logits(self, features: Floats32) -> Floats32:
         """(n, 5) for `features` (n, features). Raises: InputError where there are fewer than in training."""
@@ -69,7 +88,7 @@ class LearnedPolicy:
 
     def act(self, s: Situation, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The most probable allowed action (n,)."""
-        logits = np.where(mask.T & self.allowed, self.logits(encode(s)), -np.inf)
+        logits = np.where(mask.T & self.allowed, self.logits(self.encode(s)), -np.inf)
         return np.asarray(logits.argmax(axis=1))
 
 
@@ -83,8 +102,7 @@ def save_policy(policy: LearnedPolicy, folder: Path, card: dict[str, Any], file:
         tensors[f"layer{i}.weight"], tensors[f"layer{i}.bias"] = weight, bias
     for i, (weight, bias) in enumerate(zip(policy.value_weights, policy.value_biases, strict=True)):
         tensors[f"value{i}.weight"], tensors[f"value{i}.bias"] = weight, bias
-    names = ALL_FEATURE_NAMES[: len(policy.hidden)]
-    data = save_safetensors(tensors, metadata={"features": json.dumps(names), "name": policy.name})
+    data = save_safetensors(tensors, metadata={"features": json.dumps(policy.feature_names), "name": policy.name})
     write_bytes_atomic(folder / file, data)
     card_path = folder / "card.json"
     files = json.loads(card_path.read_text())["files"] if card_path.exists() else {}
@@ -115,12 +133,12 @@ def load_learned(path: Path) -> LearnedPolicy:
             f"policy: {file} is not a policy saved by rarrl ({type(error).__name__}: {error}); "
             "train one with `rarrl train orchestrator`"
         ) from None
-    if features not in (FEATURE_NAMES, ALL_FEATURE_NAMES):
+    if features not in FEATURE_SETS.values():
         raise InputError(
             f"policy: {file} was trained on {len(features)} other features than this version's {len(FEATURE_NAMES)}; "
             "train it again with `rarrl train orchestrator`"
         )
-    return _build(file, name, tensors, len(features))
+    return _build(file, name, tensors, features)
 
 
 def _check_size(file: Path) -> None:
@@ -149,7 +167,8 @@ def _check_hash(file: Path, data: bytes) -> None:
         raise InputError(f"policy: {file} does not match the hash in {card}: the file is damaged or was changed")
 
 
-def _build(file: Path, name: str, tensors: dict[str, Any], width: int) -> LearnedPolicy:
+def _build(file: Path, name: str, tensors: dict[str, Any], features: tuple[str, ...]) -> LearnedPolicy:
+    width = len(features)
     layers = sum(key.startswith("layer") and key.endswith(".weight") for key in tensors)
     heads = sum(key.startswith("value") and key.endswith(".weight") for key in tensors)
     stacks = [("layer", layers, N_ACTIONS)] + [("value", heads, 1)] * (heads > 0)
@@ -184,4 +203,5 @@ def _build(file: Path, name: str, tensors: dict[str, Any], width: int) -> Learne
         tensors["allowed"].astype(bool),
         stack_of("value", heads, "weight"),
         stack_of("value", heads, "bias"),
+        nameless=features == NAMELESS_FEATURE_NAMES,
     )

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from rarrl.errors import InputError, RarrlError
-from rarrl.orchestrator.features import Costs, History, Situation
+from rarrl.orchestrator.features import FOREIGN, Costs, History, Situation, type_of
+from rarrl.orchestrator.learned import LearnedPolicy
 from rarrl.orchestrator.rules import Mask, OrchestratorPolicy
 from rarrl.orchestrator.running_costs import RunningCosts
 from rarrl.plugins import USER_ERRORS, one_line
@@ -169,6 +170,8 @@ class Orchestrator:
             f"{int(h.subgoal_failures[0])} failures here, recent rate {h.ema_failure[0]:.2f}",
             f"left {self.budget.time_s:.1f} s, {self.budget.tokens:.0f} tokens",
         ]
+        if isinstance(self.policy, LearnedPolicy) and not self.policy.nameless and type_of(subgoal) == FOREIGN:
+            parts.append(f"trained on ALFRED's actions, of which {subgoal} is none: `nameless` knows any skill")
         if not can_think:
             parts.append("no call allowed: budget spent or enough calls for this attempt")
         return "; ".join(parts)

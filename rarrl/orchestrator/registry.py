@@ -22,6 +22,9 @@ SHIPPED = MODELS / "orchestrator"
 RULES_FILE = SHIPPED / "rules.json"
 RECORDED_RULES_FILE = SHIPPED / "recorded_rules.json"
 """The rules tuned on recorded answers."""
+SKILLSET_RULES_FILE = SHIPPED / "skillset_rules.json"
+"""The rules tuned on random skill sets: under `binding` where advice helps the next attempts, under `answers` where
+robots keep plans."""
 HOUSEHOLD_RULES_FILE = SHIPPED / "household_rules.json"
 """The rules tuned on missions in homes, for the condition `mission`."""
 
@@ -31,11 +34,13 @@ class Fitted(str, Enum):
 
     LATENCIES: calls whose cost alone is known; a call helps the next attempt with a modelled probability.
     ANSWERS: recorded answers to ALFRED's goals, right or wrong.
-    HOUSEHOLD: recorded answers in missions of the simulated home."""
+    HOUSEHOLD: recorded answers in missions of the simulated home.
+    SKILLS: random skill sets, beside ALFRED: for robots whose skills nobody knew when they were fitted."""
 
     LATENCIES = "latencies"
     ANSWERS = "answers"
     HOUSEHOLD = "household"
+    SKILLS = "skills"
 
 
 @dataclass(frozen=True)
@@ -50,16 +55,20 @@ _MEANT = {
     Fitted.LATENCIES: _Names("policy.safetensors", "binding"),
     Fitted.ANSWERS: _Names("recorded.safetensors", "binding"),
     Fitted.HOUSEHOLD: _Names("household.safetensors", "mission"),
+    Fitted.SKILLS: _Names("nameless.safetensors", "answers"),
 }
-_BY_NAME = {"recorded": Fitted.ANSWERS, "household": Fitted.HOUSEHOLD}
+_BY_NAME = {"recorded": Fitted.ANSWERS, "household": Fitted.HOUSEHOLD, "nameless": Fitted.SKILLS}
 """Shipped weights that have a name of their own, whatever the profile is."""
 
 
 def rules_file(fitted: Fitted) -> Path:
     """The file of the rules' parameters that were tuned on `fitted`."""
-    if fitted is Fitted.HOUSEHOLD:
-        return HOUSEHOLD_RULES_FILE
-    return RECORDED_RULES_FILE if fitted is Fitted.ANSWERS else RULES_FILE
+    return {
+        Fitted.LATENCIES: RULES_FILE,
+        Fitted.ANSWERS: RECORDED_RULES_FILE,
+        Fitted.HOUSEHOLD: HOUSEHOLD_RULES_FILE,
+        Fitted.SKILLS: SKILLSET_RULES_FILE,
+    }[fitted]
 
 
 def tuned_parameters(condition: str = "binding", file: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -75,9 +84,10 @@ def load_policy(spec: str, fitted: Fitted = Fitted.LATENCIES) -> OrchestratorPol
     """The policy that `spec` names.
 
     Args:
-        spec: `learned` (the shipped weights for `fitted`), `recorded`, `household` (those for recorded answers, for
-            missions in homes), `FAMILY` (a rule with the parameters tuned for `fitted`), `FAMILY:{"key": value}` (a
-            rule with these), the path of a safetensors file or its folder, or `package.module:Class`.
+        spec: `learned` (the shipped weights for `fitted`), `recorded`, `household`, `nameless` (those for recorded
+            answers, for missions in homes, for any robot's skills), `FAMILY` (a rule with the parameters tuned for
+            `fitted`), `FAMILY:{"key": value}` (a rule with these), the path of a safetensors file or its folder, or
+            `package.module:Class`.
         fitted: what kind of profile it is for.
 
     Raises: InputError with the known names."""
@@ -90,7 +100,10 @@ def load_policy(spec: str, fitted: Fitted = Fitted.LATENCIES) -> OrchestratorPol
     if family in RULES:
         if text:
             return make_rule(family, **_parameters(spec, text))
-        tuned = tuned_parameters(_MEANT[fitted].condition, rules_file(fitted))
+        # risk_share reads what skills are expected to do, and is tuned where they are drawn, whatever the profile is.
+        kind = Fitted.SKILLS if RULES[family].needs_skills else fitted
+        condition = "binding" if kind is Fitted.SKILLS and RULES[family].needs_guard else _MEANT[kind].condition
+        tuned = tuned_parameters(condition, rules_file(kind))
         return make_rule(family, **tuned.get(family, {}))
 
     # os.path: pathlib's exists() raises for names that no file system allows

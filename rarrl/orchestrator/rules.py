@@ -16,11 +16,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rarrl.alfred import STEP_VIEWS
 from rarrl.errors import InputError
-from rarrl.orchestrator.features import Situation
+from rarrl.orchestrator.features import Situation, type_of
 from rarrl.plugins import Table, did_you_mean
 from rarrl.strict_json import short
-from rarrl.types import Action, SubgoalType
+from rarrl.types import Action
 
 Actions = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -32,20 +33,15 @@ RECIPES: dict[str, tuple[Action, ...]] = {
     "P1V1": (Action.PLANNER_1, Action.VERIFIER_1),
     "P2V2": (Action.PLANNER_2, Action.VERIFIER_2),
 }
-RISK_SETS: dict[str, tuple[SubgoalType, ...]] = {
+RISK_SETS: dict[str, tuple[str, ...]] = {
     "none": (),
-    "heat_slice": (SubgoalType.SliceObject, SubgoalType.HeatObject),
-    "put": (SubgoalType.PutObject,),
-    "put_heat_slice": (SubgoalType.PutObject, SubgoalType.SliceObject, SubgoalType.HeatObject),
-    "all_irreversible": (
-        SubgoalType.PutObject,
-        SubgoalType.SliceObject,
-        SubgoalType.CleanObject,
-        SubgoalType.HeatObject,
-        SubgoalType.CoolObject,
-    ),
-    "all_but_goto": tuple(t for t in SubgoalType if t is not SubgoalType.GotoLocation),
+    "heat_slice": ("SliceObject", "HeatObject"),
+    "put": ("PutObject",),
+    "put_heat_slice": ("PutObject", "SliceObject", "HeatObject"),
+    "all_irreversible": ("PutObject", "SliceObject", "CleanObject", "HeatObject", "CoolObject"),
+    "all_but_goto": tuple(name for name in STEP_VIEWS if name != "GotoLocation"),
 }
+"""Sets of ALFRED's actions by name, as `risk_table` takes them; a step with another name is in none."""
 
 
 _INF = float("inf")
@@ -89,7 +85,7 @@ class RiskTable:
     The strongest hand-made rule that we know: it sees the types that the environment makes irreversible."""
 
     name: str
-    risky: tuple[SubgoalType, ...]
+    risky: tuple[str, ...]
     verify: Action
     plan: Action
     failures: float
@@ -99,19 +95,58 @@ class RiskTable:
 
     def act(self, s: Situation, mask: Mask) -> Actions:
         """VERIFY before a risky attempt, PLAN after `failures` failures in this sub-goal, else ACT."""
-        h, rows = s.history, np.arange(s.n)
-        risky = np.isin(s.subgoal_type, [int(t) for t in self.risky]) & (h.ema_failure >= self.theta)
-        verify = risky & (h.verifier_level == 0.0)
-        plan = (h.subgoal_failures >= self.failures) & (h.planner_level == 0.0)
-        actions = np.where(plan, int(self.plan), np.where(verify, int(self.verify), 0))
-        actions = np.where(mask[actions, rows], actions, np.where(verify, int(self.verify), 0))
-        risky_left = s.remaining[[int(t) for t in self.risky]].sum(axis=0) if self.risky else np.zeros(s.n)
-        reserve = self.pace * risky_left * s.mean_s[int(self.verify) - 1]
-        actions = np.where(
-            (actions == int(self.plan)) & (s.time_s - s.mean_s[int(self.plan) - 1] < reserve), 0, actions
-        )
-        actions = np.where((actions == 0) & verify, int(self.verify), actions)
-        return np.where(mask[actions, rows] & (h.calls_since_act < 2.0), actions, 0)
+        types = [type_of(name) for name in self.risky]
+        risky = np.isin(s.subgoal_type, types) & (s.history.ema_failure >= self.theta)
+        plan = s.history.subgoal_failures >= self.failures
+        risky_left = s.remaining[types].sum(axis=0) if types else np.zeros(s.n)
+        return _verify_or_plan(s, mask, risky, plan, self.verify, self.plan, self.pace * risky_left)
+
+
+@dataclass(frozen=True)
+class RiskShare:
+    """As `RiskTable`, without names: verifies before steps whose failures are expected to be beyond repair.
+
+    The strongest hand-made rule that we know for skills that it has never seen."""
+
+    name: str
+    irreversible: float
+    loss: float
+    doubt: float
+    verify: Action
+    plan: Action
+    failures: float
+    pace: float
+    params: dict[str, Any]
+
+    def act(self, s: Situation, mask: Mask) -> Actions:
+        """VERIFY before a risky attempt, PLAN after `failures` failures in this step or before a doubtful one, else
+        ACT."""
+        steps, h = s.steps, s.history
+        risky = (steps.irreversible >= self.irreversible) & (steps.failures * steps.irreversible >= self.loss)
+        plan = (h.subgoal_failures >= self.failures) | ((h.subgoal_acts == 0.0) & (steps.failures >= self.doubt))
+        return _verify_or_plan(s, mask, risky, plan, self.verify, self.plan, self.pace * steps.rest_irreversible)
+
+
+def _verify_or_plan(
+    s: Situation,
+    mask: Mask,
+    risky: Mask,
+    doubtful: Mask,
+    verifier: Action,
+    planner: Action,
+    reserved: NDArray[np.float64],
+) -> Actions:
+    """Asks the planner where a step is doubtful, else the verifier where it is risky, each where its advice is not in
+    force yet. The planner leaves the seconds of `reserved` verdicts (n,) untouched."""
+    h, rows = s.history, np.arange(s.n)
+    verify = risky & (h.verifier_level == 0.0)
+    plan = doubtful & (h.planner_level == 0.0)
+    actions = np.where(plan, int(planner), np.where(verify, int(verifier), 0))
+    actions = np.where(mask[actions, rows], actions, np.where(verify, int(verifier), 0))
+    reserve = reserved * s.mean_s[int(verifier) - 1]
+    actions = np.where((actions == int(planner)) & (s.time_s - s.mean_s[int(planner) - 1] < reserve), 0, actions)
+    actions = np.where((actions == 0) & verify, int(verifier), actions)
+    return np.where(mask[actions, rows] & (h.calls_since_act < 2.0), actions, 0)
 
 
 @dataclass(frozen=True)
@@ -201,6 +236,7 @@ class RuleFamily:
         recorded or a reasoner is asked; on latencies alone nothing keeps a plan, and such a rule is not played.
     needs_guard: it relies on a verifier's verdict making the next attempt safer. Latencies alone are replayed so;
         recorded answers judge the plan instead, and such a rule says nothing there.
+    needs_skills: it reads what the steps are expected to do, and is tuned on random skill sets alone.
     texts: names of parameters that are text; all others are finite numbers.
     limits: parameter -> the lowest and the highest value that is allowed; where it is left out, any number is."""
 
@@ -209,6 +245,7 @@ class RuleFamily:
     axes: Mapping[str, Sequence[Any]]
     needs_plan: bool
     needs_guard: bool
+    needs_skills: bool
     texts: tuple[str, ...]
     limits: Mapping[str, Limits]
 
@@ -239,6 +276,7 @@ def register_rule(
     axes: Mapping[str, Sequence[Any]] | None = None,
     needs_plan: bool = False,
     needs_guard: bool = False,
+    needs_skills: bool = False,
     texts: tuple[str, ...] = (),
     limits: Mapping[str, Limits] | None = None,
 ) -> None:
@@ -247,7 +285,7 @@ def register_rule(
     The arguments are the fields of `RuleFamily`; without `axes` there is nothing to tune.
 
     Raises: ValueError where the name is taken or is no name."""
-    RULES.register(name, RuleFamily(name, make, axes or {}, needs_plan, needs_guard, texts, limits or {}))
+    RULES.register(name, RuleFamily(name, make, axes or {}, needs_plan, needs_guard, needs_skills, texts, limits or {}))
 
 
 def families() -> tuple[str, ...]:
@@ -257,6 +295,11 @@ def families() -> tuple[str, ...]:
 
 def plain_families() -> tuple[str, ...]:
     """Those that play on latencies alone."""
+    return tuple(family.name for family in RULES.values() if not family.needs_plan and not family.needs_skills)
+
+
+def skill_families() -> tuple[str, ...]:
+    """Those that play on latencies alone, with any robot's skills."""
     return tuple(family.name for family in RULES.values() if not family.needs_plan)
 
 
@@ -407,6 +450,40 @@ def _make_risk_table(
     )
 
 
+def _make_risk_share(
+    irreversible: float = 0.3,
+    loss: float = 0.0,
+    doubt: float = 2.0,
+    verify: int = 1,
+    plan: int = 1,
+    failures: float = 1,
+    pace: float = 0.0,
+) -> RiskShare:
+    """Asks the verifier (level `verify`) before steps of which at least the share `irreversible` of the failures cannot
+    be undone and that lose the task at least with the probability `loss`; and the planner (level `plan`) after
+    `failures` failures in a step, or before one that fails at least with the probability `doubt` (2: before none). It
+    keeps `pace` of the seconds that the risky steps to come will need. Knows no names of skills."""
+    return RiskShare(
+        name="risk_share",
+        irreversible=irreversible,
+        loss=loss,
+        doubt=doubt,
+        verify=_one_of(_VERIFIERS, verify, "verify"),
+        plan=_one_of(_PLANNERS, plan, "plan"),
+        failures=failures,
+        pace=pace,
+        params={
+            "irreversible": irreversible,
+            "loss": loss,
+            "doubt": doubt,
+            "verify": verify,
+            "plan": plan,
+            "failures": failures,
+            "pace": pace,
+        },
+    )
+
+
 def _make_start(recipe: str = "P1") -> Rule:
     """Once, before the first attempt of the task."""
     return _rule("start", lambda s: s.step == 0.0, recipe)
@@ -490,6 +567,23 @@ register_rule(
     needs_guard=True,
     texts=("risky",),
     limits={"failures": _COUNT, "pace": _AMOUNT, "theta": _SHARE},
+)
+register_rule(
+    "risk_share",
+    _make_risk_share,
+    axes={
+        "irreversible": (0.01, 0.3, 0.6),
+        "loss": (0.0, 0.01, 0.03, 0.08),
+        "doubt": (0.25, 2.0),
+        "verify": (1, 2),
+        "plan": (1, 2),
+        "failures": (1, 2, 9),
+        "pace": (0.0, 0.5, 1.0),
+    },
+    needs_guard=True,
+    needs_skills=True,
+    # With a doubt above 1 no step is doubtful.
+    limits={"irreversible": _SHARE, "loss": _SHARE, "doubt": (0, 2), "failures": _COUNT, "pace": _AMOUNT},
 )
 register_rule("start", _make_start, axes=_RECIPE_AXIS, needs_plan=True, texts=_RECIPE)
 register_rule(

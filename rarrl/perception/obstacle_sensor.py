@@ -85,6 +85,25 @@ class ObstacleSensor:
         self._fusion: VoxelFusion | None = None
         self._fused_at = np.eye(4)  # T_odom_camera of the newest grid in it
 
+    def blind_m(self, low_m: float) -> float:
+        """How near to the camera what is `low_m` high can be below its view, metres: the gate's setting `blind_m`.
+
+        Of the bearings of the scan, the outermost decide where the camera looks down: there the lowest row shows the
+        floor further away than in the middle. Infinite where a bearing never sees so low; 0 for what is as high as the
+        camera."""
+        rig = self.detector.voxelizer.rig
+        rotation = self._T_base_camera[:3, :3]
+        u = np.arange(rig.width)
+        rays = np.stack(
+            [(u - rig.cx) / rig.fx, np.full(rig.width, (rig.height - 1 - rig.cy) / rig.fy), np.ones(rig.width)]
+        )
+        ahead, aside, up = rotation @ rays
+        seen = np.abs(np.arctan2(aside, ahead)) <= self.field_rad / 2
+        over_m = max(0.0, float(self._T_base_camera[2, 3]) - low_m)
+        with np.errstate(divide="ignore"):
+            per_m = np.where(up < 0, np.hypot(ahead, aside) / np.maximum(-up, 1e-12), np.inf)[seen]
+        return over_m * float(per_m.max()) if over_m else 0.0
+
     def reset(self) -> None:
         """Forgets earlier pairs."""
         self._fusion = None

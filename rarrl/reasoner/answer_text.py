@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rarrl.reasoner import prompt, skill_words
-from rarrl.reasoner.base import AnyPlan
-from rarrl.reasoner.plan import Verdict
+from rarrl.reasoner.plan import Plan, Verdict
 from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
 from rarrl.skills.domain import Domain
-from rarrl.skills.plan import SkillPlan
 from rarrl.types import Role
 
 MAX_CHARACTERS = 200_000
@@ -119,7 +117,7 @@ def _scanned(text: str, begin: int, error: ValueError | RecursionError) -> int:
 
 def read_answer(
     text: str, role: Role, vocabulary: Vocabulary = ALFRED, domain: Domain | None = None
-) -> AnyPlan | Verdict:
+) -> Plan | Verdict:
     """Reads the last plan or verdict in `text`. Keys that an answer does not need are left out, and an object around it
     is taken away.
 
@@ -143,7 +141,7 @@ def read_answer(
     raise ValueError(_nothing_found(text, role))
 
 
-def _read_skills(rows: Any, domain: Domain) -> SkillPlan:
+def _read_skills(rows: Any, domain: Domain) -> Plan:
     if not isinstance(rows, list):
         raise ValueError(f'answer: expected {{"plan": [step, ...]}}, got {rows!r:.60}')
     if not rows:

@@ -11,13 +11,10 @@ from rarrl.reasoner.plan import Plan, Verdict
 from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
 from rarrl.skills.domain import Domain
 from rarrl.skills.outcome import Outcome
-from rarrl.skills.plan import SkillPlan
 from rarrl.types import MAX_NEW_TOKENS, CallStatus, Role
 
 MAX_GOAL_CHARS = 500
 """Longer instructions are refused before a model sees them."""
-AnyPlan = Plan | SkillPlan
-"""A plan of ALFRED's household, or of a robot that two files describe."""
 Shares = tuple[tuple[str, float], ...]
 """Places with the probability that a thing is there, the likeliest first; they sum to 1."""
 
@@ -26,7 +23,7 @@ class BrokenRuleError(ValueError):
     """What a model wrote is a plan, and our rules refuse it: an unknown name, a forbidden step. Its backend works."""
 
 
-def no_rules(plan: AnyPlan) -> str:
+def no_rules(plan: Plan) -> str:
     """The rules of nobody: no plan breaks one."""
     return ""
 
@@ -40,8 +37,8 @@ class Request:
     of `plan` that failed, None where none did. deadline_s: seconds of this call, from its start. seed: of sampling.
     vocabulary: the names that a plan may hold; `GuardedReasoner` sets that of the operator's policy.
 
-    domain: the skills and the world that plans are made of (`SkillPlan`); None: ALFRED's household. beliefs: what the
-    robot believes about the names in play, short sentences (`Beliefs.about`). outcome: how the step `failed` ended, a
+    domain: the skills and the world that plans are made of; None: ALFRED's household. beliefs: what the robot believes
+    about the names in play, short sentences (`Beliefs.about`). outcome: how the step `failed` ended, a
     value of `Outcome`, "" where none did. why: the robot's own words of that failure; data, as the goal is.
     rules: why a plan may not be carried out, "" where it may; `GuardedReasoner` sets it, and a model may mend its plan
     once by what it says.
@@ -55,7 +52,7 @@ class Request:
     goal: str
     deadline_s: float
     scene: tuple[str, ...] = ()
-    plan: AnyPlan | None = None
+    plan: Plan | None = None
     failed: int | None = None
     seed: int = 0
     vocabulary: Vocabulary = ALFRED
@@ -65,7 +62,7 @@ class Request:
     beliefs: tuple[str, ...] = ()
     outcome: str = ""
     why: str = ""
-    rules: Callable[[AnyPlan], str] = no_rules
+    rules: Callable[[Plan], str] = no_rules
 
     def __post_init__(self) -> None:
         if self.level not in MAX_NEW_TOKENS:
@@ -74,17 +71,8 @@ class Request:
             raise ValueError(f"Request.deadline_s must be finite and above 0 s, got {self.deadline_s}")
         if self.role is Role.VERIFIER and self.plan is None:
             raise ValueError("Request.plan: a verifier needs the plan to judge")
-        if self.plan is not None and isinstance(self.plan, SkillPlan) is (self.domain is None):
-            raise ValueError(
-                f"Request.plan: a {type(self.plan).__name__} {'without' if self.domain is None else 'with'} a domain"
-            )
         if self.outcome and self.outcome not in _OUTCOMES:
             raise ValueError(f"Request.outcome must be one of {', '.join(_OUTCOMES)}, got {self.outcome[:40]!r}")
-
-    @property
-    def household_plan(self) -> Plan | None:
-        """`plan`, where it is one of ALFRED's household."""
-        return self.plan if isinstance(self.plan, Plan) else None
 
     @property
     def max_new_tokens(self) -> int:
@@ -128,7 +116,7 @@ class Answer:
     tokens_in: int = 0
     tokens_out: int = 0
     ttft_s: float = float("nan")
-    plan: AnyPlan | None = None
+    plan: Plan | None = None
     verdict: Verdict | None = None
     confidence: float = float("nan")
     text: str = ""
@@ -136,11 +124,6 @@ class Answer:
     tokens_thought: int = 0
     p_right: float = float("nan")
     where: Mapping[str, Shares] = field(default_factory=dict, hash=False)
-
-    @property
-    def household_plan(self) -> Plan | None:
-        """`plan`, where it is one of ALFRED's household."""
-        return self.plan if isinstance(self.plan, Plan) else None
 
     @property
     def tokens(self) -> int:

@@ -11,15 +11,17 @@ from enum import Enum
 from numbers import Integral, Real
 from typing import Any
 
+from rarrl.alfred_plans import ALFRED_DOMAIN
 from rarrl.clock import Clock, SteadyClock
 from rarrl.plugins import USER_ERRORS, one_line
-from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer, AnyPlan, Reasoner, Request
-from rarrl.reasoner.checker import OperatorPolicy, check
-from rarrl.reasoner.plan import Fault, Plan, PlanStep, Verdict
+from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer, Reasoner, Request
+from rarrl.reasoner.plan import Fault, Plan, Verdict
 from rarrl.reasoner.prompt import readable
+from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
 from rarrl.secrets import hide_secrets
-from rarrl.skills.plan import SkillPlan, Step
-from rarrl.types import CallStatus, Role, SubgoalType
+from rarrl.skills.operator_policy import OperatorPolicy
+from rarrl.skills.plan import Step
+from rarrl.types import CallStatus, Role
 
 logger = logging.getLogger(__name__)
 
@@ -97,14 +99,18 @@ class GuardedReasoner:
     A goal that is too long, or holds no word, is refused before a model sees it. An answer to another decision is
     dropped. A plan that the rules refuse is taken out of the answer (status REFUSED). A backend that raises counts as
     BACKEND_DOWN, and an answer that is not well formed as INVALID: `ask` itself never raises. The backend is told the
-    names that the operator's policy allows (`Request.vocabulary`)."""
+    names that the operator's policy allows (`Request.vocabulary`).
+
+    policy: the operator's of ALFRED's robot; a request with a domain brings its own. Raises: InputError for a name that
+    the robot does not know."""
 
     def __init__(
         self, backend: Reasoner, policy: OperatorPolicy | None = None, breaker: CircuitBreaker | None = None
     ) -> None:
         self.backend = backend
         self.breaker = breaker or CircuitBreaker()
-        self._policy = policy or OperatorPolicy()
+        self._domain = ALFRED_DOMAIN.under(policy) if policy is not None else ALFRED_DOMAIN
+        self._vocabulary = Vocabulary(self._domain) if policy is not None else ALFRED
         self._lock = threading.Lock()
         self._under_way: dict[int, Request] = {}  # by id(): equal requests are different calls
 
@@ -136,12 +142,9 @@ class GuardedReasoner:
             self.breaker.record(answer.status not in FAILURES)
         return judged(answer, self._rules(request))
 
-    def _rules(self, request: Request) -> Callable[[AnyPlan], str]:
-        """Why a plan may not be carried out: by the domain and what its operator forbids, or by ALFRED's rules."""
-        domain = request.domain
-        if domain is not None:
-            return lambda plan: domain.check(plan) if isinstance(plan, SkillPlan) else "no plan of this robot"
-        return lambda plan: check(plan, self._policy) if isinstance(plan, Plan) else "no plan of ALFRED's household"
+    def _rules(self, request: Request) -> Callable[[Plan], str]:
+        """Why a plan may not be carried out, by the robot that it is for and by what its operator forbids."""
+        return (request.domain or self._domain).check
 
     def give_up(self, request: Request) -> Answer:
         """The answer TIMEOUT to a call that another thread still waits for in `ask`.
@@ -181,7 +184,7 @@ class GuardedReasoner:
         """`request` with the words of the failure cleaned, and what a backend is told of the rules."""
         return replace(
             request,
-            vocabulary=self._policy.vocabulary,
+            vocabulary=self._vocabulary,
             rules=self._rules(request),
             why=readable(request.why, MAX_WHY_CHARS),
             beliefs=tuple(readable(each, MAX_WHY_CHARS) for each in request.beliefs[:MAX_BELIEFS]),
@@ -216,7 +219,7 @@ def malformed(answer: Any, request: Request) -> str:
         (("backend", "text", "why"), str),
         (("role",), Role),
         (("status",), CallStatus),
-        (("plan",), (Plan, SkillPlan, type(None))),
+        (("plan",), (Plan, type(None))),
         (("verdict",), (Verdict, type(None))),
     )
     for names, kind in kinds:
@@ -233,10 +236,8 @@ def malformed(answer: Any, request: Request) -> str:
     wanted = answer.plan if request.role is Role.PLANNER else answer.verdict
     if (answer.status is CallStatus.OK) != (wanted is not None):
         return f"ValueError: an answer {answer.status.value} {'without a' if wanted is None else 'with its'} result"
-    if answer.plan is not None and isinstance(answer.plan, SkillPlan) is (request.domain is None):
-        return f"TypeError: Answer.plan is a {type(answer.plan).__name__}"
     if answer.plan is not None and not _is_plan(answer.plan):
-        return "TypeError: Answer.plan is not made of PlanStep (Step, in a domain) with a tuple of text each"
+        return "TypeError: Answer.plan is not made of Step(text, tuple of text)"
     if not _are_shares(answer.where):
         return "TypeError: Answer.where is no table: thing -> ((place, share from 0 to 1), ...)"
     if answer.verdict is not None and not _is_verdict(answer.verdict):
@@ -244,18 +245,10 @@ def malformed(answer: Any, request: Request) -> str:
     return ""
 
 
-def _is_plan(plan: AnyPlan) -> bool:
-    if isinstance(plan, SkillPlan):
-        return isinstance(plan.steps, tuple) and all(
-            isinstance(step, Step)
-            and isinstance(step.skill, str)
-            and isinstance(step.arguments, tuple)
-            and all(isinstance(argument, str) for argument in step.arguments)
-            for step in plan.steps
-        )
+def _is_plan(plan: Plan) -> bool:
     return isinstance(plan.steps, tuple) and all(
-        isinstance(step, PlanStep)
-        and isinstance(step.verb, SubgoalType)
+        isinstance(step, Step)
+        and isinstance(step.skill, str)
         and isinstance(step.arguments, tuple)
         and all(isinstance(argument, str) for argument in step.arguments)
         for step in plan.steps
@@ -278,7 +271,7 @@ def _is_verdict(verdict: Verdict) -> bool:
     )
 
 
-def judged(answer: Answer, rules: Callable[[AnyPlan], str]) -> Answer:
+def judged(answer: Answer, rules: Callable[[Plan], str]) -> Answer:
     """`answer` as the rules leave it: REFUSED and without its plan where they find a reason."""
     if answer.role is not Role.PLANNER or answer.plan is None:
         return answer

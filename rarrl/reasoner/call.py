@@ -12,7 +12,6 @@ from rarrl.reasoner.base import Answer, BrokenRuleError, Request
 from rarrl.reasoner.language_model import CallFailedError, Completion, LanguageModel, Prompt, Recipe
 from rarrl.reasoner.plan import Plan, Verdict
 from rarrl.secrets import hide_secrets
-from rarrl.skills.plan import SkillPlan
 from rarrl.types import CallStatus
 
 MAX_TEXT = 4000
@@ -171,7 +170,7 @@ def answered(request: Request, session: MeteredModel, recipe: Recipe, name: str)
         tokens_in=session.tokens_in,
         tokens_out=session.tokens_out,
         ttft_s=session.ttft_s,
-        plan=result if isinstance(result, Plan | SkillPlan) else None,
+        plan=result if isinstance(result, Plan) else None,
         verdict=result if isinstance(result, Verdict) else None,
         confidence=outcome.confidence if outcome else math.nan,
         p_right=outcome.p_right if outcome else math.nan,

@@ -127,8 +127,8 @@ def _data(request: Request) -> str:
     if request.scene:
         lines.append("SEEN: " + " ".join(sorted({prompt.clean(name, 40) for name in request.scene[:100]})))
 
-    if request.household_plan is not None:
-        lines.append("PLAN: " + prompt.plan_json(request.household_plan))
+    if request.plan is not None:
+        lines.append("PLAN: " + prompt.plan_json(request.plan))
 
     if request.failed is not None:
         lines.append(f"FAILED: step {request.failed + 1}")

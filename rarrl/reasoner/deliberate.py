@@ -103,11 +103,11 @@ def as_trained(request: Request, model: LanguageModel) -> CallOutcome:
 def _doubted(request: Request, model: LanguageModel, outcome: CallOutcome) -> CallOutcome:
     """A verdict that is not ok where the goal is no description of the plan."""
     verdict = outcome.result
-    assert isinstance(verdict, Verdict) and request.household_plan is not None
+    assert isinstance(verdict, Verdict) and request.plan is not None
     if not verdict.ok:
         return outcome
 
-    _, word_nats = scope.explained(request, model, [request.household_plan])
+    _, word_nats = scope.explained(request, model, [request.plan])
     if word_nats <= scope.MAX_WORD_NATS:
         return outcome
     return replace(outcome, result=Verdict(False, Fault.OBJECT, min(verdict.p_ok, 0.5)))
@@ -199,7 +199,7 @@ def _verify(request: Request, model: LanguageModel) -> CallOutcome:
 
 def _judge(request: Request, model: LanguageModel) -> CallOutcome:
     """Says what the plan would achieve, writes other plans, and compares it with them."""
-    given = request.household_plan
+    given = request.plan
     assert given is not None
     said = _written(request, model, p.JUDGE, alternatives=_TOP)
     verdict = _read_verdict(said)
@@ -260,7 +260,7 @@ def _written(
 ) -> Completion:
     role = Role.PLANNER if mark == p.PLAN else Role.VERIFIER
     return model.complete(
-        p.prompt(mark, request.goal, plan=request.household_plan, failed=request.failed),
+        p.prompt(mark, request.goal, plan=request.plan, failed=request.failed),
         schema=p.schema(role, 2 if mark == p.JUDGE else 1, home),
         max_tokens=max_tokens,
         temperature=temperature,

@@ -18,13 +18,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rarrl.alfred_plans import KNIVES, same_plan
 from rarrl.errors import InputError
 from rarrl.files import read_file
 from rarrl.reasoner import deliberate, prompt
 from rarrl.reasoner.base import Request
 from rarrl.reasoner.language_model import CallOutcome, Completion, LanguageModel, Message, Prompt
 from rarrl.reasoner.nearest import NearestGoal
-from rarrl.reasoner.plan import KNIVES, Plan, Verdict, same_plan
+from rarrl.reasoner.plan import Plan, Verdict
 from rarrl.reasoner.skills_fewshot import SkillsFewShot
 from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
 from rarrl.types import Role
@@ -222,7 +223,7 @@ class FewShot:
         self, request: Request, model: LanguageModel, asked: Prompt, plans: list[Plan], confidence: float
     ) -> CallOutcome:
         """Compares the plan with those that the model has written."""
-        given = request.household_plan
+        given = request.plan
         assert given is not None
         rivals = [plan for plan in plans if not same_plan(plan, given)]
         best = given

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from rarrl.reasoner.base import AnyPlan, Request, Shares
-from rarrl.reasoner.plan import Verdict
+from rarrl.reasoner.base import Request, Shares
+from rarrl.reasoner.plan import Plan, Verdict
 from rarrl.worker_process import CallFailedError as CallFailedError
 
 Message = tuple[str, str]
@@ -69,7 +69,7 @@ class CallOutcome:
     """What a recipe returns: a plan or a verdict, the text that it was read from, and as in `Answer` its confidence,
     the probability that a plan is right, and where things usually are."""
 
-    result: AnyPlan | Verdict
+    result: Plan | Verdict
     confidence: float
     text: str
     p_right: float = math.nan

@@ -15,7 +15,8 @@ from itertools import pairwise
 import numpy as np
 
 from rarrl.alfred import AlfredPlan
-from rarrl.reasoner.plan import Plan, expert_plan
+from rarrl.alfred_plans import expert_plan
+from rarrl.reasoner.plan import Plan
 from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
 
 _WORD = re.compile(r"[a-z]+")

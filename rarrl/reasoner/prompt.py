@@ -14,8 +14,9 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rarrl.alfred_plans import MAX_STEPS, VERBS, WALKS, alfred_plan
 from rarrl.reasoner.base import MAX_GOAL_CHARS, BrokenRuleError, Request
-from rarrl.reasoner.plan import MAX_STEPS, VERBS, Fault, Plan, Verdict
+from rarrl.reasoner.plan import Fault, Plan, Verdict
 from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
 from rarrl.types import Role
 
@@ -45,9 +46,7 @@ _SENTENCE = "[a-z0-9 .,;:!?&()'/-]"
 _ROLE_MARKS = {(Role.PLANNER, 1): PLAN, (Role.PLANNER, 2): THINK, (Role.VERIFIER, 1): VERIFY, (Role.VERIFIER, 2): JUDGE}
 
 
-_DROPPED = ("GotoLocation", "NoOp")
-"""Steps that the robot adds by itself; in an answer they are skipped."""
-_VERB_SPELLINGS = {verb.lower(): verb for verb in (*VERBS, *_DROPPED)} | {
+_VERB_SPELLINGS = {verb.lower(): verb for verb in (*VERBS, *WALKS)} | {
     verb.removesuffix("Object").lower(): verb for verb in VERBS
 }
 """Letters of a verb as a model may write it, in lower case -> the verb."""
@@ -95,7 +94,7 @@ def render(request: Request) -> str:
     """Returns the prompt. The tokenizer must read its marks as control tokens (llama.cpp: special=True) and add
     none."""
     mark = _ROLE_MARKS[request.role, request.level]
-    return prompt(mark, request.goal, request.scene, request.household_plan, request.failed)
+    return prompt(mark, request.goal, request.scene, request.plan, request.failed)
 
 
 def prompt(mark: str, goal: str, scene: Iterable[str] = (), plan: Plan | None = None, failed: int | None = None) -> str:
@@ -158,7 +157,7 @@ def schema(
 
         arguments = vocabulary.offered_arguments
         known = frozenset(home)
-        if not known & set(vocabulary.objects):  # no plan could be written with it
+        if not known & set(vocabulary.known.objects):  # no plan could be written with it
             known = frozenset()
 
         steps = [_step_schema(verb, names, known) for verb, names in arguments.items()]
@@ -248,7 +247,7 @@ def _parse_plan(value: dict[str, Any], vocabulary: Vocabulary) -> Plan:
         raise NoPlanError("the model says that there is no plan for this goal with the steps and names that it may use")
 
     read = [_parse_step(number, row, vocabulary) for number, row in enumerate(rows, 1)]
-    plan = Plan.from_rows(read)  # without GotoLocation
+    plan = alfred_plan(read)  # without GotoLocation
     if not 1 <= len(plan.steps) <= MAX_STEPS:
         raise ValueError(f"answer: a plan of {len(plan.steps)} steps (allowed: 1 to {MAX_STEPS})")
     return plan
@@ -260,7 +259,7 @@ def _parse_step(number: int, row: Any, vocabulary: Vocabulary) -> list[str]:
         raise ValueError(f"answer: step {number} is not a list of a verb and its arguments: {row!r:.80}")
 
     verb = _VERB_SPELLINGS.get(re.sub("[^a-z]", "", row[0].lower()))
-    if verb in _DROPPED:
+    if verb in WALKS:
         return [verb]
     if verb is None:
         raise BrokenRuleError(f"answer: step {number}: unknown verb {row[0]!r:.40} (allowed: {', '.join(VERBS)})")

@@ -14,12 +14,14 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rarrl.alfred_plans import ALFRED_DOMAIN, KNIVES
 from rarrl.reasoner import prompt as p
 from rarrl.reasoner.base import Request
 from rarrl.reasoner.language_model import CallFailedError, LanguageModel
-from rarrl.reasoner.plan import KNIVES, Plan, PlanStep
+from rarrl.reasoner.plan import Plan
 from rarrl.reasoner.vocabulary import ALFRED
-from rarrl.types import CallStatus, SubgoalType
+from rarrl.skills.plan import Step
+from rarrl.types import CallStatus
 
 IN_SCOPE = (4.77, -4.75, -1.50, -1.72)
 """Weights of 1 and of `features` in the log-odds that a goal is in scope.
@@ -60,9 +62,9 @@ _BELONGS = re.compile(
 )
 """Another way to say "put it there"."""
 _TREATMENTS = {
-    SubgoalType.HeatObject: ("microwave", r"heat|hot|warm|microwav|cook|bak|toast|boil|roast|fry|fried|nuk"),
-    SubgoalType.CoolObject: ("fridge", r"cool|cold|chill|refrig|freez|frozen|ice\b|icy"),
-    SubgoalType.CleanObject: ("sinkbasin", r"clean|wash|rins|wet|scrub|damp|soak|fill|wip|water\b"),
+    "HeatObject": ("microwave", r"heat|hot|warm|microwav|cook|bak|toast|boil|roast|fry|fried|nuk"),
+    "CoolObject": ("fridge", r"cool|cold|chill|refrig|freez|frozen|ice\b|icy"),
+    "CleanObject": ("sinkbasin", r"clean|wash|rins|wet|scrub|damp|soak|fill|wip|water\b"),
 }
 """Where a thing is treated, and the beginnings of the words that ask for it in the annotations of ALFRED's train
 split."""
@@ -119,7 +121,7 @@ def unspoken(plan: Plan, goal: str) -> float:
     0.0
     """
     names = {name for step in plan.steps for name in step.arguments}
-    if any(step.verb is SubgoalType.SliceObject for step in plan.steps):
+    if any(step.skill == "SliceObject" for step in plan.steps):
         names -= KNIVES
     return sum(not ALFRED.mentions(goal, name) for name in names) / max(len(names), 1)
 
@@ -162,8 +164,15 @@ def unread(goal: str) -> str:
 
 
 def check_readable(request: Request) -> None:
-    """Raises: CallFailedError (REFUSED) for a goal that the shipped planner cannot read as it stands: of other letters,
-    or of names that only this robot's operator knows."""
+    """Raises: CallFailedError (REFUSED) for what the shipped planner cannot do as it stands: for another robot than
+    ALFRED's, and a goal of other letters, or of names that only this robot's operator knows."""
+    if request.domain is not None and not request.domain.is_robot_of(ALFRED_DOMAIN):
+        raise CallFailedError(
+            CallStatus.REFUSED,
+            f"this model plans for ALFRED's household alone, and knows no skill of {request.domain.skills.robot[:60]}; "
+            "ask a chat model for that (llama:PATH.gguf or openai:URL#MODEL)",
+        )
+
     own = sorted(request.vocabulary.named(request.goal) & frozenset(request.vocabulary.own))
     if own:
         raise CallFailedError(
@@ -199,33 +208,33 @@ def grounded(plan: Plan, goal: str) -> list[Plan]:
     steps = base.steps
 
     last = steps[-1]
-    if last.verb is SubgoalType.PutObject and not ALFRED.mentions(text, last.arguments[1]):
+    if last.skill == "PutObject" and not ALFRED.mentions(text, last.arguments[1]):
         used = {name for step in steps for name in step.arguments}
-        used |= {_TREATMENTS[step.verb][0] for step in steps if step.verb in _TREATMENTS}
-        for place in sorted((targets - used) & set(ALFRED.places)):
+        used |= {_TREATMENTS[step.skill][0] for step in steps if step.skill in _TREATMENTS}
+        for place in sorted((targets - used) & set(ALFRED.known.places)):
             found[_moved(base, last.arguments[1], place)] = None
 
         put, pick = steps[-3:-1] if len(steps) > 3 else (last, last)
-        if pick.verb is SubgoalType.PickupObject and put.arguments[1:] == pick.arguments == last.arguments[:1]:
+        if pick.skill == "PickupObject" and put.arguments[1:] == pick.arguments == last.arguments[:1]:
             found[Plan(steps[:-2])] = None
 
-    picked = [n for n, step in enumerate(steps) if step.verb is SubgoalType.PickupObject]
+    picked = [n for n, step in enumerate(steps) if step.skill == "PickupObject"]
     if len(picked) == 2 and steps[0] == steps[picked[1]] and not _SEVERAL.search(text):
         found[Plan(steps[: picked[1]])] = None
     return list(found)
 
 
-def _asked(step: PlanStep, plan: Plan, text: str, targets: frozenset[str]) -> bool:
+def _asked(step: Step, plan: Plan, text: str, targets: frozenset[str]) -> bool:
     """Whether a word asks for this step; it may also name the appliance on the way to another place."""
-    if step.verb not in _TREATMENTS:
+    if step.skill not in _TREATMENTS:
         return True
-    appliance, words = _TREATMENTS[step.verb]
+    appliance, words = _TREATMENTS[step.skill]
     goes_on = appliance not in plan.steps[-1].arguments and plan.steps[-1].arguments[-1] in targets
     return bool(re.search(rf"\b(?:re|un|pre)?-?(?:{words})", text)) or (appliance in targets and goes_on)
 
 
 def _moved(plan: Plan, old: str, new: str) -> Plan:
     steps = (
-        PlanStep(step.verb, (step.arguments[0], new)) if step.arguments[1:] == (old,) else step for step in plan.steps
+        Step(step.skill, (step.arguments[0], new)) if step.arguments[1:] == (old,) else step for step in plan.steps
     )
     return Plan(tuple(steps))

@@ -22,8 +22,8 @@ from rarrl.reasoner.base import BrokenRuleError, Request, Shares
 from rarrl.reasoner.language_model import CallFailedError, CallOutcome, LanguageModel
 from rarrl.reasoner.plan import Fault, Verdict
 from rarrl.skills.domain import Domain
-from rarrl.skills.nearest import Mention
-from rarrl.skills.plan import SkillPlan, Step
+from rarrl.skills.plan import Plan, Step
+from rarrl.skills.words import Mention
 from rarrl.types import CallStatus, Role
 
 SHOTS = 6
@@ -110,7 +110,7 @@ class _Call:
         plan = self._best()
         return CallOutcome(plan, self.confidence, skill_words.in_words(plan), where=self._where(plan))
 
-    def _allowed(self, plan: SkillPlan) -> SkillPlan:
+    def _allowed(self, plan: Plan) -> Plan:
         """Raises: BrokenRuleError."""
         if why := self.request.rules(plan):
             raise BrokenRuleError(why)
@@ -132,7 +132,7 @@ class _Call:
         text = "".join(f"Goal: {self._plain(say)}\nPlan: {skill_words.in_words(plan)}\n\n" for say, plan in shots)
         return f"{text}Goal: {goal}\nPlan:"
 
-    def _write(self, temperature: float, seed: int) -> SkillPlan:
+    def _write(self, temperature: float, seed: int) -> Plan:
         written = self.model.complete(
             self._asked(self.goal),
             grammar=skill_words.grammar(self.domain, " ", "\n"),
@@ -149,7 +149,7 @@ class _Call:
 
     # Level 2: closed questions
 
-    def _best(self) -> SkillPlan:
+    def _best(self) -> Plan:
         """The best of the nearest examples' plans, filled with names, and of the model's own."""
         understood = self._understand()
         plans = self._filled(understood)
@@ -184,7 +184,7 @@ class _Call:
         needed = self.known.needed(self.request.goal)
         meant, sure = {}, {}
         for kind in ("thing", "place"):
-            names = [name for name in self.domain.world.names(kind) if name not in self.domain.limits.forbidden]
+            names = [name for name in self.domain.world.names(kind) if self.domain.may_name(name, kind == "place")]
             if kind in needed and names and not any(self._kind(mention.name) == kind for mention in said):
                 asked = THING if kind == "thing" else PLACE
                 scores = self._chosen(asked, self.request.goal, NOTHING_SAID, names)
@@ -203,11 +203,11 @@ class _Call:
             gains.setdefault(name, []).append(a - b)
         return {name: sum(each) / len(each) for name, each in gains.items()}
 
-    def _filled(self, understood: Understood) -> list[SkillPlan]:
+    def _filled(self, understood: Understood) -> list[Plan]:
         """The plans of the nearest examples with the names that are said or meant, the nearest one first."""
         return self.known.filled(self.request.goal, SKELETONS, understood.meant)
 
-    def _weigh(self, plans: Sequence[SkillPlan], understood: Understood) -> dict[SkillPlan, float]:
+    def _weigh(self, plans: Sequence[Plan], understood: Understood) -> dict[Plan, float]:
         """What each plan is worth, in nats: how much likelier the goal makes it, less what nobody spoke of."""
         hint = ", ".join(understood.meant.values())
         goal = f"{self.goal} ({hint})" if hint else self.goal
@@ -225,7 +225,7 @@ class _Call:
     def _kind(self, name: str) -> str:
         return next(kind for kind in ("thing", "place", "door", "room") if name in self.domain.world.names(kind))
 
-    def _where(self, plan: SkillPlan) -> dict[str, Shares]:
+    def _where(self, plan: Plan) -> dict[str, Shares]:
         """Where the things of a plan usually are, by what the model knows of homes."""
         world = self.domain.world
         places = [name for name, place in world.places.items() if place.holds]
@@ -242,7 +242,7 @@ class _Call:
     def _judge(self) -> CallOutcome:
         """Compares the plan with those that the planner of this level would take."""
         given = self.request.plan
-        assert isinstance(given, SkillPlan)
+        assert isinstance(given, Plan)
         self.request = replace(self.request, plan=None, failed=None)
         rival = self._write(0.0, self.request.seed) if self.request.level == 1 else self._best()
         if _same(given, rival):
@@ -269,11 +269,11 @@ def _shares(nats: dict[str, float]) -> Shares:
     return tuple(sorted(((name, w / total) for name, w in weights.items()), key=lambda pair: (-pair[1], pair[0])))
 
 
-def _same(plan: SkillPlan, other: SkillPlan) -> bool:
+def _same(plan: Plan, other: Plan) -> bool:
     return plan.steps == other.steps
 
 
-def _difference(plan: SkillPlan, better: SkillPlan, domain: Domain) -> Fault:
+def _difference(plan: Plan, better: Plan, domain: Domain) -> Fault:
     """What is wrong with `plan` if `better` is right."""
     if len(plan.steps) != len(better.steps):
         return Fault.EXTRA if len(plan.steps) > len(better.steps) else Fault.MISSING

@@ -14,7 +14,7 @@ from rarrl.reasoner.base import Request, Shares
 from rarrl.reasoner.plan import Fault
 from rarrl.skills.domain import Domain
 from rarrl.skills.nearest import NearestExample
-from rarrl.skills.plan import SkillPlan
+from rarrl.skills.plan import Plan
 from rarrl.types import Role
 
 SHOTS = 6
@@ -55,11 +55,9 @@ def known_examples(domain: Domain) -> NearestExample:
 @functools.lru_cache(maxsize=8)
 def system(domain: Domain) -> str:
     """The system message: skills, parameters with what they may be, things and places with what people call them."""
-    forbidden = domain.limits.forbidden
     lines = []
-    for name, skill in domain.skills.skills.items():
-        if name in forbidden:
-            continue
+    for name in domain.offered:
+        skill = domain.skills.skills[name]
         parameters = [
             f"{key.upper()} is {' or '.join(p.kinds) or 'one of ' + ', '.join(p.one_of)}{_bounds(p.minimum, p.maximum)}"
             for key, p in skill.parameters.items()
@@ -70,7 +68,7 @@ def system(domain: Domain) -> str:
     world = domain.world
     names = []
     for kind, part in (("Things", world.things), ("Places", world.places), ("Doors", world.doors)):
-        said = [_with_aliases(domain, name) for name in part if name not in forbidden]
+        said = [_with_aliases(domain, name) for name in part if domain.may_name(name, part is not world.things)]
         if said:
             names.append(f"{kind}: {', '.join(said)}")
     names += [f"{group}: {', '.join(members)}" for group, members in world.groups.items()]
@@ -103,7 +101,7 @@ def schema(request: Request, domain: Domain) -> dict[str, Any]:
         return {"anyOf": [_object({**properties, **answer}) for answer in answers]}
 
     step = {"type": "string", "pattern": skill_words.pattern(domain)}
-    properties["plan"] = {"type": "array", "items": step, "minItems": 0, "maxItems": domain.limits.max_steps}
+    properties["plan"] = {"type": "array", "items": step, "minItems": 0, "maxItems": domain.max_steps}
     if request.level == 2 and domain.world.things:
         places = [name for name, place in domain.world.places.items() if place.holds]
         look = _object(
@@ -146,7 +144,7 @@ def _form(form: str, request: Request) -> str:
     return f'first "reasoning" in the same object (1 to 3 short sentences), then {form}{looks}'
 
 
-def plan_json(plan: SkillPlan) -> str:
+def plan_json(plan: Plan) -> str:
     """A planner's answer."""
     return json.dumps({"plan": [skill_words.step_in_words(step) for step in plan.steps]})
 
@@ -156,7 +154,7 @@ def data(request: Request) -> str:
     lines = [f"GOAL: {prompt.readable(request.goal)}"]
     if request.beliefs:
         lines.append("BELIEFS: " + "; ".join(prompt.readable(each) for each in request.beliefs))
-    if isinstance(request.plan, SkillPlan):
+    if isinstance(request.plan, Plan):
         lines.append("PLAN: " + plan_json(request.plan))
     if request.failed is not None:
         lines.append(f"FAILED: step {request.failed + 1}{failure(request)}")

@@ -27,12 +27,14 @@ class Beliefs:
 
     state: what is taken to be the case. marks: fact -> confidence and age; a fact `THING at PLACE` that is not in
     `state` and has a mark is known to be false: the robot has looked there in vain. contradicted: how many beliefs
-    the world has contradicted so far in this task."""
+    the world has contradicted so far in this task. hints: thing -> place -> share, what a language model says of where
+    such a thing usually is; they come before `usual` of world.yaml."""
 
     world: World
     state: State
     marks: Mapping[Fact, Mark] = field(default_factory=dict)
     contradicted: int = 0
+    hints: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @classmethod
     def at_start(cls, world: World, now_s: float = 0.0) -> Beliefs:
@@ -107,9 +109,9 @@ class Beliefs:
     def likely_places(self, thing: str) -> tuple[tuple[str, float], ...]:
         """Where a thing that was not found yet may be, the likeliest first, with their shares (sum 1).
 
-        By `usual` of world.yaml; places that it does not name share what is left evenly."""
+        By `hints`, else by `usual` of world.yaml; places that they do not name share what is left evenly."""
         known = self.world.things.get(thing)
-        usual = known.usual if known is not None else {}
+        usual = self.hints.get(thing) or (known.usual if known is not None else {})
         open_places = [
             name for name, place in self.world.places.items() if place.holds and not self.is_ruled_out(thing, name)
         ]
@@ -120,13 +122,29 @@ class Beliefs:
         return tuple(sorted(((name, w / total) for name, w in weights.items()), key=lambda pair: (-pair[1], pair[0])))
 
     def fresh(self, now_s: float) -> Beliefs:
-        """The same at the start of a task: nothing is contradicted yet, and what was sought in vain may be there now."""
+        """The same at the start of a task: nothing is contradicted yet; what was sought in vain may be there now."""
         marks = {
             fact: mark
             for fact, mark in self.marks.items()
             if not (len(fact) == 3 and fact[1] == "at") or self.state.count(fact[0], fact[2])
         }
-        return replace(self, marks=marks, contradicted=0)
+        return replace(self, marks=marks, contradicted=0, hints={})
+
+    def reconsidered(self, thing: str) -> Beliefs:
+        """Where the robot has looked for `thing` in vain it may be after all."""
+        gone = {
+            fact for fact in self.marks if fact[0] == thing and len(fact) == 3 and self.is_ruled_out(thing, fact[2])
+        }
+        return replace(self, marks={fact: mark for fact, mark in self.marks.items() if fact not in gone})
+
+    def hinted(self, where: Mapping[str, Mapping[str, float]]) -> Beliefs:
+        """With what a language model says of where things are; places that this world does not have are left out."""
+        known = {
+            thing: {place: share for place, share in shares.items() if place in self.world.places and share > 0.0}
+            for thing, shares in where.items()
+            if thing in self.world.things
+        }
+        return replace(self, hints={**self.hints, **{thing: shares for thing, shares in known.items() if shares}})
 
     def about(self, names: Iterable[str]) -> tuple[str, ...]:
         """What is believed about `names`, one short sentence each, for a language model and for people."""
@@ -157,6 +175,7 @@ class Beliefs:
             "flags": [list(each) for each in sorted(state.flags)],
             "marks": [[list(fact), mark.confidence, mark.since_s] for fact, mark in sorted(self.marks.items())],
             "contradicted": self.contradicted,
+            "hints": {thing: dict(shares) for thing, shares in sorted(self.hints.items())},
         }
 
     @classmethod
@@ -173,4 +192,5 @@ class Beliefs:
             tuple(map(str, fact)): Mark(float(confidence), float(since_s))
             for fact, confidence, since_s in value["marks"]
         }
-        return cls(world, state, marks, int(value["contradicted"]))
+        hints = {str(t): {str(p): float(n) for p, n in shares.items()} for t, shares in value["hints"].items()}
+        return cls(world, state, marks, int(value["contradicted"]), hints)

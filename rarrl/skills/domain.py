@@ -1,4 +1,4 @@
-"""A robot's skills in its world: which names an argument may be, and whether a plan may be carried out."""
+"""A robot's skills in its world under its operator's policy: what arguments may be, and which plans may run."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from pathlib import Path
 
 from rarrl.errors import InputError
 from rarrl.plugins import did_you_mean
-from rarrl.skills.plan import SkillPlan, Step
-from rarrl.skills.skill_set import Parameter, Skill, SkillSet, load_skills
+from rarrl.skills import check as checker
+from rarrl.skills.operator_policy import OperatorPolicy
+from rarrl.skills.plan import Plan, Step
+from rarrl.skills.skill_set import KINDS, Parameter, Skill, SkillSet, load_skills
+from rarrl.skills.words import Lexicon
 from rarrl.skills.world import World, load_world
 from rarrl.strict_json import short
 
-MAX_STEPS = 24
-"""Steps of the longest plan that is accepted by default: two for each of a dozen sub-goals."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the operator forbids on this robot, whatever a file or a model says.
-
-    forbidden: names of skills, things, places and doors that no step may use. pairs: (thing, place) that must not
-    meet. max_steps: of a plan."""
-
-    forbidden: frozenset[str] = frozenset()
-    pairs: frozenset[tuple[str, str]] = frozenset()
-    max_steps: int = MAX_STEPS
+ROBOTS = Path(__file__).resolve().parents[1] / "data" / "robots"
+"""The robots that come with the package, a folder with `skills.yaml` and `world.yaml` for each."""
 
 
 @dataclass(frozen=True, eq=False)
 class Domain:
     """Skills and world together. Prompt, grammar, plan checker and report are derived from one such value.
 
-    Raises: InputError where the two files do not fit together."""
+    world: as its maker wrote it; it is extended by the names of the operator's own. Another operator's domain:
+    `under`.
+
+    Raises: InputError where the files do not fit together, or the policy names what they do not have."""
 
     skills: SkillSet
     world: World
-    limits: Limits = field(default_factory=Limits)
+    policy: OperatorPolicy = field(default_factory=OperatorPolicy)
+    made: World = field(init=False)
+    """The world without the operator's own names."""
 
     def __post_init__(self) -> None:
-        kinds = {"thing", "place", "door", "room", "number", "text", *self.world.groups}
+        object.__setattr__(self, "made", self.world)
+        object.__setattr__(self, "world", self.policy.world(self.world))
+        self.policy.check_names(self.world, self.skills)
+
+        kinds = {*KINDS, *self.world.groups}
         for name, skill in self.skills.skills.items():
             for parameter, spec in skill.parameters.items():
                 for kind in spec.kinds:
@@ -57,10 +57,21 @@ class Domain:
                             f"skills: skill {name}: `{condition}` speaks of the group {word[1:-1]}, which world.yaml "
                             f"does not have{did_you_mean(word[1:-1], self.world.groups)}"
                         )
-        for example in self.skills.examples:
-            fault = self.check(SkillPlan.from_rows(example.plan)) if example.plan else ""
-            if fault:
-                raise InputError(f"skills: example {short(example.say)}: {fault}")
+        if self.policy == OperatorPolicy():  # an operator may forbid what an example does
+            for example in self.skills.examples:
+                fault = self.check(Plan.from_rows(example.plan)) if example.plan else ""
+                if fault:
+                    raise InputError(f"skills: example {short(example.say)}: {fault}")
+
+    def under(self, policy: OperatorPolicy) -> Domain:
+        """The same robot under another operator's policy. Raises: InputError for a name that it does not know."""
+        return Domain(self.skills, self.made, policy)
+
+    def is_robot_of(self, other: Domain) -> bool:
+        """Whether both have the same skills and the same maker's world, whatever their operators say."""
+        return self.skills == other.skills and self.made == other.made
+
+    # Names
 
     def values(self, parameter: Parameter) -> tuple[str, ...]:
         """The names that an argument may be; () where any number or text may stand."""
@@ -74,15 +85,51 @@ class Domain:
         return tuple(found)
 
     @cached_property
+    def offered(self) -> dict[str, tuple[tuple[str, ...], ...]]:
+        """What a model may use: skills that plans name and the operator allows -> the names for each argument; () for
+        an argument that is any number or text."""
+        found = {}
+        for name, skill in self.skills.skills.items():
+            if skill.in_plans and name not in self.policy.forbidden_skills:
+                found[name] = tuple(self._offered(parameter) for parameter in skill.parameters.values())
+        return found
+
+    def _offered(self, parameter: Parameter) -> tuple[str, ...]:
+        return tuple(n for n in self.values(parameter) if self.may_name(n, self._is_place(n, parameter)))
+
+    def may_name(self, name: str, as_place: bool = False) -> bool:
+        """Whether a model is offered a name, for a place or receptacle, or for a thing."""
+        if name in self.policy.forbidden_things or (name in self.world.things and self.barred_thing(name)):
+            return False
+        return not (as_place and name in self.world.named and self.barred_place(name))
+
+    @cached_property
+    def own(self) -> tuple[str, ...]:
+        """Names of the operator's own, which the maker's world does not have, sorted."""
+        return tuple(sorted(set(self.world.named) - set(self.made.named)))
+
+    @cached_property
     def aliases(self) -> dict[str, tuple[str, ...]]:
         """Name of a room, place, door or thing -> what people call it, the name first."""
-        parts = (self.world.rooms, self.world.places, self.world.doors, self.world.things)
-        return {name: (name.replace("_", " "), *each.aliases) for part in parts for name, each in part.items()}
+        return {name: (name.replace("_", " "), *each.aliases) for name, each in self.world.named.items()}
+
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """Reads names as people and models write them."""
+        return Lexicon(self.aliases)
+
+    # Skills
 
     @cached_property
     def plans_by_itself(self) -> bool:
         """Whether needs and gives are given, so that the robot can plan without a model."""
         return any(skill.gives for skill in self.skills.skills.values())
+
+    @cached_property
+    def seen_to(self) -> frozenset[str]:
+        """Sorts of facts that the robot brings about by itself: what skills that no plan names give."""
+        skills = (skill for skill in self.skills.skills.values() if not skill.in_plans)
+        return frozenset(checker.sort_of(effect) for skill in skills for effect in skill.effects)
 
     def skill(self, step: Step) -> Skill:
         """Raises: KeyError."""
@@ -92,61 +139,79 @@ class Domain:
         """Parameter -> argument."""
         return self.skills.arguments(step.skill, step.arguments)
 
-    def check(self, plan: SkillPlan) -> str:
-        """Why `plan` may not be carried out, in one line that a model can mend it by; "" where it may."""
-        if not 1 <= len(plan.steps) <= self.limits.max_steps:
-            return f"{len(plan.steps)} steps (allowed: 1 to {self.limits.max_steps})"
-        for number, step in enumerate(plan.steps, start=1):
-            fault = self.check_step(step)
-            if fault:
-                return f"step {number}, {str(step)[:80]}: {fault}"
+    def roles(self, step: Step) -> tuple[list[str], list[str]]:
+        """The things that a step handles, and the places where it does, those that its skill always needs included."""
+        skill = self.skill(step)
+        things: list[str] = []
+        places: list[str] = []
+        for value, parameter in zip(step.arguments, skill.parameters.values(), strict=True):
+            if value in self.world.named:
+                (places if self._is_place(value, parameter) else things).append(value)
+        always = (condition.words for condition in skill.conditions if not condition.negated)
+        places += [words[1] for words in always if words[0] == "at" and words[1] in self.world.named]
+        return things, places
+
+    def _is_place(self, name: str, parameter: Parameter) -> bool:
+        """Whether a name stands for a place: a thing does where it is a receptacle and nothing else fits."""
+        if name not in self.world.things:
+            return True
+        return "receptacle" in parameter.kinds and not any(
+            name in self.world.names(kind) for kind in parameter.kinds if kind not in ("receptacle", "number", "text")
+        )
+
+    # Rules
+
+    @property
+    def max_steps(self) -> int:
+        """Steps of the longest plan that may be carried out."""
+        return self.policy.max_steps or self.skills.max_steps
+
+    @cached_property
+    def pairs(self) -> frozenset[tuple[str, str]]:
+        """(thing, place) that must not meet: the operator's, else those of the maker."""
+        pairs = self.policy.forbidden_pairs
+        return frozenset(
+            (thing, place)
+            for a, b in (self.world.forbidden_pairs if pairs is None else pairs)
+            for thing in self.world.members(a)
+            for place in self.world.members(b)
+        )
+
+    def barred_thing(self, name: str) -> str:
+        """Why the operator lets no step touch a thing; "" where it may."""
+        allowed = self.policy.allowed_things
+        if name in self.policy.forbidden_things or (allowed is not None and name not in allowed):
+            return f"the operator forbids to touch {name}"
         return ""
+
+    def barred_place(self, name: str) -> str:
+        """Why the operator lets no step use a place, door, room or receptacle; "" where it may.
+
+        `allowed_places` does not speak of things that hold others."""
+        policy = self.policy
+        if name in policy.forbidden_places or self.world.room_of(name) in policy.forbidden_places:
+            return f"the operator forbids the place {name}"
+        if policy.allowed_places is not None and name not in policy.allowed_places and name not in self.world.things:
+            return f"the operator does not allow the place {name}"
+        return ""
+
+    def check(self, plan: Plan) -> str:
+        """Why `plan` may not be carried out, in one line that a model can mend it by; "" where it may."""
+        return checker.check(plan, self)
 
     def check_step(self, step: Step) -> str:
-        """Why a step may not be carried out; "" where it may."""
-        skill = self.skills.skills.get(step.skill)
-        if skill is None:
-            return (
-                f"{short(step.skill)} is no skill (allowed: {', '.join(self.skills.skills)})"
-                f"{did_you_mean(step.skill, self.skills.skills)}"
-            )
-        if len(step.arguments) != len(skill.parameters):
-            wanted = ", ".join(skill.parameters) or "none"
-            return f"{len(step.arguments)} arguments (allowed: {len(skill.parameters)}: {wanted})"
-        for value, (name, parameter) in zip(step.arguments, skill.parameters.items(), strict=True):
-            fault = self._check_value(value, parameter)
-            if fault:
-                return f"{name}: {fault}"
-        return self._forbidden(step)
-
-    def _check_value(self, value: str, parameter: Parameter) -> str:
-        allowed = self.values(parameter)
-        if not allowed and parameter.kinds == ("text",):
-            return "" if 0 < len(value) <= 200 else "a text of 1 to 200 characters is allowed"
-        if "number" in parameter.kinds and not allowed:
-            try:
-                number = float(value)
-            except ValueError:
-                return f"{short(value)} is no number"
-            inside = parameter.minimum <= number <= parameter.maximum  # false for NaN
-            return "" if inside else f"{value} is not allowed (allowed: {parameter.minimum:g} to {parameter.maximum:g})"
-        if value not in allowed:
-            return f"{short(value)} is unknown (allowed: {', '.join(allowed)[:300]}){did_you_mean(value, allowed)}"
-        return ""
-
-    def _forbidden(self, step: Step) -> str:
-        banned = next((name for name in (step.skill, *step.arguments) if name in self.limits.forbidden), None)
-        if banned is not None:
-            return f"the operator forbids {banned}"
-        for thing, place in self.limits.pairs:
-            if thing in step.arguments and place in step.arguments:
-                return f"the operator forbids {thing} and {place} together"
-        return ""
+        """Why a step may not be carried out, whatever comes before it; "" where it may."""
+        return checker.check_step(step, self)
 
 
-def load_domain(skills: Path, world: Path, limits: Limits | None = None) -> Domain:
+def load_domain(skills: Path, world: Path, policy: OperatorPolicy | None = None) -> Domain:
     """Reads both files. Raises: InputError, one line."""
-    return Domain(load_skills(skills), load_world(world), limits or Limits())
+    return Domain(load_skills(skills), load_world(world), policy or OperatorPolicy())
+
+
+def load_robot(name: str) -> Domain:
+    """A robot that comes with the package: alfred or pyrobosim. Raises: InputError."""
+    return load_domain(ROBOTS / name / "skills.yaml", ROBOTS / name / "world.yaml")
 
 
 def names_in(plan: Iterable[Step]) -> frozenset[str]:

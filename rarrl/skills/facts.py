@@ -5,7 +5,7 @@ A fact is a tuple of words. Five kinds have a meaning of their own:
     at PLACE              where the robot is; one place at a time
     holding THING         what is in a hand
     hand_empty            a hand is free
-    THING at PLACE        where things of a class are; several may be there
+    THING at PLACE        where things of a class are; several may be there. What is in a thing is where that is
     reachable PLACE       follows from rooms, and from doors that are open
 
 `open PLACE` and all other facts, such as `clean mug`, are remembered as they are given; `not FACT` takes one away.
@@ -14,7 +14,7 @@ A fact is a tuple of words. Five kinds have a meaning of their own:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 Fact = tuple[str, ...]
@@ -98,6 +98,14 @@ class State:
         """Classes of what is believed to be at a place."""
         return tuple(sorted(thing for thing, p, _ in self.located if p == place))
 
+    def within(self, place: str) -> tuple[str, ...]:
+        """Classes of what is believed to be at a place or in a thing, and of what is in or on that, and so on."""
+        return _reached(place, self.things_at)
+
+    def around(self, thing: str) -> tuple[str, ...]:
+        """The places and things that a thing is at or in, and where these are, and so on."""
+        return _reached(thing, self.places_of)
+
     def counted(self, thing: str, place: str, number: int) -> State:
         """The state with `number` things of a class at a place."""
         others = frozenset(entry for entry in self.located if entry[:2] != (thing, place))
@@ -120,6 +128,18 @@ class State:
             return state if negated else replace(state, held=_without(self.held, fact[0]))
 
         return replace(self, flags=self.flags - {fact} if negated else self.flags | {fact})
+
+
+def _reached(start: str, step: Callable[[str], tuple[str, ...]]) -> tuple[str, ...]:
+    """What `step` leads to from `start`, once or more often, each name once: a cup may stand in a bowl in that cup."""
+    found: dict[str, None] = {}
+    queue = [start]
+    while queue:
+        for name in step(queue.pop()):
+            if name not in found:
+                found[name] = None
+                queue.append(name)
+    return tuple(found)
 
 
 def _without(held: tuple[str, ...], thing: str) -> tuple[str, ...]:

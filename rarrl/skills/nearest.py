@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rarrl.skills.domain import Domain
-from rarrl.skills.plan import SkillPlan, Step
+from rarrl.skills.plan import Plan, Step
+from rarrl.skills.words import Mention, words_of
 
-_WORD = re.compile(r"\w+")
 _SMALL = frozenset(
     "a an the to of in on into onto at and or is are it its my me us please for from with that this some all".split()
 )
@@ -23,19 +22,10 @@ class Recalled:
     plan: None where no example has a word or name in common with the sentence. similarity: 0 to 1. words: of the
     sentence. unknown: how many of them are neither a name, nor in an example."""
 
-    plan: SkillPlan | None
+    plan: Plan | None
     similarity: float
     words: int
     unknown: int
-
-
-@dataclass(frozen=True)
-class Mention:
-    """A name that a sentence holds. kind: its kinds and groups. start, end: which words."""
-
-    name: str
-    start: int
-    end: int
 
 
 class NearestExample:
@@ -46,19 +36,13 @@ class NearestExample:
 
     def __init__(self, domain: Domain) -> None:
         self._domain = domain
-        self._sayings = {
-            tuple(_words(said)): name
-            for name, sayings in reversed(domain.aliases.items())
-            for said in (*sayings, *(f"{said}s" for said in sayings))
-        }
-        self._longest = max((len(words) for words in self._sayings), default=1)
         self._known = [(example, self._abstract(example.say)) for example in domain.skills.examples]
         self._vocabulary = {word for _, (words, _) in self._known for word in words}
 
     def recall(self, sentence: str) -> Recalled:
         """The plan of the nearest example; of several the first."""
         words, mentions = self._abstract(sentence)
-        total = len(_words(sentence))
+        total = len(words_of(sentence))
         named = sum(mention.end - mention.start for mention in mentions)
         unknown = sum(word not in self._vocabulary and not word.startswith("<") for word in words)
         unknown = min(unknown, total - named)
@@ -70,29 +54,29 @@ class NearestExample:
         if best <= 0.0:
             return Recalled(None, 0.0, total, unknown)
         example, (_, theirs) = self._known[-number]
-        plan = self._renamed(SkillPlan.from_rows(example.plan), theirs, mentions)
+        plan = self._renamed(Plan.from_rows(example.plan), theirs, mentions)
         if not plan.steps or self._domain.check(plan):
             return Recalled(None, best, total, unknown)
         return Recalled(plan, best, total, unknown)
 
-    def examples(self, sentence: str, n: int) -> list[tuple[str, SkillPlan]]:
+    def examples(self, sentence: str, n: int) -> list[tuple[str, Plan]]:
         """The `n` examples that are most similar to a sentence, with their plans, the most similar one last."""
         words, _ = self._abstract(sentence)
         scored = [(self._similarity(words, known), -at) for at, (_, (known, _)) in enumerate(self._known)]
         best = sorted(scored, reverse=True)[:n]
         found = [self._known[-at][0] for _, at in best]
-        return [(example.say, SkillPlan.from_rows(example.plan)) for example in reversed(found)]
+        return [(example.say, Plan.from_rows(example.plan)) for example in reversed(found)]
 
     def needed(self, sentence: str) -> frozenset[str]:
         """Kinds of the names that the plan of the nearest example speaks of: thing, place, door, room."""
         example = self._nearest(sentence, 1)
         return frozenset(self._kind(mention.name) for _, theirs in example for mention in theirs)
 
-    def filled(self, sentence: str, n: int, meant: Mapping[str, str]) -> list[SkillPlan]:
+    def filled(self, sentence: str, n: int, meant: Mapping[str, str]) -> list[Plan]:
         """The plans of the `n` nearest examples with the sentence's names in the place of theirs; what the sentence
         does not name is taken from `meant` (kind -> name). Each plan once; the nearest first."""
         _, ours = self._abstract(sentence)
-        found: dict[SkillPlan, None] = {}
+        found: dict[Plan, None] = {}
         for plan, theirs in self._nearest(sentence, n):
             kinds = {self._kind(mention.name) for mention in ours}
             extra = tuple(Mention(name, 0, 0) for kind, name in meant.items() if kind not in kinds)
@@ -101,31 +85,20 @@ class NearestExample:
                 found[plan] = None
         return list(found)
 
-    def _nearest(self, sentence: str, n: int) -> list[tuple[SkillPlan, tuple[Mention, ...]]]:
+    def _nearest(self, sentence: str, n: int) -> list[tuple[Plan, tuple[Mention, ...]]]:
         """The nearest examples, the nearest first: plan, and the names in their sentences."""
         words, _ = self._abstract(sentence)
         scored = [(self._similarity(words, known), -at) for at, (_, (known, _)) in enumerate(self._known)]
         best = [self._known[-at] for _, at in sorted(scored, reverse=True)[:n]]
-        return [(SkillPlan.from_rows(example.plan), theirs) for example, (_, theirs) in best]
+        return [(Plan.from_rows(example.plan), theirs) for example, (_, theirs) in best]
 
     def mentions(self, sentence: str) -> tuple[Mention, ...]:
-        """The names that a sentence holds, in its order; the longest of several."""
-        words = _words(sentence)
-        found = []
-        at = 0
-        while at < len(words):
-            for length in range(min(self._longest, len(words) - at), 0, -1):
-                name = self._sayings.get(tuple(words[at : at + length]))
-                if name is not None:
-                    found.append(Mention(name, at, at + length))
-                    at += length - 1
-                    break
-            at += 1
-        return tuple(found)
+        """The names that a sentence holds, in its order."""
+        return self._domain.lexicon.mentioned(sentence)
 
     def _abstract(self, sentence: str) -> tuple[tuple[str, ...], tuple[Mention, ...]]:
         """The words that count, names as `<kind>`; and the names."""
-        words, mentions = _words(sentence), self.mentions(sentence)
+        words, mentions = words_of(sentence), self.mentions(sentence)
         taken = {at for mention in mentions for at in range(mention.start, mention.end)}
         kept = [word for at, word in enumerate(words) if at not in taken and word not in _SMALL]
         return (*kept, *(f"<{self._kind(mention.name)}>" for mention in mentions)), mentions
@@ -143,15 +116,11 @@ class NearestExample:
                 common += 1
         return 2.0 * common / (len(ours) + len(theirs)) if ours or theirs else 0.0
 
-    def _renamed(self, plan: SkillPlan, theirs: tuple[Mention, ...], ours: tuple[Mention, ...]) -> SkillPlan:
+    def _renamed(self, plan: Plan, theirs: tuple[Mention, ...], ours: tuple[Mention, ...]) -> Plan:
         """The plan with our names in the place of theirs, kind by kind in the order in which they are said."""
         renames: dict[str, str] = {}
         for kind in ("thing", "place", "door", "room"):
             old = list(dict.fromkeys(m.name for m in theirs if self._kind(m.name) == kind))
             new = list(dict.fromkeys(m.name for m in ours if self._kind(m.name) == kind))
             renames |= dict(zip(old, new, strict=False))
-        return SkillPlan(tuple(Step(s.skill, tuple(renames.get(a, a) for a in s.arguments)) for s in plan.steps))
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in _WORD.findall(text.lower().replace("_", " ")) if word]
+        return Plan(tuple(Step(s.skill, tuple(renames.get(a, a) for a in s.arguments)) for s in plan.steps))

@@ -18,7 +18,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class SkillPlan:
+class Plan:
     """Steps in order. A plan may leave out what prepares a step (`rarrl.skills.search` finds it where needs and gives
     are known)."""
 
@@ -28,10 +28,10 @@ class SkillPlan:
         return "; ".join(map(str, self.steps))
 
     @classmethod
-    def from_rows(cls, rows: Iterable[Sequence[str]]) -> SkillPlan:
+    def from_rows(cls, rows: Iterable[Sequence[str]]) -> Plan:
         """Makes a plan from `rows` of a skill and its arguments.
 
-        >>> str(SkillPlan.from_rows([["pick", "soda"], ["place", "soda", "desk"]]))
+        >>> str(Plan.from_rows([["pick", "soda"], ["place", "soda", "desk"]]))
         'pick(soda); place(soda, desk)'
         """
         return cls(tuple(Step(str(skill), tuple(map(str, arguments))) for skill, *arguments in rows))

@@ -16,7 +16,7 @@ from itertools import count, product
 from rarrl.skills.beliefs import Beliefs
 from rarrl.skills.domain import Domain
 from rarrl.skills.facts import Condition, State
-from rarrl.skills.plan import Step
+from rarrl.skills.plan import Plan, Step
 from rarrl.skills.skill_set import Skill
 
 INFINITE = float("inf")
@@ -74,27 +74,75 @@ class Search:
         self._skills = domain.skills.skills
         self._deeds = [self._deed(step) for step in self._ground()]
 
-    def prepare(self, step: Step, beliefs: Beliefs, barred: frozenset[Step] = frozenset()) -> Preparation:
-        """What is to be done for `step`, from `beliefs`. barred: steps that must not be used, because they were
-        refused or have no way for the moment."""
+    def prepare(
+        self,
+        step: Step,
+        beliefs: Beliefs,
+        barred: frozenset[Step] = frozenset(),
+        kept: frozenset[tuple[str, str]] = frozenset(),
+    ) -> Preparation:
+        """What is to be done for `step`, from `beliefs`.
+
+        barred: steps that must not be used, because they were refused or have no way for the moment. kept: (thing,
+        place) of what stays where it is: see `ends_of`."""
         skill = self.domain.skill(step)
         if not skill.conditions:
             return Preparation((step,))
         needs = tuple(condition.filled(self.domain.arguments(step)) for condition in skill.conditions)
 
-        problem = self._problem(needs, beliefs.state, barred)
+        state = beliefs.state
+        for thing, place in kept:
+            state = state.counted(thing, place, 0)
+        problem = self._problem(needs, state, barred)
         if problem.sought:
-            return self._look_for(problem.sought, beliefs, barred)
-        found = self._solve(problem, beliefs.state)
+            return self._look_for(problem.sought, beliefs, barred, kept)
+        found = self._solve(problem, state)
         if found is not None:
             return Preparation((*found, step))
 
         missing = [str(need) for need in needs if not self.holds(need, beliefs.state)]
         return Preparation(fault=f"no way to {' and '.join(missing) or 'do it'} is known")
 
+    def ends_of(self, plan: Plan) -> frozenset[tuple[str, str]]:
+        """Where a plan puts things: what is there already must not be taken away again to be put there."""
+        effects = (
+            c.filled(self.domain.arguments(step)) for step in plan.steps for c in self.domain.skill(step).effects
+        )
+        return frozenset(
+            (e.words[0], e.words[2]) for e in effects if len(e.words) == 3 and e.words[1] == "at" and not e.negated
+        )
+
     def holds(self, need: Condition, state: State) -> bool:
         """Whether a filled condition holds."""
-        return self._holds(need, state) != need.negated
+        return self._world.holds(need, state)
+
+    def go_to(self, place: str, state: State, barred: frozenset[Step] = frozenset()) -> tuple[Step, ...] | None:
+        """Steps that bring the robot to a place; None where there are none."""
+        return self.reach((Condition(("at", place)),), state, barred)
+
+    def look_here(self, state: State) -> Step | None:
+        """A look at the place where the robot stands; None where no skill can."""
+        steps = self._look_at(state.at, state, frozenset()) if state.at in self._world.places else None
+        return steps[0] if steps is not None and len(steps) == 1 else None
+
+    def doors_to(self, names: tuple[str, ...], state: State) -> tuple[str, ...]:
+        """The doors, believed to be open, on the shortest way from the robot's room to one of `names`."""
+        ends: set[str] = set()
+        for name in names:
+            door = self._world.doors.get(name)
+            ends |= set(door.between) if door is not None else {self._world.room_of(name)}
+        queue: list[tuple[str, tuple[str, ...]]] = [(state.room, ())]
+        seen = {state.room}
+        for room, way in queue:
+            if room in ends:
+                return way
+            for name, door in self._world.doors.items():
+                if room in door.between and ("open", name) in state.flags:
+                    other = door.between[1] if door.between[0] == room else door.between[0]
+                    if other not in seen:
+                        seen.add(other)
+                        queue.append((other, (*way, name)))
+        return ()
 
     def reach(
         self, needs: tuple[Condition, ...], state: State, barred: frozenset[Step] = frozenset()
@@ -219,37 +267,16 @@ class Search:
         reachable = self._world.reachable_rooms(before)
         return next((each for each in door.between if each in reachable), before.room)
 
-    def _holds(self, need: Condition, state: State) -> bool:
-        words = need.words
-        if words == ("hand_empty",):
-            return len(state.held) < max(self._world.hands, 1)
-        if words[0] == "holding":
-            return any(thing in state.held for thing in self._members(words[1]))
-        if words[0] == "at" and len(words) == 2:
-            if words[1].startswith("{"):
-                return bool(state.at) and state.at in state.places_of(words[1][1:-7])
-            return state.at == words[1]
-        if words[0] == "reachable":
-            targets = state.places_of(words[1][1:-7]) if words[1].startswith("{") else (words[1],)
-            return any(self._world.is_reachable(target, state) for target in targets)
-        if words[0] == "open":
-            targets = state.places_of(words[1][1:-7]) if words[1].startswith("{") else (words[1],)
-            if words[1].startswith("{") and state.at in targets:  # of several, the one where the robot stands
-                targets = (state.at,)
-            return any(self._world.is_open(target, state) for target in targets)
-        if len(words) == 3 and words[1] == "at":
-            return any(state.count(thing, words[2]) > 0 for thing in self._members(words[0]))
-        return any((*words[:-1], last) in state.flags for last in self._members(words[-1]))
-
-    def _members(self, word: str) -> tuple[str, ...]:
-        return self._world.groups[word[1:-1]] if word.startswith("<") else (word,)
-
     # Looking for things
 
-    def _look_for(self, thing: str, beliefs: Beliefs, barred: frozenset[Step]) -> Preparation:
+    def _look_for(
+        self, thing: str, beliefs: Beliefs, barred: frozenset[Step], kept: frozenset[tuple[str, str]]
+    ) -> Preparation:
         """The way to the place that is worth most: likely, near, or both."""
         best: tuple[float, tuple[Step, ...]] | None = None
         for place, share in beliefs.likely_places(thing):
+            if (thing, place) in kept:
+                continue
             steps = self._look_at(place, beliefs.state, barred)
             if steps is None:
                 continue
@@ -357,7 +384,7 @@ class Search:
                     yield (*sign, *words[:at], place, *words[at + 1 :])
                 return
             if word.startswith("<"):
-                for thing in self._members(word):
+                for thing in self._world.members(word):
                     yield (*sign, *words[:at], thing, *words[at + 1 :])
                 return
         yield (*sign, *words)

@@ -17,8 +17,9 @@ from rarrl.strict_yaml import read_yaml
 
 NAME = re.compile(r"[A-Za-z]\w{0,39}")
 """A skill, a parameter, a class or a place: 1 to 40 letters, digits and _."""
-KINDS = ("thing", "place", "door", "room", "number", "text")
-"""Domains of parameters that every world has; the names of groups in world.yaml are further ones."""
+KINDS = ("thing", "portable", "receptacle", "place", "door", "room", "number", "text")
+"""Domains of parameters that every world has; the names of groups in world.yaml are further ones. portable: things that
+can be carried. receptacle: places and things that other things can be put on or into."""
 _TYPE = re.compile(r"[a-z]\w*/(action|srv|msg)/[A-Z]\w*")
 MAX_SKILLS = 64
 """More would not fit into the prompt of a small model."""
@@ -32,7 +33,8 @@ class Parameter(_Part):
     """What an argument may be: one of several kinds, a number within bounds, or one of fixed words."""
 
     kinds: tuple[str, ...] = Field(
-        default=(), description="thing, place, door, room, number, text, or groups of world.yaml"
+        default=(),
+        description="thing, portable, receptacle, place, door, room, number, text, or groups of world.yaml",
     )
     one_of: tuple[str, ...] = Field(default=(), description="the words that are allowed")
     minimum: float = Field(default=float("-inf"), description="smallest number")
@@ -114,6 +116,11 @@ class Observes(_Part):
     confidence: float = Field(default=0.95, gt=0.0, le=1.0, description="how sure a sighting is, above 0 to 1")
 
 
+SIGNALS = ("distance_left_m", "recoveries", "holding", "opening_m", "opening_before_m", "changed", "seen")
+"""What a result, or its last feedback, may tell of whether the skill is really done: `rarrl.executive.certainty`."""
+_SIGNAL_FIELD = re.compile(r"(not )?[A-Za-z]\w*(\.\w+)*")
+
+
 class Skill(_Part):
     """One skill."""
 
@@ -136,6 +143,25 @@ class Skill(_Part):
     needs: tuple[str, ...] = Field(default=(), description="facts that must hold before, such as `at {thing.place}`")
     gives: tuple[str, ...] = Field(default=(), description="facts that hold after success, such as `holding {thing}`")
     observes: Observes | None = Field(default=None, description="what it finds out")
+    in_plans: bool = Field(
+        default=True,
+        description="whether plans name it; false: the robot adds it by itself, such as driving to where the next "
+        "step is done",
+    )
+    signals: dict[str, str] = Field(
+        default={}, description="signal -> field of the result or the feedback, such as holding: stalled"
+    )
+
+    @model_validator(mode="after")
+    def _signals_fit(self) -> Skill:
+        for name, field in self.signals.items():
+            if name not in SIGNALS:
+                raise ValueError(
+                    f"signals: {short(name)} is unknown (allowed: {', '.join(SIGNALS)}){did_you_mean(name, SIGNALS)}"
+                )
+            if not _SIGNAL_FIELD.fullmatch(field):
+                raise ValueError(f"signals: {name}: {short(field)} is no field (allowed: such as a.b, or `not a.b`)")
+        return self
 
     @model_validator(mode="after")
     def _facts_fit(self) -> Skill:
@@ -192,6 +218,12 @@ class SkillSet(_Part):
     robot: str = Field(default="robot", max_length=200, description="what the robot is, in a few words")
     skills: dict[str, Skill] = Field(min_length=1, description="name -> skill")
     examples: tuple[Example, ...] = Field(default=(), description="sentences with their plans")
+    strict: bool = Field(
+        default=False,
+        description="whether a plan must itself meet the needs of its steps, from what holds at the start; what "
+        "skills with `in_plans: false` give, the robot sees to. false: it prepares each step by itself",
+    )
+    max_steps: int = Field(default=24, ge=1, le=100, description="steps of the longest plan, 1 to 100")
 
     @model_validator(mode="after")
     def _fits(self) -> SkillSet:

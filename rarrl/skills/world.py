@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rarrl.plugins import did_you_mean
-from rarrl.skills.facts import State
+from rarrl.skills.facts import Condition, State
 from rarrl.skills.skill_set import KINDS, NAME
 from rarrl.strict_json import short, validated
 from rarrl.strict_yaml import read_yaml
+
+WORLD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+"""A room, place, door or thing, as in tool_box: 1 to 40 letters, digits, - and _."""
 
 
 class _Part(BaseModel):
@@ -36,6 +40,7 @@ class Place(_Part):
     open: bool = Field(default=True, description="whether it is believed to be open at the start")
     charger: bool = Field(default=False, description="whether the robot charges here")
     holds: bool = Field(default=True, description="whether things can be here")
+    groups: tuple[str, ...] = Field(default=(), description="groups that it belongs to, such as soft")
 
 
 class Door(_Part):
@@ -54,19 +59,39 @@ class Thing(_Part):
     at: tuple[str, ...] = Field(default=(), description="places where one is known to be at the start")
     usual: dict[str, float] = Field(default={}, description="place -> how likely such a thing is there, above 0 to 1")
     groups: tuple[str, ...] = Field(default=(), description="groups that it belongs to, such as drink")
+    portable: bool = Field(default=True, description="whether the robot can carry it; false for such as a fixed lamp")
+    holds: bool = Field(
+        default=False, description="whether things can be in or on it, also while it is carried, as in a cup"
+    )
+
+
+class Battery(_Part):
+    """When the robot goes to its charger before it goes on with a task."""
+
+    field: str = Field(default="", description="field of results or feedback that holds the level; empty: not watched")
+    full: float = Field(default=100.0, gt=0.0, description="the level of a full battery, in the field's unit")
+    low: float = Field(
+        default=30.0, ge=0.0, description="below this level the robot charges first, in the field's unit"
+    )
 
 
 class World(_Part):
     """All of `world.yaml`."""
 
     frame: str = Field(default="map", description="TF frame of the poses")
-    start: str = Field(default="", description="the place where the robot is at the start; empty: unknown")
+    start: str = Field(default="", description="place or room where the robot is at the start; empty: unknown")
     hands: int = Field(default=1, ge=0, le=20, description="how many things it can carry, 0 to 20")
     facts: tuple[str, ...] = Field(default=(), description="further facts that hold at the start")
+    battery: Battery = Field(default=Battery(), description="when the robot goes to its charger first")
     rooms: dict[str, Room] = Field(default={}, description="name -> room")
     places: dict[str, Place] = Field(default={}, description="name -> place")
     doors: dict[str, Door] = Field(default={}, description="name -> door")
     things: dict[str, Thing] = Field(default={}, description="class -> what is known of it")
+    forbidden_pairs: tuple[tuple[str, str], ...] = Field(
+        default=(),
+        description="[thing, place] that must not meet, as names or groups (<knives>), also where the thing is in "
+        "another one; an operator's policy that gives pairs replaces them",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -86,8 +111,8 @@ class World(_Part):
         names: dict[str, str] = {}
         for kind in ("rooms", "places", "doors", "things"):
             for name in getattr(self, kind):
-                if not NAME.fullmatch(name):
-                    raise ValueError(f"{kind}: {short(name)} is no name (allowed: 1 to 40 letters, digits and _)")
+                if not WORLD_NAME.fullmatch(name):
+                    raise ValueError(f"{kind}: {short(name)} is no name (allowed: 1 to 40 letters, digits, - and _)")
                 if name in names:
                     raise ValueError(f"{kind}: {short(name)} is among {names[name]} too; take another name")
                 names[name] = kind
@@ -100,31 +125,70 @@ class World(_Part):
                 _known(room, self.rooms, f"doors.{name}.between")
         for name, thing in self.things.items():
             for at in (*thing.at, *thing.usual):
-                _known(at, self.places, f"things.{name}")
-            for group in thing.groups:
-                if group in KINDS or group in names or not NAME.fullmatch(group):
-                    raise ValueError(f"things.{name}.groups: {short(group)} cannot name a group; take another name")
+                _known(at, self.names("place") + self.names("receptacle"), f"things.{name}")
             for at, likely in thing.usual.items():
                 if not 0.0 < likely <= 1.0:
                     raise ValueError(f"things.{name}.usual.{at}: {likely} is not allowed (allowed: above 0 to 1)")
+        for kind in ("places", "things"):
+            for name, each in getattr(self, kind).items():
+                for group in each.groups:
+                    if group in KINDS or group in names or not NAME.fullmatch(group):
+                        raise ValueError(f"{kind}.{name}.groups: {short(group)} cannot name a group; take another name")
+        for pair in self.forbidden_pairs:
+            for name in pair:
+                _known(name, [*names, *(f"<{group}>" for group in self.groups)], "forbidden_pairs")
         if self.start:
-            _known(self.start, {**self.places, **self.doors}, "start")
+            _known(self.start, {**self.places, **self.rooms}, "start")
         return self
 
     @cached_property
+    def named(self) -> dict[str, Room | Place | Door | Thing]:
+        """All rooms, places, doors and things by name."""
+        return {**self.rooms, **self.places, **self.doors, **self.things}
+
+    @cached_property
     def groups(self) -> dict[str, tuple[str, ...]]:
-        """Group -> the classes in it."""
+        """Group -> the things and places in it."""
         found: dict[str, list[str]] = {}
-        for name, thing in self.things.items():
-            for group in thing.groups:
+        both: dict[str, Thing | Place] = {**self.things, **self.places}
+        for name, each in both.items():
+            for group in each.groups:
                 found.setdefault(group, []).append(name)
         return {group: tuple(names) for group, names in found.items()}
 
     def names(self, kind: str) -> tuple[str, ...]:
-        """What an argument of `kind` may be: thing, place, door, room, or a group. Raises: KeyError."""
+        """What an argument of `kind` may be: thing, portable, receptacle, place, door, room, or a group.
+
+        Raises: KeyError."""
         if kind in ("thing", "place", "door", "room"):
             return tuple(getattr(self, f"{kind}s"))
+        if kind == "portable":
+            return tuple(name for name, thing in self.things.items() if thing.portable)
+        if kind == "receptacle":
+            both: dict[str, Thing | Place] = {**self.places, **self.things}
+            return tuple(name for name, each in both.items() if each.holds)
         return self.groups[kind]
+
+    def members(self, word: str) -> tuple[str, ...]:
+        """The names that a word of a condition or pair stands for: `<knives>` for a group. Raises: KeyError."""
+        return self.groups[word[1:-1]] if word.startswith("<") else (word,)
+
+    def extended(self, things: Mapping[str, Thing], places: Mapping[str, Place]) -> World:
+        """The same with more things and places. A place that is to be a thing as well becomes a thing that holds
+        others, and so does a thing that is to be a place. Raises: ValueError."""
+        all_things, all_places = dict(self.things), dict(self.places)
+        for name, thing in things.items():
+            place = all_places.pop(name, None)
+            if place is not None:
+                all_things[name] = Thing(aliases=place.aliases, groups=place.groups, holds=True)
+            all_things.setdefault(name, thing)
+        for name, place in places.items():
+            if name in all_things:
+                all_things[name] = all_things[name].model_copy(update={"holds": True})
+            else:
+                all_places.setdefault(name, place)
+        fields = {name: getattr(self, name) for name in World.model_fields}
+        return World(**(fields | {"things": all_things, "places": all_places}))
 
     def room_of(self, name: str) -> str:
         """The room of a place; "" where none is known."""
@@ -152,8 +216,8 @@ class World(_Part):
         flags |= {("open", name) for name, place in self.places.items() if place.opens and place.open}
         flags |= {("open", name) for name, door in self.doors.items() if door.open}
         return State(
-            at=self.start,
-            room=self.room_of(self.start),
+            at=self.start if self.start in self.places else "",
+            room=self.start if self.start in self.rooms else self.room_of(self.start),
             located=frozenset((thing, place, n) for (thing, place), n in located.items()),
             flags=frozenset(flags),
         )
@@ -164,6 +228,33 @@ class World(_Part):
         if name not in self.doors and (place is None or not place.opens):
             return True
         return ("open", name) in state.flags
+
+    def holds(self, need: Condition, state: State) -> bool:
+        """Whether a condition, its arguments filled in, holds."""
+        return self._holds(need, state) != need.negated
+
+    def _holds(self, need: Condition, state: State) -> bool:
+        words = need.words
+        if words == ("hand_empty",):
+            return len(state.held) < max(self.hands, 1)
+        if words[0] == "holding":
+            return any(thing in state.held for thing in self.members(words[1]))
+        if words[0] == "at" and len(words) == 2:
+            if words[1].startswith("{"):
+                return bool(state.at) and state.at in state.places_of(words[1][1:-7])
+            return state.at == words[1]
+        if words[0] == "reachable":
+            targets = state.places_of(words[1][1:-7]) if words[1].startswith("{") else (words[1],)
+            return any(self.is_reachable(target, state) for target in targets)
+        if words[0] == "open":
+            targets = state.places_of(words[1][1:-7]) if words[1].startswith("{") else (words[1],)
+            if words[1].startswith("{") and state.at in targets:  # of several, the one where the robot stands
+                targets = (state.at,)
+            return any(self.is_open(target, state) for target in targets)
+        if len(words) == 3 and words[1] == "at":
+            inside = state.within(words[2])
+            return any(thing in inside for thing in self.members(words[0]))
+        return any((*words[:-1], last) in state.flags for last in self.members(words[-1]))
 
     def reachable_rooms(self, state: State) -> frozenset[str]:
         """Rooms that the robot gets to through open doors; all of them where it does not know its own."""

@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rarrl.alfred import AlfredPlan
+from rarrl.alfred import AlfredPlan, SubgoalType
 from rarrl.latency.replay import BLOCK, ReplayTable, block_row
 from rarrl.orchestrator.features import N_TYPES, History, Situation, encode
-from rarrl.types import CALL_TIMEOUT_S, ActStatus, SubgoalType
+from rarrl.types import CALL_TIMEOUT_S, ActStatus
 
 Floats = NDArray[np.float64]
 
@@ -331,13 +331,8 @@ class AlfredReplayCore:
         self.seed[where] = params.seed
         self.acts[where] = 0.0
 
-        d = self.dynamics
-        hard_scene = uniform(params.seed, SCENE, 0) < d.hard_scenes
-        self._scene_hard[where] = np.where(hard_scene, d.hard_share[1], d.hard_share[0])
-
-        pieces = self.bank.pieces[params.row]
-        self._pieces[where] = pieces
-        self.horizon[where] = np.ceil(d.slack * pieces) + 1.0
+        self._pieces[where] = self.bank.pieces[params.row]
+        self._draw_world(where, params)
         self._subgoals[where] = self.bank.subgoals[params.row]
         for name, values in self._costs.items():
             self._cost_now[name][:, where] = values[params.table].T
@@ -345,6 +340,13 @@ class AlfredReplayCore:
         self.history.reset(where)
         self.alive[where] = True
         self._enter(where)
+
+    def _draw_world(self, where: NDArray[np.int64], params: EpisodeParams) -> None:
+        """What an episode has of its own beside its plan: how hard its scene is, and the attempts that are allowed."""
+        d = self.dynamics
+        hard_scene = uniform(params.seed, SCENE, 0) < d.hard_scenes
+        self._scene_hard[where] = np.where(hard_scene, d.hard_share[1], d.hard_share[0])
+        self.horizon[where] = np.ceil(d.slack * self.bank.pieces[params.row]) + 1.0
 
     def _enter(self, where: NDArray[np.int64]) -> None:
         """Looks up what the current piece of the environments `where` is, and its hidden u."""

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rarrl.alfred import SubgoalType, step_views
 from rarrl.decision_loop import TaskView
 from rarrl.latency.replay import ReplayTable
 from rarrl.reasoner.base import Answer
-from rarrl.types import CALL_TIMEOUT_S, Action, ActStatus, CallStatus, LlmCall, StateSummary, SubgoalType
+from rarrl.types import CALL_TIMEOUT_S, Action, ActStatus, CallStatus, LlmCall, StateSummary
 
 from .core import ACT_STATUS, CATEGORIES, AlfredReplayCore, Dynamics, EpisodeBank, StepResult
 from .episodes import EpisodeConfig, EpisodeSampler, seeds
@@ -69,7 +70,8 @@ class AlfredExecutive:
         core.begin(np.zeros(1, np.int64), params)
         self.done, self.success, self.deadline_misses = False, False, 0
         row = int(core.row[0])
-        self._types = tuple(SubgoalType(int(t)) for t in core.bank.subgoal_types[row, : core.bank.subgoals[row]])
+        types = core.bank.subgoal_types[row, : core.bank.subgoals[row]]
+        self._steps = step_views(SubgoalType(int(t)) for t in types)
         plan = core.bank.plans[core.bank.plan_index[row]]
         return EpisodeInfo(
             number=number,
@@ -86,8 +88,8 @@ class AlfredExecutive:
         """Where the task stands."""
         core = self._core
         finished = self.done and self.success
-        index = len(self._types) if finished else int(core.subgoal[0])
-        return StateSummary(self._types, index, int(core.acts[0]), int(core.horizon[0]))
+        index = len(self._steps) if finished else int(core.subgoal[0])
+        return StateSummary(self._steps, index, int(core.acts[0]), int(core.horizon[0]))
 
     @property
     def budget_left(self) -> tuple[float, float]:

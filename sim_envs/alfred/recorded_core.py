@@ -23,13 +23,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rarrl.alfred import AlfredPlan
+from rarrl.alfred import AlfredPlan, SubgoalType
+from rarrl.alfred_plans import MAX_STEPS, same_steps
 from rarrl.errors import InputError
 from rarrl.latency.profile import CallRecord, LatencyProfile, TaskRecord
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.features import N_TYPES, PlanView, Situation
-from rarrl.reasoner.plan import MAX_STEPS, Plan, same_steps
-from rarrl.types import CALL_TIMEOUT_S, SubgoalType
+from rarrl.reasoner.plan import Plan
+from rarrl.types import CALL_TIMEOUT_S
 
 from .core import CATEGORIES, AlfredReplayCore, Dynamics, EpisodeBank, EpisodeParams, Floats, StepResult
 
@@ -218,7 +219,7 @@ def _shapes(
 
 def put_shape(shapes: Mapping[str, NDArray[Any]], row: int, source: int, plan: Plan, expert: Plan, right: bool) -> None:
     """Writes what `plan` looks like, and where it goes wrong, into the arrays of a task and source."""
-    types = [int(step.verb) for step in plan.steps]
+    types = [int(SubgoalType[step.skill]) for step in plan.steps]
     n = len(types)
     k = shapes["kinds"].shape[2]
     shapes["length"][row, source] = n
@@ -306,6 +307,7 @@ class RecordedCore(AlfredReplayCore):
             initial_tokens=self.initial_tokens,
             cost_weight=self.cost_weight,
             plan=plan,
+            known_steps=None,
             **self._cost_now,
         )
 

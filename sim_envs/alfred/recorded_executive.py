@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from rarrl.alfred import HOUSEHOLD_TASKS, read_alfred
+from rarrl.alfred import HOUSEHOLD_TASKS, SubgoalType, read_alfred, step_views
+from rarrl.alfred_plans import same_plan
 from rarrl.build import REPLAYED
 from rarrl.config import Config
 from rarrl.decision_loop import TaskView
 from rarrl.errors import InputError
 from rarrl.latency.profile import load_profile
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
-from rarrl.reasoner.plan import Plan, same_plan
-from rarrl.types import CALL_TIMEOUT_S, Action, CallStatus, LlmCall, Role, StateSummary, SubgoalType
+from rarrl.reasoner.plan import Plan
+from rarrl.types import CALL_TIMEOUT_S, Action, CallStatus, LlmCall, Role, StateSummary
 
 from .core import Dynamics
 from .episodes import EpisodeConfig, configured
@@ -64,7 +65,7 @@ class RecordedExecutive(AlfredExecutive):
         kinds = r.kinds[row, source, : r.length[row, source]]
         types = tuple(kind for step in kinds for kind in (SubgoalType.GotoLocation, SubgoalType(int(step))))
         index = len(types) if self.done and self.success else min(int(core.situation().subgoal_index[0]), len(types))
-        return StateSummary(types, index, int(core.acts[0]), int(core.horizon[0]))
+        return StateSummary(step_views(types), index, int(core.acts[0]), int(core.horizon[0]))
 
     @property
     def task(self) -> TaskView:
@@ -93,8 +94,8 @@ class RecordedExecutive(AlfredExecutive):
         option, level, ok = int(action) - 1, action.level, answer.status is CallStatus.OK
         r.seconds[row, :, option], r.tokens[row, :, option] = answer.seconds, answer.tokens
         r.answered[row, :, option] = ok
-        if ok and action.role is Role.PLANNER and answer.household_plan is not None:
-            self._put(row, level, answer.household_plan, answer.confidence)
+        if ok and action.role is Role.PLANNER and answer.plan is not None:
+            self._put(row, level, answer.plan, answer.confidence)
         elif ok and answer.verdict is not None:
             same = r.plan_id[row] == r.plan_id[row, source]
             sure = float(answer.verdict.ok) if math.isnan(answer.verdict.p_ok) else answer.verdict.p_ok

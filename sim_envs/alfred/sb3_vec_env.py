@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
-from rarrl.orchestrator.features import N_ACTIONS
+from rarrl.orchestrator.features import FEATURE_LIMIT, N_ACTIONS, NAMELESS_FEATURE_NAMES, encode_nameless
 
 from .core import AlfredReplayCore
 from .env import ACTION_SPACE, observation_space
 from .episodes import EpisodeSampler, seeds
 
+NAMELESS_SPACE: gym.spaces.Space[NDArray[np.float32]] = gym.spaces.Box(
+    -FEATURE_LIMIT, FEATURE_LIMIT, (len(NAMELESS_FEATURE_NAMES),)
+)
 _NO_INFO: dict[str, Any] = {}
 """`info` of a step that ends no episode; one for all, see `step_wait`."""
 
@@ -27,6 +31,7 @@ class AlfredReplayVecEnv(VecEnv):
         seed: of the run's episodes
         hidden: (features,) bool, inputs that are zero (an ablation)
         allowed: (5,) bool, actions that the mask may allow (an ablation)
+        nameless: observations are features without names, whatever the world's own are
 
     Attributes:
         miss_price: reward that a budget overrun costs: the Lagrangian's multiplier in hard mode
@@ -40,6 +45,7 @@ class AlfredReplayVecEnv(VecEnv):
         seed: int = 0,
         hidden: NDArray[np.bool_] | None = None,
         allowed: NDArray[np.bool_] | None = None,
+        nameless: bool = False,
     ) -> None:
         self.core = core
         self.sampler = sampler
@@ -47,6 +53,7 @@ class AlfredReplayVecEnv(VecEnv):
         self._allowed = None if allowed is None or allowed.all() else allowed[:, None]
         self.miss_price = 0.0
         self.statistics = np.zeros(4)
+        self._nameless = nameless
         self._base = seed  # of the run
         self._next = 0  # number of its next episode
 
@@ -54,7 +61,7 @@ class AlfredReplayVecEnv(VecEnv):
         self._length = np.zeros(core.n, np.int64)
         self._actions = np.zeros(core.n, np.int64)
         self._mask = np.ones((N_ACTIONS, core.n), dtype=bool)
-        super().__init__(core.n, observation_space(core), ACTION_SPACE)
+        super().__init__(core.n, NAMELESS_SPACE if nameless else observation_space(core), ACTION_SPACE)
 
     def _begin(self, where: NDArray[np.int64]) -> None:
         self.core.begin(where, self.sampler.draw(seeds(self._base, len(where), self._next)))
@@ -68,7 +75,7 @@ class AlfredReplayVecEnv(VecEnv):
         return self._encode()
 
     def _encode(self) -> NDArray[np.float32]:
-        features = self.core.observe()
+        features = encode_nameless(self.core.situation()) if self._nameless else self.core.observe()
         if self._shown is not None:
             features *= self._shown
         return features
@@ -137,3 +144,73 @@ class AlfredReplayVecEnv(VecEnv):
         from stable_baselines3.common.monitor import Monitor
 
         return [wrapper_class is Monitor] * len(list(self._get_indices(indices)))
+
+
+class SideBySideVecEnv(VecEnv):
+    """Several worlds as one: their environments one after the other. All must show the same features.
+
+    `miss_price` and `statistics` as in `AlfredReplayVecEnv`; the statistics are sums over all worlds."""
+
+    def __init__(self, worlds: Sequence[AlfredReplayVecEnv]) -> None:
+        self.worlds = tuple(worlds)
+        self._ends = np.cumsum([world.num_envs for world in worlds])
+        first = worlds[0]
+        if any(world.observation_space != first.observation_space for world in worlds):
+            raise ValueError("SideBySideVecEnv: the worlds must show the same features")
+        self.statistics = np.zeros(4)
+        super().__init__(int(self._ends[-1]), first.observation_space, ACTION_SPACE)
+
+    @property
+    def miss_price(self) -> float:
+        """Reward that a budget overrun costs, in all worlds."""
+        return self.worlds[0].miss_price
+
+    @miss_price.setter
+    def miss_price(self, price: float) -> None:
+        for world in self.worlds:
+            world.miss_price = price
+
+    def reset(self) -> NDArray[np.float32]:
+        return np.concatenate([world.reset() for world in self.worlds])
+
+    def step_async(self, actions: NDArray[np.int64]) -> None:
+        for world, part in zip(self.worlds, np.split(np.asarray(actions), self._ends[:-1]), strict=True):
+            world.step_async(part)
+
+    def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
+        results = [world.step_wait() for world in self.worlds]
+        for world in self.worlds:
+            self.statistics += world.statistics
+            world.statistics[:] = 0.0
+        observations, rewards, dones = (np.concatenate([r[i] for r in results]) for i in range(3))
+        return observations, rewards, dones, [info for r in results for info in r[3]]
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """(n, 5) for sb3-contrib's MaskablePPO."""
+        return np.concatenate([world.action_masks() for world in self.worlds])
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        for number, world in enumerate(self.worlds):
+            world.seed(None if seed is None else seed + number)
+        return [seed] * self.num_envs
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        return [getattr(self, attr_name, None)] * len(list(self._get_indices(indices)))
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        setattr(self, attr_name, value)
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        if method_name != "action_masks":
+            raise AttributeError(f"SideBySideVecEnv has no per-environment method {method_name!r}")
+        return list(self.action_masks())
+
+    def has_attr(self, attr_name: str) -> bool:
+        """sb3-contrib asks for `action_masks`."""
+        return hasattr(self, attr_name)
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        return self.worlds[0].env_is_wrapped(wrapper_class, None)[:1] * len(list(self._get_indices(indices)))

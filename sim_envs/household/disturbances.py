@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rarrl.reasoner.vocabulary import LAMPS
+from rarrl.alfred_plans import LAMPS
 
 from .home import ROBOT_M, cell, distances
 from .motion import DT

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rarrl.alfred import SubgoalType
 from rarrl.errors import InputError
-from rarrl.types import ActStatus, SubgoalType
+from rarrl.types import ActStatus
 
 from .catalogue import APPLIANCES, FURNITURE, OBJECTS
 from .interactions import OPENED

@@ -6,8 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rarrl.reasoner.plan import KNIVES
-from rarrl.reasoner.vocabulary import ALFRED, LAMPS
+from rarrl.alfred_plans import CONTAINERS, KNIVES, LAMPS
 
 from .catalogue import APPLIANCES
 from .disturbances import slips
@@ -80,7 +79,7 @@ def _refusal_to_put(world: World, target: str) -> str:
         if not world.at(target):
             return OUT_OF_REACH
         return "" if world.free_slots(world.home.places[target]) else "full"
-    return _missing(world, target) if target in ALFRED.containers else OUT_OF_REACH
+    return _missing(world, target) if target in CONTAINERS else OUT_OF_REACH
 
 
 def _missing(world: World, name: str) -> str:

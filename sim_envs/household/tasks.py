@@ -12,11 +12,8 @@ from functools import lru_cache
 import numpy as np
 
 from rarrl.alfred import HOUSEHOLD_TASKS, TASK_TYPES, AlfredPlan, GoalParameters, read_alfred
+from rarrl.alfred_plans import KNIVES, LAMPS, TREATABLE
 from rarrl.errors import InputError
-from rarrl.reasoner.checker import TREATABLE
-from rarrl.reasoner.plan import KNIVES
-from rarrl.reasoner.vocabulary import LAMPS
-from rarrl.types import SubgoalType
 
 from .catalogue import APPLIANCES, FURNITURE, HABITS, NAMES, OBJECTS, SENTENCES
 from .home import Home, draw_home
@@ -106,7 +103,7 @@ def _from_template(rng: np.random.Generator, task_type: str) -> HouseholdTask:
     sliced = False
 
     if task_type in TREATMENTS:
-        thing = _pick(rng, sorted(TREATABLE[SubgoalType[TREATMENTS[task_type]]]))
+        thing = _pick(rng, sorted(TREATABLE[TREATMENTS[task_type]]))
     elif task_type == "pick_and_place_with_movable_recep":
         movable = _pick(rng, sorted(INTO))
         thing = _pick(rng, INTO[movable].split())
@@ -118,7 +115,7 @@ def _from_template(rng: np.random.Generator, task_type: str) -> HouseholdTask:
     else:
         appliance = APPLIANCES.get(TREATMENTS.get(task_type, ""), "")
         place = _pick(rng, [name for name in likely_places(movable or thing) if name != appliance])
-        can_be = thing in TREATABLE[SubgoalType.SliceObject] and task_type != "pick_two_obj_and_place"
+        can_be = thing in TREATABLE["SliceObject"] and task_type != "pick_two_obj_and_place"
         sliced = can_be and bool(rng.random() < SLICED_SHARE)
 
     inside = bool(place) and FURNITURE[place].is_hollow

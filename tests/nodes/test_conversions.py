@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rarrl.alfred import STEP_VIEWS, SubgoalType, step_views
+from rarrl.alfred_plans import VERBS
 from rarrl.decision_loop import DecisionOutcome, Phase, Report, TaskView
 from rarrl.reasoner.base import Answer
-from rarrl.reasoner.plan import VERBS, Fault, Plan, PlanStep, Verdict
-from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, SubgoalType
+from rarrl.reasoner.plan import Fault, Plan, Verdict
+from rarrl.skills.plan import Step
+from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, StepView
 
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
 from builtin_interfaces.msg import Time
@@ -38,7 +41,7 @@ OUTCOMES = st.one_of(
 )
 WORDS = st.text(min_size=1, max_size=60)
 STEPS = st.builds(
-    PlanStep, st.sampled_from(VERBS).map(lambda verb: SubgoalType[verb]), st.tuples(WORDS) | st.tuples(WORDS, WORDS)
+    Step, st.sampled_from(VERBS).map(lambda verb: SubgoalType[verb]), st.tuples(WORDS) | st.tuples(WORDS, WORDS)
 )
 SOME_PLANS = st.lists(STEPS, min_size=1, max_size=12).map(lambda steps: Plan(tuple(steps)))
 PLANS = st.none() | SOME_PLANS
@@ -60,13 +63,24 @@ STATUSES = st.builds(
 TASKS = st.none() | st.builds(TaskView, st.text(max_size=500), SOME_PLANS, STATUSES, st.lists(WORDS).map(tuple))
 MEASURES = st.floats(-1e9, 1e9) | st.just(math.nan)
 VERDICTS = st.none() | st.builds(Verdict, st.booleans(), st.none() | st.sampled_from(Fault), MEASURES)
-SUBGOALS = st.lists(st.sampled_from(SubgoalType), min_size=1, max_size=20).map(tuple)
+SHARES = st.floats(0, 1)
+FOREIGN_STEPS = st.builds(
+    StepView,
+    st.text(st.characters(categories=("L", "N", "P"), exclude_characters=","), min_size=1, max_size=20),
+    SHARES,
+    st.floats(1e-3, 1e6),
+    SHARES,
+    NUMBERS,
+    st.booleans(),
+)
+SUBGOALS = st.lists(st.sampled_from(list(STEP_VIEWS.values())) | FOREIGN_STEPS, min_size=1, max_size=20).map(tuple)
 
 
 @st.composite
 def reports(draw):
     subgoals = draw(SUBGOALS)
-    summary = StateSummary(subgoals, draw(st.integers(0, len(subgoals))), draw(COUNTS), draw(st.integers(1, 2**53)))
+    index, horizon = draw(st.integers(0, len(subgoals))), draw(st.integers(1, 2**53))
+    summary = StateSummary(subgoals, index, draw(COUNTS), horizon, draw(COUNTS), draw(COUNTS))
     return Report(
         run=draw(st.text(min_size=1, max_size=100)),
         number=draw(COUNTS),
@@ -106,7 +120,7 @@ REPORT = Report(
     3,
     Phase.WAITING,
     0,
-    StateSummary((SubgoalType.GotoLocation, SubgoalType.PutObject), 1, 4, 9),
+    StateSummary(step_views((SubgoalType.GotoLocation, SubgoalType.PutObject)), 1, 4, 9),
     Budget(0.1 + 0.2, 100.0, 20.0, 4000.0),
     DecisionOutcome(2, Action.VERIFIER_2, CallStatus.TIMEOUT, 1.25, 300.0, False),
 )
@@ -133,6 +147,24 @@ DECISION = DecisionMessage("run", 3, 0, Decision(7, Action.PLANNER_2, 4.5, "why:
 def through(values):
     """As a message, and back to texts."""
     return conversions.values_of(conversions.array("test: x", values, Time()))
+
+
+def test_a_sender_that_tells_no_facts_is_read():
+    values = {k: v for k, v in through(conversions.values_from_report(REPORT)).items() if not k.startswith("plan_")}
+    del values["retries_left"], values["contradicted_beliefs"]
+    assert conversions.report_from_values(values) == REPORT
+    steps = conversions.report_from_values({**values, "plan": "dock,PutObject"}).summary.subgoals
+    assert steps == (StepView("dock"), STEP_VIEWS["PutObject"])
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [("plan_failures", "0.5"), ("plan_failures", "0.5,2.0"), ("plan_attempts", "0.0,1.0"), ("plan_looks", "no,no")],
+)
+def test_bad_facts_are_refused(key, text):
+    values = {**through(conversions.values_from_report(REPORT)), key: text}
+    with pytest.raises(ValueError, match="key "):
+        conversions.report_from_values(values)
 
 
 @given(reports())
@@ -172,7 +204,7 @@ def test_bad_numbers_are_refused(key, text):
     ("key", "text"),
     [
         ("plan", ""),
-        ("plan", "GotoLocation,Fly"),
+        ("plan", "GotoLocation,"),
         ("plan", ",".join(["GotoLocation"] * 1001)),
         ("subgoal_index", "-1"),
         ("subgoal_index", "3"),

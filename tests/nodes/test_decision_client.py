@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from rarrl.alfred import SubgoalType, step_views
 from rarrl.config import OrchestratorConfig
 from rarrl.decision_loop import Phase, Report
 from rarrl.events import RunEvent, read_events
 from rarrl.reasoner.base import Answer
-from rarrl.types import Action, Budget, CallStatus, Decision, Role, StateSummary, SubgoalType
+from rarrl.types import Action, Budget, CallStatus, Decision, Role, StateSummary
 
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
 from builtin_interfaces.msg import Time
@@ -30,7 +31,7 @@ REPORT = Report(
     number=3,
     phase=Phase.WAITING,
     episode=0,
-    summary=StateSummary((SubgoalType.GotoLocation,), 0, 1, 10),
+    summary=StateSummary(step_views((SubgoalType.GotoLocation,)), 0, 1, 10),
     budget=Budget(20.0, 4000.0, 20.0, 4000.0),
     outcome=None,
 )

@@ -7,12 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from rarrl.alfred import SubgoalType, step_views
 from rarrl.build import make_reasoner
 from rarrl.decision_loop import Phase, Report, TaskView
 from rarrl.errors import DependencyMissingError, InputError
 from rarrl.reasoner.base import Request
 from rarrl.reasoner.plan import Plan
-from rarrl.types import Budget, CallStatus, PlanStatus, Role, StateSummary, SubgoalType
+from rarrl.types import Budget, CallStatus, PlanStatus, Role, StateSummary
 from rarrl_nodes import llama_ros
 from rarrl_nodes.llama_ros import LlamaRosReasoner, fill, goal_fields
 
@@ -169,7 +170,7 @@ def test_the_parameter_reasoner_asks_the_action(ear, local_node, served):
     assert served == [("orchestrator_node", "GenerateChatCompletions", "/brain/chat")]
     status = PlanStatus(0, 0.4, 0.4, 0, 0, 0.5, (False, False), 0, False, 6, 0)
     task = TaskView("put a mug on the desk", Plan.from_rows([["PickupObject", "cup"]]), status)
-    summary = StateSummary((SubgoalType.GotoLocation, SubgoalType.PutObject), 0, 0, 9)
+    summary = StateSummary(step_views((SubgoalType.GotoLocation, SubgoalType.PutObject)), 0, 0, 9)
     report = Report("run", 1, Phase.WAITING, 0, summary, Budget.full(20.0, 4000.0), None, task)
     heard = []
     ear.node.create_subscription(DiagnosticArray, "answer", heard.append, LATCHED)

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from rarrl.alfred import SubgoalType, step_views
 from rarrl.decision_loop import DecisionOutcome, Phase, Report
 from rarrl.errors import InputError, RarrlError
-from rarrl.types import Action, ActStatus, Budget, CallStatus, StateSummary, SubgoalType
+from rarrl.types import Action, ActStatus, Budget, CallStatus, StateSummary
 
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
 from builtin_interfaces.msg import Time
@@ -24,7 +25,7 @@ from rarrl_nodes.orchestrator_node import OrchestratorNode
 NAME = "orchestrator_node: decisions"
 PLAN = (SubgoalType.GotoLocation, SubgoalType.PutObject)
 ALWAYS = 'always:{"recipe": "P1"}'
-REPORT = Report("run", 1, Phase.WAITING, 0, StateSummary(PLAN, 0, 0, 9), Budget.full(20.0, 4000.0), None)
+REPORT = Report("run", 1, Phase.WAITING, 0, StateSummary(step_views(PLAN), 0, 0, 9), Budget.full(20.0, 4000.0), None)
 
 
 def send(ear, report, **changes):
@@ -96,7 +97,7 @@ def test_late_outcomes_are_dropped_and_counted(ear, local_node):
 
 GARBAGE = [
     {"plan": None},
-    {"plan": "Fly,Swim"},
+    {"plan": "Fly,,Swim"},
     {"plan": "GotoLocation," * 2000},
     {"time_left_s": "nan"},
     {"tokens_left": "-1"},

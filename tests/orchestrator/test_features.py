@@ -9,20 +9,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rarrl.alfred import SubgoalType as T
+from rarrl.alfred import step_views
 from rarrl.latency.profile import shipped_profiles
 from rarrl.orchestrator.features import (
     BUDGET_FEATURES,
     FEATURE_LIMIT,
     FEATURE_NAMES,
+    FOREIGN,
     HISTORY_FEATURES,
     MAX_CALLS_PER_ACT,
     N_FEATURES,
     History,
     Situation,
+    Steps,
     encode,
 )
-from rarrl.types import THINK_ACTIONS, Action, Budget, StateSummary
-from rarrl.types import SubgoalType as T
+from rarrl.types import THINK_ACTIONS, Action, Budget, StateSummary, StepView
 from rarrl_sim_envs.alfred.datasets import load_tables
 
 PLAN = (T.GotoLocation, T.PickupObject, T.GotoLocation, T.PutObject)
@@ -42,7 +45,9 @@ def think(h: History, action: Action, ok: bool = True, ratio: float = 1.0) -> No
 
 def situation(table: Any, history: History | None = None, budget: Budget | None = None, index: int = 0) -> Situation:
     budget = budget or Budget.full(10.0, 1000.0)
-    return Situation.single(StateSummary(PLAN, index, 2, 11), budget, history or History(), table.costs, 0.01)
+    return Situation.single(
+        StateSummary(step_views(PLAN), index, 2, 11), budget, history or History(), table.costs, 0.01
+    )
 
 
 def test_names_are_one_per_column() -> None:
@@ -146,8 +151,36 @@ def test_a_summary_at_the_end_is_still_encoded(make_table: Any) -> None:
     assert f["progress"] == 1.0 and f["subgoals_left"] == 0.0 and f["type.PutObject"] == 1.0
 
 
+def test_steps_by_hand(make_table: Any) -> None:
+    steps = (
+        StepView("look", 0.1, 3.0, 0.0, 2.0, looks=True),
+        StepView("grasp", 0.5, 3.0, 0.5, 4.0),
+        StepView("pour", 0.2, 15.0, 1.0, 1.5),
+    )
+    s = Situation.single(StateSummary(steps, 0, 0, 9, 2, 1), Budget.full(9.0, 99.0), History(), make_table().costs, 0.0)
+    assert s.subgoal_type.tolist() == [FOREIGN] and not s.remaining.any()
+    assert features(s)["type.GotoLocation"] == 0.0
+    now = s.steps
+    assert (now.failures, now.attempts, now.irreversible, now.seconds, now.looks) == (0.1, 3.0, 0.0, 2.0, 1.0)
+    assert now.rest_failures[0] == pytest.approx(0.7) and now.rest_losses[0] == pytest.approx(0.45)
+    assert now.rest_worst == 0.25 and now.rest_seconds == 5.5 and now.rest_looks == 0.0
+    assert now.rest_doubt[0] == pytest.approx(np.sqrt(0.25 / 4) + np.sqrt(0.16 / 16))
+    assert (now.retries_left, now.contradicted) == (2.0, 1.0)
+    last = Steps.single(StateSummary(steps, 3, 0, 9))
+    assert last.failures == 0.2 and last.rest_failures == last.rest_worst == last.rest_doubt == 0.0
+
+
+@given(st.lists(st.sampled_from(list(T)), min_size=1, max_size=12), st.integers(0, 12))
+def test_steps_of_alfred_are_the_same_from_types(kinds: list[T], index: int) -> None:
+    summary = StateSummary(step_views(kinds), min(index, len(kinds)), 0, 9)
+    s = Situation.single(summary, Budget.full(9.0, 99.0), History(), TABLES["groq-70b"].costs, 0.0)
+    found, expected = Steps.of_types(s.subgoal_type, s.remaining), Steps.single(summary)
+    for name in Steps.__dataclass_fields__:
+        assert getattr(found, name) == pytest.approx(getattr(expected, name)), name
+
+
 summaries = st.builds(
-    lambda subgoals, index, step, horizon: StateSummary(tuple(subgoals), min(index, len(subgoals)), step, horizon),
+    lambda subgoals, index, step, horizon: StateSummary(step_views(subgoals), min(index, len(subgoals)), step, horizon),
     st.lists(st.sampled_from(list(T)), min_size=1, max_size=100),
     st.integers(0, 100),
     st.integers(0, 500),
@@ -226,7 +259,7 @@ def test_single_and_batch_agree() -> None:
     assert together.n == n
     for i in range(n):
         alone = Situation.single(
-            StateSummary(plans[i], index[i], 3, 17),
+            StateSummary(step_views(plans[i]), index[i], 3, 17),
             Budget(float(time_s[i]), float(tokens[i]), 50.0, 5000.0),
             singles[i],
             tables[i].costs,

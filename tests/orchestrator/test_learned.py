@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
+from rarrl.alfred import SubgoalType as T
+from rarrl.alfred import step_views
 from rarrl.errors import InputError
 from rarrl.files import sha256
 from rarrl.orchestrator.features import FEATURE_NAMES, N_FEATURES, History, Situation
 from rarrl.orchestrator.learned import MAX_BYTES, MODELS, LearnedPolicy, load_learned, save_policy
 from rarrl.types import Budget, StateSummary
-from rarrl.types import SubgoalType as T
 
 
 def make_policy(seed: int = 0, layers: tuple[int, ...] = (16, 8), **more: Any) -> LearnedPolicy:
@@ -78,7 +79,7 @@ def test_hidden_inputs_do_not_matter_and_forbidden_actions_are_not_taken(make_ta
     assert np.array_equal(policy.logits(x), policy.logits(y))
     assert not np.array_equal(make_policy().logits(x), policy.logits(x))
     brain = {"weights": (np.zeros((5, N_FEATURES), np.float32),), "biases": (np.arange(5, dtype=np.float32),)}
-    summary = StateSummary((T.PutObject,), 0, 0, 3)
+    summary = StateSummary(step_views((T.PutObject,)), 0, 0, 3)
     s = Situation.single(summary, Budget.full(99.0, 1e6), History(), make_table().costs, 0.01)
     assert make_policy(**brain).act(s, s.action_mask()) == [4]
     assert make_policy(**brain, allowed=np.array([1, 1, 1, 0, 0], bool)).act(s, s.action_mask()) == [2]

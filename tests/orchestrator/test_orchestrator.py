@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rarrl.alfred import SubgoalType as T
+from rarrl.alfred import step_views
 from rarrl.errors import InputError
 from rarrl.orchestrator.features import MAX_CALLS_PER_ACT
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.rules import make_rule
 from rarrl.types import Action, ActStatus, Budget, CallStatus, LlmCall, StateSummary
-from rarrl.types import SubgoalType as T
 
-SUMMARY = StateSummary((T.GotoLocation, T.PutObject), 1, 3, 9)
+SUMMARY = StateSummary(step_views((T.GotoLocation, T.PutObject)), 1, 3, 9)
 
 
 @dataclass

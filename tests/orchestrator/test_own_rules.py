@@ -6,7 +6,15 @@ import pytest
 from rarrl.build import make_orchestrator
 from rarrl.errors import InputError
 from rarrl.orchestrator.registry import load_policy
-from rarrl.orchestrator.rules import RULES, grid, make_rule, plain_families, recorded_families, register_rule
+from rarrl.orchestrator.rules import (
+    RULES,
+    grid,
+    make_rule,
+    plain_families,
+    recorded_families,
+    register_rule,
+    skill_families,
+)
 
 
 @pytest.fixture
@@ -31,8 +39,13 @@ def test_a_registered_rule_is_one_like_the_shipped_ones(twice):
 def test_what_a_rule_needs_is_said_where_it_is_registered():
     needs_plan = {name for name in RULES if RULES[name].needs_plan}
     assert needs_plan == {"start", "confidence"} and not needs_plan & set(plain_families())
-    assert {name for name in RULES if RULES[name].needs_guard} == {"risk_table"}
-    assert set(plain_families()) == set(RULES) - needs_plan and len(plain_families()) >= 10
+    assert {name for name in RULES if RULES[name].needs_guard} == {"risk_table", "risk_share"}
+    assert (
+        {name for name in RULES if RULES[name].needs_skills}
+        == {"risk_share"}
+        == set(skill_families()) - set(plain_families())
+    )
+    assert set(plain_families()) == set(RULES) - needs_plan - {"risk_share"} and len(plain_families()) >= 10
     assert "risk_table" not in recorded_families()
 
 

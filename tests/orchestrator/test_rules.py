@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rarrl.alfred import SubgoalType as T
 from rarrl.errors import InputError
 from rarrl.orchestrator.features import N_FEATURES, N_TYPES, History, Situation
 from rarrl.orchestrator.learned import LearnedPolicy
 from rarrl.orchestrator.registry import tuned_parameters
 from rarrl.orchestrator.rules import RECIPES, RISK_SETS, grid, make_rule, plain_families
-from rarrl.types import SubgoalType as T
 
 DATA = Path(__file__).parents[1] / "data"
 SITUATIONS, GOLDEN = DATA / "rule_situations.json", DATA / "rule_decisions.golden.jsonl"

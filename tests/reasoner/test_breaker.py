@@ -5,8 +5,8 @@ import pytest
 from rarrl.clock import ManualClock
 from rarrl.reasoner.base import Answer, Request
 from rarrl.reasoner.breaker import BreakerState, CircuitBreaker, GuardedReasoner
-from rarrl.reasoner.checker import OperatorPolicy
 from rarrl.reasoner.plan import Plan, Verdict
+from rarrl.skills.operator_policy import OperatorPolicy
 from rarrl.types import CallStatus, Role
 
 MUG = Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "desk"]])
@@ -154,7 +154,7 @@ def test_a_backend_that_raises_is_down(make, why):
         (None, "TypeError: the backend returned a NoneType, not an Answer"),
         ({"status": "OK"}, "TypeError: Answer.status is a str"),
         ({"plan": [["PickupObject", "mug"]]}, "TypeError: Answer.plan is a list"),
-        ({"plan": Plan(("PickupObject",))}, "TypeError: Answer.plan is not made of PlanStep"),
+        ({"plan": Plan(("PickupObject",))}, "TypeError: Answer.plan is not made of Step"),
         ({"plan": None}, "ValueError: an answer OK without a result"),
         ({"status": CallStatus.TIMEOUT}, "ValueError: an answer TIMEOUT with its result"),
         ({"role": Role.VERIFIER}, "ValueError: an answer of verifier level 1"),

@@ -4,13 +4,13 @@ import math
 
 import pytest
 
+from rarrl.alfred_plans import ALFRED_DOMAIN, VERBS
 from rarrl.errors import InputError
 from rarrl.reasoner import prompt
 from rarrl.reasoner.base import Request
-from rarrl.reasoner.checker import check
 from rarrl.reasoner.fewshot import EXAMPLES, FIXED, SHOTS, FewShot, from_words, grammar, in_words, known_goals
 from rarrl.reasoner.language_model import CallFailedError, Completion
-from rarrl.reasoner.plan import VERBS, Fault, Plan
+from rarrl.reasoner.plan import Fault, Plan
 from rarrl.reasoner.vocabulary import ALFRED
 from rarrl.types import CallStatus, Role
 
@@ -47,11 +47,13 @@ def test_the_examples_that_come_with_the_package_keep_the_rules(known):
     lines = [line for line in EXAMPLES.read_text().splitlines() if not line.startswith("#")]
     lines += [" | ".join(pair) for pair in FIXED]
     plans = [from_words(line.partition(" | ")[2]) for line in lines]
-    assert [(line, check(plan)) for line, plan in zip(lines, plans, strict=True) if check(plan)] == []
+    assert [
+        (line, ALFRED_DOMAIN.check(plan)) for line, plan in zip(lines, plans, strict=True) if ALFRED_DOMAIN.check(plan)
+    ] == []
     assert len({line.partition(" | ")[0] for line in lines}) == len(lines)
     used = {name for plan in plans for step in plan.steps for name in step.arguments}
     assert ALFRED.classes - used == set()
-    assert {step.verb.name for plan in plans for step in plan.steps} == set(VERBS)
+    assert {step.skill for plan in plans for step in plan.steps} == set(VERBS)
 
 
 def test_plans_in_words_read_back(known):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from rarrl.alfred import AlfredPlan
+from rarrl.alfred import SubgoalType as T
 from rarrl.errors import InputError
 from rarrl.reasoner import deliberate
 from rarrl.reasoner import prompt as p
@@ -15,7 +16,6 @@ from rarrl.reasoner.home import read_home
 from rarrl.reasoner.language_model import Completion
 from rarrl.reasoner.plan import Plan, Verdict
 from rarrl.types import Role
-from rarrl.types import SubgoalType as T
 from rarrl_learning.reasoner.curriculum import homes
 
 MUG = Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "shelf"]])
@@ -89,10 +89,10 @@ def test_a_home_is_read_from_a_file(tmp_path):
     [
         (["mug"], "expected"),
         ({"shelf": "mug"}, "expected"),
-        ({"shelf": ["mugg"]}, "did you mean mug"),
-        ({"shelf": [7]}, "7 is no class"),
-        ({"shelf": []}, "no object"),
-        ({}, "no object"),
+        ({"shelf": ["mugg"]}, "did you mean 'mug'"),
+        ({"shelf": [7]}, "7 is no thing, place"),
+        ({"shelf": []}, "names no thing to carry"),
+        ({}, "names no thing to carry"),
     ],
 )
 def test_a_bad_home_is_refused(met, message, tmp_path):

@@ -8,8 +8,8 @@ from rarrl.config import LanguageModelConfig
 from rarrl.errors import InputError
 from rarrl.reasoner.base import Request
 from rarrl.reasoner.breaker import GuardedReasoner
-from rarrl.reasoner.checker import OperatorPolicy
 from rarrl.reasoner.registry import REASONERS, register_reasoner
+from rarrl.skills.operator_policy import OperatorPolicy
 from rarrl.types import CallStatus, Role
 
 ASKED = Request(3, Role.PLANNER, 1, "put a mug on the desk", 5.0)

@@ -2,11 +2,13 @@
 
 import pytest
 
+from rarrl.alfred_plans import ALFRED_DOMAIN
 from rarrl.reasoner import scope
 from rarrl.reasoner.base import Request
-from rarrl.reasoner.checker import OperatorPolicy
 from rarrl.reasoner.language_model import CallFailedError
 from rarrl.reasoner.plan import Plan
+from rarrl.reasoner.vocabulary import Vocabulary
+from rarrl.skills.operator_policy import OperatorPolicy
 from rarrl.types import CallStatus, Role
 
 
@@ -37,7 +39,7 @@ def test_letters_that_it_does_not_read(goal, lost):
     ("goal", "says"), [("放下杯子", "English in the letters a to z"), ("Put the Drill away", "operator's own drill")]
 )
 def test_what_it_cannot_read_is_refused_with_a_way_out(goal, says):
-    vocabulary = OperatorPolicy(more_objects={"drill"}).vocabulary
+    vocabulary = Vocabulary(ALFRED_DOMAIN.under(OperatorPolicy(more_objects={"drill"})))
     with pytest.raises(CallFailedError, match=f"{says}.*ask a chat model") as refused:
         scope.check_readable(Request(1, Role.PLANNER, 1, goal, 1.0, vocabulary=vocabulary))
     assert refused.value.status is CallStatus.REFUSED

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rarrl.alfred import STEP_VIEWS
+from rarrl.alfred_plans import normal_form
 from rarrl.decision_loop import TaskView
 from rarrl.errors import InputError
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
 from rarrl.reasoner.nearest import NearestGoal
-from rarrl.reasoner.plan import Plan, normal_form
+from rarrl.reasoner.plan import Plan
 from rarrl.types import (
     CALL_TIMEOUT_S,
     Action,
@@ -25,7 +27,6 @@ from rarrl.types import (
     PlanStatus,
     Role,
     StateSummary,
-    SubgoalType,
 )
 
 from ...alfred.executive import Attempt, EpisodeInfo
@@ -127,11 +128,14 @@ class HouseholdExecutive:
     def summary(self) -> StateSummary:
         """Where the task stands, by the plan in force: a GotoLocation before each step of it that is done, then what is
         left as it is carried out."""
-        kinds = [kind for step in self._skipped for kind in (SubgoalType.GotoLocation, step.verb)]
+        kinds = [name for step in self._skipped for name in ("GotoLocation", step.skill)]
         index = len(kinds) + self.env.executor.index
-        kinds += [SubgoalType[row[0]] for row in self._rows]
+        kinds += [row[0] for row in self._rows]
         return StateSummary(
-            tuple(kinds), len(kinds) if self.done and self.success else index, self._acts, max(ATTEMPTS, 1)
+            tuple(STEP_VIEWS[kind] for kind in kinds),
+            len(kinds) if self.done and self.success else index,
+            self._acts,
+            max(ATTEMPTS, 1),
         )
 
     @property
@@ -205,10 +209,10 @@ class HouseholdExecutive:
         return LlmCall(action, status, seconds, tokens)
 
     def _heed(self, action: Action, answer: Answer) -> None:
-        if action.role is Role.PLANNER and answer.household_plan is not None and answer.household_plan.steps:
+        if action.role is Role.PLANNER and answer.plan is not None and answer.plan.steps:
             confidence = 0.0 if math.isnan(answer.confidence) else math.exp(answer.confidence)
-            self._answers.plans[action.level] = answer.household_plan
-            self._put_in_force(answer.household_plan, action.level, confidence)
+            self._answers.plans[action.level] = answer.plan
+            self._put_in_force(answer.plan, action.level, confidence)
         elif action.role is Role.VERIFIER and answer.verdict is not None:
             ok = answer.verdict.ok
             sure = float(ok) if math.isnan(answer.verdict.p_ok) else answer.verdict.p_ok

@@ -6,9 +6,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from rarrl.alfred import AlfredPlan, Annotation
+from rarrl.alfred import AlfredPlan, Annotation, SubgoalType
 from rarrl.reasoner.nearest import NearestGoal
-from rarrl.types import SubgoalType
 
 from ..tasks import draw_mission, remaining_plan
 

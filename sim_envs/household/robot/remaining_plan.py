@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rarrl.reasoner.plan import Plan, PlanStep
-from rarrl.types import SubgoalType
+from rarrl.reasoner.plan import Plan
+from rarrl.skills.plan import Step
 
 from ..catalogue import APPLIANCES
 from ..world import Row
 
-_PUT = SubgoalType.PutObject
-_PICK = SubgoalType.PickupObject
+_PUT = "PutObject"
+_PICK = "PickupObject"
+_GOTO = "GotoLocation"
 Look = Callable[[str], str]
 """Class name -> where to look for a thing of it."""
 
@@ -40,7 +41,7 @@ class Found:
 class Progress:
     """done: steps of the plan that need not be done any more. rows: what is left to do, with GotoLocation."""
 
-    done: tuple[PlanStep, ...]
+    done: tuple[Step, ...]
     rows: tuple[Row, ...]
 
 
@@ -85,31 +86,31 @@ class _Carry:
 
     thing: class of what is carried, "" for a single step. to: where it goes, "" without PutObject."""
 
-    steps: tuple[PlanStep, ...]
+    steps: tuple[Step, ...]
     thing: str
     to: str
 
     @property
-    def between(self) -> list[PlanStep]:
-        return [step for step in self.steps if step.verb not in (_PICK, _PUT)]
+    def between(self) -> list[Step]:
+        return [step for step in self.steps if step.skill not in (_PICK, _PUT)]
 
 
-def _carries(steps: Sequence[PlanStep]) -> list[_Carry]:
+def _carries(steps: Sequence[Step]) -> list[_Carry]:
     """The steps of a plan, in order, cut into carries."""
     found: list[_Carry] = []
-    group: list[PlanStep] = []
+    group: list[Step] = []
     for step in steps:
-        if step.verb is _PICK and group:
+        if step.skill == _PICK and group:
             found.append(_Carry(tuple(group), group[0].arguments[0], ""))
             group = []
 
-        if not group and step.verb is not _PICK:
-            lonely = step.verb is _PUT
+        if not group and step.skill != _PICK:
+            lonely = step.skill == _PUT
             found.append(_Carry((step,), step.arguments[0] if lonely else "", step.arguments[-1] if lonely else ""))
             continue
 
         group.append(step)
-        if step.verb is _PUT:
+        if step.skill == _PUT:
             found.append(_Carry(tuple(group), group[0].arguments[0], step.arguments[-1]))
             group = []
     if group:
@@ -149,7 +150,7 @@ class _Writer:
             return all(self._has(step, None) for step in carry.steps)
 
         holds = self.hand >= 0 and self.things[self.hand].name == carry.thing and self.hand not in self.taken
-        if any(step.verb is SubgoalType.SliceObject for step in carry.between) and carry.to:
+        if any(step.skill == "SliceObject" for step in carry.between) and carry.to:
             return not holds and all(self._has(step, None) for step in carry.between)  # a tool: wherever it is
         if any(thing == carry.thing and to != carry.to for thing, to in self.superseded):
             return True  # it has been carried elsewhere since
@@ -166,39 +167,39 @@ class _Writer:
         """Things of a class that no carry has claimed."""
         return [t for t in self.things.values() if t.name == name and t.index not in self.taken]
 
-    def _has(self, step: PlanStep, thing: Found | None) -> bool:
+    def _has(self, step: Step, thing: Found | None) -> bool:
         """Whether a step has had its effect; a treatment: on `thing`."""
-        if step.verb is SubgoalType.ToggleObject:
+        if step.skill == "ToggleObject":
             return step.arguments[0] in self.lit
-        if step.verb is SubgoalType.SliceObject:
-            return any(t.name == step.arguments[0] and step.verb.name in t.done for t in self.things.values())
-        return thing is not None and step.verb.name in thing.done
+        if step.skill == "SliceObject":
+            return any(t.name == step.arguments[0] and step.skill in t.done for t in self.things.values())
+        return thing is not None and step.skill in thing.done
 
     # What is left
 
-    def write(self, carry: _Carry) -> list[PlanStep]:
+    def write(self, carry: _Carry) -> list[Step]:
         """Writes the rows of what is left of it. Returns the steps that need not be done again."""
-        skipped: list[PlanStep] = []
+        skipped: list[Step] = []
         thing = self._meant(carry)
         for step in carry.steps:
             name = step.arguments[0]
-            if step.verb is _PICK:
+            if step.skill == _PICK:
                 if thing is not None and thing.index == self.hand:
                     skipped.append(step)
                     continue
                 self._empty_hand()
-                self._go(self._where(name, thing), (_PICK.name, name))
+                self._go(self._where(name, thing), (_PICK, name))
                 self.hand = -1 if thing is None else thing.index
-            elif step.verb is _PUT:
+            elif step.skill == _PUT:
                 self._put(name, step.arguments[1])
             elif self._has(step, thing):
                 skipped.append(step)
-            elif step.verb is SubgoalType.SliceObject:
-                self._go(self._where(name, self._best(name)), (step.verb.name, name))
-            elif step.verb is SubgoalType.ToggleObject:
-                self._go(name, (step.verb.name, name))
+            elif step.skill == "SliceObject":
+                self._go(self._where(name, self._best(name)), (step.skill, name))
+            elif step.skill == "ToggleObject":
+                self._go(name, (step.skill, name))
             else:
-                self._go(APPLIANCES[step.verb.name], (step.verb.name, name or carry.thing))
+                self._go(APPLIANCES[step.skill], (step.skill, name or carry.thing))
         return skipped
 
     def _meant(self, carry: _Carry) -> Found | None:
@@ -207,7 +208,7 @@ class _Writer:
         if not carry.thing:
             return None
 
-        verbs = {step.verb.name for step in carry.steps} | {SubgoalType.SliceObject.name}
+        verbs = {step.skill for step in carry.steps} | {"SliceObject"}
         free = self._free(carry.thing)
         best = max(free, key=lambda t: (t.index == self.hand, len(t.done & verbs), t.at != "", -t.index), default=None)
         self.taken |= set() if best is None else {best.index}
@@ -228,16 +229,16 @@ class _Writer:
 
     def _go(self, name: str, row: Row) -> None:
         """To `name`, unless the rows lead there already, and `row` there."""
-        last = next((r[1] for r in reversed(self.rows) if r[0] == SubgoalType.GotoLocation.name), "")
+        last = next((r[1] for r in reversed(self.rows) if r[0] == _GOTO), "")
         if name not in ({last} if last else self.here):
-            self.rows.append((SubgoalType.GotoLocation.name, name))
+            self.rows.append((_GOTO, name))
         self.rows.append(row)
 
     def _put(self, name: str, to: str) -> None:
         """What is held to a place, or into a thing, wherever that is."""
         container = self._best(to)
         where = to if container is None else self._where(to, container)
-        self._go(where, (_PUT.name, name, to))
+        self._go(where, (_PUT, name, to))
         if self.hand >= 0:
             self.at[self.hand] = where
         self.hand = -1

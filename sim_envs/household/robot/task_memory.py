@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from rarrl.reasoner.plan import PlanStep
-from rarrl.reasoner.vocabulary import LAMPS
-from rarrl.types import ActStatus, SubgoalType
+from rarrl.alfred_plans import LAMPS
+from rarrl.skills.plan import Step
+from rarrl.types import ActStatus
 
 from ..catalogue import APPLIANCES, FURNITURE
 from ..env import HouseholdEnv
@@ -31,7 +31,7 @@ class TaskMemory:
 
     def __init__(self, env: HouseholdEnv) -> None:
         self._env = env
-        self.steps: list[PlanStep] = []
+        self.steps: list[Step] = []
         self.lit: set[str] = set()
         self.met = tuple(sorted({*env.world.home.places, *(t.name for t in env.world.things)}))
         self._done: dict[int, set[str]] = {}  # thing -> verbs of what it did to it
@@ -46,8 +46,8 @@ class TaskMemory:
         known = self._env.memory.known
         if event.status is not ActStatus.SUCCESS:
             self._miss(event)
-        elif event.row[0] != SubgoalType.GotoLocation.name:
-            self.steps.append(PlanStep(SubgoalType[event.row[0]], event.row[1:]))
+        elif event.row[0] != "GotoLocation":
+            self.steps.append(Step(event.row[0], event.row[1:]))
             self._do(event.row[0], event.row[1:])
 
         for index in range(len(world.things)):

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from rarrl.alfred_plans import same_plan
 from rarrl.latency.profile import load_profile
 from rarrl.orchestrator.features import ALL_FEATURE_NAMES
 from rarrl.orchestrator.rules import make_rule
 from rarrl.reasoner.base import Answer
-from rarrl.reasoner.plan import Plan, same_plan
+from rarrl.reasoner.plan import Plan
 from rarrl.types import Action, ActStatus, CallStatus, Role
 from rarrl_learning.household.record_answers import HELD_OUT_SEED, MissionAnswers, mission_task
 from rarrl_learning.household.recorded_missions import RecordedMissionsCore

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rarrl.alfred import SubgoalType as T
 from rarrl.errors import InputError
 from rarrl.orchestrator.features import N_FEATURES
 from rarrl.orchestrator.learned import LearnedPolicy, save_policy
 from rarrl.orchestrator.registry import RULES_FILE, SHIPPED
 from rarrl.orchestrator.rules import grid, make_rule, plain_families
-from rarrl.types import SubgoalType as T
 from rarrl_learning.orchestrator import evaluate
 from rarrl_learning.orchestrator.evaluate import (
     ABLATIONS,

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rarrl.alfred import SubgoalType as T
 from rarrl.orchestrator.rules import grid, make_rule, plain_families
-from rarrl.types import SubgoalType as T
 from rarrl_learning.orchestrator.optimum import Instance, Optimum, solve
 from rarrl_learning.orchestrator.rollout import rollout
 from rarrl_sim_envs.alfred.core import AlfredReplayCore, Dynamics, EpisodeBank

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rarrl.alfred import SubgoalType as T
 from rarrl.orchestrator.rules import make_rule
-from rarrl.types import SubgoalType as T
 from rarrl_learning.orchestrator.rollout import Clusters, interval, matched, rollout
 from rarrl_sim_envs.alfred.core import AlfredReplayCore, EpisodeBank
 from rarrl_sim_envs.alfred.episodes import EpisodeConfig, EpisodeSampler, seeds

@@ -13,10 +13,10 @@ import pytest
 pytest.importorskip("sb3_contrib")
 from safetensors.numpy import load_file
 
+from rarrl.alfred import SubgoalType as T
 from rarrl.errors import DependencyMissingError, InputError
 from rarrl.orchestrator.features import FEATURE_NAMES, N_FEATURES
 from rarrl.orchestrator.learned import load_learned, save_policy
-from rarrl.types import SubgoalType as T
 from rarrl_learning.orchestrator import train as training
 from rarrl_learning.orchestrator import train_alfred as sim_training
 from rarrl_learning.orchestrator.train import VARIANTS, TrainConfig, train

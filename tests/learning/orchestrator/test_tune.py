@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rarrl.alfred import SubgoalType as T
 from rarrl.orchestrator import registry
 from rarrl.orchestrator.registry import load_policy, tuned_parameters
 from rarrl.orchestrator.rules import grid, make_rule, plain_families
-from rarrl.types import SubgoalType as T
 from rarrl_learning.orchestrator import tune
 from rarrl_learning.orchestrator.scenarios import CONDITIONS
 from rarrl_sim_envs.alfred.core import AlfredReplayCore, EpisodeBank

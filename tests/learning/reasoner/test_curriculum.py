@@ -6,10 +6,11 @@ from collections import Counter
 import pytest
 
 from rarrl.alfred import AlfredPlan, GoalParameters
+from rarrl.alfred import SubgoalType as S
+from rarrl.alfred_plans import expert_plan, normal_form
 from rarrl.reasoner import prompt as p
-from rarrl.reasoner.plan import Plan, expert_plan, normal_form
+from rarrl.reasoner.plan import Plan
 from rarrl.types import Role
-from rarrl.types import SubgoalType as S
 from rarrl_learning.reasoner.curriculum import MIX, ExampleSampler, achieved, annotated_plans, renamed
 
 SLICED = [["PickupObject", "knife"], ["SliceObject", "egg"], ["PutObject", "knife", "desk"], ["PickupObject", "egg"]]

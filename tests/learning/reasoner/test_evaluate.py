@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from rarrl.alfred import AlfredData
+from rarrl.alfred_plans import expert_plan
 from rarrl.errors import InputError
 from rarrl.reasoner.base import Answer
-from rarrl.reasoner.plan import Fault, Verdict, expert_plan
+from rarrl.reasoner.plan import Fault, Verdict
 from rarrl.types import CallStatus, Role
 from rarrl_learning.reasoner.curriculum import renamed
 from rarrl_learning.reasoner.evaluate import Bootstrap, auc, evaluate

@@ -2,8 +2,8 @@ import pytest
 
 from rarrl.errors import InputError
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
-from rarrl.reasoner.checker import OperatorPolicy
 from rarrl.reasoner.plan import Plan
+from rarrl.skills.operator_policy import OperatorPolicy
 from rarrl.types import CallStatus
 from rarrl_learning.reasoner.injection import Harm, false_refusals, injection_figures, load_corpus, rows_of, share
 

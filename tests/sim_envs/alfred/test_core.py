@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rarrl.alfred import SubgoalType as T
 from rarrl.latency.replay import block_row
 from rarrl.orchestrator.features import FEATURE_LIMIT, MAX_CALLS_PER_ACT
-from rarrl.types import SubgoalType as T
 from rarrl_sim_envs.alfred.core import (
     HARD,
     LUCK,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rarrl.alfred import SubgoalType as T
 from rarrl.errors import InputError
-from rarrl.types import SubgoalType as T
 from rarrl_learning.orchestrator.scenarios import (
     CONDITIONS,
     TASKS_PER_NAVIGATION,

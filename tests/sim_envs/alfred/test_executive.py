@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rarrl.alfred import SubgoalType as T
+from rarrl.alfred import step_views
 from rarrl.config import Config
 from rarrl.errors import InputError
 from rarrl.orchestrator.features import Situation, encode
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.rules import make_rule
 from rarrl.types import Action, ActStatus, Budget, CallStatus
-from rarrl.types import SubgoalType as T
 from rarrl_sim_envs.alfred.core import AlfredReplayCore, Dynamics, EpisodeBank
 from rarrl_sim_envs.alfred.episodes import EpisodeConfig, EpisodeSampler, seeds
 from rarrl_sim_envs.alfred.executive import AlfredExecutive
@@ -33,7 +34,7 @@ def test_an_episode_by_hand(bank: EpisodeBank, make_table: Any) -> None:
     executive = AlfredExecutive(bank, make_table(), PLENTY, dynamics=SURE)
     info = executive.begin(0)
     assert (info.category, info.time_budget_s, info.token_budget) == ("Delivery", 10.0, 2000.0)
-    assert executive.summary.subgoals == tuple(t for t, _ in PLAN) and executive.summary.horizon == 13
+    assert executive.summary.subgoals == step_views(t for t, _ in PLAN) and executive.summary.horizon == 13
     call = executive.think(Action.PLANNER_2)
     assert (call.status, call.seconds, call.tokens) == (CallStatus.OK, 2.0, 100.0)
     assert executive.budget_left == (8.0, 1900.0)

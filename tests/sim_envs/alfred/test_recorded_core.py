@@ -13,13 +13,13 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from typer.testing import CliRunner
 
+from rarrl.alfred import SubgoalType as T
 from rarrl.cli import app
 from rarrl.errors import InputError
 from rarrl.latency.profile import CallRecord, LatencyProfile, ProfileHeader, TaskRecord, load_profile, save_profile
 from rarrl.orchestrator.features import ALL_FEATURE_NAMES, N_FEATURES, PLAN_FEATURE_NAMES, encode
 from rarrl.orchestrator.learned import LearnedPolicy, load_learned, save_policy
 from rarrl.orchestrator.rules import grid, make_rule, recorded_families
-from rarrl.types import SubgoalType as T
 from rarrl_learning.orchestrator import train_alfred, tune
 from rarrl_learning.orchestrator.evaluate import PRICES
 from rarrl_learning.orchestrator.evaluate_recorded import PlanOracle, eval_recorded

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 from hand_made import TASKS, WRONG, Expert, profile
 
+from rarrl.alfred import SubgoalType, step_views
+from rarrl.alfred_plans import expert_plan
 from rarrl.clock import ManualClock
 from rarrl.config import config_from_flat
 from rarrl.decision_loop import play_episode
@@ -15,8 +17,8 @@ from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.rules import make_rule
 from rarrl.reasoner.base import Answer
-from rarrl.reasoner.plan import Fault, Plan, Verdict, expert_plan
-from rarrl.types import Action, ActStatus, CallStatus, SubgoalType
+from rarrl.reasoner.plan import Fault, Plan, Verdict
+from rarrl.types import Action, ActStatus, CallStatus
 from rarrl_sim_envs.alfred.make import make_executive
 from rarrl_sim_envs.alfred.recorded_core import NEVER
 
@@ -46,7 +48,7 @@ def test_it_begins_with_its_own_plan_and_a_planners_takes_its_place(settings):
     info = executive.begin(0)
     assert info.goal == executive.task.goal and executive.task.plan == WRONG
     goto, pick, put = SubgoalType.GotoLocation, SubgoalType.PickupObject, SubgoalType.PutObject
-    assert executive.summary.subgoals == (goto, pick, goto, put) and executive.summary.subgoal_index == 0
+    assert executive.summary.subgoals == step_views((goto, pick, goto, put)) and executive.summary.subgoal_index == 0
     status = executive.task.status
     assert (status.source, status.confidence, status.similarity, status.answered) == (0, 0.4, 0.4, (False, False))
     called = executive.think(Action.PLANNER_2, 10.0)

@@ -11,8 +11,8 @@ pytest.importorskip("stable_baselines3")
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecMonitor
 
+from rarrl.alfred import SubgoalType as T
 from rarrl.orchestrator.features import BUDGET_FEATURES, N_FEATURES
-from rarrl.types import SubgoalType as T
 from rarrl_sim_envs.alfred import sb3_vec_env
 from rarrl_sim_envs.alfred.core import AlfredReplayCore, EpisodeBank
 from rarrl_sim_envs.alfred.episodes import EpisodeConfig, EpisodeSampler, seeds

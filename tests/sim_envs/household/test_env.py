@@ -6,11 +6,12 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import rarrl_sim_envs  # noqa: F401
+from rarrl.alfred import SubgoalType
 from rarrl.errors import DependencyMissingError, InputError
 from rarrl.perception.classical import ClassicalDetector
 from rarrl.perception.obstacles import Body, summarize
 from rarrl.perception.voxels import PRESETS
-from rarrl.types import ActStatus, SubgoalType
+from rarrl.types import ActStatus
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.expert import Expert
 from rarrl_sim_envs.household.scene import T_BASE_LEFT

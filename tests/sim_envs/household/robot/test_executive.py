@@ -5,13 +5,14 @@ import math
 import numpy as np
 import pytest
 
+from rarrl.alfred import STEP_VIEWS
 from rarrl.clock import ManualClock
 from rarrl.decision_loop import play_episode
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.rules import make_rule
 from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Fault, Plan, Verdict
-from rarrl.types import Action, ActStatus, CallStatus, Role, SubgoalType
+from rarrl.types import Action, ActStatus, CallStatus, Role
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.robot.drivers import ExpertDriver
 from rarrl_sim_envs.household.robot.executive import ATTEMPTS, HouseholdExecutive
@@ -106,7 +107,7 @@ def test_it_begins_with_the_plan_of_the_nearest_goal_it_knows():
         *executive.env.world.home.places,
         *(t.name for t in executive.env.world.things),
     }
-    assert executive.summary.subgoals[0] is SubgoalType.GotoLocation and executive.summary.horizon == ATTEMPTS
+    assert executive.summary.subgoals[0].name == "GotoLocation" and executive.summary.horizon == ATTEMPTS
 
 
 def test_a_new_plan_goes_on_where_the_robot_stands():
@@ -118,8 +119,8 @@ def test_a_new_plan_goes_on_where_the_robot_stands():
     attempts, before = executive.summary.step, executive.summary
     executive.take(Action.PLANNER_2, planned(right, level=2))
     summary = executive.summary
-    assert summary.step == attempts and summary.subgoals[summary.subgoal_index :] == (SubgoalType.PutObject,)
-    assert before.subgoals[before.subgoal_index :] == (SubgoalType.PutObject,)
+    assert summary.step == attempts and summary.subgoals[summary.subgoal_index :] == (STEP_VIEWS["PutObject"],)
+    assert before.subgoals[before.subgoal_index :] == (STEP_VIEWS["PutObject"],)
     assert executive.task.status.agreeing == 1
     act_until(executive, lambda: False)
     assert executive.success and executive.summary.step == attempts + 1

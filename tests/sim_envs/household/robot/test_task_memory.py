@@ -2,8 +2,9 @@
 
 import pytest
 
-from rarrl.reasoner.plan import PlanStep
-from rarrl.types import ActStatus, SubgoalType
+from rarrl.alfred import SubgoalType
+from rarrl.skills.plan import Step
+from rarrl.types import ActStatus
 from rarrl_sim_envs.household.catalogue import FURNITURE
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.executor import Event
@@ -43,7 +44,7 @@ def test_what_was_done_to_a_thing_is_remembered_and_undone_by_its_opposite(env):
     ):
         succeed(env, memory, verb, name)
         assert memory.things()[index].done == done
-    assert memory.steps[0] == PlanStep(SubgoalType.PickupObject, (name,))
+    assert memory.steps[0] == Step(SubgoalType.PickupObject, (name,))
     assert len(memory.steps) == 4
 
 

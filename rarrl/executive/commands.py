@@ -1,0 +1,41 @@
+"""What the executive wants done, in order. The node and the in-process player carry it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rarrl.skills.plan import Step
+
+
+@dataclass(frozen=True)
+class Save:
+    """Write the journal, before anything that follows."""
+
+
+@dataclass(frozen=True)
+class Send:
+    """Run a skill. uuid: 32 hex digits, of the goal. timeout_s: after this the executive cancels it by itself."""
+
+    uuid: str
+    step: Step
+    timeout_s: float
+
+
+@dataclass(frozen=True)
+class Adopt:
+    """Take a goal up again that an earlier process has sent."""
+
+    uuid: str
+    step: Step
+    timeout_s: float
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Cancel a goal. Its result is still awaited."""
+
+    uuid: str
+
+
+Command = Save | Send | Adopt | Stop
+Commands = tuple[Command, ...]

@@ -1,0 +1,927 @@
+"""One robot's task executive.
+
+    instruct -> plan in force -> decision -> ACT: one skill -> outcome -> beliefs -> re-planned -> decision ...
+                                             THINK: an answer -> another plan in force
+
+It starts with the plan of the nearest example, and works out what prepares each row of the plan from needs, gives and
+beliefs (`rarrl.skills.search`), anew after every outcome. ACT carries out one skill of it. THINK(planner) puts another
+plan in force; what of it was done already stays done. Without an orchestrator every decision is ACT.
+
+Events come in with the clock's time in seconds and return what is to be done (`rarrl.executive.commands`), in order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any, Protocol
+from uuid import uuid4
+
+from rarrl.decision_loop import DecisionOutcome, Phase, Report, TaskView
+from rarrl.executive.commands import Adopt, Command, Commands, Save, Send, Stop
+from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
+from rarrl.skills.beliefs import Beliefs
+from rarrl.skills.domain import Domain, names_in
+from rarrl.skills.facts import Fact
+from rarrl.skills.nearest import NearestExample
+from rarrl.skills.outcome import Outcome, SkillResult
+from rarrl.skills.plan import Plan, Step
+from rarrl.skills.search import Preparation, Search
+from rarrl.skills.skill_set import Skill
+from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, StepView
+
+NO_PLAN = StepView("no_plan", failures=0.99, attempts=50.0)
+"""What stands in place of a plan where nothing known is near to the sentence: acting on it fails."""
+
+
+@dataclass(frozen=True)
+class ExecutiveSettings:
+    """time_budget_s, token_budget: of thinking, per task. horizon: skills that one task may try. call_timeout_s: no
+    call counts longer. sure: below this probability "done" is looked at again, where a skill can look. stuck: how often
+    there may be nothing to do before the task is given up. busy_s: how long a server may keep a goal after its time
+    before the task is given up."""
+
+    time_budget_s: float = 20.0
+    token_budget: float = 20_000.0
+    horizon: int = 80
+    call_timeout_s: float = 60.0
+    sure: float = 0.8
+    stuck: int = 3
+    busy_s: float = 60.0
+
+
+class TaskStatus(str, Enum):
+    """How a task stands."""
+
+    NONE = "none"
+    RUNNING = "running"
+    PAUSED = "paused"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Statistics(Protocol):
+    """What is expected of steps."""
+
+    def view(self, step: Step) -> StepView: ...
+    def record(self, step: Step, outcome: Outcome, seconds: float) -> None: ...
+
+
+class Judge(Protocol):
+    """How sure "done" is."""
+
+    def judge(self, skill: Skill, step: Step, result: SkillResult, expected_s: float) -> float: ...
+    def confirm(self, skill_name: str, really_done: bool) -> None: ...
+
+
+class Priors:
+    """Statistics that never learn: what skills.yaml says."""
+
+    def __init__(self, domain: Domain) -> None:
+        self._domain = domain
+
+    def view(self, step: Step) -> StepView:
+        """See `Statistics`."""
+        skill = self._domain.skill(step)
+        return StepView(
+            step.skill,
+            1.0 - skill.prior.success,
+            skill.prior.weight,
+            skill.irreversible_share,
+            skill.expected_s,
+            skill.looks,
+        )
+
+    def record(self, step: Step, outcome: Outcome, seconds: float) -> None:
+        """Nothing."""
+
+
+class Believer:
+    """A judge that believes what a result says."""
+
+    def judge(self, skill: Skill, step: Step, result: SkillResult, expected_s: float) -> float:
+        """1 for success."""
+        return float(result.outcome is Outcome.SUCCESS)
+
+    def confirm(self, skill_name: str, really_done: bool) -> None:
+        """Nothing."""
+
+
+@dataclass
+class _Running:
+    """A goal that was sent and has not ended. row: of the plan in force when it was sent; -1: it prepares one.
+    task: its id. given_up: its time is over, it was cancelled, and what becomes of it is unknown."""
+
+    uuid: str
+    step: Step
+    row: int
+    task: str
+    decision: int
+    sent_s: float
+    deadline_s: float
+    stopped_s: float | None = None
+    given_up: bool = False
+
+
+@dataclass
+class _Task:
+    """One task. done: rows of any plan that were carried out. attempts: per step since beliefs changed."""
+
+    id: str
+    goal: str
+    plan: Plan | None
+    recalled: tuple[float, int, int]  # similarity, words, unknown words
+    budget: Budget
+    source: int = 0
+    confidence: float = 0.0
+    finished: list[bool] = field(default_factory=list)
+    done: list[Step] = field(default_factory=list)
+    tried: list[Step] = field(default_factory=list)
+    attempts: dict[Step, int] = field(default_factory=dict)
+    barred: set[Step] = field(default_factory=set)
+    verdict: tuple[int, int, float] = (0, 0, 0.5)
+    answered: dict[int, Plan] = field(default_factory=dict)
+    failed: tuple[int, str, str] | None = None  # row, outcome, why
+    acts: int = 0
+    stuck: int = 0
+    calls: int = 0
+    llm_s: float = 0.0
+    tokens: float = 0.0
+    looked_again: set[str] = field(default_factory=set)
+
+
+class TaskExecutive:
+    """See the module.
+
+    Args:
+        domain: skills and world.
+        settings: budgets and limits.
+        statistics: how often skills succeed here; learns from every outcome.
+        certainty: how sure "done" is.
+        new_id: makes the ids of goals and tasks, 32 hex digits.
+        beliefs: what is believed at the start; None: what world.yaml says.
+
+    Attributes:
+        status: how the task stands. why: in words.
+        beliefs: what the robot believes now.
+        ignored: results that belong to no goal of ours.
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        settings: ExecutiveSettings | None = None,
+        statistics: Statistics | None = None,
+        certainty: Judge | None = None,
+        new_id: Callable[[], str] = lambda: uuid4().hex,
+        beliefs: Beliefs | None = None,
+    ) -> None:
+        self.domain = domain
+        self.settings = settings or ExecutiveSettings()
+        self.statistics = statistics or Priors(domain)
+        self.certainty = certainty or Believer()
+        self.beliefs = beliefs or Beliefs.at_start(domain.world)
+        self.status = TaskStatus.NONE
+        self.why = ""
+        self.ignored = 0
+        self.battery = math.inf
+        self.report: Report | None = None
+        self._nearest = NearestExample(domain)
+        self._search = Search(domain)
+        self._new_id = new_id
+        self._run = new_id()[:16]
+        self._number = 0
+        self._episode = -1
+        self._task: _Task | None = None
+        self._goals: dict[str, _Running] = {}
+        self._thinking: Decision | None = None
+        self._held: tuple[Decision, float] | None = None  # an ACT that waits for a server, and since when
+        self._pending: list[tuple[int, Step]] = []  # rows that are done but not for sure, to be looked at
+        self._now = 0.0
+
+    # Tasks
+
+    def instruct(self, goal: str, now_s: float) -> Commands:
+        """A person gives a task; one that is under way is ended. The first decision is due after it."""
+        self._now = now_s
+        commands = self._stop_all()
+        goal = goal[:MAX_GOAL_CHARS]
+        recalled = self._nearest.recall(goal)
+        budget = Budget.full(self.settings.time_budget_s, self.settings.token_budget)
+        self.beliefs = self.beliefs.fresh(now_s)
+        self._task = _Task(self._new_id(), goal, None, (recalled.similarity, recalled.words, recalled.unknown), budget)
+        self._episode += 1
+        self._thinking = self._held = None
+        self._pending = []
+        self.status, self.why = TaskStatus.RUNNING, ""
+        if recalled.plan is not None:
+            self._put_in_force(recalled.plan, 0, recalled.similarity)
+        self._make_report(None)
+        return (*commands, Save())
+
+    def pause(self, now_s: float) -> Commands:
+        """Stops the skill that runs and makes no further decision until `resume`."""
+        self._now = now_s
+        if self.status is not TaskStatus.RUNNING:
+            return ()
+        self.status, self.why = TaskStatus.PAUSED, "paused"
+        self._thinking = self._held = None
+        return (*self._stop_all(), Save())
+
+    def resume(self, now_s: float) -> Commands:
+        """Goes on after `pause`."""
+        self._now = now_s
+        if self.status is not TaskStatus.PAUSED:
+            return ()
+        self.status, self.why = TaskStatus.RUNNING, ""
+        if not self._awaited:
+            self._make_report(None)
+        return (Save(),)
+
+    def cancel(self, now_s: float, why: str = "cancelled") -> Commands:
+        """Ends the task; the skill that runs is stopped."""
+        self._now = now_s
+        if self._task is None or self.status not in (TaskStatus.RUNNING, TaskStatus.PAUSED):
+            return ()
+        commands = self._stop_all()
+        self._end(TaskStatus.CANCELLED, why)
+        return (*commands, Save())
+
+    # Decisions
+
+    @property
+    def waits(self) -> bool:
+        """Whether a decision is due."""
+        return self.status is TaskStatus.RUNNING and not (self._thinking or self._held or self._awaited)
+
+    @property
+    def thinks(self) -> Decision | None:
+        """The THINK whose answer is awaited."""
+        return self._thinking
+
+    def decide(self, decision: Decision, now_s: float) -> Commands:
+        """Carries a decision out: ACT sends the next skill, THINK waits for `answer`. Dropped where none is due."""
+        self._now = now_s
+        if not self.waits:
+            return ()
+        assert self.report is not None
+        self.report = replace(self.report, phase=Phase.EXECUTING)
+        if decision.action is not Action.ACT:
+            self._thinking = decision
+            return ()
+        return self._act(decision)
+
+    def answer(self, answer: Answer, now_s: float) -> Commands:
+        """Takes the answer to the THINK that is awaited; any other is dropped."""
+        self._now = now_s
+        task, decision = self._task, self._thinking
+        if task is None or decision is None or answer.decision != decision.id:
+            return ()
+        if (answer.role, answer.level) != (decision.action.role, decision.action.level):
+            return ()
+        self._thinking = None
+        seconds = min(answer.seconds, task.budget.time_s, self.settings.call_timeout_s)
+        tokens = min(float(answer.tokens), task.budget.tokens)
+        status = answer.status
+        if status is CallStatus.OK and answer.seconds > seconds + 1e-9:
+            status = CallStatus.TIMEOUT
+        task.budget = task.budget.spend(seconds, tokens)
+        task.calls, task.llm_s, task.tokens = task.calls + 1, task.llm_s + seconds, task.tokens + tokens
+        if status is CallStatus.OK:
+            self._heed(answer)
+        self._make_report(DecisionOutcome(decision.id, decision.action, status, seconds, tokens, False))
+        return (Save(),)
+
+    def _heed(self, answer: Answer) -> None:
+        task = self._task
+        assert task is not None
+        where = getattr(answer, "where", None)
+        if where:
+            self.beliefs = self.beliefs.hinted(where)
+        if answer.role is Role.PLANNER and isinstance(answer.plan, Plan) and answer.plan.steps:
+            confidence = 0.0 if math.isnan(answer.confidence) else math.exp(min(answer.confidence, 0.0))
+            task.answered[answer.level] = answer.plan
+            self._put_in_force(answer.plan, answer.level, confidence)
+        elif answer.role is Role.VERIFIER and answer.verdict is not None:
+            ok = answer.verdict.ok
+            sure = float(ok) if math.isnan(answer.verdict.p_ok) else answer.verdict.p_ok
+            task.verdict = (1 if ok else -1, answer.level, sure)
+
+    def _put_in_force(self, plan: Plan, source: int, confidence: float) -> None:
+        """Rows of the plan that were carried out already, under any plan, are not done again."""
+        task = self._task
+        assert task is not None
+        if plan != task.plan:
+            task.verdict = (0, 0, 0.5)
+            task.stuck = 0
+            task.failed = None
+        task.plan, task.source, task.confidence = plan, source, confidence
+        left = list(task.done)
+        task.finished = []
+        for step in plan.steps:
+            task.finished.append(step in left)
+            if step in left:
+                left.remove(step)
+        self._pending = []
+
+    # Acting
+
+    def _act(self, decision: Decision) -> Commands:
+        task = self._task
+        assert task is not None
+        row, found = self._next()
+        blocked = self._blocked(found.steps[0]) if found.steps else ""
+        if blocked:
+            return self._hold(decision, blocked)
+        self._held = None
+        task.acts += 1
+        if not found.steps:
+            return self._nothing_to_do(decision, row, found.fault)
+
+        step = found.steps[0]
+        is_row = len(found.steps) == 1 and not found.looks_for and row >= 0
+        skill = self.domain.skill(step)
+        running = _Running(
+            self._new_id(), step, row if is_row else -1, task.id, decision.id, self._now, self._now + skill.timeout_s
+        )
+        self._goals[running.uuid] = running
+        return Save(), Send(running.uuid, step, skill.timeout_s)
+
+    def _next(self) -> tuple[int, Preparation]:
+        """The row of the plan that is on, and what is to be done for it now."""
+        task = self._task
+        assert task is not None
+        if task.plan is None:
+            return -1, Preparation(fault="no plan is known for this sentence")
+
+        barred = frozenset(task.barred)
+        charge = self._charge(barred)
+        if charge is not None:
+            return -1, charge
+        check = self._check()
+        if check is not None:
+            return -1, check
+
+        for row, step in enumerate(task.plan.steps):
+            if task.finished[row]:
+                continue
+            if self._holds_already(step):
+                task.finished[row] = True
+                continue
+            found = self._prepared(step, barred)
+            if found.fault and found.looks_for and found.looks_for not in task.looked_again:
+                task.looked_again.add(found.looks_for)  # it may have been missed, or have come since: once more
+                self.beliefs = self.beliefs.reconsidered(found.looks_for)
+                found = self._prepared(step, barred)
+            return row, found
+        return -1, Preparation()
+
+    def _prepared(self, step: Step, barred: frozenset[Step]) -> Preparation:
+        if step in barred:
+            return Preparation(fault=f"{step} was refused")
+        assert self._task is not None and self._task.plan is not None
+        return self._search.prepare(step, self.beliefs, barred, self._search.ends_of(self._task.plan))
+
+    def _charge(self, barred: frozenset[Step]) -> Preparation | None:
+        """The way to the charger where the battery is low."""
+        world = self.domain.world
+        if not world.battery.field or self.battery >= world.battery.low:
+            return None
+        chargers = [name for name, place in world.places.items() if place.charger]
+        for name in chargers:
+            if self.beliefs.state.at == name:
+                return None
+            steps = self._search.go_to(name, self.beliefs.state, barred)
+            if steps:
+                return Preparation(steps)
+        return None
+
+    def _check(self) -> Preparation | None:
+        """A look at what is not surely done, where the robot stands."""
+        if not self._pending or not self.beliefs.state.at:
+            return None
+        step = self._search.look_here(self.beliefs.state)
+        if step is None or step in (self._task.barred if self._task else ()):
+            self._pending = []
+            return None
+        return Preparation((step,))
+
+    def _holds_already(self, step: Step) -> bool:
+        """Whether what a step would bring about is the case without it. A thing put somewhere counts only where this
+        task has put it: the goal may want another one there."""
+        effects = self.domain.skill(step).effects
+        if not effects or any(len(effect.words) == 3 and effect.words[1] == "at" for effect in effects):
+            return False
+        arguments = self.domain.arguments(step)
+        return all(self._search.holds(effect.filled(arguments), self.beliefs.state) for effect in effects)
+
+    def _blocked(self, step: Step) -> str:
+        """Why nothing may be sent to the server of a step."""
+        server = self.domain.skill(step).run.server
+        for running in self._goals.values():
+            if self.domain.skill(running.step).run.server == server:
+                return f"{server} has not ended {running.step} yet"
+        return ""
+
+    def _hold(self, decision: Decision, why: str) -> Commands:
+        """Waits for a server; nothing new is sent to it before its last goal has ended."""
+        self._held = self._held or (decision, self._now)
+        if self._now - self._held[1] < self.settings.busy_s:
+            return ()
+        self._held = None
+        self._end(TaskStatus.FAILED, f"{why}, and {self.settings.busy_s:.0f} s have passed; restart its server")
+        self._make_report(DecisionOutcome(decision.id, Action.ACT, ActStatus.FAILURE, 0.0, 0.0, False))
+        return (Save(),)
+
+    def _nothing_to_do(self, decision: Decision, row: int, fault: str) -> Commands:
+        task = self._task
+        assert task is not None
+        if not fault and row < 0:
+            self._end(TaskStatus.SUCCEEDED, "all rows of the plan are done")
+            self._make_report(DecisionOutcome(decision.id, Action.ACT, ActStatus.SUCCESS, 0.0, 0.0, False))
+            return (Save(),)
+        task.stuck += 1
+        task.failed = (max(row, 0), Outcome.UNPLANNABLE.value, fault)
+        task.barred.clear()
+        task.attempts.clear()
+        if task.stuck >= self.settings.stuck:
+            self._end(TaskStatus.FAILED, fault)
+        self._make_report(DecisionOutcome(decision.id, Action.ACT, ActStatus.FAILURE, 0.0, 0.0, False))
+        return (Save(),)
+
+    # Results
+
+    def accepted(self, uuid: str, now_s: float) -> Commands:
+        """A server has taken a goal."""
+        self._now = now_s
+        return ()
+
+    def finished(self, uuid: str, result: SkillResult, now_s: float) -> Commands:
+        """A goal has ended. What it changed is believed, also where its time was over before."""
+        self._now = now_s
+        running = self._goals.pop(uuid, None)
+        if running is None:
+            self.ignored += 1
+            return ()
+        if running.stopped_s is not None and result.outcome is Outcome.FAILED:
+            result = replace(result, outcome=Outcome.CANCELLED)
+
+        step, skill = running.step, self.domain.skill(running.step)
+        expected_s = self._search.seconds(step, self.beliefs.state)
+        sure = self.certainty.judge(skill, step, result, expected_s)
+        self._read_battery(result)
+        if result.outcome is not Outcome.CANCELLED:
+            self.statistics.record(step, result.outcome, result.seconds)
+        self._believe(running, result, sure)
+        if self._held is not None:
+            return (Save(), *self._act(self._held[0]))
+        if running.given_up or self._task is None or self.status not in (TaskStatus.RUNNING, TaskStatus.PAUSED):
+            return (Save(),)
+        self._conclude(running, result)
+        return (Save(),)
+
+    def _believe(self, running: _Running, result: SkillResult, sure: float) -> None:
+        """Folds an outcome into what is believed and what is done."""
+        step, task = running.step, self._task
+        skill, arguments = self.domain.skill(step), self.domain.arguments(step)
+        if result.outcome is Outcome.SUCCESS:
+            before = self.beliefs
+            for effect in skill.effects:
+                filled = effect.filled(arguments)
+                self.beliefs = self.beliefs.give(filled.words, self._now, sure, filled.negated)
+            self._observe(skill.observes, result, arguments)
+            if task is not None:
+                if self.beliefs.state != before.state:
+                    task.barred.clear()
+                    task.attempts.clear()
+                    task.stuck = 0
+                task.tried.append(step)
+                self._mark_done(running, sure)
+        elif result.outcome is Outcome.REFUSED:
+            if not self._contradict(step) and task is not None:
+                task.barred.add(step)
+        elif result.outcome is Outcome.UNPLANNABLE and not self._contradict_way(step) and task is not None:
+            task.barred.add(step)
+
+    def _mark_done(self, running: _Running, sure: float) -> None:
+        task, row = self._task, running.row
+        if task is None or task.id != running.task or task.plan is None or not 0 <= row < len(task.plan.steps):
+            return
+        if task.plan.steps[row] != running.step or task.finished[row]:
+            return  # another plan is in force
+        task.finished[row] = True
+        task.done.append(running.step)
+        if sure < self.settings.sure and self.domain.skill(running.step).effects:
+            self._pending.append((row, running.step))
+
+    def _conclude(self, running: _Running, result: SkillResult) -> None:
+        """What the orchestrator is told, and what is tried again."""
+        task = self._task
+        assert task is not None
+        step, skill = running.step, self.domain.skill(running.step)
+        outcome = result.outcome
+        row = self._current_row()
+        if outcome in (Outcome.FAILED, Outcome.TIMEOUT, Outcome.UNAVAILABLE):
+            task.attempts[step] = task.attempts.get(step, 0) + 1
+            if task.attempts[step] > skill.retry:
+                task.barred.add(step)
+        if outcome is Outcome.SUCCESS:
+            task.failed = None
+        elif outcome is not Outcome.CANCELLED:
+            task.failed = (row, outcome.value, f"{step}: {result.why}"[:300])
+
+        status = ActStatus.SUCCESS if outcome is Outcome.SUCCESS else ActStatus.FAILURE
+        if outcome is Outcome.LOST:
+            status = ActStatus.LOST
+            self._end(TaskStatus.FAILED, result.why or "it cannot be repaired")
+        elif task.acts >= self.settings.horizon:
+            self._end(TaskStatus.FAILED, f"given up after {task.acts} attempts")
+        elif task.plan is not None and all(task.finished) and not self._pending:
+            self._end(TaskStatus.SUCCEEDED, "all rows of the plan are done")
+        done = outcome is Outcome.SUCCESS
+        if self.status is TaskStatus.PAUSED:
+            return
+        self._make_report(DecisionOutcome(running.decision, Action.ACT, status, result.seconds, 0.0, done))
+
+    def _observe(self, observes: Any, result: SkillResult, arguments: Mapping[str, str]) -> None:
+        """What a skill has seen; a result without a list says nothing."""
+        if observes is None or not result.fields or observes.list not in result.fields:
+            return
+        here = next((value for value in arguments.values() if value in self.domain.world.places), self.beliefs.state.at)
+        seen: dict[str, list[str]] = {here: []} if here else {}
+        entries = result.fields[observes.list]
+        for entry in entries if isinstance(entries, (list, tuple)) else ():
+            thing = self._class_of(str(_field(entry, observes.thing)))
+            place = self._place_of(str(_field(entry, observes.place))) if observes.place else here
+            if thing and place:
+                seen.setdefault(place, []).append(thing)
+        before = self.beliefs
+        for place, things in seen.items():
+            self.beliefs = self.beliefs.observe(place, things, self._now, observes.confidence)
+        self._settle(here, before)
+
+    def _settle(self, here: str, before: Beliefs) -> None:
+        """What was not surely done, now that the robot has looked."""
+        task = self._task
+        for row, step in self._pending:
+            arguments, skill = self.domain.arguments(step), self.domain.skill(step)
+            really = True
+            for effect in skill.effects:
+                words = effect.filled(arguments).words
+                if len(words) == 3 and words[1] == "at" and words[2] == here and not effect.negated:
+                    really = self.beliefs.state.count(words[0], here) >= before.state.count(words[0], here)
+                elif words[0] == "holding" and self.beliefs.state.count(words[1], here) > before.state.count(
+                    words[1], here
+                ):
+                    really = False
+                    self.beliefs = self.beliefs.drop(words, self._now)
+            self.certainty.confirm(step.skill, really)
+            if not really and task is not None and row < len(task.finished):
+                task.finished[row] = False
+                if step in task.done:
+                    task.done.remove(step)
+                task.failed = (row, Outcome.FAILED.value, f"{step}: reported as done, but not found so")
+        self._pending = []
+
+    def _contradict(self, step: Step) -> bool:
+        """Drops the belief that a refused step rested on: the least sure one, then the oldest. False where none is
+        open to doubt."""
+        arguments = self.domain.arguments(step)
+        state = self.beliefs.state
+        doubtful: list[tuple[float, float, Fact]] = []
+        for condition in self.domain.skill(step).conditions:
+            if condition.words[0] == "reachable":
+                return self._contradict_way(step) or bool(doubtful)
+            for fact in self._facts_behind(condition.filled(arguments).words, state.at):
+                mark = self.beliefs.marks.get(fact)
+                if mark is not None and (fact in state.flags or (len(fact) == 3 and state.count(fact[0], fact[2]))):
+                    doubtful.append((mark.confidence, mark.since_s, fact))
+        for effect in self.domain.skill(step).effects:  # it may be the case already
+            filled = effect.filled(arguments)
+            if filled.words[0] == "open" and not self._search.holds(filled, state):
+                self.beliefs = self.beliefs.give(filled.words, self._now, 0.5, filled.negated)
+                return True
+        if not doubtful:
+            return False
+        self.beliefs = self.beliefs.drop(min(doubtful)[2], self._now)
+        return True
+
+    def _facts_behind(self, words: Fact, here: str) -> tuple[Fact, ...]:
+        """The facts that a filled need rests on where the robot stands."""
+        if words[-1].startswith("{"):
+            thing = words[-1][1:-7]
+            if words[0] == "open":
+                return (("open", here),)
+            return ((thing, "at", here),)
+        return (words,)
+
+    def _contradict_way(self, step: Step) -> bool:
+        """A door on the believed way is shut: the least sure one, then the oldest."""
+        marks = self.beliefs.marks
+        doors = [
+            (marks[fact].confidence, marks[fact].since_s, fact)
+            for fact in (("open", name) for name in self._search.doors_to(step.arguments, self.beliefs.state))
+            if fact in marks
+        ]
+        if not doors:
+            return False
+        self.beliefs = self.beliefs.drop(min(doors)[2], self._now)
+        return True
+
+    def charged(self, level: float) -> None:
+        """The battery's level, in the unit of `World.battery`."""
+        self.battery = level
+
+    def sighted(self, thing: str, place: str, confidence: float, now_s: float) -> None:
+        """A detector reports a thing at a place, by the names of world.yaml; others are left out."""
+        self._now = now_s
+        known = self._class_of(thing)
+        if known and place in self.domain.world.places:
+            self.beliefs = self.beliefs.sight(known, place, now_s, confidence)
+
+    def _class_of(self, name: str) -> str:
+        """The class that a name of an instance means, such as soda0 or a soda of `soda`; "" where none."""
+        things = self.domain.world.things
+        plain = name.strip().lower()
+        bare = plain.rstrip("0123456789").rstrip("_-. ")
+        for each in (plain, bare):
+            if each in things:
+                return each
+        return next((thing for thing in things if plain in (a.lower() for a in self.domain.aliases[thing])), "")
+
+    def _place_of(self, name: str) -> str:
+        """The place that a name means, such as table of table_tabletop; "" where none."""
+        places = self.domain.world.places
+        if name in places:
+            return name
+        return max((place for place in places if name.startswith(f"{place}_")), key=len, default="")
+
+    def _read_battery(self, result: SkillResult) -> None:
+        name = self.domain.world.battery.field
+        value = (result.fields or {}).get(name)
+        if isinstance(value, (int, float)) and math.isfinite(value):
+            self.battery = float(value)
+
+    # Time
+
+    def tick(self, now_s: float) -> Commands:
+        """Deadlines. Call it a few times per second."""
+        self._now = now_s
+        commands: list[Command] = []
+        for running in list(self._goals.values()):
+            if running.stopped_s is None and now_s >= running.deadline_s:
+                running.stopped_s = now_s
+                commands.append(Stop(running.uuid))
+            skill = self.domain.skill(running.step)
+            if running.stopped_s is not None and now_s >= running.stopped_s + skill.cancel_s and not running.given_up:
+                running.given_up = True
+                result = SkillResult(Outcome.TIMEOUT, "no result, also after it was cancelled", now_s - running.sent_s)
+                if self._task is not None and self.status is TaskStatus.RUNNING and running.decision >= 0:
+                    self.statistics.record(running.step, Outcome.TIMEOUT, result.seconds)
+                    self._conclude(running, result)
+                commands.append(Save())
+        if self._held is not None:
+            commands += self._act(self._held[0])
+        return tuple(commands)
+
+    def _stop_all(self) -> Commands:
+        commands = []
+        for running in self._goals.values():
+            if running.stopped_s is None:
+                running.stopped_s = self._now
+                commands.append(Stop(running.uuid))
+        return tuple(commands)
+
+    @property
+    def _awaited(self) -> bool:
+        """Whether a goal is under way whose end is awaited."""
+        return any(not running.given_up for running in self._goals.values())
+
+    # What others see
+
+    @property
+    def running(self) -> Step | None:
+        """The skill that runs."""
+        return next((goal.step for goal in self._goals.values() if not goal.given_up), None)
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan in force."""
+        return self._task.plan if self._task is not None else None
+
+    @property
+    def spent(self) -> tuple[int, float, float, int]:
+        """Calls, seconds and tokens of thinking, and attempts of skills, in this task."""
+        task = self._task
+        return (task.calls, task.llm_s, task.tokens, task.acts) if task is not None else (0, 0.0, 0.0, 0)
+
+    def _current_row(self) -> int:
+        task = self._task
+        assert task is not None
+        return next((row for row, done in enumerate(task.finished) if not done), max(len(task.finished) - 1, 0))
+
+    def _end(self, status: TaskStatus, why: str) -> None:
+        self.status, self.why = status, why
+        self._thinking = self._held = None
+
+    def _make_report(self, outcome: DecisionOutcome | None) -> None:
+        task = self._task
+        assert task is not None
+        self._number += 1
+        over = self.status in (TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED)
+        self.report = Report(
+            run=self._run,
+            number=self._number,
+            phase=Phase.WAITING,
+            episode=self._episode,
+            summary=self._summary(over),
+            budget=task.budget,
+            outcome=outcome,
+            task=self._view(),
+        )
+
+    def _summary(self, over: bool) -> StateSummary:
+        """Steps that were done, what prepares the row that is on, and the rows after it."""
+        task = self._task
+        assert task is not None
+        if task.plan is None:
+            return StateSummary((NO_PLAN,), int(over), task.acts, max(self.settings.horizon, task.acts + 1))
+        done = [self.statistics.view(step) for step in task.tried]
+        ahead: list[Step] = []
+        left = 0
+        if not over:
+            row, found = self._next()
+            ahead = list(found.steps)
+            rest = [step for number, step in enumerate(task.plan.steps) if number > row and not task.finished[number]]
+            if found.looks_for and row >= 0:
+                ahead.append(task.plan.steps[row])
+            ahead += rest
+            if ahead:
+                left = self.domain.skill(ahead[0]).retry - task.attempts.get(ahead[0], 0)
+        views = (*done, *(self.statistics.view(step) for step in ahead))
+        return StateSummary(
+            views or (NO_PLAN,),
+            len(done) if views else int(over),
+            task.acts,
+            max(self.settings.horizon, task.acts + 1),
+            retries_left=max(left, 0),
+            contradicted=self.beliefs.contradicted,
+        )
+
+    def _view(self) -> TaskView:
+        task = self._task
+        assert task is not None
+        plan = task.plan or Plan(())
+        names = set(names_in(plan.steps)) | set(self.domain.lexicon.named(task.goal))
+        row, outcome, why = task.failed or (None, "", "")
+        return TaskView(
+            goal=task.goal,
+            plan=plan,
+            status=self._plan_status(),
+            scene=(),
+            beliefs=self.beliefs.about(names),
+            failed=row,
+            outcome=outcome,
+            why=why,
+        )
+
+    def _plan_status(self) -> PlanStatus:
+        task = self._task
+        assert task is not None
+        similarity, words, unknown = task.recalled
+        verdict, level, p_ok = task.verdict
+        return PlanStatus(
+            source=task.source,
+            confidence=task.confidence,
+            similarity=similarity,
+            verdict=verdict,
+            verdict_level=level,
+            p_ok=p_ok,
+            answered=(1 in task.answered, 2 in task.answered),
+            agreeing=max(sum(plan == task.plan for plan in task.answered.values()) - (task.source > 0), 0),
+            contradicted=task.plan is not None and any(step not in task.plan.steps for step in task.done),
+            words=words,
+            unknown=unknown,
+        )
+
+    # Journal
+
+    def to_json(self) -> dict[str, Any]:
+        """All that a restarted process needs to go on."""
+        task = self._task
+        return {
+            "now_s": self._now,
+            "run": self._run,
+            "number": self._number,
+            "episode": self._episode,
+            "status": self.status.value,
+            "why": self.why,
+            "battery": self.battery if math.isfinite(self.battery) else None,
+            "beliefs": self.beliefs.to_json(),
+            "goals": [
+                {
+                    "uuid": goal.uuid,
+                    "step": [goal.step.skill, *goal.step.arguments],
+                    "row": goal.row,
+                    "task": goal.task,
+                    "decision": goal.decision,
+                    "sent_s": goal.sent_s,
+                    "deadline_s": goal.deadline_s,
+                }
+                for goal in self._goals.values()
+            ],
+            "task": None
+            if task is None
+            else {
+                "id": task.id,
+                "goal": task.goal,
+                "plan": None if task.plan is None else task.plan.to_rows(),
+                "recalled": list(task.recalled),
+                "budget": [
+                    task.budget.time_s,
+                    task.budget.tokens,
+                    task.budget.initial_time_s,
+                    task.budget.initial_tokens,
+                ],
+                "source": task.source,
+                "confidence": task.confidence,
+                "finished": task.finished,
+                "done": Plan(tuple(task.done)).to_rows(),
+                "tried": Plan(tuple(task.tried)).to_rows(),
+                "acts": task.acts,
+                "stuck": task.stuck,
+                "spent": [task.calls, task.llm_s, task.tokens],
+            },
+        }
+
+    def restore(self, value: Mapping[str, Any], now_s: float) -> Commands:
+        """Goes on from a journal of the same domain; goals that were under way are taken up again.
+
+        Raises: ValueError, KeyError or TypeError where it is none, or does not fit the domain."""
+        shift = now_s - float(value["now_s"])
+        self._now = now_s
+        beliefs = Beliefs.from_json(self.domain.world, value["beliefs"])
+        marks = {fact: replace(mark, since_s=mark.since_s + shift) for fact, mark in beliefs.marks.items()}
+        status = TaskStatus(value["status"])
+        task = None if value["task"] is None else self._task_from(value["task"])
+        goals = [self._goal_from(each, shift) for each in value["goals"]]
+
+        self.beliefs = replace(beliefs, marks=marks)
+        self.battery = math.inf if value["battery"] is None else float(value["battery"])
+        self._run, self._number, self._episode = str(value["run"]), int(value["number"]), int(value["episode"])
+        self.status, self.why, self._task = status, str(value["why"]), task
+        self._goals = {goal.uuid: goal for goal in goals}
+        self._thinking, self._pending = None, []
+        if task is not None:
+            self._make_report(None)
+        return tuple(Adopt(g.uuid, g.step, max(g.deadline_s - now_s, 0.1)) for g in goals)
+
+    def _task_from(self, value: Mapping[str, Any]) -> _Task:
+        plan = None if value["plan"] is None else Plan.from_rows(value["plan"])
+        if plan is not None and self.domain.check(plan):
+            raise ValueError(f"the plan in the journal does not fit the skills: {self.domain.check(plan)}")
+        similarity, words, unknown = value["recalled"]
+        calls, llm_s, tokens = value["spent"]
+        task = _Task(
+            str(value["id"]),
+            str(value["goal"]),
+            plan,
+            (float(similarity), int(words), int(unknown)),
+            Budget(*map(float, value["budget"])),
+            int(value["source"]),
+            float(value["confidence"]),
+            list(map(bool, value["finished"])),
+            list(Plan.from_rows(value["done"]).steps),
+            list(Plan.from_rows(value["tried"]).steps),
+        )
+        task.acts, task.stuck = int(value["acts"]), int(value["stuck"])
+        task.calls, task.llm_s, task.tokens = int(calls), float(llm_s), float(tokens)
+        if plan is not None and len(task.finished) != len(plan.steps):
+            raise ValueError("the journal's plan and its finished rows differ in length")
+        return task
+
+    def _goal_from(self, value: Mapping[str, Any], shift: float) -> _Running:
+        skill, *arguments = value["step"]
+        step = Step(str(skill), tuple(map(str, arguments)))
+        fault = self.domain.check_step(step)
+        if fault:
+            raise ValueError(f"the goal in the journal does not fit the skills: {fault}")
+        return _Running(
+            str(value["uuid"]),
+            step,
+            int(value["row"]),
+            str(value["task"]),
+            int(value["decision"]),
+            float(value["sent_s"]) + shift,
+            float(value["deadline_s"]) + shift,
+        )
+
+
+def _field(entry: object, path: str) -> object:
+    """A dotted field of an entry, which is a mapping or an object; "" where it has none."""
+    for part in path.split("."):
+        entry = entry.get(part, "") if isinstance(entry, Mapping) else getattr(entry, part, "")
+    return entry

@@ -1,0 +1,1 @@
+"""ir-sim as somebody else's robot."""

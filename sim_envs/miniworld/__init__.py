@@ -1,0 +1,1 @@
+"""MiniWorld as somebody else's robot."""

@@ -1,0 +1,1 @@
+"""Robots with skills that nobody knows: an own skill set, statistics and world for each episode."""
