@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rarrl.skills.domain import Domain
 from rarrl.skills.plan import Plan, Step
+from rarrl.skills.skill_set import Example
 from rarrl.skills.words import Mention, words_of
 
 _SMALL = frozenset(
@@ -34,9 +35,10 @@ class NearestExample:
     Two sentences are compared with the names in them replaced by their kind, so that "bring a coke to the desk" is
     near to "bring the snacks to the table"; then the names change places."""
 
-    def __init__(self, domain: Domain) -> None:
+    def __init__(self, domain: Domain, more: Sequence[Example] = ()) -> None:
+        """more: examples beside those of the file."""
         self._domain = domain
-        self._known = [(example, self._abstract(example.say)) for example in domain.skills.examples]
+        self._known = [(example, self._abstract(example.say)) for example in (*domain.skills.examples, *more)]
         self._vocabulary = {word for _, (words, _) in self._known for word in words}
 
     def recall(self, sentence: str) -> Recalled:
