@@ -26,6 +26,7 @@ LAYERS |= {"cli": 4, "__main__": 4}
 
 # Optional or slow to import: only in these modules, inside functions.
 HEAVY = {
+    "pyrobosim": {"rarrl_sim_envs.pyrobosim.road_map", "rarrl_sim_envs.pyrobosim.robot"},
     "torch": {
         "rarrl_learning.orchestrator.benchmark",
         "rarrl_learning.orchestrator.from_sb3",

@@ -16,11 +16,13 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 from rarrl.decision_loop import DecisionOutcome, Phase, Report, TaskView
+from rarrl.executive.certainty import Certainty
 from rarrl.executive.commands import Adopt, Command, Commands, Save, Send, Stop
+from rarrl.orchestrator.skill_statistics import SkillStatistics, Tried, priors_of
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
 from rarrl.skills.beliefs import Beliefs
 from rarrl.skills.domain import Domain, names_in
@@ -29,7 +31,6 @@ from rarrl.skills.nearest import NearestExample
 from rarrl.skills.outcome import Outcome, SkillResult
 from rarrl.skills.plan import Plan, Step
 from rarrl.skills.search import Preparation, Search
-from rarrl.skills.skill_set import Skill
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, StepView
 
 NO_PLAN = StepView("no_plan", failures=0.99, attempts=50.0)
@@ -61,53 +62,6 @@ class TaskStatus(str, Enum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
-
-
-class Statistics(Protocol):
-    """What is expected of steps."""
-
-    def view(self, step: Step) -> StepView: ...
-    def record(self, step: Step, outcome: Outcome, seconds: float) -> None: ...
-
-
-class Judge(Protocol):
-    """How sure "done" is."""
-
-    def judge(self, skill: Skill, step: Step, result: SkillResult, expected_s: float) -> float: ...
-    def confirm(self, skill_name: str, really_done: bool) -> None: ...
-
-
-class Priors:
-    """Statistics that never learn: what skills.yaml says."""
-
-    def __init__(self, domain: Domain) -> None:
-        self._domain = domain
-
-    def view(self, step: Step) -> StepView:
-        """See `Statistics`."""
-        skill = self._domain.skill(step)
-        return StepView(
-            step.skill,
-            1.0 - skill.prior.success,
-            skill.prior.weight,
-            skill.irreversible_share,
-            skill.expected_s,
-            skill.looks,
-        )
-
-    def record(self, step: Step, outcome: Outcome, seconds: float) -> None:
-        """Nothing."""
-
-
-class Believer:
-    """A judge that believes what a result says."""
-
-    def judge(self, skill: Skill, step: Step, result: SkillResult, expected_s: float) -> float:
-        """1 for success."""
-        return float(result.outcome is Outcome.SUCCESS)
-
-    def confirm(self, skill_name: str, really_done: bool) -> None:
-        """Nothing."""
 
 
 @dataclass
@@ -174,15 +128,15 @@ class TaskExecutive:
         self,
         domain: Domain,
         settings: ExecutiveSettings | None = None,
-        statistics: Statistics | None = None,
-        certainty: Judge | None = None,
+        statistics: SkillStatistics | None = None,
+        certainty: Certainty | None = None,
         new_id: Callable[[], str] = lambda: uuid4().hex,
         beliefs: Beliefs | None = None,
     ) -> None:
         self.domain = domain
         self.settings = settings or ExecutiveSettings()
-        self.statistics = statistics or Priors(domain)
-        self.certainty = certainty or Believer()
+        self.statistics = statistics or SkillStatistics(priors_of(domain.skills))
+        self.certainty = certainty or Certainty()
         self.beliefs = beliefs or Beliefs.at_start(domain.world)
         self.status = TaskStatus.NONE
         self.why = ""
@@ -473,8 +427,7 @@ class TaskExecutive:
         expected_s = self._search.seconds(step, self.beliefs.state)
         sure = self.certainty.judge(skill, step, result, expected_s)
         self._read_battery(result)
-        if result.outcome is not Outcome.CANCELLED:
-            self.statistics.record(step, result.outcome, result.seconds)
+        self._count(step, result)
         self._believe(running, result, sure)
         if self._held is not None:
             return (Save(), *self._act(self._held[0]))
@@ -482,6 +435,12 @@ class TaskExecutive:
             return (Save(),)
         self._conclude(running, result)
         return (Save(),)
+
+    def _count(self, step: Step, result: SkillResult) -> None:
+        """Attempts that were made and have ended tell of the skill; others of the world, or of its server."""
+        if result.outcome in (Outcome.SUCCESS, Outcome.FAILED, Outcome.TIMEOUT, Outcome.LOST):
+            success, lost = result.outcome is Outcome.SUCCESS, result.outcome is Outcome.LOST
+            self.statistics.record(_tried(step), success, lost, result.seconds)
 
     def _believe(self, running: _Running, result: SkillResult, sure: float) -> None:
         """Folds an outcome into what is believed and what is done."""
@@ -680,7 +639,7 @@ class TaskExecutive:
                 running.given_up = True
                 result = SkillResult(Outcome.TIMEOUT, "no result, also after it was cancelled", now_s - running.sent_s)
                 if self._task is not None and self.status is TaskStatus.RUNNING and running.decision >= 0:
-                    self.statistics.record(running.step, Outcome.TIMEOUT, result.seconds)
+                    self._count(running.step, result)
                     self._conclude(running, result)
                 commands.append(Save())
         if self._held is not None:
@@ -749,7 +708,7 @@ class TaskExecutive:
         assert task is not None
         if task.plan is None:
             return StateSummary((NO_PLAN,), int(over), task.acts, max(self.settings.horizon, task.acts + 1))
-        done = [self.statistics.view(step) for step in task.tried]
+        done = [self.statistics.view(_tried(step)) for step in task.tried]
         ahead: list[Step] = []
         left = 0
         if not over:
@@ -761,7 +720,7 @@ class TaskExecutive:
             ahead += rest
             if ahead:
                 left = self.domain.skill(ahead[0]).retry - task.attempts.get(ahead[0], 0)
-        views = (*done, *(self.statistics.view(step) for step in ahead))
+        views = (*done, *(self.statistics.view(_tried(step)) for step in ahead))
         return StateSummary(
             views or (NO_PLAN,),
             len(done) if views else int(over),
@@ -918,6 +877,11 @@ class TaskExecutive:
             float(value["sent_s"]) + shift,
             float(value["deadline_s"]) + shift,
         )
+
+
+def _tried(step: Step) -> Tried:
+    """As statistics count a step: its class is what it is done to."""
+    return Tried(step.skill, step.arguments[0] if step.arguments else "")
 
 
 def _field(entry: object, path: str) -> object:

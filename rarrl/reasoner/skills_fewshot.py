@@ -182,7 +182,8 @@ class _Call:
         """Finds the names that are said, and asks for those that a plan like the nearest example's needs besides."""
         said = self.known.mentions(self.request.goal)
         needed = self.known.needed(self.request.goal)
-        meant, sure = {}, {}
+        meant: dict[str, str] = {}
+        sure: dict[str, float] = {}
         for kind in ("thing", "place"):
             names = [name for name in self.domain.world.names(kind) if self.domain.may_name(name, kind == "place")]
             if kind in needed and names and not any(self._kind(mention.name) == kind for mention in said):

@@ -119,7 +119,7 @@ def schema(request: Request, domain: Domain) -> dict[str, Any]:
 
     if request.role is Role.VERIFIER:
         faults = {"type": "string", "enum": [fault.value for fault in Fault]}
-        answers = [{"ok": {"const": True}}, {"ok": {"const": False}, "fault": faults}]
+        answers: list[dict[str, Any]] = [{"ok": {"const": True}}, {"ok": {"const": False}, "fault": faults}]
         return {"anyOf": [_object({**properties, **answer}) for answer in answers]}
 
     step = {"type": "string", "pattern": skill_words.pattern(domain)}

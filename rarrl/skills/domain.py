@@ -199,6 +199,10 @@ class Domain:
         """Why `plan` may not be carried out, in one line that a model can mend it by; "" where it may."""
         return checker.check(plan, self)
 
+    def misfit(self, plan: Plan) -> str:
+        """Why `plan` is no plan of this robot's skills, whatever the rules say of it; "" where it is one."""
+        return next(filter(None, (checker.misfit(step, self) for step in plan.steps)), "")
+
     def check_step(self, step: Step) -> str:
         """Why a step may not be carried out, whatever comes before it; "" where it may."""
         return checker.check_step(step, self)

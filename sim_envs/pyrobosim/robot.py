@@ -345,7 +345,10 @@ def _load(setup: Setup, seed: int) -> Any:
             for row, skill in enumerate(SKILLS)
         },
     }
-    return WorldYamlLoader().from_yaml(data, folder)
+    world = WorldYamlLoader().from_yaml(data, folder)
+    if len(world.objects) < len(setup.things):
+        raise InputError("setup: too many things at one place: pyrobosim found no room for all of them")
+    return world
 
 
 @cache

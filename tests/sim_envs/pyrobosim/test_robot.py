@@ -167,6 +167,7 @@ def test_a_thing_that_slips_stays_where_it_was():
         (Setup(shut=frozenset({"window"})), "'window'"),
         (Setup(success={"dance": 1.0}), "'dance'"),
         (Setup(lie_rate=2.0), "lie_rate is 2.0"),
+        (Setup(things=(("waste", "bin"),) * 6), "too many things"),
     ],
 )
 def test_an_impossible_setup_is_an_error_of_one_line(setup, words):
