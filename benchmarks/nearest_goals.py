@@ -25,8 +25,8 @@ from rarrl.reasoner.base import Request
 from rarrl.reasoner.fewshot import from_words
 from rarrl.reasoner.llama import LlamaReasoner
 from rarrl.reasoner.nearest import NearestGoal
-from rarrl.report.runs import wilson
 from rarrl.reasoner.plan import Plan
+from rarrl.report.runs import wilson
 from rarrl.results import Figure, make_results, write_results
 from rarrl.types import Role
 

@@ -3,8 +3,8 @@
     python benchmarks/skills_planner.py MODEL.gguf --server "PYTHON benchmarks/llama_server.py MODEL.gguf --port 8080"
 
 The sentences of `skills_planner.json`, with the facts that hold in the end, are asked through `llama:` (levels 1 and 2)
-and through a real server (level 1; PYTHON's environment has the wheel xllamacpp); beside them the nearest example of the
-file without a model. A plan is valid if `Domain.check` finds nothing wrong with it, and right if it ends with what is
+and through a real server (level 1; PYTHON's environment has the wheel xllamacpp); beside them the nearest example of
+the file without a model. A plan is valid if `Domain.check` finds nothing wrong with it, and right if it ends with what is
 wanted and nothing else moved, by the skills' needs and gives (`rarrl_learning.reasoner.skill_goals`). Writes
 skills_planner.json; calls that stand in --journal are not made again, and --only names the ways that are asked.
 """
@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--server", default="", help="command that serves the model, at port 18080")
     parser.add_argument("--only", nargs="*", default=list(WAYS), choices=WAYS, help="ways that are asked")
+    parser.add_argument("--part", default="0/1", help="I/N: ask the I-th of N parts, and judge nothing")
     parser.add_argument("--journal", type=Path, default=Path("skills_planner.jsonl"))
     parser.add_argument("--json", type=Path, default=RESULTS)
     given = parser.parse_args()
@@ -67,7 +68,9 @@ def main() -> None:
     lines = given.journal.read_text().splitlines() if given.journal.exists() else []
     done = {(row["way"], row["say"]): row for row in map(json.loads, lines)}
     for way in given.only:
-        left = [say for _, say, _ in asked if (way, say) not in done]
+        part, parts = map(int, given.part.split("/"))
+        order = np.random.default_rng(0).permutation(len(asked))  # so that a part of them is a sample of all
+        left = [asked[i][1] for i in order[part::parts] if (way, asked[i][1]) not in done]
         if not left or (way.startswith("server") and not given.server):
             continue
         with _reasoner(way, given) as (reasoner, cpu_s):
@@ -89,6 +92,8 @@ def main() -> None:
                 with given.journal.open("a") as stream:
                     stream.write(json.dumps(row) + "\n")
 
+    if given.part != "0/1":
+        return
     known = NearestExample(domain)
     for _, say, _ in asked:
         plan = known.recall(say).plan
@@ -98,10 +103,17 @@ def main() -> None:
     table: list[dict[str, Any]] = []
     for way in ("nearest", *WAYS):
         rows = [(kind, done[way, say], wanted, say) for kind, say, wanted in asked if (way, say) in done]
-        if len(rows) == len(asked):
+        if rows:
             figures |= judged(way, rows, outcomes, table)
-    write_results(given.json, make_results(f"python benchmarks/skills_planner.py {given.model.name} --server COMMAND", 0,
-                                           figures, {"model": given.model.name, "answers": table}))
+    write_results(
+        given.json,
+        make_results(
+            f"python benchmarks/skills_planner.py {given.model.name} --server COMMAND",
+            0,
+            figures,
+            {"model": given.model.name, "answers": table},
+        ),
+    )
     print("\n".join(f"{name} {figure.text(3)} (n {figure.n})" for name, figure in figures.items()))
 
 
@@ -151,7 +163,10 @@ def _reasoner(way: str, given: argparse.Namespace) -> Iterator[tuple[GuardedReas
     url = f"http://127.0.0.1:{PORT}"
     try:
         _wait_for(url)
-        yield GuardedReasoner(OpenAiReasoner(f"{url}/v1", "model", settings), breaker=patient), lambda: _cpu_s(server.pid)
+        yield (
+            GuardedReasoner(OpenAiReasoner(f"{url}/v1", "model", settings), breaker=patient),
+            lambda: _cpu_s(server.pid),
+        )
     finally:
         server.terminate()
         server.wait()

@@ -86,7 +86,7 @@ class Outcomes:
 
 
 def start_beliefs(domain: Domain, at: dict[str, str] | None = None, shut: Iterable[str] = ()) -> Beliefs:
-    """What holds before a task: all things are somewhere, those that world.yaml does not place where they usually are."""
+    """Beliefs before a task: all things are somewhere; those that world.yaml does not place, where they usually are."""
     beliefs = Beliefs.at_start(domain.world)
     state = beliefs.state
     for name, thing in domain.world.things.items():

@@ -115,9 +115,7 @@ def _scanned(text: str, begin: int, error: ValueError | RecursionError) -> int:
     return len(text) - begin
 
 
-def read_answer(
-    text: str, role: Role, vocabulary: Vocabulary = ALFRED, domain: Domain | None = None
-) -> Plan | Verdict:
+def read_answer(text: str, role: Role, vocabulary: Vocabulary = ALFRED, domain: Domain | None = None) -> Plan | Verdict:
     """Reads the last plan or verdict in `text`. Keys that an answer does not need are left out, and an object around it
     is taken away.
 
