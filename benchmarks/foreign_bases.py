@@ -1,6 +1,7 @@
 """Drives robots of simulators that are not ours, by their own pictures and scans, with the safety gate and without it.
 
-    python benchmarks/foreign_bases.py [--runs 20] [--pairs 40] [--seed 0] [--worlds FOLDER] [--json FILE]
+    python benchmarks/foreign_bases.py [--runs 20] [--pairs 40] [--seed 0] [--world NAME]
+        [--worlds FOLDER] [--json FILE]
 
 MiniWorld (extra `miniworld`): stereo pairs of its camera -> `make_detector` -> `ObstacleSensor` -> `BaseGate` -> base.
 ir-sim (extra `irsim`): its lidar -> `RangeScan.from_readings` -> `BaseGate` -> base. Both know exactly where they are,
@@ -502,6 +503,7 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=40, help="pairs in each MiniWorld world")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=("miniworld", "irsim"))
+    parser.add_argument("--world", action="append", help="only this one, of those here; may be given again")
     parser.add_argument("--worlds", type=Path, help="folder with YAML files of more ir-sim worlds")
     parser.add_argument("--json", type=Path, help="file that gets the figures")
     args = parser.parse_args()
@@ -523,6 +525,8 @@ def main() -> int:
 def measure(args: argparse.Namespace, tables: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
     """Fills the tables world by world; yields the new rows."""
     for world in MINIWORLDS if args.only != "irsim" else ():
+        if args.world and world not in args.world:
+            continue
         robot = MiniWorldRobot(world)
         sensor = miniworld_sensor(robot)
         row = eyes(robot, sensor, world, args.pairs, args.seed)
@@ -535,6 +539,8 @@ def measure(args: argparse.Namespace, tables: dict[str, Any]) -> Iterator[list[d
     theirs = worlds_in(args.worlds) if args.worlds else {}
     for name, group in (("ir-sim", IR_WORLDS), ("ir-sim's own", theirs)) if args.only != "miniworld" else ():
         for world, description in group.items():
+            if args.world and world not in args.world and group is IR_WORLDS:
+                continue
             try:
                 rows = drives(name, world, irsim_rigs(description, args.runs, args.seed), args.seed)
             except (InputError, ValueError, KeyError) as error:
