@@ -210,7 +210,8 @@ class _Call:
         return self.known.filled(self.request.goal, SKELETONS, understood.meant)
 
     def _weigh(self, plans: Sequence[Plan], understood: Understood) -> dict[Plan, float]:
-        """What each plan is worth: its likelihood after the goal, in nats per step, less what nobody spoke of."""
+        """What each plan is worth: its log-probability after the goal by the root of its steps, less what nobody spoke
+        of. By their number itself, saying a step twice would pay."""
         hint = ", ".join(understood.meant.values())
         goal = f"{self.goal} ({hint})" if hint else self.goal
         likely = self.model.score(self._asked(goal), [f" {skill_words.in_words(plan)}\n" for plan in plans])
@@ -219,7 +220,7 @@ class _Call:
         worth = {}
         for plan, nats in zip(plans, likely, strict=True):
             used = {name for step in plan.steps for name in step.arguments}
-            worth[plan] = nats / len(plan.steps) - UNSAID * len(spoken ^ used) / max(len(spoken | used), 1)
+            worth[plan] = nats / math.sqrt(len(plan.steps)) - UNSAID * len(spoken ^ used) / max(len(spoken | used), 1)
         return worth
 
     def _kind(self, name: str) -> str:

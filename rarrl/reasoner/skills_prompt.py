@@ -23,8 +23,8 @@ from rarrl.types import Role
 SHOTS = 6
 """Similar examples that precede the question."""
 LEAST_STEPS = 12
-"""Steps that a plan may have at least; else twice those of the longest example, up to what the file allows: small models
-go on and on where they may."""
+"""Steps that a plan may have at least; else twice those of the longest example, up to what the file allows: small
+models go on and on where they may."""
 MAX_ALIASES = 4
 """Other names of one thing or place that a model is told."""
 MAX_LOOKED_FOR = 4

@@ -32,6 +32,8 @@ class Scripted:
         kind = next((name for name, start in BEGINNINGS.items() if prompt.startswith(start)), "plan")
         if "Request: do it" in prompt or "\nthing:" in prompt or "Goal: do it" in prompt:
             return [-10.0] * len(texts)
+        if kind == "plan":
+            return [-10.0 * (text.count(",") + 1) for text in texts]
         return [-10.0 + self.liked.get((kind, text.strip()), 0.0) for text in texts]
 
 
