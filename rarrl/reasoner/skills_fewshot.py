@@ -41,10 +41,11 @@ SAMPLING_SHARE = 0.5
 MIN_MEANT = 2.5
 """Nats by which the best name has to be likelier after the request than after one that says nothing. Names of things
 that the world does not have at all ("the screwdriver") stayed below, with SmolLM2."""
-UNSAID = 3.0
-"""Nats that a plan loses for each name that nobody said or meant, and for each that was said and is not in it."""
-SURELY = 1.0
-"""Nats by which a plan must be better than the nearest example's to take its place."""
+UNSAID = 5.0
+"""Nats per step that a plan loses if it has no name in common with the goal; its share counts. As for ALFRED's goals
+(`fewshot.UNSAID`)."""
+SURELY = 0.5
+"""Nats per step by which a plan must be better than the nearest example's to take its place. Chosen by hand."""
 
 THING = (
     "Request: bring something to eat\nThing: apple\n\nRequest: I need to write a note\nThing: pencil\n\n"
@@ -209,18 +210,17 @@ class _Call:
         return self.known.filled(self.request.goal, SKELETONS, understood.meant)
 
     def _weigh(self, plans: Sequence[Plan], understood: Understood) -> dict[Plan, float]:
-        """What each plan is worth, in nats: how much likelier the goal makes it, less what nobody spoke of."""
+        """What each plan is worth: its log-probability after the goal by the root of its steps, less what nobody spoke
+        of. By their number itself, saying a step twice would pay."""
         hint = ", ".join(understood.meant.values())
         goal = f"{self.goal} ({hint})" if hint else self.goal
-        texts = [f" {skill_words.in_words(plan)}\n" for plan in plans]
-        after = self.model.score(self._asked(goal), texts)
-        before = self.model.score(self._asked(NOTHING_SAID), texts)
+        likely = self.model.score(self._asked(goal), [f" {skill_words.in_words(plan)}\n" for plan in plans])
 
         spoken = {mention.name for mention in understood.said} | set(understood.meant.values())
         worth = {}
-        for plan, a, b in zip(plans, after, before, strict=True):
+        for plan, nats in zip(plans, likely, strict=True):
             used = {name for step in plan.steps for name in step.arguments}
-            worth[plan] = a - b - UNSAID * len(spoken ^ used)
+            worth[plan] = nats / math.sqrt(len(plan.steps)) - UNSAID * len(spoken ^ used) / max(len(spoken | used), 1)
         return worth
 
     def _kind(self, name: str) -> str:
@@ -244,7 +244,7 @@ class _Call:
         """Compares the plan with those that the planner of this level would take."""
         given = self.request.plan
         assert isinstance(given, Plan)
-        self.request = replace(self.request, plan=None, failed=None)
+        self.request = replace(self.request, role=Role.PLANNER, plan=None, failed=None)
         rival = self._write(0.0, self.request.seed) if self.request.level == 1 else self._best()
         if _same(given, rival):
             p_ok = 0.5 + 0.5 * math.exp(min(self.confidence, 0.0)) if not math.isnan(self.confidence) else 0.9
