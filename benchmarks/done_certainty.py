@@ -86,8 +86,8 @@ class Counting(Certainty):
     def confirm(self, skill_name: str, really_done: bool) -> None:
         before = self.trust(skill_name)
         confirmed, lies = before.confirmed + really_done, before.lies + (not really_done)
-        share = (9.5 + confirmed) / (10.0 + confirmed + lies)  # as much as START_SD is worth at 0.95
-        sd = (10.0 * 0.95 * 0.05 + (confirmed + lies) * share * (1 - share)) ** -0.5
+        share = (9.0 + confirmed) / (10.0 + confirmed + lies)  # 10 attempts: what START_SD is worth at 0.9
+        sd = (1.0 + (confirmed + lies) * share * (1 - share)) ** -0.5
         self._trust[skill_name] = Trust(float(np.log(share / (1 - share))), min(sd, 1.0), confirmed, lies)
 
 
@@ -283,7 +283,7 @@ def report(
 
         add(robot, FULL, "weights of the other", trials, Ours(foreign[robot]))
         add(robot, FULL, "trust by counting", trials, Ours(weights, counts=True))
-        for sure in (0.8, 0.9, 0.98):
+        for sure in (0.8, 0.85, 0.95):
             add(robot, FULL, f"ours, sure {sure}", trials, Ours(weights), sure)
     for name, trials in others.items():
         add("pyrobosim", FULL, f"ours, {name}", trials, Ours(weights))

@@ -108,6 +108,16 @@ def test_gate_on_your_base() -> None:
     assert shown.rstrip().endswith("STOP, command too old")
 
 
+@pytest.mark.slow
+def test_somebody_elses_simulator() -> None:
+    needs("miniworld")
+    shown = run("somebody_elses_simulator")
+    assert re.search(r"0\.20 m/s  PASS", shown), shown
+    ahead = [float(metres) for metres in re.findall(r"free ahead ([\d.]+) m", shown)]
+    assert 1.5 < ahead[0] <= 2.0 and ahead[-1] < 1.2  # of 2 m to the wall, and it came near
+    assert 0.15 < number(r"stands ([\d.]+) m before", shown) < 0.7
+
+
 def test_own_latency_profile() -> None:
     shown = run("own_latency_profile")
     assert 110 / 40 + 0.8 < number(r"planner, 1\): mean ([\d.]+) s", shown) < 110 / 15 + 0.8

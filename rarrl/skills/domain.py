@@ -78,6 +78,8 @@ class Domain:
         """The names that an argument may be; () where any number or text may stand."""
         if parameter.one_of:
             return parameter.one_of
+        if len(parameter.kinds) == 1 and parameter.kinds[0] not in ("number", "text"):
+            return self.world.names(parameter.kinds[0])
         found: dict[str, None] = {}
         for kind in parameter.kinds:
             if kind in ("number", "text"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rarrl.skills.domain import Domain
@@ -13,35 +13,7 @@ from rarrl.skills.words import Mention, words_of
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _SMALL = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "to",
-        "of",
-        "in",
-        "on",
-        "into",
-        "onto",
-        "at",
-        "and",
-        "or",
-        "is",
-        "are",
-        "it",
-        "its",
-        "my",
-        "me",
-        "us",
-        "please",
-        "for",
-        "from",
-        "with",
-        "that",
-        "this",
-        "some",
-        "all",
-    ]
+    "a an the to of in on into onto at and or is are it its my me us please for from with that this some all".split()
 )
 """Words that say nothing about which skill or thing is meant."""
 
@@ -65,11 +37,12 @@ class NearestExample:
     Two sentences are compared with the names in them replaced by their kind, so that "bring a coke to the desk" is
     near to "bring the snacks to the table"; then the names change places."""
 
-    def __init__(self, domain: Domain) -> None:
+    def __init__(self, domain: Domain, more: Sequence[Example] = ()) -> None:
+        """more: examples beside those of the file."""
         self._domain = domain
         parameters = (each for skill in domain.skills.skills.values() for each in skill.parameters.values())
         self._counts = any("number" in each.kinds for each in parameters)
-        self._known = [(example, self._abstract(example.say)) for example in domain.skills.examples]
+        self._known = [(example, self._abstract(example.say)) for example in (*domain.skills.examples, *more)]
         self._vocabulary = {word for _, (words, _) in self._known for word in words}
 
     def recall(self, sentence: str) -> Recalled:
