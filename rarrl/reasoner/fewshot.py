@@ -181,6 +181,7 @@ class FewShot:
         self._chat = chat
         self._thinks = thinks
         self._own = own
+        self._skills = SkillsFewShot()
 
     def warm_prompts(self) -> list[Prompt]:
         """Two prompts; all prompts begin with what these two have in common."""
@@ -189,7 +190,7 @@ class FewShot:
     def __call__(self, request: Request, model: LanguageModel) -> CallOutcome:
         """Carries out a request. Raises: CallFailedError; ValueError if the text is no answer."""
         if request.domain is not None:
-            return SkillsFewShot()(request, model)
+            return self._skills(request, model)
 
         started = time.monotonic()
         samples = 0

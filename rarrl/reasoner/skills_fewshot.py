@@ -14,8 +14,10 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from rarrl.reasoner import prompt, skill_words, skills_prompt
 from rarrl.reasoner.base import BrokenRuleError, Request, Shares
@@ -28,8 +30,9 @@ from rarrl.types import CallStatus, Role
 
 SHOTS = 6
 """Nearest examples before the question."""
-SAMPLES = 2
-"""Plans that level 2 samples besides the likeliest one."""
+SAMPLES = 1
+"""Plans that level 2 samples besides the likeliest one: more of them cost half a CPU second each, and small models
+rarely have the right one among them."""
 SAMPLE_TEMPERATURE = 0.8
 """Temperature of these samples."""
 PLAN_TOKENS = 96
@@ -59,6 +62,8 @@ PLACE = (
 """Which place is meant."""
 KEPT = "Where things are kept.\ncereal: cupboard\nice cream: freezer\nold newspapers: paper bin\n{}:"
 """Where a thing usually is."""
+MAX_KNOWN = 200
+"""Answers that do not depend on the goal, kept for a while: a few for each domain, and one for each thing."""
 NOTHING_SAID = "do it"
 """A request that says nothing."""
 NO_THING = "thing"
@@ -76,19 +81,34 @@ class Understood:
 
 
 class SkillsFewShot:
-    """The recipe for requests with a domain. Call it with a request and a model, as any `Recipe`."""
+    """The recipe for requests with a domain. Call it with a request and a model, as any `Recipe`.
+
+    What does not depend on the goal is asked once for each domain: how likely names are after a question that says
+    nothing, and where things usually are. So one recipe belongs to one model."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[Domain, str, str], dict[str, float]] = OrderedDict()
+
+    def remember(self, key: tuple[Domain, str, str], ask: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """What `ask` answers, asked once."""
+        if key not in self._known:
+            self._known[key] = ask()
+            if len(self._known) > MAX_KNOWN:
+                self._known.popitem(last=False)
+        return self._known[key]
 
     def __call__(self, request: Request, model: LanguageModel) -> CallOutcome:
         """Carries out a request. Raises: CallFailedError; BrokenRuleError; ValueError if the text is no plan."""
         domain = request.domain
         assert domain is not None
-        return _Call(request, domain, model).carry_out()
+        return _Call(request, domain, model, self).carry_out()
 
 
 class _Call:
     """One request."""
 
-    def __init__(self, request: Request, domain: Domain, model: LanguageModel) -> None:
+    def __init__(self, request: Request, domain: Domain, model: LanguageModel, recipe: SkillsFewShot) -> None:
+        self.recipe = recipe
         self.request = request
         self.domain = domain
         self.model = model
@@ -197,13 +217,17 @@ class _Call:
     def _chosen(self, asked: str, about: str, nothing: str, names: Sequence[str]) -> dict[str, float]:
         """Name -> nats by which it is likelier after a question about `about` than after one about `nothing`."""
         sayings = [(name, f" {said}") for name in names for said in self.domain.aliases[name]]
-        texts = [text for _, text in sayings]
-        after = self.model.score(asked.format(prompt.readable(about)), texts)
-        before = self.model.score(asked.format(nothing), texts)
-        gains: dict[str, list[float]] = {}
-        for (name, _), a, b in zip(sayings, after, before, strict=True):
-            gains.setdefault(name, []).append(a - b)
-        return {name: sum(each) / len(each) for name, each in gains.items()}
+
+        def likely(question: str) -> dict[str, float]:
+            found: dict[str, list[float]] = {}
+            scores = self.model.score(question, [text for _, text in sayings])
+            for (name, _), nats in zip(sayings, scores, strict=True):
+                found.setdefault(name, []).append(nats)
+            return {name: sum(each) / len(each) for name, each in found.items()}
+
+        before = self.recipe.remember((self.domain, asked, nothing), lambda: likely(asked.format(nothing)))
+        after = likely(asked.format(prompt.readable(about)))
+        return {name: after[name] - before[name] for name in names}
 
     def _filled(self, understood: Understood) -> list[Plan]:
         """The plans of the nearest examples with the names that are said or meant, the nearest one first."""
@@ -235,8 +259,13 @@ class _Call:
         for thing in list(things)[: skills_prompt.MAX_LOOKED_FOR]:
             if len(places) < 2 or not self._time_left():
                 break
-            found[thing] = _shares(self._chosen(KEPT, thing.replace("_", " "), NO_THING, places))
+            found[thing] = _shares(self.recipe.remember((self.domain, KEPT, f"of {thing}"), partial(self._kept, thing)))
         return found
+
+    def _kept(self, thing: str) -> dict[str, float]:
+        """Place -> nats in favour of it as the place where a thing is kept."""
+        places = [name for name, place in self.domain.world.places.items() if place.holds]
+        return self._chosen(KEPT, thing.replace("_", " "), NO_THING, places)
 
     # The verifier
 
