@@ -20,7 +20,7 @@ from typing import Any
 from uuid import uuid4
 
 from rarrl.decision_loop import DecisionOutcome, Phase, Report, TaskView
-from rarrl.executive.certainty import Certainty
+from rarrl.executive.certainty import SURE, Certainty
 from rarrl.executive.commands import Adopt, Command, Commands, Save, Send, Stop
 from rarrl.orchestrator.skill_statistics import SkillStatistics, Tried, priors_of
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
@@ -51,7 +51,7 @@ class ExecutiveSettings:
     token_budget: float = 20_000.0
     horizon: int = 80
     call_timeout_s: float = 60.0
-    sure: float = 0.8
+    sure: float = SURE
     stuck: int = 3
     refusals: int = 6
     busy_s: float = 60.0
