@@ -42,6 +42,7 @@ NO_MIRROR = {
     "rarrl/cli/profile.py": "shown through tests/cli/test_cli.py",
     "rarrl/cli/results.py": "shown through tests/cli/test_cli.py",
     "rarrl/cli/run.py": "shown through tests/cli/test_cli.py",
+    "rarrl/cli/task.py": "shown through tests/cli/test_skills.py",
     "rarrl/cli/why.py": "shown through tests/test_why.py",
     "rarrl/errors.py": "names alone",
     "rarrl/llama/shape.py": "shown through tests/llama/test_gguf.py",

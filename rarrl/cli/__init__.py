@@ -21,6 +21,7 @@ from rarrl.cli import (
     profile,
     quantize,
     run,
+    skills,
     why,
 )
 
@@ -82,6 +83,10 @@ _group("rule", "Rules that decide when to think.").command("list")(orchestrator.
 _data = _group("data", "Demonstrations to learn from.")
 _data.command("record")(policy.record)
 _data.command("calibrate")(policy.calibrate)
+_skills = _group("skills", "A robot's own skills and world: the two files.")
+_skills.command("new")(skills.new)
+_skills.command("check")(skills.check)
+_skills.command("plan")(skills.plan)
 _group("alfred", "The ALFRED data set.").command("statistics")(profile.alfred_statistics)
 
 

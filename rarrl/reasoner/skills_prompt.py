@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from rarrl.reasoner import prompt, skill_words
@@ -15,10 +17,14 @@ from rarrl.reasoner.plan import Fault
 from rarrl.skills.domain import Domain
 from rarrl.skills.nearest import NearestExample
 from rarrl.skills.plan import Plan
+from rarrl.skills.skill_set import Example
 from rarrl.types import Role
 
 SHOTS = 6
 """Similar examples that precede the question."""
+LEAST_STEPS = 12
+"""Steps that a plan may have at least; else twice those of the longest example, up to what the file allows: small
+models go on and on where they may."""
 MAX_ALIASES = 4
 """Other names of one thing or place that a model is told."""
 MAX_LOOKED_FOR = 4
@@ -34,7 +40,7 @@ A step is one string: a skill and its arguments. The skills:
 {skills}
 {names}
 {advice}
-A goal that these skills and names cannot reach: {{"plan": []}}."""
+A plan is written as {{"plan": ["step", ...]}}. A goal that these skills and names cannot reach: {{"plan": []}}."""
 _PREPARES = (
     "The robot finds out by itself what a step needs first, such as driving there, looking for the thing, opening: "
     "write only the steps that the goal asks for."
@@ -44,12 +50,31 @@ _PLAN_FORM = '{"plan": ["step", ...]}'
 _FAULTS = ", ".join(f'"{fault.value}"' for fault in Fault)
 _VERDICT_FORM = f'{{"ok": true}} or {{"ok": false, "fault": one of {_FAULTS}}}'
 _LOOK_FORM = '"look": {"thing": ["likeliest place", "next place"]} for things whose place is not known'
+_ENDING = re.compile(r"(?<=[sxh])es$|s$")
+"""What makes "drives" of "drive"."""
 
 
 @functools.lru_cache(maxsize=8)
 def known_examples(domain: Domain) -> NearestExample:
-    """The examples of a domain, looked up once."""
-    return NearestExample(domain)
+    """The examples of a domain, looked up once, and one for each skill that no example shows on its own."""
+    return NearestExample(domain, list(plain_examples(domain)))
+
+
+def plain_examples(domain: Domain) -> Iterator[Example]:
+    """What each skill does, said of a name: "drive to the desk" for "drives to a place or door"."""
+    shown = {example.plan[0][0] for example in domain.skills.examples if len(example.plan) == 1}
+    for number, (skill, values) in enumerate(domain.offered.items()):
+        if skill in shown or not values or not all(values):
+            continue
+
+        verb, _, rest = domain.skills.skills[skill].does.partition(" ")
+        said = f"{_ENDING.sub('', verb)} {rest}"
+        names = [each[number % len(each)] for each in values]
+        for name, parameter in zip(names, domain.skills.skills[skill].parameters.values(), strict=True):
+            kinds = " or ".join(parameter.kinds)
+            said = re.sub(rf"\b(?:an?|the) {kinds}\b", f"the {name.replace('_', ' ')}", said, count=1)
+        if all(name in domain.lexicon.named(said) for name in names):
+            yield Example(say=said, plan=((skill, *names),))
 
 
 @functools.lru_cache(maxsize=8)
@@ -68,7 +93,7 @@ def system(domain: Domain) -> str:
     world = domain.world
     names = []
     for kind, part in (("Things", world.things), ("Places", world.places), ("Doors", world.doors)):
-        said = [_with_aliases(domain, name) for name in part if domain.may_name(name, kind != "Things")]
+        said = [_with_aliases(domain, name) for name in part if domain.may_name(name, part is not world.things)]
         if said:
             names.append(f"{kind}: {', '.join(said)}")
     names += [f"{group}: {', '.join(members)}" for group, members in world.groups.items()]
@@ -101,7 +126,9 @@ def schema(request: Request, domain: Domain) -> dict[str, Any]:
         return {"anyOf": [_object({**properties, **answer}) for answer in answers]}
 
     step = {"type": "string", "pattern": skill_words.pattern(domain)}
-    properties["plan"] = {"type": "array", "items": step, "minItems": 0, "maxItems": domain.max_steps}
+    longest = max((len(example.plan) for example in domain.skills.examples), default=0)
+    most = min(domain.max_steps, max(2 * longest, LEAST_STEPS))
+    properties["plan"] = {"type": "array", "items": step, "minItems": 0, "maxItems": most}
     if request.level == 2 and domain.world.things:
         places = [name for name, place in domain.world.places.items() if place.holds]
         look = _object(
@@ -125,16 +152,18 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 
 def messages(request: Request, domain: Domain) -> list[tuple[str, str]]:
     """The conversation that asks for an answer: skills and names, then similar examples and the question."""
-    wanted = f"Write the plan of the GOAL: {_form(_PLAN_FORM, request)}."
+    wanted = ""  # as after the examples
     if request.role is Role.VERIFIER:
-        wanted = f"Judge whether PLAN reaches the GOAL exactly: {_form(_VERDICT_FORM, request)}."
-    elif request.plan is not None:
-        wanted += " PLAN was tried and did not work: write a better one, from what is believed now."
+        wanted = f"\n\nJudge whether PLAN reaches the GOAL exactly: {_form(_VERDICT_FORM, request)}."
+    elif request.level == 2 or request.plan is not None:
+        wanted = f"\n\nWrite the plan of the GOAL: {_form(_PLAN_FORM, request)}."
+        if request.plan is not None:
+            wanted += " PLAN was tried and did not work: write a better one, from what is believed now."
 
-    known = known_examples(domain).examples(request.goal, SHOTS)
-    shots = [f"GOAL: {say}\n{plan_json(plan)}" for say, plan in known]
-    examples = "\n".join(["Plans of similar goals:", *shots]) + "\n\n" if shots else ""
-    return [("system", system(domain)), ("user", f"{examples}{data(request)}\n\n{wanted}")]
+    turns: list[tuple[str, str]] = []
+    for say, plan in known_examples(domain).examples(request.goal, SHOTS):
+        turns += [("user", f"GOAL: {say}"), ("assistant", plan_json(plan))]
+    return [("system", system(domain)), *turns, ("user", f"{data(request)}{wanted}")]
 
 
 def _form(form: str, request: Request) -> str:
