@@ -24,7 +24,7 @@ from rarrl.executive.certainty import SURE, Certainty
 from rarrl.executive.commands import Adopt, Command, Commands, Save, Send, Stop
 from rarrl.orchestrator.skill_statistics import SkillStatistics, Tried, priors_of
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
-from rarrl.skills.beliefs import Beliefs
+from rarrl.skills.beliefs import START_CONFIDENCE, Beliefs
 from rarrl.skills.domain import Domain, names_in
 from rarrl.skills.facts import Fact
 from rarrl.skills.nearest import NearestExample
@@ -667,7 +667,8 @@ class TaskExecutive:
         return (words,)
 
     def _contradict_way(self, step: Step) -> bool:
-        """A door on the believed way is shut: the least sure one, then the oldest."""
+        """Something on the believed way is shut. Doors that the robot has not seen open are no longer taken to be;
+        where it has seen all of them, the least sure one, then the oldest. False where there are none."""
         marks = self.beliefs.marks
         doors = [
             (marks[fact].confidence, marks[fact].since_s, fact)
@@ -676,7 +677,9 @@ class TaskExecutive:
         ]
         if not doors:
             return False
-        self.beliefs = self.beliefs.drop(min(doors)[2], self._now)
+        unseen = [door for door in doors if door[0] <= START_CONFIDENCE]
+        for _, _, fact in unseen or [min(doors)]:
+            self.beliefs = self.beliefs.drop(fact, self._now)
         return True
 
     def charged(self, level: float) -> None:
