@@ -87,6 +87,11 @@ def test_what_would_have_no_effect_is_refused(policy, message):
         ALFRED_DOMAIN.under(OperatorPolicy.model_validate(policy))
 
 
+def test_the_place_where_the_robot_starts_cannot_become_a_thing():
+    with pytest.raises(InputError, match="operator policy: start: 'table' is unknown"):
+        load_robot("pyrobosim").under(OperatorPolicy(more_things={"table"}))
+
+
 def test_a_key_and_its_former_name_are_not_both_given(tmp_path):
     file = tmp_path / "policy.json"
     file.write_text('{"forbidden_objects": [], "forbidden_things": []}')
