@@ -957,7 +957,10 @@ class TaskExecutive:
         marks = {fact: replace(mark, since_s=mark.since_s + shift) for fact, mark in beliefs.marks.items()}
         status = TaskStatus(value["status"])
         task = None if value["task"] is None else self._task_from(value["task"])
-        goals = [goal for goal in (self._goal_from(each, shift) for each in value["goals"]) if goal.sent]
+        written = [self._goal_from(each, shift) for each in value["goals"]]
+        goals = [goal for goal in written if goal.sent]
+        if task is not None:
+            task.acts -= sum(goal.task == task.id for goal in written if not goal.sent)
         for goal in goals:  # what became of it while nobody listened has to be heard first
             goal.deadline_s = max(goal.deadline_s, now_s + self.domain.skill(goal.step).accept_s)
             goal.stopped_s = None if goal.stopped_s is None else now_s

@@ -12,8 +12,8 @@ from rarrl.alfred_plans import VERBS
 from rarrl.decision_loop import DecisionOutcome, Phase, Report, TaskView
 from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Fault, Plan, Verdict
-from rarrl.skills.plan import Step
 from rarrl.skills.outcome import Outcome
+from rarrl.skills.plan import Step
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, StepView
 
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
