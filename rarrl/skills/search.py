@@ -122,7 +122,7 @@ class Search:
 
     def look_here(self, state: State) -> Step | None:
         """A look at the place where the robot stands; None where no skill can."""
-        steps = self._look_at(state.at, state, frozenset()) if state.at in self._world.places else None
+        steps = self.look_at(state.at, state, frozenset()) if state.at in self._world.places else None
         return steps[0] if steps is not None and len(steps) == 1 else None
 
     def doors_to(self, names: tuple[str, ...], state: State) -> tuple[str, ...]:
@@ -277,7 +277,7 @@ class Search:
         for place, share in beliefs.likely_places(thing):
             if (thing, place) in kept:
                 continue
-            steps = self._look_at(place, beliefs.state, barred)
+            steps = self.look_at(place, beliefs.state, barred)
             if steps is None:
                 continue
             price = sum(self._prices(steps, beliefs.state)) / max(share, 1e-6)
@@ -287,7 +287,7 @@ class Search:
             return Preparation(looks_for=thing, fault=f"{thing} was not found at any place that can be reached")
         return Preparation(best[1], looks_for=thing)
 
-    def _look_at(self, place: str, state: State, barred: frozenset[Step]) -> tuple[Step, ...] | None:
+    def look_at(self, place: str, state: State, barred: frozenset[Step]) -> tuple[Step, ...] | None:
         """Steps that end with a look at `place`; None where there is no way or no skill that looks."""
         for step in (deed.step for deed in self._deeds):
             skill = self._skills[step.skill]
