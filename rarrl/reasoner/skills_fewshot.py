@@ -31,8 +31,7 @@ from rarrl.types import CallStatus, Role
 SHOTS = 6
 """Nearest examples before the question."""
 SAMPLES = 1
-"""Plans that level 2 samples besides the likeliest one: more of them cost half a CPU second each, and small models
-rarely have the right one among them."""
+"""Plans that level 2 samples besides the likeliest one; each costs half a CPU second. Chosen by hand, for its price."""
 SAMPLE_TEMPERATURE = 0.8
 """Temperature of these samples."""
 PLAN_TOKENS = 96
