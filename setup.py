@@ -51,6 +51,8 @@ EXTRAS = {
     "llama": ["llama-cpp-python>=0.3.16,<0.4", "gguf>=0.10"],
     "sim": ["mujoco==3.3.0", "metaworld==3.1.1"],  # metaworld wants exactly this mujoco
     "pyrobosim": ["pyrobosim>=5.0.1,<5.1"],  # the robot that is not ours; it reaches into that version's modules
+    "miniworld": ["miniworld>=2.1,<2.2"],  # 62 MB with pyglet; draws without a display by EGL
+    "irsim": ["ir-sim>=2.12,<2.13"],  # 9 MB with shapely
     "serve": ["websockets>=15,<18", "msgpack>=1.0.5,<2"],  # `rarrl serve policy`
     "view": ["rerun-sdk>=0.23,<0.42"],  # a recording of a mission to scroll through
     "eval": ["scikit-image>=0.22", "scikit-learn>=1.3"],  # a real stereo pair; the planner's baseline
@@ -110,6 +112,7 @@ setup(
     entry_points={
         "console_scripts": [
             "rarrl = rarrl.cli:main",
+            "executive_node = rarrl_nodes.executive_node:main",
             "orchestrator_node = rarrl_nodes.orchestrator_node:main",
             "replay_node = rarrl_nodes.replay_node:main",
             "safety_gate_node = rarrl_nodes.safety_gate_node:main",

@@ -1,10 +1,11 @@
 """Drives robots of simulators that are not ours, by their own pictures and scans, with the safety gate and without it.
 
-    python benchmarks/foreign_bases.py [--runs 20] [--pairs 40] [--seed 0] [--worlds FOLDER] [--json FILE]
+    python benchmarks/foreign_bases.py [--runs 20] [--pairs 40] [--seed 0] [--world NAME]
+        [--worlds FOLDER] [--json FILE]
 
-MiniWorld (extra `miniworld`): stereo pairs of its camera -> `make_detector` -> `ObstacleSensor` -> `BaseGate` -> its base.
-ir-sim (extra `irsim`): its lidar -> `RangeScan.from_readings` -> `BaseGate` -> its base. Both know exactly where they
-are, and obey at once: what is measured is what they see and what the gate makes of it.
+MiniWorld (extra `miniworld`): stereo pairs of its camera -> `make_detector` -> `ObstacleSensor` -> `BaseGate` -> base.
+ir-sim (extra `irsim`): its lidar -> `RangeScan.from_readings` -> `BaseGate` -> base. Both know exactly where they are,
+and obey at once: what is measured is what they see and what the gate makes of it.
 
 eyes: over `--pairs` seeded places in each MiniWorld world, against MiniWorld's own depth buffer. coverage: share of the
 pixels up to the cube's end that got a depth. error: share of the true depth, median and 90th percentile. seen_too_far:
@@ -13,12 +14,14 @@ than TOO_NEAR_M before what stands there.
 
 blind: a driver that sees nothing is sent at full speed towards things, and places behind walls. contacts: runs that
 ended by one; with the gate, and without it as a control. MiniWorld counts the bounding circles of its objects. ir-sim:
-only contacts while the base moves; `by_moving`: of these, with things that move; `standing_base`: things that drove into
-a base that stood, which no gate can prevent.
+only contacts while the base moves; `by_moving`: of these, with things that move; `standing_base`: things that drove
+into a base that stood, which no gate can prevent.
 
 free: a driver that knows the world takes only arcs that are free for SAFE_S, by SAFE_M more than the gate's margin.
 What the gate stops there is stopped wrongly: `asked_wide`, `stopped_wide` where there was WIDE_M or more to spare,
-`asked_tight`, `stopped_tight` where less. Without the gate that driver touches nothing, or the row says so.
+`asked_tight`, `stopped_tight` where less. In MiniWorld the same drives are repeated with the exact distances of what
+the camera looks at (gate_by "exact"): what the gate stops then is due to the field of view, not to the detector.
+Without the gate that driver touches nothing, or the row says so.
 
 --worlds: a folder with YAML files of ir-sim worlds, such as `usage` of its repository. Their robot is replaced by ours.
 """
@@ -30,7 +33,7 @@ import importlib.metadata
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,10 +48,11 @@ from rarrl.perception.classical import Refusal
 from rarrl.perception.obstacle_sensor import ObstacleSensor
 from rarrl.perception.obstacles import Body
 from rarrl.poses import yaw_of
+from rarrl.range_scan import RangeScan
 from rarrl.report.runs import wilson
 from rarrl.results import Figure, make_results, write_results
 from rarrl.safety.base_gate import BaseGate
-from rarrl.types import GateResult, RobotCommand, StereoPair
+from rarrl.types import RobotCommand, StereoPair
 from rarrl_sim_envs.irsim.robot import IrSimRobot, with_robot
 from rarrl_sim_envs.miniworld.robot import MiniWorldRobot
 
@@ -60,6 +64,7 @@ RUN_S = 15.0  # seconds of a run
 HELD_S = 1.0  # seconds of standing after which a driver tries something else
 GRID = "indoor"
 SECTORS = 31
+FAR_M = 6.4  # the cube's end
 LOWEST_M = 0.3  # nothing lower stands in MiniWorld's worlds: its keys are 0.35 m high
 STOPPED_MPS = 0.01
 TOO_FAR_M = 0.2  # a voxel of 0.1 m and as much again
@@ -72,6 +77,9 @@ MINIWORLDS = ("OneRoom", "FourRooms", "PutNext", "PickupObjects", "WallGap")
 IR_MARGIN_M = 0.1  # the gate's default
 MINIWORLD_MARGIN_M = 0.2
 """Metres. MiniWorld's bounding circle of a box of 0.8 m reaches 0.17 m beyond its faces, where no camera sees it."""
+
+MINIWORLD_CLEAR_M = 1.2
+"""Metres around a start in MiniWorld in which nothing stands: twice the base and its margin, so that it may leave."""
 
 BOUNDED = {"height": 12, "width": 12, "step_time": DT, "collision_mode": "stop"}
 WALLS = [
@@ -147,7 +155,7 @@ class Base(Protocol):
     touched: bool
 
     @property
-    def T_odom_base(self) -> np.ndarray: ...
+    def pose(self) -> np.ndarray: ...
     def place(self, x: float, y: float, yaw: float) -> None: ...
     def drive(self, v: float, omega: float, dt: float) -> None: ...
     def clearance(self, points: np.ndarray) -> np.ndarray: ...
@@ -155,12 +163,14 @@ class Base(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Rig:
-    """A base with what looks for obstacles on it. look: gives the gate what is seen now. bounds: of the world, low x, low
-    y, high x, high y, metres. things: (n, 2), where drivers are sent."""
+    """A base with what looks for obstacles on it. look: gives the gate what is seen now; exact: what is there, where a
+    picture shows that too. bounds: of the world: low x,
+    low y, high x, high y, metres. things: (n, 2), where drivers are sent."""
 
     base: Base
     config: GateConfig
     look: Callable[[BaseGate, float], None]
+    exact: Callable[[BaseGate, float], None] | None
     bounds: tuple[float, float, float, float]
     things: np.ndarray
 
@@ -180,29 +190,35 @@ def gate_config(**settings: Any) -> GateConfig:
 def miniworld_sensor(robot: MiniWorldRobot) -> ObstacleSensor:
     """As `rarrl.robot.Robot` and stereo_voxel_node have it: the detector, and how its camera is mounted."""
     body = Body(2 * robot.radius_m, 0.1, 1.5)
-    return ObstacleSensor(make_detector(robot.rig, GRID), robot.T_base_camera, body, SECTORS)
+    return ObstacleSensor(make_detector(robot.rig, GRID), robot.camera_mount, body, SECTORS)
 
 
 def miniworld_rig(robot: MiniWorldRobot, sensor: ObstacleSensor, seed: int) -> Rig:
     robot.reset(seed)
-    x, y = robot.T_base_camera[:2, 3]
+    x, y = robot.camera_mount[:2, 3]
     config = gate_config(
         radius_m=robot.radius_m,
         margin_m=MINIWORLD_MARGIN_M,
+        look_radps=0.8,
         sensor_x_m=float(x),
         sensor_y_m=float(y),
         blind_m=sensor.blind_m(LOWEST_M),
-        assumed_clear_m=sensor.blind_m(LOWEST_M) + 0.15,  # the camera's place on the base, and two cells
+        assumed_clear_m=MINIWORLD_CLEAR_M,
     )
 
     def look(gate: BaseGate, now: float) -> None:
         if round(now / DT) % PAIR_TICKS == 0:
-            gate.on_scan(sensor.read(robot.pair(now), robot.T_odom_base).scan, now, now)
+            gate.on_scan(sensor.read(robot.pair(now), robot.pose).scan, now, now)
+
+    def exact(gate: BaseGate, now: float) -> None:
+        if round(now / DT) % PAIR_TICKS == 0:
+            width = sensor.field_rad / SECTORS
+            gate.on_scan(RangeScan((width - sensor.field_rad) / 2, width, true_ranges(robot, sensor), FAR_M), now, now)
 
     ends = robot.walls.reshape(-1, 2)
     bounds = (*ends.min(axis=0), *ends.max(axis=0))
     things = np.array([(x, y) for x, y, _ in robot.circles])
-    return Rig(robot, config, look, tuple(map(float, bounds)), things)
+    return Rig(robot, config, look, exact, tuple(map(float, bounds)), things)
 
 
 def irsim_rig(world: dict[str, Any], seed: int) -> Rig:
@@ -220,7 +236,7 @@ def irsim_rig(world: dict[str, Any], seed: int) -> Rig:
     def look(gate: BaseGate, now: float) -> None:
         gate.on_scan(robot.scan, now, now)
 
-    return Rig(robot, config, look, robot.bounds, robot.things)
+    return Rig(robot, config, look, None, robot.bounds, robot.things)
 
 
 def put_at_start(rig: Rig, rng: np.random.Generator) -> bool:
@@ -265,14 +281,14 @@ class BlindDriver:
     def wish(self, held_s: float) -> tuple[float, float]:
         if held_s > HELD_S:
             self._draw()
-        T = self._rig.base.T_odom_base
+        T = self._rig.base.pose
         x, y = self._goal - T[:2, 3]
         bearing = math.remainder(math.atan2(y, x) - yaw_of(T), 2 * math.pi)
         return SPEED_MPS if abs(bearing) < 1.0 else 0.0, min(max(1.5 * bearing, -TURN_RADPS), TURN_RADPS)
 
 
 class SeeingDriver:
-    """Knows the world: takes an arc that is free for SAFE_S, turns in place where there is none, or where it is held."""
+    """Knows the world: takes an arc that is free for SAFE_S; turns in place where there is none, or it is held."""
 
     def __init__(self, rig: Rig, rng: np.random.Generator) -> None:
         self._rig = rig
@@ -293,7 +309,7 @@ class SeeingDriver:
 
     def _spare(self, omega: float) -> float:
         rig = self._rig
-        T = rig.base.T_odom_base
+        T = rig.base.pose
         u = np.linspace(0.0, SAFE_S, 26)
         chord = SPEED_MPS * u * np.sinc(omega * u / (2 * math.pi))
         ahead = np.stack([chord * np.cos(omega * u / 2), chord * np.sin(omega * u / 2)], axis=1)
@@ -303,8 +319,8 @@ class SeeingDriver:
 
 @dataclass
 class Run:
-    """What came of one run. asked: ticks in which the driver wanted to drive. stopped: of these, ticks in which the gate
-    let nothing through; both by whether there was room to spare. touched: what ended it, "" where nothing did."""
+    """What came of one run. asked: ticks in which the driver wanted to drive. stopped: of these, ticks in which the
+    gate let nothing through; both by whether there was room to spare. touched: what ended it, "" where nothing did."""
 
     way_m: float = 0.0
     asked: Counter[str] = field(default_factory=Counter)
@@ -312,8 +328,8 @@ class Run:
     touched: str = ""
 
 
-def run(rig: Rig, driver: BlindDriver | SeeingDriver, gated: bool) -> Run:
-    """One run to its first contact, or RUN_S."""
+def run(rig: Rig, driver: BlindDriver | SeeingDriver, gate_by: str) -> Run:
+    """One run to its first contact, or RUN_S. gate_by: what the gate goes by, as in `drives`."""
     gate = BaseGate(rig.config)
     done = Run()
     held_s = 0.0
@@ -323,47 +339,46 @@ def run(rig: Rig, driver: BlindDriver | SeeingDriver, gated: bool) -> Run:
         asked = v > 0
         room = "wide" if getattr(driver, "spare_m", 0.0) >= WIDE_M else "tight"
         done.asked[room] += asked
-        if gated:
-            result = judged(rig, gate, v, omega, now)
+        if gate_by:
+            gate.on_odometry(rig.base.pose, now, now)
+            (rig.look if gate_by == "seen" else rig.exact)(gate, now)
+            result = gate.check(RobotCommand(v, omega, now, now), now)
             v = result.v
             omega = result.omega
             done.stopped[room] += asked and v < STOPPED_MPS
         held_s = held_s + DT if asked and v < STOPPED_MPS else 0.0
 
-        before = rig.base.T_odom_base[:2, 3].copy()
+        before = rig.base.pose[:2, 3].copy()
         rig.base.drive(v, omega, DT)
-        done.way_m += float(np.linalg.norm(rig.base.T_odom_base[:2, 3] - before))
+        done.way_m += float(np.linalg.norm(rig.base.pose[:2, 3] - before))
         if rig.base.touched:
             done.touched = getattr(rig.base, "touched_by", "standing")
             break
     return done
 
 
-def judged(rig: Rig, gate: BaseGate, v: float, omega: float, now: float) -> GateResult:
-    gate.on_odometry(rig.base.T_odom_base, now, now)
-    rig.look(gate, now)
-    return gate.check(RobotCommand(v, omega, now, now), now)
-
-
 def drives(simulator: str, world: str, rigs: Iterable[Rig], seed: int) -> list[dict[str, Any]]:
-    """Rows of the tables `blind` and `free` for one world; each rig is one run of each kind, from one start."""
-    found: dict[tuple[str, bool], list[Run]] = {}
+    """Rows for one world; each rig is one run of each kind, from one start. The gate goes by what is "seen", or by the
+    "exact" distances of what its camera looks at, or there is none: ""."""
+    found: dict[tuple[str, str], list[Run]] = {}
     for number, rig in enumerate(rigs):
         rng = np.random.default_rng((seed, number))
         if not put_at_start(rig, rng):
             continue
-        T = rig.base.T_odom_base
+        T = rig.base.pose
         start = (float(T[0, 3]), float(T[1, 3]), yaw_of(T))
         for kind in (BlindDriver, SeeingDriver):
-            for gated in (True, False):
+            for gate_by in ("seen", "exact", ""):
+                if gate_by == "exact" and (rig.exact is None or kind is BlindDriver):
+                    continue
                 rig.base.place(*start)
                 driver = kind(rig, np.random.default_rng((seed, number, 1)))
-                found.setdefault((kind.__name__, gated), []).append(run(rig, driver, gated))
+                found.setdefault((kind.__name__, gate_by), []).append(run(rig, driver, gate_by))
 
-    return [row_of(simulator, world, kind, gated, runs) for (kind, gated), runs in found.items()]
+    return [row_of(simulator, world, kind, gate_by, runs) for (kind, gate_by), runs in found.items()]
 
 
-def row_of(simulator: str, world: str, kind: str, gated: bool, runs: list[Run]) -> dict[str, Any]:
+def row_of(simulator: str, world: str, kind: str, gate_by: str, runs: list[Run]) -> dict[str, Any]:
     ends = [each.touched for each in runs]
     ticks = {
         f"{name}_{room}": sum(getattr(each, name)[room] for each in runs)
@@ -374,7 +389,7 @@ def row_of(simulator: str, world: str, kind: str, gated: bool, runs: list[Run]) 
         "simulator": simulator,
         "world": world,
         "driver": "blind" if kind == "BlindDriver" else "free",
-        "gate": gated,
+        "gate_by": gate_by,
         "runs": len(runs),
         "contacts": sum(end in ("standing", "moving") for end in ends),
         "by_moving": ends.count("moving"),
@@ -403,7 +418,7 @@ def eyes(robot: MiniWorldRobot, sensor: ObstacleSensor, world: str, pairs: int, 
         errors.append(np.abs(measured - depth)[told] / depth[told])
 
         scan = sensor.read(pair).scan
-        truth = np.minimum(true_ranges(robot, sensor, depth), scan.range_max)
+        truth = np.minimum(true_ranges(robot, sensor), scan.range_max)
         bearings += len(truth)
         far += int((scan.ranges > truth + TOO_FAR_M).sum())
         near += int((scan.ranges < truth - TOO_NEAR_M).sum())
@@ -428,13 +443,14 @@ def measured_depth(sensor: ObstacleSensor, pair: StereoPair) -> np.ndarray | Non
     return None if isinstance(found, Refusal) else sensor.detector.voxelizer.rig.depth(found.disparity)
 
 
-def true_ranges(robot: MiniWorldRobot, sensor: ObstacleSensor, depth: np.ndarray) -> np.ndarray:
+def true_ranges(robot: MiniWorldRobot, sensor: ObstacleSensor) -> np.ndarray:
     """(SECTORS,) metres from the camera to the nearest thing that the picture shows between the body's heights."""
+    depth = robot.depth()
     rig = robot.rig
     u, v = np.meshgrid(np.arange(rig.width), np.arange(rig.height))
     points = np.stack([(u - rig.cx) / rig.fx * depth, (v - rig.cy) / rig.fy * depth, depth], axis=-1)
-    points = points @ robot.T_base_camera[:3, :3].T
-    height = points[..., 2] + robot.T_base_camera[2, 3]
+    points = points @ robot.camera_mount[:3, :3].T
+    height = points[..., 2] + robot.camera_mount[2, 3]
     body = (height > sensor.body.low_m) & (height < sensor.body.high_m)
     distance = np.hypot(points[..., 0], points[..., 1])
     sector = np.arctan2(points[..., 1], points[..., 0]) / sensor.field_rad + 0.5
@@ -469,14 +485,14 @@ def summed(rows: list[dict[str, Any]], unit: str) -> dict[str, Figure]:
     """Figures of one simulator's rows."""
     figures: dict[str, Figure] = {}
     for driver in ("blind", "free"):
-        for gated in (True, False):
-            of = [row for row in rows if row["driver"] == driver and row["gate"] is gated]
-            name = f"{unit}_{driver}_{'gate' if gated else 'no_gate'}"
+        for gate_by, words in (("seen", "gate"), ("exact", "gate_exact"), ("", "no_gate")):
+            of = [row for row in rows if row["driver"] == driver and row["gate_by"] == gate_by]
+            name = f"{unit}_{driver}_{words}"
             if n := sum(row["runs"] for row in of):
                 figures[f"{name}_contacts"] = share(sum(row["contacts"] for row in of), n, "share of runs")
             for room in ("wide", "tight"):
                 asked, stopped = (sum(row[f"{key}_{room}"] for row in of) for key in ("asked", "stopped"))
-                if asked and gated and driver == "free":
+                if asked and gate_by and driver == "free":
                     figures[f"{name}_stopped_wrongly_{room}"] = share(stopped, asked, "share of ticks")
     return figures
 
@@ -487,49 +503,64 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=40, help="pairs in each MiniWorld world")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=("miniworld", "irsim"))
+    parser.add_argument("--world", action="append", help="only this one, of those here; may be given again")
     parser.add_argument("--worlds", type=Path, help="folder with YAML files of more ir-sim worlds")
     parser.add_argument("--json", type=Path, help="file that gets the figures")
     args = parser.parse_args()
 
     tables: dict[str, Any] = {"eyes": [], "drives": []}
+    for rows in measure(args, tables):
+        show(rows)
+        if args.json is not None:  # after each world: nothing is lost
+            command = " ".join(["python", "benchmarks/foreign_bases.py", *sys.argv[1:]])
+            results = make_results(command, args.seed, figures_of(tables), tables)
+            results["versions"] |= {name: importlib.metadata.version(name) for name in ("miniworld", "ir-sim")}
+            write_results(args.json, results)
+
+    for key, figure in figures_of(tables).items():
+        print(f"{key}: {figure.text()} {figure.unit} (n = {figure.n})")
+    return 0
+
+
+def measure(args: argparse.Namespace, tables: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+    """Fills the tables world by world; yields the new rows."""
+    for world in MINIWORLDS if args.only != "irsim" else ():
+        if args.world and world not in args.world:
+            continue
+        robot = MiniWorldRobot(world)
+        sensor = miniworld_sensor(robot)
+        row = eyes(robot, sensor, world, args.pairs, args.seed)
+        tables["eyes"].append(row)
+        rigs = (miniworld_rig(robot, sensor, args.seed + number) for number in range(args.runs))
+        rows = drives("MiniWorld", world, rigs, args.seed)
+        tables["drives"] += rows
+        yield [row, *rows]
+
+    theirs = worlds_in(args.worlds) if args.worlds else {}
+    for name, group in (("ir-sim", IR_WORLDS), ("ir-sim's own", theirs)) if args.only != "miniworld" else ():
+        for world, description in group.items():
+            if args.world and world not in args.world and group is IR_WORLDS:
+                continue
+            try:
+                rows = drives(name, world, irsim_rigs(description, args.runs, args.seed), args.seed)
+            except (InputError, ValueError, KeyError) as error:
+                print(f"{world}: left out: {error}")
+                continue
+            tables["drives"] += rows
+            yield rows
+
+
+def figures_of(tables: dict[str, Any]) -> dict[str, Figure]:
     figures: dict[str, Figure] = {}
-    if args.only != "irsim":
-        for world in MINIWORLDS:
-            robot = MiniWorldRobot(world)
-            sensor = miniworld_sensor(robot)
-            tables["eyes"].append(eyes(robot, sensor, world, args.pairs, args.seed))
-            show(tables["eyes"][-1:])
-            rigs = (miniworld_rig(robot, sensor, args.seed + number) for number in range(args.runs))
-            tables["drives"] += (rows := drives("MiniWorld", world, rigs, args.seed))
-            show(rows)
-        n, far, near = (
-            sum(row[key] for row in tables["eyes"]) for key in ("bearings", "seen_too_far", "seen_too_near")
-        )
+    if tables["eyes"]:
+        keys = ("bearings", "seen_too_far", "seen_too_near")
+        n, far, near = (sum(row[key] for row in tables["eyes"]) for key in keys)
         figures["miniworld_seen_too_far"] = share(far, n, "share of bearings")
         figures["miniworld_seen_too_near"] = share(near, n, "share of bearings")
-        figures |= summed(tables["drives"], "miniworld")
-
-    if args.only != "miniworld":
-        for name, group in (("ir-sim", IR_WORLDS), ("ir-sim's own", worlds_in(args.worlds) if args.worlds else {})):
-            for world, description in group.items():
-                try:
-                    rows = drives(name, world, irsim_rigs(description, args.runs, args.seed), args.seed)
-                except (InputError, ValueError, KeyError) as error:
-                    print(f"{world}: left out: {error}")
-                    continue
-                tables["drives"] += rows
-                show(rows)
-            of = [row for row in tables["drives"] if row["simulator"] == name]
-            figures |= summed(of, name.replace("-", "").replace("'s ", "_"))
-
-    for key, figure in figures.items():
-        print(f"{key}: {figure.text()} {figure.unit} (n = {figure.n})")
-    if args.json is not None:
-        command = " ".join(["python", "benchmarks/foreign_bases.py", *sys.argv[1:]])
-        results = make_results(command, args.seed, figures, tables)
-        results["versions"] |= {name: importlib.metadata.version(name) for name in ("miniworld", "ir-sim")}
-        write_results(args.json, results)
-    return 0
+    for name in ("MiniWorld", "ir-sim", "ir-sim's own"):
+        of = [row for row in tables["drives"] if row["simulator"] == name]
+        figures |= summed(of, name.lower().replace("-", "").replace("'s ", "_"))
+    return figures
 
 
 def show(rows: list[dict[str, Any]]) -> None:

@@ -1,7 +1,9 @@
-"""ros2 launch rarrl rarrl.launch.py left:=/camera/left right:=/camera/right cmd_vel:=/base/cmd_vel dry_run:=false
+"""ros2 launch rarrl rarrl.launch.py left:=/camera/left right:=/camera/right cmd_vel:=/base/cmd_vel dry_run:=false \\
+    skills:=skills.yaml world:=world.yaml reasoner:=openai:URL#MODEL policy:=learned
 
 A real robot: detector, policy, orchestrator and the safety gate, the only node that commands the base
-(docs/explanation/safety.md). Without `dry_run:=false` the base receives zero. --show-args lists all arguments."""
+(docs/explanation/safety.md); with `skills`, also the executive that carries tasks out.
+Without `dry_run:=false` the base receives zero. --show-args lists all arguments."""
 
 from launch.actions import LogInfo
 

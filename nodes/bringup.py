@@ -1,17 +1,22 @@
-"""The graph of a real robot as plain data, for `launch/rarrl.launch.py`. Needs neither ROS nor launch."""
+"""The graph of a real robot as plain data, for `launch/rarrl.launch.py` and, its executive and orchestrator alone,
+`launch/executive.launch.py`. Needs neither ROS nor launch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from rarrl.config import DetectorConfig, GateConfig, OrchestratorConfig, Scalar, iter_fields
+from rarrl.config import DetectorConfig, ExecutiveConfig, GateConfig, OrchestratorConfig, Scalar, iter_fields
 from rarrl.errors import InputError, RarrlError
 from rarrl.plugins import is_import_path
 from rarrl.policy.actor import BASE_ACTIONS
 from rarrl.policy.registry import policy_folder
 from rarrl.policy.serve import load_card
+from rarrl.skills.domain import domain_of
+from rarrl.skills.operator_policy import load_operator_policy
 
 from .graph import (
+    EXECUTIVE,
     LLM_ARGUMENTS,
     ORCHESTRATOR,
     POLICY,
@@ -37,7 +42,18 @@ GATE = NodeSpec(
 BRINGUP: tuple[NodeSpec, ...] = (STEREO, POLICY, ORCHESTRATOR, GATE)
 _DETECTOR = {spec.name: spec for spec in iter_fields(DetectorConfig, "detector.")}
 _ORCHESTRATOR = {spec.name: spec for spec in iter_fields(OrchestratorConfig, "orchestrator.")}
-
+_COMMON: tuple[Argument, ...] = (
+    SIM_TIME,
+    Argument("namespace", "Namespace of all nodes and topics; empty: none."),
+    Argument("params_file", "YAML file of ROS parameters; arguments that are given take precedence over it."),
+)
+EXECUTIVE_ARGUMENTS: tuple[Argument, ...] = (
+    *map(argument_of, iter_fields(ExecutiveConfig, "executive.")),
+    *(spec for spec in map(argument_of, _ORCHESTRATOR.values()) if spec.name != "home"),
+    *LLM_ARGUMENTS,
+    *_COMMON,
+)
+"""Arguments of `launch/executive.launch.py`, which are those of `launch/rarrl.launch.py` too."""
 
 ARGUMENTS: tuple[Argument, ...] = (
     switch(
@@ -60,12 +76,9 @@ ARGUMENTS: tuple[Argument, ...] = (
     Argument("policy_folder", "Folder of the policy; empty: the policy that comes with the package.", "policy.folder"),
     Argument("policy_preset", "Serving preset of the policy (compute against accuracy); empty: none.", "policy.preset"),
     *(argument_of(_DETECTOR[f"detector.{name}"]) for name in ("preset", "camera_height_m", "camera_pitch_deg", "fuse")),
-    *(argument_of(_ORCHESTRATOR[f"orchestrator.{name}"]) for name in ("reasoner", "time_budget_s", "token_budget")),
-    *LLM_ARGUMENTS,
+    *(argument for argument in EXECUTIVE_ARGUMENTS if argument not in _COMMON),
     *map(argument_of, iter_fields(GateConfig, "gate.")),
-    SIM_TIME,
-    Argument("namespace", "Namespace of all nodes and topics; empty: none."),
-    Argument("params_file", "YAML file of ROS parameters; arguments that are given take precedence over it."),
+    *_COMMON,
 )
 """An empty argument sets nothing. The one exception is `dry_run`, which is on unless it is explicitly `false`."""
 
@@ -80,7 +93,34 @@ def starts(given: Mapping[str, str]) -> list[Start]:
         given: launch argument -> text; empty or missing: not given.
 
     Raises: InputError, one line, for a text that is not allowed."""
-    return [Start(node, _parameters(node, given), _remappings(node, given), node is GATE) for node in BRINGUP]
+    nodes = (*BRINGUP, EXECUTIVE) if _has_executive(given) else BRINGUP
+    return [Start(node, _parameters(node, given), _remappings(node, given), node is GATE) for node in nodes]
+
+
+def executive_starts(given: Mapping[str, str]) -> list[Start]:
+    """How executive and orchestrator are started without cameras, detector and gate: for a robot whose skills are
+    served by others, who also see to its safety. Raises: InputError, one line."""
+    if not _has_executive(given) and not given.get("params_file"):
+        raise InputError("argument skills: none is given; name a skills.yaml, or robot:NAME")
+    return [
+        Start(node, parameters(node, given, EXECUTIVE_ARGUMENTS), _remappings(node, given), False)
+        for node in (EXECUTIVE, ORCHESTRATOR)
+    ]
+
+
+def _has_executive(given: Mapping[str, str]) -> bool:
+    """Whether `skills` is given. The files are read here: a node that cannot use them would be started again and again.
+
+    Raises: InputError, one line."""
+    skills, world, policy = (given.get(name, "") for name in ("skills", "world", "operator_policy"))
+    if not skills:
+        if world:
+            raise InputError(
+                f"argument world: {world[:60]!r} is given without skills; name the robot's skills.yaml too"
+            )
+        return False
+    domain_of(skills, world, load_operator_policy(Path(policy)) if policy else None)
+    return True
 
 
 def notes(given: Mapping[str, str]) -> list[str]:
@@ -102,16 +142,42 @@ def notes(given: Mapping[str, str]) -> list[str]:
             "the robot for want of a command. Name a policy for a base with policy_folder:=FOLDER, or publish command "
             "yourself."
         )
+    if given.get("skills"):
+        return lines + executive_notes(given)
     lines.append(
-        "A task executive of yours must publish state and subgoal: none is started here, and until it does, nothing is "
-        "decided and the policy holds."
+        "No task executive is started: skills:=FILE world:=FILE start ours. Without them one of yours must publish "
+        "state and subgoal, and until it does, nothing is decided and the policy holds."
     )
-    if given.get("reasoner", "profile") in ("", "profile"):
+    if _asks_nobody(given):
         lines.append(
-            f"No language model is asked{file}: calls are replayed with the latencies of a profile. reasoner:=llama "
-            "asks the shipped model, reasoner:=openai:URL#MODEL a server."
+            f"No language model is asked{file}: your executive has to answer what the orchestrator decides to think, "
+            "with the latencies of a profile. reasoner:=llama asks the shipped model, reasoner:=openai:URL#MODEL a "
+            "server, and policy:=never thinks of nothing."
         )
     return lines
+
+
+def executive_notes(given: Mapping[str, str]) -> list[str]:
+    """What whoever starts the executive must know. One line each."""
+    file = " (unless params_file says otherwise)" if given.get("params_file") else ""
+    space = "/".join(["", *given.get("namespace", "").strip("/").split()])
+    lines = [
+        f"executive_node waits for a task: ros2 topic pub --once {space}/instruction std_msgs/msg/String "
+        f"'{{data: WHAT TO DO}}'. {space}/task says how it stands, {space}/executive_node/cancel ends it."
+    ]
+    if not given.get("journal"):
+        lines.append(f"No journal is kept{file}: a task ends with its process. journal:=FILE lets it go on.")
+    if _asks_nobody(given):
+        lines.append(
+            f"No language model is asked{file}, and every step is carried out without asking: with the nearest example "
+            "of the skills file, re-planned after every outcome. reasoner:=openai:URL#MODEL asks a server, "
+            "reasoner:=llama:FILE.gguf a chat model on this computer."
+        )
+    return lines
+
+
+def _asks_nobody(given: Mapping[str, str]) -> bool:
+    return given.get("reasoner", "profile") in ("", "profile")
 
 
 def _cannot_drive(policy: str) -> str:

@@ -18,20 +18,23 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from rarrl.alfred import step_view
 from rarrl.decision_loop import DecisionOutcome, Phase, Report, TaskView
-from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
+from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer, Shares
 from rarrl.reasoner.plan import Fault, Plan, Verdict
+from rarrl.skills.outcome import Outcome
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, StepView
 
 SCHEMA = "1"
 """Version of the key-value format. A message with another version is refused."""
 
 # Limits on what a message may hold. Each is far above what a run needs and keeps a bad sender from exhausting memory.
-MAX_VALUES = 64  # key-value pairs; the largest message that is read back has 35
+MAX_VALUES = 64  # key-value pairs; the largest message that is read back has 45
 MAX_TEXT = 10_000  # characters per key or value
 MAX_STEPS = 100  # steps of a language model's plan; no skills file allows more
 MAX_ARGUMENTS = 8  # of a step
 MAX_SUBGOALS = 1000  # subgoals of a plan; ALFRED's plans have about ten
 MAX_WORD = 200  # characters of an argument; a text that a skill speaks may have as many
+MAX_BELIEFS = 40  # what is believed about the names in play
+MAX_BELIEF = 300  # characters of one, and of the robot's own words on a failure
 MAX_HOME = 500  # object classes of a home
 MAX_INT = 2**53  # integers up to here survive a reader that uses doubles
 MAX_NUMBER = 1e9  # seconds or tokens; three orders of magnitude above what any task needs
@@ -278,6 +281,7 @@ def values_from_answer(message: AnswerMessage) -> dict[str, object]:
         "verdict": "none" if verdict is None else ("ok" if verdict.ok else "wrong"),
         "fault": "none" if verdict is None or verdict.fault is None else verdict.fault.value,
         "p_ok": math.nan if verdict is None else verdict.p_ok,
+        "where": json.dumps({thing: dict(shares) for thing, shares in answer.where.items()})[:MAX_TEXT],
         "text": answer.text[:MAX_TEXT],
         "why": answer.why,
     }
@@ -306,6 +310,7 @@ def answer_from_values(values: Mapping[str, str]) -> AnswerMessage:
         confidence=_measure(values, "confidence"),
         text=_get(values, "text"),
         why=_get(values, "why"),
+        where=_where(values),
     )
 
     if answer.status is not CallStatus.OK and (answer.plan is not None or answer.verdict is not None):
@@ -340,7 +345,7 @@ def _plan_text(plan: Plan | None) -> str:
     return "none" if plan is None else json.dumps(plan.to_rows())
 
 
-def _plan(values: Mapping[str, str], key: str) -> Plan | None:
+def _plan(values: Mapping[str, str], key: str, fewest: int = 1) -> Plan | None:
     text = _get(values, key)
     if text == "none":
         return None
@@ -352,11 +357,11 @@ def _plan(values: Mapping[str, str], key: str) -> Plan | None:
 
     if (
         not isinstance(rows, list)
-        or not 1 <= len(rows) <= MAX_STEPS
+        or not fewest <= len(rows) <= MAX_STEPS
         or not all(isinstance(row, list) and 1 <= len(row) <= 1 + MAX_ARGUMENTS for row in rows)
         or not all(isinstance(word, str) and 1 <= len(word) <= MAX_WORD for row in rows for word in row)
     ):
-        raise ValueError(f"key {key}: {_short(text)} is not a list of 1 to {MAX_STEPS} [skill, argument, ...]")
+        raise ValueError(f"key {key}: {_short(text)} is not a list of {fewest} to {MAX_STEPS} [skill, argument, ...]")
     return Plan.from_rows(rows)
 
 
@@ -378,6 +383,10 @@ def _values_from_task(task: TaskView) -> dict[str, object]:
         "words": status.words,
         "unknown_words": status.unknown,
         "scene": json.dumps(task.scene),
+        "beliefs": json.dumps([each[:MAX_BELIEF] for each in task.beliefs[:MAX_BELIEFS]]),
+        "failed": "none" if task.failed is None else task.failed,
+        "failed_outcome": task.outcome or "none",
+        "failed_why": task.why[:MAX_BELIEF],
     }
 
 
@@ -386,7 +395,7 @@ def _task(values: Mapping[str, str]) -> TaskView:
     if len(goal) > MAX_GOAL_CHARS:
         raise ValueError(f"key goal: {len(goal)} characters, at most {MAX_GOAL_CHARS}")
 
-    plan = _plan(values, "steps")
+    plan = _plan(values, "steps", fewest=0)  # none is known for the goal
     if plan is None:
         raise ValueError("key steps: none, but a goal comes with the current plan")
 
@@ -405,11 +414,28 @@ def _task(values: Mapping[str, str]) -> TaskView:
         unknown=_int(values, "unknown_words"),
     )
 
-    return TaskView(goal, plan, status, _scene(values))
+    scene = _texts(values, "scene", MAX_HOME, MAX_WORD)
+    if "beliefs" not in values:  # a sender of before, which knows neither beliefs nor what failed
+        return TaskView(goal, plan, status, scene)
+
+    outcomes = {"none": "", **{outcome.value: outcome.value for outcome in Outcome}}
+    failed = None if _get(values, "failed") == "none" else _int(values, "failed")
+    if failed is not None and failed >= len(plan.steps):
+        raise ValueError(f"key failed: {failed} is no row of the plan, which has {len(plan.steps)}")
+    return TaskView(
+        goal,
+        plan,
+        status,
+        scene,
+        beliefs=_texts(values, "beliefs", MAX_BELIEFS, MAX_BELIEF),
+        failed=failed,
+        outcome=_member(outcomes, _get(values, "failed_outcome"), "failed_outcome"),
+        why=_get(values, "failed_why")[:MAX_BELIEF],
+    )
 
 
-def _scene(values: Mapping[str, str]) -> tuple[str, ...]:
-    text = _get(values, "scene")
+def _texts(values: Mapping[str, str], key: str, most: int, longest: int) -> tuple[str, ...]:
+    text = _get(values, key)
     try:
         names = json.loads(text)
     except (ValueError, RecursionError):
@@ -417,11 +443,28 @@ def _scene(values: Mapping[str, str]) -> tuple[str, ...]:
 
     if (
         not isinstance(names, list)
-        or len(names) > MAX_HOME
-        or not all(isinstance(name, str) and 1 <= len(name) <= MAX_WORD for name in names)
+        or len(names) > most
+        or not all(isinstance(name, str) and 1 <= len(name) <= longest for name in names)
     ):
-        raise ValueError(f"key scene: {_short(text)} is not a list of at most {MAX_HOME} names")
+        raise ValueError(f"key {key}: {_short(text)} is not a list of at most {most} names")
     return tuple(names)
+
+
+def _where(values: Mapping[str, str]) -> dict[str, Shares]:
+    """Thing -> places and shares; {} from a sender of before, and where the text was too long to be sent whole."""
+    text = values.get("where", "{}")
+    try:
+        found = json.loads(text)
+        return {
+            str(thing)[:MAX_WORD]: tuple(
+                (str(place)[:MAX_WORD], min(max(float(n), 0.0), 1.0)) for place, n in of.items()
+            )
+            for thing, of in found.items()
+        }
+    except (ValueError, RecursionError, TypeError, AttributeError):
+        if len(text) >= MAX_TEXT:
+            return {}
+        raise ValueError(f"key where: {_short(text)} is not thing -> place -> share") from None
 
 
 def _share(values: Mapping[str, str], key: str) -> float:

@@ -12,6 +12,7 @@ from pathlib import Path
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 
+from rarrl.alfred_plans import ALFRED_DOMAIN
 from rarrl.build import REPLAYED
 from rarrl.config import OrchestratorConfig
 from rarrl.decision_loop import Report
@@ -19,6 +20,7 @@ from rarrl.diagnostics import Heartbeat
 from rarrl.events import EventWriter, RunEvent
 from rarrl.reasoner.base import Answer
 from rarrl.secrets import hide_secrets
+from rarrl.skills.domain import Domain
 from rarrl.types import CallStatus, Decision
 
 from . import conversions
@@ -41,6 +43,7 @@ class DecisionClient:
 
     Args:
         warn: called with the reason why a message is ignored; once for each run of equal reasons.
+        domain: the robot; a plan of other skills is ignored.
 
     Attributes:
         heartbeat: when the orchestrator was last heard.
@@ -48,11 +51,12 @@ class DecisionClient:
         last_ignored: why the last of them was.
     """
 
-    def __init__(self, warn: Callable[[str], object]) -> None:
+    def __init__(self, warn: Callable[[str], object], domain: Domain = ALFRED_DOMAIN) -> None:
         self.heartbeat = Heartbeat("orchestrator_node")
         self.ignored = 0
         self.last_ignored = ""
         self._warn = warn
+        self._domain = domain
 
     def decision(self, msg: DiagnosticArray, report: Report) -> DecisionMessage | None:
         """The decision in `msg`, for the run of `report`; None, and counted, where it is malformed or for another run.
@@ -81,6 +85,12 @@ class DecisionClient:
             message = conversions.answer_from_values(conversions.values_of(msg))
         except ValueError as error:
             self.ignore(f"answer: {error}")
+            return None
+
+        plan = message.answer.plan
+        fault = self._domain.misfit(plan) if plan is not None else ""
+        if fault:
+            self.ignore(f"answer: a plan of another robot: {fault}")
             return None
 
         self.heartbeat.hear(now())

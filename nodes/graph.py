@@ -107,7 +107,11 @@ def switch(name: str, description: str, default: bool) -> Argument:
 
 NODES: tuple[NodeSpec, ...] = (
     NodeSpec(
-        "orchestrator_node", "orchestrator_node", "rarrl_nodes.orchestrator_node", ("orchestrator", "language_model")
+        "orchestrator_node",
+        "orchestrator_node",
+        "rarrl_nodes.orchestrator_node",
+        ("orchestrator", "language_model"),
+        own=("executive.skills", "executive.world"),
     ),
     NodeSpec(
         "replay_node",
@@ -120,6 +124,15 @@ NODES: tuple[NodeSpec, ...] = (
 """The replay graph. When one of its nodes ends, the other is stopped."""
 
 ORCHESTRATOR = NODES[0]
+EXECUTIVE = NodeSpec(
+    "executive_node",
+    "executive_node",
+    "rarrl_nodes.executive_node",
+    ("orchestrator", "language_model", "executive"),
+)
+"""Carries tasks out with a robot's own skills: `launch/executive.launch.py`, and `launch/rarrl.launch.py` with
+`skills:=`."""
+
 SUBGOAL_ASIDE = [("subgoal", "orchestrator/subgoal")]
 """Remapping of the orchestrator where a policy listens to `subgoal`: there the executive names the object too, and the
 orchestrator's bare kind of sub-goal would be taken for a new one."""

@@ -124,8 +124,10 @@ class RarrlNode(LifecycleNode):
     def announce(self, ok: bool, message: str) -> None:
         """Tells the console what the node does or waits for, when that changes."""
         if line := self._announcer.judge(now(), ok, message):
-            log = self.get_logger()
-            (log.info if ok else log.warning)(line[:500])
+            if ok:  # rclpy takes a line of code that logs for one severity, and raises at another
+                self.get_logger().info(line[:500])
+            else:
+                self.get_logger().warning(line[:500])
 
     def why_silent(self, topic: str, kind: type) -> str:
         """Why nothing was heard on `topic`, as far as the graph tells."""

@@ -20,12 +20,13 @@ from rarrl.alfred_plans import ALFRED_DOMAIN
 from rarrl.build import REPLAYED, make_orchestrator, make_reasoner
 from rarrl.decision_loop import DecisionSession, Phase, Report
 from rarrl.diagnostics import Heartbeat, Latencies
-from rarrl.errors import RarrlError
+from rarrl.errors import InputError, RarrlError
 from rarrl.latency.profile import load_profile
 from rarrl.reasoner.base import Answer, Request
 from rarrl.reasoner.breaker import GuardedReasoner
 from rarrl.reasoner.home import read_home
 from rarrl.secrets import hide_secrets
+from rarrl.skills.domain import domain_of
 from rarrl.skills.operator_policy import OperatorPolicy, load_operator_policy
 from rarrl.types import Decision
 
@@ -40,6 +41,9 @@ ALIVE_S = 0.05
 GRACE_S = 0.75
 """Seconds of real time by which a backend may miss its deadline before the node answers TIMEOUT in its place: below the
 GRACE_S of decision_client, so that the robot hears it before it gives up waiting."""
+
+SHIPPED_PLANNER = "llama"
+"""Value of `orchestrator.reasoner` that names the planner which comes with the package."""
 
 llama_ros.register()
 
@@ -67,16 +71,37 @@ class OrchestratorNode(RarrlNode):
     def load(self) -> None:
         settings = read_config(self)
         config = settings.orchestrator
-        orchestrator = make_orchestrator(config, call_timeout_s=settings.language_model.call_timeout_s)
-        orchestrator.on_policy_error = self._on_policy_error
         policy = load_operator_policy(Path(config.operator_policy)) if config.operator_policy else OperatorPolicy()
         domain = ALFRED_DOMAIN.under(policy)
+        if settings.executive.skills:
+            domain = domain_of(settings.executive.skills, settings.executive.world, policy)
+        own_robot = domain if not domain.is_robot_of(ALFRED_DOMAIN) else None
+        self._has_executive = bool(settings.executive.skills)
+        self._only_acts = ""
+        if self._has_executive and config.reasoner == REPLAYED:
+            # A robot's calls are not replayed: each would take its whole deadline and bring nothing.
+            config = config.model_copy(update={"policy": "never"})
+            self._only_acts = f"no language model (orchestrator.reasoner is {REPLAYED}): every decision is ACT"
+            self.get_logger().info(self._only_acts)
+        elif own_robot is not None and config.reasoner == SHIPPED_PLANNER:
+            raise InputError(
+                f"config: orchestrator.reasoner: {SHIPPED_PLANNER} plans for ALFRED's household alone, not for "
+                f"{own_robot.skills.robot[:60]}; name a chat model (llama:PATH.gguf or openai:URL#MODEL), or "
+                f"{REPLAYED} to do without"
+            )
+        orchestrator = make_orchestrator(config, call_timeout_s=settings.language_model.call_timeout_s)
+        orchestrator.on_policy_error = self._on_policy_error
         home = read_home(Path(config.home), domain) if config.home else ()
-        self._session = DecisionSession(orchestrator, (config.time_budget_s, config.token_budget), home)
+        self._session = DecisionSession(orchestrator, (config.time_budget_s, config.token_budget), home, own_robot)
         self._sent: DecisionMessage | None = None
         self._reasoner: GuardedReasoner | None = None
         if config.reasoner != REPLAYED:
-            self._reasoner = make_reasoner(config.reasoner, policy=policy, settings=settings.language_model, node=self)
+            self._reasoner = make_reasoner(
+                config.reasoner,
+                policy=policy if own_robot is None else None,  # its requests bring it along
+                settings=settings.language_model,
+                node=self,
+            )
             mismatch = load_profile(config.profile).mismatch(config.reasoner)
             if mismatch:
                 self.get_logger().warning(mismatch)
@@ -146,7 +171,8 @@ class OrchestratorNode(RarrlNode):
         subgoal = summary.subgoals[min(summary.subgoal_index, len(summary.subgoals) - 1)].name
         if (subgoal, summary.subgoal_index) != self._subgoal:
             self._subgoal = (subgoal, summary.subgoal_index)
-            self._subgoal_pub.publish(String(data=subgoal))
+            if not self._has_executive:  # which publishes the whole row on this topic
+                self._subgoal_pub.publish(String(data=subgoal))
         if decision is None:
             return
         message = DecisionMessage(
@@ -295,7 +321,7 @@ class OrchestratorNode(RarrlNode):
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         time = now()
-        level, message = DiagnosticStatus.OK, "deciding"
+        level, message = DiagnosticStatus.OK, self._only_acts or "deciding"
         silent = self._heartbeat.silent_s(time)
         last, complaint = self._session.report, self._heartbeat.complaint(time, self._timeout_s())
         if last is not None and last.phase is Phase.FINISHED:
@@ -328,7 +354,7 @@ class OrchestratorNode(RarrlNode):
                 "reasoner_calls": self._calls,
                 "reasoner_timeouts": self._timeouts,
                 "stale_answers_dropped": self._stale_answers,
-                "policy": self.setting("orchestrator.policy"),
+                "policy": "never" if self._only_acts else self.setting("orchestrator.policy"),
                 "profile": self.setting("orchestrator.profile"),
                 "time_left_s": budget.time_s,
                 "tokens_left": budget.tokens,

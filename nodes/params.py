@@ -15,6 +15,7 @@ from rclpy.parameter import Parameter
 from rarrl.config import (
     Config,
     DetectorConfig,
+    ExecutiveConfig,
     FieldSpec,
     GateConfig,
     LanguageModelConfig,
@@ -42,6 +43,12 @@ EXIT_WHEN_DONE = "End the process after the last {}, which stops the whole launc
 
 class OrchestratorNodeConfig(Section):
     """Parameters of orchestrator_node outside the sections of the configuration."""
+
+    autostart: bool = Field(default=True, description=AUTOSTART)
+
+
+class ExecutiveNodeConfig(Section):
+    """Parameters of executive_node outside the sections of the configuration."""
 
     autostart: bool = Field(default=True, description=AUTOSTART)
 
@@ -154,9 +161,12 @@ class SimNodeConfig(Section):
     )
 
 
+ROBOT = ("executive.skills", "executive.world")
+"""Which robot it is: what orchestrator_node has in common with executive_node."""
 ORCHESTRATOR_SPECS = (
     *iter_fields(OrchestratorConfig, "orchestrator."),
     *iter_fields(LanguageModelConfig, "language_model."),
+    *(spec for spec in iter_fields(ExecutiveConfig, "executive.") if spec.name in ROBOT),
     *iter_fields(OrchestratorNodeConfig),
 )
 REPLAY_SPECS = (
@@ -164,6 +174,12 @@ REPLAY_SPECS = (
     *iter_fields(LanguageModelConfig, "language_model."),
     *iter_fields(ReplayConfig, "replay."),
     *iter_fields(ReplayNodeConfig),
+)
+EXECUTIVE_SPECS = (
+    *iter_fields(OrchestratorConfig, "orchestrator."),
+    *iter_fields(LanguageModelConfig, "language_model."),
+    *iter_fields(ExecutiveConfig, "executive."),
+    *iter_fields(ExecutiveNodeConfig),
 )
 STEREO_SPECS = (*iter_fields(DetectorConfig, "detector."), *iter_fields(StereoNodeConfig))
 POLICY_SPECS = (*iter_fields(PolicyConfig, "policy."), *iter_fields(PolicyNodeConfig))
@@ -175,7 +191,9 @@ SIM_SPECS = (
     *iter_fields(SimNodeConfig),
 )
 _OURS = frozenset(
-    spec.name for spec in (*ORCHESTRATOR_SPECS, *REPLAY_SPECS, *STEREO_SPECS, *POLICY_SPECS, *GATE_SPECS, *SIM_SPECS)
+    spec.name
+    for specs in (ORCHESTRATOR_SPECS, EXECUTIVE_SPECS, REPLAY_SPECS, STEREO_SPECS, POLICY_SPECS, GATE_SPECS, SIM_SPECS)
+    for spec in specs
 )
 """Names that any of the nodes declares: one parameter file may serve all of them."""
 

@@ -67,22 +67,24 @@ class SkillRun:
         arguments: parameter -> a text, a number, a pose, or something with parts, as `ros_types.fill` takes them.
         uuid: of the goal, 32 hexadecimal digits. Written down before the goal is sent, it finds the goal again.
         ran_s: seconds that it has run already, where a new process takes it up.
+        accepted: whether the earlier process had heard that its server has it.
     """
 
     skill: Skill
     arguments: Mapping[str, Any] = field(default_factory=dict)
     uuid: str = field(default_factory=new_uuid)
     ran_s: float = 0.0
+    accepted: bool = True
 
     @classmethod
-    def of(cls, domain: Domain, step: Step, uuid: str = "", ran_s: float = 0.0) -> SkillRun:
+    def of(cls, domain: Domain, step: Step, uuid: str = "", ran_s: float = 0.0, accepted: bool = True) -> SkillRun:
         """The run of one step of a plan that `domain` has checked."""
         skill = domain.skill(step)
         arguments = {
             name: argument(value, skill.parameters[name], domain.world)
             for name, value in domain.arguments(step).items()
         }
-        return cls(skill, arguments, uuid or new_uuid(), ran_s)
+        return cls(skill, arguments, uuid or new_uuid(), ran_s, accepted)
 
 
 @dataclass(frozen=True)
@@ -123,11 +125,13 @@ class Accepted(Event):
 
 @dataclass(frozen=True)
 class Feedback(Event):
-    """Progress, as far as the server tells; None where it does not. distance_left: m. seconds_left: its estimate."""
+    """Progress, as far as the server tells; None where it does not. distance_left: m. seconds_left: its estimate.
+    fields: the whole feedback as nested dicts and lists."""
 
     distance_left: float | None = None
     recoveries: int | None = None
     seconds_left: float | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

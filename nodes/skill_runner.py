@@ -1,7 +1,9 @@
 """Runs a robot's skills over ROS 2, whatever their types: sends goals, keeps deadlines, and tells what comes back.
 
 At most one goal is at work at a server. After a goal of which it is not known whether it still runs, its server takes
-nothing new until the result came, the server says that it does not know the goal, or the server is gone."""
+nothing new until the result came, the server says that it does not have the goal any more, or the server is gone. A
+server that never said whether it takes a goal may be thinking about it for as long as it likes, and says meanwhile that
+it knows no such goal: there, only its answer counts, or its end."""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ from .skill_events import (
     SkillRun,
     Unavailable,
 )
-from .skill_servers import ENDED, NOT_KNOWN, SERVERS, SUCCEEDED, UNKNOWN, Server
+from .skill_servers import ACTIVE, ENDED, NOT_KNOWN, SERVERS, SUCCEEDED, UNKNOWN, Server
 
 TICK_S = 0.05
 """Seconds between two looks at the deadlines while something runs; a deadline is missed by at most this much."""
@@ -56,9 +58,9 @@ GONE_S = 1.0
 RETRY_S = (1.0, 2.0, 4.0, 8.0, 10.0)
 """Seconds between repeated cancels of a goal that does not end; the last one repeats."""
 
-NOT_KNOWN_S = 0.9
-"""Seconds, at least, between two answers that there is no such goal, before the second one is believed of a goal that
-was never accepted: the server may still have to read it, or be thinking about it. Where `accept_s` is longer, that."""
+ASK_S = 0.25
+"""Seconds between two questions for a goal that an earlier process may have sent, or not: its server may still be
+thinking about it. It is believed that there is none after `accept_s`."""
 
 NO_ANSWER = "never acknowledged"
 REFUSED = "refused"
@@ -92,7 +94,8 @@ class Phase(Enum):
 class _Job:
     """A run at its server. Times are seconds of the steady clock.
 
-    due: when the phase has to end. end: when the result is due. instances: who served it when the goal was sent."""
+    due: when the phase has to end. end: when the result is due. sent_to: who served it when the goal was sent.
+    instances: who serves it now."""
 
     run: SkillRun
     server: Server
@@ -101,6 +104,7 @@ class _Job:
     due: float
     phase: Phase = Phase.WAITING
     end: float = 0.0
+    sent_to: frozenset[Any] = frozenset()
     instances: frozenset[Any] = frozenset()
     cancel_asked: bool = False
     overdue: bool = False
@@ -110,8 +114,8 @@ class _Job:
     next_retry: float = 0.0
     next_look: float = 0.0
     missing_since: float = 0.0
-    changed: bool = False  # another process serves it than when the goal was sent
     not_known_since: float = 0.0  # when the server first said that it has no such goal
+    ask_again: float = 0.0  # when it is asked for the goal again; 0: not
     told: float = 0.0  # when the last feedback was told
 
     @property
@@ -125,6 +129,11 @@ class _Job:
     @property
     def known(self) -> bool:
         return self.known_since > 0.0
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether all who might have the goal are gone."""
+        return bool(self.sent_to) and self.sent_to.isdisjoint(self.server.instances())
 
 
 class SkillRunner:
@@ -155,7 +164,7 @@ class SkillRunner:
         self._shared = frozenset(map(node.resolve_service_name, shared))
         self._servers: dict[tuple[str, str], Server] = {}
         self._jobs: dict[str, _Job] = {}  # also those that were given up
-        self._given_up: dict[str, _Job] = {}  # the last that were never accepted, in case they are after all
+        self._given_up: dict[str, _Job] = {}  # the last that nobody knew, in case that they turn up after all
         self._ticked = 0.0
         self._closed = False
 
@@ -187,6 +196,11 @@ class SkillRunner:
     def cancel(self, uuid: str) -> None:
         """Asks the server to stop. The run ends as always: with its result, or Lost after `cancel_s`."""
         self.post(lambda: self._cancel(uuid))
+
+    def cancel_now(self, uuid: str) -> None:
+        """As `cancel`, but carried out at once: for a node that ends. Only in the executor's thread."""
+        self._work()
+        self._cancel(uuid)
 
     def busy(self, skill: Skill) -> str:
         """Why the skill's server takes no goal at the moment; "" where it does. Only in the executor's thread."""
@@ -288,7 +302,7 @@ class SkillRunner:
             self._end(job, Rejected(job.uuid, why, sent=False, outcome=Outcome.UNAVAILABLE))
             return
 
-        job.instances = server.instances()
+        job.sent_to = job.instances = server.instances()
         job.end = self._end_of(job)
         if job.adopted:
             server.ask(job.uuid)
@@ -338,10 +352,6 @@ class SkillRunner:
 
     def on_accepted(self, uuid: str, accepted: bool) -> None:
         """See `Listener`."""
-        if accepted and uuid in self._given_up and uuid not in self._jobs:
-            self._jobs[uuid] = self._given_up.pop(uuid)
-            self._timer.reset()
-            self._tell(Ignored(uuid, "a goal that was believed gone was accepted after all; it is told to stop"))
         job = self._jobs.get(uuid)
         if job is None or job.known:
             return
@@ -355,7 +365,7 @@ class SkillRunner:
     def _take(self, job: _Job) -> None:
         """The goal is known to be at work."""
         job.known_since = _now()
-        if job.server.cancels and not job.adopted:
+        if job.server.cancels and (not job.adopted or job.not_known_since):
             job.server.ask(job.uuid)
         if job.phase is Phase.UNKNOWN:
             self._send_cancel(job)
@@ -365,9 +375,15 @@ class SkillRunner:
 
     def on_status(self, server: Server) -> None:
         """See `Listener`. Where the answer to a goal was lost, this tells that the goal is at work."""
-        job = self._job_at(server)
-        if job is not None and not job.known and job.phase is not Phase.WAITING and server.goals.get(job.uuid):
-            self._take(job)
+        for uuid in [uuid for uuid, job in self._given_up.items() if job.server is server]:
+            if server.goals.get(uuid) in ACTIVE:
+                job = self._jobs[uuid] = self._given_up.pop(uuid)
+                job.phase = Phase.UNKNOWN
+                self._timer.reset()
+                self._tell(Ignored(uuid, "a goal that was believed gone was accepted after all; it is told to stop"))
+        for job in [each for each in self._jobs.values() if each.server is server]:
+            if not job.known and job.phase is not Phase.WAITING and server.goals.get(job.uuid):
+                self._take(job)
 
     def on_feedback(self, uuid: str, message: Any) -> None:
         """See `Listener`."""
@@ -377,7 +393,8 @@ class SkillRunner:
         job.told = _now()
         distance, recoveries = _number(message, DISTANCE), _number(message, RECOVERIES)
         count = None if recoveries is None else int(recoveries)
-        self._tell(Feedback(uuid, distance, count, _number(message, TIME_LEFT)))
+        fields = ros_types.plain(message)
+        self._tell(Feedback(uuid, distance, count, _number(message, TIME_LEFT), fields))
 
     def on_cancel(self, uuid: str, code: int, stops: bool, asked: float) -> None:
         """See `Listener`."""
@@ -401,22 +418,25 @@ class SkillRunner:
     def _on_not_known(self, job: _Job, asked: float) -> None:
         """The server has no such goal: it was started again, has forgotten how the goal ended, or never got it.
 
-        One that was asked before it took the goal knows better now."""
+        One that was asked before it took the goal knows better now. One that never took it may do so at any time."""
         if job.known and asked < job.known_since:
             return
         name = job.server.name
-        if job.phase is not Phase.UNKNOWN:
-            why = f"{name} does not know the goal: it was started again, or its result was lost"
-            self._end(job, Lost(job.uuid, why, settled=True))
-            return
+        if job.known or (job.adopted and job.run.accepted) or job.is_orphan:
+            self._on_gone(job, f"{name} does not know the goal: it was started again, or its result was lost")
+        elif job.adopted:
+            job.not_known_since = job.not_known_since or _now()
+            job.ask_again = _now() + ASK_S
+            job.due = max(job.due, _now() + 4.0 * ASK_S)  # it answers
+            if _now() - job.not_known_since >= job.skill.accept_s:
+                self._forsake(job)
 
-        job.changed = job.changed or job.server.instances() != job.instances
-        job.not_known_since = job.not_known_since or _now()
-        patience = max(NOT_KNOWN_S, job.skill.accept_s)
-        if job.known or job.changed or _now() - job.not_known_since >= patience:
-            if not job.known:
-                self._given_up = dict([*self._given_up.items(), (job.uuid, job)][-MAX_GIVEN_UP:])
-            self._end(job, Settled(job.uuid, f"{name} does not have the goal"))
+    def _forsake(self, job: _Job) -> None:
+        """An earlier process has perhaps never sent this goal. Should it turn up, it is told to stop."""
+        self._given_up = dict([*self._given_up.items(), (job.uuid, job)][-MAX_GIVEN_UP:])
+        del self._jobs[job.uuid]
+        why = f"{job.server.name} does not know the goal"
+        self._tell(Settled(job.uuid, why) if job.phase is Phase.UNKNOWN else Lost(job.uuid, why, settled=True))
 
     def on_result(self, uuid: str, status: str, message: Any, asked: float) -> None:
         """See `Listener`."""
@@ -472,7 +492,10 @@ class SkillRunner:
                 self._try_send(job)
             else:
                 self._look(job)
-            if job.uuid in self._jobs and job.phase is not Phase.UNKNOWN and _now() > job.due:
+            if job.uuid in self._jobs and job.ask_again and _now() > job.ask_again:
+                job.ask_again = 0.0
+                job.server.ask(job.uuid)
+            elif job.uuid in self._jobs and job.phase is not Phase.UNKNOWN and _now() > job.due:
                 self._on_due(job)
             elif job.uuid in self._jobs and job.phase in (Phase.ENDING, Phase.UNKNOWN):
                 self._again(job)
@@ -528,6 +551,9 @@ class SkillRunner:
         there = job.server.instances()
         if there == job.instances:
             return
+        if job.server.kind == "action" and not job.known and job.is_orphan:
+            self._on_gone(job, f"{job.server.name} was started again")
+            return
         if job.server.kind == "service":
             if len(there) < len(job.instances) and job.phase is Phase.UNKNOWN:
                 self._on_gone(job, f"one of the servers of {job.server.name} is gone")
@@ -535,7 +561,7 @@ class SkillRunner:
             # It was started again under our goal, or another one has come: who knows the goal answers.
             job.server.refresh()
             job.server.ask(job.uuid)
-        job.instances, job.changed = there, True
+        job.instances = there
 
     def _on_gone(self, job: _Job, why: str) -> None:
         if job.phase is Phase.UNKNOWN:

@@ -118,6 +118,85 @@ class OrchestratorConfig(Section):
     )
 
 
+class ExecutiveConfig(Section):
+    """The executive, which carries tasks out with a robot's own skills."""
+
+    skills: str = Field(
+        default="",
+        max_length=4000,
+        pattern=r"^[^\r\n]*$",
+        description="Path of skills.yaml, which says what the robot can do and how it is run, or robot:NAME for one "
+        "that comes with the package (alfred, pyrobosim). With the file of another robot, goals go to servers that are "
+        "not there, and every skill is unavailable.",
+    )
+    world: str = Field(
+        default="",
+        max_length=4000,
+        pattern=r"^[^\r\n]*$",
+        description="Path of world.yaml, which says what rooms, places, doors and things there are, or robot:NAME. "
+        "Empty means the world of the robot that `skills` names. If it is of another home, the robot drives to places "
+        "that are not there.",
+    )
+    horizon: int = Field(
+        default=80,
+        ge=1,
+        le=10_000,
+        description="Number of skills that one task may try. After them it is given up; if there are too few, long "
+        "tasks end half-way.",
+    )
+    journal: str = Field(
+        default="",
+        max_length=4000,
+        pattern=r"^[^\r\n]*$",
+        description="Path of the journal, a file that is written before each goal and after each result. A process "
+        "that was killed goes on from it, with the goal that still runs. Empty: none is written, and a task ends with "
+        "the process while its last skill goes on.",
+    )
+    statistics: str = Field(
+        default="",
+        max_length=4000,
+        pattern=r"^[^\r\n]*$",
+        description="Path of the file that counts how often each skill succeeds here. Empty: it is forgotten when the "
+        "process ends. With the counts of another robot, the orchestrator expects what does not happen.",
+    )
+    detection_radius_m: float = Field(
+        default=1.0,
+        ge=0.01,
+        le=100.0,
+        description="Distance in metres, in the plane, up to which a thing that a detector sees counts as being at the "
+        "nearest place of the world. If it is too large, things in between are believed to be at a place; if it is too "
+        "small, sightings are dropped.",
+    )
+    task_action: str = Field(
+        default="",
+        max_length=200,
+        pattern=r"^[^\r\n]*$",
+        description="Name of an action that is served and whose goals are tasks, besides the topic `instruction`. "
+        "Empty: none is served.",
+    )
+    task_type: str = Field(
+        default="rai_interfaces/action/Task",
+        max_length=200,
+        pattern=r"^[^\r\n]*$",
+        description="Type of `task_action`, package/action/Type. If it is not installed, the node cannot be "
+        "configured.",
+    )
+    task_instruction: str = Field(
+        default="{task}",
+        max_length=500,
+        pattern=r"^[^\r\n]*$",
+        description="What a goal of `task_action` tells the robot to do, with the goal's fields in braces. A field "
+        "that the goal does not have is an error.",
+    )
+    task_result: str = Field(
+        default='{"success": "{success}", "report": "{why}"}',
+        max_length=1000,
+        pattern=r"^[^\r\n]*$",
+        description="JSON: fields of the result of `task_action`, filled in from {success}, {why}, {status}, {skills} "
+        "and {goal}. A field that the result does not have is an error.",
+    )
+
+
 class ReplayConfig(Section):
     """ALFRED tasks that are replayed against a latency profile."""
 
@@ -814,6 +893,7 @@ class Config(Section):
 
     orchestrator: OrchestratorConfig = Field(default_factory=OrchestratorConfig)
     language_model: LanguageModelConfig = Field(default_factory=LanguageModelConfig)
+    executive: ExecutiveConfig = Field(default_factory=ExecutiveConfig)
     replay: ReplayConfig = Field(default_factory=ReplayConfig)
     detector: DetectorConfig = Field(default_factory=DetectorConfig)
     policy: PolicyConfig = Field(default_factory=PolicyConfig)

@@ -20,6 +20,7 @@ from rarrl.events import ActEvent, EndEvent, EpisodeEvent, Event, KnownPlan, Sho
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.plan import Plan
+from rarrl.skills.domain import Domain
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, LlmCall, PlanStatus, Role, StateSummary
 
 logger = logging.getLogger(__name__)
@@ -352,10 +353,15 @@ class DecisionSession:
         orchestrator: what decides.
         cap: (seconds, tokens) that one task may use at most, whatever the robot's side grants; None: no cap.
         home: classes that there are, for robots whose `TaskView.scene` is empty.
+        domain: the robot that plans are for; None: ALFRED's.
     """
 
     def __init__(
-        self, orchestrator: Orchestrator, cap: tuple[float, float] | None = None, home: tuple[str, ...] = ()
+        self,
+        orchestrator: Orchestrator,
+        cap: tuple[float, float] | None = None,
+        home: tuple[str, ...] = (),
+        domain: Domain | None = None,
     ) -> None:
         self.orchestrator = orchestrator
         self.report: Report | None = None
@@ -364,6 +370,7 @@ class DecisionSession:
         self.late_outcomes = 0
         self._cap = cap or (math.inf, math.inf)
         self._home = home
+        self._domain = domain
         self._asked: Action | None = None  # the next decision, as `think_now` wished it
 
     def answer(self, report: Report) -> Decision | None:
@@ -402,8 +409,13 @@ class DecisionSession:
             goal=task.goal,
             deadline_s=max(decision.deadline_s, 1e-3),
             scene=task.scene or self._home,
-            plan=task.plan if role is Role.VERIFIER else None,
+            plan=task.plan if role is Role.VERIFIER or task.failed is not None else None,
+            failed=task.failed,
             seed=decision.id,
+            domain=self._domain,
+            beliefs=task.beliefs,
+            outcome=task.outcome,
+            why=task.why,
         )
 
     def think_now(self) -> str:

@@ -6,10 +6,13 @@ import json
 import os
 import stat
 from collections import Counter
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from rarrl.errors import InputError
 from rarrl.files import read_file
@@ -92,8 +95,7 @@ def validated(model: type[Model], value: Any, what: str, where: str, parts: dict
 
     Raises: InputError, one line about the first fault."""
     if not isinstance(value, dict):
-        keys = ", ".join(model.model_fields)
-        raise InputError(f"{what}: {where}: {short(value)} is not allowed (allowed: an object with the keys {keys})")
+        raise InputError(f"{what}: {where}: {_no_object(model, value)}")
 
     try:
         return model.model_validate(value)
@@ -101,18 +103,42 @@ def validated(model: type[Model], value: Any, what: str, where: str, parts: dict
         raise InputError(f"{what}: {where}: {describe(error, model, parts)}") from None
 
 
+def _no_object(model: type[BaseModel], value: Any) -> str:
+    return f"{short(value)} is not allowed (allowed: an object with the keys {', '.join(model.model_fields)})"
+
+
+def faults(model: type[BaseModel], value: Any) -> list[str]:
+    """All that is wrong with `value`, one line each; [] where it is a `model`."""
+    if not isinstance(value, dict):
+        return [_no_object(model, value)]
+    try:
+        model.model_validate(value)
+    except ValidationError as error:
+        return [_described(fault, model, {}) for fault in _sorted(error)]
+    return []
+
+
 def describe(error: ValidationError, model: type[BaseModel], parts: dict[str, type[BaseModel]]) -> str:
     """Describes the first fault of `error`: record number (from 1), key, value, what is allowed, and the fix."""
-    first = error.errors(include_url=False)[0]
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return _described(_sorted(error)[0], model, parts, more)
+
+
+def _sorted(error: ValidationError) -> list[ErrorDetails]:
+    """Unknown keys first: one that is misspelt explains another that is missing."""
+    return sorted(error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden")
+
+
+def _described(first: ErrorDetails, model: type[BaseModel], parts: dict[str, type[BaseModel]], more: str = "") -> str:
     loc = first["loc"]
-    owner: type[BaseModel] = parts.get(str(loc[0]), model) if len(loc) > 1 else model
+    owner = _owner(model, loc) if not parts else parts.get(str(loc[0]), model) if len(loc) > 1 else model
     number = next((f"record {part + 1}, " for part in loc if isinstance(part, int)), "")
     key = ".".join(str(part) for part in loc if not isinstance(part, int))
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     reason = " ".join(first["msg"].split()).removeprefix("Value error, ")
 
     if first["type"] == "extra_forbidden":
-        return f"{number}key {short(key)} is unknown; allowed keys: {', '.join(owner.model_fields)}{more}"
+        allowed = ", ".join(owner.model_fields)
+        return f"{number}key {short(key)} is unknown; allowed keys: {allowed}{_hint(str(loc[-1]), owner)}{more}"
     if first["type"] == "missing":
         return f"{number}key {key} is missing; add it{_allowed(owner, loc)}{more}"
     if first["type"] == "value_error" or not loc:  # our own validators already say what is allowed
@@ -121,6 +147,29 @@ def describe(error: ValidationError, model: type[BaseModel], parts: dict[str, ty
     reason = _LISTS.get(first["type"], reason)
     value = short(first["input"])
     return f"{number}key {short(key)[1:-1]}: {value} is not allowed{_allowed(owner, loc)}; {reason}{more}"
+
+
+def _owner(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model, `model` itself or one within it, that holds the last key of `loc`."""
+    owner: Any = model
+    kind: Any = model
+    for part in loc[:-1]:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            field = kind.model_fields.get(str(part))
+            kind = field.annotation if field is not None else None
+        else:  # a key of a mapping, or a number of a list
+            kind = next((each for each in reversed(get_args(kind)) if each is not Ellipsis), None)
+        if not isinstance(kind, type):  # `Observes | None`
+            inner = [each for each in get_args(kind) if isinstance(each, type) and issubclass(each, BaseModel)]
+            kind = inner[0] if inner and get_origin(kind) in (UnionType, Union) else kind
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            owner = kind
+    return cast("type[BaseModel]", owner)
+
+
+def _hint(key: str, owner: type[BaseModel]) -> str:
+    close = get_close_matches(key.lower(), list(owner.model_fields), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _allowed(owner: type[BaseModel], loc: tuple[int | str, ...]) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rarrl.build import make_orchestrator
 from rarrl.events import ActEvent, ShockEvent, ThinkEvent
 from rarrl.latency.profile import load_profile
-from rarrl.orchestrator.features import ALL_FEATURE_NAMES, encode
+from rarrl.orchestrator.features import ALL_FEATURE_NAMES, NAMELESS_FEATURE_NAMES, encode, encode_nameless
 from rarrl.orchestrator.learned import LearnedPolicy
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.rules import OrchestratorPolicy
@@ -23,11 +23,12 @@ from rarrl.types import Action, ActStatus, Budget, CallStatus, LlmCall, StateSum
 class Explained:
     """One decision of a run.
 
-    features: (n,) float32, by FEATURE_NAMES. allowed: (5,) bool, by `Action`. probabilities: (5,) of the learned
-    policy, None for a rule. value: chance of success less the price of thinking still to come, as the policy sees it;
-    None where its file holds no value head. recomputed: what the policy answers now; another than `action` means that
-    the log was made with another price or policy. seconds: of robot time that the decision took; of a call, seconds and
-    tokens of the language model. always: what always-think would do here, and what that call costs in the mean."""
+    features: (n,) float32, by the first of `names`: those that the policy reads. allowed: (5,) bool, by `Action`.
+    probabilities: (5,) of the learned policy, None for a rule. value: chance of success less the price of thinking
+    still to come, as the policy sees it; None where its file holds no value head. recomputed: what the policy answers
+    now; another than `action` means that the log was made with another price or policy. seconds: of robot time that the
+    decision took; of a call, seconds and tokens of the language model. always: what always-think would do here, and
+    what that call costs in the mean."""
 
     episode: int
     decision: int
@@ -38,6 +39,7 @@ class Explained:
     tokens: float
     why: str
     features: NDArray[np.float32]
+    names: tuple[str, ...]
     allowed: NDArray[np.bool_]
     probabilities: NDArray[np.float64] | None
     value: float | None
@@ -91,7 +93,8 @@ def _decision(
     policy, costs = orchestrator.policy, orchestrator.costs
     situation = orchestrator.situation(summary, None if event.plan is None else event.plan.status)
     mask = situation.action_mask()
-    features = policy.encode(situation) if isinstance(policy, LearnedPolicy) else encode(situation)
+    nameless = isinstance(policy, LearnedPolicy) and policy.nameless
+    features = encode_nameless(situation) if nameless else encode(situation)
     rival = Action(int(always.act(situation, mask)[0]))
     probabilities, value = None, None
     if isinstance(policy, LearnedPolicy):
@@ -106,6 +109,7 @@ def _decision(
         tokens=event.tokens if isinstance(event, ThinkEvent) else 0.0,
         why=event.why,
         features=features[0],
+        names=NAMELESS_FEATURE_NAMES if nameless else ALL_FEATURE_NAMES,
         allowed=mask[:, 0],
         probabilities=probabilities,
         value=None if value is None else float(value[0]),
@@ -135,6 +139,6 @@ def pulls(policy: LearnedPolicy, decision: Explained, run: Sequence[Explained]) 
     return np.asarray(odds[-1] - odds[:-1])
 
 
-def named(features: NDArray[np.float32]) -> dict[str, float]:
+def named(decision: Explained) -> dict[str, float]:
     """Feature values by name."""
-    return dict(zip(ALL_FEATURE_NAMES, features.tolist(), strict=False))  # the last ones where plans are known
+    return dict(zip(decision.names, decision.features.tolist(), strict=False))  # the last ones where plans are known

@@ -17,6 +17,11 @@ gymnasium.register(
     kwargs={"task": "drawer-close"},
 )
 gymnasium.register(
+    id="rarrl/RandomSkills-v0",
+    entry_point="rarrl_sim_envs.random_skills.env:RandomSkillsEnv",
+    vector_entry_point="rarrl_sim_envs.random_skills.env:RandomSkillsVectorEnv",
+)
+gymnasium.register(
     id="rarrl/Tabletop-v0",
     entry_point="rarrl_sim_envs.tabletop.env:TabletopEnv",
     kwargs={"task": "press-red-cube"},

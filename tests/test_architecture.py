@@ -56,6 +56,10 @@ HEAVY = {
         "rarrl.reasoner.worker",  # a process of its own: it parses files from outside
     },
     "mujoco": {"rarrl_sim_envs.instruction_env", "rarrl_sim_envs.stereo_room.scene"},
+    "miniworld": {"rarrl_sim_envs.miniworld.robot"},
+    "pyglet": {"rarrl_sim_envs.miniworld.robot"},
+    "irsim": {"rarrl_sim_envs.irsim.robot"},
+    "shapely": {"rarrl_sim_envs.irsim.robot"},
     "sklearn": {"rarrl_learning.reasoner.jobs", "rarrl_learning.reasoner.tfidf_baseline"},
     "tokenizers": {
         "rarrl_learning.reasoner.export",

@@ -10,6 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from rarrl.clock import ManualClock
+from rarrl.executive.executive import TaskExecutive, TaskStatus
+from rarrl.executive.play import play_task
+from rarrl.executive.python_skills import PythonSkills
+from rarrl.skills.domain import load_domain
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 TIMEOUT_S = 600.0  # on a loaded two-core machine; alone the longest takes ten seconds
 
@@ -102,6 +108,16 @@ def test_gate_on_your_base() -> None:
     assert shown.rstrip().endswith("STOP, command too old")
 
 
+@pytest.mark.slow
+def test_somebody_elses_simulator() -> None:
+    needs("miniworld")
+    shown = run("somebody_elses_simulator")
+    assert re.search(r"0\.20 m/s  PASS", shown), shown
+    ahead = [float(metres) for metres in re.findall(r"free ahead ([\d.]+) m", shown)]
+    assert 1.5 < ahead[0] <= 2.0 and ahead[-1] < 1.2  # of 2 m to the wall, and it came near
+    assert 0.15 < number(r"stands ([\d.]+) m before", shown) < 0.7
+
+
 def test_own_latency_profile() -> None:
     shown = run("own_latency_profile")
     assert 110 / 40 + 0.8 < number(r"planner, 1\): mean ([\d.]+) s", shown) < 110 / 15 + 0.8
@@ -154,3 +170,28 @@ def test_every_example_is_tested_and_says_what_it_needs_and_shows() -> None:
         head = ast.get_docstring(ast.parse(text)) or ""
         assert "Needs: " in head and "You see: " in head and f"Run: python examples/{path.name}" in head, path.name
         assert len(text.splitlines()) <= 80, f"{path.name}: an example is read at one go"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "ends"),
+    [
+        ("water the second bed", {"watered": ["bed_2"]}),
+        ("put some herbs into the box", {"crate": ["basil"]}),
+        ("put two tomatoes into the crate", {"crate": ["tomato", "tomato"]}),
+        ("shut the roof", {"roof_open": False}),
+    ],
+)
+def test_a_robot_from_its_two_files_alone(monkeypatch, sentence, ends):
+    """The greenhouse's own code knows nothing of rarrl, and rarrl knows only the files."""
+    folder = EXAMPLES / "robots" / "greenhouse"
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "greenhouse", raising=False)
+    domain = load_domain(folder / "skills.yaml", folder / "world.yaml")
+    player = PythonSkills(domain)
+    house = sys.modules["greenhouse"].house
+    house.roof_open = True
+
+    end = play_task(TaskExecutive(domain), sentence, player, ManualClock())
+    assert end.status is TaskStatus.SUCCEEDED
+    assert {name: getattr(house, name, None) or house.plants.get(name, False) for name in ends} == ends
+    assert "rarrl" not in (folder / "greenhouse.py").read_text().replace("knows nothing of rarrl", "")

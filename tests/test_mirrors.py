@@ -17,6 +17,7 @@ MIRRORS = {
 NO_MIRROR = {
     "learning/latency/figures.py": "shown through tests/cli/test_cli.py (`plot` of a profile)",
     "learning/orchestrator/train_alfred.py": "shown through tests/learning/orchestrator/test_train.py",
+    "learning/orchestrator/train_nameless.py": "shown through tests/learning/orchestrator/test_train.py",
     "learning/perception/benchmark.py": "shown through tests/learning/perception/test_evaluate.py",
     "learning/perception/evaluate_fusion.py": "shown through tests/perception/test_fusion.py",
     "learning/perception/jobs.py": "shown through tests/cli/test_detector.py",
@@ -41,6 +42,7 @@ NO_MIRROR = {
     "rarrl/cli/profile.py": "shown through tests/cli/test_cli.py",
     "rarrl/cli/results.py": "shown through tests/cli/test_cli.py",
     "rarrl/cli/run.py": "shown through tests/cli/test_cli.py",
+    "rarrl/cli/task.py": "shown through tests/cli/test_skills.py",
     "rarrl/cli/why.py": "shown through tests/test_why.py",
     "rarrl/errors.py": "names alone",
     "rarrl/llama/shape.py": "shown through tests/llama/test_gguf.py",
@@ -62,6 +64,7 @@ NO_MIRROR = {
     "sim_envs/alfred/datasets.py": "shown through tests/sim_envs/alfred/test_env.py",
     "sim_envs/alfred/make.py": "shown through tests/sim_envs/alfred/test_executive.py",
     "sim_envs/household/robot/teleport_driver.py": "shown through tests/learning/household/test_recorded_missions.py",
+    "sim_envs/random_skills/ranges.py": "shown through tests/sim_envs/random_skills/test_core.py",
 }
 """Source file without a test file of its own -> why. Sorted, one a line; a new test file takes its line away."""
 

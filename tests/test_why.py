@@ -80,7 +80,7 @@ def test_probabilities_costs_and_what_always_would_do(runs: Path) -> None:
         assert one.probabilities.argmax() == one.action and not one.probabilities[~one.allowed].any()
         assert one.always_seconds == (costs.mean_s[one.always - 1] if one.always else 0.0)
     first = found[0]
-    assert first.always is not Action.ACT and named(first.features)["time_fraction"] == 1.0
+    assert first.always is not Action.ACT and named(first)["time_fraction"] == 1.0
     rule = explain(read_run(runs / "2"), 0.004)[0]
     assert rule.probabilities is None and rule.value is None
 

@@ -65,7 +65,10 @@ API = (
     "rarrl.reasoner.base",
     "rarrl.reasoner.registry",
     "rarrl.reasoner.plan",
-    "rarrl.skills.check",
+    "rarrl.skills.plan",
+    "rarrl.skills.domain",
+    "rarrl.skills.operator_policy",
+    "rarrl.alfred_plans",
     "rarrl.orchestrator.orchestrator",
     "rarrl.orchestrator.registry",
     "rarrl.orchestrator.rules",
@@ -784,8 +787,16 @@ def rules() -> str:
     from rarrl.orchestrator.registry import Fitted, rules_file, tuned_parameters
     from rarrl.orchestrator.rules import RECIPES, RISK_SETS, RULES
 
-    conditions = {Fitted.LATENCIES: "binding", Fitted.ANSWERS: "binding", Fitted.HOUSEHOLD: "mission"}
-    tuned = {fitted: tuned_parameters(conditions[fitted], rules_file(fitted)) for fitted in Fitted}
+    conditions = {
+        Fitted.LATENCIES: ("binding",),
+        Fitted.ANSWERS: ("binding",),
+        Fitted.HOUSEHOLD: ("mission",),
+        Fitted.SKILLS: ("binding", "answers"),
+    }
+    tuned: dict[Fitted, dict[str, dict[str, Any]]] = {
+        fitted: {k: v for name in names for k, v in tuned_parameters(name, rules_file(fitted)).items()}
+        for fitted, names in conditions.items()
+    }
     triggers, settings = [], []
     for family in RULES.values():
         where = "recorded answers" if family.needs_plan else "latencies" if family.needs_guard else "both"
@@ -803,7 +814,7 @@ def rules() -> str:
         "(../how-to/plug-in-your-own-part.md). What the words mean: [glossary](../explanation/glossary.md)."
     )
     recipes = [(f"`{name}`", ", then ".join(a.name for a in actions)) for name, actions in RECIPES.items()]
-    risky = [(f"`{name}`", ", ".join(t.name for t in types) or "none") for name, types in RISK_SETS.items()]
+    risky = [(f"`{name}`", ", ".join(types) or "none") for name, types in RISK_SETS.items()]
     heads = [f"tuned: {fitted.value}" for fitted in Fitted]
     return "\n\n".join(
         [
@@ -812,8 +823,9 @@ def rules() -> str:
             "both. The calls of the recipe follow one another; then the robot acts.",
             _table(("rule", "thinks", "plays on"), triggers),
             "## Parameters\n\nTuned: the value that was chosen among those tried, under a budget that binds, on calls "
-            "whose latency alone is known (`rarrl tune rules`), on recorded answers to ALFRED's goals, and on "
-            "missions in the simulated home. The kind of latency profile says which of the three counts. A rule "
+            "whose latency alone is known (`rarrl tune rules`), on recorded answers to ALFRED's goals, on "
+            "missions in the simulated home, and on random skill sets. The world and the kind of latency profile say "
+            "which of the four counts. A rule "
             "without parameters in its name takes these; empty: not tuned there, the default counts.",
             _table(("rule", "parameter", "default", "tried", *heads), settings),
             "## Recipes\n\nThe calls that a rule makes when it thinks.",
@@ -825,7 +837,7 @@ def rules() -> str:
 
 
 def features() -> str:
-    from rarrl.orchestrator.features import FEATURE_LIMIT, FEATURE_NAMES, PLAN_FEATURE_NAMES
+    from rarrl.orchestrator.features import FEATURE_LIMIT, FEATURE_NAMES, PLAN_FEATURE_NAMES, STEP_FEATURE_NAMES
 
     meanings = yaml.safe_load(FEATURES.read_text("utf-8"))
     intro = (
@@ -840,6 +852,9 @@ def features() -> str:
             _features(FEATURE_NAMES, meanings["features"]),
             "## Where plans are known\n\nAppended with recorded answers, and where a reasoner is asked.",
             _features(PLAN_FEATURE_NAMES, meanings["plan_features"]),
+            "## Without names\n\nThe policy `nameless` reads these in the place of `type` and `remaining`, then all of "
+            "the above; those of the plan are 0 where plans are not known, and `plan.known` says so.",
+            _features(STEP_FEATURE_NAMES, meanings["step_features"]),
         ]
     )
 

@@ -27,6 +27,7 @@ from .rollout import Clusters, RolloutResult, rollout
 from .scenarios import CONDITIONS, SKILLSET_CONDITIONS, fixed_episodes
 from .tune import SKILLSET_CORES
 
+PARTS = ("all", *SKILLSET_CORES, "alfred")
 HELD_OUT_SEED = 1_000_003  # of plans and robots that nothing was fitted to; training and tuning begin at 0
 # Prices at which the policy is held against another at no more seconds; finer than PRICES, for the difference is small.
 FINE_PRICES = tuple(float(p) for p in np.geomspace(0.0005, 0.03, 22))
@@ -101,6 +102,7 @@ def eval_skillsets(
     seed: int = 0,
     robots: int = 4000,
     replicas: int = 4,
+    part: str = "all",
     json_path: Path | None = None,
     command: str = "rarrl eval skillsets",
     split: str | None = None,
@@ -113,7 +115,12 @@ def eval_skillsets(
 
     Success is a mean over robots, or over episodes; intervals are bootstrapped over robots, or over plans and training
     seeds; comparisons are paired and at no more LLM seconds than the other, profile by profile. Returns (and writes to
-    `json_path`) the results document. Raises: InputError where `models` holds no policy."""
+    `json_path`) the results document. part: all, or the random skill sets under
+    one of SKILLSET_CONDITIONS, or alfred.
+
+    Raises: InputError where `models` holds no policy, or for another part."""
+    if part not in PARTS:
+        raise InputError(f"part {part!r} is unknown; allowed: {', '.join(PARTS)}")
     folder = models or MODELS / "orchestrator"
     nameless = nameless_seeds(folder)
     say = progress or (lambda what, share: None)
@@ -122,10 +129,12 @@ def eval_skillsets(
 
     worlds = {
         "unseen": (HELD_OUT_SETS, HELD_OUT_PROFILES),
-        "new_seeds": (TRAINING_SETS, TRAINING_PROFILES),
+        "new_seeds": (TRAINING_SETS, HELD_OUT_PROFILES),
     }
     for share, (world, (ranges, profiles)) in enumerate(worlds.items()):
         for condition, kind in SKILLSET_CORES.items():
+            if part not in ("all", condition):
+                continue
             say(f"{world} robots, {condition}", 0.25 * share)
             episode_set = SkillsetEpisodes.of(ranges, kind, robots, HELD_OUT_SEED + seed)
             ev = SkillsetEvaluation(
@@ -141,8 +150,9 @@ def eval_skillsets(
             suffix = "" if condition == "binding" else f"_{condition}"
             best[f"{world}{suffix}"] = _hold(ev, condition, profiles, f"{world}_skills{suffix}")
 
-    say("ALFRED", 0.6)
-    _alfred(total, shipped_seeds(folder), nameless)
+    if part in ("all", "alfred"):
+        say("ALFRED", 0.6)
+        _alfred(total, shipped_seeds(folder), nameless)
     total.tables["setup"] = {
         "held_out": "plans of 11 to 16 steps (training: 1 to 10), 9 to 12 skills (2 to 8), makers' word off by "
         "1 to 1.5 logits (0 to 1), hard scenes 70 to 90 % (10 to 70 %), experience 200 to 2000 attempts (1 to 200), "

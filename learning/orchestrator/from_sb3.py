@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from rarrl.errors import InputError
-from rarrl.orchestrator.features import ALL_FEATURE_NAMES, N_ACTIONS, N_FEATURES
+from rarrl.orchestrator.features import ALL_FEATURE_NAMES, N_ACTIONS, N_FEATURES, NAMELESS_FEATURE_NAMES
 from rarrl.orchestrator.learned import LearnedPolicy, save_policy
 
 from .train import layers_of
 
 
-def save_sb3(model: Any, folder: Path | str, name: str = "own") -> Path:
+def save_sb3(model: Any, folder: Path | str, name: str = "own", nameless: bool = False) -> Path:
     """Writes the network of `model` to `folder`; its path is then a policy wherever one is named: `make_orchestrator`,
     `--policy`, the parameter `policy` of the node.
 
@@ -26,13 +26,14 @@ def save_sb3(model: Any, folder: Path | str, name: str = "own") -> Path:
         model: PPO, MaskablePPO, A2C or DQN with "MlpPolicy", trained on `rarrl/AlfredReplay-v0`
         folder: made where it is missing
         name: what reports call the policy
+        nameless: it was trained on `rarrl/RandomSkills-v0`, whose features know no names of skills
 
     Returns: the folder.
 
     Raises: InputError for another network than linear layers with tanh between them (DQN: give
     `policy_kwargs={"activation_fn": torch.nn.Tanh}`), observations that VecNormalize has scaled, or other features and
     actions than the environment's."""
-    linear, value = _checked(model)
+    linear, value = _checked(model, nameless)
     hidden = np.zeros(linear[0].in_features, dtype=np.bool_)
     policy = LearnedPolicy(
         name=name,
@@ -42,6 +43,7 @@ def save_sb3(model: Any, folder: Path | str, name: str = "own") -> Path:
         allowed=np.ones(N_ACTIONS, dtype=np.bool_),
         value_weights=tuple(layer.weight.detach().cpu().numpy().copy() for layer in value),
         value_biases=tuple(layer.bias.detach().cpu().numpy().copy() for layer in value),
+        nameless=nameless,
     )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +51,7 @@ def save_sb3(model: Any, folder: Path | str, name: str = "own") -> Path:
     return folder
 
 
-def _checked(model: Any) -> tuple[list[Any], list[Any]]:
+def _checked(model: Any, nameless: bool) -> tuple[list[Any], list[Any]]:
     """The linear layers of policy and value head. Raises: InputError where numpy's tanh network is not the same."""
     import torch
     from stable_baselines3.common.torch_layers import FlattenExtractor
@@ -83,6 +85,11 @@ def _checked(model: Any) -> tuple[list[Any], list[Any]]:
         )
 
     inputs, outputs = (linear[0].in_features, linear[-1].out_features) if linear else (0, 0)
+    if nameless and (inputs, outputs) != (len(NAMELESS_FEATURE_NAMES), N_ACTIONS):
+        raise InputError(
+            f"save_sb3: this {kind} maps {inputs} numbers to {outputs}; allowed for a nameless one: "
+            f"{len(NAMELESS_FEATURE_NAMES)} features to {N_ACTIONS} actions, as of rarrl/RandomSkills-v0"
+        )
     if inputs not in (N_FEATURES, len(ALL_FEATURE_NAMES)) or outputs != N_ACTIONS:
         raise InputError(
             f"save_sb3: this {kind} maps {inputs} numbers to {outputs}; allowed: {N_FEATURES} or "

@@ -420,6 +420,15 @@ def _task_record(task: RecordedTask, plans: dict[Plan, int], met: dict[tuple[str
     )
 
 
+def profile_name(text: str) -> str:
+    """A name that a profile may have, made of `text`.
+
+    >>> profile_name("My model")
+    'my-model'
+    """
+    return re.sub("[^a-z0-9._-]+", "-", text.lower()).strip("._-")[:64] or "recorded"
+
+
 def make_header(name: str, reasoner: str, config: RecordConfig) -> ProfileHeader:
     """Where a recording comes from, for its file; without the paths of this machine and the address of a server."""
     reasoner = shareable(reasoner)
@@ -433,7 +442,7 @@ def make_header(name: str, reasoner: str, config: RecordConfig) -> ProfileHeader
         what = "our own (rarrl/data/household_tasks.jsonl, in the form of an ALFRED split)"
 
     return ProfileHeader(
-        name=re.sub("[^a-z0-9._-]+", "-", name.lower()).strip("._-")[:64] or "recorded",
+        name=profile_name(name),
         kind="recorded",
         measured=f"{config.n} goals of {what}; threads: {config.threads}; seed {config.seed}; default plan: "
         "nearest known goal (tf-idf) of the train split without its development plans; known of a home: what was met "

@@ -21,6 +21,7 @@ from rarrl.cli import (
     profile,
     quantize,
     run,
+    skills,
     why,
 )
 
@@ -59,6 +60,7 @@ _tune.command("rules")(orchestrator.tune_rules)
 _tune.command("policy")(policy_speed.tune_policy)
 _eval = _group("eval", "Measure how good the parts are.")
 _eval.command("orchestrator")(orchestrator.eval_orchestrator)
+_eval.command("skillsets")(orchestrator.eval_skillsets)
 _eval.command("detector")(detector.eval_detector)
 _eval.command("fusion")(detector.eval_fusion)
 _eval.command("planner")(planner.eval_planner)
@@ -81,6 +83,10 @@ _group("rule", "Rules that decide when to think.").command("list")(orchestrator.
 _data = _group("data", "Demonstrations to learn from.")
 _data.command("record")(policy.record)
 _data.command("calibrate")(policy.calibrate)
+_skills = _group("skills", "A robot's own skills and world: the two files.")
+_skills.command("new")(skills.new)
+_skills.command("check")(skills.check)
+_skills.command("plan")(skills.plan)
 _group("alfred", "The ALFRED data set.").command("statistics")(profile.alfred_statistics)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +19,7 @@ from rarrl.errors import InputError
 if TYPE_CHECKING:
     from rarrl.reasoner.base import Answer, Reasoner
     from rarrl.skills.domain import Domain
+    from rarrl.skills.operator_policy import OperatorPolicy
 
 LlmOption = Annotated[
     str, typer.Option("--llm", help="llama (the shipped model), llama:PATH.gguf, openai:URL#MODEL, profile:NAME.")
@@ -45,6 +46,11 @@ def ask(
         Path | None,
         typer.Option("--operator-policy", "--policy", help="What this robot may touch and do, a JSON or YAML file."),
     ] = None,
+    skills: Annotated[
+        Path | None,
+        typer.Option(help="What the robot can do, a skills.yaml; with --world. Default: ALFRED's household."),
+    ] = None,
+    world: Annotated[Path | None, typer.Option(help="Where it does it, a world.yaml; with --skills.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Have the plan judged by the verifier, too.")] = False,
     threads: ThreadsOption = None,
     llm_option: LlmSettings = None,
@@ -67,17 +73,31 @@ def ask(
     if len(goal) > MAX_GOAL_CHARS:
         raise InputError(f"ask: the goal has {len(goal)} characters (allowed: {MAX_GOAL_CHARS}); say it in fewer words")
     operator = load_operator_policy(policy) if policy is not None else OperatorPolicy()
-    scene = _scene(seen, ALFRED_DOMAIN.under(operator))
+    domain = _domain(skills, world, operator)
+    if domain is not None and seen:
+        raise InputError("ask: --seen goes with ALFRED's household; world.yaml says what is where on your robot")
+    scene = _scene(seen, ALFRED_DOMAIN.under(operator)) if domain is None else ()
+    beliefs = _beliefs(goal, domain)
     settings = language_model_settings(llm_option, llm, threads=threads, call_timeout_s=deadline)
-    reasoner = make_reasoner(llm, policy=operator, settings=settings, seed=seed)
+    reasoner = make_reasoner(llm, policy=operator if domain is None else None, settings=settings, seed=seed)
     try:
         if scene and level == 1 and _looks_up_at_level_2(reasoner.backend):
             typer.echo("note: this model uses --seen at level 2 alone; add --level 2", err=True)
-        answers = [reasoner.ask(Request(1, Role.PLANNER, level, goal, settings.call_timeout_s, scene, seed=seed))]
+        request = Request(
+            1,
+            Role.PLANNER,
+            level,
+            goal,
+            settings.call_timeout_s,
+            scene,
+            seed=seed,
+            domain=domain,
+            beliefs=beliefs,
+        )
+        answers = [reasoner.ask(request)]
         if verify and answers[0].plan is not None:
-            answers.append(
-                reasoner.ask(Request(2, Role.VERIFIER, level, goal, settings.call_timeout_s, scene, answers[0].plan))
-            )
+            judged = replace(request, decision=2, role=Role.VERIFIER, plan=answers[0].plan, seed=0)
+            answers.append(reasoner.ask(judged))
     finally:
         reasoner.close()
     if json:
@@ -91,6 +111,25 @@ def ask(
         )
     if answers[0].plan is None or not all(answer.verdict.ok if answer.verdict else False for answer in answers[1:]):
         raise typer.Exit(1)
+
+
+def _domain(skills: Path | None, world: Path | None, operator: OperatorPolicy) -> Domain | None:
+    """The robot that two files describe; None where none are given. Raises: InputError."""
+    from rarrl.skills.domain import load_domain
+
+    if (skills is None) != (world is None):
+        missing = "--world" if world is None else "--skills"
+        raise InputError(f"ask: {missing} is missing; --skills and --world describe one robot together")
+    return None if skills is None or world is None else load_domain(skills, world).under(operator)
+
+
+def _beliefs(goal: str, domain: Domain | None) -> tuple[str, ...]:
+    """What world.yaml says of the names in the goal."""
+    from rarrl.skills.beliefs import Beliefs
+
+    if domain is None:
+        return ()
+    return Beliefs.at_start(domain.world).about(domain.lexicon.named(goal))
 
 
 def _scene(text: str, domain: Domain) -> tuple[str, ...]:
@@ -126,6 +165,9 @@ def _print(answer: Answer) -> None:
         typer.echo(("verdict: ok" if answer.verdict.ok else f"verdict: {fault.value if fault else 'wrong'}") + p_ok)
     else:
         typer.echo(f"no {'plan' if answer.role.value == 'planner' else 'verdict'}: {answer.status.value}: {answer.why}")
+    for thing, shares in answer.where.items():
+        likely = ", ".join(f"{place} {share:.2f}" for place, share in shares[:3])
+        typer.echo(f"where {thing} usually is: {likely}")
     first = "" if math.isnan(answer.ttft_s) else f", first token after {answer.ttft_s:.2f} s"
     sure = "" if math.isnan(answer.confidence) else f", mean log-probability {answer.confidence:.2f}"
     if not math.isnan(answer.p_right):

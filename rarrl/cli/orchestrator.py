@@ -277,6 +277,45 @@ def eval_orchestrator(
 
 
 @guarded("nothing was written; start again")
+def eval_skillsets(
+    seed: SeedOption = 0,
+    alfred: AlfredOption = None,
+    split: SplitOption = None,
+    robots: Annotated[int, typer.Option(min=10, max=100_000, help="Random robots in each comparison.")] = 4000,
+    replicas: Annotated[int, typer.Option(min=1, max=1000, help="How often each of ALFRED's plans is played.")] = 4,
+    part: Annotated[str, typer.Option(help="all, binding or answers (random skill sets), or alfred.")] = "all",
+    models: Annotated[Path | None, typer.Option(help="Folder of the weights; default: the shipped ones.")] = None,
+    rules: Annotated[Path | None, typer.Option(help="Tuned rules; default: the shipped ones.")] = None,
+    json: JsonOption = None,
+) -> None:
+    """Hold the nameless policy against every rule on skills that it never saw, and against `learned` on ALFRED."""
+    from rarrl.cli.results import print_results
+    from rarrl.orchestrator.registry import SKILLSET_RULES_FILE
+    from rarrl_learning.orchestrator.evaluate_skillsets import eval_skillsets as evaluate
+    from rarrl_sim_envs.alfred.datasets import load_plans
+
+    check_output(json, "--json")
+    plans, data = load_plans(alfred, split)
+    with progress("evaluating", 1.0) as update:
+        results = evaluate(
+            plans,
+            data,
+            seed=seed,
+            robots=robots,
+            replicas=replicas,
+            part=part,
+            json_path=json,
+            command=command_line(),
+            split=split,
+            models=models,
+            rules_file=rules or SKILLSET_RULES_FILE,
+            progress=_said(update),
+        )
+    print_results(results)
+    _tell_files(json, None)
+
+
+@guarded("nothing was written; start again")
 def bench_orchestrator(seed: SeedOption = 0, json: JsonOption = None) -> None:
     """Measure speed: environment, learning, one decision, the import of the core."""
     from rarrl.cli.results import print_results

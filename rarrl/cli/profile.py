@@ -99,6 +99,10 @@ def profile_import(
     _print_profile(str(out), profile_rows(result.profile))
 
 
+SKILLS_SENTENCES = 40
+"""Sentences about a robot's own skills that are recorded by default; a small home has about as many."""
+
+
 @guarded("the same command goes on from the last call")
 def profile_record(
     out: Annotated[
@@ -112,6 +116,11 @@ def profile_record(
         str | None,
         typer.Option(help="With --alfred: whose goals; default train, of which only those that were not taught."),
     ] = None,
+    skills: Annotated[
+        Path | None,
+        typer.Option(help="A robot's skills.yaml, with --world: sentences like its examples are asked for."),
+    ] = None,
+    world: Annotated[Path | None, typer.Option(help="Its world.yaml, with --skills.")] = None,
     roles: Annotated[str, typer.Option(help="planner, verifier or both, with a comma.")] = "planner,verifier",
     levels: Annotated[str, typer.Option(help="1, 2 or both, with a comma.")] = "1,2",
     n: Annotated[
@@ -141,6 +150,7 @@ def profile_record(
     from rarrl.alfred import HOUSEHOLD_TASKS
     from rarrl.build import make_reasoner
     from rarrl.latency.profile import save_profile
+    from rarrl.skills.domain import load_domain
     from rarrl_learning.latency.jobs import answer_tables, profile_rows
     from rarrl_learning.reasoner.record import (
         RecordConfig,
@@ -152,6 +162,7 @@ def profile_record(
         record_profile,
         shipped_tasks,
     )
+    from rarrl_learning.reasoner.record_skills import drawn_missions, record_skills, skills_header
 
     check_output(out, "--out")
     journal = journal_of(out)
@@ -161,20 +172,35 @@ def profile_record(
         if alfred is None and value is not None:
             raise InputError(f"--{option}: goes with --alfred, the folder of the data set; give it, or leave it away")
 
+    if (skills is None) != (world is None) or (skills is not None and alfred is not None):
+        raise InputError("--skills, --world: give both, and no --alfred: they describe another robot")
+
     settings = language_model_settings(llm_option, llm, threads=threads, call_timeout_s=deadline)
     where = HOUSEHOLD_TASKS.stem if alfred is None else split or "train"
     config = RecordConfig(
         llm, where, n or 500, _roles(roles), _levels(levels), settings.threads, settings.call_timeout_s, seed
     )
-    tasks, data = shipped_tasks(config) if alfred is None else choose_tasks(alfred, config, memory)
-    config = replace(config, n=len(tasks))
-    reasoner = make_reasoner(llm, settings=settings)
-    try:
-        header = make_header(out.stem, reasoner.name, config)
-        with progress("recording", len(tasks)) as update:
-            profile = record_profile(reasoner, tasks, config, header, journal, data, update)
-    finally:
-        reasoner.close()
+    if skills is not None and world is not None:
+        domain = load_domain(skills, world)
+        config = replace(config, split="skills", n=n or SKILLS_SENTENCES)
+        missions = drawn_missions(domain, config.n, seed)
+        reasoner = make_reasoner(llm, settings=settings)
+        try:
+            header = skills_header(out.stem, reasoner.name, domain.skills.robot, config)
+            with progress("recording", len(missions)) as update:
+                profile = record_skills(reasoner, missions, config, header, journal, update)
+        finally:
+            reasoner.close()
+    else:
+        tasks, data = shipped_tasks(config) if alfred is None else choose_tasks(alfred, config, memory)
+        config = replace(config, n=len(tasks))
+        reasoner = make_reasoner(llm, settings=settings)
+        try:
+            header = make_header(out.stem, reasoner.name, config)
+            with progress("recording", len(tasks)) as update:
+                profile = record_profile(reasoner, tasks, config, header, journal, data, update)
+        finally:
+            reasoner.close()
     save_profile(profile, out)
 
     _print_profile(str(out), profile_rows(profile))

@@ -24,6 +24,7 @@ from rarrl.cli.playing import (
     tell_costs,
     told_where,
 )
+from rarrl.cli.skills import OperatorOption
 from rarrl.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file; 
 
 @guarded(PLOT_HINT)
 def run(
+    task: Annotated[
+        str | None, typer.Argument(help="With --skills: what the robot is to do, one sentence.", show_default=False)
+    ] = None,
     policy: PolicyOption = None,
     profile: ProfileOption = None,
     episodes: EpisodesOption = None,
@@ -82,16 +86,46 @@ def run(
     sim: Annotated[
         bool, typer.Option("--sim", help="The whole robot in a simulated home instead of the replay, in real time.")
     ] = False,
+    skills: Annotated[
+        str | None,
+        typer.Option("--skills", metavar="FILE", help="A task with this robot's skills: skills.yaml, or robot:NAME."),
+    ] = None,
+    world: Annotated[
+        str | None, typer.Option("--world", metavar="FILE", help="With --skills: its world.yaml, or robot:NAME.")
+    ] = None,
+    operator_policy: OperatorOption = None,
     config: ConfigOption = None,
     out: OutOption = None,
 ) -> None:
-    """Run orchestrator_node and replay_node on ROS 2, without ros2 launch; with --sim the whole robot in a home."""
+    """Run orchestrator_node and replay_node on ROS 2, without ros2 launch; with --sim the whole robot in a home; with
+    --skills a task with a robot's own skills: rarrl run --skills robot:pyrobosim "bring a soda to the desk"."""
+    if skills is not None:
+        unused = {"n": episodes, "category": category, "alfred": alfred, "split": split, "shock": shock or None}
+        unused |= {"latency-scale": latency_scale, "speed": speed, "sim": sim or None, "out": out}
+        _refuse_with(
+            "--skills, which carries one task out", [name for name, each in unused.items() if each is not None]
+        )
+        if not task:
+            raise InputError('run: --skills needs a sentence, such as "bring a soda to the desk"')
+        if policy and len(policy) > 1:
+            raise InputError("--policy: with --skills give one")
+        from rarrl.cli.task import run_task
+
+        orchestrator = _orchestrator_values(profile or "gpt4o-mini-anchor", time_budget, token_budget, cost_weight, llm)
+        settings = _config(config, orchestrator, {}, language_model_values(llm_option, llm))
+        run_task(task, skills, world or "", operator_policy, settings, seed or 0, policy[0] if policy else None)
+        return
+    given = {"world": world, "operator-policy": operator_policy, "a sentence": task}
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"run: {name} goes with --skills, which names the robot's skills.yaml, or robot:NAME")
     if sim:
         language_model_settings(llm_option, llm)  # says what is wrong before a node starts
         replayed = {"category": category, "alfred": alfred, "split": split, "speed": speed}
         replayed |= {"latency-scale": latency_scale, "shock": shock or None, "config": config}
-        _refuse_with_sim([name for name, value in replayed.items() if value is not None])
-        given = {
+        names = [name for name, value in replayed.items() if value is not None]
+        _refuse_with("--sim, which carries --n missions out in real time", names)
+        values = {
             "missions": 1 if episodes is None else episodes,
             "seed": seed,
             "policy": policy[0] if policy and len(policy) == 1 else None,
@@ -102,7 +136,7 @@ def run(
             "reasoner": llm,
             **{f"llm_{name}": value for name, value in language_model_values(llm_option).items()},
         }
-        _run_sim(policy, given, out)
+        _run_sim(policy, values, out)
         return
     settings = _config(
         config,
@@ -175,9 +209,9 @@ def _with_costs(config: Config, folder: Path, measure: bool, reasoner: Reasoner 
     return config
 
 
-def _refuse_with_sim(names: Sequence[str]) -> None:
+def _refuse_with(other: str, names: Sequence[str]) -> None:
     if names:
-        raise InputError(f"--{names[0]}: not with --sim, which carries --n missions out in real time; leave it away")
+        raise InputError(f"--{names[0]}: not with {other}; leave it away")
 
 
 def _run_sim(policies: Sequence[str] | None, given: dict[str, Any], out: Path | None) -> None:

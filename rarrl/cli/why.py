@@ -137,7 +137,7 @@ def _detail(run: Run, explained: list[Explained], number: int) -> None:
         ]
         out.print(table("Actions", ("action", "probability", "allowed"), cells))
     policy = make_orchestrator(run.policy, run.header.profile).policy
-    values = named(one.features)
+    values = named(one)
     if isinstance(policy, LearnedPolicy):
         pull = pulls(policy, one, explained)
         order = np.argsort(-np.abs(pull), kind="stable")[:SHOWN_FEATURES]

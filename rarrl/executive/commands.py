@@ -23,11 +23,13 @@ class Send:
 
 @dataclass(frozen=True)
 class Adopt:
-    """Take a goal up again that an earlier process has sent."""
+    """Take a goal up again that an earlier process has sent. accepted: its server had said that it has it; else the
+    process may have been killed before it sent it."""
 
     uuid: str
     step: Step
     timeout_s: float
+    accepted: bool = False
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ from rarrl.skills.plan import Plan, Step
 from rarrl.skills.search import Preparation, Search
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, StepView
 
+AWAY_S = 1.0
+"""Seconds between two attempts at a server that is not available: it may be starting."""
 NO_PLAN = StepView("no_plan", failures=0.99, attempts=50.0)
 """What stands in place of a plan where nothing known is near to the sentence: acting on it fails."""
 
@@ -41,8 +43,9 @@ NO_PLAN = StepView("no_plan", failures=0.99, attempts=50.0)
 class ExecutiveSettings:
     """time_budget_s, token_budget: of thinking, per task. horizon: skills that one task may try. call_timeout_s: no
     call counts longer. sure: below this probability "done" is looked at again, where a skill can look. stuck: how often
-    there may be nothing to do before the task is given up. busy_s: how long a server may keep a goal after its time
-    before the task is given up."""
+    there may be nothing to do before the task is given up. refusals: how often one step may be refused, or have no way,
+    before this task does without it, whatever beliefs changed in between. busy_s: how long a server may keep a goal
+    after its time, or be away, before the task does without it."""
 
     time_budget_s: float = 20.0
     token_budget: float = 20_000.0
@@ -50,6 +53,7 @@ class ExecutiveSettings:
     call_timeout_s: float = 60.0
     sure: float = 0.8
     stuck: int = 3
+    refusals: int = 6
     busy_s: float = 60.0
 
 
@@ -67,7 +71,8 @@ class TaskStatus(str, Enum):
 @dataclass
 class _Running:
     """A goal that was sent and has not ended. row: of the plan in force when it was sent; -1: it prepares one.
-    task: its id. given_up: its time is over, it was cancelled, and what becomes of it is unknown."""
+    task: its id. accepted: its server has said that it has it. overdue: it was stopped because its time was over.
+    given_up: it was to stop, and what becomes of it is unknown."""
 
     uuid: str
     step: Step
@@ -78,11 +83,15 @@ class _Running:
     deadline_s: float
     stopped_s: float | None = None
     given_up: bool = False
+    accepted: bool = False
+    overdue: bool = False
 
 
 @dataclass
 class _Task:
-    """One task. done: rows of any plan that were carried out. attempts: per step since beliefs changed."""
+    """One task. done: rows of any plan that were carried out. attempts: per step since beliefs changed. barred: steps
+    that are not tried before beliefs change. refusals: per step since it last succeeded; having
+    failed more often than it is tried again counts twice."""
 
     id: str
     goal: str
@@ -96,6 +105,7 @@ class _Task:
     tried: list[Step] = field(default_factory=list)
     attempts: dict[Step, int] = field(default_factory=dict)
     barred: set[Step] = field(default_factory=set)
+    refusals: dict[Step, int] = field(default_factory=dict)
     verdict: tuple[int, int, float] = (0, 0, 0.5)
     answered: dict[int, Plan] = field(default_factory=dict)
     failed: tuple[int, str, str] | None = None  # row, outcome, why
@@ -152,7 +162,8 @@ class TaskExecutive:
         self._task: _Task | None = None
         self._goals: dict[str, _Running] = {}
         self._thinking: Decision | None = None
-        self._held: tuple[Decision, float] | None = None  # an ACT that waits for a server, and since when
+        self._held: tuple[Decision, float, Step] | None = None  # an ACT that waits for a server, since when, its step
+        self._away: dict[str, tuple[float, float]] = {}  # server -> not available since, and tried again after
         self._pending: list[tuple[int, Step]] = []  # rows that are done but not for sure, to be looked at
         self._now = 0.0
 
@@ -170,8 +181,9 @@ class TaskExecutive:
         self._episode += 1
         self._thinking = self._held = None
         self._pending = []
+        self._away = {}
         self.status, self.why = TaskStatus.RUNNING, ""
-        if recalled.plan is not None:
+        if recalled.plan is not None and not self.domain.check(recalled.plan):
             self._put_in_force(recalled.plan, 0, recalled.similarity)
         self._make_report(None)
         return (*commands, Save())
@@ -242,6 +254,8 @@ class TaskExecutive:
         status = answer.status
         if status is CallStatus.OK and answer.seconds > seconds + 1e-9:
             status = CallStatus.TIMEOUT
+        if status is CallStatus.OK and isinstance(answer.plan, Plan) and self.domain.check(answer.plan):
+            status = CallStatus.REFUSED
         task.budget = task.budget.spend(seconds, tokens)
         task.calls, task.llm_s, task.tokens = task.calls + 1, task.llm_s + seconds, task.tokens + tokens
         if status is CallStatus.OK:
@@ -289,11 +303,11 @@ class TaskExecutive:
         row, found = self._next()
         blocked = self._blocked(found.steps[0]) if found.steps else ""
         if blocked:
-            return self._hold(decision, blocked)
+            return self._hold(decision, found.steps[0], blocked)
         self._held = None
-        task.acts += 1
         if not found.steps:
             return self._nothing_to_do(decision, row, found.fault)
+        task.acts += 1
 
         step = found.steps[0]
         is_row = len(found.steps) == 1 and not found.looks_for and row >= 0
@@ -311,11 +325,12 @@ class TaskExecutive:
         if task.plan is None:
             return -1, Preparation(fault="no plan is known for this sentence")
 
-        barred = frozenset(task.barred)
+        given_up = (step for step, times in task.refusals.items() if times >= self.settings.refusals)
+        barred = frozenset(task.barred).union(given_up)
         charge = self._charge(barred)
         if charge is not None:
             return -1, charge
-        check = self._check()
+        check = self._check(barred)
         if check is not None:
             return -1, check
 
@@ -330,6 +345,9 @@ class TaskExecutive:
                 task.looked_again.add(found.looks_for)  # it may have been missed, or have come since: once more
                 self.beliefs = self.beliefs.reconsidered(found.looks_for)
                 found = self._prepared(step, barred)
+            if found.fault and found.looks_for and self._is_there(step):
+                task.finished[row] = True  # no other one was found than the one that is there
+                continue
             return row, found
         return -1, Preparation()
 
@@ -353,12 +371,12 @@ class TaskExecutive:
                 return Preparation(steps)
         return None
 
-    def _check(self) -> Preparation | None:
+    def _check(self, barred: frozenset[Step]) -> Preparation | None:
         """A look at what is not surely done, where the robot stands."""
         if not self._pending or not self.beliefs.state.at:
             return None
         step = self._search.look_here(self.beliefs.state)
-        if step is None or step in (self._task.barred if self._task else ()):
+        if step is None or step in barred:
             self._pending = []
             return None
         return Preparation((step,))
@@ -372,17 +390,27 @@ class TaskExecutive:
         arguments = self.domain.arguments(step)
         return all(self._search.holds(effect.filled(arguments), self.beliefs.state) for effect in effects)
 
+    def _is_there(self, step: Step) -> bool:
+        """Whether more of a thing is where a step puts it than this task has put there."""
+        arguments = self.domain.arguments(step)
+        ends = [effect.filled(arguments).words for effect in self.domain.skill(step).effects if not effect.negated]
+        ends = [words for words in ends if len(words) == 3 and words[1] == "at"]
+        put = self._task.done.count(step) if self._task is not None else 0
+        return bool(ends) and all(self.beliefs.state.count(thing, place) > put for thing, _, place in ends)
+
     def _blocked(self, step: Step) -> str:
         """Why nothing may be sent to the server of a step."""
         server = self.domain.skill(step).run.server
         for running in self._goals.values():
             if self.domain.skill(running.step).run.server == server:
                 return f"{server} has not ended {running.step} yet"
+        if server in self._away and self._now < self._away[server][1]:
+            return f"{server} is not available"
         return ""
 
-    def _hold(self, decision: Decision, why: str) -> Commands:
+    def _hold(self, decision: Decision, step: Step, why: str) -> Commands:
         """Waits for a server; nothing new is sent to it before its last goal has ended."""
-        self._held = self._held or (decision, self._now)
+        self._held = (decision, self._now if self._held is None else self._held[1], step)
         if self._now - self._held[1] < self.settings.busy_s:
             return ()
         self._held = None
@@ -411,7 +439,20 @@ class TaskExecutive:
     def accepted(self, uuid: str, now_s: float) -> Commands:
         """A server has taken a goal."""
         self._now = now_s
-        return ()
+        running = self._goals.get(uuid)
+        if running is None or running.accepted:
+            return ()
+        running.accepted = True
+        return (Save(),)
+
+    def unknown(self, uuid: str, why: str, now_s: float) -> Commands:
+        """It is not known any more whether a goal is at work. Nothing new goes to its server until `finished`."""
+        self._now = now_s
+        running = self._goals.get(uuid)
+        if running is None or running.given_up:
+            return ()
+        running.stopped_s = now_s if running.stopped_s is None else running.stopped_s
+        return self._give_up(running, why)
 
     def finished(self, uuid: str, result: SkillResult, now_s: float) -> Commands:
         """A goal has ended. What it changed is believed, also where its time was over before."""
@@ -420,20 +461,29 @@ class TaskExecutive:
         if running is None:
             self.ignored += 1
             return ()
-        if running.stopped_s is not None and result.outcome is Outcome.FAILED:
+        if running.overdue and result.outcome is Outcome.CANCELLED:
+            late = f"no result within {self.domain.skill(running.step).timeout_s:g} s; stopped"
+            result = replace(result, outcome=Outcome.FAILED, why=late)
+        elif running.stopped_s is not None and not running.overdue and result.outcome is Outcome.FAILED:
             result = replace(result, outcome=Outcome.CANCELLED)
 
         step, skill = running.step, self.domain.skill(running.step)
         expected_s = self._search.seconds(step, self.beliefs.state)
         sure = self.certainty.judge(skill, step, result, expected_s)
-        self._read_battery(result)
-        self._count(step, result)
+        if not running.given_up:  # else it was counted when its time was over
+            self._count(step, result)
+        if result.outcome is not Outcome.UNAVAILABLE:
+            self._away.pop(skill.run.server, None)
         self._believe(running, result, sure)
+        self._read_battery(result)
         if self._held is not None:
             return (Save(), *self._act(self._held[0]))
         if running.given_up or self._task is None or self.status not in (TaskStatus.RUNNING, TaskStatus.PAUSED):
             return (Save(),)
-        self._conclude(running, result)
+        if running.task == self._task.id:
+            self._conclude(running, result)
+        elif self.status is TaskStatus.RUNNING:  # the last task's; now this one can begin
+            self._make_report(None)
         return (Save(),)
 
     def _count(self, step: Step, result: SkillResult) -> None:
@@ -444,7 +494,8 @@ class TaskExecutive:
 
     def _believe(self, running: _Running, result: SkillResult, sure: float) -> None:
         """Folds an outcome into what is believed and what is done."""
-        step, task = running.step, self._task
+        step = running.step
+        task = self._task if self._task is not None and self._task.id == running.task else None
         skill, arguments = self.domain.skill(step), self.domain.arguments(step)
         if result.outcome is Outcome.SUCCESS:
             before = self.beliefs
@@ -458,12 +509,14 @@ class TaskExecutive:
                     task.attempts.clear()
                     task.stuck = 0
                 task.tried.append(step)
+                task.refusals.pop(step, None)
                 self._mark_done(running, sure)
-        elif result.outcome is Outcome.REFUSED:
-            if not self._contradict(step) and task is not None:
-                task.barred.add(step)
-        elif result.outcome is Outcome.UNPLANNABLE and not self._contradict_way(step) and task is not None:
-            task.barred.add(step)
+        elif result.outcome in (Outcome.REFUSED, Outcome.UNPLANNABLE):
+            doubted = self._contradict(step) if result.outcome is Outcome.REFUSED else self._contradict_way(step)
+            if task is not None:
+                task.refusals[step] = task.refusals.get(step, 0) + 1
+                if not doubted:
+                    task.barred.add(step)
 
     def _mark_done(self, running: _Running, sure: float) -> None:
         task, row = self._task, running.row
@@ -483,10 +536,13 @@ class TaskExecutive:
         step, skill = running.step, self.domain.skill(running.step)
         outcome = result.outcome
         row = self._current_row()
-        if outcome in (Outcome.FAILED, Outcome.TIMEOUT, Outcome.UNAVAILABLE):
+        if outcome is Outcome.UNAVAILABLE and self._waits_for(skill.run.server):
+            task.acts -= 1  # it may be starting: no attempt was made
+        elif outcome in (Outcome.FAILED, Outcome.TIMEOUT, Outcome.UNAVAILABLE):
             task.attempts[step] = task.attempts.get(step, 0) + 1
             if task.attempts[step] > skill.retry:
                 task.barred.add(step)
+                task.refusals[step] = task.refusals.get(step, 0) + 2  # three rounds of retries, by default
         if outcome is Outcome.SUCCESS:
             task.failed = None
         elif outcome is not Outcome.CANCELLED:
@@ -504,6 +560,13 @@ class TaskExecutive:
         if self.status is TaskStatus.PAUSED:
             return
         self._make_report(DecisionOutcome(running.decision, Action.ACT, status, result.seconds, 0.0, done))
+
+    def _waits_for(self, server: str) -> bool:
+        """Whether a server that is not available is tried again: at once the first time, then every AWAY_S."""
+        first = server not in self._away
+        since = self._now if first else self._away[server][0]
+        self._away[server] = (since, self._now if first else self._now + AWAY_S)
+        return self._now - since < self.settings.busy_s
 
     def _observe(self, observes: Any, result: SkillResult, arguments: Mapping[str, str]) -> None:
         """What a skill has seen; a result without a list says nothing."""
@@ -553,7 +616,9 @@ class TaskExecutive:
         doubtful: list[tuple[float, float, Fact]] = []
         for condition in self.domain.skill(step).conditions:
             if condition.words[0] == "reachable":
-                return self._contradict_way(step) or bool(doubtful)
+                if self._contradict_way(step):
+                    return True
+                continue
             for fact in self._facts_behind(condition.filled(arguments).words, state.at):
                 mark = self.beliefs.marks.get(fact)
                 if mark is not None and (fact in state.flags or (len(fact) == 3 and state.count(fact[0], fact[2]))):
@@ -623,6 +688,10 @@ class TaskExecutive:
         value = (result.fields or {}).get(name)
         if isinstance(value, (int, float)) and math.isfinite(value):
             self.battery = float(value)
+            return
+        place = self.domain.world.places.get(self.beliefs.state.at)
+        if result.outcome is Outcome.SUCCESS and place is not None and place.charger and math.isfinite(self.battery):
+            self.battery = self.domain.world.battery.full  # nothing else tells of it
 
     # Time
 
@@ -632,19 +701,31 @@ class TaskExecutive:
         commands: list[Command] = []
         for running in list(self._goals.values()):
             if running.stopped_s is None and now_s >= running.deadline_s:
-                running.stopped_s = now_s
+                running.stopped_s, running.overdue = now_s, True
                 commands.append(Stop(running.uuid))
             skill = self.domain.skill(running.step)
             if running.stopped_s is not None and now_s >= running.stopped_s + skill.cancel_s and not running.given_up:
-                running.given_up = True
-                result = SkillResult(Outcome.TIMEOUT, "no result, also after it was cancelled", now_s - running.sent_s)
-                if self._task is not None and self.status is TaskStatus.RUNNING and running.decision >= 0:
-                    self._count(running.step, result)
-                    self._conclude(running, result)
-                commands.append(Save())
+                commands += self._give_up(running, "no result, also after it was cancelled")
         if self._held is not None:
-            commands += self._act(self._held[0])
+            decision, since, step = self._held
+            if not self._blocked(step) or now_s - since >= self.settings.busy_s:
+                commands += self._act(decision)
         return tuple(commands)
+
+    def _give_up(self, running: _Running, why: str) -> Commands:
+        """The end of a goal is not awaited any more."""
+        running.given_up = True
+        task = self._task
+        if task is not None and task.id == running.task and self.status is TaskStatus.RUNNING:
+            result = SkillResult(Outcome.TIMEOUT, why, self._now - running.sent_s)
+            self._count(running.step, result)
+            self._conclude(running, result)
+        return (Save(),)
+
+    @property
+    def held(self) -> str:
+        """Why an ACT waits for its server, "" where none does; `tick` sends it."""
+        return "" if self._held is None else self._blocked(self._held[2]) or "ready"
 
     def _stop_all(self) -> Commands:
         commands = []
@@ -670,6 +751,16 @@ class TaskExecutive:
     def plan(self) -> Plan | None:
         """The plan in force."""
         return self._task.plan if self._task is not None else None
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The rows of the plan in force."""
+        return self.plan.steps if self.plan is not None else ()
+
+    @property
+    def finished_rows(self) -> tuple[bool, ...]:
+        """Which rows of the plan in force are done."""
+        return tuple(self._task.finished) if self._task is not None and self.plan is not None else ()
 
     @property
     def spent(self) -> tuple[int, float, float, int]:
@@ -789,9 +880,14 @@ class TaskExecutive:
                     "decision": goal.decision,
                     "sent_s": goal.sent_s,
                     "deadline_s": goal.deadline_s,
+                    "stopped_s": goal.stopped_s,
+                    "given_up": goal.given_up,
+                    "accepted": goal.accepted,
+                    "overdue": goal.overdue,
                 }
                 for goal in self._goals.values()
             ],
+            "pending": [[row, step.skill, *step.arguments] for row, step in self._pending],
             "task": None
             if task is None
             else {
@@ -810,6 +906,13 @@ class TaskExecutive:
                 "finished": task.finished,
                 "done": Plan(tuple(task.done)).to_rows(),
                 "tried": Plan(tuple(task.tried)).to_rows(),
+                "attempts": _counted_rows(task.attempts),
+                "barred": Plan(tuple(sorted(task.barred, key=str))).to_rows(),
+                "refusals": _counted_rows(task.refusals),
+                "verdict": list(task.verdict),
+                "answered": {str(level): plan.to_rows() for level, plan in task.answered.items()},
+                "failed": None if task.failed is None else list(task.failed),
+                "looked_again": sorted(task.looked_again),
                 "acts": task.acts,
                 "stuck": task.stuck,
                 "spent": [task.calls, task.llm_s, task.tokens],
@@ -827,16 +930,23 @@ class TaskExecutive:
         status = TaskStatus(value["status"])
         task = None if value["task"] is None else self._task_from(value["task"])
         goals = [self._goal_from(each, shift) for each in value["goals"]]
+        pending = [(int(row), Step(str(skill), tuple(arguments))) for row, skill, *arguments in value["pending"]]
 
         self.beliefs = replace(beliefs, marks=marks)
         self.battery = math.inf if value["battery"] is None else float(value["battery"])
         self._run, self._number, self._episode = str(value["run"]), int(value["number"]), int(value["episode"])
         self.status, self.why, self._task = status, str(value["why"]), task
         self._goals = {goal.uuid: goal for goal in goals}
-        self._thinking, self._pending = None, []
+        self._thinking = self._held = None
+        self._pending = pending
         if task is not None:
             self._make_report(None)
-        return tuple(Adopt(g.uuid, g.step, max(g.deadline_s - now_s, 0.1)) for g in goals)
+        commands: list[Command] = []
+        for goal in goals:
+            commands.append(Adopt(goal.uuid, goal.step, max(goal.deadline_s - now_s, 0.1), goal.accepted))
+            if goal.stopped_s is not None:
+                commands.append(Stop(goal.uuid))
+        return tuple(commands)
 
     def _task_from(self, value: Mapping[str, Any]) -> _Task:
         plan = None if value["plan"] is None else Plan.from_rows(value["plan"])
@@ -856,6 +966,15 @@ class TaskExecutive:
             list(Plan.from_rows(value["done"]).steps),
             list(Plan.from_rows(value["tried"]).steps),
         )
+        task.attempts, task.refusals = _steps_counted(value["attempts"]), _steps_counted(value["refusals"])
+        task.barred = set(Plan.from_rows(value["barred"]).steps)
+        verdict, level, p_ok = value["verdict"]
+        task.verdict = int(verdict), int(level), float(p_ok)
+        task.answered = {int(level): Plan.from_rows(rows) for level, rows in value["answered"].items()}
+        if value["failed"] is not None:
+            row, outcome, why = value["failed"]
+            task.failed = int(row), str(outcome), str(why)
+        task.looked_again = set(map(str, value["looked_again"]))
         task.acts, task.stuck = int(value["acts"]), int(value["stuck"])
         task.calls, task.llm_s, task.tokens = int(calls), float(llm_s), float(tokens)
         if plan is not None and len(task.finished) != len(plan.steps):
@@ -876,7 +995,19 @@ class TaskExecutive:
             int(value["decision"]),
             float(value["sent_s"]) + shift,
             float(value["deadline_s"]) + shift,
+            None if value["stopped_s"] is None else float(value["stopped_s"]) + shift,
+            bool(value["given_up"]),
+            bool(value["accepted"]),
+            bool(value["overdue"]),
         )
+
+
+def _counted_rows(steps: Mapping[Step, int]) -> list[list[Any]]:
+    return [[times, step.skill, *step.arguments] for step, times in sorted(steps.items(), key=str)]
+
+
+def _steps_counted(rows: Any) -> dict[Step, int]:
+    return {Step(str(skill), tuple(map(str, arguments))): int(times) for times, skill, *arguments in rows}
 
 
 def _tried(step: Step) -> Tried:

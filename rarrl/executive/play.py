@@ -8,7 +8,7 @@ from typing import Protocol
 from rarrl.clock import Clock
 from rarrl.decision_loop import DecisionSession
 from rarrl.executive.commands import Commands, Send
-from rarrl.executive.executive import TaskExecutive, TaskStatus
+from rarrl.executive.executive import AWAY_S, TaskExecutive, TaskStatus
 from rarrl.reasoner.base import Reasoner
 from rarrl.skills.outcome import SkillResult
 from rarrl.skills.plan import Step
@@ -69,6 +69,9 @@ def play_task(
         if decision is None or reasoner is None:
             decision = Decision(number, Action.ACT, 0.0, "no orchestrator")
         _carry_out(executive, executive.decide(decision, clock.now()), player, clock)
+        while executive.held:
+            clock.sleep(AWAY_S)
+            _carry_out(executive, executive.tick(clock.now()), player, clock)
 
         if executive.thinks is not None:
             assert session is not None and reasoner is not None

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rarrl.reasoner import prompt, skill_words
-from rarrl.reasoner.plan import Verdict
+from rarrl.reasoner.plan import Plan, Verdict
 from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
 from rarrl.skills.domain import Domain
-from rarrl.skills.plan import Plan
 from rarrl.types import Role
 
 MAX_CHARACTERS = 200_000

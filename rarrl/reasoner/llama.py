@@ -29,7 +29,7 @@ otherwise. The rest of it is read between the calls."""
 
 class LlamaReasoner:
     """A GGUF model on this computer. One that `rarrl train planner` has made is asked as it was trained, others by
-    examples: as messages where the file has a chat template, else as a text that the model continues."""
+    examples: a text that the model continues; as messages where it can think before it answers."""
 
     def __init__(
         self,
@@ -53,14 +53,15 @@ class LlamaReasoner:
                 self._settings.context_tokens,
                 self._settings.threads,
                 gpu_layers=self._settings.gpu_layers,
-                warm={kind: FewShot(known, kind == "chat").warm_prompts() for kind in ("chat", "base")},
+                warm=None if examples else dict.fromkeys(("chat", "base"), FewShot(known).warm_prompts()),
             )
 
         self._worker = WorkerProcess(model)
         self.name = f"llama:{model.model.name}"
         about = self._worker.model
         kind = about.get("kind")
-        fewshot = FewShot(known, kind == "chat", bool(about.get("thinks")) and self._settings.thinking_tokens > 0)
+        thinks = bool(about.get("thinks")) and self._settings.thinking_tokens > 0
+        fewshot = FewShot(known, thinks, own=bool(examples))
         planner = deliberate.recipe_for(str(about.get("name")))
         self._recipe = recipe or (fewshot if kind in ("chat", "base") else planner)
 

@@ -15,9 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rarrl.reasoner.base import BrokenRuleError
+from rarrl.skills.check import check_step
 from rarrl.skills.domain import Domain
 from rarrl.skills.plan import Plan, Step
 from rarrl.skills.skill_set import Parameter
+from rarrl.skills.words import Lexicon
 
 NONE = "none"
 """What stands for a plan where there is none."""
@@ -32,7 +34,6 @@ _BARE = re.compile(r"[\w.+-]+")
 _PARTS = re.compile(r"'[^']*'|\"[^\"]*\"|[^\s,()]+")
 _BETWEEN = re.compile(r"\s*[,;\n]\s*(?![^()]*\))(?=(?:[^']*'[^']*')*[^']*$)")
 """Between two steps: no comma within brackets or quotes."""
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SKILL_KEYS = ("skill", "action", "name", "verb", "step")
 _ARGUMENT_KEYS = ("arguments", "args", "parameters")
 
@@ -64,12 +65,15 @@ def _quoted(argument: str) -> str:
 
 
 def _choices(domain: Domain) -> Iterator[tuple[str, tuple[Choice, ...]]]:
-    """Each skill with what its arguments may be; once for each combination that the operator's pairs leave."""
+    """Each skill with what its arguments may be; several times where not all of them may be combined."""
     for name, values in domain.offered.items():
         parameters = list(domain.skills.skills[name].parameters.values())
         if not all(v or not domain.values(p) for v, p in zip(values, parameters, strict=True)):
             continue  # all that it could be done with is forbidden
-        for named in _without_pairs(values, domain.pairs):
+
+        twice = {each for at, v in enumerate(values) for each in v if any(each in w for w in values[at + 1 :])}
+        pairs = [*domain.pairs, *((each, each) for each in sorted(twice))]
+        for named in _without_pairs(values, pairs):
             yield name, tuple(_choice(v, p) for v, p in zip(named, parameters, strict=True))
 
 
@@ -205,7 +209,7 @@ def _read_step(number: int, row: Any, domain: Domain) -> Step:
     name, arguments = _parts(number, row)
     skills = domain.skills.skills
     try:
-        skill = _meant(name, {each: (each,) for each in skills}, "skill")
+        skill = _skill_meant(name, domain)
         if isinstance(arguments, Mapping):
             arguments = [arguments[key] for key in skills[skill].parameters if key in arguments]
         values = [str(value) for value in arguments]
@@ -216,7 +220,7 @@ def _read_step(number: int, row: Any, domain: Domain) -> Step:
         raise BrokenRuleError(f"step {number}: {error}") from None
 
     step = Step(skill, tuple(values))
-    if fault := domain.check_step(step):
+    if fault := check_step(step, domain):
         raise BrokenRuleError(f"step {number}, {str(step)[:80]}: {fault}")
     return step
 
@@ -246,39 +250,16 @@ def read_name(text: str, domain: Domain, parameter: Parameter) -> str:
     allowed = domain.values(parameter)
     if not allowed:
         return text
-    return _meant(text, {name: domain.aliases.get(name, (name,)) for name in allowed}, "name")
+    lexicon = Lexicon({name: domain.aliases.get(name, ()) for name in allowed}) if parameter.one_of else domain.lexicon
+    try:
+        return lexicon.read(text, allowed)
+    except ValueError as error:
+        raise BrokenRuleError(f"{error} (allowed: {', '.join(allowed)[:300]})") from None
 
 
-def _meant(text: str, sayings: Mapping[str, Iterable[str]], what: str) -> str:
-    """The key of `sayings` that `text` is a way to say. Raises: BrokenRuleError."""
-    if text in sayings:
-        return text
-    said = _said(text)
-    whole = {name for name, ways in sayings.items() if said & {"".join(_words(way)) for way in (name, *ways)}}
-    if len(whole) == 1:
-        return whole.pop()
-
-    allowed = ", ".join(sayings)[:300]
-    if whole:
-        raise BrokenRuleError(f"{text[:40]!r} may mean {', '.join(sorted(whole))}; write one of these")
-    raise BrokenRuleError(f"{text[:40]!r} is no {what} that this robot knows (allowed: {allowed})")
-
-
-def _words(text: str) -> list[str]:
-    words = re.findall(r"\w+", _CAMEL.sub(" ", text).replace("_", " ").lower())
-    while len(words) > 1 and words[-1].isdecimal():
-        words.pop()
-    while len(words) > 1 and words[0] in ("a", "an", "the", "some"):
-        words.pop(0)
-    return words
-
-
-def _said(text: str) -> set[str]:
-    """Spellings of `text` without spaces, in the singular too."""
-    word = "".join(_words(text))
-    found = {word}
-    if word.endswith("s") and not word.endswith("ss"):
-        found |= {word[:-1], word[:-2] if word.endswith("es") else word}
-    if word.endswith("ves"):
-        found |= {word[:-3] + "f", word[:-3] + "fe"}
-    return found
+def _skill_meant(text: str, domain: Domain) -> str:
+    try:
+        return Lexicon(dict.fromkeys(domain.offered, ())).read(text, domain.offered)
+    except ValueError:
+        allowed = ", ".join(domain.offered)
+        raise BrokenRuleError(f"{text[:40]!r} is no skill of this robot (allowed: {allowed[:300]})") from None

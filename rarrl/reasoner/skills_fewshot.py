@@ -1,8 +1,8 @@
 """Recipe for general models in this process that plan with a robot's own skills and names.
 
 Level 1 continues a text of the nearest examples, under a grammar of the domain. Level 2 asks what small models can
-tell: closed questions, whose answers are scored and never written. Which thing of this world does "something to drink" mean;
-where is such a thing usually kept? Each answer's log-probability after the question is compared with that after a
+tell: closed questions, whose answers are scored and never written. Which thing of this world does "something to drink"
+mean; where is such a thing usually kept? Each answer's log-probability after the question is compared with that after a
 question that says nothing (SayCan's scoring, Ahn et al. 2022, with the calibration of Zhao et al., "Calibrate before
 use", ICML 2021), averaged over what people call the thing. The plans of the nearest examples with the names that are
 said, or meant, in them, and those that the model writes, are then weighed against each other.
@@ -22,8 +22,8 @@ from rarrl.reasoner.base import BrokenRuleError, Request, Shares
 from rarrl.reasoner.language_model import CallFailedError, CallOutcome, LanguageModel
 from rarrl.reasoner.plan import Fault, Verdict
 from rarrl.skills.domain import Domain
-from rarrl.skills.nearest import Mention
 from rarrl.skills.plan import Plan, Step
+from rarrl.skills.words import Mention
 from rarrl.types import CallStatus, Role
 
 SHOTS = 6

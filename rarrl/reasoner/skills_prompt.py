@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from rarrl.reasoner import prompt, skill_words
@@ -15,6 +17,7 @@ from rarrl.reasoner.plan import Fault
 from rarrl.skills.domain import Domain
 from rarrl.skills.nearest import NearestExample
 from rarrl.skills.plan import Plan
+from rarrl.skills.skill_set import Example
 from rarrl.types import Role
 
 SHOTS = 6
@@ -44,12 +47,31 @@ _PLAN_FORM = '{"plan": ["step", ...]}'
 _FAULTS = ", ".join(f'"{fault.value}"' for fault in Fault)
 _VERDICT_FORM = f'{{"ok": true}} or {{"ok": false, "fault": one of {_FAULTS}}}'
 _LOOK_FORM = '"look": {"thing": ["likeliest place", "next place"]} for things whose place is not known'
+_ENDING = re.compile(r"(?<=[sxh])es$|s$")
+"""What makes "drives" of "drive"."""
 
 
 @functools.lru_cache(maxsize=8)
 def known_examples(domain: Domain) -> NearestExample:
-    """The examples of a domain, looked up once."""
-    return NearestExample(domain)
+    """The examples of a domain, looked up once, and one for each skill that no example shows on its own."""
+    return NearestExample(domain, list(plain_examples(domain)))
+
+
+def plain_examples(domain: Domain) -> Iterator[Example]:
+    """What each skill does, said of a name: "drive to the desk" for "drives to a place or door"."""
+    shown = {example.plan[0][0] for example in domain.skills.examples if len(example.plan) == 1}
+    for number, (skill, values) in enumerate(domain.offered.items()):
+        if skill in shown or not values or not all(values):
+            continue
+
+        verb, _, rest = domain.skills.skills[skill].does.partition(" ")
+        said = f"{_ENDING.sub('', verb)} {rest}"
+        names = [each[number % len(each)] for each in values]
+        for name, parameter in zip(names, domain.skills.skills[skill].parameters.values(), strict=True):
+            kinds = " or ".join(parameter.kinds)
+            said = re.sub(rf"\b(?:an?|the) {kinds}\b", f"the {name.replace('_', ' ')}", said, count=1)
+        if all(name in domain.lexicon.named(said) for name in names):
+            yield Example(say=said, plan=((skill, *names),))
 
 
 @functools.lru_cache(maxsize=8)
@@ -68,7 +90,7 @@ def system(domain: Domain) -> str:
     world = domain.world
     names = []
     for kind, part in (("Things", world.things), ("Places", world.places), ("Doors", world.doors)):
-        said = [_with_aliases(domain, name) for name in part if domain.may_name(name, kind != "Things")]
+        said = [_with_aliases(domain, name) for name in part if domain.may_name(name, part is not world.things)]
         if said:
             names.append(f"{kind}: {', '.join(said)}")
     names += [f"{group}: {', '.join(members)}" for group, members in world.groups.items()]

@@ -42,13 +42,10 @@ def check(plan: Plan, domain: Domain) -> str:
 
 def check_step(step: Step, domain: Domain) -> str:
     """Why a step may not be carried out, whatever comes before it; "" where it may."""
-    skill = domain.skills.skills.get(step.skill)
-    if skill is None:
-        return f"{short(step.skill)} is no skill {_allowed(domain.skills.skills, step.skill)}"
-    if len(step.arguments) != len(skill.parameters):
-        wanted = ", ".join(skill.parameters) or "none"
-        return f"{len(step.arguments)} arguments (allowed: {len(skill.parameters)}: {wanted})"
-    for value, (name, parameter) in zip(step.arguments, skill.parameters.items(), strict=True):
+    fault = misfit(step, domain)
+    if fault:
+        return fault
+    for value, (name, parameter) in zip(step.arguments, domain.skill(step).parameters.items(), strict=True):
         fault = _bad_value(value, parameter, domain)
         if fault:
             return f"{name}: {fault}"
@@ -66,6 +63,17 @@ def check_step(step: Step, domain: Domain) -> str:
         or next(filter(None, faults), "")
         or _meeting(things, places, domain)
     )
+
+
+def misfit(step: Step, domain: Domain) -> str:
+    """Why a step is none of this robot's, whatever its arguments are; "" where it is one."""
+    skill = domain.skills.skills.get(step.skill)
+    if skill is None:
+        return f"{short(step.skill)} is no skill {_allowed(domain.skills.skills, step.skill)}"
+    if len(step.arguments) != len(skill.parameters):
+        wanted = ", ".join(skill.parameters) or "none"
+        return f"{len(step.arguments)} arguments (allowed: {len(skill.parameters)}: {wanted})"
+    return ""
 
 
 def _left_out(step: Step, domain: Domain) -> str:

@@ -15,7 +15,8 @@ from rarrl.skills.plan import Plan, Step
 from rarrl.skills.skill_set import KINDS, Parameter, Skill, SkillSet, load_skills
 from rarrl.skills.words import Lexicon
 from rarrl.skills.world import World, load_world
-from rarrl.strict_json import short
+from rarrl.strict_json import faults, short
+from rarrl.strict_yaml import read_yaml
 
 ROBOTS = Path(__file__).resolve().parents[1] / "data" / "robots"
 """The robots that come with the package, a folder with `skills.yaml` and `world.yaml` for each."""
@@ -77,6 +78,8 @@ class Domain:
         """The names that an argument may be; () where any number or text may stand."""
         if parameter.one_of:
             return parameter.one_of
+        if len(parameter.kinds) == 1 and parameter.kinds[0] not in ("number", "text"):
+            return self.world.names(parameter.kinds[0])
         found: dict[str, None] = {}
         for kind in parameter.kinds:
             if kind in ("number", "text"):
@@ -199,6 +202,10 @@ class Domain:
         """Why `plan` may not be carried out, in one line that a model can mend it by; "" where it may."""
         return checker.check(plan, self)
 
+    def misfit(self, plan: Plan) -> str:
+        """Why `plan` is no plan of this robot's skills, whatever the rules say of it; "" where it is one."""
+        return next(filter(None, (checker.misfit(step, self) for step in plan.steps)), "")
+
     def check_step(self, step: Step) -> str:
         """Why a step may not be carried out, whatever comes before it; "" where it may."""
         return checker.check_step(step, self)
@@ -212,6 +219,51 @@ def load_domain(skills: Path, world: Path, policy: OperatorPolicy | None = None)
 def load_robot(name: str) -> Domain:
     """A robot that comes with the package: alfred or pyrobosim. Raises: InputError."""
     return load_domain(ROBOTS / name / "skills.yaml", ROBOTS / name / "world.yaml")
+
+
+ROBOT = "robot:"
+"""Begins the name of a robot that comes with the package, where a path may stand too."""
+
+
+def domain_of(skills: str, world: str = "", policy: OperatorPolicy | None = None) -> Domain:
+    """The robot that settings name: paths of its two files, or `robot:NAME`; `world` "": that of the same robot.
+
+    Raises: InputError, one line."""
+    if not world and skills and not skills.startswith(ROBOT):
+        raise InputError(f"world: none is given for {short(skills)}; name its world.yaml, or robot:NAME")
+    files = (_file_of(skills, "skills.yaml"), _file_of(world or skills, "world.yaml"))
+    return load_domain(*files, policy)
+
+
+def _file_of(text: str, name: str) -> Path:
+    if not text.startswith(ROBOT):
+        return Path(text)
+    robot, known = text.removeprefix(ROBOT), sorted(folder.name for folder in ROBOTS.iterdir() if folder.is_dir())
+    if robot not in known:
+        raise InputError(f"robot {short(robot)} is unknown (allowed: {', '.join(known)}){did_you_mean(robot, known)}")
+    return ROBOTS / robot / name
+
+
+STARTER = ROBOTS.parent / "starter"
+"""Files to begin with, which `rarrl skills new` writes."""
+
+
+def file_faults(skills: str, world: str = "") -> list[str]:
+    """All that is wrong with the two files, each for itself and one line each; names as in `domain_of`.
+
+    Raises: InputError where a file cannot be read."""
+    found = []
+    for text, name, what, model in (
+        (skills, "skills.yaml", "skills", SkillSet),
+        (world or skills, "world.yaml", "world", World),
+    ):
+        if name == "world.yaml" and not world and not skills.startswith(ROBOT):
+            continue
+        path = _file_of(text, name)
+        value = read_yaml(path, what)
+        value = {} if value is None else value
+        found += [f"{what}: {path}: {fault}" for fault in faults(model, value)]
+    return found
 
 
 def names_in(plan: Iterable[Step]) -> frozenset[str]:

@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rarrl.skills.domain import Domain
 from rarrl.skills.plan import Plan, Step
+from rarrl.skills.skill_set import Example
 from rarrl.skills.words import Mention, words_of
 
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _SMALL = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "to",
-        "of",
-        "in",
-        "on",
-        "into",
-        "onto",
-        "at",
-        "and",
-        "or",
-        "is",
-        "are",
-        "it",
-        "its",
-        "my",
-        "me",
-        "us",
-        "please",
-        "for",
-        "from",
-        "with",
-        "that",
-        "this",
-        "some",
-        "all",
-    ]
+    "a an the to of in on into onto at and or is are it its my me us please for from with that this some all".split()
 )
 """Words that say nothing about which skill or thing is meant."""
 
@@ -62,9 +37,10 @@ class NearestExample:
     Two sentences are compared with the names in them replaced by their kind, so that "bring a coke to the desk" is
     near to "bring the snacks to the table"; then the names change places."""
 
-    def __init__(self, domain: Domain) -> None:
+    def __init__(self, domain: Domain, more: Sequence[Example] = ()) -> None:
+        """more: examples beside those of the file."""
         self._domain = domain
-        self._known = [(example, self._abstract(example.say)) for example in domain.skills.examples]
+        self._known = [(example, self._abstract(example.say)) for example in (*domain.skills.examples, *more)]
         self._vocabulary = {word for _, (words, _) in self._known for word in words}
 
     def recall(self, sentence: str) -> Recalled:
@@ -82,7 +58,7 @@ class NearestExample:
         if best <= 0.0:
             return Recalled(None, 0.0, total, unknown)
         example, (_, theirs) = self._known[-number]
-        plan = self._renamed(Plan.from_rows(example.plan), theirs, mentions)
+        plan = self._renamed(self._reworded(example, sentence), theirs, mentions)
         if not plan.steps or self._domain.check(plan):
             return Recalled(None, best, total, unknown)
         return Recalled(plan, best, total, unknown)
@@ -118,7 +94,7 @@ class NearestExample:
         words, _ = self._abstract(sentence)
         scored = [(self._similarity(words, known), -at) for at, (_, (known, _)) in enumerate(self._known)]
         best = [self._known[-at] for _, at in sorted(scored, reverse=True)[:n]]
-        return [(Plan.from_rows(example.plan), theirs) for example, (_, theirs) in best]
+        return [(self._reworded(example, sentence), theirs) for example, (_, theirs) in best]
 
     def mentions(self, sentence: str) -> tuple[Mention, ...]:
         """The names that a sentence holds, in its order."""
@@ -144,11 +120,35 @@ class NearestExample:
                 common += 1
         return 2.0 * common / (len(ours) + len(theirs)) if ours or theirs else 0.0
 
+    def _reworded(self, example: Example, sentence: str) -> Plan:
+        """The example's plan with the sentence's own numbers, and fixed words where it says others of the same
+        argument: "shut the roof" is not done as "open the roof" is."""
+        theirs, ours = words_of(example.say), words_of(sentence)
+        numbers = dict(zip(_NUMBER.findall(example.say), _NUMBER.findall(sentence), strict=False))
+        steps = []
+        for step in Plan.from_rows(example.plan).steps:
+            arguments = list(step.arguments)
+            for at, parameter in enumerate(self._domain.skill(step).parameters.values()):
+                word = arguments[at]
+                if word in numbers and "number" in parameter.kinds:
+                    arguments[at] = numbers[word]
+                elif word.lower() in theirs and word.lower() not in ours:
+                    said = [other for other in parameter.one_of if other.lower() in ours]
+                    arguments[at] = said[0] if said else word
+            steps.append(Step(step.skill, tuple(arguments)))
+        return Plan(tuple(steps))
+
     def _renamed(self, plan: Plan, theirs: tuple[Mention, ...], ours: tuple[Mention, ...]) -> Plan:
-        """The plan with our names in the place of theirs, kind by kind in the order in which they are said."""
+        """The plan with our names in the place of theirs, kind by kind in the order in which they are said; names that
+        are left over change places whatever their kind, as in "shut the door" after "shut the cupboard"."""
         renames: dict[str, str] = {}
+        old_left: list[str] = []
+        new_left: list[str] = []
         for kind in ("thing", "place", "door", "room"):
             old = list(dict.fromkeys(m.name for m in theirs if self._kind(m.name) == kind))
             new = list(dict.fromkeys(m.name for m in ours if self._kind(m.name) == kind))
             renames |= dict(zip(old, new, strict=False))
+            old_left += old[len(new) :]
+            new_left += new[len(old) :]
+        renames |= dict(zip(old_left, new_left, strict=False))
         return Plan(tuple(Step(s.skill, tuple(renames.get(a, a) for a in s.arguments)) for s in plan.steps))

@@ -58,6 +58,11 @@ class Outcome(str, Enum):
         """Whether the skill is known to run no longer. After TIMEOUT it may still be at work."""
         return self is not Outcome.TIMEOUT
 
+    @property
+    def tells_of_skill(self) -> bool:
+        """Whether the skill was tried and has ended: what else happens tells of the world or of the server."""
+        return self in (Outcome.SUCCESS, Outcome.FAILED, Outcome.LOST)
+
 
 @dataclass(frozen=True)
 class SkillResult:
@@ -166,8 +171,8 @@ READY_MADE["goal_status"] = OutcomeMap(success=("SUCCEEDED", True), failed=("ABO
 READY_MADE["trigger"] = OutcomeMap(field="success", why="message", success=(True,), failed=(False,))
 
 # Nav2 numbers its actions in hundreds, so one table serves all of them but FollowObject, which shares DockRobot's. Its
-# servers leave 0 (NONE) also where a goal was cancelled or aborted: 0 is success only if the goal has SUCCEEDED. 1 and 2
-# are of behaviour trees: a server below was not active, or did not answer.
+# servers leave 0 (NONE) also where a goal was cancelled or aborted: 0 is success only if the goal has SUCCEEDED. 1 and
+# 2 are of behaviour trees: a server below was not active, or did not answer.
 READY_MADE["nav2"] = OutcomeMap(
     field="error_code",
     why="error_msg",
@@ -242,7 +247,7 @@ READY_MADE["pyrobosim"] = OutcomeMap(
     unplannable=(2,),
     failed=(3, 4),
     cancelled=(6,),
-    lost_why=("[Bb]attery depleted",),
+    lost_why=("[Bb]attery depleted", "[Oo]ut of battery"),
 )
 
 MAX_FIELDS = 200
@@ -250,10 +255,10 @@ MAX_FIELDS = 200
 
 
 def flat_fields(value: object) -> dict[str, object]:
-    """Numbers, truth values and texts of a result, dotted name -> value; lists are left out.
+    """Numbers, truth values, texts and lists of a result, dotted name -> value; of a list its first 200 entries.
 
-    >>> flat_fields({"hand": {"stalled": True}, "distance_left_m": 0.1})
-    {'hand.stalled': True, 'distance_left_m': 0.1}
+    >>> flat_fields({"hand": {"stalled": True}, "seen": [{"class": "mug"}]})
+    {'hand.stalled': True, 'seen': [{'class': 'mug'}]}
     """
     found: dict[str, object] = {}
     for name, each in _leaves(value, "", 8):
@@ -271,6 +276,8 @@ def _leaves(value: object, name: str, depth: int) -> Iterator[tuple[str, object]
     if isinstance(value, Mapping) and depth:
         for key, each in value.items():
             yield from _leaves(each, f"{name}.{key}" if name else str(key), depth - 1)
+    elif name and isinstance(value, (list, tuple)):
+        yield name, list(value[:MAX_FIELDS])
     elif name and (value is None or isinstance(value, (bool, int, float, str))):
         yield name, value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,8 @@ can be carried. receptacle: places and things that other things can be put on or
 _TYPE = re.compile(r"[a-z]\w*/(action|srv|msg)/[A-Z]\w*")
 MAX_SKILLS = 64
 """More would not fit into the prompt of a small model."""
+WAYS = ("action", "service", "topic", "python")
+"""How a skill can be run."""
 
 
 class _Part(BaseModel):
@@ -47,6 +50,9 @@ class Parameter(_Part):
         if isinstance(value, str):
             return {"kinds": tuple(part.strip() for part in value.split(" or "))}
         if isinstance(value, list):
+            for word in value:
+                if isinstance(word, bool) or not isinstance(word, (str, int, float)):
+                    raise ValueError(f"{short(word)} is no word; put on, off, yes and no in quotes")
             return {"one_of": tuple(map(str, value))}
         if isinstance(value, dict) and set(value) == {"number"}:
             bounds = value["number"]
@@ -63,7 +69,8 @@ class Parameter(_Part):
 
 
 class Run(_Part):
-    """How a skill is run: one of action, service, topic or python. Texts in `goal` hold arguments as `{thing}`.
+    """How a skill is run: one of action, service, topic or python. Texts in `goal` hold arguments as `{thing}`, the
+    skill's own name as `{skill}`, and name and arguments with spaces between them as `{row}`.
 
     A topic is published once and counts as done after `expected_s`."""
 
@@ -74,11 +81,15 @@ class Run(_Part):
     type: str = Field(
         default="", description="the interface's type, package/action/Type, package/srv/Type, package/msg/Type"
     )
-    goal: dict[str, Any] = Field(default={}, description="fields of the goal, request or message")
+    goal: dict[str, Any] = Field(
+        default={},
+        description="fields of the goal, request or message; of a callable, its arguments (not given: those of the "
+        "skill, by name)",
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> Run:
-        ways = [name for name in ("action", "service", "topic", "python") if getattr(self, name)]
+        ways = [name for name in WAYS if getattr(self, name)]
         if len(ways) != 1:
             raise ValueError(
                 f"a skill is run by one of action, service, topic and python, got {' and '.join(ways) or 'none'}"
@@ -89,6 +100,11 @@ class Run(_Part):
         if kind and not (_TYPE.fullmatch(self.type) and f"/{kind}/" in self.type):
             raise ValueError(f"type: {short(self.type)} is not allowed (allowed: such as some_msgs/{kind}/Name)")
         return self
+
+    @property
+    def passes_arguments(self) -> bool:
+        """Whether no `goal` is given, so that a callable gets the arguments of the skill by name."""
+        return "goal" not in self.model_fields_set
 
     @property
     def server(self) -> str:
@@ -216,6 +232,12 @@ class SkillSet(_Part):
     """All of `skills.yaml`."""
 
     robot: str = Field(default="robot", max_length=200, description="what the robot is, in a few words")
+    defaults: dict[str, Any] = Field(
+        default={},
+        description="what all skills have in common: keys of a skill, which each of them takes over where it does not "
+        "give them itself. Mappings are merged; a skill that names its own action, service, topic or python takes "
+        "nothing of the common `run`",
+    )
     skills: dict[str, Skill] = Field(min_length=1, description="name -> skill")
     examples: tuple[Example, ...] = Field(default=(), description="sentences with their plans")
     strict: bool = Field(
@@ -224,6 +246,24 @@ class SkillSet(_Part):
         "skills with `in_plans: false` give, the robot sees to. false: it prepares each step by itself",
     )
     max_steps: int = Field(default=24, ge=1, le=100, description="steps of the longest plan, 1 to 100")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, value: Any) -> Any:
+        """Each skill with what it takes over from `defaults`, and `{skill}` and `{row}` in its goal written out."""
+        if not isinstance(value, dict) or not isinstance(value.get("skills"), dict):
+            return value
+        defaults = value.get("defaults") or {}
+        if not isinstance(defaults, dict):
+            raise ValueError(f"defaults: {short(defaults)} is not allowed (allowed: keys of a skill)")
+        for key in defaults:
+            if key not in Skill.model_fields:
+                allowed = ", ".join(Skill.model_fields)
+                raise ValueError(
+                    f"defaults: key {short(key)} is unknown (allowed: {allowed}){did_you_mean(key, Skill.model_fields)}"
+                )
+        skills = {name: _completed(name, skill, defaults) for name, skill in value["skills"].items()}
+        return {key: each for key, each in value.items() if key != "defaults"} | {"skills": skills}
 
     @model_validator(mode="after")
     def _fits(self) -> SkillSet:
@@ -254,6 +294,44 @@ class SkillSet(_Part):
 def load_skills(path: Path) -> SkillSet:
     """Reads a `skills.yaml`. Raises: InputError, one line that says what, where, what is allowed."""
     return validated(SkillSet, read_yaml(path, "skills") or {}, "skills", str(path), {})
+
+
+def _completed(name: str, skill: object, defaults: Mapping[str, Any]) -> object:
+    """A skill as it is written in the file, with `defaults`."""
+    if not isinstance(skill, dict):
+        return skill
+    run = skill.get("run")
+    if isinstance(run, dict) and any(way in run for way in WAYS):
+        defaults = {key: each for key, each in defaults.items() if key != "run"}
+
+    skill = _merged(defaults, skill)
+    run, parameters = skill.get("run"), skill.get("parameters")
+    if not isinstance(run, dict):
+        return skill
+    names = [*map(str, parameters)] if isinstance(parameters, dict) else []
+    own = {"skill": name, "row": " ".join([name, *(f"{{{each}}}" for each in names)])}
+    for word, text in own.items():
+        if word not in names:
+            run = _replaced(run, f"{{{word}}}", text)
+    return skill | {"run": run}
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`above` over `below`; mappings in both are merged in turn."""
+    both = {
+        key: _merged(below[key], each) if isinstance(each, dict) and isinstance(below.get(key), dict) else each
+        for key, each in above.items()
+    }
+    return {**below, **both}
+
+
+def _replaced(value: Any, old: str, new: str) -> Any:
+    """`value` with `new` for `old` in all its texts."""
+    if isinstance(value, dict):
+        return {key: _replaced(each, old, new) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_replaced(each, old, new) for each in value]
+    return value.replace(old, new) if isinstance(value, str) else value
 
 
 def _placeholders(value: object) -> frozenset[str]:

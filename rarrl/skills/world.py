@@ -156,18 +156,23 @@ class World(_Part):
                 found.setdefault(group, []).append(name)
         return {group: tuple(names) for group, names in found.items()}
 
+    @cached_property
+    def _kinds(self) -> dict[str, tuple[str, ...]]:
+        both: dict[str, Thing | Place] = {**self.places, **self.things}
+        return self.groups | {
+            "thing": tuple(self.things),
+            "place": tuple(self.places),
+            "door": tuple(self.doors),
+            "room": tuple(self.rooms),
+            "portable": tuple(name for name, thing in self.things.items() if thing.portable),
+            "receptacle": tuple(name for name, each in both.items() if each.holds),
+        }
+
     def names(self, kind: str) -> tuple[str, ...]:
         """What an argument of `kind` may be: thing, portable, receptacle, place, door, room, or a group.
 
         Raises: KeyError."""
-        if kind in ("thing", "place", "door", "room"):
-            return tuple(getattr(self, f"{kind}s"))
-        if kind == "portable":
-            return tuple(name for name, thing in self.things.items() if thing.portable)
-        if kind == "receptacle":
-            both: dict[str, Thing | Place] = {**self.places, **self.things}
-            return tuple(name for name, each in both.items() if each.holds)
-        return self.groups[kind]
+        return self._kinds[kind]
 
     def members(self, word: str) -> tuple[str, ...]:
         """The names that a word of a condition or pair stands for: `<knives>` for a group. Raises: KeyError."""

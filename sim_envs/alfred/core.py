@@ -251,6 +251,8 @@ class AlfredReplayCore:
     `hard`: a call that runs out of the budget ends the episode (failure) instead of only its own answer.
     """
 
+    nameless = False  # whether its skills have names that a policy could know
+
     def __init__(
         self,
         bank: EpisodeBank,

@@ -13,7 +13,13 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from rarrl.errors import InputError
-from rarrl.orchestrator.features import ALL_FEATURE_NAMES, FEATURE_LIMIT, FEATURE_NAMES, N_ACTIONS
+from rarrl.orchestrator.features import (
+    ALL_FEATURE_NAMES,
+    FEATURE_LIMIT,
+    FEATURE_NAMES,
+    N_ACTIONS,
+    NAMELESS_FEATURE_NAMES,
+)
 from rarrl.types import Action
 
 from .core import ACT_STATUS, CATEGORIES, AlfredReplayCore, EpisodeBank, StepResult
@@ -26,7 +32,10 @@ ACTION_SPACE = gym.spaces.Discrete(N_ACTIONS)
 
 
 def feature_names(core: AlfredReplayCore) -> tuple[str, ...]:
-    """FEATURE_NAMES; with recorded answers also the names of what describes the plan in force."""
+    """FEATURE_NAMES; with recorded answers also the names of what describes the plan in force; NAMELESS_FEATURE_NAMES
+    where skills have no names."""
+    if core.nameless:
+        return NAMELESS_FEATURE_NAMES
     return ALL_FEATURE_NAMES if hasattr(core, "recordings") else FEATURE_NAMES
 
 
@@ -122,7 +131,12 @@ class AlfredReplayEnv(gym.Env[NDArray[np.float32], np.int64]):
         render_mode: str | None = None,
         **episode: Any,
     ) -> None:
-        self.core, self._sampler = _make(1, profile, alfred, split, category, mode, **episode)
+        self._play(*_make(1, profile, alfred, split, category, mode, **episode), render_mode)
+
+    def _play(self, core: AlfredReplayCore, sampler: EpisodeSampler, render_mode: str | None) -> None:
+        """What all worlds need once they are made."""
+        self.core = core
+        self._sampler = sampler
         self.observation_space = observation_space(self.core)
         self.feature_names = feature_names(self.core)
         self.action_space = ACTION_SPACE
@@ -201,7 +215,13 @@ class AlfredReplayVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], ND
     ) -> None:
         if num_envs < 1:
             raise ValueError(f"num_envs must be >= 1, got {num_envs}")
-        self.core, self._sampler = _make(num_envs, profile, alfred, split, category, mode, **episode)
+        self._play(*_make(num_envs, profile, alfred, split, category, mode, **episode), render_mode)
+
+    def _play(self, core: AlfredReplayCore, sampler: EpisodeSampler, render_mode: str | None) -> None:
+        """What all worlds need once they are made."""
+        num_envs = core.n
+        self.core = core
+        self._sampler = sampler
         self.num_envs = num_envs
         self.render_mode = render_mode
         self.single_observation_space = observation_space(self.core)

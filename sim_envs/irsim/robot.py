@@ -19,6 +19,7 @@ import yaml
 from rarrl.errors import DependencyMissingError, InputError
 from rarrl.files import read_file
 from rarrl.frames import Mount
+from rarrl.poses import pose_matrix
 from rarrl.range_scan import RangeScan
 
 ROBOT: dict[str, Any] = {
@@ -99,21 +100,16 @@ class IrSimRobot:
         """What the lidar measures now."""
         from irsim.msg import LaserScan
 
-        # use_inf: as REP 117 has it. Without, a return nearer than range_min reads range_min: as if it were free so far.
+        # use_inf: as REP 117 has it. Else a return nearer than range_min reads range_min, as if all were free so far.
         told = LaserScan.from_sensor(self._lidar, use_inf=True)
         return RangeScan.from_readings(
             told.angle_min, told.angle_max, told.angle_increment, told.ranges, told.range_min, told.range_max
         )
 
     @property
-    def T_odom_base(self) -> np.ndarray:
-        """(4, 4), where the base is: exact."""
-        x, y, yaw = self.robot.state[:3, 0]
-        T = np.eye(4)
-        c, s = math.cos(yaw), math.sin(yaw)
-        T[:2, :2] = [[c, -s], [s, c]]
-        T[:2, 3] = x, y
-        return T
+    def pose(self) -> np.ndarray:
+        """(4, 4) `T_odom_base`, where the base is: exact."""
+        return pose_matrix(*map(float, self.robot.state[:3, 0]))
 
     def place(self, x: float, y: float, yaw: float) -> None:
         """Puts the robot there, whatever stands there; its lidar looks from there at once."""

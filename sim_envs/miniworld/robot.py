@@ -20,16 +20,18 @@ import numpy as np
 from rarrl.errors import DependencyMissingError, InputError
 from rarrl.perception.camera_input import camera_pose
 from rarrl.perception.rig import CameraRig
+from rarrl.poses import pose_matrix
 from rarrl.types import StereoPair
 
-WIDTH_PX = 400
-HEIGHT_PX = 300
-"""Pixels. With 320 x 240 its asphalt is so smooth that the detector sees nothing on a third of the bearings."""
+WIDTH_PX = 560
+HEIGHT_PX = 280
+"""Pixels. Twice as wide as high: MiniWorld sets the vertical field of view (60 degrees), so this is 98 degrees across,
+and a base needs to see beside its own width. With 240 rows its asphalt is too smooth for the detector."""
 BASELINE_M = 0.12
 """Metres between the two images: that of common stereo heads."""
-PITCH_DEG = 25.0
-"""Degrees by which the camera looks down. Level, as MiniWorld has it, 1.5 m above the floor, it sees the floor from
-2.6 m on; so from 1 m on."""
+PITCH_DEG = 45.0
+"""Degrees by which the camera looks down. As MiniWorld has it, it is level, and what is 0.3 m high is below its view
+within 3.2 m; so within 0.5 m, which is the base and a margin. A gate stops before places that nobody could see."""
 STEPS_FOREVER = 10**9
 """Steps of an episode: this robot is not played in episodes."""
 
@@ -109,8 +111,8 @@ class MiniWorldRobot:
         return CameraRig(focal_px, focal_px, (width - 1) / 2, (height - 1) / 2, self._baseline_m, width, height)
 
     @property
-    def T_base_camera(self) -> np.ndarray:
-        """(4, 4), of the left camera; the base frame lies on the floor."""
+    def camera_mount(self) -> np.ndarray:
+        """(4, 4) `T_base_camera` of the left camera; the base frame lies on the floor."""
         T = camera_pose(float(self.agent.cam_height), math.radians(self._pitch_deg))
         T[:2, 3] = self.agent.cam_fwd_disp, self._baseline_m / 2
         return T
@@ -136,10 +138,10 @@ class MiniWorldRobot:
         return image
 
     @property
-    def T_odom_base(self) -> np.ndarray:
-        """(4, 4), where the base is: exact."""
+    def pose(self) -> np.ndarray:
+        """(4, 4) `T_odom_base`, where the base is: exact."""
         x, _, z = self.agent.pos
-        return planar_pose(float(x), float(-z), float(self.agent.dir))
+        return pose_matrix(float(x), float(-z), float(self.agent.dir))
 
     def place(self, x: float, y: float, yaw: float) -> None:
         """Puts the robot there, whatever stands there."""
@@ -175,15 +177,6 @@ class MiniWorldRobot:
 
     def close(self) -> None:
         self.env.close()
-
-
-def planar_pose(x: float, y: float, yaw: float) -> np.ndarray:
-    """(4, 4) of a place on the ground plane."""
-    T = np.eye(4)
-    c, s = math.cos(yaw), math.sin(yaw)
-    T[:2, :2] = [[c, -s], [s, c]]
-    T[:2, 3] = x, y
-    return T
 
 
 def distance_to_segments(points: np.ndarray, segments: np.ndarray) -> np.ndarray:

@@ -85,6 +85,8 @@ def random_bank(ranges: SkillRanges, count: int, seed: int) -> EpisodeBank:
 class RandomSkillsCore(AlfredReplayCore):
     """n robots side by side, each with a skill set of its own; see the module's text."""
 
+    nameless = True
+
     def __init__(
         self,
         bank: EpisodeBank,

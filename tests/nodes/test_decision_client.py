@@ -9,6 +9,7 @@ from rarrl.config import OrchestratorConfig
 from rarrl.decision_loop import Phase, Report
 from rarrl.events import RunEvent, read_events
 from rarrl.reasoner.base import Answer
+from rarrl.skills.plan import Plan
 from rarrl.types import Action, Budget, CallStatus, Decision, Role, StateSummary
 
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
@@ -84,6 +85,13 @@ def test_an_answer_to_the_current_state_is_accepted(client):
 def test_answers_that_nobody_awaits_are_ignored(client, msg, awaited):
     assert client.answer(msg, REPORT, awaited) is None
     assert client.ignored == 1
+
+
+@pytest.mark.parametrize("row", [["navigate", "desk"], ["PickupObject"], ["PutObject", "mug"]])
+def test_a_plan_of_another_robot_is_ignored(client, row):
+    plan = replace(ANSWER, status=CallStatus.OK, plan=Plan.from_rows([row]))
+    assert client.answer(answer(of=plan), REPORT) is None
+    assert "a plan of another robot" in client.last_ignored
 
 
 @pytest.mark.parametrize("change", [{"decision": 2}, {"role": Role.VERIFIER}, {"level": 2}])

@@ -8,7 +8,8 @@ import pytest
 from rarrl.alfred import SubgoalType, step_views
 from rarrl.decision_loop import DecisionOutcome, Phase, Report
 from rarrl.errors import InputError, RarrlError
-from rarrl.types import Action, ActStatus, Budget, CallStatus, StateSummary
+from rarrl.reasoner.base import Request
+from rarrl.types import Action, ActStatus, Budget, CallStatus, Role, StateSummary
 
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
 from builtin_interfaces.msg import Time
@@ -228,6 +229,19 @@ def test_lifecycle_by_hand(ear, local_node):
 def test_a_bad_policy_or_profile_is_told(local_node, parameters):
     with pytest.raises(RarrlError, match="nonesuch"):
         local_node(OrchestratorNode, **parameters)
+
+
+def test_the_operators_policy_is_a_parameter(local_node, tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text("forbidden_things: [mug]\n")
+    settings = {"orchestrator__reasoner": "own_parts:Tidy", "orchestrator__operator_policy": str(path)}
+    node = local_node(OrchestratorNode, **settings)
+    answer = node._reasoner.ask(Request(1, Role.PLANNER, 1, "put the mug on the desk", 5.0))
+    assert answer.status is CallStatus.REFUSED and "forbids to touch mug" in answer.why
+
+    path.write_text("forbidden_things: [mugg]\n")
+    with pytest.raises(RarrlError, match=r"policy.yaml: forbidden_things: 'mugg' .*did you mean 'mug'\?"):
+        local_node(OrchestratorNode, **settings)
 
 
 class Failing:

@@ -282,13 +282,54 @@ def test_a_goal_that_is_accepted_late_is_stopped(bench, puppet):
     assert bench.of(Accepted) == []
 
 
-def test_a_goal_that_was_believed_gone_and_is_accepted_blocks_its_server_again(bench, puppet):
+def test_nothing_is_sent_to_a_server_that_thinks_and_says_that_it_knows_no_such_goal(bench, puppet):
     server = puppet()
     server.gate = Future()
     bench.begin(action())
-    bench.runner.start(SkillRun(action(accept_s=0.3), {"n": 1}))
+    run = SkillRun(action(accept_s=0.3), {"n": 1})
+    bench.runner.start(run)
     bench.wait(Lost)
-    assert bench.wait(Settled).why.endswith("does not have the goal")
+    bench.ear.until(lambda: False, 1.3)  # longer than until the second cancel
+    assert bench.of(Settled) == []
+    bench.runner.start(SkillRun(action(), {"n": 2}))
+    assert "may still be at work" in bench.wait(Rejected).why
+
+    server.gate.set_result(None)
+    assert bench.ear.until(lambda: server.goals and server.goals[0].is_cancel_requested)
+    server.finish(how="canceled")
+    assert bench.wait(Finished).late
+    assert (server.asked, server.most) == ([1], 1)
+
+
+def test_a_goal_of_an_earlier_process_that_the_server_thinks_about_is_waited_for(bench, puppet):
+    server = puppet()
+    server.gate = Future()
+    first = SkillRunner(bench.add_node("first"), lambda _: None, [action()])
+    run = SkillRun(action(), {"n": 1})
+    first.start(run)
+    assert bench.ear.until(lambda: server.asked)
+    first.close()
+    bench.begin(action())
+    bench.runner.adopt(SkillRun(action(), {"n": 1}, run.uuid, accepted=False))
+    bench.ear.until(lambda: False, 0.5)
+    assert bench.events == []
+    server.gate.set_result(None)
+    assert bench.wait(Accepted).adopted
+    server.finish(sequence=[3])
+    assert bench.wait(Finished).fields == {"sequence": [3]}
+
+
+def test_a_goal_that_was_believed_gone_and_turns_up_blocks_its_server_again(bench, puppet):
+    server = puppet()
+    server.gate = Future()
+    first = SkillRunner(bench.add_node("first"), lambda _: None, [action()])
+    run = SkillRun(action(), {"n": 1})
+    first.start(run)
+    assert bench.ear.until(lambda: server.asked)
+    first.close()
+    bench.begin(action())
+    bench.runner.adopt(SkillRun(action(accept_s=0.2), {"n": 1}, run.uuid, accepted=False))
+    assert bench.wait(Lost).settled
 
     server.gate.set_result(None)
     assert "accepted after all" in bench.wait(Ignored).why

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from rarrl.alfred import SubgoalType as T
 from rarrl.alfred import step_views
+from rarrl.build import make_orchestrator
 from rarrl.errors import InputError
+from rarrl.latency.profile import World
 from rarrl.orchestrator.features import MAX_CALLS_PER_ACT
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.rules import make_rule
-from rarrl.types import Action, ActStatus, Budget, CallStatus, LlmCall, StateSummary
+from rarrl.types import Action, ActStatus, Budget, CallStatus, LlmCall, StateSummary, StepView
 
 SUMMARY = StateSummary(step_views((T.GotoLocation, T.PutObject)), 1, 3, 9)
 
@@ -182,3 +184,15 @@ def test_what_is_no_action_is_an_error_or_act(table: Any, answer: Any, message: 
     decision = brain.decide(SUMMARY)
     assert (decision.action, decision.deadline_s) == (Action.ACT, 0.0) and message in decision.why
     assert errors == [str(raised.value)]
+
+
+def test_a_policy_that_knows_names_says_so_of_foreign_skills() -> None:
+    foreign = StateSummary((StepView("dock"), StepView("pour", 0.3, 9.0, 1.0, 4.0)), 1, 0, 9)
+    reasons = {}
+    for world in (None, World.SKILLS):
+        brain = make_orchestrator("learned", "groq-70b", world=world)
+        brain.start(Budget.full(20.0, 4000.0))
+        reasons[world] = brain.decide(foreign).why
+        assert "trained on" not in brain.decide(SUMMARY).why
+    assert "of which pour is none: `nameless`" in reasons[None]
+    assert reasons[World.SKILLS].startswith("nameless: pour (2/2)") and "trained on" not in reasons[World.SKILLS]

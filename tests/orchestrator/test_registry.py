@@ -13,7 +13,7 @@ from rarrl.orchestrator import registry
 from rarrl.orchestrator.features import N_FEATURES
 from rarrl.orchestrator.learned import LearnedPolicy, save_policy
 from rarrl.orchestrator.registry import RULES_FILE, SHIPPED, Fitted, load_policy, tuned_parameters
-from rarrl.orchestrator.rules import RULES, make_rule, plain_families
+from rarrl.orchestrator.rules import RULES, make_rule, plain_families, recorded_families, skill_families
 
 
 @pytest.fixture
@@ -104,3 +104,15 @@ def test_what_was_learnt_and_tuned_in_homes_has_a_name() -> None:
     tuned = tuned_parameters("mission", registry.HOUSEHOLD_RULES_FILE)
     rule = load_policy("after_failure", Fitted.HOUSEHOLD)
     assert rule.params == tuned["after_failure"]  # type: ignore[attr-defined]
+
+
+def test_what_knows_no_names_is_taken_for_any_robots_skills() -> None:
+    policy = load_policy("nameless")
+    assert policy.name == "nameless" and policy.nameless  # type: ignore[attr-defined]
+    assert load_policy("learned", Fitted.SKILLS).name == "nameless"
+    tuned = {c: tuned_parameters(c, registry.SKILLSET_RULES_FILE) for c in ("binding", "answers")}
+    assert set(tuned["binding"]) == set(skill_families()) and set(tuned["answers"]) == set(recorded_families())
+    for fitted in (Fitted.LATENCIES, Fitted.SKILLS):
+        assert load_policy("risk_share", fitted).params == tuned["binding"]["risk_share"]  # type: ignore[attr-defined]
+    rule = load_policy("paced", Fitted.SKILLS)
+    assert rule.params == tuned["answers"]["paced"]  # type: ignore[attr-defined]

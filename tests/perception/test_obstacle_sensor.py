@@ -156,3 +156,28 @@ def test_the_smallest_cube_still_makes_a_scan(indoor_pair):
     spec = GridSpec.cube(0.8, 0.1)
     scan = ObstacleSensor(ClassicalDetector(indoor_pair.rig, spec), POSE, BODY, 1).read(indoor_pair.pair).scan
     assert len(scan.ranges) == 1 and scan.range_max == spec.z_far
+
+
+@pytest.mark.parametrize("pitch", [0.0, 0.3, 0.7])
+def test_the_blind_zone_is_what_no_bearing_of_the_scan_shows(sensor, pitch):
+    """Against the projection: a low thing at the outermost bearings appears in the picture just beyond `blind_m`."""
+    pose = camera_pose(1.5, pitch)
+    looking = ObstacleSensor(sensor.detector, pose, BODY, sectors=31)
+    rig = sensor.detector.voxelizer.rig
+    blind_m = looking.blind_m(0.3)
+
+    def rows(distance: float) -> np.ndarray:
+        bearings = np.linspace(-0.97, 0.97, 41) * looking.field_rad / 2
+        at = np.stack([distance * np.cos(bearings), distance * np.sin(bearings), np.full(41, 0.3), np.ones(41)])
+        return rig.project((np.linalg.inv(pose) @ at)[:3].T)[:, 1]
+
+    assert (rows(1.02 * blind_m) <= rig.height - 1).all()
+    assert (rows(0.9 * blind_m) > rig.height - 1).any()
+    middle_m = 1.2 / math.tan(pitch + math.atan((rig.height - 1 - rig.cy) / rig.fy))
+    assert blind_m > middle_m
+    assert looking.blind_m(1.5) == 0.0
+    assert looking.blind_m(0.0) > looking.blind_m(0.2) > blind_m
+
+
+def test_a_camera_that_looks_up_never_sees_what_is_low(sensor):
+    assert ObstacleSensor(sensor.detector, camera_pose(1.0, -1.2), BODY, sectors=31).blind_m(0.2) == math.inf

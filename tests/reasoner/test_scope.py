@@ -8,6 +8,7 @@ from rarrl.reasoner.base import Request
 from rarrl.reasoner.language_model import CallFailedError
 from rarrl.reasoner.plan import Plan
 from rarrl.reasoner.vocabulary import Vocabulary
+from rarrl.skills.domain import load_robot
 from rarrl.skills.operator_policy import OperatorPolicy
 from rarrl.types import CallStatus, Role
 
@@ -42,6 +43,15 @@ def test_what_it_cannot_read_is_refused_with_a_way_out(goal, says):
     vocabulary = Vocabulary(ALFRED_DOMAIN.under(OperatorPolicy(more_objects={"drill"})))
     with pytest.raises(CallFailedError, match=f"{says}.*ask a chat model") as refused:
         scope.check_readable(Request(1, Role.PLANNER, 1, goal, 1.0, vocabulary=vocabulary))
+    assert refused.value.status is CallStatus.REFUSED
+
+
+def test_the_shipped_planner_serves_alfreds_robot_alone():
+    narrowed = ALFRED_DOMAIN.under(OperatorPolicy(max_steps=3))
+    scope.check_readable(Request(1, Role.PLANNER, 1, "put a mug on the desk", 1.0, domain=narrowed))
+    other = Request(1, Role.PLANNER, 1, "bring a coke to the desk", 1.0, domain=load_robot("pyrobosim"))
+    with pytest.raises(CallFailedError, match="ALFRED's household alone.*pyrobosim.*ask a chat model") as refused:
+        scope.check_readable(other)
     assert refused.value.status is CallStatus.REFUSED
 
 

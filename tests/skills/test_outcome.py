@@ -141,8 +141,9 @@ def test_what_an_exception_means(error, outcome, why):
 
 def test_fields_are_flat_and_bounded():
     nested = {"a": {"b": 1, "c": [1, 2], "d": {"e": "x"}}, "status": Status.SUCCESS, "none": None}
-    assert flat_fields(nested) == {"a.b": 1, "a.d.e": "x", "status": 0, "none": None}
+    assert flat_fields(nested) == {"a.b": 1, "a.c": [1, 2], "a.d.e": "x", "status": 0, "none": None}
     assert len(flat_fields({str(i): i for i in range(10_000)})) == 200
+    assert len(flat_fields({"seen": list(range(10_000))})["seen"]) == 200
     cycle = {}
     cycle["self"] = cycle
     assert flat_fields(cycle) == {}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rarrl.alfred_plans import same_plan
+from rarrl.alfred_plans import alfred_plan, same_plan
 from rarrl.latency.profile import load_profile
 from rarrl.orchestrator.features import ALL_FEATURE_NAMES
 from rarrl.orchestrator.rules import make_rule
@@ -35,7 +35,7 @@ def drive(driver, people, n, disturbance=1.0):
     executive, done, seconds = HouseholdExecutive(env, driver, known_goals(4), 100.0, 1e6), [], []
     for number in range(n):
         executive.begin(number)
-        answer = Answer(0, Role.PLANNER, 1, CallStatus.OK, 0.0, "", plan=Plan.from_rows(_rows(executive)))
+        answer = Answer(0, Role.PLANNER, 1, CallStatus.OK, 0.0, "", plan=alfred_plan(_rows(executive)))
         executive.take(Action.PLANNER_1, answer)
         while not executive.done:
             if executive.act().status is not ActStatus.SUCCESS and not executive.done:

@@ -15,10 +15,11 @@ from safetensors.numpy import load_file
 
 from rarrl.alfred import SubgoalType as T
 from rarrl.errors import DependencyMissingError, InputError
-from rarrl.orchestrator.features import FEATURE_NAMES, N_FEATURES
+from rarrl.orchestrator.features import FEATURE_NAMES, N_FEATURES, NAMELESS_FEATURE_NAMES
 from rarrl.orchestrator.learned import load_learned, save_policy
 from rarrl_learning.orchestrator import train as training
 from rarrl_learning.orchestrator import train_alfred as sim_training
+from rarrl_learning.orchestrator import train_nameless
 from rarrl_learning.orchestrator.train import VARIANTS, TrainConfig, train
 from rarrl_sim_envs.alfred.core import AlfredReplayCore, EpisodeBank
 from rarrl_sim_envs.alfred.episodes import EpisodeConfig, EpisodeSampler
@@ -37,7 +38,7 @@ def make_env(make_plan: Any, make_table: Any) -> Any:
     def make(config: TrainConfig, n: int = N_ENVS) -> AlfredReplayVecEnv:
         core = AlfredReplayCore(bank, tables, n, hard=config.hard)
         sampler = EpisodeSampler(bank, tables, EpisodeConfig(budget_calls=(1.0, 6.0), cost_weight=0.01))
-        return AlfredReplayVecEnv(core, sampler, config.seed, config.hidden, config.allowed)
+        return AlfredReplayVecEnv(core, sampler, config.seed, config.hidden_of(N_FEATURES), config.allowed)
 
     return make
 
@@ -72,9 +73,10 @@ def test_a_tiny_run_of_every_variant(make_env: Any, models: Any, tmp_path: Path,
     assert policy.name == ("learned" if variant == "full" else variant)
     assert [done for done, _ in reports] == [ROLLOUT * i for i in (1, 2, 3, 4)]
     assert all(0 <= f["success"] <= 1 and f["llm_seconds"] >= 0 and f["miss_price"] == 0 for _, f in reports)
-    assert np.array_equal(policy.hidden, config.hidden) and np.array_equal(policy.allowed, config.allowed)
+    hidden = config.hidden_of(N_FEATURES)
+    assert np.array_equal(policy.hidden, hidden) and np.array_equal(policy.allowed, config.allowed)
     # The numbers are torch's: same logits, same choices.
-    x = np.where(config.hidden, 0, features()).astype(np.float32)
+    x = np.where(hidden, 0, features()).astype(np.float32)
     masks = (np.random.default_rng(1).random((len(x), 5)) < 0.6) & config.allowed
     masks[:, 0] = True
     with torch.no_grad():
@@ -92,7 +94,9 @@ def test_a_tiny_run_of_every_variant(make_env: Any, models: Any, tmp_path: Path,
 def test_what_each_variant_lacks() -> None:
     def lacks(variant: str) -> tuple[set[str], list[int]]:
         c = TrainConfig(variant=variant)
-        names = {name.split(".")[0] for name, hidden in zip(FEATURE_NAMES, c.hidden, strict=True) if hidden}
+        names = {
+            name.split(".")[0] for name, hidden in zip(FEATURE_NAMES, c.hidden_of(N_FEATURES), strict=True) if hidden
+        }
         return names, np.flatnonzero(c.allowed).tolist()
 
     assert lacks("full") == (set(), [0, 1, 2, 3, 4])
@@ -104,6 +108,25 @@ def test_what_each_variant_lacks() -> None:
     assert lacks("planner_only") == (set(), [0, 1, 2])
     assert lacks("verifier_only") == (set(), [0, 3, 4])
     assert lacks("when2ask") == (set(), [0, 1])
+
+
+def test_a_tiny_run_without_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_plan: Any) -> None:
+    for name in ("ALFRED_ENVS", "RECORDED_ENVS", "SKILLS_ENVS", "PLANNED_ENVS"):
+        monkeypatch.setattr(train_nameless, name, 4)
+    monkeypatch.setattr(train_nameless, "DRAWN_PLANS", 20)
+    plans = [make_plan([(T.GotoLocation, 3), (T.PickupObject, 1)])]
+    config, reports = tiny(2 * ROLLOUT, features="nameless"), []
+    policy = train_nameless.train_nameless(config, tmp_path, plans, ["groq-70b"], lambda n, now: reports.append(now))
+    assert policy.nameless and policy.name == "nameless" and policy.feature_names == NAMELESS_FEATURE_NAMES
+    assert len(reports) == 2 and all(0 < now["success"] <= 1 for now in reports)
+    save_policy(policy, tmp_path / "out", {})
+    again = load_learned(tmp_path / "out")
+    x = np.random.default_rng(0).normal(size=(9, len(NAMELESS_FEATURE_NAMES))).astype(np.float32)
+    assert again.nameless and np.array_equal(again.logits(x), policy.logits(x))
+    blind = TrainConfig(variant="no_plan", features="nameless").hidden_of(len(NAMELESS_FEATURE_NAMES))
+    assert NAMELESS_FEATURE_NAMES[blind.argmax()] == "plan.known" and blind.sum() == 16
+    with pytest.raises(InputError, match="names or nameless"):
+        TrainConfig(features="faceless")
 
 
 def test_same_seed_same_weights(make_env: Any, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rarrl.alfred import is_development
+from rarrl.alfred_plans import alfred_plan
 from rarrl.errors import InputError, RarrlError
 from rarrl.latency.profile import load_profile, save_profile, shareable
 from rarrl.latency.replay import ReplayTable
@@ -77,7 +78,7 @@ class Scripted:
             return Answer(**common, status=self.fails, seconds=0.5)
         common |= {"status": CallStatus.OK, "seconds": 0.25 * request.level, "tokens_in": 20, "tokens_out": 9}
         if request.role is Role.PLANNER:
-            plan = WRONG if request.level == 1 else Plan.from_rows(RIGHT)
+            plan = WRONG if request.level == 1 else alfred_plan(RIGHT)
             return Answer(**common, plan=plan, confidence=-0.25 / request.level, ttft_s=0.1)
         assert request.plan is not None
         ok = "cup" not in str(request.plan)

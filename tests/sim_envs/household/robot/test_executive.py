@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rarrl.alfred import STEP_VIEWS
+from rarrl.alfred_plans import alfred_plan
 from rarrl.clock import ManualClock
 from rarrl.decision_loop import play_episode
 from rarrl.orchestrator.orchestrator import Orchestrator
@@ -29,7 +30,7 @@ def make(disturbance=0.0, seconds=10.0, tokens=1e6, task_type=None):
 
 
 def right_plan(executive):
-    return Plan.from_rows(remaining_plan(executive.env.world, executive.env.mission.task))
+    return alfred_plan(remaining_plan(executive.env.world, executive.env.mission.task))
 
 
 def planned(plan, seconds=0.2, tokens=50, level=1, status=CallStatus.OK):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rarrl.reasoner.plan import Plan
+from rarrl.alfred_plans import alfred_plan
 from rarrl_sim_envs.household.robot.known_goals import known_goals
 from rarrl_sim_envs.household.tasks import draw_mission, remaining_plan
 
@@ -13,7 +13,7 @@ def test_a_known_goal_is_found_with_the_plan_that_reached_it():
     mission = draw_mission(np.random.default_rng([6007, 0, 3]))
     rows = [row for row in remaining_plan(mission.world(0, 0, 0.0), mission.task) if row[0] != "GotoLocation"]
     found = known.recall(mission.task.goal)
-    assert found.plan == Plan.from_rows(rows)
+    assert found.plan == alfred_plan(rows)
 
 
 def test_the_same_numbers_give_the_same_goals_and_another_seed_others():

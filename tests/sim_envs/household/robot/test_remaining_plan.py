@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from rarrl.alfred_plans import alfred_plan
 from rarrl.reasoner.plan import Plan
 from rarrl_sim_envs.household.robot.remaining_plan import Found, progress
 from rarrl_sim_envs.household.tasks import draw_mission, remaining_plan
@@ -133,4 +134,4 @@ def test_right_plans_at_the_start_are_the_worlds_own(seed):
     world = mission.world(0, 0, 0.0)
     rows = remaining_plan(world, mission.task)
     things = [Found(i, t.name, world.place_of(i)) for i, t in enumerate(world.things)]
-    assert list(progress(Plan.from_rows(rows), things, -1, frozenset(), str, "countertop").rows) == rows
+    assert list(progress(alfred_plan(rows), things, -1, frozenset(), str, "countertop").rows) == rows

@@ -2,7 +2,6 @@
 
 import pytest
 
-from rarrl.alfred import SubgoalType
 from rarrl.skills.plan import Step
 from rarrl.types import ActStatus
 from rarrl_sim_envs.household.catalogue import FURNITURE
@@ -44,7 +43,7 @@ def test_what_was_done_to_a_thing_is_remembered_and_undone_by_its_opposite(env):
     ):
         succeed(env, memory, verb, name)
         assert memory.things()[index].done == done
-    assert memory.steps[0] == Step(SubgoalType.PickupObject, (name,))
+    assert memory.steps[0] == Step("PickupObject", (name,))
     assert len(memory.steps) == 4
 
 

@@ -1,0 +1,505 @@
+"""What becomes of tasks where parts of the robot fail, over real ROS processes.
+
+    python benchmarks/executive_faults.py [--trials 8] [--only FAULT ...] [--json FILE]
+
+Processes: a robot that is not ours (`benchmarks/foreign_cart.py`, no line of rarrl), executive_node, orchestrator_node
+with a language model that is none (it answers the plan of the task after half a second). A task has two rows: cup
+and book go to the other place; the executive adds driving, taking and looking.
+
+Each fault strikes at a random time of each trial. Counted:
+    two_goals_at_once   by the cart itself: goals that began while another one was at work
+    lost_tasks          neither succeeded nor ended with a reason within TRIAL_S
+    stale_applied       rows that were told done without a goal of that task that the cart said it had done
+    false_success       tasks that ended as succeeded where the cart had not done both rows
+    resume_s            from the activation of a restarted executive until its goal was found again, or a new one came
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+COMMON = """outcome: {success: [SUCCEEDED], refused: [ABORTED], cancelled: [CANCELED]}
+    expected_s: 0.5
+    accept_s: 2.0
+    timeout_s: 4.0
+    cancel_s: 1.0
+    retry: 3"""
+GO_AND_LOOK = """
+robot: a cart with one hand
+skills:
+  go:
+    does: drives to a place
+    parameters: {to: place}
+    run: {action: go, type: test_msgs/action/Fibonacci, goal: {order: "{to.x}"}}
+    gives: ["at {to}"]
+    %(common)s
+  look:
+    does: looks for things where the cart stands
+    parameters: {at: place}
+    run: {python: "foreign_cart:look"}
+    outcome: {field: success, success: [true]}
+    needs: ["at {at}"]
+    observes: {list: seen, thing: thing}
+    expected_s: 0.1
+"""
+TAKE_AND_PUT = """
+  take_%(thing)s:
+    does: takes a thing that is where the cart stands
+    parameters: {thing: %(thing)ss}
+    run: {action: take_%(thing)s, type: test_msgs/action/Fibonacci, goal: {order: 0}}
+    needs: [hand_empty, "at {thing.place}"]
+    gives: ["holding {thing}"]
+    %(common)s
+  put_%(thing)s:
+    does: puts the thing in the hand down
+    parameters: {thing: %(thing)ss, to: place}
+    run: {action: put_%(thing)s, type: test_msgs/action/Fibonacci, goal: {order: "{to.x}"}}
+    needs: ["holding {thing}", "at {to}"]
+    gives: ["{thing} at {to}"]
+    %(common)s
+"""
+THINGS, PLACES = ("cup", "book"), ("shelf", "desk")
+WORLD = """
+start: shelf
+places: {shelf: {pose: [1, 0, 0]}, desk: {pose: [2, 0, 0]}}
+things: {cup: {at: [shelf], groups: [cups]}, book: {at: [shelf], groups: [books]}}
+"""
+
+
+def sentence(place: str) -> str:
+    """What a person says."""
+    return f"cup and book to the {place}"
+
+
+def rows(place: str) -> list[list[str]]:
+    """The plan of that."""
+    return [["put_cup", "cup", place], ["put_book", "book", place]]
+
+
+def skills_file() -> str:
+    """The cart's skills."""
+    parts = [GO_AND_LOOK % {"common": COMMON}, *(TAKE_AND_PUT % {"thing": t, "common": COMMON} for t in THINGS)]
+    examples = [{"say": sentence(place), "plan": rows(place)} for place in PLACES]
+    return "".join(parts) + "examples: " + json.dumps(examples) + "\n"
+
+
+TRIAL_S = 90.0
+"""Seconds after which a task counts as lost; the slowest fault, a server that keeps a goal, takes a third of it."""
+START_S = 90.0
+"""Seconds for a process to start on a busy machine."""
+FAULTS = {
+    "none": "nothing fails",
+    "server_killed": "the action server is killed, and started again after 0.5 to 3 s",
+    "executive_killed": "the executive is killed with SIGKILL, and started again at once",
+    "orchestrator_killed": "the orchestrator is killed, and started again after 2 s",
+    "cancel_lost": "the task is cancelled, the server never answers that and goes on; a new task comes at once",
+    "result_late": "the server tells half of its results 8 s late, after the goal was given up",
+    "goal_rejected": "the server turns three of ten goals down",
+    "two_executives": "a second executive of the same robot runs, with a journal of its own",
+    "server_lies": "the server says of three of ten goals that they are done, and does nothing",
+    "server_thinks": "the server thinks for 3.5 s before it takes three of ten goals, and says that it knows none",
+    "thinks_and_executive_killed": "the server thinks 3.5 s about every goal, and the executive is killed meanwhile",
+}
+MODES = {
+    "cancel_lost": "deaf",
+    "result_late": "late",
+    "goal_rejected": "rejects",
+    "server_lies": "lies",
+    "server_thinks": "thinks",
+    "thinks_and_executive_killed": "thinks_on",
+}
+
+
+class HalfASecond:
+    """A language model that is none: it answers with the plan of the task, half a second later."""
+
+    name = "half_a_second"
+
+    def ask(self, request: Any) -> Any:
+        """See `rarrl.reasoner.base.Reasoner`."""
+        from rarrl.reasoner.base import Answer
+        from rarrl.reasoner.plan import Plan, Verdict
+        from rarrl.types import CallStatus, Role
+
+        time.sleep(0.5)
+        plan = Plan.from_rows(rows(request.goal.split()[-1]))
+        is_planner = request.role is Role.PLANNER
+        return Answer(
+            request.decision,
+            request.role,
+            request.level,
+            CallStatus.OK,
+            seconds=0.5,
+            backend=self.name,
+            plan=plan if is_planner else None,
+            verdict=None if is_planner else Verdict(True, None, 1.0),
+        )
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+@dataclass
+class Trial:
+    """What came of one task."""
+
+    fault: str
+    seed: int
+    status: str = "lost"
+    why: str = ""
+    seconds: float = 0.0
+    skills: int = 0
+    calls: int = 0
+    two_goals_at_once: int = 0
+    stale_applied: int = 0
+    done: bool = False
+    resume_s: float | None = None
+
+
+@dataclass
+class Told:
+    """One message on the topic `task`."""
+
+    at: float
+    values: dict[str, str] = field(default_factory=dict)
+
+
+class Bench:
+    """The processes of one fault, and a person who speaks to them."""
+
+    def __init__(self, folder: Path, fault: str, seed: int, node: Any, processes: Any, spin: Any) -> None:
+        from diagnostic_msgs.msg import DiagnosticArray
+        from rclpy.qos import QoSProfile
+        from std_msgs.msg import String
+        from std_srvs.srv import Trigger
+
+        from rarrl_nodes.lifecycle import LATCHED
+
+        self.folder, self.fault, self.luck = folder, fault, random.Random(seed)
+        self.namespace = f"/{fault}"
+        self._processes, self._spin, self._node = processes, spin, node
+        self._told: list[Told] = []
+        self._read = 0
+        qos = QoSProfile(depth=100, reliability=LATCHED.reliability, durability=LATCHED.durability)
+        node.create_subscription(DiagnosticArray, f"{self.namespace}/task", self._on_task, qos)
+        self._talk = node.create_publisher(String, f"{self.namespace}/instruction", 10)
+        self._cancel = node.create_client(Trigger, f"{self.namespace}/executive_node/cancel")
+        (folder / "skills.yaml").write_text(skills_file())
+        (folder / "world.yaml").write_text(WORLD)
+        (folder / "truth.json").write_text(json.dumps({"at": "shelf", "cup": "shelf", "book": "shelf"}))
+
+    # Processes
+
+    def start(self, name: str) -> None:
+        """Starts one of the processes."""
+        space = [("__ns", self.namespace)]
+        robot = {f"executive.{each}": str(self.folder / f"{each}.yaml") for each in ("skills", "world")}
+        if name == "cart":
+            mode = MODES.get(self.fault, "none")
+            files = {"world": str(self.folder / "truth.json"), "log": str(self.folder / "cart.jsonl")}
+            seed = self.luck.randrange(1 << 30)
+            self._processes.start(name, "foreign_cart", {"mode": mode, "seed": seed, **files}, space)
+        elif name == "orchestrator":
+            rule = 'always:{"recipe": "P1"}' if self.fault == "orchestrator_killed" else "after_failure"
+            model = {"orchestrator.policy": rule, "orchestrator.reasoner": "executive_faults:HalfASecond"}
+            self._processes.start(name, "rarrl_nodes.orchestrator_node", {**robot, **model}, space)
+        else:
+            journal = {"executive.journal": str(self.folder / f"{name}.journal.json")}
+            if name != "executive":
+                space.append(("__node", name))
+            self._processes.start(name, "rarrl_nodes.executive_node", {**robot, **journal}, space)
+
+    def kill(self, name: str) -> None:
+        """As a crash would."""
+        self._processes.kill(name)
+
+    # What is heard
+
+    def _on_task(self, msg: Any) -> None:
+        self._told.append(Told(time.time(), {each.key: each.value for each in msg.status[0].values}))
+
+    def cart(self) -> list[dict[str, Any]]:
+        """All that the cart wrote down."""
+        path = self.folder / "cart.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines]
+
+    def truth(self) -> dict[str, Any]:
+        """What is really so."""
+        return json.loads((self.folder / "truth.json").read_text())
+
+    def until(self, condition: Any, timeout_s: float) -> bool:
+        """Listens until something holds; whether it did."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            if condition():
+                return True
+            self._spin(0.02)
+        return bool(condition())
+
+    def wait(self, seconds: float) -> None:
+        """Listens for a while."""
+        self.until(lambda: False, seconds)
+
+    def since(self, at: float) -> list[Told]:
+        """What was told on `task` after a time."""
+        return [told for told in self._told if told.at >= at]
+
+    def say(self, goal: str) -> float:
+        """Gives the task, until somebody carries it out; when."""
+        from std_msgs.msg import String
+
+        before = {told.values.get("episode") for told in self._told[-20:]}
+        at = time.time()
+
+        def begun() -> bool:
+            return any(t.values["status"] == "running" and t.values["episode"] not in before for t in self.since(at))
+
+        for _ in range(int(START_S)):
+            self._talk.publish(String(data=goal))
+            if self.until(begun, 1.0):
+                return at
+        raise RuntimeError(f"{self.fault}: nobody takes the task; see {self.folder}")
+
+    def ask_to_cancel(self) -> None:
+        """Calls `~/cancel`."""
+        from std_srvs.srv import Trigger
+
+        future = self._cancel.call_async(Trigger.Request())
+        self.until(future.done, 5.0)
+
+    # One task
+
+    def trial(self, seed: int) -> Trial:
+        """Gives a task, lets the fault strike, and waits for the end."""
+        found = Trial(self.fault, seed)
+        self.until(lambda: not self._at_work(), 30.0)  # of the last task, where its goal was given up
+        lines = len(self.cart())
+        wanted = self._other_place()
+        at = self.say(sentence(wanted))
+        if self.fault == "cancel_lost":
+            self.until(self._at_work, 20.0)
+            self.wait(self.luck.uniform(0.0, 1.0))
+            self.ask_to_cancel()
+            wanted = self._other_place()
+            at = self.say(sentence(wanted))
+        else:
+            found.resume_s = self._strike()
+        started = time.time()
+
+        def over() -> bool:
+            new = self.since(at)
+            return bool(new) and new[-1].values["status"] in ("succeeded", "failed", "cancelled")
+
+        if self.until(over, TRIAL_S):
+            last = self.since(at)[-1].values
+            found.status, found.why = last["status"], last["why"]
+            found.skills, found.calls = int(last["skills"]), int(last["calls"])
+        found.seconds = time.time() - started
+        new = self.cart()[lines:]
+        found.two_goals_at_once = sum(line["what"] == "goal" and line["at_once"] > 1 for line in new)
+        truth = self.truth()
+        found.done = all(truth[thing] == wanted for thing in THINGS)
+        found.stale_applied = self._stale(at, new)
+        return found
+
+    def _other_place(self) -> str:
+        """Where the cup is not."""
+        return PLACES[self.truth()[THINGS[0]] == PLACES[0]]
+
+    def _at_work(self) -> bool:
+        """Whether the cart carries something out now."""
+        log = self.cart()
+        begun = [line["uuid"] for line in log if line["what"] == "goal"]
+        start = max((number for number, line in enumerate(log) if line["what"] == "start"), default=0)
+        ended = {line["uuid"] for line in log if line["what"] == "end"}
+        return any(uuid not in ended for uuid in begun[-1:]) and any(x["what"] == "goal" for x in log[start:])
+
+    def _strike(self) -> float | None:
+        """Seconds until a restarted executive has its goal again; None where it was not restarted."""
+        when = self.luck.uniform(0.2, 4.0)
+        if self.fault == "server_killed":
+            self.wait(when)
+            self.kill("cart")
+            self.wait(self.luck.uniform(0.5, 3.0))
+            self.start("cart")
+        elif self.fault == "orchestrator_killed":
+            self.wait(when)
+            self.kill("orchestrator")
+            self.wait(2.0)
+            self.start("orchestrator")
+        elif self.fault in ("executive_killed", "thinks_and_executive_killed"):
+            self.wait(when)
+            return self._restart()
+        return None
+
+    def _restart(self) -> float | None:
+        killed, lines = time.time(), len(self.cart())
+        instance = self._told[-1].values["instance"]
+        if self._told[-1].values["status"] != "running":
+            return None
+        self.kill("executive")
+        self.start("executive")
+
+        def heard() -> list[Told]:
+            return [told for told in self.since(killed) if told.values["instance"] != instance]
+
+        if not self.until(heard, START_S):
+            return None
+        active = float(heard()[0].values["since"])
+
+        def resumed() -> float | None:
+            adopted = [told.at for told in heard() if told.values["taken_up"] != "0"]
+            sent = [
+                line["t"] for line in self.cart()[lines:] if line["what"] in ("goal", "thinks") and line["t"] > active
+            ]
+            ended = [told.at for told in heard() if told.values["status"] not in ("running", "none")]
+            return min((*adopted, *sent, *ended), default=None)
+
+        self.until(lambda: resumed() is not None, 30.0)
+        end = resumed()
+        return None if end is None else max(end - active, 0.0)
+
+    def _stale(self, at: float, log: list[dict[str, Any]]) -> int:
+        """Rows that were told done without a goal of this task that the cart said it had done."""
+        said = [line for line in log if line["what"] == "end" and line["server"].startswith("put") and line["done"]]
+        told = max((sum("(done)" in value for value in each.values.values()) for each in self.since(at)), default=0)
+        return max(told - len(said), 0)
+
+
+@contextmanager
+def bench(folder: Path, fault: str, seed: int) -> Iterator[Bench]:
+    """Starts what a fault needs, and ends it."""
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.node import Node
+
+    from rarrl_nodes.run import Processes
+
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = dict(os.environ, FOREIGN_CART_WORLD=str(folder / "truth.json"), PYTHONUNBUFFERED="1")
+    environment["PYTHONPATH"] = os.pathsep.join((str(HERE), os.environ.get("PYTHONPATH", "")))
+    context = rclpy.Context()
+    context.init()
+    node = Node("person", context=context, start_parameter_services=False)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    try:
+        with Processes(folder, environment) as processes:
+            found = Bench(folder, fault, seed, node, processes, lambda s: executor.spin_once(timeout_sec=s))
+            for name in ("cart", "executive", "orchestrator"):
+                found.start(name)
+            if fault == "two_executives":
+                found.start("executive_b")
+            yield found
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        context.try_shutdown()
+
+
+def figures(trials: list[Trial]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Figures, and a table with a row per fault."""
+    import numpy as np
+
+    from rarrl.report.runs import wilson
+    from rarrl.results import Figure
+
+    table = {}
+    for fault, what in FAULTS.items():
+        mine = [trial for trial in trials if trial.fault == fault]
+        if not mine:
+            continue
+        resumes = sorted(trial.resume_s for trial in mine if trial.resume_s is not None)
+        succeeded = sum(trial.status == "succeeded" for trial in mine)
+        low, high = wilson(succeeded, len(mine))
+        table[fault] = {
+            "what": what,
+            "trials": len(mine),
+            "two_goals_at_once": sum(trial.two_goals_at_once for trial in mine),
+            "lost_tasks": sum(trial.status == "lost" for trial in mine),
+            "stale_applied": sum(trial.stale_applied for trial in mine),
+            "false_success": sum(trial.status == "succeeded" and not trial.done for trial in mine),
+            "success": succeeded / len(mine),
+            "success_lo": low,
+            "success_hi": high,
+            "seconds_p50": float(np.median([trial.seconds for trial in mine])),
+            "restarts": len(resumes),
+            "resume_p50_s": float(np.median(resumes)) if resumes else None,
+            "resume_max_s": resumes[-1] if resumes else None,
+            "ends": sorted({f"{trial.status}: {trial.why}"[:160] for trial in mine if trial.status != "succeeded"}),
+        }
+    n = len(trials)
+    sums = {
+        name: sum(row[name] for row in table.values()) for name in ("two_goals_at_once", "lost_tasks", "stale_applied")
+    }
+    found = {name: Figure(float(value), "count", n) for name, value in sums.items()}
+    lies = [trial for trial in trials if trial.status == "succeeded"]
+    if lies:
+        wrong = sum(not trial.done for trial in lies)
+        low, high = wilson(wrong, len(lies))
+        found["false_success"] = Figure(wrong / len(lies), "share", len(lies), low, high)
+    resumes = [trial.resume_s for trial in trials if trial.resume_s is not None and trial.fault == "executive_killed"]
+    if resumes:
+        found["resume_p50_s"] = Figure(float(np.median(resumes)), "s", len(resumes))
+        found["resume_max_s"] = Figure(max(resumes), "s", len(resumes))
+    return found, table
+
+
+def main() -> int:
+    """Entry point."""
+    from rarrl.results import make_results, write_results
+
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--trials", type=int, default=8, help="tasks per fault")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", default=list(FAULTS), choices=list(FAULTS))
+    parser.add_argument("--folder", type=Path, default=None, help="keeps logs and journals here")
+    parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument("--trials-json", type=Path, default=None, help="trials so far; goes on from them")
+    arguments = parser.parse_args()
+
+    trials: list[Trial] = []
+    kept = arguments.trials_json
+    if kept is not None and kept.exists():
+        trials = [Trial(**each) for each in json.loads(kept.read_text())]
+    with tempfile.TemporaryDirectory() as scratch:
+        root = arguments.folder or Path(scratch)
+        for fault in arguments.only:
+            seeds = [arguments.seed + number for number in range(arguments.trials)]
+            left = [seed for seed in seeds if not any((t.fault, t.seed) == (fault, seed) for t in trials)]
+            if not left:
+                continue
+            with bench(root / fault, fault, left[0]) as found:
+                for seed in left:
+                    found.luck.seed(f"{fault} {seed}")
+                    trials.append(found.trial(seed))
+                    print(trials[-1], flush=True)
+                    if kept is not None:
+                        kept.write_text(json.dumps([vars(trial) for trial in trials], indent=1))
+
+    found, table = figures(trials)
+    for fault, row in table.items():
+        print(fault, {name: value for name, value in row.items() if name != "what"})
+    for name, figure in found.items():
+        print(f"{name} = {figure.text()} {figure.unit} (n {figure.n})")
+    if arguments.json is not None:
+        command = f"python benchmarks/executive_faults.py --trials {arguments.trials} --json {arguments.json}"
+        write_results(arguments.json, make_results(command, arguments.seed, found, {"faults": table}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

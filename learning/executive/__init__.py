@@ -1,0 +1,1 @@
+"""What the executive learns before it is shipped."""

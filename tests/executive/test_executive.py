@@ -1,0 +1,497 @@
+"""One robot's task executive: what it does after each event, and what it never does."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_robot import WORLD, ToyRobot, counting_ids, plan, step, toy
+
+from rarrl.clock import ManualClock
+from rarrl.executive.commands import Adopt, Save, Send, Stop
+from rarrl.executive.executive import ExecutiveSettings, TaskExecutive, TaskStatus
+from rarrl.executive.play import play_task
+from rarrl.reasoner.base import Answer
+from rarrl.reasoner.plan import Verdict
+from rarrl.skills.facts import State
+from rarrl.skills.outcome import Outcome, SkillResult
+from rarrl.types import Action, ActStatus, CallStatus, Decision, Role
+
+TOY = toy()
+ACT = Decision(1, Action.ACT, 0.0, "test")
+THINK = Decision(7, Action.PLANNER_1, 20.0, "test")
+DONE = SkillResult(Outcome.SUCCESS, "", 2.0)
+GOAL = "put the cup on the table"
+
+
+def executive(domain=TOY, **settings):
+    return TaskExecutive(domain, ExecutiveSettings(**settings), new_id=counting_ids())
+
+
+def begun(domain=TOY, goal=GOAL, **settings):
+    made = executive(domain, **settings)
+    made.instruct(goal, 0.0)
+    return made
+
+
+def sent(commands):
+    """The one goal that is sent."""
+    (found,) = [command for command in commands if isinstance(command, Send)]
+    return found
+
+
+def act(made, now_s=0.0):
+    return sent(made.decide(ACT, now_s))
+
+
+def played(domain=TOY, goal=GOAL, truth=None, failing=None, **settings):
+    made, robot = executive(domain, **settings), ToyRobot(domain, truth, failing)
+    return play_task(made, goal, robot, ManualClock()), robot, made
+
+
+# Whole tasks
+
+
+def test_a_task_in_a_home_that_is_as_believed():
+    end, robot, _ = played()
+    assert end.status is TaskStatus.SUCCEEDED
+    assert robot.log == ["go shelf", "pick cup", "go table", "put cup table"]
+    assert (end.skills, end.calls, end.seconds) == (4, 0, 8.0)
+
+
+def test_a_shut_door_is_found_out_and_opened():
+    truth = replace(TOY.world.start_state(), flags=frozenset())
+    end, robot, made = played(truth=truth)
+    assert end.status is TaskStatus.SUCCEEDED
+    assert robot.log == ["go shelf", "go door", "open door", "go shelf", "pick cup", "go table", "put cup table"]
+    assert made.beliefs.contradicted == 1
+
+
+def test_a_thing_that_is_elsewhere_is_looked_for():
+    truth = replace(TOY.world.start_state(), located=frozenset({("cup", "cupboard", 1)}))
+    end, robot, _ = played(truth=truth)
+    assert end.status is TaskStatus.SUCCEEDED
+    assert robot.log[:2] == ["go shelf", "pick cup"]  # refused: it is not there
+    assert robot.log[-1] == "put cup table"
+    assert "look cupboard" in robot.log
+
+
+def test_what_fails_is_tried_again_as_often_as_the_file_says():
+    end, robot, _ = played(failing={("pick", Outcome.FAILED): 1})
+    assert end.status is TaskStatus.SUCCEEDED
+    assert robot.log.count("pick cup") == 2
+    end, robot, _ = played(failing={("pick", Outcome.FAILED): 1000})
+    assert end.status is TaskStatus.FAILED
+    assert robot.log.count("pick cup") == 6  # twice, three times until it is given up: see `stuck`
+
+
+def test_what_cannot_be_repaired_ends_the_task():
+    end, robot, _ = played(failing={("go", Outcome.LOST): 1})
+    assert (end.status, end.why, robot.log) == (TaskStatus.FAILED, "as the test wants", ["go shelf"])
+
+
+@pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.UNPLANNABLE, Outcome.FAILED])
+@pytest.mark.parametrize("skill", ["go", "look", "pick", "put"])
+def test_what_is_always_refused_is_given_up_long_before_the_horizon(skill, outcome):
+    """Also where a look shows each time that the thing is there, so that beliefs go to and fro."""
+    truth = replace(TOY.world.start_state(), located=frozenset({("cup", "cupboard", 1)})) if skill == "look" else None
+    end, robot, _ = played(truth=truth, failing={(skill, outcome): 1000}, horizon=500)
+    assert end.status is TaskStatus.FAILED
+    assert end.skills < 60, robot.log
+    assert max(Counter(robot.log).values()) <= 12
+
+
+def test_a_thing_that_nobody_has_is_given_up():
+    truth = replace(TOY.world.start_state(), located=frozenset())
+    end, robot, _ = played(truth=truth)
+    assert end.status is TaskStatus.FAILED
+    assert end.why == "cup was not found at any place that can be reached"
+    assert Counter(robot.log)["look table"] <= 3
+
+
+def test_a_sentence_that_is_near_to_nothing_fails_without_moving():
+    end, robot, _ = played(goal="sing a song")
+    assert (end.status, robot.log, end.skills) == (TaskStatus.FAILED, [], 0)
+    assert end.why == "no plan is known for this sentence"
+
+
+def test_the_horizon_ends_a_task():
+    end, robot, _ = played(failing={("pick", Outcome.FAILED): 1000}, horizon=3)
+    assert (end.status, len(robot.log)) == (TaskStatus.FAILED, 3)
+
+
+def test_beliefs_go_on_from_task_to_task():
+    made, robot, clock = executive(), ToyRobot(TOY), ManualClock()
+    assert play_task(made, GOAL, robot, clock).status is TaskStatus.SUCCEEDED
+    assert made.beliefs.state.at == "table"
+    robot.log.clear()
+    assert play_task(made, "put the cup on the shelf", robot, clock).status is TaskStatus.SUCCEEDED
+    assert robot.log == ["pick cup", "go shelf", "put cup shelf"]
+
+
+def test_it_charges_first():
+    places = {**WORLD["places"], "dock": {"room": "hall", "charger": True}}
+    home = toy(battery={"field": "battery", "low": 30}, places=places)
+    made, robot = executive(home), ToyRobot(home)
+    made.charged(20.0)
+    end = play_task(made, GOAL, robot, ManualClock())
+    assert end.status is TaskStatus.SUCCEEDED
+    assert robot.log == ["go dock", "go shelf", "pick cup", "go table", "put cup table"]
+    assert made.battery == 100.0  # nothing but the charger tells of it
+
+
+def test_done_but_not_for_sure_is_looked_at():
+    told = []
+
+    class Doubtful:
+        def judge(self, skill, step, result, expected_s):
+            return 0.5 if step.skill == "put" else 1.0
+
+        def confirm(self, skill_name, really_done):
+            told.append((skill_name, really_done))
+
+    made = TaskExecutive(TOY, certainty=Doubtful(), new_id=counting_ids())
+    robot = ToyRobot(TOY)
+    end = play_task(made, GOAL, robot, ManualClock())
+    assert end.status is TaskStatus.SUCCEEDED
+    assert robot.log[-2:] == ["put cup table", "look table"]
+    assert told == [("put", True)]
+
+
+# Decisions and answers
+
+
+def test_only_one_decision_at_a_time():
+    made = begun()
+    act(made)
+    assert not made.waits
+    assert made.decide(ACT, 1.0) == ()
+    assert made.running == step("go shelf")
+
+
+def test_nothing_is_decided_before_a_task():
+    made = executive()
+    assert (made.waits, made.decide(ACT, 0.0), made.cancel(0.0), made.pause(0.0), made.resume(0.0)) == (
+        False,
+        (),
+        (),
+        (),
+        (),
+    )
+
+
+def test_the_journal_is_written_before_a_goal_is_sent_and_after_its_result():
+    made = begun()
+    commands = made.decide(ACT, 0.0)
+    assert [type(command) for command in commands] == [Save, Send]
+    assert made.finished(commands[1].uuid, DONE, 2.0) == (Save(),)
+
+
+def answer(decision=7, role=Role.PLANNER, level=1, **fields):
+    return Answer(decision, role, level, fields.pop("status", CallStatus.OK), 2.0, "test", **fields)
+
+
+def test_an_answer_puts_its_plan_in_force():
+    made = begun()
+    assert made.decide(THINK, 1.0) == ()
+    assert made.thinks == THINK
+    made.answer(answer(plan=plan("shut door")), 3.0)
+    assert made.plan == plan("shut door")
+    assert made.report.outcome.status is CallStatus.OK
+    assert made.spent[:3] == (1, 2.0, 0.0)
+    assert str(act(made).step) == "go(door)"
+
+
+@pytest.mark.parametrize("late", [answer(decision=6), answer(role=Role.VERIFIER), answer(level=2)])
+def test_an_answer_to_something_else_is_dropped(late):
+    made = begun()
+    before = made.plan
+    made.decide(THINK, 1.0)
+    late = replace(late, plan=plan("shut door"))
+    assert made.answer(late, 3.0) == ()
+    assert (made.plan, made.thinks) == (before, THINK)
+
+
+def test_an_answer_that_comes_when_none_is_awaited_is_dropped():
+    made = begun()
+    assert made.answer(answer(plan=plan("shut door")), 1.0) == ()
+    made.decide(THINK, 1.0)
+    made.cancel(2.0)
+    assert made.answer(answer(plan=plan("shut door")), 3.0) == ()
+    assert made.status is TaskStatus.CANCELLED
+
+
+def test_an_answer_beyond_the_budget_counts_as_too_late():
+    made = begun(time_budget_s=1.0)
+    before = made.plan
+    made.decide(THINK, 0.0)
+    made.answer(answer(plan=plan("shut door")), 2.0)
+    assert made.plan == before
+    assert made.report.outcome.status is CallStatus.TIMEOUT
+    assert made.report.budget.time_s == 0.0
+
+
+def test_a_failed_call_costs_its_seconds_and_changes_nothing():
+    made = begun()
+    before = made.plan
+    made.decide(THINK, 0.0)
+    made.answer(answer(status=CallStatus.BACKEND_DOWN), 2.0)
+    assert (made.plan, made.report.budget.time_s, made.waits) == (before, 18.0, True)
+
+
+def test_a_verdict_is_kept():
+    made = begun()
+    made.decide(replace(THINK, action=Action.VERIFIER_2), 0.0)
+    made.answer(answer(role=Role.VERIFIER, level=2, verdict=Verdict(False, None, 0.2)), 1.0)
+    status = made.report.task.status
+    assert (status.verdict, status.verdict_level, status.p_ok) == (-1, 2, 0.2)
+
+
+def test_rows_that_are_done_are_not_done_again_under_another_plan():
+    made, robot = begun(), ToyRobot(TOY)
+    made.decide(THINK, 0.0)
+    made.answer(answer(plan=plan("put cup table", "shut door")), 1.0)
+    for _ in range(4):
+        goal = act(made)
+        made.finished(goal.uuid, robot.run(goal.step), 1.0)
+    assert robot.log[-1] == "put cup table"
+    made.decide(THINK, 2.0)
+    made.answer(answer(plan=plan("put cup table", "look shelf")), 3.0)
+    assert act(made).step == step("go shelf")
+
+
+def test_what_it_reports():
+    made = begun()
+    report = made.report
+    assert [view.name for view in report.summary.subgoals] == ["go", "pick", "go", "put"]
+    assert (report.summary.subgoal_index, report.summary.step) == (0, 0)
+    assert report.task.goal == GOAL
+    assert "cup is at shelf" in report.task.beliefs
+    goal = act(made)
+    made.finished(goal.uuid, SkillResult(Outcome.UNPLANNABLE, "no path", 1.0), 1.0)
+    report = made.report
+    assert (report.task.outcome, report.task.why) == ("unplannable", "go(shelf): no path")
+    assert report.outcome.status is ActStatus.FAILURE
+    assert report.summary.contradicted == 1
+    assert report.number == 2
+
+
+# Deadlines, pause and cancel
+
+
+def test_a_goal_that_takes_too_long_is_stopped_then_given_up_and_its_server_left_alone():
+    made = begun()
+    goal = act(made)
+    assert made.tick(9.9) == ()
+    assert made.tick(10.0) == (Stop(goal.uuid),)
+    assert made.tick(10.1) == ()
+    assert made.tick(13.0) == (Save(),)
+    assert made.report.task.outcome == "timeout"
+    assert made.decide(ACT, 13.5) == ()  # the next goal would go to the same server
+    assert made.tick(14.0) == ()
+    late = made.finished(goal.uuid, DONE, 15.0)
+    assert sent(late).step == step("pick cup")  # what it changed is believed
+
+
+def test_a_server_that_never_ends_a_goal_ends_the_task():
+    made = begun(busy_s=20.0)
+    act(made)
+    made.tick(10.0)
+    made.tick(13.0)
+    made.decide(ACT, 13.0)
+    made.tick(33.0)
+    assert made.status is TaskStatus.FAILED
+    assert "has not ended go(shelf) yet" in made.why
+
+
+def test_pause_and_resume():
+    made = begun()
+    goal = act(made)
+    assert made.pause(1.0) == (Stop(goal.uuid), Save())
+    assert (made.status, made.waits) == (TaskStatus.PAUSED, False)
+    made.finished(goal.uuid, SkillResult(Outcome.CANCELLED, "", 1.0), 2.0)
+    assert not made.waits
+    assert made.resume(3.0) == (Save(),)
+    assert made.waits
+    assert act(made, 4.0).step == step("go shelf")
+
+
+def test_resume_before_the_stopped_goal_has_ended_waits_for_it():
+    made = begun()
+    goal = act(made)
+    made.pause(1.0)
+    made.resume(1.5)
+    assert not made.waits
+    made.finished(goal.uuid, SkillResult(Outcome.FAILED, "preempted", 1.0), 2.0)
+    assert made.waits
+    assert made.report.task.failed is None  # it was stopped, and has not failed
+
+
+def test_cancel():
+    made = begun()
+    goal = act(made)
+    assert made.cancel(1.0, "the person left") == (Stop(goal.uuid), Save())
+    assert (made.status, made.why) == (TaskStatus.CANCELLED, "the person left")
+    assert made.finished(goal.uuid, DONE, 2.0) == (Save(),)
+    assert made.beliefs.state.at == "shelf"  # it got there all the same
+    assert not made.waits
+
+
+def test_another_task_begins_once_the_last_ones_skill_has_ended():
+    made = begun()
+    goal = act(made)
+    assert made.instruct("shut the door", 1.0) == (Stop(goal.uuid), Save())
+    assert not made.waits
+    made.finished(goal.uuid, DONE, 2.0)
+    assert made.waits
+    assert made.report.outcome is None  # nothing of this task was tried
+    assert made.report.task.goal == "shut the door"
+    assert made.report.summary.subgoal_index == 0
+
+
+def test_results_of_nobody_are_counted():
+    made = begun()
+    before = made.to_json()
+    assert made.finished("f" * 32, DONE, 0.0) == ()
+    assert (made.ignored, made.to_json()) == (1, before)
+
+
+# Detections
+
+
+@pytest.mark.parametrize("name", ["cup", "Cup", "cup0", "cup_2", "mug"])
+def test_a_detector_names_things_as_it_likes(name):
+    made = begun()
+    made.sighted(name, "table", 0.9, 1.0)
+    assert made.beliefs.state.count("cup", "table") == 1
+
+
+@pytest.mark.parametrize(("thing", "place"), [("comet", "table"), ("cup", "moon")])
+def test_names_that_are_none_are_left_out(thing, place):
+    made = begun()
+    before = made.beliefs
+    made.sighted(thing, place, 0.9, 1.0)
+    assert made.beliefs == before
+
+
+# Whatever the order of events
+
+
+EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("wait"), st.sampled_from([0.5, 4.0, 11.0])),
+        st.tuples(st.just("decide")),
+        st.tuples(st.just("think")),
+        st.tuples(st.just("finish"), st.sampled_from(list(Outcome)), st.integers(0, 2)),
+        st.tuples(st.just("instruct"), st.sampled_from([GOAL, "shut the door", "sing"])),
+        st.sampled_from([("pause",), ("resume",), ("cancel",), ("restart",)]),
+    ),
+    max_size=30,
+)
+
+
+@given(EVENTS)
+@settings(max_examples=40, deadline=None)
+def test_there_are_never_two_goals_at_one_server(events):
+    """Also over restarts, which go on as if nothing had been."""
+    ids, now, open_goals = counting_ids(), 0.0, {}
+    made = TaskExecutive(TOY, new_id=ids)
+    made.instruct(GOAL, now)
+
+    def carry_out(commands):
+        for command in commands:
+            if isinstance(command, Send):
+                server = TOY.skill(command.step).run.server
+                assert all(TOY.skill(other).run.server != server for other in open_goals.values())
+                open_goals[command.uuid] = command.step
+            elif isinstance(command, (Stop, Adopt)):
+                assert command.uuid in open_goals
+
+    for name, *values in events:
+        if name == "wait":
+            now += values[0]
+            carry_out(made.tick(now))
+        elif name == "decide":
+            carry_out(made.decide(ACT, now))
+        elif name == "think":
+            carry_out(made.decide(THINK, now))
+            carry_out(made.answer(answer(plan=plan("put cup cupboard")), now))
+        elif name == "finish":
+            uuid = next(iter(sorted(open_goals)[values[1] :]), None)
+            if uuid is not None:
+                del open_goals[uuid]
+                carry_out(made.finished(uuid, SkillResult(values[0], "", 1.0), now))
+        elif name == "instruct":
+            carry_out(made.instruct(values[0], now))
+        elif name == "restart":
+            kept = json.loads(json.dumps(made.to_json()))
+            made = TaskExecutive(TOY, new_id=ids)
+            adopted = made.restore(kept, now)
+            assert {command.uuid for command in adopted} <= set(open_goals)
+            assert made.to_json() == {**kept, "number": made.to_json()["number"]}
+        else:
+            carry_out(getattr(made, name)(now))
+
+
+def test_a_restarted_process_goes_on_the_same():
+    """Killed after each event in turn, it does what it would have done."""
+    truth = State("table", "hall", (), frozenset({("cup", "cupboard", 1)}), frozenset())
+    whole, _, _ = played(truth=truth, failing={("open", Outcome.FAILED): 1})
+    ids, robot = counting_ids(), ToyRobot(TOY, truth, {("open", Outcome.FAILED): 1})
+    made = TaskExecutive(TOY, new_id=ids)
+    made.instruct(GOAL, 0.0)
+    while made.status is TaskStatus.RUNNING:
+        made = restarted(made, ids)
+        commands = made.decide(ACT, 0.0)
+        made = restarted(made, ids)
+        for command in commands:
+            if isinstance(command, Send):
+                made.finished(command.uuid, robot.run(command.step), 0.0)
+    assert made.status is whole.status is TaskStatus.SUCCEEDED
+    assert made.spent[3] == whole.skills
+
+
+def restarted(made, ids):
+    again = TaskExecutive(TOY, new_id=ids)
+    again.restore(json.loads(json.dumps(made.to_json())), 0.0)
+    return again
+
+
+def test_a_restart_takes_the_running_goal_up_with_the_time_that_it_has_left():
+    made = begun()
+    goal = act(made)
+    again = executive()
+    assert again.restore(made.to_json(), 100.0) == (Adopt(goal.uuid, goal.step, 10.0),)  # as old as the journal
+    made.pause(1.0)
+    again = executive()
+    assert again.restore(made.to_json(), 100.0) == (Adopt(goal.uuid, goal.step, 9.0), Stop(goal.uuid))
+    assert again.status is TaskStatus.PAUSED
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"task": {}},
+        {"status": "flying"},
+        {"goals": [{"uuid": "a"}]},
+        {"beliefs": {}},
+        {"now_s": None},
+    ],
+)
+def test_a_broken_journal_changes_nothing(change):
+    made, other = begun(), executive()
+    act(made)
+    before = other.to_json()
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        other.restore({**made.to_json(), **change}, 0.0)
+    assert {**other.to_json(), "now_s": 0.0} == before
+
+
+def test_a_journal_of_other_skills_is_refused():
+    made = begun()
+    act(made)
+    other = toy(places={"table": {"room": "hall"}, "cupboard": {"room": "hall"}}, things={"cup": {}})
+    with pytest.raises(ValueError, match="does not fit the skills"):
+        executive(other).restore(made.to_json(), 0.0)
