@@ -20,11 +20,11 @@ from typing import Any
 from uuid import uuid4
 
 from rarrl.decision_loop import DecisionOutcome, Phase, Report, TaskView
-from rarrl.executive.certainty import Certainty
+from rarrl.executive.certainty import SURE, Certainty
 from rarrl.executive.commands import Adopt, Command, Commands, Save, Send, Stop
 from rarrl.orchestrator.skill_statistics import SkillStatistics, Tried, priors_of
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
-from rarrl.skills.beliefs import Beliefs
+from rarrl.skills.beliefs import START_CONFIDENCE, Beliefs
 from rarrl.skills.domain import Domain, names_in
 from rarrl.skills.facts import Fact
 from rarrl.skills.nearest import NearestExample
@@ -51,7 +51,7 @@ class ExecutiveSettings:
     token_budget: float = 20_000.0
     horizon: int = 80
     call_timeout_s: float = 60.0
-    sure: float = 0.8
+    sure: float = SURE
     stuck: int = 3
     refusals: int = 6
     busy_s: float = 60.0
@@ -71,7 +71,8 @@ class TaskStatus(str, Enum):
 @dataclass
 class _Running:
     """A goal that was sent and has not ended. row: of the plan in force when it was sent; -1: it prepares one.
-    task: its id. accepted: its server has said that it has it. overdue: it was stopped because its time was over.
+    task: its id. sent: it is on its way, or was about to be; a process that was killed before has not sent it.
+    accepted: its server has said that it has it. overdue: it was stopped because its time was over.
     given_up: it was to stop, and what becomes of it is unknown."""
 
     uuid: str
@@ -83,6 +84,7 @@ class _Running:
     deadline_s: float
     stopped_s: float | None = None
     given_up: bool = False
+    sent: bool = False
     accepted: bool = False
     overdue: bool = False
 
@@ -345,9 +347,11 @@ class TaskExecutive:
                 task.looked_again.add(found.looks_for)  # it may have been missed, or have come since: once more
                 self.beliefs = self.beliefs.reconsidered(found.looks_for)
                 found = self._prepared(step, barred)
-            if found.fault and found.looks_for and self._is_there(step):
-                task.finished[row] = True  # no other one was found than the one that is there
-                continue
+            if found.fault and found.looks_for and self._is_there(step):  # no other one is found than that one
+                found = self._look_whether(step, barred)
+                if not found.steps:
+                    task.finished[row] = True
+                    continue
             return row, found
         return -1, Preparation()
 
@@ -398,6 +402,17 @@ class TaskExecutive:
         put = self._task.done.count(step) if self._task is not None else 0
         return bool(ends) and all(self.beliefs.state.count(thing, place) > put for thing, _, place in ends)
 
+    def _look_whether(self, step: Step, barred: frozenset[Step]) -> Preparation:
+        """Looks once per task whether a thing is where a step would put it; nothing where no skill can."""
+        task = self._task
+        assert task is not None
+        if str(step) in task.looked_again:
+            return Preparation()
+        task.looked_again.add(str(step))
+        places = [each for each in step.arguments if each in self.domain.world.places]
+        steps = self._search.look_at(places[-1], self.beliefs.state, barred) if places else None
+        return Preparation(steps or (), looks_for=str(step))
+
     def _blocked(self, step: Step) -> str:
         """Why nothing may be sent to the server of a step."""
         server = self.domain.skill(step).run.server
@@ -436,13 +451,22 @@ class TaskExecutive:
 
     # Results
 
+    def sending(self, uuid: str, now_s: float) -> Commands:
+        """A goal is about to leave: its server was found. It is sent after what this returns is carried out."""
+        self._now = now_s
+        running = self._goals.get(uuid)
+        if running is None or running.sent:
+            return ()
+        running.sent = True
+        return (Save(),)
+
     def accepted(self, uuid: str, now_s: float) -> Commands:
         """A server has taken a goal."""
         self._now = now_s
         running = self._goals.get(uuid)
         if running is None or running.accepted:
             return ()
-        running.accepted = True
+        running.sent = running.accepted = True
         return (Save(),)
 
     def unknown(self, uuid: str, why: str, now_s: float) -> Commands:
@@ -643,7 +667,8 @@ class TaskExecutive:
         return (words,)
 
     def _contradict_way(self, step: Step) -> bool:
-        """A door on the believed way is shut: the least sure one, then the oldest."""
+        """Something on the believed way is shut. Doors that the robot has not seen open are no longer taken to be;
+        where it has seen all of them, the least sure one, then the oldest. False where there are none."""
         marks = self.beliefs.marks
         doors = [
             (marks[fact].confidence, marks[fact].since_s, fact)
@@ -652,7 +677,9 @@ class TaskExecutive:
         ]
         if not doors:
             return False
-        self.beliefs = self.beliefs.drop(min(doors)[2], self._now)
+        unseen = [door for door in doors if door[0] <= START_CONFIDENCE]
+        for _, _, fact in unseen or [min(doors)]:
+            self.beliefs = self.beliefs.drop(fact, self._now)
         return True
 
     def charged(self, level: float) -> None:
@@ -882,6 +909,7 @@ class TaskExecutive:
                     "deadline_s": goal.deadline_s,
                     "stopped_s": goal.stopped_s,
                     "given_up": goal.given_up,
+                    "sent": goal.sent,
                     "accepted": goal.accepted,
                     "overdue": goal.overdue,
                 }
@@ -929,7 +957,13 @@ class TaskExecutive:
         marks = {fact: replace(mark, since_s=mark.since_s + shift) for fact, mark in beliefs.marks.items()}
         status = TaskStatus(value["status"])
         task = None if value["task"] is None else self._task_from(value["task"])
-        goals = [self._goal_from(each, shift) for each in value["goals"]]
+        written = [self._goal_from(each, shift) for each in value["goals"]]
+        goals = [goal for goal in written if goal.sent]
+        if task is not None:
+            task.acts -= sum(goal.task == task.id for goal in written if not goal.sent)
+        for goal in goals:  # what became of it while nobody listened has to be heard first
+            goal.deadline_s = max(goal.deadline_s, now_s + self.domain.skill(goal.step).accept_s)
+            goal.stopped_s = None if goal.stopped_s is None else now_s
         pending = [(int(row), Step(str(skill), tuple(arguments))) for row, skill, *arguments in value["pending"]]
 
         self.beliefs = replace(beliefs, marks=marks)
@@ -943,7 +977,7 @@ class TaskExecutive:
             self._make_report(None)
         commands: list[Command] = []
         for goal in goals:
-            commands.append(Adopt(goal.uuid, goal.step, max(goal.deadline_s - now_s, 0.1), goal.accepted))
+            commands.append(Adopt(goal.uuid, goal.step, goal.deadline_s - now_s, goal.accepted))
             if goal.stopped_s is not None:
                 commands.append(Stop(goal.uuid))
         return tuple(commands)
@@ -997,6 +1031,7 @@ class TaskExecutive:
             float(value["deadline_s"]) + shift,
             None if value["stopped_s"] is None else float(value["stopped_s"]) + shift,
             bool(value["given_up"]),
+            bool(value["sent"]),
             bool(value["accepted"]),
             bool(value["overdue"]),
         )

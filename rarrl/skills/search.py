@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import count, product
 
 from rarrl.skills.beliefs import Beliefs
@@ -25,6 +26,8 @@ EFFORTS = ((1.0, 150), (4.0, 2_000))
 second in Python; with weight 4, a home of 7 places and 8 shut doors takes some dozens."""
 MAX_GROUNDED = 5_000
 """Steps that one search considers."""
+MAX_SOLVED = 2_000
+"""Solved problems that are kept: what prepares a row is asked anew after every outcome, and for the report before it."""
 _HAND_EMPTY = ("", "hand_empty")
 
 
@@ -54,11 +57,25 @@ class _Deed:
 
 @dataclass(frozen=True)
 class _Problem:
-    """needs: what must hold. deeds: what can help. sought: a thing whose place must be known first; "" where none."""
+    """goal: what must hold. deeds: what can help. sought: a thing whose place must be known first; "" where none.
+
+    needs: the goal and what the deeds need, each once; `goal` and `conditions`, for each deed, count in it."""
 
     needs: tuple[Condition, ...]
+    goal: tuple[int, ...]
     deeds: tuple[_Deed, ...]
+    conditions: tuple[tuple[int, ...], ...]
     sought: str
+
+    @classmethod
+    def of(cls, goal: tuple[Condition, ...], deeds: tuple[_Deed, ...], sought: str) -> _Problem:
+        """With its needs counted."""
+        rows: dict[Condition, int] = {}
+        counted = [
+            tuple(rows.setdefault(need, len(rows)) for need in needs)
+            for needs in (goal, *(deed.conditions for deed in deeds))
+        ]
+        return cls(tuple(rows), counted[0], deeds, tuple(counted[1:]), sought)
 
 
 class Search:
@@ -73,6 +90,7 @@ class Search:
         self._world = domain.world
         self._skills = domain.skills.skills
         self._deeds = [self._deed(step) for step in self._ground()]
+        self._solved = lru_cache(MAX_SOLVED)(self._solve)
 
     def prepare(
         self,
@@ -93,10 +111,10 @@ class Search:
         state = beliefs.state
         for thing, place in kept:
             state = state.counted(thing, place, 0)
-        problem = self._problem(needs, state, barred)
-        if problem.sought:
-            return self._look_for(problem.sought, beliefs, barred, kept)
-        found = self._solve(problem, state)
+        sought = self._problem(needs, state, barred).sought
+        if sought:
+            return self._look_for(sought, beliefs, barred, kept)
+        found = self.reach(needs, state, barred)
         if found is not None:
             return Preparation((*found, step))
 
@@ -122,7 +140,7 @@ class Search:
 
     def look_here(self, state: State) -> Step | None:
         """A look at the place where the robot stands; None where no skill can."""
-        steps = self._look_at(state.at, state, frozenset()) if state.at in self._world.places else None
+        steps = self.look_at(state.at, state, frozenset()) if state.at in self._world.places else None
         return steps[0] if steps is not None and len(steps) == 1 else None
 
     def doors_to(self, names: tuple[str, ...], state: State) -> tuple[str, ...]:
@@ -148,14 +166,16 @@ class Search:
         self, needs: tuple[Condition, ...], state: State, barred: frozenset[Step] = frozenset()
     ) -> tuple[Step, ...] | None:
         """Steps after which all `needs` hold, of few expected seconds; None where there are none."""
-        return self._solve(self._problem(needs, state, barred), state)
+        return self._solved(needs, state, barred)
 
-    def _solve(self, problem: _Problem, state: State) -> tuple[Step, ...] | None:
+    def _solve(self, needs: tuple[Condition, ...], state: State, barred: frozenset[Step]) -> tuple[Step, ...] | None:
         """Tries for the cheapest steps first, and if that takes too many states, for any."""
-        found = None
+        problem = self._problem(needs, state, barred)
         for weight, states in EFFORTS:
-            found = found or self._searched(problem, state, weight, states)
-        return found
+            found = self._searched(problem, state, weight, states)
+            if found is not None:
+                return found
+        return None
 
     def _searched(self, problem: _Problem, state: State, weight: float, states: int) -> tuple[Step, ...] | None:
         order = count()
@@ -167,15 +187,16 @@ class Search:
             _, _, cost, here, deeds = heapq.heappop(queue)
             if cost > best[here]:
                 continue
-            if all(self.holds(need, here) for need in problem.needs):
+            holds = [self.holds(need, here) for need in problem.needs]
+            if all(holds[row] for row in problem.goal):
                 return tuple(deed.step for deed in deeds)
-            left = self._relaxed(problem, here)
+            left = self._relaxed(problem, here, holds)
             if left == INFINITE:
                 continue
 
             moved = bool(deeds) and deeds[-1].moves
-            for deed in problem.deeds:
-                if (moved and deed.moves) or not all(self.holds(need, here) for need in deed.conditions):
+            for deed, conditions in zip(problem.deeds, problem.conditions, strict=True):
+                if (moved and deed.moves) or not all(holds[row] for row in conditions):
                     continue
                 after = self.apply(deed.effects, here)
                 price = cost + self.seconds(deed.step, here)
@@ -184,40 +205,39 @@ class Search:
                     heapq.heappush(queue, (price + weight * left, next(order), price, after, (*deeds, deed)))
         return None
 
-    def _relaxed(self, problem: _Problem, state: State) -> float:
-        """Seconds to all needs if nothing that was given were ever taken away, each need on its own; INFINITE where
+    def _relaxed(self, problem: _Problem, state: State, holds: list[bool]) -> float:
+        """Seconds to the goal if nothing that was given were ever taken away, each need on its own; INFINITE where
         there is no way even then."""
         costs: dict[tuple[str, ...], float] = {}
-        rooms = self._room_costs(state, costs)
+        aims = [() if now else tuple(self._aims(need, state)) for need, now in zip(problem.needs, holds, strict=True)]
+        prices = [0.0] * len(problem.needs)
 
-        for _ in range(2 * len(problem.deeds) + 1):
+        for _ in range(2 * len(problem.deeds) + 2):
+            rooms = self._room_costs(state, costs)
+            for row, need in enumerate(problem.needs):
+                if holds[row]:
+                    continue
+                if need.words[0] == "reachable":
+                    prices[row] = min(
+                        (self._way_in(target, rooms) for target in _targets(need, state)), default=INFINITE
+                    )
+                else:
+                    prices[row] = min((costs.get(aim, INFINITE) for aim in aims[row]), default=INFINITE)
+
             changed = False
-            for deed in problem.deeds:
-                price = 0.0
-                for need in deed.conditions:
-                    price += self._relaxed_cost(need, state, costs, rooms)
+            for deed, conditions in zip(problem.deeds, problem.conditions, strict=True):
+                price = deed.seconds
+                for row in conditions:
+                    price += prices[row]
                 if price == INFINITE:
                     continue
-                price += deed.seconds
                 for aim in deed.aims:
                     if price < costs.get(aim, INFINITE):
                         costs[aim] = price
                         changed = True
             if not changed:
                 break
-            rooms = self._room_costs(state, costs)
-        return sum(self._relaxed_cost(need, state, costs, rooms) for need in problem.needs)
-
-    def _relaxed_cost(
-        self, need: Condition, state: State, costs: dict[tuple[str, ...], float], rooms: dict[str, float]
-    ) -> float:
-        if self.holds(need, state):
-            return 0.0
-        words = need.words
-        if words[0] == "reachable":
-            targets = state.places_of(words[1][1:-7]) if words[1].startswith("{") else (words[1],)
-            return min((self._way_in(target, rooms) for target in targets), default=INFINITE)
-        return min((costs.get(aim, INFINITE) for aim in self._aims(need, state)), default=INFINITE)
+        return sum(prices[row] for row in problem.goal)
 
     def _way_in(self, name: str, rooms: dict[str, float]) -> float:
         door = self._world.doors.get(name)
@@ -256,7 +276,7 @@ class Search:
         skill = self._skills[step.skill]
         way = 0.0
         if skill.speed_mps and step.arguments:
-            way = self._world.distance_m(state.at, step.arguments[0]) / skill.speed_mps
+            way = self._world.distance_m(state.at or state.room, step.arguments[0]) / skill.speed_mps
         return (skill.expected_s + way) / skill.prior.success
 
     def _room_at(self, name: str, before: State) -> str:
@@ -277,7 +297,7 @@ class Search:
         for place, share in beliefs.likely_places(thing):
             if (thing, place) in kept:
                 continue
-            steps = self._look_at(place, beliefs.state, barred)
+            steps = self.look_at(place, beliefs.state, barred)
             if steps is None:
                 continue
             price = sum(self._prices(steps, beliefs.state)) / max(share, 1e-6)
@@ -287,7 +307,7 @@ class Search:
             return Preparation(looks_for=thing, fault=f"{thing} was not found at any place that can be reached")
         return Preparation(best[1], looks_for=thing)
 
-    def _look_at(self, place: str, state: State, barred: frozenset[Step]) -> tuple[Step, ...] | None:
+    def look_at(self, place: str, state: State, barred: frozenset[Step]) -> tuple[Step, ...] | None:
         """Steps that end with a look at `place`; None where there is no way or no skill that looks."""
         for step in (deed.step for deed in self._deeds):
             skill = self._skills[step.skill]
@@ -348,7 +368,7 @@ class Search:
                     if aim != _HAND_EMPTY or any(c.words[-1] in state.held for c in deed.conditions):
                         chosen[deed] = None
                         queue += deed.conditions
-        return _Problem(needs, tuple(chosen), sought)
+        return _Problem.of(needs, tuple(chosen), sought)
 
     def _deed(self, step: Step) -> _Deed:
         skill: Skill = self._skills[step.skill]
@@ -388,6 +408,11 @@ class Search:
                     yield (*sign, *words[:at], thing, *words[at + 1 :])
                 return
         yield (*sign, *words)
+
+
+def _targets(need: Condition, state: State) -> tuple[str, ...]:
+    """The places that a need speaks of."""
+    return state.places_of(need.words[1][1:-7]) if need.words[1].startswith("{") else (need.words[1],)
 
 
 def _empties(effect: Condition) -> bool:

@@ -201,7 +201,7 @@ class World(_Part):
         return place.room if place is not None else ""
 
     def distance_m(self, start: str, end: str) -> float:
-        """Straight metres between two places or doors; 0 where a pose is not given."""
+        """Straight metres between two places, doors or rooms, from their middle; 0 where a pose is not given."""
         a, b = (self._pose(name) for name in (start, end))
         if a is None or b is None:
             return 0.0
@@ -209,7 +209,18 @@ class World(_Part):
 
     def _pose(self, name: str) -> tuple[float, float, float] | None:
         found = self.places.get(name) or self.doors.get(name)
-        return found.pose if found is not None else None
+        return found.pose if found is not None else self._middles.get(name)
+
+    @cached_property
+    def _middles(self) -> dict[str, tuple[float, float, float]]:
+        """Room -> the mean of the poses in it and at its doors, where one is given."""
+        found = {}
+        for name in self.rooms:
+            poses = [place.pose for place in self.places.values() if place.room == name and place.pose is not None]
+            poses += [door.pose for door in self.doors.values() if name in door.between and door.pose is not None]
+            if poses:
+                found[name] = (sum(p[0] for p in poses) / len(poses), sum(p[1] for p in poses) / len(poses), 0.0)
+        return found
 
     def start_state(self) -> State:
         """What is the case at the start, as far as the file says."""

@@ -1,0 +1,239 @@
+"""`rarrl eval skills`: what thinking adds to a robot that is not ours, over the re-planner that costs nothing.
+
+pyrobosim's missions, in process and in exact simulated seconds, played by the executive under each policy. All of them
+re-plan for free from what the robot believes; they differ in when they ask the language model, whose answers are
+recorded. Nothing is fitted to a test seed or to a sentence that only test missions use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import astuple
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rarrl.orchestrator.rules import OrchestratorPolicy, make_rule
+from rarrl.results import Figure, make_results, write_results
+from rarrl_sim_envs.pyrobosim.missions import (
+    GOALS,
+    NAMED,
+    TEST_SEEDS,
+    TRAIN_SEEDS,
+    VAGUE_TEST,
+    VAGUE_TRAIN,
+    VARIANTS,
+    mission,
+)
+
+from .recorded_answers import RecordedAnswers
+from .trials import CallCosts, Trial
+
+ANSWERS = Path(__file__).parent / "smollm2_answers.json"
+"""SmolLM2-135M-Instruct, Q4_1, in llama.cpp: recorded by `record_sentences`."""
+WHERE_THINKING_HELPS = ("hidden", "vague")
+DRAWS = 2000
+"""Bootstrap draws of the intervals."""
+Specs = Mapping[str, tuple[str, dict[str, Any]]]
+"""Name of a policy -> rule and parameters."""
+
+CANDIDATES: dict[str, list[dict[str, Any]]] = {
+    "always": [{"recipe": "P1"}, {"recipe": "P2"}],
+    "after_failure": [{"failures": n, "recipe": r} for n in (1, 2) for r in ("P1", "P2")],
+    "start": [{"recipe": "P1"}, {"recipe": "P2"}],
+    "interval": [{"every": n, "recipe": r} for n in (6, 12) for r in ("P1", "P2")],
+    "threshold": [{"theta": t, "recipe": r} for t in (0.2, 0.4) for r in ("P1", "P2")],
+    "brace": [{"failures": n, "cooldown": 2, "window": 3, "recipe": r} for n in (1, 2) for r in ("P1", "P2")],
+    "confidence": [
+        {"default": d, "theta": 0.0, "verify": 0, "first": f, "failures": n}
+        for d in (0.5, 0.7, 0.8, 0.9, 0.97)
+        for f in (1, 2)
+        for n in (2, 9)
+    ],
+    "risk_share": [
+        {"irreversible": 0.3, "loss": 0.0, "doubt": d, "verify": 1, "plan": p, "failures": n, "pace": 0.0}
+        for d in (0.25, 2.0)
+        for p in (1, 2)
+        for n in (1, 2)
+    ],
+}
+"""Rule -> the parameters that tuning tries. The verifier's verdict changes nothing that the executive does, so that
+recipes with it are left out; `risk_table` knows ALFRED's names alone."""
+COLUMNS = ("success", "seconds", "skills", "llm_s", "tokens", "calls")
+
+
+def sentences(test: bool) -> list[str]:
+    """All sentences of the missions, those of test missions alone where `test`."""
+    vague = VAGUE_TEST if test else VAGUE_TRAIN
+    named = [] if test else [sentence for sentence, _ in NAMED.values()]
+    return [*named, *(each for goals in vague.values() for said in goals.values() for each in said)]
+
+
+def play_all(policies: Sequence[OrchestratorPolicy], task: tuple[int, str, int]) -> list[tuple[float, ...]]:
+    """One mission (goal, variant, seed) under each policy: COLUMNS of each."""
+    answers = RecordedAnswers(ANSWERS)
+    trial = Trial(mission(*task), answers, train_costs(answers))
+    return [tuple(map(float, astuple(trial.play(policy)))) for policy in policies]
+
+
+def train_costs(answers: RecordedAnswers) -> CallCosts:
+    """What calls cost on the sentences of training missions."""
+    known = set(sentences(test=False))
+    return CallCosts.of([each for each in answers.entries.values() if each.goal in known])
+
+
+def played(
+    policies: Sequence[OrchestratorPolicy],
+    tasks: Sequence[tuple[int, str, int]],
+    workers: int,
+    say: Callable[[str, float], None],
+) -> NDArray[np.float64]:
+    """(policies, missions, COLUMNS)."""
+    rows: list[list[tuple[float, ...]]] = []
+    play = partial(play_all, policies)
+    if workers <= 1:
+        results: Iterable[list[tuple[float, ...]]] = map(play, tasks)
+        return _collected(results, rows, len(tasks), say)
+    with ProcessPoolExecutor(workers) as pool:
+        return _collected(pool.map(play, tasks, chunksize=4), rows, len(tasks), say)
+
+
+def _collected(
+    results: Iterable[list[tuple[float, ...]]],
+    rows: list[list[tuple[float, ...]]],
+    total: int,
+    say: Callable[[str, float], None],
+) -> NDArray[np.float64]:
+    for row in results:
+        rows.append(row)
+        say(f"{len(rows)} of {total} missions", len(rows) / total)
+    return np.array(rows).swapaxes(0, 1)
+
+
+def tasks_of(seeds: Iterable[int], goals: Sequence[int] = GOALS, variants: Sequence[str] = VARIANTS) -> list[Any]:
+    """(goal, variant, seed) of every goal and variant."""
+    seeds = list(seeds)
+    return [(number, variant, seed) for variant in variants for number in goals for seed in seeds]
+
+
+def tune(n: int, workers: int, say: Callable[[str, float], None]) -> dict[str, dict[str, Any]]:
+    """The best parameters of every rule, on `n` training seeds: by mission success, ties by mission seconds."""
+    flat = [(family, params) for family, grid in CANDIDATES.items() for params in grid]
+    results = played([make_rule(family, **params) for family, params in flat], tasks_of(TRAIN_SEEDS[:n]), workers, say)
+    best: dict[str, dict[str, Any]] = {}
+    for (family, params), result in zip(flat, results, strict=True):
+        success, seconds, _, llm_s, *_ = result.mean(axis=0)
+        entry = {
+            "params": params,
+            "success": round(success, 4),
+            "seconds": round(seconds, 2),
+            "llm_seconds": round(llm_s, 3),
+            "tried": len(CANDIDATES[family]),
+        }
+        old = best.get(family)
+        if old is None or (entry["success"], -entry["seconds"]) > (old["success"], -old["seconds"]):
+            best[family] = entry
+    return best
+
+
+def eval_skills(
+    policies: Mapping[str, OrchestratorPolicy],
+    *,
+    n: int = 30,
+    goals: Sequence[int] = GOALS,
+    variants: Sequence[str] = VARIANTS,
+    workers: int = 1,
+    seed: int = 0,
+    json_path: Path | None = None,
+    command: str = "rarrl eval skills",
+    tuned: Mapping[str, Any] | None = None,
+    progress: Callable[[str, float], None] | None = None,
+) -> dict[str, Any]:
+    """Plays `n` test seeds of every goal and variant under each policy; `never` and `always` must be among them.
+
+    `learned`, where it is among them, is held against the best of all others by success. Missions are paired; intervals
+    are bootstrapped over missions of each goal and variant. `tuned`: what the rules were tuned to, for the document."""
+    say = progress or (lambda what, share: None)
+    tasks = tasks_of(TEST_SEEDS[:n], goals, variants)
+    names = list(policies)
+    results = dict(zip(names, played(list(policies.values()), tasks, workers, say), strict=True))
+    draws = _draws(len(tasks), n, seed)
+    of_variant = {v: np.array([task[1] == v for task in tasks]) for v in variants}
+
+    tables: dict[str, Any] = {"pooled": {name: _row(result, draws) for name, result in results.items()}}
+    for variant, rows in of_variant.items():
+        tables[variant] = {name: _row(result[rows], draws[:, rows]) for name, result in results.items()}
+    tables["against_never"] = {
+        name: {
+            "success": _interval((result - results["never"])[:, 0], draws),
+            "seconds": _interval((result - results["never"])[:, 1], draws),
+        }
+        for name, result in results.items()
+        if name != "never"
+    }
+    tables["setup"] = {
+        "model": RecordedAnswers(ANSWERS).model,
+        "missions": len(tasks),
+        "seeds": n,
+        "tuned": dict(tuned or {}),
+        "call_seconds": {
+            a: round(float(s), 2) for a, s in zip(("P1", "P2"), train_costs(RecordedAnswers(ANSWERS)).mean_s)
+        },
+    }
+
+    figures: dict[str, Figure] = {}
+    if "learned" in results:
+        learned, never, always = results["learned"], results["never"], results["always"]
+        others = [name for name in names if name != "learned"]
+        best = max(others, key=lambda name: (results[name][:, 0].mean(), -results[name][:, 1].mean()))
+        tables["setup"]["best_other"] = best
+        helped = np.isin([task[1] for task in tasks], WHERE_THINKING_HELPS)
+        figures["skills_success_learned"] = _figure(learned[:, 0], draws, "1")
+        figures["skills_success_best_other"] = _figure(results[best][:, 0], draws, "1")
+        figures["skills_success_gain_over_best"] = _figure(learned[:, 0] - results[best][:, 0], draws, "1")
+        figures["skills_success_gain_over_never"] = _figure(learned[:, 0] - never[:, 0], draws, "1")
+        figures["skills_llm_saved_vs_always"] = _ratio(learned[:, 3], always[:, 3], draws, saved=True)
+        if helped.any():
+            figures["skills_time_vs_replanner"] = _ratio(learned[helped, 1], never[helped, 1], draws[:, helped])
+    results_document = make_results(command, seed, figures, tables)
+    if json_path is not None:
+        write_results(json_path, results_document)
+    return results_document
+
+
+def _draws(missions: int, n: int, seed: int) -> NDArray[np.float64]:
+    """(DRAWS, missions): how often each mission is in each draw, drawn within its goal and variant."""
+    rng = np.random.default_rng(seed)
+    return np.concatenate(
+        [rng.multinomial(n, np.full(n, 1.0 / n), size=DRAWS) for _ in range(missions // n)], axis=1
+    ).astype(np.float64)
+
+
+def _interval(values: NDArray[np.float64], draws: NDArray[np.float64]) -> list[float]:
+    means = draws @ values / draws.sum(axis=1)
+    return [round(float(x), 4) for x in (values.mean(), *np.percentile(means, [2.5, 97.5]))]
+
+
+def _figure(values: NDArray[np.float64], draws: NDArray[np.float64], unit: str) -> Figure:
+    value, lo, hi = _interval(values, draws)
+    return Figure(value, unit, len(values), lo, hi)
+
+
+def _ratio(
+    above: NDArray[np.float64], below: NDArray[np.float64], draws: NDArray[np.float64], saved: bool = False
+) -> Figure:
+    """The ratio of two sums; with `saved`, what is missing to 1."""
+    ratios = (draws @ above) / np.maximum(draws @ below, 1e-9)
+    value = above.sum() / max(below.sum(), 1e-9)
+    if saved:
+        value, ratios = 1.0 - value, 1.0 - ratios
+    lo, hi = np.percentile(ratios, [2.5, 97.5])
+    return Figure(round(float(value), 4), "1", len(above), round(float(lo), 4), round(float(hi), 4))
+
+
+def _row(result: NDArray[np.float64], draws: NDArray[np.float64]) -> dict[str, Any]:
+    """COLUMNS, each with its interval."""
+    return {name: _interval(result[:, column], draws) for column, name in enumerate(COLUMNS)}
