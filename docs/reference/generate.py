@@ -880,8 +880,8 @@ def robot_files() -> str:
 
     intro = (
         "The two files that tell rarrl of a robot: what it can do, and where. Walk-through: [your robot in an hour]"
-        "(../how-to/your-robot-in-an-hour.md). Both are plain YAML, without anchors and aliases; a key that is unknown or "
-        "given twice, or one of a wrong type is refused by name (`rarrl skills check`). Lengths: metres, angles: "
+        "(../how-to/your-robot-in-an-hour.md). Both are plain YAML, without anchors and aliases; a key that is "
+        "unknown, given twice, or of a wrong type is refused by name (`rarrl skills check`). Lengths: metres, angles: "
         "radians, durations: seconds."
     )
     parameters = (
