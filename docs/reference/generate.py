@@ -880,9 +880,9 @@ def robot_files() -> str:
 
     intro = (
         "The two files that tell rarrl of a robot: what it can do, and where. Walk-through: [your robot in an hour]"
-        "(../how-to/your-robot-in-an-hour.md). Both are plain YAML, without anchors and aliases; a key that is unknown, "
-        "given twice, or of a wrong type is refused by name (`rarrl skills check`). Lengths are in metres, angles in "
-        "radians, durations in seconds."
+        "(../how-to/your-robot-in-an-hour.md). Both are plain YAML, without anchors and aliases; a key that is "
+        "unknown, given twice, or of a wrong type is refused by name (`rarrl skills check`). Lengths: metres, angles: "
+        "radians, durations: seconds."
     )
     parameters = (
         "Short forms: `thing`, `place or door`, `[left, right]` for fixed words, `{number: [0, 1.5]}` for a number "

@@ -10,7 +10,7 @@ import typer
 
 from rarrl.cli.common import new_run_folder
 from rarrl.cli.playing import need_ros, told_where
-from rarrl.errors import DependencyMissingError
+from rarrl.errors import DependencyMissingError, InputError
 
 if TYPE_CHECKING:
     from rarrl.config import Config
@@ -64,6 +64,7 @@ def run_task(
     from rarrl.cli.skills import load
 
     domain = load(skills, world, operator_policy)
+    _check_model(domain, config.orchestrator.reasoner)
     over_ros = [name for name, skill in domain.skills.skills.items() if not skill.run.python]
     if skills == PYROBOSIM and world in ("", PYROBOSIM):
         end = _in_process(sentence, domain, config, policy, _pyrobosim(domain, seed))
@@ -75,6 +76,17 @@ def run_task(
 
         end = _in_process(sentence, domain, config, policy, PythonSkills(domain))
     _say_end(end)
+
+
+def _check_model(domain: Domain, llm: str) -> None:
+    """Raises: InputError for the shipped planner and another robot than ALFRED's."""
+    from rarrl.alfred_plans import ALFRED_DOMAIN
+
+    if llm == "llama" and not domain.is_robot_of(ALFRED_DOMAIN):
+        raise InputError(
+            f"--llm: llama plans for ALFRED's household alone, not for {domain.skills.robot[:60]}; name a chat model "
+            "(llama:PATH.gguf or openai:URL#MODEL), or leave it away"
+        )
 
 
 def _over_ros(
