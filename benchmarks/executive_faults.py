@@ -376,7 +376,9 @@ class Bench:
     def _stale(self, at: float, log: list[dict[str, Any]], there: int) -> int:
         """Rows that were told done although nothing was there before and no goal of this task was told done."""
         said = [line for line in log if line["what"] == "end" and line["server"].startswith("put") and line["done"]]
-        told = max((sum("(done)" in value for value in each.values.values()) for each in self.since(at)), default=0)
+        heard = self.since(at)
+        mine = [each for each in heard if each.values["episode"] == heard[-1].values["episode"]]
+        told = max((sum("(done)" in value for value in each.values.values()) for each in mine), default=0)
         return max(told - len(said) - there, 0)
 
 
