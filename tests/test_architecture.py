@@ -22,7 +22,7 @@ PARTS = ("perception", "policy", "reasoner", "orchestrator", "safety", "resource
 LAYERS |= dict.fromkeys(PARTS, 2)
 LAYERS |= dict.fromkeys(("results", "doctor", "events"), 2)
 LAYERS |= dict.fromkeys(("decision_loop", "build", "report", "robot", "why"), 3)
-LAYERS |= {"cli": 4, "__main__": 4}
+LAYERS |= {"executive": 4, "cli": 5, "__main__": 5}
 
 # Optional or slow to import: only in these modules, inside functions.
 HEAVY = {
