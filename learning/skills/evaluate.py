@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rarrl.orchestrator.learned import load_learned
 from rarrl.orchestrator.rules import OrchestratorPolicy, make_rule
 from rarrl.results import Figure, make_results, write_results
+from rarrl.strict_json import read_json
 from rarrl_sim_envs.pyrobosim.missions import (
     GOALS,
     NAMED,
@@ -34,12 +36,13 @@ from .trials import CallCosts, Trial
 
 ANSWERS = Path(__file__).parent / "smollm2_answers.json"
 """SmolLM2-135M-Instruct, Q4_1, in llama.cpp: recorded by `record_sentences`."""
+RULES = ANSWERS.with_name("rules.json")
+"""What `tune` found."""
+WEIGHTS = ANSWERS.with_name("policy.safetensors")
+"""What `rarrl_learning.skills.train` fitted."""
 WHERE_THINKING_HELPS = ("hidden", "vague")
 DRAWS = 2000
 """Bootstrap draws of the intervals."""
-Specs = Mapping[str, tuple[str, dict[str, Any]]]
-"""Name of a policy -> rule and parameters."""
-
 CANDIDATES: dict[str, list[dict[str, Any]]] = {
     "always": [{"recipe": "P1"}, {"recipe": "P2"}],
     "after_failure": [{"failures": n, "recipe": r} for n in (1, 2) for r in ("P1", "P2")],
@@ -180,7 +183,8 @@ def eval_skills(
         "seeds": n,
         "tuned": dict(tuned or {}),
         "call_seconds": {
-            a: round(float(s), 2) for a, s in zip(("P1", "P2"), train_costs(RecordedAnswers(ANSWERS)).mean_s)
+            a: round(float(s), 2)
+            for a, s in zip(("P1", "P2"), train_costs(RecordedAnswers(ANSWERS)).mean_s, strict=False)
         },
     }
 
@@ -202,6 +206,18 @@ def eval_skills(
     if json_path is not None:
         write_results(json_path, results_document)
     return results_document
+
+
+def tuned_rules() -> dict[str, Any]:
+    """The parameters of every rule, as `tune` found them."""
+    return dict(read_json(RULES, "tuned rules")["rules"])
+
+
+def shipped_policies() -> dict[str, OrchestratorPolicy]:
+    """never, the tuned rules, and the fitted policy."""
+    found: dict[str, OrchestratorPolicy] = {"never": make_rule("never")}
+    found |= {family: make_rule(family, **entry["params"]) for family, entry in tuned_rules().items()}
+    return {**found, "learned": load_learned(WEIGHTS)}
 
 
 def _draws(missions: int, n: int, seed: int) -> NDArray[np.float64]:
