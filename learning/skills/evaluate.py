@@ -6,18 +6,18 @@ recorded. Nothing is fitted to a test seed or to a sentence that only test missi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import astuple
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rarrl.orchestrator.learned import load_learned
-from rarrl.orchestrator.rules import OrchestratorPolicy, make_rule
+from rarrl.orchestrator.registry import load_policy
 from rarrl.results import Figure, make_results, write_results
 from rarrl.strict_json import read_json
 from rarrl_sim_envs.pyrobosim.missions import (
@@ -75,11 +75,19 @@ def sentences(test: bool) -> list[str]:
     return [*named, *(each for goals in vague.values() for said in goals.values() for each in said)]
 
 
-def play_all(policies: Sequence[OrchestratorPolicy], task: tuple[int, str, int]) -> list[tuple[float, ...]]:
+def spec_of(family: str, params: Mapping[str, Any]) -> str:
+    """A rule with its parameters, as `load_policy` reads it: policies go to other processes by name."""
+    return f"{family}:{json.dumps(params)}" if params else family
+
+
+_policy = lru_cache(maxsize=200)(load_policy)
+
+
+def play_all(policies: Sequence[str], task: tuple[int, str, int]) -> list[tuple[float, ...]]:
     """One mission (goal, variant, seed) under each policy: COLUMNS of each."""
     answers = RecordedAnswers(ANSWERS)
     trial = Trial(mission(*task), answers, train_costs(answers))
-    return [tuple(map(float, astuple(trial.play(policy)))) for policy in policies]
+    return [tuple(map(float, astuple(trial.play(_policy(policy))))) for policy in policies]
 
 
 def train_costs(answers: RecordedAnswers) -> CallCosts:
@@ -89,7 +97,7 @@ def train_costs(answers: RecordedAnswers) -> CallCosts:
 
 
 def played(
-    policies: Sequence[OrchestratorPolicy],
+    policies: Sequence[str],
     tasks: Sequence[tuple[int, str, int]],
     workers: int,
     say: Callable[[str, float], None],
@@ -125,7 +133,7 @@ def tasks_of(seeds: Iterable[int], goals: Sequence[int] = GOALS, variants: Seque
 def tune(n: int, workers: int, say: Callable[[str, float], None]) -> dict[str, dict[str, Any]]:
     """The best parameters of every rule, on `n` training seeds: by mission success, ties by mission seconds."""
     flat = [(family, params) for family, grid in CANDIDATES.items() for params in grid]
-    results = played([make_rule(family, **params) for family, params in flat], tasks_of(TRAIN_SEEDS[:n]), workers, say)
+    results = played([spec_of(family, params) for family, params in flat], tasks_of(TRAIN_SEEDS[:n]), workers, say)
     best: dict[str, dict[str, Any]] = {}
     for (family, params), result in zip(flat, results, strict=True):
         success, seconds, _, llm_s, *_ = result.mean(axis=0)
@@ -143,7 +151,7 @@ def tune(n: int, workers: int, say: Callable[[str, float], None]) -> dict[str, d
 
 
 def eval_skills(
-    policies: Mapping[str, OrchestratorPolicy],
+    policies: Mapping[str, str],
     *,
     n: int = 30,
     goals: Sequence[int] = GOALS,
@@ -213,11 +221,10 @@ def tuned_rules() -> dict[str, Any]:
     return dict(read_json(RULES, "tuned rules")["rules"])
 
 
-def shipped_policies() -> dict[str, OrchestratorPolicy]:
-    """never, the tuned rules, and the fitted policy."""
-    found: dict[str, OrchestratorPolicy] = {"never": make_rule("never")}
-    found |= {family: make_rule(family, **entry["params"]) for family, entry in tuned_rules().items()}
-    return {**found, "learned": load_learned(WEIGHTS)}
+def shipped_policies() -> dict[str, str]:
+    """never, the tuned rules, and the fitted policy: what `load_policy` reads."""
+    rules = {family: spec_of(family, entry["params"]) for family, entry in tuned_rules().items()}
+    return {"never": "never", **rules, "learned": str(WEIGHTS)}
 
 
 def _draws(missions: int, n: int, seed: int) -> NDArray[np.float64]:

@@ -721,6 +721,10 @@ class TaskExecutive:
             if math.isfinite(used) and result.seconds > 0.0 and used >= 0.0:
                 self._drain[step.skill] = max(used / result.seconds, self._drain.get(step.skill, 0.0))
             self.battery = float(value)
+            return
+        place = self.domain.world.places.get(self.beliefs.state.at)
+        if result.outcome is Outcome.SUCCESS and place is not None and place.charger and math.isfinite(self.battery):
+            self.battery = self.domain.world.battery.full  # nothing else tells of it
 
     def _comes_back(self, step: Step) -> bool:
         """Whether the battery is enough for a step and the way to the charger after it, as far as skills have shown
