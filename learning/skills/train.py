@@ -7,6 +7,7 @@ situations that the free re-planner meets on its way it learns to go on."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,9 +64,10 @@ class _First:
         return np.array([int(self._action) if first else 0])
 
 
-def sample(task: Mission, answers: RecordedAnswers, costs: Any) -> Sample:
+def sample(task: Mission) -> Sample:
     """What comes of each way to begin a mission."""
-    trial = Trial(task, answers, costs)
+    answers = RecordedAnswers(ANSWERS)
+    trial = Trial(task, answers, train_costs(answers))
     worth = np.full(N_ACTIONS, -np.inf)
     seen: list[NDArray[np.float32]] = []
     for action in ASKED:
@@ -164,9 +166,14 @@ def train_skills(n: int, workers: int, folder: Path, command: str, say: Callable
     Returns what the card of the weights says."""
     tuned = tune(n, workers, say)
     write_json_atomic(folder / RULES.name, {"command": command, "seeds": n, "rules": tuned})
+    return fit_policy(n, workers, folder, command)
+
+
+def fit_policy(n: int, workers: int, folder: Path, command: str) -> dict[str, Any]:
+    """Fits the policy alone; see `train_skills`."""
     answers = RecordedAnswers(ANSWERS)
-    costs = train_costs(answers)
-    samples = [sample(task, answers, costs) for task in tasks(n)]
+    with ProcessPoolExecutor(workers) as pool:
+        samples = list(pool.map(sample, tasks(n)))
     policy = fit(samples)
     picks = chosen(policy, samples)
     card = {
