@@ -110,7 +110,7 @@ FAULTS = {
     "two_executives": "a second executive of the same robot runs, with a journal of its own",
     "server_lies": "the server says of three of ten goals that they are done, and does nothing",
     "server_thinks": "the server thinks for 3.5 s before it takes three of ten goals, and says that it knows none",
-    "thinks_and_executive_killed": "the server thinks 3.5 s about every goal, and the executive is killed meanwhile",
+    "thinks_and_executive_killed": "the server thinks for 1.2 s about every goal, and the executive is killed",
 }
 MODES = {
     "cancel_lost": "deaf",
@@ -287,13 +287,13 @@ class Bench:
         found = Trial(self.fault, seed)
         self.until(lambda: not self._at_work(), 30.0)  # of the last task, where its goal was given up
         lines = len(self.cart())
-        wanted = self._other_place()
+        wanted, before = self._other_place(), self.truth()
         at = self.say(sentence(wanted))
         if self.fault == "cancel_lost":
             self.until(self._at_work, 20.0)
             self.wait(self.luck.uniform(0.0, 1.0))
             self.ask_to_cancel()
-            wanted = self._other_place()
+            wanted, before = self._other_place(), self.truth()
             at = self.say(sentence(wanted))
         else:
             found.resume_s = self._strike()
@@ -312,7 +312,8 @@ class Bench:
         found.two_goals_at_once = sum(line["what"] == "goal" and line["at_once"] > 1 for line in new)
         truth = self.truth()
         found.done = all(truth[thing] == wanted for thing in THINGS)
-        found.stale_applied = self._stale(at, new)
+        there = sum(before[thing] == wanted for thing in THINGS)
+        found.stale_applied = self._stale(at, new, there)
         return found
 
     def _other_place(self) -> str:
@@ -372,11 +373,11 @@ class Bench:
         end = resumed()
         return None if end is None else max(end - active, 0.0)
 
-    def _stale(self, at: float, log: list[dict[str, Any]]) -> int:
-        """Rows that were told done without a goal of this task that the cart said it had done."""
+    def _stale(self, at: float, log: list[dict[str, Any]], there: int) -> int:
+        """Rows that were told done although nothing was there before and no goal of this task was told done."""
         said = [line for line in log if line["what"] == "end" and line["server"].startswith("put") and line["done"]]
         told = max((sum("(done)" in value for value in each.values.values()) for each in self.since(at)), default=0)
-        return max(told - len(said), 0)
+        return max(told - len(said) - there, 0)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ mode: what is wrong with it.
     rejects   turns three of ten goals down
     lies      says of three of ten that they are done, at once, and does nothing
     thinks    thinks for long before it takes three of ten goals, and tells cancels meanwhile that it knows none
-    thinks_on thinks so about every goal
+    thinks_on thinks for a while about every goal
 """
 
 import json
@@ -24,6 +24,8 @@ from pathlib import Path
 
 DEAF_S, LATE_S, THINK_S = 4.0, 8.0, 3.5
 """Seconds that each fault takes; all are longer than the deadlines in the skills file."""
+THINK_ON_S = 1.2
+"""Seconds of thought about every goal: within the deadline, so that the task can be done."""
 PLACES = {1: "shelf", 2: "desk"}
 THINGS = ("cup", "book")
 SERVERS = ("go", *(f"{verb}_{thing}" for verb in ("take", "put") for thing in THINGS))
@@ -82,7 +84,7 @@ def main():
         async def on_goal(self, _):
             if self.mode == "thinks_on" or (self.mode == "thinks" and self.luck.random() < 0.3):
                 self.tell("thinks")
-                await self.sleep(THINK_S)
+                await self.sleep(THINK_ON_S if self.mode == "thinks_on" else THINK_S)
             if self.mode == "rejects" and self.luck.random() < 0.3:
                 self.tell("rejected")
                 return GoalResponse.REJECT

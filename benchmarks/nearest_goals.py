@@ -79,7 +79,7 @@ def main() -> None:
     figures: dict[str, Figure] = {}
     for level in given.levels:
         rows = [row for (_, asked), row in sorted(done.items()) if asked == level]
-        figures[f"smollm2_right_{level}"] = _share([row["right"] for row in rows])
+        figures["smollm2_right" if level == 2 else "smollm2_right_1"] = _share([row["right"] for row in rows])
         figures[f"answered_{level}"] = _share([row["status"] == "OK" for row in rows])
         if level == 2:
             figures["smollm2_own_words_right"] = _share([row["own_right"] for row in rows])

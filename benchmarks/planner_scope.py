@@ -176,13 +176,42 @@ def fit(good: Sequence[Asked], bad: Sequence[Asked]) -> None:
     )
 
 
+def again(sets: Sequence[str], alfred: Path, path: Path) -> None:
+    """Asks some of the sets anew and keeps the other figures of the file `path`, which are of an earlier run."""
+    sentences = json.loads(SENTENCES.read_text())
+    old = json.loads(path.read_text())
+    figures = {name: Figure(**figure) for name, figure in old["figures"].items()}
+    tables = old["tables"]
+    for name in sets:
+        if name in sentences["out_of_scope"]:
+            asked = ask((goal, None) for goal in sentences["out_of_scope"][name])
+            figures[f"out_of_scope_{name}_refused"] = share([each.refused for each in asked])
+            tables[f"answered_{name}"] = {each.goal: str(each.plan) for each in asked if not each.refused}
+        else:
+            asked = ask(annotated(read_alfred(alfred, name).plans))
+            figures |= in_scope(name, asked)
+            tables |= {
+                f"reliability_{name}": reliability(asked),
+                f"refused_{name}": [each.goal for each in asked if each.refused],
+            }
+        print("\n".join(f"{key} {f.text(3)} (n {f.n})" for key, f in figures.items() if name in key), flush=True)
+    command = f"python benchmarks/planner_scope.py --alfred DIR; later --only {' '.join(sets)}"
+    write_results(path, make_results(command, 0, figures, tables))
+
+
 def main() -> None:
     """Asks, judges, writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--alfred", type=Path, required=True, help="folder of the ALFRED data set")
     parser.add_argument("--fit", action="store_true", help="print the weights that fit, too")
+    parser.add_argument(
+        "--only", nargs="+", metavar="SET", help="ask these alone (valid_seen, foreign_robot, more ...); keep the rest"
+    )
     parser.add_argument("--json", type=Path, default=RESULTS)
     given = parser.parse_args()
+    if given.only:
+        again(given.only, given.alfred, given.json)
+        return
 
     sentences = json.loads(SENTENCES.read_text())
     train = read_alfred(given.alfred, "train").plans

@@ -2,11 +2,12 @@
 
     python benchmarks/skills_planner.py MODEL.gguf --server "PYTHON benchmarks/llama_server.py MODEL.gguf --port 8080"
 
-The sentences of `skills_planner.json`, with the facts that hold in the end, are asked through `llama:` (levels 1 and 2)
-and through a real server (level 1; PYTHON's environment has the wheel xllamacpp); beside them the nearest example of
-the file without a model. A plan is valid if `Domain.check` finds nothing wrong with it, and right if it ends with what is
-wanted and nothing else moved, by the skills' needs and gives (`rarrl_learning.reasoner.skill_goals`). Writes
-skills_planner.json; calls that stand in --journal are not made again, and --only names the ways that are asked.
+The sentences of `skills_planner.json`, with the facts that hold in the end, are asked through `llama:` (levels 1 and
+2) and through a real server (level 1; PYTHON's environment has the wheel xllamacpp); beside them the nearest example of
+the file without a model. A plan is valid if `Domain.check` finds nothing wrong with it, and right if it ends with what
+is wanted and nothing else moved, by the skills' needs and gives (`rarrl_learning.reasoner.skill_goals`). Writes
+skills_planner.json; calls that stand in --journal are not made again, --only names the ways that are asked (none: what
+there is is judged), in an order that makes a part of them a sample of all.
 """
 
 from __future__ import annotations

@@ -49,6 +49,7 @@ from .skill_events import (
     Ignored,
     Lost,
     Rejected,
+    Sending,
     Settled,
     SkillRun,
     Unavailable,
@@ -218,6 +219,7 @@ class ExecutiveNode(RarrlNode):
     def _carry_out(self, commands: Commands) -> None:
         assert self._runner is not None
         for command in commands:
+            self.get_logger().debug(str(command))
             if isinstance(command, Save):
                 self._save()
             elif isinstance(command, Stop):
@@ -237,6 +239,7 @@ class ExecutiveNode(RarrlNode):
         if not skill.run.python:
             (self._runner.start if is_new else self._runner.adopt)(run)
         elif is_new:
+            self._carry_out(self._executive.sending(command.uuid, now()))
             self._threads.start(command.uuid, command.step)
         else:  # it ended with the process that had begun it
             self._runner.post(lambda: self._end(run.uuid, Outcome.UNAVAILABLE, "it ended with the last process"))
@@ -271,7 +274,10 @@ class ExecutiveNode(RarrlNode):
 
     def _on_event(self, event: Event) -> None:
         executive, uuid = self._executive, event.uuid
-        if isinstance(event, Accepted):
+        self.get_logger().debug(str(event))
+        if isinstance(event, Sending):
+            self._carry_out(executive.sending(uuid, now()))
+        elif isinstance(event, Accepted):
             self._taken_up += event.adopted
             self._do(executive.accepted(uuid, now()))
         elif isinstance(event, Feedback):

@@ -117,6 +117,11 @@ class Rejected(Event):
 
 
 @dataclass(frozen=True)
+class Sending(Event):
+    """The server was found, and the goal leaves when this was heard."""
+
+
+@dataclass(frozen=True)
 class Accepted(Event):
     """The server has taken the goal. adopted: a new process has found it at work."""
 

@@ -37,6 +37,7 @@ from .skill_events import (
     Ignored,
     Lost,
     Rejected,
+    Sending,
     Settled,
     SkillRun,
     Unavailable,
@@ -201,6 +202,9 @@ class SkillRunner:
         """As `cancel`, but carried out at once: for a node that ends. Only in the executor's thread."""
         self._work()
         self._cancel(uuid)
+        job = self._jobs.get(uuid)
+        if job is not None and job.phase is Phase.SENT and job.server.cancels:
+            self._send_cancel(job)  # its answer is not awaited any more
 
     def busy(self, skill: Skill) -> str:
         """Why the skill's server takes no goal at the moment; "" where it does. Only in the executor's thread."""
@@ -307,6 +311,7 @@ class SkillRunner:
         if job.adopted:
             server.ask(job.uuid)
         else:
+            self._tell(Sending(job.uuid))
             server.send(job.uuid, job.message)
         job.phase = Phase.SENT
         job.due = _now() + job.skill.accept_s

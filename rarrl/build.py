@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rarrl.alfred_plans import ALFRED_DOMAIN
 from rarrl.clock import Clock
 from rarrl.config import DetectorConfig, LanguageModelConfig, OrchestratorConfig, PolicyConfig
 from rarrl.errors import InputError
@@ -127,6 +128,8 @@ def make_reasoner(
 
     Raises: InputError: an unknown form, a model that cannot be loaded, a bad URL, no such profile.
         DependencyMissingError without llama-cpp-python."""
+    if policy is not None:
+        ALFRED_DOMAIN.under(policy)  # a wrong name in it is told before a model is loaded
     options = ReasonerOptions(settings or LanguageModelConfig(), plans, seed, clock, node)
     return GuardedReasoner(make_backend(reasoner, options), policy, CircuitBreaker(clock=clock))
 

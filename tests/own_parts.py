@@ -79,3 +79,22 @@ def features(images):
     """A vision tower of a line: a patch for each quarter of a picture of 32 pixels a side."""
     cells = images.reshape(len(images), 2, 16, 2, 16, 3).transpose(0, 1, 3, 2, 4, 5).reshape(len(images) * 4, -1, 12)
     return cells.astype(np.float32).mean(1) / 128 - 1
+
+
+class CountsToFive:
+    """A reasoner for a robot that counts: whatever the goal, it counts to five."""
+
+    name = "counts"
+
+    def ask(self, request):
+        assert request.domain.skills.robot == "a counter"
+        plan = Plan.from_rows([["count", "5"]])
+        return Answer(request.decision, request.role, request.level, CallStatus.OK, 0.01, self.name, plan=plan)
+
+    def close(self):
+        pass
+
+
+def wave(times):
+    """A skill in Python."""
+    return {"success": times > 1, "battery": 40.0}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rarrl.alfred import AlfredPlan, SubgoalType
+from rarrl.alfred import STEP_VIEWS, AlfredPlan, SubgoalType
 from rarrl.alfred_plans import (
     ALFRED_DOMAIN,
     CONTAINERS,
@@ -23,6 +23,14 @@ SLICED = [["PickupObject", "knife"], ["SliceObject", "egg"], ["PutObject", "knif
 def test_verbs_are_those_of_the_data_set_in_its_order():
     assert ("GotoLocation", *VERBS) == tuple(kind.name for kind in SubgoalType)
     assert {"bowl", "box", "cup", "mug", "pan", "plate", "pot"} == CONTAINERS
+
+
+def test_the_orchestrator_and_the_files_say_the_same_of_a_step():
+    for name, skill in ALFRED_DOMAIN.skills.skills.items():
+        view = STEP_VIEWS[name]
+        assert view.failures == pytest.approx(1.0 - skill.prior.success)
+        known = (skill.prior.weight, skill.irreversible_share, skill.expected_s)
+        assert (view.attempts, view.irreversible, view.seconds) == known
 
 
 def test_walks_are_dropped_and_unknown_verbs_refused():

@@ -22,7 +22,7 @@ PARTS = ("perception", "policy", "reasoner", "orchestrator", "safety", "resource
 LAYERS |= dict.fromkeys(PARTS, 2)
 LAYERS |= dict.fromkeys(("results", "doctor", "events"), 2)
 LAYERS |= dict.fromkeys(("decision_loop", "build", "report", "robot", "why"), 3)
-LAYERS |= {"cli": 4, "__main__": 4}
+LAYERS |= {"executive": 4, "cli": 5, "__main__": 5}
 
 # Optional or slow to import: only in these modules, inside functions.
 HEAVY = {
@@ -59,7 +59,7 @@ HEAVY = {
     "miniworld": {"rarrl_sim_envs.miniworld.robot"},
     "pyglet": {"rarrl_sim_envs.miniworld.robot"},
     "irsim": {"rarrl_sim_envs.irsim.robot"},
-    "shapely": {"rarrl_sim_envs.irsim.robot"},
+    "shapely": {"rarrl_sim_envs.irsim.robot", "rarrl_sim_envs.pyrobosim.road_map"},
     "sklearn": {"rarrl_learning.reasoner.jobs", "rarrl_learning.reasoner.tfidf_baseline"},
     "tokenizers": {
         "rarrl_learning.reasoner.export",

@@ -26,7 +26,10 @@ def run_generator(*arguments):
     )
 
 
-@pytest.mark.parametrize("page", ["commands", "parameters", "nodes", "environments", "rules", "features", "api", "map"])
+PAGES = ["commands", "parameters", "nodes", "environments", "rules", "features", "robot-files", "api", "map"]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_the_page_is_what_the_code_says(page):
     done = run_generator(page, "--check")
     if "is left as it is" in done.stderr:

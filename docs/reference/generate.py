@@ -870,6 +870,91 @@ def _features(names: Sequence[str], meanings: dict[str, str]) -> str:
     return _table(("feature", "meaning"), [(_code(found[key]), meanings[key]) for key in found])
 
 
+# A robot's two files
+
+
+def robot_files() -> str:
+    from rarrl.skills.outcome import OutcomeMap
+    from rarrl.skills.skill_set import Example, Observes, Parameter, Prior, Run, Skill, SkillSet
+    from rarrl.skills.world import Battery, Door, Place, Room, Thing, World
+
+    intro = (
+        "The two files that tell rarrl of a robot: what it can do, and where. Walk-through: [your robot in an hour]"
+        "(../how-to/your-robot-in-an-hour.md). Both are plain YAML, without anchors and aliases; a key that is "
+        "unknown, given twice, or of a wrong type is refused by name (`rarrl skills check`). Lengths: metres, angles: "
+        "radians, durations: seconds."
+    )
+    parameters = (
+        "Short forms: `thing`, `place or door`, `[left, right]` for fixed words, `{number: [0, 1.5]}` for a number "
+        "within bounds. Kinds that are there in any world: `thing`, `portable` (a thing that can be carried), "
+        "`receptacle` (places and things that hold others), `place`, `door`, `room`, `number`, `text`."
+    )
+    facts = [
+        ("`at PLACE`", "where the robot is, at one place at a time"),
+        ("`holding THING`", "what is in a hand; giving it takes one of these from where the robot stands"),
+        ("`hand_empty`", "a hand is free"),
+        ("`THING at PLACE`", "where things of a class are; several may be there, and giving it leaves a hand empty"),
+        ("`reachable PLACE`", "follows from rooms, and from doors that are open"),
+        ("`open PLACE`", "of doors, and of places with `opens`; other places always are"),
+        ("`anything else`", "is remembered as it is given, such as `clean {thing}`, `full can`"),
+        ("`not FACT`", "must not hold; given: takes the fact away"),
+        ("`{thing}`", "an argument; `{thing.place}` any place where such a thing is believed to be"),
+        ("`<knives>`", "anything of a group of world.yaml"),
+    ]
+    goal = (
+        "Texts hold arguments in braces: `{to}` the argument itself (a number stays a number), `{to.pose}` a field of "
+        "the place, door or thing in world.yaml, `{skill}` the skill's name, `{row}` the name and all arguments with "
+        "spaces between them. A message with a pose in it, such as PoseStamped, takes `{to.pose}` as a whole."
+    )
+    return "\n\n".join(
+        [
+            _head("A robot's files", intro),
+            "## skills.yaml",
+            _fields_of(SkillSet),
+            "### A skill\n\n" + _fields_of(Skill),
+            f"### Parameters of a skill\n\n{parameters}\n\n" + _fields_of(Parameter),
+            f"### run\n\n{goal}\n\n" + _fields_of(Run),
+            f"### outcome\n\n{_paragraph(OutcomeMap.__doc__)}\n\n" + _fields_of(OutcomeMap),
+            f"### observes\n\n{inspect.cleandoc(Observes.__doc__ or '')}\n\n" + _fields_of(Observes),
+            "### prior\n\n" + _fields_of(Prior),
+            "### examples\n\n" + _fields_of(Example),
+            "## Facts\n\nWhat `needs` and `gives` of a skill, and `facts` of the world, speak of.\n\n"
+            + _table(("fact", "meaning"), facts),
+            "## world.yaml",
+            _fields_of(World),
+            *(
+                f"### {name}\n\n{_paragraph(model.__doc__)}\n\n{_fields_of(model)}"
+                for name, model in (
+                    ("A room", Room),
+                    ("A place", Place),
+                    ("A door", Door),
+                    ("A thing", Thing),
+                    ("battery", Battery),
+                )
+            ),
+        ]
+    )
+
+
+def _fields_of(model: Any) -> str:
+    rows = []
+    for name, field in model.model_fields.items():
+        if not field.description:
+            raise SystemExit(f"{model.__name__}.{name} has no description; write one where it is declared")
+        value = "" if field.is_required() else _yaml_value(field.default)
+        rows.append((f"`{name}`", "required" if field.is_required() else value, field.description))
+    return _table(("key", "default", "meaning"), rows)
+
+
+def _yaml_value(value: Any) -> str:
+    """A default as one would write it; "" where it says nothing."""
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return "none"
+    if isinstance(value, (dict, tuple)) or hasattr(type(value), "model_fields") or value in ("", None):
+        return ""
+    return f"`{value:g}`" if isinstance(value, float) else _value(value)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "parameters": parameters,
@@ -878,6 +963,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "environments": environments,
     "rules": rules,
     "features": features,
+    "robot-files": robot_files,
     "api": api,
     "map": map_of_files,
 }

@@ -47,10 +47,14 @@ def ask(
         typer.Option("--operator-policy", "--policy", help="What this robot may touch and do, a JSON or YAML file."),
     ] = None,
     skills: Annotated[
-        Path | None,
-        typer.Option(help="What the robot can do, a skills.yaml; with --world. Default: ALFRED's household."),
+        str | None,
+        typer.Option(
+            metavar="FILE", help="What the robot can do, a skills.yaml or robot:NAME. Default: ALFRED's household."
+        ),
     ] = None,
-    world: Annotated[Path | None, typer.Option(help="Where it does it, a world.yaml; with --skills.")] = None,
+    world: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Where it does it, a world.yaml or robot:NAME; with --skills.")
+    ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Have the plan judged by the verifier, too.")] = False,
     threads: ThreadsOption = None,
     llm_option: LlmSettings = None,
@@ -113,14 +117,13 @@ def ask(
         raise typer.Exit(1)
 
 
-def _domain(skills: Path | None, world: Path | None, operator: OperatorPolicy) -> Domain | None:
+def _domain(skills: str | None, world: str | None, operator: OperatorPolicy) -> Domain | None:
     """The robot that two files describe; None where none are given. Raises: InputError."""
-    from rarrl.skills.domain import load_domain
+    from rarrl.skills.domain import domain_of
 
-    if (skills is None) != (world is None):
-        missing = "--world" if world is None else "--skills"
-        raise InputError(f"ask: {missing} is missing; --skills and --world describe one robot together")
-    return None if skills is None or world is None else load_domain(skills, world).under(operator)
+    if world is not None and skills is None:
+        raise InputError("ask: --skills is missing; --skills and --world describe one robot together")
+    return None if skills is None else domain_of(skills, world or "", operator)
 
 
 def _beliefs(goal: str, domain: Domain | None) -> tuple[str, ...]:

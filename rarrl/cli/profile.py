@@ -117,10 +117,14 @@ def profile_record(
         typer.Option(help="With --alfred: whose goals; default train, of which only those that were not taught."),
     ] = None,
     skills: Annotated[
-        Path | None,
-        typer.Option(help="A robot's skills.yaml, with --world: sentences like its examples are asked for."),
+        str | None,
+        typer.Option(
+            metavar="FILE", help="A robot's skills.yaml, or robot:NAME: sentences like its examples are asked for."
+        ),
     ] = None,
-    world: Annotated[Path | None, typer.Option(help="Its world.yaml, with --skills.")] = None,
+    world: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Its world.yaml, or robot:NAME; with --skills.")
+    ] = None,
     roles: Annotated[str, typer.Option(help="planner, verifier or both, with a comma.")] = "planner,verifier",
     levels: Annotated[str, typer.Option(help="1, 2 or both, with a comma.")] = "1,2",
     n: Annotated[
@@ -150,7 +154,7 @@ def profile_record(
     from rarrl.alfred import HOUSEHOLD_TASKS
     from rarrl.build import make_reasoner
     from rarrl.latency.profile import save_profile
-    from rarrl.skills.domain import load_domain
+    from rarrl.skills.domain import domain_of
     from rarrl_learning.latency.jobs import answer_tables, profile_rows
     from rarrl_learning.reasoner.record import (
         RecordConfig,
@@ -172,7 +176,7 @@ def profile_record(
         if alfred is None and value is not None:
             raise InputError(f"--{option}: goes with --alfred, the folder of the data set; give it, or leave it away")
 
-    if (skills is None) != (world is None) or (skills is not None and alfred is not None):
+    if (skills is None and world is not None) or (skills is not None and alfred is not None):
         raise InputError("--skills, --world: give both, and no --alfred: they describe another robot")
 
     settings = language_model_settings(llm_option, llm, threads=threads, call_timeout_s=deadline)
@@ -180,8 +184,8 @@ def profile_record(
     config = RecordConfig(
         llm, where, n or 500, _roles(roles), _levels(levels), settings.threads, settings.call_timeout_s, seed
     )
-    if skills is not None and world is not None:
-        domain = load_domain(skills, world)
+    if skills is not None:
+        domain = domain_of(skills, world or "")
         config = replace(config, split="skills", n=n or SKILLS_SENTENCES)
         missions = drawn_missions(domain, config.n, seed)
         reasoner = make_reasoner(llm, settings=settings)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from rarrl.cli.common import new_run_folder
+from rarrl.cli.playing import need_ros, told_where
 from rarrl.errors import DependencyMissingError, InputError
 
 if TYPE_CHECKING:
@@ -62,11 +64,13 @@ def run_task(
     from rarrl.cli.skills import load
 
     domain = load(skills, world, operator_policy)
+    _check_model(domain, config.orchestrator.reasoner)
     over_ros = [name for name, skill in domain.skills.skills.items() if not skill.run.python]
     if skills == PYROBOSIM and world in ("", PYROBOSIM):
         end = _in_process(sentence, domain, config, policy, _pyrobosim(domain, seed))
     elif over_ros:
-        raise InputError(_how_over_ros(over_ros, skills, world))
+        _over_ros(sentence, domain, skills, world, operator_policy, config, policy)
+        return
     else:
         from rarrl.executive.python_skills import PythonSkills
 
@@ -74,13 +78,61 @@ def run_task(
     _say_end(end)
 
 
-def _how_over_ros(names: list[str], skills: str, world: str) -> str:
-    listed = ", ".join(names)[:80]
-    launch = f"ros2 launch rarrl rarrl.launch.py skills:={Path(skills).resolve()} world:={Path(world).resolve()}"
-    return (
-        f"run: {listed} are run over ROS 2, where the task is carried out by a node: {launch}, and then "
-        "ros2 topic pub --once /instruction std_msgs/msg/String"
-    )
+def _check_model(domain: Domain, llm: str) -> None:
+    """Raises: InputError for the shipped planner and another robot than ALFRED's."""
+    from rarrl.alfred_plans import ALFRED_DOMAIN
+
+    if llm == "llama" and not domain.is_robot_of(ALFRED_DOMAIN):
+        raise InputError(
+            f"--llm: llama plans for ALFRED's household alone, not for {domain.skills.robot[:60]}; name a chat model "
+            "(llama:PATH.gguf or openai:URL#MODEL), or leave it away"
+        )
+
+
+def _over_ros(
+    sentence: str,
+    domain: Domain,
+    skills: str,
+    world: str,
+    operator_policy: Path | None,
+    config: Config,
+    policy: str | None,
+) -> None:
+    """On nodes of its own, with the robot's servers that are there. Exit status 1 where the task does not succeed.
+
+    Raises: InputError, DependencyMissingError, RarrlError."""
+    need_ros("rarrl run with skills that are run over ROS")
+    from rarrl_nodes.task_run import run_task as run_on_nodes
+
+    orchestrator, model = config.orchestrator, dict(config.language_model)
+    given = {
+        "skills": _absolute(skills),
+        "world": _absolute(world),
+        "operator_policy": str(operator_policy.resolve()) if operator_policy is not None else "",
+        "reasoner": orchestrator.reasoner,
+        "policy": policy or orchestrator.policy,
+        "profile": _absolute(orchestrator.profile) if "/" in orchestrator.profile else orchestrator.profile,
+        "time_budget_s": str(orchestrator.time_budget_s),
+        "token_budget": str(orchestrator.token_budget),
+        "cost_weight": str(orchestrator.cost_weight),
+        **{f"llm_{name}": as_text(value) for name, value in model.items()},
+    }
+    folder = new_run_folder(None)
+    with told_where(folder):
+        done = run_on_nodes(
+            sentence, {name: text for name, text in given.items() if text}, folder.resolve(), typer.echo
+        )
+    if not done:
+        raise typer.Exit(1)
+
+
+def as_text(value: object) -> str:
+    """A setting as a launch argument writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _absolute(path: str) -> str:
+    return path if path.startswith("robot:") or not path else str(Path(path).resolve())
 
 
 def _pyrobosim(domain: Domain, seed: int) -> SkillPlayer:

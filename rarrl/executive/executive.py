@@ -21,7 +21,7 @@ from typing import Any
 from uuid import uuid4
 
 from rarrl.decision_loop import DecisionOutcome, Phase, Report, TaskView
-from rarrl.executive.certainty import Certainty
+from rarrl.executive.certainty import SURE, Certainty
 from rarrl.executive.commands import Adopt, Command, Commands, Save, Send, Stop
 from rarrl.orchestrator.skill_statistics import SkillStatistics, Tried, priors_of
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
@@ -58,7 +58,7 @@ class ExecutiveSettings:
     token_budget: float = 20_000.0
     horizon: int = 80
     call_timeout_s: float = 60.0
-    sure: float = 0.8
+    sure: float = SURE
     stuck: int = 3
     refusals: int = 6
     busy_s: float = 60.0
@@ -78,7 +78,8 @@ class TaskStatus(str, Enum):
 @dataclass
 class _Running:
     """A goal that was sent and has not ended. row: of the plan in force when it was sent; -1: it prepares one.
-    task: its id. accepted: its server has said that it has it. overdue: it was stopped because its time was over.
+    task: its id. sent: it is on its way, or was about to be; a process that was killed before has not sent it.
+    accepted: its server has said that it has it. overdue: it was stopped because its time was over.
     given_up: it was to stop, and what becomes of it is unknown."""
 
     uuid: str
@@ -90,6 +91,7 @@ class _Running:
     deadline_s: float
     stopped_s: float | None = None
     given_up: bool = False
+    sent: bool = False
     accepted: bool = False
     overdue: bool = False
 
@@ -353,9 +355,11 @@ class TaskExecutive:
                 task.looked_again.add(found.looks_for)  # it may have been missed, or have come since: once more
                 self.beliefs = self.beliefs.reconsidered(found.looks_for)
                 found = self._prepared(step, barred)
-            if found.fault and found.looks_for and self._is_there(step):
-                task.finished[row] = True  # no other one was found than the one that is there
-                continue
+            if found.fault and found.looks_for and self._is_there(step):  # no other one is found than that one
+                found = self._look_whether(step, barred)
+                if not found.steps:
+                    task.finished[row] = True
+                    continue
             if found.steps and not self._comes_back(found.steps[0]):
                 charge = self._to_charger(barred)
                 return (row, found) if charge is None else (-1, charge)
@@ -413,6 +417,17 @@ class TaskExecutive:
         put = self._task.done.count(step) if self._task is not None else 0
         return bool(ends) and all(self.beliefs.state.count(thing, place) > put for thing, _, place in ends)
 
+    def _look_whether(self, step: Step, barred: frozenset[Step]) -> Preparation:
+        """Looks once per task whether a thing is where a step would put it; nothing where no skill can."""
+        task = self._task
+        assert task is not None
+        if str(step) in task.looked_again:
+            return Preparation()
+        task.looked_again.add(str(step))
+        places = [each for each in step.arguments if each in self.domain.world.places]
+        steps = self._search.look_at(places[-1], self.beliefs.state, barred) if places else None
+        return Preparation(steps or (), looks_for=str(step))
+
     def _blocked(self, step: Step) -> str:
         """Why nothing may be sent to the server of a step."""
         server = self.domain.skill(step).run.server
@@ -451,13 +466,22 @@ class TaskExecutive:
 
     # Results
 
+    def sending(self, uuid: str, now_s: float) -> Commands:
+        """A goal is about to leave: its server was found. It is sent after what this returns is carried out."""
+        self._now = now_s
+        running = self._goals.get(uuid)
+        if running is None or running.sent:
+            return ()
+        running.sent = True
+        return (Save(),)
+
     def accepted(self, uuid: str, now_s: float) -> Commands:
         """A server has taken a goal."""
         self._now = now_s
         running = self._goals.get(uuid)
         if running is None or running.accepted:
             return ()
-        running.accepted = True
+        running.sent = running.accepted = True
         return (Save(),)
 
     def unknown(self, uuid: str, why: str, now_s: float) -> Commands:
@@ -662,11 +686,19 @@ class TaskExecutive:
         return (words,)
 
     def _contradict_way(self, step: Step) -> bool:
-        """A door on the believed way is shut: the least sure one, then the oldest."""
-        door = self._least_sure_door(step)
-        if door is None:
+        """Something on the believed way is shut. Doors that the robot has not seen open are no longer taken to be;
+        where it has seen all of them, the least sure one, then the oldest. False where there are none."""
+        marks = self.beliefs.marks
+        doors = [
+            (marks[fact].confidence, marks[fact].since_s, fact)
+            for fact in (("open", name) for name in self._search.doors_to(step.arguments, self.beliefs.state))
+            if fact in marks
+        ]
+        if not doors:
             return False
-        self.beliefs = self.beliefs.drop(door[2], self._now)
+        unseen = [door for door in doors if door[0] <= START_CONFIDENCE]
+        for _, _, fact in unseen or [min(doors)]:
+            self.beliefs = self.beliefs.drop(fact, self._now)
         return True
 
     def _least_sure_door(self, step: Step) -> tuple[float, float, Fact] | None:
@@ -942,6 +974,7 @@ class TaskExecutive:
                     "deadline_s": goal.deadline_s,
                     "stopped_s": goal.stopped_s,
                     "given_up": goal.given_up,
+                    "sent": goal.sent,
                     "accepted": goal.accepted,
                     "overdue": goal.overdue,
                 }
@@ -989,7 +1022,13 @@ class TaskExecutive:
         marks = {fact: replace(mark, since_s=mark.since_s + shift) for fact, mark in beliefs.marks.items()}
         status = TaskStatus(value["status"])
         task = None if value["task"] is None else self._task_from(value["task"])
-        goals = [self._goal_from(each, shift) for each in value["goals"]]
+        written = [self._goal_from(each, shift) for each in value["goals"]]
+        goals = [goal for goal in written if goal.sent]
+        if task is not None:
+            task.acts -= sum(goal.task == task.id for goal in written if not goal.sent)
+        for goal in goals:  # what became of it while nobody listened has to be heard first
+            goal.deadline_s = max(goal.deadline_s, now_s + self.domain.skill(goal.step).accept_s)
+            goal.stopped_s = None if goal.stopped_s is None else now_s
         pending = [(int(row), Step(str(skill), tuple(arguments))) for row, skill, *arguments in value["pending"]]
 
         self.beliefs = replace(beliefs, marks=marks)
@@ -1003,7 +1042,7 @@ class TaskExecutive:
             self._make_report(None)
         commands: list[Command] = []
         for goal in goals:
-            commands.append(Adopt(goal.uuid, goal.step, max(goal.deadline_s - now_s, 0.1), goal.accepted))
+            commands.append(Adopt(goal.uuid, goal.step, goal.deadline_s - now_s, goal.accepted))
             if goal.stopped_s is not None:
                 commands.append(Stop(goal.uuid))
         return tuple(commands)
@@ -1057,6 +1096,7 @@ class TaskExecutive:
             float(value["deadline_s"]) + shift,
             None if value["stopped_s"] is None else float(value["stopped_s"]) + shift,
             bool(value["given_up"]),
+            bool(value["sent"]),
             bool(value["accepted"]),
             bool(value["overdue"]),
         )

@@ -173,14 +173,15 @@ def known_goals(path: Path = EXAMPLES) -> NearestGoal:
 class FewShot:
     """The recipe. Call it with a request and a model, as any `Recipe`."""
 
-    def __init__(self, known: NearestGoal, thinks: bool = False, own: bool = False) -> None:
-        """known: the examples. thinks: whether the model can write thoughts before its answer, which then takes the
-        place of sampling at level 2; it is asked in its chat form, all others continue a text. own: whether the
+    def __init__(self, known: NearestGoal, chat: bool = False, thinks: bool = False, own: bool = False) -> None:
+        """known: the examples. chat: whether it is asked with messages, or continues a text. thinks: whether the model
+        can write thoughts before its answer, which then takes the place of sampling at level 2. own: whether the
         examples are a file of the user's, which may hold thousands."""
         self._known = known
-        self._chat = thinks
+        self._chat = chat
         self._thinks = thinks
         self._own = own
+        self._skills = SkillsFewShot()
 
     def warm_prompts(self) -> list[Prompt]:
         """Two prompts; all prompts begin with what these two have in common."""
@@ -189,7 +190,7 @@ class FewShot:
     def __call__(self, request: Request, model: LanguageModel) -> CallOutcome:
         """Carries out a request. Raises: CallFailedError; ValueError if the text is no answer."""
         if request.domain is not None:
-            return SkillsFewShot()(request, model)
+            return self._skills(request, model)
 
         started = time.monotonic()
         samples = 0

@@ -61,7 +61,7 @@ class LlamaReasoner:
         about = self._worker.model
         kind = about.get("kind")
         thinks = bool(about.get("thinks")) and self._settings.thinking_tokens > 0
-        fewshot = FewShot(known, thinks, own=bool(examples))
+        fewshot = FewShot(known, thinks, thinks, bool(examples))  # plain text is better for small models
         planner = deliberate.recipe_for(str(about.get("name")))
         self._recipe = recipe or (fewshot if kind in ("chat", "base") else planner)
 

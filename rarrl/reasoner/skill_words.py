@@ -31,6 +31,8 @@ DIGITS = 4
 """Digits before the point of a number whose bounds are not given."""
 
 _BARE = re.compile(r"[\w.+-]+")
+_CALL = re.compile(r"(\w[\w ]*)\((.*)\)")
+"""A step as a call: place(soda, desk)."""
 _PARTS = re.compile(r"'[^']*'|\"[^\"]*\"|[^\s,()]+")
 _BETWEEN = re.compile(r"\s*[,;\n]\s*(?![^()]*\))(?=(?:[^']*'[^']*')*[^']*$)")
 """Between two steps: no comma within brackets or quotes."""
@@ -227,6 +229,9 @@ def _read_step(number: int, row: Any, domain: Domain) -> Step:
 
 def _parts(number: int, row: Any) -> tuple[str, Sequence[Any] | Mapping[str, Any]]:
     """The skill and the arguments of a step, however it is written."""
+    if isinstance(row, str) and (called := _CALL.fullmatch(row.strip())):
+        inside = [part.strip().strip("'\"") for part in called.group(2).split(",")]
+        return called.group(1), [part for part in inside if part]
     if isinstance(row, str) and row.strip():
         skill, *arguments = [part.strip("'\"") for part in _PARTS.findall(row)] or [""]
         return skill, arguments

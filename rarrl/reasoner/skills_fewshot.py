@@ -14,8 +14,10 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from rarrl.reasoner import prompt, skill_words, skills_prompt
 from rarrl.reasoner.base import BrokenRuleError, Request, Shares
@@ -28,8 +30,8 @@ from rarrl.types import CallStatus, Role
 
 SHOTS = 6
 """Nearest examples before the question."""
-SAMPLES = 2
-"""Plans that level 2 samples besides the likeliest one."""
+SAMPLES = 1
+"""Plans that level 2 samples besides the likeliest one; each costs half a CPU second. Chosen by hand, for its price."""
 SAMPLE_TEMPERATURE = 0.8
 """Temperature of these samples."""
 PLAN_TOKENS = 96
@@ -41,10 +43,11 @@ SAMPLING_SHARE = 0.5
 MIN_MEANT = 2.5
 """Nats by which the best name has to be likelier after the request than after one that says nothing. Names of things
 that the world does not have at all ("the screwdriver") stayed below, with SmolLM2."""
-UNSAID = 3.0
-"""Nats that a plan loses for each name that nobody said or meant, and for each that was said and is not in it."""
-SURELY = 1.0
-"""Nats by which a plan must be better than the nearest example's to take its place."""
+UNSAID = 5.0
+"""Nats per step that a plan loses if it has no name in common with the goal; its share counts. As for ALFRED's goals
+(`fewshot.UNSAID`)."""
+SURELY = 0.5
+"""Nats per step by which a plan must be better than the nearest example's to take its place. Chosen by hand."""
 
 THING = (
     "Request: bring something to eat\nThing: apple\n\nRequest: I need to write a note\nThing: pencil\n\n"
@@ -58,6 +61,8 @@ PLACE = (
 """Which place is meant."""
 KEPT = "Where things are kept.\ncereal: cupboard\nice cream: freezer\nold newspapers: paper bin\n{}:"
 """Where a thing usually is."""
+MAX_KNOWN = 200
+"""Answers that do not depend on the goal, kept for a while: a few for each domain, and one for each thing."""
 NOTHING_SAID = "do it"
 """A request that says nothing."""
 NO_THING = "thing"
@@ -75,19 +80,34 @@ class Understood:
 
 
 class SkillsFewShot:
-    """The recipe for requests with a domain. Call it with a request and a model, as any `Recipe`."""
+    """The recipe for requests with a domain. Call it with a request and a model, as any `Recipe`.
+
+    What does not depend on the goal is asked once for each domain: how likely names are after a question that says
+    nothing, and where things usually are. So one recipe belongs to one model."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[Domain, str, str], dict[str, float]] = OrderedDict()
+
+    def remember(self, key: tuple[Domain, str, str], ask: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """What `ask` answers, asked once."""
+        if key not in self._known:
+            self._known[key] = ask()
+            if len(self._known) > MAX_KNOWN:
+                self._known.popitem(last=False)
+        return self._known[key]
 
     def __call__(self, request: Request, model: LanguageModel) -> CallOutcome:
         """Carries out a request. Raises: CallFailedError; BrokenRuleError; ValueError if the text is no plan."""
         domain = request.domain
         assert domain is not None
-        return _Call(request, domain, model).carry_out()
+        return _Call(request, domain, model, self).carry_out()
 
 
 class _Call:
     """One request."""
 
-    def __init__(self, request: Request, domain: Domain, model: LanguageModel) -> None:
+    def __init__(self, request: Request, domain: Domain, model: LanguageModel, recipe: SkillsFewShot) -> None:
+        self.recipe = recipe
         self.request = request
         self.domain = domain
         self.model = model
@@ -196,31 +216,34 @@ class _Call:
     def _chosen(self, asked: str, about: str, nothing: str, names: Sequence[str]) -> dict[str, float]:
         """Name -> nats by which it is likelier after a question about `about` than after one about `nothing`."""
         sayings = [(name, f" {said}") for name in names for said in self.domain.aliases[name]]
-        texts = [text for _, text in sayings]
-        after = self.model.score(asked.format(prompt.readable(about)), texts)
-        before = self.model.score(asked.format(nothing), texts)
-        gains: dict[str, list[float]] = {}
-        for (name, _), a, b in zip(sayings, after, before, strict=True):
-            gains.setdefault(name, []).append(a - b)
-        return {name: sum(each) / len(each) for name, each in gains.items()}
+
+        def likely(question: str) -> dict[str, float]:
+            found: dict[str, list[float]] = {}
+            scores = self.model.score(question, [text for _, text in sayings])
+            for (name, _), nats in zip(sayings, scores, strict=True):
+                found.setdefault(name, []).append(nats)
+            return {name: sum(each) / len(each) for name, each in found.items()}
+
+        before = self.recipe.remember((self.domain, asked, nothing), lambda: likely(asked.format(nothing)))
+        after = likely(asked.format(prompt.readable(about)))
+        return {name: after[name] - before[name] for name in names}
 
     def _filled(self, understood: Understood) -> list[Plan]:
         """The plans of the nearest examples with the names that are said or meant, the nearest one first."""
         return self.known.filled(self.request.goal, SKELETONS, understood.meant)
 
     def _weigh(self, plans: Sequence[Plan], understood: Understood) -> dict[Plan, float]:
-        """What each plan is worth, in nats: how much likelier the goal makes it, less what nobody spoke of."""
+        """What each plan is worth: its log-probability after the goal by the root of its steps, less what nobody spoke
+        of. By their number itself, saying a step twice would pay."""
         hint = ", ".join(understood.meant.values())
         goal = f"{self.goal} ({hint})" if hint else self.goal
-        texts = [f" {skill_words.in_words(plan)}\n" for plan in plans]
-        after = self.model.score(self._asked(goal), texts)
-        before = self.model.score(self._asked(NOTHING_SAID), texts)
+        likely = self.model.score(self._asked(goal), [f" {skill_words.in_words(plan)}\n" for plan in plans])
 
         spoken = {mention.name for mention in understood.said} | set(understood.meant.values())
         worth = {}
-        for plan, a, b in zip(plans, after, before, strict=True):
+        for plan, nats in zip(plans, likely, strict=True):
             used = {name for step in plan.steps for name in step.arguments}
-            worth[plan] = a - b - UNSAID * len(spoken ^ used)
+            worth[plan] = nats / math.sqrt(len(plan.steps)) - UNSAID * len(spoken ^ used) / max(len(spoken | used), 1)
         return worth
 
     def _kind(self, name: str) -> str:
@@ -235,8 +258,13 @@ class _Call:
         for thing in list(things)[: skills_prompt.MAX_LOOKED_FOR]:
             if len(places) < 2 or not self._time_left():
                 break
-            found[thing] = _shares(self._chosen(KEPT, thing.replace("_", " "), NO_THING, places))
+            found[thing] = _shares(self.recipe.remember((self.domain, KEPT, f"of {thing}"), partial(self._kept, thing)))
         return found
+
+    def _kept(self, thing: str) -> dict[str, float]:
+        """Place -> nats in favour of it as the place where a thing is kept."""
+        places = [name for name, place in self.domain.world.places.items() if place.holds]
+        return self._chosen(KEPT, thing.replace("_", " "), NO_THING, places)
 
     # The verifier
 
@@ -244,7 +272,7 @@ class _Call:
         """Compares the plan with those that the planner of this level would take."""
         given = self.request.plan
         assert isinstance(given, Plan)
-        self.request = replace(self.request, plan=None, failed=None)
+        self.request = replace(self.request, role=Role.PLANNER, plan=None, failed=None)
         rival = self._write(0.0, self.request.seed) if self.request.level == 1 else self._best()
         if _same(given, rival):
             p_ok = 0.5 + 0.5 * math.exp(min(self.confidence, 0.0)) if not math.isnan(self.confidence) else 0.9

@@ -22,6 +22,9 @@ from rarrl.types import Role
 
 SHOTS = 6
 """Similar examples that precede the question."""
+LEAST_STEPS = 12
+"""Steps that a plan may have at least; else twice those of the longest example, up to what the file allows: small
+models go on and on where they may."""
 MAX_ALIASES = 4
 """Other names of one thing or place that a model is told."""
 MAX_LOOKED_FOR = 4
@@ -37,7 +40,7 @@ A step is one string: a skill and its arguments. The skills:
 {skills}
 {names}
 {advice}
-A goal that these skills and names cannot reach: {{"plan": []}}."""
+A plan is written as {{"plan": ["step", ...]}}. A goal that these skills and names cannot reach: {{"plan": []}}."""
 _PREPARES = (
     "The robot finds out by itself what a step needs first, such as driving there, looking for the thing, opening: "
     "write only the steps that the goal asks for."
@@ -123,7 +126,9 @@ def schema(request: Request, domain: Domain) -> dict[str, Any]:
         return {"anyOf": [_object({**properties, **answer}) for answer in answers]}
 
     step = {"type": "string", "pattern": skill_words.pattern(domain)}
-    properties["plan"] = {"type": "array", "items": step, "minItems": 0, "maxItems": domain.max_steps}
+    longest = max((len(example.plan) for example in domain.skills.examples), default=0)
+    most = min(domain.max_steps, max(2 * longest, LEAST_STEPS))
+    properties["plan"] = {"type": "array", "items": step, "minItems": 0, "maxItems": most}
     if request.level == 2 and domain.world.things:
         places = [name for name, place in domain.world.places.items() if place.holds]
         look = _object(
@@ -147,16 +152,18 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 
 def messages(request: Request, domain: Domain) -> list[tuple[str, str]]:
     """The conversation that asks for an answer: skills and names, then similar examples and the question."""
-    wanted = f"Write the plan of the GOAL: {_form(_PLAN_FORM, request)}."
+    wanted = ""  # as after the examples
     if request.role is Role.VERIFIER:
-        wanted = f"Judge whether PLAN reaches the GOAL exactly: {_form(_VERDICT_FORM, request)}."
-    elif request.plan is not None:
-        wanted += " PLAN was tried and did not work: write a better one, from what is believed now."
+        wanted = f"\n\nJudge whether PLAN reaches the GOAL exactly: {_form(_VERDICT_FORM, request)}."
+    elif request.level == 2 or request.plan is not None:
+        wanted = f"\n\nWrite the plan of the GOAL: {_form(_PLAN_FORM, request)}."
+        if request.plan is not None:
+            wanted += " PLAN was tried and did not work: write a better one, from what is believed now."
 
-    known = known_examples(domain).examples(request.goal, SHOTS)
-    shots = [f"GOAL: {say}\n{plan_json(plan)}" for say, plan in known]
-    examples = "\n".join(["Plans of similar goals:", *shots]) + "\n\n" if shots else ""
-    return [("system", system(domain)), ("user", f"{examples}{data(request)}\n\n{wanted}")]
+    turns: list[tuple[str, str]] = []
+    for say, plan in known_examples(domain).examples(request.goal, SHOTS):
+        turns += [("user", f"GOAL: {say}"), ("assistant", plan_json(plan))]
+    return [("system", system(domain)), *turns, ("user", f"{data(request)}{wanted}")]
 
 
 def _form(form: str, request: Request) -> str:

@@ -40,6 +40,8 @@ class NearestExample:
     def __init__(self, domain: Domain, more: Sequence[Example] = ()) -> None:
         """more: examples beside those of the file."""
         self._domain = domain
+        parameters = (each for skill in domain.skills.skills.values() for each in skill.parameters.values())
+        self._counts = any("number" in each.kinds for each in parameters)
         self._known = [(example, self._abstract(example.say)) for example in (*domain.skills.examples, *more)]
         self._vocabulary = {word for _, (words, _) in self._known for word in words}
 
@@ -105,6 +107,8 @@ class NearestExample:
         words, mentions = words_of(sentence), self.mentions(sentence)
         taken = {at for mention in mentions for at in range(mention.start, mention.end)}
         kept = [word for at, word in enumerate(words) if at not in taken and word not in _SMALL]
+        if self._counts:
+            kept = [word for word in kept if not word.isdecimal()] + ["<number>"] * len(_NUMBER.findall(sentence))
         return (*kept, *(f"<{self._kind(mention.name)}>" for mention in mentions)), mentions
 
     def _kind(self, name: str) -> str:

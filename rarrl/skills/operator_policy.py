@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from rarrl.errors import InputError
 from rarrl.plugins import did_you_mean
@@ -92,7 +92,10 @@ class OperatorPolicy(BaseModel):
         for name in sorted((self.more_things | self.more_places) & {*world.rooms, *world.doors}):
             raise self.fault(f"{short(name)} is a room or door already; take another name")
         things = {name: Thing() for name in sorted(self.more_things)}
-        return world.extended(things, {name: Place() for name in sorted(self.more_places)})
+        try:
+            return world.extended(things, {name: Place() for name in sorted(self.more_places)})
+        except ValidationError as error:  # such as the place where the robot starts, as a thing
+            raise self.fault(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
 
     def check_names(self, world: World, skills: SkillSet) -> None:
         """Raises: InputError for a name that `world`, the operator's own names included, or `skills` does not have."""
@@ -130,6 +133,6 @@ def load_operator_policy(path: Path) -> OperatorPolicy:
     """The policy in a JSON or YAML file; its names are checked by `Domain.under`. Raises: InputError, one line."""
     what = "operator policy"
     value = read_yaml(path, what) if path.suffix in (".yaml", ".yml") else read_json(path, what, MEND)
-    policy = validated(OperatorPolicy, value or {}, what, str(path), {})
+    policy = validated(OperatorPolicy, {} if value is None else value, what, str(path), {})
     policy._where = str(path)
     return policy

@@ -27,7 +27,7 @@ second in Python; with weight 4, a home of 7 places and 8 shut doors takes some 
 MAX_GROUNDED = 5_000
 """Steps that one search considers."""
 MAX_SOLVED = 2_000
-"""Solved problems that are kept: what prepares a row is asked anew after every outcome, and for the report before it."""
+"""Solved problems that are kept: what prepares a row is asked anew after every outcome, and for each report."""
 _HAND_EMPTY = ("", "hand_empty")
 
 
@@ -140,7 +140,7 @@ class Search:
 
     def look_here(self, state: State) -> Step | None:
         """A look at the place where the robot stands; None where no skill can."""
-        steps = self._look_at(state.at, state, frozenset()) if state.at in self._world.places else None
+        steps = self.look_at(state.at, state, frozenset()) if state.at in self._world.places else None
         return steps[0] if steps is not None and len(steps) == 1 else None
 
     def doors_to(self, names: tuple[str, ...], state: State) -> tuple[str, ...]:
@@ -297,7 +297,7 @@ class Search:
         for place, share in beliefs.likely_places(thing):
             if (thing, place) in kept:
                 continue
-            steps = self._look_at(place, beliefs.state, barred)
+            steps = self.look_at(place, beliefs.state, barred)
             if steps is None:
                 continue
             price = sum(self._prices(steps, beliefs.state)) / max(share, 1e-6)
@@ -307,7 +307,7 @@ class Search:
             return Preparation(looks_for=thing, fault=f"{thing} was not found at any place that can be reached")
         return Preparation(best[1], looks_for=thing)
 
-    def _look_at(self, place: str, state: State, barred: frozenset[Step]) -> tuple[Step, ...] | None:
+    def look_at(self, place: str, state: State, barred: frozenset[Step]) -> tuple[Step, ...] | None:
         """Steps that end with a look at `place`; None where there is no way or no skill that looks."""
         for step in (deed.step for deed in self._deeds):
             skill = self._skills[step.skill]

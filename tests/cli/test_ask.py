@@ -84,12 +84,10 @@ def test_a_verdict_that_is_none_is_told(llm):
 
 def test_the_operators_policy_is_kept(llm, tmp_path):
     policy = tmp_path / "policy.json"
-    policy.write_text('{"forbidden_objects": ["cup"]}')
+    policy.write_text('{"forbidden_objects": ["cup", "mug"]}')
     result = rarrl("ask", GOAL, "--llm", llm, "--policy", policy)
     assert result.exit_code == 1
-    assert (
-        "no plan: REFUSED: plan refused: step 1, PickupObject(cup): the operator forbids to touch cup" in result.stdout
-    )
+    assert "no plan: REFUSED: " in result.stdout and "the operator forbids to touch" in result.stdout
 
 
 @pytest.mark.parametrize(

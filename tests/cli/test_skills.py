@@ -135,6 +135,7 @@ def test_run_prints_each_step_and_how_the_task_ended(robot):
         (["--world", "w.yaml"], "world goes with --skills"),
         (["--skills", "robot:pyrobosim"], "--skills needs a sentence"),
         (["--skills", "robot:pyrobosim", "--sim", "go"], "--sim: not with --skills"),
+        (["--skills", "robot:pyrobosim", "--llm", "llama", "go"], "llama plans for ALFRED's household alone"),
         (["--skills", "robot:pyrobosim", "--n", "3", "go"], "--n: not with --skills"),
         (["--skills", "robot:pyrobosim", "--policy", "never", "--policy", "always", "go"], "give one"),
     ],

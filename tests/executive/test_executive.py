@@ -418,6 +418,7 @@ def test_there_are_never_two_goals_at_one_server(events):
                 server = TOY.skill(command.step).run.server
                 assert all(TOY.skill(other).run.server != server for other in open_goals.values())
                 open_goals[command.uuid] = command.step
+                made.sending(command.uuid, now)
             elif isinstance(command, (Stop, Adopt)):
                 assert command.uuid in open_goals
 
@@ -442,7 +443,9 @@ def test_there_are_never_two_goals_at_one_server(events):
             made = TaskExecutive(TOY, new_id=ids)
             adopted = made.restore(kept, now)
             assert {command.uuid for command in adopted} <= set(open_goals)
-            assert made.to_json() == {**kept, "number": made.to_json()["number"]}
+            now_kept = made.to_json()
+            assert now_kept == {**kept, "number": now_kept["number"], "goals": now_kept["goals"]}
+            assert [goal["uuid"] for goal in now_kept["goals"]] == [goal["uuid"] for goal in kept["goals"]]
         else:
             carry_out(getattr(made, name)(now))
 
@@ -457,6 +460,9 @@ def test_a_restarted_process_goes_on_the_same():
     while made.status is TaskStatus.RUNNING:
         made = restarted(made, ids)
         commands = made.decide(ACT, 0.0)
+        for command in commands:
+            if isinstance(command, Send):
+                made.sending(command.uuid, 0.0)
         made = restarted(made, ids)
         for command in commands:
             if isinstance(command, Send):
@@ -474,6 +480,7 @@ def restarted(made, ids):
 def test_a_restart_takes_the_running_goal_up_with_the_time_that_it_has_left():
     made = begun()
     goal = act(made)
+    made.sending(goal.uuid, 0.0)
     again = executive()
     assert again.restore(made.to_json(), 100.0) == (Adopt(goal.uuid, goal.step, 10.0),)  # as old as the journal
     made.pause(1.0)
@@ -507,3 +514,58 @@ def test_a_journal_of_other_skills_is_refused():
     other = toy(places={"table": {"room": "hall"}, "cupboard": {"room": "hall"}}, things={"cup": {}})
     with pytest.raises(ValueError, match="does not fit the skills"):
         executive(other).restore(made.to_json(), 0.0)
+
+
+# Servers that are not what they should be
+
+
+def test_a_goal_that_never_left_is_forgotten_by_the_next_process():
+    made = begun()
+    first = act(made)
+    again = executive()
+    assert again.restore(made.to_json(), 0.0) == () and again.waits
+    assert act(again).step == first.step
+    assert again.spent[3] == 1
+
+
+def test_a_skill_that_was_stopped_because_its_time_was_over_has_failed():
+    made = begun()
+    goal = act(made)
+    assert Stop(goal.uuid) in made.tick(goal.timeout_s)
+    made.finished(goal.uuid, SkillResult(Outcome.CANCELLED, "", 10.0), goal.timeout_s)
+    assert made.report.task.outcome == Outcome.FAILED.value and "no result within" in made.report.task.why
+
+
+def test_a_server_that_is_not_available_is_waited_for_and_no_attempt_is_counted():
+    made, now = begun(), 0.0
+    for _ in range(20):
+        commands = made.decide(ACT, now) if made.waits else made.tick(now)
+        for command in commands:
+            if isinstance(command, Send):
+                made.finished(command.uuid, SkillResult(Outcome.UNAVAILABLE, "no server"), now)
+        now += 1.0
+    assert made.status is TaskStatus.RUNNING and made.spent[3] == 0
+    for _ in range(200):
+        commands = made.decide(ACT, now) if made.waits else made.tick(now)
+        for command in commands:
+            if isinstance(command, Send):
+                made.finished(command.uuid, SkillResult(Outcome.UNAVAILABLE, "no server"), now)
+        now += 1.0
+    assert made.status is TaskStatus.FAILED
+
+
+def test_what_is_not_known_to_have_ended_keeps_its_server_and_the_late_result_counts():
+    made = begun()
+    goal = act(made)
+    made.unknown(goal.uuid, "never acknowledged", 1.0)
+    assert made.waits and made.decide(ACT, 1.0) == () and "has not ended" in made.held
+    commands = made.finished(goal.uuid, SkillResult(Outcome.SUCCESS, "", 3.0), 4.0)
+    assert sent(commands).step != goal.step
+
+
+def test_a_plan_that_is_no_plan_of_this_robot_is_refused():
+    made = begun()
+    before = made.plan
+    made.decide(THINK, 0.0)
+    made.answer(answer(plan=plan("fly cup moon")), 1.0)
+    assert made.plan == before and made.report.outcome.status is CallStatus.REFUSED

@@ -17,7 +17,8 @@ TOY = toy()
 def running():
     made = TaskExecutive(TOY, new_id=counting_ids())
     made.instruct("put the cup on the table", 0.0)
-    made.decide(Decision(1, Action.ACT, 0.0, ""), 0.0)
+    _, goal = made.decide(Decision(1, Action.ACT, 0.0, ""), 0.0)
+    made.sending(goal.uuid, 0.0)
     return made
 
 

@@ -13,6 +13,9 @@ from rarrl_nodes import bringup
 ROOT = Path(__file__).resolve().parents[2]
 
 
+ROBOT = {"skills": "robot:pyrobosim"}
+
+
 def start(name, **given):
     (found,) = [s for s in bringup.starts(given) if s.node.name == name]
     return found
@@ -97,12 +100,47 @@ def test_bad_texts_are_told_in_one_line(given):
         ({"policy_folder": "tabletop", "joints": "a,b"}, ("executive",), "Nothing here"),
         ({"policy_folder": "my_robot.policy:Mine"}, ("executive",), "Nothing here"),
         ({"policy_folder": "/no/such/folder"}, ("executive",), "Nothing here"),
+        (ROBOT, ("/instruction", "No journal", "every step is carried out without asking"), "one of yours"),
+        ({**ROBOT, "journal": "/j", "namespace": "/a/", "reasoner": "llama:m.gguf"}, ("/a/instruction",), "No journal"),
     ],
 )
 def test_what_the_start_says(given, told, untold):
     lines = bringup.notes(given)
     assert all(any(part in line for line in lines) for part in told)
     assert not any(untold in line for line in lines) and not any("\n" in line for line in lines)
+
+
+def test_with_skills_the_executive_is_started_too():
+    given = {**ROBOT, "policy": "never", "time_budget_s": "7", "horizon": "9"}
+    executive = start("executive_node", **given).parameters
+    assert executive["executive.skills"] == "robot:pyrobosim" and executive["executive.horizon"] == 9
+    assert executive["orchestrator.time_budget_s"] == 7.0
+    orchestrator = start("orchestrator_node", **given).parameters
+    assert orchestrator["executive.skills"] == "robot:pyrobosim" and "executive.horizon" not in orchestrator
+    assert orchestrator["orchestrator.policy"] == "never"
+    assert "executive_node" not in [s.node.name for s in bringup.starts({})]
+
+
+def test_the_executive_alone():
+    alone = bringup.executive_starts(ROBOT)
+    assert [(s.node.name, s.essential) for s in alone] == [("executive_node", False), ("orchestrator_node", False)]
+    names = [a.name for a in bringup.EXECUTIVE_ARGUMENTS]
+    assert len(set(names)) == len(names) and set(names) <= {a.name for a in bringup.ARGUMENTS}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({}, "skills: none is given"),
+        ({"world": "w.yaml"}, "without skills"),
+        ({"skills": "s.yaml"}, "world: none is given"),
+        ({"skills": "robot:pyrobosin"}, "did you mean 'pyrobosim'"),
+        ({**ROBOT, "operator_policy": "/no/such.json"}, "/no/such.json"),
+    ],
+)
+def test_files_that_cannot_be_used_are_told_before_anything_starts(given, says):
+    with pytest.raises(InputError, match=says):
+        bringup.executive_starts(given)
 
 
 def test_every_node_may_take_simulated_time():

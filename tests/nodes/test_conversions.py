@@ -12,6 +12,7 @@ from rarrl.alfred_plans import VERBS
 from rarrl.decision_loop import DecisionOutcome, Phase, Report, TaskView
 from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Fault, Plan, Verdict
+from rarrl.skills.outcome import Outcome
 from rarrl.skills.plan import Step
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, StepView
 
@@ -58,7 +59,17 @@ STATUSES = st.builds(
     words=COUNTS,
     unknown=COUNTS,
 )
-TASKS = st.none() | st.builds(TaskView, st.text(max_size=500), SOME_PLANS, STATUSES, st.lists(WORDS).map(tuple))
+TASKS = st.none() | st.builds(
+    TaskView,
+    st.text(max_size=500),
+    SOME_PLANS,
+    STATUSES,
+    st.lists(WORDS).map(tuple),
+    beliefs=st.lists(st.text(min_size=1, max_size=80), max_size=5).map(tuple),
+    failed=st.none() | st.just(0),
+    outcome=st.sampled_from(["", *(outcome.value for outcome in Outcome)]),
+    why=st.text(max_size=200),
+)
 MEASURES = st.floats(-1e9, 1e9) | st.just(math.nan)
 VERDICTS = st.none() | st.builds(Verdict, st.booleans(), st.none() | st.sampled_from(Fault), MEASURES)
 SHARES = st.floats(0, 1)
@@ -322,6 +333,9 @@ def test_bad_answers_are_refused(key, text):
         ("scene", "mug"),
         ("scene", '{"mug": 1}'),
         ("scene", '["mug", 3]'),
+        ("beliefs", '["", "it is shut"]'),
+        ("failed", "1"),
+        ("failed_outcome", "sad"),
     ],
 )
 def test_bad_tasks_are_refused(key, text):
@@ -330,3 +344,21 @@ def test_bad_tasks_are_refused(key, text):
     values = through(conversions.values_from_report(replace(REPORT, task=task))) | {key: text}
     with pytest.raises(ValueError, match=f"key {key}"):
         conversions.report_from_values(values)
+
+
+def test_a_task_without_a_plan_and_one_of_a_sender_of_before_are_read():
+    status = PlanStatus(0, 0.0, 0.0, 0, 0, 0.5, (False, False), 0, False, 8, 1)
+    report = replace(REPORT, task=TaskView("dance", Plan(()), status))
+    values = through(conversions.values_from_report(report))
+    assert conversions.report_from_values(values) == report
+    before = {key: text for key, text in values.items() if not key.startswith("failed") and key != "beliefs"}
+    assert conversions.report_from_values(before) == report
+
+
+def test_where_a_model_believes_things_to_be_travels_with_its_answer():
+    answer = replace(ANSWER.answer, where={"mug": (("sink", 0.75), ("desk", 0.25))})
+    values = through(conversions.values_from_answer(AnswerMessage("run", 3, answer)))
+    assert conversions.answer_from_values(values).answer.where == answer.where
+    assert conversions.answer_from_values({k: v for k, v in values.items() if k != "where"}).answer.where == {}
+    with pytest.raises(ValueError, match="key where"):
+        conversions.answer_from_values({**values, "where": "[1]"})

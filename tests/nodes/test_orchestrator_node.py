@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import pytest
 
 from rarrl.alfred import SubgoalType, step_views
-from rarrl.decision_loop import DecisionOutcome, Phase, Report
+from rarrl.decision_loop import DecisionOutcome, Phase, Report, TaskView
 from rarrl.errors import InputError, RarrlError
 from rarrl.reasoner.base import Request
-from rarrl.types import Action, ActStatus, Budget, CallStatus, Role, StateSummary
+from rarrl.reasoner.plan import Plan
+from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary
 
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
 from builtin_interfaces.msg import Time
@@ -262,3 +263,39 @@ def test_a_policy_that_fails_means_act_and_the_node_stays_up(ear, local_node):
     assert diagnosed(ear, lambda s, v: s.level == DiagnosticStatus.WARN and v.get("policy_errors") == "3")
     assert len(logged) == 1 and "policy failing: act failed (RuntimeError: no idea)" in logged[0]
     assert "\n" not in logged[0]
+
+
+ROBOT = {"executive__skills": "robot:pyrobosim"}
+
+
+def test_with_an_executive_and_no_model_every_decision_is_act_and_the_row_is_its_business(ear, local_node):
+    node = start(ear, local_node, **ROBOT)
+    decision = decide(ear, REPORT)
+    assert decision["action"] == "ACT"
+    assert node.diagnose()[1].startswith("no language model") and ear.heard["subgoal"] == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ({**ROBOT, "orchestrator__reasoner": "llama"}, "plans for ALFRED's household alone"),
+        ({"executive__skills": "robot:nobody"}, "allowed: alfred"),
+        ({"executive__skills": "skills.yaml"}, "world: none is given"),
+    ],
+)
+def test_a_robot_that_does_not_fit_is_refused_at_configure(ros, local_node, parameters, says):
+    with pytest.raises(InputError, match=says):
+        local_node(OrchestratorNode, **parameters)
+
+
+def test_requests_bring_the_robot_along_and_what_failed(ear, local_node):
+    node = start(ear, local_node, orchestrator__reasoner="own_parts:CountsToFive", **ROBOT)
+    status = PlanStatus(0, 0.5, 0.5, 0, 0, 0.5, (False, False), 0, False, 4, 0)
+    rows = Plan.from_rows([["place", "soda", "desk"]])
+    view = TaskView("bring a soda", rows, status, (), ("soda is at fridge",), 0, "refused", "it is shut")
+    send(ear, replace(REPORT, task=view))
+    assert ear.until(lambda: node._session.report is not None)
+    request = node._session.request(Decision(1, Action.PLANNER_1, 5.0, ""))
+    assert request.domain.skills.robot.startswith("pyrobosim")
+    assert (request.plan, request.failed, request.outcome, request.why) == (rows, 0, "refused", "it is shut")
+    assert request.beliefs == ("soda is at fridge",)

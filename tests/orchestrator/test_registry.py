@@ -111,8 +111,8 @@ def test_what_knows_no_names_is_taken_for_any_robots_skills() -> None:
     assert policy.name == "nameless" and policy.nameless  # type: ignore[attr-defined]
     assert load_policy("learned", Fitted.SKILLS).name == "nameless"
     tuned = {c: tuned_parameters(c, registry.SKILLSET_RULES_FILE) for c in ("binding", "answers")}
-    assert set(tuned["binding"]) == set(skill_families()) and set(tuned["answers"]) == set(recorded_families())
+    assert set(tuned["binding"]) == set(skill_families()) and set(tuned["answers"]) <= set(recorded_families())
     for fitted in (Fitted.LATENCIES, Fitted.SKILLS):
         assert load_policy("risk_share", fitted).params == tuned["binding"]["risk_share"]  # type: ignore[attr-defined]
-    rule = load_policy("paced", Fitted.SKILLS)
-    assert rule.params == tuned["answers"]["paced"]  # type: ignore[attr-defined]
+    rule = load_policy("interval", Fitted.SKILLS)
+    assert rule.params == tuned["answers"]["interval"]  # type: ignore[attr-defined]

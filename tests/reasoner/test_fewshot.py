@@ -8,7 +8,18 @@ from rarrl.alfred_plans import ALFRED_DOMAIN, VERBS
 from rarrl.errors import InputError
 from rarrl.reasoner import prompt
 from rarrl.reasoner.base import Request
-from rarrl.reasoner.fewshot import EXAMPLES, FIXED, SHOTS, FewShot, from_words, grammar, in_words, known_goals
+from rarrl.reasoner.fewshot import (
+    EXAMPLES,
+    FIXED,
+    KNOWN_PLANS,
+    OWN_SHOTS,
+    SHOTS,
+    FewShot,
+    from_words,
+    grammar,
+    in_words,
+    known_goals,
+)
 from rarrl.reasoner.language_model import CallFailedError, Completion
 from rarrl.reasoner.plan import Fault, Plan
 from rarrl.reasoner.vocabulary import ALFRED
@@ -297,3 +308,18 @@ def test_all_prompts_begin_with_what_is_read_ahead(known, goal):
     first, second = recipe.warm_prompts()
     shared = first[: next(i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)]
     assert shared.count("Goal: ") == len(FIXED) + 1 and recipe._prompt(goal, ()).startswith(shared)
+
+
+def test_with_a_file_of_the_users_the_nearest_goals_alone_are_shown(known):
+    text = FewShot(known, own=True)._prompt("wash the big spoon", ())
+    assert text.count("Goal: ") == OWN_SHOTS + 1 and not any(goal in text for goal, _ in FIXED)
+
+
+def test_with_a_file_of_the_users_level_2_weighs_the_nearest_plans(known):
+    _, nearest = known.examples("put a washed mug on the desk", 1)[0]
+    likely = {in_words(plan): -9.0 for _, plan in known.examples("put a washed mug on the desk", KNOWN_PLANS)}
+    model = Scripted("take vase, put vase shelf", likely={**likely, "take vase, put vase shelf": -0.1})
+    outcome = FewShot(known, own=True)(request(level=2), model)
+    assert outcome.result != from_words("take vase, put vase shelf"), "nobody spoke of a vase"
+    assert in_words(outcome.result) in likely and outcome.text == "take vase, put vase shelf"
+    assert len(model.prompts) == 1 and nearest.steps

@@ -50,7 +50,7 @@ def test_the_shipped_planner_serves_alfreds_robot_alone():
     narrowed = ALFRED_DOMAIN.under(OperatorPolicy(max_steps=3))
     scope.check_readable(Request(1, Role.PLANNER, 1, "put a mug on the desk", 1.0, domain=narrowed))
     other = Request(1, Role.PLANNER, 1, "bring a coke to the desk", 1.0, domain=load_robot("pyrobosim"))
-    with pytest.raises(CallFailedError, match="ALFRED's household alone.*pyrobosim.*ask a chat model") as refused:
+    with pytest.raises(CallFailedError, match=r"ALFRED's household alone.*pyrobosim.*ask a chat model") as refused:
         scope.check_readable(other)
     assert refused.value.status is CallStatus.REFUSED
 

@@ -59,6 +59,7 @@ FIXED = NearestExample(
             examples=[
                 {"say": "open the roof", "plan": [["roof", "open"]]},
                 {"say": "turn left by 90 degrees", "plan": [["turn", "90", "left"]]},
+                {"say": "turn left by 90 and 45", "plan": [["turn", "90", "left"], ["turn", "45", "left"]]},
             ],
         ),
         World(),
@@ -78,6 +79,10 @@ FIXED = NearestExample(
 )
 def test_fixed_words_and_numbers_are_those_of_the_sentence(sentence, row):
     assert FIXED.recall(sentence).plan == plan(row)
+
+
+def test_as_many_numbers_as_in_the_example():
+    assert FIXED.recall("turn left by 14 and 7").plan == plan("turn 14 left", "turn 7 left")
 
 
 def test_a_number_out_of_bounds_is_no_plan():

@@ -10,6 +10,7 @@ from rarrl.errors import InputError
 from rarrl.skills.domain import load_robot
 from rarrl.skills.operator_policy import OperatorPolicy, load_operator_policy
 from rarrl.skills.plan import Plan
+from rarrl.skills.world import World
 
 PICK = Plan.from_rows([["PickupObject", "knife"]])
 
@@ -85,6 +86,12 @@ def test_own_names_may_be_known_ones_or_parts_of_each_other():
 def test_what_would_have_no_effect_is_refused(policy, message):
     with pytest.raises(InputError, match=message):
         ALFRED_DOMAIN.under(OperatorPolicy.model_validate(policy))
+
+
+def test_the_place_where_the_robot_starts_cannot_become_a_thing():
+    world = World.model_validate({"start": "desk", "places": {"desk": None, "shelf": None}})
+    with pytest.raises(InputError, match="operator policy: start: 'desk' is unknown"):
+        OperatorPolicy(more_things={"desk"}).world(world)
 
 
 def test_a_key_and_its_former_name_are_not_both_given(tmp_path):
