@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from rarrl.orchestrator.registry import load_policy
 from rarrl.results import Figure, make_results, write_results
+from rarrl.skills.nearest import NearestExample
+from rarrl.skills.plan import Plan
 from rarrl.strict_json import read_json
 from rarrl_sim_envs.pyrobosim.missions import (
     GOALS,
@@ -28,11 +30,12 @@ from rarrl_sim_envs.pyrobosim.missions import (
     VAGUE_TEST,
     VAGUE_TRAIN,
     VARIANTS,
+    Goal,
     mission,
 )
 
-from .recorded_answers import RecordedAnswers
-from .trials import CallCosts, Trial
+from .recorded_answers import LEVELS, RecordedAnswers
+from .trials import CallCosts, Trial, domain
 
 ANSWERS = Path(__file__).parent / "smollm2_answers.json"
 """SmolLM2-135M-Instruct, Q4_1, in llama.cpp: recorded by `record_sentences`."""
@@ -178,6 +181,7 @@ def eval_skills(
         for name, result in results.items()
         if name != "never"
     }
+    tables["answers"] = {"train": answers_right(test=False), "test": answers_right(test=True)}
     tables["setup"] = {
         "model": RecordedAnswers(ANSWERS).model,
         "missions": len(tasks),
@@ -218,6 +222,32 @@ def shipped_policies() -> dict[str, str]:
     """never, the tuned rules, and the fitted policy: what `load_policy` reads."""
     rules = {family: spec_of(family, entry["params"]) for family, entry in tuned_rules().items()}
     return {"never": "never", **rules, "learned": str(WEIGHTS)}
+
+
+def reaches(plan: Plan | None, goal: Goal) -> bool:
+    """Whether a plan, carried out, leaves things as the goal wants them; more than that it may do."""
+    if plan is None:
+        return False
+    placed = [step.arguments for step in plan.steps if step.skill == "place"]
+    shut = {step.arguments[0] for step in plan.steps if step.skill == "close"}
+    return set(goal.shut) <= shut and all(
+        sum(thing in end.things and place == end.place for thing, place in placed) >= end.count for end in goal.ends
+    )
+
+
+def answers_right(test: bool) -> dict[str, Any]:
+    """Share of the vague sentences whose plan is right: the nearest example's, and the model's of each level."""
+    answers = RecordedAnswers(ANSWERS)
+    nearest = NearestExample(domain())
+    said = VAGUE_TEST if test else VAGUE_TRAIN
+    rows = [(each, goal) for goals in said.values() for goal, sayings in goals.items() for each in sayings]
+    found: dict[str, Any] = {"sentences": len(rows)}
+    found["nearest"] = float(np.mean([reaches(nearest.recall(each).plan, goal) for each, goal in rows]))
+    for level in LEVELS:
+        plans = [answers.entries[each, level].plan for each, _ in rows]
+        right = [reaches(Plan.from_rows(p) if p else None, goal) for p, (_, goal) in zip(plans, rows, strict=True)]
+        found[f"planner_{level}"] = float(np.mean(right))
+    return found
 
 
 def _draws(missions: int, n: int, seed: int) -> NDArray[np.float64]:
