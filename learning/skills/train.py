@@ -34,7 +34,7 @@ USED = (
     *("answered.PLANNER_2", "progress", "step_fraction", "acts_since_think", "calls_since_act", "step.failures"),
 )
 """Features that it sees. A dozen sentences cannot teach it more."""
-HIDDEN_UNITS, STEPS, WEIGHT_DECAY = 8, 400, 0.01
+HIDDEN_UNITS, STEPS, WEIGHT_DECAY = 8, 1500, 0.001
 """Of the network; steps of full-batch Adam, after which the worth of training missions no longer rises."""
 
 
@@ -122,7 +122,7 @@ def fit(samples: Sequence[Sample], seed: int = 0) -> LearnedPolicy:
         gain = (weight * (chances * values).sum(dim=1)).sum() / weight.sum()
         loss = -gain
         if len(later):
-            loss = loss - 0.2 * torch.log_softmax(net(later) + mask, dim=1)[:, 0].mean()
+            loss = loss - 0.02 * torch.log_softmax(net(later) + mask, dim=1)[:, 0].mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
