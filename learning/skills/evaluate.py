@@ -135,9 +135,9 @@ def tune(n: int, workers: int, say: Callable[[str, float], None]) -> dict[str, d
         success, seconds, _, llm_s, *_ = result.mean(axis=0)
         entry = {
             "params": params,
-            "success": round(success, 4),
-            "seconds": round(seconds, 2),
-            "llm_seconds": round(llm_s, 3),
+            "success": round(float(success), 4),
+            "seconds": round(float(seconds), 2),
+            "llm_seconds": round(float(llm_s), 3),
             "tried": len(CANDIDATES[family]),
         }
         old = best.get(family)

@@ -34,7 +34,7 @@ USED = (
     *("answered.PLANNER_2", "progress", "step_fraction", "acts_since_think", "calls_since_act", "step.failures"),
 )
 """Features that it sees. A dozen sentences cannot teach it more."""
-HIDDEN_UNITS, STEPS, WEIGHT_DECAY = 8, 1500, 0.001
+HIDDEN_UNITS, STEPS, WEIGHT_DECAY = 8, 500, 0.001
 """Of the network; steps of full-batch Adam, after which the worth of training missions no longer rises."""
 
 
