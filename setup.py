@@ -88,7 +88,7 @@ setup(
             *(f"data/**/*.{end}" for end in ("json", "jsonl", "txt", "yaml")),
             *(f"models/**/*.{end}" for end in ("json", "safetensors", "gguf")),
         ],
-        "rarrl_learning": ["reasoner/injection.json"],
+        "rarrl_learning": ["reasoner/injection.json", "skills/*.json", "skills/*.safetensors"],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/rarrl"]),

@@ -38,6 +38,7 @@ NO_MIRROR = {
     "rarrl/cli/doctor.py": "prints what tests/test_doctor.py checks",
     "rarrl/cli/mission.py": "arguments only; the work is in tests/learning/household/test_evaluate.py",
     "rarrl/cli/orchestrator.py": "shown through tests/cli/test_cli.py",
+    "rarrl/cli/skill_missions.py": "arguments only; the work is in tests/learning/skills/",
     "rarrl/cli/planner.py": "arguments only; the work is in tests/learning/reasoner/test_jobs.py",
     "rarrl/cli/playing.py": "shown through tests/cli/test_cli.py (`demo`, `run`)",
     "rarrl/cli/plot.py": "shown through tests/cli/test_cli.py",

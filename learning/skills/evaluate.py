@@ -6,18 +6,22 @@ recorded. Nothing is fitted to a test seed or to a sentence that only test missi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import astuple
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rarrl.orchestrator.rules import OrchestratorPolicy, make_rule
+from rarrl.orchestrator.registry import load_policy
 from rarrl.results import Figure, make_results, write_results
+from rarrl.skills.nearest import NearestExample
+from rarrl.skills.plan import Plan
+from rarrl.strict_json import read_json
 from rarrl_sim_envs.pyrobosim.missions import (
     GOALS,
     NAMED,
@@ -26,42 +30,37 @@ from rarrl_sim_envs.pyrobosim.missions import (
     VAGUE_TEST,
     VAGUE_TRAIN,
     VARIANTS,
+    Goal,
     mission,
 )
 
-from .recorded_answers import RecordedAnswers
-from .trials import CallCosts, Trial
+from .recorded_answers import LEVELS, RecordedAnswers
+from .trials import CallCosts, Trial, domain
 
 ANSWERS = Path(__file__).parent / "smollm2_answers.json"
 """SmolLM2-135M-Instruct, Q4_1, in llama.cpp: recorded by `record_sentences`."""
+RULES = ANSWERS.with_name("rules.json")
+"""What `tune` found."""
+WEIGHTS = ANSWERS.with_name("policy.safetensors")
+"""What `rarrl_learning.skills.train` fitted."""
 WHERE_THINKING_HELPS = ("hidden", "vague")
 DRAWS = 2000
 """Bootstrap draws of the intervals."""
-Specs = Mapping[str, tuple[str, dict[str, Any]]]
-"""Name of a policy -> rule and parameters."""
-
 CANDIDATES: dict[str, list[dict[str, Any]]] = {
     "always": [{"recipe": "P1"}, {"recipe": "P2"}],
-    "after_failure": [{"failures": n, "recipe": r} for n in (1, 2) for r in ("P1", "P2")],
+    "after_failure": [{"failures": 1, "recipe": r} for r in ("P1", "P2")],
     "start": [{"recipe": "P1"}, {"recipe": "P2"}],
-    "interval": [{"every": n, "recipe": r} for n in (6, 12) for r in ("P1", "P2")],
-    "threshold": [{"theta": t, "recipe": r} for t in (0.2, 0.4) for r in ("P1", "P2")],
-    "brace": [{"failures": n, "cooldown": 2, "window": 3, "recipe": r} for n in (1, 2) for r in ("P1", "P2")],
+    "interval": [{"every": 12, "recipe": r} for r in ("P1", "P2")],
+    "threshold": [{"theta": 0.3, "recipe": r} for r in ("P1", "P2")],
+    "brace": [{"failures": 1, "cooldown": 4, "window": 6, "recipe": r} for r in ("P1", "P2")],
     "confidence": [
-        {"default": d, "theta": 0.0, "verify": 0, "first": f, "failures": n}
-        for d in (0.5, 0.7, 0.8, 0.9, 0.97)
+        {"default": d, "theta": 0.0, "verify": 0, "first": f, "failures": 9}
+        for d in (0.5, 0.65, 0.8, 0.97)
         for f in (1, 2)
-        for n in (2, 9)
-    ],
-    "risk_share": [
-        {"irreversible": 0.3, "loss": 0.0, "doubt": d, "verify": 1, "plan": p, "failures": n, "pace": 0.0}
-        for d in (0.25, 2.0)
-        for p in (1, 2)
-        for n in (1, 2)
     ],
 }
 """Rule -> the parameters that tuning tries. The verifier's verdict changes nothing that the executive does, so that
-recipes with it are left out; `risk_table` knows ALFRED's names alone."""
+recipes with it are left out, and the rules that are about it (`risk_table`, `risk_share`)."""
 COLUMNS = ("success", "seconds", "skills", "llm_s", "tokens", "calls")
 
 
@@ -72,11 +71,19 @@ def sentences(test: bool) -> list[str]:
     return [*named, *(each for goals in vague.values() for said in goals.values() for each in said)]
 
 
-def play_all(policies: Sequence[OrchestratorPolicy], task: tuple[int, str, int]) -> list[tuple[float, ...]]:
+def spec_of(family: str, params: Mapping[str, Any]) -> str:
+    """A rule with its parameters, as `load_policy` reads it: policies go to other processes by name."""
+    return f"{family}:{json.dumps(params)}" if params else family
+
+
+_policy = lru_cache(maxsize=200)(load_policy)
+
+
+def play_all(policies: Sequence[str], task: tuple[int, str, int]) -> list[tuple[float, ...]]:
     """One mission (goal, variant, seed) under each policy: COLUMNS of each."""
     answers = RecordedAnswers(ANSWERS)
     trial = Trial(mission(*task), answers, train_costs(answers))
-    return [tuple(map(float, astuple(trial.play(policy)))) for policy in policies]
+    return [tuple(map(float, astuple(trial.play(_policy(policy))))) for policy in policies]
 
 
 def train_costs(answers: RecordedAnswers) -> CallCosts:
@@ -86,7 +93,7 @@ def train_costs(answers: RecordedAnswers) -> CallCosts:
 
 
 def played(
-    policies: Sequence[OrchestratorPolicy],
+    policies: Sequence[str],
     tasks: Sequence[tuple[int, str, int]],
     workers: int,
     say: Callable[[str, float], None],
@@ -122,15 +129,15 @@ def tasks_of(seeds: Iterable[int], goals: Sequence[int] = GOALS, variants: Seque
 def tune(n: int, workers: int, say: Callable[[str, float], None]) -> dict[str, dict[str, Any]]:
     """The best parameters of every rule, on `n` training seeds: by mission success, ties by mission seconds."""
     flat = [(family, params) for family, grid in CANDIDATES.items() for params in grid]
-    results = played([make_rule(family, **params) for family, params in flat], tasks_of(TRAIN_SEEDS[:n]), workers, say)
+    results = played([spec_of(family, params) for family, params in flat], tasks_of(TRAIN_SEEDS[:n]), workers, say)
     best: dict[str, dict[str, Any]] = {}
     for (family, params), result in zip(flat, results, strict=True):
         success, seconds, _, llm_s, *_ = result.mean(axis=0)
         entry = {
             "params": params,
-            "success": round(success, 4),
-            "seconds": round(seconds, 2),
-            "llm_seconds": round(llm_s, 3),
+            "success": round(float(success), 4),
+            "seconds": round(float(seconds), 2),
+            "llm_seconds": round(float(llm_s), 3),
             "tried": len(CANDIDATES[family]),
         }
         old = best.get(family)
@@ -140,7 +147,7 @@ def tune(n: int, workers: int, say: Callable[[str, float], None]) -> dict[str, d
 
 
 def eval_skills(
-    policies: Mapping[str, OrchestratorPolicy],
+    policies: Mapping[str, str],
     *,
     n: int = 30,
     goals: Sequence[int] = GOALS,
@@ -174,13 +181,15 @@ def eval_skills(
         for name, result in results.items()
         if name != "never"
     }
+    tables["answers"] = {"train": answers_right(test=False), "test": answers_right(test=True)}
     tables["setup"] = {
         "model": RecordedAnswers(ANSWERS).model,
         "missions": len(tasks),
         "seeds": n,
         "tuned": dict(tuned or {}),
         "call_seconds": {
-            a: round(float(s), 2) for a, s in zip(("P1", "P2"), train_costs(RecordedAnswers(ANSWERS)).mean_s)
+            a: round(float(s), 2)
+            for a, s in zip(("P1", "P2"), train_costs(RecordedAnswers(ANSWERS)).mean_s, strict=False)
         },
     }
 
@@ -202,6 +211,43 @@ def eval_skills(
     if json_path is not None:
         write_results(json_path, results_document)
     return results_document
+
+
+def tuned_rules() -> dict[str, Any]:
+    """The parameters of every rule, as `tune` found them."""
+    return dict(read_json(RULES, "tuned rules")["rules"])
+
+
+def shipped_policies() -> dict[str, str]:
+    """never, the tuned rules, and the fitted policy: what `load_policy` reads."""
+    rules = {family: spec_of(family, entry["params"]) for family, entry in tuned_rules().items()}
+    return {"never": "never", **rules, "learned": str(WEIGHTS)}
+
+
+def reaches(plan: Plan | None, goal: Goal) -> bool:
+    """Whether a plan, carried out, leaves things as the goal wants them; more than that it may do."""
+    if plan is None:
+        return False
+    placed = [step.arguments for step in plan.steps if step.skill == "place"]
+    shut = {step.arguments[0] for step in plan.steps if step.skill == "close"}
+    return set(goal.shut) <= shut and all(
+        sum(thing in end.things and place == end.place for thing, place in placed) >= end.count for end in goal.ends
+    )
+
+
+def answers_right(test: bool) -> dict[str, Any]:
+    """Share of the vague sentences whose plan is right: the nearest example's, and the model's of each level."""
+    answers = RecordedAnswers(ANSWERS)
+    nearest = NearestExample(domain())
+    said = VAGUE_TEST if test else VAGUE_TRAIN
+    rows = [(each, goal) for goals in said.values() for goal, sayings in goals.items() for each in sayings]
+    found: dict[str, Any] = {"sentences": len(rows)}
+    found["nearest"] = float(np.mean([reaches(nearest.recall(each).plan, goal) for each, goal in rows]))
+    for level in LEVELS:
+        plans = [answers.entries[each, level].plan for each, _ in rows]
+        right = [reaches(Plan.from_rows(p) if p else None, goal) for p, (_, goal) in zip(plans, rows, strict=True)]
+        found[f"planner_{level}"] = float(np.mean(right))
+    return found
 
 
 def _draws(missions: int, n: int, seed: int) -> NDArray[np.float64]:

@@ -21,6 +21,7 @@ from rarrl.cli import (
     profile,
     quantize,
     run,
+    skill_missions,
     skills,
     why,
 )
@@ -55,12 +56,14 @@ _train.command("planner")(planner.train_planner)
 _train.command("policy")(policy.train_policy)
 _train.command("policy-speed")(policy_speed.train_policy_speed)
 _train.command("policy-student")(policy_speed.train_policy_student)
+_train.command("skills")(skill_missions.train_skills)
 _tune = _group("tune", "Search settings: of the rules that the learned parts are held against, of a policy's speed.")
 _tune.command("rules")(orchestrator.tune_rules)
 _tune.command("policy")(policy_speed.tune_policy)
 _eval = _group("eval", "Measure how good the parts are.")
 _eval.command("orchestrator")(orchestrator.eval_orchestrator)
 _eval.command("skillsets")(orchestrator.eval_skillsets)
+_eval.command("skills")(skill_missions.eval_skills)
 _eval.command("detector")(detector.eval_detector)
 _eval.command("fusion")(detector.eval_fusion)
 _eval.command("planner")(planner.eval_planner)
@@ -79,6 +82,7 @@ _profile.command("list")(profile.profile_list)
 _profile.command("show")(profile.profile_show)
 _profile.command("import")(profile.profile_import)
 _profile.command("record")(profile.profile_record)
+_profile.command("record-skills")(skill_missions.record_skills)
 _group("rule", "Rules that decide when to think.").command("list")(orchestrator.rule_list)
 _data = _group("data", "Demonstrations to learn from.")
 _data.command("record")(policy.record)

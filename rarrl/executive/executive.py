@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
@@ -24,7 +25,7 @@ from rarrl.executive.certainty import SURE, Certainty
 from rarrl.executive.commands import Adopt, Command, Commands, Save, Send, Stop
 from rarrl.orchestrator.skill_statistics import SkillStatistics, Tried, priors_of
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
-from rarrl.skills.beliefs import START_CONFIDENCE, Beliefs
+from rarrl.skills.beliefs import START_CONFIDENCE, Beliefs, Mark
 from rarrl.skills.domain import Domain, names_in
 from rarrl.skills.facts import Fact
 from rarrl.skills.nearest import NearestExample
@@ -37,6 +38,12 @@ AWAY_S = 1.0
 """Seconds between two attempts at a server that is not available: it may be starting."""
 NO_PLAN = StepView("no_plan", failures=0.99, attempts=50.0)
 """What stands in place of a plan where nothing known is near to the sentence: acting on it fails."""
+PASSED_CONFIDENCE = 0.9
+"""How sure the robot is that doors on the way that it took are open: it may have taken another one."""
+DETOUR = 1.25
+"""Real way to the straight one between doors: furniture, and doors that are not met in the middle."""
+SPARE = 0.03
+"""Share of a full battery that the way back to the charger must leave."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +161,7 @@ class TaskExecutive:
         self.why = ""
         self.ignored = 0
         self.battery = math.inf
+        self._drain: dict[str, float] = {}  # per skill, the most that one second of it has taken so far
         self.report: Report | None = None
         self._nearest = NearestExample(domain)
         self._search = Search(domain)
@@ -352,6 +360,9 @@ class TaskExecutive:
                 if not found.steps:
                     task.finished[row] = True
                     continue
+            if found.steps and not self._comes_back(found.steps[0]):
+                charge = self._to_charger(barred)
+                return (row, found) if charge is None else (-1, charge)
             return row, found
         return -1, Preparation()
 
@@ -366,6 +377,10 @@ class TaskExecutive:
         world = self.domain.world
         if not world.battery.field or self.battery >= world.battery.low:
             return None
+        return self._to_charger(barred)
+
+    def _to_charger(self, barred: frozenset[Step]) -> Preparation | None:
+        world = self.domain.world
         chargers = [name for name, place in world.places.items() if place.charger]
         for name in chargers:
             if self.beliefs.state.at == name:
@@ -499,7 +514,7 @@ class TaskExecutive:
         if result.outcome is not Outcome.UNAVAILABLE:
             self._away.pop(skill.run.server, None)
         self._believe(running, result, sure)
-        self._read_battery(result)
+        self._read_battery(step, result)
         if self._held is not None:
             return (Save(), *self._act(self._held[0]))
         if running.given_up or self._task is None or self.status not in (TaskStatus.RUNNING, TaskStatus.PAUSED):
@@ -526,6 +541,7 @@ class TaskExecutive:
             for effect in skill.effects:
                 filled = effect.filled(arguments)
                 self.beliefs = self.beliefs.give(filled.words, self._now, sure, filled.negated)
+            self._passed(step, before)
             self._observe(skill.observes, result, arguments)
             if task is not None:
                 if self.beliefs.state != before.state:
@@ -536,9 +552,12 @@ class TaskExecutive:
                 task.refusals.pop(step, None)
                 self._mark_done(running, sure)
         elif result.outcome in (Outcome.REFUSED, Outcome.UNPLANNABLE):
+            door = self._least_sure_door(step)
+            unseen = result.outcome is Outcome.UNPLANNABLE and door is not None and door[0] <= START_CONFIDENCE
             doubted = self._contradict(step) if result.outcome is Outcome.REFUSED else self._contradict_way(step)
             if task is not None:
-                task.refusals[step] = task.refusals.get(step, 0) + 1
+                if not unseen:  # a door that the robot has never seen open explains it: that ends with the doors
+                    task.refusals[step] = task.refusals.get(step, 0) + 1
                 if not doubted:
                     task.barred.add(step)
 
@@ -684,6 +703,22 @@ class TaskExecutive:
             self.beliefs = self.beliefs.drop(fact, self._now)
         return True
 
+    def _least_sure_door(self, step: Step) -> tuple[float, float, Fact] | None:
+        """Confidence, age and fact of the door on the believed way that is most likely shut after all."""
+        marks = self.beliefs.marks
+        doors = [("open", name) for name in self._search.doors_to(step.arguments, self.beliefs.state)]
+        return min(((marks[d].confidence, marks[d].since_s, d) for d in doors if d in marks), default=None)
+
+    def _passed(self, step: Step, before: Beliefs) -> None:
+        """The doors on the way that a skill has gone were open."""
+        if any(condition.words[0] == "reachable" for condition in self.domain.skill(step).conditions):
+            passed = {
+                ("open", name): Mark(PASSED_CONFIDENCE, self._now)
+                for name in self._search.doors_to(step.arguments, before.state)
+                if before.marks.get(("open", name), Mark(0.0, 0.0)).confidence < PASSED_CONFIDENCE
+            }
+            self.beliefs = replace(self.beliefs, marks={**self.beliefs.marks, **passed})
+
     def charged(self, level: float) -> None:
         """The battery's level, in the unit of `World.battery`."""
         self.battery = level
@@ -712,15 +747,45 @@ class TaskExecutive:
             return name
         return max((place for place in places if name.startswith(f"{place}_")), key=len, default="")
 
-    def _read_battery(self, result: SkillResult) -> None:
+    def _read_battery(self, step: Step, result: SkillResult) -> None:
         name = self.domain.world.battery.field
         value = (result.fields or {}).get(name)
         if isinstance(value, (int, float)) and math.isfinite(value):
+            used = self.battery - float(value)
+            if math.isfinite(used) and result.seconds > 0.0 and used >= 0.0:
+                self._drain[step.skill] = max(used / result.seconds, self._drain.get(step.skill, 0.0))
             self.battery = float(value)
             return
         place = self.domain.world.places.get(self.beliefs.state.at)
         if result.outcome is Outcome.SUCCESS and place is not None and place.charger and math.isfinite(self.battery):
             self.battery = self.domain.world.battery.full  # nothing else tells of it
+
+    def _comes_back(self, step: Step) -> bool:
+        """Whether the battery is enough for a step and the way to the charger after it, as far as skills have shown
+        what they take."""
+        world, state = self.domain.world, self.beliefs.state
+        if not world.battery.field or not self._drain or not math.isfinite(self.battery):
+            return True
+        end = step.arguments[0] if self.domain.skill(step).speed_mps and step.arguments else state.at
+        need = self._drain.get(step.skill, 0.0) * self._seconds_of(step, state.at or state.room, end)
+        home = []
+        for name, place in world.places.items():
+            if place.charger:
+                movers = [Step(s, (name,)) for s in self._drain if self.domain.skills.skills[s].speed_mps]
+                home += [self._drain[m.skill] * self._seconds_of(m, end, name) for m in movers]
+                if end == name:
+                    home.append(0.0)
+        return not home or self.battery - need - min(home) >= SPARE * world.battery.full
+
+    def _seconds_of(self, step: Step, start: str, end: str) -> float:
+        """Seconds of one attempt that leads from a place to another, through the doors that are believed open."""
+        skill, state = self.domain.skill(step), self.beliefs.state
+        if not skill.speed_mps:
+            return skill.expected_s
+        room = self.domain.world.room_of(start) or state.room
+        stops = [start, *self._search.doors_to((end,), replace(state, room=room)), end]
+        metres = sum(self.domain.world.distance_m(a, b) for a, b in pairwise(stops))
+        return skill.expected_s + DETOUR * metres / skill.speed_mps
 
     # Time
 

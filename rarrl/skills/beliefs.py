@@ -137,10 +137,11 @@ class Beliefs:
         }
         return replace(self, marks={fact: mark for fact, mark in self.marks.items() if fact not in gone})
 
-    def hinted(self, where: Mapping[str, Mapping[str, float]]) -> Beliefs:
-        """With what a language model says of where things are; places that this world does not have are left out."""
+    def hinted(self, where: Mapping[str, Mapping[str, float] | Iterable[tuple[str, float]]]) -> Beliefs:
+        """With what a language model says of where things are (thing -> place -> share, or pairs of both); places that
+        this world does not have are left out."""
         known = {
-            thing: {place: share for place, share in shares.items() if place in self.world.places and share > 0.0}
+            thing: {place: share for place, share in dict(shares).items() if place in self.world.places and share > 0.0}
             for thing, shares in where.items()
             if thing in self.world.things
         }

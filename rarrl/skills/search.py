@@ -27,7 +27,7 @@ second in Python; with weight 4, a home of 7 places and 8 shut doors takes some 
 MAX_GROUNDED = 5_000
 """Steps that one search considers."""
 MAX_SOLVED = 2_000
-"""Solved problems that are kept: what prepares a row is asked anew after every outcome, and for the report before it."""
+"""Solved problems that are kept: what prepares a row is asked anew after every outcome, and for each report."""
 _HAND_EMPTY = ("", "hand_empty")
 
 

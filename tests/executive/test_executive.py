@@ -142,6 +142,18 @@ def test_it_charges_first():
     assert made.battery == 100.0  # nothing but the charger tells of it
 
 
+def test_it_charges_while_the_battery_is_enough_for_the_way():
+    places = {**WORLD["places"], "dock": {"room": "hall", "charger": True}}
+    made = begun(toy(battery={"field": "battery", "low": 10}, places=places))
+    made.charged(100.0)
+    goal = act(made)
+    assert str(goal.step) == "go(shelf)"
+
+    made.finished(goal.uuid, replace(DONE, fields={"battery": 40.0}), 2.0)  # 30 a second, and the dock is 2 s away
+
+    assert str(act(made, 2.0).step) == "go(dock)"
+
+
 def test_done_but_not_for_sure_is_looked_at():
     told = []
 

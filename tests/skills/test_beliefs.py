@@ -129,3 +129,7 @@ def test_a_journal_keeps_all_of_it(events):
 def test_what_is_no_beliefs(broken):
     with pytest.raises((ValueError, KeyError, TypeError)):
         Beliefs.from_json(WORLD, broken)
+
+
+def test_hints_come_as_mappings_or_as_pairs():
+    assert START.hinted({"cup": {"shelf": 1.0}}) == START.hinted({"cup": (("shelf", 1.0), ("moon", 0.5))})
