@@ -64,6 +64,7 @@ EXTRAS = {
         "mypy>=1.11",
         "setuptools>=64",  # the packaging test builds a wheel without the network
         "wheel>=0.40",
+        "ros-test-msgs==2.0.3" + ROS_MARKER,  # actions of others, for the tests of skills
     ],
 }
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})

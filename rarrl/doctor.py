@@ -433,6 +433,7 @@ COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("replay", ()),
     ("profile", ()),
     ("rule", ()),
+    ("skills", ()),
     ("why", ()),
     ("plot", ()),
     ("quantize", ()),
