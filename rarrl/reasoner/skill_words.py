@@ -110,7 +110,8 @@ def _choice(names: tuple[str, ...], parameter: Parameter) -> Choice:
 def _number(minimum: float, maximum: float) -> Iterator[tuple[Piece, ...]]:
     """Numbers from `minimum` to `maximum`: whole ones and two decimals between them, or some to choose from."""
     bound = 10.0**DIGITS - 1
-    low, high = max(minimum, -bound), min(maximum, bound)
+    low = minimum if math.isfinite(minimum) else min(-bound, maximum)
+    high = maximum if math.isfinite(maximum) else max(bound, minimum)
     first, last = math.ceil(low), math.floor(high)
     if last - first < 2:
         steps = (low + (high - low) * i / (NUMBERS_OFFERED - 1) for i in range(NUMBERS_OFFERED))

@@ -6,6 +6,7 @@ follow from the robot's two files, and the policy is the operator's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -92,7 +93,9 @@ def _bad_value(value: str, parameter: Parameter, domain: Domain) -> str:
             number = float(value)
         except ValueError:
             return f"{short(value)} is no number"
-        inside = parameter.minimum <= number <= parameter.maximum  # false for NaN
+        if not math.isfinite(number):
+            return f"{short(value)} is no finite number"
+        inside = parameter.minimum <= number <= parameter.maximum
         return (
             "" if inside else f"{short(value)} is not allowed (allowed: {parameter.minimum:g} to {parameter.maximum:g})"
         )

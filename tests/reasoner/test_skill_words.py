@@ -53,7 +53,8 @@ def test_the_pattern_takes_all_steps_that_the_checker_allows_and_no_others(robot
 
 
 @pytest.mark.parametrize(
-    ("low", "high"), [(0, 10), (-5, 5), (0.5, 1234), (-120, -7), (0.1, 0.9), (3, 3), (17, 2345), (-1e9, 1e9)]
+    ("low", "high"),
+    [(0, 10), (-5, 5), (0.5, 1234), (-120, -7), (0.1, 0.9), (3, 3), (17, 2345), (-1e9, 1e9), (10_000, 20_000)],
 )
 def test_numbers_stay_within_their_bounds(low, high):
     rule = re.compile("|".join("".join(t if c else re.escape(t) for c, t in pieces) for pieces in _number(low, high)))
@@ -62,6 +63,7 @@ def test_numbers_stay_within_their_bounds(low, high):
         assert all(rule.fullmatch(str(n)) for n in whole)
     for value in [n / 100 for n in range(-30_000, 300_000, 131)]:
         assert low <= value <= high or not rule.fullmatch(f"{value:g}")
+    assert rule.fullmatch(f"{high:.0f}") or whole or high < 1.0
 
 
 def test_numbers_words_and_texts_read_back(other):
