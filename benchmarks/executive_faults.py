@@ -182,7 +182,7 @@ class Bench:
     def __init__(self, folder: Path, fault: str, seed: int, node: Any, processes: Any, spin: Any) -> None:
         from diagnostic_msgs.msg import DiagnosticArray
         from rclpy.qos import QoSProfile
-        from std_msgs.msg import String
+        from std_msgs.msg import Empty, String
         from std_srvs.srv import Trigger
 
         from rarrl_nodes.lifecycle import LATCHED
@@ -194,6 +194,8 @@ class Bench:
         self._read = 0
         qos = QoSProfile(depth=100, reliability=LATCHED.reliability, durability=LATCHED.durability)
         node.create_subscription(DiagnosticArray, f"{self.namespace}/task", self._on_task, qos)
+        self._alive = 0.0  # when the orchestrator was heard last
+        node.create_subscription(Empty, f"{self.namespace}/alive", self._on_alive, 1)
         self._talk = node.create_publisher(String, f"{self.namespace}/instruction", 10)
         self._cancel = node.create_client(Trigger, f"{self.namespace}/executive_node/cancel")
         (folder / "skills.yaml").write_text(skills_file())
@@ -226,6 +228,9 @@ class Bench:
         self._processes.kill(name)
 
     # What is heard
+
+    def _on_alive(self, _: Any) -> None:
+        self._alive = time.monotonic()
 
     def _on_task(self, msg: Any) -> None:
         self._told.append(Told(time.time(), {each.key: each.value for each in msg.status[0].values}))
@@ -286,6 +291,7 @@ class Bench:
         """Gives a task, lets the fault strike, and waits for the end."""
         found = Trial(self.fault, seed)
         self.until(lambda: not self._at_work(), 30.0)  # of the last task, where its goal was given up
+        self.until(lambda: time.monotonic() - self._alive < 0.5, START_S)
         lines = len(self.cart())
         wanted, before = self._other_place(), self.truth()
         at = self.say(sentence(wanted))
@@ -376,7 +382,9 @@ class Bench:
     def _stale(self, at: float, log: list[dict[str, Any]], there: int) -> int:
         """Rows that were told done although nothing was there before and no goal of this task was told done."""
         said = [line for line in log if line["what"] == "end" and line["server"].startswith("put") and line["done"]]
-        told = max((sum("(done)" in value for value in each.values.values()) for each in self.since(at)), default=0)
+        heard = self.since(at)
+        mine = [each for each in heard if each.values["episode"] == heard[-1].values["episode"]]
+        told = max((sum("(done)" in value for value in each.values.values()) for each in mine), default=0)
         return max(told - len(said) - there, 0)
 
 

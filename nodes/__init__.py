@@ -7,8 +7,9 @@ Needs rclpy:
     `stereo_messages.py`, `sim_messages.py`, TF in `transforms.py`), and a table of what is read (`accepted.py`); the
     robot's side of decisions (`decision_client.py`); language models behind an action server (`llama_ros.py`).
     `executive_node.py` over the executive (`peers.py`, `sightings.py`, `skill_threads.py`, `task_action.py` are its
-    parts), and skills of any robot (`skill_runner.py` over `skill_servers.py`; what it is told and tells in `skill_events.py`), by
-    types that are known by name alone (`ros_types.py`), and what is wrong with them (`skill_check.py`).
+    parts), and skills of any robot (`skill_runner.py` over `skill_servers.py`; what it is told and tells in
+    `skill_events.py`), by types that are known by name alone (`ros_types.py`), and what is wrong with them
+    (`skill_check.py`).
 Needs launch_ros:
     `launch_actions.py`, for the files in `launch/`.
 Needs no ROS to import:

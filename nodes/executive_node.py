@@ -233,7 +233,7 @@ class ExecutiveNode(RarrlNode):
         skill = self._domain.skill(command.step)
         is_new = isinstance(command, Send)
         ran_s = 0.0 if is_new else max(skill.timeout_s - command.timeout_s, 0.0)
-        known = is_new or command.accepted
+        known = command.accepted if isinstance(command, Adopt) else True
         run = SkillRun.of(self._domain, command.step, command.uuid, ran_s, known)
         self._sent[command.uuid] = now() - ran_s
         if not skill.run.python:

@@ -508,8 +508,10 @@ class SkillRunner:
     def _on_due(self, job: _Job) -> None:
         name, skill = job.server.name, job.skill
         if job.phase is Phase.WAITING:
-            why = self._missing(job.server)
-            self._end(job, Lost(job.uuid, why, settled=True) if job.adopted else Unavailable(job.uuid, why))
+            if job.adopted:  # its server may be there and not be discovered yet, with the goal at work
+                job.due = _now() + skill.accept_s
+            else:
+                self._end(job, Unavailable(job.uuid, self._missing(job.server)))
         elif job.phase is Phase.SENT:
             self._give_up(job, f"{name} did not say within {skill.accept_s:g} s whether it takes the goal")
         elif job.phase is Phase.RUNNING and job.server.kind == "topic":

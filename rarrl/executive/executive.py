@@ -645,7 +645,9 @@ class TaskExecutive:
                 continue
             for fact in self._facts_behind(condition.filled(arguments).words, state.at):
                 mark = self.beliefs.marks.get(fact)
-                if mark is not None and (fact in state.flags or (len(fact) == 3 and state.count(fact[0], fact[2]))):
+                held = fact[0] == "holding" and fact[1] in state.held
+                located = len(fact) == 3 and bool(state.count(fact[0], fact[2]))
+                if mark is not None and (fact in state.flags or held or located):
                     doubtful.append((mark.confidence, mark.since_s, fact))
         for effect in self.domain.skill(step).effects:  # it may be the case already
             filled = effect.filled(arguments)

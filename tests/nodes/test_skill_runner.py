@@ -319,6 +319,17 @@ def test_a_goal_of_an_earlier_process_that_the_server_thinks_about_is_waited_for
     assert bench.wait(Finished).fields == {"sequence": [3]}
 
 
+def test_a_goal_of_an_earlier_process_is_asked_for_when_its_server_is_found(bench, puppet):
+    pytest.importorskip("test_msgs")
+    bench.begin()
+    run = SkillRun(action(accept_s=0.1), {"n": 1})
+    bench.runner.adopt(run)
+    bench.ear.until(lambda: False, 0.3)
+    assert bench.events == []
+    puppet()
+    assert bench.wait(Lost).settled
+
+
 def test_a_goal_that_was_believed_gone_and_turns_up_blocks_its_server_again(bench, puppet):
     server = puppet()
     server.gate = Future()
