@@ -140,7 +140,9 @@ class Beliefs:
     def hinted(self, where: Mapping[str, Mapping[str, float]]) -> Beliefs:
         """With what a language model says of where things are; places that this world does not have are left out."""
         known = {
-            thing: {place: share for place, share in shares.items() if place in self.world.places and share > 0.0}
+            thing: {
+                place: share for place, share in shares.items() if place in self.world.places and 0.0 < share <= 1.0
+            }
             for thing, shares in where.items()
             if thing in self.world.things
         }
