@@ -1,11 +1,13 @@
 """Plans of any robot in words: what a model may write, and how its words are read."""
 
+import random
 import re
+from itertools import permutations, product
 
 import pytest
 
 from rarrl.reasoner.base import BrokenRuleError
-from rarrl.reasoner.skill_words import _number, grammar, in_words, pattern, read_plan, read_words
+from rarrl.reasoner.skill_words import _number, _without_pairs, grammar, in_words, pattern, read_plan, read_words
 from rarrl.skills.domain import Domain, load_robot
 from rarrl.skills.operator_policy import OperatorPolicy
 from rarrl.skills.plan import Plan
@@ -123,3 +125,22 @@ def test_names_that_the_robot_does_not_know_break_a_rule(robot, step, why):
     with pytest.raises(BrokenRuleError, match=why) as refused:
         read_words(step, robot)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_arguments_are_split_into_all_that_may_be_combined(seed):
+    draw = random.Random(seed)
+    values = tuple(tuple(draw.sample("abcde", draw.randint(1, 4))) for _ in range(draw.randint(1, 3)))
+    pairs = [(draw.choice("abcde"), draw.choice("abcde")) for _ in range(draw.randint(0, 6))]
+    meet = [row for row in product(*values) if not any((a, b) in pairs for a, b in permutations(row, 2))]
+    assert sorted(row for each in _without_pairs(values, pairs) for row in product(*each)) == sorted(meet)
+
+
+def test_a_thing_that_is_barred_from_a_place_keeps_its_others_beside_a_number():
+    found = list(_without_pairs((("cup", "knife"), ("sink", "bed"), ()), [("knife", "bed")]))
+    assert (("knife",), ("sink",), ()) in found
+
+
+def test_many_pairs_are_split_in_no_time():
+    things, places = tuple(f"t{n}" for n in range(100)), tuple(f"p{n}" for n in range(100))
+    assert list(_without_pairs((things, places), product(things, places))) == []
