@@ -966,14 +966,19 @@ class TaskExecutive:
         marks = {fact: replace(mark, since_s=mark.since_s + shift) for fact, mark in beliefs.marks.items()}
         status = TaskStatus(value["status"])
         task = None if value["task"] is None else self._task_from(value["task"])
+        if task is None and status in (TaskStatus.RUNNING, TaskStatus.PAUSED):
+            raise ValueError(f"the journal says {status.value}, and no task")
         written = [self._goal_from(each, shift) for each in value["goals"]]
         goals = [goal for goal in written if goal.sent]
         if task is not None:
             task.acts -= sum(goal.task == task.id for goal in written if not goal.sent)
         for goal in goals:  # what became of it while nobody listened has to be heard first
-            goal.deadline_s = max(goal.deadline_s, now_s + self.domain.skill(goal.step).accept_s)
+            skill = self.domain.skill(goal.step)
+            goal.deadline_s = min(
+                max(goal.deadline_s, now_s + skill.accept_s), now_s + max(skill.timeout_s, skill.accept_s)
+            )
             goal.stopped_s = None if goal.stopped_s is None else now_s
-        pending = [(int(row), Step(str(skill), tuple(arguments))) for row, skill, *arguments in value["pending"]]
+        pending = [(int(row), self._step_from(step)) for row, *step in value["pending"]]
 
         self.beliefs = replace(beliefs, marks=marks)
         self.battery = math.inf if value["battery"] is None else float(value["battery"])
@@ -1024,15 +1029,18 @@ class TaskExecutive:
             raise ValueError("the journal's plan and its finished rows differ in length")
         return task
 
-    def _goal_from(self, value: Mapping[str, Any], shift: float) -> _Running:
-        skill, *arguments = value["step"]
+    def _step_from(self, row: Any) -> Step:
+        skill, *arguments = row
         step = Step(str(skill), tuple(map(str, arguments)))
         fault = self.domain.check_step(step)
         if fault:
-            raise ValueError(f"the goal in the journal does not fit the skills: {fault}")
+            raise ValueError(f"{step} in the journal does not fit the skills: {fault}")
+        return step
+
+    def _goal_from(self, value: Mapping[str, Any], shift: float) -> _Running:
         return _Running(
             str(value["uuid"]),
-            step,
+            self._step_from(value["step"]),
             int(value["row"]),
             str(value["task"]),
             int(value["decision"]),

@@ -194,5 +194,7 @@ class Beliefs:
             tuple(map(str, fact)): Mark(float(confidence), float(since_s))
             for fact, confidence, since_s in value["marks"]
         }
+        if not all((*state.flags, *marks)):
+            raise ValueError("a fact without words is none")
         hints = {str(t): {str(p): float(n) for p, n in shares.items()} for t, shares in value["hints"].items()}
         return cls(world, state, marks, int(value["contradicted"]), hints)
