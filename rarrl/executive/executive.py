@@ -310,9 +310,12 @@ class TaskExecutive:
         self._held = None
         if not found.steps:
             return self._nothing_to_do(decision, row, found.fault)
-        task.acts += 1
-
         step = found.steps[0]
+        barred = self.domain.check_now(step, self.beliefs.state)  # the plan was checked from what world.yaml says
+        if barred:
+            return self._nothing_to_do(decision, max(row, 0), f"{step}: {barred}")
+
+        task.acts += 1
         is_row = len(found.steps) == 1 and not found.looks_for and row >= 0
         skill = self.domain.skill(step)
         running = _Running(

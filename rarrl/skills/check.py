@@ -66,6 +66,12 @@ def check_step(step: Step, domain: Domain) -> str:
     )
 
 
+def check_now(step: Step, domain: Domain, state: State) -> str:
+    """Why a step may not be carried out in `state`, such as with a knife in the cup that goes to the bed; "" where it
+    may."""
+    return check_step(step, domain) or _meetings(step, domain, state)
+
+
 def misfit(step: Step, domain: Domain) -> str:
     """Why a step is none of this robot's, whatever its arguments are; "" where it is one."""
     skill = domain.skills.skills.get(step.skill)
@@ -179,5 +185,5 @@ def _after(step: Step, domain: Domain, state: State) -> State:
 
 def _shown(step: Step) -> str:
     """A step from a model, safe to print."""
-    arguments = ", ".join(ascii(name[:40])[1:-1] for name in step.arguments[:3])
-    return f"{ascii(step.skill[:40])[1:-1]}({arguments})"
+    skill, *arguments = (ascii(name[:40])[1:-1][:40] for name in (step.skill, *step.arguments[:3]))
+    return f"{skill}({', '.join(arguments)})"

@@ -17,6 +17,7 @@ from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Verdict
 from rarrl.skills.domain import Domain
 from rarrl.skills.facts import State
+from rarrl.skills.operator_policy import OperatorPolicy
 from rarrl.skills.outcome import Outcome, SkillResult
 from rarrl.skills.skill_set import SkillSet
 from rarrl.skills.world import World
@@ -625,3 +626,13 @@ def test_instances_of_a_class_with_capitals_are_known():
     made = executive(toy(things={**WORLD["things"], "RedCup": {}}))
     made.sighted("redcup_2", "table", 0.9, 1.0)
     assert made.beliefs.state.places_of("RedCup") == ("table",)
+
+
+def test_what_must_not_meet_does_not_by_what_the_robot_has_done_before():
+    """The plan is allowed from what world.yaml says, but the robot has put the plate into the cup since."""
+    domain = Domain(TOY.skills, TOY.world, OperatorPolicy(forbidden_pairs=(("plate", "table"),)))
+    made, robot = executive(domain), ToyRobot(domain)
+    made.beliefs = made.beliefs.give(("plate", "at", "cup"), 0.0)
+    end = play_task(made, GOAL, robot, ManualClock())
+    assert (end.status, "plate and table together" in end.why) == (TaskStatus.FAILED, True)
+    assert "put cup table" not in robot.log

@@ -233,3 +233,8 @@ def test_a_number_without_bounds_is_finite():
     assert robot.check(Plan.from_rows([["turn", "1e3"]])) == ""
     for text in ("inf", "-Infinity", "nan", "1e999"):
         assert "is no finite number" in robot.check(Plan.from_rows([["turn", text]]))
+
+
+def test_what_is_escaped_is_cut_afterwards():
+    odd = "\U0001f600" * 40
+    assert len(check(Plan((Step(odd, (odd, odd, odd)),)))) < 400
