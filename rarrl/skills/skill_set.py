@@ -65,6 +65,9 @@ class Parameter(_Part):
     def _not_empty(self) -> Parameter:
         if bool(self.kinds) == bool(self.one_of):
             raise ValueError(f"a parameter is one of {', '.join(KINDS)}, a group of world.yaml, or a list of words")
+        alone = next((kind for kind in ("number", "text") if kind in self.kinds and len(self.kinds) > 1), "")
+        if alone:
+            raise ValueError(f"{' or '.join(self.kinds)}: {alone} stands alone; write two skills")
         fits = self.minimum <= self.maximum  # false for NaN
         if not fits or self.minimum == float("inf") or self.maximum == float("-inf"):
             raise ValueError(

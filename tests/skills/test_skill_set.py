@@ -39,6 +39,7 @@ def skills(text, tmp_path):
         (GO + ", parameters: {to: {number: [2, 1]}}}}", "2, 1. is not allowed"),
         (GO + ", parameters: {to: {number: [.nan, 1]}}}}", "nan, 1. is not allowed"),
         (GO + ", parameters: {to: {number: [.inf, .inf]}}}}", "inf, inf. is not allowed"),
+        (GO + ", parameters: {to: place or text}}}", "text stands alone"),
         (GO + ", gives: [holding]}}", "'holding' is no fact"),
         ("skills: {go: {does: drives, run: {python: 'a:b', goal: {x: '{To}'}}}}", "{To} is no parameter"),
         (GO + ", parameters: {to: [on, off]}}}", "True is no word; put on, off, yes and no in quotes"),
