@@ -25,7 +25,7 @@ from rarrl.decision_loop import Phase
 from rarrl.errors import InputError
 from rarrl.executive.certainty import Certainty
 from rarrl.executive.commands import Adopt, Commands, Save, Send, Stop
-from rarrl.executive.executive import ExecutiveSettings, TaskExecutive, TaskStatus
+from rarrl.executive.executive import ExecutiveSettings, TaskExecutive, TaskStatus, goal_of
 from rarrl.executive.journal import Journal
 from rarrl.orchestrator.skill_statistics import SkillStatistics, priors_of
 from rarrl.reasoner.base import Answer
@@ -323,7 +323,7 @@ class ExecutiveNode(RarrlNode):
     def _on_instruction(self, msg: String) -> None:
         sentence = msg.data.strip()
         report = self._executive.report
-        same = report is not None and report.task is not None and report.task.goal == sentence
+        same = report is not None and report.task is not None and report.task.goal == goal_of(sentence)
         if same and self._executive.status is TaskStatus.RUNNING:
             return  # `ros2 topic pub` repeats itself every second
         if fault := self._instruct(sentence):

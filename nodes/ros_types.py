@@ -39,7 +39,7 @@ MAX_DEPTH = 8
 """Levels of nested messages in a result that are read."""
 
 _NAME = re.compile(r"([a-z][a-z0-9_]*)/(\w+)/([A-Z]\w*)")
-_PLACEHOLDER = re.compile(r"\{([a-z_]\w*(?:\.\w+)*)\}")
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*(?:\.\w+)*)\}")
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _TIMES = ("builtin_interfaces/Time", "builtin_interfaces/Duration")
 _POSES = {

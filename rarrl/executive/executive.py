@@ -183,7 +183,7 @@ class TaskExecutive:
         """A person gives a task; one that is under way is ended. The first decision is due after it."""
         self._now = now_s
         commands = self._stop_all()
-        goal = goal[:MAX_GOAL_CHARS]
+        goal = goal_of(goal)
         recalled = self._nearest.recall(goal)
         budget = Budget.full(self.settings.time_budget_s, self.settings.token_budget)
         self.beliefs = self.beliefs.fresh(now_s)
@@ -259,10 +259,11 @@ class TaskExecutive:
         if (answer.role, answer.level) != (decision.action.role, decision.action.level):
             return ()
         self._thinking = None
-        seconds = min(answer.seconds, task.budget.time_s, self.settings.call_timeout_s)
-        tokens = min(float(answer.tokens), task.budget.tokens)
+        took = max(answer.seconds, 0.0) if math.isfinite(answer.seconds) else math.inf
+        seconds = min(took, task.budget.time_s, self.settings.call_timeout_s)
+        tokens = min(max(float(answer.tokens), 0.0), task.budget.tokens)
         status = answer.status
-        if status is CallStatus.OK and answer.seconds > seconds + 1e-9:
+        if status is CallStatus.OK and took > seconds + 1e-9:
             status = CallStatus.TIMEOUT
         if status is CallStatus.OK and isinstance(answer.plan, Plan) and self.domain.check(answer.plan):
             status = CallStatus.REFUSED
@@ -317,9 +318,12 @@ class TaskExecutive:
         self._held = None
         if not found.steps:
             return self._nothing_to_do(decision, row, found.fault)
-        task.acts += 1
-
         step = found.steps[0]
+        barred = self.domain.check_now(step, self.beliefs.state)  # the plan was checked from what world.yaml says
+        if barred:
+            return self._nothing_to_do(decision, max(row, 0), f"{step}: {barred}")
+
+        task.acts += 1
         is_row = len(found.steps) == 1 and not found.looks_for and row >= 0
         skill = self.domain.skill(step)
         running = _Running(
@@ -432,7 +436,7 @@ class TaskExecutive:
         """Why nothing may be sent to the server of a step."""
         server = self.domain.skill(step).run.server
         for running in self._goals.values():
-            if self.domain.skill(running.step).run.server == server:
+            if self.domain.skill(running.step).run.server.lstrip("/") == server.lstrip("/"):
                 return f"{server} has not ended {running.step} yet"
         if server in self._away and self._now < self._away[server][1]:
             return f"{server} is not available"
@@ -500,6 +504,7 @@ class TaskExecutive:
         if running is None:
             self.ignored += 1
             return ()
+        result = _plain(result, max(now_s - running.sent_s, 0.0))
         if running.overdue and result.outcome is Outcome.CANCELLED:
             late = f"no result within {self.domain.skill(running.step).timeout_s:g} s; stopped"
             result = replace(result, outcome=Outcome.FAILED, why=late)
@@ -613,12 +618,14 @@ class TaskExecutive:
 
     def _observe(self, observes: Any, result: SkillResult, arguments: Mapping[str, str]) -> None:
         """What a skill has seen; a result without a list says nothing."""
-        if observes is None or not result.fields or observes.list not in result.fields:
+        if observes is None:
+            return
+        if not result.fields or not isinstance(result.fields.get(observes.list), (list, tuple)):
+            self._pending = []  # another look would say no more
             return
         here = next((value for value in arguments.values() if value in self.domain.world.places), self.beliefs.state.at)
         seen: dict[str, list[str]] = {here: []} if here else {}
-        entries = result.fields[observes.list]
-        for entry in entries if isinstance(entries, (list, tuple)) else ():
+        for entry in result.fields[observes.list]:
             thing = self._class_of(str(_field(entry, observes.thing)))
             place = self._place_of(str(_field(entry, observes.place))) if observes.place else here
             if thing and place:
@@ -732,13 +739,15 @@ class TaskExecutive:
 
     def _class_of(self, name: str) -> str:
         """The class that a name of an instance means, such as soda0 or a soda of `soda`; "" where none."""
-        things = self.domain.world.things
+        things = {thing.lower(): thing for thing in self.domain.world.things}
         plain = name.strip().lower()
         bare = plain.rstrip("0123456789").rstrip("_-. ")
         for each in (plain, bare):
             if each in things:
-                return each
-        return next((thing for thing in things if plain in (a.lower() for a in self.domain.aliases[thing])), "")
+                return things[each]
+        return next(
+            (thing for thing in things.values() if plain in (a.lower() for a in self.domain.aliases[thing])), ""
+        )
 
     def _place_of(self, name: str) -> str:
         """The place that a name means, such as table of table_tabletop; "" where none."""
@@ -809,6 +818,7 @@ class TaskExecutive:
     def _give_up(self, running: _Running, why: str) -> Commands:
         """The end of a goal is not awaited any more."""
         running.given_up = True
+        why = _printable(why)
         task = self._task
         if task is not None and task.id == running.task and self.status is TaskStatus.RUNNING:
             result = SkillResult(Outcome.TIMEOUT, why, self._now - running.sent_s)
@@ -1024,14 +1034,19 @@ class TaskExecutive:
         marks = {fact: replace(mark, since_s=mark.since_s + shift) for fact, mark in beliefs.marks.items()}
         status = TaskStatus(value["status"])
         task = None if value["task"] is None else self._task_from(value["task"])
+        if task is None and status in (TaskStatus.RUNNING, TaskStatus.PAUSED):
+            raise ValueError(f"the journal says {status.value}, and no task")
         written = [self._goal_from(each, shift) for each in value["goals"]]
         goals = [goal for goal in written if goal.sent]
         if task is not None:
             task.acts -= sum(goal.task == task.id for goal in written if not goal.sent)
         for goal in goals:  # what became of it while nobody listened has to be heard first
-            goal.deadline_s = max(goal.deadline_s, now_s + self.domain.skill(goal.step).accept_s)
+            skill = self.domain.skill(goal.step)
+            goal.deadline_s = min(
+                max(goal.deadline_s, now_s + skill.accept_s), now_s + max(skill.timeout_s, skill.accept_s)
+            )
             goal.stopped_s = None if goal.stopped_s is None else now_s
-        pending = [(int(row), Step(str(skill), tuple(arguments))) for row, skill, *arguments in value["pending"]]
+        pending = [(int(row), self._step_from(step)) for row, *step in value["pending"]]
 
         self.beliefs = replace(beliefs, marks=marks)
         self.battery = math.inf if value["battery"] is None else float(value["battery"])
@@ -1082,15 +1097,18 @@ class TaskExecutive:
             raise ValueError("the journal's plan and its finished rows differ in length")
         return task
 
-    def _goal_from(self, value: Mapping[str, Any], shift: float) -> _Running:
-        skill, *arguments = value["step"]
+    def _step_from(self, row: Any) -> Step:
+        skill, *arguments = row
         step = Step(str(skill), tuple(map(str, arguments)))
         fault = self.domain.check_step(step)
         if fault:
-            raise ValueError(f"the goal in the journal does not fit the skills: {fault}")
+            raise ValueError(f"{step} in the journal does not fit the skills: {fault}")
+        return step
+
+    def _goal_from(self, value: Mapping[str, Any], shift: float) -> _Running:
         return _Running(
             str(value["uuid"]),
-            step,
+            self._step_from(value["step"]),
             int(value["row"]),
             str(value["task"]),
             int(value["decision"]),
@@ -1102,6 +1120,29 @@ class TaskExecutive:
             bool(value["accepted"]),
             bool(value["overdue"]),
         )
+
+
+def goal_of(sentence: str) -> str:
+    """The goal of a task that a person gives with `sentence`: on one line, at most MAX_GOAL_CHARS."""
+    return _printable(sentence, MAX_GOAL_CHARS)
+
+
+def _plain(result: SkillResult, seconds: float) -> SkillResult:
+    """A result as it can be printed, published and counted, whatever a skill has put into it. seconds: where it says
+    none that can be."""
+    outcome, took, fields = result.outcome, result.seconds, result.fields
+    return SkillResult(
+        Outcome(outcome) if outcome in list(Outcome) else Outcome.FAILED,
+        _printable(str(result.why or "")),
+        max(took, 0.0) if isinstance(took, (int, float)) and math.isfinite(took) else seconds,
+        result.certainty,
+        fields if isinstance(fields, Mapping) else None,
+    )
+
+
+def _printable(text: str, most: int = 500) -> str:
+    """`text` on one line, without control characters, which a terminal would obey and a message may not hold."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * most]).split())[:most].rstrip()
 
 
 def _counted_rows(steps: Mapping[Step, int]) -> list[list[Any]]:

@@ -46,7 +46,7 @@ class Journal:
         value = read_json(self.path, "journal", "remove it to begin without it")
         try:
             return self._restored(executive, value, now_s)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, InputError) as error:
             reason = f"key {error} is missing" if isinstance(error, KeyError) else short(str(error), 200)
             raise InputError(f"journal: {self.path}: {reason}; remove it to begin without it") from None
 

@@ -19,7 +19,7 @@ from rarrl.skills.outcome import SkillResult, result_of, result_of_error
 from rarrl.skills.plan import Step
 from rarrl.skills.skill_set import Skill
 
-_PLACEHOLDER = re.compile(r"\{([a-z_]\w*)(?:\.(\w+))?\}")
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)(?:\.(\w+))?\}")
 
 
 class PythonSkills:

@@ -8,6 +8,7 @@ the skill's as its prior: a new class starts out as the skill is, and shows in a
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,7 +152,7 @@ class SkillStatistics:
 
         seconds: what it took; None: as long as expected. Raises: InputError for a skill that the robot has not."""
         expected = self._prior(tried.skill).seconds
-        took = expected if seconds is None else min(max(seconds, 0.0), 1e6)
+        took = expected if seconds is None or math.isnan(seconds) else min(max(seconds, 0.0), 1e6)
         failed = 1.0 - float(success)
         one = Counts(attempts=1.0, failures=failed, lost=failed * lost, seconds=took)
         classes = self._counts.setdefault(tried.skill, {})

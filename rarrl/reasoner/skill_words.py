@@ -82,21 +82,34 @@ def _choices(domain: Domain) -> Iterator[tuple[str, tuple[Choice, ...]]]:
 def _without_pairs(
     values: tuple[tuple[str, ...], ...], pairs: Iterable[tuple[str, str]]
 ) -> Iterator[tuple[tuple[str, ...], ...]]:
-    """Splits arguments that may not all be combined: a name of a pair stands on its own, its partner is left out."""
+    """Splits arguments that may not all be combined: a name of a pair stands on its own, its partners are left out."""
+    partners: dict[str, set[str]] = {}
     for one, other in pairs:
-        for at, names in enumerate(values):
-            with_partner = any(other in v for i, v in enumerate(values) if i != at)
-            if one in names and with_partner:
-                rest = tuple(name for name in names if name != one)
-                if rest:
-                    yield from _without_pairs((*values[:at], rest, *values[at + 1 :]), pairs)
+        partners.setdefault(one, set()).add(other)
+    yield from _split(values, partners)
+
+
+def _split(
+    values: tuple[tuple[str, ...], ...], partners: Mapping[str, set[str]]
+) -> Iterator[tuple[tuple[str, ...], ...]]:
+    apart = []
+    for at, names in enumerate(values):
+        for one in names:
+            barred = partners.get(one, set())
+            if barred and not all(barred.isdisjoint(v) for i, v in enumerate(values) if i != at):
                 alone = tuple(
-                    (one,) if i == at else tuple(name for name in v if name != other) for i, v in enumerate(values)
+                    (one,) if i == at else tuple(name for name in v if name not in barred) for i, v in enumerate(values)
                 )
-                if all(alone):
-                    yield from _without_pairs(alone, pairs)
-                return
-    yield values
+                if all(left or not v for left, v in zip(alone, values, strict=True)):
+                    apart.append(alone)
+                rest = tuple(name for name in values[at] if name != one)
+                values = (*values[:at], rest, *values[at + 1 :])
+        if names and not values[at]:
+            break
+    else:
+        yield values
+    for alone in reversed(apart):
+        yield from _split(alone, partners)
 
 
 def _choice(names: tuple[str, ...], parameter: Parameter) -> Choice:
@@ -110,7 +123,8 @@ def _choice(names: tuple[str, ...], parameter: Parameter) -> Choice:
 def _number(minimum: float, maximum: float) -> Iterator[tuple[Piece, ...]]:
     """Numbers from `minimum` to `maximum`: whole ones and two decimals between them, or some to choose from."""
     bound = 10.0**DIGITS - 1
-    low, high = max(minimum, -bound), min(maximum, bound)
+    low = minimum if math.isfinite(minimum) else min(-bound, maximum)
+    high = maximum if math.isfinite(maximum) else max(bound, minimum)
     first, last = math.ceil(low), math.floor(high)
     if last - first < 2:
         steps = (low + (high - low) * i / (NUMBERS_OFFERED - 1) for i in range(NUMBERS_OFFERED))

@@ -72,7 +72,8 @@ def plain_examples(domain: Domain) -> Iterator[Example]:
         names = [each[number % len(each)] for each in values]
         for name, parameter in zip(names, domain.skills.skills[skill].parameters.values(), strict=True):
             kinds = " or ".join(parameter.kinds)
-            said = re.sub(rf"\b(?:an?|the) {kinds}\b", f"the {name.replace('_', ' ')}", said, count=1)
+            written = "the " + name.replace("_", " ").replace("\\", r"\\")
+            said = re.sub(rf"\b(?:an?|the) {kinds}\b", written, said, count=1)
         if all(name in domain.lexicon.named(said) for name in names):
             yield Example(say=said, plan=((skill, *names),))
 

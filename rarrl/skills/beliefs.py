@@ -141,7 +141,11 @@ class Beliefs:
         """With what a language model says of where things are (thing -> place -> share, or pairs of both); places that
         this world does not have are left out."""
         known = {
-            thing: {place: share for place, share in dict(shares).items() if place in self.world.places and share > 0.0}
+            thing: {
+                place: share
+                for place, share in dict(shares).items()
+                if place in self.world.places and 0.0 < share <= 1.0
+            }
             for thing, shares in where.items()
             if thing in self.world.things
         }
@@ -193,5 +197,7 @@ class Beliefs:
             tuple(map(str, fact)): Mark(float(confidence), float(since_s))
             for fact, confidence, since_s in value["marks"]
         }
+        if not all((*state.flags, *marks)):
+            raise ValueError("a fact without words is none")
         hints = {str(t): {str(p): float(n) for p, n in shares.items()} for t, shares in value["hints"].items()}
         return cls(world, state, marks, int(value["contradicted"]), hints)

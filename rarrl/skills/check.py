@@ -6,6 +6,7 @@ follow from the robot's two files, and the policy is the operator's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,12 @@ def check_step(step: Step, domain: Domain) -> str:
     )
 
 
+def check_now(step: Step, domain: Domain, state: State) -> str:
+    """Why a step may not be carried out in `state`, such as with a knife in the cup that goes to the bed; "" where it
+    may."""
+    return check_step(step, domain) or _meetings(step, domain, state)
+
+
 def misfit(step: Step, domain: Domain) -> str:
     """Why a step is none of this robot's, whatever its arguments are; "" where it is one."""
     skill = domain.skills.skills.get(step.skill)
@@ -92,7 +99,9 @@ def _bad_value(value: str, parameter: Parameter, domain: Domain) -> str:
             number = float(value)
         except ValueError:
             return f"{short(value)} is no number"
-        inside = parameter.minimum <= number <= parameter.maximum  # false for NaN
+        if not math.isfinite(number):
+            return f"{short(value)} is no finite number"
+        inside = parameter.minimum <= number <= parameter.maximum
         return (
             "" if inside else f"{short(value)} is not allowed (allowed: {parameter.minimum:g} to {parameter.maximum:g})"
         )
@@ -176,5 +185,5 @@ def _after(step: Step, domain: Domain, state: State) -> State:
 
 def _shown(step: Step) -> str:
     """A step from a model, safe to print."""
-    arguments = ", ".join(ascii(name[:40])[1:-1] for name in step.arguments[:3])
-    return f"{ascii(step.skill[:40])[1:-1]}({arguments})"
+    skill, *arguments = (ascii(name[:40])[1:-1][:40] for name in (step.skill, *step.arguments[:3]))
+    return f"{skill}({', '.join(arguments)})"

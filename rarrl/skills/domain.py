@@ -10,6 +10,7 @@ from pathlib import Path
 from rarrl.errors import InputError
 from rarrl.plugins import did_you_mean
 from rarrl.skills import check as checker
+from rarrl.skills.facts import State
 from rarrl.skills.operator_policy import OperatorPolicy
 from rarrl.skills.plan import Plan, Step
 from rarrl.skills.skill_set import KINDS, Parameter, Skill, SkillSet, load_skills
@@ -209,6 +210,10 @@ class Domain:
     def check_step(self, step: Step) -> str:
         """Why a step may not be carried out, whatever comes before it; "" where it may."""
         return checker.check_step(step, self)
+
+    def check_now(self, step: Step, state: State) -> str:
+        """Why a step may not be carried out in `state`; "" where it may."""
+        return checker.check_now(step, self, state)
 
 
 def load_domain(skills: Path, world: Path, policy: OperatorPolicy | None = None) -> Domain:

@@ -20,8 +20,10 @@ from dataclasses import dataclass, replace
 Fact = tuple[str, ...]
 """Such as ("at", "desk") or ("soda", "at", "fridge")."""
 
-_WORD = re.compile(r"\{[a-z_]\w*(\.place)?\}|<[a-z_]\w*>|[\w.|+-]+")
+_WORD = re.compile(r"\{[A-Za-z_]\w*(\.place)?\}|<[A-Za-z_]\w*>|[\w.|+-]+")
 """A placeholder, a group of things, or a name."""
+_OF_SOMETHING = ("at", "holding", "open", "reachable")
+"""Words that say nothing without a name behind them."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Condition:
         words = text.split()
         negated = words[:1] == ["not"]
         words = words[negated:]
-        if not 1 <= len(words) <= 4 or not all(_WORD.fullmatch(word) for word in words):
+        lone = len(words) == 1 and words[0] in _OF_SOMETHING
+        if lone or not 1 <= len(words) <= 4 or not all(_WORD.fullmatch(word) for word in words):
             raise ValueError(
                 f"{text!r} is no fact (allowed: such as `at {{place}}`, `holding {{thing}}`, `not open fridge`)"
             )

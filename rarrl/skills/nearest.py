@@ -13,7 +13,7 @@ from rarrl.skills.words import Mention, words_of
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _SMALL = frozenset(
-    "a an the to of in on into onto at and or is are it its my me us please for from with that this some all".split()
+    words_of("a an the to of in on into onto at and or is are it its my me us please for from with that this some all")
 )
 """Words that say nothing about which skill or thing is meant."""
 

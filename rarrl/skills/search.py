@@ -9,10 +9,11 @@ likely is, weighed against the way.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import count, product
+from itertools import count, islice, product
 
 from rarrl.skills.beliefs import Beliefs
 from rarrl.skills.domain import Domain
@@ -26,6 +27,8 @@ EFFORTS = ((1.0, 150), (4.0, 2_000))
 second in Python; with weight 4, a home of 7 places and 8 shut doors takes some dozens."""
 MAX_GROUNDED = 5_000
 """Steps that one search considers."""
+MAX_TRIED = 50_000
+"""Steps that are looked at for those that the operator allows: about a second."""
 MAX_SOLVED = 2_000
 """Solved problems that are kept: what prepares a row is asked anew after every outcome, and for each report."""
 _HAND_EMPTY = ("", "hand_empty")
@@ -332,19 +335,19 @@ class Search:
     # Grounding
 
     def _ground(self) -> Iterator[Step]:
-        """All steps with arguments out of the world; those with numbers or texts are for people and models alone."""
-        number = 0
+        """All steps with arguments out of the world; those with numbers or texts are for people and models alone. Of
+        more than MAX_GROUNDED those of skills with few come first: driving and looking are needed for all others."""
+        sized: list[tuple[int, str, list[tuple[str, ...]]]] = []
         for name, skill in self._skills.items():
             domains = [self.domain.values(parameter) for parameter in skill.parameters.values()]
-            if not all(domains):
-                continue
-            for arguments in product(*domains):
-                step = Step(name, arguments)
-                if not self.domain.check_step(step):
-                    number += 1
-                    if number > MAX_GROUNDED:
-                        return
-                    yield step
+            if all(domains) and name not in self.domain.policy.forbidden_skills:
+                sized.append((math.prod(map(len, domains)), name, domains))
+        if sum(size for size, _, _ in sized) > MAX_GROUNDED:
+            sized.sort(key=lambda each: each[0])
+
+        steps = (Step(name, arguments) for _, name, domains in sized for arguments in product(*domains))
+        allowed = (step for step in islice(steps, MAX_TRIED) if not self.domain.check_step(step))
+        return islice(allowed, MAX_GROUNDED)
 
     def _problem(self, needs: tuple[Condition, ...], state: State, barred: frozenset[Step]) -> _Problem:
         """What is needed, and the steps that give something of it, or that such steps need in turn: others cannot

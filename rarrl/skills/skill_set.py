@@ -65,6 +65,14 @@ class Parameter(_Part):
     def _not_empty(self) -> Parameter:
         if bool(self.kinds) == bool(self.one_of):
             raise ValueError(f"a parameter is one of {', '.join(KINDS)}, a group of world.yaml, or a list of words")
+        alone = next((kind for kind in ("number", "text") if kind in self.kinds and len(self.kinds) > 1), "")
+        if alone:
+            raise ValueError(f"{' or '.join(self.kinds)}: {alone} stands alone; write two skills")
+        fits = self.minimum <= self.maximum  # false for NaN
+        if not fits or self.minimum == float("inf") or self.maximum == float("-inf"):
+            raise ValueError(
+                f"number: [{self.minimum:g}, {self.maximum:g}] is not allowed (allowed: [smallest, largest])"
+            )
         return self
 
 
@@ -340,4 +348,4 @@ def _placeholders(value: object) -> frozenset[str]:
         return frozenset().union(*map(_placeholders, value.values()))
     if isinstance(value, (list, tuple)):
         return frozenset().union(*map(_placeholders, value))
-    return frozenset(re.findall(r"\{([a-z_]\w*)(?:\.\w+)*\}", value)) if isinstance(value, str) else frozenset()
+    return frozenset(re.findall(r"\{([A-Za-z_]\w*)(?:\.\w+)*\}", value)) if isinstance(value, str) else frozenset()

@@ -89,13 +89,11 @@ class Lexicon:
 
     @cached_property
     def _said(self) -> list[tuple[list[str], str]]:
-        """(what a name is called, as words; the name)."""
-        return [
-            (words_of(said), name)
-            for name in sorted(self.sayings)
-            for said in (name, *self.sayings[name])
-            if said.strip()
-        ]
+        """(what a name is called, as words; the name). What a name is comes before what others are called as well."""
+        own = [(name, name) for name in sorted(self.sayings)]
+        others = [(said, name) for name in sorted(self.sayings) for said in self.sayings[name]]
+        found = [(words_of(said), name) for said, name in (*own, *others)]
+        return [(words, name) for words, name in found if words]
 
     @cached_property
     def _longest(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -137,6 +138,12 @@ class World(_Part):
         for pair in self.forbidden_pairs:
             for name in pair:
                 _known(name, [*names, *(f"<{group}>" for group in self.groups)], "forbidden_pairs")
+        for fact in self.facts:
+            Condition.parse(fact)
+        for kind in ("places", "doors"):
+            for name, each in getattr(self, kind).items():
+                if not all(map(math.isfinite, each.pose or ())):
+                    raise ValueError(f"{kind}.{name}.pose: {list(each.pose)} is not allowed (allowed: finite numbers)")
         if self.start:
             _known(self.start, {**self.places, **self.rooms}, "start")
         return self

@@ -68,3 +68,29 @@ def test_a_damaged_one_is_said_in_one_line_and_left_as_it_is(path, damage):
         Journal(path, lambda: 1001.0).restore(made, 0.0)
     assert "\n" not in str(error.value)
     assert (made.status, path.read_bytes()) == (TaskStatus.NONE, before)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("task", None, "says running, and no task"),
+        ("pending", [[0, "fly", "x"]], "does not fit the skills"),
+        ("number", 1e999, "infinity"),
+        ("goals", [[]], "removed?|indices"),
+    ],
+)
+def test_what_no_executive_wrote_is_refused_in_one_line(path, key, value, message):
+    written = json.loads(path.read_text())
+    written["executive"][key] = value
+    path.write_text(json.dumps(written).replace("Infinity", "1e999"))
+    with pytest.raises(InputError, match=message) as caught:
+        Journal(path, lambda: 1004.0).restore(TaskExecutive(TOY), 50.0)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_goal_gets_no_more_time_than_its_skill(path):
+    written = json.loads(path.read_text())
+    written["executive"]["goals"][0]["deadline_s"] = 1e300
+    path.write_text(json.dumps(written))
+    (adopted,) = Journal(path, lambda: 1004.0).restore(TaskExecutive(TOY), 50.0)
+    assert adopted.timeout_s == TOY.skill(adopted.step).timeout_s

@@ -1,11 +1,13 @@
 """Plans of any robot in words: what a model may write, and how its words are read."""
 
+import random
 import re
+from itertools import permutations, product
 
 import pytest
 
 from rarrl.reasoner.base import BrokenRuleError
-from rarrl.reasoner.skill_words import _number, grammar, in_words, pattern, read_plan, read_words
+from rarrl.reasoner.skill_words import _number, _without_pairs, grammar, in_words, pattern, read_plan, read_words
 from rarrl.skills.domain import Domain, load_robot
 from rarrl.skills.operator_policy import OperatorPolicy
 from rarrl.skills.plan import Plan
@@ -53,7 +55,8 @@ def test_the_pattern_takes_all_steps_that_the_checker_allows_and_no_others(robot
 
 
 @pytest.mark.parametrize(
-    ("low", "high"), [(0, 10), (-5, 5), (0.5, 1234), (-120, -7), (0.1, 0.9), (3, 3), (17, 2345), (-1e9, 1e9)]
+    ("low", "high"),
+    [(0, 10), (-5, 5), (0.5, 1234), (-120, -7), (0.1, 0.9), (3, 3), (17, 2345), (-1e9, 1e9), (10_000, 20_000)],
 )
 def test_numbers_stay_within_their_bounds(low, high):
     rule = re.compile("|".join("".join(t if c else re.escape(t) for c, t in pieces) for pieces in _number(low, high)))
@@ -62,6 +65,7 @@ def test_numbers_stay_within_their_bounds(low, high):
         assert all(rule.fullmatch(str(n)) for n in whole)
     for value in [n / 100 for n in range(-30_000, 300_000, 131)]:
         assert low <= value <= high or not rule.fullmatch(f"{value:g}")
+    assert rule.fullmatch(f"{high:.0f}") or whole or high < 1.0
 
 
 def test_numbers_words_and_texts_read_back(other):
@@ -121,3 +125,22 @@ def test_names_that_the_robot_does_not_know_break_a_rule(robot, step, why):
     with pytest.raises(BrokenRuleError, match=why) as refused:
         read_words(step, robot)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_arguments_are_split_into_all_that_may_be_combined(seed):
+    draw = random.Random(seed)
+    values = tuple(tuple(draw.sample("abcde", draw.randint(1, 4))) for _ in range(draw.randint(1, 3)))
+    pairs = [(draw.choice("abcde"), draw.choice("abcde")) for _ in range(draw.randint(0, 6))]
+    meet = [row for row in product(*values) if not any((a, b) in pairs for a, b in permutations(row, 2))]
+    assert sorted(row for each in _without_pairs(values, pairs) for row in product(*each)) == sorted(meet)
+
+
+def test_a_thing_that_is_barred_from_a_place_keeps_its_others_beside_a_number():
+    found = list(_without_pairs((("cup", "knife"), ("sink", "bed"), ()), [("knife", "bed")]))
+    assert (("knife",), ("sink",), ()) in found
+
+
+def test_many_pairs_are_split_in_no_time():
+    things, places = tuple(f"t{n}" for n in range(100)), tuple(f"p{n}" for n in range(100))
+    assert list(_without_pairs((things, places), product(things, places))) == []

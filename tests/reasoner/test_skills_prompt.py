@@ -7,9 +7,11 @@ import pytest
 from rarrl.reasoner import chat, skills_prompt
 from rarrl.reasoner.base import BrokenRuleError, Request
 from rarrl.reasoner.language_model import CallFailedError, Completion
-from rarrl.skills.domain import load_robot
+from rarrl.skills.domain import Domain, load_robot
 from rarrl.skills.operator_policy import OperatorPolicy
 from rarrl.skills.plan import Plan
+from rarrl.skills.skill_set import SkillSet
+from rarrl.skills.world import World
 from rarrl.types import CallStatus, Role
 
 PLAN = Plan.from_rows([["place", "soda", "desk"]])
@@ -45,6 +47,12 @@ def test_the_system_message_says_skills_names_and_aliases(robot):
 
     banned = skills_prompt.system(robot.under(OperatorPolicy(forbidden_things=["soda"], forbidden_skills=["open"])))
     assert "soda" not in banned.split("Things:")[1].split("\n")[0] and "\nopen " not in banned
+
+
+def test_a_word_with_a_backslash_does_no_harm():
+    say = {"does": "says a  word", "parameters": {"word": [r"\d", "x"]}, "run": {"python": "my.robot:say"}}
+    talker = Domain(SkillSet(skills={"say": say}), World())
+    assert skills_prompt.messages(request(talker), talker)
 
 
 def test_what_is_said_stands_in_the_last_message_as_data(robot):

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rarrl.alfred_plans import ALFRED_DOMAIN, VERBS
-from rarrl.skills.domain import load_robot
+from rarrl.skills.domain import Domain, load_robot
 from rarrl.skills.operator_policy import OperatorPolicy
 from rarrl.skills.plan import Plan, Step
+from rarrl.skills.skill_set import SkillSet
+from rarrl.skills.world import World
 
 DECISIONS = Path(__file__).parents[1] / "data" / "checker_decisions.json.gz"
 PYROBOSIM = load_robot("pyrobosim")
@@ -223,3 +225,16 @@ def recorded_rows(text: str) -> list[list[str]]:
         held = "" if verb == "PutObject" else names[0] if verb == "PickupObject" and names else held
         rows.append([verb, *names])
     return rows
+
+
+def test_a_number_without_bounds_is_finite():
+    turn = {"does": "turns", "parameters": {"by": "number"}, "run": {"python": "my.robot:turn"}}
+    robot = Domain(SkillSet(skills={"turn": turn}), World())
+    assert robot.check(Plan.from_rows([["turn", "1e3"]])) == ""
+    for text in ("inf", "-Infinity", "nan", "1e999"):
+        assert "is no finite number" in robot.check(Plan.from_rows([["turn", text]]))
+
+
+def test_what_is_escaped_is_cut_afterwards():
+    odd = "\U0001f600" * 40
+    assert len(check(Plan((Step(odd, (odd, odd, odd)),)))) < 400

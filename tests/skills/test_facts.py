@@ -24,7 +24,9 @@ def test_a_condition_is_read(text, words, negated):
     assert str(condition) == text
 
 
-@pytest.mark.parametrize("text", ["", "not", "a b c d e", "at {Place}!", "at {thing.pose}", "at <>"])
+@pytest.mark.parametrize(
+    "text", ["", "not", "a b c d e", "at {Place}!", "at {thing.pose}", "at <>", "at", "not holding"]
+)
 def test_what_is_no_condition(text):
     with pytest.raises(ValueError, match="is no fact"):
         Condition.parse(text)

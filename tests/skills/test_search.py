@@ -6,9 +6,13 @@ from hypothesis import strategies as st
 from toy_robot import plan, step, toy
 
 from rarrl.skills.beliefs import Beliefs
-from rarrl.skills.domain import load_robot
+from rarrl.skills.domain import Domain, load_robot
 from rarrl.skills.facts import Condition, State
+from rarrl.skills.operator_policy import OperatorPolicy
+from rarrl.skills.plan import Step
 from rarrl.skills.search import Search
+from rarrl.skills.skill_set import SkillSet
+from rarrl.skills.world import World
 
 TOY = toy()
 SEARCH = Search(TOY)
@@ -144,3 +148,22 @@ def test_what_is_prepared_can_be_done_and_a_way_is_found_where_there_is_one(stat
 
 def test_a_need_that_nothing_gives():
     assert SEARCH.reach((Condition.parse("clean cup"),), START.state) is None
+
+
+def test_skills_with_few_steps_come_first_where_there_are_too_many(monkeypatch):
+    monkeypatch.setattr("rarrl.skills.search.MAX_GROUNDED", 10)
+    run = {"python": "my.robot:go"}
+    move = {"does": "x", "parameters": {"a": "thing", "b": "thing"}, "run": run, "gives": ["moved {a}"]}
+    go = {"does": "x", "parameters": {"to": "place"}, "run": run, "gives": ["at {to}"]}
+    world = World(places={"desk": {}, "bed": {}}, things={f"t{n}": {} for n in range(8)}, start="bed")
+    robot = Domain(SkillSet(skills={"move": move, "go": go}), world)
+    assert Search(robot).go_to("desk", world.start_state()) == (Step("go", ("desk",)),)
+
+
+def test_a_forbidden_skill_is_not_looked_at_step_by_step(monkeypatch):
+    run = {"python": "my.robot:go"}
+    swap = {"does": "x", "parameters": dict.fromkeys("abc", "thing"), "run": run}
+    world = World(things={f"t{n}": {} for n in range(150)})
+    robot = Domain(SkillSet(skills={"swap": swap}), world, OperatorPolicy(forbidden_skills=["swap"]))
+    monkeypatch.setattr(Domain, "check_step", lambda self, step: pytest.fail("a step of it was looked at"))
+    Search(robot)

@@ -4,6 +4,7 @@ import pytest
 
 from rarrl.alfred_plans import ALFRED_DOMAIN, PLACES
 from rarrl.skills.operator_policy import OperatorPolicy
+from rarrl.skills.words import Lexicon
 
 WORKSHOP = ALFRED_DOMAIN.under(OperatorPolicy(more_things={"drill", "power_drill"}, more_places={"toolbox"}))
 OWN = WORKSHOP.lexicon
@@ -93,3 +94,10 @@ def test_what_a_sentence_names(sentence, names):
 def test_a_word_may_mean_a_class_without_naming_it():
     assert ALFRED.mentions("put it on the table", "diningtable") and not ALFRED.named("put it on the table")
     assert not ALFRED.mentions("put it on the shelf", "diningtable")
+
+
+def test_what_a_thing_is_comes_before_what_others_are_called_as_well():
+    kitchen = Lexicon({"beaker": ("mug", "!"), "mug": ()})
+    assert kitchen.named("bring the mug") == {"mug"}
+    with pytest.raises(ValueError, match="is no name"):
+        kitchen.read("the", ["beaker", "mug"])

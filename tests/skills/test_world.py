@@ -25,6 +25,8 @@ START = TOY.start_state()
         ("things: {cup: {at: [moon]}}", "things.cup: 'moon' is unknown"),
         ("places: {a: }\nthings: {cup: {usual: {a: 1.5}}}", "1.5 is not allowed"),
         ("rooms: {a: }\ndoors: {d: {between: [a, b]}}", "doors.d.between: 'b' is unknown"),
+        ("places: {a: {pose: [0, .nan, 0]}}", "places.a.pose: .0.0, nan, 0.0. is not allowed"),
+        ("facts: ['']", "'' is no fact"),
         ("places: {a: }\nstart: b", "start: 'b' is unknown"),
         ("places: {a: {groups: [place]}}", "cannot name a group"),
         ("forbidden_pairs: [[a, b]]", "forbidden_pairs: 'a' is unknown"),
