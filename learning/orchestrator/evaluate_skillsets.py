@@ -24,7 +24,7 @@ from rarrl_sim_envs.random_skills.ranges import HELD_OUT_SETS, TRAINING_SETS, Sk
 
 from .evaluate import EpisodeSet, Evaluation, Oracle, at_no_more_seconds, shipped_seeds, sweep
 from .rollout import Clusters, RolloutResult, rollout
-from .scenarios import CONDITIONS, SKILLSET_CONDITIONS, fixed_episodes
+from .scenarios import CONDITIONS, SKILLSET_CONDITIONS, fixed_episodes, with_tokens
 from .tune import SKILLSET_CORES
 
 PARTS = ("all", *SKILLSET_CORES, "alfred")
@@ -134,7 +134,8 @@ def eval_skillsets(
     best: dict[str, str] = {}
 
     profiles = [profile] if profile else list(HELD_OUT_PROFILES)
-    load_tables(profiles)  # a bad one is refused before anything is played
+    tables = load_tables(profiles)  # a bad one is refused before anything is played
+    conditions = {name: with_tokens(config, tables) for name, config in SKILLSET_CONDITIONS.items()}
     worlds = {"unseen": HELD_OUT_SETS, "new_seeds": TRAINING_SETS}
     for share, (world, ranges) in enumerate(worlds.items()):
         for condition, kind in SKILLSET_CORES.items():
@@ -148,7 +149,7 @@ def eval_skillsets(
                 0.0,
                 total.figures,
                 total.tables,
-                SKILLSET_CONDITIONS,
+                conditions,
                 rules_file,
                 SkillPlanOracle if condition == "answers" else Oracle,
             )
