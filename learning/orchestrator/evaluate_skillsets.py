@@ -24,7 +24,7 @@ from rarrl_sim_envs.random_skills.ranges import HELD_OUT_SETS, TRAINING_SETS, Sk
 
 from .evaluate import EpisodeSet, Evaluation, Oracle, at_no_more_seconds, shipped_seeds, sweep
 from .rollout import Clusters, RolloutResult, rollout
-from .scenarios import CONDITIONS, SKILLSET_CONDITIONS, fixed_episodes
+from .scenarios import CONDITIONS, SKILLSET_CONDITIONS, fixed_episodes, with_tokens
 from .tune import SKILLSET_CORES
 
 PARTS = ("all", *SKILLSET_CORES, "alfred")
@@ -79,6 +79,10 @@ def nameless_seeds(folder: Path) -> list[OrchestratorPolicy]:
     """The training seeds of the policy without names; the first is the one in use."""
     files = [folder / "nameless.safetensors", *sorted(folder.glob("nameless_seed*.safetensors"))]
     if not files[0].exists():
+        if (folder / "policy.safetensors").exists():  # as training leaves it
+            policy = load_learned(folder)
+            if policy.nameless:
+                return [policy]
         raise InputError(
             f"models: {folder} holds no nameless.safetensors; train one with "
             "`rarrl train orchestrator --features nameless`"
@@ -108,6 +112,7 @@ def eval_skillsets(
     split: str | None = None,
     models: Path | None = None,
     rules_file: Path = SKILLSET_RULES_FILE,
+    profile: str | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> dict[str, Any]:
     """Plays the nameless policy on random skill sets that nothing was fitted to, beside every tuned rule, and on
@@ -116,7 +121,8 @@ def eval_skillsets(
     Success is a mean over robots, or over episodes; intervals are bootstrapped over robots, or over plans and training
     seeds; comparisons are paired and at no more LLM seconds than the other, profile by profile. Returns (and writes to
     `json_path`) the results document. part: all, or the random skill sets under
-    one of SKILLSET_CONDITIONS, or alfred.
+    one of SKILLSET_CONDITIONS, or alfred. profile: the language model of the random skill sets; default: two that
+    nothing was fitted to.
 
     Raises: InputError where `models` holds no policy, or for another part."""
     if part not in PARTS:
@@ -127,11 +133,11 @@ def eval_skillsets(
     total = Evaluation(EpisodeSet.make(plans, replicas, seed), nameless, 0.0, {}, {})
     best: dict[str, str] = {}
 
-    worlds = {
-        "unseen": (HELD_OUT_SETS, HELD_OUT_PROFILES),
-        "new_seeds": (TRAINING_SETS, HELD_OUT_PROFILES),
-    }
-    for share, (world, (ranges, profiles)) in enumerate(worlds.items()):
+    profiles = [profile] if profile else list(HELD_OUT_PROFILES)
+    tables = load_tables(profiles)  # a bad one is refused before anything is played
+    conditions = {name: with_tokens(config, tables) for name, config in SKILLSET_CONDITIONS.items()}
+    worlds = {"unseen": HELD_OUT_SETS, "new_seeds": TRAINING_SETS}
+    for share, (world, ranges) in enumerate(worlds.items()):
         for condition, kind in SKILLSET_CORES.items():
             if part not in ("all", condition):
                 continue
@@ -143,7 +149,7 @@ def eval_skillsets(
                 0.0,
                 total.figures,
                 total.tables,
-                SKILLSET_CONDITIONS,
+                conditions,
                 rules_file,
                 SkillPlanOracle if condition == "answers" else Oracle,
             )
@@ -156,7 +162,8 @@ def eval_skillsets(
     total.tables["setup"] = {
         "held_out": "plans of 11 to 16 steps (training: 1 to 10), 9 to 12 skills (2 to 8), makers' word off by "
         "1 to 1.5 logits (0 to 1), hard scenes 70 to 90 % (10 to 70 %), experience 200 to 2000 attempts (1 to 200), "
-        "language models fireworks-70b and perplexity-70b, and all seeds",
+        "and all seeds" + ("" if profile else "; the language models, too"),
+        "profiles": [Path(name).stem for name in profiles],
         "robots": robots,
         "split": split,
         "data": data_hash,

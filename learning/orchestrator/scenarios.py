@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -42,6 +43,13 @@ def recorded_training(table: ReplayTable) -> EpisodeConfig:
     """As TRAINING, with the budgets of recorded answers: from half a planner-1 call to many of each kind."""
     once = float(table.costs.mean_s.sum() / table.costs.mean_s[0])
     return replace(TRAINING, budget_calls=(0.5, 20.0 * once), token_budget=AMPLE_TOKENS)
+
+
+def with_tokens(config: EpisodeConfig, tables: Sequence[ReplayTable]) -> EpisodeConfig:
+    """`config`, with AMPLE_TOKENS where answers of these models were judged: a model that is shown examples reads
+    several times as much at level 2, which a budget in tokens of level 1 would all but forbid."""
+    judged = any(table.judged[0].any() for table in tables)
+    return replace(config, token_budget=AMPLE_TOKENS) if judged else config
 
 
 TASKS_PER_NAVIGATION = 3  # each plan counts three times as its own task for once as its Navigation part

@@ -16,7 +16,7 @@ from rarrl_sim_envs.random_skills.core import RandomSkillsCore, random_bank
 from rarrl_sim_envs.random_skills.planned_core import PlannedSkillsCore
 from rarrl_sim_envs.random_skills.ranges import TRAINING_SETS
 
-from .scenarios import recorded_training
+from .scenarios import recorded_training, with_tokens
 from .train import Progress, TrainConfig, train
 
 # Episodes side by side in each world; together as many as in `train_alfred`.
@@ -43,6 +43,7 @@ def train_nameless(
     alfred, skills = EpisodeBank.from_plans(plans), random_bank(TRAINING_SETS, DRAWN_PLANS, config.seed)
     recordings = load_recordings(RECORDED_TRAINING)
     answers = [recordings.table]
+    planned = with_tokens(TRAINING, tables)
     worlds = (
         (AlfredReplayCore(alfred, tables, ALFRED_ENVS), EpisodeSampler(alfred, tables, TRAINING)),
         (
@@ -50,7 +51,7 @@ def train_nameless(
             EpisodeSampler(recordings.bank, answers, recorded_training(recordings.table)),
         ),
         (RandomSkillsCore(skills, tables, SKILLS_ENVS), EpisodeSampler(skills, tables, TRAINING)),
-        (PlannedSkillsCore(skills, tables, PLANNED_ENVS), EpisodeSampler(skills, tables, TRAINING)),
+        (PlannedSkillsCore(skills, tables, PLANNED_ENVS), EpisodeSampler(skills, tables, planned)),
     )
     hidden = config.hidden_of(len(NAMELESS_FEATURE_NAMES))
     env = SideBySideVecEnv(

@@ -78,7 +78,10 @@ def train_orchestrator(
     recorded = _recorded_profile(profile, RECORDED_TRAINING)
     _no_alfred_with(recorded, alfred)
     if nameless and recorded:
-        raise InputError(f"--features: nameless learns from the shipped recording too; leave --profile {recorded} away")
+        raise InputError(
+            f"--features: nameless cannot learn from {recorded}, which holds answers to ALFRED's goals; give a profile "
+            "of your robot (`rarrl profile record --skills FILE --world FILE`), one of latencies, or none"
+        )
     profiles = [recorded] if recorded else profile or TRAINING_PROFILES
     load_tables(profiles)  # a bad one is refused before the data set is read
     plans, data = ([], recordings_hash(recorded)) if recorded else load_plans(alfred, split)
@@ -116,7 +119,7 @@ def train_orchestrator(
     }
     save_policy(policy, folder, card)
     typer.echo(f"policy: {folder / 'policy.safetensors'}")
-    typer.echo(f"try it: {_try_it(folder, recorded)}")
+    typer.echo(f"try it: {_try_it(folder, recorded, nameless, profile)}")
 
 
 @guarded()
@@ -137,14 +140,17 @@ def rule_list() -> None:
     )
 
 
-def _try_it(folder: Path, recorded: str | None) -> str:
-    """A command that plays the new policy beside two rules, on a profile of the kind that it was trained on.
+def _try_it(folder: Path, recorded: str | None, nameless: bool, profiles: list[str] | None) -> str:
+    """A command that plays the new policy beside rules, on a profile of the kind that it was trained on.
 
     The goals of ALFRED's tasks do not come with rarrl. A policy for recorded answers is played on its own profile only
     where the goals are at hand, else on the shipped profile `household`."""
     from rarrl.alfred import HOUSEHOLD_TASKS, read_alfred
     from rarrl.latency.profile import load_profile
 
+    if nameless:
+        command = ["rarrl", "eval", "skillsets", "--part", "answers", "--robots", "400", "--models", str(folder)]
+        return shlex.join([*command, *(["--profile", profiles[0]] if profiles else [])])
     command = ["rarrl", "replay", "--policy", "never", "--policy", "always", "--policy", str(folder)]
     if recorded:
         trials = {plan.trial for plan in read_alfred(HOUSEHOLD_TASKS).plans}
@@ -286,6 +292,10 @@ def eval_skillsets(
     part: Annotated[str, typer.Option(help="all, binding or answers (random skill sets), or alfred.")] = "all",
     models: Annotated[Path | None, typer.Option(help="Folder of the weights; default: the shipped ones.")] = None,
     rules: Annotated[Path | None, typer.Option(help="Tuned rules; default: the shipped ones.")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="Whose calls the random robots make; default: two profiles that nothing was fitted to."),
+    ] = None,
     json: JsonOption = None,
 ) -> None:
     """Hold the nameless policy against every rule on skills that it never saw, and against `learned` on ALFRED."""
@@ -295,6 +305,8 @@ def eval_skillsets(
     from rarrl_sim_envs.alfred.datasets import load_plans
 
     check_output(json, "--json")
+    if profile is not None and part == "alfred":
+        raise InputError("--profile: goes with random skill sets; ALFRED's tasks are played on those of training")
     plans, data = load_plans(alfred, split)
     with progress("evaluating", 1.0) as update:
         results = evaluate(
@@ -309,6 +321,7 @@ def eval_skillsets(
             split=split,
             models=models,
             rules_file=rules or SKILLSET_RULES_FILE,
+            profile=profile,
             progress=_said(update),
         )
     print_results(results)

@@ -8,7 +8,7 @@ bootstrap (H. R. Kuensch, "The jackknife and the bootstrap for general stationar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 
 import numpy as np
@@ -53,7 +53,10 @@ class ReplayTable:
 
     seconds, tokens: (4, N) float64. ok: (4, N) bool, whether the answer is usable. correct: (4, N) int8, 1 right, 0
     wrong, -1 unknown. The arrays are read-only. Row j is one moment: in an imported profile all four calls derive from
-    the same request, so a burst slows every option at once."""
+    the same request, so a burst slows every option at once.
+
+    judged: (2, 4) int64: of how many answers the profile knows whether they are right, and how many of them are. In
+    `correct` a row of the profile may come more than once, here it is counted once."""
 
     name: str
     seconds: Floats
@@ -61,6 +64,7 @@ class ReplayTable:
     ok: Bools
     correct: NDArray[np.int8]
     costs: ThinkCosts
+    judged: NDArray[np.int64] = field(default_factory=lambda: np.zeros((2, 4), np.int64))
 
     @property
     def rows(self) -> int:
@@ -89,10 +93,11 @@ class ReplayTable:
             columns = _recorded_columns(profile.records or (), rows)
 
         seconds, tokens, ok, correct, max_tokens = columns
-        for array in (seconds, tokens, ok, correct):
+        judged = _judged(profile.records or ())
+        for array in (seconds, tokens, ok, correct, judged):
             array.setflags(write=False)
 
-        return cls(profile.name, seconds, tokens, ok, correct, _costs(seconds, tokens, ok, max_tokens))
+        return cls(profile.name, seconds, tokens, ok, correct, _costs(seconds, tokens, ok, max_tokens), judged)
 
 
 _Columns = tuple[Floats, Floats, Bools, NDArray[np.int8], Floats]
@@ -210,6 +215,15 @@ def _recorded_columns(records: tuple[CallRecord, ...], rows: int | None) -> _Col
         max_tokens[i] = max(cap, max(r.tokens_in + r.tokens_out for r in option))
 
     return seconds, tokens, ok, correct, max_tokens
+
+
+def _judged(records: tuple[CallRecord, ...]) -> NDArray[np.int64]:
+    counts = np.zeros((2, 4), np.int64)
+    for i, action in enumerate(THINK_ACTIONS):
+        option = (_role(action), action.level)
+        known = [r.correct for r in records if (r.role, r.level) == option and r.finish == "stop"]
+        counts[:, i] = sum(right is not None for right in known), sum(right is True for right in known)
+    return counts
 
 
 def _parametric_columns(options: tuple[ParametricOption, ...], n: int) -> _Columns:

@@ -3,6 +3,9 @@
 As `alfred.recorded_core` is to `alfred.core`, with drawn answers in the place of recorded ones: advice changes nothing
 but the plan. A plan that is wrong from step k serves until there; every attempt from then on fails, until another plan
 takes its place. A second call of the same kind on the same plan gives the same answer.
+
+How often a model is right is drawn from `SkillRanges`, where its profile does not tell; a profile whose answers were
+judged (`rarrl profile record`) gives what was counted, as far off as so few answers leave it.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ class PlannedSkillsCore(RandomSkillsCore):
         self.source = np.zeros(n, np.int64)
         self._verdict_level = np.zeros(n, np.int64)
         self._answered = np.zeros((2, n), bool)
+        self._judged = np.stack([table.judged for table in self.tables]).astype(np.float64)  # (tables, 2, 4)
 
     def _draw_world(self, where: NDArray[np.int64], params: EpisodeParams) -> None:
         super()._draw_world(where, params)
@@ -45,9 +49,13 @@ class PlannedSkillsCore(RandomSkillsCore):
         draw = iter(uniform(params.seed, _STREAMS, 0))
 
         # How likely each plan is right: a hard goal is hard for all three.
+        count, right_of = self._judged[params.table].transpose(1, 2, 0)
         own = r.default_right[0] + (r.default_right[1] - r.default_right[0]) * next(draw)
-        first = r.planner_1[0] + (r.planner_1[1] - r.planner_1[0]) * next(draw)
-        second = first + (1.0 - first) * (r.planner_2[0] + (r.planner_2[1] - r.planner_2[0]) * next(draw))
+        luck_1, luck_2 = next(draw), next(draw)
+        first = r.planner_1[0] + (r.planner_1[1] - r.planner_1[0]) * luck_1
+        second = first + (1.0 - first) * (r.planner_2[0] + (r.planner_2[1] - r.planner_2[0]) * luck_2)
+        first = _as_counted(first, count[0], right_of[0], luck_1)
+        second = _as_counted(second, count[1], right_of[1], luck_2)
         goal = normal(next(draw), next(draw))
         skill = np.stack([own, first, second])
         noise = np.stack([normal(next(draw), next(draw)) for _ in range(SOURCES)])
@@ -64,9 +72,11 @@ class PlannedSkillsCore(RandomSkillsCore):
         for source in range(SOURCES):
             away = normal(next(draw), next(draw)) + told * np.where(right[source], -0.5, 0.5)
             self._confidence[source, where] = 1.001 - 10.0 ** (1.5 * (np.clip(DOUBT_SPREAD * away, -1.0, 1.0) - 1.0))
-        judge = r.judge[0] + (r.judge[1] - r.judge[0]) * next(draw)
+        luck_3 = next(draw)
+        judge = r.judge[0] + (r.judge[1] - r.judge[0]) * luck_3
         for level in range(2):
             good = judge + (1.0 - judge) * 0.4 * level
+            good = _as_counted(good, count[2 + level], right_of[2 + level], luck_3)
             for source in range(SOURCES):
                 fooled = next(draw) >= good
                 sure = 0.5 + 0.5 * np.clip(2.0 * good - 1.0, 0.05, 0.98)
@@ -120,6 +130,15 @@ class PlannedSkillsCore(RandomSkillsCore):
             self._answered[now - 1, planned] = True
         self._verdict_level[judged] = action[judged] - 2
         return result
+
+
+def _as_counted(assumed: Floats, count: Floats, right: Floats, draw: Floats) -> Floats:
+    """The chance that an answer is right: `assumed` where none was judged, else drawn about what was counted, with the
+    mean and deviation that Bayes leaves (a beta distribution, from a uniform one before the first answer)."""
+    mean = (right + 1.0) / (count + 2.0)
+    deviation = np.sqrt(mean * (1.0 - mean) / (count + 3.0))
+    drawn = np.clip(mean + np.sqrt(3.0) * deviation * (2.0 * draw - 1.0), 0.01, 0.99)
+    return np.where(count > 0.0, drawn, assumed)
 
 
 def _quantile(share: Floats) -> Floats:

@@ -4,7 +4,7 @@ import json
 from contextlib import closing
 
 import pytest
-from chat_servers import ChatServer, refuses
+from chat_servers import ChatServer, refuses, whole
 from typer.testing import CliRunner
 
 from rarrl.build import make_reasoner
@@ -76,6 +76,24 @@ def test_json(llm):
     assert (answer["status"], answer["tokens_out"], answer["confidence"]) == ("OK", 20, None)
 
 
+PYROBOSIM = ("--skills", "robot:pyrobosim", "--world", "robot:pyrobosim")
+
+
+def test_a_robot_of_ones_own_is_planned_for_in_its_own_words():
+    sees = []
+
+    def planner(body):
+        sees.append(str(body["messages"]))
+        return whole('{"plan": [["place", "coke", "desk"]]}' if len(sees) == 1 else '{"plan": [["fly", "coke"]]}')
+
+    with ChatServer(planner) as server:
+        asked = ("ask", "bring a coke to the desk", *PYROBOSIM, "--llm", f"openai:{server.url}#m")
+        done, refused = rarrl(*asked), rarrl(*asked)
+    assert (done.exit_code, done.stdout) == (0, "1. place(soda, desk)\n"), done.output
+    assert "navigate" in sees[0] and "PickupObject" not in sees[0]
+    assert refused.exit_code == 1 and refused.stdout.startswith("no plan: ") and "fly" in refused.stdout
+
+
 def test_a_verdict_that_is_none_is_told(llm):
     result = rarrl("ask", GOAL, "--llm", llm, "--verify")
     assert result.exit_code == 1  # the plan is there, but nobody calls it ok
@@ -100,6 +118,7 @@ def test_the_operators_policy_is_kept(llm, tmp_path):
         (("ask", GOAL, "--operator-policy", "nowhere.json"), "nowhere.json does not exist"),
         (("ask", GOAL, "--seen", "mgu"), "'mgu' is no name that may stand there; did you mean 'mug'?"),
         (("ask", GOAL, "--seen", "mug,table"), "may mean coffeetable, diningtable, sidetable; name one of them"),
+        (("ask", GOAL, "--skills", "robot:pyrobosim", "--seen", "mug"), "--seen goes with ALFRED's household"),
         (("bench", "planner", "--llm", "profile:x"), "allowed: llama"),
     ],
 )

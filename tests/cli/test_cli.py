@@ -17,6 +17,7 @@ from rarrl.cli.results import mission_reminder, reminder
 from rarrl.errors import RarrlError
 from rarrl.latency.profile import load_profile, shipped_profiles
 from rarrl.latency.replay import ReplayTable
+from rarrl.orchestrator.registry import load_policy
 
 COMMANDS = [
     "demo",
@@ -52,6 +53,25 @@ def refused(*arguments):
     lines = result.stderr.splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: "), result.stderr
     return lines[0]
+
+
+def test_a_recorded_profile_of_ones_own_skills_trains_the_policy_without_names(monkeypatch, tmp_path):
+    asked = []
+
+    def trained(config, folder, plans, profiles, progress):
+        asked.append((config.features, profiles))
+        return load_policy("nameless")
+
+    monkeypatch.setattr("rarrl_learning.orchestrator.train_nameless.train_nameless", trained)
+    monkeypatch.setattr("rarrl_sim_envs.alfred.datasets.load_plans", lambda *_: ([], "none"))
+    profile, out = "smollm2-135m-pyrobosim", tmp_path / "mine"
+    assert not load_profile(profile).recorded
+    train = ("train", "orchestrator", "--features", "nameless", "--out", out, "--profile")
+    result = rarrl(*train, profile)
+    assert result.exit_code == 0 and asked == [("nameless", [profile])]
+    assert f"rarrl eval skillsets --part answers --robots 400 --models {out} --profile {profile}" in result.stdout
+    assert load_policy(str(out)).nameless
+    assert "holds answers to ALFRED's goals" in refused(*train, "household")
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

@@ -51,6 +51,7 @@ def test_table_by_hand() -> None:
     assert table.seconds.tolist() == [[1, 2, 3], [4, 4, 4], [5, 5, 5], [6, 7, 6]]
     assert table.ok.tolist() == [[True, False, True], [True] * 3, [False] * 3, [False, True, False]]
     assert table.correct.tolist() == [[1, -1, 0], [-1] * 3, [-1] * 3, [-1] * 3]
+    assert table.judged.tolist() == [[2, 0, 0, 0], [1, 0, 0, 0]]
     assert table.costs.mean_s.tolist() == pytest.approx([2, 4, 5, 19 / 3])
     assert table.costs.max_tokens.tolist() == [10 + 256, 10 + 512, 10 + 256, 10 + 512]
     assert table.costs.ok_rate.tolist() == pytest.approx([2 / 3, 1, 0, 1 / 3])

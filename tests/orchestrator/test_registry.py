@@ -116,3 +116,9 @@ def test_what_knows_no_names_is_taken_for_any_robots_skills() -> None:
         assert load_policy("risk_share", fitted).params == tuned["binding"]["risk_share"]  # type: ignore[attr-defined]
     rule = load_policy("interval", Fitted.SKILLS)
     assert rule.params == tuned["answers"]["interval"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("fitted", Fitted)
+@pytest.mark.parametrize("family", RULES)
+def test_every_rule_has_shipped_parameters_whatever_it_is_for(family: str, fitted: Fitted) -> None:
+    assert load_policy(family, fitted).name == family

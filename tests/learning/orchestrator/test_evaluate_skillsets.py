@@ -26,6 +26,14 @@ def act_alone(width: int, nameless: bool) -> LearnedPolicy:
     return LearnedPolicy("never", (np.zeros((5, width), np.float32),), (bias,), hidden, allowed, nameless=nameless)
 
 
+def test_what_training_leaves_can_be_evaluated(tmp_path: Path, make_plan: Any) -> None:
+    save_policy(act_alone(len(NAMELESS_FEATURE_NAMES), True), tmp_path, {})
+    assert len(nameless_seeds(tmp_path)) == 1
+    with pytest.raises(InputError, match="nowhere"):
+        plans = [make_plan([(T.PutObject, 1)])]
+        eval_skillsets(plans, "none", part="answers", models=tmp_path, profile="nowhere.json")
+
+
 def test_held_out_robots_lie_outside_of_those_of_training() -> None:
     apart = [
         name
@@ -39,7 +47,6 @@ def test_held_out_robots_lie_outside_of_those_of_training() -> None:
 def test_a_policy_that_never_thinks_ties_with_the_rule_never(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_plan: Any
 ) -> None:
-    monkeypatch.setattr(evaluate_skillsets, "HELD_OUT_PROFILES", ("groq-70b",))
     monkeypatch.setattr(evaluate_skillsets, "TRAINING_PROFILES", ("groq-70b",))
     monkeypatch.setattr(evaluate_skillsets, "FINE_PRICES", (0.001, 0.01))
     with pytest.raises(InputError, match="features nameless"):
@@ -56,12 +63,14 @@ def test_a_policy_that_never_thinks_ties_with_the_rule_never(
         replicas=2,
         models=tmp_path,
         rules_file=tmp_path / "rules.json",
+        profile="groq-70b",
         json_path=tmp_path / "out.json",
     )
     figures = results["figures"]
     assert figures["alfred_loss_nameless"]["value"] == figures["unseen_skills_gain_over_never"]["value"] == 0.0
     assert figures["unseen_skills_answers_gain"]["value"] <= 0.0 and figures["unseen_skills_gain"]["n"] == 20
     assert results["tables"]["setup"]["best_rules"]["unseen"] == "always"
+    assert results["tables"]["setup"]["profiles"] == ["groq-70b"]
     assert json.loads((tmp_path / "out.json").read_text())["figures"] == figures
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,16 @@ def test_better_planners_are_right_more_often(core: PlannedSkillsCore) -> None:
     assert np.median(confidence[core.right]) > np.median(confidence[~core.right])
     judged = (core._p_ok > 0.5) == core.right[:, None, :]
     assert 0.6 < judged[:, 0].mean() < judged[:, 1].mean() < 1.0
+
+
+def test_a_model_is_right_as_often_as_its_profile_counted(core: PlannedSkillsCore) -> None:
+    table = replace(core.tables[0], judged=np.array([[98, 98, 98, 0], [4, 49, 94, 0]]))
+    world = PlannedSkillsCore(core.bank, [table], N)
+    world.begin(np.arange(N), EpisodeSampler(core.bank, [table], RICH).draw(seeds(4, N)))
+    assert world.right.mean(axis=1)[1:] == pytest.approx([0.05, 0.5], abs=0.06)
+    assert np.array_equal(world.right[0], core.right[0])  # what is not counted stays as it was
+    judged = (world._p_ok > 0.5) == world.right[:, None, :]
+    assert judged[:, 0].mean() == pytest.approx(0.95, abs=0.03)
 
 
 def test_a_wrong_plan_fails_until_a_right_one_takes_its_place(core: PlannedSkillsCore) -> None:
