@@ -12,6 +12,7 @@ from rclpy.node import Node
 from rclpy.task import Future
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
+from test_msgs.action import Fibonacci
 
 from rarrl.errors import InputError
 from rarrl.skills.domain import Domain
@@ -19,6 +20,7 @@ from rarrl.skills.outcome import Outcome, OutcomeMap
 from rarrl.skills.plan import Step
 from rarrl.skills.skill_set import Skill, SkillSet
 from rarrl.skills.world import World
+from rarrl_nodes import ros_types
 from rarrl_nodes.skill_events import (
     Accepted,
     CancelRefused,
@@ -497,6 +499,18 @@ def test_steps_of_a_plan_get_numbers_and_poses():
         "text": "3",
     }
     assert (run.arguments["place"].yaw, run.uuid) == (0.5, "ab" * 16)
+
+
+def test_a_goal_takes_the_robots_own_numbers_of_a_place_and_of_a_thing():
+    places, things = {"fridge": {"values": {"stop": 7}}}, {"serum": {"values": {"cap": "red"}}}
+    skill = Skill(does="x", run={"action": "a", "type": FIBONACCI}, parameters={"tube": "thing", "to": "place"})
+    run = SkillRun.of(
+        Domain(SkillSet(skills={"bring": skill}), World(places=places, things=things)),
+        Step("bring", ("serum", "fridge")),
+    )
+    goal = ros_types.fill(Fibonacci.Goal(), {"order": "{to.stop}"}, run.arguments)
+    said = ros_types.fill(String(), {"data": "{tube} {tube.cap}"}, run.arguments)
+    assert (goal.order, said.data) == (7, "serum red")
 
 
 @pytest.mark.parametrize(
