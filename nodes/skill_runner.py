@@ -556,7 +556,7 @@ class SkillRunner:
         there = job.server.instances()
         if there == job.instances:
             return
-        if job.server.kind == "action" and not job.known and job.is_orphan:
+        if (job.server.kind == "service" or not job.known) and job.server.kind != "topic" and job.is_orphan:
             self._on_gone(job, f"{job.server.name} was started again")
             return
         if job.server.kind == "service":

@@ -10,9 +10,8 @@ pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]',
 
 from rclpy.node import Node
 from rclpy.task import Future
-from std_msgs.msg import String
+from std_msgs.msg import String, UInt8
 from std_srvs.srv import Trigger
-from test_msgs.action import Fibonacci
 
 from rarrl.errors import InputError
 from rarrl.skills.domain import Domain
@@ -459,6 +458,25 @@ def test_a_service_that_answers_late(bench):
     assert bench.wait(Finished).late
 
 
+def test_a_service_that_was_started_again_has_lost_the_call(bench):
+    asked, gate = [], Future()
+
+    async def never(_, response):
+        asked.append(1)
+        await gate
+        return response
+
+    old = bench.robot.create_service(Trigger, "open", never)
+    bench.begin(service())
+    bench.runner.start(SkillRun(service()))
+    assert bench.ear.until(lambda: asked)
+    bench.robot.create_service(Trigger, "open", lambda _, response: response)
+    bench.robot.destroy_service(old)
+    lost = bench.wait(Lost)
+    assert lost.settled and lost.why.endswith("was started again")
+    gate.set_result(None)
+
+
 def topic(**fields):
     run = {"topic": "say", "type": "std_msgs/msg/String", "goal": {"data": "{text}"}}
     return Skill(does="says", parameters={"text": "text"}, run=run, **fields)
@@ -508,9 +526,9 @@ def test_a_goal_takes_the_robots_own_numbers_of_a_place_and_of_a_thing():
         Domain(SkillSet(skills={"bring": skill}), World(places=places, things=things)),
         Step("bring", ("serum", "fridge")),
     )
-    goal = ros_types.fill(Fibonacci.Goal(), {"order": "{to.stop}"}, run.arguments)
-    said = ros_types.fill(String(), {"data": "{tube} {tube.cap}"}, run.arguments)
-    assert (goal.order, said.data) == (7, "serum red")
+    number = ros_types.fill(UInt8(), {"data": "{to.stop}"}, run.arguments)
+    text = ros_types.fill(String(), {"data": "{tube} {tube.cap}"}, run.arguments)
+    assert (number.data, text.data) == (7, "serum red")
 
 
 @pytest.mark.parametrize(
