@@ -439,6 +439,15 @@ def test_a_service_answers(bench):
     assert (done.outcome, done.code, done.why) == (Outcome.FAILED, False, "stuck")
 
 
+def test_a_code_that_no_list_holds_says_so(bench):
+    bench.robot.create_service(Trigger, "open", lambda _, response: response)
+    skill = service().model_copy(update={"outcome": OutcomeMap(field="message", success=("ok",))})
+    bench.begin(skill)
+    bench.runner.start(SkillRun(skill))
+    done = bench.wait(Finished)
+    assert (done.outcome, done.why) == (Outcome.FAILED, "message is '', which no list of `outcome` holds")
+
+
 def test_a_service_that_answers_late(bench):
     gate = Future()
 
