@@ -27,6 +27,7 @@ from rosidl_parser.definition import (
 
 from rarrl.errors import InputError
 from rarrl.plugins import did_you_mean
+from rarrl.skills.world import PARTS
 from rarrl.strict_json import short
 
 KINDS = ("action", "srv", "msg")
@@ -220,8 +221,13 @@ def _argument(path: str, arguments: Mapping[str, Any], where: str) -> Any:
         holder = ".".join((name, *parts[:number]))
         inner = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
         if inner is None:
+            inner = getattr(value, "values", {}).get(part) if not isinstance(value, Mapping) else None
+        if inner is None and number:
+            raise InputError(f"{where}: {holder} has no {part!r}; write {{{name}.x}}, {{{name}.y}} or {{{name}.yaw}}")
+        if inner is None:
             named = f" ({short(value)})" if isinstance(value, str) else ""
-            raise InputError(f"{where}: {holder}{named} has no {part!r}; give it one in the world file")
+            key = "" if part in PARTS else ", under values"
+            raise InputError(f"{where}: {holder}{named} has no {part!r}; give it one in the world file{key}")
         value = inner
     return value
 

@@ -22,12 +22,15 @@ def new_uuid() -> str:
 @dataclass(frozen=True)
 class Spot:
     """A place or door as an argument: `{place}` is its name, `{place.pose}` x, y and yaw in metres and rad, and
-    `{place.x}`, `{place.y}`, `{place.yaw}` are numbers. None where the world file gives no pose."""
+    `{place.x}`, `{place.y}`, `{place.yaw}` are numbers. None where the world file gives no pose.
+
+    values: the robot's own numbers and words for it, `{place.stop}`; a thing that has such is a spot without a pose."""
 
     name: str
     room: str = ""
     frame: str = ""
     pose: tuple[float, float, float] | None = None
+    values: Mapping[str, bool | int | float | str] = field(default_factory=dict, hash=False)
 
     @property
     def x(self) -> float | None:
@@ -53,10 +56,13 @@ def argument(value: str, parameter: Parameter, world: World) -> Any:
             return int(value)
         except ValueError:
             return float(value)
+    thing = world.things.get(value)
+    if thing is not None and thing.values:
+        return Spot(value, values=thing.values)
     spot = world.places.get(value) or world.doors.get(value)
     if spot is None:
         return value
-    return Spot(value, world.room_of(value), world.frame, spot.pose)
+    return Spot(value, world.room_of(value), world.frame, spot.pose, spot.values)
 
 
 @dataclass(frozen=True)

@@ -475,6 +475,9 @@ class SkillRunner:
                 why = f"outcome: {error}"
 
         outcome = judge(table, status, (code, *names), why)
+        listed = not table.field or message is None or any(map(table.lists, (code, *names)))
+        if not listed and not why and status == SUCCEEDED:
+            why = f"{table.field} is {short(code)}, which no list of `outcome` holds"
         if job.overdue and outcome is Outcome.CANCELLED:
             outcome, why = Outcome.FAILED, f"no result within {job.skill.timeout_s:g} s; stopped"
         return Finished(job.uuid, outcome, status, code, names, why, fields, job.overdue, late)
@@ -558,7 +561,7 @@ class SkillRunner:
         there = job.server.instances()
         if there == job.instances:
             return
-        if job.server.kind == "action" and not job.known and job.is_orphan:
+        if (job.server.kind == "service" or not job.known) and job.server.kind != "topic" and job.is_orphan:
             self._on_gone(job, f"{job.server.name} was started again")
             return
         if job.server.kind == "service":

@@ -298,7 +298,7 @@ def _text_of(uuid: UUID) -> str:
 
 
 class ServiceServer(Server):
-    """A service of any type. It cannot be asked to stop, and who serves it is known by number alone."""
+    """A service of any type. It cannot be asked to stop."""
 
     kind = "service"
 
@@ -315,7 +315,12 @@ class ServiceServer(Server):
         return bool(self._client.service_is_ready())
 
     def instances(self) -> frozenset[Any]:
-        return frozenset(range(self._node.count_services(self.name)))
+        """Who listens on the topic of its requests, as Fast DDS and Cyclone DDS name it; by number alone where the
+        middleware names it otherwise."""
+        listening = self._node.get_subscriptions_info_by_topic(f"rq{self.name}Request", no_mangle=True)
+        return frozenset(bytes(each.endpoint_gid) for each in listening) or frozenset(
+            range(self._node.count_services(self.name))
+        )
 
     def make(self, template: Mapping[str, Any], arguments: Mapping[str, Any], frame: ros_types.Frame) -> Any:
         return ros_types.fill(self.type.Request(), template, arguments, frame)

@@ -16,15 +16,19 @@ from rclpy.node import Node
 from std_msgs.msg import String
 
 from rarrl.build import REPLAYED
-from rarrl.errors import RarrlError
+from rarrl.errors import InputError, RarrlError
 from rarrl.executive.executive import TaskStatus
+from rarrl.skills.domain import domain_of
 
 from .bringup import executive_starts
 from .graph import EXECUTIVE, ORCHESTRATOR
 from .lifecycle import LATCHED, VOLATILE
 from .run import START_S, Processes
+from .skill_check import check_types
 
 OVER = frozenset({TaskStatus.SUCCEEDED.value, TaskStatus.FAILED.value, TaskStatus.CANCELLED.value})
+ALONE_S = 0.5
+"""Seconds that the executive waits for a decision where no orchestrator_node is started."""
 SPIN_S = 0.1
 """Seconds that messages are waited for before the processes are looked at again."""
 REPEAT_S = 2.0
@@ -89,8 +93,14 @@ def run_task(
 
     Raises: InputError for a bad setting; RarrlError where a node died or the time ran out."""
     starts = executive_starts(given)
+    faults = check_types(domain_of(given["skills"], given.get("world", "")))
+    if faults:
+        more = f" (and {len(faults) - 1} more: rarrl skills check --ros)" if len(faults) > 1 else ""
+        raise InputError(f"{faults[0]}{more}")
     if given.get("reasoner", REPLAYED) == REPLAYED:  # without a language model there is nothing to decide
         starts = [start for start in starts if start.node is EXECUTIVE]
+        for start in starts:
+            start.parameters["orchestrator.decision_timeout_s"] = ALONE_S
     thinks = any(start.node is ORCHESTRATOR for start in starts)
 
     began = time.monotonic()

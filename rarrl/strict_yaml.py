@@ -40,6 +40,7 @@ def parse_yaml(data: bytes | str, what: str, where: str) -> Any:
         mark = error.problem_mark or error.context_mark
         at = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = _one_line(error.problem or error.context or "not YAML")
+        problem += "; write a text with {} in it in quotes" if problem.endswith("got '{'") else ""
         raise InputError(f"{what}: {where}: not plain YAML{at}: {problem}") from None
     except RecursionError:
         raise InputError(f"{what}: {where}: nested too deeply to be a {what} file") from None

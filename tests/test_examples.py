@@ -195,3 +195,24 @@ def test_a_robot_from_its_two_files_alone(monkeypatch, sentence, ends):
     assert end.status is TaskStatus.SUCCEEDED
     assert {name: getattr(house, name, None) or house.plants.get(name, False) for name in ends} == ends
     assert "rarrl" not in (folder / "greenhouse.py").read_text().replace("knows nothing of rarrl", "")
+
+
+@pytest.mark.slow
+def test_a_robot_over_ros_from_its_two_files_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The laboratory's servers know nothing of rarrl; arm, lid and centrifuge are where the files say."""
+    needs("rclpy", "test_msgs", "diagnostic_msgs", "std_srvs")
+    from rarrl_nodes.task_run import run_task
+
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    folder = EXAMPLES / "robots" / "laboratory"
+    given = {name: str(folder / f"{name}.yaml") for name in ("skills", "world")}
+    lines: list[str] = []
+    command = [sys.executable, str(folder / "laboratory.py"), "--ros-args", "-p", "pace:=0.05"]
+    with subprocess.Popen(command) as robot:
+        try:
+            done = run_task("spin a serum for 3 seconds", given, tmp_path / "run", lines.append, timeout_s=120.0)
+        finally:
+            robot.kill()
+    assert done, lines
+    assert "rarrl" not in (folder / "laboratory.py").read_text().replace("know nothing of rarrl", "")

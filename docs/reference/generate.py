@@ -903,8 +903,9 @@ def robot_files() -> str:
     ]
     goal = (
         "Texts hold arguments in braces: `{to}` the argument itself (a number stays a number), `{to.pose}` a field of "
-        "the place, door or thing in world.yaml, `{skill}` the skill's name, `{row}` the name and all arguments with "
-        "spaces between them. A message with a pose in it, such as PoseStamped, takes `{to.pose}` as a whole."
+        "the place, door or thing in world.yaml, `{to.x}`, `{to.y}` and `{to.yaw}` the numbers of its pose, "
+        "`{to.stop}` what its `values` say, `{skill}` the skill's name, `{row}` the name and all arguments with spaces "
+        "between them. A message with a pose in it, such as PoseStamped, takes `{to.pose}` as a whole."
     )
     return "\n\n".join(
         [

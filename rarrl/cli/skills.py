@@ -10,6 +10,7 @@ import typer
 from rarrl.cli.common import console, guarded, table
 from rarrl.cli.language_model import LlmSettings, language_model_settings
 from rarrl.errors import InputError
+from rarrl.plugins import did_you_mean
 
 if TYPE_CHECKING:
     from rarrl.skills.domain import Domain
@@ -149,8 +150,15 @@ def _ros_faults(domain: Domain) -> list[str]:
     return [str(finding) for finding in check_running(domain)]
 
 
+_SEEN_TO = frozenset({"at", "_ at", "hand_empty", "open", "reachable"})
+"""Sorts of facts that may hold though no skill gives them."""
+
+
 def _notes(domain: Domain) -> list[str]:
     """What is allowed, and what the robot cannot do because of it."""
+    from rarrl.skills.check import sort_of
+    from rarrl.skills.facts import Condition
+
     skills, world = domain.skills.skills, domain.world
     notes = []
     if not domain.skills.examples:
@@ -161,6 +169,14 @@ def _notes(domain: Domain) -> list[str]:
         unknown = [name for name, thing in world.things.items() if not thing.at and thing.portable]
         if unknown:
             notes.append(f"no skill observes: {', '.join(unknown)[:100]} cannot be found, as no place (at) is given")
+    given = {sort_of(fact) for skill in skills.values() for fact in skill.effects}
+    given |= {sort_of(Condition.parse(fact)) for fact in world.facts} | _SEEN_TO
+    for name, skill in skills.items() if domain.plans_by_itself else ():
+        for need in skill.conditions:
+            sort = sort_of(need)
+            if not need.negated and sort not in given:
+                meant = did_you_mean(sort, given)
+                notes.append(f"{name} needs `{need}`, which no skill gives and the world file does not hold{meant}")
     unposed = [name for name, place in world.places.items() if place.pose is None]
     if unposed and any(skill.speed_mps for skill in skills.values()):
         notes.append(f"no pose: the way to {', '.join(unposed)[:100]} counts as 0 m")

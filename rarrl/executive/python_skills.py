@@ -18,8 +18,10 @@ from rarrl.skills.domain import Domain
 from rarrl.skills.outcome import SkillResult, result_of, result_of_error
 from rarrl.skills.plan import Step
 from rarrl.skills.skill_set import Skill
+from rarrl.skills.world import PARTS
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)(?:\.(\w+))?\}")
+_OF_POSE = ("x", "y", "yaw")
 
 
 class PythonSkills:
@@ -98,6 +100,11 @@ def _looked_up(found: re.Match[str], arguments: Mapping[str, Any], domain: Domai
         return value
     entry = domain.world.named.get(value)
     kept = getattr(entry, field, None) if field in type(entry).model_fields else None
+    pose = getattr(entry, "pose", None)
+    if field in _OF_POSE and pose is not None:
+        kept = pose[_OF_POSE.index(field)]
+    elif kept is None:
+        kept = getattr(entry, "values", {}).get(field)
     if kept is None:
-        raise InputError(f"{value} has no {field} in world.yaml")
+        raise InputError(f"{value} has no {field} in world.yaml" + ("" if field in PARTS else ", under values"))
     return list(kept) if isinstance(kept, tuple) else kept

@@ -140,6 +140,10 @@ class OutcomeMap(BaseModel):
             **lists,
         )
 
+    def lists(self, code: Code) -> bool:
+        """Whether a list holds `code`."""
+        return any(_holds(getattr(self.resolved, name), code) for name in _LISTS)
+
     def read(self, code: Code, why: str = "") -> Outcome:
         """What a result with `code`, and the words `why`, means.
 

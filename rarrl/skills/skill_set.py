@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from rarrl.plugins import did_you_mean, is_import_path
 from rarrl.skills.facts import Condition
@@ -235,6 +235,17 @@ class Example(_Part):
         description="[skill, argument, ...] in order; [] says that there is no plan"
     )
 
+    @field_validator("plan", mode="before")
+    @classmethod
+    def _numbers(cls, plan: Any) -> Any:
+        """A number may be written without quotes."""
+        if not isinstance(plan, list):
+            return plan
+        return [
+            [str(each) if type(each) in (int, float) else each for each in row] if isinstance(row, list) else row
+            for row in plan
+        ]
+
 
 class SkillSet(_Part):
     """All of `skills.yaml`."""
@@ -244,7 +255,8 @@ class SkillSet(_Part):
         default={},
         description="what all skills have in common: keys of a skill, which each of them takes over where it does not "
         "give them itself. Mappings are merged; a skill that names its own action, service, topic or python takes "
-        "nothing of the common `run`",
+        "nothing of the common `run`, and one whose outcome is {} or names `like` or `field` nothing of the common "
+        "`outcome`",
     )
     skills: dict[str, Skill] = Field(min_length=1, description="name -> skill")
     examples: tuple[Example, ...] = Field(default=(), description="sentences with their plans")
@@ -311,6 +323,9 @@ def _completed(name: str, skill: object, defaults: Mapping[str, Any]) -> object:
     run = skill.get("run")
     if isinstance(run, dict) and any(way in run for way in WAYS):
         defaults = {key: each for key, each in defaults.items() if key != "run"}
+    outcome = skill.get("outcome")
+    if outcome == {} or (isinstance(outcome, dict) and not outcome.keys().isdisjoint(("like", "field"))):
+        defaults = {key: each for key, each in defaults.items() if key != "outcome"}
 
     skill = _merged(defaults, skill)
     run, parameters = skill.get("run"), skill.get("parameters")

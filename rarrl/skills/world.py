@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -21,8 +22,21 @@ WORLD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 """A room, place, door or thing, as in tool_box: 1 to 40 letters, digits, - and _."""
 
 
+Value = bool | int | float | str
+"""What a robot may call a place or thing by."""
+PARTS = ("name", "room", "frame", "pose", "x", "y", "yaw")
+"""What a goal can take of any place: `{to.x}`."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _values() -> Any:
+    return Field(
+        default={},
+        description="the robot's own numbers and words for it, such as {stop: 3}, which a goal takes as {to.stop}",
+    )
 
 
 class Room(_Part):
@@ -42,6 +56,7 @@ class Place(_Part):
     charger: bool = Field(default=False, description="whether the robot charges here")
     holds: bool = Field(default=True, description="whether things can be here")
     groups: tuple[str, ...] = Field(default=(), description="groups that it belongs to, such as soft")
+    values: dict[str, Value] = _values()
 
 
 class Door(_Part):
@@ -51,6 +66,7 @@ class Door(_Part):
     aliases: tuple[str, ...] = Field(default=(), description="other names that people use")
     pose: tuple[float, float, float] | None = Field(default=None, description="[x, y, yaw] in metres and radians")
     open: bool = Field(default=True, description="whether it is believed to be open at the start")
+    values: dict[str, Value] = _values()
 
 
 class Thing(_Part):
@@ -64,6 +80,7 @@ class Thing(_Part):
     holds: bool = Field(
         default=False, description="whether things can be in or on it, also while it is carried, as in a cup"
     )
+    values: dict[str, Value] = _values()
 
 
 class Battery(_Part):
@@ -135,6 +152,11 @@ class World(_Part):
                 for group in each.groups:
                     if group in KINDS or group in names or not NAME.fullmatch(group):
                         raise ValueError(f"{kind}.{name}.groups: {short(group)} cannot name a group; take another name")
+        for kind in ("places", "doors", "things"):
+            for name, each in getattr(self, kind).items():
+                for word in each.values:
+                    if word in PARTS or word in type(each).model_fields or not NAME.fullmatch(word):
+                        raise ValueError(f"{kind}.{name}.values: {short(word)} cannot name a value; take another name")
         for pair in self.forbidden_pairs:
             for name in pair:
                 _known(name, [*names, *(f"<{group}>" for group in self.groups)], "forbidden_pairs")
@@ -192,7 +214,7 @@ class World(_Part):
         for name, thing in things.items():
             place = all_places.pop(name, None)
             if place is not None:
-                all_things[name] = Thing(aliases=place.aliases, groups=place.groups, holds=True)
+                all_things[name] = Thing(aliases=place.aliases, groups=place.groups, holds=True, values=place.values)
             all_things.setdefault(name, thing)
         for name, place in places.items():
             if name in all_things:
@@ -311,7 +333,7 @@ def load_world(path: Path) -> World:
 
 
 def _known(name: str, known: Iterable[str], where: str) -> None:
-    known = list(known)
+    known = list(dict.fromkeys(known))
     if name not in known:
         raise ValueError(
             f"{where}: {short(name)} is unknown (allowed: {', '.join(known)[:200]}){did_you_mean(name, known)}"

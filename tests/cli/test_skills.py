@@ -46,6 +46,16 @@ def test_check_shows_what_the_robot_will_do(robot):
     assert done.output.endswith("nothing is wrong\n")
 
 
+def test_check_notes_a_need_that_nothing_gives(robot, tmp_path):
+    (tmp_path / "skills.yaml").write_text(SKILLS.replace("needs: [docked]", "needs: [dockd, charged]"))
+    (tmp_path / "world.yaml").write_text("facts: [charged]")
+    done = rarrl("skills", "check", *robot)
+    notes = [line for line in done.output.splitlines() if "needs `" in line]
+    assert notes == [
+        "note: wave needs `dockd`, which no skill gives and the world file does not hold; did you mean 'docked'?"
+    ]
+
+
 def test_check_says_all_that_is_wrong_one_line_each(robot, tmp_path):
     (tmp_path / "skills.yaml").write_text(SKILLS.replace("docks,", "docks, retyr: 1, timeout_s: -1,"))
     (tmp_path / "world.yaml").write_text("tings: {}")

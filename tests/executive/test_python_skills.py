@@ -38,6 +38,7 @@ def robot(monkeypatch):
         ({}, {}),
         ({"target": "{to}", "fast": True}, {"target": "desk", "fast": True}),
         ({"pose": "{to.pose}", "v": ["{speed}"]}, {"pose": [1.0, 2.0, 0.5], "v": [0.5]}),
+        ({"y": "{to.y}", "yaw": "{to.yaw}"}, {"y": 2.0, "yaw": 0.5}),
         ({"text": "go to {to} at {speed} m/s"}, {"text": "go to desk at 0.5 m/s"}),
     ],
 )
@@ -45,6 +46,13 @@ def test_what_a_callable_gets(goal, arguments):
     run = {"python": "my_toy_robot:go"} | ({} if goal is None else {"goal": goal})
     made = domain(go={"parameters": {"to": "place", "speed": {"number": [0, 1]}}, "run": run})
     assert call_arguments(step("go desk 0.5"), made) == arguments
+
+
+def test_a_callable_gets_the_robots_own_numbers():
+    world = World(places={"desk": {"values": {"stop": 7}}})
+    skills = {"go": {"parameters": {"to": "place"}, "run": {"python": "my_toy_robot:go", "goal": {"n": "{to.stop}"}}}}
+    made = Domain(SkillSet(defaults={"does": "x"}, skills=skills), world)
+    assert call_arguments(step("go desk"), made) == {"n": 7}
 
 
 def test_a_place_without_a_pose_is_refused(robot):

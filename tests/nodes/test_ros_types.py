@@ -107,6 +107,8 @@ def test_times_are_written_as_seconds():
         (Header, {"frame_id": "{plcae}"}, "{plcae} is no parameter; did you mean 'place'"),
         (Header, {"frame_id": "{thing.pose}"}, r"thing \('soda'\) has no 'pose'"),
         (Header, {"frame_id": "{kitchen.pose}"}, "kitchen has no 'pose'; give it one in the world file"),
+        (UInt8, {"data": "{kitchen.stop}"}, "kitchen has no 'stop'; give it one in the world file, under values"),
+        (UInt8, {"data": "{place.pose.0}"}, r"place.pose has no '0'; write {place.x}, {place.y} or {place.yaw}"),
         (UInt8, {"data": 256}, r"goal.data: 256 is out of range of uint8 \(0 to 255\)"),
         (UInt8, {"data": -1}, "out of range"),
         (UInt8, {"data": 0.5}, "0.5 is no whole number, the field is uint8"),

@@ -10,7 +10,7 @@ pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]',
 
 from rclpy.node import Node
 from rclpy.task import Future
-from std_msgs.msg import String
+from std_msgs.msg import String, UInt8
 from std_srvs.srv import Trigger
 
 from rarrl.errors import InputError
@@ -19,6 +19,7 @@ from rarrl.skills.outcome import Outcome, OutcomeMap
 from rarrl.skills.plan import Step
 from rarrl.skills.skill_set import Skill, SkillSet
 from rarrl.skills.world import World
+from rarrl_nodes import ros_types
 from rarrl_nodes.skill_events import (
     Accepted,
     CancelRefused,
@@ -449,6 +450,15 @@ def test_a_service_answers(bench):
     assert (done.outcome, done.code, done.why) == (Outcome.FAILED, False, "stuck")
 
 
+def test_a_code_that_no_list_holds_says_so(bench):
+    bench.robot.create_service(Trigger, "open", lambda _, response: response)
+    skill = service().model_copy(update={"outcome": OutcomeMap(field="message", success=("ok",))})
+    bench.begin(skill)
+    bench.runner.start(SkillRun(skill))
+    done = bench.wait(Finished)
+    assert (done.outcome, done.why) == (Outcome.FAILED, "message is '', which no list of `outcome` holds")
+
+
 def test_a_service_that_answers_late(bench):
     gate = Future()
 
@@ -466,6 +476,25 @@ def test_a_service_that_answers_late(bench):
     assert "may still be at work" in bench.wait(Rejected).why
     gate.set_result(None)
     assert bench.wait(Finished).late
+
+
+def test_a_service_that_was_started_again_has_lost_the_call(bench):
+    asked, gate = [], Future()
+
+    async def never(_, response):
+        asked.append(1)
+        await gate
+        return response
+
+    old = bench.robot.create_service(Trigger, "open", never)
+    bench.begin(service())
+    bench.runner.start(SkillRun(service()))
+    assert bench.ear.until(lambda: asked)
+    bench.robot.create_service(Trigger, "open", lambda _, response: response)
+    bench.robot.destroy_service(old)
+    lost = bench.wait(Lost)
+    assert lost.settled and lost.why.endswith("was started again")
+    gate.set_result(None)
 
 
 def topic(**fields):
@@ -508,6 +537,18 @@ def test_steps_of_a_plan_get_numbers_and_poses():
         "text": "3",
     }
     assert (run.arguments["place"].yaw, run.uuid) == (0.5, "ab" * 16)
+
+
+def test_a_goal_takes_the_robots_own_numbers_of_a_place_and_of_a_thing():
+    places, things = {"fridge": {"values": {"stop": 7}}}, {"serum": {"values": {"cap": "red"}}}
+    skill = Skill(does="x", run={"action": "a", "type": FIBONACCI}, parameters={"tube": "thing", "to": "place"})
+    run = SkillRun.of(
+        Domain(SkillSet(skills={"bring": skill}), World(places=places, things=things)),
+        Step("bring", ("serum", "fridge")),
+    )
+    number = ros_types.fill(UInt8(), {"data": "{to.stop}"}, run.arguments)
+    text = ros_types.fill(String(), {"data": "{tube} {tube.cap}"}, run.arguments)
+    assert (number.data, text.data) == (7, "serum red")
 
 
 @pytest.mark.parametrize(

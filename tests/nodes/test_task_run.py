@@ -56,6 +56,15 @@ def test_files_that_are_wrong_start_no_process(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_fields_that_are_wrong_start_no_process(tmp_path):
+    (tmp_path / "skills.yaml").write_text(SKILLS.replace("order:", "ordre:"))
+    (tmp_path / "world.yaml").write_text("{}")
+    given = {name: str(tmp_path / f"{name}.yaml") for name in ("skills", "world")}
+    with pytest.raises(InputError, match=r"skill count: run.goal: .*'ordre'; did you mean 'order'"):
+        run_task("count to 5", given, tmp_path / "run", print)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 def test_a_task_with_a_foreign_action_server(tmp_path, monkeypatch):
     monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))

@@ -4,6 +4,7 @@ import pytest
 
 from rarrl.errors import InputError
 from rarrl.skills.domain import ROBOTS, load_robot
+from rarrl.skills.outcome import OutcomeMap
 from rarrl.skills.skill_set import MAX_SKILLS, Parameter, SkillSet, load_skills
 
 RUN = "run: {python: 'my.robot:go'}"
@@ -100,6 +101,19 @@ def test_skills_take_over_what_they_do_not_give():
     assert made["dock"].run.goal == {"what": "dock", "more": {"x": 1}, "said": "dock"}
     assert (made["dock"].retry, made["dock"].outcome.like, made["dock"].outcome.success) == (0, "nav2", (7,))
     assert (made["wait"].run.action, made["wait"].run.goal, made["wait"].retry) == ("", {}, 3)  # it names its own way
+
+
+@pytest.mark.parametrize("own", [{}, {"field": "status", "success": [1]}, {"like": "goal_status"}])
+def test_an_outcome_of_its_own_takes_nothing_of_the_common_one(own):
+    common = {"outcome": {"like": "trigger", "failed": ["slipped"]}}
+    made = SkillSet(defaults=common, skills={"read": {"does": "r", "run": {"python": "a:b"}, "outcome": own}})
+    assert made.skills["read"].outcome == OutcomeMap(**own)
+
+
+def test_numbers_of_an_example_need_no_quotes():
+    skill = {"does": "s", "run": {"python": "a:b"}, "parameters": {"seconds": "number", "share": "number"}}
+    made = SkillSet(skills={"spin": skill}, examples=[{"say": "spin", "plan": [["spin", 4, 0.5]]}])
+    assert made.examples[0].plan == (("spin", "4", "0.5"),)
 
 
 def test_a_parameter_called_skill_is_a_parameter():

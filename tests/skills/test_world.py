@@ -29,6 +29,8 @@ START = TOY.start_state()
         ("facts: ['']", "'' is no fact"),
         ("places: {a: }\nstart: b", "start: 'b' is unknown"),
         ("places: {a: {groups: [place]}}", "cannot name a group"),
+        ("places: {a: {values: {yaw: 3}}}", "places.a.values: 'yaw' cannot name a value"),
+        ("things: {a: {values: {no name: 3}}}", "things.a.values: 'no name' cannot name a value"),
         ("forbidden_pairs: [[a, b]]", "forbidden_pairs: 'a' is unknown"),
         ("hands: 21", "hands"),
         ("places: {a: {pose: [1, 2]}}", "pose"),
