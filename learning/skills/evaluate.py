@@ -133,7 +133,7 @@ def tune(n: int, workers: int, say: Callable[[str, float], None]) -> dict[str, d
     best: dict[str, dict[str, Any]] = {}
     for (family, params), result in zip(flat, results, strict=True):
         success, seconds, _, llm_s, *_ = result.mean(axis=0)
-        entry = {
+        entry: dict[str, Any] = {
             "params": params,
             "success": round(float(success), 4),
             "seconds": round(float(seconds), 2),

@@ -100,7 +100,13 @@ def run(
     """Run orchestrator_node and replay_node on ROS 2, without ros2 launch; with --sim the whole robot in a home; with
     --skills a task with a robot's own skills: rarrl run --skills robot:pyrobosim "bring a soda to the desk"."""
     if skills is not None:
-        unused = {"n": episodes, "category": category, "alfred": alfred, "split": split, "shock": shock or None}
+        unused: dict[str, object] = {
+            "n": episodes,
+            "category": category,
+            "alfred": alfred,
+            "split": split,
+            "shock": shock or None,
+        }
         unused |= {"latency-scale": latency_scale, "speed": speed, "sim": sim or None, "out": out}
         _refuse_with(
             "--skills, which carries one task out", [name for name, each in unused.items() if each is not None]

@@ -620,12 +620,13 @@ class TaskExecutive:
         """What a skill has seen; a result without a list says nothing."""
         if observes is None:
             return
-        if not result.fields or not isinstance(result.fields.get(observes.list), (list, tuple)):
+        entries = (result.fields or {}).get(observes.list)
+        if not isinstance(entries, (list, tuple)):
             self._pending = []  # another look would say no more
             return
         here = next((value for value in arguments.values() if value in self.domain.world.places), self.beliefs.state.at)
         seen: dict[str, list[str]] = {here: []} if here else {}
-        for entry in result.fields[observes.list]:
+        for entry in entries:
             thing = self._class_of(str(_field(entry, observes.thing)))
             place = self._place_of(str(_field(entry, observes.place))) if observes.place else here
             if thing and place:
@@ -719,7 +720,7 @@ class TaskExecutive:
     def _passed(self, step: Step, before: Beliefs) -> None:
         """The doors on the way that a skill has gone were open."""
         if any(condition.words[0] == "reachable" for condition in self.domain.skill(step).conditions):
-            passed = {
+            passed: dict[Fact, Mark] = {
                 ("open", name): Mark(PASSED_CONFIDENCE, self._now)
                 for name in self._search.doors_to(step.arguments, before.state)
                 if before.marks.get(("open", name), Mark(0.0, 0.0)).confidence < PASSED_CONFIDENCE

@@ -65,7 +65,7 @@ def callable_of(name: str, skill: Skill) -> Callable[..., Any]:
         ) from None
     except ValueError:  # some callables of C have no signature
         pass
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def call_arguments(step: Step, domain: Domain) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def _looked_up(found: re.Match[str], arguments: Mapping[str, Any], domain: Domai
     if field is None:
         return value
     entry = domain.world.named.get(value)
-    kept = getattr(entry, field, None) if field in type(entry).model_fields else None
+    kept = getattr(entry, field, None) if entry is not None and field in type(entry).model_fields else None
     pose = getattr(entry, "pose", None)
     if field in _OF_POSE and pose is not None:
         kept = pose[_OF_POSE.index(field)]

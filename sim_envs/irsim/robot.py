@@ -61,11 +61,10 @@ class IrSimRobot:
 
     def __init__(self, world: str | Path | Mapping[str, Any], seed: int = 0) -> None:
         irsim = load_irsim()
-        if not isinstance(world, Mapping):
-            world = yaml.safe_load(read_file(Path(world), "the ir-sim world"))
+        described = world if isinstance(world, Mapping) else yaml.safe_load(read_file(Path(world), "the ir-sim world"))
         with tempfile.TemporaryDirectory() as folder:  # ir-sim reads files alone
             path = Path(folder, "world.yaml")
-            path.write_text(yaml.safe_dump(dict(world)), "utf-8")
+            path.write_text(yaml.safe_dump(dict(described)), "utf-8")
             self.env = irsim.make(str(path), headless=True, log_level="ERROR", seed=seed)
 
         robots = self.env.robot_list
@@ -92,6 +91,7 @@ class IrSimRobot:
     @property
     def mount(self) -> Mount:
         """Where the lidar is on the base."""
+        assert self._lidar is not None
         x, y, yaw = self._lidar.get_offset()
         return Mount(x, y, yaw)
 
