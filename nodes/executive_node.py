@@ -113,7 +113,7 @@ class ExecutiveNode(RarrlNode):
 
     def _reset(self) -> None:
         """What the node remembers between two callbacks."""
-        self._client = DecisionClient(lambda reason: self.get_logger().warning(f"ignored: {reason}"))
+        self._client = DecisionClient(lambda reason: self.get_logger().warning(f"ignored: {reason}"), self._domain)
         self._decision: tuple[int, Decision] | None = None  # for the state of this number
         self._waiting: tuple[int, float] = (-1, 0.0)  # number of the state that waits for a decision, since when
         self._deserted = False  # no decision came in time; until the orchestrator is heard again

@@ -13,7 +13,7 @@ Events come in with the clock's time in seconds and return what is to be done (`
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -93,7 +93,8 @@ class _Running:
 class _Task:
     """One task. done: rows of any plan that were carried out. attempts: per step since beliefs changed. barred: steps
     that are not tried before beliefs change. refusals: per step since it last succeeded; having
-    failed more often than it is tried again counts twice."""
+    failed more often than it is tried again counts twice. looked_again: things that were looked for once more.
+    looked_at: places that the robot has looked at."""
 
     id: str
     goal: str
@@ -117,6 +118,7 @@ class _Task:
     llm_s: float = 0.0
     tokens: float = 0.0
     looked_again: set[str] = field(default_factory=set)
+    looked_at: set[str] = field(default_factory=set)
 
 
 class TaskExecutive:
@@ -348,8 +350,8 @@ class TaskExecutive:
                 self.beliefs = self.beliefs.reconsidered(found.looks_for)
                 found = self._prepared(step, barred)
             if found.fault and found.looks_for and self._is_there(step):  # no other one is found than that one
-                found = self._look_whether(step, barred)
-                if not found.steps:
+                found = self._look_whether(step, barred, found.fault)
+                if not found.steps and not found.fault:
                     task.finished[row] = True
                     continue
             return row, found
@@ -402,16 +404,16 @@ class TaskExecutive:
         put = self._task.done.count(step) if self._task is not None else 0
         return bool(ends) and all(self.beliefs.state.count(thing, place) > put for thing, _, place in ends)
 
-    def _look_whether(self, step: Step, barred: frozenset[Step]) -> Preparation:
-        """Looks once per task whether a thing is where a step would put it; nothing where no skill can."""
+    def _look_whether(self, step: Step, barred: frozenset[Step], fault: str) -> Preparation:
+        """A look at where a step would put a thing; nothing where this task has looked there, or where no skill can.
+        fault: what is wrong where the robot cannot get there now."""
         task = self._task
         assert task is not None
-        if str(step) in task.looked_again:
+        place = next((name for name in reversed(step.arguments) if name in self.domain.world.places), "")
+        if not place or place in task.looked_at or not self._search.can_look_at(place):
             return Preparation()
-        task.looked_again.add(str(step))
-        places = [each for each in step.arguments if each in self.domain.world.places]
-        steps = self._search.look_at(places[-1], self.beliefs.state, barred) if places else None
-        return Preparation(steps or (), looks_for=str(step))
+        steps = self._search.look_at(place, self.beliefs.state, barred)
+        return Preparation(steps or (), looks_for=str(step), fault="" if steps else fault)
 
     def _blocked(self, step: Step) -> str:
         """Why nothing may be sent to the server of a step."""
@@ -526,8 +528,9 @@ class TaskExecutive:
             for effect in skill.effects:
                 filled = effect.filled(arguments)
                 self.beliefs = self.beliefs.give(filled.words, self._now, sure, filled.negated)
-            self._observe(skill.observes, result, arguments)
+            places = self._observe(skill.observes, result, arguments)
             if task is not None:
+                task.looked_at.update(places)
                 if self.beliefs.state != before.state:
                     task.barred.clear()
                     task.attempts.clear()
@@ -592,10 +595,10 @@ class TaskExecutive:
         self._away[server] = (since, self._now if first else self._now + AWAY_S)
         return self._now - since < self.settings.busy_s
 
-    def _observe(self, observes: Any, result: SkillResult, arguments: Mapping[str, str]) -> None:
-        """What a skill has seen; a result without a list says nothing."""
+    def _observe(self, observes: Any, result: SkillResult, arguments: Mapping[str, str]) -> Iterable[str]:
+        """What a skill has seen, and where it has looked; a result without a list says nothing."""
         if observes is None or not result.fields or observes.list not in result.fields:
-            return
+            return ()
         here = next((value for value in arguments.values() if value in self.domain.world.places), self.beliefs.state.at)
         seen: dict[str, list[str]] = {here: []} if here else {}
         entries = result.fields[observes.list]
@@ -608,6 +611,7 @@ class TaskExecutive:
         for place, things in seen.items():
             self.beliefs = self.beliefs.observe(place, things, self._now, observes.confidence)
         self._settle(here, before)
+        return seen
 
     def _settle(self, here: str, before: Beliefs) -> None:
         """What was not surely done, now that the robot has looked."""
@@ -943,6 +947,7 @@ class TaskExecutive:
                 "answered": {str(level): plan.to_rows() for level, plan in task.answered.items()},
                 "failed": None if task.failed is None else list(task.failed),
                 "looked_again": sorted(task.looked_again),
+                "looked_at": sorted(task.looked_at),
                 "acts": task.acts,
                 "stuck": task.stuck,
                 "spent": [task.calls, task.llm_s, task.tokens],
@@ -1011,6 +1016,7 @@ class TaskExecutive:
             row, outcome, why = value["failed"]
             task.failed = int(row), str(outcome), str(why)
         task.looked_again = set(map(str, value["looked_again"]))
+        task.looked_at = set(map(str, value["looked_at"]))
         task.acts, task.stuck = int(value["acts"]), int(value["stuck"])
         task.calls, task.llm_s, task.tokens = int(calls), float(llm_s), float(tokens)
         if plan is not None and len(task.finished) != len(plan.steps):

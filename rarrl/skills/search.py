@@ -27,7 +27,7 @@ second in Python; with weight 4, a home of 7 places and 8 shut doors takes some 
 MAX_GROUNDED = 5_000
 """Steps that one search considers."""
 MAX_SOLVED = 2_000
-"""Solved problems that are kept: what prepares a row is asked anew after every outcome, and for the report before it."""
+"""Solved problems that are kept: what prepares a row is asked again after every outcome, and for the report before."""
 _HAND_EMPTY = ("", "hand_empty")
 
 
@@ -322,6 +322,13 @@ class Search:
             if found is not None:
                 return (*found, step)
         return None
+
+    def can_look_at(self, place: str) -> bool:
+        """Whether some skill looks at `place`, or where the robot stands."""
+        looks = (deed.step for deed in self._deeds if self._skills[deed.step.skill].observes is not None)
+        return any(
+            place in step.arguments or not any(p in self._world.places for p in step.arguments) for step in looks
+        )
 
     def _prices(self, steps: tuple[Step, ...], state: State) -> Iterator[float]:
         for step in steps:

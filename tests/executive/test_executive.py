@@ -111,6 +111,21 @@ def test_a_thing_that_nobody_has_is_given_up():
     assert Counter(robot.log)["look table"] <= 3
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_thing_that_is_believed_to_be_brought_already_counts_once_it_was_seen_there(is_there):
+    home = toy(things={"cup": {"at": ["table"]}})
+    truth = home.world.start_state() if is_there else replace(home.world.start_state(), located=frozenset())
+    end, robot, _ = played(home, truth=truth)
+    assert "look table" in robot.log
+    assert end.status is (TaskStatus.SUCCEEDED if is_there else TaskStatus.FAILED)
+
+
+def test_a_thing_that_is_believed_to_be_brought_already_does_not_count_where_the_look_is_refused():
+    home = toy(things={"cup": {"at": ["table"]}})
+    end, _, _ = played(home, failing={("look", Outcome.REFUSED): 1000})
+    assert end.status is TaskStatus.FAILED
+
+
 def test_a_sentence_that_is_near_to_nothing_fails_without_moving():
     end, robot, _ = played(goal="sing a song")
     assert (end.status, robot.log, end.skills) == (TaskStatus.FAILED, [], 0)
