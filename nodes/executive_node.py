@@ -233,8 +233,8 @@ class ExecutiveNode(RarrlNode):
         skill = self._domain.skill(command.step)
         is_new = isinstance(command, Send)
         ran_s = 0.0 if is_new else max(skill.timeout_s - command.timeout_s, 0.0)
-        known = command.accepted if isinstance(command, Adopt) else True
-        run = SkillRun.of(self._domain, command.step, command.uuid, ran_s, known)
+        known, ago_s = (command.accepted, command.sent_ago_s) if isinstance(command, Adopt) else (True, 0.0)
+        run = SkillRun.of(self._domain, command.step, command.uuid, ran_s, known, ago_s)
         self._sent[command.uuid] = now() - ran_s
         if not skill.run.python:
             (self._runner.start if is_new else self._runner.adopt)(run)

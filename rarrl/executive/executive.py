@@ -35,6 +35,9 @@ from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanSta
 
 AWAY_S = 1.0
 """Seconds between two attempts at a server that is not available: it may be starting."""
+TURNED_DOWN_S = (0.5, 1.0, 2.0, 4.0)
+"""Seconds to wait after each time in a row that a server turns a goal down before it runs: it may be busy, and does not
+say so. After the last one the goal counts as refused; a robot that turns it down for good costs 7.5 s per step."""
 NO_PLAN = StepView("no_plan", failures=0.99, attempts=50.0)
 """What stands in place of a plan where nothing known is near to the sentence: acting on it fails."""
 
@@ -168,6 +171,7 @@ class TaskExecutive:
         self._thinking: Decision | None = None
         self._held: tuple[Decision, float, Step] | None = None  # an ACT that waits for a server, since when, its step
         self._away: dict[str, tuple[float, float]] = {}  # server -> not available since, and tried again after
+        self._turned_down: dict[Step, int] = {}  # how often in a row its server has turned the goal of a step down
         self._pending: list[tuple[int, Step]] = []  # rows that are done but not for sure, to be looked at
         self._now = 0.0
 
@@ -186,6 +190,7 @@ class TaskExecutive:
         self._thinking = self._held = None
         self._pending = []
         self._away = {}
+        self._turned_down = {}
         self.status, self.why = TaskStatus.RUNNING, ""
         if recalled.plan is not None and not self.domain.check(recalled.plan):
             self._put_in_force(recalled.plan, 0, recalled.similarity)
@@ -459,7 +464,7 @@ class TaskExecutive:
         running = self._goals.get(uuid)
         if running is None or running.sent:
             return ()
-        running.sent = True
+        running.sent, running.sent_s = True, now_s
         return (Save(),)
 
     def accepted(self, uuid: str, now_s: float) -> Commands:
@@ -469,6 +474,7 @@ class TaskExecutive:
         if running is None or running.accepted:
             return ()
         running.sent = running.accepted = True
+        self._turned_down.pop(running.step, None)
         return (Save(),)
 
     def unknown(self, uuid: str, why: str, now_s: float) -> Commands:
@@ -498,7 +504,11 @@ class TaskExecutive:
         sure = self.certainty.judge(skill, step, result, expected_s)
         if not running.given_up:  # else it was counted when its time was over
             self._count(step, result)
-        if result.outcome is not Outcome.UNAVAILABLE:
+        wait_s = self._wait_s(running, result)
+        if wait_s:
+            result = replace(result, outcome=Outcome.UNAVAILABLE)
+            self._away[skill.run.server] = (now_s, now_s + wait_s)
+        elif result.outcome is not Outcome.UNAVAILABLE:
             self._away.pop(skill.run.server, None)
         self._believe(running, result, sure)
         self._read_battery(result)
@@ -507,10 +517,19 @@ class TaskExecutive:
         if running.given_up or self._task is None or self.status not in (TaskStatus.RUNNING, TaskStatus.PAUSED):
             return (Save(),)
         if running.task == self._task.id:
-            self._conclude(running, result)
+            self._conclude(running, result, waits=bool(wait_s))
         elif self.status is TaskStatus.RUNNING:  # the last task's; now this one can begin
             self._make_report(None)
         return (Save(),)
+
+    def _wait_s(self, running: _Running, result: SkillResult) -> float:
+        """Seconds until a goal is sent once more that its server has turned down without a reason; 0: it is not."""
+        is_action = bool(self.domain.skill(running.step).run.action)
+        if not (is_action and running.sent and not running.accepted and result.outcome is Outcome.REFUSED):
+            return 0.0
+        times = self._turned_down.get(running.step, 0)
+        self._turned_down[running.step] = times + 1
+        return TURNED_DOWN_S[times] if times < len(TURNED_DOWN_S) else 0.0
 
     def _count(self, step: Step, result: SkillResult) -> None:
         """Attempts that were made and have ended tell of the skill; others of the world, or of its server."""
@@ -556,14 +575,14 @@ class TaskExecutive:
         if sure < self.settings.sure and self.domain.skill(running.step).effects:
             self._pending.append((row, running.step))
 
-    def _conclude(self, running: _Running, result: SkillResult) -> None:
-        """What the orchestrator is told, and what is tried again."""
+    def _conclude(self, running: _Running, result: SkillResult, waits: bool = False) -> None:
+        """What the orchestrator is told, and what is tried again. waits: its server was too busy for an attempt."""
         task = self._task
         assert task is not None
         step, skill = running.step, self.domain.skill(running.step)
         outcome = result.outcome
         row = self._current_row()
-        if outcome is Outcome.UNAVAILABLE and self._waits_for(skill.run.server):
+        if waits or (outcome is Outcome.UNAVAILABLE and self._waits_for(skill.run.server)):
             task.acts -= 1  # it may be starting: no attempt was made
         elif outcome in (Outcome.FAILED, Outcome.TIMEOUT, Outcome.UNAVAILABLE):
             task.attempts[step] = task.attempts.get(step, 0) + 1
@@ -984,7 +1003,8 @@ class TaskExecutive:
             self._make_report(None)
         commands: list[Command] = []
         for goal in goals:
-            commands.append(Adopt(goal.uuid, goal.step, goal.deadline_s - now_s, goal.accepted))
+            sent_ago_s = max(now_s - goal.sent_s, 0.0)
+            commands.append(Adopt(goal.uuid, goal.step, goal.deadline_s - now_s, goal.accepted, sent_ago_s))
             if goal.stopped_s is not None:
                 commands.append(Stop(goal.uuid))
         return tuple(commands)

@@ -7,17 +7,18 @@ from rarrl.build import make_orchestrator
 from rarrl.clock import ManualClock
 from rarrl.decision_loop import DecisionSession
 from rarrl.executive import play
-from rarrl.executive.executive import TaskExecutive, TaskStatus
+from rarrl.executive.executive import ExecutiveSettings, TaskExecutive, TaskStatus
 from rarrl.executive.play import play_task
 from rarrl.reasoner.base import Answer
 from rarrl.types import CallStatus
 
 TOY = toy()
+TRUSTING = ExecutiveSettings(sure=0.8)  # the toy gives no signals: its word is taken
 
 
 def test_seconds_are_those_of_the_robot():
     clock = ManualClock(100.0)
-    end = play_task(TaskExecutive(TOY), "put the cup on the table", ToyRobot(TOY), clock)
+    end = play_task(TaskExecutive(TOY, TRUSTING), "put the cup on the table", ToyRobot(TOY), clock)
     assert (end.status, end.seconds, clock.now()) == (TaskStatus.SUCCEEDED, 8.0, 108.0)
 
 
@@ -38,7 +39,7 @@ def test_a_reasoner_is_asked_once_and_takes_its_time():
     thinker = Thinker()
     session = DecisionSession(make_orchestrator("always", "groq-70b"))
     robot = ToyRobot(TOY)
-    end = play_task(TaskExecutive(TOY), "put the cup on the table", robot, ManualClock(), session, thinker)
+    end = play_task(TaskExecutive(TOY, TRUSTING), "put the cup on the table", robot, ManualClock(), session, thinker)
     assert robot.log[-1] == "put cup cupboard"
     assert end.calls == len(asked) >= 1
     assert end.llm_s == 3.0 * end.calls
