@@ -11,7 +11,8 @@ Each fault strikes at a random time of each trial. Counted:
     lost_tasks          neither succeeded nor ended with a reason within TRIAL_S
     stale_applied       rows that were told done without a goal of that task that the cart said it had done
     false_success       tasks that ended as succeeded where the cart had not done both rows
-    resume_s            from the activation of a restarted executive until its goal was found again, or a new one came
+    resume_s            from the activation of a restarted executive until its goal was found again, or a new one came:
+                        a wall time, most of it DDS discovery; load_p50 is the load average of the machine at the ends
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import argparse
 import json
 import os
 import random
+import shlex
 import sys
 import tempfile
 import time
@@ -166,6 +168,7 @@ class Trial:
     stale_applied: int = 0
     done: bool = False
     resume_s: float | None = None
+    load: float = 0.0
 
 
 @dataclass
@@ -314,6 +317,7 @@ class Bench:
             found.status, found.why = last["status"], last["why"]
             found.skills, found.calls = int(last["skills"]), int(last["calls"])
         found.seconds = time.time() - started
+        found.load = os.getloadavg()[0]
         new = self.cart()[lines:]
         found.two_goals_at_once = sum(line["what"] == "goal" and line["at_once"] > 1 for line in new)
         truth = self.truth()
@@ -448,6 +452,7 @@ def figures(trials: list[Trial]) -> tuple[dict[str, Any], dict[str, Any]]:
             "restarts": len(resumes),
             "resume_p50_s": float(np.median(resumes)) if resumes else None,
             "resume_max_s": resumes[-1] if resumes else None,
+            "load_p50": float(np.median([trial.load for trial in mine])),
             "ends": sorted({f"{trial.status}: {trial.why}"[:160] for trial in mine if trial.status != "succeeded"}),
         }
     n = len(trials)
@@ -464,6 +469,7 @@ def figures(trials: list[Trial]) -> tuple[dict[str, Any], dict[str, Any]]:
     if resumes:
         found["resume_p50_s"] = Figure(float(np.median(resumes)), "s", len(resumes))
         found["resume_max_s"] = Figure(max(resumes), "s", len(resumes))
+    found["load_p50"] = Figure(float(np.median([trial.load for trial in trials])), "processes", n)
     return found, table
 
 
@@ -505,7 +511,7 @@ def main() -> int:
     for name, figure in found.items():
         print(f"{name} = {figure.text()} {figure.unit} (n {figure.n})")
     if arguments.json is not None:
-        command = f"python benchmarks/executive_faults.py --trials {arguments.trials} --json {arguments.json}"
+        command = f"python {shlex.join(sys.argv)}"
         write_results(arguments.json, make_results(command, arguments.seed, found, {"faults": table}))
     return 0
 

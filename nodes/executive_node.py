@@ -113,7 +113,7 @@ class ExecutiveNode(RarrlNode):
 
     def _reset(self) -> None:
         """What the node remembers between two callbacks."""
-        self._client = DecisionClient(lambda reason: self.get_logger().warning(f"ignored: {reason}"))
+        self._client = DecisionClient(lambda reason: self.get_logger().warning(f"ignored: {reason}"), self._domain)
         self._decision: tuple[int, Decision] | None = None  # for the state of this number
         self._waiting: tuple[int, float] = (-1, 0.0)  # number of the state that waits for a decision, since when
         self._deserted = False  # no decision came in time; until the orchestrator is heard again
@@ -233,8 +233,8 @@ class ExecutiveNode(RarrlNode):
         skill = self._domain.skill(command.step)
         is_new = isinstance(command, Send)
         ran_s = 0.0 if is_new else max(skill.timeout_s - command.timeout_s, 0.0)
-        known = command.accepted if isinstance(command, Adopt) else True
-        run = SkillRun.of(self._domain, command.step, command.uuid, ran_s, known)
+        known, ago_s = (command.accepted, command.sent_ago_s) if isinstance(command, Adopt) else (True, 0.0)
+        run = SkillRun.of(self._domain, command.step, command.uuid, ran_s, known, ago_s)
         self._sent[command.uuid] = now() - ran_s
         if not skill.run.python:
             (self._runner.start if is_new else self._runner.adopt)(run)

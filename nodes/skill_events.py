@@ -74,6 +74,7 @@ class SkillRun:
         uuid: of the goal, 32 hexadecimal digits. Written down before the goal is sent, it finds the goal again.
         ran_s: seconds that it has run already, where a new process takes it up.
         accepted: whether the earlier process had heard that its server has it.
+        sent_ago_s: seconds since the earlier process has sent it, or was about to.
     """
 
     skill: Skill
@@ -81,16 +82,25 @@ class SkillRun:
     uuid: str = field(default_factory=new_uuid)
     ran_s: float = 0.0
     accepted: bool = True
+    sent_ago_s: float = 0.0
 
     @classmethod
-    def of(cls, domain: Domain, step: Step, uuid: str = "", ran_s: float = 0.0, accepted: bool = True) -> SkillRun:
+    def of(
+        cls,
+        domain: Domain,
+        step: Step,
+        uuid: str = "",
+        ran_s: float = 0.0,
+        accepted: bool = True,
+        sent_ago_s: float = 0.0,
+    ) -> SkillRun:
         """The run of one step of a plan that `domain` has checked."""
         skill = domain.skill(step)
         arguments = {
             name: argument(value, skill.parameters[name], domain.world)
             for name, value in domain.arguments(step).items()
         }
-        return cls(skill, arguments, uuid or new_uuid(), ran_s, accepted)
+        return cls(skill, arguments, uuid or new_uuid(), ran_s, accepted, sent_ago_s)
 
 
 @dataclass(frozen=True)

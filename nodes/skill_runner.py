@@ -61,7 +61,7 @@ RETRY_S = (1.0, 2.0, 4.0, 8.0, 10.0)
 
 ASK_S = 0.25
 """Seconds between two questions for a goal that an earlier process may have sent, or not: its server may still be
-thinking about it. It is believed that there is none after `accept_s`."""
+thinking about it. It is believed that there is none `accept_s` after the earlier process has sent it."""
 
 NO_ANSWER = "never acknowledged"
 REFUSED = "refused"
@@ -299,7 +299,7 @@ class SkillRunner:
 
     def _try_send(self, job: _Job) -> None:
         server = job.server
-        if not server.is_there() or not server.is_settled():
+        if not server.is_there() or not (server.is_settled() or job.adopted):
             return
         if not job.adopted and server.name not in self._shared and server.others(job.uuid):
             why = f"{server.name}: a goal of another client is at work there"
@@ -433,7 +433,8 @@ class SkillRunner:
             job.not_known_since = job.not_known_since or _now()
             job.ask_again = _now() + ASK_S
             job.due = max(job.due, _now() + 4.0 * ASK_S)  # it answers
-            if _now() - job.not_known_since >= job.skill.accept_s:
+            silent_s = _now() - job.not_known_since
+            if silent_s >= ASK_S and job.run.sent_ago_s + silent_s >= job.skill.accept_s:
                 self._forsake(job)
 
     def _forsake(self, job: _Job) -> None:

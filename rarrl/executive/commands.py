@@ -24,12 +24,13 @@ class Send:
 @dataclass(frozen=True)
 class Adopt:
     """Take a goal up again that an earlier process has sent. accepted: its server had said that it has it; else the
-    process may have been killed before it sent it."""
+    process may have been killed before it sent it. sent_ago_s: seconds since it was sent, or was about to be."""
 
     uuid: str
     step: Step
     timeout_s: float
     accepted: bool = False
+    sent_ago_s: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ Events come in with the clock's time in seconds and return what is to be done (`
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import pairwise
@@ -36,6 +36,9 @@ from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanSta
 
 AWAY_S = 1.0
 """Seconds between two attempts at a server that is not available: it may be starting."""
+TURNED_DOWN_S = (0.5, 1.0, 2.0, 4.0)
+"""Seconds to wait after each time in a row that a server turns a goal down before it runs: it may be busy, and does not
+say so. After the last one the goal counts as refused; a robot that turns it down for good costs 7.5 s per step."""
 NO_PLAN = StepView("no_plan", failures=0.99, attempts=50.0)
 """What stands in place of a plan where nothing known is near to the sentence: acting on it fails."""
 PASSED_CONFIDENCE = 0.9
@@ -100,7 +103,8 @@ class _Running:
 class _Task:
     """One task. done: rows of any plan that were carried out. attempts: per step since beliefs changed. barred: steps
     that are not tried before beliefs change. refusals: per step since it last succeeded; having
-    failed more often than it is tried again counts twice."""
+    failed more often than it is tried again counts twice. looked_again: things that were looked for once more.
+    looked_at: places that the robot has looked at."""
 
     id: str
     goal: str
@@ -124,6 +128,7 @@ class _Task:
     llm_s: float = 0.0
     tokens: float = 0.0
     looked_again: set[str] = field(default_factory=set)
+    looked_at: set[str] = field(default_factory=set)
 
 
 class TaskExecutive:
@@ -174,6 +179,7 @@ class TaskExecutive:
         self._thinking: Decision | None = None
         self._held: tuple[Decision, float, Step] | None = None  # an ACT that waits for a server, since when, its step
         self._away: dict[str, tuple[float, float]] = {}  # server -> not available since, and tried again after
+        self._turned_down: dict[Step, int] = {}  # how often in a row its server has turned the goal of a step down
         self._pending: list[tuple[int, Step]] = []  # rows that are done but not for sure, to be looked at
         self._now = 0.0
 
@@ -192,6 +198,7 @@ class TaskExecutive:
         self._thinking = self._held = None
         self._pending = []
         self._away = {}
+        self._turned_down = {}
         self.status, self.why = TaskStatus.RUNNING, ""
         if recalled.plan is not None and not self.domain.check(recalled.plan):
             self._put_in_force(recalled.plan, 0, recalled.similarity)
@@ -360,8 +367,8 @@ class TaskExecutive:
                 self.beliefs = self.beliefs.reconsidered(found.looks_for)
                 found = self._prepared(step, barred)
             if found.fault and found.looks_for and self._is_there(step):  # no other one is found than that one
-                found = self._look_whether(step, barred)
-                if not found.steps:
+                found = self._look_whether(step, barred, found.fault)
+                if not found.steps and not found.fault:
                     task.finished[row] = True
                     continue
             if found.steps and not self._comes_back(found.steps[0]):
@@ -421,16 +428,16 @@ class TaskExecutive:
         put = self._task.done.count(step) if self._task is not None else 0
         return bool(ends) and all(self.beliefs.state.count(thing, place) > put for thing, _, place in ends)
 
-    def _look_whether(self, step: Step, barred: frozenset[Step]) -> Preparation:
-        """Looks once per task whether a thing is where a step would put it; nothing where no skill can."""
+    def _look_whether(self, step: Step, barred: frozenset[Step], fault: str) -> Preparation:
+        """A look at where a step would put a thing; nothing where this task has looked there, or where no skill can.
+        fault: what is wrong where the robot cannot get there now."""
         task = self._task
         assert task is not None
-        if str(step) in task.looked_again:
+        place = next((name for name in reversed(step.arguments) if name in self.domain.world.places), "")
+        if not place or place in task.looked_at or not self._search.can_look_at(place):
             return Preparation()
-        task.looked_again.add(str(step))
-        places = [each for each in step.arguments if each in self.domain.world.places]
-        steps = self._search.look_at(places[-1], self.beliefs.state, barred) if places else None
-        return Preparation(steps or (), looks_for=str(step))
+        steps = self._search.look_at(place, self.beliefs.state, barred)
+        return Preparation(steps or (), looks_for=str(step), fault="" if steps else fault)
 
     def _blocked(self, step: Step) -> str:
         """Why nothing may be sent to the server of a step."""
@@ -476,7 +483,7 @@ class TaskExecutive:
         running = self._goals.get(uuid)
         if running is None or running.sent:
             return ()
-        running.sent = True
+        running.sent, running.sent_s = True, now_s
         return (Save(),)
 
     def accepted(self, uuid: str, now_s: float) -> Commands:
@@ -486,6 +493,7 @@ class TaskExecutive:
         if running is None or running.accepted:
             return ()
         running.sent = running.accepted = True
+        self._turned_down.pop(running.step, None)
         return (Save(),)
 
     def unknown(self, uuid: str, why: str, now_s: float) -> Commands:
@@ -516,7 +524,11 @@ class TaskExecutive:
         sure = self.certainty.judge(skill, step, result, expected_s)
         if not running.given_up:  # else it was counted when its time was over
             self._count(step, result)
-        if result.outcome is not Outcome.UNAVAILABLE:
+        wait_s = self._wait_s(running, result)
+        if wait_s:
+            result = replace(result, outcome=Outcome.UNAVAILABLE)
+            self._away[skill.run.server] = (now_s, now_s + wait_s)
+        elif result.outcome is not Outcome.UNAVAILABLE:
             self._away.pop(skill.run.server, None)
         self._believe(running, result, sure)
         self._read_battery(step, result)
@@ -525,10 +537,19 @@ class TaskExecutive:
         if running.given_up or self._task is None or self.status not in (TaskStatus.RUNNING, TaskStatus.PAUSED):
             return (Save(),)
         if running.task == self._task.id:
-            self._conclude(running, result)
+            self._conclude(running, result, waits=bool(wait_s))
         elif self.status is TaskStatus.RUNNING:  # the last task's; now this one can begin
             self._make_report(None)
         return (Save(),)
+
+    def _wait_s(self, running: _Running, result: SkillResult) -> float:
+        """Seconds until a goal is sent once more that its server has turned down without a reason; 0: it is not."""
+        is_action = bool(self.domain.skill(running.step).run.action)
+        if not (is_action and running.sent and not running.accepted and result.outcome is Outcome.REFUSED):
+            return 0.0
+        times = self._turned_down.get(running.step, 0)
+        self._turned_down[running.step] = times + 1
+        return TURNED_DOWN_S[times] if times < len(TURNED_DOWN_S) else 0.0
 
     def _count(self, step: Step, result: SkillResult) -> None:
         """Attempts that were made and have ended tell of the skill; others of the world, or of its server."""
@@ -547,8 +568,9 @@ class TaskExecutive:
                 filled = effect.filled(arguments)
                 self.beliefs = self.beliefs.give(filled.words, self._now, sure, filled.negated)
             self._passed(step, before)
-            self._observe(skill.observes, result, arguments)
+            places = self._observe(skill.observes, result, arguments)
             if task is not None:
+                task.looked_at.update(places)
                 if self.beliefs.state != before.state:
                     task.barred.clear()
                     task.attempts.clear()
@@ -577,14 +599,14 @@ class TaskExecutive:
         if sure < self.settings.sure and self.domain.skill(running.step).effects:
             self._pending.append((row, running.step))
 
-    def _conclude(self, running: _Running, result: SkillResult) -> None:
-        """What the orchestrator is told, and what is tried again."""
+    def _conclude(self, running: _Running, result: SkillResult, waits: bool = False) -> None:
+        """What the orchestrator is told, and what is tried again. waits: its server was too busy for an attempt."""
         task = self._task
         assert task is not None
         step, skill = running.step, self.domain.skill(running.step)
         outcome = result.outcome
         row = self._current_row()
-        if outcome is Outcome.UNAVAILABLE and self._waits_for(skill.run.server):
+        if waits or (outcome is Outcome.UNAVAILABLE and self._waits_for(skill.run.server)):
             task.acts -= 1  # it may be starting: no attempt was made
         elif outcome in (Outcome.FAILED, Outcome.TIMEOUT, Outcome.UNAVAILABLE):
             task.attempts[step] = task.attempts.get(step, 0) + 1
@@ -616,14 +638,14 @@ class TaskExecutive:
         self._away[server] = (since, self._now if first else self._now + AWAY_S)
         return self._now - since < self.settings.busy_s
 
-    def _observe(self, observes: Any, result: SkillResult, arguments: Mapping[str, str]) -> None:
-        """What a skill has seen; a result without a list says nothing."""
+    def _observe(self, observes: Any, result: SkillResult, arguments: Mapping[str, str]) -> Iterable[str]:
+        """What a skill has seen, and where it has looked; a result without a list says nothing."""
         if observes is None:
-            return
+            return ()
         entries = (result.fields or {}).get(observes.list)
         if not isinstance(entries, (list, tuple)):
             self._pending = []  # another look would say no more
-            return
+            return ()
         here = next((value for value in arguments.values() if value in self.domain.world.places), self.beliefs.state.at)
         seen: dict[str, list[str]] = {here: []} if here else {}
         for entry in entries:
@@ -635,6 +657,7 @@ class TaskExecutive:
         for place, things in seen.items():
             self.beliefs = self.beliefs.observe(place, things, self._now, observes.confidence)
         self._settle(here, before)
+        return seen
 
     def _settle(self, here: str, before: Beliefs) -> None:
         """What was not surely done, now that the robot has looked."""
@@ -1019,6 +1042,7 @@ class TaskExecutive:
                 "answered": {str(level): plan.to_rows() for level, plan in task.answered.items()},
                 "failed": None if task.failed is None else list(task.failed),
                 "looked_again": sorted(task.looked_again),
+                "looked_at": sorted(task.looked_at),
                 "acts": task.acts,
                 "stuck": task.stuck,
                 "spent": [task.calls, task.llm_s, task.tokens],
@@ -1060,7 +1084,8 @@ class TaskExecutive:
             self._make_report(None)
         commands: list[Command] = []
         for goal in goals:
-            commands.append(Adopt(goal.uuid, goal.step, goal.deadline_s - now_s, goal.accepted))
+            sent_ago_s = max(now_s - goal.sent_s, 0.0)
+            commands.append(Adopt(goal.uuid, goal.step, goal.deadline_s - now_s, goal.accepted, sent_ago_s))
             if goal.stopped_s is not None:
                 commands.append(Stop(goal.uuid))
         return tuple(commands)
@@ -1092,6 +1117,7 @@ class TaskExecutive:
             row, outcome, why = value["failed"]
             task.failed = int(row), str(outcome), str(why)
         task.looked_again = set(map(str, value["looked_again"]))
+        task.looked_at = set(map(str, value["looked_at"]))
         task.acts, task.stuck = int(value["acts"]), int(value["stuck"])
         task.calls, task.llm_s, task.tokens = int(calls), float(llm_s), float(tokens)
         if plan is not None and len(task.finished) != len(plan.steps):

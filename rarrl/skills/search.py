@@ -30,7 +30,7 @@ MAX_GROUNDED = 5_000
 MAX_TRIED = 50_000
 """Steps that are looked at for those that the operator allows: about a second."""
 MAX_SOLVED = 2_000
-"""Solved problems that are kept: what prepares a row is asked anew after every outcome, and for each report."""
+"""Solved problems that are kept: what prepares a row is asked again after every outcome, and for the report before."""
 _HAND_EMPTY = ("", "hand_empty")
 
 
@@ -325,6 +325,13 @@ class Search:
             if found is not None:
                 return (*found, step)
         return None
+
+    def can_look_at(self, place: str) -> bool:
+        """Whether some skill looks at `place`, or where the robot stands."""
+        looks = (deed.step for deed in self._deeds if self._skills[deed.step.skill].observes is not None)
+        return any(
+            place in step.arguments or not any(p in self._world.places for p in step.arguments) for step in looks
+        )
 
     def _prices(self, steps: tuple[Step, ...], state: State) -> Iterator[float]:
         for step in steps:

@@ -11,7 +11,7 @@ from toy_robot import SKILLS, WORLD, ToyRobot, counting_ids, plan, step, toy
 
 from rarrl.clock import ManualClock
 from rarrl.executive.commands import Adopt, Save, Send, Stop
-from rarrl.executive.executive import ExecutiveSettings, TaskExecutive, TaskStatus, goal_of
+from rarrl.executive.executive import TURNED_DOWN_S, ExecutiveSettings, TaskExecutive, TaskStatus, goal_of
 from rarrl.executive.play import play_task
 from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Verdict
@@ -114,6 +114,21 @@ def test_a_thing_that_nobody_has_is_given_up():
     assert end.status is TaskStatus.FAILED
     assert end.why == "cup was not found at any place that can be reached"
     assert Counter(robot.log)["look table"] <= 3
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_thing_that_is_believed_to_be_brought_already_counts_once_it_was_seen_there(is_there):
+    home = toy(things={"cup": {"at": ["table"]}})
+    truth = home.world.start_state() if is_there else replace(home.world.start_state(), located=frozenset())
+    end, robot, _ = played(home, truth=truth)
+    assert "look table" in robot.log
+    assert end.status is (TaskStatus.SUCCEEDED if is_there else TaskStatus.FAILED)
+
+
+def test_a_thing_that_is_believed_to_be_brought_already_does_not_count_where_the_look_is_refused():
+    home = toy(things={"cup": {"at": ["table"]}})
+    end, _, _ = played(home, failing={("look", Outcome.REFUSED): 1000})
+    assert end.status is TaskStatus.FAILED
 
 
 def test_a_sentence_that_is_near_to_nothing_fails_without_moving():
@@ -460,7 +475,7 @@ def test_a_restarted_process_goes_on_the_same():
     truth = State("table", "hall", (), frozenset({("cup", "cupboard", 1)}), frozenset())
     whole, _, _ = played(truth=truth, failing={("open", Outcome.FAILED): 1})
     ids, robot = counting_ids(), ToyRobot(TOY, truth, {("open", Outcome.FAILED): 1})
-    made = TaskExecutive(TOY, new_id=ids)
+    made = TaskExecutive(TOY, ExecutiveSettings(sure=0.8), new_id=ids)
     made.instruct(GOAL, 0.0)
     while made.status is TaskStatus.RUNNING:
         made = restarted(made, ids)
@@ -477,7 +492,7 @@ def test_a_restarted_process_goes_on_the_same():
 
 
 def restarted(made, ids):
-    again = TaskExecutive(TOY, new_id=ids)
+    again = TaskExecutive(TOY, ExecutiveSettings(sure=0.8), new_id=ids)
     again.restore(json.loads(json.dumps(made.to_json())), 0.0)
     return again
 
@@ -490,7 +505,10 @@ def test_a_restart_takes_the_running_goal_up_with_the_time_that_it_has_left():
     assert again.restore(made.to_json(), 100.0) == (Adopt(goal.uuid, goal.step, 10.0),)  # as old as the journal
     made.pause(1.0)
     again = executive()
-    assert again.restore(made.to_json(), 100.0) == (Adopt(goal.uuid, goal.step, 9.0), Stop(goal.uuid))
+    assert again.restore(made.to_json(), 100.0) == (
+        Adopt(goal.uuid, goal.step, 9.0, sent_ago_s=1.0),
+        Stop(goal.uuid),
+    )
     assert again.status is TaskStatus.PAUSED
 
 
@@ -557,6 +575,42 @@ def test_a_server_that_is_not_available_is_waited_for_and_no_attempt_is_counted(
                 made.finished(command.uuid, SkillResult(Outcome.UNAVAILABLE, "no server"), now)
         now += 1.0
     assert made.status is TaskStatus.FAILED
+
+
+def over_ros(domain):
+    """The same robot with an action in place of each Python call."""
+    skills = json.loads(json.dumps(SKILLS))
+    skills["defaults"]["run"] = {"action": "do", "type": "test_msgs/action/Fibonacci"}
+    skills["skills"]["go"].pop("run")
+    return Domain(SkillSet(**skills), domain.world)
+
+
+def test_a_goal_that_is_turned_down_is_sent_again_after_a_while_and_no_belief_is_doubted():
+    made, waited, now = begun(over_ros(TOY)), [], 0.0
+    goal = act(made)
+    for _ in TURNED_DOWN_S:
+        made.sending(goal.uuid, now)
+        made.finished(goal.uuid, SkillResult(Outcome.REFUSED, "rejected"), now)
+        assert made.decide(ACT, now) == () and made.held and made.spent[3] == 0
+        began = now
+        while not (commands := made.tick(now)):
+            now += 0.125
+        waited.append(now - began)
+        goal = sent(commands)
+    assert tuple(waited) == TURNED_DOWN_S and made.beliefs.contradicted == 0
+
+    made.sending(goal.uuid, now)
+    made.finished(goal.uuid, SkillResult(Outcome.REFUSED, "rejected"), now)
+    assert not made.held and made.spent[3] == 1 and made.beliefs.contradicted == 1
+
+
+def test_a_goal_that_was_taken_and_is_refused_then_is_not_sent_again():
+    made = begun(over_ros(TOY))
+    goal = act(made)
+    made.sending(goal.uuid, 0.0)
+    made.accepted(goal.uuid, 0.0)
+    made.finished(goal.uuid, SkillResult(Outcome.REFUSED, "no way"), 1.0)
+    assert made.spent[3] == 1 and made.beliefs.contradicted == 1
 
 
 def test_what_is_not_known_to_have_ended_keeps_its_server_and_the_late_result_counts():

@@ -340,7 +340,7 @@ def test_a_goal_that_was_believed_gone_and_turns_up_blocks_its_server_again(benc
     assert bench.ear.until(lambda: server.asked)
     first.close()
     bench.begin(action())
-    bench.runner.adopt(SkillRun(action(accept_s=0.2), {"n": 1}, run.uuid, accepted=False))
+    bench.runner.adopt(SkillRun(action(accept_s=60.0), {"n": 1}, run.uuid, accepted=False, sent_ago_s=60.0))
     assert bench.wait(Lost).settled
 
     server.gate.set_result(None)
