@@ -102,7 +102,8 @@ def test_shipped_tables_hold_sane_costs(name: str) -> None:
     table = ReplayTable.from_profile(load_profile(name))
     costs = table.costs
     assert np.all(costs.median_s <= costs.p95_s) and np.all(costs.mean_tokens <= costs.max_tokens)
-    assert costs.mean_s[1] > costs.mean_s[0] > costs.mean_s[2]  # longer answers take longer
+    typical = costs.median_s  # a mean of two dozen calls is that of the slowest two
+    assert typical[1] > typical[0] > typical[2]  # longer answers take longer
     assert np.all(costs.ok_rate >= 0.9)
 
 
