@@ -41,6 +41,7 @@ HEAVY = {
         "rarrl_learning.quantize.quantize",
         "rarrl_learning.quantize.scores",
         "rarrl_learning.reasoner.train",
+        "rarrl_learning.skills.train",
         "rarrl_learning.torch_llama",
         "rarrl_sim_envs.alfred.sb3_vec_env",
     },

@@ -44,6 +44,8 @@ RULES = ANSWERS.with_name("rules.json")
 WEIGHTS = ANSWERS.with_name("policy.safetensors")
 """What `rarrl_learning.skills.train` fitted."""
 WHERE_THINKING_HELPS = ("hidden", "vague")
+TOLD = "told"
+"""A variant of the evaluation: `hidden`, and world.yaml says where things usually are."""
 DRAWS = 2000
 """Bootstrap draws of the intervals."""
 CANDIDATES: dict[str, list[dict[str, Any]]] = {
@@ -82,7 +84,9 @@ _policy = lru_cache(maxsize=200)(load_policy)
 def play_all(policies: Sequence[str], task: tuple[int, str, int]) -> list[tuple[float, ...]]:
     """One mission (goal, variant, seed) under each policy: COLUMNS of each."""
     answers = RecordedAnswers(ANSWERS)
-    trial = Trial(mission(*task), answers, train_costs(answers))
+    number, variant, seed = task
+    played_as = "hidden" if variant == TOLD else variant
+    trial = Trial(mission(number, played_as, seed), answers, train_costs(answers), told=variant == TOLD)
     return [tuple(map(float, astuple(trial.play(_policy(policy))))) for policy in policies]
 
 
@@ -151,7 +155,7 @@ def eval_skills(
     *,
     n: int = 30,
     goals: Sequence[int] = GOALS,
-    variants: Sequence[str] = VARIANTS,
+    variants: Sequence[str] = (*VARIANTS, TOLD),
     workers: int = 1,
     seed: int = 0,
     json_path: Path | None = None,

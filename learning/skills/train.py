@@ -29,12 +29,9 @@ from .trials import COST_WEIGHT, Trial
 TIME_WEIGHT = 0.2
 """Points of success that a whole horizon of seconds is worth: a mission that is done late is still done."""
 ASKED = (Action.ACT, Action.PLANNER_1, Action.PLANNER_2)
-USED = (
-    *("plan.default", "default_doubt", "plan_doubt", "goal_words", "unknown_words", "answered.PLANNER_1"),
-    *("answered.PLANNER_2", "progress", "step_fraction", "acts_since_think", "calls_since_act", "step.failures"),
-)
+USED = ("default_doubt", "unknown_words", "rest.looks", "answered.PLANNER_1", "answered.PLANNER_2", "progress")
 """Features that it sees. A dozen sentences cannot teach it more."""
-HIDDEN_UNITS, STEPS, WEIGHT_DECAY = 8, 500, 0.001
+HIDDEN_UNITS, STEPS, WEIGHT_DECAY = 4, 300, 0.01
 """Of the network; steps of full-batch Adam, after which the worth of training missions no longer rises."""
 LATER = 200
 """Later situations that it learns to go on in: enough of each mission, and a fit takes seconds."""

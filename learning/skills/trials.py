@@ -34,16 +34,20 @@ NO_CALL_S = 1e6
 """Seconds of a call that was not recorded: the verifier's. No budget pays for it."""
 
 
-@lru_cache(maxsize=1)
-def domain() -> Domain:
-    """pyrobosim's two files."""
-    return load_robot("pyrobosim")
+@lru_cache(maxsize=2)
+def domain(told: bool = False) -> Domain:
+    """pyrobosim's two files; without `told` they do not say where things usually are, as a maker seldom knows it."""
+    shipped = load_robot("pyrobosim")
+    if told:
+        return shipped
+    things = {name: thing.model_copy(update={"usual": {}}) for name, thing in shipped.made.things.items()}
+    return Domain(shipped.skills, shipped.made.model_copy(update={"things": things}), shipped.policy)
 
 
-@lru_cache(maxsize=1)
-def _search() -> Search:
+@lru_cache(maxsize=2)
+def _search(told: bool) -> Search:
     """One for all missions: what it has solved in one, it need not solve again."""
-    return Search(domain())
+    return Search(domain(told))
 
 
 @dataclass(frozen=True)
@@ -82,14 +86,14 @@ class Played:
 class _Live:
     """A mission that is being played. path: the decisions so far."""
 
-    def __init__(self, mission: Mission, reasoner: Reasoner | None) -> None:
+    def __init__(self, mission: Mission, reasoner: Reasoner | None, told: bool) -> None:
         self.path: tuple[int, ...] = ()
         self._mission, self._reasoner = mission, reasoner
         self._clock = ManualClock()
         ids = iter(range(10**9))
-        self._player = PyrobosimPlayer(mission.robot(), domain())
-        self._executive = TaskExecutive(domain(), new_id=lambda: f"{next(ids):032x}")
-        self._executive._search = _search()
+        self._player = PyrobosimPlayer(mission.robot(), domain(told))
+        self._executive = TaskExecutive(domain(told), new_id=lambda: f"{next(ids):032x}")
+        self._executive._search = _search(told)
         self._player.tell(self._executive)
         self._carry_out(self._executive.instruct(mission.instruction, 0.0))
 
@@ -134,10 +138,12 @@ class Trial:
         mission: see `rarrl_sim_envs.pyrobosim.missions`.
         reasoner: answers THINK, the same each time; None: only ACT is taken.
         costs: what calls are expected to cost.
+        told: whether world.yaml says where things usually are.
     """
 
-    def __init__(self, mission: Mission, reasoner: Reasoner | None, costs: CallCosts) -> None:
+    def __init__(self, mission: Mission, reasoner: Reasoner | None, costs: CallCosts, told: bool = False) -> None:
         self.mission = mission
+        self._told = told
         self._reasoner, self._costs = reasoner, costs
         self._reports: dict[tuple[int, ...], Report | None] = {}
         self._ends: dict[tuple[int, ...], Played] = {}
@@ -172,7 +178,7 @@ class Trial:
 
     def _played_to(self, path: tuple[int, ...]) -> _Live:
         """A mission in which the decisions of `path` were taken."""
-        live = _Live(self.mission, self._reasoner)
+        live = _Live(self.mission, self._reasoner, self._told)
         session = DecisionSession(Orchestrator(_Along(path), self._costs, COST_WEIGHT), domain=domain())
         self._note(live)
         for _ in path:

@@ -17,8 +17,8 @@ def eval_skills(
     n: Annotated[int, typer.Option("--n", min=1, help="Test seeds of each goal and variant.")] = 30,
     goals: Annotated[str, typer.Option(help="Goals, 1 to 4; commas between.")] = "1,2,3,4",
     variants: Annotated[
-        str, typer.Option(help="plain, hidden, vague, doors, battery, failures; commas between.")
-    ] = "plain,hidden,vague,doors,battery,failures",
+        str, typer.Option(help="plain, hidden, vague, doors, battery, failures, told; commas between.")
+    ] = "plain,hidden,vague,doors,battery,failures,told",
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     seed: SeedOption = 0,
     json: JsonOption = None,

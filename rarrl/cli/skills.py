@@ -10,7 +10,6 @@ import typer
 from rarrl.cli.common import console, guarded, table
 from rarrl.cli.language_model import LlmSettings, language_model_settings
 from rarrl.errors import InputError
-from rarrl.plugins import did_you_mean
 
 if TYPE_CHECKING:
     from rarrl.skills.domain import Domain
@@ -175,6 +174,8 @@ def _notes(domain: Domain) -> list[str]:
         for need in skill.conditions:
             sort = sort_of(need)
             if not need.negated and sort not in given:
+                from rarrl.plugins import did_you_mean
+
                 meant = did_you_mean(sort, given)
                 notes.append(f"{name} needs `{need}`, which no skill gives and the world file does not hold{meant}")
     unposed = [name for name, place in world.places.items() if place.pose is None]
