@@ -111,7 +111,9 @@ def test_what_knows_no_names_is_taken_for_any_robots_skills() -> None:
     assert policy.name == "nameless" and policy.nameless  # type: ignore[attr-defined]
     assert load_policy("learned", Fitted.SKILLS).name == "nameless"
     tuned = {c: tuned_parameters(c, registry.SKILLSET_RULES_FILE) for c in ("binding", "answers")}
-    assert set(tuned["binding"]) == set(skill_families()) and set(tuned["answers"]) <= set(recorded_families())
+    shipped = {"never", "always", "risk_share"}  # a rule that somebody adds is not tuned yet
+    assert shipped <= set(tuned["binding"]) <= set(skill_families())
+    assert set(tuned["answers"]) <= set(recorded_families())
     for fitted in (Fitted.LATENCIES, Fitted.SKILLS):
         assert load_policy("risk_share", fitted).params == tuned["binding"]["risk_share"]  # type: ignore[attr-defined]
     rule = load_policy("interval", Fitted.SKILLS)
