@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from rarrl.reasoner.llama import LlamaReasoner
 from rarrl.reasoner.nearest import NearestGoal
 from rarrl.reasoner.plan import Plan
 from rarrl.report.runs import wilson
+from rarrl.resources.cpu import cpu_seconds
 from rarrl.results import Figure, make_results, write_results
 from rarrl.types import Role
 
@@ -57,7 +57,7 @@ def main() -> None:
         settings = LanguageModelConfig(examples=str(_train_alone(given.alfred)), call_timeout_s=DEADLINE_S)
         reasoner = LlamaReasoner(given.model, settings=settings)
         for n, level in left:
-            before = _cpu_s(reasoner)
+            before = cpu_seconds(reasoner.worker.pid)
             answer = reasoner.ask(Request(n, Role.PLANNER, level, drawn[n].goal, DEADLINE_S))
             row: dict[str, Any] = {
                 "goal": n,
@@ -67,7 +67,7 @@ def main() -> None:
                 "plan": str(answer.plan or answer.why),
                 "own_right": _own_right(answer.text, expert_plan(drawn[n])),
                 "tokens": [answer.tokens_in, answer.tokens_out],
-                "cpu_s": round(_cpu_s(reasoner) - before, 2),
+                "cpu_s": round(cpu_seconds(reasoner.worker.pid) - before, 2),
             }
             done[n, level] = row
             with given.journal.open("a") as stream:
@@ -114,12 +114,6 @@ def _read(journal: Path) -> dict[tuple[int, int], dict[str, Any]]:
     lines = journal.read_text().splitlines() if journal.exists() else []
     rows = [json.loads(line) for line in lines]
     return {(row["goal"], row["level"]): row for row in rows}
-
-
-def _cpu_s(reasoner: LlamaReasoner) -> float:
-    """CPU seconds of the worker process so far."""
-    fields = Path(f"/proc/{reasoner.worker.pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _share(hits: list[bool]) -> Figure:

@@ -32,6 +32,7 @@ from typing import Any
 
 from rarrl.files import write_json_atomic
 from rarrl.latency.profile import shareable
+from rarrl.resources.cpu import cpu_seconds
 from rarrl.results import Figure, make_results
 
 RESULTS = Path(__file__).resolve().parent / "results" / "real_model.json"
@@ -142,8 +143,7 @@ def _cpu_s_of(pid: int | None) -> float:
     """CPU seconds that a running process has used; 0 where there is none."""
     if pid is None:
         return 0.0
-    fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return cpu_seconds(pid)
 
 
 def _with_ctrl_c() -> None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import shlex
 import subprocess
 import time
@@ -34,6 +33,7 @@ from rarrl.reasoner.breaker import CircuitBreaker, GuardedReasoner
 from rarrl.reasoner.llama import LlamaReasoner
 from rarrl.reasoner.openai import OpenAiReasoner
 from rarrl.report.runs import wilson
+from rarrl.resources.cpu import cpu_seconds
 from rarrl.results import Figure, make_results, write_results
 from rarrl.skills.domain import load_robot
 from rarrl.skills.nearest import NearestExample
@@ -186,10 +186,7 @@ def _wait_for(url: str) -> None:
 
 
 def _cpu_s(pid: int | None) -> float:
-    if pid is None:
-        return math.nan
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return math.nan if pid is None else cpu_seconds(pid)
 
 
 def _share(hits: list[bool]) -> Figure:

@@ -50,6 +50,7 @@ from rarrl.config import DetectorConfig
 from rarrl.perception.camera_input import camera_pose
 from rarrl.perception.obstacles import Body, height_slice
 from rarrl.perception.voxels import PRESETS, Voxelizer, truth_voxels
+from rarrl.resources.cpu import cpu_seconds
 from rarrl.results import Figure, make_results, write_results
 from rarrl.types import VoxelState
 from rarrl_learning.perception.synthetic import RenderedPair, SynthConfig, render_pair
@@ -231,12 +232,6 @@ def running_node(camera: Camera) -> Iterator[Child]:
 # Speed
 
 
-def cpu_s(pid: int) -> float:
-    """Processor time that a process has used, seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def measure_rate(name: str, pairs: int, rate: float) -> dict[str, Any]:
     """One row of `rate`."""
     print(f"{name}: {pairs} pairs at {rate:g} Hz", file=sys.stderr)
@@ -262,14 +257,14 @@ def measure_rate(name: str, pairs: int, rate: float) -> dict[str, Any]:
         for k in range(-warm_up, pairs):
             camera.listen(start + k / rate)
             if k == 0:
-                before = cpu_s(child.process.pid)
+                before = cpu_seconds(child.process.pid)
             stamp, _, at = camera.send(shots[k % VARIANTS])
             everything.add(stamp)
             if k >= 0:
                 sent[stamp] = at
 
         camera.listen(time.monotonic() + SETTLE_S)
-        cpu_ms = 1e3 * (cpu_s(child.process.pid) - before) / pairs
+        cpu_ms = 1e3 * (cpu_seconds(child.process.pid) - before) / pairs
         exceptions = int(camera.status()["exceptions"])
 
     heard = camera.heard

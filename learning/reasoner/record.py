@@ -300,11 +300,23 @@ class Recorder:
 
 def _plain(answer: Answer, judged: Plan | None, expert: Plan) -> dict[str, Any]:
     """An answer as the columns of a record, with its plan as rows."""
+    verdict = answer.verdict
+    return {
+        **call_columns(answer, judged, lambda plan: same_plan(plan, expert)),
+        "confidence": _number(answer.confidence),
+        "verdict": None if verdict is None else verdict.ok,
+        "fault": None if verdict is None or verdict.fault is None else verdict.fault.value,
+        "p_ok": None if verdict is None else _number(verdict.p_ok),
+    }
+
+
+def call_columns(answer: Answer, judged: Plan | None, is_right: Callable[[Plan], bool]) -> dict[str, Any]:
+    """The columns that every recorded call has. judged: the plan that a verifier was asked about."""
     plan = judged or answer.plan
     verdict = answer.verdict
     correct = None
     if answer.status is CallStatus.OK and plan is not None:
-        right = same_plan(plan, expert)
+        right = is_right(plan)
         correct = right if verdict is None else verdict.ok == right
     ttft = answer.seconds if math.isnan(answer.ttft_s) else min(answer.ttft_s, answer.seconds)
     return {
@@ -317,10 +329,6 @@ def _plain(answer: Answer, judged: Plan | None, expert: Plan) -> dict[str, Any]:
         "finish": FINISH.get(answer.status, "error"),
         "correct": correct,
         "plan": None if plan is None else plan.to_rows(),
-        "confidence": _number(answer.confidence),
-        "verdict": None if verdict is None else verdict.ok,
-        "fault": None if verdict is None or verdict.fault is None else verdict.fault.value,
-        "p_ok": None if verdict is None else _number(verdict.p_ok),
     }
 
 

@@ -25,9 +25,9 @@ from rarrl.skills.beliefs import Beliefs
 from rarrl.skills.domain import Domain
 from rarrl.skills.nearest import NearestExample
 from rarrl.skills.plan import Plan, Step
-from rarrl.types import CallStatus, Role
+from rarrl.types import Role
 
-from .record import FINISH, Journal, Progress, RecordConfig, counted_ends, profile_name, unbroken
+from .record import Journal, Progress, RecordConfig, call_columns, counted_ends, profile_name, unbroken
 from .skill_goals import Outcomes
 
 TRIES = 50
@@ -168,23 +168,7 @@ class _Recorder:
         answer = self._reasoner.ask(request)
         self.made += 1
 
-        judged = plan or answer.plan
-        correct = None
-        if answer.status is CallStatus.OK and judged is not None:
-            right = self._judge(domain).same(judged, mission.right)
-            correct = right if answer.verdict is None else answer.verdict.ok == right
-        ttft = min(answer.ttft_s, answer.seconds) if answer.ttft_s == answer.ttft_s else answer.seconds
-        row = {
-            "role": role.value,
-            "level": level,
-            "tokens_in": answer.tokens_in,
-            "tokens_out": answer.tokens_out,
-            "ttft_s": round(ttft, 5),
-            "total_s": round(answer.seconds, 5),
-            "finish": FINISH.get(answer.status, "error"),
-            "correct": correct,
-            "plan": None if judged is None else judged.to_rows(),
-        }
+        row = call_columns(answer, plan, lambda judged: self._judge(domain).same(judged, mission.right))
         self._journal.add(key, row, answer.status, answer.why, answer.text)
         return row
 

@@ -15,6 +15,7 @@ from typing import Any
 from rarrl.errors import InputError
 from rarrl.files import sha256, write_json_atomic
 from rarrl.reasoner.base import Answer, Reasoner, Request
+from rarrl.resources.cpu import cpu_seconds
 from rarrl.skills.domain import ROBOTS, Domain
 from rarrl.skills.plan import Plan
 from rarrl.strict_json import read_json
@@ -163,6 +164,5 @@ def _seconds_of_children() -> float:
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in (task / "children").read_text().split():
                 queue.append(int(child))
-                fields = Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()
-                total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+                total += cpu_seconds(int(child))
     return total

@@ -92,8 +92,7 @@ class _Live:
         self._clock = ManualClock()
         ids = iter(range(10**9))
         self._player = PyrobosimPlayer(mission.robot(), domain(told))
-        self._executive = TaskExecutive(domain(told), new_id=lambda: f"{next(ids):032x}")
-        self._executive._search = _search(told)
+        self._executive = TaskExecutive(domain(told), new_id=lambda: f"{next(ids):032x}", search=_search(told))
         self._player.tell(self._executive)
         self._carry_out(self._executive.instruct(mission.instruction, 0.0))
 

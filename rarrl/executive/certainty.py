@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from rarrl.skills.facts import Condition
+from rarrl.skills.facts import locates
 from rarrl.skills.outcome import Outcome, SkillResult
 from rarrl.skills.plan import Step
 from rarrl.skills.skill_set import Skill
@@ -105,14 +105,13 @@ class Effects:
         holds: bool | None = None
         leaves: bool | None = None
         moves = False
-        for text in skill.gives:
-            given = Condition.parse(text)
+        for given in skill.effects:
             if given.words[0] == "holding":
                 holds = not given.negated
                 leaves = False if holds else leaves
             elif given.words == ("hand_empty",):
                 holds = given.negated
-            elif len(given.words) == 3 and given.words[1] == "at":
+            elif locates(given.words):
                 leaves = not given.negated
                 holds = False if leaves else holds
             moves |= not (given.words[0] == "at" and len(given.words) == 2)

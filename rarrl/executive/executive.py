@@ -27,7 +27,7 @@ from rarrl.orchestrator.skill_statistics import SkillStatistics, Tried, priors_o
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
 from rarrl.skills.beliefs import START_CONFIDENCE, Beliefs, Mark
 from rarrl.skills.domain import Domain, names_in
-from rarrl.skills.facts import Fact
+from rarrl.skills.facts import Fact, locates
 from rarrl.skills.nearest import NearestExample
 from rarrl.skills.outcome import Outcome, SkillResult
 from rarrl.skills.plan import Plan, Step
@@ -141,6 +141,7 @@ class TaskExecutive:
         certainty: how sure "done" is.
         new_id: makes the ids of goals and tasks, 32 hex digits.
         beliefs: what is believed at the start; None: what world.yaml says.
+        search: of `domain`, with what it has solved before; None: a new one.
 
     Attributes:
         status: how the task stands. why: in words.
@@ -156,6 +157,7 @@ class TaskExecutive:
         certainty: Certainty | None = None,
         new_id: Callable[[], str] = lambda: uuid4().hex,
         beliefs: Beliefs | None = None,
+        search: Search | None = None,
     ) -> None:
         self.domain = domain
         self.settings = settings or ExecutiveSettings()
@@ -169,7 +171,7 @@ class TaskExecutive:
         self._drain: dict[str, float] = {}  # per skill, the most that one second of it has taken so far
         self.report: Report | None = None
         self._nearest = NearestExample(domain)
-        self._search = Search(domain)
+        self._search = search or Search(domain)
         self._new_id = new_id
         self._run = new_id()[:16]
         self._number = 0
@@ -272,7 +274,7 @@ class TaskExecutive:
         status = answer.status
         if status is CallStatus.OK and took > seconds + 1e-9:
             status = CallStatus.TIMEOUT
-        if status is CallStatus.OK and isinstance(answer.plan, Plan) and self.domain.check(answer.plan):
+        if status is CallStatus.OK and answer.plan is not None and self.domain.check(answer.plan):
             status = CallStatus.REFUSED
         task.budget = task.budget.spend(seconds, tokens)
         task.calls, task.llm_s, task.tokens = task.calls + 1, task.llm_s + seconds, task.tokens + tokens
@@ -284,10 +286,9 @@ class TaskExecutive:
     def _heed(self, answer: Answer) -> None:
         task = self._task
         assert task is not None
-        where = getattr(answer, "where", None)
-        if where:
-            self.beliefs = self.beliefs.hinted(where)
-        if answer.role is Role.PLANNER and isinstance(answer.plan, Plan) and answer.plan.steps:
+        if answer.where:
+            self.beliefs = self.beliefs.hinted(answer.where)
+        if answer.role is Role.PLANNER and answer.plan is not None and answer.plan.steps:
             confidence = 0.0 if math.isnan(answer.confidence) else math.exp(min(answer.confidence, 0.0))
             task.answered[answer.level] = answer.plan
             self._put_in_force(answer.plan, answer.level, confidence)
@@ -415,7 +416,7 @@ class TaskExecutive:
         """Whether what a step would bring about is the case without it. A thing put somewhere counts only where this
         task has put it: the goal may want another one there."""
         effects = self.domain.skill(step).effects
-        if not effects or any(len(effect.words) == 3 and effect.words[1] == "at" for effect in effects):
+        if not effects or any(locates(effect.words) for effect in effects):
             return False
         arguments = self.domain.arguments(step)
         return all(self._search.holds(effect.filled(arguments), self.beliefs.state) for effect in effects)
@@ -424,7 +425,7 @@ class TaskExecutive:
         """Whether more of a thing is where a step puts it than this task has put there."""
         arguments = self.domain.arguments(step)
         ends = [effect.filled(arguments).words for effect in self.domain.skill(step).effects if not effect.negated]
-        ends = [words for words in ends if len(words) == 3 and words[1] == "at"]
+        ends = [words for words in ends if locates(words)]
         put = self._task.done.count(step) if self._task is not None else 0
         return bool(ends) and all(self.beliefs.state.count(thing, place) > put for thing, _, place in ends)
 
@@ -579,9 +580,11 @@ class TaskExecutive:
                 task.refusals.pop(step, None)
                 self._mark_done(running, sure)
         elif result.outcome in (Outcome.REFUSED, Outcome.UNPLANNABLE):
-            door = self._least_sure_door(step)
-            unseen = result.outcome is Outcome.UNPLANNABLE and door is not None and door[0] <= START_CONFIDENCE
-            doubted = self._contradict(step) if result.outcome is Outcome.REFUSED else self._contradict_way(step)
+            if result.outcome is Outcome.REFUSED:
+                unseen, doubted = False, self._contradict(step)
+            else:
+                unseen = any(confidence <= START_CONFIDENCE for confidence, _, _ in self._doors_to(step))
+                doubted = self._contradict_way(step)
             if task is not None:
                 if not unseen:  # a door that the robot has never seen open explains it: that ends with the doors
                     task.refusals[step] = task.refusals.get(step, 0) + 1
@@ -667,7 +670,7 @@ class TaskExecutive:
             really = True
             for effect in skill.effects:
                 words = effect.filled(arguments).words
-                if len(words) == 3 and words[1] == "at" and words[2] == here and not effect.negated:
+                if locates(words) and words[2] == here and not effect.negated:
                     really = self.beliefs.state.count(words[0], here) >= before.state.count(words[0], here)
                 elif words[0] == "holding" and self.beliefs.state.count(words[1], here) > before.state.count(
                     words[1], here
@@ -721,12 +724,7 @@ class TaskExecutive:
     def _contradict_way(self, step: Step) -> bool:
         """Something on the believed way is shut. Doors that the robot has not seen open are no longer taken to be;
         where it has seen all of them, the least sure one, then the oldest. False where there are none."""
-        marks = self.beliefs.marks
-        doors = [
-            (marks[fact].confidence, marks[fact].since_s, fact)
-            for fact in (("open", name) for name in self._search.doors_to(step.arguments, self.beliefs.state))
-            if fact in marks
-        ]
+        doors = self._doors_to(step)
         if not doors:
             return False
         unseen = [door for door in doors if door[0] <= START_CONFIDENCE]
@@ -734,11 +732,11 @@ class TaskExecutive:
             self.beliefs = self.beliefs.drop(fact, self._now)
         return True
 
-    def _least_sure_door(self, step: Step) -> tuple[float, float, Fact] | None:
-        """Confidence, age and fact of the door on the believed way that is most likely shut after all."""
+    def _doors_to(self, step: Step) -> list[tuple[float, float, Fact]]:
+        """Confidence, since when, and fact of each door on the believed way."""
         marks = self.beliefs.marks
-        doors = [("open", name) for name in self._search.doors_to(step.arguments, self.beliefs.state)]
-        return min(((marks[d].confidence, marks[d].since_s, d) for d in doors if d in marks), default=None)
+        doors: list[Fact] = [("open", name) for name in self._search.doors_to(step.arguments, self.beliefs.state)]
+        return [(marks[door].confidence, marks[door].since_s, door) for door in doors if door in marks]
 
     def _passed(self, step: Step, before: Beliefs) -> None:
         """The doors on the way that a skill has gone were open."""

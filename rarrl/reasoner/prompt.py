@@ -164,18 +164,18 @@ def schema(
         step = {"anyOf": [step for step in steps if step is not None]}
         if not step["anyOf"]:
             properties["plan"] = {"type": "array", "maxItems": 0}
-            return _object(properties)
+            return closed_object(properties)
 
         shortest = 0 if may_decline else 1
         properties["plan"] = {"type": "array", "items": step, "minItems": shortest, "maxItems": MAX_STEPS}
-        return _object(properties)
+        return closed_object(properties)
 
     if level == 2:
         properties["achieves"] = sentence
 
     faults = {"type": "string", "enum": [fault.value for fault in Fault]}
-    ok = _object({**properties, "ok": {"const": True}})
-    wrong = _object({**properties, "ok": {"const": False}, "fault": faults})
+    ok = closed_object({**properties, "ok": {"const": True}})
+    wrong = closed_object({**properties, "ok": {"const": False}, "fault": faults})
     return {"anyOf": [ok, wrong]}
 
 
@@ -221,7 +221,8 @@ def json_pieces() -> tuple[str, ...]:
     return tuple(pieces)
 
 
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
+def closed_object(properties: dict[str, Any]) -> dict[str, Any]:
+    """The JSON schema of an object with all of `properties` and nothing else."""
     return {
         "type": "object",
         "properties": properties,

@@ -124,7 +124,7 @@ def schema(request: Request, domain: Domain) -> dict[str, Any]:
     if request.role is Role.VERIFIER:
         faults = {"type": "string", "enum": [fault.value for fault in Fault]}
         answers: list[dict[str, Any]] = [{"ok": {"const": True}}, {"ok": {"const": False}, "fault": faults}]
-        return {"anyOf": [_object({**properties, **answer}) for answer in answers]}
+        return {"anyOf": [prompt.closed_object({**properties, **answer}) for answer in answers]}
 
     step = {"type": "string", "pattern": skill_words.pattern(domain)}
     longest = max((len(example.plan) for example in domain.skills.examples), default=0)
@@ -132,23 +132,14 @@ def schema(request: Request, domain: Domain) -> dict[str, Any]:
     properties["plan"] = {"type": "array", "items": step, "minItems": 0, "maxItems": most}
     if request.level == 2 and domain.world.things:
         places = [name for name, place in domain.world.places.items() if place.holds]
-        look = _object(
+        look = prompt.closed_object(
             {
                 "thing": {"type": "string", "enum": list(domain.world.things)},
                 "places": {"type": "array", "items": {"type": "string", "enum": places}, "minItems": 1, "maxItems": 4},
             }
         )
         properties["look"] = {"type": "array", "items": look, "minItems": 0, "maxItems": MAX_LOOKED_FOR}
-    return _object(properties)
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+    return prompt.closed_object(properties)
 
 
 def messages(request: Request, domain: Domain) -> list[tuple[str, str]]:

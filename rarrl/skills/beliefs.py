@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rarrl.skills.facts import Fact, State
+from rarrl.skills.facts import Fact, State, locates
 from rarrl.skills.world import World
 
 START_CONFIDENCE = 0.8
@@ -54,28 +54,18 @@ class Beliefs:
         marks = dict(self.marks)
         if fact[0] == "at" and len(fact) == 2:
             marks.pop(("at", before.at), None)
-            state = replace(state, room=self.world.room_of(fact[1]) or self._side(fact[1]))
+            state = replace(state, room=self.world.room_at(fact[1], before))
         if fact[0] == "holding" and not negated and before.count(fact[1], before.at) <= 1:
             marks.pop((fact[1], "at", before.at), None)  # there may or may not be another one
-        if negated and not (len(fact) == 3 and fact[1] == "at"):
+        if negated and not locates(fact):
             marks.pop(fact, None)
         else:
             marks[fact] = Mark(confidence, now_s)
         return replace(self, state=state, marks=marks)
 
-    def _side(self, door: str) -> str:
-        """The room from which the robot stands at a door."""
-        found = self.world.doors.get(door)
-        if found is None or not self.state.room:
-            return self.state.room
-        reachable = self.world.reachable_rooms(self.state)
-        if self.state.room in found.between:
-            return self.state.room
-        return next((room for room in found.between if room in reachable), self.state.room)
-
     def drop(self, fact: Fact, now_s: float) -> Beliefs:
         """The world has contradicted `fact`: it is believed to be false from now on."""
-        located = len(fact) == 3 and fact[1] == "at"
+        located = locates(fact)
         state = self.state.counted(fact[0], fact[2], 0) if located else self.state.with_fact(fact, negated=True)
         marks = dict(self.marks)
         marks.pop(fact, None)
@@ -124,9 +114,7 @@ class Beliefs:
     def fresh(self, now_s: float) -> Beliefs:
         """The same at the start of a task: nothing is contradicted yet; what was sought in vain may be there now."""
         marks = {
-            fact: mark
-            for fact, mark in self.marks.items()
-            if not (len(fact) == 3 and fact[1] == "at") or self.state.count(fact[0], fact[2])
+            fact: mark for fact, mark in self.marks.items() if not locates(fact) or self.state.count(fact[0], fact[2])
         }
         return replace(self, marks=marks, contradicted=0, hints={})
 
@@ -162,7 +150,7 @@ class Beliefs:
             if thing in wanted or place in wanted:
                 lines.append(f"{thing} is at {place}" + (f" ({number})" if number > 1 else ""))
         for fact in sorted(self.marks):
-            if len(fact) == 3 and fact[1] == "at" and fact[0] in wanted and self.is_ruled_out(fact[0], fact[2]):
+            if locates(fact) and fact[0] in wanted and self.is_ruled_out(fact[0], fact[2]):
                 lines.append(f"{fact[0]} is not at {fact[2]}")
         for name in [*self.world.places, *self.world.doors]:
             if name in wanted and not self.world.is_open(name, self.state):

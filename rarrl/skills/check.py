@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rarrl.plugins import did_you_mean
-from rarrl.skills.facts import Condition, State
+from rarrl.skills.facts import Condition, State, locates
 from rarrl.skills.plan import Plan, Step
 from rarrl.skills.skill_set import Parameter
 from rarrl.strict_json import short
@@ -133,7 +133,7 @@ def _unmet(step: Step, domain: Domain, state: State) -> str:
 
 def sort_of(fact: Condition) -> str:
     """What sort of fact it is: `at` where the robot is, `_ at` where a thing is, else its first word."""
-    return "_ at" if len(fact.words) == 3 and fact.words[1] == "at" else fact.words[0]
+    return "_ at" if locates(fact.words) else fact.words[0]
 
 
 def _in_words(need: Condition, domain: Domain, state: State) -> str:

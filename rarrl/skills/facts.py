@@ -26,6 +26,15 @@ _OF_SOMETHING = ("at", "holding", "open", "reachable")
 """Words that say nothing without a name behind them."""
 
 
+def locates(words: Fact) -> bool:
+    """Whether a fact says where a thing is: `THING at PLACE`.
+
+    >>> locates(("soda", "at", "fridge")), locates(("at", "fridge"))
+    (True, False)
+    """
+    return len(words) == 3 and words[1] == "at"
+
+
 @dataclass(frozen=True)
 class Condition:
     """A fact with placeholders: `{thing}` an argument, `{thing.place}` any place where such a thing is believed to be,
@@ -97,6 +106,10 @@ class State:
         """Where things of a class are believed to be."""
         return tuple(sorted(place for t, place, _ in self.located if t == thing))
 
+    def meant(self, word: str) -> tuple[str, ...]:
+        """The places that a word of a filled need stands for: where things are for `{soda.place}`, else the name."""
+        return self.places_of(word[1:-7]) if word.startswith("{") else (word,)
+
     def things_at(self, place: str) -> tuple[str, ...]:
         """Classes of what is believed to be at a place."""
         return tuple(sorted(thing for thing, p, _ in self.located if p == place))
@@ -125,7 +138,7 @@ class State:
             return replace(left, held=(*self.held, fact[1]))
         if fact == ("hand_empty",):
             return self if negated else replace(self, held=())
-        if len(fact) == 3 and fact[1] == "at":
+        if locates(fact):
             number = self.count(fact[0], fact[2]) + (-1 if negated else 1)
             state = self.counted(fact[0], fact[2], number)
             return state if negated else replace(state, held=_without(self.held, fact[0]))

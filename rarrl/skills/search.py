@@ -17,7 +17,7 @@ from itertools import count, islice, product
 
 from rarrl.skills.beliefs import Beliefs
 from rarrl.skills.domain import Domain
-from rarrl.skills.facts import Condition, State
+from rarrl.skills.facts import Condition, State, locates
 from rarrl.skills.plan import Plan, Step
 from rarrl.skills.skill_set import Skill
 
@@ -129,9 +129,7 @@ class Search:
         effects = (
             c.filled(self.domain.arguments(step)) for step in plan.steps for c in self.domain.skill(step).effects
         )
-        return frozenset(
-            (e.words[0], e.words[2]) for e in effects if len(e.words) == 3 and e.words[1] == "at" and not e.negated
-        )
+        return frozenset((e.words[0], e.words[2]) for e in effects if locates(e.words) and not e.negated)
 
     def holds(self, need: Condition, state: State) -> bool:
         """Whether a filled condition holds."""
@@ -159,7 +157,7 @@ class Search:
                 return way
             for name, door in self._world.doors.items():
                 if room in door.between and ("open", name) in state.flags:
-                    other = door.between[1] if door.between[0] == room else door.between[0]
+                    other = door.beyond(room)
                     if other not in seen:
                         seen.add(other)
                         queue.append((other, (*way, name)))
@@ -222,7 +220,7 @@ class Search:
                     continue
                 if need.words[0] == "reachable":
                     prices[row] = min(
-                        (self._way_in(target, rooms) for target in _targets(need, state)), default=INFINITE
+                        (self._way_in(target, rooms) for target in state.meant(need.words[1])), default=INFINITE
                     )
                 else:
                     prices[row] = min((costs.get(aim, INFINITE) for aim in aims[row]), default=INFINITE)
@@ -258,7 +256,7 @@ class Search:
                 continue
             for name, door in self._world.doors.items():
                 if room in door.between:
-                    other = door.between[1] if door.between[0] == room else door.between[0]
+                    other = door.beyond(room)
                     shut = 0.0 if ("open", name) in state.flags else costs.get(("", "open", name), INFINITE)
                     if cost + shut < rooms.get(other, INFINITE):
                         rooms[other] = cost + shut
@@ -271,7 +269,7 @@ class Search:
             before = state
             state = state.with_fact(effect.words, effect.negated)
             if effect.words[0] == "at" and len(effect.words) == 2:
-                state = replace(state, room=self._room_at(effect.words[1], before))
+                state = replace(state, room=self._world.room_at(effect.words[1], before))
         return state
 
     def seconds(self, step: Step, state: State) -> float:
@@ -281,14 +279,6 @@ class Search:
         if skill.speed_mps and step.arguments:
             way = self._world.distance_m(state.at or state.room, step.arguments[0]) / skill.speed_mps
         return (skill.expected_s + way) / skill.prior.success
-
-    def _room_at(self, name: str, before: State) -> str:
-        room = self._world.room_of(name)
-        door = self._world.doors.get(name)
-        if room or door is None or before.room in door.between:
-            return room or before.room
-        reachable = self._world.reachable_rooms(before)
-        return next((each for each in door.between if each in reachable), before.room)
 
     # Looking for things
 
@@ -420,13 +410,8 @@ class Search:
         yield (*sign, *words)
 
 
-def _targets(need: Condition, state: State) -> tuple[str, ...]:
-    """The places that a need speaks of."""
-    return state.places_of(need.words[1][1:-7]) if need.words[1].startswith("{") else (need.words[1],)
-
-
 def _empties(effect: Condition) -> bool:
     """Whether a hand is empty after an effect."""
     if effect.negated:
         return effect.words[0] == "holding"
-    return len(effect.words) == 3 and effect.words[1] == "at"
+    return locates(effect.words)

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rarrl.plugins import did_you_mean
-from rarrl.skills.facts import Condition, State
+from rarrl.skills.facts import Condition, State, locates
 from rarrl.skills.skill_set import KINDS, NAME
 from rarrl.strict_json import short, validated
 from rarrl.strict_yaml import read_yaml
@@ -67,6 +67,10 @@ class Door(_Part):
     pose: tuple[float, float, float] | None = Field(default=None, description="[x, y, yaw] in metres and radians")
     open: bool = Field(default=True, description="whether it is believed to be open at the start")
     values: dict[str, Value] = _values()
+
+    def beyond(self, room: str) -> str:
+        """The room on the other side of the door from `room`."""
+        return self.between[1] if self.between[0] == room else self.between[0]
 
 
 class Thing(_Part):
@@ -289,14 +293,13 @@ class World(_Part):
                 return bool(state.at) and state.at in state.places_of(words[1][1:-7])
             return state.at == words[1]
         if words[0] == "reachable":
-            targets = state.places_of(words[1][1:-7]) if words[1].startswith("{") else (words[1],)
-            return any(self.is_reachable(target, state) for target in targets)
+            return any(self.is_reachable(target, state) for target in state.meant(words[1]))
         if words[0] == "open":
-            targets = state.places_of(words[1][1:-7]) if words[1].startswith("{") else (words[1],)
+            targets = state.meant(words[1])
             if words[1].startswith("{") and state.at in targets:  # of several, the one where the robot stands
                 targets = (state.at,)
             return any(self.is_open(target, state) for target in targets)
-        if len(words) == 3 and words[1] == "at":
+        if locates(words):
             inside = state.within(words[2])
             return any(thing in inside for thing in self.members(words[0]))
         return any((*words[:-1], last) in state.flags for last in self.members(words[-1]))
@@ -310,11 +313,20 @@ class World(_Part):
             room = queue.popleft()
             for name, door in self.doors.items():
                 if room in door.between and ("open", name) in state.flags:
-                    other = door.between[1] if door.between[0] == room else door.between[0]
+                    other = door.beyond(room)
                     if other not in seen:
                         seen.add(other)
                         queue.append(other)
         return frozenset(seen)
+
+    def room_at(self, name: str, before: State) -> str:
+        """The room of a robot that has come to a place or a door: of a door, the side that it came from."""
+        room = self.room_of(name)
+        door = self.doors.get(name)
+        if room or door is None or before.room in door.between:
+            return room or before.room
+        reachable = self.reachable_rooms(before)
+        return next((each for each in door.between if each in reachable), before.room)
 
     def is_reachable(self, name: str, state: State) -> bool:
         """Whether the robot can drive to a place, door or room. A shut door can be reached from both sides."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +24,39 @@ _NO_INFO: dict[str, Any] = {}
 """`info` of a step that ends no episode; one for all, see `step_wait`."""
 
 
-class AlfredReplayVecEnv(VecEnv):
+class _WholeVecEnv(VecEnv):
+    """What SB3 asks single environments for, where all of them are one object."""
+
+    @abstractmethod
+    def action_masks(self) -> NDArray[np.bool_]:
+        """(n, 5) for sb3-contrib's MaskablePPO."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        return [getattr(self, attr_name, None)] * len(list(self._get_indices(indices)))
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        setattr(self, attr_name, value)
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        if method_name != "action_masks":
+            raise AttributeError(f"{type(self).__name__} has no per-environment method {method_name!r}")
+        return list(self.action_masks())
+
+    def has_attr(self, attr_name: str) -> bool:
+        """sb3-contrib asks for `action_masks`."""
+        return hasattr(self, attr_name)
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        # "Monitored": episode returns are in the infos already.
+        from stable_baselines3.common.monitor import Monitor
+
+        return [wrapper_class is Monitor] * len(list(self._get_indices(indices)))
+
+
+class AlfredReplayVecEnv(_WholeVecEnv):
     """SB3's vector protocol (same-step autoreset, `terminal_observation`) over `AlfredReplayCore`.
 
     Args:
@@ -116,37 +149,13 @@ class AlfredReplayVecEnv(VecEnv):
         """(n, 5) for sb3-contrib's MaskablePPO."""
         return self._mask.T
 
-    def close(self) -> None:
-        """Nothing to close."""
-
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         self._base = 0 if seed is None else seed
         self._next = 0
         return [seed] * self.num_envs
 
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        return [getattr(self, attr_name, None)] * len(list(self._get_indices(indices)))
 
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        setattr(self, attr_name, value)
-
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        if method_name != "action_masks":
-            raise AttributeError(f"AlfredReplayVecEnv has no per-environment method {method_name!r}")
-        return list(self.action_masks())
-
-    def has_attr(self, attr_name: str) -> bool:
-        """sb3-contrib asks for `action_masks`."""
-        return hasattr(self, attr_name)
-
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        # "Monitored": episode returns are in the infos already.
-        from stable_baselines3.common.monitor import Monitor
-
-        return [wrapper_class is Monitor] * len(list(self._get_indices(indices)))
-
-
-class SideBySideVecEnv(VecEnv):
+class SideBySideVecEnv(_WholeVecEnv):
     """Several worlds as one: their environments one after the other. All must show the same features.
 
     `miss_price` and `statistics` as in `AlfredReplayVecEnv`; the statistics are sums over all worlds."""
@@ -189,28 +198,7 @@ class SideBySideVecEnv(VecEnv):
         """(n, 5) for sb3-contrib's MaskablePPO."""
         return np.concatenate([world.action_masks() for world in self.worlds])
 
-    def close(self) -> None:
-        """Nothing to close."""
-
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         for number, world in enumerate(self.worlds):
             world.seed(None if seed is None else seed + number)
         return [seed] * self.num_envs
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        return [getattr(self, attr_name, None)] * len(list(self._get_indices(indices)))
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        setattr(self, attr_name, value)
-
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        if method_name != "action_masks":
-            raise AttributeError(f"SideBySideVecEnv has no per-environment method {method_name!r}")
-        return list(self.action_masks())
-
-    def has_attr(self, attr_name: str) -> bool:
-        """sb3-contrib asks for `action_masks`."""
-        return hasattr(self, attr_name)
-
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        return self.worlds[0].env_is_wrapped(wrapper_class, None)[:1] * len(list(self._get_indices(indices)))

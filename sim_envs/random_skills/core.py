@@ -206,23 +206,8 @@ class RandomSkillsCore(AlfredReplayCore):
 
     def situation(self) -> Situation:
         """What the policies may see. Arrays are views: use them before the next `step`."""
-        return Situation(
-            subgoal_type=self._foreign,
-            remaining=self._none,
-            subgoal_index=self.subgoal.astype(np.float64),
-            subgoal_count=self._subgoals,
-            step=self.acts,
-            horizon=self.horizon,
-            history=self.history,
-            time_s=self.time_s,
-            tokens=self.tokens,
-            initial_time_s=self.initial_time_s,
-            initial_tokens=self.initial_tokens,
-            cost_weight=self.cost_weight,
-            plan=None,
-            known_steps=self.steps,
-            **self._cost_now,
-        )
+        own = {"subgoal_type": self._foreign, "remaining": self._none, "known_steps": self.steps}
+        return Situation(**{**vars(super().situation()), **own})
 
     def observe(self) -> NDArray[np.float32]:
         """The encoded situation (n, features) by NAMELESS_FEATURE_NAMES."""
