@@ -189,12 +189,24 @@ class Budget:
 
 @dataclass(frozen=True)
 class Decision:
-    """One decision of the orchestrator. id: answers carry it, so that late ones are recognized."""
+    """One decision of the orchestrator. id: answers carry it, so that late ones are recognized.
+
+    deadline_s: seconds that a THINK may take; 0 for ACT. why: one line for people. beside: of a THINK: the robot goes on
+    meanwhile with what the answer cannot spoil. asks_person: of an ACT: the robot stops and asks a person instead of
+    acting, because it doubts that it would succeed."""
 
     id: int
     action: Action
-    deadline_s: float  # seconds that a THINK may take; 0 for ACT
-    why: str  # one line for people
+    deadline_s: float
+    why: str
+    beside: bool = False
+    asks_person: bool = False
+
+    def __post_init__(self) -> None:
+        if self.beside and self.action is Action.ACT:
+            raise ValueError("Decision.beside is of a THINK; ACT goes on as it is")
+        if self.asks_person and self.action is not Action.ACT:
+            raise ValueError(f"Decision.asks_person stands in place of ACT, not of {self.action.label}")
 
 
 @dataclass(frozen=True)
