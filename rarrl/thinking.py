@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from rarrl.reasoner.base import Answer
-from rarrl.types import CallStatus, Role
+from rarrl.types import CallStatus, Decision, Role
 
 
 class Kind(str, Enum):
@@ -280,6 +280,60 @@ def tokens_at(seconds: float, answer: Answer) -> float:
     writing_s = answer.seconds - first_s
     share = 1.0 if writing_s <= 0.0 else min(max((seconds - first_s) / writing_s, 0.0), 1.0)
     return answer.tokens_in + share * answer.tokens_out
+
+
+def withdrawn(answer: Answer, seconds: float) -> Answer:
+    """What a call that would have come to `answer` has come to where it is withdrawn after `seconds`."""
+    spent = min(round(tokens_at(seconds, answer)), answer.tokens)
+    read = min(spent, answer.tokens_in)
+    return replace(
+        answer,
+        status=CallStatus.WITHDRAWN,
+        seconds=seconds,
+        tokens_in=read,
+        tokens_out=spent - read,
+        plan=None,
+        verdict=None,
+        where={},
+        why="withdrawn",
+        tokens_saved=answer.tokens - spent,
+    )
+
+
+@dataclass(frozen=True)
+class CallBeside:
+    """A call beside acting in one process, whose answer is known before its seconds have passed on the clock.
+
+    answer: as the reasoner gave it. began_s: the clock's time. deadline_s: seconds that the call may take."""
+
+    answer: Answer
+    began_s: float
+    deadline_s: float
+
+    @property
+    def seconds(self) -> float:
+        """What the call takes."""
+        return min(self.answer.seconds, self.deadline_s)
+
+    def left_s(self, now_s: float) -> float:
+        """Seconds until the answer comes; 0 where it is there."""
+        left_s = self.began_s + self.seconds - now_s
+        return left_s if left_s > 1e-9 else 0.0
+
+    def at(self, now_s: float) -> Answer:
+        """The answer where it has come by `now_s`; else what the call has come to when it is withdrawn then."""
+        answer = self.answer
+        if self.left_s(now_s) <= 0.0:
+            late = answer.seconds > self.deadline_s and answer.status is CallStatus.OK
+            return replace(answer, status=CallStatus.TIMEOUT, plan=None, verdict=None) if late else answer
+        return withdrawn(answer, now_s - self.began_s)
+
+
+def unanswered(decision: Decision, seconds: float, status: CallStatus = CallStatus.WITHDRAWN) -> Answer:
+    """What stands for the answer to `decision`, a THINK, that does not come any more after `seconds`."""
+    role = decision.action.role
+    assert role is not None
+    return Answer(decision.id, role, decision.action.level, status, seconds, "none", why=status.value.lower())
 
 
 def diagram() -> str:
