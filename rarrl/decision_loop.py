@@ -370,15 +370,15 @@ class EpisodeRunner:
         the report after it. Any other answer is dropped."""
         assert self._open is None and self.report is not None
         self._look_whether_settled()
+        withdrawn = self.withdraws
         self._thinking, do = self._thinking.after(self._thinking.heard(answer.decision, answer.status))
-        self.tally = self.tally.plus(dropped=do is Do.DROP and answer.status is CallStatus.OK)
+        if do is Do.DROP:
+            self.tally = self.tally.of_dropped(answer)
         asked = self._asked
         if asked is None or answer.decision != asked.decision.id:
             return self.report
 
-        if do is Do.DROP:
-            self.tally = self.tally.plus(withdrawn=answer.status is CallStatus.WITHDRAWN)
-            self.tally = self.tally.plus(tokens_saved=answer.tokens_saved)
+        if do is not Do.APPLY and withdrawn:
             answer = replace(answer, status=CallStatus.WITHDRAWN, plan=None, verdict=None)
         assert isinstance(self._executive, GoesOn)
         stood_s = max(self._now() - self._idle_s, 0.0)

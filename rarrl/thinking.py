@@ -272,6 +272,14 @@ class Tally:
         """With `counts` added."""
         return replace(self, **{name: getattr(self, name) + more for name, more in counts.items()})
 
+    def of_dropped(self, answer: Answer) -> Tally:
+        """With an answer that has no effect: it is stale, or says what a call had spent until it was withdrawn."""
+        return self.plus(
+            dropped=answer.status is CallStatus.OK,
+            withdrawn=answer.status is CallStatus.WITHDRAWN,
+            tokens_saved=answer.tokens_saved,
+        )
+
 
 def tokens_at(seconds: float, answer: Answer) -> float:
     """Tokens that a call which came to `answer` had read and written `seconds` after it began: the prompt at once, as a
@@ -317,7 +325,7 @@ class CallBeside:
 
     def left_s(self, now_s: float) -> float:
         """Seconds until the answer comes; 0 where it is there."""
-        left_s = self.began_s + self.seconds - now_s
+        left_s = self.seconds - (now_s - self.began_s)
         return left_s if left_s > 1e-9 else 0.0
 
     def at(self, now_s: float) -> Answer:
