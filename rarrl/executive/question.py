@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
 from rarrl.reasoner.base import Answer
@@ -70,9 +70,9 @@ class OpenQuestion:
         question = self.thinking.open
         if question is None:
             return ""
-        gone: frozenset[Fact] = frozenset()
+        gone: frozenset[Hashable] = frozenset()
         if beliefs.contradicted > self.contradicted:
-            gone = frozenset(fact for fact in question.told if fact not in facts(beliefs) and fact not in self.own)
+            gone = question.told - facts(beliefs) - self.own
         return settled(question, Present(running, plan, done, frozenset(self.succeeded), gone))
 
     def withdraw(self) -> int:
