@@ -135,7 +135,8 @@ def rule_list() -> None:
         if family.axes:
             typer.echo(f"    parameters: {', '.join(family.axes)}")
     typer.echo(
-        '\nNAME has the parameters tuned for the profile; NAME:{"key": value} has these. Besides: learned, recorded, '
+        '\nNAME has the parameters tuned for the profile; NAME:{"key": value} has these. With "beside": true any rule '
+        "thinks while the robot goes on with what the answer cannot spoil. Besides: learned, recorded, "
         "household (trained weights), the path of a weights file, package.module:Class (your own)."
     )
 
