@@ -33,13 +33,16 @@ class Kind(str, Enum):
     WAITS = "waits"  # for a door, for a person: nothing changes by it
     MOVES = "moves"  # the robot itself, and nothing else
     LOOKS = "looks"  # finds out
+    AGAIN = "tries again"  # the step that failed, where it can be undone: its success settles the question
     CHANGES = "changes"  # a thing, in a way that can be undone
     FINAL = "cannot be undone"
 
 
-def kind_of(irreversible: float, *, moves: bool = False, looks: bool = False, waits: bool = False) -> Kind:
+def kind_of(
+    irreversible: float, *, moves: bool = False, looks: bool = False, waits: bool = False, again: bool = False
+) -> Kind:
     """The kind of a step. irreversible: share of its failures that cannot be undone, 0 to 1, as in `StepView`: above 0
-    it counts as one that cannot, whatever else it does.
+    it counts as one that cannot, whatever else it does. again: it is the step that the question was asked for.
 
     >>> kind_of(0.0, moves=True).value, kind_of(0.5, moves=True).value, kind_of(0.0).value
     ('moves', 'cannot be undone', 'changes')
@@ -50,14 +53,18 @@ def kind_of(irreversible: float, *, moves: bool = False, looks: bool = False, wa
         return Kind.WAITS
     if moves:
         return Kind.MOVES
-    return Kind.LOOKS if looks else Kind.CHANGES
+    if looks:
+        return Kind.LOOKS
+    return Kind.AGAIN if again else Kind.CHANGES
 
 
 _HARMLESS = frozenset({Kind.WAITS, Kind.MOVES, Kind.LOOKS})
 
 GOES_ON: dict[Role, frozenset[Kind]] = {
-    Role.PLANNER: _HARMLESS,  # its plan may leave out, or reverse, whatever changes a thing; or call for more than this
-    Role.VERIFIER: _HARMLESS | {Kind.CHANGES},  # it judges the plan that is under way: a fault costs undoing a step
+    # Its plan may leave out, or reverse, whatever else changes a thing; or call for more than this.
+    Role.PLANNER: _HARMLESS | {Kind.AGAIN},
+    # It judges the plan that is under way: a fault costs undoing a step.
+    Role.VERIFIER: _HARMLESS | {Kind.AGAIN, Kind.CHANGES},
 }
 """Role that was asked -> kinds of steps that may start beside it. FINAL is in none."""
 

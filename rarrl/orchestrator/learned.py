@@ -69,12 +69,7 @@ class LearnedPolicy:
     def encode(self, s: Situation) -> Floats32:
         """Its inputs (n, features) in situation `s`, or more of them than it reads."""
         features = encode_nameless(s) if self.nameless else encode(s)
-        if not self.thinks_beside:
-            return features
-        nowhere = np.zeros(s.n, dtype=bool)
-        can_go_on = nowhere if s.can_go_on is None else s.can_go_on
-        thinking = nowhere if s.thinking is None else s.thinking
-        return np.hstack([features, encode_beside(can_go_on, thinking, s.steps.seconds, s.mean_s)])
+        return with_beside(features, s) if self.thinks_beside else features
 
     def logits(self, features: Floats32) -> Floats32:
         """(n, 5 or 9) for `features` (n, features). Raises: InputError where there are fewer than in training."""
@@ -106,6 +101,14 @@ class LearnedPolicy:
         """The most probable allowed choice (n,)."""
         logits = np.where(mask.T & self.allowed, self.logits(self.encode(s)), -np.inf)
         return np.asarray(logits.argmax(axis=1))
+
+
+def with_beside(features: Floats32, s: Situation) -> Floats32:
+    """`features` (n, k) of situation `s`, and those of BESIDE_FEATURE_NAMES after them."""
+    nowhere = np.zeros(s.n, dtype=bool)
+    can_go_on = nowhere if s.can_go_on is None else s.can_go_on
+    thinking = nowhere if s.thinking is None else s.thinking
+    return np.hstack([features, encode_beside(can_go_on, thinking, s.steps.seconds, s.mean_s)])
 
 
 def save_policy(policy: LearnedPolicy, folder: Path, card: dict[str, Any], file: str = "policy.safetensors") -> None:
