@@ -13,6 +13,7 @@ from typing import Any
 from rarrl.alfred import STEP_VIEWS
 from rarrl.reasoner.base import Answer
 from rarrl.thinking import (
+    ENDS_TASK,
     STOPPED_BY_ANSWER,
     Do,
     Happened,
@@ -23,10 +24,11 @@ from rarrl.thinking import (
     Tally,
     Thinking,
     kind_of,
+    may_go_on,
     settled,
-    tokens_at,
+    withdrawn,
 )
-from rarrl.types import Action, ActStatus, CallStatus, LlmCall, Role, StateSummary
+from rarrl.types import Action, ActStatus, CallStatus, Decision, LlmCall, Role, StateSummary
 
 from ...alfred.executive import Attempt, EpisodeInfo
 from ..executor import Event
@@ -50,15 +52,18 @@ class _Call:
 
 
 class BesideExecutive(HouseholdExecutive):
-    """As `HouseholdExecutive`; `ask` is a call beside acting, during which `act` goes on.
+    """As `HouseholdExecutive`, and it can go on beside a question (`rarrl.decision_loop.GoesOn`).
 
     Asking a planner, the robot looks at once at what is left of the plan in force by what it believes now, as it does
-    with the plan that is answered. It drives on from there; where nothing may go on, it stands until the answer is
-    there. So a call is open after `ask` or `act` only where another `act` may go on.
+    with the plan that is answered, and goes on from there.
+
+    Two ways to play: `EpisodeRunner` asks, and looks for the answer between attempts. Or `ask`, which keeps the
+    question itself: `act` goes on beside it, a drive stops where the answer comes and leads elsewhere, and where
+    nothing may go on the robot stands until it is there. A call is then open only where another `act` may go on.
 
     Attributes:
-        thinking: how the question stands
-        calls: those that are over and were made beside, the oldest first; who records them takes them out
+        thinking: how the question of `ask` stands
+        calls: of `ask`, those that are over, the oldest first; who records them takes them out
         tally: of the mission's questions
         stood_s: seconds of this mission in which the robot stood for a call
         stale_applied: answers that took effect though they were settled: none, or there is a bug
@@ -72,6 +77,7 @@ class BesideExecutive(HouseholdExecutive):
         self.stood_s = 0.0
         self.stale_applied = 0
         self._open: _Call | None = None
+        self._question: Question | None = None
         self._failed: Row | None = None  # the row of the last attempt, where it failed
         # Rows that ended so since the question was asked.
         self._succeeded: frozenset[Row] = frozenset()
@@ -79,29 +85,81 @@ class BesideExecutive(HouseholdExecutive):
         self._ahead: tuple[Any, bool] = ((), False)  # of a moment: whether it can go on
         return super().begin(number)
 
+    # What may go on
+
     @property
     def summary(self) -> StateSummary:
         """See `HouseholdExecutive`."""
-        return replace(super().summary, thinking=self.thinking.open is not None, can_go_on=self.can_go_on)
+        return replace(super().summary, thinking=self._question is not None, can_go_on=self.can_go_on)
 
     @property
     def can_go_on(self) -> bool:
         """Whether a step may be taken beside the open question, or would be beside a planner if one were asked now."""
         if self.done:
             return False
-        if self.thinking.open is not None:
-            return self._allows(self.env.executor.row)
+        if self._question is not None:
+            kind = self.next_kind
+            return kind is not None and may_go_on(self._question, kind)
         moment = (self.env.world.steps, self.env.executor.index, self.plan, self._acts)
         if self._ahead[0] != moment:
             rows = self._left().rows
-            asked = Thinking(Stage.BESIDE, _PLANNER)
-            may = bool(rows) and asked.allows(self._kind(rows[0], self._failed)) and self._is_known(rows[0])
+            may = bool(rows) and may_go_on(_PLANNER, self._kind(rows[0], self._failed)) and self._is_known(rows[0])
             self._ahead = moment, may
         return self._ahead[1]
 
+    @property
+    def next_kind(self) -> Kind | None:
+        """See `GoesOn`. What has failed beside the question is not tried again, nor what begins nowhere."""
+        row, asked = self.env.executor.row, self._question
+        if row is None or (asked is not None and row in self._missed) or not self._is_known(row):
+            return None
+        return self._kind(row, self._failed if asked is None else asked.failed)
+
+    @staticmethod
+    def _kind(row: Row, failed: object) -> Kind:
+        return kind_of(STEP_VIEWS[row[0]].irreversible, moves=row[0] == "GotoLocation", again=row == failed)
+
+    # Played by somebody who keeps the question
+
+    def question(self, decision: Decision) -> Question:
+        """See `GoesOn`."""
+        return self._asks(decision.id, decision.action, decision.beside)
+
+    def _asks(self, decision: int, action: Action, beside: bool) -> Question:
+        assert action.role is not None
+        self._succeeded = self._missed = frozenset()
+        self._question = Question(decision, action.role, beside, self.plan, self._failed)
+        if action.role is Role.PLANNER:
+            self._follow(self._left())
+        return self._question
+
+    def present(self) -> Present:
+        """See `GoesOn`."""
+        return Present(not self.done, self.plan, self.env.executor.row is None, self._succeeded)
+
+    def take_beside(self, action: Action, answer: Answer, stood_s: float) -> LlmCall:
+        """See `GoesOn`."""
+        begun = self.env.world.steps
+        self._pass(stood_s)
+        self.stood_s += (self.env.world.steps - begun) * DT
+        return self._take(self._call(action, answer), action, answer)
+
+    def _take(self, call: LlmCall, action: Action, answer: Answer) -> LlmCall:
+        """The end of a question, and of what holds only beside it."""
+        asked, self._question = self._question, None
+        self._spend(call)
+        if call.status is CallStatus.OK and not self.done:
+            self.stale_applied += asked is not None and bool(settled(asked, self.present()))
+            self._heed(action, answer)
+        if not self.done:
+            self._end()
+        return call
+
+    # Played with `ask`
+
     def take(self, action: Action, answer: Answer) -> LlmCall:
         """See `HouseholdExecutive`: the robot stands for it."""
-        if self.thinking.open is not None:
+        if self._question is not None:
             raise RuntimeError("a question is open already; act() until it is answered")
         begun = self.env.world.steps
         call = super().take(action, answer)
@@ -115,22 +173,18 @@ class BesideExecutive(HouseholdExecutive):
 
         Raises: ValueError for ACT, or an answer to something else; RuntimeError when the mission is over, or another
             question is open."""
+        if self._question is not None:
+            raise RuntimeError("a question is open already; act() until it is answered")
+        self._check_open()
         outcome = self._call(action, answer)
         if outcome.status is CallStatus.BUDGET:
             self.calls.append(outcome)
             return
-        assert action.role is not None
-        if self.thinking.open is not None:
-            raise RuntimeError("a question is open already; act() until it is answered")
 
-        failed = self._failed
-        self.thinking = self.thinking.ask(Question(decision, action.role, True, self.plan, failed))
+        self.thinking = self.thinking.ask(self._asks(decision, action, beside=True))
         self.tally = self.tally.plus(asked=1, beside=1)
-        self._succeeded = self._missed = frozenset()
         now = self.env.world.steps
         self._open = _Call(action, answer, outcome, now, now + math.ceil(outcome.seconds / DT - 1e-9))
-        if action.role is Role.PLANNER:
-            self._follow(self._left())
         self._hear()
 
     def act(self) -> Attempt:
@@ -149,11 +203,10 @@ class BesideExecutive(HouseholdExecutive):
 
     def _attempt(self) -> Event:
         """An attempt beside a question; one that an answer may stop goes on where the answer leaves it as it is."""
-        row = self.env.executor.row
-        if self._open is None or not self._is_known(row):
+        kind = None if self._open is None else self.next_kind
+        if self._open is None or kind is None:
             return super()._attempt()
-        assert row is not None and self.thinking.question is not None
-        kind = self._kind(row, self.thinking.question.failed)
+        row = self.env.executor.row
         self.thinking = self.thinking.start(kind)
         event = self.driver.attempt(self.env, self._open.due if kind in STOPPED_BY_ANSWER else NEVER)
         if event.reason != STOPPED:
@@ -165,12 +218,12 @@ class BesideExecutive(HouseholdExecutive):
     def _hear(self) -> None:
         """What the moment means for the open question: settled, answered, or to be waited for, standing."""
         while self._open is not None:
-            assert self.thinking.open is not None
-            if settled(self.thinking.open, self._present()):
+            assert self._question is not None
+            if settled(self._question, self.present()):
                 self._withdraw(self._open)
             elif self.env.world.steps >= self._open.due:
-                self._answered(self._open)
-            elif self._allows(self.env.executor.row):
+                self._answered(self._open, self._question)
+            elif self.can_go_on:
                 if self.thinking.stage is Stage.WAITING:
                     self.thinking = self.thinking.after(Happened.GOES_ON)[0]
                 return
@@ -181,52 +234,28 @@ class BesideExecutive(HouseholdExecutive):
                 self.stood_s += DT
                 self._end()
 
-    def _answered(self, call: _Call) -> None:
+    def _answered(self, call: _Call, question: Question) -> None:
         """The call is over: its answer takes effect."""
-        assert self.thinking.question is not None
-        question = self.thinking.question
         self.thinking, do = self.thinking.after(self.thinking.heard(question.decision, call.outcome.status))
-        self._close(call.outcome)
-        if do is Do.APPLY and call.outcome.status is CallStatus.OK:
-            self.stale_applied += bool(settled(question, self._present()))
-            self.tally = self.tally.plus(applied=1)
-            self._heed(call.action, call.answer)
-        if not self.done:
-            self._end()
+        self._open = None
+        self.tally = self.tally.plus(applied=do is Do.APPLY and call.outcome.status is CallStatus.OK)
+        self.calls.append(self._take(call.outcome, call.action, call.answer))
 
     def _withdraw(self, call: _Call) -> None:
-        """The call is stopped, and paid for as far as it went; one that was just over is dropped."""
-        seconds = min((self.env.world.steps - call.begun) * DT, call.outcome.seconds)
-        tokens = min(tokens_at(seconds, call.answer), call.outcome.tokens)
-        dropped = seconds >= call.outcome.seconds
+        """The call is stopped, and paid for as far as it went; the answer of one that was just over is dropped."""
+        seconds = (self.env.world.steps - call.begun) * DT
+        over = seconds >= call.outcome.seconds
+        spent = call.answer if over else withdrawn(call.answer, seconds)
         self.thinking = self.thinking.after(Happened.SETTLED)[0].after(Happened.ANSWERED)[0]
-        saved = call.outcome.tokens - tokens
-        self.tally = self.tally.plus(dropped=1) if dropped else self.tally.plus(withdrawn=1, tokens_saved=saved)
-        self._close(LlmCall(call.action, CallStatus.WITHDRAWN, seconds, tokens))
-
-    def _close(self, outcome: LlmCall) -> None:
         self._open = None
-        self._spend(outcome)
-        self.calls.append(outcome)
-
-    def _present(self) -> Present:
-        return Present(not self.done, self.plan, self.env.executor.row is None, self._succeeded)
-
-    def _allows(self, row: Row | None) -> bool:
-        """Whether an attempt at `row` may begin beside the open question. What failed beside it is not tried again."""
-        question = self.thinking.question
-        assert question is not None
-        if row is None or row in self._missed:
-            return False
-        return self.thinking.allows(self._kind(row, question.failed)) and self._is_known(row)
-
-    @staticmethod
-    def _kind(row: Row, failed: Row | None) -> Kind:
-        return kind_of(STEP_VIEWS[row[0]].irreversible, moves=row[0] == "GotoLocation", again=row == failed)
+        self.tally = self.tally.of_dropped(spent)
+        seconds, tokens = min(seconds, call.outcome.seconds), min(float(spent.tokens), call.outcome.tokens)
+        outcome = LlmCall(call.action, CallStatus.WITHDRAWN, seconds, tokens)
+        self.calls.append(self._take(outcome, call.action, spent))
 
     def _end(self) -> None:
-        """See `HouseholdExecutive`. A plan of which nothing is left is not called done beside a planner."""
+        """See `HouseholdExecutive`. A plan of which nothing is left does not end the task beside a planner."""
         super()._end()
-        question = self.thinking.open
-        if question is not None and question.role is Role.PLANNER and self.row is None and not self.env.is_done:
+        waits = self._question is not None and self._question.role not in ENDS_TASK
+        if waits and self.row is None and not self.env.is_done:
             self.done = self.env.is_late

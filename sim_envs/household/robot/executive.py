@@ -193,6 +193,7 @@ class HouseholdExecutive:
         verdict holds from then on. Without budget there is no call.
 
         Raises: ValueError for ACT, or an answer to something else; RuntimeError when the mission is over."""
+        self._check_open()
         call = self._call(action, answer)
         self._spend(call)
         self._pass(call.seconds)
@@ -201,10 +202,9 @@ class HouseholdExecutive:
         return call
 
     def _call(self, action: Action, answer: Answer) -> LlmCall:
-        """What a call comes to within the budget; none without any. Raises: as `take`."""
+        """What a call comes to within the budget; none without any. Raises: ValueError as `take`."""
         if action.role is None or (action.role, action.level) != (answer.role, answer.level):
             raise ValueError(f"{action.label} cannot take the answer of a {answer.role.value} at level {answer.level}")
-        self._check_open()
         time_s, tokens_left = self.budget_left
         if time_s <= 0 or tokens_left <= 0:
             return LlmCall(action, CallStatus.BUDGET, 0.0, 0.0)
