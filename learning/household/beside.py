@@ -58,11 +58,12 @@ def learned_beside(
     initial: LearnedPolicy,
     beside: bool = True,
     progress: Progress | None = None,
+    until: int | None = None,
 ) -> LearnedPolicy:
     """Trains a policy of nine choices on the missions of `profile`, at the latencies that the other policies were
     trained on and at the profile's own; see `rarrl_learning.orchestrator.train.train`.
 
-    initial: of five choices, where it begins. beside: False for one that may only stand."""
+    initial: of five choices, where it begins. beside: False for one that may only stand. until: as of `train`."""
     from rarrl_sim_envs.alfred.sb3_vec_env import AlfredReplayVecEnv
 
     class NineChoices(AlfredReplayVecEnv):
@@ -84,7 +85,7 @@ def learned_beside(
     sampler = PricedBySecond(core.recordings.bank, [calls.table for calls in hosted], EPISODES)
     allowed = choices(beside)
     env = NineChoices(core, sampler, config.seed, allowed=allowed)
-    policy = train(env, config, folder, progress, widened(initial))
+    policy = train(env, config, folder, progress, widened(initial), until)
     name = "learned beside" if beside else "learned standing"
     return replace(policy, name=name, hidden=np.zeros(WIDTH, dtype=bool), allowed=allowed)
 

@@ -7,7 +7,7 @@ own. Calls may take another model's seconds and tokens (`hosted_calls`), and be 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from rarrl_sim_envs.alfred.core import SHOCK_LEAVES, EpisodeParams, Floats, Step
 from rarrl_sim_envs.alfred.recorded_core import Recordings
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.robot.beside import BesideExecutive
+from rarrl_sim_envs.household.robot.drivers import Driver
 from rarrl_sim_envs.household.robot.executive import HouseholdExecutive
 from rarrl_sim_envs.household.robot.teleport_driver import TeleportDriver
 from rarrl_sim_envs.household.tasks import Mission
@@ -36,10 +37,10 @@ _STATUS = {ActStatus.SUCCESS: 0, ActStatus.FAILURE: 1, ActStatus.LOST: 2}
 
 
 class _Twin(HouseholdEnv):
-    """The twin without people. missions: by seed, kept once they are drawn. luck: what goes wrong, of the next."""
+    """The twin. missions: by seed, kept once they are drawn. luck: what goes wrong, of the next."""
 
-    def __init__(self, missions: dict[int, Mission], disturbance: float) -> None:
-        super().__init__(stereo=False, people=0, disturbance=disturbance)
+    def __init__(self, missions: dict[int, Mission], disturbance: float, people: int) -> None:
+        super().__init__(stereo=False, people=people, disturbance=disturbance)
         self._missions = missions
         self.luck = 0
 
@@ -74,10 +75,13 @@ class RecordedMissionsCore:
         hosted: Sequence[HostedCalls] = (),
         beside: bool = False,
         time_share: float = 0.0,
+        make_driver: Callable[[], Driver] | None = None,
+        people: int = 0,
     ) -> None:
         """missions, driver: of another core, to share its homes and routes. hosted: whose seconds and tokens calls
         take, by `EpisodeParams.table`; none: those recorded. beside: with nine choices. time_share: what a second of
-        the mission costs in the reward, against a second of the language model."""
+        the mission costs in the reward, against a second of the language model. make_driver, people: a driver for each
+        mission that does not skip the way, and who walk about then."""
         self.hosted = tuple(hosted)
         self.beside = beside
         self._time_share = time_share
@@ -86,9 +90,10 @@ class RecordedMissionsCore:
         self.n = n
         self.missions = missions if missions is not None else {}
         self.driver = driver or TeleportDriver()
-        self.envs = [_Twin(self.missions, disturbance) for _ in range(n)]
+        self.envs = [_Twin(self.missions, disturbance, people) for _ in range(n)]
         kind = BesideExecutive if beside else HouseholdExecutive
-        self.executives = [kind(env, self.driver, known, 0.0, 0.0) for env in self.envs]
+        drivers = [make_driver() if make_driver else self.driver for _ in range(n)]
+        self.executives = [kind(env, own, known, 0.0, 0.0) for env, own in zip(self.envs, drivers, strict=True)]
         self.history = History(n)
         self.alive = np.zeros(n, dtype=bool)
         self._costs = {
