@@ -493,7 +493,7 @@ class TaskExecutive:
         if step in barred:
             return Preparation(fault=f"{step} was refused")
         assert self._task is not None and self._task.plan is not None
-        return self._search.prepare(step, self.beliefs, barred, self._search.ends_of(self._task.plan))
+        return self._search.prepare(step, self.beliefs, barred, self._search.ends_of(self._task.plan, self._task.done))
 
     def _charge(self, barred: frozenset[Step]) -> Preparation | None:
         """The way to the charger where the battery is low."""
