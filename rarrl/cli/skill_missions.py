@@ -65,10 +65,10 @@ def record_skills(
     reasoner = make_reasoner(llm, settings=language_model_settings(llm_option))
     try:
         questions = [(sentence, level) for level in LEVELS for sentence in sentences(test)]
-        document = record(reasoner, Path(llm.partition(":")[2]).stem or llm, domain(), questions, out or ANSWERS)
+        answers = record(reasoner, Path(llm.partition(":")[2]).stem or llm, domain(), questions, out or ANSWERS)
     finally:
         reasoner.close()
-    typer.echo(f"answers: {out or ANSWERS} ({len(document['answers'])})")
+    typer.echo(f"answers: {out or ANSWERS} ({len(answers.entries)})")
 
 
 @guarded("nothing was written; start again")

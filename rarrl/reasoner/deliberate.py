@@ -21,6 +21,7 @@ from rarrl.reasoner import scope
 from rarrl.reasoner.base import Request
 from rarrl.reasoner.language_model import CallFailedError, CallOutcome, Completion, LanguageModel, Recipe
 from rarrl.reasoner.plan import Fault, Plan, Verdict
+from rarrl.reasoner.vocabulary import ALFRED
 from rarrl.types import CallStatus, Role
 
 TRAINED = "rarrl planner"
@@ -228,8 +229,8 @@ def probability_ok(margin: float, level_1: float, level_2: float, absent: int = 
 
 
 def missing(plan: Plan, home: Sequence[str]) -> int:
-    """Counts the classes that `plan` names and `home` lacks; 0 if nothing is known about the home."""
-    return len({name for step in plan.steps for name in step.arguments} - set(home)) if home else 0
+    """Counts the classes that `plan` names and `home` lacks, as far as it is known (`Vocabulary.lacking`)."""
+    return len(ALFRED.lacking((name for step in plan.steps for name in step.arguments), home))
 
 
 def difference(plan: Plan, better: Plan) -> Fault:

@@ -147,8 +147,8 @@ def schema(
 ) -> dict[str, Any]:
     """Returns the JSON schema of the answers. Everything is bounded, so that an answer ends within the token cap.
 
-    home: class names of the things that there are; a plan may name no others. Empty: they are not known. vocabulary:
-    whose offered names a plan may hold. may_decline: a plan may be empty, which says that there is none."""
+    home: class names of what the robot knows to be there; a plan may name nothing that it lacks (`Vocabulary.lacking`).
+    vocabulary: whose offered names a plan may hold. may_decline: a plan may be empty, which says that there is none."""
     sentence = {"type": "string", "pattern": f"^{_SENTENCE}{{1,{MAX_SENTENCE_CHARS}}}$"}
     properties: dict[str, Any] = {}
     if role is Role.PLANNER:
@@ -156,11 +156,8 @@ def schema(
             properties["thoughts"] = {"type": "array", "items": sentence, "minItems": 1, "maxItems": MAX_STEPS}
 
         arguments = vocabulary.offered_arguments
-        known = frozenset(home)
-        if not known & set(vocabulary.known.objects):  # no plan could be written with it
-            known = frozenset()
-
-        steps = [_step_schema(verb, names, known) for verb, names in arguments.items()]
+        lost = vocabulary.lacking(vocabulary.classes, home)
+        steps = [_step_schema(verb, names, lost) for verb, names in arguments.items()]
         step = {"anyOf": [step for step in steps if step is not None]}
         if not step["anyOf"]:
             properties["plan"] = {"type": "array", "maxItems": 0}
@@ -231,9 +228,9 @@ def closed_object(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _step_schema(verb: str, arguments: Iterable[Iterable[str]], home: frozenset[str]) -> dict[str, Any] | None:
-    """Returns the schema of a step with `verb`, or None if the home has nothing that it could be applied to."""
-    known = [[name for name in names if not home or name in home] for names in arguments]
+def _step_schema(verb: str, arguments: Iterable[Iterable[str]], lost: frozenset[str]) -> dict[str, Any] | None:
+    """Returns the schema of a step with `verb`, or None if all that it could be applied to is `lost`."""
+    known = [[name for name in names if name not in lost] for names in arguments]
     if not all(known):
         return None
     items: list[dict[str, Any]] = [{"const": verb}, *({"enum": names} for names in known)]

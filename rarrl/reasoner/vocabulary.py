@@ -95,6 +95,25 @@ class Vocabulary:
             for verb, *arguments in plan.to_rows()
         )
 
+    def lacking(self, names: Iterable[str], home: Iterable[str]) -> frozenset[str]:
+        """Those of `names` that a home lacks, by the classes that the robot knows to be there.
+
+        Where nothing to carry is among them the robot has but looked around: only furniture can be lacking then. Where
+        `home` is empty nothing is known of it.
+
+        >>> sorted(ALFRED.lacking(("mug", "desk", "sofa"), ("desk", "bed")))
+        ['sofa']
+        >>> sorted(ALFRED.lacking(("mug", "desk", "sofa"), ("desk", "bed", "pen")))
+        ['mug', 'sofa']
+        """
+        there = frozenset(home)
+        carried = frozenset(self.known.objects)
+        furniture = frozenset(self.known.places) - carried
+        lost = frozenset(names) - there
+        if there & carried:
+            return lost
+        return lost & furniture if there & furniture else frozenset()
+
     def read(self, name: str, allowed: Iterable[str]) -> str:
         """See `Lexicon.read`.
 

@@ -74,8 +74,13 @@ def test_level_2_writes_of_what_there_is(level, home, plan):
     assert deliberate.carry_out(request, Scripted()).result == plan
 
 
-def test_a_home_of_which_no_plan_can_be_written_is_not_looked_up():
-    assert p.schema(Role.PLANNER, 1, ("shelf", "desklamp")) == p.schema(Role.PLANNER, 1)
+def test_of_a_home_that_was_only_looked_around_in_the_furniture_is_known():
+    text = str(p.schema(Role.PLANNER, 1, ("shelf", "desklamp")))
+    assert all(name in text for name in ("'mug'", "'shelf'", "'floorlamp'", "'box'")) and "'sofa'" not in text
+    assert p.schema(Role.PLANNER, 1, ("desklamp",)) == p.schema(Role.PLANNER, 1)
+
+    assert deliberate.missing(MUG, ("shelf", "desk")) == 0
+    assert deliberate.missing(MUG, ("desk",)) == 1
 
 
 def test_a_home_is_read_from_a_file(tmp_path):
