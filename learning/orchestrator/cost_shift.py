@@ -162,3 +162,145 @@ def _joined(samplers: Sequence[EpisodeSampler], table: NDArray[np.int64], seed: 
     parts = {name: np.stack([getattr(each, name) for each in drawn]) for name in vars(drawn[0])}
     picked = {name: values[table, np.arange(len(table))] for name, values in parts.items()}
     return type(drawn[0])(**{**picked, "table": table})
+
+
+SHIFTS: dict[str, Shift] = {
+    "x4 from half of the run on": Shift((4.0,)),
+    "x4 in the second half of each task": Shift((4.0,), within=True),
+    "cold start: first call of a task x4": Shift(cold=4.0),
+    "noise: every call x exp(0.6 N)": Shift(noise=0.6),
+    "no shift": Shift(),
+}
+"""Beside these, `BUSY`: factors that were measured on this computer."""
+X4, NO_SHIFT, BUSY = "x4 from half of the run on", "no shift", "both cores busy from half of the run on"
+RULES = {"latencies": ("always", "after_failure", "paced", "risk_table"), "recorded": ("always", "confidence")}
+"""The rules that are played beside the learned policy, tuned for the binding budget of their world."""
+
+
+@dataclass
+class _Played:
+    """One policy in one world under one shift, both ways. gain: (robots,), mean over the tasks that count."""
+
+    row: dict[str, Any]
+    gain: Floats
+
+
+@dataclass
+class CostShift:
+    """The comparisons of `bench_costs`."""
+
+    worlds: Mapping[str, World]
+    policies: Mapping[str, Mapping[str, OrchestratorPolicy]]
+    shifts: Mapping[str, Shift]
+    seed: int
+    tables: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, Figure] = field(default_factory=dict)
+
+    def compare(self, world: str, policy: str, shift: str, hard: bool) -> _Played:
+        """What counts are the tasks from the shift on, where it comes within the run, else all."""
+        w, p, s = self.worlds[world], self.policies[world][policy], self.shifts[shift]
+        since = 0 if s.within or s.factors == (1.0,) else TASKS // 2
+        static, online = (w.play(p, s, follows, hard) for follows in (False, True))
+        gain = (online["success"] - static["success"])[since:].mean(axis=0)
+        row: dict[str, Any] = {"world": world, "shift": shift, "policy": policy, "overrun": "fails" if hard else "cut"}
+        for name, played in ((STATIC, static), (ONLINE, online)):
+            means = {key: float(values[since:].mean()) for key, values in played.items()}
+            row[f"{name}_success"] = round(means["success"], 4)
+            row[f"{name}_llm_seconds"] = round(means["seconds"], 3)
+            row[f"{name}_calls"] = round(means["calls"], 3)
+            row[f"{name}_overruns"] = round(means["misses"], 4)
+        lo, hi = self._interval(gain)
+        row |= {"gain_points": round(100.0 * float(gain.mean()), 2), "gain_lo": round(lo, 2), "gain_hi": round(hi, 2)}
+        row["gain_points_whole_run"] = round(100.0 * float((online["success"] - static["success"]).mean()), 2)
+        return _Played(row, gain)
+
+    def figure(self, name: str, gain: Floats, sign: float = 1.0) -> None:
+        """Points, with the interval over robots: the tasks of one are not independent."""
+        lo, hi = sorted(sign * bound for bound in self._interval(gain))
+        self.figures[name] = Figure(sign * 100.0 * float(gain.mean()), "points", len(gain) * TASKS, lo, hi)
+
+    def _interval(self, gain: Floats) -> tuple[float, float]:
+        return interval(100.0 * Clusters.make(np.arange(len(gain)), seed=self.seed).means(gain))
+
+
+def bench_costs(
+    plans: Sequence[AlfredPlan],
+    *,
+    busy: Sequence[float],
+    robots: int = 900,
+    seed: int = 0,
+    json_path: Path | None = None,
+    command: str = "rarrl bench costs",
+    models: Path | None = None,
+    busy_table: Mapping[str, Any] | None = None,
+    progress: Callable[[str, float], None] | None = None,
+) -> dict[str, Any]:
+    """Plays every policy under every shift, with static and with online costs, on ALFRED replay and recorded answers.
+
+    Args:
+        plans: of ALFRED; recorded answers bring their own
+        busy: factors on the seconds of calls while both cores are busy, see `busy_cores`
+        robots: runs of TASKS tasks, in each world
+
+    Returns (and writes to `json_path`) the results document. Raises: InputError where `models` holds no policy."""
+    folder = models or MODELS / "orchestrator"
+    tables = tuple(load_tables(TRAINING_PROFILES))
+    recordings = load_recordings(RECORDED_EVALUATION)
+    recorded = recorded_conditions(recordings.table)["binding"]
+    bench = CostShift(
+        {
+            "latencies": World(
+                EpisodeBank.from_plans(plans), tables, priced(CONDITIONS["binding"], PRICE), robots, seed
+            ),
+            "recorded": World(
+                recordings.bank, (recordings.table,), priced(recorded, PRICE), robots, seed, recordings
+            ),
+        },
+        {
+            "latencies": {"learned": shipped_seeds(folder)[0], **_rules("latencies")},
+            "recorded": {"learned": recorded_seeds(folder)[0], **_rules("recorded", RECORDED_RULES_FILE)},
+        },
+        {BUSY: Shift(tuple(busy)), **SHIFTS},
+        seed,
+    )
+
+    jobs = [
+        (world, policy, shift, hard)
+        for world in bench.worlds
+        for policy in bench.policies[world]
+        for shift in bench.shifts
+        for hard in (True, False)
+        if hard or policy == "learned"
+    ]
+    say = progress or (lambda what, share: None)
+    played = {}
+    for done, job in enumerate(jobs):
+        say(f"{job[0]}, {job[1]}: {job[2]}", done / len(jobs))
+        played[job] = bench.compare(*job)
+
+    bench.tables["comparison"] = [each.row for each in played.values()]
+    for world, suffix in (("latencies", ""), ("recorded", "_recorded")):
+        gains = {(shift, hard): played[world, "learned", shift, hard].gain for shift in bench.shifts for hard in (1, 0)}
+        bench.figure(f"cost_shift_gain{suffix}", gains[X4, True])
+        bench.figure(f"cost_shift_gain_busy_cores{suffix}", gains[BUSY, True])
+        bench.figure(f"cost_shift_gain_overrun_cut{suffix}", gains[X4, False])
+        bench.figure(f"cost_shift_loss_without_shift{suffix}", gains[NO_SHIFT, True])
+        bench.figure(f"cost_shift_loss_without_shift_overrun_cut{suffix}", gains[NO_SHIFT, False])
+    bench.tables["setup"] = {
+        "robots": robots,
+        "tasks": TASKS,
+        "price": PRICE,
+        "profiles": list(TRAINING_PROFILES),
+        "recorded_profile": RECORDED_EVALUATION,
+        "busy_cores": dict(busy_table or {}),
+    }
+    results = make_results(command, seed, bench.figures, bench.tables)
+    if json_path is not None:
+        write_results(json_path, results)
+    say("done", 1.0)
+    return results
+
+
+def _rules(world: str, *file: Path) -> dict[str, OrchestratorPolicy]:
+    tuned = tuned_parameters("binding", *file)
+    return {family: make_rule(family, **tuned[family]) for family in RULES[world]}

@@ -57,6 +57,7 @@ class FilterSettings:
     kinds: float = 0.15
     cold: float = 0.7
     drift: float = 0.03
+    kind_drift: float = 0.03
     jump: float = 1.5
     odd: float = 1.5
     first_jump: float = 0.3
@@ -87,7 +88,7 @@ class CallFilter:
         self._spread = np.array(np.broadcast_to(wide, (_KINDS, n)))
         s = settings
         before = np.array([s.common, *[s.kinds] * _KINDS, s.cold]) ** 2
-        self._drift = np.diag([s.drift**2] * (_KINDS + 1) + [0.0])
+        self._drift = np.diag([s.drift**2, *[s.kind_drift**2] * _KINDS, 0.0])
         self._mean = np.zeros((n, _SIZE))
         self._cov = np.tile(np.diag(before), (n, 1, 1))
         self._spread_sum = np.full(n, s.spread_calls)
