@@ -342,6 +342,39 @@ def bench_orchestrator(seed: SeedOption = 0, json: JsonOption = None) -> None:
     _tell_files(json, None)
 
 
+@guarded("nothing was written; start again")
+def bench_costs(
+    seed: SeedOption = 0,
+    alfred: AlfredOption = None,
+    split: SplitOption = None,
+    robots: Annotated[int, typer.Option(min=10, max=100_000, help="Runs of 12 tasks in each comparison.")] = 900,
+    json: JsonOption = None,
+) -> None:
+    """Make calls slower than recorded (x 4, busy cores, cold starts): what deciding by today's costs is worth."""
+    from rarrl.cli.results import print_results
+    from rarrl_learning.orchestrator.busy_cores import measure_busy_cores
+    from rarrl_learning.orchestrator.cost_shift import bench_costs as bench
+    from rarrl_sim_envs.alfred.datasets import load_plans
+
+    check_output(json, "--json")
+    plans, _ = load_plans(alfred, split)
+    with progress("measuring", 1.0) as update:
+        busy = measure_busy_cores(seed=seed, progress=_said(update))
+    with progress("playing", 1.0) as update:
+        results = bench(
+            plans,
+            busy=busy.factors.tolist(),
+            robots=robots,
+            seed=seed,
+            json_path=json,
+            command=command_line(),
+            busy_table=busy.table(),
+            progress=_said(update),
+        )
+    print_results(results)
+    _tell_files(json, None)
+
+
 def _answers_of(profile: str | None, shipped: str) -> str | None:
     recorded = _recorded_profile(None if profile is None else [profile], shipped)
     if profile is not None and recorded is None:
