@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,15 +23,17 @@ from rarrl.clock import ManualClock
 from rarrl.config import LanguageModelConfig
 from rarrl.decision_loop import play_episode
 from rarrl.errors import InputError
-from rarrl.events import ActEvent, Event, ThinkEvent
+from rarrl.events import ActEvent, EpisodeEvent, Event, ThinkEvent
 from rarrl.latency.profile import World, load_profile
 from rarrl.latency.replay import ReplayTable
+from rarrl.orchestrator.beside import thinks_beside
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.policy.base import LoadedPolicy
 from rarrl.policy.serve import MODELS
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.types import CallStatus, Role
 from rarrl_sim_envs.household.env import HouseholdEnv
+from rarrl_sim_envs.household.robot.beside import BesideExecutive
 from rarrl_sim_envs.household.robot.drivers import CLASSICAL, EXACT, SGBM, HomeSensor, PolicyDriver
 from rarrl_sim_envs.household.robot.executive import HouseholdExecutive
 from rarrl_sim_envs.household.robot.known_goals import known_goals
@@ -163,8 +164,9 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
     driver = PolicyDriver(_policy(setting.gguf), EYES[setting.eyes], recorder)
     budget = (setting.time_budget_s, setting.token_budget)
     timeout_s = setting.language_model.call_timeout_s
-    executive = _Recorded(recorder, env, driver, known_goals(), *budget, first_seed=0, call_timeout_s=timeout_s)
     orchestrator = orchestrator_of(setting)
+    kind = BesideExecutive if thinks_beside(orchestrator.policy) else HouseholdExecutive
+    executive = kind(env, driver, known_goals(), *budget, first_seed=0, call_timeout_s=timeout_s)
     reasoner: Reasoner = _reasoner(setting.llm, setting.language_model)
     if setting.latency:
         reasoner = DelayedReasoner(reasoner, setting.latency, seed)
@@ -175,6 +177,8 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
     calls: dict[str, int] = {}
 
     def log(event: Event) -> None:
+        if recorder is not None and isinstance(event, EpisodeEvent):
+            recorder.begin(env, seed)
         if isinstance(event, ThinkEvent) and event.decision in memory.repeats:
             return  # nobody was asked
         if recorder is not None:
@@ -216,20 +220,6 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
         )
     finally:
         env.close()
-
-
-class _Recorded(HouseholdExecutive):
-    """Tells the recorder when a mission begins."""
-
-    def __init__(self, recorder: TraceRecorder | None, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._recorder = recorder
-
-    def begin(self, number: int) -> Any:
-        info = super().begin(number)
-        if self._recorder is not None:
-            self._recorder.begin(self.env, number)
-        return info
 
 
 def _why(executive: HouseholdExecutive) -> str:
