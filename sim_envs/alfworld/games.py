@@ -9,14 +9,15 @@ from __future__ import annotations
 import lzma
 import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rarrl.alfred import AlfredPlan
 from rarrl.errors import InputError
 from rarrl.files import read_file
 from rarrl.strict_json import check_regular_file, parse_json, short, validated
@@ -165,6 +166,19 @@ def read_games(path: Path, split: str = "", n: int | None = None, unsolvable: bo
         of_split = f" of split {split}" if split else ""
         raise InputError(f"{_WHAT}: {path} holds no games{of_split}; {HOW_TO_GET}")
     return games
+
+
+def in_peoples_words(games: Iterable[Game], plans: Iterable[AlfredPlan]) -> tuple[Game, ...]:
+    """Games with goals as people wrote them, one for each of ALFRED's annotators, instead of ALFWorld's templates.
+
+    ALFWorld does the same with `goal_desc_human_anns_prob`. Games whose trial is not among `plans` are left out."""
+    said = {(plan.trial, plan.task_type): [each.goal for each in plan.annotations] for plan in plans}
+    return tuple(
+        replace(game, goal=" ".join(goal.split()))
+        for game in games
+        for goal in said.get((game.trial, game.task_type), ())
+        if goal.strip()
+    )
 
 
 def _of_folder(folder: Path, split: str) -> Iterator[Game]:
