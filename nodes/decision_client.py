@@ -158,5 +158,6 @@ def open_log(folder: Path, orchestrator: OrchestratorConfig, seed: int, speed: f
         source="graph",
         cost_weight=orchestrator.cost_weight,
         reasoner=None if orchestrator.reasoner == REPLAYED else hide_secrets(orchestrator.reasoner),
+        costs=None if orchestrator.reasoner == REPLAYED else orchestrator.costs,
     )
     return EventWriter(folder, run)

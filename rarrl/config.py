@@ -69,6 +69,12 @@ class OrchestratorConfig(Section):
         "class of your own). If it cannot be reached, calls fail and "
         "the robot goes on with the plan that it has.",
     )
+    costs: Literal["online", "static"] = Field(
+        default="online",
+        description="What calls are expected to cost where they are made for real: online (the profile at first, then "
+        "what the calls take) or static (the profile, whatever they take). With static, a robot whose cores are busy "
+        "or whose network is slow begins calls that its budget cannot pay for.",
+    )
     home: str = Field(
         default="",
         max_length=1000,

@@ -77,6 +77,9 @@ class RunEvent(Event):
     reasoner: str | None = Field(
         default=None, max_length=10_000, description="text: the language model that was asked; absent: none was"
     )
+    costs: Literal["online", "static"] | None = Field(
+        default=None, description="online, static: of live or slower calls; absent: the profile was replayed as it is"
+    )
 
 
 class EpisodeEvent(Event):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rarrl.build import make_orchestrator
+from rarrl.build import ONLINE, make_orchestrator
 from rarrl.events import ActEvent, ShockEvent, ThinkEvent
 from rarrl.latency.profile import load_profile
 from rarrl.orchestrator.features import ALL_FEATURE_NAMES, NAMELESS_FEATURE_NAMES, encode, encode_nameless
 from rarrl.orchestrator.learned import LearnedPolicy
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.rules import OrchestratorPolicy
+from rarrl.orchestrator.running_costs import RunningCosts
 from rarrl.report.runs import Episode, Run
 from rarrl.types import Action, ActStatus, Budget, CallStatus, LlmCall, StateSummary
 
@@ -55,7 +57,9 @@ def explain(run: Run, cost_weight: float) -> list[Explained]:
     `cost_weight`: the price of thinking of that run.
     Raises: InputError where the run's policy or latency profile is not there any more."""
     profile = load_profile(run.header.profile)
-    orchestrator = make_orchestrator(run.policy, profile, cost_weight, live=run.header.reasoner is not None)
+    header = run.header
+    live = header.reasoner is not None or header.costs is not None
+    orchestrator = make_orchestrator(run.policy, profile, cost_weight, live=live, costs=header.costs or ONLINE)
     always = make_orchestrator("always", profile, cost_weight).policy
     return [explained for episode in run.episodes for explained in _episode(episode, orchestrator, always)]
 
@@ -82,6 +86,8 @@ def _episode(episode: Episode, orchestrator: Orchestrator, always: OrchestratorP
                 index, acts = index + event.subgoal_done, acts + 1
             else:
                 call = LlmCall(found[-1].action, CallStatus(event.status), event.t1 - event.t0, event.tokens)
+                if isinstance(orchestrator.costs, RunningCosts):
+                    orchestrator.costs.now = partial(float, event.t1)
                 orchestrator.record_call(call)
                 orchestrator.cut_budget(event.time_left_s, event.tokens_left)
     return found

@@ -27,6 +27,7 @@ from rarrl.events import ActEvent, EpisodeEvent, Event, ThinkEvent
 from rarrl.latency.profile import World, load_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.beside import thinks_beside
+from rarrl.orchestrator.features import Costs
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.policy.base import LoadedPolicy
 from rarrl.policy.serve import MODELS
@@ -56,7 +57,9 @@ class Setting:
     """Who decides, and with what. eyes: a name of EYES, "none": no gate. gguf: the policy's transformer, a name in its
     folder. latency: a profile whose seconds take the place of the measured ones; "": measured. costs: the profile that
     tells what calls are expected to cost; "": that of `latency`, or the one that `learned` was trained with. remembers:
-    a question that was answered before is not asked again. language_model: how `llm` is run and asked."""
+    a question that was answered before is not asked again. follows_costs: what calls are expected to cost follows the
+    calls that are made, within a mission where latencies are a profile's, in all missions of a process where they are
+    measured. language_model: how `llm` is run and asked."""
 
     policy: str = "learned"
     eyes: str = "classical"
@@ -71,6 +74,7 @@ class Setting:
     language_model: LanguageModelConfig = field(default_factory=LanguageModelConfig)
     costs: str = ""
     remembers: bool = False
+    follows_costs: bool = True
 
     @property
     def profile(self) -> str:
@@ -167,6 +171,8 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
     orchestrator = orchestrator_of(setting)
     kind = BesideExecutive if thinks_beside(orchestrator.policy) else HouseholdExecutive
     executive = kind(env, driver, known_goals(), *budget, first_seed=0, call_timeout_s=timeout_s)
+    if not setting.latency:
+        orchestrator.costs = _known_costs(setting)
     reasoner: Reasoner = _reasoner(setting.llm, setting.language_model)
     if setting.latency:
         reasoner = DelayedReasoner(reasoner, setting.latency, seed)
@@ -235,7 +241,14 @@ def orchestrator_of(setting: Setting) -> Orchestrator:
         setting.cost_weight,
         world=World.HOUSEHOLD,
         call_timeout_s=setting.language_model.call_timeout_s,
+        live=setting.follows_costs,
     )
+
+
+@lru_cache(maxsize=64)
+def _known_costs(setting: Setting) -> Costs:
+    """What the robot of `setting` knows of its language model in this process: the next mission begins with it."""
+    return orchestrator_of(setting).costs
 
 
 @lru_cache(maxsize=4)

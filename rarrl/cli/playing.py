@@ -185,12 +185,14 @@ def in_process(
     from rarrl.secrets import hide_secrets
 
     chosen = config.orchestrator
+    live = reasoner is not None or config.replay.latency_scale != 1.0
     orchestrator = make_orchestrator(
         name,
         chosen.profile,
         chosen.cost_weight,
         call_timeout_s=config.language_model.call_timeout_s,
-        live=reasoner is not None,
+        live=live,
+        costs=chosen.costs,
     )
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
     header = RunEvent(
@@ -202,6 +204,7 @@ def in_process(
         source="in_process",
         cost_weight=chosen.cost_weight,
         reasoner=None if reasoner is None else hide_secrets(chosen.reasoner),
+        costs=chosen.costs if live else None,
     )
     with EventWriter(folder, header) as log:
         home = read_home(Path(chosen.home)) if chosen.home else ()
@@ -224,6 +227,7 @@ def in_graph(name: str, folder: Path, config: Config, shock: bool, on_episode: C
         time_budget_s=chosen.time_budget_s,
         token_budget=chosen.token_budget,
         cost_weight=chosen.cost_weight,
+        costs=chosen.costs,
         category=tasks.category,
         alfred=tasks.alfred or None,
         split=tasks.split if tasks.alfred else None,

@@ -4,9 +4,9 @@ log(measured / expected) of a call of kind k is modelled as
 
     y = f + d_k + [cold] c + noise,      noise ~ N(0, v s_k^2)
 
-f: how today differs from the profile, for all kinds alike (another machine, busy cores, a slow network). d_k: how kind k
-differs from that. c: what a call costs more that is the first one or comes after a long pause (a model that is loaded,
-a cold cache). s_k: the spread that the profile measured; v: what the calls themselves say of it.
+f: how today differs from the profile, for all kinds alike (another machine, busy cores, a slow network). d_k: how
+kind k differs from that. c: what a call costs more that is the first one or comes after a long pause (a model that is
+loaded, a cold cache). s_k: the spread that the profile measured; v: what the calls themselves say of it.
 
 Of each call three things may be true: nothing has changed, f has jumped, or this call alone is odd. The filter weighs
 them by how likely they make the call, updates a Kalman filter under each, and keeps one Gaussian with the mean and the
@@ -47,22 +47,22 @@ Z95 = 1.6448536269514722
 class FilterSettings:
     """What is believed before the first call; logarithms (0.1 is about 10 %). Chosen by hand, see the tests' coverage.
 
-    common, kinds, cold: standard deviations of f, d_k and c. drift: of what f and each d_k may move from call to call.
-    jump: of f where it jumps; 1.5 is a factor of 4.5. odd: of a call that is odd. first_jump, jump_share, odd_share:
-    probability that f has jumped before the first call (the profile was made on another machine), before a later one,
-    that a call is odd. spread_calls: how many calls the profile's spread counts as. memory: share of the weight that a
-    call's word on the spread keeps with each later call."""
+    common, kinds, cold: standard deviations of f, d_k and c. drift, kind_drift: of what f and each d_k may move from
+    call to call. jump: of f where it jumps; 1.5 is a factor of 4.5. odd: of a call that is odd. first_jump, jump_share,
+    odd_share: probability that f has jumped before the first call (the profile was made on another machine), before a
+    later one, that a call is odd. spread_calls: how many calls the profile's spread counts as. memory: share of the
+    weight that a call's word on the spread keeps with each later call."""
 
     common: float = 0.1
     kinds: float = 0.15
     cold: float = 0.7
-    drift: float = 0.03
-    kind_drift: float = 0.03
+    drift: float = 0.015
+    kind_drift: float = 0.015
     jump: float = 1.5
     odd: float = 1.5
-    first_jump: float = 0.3
+    first_jump: float = 0.25
     jump_share: float = 0.05
-    odd_share: float = 0.03
+    odd_share: float = 0.05
     spread_calls: float = 10.0
     memory: float = 0.97
 
@@ -120,7 +120,7 @@ class CallFilter:
             y: log(measured / expected)
             at_least: the call was given up, so that `y` is the least that it would have taken
             cold: it was the first one, or came after a pause"""
-        s, rows = self._settings, np.arange(len(where))
+        s = self._settings
         h = self._looks(kind, cold.astype(np.float64))
         mean, cov = self._mean[where], self._cov[where] + self._drift
         toward = np.einsum("nij,nj->ni", cov, h)
@@ -161,9 +161,7 @@ class CallFilter:
         told = np.where(at_least, 0.0, 1.0)
         excess = np.minimum(error**2 / (known + noise), _MOST_EXCESS) * self._variance()[where]
         self._spread_sum[where] = s.memory * self._spread_sum[where] + (1.0 - s.memory) * s.spread_calls + told * excess
-        self._spread_weight[where] = (
-            s.memory * self._spread_weight[where] + (1.0 - s.memory) * s.spread_calls + told
-        )
+        self._spread_weight[where] = s.memory * self._spread_weight[where] + (1.0 - s.memory) * s.spread_calls + told
         self.calls[where] += 1
 
     def memory(self) -> dict[str, Any]:

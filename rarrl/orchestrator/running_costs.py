@@ -27,8 +27,8 @@ MOST_RATIO = 1e4
 """Calls cost this factor more or less than the profile says, at most: beyond, a number is a mistake."""
 _UNANSWERED = (CallStatus.BACKEND_DOWN,)
 """Ends of a call that say nothing of what an answer costs."""
-_GIVEN_UP = ("TIMEOUT", "WITHDRAWN")
-"""Ends of a call (names of `CallStatus`) whose seconds are the least that it would have taken."""
+_GIVEN_UP = (CallStatus.TIMEOUT, CallStatus.WITHDRAWN)
+"""Ends of a call whose seconds are the least that it would have taken."""
 
 
 class CostsOfRobots:
@@ -74,8 +74,8 @@ class CostsOfRobots:
             self._longest[of, some] = np.maximum(self._longest[of, some], tokens[known])
 
     def update(self, cold: NDArray[np.bool_] | bool = False) -> None:
-        """Writes the attributes. cold: (n,), whether a call made now would be a robot's first, or come after a pause."""
-        mean_s, p95_s, mean_tokens, max_tokens = self._prior
+        """Writes the attributes. cold: (n,), whether a call made now would be the first, or come after a pause."""
+        mean_s, _, mean_tokens, max_tokens = self._prior
         log, _, noise = self.seconds.predict(cold)
         wider = 0.5 * (noise**2 - self._spread**2)  # the mean of a lognormal lies above its median by half the variance
         self.mean_s = mean_s * np.exp(log + np.minimum(wider, 1.0))
@@ -149,7 +149,7 @@ class RunningCosts:
             one + THINK_ACTIONS.index(call.action),
             np.array([call.seconds]),
             np.array([call.tokens]),
-            np.array([call.status.name in _GIVEN_UP]),
+            np.array([call.status in _GIVEN_UP]),
             np.array([cold]),
         )
         self._was_cold = self.is_cold(self._last_s)

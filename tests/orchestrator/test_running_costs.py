@@ -174,5 +174,5 @@ def test_an_orchestrator_takes_its_own_calls_in():
     orchestrator = Orchestrator(make_rule("always"), robot(), 0.004)
     orchestrator.start(Budget.full(30.0, 10_000.0))
     orchestrator.record_call(call(seconds=20.0))
-    assert orchestrator.costs.mean_s[0] > 8.0
+    assert orchestrator.costs.mean_s[0] > 5.0
     assert orchestrator.history.latency_log_ratio[0] == pytest.approx(np.log(20.0)), "against what was expected before"
