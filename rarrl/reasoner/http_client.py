@@ -119,6 +119,7 @@ class HttpClient:
                 if fresh:
                     connection.connect()
                     connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                exchange.sock = connection.sock
                 if exchange.ended:
                     return None
                 connection.sock.settimeout(max(exchange.deadline - time.monotonic(), 0.001))
@@ -168,11 +169,12 @@ class _Exchange:
         self.ended = False
         self.error: Exception | None = None
         self.connection: http.client.HTTPConnection | None = None
+        self.sock: socket.socket | None = None  # which `connection` lets go of where a response ends with it
 
     def end(self) -> None:
         """Shuts the socket down, so that whatever the thread waits for returns at once."""
         self.ended = True
-        sock = self.connection.sock if self.connection is not None else None
+        sock = self.sock or (self.connection.sock if self.connection is not None else None)  # it may be shaking hands
         if sock is not None:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
