@@ -629,7 +629,7 @@ def test_what_never_happens_in_any_order(orders):
         over += len(order.over)
     assert applied > orders / 3
     assert over > orders
-    assert EDGES == set(TRANSITIONS), set(TRANSITIONS) - EDGES
+    assert set(TRANSITIONS) == EDGES, set(TRANSITIONS) - EDGES
 
 
 def test_kinds_of_skills():
