@@ -36,7 +36,7 @@ from rarrl.skills.nearest import NearestExample
 from rarrl.skills.outcome import Outcome, SkillResult
 from rarrl.skills.plan import Plan, Step
 from rarrl.skills.search import Preparation, Search
-from rarrl.thinking import ENDS_TASK, STOPPED_BY_ANSWER, Do, Stage, Tally, unanswered
+from rarrl.thinking import ENDS_TASK, STOPPED_BY_ANSWER, Do, Kind, Stage, Tally, unanswered
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, StepView
 
 AWAY_S = 1.0
@@ -369,18 +369,22 @@ class TaskExecutive:
         step = found.steps[0] if found.steps else None
         if step is None or self.domain.check_now(step, self.beliefs.state):
             return False
-        return self._question.thinking.allows(kind_of_skill(self.domain.skill(step)))
+        return self._question.thinking.allows(self._kind(step))
+
+    def _kind(self, step: Step) -> Kind:
+        question = self._question.thinking.open
+        return kind_of_skill(self.domain.skill(step), again=question is not None and step == question.failed)
 
     def _stop_needless(self) -> Commands:
         """Stops what runs and is not what the plan that an answer has put in force begins with."""
         commands: list[Command] = []
         for running in self._goals.values():
-            kind = kind_of_skill(self.domain.skill(running.step))
-            if running.stopped_s is None and not running.given_up and kind in STOPPED_BY_ANSWER:
-                _, found = self._next()
-                if running.step not in found.steps[:1]:
-                    running.stopped_s, running.needless = self._now, True
-                    commands.append(Stop(running.uuid))
+            if running.stopped_s is not None or self._kind(running.step) not in STOPPED_BY_ANSWER:
+                continue
+            _, found = self._next()
+            if running.step not in found.steps[:1]:
+                running.stopped_s, running.needless = self._now, True
+                commands.append(Stop(running.uuid))
         return tuple(commands)
 
     def _heed(self, answer: Answer) -> None:
@@ -441,7 +445,7 @@ class TaskExecutive:
             return self._nothing_to_do(decision, max(row, 0), f"{step}: {barred}")
 
         question = self._question
-        question.thinking = question.thinking.start(kind_of_skill(self.domain.skill(step)))
+        question.thinking = question.thinking.start(self._kind(step))
         task.acts += 1
         is_row = len(found.steps) == 1 and not found.looks_for and row >= 0
         skill = self.domain.skill(step)
