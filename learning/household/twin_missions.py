@@ -11,11 +11,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
+from rarrl.alfred_plans import ALFRED_DOMAIN
 from rarrl.clock import ManualClock
 from rarrl.decision_loop import play_episode
 from rarrl.latency.profile import load_profile
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.reasoner.base import Answer, Reasoner, Request
+from rarrl.reasoner.breaker import judged
 from rarrl.reasoner.plan import Plan
 from rarrl.types import THINK_ACTIONS
 from rarrl_sim_envs.household.env import HouseholdEnv
@@ -33,7 +35,8 @@ HELD_OUT = "household-heldout"
 
 
 class RecordedAnswers:
-    """A reasoner that gives the answers of mission number `row` of a recording, as they were given then."""
+    """A reasoner that gives the answers of mission number `row` of a recording, as they were given then; the plan
+    checker has its say, as of any reasoner."""
 
     name = "recorded"
 
@@ -46,7 +49,7 @@ class RecordedAnswers:
         asked = (request.role, request.level)
         action = next(action for action in THINK_ACTIONS if (action.role, action.level) == asked)
         answer = self._answers.answer(self._row, action, request.plan or Plan(()))
-        return replace(answer, decision=request.decision)
+        return judged(replace(answer, decision=request.decision), ALFRED_DOMAIN.check)
 
     def close(self) -> None:
         """See `Reasoner`."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rarrl.cli.common import console, guarded, new_run_folder, progress, table
+from rarrl.cli.common import command_line, console, guarded, new_run_folder, progress, table
 from rarrl.cli.language_model import LlmSettings, language_model_settings
 from rarrl.cli.playing import (
     PLOT_HINT,
@@ -111,8 +111,10 @@ def _household_demo(
             raise DependencyMissingError(
                 f"rarrl demo needs {package}: pip install 'rarrl[{extra}]'; `rarrl demo --quick` plays without"
             )
+    from rarrl.results import make_results, write_results
     from rarrl_learning.household import demo as household
-    from rarrl_learning.household.report.page import save_missions
+    from rarrl_learning.household.report.mission_table import figures_of, tables_of
+    from rarrl_learning.household.report.page import RESULTS, save_missions
 
     started = time.monotonic()
     folder = new_run_folder(out)
@@ -147,6 +149,9 @@ def _household_demo(
             table = household.blocks(outcomes)
             if played or table:
                 save_missions(folder, played, hide_secrets(llm), table)
+            if table:
+                document = make_results(command_line(), seed, figures_of(table), tables_of(table))
+                write_results(folder / RESULTS, document)
     finish_missions(folder)
     typer.echo(f"{time.monotonic() - started:.0f} s in all")
 

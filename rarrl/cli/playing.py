@@ -260,11 +260,12 @@ def finish_missions(folder: Path) -> None:
     from rarrl_learning.household.report.recording import HINT
 
     played = read_missions(folder)
+    blocks = read_table(folder)
     notes = mission_call_notes(played)
     if read_model(folder) == SHIPPED:  # the evaluation is of this model
-        notes += mission_reminder([figures.policy for figures in figures_of([p.result for p in played])])
+        names = list(blocks[0].results) if blocks else [row.policy for row in figures_of([p.result for p in played])]
+        notes += mission_reminder(names, many=bool(blocks))
     report = write_mission_report(folder, notes)
-    blocks = read_table(folder)
     for block in blocks:
         console().print(table(block.title, HEAD, [row.cells() for row in block.rows()]))
         console().print(block.meaning(), markup=False)

@@ -22,6 +22,7 @@ from .recording import available, write_recording
 from .trace import MissionResult, Played, TracedDecision, load_trace, save_trace
 
 MISSIONS = "missions.json"
+RESULTS = "table.json"
 GIF = "mission.gif"
 RECORDING = "mission.rrd"
 _FORMAT = "rarrl missions 1"
