@@ -29,15 +29,16 @@ RULES = (
     *(f'after_failure:{{"failures":1,"recipe":"{recipe}"}}' for recipe in ("P1", "P2")),
     *(f'interval:{{"every":{every},"recipe":"{recipe}"}}' for every in (2, 3, 4, 5) for recipe in ("P1", "P2")),
 )
-PRICES = (0.06, 0.02, 0.006, 0.002)
-"""Success that `learned` gives for a second."""
+PRICES = (0.06, 0.02, 0.008, 0.002)
+"""Success that those that learned give for a second."""
 
 
 def tune(missions: int) -> None:
     """Plays the candidates at the hosted model's latencies."""
     base = demo_settings("", None, HOSTED)[-1]
     candidates = [replace(base, policy=rule) for rule in RULES]
-    candidates += [replace(base, policy="learned", cost_weight=price) for price in PRICES]
+    for policy in ("learned", "household_beside"):
+        candidates += [replace(base, policy=policy, cost_weight=price) for price in PRICES]
     for setting in candidates:
         played = [
             play_in_twin(setting, row, recording="household-training", drives=False).result for row in range(missions)

@@ -20,7 +20,7 @@ from rarrl.latency.replay import ReplayTable
 from rarrl_sim_envs.household.env import HouseholdEnv
 
 from .evaluate import COST_WEIGHT, FIRST_SEED, Setting, run_mission
-from .report.mission_table import Block
+from .report.mission_table import Block, is_ours
 from .report.trace import MissionResult, Played
 from .trace_recorder import TraceRecorder
 from .twin_missions import play_in_twin
@@ -34,18 +34,14 @@ Progress = Callable[[float, str], None]
 @dataclass(frozen=True)
 class Thinker:
     """A language model whose calls take the seconds and tokens of a latency profile; the answers are the shipped
-    model's. costs: the profile that tells policies what calls are expected to cost. cost_weight: success that `learned`
-    gives for a second of thinking. tuned: rows of POLICIES whose rules do best with other parameters at these costs."""
+    model's. costs: the profile that tells policies what calls are expected to cost. policies: the rows of its table ->
+    who decides, as in `rarrl.build.make_orchestrator`, and the success that a learned one gives for a second of
+    thinking; another row is another line."""
 
     name: str
     latency: str
     costs: str
-    cost_weight: float
-    tuned: Mapping[str, str]
-
-    def policy(self, row: str) -> str:
-        """Of a row of POLICIES."""
-        return self.tuned.get(row, POLICIES[row])
+    policies: Mapping[str, tuple[str, float]]
 
     @property
     def call_s(self) -> float:
@@ -53,50 +49,66 @@ class Thinker:
         return float(ReplayTable.from_profile(load_profile(self.latency)).costs.mean_s[0])
 
 
-POLICIES = {
-    "never": "never",
-    "always": "always",
-    "after_failure": "after_failure",
-    "interval": 'interval:{"every":3,"recipe":"P2"}',
-    "learned": "learned",
-}
-"""Row of the table -> the policy, as in `rarrl.build.make_orchestrator`; another row is another line here."""
-SHIPPED = Thinker("the shipped model", "household", "household-training", COST_WEIGHT, {})
-"""Recorded seconds: measured ones would differ with the load of the machine, and with them the missions of a seed."""
-HOSTED = Thinker("a hosted 70B model", "anyscale-70b", "anyscale-70b", 0.02, {"always": 'always:{"recipe":"P1"}'})
-"""What did best on the missions of `household-training` at these costs (`python benchmarks/demo_table.py tune`)."""
+SHIPPED = Thinker(
+    "the shipped model",
+    "household",  # recorded: measured seconds would differ with the load of the machine, and with them the missions
+    "household-training",
+    {
+        "never": ("never", 0.0),
+        "always": ("always", 0.0),
+        "after_failure": ("after_failure", 0.0),
+        "interval": ('interval:{"every":3,"recipe":"P2"}', 0.0),
+        "learned": ("learned", COST_WEIGHT),
+        "learned beside": ("household_beside", 0.004),
+    },
+)
+HOSTED = Thinker(
+    "a hosted 70B model",
+    "anyscale-70b",
+    "anyscale-70b",
+    # What did best on missions of `household-training` at these costs: `python benchmarks/demo_table.py tune`.
+    SHIPPED.policies
+    | {
+        "always": ('always:{"recipe":"P1"}', 0.0),
+        "learned": ("learned", 0.02),
+        "learned beside": ("household_beside", 0.008),
+    },
+)
 THINKERS = (SHIPPED, HOSTED)
-RENDERED = ("never", "always", "learned")
-"""Rows whose mission is rendered, with the calls of each of THINKERS."""
+RENDERED = (
+    *((SHIPPED, row) for row in ("never", "always", "learned")),
+    *((HOSTED, row) for row in ("always", "learned", "learned beside")),
+)
+"""What is rendered beside a table; the last one is filmed."""
+ALONE = ("never", "always", "after_failure", "learned")
+"""Rows that are rendered where there is no table."""
 RECORDED_MISSIONS = 300
 """So many have recorded answers, and can be in the table."""
 
 
-def demo_settings(
-    llm: str, model: LanguageModelConfig | None = None, thinker: Thinker | None = SHIPPED
-) -> list[Setting]:
-    """Of every policy. llm, model: who is asked, and its settings, as in `rarrl.build`. thinker: whose seconds and
-    tokens calls cost; None: those that they take."""
+def demo_settings(llm: str, model: LanguageModelConfig | None = None, thinker: Thinker | None = None) -> list[Setting]:
+    """Of ALONE, where missions are rendered without a table. llm, model: who is asked, and its settings, as in
+    `rarrl.build`. thinker: whose seconds and tokens calls cost; None: those that they take."""
     base = Setting(llm=llm, costs=SHIPPED.costs, language_model=model or LanguageModelConfig())
-    return [_of(base, row, thinker) for row in POLICIES]
+    return [_of(base, row, thinker) for row in ALONE]
+
+
+def _rows(thinker: Thinker) -> dict[str, Setting]:
+    """Of the table of `thinker`."""
+    return {row: _of(Setting(llm=""), row, thinker) for row in thinker.policies}
 
 
 def _of(base: Setting, row: str, thinker: Thinker | None) -> Setting:
+    policy, cost_weight = (thinker or SHIPPED).policies[row]
     if thinker is None or row == "never":  # what makes no calls is the same with all thinkers
-        return replace(base, policy=POLICIES[row])
-    return replace(
-        base,
-        policy=thinker.policy(row),
-        latency=thinker.latency,
-        costs=thinker.costs,
-        cost_weight=thinker.cost_weight,
-    )
+        return replace(base, policy=policy)
+    return replace(base, policy=policy, latency=thinker.latency, costs=thinker.costs, cost_weight=cost_weight)
 
 
 def label(setting: Setting) -> str:
     """What a setting is called in the report: its row, and whose calls if not the shipped model's."""
     thinker = next((t for t in THINKERS if t.latency == setting.latency), SHIPPED)
-    row = next((name for name in POLICIES if thinker.policy(name) == setting.policy), setting.policy)
+    row = next((name for name, own in thinker.policies.items() if own[0] == setting.policy), setting.policy)
     return row if thinker is SHIPPED else f"{row}, {thinker.name}"
 
 
@@ -118,15 +130,16 @@ def play_table(
 
 def table_settings() -> list[Setting]:
     """What the table plays: every policy with every thinker, and once what none of them changes."""
-    return list(dict.fromkeys(s for thinker in THINKERS for s in demo_settings("", None, thinker)))
+    return list(dict.fromkeys(setting for thinker in THINKERS for setting in _rows(thinker).values()))
 
 
 def blocks(played: Mapping[Setting, Sequence[MissionResult]]) -> list[Block]:
     """The table of what `play_table` gave to keep, a block for each thinker; [] where a policy has no mission."""
     found = []
     for thinker in THINKERS:
-        rows = dict(zip(POLICIES, demo_settings("", None, thinker), strict=True))
-        own = {name: [replace(r, policy=name) for r in played.get(setting, ())] for name, setting in rows.items()}
+        own = {
+            name: [replace(r, policy=name) for r in played.get(setting, ())] for name, setting in _rows(thinker).items()
+        }
         block = Block.of(thinker.name, thinker.call_s, own)
         if block.n:
             found.append(block)
@@ -134,21 +147,20 @@ def blocks(played: Mapping[Setting, Sequence[MissionResult]]) -> list[Block]:
 
 
 def telling_seeds(table: Sequence[Block], missions: int) -> list[int]:
-    """The seeds of the `missions` that tell most: in which `learned` succeeds with every thinker, `never` does not, and
-    as many of the others as can be do not either."""
-    by_seed: dict[int, dict[str, list[bool]]] = {}
+    """The seeds of the `missions` that tell most: in which those that learned succeed with every thinker, `never` does
+    not, and as many of the others as can be do not either."""
+    done: dict[int, list[tuple[str, bool]]] = {}
     for block in table:
         for name, results in block.results.items():
             for r in results:
-                by_seed.setdefault(r.seed, {}).setdefault(name, []).append(r.success)
+                done.setdefault(r.seed, []).append((name, r.success))
 
-    def tells(seed: int) -> tuple[int, int, int]:
-        done = by_seed[seed]
-        others = sum(not success for name, own in done.items() for success in own if name != "learned")
-        return int(all(done["learned"])), int(not any(done["never"])), others
+    def tells(seed: int) -> tuple[bool, bool, int]:
+        ours = [success for name, success in done[seed] if is_ours(name)]
+        others = [success for name, success in done[seed] if not is_ours(name)]
+        return all(ours), ("never", False) in done[seed], others.count(False)
 
-    ranked = sorted(by_seed, key=lambda seed: (*(-value for value in tells(seed)), seed))
-    return ranked[:missions]
+    return sorted(done, key=lambda seed: (*(-int(value) for value in tells(seed)), seed))[:missions]
 
 
 def seeds_to_render(table: Sequence[Block], missions: int, seed: int) -> list[int]:
@@ -159,8 +171,7 @@ def seeds_to_render(table: Sequence[Block], missions: int, seed: int) -> list[in
 def rendered_settings(llm: str, model: LanguageModelConfig | None = None) -> list[Setting]:
     """Of the missions that are rendered beside a table, the filmed one last."""
     base = Setting(llm=llm, costs=SHIPPED.costs, language_model=model or LanguageModelConfig())
-    rows = [_of(base, name, thinker) for thinker in THINKERS for name in RENDERED]
-    return list(dict.fromkeys(rows))
+    return [_of(base, row, thinker) for thinker, row in RENDERED]
 
 
 def demo_seeds(missions: int, seed: int) -> list[int]:

@@ -15,12 +15,14 @@ from rarrl.alfred_plans import ALFRED_DOMAIN
 from rarrl.clock import ManualClock
 from rarrl.decision_loop import play_episode
 from rarrl.latency.profile import load_profile
+from rarrl.orchestrator.beside import thinks_beside
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.breaker import judged
 from rarrl.reasoner.plan import Plan
 from rarrl.types import THINK_ACTIONS
 from rarrl_sim_envs.household.env import HouseholdEnv
+from rarrl_sim_envs.household.robot.beside import BesideExecutive
 from rarrl_sim_envs.household.robot.drivers import Driver, ExpertDriver
 from rarrl_sim_envs.household.robot.executive import HouseholdExecutive
 from rarrl_sim_envs.household.robot.known_goals import known_goals
@@ -89,8 +91,10 @@ def play_in_twin(
     env = HouseholdEnv(stereo=False, people=people, disturbance=setting.disturbance, time_limit_s=TIME_LIMIT_S)
     driver: Driver = ExpertDriver() if drives else _teleports()
     budget = (setting.time_budget_s, setting.token_budget)
-    executive = HouseholdExecutive(env, driver, known_goals(), *budget)
-    end = play_episode(executive, _orchestrator(setting), seed, ManualClock(), reasoner=reasoner)
+    orchestrator = _orchestrator(setting)
+    kind = BesideExecutive if thinks_beside(orchestrator.policy) else HouseholdExecutive
+    executive = kind(env, driver, known_goals(), *budget)
+    end = play_episode(executive, orchestrator, seed, ManualClock(), reasoner=reasoner)
 
     met, total = env.met
     return Played(

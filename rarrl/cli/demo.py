@@ -132,7 +132,7 @@ def _household_demo(
         try:
             with household.crew() as pool:
                 if many:
-                    _say(_TABLE_TEXT.format(n=many, policies=len(household.POLICIES)))
+                    _say(_TABLE_TEXT.format(n=many, policies=len(household.SHIPPED.policies)))
                     with progress("playing the table", many * len(household.table_settings())) as update:
                         rows = household.table_rows(many, seed)
                         household.play_table(

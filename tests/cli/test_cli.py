@@ -316,7 +316,7 @@ def test_demo_plays_a_table_and_a_mission_and_draws_them_again(tmp_path, monkeyp
     done = rarrl("demo", "--table-missions", 12, "--out", tmp_path / "run")
     assert done.exit_code == 0, done.output
     words = " ".join(done.output.split())
-    for text in ("12 missions", "1 mission with everything, 5 times each", "12 of 12", "1 of 1", "s in all"):
+    for text in ("12 missions", "1 mission with everything, 6 times each", "12 of 12", "1 of 1", "s in all"):
         assert text in words
     assert words.count("no difference that 12 missions can show") == 2
     assert "2 s for a plan" in words and "learned, a hosted 70B model" in words
@@ -355,9 +355,9 @@ def test_demo_with_a_dead_server_plays_nothing(tmp_path):
 
 
 @PLAYS
-@pytest.mark.parametrize("count", [0, 20, 29])
+@pytest.mark.parametrize("count", [0, 24, 35])
 def test_an_interrupted_demo_keeps_what_was_played(tmp_path, monkeypatch, count):
-    """Of three missions of the table with nine settings, then one with five."""
+    """Of three missions of the table with eleven settings, then one with six."""
     plays(monkeypatch, at_most=count)
     done = rarrl("demo", "--table-missions", 3, "--out", tmp_path / "run")
     assert done.exit_code == 130
@@ -367,8 +367,8 @@ def test_an_interrupted_demo_keeps_what_was_played(tmp_path, monkeypatch, count)
     assert f"`rarrl plot {tmp_path / 'run'}` makes the report" in done.output
     drawn = rarrl("plot", tmp_path / "run")
     assert drawn.exit_code == 0, drawn.output
-    assert ("2 of 2" in drawn.output, "3 of 3" in drawn.output) == (count == 20, count == 29)
-    assert ("1 of 1" in drawn.output) == (count == 29)
+    assert ("2 of 2" in drawn.output, "3 of 3" in drawn.output) == (count == 24, count == 35)
+    assert ("1 of 1" in drawn.output) == (count == 35)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ NOTE = (
     "done: missions; more than never, than always: points of success on the same missions, with their 95 % interval; "
     "mission, LLM, tokens, calls: means a mission."
 )
-OURS = "learned"
 REFERENCES = ("never", "always")
 
 
@@ -121,28 +120,44 @@ class Block:
         return Figure(round(100 * sum(d) / len(d), 3), "points", len(d), round(100 * low, 3), round(100 * high, 3))
 
     def meaning(self) -> str:
-        """One sentence: who does best with these calls, and whether that is more than chance."""
+        """In plain words: who does best with these calls, and whether that is more than chance."""
         rows = {row.policy: row for row in self.rows()}
-        ours = OURS if OURS in rows else next(reversed(rows))
-        rivals = [row for name, row in rows.items() if name != ours]
-        if not rivals or not self.n:
-            return f"With {self.thinker}, nothing can be compared yet."
+        ours = [row for name, row in rows.items() if is_ours(name)]
+        rivals = [row for name, row in rows.items() if not is_ours(name)]
+        if not ours or not rivals or not self.n:
+            return f"With calls as long as those of {self.thinker}, nothing can be compared yet."
 
+        mine = ours[-1]
         best = max(rivals, key=lambda row: (row.done, -row.llm_s))
-        mine = rows[ours]
-        gain = self.gain(ours, best.policy)
-        saved = _less(mine.llm_s, best.llm_s)
-        what = f"{mine.done} of {self.n} missions against {best.done} by {best.policy}, its best rival ({points(gain)})"
-        if gain.lo is not None and gain.lo > 0:
-            verdict = f"{ours} is better, by more than chance"
-        elif gain.hi is not None and gain.hi < 0:
-            verdict = f"{best.policy} is better, by more than chance"
-        else:
-            verdict = f"no difference that {self.n} missions can show"
-        return (
-            f"With calls as long as those of {self.thinker}, {ours} does {what}: {verdict}; {saved}, and a mission "
-            f"takes {mine.mission_s:.0f} s against {best.mission_s:.0f} s."
+        gain = self.gain(mine.policy, best.policy)
+        assert gain.lo is not None and gain.hi is not None
+        verdict = f"no difference that {self.n} missions can show"
+        if gain.lo > 0 or gain.hi < 0:
+            verdict = f"{mine.policy if gain.lo > 0 else best.policy} is better, by more than chance"
+        told = (
+            f"With calls as long as those of {self.thinker}, {mine.policy} does {mine.done} of {self.n} missions "
+            f"against {best.done} by {best.policy}, its best rival ({points(gain)}): {verdict}. It thinks "
+            f"{_less(mine.llm_s, best.llm_s)}, and a mission takes {_shorter(self.seconds(mine.policy, best.policy))}."
         )
+        for other in ours[:-1]:
+            told += (
+                f" {other.policy} does {other.done} ({points(self.gain(mine.policy, other.policy))}), and "
+                f"{mine.policy} takes {_shorter(self.seconds(mine.policy, other.policy))} than it."
+            )
+        return told
+
+    def seconds(self, policy: str, other: str) -> Figure:
+        """How much longer a mission takes with `policy` than with `other`, seconds, mission by mission."""
+        pairs = zip(self.results[policy], self.results[other], strict=True)
+        d = np.array([a.mission_s - b.mission_s for a, b in pairs])
+        spread = 1.959964 * float(d.std(ddof=1)) / math.sqrt(len(d)) if len(d) > 1 else math.inf
+        mean = float(d.mean())
+        return Figure(mean, "s a mission", len(d), mean - spread, mean + spread)
+
+
+def is_ours(policy: str) -> bool:
+    """Whether a row is of a policy that learned when to think; the others are rules, its rivals."""
+    return policy.startswith("learned")
 
 
 def paired_interval(won: int, lost: int, n: int) -> tuple[float, float]:
@@ -173,12 +188,23 @@ def points(gain: Figure) -> str:
 def _less(mine: float, theirs: float) -> str:
     """
     >>> _less(0.1, 1.0), _less(2.0, 1.0), _less(1.0, 0.0)
-    ('it thinks 90 % less', 'it thinks 100 % longer', 'it thinks 1 s a mission')
+    ('90 % less', '100 % longer', '1 s a mission')
     """
     if not theirs:
-        return f"it thinks {mine:.2g} s a mission"
+        return f"{mine:.2g} s a mission"
     share = 100 * (mine / theirs - 1)
-    return f"it thinks {abs(share):.0f} % {'less' if share < 0 else 'longer'}"
+    return f"{abs(share):.0f} % {'less' if share < 0 else 'longer'}"
+
+
+def _shorter(longer: Figure) -> str:
+    """
+    >>> _shorter(Figure(-4.2, "s", 100, -6.0, -2.0)), _shorter(Figure(1.0, "s", 100, -1.0, 3.0))
+    ('4.2 [2.0, 6.0] s less', '1.0 [-1.0, 3.0] s more')
+    """
+    assert longer.lo is not None and longer.hi is not None
+    if longer.value < 0:
+        return f"{-longer.value:.1f} [{-longer.hi:.1f}, {-longer.lo:.1f}] s less"
+    return f"{longer.value:.1f} [{longer.lo:.1f}, {longer.hi:.1f}] s more"
 
 
 def figures_of(blocks: Sequence[Block]) -> dict[str, Figure]:
@@ -192,6 +218,7 @@ def figures_of(blocks: Sequence[Block]) -> dict[str, Figure]:
             )
             figures[f"success_{name}"] = share
             figures |= {f"gain_over_{other}_{name}": gain for other, gain in row.gains.items()}
+            figures[f"mission_s_{name}"] = Figure(round(row.mission_s, 2), "s simulated, mean", row.n)
     return figures
 
 

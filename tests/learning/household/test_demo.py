@@ -11,7 +11,6 @@ from rarrl.errors import InputError, RarrlError
 from rarrl_learning.household import demo
 from rarrl_learning.household.demo import (
     HOSTED,
-    POLICIES,
     RECORDED_MISSIONS,
     SHIPPED,
     blocks,
@@ -40,8 +39,8 @@ def test_every_policy_plays_every_mission(workers):
     with crew(workers) as pool:
         played = play_all(settings, seeds, pool, lambda done, text: told.append(done), one=fake)
     assert [(p.result.policy, p.result.seed) for p in played] == [(s.policy, seed) for s in settings for seed in seeds]
-    assert {p.result.policy for p in played if p.result.goal == "filmed"} == {"learned"}
-    assert told == list(range(1, 3 * len(POLICIES) + 1))
+    assert {p.result.policy for p in played if p.result.goal == "filmed"} == {settings[-1].policy}
+    assert told == list(range(1, 3 * len(settings) + 1))
 
 
 def test_few_missions_are_one_of_each_type_the_first_in_the_list_of_the_evaluation():
@@ -64,7 +63,7 @@ def test_another_seed_gives_other_missions():
 
 
 def test_calls_cost_what_was_recorded_and_of_another_model_what_they_take():
-    shipped, other = demo_settings("llama")[-1], demo_settings("openai:http://localhost:1#m", None, None)[-1]
+    shipped, other = demo_settings("llama", None, SHIPPED)[-1], demo_settings("openai:http://localhost:1#m")[-1]
     assert (shipped.latency, other.latency) == ("household", "")
     assert shipped.profile == other.profile == "household-training"  # what the weights were trained with
     hosted = demo_settings("llama", None, HOSTED)[-1]
@@ -74,12 +73,12 @@ def test_calls_cost_what_was_recorded_and_of_another_model_what_they_take():
 
 def test_the_table_plays_what_makes_no_calls_once():
     settings = table_settings()
-    assert len(settings) == 2 * len(POLICIES) - 1 == len(set(settings))
+    assert len(settings) == 11 == len(set(settings))
     assert [s.policy for s in settings].count("never") == 1
     for setting in settings:
         orchestrator_of(setting)  # each is a policy that there is
     names = [label(s) for s in settings]
-    assert names[: len(POLICIES)] == list(POLICIES) and "learned, a hosted 70B model" in names
+    assert names[:6] == list(SHIPPED.policies) and "learned, a hosted 70B model" in names
 
 
 def test_another_seed_has_other_missions_in_its_table():
@@ -97,11 +96,11 @@ def test_the_table_has_a_block_for_each_language_model():
     outcomes = {}
     play_table(table_rows(9, 0), None, keep=lambda s, p: outcomes.setdefault(s, []).append(p.result), one=in_twin)
     shipped, hosted = blocks(outcomes)
-    assert list(shipped.results) == list(hosted.results) == list(POLICIES) and shipped.n == 9
+    assert list(shipped.results) == list(hosted.results) == list(SHIPPED.policies) and shipped.n == 9
     assert (shipped.thinker, hosted.thinker) == (SHIPPED.name, HOSTED.name)
-    assert [row.done for row in shipped.rows()] == [3, 8, 8, 8, 8]
+    assert [row.done for row in shipped.rows()] == [3, 8, 8, 8, 8, 8]
     assert (shipped.rows()[-1].llm_s, hosted.rows()[-1].llm_s) == (1.0, 9.0)
-    del outcomes[demo_settings("", None, HOSTED)[-1]]
+    del outcomes[table_settings()[-1]]
     assert [block.thinker for block in blocks(outcomes)] == [SHIPPED.name]  # nothing of the other yet
     assert blocks({}) == []
 
@@ -121,17 +120,18 @@ def test_the_mission_that_tells_most_is_rendered():
 
 def test_what_is_rendered_is_filmed_with_slow_calls():
     settings = rendered_settings("llama")
-    assert label(settings[-1]) == "learned, a hosted 70B model" and len(settings) == 5
+    assert label(settings[-1]) == "learned beside, a hosted 70B model" and len(settings) == 6
     assert {s.llm for s in settings} == {"llama"}
 
 
 def test_another_row_is_another_line(monkeypatch):
     """A policy that comes later needs its line alone."""
-    monkeypatch.setattr(demo, "POLICIES", POLICIES | {"start": "start"})
+    slow = replace(HOSTED, policies=HOSTED.policies | {"start": ("start", 0.0)})
+    monkeypatch.setattr(demo, "THINKERS", (SHIPPED, slow))
     outcomes = {}
     play_table([0, 1], None, keep=lambda s, p: outcomes.setdefault(s, []).append(p.result), one=in_twin)
     assert [row.policy for row in blocks(outcomes)[1].rows()][-1] == "start"
-    assert label(replace(table_settings()[-1])) == "start, a hosted 70B model"
+    assert label(table_settings()[-1]) == "start, a hosted 70B model"
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 from rarrl.latency.profile import load_profile
 from rarrl.reasoner.base import Request
 from rarrl.types import CallStatus, Role
-from rarrl_learning.household.demo import HOSTED, RECORDED_MISSIONS, demo_settings
+from rarrl_learning.household.demo import HOSTED, RECORDED_MISSIONS, table_settings
 from rarrl_learning.household.evaluate import Setting
 from rarrl_learning.household.record_answers import HELD_OUT_SEED, TRAINING_SEED
 from rarrl_learning.household.twin_missions import HELD_OUT, RecordedAnswers, play_in_twin, recorded
@@ -43,7 +43,7 @@ def test_calls_cost_what_the_profile_says_and_the_same_mission_comes_twice():
 
 
 def test_without_calls_nothing_is_paid():
-    never = play_in_twin(demo_settings("", None, HOSTED)[0], 0).result
+    never = play_in_twin(table_settings()[0], 0).result
     assert (never.policy, never.calls, never.llm_s, never.tokens) == ("never", 0, 0.0, 0.0)
     assert 0 < never.mission_s <= 240 and never.goal
 

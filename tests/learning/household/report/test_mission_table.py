@@ -76,7 +76,18 @@ def test_the_interval_holds_the_truth_nineteen_times_of_twenty():
 def test_what_the_table_says(always, learned, says):
     sentence = block(never=range(2), always=always, learned=learned).meaning()
     assert says in sentence and f"{len(learned)} of 20 missions against {len(always)} by always" in sentence
-    assert "thinks 75 % less" in sentence and "a mission takes 40 s against 40 s" in sentence
+    assert "thinks 75 % less" in sentence and "a mission takes 0.0 [0.0, 0.0] s more" in sentence
+
+
+def test_what_thinks_beside_acting_is_held_against_what_stands():
+    played = {"never": 30.0, "always": 60.0, "learned": 50.0, "learned beside": 40.0}
+    results = {
+        name: [result(name, seed, seed > 2, mission_s=seconds + 2 * (seed % 2)) for seed in range(20)]
+        for name, seconds in played.items()
+    }
+    sentence = Block.of("a hosted 70B model", 2.0, results).meaning()
+    assert "learned beside does 17 of 20 missions against 17 by" in sentence
+    assert sentence.endswith("learned does 17 (0 [-9, +9]), and learned beside takes 10.0 [10.0, 10.0] s less than it.")
 
 
 def test_one_policy_alone_is_compared_with_nothing():
