@@ -97,11 +97,17 @@ class Row:
     step_ms: float
 
 
+@lru_cache(maxsize=4)
+def _table(profile: str) -> ReplayTable:
+    return ReplayTable.from_profile(load_profile(profile))
+
+
 class DelayedReasoner:
     """Another reasoner's answers, with the seconds and tokens of a latency profile's calls."""
 
     def __init__(self, inner: Reasoner, profile: str, seed: int) -> None:
-        self._inner, self._table = inner, ReplayTable.from_profile(load_profile(profile))
+        self._inner = inner
+        self._table = _table(profile)
         self._rng = np.random.default_rng([seed, 17])
         self.name = f"{inner.name} as slow as {profile}"
 

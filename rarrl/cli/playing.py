@@ -259,19 +259,29 @@ def finish_missions(folder: Path) -> None:
     """Writes the report of missions; prints its table and where it is."""
     from rarrl.cli.results import mission_reminder
     from rarrl_learning.household.report.figure import figures_of
-    from rarrl_learning.household.report.page import read_missions, read_model, write_mission_report
+    from rarrl_learning.household.report.mission_table import HEAD, NOTE
+    from rarrl_learning.household.report.page import read_missions, read_model, read_table, write_mission_report
     from rarrl_learning.household.report.recording import HINT
 
     played = read_missions(folder)
+    blocks = read_table(folder)
     notes = mission_call_notes(played)
     if read_model(folder) == SHIPPED:  # the evaluation is of this model
-        notes += mission_reminder([figures.policy for figures in figures_of([p.result for p in played])])
+        names = list(blocks[0].results) if blocks else [row.policy for row in figures_of([p.result for p in played])]
+        notes += mission_reminder(names, many=bool(blocks))
     report = write_mission_report(folder, notes)
-    rows = [figures.row() for figures in figures_of(report.results)]
-    console().print(table("", MISSION_HEAD, [(*row[:2], *row[3:]) for row in rows]))
-    typer.echo(
-        "met: share of the goal's conditions; met, time, LLM, tokens, calls: means a mission; the rest: counted."
-    )
+    for block in blocks:
+        console().print(table(block.title, HEAD, [row.cells() for row in block.rows()]))
+        console().print(block.meaning(), markup=False)
+    if blocks:
+        typer.echo(NOTE)
+    if report.results:
+        rows = [figures.row() for figures in figures_of(report.results)]
+        title = "With cameras, policy and gate" if blocks else ""
+        console().print(table(title, MISSION_HEAD, [(*row[:2], *row[3:]) for row in rows]))
+        typer.echo(
+            "met: share of the goal's conditions; met, time, LLM, tokens, calls: means a mission; the rest: counted."
+        )
     for note in notes:
         typer.echo(note)
     typer.echo(f"report:  {report.html}\npicture: {report.png}")
