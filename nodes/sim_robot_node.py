@@ -47,6 +47,7 @@ from rarrl_sim_envs.household.robot.realtime import EndedError, Moment, Realtime
 from rarrl_sim_envs.household.tasks import conditions
 from rarrl_sim_envs.household.world import DT
 
+from .conversions import Asked, DecisionMessage
 from .decision_client import DecisionClient, no_answer, open_log, patience_s, state_message, state_period_s
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import SIM_SPECS, SimNodeConfig, read_config
@@ -145,7 +146,8 @@ class SimRobotNode(RarrlNode):
     _robot: EpisodeRunner
     _run_dir: Path | None
     _simulated: ManualClock  # the world's time, over all missions
-    _decisions: SimpleQueue[Decision]
+    _decisions: SimpleQueue[DecisionMessage]
+    _open: DecisionMessage | None  # the THINK whose call is open
     _answers: SimpleQueue[Answer]
     _image_pubs: list[Publisher]  # left, right
     _info_pubs: list[Publisher]  # left, right
@@ -185,6 +187,7 @@ class SimRobotNode(RarrlNode):
         self._client = DecisionClient(lambda reason: self.get_logger().warning(f"ignored: {reason}"))
         self._decisions = SimpleQueue()
         self._answers = SimpleQueue()
+        self._open = None
 
         sim = config.sim
         env = HouseholdEnv(people=sim.people, disturbance=sim.disturbance, stereo=False, time_limit_s=sim.time_limit_s)
@@ -279,14 +282,15 @@ class SimRobotNode(RarrlNode):
         if message is None:
             return
         if message.state == report.number and not self._busy and self._decisions.empty():
-            self._decisions.put(message.decision)
+            if message.decision.action is not Action.ACT:
+                self._open = message  # before its answer can come
+            self._decisions.put(message)
 
     def _on_answer(self, msg: DiagnosticArray) -> None:
-        report = self._robot.report
-        if not self.active or report is None:
+        if not self.active or self._robot.report is None:
             return
 
-        answer = self._client.answer(msg, report)
+        answer = self._client.answer(msg, self._asked)
         if answer is not None:
             self._answers.put(answer)
 
@@ -387,7 +391,7 @@ class SimRobotNode(RarrlNode):
 
     def _decide_and_act(self, world: SimWorld) -> None:
         """One decision of the orchestrator, carried out."""
-        decision = self._next_decision()
+        decision = self._next_decision().decision
         self._advance_clock(world)
         answer = None if decision.action is Action.ACT else self._think(decision)
 
@@ -414,17 +418,17 @@ class SimRobotNode(RarrlNode):
         self._simulated.advance(seconds - self._mission_s)
         self._mission_s = seconds
 
-    def _next_decision(self) -> Decision:
+    def _next_decision(self) -> DecisionMessage:
         while True:
             self._check()
             try:
-                decision = self._decisions.get(timeout=POLL_S)
+                message = self._decisions.get(timeout=POLL_S)
             except Empty:
                 continue
 
             self._busy = True
             self._publish_state()
-            return decision
+            return message
 
     def _check(self) -> None:
         """Raises: EndedError when the node or the world ends."""
@@ -441,10 +445,18 @@ class SimRobotNode(RarrlNode):
                 answer = self._answers.get(timeout=POLL_S)
             except Empty:
                 continue
-            if self._client.answers(answer, decision):
+            if answer.decision == decision.id:  # else to a question that was given up meanwhile
+                self._open = None
                 return answer
 
+        self._open = None
         return no_answer(decision)
+
+    @property
+    def _asked(self) -> Asked | None:
+        """The THINK whose call is open, as others see it."""
+        message = self._open
+        return None if message is None else Asked.of(message)
 
     def _await(self, what: WaitsFor, condition: Callable[[], bool], timeout_s: float | None = None) -> bool:
         """Waits until `condition()` holds; returns whether it does. Raises: EndedError when the node ends."""
@@ -543,7 +555,7 @@ class SimRobotNode(RarrlNode):
 
         if self._busy and report.phase is Phase.WAITING:
             report = replace(report, phase=Phase.EXECUTING)
-        self._state_pub.publish(state_message("sim_robot_node", report, self.stamp()))
+        self._state_pub.publish(state_message("sim_robot_node", report, self.stamp(), self._asked))
 
     def _write_progress(self) -> None:
         """For `rarrl run --sim`, which does not read topics. A file that cannot be written is no reason to stop."""
