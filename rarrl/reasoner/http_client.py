@@ -19,6 +19,7 @@ from typing import Any
 
 from rarrl.reasoner.language_model import CallFailedError
 from rarrl.types import CallStatus
+from rarrl.worker_process import Withdrawal
 
 MAX_THREADS = 4
 """Requests that may hang in the network at a time; each holds one thread and one socket. Chosen by hand."""
@@ -44,10 +45,19 @@ class HttpClient:
         self._running: set[threading.Thread] = set()
         self._closed = False
 
-    def post(self, path: str, data: bytes, headers: dict[str, str], deadline: float, read: Read) -> None:
-        """Posts `data` and lets `read` take the response, until `deadline` (seconds, steady clock).
+    def post(
+        self,
+        path: str,
+        data: bytes,
+        headers: dict[str, str],
+        deadline: float,
+        read: Read,
+        withdrawal: Withdrawal | None = None,
+    ) -> None:
+        """Posts `data` and lets `read` take the response, until `deadline` (seconds, steady clock). withdrawal: closes
+        the connection.
 
-        Raises: CallFailedError(TIMEOUT or BACKEND_DOWN); what `read` raises."""
+        Raises: CallFailedError(TIMEOUT, BACKEND_DOWN or WITHDRAWN); what `read` raises."""
         self._running = {thread for thread in self._running if thread.is_alive()}
         if self._closed or len(self._running) >= MAX_THREADS:
             why = "closed" if self._closed else f"{MAX_THREADS} earlier requests still hang in the network"
@@ -57,10 +67,14 @@ class HttpClient:
         thread = threading.Thread(
             target=self._work, args=(exchange, path, data, headers, read), name="rarrl-fetch", daemon=True
         )
-        self._running.add(thread)
-        thread.start()
+        withdrawal = withdrawal or Withdrawal()
+        with withdrawal.over(exchange.withdraw):
+            self._running.add(thread)
+            thread.start()
+            ended = exchange.done.wait(max(deadline - time.monotonic(), 0.0))
 
-        if not exchange.done.wait(max(deadline - time.monotonic(), 0.0)):
+        withdrawal.check()
+        if not ended:
             exchange.end()
             raise CallFailedError(CallStatus.TIMEOUT, "the deadline passed")
         if exchange.error is not None:
@@ -105,6 +119,8 @@ class HttpClient:
                 if fresh:
                     connection.connect()
                     connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if exchange.ended:
+                    return None
                 connection.sock.settimeout(max(exchange.deadline - time.monotonic(), 0.001))
                 connection.request("POST", path, data, headers)
                 return connection.getresponse()
@@ -160,6 +176,11 @@ class _Exchange:
         if sock is not None:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
+
+    def withdraw(self) -> None:
+        """Nobody waits for the response any more."""
+        self.end()
+        self.done.set()
 
     def close(self) -> None:
         """Closes the connection, unless it is kept."""
