@@ -119,6 +119,7 @@ class HttpClient:
                 if fresh:
                     connection.connect()
                     connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                exchange.sock = connection.sock
                 if exchange.ended:
                     return None
                 connection.sock.settimeout(max(exchange.deadline - time.monotonic(), 0.001))
@@ -156,7 +157,7 @@ class HttpClient:
             with self._lock:
                 if response.isclosed() and not exchange.ended and not self._closed and len(self._idle) < MAX_IDLE:
                     self._idle.append(connection)
-                    exchange.connection = None
+                    exchange.connection = exchange.sock = None
 
 
 class _Exchange:
@@ -168,11 +169,12 @@ class _Exchange:
         self.ended = False
         self.error: Exception | None = None
         self.connection: http.client.HTTPConnection | None = None
+        self.sock: socket.socket | None = None  # the connection forgets it where the response ends with it
 
     def end(self) -> None:
         """Shuts the socket down, so that whatever the thread waits for returns at once."""
         self.ended = True
-        sock = self.connection.sock if self.connection is not None else None
+        sock = self.sock or (self.connection.sock if self.connection is not None else None)
         if sock is not None:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
