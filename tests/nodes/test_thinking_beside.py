@@ -1,6 +1,8 @@
 """The graph thinks beside acting: real nodes and servers, a language model that answers when the test lets it."""
 
 import json
+import os
+import signal
 import threading
 
 import own_parts
@@ -13,6 +15,7 @@ from chat_servers import ChatServer, Says, stream
 from diagnostic_msgs.msg import DiagnosticArray
 from fibonacci_server import Puppet
 from rclpy.node import Node
+from reasoner_fixtures import _without_amx, make_model  # noqa: F401
 from std_msgs.msg import String
 
 from rarrl.executive.executive import TaskStatus
@@ -327,3 +330,37 @@ def test_a_server_whose_answer_nobody_needs_sees_the_connection_close(make_graph
         assert graph.until(lambda: server.hung_up == 1)
         assert graph.until(lambda: graph.executive.tally.withdrawn == 1)
     assert graph.executive.tally.applied == 0 and graph.executive.status is TaskStatus.CANCELLED
+
+
+@pytest.fixture
+def chat_model(make_model, tmp_path):  # noqa: F811
+    return make_model(tmp_path / "chat.gguf", n_ctx=4096, general=True)
+
+
+def test_a_worker_that_is_killed_while_it_thinks_loses_no_step(make_graph, chat_model):
+    graph = make_graph(orchestrator__reasoner=f"llama:{chat_model}")
+    worker = graph.orchestrator._reasoner.backend.worker
+    killed = worker.pid
+    os.kill(killed, signal.SIGSTOP)  # it thinks for as long as the test wants
+    graph.begin()
+    assert graph.until(lambda: "beside acting" in graph.orchestrator.diagnose()[1])
+    os.kill(killed, signal.SIGKILL)
+    assert graph.until(lambda: graph.executive.thinks is None)
+    assert graph.base.running and not graph.base.goals[0].is_cancel_requested, "it drives on"
+    graph.base.finish()
+    graph.ends_at(DESK)
+    assert (graph.base.asked, graph.hand.asked) == ([SHELF, DESK], [TAKE, PUT])
+    assert graph.executive.tally.applied == 0
+    assert graph.until(lambda: worker.pid not in (None, killed)), "the next question finds another worker"
+
+
+def test_a_model_is_stopped_when_nobody_needs_its_answer(make_graph, chat_model):
+    graph = make_graph(orchestrator__reasoner=f"llama:{chat_model}")
+    worker = graph.orchestrator._reasoner.backend.worker
+    os.kill(worker.pid, signal.SIGSTOP)
+    graph.begin()
+    assert graph.until(lambda: "beside acting" in graph.orchestrator.diagnose()[1])
+    assert graph.ear.call("executive_node/cancel").success
+    assert graph.until(lambda: graph.orchestrator.diagnose()[2]["calls_withdrawn"] == 1)
+    assert graph.until(lambda: graph.orchestrator.diagnose()[2]["asks"] == "none")
+    assert graph.executive.tally.applied == 0
