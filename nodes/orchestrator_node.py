@@ -302,9 +302,7 @@ class OrchestratorNode(RarrlNode):
     def _publish_answer(self, message: AnswerMessage) -> None:
         values = conversions.values_from_answer(message)
         summary = message.answer.summary[:1000]
-        self._answer_pub.publish(
-            conversions.array("orchestrator_node: answer", values, self.stamp(), message=summary)
-        )
+        self._answer_pub.publish(conversions.array("orchestrator_node: answer", values, self.stamp(), message=summary))
 
     def _on_alive(self) -> None:
         self._alive_pub.publish(Empty())

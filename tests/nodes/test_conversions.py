@@ -32,9 +32,7 @@ CALLS = st.none() | st.builds(
 OUTCOMES = CALLS | st.builds(
     DecisionOutcome, COUNTS, st.just(Action.ACT), st.sampled_from(ActStatus), NUMBERS, NUMBERS, st.booleans()
 )
-ASKED = st.none() | st.builds(
-    Asked, st.text(min_size=1, max_size=100), COUNTS, COUNTS, THINKS, withdrawn=st.booleans()
-)
+ASKED = st.none() | st.builds(Asked, st.text(min_size=1, max_size=100), COUNTS, COUNTS, THINKS, withdrawn=st.booleans())
 WORDS = st.text(min_size=1, max_size=60)
 STEPS = st.builds(Step, st.sampled_from([*VERBS, "fly"]), st.tuples() | st.tuples(WORDS) | st.tuples(WORDS, WORDS))
 SOME_PLANS = st.lists(STEPS, min_size=1, max_size=12).map(lambda steps: Plan(tuple(steps)))
@@ -204,7 +202,7 @@ def test_a_withdrawn_call_is_told_with_what_it_has_saved():
     values = through(conversions.values_from_answer(AnswerMessage("run", 3, spent)))
     assert repr(conversions.answer_from_values(values).answer) == repr(spent)
     for change in ({"tokens_saved": "-1"}, {"tokens_saved": "many"}, {"steps": '[["PickupObject", "mug"]]'}):
-        with pytest.raises(ValueError, match="key (tokens_saved|status)"):
+        with pytest.raises(ValueError, match=r"key (tokens_saved|status)"):
             conversions.answer_from_values({**values, **change})
 
 

@@ -87,9 +87,7 @@ def test_an_answer_to_what_was_asked_is_accepted_also_where_it_was_withdrawn(cli
     assert (accepted.decision, accepted.status) == (3, CallStatus.INVALID)
 
 
-@pytest.mark.parametrize(
-    ("msg", "asked"), [(answer(run="another"), ASKED), (answer(state=2), ASKED), (answer(), None)]
-)
+@pytest.mark.parametrize(("msg", "asked"), [(answer(run="another"), ASKED), (answer(state=2), ASKED), (answer(), None)])
 def test_answers_that_nobody_awaits_are_ignored(client, msg, asked):
     assert client.answer(msg, asked) is None
     assert client.ignored == 1
