@@ -36,7 +36,7 @@ from rarrl.skills.nearest import NearestExample
 from rarrl.skills.outcome import Outcome, SkillResult
 from rarrl.skills.plan import Plan, Step
 from rarrl.skills.search import Preparation, Search
-from rarrl.thinking import ENDS_TASK, STOPPED_BY_ANSWER, Do, Kind, Stage, Tally, unanswered
+from rarrl.thinking import ENDS_TASK, STOPPED_BY_ANSWER, Do, Kind, Question, Stage, Tally, may_go_on, unanswered
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, StepView
 
 AWAY_S = 1.0
@@ -50,6 +50,8 @@ PASSED_CONFIDENCE = 0.9
 """How sure the robot is that doors on the way that it took are open: it may have taken another one."""
 DETOUR = 1.25
 """Real way to the straight one between doors: furniture, and doors that are not met in the middle."""
+_PLANNER = Question(0, Role.PLANNER, beside=True)
+"""What may go on beside it may go on beside any question."""
 SPARE = 0.03
 """Share of a full battery that the way back to the charger must leave."""
 
@@ -364,12 +366,12 @@ class TaskExecutive:
         return (Withdraw(self._question.withdraw()),) if self._question.open is not None else ()
 
     def _can_go_on(self) -> bool:
-        """Whether a step is on that may go on beside the open question."""
+        """Whether a step is on that may go on beside the open question, or beside a planner if one were asked now."""
         _, found = self._next()
         step = found.steps[0] if found.steps else None
         if step is None or self.domain.check_now(step, self.beliefs.state):
             return False
-        return self._question.thinking.allows(self._kind(step))
+        return may_go_on(self._question.thinking.open or _PLANNER, self._kind(step))
 
     def _kind(self, step: Step) -> Kind:
         question = self._question.thinking.open
@@ -1042,6 +1044,8 @@ class TaskExecutive:
         summary = self._summary(over)
         if beside:
             summary = replace(summary, thinking=True, can_go_on=self._question.stage is Stage.BESIDE)
+        elif not over:
+            summary = replace(summary, can_go_on=self._can_go_on())
         waits = self.waits or not (beside or self._thought is not None)
         self.report = Report(
             run=self._run,

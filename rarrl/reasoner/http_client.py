@@ -157,7 +157,7 @@ class HttpClient:
             with self._lock:
                 if response.isclosed() and not exchange.ended and not self._closed and len(self._idle) < MAX_IDLE:
                     self._idle.append(connection)
-                    exchange.connection = None
+                    exchange.connection = exchange.sock = None
 
 
 class _Exchange:

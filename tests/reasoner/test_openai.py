@@ -633,6 +633,32 @@ def test_a_call_that_is_withdrawn_closes_its_connection_and_the_server_stops():
         reasoner.close()
 
 
+def test_a_server_that_has_said_nothing_yet_sees_the_connection_close():
+    def thinks():
+        asked.set()
+        while not over.wait(0.01):
+            yield b": thinking\n\n"
+
+    asked, over = threading.Event(), threading.Event()
+    with ChatServer([Says(kind="text/event-stream", chunks=thinks())]) as server:
+        reasoner = OpenAiReasoner(server.url, "m")
+        thread = threading.Thread(target=lambda: ask(reasoner, deadline_s=20.0))
+        thread.start()
+        assert asked.wait(5.0)
+        assert reasoner.cancel(3)
+        thread.join(5.0)
+        assert _until(lambda: server.hung_up == 1)
+        over.set()
+        reasoner.close()
+
+
+def _until(condition, seconds=5.0):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()
+
+
 def test_a_wait_for_a_busy_server_can_be_withdrawn():
     with ChatServer(lambda body: refuses(429, "busy", Retry_After="3")) as server:
         reasoner = OpenAiReasoner(server.url, "m")
