@@ -3,7 +3,9 @@
     EpisodeRunner.report -> DecisionSession.answer -> Decision -> EpisodeRunner.execute, complete -> report ...
 
 The robot reports its state and the outcome of the last decision; the orchestrator answers with the next decision. The
-nodes carry these values over topics; `replay` hands them over directly.
+nodes carry these values over topics; `replay` hands them over directly. A THINK beside acting goes another way:
+
+    EpisodeRunner.ask -> report (thinking) -> ACT, execute, complete -> ... -> answered -> report (thought)
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rarrl.clock import Clock, ManualClock
 from rarrl.events import ActEvent, EndEvent, EpisodeEvent, Event, KnownPlan, ShockEvent, ThinkEvent, facts_of
@@ -21,6 +23,19 @@ from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.plan import Plan
 from rarrl.skills.domain import Domain
+from rarrl.thinking import (
+    CallBeside,
+    Do,
+    Happened,
+    Kind,
+    Present,
+    Question,
+    Stage,
+    Tally,
+    Thinking,
+    settled,
+    unanswered,
+)
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, LlmCall, PlanStatus, Role, StateSummary
 
 logger = logging.getLogger(__name__)
@@ -115,6 +130,30 @@ class Executive(Protocol):
         ...
 
 
+@runtime_checkable
+class GoesOn(Protocol):
+    """What an `Executive` has besides that can go on while a question is open (`rarrl.thinking`)."""
+
+    @property
+    def next_kind(self) -> Kind | None:
+        """What the attempt does to the world that `act` would make now; None where there is none to make."""
+        ...
+
+    def question(self, decision: Decision) -> Question:
+        """What `decision`, a THINK, asks, and what that rests on."""
+        ...
+
+    def present(self) -> Present:
+        """What is the case now, and has come about since the last `question`."""
+        ...
+
+    def take_beside(self, action: Action, answer: Answer, stood_s: float) -> LlmCall:
+        """`take` for an answer that was asked for beside acting: its seconds and tokens are spent; of the robot's time
+        no more pass than `stood_s`, the seconds in which it has stood for the answer. One that is not OK, such as one
+        that was WITHDRAWN, has no effect and is spent too, also where the episode is over."""
+        ...
+
+
 class Phase(str, Enum):
     """What the robot is doing: it waits for a decision, carries one out, or has played everything."""
 
@@ -140,7 +179,8 @@ class Report:
     """The robot's state as it is sent to the orchestrator.
 
     run: names the run; number: counts its states. budget: what the robot's side still grants (a shock shows here).
-    outcome: of the last decision, None at an episode's start. task: see `Executive.task`."""
+    outcome: of the last decision, None at an episode's start. task: see `Executive.task`. thought: what came of the
+    last THINK that was asked beside acting; it stays until the next one is asked."""
 
     run: str
     number: int
@@ -150,6 +190,17 @@ class Report:
     budget: Budget
     outcome: DecisionOutcome | None
     task: TaskView | None = None
+    thought: DecisionOutcome | None = None
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A THINK beside acting, where the robot stood when it was asked, and when that was."""
+
+    decision: Decision
+    before: StateSummary
+    plan: KnownPlan | None
+    t0: float
 
 
 class EpisodeRunner:
@@ -173,18 +224,45 @@ class EpisodeRunner:
         self._origin_s = origin_s
         self._number = 0
         self._open: tuple[Decision, StateSummary, DecisionOutcome, float] | None = None
+        self._thinking = Thinking()
+        self._asked: _Asked | None = None
+        self._idle_s = 0.0  # since when no attempt has been made
         self.report: Report | None = None
         self.end: EndEvent | None = None  # of the last episode that is over
+        self.tally = Tally()
 
     @property
     def done(self) -> bool:
-        """Whether the episode is over."""
-        return self._executive.done
+        """Whether the episode is over, and the call that was withdrawn at its end is paid for."""
+        return self._executive.done and self._asked is None
+
+    @property
+    def can_think_beside(self) -> bool:
+        """Whether the robot can go on while a question is open; else it stands, whatever a decision says."""
+        return isinstance(self._executive, GoesOn)
+
+    @property
+    def asks(self) -> Decision | None:
+        """The THINK beside acting whose call is not over: `answered` it."""
+        return None if self._asked is None else self._asked.decision
+
+    @property
+    def stands(self) -> bool:
+        """Whether the robot stands until the answer comes."""
+        return self._thinking.stage is Stage.WAITING
+
+    @property
+    def withdraws(self) -> bool:
+        """Whether the call is to be stopped; what was spent until then is `answered`."""
+        return self._thinking.stage is Stage.WITHDRAWN
 
     def begin(self, episode: int) -> Report:
         """Starts episode number `episode`."""
         info = self._executive.begin(episode)
-        self._open = None
+        self._open = self._asked = None
+        self._thinking = Thinking()
+        self._thought: DecisionOutcome | None = None
+        self._idle_s = self._now()
         self._episode = episode
         self._budget = Budget.full(info.time_budget_s, info.token_budget)
         self._calls = 0
@@ -217,6 +295,9 @@ class EpisodeRunner:
         assert self._open is None and self.report is not None
         before = self._executive.summary
         if decision.action is Action.ACT:
+            if self._thinking.open is not None:
+                assert isinstance(self._executive, GoesOn) and self._executive.next_kind is not None
+                self._thinking = self._thinking.start(self._executive.next_kind)
             attempt = self._executive.act()
             outcome = DecisionOutcome(
                 decision.id, Action.ACT, attempt.status, attempt.seconds, 0.0, attempt.subgoal_done
@@ -261,35 +342,72 @@ class EpisodeRunner:
                 )
             )
         else:
-            self._calls += outcome.status is not CallStatus.BUDGET or outcome.seconds > 0.0  # else it was never made
-            self._llm_seconds += outcome.seconds
-            self._tokens += outcome.tokens
-            self._budget = self._budget.spend(outcome.seconds, outcome.tokens)
-            assert outcome.action.role is not None
-            self._emit(
-                ThinkEvent(
-                    episode=self._episode,
-                    decision=decision.id,
-                    t0=t0,
-                    t1=self._now(),
-                    role=outcome.action.role.value,
-                    level=1 if outcome.action.level == 1 else 2,
-                    status=outcome.status.value,
-                    tokens=outcome.tokens,
-                    time_left_s=self._budget.time_s,
-                    tokens_left=self._budget.tokens,
-                    why=decision.why,
-                    answer=self._answer,
-                    plan=self._plan,
-                    retries_left=before.retries_left or None,
-                    contradicted=before.contradicted or None,
-                )
-            )
+            self._pay(outcome, decision, before, self._plan, (t0, self._now()))
 
+        self._idle_s = self._now()
         self._notice_shock()
-        if self._executive.done:
+        if self.done:
             self._finish_episode()
         return self._make_report(outcome)
+
+    def ask(self, decision: Decision) -> Report:
+        """Opens the question of `decision`, a THINK beside acting: the report after it, in which only ACT is due, or
+        nothing. Only where `can_think_beside`. A call that was withdrawn, and has not said what was spent, is paid
+        for with the seconds until now."""
+        if self._asked is not None:
+            self.answered(unanswered(self._asked.decision, self._now() - self._asked.t0))
+        assert self._open is None and self.report is not None and isinstance(self._executive, GoesOn)
+        before, task = self._executive.summary, self.report.task
+        plan = None if task is None else KnownPlan.of(before, task.status)
+        self._thinking = self._thinking.ask(self._executive.question(decision))
+        self._asked = _Asked(decision, before, plan, self._now())
+        self._thought = None
+        self.tally = self.tally.plus(asked=1, beside=1)
+        return self._make_report(None)
+
+    def answered(self, answer: Answer) -> Report:
+        """The answer to what it `asks` has come, between two attempts, or what was spent on it until it was withdrawn;
+        the report after it. Any other answer is dropped."""
+        assert self._open is None and self.report is not None
+        self._look_whether_settled()
+        withdrawn = self.withdraws
+        self._thinking, do = self._thinking.after(self._thinking.heard(answer.decision, answer.status))
+        if do is Do.DROP:
+            self.tally = self.tally.of_dropped(answer)
+        asked = self._asked
+        if asked is None or answer.decision != asked.decision.id:
+            return self.report
+
+        if do is not Do.APPLY and withdrawn:
+            answer = replace(answer, status=CallStatus.WITHDRAWN, plan=None, verdict=None)
+        assert isinstance(self._executive, GoesOn)
+        stood_s = max(self._now() - self._idle_s, 0.0)
+        call = self._executive.take_beside(asked.decision.action, answer, stood_s)
+        self.tally = self.tally.plus(applied=do is Do.APPLY and call.status is CallStatus.OK)
+        self._asked = None
+        self._idle_s = self._now()
+        self._thought = DecisionOutcome(
+            asked.decision.id, call.action, call.status, call.seconds, call.tokens, subgoal_done=False
+        )
+        self._answer = answer.summary
+        t1 = max(min(asked.t0 + call.seconds, self._now()), asked.t0)
+        self._pay(self._thought, asked.decision, asked.before, asked.plan, (asked.t0, t1), answer.tokens_saved)
+        self._notice_shock()
+        if self.done:
+            self._finish_episode()
+        return self._make_report(self.report.outcome if self.report.phase is Phase.WAITING else None)
+
+    def _look_whether_settled(self) -> None:
+        """Withdraws the question that the world has settled, or notices whether anything may go on beside it."""
+        if self._thinking.open is None or not isinstance(self._executive, GoesOn):
+            return
+        if settled(self._thinking.open, self._executive.present()):
+            self._thinking, _ = self._thinking.after(Happened.SETTLED)
+            return
+        kind = self._executive.next_kind
+        goes_on = kind is not None and self._thinking.allows(kind)
+        if goes_on is self.stands:
+            self._thinking, _ = self._thinking.after(Happened.GOES_ON if goes_on else Happened.NOTHING_LEFT)
 
     def finish(self) -> Report:
         """The last report of the run."""
@@ -297,6 +415,43 @@ class EpisodeRunner:
         self._number += 1
         self.report = replace(self.report, phase=Phase.FINISHED, number=self._number)
         return self.report
+
+    def _pay(
+        self,
+        outcome: DecisionOutcome,
+        decision: Decision,
+        before: StateSummary,
+        plan: KnownPlan | None,
+        span: tuple[float, float],
+        tokens_saved: int = 0,
+    ) -> None:
+        """Counts a call that is over, and writes its event."""
+        self._calls += outcome.status is not CallStatus.BUDGET or outcome.seconds > 0.0  # else it was never made
+        self._llm_seconds += outcome.seconds
+        self._tokens += outcome.tokens
+        self._budget = self._budget.spend(outcome.seconds, outcome.tokens)
+        assert outcome.action.role is not None
+        self._emit(
+            ThinkEvent(
+                episode=self._episode,
+                decision=decision.id,
+                t0=span[0],
+                t1=span[1],
+                role=outcome.action.role.value,
+                level=1 if outcome.action.level == 1 else 2,
+                status=outcome.status.value,
+                tokens=outcome.tokens,
+                time_left_s=self._budget.time_s,
+                tokens_left=self._budget.tokens,
+                why=decision.why,
+                answer=self._answer,
+                plan=plan,
+                retries_left=before.retries_left or None,
+                contradicted=before.contradicted or None,
+                beside=decision.beside or None,
+                tokens_saved=tokens_saved or None,
+            )
+        )
 
     def _notice_shock(self) -> None:
         time_s, tokens = (max(left, 0.0) for left in self._executive.budget_left)
@@ -323,15 +478,23 @@ class EpisodeRunner:
 
     def _make_report(self, outcome: DecisionOutcome | None) -> Report:
         self._number += 1
+        summary = self._executive.summary
+        phase = Phase.WAITING
+        if self._thinking.open is not None:
+            self._look_whether_settled()
+        if self._thinking.open is not None:
+            summary = replace(summary, thinking=True, can_go_on=not self.stands)
+            phase = Phase.EXECUTING if self.stands else Phase.WAITING
         self.report = Report(
             run=self._run,
             number=self._number,
-            phase=Phase.WAITING,
+            phase=phase,
             episode=self._episode,
-            summary=self._executive.summary,
+            summary=summary,
             budget=self._budget,
             outcome=outcome,
             task=self._executive.task,
+            thought=self._thought,
         )
         return self.report
 
@@ -372,6 +535,7 @@ class DecisionSession:
         self._home = home
         self._domain = domain
         self._asked: Action | None = None  # the next decision, as `think_now` wished it
+        self._beside: Decision | None = None  # a THINK whose answer the robot does not stand for
 
     def answer(self, report: Report) -> Decision | None:
         """The decision for `report`; None where it needs none, is old news, or the session is idle."""
@@ -382,17 +546,17 @@ class DecisionSession:
         elif report.number < last.number:
             return None
         elif report.number > last.number:
-            self._fold(report.outcome)
+            self._fold(report, last)
 
         self.report = report
         self.orchestrator.cut_budget(report.budget.time_s, report.budget.tokens)
         if report.phase is not Phase.WAITING or self.idle or self._over(report.summary):
             return None
         if self.decision is None:
-            self.decision = self.orchestrator.decide(
-                report.summary, self._asked, report.task.status if report.task else None
-            )
-            self._asked = None
+            asked = Action.ACT if report.summary.thinking else self._asked
+            self.decision = self.orchestrator.decide(report.summary, asked, report.task.status if report.task else None)
+            if not report.summary.thinking:
+                self._asked = None
         return self.decision
 
     def request(self, decision: Decision) -> Request | None:
@@ -448,6 +612,7 @@ class DecisionSession:
         # Mid-episode after a restart: the outcome is of a decision that this orchestrator did not make.
         self.late_outcomes += report.outcome is not None
         self.decision, self._asked, self.idle = None, None, False
+        self._beside = None
         self._start(report.budget)
 
     def _start(self, granted: Budget) -> None:
@@ -455,12 +620,24 @@ class DecisionSession:
             Budget.full(min(granted.initial_time_s, self._cap[0]), min(granted.initial_tokens, self._cap[1]))
         )
 
-    def _fold(self, outcome: DecisionOutcome | None) -> None:
-        pending, self.decision = self.decision, None
-        if outcome is None:
-            return
+    def _fold(self, report: Report, last: Report) -> None:
+        """Takes in what has come of decisions: an attempt and a call may end side by side, and a report may say again
+        what the `last` one said."""
+        pending, outcome, thought = self.decision, report.outcome, report.thought
+        if pending is not None and pending.beside and (report.summary.thinking or thought != last.thought):
+            self._beside, pending, self.decision = pending, None, None
+        if report.phase is Phase.WAITING or outcome is not None:
+            self.decision = None
+        if outcome is not None:
+            self._record(outcome, pending, again=outcome == last.outcome)
+        if thought is not None:
+            again = thought == last.thought
+            self._record(thought, self._beside, again)
+            self._beside = self._beside if again else None
+
+    def _record(self, outcome: DecisionOutcome, pending: Decision | None, again: bool) -> None:
         if pending is None or (outcome.decision, outcome.action) != (pending.id, pending.action):
-            self.late_outcomes += 1
+            self.late_outcomes += not again
         elif isinstance(outcome.status, ActStatus):
             self.orchestrator.record_act(outcome.status, outcome.subgoal_done)
         else:
@@ -486,13 +663,24 @@ def play_episode(
     robot = EpisodeRunner(executive, clock, log, origin_s=origin_s)
     session = DecisionSession(orchestrator, home=home)
     report = robot.begin(number)
+    call: CallBeside | None = None
     while not robot.done:
+        if call is not None and (robot.withdraws or robot.stands or call.left_s(clock.now()) <= 0.0):
+            if robot.stands:
+                clock.sleep(call.left_s(clock.now()))
+            report = robot.answered(call.at(clock.now()))
+            call = None
+            continue
         decision = session.answer(report)
         assert decision is not None  # a waiting robot in a task that is not over always gets one
         request = session.request(decision) if reasoner is not None else None
         answer = reasoner.ask(request) if reasoner is not None and request is not None else None
-        clock.sleep(robot.execute(decision, answer))
-        report = robot.complete()
+        if decision.beside and answer is not None and robot.can_think_beside:
+            report = robot.ask(decision)
+            call = CallBeside(answer, clock.now(), decision.deadline_s)
+        else:
+            clock.sleep(robot.execute(decision, answer))
+            report = robot.complete()
     assert robot.end is not None
     return robot.end
 

@@ -190,19 +190,23 @@ class ThinkEvent(_Span):
     """One call of the language model.
 
     time_left_s, tokens_left: the budget after it. answer: the plan or the verdict, or why there is none; empty if calls
-    are replayed from a profile."""
+    are replayed from a profile. beside: the robot went on meanwhile, so that attempts may fall between t0 and t1; the
+    line stands where the call ended. status WITHDRAWN: the world settled the question first, and the call was stopped,
+    or its answer was dropped; tokens_saved: what it would have read and written besides, absent where not known."""
 
     type: Literal["think"] = "think"
     role: Literal["planner", "verifier"] = Field(description="planner, verifier")
     level: Literal[1, 2] = Field(description="1, 2")
-    status: Literal["OK", "TIMEOUT", "BUDGET", "INVALID", "REFUSED", "BACKEND_DOWN"] = Field(
-        description="OK, TIMEOUT, BUDGET, INVALID, REFUSED, BACKEND_DOWN"
+    status: Literal["OK", "TIMEOUT", "BUDGET", "INVALID", "REFUSED", "BACKEND_DOWN", "WITHDRAWN"] = Field(
+        description="OK, TIMEOUT, BUDGET, INVALID, REFUSED, BACKEND_DOWN, WITHDRAWN"
     )
     tokens: float = Field(ge=0.0, le=1e12, description="tokens, 0 to 1e12")
     time_left_s: float = _seconds()
     tokens_left: float = Field(ge=0.0, le=1e12, description="tokens, 0 to 1e12")
     why: str = _text()
     answer: str = Field(default="", max_length=10_000, description="text of at most 10000 characters")
+    beside: bool | None = Field(default=None, description="true: the robot went on meanwhile; absent: it stood")
+    tokens_saved: int | None = _count_or_none()
 
 
 class ShockEvent(Event):

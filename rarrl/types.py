@@ -50,7 +50,7 @@ shipped latency profiles replicate-70b alone has calls that are longer. `languag
 
 
 class CallStatus(str, Enum):
-    """How a call to the language model ended."""
+    """How a call to the language model ended. WITHDRAWN: it was stopped because nobody needed its answer any more."""
 
     OK = "OK"
     TIMEOUT = "TIMEOUT"
@@ -58,6 +58,7 @@ class CallStatus(str, Enum):
     INVALID = "INVALID"
     REFUSED = "REFUSED"
     BACKEND_DOWN = "BACKEND_DOWN"
+    WITHDRAWN = "WITHDRAWN"
 
 
 class ActStatus(str, Enum):
@@ -114,7 +115,9 @@ class StateSummary:
     """What the robot knows about its task when it decides.
 
     retries_left: further attempts at the present step before the robot must decide otherwise. contradicted: beliefs
-    that the last outcomes contradicted. A robot that counts neither leaves them at 0."""
+    that the last outcomes contradicted. A robot that counts neither leaves them at 0. thinking: a question that was
+    asked beside acting is open, so that nothing but ACT may be decided; can_go_on: whether there is anything that ACT
+    may do meanwhile (`rarrl.thinking`)."""
 
     subgoals: tuple[StepView, ...]  # the whole plan
     subgoal_index: int  # 0-based; == len(subgoals) when all are done
@@ -122,6 +125,8 @@ class StateSummary:
     horizon: int  # decisions allowed in this episode
     retries_left: int = 0
     contradicted: int = 0
+    thinking: bool = False
+    can_go_on: bool = False
 
     def __post_init__(self) -> None:
         if self.retries_left < 0 or self.contradicted < 0:
@@ -191,8 +196,8 @@ class Budget:
 class Decision:
     """One decision of the orchestrator. id: answers carry it, so that late ones are recognized.
 
-    deadline_s: seconds that a THINK may take; 0 for ACT. why: one line for people. beside: of a THINK: the robot goes on
-    meanwhile with what the answer cannot spoil. asks_person: of an ACT: the robot stops and asks a person instead of
+    deadline_s: seconds that a THINK may take; 0 for ACT. why: one line for people. beside: of a THINK: the robot goes
+    on meanwhile with what the answer cannot spoil. asks_person: of an ACT: the robot stops and asks a person instead of
     acting, because it doubts that it would succeed."""
 
     id: int

@@ -21,7 +21,7 @@ LAYERS |= dict.fromkeys(("alfred", "skills", "alfred_plans"), 1)
 PARTS = ("perception", "policy", "reasoner", "orchestrator", "safety", "resources", "latency")
 LAYERS |= dict.fromkeys(PARTS, 2)
 LAYERS |= dict.fromkeys(("results", "doctor", "events"), 2)
-LAYERS |= dict.fromkeys(("decision_loop", "build", "report", "robot", "why"), 3)
+LAYERS |= dict.fromkeys(("decision_loop", "build", "report", "robot", "why", "thinking"), 3)
 LAYERS |= {"executive": 4, "cli": 5, "__main__": 5}
 
 # Optional or slow to import: only in these modules, inside functions.

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rarrl.orchestrator.beside import thinks_beside
 from rarrl.orchestrator.rules import OrchestratorPolicy
 
 Floats = NDArray[np.float64]
@@ -51,7 +52,7 @@ def rollout(core: Core, params: Any, policy: OrchestratorPolicy) -> RolloutResul
     while core.alive.any():
         alive = core.alive.copy()
         situation = core.situation()
-        mask = situation.action_mask()
+        mask = situation.choice_mask() if thinks_beside(policy) else situation.action_mask()
         r = core.step(policy.act(situation, mask), mask)
         called = alive & (r.act_status < 0)
         total["seconds"] += r.seconds

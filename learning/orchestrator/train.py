@@ -121,9 +121,11 @@ def train(
     folder: Path,
     progress: Progress | None = None,
     initial: LearnedPolicy | None = None,
+    until: int | None = None,
 ) -> LearnedPolicy:
     """Trains on `env` (an SB3 VecEnv, see TrainingEnv) and returns the policy for numpy. initial: begins with the
-    weights of this one (PPO, the same layers).
+    weights of this one (PPO, the same layers). until: stops after so many steps, while the learning rate falls as for
+    all of `config.steps`; None: goes to their end.
 
     `folder` gets TensorBoard logs and checkpoints; a checkpoint of the same config found there is resumed.
     `progress(steps_done, figures)` is called after every rollout.
@@ -143,11 +145,12 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     model.set_logger(configure(str(folder / "tensorboard"), ["tensorboard"]))
     done = _resume(model, env, config, folder)
-    if done >= config.steps:
+    last = config.steps if until is None else min(until, config.steps)
+    if done >= last:
         return _export(model, config)
 
     try:
-        callback = _make_callback(env, config, folder, progress)
+        callback = _make_callback(env, config, folder, progress, last)
         model.learn(config.steps - done, callback=callback, reset_num_timesteps=done == 0, log_interval=10)
     finally:
         _save(model, env, config, folder)  # an interrupted run too
@@ -195,8 +198,9 @@ def _make_model(env: Any, config: TrainConfig) -> Any:
     )
 
 
-def _make_callback(env: Any, config: TrainConfig, folder: Path, progress: Progress | None) -> Any:
-    """An SB3 callback that reports episodes, saves checkpoints, and moves the Lagrangian's multiplier (`hard`)."""
+def _make_callback(env: Any, config: TrainConfig, folder: Path, progress: Progress | None, last: int) -> Any:
+    """An SB3 callback that reports episodes, saves checkpoints, moves the Lagrangian's multiplier (`hard`), and stops
+    after the step `last`."""
     from stable_baselines3.common.callbacks import BaseCallback
 
     class TrainingCallback(BaseCallback):
@@ -206,7 +210,7 @@ def _make_callback(env: Any, config: TrainConfig, folder: Path, progress: Progre
         def _on_step(self) -> bool:
             if config.algorithm == "dqn" and self.num_timesteps - self.reported_at > DQN_REPORT_EVERY:
                 self._on_rollout_end()
-            return True
+            return last == config.steps or self.num_timesteps <= last
 
         def _on_rollout_end(self) -> None:
             if config.algorithm == "dqn" and self.num_timesteps - self.reported_at <= DQN_REPORT_EVERY:

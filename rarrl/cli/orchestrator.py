@@ -135,7 +135,8 @@ def rule_list() -> None:
         if family.axes:
             typer.echo(f"    parameters: {', '.join(family.axes)}")
     typer.echo(
-        '\nNAME has the parameters tuned for the profile; NAME:{"key": value} has these. Besides: learned, recorded, '
+        '\nNAME has the parameters tuned for the profile; NAME:{"key": value} has these. With "beside": true any rule '
+        "thinks while the robot goes on with what the answer cannot spoil. Besides: learned, recorded, "
         "household (trained weights), the path of a weights file, package.module:Class (your own)."
     )
 
@@ -337,6 +338,39 @@ def bench_orchestrator(seed: SeedOption = 0, json: JsonOption = None) -> None:
     check_output(json, "--json")
     with progress("measuring", 1.0) as update:
         results = bench(seed=seed, json_path=json, command=command_line(), progress=_said(update))
+    print_results(results)
+    _tell_files(json, None)
+
+
+@guarded("nothing was written; start again")
+def bench_costs(
+    seed: SeedOption = 0,
+    alfred: AlfredOption = None,
+    split: SplitOption = None,
+    robots: Annotated[int, typer.Option(min=10, max=100_000, help="Runs of 12 tasks in each comparison.")] = 900,
+    json: JsonOption = None,
+) -> None:
+    """Make calls slower than recorded (x 4, busy cores, cold starts): what deciding by today's costs is worth."""
+    from rarrl.cli.results import print_results
+    from rarrl_learning.orchestrator.busy_cores import measure_busy_cores
+    from rarrl_learning.orchestrator.cost_shift import bench_costs as bench
+    from rarrl_sim_envs.alfred.datasets import load_plans
+
+    check_output(json, "--json")
+    plans, _ = load_plans(alfred, split)
+    with progress("measuring", 1.0) as update:
+        busy = measure_busy_cores(seed=seed, progress=_said(update))
+    with progress("playing", 1.0) as update:
+        results = bench(
+            plans,
+            busy=busy.factors.tolist(),
+            robots=robots,
+            seed=seed,
+            json_path=json,
+            command=command_line(),
+            busy_table=busy.table(),
+            progress=_said(update),
+        )
     print_results(results)
     _tell_files(json, None)
 

@@ -40,5 +40,13 @@ class Stop:
     uuid: str
 
 
-Command = Save | Send | Adopt | Stop
+@dataclass(frozen=True)
+class Withdraw:
+    """Stop the call of the THINK with the id `decision`: nobody needs its answer. What was spent until then is
+    answered, with the status WITHDRAWN."""
+
+    decision: int
+
+
+Command = Save | Send | Adopt | Stop | Withdraw
 Commands = tuple[Command, ...]

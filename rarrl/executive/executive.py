@@ -2,10 +2,13 @@
 
     instruct -> plan in force -> decision -> ACT: one skill -> outcome -> beliefs -> re-planned -> decision ...
                                              THINK: an answer -> another plan in force
+                                             THINK beside: ACT goes on with what the answer cannot spoil
 
 It starts with the plan of the nearest example, and works out what prepares each row of the plan from needs, gives and
 beliefs (`rarrl.skills.search`), anew after every outcome. ACT carries out one skill of it. THINK(planner) puts another
-plan in force; what of it was done already stays done. Without an orchestrator every decision is ACT.
+plan in force; what of it was done already stays done. Without an orchestrator every decision is ACT. While a THINK
+beside acting is open, decisions are due as long as a step is left that may go on (`rarrl.thinking`), and only ACT is
+taken.
 
 Events come in with the clock's time in seconds and return what is to be done (`rarrl.executive.commands`), in order.
 """
@@ -22,7 +25,8 @@ from uuid import uuid4
 
 from rarrl.decision_loop import DecisionOutcome, Phase, Report, TaskView
 from rarrl.executive.certainty import SURE, Certainty
-from rarrl.executive.commands import Adopt, Command, Commands, Save, Send, Stop
+from rarrl.executive.commands import Adopt, Command, Commands, Save, Send, Stop, Withdraw
+from rarrl.executive.question import OpenQuestion, kind_of_skill
 from rarrl.orchestrator.skill_statistics import SkillStatistics, Tried, priors_of
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
 from rarrl.skills.beliefs import START_CONFIDENCE, Beliefs, Mark
@@ -32,6 +36,7 @@ from rarrl.skills.nearest import NearestExample
 from rarrl.skills.outcome import Outcome, SkillResult
 from rarrl.skills.plan import Plan, Step
 from rarrl.skills.search import Preparation, Search
+from rarrl.thinking import ENDS_TASK, STOPPED_BY_ANSWER, Do, Stage, Tally, unanswered
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, StepView
 
 AWAY_S = 1.0
@@ -97,6 +102,7 @@ class _Running:
     sent: bool = False
     accepted: bool = False
     overdue: bool = False
+    needless: bool = False
 
 
 @dataclass
@@ -122,6 +128,7 @@ class _Task:
     verdict: tuple[int, int, float] = (0, 0, 0.5)
     answered: dict[int, Plan] = field(default_factory=dict)
     failed: tuple[int, str, str] | None = None  # row, outcome, why
+    failed_step: Step | None = None
     acts: int = 0
     stuck: int = 0
     calls: int = 0
@@ -178,7 +185,8 @@ class TaskExecutive:
         self._episode = -1
         self._task: _Task | None = None
         self._goals: dict[str, _Running] = {}
-        self._thinking: Decision | None = None
+        self._question = OpenQuestion()
+        self._thought: DecisionOutcome | None = None
         self._held: tuple[Decision, float, Step] | None = None  # an ACT that waits for a server, since when, its step
         self._away: dict[str, tuple[float, float]] = {}  # server -> not available since, and tried again after
         self._turned_down: dict[Step, int] = {}  # how often in a row its server has turned the goal of a step down
@@ -190,14 +198,14 @@ class TaskExecutive:
     def instruct(self, goal: str, now_s: float) -> Commands:
         """A person gives a task; one that is under way is ended. The first decision is due after it."""
         self._now = now_s
-        commands = self._stop_all()
+        commands = (*self._stop_all(), *self._withdraw())
         goal = goal_of(goal)
         recalled = self._nearest.recall(goal)
         budget = Budget.full(self.settings.time_budget_s, self.settings.token_budget)
         self.beliefs = self.beliefs.fresh(now_s)
         self._task = _Task(self._new_id(), goal, None, (recalled.similarity, recalled.words, recalled.unknown), budget)
         self._episode += 1
-        self._thinking = self._held = None
+        self._held = self._thought = None
         self._pending = []
         self._away = {}
         self._turned_down = {}
@@ -213,8 +221,8 @@ class TaskExecutive:
         if self.status is not TaskStatus.RUNNING:
             return ()
         self.status, self.why = TaskStatus.PAUSED, "paused"
-        self._thinking = self._held = None
-        return (*self._stop_all(), Save())
+        self._held = None
+        return (*self._stop_all(), *self._review(), Save())
 
     def resume(self, now_s: float) -> Commands:
         """Goes on after `pause`."""
@@ -233,55 +241,147 @@ class TaskExecutive:
             return ()
         commands = self._stop_all()
         self._end(TaskStatus.CANCELLED, why)
-        return (*commands, Save())
+        return (*commands, *self._review(), Save())
 
     # Decisions
 
     @property
     def waits(self) -> bool:
         """Whether a decision is due."""
-        return self.status is TaskStatus.RUNNING and not (self._thinking or self._held or self._awaited)
+        stands = self._question.stage in (Stage.STANDING, Stage.WAITING)
+        return self.status is TaskStatus.RUNNING and not (stands or self._held or self._awaited)
 
     @property
     def thinks(self) -> Decision | None:
         """The THINK whose answer is awaited."""
-        return self._thinking
+        return self._question.open
+
+    @property
+    def withdrawn(self) -> Decision | None:
+        """The THINK that nobody needs any more, and whose call has not been answered."""
+        return self._question.decision if self._question.stage is Stage.WITHDRAWN else None
+
+    @property
+    def tally(self) -> Tally:
+        """What has become of questions since this process began."""
+        return self._question.tally
 
     def decide(self, decision: Decision, now_s: float) -> Commands:
-        """Carries a decision out: ACT sends the next skill, THINK waits for `answer`. Dropped where none is due."""
+        """Carries a decision out: ACT sends the next skill, THINK waits for `answer`, or goes on beside it. Dropped
+        where none is due, and where it is THINK while a question is open."""
         self._now = now_s
         if not self.waits:
             return ()
         assert self.report is not None
-        self.report = replace(self.report, phase=Phase.EXECUTING)
         if decision.action is not Action.ACT:
-            self._thinking = decision
-            return ()
+            return self._ask(decision) if self.thinks is None else ()
+        self.report = replace(self.report, phase=Phase.EXECUTING)
         return self._act(decision)
 
+    def _ask(self, decision: Decision) -> Commands:
+        task = self._task
+        assert task is not None and self.report is not None
+        late = self.withdrawn
+        if late is not None:  # what it has spent has not been told
+            self.answer(unanswered(late, max(self._now - self._question.asked_s, 0.0)), self._now)
+        failed = task.failed_step if task.failed is not None else None
+        self._question.ask(decision, task.id, task.plan, failed, self._named(), self.beliefs)
+        self._question.asked_s = self._now
+        self._thought = None
+        self.report = replace(self.report, phase=Phase.EXECUTING)
+        if not decision.beside:
+            return ()
+        commands = self._review()
+        self._make_report(None)
+        return commands
+
     def answer(self, answer: Answer, now_s: float) -> Commands:
-        """Takes the answer to the THINK that is awaited; any other is dropped."""
+        """Takes the answer to the THINK that is awaited, or what one has spent that was withdrawn; any other is
+        dropped."""
         self._now = now_s
-        task, decision = self._task, self._thinking
-        if task is None or decision is None or answer.decision != decision.id:
-            return ()
-        if (answer.role, answer.level) != (decision.action.role, decision.action.level):
-            return ()
-        self._thinking = None
+        commands = self._review()
+        asked = self._question.decision
+        before = self._question.stage
+        do = self._question.hear(answer)
+        if asked is None or (do is Do.DROP and self._question.stage is before):
+            return commands
+
+        self._question.decision = None
+        task = self._task if self._task is not None and self._task.id == self._question.task else None
+        if task is None:  # it was asked for an earlier task
+            return commands
         took = max(answer.seconds, 0.0) if math.isfinite(answer.seconds) else math.inf
         seconds = min(took, task.budget.time_s, self.settings.call_timeout_s)
         tokens = min(max(float(answer.tokens), 0.0), task.budget.tokens)
-        status = answer.status
+        status = CallStatus.WITHDRAWN if before is Stage.WITHDRAWN else answer.status
         if status is CallStatus.OK and took > seconds + 1e-9:
             status = CallStatus.TIMEOUT
         if status is CallStatus.OK and answer.plan is not None and self.domain.check(answer.plan):
             status = CallStatus.REFUSED
         task.budget = task.budget.spend(seconds, tokens)
         task.calls, task.llm_s, task.tokens = task.calls + 1, task.llm_s + seconds, task.tokens + tokens
-        if status is CallStatus.OK:
+        if do is Do.APPLY and status is CallStatus.OK:
             self._heed(answer)
-        self._make_report(DecisionOutcome(decision.id, decision.action, status, seconds, tokens, False))
-        return (Save(),)
+            commands += self._stop_needless()
+            self._question.tally = self._question.tally.plus(applied=1)
+
+        outcome = DecisionOutcome(asked.id, asked.action, status, seconds, tokens, False)
+        if asked.beside:
+            self._thought = outcome
+            self._tell_again()
+        elif before is Stage.STANDING:
+            self._make_report(outcome)
+        return (*commands, Save())
+
+    def _tell_again(self) -> None:
+        """A report beside what runs; it repeats what the last one said of an attempt, in case nobody has heard that."""
+        report = self.report
+        if self.status is TaskStatus.PAUSED:
+            return
+        self._make_report(report.outcome if report is not None and report.phase is Phase.WAITING else None)
+
+    def _review(self) -> Commands:
+        """Withdraws the question that the world has settled, or notices whether anything may go on beside it."""
+        task, question = self._task, self._question
+        if task is None or question.open is None:
+            return ()
+        done = task.plan is not None and all(task.finished) and not self._pending
+        if question.is_settled(self.status is TaskStatus.RUNNING, task.plan, done, self.beliefs):
+            return self._withdraw()
+        if question.open.beside and not self._awaited and self._held is None:
+            question.look(self._can_go_on())
+        return ()
+
+    def _reconsider(self) -> Commands:
+        """`_review` where nothing else is reported."""
+        stage = self._question.stage
+        commands = self._review()
+        if self._question.stage is not stage and self.status is TaskStatus.RUNNING:
+            self._tell_again()
+        return commands
+
+    def _withdraw(self) -> Commands:
+        return (Withdraw(self._question.withdraw()),) if self._question.open is not None else ()
+
+    def _can_go_on(self) -> bool:
+        """Whether a step is on that may go on beside the open question."""
+        _, found = self._next()
+        step = found.steps[0] if found.steps else None
+        if step is None or self.domain.check_now(step, self.beliefs.state):
+            return False
+        return self._question.thinking.allows(kind_of_skill(self.domain.skill(step)))
+
+    def _stop_needless(self) -> Commands:
+        """Stops what runs and is not what the plan that an answer has put in force begins with."""
+        commands: list[Command] = []
+        for running in self._goals.values():
+            kind = kind_of_skill(self.domain.skill(running.step))
+            if running.stopped_s is None and not running.given_up and kind in STOPPED_BY_ANSWER:
+                _, found = self._next()
+                if running.step not in found.steps[:1]:
+                    running.stopped_s, running.needless = self._now, True
+                    commands.append(Stop(running.uuid))
+        return tuple(commands)
 
     def _heed(self, answer: Answer) -> None:
         task = self._task
@@ -312,6 +412,10 @@ class TaskExecutive:
             task.finished.append(step in left)
             if step in left:
                 left.remove(step)
+        for running in self._goals.values():
+            if running.row >= 0 and not running.given_up:
+                rows = (row for row, step in enumerate(plan.steps) if step == running.step and not task.finished[row])
+                running.row = next(rows, -1)
         self._pending = []
 
     # Acting
@@ -319,6 +423,11 @@ class TaskExecutive:
     def _act(self, decision: Decision) -> Commands:
         task = self._task
         assert task is not None
+        if self.thinks is not None and not self._can_go_on():  # any more
+            self._held = None
+            commands = self._review()
+            self._make_report(None)
+            return commands
         row, found = self._next()
         blocked = self._blocked(found.steps[0]) if found.steps else ""
         if blocked:
@@ -331,6 +440,8 @@ class TaskExecutive:
         if barred:
             return self._nothing_to_do(decision, max(row, 0), f"{step}: {barred}")
 
+        question = self._question
+        question.thinking = question.thinking.start(kind_of_skill(self.domain.skill(step)))
         task.acts += 1
         is_row = len(found.steps) == 1 and not found.looks_for and row >= 0
         skill = self.domain.skill(step)
@@ -382,7 +493,7 @@ class TaskExecutive:
         if step in barred:
             return Preparation(fault=f"{step} was refused")
         assert self._task is not None and self._task.plan is not None
-        return self._search.prepare(step, self.beliefs, barred, self._search.ends_of(self._task.plan))
+        return self._search.prepare(step, self.beliefs, barred, self._search.ends_of(self._task.plan, self._task.done))
 
     def _charge(self, barred: frozenset[Step]) -> Preparation | None:
         """The way to the charger where the battery is low."""
@@ -469,6 +580,7 @@ class TaskExecutive:
             return (Save(),)
         task.stuck += 1
         task.failed = (max(row, 0), Outcome.UNPLANNABLE.value, fault)
+        task.failed_step = None
         task.barred.clear()
         task.attempts.clear()
         if task.stuck >= self.settings.stuck:
@@ -534,12 +646,12 @@ class TaskExecutive:
         self._believe(running, result, sure)
         self._read_battery(step, result)
         if self._held is not None:
-            return (Save(), *self._act(self._held[0]))
+            return (Save(), *self._review(), *self._act(self._held[0]))
         if running.given_up or self._task is None or self.status not in (TaskStatus.RUNNING, TaskStatus.PAUSED):
-            return (Save(),)
+            return (Save(), *self._reconsider())
         if running.task == self._task.id:
-            self._conclude(running, result, waits=bool(wait_s))
-        elif self.status is TaskStatus.RUNNING:  # the last task's; now this one can begin
+            return (Save(), *self._conclude(running, result, waits=bool(wait_s)))
+        if self.status is TaskStatus.RUNNING:  # the last task's; now this one can begin
             self._make_report(None)
         return (Save(),)
 
@@ -568,6 +680,7 @@ class TaskExecutive:
             for effect in skill.effects:
                 filled = effect.filled(arguments)
                 self.beliefs = self.beliefs.give(filled.words, self._now, sure, filled.negated)
+            self._question.succeed(step, before, self.beliefs)
             self._passed(step, before)
             places = self._observe(skill.observes, result, arguments)
             if task is not None:
@@ -579,6 +692,8 @@ class TaskExecutive:
                 task.tried.append(step)
                 task.refusals.pop(step, None)
                 self._mark_done(running, sure)
+        elif running.needless and self.beliefs.state.at:  # stopped on its way: where it is now is not known
+            self.beliefs = self.beliefs.give(("at", self.beliefs.state.at), self._now, sure, negated=True)
         elif result.outcome in (Outcome.REFUSED, Outcome.UNPLANNABLE):
             if result.outcome is Outcome.REFUSED:
                 unseen, doubted = False, self._contradict(step)
@@ -602,7 +717,7 @@ class TaskExecutive:
         if sure < self.settings.sure and self.domain.skill(running.step).effects:
             self._pending.append((row, running.step))
 
-    def _conclude(self, running: _Running, result: SkillResult, waits: bool = False) -> None:
+    def _conclude(self, running: _Running, result: SkillResult, waits: bool = False) -> Commands:
         """What the orchestrator is told, and what is tried again. waits: its server was too busy for an attempt."""
         task = self._task
         assert task is not None
@@ -620,6 +735,7 @@ class TaskExecutive:
             task.failed = None
         elif outcome is not Outcome.CANCELLED:
             task.failed = (row, outcome.value, f"{step}: {result.why}"[:300])
+            task.failed_step = step
 
         status = ActStatus.SUCCESS if outcome is Outcome.SUCCESS else ActStatus.FAILURE
         if outcome is Outcome.LOST:
@@ -627,12 +743,21 @@ class TaskExecutive:
             self._end(TaskStatus.FAILED, result.why or "it cannot be repaired")
         elif task.acts >= self.settings.horizon:
             self._end(TaskStatus.FAILED, f"given up after {task.acts} attempts")
-        elif task.plan is not None and all(task.finished) and not self._pending:
+        elif task.plan is not None and all(task.finished) and not self._pending and self._may_end:
             self._end(TaskStatus.SUCCEEDED, "all rows of the plan are done")
         done = outcome is Outcome.SUCCESS
         if self.status is TaskStatus.PAUSED:
-            return
-        self._make_report(DecisionOutcome(running.decision, Action.ACT, status, result.seconds, 0.0, done))
+            return ()
+        commands = self._review()
+        attempted = not (running.needless and outcome is Outcome.CANCELLED)  # else it says nothing of the skill
+        told = DecisionOutcome(running.decision, Action.ACT, status, result.seconds, 0.0, done)
+        self._make_report(told if attempted else None)
+        return commands
+
+    @property
+    def _may_end(self) -> bool:
+        """Whether the task may end because the plan is done: not while a plan is awaited that may have more in it."""
+        return self.thinks is None or self.thinks.action.role in ENDS_TASK
 
     def _waits_for(self, server: str) -> bool:
         """Whether a server that is not available is tried again: at once the first time, then every AWAY_S."""
@@ -683,6 +808,7 @@ class TaskExecutive:
                 if step in task.done:
                     task.done.remove(step)
                 task.failed = (row, Outcome.FAILED.value, f"{step}: reported as done, but not found so")
+                task.failed_step = step
         self._pending = []
 
     def _contradict(self, step: Step) -> bool:
@@ -835,7 +961,7 @@ class TaskExecutive:
             decision, since, step = self._held
             if not self._blocked(step) or now_s - since >= self.settings.busy_s:
                 commands += self._act(decision)
-        return tuple(commands)
+        return (*commands, *self._reconsider())
 
     def _give_up(self, running: _Running, why: str) -> Commands:
         """The end of a goal is not awaited any more."""
@@ -845,7 +971,7 @@ class TaskExecutive:
         if task is not None and task.id == running.task and self.status is TaskStatus.RUNNING:
             result = SkillResult(Outcome.TIMEOUT, why, self._now - running.sent_s)
             self._count(running.step, result)
-            self._conclude(running, result)
+            return (Save(), *self._conclude(running, result))
         return (Save(),)
 
     @property
@@ -901,22 +1027,28 @@ class TaskExecutive:
 
     def _end(self, status: TaskStatus, why: str) -> None:
         self.status, self.why = status, why
-        self._thinking = self._held = None
+        self._held = None
 
     def _make_report(self, outcome: DecisionOutcome | None) -> None:
         task = self._task
         assert task is not None
         self._number += 1
         over = self.status in (TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED)
+        beside = self.thinks is not None and self.thinks.beside
+        summary = self._summary(over)
+        if beside:
+            summary = replace(summary, thinking=True, can_go_on=self._question.stage is Stage.BESIDE)
+        waits = self.waits or not (beside or self._thought is not None)
         self.report = Report(
             run=self._run,
             number=self._number,
-            phase=Phase.WAITING,
+            phase=Phase.WAITING if waits or over else Phase.EXECUTING,
             episode=self._episode,
-            summary=self._summary(over),
+            summary=summary,
             budget=task.budget,
             outcome=outcome,
             task=self._view(),
+            thought=self._thought,
         )
 
     def _summary(self, over: bool) -> StateSummary:
@@ -951,18 +1083,24 @@ class TaskExecutive:
         task = self._task
         assert task is not None
         plan = task.plan or Plan(())
-        names = set(names_in(plan.steps)) | set(self.domain.lexicon.named(task.goal))
         row, outcome, why = task.failed or (None, "", "")
         return TaskView(
             goal=task.goal,
             plan=plan,
             status=self._plan_status(),
             scene=(),
-            beliefs=self.beliefs.about(names),
+            beliefs=self.beliefs.about(self._named()),
             failed=row,
             outcome=outcome,
             why=why,
         )
+
+    def _named(self) -> set[str]:
+        """The names in play, which a language model is told of."""
+        task = self._task
+        assert task is not None
+        plan = task.plan or Plan(())
+        return set(names_in(plan.steps)) | set(self.domain.lexicon.named(task.goal))
 
     def _plan_status(self) -> PlanStatus:
         task = self._task
@@ -1076,7 +1214,8 @@ class TaskExecutive:
         self._run, self._number, self._episode = str(value["run"]), int(value["number"]), int(value["episode"])
         self.status, self.why, self._task = status, str(value["why"]), task
         self._goals = {goal.uuid: goal for goal in goals}
-        self._thinking = self._held = None
+        self._question.restart()
+        self._held = self._thought = None
         self._pending = pending
         if task is not None:
             self._make_report(None)

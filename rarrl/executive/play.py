@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
 from rarrl.clock import Clock
 from rarrl.decision_loop import DecisionSession
-from rarrl.executive.commands import Commands, Send
+from rarrl.executive.commands import Commands, Send, Withdraw
 from rarrl.executive.executive import AWAY_S, TaskExecutive, TaskStatus
 from rarrl.reasoner.base import Reasoner
 from rarrl.skills.outcome import SkillResult
 from rarrl.skills.plan import Step
+from rarrl.thinking import CallBeside
 from rarrl.types import Action, Decision
 
 MAX_EVENTS = 2_000
@@ -58,28 +60,29 @@ def play_task(
         reasoner: answers THINK; None: every decision is ACT.
 
     Raises: RuntimeError where the task does not end."""
+    played = _Played(executive, player, clock)
     started = clock.now()
-    _carry_out(executive, executive.instruct(goal, clock.now()), player, clock)
+    played.carry_out(executive.instruct(goal, clock.now()))
 
     for number in range(MAX_EVENTS):
+        if played.call is not None and not executive.waits:  # the robot stands for it
+            played.listen(math.inf)
+            continue
         if not executive.waits:
             break
         assert executive.report is not None
         decision = session.answer(executive.report) if session is not None else None
         if decision is None or reasoner is None:
             decision = Decision(number, Action.ACT, 0.0, "no orchestrator")
-        _carry_out(executive, executive.decide(decision, clock.now()), player, clock)
+        request = session.request(decision) if session is not None and decision.action is not Action.ACT else None
+        played.carry_out(executive.decide(decision, clock.now()))
         while executive.held:
-            clock.sleep(AWAY_S)
-            _carry_out(executive, executive.tick(clock.now()), player, clock)
+            played.listen(AWAY_S)
+            played.carry_out(executive.tick(clock.now()))
 
-        if executive.thinks is not None:
-            assert session is not None and reasoner is not None
-            request = session.request(decision)
-            assert request is not None
-            answer = reasoner.ask(request)
-            clock.sleep(answer.seconds)
-            _carry_out(executive, executive.answer(answer, clock.now()), player, clock)
+        if executive.thinks == decision:
+            assert reasoner is not None and request is not None
+            played.call = CallBeside(reasoner.ask(request), clock.now(), math.inf)
     else:
         raise RuntimeError(f"the task {goal!r} has not ended after {MAX_EVENTS} decisions")
 
@@ -87,9 +90,38 @@ def play_task(
     return TaskEnd(executive.status, executive.why, clock.now() - started, skills, calls, llm_s, tokens)
 
 
-def _carry_out(executive: TaskExecutive, commands: Commands, player: SkillPlayer, clock: Clock) -> None:
-    for command in commands:
-        if isinstance(command, Send):
-            result = player.run(command.step, command.timeout_s)
-            clock.sleep(result.seconds)
-            _carry_out(executive, executive.finished(command.uuid, result, clock.now()), player, clock)
+class _Played:
+    """A task under way. call: the one that is open; it takes its seconds on the clock beside skills."""
+
+    def __init__(self, executive: TaskExecutive, player: SkillPlayer, clock: Clock) -> None:
+        self.call: CallBeside | None = None
+        self._executive = executive
+        self._player = player
+        self._clock = clock
+
+    def carry_out(self, commands: Commands) -> None:
+        """Runs the skills that are sent, each to its end; a `Stop` comes too late for them."""
+        for command in commands:
+            if isinstance(command, Send):
+                result = self._player.run(command.step, command.timeout_s)
+                self.listen(result.seconds)
+                self.carry_out(self._executive.finished(command.uuid, result, self._clock.now()))
+            elif isinstance(command, Withdraw):
+                self._answer()
+
+    def listen(self, seconds: float) -> None:
+        """Lets `seconds` pass, infinitely many until the call is over; an answer that comes meanwhile is taken."""
+        if self.call is not None:
+            left_s = self.call.left_s(self._clock.now())
+            if left_s <= seconds:
+                self._clock.sleep(left_s)
+                self._answer()
+                seconds -= left_s
+        if math.isfinite(seconds):
+            self._clock.sleep(seconds)
+
+    def _answer(self) -> None:
+        """What the call has come to by now."""
+        if self.call is not None:
+            answer, self.call = self.call.at(self._clock.now()), None
+            self.carry_out(self._executive.answer(answer, self._clock.now()))

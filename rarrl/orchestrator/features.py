@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rarrl.alfred import STEP_VIEWS, SubgoalType
+from rarrl.orchestrator.beside import BESIDE_FEATURE_NAMES
 from rarrl.types import THINK_ACTIONS, Action, Budget, PlanStatus, StateSummary, StepView
 
 Floats = NDArray[np.float64]
@@ -91,8 +92,15 @@ class History:
         self.acts_since_think[where] = 20.0
         self.last_call_ok[where] = 1.0
 
-    def record_act(self, acted: NDArray[np.bool_], success: NDArray[np.bool_], subgoal_done: NDArray[np.bool_]) -> None:
-        """Folds in one execution attempt of the robots in `acted` (n,)."""
+    def record_act(
+        self,
+        acted: NDArray[np.bool_],
+        success: NDArray[np.bool_],
+        subgoal_done: NDArray[np.bool_],
+        pending: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Folds in one execution attempt of the robots in `acted` (n,). `pending` (n,): it was made beside a call,
+        which is still the last decision; None: nowhere."""
         failed = acted & ~success
         fail = failed.astype(np.float64)
         self.last_outcome[:] = np.where(acted, 1.0 - 2.0 * fail, self.last_outcome)
@@ -105,7 +113,7 @@ class History:
         self.recent_failures[1:] = np.where(acted, self.recent_failures[:-1], self.recent_failures[1:])
         self.recent_failures[0] = np.where(acted, fail, self.recent_failures[0])
         self.acts_since_think[:] = np.minimum(self.acts_since_think + acted, 20.0)
-        self.calls_since_act[acted] = 0.0
+        self.calls_since_act[acted if pending is None else acted & ~pending] = 0.0
         self.verifier_level[acted] = 0.0
         done = acted & subgoal_done
         self.planner_level[done] = 0.0
@@ -283,7 +291,8 @@ class Situation:
     budget; `mean_s`, `p95_s`, `mean_tokens`, `max_tokens` (4, n) expected cost per THINK action;
     `cost_weight` (n,) lambda, points of success per second of thinking. `plan`: None where plans are not known to be
     right or wrong (the parametric world); where it is there, all task state is by the plan in force. `known_steps`:
-    what the steps are expected to do; None: that of ALFRED's actions, see `steps`.
+    what the steps are expected to do; None: that of ALFRED's actions, see `steps`. `can_go_on` (n,)
+    bool: something can be done beside a call; `thinking` (n,) bool: a call is pending. None: nowhere.
     """
 
     subgoal_type: NDArray[np.int64]
@@ -304,6 +313,8 @@ class Situation:
     cost_weight: Floats
     plan: PlanView | None = None
     known_steps: Steps | None = None
+    can_go_on: NDArray[np.bool_] | None = None
+    thinking: NDArray[np.bool_] | None = None
 
     @property
     def steps(self) -> Steps:
@@ -355,10 +366,13 @@ class Situation:
             cost_weight=one(cost_weight),
             plan=None if plan is None else PlanView.single(plan),
             known_steps=Steps.single(summary),
+            can_go_on=np.array([summary.can_go_on]),
+            thinking=np.array([summary.thinking]),
         )
 
     def action_mask(self) -> NDArray[np.bool_]:
-        """(5, n): which actions are allowed. ACT always; THINK only while the budget can pay for it.
+        """(5, n): which actions are allowed. ACT always; THINK only while the budget can pay for it, and while no call
+        is pending.
 
         Seconds must cover the *expected* call (it is cut off at the budget's end anyway), tokens the *largest*
         possible one (prompt + cap), so that the token budget can never be overspent.
@@ -369,7 +383,15 @@ class Situation:
             & (self.max_tokens <= self.tokens)
             & (self.history.calls_since_act < MAX_CALLS_PER_ACT)
         )
+        if self.thinking is not None:
+            mask[1:] &= ~self.thinking
         return mask
+
+    def choice_mask(self) -> NDArray[np.bool_]:
+        """(9, n): `action_mask`, and the THINK actions beside where something can be done beside them."""
+        mask = self.action_mask()
+        can_go_on = False if self.can_go_on is None else self.can_go_on
+        return np.concatenate([mask, mask[1:] & can_go_on])
 
 
 FEATURE_NAMES: tuple[str, ...] = (
@@ -452,6 +474,8 @@ FEATURE_SETS: dict[str, tuple[str, ...]] = {
     "names": FEATURE_NAMES,
     "names_and_plan": ALL_FEATURE_NAMES,
     "nameless": NAMELESS_FEATURE_NAMES,
+    "names_and_plan_beside": ALL_FEATURE_NAMES + BESIDE_FEATURE_NAMES,
+    "nameless_beside": NAMELESS_FEATURE_NAMES + BESIDE_FEATURE_NAMES,
 }
 """Every set of features that a policy file may have been trained on."""
 FEATURE_LIMIT = 8.0

@@ -16,6 +16,7 @@ from safetensors.numpy import save as save_safetensors
 
 from rarrl.errors import InputError
 from rarrl.files import read_file, sha256, write_bytes_atomic, write_json_atomic
+from rarrl.orchestrator.beside import BESIDE_FEATURE_NAMES, N_CHOICES, encode_beside
 from rarrl.orchestrator.features import (
     ALL_FEATURE_NAMES,
     FEATURE_NAMES,
@@ -35,12 +36,14 @@ _PICKLES = (".zip", ".pkl", ".pickle", ".pt", ".pth")
 
 @dataclass(frozen=True)
 class LearnedPolicy:
-    """An MLP over `encode(situation)`: tanh hidden layers, then one logit per action; the largest allowed wins.
+    """An MLP over `encode(situation)`: tanh hidden layers, then one logit per choice; the largest allowed wins.
+    There are five choices, or nine where it thinks beside acting (`rarrl.orchestrator.beside`).
 
     `weights[i]` (out, in), `biases[i]` (out,) float32. `hidden` (features,) bool: inputs this policy was trained
-    without (ablations), set to zero. `allowed` (5,) bool: actions it was trained with. `value_weights`,
+    without (ablations), set to zero. `allowed` (5,) or (9,) bool: choices it was trained with. `value_weights`,
     `value_biases`: the learner's value head, a network of its own; empty where the file holds none. `nameless`: it
-    reads NAMELESS_FEATURE_NAMES; else as many of ALL_FEATURE_NAMES as its first layer has inputs."""
+    reads NAMELESS_FEATURE_NAMES; else as many of ALL_FEATURE_NAMES as its first layer has inputs. With nine choices
+    BESIDE_FEATURE_NAMES come after them."""
 
     name: str
     weights: tuple[Floats32, ...]
@@ -54,18 +57,26 @@ class LearnedPolicy:
     @property
     def feature_names(self) -> tuple[str, ...]:
         """The names of its inputs."""
+        if self.thinks_beside:
+            return (NAMELESS_FEATURE_NAMES if self.nameless else ALL_FEATURE_NAMES) + BESIDE_FEATURE_NAMES
         return NAMELESS_FEATURE_NAMES if self.nameless else ALL_FEATURE_NAMES[: len(self.hidden)]
+
+    @property
+    def thinks_beside(self) -> bool:
+        """Whether it has nine choices."""
+        return len(self.allowed) == N_CHOICES
 
     def encode(self, s: Situation) -> Floats32:
         """Its inputs (n, features) in situation `s`, or more of them than it reads."""
-        return encode_nameless(s) if self.nameless else encode(s)
+        features = encode_nameless(s) if self.nameless else encode(s)
+        return with_beside(features, s) if self.thinks_beside else features
 
     def logits(self, features: Floats32) -> Floats32:
-        """(n, 5) for `features` (n, features). Raises: InputError where there are fewer than in training."""
+        """(n, 5 or 9) for `features` (n, features). Raises: InputError where there are fewer than in training."""
         return self._run(features, self.weights, self.biases)
 
     def probabilities(self, features: Floats32, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(n, 5) with the action mask (5, n): how the policy was divided in training; it takes the most probable."""
+        """(n, 5 or 9) with the mask (5 or 9, n): how the policy was divided in training; it takes the most probable."""
         logits = np.where(mask.T & self.allowed, self.logits(features).astype(np.float64), -np.inf)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(odds / odds.sum(axis=1, keepdims=True))
@@ -87,9 +98,17 @@ class LearnedPolicy:
         return np.asarray(x @ weights[-1].T + biases[-1])
 
     def act(self, s: Situation, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """The most probable allowed action (n,)."""
+        """The most probable allowed choice (n,)."""
         logits = np.where(mask.T & self.allowed, self.logits(self.encode(s)), -np.inf)
         return np.asarray(logits.argmax(axis=1))
+
+
+def with_beside(features: Floats32, s: Situation) -> Floats32:
+    """`features` (n, k) of situation `s`, and those of BESIDE_FEATURE_NAMES after them."""
+    nowhere = np.zeros(s.n, dtype=bool)
+    can_go_on = nowhere if s.can_go_on is None else s.can_go_on
+    thinking = nowhere if s.thinking is None else s.thinking
+    return np.hstack([features, encode_beside(can_go_on, thinking, s.steps.seconds, s.mean_s)])
 
 
 def save_policy(policy: LearnedPolicy, folder: Path, card: dict[str, Any], file: str = "policy.safetensors") -> None:
@@ -171,12 +190,13 @@ def _build(file: Path, name: str, tensors: dict[str, Any], features: tuple[str, 
     width = len(features)
     layers = sum(key.startswith("layer") and key.endswith(".weight") for key in tensors)
     heads = sum(key.startswith("value") and key.endswith(".weight") for key in tensors)
-    stacks = [("layer", layers, N_ACTIONS)] + [("value", heads, 1)] * (heads > 0)
+    choices = N_CHOICES if features[-len(BESIDE_FEATURE_NAMES) :] == BESIDE_FEATURE_NAMES else N_ACTIONS
+    stacks = [("layer", layers, choices)] + [("value", heads, 1)] * (heads > 0)
     keys = {f"{stack}{i}.{part}" for stack, n, _ in stacks for i in range(n) for part in ("weight", "bias")}
     wanted = {"hidden", "allowed"} | keys
     if layers < 1 or set(tensors) != wanted:
         raise InputError(f"policy: {file} has the tensors {sorted(tensors)}; allowed: {sorted(wanted)}")
-    shapes_ok = tensors["hidden"].shape == (width,) and tensors["allowed"].shape == (N_ACTIONS,)
+    shapes_ok = tensors["hidden"].shape == (width,) and tensors["allowed"].shape == (choices,)
     for stack, n, outputs in stacks:
         inputs = width
         for i in range(n):
@@ -187,7 +207,7 @@ def _build(file: Path, name: str, tensors: dict[str, Any], features: tuple[str, 
     if not shapes_ok:
         raise InputError(
             f"policy: {file} has layers {[tensors[f'layer{i}.weight'].shape for i in range(layers)]}; allowed: "
-            f"(.., {width}) to ({N_ACTIONS}, ..), each fitting the next"
+            f"(.., {width}) to ({choices}, ..), each fitting the next"
         )
     if not all(tensors[key].dtype == np.float32 and np.isfinite(tensors[key]).all() for key in keys):
         raise InputError(f"policy: {file} has weights that are not finite float32 numbers; the file is damaged")
@@ -203,5 +223,5 @@ def _build(file: Path, name: str, tensors: dict[str, Any], features: tuple[str, 
         tensors["allowed"].astype(bool),
         stack_of("value", heads, "weight"),
         stack_of("value", heads, "bias"),
-        nameless=features == NAMELESS_FEATURE_NAMES,
+        nameless=features[: len(NAMELESS_FEATURE_NAMES)] == NAMELESS_FEATURE_NAMES,
     )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rarrl.errors import InputError, RarrlError
+from rarrl.orchestrator.beside import action_of, thinks_beside
 from rarrl.orchestrator.features import FOREIGN, Costs, History, Situation, type_of
 from rarrl.orchestrator.learned import LearnedPolicy
 from rarrl.orchestrator.rules import Mask, OrchestratorPolicy
@@ -57,10 +58,12 @@ class Orchestrator:
         self.budget = Budget.full(0.0, 0.0)
         self._id = 0
         self._started = False
+        self._pending = False  # a call, when the last decision was made
 
     def start(self, budget: Budget) -> None:
         """Begins a task with a fresh history. Ids go on counting, so that late answers stay recognisable."""
         self._started = True
+        self._pending = False
         self.budget = budget
         self.history.reset(np.zeros(1, np.int64))
 
@@ -74,8 +77,8 @@ class Orchestrator:
         return Situation.single(summary, self.budget, self.history, self.costs, self.cost_weight, plan)
 
     def decide(self, summary: StateSummary, asked: Action | None = None, plan: PlanStatus | None = None) -> Decision:
-        """The next decision; a spent budget leaves only ACT. `asked`: somebody's wish, taken where it is allowed.
-        `plan`: what is known of the plan in force, where a reasoner writes it.
+        """The next decision; a spent budget leaves only ACT, and so does a call that is pending. `asked`: somebody's
+        wish, taken where it is allowed. `plan`: what is known of the plan in force, where a reasoner writes it.
 
         Raises: RuntimeError before `start`; InputError where the policy fails or answers with anything but actions, see
             `on_policy_error`."""
@@ -83,30 +86,32 @@ class Orchestrator:
             raise RuntimeError("Orchestrator.decide: no task has been started; call start first")
 
         situation = self.situation(summary, plan)
-        mask = situation.action_mask()
+        self._pending = summary.thinking
+        mask = situation.choice_mask() if thinks_beside(self.policy) else situation.action_mask()
         trouble = ""
+        choice = 0
         if asked is None:
             try:
-                action = self._choice(situation, mask)
+                choice = self._choice(situation, mask)
             except RarrlError as error:
                 if self.on_policy_error is None:
                     raise
                 self.on_policy_error(error)
                 trouble = f"; ACT, because the policy failed: {error}"
-                action = Action.ACT
         else:
-            action = asked
+            choice = int(asked)
 
-        if not mask[action, 0]:
-            action = Action.ACT
+        action, goes_on = action_of(choice if mask[choice, 0] else 0)
         self._id += 1
         deadline_s = 0.0 if action is Action.ACT else min(self.budget.time_s, self.call_timeout_s)
-        return Decision(self._id, action, deadline_s, self._why(summary, bool(mask[1:].any())) + trouble)
+        why = self._why(summary, bool(mask[1:].any())) + trouble
+        return Decision(self._id, action, deadline_s, why, beside=goes_on)
 
-    def _choice(self, situation: Situation, mask: Mask) -> Action:
+    def _choice(self, situation: Situation, mask: Mask) -> int:
         """What the policy chooses; it may be a user's, and gets a mask of its own that it cannot write to.
 
-        Raises: InputError, one line, where it raises, or returns anything but (n,) integers 0 to 4."""
+        Raises: InputError, one line, where it raises, or returns anything but (n,) integers 0 to 4 (to 8, where it
+        thinks beside)."""
         shown = mask.copy()
         shown.setflags(write=False)
         try:
@@ -120,13 +125,13 @@ class Orchestrator:
         if (
             actions.dtype.kind not in "iu"
             or actions.shape != (situation.n,)
-            or not ((actions >= 0) & (actions < len(Action))).all()
+            or not ((actions >= 0) & (actions < len(mask))).all()
         ):
             raise InputError(
                 f"policy {self._policy_name}: act returned {_described(answer)} (allowed: an array of shape "
-                f"({situation.n},) of integers 0 to {len(Action) - 1}); mend it"
+                f"({situation.n},) of integers 0 to {len(mask) - 1}); mend it"
             )
-        return Action(int(actions[0]))
+        return int(actions[0])
 
     @property
     def _policy_name(self) -> str:
@@ -143,11 +148,13 @@ class Orchestrator:
     def record_act(self, status: ActStatus, subgoal_done: bool) -> None:
         """Folds in the outcome of an execution attempt."""
         success = np.array([status is ActStatus.SUCCESS])
-        self.history.record_act(np.array([True]), success, np.array([subgoal_done]))
+        self.history.record_act(np.array([True]), success, np.array([subgoal_done]), np.array([self._pending]))
 
     def record_call(self, call: LlmCall) -> None:
-        """Folds in a finished call and pays for it."""
+        """Folds in a finished call and pays for it. One that was withdrawn tells nothing of calls, and is paid for."""
         self.budget = self.budget.spend(call.seconds, call.tokens)
+        if call.status is CallStatus.WITHDRAWN:
+            return
         self.history.record_think(
             np.array([int(call.action)]),
             np.array([call.status is CallStatus.OK]),
@@ -172,7 +179,9 @@ class Orchestrator:
         ]
         if isinstance(self.policy, LearnedPolicy) and not self.policy.nameless and type_of(subgoal) == FOREIGN:
             parts.append(f"trained on ALFRED's actions, of which {subgoal} is none: `nameless` knows any skill")
-        if not can_think:
+        if self._pending:
+            parts.append("it goes on while it waits for an answer")
+        elif not can_think:
             parts.append("no call allowed: budget spent or enough calls for this attempt")
         return "; ".join(parts)
 

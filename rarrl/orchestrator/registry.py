@@ -27,6 +27,8 @@ SKILLSET_RULES_FILE = SHIPPED / "skillset_rules.json"
 robots keep plans."""
 HOUSEHOLD_RULES_FILE = SHIPPED / "household_rules.json"
 """The rules tuned on missions in homes, for the condition `mission`."""
+HOSTED_RULES_FILE = SHIPPED / "household_hosted_rules.json"
+"""Rules tuned on missions in homes at hosted models' latencies, for the conditions `standing` and `beside`."""
 
 
 class Fitted(str, Enum):

@@ -2,7 +2,8 @@
 
 The paper's (arXiv 2603.16673): never, always, fixed interval, uncertainty threshold. Ours besides: random at a
 rate, after a failure, at sub-goal boundaries, budget-paced, a BRACE-style controller (arXiv 2608.01428: cool-down
-and commit window), and a table of risky sub-goal types. Parameters are tuned by `rarrl tune rules`.
+and commit window), and a table of risky sub-goal types. Parameters are tuned by `rarrl tune rules`. With the parameter
+`beside` (true or false) any of them thinks beside acting where that is possible.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rarrl.alfred import STEP_VIEWS
 from rarrl.errors import InputError
+from rarrl.orchestrator.beside import FIRST_BESIDE
 from rarrl.orchestrator.features import Situation, type_of
 from rarrl.plugins import Table, did_you_mean
 from rarrl.strict_json import short
@@ -48,7 +50,10 @@ _INF = float("inf")
 
 
 class OrchestratorPolicy(Protocol):
-    """Anything that decides. Contract: `act` returns (n,) int in 0..4; an action outside the mask means ACT."""
+    """Anything that decides. Contract: `act` returns (n,) int in 0..4; an action outside the mask means ACT.
+
+    One that thinks beside acting has an attribute `thinks_beside` that is true, gets a mask (9, n), and may return up
+    to 8 (`rarrl.orchestrator.beside`)."""
 
     @property
     def name(self) -> str:
@@ -183,6 +188,26 @@ class ConfidenceRule:
         return np.where(mask[actions, np.arange(s.n)], actions, 0)
 
 
+@dataclass(frozen=True)
+class BesideRule:
+    """Another rule, which thinks beside acting wherever the robot can go on meanwhile, and else stands."""
+
+    rule: OrchestratorPolicy
+    params: dict[str, Any]
+    thinks_beside: ClassVar[bool] = True
+
+    @property
+    def name(self) -> str:
+        """The rule's own, and that it thinks beside."""
+        return f"{self.rule.name} beside"
+
+    def act(self, s: Situation, mask: Mask) -> Actions:
+        """The rule's choice; `mask` (9, n)."""
+        actions = self.rule.act(s, mask[:FIRST_BESIDE])
+        beside = np.where(actions > 0, actions + FIRST_BESIDE - 1, 0)
+        return np.where(mask[beside, np.arange(s.n)], beside, actions)
+
+
 def _never(s: Situation) -> Mask:
     return np.zeros(s.n, dtype=bool)
 
@@ -265,6 +290,8 @@ class RuleFamily:
         return [dict(zip(self.axes, values, strict=True)) for values in product(*self.axes.values())]
 
 
+BESIDE = "beside"
+"""The parameter that every rule takes: whether it thinks beside acting."""
 RULES: Table[RuleFamily] = Table("rule")
 """Every rule there is, by the name of its family; `register_rule` adds to it."""
 
@@ -309,7 +336,8 @@ def recorded_families() -> tuple[str, ...]:
 
 
 def make_rule(family: str, **params: Any) -> OrchestratorPolicy:
-    """The rule `family` with `params`; what is left out keeps its default.
+    """The rule `family` with `params`; what is left out keeps its default. Each takes `beside` besides its own: whether
+    it thinks beside acting, where that is possible.
 
     Raises: InputError for an unknown family or parameter, or a value that is not allowed."""
     if family not in RULES:
@@ -318,21 +346,26 @@ def make_rule(family: str, **params: Any) -> OrchestratorPolicy:
             f"rule {short(family)} is unknown; known rules: {', '.join(known)}{did_you_mean(family, known)}"
         )
     entry = RULES[family]
-    for name, value in params.items():
+    own = {name: value for name, value in params.items() if name != BESIDE}
+    for name, value in own.items():
         _check_parameter(entry, name, value)
+    beside = params.get(BESIDE, False)
+    if not isinstance(beside, bool):
+        raise InputError(f"rule {family!r}: parameter {BESIDE} must be true or false, got {beside!r}")
     try:
-        return entry.make(**params)
+        rule = entry.make(**own)
     except TypeError as error:  # of a user's rule
         raise InputError(f"rule {family!r}: {error}") from None
     except InputError as error:
         raise InputError(f"rule {family!r}: {error}") from None
+    return BesideRule(rule, dict(params)) if beside else rule
 
 
 def _check_parameter(entry: RuleFamily, name: str, value: Any) -> None:
     """Raises: InputError that names the rule, the parameter and what is allowed."""
     known = entry.parameters
     if known is not None and name not in known:
-        allowed = ", ".join(known) or "none"
+        allowed = ", ".join((*known, BESIDE))
         raise InputError(
             f"rule {entry.name!r}: parameter {short(name)} is unknown; allowed: {allowed}{did_you_mean(name, known)}"
         )
@@ -350,9 +383,9 @@ def _check_parameter(entry: RuleFamily, name: str, value: Any) -> None:
         raise InputError(f"rule {entry.name!r}: parameter {name} must be {allowed}, got {value!r}")
 
 
-def grid(family: str) -> list[dict[str, Any]]:
-    """All parameter sets that tuning tries for `family`."""
-    return RULES[family].grid()
+def grid(family: str, beside: bool = False) -> list[dict[str, Any]]:
+    """All parameter sets that tuning tries for `family`. beside: those of the rule that thinks beside acting."""
+    return [params | ({BESIDE: True} if beside else {}) for params in RULES[family].grid()]
 
 
 def _one_of(table: Mapping[Any, Any], key: Any, parameter: str) -> Any:

@@ -1,99 +1,210 @@
-"""What calls of a live language model are expected to cost: at first what a latency profile says, then what they take.
+"""What calls of a language model are expected to cost: at first what a latency profile says, then what they take.
 
 A profile was recorded with one model on one machine. Asked for real, another model may take a hundred times as long,
-and a policy that goes on believing the profile spends a whole budget on its first call.
+a robot whose cores are busy waits four times as long for the same one, and a policy that goes on believing the profile
+spends a whole budget on its first call.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from rarrl.orchestrator.call_filter import SECONDS, TOKENS, Z95, CallFilter, t_quantile
 from rarrl.orchestrator.features import Costs, Floats
 from rarrl.types import THINK_ACTIONS, CallStatus, LlmCall
 
-WINDOW = 20
-"""Calls of one kind that are remembered: a server that becomes slow is believed to be slow about ten calls later."""
-PRIOR_CALLS = 1.0
-"""How many calls of one's own the expectation from before counts as. It is small because calls of one model resemble
-each other much more than those of two."""
-_MOVED_ON = (CallStatus.BACKEND_DOWN,)
+COLD_AFTER_S = 240.0
+"""Seconds without a call after which the next one may find the model cold. Servers on one's own machine unload a model
+after five minutes without a call (Ollama's `keep_alive`), and hosts without own machines after a similar time."""
+TOKEN_SPREAD = 0.25
+"""Standard deviation of the logarithm of a call's tokens where the profile does not tell it, as it does of seconds."""
+MOST_RATIO = 1e4
+"""Calls cost this factor more or less than the profile says, at most: beyond, a number is a mistake."""
+_UNANSWERED = (CallStatus.BACKEND_DOWN,)
 """Ends of a call that say nothing of what an answer costs."""
+_GIVEN_UP = ("TIMEOUT", "WITHDRAWN")
+"""Ends of a call (names of `CallStatus`) whose seconds are the least that it would have taken."""
+
+
+class CostsOfRobots:
+    """What calls are expected to cost n robots: `RunningCosts` for one, evaluation for many side by side.
+
+    Args:
+        mean_s, p95_s, mean_tokens, max_tokens: (4,) or (4, n), what the profile says
+        n: robots
+
+    Attributes:
+        mean_s, p95_s, mean_tokens, max_tokens: (4, n), of a call made now. Written anew by `update`.
+    """
+
+    def __init__(self, mean_s: Floats, p95_s: Floats, mean_tokens: Floats, max_tokens: Floats, n: int = 1) -> None:
+        prior = (np.asarray(part, dtype=np.float64) for part in (mean_s, p95_s, mean_tokens, max_tokens))
+        self._prior = [np.array(np.broadcast_to(part.reshape(len(THINK_ACTIONS), -1), (4, n))) for part in prior]
+        mean_s, mean_tokens = np.maximum(self._prior[0], 1e-9), np.maximum(self._prior[2], 1e-9)
+        self._spread = lognormal_spread(mean_s, self._prior[1])
+        self._base = mean_s * np.exp(-0.5 * self._spread**2), mean_tokens * np.exp(-0.5 * TOKEN_SPREAD**2)
+        self.seconds = CallFilter(self._spread, n, SECONDS)
+        self.token_filter = CallFilter(np.full((4, n), TOKEN_SPREAD), n, TOKENS)
+        self._longest = np.zeros((4, n))
+        self.mean_s, self.p95_s, self.mean_tokens, self.max_tokens = (part.copy() for part in self._prior)
+
+    def observe(
+        self,
+        where: NDArray[np.int64],
+        kind: NDArray[np.int64],
+        seconds: Floats,
+        tokens: Floats,
+        at_least: NDArray[np.bool_],
+        cold: NDArray[np.bool_],
+    ) -> None:
+        """Takes in a call of each of the robots `where` (m,). tokens: 0 where they are not known; else see
+        `CallFilter.update`."""
+        self.seconds.update(where, kind, _log_ratio(seconds, self._base[0][kind, where]), at_least, cold)
+        known = (tokens > 0.0) & ~at_least
+        if known.any():
+            some, of = where[known], kind[known]
+            ratio = _log_ratio(tokens[known], self._base[1][of, some])
+            no = np.zeros(len(some), bool)
+            self.token_filter.update(some, of, ratio, no, no)
+            self._longest[of, some] = np.maximum(self._longest[of, some], tokens[known])
+
+    def update(self, cold: NDArray[np.bool_] | bool = False) -> None:
+        """Writes the attributes. cold: (n,), whether a call made now would be a robot's first, or come after a pause."""
+        mean_s, p95_s, mean_tokens, max_tokens = self._prior
+        log, _, noise = self.seconds.predict(cold)
+        wider = 0.5 * (noise**2 - self._spread**2)  # the mean of a lognormal lies above its median by half the variance
+        self.mean_s = mean_s * np.exp(log + np.minimum(wider, 1.0))
+        self.p95_s = self.quantile(Z95, cold)
+
+        log, *_ = self.token_filter.predict()
+        self.mean_tokens = mean_tokens * np.exp(log)
+        self.max_tokens = np.maximum(max_tokens * np.exp(log), self._longest)
+
+    def quantile(self, z: float, cold: NDArray[np.bool_] | bool = False) -> Floats:
+        """(4, n) seconds that a call made now stays below with the probability of `z`, a quantile of the standard
+        normal distribution. With the profile's own spread, it is the profile's p95 that is scaled."""
+        log, unsure, noise = self.seconds.predict(cold)
+        wide = np.sqrt(unsure**2 + noise**2)
+        return self._prior[1] * np.exp(log + t_quantile(z, self.seconds.freedom) * wide - Z95 * self._spread)
 
 
 class RunningCosts:
-    """`Costs` that start as those of a profile and follow the calls that are made.
+    """`Costs` of one robot that start as those of a profile and follow the calls that are made; see `call_filter`.
 
-    A kind of call that was never made is expected to differ from the profile as the others did, in the mean of the
-    logarithms. A call that was given up counts with the seconds until then, which is the least it takes.
+    A kind of call that was never made is expected to differ from the profile as the others did. A call that was given
+    up counts as one that would have taken longer. The first call, and one after a pause, is expected to be slower once
+    such calls were seen to be.
 
     Args:
         prior: what the profile says.
+        now: seconds on the clock that pauses are measured on.
 
     Attributes:
         calls: how many have been taken in.
     """
 
-    def __init__(self, prior: Costs) -> None:
+    def __init__(self, prior: Costs, now: Callable[[], float] = time.monotonic) -> None:
         self.calls = 0
-        self._prior = prior
-        self._seconds: list[deque[float]] = [deque(maxlen=WINDOW) for _ in THINK_ACTIONS]
-        self._tokens: list[deque[float]] = [deque(maxlen=WINDOW) for _ in THINK_ACTIONS]
-        self._update()
+        self.now = now
+        self._costs = CostsOfRobots(prior.mean_s, prior.p95_s, prior.mean_tokens, prior.max_tokens)
+        self._last_s = -np.inf
+        self._was_cold = False
 
     @property
     def mean_s(self) -> Floats:
         """Seconds of a call, per THINK action."""
-        return self._mean_s
+        return self._now_costs().mean_s[:, 0]
 
     @property
     def p95_s(self) -> Floats:
         """Seconds that 95 % of the calls stay below, per THINK action."""
-        return self._p95_s
+        return self._now_costs().p95_s[:, 0]
 
     @property
     def mean_tokens(self) -> Floats:
         """Tokens of a call, read and written, per THINK action."""
-        return self._mean_tokens
+        return self._costs.mean_tokens[:, 0]
 
     @property
     def max_tokens(self) -> Floats:
         """Most tokens of a call, per THINK action."""
-        return self._max_tokens
+        return self._costs.max_tokens[:, 0]
 
     def observe(self, call: LlmCall) -> None:
-        """Takes in what a call took."""
-        if call.status in _MOVED_ON or call.seconds <= 0.0:
+        """Takes in what a call took, at its end."""
+        if call.status in _UNANSWERED or call.seconds <= 0.0:
             return
 
-        option = THINK_ACTIONS.index(call.action)
+        cold = self.is_cold(self.now() - call.seconds)
         self.calls += 1
-        self._seconds[option].append(call.seconds)
-        if call.tokens > 0.0:
-            self._tokens[option].append(call.tokens)
-        self._update()
+        self._last_s = self.now()
+        one = np.zeros(1, np.int64)
+        self._costs.observe(
+            one,
+            one + THINK_ACTIONS.index(call.action),
+            np.array([call.seconds]),
+            np.array([call.tokens]),
+            np.array([call.status.name in _GIVEN_UP]),
+            np.array([cold]),
+        )
+        self._was_cold = self.is_cold(self._last_s)
+        self._costs.update(self._was_cold)
 
-    def _update(self) -> None:
-        prior = self._prior
-        seconds, slower = _follow(prior.mean_s, self._seconds)
-        tokens, longer = _follow(prior.mean_tokens, self._tokens)
+    def is_cold(self, now_s: float) -> bool:
+        """Whether a call that starts at `now_s` is the first one, or comes after a pause."""
+        return now_s - self._last_s > COLD_AFTER_S
 
-        slowest = [float(np.quantile(own, 0.95)) if own else 0.0 for own in self._seconds]
-        longest = [max(own, default=0.0) for own in self._tokens]
-        self._mean_s = seconds
-        self._mean_tokens = tokens
-        self._p95_s = np.maximum(prior.p95_s * slower, slowest)
-        self._max_tokens = np.maximum(prior.max_tokens * longer, longest)
+    def memory(self) -> dict[str, Any]:
+        """What was learnt, as plain values that JSON holds: `remember` takes it up after a restart."""
+        costs = self._costs
+        return {
+            "calls": self.calls,
+            "longest": costs._longest.tolist(),
+            "seconds": costs.seconds.memory(),
+            "tokens": costs.token_filter.memory(),
+        }
+
+    def remember(self, memory: dict[str, Any]) -> None:
+        """The inverse of `memory`; the next call counts as the first since a pause.
+
+        Raises: ValueError, KeyError or TypeError where it is none."""
+        costs = self._costs
+        longest = np.asarray(memory["longest"], dtype=np.float64).reshape(4, 1)
+        costs.seconds.remember(memory["seconds"])
+        costs.token_filter.remember(memory["tokens"])
+        self.calls, costs._longest, self._last_s = int(memory["calls"]), longest, -np.inf
+        costs.update(True)
+
+    def _now_costs(self) -> CostsOfRobots:
+        cold = self.calls > 0 and self.is_cold(self.now())
+        if cold != self._was_cold:
+            self._was_cold = cold
+            self._costs.update(cold)
+        return self._costs
 
 
-def _follow(prior: Floats, own: list[deque[float]]) -> tuple[Floats, Floats]:
-    """The expectation per kind of call, and by which factor it differs from `prior`."""
-    counts = np.array([len(calls) for calls in own], dtype=np.float64)
-    means = np.array([np.mean(calls) if calls else 0.0 for calls in own])
-    base = np.maximum(np.asarray(prior, dtype=np.float64), 1e-9)
+def lognormal_spread(mean: Floats, p95: Floats) -> Floats:
+    """The standard deviation of the logarithm, of lognormal distributions with these means and 95 % quantiles.
 
-    known = counts > 0
-    others = np.exp(np.mean(np.log(means[known] / base[known]))) if known.any() else 1.0
-    expected = (PRIOR_CALLS * base * others + counts * means) / (PRIOR_CALLS + counts)
-    return expected, expected / base
+    ln(p95 / mean) = 1.645 s - s^2 / 2; where no lognormal fits, the widest one is meant.
+
+    >>> round(float(lognormal_spread(np.array(1.0), np.array(1.7))), 3)
+    0.362
+    """
+    tail = np.clip(np.log(np.maximum(p95, 1e-9) / mean), 0.0, 0.5 * Z95**2)
+    return np.clip(Z95 - np.sqrt(Z95**2 - 2.0 * tail), *_SPREADS)
+
+
+_SPREADS = 0.05, 1.2
+"""A profile of a few calls may show hardly any spread; one with rare very long calls is not that wide in the middle."""
+
+
+def _log_ratio(measured: Floats, expected: Floats) -> Floats:
+    ratio = np.log(np.maximum(measured, 1e-9) / expected)
+    limit = np.log(MOST_RATIO)
+    return np.clip(ratio, -limit, limit)

@@ -97,7 +97,8 @@ class Answer:
     """What came of a `Request`. plan: of a planner, verdict: of a verifier; None unless status is OK.
 
     status: OK; TIMEOUT (deadline); BUDGET (token cap reached before the end, or nothing left to spend); INVALID (not
-    parseable, or not what the schema allows); REFUSED (the plan checker or the backend declined); BACKEND_DOWN.
+    parseable, or not what the schema allows); REFUSED (the plan checker or the backend declined); BACKEND_DOWN;
+    WITHDRAWN (`Reasoner.cancel` stopped it).
     tokens_in, tokens_out: read and generated; tokens_thought: of the generated ones, those of a model's thoughts.
     ttft_s, seconds: to the first token and in all, on the steady clock.
     confidence: mean log-probability of the generated plan or verdict tokens, NaN where the backend does not tell. It
@@ -105,7 +106,8 @@ class Answer:
     p_right: probability that the plan is the right one, which only the shipped planner is calibrated to tell; else NaN.
     where: thing -> where such a thing usually is, by what the model knows of homes; of a planner at level 2 that was
     asked with a domain. Places that the robot has looked at in vain are in it, too: its beliefs rule them out.
-    text: what the model wrote, cut to 4,000 characters, for people. why: one line where status is not OK."""
+    text: what the model wrote, cut to 4,000 characters, for people. why: one line where status is not OK.
+    tokens_saved: of a call that was WITHDRAWN, what it would have read and written besides, as far as known."""
 
     decision: int
     role: Role
@@ -124,6 +126,7 @@ class Answer:
     tokens_thought: int = 0
     p_right: float = float("nan")
     where: Mapping[str, Shares] = field(default_factory=dict, hash=False)
+    tokens_saved: int = 0
 
     @property
     def tokens(self) -> int:

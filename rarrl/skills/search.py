@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import count, islice, product
@@ -32,6 +32,8 @@ MAX_TRIED = 50_000
 MAX_SOLVED = 2_000
 """Solved problems that are kept: what prepares a row is asked again after every outcome, and for the report before."""
 _HAND_EMPTY = ("", "hand_empty")
+_OF_THE_ROBOT = ("at", "holding", "hand_empty", "open")
+"""Facts that say nothing about what a thing has become."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,11 @@ class Search:
         self._world = domain.world
         self._skills = domain.skills.skills
         self._deeds = [self._deed(step) for step in self._ground()]
+        self._giving: dict[tuple[str, ...], list[_Deed]] = {}  # aim -> the deeds that bring it about
+        for deed in self._deeds:
+            for aim in deed.aims:
+                self._giving.setdefault(aim, []).append(deed)
+        self._looks = [deed.step for deed in self._deeds if self._skills[deed.step.skill].observes is not None]
         self._solved = lru_cache(MAX_SOLVED)(self._solve)
 
     def prepare(
@@ -124,12 +131,20 @@ class Search:
         missing = [str(need) for need in needs if not self.holds(need, beliefs.state)]
         return Preparation(fault=f"no way to {' and '.join(missing) or 'do it'} is known")
 
-    def ends_of(self, plan: Plan) -> frozenset[tuple[str, str]]:
-        """Where a plan puts things: what is there already must not be taken away again to be put there."""
-        effects = (
-            c.filled(self.domain.arguments(step)) for step in plan.steps for c in self.domain.skill(step).effects
-        )
-        return frozenset((e.words[0], e.words[2]) for e in effects if locates(e.words) and not e.negated)
+    def ends_of(self, plan: Plan, done: Collection[Step] = ()) -> frozenset[tuple[str, str]]:
+        """Where a plan puts things: what is there already must not be taken away again to be put there.
+
+        A thing that the plan changes first, such as cleans, may be taken from there until it was put there: `done`."""
+        found: set[tuple[str, str]] = set()
+        changed: set[str] = set()
+        for step in plan.steps:
+            effects = [c.filled(self.domain.arguments(step)) for c in self.domain.skill(step).effects if not c.negated]
+            for words in (effect.words for effect in effects):
+                if locates(words) and (words[0] not in changed or step in done):
+                    found.add((words[0], words[2]))
+                elif not locates(words) and words[0] not in _OF_THE_ROBOT:
+                    changed.update(words[1:])
+        return frozenset(found)
 
     def holds(self, need: Condition, state: State) -> bool:
         """Whether a filled condition holds."""
@@ -302,9 +317,9 @@ class Search:
 
     def look_at(self, place: str, state: State, barred: frozenset[Step]) -> tuple[Step, ...] | None:
         """Steps that end with a look at `place`; None where there is no way or no skill that looks."""
-        for step in (deed.step for deed in self._deeds):
+        for step in self._looks:
             skill = self._skills[step.skill]
-            if skill.observes is None or step in barred:
+            if step in barred:
                 continue
             here = (Condition(("at", place)),) if place not in step.arguments else ()
             if place not in step.arguments and any(p in self._world.places for p in step.arguments):
@@ -318,9 +333,8 @@ class Search:
 
     def can_look_at(self, place: str) -> bool:
         """Whether some skill looks at `place`, or where the robot stands."""
-        looks = (deed.step for deed in self._deeds if self._skills[deed.step.skill].observes is not None)
         return any(
-            place in step.arguments or not any(p in self._world.places for p in step.arguments) for step in looks
+            place in step.arguments or not any(p in self._world.places for p in step.arguments) for step in self._looks
         )
 
     def _prices(self, steps: tuple[Step, ...], state: State) -> Iterator[float]:
@@ -362,8 +376,8 @@ class Search:
                 if aim in wanted:
                     continue
                 wanted.add(aim)
-                for deed in self._deeds:
-                    if deed in chosen or deed.step in barred or aim not in deed.aims:
+                for deed in self._giving.get(aim, ()):
+                    if deed in chosen or deed.step in barred:
                         continue
                     if aim != _HAND_EMPTY or any(c.words[-1] in state.held for c in deed.conditions):
                         chosen[deed] = None

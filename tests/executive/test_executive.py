@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from toy_robot import SKILLS, WORLD, ToyRobot, counting_ids, plan, step, toy
 
 from rarrl.clock import ManualClock
-from rarrl.executive.commands import Adopt, Save, Send, Stop
+from rarrl.executive.commands import Adopt, Save, Send, Stop, Withdraw
 from rarrl.executive.executive import TURNED_DOWN_S, ExecutiveSettings, TaskExecutive, TaskStatus, goal_of
 from rarrl.executive.play import play_task
 from rarrl.reasoner.base import Answer
@@ -250,9 +250,11 @@ def test_an_answer_that_comes_when_none_is_awaited_is_dropped():
     made = begun()
     assert made.answer(answer(plan=plan("shut door")), 1.0) == ()
     made.decide(THINK, 1.0)
-    made.cancel(2.0)
+    before = made.plan
+    assert made.cancel(2.0) == (Withdraw(THINK.id), Save())
+    assert made.answer(answer(plan=plan("shut door")), 3.0) == (Save(),)  # it is paid for
     assert made.answer(answer(plan=plan("shut door")), 3.0) == ()
-    assert made.status is TaskStatus.CANCELLED
+    assert (made.status, made.plan, made.spent[0]) == (TaskStatus.CANCELLED, before, 1)
 
 
 def test_an_answer_beyond_the_budget_counts_as_too_late():

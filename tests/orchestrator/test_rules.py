@@ -248,8 +248,12 @@ def test_recipes_and_risk_sets_hold_what_their_names_say() -> None:
         ("threshold", {"theta": 30}, "rule 'threshold': parameter theta must be 0 to 1, got 30"),
         ("random", {"rate": -0.1}, "rule 'random': parameter rate must be 0 to 1, got -0.1"),
         ("confidence", {"first": 3}, "rule 'confidence': parameter first must be 1 to 2, got 3"),
-        ("threshold", {"teta": 1}, "parameter 'teta' is unknown; allowed: theta, recipe; did you mean 'theta'?"),
-        ("never", {"recipe": "P1"}, "rule 'never': parameter 'recipe' is unknown; allowed: none"),
+        (
+            "threshold",
+            {"teta": 1},
+            "'teta' is unknown; allowed: theta, recipe, beside; did you mean 'theta'?",
+        ),
+        ("never", {"recipe": "P1"}, "rule 'never': parameter 'recipe' is unknown; allowed: beside"),
         ("always", {"recipe": "P9"}, "rule 'always': recipe 'P9' is not an allowed value"),
     ],
 )

@@ -55,7 +55,7 @@ def test_those_without_pictures_pass_the_checker(name):
     check_env(make(name).unwrapped, skip_render_check=True)
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "default::pytest.PytestUnraisableExceptionWarning")  # others' garbage
 @pytest.mark.parametrize("name", ["rarrl/MetaWorldLanguage-v0", "rarrl/Tabletop-v0"])
 def test_suites_pass_the_checker_with_rendering(name):
     env = make(name, render_mode="rgb_array")

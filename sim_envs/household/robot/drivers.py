@@ -67,6 +67,10 @@ LOOK_STEPS = 3
 """Steps of 0.1 s from picture to picture: 3.3 Hz, within the gate's limit of age (0.35 s)."""
 INTERACT_STEPS = 2
 """Steps of 0.1 s in a row for which a policy must want to interact: one alone may be a slip."""
+STOPPED = "stopped"
+"""Reason of an attempt that ended because it was to take no longer."""
+NEVER = 1 << 62
+"""A step that no world comes to."""
 LOST_S = 0.5
 """Seconds. A sub-goal whose place or thing is not known has failed after so long."""
 ACTING = PolicyConfig()
@@ -80,8 +84,10 @@ class Driver(Protocol):
     def begin(self, env: HouseholdEnv) -> None:
         """A new mission has begun."""
 
-    def attempt(self, env: HouseholdEnv) -> Event:
-        """Steps `env` until the sub-goal that is on has succeeded or failed, or the time of the mission is up."""
+    def attempt(self, env: HouseholdEnv, until: int = NEVER) -> Event:
+        """Steps `env` until the sub-goal that is on has succeeded or failed, or the time of the mission is up.
+
+        until: the world's step at which it breaks off, with the reason STOPPED."""
 
 
 class Recorder(Protocol):
@@ -241,7 +247,7 @@ class ExpertDriver:
         self._expert.reset()
         self._gate.begin(env)
 
-    def attempt(self, env: HouseholdEnv) -> Event:
+    def attempt(self, env: HouseholdEnv, until: int = NEVER) -> Event:
         """See `Driver`."""
         row = env.executor.row
         assert row is not None, "an attempt needs a sub-goal that is on"
@@ -253,7 +259,7 @@ class ExpertDriver:
             self._gate.look(env.world)
             result = self._gate.check(env.world, v, omega)
             _, done, late, info = env.advance(np.array([result.v, result.omega, action[2]]))
-            if event := ended(env, row, info["event"], done or late):
+            if event := ended(env, row, info["event"], done or late, until):
                 return event
 
 
@@ -290,7 +296,7 @@ class PolicyDriver:
         self._last_scan: RangeScan | None = None
         self._stopped = False
 
-    def attempt(self, env: HouseholdEnv) -> Event:
+    def attempt(self, env: HouseholdEnv, until: int = NEVER) -> Event:
         """See `Driver`."""
         row = env.executor.row
         assert row is not None, "an attempt needs a sub-goal that is on"
@@ -317,7 +323,7 @@ class PolicyDriver:
             event = info["event"]
             if event is None and not known and (env.world.steps - begun) * DT >= LOST_S:
                 event = Event(row, ActStatus.FAILURE, "not known")
-            if event := ended(env, row, event, done or late):
+            if event := ended(env, row, event, done or late, until):
                 return event
 
     def _observe(self, env: HouseholdEnv, row: Row, looks: bool) -> RobotObservation:
@@ -360,9 +366,12 @@ def clearance(world: World) -> float:
     return min([things, *people])
 
 
-def ended(env: HouseholdEnv, row: Row, event: Event | None, over: bool) -> Event | None:
-    """The attempt's end: its event; where the mission is over without one, success or "too late"."""
+def ended(env: HouseholdEnv, row: Row, event: Event | None, over: bool, until: int = NEVER) -> Event | None:
+    """The attempt's end: its event; where the mission is over without one, success or "too late"; where the step
+    `until` has come, STOPPED."""
     if event is None and over:
         done = env.is_done
         return Event(row, ActStatus.SUCCESS if done else ActStatus.FAILURE, "" if done else "too late")
+    if event is None and env.world.steps >= until:
+        return Event(row, ActStatus.FAILURE, STOPPED)
     return event

@@ -36,7 +36,7 @@ from ..executor import Event, checked
 from ..expert import find_target
 from ..world import DT, Row
 from .drivers import LOST_S, Driver
-from .remaining_plan import progress
+from .remaining_plan import Progress, progress
 from .task_memory import TaskMemory
 
 ATTEMPTS = 40
@@ -174,12 +174,15 @@ class HouseholdExecutive:
         Raises: RuntimeError when the mission is over."""
         self._check_open()
         env, begun = self.env, self.env.world.steps
-        event = self.driver.attempt(env) if self._is_known(env.executor.row) else self._give_up()
+        event = self._attempt()
         self._acts += 1
         self.event = event
         self._deeds.note(event, begun)
         self._end()
         return Attempt(event.status, (env.world.steps - begun) * DT, event.status is ActStatus.SUCCESS)
+
+    def _attempt(self) -> Event:
+        return self.driver.attempt(self.env) if self._is_known(self.env.executor.row) else self._give_up()
 
     def think(self, action: Action, deadline_s: float = math.inf) -> LlmCall:
         """Not here: what a call would come to is not known. Raises: RuntimeError; ask a reasoner."""
@@ -190,9 +193,18 @@ class HouseholdExecutive:
         verdict holds from then on. Without budget there is no call.
 
         Raises: ValueError for ACT, or an answer to something else; RuntimeError when the mission is over."""
+        self._check_open()
+        call = self._call(action, answer)
+        self._spend(call)
+        self._pass(call.seconds)
+        if call.status is CallStatus.OK and not self.done:
+            self._heed(action, answer)
+        return call
+
+    def _call(self, action: Action, answer: Answer) -> LlmCall:
+        """What a call comes to within the budget; none without any. Raises: ValueError as `take`."""
         if action.role is None or (action.role, action.level) != (answer.role, answer.level):
             raise ValueError(f"{action.label} cannot take the answer of a {answer.role.value} at level {answer.level}")
-        self._check_open()
         time_s, tokens_left = self.budget_left
         if time_s <= 0 or tokens_left <= 0:
             return LlmCall(action, CallStatus.BUDGET, 0.0, 0.0)
@@ -202,11 +214,11 @@ class HouseholdExecutive:
         status = answer.status
         if status is CallStatus.OK and answer.seconds > deadline_s:
             status = CallStatus.TIMEOUT
-        self.budget_left = time_s - seconds, tokens_left - tokens
-        self._pass(seconds)
-        if status is CallStatus.OK and not self.done:
-            self._heed(action, answer)
         return LlmCall(action, status, seconds, tokens)
+
+    def _spend(self, call: LlmCall) -> None:
+        time_s, tokens = self.budget_left
+        self.budget_left = max(time_s - call.seconds, 0.0), max(tokens - call.tokens, 0.0)
 
     def _heed(self, action: Action, answer: Answer) -> None:
         if action.role is Role.PLANNER and answer.plan is not None and answer.plan.steps:
@@ -220,17 +232,24 @@ class HouseholdExecutive:
 
     def _put_in_force(self, plan: Plan, source: int, confidence: float) -> None:
         """From where the robot stands in it: what it has done already is left out."""
-        env, deeds = self.env, self._deeds
         if source == 0 or plan != self.plan:
             self._answers.verdict = (0, 0, 0.5)  # it was on another plan
         self.plan, self._source, self._confidence = plan, source, confidence
-        goals = {step.arguments[-1] for step in plan.steps}
+        self._follow(self._left())
+        self.done = not self._rows  # nothing is left, so the robot calls it done
+
+    def _left(self) -> Progress:
+        """What is left of the plan in force, by what the robot believes now."""
+        world, deeds = self.env.world, self._deeds
+        goals = {step.arguments[-1] for step in self.plan.steps}
         lit, here = frozenset(deeds.lit), deeds.here()
-        left = progress(plan, deeds.things(), env.world.held, lit, deeds.look, deeds.spare(goals), here)
+        return progress(self.plan, deeds.things(), world.held, lit, deeds.look, deeds.spare(goals), here)
+
+    def _follow(self, left: Progress) -> None:
+        """Begins with the first row of `left`."""
         self._skipped, self._rows = left.done, left.rows
         usable = next((i for i, row in enumerate(left.rows) if not _is_of_homes(row)), len(left.rows))
-        env.executor.set_plan(left.rows[:usable], env.world.steps)
-        self.done = not self._rows  # nothing is left, so the robot calls it done
+        self.env.executor.set_plan(left.rows[:usable], self.env.world.steps)
 
     def _is_known(self, row: Row | None) -> bool:
         """Whether a sub-goal can be tried: the robot knows a place for it, or has come to search.

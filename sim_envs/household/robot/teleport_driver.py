@@ -18,7 +18,7 @@ from ..executor import Event
 from ..expert import Pose, find_path, find_target
 from ..home import Home, cell
 from ..world import DT, Row, World, wrap
-from .drivers import ended
+from .drivers import NEVER, STOPPED, ended
 
 # Fitted to the scripted expert among two people; see `benchmarks/household_orchestrator.py drivers`.
 S_PER_M = 1.9
@@ -53,16 +53,16 @@ class TeleportDriver:
     def begin(self, env: HouseholdEnv) -> None:
         """See `rarrl_sim_envs.household.robot.drivers.Driver`."""
 
-    def attempt(self, env: HouseholdEnv) -> Event:
-        """See `rarrl_sim_envs.household.robot.drivers.Driver`."""
+    def attempt(self, env: HouseholdEnv, until: int = NEVER) -> Event:
+        """See `rarrl_sim_envs.household.robot.drivers.Driver`. It breaks off at the next place where it looks about."""
         row = env.executor.row
         world = env.world
         assert row is not None, "an attempt needs a sub-goal that is on"
         begun = world.steps
         target = find_target(world, row, env.memory)
         if row[0] == "GotoLocation":
-            if target is not None and not world.arrived(row[1]):
-                self._drive(env, target[0])
+            if target is not None and not world.arrived(row[1]) and not self._drive(env, target[0], until):
+                return Event(row, ActStatus.FAILURE, STOPPED)
             event = self._step(env, row, _STILL)
             if event is None:  # nothing there to arrive at
                 _pass(world, begun + round(LIMIT_S / DT) - world.steps - 1)
@@ -89,7 +89,8 @@ class TeleportDriver:
         event = self._step(env, row, _STILL)
         return event or (self._step(env, row, _STILL) if world.busy else None)
 
-    def _drive(self, env: HouseholdEnv, goal: Pose) -> None:
+    def _drive(self, env: HouseholdEnv, goal: Pose, until: int = NEVER) -> bool:
+        """Whether it came to `goal`."""
         world = env.world
         metres, poses = self._way(world, goal)
         turn = abs(world.bearing(*poses[0][:2])) if metres > 0.3 else abs(wrap(goal[2] - world.heading))
@@ -99,6 +100,8 @@ class TeleportDriver:
         share = seconds / DT / len(poses)
         spent = 0.0
         for pose in poses:
+            if world.steps >= until:
+                return False
             _pass(world, int(spent + share) - int(spent))
             spent += share
             if not world.door_open and world.home.room(pose[0]) != world.home.room(world.x):
@@ -106,6 +109,7 @@ class TeleportDriver:
                 world.open("door")
             _set(world, pose)
             env.memory.update(world)
+        return True
 
     def _approach(self, env: HouseholdEnv, goal: Pose) -> None:
         world = env.world

