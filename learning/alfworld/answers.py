@@ -1,26 +1,29 @@
-"""Who answers THINK in ALFWorld: recorded answers of two models, and any model that is asked live.
+"""Who answers THINK in ALFWorld: recorded answers of two models, which plan in ALFRED's steps.
 
-Both plan in ALFRED's steps; `rarrl_sim_envs.alfworld.plans` makes plans of ALFWorld's robot of them."""
+`shipped` is the planner that comes with the package; `smollm2` is SmolLM2-135M-Instruct by the nearest sentences that
+the robot was taught, a public model that is often wrong."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from rarrl.alfred_plans import ALFRED_DOMAIN
 from rarrl.errors import InputError
-from rarrl.reasoner.base import Request
+from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.vocabulary import ALFRED
-from rarrl.types import Role
 
-from ..recorded_answers import AnswerFile, Question, robot_hash
+from ..recorded_answers import AnswerFile, Question, ReplayedAnswers, robot_hash
+from .goals import spoken
 
 MODELS = ("shipped", "smollm2")
-"""Whose answers come with the package: the shipped planner's, and those of SmolLM2-135M-Instruct."""
+"""Whose answers come with the package."""
 FOLDER = Path(__file__).parent
 ROBOT = "alfred"
 """The robot that both models plan for."""
+COMMAND = "python -m rarrl_learning.alfworld.record"
 _NUMBER = re.compile(r"[ _]?\d+$")
 
 
@@ -31,9 +34,56 @@ def answers_path(model: str) -> Path:
     return FOLDER / f"{model}_answers.json.gz"
 
 
-def load_answers(model: str) -> AnswerFile:
-    """The recorded answers of a model. Raises: InputError."""
-    return AnswerFile(answers_path(model), robot=robot_hash(ROBOT))
+class RecordedPlanner(ReplayedAnswers):
+    """A `Reasoner` that replays a model's answers on ALFWorld's sentences, to requests of ALFRED's robot.
+
+    At level 2 the answer is that of a robot which knows the furniture (`Request.scene`), or, where the scene holds
+    things to carry, of one that has looked everywhere. A plan that failed and was not recorded as such is left out of
+    the question.
+
+    Args:
+        model: one of `MODELS`.
+        path: None: the file that comes with the package.
+
+    Raises: InputError for another model, or a file that is none or was recorded with other files of the robot."""
+
+    def __init__(self, model: str = "shipped", path: Path | None = None) -> None:
+        super().__init__(AnswerFile(path or answers_path(model), robot=robot_hash(ROBOT)), self._known, COMMAND)
+        self.sentences = frozenset(entry.goal for entry in self)
+        """Those that were asked about."""
+
+    def _known(self, request: Request) -> Question:
+        question = question_of(request)
+        ways = [question, replace(question, home=furniture(question.home))]
+        if request.role.value == "planner":
+            ways += [replace(each, plan=None) for each in ways]
+        return next((each for each in ways if each in self._answers), question)
+
+
+class InPeoplesWords:
+    """A `Reasoner` that is asked for ALFWorld's goals as people would say them (`spoken`)."""
+
+    def __init__(self, inner: Reasoner) -> None:
+        self._inner = inner
+
+    @property
+    def name(self) -> str:
+        """That of the model."""
+        return self._inner.name
+
+    def ask(self, request: Request) -> Answer:
+        """See `Reasoner.ask`."""
+        return self._inner.ask(replace(request, goal=spoken(request.goal)))
+
+    def close(self) -> None:
+        """Closes the model."""
+        self._inner.close()
+
+
+def question_of(request: Request) -> Question:
+    """The question that a request of ALFRED's robot is: level 1 reads nothing of what is known of the home."""
+    home = tuple(sorted(request.scene)) if request.level == 2 else ()
+    return Question(request.goal, request.role, request.level, request.plan, home)
 
 
 def classes(names: Iterable[str]) -> tuple[str, ...]:
@@ -50,15 +100,3 @@ def furniture(home: Iterable[str]) -> tuple[str, ...]:
     """Those classes of a home that cannot be carried and hold things: all that the opening text tells."""
     known = ALFRED.known
     return tuple(sorted(set(home) & (set(known.places) - set(known.objects))))
-
-
-def question_of(request: Request) -> Question:
-    """The question that a request of ALFRED's robot is: neither model's level 1 reads what is known of the home."""
-    plan = request.plan
-    home = tuple(sorted(request.scene)) if request.level == 2 else ()
-    return Question(request.goal, request.role, request.level, plan, home)
-
-
-def needs_plan(role: Role) -> bool:
-    """Whether a role judges a plan."""
-    return role is Role.VERIFIER
