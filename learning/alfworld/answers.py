@@ -15,7 +15,7 @@ from rarrl.errors import InputError
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.vocabulary import ALFRED
 
-from ..recorded_answers import AnswerFile, Question, ReplayedAnswers, robot_hash
+from ..recorded_answers import AnswerFile, Question, robot_hash
 from .goals import spoken
 
 MODELS = ("shipped", "smollm2")
@@ -23,7 +23,6 @@ MODELS = ("shipped", "smollm2")
 FOLDER = Path(__file__).parent
 ROBOT = "alfred"
 """The robot that both models plan for."""
-COMMAND = "python -m rarrl_learning.alfworld.record"
 _NUMBER = re.compile(r"[ _]?\d+$")
 
 
@@ -34,30 +33,9 @@ def answers_path(model: str) -> Path:
     return FOLDER / f"{model}_answers.json.gz"
 
 
-class RecordedPlanner(ReplayedAnswers):
-    """A `Reasoner` that replays a model's answers on ALFWorld's sentences, to requests of ALFRED's robot.
-
-    At level 2 the answer is that of a robot which knows the furniture (`Request.scene`), or, where the scene holds
-    things to carry, of one that has looked everywhere. A plan that failed and was not recorded as such is left out of
-    the question.
-
-    Args:
-        model: one of `MODELS`.
-        path: None: the file that comes with the package.
-
-    Raises: InputError for another model, or a file that is none or was recorded with other files of the robot."""
-
-    def __init__(self, model: str = "shipped", path: Path | None = None) -> None:
-        super().__init__(AnswerFile(path or answers_path(model), robot=robot_hash(ROBOT)), self._known, COMMAND)
-        self.sentences = frozenset(entry.goal for entry in self)
-        """Those that were asked about."""
-
-    def _known(self, request: Request) -> Question:
-        question = question_of(request)
-        ways = [question, replace(question, home=furniture(question.home))]
-        if request.role.value == "planner":
-            ways += [replace(each, plan=None) for each in ways]
-        return next((each for each in ways if each in self._answers), question)
+def load_answers(model: str) -> AnswerFile:
+    """The recorded answers of a model. Raises: InputError."""
+    return AnswerFile(answers_path(model), robot=robot_hash(ROBOT))
 
 
 class InPeoplesWords:

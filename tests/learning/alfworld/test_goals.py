@@ -14,6 +14,7 @@ from rarrl.errors import InputError
 from rarrl.reasoner.nearest import NearestGoal
 from rarrl.skills.plan import Plan
 from rarrl_learning.alfworld.goals import (
+    Game,
     Kind,
     known_sentences,
     learning_games,
@@ -116,11 +117,9 @@ def test_the_nearest_sentence_of_a_game_to_learn_from_is_not_its_own(folders: tu
     assert str(nearest_plan("a warm mug", known)) == "PickupObject(mug); HeatObject(mug); PutObject(mug, desk)"
 
 
-def _named(folders: tuple[Path, Path], trial: str):
-    write(
-        folders[0],
-        game(trial=trial, goal="Your task is to: put a pen in desk.", task="pick_and_place_simple-Pen-None-Desk-7"),
-    )
+def _named(folders: tuple[Path, Path], trial: str) -> Game:
+    task = "pick_and_place_simple-Pen-None-Desk-7"
+    write(folders[0], game(trial=trial, goal="Your task is to: put a pen in desk.", task=task))
     found = read_games(*folders, "train")[0]
     write(folders[0], game())
     return found
