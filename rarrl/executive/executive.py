@@ -73,14 +73,21 @@ class ExecutiveSettings:
 
 
 class TaskStatus(str, Enum):
-    """How a task stands."""
+    """How a task stands. NEEDS_PERSON: it stands still until a person resumes, ends or replaces it."""
 
     NONE = "none"
     RUNNING = "running"
     PAUSED = "paused"
+    NEEDS_PERSON = "needs_person"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+STANDING = frozenset({TaskStatus.PAUSED, TaskStatus.NEEDS_PERSON})
+"""A task that `resume` goes on with."""
+UNDER_WAY = STANDING | {TaskStatus.RUNNING}
+"""A task that has not ended."""
 
 
 @dataclass
@@ -225,9 +232,9 @@ class TaskExecutive:
         return (*self._stop_all(), *self._review(), Save())
 
     def resume(self, now_s: float) -> Commands:
-        """Goes on after `pause`."""
+        """Goes on after `pause`, and after a decision that asked a person."""
         self._now = now_s
-        if self.status is not TaskStatus.PAUSED:
+        if self.status not in STANDING:
             return ()
         self.status, self.why = TaskStatus.RUNNING, ""
         if not self._awaited:
@@ -237,7 +244,7 @@ class TaskExecutive:
     def cancel(self, now_s: float, why: str = "cancelled") -> Commands:
         """Ends the task; the skill that runs is stopped."""
         self._now = now_s
-        if self._task is None or self.status not in (TaskStatus.RUNNING, TaskStatus.PAUSED):
+        if self._task is None or self.status not in UNDER_WAY:
             return ()
         commands = self._stop_all()
         self._end(TaskStatus.CANCELLED, why)
@@ -267,12 +274,17 @@ class TaskExecutive:
         return self._question.tally
 
     def decide(self, decision: Decision, now_s: float) -> Commands:
-        """Carries a decision out: ACT sends the next skill, THINK waits for `answer`, or goes on beside it. Dropped
-        where none is due, and where it is THINK while a question is open."""
+        """Carries a decision out: ACT sends the next skill, THINK waits for `answer`, or goes on beside it; one that asks
+        a person holds the task (`resume` goes on). Dropped where none is due, and where it is THINK while a question is
+        open."""
         self._now = now_s
         if not self.waits:
             return ()
         assert self.report is not None
+        if decision.asks_person:
+            self.report = replace(self.report, phase=Phase.EXECUTING)
+            self.status, self.why = TaskStatus.NEEDS_PERSON, f"asks a person: {decision.why}"
+            return (*self._review(), Save())
         if decision.action is not Action.ACT:
             return self._ask(decision) if self.thinks is None else ()
         self.report = replace(self.report, phase=Phase.EXECUTING)
@@ -646,9 +658,15 @@ class TaskExecutive:
         self._believe(running, result, sure)
         self._read_battery(step, result)
         if self._held is not None:
+<<<<<<< HEAD
             return (Save(), *self._review(), *self._act(self._held[0]))
-        if running.given_up or self._task is None or self.status not in (TaskStatus.RUNNING, TaskStatus.PAUSED):
+        if running.given_up or self._task is None or self.status not in UNDER_WAY:
             return (Save(), *self._reconsider())
+=======
+            return (Save(), *self._act(self._held[0]))
+        if running.given_up or self._task is None or self.status not in UNDER_WAY:
+            return (Save(),)
+>>>>>>> f2e6737 (A decision that asks a person holds the task until somebody resumes, ends or replaces it)
         if running.task == self._task.id:
             return (Save(), *self._conclude(running, result, waits=bool(wait_s)))
         if self.status is TaskStatus.RUNNING:  # the last task's; now this one can begin
@@ -746,6 +764,7 @@ class TaskExecutive:
         elif task.plan is not None and all(task.finished) and not self._pending and self._may_end:
             self._end(TaskStatus.SUCCEEDED, "all rows of the plan are done")
         done = outcome is Outcome.SUCCESS
+<<<<<<< HEAD
         if self.status is TaskStatus.PAUSED:
             return ()
         commands = self._review()
@@ -758,6 +777,11 @@ class TaskExecutive:
     def _may_end(self) -> bool:
         """Whether the task may end because the plan is done: not while a plan is awaited that may have more in it."""
         return self.thinks is None or self.thinks.action.role in ENDS_TASK
+=======
+        if self.status in STANDING:
+            return
+        self._make_report(DecisionOutcome(running.decision, Action.ACT, status, result.seconds, 0.0, done))
+>>>>>>> f2e6737 (A decision that asks a person holds the task until somebody resumes, ends or replaces it)
 
     def _waits_for(self, server: str) -> bool:
         """Whether a server that is not available is tried again: at once the first time, then every AWAY_S."""
@@ -1195,7 +1219,7 @@ class TaskExecutive:
         marks = {fact: replace(mark, since_s=mark.since_s + shift) for fact, mark in beliefs.marks.items()}
         status = TaskStatus(value["status"])
         task = None if value["task"] is None else self._task_from(value["task"])
-        if task is None and status in (TaskStatus.RUNNING, TaskStatus.PAUSED):
+        if task is None and status in UNDER_WAY:
             raise ValueError(f"the journal says {status.value}, and no task")
         written = [self._goal_from(each, shift) for each in value["goals"]]
         goals = [goal for goal in written if goal.sent]

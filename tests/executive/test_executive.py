@@ -363,6 +363,36 @@ def test_resume_before_the_stopped_goal_has_ended_waits_for_it():
     assert made.report.task.failed is None  # it was stopped, and has not failed
 
 
+ASKS = Decision(3, Action.ACT, 0.0, "fails with 0.93", asks_person=True)
+
+
+def test_a_decision_that_asks_a_person_holds_the_task_until_it_is_resumed():
+    made = begun()
+    assert made.decide(ASKS, 1.0) == (Save(),)
+    assert (made.status, made.why, made.waits) == (
+        TaskStatus.NEEDS_PERSON,
+        "asks a person: fails with 0.93",
+        False,
+    )
+    assert made.decide(ACT, 2.0) == ()  # it stands still
+    number = made.report.number
+    assert made.resume(3.0) == (Save(),)
+    assert (made.status, made.why, made.report.number) == (TaskStatus.RUNNING, "", number + 1)
+    assert act(made, 4.0).step == step("go shelf")
+
+
+def test_a_task_that_waits_for_a_person_can_be_ended_replaced_and_survives_a_restart():
+    made = begun()
+    made.decide(ASKS, 1.0)
+    again = executive()
+    assert again.restore(json.loads(json.dumps(made.to_json())), 0.0) == ()
+    assert (again.status, again.why) == (TaskStatus.NEEDS_PERSON, made.why)
+    again.instruct("put the cup on the shelf", 1.0)
+    assert (again.status, again.waits) == (TaskStatus.RUNNING, True)
+    assert made.cancel(2.0) == (Save(),)
+    assert made.status is TaskStatus.CANCELLED
+
+
 def test_cancel():
     made = begun()
     goal = act(made)
