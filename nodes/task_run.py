@@ -27,8 +27,7 @@ from .run import START_S, Processes
 from .skill_check import check_types
 
 OVER = frozenset(
-    status.value
-    for status in (TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.NEEDS_PERSON)
+    status.value for status in (TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.NEEDS_PERSON)
 )
 """Statuses after which nothing more happens by itself."""
 ALONE_S = 0.5

@@ -25,6 +25,7 @@ from rarrl.config import DetectorConfig, LanguageModelConfig, OrchestratorConfig
 from rarrl.errors import InputError
 from rarrl.latency.profile import MAX_SECONDS, LatencyProfile, World, load_profile
 from rarrl.latency.replay import ReplayTable
+from rarrl.orchestrator.abstain import load_abstention
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.registry import Fitted, load_policy
 from rarrl.orchestrator.rules import OrchestratorPolicy
@@ -142,6 +143,7 @@ def make_orchestrator(
     world: World | None = None,
     call_timeout_s: float = CALL_TIMEOUT_S,
     live: bool = False,
+    abstain: str = "",
 ) -> Orchestrator:
     """The orchestrator of one robot.
 
@@ -166,6 +168,7 @@ def make_orchestrator(
         call_timeout_s: no call may take longer than this, however much budget is left, seconds.
         live: a language model is asked for real: what its calls are expected to cost follows the calls that are made.
             False: the profile is right. The section `orchestrator` says it itself.
+        abstain: path of a file that says when the robot asks a person (`rarrl.orchestrator.abstain`); "": never.
 
     Raises: InputError for an unknown policy or profile, with the allowed names, or a negative price."""
     if isinstance(policy, OrchestratorConfig):
@@ -177,6 +180,7 @@ def make_orchestrator(
             world=world,
             call_timeout_s=call_timeout_s,
             live=live or config.reasoner != REPLAYED,
+            abstain=config.abstain,
         )
     if not 0 <= cost_weight < math.inf:  # NaN is neither
         raise InputError(f"make_orchestrator: cost_weight must be a finite number of at least 0, got {cost_weight!r}")
@@ -185,7 +189,8 @@ def make_orchestrator(
     if isinstance(policy, str):
         policy = load_policy(policy, fitted_for(profile, world))
     costs = ReplayTable.from_profile(profile).costs
-    return Orchestrator(policy, RunningCosts(costs) if live else costs, cost_weight, call_timeout_s)
+    abstention = load_abstention(Path(abstain)) if abstain else None
+    return Orchestrator(policy, RunningCosts(costs) if live else costs, cost_weight, call_timeout_s, abstention)
 
 
 def fitted_for(profile: LatencyProfile, world: World | None = None) -> Fitted:

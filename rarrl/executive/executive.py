@@ -348,7 +348,7 @@ class TaskExecutive:
     def _tell_again(self) -> None:
         """A report beside what runs; it repeats what the last one said of an attempt, in case nobody has heard that."""
         report = self.report
-        if self.status is TaskStatus.PAUSED:
+        if self.status in STANDING:
             return
         self._make_report(report.outcome if report is not None and report.phase is Phase.WAITING else None)
 
@@ -658,15 +658,9 @@ class TaskExecutive:
         self._believe(running, result, sure)
         self._read_battery(step, result)
         if self._held is not None:
-<<<<<<< HEAD
             return (Save(), *self._review(), *self._act(self._held[0]))
         if running.given_up or self._task is None or self.status not in UNDER_WAY:
             return (Save(), *self._reconsider())
-=======
-            return (Save(), *self._act(self._held[0]))
-        if running.given_up or self._task is None or self.status not in UNDER_WAY:
-            return (Save(),)
->>>>>>> f2e6737 (A decision that asks a person holds the task until somebody resumes, ends or replaces it)
         if running.task == self._task.id:
             return (Save(), *self._conclude(running, result, waits=bool(wait_s)))
         if self.status is TaskStatus.RUNNING:  # the last task's; now this one can begin
@@ -764,8 +758,7 @@ class TaskExecutive:
         elif task.plan is not None and all(task.finished) and not self._pending and self._may_end:
             self._end(TaskStatus.SUCCEEDED, "all rows of the plan are done")
         done = outcome is Outcome.SUCCESS
-<<<<<<< HEAD
-        if self.status is TaskStatus.PAUSED:
+        if self.status in STANDING:
             return ()
         commands = self._review()
         attempted = not (running.needless and outcome is Outcome.CANCELLED)  # else it says nothing of the skill
@@ -777,11 +770,6 @@ class TaskExecutive:
     def _may_end(self) -> bool:
         """Whether the task may end because the plan is done: not while a plan is awaited that may have more in it."""
         return self.thinks is None or self.thinks.action.role in ENDS_TASK
-=======
-        if self.status in STANDING:
-            return
-        self._make_report(DecisionOutcome(running.decision, Action.ACT, status, result.seconds, 0.0, done))
->>>>>>> f2e6737 (A decision that asks a person holds the task until somebody resumes, ends or replaces it)
 
     def _waits_for(self, server: str) -> bool:
         """Whether a server that is not available is tried again: at once the first time, then every AWAY_S."""
