@@ -32,7 +32,7 @@ from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
 from rarrl.skills.beliefs import START_CONFIDENCE, Beliefs, Mark
 from rarrl.skills.domain import Domain, names_in
 from rarrl.skills.facts import Fact, locates
-from rarrl.skills.nearest import NearestExample
+from rarrl.skills.nearest import NearestExample, Recalled
 from rarrl.skills.outcome import Outcome, SkillResult
 from rarrl.skills.plan import Plan, Step
 from rarrl.skills.search import Preparation, Search
@@ -156,6 +156,8 @@ class TaskExecutive:
         new_id: makes the ids of goals and tasks, 32 hex digits.
         beliefs: what is believed at the start; None: what world.yaml says.
         search: of `domain`, with what it has solved before; None: a new one.
+        recall: the plan that a sentence means without a language model; None: that of the nearest example of the
+            skills' file.
 
     Attributes:
         status: how the task stands. why: in words.
@@ -172,6 +174,7 @@ class TaskExecutive:
         new_id: Callable[[], str] = lambda: uuid4().hex,
         beliefs: Beliefs | None = None,
         search: Search | None = None,
+        recall: Callable[[str], Recalled] | None = None,
     ) -> None:
         self.domain = domain
         self.settings = settings or ExecutiveSettings()
@@ -184,7 +187,7 @@ class TaskExecutive:
         self.battery = math.inf
         self._drain: dict[str, float] = {}  # per skill, the most that one second of it has taken so far
         self.report: Report | None = None
-        self._nearest = NearestExample(domain)
+        self._recall = recall or NearestExample(domain).recall
         self._search = search or Search(domain)
         self._new_id = new_id
         self._run = new_id()[:16]
@@ -207,7 +210,7 @@ class TaskExecutive:
         self._now = now_s
         commands = (*self._stop_all(), *self._withdraw())
         goal = goal_of(goal)
-        recalled = self._nearest.recall(goal)
+        recalled = self._recall(goal)
         budget = Budget.full(self.settings.time_budget_s, self.settings.token_budget)
         self.beliefs = self.beliefs.fresh(now_s)
         self._task = _Task(self._new_id(), goal, None, (recalled.similarity, recalled.words, recalled.unknown), budget)

@@ -5,12 +5,12 @@ plan, the verifier's word, unknown words, failures so far, share of the steps us
 threshold is set by split conformal prediction on games that failed and that nothing else was fitted to.
 
 The promise: of the tasks that would fail, at least the share `promise` is announced, before they have failed. A task's
-score is the largest of its decisions'. With the scores of n failed tasks, and the k-th smallest of them as the threshold,
-k = floor((1 - promise) (n + 1)), a new failing task stays below it with a probability of at most k / (n + 1) <= 1 -
-promise. That is coverage within the class of failing tasks (Mondrian or class-conditional conformal prediction, Vovk
-2012), over calibration and new task together, not for every robot or kind of task by itself; it holds as long as tasks
-are exchangeable with those of the calibration. It says nothing of tasks that would succeed: how many of those are
-stopped, too, is measured and not promised.
+score is the largest of its decisions'. With the scores of n failed tasks, and the k-th smallest of them as the
+threshold, k = floor((1 - promise) (n + 1)), a new failing task stays below it with a probability of at most
+k / (n + 1) <= 1 - promise. That is coverage within the class of failing tasks (Mondrian or class-conditional conformal
+prediction, Vovk 2012), over calibration and new task together, not for every robot or kind of task by itself; it holds
+as long as tasks are exchangeable with those of the calibration. It says nothing of tasks that would succeed: how many
+of those are stopped, too, is measured and not promised.
 """
 
 from __future__ import annotations

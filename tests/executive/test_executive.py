@@ -17,6 +17,7 @@ from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Verdict
 from rarrl.skills.domain import Domain
 from rarrl.skills.facts import State
+from rarrl.skills.nearest import Recalled
 from rarrl.skills.operator_policy import OperatorPolicy
 from rarrl.skills.outcome import Outcome, SkillResult
 from rarrl.skills.skill_set import SkillSet
@@ -361,6 +362,16 @@ def test_resume_before_the_stopped_goal_has_ended_waits_for_it():
     made.finished(goal.uuid, SkillResult(Outcome.FAILED, "preempted", 1.0), 2.0)
     assert made.waits
     assert made.report.task.failed is None  # it was stopped, and has not failed
+
+
+def test_what_a_sentence_means_without_a_model_can_be_ones_own():
+    made = TaskExecutive(
+        TOY, new_id=counting_ids(), recall=lambda sentence: Recalled(plan("go shelf"), 0.7, len(sentence.split()), 2)
+    )
+    made.instruct("over there please", 0.0)
+    status = made.report.task.status
+    assert made.plan == plan("go shelf")
+    assert (status.similarity, status.confidence, status.words, status.unknown) == (0.7, 0.7, 3, 2)
 
 
 ASKS = Decision(3, Action.ACT, 0.0, "fails with 0.93", asks_person=True)

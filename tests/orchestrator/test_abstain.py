@@ -91,7 +91,7 @@ def test_a_file_is_read_as_it_was_written(tmp_path):
 def test_a_bad_file_is_refused_in_one_line(tmp_path, change, says):
     file = tmp_path / "abstain.json"
     file.write_text(json.dumps({**doubting(0.3).to_json(), **change}))
-    with pytest.raises(InputError, match="abstention: .*abstain.json") as caught:
+    with pytest.raises(InputError, match=r"abstention: .*abstain\.json") as caught:
         load_abstention(file)
     assert says in str(caught.value) and "\n" not in str(caught.value)
     with pytest.raises(InputError):
