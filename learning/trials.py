@@ -6,9 +6,10 @@ a grid of rules costs little more than its different ways."""
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -165,54 +166,72 @@ class Trial:
 
     def play(self, policy: OrchestratorPolicy, terms: Terms | None = None) -> Played:
         """The task under a policy. terms: None: nobody can be asked."""
+        walk = Walk(self, policy, terms)
+        while walk.report is not None:
+            walk.step()
+        return walk.played
+
+    def at(self, moves: Sequence[Move], path: Path, live: _Live | None) -> tuple[Report | None, Played, _Live | None]:
+        """Report and end after `moves`, and the task where it had to be played; path: of the moves. live: a task that
+        is being played, perhaps these very moves but the last."""
+        if path not in self._reports:
+            if live is not None and moves and live.path == path[:-1]:
+                live.take(moves[-1])
+            elif live is None or live.path != path:
+                live = _Live(self.task)
+                for move in moves:
+                    live.take(move)
+            self._reports[path], self._ends[path] = live.report, live.played
+        return self._reports[path], self._ends[path], live
+
+
+class Walk:
+    """A way through a task, decision by decision.
+
+    Args:
+        trial: of the task.
+        policy: decides.
+        terms: None: nobody can be asked.
+
+    Attributes:
+        report: what a decision is due for; None where the task is over.
+        played: how the task would end here, or has ended."""
+
+    def __init__(self, trial: Trial, policy: OrchestratorPolicy, terms: Terms | None = None) -> None:
+        self._trial, self._terms = trial, terms
         costs = terms.costs if terms is not None else CallCosts.of({}, {})
         abstention, weight = (terms.abstention, terms.cost_weight) if terms is not None else (None, COST_WEIGHT)
         orchestrator = Orchestrator(policy, costs, weight, abstention=abstention)
-        session = DecisionSession(orchestrator, terms.cap if terms is not None else None, domain=self.task.domain)
+        self.session = DecisionSession(orchestrator, terms.cap if terms is not None else None, domain=trial.task.domain)
+        self._moves: tuple[Move, ...] = ()
+        self._path: Path = ()
+        self.report, self.played, self._live = trial.at((), (), None)
 
-        path: Path = ()
-        moves: list[Move] = []
-        live: _Live | None = None
-        while True:
-            if path not in self._reports:
-                live = self._played_to(moves) if live is None or live.path != path else live
-                self._note(live)
-            report = self._reports[path]
-            if report is None:
-                return self._ends[path]
+    def step(self) -> Decision:
+        """Lets the policy decide, and carries that out."""
+        assert self.report is not None
+        decision = self.session.answer(self.report)
+        if decision is None:
+            decision = Decision(len(self._moves) + 1, Action.ACT, 0.0, "")
+        if decision.asks_person:  # the task stands still, and nothing of it comes true
+            self.report, self.played = None, replace(self.played, success=False, asked=True)
+            return decision
 
-            decision = session.answer(report)
-            if decision is None:
-                decision = Decision(len(path) + 1, Action.ACT, 0.0, "")
-            if decision.asks_person:
-                return self._stopped(path, moves)
-            request = session.request(decision)
-            answer = terms.reasoner.ask(request) if request is not None and terms is not None else None
-            moves.append((decision, answer))
-            before, path = path, (*path, _key(moves[-1]))
-            if path not in self._reports:
-                if live is None or live.path != before:
-                    live = self._played_to(moves[:-1])
-                live.take(moves[-1])
+        request = self.session.request(decision)
+        answer = self._terms.reasoner.ask(request) if request is not None and self._terms is not None else None
+        self._moves = (*self._moves, (decision, answer))
+        self._path = (*self._path, _key(self._moves[-1]))
+        self.report, self.played, self._live = self._trial.at(self._moves, self._path, self._live)
+        return decision
 
-    def _stopped(self, path: Path, moves: list[Move]) -> Played:
-        """Where a person is asked: the task stands still, and nothing of it has come true."""
-        if path not in self._ends:
-            self._note(self._played_to(moves))
-        here = self._ends[path]
-        return Played(False, here.seconds, here.skills, here.llm_s, here.tokens, here.calls, asked=True)
-
-    def _note(self, live: _Live) -> None:
-        self._reports[live.path] = live.report
-        self._ends[live.path] = live.played
-
-    def _played_to(self, moves: list[Move]) -> _Live:
-        """A task in which `moves` were made."""
-        live = _Live(self.task)
-        self._note(live)
-        for move in moves:
-            live.take(move)
-        return live
+    def fork(self, policy: OrchestratorPolicy) -> Walk:
+        """Another walk that has come the same way; `policy` decides on."""
+        other = copy.copy(self)
+        other._live = None
+        values = (self._trial.task.domain, self.session.report, self.report)  # frozen: they need not be copied
+        memo = {id(self.session.orchestrator.policy): policy, **{id(value): value for value in values}}
+        other.session = copy.deepcopy(self.session, memo)
+        return other
 
 
 def _key(move: Move) -> Any:
