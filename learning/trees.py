@@ -7,12 +7,13 @@ there is, so that the worth of a policy on it, and how it changes with the polic
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rarrl.orchestrator.features import N_ACTIONS, NAMELESS_FEATURE_NAMES, Situation, encode_nameless
+from rarrl.orchestrator.features import N_ACTIONS, History, Situation
 from rarrl.types import Action
 
 from .trials import Terms, Trial, Walk
@@ -25,18 +26,19 @@ LEAF = -1
 class Tree:
     """A task's decisions; parents come before their children.
 
-    features (nodes, F) of NAMELESS_FEATURE_NAMES. children (nodes, N_ACTIONS): index of the node that an action leads
-    to, LEAF where it was not tried. ended (nodes,): the task is over there. success (nodes,): where it is. llm_s,
-    tokens, skills (nodes,): spent until there. later (k, F): situations in which nothing was new."""
+    situations: of the nodes, without a limit to what may be spent; where the task is over, that of the beginning.
+    children (nodes, N_ACTIONS): index of the node that an action leads to, LEAF where it was not tried. ended (nodes,):
+    the task is over there. success (nodes,): where it is. llm_s, tokens, skills (nodes,): spent until there. later:
+    situations in which nothing was new, None where there were none."""
 
-    features: NDArray[np.float32]
+    situations: Situation
     children: NDArray[np.int64]
     ended: NDArray[np.bool_]
     success: NDArray[np.bool_]
     llm_s: NDArray[np.float64]
     tokens: NDArray[np.float64]
     skills: NDArray[np.float64]
-    later: NDArray[np.float32]
+    later: Situation | None
 
     @property
     def oracle(self) -> int:
@@ -52,11 +54,11 @@ class _Steered:
 
     def __init__(self) -> None:
         self.wanted = Action.ACT
-        self.seen: NDArray[np.float32] = np.zeros(0, np.float32)
+        self.seen: Situation | None = None
 
     def act(self, s: Situation, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The action that is wanted."""
-        self.seen = encode_nameless(s)[0]
+        self.seen = stacked([s])
         return np.array([int(self.wanted)])
 
 
@@ -81,9 +83,10 @@ def grow(trial: Trial, terms: Terms, actions: Sequence[Action], max_calls: int =
         actions: the calls that are tried, in rising order, each once until something has failed.
         max_calls: in one task.
         max_failures: after so many failures nothing is asked any more."""
-    rows: list[tuple[NDArray[np.float32], bool, bool, float, float, float]] = []
+    rows: list[tuple[bool, bool, float, float, float]] = []
+    situations: list[Situation] = []
     children: list[list[int]] = []
-    later: list[NDArray[np.float32]] = []
+    later: list[Situation] = []
     first = _Steered()
     stack = [_Open(Walk(trial, first, terms), first, None, frozenset(), 0, 0)]
     while stack:
@@ -95,7 +98,8 @@ def grow(trial: Trial, terms: Terms, actions: Sequence[Action], max_calls: int =
         walk, played = node.walk, node.walk.played
         over = walk.report is None
         spent = (played.llm_s, played.tokens, float(played.skills))
-        rows.append((_seen(node), over, over and played.success, *spent))
+        rows.append((over, over and played.success, *spent))
+        situations.append(situations[0] if over and situations else _seen(node))
         if over:
             continue
 
@@ -112,31 +116,43 @@ def grow(trial: Trial, terms: Terms, actions: Sequence[Action], max_calls: int =
         now = frozenset() if failed else node.asked
         stack.append(_Open(walk, node.policy, (at, int(Action.ACT)), now, node.calls, node.failures + failed))
 
-    columns = list(zip(*rows, strict=True))
-    empty = np.zeros((0, len(NAMELESS_FEATURE_NAMES)), np.float32)
-    return Tree(
-        np.array(columns[0], np.float32),
-        np.array(children),
-        np.array(columns[1]),
-        np.array(columns[2]),
-        *(np.array(column) for column in columns[3:]),
-        later=np.array(later, np.float32) if later else empty,
-    )
+    over, success, *spent = (np.array(column) for column in zip(*rows, strict=True))
+    return Tree(stacked(situations), np.array(children), over, success, *spent, later=stacked(later) if later else None)
 
 
-def _seen(node: _Open) -> NDArray[np.float32]:
-    """The features of a node; zeros where the task is over."""
-    if node.walk.report is None:
-        return np.zeros(len(NAMELESS_FEATURE_NAMES), np.float32)
-    node.policy.wanted = Action.ACT
+def stacked(parts: Sequence[Situation]) -> Situation:
+    """The situations of all robots of `parts`, copied."""
+    found = _joined(parts)
+    assert isinstance(found, Situation)
+    return found
+
+
+def _joined(values: Sequence[Any]) -> Any:
+    first = values[0]
+    if first is None:
+        return None
+    if isinstance(first, np.ndarray):
+        return np.concatenate(values, axis=-1)
+    if isinstance(first, History):
+        history = History(sum(value.n for value in values))
+        for name, array in vars(history).items():
+            if isinstance(array, np.ndarray) and not name.startswith("_"):
+                array[...] = _joined([getattr(value, name) for value in values])
+        return history
+    return type(first)(**{f.name: _joined([getattr(value, f.name) for value in values]) for f in fields(first)})
+
+
+def _seen(node: _Open) -> Situation:
+    """The situation of a node where a decision is due."""
     look = _Steered()
     peek = node.walk.fork(look)
     assert peek.report is not None
     peek.session.answer(peek.report)
+    assert look.seen is not None
     return look.seen
 
 
-def _acted(node: _Open, later: list[NDArray[np.float32]], may_ask: bool) -> bool:
+def _acted(node: _Open, later: list[Situation], may_ask: bool) -> bool:
     """Acts until something fails, where that could be answered, or the task is over. Returns whether it failed."""
     walk, policy = node.walk, node.policy
     policy.wanted = Action.ACT
@@ -146,5 +162,6 @@ def _acted(node: _Open, later: list[NDArray[np.float32]], may_ask: bool) -> bool
         if may_ask and outcome is not None and outcome.status.value == "FAILURE":
             return True
         walk.step()
+        assert policy.seen is not None
         later.append(policy.seen)
     return False

@@ -252,9 +252,7 @@ def bench_costs(
             "latencies": World(
                 EpisodeBank.from_plans(plans), tables, priced(CONDITIONS["binding"], PRICE), robots, seed
             ),
-            "recorded": World(
-                recordings.bank, (recordings.table,), priced(recorded, PRICE), robots, seed, recordings
-            ),
+            "recorded": World(recordings.bank, (recordings.table,), priced(recorded, PRICE), robots, seed, recordings),
         },
         {
             "latencies": {"learned": shipped_seeds(folder)[0], **_rules("latencies")},

@@ -161,9 +161,7 @@ class CallFilter:
         told = np.where(at_least, 0.0, 1.0)
         excess = np.minimum(error**2 / (known + noise), _MOST_EXCESS) * self._variance()[where]
         self._spread_sum[where] = s.memory * self._spread_sum[where] + (1.0 - s.memory) * s.spread_calls + told * excess
-        self._spread_weight[where] = (
-            s.memory * self._spread_weight[where] + (1.0 - s.memory) * s.spread_calls + told
-        )
+        self._spread_weight[where] = s.memory * self._spread_weight[where] + (1.0 - s.memory) * s.spread_calls + told
         self.calls[where] += 1
 
     def memory(self) -> dict[str, Any]:
