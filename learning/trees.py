@@ -29,7 +29,7 @@ class Tree:
     situations: of the nodes, without a limit to what may be spent; where the task is over, that of the beginning.
     children (nodes, N_ACTIONS): index of the node that an action leads to, LEAF where it was not tried. ended (nodes,):
     the task is over there. success (nodes,): where it is. llm_s, tokens, skills (nodes,): spent until there. later:
-    situations in which nothing was new, None where there were none."""
+    situations in which nothing was new, None where there were none; later_of (k,): the nodes that they come after."""
 
     situations: Situation
     children: NDArray[np.int64]
@@ -39,6 +39,7 @@ class Tree:
     tokens: NDArray[np.float64]
     skills: NDArray[np.float64]
     later: Situation | None
+    later_of: NDArray[np.int64]
 
     @property
     def oracle(self) -> int:
@@ -74,7 +75,7 @@ class _Open:
     failures: int
 
 
-def grow(trial: Trial, terms: Terms, actions: Sequence[Action], max_calls: int = 3, max_failures: int = 2) -> Tree:
+def grow(trial: Trial, terms: Terms, actions: Sequence[Action], max_calls: int = 3, max_failures: int = 1) -> Tree:
     """The tree of a task.
 
     Args:
@@ -87,6 +88,7 @@ def grow(trial: Trial, terms: Terms, actions: Sequence[Action], max_calls: int =
     situations: list[Situation] = []
     children: list[list[int]] = []
     later: list[Situation] = []
+    later_of: list[int] = []
     first = _Steered()
     stack = [_Open(Walk(trial, first, terms), first, None, frozenset(), 0, 0)]
     while stack:
@@ -113,11 +115,15 @@ def grow(trial: Trial, terms: Terms, actions: Sequence[Action], max_calls: int =
                 asked = node.asked | {action}
                 stack.append(_Open(fork, policy, (at, int(action)), asked, node.calls + 1, node.failures))
         failed = _acted(node, later, may_ask)
+        later_of += [at] * (len(later) - len(later_of))
         now = frozenset() if failed else node.asked
         stack.append(_Open(walk, node.policy, (at, int(Action.ACT)), now, node.calls, node.failures + failed))
 
     over, success, *spent = (np.array(column) for column in zip(*rows, strict=True))
-    return Tree(stacked(situations), np.array(children), over, success, *spent, later=stacked(later) if later else None)
+    quiet = stacked(later) if later else None
+    return Tree(
+        stacked(situations), np.array(children), over, success, *spent, quiet, np.array(later_of, dtype=np.int64)
+    )
 
 
 def stacked(parts: Sequence[Situation]) -> Situation:

@@ -12,7 +12,7 @@ from rarrl.executive.executive import ExecutiveSettings, TaskExecutive
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.skills.domain import Domain
 from rarrl.skills.nearest import Recalled
-from rarrl.skills.outcome import SkillResult
+from rarrl.skills.outcome import Outcome, SkillResult
 from rarrl.skills.plan import Plan, Step
 from rarrl.skills.search import Search
 from rarrl.types import CallStatus
@@ -26,6 +26,8 @@ from .answers import classes, furniture
 
 SETTINGS = ExecutiveSettings(time_budget_s=3600.0, token_budget=1e6, horizon=MAX_COMMANDS)
 """What a task may spend is said by whoever plays it; see `Terms.cap`."""
+_WIN_NOTHING = ("go", "look", "open", "close")
+"""Skills after which no game can be won: to judge takes longer than to play."""
 _TREATED = {skill: action for action, (skill, _) in TREATMENTS.items()}
 
 
@@ -40,7 +42,8 @@ class JudgedPlayer(AlfworldPlayer):
     def run(self, step: Step, timeout_s: float) -> SkillResult:
         """See `AlfworldPlayer.run`."""
         result = super().run(step, timeout_s)
-        self.won = self.won or self._judge.won
+        if not self.won and result.outcome is Outcome.SUCCESS and step.skill not in _WIN_NOTHING:
+            self.won = self._judge.won
         return result
 
 
