@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -250,7 +250,7 @@ class ReplayedAnswers:
         command: records what is missing, for messages."""
 
     def __init__(self, answers: AnswerFile, question_of: Callable[[Request], Question], command: str) -> None:
-        self._answers = answers.entries
+        self._answers: Mapping[Question, Recorded] = answers.entries
         self.model = answers.model
         self._question_of = question_of
         self._command = command

@@ -1,23 +1,25 @@
-"""Who answers THINK in ALFWorld: recorded answers of two models, and any model that is asked live.
+"""Who answers THINK in ALFWorld: recorded answers of two models, which plan in ALFRED's steps.
 
-Both plan in ALFRED's steps; `rarrl_sim_envs.alfworld.plans` makes plans of ALFWorld's robot of them."""
+`shipped` is the planner that comes with the package; `smollm2` is SmolLM2-135M-Instruct by the nearest sentences that
+the robot was taught, a public model that is often wrong."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from rarrl.alfred_plans import ALFRED_DOMAIN
 from rarrl.errors import InputError
-from rarrl.reasoner.base import Request
+from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.vocabulary import ALFRED
-from rarrl.types import Role
 
 from ..recorded_answers import AnswerFile, Question, robot_hash
+from .goals import spoken
 
 MODELS = ("shipped", "smollm2")
-"""Whose answers come with the package: the shipped planner's, and those of SmolLM2-135M-Instruct."""
+"""Whose answers come with the package."""
 FOLDER = Path(__file__).parent
 ROBOT = "alfred"
 """The robot that both models plan for."""
@@ -36,6 +38,32 @@ def load_answers(model: str) -> AnswerFile:
     return AnswerFile(answers_path(model), robot=robot_hash(ROBOT))
 
 
+class InPeoplesWords:
+    """A `Reasoner` that is asked for ALFWorld's goals as people would say them (`spoken`)."""
+
+    def __init__(self, inner: Reasoner) -> None:
+        self._inner = inner
+
+    @property
+    def name(self) -> str:
+        """That of the model."""
+        return self._inner.name
+
+    def ask(self, request: Request) -> Answer:
+        """See `Reasoner.ask`."""
+        return self._inner.ask(replace(request, goal=spoken(request.goal)))
+
+    def close(self) -> None:
+        """Closes the model."""
+        self._inner.close()
+
+
+def question_of(request: Request) -> Question:
+    """The question that a request of ALFRED's robot is: level 1 reads nothing of what is known of the home."""
+    home = tuple(sorted(request.scene)) if request.level == 2 else ()
+    return Question(request.goal, request.role, request.level, request.plan, home)
+
+
 def classes(names: Iterable[str]) -> tuple[str, ...]:
     """ALFRED's classes of names as ALFWorld writes them, sorted; what ALFRED's plans cannot name is left out.
 
@@ -50,15 +78,3 @@ def furniture(home: Iterable[str]) -> tuple[str, ...]:
     """Those classes of a home that cannot be carried and hold things: all that the opening text tells."""
     known = ALFRED.known
     return tuple(sorted(set(home) & (set(known.places) - set(known.objects))))
-
-
-def question_of(request: Request) -> Question:
-    """The question that a request of ALFRED's robot is: neither model's level 1 reads what is known of the home."""
-    plan = request.plan
-    home = tuple(sorted(request.scene)) if request.level == 2 else ()
-    return Question(request.goal, request.role, request.level, plan, home)
-
-
-def needs_plan(role: Role) -> bool:
-    """Whether a role judges a plan."""
-    return role is Role.VERIFIER

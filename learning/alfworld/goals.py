@@ -6,10 +6,8 @@ trial ("Chill the cup by the sink and heat it up"), about three sentences a game
 
 from __future__ import annotations
 
-import json
-import lzma
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -17,14 +15,12 @@ from pathlib import Path
 
 from rarrl.alfred import AlfredPlan, is_development, read_alfred
 from rarrl.alfred_plans import ALFRED_DOMAIN
-from rarrl.errors import InputError
 from rarrl.reasoner.nearest import NearestGoal
 from rarrl.reasoner.plan import Plan
+from rarrl_sim_envs.alfworld import games
 
 from ..reasoner.curriculum import achieved
 
-MAX_GAMES_BYTES = 1 << 29
-"""Bytes of a split when it is unpacked; that of train has 190 MB."""
 _PREFIX = "Your task is to:"
 _THING = r"(?:a |an |some |the )?(?P<thing>[a-z]+?)"
 _PLACE = r"(?P<place>[a-z]+)"
@@ -39,6 +35,15 @@ _TEMPLATES = (
     rf"put {_THING} (?:in|on) {_PLACE}",
 )
 """All of ALFWorld's templates that a text game has; the first that matches is meant."""
+
+
+_SAID = {"some": "a"} | {
+    name: said
+    for name, sayings in ALFRED_DOMAIN.aliases.items()
+    for said in sayings
+    if " " in said and said.replace(" ", "") == name
+}
+"""What templates write -> what people say."""
 
 
 class Kind(str, Enum):
@@ -91,18 +96,25 @@ def read_games(alfworld: Path, alfred: Path, split: str) -> tuple[Game, ...]:
     """The games of a split, with the annotators' sentences from the same split of ALFRED.
 
     Args:
-        alfworld: folder with `alfworld_<split>.jsonl.xz`.
+        alfworld: see `rarrl_sim_envs.alfworld.games.read_games`.
         alfred: see `rarrl.alfred.read_alfred`.
 
-    Raises: InputError for a file that is missing or no list of games."""
-    path = alfworld / f"alfworld_{split}.jsonl.xz"
-    if not path.is_file():
-        raise InputError(f"ALFWorld: {path} does not exist; name a folder with alfworld_{split}.jsonl.xz")
+    Raises: InputError for what is no folder of games or of ALFRED's plans."""
     human: dict[str, tuple[str, ...]] = {}
     for plan in read_alfred(alfred, split).plans:
         more = (annotation.goal for annotation in plan.annotations)
         human[plan.trial] = tuple(dict.fromkeys((*human.get(plan.trial, ()), *more)))
-    return tuple(_game(line, path, human) for line in _lines(path))
+    return tuple(
+        Game(
+            game.task,
+            game.trial,
+            game.goal,
+            human.get(game.trial, ()),
+            _classes("receptacleType", game.problem),
+            _classes("objectType", game.problem),
+        )
+        for game in games.read_games(alfworld, split)
+    )
 
 
 def learning_games(games: Iterable[Game]) -> tuple[Game, ...]:
@@ -130,6 +142,20 @@ def rules_plan(sentence: str) -> Plan | None:
     return None
 
 
+def spoken(sentence: str) -> str:
+    """A template's sentence as people would say it; any other one as it is. Templates write a class as one word, and
+    "some" of what can be counted.
+
+    >>> spoken("heat some soapbar and put it in countertop.")
+    'heat a soap bar and put it in counter top.'
+    >>> spoken("Put some soapbar away.")
+    'Put some soapbar away.'
+    """
+    if rules_plan(sentence) is None:
+        return sentence
+    return re.sub(r"[a-z]+", lambda word: _SAID.get(word[0], word[0]), sentence)
+
+
 def nearest_plan(sentence: str, known: NearestGoal) -> Plan:
     """The plan of the most similar sentence that the robot knows: what thinking without a model costs nothing."""
     return known.recall(sentence).plan
@@ -151,31 +177,7 @@ def _plan(thing: str, said: Mapping[str, str]) -> Plan:
     return Plan.from_rows(carry * (2 if said.get("two") else 1))
 
 
-def _lines(path: Path) -> Iterator[str]:
-    with lzma.open(path, "rt", encoding="utf-8") as stream:
-        size = 0
-        for line in stream:
-            size += len(line)
-            if size > MAX_GAMES_BYTES:
-                raise InputError(
-                    f"ALFWorld: {path} unpacks to more than {MAX_GAMES_BYTES} bytes; give a split of its own"
-                )
-            yield line
-
-
-def _game(line: str, path: Path, human: Mapping[str, tuple[str, ...]]) -> Game:
-    try:
-        entry = json.loads(line)
-        task, trial, goal, problem = (str(entry[key]) for key in ("task", "trial", "goal", "pddl_problem"))
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"ALFWorld: {path}: a line is no game ({error!r:.80}); make the file again") from None
-    if task.count("-") != 4:
-        raise InputError(f"ALFWorld: {path}: {task[:80]!r} is no name of a task (type-object-movable-place-scene)")
-    named = ALFRED_DOMAIN.world.named.keys()
-
-    def classes(fact: str) -> tuple[str, ...]:
-        found = {name.lower() for name in re.findall(rf"\({fact} \S+ (\w+)Type\)", problem)}
-        return tuple(sorted(found & named))
-
-    said = goal.removeprefix(_PREFIX).strip()
-    return Game(task, trial, said, human.get(trial, ()), classes("receptacleType"), classes("objectType"))
+def _classes(fact: str, problem: str) -> tuple[str, ...]:
+    """ALFRED's classes of what a problem says there is."""
+    found = {name.lower() for name in re.findall(rf"\({fact} \S+ (\w+)Type\)", problem)}
+    return tuple(sorted(found & ALFRED_DOMAIN.world.named.keys()))

@@ -26,7 +26,7 @@ from rarrl.reasoner.plan import Plan
 from rarrl.types import Role
 
 from ..recorded_answers import DEADLINE_S, AnswerFile, Recorded, robot_hash
-from .answers import MODELS, ROBOT, answers_path, question_of
+from .answers import MODELS, ROBOT, InPeoplesWords, answers_path, question_of
 from .goals import Game, Kind, known_sentences, learning_games, nearest_plan, read_games, rules_plan, sentences
 
 NAMES = {"shipped": "rarrl-planner", "smollm2": "SmolLM2-135M-Instruct.Q4_1"}
@@ -101,7 +101,7 @@ def asker(file: AnswerFile, reasoner: Reasoner, goal: Goal) -> Ask:
 
     def ask(role: Role, level: int, plan: Plan | None, home: tuple[str, ...]) -> Recorded:
         request = Request(0, role, level, goal.sentence, DEADLINE_S, home, plan)
-        return file.ask(reasoner, question_of(request), request)
+        return file.ask(InPeoplesWords(reasoner), question_of(request), request)
 
     return ask
 
