@@ -25,7 +25,7 @@ from rarrl.decision_loop import Phase
 from rarrl.errors import InputError
 from rarrl.executive.certainty import Certainty
 from rarrl.executive.commands import Adopt, Commands, Save, Send, Stop
-from rarrl.executive.executive import ExecutiveSettings, TaskExecutive, TaskStatus, goal_of
+from rarrl.executive.executive import STANDING, UNDER_WAY, ExecutiveSettings, TaskExecutive, TaskStatus, goal_of
 from rarrl.executive.journal import Journal
 from rarrl.orchestrator.skill_statistics import SkillStatistics, priors_of
 from rarrl.reasoner.base import Answer
@@ -482,7 +482,7 @@ class ExecutiveNode(RarrlNode):
         report = self._executive.report
         if not self.active or report is None or self._peers.senior:
             return
-        if self._executive.status in (TaskStatus.RUNNING, TaskStatus.PAUSED) and not self._executive.waits:
+        if self._executive.status in UNDER_WAY and not self._executive.waits:
             report = replace(report, phase=Phase.EXECUTING)
         self._state_pub.publish(state_message("executive_node", report, self.stamp(), self._question))
 
@@ -548,7 +548,7 @@ class ExecutiveNode(RarrlNode):
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         executive = self._executive
         level, message = DiagnosticStatus.OK, executive.status.value
-        if executive.status in (TaskStatus.FAILED, TaskStatus.PAUSED, TaskStatus.CANCELLED) and executive.why:
+        if executive.status in (*STANDING, TaskStatus.FAILED, TaskStatus.CANCELLED) and executive.why:
             level = DiagnosticStatus.WARN if executive.status is not TaskStatus.CANCELLED else level
             message = f"{executive.status.value}: {executive.why}"
         if executive.held:

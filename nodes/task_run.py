@@ -26,7 +26,10 @@ from .lifecycle import LATCHED, VOLATILE
 from .run import START_S, Processes
 from .skill_check import check_types
 
-OVER = frozenset({TaskStatus.SUCCEEDED.value, TaskStatus.FAILED.value, TaskStatus.CANCELLED.value})
+OVER = frozenset(
+    status.value for status in (TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.NEEDS_PERSON)
+)
+"""Statuses after which nothing more happens by itself."""
 ALONE_S = 0.5
 """Seconds that the executive waits for a decision where no orchestrator_node is started."""
 SPIN_S = 0.1

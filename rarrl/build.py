@@ -25,6 +25,7 @@ from rarrl.config import DetectorConfig, LanguageModelConfig, OrchestratorConfig
 from rarrl.errors import InputError
 from rarrl.latency.profile import MAX_SECONDS, LatencyProfile, World, load_profile
 from rarrl.latency.replay import ReplayTable
+from rarrl.orchestrator.abstain import load_abstention
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.registry import Fitted, load_policy
 from rarrl.orchestrator.rules import OrchestratorPolicy
@@ -145,6 +146,7 @@ def make_orchestrator(
     call_timeout_s: float = CALL_TIMEOUT_S,
     live: bool = False,
     costs: str = ONLINE,
+    abstain: str = "",
 ) -> Orchestrator:
     """The orchestrator of one robot.
 
@@ -171,6 +173,7 @@ def make_orchestrator(
             right. The section `orchestrator` says it itself.
         costs: of live calls. online: what they are expected to cost follows the calls that are made (`RunningCosts`);
             static: the profile is believed. The section `orchestrator` says it itself.
+        abstain: path of a file that says when the robot asks a person (`rarrl.orchestrator.abstain`); "": never.
 
     Raises: InputError for an unknown policy or profile, with the allowed names, or a negative price."""
     if isinstance(policy, OrchestratorConfig):
@@ -183,6 +186,7 @@ def make_orchestrator(
             call_timeout_s=call_timeout_s,
             live=live or config.reasoner != REPLAYED,
             costs=config.costs,
+            abstain=config.abstain,
         )
     if not 0 <= cost_weight < math.inf:  # NaN is neither
         raise InputError(f"make_orchestrator: cost_weight must be a finite number of at least 0, got {cost_weight!r}")
@@ -194,7 +198,8 @@ def make_orchestrator(
         policy = load_policy(policy, fitted_for(profile, world))
     recorded = ReplayTable.from_profile(profile).costs
     known = RunningCosts(recorded) if live and costs == ONLINE else recorded
-    return Orchestrator(policy, known, cost_weight, call_timeout_s)
+    abstention = load_abstention(Path(abstain)) if abstain else None
+    return Orchestrator(policy, known, cost_weight, call_timeout_s, abstention)
 
 
 def fitted_for(profile: LatencyProfile, world: World | None = None) -> Fitted:

@@ -99,6 +99,15 @@ class OrchestratorConfig(Section):
         "language model time, in 1/s. If it is too high, the robot does not ask when it should; if it "
         "is too low, it spends its budget early.",
     )
+    abstain: str = Field(
+        default="",
+        max_length=1000,
+        pattern=r"^[^\r\n]*$",
+        description="Path of a file that says when the robot stops and asks a person because it doubts that it would "
+        "succeed, as `rarrl train orchestrator --world alfworld` writes it. Empty means that it never asks. If it was "
+        "fitted to another robot, the promise in it does not hold: the robot asks in vain, or fails unannounced. The "
+        "executive heeds it; simulated robots act instead.",
+    )
     time_budget_s: float = Field(
         default=20.0,
         ge=0.0,

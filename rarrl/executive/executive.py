@@ -32,7 +32,7 @@ from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
 from rarrl.skills.beliefs import START_CONFIDENCE, Beliefs, Mark
 from rarrl.skills.domain import Domain, names_in
 from rarrl.skills.facts import Fact, locates
-from rarrl.skills.nearest import NearestExample
+from rarrl.skills.nearest import NearestExample, Recalled
 from rarrl.skills.outcome import Outcome, SkillResult
 from rarrl.skills.plan import Plan, Step
 from rarrl.skills.search import Preparation, Search
@@ -75,14 +75,21 @@ class ExecutiveSettings:
 
 
 class TaskStatus(str, Enum):
-    """How a task stands."""
+    """How a task stands. NEEDS_PERSON: it stands still until a person resumes, ends or replaces it."""
 
     NONE = "none"
     RUNNING = "running"
     PAUSED = "paused"
+    NEEDS_PERSON = "needs_person"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+STANDING = frozenset({TaskStatus.PAUSED, TaskStatus.NEEDS_PERSON})
+"""A task that `resume` goes on with."""
+UNDER_WAY = STANDING | {TaskStatus.RUNNING}
+"""A task that has not ended."""
 
 
 @dataclass
@@ -151,6 +158,8 @@ class TaskExecutive:
         new_id: makes the ids of goals and tasks, 32 hex digits.
         beliefs: what is believed at the start; None: what world.yaml says.
         search: of `domain`, with what it has solved before; None: a new one.
+        recall: the plan that a sentence means without a language model; None: that of the nearest example of the
+            skills' file.
 
     Attributes:
         status: how the task stands. why: in words.
@@ -167,6 +176,7 @@ class TaskExecutive:
         new_id: Callable[[], str] = lambda: uuid4().hex,
         beliefs: Beliefs | None = None,
         search: Search | None = None,
+        recall: Callable[[str], Recalled] | None = None,
     ) -> None:
         self.domain = domain
         self.settings = settings or ExecutiveSettings()
@@ -179,7 +189,7 @@ class TaskExecutive:
         self.battery = math.inf
         self._drain: dict[str, float] = {}  # per skill, the most that one second of it has taken so far
         self.report: Report | None = None
-        self._nearest = NearestExample(domain)
+        self._recall = recall or NearestExample(domain).recall
         self._search = search or Search(domain)
         self._new_id = new_id
         self._run = new_id()[:16]
@@ -202,7 +212,7 @@ class TaskExecutive:
         self._now = now_s
         commands = (*self._stop_all(), *self._withdraw())
         goal = goal_of(goal)
-        recalled = self._nearest.recall(goal)
+        recalled = self._recall(goal)
         budget = Budget.full(self.settings.time_budget_s, self.settings.token_budget)
         self.beliefs = self.beliefs.fresh(now_s)
         self._task = _Task(self._new_id(), goal, None, (recalled.similarity, recalled.words, recalled.unknown), budget)
@@ -227,9 +237,9 @@ class TaskExecutive:
         return (*self._stop_all(), *self._review(), Save())
 
     def resume(self, now_s: float) -> Commands:
-        """Goes on after `pause`."""
+        """Goes on after `pause`, and after a decision that asked a person."""
         self._now = now_s
-        if self.status is not TaskStatus.PAUSED:
+        if self.status not in STANDING:
             return ()
         self.status, self.why = TaskStatus.RUNNING, ""
         if not self._awaited:
@@ -239,7 +249,7 @@ class TaskExecutive:
     def cancel(self, now_s: float, why: str = "cancelled") -> Commands:
         """Ends the task; the skill that runs is stopped."""
         self._now = now_s
-        if self._task is None or self.status not in (TaskStatus.RUNNING, TaskStatus.PAUSED):
+        if self._task is None or self.status not in UNDER_WAY:
             return ()
         commands = self._stop_all()
         self._end(TaskStatus.CANCELLED, why)
@@ -269,12 +279,17 @@ class TaskExecutive:
         return self._question.tally
 
     def decide(self, decision: Decision, now_s: float) -> Commands:
-        """Carries a decision out: ACT sends the next skill, THINK waits for `answer`, or goes on beside it. Dropped
-        where none is due, and where it is THINK while a question is open."""
+        """Carries a decision out: ACT sends the next skill, THINK waits for `answer`, or goes on beside it; one that asks
+        a person holds the task (`resume` goes on). Dropped where none is due, and where it is THINK while a question is
+        open."""
         self._now = now_s
         if not self.waits:
             return ()
         assert self.report is not None
+        if decision.asks_person:
+            self.report = replace(self.report, phase=Phase.EXECUTING)
+            self.status, self.why = TaskStatus.NEEDS_PERSON, f"asks a person: {decision.why}"
+            return (*self._review(), Save())
         if decision.action is not Action.ACT:
             return self._ask(decision) if self.thinks is None else ()
         self.report = replace(self.report, phase=Phase.EXECUTING)
@@ -338,7 +353,7 @@ class TaskExecutive:
     def _tell_again(self) -> None:
         """A report beside what runs; it repeats what the last one said of an attempt, in case nobody has heard that."""
         report = self.report
-        if self.status is TaskStatus.PAUSED:
+        if self.status in STANDING:
             return
         self._make_report(report.outcome if report is not None and report.phase is Phase.WAITING else None)
 
@@ -653,7 +668,7 @@ class TaskExecutive:
         self._read_battery(step, result)
         if self._held is not None:
             return (Save(), *self._review(), *self._act(self._held[0]))
-        if running.given_up or self._task is None or self.status not in (TaskStatus.RUNNING, TaskStatus.PAUSED):
+        if running.given_up or self._task is None or self.status not in UNDER_WAY:
             return (Save(), *self._reconsider())
         if running.task == self._task.id:
             return (Save(), *self._conclude(running, result, waits=bool(wait_s)))
@@ -752,7 +767,7 @@ class TaskExecutive:
         elif task.plan is not None and all(task.finished) and not self._pending and self._may_end:
             self._end(TaskStatus.SUCCEEDED, "all rows of the plan are done")
         done = outcome is Outcome.SUCCESS
-        if self.status is TaskStatus.PAUSED:
+        if self.status in STANDING:
             return ()
         commands = self._review()
         attempted = not (running.needless and outcome is Outcome.CANCELLED)  # else it says nothing of the skill
@@ -1203,7 +1218,7 @@ class TaskExecutive:
         marks = {fact: replace(mark, since_s=mark.since_s + shift) for fact, mark in beliefs.marks.items()}
         status = TaskStatus(value["status"])
         task = None if value["task"] is None else self._task_from(value["task"])
-        if task is None and status in (TaskStatus.RUNNING, TaskStatus.PAUSED):
+        if task is None and status in UNDER_WAY:
             raise ValueError(f"the journal says {status.value}, and no task")
         written = [self._goal_from(each, shift) for each in value["goals"]]
         goals = [goal for goal in written if goal.sent]

@@ -1,0 +1,186 @@
+"""`rarrl train orchestrator --world alfworld`: when to ask, learned on games of the train split alone.
+
+Of those games that the shipped planner was not taught, each sentence becomes a tree of decisions, with the answers of
+each model (`rarrl_learning.trees`). On the trees the worth of a policy is exact, and so is its gradient: nothing is
+sampled but what a second of thinking costs, and what a task may spend. Rules are tuned on the same trees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rarrl.orchestrator.features import N_ACTIONS, NAMELESS_FEATURE_NAMES, encode_nameless
+from rarrl.orchestrator.learned import LearnedPolicy
+from rarrl.orchestrator.rules import make_rule
+from rarrl.types import Action
+
+from ..grove import Grove, Outcome
+
+RECIPES = ("P1", "P2")
+"""The verifier's verdict changes nothing that the executive does, and says ok to four of five wrong plans here: it is
+left out, for the rules as for the policy."""
+GRIDS: dict[str, list[dict[str, Any]]] = {
+    "always": [{"recipe": r} for r in RECIPES],
+    "start": [{"recipe": r} for r in RECIPES],
+    "after_failure": [{"failures": f, "recipe": r} for f in (1, 2) for r in RECIPES],
+    "interval": [{"every": e, "recipe": r} for e in (4, 8, 12) for r in RECIPES],
+    "threshold": [{"theta": t, "recipe": r} for t in (0.0, 0.1, 0.2, 0.3, 0.4) for r in RECIPES],
+    "brace": [
+        {"failures": f, "cooldown": c, "window": w, "recipe": r}
+        for f, c, w, r in product((1, 2), (1, 2), (1, 3), RECIPES)
+    ],
+    "confidence": [
+        {"default": d, "theta": t, "verify": 0, "first": first, "failures": f}
+        for d in (0.0, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.97, 1.0, 2.0)
+        for t in (0.0, 0.5, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 2.0)
+        for first, f in product((1, 2), (1, 2, 9))
+    ],
+}
+"""Rule -> the parameters that tuning tries."""
+BUDGETS = (0.25, 0.5, 0.75, 1.0)
+"""Mean seconds of thinking a task that a policy may come to, in parts of those of `start`, asked at level 1."""
+FREE_S = 3600.0
+PRICES = tuple(float(price) for price in np.round(np.geomspace(1e-4, 30.0, 56), 6))
+"""Points of success for the seconds of one call of level 1: the dial of the learned policy."""
+HIDDEN_UNITS, STEPS, RATE, WEIGHT_DECAY, QUIET = 24, 400, 0.01, 0.003, 0.05
+"""Of the network; steps of Adam; its rate; how small weights are kept; weight of acting where nothing is new."""
+LATER = 2_000
+"""Situations in which nothing is new that each step looks at."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """The trees of one model. weight (trees,): of each. call_s: seconds of a call of level 1."""
+
+    grove: Grove
+    weight: NDArray[np.float64]
+    call_s: float
+
+    def mean(self, values: NDArray[np.float64]) -> float:
+        """Weighted mean over trees."""
+        return float(np.average(values, weights=self.weight))
+
+    def score(self, outcome: Outcome) -> tuple[float, float]:
+        """Success and seconds of thinking."""
+        return self.mean(outcome.success), self.mean(outcome.llm_s)
+
+
+def tune(lesson: Lesson) -> dict[str, dict[str, Any]]:
+    """Of every rule the parameters with the most success, of several those with the fewest seconds."""
+    best: dict[str, dict[str, Any]] = {}
+    for family, grid in GRIDS.items():
+        scored = [(lesson.score(lesson.grove.play(make_rule(family, **params), FREE_S)), params) for params in grid]
+        (_, _), params = max(scored, key=lambda each: (round(each[0][0], 6), -each[0][1]))
+        best[family] = dict(params)
+    return best
+
+
+def within(lesson: Lesson, policy: LearnedPolicy, budget_s: float, cap_s: float = FREE_S) -> dict[str, Any]:
+    """What does best with a mean of at most `budget_s` seconds a task: a rule, and a price of `policy`."""
+    rules = []
+    for family, grid in GRIDS.items():
+        if family in ("always", "interval"):  # they ask where nothing is new, too, and pay more than trees tell
+            continue
+        for params in grid:
+            success, seconds = lesson.score(lesson.grove.play(make_rule(family, **params), cap_s))
+            if seconds <= budget_s:
+                rules.append((round(success, 6), -seconds, family, params))
+    priced = []
+    for price in PRICES:
+        weight = price / lesson.call_s
+        success, seconds = lesson.score(lesson.grove.play(policy, cap_s, weight))
+        if seconds <= budget_s:
+            priced.append((round(success, 6), -seconds, weight))
+    rule = max(rules, key=lambda each: each[:2])
+    found: dict[str, Any] = {"rule": rule[2], "params": rule[3], "rule_success": rule[0], "rule_s": -rule[1]}
+    if priced:
+        learned = max(priced)
+        found |= {"cost_weight": learned[2], "learned_success": learned[0], "learned_s": -learned[1]}
+    return found
+
+
+def fit(
+    lessons: Sequence[Lesson], seed: int = 0, steps: int = STEPS, say: Callable[[str, float], None] | None = None
+) -> LearnedPolicy:
+    """The policy that is worth most on all lessons, over prices and budgets."""
+    import torch
+
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    allowed = np.array([action in (Action.ACT, Action.PLANNER_1, Action.PLANNER_2) for action in Action])
+    names = len(NAMELESS_FEATURE_NAMES)
+    net = torch.nn.Sequential(
+        torch.nn.Linear(names, HIDDEN_UNITS), torch.nn.Tanh(), torch.nn.Linear(HIDDEN_UNITS, N_ACTIONS)
+    )
+    optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    for step in range(steps):
+        losses = []
+        for lesson in lessons:
+            grove = lesson.grove
+            price = np.exp(rng.uniform(np.log(1e-3), np.log(3.0), len(grove))) / lesson.call_s
+            cap_s = float(rng.choice([FREE_S, FREE_S, 12.0 * lesson.call_s, 1.5 * lesson.call_s]))
+            s = grove.situations(cap_s, price[grove.of])
+            mask = torch.tensor((grove.mask(s) & allowed[:, None]).T)
+            logits = net(torch.tensor(encode_nameless(s))).masked_fill(~mask, -1e9)
+            worth = torch.tensor(grove.success - price[grove.of] * grove.llm_s, dtype=torch.float32)
+            value = _value(torch.softmax(logits, dim=1), worth, grove, torch)
+            weight = torch.tensor(lesson.weight / lesson.weight.sum(), dtype=torch.float32)
+            losses.append(-(weight * value[torch.tensor(grove.roots)]).sum())
+
+            some = rng.integers(len(grove.later_of), size=LATER)
+            later = encode_nameless(grove.situations(cap_s, price[grove.of][grove.later_of], later=True))[some]
+            quiet = net(torch.tensor(later)).masked_fill(~torch.tensor(allowed), -1e9)
+            losses.append(-QUIET * torch.log_softmax(quiet, dim=1)[:, 0].mean())
+        loss = torch.stack(losses).sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        if say is not None and step % 20 == 19:
+            say(f"loss {loss.item():.4f}", (step + 1) / steps)
+
+    layers = [layer for layer in net if isinstance(layer, torch.nn.Linear)]
+    return LearnedPolicy(
+        "alfworld",
+        tuple(layer.weight.detach().numpy().astype(np.float32) for layer in layers),
+        tuple(layer.bias.detach().numpy().astype(np.float32) for layer in layers),
+        np.zeros(names, dtype=bool),
+        allowed,
+        nameless=True,
+    )
+
+
+def _value(chances: Any, worth: Any, grove: Grove, torch: Any) -> Any:
+    """(nodes,) what is expected from each node on: chances (nodes, 5), worth (nodes,) where the task is over there."""
+    value = torch.where(torch.tensor(grove.ended), worth, torch.zeros_like(worth))
+    for level in grove.levels:
+        kids = torch.tensor(np.maximum(grove.children[level], 0))
+        at = torch.tensor(level)
+        value = value.index_put((at,), (chances[at] * value[kids]).sum(dim=1))
+    return value
+
+
+def default_price(lesson: Lesson, policy: LearnedPolicy, lost: float = 0.002) -> float:
+    """The dearest price of a second at which `policy` loses at most `lost` of the success at its best one."""
+    scores = [lesson.score(lesson.grove.play(policy, FREE_S, price / lesson.call_s))[0] for price in PRICES]
+    good = [price for price, success in zip(PRICES, scores, strict=True) if success >= max(scores) - lost]
+    return max(good) / lesson.call_s
+
+
+def summary(lessons: Mapping[str, Lesson], policy: LearnedPolicy) -> dict[str, dict[str, Any]]:
+    """Model -> the tuned rules, the policy's price where nothing binds, and what does best within each budget."""
+    found: dict[str, dict[str, Any]] = {}
+    for model, lesson in lessons.items():
+        full_s = lesson.score(lesson.grove.play(make_rule("start", recipe="P1"), FREE_S))[1]
+        found[model] = {
+            "rules": tune(lesson),
+            "cost_weight": default_price(lesson, policy),
+            "budgets": {f"{share:g}": within(lesson, policy, share * full_s) for share in BUDGETS},
+        }
+    return found
