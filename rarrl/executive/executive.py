@@ -805,6 +805,8 @@ class TaskExecutive:
         before = self.beliefs
         for place, things in seen.items():
             self.beliefs = self.beliefs.observe(place, things, self._now, observes.confidence)
+            if not self.domain.world.is_open(place, self.beliefs.state):  # it was seen what is inside
+                self.beliefs = self.beliefs.give(("open", place), self._now, observes.confidence)
         self._settle(here, before)
         return seen
 

@@ -193,6 +193,21 @@ def test_done_but_not_for_sure_is_looked_at():
     assert told == [("put", True)]
 
 
+def test_what_it_has_seen_into_is_open():
+    sees = {"list": "found", "thing": "class", "place": "place"}
+    seeing = Domain(
+        SkillSet(**{**SKILLS, "skills": {**SKILLS["skills"], "go": {**SKILLS["skills"]["go"], "observes": sees}}}),
+        World(**{**WORLD, "things": {"cup": {"usual": {"cupboard": 0.9}}, "plate": {}}}),
+    )
+    made = begun(seeing)
+    going = act(made)
+    assert going.step == step("go cupboard")
+    there = SkillResult(Outcome.SUCCESS, "", 2.0, fields={"found": [{"class": "cup", "place": "cupboard"}]})
+    made.finished(going.uuid, there, 2.0)
+    assert made.domain.world.is_open("cupboard", made.beliefs.state)
+    assert act(made).step == step("pick cup")  # and not: open cupboard
+
+
 # Decisions and answers
 
 
