@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from rarrl.build import ONLINE, make_orchestrator
 from rarrl.events import ActEvent, ShockEvent, ThinkEvent
 from rarrl.latency.profile import load_profile
-from rarrl.orchestrator.features import ALL_FEATURE_NAMES, NAMELESS_FEATURE_NAMES, encode, encode_nameless
+from rarrl.orchestrator.beside import FIRST_BESIDE, action_of, thinks_beside
+from rarrl.orchestrator.features import ALL_FEATURE_NAMES, encode
 from rarrl.orchestrator.learned import LearnedPolicy
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.rules import OrchestratorPolicy
@@ -25,12 +26,13 @@ from rarrl.types import Action, ActStatus, Budget, CallStatus, LlmCall, StateSum
 class Explained:
     """One decision of a run.
 
-    features: (n,) float32, by the first of `names`: those that the policy reads. allowed: (5,) bool, by `Action`.
-    probabilities: (5,) of the learned policy, None for a rule. value: chance of success less the price of thinking
-    still to come, as the policy sees it; None where its file holds no value head. recomputed: what the policy answers
-    now; another than `action` means that the log was made with another price or policy. seconds: of robot time that the
-    decision took; of a call, seconds and tokens of the language model. always: what always-think would do here, and
-    what that call costs in the mean."""
+    features: (n,) float32, by the first of `names`: those that the policy reads. allowed: (5,) bool, by `Action`; (9,)
+    by choice where the policy thinks beside acting. probabilities: as many, of the learned policy, None for a rule.
+    value: chance of success less the price of thinking still to come, as the policy sees it; None where its file holds
+    no value head. recomputed: what the policy answers now; another than `action` means that the log was made with
+    another price or policy. seconds: of robot time that the decision took; of a call, seconds and tokens of the
+    language model. always: what always-think would do here, and what that call costs in the mean. beside: the robot
+    went on meanwhile; what it knew is that of the call's end."""
 
     episode: int
     decision: int
@@ -49,6 +51,12 @@ class Explained:
     always: Action
     always_seconds: float
     always_tokens: float
+    beside: bool = False
+
+    @property
+    def choice(self) -> int:
+        """Its number among the choices, see `rarrl.orchestrator.beside`."""
+        return int(self.action) + (FIRST_BESIDE - 1 if self.beside else 0)
 
 
 def explain(run: Run, cost_weight: float) -> list[Explained]:
@@ -68,6 +76,7 @@ def _episode(episode: Episode, orchestrator: Orchestrator, always: OrchestratorP
     start, found = episode.start, []
     orchestrator.start(Budget.full(start.time_budget_s, start.token_budget))
     subgoals, index, acts = start.steps, 0, 0
+    open_ = _asked_beside(episode)
     for event in episode.events:
         if isinstance(event, ShockEvent):
             orchestrator.cut_budget(event.time_left_s, event.tokens_left)
@@ -78,7 +87,14 @@ def _episode(episode: Episode, orchestrator: Orchestrator, always: OrchestratorP
             elif isinstance(event, ActEvent):
                 index = event.subgoal_index
             summary = StateSummary(
-                subgoals, index, acts, start.horizon, event.retries_left or 0, event.contradicted or 0
+                subgoals,
+                index,
+                acts,
+                start.horizon,
+                event.retries_left or 0,
+                event.contradicted or 0,
+                thinking=event.decision in open_,
+                can_go_on=isinstance(event, ThinkEvent) and bool(event.beside),
             )
             found.append(_decision(event, summary, orchestrator, always))
             if isinstance(event, ActEvent):
@@ -93,15 +109,28 @@ def _episode(episode: Episode, orchestrator: Orchestrator, always: OrchestratorP
     return found
 
 
+def _asked_beside(episode: Episode) -> set[int]:
+    """The decisions that were made while a question was open: a call is logged when it ends."""
+    acts: list[int] = []
+    found: set[int] = set()
+    for event in episode.events:
+        if isinstance(event, ActEvent):
+            acts.append(event.decision)
+        elif isinstance(event, ThinkEvent) and event.beside:
+            found |= {decision for decision in acts if decision > event.decision}
+    return found
+
+
 def _decision(
     event: ActEvent | ThinkEvent, summary: StateSummary, orchestrator: Orchestrator, always: OrchestratorPolicy
 ) -> Explained:
     policy, costs = orchestrator.policy, orchestrator.costs
     situation = orchestrator.situation(summary, None if event.plan is None else event.plan.status)
-    mask = situation.action_mask()
-    nameless = isinstance(policy, LearnedPolicy) and policy.nameless
-    features = encode_nameless(situation) if nameless else encode(situation)
-    rival = Action(int(always.act(situation, mask)[0]))
+    mask = situation.choice_mask() if thinks_beside(policy) else situation.action_mask()
+    features, names = encode(situation), ALL_FEATURE_NAMES
+    if isinstance(policy, LearnedPolicy) and (policy.nameless or policy.thinks_beside):
+        features, names = policy.encode(situation), policy.feature_names
+    rival = Action(int(always.act(situation, mask[:FIRST_BESIDE])[0]))
     probabilities, value = None, None
     if isinstance(policy, LearnedPolicy):
         probabilities, value = policy.probabilities(features, mask)[0], policy.value(features)
@@ -115,14 +144,15 @@ def _decision(
         tokens=event.tokens if isinstance(event, ThinkEvent) else 0.0,
         why=event.why,
         features=features[0],
-        names=NAMELESS_FEATURE_NAMES if nameless else ALL_FEATURE_NAMES,
+        names=names,
         allowed=mask[:, 0],
         probabilities=probabilities,
         value=None if value is None else float(value[0]),
-        recomputed=Action(int(policy.act(situation, mask)[0])),
+        recomputed=action_of(int(policy.act(situation, mask)[0]))[0],
         always=rival,
         always_seconds=0.0 if rival is Action.ACT else float(costs.mean_s[rival - 1]),
         always_tokens=0.0 if rival is Action.ACT else float(costs.mean_tokens[rival - 1]),
+        beside=isinstance(event, ThinkEvent) and bool(event.beside),
     )
 
 
@@ -134,14 +164,14 @@ def pulls(policy: LearnedPolicy, decision: Explained, run: Sequence[Explained]) 
     """(features,) by how much each feature favours the choice: what its log-odds against the best other allowed action
     would lose if this feature alone had its mean over the run's decisions (occlusion). Zeros where nothing else was
     allowed."""
-    others = decision.allowed & policy.allowed & (np.arange(len(Action)) != decision.action)
+    others = decision.allowed & policy.allowed & (np.arange(len(decision.allowed)) != decision.choice)
     if not others.any():
         return np.zeros(len(decision.features))
     mean = np.mean([one.features for one in run], axis=0)
     changed = np.tile(decision.features, (len(mean) + 1, 1))
     changed[np.arange(len(mean)), np.arange(len(mean))] = mean
     logits = policy.logits(changed).astype(np.float64)
-    odds = logits[:, decision.action] - np.where(others, logits, -np.inf).max(axis=1)
+    odds = logits[:, decision.choice] - np.where(others, logits, -np.inf).max(axis=1)
     return np.asarray(odds[-1] - odds[:-1])
 
 

@@ -82,8 +82,8 @@ def _list(run: Run, episode: int, listed: list[Explained]) -> None:
         (
             f"{one.decision}",
             one.subgoal,
-            one.action.label,
-            _percent(one.probabilities[one.action]) if one.probabilities is not None else "-",
+            _label(one.choice),
+            _percent(one.probabilities[one.choice]) if one.probabilities is not None else "-",
             "-" if one.value is None else f"{one.value:.2f}",
             one.outcome,
             f"{one.seconds:.2f} s" + (f", {one.tokens:.0f} tokens" if one.tokens else ""),
@@ -103,6 +103,13 @@ def _list(run: Run, episode: int, listed: list[Explained]) -> None:
     )
 
 
+def _label(choice: int) -> str:
+    from rarrl.orchestrator.beside import action_of
+
+    action, beside = action_of(choice)
+    return f"{action.label} beside" if beside else action.label
+
+
 def _always(one: Explained) -> str:
     if not one.always:
         return "ACT"
@@ -114,7 +121,6 @@ def _detail(run: Run, explained: list[Explained], number: int) -> None:
 
     from rarrl.build import make_orchestrator
     from rarrl.orchestrator.learned import LearnedPolicy
-    from rarrl.types import Action
     from rarrl.why import named, pulls
 
     one = next((one for one in explained if one.decision == number), None)
@@ -123,7 +129,7 @@ def _detail(run: Run, explained: list[Explained], number: int) -> None:
         raise InputError(f"why: there is no decision {number} (there are {min(known)} to {max(known)})")
     out = console()
     took = f"{one.seconds:.2f} s, {one.tokens:.0f} tokens" if one.tokens else f"{one.seconds:.2f} s of robot time"
-    rows = [("choice", one.action.label), ("outcome", one.outcome), ("took", took), ("said then", one.why)]
+    rows = [("choice", _label(one.choice)), ("outcome", one.outcome), ("took", took), ("said then", one.why)]
     if one.recomputed is not one.action:
         rows.append(("the policy now", f"{one.recomputed.label} (another --cost-weight, or another policy)"))
     if one.value is not None:
@@ -132,8 +138,8 @@ def _detail(run: Run, explained: list[Explained], number: int) -> None:
     out.print(table(f"{run.policy}, episode {one.episode}, decision {one.decision}: {one.subgoal}", ("", ""), rows))
     if one.probabilities is not None:
         cells = [
-            (a.label, _percent(one.probabilities[a]), "yes" if one.allowed[a] else "no: budget, or enough calls")
-            for a in Action
+            (_label(i), _percent(share), "yes" if allowed else "no: budget, or enough calls")
+            for i, (share, allowed) in enumerate(zip(one.probabilities, one.allowed, strict=True))
         ]
         out.print(table("Actions", ("action", "probability", "allowed"), cells))
     policy = make_orchestrator(run.policy, run.header.profile).policy

@@ -194,12 +194,18 @@ class BesideExecutive(HouseholdExecutive):
         event = self.event
         stopped = event.reason == STOPPED
         if not stopped:
-            failed = event.status is not ActStatus.SUCCESS
-            self._failed = event.row if failed else None
-            self._succeeded |= frozenset() if failed else {event.row}
-            self._missed |= {event.row} if failed else frozenset()
+            self._learn(event)
         self._hear()
         return replace(attempt, status=ActStatus.SUCCESS, subgoal_done=False) if stopped else attempt
+
+    def _learn(self, event: Event) -> None:
+        """What the end of an attempt means for questions."""
+        if event.status is ActStatus.SUCCESS:
+            self._failed = None
+            self._succeeded |= {event.row}
+        else:
+            self._failed = event.row
+            self._missed |= {event.row}
 
     def _attempt(self) -> Event:
         """An attempt beside a question; one that an answer may stop goes on where the answer leaves it as it is."""

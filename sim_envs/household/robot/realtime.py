@@ -20,8 +20,8 @@ from ..env import HEIGHT, WIDTH, HouseholdEnv
 from ..executor import Event, sentence
 from ..scene import HouseholdScene
 from ..world import DT, Row, World
-from .drivers import LOST_S, InteractDebounce, ended
-from .executive import HouseholdExecutive
+from .beside import BesideExecutive
+from .drivers import LOST_S, NEVER, STOPPED, InteractDebounce, ended
 from .proprioception import MapProprioception
 
 DEADMAN_S = 0.2
@@ -56,7 +56,7 @@ class _Attempt:
 
 
 class SimWorld:
-    """The world's thread, and the driver of `HouseholdExecutive` on it: `attempt` blocks until it is over.
+    """The world's thread, and the driver of `RealtimeExecutive` on it: `attempt` blocks until it is over.
 
     Args:
         env: without pictures; `reset` it under `monitor`.
@@ -126,8 +126,9 @@ class SimWorld:
             self._between = []
             self.going = False
 
-    def attempt(self, env: HouseholdEnv) -> Event:
-        """Blocks until the sub-goal that is on has succeeded or failed. Raises: EndedError."""
+    def attempt(self, env: HouseholdEnv, until: int = NEVER) -> Event:
+        """Blocks until the sub-goal that is on has succeeded or failed, or the step `until` has come. Raises:
+        EndedError."""
         with self.monitor:
             row = env.executor.row
             assert row is not None, "an attempt needs a sub-goal that is on"
@@ -138,6 +139,9 @@ class SimWorld:
             self._event = None
             while (event := self._ended()) is None:
                 self.check()
+                if env.world.steps >= until:
+                    self._attempt = None
+                    return Event(row, ActStatus.FAILURE, STOPPED)
                 self.monitor.wait(POLL_S)
             return event
 
@@ -276,7 +280,7 @@ class SimWorld:
         return Moment((world.x, world.y, world.heading), (world.v, world.omega), proprio, sentence(row))
 
 
-class RealtimeExecutive(HouseholdExecutive):
+class RealtimeExecutive(BesideExecutive):
     """A robot in a home whose time passes by itself: while it thinks, too."""
 
     driver: SimWorld
@@ -290,6 +294,7 @@ class RealtimeExecutive(HouseholdExecutive):
         self._acts += 1
         self.event = event
         self._end()
+        self._learn(event)
         return Attempt(event.status, 0.0, True)
 
     def _give_up(self) -> Event:
