@@ -240,6 +240,7 @@ class OrchestratorNode(RarrlNode):
             self._awaited = None
         if not awaited or not self.active or pending is None or pending.id != call.request.decision:
             return False
+        self._session.heard(answer)
         message = call.decision
         values = conversions.values_from_answer(AnswerMessage(message.run, message.state, answer))
         self._answer_pub.publish(
