@@ -297,6 +297,7 @@ class OrchestratorNode(RarrlNode):
             return False
         self._awaited = None
         self._publish_answer(AnswerMessage(call.decision.run, call.decision.state, answer))
+        self._session.heard(answer)
         return True
 
     def _publish_answer(self, message: AnswerMessage) -> None:

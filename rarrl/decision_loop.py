@@ -530,6 +530,7 @@ class DecisionSession:
         self.report: Report | None = None
         self.decision: Decision | None = None  # the answer to `report`; None while there is none
         self.idle = False
+        self._first_token = -1, math.nan  # of the last answer: its decision, and seconds
         self.late_outcomes = 0
         self._cap = cap or (math.inf, math.inf)
         self._home = home
@@ -635,13 +636,19 @@ class DecisionSession:
             self._record(thought, self._beside, again)
             self._beside = self._beside if again else None
 
+    def heard(self, answer: Answer) -> None:
+        """An answer has come to whoever asks: how long its first token took is known here alone."""
+        self._first_token = answer.decision, answer.ttft_s
+
     def _record(self, outcome: DecisionOutcome, pending: Decision | None, again: bool) -> None:
         if pending is None or (outcome.decision, outcome.action) != (pending.id, pending.action):
             self.late_outcomes += not again
         elif isinstance(outcome.status, ActStatus):
             self.orchestrator.record_act(outcome.status, outcome.subgoal_done)
         else:
-            self.orchestrator.record_call(LlmCall(outcome.action, outcome.status, outcome.seconds, outcome.tokens))
+            decision, ttft_s = self._first_token
+            call = LlmCall(outcome.action, outcome.status, outcome.seconds, outcome.tokens)
+            self.orchestrator.record_call(replace(call, ttft_s=ttft_s) if decision == outcome.decision else call)
 
     @staticmethod
     def _over(summary: StateSummary) -> bool:
@@ -675,6 +682,8 @@ def play_episode(
         assert decision is not None  # a waiting robot in a task that is not over always gets one
         request = session.request(decision) if reasoner is not None else None
         answer = reasoner.ask(request) if reasoner is not None and request is not None else None
+        if answer is not None:
+            session.heard(answer)
         if decision.beside and answer is not None and robot.can_think_beside:
             report = robot.ask(decision)
             call = CallBeside(answer, clock.now(), decision.deadline_s)

@@ -216,12 +216,14 @@ class Decision:
 
 @dataclass(frozen=True)
 class LlmCall:
-    """A finished call: what it cost, and whether its answer may be used (status OK)."""
+    """A finished call: what it cost, and whether its answer may be used (status OK). ttft_s: of `seconds`, those to the
+    first token, where whoever asked knows them; else NaN."""
 
     action: Action
     status: CallStatus
     seconds: float
     tokens: float
+    ttft_s: float = float("nan")
 
 
 def _locked(array: np.ndarray) -> np.ndarray:

@@ -98,13 +98,12 @@ class CallFilter:
 
     def predict(self, cold: Bools | bool = False) -> tuple[Floats, Floats, Floats]:
         """(4, n) each of the next call's logarithm: its mean, the standard deviation of that, and that of the noise."""
-        flag = np.broadcast_to(np.asarray(cold, dtype=np.float64), (self.n,))
-        mean, sd = np.empty((_KINDS, self.n)), np.empty((_KINDS, self.n))
-        for kind in range(_KINDS):
-            h = self._looks(np.full(self.n, kind), flag)
-            mean[kind] = np.einsum("ni,ni->n", h, self._mean)
-            sd[kind] = np.sqrt(np.einsum("ni,nij,nj->n", h, self._cov, h))
-        return mean, sd, self._spread * np.sqrt(self._variance())
+        flag = np.asarray(cold, dtype=np.float64)
+        m, p, k = self._mean.T, self._cov.transpose(1, 2, 0), np.arange(1, _C)
+        mean = m[_F] + m[k] + flag * m[_C]
+        variance = p[_F, _F] + p[k, k] + 2.0 * p[_F, k]
+        variance += flag * (p[_C, _C] + 2.0 * (p[_F, _C] + p[k, _C]))
+        return mean, np.sqrt(variance), self._spread * np.sqrt(self._variance())
 
     @property
     def freedom(self) -> Floats:

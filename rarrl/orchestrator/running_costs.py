@@ -8,6 +8,7 @@ spends a whole budget on its first call.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -21,10 +22,19 @@ from rarrl.types import THINK_ACTIONS, CallStatus, LlmCall
 COLD_AFTER_S = 240.0
 """Seconds without a call after which the next one may find the model cold. Servers on one's own machine unload a model
 after five minutes without a call (Ollama's `keep_alive`), and hosts without own machines after a similar time."""
+FIRST_TOKENS = 30
+"""Calls of a kind among which the fastest first token is looked for: with fewer, a lasting queue is soon taken for a
+slower server."""
+WAIT_MEMORY = 0.6
+"""Share that the wait expected before keeps when a call has told of its own: queues last for a few calls."""
+EXPONENTIAL_95 = 3.0
+"""The 95 % quantile of an exponential distribution over its mean: waits vary by as much as they are long."""
 TOKEN_SPREAD = 0.25
 """Standard deviation of the logarithm of a call's tokens where the profile does not tell it, as it does of seconds."""
 MOST_RATIO = 1e4
 """Calls cost this factor more or less than the profile says, at most: beyond, a number is a mistake."""
+_STREAMED = 0.02
+"""Share of a call's seconds after its first token, at least: with less, the answer came in one piece."""
 _UNANSWERED = (CallStatus.BACKEND_DOWN,)
 """Ends of a call that say nothing of what an answer costs."""
 _GIVEN_UP = (CallStatus.TIMEOUT, CallStatus.WITHDRAWN)
@@ -96,6 +106,11 @@ class CostsOfRobots:
 class RunningCosts:
     """`Costs` of one robot that start as those of a profile and follow the calls that are made; see `call_filter`.
 
+    Where the backend tells when the first token came, waiting in a queue is told apart from the work: a queue costs
+    every kind of call the same seconds, not the same factor. A call has waited for what its first token took longer
+    than the fastest of its kind, as TCP tells queues from distance by the shortest round trip (L. S. Brakmo and L. L.
+    Peterson, "TCP Vegas", IEEE JSAC 13(8), 1995); less what the tokens after it were slower, too.
+
     A kind of call that was never made is expected to differ from the profile as the others did. A call that was given
     up counts as one that would have taken longer. The first call, and one after a pause, is expected to be slower once
     such calls were seen to be.
@@ -106,24 +121,29 @@ class RunningCosts:
 
     Attributes:
         calls: how many have been taken in.
+        wait_s: seconds that a call is expected to wait in a queue, 0 where no backend tells.
     """
 
     def __init__(self, prior: Costs, now: Callable[[], float] = time.monotonic) -> None:
         self.calls = 0
         self.now = now
         self._costs = CostsOfRobots(prior.mean_s, prior.p95_s, prior.mean_tokens, prior.max_tokens)
+        self.wait_s = 0.0
+        self._first_tokens: tuple[deque[tuple[float, float]], ...] = tuple(
+            deque(maxlen=FIRST_TOKENS) for _ in THINK_ACTIONS
+        )
         self._last_s = -np.inf
         self._was_cold = False
 
     @property
     def mean_s(self) -> Floats:
         """Seconds of a call, per THINK action."""
-        return self._now_costs().mean_s[:, 0]
+        return self._now_costs().mean_s[:, 0] + self.wait_s
 
     @property
     def p95_s(self) -> Floats:
         """Seconds that 95 % of the calls stay below, per THINK action."""
-        return self._now_costs().p95_s[:, 0]
+        return self._now_costs().p95_s[:, 0] + EXPONENTIAL_95 * self.wait_s
 
     @property
     def mean_tokens(self) -> Floats:
@@ -140,20 +160,35 @@ class RunningCosts:
         if call.status in _UNANSWERED or call.seconds <= 0.0:
             return
 
+        kind = THINK_ACTIONS.index(call.action)
+        waited_s = self._waited(kind, call)
         cold = self.is_cold(self.now() - call.seconds)
         self.calls += 1
         self._last_s = self.now()
         one = np.zeros(1, np.int64)
         self._costs.observe(
             one,
-            one + THINK_ACTIONS.index(call.action),
-            np.array([call.seconds]),
+            one + kind,
+            np.array([max(call.seconds - waited_s, 1e-3)]),
             np.array([call.tokens]),
             np.array([call.status in _GIVEN_UP]),
             np.array([cold]),
         )
         self._was_cold = self.is_cold(self._last_s)
         self._costs.update(self._was_cold)
+
+    def _waited(self, kind: int, call: LlmCall) -> float:
+        """Seconds that a call waited in a queue, by its first token; the expected wait follows them."""
+        after_s = call.seconds - call.ttft_s
+        if not (call.ttft_s > 0.0 and after_s > _STREAMED * call.seconds):  # NaN too: the backend does not tell
+            return 0.0
+        known = self._first_tokens[kind]
+        known.append((call.ttft_s, after_s))
+        fastest_s, its_after_s = min(known)
+        slower = max(after_s / its_after_s, 1.0)
+        waited_s = max(call.ttft_s - slower * fastest_s, 0.0)
+        self.wait_s += (1.0 - WAIT_MEMORY) * (waited_s - self.wait_s)
+        return waited_s
 
     def is_cold(self, now_s: float) -> bool:
         """Whether a call that starts at `now_s` is the first one, or comes after a pause."""

@@ -176,3 +176,17 @@ def test_an_orchestrator_takes_its_own_calls_in():
     orchestrator.record_call(call(seconds=20.0))
     assert orchestrator.costs.mean_s[0] > 5.0
     assert orchestrator.history.latency_log_ratio[0] == pytest.approx(np.log(20.0)), "against what was expected before"
+
+
+def test_a_queue_costs_every_kind_of_call_the_same_seconds():
+    short, long = Action.PLANNER_1, Action.PLANNER_2
+    told, untold = robot(), robot()
+    for wait_s in (0.0, 0.0, 0.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0):
+        seconds = 0.9 + wait_s
+        told.observe(LlmCall(short, CallStatus.OK, seconds, 100.0, ttft_s=0.2 + wait_s))
+        untold.observe(LlmCall(short, CallStatus.OK, seconds, 100.0))
+
+    assert told.wait_s == pytest.approx(5.0, rel=0.1)
+    assert told.mean_s[short - 1] == pytest.approx(5.9, rel=0.15)
+    assert told.mean_s[long - 1] == pytest.approx(1.8 + 5.0, rel=0.15), "2 s of work, 5 s of waiting"
+    assert untold.mean_s[long - 1] > 9.0, "who does not know of the queue takes the server for slower"
