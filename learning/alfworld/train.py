@@ -64,7 +64,7 @@ HIDDEN_UNITS, STEPS, RATE, WEIGHT_DECAY, QUIET = 24, 400, 0.01, 0.003, 0.05
 """Of the network; steps of Adam; its rate; how small weights are kept; weight of acting where nothing is new."""
 TEMPLATE_EVERY = 4
 """Templates are learned from few examples: the robot reads them without a model."""
-LATER = 2_000
+LATER = 500
 """Situations in which nothing is new that each step looks at."""
 
 
@@ -149,8 +149,8 @@ def fit(
             losses.append(-(weight * value[torch.tensor(grove.roots)]).sum())
 
             some = rng.integers(len(grove.later_of), size=LATER)
-            later = encode_nameless(grove.situations(cap_s, price[grove.of][grove.later_of], later=True))[some]
-            quiet = net(torch.tensor(later)).masked_fill(~torch.tensor(allowed), -1e9)
+            later = grove.situations(cap_s, price[grove.of[grove.later_of[some]]], some)
+            quiet = net(torch.tensor(encode_nameless(later))).masked_fill(~torch.tensor(allowed), -1e9)
             losses.append(-QUIET * torch.log_softmax(quiet, dim=1)[:, 0].mean())
         loss = torch.stack(losses).sum()
         optimiser.zero_grad()
