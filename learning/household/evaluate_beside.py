@@ -183,8 +183,8 @@ def _tuned(missions: HostedMissions, family: str, beside: bool) -> dict[str, Any
 
 
 def compared() -> dict[str, dict[str, OrchestratorPolicy]]:
-    """Kind of policy -> how it thinks (standing, beside) -> the policy. learned: the same network, learned twice for the
-    same objective, once without the choices beside."""
+    """Kind of policy -> how it thinks (standing, beside) -> the policy. learned: the same network, learned twice for
+    the same objective, once without the choices beside."""
     found: dict[str, dict[str, OrchestratorPolicy]] = {
         "learned": {arm: load_learned(SHIPPED / f"household_{arm}.safetensors") for arm in ARMS},
         "household, then household_beside": {
