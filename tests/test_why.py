@@ -97,7 +97,8 @@ def test_a_run_that_thinks_beside_acting_is_explained(tmp_path: Path) -> None:
     acts = [one for one in found if one.action is Action.ACT]
     waiting = [one for one in acts if not one.allowed[1:].any()]
     assert waiting and all(one.recomputed is Action.ACT for one in waiting)
-    shown = CliRunner().invoke(app, ["why", str(tmp_path), "--episode", str(beside[0].episode)], env={"COLUMNS": "250"})
+    wanted = ["why", str(tmp_path), str(beside[0].decision)]
+    shown = CliRunner().invoke(app, wanted)
     assert shown.exit_code == 0 and "THINK(planner, 1) beside" in " ".join(shown.output.split())
 
 
