@@ -50,10 +50,10 @@ class FilterSettings:
     """What is believed before the first call; logarithms (0.1 is about 10 %). Chosen by hand, see the tests' coverage.
 
     common, kinds, cold, load: standard deviations of f, d_k, c and b. drift, kind_drift: of what f and each d_k may
-    move from call to call. jump: of f where it jumps; 1.5 is a factor of 4.5. odd: of a call that is odd. first_jump, jump_share,
-    odd_share: probability that f has jumped before the first call (the profile was made on another machine), before a
-    later one, that a call is odd. spread_calls: how many calls the profile's spread counts as. memory: share of the
-    weight that a call's word on the spread keeps with each later call."""
+    move from call to call. jump: of f where it jumps; 1.5 is a factor of 4.5. odd: of a call that is odd. first_jump:
+    probability that f has jumped before the first call (the profile was made on another machine); jump_share: before a
+    later one; odd_share: that a call is odd. spread_calls: how many calls the profile's spread counts as. memory: share
+    of the weight that a call's word on the spread keeps with each later call."""
 
     common: float = 0.1
     kinds: float = 0.15
