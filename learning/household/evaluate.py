@@ -248,6 +248,7 @@ def orchestrator_of(setting: Setting) -> Orchestrator:
         world=World.HOUSEHOLD,
         call_timeout_s=setting.language_model.call_timeout_s,
         live=setting.follows_costs,
+        reasoner="" if setting.latency else setting.llm,
     )
 
 
