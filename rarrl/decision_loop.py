@@ -382,7 +382,7 @@ class EpisodeRunner:
     def _tell_again(self) -> Report:
         """A report that is no attempt's; what the last one said of one is said again, in case nobody has heard it."""
         assert self.report is not None
-        return self._make_report(self.report.outcome if self.report.phase is Phase.WAITING else None)
+        return self._make_report(self.report.outcome)
 
     def answered(self, answer: Answer) -> Report:
         """The answer to what it `asks` has come, between two attempts, or what was spent on it until it was withdrawn;
