@@ -294,6 +294,8 @@ class EpisodeRunner:
         """Starts to carry `decision` out; the simulated seconds that it takes. `complete` returns the outcome.
 
         answer: of the reasoner that was asked for this THINK; None: the executive replays the call."""
+        if decision.action is not Action.ACT:
+            self._close_withdrawn()
         assert self._open is None and self.report is not None
         before = self._executive.summary
         if decision.action is Action.ACT:
@@ -360,8 +362,7 @@ class EpisodeRunner:
         """Opens the question of `decision`, a THINK beside acting: the report after it, in which only ACT is due, or
         nothing. Only where `can_think_beside`. A call that was withdrawn, and has not said what was spent, is paid
         for with the seconds until now."""
-        if self._asked is not None:
-            self.answered(unanswered(self._asked.decision, self._now() - self._asked.t0))
+        self._close_withdrawn()
         assert self._open is None and self.report is not None and self._beside is not None
         before, task = self._executive.summary, self.report.task
         plan = None if task is None else KnownPlan.of(before, task.status)
@@ -370,6 +371,24 @@ class EpisodeRunner:
         self._thought = None
         self.tally = self.tally.plus(asked=1, beside=1)
         return self._make_report(None)
+
+    def _close_withdrawn(self) -> None:
+        """Pays for a call that was withdrawn and has not said what was spent: the next question comes."""
+        if self._asked is not None:
+            self.answered(unanswered(self._asked.decision, self._now() - self._asked.t0))
+
+    def look(self) -> Report:
+        """Of a world that goes on by itself, between two attempts: the report, a new one where the open question has
+        been settled meanwhile, or where something may go on beside it, or nothing any more."""
+        assert self._open is None and self.report is not None
+        stage = self._thinking.stage
+        self._look_whether_settled()
+        return self.report if self._thinking.stage is stage else self._tell_again()
+
+    def _tell_again(self) -> Report:
+        """A report that is no attempt's; what the last one said of one is said again, in case nobody has heard it."""
+        assert self.report is not None
+        return self._make_report(self.report.outcome)
 
     def answered(self, answer: Answer) -> Report:
         """The answer to what it `asks` has come, between two attempts, or what was spent on it until it was withdrawn;
@@ -401,7 +420,7 @@ class EpisodeRunner:
         self._notice_shock()
         if self.done:
             self._finish_episode()
-        return self._make_report(self.report.outcome if self.report.phase is Phase.WAITING else None)
+        return self._tell_again()
 
     def _look_whether_settled(self) -> None:
         """Withdraws the question that the world has settled, or notices whether anything may go on beside it."""

@@ -352,7 +352,7 @@ class TaskExecutive:
         report = self.report
         if self.status in STANDING:
             return
-        self._make_report(report.outcome if report is not None and report.phase is Phase.WAITING else None)
+        self._make_report(report.outcome if report is not None and not self._awaited else None)
 
     def _review(self) -> Commands:
         """Withdraws the question that the world has settled, or notices whether anything may go on beside it."""
