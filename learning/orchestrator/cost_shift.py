@@ -227,7 +227,7 @@ def bench_costs(
     plans: Sequence[AlfredPlan],
     *,
     busy: Sequence[float],
-    robots: int = 900,
+    robots: int = 400,
     seed: int = 0,
     json_path: Path | None = None,
     command: str = "rarrl bench costs",
