@@ -65,7 +65,7 @@ def measure_busy_cores(
         for turn in range(2 * ROUNDS):
             busy = turn % 2 == 1
             say(f"calls of the shipped planner, cores {'busy' if busy else 'as they are'}", turn / (2 * ROUNDS))
-            with _at_work(programs if busy else 0):
+            with cores_at_work(programs if busy else 0):
                 for number in range(calls):
                     goal = goals[(turn // 2 * calls + number) % len(goals)]
                     began = time.monotonic()
@@ -77,7 +77,8 @@ def measure_busy_cores(
 
 
 @contextmanager
-def _at_work(programs: int) -> Iterator[None]:
+def cores_at_work(programs: int) -> Iterator[None]:
+    """Keeps `programs` programs computing meanwhile."""
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_spin, daemon=True) for _ in range(programs)]
     for worker in workers:
