@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.context import SpawnProcess
 from typing import Any
 
 import numpy as np
@@ -77,22 +78,24 @@ def measure_busy_cores(
 
 
 @contextmanager
-def cores_at_work(programs: int) -> Iterator[None]:
+def cores_at_work(programs: int) -> Iterator[list[SpawnProcess]]:
     """Keeps `programs` programs computing meanwhile."""
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_spin, daemon=True) for _ in range(programs)]
+    workers = [context.Process(target=_spin, args=(os.getpid(),), daemon=True) for _ in range(programs)]
     for worker in workers:
         worker.start()
     try:
         time.sleep(SETTLE_S if programs else 0.0)
-        yield
+        yield workers
     finally:
         for worker in workers:
             worker.kill()
             worker.join()
 
 
-def _spin() -> None:
+def _spin(parent: int) -> None:
+    """Computes until process `parent` is gone, however that ended."""
     number = 0.0
-    while True:
-        number += 1.0
+    while os.getppid() == parent:
+        for _ in range(100_000):
+            number += 1.0
