@@ -347,7 +347,7 @@ def bench_costs(
     seed: SeedOption = 0,
     alfred: AlfredOption = None,
     split: SplitOption = None,
-    robots: Annotated[int, typer.Option(min=10, max=100_000, help="Runs of 12 tasks in each comparison.")] = 900,
+    robots: Annotated[int, typer.Option(min=10, max=100_000, help="Runs of 12 tasks in each comparison.")] = 400,
     json: JsonOption = None,
 ) -> None:
     """Make calls slower than recorded (x 4, busy cores, cold starts): what deciding by today's costs is worth."""
