@@ -36,7 +36,7 @@ from rarrl.skills.nearest import NearestExample, Recalled
 from rarrl.skills.outcome import Outcome, SkillResult
 from rarrl.skills.plan import Plan, Step
 from rarrl.skills.search import Preparation, Search
-from rarrl.thinking import ENDS_TASK, STOPPED_BY_ANSWER, Do, Kind, Question, Stage, Tally, may_go_on, unanswered
+from rarrl.thinking import ANY_QUESTION, ENDS_TASK, STOPPED_BY_ANSWER, Do, Kind, Stage, Tally, may_go_on, unanswered
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, StepView
 
 AWAY_S = 1.0
@@ -50,8 +50,6 @@ PASSED_CONFIDENCE = 0.9
 """How sure the robot is that doors on the way that it took are open: it may have taken another one."""
 DETOUR = 1.25
 """Real way to the straight one between doors: furniture, and doors that are not met in the middle."""
-_PLANNER = Question(0, Role.PLANNER, beside=True)
-"""What may go on beside it may go on beside any question."""
 SPARE = 0.03
 """Share of a full battery that the way back to the charger must leave."""
 
@@ -301,8 +299,7 @@ class TaskExecutive:
         late = self.withdrawn
         if late is not None:  # what it has spent has not been told
             self.answer(unanswered(late, max(self._now - self._question.asked_s, 0.0)), self._now)
-        failed = task.failed_step if task.failed is not None else None
-        self._question.ask(decision, task.id, task.plan, failed, self._named(), self.beliefs)
+        self._question.ask(decision, task.id, task.plan, self._failed, self._named(), self.beliefs)
         self._question.asked_s = self._now
         self._thought = None
         self.report = replace(self.report, phase=Phase.EXECUTING)
@@ -316,7 +313,7 @@ class TaskExecutive:
         """Takes the answer to the THINK that is awaited, or what one has spent that was withdrawn; any other is
         dropped."""
         self._now = now_s
-        commands = self._review()
+        commands = self._reconsider()
         asked = self._question.decision
         before = self._question.stage
         do = self._question.hear(answer)
@@ -381,16 +378,21 @@ class TaskExecutive:
         return (Withdraw(self._question.withdraw()),) if self._question.open is not None else ()
 
     def _can_go_on(self) -> bool:
-        """Whether a step is on that may go on beside the open question, or beside a planner if one were asked now."""
+        """Whether a step is on that may go on beside the open question, or would beside a planner that is asked now."""
         _, found = self._next()
         step = found.steps[0] if found.steps else None
         if step is None or self.domain.check_now(step, self.beliefs.state):
             return False
-        return may_go_on(self._question.thinking.open or _PLANNER, self._kind(step))
+        return may_go_on(self._question.thinking.open or ANY_QUESTION, self._kind(step))
 
     def _kind(self, step: Step) -> Kind:
         question = self._question.thinking.open
-        return kind_of_skill(self.domain.skill(step), again=question is not None and step == question.failed)
+        return kind_of_skill(self.domain.skill(step), again=step == (question.failed if question else self._failed))
+
+    @property
+    def _failed(self) -> Step | None:
+        """The step that failed last, where none has succeeded since."""
+        return self._task.failed_step if self._task is not None and self._task.failed is not None else None
 
     def _stop_needless(self) -> Commands:
         """Stops what runs and is not what the plan that an answer has put in force begins with."""
