@@ -62,7 +62,8 @@ def train_orchestrator(
     if world not in ("replay", "alfworld"):
         raise InputError(f"--world: {world[:40]!r} is none (allowed: replay, alfworld)")
     if world == "alfworld":
-        return _train_alfworld(alfworld, alfred, games, workers, seed, out)
+        _train_alfworld(alfworld, alfred, games, workers, seed, out)
+        return
     from rarrl.orchestrator.learned import save_policy
     from rarrl.results import machine, versions
     from rarrl_learning.orchestrator.train import TrainConfig
