@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rarrl.orchestrator.features import Costs, Floats, Situation
 from rarrl.orchestrator.rules import OrchestratorPolicy
 
-from .trees import LEAF, Tree, stacked
+from .trees import LEAF, Tree, picked, stacked
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,14 @@ class Grove:
     def __len__(self) -> int:
         return len(self.roots)
 
-    def situations(self, cap_s: float, cost_weight: float | Floats, later: bool = False) -> Situation:
-        """The situations of all nodes, or of those where nothing was new, where a task may spend `cap_s` seconds of
-        thinking. cost_weight: one for all, or one for each."""
-        found = self._later if later else self._situations
-        spent = self.llm_s[self.later_of] if later else self.llm_s
-        tokens = self.tokens[self.later_of] if later else self.tokens
+    def situations(
+        self, cap_s: float, cost_weight: float | Floats, later: NDArray[np.int64] | None = None
+    ) -> Situation:
+        """The situations of all nodes where a task may spend `cap_s` seconds of thinking; or those of some in which
+        nothing was new. cost_weight: one for all, or one for each."""
+        found = self._situations if later is None else picked(self._later, later)
+        at = slice(None) if later is None else self.later_of[later]
+        spent, tokens = self.llm_s[at], self.tokens[at]
         shape = (4, found.n)
         return replace(
             found,

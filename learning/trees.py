@@ -6,7 +6,7 @@ there is, so that the worth of a policy on it, and how it changes with the polic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -128,24 +128,33 @@ def grow(trial: Trial, terms: Terms, actions: Sequence[Action], max_calls: int =
 
 def stacked(parts: Sequence[Situation]) -> Situation:
     """The situations of all robots of `parts`, copied."""
-    found = _joined(parts)
-    assert isinstance(found, Situation)
-    return found
+    return _of_arrays(parts, lambda arrays: np.concatenate(arrays, axis=-1))
 
 
-def _joined(values: Sequence[Any]) -> Any:
+def picked(s: Situation, rows: NDArray[np.int64]) -> Situation:
+    """The situations of some robots of `s`, copied."""
+    return _of_arrays([s], lambda arrays: arrays[0][..., rows])
+
+
+def _of_arrays(values: Sequence[Any], make: Callable[[Sequence[NDArray[Any]]], NDArray[Any]]) -> Any:
+    """A value as `values` are, whose arrays are made of theirs."""
     first = values[0]
     if first is None:
         return None
     if isinstance(first, np.ndarray):
-        return np.concatenate(values, axis=-1)
+        return make(values)
     if isinstance(first, History):
-        history = History(sum(value.n for value in values))
-        for name, array in vars(history).items():
-            if isinstance(array, np.ndarray) and not name.startswith("_"):
-                array[...] = _joined([getattr(value, name) for value in values])
+        names = [
+            name for name, each in vars(first).items() if isinstance(each, np.ndarray) and not name.startswith("_")
+        ]
+        arrays = {name: make([getattr(value, name) for value in values]) for name in names}
+        history = History(arrays[names[0]].shape[-1])
+        for name, array in arrays.items():
+            getattr(history, name)[...] = array
         return history
-    return type(first)(**{f.name: _joined([getattr(value, f.name) for value in values]) for f in fields(first)})
+    return type(first)(
+        **{f.name: _of_arrays([getattr(value, f.name) for value in values], make) for f in fields(first)}
+    )
 
 
 def _seen(node: _Open) -> Situation:

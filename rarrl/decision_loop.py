@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 from rarrl.clock import Clock, ManualClock
 from rarrl.events import ActEvent, EndEvent, EpisodeEvent, Event, KnownPlan, ShockEvent, ThinkEvent, facts_of
@@ -224,6 +224,8 @@ class EpisodeRunner:
         self._origin_s = origin_s
         self._number = 0
         self._open: tuple[Decision, StateSummary, DecisionOutcome, float] | None = None
+        goes_on = callable(getattr(executive, "take_beside", None))
+        self._beside = cast(GoesOn, executive) if goes_on else None
         self._thinking = Thinking()
         self._asked: _Asked | None = None
         self._idle_s = 0.0  # since when no attempt has been made
@@ -239,7 +241,7 @@ class EpisodeRunner:
     @property
     def can_think_beside(self) -> bool:
         """Whether the robot can go on while a question is open; else it stands, whatever a decision says."""
-        return isinstance(self._executive, GoesOn)
+        return self._beside is not None
 
     @property
     def asks(self) -> Decision | None:
@@ -298,8 +300,11 @@ class EpisodeRunner:
         before = self._executive.summary
         if decision.action is Action.ACT:
             if self._thinking.open is not None:
-                assert isinstance(self._executive, GoesOn) and self._executive.next_kind is not None
-                self._thinking = self._thinking.start(self._executive.next_kind)
+                assert self._beside is not None
+                kind = self._beside.next_kind
+                if kind is None:
+                    raise ValueError("EpisodeRunner.execute: there is nothing to attempt beside the question")
+                self._thinking = self._thinking.start(kind)
             attempt = self._executive.act()
             outcome = DecisionOutcome(
                 decision.id, Action.ACT, attempt.status, attempt.seconds, 0.0, attempt.subgoal_done
@@ -341,6 +346,7 @@ class EpisodeRunner:
                     plan=self._plan,
                     retries_left=before.retries_left or None,
                     contradicted=before.contradicted or None,
+                    can_go_on=before.can_go_on or None,
                 )
             )
         else:
@@ -357,10 +363,10 @@ class EpisodeRunner:
         nothing. Only where `can_think_beside`. A call that was withdrawn, and has not said what was spent, is paid
         for with the seconds until now."""
         self._close_withdrawn()
-        assert self._open is None and self.report is not None and isinstance(self._executive, GoesOn)
+        assert self._open is None and self.report is not None and self._beside is not None
         before, task = self._executive.summary, self.report.task
         plan = None if task is None else KnownPlan.of(before, task.status)
-        self._thinking = self._thinking.ask(self._executive.question(decision))
+        self._thinking = self._thinking.ask(self._beside.question(decision))
         self._asked = _Asked(decision, before, plan, self._now())
         self._thought = None
         self.tally = self.tally.plus(asked=1, beside=1)
@@ -399,9 +405,9 @@ class EpisodeRunner:
 
         if do is not Do.APPLY and withdrawn:
             answer = replace(answer, status=CallStatus.WITHDRAWN, plan=None, verdict=None)
-        assert isinstance(self._executive, GoesOn)
+        assert self._beside is not None
         stood_s = max(self._now() - self._idle_s, 0.0)
-        call = self._executive.take_beside(asked.decision.action, answer, stood_s)
+        call = self._beside.take_beside(asked.decision.action, answer, stood_s)
         self.tally = self.tally.plus(applied=do is Do.APPLY and call.status is CallStatus.OK)
         self._asked = None
         self._idle_s = self._now()
@@ -418,12 +424,12 @@ class EpisodeRunner:
 
     def _look_whether_settled(self) -> None:
         """Withdraws the question that the world has settled, or notices whether anything may go on beside it."""
-        if self._thinking.open is None or not isinstance(self._executive, GoesOn):
+        if self._thinking.open is None or self._beside is None:
             return
-        if settled(self._thinking.open, self._executive.present()):
+        if settled(self._thinking.open, self._beside.present()):
             self._thinking, _ = self._thinking.after(Happened.SETTLED)
             return
-        kind = self._executive.next_kind
+        kind = self._beside.next_kind
         goes_on = kind is not None and self._thinking.allows(kind)
         if goes_on is self.stands:
             self._thinking, _ = self._thinking.after(Happened.GOES_ON if goes_on else Happened.NOTHING_LEFT)
@@ -467,6 +473,7 @@ class EpisodeRunner:
                 plan=plan,
                 retries_left=before.retries_left or None,
                 contradicted=before.contradicted or None,
+                can_go_on=before.can_go_on or None,
                 beside=decision.beside or None,
                 tokens_saved=tokens_saved or None,
             )

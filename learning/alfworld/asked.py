@@ -11,9 +11,9 @@ from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.skills.plan import Plan
 from rarrl.types import Action, Role
 
-from ..recorded_answers import DEADLINE_S, AnswerFile, Question, Recorded, robot_hash, seconds_of_children
+from ..recorded_answers import DEADLINE_S, AnswerFile, Question, Recorded, seconds_of_children
 from ..trials import CallCosts
-from .answers import ROBOT, answers_path, question_of
+from .answers import load_answers, question_of
 
 ACTIONS = {
     (Role.PLANNER, 1): Action.PLANNER_1,
@@ -102,5 +102,5 @@ def known_of(model: str, llm: str = "llama") -> Known:
 
     if model == "live":
         return Known(None, lambda: make_reasoner(llm))
-    answers = AnswerFile(answers_path(model), robot=robot_hash(ROBOT))
+    answers = load_answers(model)
     return Known(answers, (lambda: make_reasoner("llama")) if model == "shipped" else None)

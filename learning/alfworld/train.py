@@ -6,20 +6,34 @@ sampled but what a second of thinking costs, and what a task may spend. Rules ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rarrl.alfred import AlfredPlan, is_development
+from rarrl.files import sha256, write_json_atomic
 from rarrl.orchestrator.features import N_ACTIONS, NAMELESS_FEATURE_NAMES, encode_nameless
-from rarrl.orchestrator.learned import LearnedPolicy
+from rarrl.orchestrator.learned import LearnedPolicy, save_policy
 from rarrl.orchestrator.rules import make_rule
+from rarrl.results import machine, versions
 from rarrl.types import Action
+from rarrl_sim_envs.alfworld.games import Game
 
 from ..grove import Grove, Outcome
+from ..trees import Tree, grow
+from ..trials import Terms, Trial
+from .answers import MODELS
+from .asked import known_of
+from .evaluate import FOLDER, FREE_S, PLANNERS, RULES, WEIGHTS, Said, make_engine, said_in
+from .goals import Kind
+from .trials import AtHome, Home
 
 RECIPES = ("P1", "P2")
 """The verifier's verdict changes nothing that the executive does, and says ok to four of five wrong plans here: it is
@@ -44,12 +58,13 @@ GRIDS: dict[str, list[dict[str, Any]]] = {
 """Rule -> the parameters that tuning tries."""
 BUDGETS = (0.25, 0.5, 0.75, 1.0)
 """Mean seconds of thinking a task that a policy may come to, in parts of those of `start`, asked at level 1."""
-FREE_S = 3600.0
 PRICES = tuple(float(price) for price in np.round(np.geomspace(1e-4, 30.0, 56), 6))
 """Points of success for the seconds of one call of level 1: the dial of the learned policy."""
 HIDDEN_UNITS, STEPS, RATE, WEIGHT_DECAY, QUIET = 24, 400, 0.01, 0.003, 0.05
 """Of the network; steps of Adam; its rate; how small weights are kept; weight of acting where nothing is new."""
-LATER = 2_000
+TEMPLATE_EVERY = 4
+"""Templates are learned from few examples: the robot reads them without a model."""
+LATER = 500
 """Situations in which nothing is new that each step looks at."""
 
 
@@ -134,8 +149,8 @@ def fit(
             losses.append(-(weight * value[torch.tensor(grove.roots)]).sum())
 
             some = rng.integers(len(grove.later_of), size=LATER)
-            later = encode_nameless(grove.situations(cap_s, price[grove.of][grove.later_of], later=True))[some]
-            quiet = net(torch.tensor(later)).masked_fill(~torch.tensor(allowed), -1e9)
+            later = grove.situations(cap_s, price[grove.of[grove.later_of[some]]], some)
+            quiet = net(torch.tensor(encode_nameless(later))).masked_fill(~torch.tensor(allowed), -1e9)
             losses.append(-QUIET * torch.log_softmax(quiet, dim=1)[:, 0].mean())
         loss = torch.stack(losses).sum()
         optimiser.zero_grad()
@@ -184,3 +199,113 @@ def summary(lessons: Mapping[str, Lesson], policy: LearnedPolicy) -> dict[str, d
             "budgets": {f"{share:g}": within(lesson, policy, share * full_s) for share in BUDGETS},
         }
     return found
+
+
+def grown(said: Sequence[Said], model: str, workers: int, say: Callable[[str, float], None]) -> list[Tree]:
+    """The tree of each sentence, in the twin."""
+    one = partial(_tree, model)
+    found: list[Tree] = []
+
+    def collected(results: Iterable[Tree]) -> None:
+        for tree in results:
+            found.append(tree)
+            say(f"{model}: {len(found)} of {len(said)} sentences", len(found) / len(said))
+
+    if workers <= 1:
+        collected(map(one, said))
+    else:
+        with ProcessPoolExecutor(workers) as pool:
+            collected(pool.map(one, said, chunksize=4))
+    return found
+
+
+def _tree(model: str, said: Said) -> Tree:
+    known = known_of(model)
+    home = Home(said.game, make_engine("twin"))
+    return grow(Trial(home.task(said.game.goal)), Terms(AtHome(known), known.costs), PLANNERS)
+
+
+def lesson_of(said: Sequence[Said], trees: Sequence[Tree], model: str) -> Lesson:
+    """Trees to learn from; ALFWorld's templates count as much as people's sentences."""
+    costs = known_of(model).costs
+    kinds = np.array([each.kind is Kind.HUMAN for each in said])
+    weight = np.where(kinds, 1.0 / max(kinds.sum(), 1), 1.0 / max((~kinds).sum(), 1))
+    return Lesson(Grove(trees, costs), weight / weight.mean(), float(costs.mean_s[0]))
+
+
+def sentences_to_learn_from(alfworld: Path | None, alfred: Path, n: int | None) -> list[Said]:
+    """Of each game of the train split that the shipped planner was not taught, one sentence of people, and of every
+    fourth one ALFWorld's own. n: at most so many games. Raises: InputError."""
+    found: list[Said] = []
+    said = {kind: said_in("train", kind.value, alfred, folder=alfworld) for kind in Kind}
+    templates = {each.game.name: each for each in said[Kind.TEMPLATE]}
+    human = {each.game.name: each for each in reversed(said[Kind.HUMAN])}
+    names = [name for name, each in templates.items() if name in human and is_kept_back(each.game)]
+    order = np.random.default_rng(0).permutation(len(names))[:n]
+    for number, name in enumerate(names[int(at)] for at in order):
+        found += [human[name]] + ([templates[name]] if number % TEMPLATE_EVERY == 0 else [])
+    return found
+
+
+def is_kept_back(game: Game) -> bool:
+    """Whether the shipped planner was not taught a game's trial."""
+    return is_development(AlfredPlan("", "", game.trial, (), (), ()))
+
+
+def train_alfworld(
+    alfworld: Path | None,
+    alfred: Path,
+    *,
+    n: int | None = None,
+    workers: int = 1,
+    seed: int = 0,
+    folder: Path = FOLDER,
+    command: str = "rarrl train orchestrator --world alfworld",
+    progress: Callable[[str, float], None] | None = None,
+) -> dict[str, Any]:
+    """Grows the trees, tunes the rules, fits the policy and the abstention; writes all three into `folder`.
+
+    Returns what the card of the weights says. Raises: InputError."""
+    say = progress or (lambda what, share: None)
+    said = sentences_to_learn_from(alfworld, alfred, n)
+    grown_of: dict[str, tuple[list[Said], list[Tree]]] = {}
+    for model in MODELS:
+        known = [each for each in said if known_of(model).knows(each.game.goal)]
+        grown_of[model] = known, grown(known, model, workers, say)
+    return learn(grown_of, seed, folder, command, say)
+
+
+def learn(
+    grown_of: Mapping[str, tuple[Sequence[Said], Sequence[Tree]]],
+    seed: int,
+    folder: Path,
+    command: str,
+    say: Callable[[str, float], None],
+) -> dict[str, Any]:
+    """See `train_alfworld`. grown_of: model -> sentences, and their trees."""
+    lessons = {model: lesson_of(said, trees, model) for model, (said, trees) in grown_of.items()}
+    policy = fit(list(lessons.values()), seed, say=say)
+    tuned = summary(lessons, policy)
+    words = sorted(f"{each.game.name} {each.game.goal}" for each in grown_of[MODELS[0]][0])
+    data = sha256("\n".join(words).encode())
+    write_json_atomic(folder / RULES.name, {"command": command, "data": data, "models": tuned})
+
+    metrics: dict[str, float] = {}
+    for model, lesson in lessons.items():
+        played = lesson.grove.play(policy, FREE_S, tuned[model]["cost_weight"])
+        never = lesson.grove.play(make_rule("never"), FREE_S)
+        metrics |= {f"{model}_success": lesson.score(played)[0], f"{model}_llm_s": lesson.score(played)[1]}
+        metrics |= {f"{model}_success_never": lesson.score(never)[0]}
+        metrics |= {f"{model}_success_oracle": lesson.score(lesson.grove.oracle(FREE_S))[0]}
+    card = {
+        "command": command,
+        "trained_on": {model: f"{len(lesson.grove)} sentences" for model, lesson in lessons.items()},
+        "data": data,
+        "features": "nameless",
+        "seed": seed,
+        "metrics": {name: round(value, 4) for name, value in metrics.items()},
+        "machine": machine(),
+        "versions": versions(),
+    }
+    save_policy(policy, folder, card, WEIGHTS.name)
+    return card

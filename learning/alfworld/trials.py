@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -52,7 +53,7 @@ class Home:
 
     Args:
         game: of ALFWorld.
-        make: the engine, `Twin` or `TextWorldGame`."""
+        make: the engine. Of twins several can be under way; TextWorld has one state, and one task at a time."""
 
     def __init__(self, game: Game, make: Callable[[Game], TextGame]) -> None:
         self.game = game
@@ -73,8 +74,9 @@ class Home:
         )
 
     def _begin(self, executive: TaskExecutive) -> JudgedPlayer:
-        self._engine.reset()
-        return JudgedPlayer(self._engine, self.domain)
+        engine = copy.copy(self._engine)  # what a twin shares after a reset does not change
+        engine.reset()
+        return JudgedPlayer(engine, self.domain)
 
 
 class AtHome:

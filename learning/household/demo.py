@@ -67,8 +67,8 @@ HOSTED = Thinker(
     "anyscale-70b",
     "anyscale-70b",
     # What did best on missions of `household-training` at these costs: `python benchmarks/demo_table.py tune`.
-    SHIPPED.policies
-    | {
+    {
+        **SHIPPED.policies,
         "always": ('always:{"recipe":"P1"}', 0.0),
         "learned": ("learned", 0.02),
         "learned beside": ("household_beside", 0.008),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rarrl.cli.common import check_output, command_line, guarded, progress
+from rarrl.cli.common import check_output, command_line, console, guarded, progress, table
 from rarrl.cli.orchestrator import JsonOption, SeedOption
 
 AlfworldOption = Annotated[
@@ -66,6 +66,14 @@ def eval_alfworld(
             command=command_line(),
             progress=lambda what, share: update(share, what),
         )
+    for kind in ("template", "human"):
+        if kind in results["tables"]:
+            head = ("policy", "success", "LLM seconds", "tokens", "calls", "skills")
+            rows = [
+                (name, *(f"{row[column][0]:.3g}" for column in ("success", "llm_s", "tokens", "calls", "skills")))
+                for name, row in results["tables"][kind].items()
+            ]
+            console().print(table(f"{kind} goals, a game", head, rows))
     print_results(results)
     if json is not None:
         typer.echo(f"figures: {json}")
