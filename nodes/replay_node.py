@@ -46,7 +46,8 @@ class ReplayNode(RarrlNode):
         run_dir = self.setting("run_dir", str)
         if run_dir:
             self._log = open_log(Path(run_dir), config.orchestrator, config.replay.seed, config.replay.speed)
-        self._robot = EpisodeRunner(executive, self._simulated, self._log, run=os.urandom(8).hex())
+        run = os.urandom(8).hex()
+        self._robot = EpisodeRunner(executive, self._simulated, self._log, run, beside=False)
         self._episodes, self._finished, self._succeeded = config.replay.episodes, 0, 0
         self._busy_s = 0.0  # what the decision under way takes, simulated
         self._state_pub = self.create_lifecycle_publisher(DiagnosticArray, "state", LATCHED)

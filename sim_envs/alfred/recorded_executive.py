@@ -17,18 +17,33 @@ from rarrl.errors import InputError
 from rarrl.latency.profile import load_profile
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
 from rarrl.reasoner.plan import Plan
-from rarrl.types import CALL_TIMEOUT_S, Action, CallStatus, LlmCall, Role, StateSummary
+from rarrl.thinking import ANY_QUESTION, Kind, Present, Question, kind_of, may_go_on
+from rarrl.types import (
+    CALL_TIMEOUT_S,
+    Action,
+    ActStatus,
+    CallStatus,
+    Decision,
+    LlmCall,
+    Role,
+    StateSummary,
+    StepView,
+)
 
 from .core import Dynamics
 from .episodes import EpisodeConfig, configured
-from .executive import AlfredExecutive, EpisodeInfo
+from .executive import AlfredExecutive, Attempt, EpisodeInfo
 from .recorded_core import RecordedCore, Recordings, category, put_shape
+
+_Step = tuple[int, int]
+"""A step of this episode: which of its plans, and its number in that."""
 
 
 class RecordedExecutive(AlfredExecutive):
     """A robot in one episode of `RecordedCore`: it carries out the plan in force, right or wrong.
 
-    `think` replays the recorded answer; `take` a live one. The plan in force is what `summary` and `task` tell.
+    `think` replays the recorded answer; `take` a live one. The plan in force is what `summary` and `task` tell. It can
+    go on beside a live call (`rarrl.decision_loop.GoesOn`).
 
     Args:
         recordings: its own; `take` writes into them.
@@ -65,7 +80,10 @@ class RecordedExecutive(AlfredExecutive):
         kinds = r.kinds[row, source, : r.length[row, source]]
         types = tuple(kind for step in kinds for kind in (SubgoalType.GotoLocation, SubgoalType(int(step))))
         index = len(types) if self.done and self.success else min(int(core.situation().subgoal_index[0]), len(types))
-        return StateSummary(step_views(types), index, int(core.acts[0]), int(core.horizon[0]))
+        steps = step_views(types)
+        kind = self._kind(steps[index], (source, index), self._failed) if index < len(steps) else None
+        goes_on = not self.done and kind is not None and may_go_on(ANY_QUESTION, kind)
+        return StateSummary(steps, index, int(core.acts[0]), int(core.horizon[0]), can_go_on=goes_on)
 
     @property
     def task(self) -> TaskView:
@@ -79,8 +97,55 @@ class RecordedExecutive(AlfredExecutive):
 
     def begin(self, number: int) -> EpisodeInfo:
         """Starts episode `number` of this seed."""
+        self._failed: _Step | None = None
+        self._succeeded: set[_Step] = set()
+        self._asked: Question | None = None
         info = super().begin(number)
         return EpisodeInfo(**{**vars(info), "goal": self._goals[int(self._core.row[0])]})
+
+    def act(self) -> Attempt:
+        """See `AlfredExecutive`."""
+        step = int(self._core.source[0]), self.summary.subgoal_index
+        attempt = super().act()
+        failed = attempt.status is not ActStatus.SUCCESS
+        self._failed = step if failed else None
+        self._succeeded |= set() if failed else {step}
+        return attempt
+
+    @staticmethod
+    def _kind(view: StepView, step: _Step, failed: object) -> Kind:
+        return kind_of(view.irreversible, moves=view.name == SubgoalType.GotoLocation.name, again=step == failed)
+
+    @property
+    def next_kind(self) -> Kind | None:
+        """See `GoesOn`."""
+        summary = self.summary
+        index = summary.subgoal_index
+        if self.done or index >= len(summary.subgoals):
+            return None
+        failed = self._failed if self._asked is None else self._asked.failed
+        return self._kind(summary.subgoals[index], (int(self._core.source[0]), index), failed)
+
+    def question(self, decision: Decision) -> Question:
+        """See `GoesOn`."""
+        assert decision.action.role is not None
+        self._succeeded = set()
+        self._asked = Question(decision.id, decision.action.role, decision.beside, self.task.plan, self._failed)
+        return self._asked
+
+    def present(self) -> Present:
+        """See `GoesOn`."""
+        return Present(not self.done, self.task.plan, self.done, frozenset(self._succeeded))
+
+    def take_beside(self, action: Action, answer: Answer, stood_s: float) -> LlmCall:
+        """See `GoesOn`; no time passes here but that of attempts and calls."""
+        self._asked = None
+        if not self.done:
+            return self.take(action, answer)
+        seconds, tokens = min(answer.seconds, self.budget_left[0]), min(float(answer.tokens), self.budget_left[1])
+        self._core.time_s -= seconds
+        self._core.tokens -= tokens
+        return LlmCall(action, answer.status, seconds, tokens)
 
     def take(self, action: Action, answer: Answer) -> LlmCall:
         """One call that a reasoner has answered: its seconds and tokens are spent, its plan or verdict holds from now.
