@@ -3,14 +3,16 @@
     python benchmarks/executive_faults.py [--trials 8] [--only FAULT ...] [--json FILE]
 
 Processes: a robot that is not ours (`benchmarks/foreign_cart.py`, no line of rarrl), executive_node, orchestrator_node
-with a language model that is none (it answers the plan of the task after half a second). A task has two rows: cup
-and book go to the other place; the executive adds driving, taking and looking.
+with a language model that is none (it answers the plan of the task after half a second; where its process is killed, it
+has one, and is asked beside acting). A task has two rows: cup and book go to the other place; the executive adds
+driving, taking and looking.
 
 Each fault strikes at a random time of each trial. Counted:
     two_goals_at_once   by the cart itself: goals that began while another one was at work
     lost_tasks          neither succeeded nor ended with a reason within TRIAL_S
     stale_applied       rows that were told done without a goal of that task that the cart said it had done
     false_success       tasks that ended as succeeded where the cart had not done both rows
+    lost_steps          goals that began and were not carried out to their end, where the language model alone failed
     resume_s            from the activation of a restarted executive until its goal was found again, or a new one came:
                         a wall time, most of it DDS discovery; load_p50 is the load average of the machine at the ends
 """
@@ -22,6 +24,7 @@ import json
 import os
 import random
 import shlex
+import signal
 import sys
 import tempfile
 import time
@@ -113,7 +116,9 @@ FAULTS = {
     "server_lies": "the server says of three of ten goals that they are done, and does nothing",
     "server_thinks": "the server thinks for 3.5 s before it takes three of ten goals, and says that it knows none",
     "thinks_and_executive_killed": "the server thinks for 1.2 s about every goal, and the executive is killed",
+    "worker_killed_mid_thought": "the language model's process is killed while it is asked beside a step",
 }
+THOUGHTS = "thoughts.jsonl"
 MODES = {
     "cancel_lost": "deaf",
     "result_late": "late",
@@ -122,6 +127,15 @@ MODES = {
     "server_thinks": "thinks",
     "thinks_and_executive_killed": "thinks_on",
 }
+
+
+THINKS_S = 0.8
+"""Seconds that the language model with a process of its own thinks: longer than the cart takes for a step."""
+RULES = {
+    "orchestrator_killed": 'always:{"recipe": "P1"}',
+    "worker_killed_mid_thought": 'always:{"recipe": "P1", "beside": true}',
+}
+"""When the orchestrator asks; after a failure where nothing else is said."""
 
 
 class HalfASecond:
@@ -153,6 +167,48 @@ class HalfASecond:
         """Nothing."""
 
 
+class InAProcess:
+    """The same, with a process of its own (`slow_planner`), which thinks for THINKS_S."""
+
+    name = "in_a_process"
+
+    def __init__(self) -> None:
+        """Starts the process."""
+        from rarrl.reasoner.call import CallsUnderWay
+        from rarrl.worker_process import WorkerCommand, WorkerProcess
+
+        first = {"log": os.environ["FOREIGN_CART_THOUGHTS"]}
+        self._worker = WorkerProcess(WorkerCommand("slow planner", ("slow_planner",), first, START_S, 60_000, ""))
+        self._calls = CallsUnderWay()
+
+    def ask(self, request: Any) -> Any:
+        """See `rarrl.reasoner.base.Reasoner`."""
+        from rarrl.reasoner.base import Answer
+        from rarrl.reasoner.call import UsageMeter
+        from rarrl.reasoner.plan import Plan
+        from rarrl.types import CallStatus
+        from rarrl.worker_process import CallFailedError
+
+        meter, status, why, plan = UsageMeter(request), CallStatus.OK, "", None
+        text = json.dumps(rows(request.goal.split()[-1]))
+        with self._calls.add(request, meter):
+            try:
+                got = self._worker.call("plan", meter.deadline, meter.withdrawal, thinks_s=THINKS_S, text=text)
+                plan = Plan.from_rows(json.loads(got["text"]))
+            except CallFailedError as error:
+                status, why = error.status, str(error)
+        seconds = time.monotonic() - meter.started
+        return Answer(request.decision, request.role, request.level, status, seconds, self.name, plan=plan, why=why)
+
+    def cancel(self, decision: int) -> bool:
+        """See `rarrl.reasoner.base.Withdrawable`."""
+        return self._calls.withdraw(decision)
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._worker.close()
+
+
 @dataclass
 class Trial:
     """What came of one task."""
@@ -169,6 +225,9 @@ class Trial:
     done: bool = False
     resume_s: float | None = None
     load: float = 0.0
+    lost_steps: int = 0
+    killed_mid_thought: int = 0
+    answers_applied: int = 0
 
 
 @dataclass
@@ -197,6 +256,7 @@ class Bench:
         self._read = 0
         qos = QoSProfile(depth=100, reliability=LATCHED.reliability, durability=LATCHED.durability)
         node.create_subscription(DiagnosticArray, f"{self.namespace}/task", self._on_task, qos)
+        self._killed = 0  # processes of the language model, in this trial
         self._alive = 0.0  # when the orchestrator was heard last
         node.create_subscription(Empty, f"{self.namespace}/alive", self._on_alive, 1)
         self._talk = node.create_publisher(String, f"{self.namespace}/instruction", 10)
@@ -217,8 +277,9 @@ class Bench:
             seed = self.luck.randrange(1 << 30)
             self._processes.start(name, "foreign_cart", {"mode": mode, "seed": seed, **files}, space)
         elif name == "orchestrator":
-            rule = 'always:{"recipe": "P1"}' if self.fault == "orchestrator_killed" else "after_failure"
-            model = {"orchestrator.policy": rule, "orchestrator.reasoner": "executive_faults:HalfASecond"}
+            rule = RULES.get(self.fault, "after_failure")
+            kind = InAProcess if self.fault == "worker_killed_mid_thought" else HalfASecond
+            model = {"orchestrator.policy": rule, "orchestrator.reasoner": f"executive_faults:{kind.__name__}"}
             self._processes.start(name, "rarrl_nodes.orchestrator_node", {**robot, **model}, space)
         else:
             journal = {"executive.journal": str(self.folder / f"{name}.journal.json")}
@@ -240,9 +301,11 @@ class Bench:
 
     def cart(self) -> list[dict[str, Any]]:
         """All that the cart wrote down."""
-        path = self.folder / "cart.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
-        return [json.loads(line) for line in lines]
+        return _lines(self.folder / "cart.jsonl")
+
+    def thoughts(self) -> list[dict[str, Any]]:
+        """All that the language model's process wrote down."""
+        return _lines(self.folder / THOUGHTS)
 
     def truth(self) -> dict[str, Any]:
         """What is really so."""
@@ -295,7 +358,8 @@ class Bench:
         found = Trial(self.fault, seed)
         self.until(lambda: not self._at_work(), 30.0)  # of the last task, where its goal was given up
         self.until(lambda: time.monotonic() - self._alive < 0.5, START_S)
-        lines = len(self.cart())
+        lines, thoughts = len(self.cart()), len(self.thoughts())
+        applied = self._applied()
         wanted, before = self._other_place(), self.truth()
         at = self.say(sentence(wanted))
         if self.fault == "cancel_lost":
@@ -324,7 +388,19 @@ class Bench:
         found.done = all(truth[thing] == wanted for thing in THINGS)
         there = sum(before[thing] == wanted for thing in THINGS)
         found.stale_applied = self._stale(at, new, there)
+        if self.fault == "worker_killed_mid_thought":
+            found.killed_mid_thought = self._killed
+            found.answers_applied = self._applied() - applied
+            found.lost_steps = sum(line["what"] == "goal" for line in new) - sum(
+                line["what"] == "end" and line["done"] for line in new
+            )
+            answered = sum("over" in line for line in self.thoughts()[thoughts:])
+            found.stale_applied += max(found.answers_applied - answered, 0)
         return found
+
+    def _applied(self) -> int:
+        """Answers of the language model that have taken effect since the executive was started."""
+        return int(self._told[-1].values["answers_applied"]) if self._told else 0
 
     def _other_place(self) -> str:
         """Where the cup is not."""
@@ -351,10 +427,25 @@ class Bench:
             self.kill("orchestrator")
             self.wait(2.0)
             self.start("orchestrator")
+        elif self.fault == "worker_killed_mid_thought":
+            self.wait(when)
+            self._kill_thinker()
         elif self.fault in ("executive_killed", "thinks_and_executive_killed"):
             self.wait(when)
             return self._restart()
         return None
+
+    def _kill_thinker(self) -> None:
+        """Kills the language model's process while it thinks and the cart carries something out."""
+        self._killed = 0
+
+        def thinks() -> bool:
+            last = self.thoughts()[-1:]
+            return bool(last) and "over" not in last[0] and self._at_work()
+
+        if self.until(thinks, 20.0):
+            os.kill(int(self.thoughts()[-1]["pid"]), signal.SIGKILL)
+            self._killed = 1
 
     def _restart(self) -> float | None:
         killed, lines = time.time(), len(self.cart())
@@ -392,6 +483,12 @@ class Bench:
         return max(told - len(said) - there, 0)
 
 
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """What a file of JSON lines holds so far."""
+    text = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
 @contextmanager
 def bench(folder: Path, fault: str, seed: int) -> Iterator[Bench]:
     """Starts what a fault needs, and ends it."""
@@ -402,7 +499,8 @@ def bench(folder: Path, fault: str, seed: int) -> Iterator[Bench]:
     from rarrl_nodes.run import Processes
 
     folder.mkdir(parents=True, exist_ok=True)
-    environment = dict(os.environ, FOREIGN_CART_WORLD=str(folder / "truth.json"), PYTHONUNBUFFERED="1")
+    files = {"FOREIGN_CART_WORLD": str(folder / "truth.json"), "FOREIGN_CART_THOUGHTS": str(folder / THOUGHTS)}
+    environment = dict(os.environ, PYTHONUNBUFFERED="1", **files)
     environment["PYTHONPATH"] = os.pathsep.join((str(HERE), os.environ.get("PYTHONPATH", "")))
     context = rclpy.Context()
     context.init()
@@ -455,11 +553,18 @@ def figures(trials: list[Trial]) -> tuple[dict[str, Any], dict[str, Any]]:
             "load_p50": float(np.median([trial.load for trial in mine])),
             "ends": sorted({f"{trial.status}: {trial.why}"[:160] for trial in mine if trial.status != "succeeded"}),
         }
+        if fault == "worker_killed_mid_thought":
+            table[fault] |= {
+                name: sum(getattr(trial, name) for trial in mine)
+                for name in ("lost_steps", "killed_mid_thought", "answers_applied")
+            }
     n = len(trials)
     sums = {
         name: sum(row[name] for row in table.values()) for name in ("two_goals_at_once", "lost_tasks", "stale_applied")
     }
     found = {name: Figure(float(value), "count", n) for name, value in sums.items()}
+    if thinkers := [trial for trial in trials if trial.fault == "worker_killed_mid_thought"]:
+        found["lost_steps"] = Figure(float(sum(trial.lost_steps for trial in thinkers)), "count", len(thinkers))
     lies = [trial for trial in trials if trial.status == "succeeded"]
     if lies:
         wrong = sum(not trial.done for trial in lies)

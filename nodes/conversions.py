@@ -27,7 +27,7 @@ SCHEMA = "1"
 """Version of the key-value format. A message with another version is refused."""
 
 # Limits on what a message may hold. Each is far above what a run needs and keeps a bad sender from exhausting memory.
-MAX_VALUES = 64  # key-value pairs; the largest message that is read back has 45
+MAX_VALUES = 64  # key-value pairs; the largest message that is read back has 57
 MAX_TEXT = 10_000  # characters per key or value
 MAX_STEPS = 100  # steps of a language model's plan; no skills file allows more
 MAX_ARGUMENTS = 8  # of a step
@@ -65,6 +65,33 @@ class DecisionMessage:
     decision: Decision
     time_left_s: float
     tokens_left: float
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The THINK whose call a robot has open, as its `state` tells it: the orchestrator sees by it what is still wanted.
+
+    Attributes:
+        run: the robot's run.
+        state: number of the report that the decision answered.
+        decision: id of the THINK.
+        withdrawn: nobody needs its answer any more: the call is to be stopped.
+    """
+
+    run: str
+    state: int
+    decision: int
+    action: Action
+    withdrawn: bool = False
+
+    @classmethod
+    def of(cls, message: DecisionMessage, withdrawn: bool = False) -> Asked:
+        """What the robot has open that carries out `message`, a THINK."""
+        return cls(message.run, message.state, message.decision.id, message.decision.action, withdrawn)
+
+    def is_of(self, message: DecisionMessage) -> bool:
+        """Whether `message` is the decision that was asked."""
+        return (self.run, self.state, self.decision) == (message.run, message.state, message.decision.id)
 
 
 @dataclass(frozen=True)
@@ -114,9 +141,9 @@ def values_of(msg: DiagnosticArray) -> dict[str, str]:
     return texts
 
 
-def values_from_report(report: Report) -> dict[str, object]:
-    """The texts of the `state` topic."""
-    summary, budget, outcome = report.summary, report.budget, report.outcome
+def values_from_report(report: Report, asked: Asked | None = None) -> dict[str, object]:
+    """The texts of the `state` topic. asked: the call that the robot has open."""
+    summary, budget = report.summary, report.budget
     values: dict[str, object] = {
         "schema": SCHEMA,
         "run": report.run,
@@ -130,24 +157,38 @@ def values_from_report(report: Report) -> dict[str, object]:
         "contradicted_beliefs": summary.contradicted,
         "step": summary.step,
         "horizon": summary.horizon,
+        "thinking": summary.thinking,
+        "can_go_on": summary.can_go_on,
         "time_budget_s": budget.initial_time_s,
         "token_budget": budget.initial_tokens,
         "time_left_s": budget.time_s,
         "tokens_left": budget.tokens,
-        "outcome_id": "none" if outcome is None else outcome.decision,
+        **_values_from_outcome("outcome", report.outcome),
+        **_values_from_outcome("thought", report.thought),
+        "asked_id": "none" if asked is None else asked.decision,
     }
-
-    if outcome is not None:
+    if asked is not None:
         values |= {
-            "outcome_action": outcome.action.name,
-            "outcome_status": outcome.status.value,
-            "outcome_seconds": outcome.seconds,
-            "outcome_tokens": outcome.tokens,
-            "outcome_subgoal_done": outcome.subgoal_done,
+            "asked_state": asked.state,
+            "asked_action": asked.action.name,
+            "asked_withdrawn": asked.withdrawn,
         }
 
     values |= {"goal": "none"} if report.task is None else _values_from_task(report.task)
     return values
+
+
+def _values_from_outcome(name: str, outcome: DecisionOutcome | None) -> dict[str, object]:
+    if outcome is None:
+        return {f"{name}_id": "none"}
+    return {
+        f"{name}_id": outcome.decision,
+        f"{name}_action": outcome.action.name,
+        f"{name}_status": outcome.status.value,
+        f"{name}_seconds": outcome.seconds,
+        f"{name}_tokens": outcome.tokens,
+        f"{name}_subgoal_done": outcome.subgoal_done,
+    }
 
 
 def report_from_values(values: Mapping[str, str]) -> Report:
@@ -158,6 +199,7 @@ def report_from_values(values: Mapping[str, str]) -> Report:
 
     # A sender of before knows steps by name alone, and neither of the counts.
     told = any(key in values for key in (*(f"plan_{key}" for key in STEP_FACTS), "retries_left"))
+    beside = _knows_beside(values)
     summary = StateSummary(
         _steps(values, names) if told else tuple(_step(step_view, name) for name in names),
         _int(values, "subgoal_index"),
@@ -165,6 +207,8 @@ def report_from_values(values: Mapping[str, str]) -> Report:
         _int(values, "horizon"),
         _int(values, "retries_left") if told else 0,
         _int(values, "contradicted_beliefs") if told else 0,
+        _bool(values, "thinking") if beside else False,
+        _bool(values, "can_go_on") if beside else False,
     )
     budget = Budget(
         _float(values, "time_left_s"),
@@ -180,9 +224,34 @@ def report_from_values(values: Mapping[str, str]) -> Report:
         episode=_int(values, "episode"),
         summary=summary,
         budget=budget,
-        outcome=_outcome(values),
+        outcome=_outcome(values, "outcome"),
         task=None if _get(values, "goal") == "none" else _task(values),
+        thought=_outcome(values, "thought") if beside else None,
     )
+
+
+def asked_from_values(values: Mapping[str, str]) -> Asked | None:
+    """The call that the robot has open by its `state`; None: none. Raises: ValueError that names the key."""
+    if not _knows_beside(values) or _get(values, "asked_id") == "none":
+        return None
+    return Asked(
+        run=_name(values, "run"),
+        state=_int(values, "asked_state"),
+        decision=_int(values, "asked_id"),
+        action=_thinks(_member(Action.__members__, _get(values, "asked_action"), "asked_action"), "asked_action"),
+        withdrawn=_bool(values, "asked_withdrawn"),
+    )
+
+
+def _knows_beside(values: Mapping[str, str]) -> bool:
+    """Whether a state is of a sender that knows of thinking beside acting."""
+    return any(key in values for key in ("thinking", "can_go_on", "thought_id", "asked_id"))
+
+
+def _thinks(action: Action, key: str) -> Action:
+    if action is Action.ACT:
+        raise ValueError(f"key {key}: ACT asks nothing")
+    return action
 
 
 def _steps(values: Mapping[str, str], names: list[str]) -> tuple[StepView, ...]:
@@ -203,19 +272,21 @@ def _step(make: Callable[..., StepView], *values: Any) -> StepView:
         raise ValueError(f"key plan: {error}") from None
 
 
-def _outcome(values: Mapping[str, str]) -> DecisionOutcome | None:
-    if _get(values, "outcome_id") == "none":
+def _outcome(values: Mapping[str, str], name: str) -> DecisionOutcome | None:
+    if _get(values, f"{name}_id") == "none":
         return None
 
-    action: Action = _member(Action.__members__, _get(values, "outcome_action"), "outcome_action")
+    action: Action = _member(Action.__members__, _get(values, f"{name}_action"), f"{name}_action")
+    if name == "thought":
+        _thinks(action, "thought_action")
     kinds = ActStatus if action is Action.ACT else CallStatus
     return DecisionOutcome(
-        decision=_int(values, "outcome_id"),
+        decision=_int(values, f"{name}_id"),
         action=action,
-        status=_member(kinds.__members__, _get(values, "outcome_status"), "outcome_status"),
-        seconds=_float(values, "outcome_seconds"),
-        tokens=_float(values, "outcome_tokens"),
-        subgoal_done=_bool(values, "outcome_subgoal_done"),
+        status=_member(kinds.__members__, _get(values, f"{name}_status"), f"{name}_status"),
+        seconds=_float(values, f"{name}_seconds"),
+        tokens=_float(values, f"{name}_tokens"),
+        subgoal_done=_bool(values, f"{name}_subgoal_done"),
     )
 
 
@@ -232,6 +303,8 @@ def values_from_decision(message: DecisionMessage) -> dict[str, object]:
         "role": decision.action.role.value if decision.action.role else "none",
         "level": decision.action.level,
         "deadline_s": decision.deadline_s,
+        "beside": decision.beside,
+        "asks_person": decision.asks_person,
         "time_left_s": message.time_left_s,
         "tokens_left": message.tokens_left,
         "why": decision.why,
@@ -249,11 +322,20 @@ def decision_from_values(values: Mapping[str, str]) -> DecisionMessage:
     if action is None or (action is Action.ACT) != acts:
         raise ValueError(f"keys action, role, level: {values['action']}, {role}, {level} do not go together")
 
+    # A sender of before knows neither.
+    beside, asks_person = (_bool(values, key) if key in values else False for key in ("beside", "asks_person"))
+    if beside and acts:
+        raise ValueError("key beside: true, but only a THINK can be beside acting")
+    if asks_person and not acts:
+        raise ValueError("key asks_person: true, but only in place of an ACT can a person be asked")
+
     return DecisionMessage(
         run=_name(values, "run"),
         state=_int(values, "state"),
         episode=_int(values, "episode"),
-        decision=Decision(_int(values, "id"), action, _float(values, "deadline_s"), _get(values, "why")),
+        decision=Decision(
+            _int(values, "id"), action, _float(values, "deadline_s"), _get(values, "why"), beside, asks_person
+        ),
         time_left_s=_float(values, "time_left_s"),
         tokens_left=_float(values, "tokens_left"),
     )
@@ -284,6 +366,7 @@ def values_from_answer(message: AnswerMessage) -> dict[str, object]:
         "where": json.dumps({thing: dict(shares) for thing, shares in answer.where.items()})[:MAX_TEXT],
         "text": answer.text[:MAX_TEXT],
         "why": answer.why,
+        "tokens_saved": answer.tokens_saved,
     }
 
 
@@ -311,6 +394,7 @@ def answer_from_values(values: Mapping[str, str]) -> AnswerMessage:
         text=_get(values, "text"),
         why=_get(values, "why"),
         where=_where(values),
+        tokens_saved=_int(values, "tokens_saved") if "tokens_saved" in values else 0,
     )
 
     if answer.status is not CallStatus.OK and (answer.plan is not None or answer.verdict is not None):

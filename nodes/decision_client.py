@@ -21,10 +21,10 @@ from rarrl.events import EventWriter, RunEvent
 from rarrl.reasoner.base import Answer
 from rarrl.secrets import hide_secrets
 from rarrl.skills.domain import Domain
-from rarrl.types import CallStatus, Decision
+from rarrl.types import Action, CallStatus, Decision
 
 from . import conversions
-from .conversions import DecisionMessage
+from .conversions import Asked, DecisionMessage
 from .lifecycle import now
 
 GRACE_S = 1.0
@@ -59,7 +59,8 @@ class DecisionClient:
         self._domain = domain
 
     def decision(self, msg: DiagnosticArray, report: Report) -> DecisionMessage | None:
-        """The decision in `msg`, for the run of `report`; None, and counted, where it is malformed or for another run.
+        """The decision in `msg`, for the run of `report`; None, and counted, where it is malformed, for another run, or
+        asks a second question.
 
         It may be for an earlier state of this run: the topic is latched, and the caller compares `state`."""
         try:
@@ -73,13 +74,16 @@ class DecisionClient:
             return None
 
         self.heartbeat.hear(now())
+        if message.state == report.number and report.summary.thinking and message.decision.action is not Action.ACT:
+            self.ignore(f"{message.decision.action.label} while a question is open: only ACT is due")
+            return None
         return message
 
-    def answer(self, msg: DiagnosticArray, report: Report, awaited: bool = True) -> Answer | None:
-        """The reasoner's answer in `msg`; None, and counted, where it is malformed or not for the state in `report`.
+    def answer(self, msg: DiagnosticArray, asked: Asked | None) -> Answer | None:
+        """The reasoner's answer in `msg`; None, and counted, where it is malformed or not to what was `asked`.
 
         Args:
-            awaited: whether the robot waits for an answer at all.
+            asked: the THINK whose call the robot has open; None: it has none.
         """
         try:
             message = conversions.answer_from_values(conversions.values_of(msg))
@@ -87,26 +91,21 @@ class DecisionClient:
             self.ignore(f"answer: {error}")
             return None
 
-        plan = message.answer.plan
-        fault = self._domain.misfit(plan) if plan is not None else ""
+        answer = message.answer
+        fault = self._domain.misfit(answer.plan) if answer.plan is not None else ""
         if fault:
             self.ignore(f"answer: a plan of another robot: {fault}")
             return None
 
         self.heartbeat.hear(now())
-        if not awaited or (message.run, message.state) != (report.run, report.number):
-            self.ignore(f"an answer to decision {message.answer.decision}, which is not awaited")
+        if asked is None:
+            self.ignore(f"an answer to decision {answer.decision}, which is not awaited")
             return None
-        return message.answer
-
-    def answers(self, answer: Answer, decision: Decision) -> bool:
-        """Whether `answer` is for `decision`, with its role and level; counted where it is not."""
-        wanted = (decision.id, decision.action.role, decision.action.level)
-        if (answer.decision, answer.role, answer.level) == wanted:
-            return True
-
-        self.ignore(f"an answer to decision {answer.decision}, not to {decision.id}")
-        return False
+        wanted = (asked.run, asked.state, asked.decision, asked.action.role, asked.action.level)
+        if (message.run, message.state, answer.decision, answer.role, answer.level) != wanted:
+            self.ignore(f"an answer to decision {answer.decision}, not to {asked.decision}")
+            return None
+        return answer
 
     def ignore(self, reason: str) -> None:
         """Counts a message that is not used, and warns unless the last one was ignored for the same reason."""
@@ -141,9 +140,9 @@ def state_period_s(decision_timeout_s: float) -> float:
     return min(STATE_PERIOD_S, decision_timeout_s / STATES_PER_TIMEOUT)
 
 
-def state_message(node: str, report: Report, stamp: Time) -> DiagnosticArray:
-    """`report` for the topic `state`."""
-    values = conversions.values_from_report(report)
+def state_message(node: str, report: Report, stamp: Time, asked: Asked | None = None) -> DiagnosticArray:
+    """`report` for the topic `state`. asked: the THINK whose call the robot has open."""
+    values = conversions.values_from_report(report, asked)
     return conversions.array(f"{node}: state", values, stamp, message=report.phase.value)
 
 
@@ -158,5 +157,6 @@ def open_log(folder: Path, orchestrator: OrchestratorConfig, seed: int, speed: f
         source="graph",
         cost_weight=orchestrator.cost_weight,
         reasoner=None if orchestrator.reasoner == REPLAYED else hide_secrets(orchestrator.reasoner),
+        costs=None if orchestrator.reasoner == REPLAYED else orchestrator.costs,
     )
     return EventWriter(folder, run)

@@ -25,7 +25,7 @@ from rarrl.decision_loop import Phase
 from rarrl.errors import InputError
 from rarrl.executive.certainty import Certainty
 from rarrl.executive.commands import Adopt, Commands, Save, Send, Stop
-from rarrl.executive.executive import ExecutiveSettings, TaskExecutive, TaskStatus, goal_of
+from rarrl.executive.executive import STANDING, UNDER_WAY, ExecutiveSettings, TaskExecutive, TaskStatus, goal_of
 from rarrl.executive.journal import Journal
 from rarrl.orchestrator.skill_statistics import SkillStatistics, priors_of
 from rarrl.reasoner.base import Answer
@@ -36,6 +36,7 @@ from rarrl.skills.plan import Step
 from rarrl.types import Action, CallStatus, Decision
 
 from . import conversions, ros_types, sightings
+from .conversions import Asked, DecisionMessage
 from .decision_client import DecisionClient, no_answer, patience_s, state_message, state_period_s
 from .lifecycle import LATCHED, LATEST, VOLATILE, RarrlNode, now, run_node
 from .params import EXECUTIVE_SPECS, ExecutiveNodeConfig, read_config
@@ -114,10 +115,11 @@ class ExecutiveNode(RarrlNode):
     def _reset(self) -> None:
         """What the node remembers between two callbacks."""
         self._client = DecisionClient(lambda reason: self.get_logger().warning(f"ignored: {reason}"), self._domain)
-        self._decision: tuple[int, Decision] | None = None  # for the state of this number
+        self._decision: DecisionMessage | None = None  # the one that came last
+        self._think: DecisionMessage | None = None  # the THINK that was taken up last
         self._waiting: tuple[int, float] = (-1, 0.0)  # number of the state that waits for a decision, since when
         self._deserted = False  # no decision came in time; until the orchestrator is heard again
-        self._think: tuple[float, float] = (0.0, math.inf)  # when the THINK began, and when its answer is due
+        self._thinks_s: tuple[float, float] = (0.0, math.inf)  # when it was, and by when its answer is due
         self._feedback: dict[str, dict[str, object]] = {}  # uuid -> what it said last
         self._sent: dict[str, float] = {}  # uuid -> when
         self._paused_for = ""  # why the node itself has paused the task
@@ -201,6 +203,7 @@ class ExecutiveNode(RarrlNode):
                 self._runner.cancel_now(command.uuid)
                 self._threads.cancel(command.uuid)
         self._save()
+        self._publish_state()  # a call that was withdrawn is stopped at once
 
     # What the executive wants done
 
@@ -212,7 +215,7 @@ class ExecutiveNode(RarrlNode):
             if decision is None:
                 break
             if decision.action is not Action.ACT:
-                self._think = (now(), now() + patience_s(decision))
+                self._think, self._thinks_s = self._decision, (now(), now() + patience_s(decision))
             self._carry_out(self._executive.decide(decision, now()))
         self._tell()
 
@@ -264,8 +267,8 @@ class ExecutiveNode(RarrlNode):
             return None
         if self._waiting[0] != report.number:
             self._waiting = (report.number, now())
-        if self._decision is not None and self._decision[0] == report.number:
-            return self._decision[1]
+        if self._decision is not None and self._decision.state == report.number:
+            return self._decision.decision
         if not self._deserted and now() - self._waiting[1] >= float(self.setting("orchestrator.decision_timeout_s")):
             self._deserted = True
         return NO_ORCHESTRATOR if self._deserted else None
@@ -353,15 +356,23 @@ class ExecutiveNode(RarrlNode):
             return
         self._deserted = False
         if message.state == report.number:
-            self._decision = (message.state, message.decision)
+            self._decision = message
             self._do(())
 
+    @property
+    def _question(self) -> Asked | None:
+        """The call that is open: its answer is awaited, or it was withdrawn and has not said what was spent."""
+        executive, message = self._executive, self._think
+        decision = executive.thinks or executive.withdrawn
+        if decision is None or message is None or message.decision.id != decision.id:
+            return None
+        return Asked.of(message, withdrawn=executive.withdrawn is not None)
+
     def _on_answer(self, msg: DiagnosticArray) -> None:
-        report, decision = self._executive.report, self._executive.thinks
-        if not self.active or report is None:
+        if not self.active or self._executive.report is None:
             return
-        answer = self._client.answer(msg, report, awaited=decision is not None)
-        if answer is not None and decision is not None and self._client.answers(answer, decision):
+        answer = self._client.answer(msg, self._question)
+        if answer is not None:
             self._do(self._executive.answer(answer, now()))
 
     def _on_alive(self, _: Empty) -> None:
@@ -373,7 +384,7 @@ class ExecutiveNode(RarrlNode):
             self._task_action.look()
         if self.active and self._peers.senior and self._executive.status is TaskStatus.RUNNING:
             self._pause(self._peers.complaint)
-        decision = self._executive.thinks
+        decision = self._executive.thinks or self._executive.withdrawn
         if decision is not None:
             answer = self._overdue_answer(decision)
             if answer is not None:
@@ -382,7 +393,7 @@ class ExecutiveNode(RarrlNode):
 
     def _overdue_answer(self, decision: Decision) -> Answer | None:
         """What stands for an answer that does not come any more."""
-        began, due = self._think
+        began, due = self._thinks_s
         if now() > due:
             return no_answer(decision)
         silent = self._client.heartbeat.complaint(now(), float(self.setting("orchestrator.decision_timeout_s")))
@@ -446,7 +457,8 @@ class ExecutiveNode(RarrlNode):
         running = executive.running
         if self._is_new("subgoal", running) and running is not None:
             self._subgoal_pub.publish(String(data=_row(running)))
-        if self._is_new("state", (executive.report and executive.report.number, executive.waits, executive.status)):
+        number = executive.report.number if executive.report is not None else -1
+        if self._is_new("state", (number, executive.waits, executive.status, self._question)):
             self._publish_state()
         task = self._task_values()
         if self._is_new("task", task):
@@ -470,9 +482,9 @@ class ExecutiveNode(RarrlNode):
         report = self._executive.report
         if not self.active or report is None or self._peers.senior:
             return
-        if self._executive.status in (TaskStatus.RUNNING, TaskStatus.PAUSED) and not self._executive.waits:
+        if self._executive.status in UNDER_WAY and not self._executive.waits:
             report = replace(report, phase=Phase.EXECUTING)
-        self._state_pub.publish(state_message("executive_node", report, self.stamp()))
+        self._state_pub.publish(state_message("executive_node", report, self.stamp(), self._question))
 
     def _task_values(self) -> dict[str, object]:
         executive = self._executive
@@ -494,6 +506,22 @@ class ExecutiveNode(RarrlNode):
             "tokens": tokens,
             "episode": report.episode if report is not None else -1,
             "taken_up": self._taken_up,
+            **self._thinking_values(),
+        }
+
+    def _thinking_values(self) -> dict[str, object]:
+        """What is asked, and what became of questions since this process began."""
+        executive, tally = self._executive, self._executive.tally
+        decision = executive.thinks or executive.withdrawn
+        how = "withdrawn" if executive.withdrawn else "beside acting" if decision and decision.beside else "stands"
+        return {
+            "asks": f"{decision.action.label.removeprefix('THINK')} {decision.id}, {how}" if decision else "none",
+            "questions": tally.asked,
+            "questions_beside": tally.beside,
+            "answers_applied": tally.applied,
+            "answers_dropped": tally.dropped,
+            "calls_withdrawn": tally.withdrawn,
+            "tokens_saved": round(tally.tokens_saved),
         }
 
     def _publish_beliefs(self) -> None:
@@ -520,7 +548,7 @@ class ExecutiveNode(RarrlNode):
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         executive = self._executive
         level, message = DiagnosticStatus.OK, executive.status.value
-        if executive.status in (TaskStatus.FAILED, TaskStatus.PAUSED, TaskStatus.CANCELLED) and executive.why:
+        if executive.status in (*STANDING, TaskStatus.FAILED, TaskStatus.CANCELLED) and executive.why:
             level = DiagnosticStatus.WARN if executive.status is not TaskStatus.CANCELLED else level
             message = f"{executive.status.value}: {executive.why}"
         if executive.held:
@@ -539,6 +567,7 @@ class ExecutiveNode(RarrlNode):
             {
                 "task": executive.status.value,
                 "running": str(executive.running or ""),
+                **self._thinking_values(),
                 "servers_missing": ", ".join(missing)[:300],
                 "results_ignored": executive.ignored,
                 "messages_ignored": self._client.ignored + self._ignored,

@@ -17,10 +17,11 @@ from rarrl.errors import DependencyMissingError, InputError
 from rarrl.reasoner import chat
 from rarrl.reasoner.answer_text import thoughts_end
 from rarrl.reasoner.base import Answer, Request
-from rarrl.reasoner.call import BackendSession, Generation, answered
+from rarrl.reasoner.call import BackendSession, CallsUnderWay, Generation, answered
 from rarrl.reasoner.language_model import CallFailedError, Message, Prompt
 from rarrl.reasoner.registry import REASONERS, ReasonerOptions, register_reasoner
 from rarrl.types import CallStatus
+from rarrl.worker_process import Withdrawal
 
 ACTION = "/llama/generate_chat_completions"
 """The action's name where llama_ros is launched as its pages say."""
@@ -85,6 +86,7 @@ class LlamaRosReasoner:
         self._make_goal = make_goal
         self._make_chat_message = make_chat_message
         self._running = threading.Event()  # a goal that was given up and has not ended yet
+        self._calls = CallsUnderWay()
         self._closed = False
 
     @classmethod
@@ -104,7 +106,13 @@ class LlamaRosReasoner:
 
     def ask(self, request: Request) -> Answer:
         """See `rarrl.reasoner.base.Reasoner.ask`."""
-        return answered(request, _Session(self, request), chat.carry_out, self.name)
+        session = _Session(self, request)
+        with self._calls.add(request, session):
+            return answered(request, session, chat.carry_out, self.name)
+
+    def cancel(self, decision: int) -> bool:
+        """See `rarrl.reasoner.base.Withdrawable.cancel`: the goal is cancelled."""
+        return self._calls.withdraw(decision)
 
     def close(self) -> None:
         """Later calls answer BACKEND_DOWN."""
@@ -112,7 +120,9 @@ class LlamaRosReasoner:
             self._closed = True
             self._client.destroy()
 
-    def exchange(self, fields: dict[str, Any], deadline: float, max_tokens: int) -> tuple[Any, int, float]:
+    def exchange(
+        self, fields: dict[str, Any], deadline: float, max_tokens: int, withdrawal: Withdrawal
+    ) -> tuple[Any, int, float]:
         """The action's result, tokens counted by its feedback, steady time of the first. Raises: CallFailedError."""
         if self._closed or self._running.is_set():
             why = "closed" if self._closed else "llama_ros has not ended a goal that was cancelled: quarantined"
@@ -120,7 +130,10 @@ class LlamaRosReasoner:
         if not self._client.wait_for_server(timeout_sec=max(deadline - time.monotonic(), 0.0)):
             raise CallFailedError(CallStatus.BACKEND_DOWN, "no llama_ros action server")
         goal = fill(self._make_goal(), fields, self._make_chat_message)
-        return _Goal(self._client, goal, max_tokens, self._running).result(deadline)
+        withdrawal.check()
+        sent = _Goal(self._client, goal, max_tokens, self._running)
+        with withdrawal.over(sent.withdraw):
+            return sent.result(deadline)
 
 
 class _Goal:
@@ -130,7 +143,7 @@ class _Goal:
         self._max_tokens, self._running = max_tokens, running
         self._done = threading.Event()
         self._handle: Any = None
-        self._given_up = self._refused = False
+        self._given_up = self._refused = self._withdrawn = False
         self._result: Any = None
         self._tokens, self._first_s = 0, math.nan
         running.set()
@@ -139,6 +152,8 @@ class _Goal:
     def result(self, deadline: float) -> tuple[Any, int, float]:
         """Waits for the end, at most until `deadline`. Raises: CallFailedError."""
         in_time = self._done.wait(max(deadline - time.monotonic(), 0.0))
+        if self._withdrawn:
+            raise CallFailedError(CallStatus.WITHDRAWN, "withdrawn", self._used)
         if not in_time:
             self._cancel()
             raise CallFailedError(CallStatus.TIMEOUT, "the deadline passed", self._used)
@@ -147,6 +162,12 @@ class _Goal:
         if self._tokens > self._max_tokens:
             raise CallFailedError(CallStatus.BUDGET, f"cut off after {self._tokens} tokens", self._used)
         return self._result, self._tokens, self._first_s
+
+    def withdraw(self) -> None:
+        """Nobody needs the result any more; called from another thread."""
+        self._withdrawn = True
+        self._cancel()
+        self._done.set()
 
     @property
     def _used(self) -> dict[str, Any]:
@@ -206,8 +227,9 @@ class _Session(BackendSession):
         messages = [("user", prompt)] if isinstance(prompt, str) else prompt
         fields = goal_fields(messages, schema, temperature, seed)
         asked = time.monotonic()
+        cap = max_tokens + self.thinking_left
         try:
-            result, seen, first_s = self._server.exchange(fields, self.deadline, max_tokens + self.thinking_left)
+            result, seen, first_s = self._server.exchange(fields, self.deadline, cap, self.withdrawal)
         except CallFailedError as error:
             used = error.used
             seconds = time.monotonic() - asked

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty as NothingQueued
 from queue import SimpleQueue
@@ -28,10 +28,11 @@ from rarrl.reasoner.home import read_home
 from rarrl.secrets import hide_secrets
 from rarrl.skills.domain import domain_of
 from rarrl.skills.operator_policy import OperatorPolicy, load_operator_policy
-from rarrl.types import Decision
+from rarrl.thinking import unanswered
+from rarrl.types import CallStatus, Decision
 
 from . import conversions, llama_ros
-from .conversions import AnswerMessage, DecisionMessage
+from .conversions import AnswerMessage, Asked, DecisionMessage
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import ORCHESTRATOR_SPECS, OrchestratorNodeConfig, read_config
 
@@ -42,19 +43,31 @@ GRACE_S = 0.75
 """Seconds of real time by which a backend may miss its deadline before the node answers TIMEOUT in its place: below the
 GRACE_S of decision_client, so that the robot hears it before it gives up waiting."""
 
+RESTARTED = "orchestrator_node was started again, and knows nothing of the question"
+"""Why there is no answer to what an earlier process was asked."""
+
 SHIPPED_PLANNER = "llama"
 """Value of `orchestrator.reasoner` that names the planner which comes with the package."""
 
 llama_ros.register()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Call:
-    """One call to the reasoner. decision: what asked for it. due: by when it must be answered, seconds of `now`."""
+    """One call to the reasoner. decision: what asked for it. asked, due: when, and by when it must be answered, seconds
+    of `now`. withdrawn: its backend was told to stop."""
 
     decision: DecisionMessage
     request: Request
+    asked: float
     due: float
+    withdrawn: bool = False
+
+    def is_left(self, report: Report, asked: Asked | None) -> bool:
+        """Whether the robot knows nothing of it any more: it has gone on without it, or was restarted."""
+        if asked is not None and asked.is_of(self.decision):
+            return False
+        return report.run != self.decision.run or report.number > self.decision.state
 
 
 class OrchestratorNode(RarrlNode):
@@ -110,8 +123,13 @@ class OrchestratorNode(RarrlNode):
         self._calls = 0
         self._timeouts = 0  # calls that the node gave up
         self._stale_answers = 0
+        self._withdrawn = 0
+        self._tokens_saved = 0  # by withdrawing
+        self._lost = 0  # questions to an earlier process
         self._awaited: _Call | None = None  # the call whose answer the robot waits for
         self._running: _Call | None = None  # the call that the reasoner works on; backends take one at a time
+        self._latest: DecisionMessage | None = None  # the last THINK that a reasoner was asked for
+        self._foreign: Asked | None = None  # the last question that an earlier process was asked
         self._answers: SimpleQueue[tuple[_Call, Answer]] = SimpleQueue()
         self._subgoal: tuple[str, int] | None = None  # name and index of the one that was published last
         self._decision_pub = self.create_lifecycle_publisher(DiagnosticArray, "decision", LATCHED)
@@ -142,7 +160,8 @@ class OrchestratorNode(RarrlNode):
         if not self.active:
             return
         try:
-            report = conversions.report_from_values(conversions.values_of(msg))
+            values = conversions.values_of(msg)
+            report, asked = conversions.report_from_values(values), conversions.asked_from_values(values)
             self._check_run(report)
         except ValueError as error:
             self._refuse(str(error))
@@ -151,6 +170,8 @@ class OrchestratorNode(RarrlNode):
 
         started = perf_counter()
         last = self._session.report
+        if last is None or report.run != last.run or report.number >= last.number:
+            self._follow(report, asked)
         self._session.orchestrator.cost_weight = self.setting("orchestrator.cost_weight", float)
         before = self._session.decision
         decision = self._session.answer(report)
@@ -196,16 +217,13 @@ class OrchestratorNode(RarrlNode):
         request = self._session.request(message.decision) if self._reasoner is not None else None
         if request is None:
             return
-        self._awaited = _Call(message, request, now() + request.deadline_s + GRACE_S)
+        self._latest = message
+        self._awaited = _Call(message, request, now(), now() + request.deadline_s + GRACE_S)
         self._ask_next()
 
     def _ask_next(self) -> None:
-        """Starts the awaited call, unless the reasoner works on one, or the robot has gone on meanwhile."""
+        """Starts the awaited call, unless the reasoner works on one."""
         if self._running is not None or self._awaited is None or self._reasoner is None:
-            return
-        pending = self._session.decision
-        if pending is None or pending.id != self._awaited.request.decision:
-            self._awaited = None
             return
         self._running = self._awaited
         self._calls += 1
@@ -219,6 +237,46 @@ class OrchestratorNode(RarrlNode):
         if self._reasoner is reasoner:
             self._answered.trigger()
 
+    def _follow(self, report: Report, asked: Asked | None) -> None:
+        """Stops a call that the robot has withdrawn, or knows nothing of any more. asked: the one that it has open; one
+        that an earlier process was asked is answered with BACKEND_DOWN."""
+        for call in self._calls_open:
+            if call.is_left(report, asked):
+                self._awaited = None if call is self._awaited else self._awaited
+                self._withdraw(call)
+            elif asked is not None and asked.withdrawn and asked.is_of(call.decision):
+                self._withdraw(call)
+
+        own = asked is None or (self._latest is not None and asked.is_of(self._latest))
+        if asked is None or own or replace(asked, withdrawn=False) == self._foreign:
+            return
+        self._foreign = replace(asked, withdrawn=False)
+        self._lost += 1
+        assert asked.action.role is not None
+        lost = Answer(
+            asked.decision, asked.action.role, asked.action.level, CallStatus.BACKEND_DOWN, 0.0, "none", why=RESTARTED
+        )
+        self._publish_answer(AnswerMessage(asked.run, asked.state, lost))
+
+    @property
+    def _calls_open(self) -> list[_Call]:
+        """The call that the reasoner works on, and the one that waits for its turn."""
+        return [call for call in dict.fromkeys((self._running, self._awaited)) if call is not None]
+
+    def _withdraw(self, call: _Call) -> None:
+        """Nobody needs the answer to `call`: its backend is told to stop, in a thread of its own, as that may take a
+        while. What the call has come to then is answered as ever."""
+        if call.withdrawn:
+            return
+        call.withdrawn = True
+        self._withdrawn += 1
+        if call is self._running:
+            assert self._reasoner is not None
+            arguments = (call.request.decision,)
+            threading.Thread(target=self._reasoner.cancel, args=arguments, name="withdraw", daemon=True).start()
+        elif call is self._awaited:  # it waits for its turn
+            self._deliver(call, unanswered(call.decision.decision, 0.0))
+
     def _on_answered(self) -> None:
         """Takes the answers that have come; one to a call that is no longer awaited is dropped."""
         while True:
@@ -228,29 +286,29 @@ class OrchestratorNode(RarrlNode):
                 break
             if call is self._running:
                 self._running = None
+            self._tokens_saved += answer.tokens_saved
             if not self._deliver(call, answer):
                 self._stale_answers += 1
         self._ask_next()
 
     def _deliver(self, call: _Call, answer: Answer) -> bool:
         """Sends an answer to the robot, whose next report says what came of it; False where nobody waits for it."""
-        pending = self._session.decision
-        awaited = call is self._awaited
-        if awaited:
-            self._awaited = None
-        if not awaited or not self.active or pending is None or pending.id != call.request.decision:
+        if call is not self._awaited or not self.active:
             return False
-        message = call.decision
-        values = conversions.values_from_answer(AnswerMessage(message.run, message.state, answer))
-        self._answer_pub.publish(
-            conversions.array("orchestrator_node: answer", values, self.stamp(), message=answer.summary[:1000])
-        )
+        self._awaited = None
+        self._publish_answer(AnswerMessage(call.decision.run, call.decision.state, answer))
+        self._session.heard(answer)
         return True
+
+    def _publish_answer(self, message: AnswerMessage) -> None:
+        values = conversions.values_from_answer(message)
+        summary = message.answer.summary[:1000]
+        self._answer_pub.publish(conversions.array("orchestrator_node: answer", values, self.stamp(), message=summary))
 
     def _on_alive(self) -> None:
         self._alive_pub.publish(Empty())
-        for call in {self._running, self._awaited}:
-            if call is not None and now() > call.due:
+        for call in self._calls_open:
+            if now() > call.due:
                 self._give_up(call)
         self._ask_next()
 
@@ -308,6 +366,8 @@ class OrchestratorNode(RarrlNode):
 
     def _on_cancel(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._session.cancel()
+        for call in self._calls_open:
+            self._withdraw(call)
         response.success, response.message = True, "no further decision until reset or the next episode"
         return response
 
@@ -321,7 +381,8 @@ class OrchestratorNode(RarrlNode):
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         time = now()
-        level, message = DiagnosticStatus.OK, self._only_acts or "deciding"
+        asks = ", ".join(_told(call, time) for call in self._calls_open)
+        level, message = DiagnosticStatus.OK, self._only_acts or (f"asks {asks}" if asks else "deciding")
         silent = self._heartbeat.silent_s(time)
         last, complaint = self._session.report, self._heartbeat.complaint(time, self._timeout_s())
         if last is not None and last.phase is Phase.FINISHED:
@@ -354,12 +415,23 @@ class OrchestratorNode(RarrlNode):
                 "reasoner_calls": self._calls,
                 "reasoner_timeouts": self._timeouts,
                 "stale_answers_dropped": self._stale_answers,
+                "asks": asks or "none",
+                "calls_withdrawn": self._withdrawn,
+                "tokens_saved": self._tokens_saved,
+                "questions_lost": self._lost,
                 "policy": "never" if self._only_acts else self.setting("orchestrator.policy"),
                 "profile": self.setting("orchestrator.profile"),
                 "time_left_s": budget.time_s,
                 "tokens_left": budget.tokens,
             },
         )
+
+
+def _told(call: _Call, time: float) -> str:
+    """A call for people, at `time`, seconds of `now`."""
+    decision = call.decision.decision
+    how = "withdrawn" if call.withdrawn else "beside acting" if decision.beside else "stands"
+    return f"{decision.action.label.removeprefix('THINK')} {decision.id} for {time - call.asked:.1f} s, {how}"
 
 
 def main() -> int:

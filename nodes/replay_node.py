@@ -18,9 +18,10 @@ from rarrl.decision_loop import EpisodeRunner, Phase
 from rarrl.errors import RarrlError
 from rarrl.events import EventWriter
 from rarrl.reasoner.base import Answer
-from rarrl.types import Action, Decision
+from rarrl.types import Action
 from rarrl_sim_envs.alfred.make import make_executive
 
+from .conversions import Asked, DecisionMessage
 from .decision_client import DecisionClient, no_answer, open_log, patience_s, state_message, state_period_s
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import REPLAY_SPECS, ReplayNodeConfig, read_config
@@ -50,7 +51,7 @@ class ReplayNode(RarrlNode):
         self._busy_s = 0.0  # what the decision under way takes, simulated
         self._state_pub = self.create_lifecycle_publisher(DiagnosticArray, "state", LATCHED)
         self._asks = config.orchestrator.reasoner != REPLAYED
-        self._awaiting: Decision | None = None  # the THINK whose answer is to come
+        self._awaiting: DecisionMessage | None = None  # the THINK whose answer is to come
         self._patience = self.create_timer(1.0, self._on_no_answer, clock=self.steady)
         self._patience.cancel()
         self.create_subscription(DiagnosticArray, "decision", self._on_decision, LATCHED)
@@ -91,28 +92,32 @@ class ReplayNode(RarrlNode):
         if not self._asks or message.decision.action is Action.ACT:
             self._busy_s = self._robot.execute(message.decision)
             self._start_work()
-        elif self._awaiting is None or self._awaiting.id != message.decision.id:
-            self._awaiting = message.decision
+        elif self._awaiting is None or self._awaiting.decision.id != message.decision.id:
+            self._awaiting = message
             self._patience.timer_period_ns = int(patience_s(message.decision) * 1e9)
             self._patience.reset()
 
+    @property
+    def _asked(self) -> Asked | None:
+        """The THINK whose answer is to come, as others see it."""
+        return None if self._awaiting is None else Asked.of(self._awaiting)
+
     def _on_answer(self, msg: DiagnosticArray) -> None:
-        report = self._robot.report
-        if not self.active or report is None:
+        if not self.active or self._robot.report is None:
             return
-        decision = self._awaiting
-        answer = self._client.answer(msg, report, awaited=decision is not None)
-        if answer is not None and decision is not None and self._client.answers(answer, decision):
-            self._take(decision, answer)
+        answer = self._client.answer(msg, self._asked)
+        if answer is not None:
+            self._take(answer)
 
     def _on_no_answer(self) -> None:
         if self._awaiting is not None:
-            self._take(self._awaiting, no_answer(self._awaiting))
+            self._take(no_answer(self._awaiting.decision))
 
-    def _take(self, decision: Decision, answer: Answer) -> None:
+    def _take(self, answer: Answer) -> None:
         """The seconds of the answer have passed already: simulated time moves by them without waiting again."""
+        assert self._awaiting is not None
         self._patience.cancel()
-        self._awaiting = None
+        decision, self._awaiting = self._awaiting.decision, None
         self._busy_s = self._robot.execute(decision, answer)
         self._on_executed()
 
@@ -151,7 +156,7 @@ class ReplayNode(RarrlNode):
         report = self._robot.report
         if not self.active or report is None:
             return
-        self._state_pub.publish(state_message("replay_node", report, self.stamp()))
+        self._state_pub.publish(state_message("replay_node", report, self.stamp(), self._asked))
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         report = self._robot.report

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 
-from rarrl.build import REPLAYED
+from rarrl.build import ONLINE, REPLAYED
 from rarrl.config import LanguageModelConfig, Scalar, config_from_flat
 from rarrl.errors import DependencyMissingError, InputError, RarrlError
 from rarrl.events import FILE_NAME
@@ -83,6 +83,7 @@ def run_graph(
     latency_scale: float = 1.0,
     shock: bool = False,
     reasoner: str = "profile",
+    costs: str = ONLINE,
     home: str = "",
     language_model: LanguageModelConfig | None = None,
     on_episode: Callable[[int], None] | None = None,
@@ -110,6 +111,7 @@ def run_graph(
         "orchestrator.policy": policy,
         "orchestrator.profile": profile,
         "orchestrator.reasoner": reasoner,
+        "orchestrator.costs": costs,
         "orchestrator.home": str(Path(home).resolve()) if home else "",
         "orchestrator.cost_weight": float(cost_weight),
         "orchestrator.time_budget_s": float(time_budget_s),

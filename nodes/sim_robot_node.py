@@ -47,6 +47,7 @@ from rarrl_sim_envs.household.robot.realtime import EndedError, Moment, Realtime
 from rarrl_sim_envs.household.tasks import conditions
 from rarrl_sim_envs.household.world import DT
 
+from .conversions import Asked, DecisionMessage
 from .decision_client import DecisionClient, no_answer, open_log, patience_s, state_message, state_period_s
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import SIM_SPECS, SimNodeConfig, read_config
@@ -145,8 +146,10 @@ class SimRobotNode(RarrlNode):
     _robot: EpisodeRunner
     _run_dir: Path | None
     _simulated: ManualClock  # the world's time, over all missions
-    _decisions: SimpleQueue[Decision]
-    _answers: SimpleQueue[Answer]
+    _executive: RealtimeExecutive
+    _open: DecisionMessage | None  # the THINK whose call is open
+    _due: float  # by when it is answered, seconds of `now`
+    _inbox: SimpleQueue[DecisionMessage | Answer]
     _image_pubs: list[Publisher]  # left, right
     _info_pubs: list[Publisher]  # left, right
     _head_pub: Publisher
@@ -183,13 +186,13 @@ class SimRobotNode(RarrlNode):
         self._stopping.clear()
         self._instructed.clear()
         self._client = DecisionClient(lambda reason: self.get_logger().warning(f"ignored: {reason}"))
-        self._decisions = SimpleQueue()
-        self._answers = SimpleQueue()
+        self._inbox = SimpleQueue()
+        self._open, self._due = None, 0.0
 
         sim = config.sim
         env = HouseholdEnv(people=sim.people, disturbance=sim.disturbance, stereo=False, time_limit_s=sim.time_limit_s)
         self._world = SimWorld(env, self._publish_odometry, self._publish_sensors)
-        executive = RealtimeExecutive(
+        self._executive = RealtimeExecutive(
             env,
             self._world,
             known_goals(),
@@ -204,7 +207,7 @@ class SimRobotNode(RarrlNode):
         if self._run_dir is not None:
             self._log = open_log(self._run_dir, config.orchestrator, sim.seed, speed=1.0)
         self._simulated = ManualClock()
-        self._robot = EpisodeRunner(executive, self._simulated, self._log, run=os.urandom(8).hex())
+        self._robot = EpisodeRunner(self._executive, self._simulated, self._log, run=os.urandom(8).hex())
 
         self._create_entities()
         if self._run_dir is not None:
@@ -278,17 +281,18 @@ class SimRobotNode(RarrlNode):
         message = self._client.decision(msg, report)
         if message is None:
             return
-        if message.state == report.number and not self._busy and self._decisions.empty():
-            self._decisions.put(message.decision)
+        if message.state == report.number and not self._busy and self._inbox.empty():
+            if message.decision.action is not Action.ACT:
+                self._open = message  # before its answer can come
+            self._inbox.put(message)
 
     def _on_answer(self, msg: DiagnosticArray) -> None:
-        report = self._robot.report
-        if not self.active or report is None:
+        if not self.active or self._robot.report is None:
             return
 
-        answer = self._client.answer(msg, report)
+        answer = self._client.answer(msg, self._asked)
         if answer is not None:
-            self._answers.put(answer)
+            self._inbox.put(answer)
 
     def _on_instruction(self, msg: String) -> None:
         """Starts the prepared mission, by its own sentence or by `next`."""
@@ -386,19 +390,37 @@ class SimRobotNode(RarrlNode):
         world.wait_shown()
 
     def _decide_and_act(self, world: SimWorld) -> None:
-        """One decision of the orchestrator, carried out."""
-        decision = self._next_decision()
+        """One decision of the orchestrator, carried out; or the answer to the question that is open, taken."""
+        came = self._next()
         self._advance_clock(world)
-        answer = None if decision.action is Action.ACT else self._think(decision)
+        if isinstance(came, Answer):
+            with world.monitor:
+                self._robot.answered(came)
+            if self._open is not None and self._open.decision.id == came.decision:
+                self._open = None
+        elif came.decision.beside and self._robot.can_think_beside:
+            self.get_logger().info(f"thinking beside acting: {came.decision.why}")
+            with world.monitor:
+                self._robot.ask(came.decision)
+            self._due = now() + patience_s(came.decision)
+        else:
+            self._carry_out_decision(world, came)
 
+        self._busy = self._executive.done and not self._robot.done  # nothing to decide: a call is to be paid for
+        self._publish_state()
+
+    def _carry_out_decision(self, world: SimWorld, message: DecisionMessage) -> None:
+        decision = message.decision
+        answer = None if decision.action is Action.ACT else self._think(decision)
         with world.monitor:
+            if self._robot.look().number != message.state:  # nothing may go on any more beside the open question
+                return
             self._robot.execute(decision, answer)  # an attempt releases the monitor until it is over
             self._advance_clock(world)
             self._robot.complete()
-            world.going = not self._robot.done
-
-        self._busy = False
-        self._publish_state()
+            world.going = not self._executive.done
+        if self._executive.done:
+            self._due = min(self._due, now() + GOODBYE_S)
 
     def _think(self, decision: Decision) -> Answer:
         """As `_answer_to`, with a line on the console before and after."""
@@ -414,17 +436,34 @@ class SimRobotNode(RarrlNode):
         self._simulated.advance(seconds - self._mission_s)
         self._mission_s = seconds
 
-    def _next_decision(self) -> Decision:
+    def _next(self) -> DecisionMessage | Answer:
+        """The decision for the present state, or what came of the question that is open, whichever is first."""
         while True:
             self._check()
-            try:
-                decision = self._decisions.get(timeout=POLL_S)
-            except Empty:
-                continue
+            asks = self._robot.asks
+            with suppress(Empty):
+                came = self._inbox.get(timeout=POLL_S)
+                if isinstance(came, Answer):
+                    if asks is not None and came.decision == asks.id:
+                        return came
+                elif self._robot.report is not None and came.state == self._robot.report.number:
+                    self._busy = True
+                    self._publish_state()
+                    return came
+                elif came is self._open:  # for a state that an answer has changed meanwhile
+                    self._open = None
+            self._look(asks)
+            if asks is not None and now() > self._due:
+                return no_answer(asks)
 
-            self._busy = True
+    def _look(self, asks: Decision | None) -> None:
+        """What the world, which goes on by itself, means for the question that is open."""
+        if asks is None or self._world is None or self._executive.done or self._robot.report is None:
+            return
+        with self._world.monitor:
+            changed = self._robot.report is not self._robot.look()
+        if changed:
             self._publish_state()
-            return decision
 
     def _check(self) -> None:
         """Raises: EndedError when the node or the world ends."""
@@ -438,13 +477,24 @@ class SimRobotNode(RarrlNode):
         while now() - started < patience_s(decision):
             self._check()
             try:
-                answer = self._answers.get(timeout=POLL_S)
+                answer = self._inbox.get(timeout=POLL_S)
             except Empty:
                 continue
-            if self._client.answers(answer, decision):
+            if isinstance(answer, Answer) and answer.decision == decision.id:  # else to one that was given up meanwhile
+                self._open = None
                 return answer
 
+        self._open = None
         return no_answer(decision)
+
+    @property
+    def _asked(self) -> Asked | None:
+        """The THINK whose call is open, as others see it."""
+        message, asks = self._open, self._robot.asks
+        if message is None:
+            return None
+        is_beside = asks is not None and asks.id == message.decision.id
+        return Asked.of(message, withdrawn=is_beside and self._robot.withdraws)
 
     def _await(self, what: WaitsFor, condition: Callable[[], bool], timeout_s: float | None = None) -> bool:
         """Waits until `condition()` holds; returns whether it does. Raises: EndedError when the node ends."""
@@ -538,12 +588,13 @@ class SimRobotNode(RarrlNode):
         world = self._world
         if not self.active or report is None or world is None:
             return
-        if report.phase is Phase.WAITING and not world.going:  # between missions there is nothing to decide
+        asked = self._asked
+        if report.phase is Phase.WAITING and not world.going and asked is None:  # between missions: nothing to decide
             return
 
         if self._busy and report.phase is Phase.WAITING:
             report = replace(report, phase=Phase.EXECUTING)
-        self._state_pub.publish(state_message("sim_robot_node", report, self.stamp()))
+        self._state_pub.publish(state_message("sim_robot_node", report, self.stamp(), asked))
 
     def _write_progress(self) -> None:
         """For `rarrl run --sim`, which does not read topics. A file that cannot be written is no reason to stop."""
@@ -589,6 +640,10 @@ class SimRobotNode(RarrlNode):
             "tick_p95_ms": round(world.latencies.quantile_ms(0.95), 2),
             "deadman_stops": world.deadman,
             "collisions": world.env.world.collisions if report is not None else 0,
+            "asks": "none" if self._open is None else f"{self._open.decision.action.label} {self._open.decision.id}",
+            "questions_beside": self._robot.tally.beside,
+            "calls_withdrawn": self._robot.tally.withdrawn,
+            "tokens_saved": round(self._robot.tally.tokens_saved),
             "ignored": self._client.ignored,
             "last_ignored": self._client.last_ignored[:200],
         }

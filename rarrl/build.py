@@ -25,6 +25,8 @@ from rarrl.config import DetectorConfig, LanguageModelConfig, OrchestratorConfig
 from rarrl.errors import InputError
 from rarrl.latency.profile import MAX_SECONDS, LatencyProfile, World, load_profile
 from rarrl.latency.replay import ReplayTable
+from rarrl.orchestrator.abstain import load_abstention
+from rarrl.orchestrator.features import Costs
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.registry import Fitted, load_policy
 from rarrl.orchestrator.rules import OrchestratorPolicy
@@ -34,6 +36,7 @@ from rarrl.reasoner.breaker import CircuitBreaker, GuardedReasoner
 from rarrl.reasoner.card import checked_model
 from rarrl.reasoner.plan import Plan
 from rarrl.reasoner.registry import ReasonerOptions, make_backend, register_reasoner
+from rarrl.resources.own_share import OwnShare
 from rarrl.skills.operator_policy import OperatorPolicy
 from rarrl.strict_json import short
 from rarrl.types import CALL_TIMEOUT_S
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
     from rarrl.policy.base import LoadedPolicy
 
 SHIPPED_MODELS = Path(__file__).resolve().parent / "models" / "planner"
+ONLINE, STATIC = "online", "static"
+"""Values of `orchestrator.costs`."""
 REPLAYED = "profile"
 """Value of `orchestrator.reasoner` with which no reasoner is asked: the robot's side replays the profile's calls."""
 
@@ -142,6 +147,9 @@ def make_orchestrator(
     world: World | None = None,
     call_timeout_s: float = CALL_TIMEOUT_S,
     live: bool = False,
+    costs: str = ONLINE,
+    abstain: str = "",
+    reasoner: str = "",
 ) -> Orchestrator:
     """The orchestrator of one robot.
 
@@ -164,8 +172,13 @@ def make_orchestrator(
         world: where the robot acts, if not where the profile was recorded; one of latencies alone belongs to no world.
             None: the profile's own.
         call_timeout_s: no call may take longer than this, however much budget is left, seconds.
-        live: a language model is asked for real: what its calls are expected to cost follows the calls that are made.
-            False: the profile is right. The section `orchestrator` says it itself.
+        live: a language model is asked for real, or its calls are slower than the profile's. False: the profile is
+            right. The section `orchestrator` says it itself.
+        costs: of live calls. online: what they are expected to cost follows the calls that are made (`RunningCosts`);
+            static: the profile is believed. The section `orchestrator` says it itself.
+        abstain: path of a file that says when the robot asks a person (`rarrl.orchestrator.abstain`); "": never.
+        reasoner: what is asked, as `make_reasoner` takes it. Of a model on this computer it is seen before a call how
+            busy its cores are. The section `orchestrator` says it itself.
 
     Raises: InputError for an unknown policy or profile, with the allowed names, or a negative price."""
     if isinstance(policy, OrchestratorConfig):
@@ -177,15 +190,25 @@ def make_orchestrator(
             world=world,
             call_timeout_s=call_timeout_s,
             live=live or config.reasoner != REPLAYED,
+            costs=config.costs,
+            abstain=config.abstain,
+            reasoner=config.reasoner,
         )
     if not 0 <= cost_weight < math.inf:  # NaN is neither
         raise InputError(f"make_orchestrator: cost_weight must be a finite number of at least 0, got {cost_weight!r}")
+    if costs not in (ONLINE, STATIC):
+        raise InputError(f"make_orchestrator: costs {short(costs)} is unknown (allowed: {ONLINE}, {STATIC})")
     if not isinstance(profile, LatencyProfile):
         profile = load_profile(profile)
     if isinstance(policy, str):
         policy = load_policy(policy, fitted_for(profile, world))
-    costs = ReplayTable.from_profile(profile).costs
-    return Orchestrator(policy, RunningCosts(costs) if live else costs, cost_weight, call_timeout_s)
+    recorded = ReplayTable.from_profile(profile).costs
+    known: Costs = recorded
+    if live and costs == ONLINE:
+        on_this_computer = reasoner.partition(":")[0] == "llama"
+        known = RunningCosts(recorded, slowdown=OwnShare().slowdown if on_this_computer else None)
+    abstention = load_abstention(Path(abstain)) if abstain else None
+    return Orchestrator(policy, known, cost_weight, call_timeout_s, abstention)
 
 
 def fitted_for(profile: LatencyProfile, world: World | None = None) -> Fitted:

@@ -69,6 +69,12 @@ class OrchestratorConfig(Section):
         "class of your own). If it cannot be reached, calls fail and "
         "the robot goes on with the plan that it has.",
     )
+    costs: Literal["online", "static"] = Field(
+        default="online",
+        description="What calls are expected to cost where they are made for real: online (the profile at first, then "
+        "what the calls take) or static (the profile, whatever they take). With static, a robot whose cores are busy "
+        "or whose network is slow begins calls that its budget cannot pay for.",
+    )
     home: str = Field(
         default="",
         max_length=1000,
@@ -92,6 +98,15 @@ class OrchestratorConfig(Section):
         description="Price of thinking (lambda in RARRL): the share of task success, 0 to 1, that is worth 1 s of "
         "language model time, in 1/s. If it is too high, the robot does not ask when it should; if it "
         "is too low, it spends its budget early.",
+    )
+    abstain: str = Field(
+        default="",
+        max_length=1000,
+        pattern=r"^[^\r\n]*$",
+        description="Path of a file that says when the robot stops and asks a person because it doubts that it would "
+        "succeed, as `rarrl train orchestrator --world alfworld` writes it. Empty means that it never asks. If it was "
+        "fitted to another robot, the promise in it does not hold: the robot asks in vain, or fails unannounced. The "
+        "executive heeds it; simulated robots act instead.",
     )
     time_budget_s: float = Field(
         default=20.0,

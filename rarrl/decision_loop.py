@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 from rarrl.clock import Clock, ManualClock
 from rarrl.events import ActEvent, EndEvent, EpisodeEvent, Event, KnownPlan, ShockEvent, ThinkEvent, facts_of
@@ -224,6 +224,8 @@ class EpisodeRunner:
         self._origin_s = origin_s
         self._number = 0
         self._open: tuple[Decision, StateSummary, DecisionOutcome, float] | None = None
+        goes_on = callable(getattr(executive, "take_beside", None))
+        self._beside = cast(GoesOn, executive) if goes_on else None
         self._thinking = Thinking()
         self._asked: _Asked | None = None
         self._idle_s = 0.0  # since when no attempt has been made
@@ -239,7 +241,7 @@ class EpisodeRunner:
     @property
     def can_think_beside(self) -> bool:
         """Whether the robot can go on while a question is open; else it stands, whatever a decision says."""
-        return isinstance(self._executive, GoesOn)
+        return self._beside is not None
 
     @property
     def asks(self) -> Decision | None:
@@ -292,12 +294,17 @@ class EpisodeRunner:
         """Starts to carry `decision` out; the simulated seconds that it takes. `complete` returns the outcome.
 
         answer: of the reasoner that was asked for this THINK; None: the executive replays the call."""
+        if decision.action is not Action.ACT:
+            self._close_withdrawn()
         assert self._open is None and self.report is not None
         before = self._executive.summary
         if decision.action is Action.ACT:
             if self._thinking.open is not None:
-                assert isinstance(self._executive, GoesOn) and self._executive.next_kind is not None
-                self._thinking = self._thinking.start(self._executive.next_kind)
+                assert self._beside is not None
+                kind = self._beside.next_kind
+                if kind is None:
+                    raise ValueError("EpisodeRunner.execute: there is nothing to attempt beside the question")
+                self._thinking = self._thinking.start(kind)
             attempt = self._executive.act()
             outcome = DecisionOutcome(
                 decision.id, Action.ACT, attempt.status, attempt.seconds, 0.0, attempt.subgoal_done
@@ -339,6 +346,7 @@ class EpisodeRunner:
                     plan=self._plan,
                     retries_left=before.retries_left or None,
                     contradicted=before.contradicted or None,
+                    can_go_on=before.can_go_on or None,
                 )
             )
         else:
@@ -354,16 +362,33 @@ class EpisodeRunner:
         """Opens the question of `decision`, a THINK beside acting: the report after it, in which only ACT is due, or
         nothing. Only where `can_think_beside`. A call that was withdrawn, and has not said what was spent, is paid
         for with the seconds until now."""
-        if self._asked is not None:
-            self.answered(unanswered(self._asked.decision, self._now() - self._asked.t0))
-        assert self._open is None and self.report is not None and isinstance(self._executive, GoesOn)
+        self._close_withdrawn()
+        assert self._open is None and self.report is not None and self._beside is not None
         before, task = self._executive.summary, self.report.task
         plan = None if task is None else KnownPlan.of(before, task.status)
-        self._thinking = self._thinking.ask(self._executive.question(decision))
+        self._thinking = self._thinking.ask(self._beside.question(decision))
         self._asked = _Asked(decision, before, plan, self._now())
         self._thought = None
         self.tally = self.tally.plus(asked=1, beside=1)
         return self._make_report(None)
+
+    def _close_withdrawn(self) -> None:
+        """Pays for a call that was withdrawn and has not said what was spent: the next question comes."""
+        if self._asked is not None:
+            self.answered(unanswered(self._asked.decision, self._now() - self._asked.t0))
+
+    def look(self) -> Report:
+        """Of a world that goes on by itself, between two attempts: the report, a new one where the open question has
+        been settled meanwhile, or where something may go on beside it, or nothing any more."""
+        assert self._open is None and self.report is not None
+        stage = self._thinking.stage
+        self._look_whether_settled()
+        return self.report if self._thinking.stage is stage else self._tell_again()
+
+    def _tell_again(self) -> Report:
+        """A report that is no attempt's; what the last one said of one is said again, in case nobody has heard it."""
+        assert self.report is not None
+        return self._make_report(self.report.outcome)
 
     def answered(self, answer: Answer) -> Report:
         """The answer to what it `asks` has come, between two attempts, or what was spent on it until it was withdrawn;
@@ -380,9 +405,9 @@ class EpisodeRunner:
 
         if do is not Do.APPLY and withdrawn:
             answer = replace(answer, status=CallStatus.WITHDRAWN, plan=None, verdict=None)
-        assert isinstance(self._executive, GoesOn)
+        assert self._beside is not None
         stood_s = max(self._now() - self._idle_s, 0.0)
-        call = self._executive.take_beside(asked.decision.action, answer, stood_s)
+        call = self._beside.take_beside(asked.decision.action, answer, stood_s)
         self.tally = self.tally.plus(applied=do is Do.APPLY and call.status is CallStatus.OK)
         self._asked = None
         self._idle_s = self._now()
@@ -395,16 +420,16 @@ class EpisodeRunner:
         self._notice_shock()
         if self.done:
             self._finish_episode()
-        return self._make_report(self.report.outcome if self.report.phase is Phase.WAITING else None)
+        return self._tell_again()
 
     def _look_whether_settled(self) -> None:
         """Withdraws the question that the world has settled, or notices whether anything may go on beside it."""
-        if self._thinking.open is None or not isinstance(self._executive, GoesOn):
+        if self._thinking.open is None or self._beside is None:
             return
-        if settled(self._thinking.open, self._executive.present()):
+        if settled(self._thinking.open, self._beside.present()):
             self._thinking, _ = self._thinking.after(Happened.SETTLED)
             return
-        kind = self._executive.next_kind
+        kind = self._beside.next_kind
         goes_on = kind is not None and self._thinking.allows(kind)
         if goes_on is self.stands:
             self._thinking, _ = self._thinking.after(Happened.GOES_ON if goes_on else Happened.NOTHING_LEFT)
@@ -448,6 +473,7 @@ class EpisodeRunner:
                 plan=plan,
                 retries_left=before.retries_left or None,
                 contradicted=before.contradicted or None,
+                can_go_on=before.can_go_on or None,
                 beside=decision.beside or None,
                 tokens_saved=tokens_saved or None,
             )
@@ -530,6 +556,7 @@ class DecisionSession:
         self.report: Report | None = None
         self.decision: Decision | None = None  # the answer to `report`; None while there is none
         self.idle = False
+        self._first_token = -1, math.nan  # of the last answer: its decision, and seconds
         self.late_outcomes = 0
         self._cap = cap or (math.inf, math.inf)
         self._home = home
@@ -635,13 +662,19 @@ class DecisionSession:
             self._record(thought, self._beside, again)
             self._beside = self._beside if again else None
 
+    def heard(self, answer: Answer) -> None:
+        """An answer has come to whoever asks: how long its first token took is known here alone."""
+        self._first_token = answer.decision, answer.ttft_s
+
     def _record(self, outcome: DecisionOutcome, pending: Decision | None, again: bool) -> None:
         if pending is None or (outcome.decision, outcome.action) != (pending.id, pending.action):
             self.late_outcomes += not again
         elif isinstance(outcome.status, ActStatus):
             self.orchestrator.record_act(outcome.status, outcome.subgoal_done)
         else:
-            self.orchestrator.record_call(LlmCall(outcome.action, outcome.status, outcome.seconds, outcome.tokens))
+            decision, ttft_s = self._first_token
+            call = LlmCall(outcome.action, outcome.status, outcome.seconds, outcome.tokens)
+            self.orchestrator.record_call(replace(call, ttft_s=ttft_s) if decision == outcome.decision else call)
 
     @staticmethod
     def _over(summary: StateSummary) -> bool:
@@ -675,6 +708,8 @@ def play_episode(
         assert decision is not None  # a waiting robot in a task that is not over always gets one
         request = session.request(decision) if reasoner is not None else None
         answer = reasoner.ask(request) if reasoner is not None and request is not None else None
+        if answer is not None:
+            session.heard(answer)
         if decision.beside and answer is not None and robot.can_think_beside:
             report = robot.ask(decision)
             call = CallBeside(answer, clock.now(), decision.deadline_s)

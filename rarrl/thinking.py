@@ -13,7 +13,8 @@ How an executive uses it (`thinking` is its `Thinking`, a value that each call r
     then      after all that changes what the robot knows: `why = settled(thinking.question, Present(...))`; where there
               is a reason, `after(Happened.SETTLED)`, and the backend is told to stop (`Reasoner.cancel`).
     answer    look whether it is settled first; then `thinking, do = thinking.after(thinking.heard(decision, status))`.
-              Only on Do.APPLY it takes effect. A call that is over is paid for, with what it has taken.
+              Only on Do.APPLY it takes effect. A call that is over is paid for, with what it has taken. Before another
+              question, a withdrawn one that has not said so is closed: it is answered with `unanswered(...)`.
 """
 
 from __future__ import annotations
@@ -89,6 +90,10 @@ class Question:
     plan: Hashable = None
     failed: Hashable = None
     told: frozenset[Hashable] = frozenset()
+
+
+ANY_QUESTION = Question(0, Role.PLANNER, beside=True)
+"""Stands for one that may be asked: less may go on beside it than beside any other."""
 
 
 @dataclass(frozen=True)
@@ -206,8 +211,6 @@ TRANSITIONS: dict[tuple[Stage, Happened], tuple[Stage, Do]] = {
     (Stage.WITHDRAWN, Happened.STALE): (Stage.WITHDRAWN, Do.DROP),
     (Stage.WITHDRAWN, Happened.TIMED_OUT): (Stage.NONE, Do.CLOSE),
     (Stage.WITHDRAWN, Happened.BACKEND_LOST): (Stage.NONE, Do.CLOSE),
-    (Stage.WITHDRAWN, Happened.ASKED): (Stage.STANDING, Do.ASK),
-    (Stage.WITHDRAWN, Happened.ASKED_BESIDE): (Stage.BESIDE, Do.ASK),
     (Stage.WITHDRAWN, Happened.RESTARTED): (Stage.NONE, Do.FORGET),
 }
 """(stage, what happened) -> (next stage, what to do). What is not here cannot happen: it is a fault of the caller."""

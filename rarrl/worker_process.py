@@ -2,7 +2,8 @@
 
 C++ code parses files from outside, and its computations cannot be stopped, so both run in a process of their own, where
 a crash or a hang costs only that process. Each line in both directions is one JSON object: the worker first sends
-{"ready": ...} or {"error": why}, then {"id", ...} for each {"op", "id", "deadline", ...}.
+{"ready": ...} or {"error": why}, then {"id", ...} for each {"op", "id", "deadline", ...}. The id of a call that is
+withdrawn is written to memory that both processes share; a worker that does not look there is killed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import mmap
 import os
 import signal
 import subprocess
@@ -17,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -35,8 +38,8 @@ MAX_MARGIN_S = 0.05
 """Long calls end earlier by this share of their time, at most by so many seconds: on a busy computer the worker waits
 for its turn, and its answer says how far it came."""
 WEDGED_S = 0.5
-"""Seconds after a deadline at which a worker that is still silent is killed and started again. Chosen by hand: one step
-of llama.cpp between two looks at the deadline takes milliseconds."""
+"""Seconds after a deadline, or after its call was withdrawn, at which a worker that is still silent is killed and
+started again. Chosen by hand: one step of llama.cpp between two looks at the deadline takes milliseconds."""
 END_S = 0.5
 """Seconds that a worker which has closed its output may take to end by itself, so that its own exit status is known and
 not that of the kill. Chosen by hand: an interpreter ends within a tenth of that."""
@@ -48,6 +51,10 @@ _MAX_ANSWER = 4 << 20
 """Bytes of an answer; one with alternatives for 512 tokens stays far below."""
 _BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 5.0)
 """Seconds until the next start, by how many processes in a row ended without a useful answer. Chosen by hand."""
+_SHARED = "RARRL_WORKER_SHARED_FD"
+"""Environment variable with the number of the file that holds the id of the last call that was withdrawn."""
+_ID_BYTES = 8
+"""Bytes of an id in it."""
 _ROOT = Path(__file__).resolve().parents[1]
 """Folder that holds the package; the worker must import the same code."""
 
@@ -59,6 +66,40 @@ class CallFailedError(Exception):
         super().__init__(why)
         self.status = status
         self.used = used or {}
+
+
+class Withdrawal:
+    """Ends calls from another thread: those under way that were given it, and further ones before they begin."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ends: list[Callable[[], None]] = []
+        self.is_set = False
+
+    def withdraw(self) -> None:
+        """Nobody needs the answers any more."""
+        with self._lock:
+            self.is_set = True
+            ends = list(self._ends)
+        for end in ends:
+            end()
+
+    def check(self) -> None:
+        """Raises: CallFailedError (WITHDRAWN) where it is set."""
+        if self.is_set:
+            raise CallFailedError(CallStatus.WITHDRAWN, "withdrawn")
+
+    @contextlib.contextmanager
+    def over(self, end: Callable[[], None]) -> Iterator[None]:
+        """While a call is under way that `end` ends. Raises: CallFailedError (WITHDRAWN) where it is set already."""
+        with self._lock:
+            self.check()
+            self._ends.append(end)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._ends.remove(end)
 
 
 @dataclass(frozen=True)
@@ -81,7 +122,8 @@ class WorkerProcess:
     """One worker process. Several threads may use `call`; one at a time gets through, and each deadline holds.
 
     One thread reads the answers, restarts the process when it ends (with growing delays if it answers nothing in
-    between), and drops answers that come too late. Another thread kills the process if it hangs."""
+    between), and drops answers that come too late. Another thread kills the process if it hangs, or does not end a call
+    that was withdrawn."""
 
     def __init__(self, command: WorkerCommand) -> None:
         """Starts the process and waits until it is ready.
@@ -102,6 +144,9 @@ class WorkerProcess:
         self._useful = False  # whether the process has answered a call since it was started
         self.starts = 0
         self.late = 0
+        self._shared_file = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as there are processes)
+        self._shared_file.truncate(_ID_BYTES)
+        self._shared = mmap.mmap(self._shared_file.fileno(), _ID_BYTES)
         self._keeper = threading.Thread(target=self._keep, name="rarrl-worker", daemon=True)
         self._keeper.start()
         threading.Thread(target=self._watch, name="rarrl-watchdog", daemon=True).start()
@@ -127,35 +172,49 @@ class WorkerProcess:
         """The process id of the running worker, None between two processes."""
         return self._process.pid if self._process else None
 
-    def call(self, op: str, deadline: float, **fields: Any) -> dict[str, Any]:
+    def call(self, op: str, deadline: float, withdrawal: Withdrawal | None = None, **fields: Any) -> dict[str, Any]:
         """Sends a request and returns the worker's answer.
 
-        deadline: seconds on the steady clock (`time.monotonic`), which both processes share.
+        deadline: seconds on the steady clock (`time.monotonic`), which both processes share. withdrawal: ends the call.
 
-        Raises: CallFailedError (TIMEOUT, REFUSED, INVALID or BACKEND_DOWN)."""
+        Raises: CallFailedError (TIMEOUT, REFUSED, INVALID, BACKEND_DOWN or WITHDRAWN)."""
         if not self._turn.acquire(timeout=max(deadline - time.monotonic(), 0.0)):
             raise CallFailedError(CallStatus.TIMEOUT, "other calls took the time")
 
         try:
-            answer = self._exchange(op, deadline, fields)
+            withdrawal = withdrawal or Withdrawal()
+            number = self._ids = self._ids + 1
+            with withdrawal.over(lambda: self._withdraw(number)):
+                answer = self._exchange(op, number, deadline, withdrawal, fields)
         finally:
             self._turn.release()
 
         if "failed" in answer:
-            known = {status.value: status for status in (CallStatus.TIMEOUT, CallStatus.REFUSED)}
+            known = {s.value: s for s in (CallStatus.TIMEOUT, CallStatus.REFUSED, CallStatus.WITHDRAWN)}
             status = known.get(str(answer["failed"]), CallStatus.INVALID)
             raise CallFailedError(status, str(answer.get("why"))[:500], answer)
 
         return answer
 
-    def _exchange(self, op: str, deadline: float, fields: dict[str, Any]) -> dict[str, Any]:
+    def _withdraw(self, number: int) -> None:
+        """Tells the worker to end the call `number`; runs in the thread that withdraws it."""
+        with self._state:
+            if self._open == number:
+                self._shared[:] = number.to_bytes(_ID_BYTES, "little")
+                self._overdue = number  # the watchdog kills a worker that does not look
+            self._state.notify_all()
+
+    def _exchange(
+        self, op: str, number: int, deadline: float, withdrawal: Withdrawal, fields: dict[str, Any]
+    ) -> dict[str, Any]:
         with self._state:
             # A worker may still be at an earlier call that timed out, or just be starting.
             free = self._state.wait_for(
-                lambda: self._closed or (self._ready and self._open is None),
+                lambda: self._closed or withdrawal.is_set or (self._ready and self._open is None),
                 timeout=max(deadline - time.monotonic(), 0),
             )
 
+            withdrawal.check()
             if self._closed:
                 raise CallFailedError(CallStatus.BACKEND_DOWN, "closed")
             if not free and self._ready:
@@ -164,8 +223,6 @@ class WorkerProcess:
                 raise CallFailedError(CallStatus.BACKEND_DOWN, f"{self._error or 'not ready'}; it is being restarted")
 
             assert self._process is not None and self._process.stdin is not None
-            self._ids += 1
-            number = self._ids
             margin = max(MARGIN_S, min(MARGIN_SHARE * (deadline - time.monotonic()), MAX_MARGIN_S))
             line = json.dumps({"op": op, "id": number, "deadline": deadline - margin, **fields}).encode() + b"\n"
 
@@ -192,6 +249,7 @@ class WorkerProcess:
                 raise CallFailedError(CallStatus.TIMEOUT, "the deadline passed")
 
         if answer is None:
+            withdrawal.check()
             raise CallFailedError(
                 CallStatus.BACKEND_DOWN, f"{self._error or 'the worker ended'}; it is being restarted"
             )
@@ -214,7 +272,7 @@ class WorkerProcess:
 
                 ended = self._state.wait_for(lambda: self._closed or self._open != number, timeout=WEDGED_S)  # noqa: B023
                 if not ended and self._process is not None:
-                    logger.warning("%s: the worker is wedged: killed, starting again", self._command.what)
+                    logger.warning("%s: the worker does not end its call: killed, starting again", self._command.what)
                     self._error = self._error or "the worker did not answer and was killed"
                     self._process.kill()
 
@@ -271,7 +329,12 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env={**without_secrets(os.environ), "PYTHONPATH": os.pathsep.join(paths)},
+            env={
+                **without_secrets(os.environ),
+                "PYTHONPATH": os.pathsep.join(paths),
+                _SHARED: str(self._shared_file.fileno()),
+            },
+            pass_fds=(self._shared_file.fileno(),),
             pipesize=self._command.max_line,
         )
 
@@ -345,6 +408,8 @@ class WorkerProcess:
 
         if self._keeper is not threading.current_thread():
             self._keeper.join(timeout=5.0)
+        if not self._keeper.is_alive():
+            self._shared_file.close()
 
 
 def _tail(errors: IO[bytes]) -> str:
@@ -369,3 +434,13 @@ def worker_streams() -> tuple[BinaryIO, BinaryIO]:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not look like an answer
     return sys.stdin.buffer, answers
+
+
+def withdrawn_call() -> Callable[[], int]:
+    """Returns, in the worker process, what tells the id of the last call that was withdrawn, 0 before the first; it
+    takes less than a microsecond."""
+    file = os.environ.get(_SHARED)
+    if file is None:  # started by hand
+        return lambda: 0
+    shared = mmap.mmap(int(file), _ID_BYTES, prot=mmap.PROT_READ)
+    return lambda: int.from_bytes(shared[:], "little")

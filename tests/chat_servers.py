@@ -64,12 +64,13 @@ class ChatServer:
     Attributes:
         seen: (path, headers, body) of each request.
         connections: how many were opened.
+        hung_up: how many were closed by the client before the response was over.
     """
 
     def __init__(self, behaviour: Behaviour | list[Says]) -> None:
         script = iter(behaviour) if isinstance(behaviour, list) else None
         self.seen: list[tuple[str, dict[str, str], dict[str, Any]]] = []
-        self.connections = 0
+        self.connections = self.hung_up = 0
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -106,7 +107,7 @@ class ChatServer:
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients hang up at their deadline
+        self._server.handle_error = self._on_hung_up  # type: ignore[method-assign]
         self.root = f"http://127.0.0.1:{self._server.server_port}"
         self.url = f"{self.root}/v1"
 
@@ -117,6 +118,10 @@ class ChatServer:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def _on_hung_up(self, *_: object) -> None:
+        """At their deadline, or when nobody needs the answer."""
+        self.hung_up += 1
 
     @property
     def bodies(self) -> list[dict[str, Any]]:

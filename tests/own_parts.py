@@ -71,6 +71,22 @@ class Twice:
         return np.where(mask[1] & (s.history.calls_since_act < self.calls), 1, 0)
 
 
+class AsksBeside:
+    """An orchestrator policy: it asks the planner beside acting, as often as the class says."""
+
+    name = "asks beside"
+    thinks_beside = True
+    questions = 1
+
+    def __init__(self):
+        self.asked = 0
+
+    def act(self, s, mask):
+        asks = mask[5] & (self.asked < self.questions)
+        self.asked += int(asks.sum())
+        return np.where(asks, 5, 0)
+
+
 def needs_an_argument(argument):
     return argument
 

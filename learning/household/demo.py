@@ -1,50 +1,178 @@
-"""What `rarrl demo` plays: the same few missions under every policy, each recorded for the report."""
+"""What `rarrl demo` plays: many missions in the twin for its table, and the one that tells most rendered, as a film."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from multiprocessing import active_children, get_context
 
 from rarrl.alfred import TASK_TYPES
 from rarrl.config import LanguageModelConfig
 from rarrl.errors import RarrlError
+from rarrl.latency.profile import load_profile
+from rarrl.latency.replay import ReplayTable
 from rarrl_sim_envs.household.env import HouseholdEnv
 
-from .evaluate import FIRST_SEED, Setting, run_mission
-from .report.trace import Played
+from .evaluate import COST_WEIGHT, FIRST_SEED, Setting, run_mission
+from .report.mission_table import Block, is_ours
+from .report.trace import MissionResult, Played
 from .trace_recorder import TraceRecorder
+from .twin_missions import play_in_twin
 
-POLICIES = ("never", "always", "after_failure", "learned")
-FILMED = "learned"
 Play = Callable[[Setting, int, bool], Played]
+Job = tuple[Setting, int]
+Keep = Callable[[Setting, Played], None]
+Progress = Callable[[float, str], None]
 
 
-LATENCY = "household"
-"""The profile whose seconds and tokens the shipped model's calls cost: measured ones would differ with the load of the
-machine, and with them the missions of the same seed."""
+@dataclass(frozen=True)
+class Thinker:
+    """A language model whose calls take the seconds and tokens of a latency profile; the answers are the shipped
+    model's. costs: the profile that tells policies what calls are expected to cost. policies: the rows of its table ->
+    who decides, as in `rarrl.build.make_orchestrator`, and the success that a learned one gives for a second of
+    thinking; another row is another line."""
+
+    name: str
+    latency: str
+    costs: str
+    policies: Mapping[str, tuple[str, float]]
+
+    @property
+    def call_s(self) -> float:
+        """Mean seconds of a plan."""
+        return float(ReplayTable.from_profile(load_profile(self.latency)).costs.mean_s[0])
 
 
-def demo_settings(llm: str, model: LanguageModelConfig | None = None) -> list[Setting]:
-    """Of every policy; llm, model: who thinks, and its settings, as in `rarrl.build`. The shipped model answers the
-    same to the same, so that nothing is asked twice; of another one nobody knows, and its calls take the time that they
-    take."""
-    shipped = llm == "llama"
-    return [
-        Setting(
-            policy=policy,
-            llm=llm,
-            latency=LATENCY if shipped else "",
-            costs="household-training",
-            remembers=shipped,
-            language_model=model or LanguageModelConfig(),
-        )
-        for policy in POLICIES
-    ]
+SHIPPED = Thinker(
+    "the shipped model",
+    "household",  # recorded: measured seconds would differ with the load of the machine, and with them the missions
+    "household-training",
+    {
+        "never": ("never", 0.0),
+        "always": ("always", 0.0),
+        "after_failure": ("after_failure", 0.0),
+        "interval": ('interval:{"every":3,"recipe":"P2"}', 0.0),
+        "learned": ("learned", COST_WEIGHT),
+        "learned beside": ("household_beside", 0.004),
+    },
+)
+HOSTED = Thinker(
+    "a hosted 70B model",
+    "anyscale-70b",
+    "anyscale-70b",
+    # What did best on missions of `household-training` at these costs: `python benchmarks/demo_table.py tune`.
+    {
+        **SHIPPED.policies,
+        "always": ('always:{"recipe":"P1"}', 0.0),
+        "learned": ("learned", 0.02),
+        "learned beside": ("household_beside", 0.008),
+    },
+)
+THINKERS = (SHIPPED, HOSTED)
+RENDERED = (
+    *((SHIPPED, row) for row in ("never", "always", "learned")),
+    *((HOSTED, row) for row in ("always", "learned", "learned beside")),
+)
+"""What is rendered beside a table; the last one is filmed."""
+ALONE = ("never", "always", "after_failure", "learned")
+"""Rows that are rendered where there is no table."""
+RECORDED_MISSIONS = 300
+"""So many have recorded answers, and can be in the table."""
+
+
+def demo_settings(llm: str, model: LanguageModelConfig | None = None, thinker: Thinker | None = None) -> list[Setting]:
+    """Of ALONE, where missions are rendered without a table. llm, model: who is asked, and its settings, as in
+    `rarrl.build`. thinker: whose seconds and tokens calls cost; None: those that they take."""
+    base = Setting(llm=llm, costs=SHIPPED.costs, language_model=model or LanguageModelConfig())
+    return [_of(base, row, thinker) for row in ALONE]
+
+
+def _rows(thinker: Thinker) -> dict[str, Setting]:
+    """Of the table of `thinker`."""
+    return {row: _of(Setting(llm=""), row, thinker) for row in thinker.policies}
+
+
+def _of(base: Setting, row: str, thinker: Thinker | None) -> Setting:
+    policy, cost_weight = (thinker or SHIPPED).policies[row]
+    if thinker is None or row == "never":  # what makes no calls is the same with all thinkers
+        return replace(base, policy=policy)
+    return replace(base, policy=policy, latency=thinker.latency, costs=thinker.costs, cost_weight=cost_weight)
+
+
+def label(setting: Setting) -> str:
+    """What a setting is called in the report: its row, and whose calls if not the shipped model's."""
+    thinker = next((t for t in THINKERS if t.latency == setting.latency), SHIPPED)
+    row = next((name for name, own in thinker.policies.items() if own[0] == setting.policy), setting.policy)
+    return row if thinker is SHIPPED else f"{row}, {thinker.name}"
+
+
+def table_rows(missions: int, seed: int) -> list[int]:
+    """Numbers of the recorded missions of the table: another seed, other missions, until all were had."""
+    return [(seed * missions + number) % RECORDED_MISSIONS for number in range(missions)]
+
+
+def play_table(
+    missions: Sequence[int],
+    pool: Executor | None,
+    progress: Progress | None = None,
+    keep: Keep | None = None,
+    one: Play = play_in_twin,
+) -> None:
+    """Plays the missions of the table (`table_rows`) with each of `table_settings`."""
+    play_all(table_settings(), missions, pool, progress, one, keep)
+
+
+def table_settings() -> list[Setting]:
+    """What the table plays: every policy with every thinker, and once what none of them changes."""
+    return list(dict.fromkeys(setting for thinker in THINKERS for setting in _rows(thinker).values()))
+
+
+def blocks(played: Mapping[Setting, Sequence[MissionResult]]) -> list[Block]:
+    """The table of what `play_table` gave to keep, a block for each thinker; [] where a policy has no mission."""
+    found = []
+    for thinker in THINKERS:
+        own = {
+            name: [replace(r, policy=name) for r in played.get(setting, ())] for name, setting in _rows(thinker).items()
+        }
+        block = Block.of(thinker.name, thinker.call_s, own)
+        if block.n:
+            found.append(block)
+    return found
+
+
+def telling_seeds(table: Sequence[Block], missions: int) -> list[int]:
+    """The seeds of the missions that tell most: in which those that learned succeed with every thinker, and as many of
+    their rivals as can be do not, those first that are rendered."""
+    ours: dict[int, list[bool]] = {}
+    lost: dict[int, list[bool]] = {}  # of each rival that failed, whether it is rendered
+    shown = {(thinker.name, row) for thinker, row in RENDERED}
+    for block in table:
+        for name, results in block.results.items():
+            for r in results:
+                ours.setdefault(r.seed, []).append(r.success or not is_ours(name))
+                lost.setdefault(r.seed, []).extend([(block.thinker, name) in shown] * (not r.success))
+
+    def tells(seed: int) -> tuple[bool, int, int]:
+        return all(ours[seed]), sum(lost[seed]), len(lost[seed])
+
+    return sorted(ours, key=lambda seed: (*(-int(value) for value in tells(seed)), seed))[:missions]
+
+
+def seeds_to_render(table: Sequence[Block], missions: int, seed: int) -> list[int]:
+    """Of so many missions: those of the `table` that tell most, or without a table `demo_seeds`."""
+    return telling_seeds(table, missions) if table else demo_seeds(missions, seed)
+
+
+def rendered_settings(llm: str, model: LanguageModelConfig | None = None) -> list[Setting]:
+    """Of the missions that are rendered beside a table, the filmed one last."""
+    base = Setting(llm=llm, costs=SHIPPED.costs, language_model=model or LanguageModelConfig())
+    return [_of(base, row, thinker) for thinker, row in RENDERED]
 
 
 def demo_seeds(missions: int, seed: int) -> list[int]:
@@ -69,58 +197,99 @@ def _task_type(seed: int) -> str:
 
 
 def play(setting: Setting, seed: int, pictures: bool) -> Played:
-    """One mission, recorded. pictures: of the left eye too."""
-    recorder = TraceRecorder(setting.policy, pictures)
+    """One mission, rendered and recorded. pictures: of the left eye too."""
+    name = label(setting)
+    recorder = TraceRecorder(name, pictures)
     row = run_mission(setting, seed, recorder)
     trace = recorder.trace()
-    return Played(row.result, tuple(d for d in trace.decisions if d.action == "think"), trace)
+    thoughts = tuple(d for d in trace.decisions if d.action == "think")
+    return Played(replace(row.result, policy=name), thoughts, trace)
+
+
+@contextmanager
+def crew(workers: int = 0) -> Iterator[Executor | None]:
+    """Processes that play missions, for `play_all`; they end at once where something goes wrong.
+
+    workers: how many; 0: one per core that is ours, at most four. 1: None, this process plays.
+
+    Raises: RarrlError where a process died."""
+    workers = workers or min(len(os.sched_getaffinity(0)), 4)
+    if workers == 1:
+        yield None
+        return
+
+    with (
+        _one_thread_each(),
+        ProcessPoolExecutor(
+            workers,
+            mp_context=get_context("spawn"),  # neither OpenGL nor llama.cpp survives a fork
+            initializer=_be_quiet,
+        ) as pool,
+    ):
+        try:
+            yield pool
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in active_children():
+                child.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise RarrlError("a process that played missions died (out of memory?); try again") from None
+            raise
 
 
 def play_all(
     settings: Sequence[Setting],
     seeds: Sequence[int],
-    workers: int = 0,
-    progress: Callable[[float, str], None] | None = None,
+    pool: Executor | None = None,
+    progress: Progress | None = None,
     one: Play = play,
-    keep: Callable[[Played], None] | None = None,
+    keep: Keep | None = None,
 ) -> list[Played]:
-    """Every seed with every setting, in the order of settings, then seeds; those of FILMED with pictures.
+    """Every seed with every setting, in the order of settings, then seeds; those of the last setting with pictures.
 
-    workers: processes; 0: one per core that is ours, at most four. one: plays a mission. keep: is called
-    with each mission as soon as it is played, in any order.
+    pool: plays, as `crew` makes it; None: this process. one: plays a mission. keep: is called with each mission as soon
+    as it is played, in any order.
 
-    Raises: RarrlError where a process died; what `run_mission` raises."""
+    Raises: what `run_mission` raises."""
     jobs = [(setting, seed) for seed in seeds for setting in settings]
-    workers = min(workers or min(len(os.sched_getaffinity(0)), 4), len(jobs))
-    found: dict[tuple[Setting, int], Played] = {}
+    found: dict[Job, Played] = {}
 
-    def take(job: tuple[Setting, int], played: Played) -> None:
+    def take(job: Job, played: Played) -> None:
         found[job] = played
         if keep is not None:
-            keep(played)
+            keep(job[0], played)
         if progress is not None:
-            progress(len(found), f"{job[0].policy}: {played.result.end_reason}")
+            progress(len(found), f"{label(job[0])}: {played.result.end_reason}")
 
-    if workers == 1:
+    if pool is None:
         for job in jobs:
-            take(job, one(*job, job[0].policy == FILMED))
+            take(job, one(*job, job[0] == settings[-1]))
     else:
-        # Spawned: neither OpenGL nor llama.cpp survives a fork.
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_be_quiet) as pool:
-            futures = {pool.submit(one, *job, job[0].policy == FILMED): job for job in jobs}
-            try:
-                for future in as_completed(futures):
-                    take(futures[future], future.result())
-            except BaseException as error:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for child in active_children():
-                    child.terminate()
-                if isinstance(error, BrokenProcessPool):
-                    raise RarrlError("a process that played missions died (out of memory?); try again") from None
-                raise
+        futures = {pool.submit(one, *job, job[0] == settings[-1]): job for job in jobs}
+        for future in as_completed(futures):
+            take(futures[future], future.result())
     return [found[setting, seed] for setting in settings for seed in seeds]
 
 
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """What is started meanwhile computes with one thread: as many processes as cores play already."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def _be_quiet() -> None:
-    """Ctrl-C is the parent's to handle."""
+    """Ctrl-C is the parent's to handle; OpenCV takes one thread."""
+    import cv2
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)

@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,15 +23,18 @@ from rarrl.clock import ManualClock
 from rarrl.config import LanguageModelConfig
 from rarrl.decision_loop import play_episode
 from rarrl.errors import InputError
-from rarrl.events import ActEvent, Event, ThinkEvent
+from rarrl.events import ActEvent, EpisodeEvent, Event, ThinkEvent
 from rarrl.latency.profile import World, load_profile
 from rarrl.latency.replay import ReplayTable
+from rarrl.orchestrator.beside import thinks_beside
+from rarrl.orchestrator.features import Costs
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.policy.base import LoadedPolicy
 from rarrl.policy.serve import MODELS
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.types import CallStatus, Role
 from rarrl_sim_envs.household.env import HouseholdEnv
+from rarrl_sim_envs.household.robot.beside import BesideExecutive
 from rarrl_sim_envs.household.robot.drivers import CLASSICAL, EXACT, SGBM, HomeSensor, PolicyDriver
 from rarrl_sim_envs.household.robot.executive import HouseholdExecutive
 from rarrl_sim_envs.household.robot.known_goals import known_goals
@@ -54,8 +56,9 @@ Say = Callable[[float, str], None]
 class Setting:
     """Who decides, and with what. eyes: a name of EYES, "none": no gate. gguf: the policy's transformer, a name in its
     folder. latency: a profile whose seconds take the place of the measured ones; "": measured. costs: the profile that
-    tells what calls are expected to cost; "": that of `latency`, or the one that `learned` was trained with. remembers:
-    a question that was answered before is not asked again. language_model: how `llm` is run and asked."""
+    tells what calls are expected to cost; "": that of `latency`, or the one that `learned` was trained with.
+    follows_costs: what calls are expected to cost follows the calls that are made, within a mission where latencies are
+    a profile's, in all missions of a process where they are measured. language_model: how `llm` is run and asked."""
 
     policy: str = "learned"
     eyes: str = "classical"
@@ -69,7 +72,7 @@ class Setting:
     cost_weight: float = COST_WEIGHT
     language_model: LanguageModelConfig = field(default_factory=LanguageModelConfig)
     costs: str = ""
-    remembers: bool = False
+    follows_costs: bool = True
 
     @property
     def profile(self) -> str:
@@ -92,11 +95,17 @@ class Row:
     step_ms: float
 
 
+@lru_cache(maxsize=4)
+def _table(profile: str) -> ReplayTable:
+    return ReplayTable.from_profile(load_profile(profile))
+
+
 class DelayedReasoner:
     """Another reasoner's answers, with the seconds and tokens of a latency profile's calls."""
 
     def __init__(self, inner: Reasoner, profile: str, seed: int) -> None:
-        self._inner, self._table = inner, ReplayTable.from_profile(load_profile(profile))
+        self._inner = inner
+        self._table = _table(profile)
         self._rng = np.random.default_rng([seed, 17])
         self.name = f"{inner.name} as slow as {profile}"
 
@@ -126,35 +135,6 @@ class DelayedReasoner:
         self._inner.close()
 
 
-class RememberingReasoner:
-    """Another reasoner's answers; the same question a second time gets the first answer, at once and for nothing. Right
-    where a model answers the same to the same, as the shipped one does."""
-
-    def __init__(self, inner: Reasoner) -> None:
-        self._inner = inner
-        self._known: dict[Request, Answer] = {}
-        self.name = inner.name
-        self.repeats: set[int] = set()
-        """Ids of the decisions that were answered from memory."""
-
-    def ask(self, request: Request) -> Answer:
-        """See `Reasoner`."""
-        question = replace(request, decision=0, deadline_s=1.0)
-        known = self._known.get(question)
-        if known is not None:
-            self.repeats.add(request.decision)
-            return replace(known, decision=request.decision, seconds=0.0, ttft_s=0.0, tokens_in=0, tokens_out=0)
-
-        answer = self._inner.ask(request)
-        if answer.status is CallStatus.OK:
-            self._known[question] = answer
-        return answer
-
-    def close(self) -> None:
-        """See `Reasoner`."""
-        self._inner.close()
-
-
 def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = None) -> Row:
     """Plays one mission. recorder: takes it in for pictures and film.
 
@@ -163,20 +143,20 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
     driver = PolicyDriver(_policy(setting.gguf), EYES[setting.eyes], recorder)
     budget = (setting.time_budget_s, setting.token_budget)
     timeout_s = setting.language_model.call_timeout_s
-    executive = _Recorded(recorder, env, driver, known_goals(), *budget, first_seed=0, call_timeout_s=timeout_s)
     orchestrator = orchestrator_of(setting)
+    kind = BesideExecutive if thinks_beside(orchestrator.policy) else HouseholdExecutive
+    executive = kind(env, driver, known_goals(), *budget, first_seed=0, call_timeout_s=timeout_s)
+    if not setting.latency:
+        orchestrator.costs = _known_costs(setting)
     reasoner: Reasoner = _reasoner(setting.llm, setting.language_model)
     if setting.latency:
         reasoner = DelayedReasoner(reasoner, setting.latency, seed)
-    memory = RememberingReasoner(reasoner)
-    if setting.remembers:
-        reasoner = memory
     failures: dict[str, int] = {}
     calls: dict[str, int] = {}
 
     def log(event: Event) -> None:
-        if isinstance(event, ThinkEvent) and event.decision in memory.repeats:
-            return  # nobody was asked
+        if recorder is not None and isinstance(event, EpisodeEvent):
+            recorder.begin(env, seed)
         if recorder is not None:
             recorder.decision(event)
         if isinstance(event, ActEvent) and event.status != "SUCCESS" and executive.event is not None:
@@ -198,7 +178,7 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
             mission_s=env.world.steps * DT,
             llm_s=end.llm_seconds,
             tokens=end.tokens,
-            calls=end.calls - len(memory.repeats),
+            calls=end.calls,
             collisions=env.world.collisions,
             gate_stops=driver.statistics.stops,
             end_reason=reason,
@@ -218,20 +198,6 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
         env.close()
 
 
-class _Recorded(HouseholdExecutive):
-    """Tells the recorder when a mission begins."""
-
-    def __init__(self, recorder: TraceRecorder | None, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._recorder = recorder
-
-    def begin(self, number: int) -> Any:
-        info = super().begin(number)
-        if self._recorder is not None:
-            self._recorder.begin(self.env, number)
-        return info
-
-
 def _why(executive: HouseholdExecutive) -> str:
     return "plan done, goal not met" if executive.row is None else "too many attempts"
 
@@ -245,7 +211,15 @@ def orchestrator_of(setting: Setting) -> Orchestrator:
         setting.cost_weight,
         world=World.HOUSEHOLD,
         call_timeout_s=setting.language_model.call_timeout_s,
+        live=setting.follows_costs,
+        reasoner="" if setting.latency else setting.llm,
     )
+
+
+@lru_cache(maxsize=64)
+def _known_costs(setting: Setting) -> Costs:
+    """What the robot of `setting` knows of its language model in this process: the next mission begins with it."""
+    return orchestrator_of(setting).costs
 
 
 @lru_cache(maxsize=4)

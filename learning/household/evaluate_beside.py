@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rarrl.files import write_json_atomic
 from rarrl.latency.profile import LatencyProfile, content_sha256, load_profile
 from rarrl.orchestrator.learned import load_learned
-from rarrl.orchestrator.registry import HOSTED_RULES_FILE, SHIPPED, tuned_parameters
+from rarrl.orchestrator.registry import HOSTED_RULES_FILE, SHIPPED, load_policy, tuned_parameters
 from rarrl.orchestrator.rules import OrchestratorPolicy, grid, make_rule
 from rarrl.report.runs import wilson
 from rarrl.results import Figure
@@ -183,9 +183,14 @@ def _tuned(missions: HostedMissions, family: str, beside: bool) -> dict[str, Any
 
 
 def compared() -> dict[str, dict[str, OrchestratorPolicy]]:
-    """Kind of policy -> how it thinks (standing, beside) -> the policy."""
+    """Kind of policy -> how it thinks (standing, beside) -> the policy. learned: the same network, learned twice for
+    the same objective, once without the choices beside."""
     found: dict[str, dict[str, OrchestratorPolicy]] = {
         "learned": {arm: load_learned(SHIPPED / f"household_{arm}.safetensors") for arm in ARMS},
+        "household, then household_beside": {
+            "standing": load_policy("household"),
+            "beside": load_policy("household_beside"),
+        },
         "always, planner 2": {arm: make_rule("always", recipe="P2", beside=beside) for arm, beside in ARMS.items()},
         "after_failure, planner 2": {
             arm: make_rule("after_failure", recipe="P2", beside=beside) for arm, beside in ARMS.items()

@@ -34,8 +34,9 @@ from rarrl_sim_envs.pyrobosim.missions import (
     mission,
 )
 
+from ..trials import CallCosts, Terms, Trial
 from .recorded_answers import LEVELS, RecordedAnswers
-from .trials import CallCosts, Trial, domain
+from .trials import costs_of, domain, task_of
 
 ANSWERS = Path(__file__).parent / "smollm2_answers.json"
 """SmolLM2-135M-Instruct, Q4_1, in llama.cpp: recorded by `record_sentences`."""
@@ -86,14 +87,15 @@ def play_all(policies: Sequence[str], task: tuple[int, str, int]) -> list[tuple[
     answers = RecordedAnswers(ANSWERS)
     number, variant, seed = task
     played_as = "hidden" if variant == TOLD else variant
-    trial = Trial(mission(number, played_as, seed), answers, train_costs(answers), told=variant == TOLD)
-    return [tuple(map(float, astuple(trial.play(_policy(policy))))) for policy in policies]
+    trial = Trial(task_of(mission(number, played_as, seed), told=variant == TOLD))
+    terms = Terms(answers, train_costs(answers))
+    return [tuple(map(float, astuple(trial.play(_policy(policy), terms)))) for policy in policies]
 
 
 def train_costs(answers: RecordedAnswers) -> CallCosts:
     """What calls cost on the sentences of training missions."""
     known = set(sentences(test=False))
-    return CallCosts.of([each for each in answers.entries.values() if each.goal in known])
+    return costs_of([each for each in answers.entries.values() if each.goal in known])
 
 
 def played(

@@ -22,9 +22,10 @@ from rarrl.results import machine, versions
 from rarrl.types import Action
 from rarrl_sim_envs.pyrobosim.missions import TRAIN_SEEDS, Mission, mission
 
+from ..trials import COST_WEIGHT, Terms, Trial
 from .evaluate import ANSWERS, RULES, WEIGHTS, train_costs, tune
 from .recorded_answers import RecordedAnswers
-from .trials import COST_WEIGHT, Trial
+from .trials import task_of
 
 TIME_WEIGHT = 0.2
 """Points of success that a whole horizon of seconds is worth: a mission that is done late is still done."""
@@ -66,14 +67,14 @@ class _First:
 def sample(task: Mission) -> Sample:
     """What comes of each way to begin a mission."""
     answers = RecordedAnswers(ANSWERS)
-    trial = Trial(task, answers, train_costs(answers))
+    trial, terms = Trial(task_of(task)), Terms(answers, train_costs(answers))
     worth = np.full(N_ACTIONS, -np.inf)
     seen: list[NDArray[np.float32]] = []
     for action in ASKED:
         if action is not Action.ACT and (task.instruction, action.level) not in answers.entries:
             continue
         first = _First(action)
-        played = trial.play(first)
+        played = trial.play(first, terms)
         worth[action] = played.success - TIME_WEIGHT * played.seconds / task.horizon_s - COST_WEIGHT * played.llm_s
         seen = seen or first.seen
     return Sample(task.instruction, seen[0], np.array(seen[1:], np.float32).reshape(-1, len(seen[0])), worth)

@@ -8,6 +8,7 @@ import typer
 
 from rarrl import __version__
 from rarrl.cli import (
+    alfworld,
     ask,
     demo,
     detector,
@@ -64,6 +65,7 @@ _eval = _group("eval", "Measure how good the parts are.")
 _eval.command("orchestrator")(orchestrator.eval_orchestrator)
 _eval.command("skillsets")(orchestrator.eval_skillsets)
 _eval.command("skills")(skill_missions.eval_skills)
+_eval.command("alfworld")(alfworld.eval_alfworld)
 _eval.command("detector")(detector.eval_detector)
 _eval.command("fusion")(detector.eval_fusion)
 _eval.command("planner")(planner.eval_planner)

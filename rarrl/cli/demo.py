@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rarrl.cli.common import console, guarded, new_run_folder, progress, table
+from rarrl.cli.common import command_line, console, guarded, new_run_folder, progress, table
 from rarrl.cli.language_model import LlmSettings, language_model_settings
 from rarrl.cli.playing import (
     PLOT_HINT,
@@ -31,14 +31,22 @@ from rarrl.secrets import hide_secrets
 
 if TYPE_CHECKING:
     from rarrl.config import LanguageModelConfig
-    from rarrl_learning.household.report.trace import Played
+    from rarrl_learning.household.evaluate import Setting
+    from rarrl_learning.household.report.trace import MissionResult, Played
 
-MISSIONS = 7
-"""Missions of each policy, where nothing is said: one of each type of task, four minutes."""
+TABLE = 100
+"""Missions of the table for each policy, where nothing is said: a minute or two."""
+MISSIONS = 1
+"""Missions rendered beside a table, where nothing is said: the one that tells most."""
+LIVE_MISSIONS = 7
+"""Missions of each policy without a table, where nothing is said: one of each type of task."""
 MAX_MISSIONS = 100
 """More would be an evaluation: `rarrl eval mission`."""
 EPISODES = 20
 """Tasks of each policy with --quick, where nothing is said: seconds."""
+
+GAMES = 6
+"""Games of ALFWorld, where nothing is said: one of each type of task."""
 
 
 @guarded(PLOT_HINT)
@@ -50,7 +58,13 @@ def demo(
             "--missions",
             "--episodes",
             min=1,
-            help="How many missions each policy plays, default 7; with --quick how many tasks, default 20.",
+            help="How many missions are rendered, default 1, without table 7; with --quick how many tasks, default 20.",
+        ),
+    ] = None,
+    table_missions: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Missions of each policy in the table, played without pictures, default 100; 0: no table."
         ),
     ] = None,
     quick: Annotated[
@@ -60,25 +74,39 @@ def demo(
     perception: Annotated[
         bool, typer.Option("--perception", help="Only show what the stereo detector sees in several pairs; no ROS.")
     ] = False,
+    alfworld: Annotated[
+        bool,
+        typer.Option(
+            "--alfworld",
+            help="Only ALFWorld's text games, as they are played, to be read; --n games (default 6). Needs the games "
+            "(`alfworld-download`).",
+        ),
+    ] = False,
     llm: LlmOption = None,
     llm_option: LlmSettings = None,
     out: OutOption = None,
 ) -> None:
     """A robot carries out missions in a simulated home, under four policies of when to think: table, report, film.
 
-    It sees with two eyes, drives by a low-bit policy behind a safety gate, and its plans are written and judged by the
-    small language model that comes with rarrl."""
+    Many missions are played without pictures, with calls as fast as the shipped language model's and as slow as a
+    hosted one's. The one that tells most is played again with everything: two eyes, a low-bit policy behind a safety
+    gate, and plans that the small language model of rarrl writes and judges."""
     settings = language_model_settings(llm_option, llm)
     if perception:
-        _refuse_with_perception({"--n": n, "--quick": quick or None, "--llm": llm, "--llm-option": llm_option})
+        given = {"--n": n, "--quick": quick or None, "--llm": llm, "--llm-option": llm_option}
+        _refuse_with_perception(given | {"--table-missions": table_missions})
         picture = _look(new_run_folder(out), seed)
         typer.echo(f"picture: {picture}")
+    elif alfworld:
+        if quick:
+            raise InputError("--quick: not with --alfworld, which needs no ROS; leave one of them away")
+        _alfworld_demo(n or GAMES, seed, llm or "llama", out)
     elif quick or llm == "profile":
+        if table_missions:
+            raise InputError("--table-missions: not with --quick, whose tasks --n counts; leave one of them away")
         _quick_demo(n or EPISODES, seed, llm, settings, out)
     else:
-        if n is not None and n > MAX_MISSIONS:
-            raise InputError(f"--n: {n} is not allowed (allowed: 1 to {MAX_MISSIONS} missions)")
-        _household_demo(n or MISSIONS, seed, llm or "llama", settings, out)
+        _household_demo(n, table_missions, seed, llm or SHIPPED, settings, out)
 
 
 def _refuse_with_perception(given: Mapping[str, object]) -> None:
@@ -87,43 +115,117 @@ def _refuse_with_perception(given: Mapping[str, object]) -> None:
             raise InputError(f"{option}: not with --perception, which plays nothing; leave one of them away")
 
 
-def _household_demo(missions: int, seed: int, llm: str, model: LanguageModelConfig, out: Path | None) -> None:
+def _household_demo(
+    n: int | None, table_missions: int | None, seed: int, llm: str, model: LanguageModelConfig, out: Path | None
+) -> None:
+    many = _missions_of_the_table(table_missions, llm)
+    if n is not None and n > MAX_MISSIONS:
+        raise InputError(f"--n: {n} is not allowed (allowed: 1 to {MAX_MISSIONS} missions)")
     for package, extra in (("mujoco", "sim"), ("llama_cpp", "llama")):
         if find_spec(package) is None:
             raise DependencyMissingError(
                 f"rarrl demo needs {package}: pip install 'rarrl[{extra}]'; `rarrl demo --quick` plays without"
             )
-    from rarrl_learning.household.demo import demo_seeds, demo_settings, play_all
-    from rarrl_learning.household.report.page import save_missions
+    from rarrl.results import make_results, write_results
+    from rarrl_learning.household import demo as household
+    from rarrl_learning.household.report.mission_table import figures_of, tables_of
+    from rarrl_learning.household.report.page import RESULTS, save_missions
 
     started = time.monotonic()
     folder = new_run_folder(out)
-    if llm != SHIPPED:
+    shipped = llm == SHIPPED
+    if not shipped:
         with told_where(folder):
             measured_calls(llm, model, hint="measuring what calls take")
 
-    settings, seeds = demo_settings(llm, model), demo_seeds(missions, seed)
-    thinks = "llama.cpp" if llm == "llama" else hide_secrets(llm)
-    console().print(
-        f"{missions} mission{'s' * (missions != 1)} in simulated homes for each of {len(settings)} policies: stereo "
-        f"eyes, detector, policy in 3 bits, safety gate;\n{thinks} writes the plans. Each mission may use "
-        f"{settings[0].time_budget_s:.3g} s and {settings[0].token_budget:.0f} tokens of thinking, and what is "
-        "thought takes the robot's time"
-        + (": the recorded times of this model, whatever else this machine does." if llm == "llama" else "."),
-        markup=False,
-    )
+    thinker = household.SHIPPED if shipped else None
+    settings = household.rendered_settings(llm, model) if many else household.demo_settings(llm, model, thinker)
+    order = [household.label(setting) for setting in settings]
+    outcomes: dict[Setting, list[MissionResult]] = {}
     played: list[Played] = []
-    order = [setting.policy for setting in settings]
     with told_where(folder):
         try:
-            with progress("playing", len(settings) * len(seeds)) as update:
-                play_all(settings, seeds, progress=update, keep=played.append)
+            with household.crew() as pool:
+                if many:
+                    _say(_TABLE_TEXT.format(n=many, policies=len(household.SHIPPED.policies)))
+                    with progress("playing the table", many * len(household.table_settings())) as update:
+                        rows = household.table_rows(many, seed)
+                        household.play_table(
+                            rows, pool, update, lambda s, one: outcomes.setdefault(s, []).append(one.result)
+                        )
+                seeds = household.seeds_to_render(
+                    household.blocks(outcomes), n or (MISSIONS if many else LIVE_MISSIONS), seed
+                )
+                _say(_rendered_text(len(seeds), settings, hide_secrets(llm)))
+                with progress("playing", len(settings) * len(seeds)) as update:
+                    household.play_all(settings, seeds, pool, update, keep=lambda _, one: played.append(one))
         finally:  # whatever ends it, what was played is kept
             played.sort(key=lambda one: (order.index(one.result.policy), one.result.seed))
-            if played:
-                save_missions(folder, played, hide_secrets(llm))
+            table = household.blocks(outcomes)
+            if played or table:
+                save_missions(folder, played, hide_secrets(llm), table)
+            if table:
+                document = make_results(command_line(), seed, figures_of(table), tables_of(table))
+                write_results(folder / RESULTS, document)
     finish_missions(folder)
     typer.echo(f"{time.monotonic() - started:.0f} s in all")
+
+
+_TABLE_TEXT = (
+    "{n} missions in simulated homes for each of {policies} policies, without pictures: the shipped model's answers "
+    "are recorded;\na call costs the seconds and tokens of recorded calls, its own or those of a hosted model."
+)
+
+
+def _missions_of_the_table(asked: int | None, llm: str) -> int:
+    """How many; 0 for a language model without recorded answers. Raises: InputError."""
+    from rarrl_learning.household.demo import RECORDED_MISSIONS
+
+    if llm == SHIPPED:
+        if asked is not None and asked > RECORDED_MISSIONS:
+            raise InputError(
+                f"--table-missions: {asked} is not allowed (allowed: 0 to {RECORDED_MISSIONS}; so many have recorded "
+                "answers)"
+            )
+        return TABLE if asked is None else asked
+    if asked:
+        raise InputError(
+            f"--table-missions: only with the shipped model, whose answers are recorded, not with {hide_secrets(llm)}; "
+            "leave it away, and set --missions"
+        )
+    _say("No table of many missions: only the shipped model's answers are recorded, and this one is asked for real.")
+    return 0
+
+
+def _rendered_text(missions: int, settings: Sequence[Setting], llm: str) -> str:
+    """What is about to be rendered."""
+    budget = settings[0]
+    writes = "llama.cpp" if llm == SHIPPED else llm
+    return (
+        f"{missions} mission{'s' * (missions != 1)} with everything, {len(settings)} times each: stereo eyes, "
+        f"detector, policy in 3 bits, safety gate;\n{writes} writes the plans. Each may use "
+        f"{budget.time_budget_s:.3g} s and {budget.token_budget:.0f} tokens of thinking, and what is thought takes "
+        "the robot's time" + (": that of recorded calls, whatever else this machine does." if llm == SHIPPED else ".")
+    )
+
+
+def _say(text: str) -> None:
+    console().print(text, markup=False)
+
+
+def _alfworld_demo(games: int, seed: int, llm: str, out: Path | None) -> None:
+    from rarrl_learning.alfworld.demo import play_games
+    from rarrl_sim_envs.alfworld.games import games_folder
+    from rarrl_sim_envs.alfworld.transcript import as_text
+
+    games_folder()  # says how to get them, before a folder is made
+    folder = new_run_folder(out)
+    with progress("playing", 1.0) as update:
+        shown = play_games(folder, games, seed, llm=llm, progress=lambda share, goal: update(share, goal[:40]))
+    typer.echo(as_text(shown.transcripts[:2]))
+    for each in shown.transcripts:
+        typer.echo(each.title)
+    typer.echo(f"report: {shown.page} and {shown.text}")
 
 
 def _quick_demo(episodes: int, seed: int, llm: str | None, model: LanguageModelConfig, out: Path | None) -> None:

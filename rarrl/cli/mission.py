@@ -22,7 +22,9 @@ def eval_mission(
     policies: Annotated[
         str, typer.Option(help="Who decides when to think; commas between. learned: the shipped one for households.")
     ] = "never,always,after_failure,learned",
-    n: Annotated[int, typer.Option("--n", min=1, help="Missions, the same for all.")] = 100,
+    n: Annotated[
+        int | None, typer.Option("--n", min=1, help="Missions, the same for all; default: 100, with --beside 300.")
+    ] = None,
     ablations: Annotated[
         str, typer.Option(help="Of the first `--n-ablations` missions: no_gate, sgbm, fp16; commas between.")
     ] = "no_gate,sgbm,fp16",
@@ -32,8 +34,22 @@ def eval_mission(
     llm_option: LlmSettings = None,
     latency: Annotated[
         str,
-        typer.Option(help="A latency profile whose seconds and tokens calls take, e.g. groq-70b; default: measured."),
+        typer.Option(
+            help="A latency profile whose seconds and tokens calls take, e.g. groq-70b; default: measured. With "
+            "--beside commas between several; default: two hosted models."
+        ),
     ] = "",
+    beside: Annotated[
+        bool,
+        typer.Option(
+            "--beside",
+            help="Thinking beside acting against standing still, at hosted latencies: every kind of policy both ways, "
+            "in the twin, with recorded answers. Takes --n, --driven, --latency, --seed and --json alone.",
+        ),
+    ] = False,
+    driven: Annotated[
+        int, typer.Option(min=0, help="With --beside: missions that are driven among people too, `learned` alone.")
+    ] = 150,
     people: Annotated[int, typer.Option(min=0, max=6, help="How many walk about.")] = 2,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     journal: Annotated[
@@ -55,6 +71,10 @@ def eval_mission(
     from rarrl_learning.household.mission_figures import mission_figures
 
     check_output(json, "--json")
+    if beside:
+        _eval_beside(n or 300, driven, latency, seed, json)
+        return
+    n = n or 100
     names = [name.strip() for name in re.split(r",(?![^{]*\})", policies) if name.strip()]  # a rule may have parameters
     wanted = [name.strip() for name in ablations.split(",") if name.strip()]
     if unknown := set(wanted) - set(ABLATIONS):
@@ -94,4 +114,36 @@ def eval_mission(
         write_results(json, results)
     from rarrl.cli.results import print_results
 
+    print_results(results)
+
+
+def _eval_beside(n: int, driven: int, latency: str, seed: int, json: Path | None) -> None:
+    """`eval mission --beside`."""
+    from rarrl.cli.results import print_results
+    from rarrl.latency.profile import load_profile
+    from rarrl.results import make_results, write_results
+    from rarrl_learning.household.evaluate_beside import HOSTED, beside_figures, beside_rows, compared, play_beside
+
+    hosted = [name.strip() for name in latency.split(",") if name.strip()] or list(HOSTED)
+    for name in hosted:
+        load_profile(name)  # a bad name is refused before the first mission
+    rounds = 2 * len(hosted) * (len(compared()) + (driven > 0))
+    with progress("thinking beside acting", rounds) as update:
+        done = 0
+
+        def say(text: str) -> None:
+            nonlocal done
+            done += 1
+            update(done, text)
+
+        skipped = play_beside(hosted, n, seed, progress=say)
+        drives = play_beside(hosted, driven, seed, driven=True, kinds=("learned",), progress=say) if driven else {}
+    figures = beside_figures(skipped)
+    if driven:
+        figures |= {f"{name}_driven": figure for name, figure in beside_figures(drives).items()}
+    results = make_results(
+        command_line(), seed, figures, {"policies": beside_rows(skipped) + beside_rows(drives, driven=True)}
+    )
+    if json is not None:
+        write_results(json, results)
     print_results(results)

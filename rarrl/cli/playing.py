@@ -185,12 +185,15 @@ def in_process(
     from rarrl.secrets import hide_secrets
 
     chosen = config.orchestrator
+    live = reasoner is not None or config.replay.latency_scale != 1.0
     orchestrator = make_orchestrator(
         name,
         chosen.profile,
         chosen.cost_weight,
         call_timeout_s=config.language_model.call_timeout_s,
-        live=reasoner is not None,
+        live=live,
+        costs=chosen.costs,
+        reasoner=chosen.reasoner,
     )
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
     header = RunEvent(
@@ -202,6 +205,7 @@ def in_process(
         source="in_process",
         cost_weight=chosen.cost_weight,
         reasoner=None if reasoner is None else hide_secrets(chosen.reasoner),
+        costs=chosen.costs if live else None,
     )
     with EventWriter(folder, header) as log:
         home = read_home(Path(chosen.home)) if chosen.home else ()
@@ -224,6 +228,7 @@ def in_graph(name: str, folder: Path, config: Config, shock: bool, on_episode: C
         time_budget_s=chosen.time_budget_s,
         token_budget=chosen.token_budget,
         cost_weight=chosen.cost_weight,
+        costs=chosen.costs,
         category=tasks.category,
         alfred=tasks.alfred or None,
         split=tasks.split if tasks.alfred else None,
@@ -255,19 +260,29 @@ def finish_missions(folder: Path) -> None:
     """Writes the report of missions; prints its table and where it is."""
     from rarrl.cli.results import mission_reminder
     from rarrl_learning.household.report.figure import figures_of
-    from rarrl_learning.household.report.page import read_missions, read_model, write_mission_report
+    from rarrl_learning.household.report.mission_table import HEAD, NOTE
+    from rarrl_learning.household.report.page import read_missions, read_model, read_table, write_mission_report
     from rarrl_learning.household.report.recording import HINT
 
     played = read_missions(folder)
+    blocks = read_table(folder)
     notes = mission_call_notes(played)
     if read_model(folder) == SHIPPED:  # the evaluation is of this model
-        notes += mission_reminder([figures.policy for figures in figures_of([p.result for p in played])])
+        names = list(blocks[0].results) if blocks else [row.policy for row in figures_of([p.result for p in played])]
+        notes += mission_reminder(names, many=bool(blocks))
     report = write_mission_report(folder, notes)
-    rows = [figures.row() for figures in figures_of(report.results)]
-    console().print(table("", MISSION_HEAD, [(*row[:2], *row[3:]) for row in rows]))
-    typer.echo(
-        "met: share of the goal's conditions; met, time, LLM, tokens, calls: means a mission; the rest: counted."
-    )
+    for block in blocks:
+        console().print(table(block.title, HEAD, [row.cells() for row in block.rows()]))
+        console().print(block.meaning(), markup=False)
+    if blocks:
+        typer.echo(NOTE)
+    if report.results:
+        rows = [figures.row() for figures in figures_of(report.results)]
+        title = "With cameras, policy and gate" if blocks else ""
+        console().print(table(title, MISSION_HEAD, [(*row[:2], *row[3:]) for row in rows]))
+        typer.echo(
+            "met: share of the goal's conditions; met, time, LLM, tokens, calls: means a mission; the rest: counted."
+        )
     for note in notes:
         typer.echo(note)
     typer.echo(f"report:  {report.html}\npicture: {report.png}")

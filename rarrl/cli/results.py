@@ -125,19 +125,21 @@ def reminder(episodes: int, recorded: bool = False, results: Path = Path("benchm
     return lines
 
 
-def mission_reminder(policies: Sequence[str], folder: Path = RESULTS) -> list[str]:
-    """The line under the missions of a demo: what the same policies came to in the evaluation; [] where its results are
-    not here, as in an installation without the repository."""
+def mission_reminder(policies: Sequence[str], folder: Path = RESULTS, many: bool = False) -> list[str]:
+    """The line under the missions of a demo: what those of the policies that are in the evaluation came to there; []
+    where its results are not here, as in an installation without the repository. many: the demo played many itself,
+    though without pictures."""
     try:
         rows = json.loads((folder / "mission.json").read_text("utf-8"))["tables"]["settings"]
         measured = {row["policy"]: row for row in reversed(rows) if row["latency"] == "measured"}  # the first of each
+        policies = [name for name in policies if name in measured]
         n = measured[policies[0]]["missions"]
         done = ", ".join(f"{name} {100 * measured[name]['success']:.0f} %" for name in policies)
         seconds = ", ".join(f"{name} {measured[name]['LLM s']:.2g} s" for name in policies)
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return []
+    few = "So few missions are an anecdote, with an interval as wide as the table says. Measured"
     return [
-        "So few missions are an anecdote, with an interval as wide as the table says. "
-        f"Measured over {n} missions each (`rarrl eval mission`): done by {done}; the language model took {seconds} a "
-        "mission."
+        f"{'Measured with cameras, policy and gate' if many else few} over {n} missions each (`rarrl eval mission`): "
+        f"done by {done}; the language model took {seconds} a mission."
     ]

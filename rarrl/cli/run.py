@@ -59,6 +59,12 @@ CostWeightOption = Annotated[
     float | None, typer.Option("--cost-weight", help="Success given up to save a second of thinking (lambda).")
 ]
 ShockOption = Annotated[bool, typer.Option("--shock", help="Cut the budget to 40 % amid each task.")]
+CostsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--costs", help="Of live or slower calls: online (follow what they take), or static (believe the profile)."
+    ),
+]
 ScaleOption = Annotated[float | None, typer.Option("--latency-scale", help="Factor on every latency.")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file; the options above win over it.")]
 
@@ -82,6 +88,7 @@ def run(
     llm_option: LlmSettings = None,
     shock: ShockOption = False,
     latency_scale: ScaleOption = None,
+    costs: CostsOption = None,
     speed: Annotated[float | None, typer.Option(help="Simulated seconds per real second.")] = None,
     sim: Annotated[
         bool, typer.Option("--sim", help="The whole robot in a simulated home instead of the replay, in real time.")
@@ -117,7 +124,9 @@ def run(
             raise InputError("--policy: with --skills give one")
         from rarrl.cli.task import run_task
 
-        orchestrator = _orchestrator_values(profile or "gpt4o-mini-anchor", time_budget, token_budget, cost_weight, llm)
+        orchestrator = _orchestrator_values(
+            profile or "gpt4o-mini-anchor", time_budget, token_budget, cost_weight, llm, costs
+        )
         settings = _config(config, orchestrator, {}, language_model_values(llm_option, llm))
         run_task(task, skills, world or "", operator_policy, settings, seed or 0, policy[0] if policy else None)
         return
@@ -139,6 +148,7 @@ def run(
             "time_budget_s": time_budget,
             "token_budget": token_budget,
             "cost_weight": cost_weight,
+            "costs": costs,
             "reasoner": llm,
             **{f"llm_{name}": value for name, value in language_model_values(llm_option).items()},
         }
@@ -146,7 +156,7 @@ def run(
         return
     settings = _config(
         config,
-        _orchestrator_values(profile, time_budget, token_budget, cost_weight, llm),
+        _orchestrator_values(profile, time_budget, token_budget, cost_weight, llm, costs),
         _replay_values(episodes, seed, category, alfred, split, latency_scale) | {"speed": speed},
         language_model_values(llm_option, llm),
     )
@@ -174,6 +184,7 @@ def replay(
     llm_option: LlmSettings = None,
     shock: ShockOption = False,
     latency_scale: ScaleOption = None,
+    costs: CostsOption = None,
     config: ConfigOption = None,
     out: OutOption = None,
 ) -> None:
@@ -182,7 +193,7 @@ def replay(
     Without --policy and --config, four policies are compared."""
     settings = _config(
         config,
-        _orchestrator_values(profile, time_budget, token_budget, cost_weight, llm),
+        _orchestrator_values(profile, time_budget, token_budget, cost_weight, llm, costs),
         _replay_values(episodes, seed, category, alfred, split, latency_scale),
         language_model_values(llm_option, llm),
     )
@@ -259,6 +270,7 @@ def _orchestrator_values(
     token_budget: float | None,
     cost_weight: float | None,
     llm: str | None,
+    costs: str | None = None,
 ) -> dict[str, Any]:
     from rarrl.build import REPLAYED
 
@@ -270,6 +282,7 @@ def _orchestrator_values(
         "time_budget_s": time_budget,
         "token_budget": token_budget,
         "cost_weight": cost_weight,
+        "costs": costs,
     }
 
 

@@ -115,6 +115,7 @@ def _over_ros(
         "time_budget_s": str(orchestrator.time_budget_s),
         "token_budget": str(orchestrator.token_budget),
         "cost_weight": str(orchestrator.cost_weight),
+        "costs": orchestrator.costs,
         **{f"llm_{name}": as_text(value) for name, value in model.items()},
     }
     folder = new_run_folder(None)
@@ -191,6 +192,8 @@ def _session(domain: Domain, config: Config, policy: str | None) -> DecisionSess
         world=World.SKILLS,
         call_timeout_s=config.language_model.call_timeout_s,
         live=True,
+        costs=orchestrator.costs,
+        reasoner=orchestrator.reasoner,
     )
     return DecisionSession(made, domain=domain)
 

@@ -32,11 +32,11 @@ from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
 from rarrl.skills.beliefs import START_CONFIDENCE, Beliefs, Mark
 from rarrl.skills.domain import Domain, names_in
 from rarrl.skills.facts import Fact, locates
-from rarrl.skills.nearest import NearestExample
+from rarrl.skills.nearest import NearestExample, Recalled
 from rarrl.skills.outcome import Outcome, SkillResult
 from rarrl.skills.plan import Plan, Step
 from rarrl.skills.search import Preparation, Search
-from rarrl.thinking import ENDS_TASK, STOPPED_BY_ANSWER, Do, Stage, Tally, unanswered
+from rarrl.thinking import ANY_QUESTION, ENDS_TASK, STOPPED_BY_ANSWER, Do, Kind, Stage, Tally, may_go_on, unanswered
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, StepView
 
 AWAY_S = 1.0
@@ -73,14 +73,21 @@ class ExecutiveSettings:
 
 
 class TaskStatus(str, Enum):
-    """How a task stands."""
+    """How a task stands. NEEDS_PERSON: it stands still until a person resumes, ends or replaces it."""
 
     NONE = "none"
     RUNNING = "running"
     PAUSED = "paused"
+    NEEDS_PERSON = "needs_person"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+STANDING = frozenset({TaskStatus.PAUSED, TaskStatus.NEEDS_PERSON})
+"""A task that `resume` goes on with."""
+UNDER_WAY = STANDING | {TaskStatus.RUNNING}
+"""A task that has not ended."""
 
 
 @dataclass
@@ -149,6 +156,8 @@ class TaskExecutive:
         new_id: makes the ids of goals and tasks, 32 hex digits.
         beliefs: what is believed at the start; None: what world.yaml says.
         search: of `domain`, with what it has solved before; None: a new one.
+        recall: the plan that a sentence means without a language model; None: that of the nearest example of the
+            skills' file.
 
     Attributes:
         status: how the task stands. why: in words.
@@ -165,6 +174,7 @@ class TaskExecutive:
         new_id: Callable[[], str] = lambda: uuid4().hex,
         beliefs: Beliefs | None = None,
         search: Search | None = None,
+        recall: Callable[[str], Recalled] | None = None,
     ) -> None:
         self.domain = domain
         self.settings = settings or ExecutiveSettings()
@@ -177,7 +187,7 @@ class TaskExecutive:
         self.battery = math.inf
         self._drain: dict[str, float] = {}  # per skill, the most that one second of it has taken so far
         self.report: Report | None = None
-        self._nearest = NearestExample(domain)
+        self._recall = recall or NearestExample(domain).recall
         self._search = search or Search(domain)
         self._new_id = new_id
         self._run = new_id()[:16]
@@ -200,7 +210,7 @@ class TaskExecutive:
         self._now = now_s
         commands = (*self._stop_all(), *self._withdraw())
         goal = goal_of(goal)
-        recalled = self._nearest.recall(goal)
+        recalled = self._recall(goal)
         budget = Budget.full(self.settings.time_budget_s, self.settings.token_budget)
         self.beliefs = self.beliefs.fresh(now_s)
         self._task = _Task(self._new_id(), goal, None, (recalled.similarity, recalled.words, recalled.unknown), budget)
@@ -225,9 +235,9 @@ class TaskExecutive:
         return (*self._stop_all(), *self._review(), Save())
 
     def resume(self, now_s: float) -> Commands:
-        """Goes on after `pause`."""
+        """Goes on after `pause`, and after a decision that asked a person."""
         self._now = now_s
-        if self.status is not TaskStatus.PAUSED:
+        if self.status not in STANDING:
             return ()
         self.status, self.why = TaskStatus.RUNNING, ""
         if not self._awaited:
@@ -237,7 +247,7 @@ class TaskExecutive:
     def cancel(self, now_s: float, why: str = "cancelled") -> Commands:
         """Ends the task; the skill that runs is stopped."""
         self._now = now_s
-        if self._task is None or self.status not in (TaskStatus.RUNNING, TaskStatus.PAUSED):
+        if self._task is None or self.status not in UNDER_WAY:
             return ()
         commands = self._stop_all()
         self._end(TaskStatus.CANCELLED, why)
@@ -267,12 +277,17 @@ class TaskExecutive:
         return self._question.tally
 
     def decide(self, decision: Decision, now_s: float) -> Commands:
-        """Carries a decision out: ACT sends the next skill, THINK waits for `answer`, or goes on beside it. Dropped
-        where none is due, and where it is THINK while a question is open."""
+        """Carries a decision out: ACT sends the next skill, THINK waits for `answer`, or goes on beside it; one that
+        asks a person holds the task (`resume` goes on). Dropped where none is due, and where it is THINK while a
+        question is open."""
         self._now = now_s
         if not self.waits:
             return ()
         assert self.report is not None
+        if decision.asks_person:
+            self.report = replace(self.report, phase=Phase.EXECUTING)
+            self.status, self.why = TaskStatus.NEEDS_PERSON, f"asks a person: {decision.why}"
+            return (*self._review(), Save())
         if decision.action is not Action.ACT:
             return self._ask(decision) if self.thinks is None else ()
         self.report = replace(self.report, phase=Phase.EXECUTING)
@@ -284,8 +299,7 @@ class TaskExecutive:
         late = self.withdrawn
         if late is not None:  # what it has spent has not been told
             self.answer(unanswered(late, max(self._now - self._question.asked_s, 0.0)), self._now)
-        failed = task.failed_step if task.failed is not None else None
-        self._question.ask(decision, task.id, task.plan, failed, self._named(), self.beliefs)
+        self._question.ask(decision, task.id, task.plan, self._failed, self._named(), self.beliefs)
         self._question.asked_s = self._now
         self._thought = None
         self.report = replace(self.report, phase=Phase.EXECUTING)
@@ -299,7 +313,7 @@ class TaskExecutive:
         """Takes the answer to the THINK that is awaited, or what one has spent that was withdrawn; any other is
         dropped."""
         self._now = now_s
-        commands = self._review()
+        commands = self._reconsider()
         asked = self._question.decision
         before = self._question.stage
         do = self._question.hear(answer)
@@ -336,9 +350,9 @@ class TaskExecutive:
     def _tell_again(self) -> None:
         """A report beside what runs; it repeats what the last one said of an attempt, in case nobody has heard that."""
         report = self.report
-        if self.status is TaskStatus.PAUSED:
+        if self.status in STANDING:
             return
-        self._make_report(report.outcome if report is not None and report.phase is Phase.WAITING else None)
+        self._make_report(report.outcome if report is not None and not self._awaited else None)
 
     def _review(self) -> Commands:
         """Withdraws the question that the world has settled, or notices whether anything may go on beside it."""
@@ -364,23 +378,32 @@ class TaskExecutive:
         return (Withdraw(self._question.withdraw()),) if self._question.open is not None else ()
 
     def _can_go_on(self) -> bool:
-        """Whether a step is on that may go on beside the open question."""
+        """Whether a step is on that may go on beside the open question, or would beside a planner that is asked now."""
         _, found = self._next()
         step = found.steps[0] if found.steps else None
         if step is None or self.domain.check_now(step, self.beliefs.state):
             return False
-        return self._question.thinking.allows(kind_of_skill(self.domain.skill(step)))
+        return may_go_on(self._question.thinking.open or ANY_QUESTION, self._kind(step))
+
+    def _kind(self, step: Step) -> Kind:
+        question = self._question.thinking.open
+        return kind_of_skill(self.domain.skill(step), again=step == (question.failed if question else self._failed))
+
+    @property
+    def _failed(self) -> Step | None:
+        """The step that failed last, where none has succeeded since."""
+        return self._task.failed_step if self._task is not None and self._task.failed is not None else None
 
     def _stop_needless(self) -> Commands:
         """Stops what runs and is not what the plan that an answer has put in force begins with."""
         commands: list[Command] = []
         for running in self._goals.values():
-            kind = kind_of_skill(self.domain.skill(running.step))
-            if running.stopped_s is None and not running.given_up and kind in STOPPED_BY_ANSWER:
-                _, found = self._next()
-                if running.step not in found.steps[:1]:
-                    running.stopped_s, running.needless = self._now, True
-                    commands.append(Stop(running.uuid))
+            if running.stopped_s is not None or self._kind(running.step) not in STOPPED_BY_ANSWER:
+                continue
+            _, found = self._next()
+            if running.step not in found.steps[:1]:
+                running.stopped_s, running.needless = self._now, True
+                commands.append(Stop(running.uuid))
         return tuple(commands)
 
     def _heed(self, answer: Answer) -> None:
@@ -441,7 +464,7 @@ class TaskExecutive:
             return self._nothing_to_do(decision, max(row, 0), f"{step}: {barred}")
 
         question = self._question
-        question.thinking = question.thinking.start(kind_of_skill(self.domain.skill(step)))
+        question.thinking = question.thinking.start(self._kind(step))
         task.acts += 1
         is_row = len(found.steps) == 1 and not found.looks_for and row >= 0
         skill = self.domain.skill(step)
@@ -647,7 +670,7 @@ class TaskExecutive:
         self._read_battery(step, result)
         if self._held is not None:
             return (Save(), *self._review(), *self._act(self._held[0]))
-        if running.given_up or self._task is None or self.status not in (TaskStatus.RUNNING, TaskStatus.PAUSED):
+        if running.given_up or self._task is None or self.status not in UNDER_WAY:
             return (Save(), *self._reconsider())
         if running.task == self._task.id:
             return (Save(), *self._conclude(running, result, waits=bool(wait_s)))
@@ -746,7 +769,7 @@ class TaskExecutive:
         elif task.plan is not None and all(task.finished) and not self._pending and self._may_end:
             self._end(TaskStatus.SUCCEEDED, "all rows of the plan are done")
         done = outcome is Outcome.SUCCESS
-        if self.status is TaskStatus.PAUSED:
+        if self.status in STANDING:
             return ()
         commands = self._review()
         attempted = not (running.needless and outcome is Outcome.CANCELLED)  # else it says nothing of the skill
@@ -784,6 +807,8 @@ class TaskExecutive:
         before = self.beliefs
         for place, things in seen.items():
             self.beliefs = self.beliefs.observe(place, things, self._now, observes.confidence)
+            if not self.domain.world.is_open(place, self.beliefs.state):  # it was seen what is inside
+                self.beliefs = self.beliefs.give(("open", place), self._now, observes.confidence)
         self._settle(here, before)
         return seen
 
@@ -1035,9 +1060,7 @@ class TaskExecutive:
         self._number += 1
         over = self.status in (TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED)
         beside = self.thinks is not None and self.thinks.beside
-        summary = self._summary(over)
-        if beside:
-            summary = replace(summary, thinking=True, can_go_on=self._question.stage is Stage.BESIDE)
+        summary = replace(self._summary(over), thinking=beside, can_go_on=not over and self._can_go_on())
         waits = self.waits or not (beside or self._thought is not None)
         self.report = Report(
             run=self._run,
@@ -1195,7 +1218,7 @@ class TaskExecutive:
         marks = {fact: replace(mark, since_s=mark.since_s + shift) for fact, mark in beliefs.marks.items()}
         status = TaskStatus(value["status"])
         task = None if value["task"] is None else self._task_from(value["task"])
-        if task is None and status in (TaskStatus.RUNNING, TaskStatus.PAUSED):
+        if task is None and status in UNDER_WAY:
             raise ValueError(f"the journal says {status.value}, and no task")
         written = [self._goal_from(each, shift) for each in value["goals"]]
         goals = [goal for goal in written if goal.sent]

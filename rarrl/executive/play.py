@@ -82,7 +82,10 @@ def play_task(
 
         if executive.thinks == decision:
             assert reasoner is not None and request is not None
-            played.call = CallBeside(reasoner.ask(request), clock.now(), math.inf)
+            answer = reasoner.ask(request)
+            if session is not None:
+                session.heard(answer)
+            played.call = CallBeside(answer, clock.now(), math.inf)
     else:
         raise RuntimeError(f"the task {goal!r} has not ended after {MAX_EVENTS} decisions")
 

@@ -109,9 +109,9 @@ def facts(beliefs: Beliefs) -> frozenset[Fact]:
     return beliefs.state.flags | frozenset(located)
 
 
-def kind_of_skill(skill: Skill) -> Kind:
+def kind_of_skill(skill: Skill, again: bool = False) -> Kind:
     """What a skill does to the world, by the robot's `skills.yaml`: it moves where it drives, or gives a place to the
-    robot and nothing else."""
+    robot and nothing else. again: the open question was asked because this very step has failed."""
     effects = skill.effects
     drives = bool(effects) and all(e.words[0] == "at" and len(e.words) == 2 and not e.negated for e in effects)
-    return kind_of(skill.irreversible_share, moves=drives, looks=skill.looks)
+    return kind_of(skill.irreversible_share, moves=drives, looks=skill.looks, again=again)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rarrl.errors import InputError, RarrlError
+from rarrl.orchestrator.abstain import Abstention
 from rarrl.orchestrator.beside import action_of, thinks_beside
 from rarrl.orchestrator.features import FOREIGN, Costs, History, Situation, type_of
 from rarrl.orchestrator.learned import LearnedPolicy
@@ -40,6 +41,7 @@ class Orchestrator:
             calls that are recorded here.
         cost_weight: RARRL's lambda, points of success per second of thinking.
         call_timeout_s: no call may take longer than this, however much budget is left.
+        abstention: when the robot asks a person instead of acting, at most once in a task; None: never.
 
     Attributes:
         on_policy_error: where it is set, an error of the policy is handed to it and the decision is ACT, so that a
@@ -47,23 +49,31 @@ class Orchestrator:
     """
 
     def __init__(
-        self, policy: OrchestratorPolicy, costs: Costs, cost_weight: float, call_timeout_s: float = CALL_TIMEOUT_S
+        self,
+        policy: OrchestratorPolicy,
+        costs: Costs,
+        cost_weight: float,
+        call_timeout_s: float = CALL_TIMEOUT_S,
+        abstention: Abstention | None = None,
     ) -> None:
         self.policy = policy
         self.costs = costs
         self.cost_weight = cost_weight
         self.call_timeout_s = call_timeout_s
+        self.abstention = abstention
         self.on_policy_error: Callable[[RarrlError], None] | None = None
         self.history = History(1)
         self.budget = Budget.full(0.0, 0.0)
         self._id = 0
         self._started = False
         self._pending = False  # a call, when the last decision was made
+        self._has_asked = False
 
     def start(self, budget: Budget) -> None:
         """Begins a task with a fresh history. Ids go on counting, so that late answers stay recognisable."""
         self._started = True
         self._pending = False
+        self._has_asked = False
         self.budget = budget
         self.history.reset(np.zeros(1, np.int64))
 
@@ -102,10 +112,20 @@ class Orchestrator:
             choice = int(asked)
 
         action, goes_on = action_of(choice if mask[choice, 0] else 0)
+        doubt = self._doubt(situation) if action is Action.ACT and asked is None else ""
+        self._has_asked |= bool(doubt)
         self._id += 1
         deadline_s = 0.0 if action is Action.ACT else min(self.budget.time_s, self.call_timeout_s)
-        why = self._why(summary, bool(mask[1:].any())) + trouble
-        return Decision(self._id, action, deadline_s, why, beside=goes_on)
+        why = doubt or self._why(summary, bool(mask[1:].any())) + trouble
+        return Decision(self._id, action, deadline_s, why, beside=goes_on, asks_person=bool(doubt))
+
+    def _doubt(self, situation: Situation) -> str:
+        """Why a person is to be asked instead of acting; "" where none is, or one was asked in this task, or the answer
+        to a call is still to come."""
+        if self.abstention is None or self._has_asked or self._pending:
+            return ""
+        score, limit = self.abstention.score(situation), self.abstention.threshold
+        return f"fails with probability {score:.2f} (asks from {limit:.2f})" if score >= limit else ""
 
     def _choice(self, situation: Situation, mask: Mask) -> int:
         """What the policy chooses; it may be a user's, and gets a mask of its own that it cannot write to.
@@ -145,10 +165,12 @@ class Orchestrator:
         """Whether `decision_id` is the last decision made; the outcomes of all others come too late."""
         return decision_id == self._id
 
-    def record_act(self, status: ActStatus, subgoal_done: bool) -> None:
-        """Folds in the outcome of an execution attempt."""
+    def record_act(self, status: ActStatus, subgoal_done: bool, pending: bool | None = None) -> None:
+        """Folds in the outcome of an execution attempt. pending: whether it was made beside a call; None: as it was
+        when the last decision was made."""
         success = np.array([status is ActStatus.SUCCESS])
-        self.history.record_act(np.array([True]), success, np.array([subgoal_done]), np.array([self._pending]))
+        beside = self._pending if pending is None else pending
+        self.history.record_act(np.array([True]), success, np.array([subgoal_done]), np.array([beside]))
 
     def record_call(self, call: LlmCall) -> None:
         """Folds in a finished call and pays for it. One that was withdrawn tells nothing of calls, and is paid for."""

@@ -59,8 +59,14 @@ _MEANT = {
     Fitted.HOUSEHOLD: _Names("household.safetensors", "mission"),
     Fitted.SKILLS: _Names("nameless.safetensors", "answers"),
 }
-_BY_NAME = {"recorded": Fitted.ANSWERS, "household": Fitted.HOUSEHOLD, "nameless": Fitted.SKILLS}
-"""Shipped weights that have a name of their own, whatever the profile is."""
+_BY_NAME = {
+    "recorded": "recorded.safetensors",
+    "household": "household.safetensors",
+    "household_beside": "household_beside.safetensors",
+    "nameless": "nameless.safetensors",
+}
+"""Shipped weights that have a name of their own, whatever the profile is. household_beside: nine choices, for missions
+in homes at the latencies of hosted models."""
 
 
 def rules_file(fitted: Fitted) -> Path:
@@ -87,7 +93,8 @@ def load_policy(spec: str, fitted: Fitted = Fitted.LATENCIES) -> OrchestratorPol
 
     Args:
         spec: `learned` (the shipped weights for `fitted`), `recorded`, `household`, `nameless` (those for recorded
-            answers, for missions in homes, for any robot's skills), `FAMILY` (a rule with the parameters tuned for
+            answers, for missions in homes, for any robot's skills), `household_beside` (for missions in homes, thinking
+            beside acting), `FAMILY` (a rule with the parameters tuned for
             `fitted`), `FAMILY:{"key": value}` (a rule with these), the path of a safetensors file or its folder, or
             `package.module:Class`.
         fitted: what kind of profile it is for.
@@ -96,7 +103,7 @@ def load_policy(spec: str, fitted: Fitted = Fitted.LATENCIES) -> OrchestratorPol
     if spec == "learned":
         return load_learned(SHIPPED / _MEANT[fitted].weights)
     if spec in _BY_NAME:
-        return load_learned(SHIPPED / _MEANT[_BY_NAME[spec]].weights)
+        return load_learned(SHIPPED / _BY_NAME[spec])
 
     family, _, text = spec.partition(":")
     if family in RULES:

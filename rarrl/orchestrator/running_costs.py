@@ -8,6 +8,7 @@ spends a whole budget on its first call.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -21,14 +22,27 @@ from rarrl.types import THINK_ACTIONS, CallStatus, LlmCall
 COLD_AFTER_S = 240.0
 """Seconds without a call after which the next one may find the model cold. Servers on one's own machine unload a model
 after five minutes without a call (Ollama's `keep_alive`), and hosts without own machines after a similar time."""
+FIRST_TOKENS = 30
+"""Calls of a kind among which the fastest first token is looked for: with fewer, a lasting queue is soon taken for a
+slower server."""
+WAIT_MEMORY = 0.6
+"""Share that the wait expected before keeps when a call has told of its own: queues last for a few calls."""
+EXPONENTIAL_95 = 3.0
+"""The 95 % quantile of an exponential distribution over its mean: waits vary by as much as they are long."""
 TOKEN_SPREAD = 0.25
 """Standard deviation of the logarithm of a call's tokens where the profile does not tell it, as it does of seconds."""
 MOST_RATIO = 1e4
 """Calls cost this factor more or less than the profile says, at most: beyond, a number is a mistake."""
+MOST_SLOWDOWN = 100.0
+"""More than this counts as this."""
+_NEW_LOAD = 0.02
+"""Change of the load's logarithm from which on the costs are written anew."""
+_STREAMED = 0.02
+"""Share of a call's seconds after its first token, at least: with less, the answer came in one piece."""
 _UNANSWERED = (CallStatus.BACKEND_DOWN,)
 """Ends of a call that say nothing of what an answer costs."""
-_GIVEN_UP = ("TIMEOUT", "WITHDRAWN")
-"""Ends of a call (names of `CallStatus`) whose seconds are the least that it would have taken."""
+_GIVEN_UP = (CallStatus.TIMEOUT, CallStatus.WITHDRAWN)
+"""Ends of a call whose seconds are the least that it would have taken."""
 
 
 class CostsOfRobots:
@@ -61,10 +75,11 @@ class CostsOfRobots:
         tokens: Floats,
         at_least: NDArray[np.bool_],
         cold: NDArray[np.bool_],
+        load: Floats | float = 0.0,
     ) -> None:
         """Takes in a call of each of the robots `where` (m,). tokens: 0 where they are not known; else see
         `CallFilter.update`."""
-        self.seconds.update(where, kind, _log_ratio(seconds, self._base[0][kind, where]), at_least, cold)
+        self.seconds.update(where, kind, _log_ratio(seconds, self._base[0][kind, where]), at_least, cold, load)
         known = (tokens > 0.0) & ~at_least
         if known.any():
             some, of = where[known], kind[known]
@@ -73,28 +88,34 @@ class CostsOfRobots:
             self.token_filter.update(some, of, ratio, no, no)
             self._longest[of, some] = np.maximum(self._longest[of, some], tokens[known])
 
-    def update(self, cold: NDArray[np.bool_] | bool = False) -> None:
-        """Writes the attributes. cold: (n,), whether a call made now would be a robot's first, or come after a pause."""
-        mean_s, p95_s, mean_tokens, max_tokens = self._prior
-        log, _, noise = self.seconds.predict(cold)
+    def update(self, cold: NDArray[np.bool_] | bool = False, load: Floats | float = 0.0) -> None:
+        """Writes the attributes. cold: (n,), whether a call made now would be the first, or come after a pause. load:
+        (n,), see `CallFilter.update`."""
+        mean_s, _, mean_tokens, max_tokens = self._prior
+        log, _, noise = self.seconds.predict(cold, load)
         wider = 0.5 * (noise**2 - self._spread**2)  # the mean of a lognormal lies above its median by half the variance
         self.mean_s = mean_s * np.exp(log + np.minimum(wider, 1.0))
-        self.p95_s = self.quantile(Z95, cold)
+        self.p95_s = self.quantile(Z95, cold, load)
 
         log, *_ = self.token_filter.predict()
         self.mean_tokens = mean_tokens * np.exp(log)
         self.max_tokens = np.maximum(max_tokens * np.exp(log), self._longest)
 
-    def quantile(self, z: float, cold: NDArray[np.bool_] | bool = False) -> Floats:
+    def quantile(self, z: float, cold: NDArray[np.bool_] | bool = False, load: Floats | float = 0.0) -> Floats:
         """(4, n) seconds that a call made now stays below with the probability of `z`, a quantile of the standard
         normal distribution. With the profile's own spread, it is the profile's p95 that is scaled."""
-        log, unsure, noise = self.seconds.predict(cold)
+        log, unsure, noise = self.seconds.predict(cold, load)
         wide = np.sqrt(unsure**2 + noise**2)
         return self._prior[1] * np.exp(log + t_quantile(z, self.seconds.freedom) * wide - Z95 * self._spread)
 
 
 class RunningCosts:
     """`Costs` of one robot that start as those of a profile and follow the calls that are made; see `call_filter`.
+
+    Where the backend tells when the first token came, waiting in a queue is told apart from the work: a queue costs
+    every kind of call the same seconds, not the same factor. A call has waited for what its first token took longer
+    than the fastest of its kind, as TCP tells queues from distance by the shortest round trip (L. S. Brakmo and L. L.
+    Peterson, "TCP Vegas", IEEE JSAC 13(8), 1995); less what the tokens after it were slower, too.
 
     A kind of call that was never made is expected to differ from the profile as the others did. A call that was given
     up counts as one that would have taken longer. The first call, and one after a pause, is expected to be slower once
@@ -103,27 +124,37 @@ class RunningCosts:
     Args:
         prior: what the profile says.
         now: seconds on the clock that pauses are measured on.
+        slowdown: what programs on this computer meet now, 1 where it is idle, such as `OwnShare.slowdown`; for models
+            that run on it. How far calls follow it is learnt. None: nothing is known.
 
     Attributes:
         calls: how many have been taken in.
+        wait_s: seconds that a call is expected to wait in a queue, 0 where no backend tells.
     """
 
-    def __init__(self, prior: Costs, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, prior: Costs, now: Callable[[], float] = time.monotonic, slowdown: Callable[[], float] | None = None
+    ) -> None:
         self.calls = 0
         self.now = now
         self._costs = CostsOfRobots(prior.mean_s, prior.p95_s, prior.mean_tokens, prior.max_tokens)
+        self.wait_s = 0.0
+        self._first_tokens: tuple[deque[tuple[float, float]], ...] = tuple(
+            deque(maxlen=FIRST_TOKENS) for _ in THINK_ACTIONS
+        )
         self._last_s = -np.inf
-        self._was_cold = False
+        self._slowdown = slowdown
+        self._seen = False, 0.0  # whether the next call is cold, and the load: what `_costs` hold for
 
     @property
     def mean_s(self) -> Floats:
         """Seconds of a call, per THINK action."""
-        return self._now_costs().mean_s[:, 0]
+        return self._now_costs().mean_s[:, 0] + self.wait_s
 
     @property
     def p95_s(self) -> Floats:
         """Seconds that 95 % of the calls stay below, per THINK action."""
-        return self._now_costs().p95_s[:, 0]
+        return self._now_costs().p95_s[:, 0] + EXPONENTIAL_95 * self.wait_s
 
     @property
     def mean_tokens(self) -> Floats:
@@ -140,20 +171,36 @@ class RunningCosts:
         if call.status in _UNANSWERED or call.seconds <= 0.0:
             return
 
+        kind = THINK_ACTIONS.index(call.action)
+        waited_s = self._waited(kind, call)
         cold = self.is_cold(self.now() - call.seconds)
+        load = self._seen[1]
         self.calls += 1
         self._last_s = self.now()
         one = np.zeros(1, np.int64)
         self._costs.observe(
             one,
-            one + THINK_ACTIONS.index(call.action),
-            np.array([call.seconds]),
+            one + kind,
+            np.array([max(call.seconds - waited_s, 1e-3)]),
             np.array([call.tokens]),
-            np.array([call.status.name in _GIVEN_UP]),
+            np.array([call.status in _GIVEN_UP]),
             np.array([cold]),
+            load,
         )
-        self._was_cold = self.is_cold(self._last_s)
-        self._costs.update(self._was_cold)
+        self._look(again=True)
+
+    def _waited(self, kind: int, call: LlmCall) -> float:
+        """Seconds that a call waited in a queue, by its first token; the expected wait follows them."""
+        after_s = call.seconds - call.ttft_s
+        if not (call.ttft_s > 0.0 and after_s > _STREAMED * call.seconds):  # NaN too: the backend does not tell
+            return 0.0
+        known = self._first_tokens[kind]
+        known.append((call.ttft_s, after_s))
+        fastest_s, its_after_s = min(known)
+        slower = max(after_s / its_after_s, 1.0)
+        waited_s = max(call.ttft_s - slower * fastest_s, 0.0)
+        self.wait_s += (1.0 - WAIT_MEMORY) * (waited_s - self.wait_s)
+        return waited_s
 
     def is_cold(self, now_s: float) -> bool:
         """Whether a call that starts at `now_s` is the first one, or comes after a pause."""
@@ -178,14 +225,20 @@ class RunningCosts:
         costs.seconds.remember(memory["seconds"])
         costs.token_filter.remember(memory["tokens"])
         self.calls, costs._longest, self._last_s = int(memory["calls"]), longest, -np.inf
-        costs.update(True)
+        self._look(again=True)
 
     def _now_costs(self) -> CostsOfRobots:
-        cold = self.calls > 0 and self.is_cold(self.now())
-        if cold != self._was_cold:
-            self._was_cold = cold
-            self._costs.update(cold)
+        self._look()
         return self._costs
+
+    def _look(self, again: bool = False) -> None:
+        """Sees to it that the costs are those of a call made now. again: more calls are known."""
+        cold = self.calls > 0 and self.is_cold(self.now())
+        load = 0.0 if self._slowdown is None else float(np.log(np.clip(self._slowdown(), 1.0, MOST_SLOWDOWN)))
+        was_cold, was_load = self._seen
+        if again or cold != was_cold or abs(load - was_load) > _NEW_LOAD:
+            self._seen = cold, load
+            self._costs.update(cold, load)
 
 
 def lognormal_spread(mean: Floats, p95: Floats) -> Floats:

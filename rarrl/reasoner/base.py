@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rarrl.config import LanguageModelConfig
 from rarrl.reasoner.plan import Plan, Verdict
@@ -157,4 +157,14 @@ class Reasoner(Protocol):
 
     def close(self) -> None:
         """Ends worker processes and connections; `ask` then answers BACKEND_DOWN."""
+        ...
+
+
+@runtime_checkable
+class Withdrawable(Protocol):
+    """A `Reasoner` whose calls can be stopped. One that is not computes to the end, and its answer is dropped."""
+
+    def cancel(self, decision: int) -> bool:
+        """Stops the call for the decision with the id `decision`, from another thread than the one that waits in `ask`:
+        that gets an answer WITHDRAWN at once, with what was spent until then. False where no such call is under way."""
         ...

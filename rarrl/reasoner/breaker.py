@@ -14,7 +14,7 @@ from typing import Any
 from rarrl.alfred_plans import ALFRED_DOMAIN
 from rarrl.clock import Clock, SteadyClock
 from rarrl.plugins import USER_ERRORS, one_line
-from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer, Reasoner, Request
+from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer, Reasoner, Request, Withdrawable
 from rarrl.reasoner.plan import Fault, Plan, Verdict
 from rarrl.reasoner.prompt import readable
 from rarrl.reasoner.vocabulary import ALFRED, Vocabulary
@@ -87,6 +87,12 @@ class CircuitBreaker:
                 self._opened_at = self.clock.now()
                 self._move(BreakerState.OPEN)
 
+    def forget(self) -> None:
+        """Nothing came of a call that was allowed: if it was the probe, the next call is."""
+        with self._lock:
+            if self._state is BreakerState.HALF_OPEN:
+                self._move(BreakerState.OPEN)
+
     def _move(self, state: BreakerState) -> None:
         if state is not self._state:
             logger.info("language model: circuit breaker %s -> %s", self._state.value, state.value)
@@ -99,7 +105,8 @@ class GuardedReasoner:
     A goal that is too long, or holds no word, is refused before a model sees it. An answer to another decision is
     dropped. A plan that the rules refuse is taken out of the answer (status REFUSED). A backend that raises counts as
     BACKEND_DOWN, and an answer that is not well formed as INVALID: `ask` itself never raises. The backend is told the
-    names that the operator's policy allows (`Request.vocabulary`).
+    names that the operator's policy allows (`Request.vocabulary`). A call that was withdrawn is neither a failure nor a
+    success; what it has saved is known once other calls of its kind have been answered.
 
     policy: the operator's of ALFRED's robot; a request with a domain brings its own. Raises: InputError for a name that
     the robot does not know."""
@@ -113,6 +120,8 @@ class GuardedReasoner:
         self._vocabulary = Vocabulary(self._domain) if policy is not None else ALFRED
         self._lock = threading.Lock()
         self._under_way: dict[int, Request] = {}  # by id(): equal requests are different calls
+        self._withdrawn: set[int] = set()  # ids of decisions
+        self._usual: dict[tuple[Role, int], tuple[int, float]] = {}  # calls that were answered, and their mean tokens
 
     @property
     def name(self) -> str:
@@ -137,10 +146,58 @@ class GuardedReasoner:
 
         with self._lock:
             self._under_way[id(request)] = request
-        answer = self._asked(request)
-        if self._ends(request):
+            current = {each.decision for each in self._under_way.values()}
+            self._withdrawn = {each for each in self._withdrawn if each in current or each > request.decision}
+            early = request.decision in self._withdrawn
+        answer = self._unasked(request, CallStatus.WITHDRAWN, "withdrawn") if early else self._asked(request)
+        counts = self._ends(request)
+        with self._lock:
+            withdrawn = request.decision in self._withdrawn
+            self._withdrawn.discard(request.decision)
+        if withdrawn:
+            answer = self._without_use(answer)
+        if counts and answer.status is CallStatus.WITHDRAWN:
+            self.breaker.forget()
+        elif counts:
             self.breaker.record(answer.status not in FAILURES)
+            self._learn(answer)
         return judged(answer, self._rules(request))
+
+    def cancel(self, decision: int) -> bool:
+        """See `Withdrawable.cancel`. A backend that cannot stop answers later, and its answer is WITHDRAWN all the
+        same. A call that has not begun yet does not begin."""
+        with self._lock:
+            under_way = any(request.decision == decision for request in self._under_way.values())
+            self._withdrawn.add(decision)
+        if not under_way or not isinstance(self.backend, Withdrawable):
+            return False
+        try:
+            return bool(self.backend.cancel(decision))
+        except USER_ERRORS as error:
+            logger.warning("language model %s: cancel failed (%s)", self.name, hide_secrets(one_line(error)))
+            return False
+
+    def _learn(self, answer: Answer) -> None:
+        """Takes in how many tokens a call takes that is answered."""
+        if answer.status is CallStatus.OK:
+            with self._lock:
+                calls, mean = self._usual.get((answer.role, answer.level), (0, 0.0))
+                self._usual[answer.role, answer.level] = calls + 1, mean + (answer.tokens - mean) / (calls + 1)
+
+    def _without_use(self, answer: Answer) -> Answer:
+        """What a call that was withdrawn has come to."""
+        with self._lock:
+            _, usual = self._usual.get((answer.role, answer.level), (0, 0.0))
+        stopped = answer.status is not CallStatus.OK
+        return replace(
+            answer,
+            status=CallStatus.WITHDRAWN,
+            plan=None,
+            verdict=None,
+            where={},
+            why="withdrawn",
+            tokens_saved=max(round(usual) - answer.tokens, 0) if stopped else 0,
+        )
 
     def _rules(self, request: Request) -> Callable[[Plan], str]:
         """Why a plan may not be carried out, by the robot that it is for and by what its operator forbids."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,7 @@ from rarrl.reasoner.language_model import CallFailedError, Completion, LanguageM
 from rarrl.reasoner.plan import Plan, Verdict
 from rarrl.secrets import hide_secrets
 from rarrl.types import CallStatus
+from rarrl.worker_process import Withdrawal
 
 MAX_TEXT = 4000
 """Characters of `Answer.text`, which is for people; a full level 2 answer has about half as many."""
@@ -22,7 +25,8 @@ class UsageMeter:
     """What one call has used so far, counted over all of its completions.
 
     started, deadline: seconds on the steady clock. tokens_left, thinking_left: of the caps on answers and on thoughts.
-    ttft_s: from the start of the call to the first token of all, NaN before it. text: what the model wrote last."""
+    ttft_s: from the start of the call to the first token of all, NaN before it. text: what the model wrote last.
+    withdrawal: ends the call from another thread."""
 
     def __init__(self, request: Request) -> None:
         self.started = time.monotonic()
@@ -35,6 +39,7 @@ class UsageMeter:
         self.tokens_thought = 0
         self.ttft_s = math.nan
         self.text = ""
+        self.withdrawal = Withdrawal()
 
 
 class MeteredModel(UsageMeter, LanguageModel):
@@ -90,6 +95,7 @@ class BackendSession(MeteredModel):
         alternatives: int = 0,
     ) -> Completion:
         """See `LanguageModel.complete`."""
+        self.withdrawal.check()
         cap = self.tokens_left if max_tokens is None else min(max_tokens, self.tokens_left)
         if cap < 1:
             raise CallFailedError(CallStatus.BUDGET, "no token left of this call")
@@ -140,6 +146,36 @@ class BackendSession(MeteredModel):
     def score(self, prompt: Prompt, texts: Sequence[str]) -> list[float]:
         """Refuses; a backend that knows the probabilities of given texts overrides it."""
         raise CallFailedError(CallStatus.REFUSED, "this backend does not score texts")
+
+
+class CallsUnderWay:
+    """The calls of a backend that are under way, so that another thread can withdraw one of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._meters: dict[int, list[UsageMeter]] = {}
+
+    @contextlib.contextmanager
+    def add(self, request: Request, meter: UsageMeter) -> Iterator[None]:
+        """While the call of `request` is under way."""
+        with self._lock:
+            self._meters.setdefault(request.decision, []).append(meter)
+        try:
+            yield
+        finally:
+            with self._lock:
+                meters = self._meters[request.decision]
+                meters.remove(meter)
+                if not meters:
+                    del self._meters[request.decision]
+
+    def withdraw(self, decision: int) -> bool:
+        """Ends the calls of the decision with the id `decision`; False where none is under way."""
+        with self._lock:
+            meters = list(self._meters.get(decision, ()))
+        for meter in meters:
+            meter.withdrawal.withdraw()
+        return bool(meters)
 
 
 def answered(request: Request, session: MeteredModel, recipe: Recipe, name: str) -> Answer:

@@ -19,6 +19,7 @@ from typing import Any
 
 from rarrl.reasoner.language_model import CallFailedError
 from rarrl.types import CallStatus
+from rarrl.worker_process import Withdrawal
 
 MAX_THREADS = 4
 """Requests that may hang in the network at a time; each holds one thread and one socket. Chosen by hand."""
@@ -44,10 +45,19 @@ class HttpClient:
         self._running: set[threading.Thread] = set()
         self._closed = False
 
-    def post(self, path: str, data: bytes, headers: dict[str, str], deadline: float, read: Read) -> None:
-        """Posts `data` and lets `read` take the response, until `deadline` (seconds, steady clock).
+    def post(
+        self,
+        path: str,
+        data: bytes,
+        headers: dict[str, str],
+        deadline: float,
+        read: Read,
+        withdrawal: Withdrawal | None = None,
+    ) -> None:
+        """Posts `data` and lets `read` take the response, until `deadline` (seconds, steady clock). withdrawal: closes
+        the connection.
 
-        Raises: CallFailedError(TIMEOUT or BACKEND_DOWN); what `read` raises."""
+        Raises: CallFailedError(TIMEOUT, BACKEND_DOWN or WITHDRAWN); what `read` raises."""
         self._running = {thread for thread in self._running if thread.is_alive()}
         if self._closed or len(self._running) >= MAX_THREADS:
             why = "closed" if self._closed else f"{MAX_THREADS} earlier requests still hang in the network"
@@ -57,10 +67,14 @@ class HttpClient:
         thread = threading.Thread(
             target=self._work, args=(exchange, path, data, headers, read), name="rarrl-fetch", daemon=True
         )
-        self._running.add(thread)
-        thread.start()
+        withdrawal = withdrawal or Withdrawal()
+        with withdrawal.over(exchange.withdraw):
+            self._running.add(thread)
+            thread.start()
+            ended = exchange.done.wait(max(deadline - time.monotonic(), 0.0))
 
-        if not exchange.done.wait(max(deadline - time.monotonic(), 0.0)):
+        withdrawal.check()
+        if not ended:
             exchange.end()
             raise CallFailedError(CallStatus.TIMEOUT, "the deadline passed")
         if exchange.error is not None:
@@ -105,6 +119,9 @@ class HttpClient:
                 if fresh:
                     connection.connect()
                     connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                exchange.sock = connection.sock
+                if exchange.ended:
+                    return None
                 connection.sock.settimeout(max(exchange.deadline - time.monotonic(), 0.001))
                 connection.request("POST", path, data, headers)
                 return connection.getresponse()
@@ -140,7 +157,7 @@ class HttpClient:
             with self._lock:
                 if response.isclosed() and not exchange.ended and not self._closed and len(self._idle) < MAX_IDLE:
                     self._idle.append(connection)
-                    exchange.connection = None
+                    exchange.connection = exchange.sock = None
 
 
 class _Exchange:
@@ -152,14 +169,20 @@ class _Exchange:
         self.ended = False
         self.error: Exception | None = None
         self.connection: http.client.HTTPConnection | None = None
+        self.sock: socket.socket | None = None  # which `connection` lets go of where a response ends with it
 
     def end(self) -> None:
         """Shuts the socket down, so that whatever the thread waits for returns at once."""
         self.ended = True
-        sock = self.connection.sock if self.connection is not None else None
+        sock = self.sock or (self.connection.sock if self.connection is not None else None)  # it may be shaking hands
         if sock is not None:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
+
+    def withdraw(self) -> None:
+        """Nobody waits for the response any more."""
+        self.end()
+        self.done.set()
 
     def close(self) -> None:
         """Closes the connection, unless it is kept."""

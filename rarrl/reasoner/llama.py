@@ -15,7 +15,7 @@ from rarrl.alfred import read_alfred
 from rarrl.config import LanguageModelConfig
 from rarrl.reasoner import deliberate
 from rarrl.reasoner.base import Answer, Request, capped
-from rarrl.reasoner.call import BackendSession, Generation, answered
+from rarrl.reasoner.call import BackendSession, CallsUnderWay, Generation, answered
 from rarrl.reasoner.fewshot import FewShot, known_goals
 from rarrl.reasoner.language_model import CallFailedError, Prompt, Recipe
 from rarrl.reasoner.nearest import NearestGoal
@@ -56,6 +56,7 @@ class LlamaReasoner:
                 warm=None if examples else dict.fromkeys(("chat", "base"), FewShot(known).warm_prompts()),
             )
 
+        self._calls = CallsUnderWay()
         self._worker = WorkerProcess(model)
         self.name = f"llama:{model.model.name}"
         about = self._worker.model
@@ -83,7 +84,12 @@ class LlamaReasoner:
         """See `Reasoner.ask`."""
         request = capped(request, self._settings)
         session = _Session(self._worker, request)
-        return answered(request, session, self._recipe, self.name)
+        with self._calls.add(request, session):
+            return answered(request, session, self._recipe, self.name)
+
+    def cancel(self, decision: int) -> bool:
+        """See `Withdrawable.cancel`: llama.cpp is aborted within the token that it computes."""
+        return self._calls.withdraw(decision)
 
     def close(self) -> None:
         """Ends the worker process."""
@@ -158,6 +164,7 @@ class _Session(BackendSession):
             got = self._worker.call(
                 "complete",
                 self.deadline,
+                self.withdrawal,
                 prompt=_content(prompt),
                 schema=schema,
                 grammar=grammar,
@@ -201,7 +208,12 @@ class _Session(BackendSession):
 
     def score(self, prompt: Prompt, texts: Sequence[str]) -> list[float]:
         """See `LanguageModel`."""
-        got = self._worker.call("score", self.deadline, prompt=_content(prompt), texts=list(texts))
+        try:
+            got = self._worker.call("score", self.deadline, self.withdrawal, prompt=_content(prompt), texts=list(texts))
+        except CallFailedError as error:
+            with contextlib.suppress(ValidationError):
+                self.tokens_in += _Used.model_validate(error.used).tokens_in
+            raise
         said = _trusted(_Scores, got)
         if len(said.scores) != len(texts):
             raise CallFailedError(CallStatus.INVALID, f"{len(said.scores)} scores for {len(texts)} texts")

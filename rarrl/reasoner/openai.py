@@ -23,7 +23,7 @@ from rarrl.errors import InputError
 from rarrl.reasoner import chat
 from rarrl.reasoner.answer_text import MAX_CHARACTERS, mean_log_probability
 from rarrl.reasoner.base import Answer, Request, capped
-from rarrl.reasoner.call import BackendSession, Generation, answered
+from rarrl.reasoner.call import BackendSession, CallsUnderWay, Generation, answered
 from rarrl.reasoner.chat_reply import Reply
 from rarrl.reasoner.chat_request import Asked, Dialect
 from rarrl.reasoner.http_client import HttpClient, TooLongError
@@ -43,6 +43,7 @@ from rarrl.secrets import (
 )
 from rarrl.strict_json import short
 from rarrl.types import CallStatus
+from rarrl.worker_process import Withdrawal
 
 MAX_WORDS = 300
 """Characters of a server's words in `why`."""
@@ -52,6 +53,8 @@ BACKOFF_S = (0.5, 1.0, 2.0)
 """Seconds before a request is sent again that a busy server refused without saying when to come back."""
 LEAST_WAIT_S = 0.01
 """Seconds before the first such request, doubled each time, so that a server which says "now" is not flooded."""
+LOOK_S = 0.05
+"""Seconds after which a wait for a busy server looks whether the call was withdrawn."""
 SHOWN_HEADER = 8
 """Characters below which a header's value is a word like any other, such as `robot`; longer ones may be secrets under a
 name that does not say so, and are shown in no answer."""
@@ -118,6 +121,7 @@ class OpenAiReasoner:
         self._guesses: Counter[Dialect] = Counter()
         self._tokens_per_character = 0.25  # of prompts; as in English, until the server has said
         self._closing = threading.Event()
+        self._calls = CallsUnderWay()
 
     def _read_headers(self) -> dict[str, str]:
         lines = self._settings.header_lines
@@ -148,23 +152,29 @@ class OpenAiReasoner:
     def ask(self, request: Request) -> Answer:
         """See `Reasoner.ask`."""
         request = capped(request, self._settings)
-        return answered(request, _Session(self, request), chat.carry_out, self.name)
+        session = _Session(self, request)
+        with self._calls.add(request, session):
+            return answered(request, session, chat.carry_out, self.name)
+
+    def cancel(self, decision: int) -> bool:
+        """See `Withdrawable.cancel`: the connection is closed, at which servers stop generating."""
+        return self._calls.withdraw(decision)
 
     def close(self) -> None:
         """Ends the reasoner; later calls are answered with BACKEND_DOWN."""
         self._closing.set()
         self._http.close()
 
-    def exchange(self, asked: Asked, reply: Reply, deadline: float) -> None:
+    def exchange(self, asked: Asked, reply: Reply, deadline: float, withdrawal: Withdrawal) -> None:
         """Fills `reply` with what the server says, until `deadline` (seconds, steady clock).
 
-        Raises: CallFailedError (TIMEOUT, BACKEND_DOWN, INVALID, BUDGET or REFUSED)."""
+        Raises: CallFailedError (TIMEOUT, BACKEND_DOWN, INVALID, BUDGET, REFUSED or WITHDRAWN)."""
         dialect = self._dialect
         tried = {dialect}
         guessed = False
         for _ in range(TRIES):
             try:
-                self._post_patiently(asked.body(dialect, self._model, self._body), reply, deadline)
+                self._post_patiently(asked.body(dialect, self._model, self._body), reply, deadline, withdrawal)
             except RefusedError as refused:
                 simpler = dialect.without(refused, asked)
                 if simpler is None and not self._proven and refused.names_nothing:
@@ -188,27 +198,31 @@ class OpenAiReasoner:
             self._dialect = dialect
             self._proven = True
 
-    def _post_patiently(self, body: dict[str, Any], reply: Reply, deadline: float) -> None:
+    def _post_patiently(self, body: dict[str, Any], reply: Reply, deadline: float, withdrawal: Withdrawal) -> None:
         """Posts, again where the server is busy and there is time."""
         waits = iter(BACKOFF_S)
         least_s = LEAST_WAIT_S
         while True:
             reply.begin()
             try:
-                self._post(body, reply, deadline)
+                self._post(body, reply, deadline, withdrawal)
                 return
             except RefusedError as refused:
                 wait_s = refused.wait_s(waits)
                 if wait_s is None or time.monotonic() + max(wait_s, least_s) >= deadline:
                     raise
 
-                if self._closing.wait(max(wait_s, least_s)):
+                until = time.monotonic() + max(wait_s, least_s)
+                while (left_s := until - time.monotonic()) > 0.0 and not self._closing.wait(min(left_s, LOOK_S)):
+                    withdrawal.check()
+                if self._closing.is_set():
                     raise CallFailedError(CallStatus.BACKEND_DOWN, "closed") from None
                 least_s *= 2.0
 
-    def _post(self, body: dict[str, Any], reply: Reply, deadline: float) -> None:
+    def _post(self, body: dict[str, Any], reply: Reply, deadline: float, withdrawal: Withdrawal) -> None:
+        data = json.dumps(body).encode()
         try:
-            self._http.post(self._target, json.dumps(body).encode(), self._headers, deadline, reply.read)
+            self._http.post(self._target, data, self._headers, deadline, reply.read, withdrawal)
         except (CallFailedError, RefusedError):
             raise
         except TooLongError:
@@ -308,7 +322,7 @@ class _Session(BackendSession):
         started = time.monotonic()
         reply = Reply(max_tokens, max_tokens + self.thinking_left)
         try:
-            self._server.exchange(asked, reply, self.deadline)
+            self._server.exchange(asked, reply, self.deadline, self.withdrawal)
         except CallFailedError as error:
             thinking = self.thinking_left
             got = self._generation(asked, reply, started)

@@ -26,7 +26,7 @@ import numpy as np
 from rarrl.reasoner.memory import file_bytes, free_bytes
 from rarrl.reasoner.prefix_cache import MAX_STATE, PrefixCache
 from rarrl.reasoner.template import ChatTemplate, TemplateRefusedError, Written
-from rarrl.worker_process import worker_streams
+from rarrl.worker_process import withdrawn_call, worker_streams
 
 MAX_LINE = 60_000
 """Bytes of one message. It fits into an empty pipe (64 KiB on Linux), so writing never waits for a process that
@@ -57,6 +57,10 @@ _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32
 
 class DeadlineError(Exception):
     """The deadline of the call has passed."""
+
+
+class WithdrawnError(DeadlineError):
+    """Nobody needs the answer to the call any more."""
 
 
 class RefusedError(Exception):
@@ -122,7 +126,9 @@ class Model:
         context.n_threads = context.n_threads_batch = threads
         self._deadline = math.inf
         self._stop = lambda: False
-        self._abort = lib.ggml_abort_callback(lambda _: time.monotonic() > self._deadline or self._stop())
+        self._withdrawn = withdrawn_call()
+        self._call = -1  # id of the call under way
+        self._abort = lib.ggml_abort_callback(lambda _: self._is_over() or self._stop())
 
         self._ctx = lib.llama_init_from_model(model, context)
         if not self._ctx:
@@ -290,7 +296,7 @@ class Model:
 
     def warm(self, request: dict[str, Any]) -> dict[str, Any]:
         """Reads the fixed prefix; what was read in time is kept. Raises: DeadlineError, RefusedError."""
-        self._deadline = request["deadline"]
+        self._begin(request)
         if self._prefix and self._state is None:
             self._feed(self._prefix)
         return {"tokens_in": len(self._cached)}
@@ -307,13 +313,28 @@ class Model:
             finally:
                 self._stop = lambda: False
 
+    def _begin(self, request: dict[str, Any]) -> None:
+        self._deadline = request["deadline"]
+        self._call = request.get("id", -1)
+
+    def _is_over(self) -> bool:
+        """Whether the call under way is to end."""
+        return time.monotonic() > self._deadline or self._withdrawn() == self._call
+
+    def _check_over(self) -> None:
+        """Raises: DeadlineError, WithdrawnError where the call under way is to end."""
+        if self._withdrawn() == self._call:
+            raise WithdrawnError
+        if time.monotonic() > self._deadline:
+            raise DeadlineError
+
     def complete(self, request: dict[str, Any]) -> dict[str, Any]:
         """Writes text for a prompt. The fields of `request` are the arguments of `LanguageModel.complete`, and
         `thoughts`: tokens that a thinking model may spend before its answer, in addition.
 
         Raises: DeadlineError, RefusedError; `used` then tells how far it came."""
         started = time.monotonic()
-        self._deadline = request["deadline"]
+        self._begin(request)
         self.used = {"tokens_in": 0, "tokens_out": 0, "tokens_thought": 0}
         thoughts = int(request.get("thoughts", 0))
         prompt, written = self._read(request["prompt"], thoughts > 0)
@@ -338,9 +359,7 @@ class Model:
         with self._grammar(grammar) as rules:
             logits = self._prompt_logits(tokens, len(prompt))
             while out < min(request["max_tokens"], room):
-                if time.monotonic() > self._deadline:
-                    raise DeadlineError
-
+                self._check_over()
                 token, log_p = self._choose(logits, rules, request["temperature"], rng)
                 self._count(started)
                 out = out + 1
@@ -380,6 +399,7 @@ class Model:
         logits = self._prompt_logits(prompt, len(prompt))
 
         while len(thoughts) < most and time.monotonic() < until:
+            self._check_over()
             token = self._choose(logits, None, _THOUGHT_TEMPERATURE, rng)[0]
             self._count(started)
             self.used["tokens_thought"] += 1
@@ -416,7 +436,7 @@ class Model:
     def score(self, request: dict[str, Any]) -> dict[str, Any]:
         """Returns the summed log-probability of each of `texts` after `prompt`. Raises: DeadlineError, RefusedError."""
         started = time.monotonic()
-        self._deadline = request["deadline"]
+        self._begin(request)
         self.used = {"tokens_in": 0}
         prompt = self.tokens(request["prompt"])
         scores = []
@@ -523,7 +543,8 @@ class Model:
                 self._lib.llama_memory_clear(self._memory, True)
                 self._cached = []
             if code == _ABORTED:
-                raise DeadlineError
+                self._check_over()
+                raise DeadlineError  # `_stop` wanted it
             raise RefusedError(f"llama_decode failed ({code})")
 
     @contextlib.contextmanager
@@ -644,6 +665,8 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> int:
         request = json.loads(line)
         try:
             answer = work[request["op"]](request)
+        except WithdrawnError:
+            answer = {"failed": "WITHDRAWN", "why": "withdrawn", **model.used}
         except DeadlineError:
             answer = {"failed": "TIMEOUT", "why": "the deadline passed", **model.used}
         except RefusedError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import count, islice, product
@@ -100,6 +100,11 @@ class Search:
             for aim in deed.aims:
                 self._giving.setdefault(aim, []).append(deed)
         self._looks = [deed.step for deed in self._deeds if self._skills[deed.step.skill].observes is not None]
+        self._emptying: dict[str, list[_Deed]] = {}  # what is held -> the deeds that empty the hand of it
+        for deed in self._giving.get(_HAND_EMPTY, ()):
+            for held in {condition.words[-1] for condition in deed.conditions}:
+                self._emptying.setdefault(held, []).append(deed)
+        self._posed = lru_cache(MAX_SOLVED)(self._problem)
         self._solved = lru_cache(MAX_SOLVED)(self._solve)
 
     def prepare(
@@ -121,7 +126,7 @@ class Search:
         state = beliefs.state
         for thing, place in kept:
             state = state.counted(thing, place, 0)
-        sought = self._problem(needs, state, barred).sought
+        sought = self._posed(needs, state, barred).sought
         if sought:
             return self._look_for(sought, beliefs, barred, kept)
         found = self.reach(needs, state, barred)
@@ -186,7 +191,7 @@ class Search:
 
     def _solve(self, needs: tuple[Condition, ...], state: State, barred: frozenset[Step]) -> tuple[Step, ...] | None:
         """Tries for the cheapest steps first, and if that takes too many states, for any."""
-        problem = self._problem(needs, state, barred)
+        problem = self._posed(needs, state, barred)
         for weight, states in EFFORTS:
             found = self._searched(problem, state, weight, states)
             if found is not None:
@@ -376,13 +381,18 @@ class Search:
                 if aim in wanted:
                     continue
                 wanted.add(aim)
-                for deed in self._giving.get(aim, ()):
-                    if deed in chosen or deed.step in barred:
-                        continue
-                    if aim != _HAND_EMPTY or any(c.words[-1] in state.held for c in deed.conditions):
+                for deed in self._givers(aim, state):
+                    if deed not in chosen and deed.step not in barred:
                         chosen[deed] = None
                         queue += deed.conditions
         return _Problem.of(needs, tuple(chosen), sought)
+
+    def _givers(self, aim: tuple[str, ...], state: State) -> Iterable[_Deed]:
+        """The deeds that bring `aim` about, in the order of the file."""
+        if aim != _HAND_EMPTY:
+            return self._giving.get(aim, ())
+        found = {deed for held in state.held for deed in self._emptying.get(held, ())}
+        return found if len(found) < 2 else [deed for deed in self._giving[aim] if deed in found]
 
     def _deed(self, step: Step) -> _Deed:
         skill: Skill = self._skills[step.skill]

@@ -308,6 +308,8 @@ class RecordedCore(AlfredReplayCore):
             cost_weight=self.cost_weight,
             plan=plan,
             known_steps=None,
+            can_go_on=None,
+            thinking=None,
             **self._cost_now,
         )
 

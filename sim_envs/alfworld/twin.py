@@ -129,6 +129,35 @@ class Twin:
                 return self._treat(verb, self._ids.get(thing, ""), self._ids.get(tool, ""))
         return NOTHING
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all that the game knows of, also of what cannot be reached: for tests."""
+        return tuple(self._ids)
+
+    def possible(self) -> tuple[str, ...]:
+        """All commands at which something would happen, sorted, as TextWorld's `admissible_commands`."""
+        here, location = self._places_here(), self._at
+        held = [self._names[thing] for _, thing in self._facts["holds"]]
+        near = [self._names[thing] for thing, where in self._facts["objectatlocation"] if where == location]
+        tried = ["look", "inventory", "help", *(f"go to {self._names[place]}" for place in self._places)]
+        for place in (self._names[each] for each in here):
+            tried += [f"{verb} {place}" for verb in ("open", "close", "examine")]
+            tried += [f"{verb} {thing} with {place}" for verb in TREATMENTS for thing in held]
+            tried += [f"move {thing} to {place}" for thing in held]
+        for thing, place in self._facts["inreceptacle"]:
+            if place in here:
+                tried += [f"take {self._names[thing]} from {self._names[place]}", f"use {self._names[thing]}"]
+        tried += [f"examine {thing}" for thing in held] + [f"slice {a} with {b}" for a in near for b in held]
+        return tuple(sorted({command for command in tried if self._would(command)}))
+
+    def _would(self, command: str) -> bool:
+        """Whether something would happen."""
+        facts, left = {predicate: set(self._facts[predicate]) for predicate in _CHANGING}, set(self._left)
+        happened = self.step(command) != NOTHING
+        self._facts.update(facts)
+        self._left = left
+        return happened
+
     # What is said
 
     def _look(self) -> str:

@@ -5,6 +5,8 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
@@ -285,59 +287,79 @@ def test_quick_demo_plays_on_ros_and_writes_the_report(tmp_path):
     assert len(list((tmp_path / "run").glob("*/events.jsonl"))) == 4
 
 
-@pytest.mark.skipif(find_spec("mujoco") is None or find_spec("llama_cpp") is None, reason="needs mujoco and llama.cpp")
-def test_demo_plays_missions_and_draws_them_again(tmp_path, monkeypatch):
+PLAYS = pytest.mark.skipif(
+    find_spec("mujoco") is None or find_spec("llama_cpp") is None, reason="needs mujoco and llama.cpp"
+)
+
+
+def plays(monkeypatch, one=fake, at_most=10**6):
+    """Lets the demo play `one` in this process in place of missions, and interrupts it after so many."""
     from rarrl_learning.household import demo
 
-    def play_all(settings, seeds, progress, keep):
-        progress(1, "one")
+    def play_all(settings, seeds, pool=None, progress=None, one_of_theirs=None, keep=None):
+        nonlocal at_most
         for seed in seeds:
             for setting in settings:
-                keep(fake(setting, seed, False))
+                if not at_most:
+                    raise KeyboardInterrupt
+                at_most -= 1
+                played = one(setting, seed, False)
+                keep(setting, replace(played, result=replace(played.result, policy=demo.label(setting))))
 
     monkeypatch.setattr(demo, "play_all", play_all)
-    done = rarrl("demo", "--missions", 2, "--out", tmp_path / "run")
+    monkeypatch.setattr(demo, "crew", nullcontext)
+
+
+@PLAYS
+def test_demo_plays_a_table_and_a_mission_and_draws_them_again(tmp_path, monkeypatch):
+    plays(monkeypatch)
+    done = rarrl("demo", "--table-missions", 12, "--out", tmp_path / "run")
     assert done.exit_code == 0, done.output
-    for text in ("2 missions", "never", "after_failure", "learned", "2 of 2", "report.html", "s in all"):
-        assert text in done.output
+    words = " ".join(done.output.split())
+    for text in ("12 missions", "1 mission with everything, 6 times each", "12 of 12", "1 of 1", "s in all"):
+        assert text in words
+    assert words.count("no difference that 12 missions can show") == 2
+    assert "2 s for a plan" in words and "learned, a hosted 70B model" in words
+    results = json.loads((tmp_path / "run" / "table.json").read_text())
+    assert results["figures"]["success_learned_a_hosted_70B_model"]["n"] == 12 and results["command"]
     (tmp_path / "run" / "report.html").unlink()
-    assert rarrl("plot", tmp_path / "run").exit_code == 0 and (tmp_path / "run" / "report.html").exists()
+    assert rarrl("plot", tmp_path / "run").exit_code == 0
+    assert "no difference that 12 missions can show" in (tmp_path / "run" / "report.html").read_text()
 
 
-@pytest.mark.skipif(find_spec("mujoco") is None or find_spec("llama_cpp") is None, reason="needs mujoco and llama.cpp")
+@PLAYS
+def test_demo_without_a_table(tmp_path, monkeypatch):
+    plays(monkeypatch)
+    done = rarrl("demo", "--table-missions", 0, "--n", 2, "--out", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    for text in ("2 missions", "never", "after_failure", "learned", "2 of 2", "report.html"):
+        assert text in done.output
+    assert "hosted" not in done.output and not (tmp_path / "run" / "table.json").exists()
+
+
+@PLAYS
 def test_demo_with_another_model_measures_it_and_compares_it_with_no_evaluation(tmp_path, monkeypatch):
-    from rarrl_learning.household import demo
-
-    def play_all(settings, seeds, progress, keep):
-        for setting in settings:
-            keep(played(setting.policy))
-
-    monkeypatch.setattr(demo, "play_all", play_all)
+    plays(monkeypatch, lambda setting, seed, pictures: played(setting.policy, seed))
     done = rarrl("demo", "--llm", "hand_made:Slow", "--n", 1, "--out", tmp_path / "run")
     assert done.exit_code == 0, done.output
+    assert "No table of many missions" in done.output
     assert "8 calls of openai:URL#slow" in done.output and "How calls ended: never " in done.output
     assert "Measured over" not in done.output
     assert "Measured over" not in rarrl("plot", tmp_path / "run").output
 
 
-@pytest.mark.skipif(find_spec("mujoco") is None or find_spec("llama_cpp") is None, reason="needs mujoco and llama.cpp")
+@PLAYS
 def test_demo_with_a_dead_server_plays_nothing(tmp_path):
     done = rarrl("demo", "--llm", "openai:http://localhost:1/v1#x", "--n", 1, "--out", tmp_path / "run")
     assert done.exit_code == 1 and "cannot be asked: " in done.output and "policies" not in done.output
 
 
-@pytest.mark.skipif(find_spec("mujoco") is None or find_spec("llama_cpp") is None, reason="needs mujoco and llama.cpp")
-@pytest.mark.parametrize("count", [0, 6])
+@PLAYS
+@pytest.mark.parametrize("count", [0, 24, 35])
 def test_an_interrupted_demo_keeps_what_was_played(tmp_path, monkeypatch, count):
-    from rarrl_learning.household import demo
-
-    def play_all(settings, seeds, progress, keep):
-        for setting, seed in [(setting, seed) for seed in seeds for setting in settings][:count]:
-            keep(fake(setting, seed, False))
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(demo, "play_all", play_all)
-    done = rarrl("demo", "--n", 2, "--out", tmp_path / "run")
+    """Of three missions of the table with eleven settings, then one with six."""
+    plays(monkeypatch, at_most=count)
+    done = rarrl("demo", "--table-missions", 3, "--out", tmp_path / "run")
     assert done.exit_code == 130
     if not count:
         assert "nothing was finished" in done.output
@@ -345,7 +367,8 @@ def test_an_interrupted_demo_keeps_what_was_played(tmp_path, monkeypatch, count)
     assert f"`rarrl plot {tmp_path / 'run'}` makes the report" in done.output
     drawn = rarrl("plot", tmp_path / "run")
     assert drawn.exit_code == 0, drawn.output
-    assert "2 of 2" in drawn.output and "1 of 1" in drawn.output
+    assert ("2 of 2" in drawn.output, "3 of 3" in drawn.output) == (count == 24, count == 35)
+    assert ("1 of 1" in drawn.output) == (count == 35)
 
 
 @pytest.mark.parametrize(
@@ -353,7 +376,11 @@ def test_an_interrupted_demo_keeps_what_was_played(tmp_path, monkeypatch, count)
     [
         (("demo", "--perception", "--n", 3), "--n: not with --perception"),
         (("demo", "--perception", "--quick"), "--quick: not with --perception"),
+        (("demo", "--perception", "--table-missions", 3), "--table-missions: not with --perception"),
+        (("demo", "--quick", "--table-missions", 3), "--table-missions: not with --quick"),
         (("demo", "--missions", 101), "--n: 101 is not allowed"),
+        (("demo", "--table-missions", 301), "--table-missions: 301 is not allowed (allowed: 0 to 300"),
+        (("demo", "--llm", "openai:http://x/v1#m", "--table-missions", 5), "--table-missions: only with the shipped"),
     ],
 )
 def test_what_demo_would_ignore_is_refused(words, message):

@@ -17,6 +17,7 @@ from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Verdict
 from rarrl.skills.domain import Domain
 from rarrl.skills.facts import State
+from rarrl.skills.nearest import Recalled
 from rarrl.skills.operator_policy import OperatorPolicy
 from rarrl.skills.outcome import Outcome, SkillResult
 from rarrl.skills.skill_set import SkillSet
@@ -192,6 +193,21 @@ def test_done_but_not_for_sure_is_looked_at():
     assert told == [("put", True)]
 
 
+def test_what_it_has_seen_into_is_open():
+    sees = {"list": "found", "thing": "class", "place": "place"}
+    seeing = Domain(
+        SkillSet(**{**SKILLS, "skills": {**SKILLS["skills"], "go": {**SKILLS["skills"]["go"], "observes": sees}}}),
+        World(**{**WORLD, "things": {"cup": {"usual": {"cupboard": 0.9}}, "plate": {}}}),
+    )
+    made = begun(seeing)
+    going = act(made)
+    assert going.step == step("go cupboard")
+    there = SkillResult(Outcome.SUCCESS, "", 2.0, fields={"found": [{"class": "cup", "place": "cupboard"}]})
+    made.finished(going.uuid, there, 2.0)
+    assert made.domain.world.is_open("cupboard", made.beliefs.state)
+    assert act(made).step == step("pick cup")  # and not: open cupboard
+
+
 # Decisions and answers
 
 
@@ -361,6 +377,46 @@ def test_resume_before_the_stopped_goal_has_ended_waits_for_it():
     made.finished(goal.uuid, SkillResult(Outcome.FAILED, "preempted", 1.0), 2.0)
     assert made.waits
     assert made.report.task.failed is None  # it was stopped, and has not failed
+
+
+def test_what_a_sentence_means_without_a_model_can_be_ones_own():
+    made = TaskExecutive(
+        TOY, new_id=counting_ids(), recall=lambda sentence: Recalled(plan("go shelf"), 0.7, len(sentence.split()), 2)
+    )
+    made.instruct("over there please", 0.0)
+    status = made.report.task.status
+    assert made.plan == plan("go shelf")
+    assert (status.similarity, status.confidence, status.words, status.unknown) == (0.7, 0.7, 3, 2)
+
+
+ASKS = Decision(3, Action.ACT, 0.0, "fails with 0.93", asks_person=True)
+
+
+def test_a_decision_that_asks_a_person_holds_the_task_until_it_is_resumed():
+    made = begun()
+    assert made.decide(ASKS, 1.0) == (Save(),)
+    assert (made.status, made.why, made.waits) == (
+        TaskStatus.NEEDS_PERSON,
+        "asks a person: fails with 0.93",
+        False,
+    )
+    assert made.decide(ACT, 2.0) == ()  # it stands still
+    number = made.report.number
+    assert made.resume(3.0) == (Save(),)
+    assert (made.status, made.why, made.report.number) == (TaskStatus.RUNNING, "", number + 1)
+    assert act(made, 4.0).step == step("go shelf")
+
+
+def test_a_task_that_waits_for_a_person_can_be_ended_replaced_and_survives_a_restart():
+    made = begun()
+    made.decide(ASKS, 1.0)
+    again = executive()
+    assert again.restore(json.loads(json.dumps(made.to_json())), 0.0) == ()
+    assert (again.status, again.why) == (TaskStatus.NEEDS_PERSON, made.why)
+    again.instruct("put the cup on the shelf", 1.0)
+    assert (again.status, again.waits) == (TaskStatus.RUNNING, True)
+    assert made.cancel(2.0) == (Save(),)
+    assert made.status is TaskStatus.CANCELLED
 
 
 def test_cancel():

@@ -21,25 +21,18 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from rarrl_nodes import conversions
-from rarrl_nodes.conversions import AnswerMessage, DecisionMessage
+from rarrl_nodes.conversions import AnswerMessage, Asked, DecisionMessage
 
 NUMBERS = st.floats(0.0, 1e9)
 COUNTS = st.integers(0, 2**53)
-OUTCOMES = st.one_of(
-    st.none(),
-    st.builds(
-        DecisionOutcome, COUNTS, st.just(Action.ACT), st.sampled_from(ActStatus), NUMBERS, NUMBERS, st.booleans()
-    ),
-    st.builds(
-        DecisionOutcome,
-        COUNTS,
-        st.sampled_from(list(Action)[1:]),
-        st.sampled_from(CallStatus),
-        NUMBERS,
-        NUMBERS,
-        st.booleans(),
-    ),
+THINKS = st.sampled_from(list(Action)[1:])
+CALLS = st.none() | st.builds(
+    DecisionOutcome, COUNTS, THINKS, st.sampled_from(CallStatus), NUMBERS, NUMBERS, st.booleans()
 )
+OUTCOMES = CALLS | st.builds(
+    DecisionOutcome, COUNTS, st.just(Action.ACT), st.sampled_from(ActStatus), NUMBERS, NUMBERS, st.booleans()
+)
+ASKED = st.none() | st.builds(Asked, st.text(min_size=1, max_size=100), COUNTS, COUNTS, THINKS, withdrawn=st.booleans())
 WORDS = st.text(min_size=1, max_size=60)
 STEPS = st.builds(Step, st.sampled_from([*VERBS, "fly"]), st.tuples() | st.tuples(WORDS) | st.tuples(WORDS, WORDS))
 SOME_PLANS = st.lists(STEPS, min_size=1, max_size=12).map(lambda steps: Plan(tuple(steps)))
@@ -89,7 +82,8 @@ SUBGOALS = st.lists(st.sampled_from(list(STEP_VIEWS.values())) | FOREIGN_STEPS, 
 def reports(draw):
     subgoals = draw(SUBGOALS)
     index, horizon = draw(st.integers(0, len(subgoals))), draw(st.integers(1, 2**53))
-    summary = StateSummary(subgoals, index, draw(COUNTS), horizon, draw(COUNTS), draw(COUNTS))
+    thinks = draw(st.booleans()), draw(st.booleans())
+    summary = StateSummary(subgoals, index, draw(COUNTS), horizon, draw(COUNTS), draw(COUNTS), *thinks)
     return Report(
         run=draw(st.text(min_size=1, max_size=100)),
         number=draw(COUNTS),
@@ -99,6 +93,7 @@ def reports(draw):
         budget=Budget(draw(NUMBERS), draw(NUMBERS), draw(NUMBERS), draw(NUMBERS)),
         outcome=draw(OUTCOMES),
         task=draw(TASKS),
+        thought=draw(CALLS),
     )
 
 
@@ -121,6 +116,7 @@ def answers(draw):
         confidence=draw(MEASURES),
         text=draw(st.text(max_size=4000)),
         why=draw(st.text(max_size=200)),
+        tokens_saved=draw(COUNTS),
     )
 
 
@@ -181,9 +177,48 @@ def test_reports_come_back(report):
     assert conversions.report_from_values(through(conversions.values_from_report(report))) == report
 
 
-@given(st.sampled_from(Action), NUMBERS, st.text(max_size=200), NUMBERS, NUMBERS)
-def test_decisions_come_back(action, deadline_s, why, time_left_s, tokens_left):
-    message = DecisionMessage("r", 1, 2, Decision(3, action, deadline_s, why), time_left_s, tokens_left)
+@given(reports(), ASKED)
+def test_the_call_that_a_robot_has_open_travels_with_its_state(report, asked):
+    asked = None if asked is None else replace(asked, run=report.run)
+    assert conversions.asked_from_values(through(conversions.values_from_report(report, asked))) == asked
+
+
+def test_a_sender_that_knows_nothing_of_thinking_beside_is_read():
+    beside = ("thinking", "can_go_on", "thought_", "asked_")
+    values = through(conversions.values_from_report(REPORT, Asked("run", 3, 7, Action.PLANNER_1)))
+    before = {key: text for key, text in values.items() if not key.startswith(beside)}
+    assert conversions.report_from_values(before) == REPORT
+    assert conversions.asked_from_values(before) is None
+    decision = through(conversions.values_from_decision(DECISION))
+    before = {key: text for key, text in decision.items() if key not in ("beside", "asks_person")}
+    assert conversions.decision_from_values(before) == DECISION
+    answer = through(conversions.values_from_answer(ANSWER))
+    before = {key: text for key, text in answer.items() if key != "tokens_saved"}
+    assert repr(conversions.answer_from_values(before)) == repr(ANSWER)
+
+
+def test_a_withdrawn_call_is_told_with_what_it_has_saved():
+    spent = replace(ANSWER.answer, status=CallStatus.WITHDRAWN, plan=None, tokens_saved=31, why="withdrawn")
+    values = through(conversions.values_from_answer(AnswerMessage("run", 3, spent)))
+    assert repr(conversions.answer_from_values(values).answer) == repr(spent)
+    for change in ({"tokens_saved": "-1"}, {"tokens_saved": "many"}, {"steps": '[["PickupObject", "mug"]]'}):
+        with pytest.raises(ValueError, match=r"key (tokens_saved|status)"):
+            conversions.answer_from_values({**values, **change})
+
+
+def test_the_largest_message_is_read_by_a_robot_of_before():
+    status = PlanStatus(1, 0.9, 0.4, 0, 0, 0.5, (True, False), 0, False, 8, 1)
+    task = TaskView("put the mug away", Plan.from_rows([["PickupObject", "mug"]]), status)
+    thought = DecisionOutcome(7, Action.PLANNER_1, CallStatus.OK, 1.0, 2.0, False)
+    report = replace(REPORT, task=task, thought=thought)
+    assert len(conversions.values_from_report(report, Asked("run", 3, 7, Action.PLANNER_1))) <= 64
+
+
+@given(st.sampled_from(Action), NUMBERS, st.text(max_size=200), NUMBERS, NUMBERS, st.booleans())
+def test_decisions_come_back(action, deadline_s, why, time_left_s, tokens_left, other):
+    acts = action is Action.ACT
+    decision = Decision(3, action, deadline_s, why, beside=other and not acts, asks_person=other and acts)
+    message = DecisionMessage("r", 1, 2, decision, time_left_s, tokens_left)
     assert conversions.decision_from_values(through(conversions.values_from_decision(message))) == message
 
 
@@ -227,12 +262,24 @@ def test_bad_numbers_are_refused(key, text):
         ("outcome_action", "PANIC"),
         ("outcome_status", "SUCCESS"),  # of an attempt, but the action is a call
         ("outcome_subgoal_done", "yes"),
+        ("thinking", "1"),
+        ("can_go_on", ""),
+        ("thought_action", "ACT"),
+        ("thought_status", "SUCCESS"),
+        ("thought_seconds", "-1"),
+        ("asked_id", "x"),
+        ("asked_action", "ACT"),
+        ("asked_state", "-3"),
+        ("asked_withdrawn", "maybe"),
     ],
 )
 def test_bad_states_are_refused(key, text):
-    values = through(conversions.values_from_report(REPORT))
+    thought = DecisionOutcome(2, Action.VERIFIER_2, CallStatus.TIMEOUT, 1.25, 300.0, False)
+    asked = Asked("run", 3, 7, Action.PLANNER_1)
+    values = {**through(conversions.values_from_report(replace(REPORT, thought=thought), asked)), key: text}
     with pytest.raises(ValueError):
-        conversions.report_from_values({**values, key: text})
+        conversions.report_from_values(values)
+        conversions.asked_from_values(values)
 
 
 @pytest.mark.parametrize("key", sorted(set(conversions.values_from_report(REPORT)) - {"schema"}))
@@ -241,15 +288,26 @@ def test_missing_keys_are_named(key):
     del values[key]
     with pytest.raises(ValueError, match=f"key {key} is missing"):
         conversions.report_from_values(values)
+        conversions.asked_from_values(values)
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"action": "ACT"}, {"role": "none"}, {"level": "3"}, {"level": "0"}, {"deadline_s": "nan"}, {"id": "-4"}],
+    [
+        {"action": "ACT"},
+        {"role": "none"},
+        {"level": "3"},
+        {"level": "0"},
+        {"deadline_s": "nan"},
+        {"id": "-4"},
+        {"beside": "perhaps"},
+        {"asks_person": "true"},  # and thinks
+        {"action": "ACT", "role": "none", "level": "0", "beside": "true"},
+    ],
 )
 def test_bad_decisions_are_refused(change):
     values = through(conversions.values_from_decision(DECISION))
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="key"):
         conversions.decision_from_values({**values, **change})
 
 

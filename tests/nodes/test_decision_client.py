@@ -16,7 +16,7 @@ pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]',
 from builtin_interfaces.msg import Time
 
 from rarrl_nodes import conversions
-from rarrl_nodes.conversions import AnswerMessage, DecisionMessage
+from rarrl_nodes.conversions import AnswerMessage, Asked, DecisionMessage
 from rarrl_nodes.decision_client import (
     GRACE_S,
     DecisionClient,
@@ -37,6 +37,7 @@ REPORT = Report(
     outcome=None,
 )
 THINK = Decision(3, Action.PLANNER_1, 5.0, "test")
+ASKED = Asked("mine", 3, 3, Action.PLANNER_1)
 ANSWER = Answer(3, Role.PLANNER, 1, CallStatus.INVALID, seconds=0.2, backend="test")
 
 
@@ -73,30 +74,35 @@ def test_decisions_of_other_runs_and_malformed_ones_are_ignored_and_no_sign_of_l
     assert client.heartbeat.silent_s(1e12) is None
 
 
-def test_an_answer_to_the_current_state_is_accepted(client):
-    accepted = client.answer(answer(), REPORT)
+def test_a_second_question_is_ignored(client):
+    thinking = replace(REPORT, summary=replace(REPORT.summary, thinking=True))
+    assert client.decision(decision(), thinking) is None
+    assert client.decision(decision(state=2), thinking).state == 2  # latched: the one that is open
+    assert "only ACT is due" in client.last_ignored and client.ignored == 1
+
+
+@pytest.mark.parametrize("asked", [ASKED, replace(ASKED, withdrawn=True)])
+def test_an_answer_to_what_was_asked_is_accepted_also_where_it_was_withdrawn(client, asked):
+    accepted = client.answer(answer(), asked)
     assert (accepted.decision, accepted.status) == (3, CallStatus.INVALID)
-    assert client.answers(accepted, THINK)
 
 
-@pytest.mark.parametrize(
-    ("msg", "awaited"), [(answer(run="another"), True), (answer(state=2), True), (answer(), False)]
-)
-def test_answers_that_nobody_awaits_are_ignored(client, msg, awaited):
-    assert client.answer(msg, REPORT, awaited) is None
+@pytest.mark.parametrize(("msg", "asked"), [(answer(run="another"), ASKED), (answer(state=2), ASKED), (answer(), None)])
+def test_answers_that_nobody_awaits_are_ignored(client, msg, asked):
+    assert client.answer(msg, asked) is None
     assert client.ignored == 1
 
 
 @pytest.mark.parametrize("row", [["navigate", "desk"], ["PickupObject"], ["PutObject", "mug"]])
 def test_a_plan_of_another_robot_is_ignored(client, row):
     plan = replace(ANSWER, status=CallStatus.OK, plan=Plan.from_rows([row]))
-    assert client.answer(answer(of=plan), REPORT) is None
+    assert client.answer(answer(of=plan), ASKED) is None
     assert "a plan of another robot" in client.last_ignored
 
 
 @pytest.mark.parametrize("change", [{"decision": 2}, {"role": Role.VERIFIER}, {"level": 2}])
 def test_an_answer_to_another_decision_or_role_or_level_does_not_count(client, change):
-    assert not client.answers(replace(ANSWER, **change), THINK)
+    assert client.answer(answer(of=replace(ANSWER, **change)), ASKED) is None
     assert "not to 3" in client.last_ignored
 
 

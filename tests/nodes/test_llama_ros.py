@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -108,6 +109,19 @@ def test_a_goal_that_hangs_is_cancelled_and_the_backend_quarantined_until_it_end
     assert (answer.status, client.cancels) == (CallStatus.TIMEOUT, 1)
     answer, _ = ask(client, reasoner=reasoner)
     assert answer.status is CallStatus.BACKEND_DOWN and "quarantined" in answer.why and len(client.goals) == 1
+
+
+def test_a_goal_whose_result_nobody_needs_is_cancelled_at_once():
+    client = Client(tokens=3, hang=True)
+    reasoner = LlamaRosReasoner(client, new_goal, new_message)
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(ask(client, 30.0, reasoner)[0]))
+    thread.start()
+    while not reasoner.cancel(5):  # until the call is under way
+        pass
+    thread.join(10.0)
+    assert answers[0].status is CallStatus.WITHDRAWN and client.cancels == len(client.goals)
+    assert not reasoner.cancel(5)
 
 
 def test_tokens_beyond_the_cap_are_cut():

@@ -112,7 +112,7 @@ def test_answers_to_something_else_are_ignored_and_counted(ear, graph):
     state = ear.values("state")[-1]
     publisher = ear.node.create_publisher(DiagnosticArray, "answer", LATCHED)
     assert ear.until(lambda: publisher.get_subscription_count() > 0)
-    decision = robot._awaiting
+    decision = robot._awaiting.decision
     request = thinker_request(decision)
     answer = Expert().ask(request)
     good = conversions.values_from_answer(conversions.AnswerMessage(state["run"], int(state["state"]), answer))
@@ -126,7 +126,7 @@ def test_answers_to_something_else_are_ignored_and_counted(ear, graph):
         before = robot._client.ignored
         publisher.publish(conversions.array("orchestrator_node: answer", good | change, Time()))
         assert ear.until(lambda before=before: robot._client.ignored > before), change
-    assert robot._awaiting is not None and robot._awaiting.id == decision.id
+    assert robot._awaiting is not None and robot._awaiting.decision.id == decision.id
 
 
 def thinker_request(decision):

@@ -60,12 +60,11 @@ class Side:
         values = self.ear.values("state")
         return values[-1] if values else {}
 
-    def decide(self, action=Action.ACT, deadline_s=5.0):
+    def decide(self, action=Action.ACT, deadline_s=5.0, beside=False):
         values = self.state()
         number = int(values["state"])
-        message = DecisionMessage(
-            values["run"], number, int(values["episode"]), Decision(number, action, deadline_s, "test"), 20.0, 4000.0
-        )
+        decision = Decision(number, action, deadline_s, "test", beside)
+        message = DecisionMessage(values["run"], number, int(values["episode"]), decision, 20.0, 4000.0)
         msg = conversions.array("orchestrator_node: decision", conversions.values_from_decision(message), Time())
         self.decision.publish(msg)
         return number
@@ -153,6 +152,48 @@ def test_an_answer_that_does_not_come_is_a_timeout(robot, monkeypatch):
     number = side.decide(Action.PLANNER_1, deadline_s=0.3)
     assert side.waiting(number)
     assert side.state()["outcome_status"] == "TIMEOUT"
+
+
+def test_beside_a_question_only_act_is_due_and_the_answer_is_merged(robot, ear):
+    side = robot(sim__missions=1)
+    assert side.waiting()
+    asked = side.decide(Action.PLANNER_1, beside=True)
+    assert ear.until(lambda: side.state()["thinking"] == "true")
+    assert side.waiting() and (side.state()["asked_id"], side.state()["can_go_on"]) == (str(asked), "true")
+    assert side.node.diagnose()[2]["asks"].endswith(f" {asked}")
+    before = side.node._client.ignored
+    second = side.decide(Action.PLANNER_2, beside=True)
+    assert ear.until(lambda: side.node._client.ignored == before + 1)
+    side.reply(asked, plan=Plan.from_rows([["PickupObject", "book"], ["PutObject", "book", "desk"]]))
+    assert side.waiting(second)
+    state = side.state()
+    assert (state["thinking"], state["asked_id"], state["outcome_id"]) == ("false", "none", "none")
+    assert (state["thought_id"], state["thought_status"]) == (str(asked), "OK")
+    assert state["steps"] == '[["PickupObject", "book"], ["PutObject", "book", "desk"]]'
+    assert (side.node._robot.tally.applied, side.node._robot.tally.beside) == (1, 1)
+
+
+def test_a_question_beside_acting_that_is_not_answered_is_a_timeout(robot, monkeypatch):
+    monkeypatch.setattr("rarrl_nodes.decision_client.GRACE_S", 0.2)
+    side = robot(sim__missions=1)
+    assert side.waiting()
+    number = side.decide(Action.PLANNER_1, deadline_s=0.3, beside=True)
+    assert side.ear.until(lambda: side.state()["thought_id"] == str(number))
+    assert (side.state()["thought_status"], side.state()["asked_id"]) == ("TIMEOUT", "none")
+
+
+@pytest.mark.slow
+def test_it_drives_beside_a_question(robot, follower, ear):
+    side = robot(sim__missions=1)
+    assert side.waiting() and ear.until(lambda: follower._last is not None)
+    asked = side.decide(Action.PLANNER_1, beside=True, deadline_s=60.0)
+    assert ear.until(lambda: side.state()["thinking"] == "true") and side.waiting()
+    act = side.decide()
+    assert ear.until(lambda: side.state()["phase"] == "executing" and side.state()["asked_id"] == str(asked))
+    side.reply(asked, plan=Plan.from_rows([["PickupObject", "book"], ["PutObject", "book", "bed"]]))
+    assert ear.until(lambda: side.state()["thought_id"] == str(asked), timeout_s=60.0)
+    assert side.node._world.env.world.steps > 5 and side.node._robot.tally.applied == 1
+    assert side.state()["outcome_id"] == str(act) and side.state()["outcome_status"] == "SUCCESS"
 
 
 def test_decisions_for_others_are_not_carried_out(robot, ear):

@@ -1,3 +1,4 @@
+import threading
 from dataclasses import replace
 
 import pytest
@@ -224,3 +225,114 @@ def test_the_backend_is_told_the_names_of_the_operators_policy():
 
     ask(guarded(Keeps(), more_objects={"drill"}, forbidden_places={"bed"}))
     assert asked[0].vocabulary.own == ("drill",) and "bed" not in asked[0].vocabulary.offered.places
+
+
+# Withdrawn calls
+
+
+class Slow(Scripted):
+    """Answers once it is told to."""
+
+    def __init__(self, *statuses):
+        super().__init__(*statuses)
+        self.asked, self.go = threading.Event(), threading.Event()
+
+    def ask(self, request):
+        self.asked.set()
+        assert self.go.wait(5.0)
+        self.go.clear()
+        return replace(super().ask(request), tokens_in=30, tokens_out=10)
+
+
+class Stopping(Slow):
+    def cancel(self, decision):
+        self.statuses.insert(0, CallStatus.WITHDRAWN)
+        self.go.set()
+        return True
+
+
+def withdrawn(reasoner, backend, decision=5):
+    backend.asked.clear()
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(ask(reasoner, decision)))
+    thread.start()
+    assert backend.asked.wait(5.0)
+    stopped = reasoner.cancel(decision)
+    backend.go.set()
+    thread.join(5.0)
+    return answers[0], stopped
+
+
+def test_a_call_that_is_withdrawn_is_no_failure_and_says_what_it_saved():
+    backend = Stopping(CallStatus.TIMEOUT, CallStatus.TIMEOUT)
+    reasoner = guarded(backend)
+    for _ in range(2):
+        backend.go.set()
+        assert ask(reasoner).status is CallStatus.TIMEOUT
+    answer, stopped = withdrawn(reasoner, backend)
+    assert (answer.status, stopped, answer.tokens, answer.tokens_saved) == (CallStatus.WITHDRAWN, True, 40, 0)
+    assert reasoner.breaker.state is BreakerState.CLOSED
+
+    backend.statuses[:] = [CallStatus.TIMEOUT]  # the third failure in a row
+    backend.go.set()
+    ask(reasoner)
+    assert reasoner.breaker.state is BreakerState.OPEN
+
+
+def test_what_a_withdrawn_call_saved_is_what_such_calls_usually_take_less_what_it_took():
+    class Cheap(Stopping):
+        def ask(self, request):
+            answer = super().ask(request)
+            return replace(answer, tokens_out=3) if answer.status is CallStatus.WITHDRAWN else answer
+
+    backend = Cheap()
+    reasoner = guarded(backend)
+    backend.go.set()
+    assert ask(reasoner).tokens == 40
+    answer, _ = withdrawn(reasoner, backend)
+    assert (answer.tokens, answer.tokens_saved) == (33, 7)
+
+
+def test_a_backend_that_cannot_stop_answers_and_nobody_uses_it():
+    backend = Slow()
+    reasoner = guarded(backend)
+    answer, stopped = withdrawn(reasoner, backend)
+    assert (answer.status, answer.plan, stopped) == (CallStatus.WITHDRAWN, None, False)
+    assert (answer.tokens, answer.tokens_saved) == (40, 0)
+    assert ask_now(reasoner, backend, 6).status is CallStatus.OK
+
+
+def ask_now(reasoner, backend, decision):
+    backend.go.set()
+    return ask(reasoner, decision)
+
+
+def test_a_call_that_is_withdrawn_before_it_begins_does_not_begin():
+    backend = Scripted()
+    reasoner = guarded(backend)
+    assert reasoner.cancel(4) is False
+    assert (ask(reasoner, 4).status, backend.calls) == (CallStatus.WITHDRAWN, 0)
+    assert ask(reasoner, 5).status is CallStatus.OK
+
+
+def test_a_probe_that_is_withdrawn_leaves_the_next_call_to_probe():
+    clock, down = ManualClock(), CallStatus.BACKEND_DOWN
+    backend = Stopping(down, down, down)
+    reasoner = guarded(backend, clock)
+    for number in range(3):
+        ask_now(reasoner, backend, number)
+    clock.advance(10.1)
+    answer, _ = withdrawn(reasoner, backend)
+    assert (answer.status, reasoner.breaker.state) == (CallStatus.WITHDRAWN, BreakerState.OPEN)
+    assert ask_now(reasoner, backend, 9).status is CallStatus.OK
+    assert reasoner.breaker.state is BreakerState.CLOSED
+
+
+def test_a_backend_whose_cancel_fails_does_no_harm():
+    class Broken(Slow):
+        def cancel(self, decision):
+            raise RuntimeError("no")
+
+    backend = Broken()
+    answer, stopped = withdrawn(guarded(backend), backend)
+    assert (answer.status, stopped) == (CallStatus.WITHDRAWN, False)

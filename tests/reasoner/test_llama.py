@@ -2,11 +2,13 @@
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from reasoner_fixtures import write_model
 
 from rarrl import worker_process
 from rarrl.config import LanguageModelConfig
@@ -536,3 +538,81 @@ def test_the_likeliest_tokens_are_tried_before_the_whole_vocabulary(loaded, temp
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rarrl.reasoner.worker._LIKELIEST", 260)  # all of them
         assert model.complete(asked("ab", temperature=temperature, seed=3))["text"] == few
+
+
+# Withdrawn calls
+
+
+def withdrawn_after(seconds, reasoner, asked):
+    """The answer to `asked` that is withdrawn after `seconds`, whether it was, and how long the answer then took."""
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append((reasoner.ask(asked), time.monotonic())))
+    thread.start()
+    time.sleep(seconds)
+    began = time.monotonic()
+    found = reasoner.cancel(asked.decision)
+    thread.join(10.0)
+    (answer, ended) = answers[0]
+    return answer, found, ended - began
+
+
+def endless(request, model):
+    model.complete("ab", max_tokens=900)
+    raise AssertionError("it was to be withdrawn")
+
+
+@pytest.fixture(scope="module")
+def slow_model(tmp_path_factory):
+    """Takes seconds for 900 tokens."""
+    return write_model(tmp_path_factory.mktemp("slow") / "slow.gguf", d=512, layers=8)
+
+
+def test_a_call_that_is_withdrawn_ends_at_once_and_says_what_it_has_spent(slow_model):
+    reasoner = LlamaReasoner(slow_model, recipe=endless, settings=LanguageModelConfig(max_new_tokens_1=900))
+    try:
+        pid = reasoner.worker.pid
+        answer, found, took_s = withdrawn_after(0.5, reasoner, request(decision=7))
+        assert found
+        assert took_s < 0.3
+        assert (answer.status, answer.decision, answer.plan) == (CallStatus.WITHDRAWN, 7, None)
+        assert 0 < answer.tokens_out < 900 and answer.tokens_in > 0
+        assert not reasoner.cancel(7)  # nothing is under way any more
+        assert (reasoner.worker.pid, reasoner.worker.starts) == (pid, 1)
+        again = reasoner.worker.call(
+            "complete",
+            time.monotonic() + 20.0,
+            prompt="hello",
+            max_tokens=4,
+            schema=None,
+            grammar="",
+            temperature=0.0,
+            seed=0,
+            alternatives=0,
+        )
+        assert again["tokens_out"] == 4  # the same process goes on
+    finally:
+        reasoner.close()
+
+
+def test_what_was_withdrawn_before_it_began_asks_nothing(reasoner):
+    session = _Session(reasoner.worker, request())
+    session.withdrawal.withdraw()
+    with pytest.raises(CallFailedError, match="withdrawn"):
+        session.complete("hello", max_tokens=4)
+    with pytest.raises(CallFailedError, match="withdrawn"):
+        session.score("hello", ["a"])
+
+
+def test_a_worker_that_does_not_look_is_killed_and_started_again(slow_model, monkeypatch):
+    monkeypatch.setattr(worker_process, "WEDGED_S", 0.2)
+    reasoner = LlamaReasoner(slow_model, recipe=endless, settings=LanguageModelConfig(max_new_tokens_1=900))
+    try:
+        pid = reasoner.worker.pid
+        wait_until_asked = threading.Timer(0.2, lambda: os.kill(pid, signal.SIGSTOP))
+        wait_until_asked.start()
+        answer, found, took_s = withdrawn_after(0.5, reasoner, request())
+        assert found and answer.status is CallStatus.WITHDRAWN
+        assert 0.1 < took_s < 2.0
+        assert reasoner.worker.pid != pid
+    finally:
+        reasoner.close()

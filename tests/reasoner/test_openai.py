@@ -595,3 +595,80 @@ def test_after_close_it_is_down():
     reasoner = OpenAiReasoner("http://localhost:1/v1", "m")
     reasoner.close()
     assert ask(reasoner).status is CallStatus.BACKEND_DOWN
+
+
+# Withdrawn calls ---------------------------------------------------------------------------------------------------
+
+
+def test_a_call_that_is_withdrawn_closes_its_connection_and_the_server_stops():
+    written = []
+
+    def chunks():
+        for number in range(400):
+            written.append(number)
+            yield b"data: " + json.dumps(delta("word ")).encode() + b"\n\n"
+            time.sleep(0.01)
+
+    with ChatServer([Says(kind="text/event-stream", chunks=chunks()), stream(PLAN)]) as server:
+        reasoner = OpenAiReasoner(server.url, "m", LanguageModelConfig(max_new_tokens_1=400))
+        answers = []
+        thread = threading.Thread(target=lambda: answers.append(ask(reasoner)))
+        thread.start()
+        time.sleep(0.3)
+        began = time.monotonic()
+        assert reasoner.cancel(3)
+        thread.join(5.0)
+        assert time.monotonic() - began < 0.5
+        (answer,) = answers
+        assert (answer.status, answer.plan) == (CallStatus.WITHDRAWN, None)
+        assert 0 < answer.tokens_out <= len(written) < 400
+        assert answer.tokens_in > 0
+        time.sleep(0.2)
+        so_far = len(written)
+        time.sleep(0.2)
+        assert len(written) == so_far < 400  # writing to it has failed
+
+        assert not reasoner.cancel(3)
+        assert ask(reasoner).status is CallStatus.OK  # over another connection
+        reasoner.close()
+
+
+def test_a_server_that_has_said_nothing_yet_sees_the_connection_close():
+    def thinks():
+        asked.set()
+        while not over.wait(0.01):
+            yield b": thinking\n\n"
+
+    asked, over = threading.Event(), threading.Event()
+    with ChatServer([Says(kind="text/event-stream", chunks=thinks())]) as server:
+        reasoner = OpenAiReasoner(server.url, "m")
+        thread = threading.Thread(target=lambda: ask(reasoner, deadline_s=20.0))
+        thread.start()
+        assert asked.wait(5.0)
+        assert reasoner.cancel(3)
+        thread.join(5.0)
+        assert _until(lambda: server.hung_up == 1)
+        over.set()
+        reasoner.close()
+
+
+def _until(condition, seconds=5.0):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()
+
+
+def test_a_wait_for_a_busy_server_can_be_withdrawn():
+    with ChatServer(lambda body: refuses(429, "busy", Retry_After="3")) as server:
+        reasoner = OpenAiReasoner(server.url, "m")
+        answers = []
+        thread = threading.Thread(target=lambda: answers.append(ask(reasoner, deadline_s=10.0)))
+        thread.start()
+        time.sleep(0.3)
+        began = time.monotonic()
+        assert reasoner.cancel(3)
+        thread.join(5.0)
+        assert time.monotonic() - began < 0.5
+        assert answers[0].status is CallStatus.WITHDRAWN
+        assert len(server.seen) == 1

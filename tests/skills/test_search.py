@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_robot import plan, step, toy
+from toy_robot import SKILLS, plan, step, toy
 
 from rarrl.skills.beliefs import Beliefs
 from rarrl.skills.domain import Domain, load_robot
@@ -88,6 +88,22 @@ def test_what_is_where_the_plan_wants_it_is_not_taken_away_again():
     assert kept == {("cup", "table")}
     assert rows(SEARCH.prepare(step("put cup table"), beliefs, kept=kept))[:2] == ["go shelf", "pick cup"]
     assert rows(SEARCH.prepare(step("put cup table"), beliefs))[0] == "pick cup"
+
+
+def test_what_the_plan_changes_first_may_be_taken_from_where_the_plan_wants_it():
+    washing = {
+        "does": "washes",
+        "parameters": {"thing": "portable"},
+        "needs": ["holding {thing}"],
+        "gives": ["clean {thing}"],
+        "run": {"python": "toy:wash"},
+    }
+    home = Domain(SkillSet(**{**SKILLS, "skills": {**SKILLS["skills"], "wash": washing}}), TOY.world)
+    search, beliefs = Search(home), START.give(("cup", "at", "table"), 1.0).drop(("cup", "at", "shelf"), 1.0)
+    washed = plan("wash cup", "put cup table")
+    assert search.ends_of(washed) == frozenset()
+    assert rows(search.prepare(step("wash cup"), beliefs, kept=search.ends_of(washed))) == ["pick cup", "wash cup"]
+    assert search.ends_of(washed, [step("put cup table")]) == {("cup", "table")}  # it is one that this plan has put
 
 
 def test_a_skill_without_needs_is_tried_as_it_is():

@@ -16,8 +16,6 @@ from rarrl.report.figure import (
     FAINT,
     GOOD,
     INK,
-    MAX_POLICIES,
-    POLICY_STYLES,
     ROLE_COLOURS,
     SUBGOALS,
     WIDTH_IN,
@@ -25,6 +23,8 @@ from rarrl.report.figure import (
 from rarrl.report.runs import wilson
 from rarrl.types import GateReason
 
+from .mission_table import Block
+from .table_picture import LINE, blank, draw_blocks, draw_rows, lines_of
 from .trace import HomePlan, MissionResult, Trace, TracedDecision
 
 if TYPE_CHECKING:
@@ -63,7 +63,6 @@ _COLUMNS = (0.0, 0.25, 0.36, 0.49, 0.58, 0.66, 0.735, 0.8, 0.9, 1.0)
 _TOP = 1.0  # title
 _ROW = 2.3  # one policy
 _LEGEND = 0.95
-_LINE = 0.3  # a row of the table
 
 
 @dataclass(frozen=True)
@@ -142,16 +141,22 @@ def shown_seed(results: Sequence[MissionResult]) -> tuple[int, str]:
 
 
 def render(
-    traces: Sequence[Trace], results: Sequence[MissionResult], kind: str = "png", with_table: bool = True
+    traces: Sequence[Trace],
+    results: Sequence[MissionResult],
+    kind: str = "png",
+    with_table: bool = True,
+    table: Sequence[Block] = (),
 ) -> bytes:
     """The picture as bytes of a file of `kind`. traces: of one mission, one per policy, at most `MAX_POLICIES`.
-    with_table: with the table of all `results` below; a page that has a table of its own leaves it out."""
+    with_table: with the table of all `results` below, or of many missions more, `table`, where there is one; a page
+    that has tables of its own leaves it out."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     rows = figures_of(results)
-    table = (_LINE * (len(rows) + 1) + 0.3) * with_table
-    height = _TOP + _ROW * len(traces) + (_LEGEND + 0.25 if traces else 0.0) + table + 0.2
+    lines = lines_of(table) if table else len(rows) + 1
+    below = (LINE * lines + 0.3) * with_table
+    height = _TOP + _ROW * len(traces) + (_LEGEND + 0.25 if traces else 0.0) + below + 0.2
     figure = Figure(figsize=(WIDTH_IN, height), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
 
@@ -189,9 +194,13 @@ def render(
     if traces:
         _draw_legend(place(0.25, WIDTH_IN - 0.2, y + 0.16, _LEGEND), traces)
         y += _LEGEND + 0.25
-    if with_table:
+    if with_table and table:
+        draw_blocks(place(0.25, WIDTH_IN - 0.25, y + 0.3, below - 0.3), table)
+    elif with_table:
         line(CONDITIONS, y + 0.12, fontsize=9, color=FAINT)
-        _draw_table(place(0.25, WIDTH_IN - 0.25, y + 0.3, table - 0.3), rows)
+        axes = place(0.25, WIDTH_IN - 0.25, y + 0.3, below - 0.3)
+        blank(axes, lines)
+        draw_rows(axes, HEAD, _COLUMNS, [row.row() for row in rows])
     for text in figure.findobj(lambda artist: hasattr(artist, "set_parse_math")):
         text.set_parse_math(False)  # type: ignore[attr-defined]  # goals and names are data, not formulas
     buffer = io.BytesIO()
@@ -430,25 +439,6 @@ def _draw_legend(axes: Axes, traces: Sequence[Trace]) -> None:
             borderpad=0,
         )  # fmt: skip
         axes.add_artist(legend)
-
-
-def _draw_table(axes: Axes, rows: Sequence[Figures]) -> None:
-    axes.axis("off")
-    axes.set_xlim(0, 1)
-    axes.set_ylim(len(rows) + 1, 0)
-
-    for y, cells in enumerate([HEAD, *(row.row() for row in rows)]):
-        if y:
-            axes.plot([0, 1], [y, y], color="#dddddd", linewidth=0.8, zorder=1)
-            axes.plot(
-                0.006, y + 0.5, POLICY_STYLES[(y - 1) % MAX_POLICIES][1], color=POLICY_STYLES[(y - 1) % MAX_POLICIES][0]
-            )
-        for column, (x, cell) in enumerate(zip(_COLUMNS, cells, strict=True)):
-            axes.text(
-                x + 0.02 * (not column), y + 0.5, _cut(cell, 30), fontsize=10, va="center",
-                ha="right" if column else "left", weight="normal" if y and column else "bold",
-                color=INK if y else FAINT,
-            )  # fmt: skip
 
 
 def _box(axes: Axes, box: np.ndarray, colour: str, zorder: int) -> None:

@@ -16,10 +16,13 @@ from rarrl.report.page import STYLE, count, dot, image
 
 from .figure import CONDITIONS, HEAD, figures_of, render, shown_seed
 from .film import gif
+from .mission_table import HEAD as TABLE_HEAD
+from .mission_table import NOTE, Block, from_json, to_json
 from .recording import available, write_recording
 from .trace import MissionResult, Played, TracedDecision, load_trace, save_trace
 
 MISSIONS = "missions.json"
+RESULTS = "table.json"
 GIF = "mission.gif"
 RECORDING = "mission.rrd"
 _FORMAT = "rarrl missions 1"
@@ -36,19 +39,20 @@ class MissionReport:
     results: tuple[MissionResult, ...]
 
 
-def save_missions(folder: Path, played: Sequence[Played], model: str = "llama") -> None:
+def save_missions(folder: Path, played: Sequence[Played], model: str = "llama", table: Sequence[Block] = ()) -> None:
     """Keeps what was played: all results and calls, and the traces of the one mission that a report shows. model: who
-    thought, as in `--llm`, without secrets."""
-    seed, _ = shown_seed([p.result for p in played])
+    thought, as in `--llm`, without secrets. table: many missions more, without pictures."""
     values = [{"result": asdict(p.result), "thoughts": [asdict(d) for d in p.thoughts]} for p in played]
-    write_json_atomic(folder / MISSIONS, {"format": _FORMAT, "model": model, "missions": values})
+    document = {"format": _FORMAT, "model": model, "missions": values, "table": to_json(table)}
+    write_json_atomic(folder / MISSIONS, document)
+    seed = shown_seed([p.result for p in played])[0] if played else 0
     for played_one in played:
         if played_one.trace is not None and played_one.result.seed == seed:
             save_trace(folder / _trace_name(played_one.result), played_one.trace)
 
 
 def read_missions(folder: Path) -> list[Played]:
-    """What `save_missions` kept. Raises: InputError."""
+    """What `save_missions` kept of the missions with pictures. Raises: InputError."""
     path = folder / MISSIONS
     data = read_file(path, "missions")
     try:
@@ -65,6 +69,15 @@ def read_missions(folder: Path) -> list[Played]:
     return [Played(*one) for one in zip(results, thoughts, traces, strict=True)]
 
 
+def read_table(folder: Path) -> list[Block]:
+    """What `save_missions` kept of the table; [] where there is none. Raises: InputError."""
+    path = folder / MISSIONS
+    try:
+        return from_json(json.loads(read_file(path, "missions")).get("table", []))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"missions: {path} is none of ours ({str(error)[:80]}); play the missions again") from None
+
+
 def read_model(folder: Path) -> str:
     """Who thought in the missions of `folder`, as in `--llm`; files that do not say it are of the shipped model."""
     return str(json.loads(read_file(folder / MISSIONS, "missions")).get("model", "llama"))
@@ -74,13 +87,16 @@ def write_mission_report(folder: Path, notes: Sequence[str] = ()) -> MissionRepo
     """Draws what `save_missions` kept in `folder`. notes: lines under the table. Raises: InputError."""
     played = read_missions(folder)
     results = [p.result for p in played]
-    if not results:
+    table = read_table(folder)
+    if not results and not table:
         raise InputError(f"missions: {folder / MISSIONS} holds none; play some")
 
-    seed, rule = shown_seed(results)
+    seed, rule = shown_seed(results) if results else (0, "not played yet")
+    if table:
+        rule = "the one that tells most: in the table, those that learned do it at either price, most others do not"
     shown = [p for p in played if p.result.seed == seed and p.trace is not None]
     traces = [p.trace for p in shown if p.trace is not None]
-    write_bytes_atomic(folder / PNG, render(traces, results))
+    write_bytes_atomic(folder / PNG, render(traces, results, table=table))
     picture = render(traces, results, with_table=False)
     filmed = next((p for p in reversed(shown) if p.trace is not None and p.trace.pictures), None)
     film = b""
@@ -95,13 +111,21 @@ def write_mission_report(folder: Path, notes: Sequence[str] = ()) -> MissionRepo
         write_recording(recording, chosen)
 
     by = "" if filmed is None else filmed.result.policy
-    write_text_atomic(folder / HTML, page(played, picture, film, by, rule, notes))
+    write_text_atomic(folder / HTML, page(played, picture, film, by, rule, notes, table))
     return MissionReport(folder / PNG, folder / HTML, folder / GIF if film else None, recording, tuple(results))
 
 
-def page(played: Sequence[Played], picture: bytes, film: bytes, by: str, rule: str, notes: Sequence[str]) -> str:
+def page(
+    played: Sequence[Played],
+    picture: bytes,
+    film: bytes,
+    by: str,
+    rule: str,
+    notes: Sequence[str],
+    table: Sequence[Block] = (),
+) -> str:
     """The whole page, self-contained. picture: PNG; film: GIF or b"", of the policy `by`; rule: which mission is
-    shown."""
+    shown; table: of many missions."""
     results = [p.result for p in played]
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>rarrl missions</title>",
@@ -117,7 +141,10 @@ def page(played: Sequence[Played], picture: bytes, film: bytes, by: str, rule: s
     text = "The robot's path from above and its decisions over time, under each policy"
     parts += ["<div class='scroll'>", image(picture, text, style="wide"), "</div>"]
     parts += [f"<p class='note'>The mission shown is {escape(rule)}.</p>"]
-    parts += ["<h2>All missions</h2><div class='scroll'>", _table(results), "</div>"]
+    parts += [_block(block) for block in table]
+    if table:
+        parts += [f"<p class='note'>{escape(NOTE)}</p>"]
+    parts += ["<h2>Missions with pictures</h2><div class='scroll'>", _table(results), "</div>"]
     parts += [
         "<p class='note'>Mission time, LLM seconds, tokens and calls are means; collisions and gate stops are counted. "
         f"The interval is Wilson's. {escape(CONDITIONS)}</p>"
@@ -136,11 +163,21 @@ def _trace_name(result: MissionResult) -> str:
 
 def _table(results: Sequence[MissionResult]) -> str:
     rows = ["<tr>" + "".join(f"<th>{name}</th>" for name in HEAD) + "</tr>"]
-    for index, figures in enumerate(figures_of(results)):
-        cells = [escape(cell) for cell in figures.row()]
-        cells[0] = dot(POLICY_STYLES[index % len(POLICY_STYLES)][0]) + cells[0]
-        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    rows += [_row(index, figures.row()) for index, figures in enumerate(figures_of(results))]
     return "<table>" + "\n".join(rows) + "</table>"
+
+
+def _block(block: Block) -> str:
+    rows = "\n".join(_row(index, row.cells()) for index, row in enumerate(block.rows()))
+    head = "<tr>" + "".join(f"<th>{escape(name)}</th>" for name in TABLE_HEAD) + "</tr>"
+    table = f"<div class='scroll'><table>{head}\n{rows}</table></div>"
+    return f"<h2>{escape(block.title)}</h2><p>{escape(block.meaning())}</p>{table}"
+
+
+def _row(index: int, cells: Sequence[str]) -> str:
+    """A row of a table, its first cell with the mark of policy number `index`."""
+    mark = dot(POLICY_STYLES[index % len(POLICY_STYLES)][0])
+    return "<tr>" + "".join(f"<td>{mark * (not i)}{escape(cell)}</td>" for i, cell in enumerate(cells)) + "</tr>"
 
 
 def _missions(results: Sequence[MissionResult]) -> str:

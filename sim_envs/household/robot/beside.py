@@ -13,6 +13,7 @@ from typing import Any
 from rarrl.alfred import STEP_VIEWS
 from rarrl.reasoner.base import Answer
 from rarrl.thinking import (
+    ANY_QUESTION,
     ENDS_TASK,
     STOPPED_BY_ANSWER,
     Do,
@@ -35,9 +36,6 @@ from ..executor import Event
 from ..world import DT, Row
 from .drivers import NEVER, STOPPED
 from .executive import HouseholdExecutive
-
-_PLANNER = Question(0, Role.PLANNER, beside=True)
-"""The question that `can_go_on` is about where none is open: less may go on beside it than beside any other."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ class BesideExecutive(HouseholdExecutive):
         moment = (self.env.world.steps, self.env.executor.index, self.plan, self._acts)
         if self._ahead[0] != moment:
             rows = self._left().rows
-            may = bool(rows) and may_go_on(_PLANNER, self._kind(rows[0], self._failed)) and self._is_known(rows[0])
+            may = bool(rows) and may_go_on(ANY_QUESTION, self._kind(rows[0], self._failed)) and self._is_known(rows[0])
             self._ahead = moment, may
         return self._ahead[1]
 
@@ -194,12 +192,18 @@ class BesideExecutive(HouseholdExecutive):
         event = self.event
         stopped = event.reason == STOPPED
         if not stopped:
-            failed = event.status is not ActStatus.SUCCESS
-            self._failed = event.row if failed else None
-            self._succeeded |= frozenset() if failed else {event.row}
-            self._missed |= {event.row} if failed else frozenset()
+            self._learn(event)
         self._hear()
         return replace(attempt, status=ActStatus.SUCCESS, subgoal_done=False) if stopped else attempt
+
+    def _learn(self, event: Event) -> None:
+        """What the end of an attempt means for questions."""
+        if event.status is ActStatus.SUCCESS:
+            self._failed = None
+            self._succeeded |= {event.row}
+        else:
+            self._failed = event.row
+            self._missed |= {event.row}
 
     def _attempt(self) -> Event:
         """An attempt beside a question; one that an answer may stop goes on where the answer leaves it as it is."""

@@ -196,7 +196,9 @@ class HomeGate:
         self._sensor = ExactSensor(env)
 
     def look(self, world: World) -> None:
-        """Takes a scan in."""
+        """Takes a scan in, where the gate goes by scans."""
+        if not self._gated:
+            return
         now = world.steps * DT
         self._gate.on_odometry(pose_of(world), now, now)
         self._gate.on_scan(self._sensor.read().scan, now, now)

@@ -13,6 +13,7 @@ import numpy as np
 
 from rarrl.clock import Clock, SteadyClock
 from rarrl.diagnostics import Latencies
+from rarrl.thinking import Kind
 from rarrl.types import ActStatus, StereoPair
 
 from ...alfred.executive import Attempt
@@ -20,8 +21,8 @@ from ..env import HEIGHT, WIDTH, HouseholdEnv
 from ..executor import Event, sentence
 from ..scene import HouseholdScene
 from ..world import DT, Row, World
-from .drivers import LOST_S, InteractDebounce, ended
-from .executive import HouseholdExecutive
+from .beside import BesideExecutive
+from .drivers import LOST_S, NEVER, STOPPED, InteractDebounce, ended
 from .proprioception import MapProprioception
 
 DEADMAN_S = 0.2
@@ -56,7 +57,7 @@ class _Attempt:
 
 
 class SimWorld:
-    """The world's thread, and the driver of `HouseholdExecutive` on it: `attempt` blocks until it is over.
+    """The world's thread, and the driver of `RealtimeExecutive` on it: `attempt` blocks until it is over.
 
     Args:
         env: without pictures; `reset` it under `monitor`.
@@ -126,8 +127,9 @@ class SimWorld:
             self._between = []
             self.going = False
 
-    def attempt(self, env: HouseholdEnv) -> Event:
-        """Blocks until the sub-goal that is on has succeeded or failed. Raises: EndedError."""
+    def attempt(self, env: HouseholdEnv, until: int = NEVER) -> Event:
+        """Blocks until the sub-goal that is on has succeeded or failed, or the step `until` has come. Raises:
+        EndedError."""
         with self.monitor:
             row = env.executor.row
             assert row is not None, "an attempt needs a sub-goal that is on"
@@ -138,6 +140,9 @@ class SimWorld:
             self._event = None
             while (event := self._ended()) is None:
                 self.check()
+                if env.world.steps >= until:
+                    self._attempt = None
+                    return Event(row, ActStatus.FAILURE, STOPPED)
                 self.monitor.wait(POLL_S)
             return event
 
@@ -151,6 +156,13 @@ class SimWorld:
         between = self._between
         self._between = []
         return [event for rows, event in between if rows is self.env.executor.rows]
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether `between` would return a success."""
+        with self.monitor:
+            rows = self.env.executor.rows
+            return any(of is rows and event.status is ActStatus.SUCCESS for of, event in self._between)
 
     def stand(self, seconds: float) -> None:
         """Lets so much time pass in the home. Raises: EndedError."""
@@ -276,10 +288,15 @@ class SimWorld:
         return Moment((world.x, world.y, world.heading), (world.v, world.omega), proprio, sentence(row))
 
 
-class RealtimeExecutive(HouseholdExecutive):
+class RealtimeExecutive(BesideExecutive):
     """A robot in a home whose time passes by itself: while it thinks, too."""
 
     driver: SimWorld
+
+    @property
+    def next_kind(self) -> Kind | None:
+        """See `GoesOn`. What has succeeded already needs no attempt that does anything."""
+        return Kind.WAITS if self.driver.has_succeeded else super().next_kind
 
     def act(self) -> Attempt:
         """See `HouseholdExecutive`. What has succeeded already, between two attempts, needs no other one."""
@@ -307,4 +324,6 @@ class RealtimeExecutive(HouseholdExecutive):
         events = self.driver.between()
         for event in events:
             self._deeds.note(event, self.env.world.steps)
+            if event.status is ActStatus.SUCCESS:
+                self._learn(event)
         return next((event for event in reversed(events) if event.status is ActStatus.SUCCESS), None)
