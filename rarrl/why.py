@@ -57,6 +57,11 @@ class Explained:
         """What was decided."""
         return action_of(self.choice)[0]
 
+    @property
+    def beside(self) -> bool:
+        """Whether the robot went on meanwhile."""
+        return action_of(self.choice)[1]
+
 
 def label(choice: int) -> str:
     """A choice for people, such as `THINK(planner, 1) beside`."""
@@ -126,7 +131,9 @@ def _decision(
     policy, costs = orchestrator.policy, orchestrator.costs
     situation = orchestrator.situation(summary, None if event.plan is None else event.plan.status)
     mask = situation.choice_mask() if thinks_beside(policy) else situation.action_mask()
-    features = policy.encode(situation) if isinstance(policy, LearnedPolicy) else encode(situation)
+    features, names = encode(situation), ALL_FEATURE_NAMES
+    if isinstance(policy, LearnedPolicy) and (policy.nameless or policy.thinks_beside):
+        features, names = policy.encode(situation), policy.feature_names
     rival = Action(int(always.act(situation, situation.action_mask())[0]))
     probabilities, value = None, None
     if isinstance(policy, LearnedPolicy):
@@ -141,7 +148,7 @@ def _decision(
         tokens=event.tokens if isinstance(event, ThinkEvent) else 0.0,
         why=event.why,
         features=features[0],
-        names=policy.feature_names if isinstance(policy, LearnedPolicy) else ALL_FEATURE_NAMES,
+        names=names,
         allowed=mask[:, 0],
         probabilities=probabilities,
         value=None if value is None else float(value[0]),

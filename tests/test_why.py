@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from rarrl.build import make_orchestrator
 from rarrl.cli import app
 from rarrl.config import Config
 from rarrl.decision_loop import replay
@@ -20,10 +22,15 @@ from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.learned import LearnedPolicy, load_learned, save_policy
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.registry import load_policy
+from rarrl.reasoner.base import Answer, Request
 from rarrl.report.runs import read_run
-from rarrl.types import Action
+from rarrl.types import Action, CallStatus
 from rarrl.why import explain, named, pulls
 from rarrl_sim_envs.alfred.make import make_executive
+from rarrl_sim_envs.household.env import HouseholdEnv
+from rarrl_sim_envs.household.robot.beside import BesideExecutive
+from rarrl_sim_envs.household.robot.known_goals import known_goals
+from rarrl_sim_envs.household.robot.teleport_driver import TeleportDriver
 
 EPISODES = 4
 
@@ -63,6 +70,37 @@ def test_every_decision_comes_out_again(runs: Path, folder: str) -> None:
     assert thinks, "the run must show a call"
     assert sum(one.seconds for one in thinks) == pytest.approx(sum(e.end.llm_seconds for e in run.episodes))
     assert sum(one.tokens for one in thinks) == pytest.approx(sum(e.end.tokens for e in run.episodes))
+
+
+class Slow:
+    """A model whose calls take 3 s and come to nothing."""
+
+    name = "slow"
+
+    def ask(self, request: Request) -> Answer:
+        return Answer(request.decision, request.role, request.level, CallStatus.INVALID, 3.0, "slow", 10, 10)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_run_that_thinks_beside_acting_is_explained(tmp_path: Path) -> None:
+    spec = 'interval:{"every": 2, "recipe": "P1", "beside": true}'
+    env = HouseholdEnv(stereo=False, people=0)
+    executive = BesideExecutive(env, TeleportDriver(), known_goals(8), 60.0, 6000.0)
+    header = RunEvent(policy=spec, profile="groq-70b", seed=0, speed=1.0, date="2026", source="in_process")
+    with EventWriter(tmp_path, header) as log:
+        replay(executive, make_orchestrator(spec, "groq-70b"), range(20, 28), log, reasoner=Slow())
+    found = explain(read_run(tmp_path), 0.004)
+    beside = [one for one in found if one.beside]
+    assert beside and all(one.choice == int(one.action) + 4 and len(one.allowed) == 9 for one in beside)
+    assert all(one.seconds == pytest.approx(3.0) for one in beside)
+    acts = [one for one in found if one.action is Action.ACT]
+    waiting = [one for one in acts if not one.allowed[1:].any()]
+    assert waiting and all(one.recomputed == Action.ACT for one in waiting)
+    assert [one.recomputed for one in found] == [one.choice for one in found]
+    shown = CliRunner().invoke(app, ["why", str(tmp_path), "--episode", str(beside[0].episode)], env={"COLUMNS": "250"})
+    assert shown.exit_code == 0 and re.search(r"THINK\(planner, 1\)\s.*\s+beside\s", shown.output)  # it may be wrapped
 
 
 def test_another_price_comes_out_otherwise(runs: Path) -> None:

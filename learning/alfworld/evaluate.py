@@ -50,6 +50,8 @@ DRAWS = 2000
 COLUMNS = ("success", "llm_s", "tokens", "calls", "skills", "asked")
 FREE_S = 3600.0
 """Seconds of thinking that a task may take where there is no budget to speak of."""
+BINDING = "0.5"
+"""The budget of the figure that stands for all: a task may cost half of one call of level 1 on average."""
 PLANNERS = (Action.PLANNER_1, Action.PLANNER_2)
 
 
@@ -142,7 +144,7 @@ def play(contenders: Sequence[Contender], model: str, llm: str, engine: str, sai
         if each.abstains:
             terms = replace(terms, abstention=load_abstention(ABSTAIN))
         if each.spec == "oracle":
-            tree = grow(trial, terms, PLANNERS)
+            tree = grow(Trial(Home(said.game, Twin).task(said.game.goal)), terms, PLANNERS)
             end = tree.oracle
             calls = tree.situations.history.calls[end]
             rows.append((tree.success[end], tree.llm_s[end], tree.tokens[end], calls, tree.skills[end], 0.0))
@@ -199,7 +201,8 @@ def played(
 
 
 def contenders_of(tuned: Mapping[str, Any], names: Sequence[str] | None = None) -> list[Contender]:
-    """never, the rules as they were tuned, the learned policy, the executive without a model, and the oracle.
+    """never, the rules as they were tuned, the learned policy, the executive without a model, and the oracle; with
+    `@share` what did best on the games to learn from within that share of the seconds of one call of level 1 a task.
 
     tuned: of a model, see `tuned_for`. names: those alone; None: all. Raises: InputError for an unknown name."""
     weight = float(tuned.get("cost_weight", 0.004))
@@ -207,6 +210,12 @@ def contenders_of(tuned: Mapping[str, Any], names: Sequence[str] | None = None) 
     found += [Contender(family, spec_of(family, params)) for family, params in tuned["rules"].items()]
     if WEIGHTS.exists():
         found += [Contender("learned", str(WEIGHTS), cost_weight=weight)]
+    if WEIGHTS.exists() and ABSTAIN.exists():
+        found += [Contender("learned_asks", str(WEIGHTS), cost_weight=weight, abstains=True)]
+    for share, at in tuned.get("budgets", {}).items():
+        found += [Contender(f"rule@{share}", spec_of(at["rule"], at["params"]))]
+        if WEIGHTS.exists() and "cost_weight" in at:
+            found += [Contender(f"learned@{share}", str(WEIGHTS), cost_weight=float(at["cost_weight"]))]
     found += [Contender("oracle", "oracle")]
     if names is None:
         return found
@@ -216,9 +225,9 @@ def contenders_of(tuned: Mapping[str, Any], names: Sequence[str] | None = None) 
     return [each for each in found if each.name in names]
 
 
-def tuned_for(model: str) -> dict[str, Any]:
+def tuned_for(model: str, folder: Path = FOLDER) -> dict[str, Any]:
     """What was tuned for a model; a live one is played with what was tuned for the shipped planner."""
-    table = read_json(RULES, "tuned rules")["models"]
+    table = read_json(folder / RULES.name, "tuned rules")["models"]
     return dict(table["shipped" if model == "live" else model])
 
 
@@ -254,6 +263,11 @@ class Bootstrap:
         """Mean as a figure."""
         value, low, high = self.mean(values)
         return Figure(value, unit, len(values), low, high)
+
+    def share(self, what: NDArray[np.bool_], among: NDArray[np.bool_]) -> Figure:
+        """The share of those in `among` that are in `what`."""
+        value, low, high = self.ratio((what & among).astype(float), among.astype(float))
+        return Figure(round(value, 4), "1", int(among.sum()), round(low, 4), round(high, 4))
 
     def saved(self, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Figure:
         """The share of `theirs` that `ours` does without."""
@@ -330,6 +344,13 @@ def _figures(suffix: str, part: Mapping[str, NDArray[np.float64]], draws: Bootst
         found[f"alfworld_success_oracle{suffix}"] = draws.figure(part["oracle"][:, 0])
     if "learned" not in part:
         return found
+    for name, result in part.items():
+        share = name.partition("@")[2]
+        if name.startswith("rule@") and f"learned@{share}" in part:
+            gain = part[f"learned@{share}"][:, 0] - result[:, 0]
+            found[f"alfworld_gain_over_best_rule_{share}{suffix}"] = draws.figure(gain)
+            if share == BINDING:
+                found[f"alfworld_gain_over_best_rule{suffix}"] = draws.figure(gain)
     learned = part["learned"]
     found[f"alfworld_success_learned{suffix}"] = draws.figure(learned[:, 0])
     for other in ("always", "start"):
@@ -338,6 +359,13 @@ def _figures(suffix: str, part: Mapping[str, NDArray[np.float64]], draws: Bootst
             found[f"alfworld_tokens_saved{than}{suffix}"] = draws.saved(learned[:, 2], part[other][:, 2])
             found[f"alfworld_seconds_saved{than}{suffix}"] = draws.saved(learned[:, 1], part[other][:, 1])
             found[f"alfworld_success_lost{than}{suffix}"] = draws.figure(part[other][:, 0] - learned[:, 0])
+    if "learned_asks" in part:
+        asked, failed = part["learned_asks"][:, 5] > 0.0, learned[:, 0] == 0.0
+        found[f"abstain_share{suffix}"] = draws.figure(asked.astype(float))
+        if failed.any():
+            found[f"abstain_coverage{suffix}"] = draws.share(asked, failed)
+            found[f"abstain_success_of_the_others{suffix}"] = draws.share(~failed, ~asked)
+            found[f"abstain_stopped_of_successes{suffix}"] = draws.share(asked, ~failed)
     if "never" in part:
         found[f"alfworld_gain_over_never{suffix}"] = draws.figure(learned[:, 0] - part["never"][:, 0])
     return found

@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rarrl.alfred import AlfredPlan, is_development
 from rarrl.files import sha256, write_json_atomic
+from rarrl.orchestrator.abstain import Abstention
 from rarrl.orchestrator.features import N_ACTIONS, NAMELESS_FEATURE_NAMES, encode_nameless
-from rarrl.orchestrator.learned import LearnedPolicy, save_policy
+from rarrl.orchestrator.learned import LearnedPolicy, load_learned, save_policy
 from rarrl.orchestrator.rules import make_rule
 from rarrl.results import machine, versions
 from rarrl.types import Action
@@ -29,9 +30,21 @@ from rarrl_sim_envs.alfworld.games import Game
 from ..grove import Grove, Outcome
 from ..trees import Tree, grow
 from ..trials import Terms, Trial
+from .abstain import Trajectory, calibrated, fit_score, watch
 from .answers import MODELS
 from .asked import known_of
-from .evaluate import FOLDER, FREE_S, PLANNERS, RULES, WEIGHTS, Said, make_engine, said_in
+from .evaluate import (
+    ABSTAIN,
+    FOLDER,
+    FREE_S,
+    PLANNERS,
+    RULES,
+    WEIGHTS,
+    Said,
+    make_engine,
+    said_in,
+    tuned_for,
+)
 from .goals import Kind
 from .trials import AtHome, Home
 
@@ -62,10 +75,14 @@ PRICES = tuple(float(price) for price in np.round(np.geomspace(1e-4, 30.0, 56), 
 """Points of success for the seconds of one call of level 1: the dial of the learned policy."""
 HIDDEN_UNITS, STEPS, RATE, WEIGHT_DECAY, QUIET = 24, 400, 0.01, 0.003, 0.05
 """Of the network; steps of Adam; its rate; how small weights are kept; weight of acting where nothing is new."""
-TEMPLATE_EVERY = 4
+TREES = 150
+"""Games whose trees are grown; the others set the threshold of asking a person."""
+TEMPLATE_EVERY = 5
 """Templates are learned from few examples: the robot reads them without a model."""
 LATER = 500
 """Situations in which nothing is new that each step looks at."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -203,19 +220,24 @@ def summary(lessons: Mapping[str, Lesson], policy: LearnedPolicy) -> dict[str, d
 
 def grown(said: Sequence[Said], model: str, workers: int, say: Callable[[str, float], None]) -> list[Tree]:
     """The tree of each sentence, in the twin."""
-    one = partial(_tree, model)
-    found: list[Tree] = []
+    return _collected(partial(_tree, model), said, workers, say, model)
 
-    def collected(results: Iterable[Tree]) -> None:
-        for tree in results:
-            found.append(tree)
-            say(f"{model}: {len(found)} of {len(said)} sentences", len(found) / len(said))
+
+def _collected(
+    one: Callable[[Said], T], said: Sequence[Said], workers: int, say: Callable[[str, float], None], what: str
+) -> list[T]:
+    found: list[T] = []
+
+    def take(results: Iterable[T]) -> None:
+        for result in results:
+            found.append(result)
+            say(f"{what}: {len(found)} of {len(said)} sentences", len(found) / len(said))
 
     if workers <= 1:
-        collected(map(one, said))
+        take(map(one, said))
     else:
         with ProcessPoolExecutor(workers) as pool:
-            collected(pool.map(one, said, chunksize=4))
+            take(pool.map(one, said, chunksize=4))
     return found
 
 
@@ -233,15 +255,15 @@ def lesson_of(said: Sequence[Said], trees: Sequence[Tree], model: str) -> Lesson
     return Lesson(Grove(trees, costs), weight / weight.mean(), float(costs.mean_s[0]))
 
 
-def sentences_to_learn_from(alfworld: Path | None, alfred: Path, n: int | None) -> list[Said]:
-    """Of each game of the train split that the shipped planner was not taught, one sentence of people, and of every
-    fourth one ALFWorld's own. n: at most so many games. Raises: InputError."""
+def sentences_to_learn_from(alfworld: Path | None, alfred: Path) -> list[Said]:
+    """Of each game of the train split that the shipped planner was not taught, one sentence of people, and of some
+    ALFWorld's own, in an order that says nothing. Raises: InputError."""
     found: list[Said] = []
     said = {kind: said_in("train", kind.value, alfred, folder=alfworld) for kind in Kind}
     templates = {each.game.name: each for each in said[Kind.TEMPLATE]}
     human = {each.game.name: each for each in reversed(said[Kind.HUMAN])}
     names = [name for name, each in templates.items() if name in human and is_kept_back(each.game)]
-    order = np.random.default_rng(0).permutation(len(names))[:n]
+    order = np.random.default_rng(0).permutation(len(names))
     for number, name in enumerate(names[int(at)] for at in order):
         found += [human[name]] + ([templates[name]] if number % TEMPLATE_EVERY == 0 else [])
     return found
@@ -263,16 +285,58 @@ def train_alfworld(
     command: str = "rarrl train orchestrator --world alfworld",
     progress: Callable[[str, float], None] | None = None,
 ) -> dict[str, Any]:
-    """Grows the trees, tunes the rules, fits the policy and the abstention; writes all three into `folder`.
+    """Grows the trees, tunes the rules, fits the policy and when to ask a person; writes all three into `folder`.
+
+    n: games whose trees are grown, TREES by default; the threshold of asking a person is set by the other games.
 
     Returns what the card of the weights says. Raises: InputError."""
     say = progress or (lambda what, share: None)
-    said = sentences_to_learn_from(alfworld, alfred, n)
+    every = sentences_to_learn_from(alfworld, alfred)
+    names = list(dict.fromkeys(each.game.name for each in every))[: n or TREES]
+    said = [each for each in every if each.game.name in names]
     grown_of: dict[str, tuple[list[Said], list[Tree]]] = {}
     for model in MODELS:
         known = [each for each in said if known_of(model).knows(each.game.goal)]
         grown_of[model] = known, grown(known, model, workers, say)
-    return learn(grown_of, seed, folder, command, say)
+    card = learn(grown_of, seed, folder, command, say)
+
+    people = [each for each in every if each.kind is Kind.HUMAN]
+    watched = watch_all(people, folder / WEIGHTS.name, tuned_for(MODELS[0], folder)["cost_weight"], workers, say)
+    learn_to_ask(watched, names, folder, command)
+    return card
+
+
+def watch_all(
+    said: Sequence[Said], weights: Path, cost_weight: float, workers: int, say: Callable[[str, float], None]
+) -> list[Trajectory]:
+    """What the robot knew whenever it acted, under the learned policy with the shipped planner."""
+    return _collected(partial(_watched, weights, cost_weight), said, workers, say, "watching")
+
+
+def _watched(weights: Path, cost_weight: float, said: Said) -> Trajectory:
+    known = known_of(MODELS[0])
+    terms = Terms(AtHome(known), known.costs, (FREE_S, 1e9), cost_weight=cost_weight)
+    trial = Trial(Home(said.game, make_engine("twin")).task(said.game.goal))
+    return watch(trial, load_learned(weights), terms, said.game.name)
+
+
+def learn_to_ask(watched: Sequence[Trajectory], fitted_to: Sequence[str], folder: Path, command: str) -> Abstention:
+    """Fits the score of failure to the games `fitted_to`, sets its threshold by the others, and writes it."""
+    fitting = [each for each in watched if each.game in set(fitted_to)]
+    held = [each for each in watched if each.game not in set(fitted_to)]
+    made = calibrated(fit_score(fitting), held)
+    stopped = np.array([each.score(made) >= made.threshold for each in held])
+    failed = np.array([each.failed for each in held])
+    card = {
+        "command": command,
+        "fitted_to": f"{len(fitting)} sentences of people, of which {sum(each.failed for each in fitting)} failed",
+        "calibrated_on": f"{len(held)} others, of which {int(failed.sum())} failed",
+        "stopped_of_those_that_succeed": round(float(stopped[~failed].mean()), 4),
+        "guarantee": "of the tasks that fail, at least the share `promise` is announced, over calibration and new task "
+        "together, where they are exchangeable: see rarrl.orchestrator.abstain",
+    }
+    write_json_atomic(folder / ABSTAIN.name, {**made.to_json(), "card": card})
+    return made
 
 
 def learn(

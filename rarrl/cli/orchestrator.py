@@ -49,8 +49,21 @@ def train_orchestrator(
         typer.Option(help="names (ALFRED's actions), or nameless (any robot's skills: random skill sets, and ALFRED)."),
     ] = "names",
     out: Annotated[Path | None, typer.Option(help="Folder of checkpoints and result.")] = None,
+    world: Annotated[
+        str, typer.Option(help="replay (ALFRED's plans), or alfworld: ALFWorld's games, with recorded answers.")
+    ] = "replay",
+    alfworld: Annotated[
+        Path | None, typer.Option("--alfworld", help="With --world alfworld: folder of its games.")
+    ] = None,
+    games: Annotated[int | None, typer.Option(min=1, help="With --world alfworld: games to learn from.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="With --world alfworld: processes.")] = 1,
 ) -> None:
     """Train the orchestrator's policy in simulation (PPO). Interrupt it at will: the same command goes on."""
+    if world not in ("replay", "alfworld"):
+        raise InputError(f"--world: {world[:40]!r} is none (allowed: replay, alfworld)")
+    if world == "alfworld":
+        _train_alfworld(alfworld, alfred, games, workers, seed, out)
+        return
     from rarrl.orchestrator.learned import save_policy
     from rarrl.results import machine, versions
     from rarrl_learning.orchestrator.train import TrainConfig
@@ -120,6 +133,35 @@ def train_orchestrator(
     save_policy(policy, folder, card)
     typer.echo(f"policy: {folder / 'policy.safetensors'}")
     typer.echo(f"try it: {_try_it(folder, recorded, nameless, profile)}")
+
+
+def _train_alfworld(
+    alfworld: Path | None, alfred: Path | None, games: int | None, workers: int, seed: int, out: Path | None
+) -> None:
+    from rarrl_learning.alfworld.evaluate import FOLDER
+    from rarrl_learning.alfworld.train import train_alfworld
+
+    if alfred is None:
+        raise InputError(
+            "--alfred: --world alfworld needs what people said of its games; name ALFRED's folder"
+        )
+    folder = out or FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    check_output(folder / "card.json", "--out")
+    with progress("training", 1.0) as update:
+        card = train_alfworld(
+            alfworld,
+            alfred,
+            n=games,
+            workers=workers,
+            seed=seed,
+            folder=folder,
+            command=command_line(),
+            progress=_said(update),
+        )
+    for name, value in card["metrics"].items():
+        typer.echo(f"{name}: {value:.4f}")
+    typer.echo(f"policy: {folder / 'policy.safetensors'}")
 
 
 @guarded()
@@ -347,7 +389,7 @@ def bench_costs(
     seed: SeedOption = 0,
     alfred: AlfredOption = None,
     split: SplitOption = None,
-    robots: Annotated[int, typer.Option(min=10, max=100_000, help="Runs of 12 tasks in each comparison.")] = 900,
+    robots: Annotated[int, typer.Option(min=10, max=100_000, help="Runs of 12 tasks in each comparison.")] = 400,
     json: JsonOption = None,
 ) -> None:
     """Make calls slower than recorded (x 4, busy cores, cold starts): what deciding by today's costs is worth."""

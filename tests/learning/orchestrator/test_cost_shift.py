@@ -1,6 +1,8 @@
 """Calls that cost other than recorded: the same luck with and without following them."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from rarrl.alfred import load_statistics, sample_plans
 from rarrl.orchestrator.rules import make_rule
 from rarrl_learning.orchestrator import cost_shift
-from rarrl_learning.orchestrator.busy_cores import BusyCores
+from rarrl_learning.orchestrator.busy_cores import BusyCores, cores_at_work
 from rarrl_learning.orchestrator.cost_shift import NO_SHIFT, X4, Shift, World, bench_costs
 from rarrl_learning.orchestrator.scenarios import CONDITIONS
 from rarrl_sim_envs.alfred.core import EpisodeBank
@@ -70,3 +72,13 @@ def test_busy_factors_are_over_the_median_of_idle_calls():
     measured = BusyCores(np.array([0.1, 0.2, 0.3]), np.array([0.2, 0.4, 0.8]), 2)
     assert np.allclose(measured.factors, [1.0, 2.0, 4.0])
     assert measured.table()["factor_p50"] == 2.0
+
+
+def test_programs_at_work_end_with_the_block_and_with_the_process_that_began_them():
+    with cores_at_work(1) as workers:
+        (worker,) = workers
+        assert worker.is_alive()
+    assert not worker.is_alive()
+
+    code = "from rarrl_learning.orchestrator.busy_cores import _spin; _spin(-1)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)  # its parent is another: it ends at once
