@@ -50,6 +50,9 @@ PASSED_CONFIDENCE = 0.9
 """How sure the robot is that doors on the way that it took are open: it may have taken another one."""
 DETOUR = 1.25
 """Real way to the straight one between doors: furniture, and doors that are not met in the middle."""
+UNWRITTEN = 100
+"""More reports than a process makes between two entries in its journal. A restarted one skips their numbers: an
+orchestrator takes a report for old news that has a lower one than the last it heard."""
 SPARE = 0.03
 """Share of a full battery that the way back to the charger must leave."""
 
@@ -1234,7 +1237,8 @@ class TaskExecutive:
 
         self.beliefs = replace(beliefs, marks=marks)
         self.battery = math.inf if value["battery"] is None else float(value["battery"])
-        self._run, self._number, self._episode = str(value["run"]), int(value["number"]), int(value["episode"])
+        self._run, self._episode = str(value["run"]), int(value["episode"])
+        self._number = int(value["number"]) + UNWRITTEN
         self.status, self.why, self._task = status, str(value["why"]), task
         self._goals = {goal.uuid: goal for goal in goals}
         self._question.restart()
