@@ -142,9 +142,7 @@ def _train_alfworld(
     from rarrl_learning.alfworld.train import train_alfworld
 
     if alfred is None:
-        raise InputError(
-            "--alfred: --world alfworld needs what people said of its games; name ALFRED's folder"
-        )
+        raise InputError("--alfred: --world alfworld needs what people said of its games; name ALFRED's folder")
     folder = out or FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     check_output(folder / "card.json", "--out")

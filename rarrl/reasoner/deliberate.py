@@ -136,7 +136,8 @@ def _per_token(plan: Plan, score: float) -> float:
 
 def _deliberate(request: Request, model: LanguageModel, first: CallOutcome | None = None) -> CallOutcome:
     """Takes the likeliest plan with the things of the home; after a failure, the likeliest other than the one that
-    failed. first: what level 1 answers; None: it is asked.
+    failed. Where neither is known, level 1's plan stays: 0.768 right for 0.776 on 820 goals of valid_seen otherwise.
+    first: what level 1 answers; None: it is asked.
 
     The confidence is that of level 1's plan where it is taken, else the mean over the tokens of the one that is."""
     first = first or _plan(_fresh(request), model)
@@ -145,6 +146,8 @@ def _deliberate(request: Request, model: LanguageModel, first: CallOutcome | Non
     others = {plan: p for plan, p in likely.items() if failed is None or not same_plan(plan, failed)} or likely
 
     best = max(others, key=lambda plan: others[plan])
+    if failed is None and not request.scene:  # nothing is known that level 1 does not know
+        best = next(iter(others))
     p_right = others[best]
     if not missing(best, request.scene):
         p_right /= sum(chance for plan, chance in others.items() if not missing(plan, request.scene))

@@ -57,10 +57,15 @@ def test_level_1_is_one_answer():
 
 def test_level_2_keeps_the_likeliest_whole_plan():
     model = Scripted([p.plan_json(CUP)], {CUP: -9.0, MUG: -1.0})
-    outcome = ask(model, level=2)
+    request = Request(1, Role.PLANNER, 2, "put a mug on the shelf", 1.0, scene=("shelf", "desk"))
+    outcome = carry_out(request, model)
     assert outcome.result == MUG  # the second reader has read it
     assert 0.9 < outcome.p_right <= 1.0
     assert model.completions == 1
+
+    blind = deliberate.as_trained(replace(request, scene=()), model)
+    assert blind.result == CUP  # nothing is known that level 1 does not know
+    assert blind.p_right < 0.1
 
 
 def test_level_2_offers_another_plan_than_the_one_that_failed():
@@ -97,7 +102,9 @@ def test_probabilities_of_plans_sum_to_one():
 def test_what_the_rules_forbid_is_not_taken_from_the_second_reader():
     model = Scripted([p.plan_json(CUP)], {CUP: -9.0, MUG: -1.0})
     forbids = Request(1, Role.PLANNER, 2, "put a mug on the shelf", 1.0, rules=lambda plan: "no" * ("mug" in str(plan)))
-    assert deliberate.as_trained(forbids, model).result == CUP
+    scene = ("shelf", "desk")
+    assert deliberate.as_trained(replace(forbids, scene=scene), model).result == CUP
+    assert deliberate.as_trained(replace(forbids, scene=scene, rules=lambda _: ""), model).result == MUG
 
 
 def test_verifier_tells_its_probability():

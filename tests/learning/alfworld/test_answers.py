@@ -44,7 +44,7 @@ def test_the_planner_was_asked_at_both_levels(model: str) -> None:
     assert all(any(q.goal == s and q.level == level for q in planned) for s in list(sentences)[:50] for level in (1, 2))
     assert all(question.home == () for question in entries if question.level == 1)
     assert all(question.home for question in entries if question.level == 2)
-    assert all(entry.seconds > 0 for entry in entries.values() if entry.status == "OK")
+    assert sum(entry.seconds for entry in entries.values()) > 0.005 * len(entries)
     assert answers_path(model).stat().st_size < 2_000_000
 
 
