@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from rarrl.reasoner.base import Request
 from rarrl.reasoner.goal_reader import goal_of, shipped_goal_reader
 from rarrl.reasoner.language_model import CallOutcome, LanguageModel
 from rarrl.reasoner.llama import LlamaReasoner
+from rarrl.reasoner.nearest import NearestGoal
 from rarrl.reasoner.plan import Plan
 from rarrl.results import Figure, make_results, write_results
 from rarrl.types import Role
@@ -40,7 +40,7 @@ from rarrl_learning.alfworld.goals import (
 from rarrl_learning.alfworld.record import Goal
 from rarrl_learning.reasoner.curriculum import homes
 from rarrl_learning.reasoner.evaluate import Bootstrap
-from rarrl_learning.recorded_answers import AnswerFile, Question
+from rarrl_learning.recorded_answers import AnswerFile, Question, Recorded
 
 RESULTS = Path(__file__).parent / "results" / "level_2.json"
 DEADLINE_S = 60.0
@@ -89,67 +89,72 @@ def _is_right(plan: Plan | None, right: Plan) -> bool:
     return plan is not None and same_plan(plan, right)
 
 
-def alfworld_figures(name: str, games: Sequence[Game], answers: AnswerFile, free: Any) -> dict[str, Figure]:
+PLANS = ("rules", "nearest", "level_1", "level_2", "level_2_searched")
+SECOND_PLANS = ("second_plan_level_1", "second_plan", "second_plan_searched")
+COSTS = {"seconds_level_1": "s", "seconds_level_2": "s", "tokens_level_1": "tokens", "tokens_level_2": "tokens"}
+
+
+def alfworld_figures(name: str, games: Sequence[Game], answers: AnswerFile, free: NearestGoal) -> dict[str, Figure]:
     """Right plans on the sentences of `games` that were asked about, by who answered; right: type and parameters of
-    the game's task. second_plan: what level 2 says where it knows that level 1's plan failed. free: the sentences that
-    the robot was taught."""
+    the game's task. second_plan*: right at once, or at the second try, after level 1's plan has failed. *_searched:
+    level 2 that knows all that is in the home, else its furniture. verifier_*_auc: of right against wrong plans of
+    level 1. free: the sentences that the robot was taught."""
     figures: dict[str, Figure] = {}
     for kind in Kind:
-        rows, clusters, seconds = [], [], []
-        verdicts: list[tuple[float, float, bool]] = []
-        for number, game in enumerate(games):
-            for sentence in sentences(game, kind):
-                goal = Goal(game, sentence)
-                one = answers.entries.get(Question(sentence, Role.PLANNER, 1))
-                two = answers.entries.get(Question(sentence, Role.PLANNER, 2, None, goal.opening))
-                if one is None or two is None:
-                    continue
-                plan = None if one.plan is None else Plan.from_rows(one.plan)
-                row = [game.is_right(rules_plan(sentence)), game.is_right(nearest_plan(sentence, free))]
-                row.append(game.is_right(plan))
-                all_seen = answers.entries.get(Question(sentence, Role.PLANNER, 2, None, goal.searched))
-                again = answers.entries.get(Question(sentence, Role.PLANNER, 2, plan, goal.opening), two)
-                later = answers.entries.get(Question(sentence, Role.PLANNER, 2, plan, goal.searched), all_seen or two)
-                for each in (two, all_seen or two):
-                    row.append(each.plan is not None and game.is_right(Plan.from_rows(each.plan)))
-                for each in (again, later):
-                    second = each.plan is not None and game.is_right(Plan.from_rows(each.plan))
-                    row.append(row[2] or (plan is not None and second))
-                rows.append(row)
-                clusters.append(number)
-                seconds.append(
-                    [one.seconds, two.seconds, one.tokens_in + one.tokens_out, two.tokens_in + two.tokens_out]
-                )
-                if plan is not None:
-                    told = [
-                        answers.entries.get(Question(sentence, Role.VERIFIER, level, plan, home))
-                        for level, home in ((1, ()), (2, goal.opening))
-                    ]
-                    if all(each is not None and each.p_ok is not None for each in told):
-                        verdicts.append((*(each.p_ok for each in told), row[2]))  # type: ignore[union-attr, misc, arg-type]
-        if not rows:
+        found = [
+            (number, row)
+            for number, game in enumerate(games)
+            for sentence in sentences(game, kind)
+            if (row := _asked(Goal(game, sentence), answers, free)) is not None
+        ]
+        if not found:
             continue
-        right, spread = np.array(rows, float), Bootstrap(clusters, 0)
+        spread = Bootstrap([number for number, _ in found], 0)
+        table = {key: np.array([row[key] for _, row in found], float) for key in found[0][1]}
         before = f"{name}_{kind.value}"
-        names = ("rules", "nearest", "level_1", "level_2", "level_2_searched", "second_plan", "second_plan_searched")
-        figures |= {f"{before}_{each}": spread.mean(right[:, at]) for at, each in enumerate(names)}
-        for at, each in enumerate(names[3:], 3):
-            figures[f"{before}_gain_{each}"] = spread.mean(right[:, at] - right[:, 2])
-        for at, (each, unit) in enumerate(
-            (
-                ("seconds_level_1", "s"),
-                ("seconds_level_2", "s"),
-                ("tokens_level_1", "tokens"),
-                ("tokens_level_2", "tokens"),
-            )
-        ):
-            figures[f"{before}_{each}"] = spread.mean(np.array(seconds)[:, at], unit)
-        if verdicts:
-            told_ok, is_right = np.array([v[:2] for v in verdicts]), np.array([v[2] for v in verdicts], bool)
-            one_each = Bootstrap(range(len(verdicts)), 0)
-            for at in (0, 1):
-                figures[f"{before}_verifier_{at + 1}_auc"] = one_each.auc(told_ok[:, at], is_right)
+        figures |= {f"{before}_{key}": spread.mean(table[key]) for key in (*PLANS, *SECOND_PLANS)}
+        for key in (*PLANS[3:], *SECOND_PLANS):
+            figures[f"{before}_gain_{key}"] = spread.mean(table[key] - table["level_1"])
+        figures |= {f"{before}_{key}": spread.mean(table[key], unit) for key, unit in COSTS.items()}
+        for level in (1, 2):
+            told = table[f"p_ok_{level}"]
+            if np.isfinite(told).any():
+                figures[f"{before}_verifier_{level}_auc"] = spread.auc(told, table["level_1"].astype(bool))
     return figures
+
+
+def _asked(goal: Goal, answers: AnswerFile, free: NearestGoal) -> dict[str, float] | None:
+    """What came of one sentence; None where it was not asked about."""
+    game, said = goal.game, goal.sentence
+
+    def planned(level: int, failed: Plan | None, *homes: tuple[str, ...]) -> Recorded | None:
+        ways = (Question(said, Role.PLANNER, level, failed, home) for home in homes)
+        return next((answers.entries[each] for each in ways if each in answers.entries), None)
+
+    def right(answer: Recorded | None) -> bool:
+        return answer is not None and answer.plan is not None and game.is_right(Plan.from_rows(answer.plan))
+
+    one, two = planned(1, None, ()), planned(2, None, goal.opening)
+    if one is None or two is None:
+        return None
+    plan = None if one.plan is None else Plan.from_rows(one.plan)
+    row: dict[str, float] = {
+        "rules": game.is_right(rules_plan(said)),
+        "nearest": game.is_right(nearest_plan(said, free)),
+        "level_1": right(one),
+        "level_2": right(two),
+        "level_2_searched": right(planned(2, None, goal.searched, goal.opening)),
+        "seconds_level_1": one.seconds,
+        "seconds_level_2": two.seconds,
+        "tokens_level_1": one.tokens_in + one.tokens_out,
+        "tokens_level_2": two.tokens_in + two.tokens_out,
+    }
+    again = (planned(1, plan, ()), planned(2, plan, goal.opening), planned(2, plan, goal.searched, goal.opening))
+    row |= {key: right(one) or right(each) for key, each in zip(SECOND_PLANS, again, strict=True)}
+    for level, home in ((1, ()), (2, goal.opening)):
+        verdict = None if plan is None else answers.entries.get(Question(said, Role.VERIFIER, level, plan, home))
+        row[f"p_ok_{level}"] = np.nan if verdict is None or verdict.p_ok is None else verdict.p_ok
+    return row
 
 
 def fit(plans: Sequence[AlfredPlan], n: int = 750) -> None:

@@ -212,10 +212,17 @@ class EpisodeRunner:
         log: takes the events; None: they are not kept.
         run: names the run in the reports.
         origin_s: the clock's time at the run's start.
+        beside: whether the caller can `ask`; False: the robot stands for each THINK, as for a call that is replayed.
     """
 
     def __init__(
-        self, executive: Executive, clock: Clock, log: Log | None = None, run: str = "", origin_s: float = 0.0
+        self,
+        executive: Executive,
+        clock: Clock,
+        log: Log | None = None,
+        run: str = "",
+        origin_s: float = 0.0,
+        beside: bool = True,
     ) -> None:
         self._executive = executive
         self._clock = clock
@@ -224,7 +231,7 @@ class EpisodeRunner:
         self._origin_s = origin_s
         self._number = 0
         self._open: tuple[Decision, StateSummary, DecisionOutcome, float] | None = None
-        goes_on = callable(getattr(executive, "take_beside", None))
+        goes_on = beside and callable(getattr(executive, "take_beside", None))
         self._beside = cast(GoesOn, executive) if goes_on else None
         self._thinking = Thinking()
         self._asked: _Asked | None = None
@@ -273,7 +280,7 @@ class EpisodeRunner:
         self._llm_seconds = 0.0
         self._tokens = 0.0
 
-        summary = self._executive.summary
+        summary = self._summary()
         self._emit(
             EpisodeEvent(
                 episode=episode,
@@ -297,7 +304,7 @@ class EpisodeRunner:
         if decision.action is not Action.ACT:
             self._close_withdrawn()
         assert self._open is None and self.report is not None
-        before = self._executive.summary
+        before = self._summary()
         if decision.action is Action.ACT:
             if self._thinking.open is not None:
                 assert self._beside is not None
@@ -364,7 +371,7 @@ class EpisodeRunner:
         for with the seconds until now."""
         self._close_withdrawn()
         assert self._open is None and self.report is not None and self._beside is not None
-        before, task = self._executive.summary, self.report.task
+        before, task = self._summary(), self.report.task
         plan = None if task is None else KnownPlan.of(before, task.status)
         self._thinking = self._thinking.ask(self._beside.question(decision))
         self._asked = _Asked(decision, before, plan, self._now())
@@ -416,7 +423,7 @@ class EpisodeRunner:
         )
         self._answer = answer.summary
         t1 = max(min(asked.t0 + call.seconds, self._now()), asked.t0)
-        self._pay(self._thought, asked.decision, asked.before, asked.plan, (asked.t0, t1), answer.tokens_saved)
+        self._pay(self._thought, asked.decision, asked.before, asked.plan, (asked.t0, t1), True, answer.tokens_saved)
         self._notice_shock()
         if self.done:
             self._finish_episode()
@@ -448,9 +455,10 @@ class EpisodeRunner:
         before: StateSummary,
         plan: KnownPlan | None,
         span: tuple[float, float],
+        beside: bool = False,
         tokens_saved: int = 0,
     ) -> None:
-        """Counts a call that is over, and writes its event."""
+        """Counts a call that is over, and writes its event. span: its begin and end. beside: the robot went on."""
         self._calls += outcome.status is not CallStatus.BUDGET or outcome.seconds > 0.0  # else it was never made
         self._llm_seconds += outcome.seconds
         self._tokens += outcome.tokens
@@ -474,7 +482,7 @@ class EpisodeRunner:
                 retries_left=before.retries_left or None,
                 contradicted=before.contradicted or None,
                 can_go_on=before.can_go_on or None,
-                beside=decision.beside or None,
+                beside=beside or None,
                 tokens_saved=tokens_saved or None,
             )
         )
@@ -504,7 +512,7 @@ class EpisodeRunner:
 
     def _make_report(self, outcome: DecisionOutcome | None) -> Report:
         self._number += 1
-        summary = self._executive.summary
+        summary = self._summary()
         phase = Phase.WAITING
         if self._thinking.open is not None:
             self._look_whether_settled()
@@ -523,6 +531,10 @@ class EpisodeRunner:
             thought=self._thought,
         )
         return self.report
+
+    def _summary(self) -> StateSummary:
+        summary = self._executive.summary
+        return summary if self.can_think_beside else replace(summary, can_go_on=False)
 
     def _now(self) -> float:
         return self._clock.now() - self._origin_s
@@ -693,7 +705,7 @@ def play_episode(
 ) -> EndEvent:
     """Plays episode `number` to its end; its last event. `origin_s`: the clock's time at the run's start. `reasoner`:
     answers THINK where the executive has a task; None: the executive replays calls. `home`: see `DecisionSession`."""
-    robot = EpisodeRunner(executive, clock, log, origin_s=origin_s)
+    robot = EpisodeRunner(executive, clock, log, origin_s=origin_s, beside=reasoner is not None)
     session = DecisionSession(orchestrator, home=home)
     report = robot.begin(number)
     call: CallBeside | None = None

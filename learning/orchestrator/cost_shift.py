@@ -281,7 +281,11 @@ def bench_costs(
 
     bench.tables["comparison"] = [each.row for each in played.values()]
     for world, suffix in (("latencies", ""), ("recorded", "_recorded")):
-        gains = {(shift, hard): played[world, "learned", shift, hard].gain for shift in bench.shifts for hard in (1, 0)}
+        gains = {
+            (shift, hard): played[world, "learned", shift, hard].gain
+            for shift in bench.shifts
+            for hard in (True, False)
+        }
         bench.figure(f"cost_shift_gain{suffix}", gains[X4, True])
         bench.figure(f"cost_shift_gain_busy_cores{suffix}", gains[BUSY, True])
         bench.figure(f"cost_shift_gain_overrun_cut{suffix}", gains[X4, False])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,11 @@ MAX_TEXT = 4_000
 """Characters of an observation; the longest of ALFWorld's texts have about 1,000."""
 MAX_COMMAND = 100
 """Characters of a command; ALFWorld's have fewer than 60."""
-ENGINES = {"twin": Twin, "textworld": TextWorldGame}
+ENGINES: dict[str, Callable[[Game], TextGame]] = {"twin": Twin, "textworld": TextWorldGame}
 CHARACTERS = string.ascii_letters + string.digits + string.punctuation + " \n"
 
 
-class AlfWorldEnv(gym.Env[dict[str, str], str]):
+class AlfWorldEnv(gym.Env[dict[str, Any], str]):
     """## Description
     ALFWorld (Shridhar et al., ICLR 2021): ALFRED's tasks in homes that are told in words. The agent types commands and
     reads what happens. What cannot be done is answered by "Nothing happens.", never by why.
@@ -91,7 +91,7 @@ class AlfWorldEnv(gym.Env[dict[str, str], str]):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, str], dict[str, Any]]:
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Begins a game. Raises: InputError for a game that is not there."""
         super().reset(seed=seed)
         name = (options or {}).get("game")
@@ -104,7 +104,7 @@ class AlfWorldEnv(gym.Env[dict[str, str], str]):
         self._commands, self._last, self._said = 0, "", self._played.reset()
         return self._observation(), self._info()
 
-    def step(self, action: str) -> tuple[dict[str, str], float, bool, bool, dict[str, Any]]:
+    def step(self, action: str) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Gives a command."""
         self._last = str(action)[:MAX_COMMAND]
         self._said = self._played.step(self._last)
@@ -113,11 +113,11 @@ class AlfWorldEnv(gym.Env[dict[str, str], str]):
         over = not won and self._commands >= MAX_COMMANDS
         return self._observation(), float(won), won, over, self._info()
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         """The last command and what came of it."""
         return f"> {self._last}\n{self._said}" if self.render_mode == "ansi" else None
 
-    def _observation(self) -> dict[str, str]:
+    def _observation(self) -> dict[str, Any]:
         return {"text": _clean(self._said), "task": _clean(self._game.goal)}
 
     def _info(self) -> dict[str, Any]:
