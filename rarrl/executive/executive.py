@@ -279,9 +279,9 @@ class TaskExecutive:
         return self._question.tally
 
     def decide(self, decision: Decision, now_s: float) -> Commands:
-        """Carries a decision out: ACT sends the next skill, THINK waits for `answer`, or goes on beside it; one that asks
-        a person holds the task (`resume` goes on). Dropped where none is due, and where it is THINK while a question is
-        open."""
+        """Carries a decision out: ACT sends the next skill, THINK waits for `answer`, or goes on beside it; one that
+        asks a person holds the task (`resume` goes on). Dropped where none is due, and where it is THINK while a
+        question is open."""
         self._now = now_s
         if not self.waits:
             return ()
