@@ -159,12 +159,11 @@ def _of_arrays(values: Sequence[Any], make: Callable[[Sequence[NDArray[Any]]], N
 
 def _seen(node: _Open) -> Situation:
     """The situation of a node where a decision is due."""
-    look = _Steered()
-    peek = node.walk.fork(look)
-    assert peek.report is not None
-    peek.session.answer(peek.report)
-    assert look.seen is not None
-    return look.seen
+    peek = node.walk.fork(_Steered())
+    report = peek.report
+    assert report is not None
+    peek.session.answer(report)  # takes in how the last decision ended
+    return stacked([peek.session.orchestrator.situation(report.summary, report.task.status if report.task else None)])
 
 
 def _acted(node: _Open, later: list[Situation], may_ask: bool) -> bool:
@@ -177,6 +176,6 @@ def _acted(node: _Open, later: list[Situation], may_ask: bool) -> bool:
         if may_ask and outcome is not None and outcome.status.value == "FAILURE":
             return True
         walk.step()
-        assert policy.seen is not None
-        later.append(policy.seen)
+        if policy.seen is not None:  # where all rows are done already nobody is asked to decide
+            later.append(policy.seen)
     return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -31,7 +31,7 @@ from ..grove import Grove, Outcome
 from ..trees import Tree, grow
 from ..trials import Terms, Trial
 from .abstain import Trajectory, calibrated, fit_score, watch
-from .answers import MODELS
+from .answers import MODELS, answers_path
 from .asked import known_of
 from .evaluate import (
     ABSTAIN,
@@ -63,22 +63,28 @@ GRIDS: dict[str, list[dict[str, Any]]] = {
     ],
     "confidence": [
         {"default": d, "theta": t, "verify": 0, "first": first, "failures": f}
-        for d in (0.0, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.97, 1.0, 2.0)
-        for t in (0.0, 0.5, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 2.0)
+        for d in (*np.round(np.arange(0.0, 1.01, 0.02), 2).tolist(), 2.0)
+        for t in (0.0, 0.8, 0.9, 0.95, 0.98)
         for first, f in product((1, 2), (1, 2, 9))
     ],
 }
 """Rule -> the parameters that tuning tries."""
 BUDGETS = (0.25, 0.5, 0.75, 1.0)
-"""Mean seconds of thinking a task that a policy may come to, in parts of those of `start`, asked at level 1."""
-PRICES = tuple(float(price) for price in np.round(np.geomspace(1e-4, 30.0, 56), 6))
+"""Mean seconds of thinking a task that a policy may come to on people's sentences, in parts of those of `start`, asked
+at level 1: templates cost a policy that reads similarity nothing."""
+PRICES = tuple(float(p) for p in np.round([*np.geomspace(1e-3, 0.05, 10), *np.linspace(0.06, 1.2, 58), 3.0, 10.0], 5))
 """Points of success for the seconds of one call of level 1: the dial of the learned policy."""
-HIDDEN_UNITS, STEPS, RATE, WEIGHT_DECAY, QUIET = 24, 400, 0.01, 0.003, 0.05
+PRICE_RANGE, CLOSE_RANGE = (1e-3, 3.0), (0.05, 1.2)
+"""Prices that it is trained at: half of them from all of the range by their logarithm, half from where a call may or
+may not be worth it."""
+HIDDEN_UNITS, STEPS, RATE, WEIGHT_DECAY, QUIET = 24, 800, 0.01, 0.003, 0.05
 """Of the network; steps of Adam; its rate; how small weights are kept; weight of acting where nothing is new."""
-TREES = 150
+TREES = 130
 """Games whose trees are grown; the others set the threshold of asking a person."""
 TEMPLATE_EVERY = 5
 """Templates are learned from few examples: the robot reads them without a model."""
+UNDECIDED = 0.2
+"""Weight of staying undecided at first, falling to 0: a policy that is sure at once learns nothing more."""
 LATER = 500
 """Situations in which nothing is new that each step looks at."""
 
@@ -87,11 +93,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Lesson:
-    """The trees of one model. weight (trees,): of each. call_s: seconds of a call of level 1."""
+    """The trees of one model. weight (trees,): of each. call_s: seconds of a call of level 1. by_people (trees,): whose
+    sentence it is; None: all are."""
 
     grove: Grove
     weight: NDArray[np.float64]
     call_s: float
+    by_people: NDArray[np.bool_] | None = None
+
+    @property
+    def of_people(self) -> Lesson:
+        """People's sentences alone."""
+        return self if self.by_people is None else replace(self, weight=self.weight * self.by_people)
 
     def mean(self, values: NDArray[np.float64]) -> float:
         """Weighted mean over trees."""
@@ -155,15 +168,22 @@ def fit(
         losses = []
         for lesson in lessons:
             grove = lesson.grove
-            price = np.exp(rng.uniform(np.log(1e-3), np.log(3.0), len(grove))) / lesson.call_s
+            wide = np.exp(rng.uniform(*np.log(PRICE_RANGE), len(grove)))
+            price = np.where(rng.random(len(grove)) < 0.5, wide, rng.uniform(*CLOSE_RANGE, len(grove))) / lesson.call_s
+            price *= min(
+                2.0 * step / steps, 1.0
+            )  # cheap at first: where calls cost too much, never to ask is soon learned
             cap_s = float(rng.choice([FREE_S, FREE_S, 12.0 * lesson.call_s, 1.5 * lesson.call_s]))
             s = grove.situations(cap_s, price[grove.of])
             mask = torch.tensor((grove.mask(s) & allowed[:, None]).T)
             logits = net(torch.tensor(encode_nameless(s))).masked_fill(~mask, -1e9)
             worth = torch.tensor(grove.success - price[grove.of] * grove.llm_s, dtype=torch.float32)
-            value = _value(torch.softmax(logits, dim=1), worth, grove, torch)
+            chances = torch.softmax(logits, dim=1)
+            value = _value(chances, worth, grove, torch)
             weight = torch.tensor(lesson.weight / lesson.weight.sum(), dtype=torch.float32)
             losses.append(-(weight * value[torch.tensor(grove.roots)]).sum())
+            undecided = -(chances * torch.log(chances + 1e-9)).sum(dim=1)[torch.tensor(~grove.ended)].mean()
+            losses.append(-UNDECIDED * max(1.0 - 1.5 * step / steps, 0.0) * undecided)
 
             some = rng.integers(len(grove.later_of), size=LATER)
             later = grove.situations(cap_s, price[grove.of[grove.later_of[some]]], some)
@@ -198,7 +218,7 @@ def _value(chances: Any, worth: Any, grove: Grove, torch: Any) -> Any:
     return value
 
 
-def default_price(lesson: Lesson, policy: LearnedPolicy, lost: float = 0.002) -> float:
+def default_price(lesson: Lesson, policy: LearnedPolicy, lost: float = 0.01) -> float:
     """The dearest price of a second at which `policy` loses at most `lost` of the success at its best one."""
     scores = [lesson.score(lesson.grove.play(policy, FREE_S, price / lesson.call_s))[0] for price in PRICES]
     good = [price for price, success in zip(PRICES, scores, strict=True) if success >= max(scores) - lost]
@@ -209,11 +229,12 @@ def summary(lessons: Mapping[str, Lesson], policy: LearnedPolicy) -> dict[str, d
     """Model -> the tuned rules, the policy's price where nothing binds, and what does best within each budget."""
     found: dict[str, dict[str, Any]] = {}
     for model, lesson in lessons.items():
-        full_s = lesson.score(lesson.grove.play(make_rule("start", recipe="P1"), FREE_S))[1]
+        people = lesson.of_people
+        full_s = people.score(people.grove.play(make_rule("start", recipe="P1"), FREE_S))[1]
         found[model] = {
             "rules": tune(lesson),
             "cost_weight": default_price(lesson, policy),
-            "budgets": {f"{share:g}": within(lesson, policy, share * full_s) for share in BUDGETS},
+            "budgets": {f"{share:g}": within(people, policy, share * full_s) for share in BUDGETS},
         }
     return found
 
@@ -252,7 +273,7 @@ def lesson_of(said: Sequence[Said], trees: Sequence[Tree], model: str) -> Lesson
     costs = known_of(model).costs
     kinds = np.array([each.kind is Kind.HUMAN for each in said])
     weight = np.where(kinds, 1.0 / max(kinds.sum(), 1), 1.0 / max((~kinds).sum(), 1))
-    return Lesson(Grove(trees, costs), weight / weight.mean(), float(costs.mean_s[0]))
+    return Lesson(Grove(trees, costs), weight / weight.mean(), float(costs.mean_s[0]), kinds)
 
 
 def sentences_to_learn_from(alfworld: Path | None, alfred: Path) -> list[Said]:
@@ -295,7 +316,7 @@ def train_alfworld(
     names = list(dict.fromkeys(each.game.name for each in every))[: n or TREES]
     said = [each for each in every if each.game.name in names]
     grown_of: dict[str, tuple[list[Said], list[Tree]]] = {}
-    for model in MODELS:
+    for model in (each for each in MODELS if answers_path(each).exists()):
         known = [each for each in said if known_of(model).knows(each.game.goal)]
         grown_of[model] = known, grown(known, model, workers, say)
     card = learn(grown_of, seed, folder, command, say)
