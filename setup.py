@@ -51,6 +51,8 @@ EXTRAS = {
     "llama": ["llama-cpp-python>=0.3.16,<0.4", "gguf>=0.10"],
     "sim": ["mujoco==3.3.0", "metaworld==3.1.1"],  # metaworld wants exactly this mujoco
     "pyrobosim": ["pyrobosim>=5.0.1,<5.1"],  # the robot that is not ours; it reaches into that version's modules
+    # jericho and fast-downward-textworld are compiled where it is installed: 3 to 17 minutes, once
+    "alfworld": ["textworld[pddl]>=1.7,<1.8", "alfworld>=0.4.2,<0.5"],
     "miniworld": ["miniworld>=2.1,<2.2"],  # 62 MB with pyglet; draws without a display by EGL
     "irsim": ["ir-sim>=2.12,<2.13"],  # 9 MB with shapely
     "serve": ["websockets>=15,<18", "msgpack>=1.0.5,<2"],  # `rarrl serve policy`

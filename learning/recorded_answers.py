@@ -231,7 +231,9 @@ class AnswerFile:
             if "home" in row:
                 row["home"] = homes[row["home"]]
             answers.append(row)
-        document = {"model": self.model, "robot": self.robot} | ({"homes": list(homes)} if homes else {})
+        document: dict[str, Any] = {"model": self.model, "robot": self.robot}
+        if homes:
+            document["homes"] = list(homes)
         document["answers"] = answers
         if self.path.suffix == ".gz":
             text = json.dumps(document, separators=(",", ":"), allow_nan=False)

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from rarrl.decision_loop import EpisodeRunner, Phase
 from rarrl.errors import RarrlError
 from rarrl.events import EventWriter
 from rarrl.reasoner.base import Answer
-from rarrl.types import Action
+from rarrl.thinking import unanswered
+from rarrl.types import Action, CallStatus
 from rarrl_sim_envs.alfred.make import make_executive
 
 from .conversions import Asked, DecisionMessage
@@ -40,15 +42,18 @@ class ReplayNode(RarrlNode):
 
     def load(self) -> None:
         config = read_config(self)
-        executive = make_executive(config, shock=bool(self.setting("shock")))
+        self._executive = make_executive(config, shock=bool(self.setting("shock")))
         # Simulated time: moved by what each attempt and call takes, not by ROS's delays.
         self._simulated = ManualClock()
         run_dir = self.setting("run_dir", str)
         if run_dir:
             self._log = open_log(Path(run_dir), config.orchestrator, config.replay.seed, config.replay.speed)
-        self._robot = EpisodeRunner(executive, self._simulated, self._log, run=os.urandom(8).hex())
+        self._robot = EpisodeRunner(self._executive, self._simulated, self._log, run=os.urandom(8).hex())
         self._episodes, self._finished, self._succeeded = config.replay.episodes, 0, 0
         self._busy_s = 0.0  # what the decision under way takes, simulated
+        self._executes = False  # a decision is carried out
+        self._asked_s = 0.0  # when the question beside acting was asked, simulated
+        self._answer: Answer | None = None  # to it, until it may be taken
         self._state_pub = self.create_lifecycle_publisher(DiagnosticArray, "state", LATCHED)
         self._asks = config.orchestrator.reasoner != REPLAYED
         self._awaiting: DecisionMessage | None = None  # the THINK whose answer is to come
@@ -65,12 +70,15 @@ class ReplayNode(RarrlNode):
         self._client.heartbeat.hear(now())  # its silence counts from here
         if self._robot.report is None:
             self._robot.begin(0)
-        elif self._robot.report.phase is Phase.EXECUTING:  # deactivated while one was carried out: do it now
+        elif self._executes:  # deactivated while one was carried out: do it now
             self._start_work()
         self._publish_state()
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._work.cancel()
+        asks = self._robot.asks if self._robot.report is not None else None
+        if asks is not None:
+            self._take(unanswered(asks, self._simulated.now() - self._asked_s, CallStatus.BACKEND_DOWN))
         self._patience.cancel()
         self._awaiting = None  # the decision is latched: activated again, it is asked for again
         return super().on_deactivate(state)
@@ -87,20 +95,27 @@ class ReplayNode(RarrlNode):
         message = self._client.decision(msg, report)
         if message is None:
             return
-        if message.state != report.number or report.phase is not Phase.WAITING:
+        if message.state != report.number or report.phase is not Phase.WAITING or self._executive.done:
             return
         if not self._asks or message.decision.action is Action.ACT:
             self._busy_s = self._robot.execute(message.decision)
+            self._executes = True
             self._start_work()
         elif self._awaiting is None or self._awaiting.decision.id != message.decision.id:
             self._awaiting = message
             self._patience.timer_period_ns = int(patience_s(message.decision) * 1e9)
             self._patience.reset()
+            if message.decision.beside and self._robot.can_think_beside:
+                self._asked_s, self._answer = self._simulated.now(), None
+                self._robot.ask(message.decision)
+                self._publish_state()
 
     @property
     def _asked(self) -> Asked | None:
         """The THINK whose answer is to come, as others see it."""
-        return None if self._awaiting is None else Asked.of(self._awaiting)
+        if self._awaiting is None:
+            return None
+        return Asked.of(self._awaiting, withdrawn=self._robot.asks is not None and self._robot.withdraws)
 
     def _on_answer(self, msg: DiagnosticArray) -> None:
         if not self.active or self._robot.report is None:
@@ -115,11 +130,30 @@ class ReplayNode(RarrlNode):
 
     def _take(self, answer: Answer) -> None:
         """The seconds of the answer have passed already: simulated time moves by them without waiting again."""
-        assert self._awaiting is not None
         self._patience.cancel()
+        if self._robot.asks is not None:
+            self._answer = answer
+            self._hear()
+            return
+        assert self._awaiting is not None
         decision, self._awaiting = self._awaiting.decision, None
         self._busy_s = self._robot.execute(decision, answer)
         self._on_executed()
+
+    def _hear(self) -> None:
+        """Takes the answer that was asked for beside acting: between two attempts, and when its seconds have passed in
+        simulated time, too, or the robot does nothing but wait for it."""
+        answer = self._answer
+        if answer is None or self._executes:
+            return
+        left_s = self._asked_s + answer.seconds - self._simulated.now()
+        if self._robot.stands:
+            self._simulated.advance(max(left_s, 0.0))
+        elif left_s > 0.0 and not self._robot.withdraws:
+            return
+        self._awaiting = self._answer = None
+        self._robot.answered(answer)
+        self._go_on()
 
     def _start_work(self) -> None:
         seconds = max(self._busy_s / float(self.setting("replay.speed")), SHORTEST_S)
@@ -129,8 +163,14 @@ class ReplayNode(RarrlNode):
     def _on_executed(self) -> None:
         self._work.cancel()  # once per decision
         self._simulated.advance(self._busy_s)
+        self._executes = False
+        self._go_on(self._robot.complete)
+        self._hear()
+
+    def _go_on(self, end: Callable[[], object] = lambda: None) -> None:
+        """After an attempt or a call, which `end` closes."""
         try:
-            self._robot.complete()
+            end()
             if self._robot.done:
                 self._next_episode()
         except RarrlError as error:  # the log cannot be written any more
@@ -156,6 +196,8 @@ class ReplayNode(RarrlNode):
         report = self._robot.report
         if not self.active or report is None:
             return
+        if self._executive.done and not self._robot.done:  # a call is to be paid for, and nothing to be decided
+            report = replace(report, phase=Phase.EXECUTING)
         self._state_pub.publish(state_message("replay_node", report, self.stamp(), self._asked))
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
@@ -173,6 +215,10 @@ class ReplayNode(RarrlNode):
                 "episodes": self._episodes,
                 "episodes_finished": self._finished,
                 "episodes_succeeded": self._succeeded,
+                "asks": "none" if self._awaiting is None else f"{self._awaiting.decision.action.label}",
+                "questions_beside": self._robot.tally.beside,
+                "calls_withdrawn": self._robot.tally.withdrawn,
+                "tokens_saved": round(self._robot.tally.tokens_saved),
                 "decisions_ignored": self._client.ignored,
                 "last_ignored": self._client.last_ignored[:200],
                 "simulated_s": round(self._simulated.now(), 3),

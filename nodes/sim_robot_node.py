@@ -404,14 +404,17 @@ class SimRobotNode(RarrlNode):
                 self._robot.ask(came.decision)
             self._due = now() + patience_s(came.decision)
         else:
-            self._carry_out_decision(world, came.decision)
+            self._carry_out_decision(world, came)
 
         self._busy = self._executive.done and not self._robot.done  # nothing to decide: a call is to be paid for
         self._publish_state()
 
-    def _carry_out_decision(self, world: SimWorld, decision: Decision) -> None:
+    def _carry_out_decision(self, world: SimWorld, message: DecisionMessage) -> None:
+        decision = message.decision
         answer = None if decision.action is Action.ACT else self._think(decision)
         with world.monitor:
+            if self._robot.look().number != message.state:  # nothing may go on any more beside the open question
+                return
             self._robot.execute(decision, answer)  # an attempt releases the monitor until it is over
             self._advance_clock(world)
             self._robot.complete()
@@ -449,8 +452,18 @@ class SimRobotNode(RarrlNode):
                     return came
                 elif came is self._open:  # for a state that an answer has changed meanwhile
                     self._open = None
+            self._look(asks)
             if asks is not None and now() > self._due:
                 return no_answer(asks)
+
+    def _look(self, asks: Decision | None) -> None:
+        """What the world, which goes on by itself, means for the question that is open."""
+        if asks is None or self._world is None or self._executive.done or self._robot.report is None:
+            return
+        with self._world.monitor:
+            changed = self._robot.report is not self._robot.look()
+        if changed:
+            self._publish_state()
 
     def _check(self) -> None:
         """Raises: EndedError when the node or the world ends."""

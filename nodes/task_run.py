@@ -30,6 +30,8 @@ OVER = frozenset(
     status.value for status in (TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.NEEDS_PERSON)
 )
 """Statuses after which nothing more happens by itself."""
+NOTHING = "none"
+"""What `task` says of questions where none is open."""
 ALONE_S = 0.5
 """Seconds that the executive waits for a decision where no orchestrator_node is started."""
 SPIN_S = 0.1
@@ -50,6 +52,7 @@ class Listener:
         self._sentence, self._say = sentence, say
         self._began = time.monotonic()
         self._running = self._failed = ""
+        self._asks = NOTHING
         self.heard = False
         self.status = TaskStatus.NONE.value
         self.why = ""
@@ -66,6 +69,10 @@ class Listener:
             self._running = values.get("now", "")
             if self._running:
                 self._tell(self._running)
+        if values.get("asks", NOTHING) != self._asks:
+            self._asks = values.get("asks", NOTHING)
+            if self._asks != NOTHING:
+                self._tell(f"  asks {self._asks}")
         self.status, self.why = values.get("status", ""), values.get("why", "")
         if self.status in OVER:
             counts = f"{values.get('skills', '?')} skills, {values.get('calls', '?')} calls of a language model"

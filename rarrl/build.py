@@ -26,6 +26,7 @@ from rarrl.errors import InputError
 from rarrl.latency.profile import MAX_SECONDS, LatencyProfile, World, load_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.abstain import load_abstention
+from rarrl.orchestrator.features import Costs
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.registry import Fitted, load_policy
 from rarrl.orchestrator.rules import OrchestratorPolicy
@@ -35,6 +36,7 @@ from rarrl.reasoner.breaker import CircuitBreaker, GuardedReasoner
 from rarrl.reasoner.card import checked_model
 from rarrl.reasoner.plan import Plan
 from rarrl.reasoner.registry import ReasonerOptions, make_backend, register_reasoner
+from rarrl.resources.own_share import OwnShare
 from rarrl.skills.operator_policy import OperatorPolicy
 from rarrl.strict_json import short
 from rarrl.types import CALL_TIMEOUT_S
@@ -147,6 +149,7 @@ def make_orchestrator(
     live: bool = False,
     costs: str = ONLINE,
     abstain: str = "",
+    reasoner: str = "",
 ) -> Orchestrator:
     """The orchestrator of one robot.
 
@@ -174,6 +177,8 @@ def make_orchestrator(
         costs: of live calls. online: what they are expected to cost follows the calls that are made (`RunningCosts`);
             static: the profile is believed. The section `orchestrator` says it itself.
         abstain: path of a file that says when the robot asks a person (`rarrl.orchestrator.abstain`); "": never.
+        reasoner: what is asked, as `make_reasoner` takes it. Of a model on this computer it is seen before a call how
+            busy its cores are. The section `orchestrator` says it itself.
 
     Raises: InputError for an unknown policy or profile, with the allowed names, or a negative price."""
     if isinstance(policy, OrchestratorConfig):
@@ -187,6 +192,7 @@ def make_orchestrator(
             live=live or config.reasoner != REPLAYED,
             costs=config.costs,
             abstain=config.abstain,
+            reasoner=config.reasoner,
         )
     if not 0 <= cost_weight < math.inf:  # NaN is neither
         raise InputError(f"make_orchestrator: cost_weight must be a finite number of at least 0, got {cost_weight!r}")
@@ -197,7 +203,10 @@ def make_orchestrator(
     if isinstance(policy, str):
         policy = load_policy(policy, fitted_for(profile, world))
     recorded = ReplayTable.from_profile(profile).costs
-    known = RunningCosts(recorded) if live and costs == ONLINE else recorded
+    known: Costs = recorded
+    if live and costs == ONLINE:
+        on_this_computer = reasoner.partition(":")[0] == "llama"
+        known = RunningCosts(recorded, slowdown=OwnShare().slowdown if on_this_computer else None)
     abstention = load_abstention(Path(abstain)) if abstain else None
     return Orchestrator(policy, known, cost_weight, call_timeout_s, abstention)
 

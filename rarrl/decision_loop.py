@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 from rarrl.clock import Clock, ManualClock
 from rarrl.events import ActEvent, EndEvent, EpisodeEvent, Event, KnownPlan, ShockEvent, ThinkEvent, facts_of
@@ -212,10 +212,17 @@ class EpisodeRunner:
         log: takes the events; None: they are not kept.
         run: names the run in the reports.
         origin_s: the clock's time at the run's start.
+        beside: whether the caller can `ask`; False: the robot stands for each THINK, as for a call that is replayed.
     """
 
     def __init__(
-        self, executive: Executive, clock: Clock, log: Log | None = None, run: str = "", origin_s: float = 0.0
+        self,
+        executive: Executive,
+        clock: Clock,
+        log: Log | None = None,
+        run: str = "",
+        origin_s: float = 0.0,
+        beside: bool = True,
     ) -> None:
         self._executive = executive
         self._clock = clock
@@ -224,6 +231,8 @@ class EpisodeRunner:
         self._origin_s = origin_s
         self._number = 0
         self._open: tuple[Decision, StateSummary, DecisionOutcome, float] | None = None
+        goes_on = beside and callable(getattr(executive, "take_beside", None))
+        self._beside = cast(GoesOn, executive) if goes_on else None
         self._thinking = Thinking()
         self._asked: _Asked | None = None
         self._idle_s = 0.0  # since when no attempt has been made
@@ -239,7 +248,7 @@ class EpisodeRunner:
     @property
     def can_think_beside(self) -> bool:
         """Whether the robot can go on while a question is open; else it stands, whatever a decision says."""
-        return isinstance(self._executive, GoesOn)
+        return self._beside is not None
 
     @property
     def asks(self) -> Decision | None:
@@ -271,7 +280,7 @@ class EpisodeRunner:
         self._llm_seconds = 0.0
         self._tokens = 0.0
 
-        summary = self._executive.summary
+        summary = self._summary()
         self._emit(
             EpisodeEvent(
                 episode=episode,
@@ -292,12 +301,17 @@ class EpisodeRunner:
         """Starts to carry `decision` out; the simulated seconds that it takes. `complete` returns the outcome.
 
         answer: of the reasoner that was asked for this THINK; None: the executive replays the call."""
+        if decision.action is not Action.ACT:
+            self._close_withdrawn()
         assert self._open is None and self.report is not None
-        before = self._executive.summary
+        before = self._summary()
         if decision.action is Action.ACT:
             if self._thinking.open is not None:
-                assert isinstance(self._executive, GoesOn) and self._executive.next_kind is not None
-                self._thinking = self._thinking.start(self._executive.next_kind)
+                assert self._beside is not None
+                kind = self._beside.next_kind
+                if kind is None:
+                    raise ValueError("EpisodeRunner.execute: there is nothing to attempt beside the question")
+                self._thinking = self._thinking.start(kind)
             attempt = self._executive.act()
             outcome = DecisionOutcome(
                 decision.id, Action.ACT, attempt.status, attempt.seconds, 0.0, attempt.subgoal_done
@@ -339,6 +353,7 @@ class EpisodeRunner:
                     plan=self._plan,
                     retries_left=before.retries_left or None,
                     contradicted=before.contradicted or None,
+                    can_go_on=before.can_go_on or None,
                 )
             )
         else:
@@ -354,16 +369,33 @@ class EpisodeRunner:
         """Opens the question of `decision`, a THINK beside acting: the report after it, in which only ACT is due, or
         nothing. Only where `can_think_beside`. A call that was withdrawn, and has not said what was spent, is paid
         for with the seconds until now."""
-        if self._asked is not None:
-            self.answered(unanswered(self._asked.decision, self._now() - self._asked.t0))
-        assert self._open is None and self.report is not None and isinstance(self._executive, GoesOn)
-        before, task = self._executive.summary, self.report.task
+        self._close_withdrawn()
+        assert self._open is None and self.report is not None and self._beside is not None
+        before, task = self._summary(), self.report.task
         plan = None if task is None else KnownPlan.of(before, task.status)
-        self._thinking = self._thinking.ask(self._executive.question(decision))
+        self._thinking = self._thinking.ask(self._beside.question(decision))
         self._asked = _Asked(decision, before, plan, self._now())
         self._thought = None
         self.tally = self.tally.plus(asked=1, beside=1)
         return self._make_report(None)
+
+    def _close_withdrawn(self) -> None:
+        """Pays for a call that was withdrawn and has not said what was spent: the next question comes."""
+        if self._asked is not None:
+            self.answered(unanswered(self._asked.decision, self._now() - self._asked.t0))
+
+    def look(self) -> Report:
+        """Of a world that goes on by itself, between two attempts: the report, a new one where the open question has
+        been settled meanwhile, or where something may go on beside it, or nothing any more."""
+        assert self._open is None and self.report is not None
+        stage = self._thinking.stage
+        self._look_whether_settled()
+        return self.report if self._thinking.stage is stage else self._tell_again()
+
+    def _tell_again(self) -> Report:
+        """A report that is no attempt's; what the last one said of one is said again, in case nobody has heard it."""
+        assert self.report is not None
+        return self._make_report(self.report.outcome)
 
     def answered(self, answer: Answer) -> Report:
         """The answer to what it `asks` has come, between two attempts, or what was spent on it until it was withdrawn;
@@ -380,9 +412,9 @@ class EpisodeRunner:
 
         if do is not Do.APPLY and withdrawn:
             answer = replace(answer, status=CallStatus.WITHDRAWN, plan=None, verdict=None)
-        assert isinstance(self._executive, GoesOn)
+        assert self._beside is not None
         stood_s = max(self._now() - self._idle_s, 0.0)
-        call = self._executive.take_beside(asked.decision.action, answer, stood_s)
+        call = self._beside.take_beside(asked.decision.action, answer, stood_s)
         self.tally = self.tally.plus(applied=do is Do.APPLY and call.status is CallStatus.OK)
         self._asked = None
         self._idle_s = self._now()
@@ -391,20 +423,20 @@ class EpisodeRunner:
         )
         self._answer = answer.summary
         t1 = max(min(asked.t0 + call.seconds, self._now()), asked.t0)
-        self._pay(self._thought, asked.decision, asked.before, asked.plan, (asked.t0, t1), answer.tokens_saved)
+        self._pay(self._thought, asked.decision, asked.before, asked.plan, (asked.t0, t1), True, answer.tokens_saved)
         self._notice_shock()
         if self.done:
             self._finish_episode()
-        return self._make_report(self.report.outcome if self.report.phase is Phase.WAITING else None)
+        return self._tell_again()
 
     def _look_whether_settled(self) -> None:
         """Withdraws the question that the world has settled, or notices whether anything may go on beside it."""
-        if self._thinking.open is None or not isinstance(self._executive, GoesOn):
+        if self._thinking.open is None or self._beside is None:
             return
-        if settled(self._thinking.open, self._executive.present()):
+        if settled(self._thinking.open, self._beside.present()):
             self._thinking, _ = self._thinking.after(Happened.SETTLED)
             return
-        kind = self._executive.next_kind
+        kind = self._beside.next_kind
         goes_on = kind is not None and self._thinking.allows(kind)
         if goes_on is self.stands:
             self._thinking, _ = self._thinking.after(Happened.GOES_ON if goes_on else Happened.NOTHING_LEFT)
@@ -423,9 +455,10 @@ class EpisodeRunner:
         before: StateSummary,
         plan: KnownPlan | None,
         span: tuple[float, float],
+        beside: bool = False,
         tokens_saved: int = 0,
     ) -> None:
-        """Counts a call that is over, and writes its event."""
+        """Counts a call that is over, and writes its event. span: its begin and end. beside: the robot went on."""
         self._calls += outcome.status is not CallStatus.BUDGET or outcome.seconds > 0.0  # else it was never made
         self._llm_seconds += outcome.seconds
         self._tokens += outcome.tokens
@@ -448,7 +481,8 @@ class EpisodeRunner:
                 plan=plan,
                 retries_left=before.retries_left or None,
                 contradicted=before.contradicted or None,
-                beside=decision.beside or None,
+                can_go_on=before.can_go_on or None,
+                beside=beside or None,
                 tokens_saved=tokens_saved or None,
             )
         )
@@ -478,7 +512,7 @@ class EpisodeRunner:
 
     def _make_report(self, outcome: DecisionOutcome | None) -> Report:
         self._number += 1
-        summary = self._executive.summary
+        summary = self._summary()
         phase = Phase.WAITING
         if self._thinking.open is not None:
             self._look_whether_settled()
@@ -497,6 +531,10 @@ class EpisodeRunner:
             thought=self._thought,
         )
         return self.report
+
+    def _summary(self) -> StateSummary:
+        summary = self._executive.summary
+        return summary if self.can_think_beside else replace(summary, can_go_on=False)
 
     def _now(self) -> float:
         return self._clock.now() - self._origin_s
@@ -667,7 +705,7 @@ def play_episode(
 ) -> EndEvent:
     """Plays episode `number` to its end; its last event. `origin_s`: the clock's time at the run's start. `reasoner`:
     answers THINK where the executive has a task; None: the executive replays calls. `home`: see `DecisionSession`."""
-    robot = EpisodeRunner(executive, clock, log, origin_s=origin_s)
+    robot = EpisodeRunner(executive, clock, log, origin_s=origin_s, beside=reasoner is not None)
     session = DecisionSession(orchestrator, home=home)
     report = robot.begin(number)
     call: CallBeside | None = None

@@ -50,6 +50,7 @@ SIM_PIP = 'pip install "rarrl[sim]"'
 GL_APT = (
     "apt install libegl1 libegl-mesa0 libgl1-mesa-dri (or libosmesa6, and export MUJOCO_GL=osmesa); no GPU is needed"
 )
+ALFWORLD_PIP = 'pip install "rarrl[alfworld]" (two of its packages are compiled: 3 to 17 minutes)'
 SERVE_PIP = 'pip install "rarrl[serve]"'
 TRAIN_PIP = (
     'pip install "rarrl[train]" (for torch\'s CPU build: --extra-index-url https://download.pytorch.org/whl/cpu)'
@@ -120,6 +121,7 @@ def diagnose(folder: Path) -> tuple[Check, ...]:
         check_language_model(installed),
         check_simulation(installed, os.environ, try_python),
         check_serving(installed),
+        check_alfworld(installed, os.environ),
         check_shipped(PACKAGE_DIR),
         check_runs(folder / "runs"),
         check_machine(os.cpu_count() or 1, memory_gib(), EnergyProbe().available),
@@ -348,6 +350,20 @@ def check_serving(installed: Installed) -> Check:
     if missing:
         return Check("policy server", Status.WARN, f"missing: {', '.join(missing)}", SERVE_PIP)
     return Check("policy server", Status.OK, "websockets, msgpack")
+
+
+def check_alfworld(installed: Installed, environment: Mapping[str, str]) -> Check:
+    """Checks ALFWorld's own engine, and whether its games are there."""
+    missing = [name for name in ("textworld", "alfworld") if installed(name) is None]
+    folder = Path(environment.get("ALFWORLD_DATA") or Path("~/.cache/alfworld").expanduser())
+    games = any(next(folder.glob(each), None) for each in ("json_*", "alfworld_*.jsonl*"))
+    there = f"games in {folder}" if games else f"no games in {folder}"
+    if missing:
+        detail = f"missing: {', '.join(missing)}; {there}" + (": our twin plays them" if games else "")
+        return Check("ALFWorld", Status.WARN, detail, ALFWORLD_PIP)
+    if not games:
+        return Check("ALFWorld", Status.WARN, there, "alfworld-download, or set ALFWORLD_DATA")
+    return Check("ALFWorld", Status.OK, f"textworld, alfworld, {there}")
 
 
 def check_shipped(package_dir: Path, models: Sequence[str] = MODELS) -> Check:

@@ -158,6 +158,7 @@ class KnownPlan(BaseModel):
 
 
 class _Span(Event):
+    # can_go_on: whether a step could have gone on beside a planner, or could beside the question that was open.
     episode: int = _count()
     decision: int = _count()
     t0: float = _seconds()
@@ -165,6 +166,7 @@ class _Span(Event):
     plan: KnownPlan | None = Field(default=None, description="the plan in force, where plans are known; else absent")
     retries_left: int | None = _count_or_none()
     contradicted: int | None = _count_or_none()
+    can_go_on: bool | None = Field(default=None, description="true; absent: no, or not known")
 
     @model_validator(mode="after")
     def _forward(self) -> _Span:

@@ -92,6 +92,10 @@ class Question:
     told: frozenset[Hashable] = frozenset()
 
 
+ANY_QUESTION = Question(0, Role.PLANNER, beside=True)
+"""Stands for one that may be asked: less may go on beside it than beside any other."""
+
+
 @dataclass(frozen=True)
 class Present:
     """What is the case now.

@@ -117,7 +117,7 @@ class StateSummary:
     retries_left: further attempts at the present step before the robot must decide otherwise. contradicted: beliefs
     that the last outcomes contradicted. A robot that counts neither leaves them at 0. thinking: a question that was
     asked beside acting is open, so that nothing but ACT may be decided; can_go_on: whether there is anything that ACT
-    may do meanwhile (`rarrl.thinking`)."""
+    may do beside it, or could beside a planner that is asked now (`rarrl.thinking`)."""
 
     subgoals: tuple[StepView, ...]  # the whole plan
     subgoal_index: int  # 0-based; == len(subgoals) when all are done

@@ -26,18 +26,18 @@ from rarrl.types import Action, ActStatus, Budget, CallStatus, LlmCall, StateSum
 class Explained:
     """One decision of a run.
 
-    features: (n,) float32, by the first of `names`: those that the policy reads. allowed: (5,) bool, by `Action`; (9,)
-    by choice where the policy thinks beside acting. probabilities: as many, of the learned policy, None for a rule.
-    value: chance of success less the price of thinking still to come, as the policy sees it; None where its file holds
-    no value head. recomputed: what the policy answers now; another than `action` means that the log was made with
-    another price or policy. seconds: of robot time that the decision took; of a call, seconds and tokens of the
-    language model. always: what always-think would do here, and what that call costs in the mean. beside: the robot
-    went on meanwhile; what it knew is that of the call's end."""
+    features: (n,) float32, by the first of `names`: those that the policy reads. allowed: (5,) bool, by `Action`, or
+    (9,) by choice where the policy thinks beside acting (`rarrl.orchestrator.beside`). choice: what was decided.
+    probabilities: as `allowed`, of the learned policy, None for a rule. value: chance of success less the price of
+    thinking still to come, as the policy sees it; None where its file holds no value head. recomputed: the choice that
+    the policy makes now; another one means that the log was made with another price or policy. seconds: of robot time
+    that the decision took, or of the call; tokens: of the call. always: what always-think would do here, and what that
+    call costs in the mean."""
 
     episode: int
     decision: int
     subgoal: str
-    action: Action
+    choice: int
     outcome: str
     seconds: float
     tokens: float
@@ -47,16 +47,26 @@ class Explained:
     allowed: NDArray[np.bool_]
     probabilities: NDArray[np.float64] | None
     value: float | None
-    recomputed: Action
+    recomputed: int
     always: Action
     always_seconds: float
     always_tokens: float
-    beside: bool = False
 
     @property
-    def choice(self) -> int:
-        """Its number among the choices, see `rarrl.orchestrator.beside`."""
-        return int(self.action) + (FIRST_BESIDE - 1 if self.beside else 0)
+    def action(self) -> Action:
+        """What was decided."""
+        return action_of(self.choice)[0]
+
+    @property
+    def beside(self) -> bool:
+        """Whether the robot went on meanwhile."""
+        return action_of(self.choice)[1]
+
+
+def label(choice: int) -> str:
+    """A choice for people, such as `THINK(planner, 1) beside`."""
+    action, beside = action_of(choice)
+    return f"{action.label}{' beside' * beside}"
 
 
 def explain(run: Run, cost_weight: float) -> list[Explained]:
@@ -76,8 +86,8 @@ def _episode(episode: Episode, orchestrator: Orchestrator, always: OrchestratorP
     start, found = episode.start, []
     orchestrator.start(Budget.full(start.time_budget_s, start.token_budget))
     subgoals, index, acts = start.steps, 0, 0
-    open_ = _asked_beside(episode)
-    for event in episode.events:
+    open_: ThinkEvent | None = None
+    for event, ends in episode.moments:
         if isinstance(event, ShockEvent):
             orchestrator.cut_budget(event.time_left_s, event.tokens_left)
         elif isinstance(event, ActEvent | ThinkEvent):
@@ -93,31 +103,25 @@ def _episode(episode: Episode, orchestrator: Orchestrator, always: OrchestratorP
                 start.horizon,
                 event.retries_left or 0,
                 event.contradicted or 0,
-                thinking=event.decision in open_,
-                can_go_on=isinstance(event, ThinkEvent) and bool(event.beside),
+                thinking=open_ is not None,
+                can_go_on=bool(event.can_go_on),
             )
-            found.append(_decision(event, summary, orchestrator, always))
+            if event is not open_:
+                found.append(_decision(event, summary, orchestrator, always))
+            if not ends:
+                assert isinstance(event, ThinkEvent)
+                open_ = event
+                continue
+            open_ = None if event is open_ else open_
             if isinstance(event, ActEvent):
-                orchestrator.record_act(ActStatus(event.status), event.subgoal_done)
+                orchestrator.record_act(ActStatus(event.status), event.subgoal_done, pending=open_ is not None)
                 index, acts = index + event.subgoal_done, acts + 1
             else:
-                call = LlmCall(found[-1].action, CallStatus(event.status), event.t1 - event.t0, event.tokens)
+                call = LlmCall(_action(event), CallStatus(event.status), event.t1 - event.t0, event.tokens)
                 if isinstance(orchestrator.costs, RunningCosts):
                     orchestrator.costs.now = partial(float, event.t1)
                 orchestrator.record_call(call)
                 orchestrator.cut_budget(event.time_left_s, event.tokens_left)
-    return found
-
-
-def _asked_beside(episode: Episode) -> set[int]:
-    """The decisions that were made while a question was open: a call is logged when it ends."""
-    acts: list[int] = []
-    found: set[int] = set()
-    for event in episode.events:
-        if isinstance(event, ActEvent):
-            acts.append(event.decision)
-        elif isinstance(event, ThinkEvent) and event.beside:
-            found |= {decision for decision in acts if decision > event.decision}
     return found
 
 
@@ -130,7 +134,7 @@ def _decision(
     features, names = encode(situation), ALL_FEATURE_NAMES
     if isinstance(policy, LearnedPolicy) and (policy.nameless or policy.thinks_beside):
         features, names = policy.encode(situation), policy.feature_names
-    rival = Action(int(always.act(situation, mask[:FIRST_BESIDE])[0]))
+    rival = Action(int(always.act(situation, situation.action_mask())[0]))
     probabilities, value = None, None
     if isinstance(policy, LearnedPolicy):
         probabilities, value = policy.probabilities(features, mask)[0], policy.value(features)
@@ -138,7 +142,7 @@ def _decision(
         episode=event.episode,
         decision=event.decision,
         subgoal=summary.subgoals[min(summary.subgoal_index, len(summary.subgoals) - 1)].name,
-        action=_action(event) if isinstance(event, ThinkEvent) else Action.ACT,
+        choice=_choice(event),
         outcome=event.status,
         seconds=event.t1 - event.t0,
         tokens=event.tokens if isinstance(event, ThinkEvent) else 0.0,
@@ -148,11 +152,10 @@ def _decision(
         allowed=mask[:, 0],
         probabilities=probabilities,
         value=None if value is None else float(value[0]),
-        recomputed=action_of(int(policy.act(situation, mask)[0]))[0],
+        recomputed=0 if summary.thinking else int(policy.act(situation, mask)[0]),
         always=rival,
         always_seconds=0.0 if rival is Action.ACT else float(costs.mean_s[rival - 1]),
         always_tokens=0.0 if rival is Action.ACT else float(costs.mean_tokens[rival - 1]),
-        beside=isinstance(event, ThinkEvent) and bool(event.beside),
     )
 
 
@@ -160,11 +163,18 @@ def _action(event: ThinkEvent) -> Action:
     return next(a for a in Action if a.role is not None and (a.role.value, a.level) == (event.role, event.level))
 
 
+def _choice(event: ActEvent | ThinkEvent) -> int:
+    if isinstance(event, ActEvent):
+        return 0
+    action = int(_action(event))
+    return action + FIRST_BESIDE - 1 if event.beside else action
+
+
 def pulls(policy: LearnedPolicy, decision: Explained, run: Sequence[Explained]) -> NDArray[np.float64]:
     """(features,) by how much each feature favours the choice: what its log-odds against the best other allowed action
     would lose if this feature alone had its mean over the run's decisions (occlusion). Zeros where nothing else was
     allowed."""
-    others = decision.allowed & policy.allowed & (np.arange(len(decision.allowed)) != decision.choice)
+    others = decision.allowed & policy.allowed & (np.arange(len(policy.allowed)) != decision.choice)
     if not others.any():
         return np.zeros(len(decision.features))
     mean = np.mean([one.features for one in run], axis=0)

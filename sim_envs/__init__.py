@@ -7,6 +7,7 @@ gymnasium.register(
     entry_point="rarrl_sim_envs.alfred.env:AlfredReplayEnv",
     vector_entry_point="rarrl_sim_envs.alfred.env:AlfredReplayVectorEnv",
 )
+gymnasium.register(id="rarrl/AlfWorld-v0", entry_point="rarrl_sim_envs.alfworld.env:AlfWorldEnv")
 gymnasium.register(id="rarrl/Household-v0", entry_point="rarrl_sim_envs.household.env:HouseholdEnv")
 gymnasium.register(
     id="rarrl/HouseholdTwin-v0", entry_point="rarrl_sim_envs.household.env:HouseholdEnv", kwargs={"stereo": False}

@@ -26,6 +26,8 @@ LAYERS |= {"executive": 4, "cli": 5, "__main__": 5}
 
 # Optional or slow to import: only in these modules, inside functions.
 HEAVY = {
+    "textworld": {"rarrl_sim_envs.alfworld.textworld_game"},
+    "alfworld": {"rarrl_sim_envs.alfworld.textworld_game"},
     "pyrobosim": {"rarrl_sim_envs.pyrobosim.road_map", "rarrl_sim_envs.pyrobosim.robot"},
     "torch": {
         "rarrl_learning.orchestrator.benchmark",

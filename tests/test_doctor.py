@@ -136,6 +136,24 @@ def test_opencv_counts_from_whichever_package():
     assert "OpenCV is missing" in missing.detail and "opencv-python-headless" in missing.fix
 
 
+@pytest.mark.parametrize(
+    ("packages", "games", "status", "says"),
+    [
+        (True, True, "ok", "textworld, alfworld, games in "),
+        (True, False, "warn", "no games in "),
+        (False, True, "warn", "missing: textworld, alfworld; games in "),
+        (False, False, "warn", "missing: textworld, alfworld; no games in "),
+    ],
+)
+def test_alfworld_is_optional(tmp_path, packages, games, status, says):
+    if games:
+        (tmp_path / "json_2.1.1").mkdir()
+    versions = {"textworld": "1.7.0", "alfworld": "0.4.2"} if packages else {}
+    check = doctor.check_alfworld(versions.get, {"ALFWORLD_DATA": str(tmp_path)})
+    assert (check.status, check.detail.startswith(says)) == (status, True), check.detail
+    assert bool(check.fix) == (status == "warn")
+
+
 def test_the_language_model_is_optional():
     assert doctor.check_language_model({"llama-cpp-python": "0.3.36"}.get).status == "ok"
     missing = doctor.check_language_model({}.get)

@@ -42,7 +42,7 @@ PARSED_ONLY = {
 }
 # The options that make what runs small: appended, for the last one given counts.
 SMALL = {
-    "demo": ["--missions", "1", "--out", "runs/demo"],
+    "demo": ["--table-missions", "2", "--missions", "1", "--out", "runs/demo"],
     "replay": ["--episodes", "2"],
     "ask": ["--deadline", "20"],
     "eval detector": ["--rendered", "2"],

@@ -13,7 +13,7 @@ from rarrl.types import Action, Role
 
 from ..recorded_answers import DEADLINE_S, AnswerFile, Question, Recorded, seconds_of_children
 from ..trials import CallCosts
-from .answers import load_answers, question_of
+from .answers import InPeoplesWords, load_answers, question_of
 
 ACTIONS = {
     (Role.PLANNER, 1): Action.PLANNER_1,
@@ -101,6 +101,6 @@ def known_of(model: str, llm: str = "llama") -> Known:
     from rarrl.build import make_reasoner
 
     if model == "live":
-        return Known(None, lambda: make_reasoner(llm))
+        return Known(None, lambda: InPeoplesWords(make_reasoner(llm)))
     answers = load_answers(model)
-    return Known(answers, (lambda: make_reasoner("llama")) if model == "shipped" else None)
+    return Known(answers, (lambda: InPeoplesWords(make_reasoner("llama"))) if model == "shipped" else None)

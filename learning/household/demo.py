@@ -67,8 +67,8 @@ HOSTED = Thinker(
     "anyscale-70b",
     "anyscale-70b",
     # What did best on missions of `household-training` at these costs: `python benchmarks/demo_table.py tune`.
-    SHIPPED.policies
-    | {
+    {
+        **SHIPPED.policies,
         "always": ('always:{"recipe":"P1"}', 0.0),
         "learned": ("learned", 0.02),
         "learned beside": ("household_beside", 0.008),
@@ -147,20 +147,21 @@ def blocks(played: Mapping[Setting, Sequence[MissionResult]]) -> list[Block]:
 
 
 def telling_seeds(table: Sequence[Block], missions: int) -> list[int]:
-    """The seeds of the `missions` that tell most: in which those that learned succeed with every thinker, `never` does
-    not, and as many of the others as can be do not either."""
-    done: dict[int, list[tuple[str, bool]]] = {}
+    """The seeds of the missions that tell most: in which those that learned succeed with every thinker, and as many of
+    their rivals as can be do not, those first that are rendered."""
+    ours: dict[int, list[bool]] = {}
+    lost: dict[int, list[bool]] = {}  # of each rival that failed, whether it is rendered
+    shown = {(thinker.name, row) for thinker, row in RENDERED}
     for block in table:
         for name, results in block.results.items():
             for r in results:
-                done.setdefault(r.seed, []).append((name, r.success))
+                ours.setdefault(r.seed, []).append(r.success or not is_ours(name))
+                lost.setdefault(r.seed, []).extend([(block.thinker, name) in shown] * (not r.success))
 
-    def tells(seed: int) -> tuple[bool, bool, int]:
-        ours = [success for name, success in done[seed] if is_ours(name)]
-        others = [success for name, success in done[seed] if not is_ours(name)]
-        return all(ours), ("never", False) in done[seed], others.count(False)
+    def tells(seed: int) -> tuple[bool, int, int]:
+        return all(ours[seed]), sum(lost[seed]), len(lost[seed])
 
-    return sorted(done, key=lambda seed: (*(-int(value) for value in tells(seed)), seed))[:missions]
+    return sorted(ours, key=lambda seed: (*(-int(value) for value in tells(seed)), seed))[:missions]
 
 
 def seeds_to_render(table: Sequence[Block], missions: int, seed: int) -> list[int]:

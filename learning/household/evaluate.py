@@ -56,10 +56,9 @@ Say = Callable[[float, str], None]
 class Setting:
     """Who decides, and with what. eyes: a name of EYES, "none": no gate. gguf: the policy's transformer, a name in its
     folder. latency: a profile whose seconds take the place of the measured ones; "": measured. costs: the profile that
-    tells what calls are expected to cost; "": that of `latency`, or the one that `learned` was trained with. remembers:
-    a question that was answered before is not asked again. follows_costs: what calls are expected to cost follows the
-    calls that are made, within a mission where latencies are a profile's, in all missions of a process where they are
-    measured. language_model: how `llm` is run and asked."""
+    tells what calls are expected to cost; "": that of `latency`, or the one that `learned` was trained with.
+    follows_costs: what calls are expected to cost follows the calls that are made, within a mission where latencies are
+    a profile's, in all missions of a process where they are measured. language_model: how `llm` is run and asked."""
 
     policy: str = "learned"
     eyes: str = "classical"
@@ -73,7 +72,6 @@ class Setting:
     cost_weight: float = COST_WEIGHT
     language_model: LanguageModelConfig = field(default_factory=LanguageModelConfig)
     costs: str = ""
-    remembers: bool = False
     follows_costs: bool = True
 
     @property
@@ -137,35 +135,6 @@ class DelayedReasoner:
         self._inner.close()
 
 
-class RememberingReasoner:
-    """Another reasoner's answers; the same question a second time gets the first answer, at once and for nothing. Right
-    where a model answers the same to the same, as the shipped one does."""
-
-    def __init__(self, inner: Reasoner) -> None:
-        self._inner = inner
-        self._known: dict[Request, Answer] = {}
-        self.name = inner.name
-        self.repeats: set[int] = set()
-        """Ids of the decisions that were answered from memory."""
-
-    def ask(self, request: Request) -> Answer:
-        """See `Reasoner`."""
-        question = replace(request, decision=0, deadline_s=1.0)
-        known = self._known.get(question)
-        if known is not None:
-            self.repeats.add(request.decision)
-            return replace(known, decision=request.decision, seconds=0.0, ttft_s=0.0, tokens_in=0, tokens_out=0)
-
-        answer = self._inner.ask(request)
-        if answer.status is CallStatus.OK:
-            self._known[question] = answer
-        return answer
-
-    def close(self) -> None:
-        """See `Reasoner`."""
-        self._inner.close()
-
-
 def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = None) -> Row:
     """Plays one mission. recorder: takes it in for pictures and film.
 
@@ -182,17 +151,12 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
     reasoner: Reasoner = _reasoner(setting.llm, setting.language_model)
     if setting.latency:
         reasoner = DelayedReasoner(reasoner, setting.latency, seed)
-    memory = RememberingReasoner(reasoner)
-    if setting.remembers:
-        reasoner = memory
     failures: dict[str, int] = {}
     calls: dict[str, int] = {}
 
     def log(event: Event) -> None:
         if recorder is not None and isinstance(event, EpisodeEvent):
             recorder.begin(env, seed)
-        if isinstance(event, ThinkEvent) and event.decision in memory.repeats:
-            return  # nobody was asked
         if recorder is not None:
             recorder.decision(event)
         if isinstance(event, ActEvent) and event.status != "SUCCESS" and executive.event is not None:
@@ -214,7 +178,7 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
             mission_s=env.world.steps * DT,
             llm_s=end.llm_seconds,
             tokens=end.tokens,
-            calls=end.calls - len(memory.repeats),
+            calls=end.calls,
             collisions=env.world.collisions,
             gate_stops=driver.statistics.stops,
             end_reason=reason,
@@ -248,6 +212,7 @@ def orchestrator_of(setting: Setting) -> Orchestrator:
         world=World.HOUSEHOLD,
         call_timeout_s=setting.language_model.call_timeout_s,
         live=setting.follows_costs,
+        reasoner="" if setting.latency else setting.llm,
     )
 
 

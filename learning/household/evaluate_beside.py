@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rarrl.files import write_json_atomic
 from rarrl.latency.profile import LatencyProfile, content_sha256, load_profile
 from rarrl.orchestrator.learned import load_learned
-from rarrl.orchestrator.registry import HOSTED_RULES_FILE, SHIPPED, tuned_parameters
+from rarrl.orchestrator.registry import HOSTED_RULES_FILE, SHIPPED, load_policy, tuned_parameters
 from rarrl.orchestrator.rules import OrchestratorPolicy, grid, make_rule
 from rarrl.report.runs import wilson
 from rarrl.results import Figure
@@ -44,6 +44,8 @@ HOSTED = ("fireworks-70b", "perplexity-70b")
 """Two hosted models whose latencies nothing was trained or tuned on; of the eight that are shipped three are quicker
 than the first, and two slower than the second."""
 ARMS = {"standing": False, "beside": True}
+SHIPPED_TODAY = "household, then household_beside"
+"""The weights that `learned` means in homes, which stand, and those that may think beside."""
 # Successive halving: missions of each candidate in the first round, then twice as many for the best quarter, and so on.
 RUNG = 36
 LAST_RUNG = 288
@@ -183,9 +185,14 @@ def _tuned(missions: HostedMissions, family: str, beside: bool) -> dict[str, Any
 
 
 def compared() -> dict[str, dict[str, OrchestratorPolicy]]:
-    """Kind of policy -> how it thinks (standing, beside) -> the policy."""
+    """Kind of policy -> how it thinks (standing, beside) -> the policy. learned: the same network, learned twice for
+    the same objective, once without the choices beside."""
     found: dict[str, dict[str, OrchestratorPolicy]] = {
         "learned": {arm: load_learned(SHIPPED / f"household_{arm}.safetensors") for arm in ARMS},
+        SHIPPED_TODAY: {
+            "standing": load_policy("household"),
+            "beside": load_policy("household_beside"),
+        },
         "always, planner 2": {arm: make_rule("always", recipe="P2", beside=beside) for arm, beside in ARMS.items()},
         "after_failure, planner 2": {
             arm: make_rule("after_failure", recipe="P2", beside=beside) for arm, beside in ARMS.items()
@@ -238,17 +245,23 @@ def beside_figures(played: Played) -> dict[str, Figure]:
         pair = _of_pair("", standing, beside)
         figures |= {name.rstrip("_"): figure for name, figure in pair.items()}
 
-    every = _joined([arms["beside"] for kinds in played.values() for arms in kinds.values()])
-    n = len(every.task)
-    for figure, values, unit in (
-        ("withdrawn_calls", every.withdrawn, "calls in all missions beside"),
-        ("tokens_saved_by_withdrawing", every.tokens_saved, "tokens in all missions beside"),
-        ("dropped_answers", every.dropped, "stale answers that had no effect"),
-        ("stale_applied", every.stale_applied, "stale answers that took effect"),
-        ("collisions", every.collisions, "contacts in all missions beside"),
-    ):
-        figures[figure] = Figure(float(values.sum()), unit, n)
-    return figures
+    return figures | totals(beside_rows(played))
+
+
+def totals(rows: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:
+    """Sums over all missions beside of `beside_rows`; a policy that is compared with two others counts once."""
+    beside = [row for row in rows if row["thinks"] == "beside" and row["policy"] != SHIPPED_TODAY]
+    n = sum(row["missions"] for row in beside)
+    return {
+        name: Figure(float(sum(row[column] for row in beside)), unit, n)
+        for name, column, unit in (
+            ("withdrawn_calls", "withdrawn", "calls in all missions beside"),
+            ("tokens_saved_by_withdrawing", "tokens saved", "tokens in all missions beside"),
+            ("dropped_answers", "dropped", "stale answers that had no effect"),
+            ("stale_applied", "stale applied", "stale answers that took effect"),
+            ("collisions", "collisions", "contacts in all missions beside"),
+        )
+    }
 
 
 def _of_pair(name: str, standing: Missions, beside: Missions) -> dict[str, Figure]:
@@ -302,7 +315,13 @@ def _row(name: str, kind: str, arm: str, m: Missions, driven: bool) -> dict[str,
         "calls": (m.calls, 2),
         "beside": (m.beside, 2),
     }
-    sums = {"withdrawn": m.withdrawn, "tokens saved": m.tokens_saved, "dropped": m.dropped, "collisions": m.collisions}
+    sums = {
+        "withdrawn": m.withdrawn,
+        "tokens saved": m.tokens_saved,
+        "dropped": m.dropped,
+        "stale applied": m.stale_applied,
+        "collisions": m.collisions,
+    }
     return {
         "latency": name,
         "way": "driven" if driven else "skipped",

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.context import SpawnProcess
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ def measure_busy_cores(
         for turn in range(2 * ROUNDS):
             busy = turn % 2 == 1
             say(f"calls of the shipped planner, cores {'busy' if busy else 'as they are'}", turn / (2 * ROUNDS))
-            with _at_work(programs if busy else 0):
+            with cores_at_work(programs if busy else 0):
                 for number in range(calls):
                     goal = goals[(turn // 2 * calls + number) % len(goals)]
                     began = time.monotonic()
@@ -77,21 +78,24 @@ def measure_busy_cores(
 
 
 @contextmanager
-def _at_work(programs: int) -> Iterator[None]:
+def cores_at_work(programs: int) -> Iterator[list[SpawnProcess]]:
+    """Keeps `programs` programs computing meanwhile."""
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_spin, daemon=True) for _ in range(programs)]
+    workers = [context.Process(target=_spin, args=(os.getpid(),), daemon=True) for _ in range(programs)]
     for worker in workers:
         worker.start()
     try:
         time.sleep(SETTLE_S if programs else 0.0)
-        yield
+        yield workers
     finally:
         for worker in workers:
             worker.kill()
             worker.join()
 
 
-def _spin() -> None:
+def _spin(parent: int) -> None:
+    """Computes until process `parent` is gone, however that ended."""
     number = 0.0
-    while True:
-        number += 1.0
+    while os.getppid() == parent:
+        for _ in range(100_000):
+            number += 1.0

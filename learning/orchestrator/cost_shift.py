@@ -173,7 +173,10 @@ SHIFTS: dict[str, Shift] = {
 }
 """Beside these, `BUSY`: factors that were measured on this computer."""
 X4, NO_SHIFT, BUSY = "x4 from half of the run on", "no shift", "both cores busy from half of the run on"
-RULES = {"latencies": ("always", "after_failure", "paced", "risk_table"), "recorded": ("always", "confidence")}
+RULES = {
+    "latencies": ("always", "after_failure", "threshold", "paced", "risk_table"),
+    "recorded": ("always", "confidence"),
+}
 """The rules that are played beside the learned policy, tuned for the binding budget of their world."""
 
 
@@ -227,7 +230,7 @@ def bench_costs(
     plans: Sequence[AlfredPlan],
     *,
     busy: Sequence[float],
-    robots: int = 900,
+    robots: int = 400,
     seed: int = 0,
     json_path: Path | None = None,
     command: str = "rarrl bench costs",
@@ -278,7 +281,11 @@ def bench_costs(
 
     bench.tables["comparison"] = [each.row for each in played.values()]
     for world, suffix in (("latencies", ""), ("recorded", "_recorded")):
-        gains = {(shift, hard): played[world, "learned", shift, hard].gain for shift in bench.shifts for hard in (1, 0)}
+        gains = {
+            (shift, hard): played[world, "learned", shift, hard].gain
+            for shift in bench.shifts
+            for hard in (True, False)
+        }
         bench.figure(f"cost_shift_gain{suffix}", gains[X4, True])
         bench.figure(f"cost_shift_gain_busy_cores{suffix}", gains[BUSY, True])
         bench.figure(f"cost_shift_gain_overrun_cut{suffix}", gains[X4, False])

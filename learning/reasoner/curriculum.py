@@ -8,57 +8,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from rarrl.alfred import AlfredPlan, GoalParameters, SubgoalType
-from rarrl.alfred_plans import KNIVES, LAMPS, MAX_STEPS, OBJECTS, PLACES, expert_plan, normal_form
+from rarrl.alfred import AlfredPlan, SubgoalType
+from rarrl.alfred_plans import LAMPS, MAX_STEPS, OBJECTS, PLACES, expert_plan, normal_form
 from rarrl.reasoner import prompt as p
+from rarrl.reasoner.goal_reader import FIELDS as FIELDS
+from rarrl.reasoner.goal_reader import achieved as achieved
+from rarrl.reasoner.goal_reader import fields as fields
 from rarrl.reasoner.plan import Fault, Plan, Verdict
-
-FIELDS = ("task_type", "object", "place", "movable", "lamp", "sliced")
-_TREATMENTS = {
-    "HeatObject": "pick_heat_then_place_in_recep",
-    "CoolObject": "pick_cool_then_place_in_recep",
-    "CleanObject": "pick_clean_then_place_in_recep",
-}
-
-
-def achieved(plan: Plan) -> tuple[str, GoalParameters]:
-    """Task type and goal parameters that a plan amounts to."""
-    sliced = any(step.skill == "SliceObject" for step in plan.steps)
-    steps = [step for step in plan.steps if not (sliced and step.arguments[0] in KNIVES)]
-    puts = [(s.arguments[0], s.arguments[-1]) for s in steps if s.skill == "PutObject"]
-    first = next((step.arguments[0] for step in steps), "")
-
-    for step in steps:
-        if step.skill == "ToggleObject":
-            thing = next((s.arguments[0] for s in steps if s.skill == "PickupObject"), "")
-            return "look_at_obj_in_light", GoalParameters(thing, "", "", step.arguments[0], sliced)
-
-    for step in steps:
-        if step.skill in _TREATMENTS:
-            thing = step.arguments[0]
-            place = next((where for what, where in reversed(puts) if what == thing), "")
-            return _TREATMENTS[step.skill], GoalParameters(thing, place, "", "", sliced)
-
-    carried = dict(puts)
-    for what, where in puts:
-        if where in carried and where != what:
-            parameters = GoalParameters(what, carried[where], where, "", sliced)
-            return "pick_and_place_with_movable_recep", parameters
-
-    kind = "pick_two_obj_and_place" if len(puts) > 1 and len(carried) == 1 else "pick_and_place_simple"
-    return kind, GoalParameters(puts[-1][0] if puts else first, puts[-1][1] if puts else "", "", "", sliced)
-
-
-def fields(task_type: str, parameters: GoalParameters) -> tuple[str | bool, ...]:
-    """In the order of FIELDS."""
-    return (
-        task_type,
-        parameters.object,
-        parameters.place,
-        parameters.movable,
-        parameters.lamp,
-        parameters.sliced,
-    )
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,9 @@ MAX_MISSIONS = 100
 EPISODES = 20
 """Tasks of each policy with --quick, where nothing is said: seconds."""
 
+GAMES = 6
+"""Games of ALFWorld, where nothing is said: one of each type of task."""
+
 
 @guarded(PLOT_HINT)
 def demo(
@@ -71,6 +74,14 @@ def demo(
     perception: Annotated[
         bool, typer.Option("--perception", help="Only show what the stereo detector sees in several pairs; no ROS.")
     ] = False,
+    alfworld: Annotated[
+        bool,
+        typer.Option(
+            "--alfworld",
+            help="Only ALFWorld's text games, as they are played, to be read; --n games (default 6). Needs the games "
+            "(`alfworld-download`).",
+        ),
+    ] = False,
     llm: LlmOption = None,
     llm_option: LlmSettings = None,
     out: OutOption = None,
@@ -86,6 +97,10 @@ def demo(
         _refuse_with_perception(given | {"--table-missions": table_missions})
         picture = _look(new_run_folder(out), seed)
         typer.echo(f"picture: {picture}")
+    elif alfworld:
+        if quick:
+            raise InputError("--quick: not with --alfworld, which needs no ROS; leave one of them away")
+        _alfworld_demo(n or GAMES, seed, llm or "llama", out)
     elif quick or llm == "profile":
         if table_missions:
             raise InputError("--table-missions: not with --quick, whose tasks --n counts; leave one of them away")
@@ -196,6 +211,21 @@ def _rendered_text(missions: int, settings: Sequence[Setting], llm: str) -> str:
 
 def _say(text: str) -> None:
     console().print(text, markup=False)
+
+
+def _alfworld_demo(games: int, seed: int, llm: str, out: Path | None) -> None:
+    from rarrl_learning.alfworld.demo import play_games
+    from rarrl_sim_envs.alfworld.games import games_folder
+    from rarrl_sim_envs.alfworld.transcript import as_text
+
+    games_folder()  # says how to get them, before a folder is made
+    folder = new_run_folder(out)
+    with progress("playing", 1.0) as update:
+        shown = play_games(folder, games, seed, llm=llm, progress=lambda share, goal: update(share, goal[:40]))
+    typer.echo(as_text(shown.transcripts[:2]))
+    for each in shown.transcripts:
+        typer.echo(each.title)
+    typer.echo(f"report: {shown.page} and {shown.text}")
 
 
 def _quick_demo(episodes: int, seed: int, llm: str | None, model: LanguageModelConfig, out: Path | None) -> None:

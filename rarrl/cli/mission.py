@@ -23,7 +23,7 @@ def eval_mission(
         str, typer.Option(help="Who decides when to think; commas between. learned: the shipped one for households.")
     ] = "never,always,after_failure,learned",
     n: Annotated[
-        int | None, typer.Option("--n", min=1, help="Missions, the same for all; default: 100, with --beside 600.")
+        int | None, typer.Option("--n", min=1, help="Missions, the same for all; default: 100, with --beside 300.")
     ] = None,
     ablations: Annotated[
         str, typer.Option(help="Of the first `--n-ablations` missions: no_gate, sgbm, fp16; commas between.")
@@ -49,7 +49,7 @@ def eval_mission(
     ] = False,
     driven: Annotated[
         int, typer.Option(min=0, help="With --beside: missions that are driven among people too, `learned` alone.")
-    ] = 300,
+    ] = 150,
     people: Annotated[int, typer.Option(min=0, max=6, help="How many walk about.")] = 2,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     journal: Annotated[
@@ -72,7 +72,7 @@ def eval_mission(
 
     check_output(json, "--json")
     if beside:
-        _eval_beside(n or 600, driven, latency, seed, json)
+        _eval_beside(n or 300, driven, latency, seed, json)
         return
     n = n or 100
     names = [name.strip() for name in re.split(r",(?![^{]*\})", policies) if name.strip()]  # a rule may have parameters

@@ -142,9 +142,7 @@ def _train_alfworld(
     from rarrl_learning.alfworld.train import train_alfworld
 
     if alfred is None:
-        raise InputError(
-            "--alfred: --world alfworld needs what people said of its games; name ALFRED's folder"
-        )
+        raise InputError("--alfred: --world alfworld needs what people said of its games; name ALFRED's folder")
     folder = out or FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     check_output(folder / "card.json", "--out")
@@ -389,7 +387,7 @@ def bench_costs(
     seed: SeedOption = 0,
     alfred: AlfredOption = None,
     split: SplitOption = None,
-    robots: Annotated[int, typer.Option(min=10, max=100_000, help="Runs of 12 tasks in each comparison.")] = 900,
+    robots: Annotated[int, typer.Option(min=10, max=100_000, help="Runs of 12 tasks in each comparison.")] = 400,
     json: JsonOption = None,
 ) -> None:
     """Make calls slower than recorded (x 4, busy cores, cold starts): what deciding by today's costs is worth."""

@@ -193,6 +193,7 @@ def in_process(
         call_timeout_s=config.language_model.call_timeout_s,
         live=live,
         costs=chosen.costs,
+        reasoner=chosen.reasoner,
     )
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
     header = RunEvent(

@@ -193,6 +193,7 @@ def _session(domain: Domain, config: Config, policy: str | None) -> DecisionSess
         call_timeout_s=config.language_model.call_timeout_s,
         live=True,
         costs=orchestrator.costs,
+        reasoner=orchestrator.reasoner,
     )
     return DecisionSession(made, domain=domain)
 

@@ -59,7 +59,7 @@ def why(
     console().print(f"one in detail: {shlex.join(command)}", markup=False)
     episodes = len({one.episode for one in explained})
     console().print(f"episode {number} of {episodes}; --episode N shows another", markup=False)
-    differing = sum(one.recomputed is not one.action for one in explained)
+    differing = sum(one.recomputed != one.choice for one in explained)
     if differing:
         typer.echo(
             f"{differing} of {len(explained)} decisions come out otherwise now: the run had another --cost-weight, or "
@@ -78,11 +78,13 @@ def _choose(runs: list[Run], policy: str | None) -> Run:
 
 
 def _list(run: Run, episode: int, listed: list[Explained]) -> None:
+    from rarrl.why import label
+
     rows = [
         (
             f"{one.decision}",
             one.subgoal,
-            _label(one.choice),
+            label(one.choice),
             _percent(one.probabilities[one.choice]) if one.probabilities is not None else "-",
             "-" if one.value is None else f"{one.value:.2f}",
             one.outcome,
@@ -103,13 +105,6 @@ def _list(run: Run, episode: int, listed: list[Explained]) -> None:
     )
 
 
-def _label(choice: int) -> str:
-    from rarrl.orchestrator.beside import action_of
-
-    action, beside = action_of(choice)
-    return f"{action.label} beside" if beside else action.label
-
-
 def _always(one: Explained) -> str:
     if not one.always:
         return "ACT"
@@ -121,7 +116,7 @@ def _detail(run: Run, explained: list[Explained], number: int) -> None:
 
     from rarrl.build import make_orchestrator
     from rarrl.orchestrator.learned import LearnedPolicy
-    from rarrl.why import named, pulls
+    from rarrl.why import label, named, pulls
 
     one = next((one for one in explained if one.decision == number), None)
     if one is None:
@@ -129,17 +124,21 @@ def _detail(run: Run, explained: list[Explained], number: int) -> None:
         raise InputError(f"why: there is no decision {number} (there are {min(known)} to {max(known)})")
     out = console()
     took = f"{one.seconds:.2f} s, {one.tokens:.0f} tokens" if one.tokens else f"{one.seconds:.2f} s of robot time"
-    rows = [("choice", _label(one.choice)), ("outcome", one.outcome), ("took", took), ("said then", one.why)]
-    if one.recomputed is not one.action:
-        rows.append(("the policy now", f"{one.recomputed.label} (another --cost-weight, or another policy)"))
+    rows = [("choice", label(one.choice)), ("outcome", one.outcome), ("took", took), ("said then", one.why)]
+    if one.recomputed != one.choice:
+        rows.append(("the policy now", f"{label(one.recomputed)} (another --cost-weight, or another policy)"))
     if one.value is not None:
         rows.append(("value", f"{one.value:.3f}: success expected, less the price of thinking"))
     rows += [("always-think would", _always(one)), ("never-think would", "ACT, no call")]
     out.print(table(f"{run.policy}, episode {one.episode}, decision {one.decision}: {one.subgoal}", ("", ""), rows))
     if one.probabilities is not None:
         cells = [
-            (_label(i), _percent(share), "yes" if allowed else "no: budget, or enough calls")
-            for i, (share, allowed) in enumerate(zip(one.probabilities, one.allowed, strict=True))
+            (
+                label(a),
+                _percent(share),
+                "yes" if one.allowed[a] else "no: budget, enough calls, or nothing to go on with",
+            )
+            for a, share in enumerate(one.probabilities)
         ]
         out.print(table("Actions", ("action", "probability", "allowed"), cells))
     policy = make_orchestrator(run.policy, run.header.profile).policy

@@ -36,7 +36,7 @@ from rarrl.skills.nearest import NearestExample, Recalled
 from rarrl.skills.outcome import Outcome, SkillResult
 from rarrl.skills.plan import Plan, Step
 from rarrl.skills.search import Preparation, Search
-from rarrl.thinking import ENDS_TASK, STOPPED_BY_ANSWER, Do, Kind, Question, Stage, Tally, may_go_on, unanswered
+from rarrl.thinking import ANY_QUESTION, ENDS_TASK, STOPPED_BY_ANSWER, Do, Kind, Stage, Tally, may_go_on, unanswered
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, StepView
 
 AWAY_S = 1.0
@@ -50,8 +50,9 @@ PASSED_CONFIDENCE = 0.9
 """How sure the robot is that doors on the way that it took are open: it may have taken another one."""
 DETOUR = 1.25
 """Real way to the straight one between doors: furniture, and doors that are not met in the middle."""
-_PLANNER = Question(0, Role.PLANNER, beside=True)
-"""What may go on beside it may go on beside any question."""
+UNWRITTEN = 100
+"""More reports than a process makes between two entries in its journal. A restarted one skips their numbers: an
+orchestrator takes a report for old news that has a lower one than the last it heard."""
 SPARE = 0.03
 """Share of a full battery that the way back to the charger must leave."""
 
@@ -301,8 +302,7 @@ class TaskExecutive:
         late = self.withdrawn
         if late is not None:  # what it has spent has not been told
             self.answer(unanswered(late, max(self._now - self._question.asked_s, 0.0)), self._now)
-        failed = task.failed_step if task.failed is not None else None
-        self._question.ask(decision, task.id, task.plan, failed, self._named(), self.beliefs)
+        self._question.ask(decision, task.id, task.plan, self._failed, self._named(), self.beliefs)
         self._question.asked_s = self._now
         self._thought = None
         self.report = replace(self.report, phase=Phase.EXECUTING)
@@ -316,7 +316,7 @@ class TaskExecutive:
         """Takes the answer to the THINK that is awaited, or what one has spent that was withdrawn; any other is
         dropped."""
         self._now = now_s
-        commands = self._review()
+        commands = self._reconsider()
         asked = self._question.decision
         before = self._question.stage
         do = self._question.hear(answer)
@@ -355,7 +355,7 @@ class TaskExecutive:
         report = self.report
         if self.status in STANDING:
             return
-        self._make_report(report.outcome if report is not None and report.phase is Phase.WAITING else None)
+        self._make_report(report.outcome if report is not None and not self._awaited else None)
 
     def _review(self) -> Commands:
         """Withdraws the question that the world has settled, or notices whether anything may go on beside it."""
@@ -381,16 +381,21 @@ class TaskExecutive:
         return (Withdraw(self._question.withdraw()),) if self._question.open is not None else ()
 
     def _can_go_on(self) -> bool:
-        """Whether a step is on that may go on beside the open question, or beside a planner if one were asked now."""
+        """Whether a step is on that may go on beside the open question, or would beside a planner that is asked now."""
         _, found = self._next()
         step = found.steps[0] if found.steps else None
         if step is None or self.domain.check_now(step, self.beliefs.state):
             return False
-        return may_go_on(self._question.thinking.open or _PLANNER, self._kind(step))
+        return may_go_on(self._question.thinking.open or ANY_QUESTION, self._kind(step))
 
     def _kind(self, step: Step) -> Kind:
         question = self._question.thinking.open
-        return kind_of_skill(self.domain.skill(step), again=question is not None and step == question.failed)
+        return kind_of_skill(self.domain.skill(step), again=step == (question.failed if question else self._failed))
+
+    @property
+    def _failed(self) -> Step | None:
+        """The step that failed last, where none has succeeded since."""
+        return self._task.failed_step if self._task is not None and self._task.failed is not None else None
 
     def _stop_needless(self) -> Commands:
         """Stops what runs and is not what the plan that an answer has put in force begins with."""
@@ -1058,11 +1063,7 @@ class TaskExecutive:
         self._number += 1
         over = self.status in (TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED)
         beside = self.thinks is not None and self.thinks.beside
-        summary = self._summary(over)
-        if beside:
-            summary = replace(summary, thinking=True, can_go_on=self._question.stage is Stage.BESIDE)
-        elif not over:
-            summary = replace(summary, can_go_on=self._can_go_on())
+        summary = replace(self._summary(over), thinking=beside, can_go_on=not over and self._can_go_on())
         waits = self.waits or not (beside or self._thought is not None)
         self.report = Report(
             run=self._run,
@@ -1236,7 +1237,8 @@ class TaskExecutive:
 
         self.beliefs = replace(beliefs, marks=marks)
         self.battery = math.inf if value["battery"] is None else float(value["battery"])
-        self._run, self._number, self._episode = str(value["run"]), int(value["number"]), int(value["episode"])
+        self._run, self._episode = str(value["run"]), int(value["episode"])
+        self._number = int(value["number"]) + UNWRITTEN
         self.status, self.why, self._task = status, str(value["why"]), task
         self._goals = {goal.uuid: goal for goal in goals}
         self._question.restart()

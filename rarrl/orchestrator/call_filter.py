@@ -2,11 +2,13 @@
 
 log(measured / expected) of a call of kind k is modelled as
 
-    y = f + d_k + [cold] c + noise,      noise ~ N(0, v s_k^2)
+    y = f + d_k + [cold] c + load b + noise,      noise ~ N(0, v s_k^2)
 
 f: how today differs from the profile, for all kinds alike (another machine, busy cores, a slow network). d_k: how
 kind k differs from that. c: what a call costs more that is the first one or comes after a long pause (a model that is
-loaded, a cold cache). s_k: the spread that the profile measured; v: what the calls themselves say of it.
+loaded, a cold cache). load: the logarithm of what is known of the computer before the call, 0 where it is idle or
+unknown (`rarrl.resources.own_share`); b: how far calls follow it, learnt from them. s_k: the spread that the profile
+measured; v: what the calls themselves say of it.
 
 Of each call three things may be true: nothing has changed, f has jumped, or this call alone is odd. The filter weighs
 them by how likely they make the call, updates a Kalman filter under each, and keeps one Gaussian with the mean and the
@@ -37,8 +39,8 @@ Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
 _KINDS = len(THINK_ACTIONS)
-_F, _C = 0, _KINDS + 1  # places in the state (f, d_1 .. d_4, c)
-_SIZE = _KINDS + 2
+_F, _C, _B = 0, _KINDS + 1, _KINDS + 2  # places in the state (f, d_1 .. d_4, c, b)
+_SIZE = _KINDS + 3
 Z95 = 1.6448536269514722
 """The standard normal distribution's 95 % quantile."""
 
@@ -47,15 +49,16 @@ Z95 = 1.6448536269514722
 class FilterSettings:
     """What is believed before the first call; logarithms (0.1 is about 10 %). Chosen by hand, see the tests' coverage.
 
-    common, kinds, cold: standard deviations of f, d_k and c. drift, kind_drift: of what f and each d_k may move from
-    call to call. jump: of f where it jumps; 1.5 is a factor of 4.5. odd: of a call that is odd. first_jump, jump_share,
-    odd_share: probability that f has jumped before the first call (the profile was made on another machine), before a
-    later one, that a call is odd. spread_calls: how many calls the profile's spread counts as. memory: share of the
-    weight that a call's word on the spread keeps with each later call."""
+    common, kinds, cold, load: standard deviations of f, d_k, c and b. drift, kind_drift: of what f and each d_k may
+    move from call to call. jump: of f where it jumps; 1.5 is a factor of 4.5. odd: of a call that is odd. first_jump:
+    probability that f has jumped before the first call (the profile was made on another machine); jump_share: before a
+    later one; odd_share: that a call is odd. spread_calls: how many calls the profile's spread counts as. memory: share
+    of the weight that a call's word on the spread keeps with each later call."""
 
     common: float = 0.1
     kinds: float = 0.15
     cold: float = 0.7
+    load: float = 0.5
     drift: float = 0.015
     kind_drift: float = 0.015
     jump: float = 1.5
@@ -87,8 +90,8 @@ class CallFilter:
         wide = np.asarray(spread, dtype=np.float64).reshape(_KINDS, -1)
         self._spread = np.array(np.broadcast_to(wide, (_KINDS, n)))
         s = settings
-        before = np.array([s.common, *[s.kinds] * _KINDS, s.cold]) ** 2
-        self._drift = np.diag([s.drift**2, *[s.kind_drift**2] * _KINDS, 0.0])
+        before = np.array([s.common, *[s.kinds] * _KINDS, s.cold, s.load]) ** 2
+        self._drift = np.diag([s.drift**2, *[s.kind_drift**2] * _KINDS, 0.0, 0.0])
         self._mean = np.zeros((n, _SIZE))
         self._cov = np.tile(np.diag(before), (n, 1, 1))
         self._spread_sum = np.full(n, s.spread_calls)
@@ -96,13 +99,14 @@ class CallFilter:
         self.calls = np.zeros(n, np.int64)
         """How many calls each robot has made."""
 
-    def predict(self, cold: Bools | bool = False) -> tuple[Floats, Floats, Floats]:
+    def predict(self, cold: Bools | bool = False, load: Floats | float = 0.0) -> tuple[Floats, Floats, Floats]:
         """(4, n) each of the next call's logarithm: its mean, the standard deviation of that, and that of the noise."""
         flag = np.asarray(cold, dtype=np.float64)
         m, p, k = self._mean.T, self._cov.transpose(1, 2, 0), np.arange(1, _C)
-        mean = m[_F] + m[k] + flag * m[_C]
+        mean = m[_F] + m[k] + flag * m[_C] + load * m[_B]
         variance = p[_F, _F] + p[k, k] + 2.0 * p[_F, k]
         variance += flag * (p[_C, _C] + 2.0 * (p[_F, _C] + p[k, _C]))
+        variance += load * (load * p[_B, _B] + 2.0 * (p[_F, _B] + p[k, _B] + flag * p[_C, _B]))
         return mean, np.sqrt(variance), self._spread * np.sqrt(self._variance())
 
     @property
@@ -110,7 +114,9 @@ class CallFilter:
         """(n,) degrees of freedom of the predictions."""
         return self._spread_weight
 
-    def update(self, where: Ints, kind: Ints, y: Floats, at_least: Bools, cold: Bools) -> None:
+    def update(
+        self, where: Ints, kind: Ints, y: Floats, at_least: Bools, cold: Bools, load: Floats | float = 0.0
+    ) -> None:
         """Takes in a call of each of the robots `where`, arrays (m,).
 
         Args:
@@ -118,9 +124,10 @@ class CallFilter:
             kind: 0 to 3, the place in THINK_ACTIONS
             y: log(measured / expected)
             at_least: the call was given up, so that `y` is the least that it would have taken
-            cold: it was the first one, or came after a pause"""
+            cold: it was the first one, or came after a pause
+            load: the logarithm of what was known of the computer before it"""
         s = self._settings
-        h = self._looks(kind, cold.astype(np.float64))
+        h = self._looks(kind, cold.astype(np.float64), load)
         mean, cov = self._mean[where], self._cov[where] + self._drift
         toward = np.einsum("nij,nj->ni", cov, h)
         known = np.einsum("ni,ni->n", toward, h)
@@ -180,12 +187,12 @@ class CallFilter:
         return self._spread_sum / self._spread_weight
 
     @staticmethod
-    def _looks(kind: Ints, cold: Floats) -> Floats:
-        """(m, 6): which parts of the state a call of `kind` shows."""
+    def _looks(kind: Ints, cold: Floats, load: Floats | float) -> Floats:
+        """(m, 7): which parts of the state a call of `kind` shows."""
         h = np.zeros((len(kind), _SIZE))
         h[:, _F] = 1.0
         h[np.arange(len(kind)), kind + 1] = 1.0
-        h[:, _C] = cold
+        h[:, _C], h[:, _B] = cold, load
         return h
 
 

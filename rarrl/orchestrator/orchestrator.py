@@ -165,10 +165,12 @@ class Orchestrator:
         """Whether `decision_id` is the last decision made; the outcomes of all others come too late."""
         return decision_id == self._id
 
-    def record_act(self, status: ActStatus, subgoal_done: bool) -> None:
-        """Folds in the outcome of an execution attempt."""
+    def record_act(self, status: ActStatus, subgoal_done: bool, pending: bool | None = None) -> None:
+        """Folds in the outcome of an execution attempt. pending: whether it was made beside a call; None: as it was
+        when the last decision was made."""
         success = np.array([status is ActStatus.SUCCESS])
-        self.history.record_act(np.array([True]), success, np.array([subgoal_done]), np.array([self._pending]))
+        beside = self._pending if pending is None else pending
+        self.history.record_act(np.array([True]), success, np.array([subgoal_done]), np.array([beside]))
 
     def record_call(self, call: LlmCall) -> None:
         """Folds in a finished call and pays for it. One that was withdrawn tells nothing of calls, and is paid for."""

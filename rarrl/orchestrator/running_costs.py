@@ -33,6 +33,10 @@ TOKEN_SPREAD = 0.25
 """Standard deviation of the logarithm of a call's tokens where the profile does not tell it, as it does of seconds."""
 MOST_RATIO = 1e4
 """Calls cost this factor more or less than the profile says, at most: beyond, a number is a mistake."""
+MOST_SLOWDOWN = 100.0
+"""More than this counts as this."""
+_NEW_LOAD = 0.02
+"""Change of the load's logarithm from which on the costs are written anew."""
 _STREAMED = 0.02
 """Share of a call's seconds after its first token, at least: with less, the answer came in one piece."""
 _UNANSWERED = (CallStatus.BACKEND_DOWN,)
@@ -71,10 +75,11 @@ class CostsOfRobots:
         tokens: Floats,
         at_least: NDArray[np.bool_],
         cold: NDArray[np.bool_],
+        load: Floats | float = 0.0,
     ) -> None:
         """Takes in a call of each of the robots `where` (m,). tokens: 0 where they are not known; else see
         `CallFilter.update`."""
-        self.seconds.update(where, kind, _log_ratio(seconds, self._base[0][kind, where]), at_least, cold)
+        self.seconds.update(where, kind, _log_ratio(seconds, self._base[0][kind, where]), at_least, cold, load)
         known = (tokens > 0.0) & ~at_least
         if known.any():
             some, of = where[known], kind[known]
@@ -83,22 +88,23 @@ class CostsOfRobots:
             self.token_filter.update(some, of, ratio, no, no)
             self._longest[of, some] = np.maximum(self._longest[of, some], tokens[known])
 
-    def update(self, cold: NDArray[np.bool_] | bool = False) -> None:
-        """Writes the attributes. cold: (n,), whether a call made now would be the first, or come after a pause."""
+    def update(self, cold: NDArray[np.bool_] | bool = False, load: Floats | float = 0.0) -> None:
+        """Writes the attributes. cold: (n,), whether a call made now would be the first, or come after a pause. load:
+        (n,), see `CallFilter.update`."""
         mean_s, _, mean_tokens, max_tokens = self._prior
-        log, _, noise = self.seconds.predict(cold)
+        log, _, noise = self.seconds.predict(cold, load)
         wider = 0.5 * (noise**2 - self._spread**2)  # the mean of a lognormal lies above its median by half the variance
         self.mean_s = mean_s * np.exp(log + np.minimum(wider, 1.0))
-        self.p95_s = self.quantile(Z95, cold)
+        self.p95_s = self.quantile(Z95, cold, load)
 
         log, *_ = self.token_filter.predict()
         self.mean_tokens = mean_tokens * np.exp(log)
         self.max_tokens = np.maximum(max_tokens * np.exp(log), self._longest)
 
-    def quantile(self, z: float, cold: NDArray[np.bool_] | bool = False) -> Floats:
+    def quantile(self, z: float, cold: NDArray[np.bool_] | bool = False, load: Floats | float = 0.0) -> Floats:
         """(4, n) seconds that a call made now stays below with the probability of `z`, a quantile of the standard
         normal distribution. With the profile's own spread, it is the profile's p95 that is scaled."""
-        log, unsure, noise = self.seconds.predict(cold)
+        log, unsure, noise = self.seconds.predict(cold, load)
         wide = np.sqrt(unsure**2 + noise**2)
         return self._prior[1] * np.exp(log + t_quantile(z, self.seconds.freedom) * wide - Z95 * self._spread)
 
@@ -118,13 +124,17 @@ class RunningCosts:
     Args:
         prior: what the profile says.
         now: seconds on the clock that pauses are measured on.
+        slowdown: what programs on this computer meet now, 1 where it is idle, such as `OwnShare.slowdown`; for models
+            that run on it. How far calls follow it is learnt. None: nothing is known.
 
     Attributes:
         calls: how many have been taken in.
         wait_s: seconds that a call is expected to wait in a queue, 0 where no backend tells.
     """
 
-    def __init__(self, prior: Costs, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, prior: Costs, now: Callable[[], float] = time.monotonic, slowdown: Callable[[], float] | None = None
+    ) -> None:
         self.calls = 0
         self.now = now
         self._costs = CostsOfRobots(prior.mean_s, prior.p95_s, prior.mean_tokens, prior.max_tokens)
@@ -133,7 +143,8 @@ class RunningCosts:
             deque(maxlen=FIRST_TOKENS) for _ in THINK_ACTIONS
         )
         self._last_s = -np.inf
-        self._was_cold = False
+        self._slowdown = slowdown
+        self._seen = False, 0.0  # whether the next call is cold, and the load: what `_costs` hold for
 
     @property
     def mean_s(self) -> Floats:
@@ -163,6 +174,7 @@ class RunningCosts:
         kind = THINK_ACTIONS.index(call.action)
         waited_s = self._waited(kind, call)
         cold = self.is_cold(self.now() - call.seconds)
+        load = self._seen[1]
         self.calls += 1
         self._last_s = self.now()
         one = np.zeros(1, np.int64)
@@ -173,9 +185,9 @@ class RunningCosts:
             np.array([call.tokens]),
             np.array([call.status in _GIVEN_UP]),
             np.array([cold]),
+            load,
         )
-        self._was_cold = self.is_cold(self._last_s)
-        self._costs.update(self._was_cold)
+        self._look(again=True)
 
     def _waited(self, kind: int, call: LlmCall) -> float:
         """Seconds that a call waited in a queue, by its first token; the expected wait follows them."""
@@ -213,14 +225,20 @@ class RunningCosts:
         costs.seconds.remember(memory["seconds"])
         costs.token_filter.remember(memory["tokens"])
         self.calls, costs._longest, self._last_s = int(memory["calls"]), longest, -np.inf
-        costs.update(True)
+        self._look(again=True)
 
     def _now_costs(self) -> CostsOfRobots:
-        cold = self.calls > 0 and self.is_cold(self.now())
-        if cold != self._was_cold:
-            self._was_cold = cold
-            self._costs.update(cold)
+        self._look()
         return self._costs
+
+    def _look(self, again: bool = False) -> None:
+        """Sees to it that the costs are those of a call made now. again: more calls are known."""
+        cold = self.calls > 0 and self.is_cold(self.now())
+        load = 0.0 if self._slowdown is None else float(np.log(np.clip(self._slowdown(), 1.0, MOST_SLOWDOWN)))
+        was_cold, was_load = self._seen
+        if again or cold != was_cold or abs(load - was_load) > _NEW_LOAD:
+            self._seen = cold, load
+            self._costs.update(cold, load)
 
 
 def lognormal_spread(mean: Floats, p95: Floats) -> Floats:

@@ -290,5 +290,5 @@ def _worthiest(likely: dict[Plan, float], goal: str) -> Plan:
     return max(likely, key=lambda plan: likely[plan] / len(plan.steps) - UNSAID * scope.unspoken(plan, goal))
 
 
-_P_MISSING = 1.0 / (1.0 + math.exp(-deliberate.MISSING_WEIGHT))
+_P_MISSING = 1.0 / (1.0 + math.exp(3.0))
 """Probability that a plan is right which names what the home lacks."""

@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from rarrl.alfred import GoalParameters
+from rarrl.alfred_plans import KNIVES
 from rarrl.errors import InputError
 from rarrl.files import read_file, sha256
 from rarrl.reasoner.plan import Plan
@@ -42,6 +44,8 @@ _TREATMENTS = {
     "pick_heat_then_place_in_recep": "HeatObject",
     "pick_cool_then_place_in_recep": "CoolObject",
 }
+
+_KINDS = {verb: kind for kind, verb in _TREATMENTS.items()}
 
 Goal = tuple[str, ...]
 """A value for each of `FIELDS`."""
@@ -84,6 +88,51 @@ def plan_of(goal: Goal) -> Plan:
     if sliced == "True":
         rows = [["PickupObject", "knife"], ["SliceObject", thing], ["PutObject", "knife", "countertop"], *rows]
     return Plan.from_rows(rows)
+
+
+def achieved(plan: Plan) -> tuple[str, GoalParameters]:
+    """Task type and goal parameters that a plan amounts to."""
+    sliced = any(step.skill == "SliceObject" for step in plan.steps)
+    steps = [step for step in plan.steps if not (sliced and step.arguments[0] in KNIVES)]
+    puts = [(s.arguments[0], s.arguments[-1]) for s in steps if s.skill == "PutObject"]
+    first = next((step.arguments[0] for step in steps), "")
+
+    for step in steps:
+        if step.skill == "ToggleObject":
+            thing = next((s.arguments[0] for s in steps if s.skill == "PickupObject"), "")
+            return "look_at_obj_in_light", GoalParameters(thing, "", "", step.arguments[0], sliced)
+
+    for step in steps:
+        if step.skill in _KINDS:
+            thing = step.arguments[0]
+            place = next((where for what, where in reversed(puts) if what == thing), "")
+            return _KINDS[step.skill], GoalParameters(thing, place, "", "", sliced)
+
+    carried = dict(puts)
+    for what, where in puts:
+        if where in carried and where != what:
+            parameters = GoalParameters(what, carried[where], where, "", sliced)
+            return "pick_and_place_with_movable_recep", parameters
+
+    kind = "pick_two_obj_and_place" if len(puts) > 1 and len(carried) == 1 else "pick_and_place_simple"
+    return kind, GoalParameters(puts[-1][0] if puts else first, puts[-1][1] if puts else "", "", "", sliced)
+
+
+def fields(task_type: str, parameters: GoalParameters) -> tuple[str | bool, ...]:
+    """In the order of FIELDS."""
+    return (
+        task_type,
+        parameters.object,
+        parameters.place,
+        parameters.movable,
+        parameters.lamp,
+        parameters.sliced,
+    )
+
+
+def goal_of(plan: Plan) -> Goal:
+    """What a plan amounts to, a text for each of `FIELDS`."""
+    return tuple(map(str, fields(*achieved(plan))))
 
 
 def is_whole(goal: Goal) -> bool:

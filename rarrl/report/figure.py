@@ -322,7 +322,8 @@ def budget_curve(episode: Episode, what: str) -> tuple[list[float], list[float]]
 
         t0, t1 = (event.t0, event.t1) if isinstance(event, ThinkEvent) else (event.t, event.t)
         after = event.time_left_s if what == "time" else event.tokens_left
-        times += [t0 - episode.start.t, t1 - episode.start.t]
+        # A budget may be cut while a call beside acting is under way; its line comes after that of the cut.
+        times += [max(t0 - episode.start.t, times[-1]), t1 - episode.start.t]
         values += [left, after]
         left = after
 

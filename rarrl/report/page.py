@@ -108,7 +108,9 @@ def _decisions(run: Run, episode: Episode, index: int, unfolded: bool) -> str:
     texts = "".join(f"<th class='text'>{name}</th>" for name in ("decision", "outcome", "why"))
     rows = [f"<tr><th>at</th><th>took</th>{texts}</tr>"]
 
-    for event in episode.events:
+    for event, ends in episode.moments:
+        if ends and isinstance(event, ThinkEvent) and event.beside:
+            continue  # it stands where it was decided
         at = event.t if isinstance(event, ShockEvent) else event.t0 if isinstance(event, ActEvent | ThinkEvent) else 0.0
         start = f"<tr><td>{at - episode.start.t:.1f} s</td>"
         if isinstance(event, ShockEvent):
@@ -123,8 +125,10 @@ def _decisions(run: Run, episode: Episode, index: int, unfolded: bool) -> str:
         if isinstance(event, ThinkEvent):
             why = f"{event.answer} \u2190 {why}" if event.answer else why
             name = dot(ROLE_COLOURS[(event.role, event.level)]) + f"THINK({event.role}, {event.level})"
+            name += " beside acting" if event.beside else ""
             result = f"{event.status}, {event.tokens:.0f} tokens"
-            good = event.status == "OK"
+            result += f", {event.tokens_saved} saved" if event.tokens_saved else ""
+            good = event.status in ("OK", "WITHDRAWN")
         else:
             name = f"ACT {escape(event.subgoal)}"
             result = event.status + (", sub-goal done" if event.subgoal_done else "")

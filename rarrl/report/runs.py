@@ -40,6 +40,22 @@ class Episode:
         return [event for event in self.events if isinstance(event, ActEvent)]
 
     @property
+    def moments(self) -> list[tuple[Event, bool]]:
+        """Events in the order of decisions, and whether they are over: a THINK beside acting comes twice, where it was
+        decided and where its call ended."""
+        moments: list[tuple[Event, bool]] = []
+        for event in self.events:
+            if isinstance(event, ThinkEvent) and event.beside:
+                later = (
+                    at
+                    for at, (other, _) in enumerate(moments)
+                    if isinstance(other, ActEvent | ThinkEvent) and other.decision > event.decision
+                )
+                moments.insert(next(later, len(moments)), (event, False))
+            moments.append((event, True))
+        return moments
+
+    @property
     def thinks(self) -> list[ThinkEvent]:
         """The calls of the language model, in order."""
         return [event for event in self.events if isinstance(event, ThinkEvent)]

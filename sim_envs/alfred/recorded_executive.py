@@ -1,9 +1,11 @@
-"""One episode of recorded answers at a time; a live answer may stand in the place of the recorded one."""
+"""One episode of recorded answers at a time; a live answer may stand in the place of the recorded one, and come while
+the robot goes on (`rarrl.thinking`)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +19,20 @@ from rarrl.errors import InputError
 from rarrl.latency.profile import load_profile
 from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer
 from rarrl.reasoner.plan import Plan
-from rarrl.types import CALL_TIMEOUT_S, Action, CallStatus, LlmCall, Role, StateSummary
+from rarrl.thinking import ANY_QUESTION, Kind, Present, Question, kind_of, may_go_on
+from rarrl.types import CALL_TIMEOUT_S, Action, ActStatus, CallStatus, Decision, LlmCall, Role, StateSummary
 
 from .core import Dynamics
 from .episodes import EpisodeConfig, configured
-from .executive import AlfredExecutive, EpisodeInfo
+from .executive import AlfredExecutive, Attempt, EpisodeInfo
 from .recorded_core import RecordedCore, Recordings, category, put_shape
 
 
 class RecordedExecutive(AlfredExecutive):
     """A robot in one episode of `RecordedCore`: it carries out the plan in force, right or wrong.
 
-    `think` replays the recorded answer; `take` a live one. The plan in force is what `summary` and `task` tell.
+    `think` replays the recorded answer; `take` a live one, and `take_beside` one that came while the robot went on
+    (`rarrl.decision_loop.GoesOn`). The plan in force is what `summary` and `task` tell.
 
     Args:
         recordings: its own; `take` writes into them.
@@ -65,7 +69,9 @@ class RecordedExecutive(AlfredExecutive):
         kinds = r.kinds[row, source, : r.length[row, source]]
         types = tuple(kind for step in kinds for kind in (SubgoalType.GotoLocation, SubgoalType(int(step))))
         index = len(types) if self.done and self.success else min(int(core.situation().subgoal_index[0]), len(types))
-        return StateSummary(step_views(types), index, int(core.acts[0]), int(core.horizon[0]))
+        summary = StateSummary(step_views(types), index, int(core.acts[0]), int(core.horizon[0]))
+        kind = self._kind(summary)
+        return replace(summary, can_go_on=kind is not None and may_go_on(self._question or ANY_QUESTION, kind))
 
     @property
     def task(self) -> TaskView:
@@ -79,6 +85,9 @@ class RecordedExecutive(AlfredExecutive):
 
     def begin(self, number: int) -> EpisodeInfo:
         """Starts episode `number` of this seed."""
+        self._question: Question | None = None
+        self._failed: tuple[int, int] | None = None  # plan and row of the last attempt, where it failed
+        self._succeeded: frozenset[tuple[int, int]] = frozenset()  # since the question was asked
         info = super().begin(number)
         return EpisodeInfo(**{**vars(info), "goal": self._goals[int(self._core.row[0])]})
 
@@ -104,6 +113,60 @@ class RecordedExecutive(AlfredExecutive):
         status = CallStatus.TIMEOUT if ok and not result.call_ok[0] else answer.status
         self.deadline_misses += int(result.deadline_miss[0])
         return LlmCall(action, status, float(result.seconds[0]), float(result.tokens[0]))
+
+    # Beside a question
+
+    def act(self) -> Attempt:
+        """See `AlfredExecutive`."""
+        tried = self._plan_id, int(self._core.situation().subgoal_index[0])
+        attempt = super().act()
+        done = attempt.status is ActStatus.SUCCESS
+        self._failed = None if done else tried
+        self._succeeded |= {tried} if done else frozenset()
+        return attempt
+
+    @property
+    def next_kind(self) -> Kind | None:
+        """See `GoesOn`."""
+        return self._kind(self.summary)
+
+    def _kind(self, summary: StateSummary) -> Kind | None:
+        if self.done or summary.subgoal_index >= len(summary.subgoals):
+            return None
+        step = summary.subgoals[summary.subgoal_index]
+        failed = self._failed if self._question is None else self._question.failed
+        again = failed == (self._plan_id, summary.subgoal_index)
+        return kind_of(step.irreversible, moves=step.name == SubgoalType.GotoLocation.name, again=again)
+
+    def question(self, decision: Decision) -> Question:
+        """See `GoesOn`."""
+        assert decision.action.role is not None
+        self._succeeded = frozenset()
+        self._question = Question(decision.id, decision.action.role, decision.beside, self._plan_id, self._failed)
+        return self._question
+
+    @property
+    def _plan_id(self) -> int:
+        """The plan in force, as `Recordings` counts plans."""
+        core = self._core
+        return int(core.recordings.plan_id[core.row[0], core.source[0]])
+
+    def present(self) -> Present:
+        """See `GoesOn`."""
+        summary = self.summary
+        done = summary.subgoal_index >= len(summary.subgoals)
+        return Present(not self.done, self._plan_id, done, self._succeeded)
+
+    def take_beside(self, action: Action, answer: Answer, stood_s: float) -> LlmCall:
+        """See `GoesOn`. Time stands still in this world while a robot thinks."""
+        self._question = None
+        if not self.done:
+            return self.take(action, answer)
+        time_s, tokens = self.budget_left
+        call = LlmCall(action, answer.status, min(answer.seconds, time_s), min(float(answer.tokens), tokens))
+        self._core.time_s[0] -= call.seconds
+        self._core.tokens[0] -= call.tokens
+        return call
 
     def _put(self, row: int, level: int, plan: Plan, confidence: float) -> None:
         r, expert = self._core.recordings, self._experts[row]

@@ -74,15 +74,28 @@ class Twin:
         facts = self._start.facts
         self._names = names_of(each for rows in facts.values() for row in rows for each in row)
         self._ids = {name: each for each, name in self._names.items()}
-        self._places = dict(sorted(facts.get("receptacleatlocation", ())))
-        self._place_types = dict(facts.get("receptacletype", ()))
-        self._types = dict(facts.get("objecttype", ()))
-        self._openable = {place for (place,) in facts.get("openable", ())}
-        agents = sorted(agent for agent, _ in facts.get("atlocation", ()))
+        self._places = self._pairs("receptacleatlocation")
+        self._place_types = self._pairs("receptacletype")
+        self._types = self._pairs("objecttype")
+        self._openable = {place for place, *_ in facts.get("openable", ())}
+        for predicate in ("inreceptacle", "objectatlocation", "inreceptacleobject", "holds"):
+            self._pairs(predicate)
+        agents = tuple(self._pairs("atlocation"))
         if len(agents) != 1 or not self._places:
             raise InputError(f"ALFWorld: game {game.name}: its problem has no agent, or no receptacles; get it again")
         self._agent = agents[0]
+        try:
+            holds(self._start.goal, facts)
+        except ValueError as error:
+            raise InputError(f"ALFWorld: game {game.name}: {error}; get the game again") from None
         self.reset()
+
+    def _pairs(self, predicate: str) -> dict[str, str]:
+        """The first argument of each fact -> the second, sorted. Raises: InputError for a fact of another form."""
+        rows = sorted(self._start.facts.get(predicate, ()))
+        if any(len(row) != 2 for row in rows):
+            raise InputError(f"ALFWorld: game {self._game.name}: {predicate} is of two things each; get the game again")
+        return {row[0]: row[1] for row in rows}
 
     def reset(self) -> str:
         """Begins anew; returns the opening text."""

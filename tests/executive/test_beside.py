@@ -273,6 +273,16 @@ def test_what_a_look_contradicts_withdraws_the_question():
     assert (made.waits, made.thinks) == (True, None)
 
 
+def test_an_answer_that_comes_before_anybody_has_looked_is_held_against_what_is_known_now():
+    made = begun()
+    made.decide(BESIDE, 0.0)
+    act(made)
+    made.beliefs = made.beliefs.observe("shelf", (), 1.0)
+    before = made.plan
+    assert made.answer(answer(plan=plan("put cup cupboard")), 1.2) == (Withdraw(7), Save())
+    assert (made.plan, made.tally.dropped, made.tally.applied) == (before, 1, 0)
+
+
 def test_what_the_robot_itself_has_changed_contradicts_nothing():
     made = begun()
     made.decide(CHECKS, 0.0)

@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
 pytest.importorskip("test_msgs", reason="test_msgs is missing: pip install ros-test-msgs==2.0.3")
 
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from fibonacci_server import Puppet
 from lifecycle_msgs.msg import Transition
@@ -18,7 +19,8 @@ from test_msgs.action import Fibonacci
 
 from rarrl.errors import InputError
 from rarrl.executive.executive import TaskStatus
-from rarrl_nodes import executive_node, peers
+from rarrl.types import Action, Decision
+from rarrl_nodes import conversions, executive_node, peers
 from rarrl_nodes.executive_node import ExecutiveNode
 from rarrl_nodes.lifecycle import LATCHED
 from rarrl_nodes.orchestrator_node import OrchestratorNode
@@ -194,6 +196,34 @@ def test_cancel_pause_and_resume(bench, ear, robot):
     assert ear.call("executive_node/cancel").success
     assert found.ends(TaskStatus.CANCELLED)
     assert ear.until(lambda: robot.goals[1].is_cancel_requested)
+
+
+def test_a_decision_that_asks_a_person_holds_the_task_until_somebody_resumes(bench, ear, robot):
+    found = bench(orchestrator__decision_timeout_s=20.0)
+    orchestrator = ear.node.create_publisher(DiagnosticArray, "decision", LATCHED)
+    assert ear.until(orchestrator.get_subscription_count)
+
+    def decide(number, **fields):
+        assert ear.until(lambda: ear.heard["state"] and ear.values("state")[-1]["phase"] == "waiting")
+        state = ear.values("state")[-1]
+        decision = Decision(number, Action.ACT, 0.0, "it fails with 0.93", **fields)
+        told = conversions.DecisionMessage(
+            state["run"], int(state["state"]), int(state["episode"]), decision, 20.0, 4000.0
+        )
+        orchestrator.publish(conversions.array("o: decision", conversions.values_from_decision(told), Time()))
+
+    found.say("count to three")
+    decide(1, asks_person=True)
+    assert found.ends(TaskStatus.NEEDS_PERSON)
+    told = [{each.key: each.value for each in msg.status[0].values} for msg in found.said]
+    assert ear.until(lambda: found.said[-1].status[0].message == "needs_person"), told[-1]
+    assert "it fails with 0.93" in found.node.diagnose()[1] and robot.asked == []
+    assert ear.until(lambda: ear.values("state")[-1]["phase"] == "executing")  # nothing is due meanwhile
+    assert ear.call("executive_node/resume").success
+    decide(2)
+    assert ear.until(lambda: robot.asked == [3] and robot.running)
+    robot.finish()
+    assert found.ends(TaskStatus.SUCCEEDED)
 
 
 def test_deactivation_stops_the_skill_and_activation_goes_on(bench, ear, robot):

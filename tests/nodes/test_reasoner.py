@@ -38,12 +38,12 @@ def graph(ear, local_node, tmp_path, monkeypatch):
     """Starts both nodes with a reasoner of the test's."""
     save_profile(profile(), tmp_path / "household.json")
 
-    def start(reasoner, episodes=3, time_budget_s=20.0, **more):
+    def start(reasoner, episodes=3, time_budget_s=20.0, policy="always", **more):
         monkeypatch.setattr(orchestrator_node, "make_reasoner", lambda spec, **_: GuardedReasoner(reasoner))
         shared = {
             "orchestrator__profile": str(tmp_path / "household.json"),
             "orchestrator__reasoner": "llama",
-            "orchestrator__policy": "always",
+            "orchestrator__policy": policy,
             "orchestrator__time_budget_s": time_budget_s,
         }
         robot = local_node(
@@ -176,10 +176,35 @@ def test_a_call_waits_for_the_one_before_it(ear, graph, tmp_path, monkeypatch):
     monkeypatch.setattr(decision_client, "GRACE_S", 0.2)
     monkeypatch.setattr(orchestrator_node, "GRACE_S", 30.0)  # the node does not give up: the robot goes on first
     slow = Slow()
-    _, thinker = graph(slow, episodes=2, time_budget_s=2.0)
+    _, thinker = graph(slow, episodes=2, time_budget_s=2.0, orchestrator__costs="static")
     assert ear.until(lambda: thinker._awaited is not None and thinker._awaited is not thinker._running)
     assert thinker.diagnose()[2]["reasoner_calls"] == 1  # backends take one call at a time
     slow.let.set()
     assert ear.until(lambda: finished(ear), 30.0)
     statuses = [event.status for event in read_events(tmp_path / "run").events if isinstance(event, ThinkEvent)]
     assert statuses[:2] == ["TIMEOUT", "OK"] and thinker.diagnose()[2]["stale_answers_dropped"] == 1
+
+
+def test_a_replayed_robot_goes_on_beside_a_question(ear, graph, tmp_path):
+    robot, thinker = graph(Expert(), episodes=6, policy='always:{"recipe": "P1", "beside": true}')
+    assert ear.until(lambda: finished(ear), 60.0)
+    log = read_events(tmp_path / "run")
+    thinks = [event for event in log.events if isinstance(event, ThinkEvent)]
+    ends = [event for event in log.events if isinstance(event, EndEvent)]
+    assert len(ends) == 6 and sum(end.calls for end in ends) == len(thinks)
+    assert any(think.beside and think.status == "OK" for think in thinks)
+    tally = robot._robot.tally
+    assert tally.beside == sum(bool(think.beside) for think in thinks)
+    assert tally.applied + tally.dropped + tally.withdrawn == tally.beside
+    assert thinker.diagnose()[2]["asks"] == "none"
+
+
+def test_a_replayed_robot_stands_where_nothing_is_left_beside_a_question(ear, graph, tmp_path):
+    slow = Slow()
+    robot, thinker = graph(slow, episodes=1, policy="own_parts:AsksBeside")
+    assert ear.until(lambda: thinker.diagnose()[2]["reasoner_calls"] == 1)
+    assert ear.until(lambda: robot._robot.stands or robot._robot.withdraws or finished(ear), 30.0)
+    slow.let.set()
+    assert ear.until(lambda: finished(ear), 30.0)
+    thinks = [event for event in read_events(tmp_path / "run").events if isinstance(event, ThinkEvent)]
+    assert len(thinks) == 1 and thinks[0].beside

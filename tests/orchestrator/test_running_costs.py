@@ -107,7 +107,7 @@ def test_a_server_that_becomes_slow_is_believed_after_three_calls():
 SPREAD = 0.4
 
 
-def run_of_calls(factor, spread=SPREAD, robots=4000, before=30, after_=40, seed=0):
+def run_of_calls(factor, spread=SPREAD, robots=1500, before=30, after_=40, seed=0):
     """Whether each call stayed below the predicted 95 % quantile, (calls, robots); and the predicted means."""
     rng, rows = np.random.default_rng(seed), np.arange(robots)
     mean = np.array([1.0, 2.0, 0.5, 1.0])
@@ -190,3 +190,17 @@ def test_a_queue_costs_every_kind_of_call_the_same_seconds():
     assert told.mean_s[short - 1] == pytest.approx(5.9, rel=0.15)
     assert told.mean_s[long - 1] == pytest.approx(1.8 + 5.0, rel=0.15), "2 s of work, 5 s of waiting"
     assert untold.mean_s[long - 1] > 9.0, "who does not know of the queue takes the server for slower"
+
+
+def test_a_busy_computer_is_seen_before_the_call_once_calls_were_seen_to_follow_it():
+    slowdown = [1.0]
+    costs = RunningCosts(PRIOR, Now(), slowdown=lambda: slowdown[0])
+    for busy in (1.0, 1.0, 4.0, 4.0, 1.0, 1.0, 4.0, 4.0, 1.0):
+        slowdown[0] = busy
+        assert (costs.mean_s > 0.0).all()  # a decision looks at them
+        costs.observe(call(seconds=0.9 * busy))
+
+    assert costs.mean_s[0] == pytest.approx(1.0, rel=0.25)
+    slowdown[0] = 4.0
+    assert costs.mean_s[0] == pytest.approx(4.0, rel=0.25)
+    assert costs.p95_s[0] > 4.0

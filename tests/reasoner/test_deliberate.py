@@ -1,6 +1,7 @@
 """The recipes of the shipped planner, on a model that says what the test wants."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,7 @@ from rarrl.types import CallStatus, Role
 
 MUG = Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "shelf"]])
 CUP = Plan.from_rows([["PickupObject", "cup"], ["PutObject", "cup", "shelf"]])
+SOFA = Plan.from_rows([["PickupObject", "mug"], ["PutObject", "mug", "sofa"]])
 
 
 class Scripted:
@@ -22,6 +24,7 @@ class Scripted:
     def __init__(self, plans, likely=None, verdict='{"ok":true}', p_ok=0.9, tokens=10, failures=None):
         self.plans, self.verdict, self.p, self.tokens = list(plans), verdict, p_ok, tokens
         self.likely = {p.plan_json(plan) + p.END: score for plan, score in (likely or {}).items()}
+        self.likely = self.likely or {f"{text}{p.END}": -1.0 for text in self.plans}
         self.failures = failures or {}
         self.completions = 0
         self.spent = 0
@@ -39,7 +42,7 @@ class Scripted:
         return Completion(text, 5, self.tokens, 0.0, 0.0, -0.1)
 
     def score(self, prompt, texts):
-        return [self.likely.get(text, -1.0) for text in texts]
+        return [self.likely.get(text, -40.0 if text.startswith('{"plan') else -1.0) for text in texts]
 
 
 def ask(model, role=Role.PLANNER, level=1, plan=None):
@@ -53,34 +56,55 @@ def test_level_1_is_one_answer():
 
 
 def test_level_2_keeps_the_likeliest_whole_plan():
-    model = Scripted(
-        [p.plan_json(CUP), p.plan_json(MUG)],
-        {CUP: -2.0, MUG: -1.0},
-    )
-    assert ask(model, level=2).result == MUG
+    model = Scripted([p.plan_json(CUP)], {CUP: -9.0, MUG: -1.0})
+    request = Request(1, Role.PLANNER, 2, "put a mug on the shelf", 1.0, scene=("shelf", "desk"))
+    outcome = carry_out(request, model)
+    assert outcome.result == MUG  # the second reader has read it
+    assert 0.9 < outcome.p_right <= 1.0
+    assert model.completions == 1
+
+    blind = deliberate.as_trained(replace(request, scene=()), model)
+    assert blind.result == CUP  # nothing is known that level 1 does not know
+    assert blind.p_right < 0.1
 
 
 def test_level_2_offers_another_plan_than_the_one_that_failed():
-    model = Scripted([p.plan_json(CUP), p.plan_json(MUG)])
-    assert ask(model, level=2, plan=MUG).result == CUP
-    assert ask(Scripted([p.plan_json(MUG)]), level=2, plan=MUG).result == MUG  # it knows no other
+    model = Scripted([p.plan_json(MUG)], {MUG: -0.1, CUP: -1.0, SOFA: -20.0})
+    first = ask(model, level=2)
+    again = ask(model, level=2, plan=MUG)
+    assert first.result == MUG
+    assert again.result != MUG
+    assert 0.0 < again.p_right < 1.0
 
 
-def test_level_2_stays_within_its_tokens():
-    model = Scripted([p.plan_json(MUG)], tokens=60)
-    ask(model, level=2)
-    assert model.spent <= 512
+def test_level_2_chooses_no_plan_that_the_home_lacks():
+    model = Scripted([p.plan_json(SOFA)], {SOFA: -0.1, MUG: -9.0})
+    for scene, plan in (((), SOFA), (("shelf", "desk"), MUG), (("sofa", "desk"), SOFA)):
+        request = Request(1, Role.PLANNER, 2, "put a mug on the shelf", 1.0, scene=scene)
+        assert deliberate.as_trained(request, model).result == plan
 
 
-def test_samples_that_go_astray_are_passed_over_and_other_failures_are_not():
-    cut = CallFailedError(CallStatus.BUDGET, "cut off")
-    model = Scripted(["nonsense", p.plan_json(MUG)], failures={2: cut})
-    assert ask(model, level=2).result == MUG
-    with pytest.raises(ValueError, match="none of the samples"):
-        ask(Scripted(["nonsense"]), level=2)
-    late = CallFailedError(CallStatus.TIMEOUT, "late")
-    with pytest.raises(CallFailedError, match="late"):
-        ask(Scripted([p.plan_json(MUG)], failures={2: late}), level=2)
+def test_a_plan_that_the_home_lacks_is_hardly_ok():
+    model = Scripted([p.plan_json(MUG)], {MUG: -0.1})
+    request = Request(1, Role.VERIFIER, 2, "put a mug on the shelf", 1.0, scene=("sofa", "desk"), plan=MUG)
+    verdict = deliberate.as_trained(request, model).result
+    assert not verdict.ok and verdict.p_ok == deliberate.P_MISSING
+
+
+def test_probabilities_of_plans_sum_to_one():
+    model = Scripted([p.plan_json(CUP)], {CUP: -2.0, MUG: -1.0})
+    request = Request(1, Role.PLANNER, 2, "put a mug on the shelf", 1.0)
+    likely = deliberate.probabilities(request, model, deliberate.as_trained(replace(request, level=1), model))
+    assert sum(likely.values()) == pytest.approx(1.0)
+    assert likely[MUG] > likely[CUP] and len(likely) > 3
+
+
+def test_what_the_rules_forbid_is_not_taken_from_the_second_reader():
+    model = Scripted([p.plan_json(CUP)], {CUP: -9.0, MUG: -1.0})
+    forbids = Request(1, Role.PLANNER, 2, "put a mug on the shelf", 1.0, rules=lambda plan: "no" * ("mug" in str(plan)))
+    scene = ("shelf", "desk")
+    assert deliberate.as_trained(replace(forbids, scene=scene), model).result == CUP
+    assert deliberate.as_trained(replace(forbids, scene=scene, rules=lambda _: ""), model).result == MUG
 
 
 def test_verifier_tells_its_probability():

@@ -141,8 +141,9 @@ class Block:
         )
         for other in ours[:-1]:
             told += (
-                f" {other.policy} does {other.done} ({points(self.gain(mine.policy, other.policy))}), and "
-                f"{mine.policy} takes {_shorter(self.seconds(mine.policy, other.policy))} than it."
+                f" Against {other.policy}, which does {other.done}, that is "
+                f"{points(self.gain(mine.policy, other.policy))} points, and a mission takes "
+                f"{_shorter(self.seconds(mine.policy, other.policy))}."
             )
         return told
 

@@ -93,7 +93,7 @@ def write_mission_report(folder: Path, notes: Sequence[str] = ()) -> MissionRepo
 
     seed, rule = shown_seed(results) if results else (0, "not played yet")
     if table:
-        rule = "the one that tells most: in the table, those that learned do it at either price, and the others least"
+        rule = "the one that tells most: in the table, those that learned do it at either price, others do not"
     shown = [p for p in played if p.result.seed == seed and p.trace is not None]
     traces = [p.trace for p in shown if p.trace is not None]
     write_bytes_atomic(folder / PNG, render(traces, results, table=table))

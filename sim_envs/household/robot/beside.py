@@ -13,6 +13,7 @@ from typing import Any
 from rarrl.alfred import STEP_VIEWS
 from rarrl.reasoner.base import Answer
 from rarrl.thinking import (
+    ANY_QUESTION,
     ENDS_TASK,
     STOPPED_BY_ANSWER,
     Do,
@@ -35,9 +36,6 @@ from ..executor import Event
 from ..world import DT, Row
 from .drivers import NEVER, STOPPED
 from .executive import HouseholdExecutive
-
-_PLANNER = Question(0, Role.PLANNER, beside=True)
-"""The question that `can_go_on` is about where none is open: less may go on beside it than beside any other."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ class BesideExecutive(HouseholdExecutive):
         moment = (self.env.world.steps, self.env.executor.index, self.plan, self._acts)
         if self._ahead[0] != moment:
             rows = self._left().rows
-            may = bool(rows) and may_go_on(_PLANNER, self._kind(rows[0], self._failed)) and self._is_known(rows[0])
+            may = bool(rows) and may_go_on(ANY_QUESTION, self._kind(rows[0], self._failed)) and self._is_known(rows[0])
             self._ahead = moment, may
         return self._ahead[1]
 

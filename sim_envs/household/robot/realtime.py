@@ -13,6 +13,7 @@ import numpy as np
 
 from rarrl.clock import Clock, SteadyClock
 from rarrl.diagnostics import Latencies
+from rarrl.thinking import Kind
 from rarrl.types import ActStatus, StereoPair
 
 from ...alfred.executive import Attempt
@@ -156,6 +157,13 @@ class SimWorld:
         self._between = []
         return [event for rows, event in between if rows is self.env.executor.rows]
 
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether `between` would return a success."""
+        with self.monitor:
+            rows = self.env.executor.rows
+            return any(of is rows and event.status is ActStatus.SUCCESS for of, event in self._between)
+
     def stand(self, seconds: float) -> None:
         """Lets so much time pass in the home. Raises: EndedError."""
         with self.monitor:
@@ -285,6 +293,11 @@ class RealtimeExecutive(BesideExecutive):
 
     driver: SimWorld
 
+    @property
+    def next_kind(self) -> Kind | None:
+        """See `GoesOn`. What has succeeded already needs no attempt that does anything."""
+        return Kind.WAITS if self.driver.has_succeeded else super().next_kind
+
     def act(self) -> Attempt:
         """See `HouseholdExecutive`. What has succeeded already, between two attempts, needs no other one."""
         event = self._catch_up()
@@ -294,7 +307,6 @@ class RealtimeExecutive(BesideExecutive):
         self._acts += 1
         self.event = event
         self._end()
-        self._learn(event)
         return Attempt(event.status, 0.0, True)
 
     def _give_up(self) -> Event:
@@ -312,4 +324,6 @@ class RealtimeExecutive(BesideExecutive):
         events = self.driver.between()
         for event in events:
             self._deeds.note(event, self.env.world.steps)
+            if event.status is ActStatus.SUCCESS:
+                self._learn(event)
         return next((event for event in reversed(events) if event.status is ActStatus.SUCCESS), None)

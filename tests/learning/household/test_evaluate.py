@@ -11,7 +11,6 @@ from rarrl_learning.household import evaluate as module
 from rarrl_learning.household.evaluate import (
     FOLDER,
     DelayedReasoner,
-    RememberingReasoner,
     Row,
     Setting,
     run_mission,
@@ -54,28 +53,6 @@ def test_a_delayed_reasoner_costs_what_the_profile_says_and_answers_the_same():
     assert all(answer.tokens_in + answer.tokens_out > 100 for answer in answers)
     late = DelayedReasoner(Quick(), "groq-70b", 0).ask(replace(request, deadline_s=0.01))
     assert (late.status, late.plan, late.seconds) == (CallStatus.TIMEOUT, None, 0.01)
-
-
-def test_a_question_is_asked_once_and_the_second_time_costs_nothing():
-    request = Request(1, Role.PLANNER, 1, "put a mug on the shelf", 60.0)
-    reasoner = RememberingReasoner(Quick())
-    first, again = reasoner.ask(request), reasoner.ask(replace(request, decision=7, deadline_s=9.0))
-    assert (again.plan, again.decision, again.seconds, again.tokens_in) == (first.plan, 7, 0.0, 0)
-    assert reasoner.repeats == {7}
-    for change in ({"goal": "another"}, {"level": 2}, {"failed": 1, "plan": PLAN}, {"scene": ("mug",)}):
-        assert reasoner.ask(replace(request, decision=8, **change)).seconds == 0.01, change
-    assert reasoner.repeats == {7}
-
-
-def test_what_failed_is_asked_again():
-    class Failing(Quick):
-        def ask(self, request):
-            return replace(super().ask(request), status=CallStatus.TIMEOUT, plan=None)
-
-    reasoner = RememberingReasoner(Failing())
-    for decision in (1, 2):
-        assert reasoner.ask(Request(decision, Role.PLANNER, 1, "put a mug on the shelf", 60.0)).seconds == 0.01
-    assert not reasoner.repeats
 
 
 def test_what_is_done_is_not_played_again(tmp_path, monkeypatch):

@@ -5,7 +5,9 @@ import json
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from rarrl.cli import app
 from rarrl.latency.profile import load_profile
 from rarrl.orchestrator.registry import load_policy
 from rarrl.orchestrator.rules import make_rule
@@ -86,3 +88,28 @@ def test_a_widened_policy_begins_as_likely_beside_as_standing():
     assert np.allclose(odds[~free, :5], standing[~free], atol=1e-6)
     assert choices(False).sum() == 5 and choices(True).all()
     assert wide.value(wide.encode(situation)) == pytest.approx(narrow.value(narrow.encode(situation)), abs=1e-5)
+
+
+def test_from_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate_beside, "TUNED", ("after_failure",))
+    options = [
+        "--beside",
+        "--n",
+        "3",
+        "--driven",
+        "1",
+        "--latency",
+        "groq-70b",
+        "--json",
+        str(tmp_path / "beside.json"),
+    ]
+    result = CliRunner().invoke(app, ["eval", "mission", *options])
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "beside.json").read_text())
+    figures, rows = found["figures"], found["tables"]["policies"]
+    assert 0.3 < figures["mission_time_ratio_beside"]["value"] < 1.5 and figures["stale_applied"]["value"] == 0
+    assert figures["mission_time_ratio_beside_driven"]["n"] == 1 and figures["collisions_driven"]["value"] == 0
+    kinds = 5
+    assert len(rows) == 2 * kinds + 2 and {row["way"] for row in rows} == {"skipped", "driven"}
+    bad = CliRunner().invoke(app, ["eval", "mission", "--beside", "--latency", "grok-70b"])
+    assert bad.exit_code != 0 and "groq-70b" in bad.output

@@ -11,14 +11,15 @@ from rarrl.clock import ManualClock
 from rarrl.config import config_from_flat
 from rarrl.decision_loop import play_episode
 from rarrl.errors import InputError
-from rarrl.events import ThinkEvent
+from rarrl.events import ActEvent, ThinkEvent
 from rarrl.latency.profile import save_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.rules import make_rule
 from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Fault, Plan, Verdict
-from rarrl.types import Action, ActStatus, CallStatus
+from rarrl.thinking import Kind
+from rarrl.types import Action, ActStatus, CallStatus, Decision
 from rarrl_sim_envs.alfred.make import make_executive
 from rarrl_sim_envs.alfred.recorded_core import NEVER
 
@@ -178,3 +179,93 @@ def test_the_task_tells_what_was_known_of_its_home(tmp_path):
         row = row_of(executive, number)
         told[row] = executive.task.scene
     assert told == {0: ("mug", "desk"), 1: (), 2: ()}
+
+
+class Slow:
+    """Answers with the right plan after 5 s."""
+
+    name = "slow"
+
+    def __init__(self, executive):
+        self.executive = executive
+
+    def ask(self, request):
+        plan = next(expert_plan(task) for task in TASKS if task.annotations[0].goal == request.goal)
+        made = answer(Action.PLANNER_1, plan, seconds=5.0)
+        return replace(made, decision=request.decision, level=request.level)
+
+    def close(self): ...
+
+
+def test_a_live_call_beside_acting_lets_it_go_on_to_the_next_place(settings):
+    executive = make(settings)
+    costs = ReplayTable.from_profile(profile()).costs
+    rule = make_rule("after_failure", recipe="P1", beside=True)
+    events = []
+    for number in range(10):
+        play_episode(
+            executive, Orchestrator(rule, costs, 0.004), number, ManualClock(), events.append, 0.0, Slow(executive)
+        )
+    beside = [event for event in events if isinstance(event, ThinkEvent) and event.beside]
+    assert {event.status for event in beside} >= {"OK"}
+    assert all(event.t1 - event.t0 <= 5.0 + 1e-6 for event in beside)
+    during = [
+        act
+        for act in events
+        for call in beside
+        if isinstance(act, ActEvent) and act.episode == call.episode and call.t0 <= act.t0 < call.t1
+    ]
+    assert {act.subgoal for act in during} >= {"GotoLocation"}
+    assert "SliceObject" not in {act.subgoal for act in during}
+
+
+def test_a_call_that_is_replayed_is_stood_for(settings):
+    executive = make(settings)
+    costs = ReplayTable.from_profile(profile()).costs
+    events = []
+    rule = make_rule("after_failure", recipe="P1", beside=True)
+    for number in range(10):
+        play_episode(executive, Orchestrator(rule, costs, 0.004), number, ManualClock(), events.append)
+    thinks = [event for event in events if isinstance(event, ThinkEvent)]
+    assert thinks and not any(event.beside for event in thinks)
+
+
+def test_it_goes_on_beside_a_question_and_the_answer_takes_effect(settings):
+    executive = make(settings)
+    executive.begin(0)
+    assert executive.summary.can_go_on and executive.next_kind is Kind.MOVES
+    asked = executive.question(Decision(7, Action.PLANNER_1, 10.0, "test", beside=True))
+    while executive.next_kind is Kind.MOVES and not executive.done:
+        executive.act()
+    assert executive.summary.can_go_on == (executive.next_kind is Kind.AGAIN)  # it holds what changes things
+    assert executive.present().plan == asked.plan and asked.failed is None
+    right = next(expert_plan(task) for task in TASKS if task.annotations[0].goal == executive.task.goal)
+    call = executive.take_beside(Action.PLANNER_1, answer(Action.PLANNER_1, plan=right), 0.0)
+    assert (call.status, call.seconds, call.tokens) == (CallStatus.OK, 0.25, 40.0)
+    assert executive.task.plan == right and executive.present().plan != asked.plan
+
+
+def test_a_call_that_is_withdrawn_when_the_episode_is_over_is_paid_for(settings):
+    executive = make(settings)
+    executive.begin(0)
+    executive.question(Decision(7, Action.PLANNER_1, 10.0, "test", beside=True))
+    while not executive.done:
+        executive.act()
+    assert not executive.present().running and executive.next_kind is None
+    before = executive.budget_left
+    call = executive.take_beside(Action.PLANNER_1, answer(Action.PLANNER_1, status=CallStatus.WITHDRAWN), 0.0)
+    assert call.status is CallStatus.WITHDRAWN
+    assert executive.budget_left == pytest.approx((before[0] - 0.25, before[1] - 40.0))
+
+
+def test_episodes_are_played_beside_a_live_reasoner(settings):
+    events, ends = [], []
+    executive = make(settings)
+    costs = ReplayTable.from_profile(profile()).costs
+    for number in range(12):
+        orchestrator = Orchestrator(make_rule("always", recipe="P1", beside=True), costs, 0.0)
+        ends.append(play_episode(executive, orchestrator, number, ManualClock(), events.append, reasoner=Expert()))
+    thinks = [event for event in events if isinstance(event, ThinkEvent)]
+    assert any(think.beside for think in thinks) and any(think.status == "OK" for think in thinks)
+    assert sum(end.success for end in ends) > 3
+    assert sum(end.calls for end in ends) == len(thinks)

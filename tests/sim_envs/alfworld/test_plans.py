@@ -1,12 +1,19 @@
 """ALFRED's plans become plans of this robot in a home."""
 
+import os
+from pathlib import Path
+
 import pytest
 from alfworld_fixtures import a_game
 
+from rarrl.clock import ManualClock
+from rarrl.executive.executive import TaskExecutive
+from rarrl.executive.play import play_task
+from rarrl.skills.nearest import Recalled
 from rarrl.skills.plan import Plan
-from rarrl_sim_envs.alfworld.games import TASK_TYPES
+from rarrl_sim_envs.alfworld.games import TASK_TYPES, read_games
 from rarrl_sim_envs.alfworld.plans import alfred_plan_of, plan_for, right_plan
-from rarrl_sim_envs.alfworld.robot import domain_of
+from rarrl_sim_envs.alfworld.robot import AlfworldPlayer, domain_of
 from rarrl_sim_envs.alfworld.twin import Twin
 
 DOMAIN = domain_of(Twin(a_game()).reset())
@@ -63,3 +70,23 @@ def test_each_type_of_task_has_its_right_plan(task_type):
     assert DOMAIN.check(plan) == ""
     assert alfred_plan_of(game).steps[0].skill == "PickupObject"
     assert len(plan.steps) == (1 if task_type == "pick_and_place_simple" else 2)
+
+
+FOLDER = Path(os.environ.get("ALFWORLD_DATA", ""))
+
+
+@pytest.mark.skipif(
+    not os.environ.get("ALFWORLD_DATA"), reason="needs ALFWorld's games: set ALFWORLD_DATA to their folder"
+)
+def test_right_plans_win_nearly_all_games_of_the_data_set():
+    games = read_games(FOLDER, "valid_seen")[::10]
+    won = 0
+    for game in games:
+        twin = Twin(game)
+        domain = domain_of(twin.reset())
+        plan = right_plan(game, domain)
+        recalled = lambda sentence, plan=plan: Recalled(plan, 1.0, 1, 0)  # noqa: E731
+        executive = TaskExecutive(domain, recall=recalled)
+        play_task(executive, game.goal, AlfworldPlayer(twin, domain), ManualClock())
+        won += twin.won
+    assert won >= 0.97 * len(games)

@@ -143,6 +143,11 @@ def test_a_problem_without_an_agent_is_refused():
     game = a_game()
     with pytest.raises(InputError, match="no agent, or no receptacles"):
         Twin(type(game)(game.task, game.trial, game.goal, "(:init (a b)) (:goal (and))"))
+    with pytest.raises(InputError, match="objecttype is of two things each"):
+        Twin(type(game)(game.task, game.trial, game.goal, "(:init (objectType a)) (:goal (and))"))
+    facts = "(atLocation agent1 x) (receptacleAtLocation desk y)"
+    with pytest.raises(InputError, match="is not allowed in a goal"):
+        Twin(type(game)(game.task, game.trial, game.goal, f"(:init {facts}) (:goal (or (a b) (c d)))"))
 
 
 def test_a_command_takes_less_than_a_millisecond():
