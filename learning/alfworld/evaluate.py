@@ -216,9 +216,10 @@ def contenders_of(tuned: Mapping[str, Any], names: Sequence[str] | None = None) 
     if WEIGHTS.exists() and ABSTAIN.exists():
         found += [Contender("learned_asks", str(WEIGHTS), cost_weight=weight, abstains=True)]
     for share, at in tuned.get("budgets", {}).items():
-        found += [Contender(f"rule@{share}", spec_of(at["rule"], at["params"]))]
+        cap_s = float(at["cap_s"])
+        found += [Contender(f"rule@{share}", spec_of(at["rule"], at["params"]), cap_s)]
         if WEIGHTS.exists() and "cost_weight" in at:
-            found += [Contender(f"learned@{share}", str(WEIGHTS), cost_weight=float(at["cost_weight"]))]
+            found += [Contender(f"learned@{share}", str(WEIGHTS), cap_s, float(at["cost_weight"]))]
     found += [Contender("oracle", "oracle")]
     if names is None:
         return found

@@ -72,6 +72,9 @@ GRIDS: dict[str, list[dict[str, Any]]] = {
 BUDGETS = (0.25, 0.5, 0.75, 1.0)
 """Mean seconds of thinking a task that a policy may come to on people's sentences, in parts of those of `start`, asked
 at level 1: templates cost a policy that reads similarity nothing."""
+CAP_CALLS = 2.5
+"""No task may take more seconds of thinking than so many calls of level 1 where a budget binds: a rule that asks again
+and again where no plan comes would be held against its mean on trees, which ask once."""
 PRICES = tuple(float(p) for p in np.round([*np.geomspace(1e-3, 0.05, 10), *np.linspace(0.06, 1.2, 58), 3.0, 10.0], 5))
 """Points of success for the seconds of one call of level 1: the dial of the learned policy."""
 PRICE_RANGE, CLOSE_RANGE = (1e-3, 3.0), (0.05, 1.2)
@@ -125,8 +128,9 @@ def tune(lesson: Lesson) -> dict[str, dict[str, Any]]:
     return best
 
 
-def within(lesson: Lesson, policy: LearnedPolicy, budget_s: float, cap_s: float = FREE_S) -> dict[str, Any]:
+def within(lesson: Lesson, policy: LearnedPolicy, budget_s: float) -> dict[str, Any]:
     """What does best with a mean of at most `budget_s` seconds a task: a rule, and a price of `policy`."""
+    cap_s = CAP_CALLS * lesson.call_s
     rules = []
     for family, grid in GRIDS.items():
         if family in ("always", "interval"):  # they ask where nothing is new, too, and pay more than trees tell
@@ -143,6 +147,7 @@ def within(lesson: Lesson, policy: LearnedPolicy, budget_s: float, cap_s: float 
             priced.append((round(success, 6), -seconds, weight))
     rule = max(rules, key=lambda each: each[:2])
     found: dict[str, Any] = {"rule": rule[2], "params": rule[3], "rule_success": rule[0], "rule_s": -rule[1]}
+    found["cap_s"] = cap_s
     if priced:
         learned = max(priced)
         found |= {"cost_weight": learned[2], "learned_success": learned[0], "learned_s": -learned[1]}
