@@ -33,7 +33,8 @@ def eval_alfworld(
         str | None, typer.Option(help="textworld, or our fast twin; default: textworld where it is installed.")
     ] = None,
     policy: Annotated[
-        list[str] | None, typer.Option("--policy", help="Only these, such as never or learned; repeat it.")
+        list[str] | None,
+        typer.Option("--policy", metavar="NAME", help="Only these, such as never or learned; repeat it."),
     ] = None,
     n: Annotated[int | None, typer.Option("--n", min=1, help="At most so many games.")] = None,
     alfworld: AlfworldOption = None,

@@ -233,7 +233,7 @@ def t_quantile(z: float, freedom: Floats) -> Floats:
     1 % from 5 degrees of freedom on).
 
     >>> round(float(t_quantile(1.6449, np.array(10.0))), 3)
-    1.812
+    1.811
     """
     first = (z**3 + z) / 4.0
     second = (5.0 * z**5 + 16.0 * z**3 + 3.0 * z) / 96.0

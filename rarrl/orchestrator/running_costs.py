@@ -247,7 +247,7 @@ def lognormal_spread(mean: Floats, p95: Floats) -> Floats:
     ln(p95 / mean) = 1.645 s - s^2 / 2; where no lognormal fits, the widest one is meant.
 
     >>> round(float(lognormal_spread(np.array(1.0), np.array(1.7))), 3)
-    0.362
+    0.363
     """
     tail = np.clip(np.log(np.maximum(p95, 1e-9) / mean), 0.0, 0.5 * Z95**2)
     return np.clip(Z95 - np.sqrt(Z95**2 - 2.0 * tail), *_SPREADS)

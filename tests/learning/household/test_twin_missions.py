@@ -6,6 +6,7 @@ import pytest
 
 from rarrl.latency.profile import load_profile
 from rarrl.reasoner.base import Request
+from rarrl.reasoner.plan import Plan
 from rarrl.types import CallStatus, Role
 from rarrl_learning.household.demo import HOSTED, RECORDED_MISSIONS, table_settings
 from rarrl_learning.household.evaluate import Setting
@@ -21,7 +22,7 @@ def test_what_was_recorded_is_answered():
     judged = reasoner.ask(Request(6, Role.VERIFIER, 1, "", 60.0, plan=plan.plan))
     assert judged.verdict is not None and judged.decision == 6
     with pytest.raises(KeyError):
-        reasoner.ask(Request(7, Role.VERIFIER, 1, "", 60.0))  # of no plan at all nothing was asked
+        reasoner.ask(Request(7, Role.VERIFIER, 1, "", 60.0, plan=Plan(())))  # of this plan nothing was asked
 
 
 def test_no_mission_of_the_table_was_one_to_learn_from():

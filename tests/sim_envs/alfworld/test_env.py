@@ -57,4 +57,4 @@ def test_what_it_refuses(tmp_path, monkeypatch):
         make().reset(options={"game": "mine"})
     monkeypatch.setenv("ALFWORLD_DATA", str(tmp_path / "none"))
     with pytest.raises(DependencyMissingError, match="alfworld-download"):
-        make(games=None)
+        make(games=None).reset()
