@@ -91,7 +91,10 @@ setup(
             *(f"data/**/*.{end}" for end in ("json", "jsonl", "txt", "yaml")),
             *(f"models/**/*.{end}" for end in ("json", "safetensors", "gguf")),
         ],
-        "rarrl_learning": ["reasoner/injection.json", "skills/*.json", "skills/*.safetensors"],
+        "rarrl_learning": [
+            "reasoner/injection.json",
+            *(f"{world}/*.{kind}" for world in ("alfworld", "skills") for kind in ("json", "json.gz", "safetensors")),
+        ],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/rarrl"]),

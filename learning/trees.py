@@ -119,11 +119,10 @@ def grow(trial: Trial, terms: Terms, actions: Sequence[Action], max_calls: int =
         now = frozenset() if failed else node.asked
         stack.append(_Open(walk, node.policy, (at, int(Action.ACT)), now, node.calls, node.failures + failed))
 
-    over, success, *spent = (np.array(column) for column in zip(*rows, strict=True))
+    ends, won, llm_s, tokens, skills = (np.array(column) for column in zip(*rows, strict=True))
     quiet = stacked(later) if later else None
-    return Tree(
-        stacked(situations), np.array(children), over, success, *spent, quiet, np.array(later_of, dtype=np.int64)
-    )
+    quiet_of = np.array(later_of, dtype=np.int64)
+    return Tree(stacked(situations), np.array(children), ends, won, llm_s, tokens, skills, quiet, quiet_of)
 
 
 def stacked(parts: Sequence[Situation]) -> Situation:

@@ -78,6 +78,7 @@ with mujoco.Renderer(model, 8, 8) as renderer:
 """Draws a ball, 8 by 8 pixels."""
 MODELS = (
     "classical-detector",
+    "goal_reader",
     "orchestrator",
     "planner",
     "policy_household",

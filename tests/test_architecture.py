@@ -30,6 +30,7 @@ HEAVY = {
     "alfworld": {"rarrl_sim_envs.alfworld.textworld_game"},
     "pyrobosim": {"rarrl_sim_envs.pyrobosim.road_map", "rarrl_sim_envs.pyrobosim.robot"},
     "torch": {
+        "rarrl_learning.alfworld.train",
         "rarrl_learning.orchestrator.benchmark",
         "rarrl_learning.orchestrator.from_sb3",
         "rarrl_learning.orchestrator.train",
@@ -44,7 +45,6 @@ HEAVY = {
         "rarrl_learning.quantize.scores",
         "rarrl_learning.reasoner.train",
         "rarrl_learning.reasoner.train_goal_reader",
-        "rarrl_learning.alfworld.train",
         "rarrl_learning.skills.train",
         "rarrl_learning.torch_llama",
         "rarrl_sim_envs.alfred.sb3_vec_env",
@@ -70,7 +70,6 @@ HEAVY = {
         "rarrl_learning.reasoner.export",
         "rarrl_learning.reasoner.tokenizer",
         "rarrl_learning.reasoner.train",
-        "rarrl_learning.reasoner.train_goal_reader",
     },
     "gguf": {"rarrl.llama.gguf", "rarrl_learning.reasoner.export"},
     "websockets": {"rarrl.policy.server"},

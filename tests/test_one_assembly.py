@@ -143,7 +143,7 @@ def test_why_finds_the_same_decisions_again(name, kind, profile, tmp_path):
     by_command(name, profile, tmp_path / "run")
     (run,) = read_runs(tmp_path / "run")
     explained = explain(run, COST_WEIGHT)
-    assert explained and all(one.recomputed is one.action for one in explained)
+    assert explained and all(one.recomputed == one.choice for one in explained)
 
 
 def test_shipped_profiles_say_where_they_are_from():

@@ -114,6 +114,10 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "vla_policy_node": [{"policy.folder": "rarrl/models/policy_household"}],
 }
 """Settings under which a node has other topics than by default."""
+NEEDED: dict[str, dict[str, Any]] = {
+    "ExecutiveNode": {"executive.skills": "robot:alfred", "executive.world": "robot:alfred"},
+}
+"""Class of a node -> settings without which it cannot be configured; their pages tell the defaults."""
 
 UNITS = (
     ("_radps2", "rad/s²"),
@@ -310,6 +314,8 @@ def _nodes_with_parameters() -> dict[str, dict[str, _Parameter]]:
             with _made(kind, {}) as (node, _):
                 names = [n for n in _parameter_names(node) if not n.startswith(OF_ROS)]
                 found[node.get_name()] = {name: _Parameter(node, name) for name in names}
+                for name in NEEDED.get(kind.__name__, {}):
+                    found[node.get_name()][name].default = ""
     return found
 
 
@@ -510,7 +516,8 @@ def _made(kind: type, settings: dict[str, Any]) -> Iterator[tuple[Any, Made]]:
                 made.append((direction, entity))
             return entity
 
-    given = [Parameter(name, value=_absolute(value)) for name, value in settings.items()]
+    needed = NEEDED.get(kind.__name__, {})
+    given = [Parameter(name, value=_absolute(value)) for name, value in (needed | settings).items()]
     node = Watched(namespace="robot", parameter_overrides=given)
     try:
         if node.trigger_configure() is not TransitionCallbackReturn.SUCCESS:

@@ -138,7 +138,7 @@ def play(contenders: Sequence[Contender], model: str, llm: str, engine: str, sai
     home = Home(said.game, make_engine(engine))
     known = known_of(model, llm)
     trials: dict[str, Trial] = {}
-    rows = []
+    rows: list[tuple[float, ...]] = []
     for each in contenders:
         trial = trials.setdefault(each.recall, Trial(home.task(said.game.goal, recall_of(each.recall, home.domain))))
         terms = Terms(AtHome(known), known.costs, (each.cap_s, 1e9), cost_weight=each.cost_weight)

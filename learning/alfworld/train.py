@@ -6,6 +6,7 @@ sampled but what a second of thinking costs, and what a task may spend. Rules ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -173,11 +174,9 @@ def fit(
         losses = []
         for lesson in lessons:
             grove = lesson.grove
-            wide = np.exp(rng.uniform(*np.log(PRICE_RANGE), len(grove)))
+            wide = np.exp(rng.uniform(math.log(PRICE_RANGE[0]), math.log(PRICE_RANGE[1]), len(grove)))
             price = np.where(rng.random(len(grove)) < 0.5, wide, rng.uniform(*CLOSE_RANGE, len(grove))) / lesson.call_s
-            price *= min(
-                2.0 * step / steps, 1.0
-            )  # cheap at first: where calls cost too much, never to ask is soon learned
+            price *= min(2.0 * step / steps, 1.0)  # cheap at first: where calls cost much, never to ask is soon learned
             cap_s = float(rng.choice([FREE_S, FREE_S, 12.0 * lesson.call_s, 1.5 * lesson.call_s]))
             s = grove.situations(cap_s, price[grove.of])
             mask = torch.tensor((grove.mask(s) & allowed[:, None]).T)

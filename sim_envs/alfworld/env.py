@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,9 @@ class AlfWorldEnv(gym.Env[dict[str, Any], str]):
             )
         if render_mode not in (None, "ansi"):
             raise InputError(f"AlfWorld: render_mode must be None or 'ansi', got {short(render_mode)}")
-        self.games = _games(games, split)
+        if games is not None and not games:
+            raise InputError("AlfWorld: no games were given")
+        self._source = games, split
         self.render_mode = render_mode
         self._engine = ENGINES[engine]
         self._game: Game
@@ -88,6 +91,12 @@ class AlfWorldEnv(gym.Env[dict[str, Any], str]):
         text = gym.spaces.Text(MAX_TEXT, min_length=0, charset=CHARACTERS)
         self.observation_space = gym.spaces.Dict({"text": text, "task": text})
         self.action_space = gym.spaces.Text(MAX_COMMAND, charset=CHARACTERS)
+
+    @cached_property
+    def games(self) -> tuple[Game, ...]:
+        """What is played, read when it is first asked for. Raises: InputError; DependencyMissingError where nobody has
+        fetched any."""
+        return _games(*self._source)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -134,8 +143,6 @@ def _games(games: Path | str | Sequence[Game] | None, split: str) -> tuple[Game,
     if isinstance(games, (Path, str)):
         path = Path(games)
         return read_games(games_folder(path), split if path.is_dir() else "")
-    if not games:
-        raise InputError("AlfWorld: no games were given")
     return tuple(games)
 
 

@@ -45,7 +45,9 @@ def test_the_class_says_what_a_user_must_know(name):
 
 def make(name, **arguments):
     try:
-        return gymnasium.make(name, **arguments)
+        env = gymnasium.make(name, **arguments)
+        env.reset()
+        return env
     except DependencyMissingError as error:
         pytest.skip(str(error))
 
