@@ -325,8 +325,7 @@ def train_alfworld(
         grown_of[model] = known, grown(known, model, workers, say)
     card = learn(grown_of, seed, folder, command, say)
 
-    people = [each for each in every if each.kind is Kind.HUMAN]
-    watched = watch_all(people, folder / WEIGHTS.name, tuned_for(MODELS[0], folder)["cost_weight"], workers, say)
+    watched = watch_all(every, folder / WEIGHTS.name, tuned_for(MODELS[0], folder)["cost_weight"], workers, say)
     learn_to_ask(watched, names, folder, command)
     return card
 
@@ -354,7 +353,7 @@ def learn_to_ask(watched: Sequence[Trajectory], fitted_to: Sequence[str], folder
     failed = np.array([each.failed for each in held])
     card = {
         "command": command,
-        "fitted_to": f"{len(fitting)} sentences of people, of which {sum(each.failed for each in fitting)} failed",
+        "fitted_to": f"{len(fitting)} sentences, of which {sum(each.failed for each in fitting)} failed",
         "calibrated_on": f"{len(held)} others, of which {int(failed.sum())} failed",
         "stopped_of_those_that_succeed": round(float(stopped[~failed].mean()), 4),
         "guarantee": "of the tasks that fail, at least the share `promise` is announced, over calibration and new task "
