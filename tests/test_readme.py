@@ -4,6 +4,7 @@ import ast
 import importlib
 import importlib.util
 import json
+import os
 import re
 import shlex
 import shutil
@@ -12,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from alfworld_fixtures import a_game, write_folder
 from typer.main import get_command
 
 from rarrl.cli import app
@@ -53,6 +55,7 @@ NEEDS = {
     "rarrl demo": "mujoco",
     "rarrl eval mission": "mujoco",
     "rarrl eval detector": "skimage",
+    "rarrl eval alfworld --engine textworld": "alfworld",
 }
 # Python blocks that stand alone, and run. The others show fragments of a robot's program: only their names are checked.
 RUN_BLOCKS = {
@@ -270,6 +273,7 @@ def workspace(tmp_path_factory):
     head = "provider,size,ttft_s,e2e_s,in_tokens,out_tokens,error_code\n"
     (folder / "requests.csv").write_text(head + rows)
     shutil.copy(ROOT / "rarrl" / "data" / "profiles" / "groq-70b.json", folder / "mine.json")
+    write_folder(folder / "alfworld", [a_game(), a_game("look_at_obj_in_light", "Book", "DeskLamp")])
     policies = [word for name in ("never", "learned") for word in ("--policy", name)]
     run_command(["replay", *policies, "--episodes", "2", "--out", "runs/TIME"], folder)
     return folder
@@ -277,7 +281,14 @@ def workspace(tmp_path_factory):
 
 def run_command(words, folder):
     code = "import sys; sys.argv[0] = 'rarrl'; from rarrl.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", code, *words], cwd=folder, capture_output=True, text=True, timeout=500)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        cwd=folder,
+        env=os.environ | {"ALFWORLD_DATA": str(folder / "alfworld")},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
     assert done.returncode == 0, f"rarrl {shlex.join(words)}: {done.stderr[-2000:]}{done.stdout[-1000:]}"
     return done.stdout
 
