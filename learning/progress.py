@@ -1,8 +1,33 @@
-"""The type of the callback to which long work reports its progress."""
+"""Long work: the type of the callback to which it reports its progress, and the same work on many things."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from typing import TypeVar
 
 Progress = Callable[[float, str], None]
 """(done, text): how much is done, in the units that the function names (steps, tasks, ...), and a few words on it."""
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+
+def done_on_each(
+    one: Callable[[Item], Found],
+    items: Sequence[Item],
+    workers: int,
+    say: Callable[[str, float], None],
+    what: str,
+) -> list[Found]:
+    """What `one` returns for each of `items`, in their order.
+
+    workers: processes; with 1 all is done in this one. say: hears how many of them are done, such as "3 of 8 missions"
+    where `what` is "missions", and their share."""
+    found: list[Found] = []
+    with ProcessPoolExecutor(workers) if workers > 1 else nullcontext() as pool:
+        for result in map(one, items) if pool is None else pool.map(one, items, chunksize=4):
+            found.append(result)
+            say(f"{len(found)} of {len(items)} {what}", len(found) / len(items))
+    return found

@@ -7,8 +7,7 @@ and somebody who knows how each decision would end."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from importlib.util import find_spec
@@ -33,6 +32,7 @@ from rarrl_sim_envs.alfworld.games import Game, TextGame, games_folder, in_peopl
 from rarrl_sim_envs.alfworld.plans import plan_for
 from rarrl_sim_envs.alfworld.twin import Twin
 
+from ..progress import done_on_each
 from ..trees import grow
 from ..trials import Played, Terms, Trial
 from .asked import known_of
@@ -188,18 +188,7 @@ def played(
 ) -> NDArray[np.float64]:
     """(contenders, sentences, COLUMNS)."""
     one = partial(play, tuple(contenders), model, llm, engine)
-    rows: list[NDArray[np.float64]] = []
-
-    def collected(results: Iterable[NDArray[np.float64]]) -> None:
-        for row in results:
-            rows.append(row)
-            say(f"{model}: {len(rows)} of {len(said)} sentences", len(rows) / len(said))
-
-    if workers <= 1:
-        collected(map(one, said))
-    else:
-        with ProcessPoolExecutor(workers) as pool:
-            collected(pool.map(one, said, chunksize=4))
+    rows = done_on_each(one, said, workers, say, f"sentences, {model}")
     return np.array(rows).swapaxes(0, 1)
 
 

@@ -7,8 +7,7 @@ sampled but what a second of thinking costs, and what a task may spend. Rules ar
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -29,6 +28,7 @@ from rarrl.types import Action
 from rarrl_sim_envs.alfworld.games import Game
 
 from ..grove import Grove, Outcome
+from ..progress import done_on_each
 from ..trees import Tree, grow
 from ..trials import Terms, Trial
 from .abstain import Trajectory, calibrated, fit_score, watch
@@ -92,7 +92,6 @@ UNDECIDED = 0.2
 LATER = 500
 """Situations in which nothing is new that each step looks at."""
 
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -245,25 +244,7 @@ def summary(lessons: Mapping[str, Lesson], policy: LearnedPolicy) -> dict[str, d
 
 def grown(said: Sequence[Said], model: str, workers: int, say: Callable[[str, float], None]) -> list[Tree]:
     """The tree of each sentence, in the twin."""
-    return _collected(partial(_tree, model), said, workers, say, model)
-
-
-def _collected(
-    one: Callable[[Said], T], said: Sequence[Said], workers: int, say: Callable[[str, float], None], what: str
-) -> list[T]:
-    found: list[T] = []
-
-    def take(results: Iterable[T]) -> None:
-        for result in results:
-            found.append(result)
-            say(f"{what}: {len(found)} of {len(said)} sentences", len(found) / len(said))
-
-    if workers <= 1:
-        take(map(one, said))
-    else:
-        with ProcessPoolExecutor(workers) as pool:
-            take(pool.map(one, said, chunksize=4))
-    return found
+    return done_on_each(partial(_tree, model), said, workers, say, f"sentences, {model}")
 
 
 def _tree(model: str, said: Said) -> Tree:
@@ -334,7 +315,7 @@ def watch_all(
     said: Sequence[Said], weights: Path, cost_weight: float, workers: int, say: Callable[[str, float], None]
 ) -> list[Trajectory]:
     """What the robot knew whenever it acted, under the learned policy with the shipped planner."""
-    return _collected(partial(_watched, weights, cost_weight), said, workers, say, "watching")
+    return done_on_each(partial(_watched, weights, cost_weight), said, workers, say, "sentences watched")
 
 
 def _watched(weights: Path, cost_weight: float, said: Said) -> Trajectory:

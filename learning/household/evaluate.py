@@ -23,7 +23,7 @@ from rarrl.clock import ManualClock
 from rarrl.config import LanguageModelConfig
 from rarrl.decision_loop import play_episode
 from rarrl.errors import InputError
-from rarrl.events import ActEvent, EpisodeEvent, Event, ThinkEvent
+from rarrl.events import ActEvent, EndEvent, EpisodeEvent, Event, ThinkEvent
 from rarrl.latency.profile import World, load_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.beside import thinks_beside
@@ -35,7 +35,7 @@ from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.types import CallStatus, Role
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.robot.beside import BesideExecutive
-from rarrl_sim_envs.household.robot.drivers import CLASSICAL, EXACT, SGBM, HomeSensor, PolicyDriver
+from rarrl_sim_envs.household.robot.drivers import CLASSICAL, EXACT, SGBM, Driver, HomeSensor, PolicyDriver
 from rarrl_sim_envs.household.robot.executive import HouseholdExecutive
 from rarrl_sim_envs.household.robot.known_goals import known_goals
 from rarrl_sim_envs.household.world import DT
@@ -141,11 +141,8 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
     Raises: InputError for names that are unknown, DependencyMissingError."""
     env = HouseholdEnv(people=setting.people, disturbance=setting.disturbance, time_limit_s=TIME_LIMIT_S)
     driver = PolicyDriver(_policy(setting.gguf), EYES[setting.eyes], recorder)
-    budget = (setting.time_budget_s, setting.token_budget)
-    timeout_s = setting.language_model.call_timeout_s
     orchestrator = orchestrator_of(setting)
-    kind = BesideExecutive if thinks_beside(orchestrator.policy) else HouseholdExecutive
-    executive = kind(env, driver, known_goals(), *budget, first_seed=0, call_timeout_s=timeout_s)
+    executive = executive_of(setting, orchestrator, env, driver)
     if not setting.latency:
         orchestrator.costs = _known_costs(setting)
     reasoner: Reasoner = _reasoner(setting.llm, setting.language_model)
@@ -167,22 +164,8 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
 
     try:
         end = play_episode(executive, orchestrator, seed, ManualClock(), log, reasoner=reasoner)
-        met, total = env.met
         reason = "done" if end.success else "out of time" if env.is_late else _why(executive)
-        result = MissionResult(
-            policy=setting.policy,
-            seed=seed,
-            goal=env.mission.task.goal,
-            success=end.success,
-            share=met / total,
-            mission_s=env.world.steps * DT,
-            llm_s=end.llm_seconds,
-            tokens=end.tokens,
-            calls=end.calls,
-            collisions=env.world.collisions,
-            gate_stops=driver.statistics.stops,
-            end_reason=reason,
-        )
+        result = result_of(setting, seed, env, end, driver.statistics.stops, reason)
         drive = driver.statistics
         return Row(
             result,
@@ -196,6 +179,34 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
         )
     finally:
         env.close()
+
+
+def executive_of(setting: Setting, orchestrator: Orchestrator, env: HouseholdEnv, driver: Driver) -> HouseholdExecutive:
+    """The robot of a mission; it goes on beside a call where the policy asks for that. Its missions have their seeds as
+    numbers."""
+    kind = BesideExecutive if thinks_beside(orchestrator.policy) else HouseholdExecutive
+    budget = (setting.time_budget_s, setting.token_budget)
+    timeout_s = setting.language_model.call_timeout_s
+    return kind(env, driver, known_goals(), *budget, first_seed=0, call_timeout_s=timeout_s)
+
+
+def result_of(setting: Setting, seed: int, env: HouseholdEnv, end: EndEvent, stops: int, reason: str) -> MissionResult:
+    """How a mission came out. stops: of the gate. reason: why it ended."""
+    met, total = env.met
+    return MissionResult(
+        policy=setting.policy,
+        seed=seed,
+        goal=env.mission.task.goal,
+        success=end.success,
+        share=met / total,
+        mission_s=env.world.steps * DT,
+        llm_s=end.llm_seconds,
+        tokens=end.tokens,
+        calls=end.calls,
+        collisions=env.world.collisions,
+        gate_stops=stops,
+        end_reason=reason,
+    )
 
 
 def _why(executive: HouseholdExecutive) -> str:

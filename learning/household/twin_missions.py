@@ -15,23 +15,18 @@ from rarrl.alfred_plans import ALFRED_DOMAIN
 from rarrl.clock import ManualClock
 from rarrl.decision_loop import play_episode
 from rarrl.latency.profile import load_profile
-from rarrl.orchestrator.beside import thinks_beside
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.breaker import judged
 from rarrl.reasoner.plan import Plan
 from rarrl.types import THINK_ACTIONS
 from rarrl_sim_envs.household.env import HouseholdEnv
-from rarrl_sim_envs.household.robot.beside import BesideExecutive
 from rarrl_sim_envs.household.robot.drivers import Driver, ExpertDriver
-from rarrl_sim_envs.household.robot.executive import HouseholdExecutive
-from rarrl_sim_envs.household.robot.known_goals import known_goals
 from rarrl_sim_envs.household.robot.teleport_driver import TeleportDriver
-from rarrl_sim_envs.household.world import DT
 
-from .evaluate import TIME_LIMIT_S, DelayedReasoner, Setting, orchestrator_of
+from .evaluate import TIME_LIMIT_S, DelayedReasoner, Setting, executive_of, orchestrator_of, result_of
 from .record_answers import MissionAnswers
-from .report.trace import MissionResult, Played
+from .report.trace import Played
 
 HELD_OUT = "household-heldout"
 
@@ -90,27 +85,7 @@ def play_in_twin(
     people = setting.people if drives else 0
     env = HouseholdEnv(stereo=False, people=people, disturbance=setting.disturbance, time_limit_s=TIME_LIMIT_S)
     driver: Driver = ExpertDriver() if drives else _teleports()
-    budget = (setting.time_budget_s, setting.token_budget)
     orchestrator = _orchestrator(setting)
-    kind = BesideExecutive if thinks_beside(orchestrator.policy) else HouseholdExecutive
-    executive = kind(env, driver, known_goals(), *budget)
+    executive = executive_of(setting, orchestrator, env, driver)
     end = play_episode(executive, orchestrator, seed, ManualClock(), reasoner=reasoner)
-
-    met, total = env.met
-    return Played(
-        MissionResult(
-            policy=setting.policy,
-            seed=seed,
-            goal=env.mission.task.goal,
-            success=end.success,
-            share=met / total,
-            mission_s=env.world.steps * DT,
-            llm_s=end.llm_seconds,
-            tokens=end.tokens,
-            calls=end.calls,
-            collisions=env.world.collisions,
-            gate_stops=0,
-            end_reason="done" if end.success else "not done",
-        ),
-        (),
-    )
+    return Played(result_of(setting, seed, env, end, 0, "done" if end.success else "not done"), ())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import astuple
 from functools import lru_cache, partial
 from pathlib import Path
@@ -34,6 +33,7 @@ from rarrl_sim_envs.pyrobosim.missions import (
     mission,
 )
 
+from ..progress import done_on_each
 from ..trials import CallCosts, Terms, Trial
 from .recorded_answers import LEVELS, RecordedAnswers
 from .trials import costs_of, domain, task_of
@@ -105,24 +105,7 @@ def played(
     say: Callable[[str, float], None],
 ) -> NDArray[np.float64]:
     """(policies, missions, COLUMNS)."""
-    rows: list[list[tuple[float, ...]]] = []
-    play = partial(play_all, policies)
-    if workers <= 1:
-        results: Iterable[list[tuple[float, ...]]] = map(play, tasks)
-        return _collected(results, rows, len(tasks), say)
-    with ProcessPoolExecutor(workers) as pool:
-        return _collected(pool.map(play, tasks, chunksize=4), rows, len(tasks), say)
-
-
-def _collected(
-    results: Iterable[list[tuple[float, ...]]],
-    rows: list[list[tuple[float, ...]]],
-    total: int,
-    say: Callable[[str, float], None],
-) -> NDArray[np.float64]:
-    for row in results:
-        rows.append(row)
-        say(f"{len(rows)} of {total} missions", len(rows) / total)
+    rows = done_on_each(partial(play_all, policies), tasks, workers, say, "missions")
     return np.array(rows).swapaxes(0, 1)
 
 
