@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +91,6 @@ UNDECIDED = 0.2
 """Weight of staying undecided at first, falling to 0: a policy that is sure at once learns nothing more."""
 LATER = 500
 """Situations in which nothing is new that each step looks at."""
-
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from rarrl.alfred_plans import ALFRED_DOMAIN
 from rarrl.clock import ManualClock
 from rarrl.decision_loop import play_episode
 from rarrl.latency.profile import load_profile
-from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.breaker import judged
 from rarrl.reasoner.plan import Plan
@@ -63,11 +62,6 @@ def _teleports() -> TeleportDriver:
     return TeleportDriver()
 
 
-@lru_cache(maxsize=16)
-def _orchestrator(setting: Setting) -> Orchestrator:
-    return orchestrator_of(setting)
-
-
 def play_in_twin(
     setting: Setting, row: int, pictures: bool = False, recording: str = HELD_OUT, drives: bool = True
 ) -> Played:
@@ -85,7 +79,7 @@ def play_in_twin(
     people = setting.people if drives else 0
     env = HouseholdEnv(stereo=False, people=people, disturbance=setting.disturbance, time_limit_s=TIME_LIMIT_S)
     driver: Driver = ExpertDriver() if drives else _teleports()
-    orchestrator = _orchestrator(setting)
+    orchestrator = orchestrator_of(setting)
     executive = executive_of(setting, orchestrator, env, driver)
     end = play_episode(executive, orchestrator, seed, ManualClock(), reasoner=reasoner)
     return Played(result_of(setting, seed, env, end, 0, "done" if end.success else "not done"), ())

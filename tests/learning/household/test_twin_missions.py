@@ -53,3 +53,11 @@ def test_other_recordings_and_no_driving():
     setting = Setting("interval", latency="household", costs="household-training")
     played = play_in_twin(setting, 3, recording="household-training", drives=False).result
     assert played.seed == TRAINING_SEED + 3 and played.calls and not played.collisions
+
+
+def test_a_mission_does_not_depend_on_those_before_it():
+    """What calls cost is learned within a mission: else a table would depend on which process plays which missions."""
+    hosted = Setting("learned", latency=HOSTED.latency, costs=HOSTED.costs, cost_weight=0.02)
+    numbers = range(8)
+    forth = {number: play_in_twin(hosted, number).result for number in numbers}
+    assert forth == {number: play_in_twin(hosted, number).result for number in reversed(numbers)}
