@@ -1,0 +1,1 @@
+"""Faults injected on purpose, and what becomes of the robot: `rarrl faults run`."""
