@@ -118,6 +118,7 @@ setup(
     entry_points={
         "console_scripts": [
             "rarrl = rarrl.cli:main",
+            "deadman_node = rarrl_nodes.deadman_node:main",
             "executive_node = rarrl_nodes.executive_node:main",
             "orchestrator_node = rarrl_nodes.orchestrator_node:main",
             "replay_node = rarrl_nodes.replay_node:main",

@@ -8,13 +8,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, overload
 
 import rclpy
-import rclpy.utilities
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.client import Client
@@ -35,9 +32,9 @@ from rarrl.config import FieldSpec, Scalar, Section
 from rarrl.diagnostics import Announcer, why_silent
 from rarrl.errors import InputError, RarrlError
 from rarrl.plugins import USER_ERRORS, one_line
-from rarrl.strict_json import short
 
 from . import params
+from .arguments import ros_words, wants_help
 from .conversions import array
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -355,40 +352,6 @@ def _end_at_a_signal(node: RarrlNode) -> None:
     threading.Thread(target=wait, name="signals", daemon=True).start()
 
 
-USAGE = """usage: {name} [--ros-args [-p NAME:=VALUE] [--params-file FILE] [-r OLD:=NEW] ...]
-
-{about}
-
-Everything is set by ROS parameters: docs/reference/parameters.md, or `ros2 param list /{name}` while it runs."""
-
-
-def wants_help(arguments: Sequence[str], about: str) -> bool:
-    """Whether the command line (`sys.argv`) asks for help, which is printed. about: a sentence on the node.
-
-    Raises: InputError for an argument that neither ROS nor the node takes, and a parameter file that cannot be used."""
-    for option, value in pairwise(arguments):
-        if option == "--params-file":
-            params.check_file(Path(value))
-    try:
-        own = rclpy.utilities.remove_ros_args(list(arguments))[1:]
-    except RuntimeError as error:  # a -p option or a parameter file that ROS cannot read
-        raise InputError(_words(error)) from None
-
-    name = Path(arguments[0]).stem
-    if "--help" in own or "-h" in own:
-        print(USAGE.format(name=name, about=about))
-        return True
-    if own:
-        raise InputError(f"{name}: {short(own[0])} is no argument of this node; parameters stand behind --ros-args")
-    return False
-
-
-def _words(error: RuntimeError) -> str:
-    """What ROS says of its arguments; of those that it does not know, it only says a list."""
-    text = " ".join(str(error).split())
-    return f"ROS does not know {text}" if text.startswith("[") else text
-
-
 def run_node(make: Callable[[], RarrlNode]) -> int:
     """Starts, spins and ends a node; with --help it only prints how it is called.
 
@@ -405,7 +368,7 @@ def run_node(make: Callable[[], RarrlNode]) -> int:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             signal.signal(signal.SIGTERM, signal.default_int_handler)
         except RuntimeError as error:  # a -p option or a parameter file that ROS cannot read
-            raise InputError(_words(error)) from None
+            raise InputError(ros_words(error)) from None
 
         node = make()
         node.autostart()

@@ -14,6 +14,7 @@ from rclpy.parameter import Parameter
 
 from rarrl.config import (
     Config,
+    DeadmanConfig,
     DetectorConfig,
     ExecutiveConfig,
     FieldSpec,
@@ -145,6 +146,28 @@ class GateNodeConfig(Section):
     )
 
 
+class DeadmanNodeConfig(Section):
+    """Parameters of deadman_node outside the section `deadman` of the configuration."""
+
+    twist_stamped: bool = Field(
+        default=True,
+        description=(
+            "Whether cmd_vel_gated and cmd_vel are geometry_msgs/TwistStamped; false: geometry_msgs/Twist. "
+            "It has to be what the safety gate publishes and the base accepts, or the robot does not move."
+        ),
+    )
+    base_frame: str = Field(
+        default="base_link",
+        min_length=1,
+        max_length=MAX_FRAME_CHARS,
+        pattern=ONE_LINE,
+        description=(
+            "Frame id of the zeros that the deadman publishes itself; what passes keeps its own. A base that looks at "
+            "frames and expects another ignores these zeros and stops by its own time limit."
+        ),
+    )
+
+
 class SimNodeConfig(Section):
     """Parameters of sim_robot_node outside the sections of the configuration."""
 
@@ -184,6 +207,7 @@ EXECUTIVE_SPECS = (
 STEREO_SPECS = (*iter_fields(DetectorConfig, "detector."), *iter_fields(StereoNodeConfig))
 POLICY_SPECS = (*iter_fields(PolicyConfig, "policy."), *iter_fields(PolicyNodeConfig))
 GATE_SPECS = (*iter_fields(GateConfig, "gate."), *iter_fields(GateNodeConfig))
+DEADMAN_SPECS = (*iter_fields(DeadmanConfig, "deadman."), *iter_fields(DeadmanNodeConfig))
 SIM_SPECS = (
     *iter_fields(OrchestratorConfig, "orchestrator."),
     *iter_fields(LanguageModelConfig, "language_model."),
@@ -192,7 +216,10 @@ SIM_SPECS = (
 )
 _OURS = frozenset(
     spec.name
-    for specs in (ORCHESTRATOR_SPECS, EXECUTIVE_SPECS, REPLAY_SPECS, STEREO_SPECS, POLICY_SPECS, GATE_SPECS, SIM_SPECS)
+    for specs in (
+        *(ORCHESTRATOR_SPECS, EXECUTIVE_SPECS, REPLAY_SPECS, STEREO_SPECS, POLICY_SPECS),
+        *(GATE_SPECS, DEADMAN_SPECS, SIM_SPECS),
+    )
     for spec in specs
 )
 """Names that any of the nodes declares: one parameter file may serve all of them."""

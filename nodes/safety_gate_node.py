@@ -1,5 +1,4 @@
-"""safety_gate_node: the only one that speaks to the motors. Thin over `rarrl.safety.base_gate`;
-docs/explanation/safety.md.
+"""safety_gate_node: what every command has to pass. Thin over `rarrl.safety.base_gate`; docs/explanation/safety.md.
 
 One thread. It publishes when a command comes and at its own rate, on the steady clock, even when all others are
 silent."""
@@ -22,6 +21,7 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import JointState, LaserScan
+from std_msgs.msg import Bool
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from rarrl.diagnostics import Announcer, Latencies
@@ -33,7 +33,8 @@ from rarrl.safety.joint_states import JointStates
 from rarrl.safety.timeline import Timeline
 from rarrl.types import GateAction, GateReason, GateResult, RobotCommand
 
-from .lifecycle import LATEST, RarrlNode, now, run_node
+from .lifecycle import LATCHED, LATEST, RarrlNode, now, run_node
+from .own_messages import OwnMessages
 from .params import GATE_SPECS, GateNodeConfig, read_config
 from .stereo_messages import nanoseconds, pose_of, range_scan_of, seconds
 from .transforms import Transforms
@@ -52,8 +53,10 @@ MAX_SOURCES = 100
 robot has more parts."""
 MAX_POINTS = 1000
 """Rows of a joint command; more is a garbled message."""
-OWN_MESSAGES = 1000
-"""Messages of ours that are remembered, to know them when they are heard: 50 s at 20 Hz."""
+OWN_CHUNKS = 1000
+"""Joint commands of ours that are remembered, to know them when they are heard."""
+PAUSE_S = 1.0
+"""Seconds without joint commands after which an arm may move again, once an emergency stop was reset."""
 ACK_S = 0.2
 """Seconds that the last zero may take to arrive; then the base's own deadman stops it."""
 STREAMS = ("command", "joint_command", "scan", "odom", "joint_states")
@@ -72,6 +75,7 @@ class SafetyGateNode(RarrlNode):
         self._stamped = bool(self.setting("twist_stamped"))
         self._frame = str(self.setting("base_frame"))
         self._base_frames = base_frames(self._frame)
+        self._estop_latched = False
         self._scan_frames = frames_of(config.scan_frames)
         self._transforms = Transforms(self, "gate.sensor_from_tf") if config.sensor_from_tf else None
         self._forget()
@@ -85,7 +89,7 @@ class SafetyGateNode(RarrlNode):
 
         self._command_sub = make(TwistStamped, "command", self._on_command, LATEST)
         make(LaserScan, "scan", self._on_scan, PARTS)
-        make(kind, "cmd_vel", self._on_own_twist, FEW)
+        self.create_subscription(kind, "cmd_vel", self._on_own_twist, FEW)
         if config.odometry:
             make(Odometry, "odom", self._on_odom, FEW)
         self._joint_pub = None
@@ -94,6 +98,7 @@ class SafetyGateNode(RarrlNode):
             make(JointTrajectory, "joint_command", self._on_joint_command, LATEST)
             make(JointState, "joint_states", self._on_joint_states, PARTS)
             make(JointTrajectory, "joint_trajectory", self._on_own_joints, FEW)
+            make(Bool, "estop_latched", self._on_estop_latched, LATCHED)
         self.create_timer(1 / config.rate_hz, self._tick, clock=self.steady)
 
     def _forget(self) -> None:
@@ -109,7 +114,10 @@ class SafetyGateNode(RarrlNode):
         self._silence = ""
         self._last_drop = ""
         self._without_reading = 0.0
-        self._own: deque[Hashable] = deque(maxlen=OWN_MESSAGES)
+        self._own = OwnMessages()
+        self._own_chunks: deque[Hashable] = deque(maxlen=OWN_CHUNKS)
+        self._arm_held = self._estop_latched
+        self._joint_command_s = -math.inf
         self._foreign_s = -math.inf
         self._answered_s = -math.inf
         self._result = GateResult.stop(GateReason.NO_COMMAND)
@@ -333,23 +341,38 @@ class SafetyGateNode(RarrlNode):
             msg = TwistStamped(twist=twist)
             msg.header.stamp = self.stamp()
             msg.header.frame_id = self._frame
-        self._own.append(_key(msg))
+        self._own.sent(msg)
         self._twist_pub.publish(msg)
 
-    def _on_own_twist(self, msg: Twist | TwistStamped) -> None:
-        self._hear(_key(msg))
+    def _on_own_twist(self, msg: Twist | TwistStamped, info: Any) -> None:
+        if self.active and not self._own.holds(msg, info):
+            self._hear_foreign()
 
     def _on_own_joints(self, msg: JointTrajectory) -> None:
-        self._hear(_joint_key(msg))
+        if self.active and _joint_key(msg) not in self._own_chunks:
+            self._hear_foreign()
 
-    def _hear(self, key: Hashable) -> None:
-        """A message on our topics: ours or not? Counting publishers would not do: dead ones linger for many seconds."""
-        if self.active and key not in self._own:
-            self._foreign_s = now()
-            self._counts["foreign_messages"] += 1
-            self.get_logger().error("another node publishes on our topics: stop", throttle_duration_sec=10.0)
+    def _hear_foreign(self) -> None:
+        self._foreign_s = now()
+        self._counts["foreign_messages"] += 1
+        self.get_logger().error("another node publishes on our topics: stop", throttle_duration_sec=10.0)
 
     # Arms
+
+    def _on_estop_latched(self, msg: Bool) -> None:
+        """The base's commands end in the deadman, which has latched the stop; those of an arm end here."""
+        self._estop_latched = msg.data
+        self._arm_held = self._arm_held or msg.data
+
+    def _arm_rests(self, pauses: bool, came: float) -> bool:
+        """Whether an arm must get nothing: while the emergency stop is latched, and then until its commands paused.
+
+        pauses: whether this command asks to hold."""
+        silent_s = came - self._joint_command_s
+        self._joint_command_s = came
+        if not self._estop_latched and (pauses or silent_s >= PAUSE_S):
+            self._arm_held = False
+        return self._arm_held
 
     def _on_joint_states(self, msg: JointState) -> None:
         """Several nodes may publish these, each for its own joints: their stamps need not rise from one to another."""
@@ -369,11 +392,14 @@ class SafetyGateNode(RarrlNode):
         if taken is None:
             return
         self._counts["joint_commands"] += 1
+        rests = self._arm_rests(not msg.points, came)
         if not msg.points:  # hold: an arm that gets nothing more stands at the end of its last row
             return
 
         result = JointResult(None, None, str(GateReason.OTHER_PUBLISHER))
-        if came - self._foreign_s >= FOREIGN_PUBLISHER_S:
+        if rests:
+            result = JointResult(None, None, "emergency stop")
+        elif came - self._foreign_s >= FOREIGN_PUBLISHER_S:
             result = self._judge_joints(msg, taken, came)
         self._joint_reason = result.reason
 
@@ -385,7 +411,7 @@ class SafetyGateNode(RarrlNode):
                 out.points.append(
                     JointTrajectoryPoint(positions=row.tolist(), time_from_start=Duration(seconds=float(at)).to_msg())
                 )
-            self._own.append(_joint_key(out))
+            self._own_chunks.append(_joint_key(out))
             self._joint_pub.publish(out)
 
     def _judge_joints(self, msg: JointTrajectory, taken: float, came: float) -> JointResult:
@@ -474,13 +500,6 @@ def speeds_of(msg: TwistStamped) -> tuple[float, float, str]:
     linear = msg.twist.linear
     angular = msg.twist.angular
     return planar((linear.x, linear.y, linear.z), (angular.x, angular.y, angular.z))
-
-
-def _key(msg: Twist | TwistStamped) -> Hashable:
-    """What distinguishes two messages."""
-    twist = getattr(msg, "twist", msg)
-    stamp = nanoseconds(msg.header.stamp) if hasattr(msg, "header") else 0
-    return stamp, twist.linear.x, twist.linear.y, twist.angular.z
 
 
 def _joint_key(msg: JointTrajectory) -> Hashable:

@@ -849,6 +849,54 @@ class GateConfig(Section):
     )
 
 
+class DeadmanConfig(Section):
+    """The deadman below the safety gate: the last publisher of commands, which says zero when the gate is silent."""
+
+    max_silence_s: float = Field(
+        default=0.2,
+        ge=0.05,
+        le=1.0,
+        description="Largest age by its stamp of the gate's last command, in seconds; after that the base gets zero. "
+        "If it is shorter than three periods of gate.rate_hz, a busy computer stops the robot; if it is too long, the "
+        "robot drives on after the gate has died.",
+    )
+    rate_hz: float = Field(
+        default=20.0,
+        ge=5.0,
+        le=200.0,
+        description="Rate at which the deadman publishes zero while nothing may pass, in hertz. If it is lower than "
+        "the base expects, the base's own time limit stops it again and again.",
+    )
+    resume_s: float = Field(
+        default=1.0,
+        ge=0.0,
+        le=10.0,
+        description="Length of a silence of the gate, in seconds, after which commands pass again by themselves; "
+        "after a longer one, or a gate that was started again, a command of zero has to come first. 0: after every "
+        "silence. If it is too long, the robot drives off by itself after a fault that nobody saw to.",
+    )
+    restart: Literal["zero", "enable"] = Field(
+        default="zero",
+        description="What lets commands pass after a start, a long silence or a reset of the emergency stop: zero "
+        "(one command of zero; a safety gate sends it when it is activated) or enable (someone calls ~/enable). With "
+        "zero, a robot whose parts were restarted drives on as soon as it is commanded.",
+    )
+    start_latched: bool = Field(
+        default=False,
+        description="Whether the node starts as if the emergency stop had been pressed, so that only ~/reset lets the "
+        "robot move. Set it where the node is started again by itself: a stop that its predecessor had latched would "
+        "be forgotten otherwise.",
+    )
+    estop_silence_s: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=10.0,
+        description="Longest time without a message on estop, in seconds, after which the emergency stop is latched; "
+        "0: that topic may be silent. With 0, a button whose node or radio has died stops nothing; if it is shorter "
+        "than the button's period, the robot does not move.",
+    )
+
+
 class SimConfig(Section):
     """A simulated home with a robot that is driven over ROS."""
 
@@ -913,6 +961,7 @@ class Config(Section):
     detector: DetectorConfig = Field(default_factory=DetectorConfig)
     policy: PolicyConfig = Field(default_factory=PolicyConfig)
     gate: GateConfig = Field(default_factory=GateConfig)
+    deadman: DeadmanConfig = Field(default_factory=DeadmanConfig)
     sim: SimConfig = Field(default_factory=SimConfig)
 
 

@@ -36,6 +36,8 @@ NO_MIRROR = {
     "learning/reasoner/export.py": "shown through tests/learning/reasoner/test_train.py",
     "learning/trees.py": "shown through tests/learning/alfworld/test_trials.py",
     "learning/trials.py": "shown through tests/learning/skills/test_trials.py",
+    "nodes/arguments.py": "shown through tests/nodes/test_lifecycle.py",
+    "nodes/own_messages.py": "shown through tests/nodes/test_deadman_node.py and test_safety_gate_node.py",
     "nodes/peers.py": "shown through tests/nodes/test_executive_node.py",
     "nodes/sightings.py": "shown through tests/nodes/test_executive_node.py",
     "nodes/skill_events.py": "shown through tests/nodes/test_skill_runner.py",

@@ -337,9 +337,9 @@ def nodes() -> str:
             "Nodes",
             "Topics and services of each node, as the node itself creates them when it is configured. Names are "
             "relative (they move with the namespace) unless they begin with `/`; `~` is the node's name. "
-            "`/diagnostics` comes once a second. Besides these, every node has the services of a lifecycle node "
-            "(`~/change_state`, ...) and of parameters. Latched: transient local, so that a node that comes later gets "
-            "the last message. Parameters: [parameters.md](parameters.md).",
+            "`/diagnostics` comes once a second. Besides these, every node has the services of parameters and, but for "
+            "`deadman_node`, of a lifecycle node (`~/change_state`, ...). Latched: transient local, so that a node "
+            "that comes later gets the last message. Parameters: [parameters.md](parameters.md).",
         )
     ]
     with _ros():
@@ -473,7 +473,9 @@ def _ros() -> Iterator[None]:
 
 
 def _node_classes() -> list[type]:
-    """The lifecycle nodes of rarrl_nodes: the classes of its modules *_node that take no name."""
+    """The nodes of rarrl_nodes: the classes of its modules *_node that take no name."""
+    from rclpy.node import Node
+
     package = importlib.import_module(FOLDERS["nodes"])
     classes = []
     for info in pkgutil.iter_modules(package.__path__):
@@ -482,7 +484,7 @@ def _node_classes() -> list[type]:
             classes += [
                 value
                 for value in vars(module).values()
-                if inspect.isclass(value) and value.__module__ == module.__name__ and hasattr(value, "on_configure")
+                if inspect.isclass(value) and value.__module__ == module.__name__ and issubclass(value, Node)
             ]
     return classes
 
@@ -520,7 +522,8 @@ def _made(kind: type, settings: dict[str, Any]) -> Iterator[tuple[Any, Made]]:
     given = [Parameter(name, value=_absolute(value)) for name, value in (needed | settings).items()]
     node = Watched(namespace="robot", parameter_overrides=given)
     try:
-        if node.trigger_configure() is not TransitionCallbackReturn.SUCCESS:
+        configure = getattr(node, "trigger_configure", lambda: TransitionCallbackReturn.SUCCESS)
+        if configure() is not TransitionCallbackReturn.SUCCESS:
             raise NotHereError(f"{node.get_name()} cannot be configured: {getattr(node, 'failure', '')}")
         yield node, made
     finally:

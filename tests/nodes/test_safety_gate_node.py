@@ -18,11 +18,13 @@ from rclpy.duration import Duration
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState, LaserScan
+from std_msgs.msg import Bool
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from rarrl.errors import InputError
 from rarrl.types import GateAction, GateReason
-from rarrl_nodes.safety_gate_node import SafetyGateNode
+from rarrl_nodes.lifecycle import LATCHED
+from rarrl_nodes.safety_gate_node import PAUSE_S, SafetyGateNode
 
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 KINDS = {
@@ -262,6 +264,11 @@ def test_a_plain_twist_where_the_base_wants_one(ear, local_node):
     world.gate = local_node(SafetyGateNode, twist_stamped=False)
     assert world.connect().moves(0.2) and world.gate._counts["foreign_messages"] == 0
 
+    rival = ear.node.create_publisher(Twist, "cmd_vel", RELIABLE)
+    assert ear.until(rival.get_subscription_count)
+    rival.publish(world.heard[-1])  # equal to the gate's own, but for its number
+    assert ear.until(lambda: reason(world) == "another publisher on our topics")
+
 
 def test_without_odometry_the_assumed_room_goes_with_the_robot(ear, local_node):
     world = World(ear)
@@ -342,6 +349,36 @@ def test_a_bad_chunk_for_the_arm_goes_nowhere(arm, msg, age_s):
     assert arm.ear.until(lambda: arm.gate._counts["joint_refused"] == 1)
     arm.listen(0.1)
     assert arm.rows == [] and arm.gate.diagnose()[2]["joint_refusal"]
+
+
+def test_an_emergency_stop_of_the_deadman_holds_an_arm_until_its_commands_have_paused(arm):
+    def asks(msg=None):
+        """Chunks at 10 Hz for a second; whether one of them passed."""
+        arm.rows.clear()
+        for _ in range(10):
+            joints(arm)
+            arm.send("joint_command", msg or chunk([[0.01, 1.0]]))
+            arm.listen(0.05)
+        return bool(arm.rows)
+
+    assert asks()
+    deadman = arm.ear.node.create_publisher(Bool, "estop_latched", LATCHED)
+    deadman.publish(Bool(data=True))
+    assert arm.ear.until(lambda: arm.gate._estop_latched)
+    assert not asks() and arm.gate.diagnose()[2]["joint_refusal"] == "emergency stop"
+    arm.listen(PAUSE_S + 0.1)
+    assert not asks(), "a pause while it is latched resets nothing"
+
+    deadman.publish(Bool(data=False))
+    assert arm.ear.until(lambda: not arm.gate._estop_latched)
+    assert not asks(), "the arm does not go on by itself"
+    arm.listen(PAUSE_S + 0.1)
+    assert asks()
+    deadman.publish(Bool(data=True))
+    assert arm.ear.until(lambda: arm.gate._estop_latched)
+    deadman.publish(Bool(data=False))
+    assert arm.ear.until(lambda: not arm.gate._estop_latched)
+    assert not asks() and not asks(JointTrajectory(joint_names=["shoulder", "elbow"])) and asks()
 
 
 def sent(topic, **fields):
