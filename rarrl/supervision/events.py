@@ -32,6 +32,11 @@ class Change(str, Enum):
     CONFIGURE = "configure"
     ACTIVATE = "activate"
 
+    @property
+    def goal(self) -> Life:
+        """The state that it leads to."""
+        return Life.INACTIVE if self is Change.CONFIGURE else Life.ACTIVE
+
 
 # What comes in
 
@@ -60,16 +65,7 @@ class Ended:
     how: str
 
 
-@dataclass(frozen=True)
-class Answered:
-    """A transition has been answered. ok: it succeeded."""
-
-    node: str
-    change: Change
-    ok: bool
-
-
-Event = Beat | Ended | Answered
+Event = Beat | Ended
 
 # What goes out
 
@@ -100,7 +96,7 @@ class Kill:
 
 @dataclass(frozen=True)
 class Ask:
-    """Ask the node for a transition; what comes of it is to be told as `Answered`."""
+    """Ask the node for a transition; its heartbeats tell what comes of it."""
 
     node: str
     change: Change

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from rarrl.supervision.events import (
     Adopt,
     Announce,
-    Answered,
     Ask,
     Beat,
     Change,
@@ -38,8 +37,9 @@ CHANGE_S = 120.0
 ADOPT_S = 10.0
 """Seconds until the first heartbeat of a process that an earlier supervisor had started: DDS finds it within two."""
 
-ASK_S = 5.0
-"""Seconds after which a transition is asked for again where the node shows no sign of it."""
+ASK_S = 1.0
+"""Seconds after which a transition is asked for again where the node shows no sign of it: the question may have gone to
+a process that was killed, which DDS remembers for a while."""
 
 KILL_S = 1.0
 """Seconds after which a process that does not end is killed once more."""
@@ -119,11 +119,7 @@ class Supervisor:
         node = self._nodes.get(event.node)
         if node is None:
             return []
-        if isinstance(event, Beat):
-            return self._on_beat(node, event)
-        if isinstance(event, Ended):
-            return self._on_ended(node, event)
-        return self._on_answered(node, event)
+        return self._on_beat(node, event) if isinstance(event, Beat) else self._on_ended(node, event)
 
     def started(self, name: str, pid: int, now: float) -> None:
         """The process that `Start` asked for."""
@@ -202,15 +198,24 @@ class Supervisor:
         elif node.pid != beat.pid:  # whoever manages it has started it again
             self._take(node, beat.pid, ADOPT_S)
             commands.append(Adopt(beat.node, beat.pid))
-        if node.life is not beat.life:
-            node.changed = self._time
-            node.asked = None if beat.life is not Life.CHANGING else node.asked
-        node.beat = beat
+        before, node.beat = node.life, beat
         node.heard = self._time
+        if before is not beat.life:
+            node.changed = self._time
+            commands += self._on_change(node, before, beat)
+        return commands
+
+    def _on_change(self, node: _Watched, before: Life | None, beat: Beat) -> list[Command]:
+        """Another state than `before`."""
         if beat.life is Life.ACTIVE and node.killed_at is None:
             node.served = node.ever = True
             node.in_a_row = 0
-        return commands
+        if beat.life is Life.CHANGING:
+            return []
+        asked, node.asked = node.asked, None
+        if asked is None or before is not Life.CHANGING or beat.life is asked.goal:
+            return []
+        return self._fail(node, f"cannot {asked.value}: {beat.failure or 'see its log'}")
 
     def _on_ended(self, node: _Watched, event: Ended) -> list[Command]:
         if event.pid != node.pid:
@@ -227,15 +232,6 @@ class Supervisor:
             # The same command with the same bad input ends the same way.
             return self._fail(node, event.how, hopeless=event.status == 2 and not node.ever)
         return []
-
-    def _on_answered(self, node: _Watched, event: Answered) -> list[Command]:
-        if node.asked is not event.change:
-            return []
-        node.asked = None
-        if event.ok:
-            return []
-        why = node.beat.failure if node.beat is not None else ""
-        return self._fail(node, f"cannot {event.change.value}: {why}" if why else f"cannot {event.change.value}")
 
     def _fail(self, node: _Watched, why: str, hopeless: bool = False) -> list[Command]:
         """One more failure: the node is tried again after a while, or given up."""
@@ -276,7 +272,7 @@ class Supervisor:
         if node.pid is None:
             if self._time < self.settings.listen_s:
                 return []
-            node.again_at = self._time + ASK_S  # `started` is expected before that
+            node.again_at = self._time + START_S  # `started` comes before that
             return [Start(node.rule.name)]
         return self._move_on(node)
 

@@ -7,7 +7,6 @@ from rarrl.supervision.events import (
     SILENT_S,
     Adopt,
     Announce,
-    Answered,
     Ask,
     Beat,
     Change,
@@ -42,7 +41,6 @@ RULES = (
     Rule("orchestrator_node", "orchestrator"),
     Rule("executive_node", "executive"),
 )
-MOVES = {Change.CONFIGURE: Life.INACTIVE, Change.ACTIVATE: Life.ACTIVE}
 
 
 class Process:
@@ -92,10 +90,10 @@ class World:
                 self.fails[command.node] = max(self.fails.get(command.node, 0) - 1, 0)
                 if process.stopped:
                     continue
-                process.life = MOVES[command.change] if ok else process.life
+                self.say(Beat(command.node, process.pid, Life.CHANGING))
+                process.life = command.change.goal if ok else process.life
                 failure = "" if ok else "a bad file"
                 self.say(Beat(command.node, process.pid, process.life, failure, refused=not ok))
-                self.say(Answered(command.node, command.change, ok))
 
     def say(self, event):
         self.carry_out(self.supervisor.handle(event, self.now))
@@ -439,11 +437,7 @@ def test_one_that_only_watches_does_nothing_but_tell():
 def test_events_of_nodes_that_are_not_ours_and_of_former_processes_change_nothing():
     world = up()
     mark = world.now
-    for event in (
-        Beat("foreign_node", 5, Life.ACTIVE),
-        Ended("policy_node", 5, -9, "killed by SIGKILL"),
-        Answered("policy_node", Change.ACTIVATE, False),
-    ):
+    for event in (Beat("foreign_node", 5, Life.ACTIVE), Ended("policy_node", 5, -9, "killed by SIGKILL")):
         world.say(event)
     world.run(1.0)
     assert not world.since(mark, object)
