@@ -32,9 +32,11 @@ SIM = NodeSpec(
     "sim_robot_node",
     "rarrl_nodes.sim_robot_node",
     ("orchestrator", "language_model", "sim"),
+    part="robot",
     own=("run_dir",),
 )
-GRAPH: tuple[NodeSpec, ...] = (ORCHESTRATOR, POLICY, STEREO, GATE, SIM)
+GRAPH: tuple[NodeSpec, ...] = (GATE, STEREO, POLICY, ORCHESTRATOR, SIM)
+"""In the order in which they are activated."""
 
 LEARNED = "household"
 """The orchestrator policy that `policy:=learned` stands for in household missions."""
@@ -94,7 +96,7 @@ def starts(given: Mapping[str, str]) -> list[Start]:
 
     Raises: InputError, one line, for a text that is not allowed."""
     return [
-        Start(node, _parameters(node, given), SUBGOAL_ASIDE if node is ORCHESTRATOR else [], node is SIM)
+        Start(node, _parameters(node, given), SUBGOAL_ASIDE if node is ORCHESTRATOR else [], essential=node is SIM)
         for node in GRAPH
     ]
 

@@ -17,7 +17,8 @@ that was well, with both cores at full load, was half of it (docs/how-to/supervi
 
 
 class Life(str, Enum):
-    """The state of a node, as its heartbeats tell it. CHANGING: a transition is under way."""
+    """The state of a node, as its heartbeats tell it. CHANGING: a transition is under way. FINALIZED: also of a process
+    that is about to end in order."""
 
     UNCONFIGURED = "unconfigured"
     INACTIVE = "inactive"

@@ -34,6 +34,9 @@ START_S = 60.0
 CHANGE_S = 120.0
 """Seconds that a transition may take, in which a node is silent: a policy or a language model is loaded."""
 
+END_S = 10.0
+"""Seconds that a process may take to end after it has said so: threads and worker processes end first."""
+
 ADOPT_S = 10.0
 """Seconds until the first heartbeat of a process that an earlier supervisor had started: DDS finds it within two."""
 
@@ -284,6 +287,8 @@ class Supervisor:
         silent = self._time - node.heard
         if node.beat.life is Life.CHANGING:
             return f"a transition took longer than {CHANGE_S:g} s" if silent > CHANGE_S else ""
+        if node.beat.life is Life.FINALIZED:
+            return f"did not end within {END_S:g} s" if silent > END_S else ""
         return f"alive, but silent for {silent:.1f} s" if silent > node.rule.silent_s else ""
 
     def _kill(self, node: _Watched, why: str) -> list[Command]:
@@ -332,6 +337,8 @@ class Supervisor:
             return {own: why}
         if node.life is Life.ACTIVE:
             return {part: why for part, why in node.beat.troubles.items() if why}
+        if node.life is Life.FINALIZED and node.rule.essential:
+            return {}  # it has done its work
         if node.served:  # by somebody else
             settled = self._time - node.changed > SETTLE_S
             return {own: f"somebody has made it {node.life.value}" if node.life else ""} if settled else {}

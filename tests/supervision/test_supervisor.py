@@ -24,6 +24,7 @@ from rarrl.supervision.supervisor import (
     ASK_S,
     BACKOFF_S,
     CHANGE_S,
+    END_S,
     KILL_S,
     SETTLE_S,
     START_S,
@@ -449,3 +450,15 @@ def test_ages_are_those_of_the_last_heartbeats():
     world.run(0.5)
     ages = world.supervisor.ages(world.now)
     assert 0.5 <= ages["policy_node"] <= 0.75 and ages["detector_node"] <= HEARTBEAT_S + TICK_S
+
+
+def test_a_process_that_says_that_it_ends_gets_time_for_it():
+    world = up()
+    mark = world.now
+    policy = world.processes["policy_node"]
+    world.say(Beat("policy_node", policy.pid, Life.FINALIZED))
+    policy.stopped = True
+    world.run(END_S - 1.0)
+    assert not world.since(mark, Kill)
+    world.run(2.0)
+    assert [c.why for c in world.since(mark, Kill)] == [f"did not end within {END_S:g} s"]
