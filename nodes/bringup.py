@@ -18,6 +18,7 @@ from rarrl.skills.operator_policy import load_operator_policy
 from .graph import (
     EXECUTIVE,
     LLM_ARGUMENTS,
+    MANAGE,
     ORCHESTRATOR,
     POLICY,
     SIM_TIME,
@@ -46,6 +47,7 @@ _DETECTOR = {spec.name: spec for spec in iter_fields(DetectorConfig, "detector."
 _ORCHESTRATOR = {spec.name: spec for spec in iter_fields(OrchestratorConfig, "orchestrator.")}
 _COMMON: tuple[Argument, ...] = (
     SIM_TIME,
+    MANAGE,
     Argument("namespace", "Namespace of all nodes and topics; empty: none."),
     Argument("params_file", "YAML file of ROS parameters; arguments that are given take precedence over it."),
 )

@@ -154,6 +154,12 @@ POLICY = NodeSpec("vla_policy_node", "vla_policy_node", "rarrl_nodes.vla_policy_
 
 LLM_ARGUMENTS = tuple(argument_of(spec, "llm_") for spec in iter_fields(LanguageModelConfig, "language_model."))
 """The settings of the language model; `threads` alone would be taken for those of another part."""
+MANAGE = switch(
+    "manage",
+    "false: the nodes are configured and activated by somebody else, such as Nav2's lifecycle manager; the supervisor "
+    "watches them and tells the mode, and restarts nothing. true: it does all of that.",
+    True,
+)
 SIM_TIME = switch(
     USE_SIM_TIME,
     "true: all nodes take the time from the topic /clock, as a simulator or `ros2 bag play --clock` publishes it. "

@@ -16,6 +16,7 @@ from rarrl_sim_envs.household.world import HEAD_M
 from .bringup import GATE
 from .graph import (
     LLM_ARGUMENTS,
+    MANAGE,
     ORCHESTRATOR,
     POLICY,
     STEREO,
@@ -82,6 +83,7 @@ ARGUMENTS: tuple[Argument, ...] = (
     Argument(
         "run_dir", "Folder that events.jsonl and missions.jsonl are written to; empty: no log is written.", "run_dir"
     ),
+    MANAGE,
     Argument("namespace", "Namespace of all nodes and topics; empty: none."),
     Argument("params_file", "YAML file of ROS parameters; arguments that are given take precedence over it."),
 )
