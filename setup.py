@@ -124,6 +124,7 @@ setup(
             "replay_node = rarrl_nodes.replay_node:main",
             "safety_gate_node = rarrl_nodes.safety_gate_node:main",
             "sim_robot_node = rarrl_nodes.sim_robot_node:main",
+            "supervisor_node = rarrl_nodes.supervisor_node:main",
             "stereo_voxel_node = rarrl_nodes.stereo_voxel_node:main",
             "vla_policy_node = rarrl_nodes.vla_policy_node:main",
         ],

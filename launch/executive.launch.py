@@ -15,4 +15,4 @@ def generate_launch_description():
 
 def _nodes(given):
     told = [LogInfo(msg=line) for line in bringup.executive_notes(given)]
-    return told + graph_actions(given, bringup.executive_starts(given), reason="")
+    return told + graph_actions(given, bringup.executive_starts(given), reason="the supervisor has ended")

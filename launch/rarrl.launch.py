@@ -17,4 +17,4 @@ def generate_launch_description():
 
 def _nodes(given):
     told = [LogInfo(msg=line) for line in bringup.notes(given)]
-    return told + graph_actions(given, bringup.starts(given), reason="the safety gate has ended")
+    return told + graph_actions(given, bringup.starts(given), reason="the supervisor has ended")

@@ -18,6 +18,7 @@ from rarrl.skills.operator_policy import load_operator_policy
 from .graph import (
     EXECUTIVE,
     LLM_ARGUMENTS,
+    MANAGE,
     ORCHESTRATOR,
     POLICY,
     SIM_TIME,
@@ -37,13 +38,16 @@ GATE = NodeSpec(
     "safety_gate_node",
     "rarrl_nodes.safety_gate_node",
     ("gate",),
+    part="gate",
     own=("dry_run", "twist_stamped"),
 )
-BRINGUP: tuple[NodeSpec, ...] = (STEREO, POLICY, ORCHESTRATOR, GATE)
+BRINGUP: tuple[NodeSpec, ...] = (GATE, STEREO, POLICY, ORCHESTRATOR)
+"""In the order in which they are activated: first what stops the robot, last what moves it."""
 _DETECTOR = {spec.name: spec for spec in iter_fields(DetectorConfig, "detector.")}
 _ORCHESTRATOR = {spec.name: spec for spec in iter_fields(OrchestratorConfig, "orchestrator.")}
 _COMMON: tuple[Argument, ...] = (
     SIM_TIME,
+    MANAGE,
     Argument("namespace", "Namespace of all nodes and topics; empty: none."),
     Argument("params_file", "YAML file of ROS parameters; arguments that are given take precedence over it."),
 )
@@ -86,15 +90,15 @@ ARGUMENTS: tuple[Argument, ...] = (
 def starts(given: Mapping[str, str]) -> list[Start]:
     """How each node of the robot is started.
 
-    The gate is the essential node and is never restarted automatically: whoever activates it confirms that the area
-    around the robot is free, and only a person can do that (docs/explanation/safety.md).
+    After a restart of the gate, a person has to activate it: whoever does so confirms that the area around the robot is
+    free (docs/explanation/safety.md).
 
     Args:
         given: launch argument -> text; empty or missing: not given.
 
     Raises: InputError, one line, for a text that is not allowed."""
     nodes = (*BRINGUP, EXECUTIVE) if _has_executive(given) else BRINGUP
-    return [Start(node, _parameters(node, given), _remappings(node, given), node is GATE) for node in nodes]
+    return [Start(node, _parameters(node, given), _remappings(node, given), by_person=node is GATE) for node in nodes]
 
 
 def executive_starts(given: Mapping[str, str]) -> list[Start]:
@@ -103,7 +107,7 @@ def executive_starts(given: Mapping[str, str]) -> list[Start]:
     if not _has_executive(given) and not given.get("params_file"):
         raise InputError("argument skills: none is given; name a skills.yaml, or robot:NAME")
     return [
-        Start(node, parameters(node, given, EXECUTIVE_ARGUMENTS), _remappings(node, given), False)
+        Start(node, parameters(node, given, EXECUTIVE_ARGUMENTS), _remappings(node, given))
         for node in (EXECUTIVE, ORCHESTRATOR)
     ]
 

@@ -33,6 +33,7 @@ class NodeSpec:
 
     Attributes:
         sections: the sections of the configuration whose settings it declares as parameters.
+        part: what the robot lacks without it, a key of `rarrl.supervision.modes.WITHOUT`.
         own: parameters outside of any section that a launch argument may set on it.
     """
 
@@ -40,6 +41,7 @@ class NodeSpec:
     executable: str
     module: str
     sections: tuple[str, ...]
+    part: str
     own: tuple[str, ...] = ()
 
     def takes(self, parameter: str) -> bool:
@@ -77,12 +79,14 @@ class Start:
 
     Attributes:
         essential: when this node ends, the whole graph is stopped; any other node is restarted.
+        by_person: after a restart a person has to activate it.
     """
 
     node: NodeSpec
     parameters: dict[str, Scalar]
     remappings: list[tuple[str, str]]
-    essential: bool
+    essential: bool = False
+    by_person: bool = False
 
 
 def argument_of(spec: FieldSpec, prefix: str = "") -> Argument:
@@ -111,6 +115,7 @@ NODES: tuple[NodeSpec, ...] = (
         "orchestrator_node",
         "rarrl_nodes.orchestrator_node",
         ("orchestrator", "language_model"),
+        part="orchestrator",
         own=("executive.skills", "executive.world"),
     ),
     NodeSpec(
@@ -118,6 +123,7 @@ NODES: tuple[NodeSpec, ...] = (
         "replay_node",
         "rarrl_nodes.replay_node",
         ("orchestrator", "language_model", "replay"),
+        part="robot",
         own=("run_dir",),
     ),
 )
@@ -129,6 +135,7 @@ EXECUTIVE = NodeSpec(
     "executive_node",
     "rarrl_nodes.executive_node",
     ("orchestrator", "language_model", "executive"),
+    part="executive",
 )
 """Carries tasks out with a robot's own skills: `launch/executive.launch.py`, and `launch/rarrl.launch.py` with
 `skills:=`."""
@@ -137,14 +144,22 @@ SUBGOAL_ASIDE = [("subgoal", "orchestrator/subgoal")]
 """Remapping of the orchestrator where a policy listens to `subgoal`: there the executive names the object too, and the
 orchestrator's bare kind of sub-goal would be taken for a new one."""
 
-STEREO = NodeSpec("stereo_voxel_node", "stereo_voxel_node", "rarrl_nodes.stereo_voxel_node", ("detector",))
+STEREO = NodeSpec(
+    "stereo_voxel_node", "stereo_voxel_node", "rarrl_nodes.stereo_voxel_node", ("detector",), part="detector"
+)
 """Runs next to the camera driver: `launch/stereo_voxels.launch.py`."""
 
-POLICY = NodeSpec("vla_policy_node", "vla_policy_node", "rarrl_nodes.vla_policy_node", ("policy",))
+POLICY = NodeSpec("vla_policy_node", "vla_policy_node", "rarrl_nodes.vla_policy_node", ("policy",), part="policy")
 """Runs next to the camera drivers: `launch/vla_policy.launch.py`."""
 
 LLM_ARGUMENTS = tuple(argument_of(spec, "llm_") for spec in iter_fields(LanguageModelConfig, "language_model."))
 """The settings of the language model; `threads` alone would be taken for those of another part."""
+MANAGE = switch(
+    "manage",
+    "false: the nodes are configured and activated by somebody else, such as Nav2's lifecycle manager; the supervisor "
+    "watches them and tells the mode, and restarts nothing. true: it does all of that.",
+    True,
+)
 SIM_TIME = switch(
     USE_SIM_TIME,
     "true: all nodes take the time from the topic /clock, as a simulator or `ros2 bag play --clock` publishes it. "

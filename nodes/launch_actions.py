@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_directory
@@ -14,12 +17,22 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch import LaunchContext, LaunchDescription
 from rarrl.config import Scalar
 
-from .graph import FASTDDS_PROFILE, PACKAGE, Argument, NodeSpec, Start
+from .graph import FASTDDS_PROFILE, MANAGE, PACKAGE, Argument, NodeSpec, Start
+from .supervised import AUTOSTART, GRAPH_FILE, SUPERVISOR, SupervisedGraph, SupervisedNode
 
 PROFILE_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"
 
 RESPAWN_DELAY_S = 2.0
 """Before a node is restarted: one that cannot start at all must not fill the log or a processor core."""
+
+REVIVE_S = 0.5
+"""Before a supervisor is restarted that was killed."""
+
+LISTEN_S = 1.0
+"""Seconds in which a supervisor hears what runs already, before it starts anything."""
+
+STOP_S = 15
+"""Seconds that the supervisor may take to end its nodes, those that stop the robot after the others."""
 
 
 def describe(
@@ -97,11 +110,38 @@ def node_action(
 
 
 def graph_actions(given: Mapping[str, str], starts: Iterable[Start], reason: str) -> list[Any]:
-    """A whole graph: the end of its essential node stops it for `reason`; every other node is restarted."""
-    actions: list[Any] = [fastdds_profile()]
+    """A whole graph under its supervisor, which is started again if it is killed; its end ends the launch.
+
+    With `manage:=false` the launch starts and restarts the nodes, somebody else, such as Nav2's lifecycle manager,
+    configures and activates them, and the supervisor watches. reason: why the launch ends then."""
+    starts = list(starts)
+    folder = Path(tempfile.mkdtemp(prefix="rarrl-"))
+    nodes = tuple(map(SupervisedNode.of, starts))
+    SupervisedGraph(nodes, False, given["namespace"], given["params_file"]).write(folder / GRAPH_FILE)
+
+    manages = given.get(MANAGE.name, "").lower() != "false"
+    parameters = {"graph": str(folder / GRAPH_FILE), "manage": manages, "listen_s": LISTEN_S}
+    supervisor = node_action(
+        SUPERVISOR,
+        given,
+        parameters,
+        respawn=True,
+        respawn_delay=REVIVE_S,
+        on_exit=lambda event, _: None if event.returncode == -signal.SIGKILL else Shutdown(reason=reason),
+        sigterm_timeout=str(STOP_S),
+        sigkill_timeout=str(STOP_S),
+    )
+    return [fastdds_profile(), supervisor, *([] if manages else _left_to_others(given, starts))]
+
+
+def _left_to_others(given: Mapping[str, str], starts: Iterable[Start]) -> list[Any]:
+    """Nodes that a lifecycle manager configures. One that only a person may activate again is not restarted, as that
+    manager would activate it: its end ends the launch."""
+    actions: list[Any] = []
     for start in starts:
         options: dict[str, Any] = {"respawn": True, "respawn_delay": RESPAWN_DELAY_S}
-        if start.essential:
-            options = {"on_exit": Shutdown(reason=reason)}
-        actions.append(node_action(start.node, given, start.parameters, start.remappings, **options))
+        if start.essential or start.by_person:
+            options = {"on_exit": Shutdown(reason=f"{start.node.name} has ended")}
+        parameters = {**start.parameters, AUTOSTART: False}
+        actions.append(node_action(start.node, given, parameters, start.remappings, **options))
     return actions

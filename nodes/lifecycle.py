@@ -32,10 +32,12 @@ from rarrl.config import FieldSpec, Scalar, Section
 from rarrl.diagnostics import Announcer, why_silent
 from rarrl.errors import InputError, RarrlError
 from rarrl.plugins import USER_ERRORS, one_line
+from rarrl.supervision.events import Life
 
 from . import params
 from .arguments import ros_words, wants_help
 from .conversions import array
+from .heartbeat import Heart
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """A subscriber that joins late still receives the last message."""
@@ -56,6 +58,8 @@ DIAGNOSTICS_PERIOD_S = 1.0
 
 DIAGNOSTICS_DEPTH = 10
 """Messages of /diagnostics that are kept for a slow reader, ten seconds of them."""
+
+LIVES = frozenset(life.value for life in Life)
 
 T = TypeVar("T", bool, int, float, str)
 
@@ -95,6 +99,7 @@ class RarrlNode(LifecycleNode):
         self._task = f"{name}: {task}"
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", DIAGNOSTICS_DEPTH)
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=self.steady)
+        self._heart = Heart(self, self._state_of_life)
 
     @overload
     def setting(self, name: str) -> Scalar: ...
@@ -163,11 +168,15 @@ class RarrlNode(LifecycleNode):
 
     def end(self, failure: str = "") -> None:
         """Ends the process after the current callback; with a `failure`, its exit status is 1."""
-        if failure:
+        if failure and str(self.error) != failure:  # run_node prints an error of ours
             self.get_logger().error(failure)
         self.failure = failure
         if not self.ended.done():
             self.ended.set_result(None)
+
+    def say_goodbye(self) -> None:
+        """Tells a supervisor that the process is about to end in order."""
+        self._heart.beat()
 
     # What a subclass fills in
 
@@ -190,9 +199,15 @@ class RarrlNode(LifecycleNode):
         """Level, message and values for this second's diagnostics; called while the node is active."""
         raise NotImplementedError
 
+    def troubles(self) -> Mapping[str, str]:
+        """Part -> why it does not work, "" where it does: parts inside the node that a supervisor tells of, such as the
+        process of a language model. Called several times a second while the node is active."""
+        return {}
+
     # Lifecycle transitions
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._heart.beat()  # the last one for as long as `load` takes
         self._loaded = True
         self._recording = True
         try:
@@ -208,6 +223,7 @@ class RarrlNode(LifecycleNode):
         return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._heart.beat()
         self.active = True
         result = self._try(lambda: None, super().on_activate, state)
         if result is TransitionCallbackReturn.SUCCESS:
@@ -216,6 +232,7 @@ class RarrlNode(LifecycleNode):
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._heart.beat()
         self.active = False
         return super().on_deactivate(state)
 
@@ -319,6 +336,14 @@ class RarrlNode(LifecycleNode):
         self.failure = ""
         return theirs(state)
 
+    def _state_of_life(self) -> tuple[Life, str, bool, Mapping[str, str]]:
+        label = self._state_machine.current_state[1]
+        life = Life(label) if label in LIVES else Life.CHANGING
+        life = Life.FINALIZED if self.ended.done() else life
+        failure = " ".join(self.failure.split())
+        troubles = self.troubles() if self.active and life is Life.ACTIVE else {}
+        return life, failure, isinstance(self.error, InputError), {part: why for part, why in troubles.items() if why}
+
     def _publish_diagnostics(self) -> None:
         if self.active:
             level, message, values = self.diagnose()
@@ -377,6 +402,9 @@ def run_node(make: Callable[[], RarrlNode]) -> int:
         executor.add_node(node)
         _end_at_a_signal(node)
         executor.spin_until_future_complete(node.ended)
+        node.say_goodbye()
+        if node.error is not None and str(node.error) == node.failure:
+            raise node.error
         return 1 if node.failure else 0
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0

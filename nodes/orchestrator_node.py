@@ -173,6 +173,7 @@ class OrchestratorNode(RarrlNode):
         if last is None or report.run != last.run or report.number >= last.number:
             self._follow(report, asked)
         self._session.orchestrator.cost_weight = self.setting("orchestrator.cost_weight", float)
+        self._session.nobody_to_ask = self._reasoner is not None and bool(self._reasoner.down)
         before = self._session.decision
         decision = self._session.answer(report)
         if decision is not None and decision is not before:
@@ -378,6 +379,9 @@ class OrchestratorNode(RarrlNode):
 
     def _timeout_s(self) -> float:
         return float(self.setting("orchestrator.decision_timeout_s"))
+
+    def troubles(self) -> Mapping[str, str]:
+        return {"reasoner": self._reasoner.down} if self._reasoner is not None else {}
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         time = now()

@@ -184,6 +184,65 @@ class SimNodeConfig(Section):
     )
 
 
+class SupervisorNodeConfig(Section):
+    """Parameters of supervisor_node."""
+
+    autostart: bool = Field(default=True, description=AUTOSTART)
+    graph: str = Field(
+        default="",
+        max_length=MAX_PATH_CHARS,
+        pattern=ONE_LINE,
+        description=(
+            "File that says which nodes are looked after and how they are started; `rarrl run` and the launch files "
+            "write it. Parameters and the record of what runs are kept beside it."
+        ),
+    )
+    manage: bool = Field(
+        default=True,
+        description=(
+            "Start, configure, activate, kill and restart the nodes. false: somebody else does, such as Nav2's "
+            "lifecycle manager, and a node that hangs is only reported."
+        ),
+    )
+    listen_s: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=60.0,
+        description=(
+            "Time at first in which nothing is started and nodes that run already are heard, in seconds. If it is too "
+            "short, a node that somebody else has started gets a second process; longer delays every start."
+        ),
+    )
+    attempts: int = Field(
+        default=3,
+        ge=1,
+        le=1000,
+        description=(
+            "Failures in a row, without having been active in between, after which a node is given up until ~/retry. "
+            "If there are many, a node that cannot work keeps a processor core busy."
+        ),
+    )
+    restarts: int = Field(
+        default=5,
+        ge=1,
+        le=1000,
+        description=(
+            "Failures within window_s after which a node is given up until ~/retry, however well it was in between. "
+            "If there are few, a robot on a shaky connection is given up; if many, it drives in jerks."
+        ),
+    )
+    window_s: float = Field(
+        default=60.0,
+        ge=1.0,
+        le=86400.0,
+        description="Time within which failures are counted for restarts, in seconds; longer forgives less.",
+    )
+    end_if_given_up: bool = Field(
+        default=False,
+        description="End the whole graph when a node is given up; false: the robot goes on in a degraded mode.",
+    )
+
+
 ROBOT = ("executive.skills", "executive.world")
 """Which robot it is: what orchestrator_node has in common with executive_node."""
 ORCHESTRATOR_SPECS = (
@@ -208,6 +267,7 @@ STEREO_SPECS = (*iter_fields(DetectorConfig, "detector."), *iter_fields(StereoNo
 POLICY_SPECS = (*iter_fields(PolicyConfig, "policy."), *iter_fields(PolicyNodeConfig))
 GATE_SPECS = (*iter_fields(GateConfig, "gate."), *iter_fields(GateNodeConfig))
 DEADMAN_SPECS = (*iter_fields(DeadmanConfig, "deadman."), *iter_fields(DeadmanNodeConfig))
+SUPERVISOR_SPECS = tuple(iter_fields(SupervisorNodeConfig))
 SIM_SPECS = (
     *iter_fields(OrchestratorConfig, "orchestrator."),
     *iter_fields(LanguageModelConfig, "language_model."),
@@ -218,7 +278,7 @@ _OURS = frozenset(
     spec.name
     for specs in (
         *(ORCHESTRATOR_SPECS, EXECUTIVE_SPECS, REPLAY_SPECS, STEREO_SPECS, POLICY_SPECS),
-        *(GATE_SPECS, DEADMAN_SPECS, SIM_SPECS),
+        *(GATE_SPECS, DEADMAN_SPECS, SIM_SPECS, SUPERVISOR_SPECS),
     )
     for spec in specs
 )

@@ -1,31 +1,24 @@
-"""Runs the replay graph without ros2 launch: two supervised processes, ended in order."""
+"""Runs the replay graph without ros2 launch, under its supervisor."""
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 
 from rarrl.build import ONLINE, REPLAYED
 from rarrl.config import LanguageModelConfig, Scalar, config_from_flat
 from rarrl.errors import DependencyMissingError, InputError, RarrlError
 from rarrl.events import FILE_NAME
 
-from .graph import NODES, to_params_file
+from .graph import NODES, Start
+from .processes import environment_for
+from .supervised import Supervised
 
 logger = logging.getLogger(__name__)
-
-GRACE_S = 5.0
-"""Time between SIGINT and SIGKILL: for the last messages, the log and the worker processes."""
 
 POLL_S = 0.05
 """How often processes and logs are looked at: short against an episode, and no load on the processor."""
@@ -35,17 +28,6 @@ SIMULATED_S_PER_DECISION = 600.0
 
 START_S = 60.0
 """Time to start the processes, and to load a language model; importing ROS takes long on a busy machine."""
-
-LOG_LINES = 5
-"""Last lines of a node's output that an error message quotes."""
-
-SAFE_DOMAINS = 100
-"""ROS_DOMAIN_ID 1 to 100: up to 101, the ports are outside the ephemeral range on every platform; 0 is the default."""
-
-MAX_DOMAIN = 232
-"""Largest ROS_DOMAIN_ID whose ports exist."""
-
-_PR_SET_PDEATHSIG = 1  # Linux's <sys/prctl.h>
 
 
 @dataclass(frozen=True)
@@ -137,14 +119,14 @@ def run_graph(
     started = time.monotonic()
     environment, domain = environment_for(domain_id)
     extra: dict[str, dict[str, Scalar]] = {"replay_node": {"run_dir": str(run_dir), "shock": shock}}
-    with Processes(run_dir, environment) as processes:
-        for node in NODES:
-            own = {n: v for n, v in settings.items() if n.partition(".")[0] in node.sections}
-            processes.start(node.name, node.module, {**own, **extra.get(node.name, {})})
+    starts = []
+    for node in NODES:
+        own = {n: v for n, v in settings.items() if n.partition(".")[0] in node.sections}
+        starts.append(Start(node, {**own, **extra.get(node.name, {})}, [], essential=node.name == "replay_node"))
 
+    with Supervised(run_dir, environment, starts) as graph:
         tail = Tail(run_dir / FILE_NAME)
-        while processes.running("replay_node"):
-            processes.check_alive("orchestrator_node")
+        while graph.running():
             played = f"{tail.episodes} of {episodes} episodes played"
             now = time.monotonic()
             if timeout_s is not None and now - started > timeout_s:
@@ -160,10 +142,9 @@ def run_graph(
 
         if tail.advanced() and on_episode is not None:
             on_episode(tail.episodes)
-        processes.check_ended_well("replay_node")
-        codes = processes.stop()
+        codes = graph.codes
 
-    if codes["orchestrator_node"] != 0:
+    if codes.get("orchestrator_node"):
         logger.warning("orchestrator_node ended with exit status %d after the run", codes["orchestrator_node"])
     return GraphRun(policy, run_dir, codes, time.monotonic() - started, domain)
 
@@ -220,136 +201,3 @@ class Tail:
         ended = sum(line.startswith(b'{"type": "end"') for line in lines)
         self.episodes += ended
         return ended > 0
-
-
-class Processes:
-    """Nodes as child processes; leaving the `with` block ends them all, even after an error.
-
-    Args:
-        folder: receives each node's parameter file and output.
-        environment: of the processes; see `environment_for`.
-    """
-
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
-        self._folder = folder
-        self._environment = environment
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
-
-    def start(
-        self,
-        name: str,
-        module: str,
-        parameters: Mapping[str, Scalar],
-        remappings: Sequence[tuple[str, str]] = (),
-    ) -> None:
-        """Starts `module` as node `name`; a node that has ended may be started again.
-
-        Raises: InputError where the folder cannot be written."""
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            params_file = self._folder / f"{name}.params.yaml"
-            params_file.touch(0o600)  # headers and fields of requests are nobody else's business
-            params_file.chmod(0o600)
-            params_file.write_text(to_params_file(parameters), "utf-8")
-            log = self._log_path(name).open("ab")
-        except OSError as error:
-            raise InputError(f"run: cannot write to {self._folder} ({error.strerror}); choose another folder") from None
-
-        command = [sys.executable, "-m", module, "--ros-args", "--params-file", str(params_file)]
-        command += [part for old, new in remappings for part in ("-r", f"{old}:={new}")]
-
-        with log:
-            self._children[name] = subprocess.Popen(
-                command,
-                env=dict(self._environment),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches only this process, which then stops the nodes in order
-                preexec_fn=_before_exec if sys.platform == "linux" else None,
-            )
-
-    def kill(self, name: str) -> None:
-        """Kills the node, as a crash would end it."""
-        self._children[name].kill()
-        self._children[name].wait()
-
-    def running(self, name: str) -> bool:
-        """Whether the node is still running."""
-        return self._children[name].poll() is None
-
-    def check_alive(self, name: str) -> None:
-        """Raises: InputError or RarrlError where `name` has ended."""
-        if not self.running(name):
-            self._report_end(name)
-
-    def check_ended_well(self, name: str) -> None:
-        """Waits for `name` to end. Raises: InputError or RarrlError where its exit status is not 0."""
-        if self._children[name].wait() != 0:
-            self._report_end(name)
-
-    def stop(self) -> dict[str, int]:
-        """Ends every running node with SIGINT, and with SIGKILL after GRACE_S. Returns the exit codes by node."""
-        for child in self._children.values():
-            if child.poll() is None:
-                child.send_signal(signal.SIGINT)
-
-        deadline = time.monotonic() + GRACE_S
-        for name, child in self._children.items():
-            try:
-                child.wait(max(deadline - time.monotonic(), 0.0))
-            except subprocess.TimeoutExpired:
-                logger.warning("%s does not react to SIGINT: killed", name)
-                child.kill()
-                child.wait()
-
-        return {name: child.returncode for name, child in self._children.items()}
-
-    def __enter__(self) -> Processes:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.stop()
-
-    def _log_path(self, name: str) -> Path:
-        return self._folder / f"{name}.log"
-
-    def _report_end(self, name: str) -> None:
-        """Raises the error that `name` ended with: its own message where it printed one, else its last lines."""
-        code = self._children[name].returncode
-        lines = self._log_path(name).read_text("utf-8", "replace").strip().splitlines()[-LOG_LINES:]
-        ours = [line.removeprefix("rarrl: ") for line in lines if line.startswith("rarrl: ")]
-        if code == 2 and ours:  # bad input, which the node has reported in one line
-            raise InputError(ours[-1])
-
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
-        last = " | ".join(lines) or "it printed nothing"
-        raise RarrlError(f"run: {name} {how}; its last lines (all: {self._log_path(name)}): {last}")
-
-
-def environment_for(domain_id: int | None) -> tuple[dict[str, str], int]:
-    """Environment variables of a graph's processes, and its ROS_DOMAIN_ID; see `run_graph`.
-
-    Raises: InputError for a domain that does not exist."""
-    environment = dict(os.environ)
-    if "ROS_AUTOMATIC_DISCOVERY_RANGE" not in environment and "ROS_LOCALHOST_ONLY" not in environment:
-        if environment.get("ROS_DISTRO") == "humble":  # later distributions warn about this variable
-            environment["ROS_LOCALHOST_ONLY"] = "1"
-        else:
-            environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-
-    text = environment.get("ROS_DOMAIN_ID", "") if domain_id is None else str(domain_id)
-    if not text:
-        text = str(1 + os.getpid() % SAFE_DOMAINS)
-    if not text.isdecimal() or int(text) > MAX_DOMAIN:
-        raise InputError(f"run: ROS_DOMAIN_ID {text!r} is not allowed (allowed: 0 to 101, on most machines to 232)")
-
-    environment["ROS_DOMAIN_ID"] = text
-    environment.setdefault("PYTHONUNBUFFERED", "1")
-    return environment, int(text)
-
-
-def _before_exec() -> None:
-    """In the child: end with the parent, and react to SIGINT even where a script's background job ignores it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

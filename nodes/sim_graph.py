@@ -16,6 +16,7 @@ from rarrl_sim_envs.household.world import HEAD_M
 from .bringup import GATE
 from .graph import (
     LLM_ARGUMENTS,
+    MANAGE,
     ORCHESTRATOR,
     POLICY,
     STEREO,
@@ -32,9 +33,11 @@ SIM = NodeSpec(
     "sim_robot_node",
     "rarrl_nodes.sim_robot_node",
     ("orchestrator", "language_model", "sim"),
+    part="robot",
     own=("run_dir",),
 )
-GRAPH: tuple[NodeSpec, ...] = (ORCHESTRATOR, POLICY, STEREO, GATE, SIM)
+GRAPH: tuple[NodeSpec, ...] = (GATE, STEREO, POLICY, ORCHESTRATOR, SIM)
+"""In the order in which they are activated."""
 
 LEARNED = "household"
 """The orchestrator policy that `policy:=learned` stands for in household missions."""
@@ -80,6 +83,7 @@ ARGUMENTS: tuple[Argument, ...] = (
     Argument(
         "run_dir", "Folder that events.jsonl and missions.jsonl are written to; empty: no log is written.", "run_dir"
     ),
+    MANAGE,
     Argument("namespace", "Namespace of all nodes and topics; empty: none."),
     Argument("params_file", "YAML file of ROS parameters; arguments that are given take precedence over it."),
 )
@@ -94,7 +98,7 @@ def starts(given: Mapping[str, str]) -> list[Start]:
 
     Raises: InputError, one line, for a text that is not allowed."""
     return [
-        Start(node, _parameters(node, given), SUBGOAL_ASIDE if node is ORCHESTRATOR else [], node is SIM)
+        Start(node, _parameters(node, given), SUBGOAL_ASIDE if node is ORCHESTRATOR else [], essential=node is SIM)
         for node in GRAPH
     ]
 

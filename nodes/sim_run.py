@@ -1,4 +1,4 @@
-"""Runs the simulated robot without ros2 launch: five supervised processes, ended in order."""
+"""Runs the simulated robot without ros2 launch, under its supervisor."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from rarrl.errors import DependencyMissingError, InputError, RarrlError
 from rarrl.events import FILE_NAME
 
 from .graph import FASTDDS_PROFILE, PACKAGE
-from .run import POLL_S, LineTail, Processes, environment_for
-from .sim_graph import GRAPH, SIM, TIME_LIMIT_S, starts
+from .processes import environment_for
+from .run import POLL_S, LineTail
+from .sim_graph import TIME_LIMIT_S, starts
+from .supervised import Supervised
 
 MISSIONS = "missions.jsonl"
 PROGRESS = "progress.json"
@@ -75,14 +77,8 @@ def run_sim(
     tail = Missions(run_dir / MISSIONS, on_mission)
     started = time.monotonic()
     pace = Pace(run_dir / PROGRESS, limit_s, started)
-    with Processes(run_dir, environment) as processes:
-        for start in nodes:
-            processes.start(start.node.name, start.node.module, start.parameters, start.remappings)
-
-        while processes.running(SIM.name):
-            for node in GRAPH:
-                if node is not SIM:
-                    processes.check_alive(node.name)
+    with Supervised(run_dir, environment, nodes) as graph:
+        while graph.running():
             tail.read()
             now = time.monotonic()
             line = pace.line(now)
@@ -100,7 +96,6 @@ def run_sim(
             time.sleep(POLL_S)
 
         tail.read()
-        processes.check_ended_well(SIM.name)
 
     return tail.lines
 
@@ -203,7 +198,7 @@ def graph_environment(domain_id: int | None = None) -> tuple[dict[str, str], int
     if profile is not None:
         environment.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(profile))
 
-    # Five processes share the cores; extra threads for linear algebra would only compete with them.
+    # Several processes share the cores; extra threads for linear algebra would only compete with them.
     environment.setdefault("OMP_NUM_THREADS", "1")
     return environment, domain
 

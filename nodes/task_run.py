@@ -23,8 +23,9 @@ from rarrl.skills.domain import domain_of
 from .bringup import executive_starts
 from .graph import EXECUTIVE, ORCHESTRATOR
 from .lifecycle import LATCHED, VOLATILE
-from .run import START_S, Processes
+from .run import START_S
 from .skill_check import check_types
+from .supervised import Supervised
 
 OVER = frozenset(
     status.value for status in (TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.NEEDS_PERSON)
@@ -36,6 +37,7 @@ ALONE_S = 0.5
 """Seconds that the executive waits for a decision where no orchestrator_node is started."""
 SPIN_S = 0.1
 """Seconds that messages are waited for before the processes are looked at again."""
+JOURNAL = "journal.json"
 REPEAT_S = 2.0
 """Seconds after which the task is said again where nobody took it up: the node may still have been starting."""
 
@@ -111,6 +113,9 @@ def run_task(
         starts = [start for start in starts if start.node is EXECUTIVE]
         for start in starts:
             start.parameters["orchestrator.decision_timeout_s"] = ALONE_S
+    for start in starts:
+        if start.node is EXECUTIVE:  # one that is restarted goes on with the task
+            start.parameters.setdefault("executive.journal", str(folder / JOURNAL))
     thinks = any(start.node is ORCHESTRATOR for start in starts)
 
     began = time.monotonic()
@@ -124,16 +129,11 @@ def run_task(
     node.create_subscription(DiagnosticArray, "task", listener.on_task, LATCHED)
     node.create_subscription(DiagnosticArray, "state", listener.on_state, LATCHED)
     try:
-        with Processes(folder, {**os.environ, "PYTHONUNBUFFERED": "1"}) as processes:
-            for start in starts:
-                processes.start(start.node.name, start.node.module, start.parameters, start.remappings)
-
+        with Supervised(folder, {**os.environ, "PYTHONUNBUFFERED": "1"}, starts) as graph:
             said = 0.0
-            while listener.status not in OVER:
+            while listener.status not in OVER and graph.running():
                 with suppress(RuntimeError):  # a publisher that was just destroyed
                     executor.spin_once(timeout_sec=SPIN_S)
-                for start in starts:
-                    processes.check_alive(start.node.name)
 
                 now = time.monotonic()
                 decides = not thinks or node.count_publishers("decision") > 0

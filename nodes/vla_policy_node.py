@@ -308,6 +308,9 @@ class VlaPolicyNode(RarrlNode):
         topic = (f"{missing[0]}/image", Image) if missing[0] in self._spec.cameras else ("proprio", JointState)
         return f" ({self.why_silent(*topic)})"
 
+    def troubles(self) -> Mapping[str, str]:
+        return {"policy": self._policy.down} if self._policy is not None else {}
+
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         time = now()
         with self._lock:

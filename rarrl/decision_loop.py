@@ -573,6 +573,7 @@ class DecisionSession:
         self._cap = cap or (math.inf, math.inf)
         self._home = home
         self._domain = domain
+        self.nobody_to_ask = False  # no reasoner would answer: every decision is ACT
         self._asked: Action | None = None  # the next decision, as `think_now` wished it
         self._beside: Decision | None = None  # a THINK whose answer the robot does not stand for
 
@@ -592,7 +593,7 @@ class DecisionSession:
         if report.phase is not Phase.WAITING or self.idle or self._over(report.summary):
             return None
         if self.decision is None:
-            asked = Action.ACT if report.summary.thinking else self._asked
+            asked = Action.ACT if report.summary.thinking or self.nobody_to_ask else self._asked
             self.decision = self.orchestrator.decide(report.summary, asked, report.task.status if report.task else None)
             if not report.summary.thinking:
                 self._asked = None
@@ -627,6 +628,8 @@ class DecisionSession:
             return "no episode is under way"
         if self.idle:
             return "cancelled: reset first, or wait for the next episode"
+        if self.nobody_to_ask:
+            return "the reasoner is down"
         if not self.orchestrator.allows(Action.PLANNER_1, self.report.summary):
             left = self.orchestrator.budget
             return (

@@ -172,6 +172,11 @@ class WorkerProcess:
         """The process id of the running worker, None between two processes."""
         return self._process.pid if self._process else None
 
+    @property
+    def down(self) -> str:
+        """Why a call would not be answered now; "" while the worker is there."""
+        return "" if self._ready else f"{self._error or 'not ready'}; it is being restarted"
+
     def call(self, op: str, deadline: float, withdrawal: Withdrawal | None = None, **fields: Any) -> dict[str, Any]:
         """Sends a request and returns the worker's answer.
 
@@ -220,7 +225,7 @@ class WorkerProcess:
             if not free and self._ready:
                 raise CallFailedError(CallStatus.TIMEOUT, "the worker is still at an earlier call")
             if not free:
-                raise CallFailedError(CallStatus.BACKEND_DOWN, f"{self._error or 'not ready'}; it is being restarted")
+                raise CallFailedError(CallStatus.BACKEND_DOWN, self.down)
 
             assert self._process is not None and self._process.stdin is not None
             margin = max(MARGIN_S, min(MARGIN_SHARE * (deadline - time.monotonic()), MAX_MARGIN_S))

@@ -16,6 +16,7 @@ SOURCES = {name: sorted((ROOT / folder).rglob("*.py")) for name, folder in FOLDE
 # Within rarrl: a module may import those of lower layers, of its own part, and, in a layer of single modules, of its
 # own layer.
 LAYERS = dict.fromkeys(("types", "errors", "clock", "files", "diagnostics", "range_scan", "poses", "secrets"), 0)
+LAYERS |= {"supervision": 0}
 LAYERS |= dict.fromkeys(("config", "strict_json", "strict_yaml", "plugins", "llama", "worker_process", "frames"), 1)
 LAYERS |= dict.fromkeys(("alfred", "skills", "alfred_plans"), 1)
 PARTS = ("perception", "policy", "reasoner", "orchestrator", "safety", "resources", "latency")

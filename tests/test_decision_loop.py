@@ -192,6 +192,16 @@ def test_think_now_is_taken_once_or_refused_with_a_reason():
     assert "budget" in session.think_now()
 
 
+def test_where_nobody_can_be_asked_every_decision_is_act():
+    session = DecisionSession(orchestrator("always"))
+    session.nobody_to_ask = True
+    decision = session.answer(report())
+    assert decision.action is Action.ACT and session.think_now() == "the reasoner is down"
+    session.nobody_to_ask = False
+    done = DecisionOutcome(decision.id, Action.ACT, ActStatus.SUCCESS, 1.0, 0.0, False)
+    assert session.answer(report(2, done)).action is not Action.ACT
+
+
 def test_cancel_is_idle_until_reset_or_the_next_episode():
     session = DecisionSession(orchestrator())
     decision = session.answer(report())

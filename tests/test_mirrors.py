@@ -81,6 +81,8 @@ NO_MIRROR = {
     "rarrl/reasoner/worker.py": "runs as a process of its own, in tests/reasoner/test_llama.py",
     "rarrl/report/runs.py": "shown through tests/report/test_page.py",
     "rarrl/strict_json.py": "shown through tests/latency/test_profile.py",
+    "rarrl/supervision/events.py": "values, used in tests/supervision/test_supervisor.py",
+    "rarrl/supervision/modes.py": "shown through tests/supervision/test_supervisor.py",
     "rarrl/worker_process.py": "shown through tests/policy/test_process.py and tests/reasoner/test_llama.py",
     "sim_envs/alfred/datasets.py": "shown through tests/sim_envs/alfred/test_env.py",
     "sim_envs/alfred/make.py": "shown through tests/sim_envs/alfred/test_executive.py",

@@ -101,6 +101,11 @@ class ProcessPolicy:
         return self._worker.pid
 
     @property
+    def down(self) -> str:
+        """Why an inference would not be answered now; "" while the worker is there."""
+        return self._worker.down
+
+    @property
     def restarts(self) -> int:
         """How often the worker was ready again after it had ended."""
         return max(self._worker.starts - 1, 0)

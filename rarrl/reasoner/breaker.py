@@ -63,6 +63,11 @@ class CircuitBreaker:
         return self._state
 
     @property
+    def failures(self) -> int:
+        """Failed calls in a row."""
+        return self._in_a_row
+
+    @property
     def reopens_in_s(self) -> float:
         """Seconds until a call may probe; 0 where calls may go through."""
         if self._state is not BreakerState.OPEN:
@@ -131,6 +136,17 @@ class GuardedReasoner:
         except USER_ERRORS:
             return type(self.backend).__name__
         return hide_secrets(name) if isinstance(name, str) else type(self.backend).__name__
+
+    @property
+    def down(self) -> str:
+        """Why a call would not be answered now, as far as that is known; "" where it may be."""
+        if self.breaker.reopens_in_s > 0.0:
+            return f"{self.name} failed {self.breaker.failures} times in a row; it is asked again after a while"
+        try:
+            why = getattr(self.backend, "down", "")
+        except USER_ERRORS as error:
+            why = one_line(error)
+        return hide_secrets(why)[:MAX_WHY_CHARS] if isinstance(why, str) else ""
 
     def ask(self, request: Request) -> Answer:
         """See `Reasoner.ask`."""

@@ -75,6 +75,11 @@ class LlamaReasoner:
         """The worker process, for diagnostics."""
         return self._worker
 
+    @property
+    def down(self) -> str:
+        """Why nobody would answer now; "" while the worker is there."""
+        return self._worker.down
+
     def answer_always(self) -> None:
         """Asks the shipped planner as it was trained from now on: it abstains from nothing. For comparisons."""
         if self._recipe is deliberate.carry_out:

@@ -33,14 +33,15 @@ def test_without_arguments_the_robot_stands():
     assert all(s.parameters == {} for s in bringup.starts({}) if s.node is not bringup.GATE)
 
 
-def test_only_the_gate_speaks_to_the_base_and_its_end_ends_all():
+def test_only_the_gate_speaks_to_the_base_and_after_its_end_a_person_activates_it():
     moved = [
         s.node.name
         for s in bringup.starts({"cmd_vel": "/base/cmd_vel"})
         if ("cmd_vel", "/base/cmd_vel") in s.remappings
     ]
     assert moved == ["safety_gate_node"]
-    assert [s.node.name for s in bringup.starts({}) if s.essential] == ["safety_gate_node"]
+    assert [s.node.name for s in bringup.starts({}) if s.by_person] == ["safety_gate_node"]
+    assert not any(s.essential for s in bringup.starts({}))
 
 
 def test_arguments_go_where_they_belong_with_their_types():

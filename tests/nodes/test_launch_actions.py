@@ -6,12 +6,14 @@ arguments take its place, so that the launch files themselves still run."""
 import importlib.util
 import runpy
 import sys
+import tempfile
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from rarrl_nodes import bringup, graph, sim_graph
+from rarrl_nodes.supervised import SupervisedGraph
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARE = "/opt/rarrl/share"
@@ -51,7 +53,7 @@ def find(package):
 
 
 @pytest.fixture
-def execute(monkeypatch):
+def execute(monkeypatch, tmp_path):
     """`execute("rarrl", dry_run="false")`: the actions of that launch file."""
     if importlib.util.find_spec("launch_ros") is not None:
         pytest.skip("launch_ros is installed: the launch files are tested with it in the tests of each graph")
@@ -80,6 +82,7 @@ def execute(monkeypatch):
         vars(module).update(content)
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.delitem(sys.modules, "rarrl_nodes.launch_actions", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
 
     def run(name, **given):
@@ -99,6 +102,12 @@ def execute(monkeypatch):
 
 def nodes(actions):
     return [action for action in actions if "executable" in action.kwargs]
+
+
+def supervised(actions):
+    """What the supervisor among `actions` looks after, by name."""
+    (supervisor,) = [node for node in nodes(actions) if node.executable == "supervisor_node"]
+    return {node.name: node for node in SupervisedGraph.read(Path(values(supervisor)["graph"])).nodes}
 
 
 def values(node):
@@ -129,21 +138,37 @@ def test_each_launch_file_declares_its_arguments_and_puts_all_nodes_into_the_nam
 
 def test_the_real_robot_stands_still_unless_it_is_allowed_to_drive(execute):
     def gate(**given):
-        (found,) = [n for n in nodes(execute("rarrl", **given)) if n.executable == "safety_gate_node"]
-        return found
+        return supervised(execute("rarrl", **given))["safety_gate_node"]
 
-    assert values(gate())["dry_run"] is True
-    assert values(gate(dry_run="false", cmd_vel="/base"))["dry_run"] is False
-    assert gate(cmd_vel="/base").remappings == [("cmd_vel", "/base")]
+    assert gate().parameters["dry_run"] is True
+    assert gate(dry_run="false", cmd_vel="/base").parameters["dry_run"] is False
+    assert gate(cmd_vel="/base").remappings == (("cmd_vel", "/base"),)
 
 
-@pytest.mark.parametrize(("name", "essential"), [("rarrl", "safety_gate_node"), ("sim", "sim_robot_node")])
-def test_only_the_end_of_the_essential_node_ends_the_graph(execute, name, essential):
-    made = nodes(execute(name))
-    assert [n.executable for n in made if "on_exit" in n.kwargs] == [essential]
-    others = [n for n in made if n.executable != essential]
-    assert all(n.respawn and n.respawn_delay > 0 for n in others)
-    assert "respawn" not in next(n for n in made if n.executable == essential).kwargs
+@pytest.mark.parametrize(
+    ("name", "essential", "by_person"), [("rarrl", [], ["safety_gate_node"]), ("sim", ["sim_robot_node"], [])]
+)
+def test_the_supervisor_starts_the_nodes_and_a_killed_one_is_started_again(execute, name, essential, by_person):
+    made = execute(name, namespace="robot7", params_file="/p.yaml")
+    (supervisor,) = nodes(made)
+    assert supervisor.respawn and supervisor.executable == "supervisor_node" and values(supervisor)["manage"] is True
+    assert supervisor.on_exit(Kept(returncode=-9), None) is None
+    assert "has ended" in supervisor.on_exit(Kept(returncode=0), None).reason
+
+    graph_file = SupervisedGraph.read(Path(values(supervisor)["graph"]))
+    assert (graph_file.namespace, graph_file.params_file, graph_file.logs) == ("robot7", "/p.yaml", False)
+    assert [node.name for node in graph_file.nodes if node.essential] == essential
+    assert [node.name for node in graph_file.nodes if node.by_person] == by_person
+    assert all(node.parameters["autostart"] is False for node in graph_file.nodes if not node.rule.guard)
+
+
+def test_left_to_a_lifecycle_manager_the_launch_starts_the_nodes_and_the_supervisor_watches(execute):
+    supervisor, *others = nodes(execute("rarrl", manage="false"))
+    assert values(supervisor)["manage"] is False
+    assert {node.executable for node in others} == {s.node.executable for s in bringup.starts({})}
+    assert all(values(node)["autostart"] is False for node in others)
+    assert [node.executable for node in others if "on_exit" in node.kwargs] == ["safety_gate_node"]
+    assert all(node.respawn and node.respawn_delay > 0 for node in others if "on_exit" not in node.kwargs)
 
 
 def test_the_replay_ends_with_either_node_and_keeps_texts_as_texts(execute):

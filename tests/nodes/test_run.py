@@ -7,8 +7,10 @@ import time
 import pytest
 
 from rarrl.errors import InputError, RarrlError
+from rarrl_nodes import processes as node_processes
 from rarrl_nodes import run
-from rarrl_nodes.run import LineTail, Processes, Tail, environment_for
+from rarrl_nodes.processes import Processes, environment_for
+from rarrl_nodes.run import LineTail, Tail
 
 ROS_VARIABLES = ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY", "ROS_DISTRO")
 
@@ -105,7 +107,7 @@ def test_parameters_and_remappings_reach_the_process(processes, tmp_path):
 
 
 def test_stop_ends_with_sigint_and_kills_what_does_not_react(processes, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "GRACE_S", 0.5)
+    monkeypatch.setattr(node_processes, "GRACE_S", 0.5)
     for name in ("waits", "deaf"):
         processes.start(name, name, {})
         until(lambda name=name: "ready" in output(tmp_path, name))

@@ -50,7 +50,7 @@ class HandPolicy:
     """Stands where the process stands: row i of the k-th chunk is (k, i) / 100, or what `answer` makes of it."""
 
     def __init__(self, settings):
-        self.spec, self.restarts, self.pid = SPEC, 0, 7
+        self.spec, self.restarts, self.pid, self.down = SPEC, 0, 7, ""
         self.asked, self.pings, self.closed = [], 0, False
         self.answer = lambda actions: actions
 

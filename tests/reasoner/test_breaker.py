@@ -69,6 +69,20 @@ def test_after_the_cool_down_one_call_probes():
     assert reasoner.breaker.state is BreakerState.CLOSED
 
 
+def test_it_says_when_nobody_would_answer():
+    clock, bad = ManualClock(), CallStatus.BACKEND_DOWN
+    backend = Scripted(bad, bad, bad)
+    reasoner = guarded(backend, clock)
+    assert reasoner.down == ""
+    for _ in range(3):
+        ask(reasoner)
+    assert reasoner.down == "scripted failed 3 times in a row; it is asked again after a while"
+    clock.advance(10.0)
+    assert reasoner.down == "", "the next call probes"
+    backend.down = "the worker ended"
+    assert reasoner.down == "the worker ended"
+
+
 def test_only_one_call_probes():
     clock = ManualClock()
     breaker = CircuitBreaker(1, 1.0, clock)
