@@ -1,4 +1,4 @@
-"""`rarrl bench planner`: speed, deadlines under load, restart after a kill, every fault through its backend."""
+"""`rarrl bench planner`: speed, deadlines under load, restart after a kill, and the plan checker."""
 
 from __future__ import annotations
 
@@ -19,29 +19,19 @@ import numpy as np
 
 from rarrl.alfred import read_alfred
 from rarrl.alfred_plans import expert_plan
-from rarrl.clock import ManualClock
 from rarrl.config import LanguageModelConfig
 from rarrl.errors import InputError
-from rarrl.reasoner.base import Answer, Reasoner, Request
-from rarrl.reasoner.breaker import CircuitBreaker, GuardedReasoner
+from rarrl.reasoner.base import Answer, Request
 from rarrl.reasoner.language_model import CallOutcome, LanguageModel
 from rarrl.reasoner.llama import LlamaReasoner
-from rarrl.reasoner.openai import OpenAiReasoner
 from rarrl.reasoner.process import WorkerSettings
-from rarrl.reasoner.replayed import ReplayedCall, ReplayedReasoner
 from rarrl.results import Figure
 from rarrl.types import CallStatus, Role
 
-from .faults import LATE_S, SERVER_FAULTS, WORKER_FAULTS, FaultyServer
 from .injection import false_refusals, injection_figures
 
-OVERRUN_LIMIT_S = 0.1
-"""An answer later than this after its deadline counts as an overrun."""
 # Deadlines of calls that never end, seconds: from shorter than one answer to longer than most.
 DEADLINES_S = (0.2, 0.5, 1.0, 2.0)
-FAULT_DEADLINE_S = 0.3  # seconds; shorter than `faults.LATE_S`, so that late answers miss it
-# One goal each, in turn: an answer that names the object of an earlier goal is stale.
-_THINGS = ("mug", "cup", "plate", "bowl", "pen", "book", "vase", "egg", "apple", "spoon")
 # One goal of each kind of task, for timing whole answers.
 _GOALS = (
     "put a clean mug on the coffee machine",
@@ -57,7 +47,7 @@ Progress = Callable[[str], None]
 def bench_planner(
     model: Path | None, threads: int, trials: int, seed: int, progress: Progress | None = None
 ) -> tuple[dict[str, Figure], dict[str, Any]]:
-    """All figures of a GGUF model; None: of the faults and the injection corpus alone. `trials`: of each measurement.
+    """All figures of a GGUF model; None: of the injection corpus alone. `trials`: of each measurement.
 
     Raises: InputError where the model cannot be loaded; ValueError where `trials` < 1."""
     if trials < 1:
@@ -74,8 +64,6 @@ def bench_planner(
             figures |= more
             tables |= table
 
-    more, tables["faults"] = faults(trials, say)
-    figures |= more
     say("injection")
 
     backend = LlamaReasoner(model, settings=LanguageModelConfig(threads=threads)) if model is not None else None
@@ -242,36 +230,6 @@ def _burn() -> None:
         pass
 
 
-def faults(trials: int, progress: Progress | None = None) -> tuple[dict[str, Figure], dict[str, Any]]:
-    """Every fault `trials` times through its backend, each followed by a healthy call of the same reasoner.
-
-    uncaught: exceptions out of `ask`. budget_overrun: answers more than 0.1 s after the deadline, or above the token
-    cap and not said to be. stale_applied: plans that belong to another goal. Also counted: a plan without status OK."""
-    table: dict[str, Any] = {}
-    for kind in WORKER_FAULTS:
-        _say(progress, f"worker: {kind}")
-        table[f"llama: {kind}"] = _count(lambda kind=kind: _faulty_worker(kind), trials)  # type: ignore[misc]
-    for kind in SERVER_FAULTS:
-        _say(progress, f"server: {kind}")
-        with FaultyServer(kind) as server:
-            table[f"openai: {kind}"] = _count(lambda url=server.url: OpenAiReasoner(url, "m"), trials)  # type: ignore[misc]
-
-    for finish, seconds in (("timeout", 5.0), ("length", 0.01), ("error", 0.01), ("stop", 5.0), ("no plan", 0.01)):
-        call = ReplayedCall(0.01, seconds, 10, 20, finish)
-        table[f"profile: {finish} after {seconds:g} s"] = _count(
-            lambda call=call: ReplayedReasoner("profile:faulty", lambda _: call, clock=ManualClock()),  # type: ignore[misc]
-            trials,
-        )
-
-    n = sum(row["n"] for row in table.values())
-    figures = {
-        name: Figure(sum(row[name] for row in table.values()), f"of calls; 0 of {n} bounds the rate by {3 / n:.1g}", n)
-        for name in ("uncaught", "budget_overrun", "stale_applied", "plan_without_ok")
-    }
-
-    return figures, table
-
-
 def false_refusal_figures(alfred: Path, split: str | None = None) -> tuple[dict[str, Figure], dict[str, Any]]:
     """How many of ALFRED's expert plans the rules refuse under the default policy. Raises: InputError."""
     data = read_alfred(alfred, split)
@@ -279,71 +237,8 @@ def false_refusal_figures(alfred: Path, split: str | None = None) -> tuple[dict[
     return figures, {"split": data.split, "refused": refused}
 
 
-def _faulty_worker(kind: str) -> Reasoner:
-    settings = WorkerSettings(Path("faulty"), module=("rarrl_learning.reasoner.faults", kind))
-    return LlamaReasoner(settings)
-
-
-class _Counted:
-    """Passes calls on to `backend` and counts the exceptions that it lets out: the guard before it would hide them."""
-
-    def __init__(self, backend: Reasoner) -> None:
-        self._backend = backend
-        self.name = backend.name
-        self.uncaught = 0
-
-    def ask(self, request: Request) -> Answer:
-        """See `Reasoner`."""
-        try:
-            return self._backend.ask(request)
-        except Exception:  # what is counted here
-            self.uncaught += 1
-            raise
-
-    def close(self) -> None:
-        """See `Reasoner`."""
-        self._backend.close()
-
-
-def _count(make: Callable[[], Reasoner], trials: int) -> dict[str, Any]:
-    """Asks for one object after another: an answer that names the object of an earlier goal is stale."""
-    row: dict[str, Any] = {"n": 0, "uncaught": 0, "budget_overrun": 0, "stale_applied": 0, "plan_without_ok": 0}
-    answers = []
-    slowest = -math.inf
-    backend = _Counted(make())
-
-    reasoner = GuardedReasoner(backend, breaker=CircuitBreaker(failures=10**9))
-    try:
-        for number in range(2 * trials):
-            thing = _THINGS[number % len(_THINGS)]
-            # Every second call gives the late answer of the one before it time to arrive.
-            deadline_s = FAULT_DEADLINE_S if number % 2 == 0 else FAULT_DEADLINE_S + LATE_S
-            request = _request(number, f"put a {thing} on the desk", deadline_s)
-            row["n"] += 1
-            started = time.monotonic()
-            answer = reasoner.ask(request)
-            late = time.monotonic() - started - deadline_s
-            slowest = max(slowest, late)
-            too_long = answer.tokens_out > request.max_new_tokens and answer.status is not CallStatus.BUDGET
-            row["budget_overrun"] += late > OVERRUN_LIMIT_S or too_long
-            row["plan_without_ok"] += answer.plan is not None and answer.status is not CallStatus.OK
-            if answer.plan is not None:
-                row["stale_applied"] += any(thing not in step.arguments for step in answer.plan.steps)
-            answers.append(answer)
-    finally:
-        reasoner.close()
-
-    row["uncaught"] = backend.uncaught
-    return {**row, "status": _statuses(answers), "overrun_max_ms": round(1e3 * max(slowest, 0.0), 1)}
-
-
 def _request(number: int, goal: str, deadline_s: float) -> Request:
     return Request(number, Role.PLANNER, 1, goal, deadline_s)
-
-
-def _say(progress: Progress | None, text: str) -> None:
-    if progress:
-        progress(text)
 
 
 def _statuses(answers: Sequence[Answer]) -> dict[str, int]:

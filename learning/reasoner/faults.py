@@ -1,4 +1,4 @@
-"""Faulty language models behind real sockets and processes, for tests and for `rarrl bench planner`.
+"""Faulty language models behind real sockets and processes, for tests and for `rarrl faults run`.
 
 `python -m rarrl_learning.reasoner.faults KIND` is a worker (see `worker.py`) without a model. Where a fault still lets
 an answer through, the plan in it names the object of its own goal, so that an answer to an earlier goal is recognised.

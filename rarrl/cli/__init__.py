@@ -13,6 +13,7 @@ from rarrl.cli import (
     demo,
     detector,
     doctor,
+    faults,
     mission,
     orchestrator,
     planner,
@@ -80,6 +81,9 @@ _bench.command("policy")(policy_speed.bench_policy)
 _bench.command("quantize")(quantize.bench_quantize)
 _bench.command("quantized-policy")(quantize.bench_quantized_policy)
 _group("serve", "Offer the parts to other programs.").command("policy")(policy.serve_policy)
+_faults = _group("faults", "Faults injected on purpose, and what becomes of the robot.")
+_faults.command("run")(faults.run)
+_faults.command("list")(faults.list_rows)
 _profile = _group("profile", "Latency profiles: what a language model costs.")
 _profile.command("list")(profile.profile_list)
 _profile.command("show")(profile.profile_show)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rarrl.cli.common import check_output, command_line, console, guarded, progress, table
+from rarrl.cli.common import check_output, command_line, guarded, progress
 from rarrl.cli.language_model import LlmSettings, language_model_settings
 from rarrl.cli.orchestrator import JsonOption, SeedOption
 from rarrl.errors import InputError
@@ -77,7 +77,7 @@ def bench_planner(
     seed: SeedOption = 0,
     json: JsonOption = None,
 ) -> None:
-    """Measure speed, deadlines under load, restart after a kill, all faults, and the plan checker."""
+    """Measure speed, deadlines under load, restart after a kill, and the plan checker (faults: `rarrl faults run`)."""
     from rarrl.build import llama_file
     from rarrl.cli.results import print_results
     from rarrl.results import make_results, write_results
@@ -86,12 +86,12 @@ def bench_planner(
 
     check_output(json, "--json")
     steps = 0
-    with progress("measuring", 55) as update:
+    with progress("measuring", 5) as update:
 
         def say(text: str) -> None:
             nonlocal steps
             steps += 1
-            update(min(steps, 54), text)
+            update(min(steps, 4), text)
 
         figures, tables = measure(llama_file(llm), threads or 1, trials, seed, say)
         if alfred is not None:
@@ -101,19 +101,5 @@ def bench_planner(
     if json is not None:
         write_results(json, results)
     print_results(results)
-    console().print(
-        table(
-            "Faults",
-            ("fault", "calls", "uncaught", "overrun", "stale", "status"),
-            [
-                (
-                    name,
-                    *(str(row[key]) for key in ("n", "uncaught", "budget_overrun", "stale_applied")),
-                    ", ".join(f"{status} {n}" for status, n in row["status"].items()),
-                )
-                for name, row in tables["faults"].items()
-            ],
-        )
-    )
     if json is not None:
         typer.echo(f"figures: {json}")

@@ -1,6 +1,6 @@
 """A robot that is not ours, without a line of rarrl: a cart with one hand, three action servers, and faults on demand.
 
-    python -m foreign_cart --ros-args -p world:=world.json -p log:=log.jsonl -p mode:=deaf -p seed:=3
+    python -m rarrl_nodes.faults.foreign_cart --ros-args -p world:=world.json -p log:=log.jsonl -p mode:=deaf -p seed:=3
 
 What is really so stands in the file `world`, which outlives the process. The server itself counts how many goals are at
 work at one time, and writes down what it did. `look` is the cart's eye: a Python call that reads the same truth.
@@ -15,12 +15,15 @@ mode: what is wrong with it.
     thinks_on thinks for a while about every goal
 """
 
+from __future__ import annotations
+
 import json
 import os
 import random
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 DEAF_S, LATE_S, THINK_S = 4.0, 8.0, 3.5
 """Seconds that each fault takes; all are longer than the deadlines in the skills file."""
@@ -31,13 +34,13 @@ THINGS = ("cup", "book")
 SERVERS = ("go", *(f"{verb}_{thing}" for verb in ("take", "put") for thing in THINGS))
 
 
-def look(at):
+def look(at: str) -> dict[str, Any]:
     """What the eye sees at a place: skill `look` of the cart's skills file."""
     world = json.loads(Path(os.environ["FOREIGN_CART_WORLD"]).read_text())
     return {"success": True, "seen": [{"thing": thing} for thing in THINGS if world[thing] == at]}
 
 
-def main():
+def main() -> None:
     import rclpy
     from rclpy.action import ActionServer, CancelResponse, GoalResponse
     from rclpy.callback_groups import ReentrantCallbackGroup
@@ -47,18 +50,18 @@ def main():
     from test_msgs.action import Fibonacci
 
     class Cart(Node):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__("foreign_cart")
             self.world = Path(self.declare_parameter("world", "").value)
             self.log = Path(self.declare_parameter("log", "").value)
             self.mode = self.declare_parameter("mode", "none").value
             self.luck = random.Random(self.declare_parameter("seed", 0).value)
-            self.at_work = {}  # uuid -> server
+            self.at_work: dict[str, str] = {}  # uuid -> server
             self.servers = [self.serve(name) for name in SERVERS]
             self.tell("start")
 
-        def serve(self, name):
-            async def execute(handle):
+        def serve(self, name: str) -> Any:
+            async def execute(handle: Any) -> Any:
                 return await self.execute(name, handle)
 
             return ActionServer(
@@ -71,17 +74,17 @@ def main():
                 callback_group=ReentrantCallbackGroup(),
             )
 
-        def tell(self, what, **values):
+        def tell(self, what: str, **values: object) -> None:
             with self.log.open("a") as stream:
                 stream.write(json.dumps({"t": time.time(), "what": what, **values}) + "\n")
 
-        async def sleep(self, seconds):
+        async def sleep(self, seconds: float) -> None:
             over = Future()
             timer = self.create_timer(seconds, lambda: over.done() or over.set_result(None))
             await over
             self.destroy_timer(timer)
 
-        async def on_goal(self, _):
+        async def on_goal(self, _: Any) -> Any:
             if self.mode == "thinks_on" or (self.mode == "thinks" and self.luck.random() < 0.3):
                 self.tell("thinks")
                 await self.sleep(THINK_ON_S if self.mode == "thinks_on" else THINK_S)
@@ -90,12 +93,12 @@ def main():
                 return GoalResponse.REJECT
             return GoalResponse.ACCEPT
 
-        async def on_cancel(self, _):
+        async def on_cancel(self, _: Any) -> Any:
             if self.mode == "deaf":
                 await Future()  # never
             return CancelResponse.ACCEPT
 
-        async def execute(self, name, handle):
+        async def execute(self, name: str, handle: Any) -> Any:
             uuid, place = bytes(handle.goal_id.uuid).hex(), PLACES.get(handle.request.order, "")
             self.at_work[uuid] = name
             self.tell("goal", server=name, place=place, uuid=uuid, at_once=len(self.at_work))
@@ -119,7 +122,7 @@ def main():
                 handle.abort()
             return Fibonacci.Result()
 
-        def carry_out(self, name, place):
+        def carry_out(self, name: str, place: str) -> bool:
             """Whether it could be done."""
             world = json.loads(self.world.read_text())
             verb, _, thing = name.partition("_")

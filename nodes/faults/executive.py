@@ -1,40 +1,34 @@
-"""What becomes of tasks where parts of the robot fail, over real ROS processes.
+"""What becomes of tasks where parts of the robot fail: executive and orchestrator over real ROS processes.
 
-    python benchmarks/executive_faults.py [--trials 8] [--only FAULT ...] [--json FILE]
+Processes: a robot that is not ours (`foreign_cart`, no line of rarrl), executive_node, orchestrator_node with a
+language model that is none (it answers the plan of the task after half a second; where its process is killed, it has
+one, and is asked beside acting). A task has two rows: cup and book go to the other place; the executive adds
+driving, taking and looking. Each fault strikes at a random time of each trial. Unsafe, or counted:
 
-Processes: a robot that is not ours (`benchmarks/foreign_cart.py`, no line of rarrl), executive_node, orchestrator_node
-with a language model that is none (it answers the plan of the task after half a second; where its process is killed, it
-has one, and is asked beside acting). A task has two rows: cup and book go to the other place; the executive adds
-driving, taking and looking.
-
-Each fault strikes at a random time of each trial. Counted:
     two_goals_at_once   by the cart itself: goals that began while another one was at work
-    lost_tasks          neither succeeded nor ended with a reason within TRIAL_S
     stale_applied       rows that were told done without a goal of that task that the cart said it had done
-    false_success       tasks that ended as succeeded where the cart had not done both rows
+    lost_tasks          neither succeeded nor ended with a reason within TRIAL_S
+    false_success       tasks that ended as succeeded where the cart had not done both rows (told: a server may lie)
     lost_steps          goals that began and were not carried out to their end, where the language model alone failed
-    resume_s            from the activation of a restarted executive until its goal was found again, or a new one came:
-                        a wall time, most of it DDS discovery; load_p50 is the load average of the machine at the ends
-"""
+    recover_s           from the activation of a restarted executive until it had its goal again, or a new one came"""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
-import shlex
 import signal
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
+from .row import Row, Trial
+from .station import STAGE, START_S, Station, own_domain
+
 COMMON = """outcome: {success: [SUCCEEDED], refused: [ABORTED], cancelled: [CANCELED]}
     expected_s: 0.5
     accept_s: 2.0
@@ -53,7 +47,7 @@ skills:
   look:
     does: looks for things where the cart stands
     parameters: {at: place}
-    run: {python: "foreign_cart:look"}
+    run: {python: "rarrl_nodes.faults.foreign_cart:look"}
     outcome: {field: success, success: [true]}
     needs: ["at {at}"]
     observes: {list: seen, thing: thing}
@@ -88,7 +82,7 @@ def sentence(place: str) -> str:
     return f"cup and book to the {place}"
 
 
-def rows(place: str) -> list[list[str]]:
+def plan_rows(place: str) -> list[list[str]]:
     """The plan of that."""
     return [["put_cup", "cup", place], ["put_book", "book", place]]
 
@@ -96,28 +90,12 @@ def rows(place: str) -> list[list[str]]:
 def skills_file() -> str:
     """The cart's skills."""
     parts = [GO_AND_LOOK % {"common": COMMON}, *(TAKE_AND_PUT % {"thing": t, "common": COMMON} for t in THINGS)]
-    examples = [{"say": sentence(place), "plan": rows(place)} for place in PLACES]
+    examples = [{"say": sentence(place), "plan": plan_rows(place)} for place in PLACES]
     return "".join(parts) + "examples: " + json.dumps(examples) + "\n"
 
 
 TRIAL_S = 90.0
 """Seconds after which a task counts as lost; the slowest fault, a server that keeps a goal, takes a third of it."""
-START_S = 90.0
-"""Seconds for a process to start on a busy machine."""
-FAULTS = {
-    "none": "nothing fails",
-    "server_killed": "the action server is killed, and started again after 0.5 to 3 s",
-    "executive_killed": "the executive is killed with SIGKILL, and started again at once",
-    "orchestrator_killed": "the orchestrator is killed, and started again after 2 s",
-    "cancel_lost": "the task is cancelled, the server never answers that and goes on; a new task comes at once",
-    "result_late": "the server tells half of its results 8 s late, after the goal was given up",
-    "goal_rejected": "the server turns three of ten goals down",
-    "two_executives": "a second executive of the same robot runs, with a journal of its own",
-    "server_lies": "the server says of three of ten goals that they are done, and does nothing",
-    "server_thinks": "the server thinks for 3.5 s before it takes three of ten goals, and says that it knows none",
-    "thinks_and_executive_killed": "the server thinks for 1.2 s about every goal, and the executive is killed",
-    "worker_killed_mid_thought": "the language model's process is killed while it is asked beside a step",
-}
 THOUGHTS = "thoughts.jsonl"
 MODES = {
     "cancel_lost": "deaf",
@@ -150,7 +128,7 @@ class HalfASecond:
         from rarrl.types import CallStatus, Role
 
         time.sleep(0.5)
-        plan = Plan.from_rows(rows(request.goal.split()[-1]))
+        plan = Plan.from_rows(plan_rows(request.goal.split()[-1]))
         is_planner = request.role is Role.PLANNER
         return Answer(
             request.decision,
@@ -178,7 +156,9 @@ class InAProcess:
         from rarrl.worker_process import WorkerCommand, WorkerProcess
 
         first = {"log": os.environ["FOREIGN_CART_THOUGHTS"]}
-        self._worker = WorkerProcess(WorkerCommand("slow planner", ("slow_planner",), first, START_S, 60_000, ""))
+        self._worker = WorkerProcess(
+            WorkerCommand("slow planner", ("rarrl_nodes.faults.slow_planner",), first, START_S, 60_000, "")
+        )
         self._calls = CallsUnderWay()
 
     def ask(self, request: Any) -> Any:
@@ -190,7 +170,7 @@ class InAProcess:
         from rarrl.worker_process import CallFailedError
 
         meter, status, why, plan = UsageMeter(request), CallStatus.OK, "", None
-        text = json.dumps(rows(request.goal.split()[-1]))
+        text = json.dumps(plan_rows(request.goal.split()[-1]))
         with self._calls.add(request, meter):
             try:
                 got = self._worker.call("plan", meter.deadline, meter.withdrawal, thinks_s=THINKS_S, text=text)
@@ -210,11 +190,9 @@ class InAProcess:
 
 
 @dataclass
-class Trial:
+class Task:
     """What came of one task."""
 
-    fault: str
-    seed: int
     status: str = "lost"
     why: str = ""
     seconds: float = 0.0
@@ -224,7 +202,6 @@ class Trial:
     stale_applied: int = 0
     done: bool = False
     resume_s: float | None = None
-    load: float = 0.0
     lost_steps: int = 0
     killed_mid_thought: int = 0
     answers_applied: int = 0
@@ -241,17 +218,20 @@ class Told:
 class Bench:
     """The processes of one fault, and a person who speaks to them."""
 
-    def __init__(self, folder: Path, fault: str, seed: int, node: Any, processes: Any, spin: Any) -> None:
+    def __init__(self, folder: Path, fault: str, station: Station, processes: Any) -> None:
         from diagnostic_msgs.msg import DiagnosticArray
         from rclpy.qos import QoSProfile
         from std_msgs.msg import Empty, String
         from std_srvs.srv import Trigger
 
-        from rarrl_nodes.lifecycle import LATCHED
+        from ..lifecycle import LATCHED
 
-        self.folder, self.fault, self.luck = folder, fault, random.Random(seed)
+        self.folder, self.fault, self.luck = folder, fault, random.Random(0)
         self.namespace = f"/{fault}"
-        self._processes, self._spin, self._node = processes, spin, node
+        self._processes = processes
+        self.until = station.wait
+        self.wait = station.listen
+        node = station.node
         self._told: list[Told] = []
         self._read = 0
         qos = QoSProfile(depth=100, reliability=LATCHED.reliability, durability=LATCHED.durability)
@@ -275,11 +255,11 @@ class Bench:
             mode = MODES.get(self.fault, "none")
             files = {"world": str(self.folder / "truth.json"), "log": str(self.folder / "cart.jsonl")}
             seed = self.luck.randrange(1 << 30)
-            self._processes.start(name, "foreign_cart", {"mode": mode, "seed": seed, **files}, space)
+            self._processes.start(name, "rarrl_nodes.faults.foreign_cart", {"mode": mode, "seed": seed, **files}, space)
         elif name == "orchestrator":
             rule = RULES.get(self.fault, "after_failure")
             kind = InAProcess if self.fault == "worker_killed_mid_thought" else HalfASecond
-            model = {"orchestrator.policy": rule, "orchestrator.reasoner": f"executive_faults:{kind.__name__}"}
+            model = {"orchestrator.policy": rule, "orchestrator.reasoner": f"{__name__}:{kind.__name__}"}
             self._processes.start(name, "rarrl_nodes.orchestrator_node", {**robot, **model}, space)
         else:
             journal = {"executive.journal": str(self.folder / f"{name}.journal.json")}
@@ -311,19 +291,6 @@ class Bench:
         """What is really so."""
         return json.loads((self.folder / "truth.json").read_text())
 
-    def until(self, condition: Any, timeout_s: float) -> bool:
-        """Listens until something holds; whether it did."""
-        end = time.monotonic() + timeout_s
-        while time.monotonic() < end:
-            if condition():
-                return True
-            self._spin(0.02)
-        return bool(condition())
-
-    def wait(self, seconds: float) -> None:
-        """Listens for a while."""
-        self.until(lambda: False, seconds)
-
     def since(self, at: float) -> list[Told]:
         """What was told on `task` after a time."""
         return [told for told in self._told if told.at >= at]
@@ -353,9 +320,9 @@ class Bench:
 
     # One task
 
-    def trial(self, seed: int) -> Trial:
+    def task(self) -> Task:
         """Gives a task, lets the fault strike, and waits for the end."""
-        found = Trial(self.fault, seed)
+        found = Task()
         self.until(lambda: not self._at_work(), 30.0)  # of the last task, where its goal was given up
         self.until(lambda: time.monotonic() - self._alive < 0.5, START_S)
         lines, thoughts = len(self.cart()), len(self.thoughts())
@@ -381,7 +348,6 @@ class Bench:
             found.status, found.why = last["status"], last["why"]
             found.skills, found.calls = int(last["skills"]), int(last["calls"])
         found.seconds = time.time() - started
-        found.load = os.getloadavg()[0]
         new = self.cart()[lines:]
         found.two_goals_at_once = sum(line["what"] == "goal" and line["at_once"] > 1 for line in new)
         truth = self.truth()
@@ -490,136 +456,85 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def bench(folder: Path, fault: str, seed: int) -> Iterator[Bench]:
+def bench(fault: str) -> Iterator[Bench]:
     """Starts what a fault needs, and ends it."""
-    import rclpy
-    from rclpy.executors import SingleThreadedExecutor
-    from rclpy.node import Node
+    from ..run import Processes
 
-    from rarrl_nodes.run import Processes
-
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {"FOREIGN_CART_WORLD": str(folder / "truth.json"), "FOREIGN_CART_THOUGHTS": str(folder / THOUGHTS)}
-    environment = dict(os.environ, PYTHONUNBUFFERED="1", **files)
-    environment["PYTHONPATH"] = os.pathsep.join((str(HERE), os.environ.get("PYTHONPATH", "")))
-    context = rclpy.Context()
-    context.init()
-    node = Node("person", context=context, start_parameter_services=False)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    try:
-        with Processes(folder, environment) as processes:
-            found = Bench(folder, fault, seed, node, processes, lambda s: executor.spin_once(timeout_sec=s))
-            for name in ("cart", "executive", "orchestrator"):
-                found.start(name)
-            if fault == "two_executives":
-                found.start("executive_b")
-            yield found
-    finally:
-        executor.shutdown()
-        node.destroy_node()
-        context.try_shutdown()
-
-
-def figures(trials: list[Trial]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Figures, and a table with a row per fault."""
-    import numpy as np
-
-    from rarrl.report.runs import wilson
-    from rarrl.results import Figure
-
-    table = {}
-    for fault, what in FAULTS.items():
-        mine = [trial for trial in trials if trial.fault == fault]
-        if not mine:
-            continue
-        resumes = sorted(trial.resume_s for trial in mine if trial.resume_s is not None)
-        succeeded = sum(trial.status == "succeeded" for trial in mine)
-        low, high = wilson(succeeded, len(mine))
-        table[fault] = {
-            "what": what,
-            "trials": len(mine),
-            "two_goals_at_once": sum(trial.two_goals_at_once for trial in mine),
-            "lost_tasks": sum(trial.status == "lost" for trial in mine),
-            "stale_applied": sum(trial.stale_applied for trial in mine),
-            "false_success": sum(trial.status == "succeeded" and not trial.done for trial in mine),
-            "success": succeeded / len(mine),
-            "success_lo": low,
-            "success_hi": high,
-            "seconds_p50": float(np.median([trial.seconds for trial in mine])),
-            "restarts": len(resumes),
-            "resume_p50_s": float(np.median(resumes)) if resumes else None,
-            "resume_max_s": resumes[-1] if resumes else None,
-            "load_p50": float(np.median([trial.load for trial in mine])),
-            "ends": sorted({f"{trial.status}: {trial.why}"[:160] for trial in mine if trial.status != "succeeded"}),
+    with tempfile.TemporaryDirectory() as place, own_domain():
+        folder = Path(place)
+        os.environ |= {
+            "FOREIGN_CART_WORLD": str(folder / "truth.json"),
+            "FOREIGN_CART_THOUGHTS": str(folder / THOUGHTS),
         }
-        if fault == "worker_killed_mid_thought":
-            table[fault] |= {
-                name: sum(getattr(trial, name) for trial in mine)
-                for name in ("lost_steps", "killed_mid_thought", "answers_applied")
-            }
-    n = len(trials)
-    sums = {
-        name: sum(row[name] for row in table.values()) for name in ("two_goals_at_once", "lost_tasks", "stale_applied")
+        station = Station("person")
+        try:
+            with Processes(folder, dict(os.environ)) as processes:
+                found = Bench(folder, fault, station, processes)
+                for name in ("cart", "executive", "orchestrator", *(["executive_b"] * (fault == "two_executives"))):
+                    found.start(name)
+                yield found
+        finally:
+            station.close()
+
+
+def played(fault: str) -> Callable[[int, int], list[Trial]]:
+    """Plays a fault, each trial a task."""
+
+    def play(trials: int, seed: int) -> list[Trial]:
+        found = []
+        for number in range(seed, seed + trials):
+            graph = STAGE.keep(("executive", fault), lambda: bench(fault))
+            graph.luck.seed(f"{fault} {number}")
+            found.append(judged(graph.task()))
+        return found
+
+    return play
+
+
+def judged(task: Task) -> Trial:
+    """A task as a trial of the campaign."""
+    lost = task.status == "lost"
+    counts = {
+        "two_goals_at_once": task.two_goals_at_once,
+        "stale_applied": task.stale_applied,
+        "lost_tasks": int(lost),
+        "false_success": int(task.status == "succeeded" and not task.done),
+        "succeeded": int(task.status == "succeeded"),
+        "lost_steps": task.lost_steps,
+        "killed_mid_thought": task.killed_mid_thought,
     }
-    found = {name: Figure(float(value), "count", n) for name, value in sums.items()}
-    if thinkers := [trial for trial in trials if trial.fault == "worker_killed_mid_thought"]:
-        found["lost_steps"] = Figure(float(sum(trial.lost_steps for trial in thinkers)), "count", len(thinkers))
-    lies = [trial for trial in trials if trial.status == "succeeded"]
-    if lies:
-        wrong = sum(not trial.done for trial in lies)
-        low, high = wilson(wrong, len(lies))
-        found["false_success"] = Figure(wrong / len(lies), "share", len(lies), low, high)
-    resumes = [trial.resume_s for trial in trials if trial.resume_s is not None and trial.fault == "executive_killed"]
-    if resumes:
-        found["resume_p50_s"] = Figure(float(np.median(resumes)), "s", len(resumes))
-        found["resume_max_s"] = Figure(max(resumes), "s", len(resumes))
-    found["load_p50"] = Figure(float(np.median([trial.load for trial in trials])), "processes", n)
-    return found, table
+    note = "" if task.status == "succeeded" else f"{task.status}: {task.why}"[:160]
+    outputs = max(task.skills, 1)
+    return Trial(None, None, task.resume_s, outputs, task.two_goals_at_once + task.stale_applied, counts, note)
 
 
-def main() -> int:
-    """Entry point."""
-    from rarrl.results import make_results, write_results
-
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--trials", type=int, default=8, help="tasks per fault")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="*", default=list(FAULTS), choices=list(FAULTS))
-    parser.add_argument("--folder", type=Path, default=None, help="keeps logs and journals here")
-    parser.add_argument("--json", type=Path, default=None)
-    parser.add_argument("--trials-json", type=Path, default=None, help="trials so far; goes on from them")
-    arguments = parser.parse_args()
-
-    trials: list[Trial] = []
-    kept = arguments.trials_json
-    if kept is not None and kept.exists():
-        trials = [Trial(**each) for each in json.loads(kept.read_text())]
-    with tempfile.TemporaryDirectory() as scratch:
-        root = arguments.folder or Path(scratch)
-        for fault in arguments.only:
-            seeds = [arguments.seed + number for number in range(arguments.trials)]
-            left = [seed for seed in seeds if not any((t.fault, t.seed) == (fault, seed) for t in trials)]
-            if not left:
-                continue
-            with bench(root / fault, fault, left[0]) as found:
-                for seed in left:
-                    found.luck.seed(f"{fault} {seed}")
-                    trials.append(found.trial(seed))
-                    print(trials[-1], flush=True)
-                    if kept is not None:
-                        kept.write_text(json.dumps([vars(trial) for trial in trials], indent=1))
-
-    found, table = figures(trials)
-    for fault, row in table.items():
-        print(fault, {name: value for name, value in row.items() if name != "what"})
-    for name, figure in found.items():
-        print(f"{name} = {figure.text()} {figure.unit} (n {figure.n})")
-    if arguments.json is not None:
-        command = f"python {shlex.join(sys.argv)}"
-        write_results(arguments.json, make_results(command, arguments.seed, found, {"faults": table}))
-    return 0
+NAMES = {
+    "none": ("K-task", "none: the control", "nothing"),
+    "server_killed": ("N1-server", "an action server is killed", "SIGKILL; back after 0.5 to 3 s"),
+    "executive_killed": ("N1-executive", "the executive is killed", "SIGKILL; back at once"),
+    "orchestrator_killed": ("N1-orchestrator-task", "the orchestrator is killed", "SIGKILL; back after 2 s"),
+    "cancel_lost": ("X1-cancel-lost", "a cancel is never answered", "the server goes on; a new task comes at once"),
+    "result_late": ("X2-result-late", "results come 8 s late", "half of them, after the goal was given up"),
+    "goal_rejected": ("X3-rejected", "goals are turned down", "three of ten"),
+    "two_executives": ("N4-executive", "a second executive of the same robot", "with a journal of its own"),
+    "server_lies": ("X4-lies", "the server lies", "three of ten goals told done, nothing done"),
+    "server_thinks": ("X5-thinks", "the server thinks before it takes a goal", "3.5 s, three of ten, and knows none"),
+    "thinks_and_executive_killed": (
+        "X6-thinks-killed",
+        "slow to take goals, and the executive killed",
+        "1.2 s; SIGKILL",
+    ),
+    "worker_killed_mid_thought": ("L5-mid-thought", "the model is killed while it is asked beside a step", "SIGKILL"),
+}
+"""Fault -> name of its row, what fails, how."""
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def rows() -> tuple[Row, ...]:
+    """A row for each fault."""
+    expected = "each task ends, with a reason where it fails; one goal at a time; nothing told done that was not"
+    found = []
+    for fault, (name, what, injected) in NAMES.items():
+        part = "executive" if fault != "worker_killed_mid_thought" else "reasoner"
+        quick = int(fault in ("none", "executive_killed"))
+        found.append(Row(name, part, what, injected, expected, "graph", played(fault), 6, quick))
+    return tuple(found)

@@ -1,0 +1,103 @@
+"""`rarrl faults run`, `faults list` and `faults inject`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rarrl.cli.common import check_output, command_line, console, guarded, table
+from rarrl.cli.orchestrator import JsonOption, SeedOption
+from rarrl.errors import InputError
+
+OnlyOption = Annotated[
+    str | None, typer.Option("--only", help="Rows, by commas; a name's beginning takes all: C1 is C1-left, C1-right.")
+]
+GraphOption = Annotated[
+    bool | None, typer.Option("--graph/--in-process", help="Only rows over a ROS graph, or only those without.")
+]
+QuickOption = Annotated[bool, typer.Option("--quick", help="Few trials of the quick rows: minutes, as in CI.")]
+
+
+@guarded("the same command with --resume goes on with the next row")
+def run(
+    only: OnlyOption = None,
+    graph: GraphOption = None,
+    quick: QuickOption = False,
+    seed: SeedOption = 0,
+    json: JsonOption = None,
+    html: Annotated[Path | None, typer.Option(help="Report for people, one static file.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep the rows that the --json file holds.")] = False,
+) -> None:
+    """Inject every fault and say what became of the robot. Exit status 1 where a row does not hold.
+
+    Nothing that runs is touched: every graph is started for it, on this machine, in a ROS domain of its own."""
+    from rarrl.files import write_text_atomic
+    from rarrl_nodes.faults import campaign
+    from rarrl_nodes.faults.page import page
+
+    check_output(json, "--json")
+    check_output(html, "--html")
+    if resume and json is None:
+        raise InputError("--resume: needs --json FILE, which holds the rows played so far")
+    chosen = _chosen(only, graph, quick)
+    played = campaign.read_played(json, seed, quick) if resume and json is not None else {}
+
+    outcomes: list[campaign.Outcome] = []
+    for outcome in campaign.play(chosen, seed, quick, played):
+        outcomes.append(outcome)
+        console().print(f"{len(outcomes):3} of {len(chosen)}  {_line(outcome)}")
+        if json is not None:
+            campaign.write(json, command_line(), seed, quick, outcomes)
+
+    document = campaign.results(command_line(), seed, quick, outcomes)
+    if html is not None:
+        write_text_atomic(html, page(document))
+    from rarrl.cli.results import print_results
+
+    print_results(document)
+    for path, what in ((json, "figures"), (html, "report")):
+        if path is not None:
+            typer.echo(f"{what}: {path}")
+    if failed := [outcome["name"] for outcome in outcomes if outcome["failed"]]:
+        typer.echo(f"{len(failed)} of {len(outcomes)} rows do not hold: {', '.join(failed)}", err=True)
+        raise typer.Exit(1)
+
+
+@guarded()
+def list_rows(only: OnlyOption = None, graph: GraphOption = None, quick: QuickOption = False) -> None:
+    """Show the rows that `rarrl faults run` would play with the same options."""
+    rows = _chosen(only, graph, quick)
+    cells = [
+        (row.name, row.fault, row.way, str(row.quick_trials if quick else row.trials), "yes" if row.quick else "")
+        for row in rows
+    ]
+    console().print(table(f"{len(rows)} rows", ("row", "fault", "played", "trials", "quick"), cells))
+
+
+def _chosen(only: str | None, graph: bool | None, quick: bool) -> Any:
+    from importlib.util import find_spec
+
+    from rarrl_nodes.faults import campaign
+
+    names = [name.strip() for name in (only or "").split(",") if name.strip()]
+    way = {None: None, True: "graph", False: "in-process"}[graph]
+    rows = campaign.select(campaign.rows(), names, way, quick)  # type: ignore[arg-type]
+    if find_spec("rclpy") is None and any(row.way == "graph" for row in rows):
+        if graph or names:
+            from rarrl.cli.playing import need_ros
+
+            need_ros("rarrl faults run")
+        typer.echo("rclpy is missing: the rows over a ROS graph are left out", err=True)
+        rows = campaign.select(rows, way="in-process")
+    return rows
+
+
+def _line(outcome: dict[str, Any]) -> str:
+    parts = [f"{outcome['name']:28} {outcome['trials']:5} trials, unsafe {outcome['unsafe']}"]
+    for key, name in (("stop_s", "stop"), ("detect_s", "detect"), ("recover_s", "recover")):
+        if outcome[key]:
+            parts.append(f"{name} p99 {outcome[key]['p99']:.2g} s")
+    parts.append("FAILED: " + "; ".join(outcome["failed"]) if outcome["failed"] else "ok")
+    return ", ".join(parts)
