@@ -52,8 +52,8 @@ MAX_QUEUED = 64 << 20
 half a minute."""
 FLUSH_S = 1.0
 """Seconds of messages that a killed process may lose."""
-LOOK_S = 0.2
-"""Seconds between two looks for new topics: nodes announce theirs long before they say anything."""
+LOOK_S = 0.05
+"""Seconds between two looks for new topics: what a node says as soon as it is there must not be missed."""
 ASK_S = 1.0
 """Seconds between two looks for nodes whose settings are not known yet."""
 SPIN_S = 0.1
@@ -328,4 +328,3 @@ def record(
         f"recorded {written.messages} messages of {topics} topics, {written.path.stat().st_size / 1e6:.1f} MB{lost}: "
         f"{folder} (processor time: {time.process_time():.1f} s)"
     )
-

@@ -28,9 +28,7 @@ POLL_S = 0.05
 
 
 @contextmanager
-def recording(
-    folder: Path, images: bool, environment: Mapping[str, str], say: Callable[[str], None]
-) -> Iterator[None]:
+def recording(folder: Path, images: bool, environment: Mapping[str, str], say: Callable[[str], None]) -> Iterator[None]:
     """Records what happens in the block. What becomes of the recording changes nothing in the block: a recorder that
     ends early is told of, by `say`, and a graph that fails fails as it does without.
 
@@ -43,7 +41,9 @@ def recording(
     Raises: InputError, RarrlError where it cannot start; DependencyMissingError without mcap or rclpy."""
     need_mcap("record")
     if find_spec("rclpy") is None:
-        raise DependencyMissingError("record: rclpy is missing; pip install 'rarrl[ros]', or source a ROS 2 installation")
+        raise DependencyMissingError(
+            "record: rclpy is missing; pip install 'rarrl[ros]', or source a ROS 2 installation"
+        )
 
     command = [sys.executable, "-m", "rarrl", "record", str(folder), *(["--images"] if images else [])]
     child = subprocess.Popen(

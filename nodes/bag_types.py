@@ -8,9 +8,9 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
-BASIC = frozenset(
-    "bool byte char float32 float64 int8 uint8 int16 uint16 int32 uint32 int64 uint64 string wstring".split()
-)
+BASIC = frozenset(("bool", "byte", "char", "string", "wstring", "float32", "float64")) | {
+    f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
+}
 _FIELD = re.compile(r"\s*([A-Za-z][\w/]*)(?:<=\d+)?(?:\[[^\]]*\])?\s+[A-Za-z]\w*")
 SEPARATOR = "=" * 80
 

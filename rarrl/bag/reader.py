@@ -1,7 +1,7 @@
 """Reads bags of rosbag2: MCAP and SQLite, a file or the folder with its metadata.yaml. What they hold is untrusted.
 
-The container is read by `mcap` (280 kB) and Python's sqlite3, messages by `mcap-ros2-support` (260 kB): `rosbags`, which
-reads both containers by itself, brings 16 MB of packages, gives a bag no limits on what a chunk unpacks to, and refuses a
+The container is read by `mcap` (280 kB) and Python's sqlite3, messages by `mcap-ros2-support` (260 kB). `rosbags`,
+which reads both containers by itself, brings 16 MB of packages, sets no limit on what a chunk unpacks to, and refuses a
 file whose recorder was killed. The tests read our bags with it, too."""
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Bag:
 
         kinds: dict[int, str] = {}
         channels: dict[int, tuple[str, str]] = {}
-        for record in self._records(file):
+        for record in self.records(file):
             if isinstance(record, Schema):
                 kinds[record.id] = record.name
             elif isinstance(record, Channel):
@@ -139,13 +139,16 @@ class Bag:
                 if record.channel_id not in channels:
                     raise InputError(f"bag: {file}: a message of a channel that was not announced")
                 yield _Raw(*channels[record.channel_id], record.log_time, record.publish_time, record.data)
-            elif isinstance(record, Attachment) and len(record.data) <= MAX_ATTACHMENT:
-                if len(self.attachments) < MAX_ATTACHMENTS or record.name in self.attachments:
-                    self.attachments[record.name] = record.data
+            elif isinstance(record, Attachment):
+                self._keep(record.name, record.data)
             if len(channels) > MAX_TOPICS or len(kinds) > MAX_TOPICS:
                 raise InputError(f"bag: {file} has more than {MAX_TOPICS} topics")
 
-    def _records(self, file: Path) -> Iterator[Any]:
+    def _keep(self, name: str, data: bytes) -> None:
+        if len(data) <= MAX_ATTACHMENT and (len(self.attachments) < MAX_ATTACHMENTS or name in self.attachments):
+            self.attachments[name] = data
+
+    def records(self, file: Path) -> Iterator[Any]:
         """The records of an MCAP file and of its chunks, up to where it ends or its index begins."""
         from mcap.exceptions import McapError
         from mcap.records import Chunk, DataEnd

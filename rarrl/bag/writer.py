@@ -1,12 +1,13 @@
 """Writes what a robot's topics carried as a bag of rosbag2: one MCAP file and its metadata.yaml, in a folder.
 
-A process that is killed leaves a file that reads up to its last flush: `ros2 bag reindex` and `mcap recover` give it the
-index that it lacks, and `reader.Bag` reads it as it is. https://mcap.dev/spec,
+A process that is killed leaves a file that reads up to its last flush: `ros2 bag reindex` and `mcap recover` give it
+the index that it lacks, and `reader.Bag` reads it as it is. https://mcap.dev/spec,
 https://github.com/ros2/rosbag2/tree/rolling/rosbag2_storage_mcap"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -153,23 +154,24 @@ class BagWriter:
 
     def abandon(self) -> None:
         """Lets go of the file as it is, after an error."""
-        try:
+        with suppress(OSError):
             self._stream.close()
-        except OSError:
-            pass
 
     def _information(self) -> dict[str, Any]:
         start = self._first_ns or 0
         duration = max(self._last_ns - start, 0)
-        span = {
-            "duration": {"nanoseconds": duration},
-            "starting_time": {"nanoseconds_since_epoch": start},
-            "message_count": self.messages,
-        }
+
+        def span() -> dict[str, Any]:
+            return {
+                "duration": {"nanoseconds": duration},
+                "starting_time": {"nanoseconds_since_epoch": start},
+                "message_count": self.messages,
+            }
+
         return {
             "version": METADATA_VERSION,
             "storage_identifier": "mcap",
-            **span,
+            **span(),
             "topics_with_message_count": [
                 {
                     "topic_metadata": {
@@ -186,7 +188,7 @@ class BagWriter:
             "compression_format": "",
             "compression_mode": "",
             "relative_file_paths": [self.path.name],
-            "files": [{"path": self.path.name, **span}],
+            "files": [{"path": self.path.name, **span()}],
             "custom_data": None,
             "ros_distro": self._distro,
         }

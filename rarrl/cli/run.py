@@ -188,6 +188,10 @@ def run(
 
 @guarded(PLOT_HINT)
 def replay(
+    bag: Annotated[
+        Path | None,
+        typer.Argument(help="A bag of rosbag2 instead of tasks: *.mcap, *.db3, or its folder.", show_default=False),
+    ] = None,
     policy: PolicyOption = None,
     profile: ProfileOption = None,
     episodes: EpisodesOption = None,
@@ -205,10 +209,45 @@ def replay(
     costs: CostsOption = None,
     config: ConfigOption = None,
     out: OutOption = None,
+    update: Annotated[bool, typer.Option("--update", help="Of a bag: it is to expect what the parts say now.")] = False,
+    extract: Annotated[
+        Path | None,
+        typer.Option("--extract", metavar="FILE", help="Of a bag: what a replay needs of it, as a new file."),
+    ] = None,
+    tolerance: Annotated[
+        float | None, typer.Option("--tolerance", help="Of a bag: by which numbers may differ (m/s, rad/s, s, tokens).")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Of a bag: what came of it.")] = None,
 ) -> None:
     """Replay ALFRED tasks against a latency profile, in this process and as fast as it can; no ROS.
 
-    Without --policy and --config, four policies are compared."""
+    Without --policy and --config, four policies are compared. With BAG, a recording of a robot goes through today's
+    gate and orchestrator instead: exit status 1 where they come to something else."""
+    of_bag = {"update": update or None, "extract": extract, "tolerance": tolerance, "json": json_file}
+    if bag is None:
+        given = [name for name, value in of_bag.items() if value is not None]
+        if given:
+            raise InputError(f"--{given[0]}: only with a bag; name it: rarrl replay BAG --{given[0]}")
+    else:
+        unused: dict[str, object] = {
+            "n": episodes,
+            "seed": seed,
+            "category": category,
+            "alfred": alfred,
+            "split": split,
+        }
+        unused |= {"llm": llm, "llm-option": llm_option, "shock": shock or None, "latency-scale": latency_scale}
+        unused |= {"config": config, "out": out}
+        _refuse_with("a bag, which says itself what is played", [name for name, each in unused.items() if each])
+        if policy and len(policy) > 1:
+            raise InputError("--policy: with a bag give one")
+        from rarrl.cli.bag import replay_bag
+
+        own = _orchestrator_values(profile, time_budget, token_budget, cost_weight, None, costs)
+        own["policy"] = policy[0] if policy else None
+        overrides = {f"orchestrator.{name}": value for name, value in own.items() if value is not None}
+        replay_bag(bag, overrides, 1e-3 if tolerance is None else tolerance, update, extract, json_file)
+        return
     settings = _config(
         config,
         _orchestrator_values(profile, time_budget, token_budget, cost_weight, llm, costs),
