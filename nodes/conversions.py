@@ -11,10 +11,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from typing import TYPE_CHECKING, Any
 
 from rarrl.alfred import step_view
 from rarrl.decision_loop import DecisionOutcome, Phase, Report, TaskView
@@ -22,6 +19,10 @@ from rarrl.reasoner.base import MAX_GOAL_CHARS, Answer, Shares
 from rarrl.reasoner.plan import Fault, Plan, Verdict
 from rarrl.skills.outcome import Outcome
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, StepView
+
+if TYPE_CHECKING:  # what a recording holds is read without ROS
+    from builtin_interfaces.msg import Time
+    from diagnostic_msgs.msg import DiagnosticArray
 
 SCHEMA = "1"
 """Version of the key-value format. A message with another version is refused."""
@@ -41,6 +42,8 @@ MAX_NUMBER = 1e9  # seconds or tokens; three orders of magnitude above what any 
 MAX_NUMBER_CHARS = 40  # characters of a number; `repr` of a double needs at most 24
 QUOTED = 40  # characters of a value that an error message quotes
 
+OK = b"\x00"
+"""Level of a `DiagnosticStatus`."""
 STEP_FACTS = ("failures", "attempts", "irreversible", "seconds", "looks")
 """What the message `state` tells of each step beside its name, under `plan_...`; see `rarrl.types.StepView`."""
 _VERDICTS = {0: "none", 1: "ok", -1: "wrong"}
@@ -109,13 +112,15 @@ class AnswerMessage:
 
 
 def array(
-    name: str, values: Mapping[str, object], stamp: Time, level: bytes = DiagnosticStatus.OK, message: str = ""
+    name: str, values: Mapping[str, object], stamp: Time, level: bytes = OK, message: str = ""
 ) -> DiagnosticArray:
     """A message with a single status.
 
     Args:
         name: "node: task", as the diagnostics of ROS have it.
     """
+    from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
     texts = [KeyValue(key=key, value=_text(value)) for key, value in values.items()]
     msg = DiagnosticArray(status=[DiagnosticStatus(level=level, name=name, message=message, values=texts)])
     msg.header.stamp = stamp

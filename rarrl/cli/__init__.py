@@ -10,6 +10,7 @@ from rarrl import __version__
 from rarrl.cli import (
     alfworld,
     ask,
+    bag,
     demo,
     detector,
     doctor,
@@ -47,6 +48,7 @@ app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("run")(run.run)
 app.command("replay")(run.replay)
+app.command("record")(bag.record)
 app.command("ask")(ask.ask)
 app.command("plot")(plot.plot)
 app.command("why")(why.why)

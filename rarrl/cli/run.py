@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,6 +69,15 @@ CostsOption = Annotated[
     ),
 ]
 ScaleOption = Annotated[float | None, typer.Option("--latency-scale", help="Factor on every latency.")]
+RecordOption = Annotated[
+    bool, typer.Option("--record", help="Record the topics as a bag of rosbag2, in the folder of the run.")
+]
+RecordToOption = Annotated[
+    Path | None, typer.Option("--record-to", metavar="FOLDER", help="As --record, into this new folder.")
+]
+RecordImagesOption = Annotated[
+    bool, typer.Option("--record-images", help="As --record, with images, clouds and maps: megabytes a second.")
+]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file; the options above win over it.")]
 
 
@@ -101,11 +113,15 @@ def run(
         str | None, typer.Option("--world", metavar="FILE", help="With --skills: its world.yaml, or robot:NAME.")
     ] = None,
     operator_policy: OperatorOption = None,
+    record: RecordOption = False,
+    record_to: RecordToOption = None,
+    record_images: RecordImagesOption = False,
     config: ConfigOption = None,
     out: OutOption = None,
 ) -> None:
     """Run orchestrator_node and replay_node on ROS 2, without ros2 launch; with --sim the whole robot in a home; with
     --skills a task with a robot's own skills: rarrl run --skills robot:pyrobosim "bring a soda to the desk"."""
+    bag = _Recording(record or record_images or record_to is not None, record_to, record_images)
     if skills is not None:
         unused: dict[str, object] = {
             "n": episodes,
@@ -128,7 +144,8 @@ def run(
             profile or "gpt4o-mini-anchor", time_budget, token_budget, cost_weight, llm, costs
         )
         settings = _config(config, orchestrator, {}, language_model_values(llm_option, llm))
-        run_task(task, skills, world or "", operator_policy, settings, seed or 0, policy[0] if policy else None)
+        with bag.of(None):
+            run_task(task, skills, world or "", operator_policy, settings, seed or 0, policy[0] if policy else None)
         return
     given = {"world": world, "operator-policy": operator_policy, "a sentence": task}
     for name, value in given.items():
@@ -152,7 +169,7 @@ def run(
             "reasoner": llm,
             **{f"llm_{name}": value for name, value in language_model_values(llm_option).items()},
         }
-        _run_sim(policy, values, out)
+        _run_sim(policy, values, out, bag)
         return
     settings = _config(
         config,
@@ -164,12 +181,17 @@ def run(
     need_ros("rarrl run")
     folder = new_run_folder(out)
     settings = _with_costs(settings, folder, measure=profile is None and config is None)
-    play(folder, policies, settings, lambda p, f, u: in_graph(p, f, settings, shock, u))
+    with bag.of(folder):
+        play(folder, policies, settings, lambda p, f, u: in_graph(p, f, settings, shock, u))
     finish(folder, policies)
 
 
 @guarded(PLOT_HINT)
 def replay(
+    bag: Annotated[
+        Path | None,
+        typer.Argument(help="A bag of rosbag2 instead of tasks: *.mcap, *.db3, or its folder.", show_default=False),
+    ] = None,
     policy: PolicyOption = None,
     profile: ProfileOption = None,
     episodes: EpisodesOption = None,
@@ -187,10 +209,45 @@ def replay(
     costs: CostsOption = None,
     config: ConfigOption = None,
     out: OutOption = None,
+    update: Annotated[bool, typer.Option("--update", help="Of a bag: it is to expect what the parts say now.")] = False,
+    extract: Annotated[
+        Path | None,
+        typer.Option("--extract", metavar="FILE", help="Of a bag: what a replay needs of it, as a new file."),
+    ] = None,
+    tolerance: Annotated[
+        float | None, typer.Option("--tolerance", help="Of a bag: by which numbers may differ (m/s, rad/s, s, tokens).")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Of a bag: what came of it.")] = None,
 ) -> None:
     """Replay ALFRED tasks against a latency profile, in this process and as fast as it can; no ROS.
 
-    Without --policy and --config, four policies are compared."""
+    Without --policy and --config, four policies are compared. With BAG, a recording of a robot goes through today's
+    gate and orchestrator instead: exit status 1 where they come to something else."""
+    of_bag = {"update": update or None, "extract": extract, "tolerance": tolerance, "json": json_file}
+    if bag is None:
+        given = [name for name, value in of_bag.items() if value is not None]
+        if given:
+            raise InputError(f"--{given[0]}: only with a bag; name it: rarrl replay BAG --{given[0]}")
+    else:
+        unused: dict[str, object] = {
+            "n": episodes,
+            "seed": seed,
+            "category": category,
+            "alfred": alfred,
+            "split": split,
+        }
+        unused |= {"llm": llm, "llm-option": llm_option, "shock": shock or None, "latency-scale": latency_scale}
+        unused |= {"config": config, "out": out}
+        _refuse_with("a bag, which says itself what is played", [name for name, each in unused.items() if each])
+        if policy and len(policy) > 1:
+            raise InputError("--policy: with a bag give one")
+        from rarrl.cli.bag import replay_bag
+
+        own = _orchestrator_values(profile, time_budget, token_budget, cost_weight, None, costs)
+        own["policy"] = policy[0] if policy else None
+        overrides = {f"orchestrator.{name}": value for name, value in own.items() if value is not None}
+        replay_bag(bag, overrides, 1e-3 if tolerance is None else tolerance, update, extract, json_file)
+        return
     settings = _config(
         config,
         _orchestrator_values(profile, time_budget, token_budget, cost_weight, llm, costs),
@@ -231,7 +288,33 @@ def _refuse_with(other: str, names: Sequence[str]) -> None:
         raise InputError(f"--{names[0]}: not with {other}; leave it away")
 
 
-def _run_sim(policies: Sequence[str] | None, given: dict[str, Any], out: Path | None) -> None:
+@dataclass(frozen=True)
+class _Recording:
+    """What the options say of recording. folder: of the bag; None: in the folder of the run."""
+
+    wanted: bool
+    folder: Path | None
+    images: bool
+
+    @contextmanager
+    def of(self, run: Path | None) -> Iterator[None]:
+        """Records the graph that is started in the block. run: the folder of its run; None: it has none that is known
+        before."""
+        if not self.wanted:
+            yield
+            return
+        need_ros("rarrl run --record")
+        from rarrl_nodes.bag_run import recording
+        from rarrl_nodes.run import environment_for
+
+        beside = Path("runs", datetime.now().strftime("%Y-%m-%d_%H-%M-%S_bag"))
+        folder = self.folder or (beside if run is None else run / "bag")
+        environment = dict(os.environ) if run is None else environment_for(None)[0]
+        with recording(folder, self.images, environment, lambda line: typer.echo(line, err=True)):
+            yield
+
+
+def _run_sim(policies: Sequence[str] | None, given: dict[str, Any], out: Path | None, bag: _Recording) -> None:
     """Carries missions out over the graph; a line for each."""
     if policies and len(policies) > 1:
         raise InputError("--policy: with --sim give one; `rarrl eval mission` compares several")
@@ -240,7 +323,7 @@ def _run_sim(policies: Sequence[str] | None, given: dict[str, Any], out: Path | 
 
     texts = {name: str(value) for name, value in given.items() if value is not None}
     folder = new_run_folder(out)
-    with told_where(folder):
+    with bag.of(folder), told_where(folder):
         done = run_sim(
             texts,
             folder,
