@@ -74,6 +74,7 @@ class ExecutiveSettings:
     stuck: int = 3
     refusals: int = 6
     busy_s: float = 60.0
+    confirm: bool = True
 
 
 class TaskStatus(str, Enum):
@@ -367,7 +368,7 @@ class TaskExecutive:
         assert task is not None
         if self.domain.check(plan):
             return True
-        if task.plan is None or task.failed is not None or all(task.finished):
+        if not self.settings.confirm or task.plan is None or task.failed is not None or all(task.finished):
             return False
         permission, state = task.permission, self.beliefs.state
         return bool(permission.questions(plan, state)) and not permission.questions(task.plan, state)
@@ -508,7 +509,7 @@ class TaskExecutive:
         """Why a person is asked before a step is sent; "" where it has leave (`rarrl.skills.permission`)."""
         task, state = self._task, self.beliefs.state
         assert task is not None
-        if step in task.allowed:
+        if step in task.allowed or not self.settings.confirm:
             return ""
         plan = task.plan or Plan(())
         is_row = len(found.steps) == 1 and not found.looks_for and row >= 0
@@ -1095,6 +1096,11 @@ class TaskExecutive:
     def running(self) -> Step | None:
         """The skill that runs."""
         return next((goal.step for goal in self._goals.values() if not goal.given_up), None)
+
+    @property
+    def asks(self) -> Step | None:
+        """The step before which a person is asked."""
+        return self._task.asks if self._task is not None and self.status is TaskStatus.NEEDS_PERSON else None
 
     @property
     def plan(self) -> Plan | None:
