@@ -16,10 +16,11 @@ from typing import Any
 
 from rarrl.errors import InputError
 from rarrl.files import read_file, sha256, write_bytes_atomic, write_json_atomic
+from rarrl.reasoner import skills_prompt
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.plan import Fault, Plan, Verdict
 from rarrl.resources.cpu import cpu_seconds
-from rarrl.skills.domain import ROBOTS
+from rarrl.skills.domain import load_robot
 from rarrl.strict_json import MAX_FILE_BYTES, check_regular_file, parse_json
 from rarrl.types import CallStatus, Role
 
@@ -279,8 +280,13 @@ class ReplayedAnswers:
 
 
 def robot_hash(robot: str) -> str:
-    """Of the two files that the questions to a robot that comes with the package are made from."""
-    return sha256(b"".join((ROBOTS / robot / name).read_bytes() for name in ("skills.yaml", "world.yaml")))
+    """Of what questions to a robot that comes with the package are made from: its skills, names, examples and what a
+    plan may hold. What its files say besides, such as what a person is asked about, is in no prompt."""
+    domain = load_robot(robot)
+    question = Request(0, Role.PLANNER, 2, "a goal", DEADLINE_S, domain=domain)
+    asked = skills_prompt.messages(question, domain), skills_prompt.schema(question, domain)
+    examples = [example.model_dump(mode="json") for example in domain.skills.examples]
+    return sha256(json.dumps([asked, examples], sort_keys=True).encode())
 
 
 def seconds_of_children() -> float:

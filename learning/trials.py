@@ -82,7 +82,7 @@ class Task:
     begin: Callable[[TaskExecutive], SkillPlayer]
     succeeded: Callable[[Any], bool]
     horizon_s: float = math.inf
-    settings: ExecutiveSettings = field(default_factory=ExecutiveSettings)
+    settings: ExecutiveSettings = ExecutiveSettings(confirm=False)
     recall: Callable[[str], Recalled] | None = None
 
 

@@ -419,11 +419,16 @@ class ExecutiveNode(RarrlNode):
         seen = list(sightings.sightings(msg))
         here = sightings.in_frame(seen, world.frame)
         self._unplaced += len(seen) - len(here)
+        placed: dict[str, list[sightings.Sighting]] = {}
         for each in here:
             place = sightings.place_of(each, world, self.setting("executive.detection_radius_m", float))
             self._unplaced += not place
             if place:
-                self._executive.sighted(each.label, place, each.confidence, now())
+                placed.setdefault(place, []).append(each)
+        for place, some in placed.items():
+            labels = [each.label for each in some]
+            for each in some:
+                self._executive.sighted(each.label, place, each.confidence, now(), each.others, beside=labels)
 
     def _on_cancel(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         return self._asked(response, self._executive.cancel(now()), "cancelled", "no task is under way")

@@ -10,19 +10,24 @@ from typing import Any
 
 from rarrl.skills.world import World
 
+AS_GOOD = 0.3
+"""Share of the best hypothesis' score from which another one counts as well: a label that is held into the picture
+outdoes the thing's own class, and seldom by more."""
 SURE = 0.9
 """How sure a marker is, which says nothing of it: a publisher draws what it believes."""
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """A thing of a class, seen at x, y of `frame`, in metres. confidence: above 0 to 1."""
+    """A thing of a class, seen at x, y of `frame`, in metres. confidence: above 0 to 1. others: the classes that it may
+    be as well, such as what is written on it."""
 
     label: str
     x: float
     y: float
     frame: str
     confidence: float
+    others: tuple[str, ...] = ()
 
 
 def message_type() -> Any:
@@ -49,12 +54,17 @@ def sightings(msg: Any) -> Iterator[Sighting]:
         if best is not None:
             at = detection.bbox.center.position
             frame = detection.header.frame_id or msg.header.frame_id
-            yield from _made(best.hypothesis.class_id, at.x, at.y, frame, float(best.hypothesis.score))
+            score = float(best.hypothesis.score)
+            others = (each.hypothesis for each in detection.results if each is not best)
+            names = tuple(other.class_id for other in others if other.score >= AS_GOOD * score)
+            yield from _made(best.hypothesis.class_id, at.x, at.y, frame, score, names)
 
 
-def _made(label: str, x: float, y: float, frame: str, confidence: float) -> Iterator[Sighting]:
+def _made(
+    label: str, x: float, y: float, frame: str, confidence: float, others: tuple[str, ...] = ()
+) -> Iterator[Sighting]:
     if label and math.isfinite(x) and math.isfinite(y) and 0.0 < confidence <= 1.0:
-        yield Sighting(label, x, y, frame, confidence)
+        yield Sighting(label, x, y, frame, confidence, others)
 
 
 def place_of(seen: Sighting, world: World, radius_m: float) -> str:

@@ -25,7 +25,7 @@ from rarrl_sim_envs.alfworld.text import class_of
 from ..trials import Task
 from .answers import classes, furniture
 
-SETTINGS = ExecutiveSettings(time_budget_s=3600.0, token_budget=1e6, horizon=MAX_COMMANDS)
+SETTINGS = ExecutiveSettings(time_budget_s=3600.0, token_budget=1e6, horizon=MAX_COMMANDS, confirm=False)
 """What a task may spend is said by whoever plays it; see `Terms.cap`."""
 _WIN_NOTHING = ("go", "look", "open", "close")
 """Skills after which no game can be won: to judge takes longer than to play."""

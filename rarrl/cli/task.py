@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ from rarrl.errors import DependencyMissingError, InputError
 if TYPE_CHECKING:
     from rarrl.config import Config
     from rarrl.decision_loop import DecisionSession
+    from rarrl.executive.executive import TaskExecutive
     from rarrl.executive.play import SkillPlayer, TaskEnd
     from rarrl.reasoner.base import Answer, Reasoner, Request
     from rarrl.skills.domain import Domain
@@ -154,6 +157,7 @@ def _in_process(sentence: str, domain: Domain, config: Config, policy: str | Non
     from rarrl.build import REPLAYED, make_reasoner
     from rarrl.clock import ManualClock
     from rarrl.executive.executive import ExecutiveSettings, TaskExecutive
+    from rarrl.executive.executive import TaskExecutive
     from rarrl.executive.play import play_task
 
     orchestrator = config.orchestrator
@@ -167,15 +171,22 @@ def _in_process(sentence: str, domain: Domain, config: Config, policy: str | Non
     if tell is not None:
         tell(executive)
     if orchestrator.reasoner == REPLAYED:
-        return play_task(executive, sentence, _Told(player), ManualClock())
+        return play_task(executive, sentence, _Told(player), ManualClock(), person=_person())
 
     session = _session(domain, config, policy)
     reasoner = make_reasoner(orchestrator.reasoner, settings=config.language_model)
     try:
         told = _Told(player, reasoner)
-        return play_task(executive, sentence, told, ManualClock(), session, told)
+        return play_task(executive, sentence, told, ManualClock(), session, told, _person())
     finally:
         reasoner.close()
+
+
+def _person() -> Callable[[TaskExecutive], bool] | None:
+    """Who is asked before a step without leave: whoever sits at the terminal; None where nobody does."""
+    if not sys.stdin.isatty():
+        return None
+    return lambda executive: typer.confirm(f"{executive.why}. Carry it out?")
 
 
 def _session(domain: Domain, config: Config, policy: str | None) -> DecisionSession:

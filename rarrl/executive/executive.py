@@ -34,6 +34,7 @@ from rarrl.skills.domain import Domain, names_in
 from rarrl.skills.facts import Fact, locates
 from rarrl.skills.nearest import NearestExample, Recalled
 from rarrl.skills.outcome import Outcome, SkillResult
+from rarrl.skills.permission import Permission
 from rarrl.skills.plan import Plan, Step
 from rarrl.skills.search import Preparation, Search
 from rarrl.thinking import ANY_QUESTION, ENDS_TASK, STOPPED_BY_ANSWER, Do, Kind, Stage, Tally, may_go_on, unanswered
@@ -73,6 +74,7 @@ class ExecutiveSettings:
     stuck: int = 3
     refusals: int = 6
     busy_s: float = 60.0
+    confirm: bool = True
 
 
 class TaskStatus(str, Enum):
@@ -120,10 +122,12 @@ class _Task:
     """One task. done: rows of any plan that were carried out. attempts: per step since beliefs changed. barred: steps
     that are not tried before beliefs change. refusals: per step since it last succeeded; having
     failed more often than it is tried again counts twice. looked_again: things that were looked for once more.
-    looked_at: places that the robot has looked at."""
+    looked_at: places that the robot has looked at. asks: the step before which a person is asked. allowed: steps that
+    one has said yes to."""
 
     id: str
     goal: str
+    permission: Permission
     plan: Plan | None
     recalled: tuple[float, int, int]  # similarity, words, unknown words
     budget: Budget
@@ -146,6 +150,8 @@ class _Task:
     tokens: float = 0.0
     looked_again: set[str] = field(default_factory=set)
     looked_at: set[str] = field(default_factory=set)
+    asks: Step | None = None
+    allowed: set[Step] = field(default_factory=set)
 
 
 class TaskExecutive:
@@ -216,7 +222,9 @@ class TaskExecutive:
         recalled = self._recall(goal)
         budget = Budget.full(self.settings.time_budget_s, self.settings.token_budget)
         self.beliefs = self.beliefs.fresh(now_s)
-        self._task = _Task(self._new_id(), goal, None, (recalled.similarity, recalled.words, recalled.unknown), budget)
+        permission = Permission(goal, self.domain)
+        known = (recalled.similarity, recalled.words, recalled.unknown)
+        self._task = _Task(self._new_id(), goal, permission, None, known, budget)
         self._episode += 1
         self._held = self._thought = None
         self._pending = []
@@ -238,10 +246,14 @@ class TaskExecutive:
         return (*self._stop_all(), *self._review(), Save())
 
     def resume(self, now_s: float) -> Commands:
-        """Goes on after `pause`, and after a decision that asked a person."""
+        """Goes on after `pause`, and after a person was asked: it means yes, to this step in this task."""
         self._now = now_s
-        if self.status not in STANDING:
+        task = self._task
+        if self.status not in STANDING or task is None:
             return ()
+        if task.asks is not None:
+            task.allowed.add(task.asks)
+            task.asks = None
         self.status, self.why = TaskStatus.RUNNING, ""
         if not self._awaited:
             self._make_report(None)
@@ -333,7 +345,7 @@ class TaskExecutive:
         status = CallStatus.WITHDRAWN if before is Stage.WITHDRAWN else answer.status
         if status is CallStatus.OK and took > seconds + 1e-9:
             status = CallStatus.TIMEOUT
-        if status is CallStatus.OK and answer.plan is not None and self.domain.check(answer.plan):
+        if status is CallStatus.OK and answer.plan is not None and self._is_refused(answer.plan):
             status = CallStatus.REFUSED
         task.budget = task.budget.spend(seconds, tokens)
         task.calls, task.llm_s, task.tokens = task.calls + 1, task.llm_s + seconds, task.tokens + tokens
@@ -349,6 +361,17 @@ class TaskExecutive:
         elif before is Stage.STANDING:
             self._make_report(outcome)
         return (*commands, Save())
+
+    def _is_refused(self, plan: Plan) -> bool:
+        """Whether a plan may not be carried out, or does what nobody asked for where the plan in force does not."""
+        task = self._task
+        assert task is not None
+        if self.domain.check(plan):
+            return True
+        if not self.settings.confirm or task.plan is None or task.failed is not None or all(task.finished):
+            return False
+        permission, state = task.permission, self.beliefs.state
+        return bool(permission.questions(plan, state)) and not permission.questions(task.plan, state)
 
     def _tell_again(self) -> None:
         """A report beside what runs; it repeats what the last one said of an attempt, in case nobody has heard that."""
@@ -465,6 +488,11 @@ class TaskExecutive:
         barred = self.domain.check_now(step, self.beliefs.state)  # the plan was checked from what world.yaml says
         if barred:
             return self._nothing_to_do(decision, max(row, 0), f"{step}: {barred}")
+        doubt = self._doubt(row, found, step)
+        if doubt:
+            task.asks = step
+            self.status, self.why = TaskStatus.NEEDS_PERSON, f"asks a person before {step}: {doubt}"
+            return (*self._review(), Save())
 
         question = self._question
         question.thinking = question.thinking.start(self._kind(step))
@@ -476,6 +504,35 @@ class TaskExecutive:
         )
         self._goals[running.uuid] = running
         return Save(), Send(running.uuid, step, skill.timeout_s)
+
+    def _doubt(self, row: int, found: Preparation, step: Step) -> str:
+        """Why a person is asked before a step is sent; "" where it has leave (`rarrl.skills.permission`)."""
+        task, state = self._task, self.beliefs.state
+        assert task is not None
+        if step in task.allowed or not self.settings.confirm:
+            return ""
+        plan = task.plan or Plan(())
+        is_row = len(found.steps) == 1 and not found.looks_for and row >= 0
+        prepares = task.permission.preparing(plan)[row] if is_row else True
+        doubt = task.permission.question(step, state, prepares)
+        if doubt:
+            return doubt
+        ahead = [plan.steps[at] for at in range(len(plan.steps)) if not task.finished[at]]
+        for thing, place, maybe in self._may_be(step):
+            for other in maybe:
+                for each in dict.fromkeys((step, *ahead)):
+                    as_other = Step(each.skill, tuple(other if a == thing else a for a in each.arguments))
+                    if as_other == each:
+                        continue
+                    bad = self.domain.check_step(as_other) or task.permission.question(as_other, state)
+                    if bad:
+                        return f"{thing} at {place} may be {other}, and {as_other}: {bad}"
+        return ""
+
+    def _may_be(self, step: Step) -> list[tuple[str, str, list[str]]]:
+        """The things that a step handles where the robot stands, and what each of them may be instead."""
+        here, doubts = self.beliefs.state.at, self.beliefs.doubts
+        return [(thing, here, sorted(doubts[thing, here])) for thing in step.arguments if (thing, here) in doubts]
 
     def _next(self) -> tuple[int, Preparation]:
         """The row of the plan that is on, and what is to be done for it now."""
@@ -906,12 +963,25 @@ class TaskExecutive:
         """The battery's level, in the unit of `World.battery`."""
         self.battery = level
 
-    def sighted(self, thing: str, place: str, confidence: float, now_s: float) -> None:
-        """A detector reports a thing at a place, by the names of world.yaml; others are left out."""
+    def sighted(
+        self,
+        thing: str,
+        place: str,
+        confidence: float,
+        now_s: float,
+        others: Iterable[str] = (),
+        beside: Iterable[str] | None = None,
+    ) -> None:
+        """A detector reports a thing at a place, by the names of world.yaml; others are left out.
+
+        others: what it may be as well. beside: all that the same report holds of this place; None: not known."""
         self._now = now_s
         known = self._class_of(thing)
         if known and place in self.domain.world.places:
-            self.beliefs = self.beliefs.sight(known, place, now_s, confidence)
+            missing = set() if beside is None else set(self.beliefs.state.things_at(place)) - {known}
+            missing -= set(map(self._class_of, beside or ()))
+            maybe = filter(None, map(self._class_of, others))
+            self.beliefs = self.beliefs.sight(known, place, now_s, confidence, maybe, missing)
 
     def _class_of(self, name: str) -> str:
         """The class that a name of an instance means, such as soda0 or a soda of `soda`; "" where none."""
@@ -1026,6 +1096,11 @@ class TaskExecutive:
     def running(self) -> Step | None:
         """The skill that runs."""
         return next((goal.step for goal in self._goals.values() if not goal.given_up), None)
+
+    @property
+    def asks(self) -> Step | None:
+        """The step before which a person is asked."""
+        return self._task.asks if self._task is not None and self.status is TaskStatus.NEEDS_PERSON else None
 
     @property
     def plan(self) -> Plan | None:
@@ -1205,6 +1280,8 @@ class TaskExecutive:
                 "failed": None if task.failed is None else list(task.failed),
                 "looked_again": sorted(task.looked_again),
                 "looked_at": sorted(task.looked_at),
+                "allowed": Plan(tuple(sorted(task.allowed, key=str))).to_rows(),
+                "asks": None if task.asks is None else [task.asks.skill, *task.asks.arguments],
                 "acts": task.acts,
                 "stuck": task.stuck,
                 "spent": [task.calls, task.llm_s, task.tokens],
@@ -1263,6 +1340,7 @@ class TaskExecutive:
         task = _Task(
             str(value["id"]),
             str(value["goal"]),
+            Permission(str(value["goal"]), self.domain),
             plan,
             (float(similarity), int(words), int(unknown)),
             Budget(*map(float, value["budget"])),
@@ -1282,6 +1360,8 @@ class TaskExecutive:
             task.failed = int(row), str(outcome), str(why)
         task.looked_again = set(map(str, value["looked_again"]))
         task.looked_at = set(map(str, value["looked_at"]))
+        task.allowed = {self._step_from(row) for row in value.get("allowed", ())}
+        task.asks = self._step_from(value["asks"]) if value.get("asks") else None
         task.acts, task.stuck = int(value["acts"]), int(value["stuck"])
         task.calls, task.llm_s, task.tokens = int(calls), float(llm_s), float(tokens)
         if plan is not None and len(task.finished) != len(plan.steps):

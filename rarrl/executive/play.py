@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,6 +50,7 @@ def play_task(
     clock: Clock,
     session: DecisionSession | None = None,
     reasoner: Reasoner | None = None,
+    person: Callable[[TaskExecutive], bool] | None = None,
 ) -> TaskEnd:
     """Plays one task to its end.
 
@@ -58,6 +60,8 @@ def play_task(
         player: runs skills. Skills and calls take their seconds on the clock.
         session: the orchestrator's; None: every decision is ACT.
         reasoner: answers THINK; None: every decision is ACT.
+        person: says yes or no to the step that the executive asks about (`asks`, `why`); None: nobody is there, and
+            the task stands.
 
     Raises: RuntimeError where the task does not end."""
     played = _Played(executive, player, clock)
@@ -68,6 +72,9 @@ def play_task(
         if played.call is not None and not executive.waits:  # the robot stands for it
             played.listen(math.inf)
             continue
+        if executive.asks is not None and person is not None:
+            said = executive.resume if person(executive) else executive.cancel
+            played.carry_out(said(clock.now()))
         if not executive.waits:
             break
         assert executive.report is not None

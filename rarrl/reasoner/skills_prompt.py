@@ -97,7 +97,7 @@ def system(domain: Domain) -> str:
         said = [_with_aliases(domain, name) for name in part if domain.may_name(name, part is not world.things)]
         if said:
             names.append(f"{kind}: {', '.join(said)}")
-    names += [f"{group}: {', '.join(members)}" for group, members in world.groups.items()]
+    names += [f"{group}: {', '.join(members)}" for group, members in domain.told_groups.items()]
 
     advice = _PREPARES if domain.plans_by_itself else _WRITES_ALL
     return _HEAD.format(robot=domain.skills.robot, skills="\n".join(lines), names="\n".join(names), advice=advice)

@@ -28,13 +28,15 @@ class Beliefs:
     state: what is taken to be the case. marks: fact -> confidence and age; a fact `THING at PLACE` that is not in
     `state` and has a mark is known to be false: the robot has looked there in vain. contradicted: how many beliefs
     the world has contradicted so far in this task. hints: thing -> place -> share, what a language model says of where
-    such a thing usually is; they come before `usual` of world.yaml."""
+    such a thing usually is; they come before `usual` of world.yaml. doubts: (thing, place) -> classes that the thing
+    seen there may be as well: what a detector took it for besides, and what is missing where it has appeared."""
 
     world: World
     state: State
     marks: Mapping[Fact, Mark] = field(default_factory=dict)
     contradicted: int = 0
     hints: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    doubts: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
 
     @classmethod
     def at_start(cls, world: World, now_s: float = 0.0) -> Beliefs:
@@ -80,17 +82,46 @@ class Beliefs:
             seen[thing] = seen.get(thing, 0) + 1
 
         state, marks, contradicted = self.state, dict(self.marks), self.contradicted
+        appeared, gone = set(), set()
         for thing in self.world.things:
             believed, found = state.count(thing, place), seen.get(thing, 0)
             contradicted += found < believed
+            appeared |= {thing} if found > believed else set()
+            gone |= {thing} if found < believed else set()
             state = state.counted(thing, place, found)
             marks[thing, "at", place] = Mark(confidence, now_s)
-        return replace(self, state=state, marks=marks, contradicted=contradicted)
+        beliefs = replace(self, state=state, marks=marks, contradicted=contradicted)
+        return beliefs._doubted(appeared, gone, place)
 
-    def sight(self, thing: str, place: str, now_s: float, confidence: float) -> Beliefs:
-        """A detector has reported a thing at a place. One report more of what is known there changes no count."""
-        state = self.state if self.state.count(thing, place) else self.state.counted(thing, place, 1)
-        return replace(self, state=state, marks={**self.marks, (thing, "at", place): Mark(confidence, now_s)})
+    def sight(
+        self,
+        thing: str,
+        place: str,
+        now_s: float,
+        confidence: float,
+        others: Iterable[str] = (),
+        instead_of: Iterable[str] = (),
+    ) -> Beliefs:
+        """A detector has reported a thing at a place. One report more of what is known there changes no count.
+
+        others: what it took it for besides. instead_of: what is believed there and is not in the report; it may be
+        this thing, if this thing is new there."""
+        is_new = not self.state.count(thing, place)
+        state = self.state.counted(thing, place, 1) if is_new else self.state
+        marks = {**self.marks, (thing, "at", place): Mark(confidence, now_s)}
+        doubted = {*others, *(instead_of if is_new else ())}
+        return replace(self, state=state, marks=marks)._doubted({thing}, doubted, place)
+
+    def _doubted(self, appeared: Iterable[str], others: Iterable[str], place: str) -> Beliefs:
+        """With `others` as what each of `appeared` at a place may be. What has appeared is nothing else's mistake any
+        more, wherever it was missed."""
+        appeared = frozenset(appeared)
+        if not appeared or (not others and not self.doubts):
+            return self
+        doubts = {key: maybe - appeared for key, maybe in self.doubts.items()}
+        for thing in appeared:
+            doubts[thing, place] = (doubts.get((thing, place), frozenset()) | frozenset(others)) - {thing}
+        return replace(self, doubts={key: maybe for key, maybe in doubts.items() if maybe})
 
     def is_ruled_out(self, thing: str, place: str) -> bool:
         """Whether the robot has looked at `place` and found no such thing."""
@@ -169,6 +200,7 @@ class Beliefs:
             "marks": [[list(fact), mark.confidence, mark.since_s] for fact, mark in sorted(self.marks.items())],
             "contradicted": self.contradicted,
             "hints": {thing: dict(shares) for thing, shares in sorted(self.hints.items())},
+            "doubts": [[*key, *sorted(maybe)] for key, maybe in sorted(self.doubts.items())],
         }
 
     @classmethod
@@ -188,4 +220,5 @@ class Beliefs:
         if not all((*state.flags, *marks)):
             raise ValueError("a fact without words is none")
         hints = {str(t): {str(p): float(n) for p, n in shares.items()} for t, shares in value["hints"].items()}
-        return cls(world, state, marks, int(value["contradicted"]), hints)
+        doubts = {(str(t), str(p)): frozenset(map(str, maybe)) for t, p, *maybe in value.get("doubts", ())}
+        return cls(world, state, marks, int(value["contradicted"]), hints, doubts)

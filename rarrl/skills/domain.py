@@ -122,6 +122,17 @@ class Domain:
         """Reads names as people and models write them."""
         return Lexicon(self.aliases)
 
+    @cached_property
+    def told_groups(self) -> dict[str, tuple[str, ...]]:
+        """The world's groups but for those that only `confirm` speaks of, which a model need not know."""
+        said = {word for _, entry in self.world.confirm.entries for word in entry}
+        skills = self.skills.skills.values()
+        used = {kind for skill in skills for each in skill.parameters.values() for kind in each.kinds}
+        facts = (fact for skill in skills for fact in (*skill.conditions, *skill.effects))
+        used |= {word[1:-1] for fact in facts for word in fact.words if word.startswith("<")}
+        used |= {word[1:-1] for pair in self.world.forbidden_pairs for word in pair if word.startswith("<")}
+        return {name: each for name, each in self.world.groups.items() if name in used or f"<{name}>" not in said}
+
     # Skills
 
     @cached_property

@@ -24,6 +24,8 @@ can be carried. receptacle: places and things that other things can be put on or
 _TYPE = re.compile(r"[a-z]\w*/(action|srv|msg)/[A-Z]\w*")
 MAX_SKILLS = 64
 """More would not fit into the prompt of a small model."""
+Confirm = Literal["never", "unasked", "always"]
+"""When a person has to say yes: `rarrl.skills.permission`."""
 WAYS = ("action", "service", "topic", "python")
 """How a skill can be run."""
 
@@ -163,6 +165,16 @@ class Skill(_Part):
     prior: Prior = Field(default=Prior(), description="how often it succeeds before it was tried")
     irreversible: Literal["never", "possible", "always"] = Field(
         default="never", description="whether what it does, or a failure of it, can be undone: never, possible, always"
+    )
+    confirm: Confirm = Field(
+        default="never",
+        description="when a person has to say yes before it is carried out: never, unasked (where the instruction does "
+        "not ask for it with these names and numbers), always",
+    )
+    words: tuple[str, ...] = Field(
+        default=(),
+        description="beginnings of words by which people ask for it, such as [heat, warm, microwav]; with `confirm: "
+        "unasked` one of them has to be said of the thing; none given: its names are enough",
     )
     needs: tuple[str, ...] = Field(default=(), description="facts that must hold before, such as `at {thing.place}`")
     gives: tuple[str, ...] = Field(default=(), description="facts that hold after success, such as `holding {thing}`")

@@ -82,6 +82,26 @@ class Lexicon:
         """
         return frozenset(mention.name for mention in self.mentioned(text))
 
+    def may_mean(self, text: str) -> frozenset[str]:
+        """All names that words of `text` may mean: in full, or by their last words; of several readings the longest.
+
+        >>> kitchen = Lexicon({"coffeetable": ("coffee table",), "sidetable": ("side table",), "mug": ()})
+        >>> sorted(kitchen.may_mean("the mugs go on the table"))
+        ['coffeetable', 'mug', 'sidetable']
+        """
+        words = words_of(text)
+        found: set[str] = set()
+        at = 0
+        while at < len(words):
+            for length in range(min(self._longest, len(words) - at), 0, -1):
+                whole = {each for said in _glued(words[at : at + length]) for each in self._whole.get(said, ())}
+                if whole:
+                    break
+            said = _glued(words[at : at + length])
+            found |= whole.union(*(self._ends.get(each, ()) for each in said))
+            at += length
+        return frozenset(found)
+
     def mentions(self, text: str, name: str) -> bool:
         """Whether `text` holds the name, or a word that may mean it: "table" a dining table."""
         words = [said for word in words_of(text) for said in _glued([word])]

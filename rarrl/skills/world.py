@@ -97,6 +97,22 @@ class Battery(_Part):
     )
 
 
+class Confirmed(_Part):
+    """What a person has to say yes to before any skill handles it, goes there, or brings both together: names, groups
+    (<knives>), or pairs [thing, place] of them."""
+
+    always: tuple[str | tuple[str, str], ...] = Field(default=(), description="each time")
+    unasked: tuple[str | tuple[str, str], ...] = Field(
+        default=(), description="where the instruction does not name it, of a pair both together"
+    )
+
+    @property
+    def entries(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """(always or unasked, a name or group, or two of them), those of each time first."""
+        both = (("always", self.always), ("unasked", self.unasked))
+        return tuple((when, (e,) if isinstance(e, str) else e) for when, entries in both for e in entries)
+
+
 class World(_Part):
     """All of `world.yaml`."""
 
@@ -114,6 +130,7 @@ class World(_Part):
         description="[thing, place] that must not meet, as names or groups (<knives>), also where the thing is in "
         "another one; an operator's policy that gives pairs replaces them",
     )
+    confirm: Confirmed = Field(default=Confirmed(), description="what a person has to say yes to")
 
     @model_validator(mode="before")
     @classmethod
@@ -164,6 +181,9 @@ class World(_Part):
         for pair in self.forbidden_pairs:
             for name in pair:
                 _known(name, [*names, *(f"<{group}>" for group in self.groups)], "forbidden_pairs")
+        for when, entry in self.confirm.entries:
+            for name in entry:
+                _known(name, [*names, *(f"<{group}>" for group in self.groups)], f"confirm.{when}")
         for fact in self.facts:
             Condition.parse(fact)
         for kind in ("places", "doors"):

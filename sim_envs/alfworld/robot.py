@@ -5,7 +5,7 @@ What the robot believes comes from sentences alone. `domain_of` makes its world 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from rarrl.skills.domain import ROBOTS, Domain
 from rarrl.skills.outcome import Outcome, SkillResult
 from rarrl.skills.plan import Step
 from rarrl.skills.skill_set import Example, SkillSet, load_skills
-from rarrl.skills.world import Place, Thing, World, load_world
+from rarrl.skills.world import Confirmed, Place, Thing, World, load_world
 
 from .games import MAX_COMMANDS, TextGame, read_games
 from .text import Answer, class_of, read_answer, read_opening
@@ -51,8 +51,16 @@ def _domain(names: tuple[str, ...]) -> Domain:
         name: thing.model_copy(update={"usual": shares(name, classes, usual)})
         for name, thing in template.things.items()
     }
-    world = World(places=places, things=things)
+    world = World(places=places, things=things, confirm=_confirmed(template, things, places))
     return Domain(_skills_for(made, world, classes), world)
+
+
+def _confirmed(template: World, things: Mapping[str, Thing], places: Mapping[str, Place]) -> Confirmed:
+    """The template's pairs of groups, as far as the home has both."""
+    groups = {f"<{group}>" for each in (*things.values(), *places.values()) for group in each.groups}
+    known = groups | things.keys() | places.keys()
+    pairs = (pair for pair in template.confirm.always if not isinstance(pair, str))
+    return Confirmed(always=tuple(pair for pair in pairs if known.issuperset(pair)))
 
 
 @lru_cache(maxsize=1)
