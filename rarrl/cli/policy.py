@@ -11,7 +11,12 @@ from rarrl.cli.common import check_output, command_line, guarded, progress
 from rarrl.cli.orchestrator import JsonOption, SeedOption
 from rarrl.errors import InputError
 
-SuiteOption = Annotated[str, typer.Option(help="The benchmark: metaworld, tabletop; to record also household.")]
+SuiteOption = Annotated[
+    str,
+    typer.Option(
+        help="The benchmark: metaworld, tabletop, libero_object, libero_goal, libero_spatial; to record also household."
+    ),
+]
 HOUSEHOLD = "household"
 """The suite of whole missions, which is recorded by code of its own."""
 ShippedOption = Annotated[
@@ -51,7 +56,7 @@ def record(
     if suite not in SUITES:
         raise InputError(f"--suite: {suite!r} is unknown; allowed: {', '.join([*SUITES, HOUSEHOLD])}")
     chosen = suite_named(suite)
-    tasks = task or list(chosen.tasks)
+    tasks = task or list(chosen.scripted)
     with progress("recording", episodes * len(tasks)) as update:
         if policy is None:
             counts = record_demonstrations(out, chosen, tasks, episodes, first, progress=update)
