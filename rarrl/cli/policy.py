@@ -132,6 +132,7 @@ def eval_policy(
     rows: Annotated[int, typer.Option(min=1, help="Rows of a chunk that are done before the next is asked.")] = 8,
     gguf: Annotated[Path | None, typer.Option(help="Another transformer for the policy (a quantized one).")] = None,
     preset: Annotated[str | None, typer.Option(help="A preset of the policy's folder: `rarrl tune policy`.")] = None,
+    expert: Annotated[bool, typer.Option("--expert", help="Play the suite's scripted expert, and no policy.")] = False,
     parity: Annotated[
         bool, typer.Option("--parity", help="Also hold llama.cpp's actions against torch's on 64 observations.")
     ] = False,
@@ -139,6 +140,8 @@ def eval_policy(
     json: JsonOption = None,
 ) -> None:
     """Play a policy in closed loop on unseen starts, with its own, unheard and another task's instructions."""
+    from contextlib import nullcontext
+
     from rarrl.build import make_policy
     from rarrl.policy.registry import policy_folder
     from rarrl.policy.serve import MODELS
@@ -148,12 +151,15 @@ def eval_policy(
 
     chosen = suite_named(suite)
     check_output(json, "--json")
-    tasks, kinds = task or list(chosen.tasks), words or list(chosen.kinds)
+    if expert and (policy, gguf, preset, words, parity) != (None, None, None, None, False):
+        raise InputError("--expert: plays no policy, and does not read; leave out --policy, --gguf, --preset, --words")
+    tasks = task or list(chosen.scripted if expert else chosen.tasks)
+    kinds = words or list(chosen.kinds[:1] if expert else chosen.kinds)
     if unknown := set(kinds) - set(chosen.kinds):
         raise InputError(f"--words: {min(unknown)!r} is unknown; allowed: {', '.join(chosen.kinds)}")
     folder = policy_folder(str(policy)) if policy else MODELS / f"policy_{suite}"
     with (
-        make_policy(folder, gguf=gguf, preset=preset or "") as actor,
+        nullcontext(None) if expert else make_policy(folder, gguf=gguf, preset=preset or "") as actor,
         progress("playing", episodes * len(tasks) * len(kinds)) as update,
     ):
         figures, tables = evaluate_policy(actor, chosen, tasks, kinds, episodes, rows, seed, update)
