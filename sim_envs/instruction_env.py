@@ -147,7 +147,7 @@ class InstructionEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             self._renderer = self._mujoco.Renderer(self._model, RENDER_SIZE, RENDER_SIZE)
         images = []
         for view in self._views:
-            self._renderer.update_scene(self._data, camera=view)
+            self._update_scene(view)
             rendered = self._renderer.render()
             images.append(cv2.resize(rendered, (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_AREA))
         return np.stack(images)
@@ -209,6 +209,10 @@ class InstructionEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     def _make_views(self) -> Sequence[Any]:
         """Prepares the model for rendering: names of its cameras, or `MjvCamera`s."""
         return self.robot.cameras
+
+    def _update_scene(self, view: Any) -> None:
+        """Tells the renderer what a view of `_make_views` shows now."""
+        self._renderer.update_scene(self._data, camera=view)
 
     def _info(self) -> dict[str, Any]:
         """`info` of reset and step."""

@@ -114,7 +114,9 @@ class Suite:
 
     make: the class of its environments. record_steps, play_steps: control steps of an episode when demonstrations are
     recorded, and when a policy is evaluated. packages: whose versions are recorded. figures: see `Figures`.
-    start: task's name, i -> the number of its i-th start for training; by default i."""
+    start: task's name, i -> the number of its i-th start for training; by default i. disturbed: for each action, how
+    strongly a disturbed expert's recording disturbs it, 0 to 1; by default fully. only: the kinds of instruction,
+    where not all three make sense."""
 
     name: str
     tasks: Mapping[str, Task]
@@ -125,6 +127,8 @@ class Suite:
     control: Control
     figures: Figures
     start: Callable[[str, int], int] = _same
+    disturbed: tuple[float, ...] = ()
+    only: tuple[str, ...] = ()
 
     @property
     def robot(self) -> RobotInfo:
@@ -142,6 +146,11 @@ class Suite:
         return hasattr(self.make, "distraction")
 
     @property
+    def noise(self) -> np.ndarray:
+        """(a,) `disturbed`, written out."""
+        return np.array(self.disturbed or (1.0,) * len(self.robot.action_names))
+
+    @property
     def groups(self) -> dict[str, str]:
         """Task -> the row of the results' second table; without tasks that belong to none."""
         return {name: task.group for name, task in self.tasks.items() if task.group}
@@ -149,7 +158,12 @@ class Suite:
     @property
     def kinds(self) -> tuple[str, ...]:
         """Kinds of instruction."""
-        return "trained", "held_out", self.control.kind
+        return self.only or ("trained", "held_out", self.control.kind)
+
+    @property
+    def scripted(self) -> tuple[str, ...]:
+        """Names of the tasks that an expert does."""
+        return tuple(name for name, task in self.tasks.items() if getattr(task, "scripted", True))
 
     def task(self, name: str) -> Task:
         """Raises: InputError for an unknown name."""

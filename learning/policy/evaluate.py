@@ -32,8 +32,9 @@ class Episode:
     told_success: bool = False
 
 
-def play(policy: Policy, suite: Suite, task: str, words: str, starts: Sequence[int], rows: int) -> list[Episode]:
-    """Plays starts of the test list. rows: of each chunk that are done before the next one is asked for."""
+def play(policy: Policy | None, suite: Suite, task: str, words: str, starts: Sequence[int], rows: int) -> list[Episode]:
+    """Plays starts of the test list. policy: None: the suite's expert acts. rows: of each chunk that are done before the
+    next one is asked for."""
     env = suite.make(task, suite.play_steps)
     try:
         return [play_start(env, policy, suite, task, words, start, rows) for start in starts]
@@ -42,7 +43,7 @@ def play(policy: Policy, suite: Suite, task: str, words: str, starts: Sequence[i
 
 
 def play_start(
-    env: Env, policy: Policy, suite: Suite, task: str, words: str, start: int, rows: int, split: str = "test"
+    env: Env, policy: Policy | None, suite: Suite, task: str, words: str, start: int, rows: int, split: str = "test"
 ) -> Episode:
     """`play` of one start of a list, in an environment of the task."""
     max_steps = suite.play_steps
@@ -50,14 +51,18 @@ def play_start(
     texts = suite.task(told).instructions(held_out=words == "held_out")
     options = {"split": split, "start": start, "instruction": texts[start % len(texts)]}
     observation, _ = env.reset(options=options)
-    policy.reset()
+    if policy is not None:
+        policy.reset()
     success = False
 
     told_success = False
     step = 0
     while not success and not told_success and step < max_steps:
-        chunk = policy.infer(as_observation(observation if step == 0 else env.observation()))
-        for action in chunk.actions[: min(rows, max_steps - step)]:
+        if policy is None:
+            actions = env.expert_action()[None]
+        else:
+            actions = policy.infer(as_observation(observation if step == 0 else env.observation())).actions
+        for action in actions[: min(rows, max_steps - step)]:
             success = env.advance(action)
             told_success = success if told == task else suite.control.done(env, told)
             step += 1
@@ -73,7 +78,7 @@ def as_observation(observation: dict[str, Any]) -> Observation:
 
 
 def evaluate_policy(
-    policy: Policy,
+    policy: Policy | None,
     suite: Suite,
     tasks: Sequence[str],
     words: Sequence[str],
@@ -83,7 +88,7 @@ def evaluate_policy(
     progress: Progress | None = None,
 ) -> tuple[dict[str, Figure], dict[str, Any]]:
     """Figures and tables of `rarrl eval policy`: tasks x kinds of instruction x the same starts, those from
-    `1000 * seed` on of the test list."""
+    `1000 * seed` on of the test list. policy: None: the suite's expert."""
     starts = range(1000 * seed, 1000 * seed + episodes)
     played: list[Episode] = []
     for task in tasks:
@@ -105,9 +110,13 @@ def evaluate_policy(
         "rows of a chunk done": rows,
         "control steps allowed": suite.play_steps,
         "rendering": suite.rendering,
+        "acted": "the scripted expert" if policy is None else "the policy",
         suite.control.kind: suite.control.rule,
     }
 
+    if policy is None:
+        solved = [np.array([e.success for e in played if e.task == task], float) for task in tasks]
+        return {"success_expert": _mean(solved)}, tables
     return figures_of(suite, played), tables
 
 

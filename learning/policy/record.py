@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,12 +36,14 @@ class Actor(Protocol):
 class NoisyExpert:
     """The expert with Gaussian noise, its strength drawn per episode, and bursts of random motion of 0.04 to 0.4 s.
 
-    distracted: goes to up to two other objects first. Otherwise the hand is at the object in most frames, and a policy
-    learns to take the nearest object instead of reading which is meant."""
+    disturbed: (a,) how strongly each action is; 0: the expert's own, in bursts too. distracted: goes to up to two other
+    objects first. Otherwise the hand is at the object in most frames, and a policy learns to take the nearest object
+    instead of reading which is meant."""
 
     rng: np.random.Generator
     control_hz: float
     distracted: bool = False
+    disturbed: np.ndarray = field(default_factory=lambda: np.ones(4))
 
     def __post_init__(self) -> None:
         self._noise = float(self.rng.choice([0.0, 0.1, 0.3]))
@@ -61,15 +63,16 @@ class NoisyExpert:
             self._left, self._burst = self._steps(3, 11), self._direction()
         if self._left:
             self._left -= 1
-            return self._burst
+            return np.where(self.disturbed > 0, self._burst, env.expert_action())
 
-        return env.expert_action() + self._noise * self.rng.standard_normal(4).astype(np.float32)
+        noise = self._noise * self.disturbed * self.rng.standard_normal(len(self.disturbed))
+        return env.expert_action() + noise.astype(np.float32)
 
     def _steps(self, low: int, high: int) -> int:
         return math.ceil(self.rng.integers(low, high) * self.control_hz / 80)
 
     def _direction(self) -> np.ndarray:
-        return self.rng.uniform(-1, 1, 4).astype(np.float32)
+        return (self.disturbed * self.rng.uniform(-1, 1, len(self.disturbed))).astype(np.float32)
 
 
 @dataclass
@@ -149,7 +152,11 @@ def _record_batch(
         for i in starts:
             start = suite.start(task, i)
             rng = np.random.default_rng([start, list(suite.tasks).index(task)])
-            actor: Actor = NoisyExpert(rng, hz, suite.distracting) if infer is None else PolicyAndExpert(rng, hz, infer)
+            actor: Actor = (
+                PolicyAndExpert(rng, hz, infer)
+                if infer is not None
+                else NoisyExpert(rng, hz, suite.distracting, suite.noise)
+            )
             env.reset(options={"split": "train", "start": start, "instruction": words[i % len(words)]})
             for step in range(suite.record_steps):
                 observation = None

@@ -24,6 +24,7 @@ from .demonstrations import Demonstrations
 from .model import PRIVILEGED, PolicyModel
 
 STATE = "training.safetensors"  # the checkpoint, in the folder of the run
+LEAST_SPREAD = 0.15  # of an action, as a share of the widest one
 # The scorer of patches: Adam.
 RELEVANCE_STEPS = 1500  # optimizer steps; it has two small layers
 RELEVANCE_BATCH = 256  # frames
@@ -91,7 +92,7 @@ def make_spec(demonstrations: Demonstrations, horizon: int = 8, **sizes: int) ->
 
     texts = [text for task in demonstrations.tasks for text in task.instructions]
     words = sorted({word for text in texts for word in re.findall(r"[a-z0-9]+", text.lower())})
-    actions = frames.chunks[:, 0]
+    low, high = _action_range(frames.chunks[:, 0])
 
     return PolicySpec(
         vocabulary=tuple(words),
@@ -102,12 +103,21 @@ def make_spec(demonstrations: Demonstrations, horizon: int = 8, **sizes: int) ->
         proprio_mean=tuple(frames.proprio.mean(axis=0).tolist()),
         proprio_scale=tuple(np.maximum(frames.proprio.std(axis=0), 1e-3).tolist()),
         action_names=robot.action_names,
-        action_low=tuple(np.quantile(actions, 0.01, axis=0).tolist()),
-        action_high=tuple(np.quantile(actions, 0.99, axis=0).tolist()),
+        action_low=tuple(low.tolist()),
+        action_high=tuple(high.tolist()),
         horizon=horizon,
         control_hz=robot.control_hz,
         **sizes,
     )
+
+
+def _action_range(actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(a,) low and high of actions (f, a): their 1 % and 99 % quantiles, or wider where an action hardly varies (a hand
+    that stays upright): scaled to -1 to 1, its noise would weigh as much as the motion."""
+    low, high = np.quantile(actions, (0.01, 0.99), axis=0)
+    spread = np.maximum(high - low, LEAST_SPREAD * (high - low).max())
+    middle = (low + high) / 2
+    return middle - spread / 2, middle + spread / 2
 
 
 class Batches:

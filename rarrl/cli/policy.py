@@ -11,7 +11,12 @@ from rarrl.cli.common import check_output, command_line, guarded, progress
 from rarrl.cli.orchestrator import JsonOption, SeedOption
 from rarrl.errors import InputError
 
-SuiteOption = Annotated[str, typer.Option(help="The benchmark: metaworld, tabletop; to record also household.")]
+SuiteOption = Annotated[
+    str,
+    typer.Option(
+        help="The benchmark: metaworld, tabletop, libero_object, libero_goal, libero_spatial; to record also household."
+    ),
+]
 HOUSEHOLD = "household"
 """The suite of whole missions, which is recorded by code of its own."""
 ShippedOption = Annotated[
@@ -51,7 +56,7 @@ def record(
     if suite not in SUITES:
         raise InputError(f"--suite: {suite!r} is unknown; allowed: {', '.join([*SUITES, HOUSEHOLD])}")
     chosen = suite_named(suite)
-    tasks = task or list(chosen.tasks)
+    tasks = task or list(chosen.scripted)
     with progress("recording", episodes * len(tasks)) as update:
         if policy is None:
             counts = record_demonstrations(out, chosen, tasks, episodes, first, progress=update)
@@ -127,6 +132,7 @@ def eval_policy(
     rows: Annotated[int, typer.Option(min=1, help="Rows of a chunk that are done before the next is asked.")] = 8,
     gguf: Annotated[Path | None, typer.Option(help="Another transformer for the policy (a quantized one).")] = None,
     preset: Annotated[str | None, typer.Option(help="A preset of the policy's folder: `rarrl tune policy`.")] = None,
+    expert: Annotated[bool, typer.Option("--expert", help="Play the suite's scripted expert, and no policy.")] = False,
     parity: Annotated[
         bool, typer.Option("--parity", help="Also hold llama.cpp's actions against torch's on 64 observations.")
     ] = False,
@@ -134,6 +140,8 @@ def eval_policy(
     json: JsonOption = None,
 ) -> None:
     """Play a policy in closed loop on unseen starts, with its own, unheard and another task's instructions."""
+    from contextlib import nullcontext
+
     from rarrl.build import make_policy
     from rarrl.policy.registry import policy_folder
     from rarrl.policy.serve import MODELS
@@ -143,12 +151,15 @@ def eval_policy(
 
     chosen = suite_named(suite)
     check_output(json, "--json")
-    tasks, kinds = task or list(chosen.tasks), words or list(chosen.kinds)
+    if expert and (policy, gguf, preset, words, parity) != (None, None, None, None, False):
+        raise InputError("--expert: plays no policy, and does not read; leave out --policy, --gguf, --preset, --words")
+    tasks = task or list(chosen.scripted if expert else chosen.tasks)
+    kinds = words or list(chosen.kinds[:1] if expert else chosen.kinds)
     if unknown := set(kinds) - set(chosen.kinds):
         raise InputError(f"--words: {min(unknown)!r} is unknown; allowed: {', '.join(chosen.kinds)}")
     folder = policy_folder(str(policy)) if policy else MODELS / f"policy_{suite}"
     with (
-        make_policy(folder, gguf=gguf, preset=preset or "") as actor,
+        nullcontext(None) if expert else make_policy(folder, gguf=gguf, preset=preset or "") as actor,
         progress("playing", episodes * len(tasks) * len(kinds)) as update,
     ):
         figures, tables = evaluate_policy(actor, chosen, tasks, kinds, episodes, rows, seed, update)

