@@ -1,21 +1,21 @@
 """Recipe for general models in this process that plan with a robot's own skills and names.
 
-Level 1 continues a text of the nearest examples, under a grammar of the domain. Level 2 asks what small models can
-tell: closed questions, whose answers are scored and never written. Which thing of this world does "something to drink"
-mean; where is such a thing usually kept? Each answer's log-probability after the question is compared with that after a
-question that says nothing (SayCan's scoring, Ahn et al. 2022, with the calibration of Zhao et al., "Calibrate before
-use", ICML 2021), averaged over what people call the thing. The plans of the nearest examples with the names that are
-said, or meant, in them, and those that the model writes, are then weighed against each other.
+Level 1 continues a text of the nearest examples, under a grammar of the domain. Level 2 reads the sentence by its
+inverse: how likely is it that somebody who wants *this* says *that*? Each order that the examples and the names of this
+world allow is put before the sentence, and the sentence is scored and never written (a noisy channel, after Min et al.,
+"Noisy Channel Language Model Prompting for Few-Shot Text Classification", ACL 2022). A small model that writes wrong
+plans for "something to drink" tells well how likely these words are after "put the soda on the desk". Where a thing
+usually is, is asked in the same manner: the log-probability of each place after a question about the thing is compared
+with that after a question about nothing (Zhao et al., "Calibrate before use", ICML 2021).
 
 The verifier compares: a plan is wrong if another one is more likely."""
 
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,67 +23,66 @@ from rarrl.reasoner import prompt, skill_words, skills_prompt
 from rarrl.reasoner.base import BrokenRuleError, Request, Shares
 from rarrl.reasoner.language_model import CallFailedError, CallOutcome, LanguageModel
 from rarrl.reasoner.plan import Fault, Verdict
-from rarrl.skills.domain import Domain
+from rarrl.skills.domain import Domain, names_in
+from rarrl.skills.nearest import Order, said_as
 from rarrl.skills.plan import Plan, Step
-from rarrl.skills.words import Mention
 from rarrl.types import CallStatus, Role
 
 SHOTS = 6
 """Nearest examples before the question."""
-SAMPLES = 1
-"""Plans that level 2 samples besides the likeliest one; each costs half a CPU second. Chosen by hand, for its price."""
 SAMPLE_TEMPERATURE = 0.8
-"""Temperature of these samples."""
+"""Temperature of the plan that is written after one that failed."""
 PLAN_TOKENS = 96
 """Tokens of one plan; eight steps of three words have about 60."""
-SKELETONS = 4
-"""Nearest examples whose plans level 2 fills with names."""
-SAMPLING_SHARE = 0.5
-"""Share of a call's time after which no further plan is sampled."""
-MIN_MEANT = 2.5
-"""Nats by which the best name has to be likelier after the request than after one that says nothing. Names of things
-that the world does not have at all ("the screwdriver") stayed below, with SmolLM2."""
+MOST_ORDERS = 48
+"""Orders that are weighed at once. Where names leave more open, first the thing is chosen, then the place."""
+SAYING_SHARE = 0.5
+"""Share of a call's time after which nothing further is asked."""
+MIN_SAID = 4.0
+"""Nats by which the sentence has to be likelier after the best order than after one that says nothing. With SmolLM2,
+sentences of the training missions reach 5 to 20, most that ask for what the world lacks ("paint the wall") below 3."""
+SHOWN = 1.0
+"""Nats that speak for an order whose skills the robot's file has an example of, and as much again if it is of this very
+plan: what a maker shows is what people ask for."""
+ONE_MORE = 2.0
+"""Nats by which the sentence has to become likelier for one step more, of things that it names."""
 UNSAID = 5.0
-"""Nats per step that a plan loses if it has no name in common with the goal; its share counts. As for ALFRED's goals
-(`fewshot.UNSAID`)."""
-SURELY = 0.5
-"""Nats per step by which a plan must be better than the nearest example's to take its place. Chosen by hand."""
+"""Nats per step that a plan loses, as level 1's verifier weighs it, if it has no name in common with the goal; its
+share counts. As for ALFRED's goals (`fewshot.UNSAID`)."""
 
-THING = (
-    "Request: bring something to eat\nThing: apple\n\nRequest: I need to write a note\nThing: pencil\n\n"
-    "Request: {}\nThing:"
+SAID = (
+    "Order: put the apple on the kitchen counter\nIn other words: I would like some fruit, in the kitchen please.\n\n"
+    "Order: put the towels into the washing machine and close the washing machine\n"
+    "In other words: All the dirty laundry has to be washed, and shut the door of it.\n\n"
+    "Order: bring the pencil and the paper to the shelf\n"
+    "In other words: Somebody wants to write a note over at the shelf.\n\n"
+    "Order: {}\nIn other words:"
 )
-"""Which thing is meant."""
-PLACE = (
-    "Request: put the plates where we have dinner\nPlace: dining table\n\nRequest: the shoes belong near the door\n"
-    "Place: hallway\n\nRequest: {}\nPlace:"
-)
-"""Which place is meant."""
+"""What people say who want something."""
+NO_ORDER = "do it"
+"""An order that says nothing."""
 KEPT = "Where things are kept.\ncereal: cupboard\nice cream: freezer\nold newspapers: paper bin\n{}:"
 """Where a thing usually is."""
 MAX_KNOWN = 200
 """Answers that do not depend on the goal, kept for a while: a few for each domain, and one for each thing."""
-NOTHING_SAID = "do it"
-"""A request that says nothing."""
 NO_THING = "thing"
 """A thing that says nothing."""
 
 
 @dataclass(frozen=True)
-class Understood:
-    """What a sentence means in a world. said: the names that it holds. meant: names that the model chose for what is
-    not named, kind -> name; sure: nats in favour of each."""
+class Read:
+    """An order that a sentence may mean. nats: log-probability of the sentence after it, and what speaks for it
+    before anything is said."""
 
-    said: tuple[Mention, ...]
-    meant: dict[str, str]
-    sure: dict[str, float]
+    order: Order
+    nats: float
 
 
 class SkillsFewShot:
     """The recipe for requests with a domain. Call it with a request and a model, as any `Recipe`.
 
-    What does not depend on the goal is asked once for each domain: how likely names are after a question that says
-    nothing, and where things usually are. So one recipe belongs to one model."""
+    Where things usually are does not depend on the goal, and is asked once for each domain. So one recipe belongs to
+    one model."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[Domain, str, str], dict[str, float]] = OrderedDict()
@@ -127,7 +126,7 @@ class _Call:
             plan = self._allowed(self._write(temperature, request.seed))
             return CallOutcome(plan, self.confidence, skill_words.in_words(plan))
 
-        plan = self._best()
+        plan = self._best(self._reads()).order.plan
         return CallOutcome(plan, self.confidence, skill_words.in_words(plan), where=self._where(plan))
 
     def _allowed(self, plan: Plan) -> Plan:
@@ -140,21 +139,16 @@ class _Call:
 
     def _plain(self, goal: str) -> str:
         """The goal with the first names of what it calls otherwise: small models do not connect coke with soda."""
-        words = [(match.group(), match.start(), match.end()) for match in re.finditer(r"\w+", goal.replace("_", " "))]
-        text = goal.replace("_", " ")
-        for mention in reversed(self.known.mentions(goal)):
-            start, end = words[mention.start][1], words[mention.end - 1][2]
-            text = text[:start] + mention.name + text[end:]
-        return text
+        return said_as(goal, self.known.mentions(goal), {})
 
-    def _asked(self, goal: str) -> str:
+    def _asked(self) -> str:
         shots = self.known.examples(self.request.goal, SHOTS)
         text = "".join(f"Goal: {self._plain(say)}\nPlan: {skill_words.in_words(plan)}\n\n" for say, plan in shots)
-        return f"{text}Goal: {goal}\nPlan:"
+        return f"{text}Goal: {self.goal}\nPlan:"
 
     def _write(self, temperature: float, seed: int) -> Plan:
         written = self.model.complete(
-            self._asked(self.goal),
+            self._asked(),
             grammar=skill_words.grammar(self.domain, " ", "\n"),
             max_tokens=PLAN_TOKENS,
             temperature=temperature,
@@ -165,53 +159,67 @@ class _Call:
         return skill_words.read_words(written.text, self.domain)
 
     def _time_left(self) -> bool:
-        return time.monotonic() - self.started < SAMPLING_SHARE * self.request.deadline_s
+        return time.monotonic() - self.started < SAYING_SHARE * self.request.deadline_s
 
-    # Level 2: closed questions
+    # Level 2: the noisy channel
 
-    def _best(self) -> Plan:
-        """The best of the nearest examples' plans, filled with names, and of the model's own."""
-        understood = self._understand()
-        plans = self._filled(understood)
-        own = [self._write(0.0, self.request.seed)]
-        for number in range(SAMPLES):
-            if self._time_left():
-                try:
-                    own.append(self._write(SAMPLE_TEMPERATURE, self.request.seed * 64 + number + 1))
-                except CallFailedError as error:
-                    if error.status is not CallStatus.BUDGET:
-                        raise
+    def _best(self, reads: Sequence[Read]) -> Read:
+        """The order that the sentence most likely means. Raises: CallFailedError where it means none."""
+        rivals = [read for read in reads if read.order.plan != self.request.plan]
+        if not rivals:
+            plan = self._allowed(self._write(0.0, self.request.seed))
+            return Read(Order(skill_words.in_words(plan), plan), -math.inf)
 
-        candidates = [plan for plan in dict.fromkeys([*plans, *own]) if not self.request.rules(plan)]
-        others = [plan for plan in candidates if plan != self.request.plan] or candidates
-        if not others:
-            return self._allowed(own[0])
-        if understood.sure and min(understood.sure.values()) < MIN_MEANT:
-            raise CallFailedError(CallStatus.REFUSED, self._unknown(understood))
+        best = max(rivals, key=lambda read: read.nats)
+        nothing = self._nats([NO_ORDER])[0]
+        if best.nats - nothing < MIN_SAID:
+            raise CallFailedError(CallStatus.REFUSED, f"no order that this robot knows explains it: {self._names()}")
 
-        worth = self._weigh(others, understood)
-        best = max(others, key=lambda plan: worth[plan])
-        return best if worth[best] > worth[others[0]] + SURELY else others[0]
+        others = [nothing, *(read.nats for read in rivals if read is not best)]
+        best = self._extended(best, [read for read in rivals if len(read.order.plan.steps) == 1])
+        self.confidence = best.nats - _log_sum([best.nats, *others])
+        return best
 
-    def _unknown(self, understood: Understood) -> str:
-        kind = min(understood.sure, key=lambda kind: understood.sure[kind])
-        names = ", ".join(self.domain.world.names(kind))[:200]
-        return f"no {kind} that this robot knows seems to be meant (it knows {names})"
+    def _reads(self) -> list[Read]:
+        """Every order that the goal may mean."""
+        orders = self._orders({}, ("thing", "place"))
+        if len(orders) > MOST_ORDERS:
+            things = self._scored(self._orders({}, ("thing",)))
+            best = max(things, key=lambda read: read.nats).order.plan
+            named = names_in(best.steps) & set(self.domain.world.things)
+            orders = self._orders({"thing": min(named)} if named else {}, ("place",))
+        return self._scored(orders)
 
-    def _understand(self) -> Understood:
-        """Finds the names that are said, and asks for those that a plan like the nearest example's needs besides."""
-        said = self.known.mentions(self.request.goal)
-        needed = self.known.needed(self.request.goal)
-        meant: dict[str, str] = {}
-        sure: dict[str, float] = {}
-        for kind in ("thing", "place"):
-            names = [name for name in self.domain.world.names(kind) if self.domain.may_name(name, kind == "place")]
-            if kind in needed and names and not any(self._kind(mention.name) == kind for mention in said):
-                asked = THING if kind == "thing" else PLACE
-                scores = self._chosen(asked, self.request.goal, NOTHING_SAID, names)
-                meant[kind] = max(scores, key=lambda name: scores[name])
-                sure[kind] = scores[meant[kind]]
-        return Understood(said, meant, sure)
+    def _orders(self, meant: Mapping[str, str], free: Sequence[str]) -> list[Order]:
+        orders = self.known.orders(self.request.goal, meant, free)
+        return [order for order in orders if not self.request.rules(order.plan)]
+
+    def _scored(self, orders: Sequence[Order]) -> list[Read]:
+        nats = self._nats([order.say for order in orders])
+        return [Read(order, each + SHOWN * order.shown) for order, each in zip(orders, nats, strict=True)]
+
+    def _nats(self, orders: Sequence[str]) -> list[float]:
+        """Log-probability of the goal's words after each order."""
+        return [self.model.score(SAID.format(order), [f" {self.goal}\n"])[0] for order in orders]
+
+    def _extended(self, best: Read, single: Sequence[Read]) -> Read:
+        """`best` and further steps, as long as the sentence names what they are about and becomes likelier for them."""
+        said = {mention.name for mention in self.known.mentions(self.request.goal)}
+        while self._time_left():
+            left = said - names_in(best.order.plan.steps)
+            more = [read.order for read in single if left & names_in(read.order.plan.steps)]
+            longer = [_both(best.order, order) for order in more]
+            scored = self._scored([order for order in longer if not self.request.rules(order.plan)])
+            further = max(scored, key=lambda read: read.nats, default=best)
+            if further.nats < best.nats + ONE_MORE:
+                break
+            best = further
+        return best
+
+    def _names(self) -> str:
+        return f"it knows {', '.join(self.domain.world.things)}"[:200]
+
+    # Where things usually are
 
     def _chosen(self, asked: str, about: str, nothing: str, names: Sequence[str]) -> dict[str, float]:
         """Name -> nats by which it is likelier after a question about `about` than after one about `nothing`."""
@@ -227,27 +235,6 @@ class _Call:
         before = self.recipe.remember((self.domain, asked, nothing), lambda: likely(asked.format(nothing)))
         after = likely(asked.format(prompt.readable(about)))
         return {name: after[name] - before[name] for name in names}
-
-    def _filled(self, understood: Understood) -> list[Plan]:
-        """The plans of the nearest examples with the names that are said or meant, the nearest one first."""
-        return self.known.filled(self.request.goal, SKELETONS, understood.meant)
-
-    def _weigh(self, plans: Sequence[Plan], understood: Understood) -> dict[Plan, float]:
-        """What each plan is worth: its log-probability after the goal by the root of its steps, less what nobody spoke
-        of. By their number itself, saying a step twice would pay."""
-        hint = ", ".join(understood.meant.values())
-        goal = f"{self.goal} ({hint})" if hint else self.goal
-        likely = self.model.score(self._asked(goal), [f" {skill_words.in_words(plan)}\n" for plan in plans])
-
-        spoken = {mention.name for mention in understood.said} | set(understood.meant.values())
-        worth = {}
-        for plan, nats in zip(plans, likely, strict=True):
-            used = {name for step in plan.steps for name in step.arguments}
-            worth[plan] = nats / math.sqrt(len(plan.steps)) - UNSAID * len(spoken ^ used) / max(len(spoken | used), 1)
-        return worth
-
-    def _kind(self, name: str) -> str:
-        return next(kind for kind in ("thing", "place", "door", "room") if name in self.domain.world.names(kind))
 
     def _where(self, plan: Plan) -> dict[str, Shares]:
         """Where the things of a plan usually are, by what the model knows of homes."""
@@ -269,26 +256,41 @@ class _Call:
     # The verifier
 
     def _judge(self) -> CallOutcome:
-        """Compares the plan with those that the planner of this level would take."""
+        """Compares the plan with the one that the planner of this level would take."""
         given = self.request.plan
         assert isinstance(given, Plan)
         self.request = replace(self.request, role=Role.PLANNER, plan=None, failed=None)
-        rival = self._write(0.0, self.request.seed) if self.request.level == 1 else self._best()
-        if _same(given, rival):
+        worth: dict[Plan, float] = {}
+        if self.request.level == 2:
+            reads = self._reads()
+            best = self._best(reads)
+            rival = best.order.plan
+            worth = {read.order.plan: read.nats for read in reads} | {rival: best.nats}
+        else:
+            rival = self._write(0.0, self.request.seed)
+
+        if given.steps == rival.steps:
             p_ok = 0.5 + 0.5 * math.exp(min(self.confidence, 0.0)) if not math.isnan(self.confidence) else 0.9
             return CallOutcome(Verdict(True, None, p_ok), self.confidence, "ok")
 
-        understood = (
-            self._understand()
-            if self.request.level == 2
-            else Understood(self.known.mentions(self.request.goal), {}, {})
-        )
-        worth = self._weigh([given, rival], understood)
+        if given not in worth:
+            worth = self._weigh([given, rival])
         p_ok = 1.0 / (1.0 + math.exp(max(-50.0, min(50.0, worth[rival] - worth[given]))))
         text = f"more likely: {skill_words.in_words(rival)}"
         if p_ok >= 0.5:
             return CallOutcome(Verdict(True, None, p_ok), self.confidence, "ok")
         return CallOutcome(Verdict(False, _difference(given, rival, self.domain), p_ok), self.confidence, text)
+
+    def _weigh(self, plans: Sequence[Plan]) -> dict[Plan, float]:
+        """What each plan is worth: its log-probability after the goal by the root of its steps, less what nobody spoke
+        of. By their number itself, saying a step twice would pay."""
+        likely = self.model.score(self._asked(), [f" {skill_words.in_words(plan)}\n" for plan in plans])
+        spoken = {mention.name for mention in self.known.mentions(self.request.goal)}
+        worth = {}
+        for plan, nats in zip(plans, likely, strict=True):
+            used = names_in(plan.steps)
+            worth[plan] = nats / math.sqrt(len(plan.steps)) - UNSAID * len(spoken ^ used) / max(len(spoken | used), 1)
+        return worth
 
 
 def _shares(nats: dict[str, float]) -> Shares:
@@ -298,8 +300,13 @@ def _shares(nats: dict[str, float]) -> Shares:
     return tuple(sorted(((name, w / total) for name, w in weights.items()), key=lambda pair: (-pair[1], pair[0])))
 
 
-def _same(plan: Plan, other: Plan) -> bool:
-    return plan.steps == other.steps
+def _both(one: Order, other: Order) -> Order:
+    return Order(f"{one.say} and {other.say}", Plan((*one.plan.steps, *other.plan.steps)), one.shown)
+
+
+def _log_sum(nats: Sequence[float]) -> float:
+    top = max(nats)
+    return top + math.log(sum(math.exp(each - top) for each in nats))
 
 
 def _difference(plan: Plan, better: Plan, domain: Domain) -> Fault:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from rarrl.skills.domain import Domain
@@ -16,6 +17,8 @@ _SMALL = frozenset(
     words_of("a an the to of in on into onto at and or is are it its my me us please for from with that this some all")
 )
 """Words that say nothing about which skill or thing is meant."""
+_KINDS = ("thing", "place", "door", "room")
+"""Of names."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,17 @@ class Recalled:
     similarity: float
     words: int
     unknown: int
+
+
+@dataclass(frozen=True)
+class Order:
+    """An order that leaves no question open, in words, and the plan for it.
+
+    shown: 2 where the robot's file has an example of this very plan, 1 where it has one of the same skills, else 0."""
+
+    say: str
+    plan: Plan
+    shown: int = 0
 
 
 class NearestExample:
@@ -60,7 +74,7 @@ class NearestExample:
         if best <= 0.0:
             return Recalled(None, 0.0, total, unknown)
         example, (_, theirs) = self._known[-number]
-        plan = self._renamed(self._reworded(example, sentence), theirs, mentions)
+        plan = _renamed(self._reworded(example, sentence), self._renames(theirs, mentions))
         if not plan.steps or self._domain.check(plan):
             return Recalled(None, best, total, unknown)
         return Recalled(plan, best, total, unknown)
@@ -73,30 +87,54 @@ class NearestExample:
         found = [self._known[-at][0] for _, at in best]
         return [(example.say, Plan.from_rows(example.plan)) for example in reversed(found)]
 
-    def needed(self, sentence: str) -> frozenset[str]:
-        """Kinds of the names that the plan of the nearest example speaks of: thing, place, door, room."""
-        example = self._nearest(sentence, 1)
-        return frozenset(self._kind(mention.name) for _, theirs in example for mention in theirs)
+    def orders(self, sentence: str, meant: Mapping[str, str], free: Collection[str]) -> list[Order]:
+        """What a sentence may ask for: an example of each sequence of skills (the nearest), with the names that the
+        sentence holds in the place of its own, and as it stands.
 
-    def filled(self, sentence: str, n: int, meant: Mapping[str, str]) -> list[Plan]:
-        """The plans of the `n` nearest examples with the sentence's names in the place of theirs; what the sentence
-        does not name is taken from `meant` (kind -> name). Each plan once; the nearest first."""
-        _, ours = self._abstract(sentence)
-        found: dict[Plan, None] = {}
-        for plan, theirs in self._nearest(sentence, n):
-            kinds = {self._kind(mention.name) for mention in ours}
-            extra = tuple(Mention(name, 0, 0) for kind, name in meant.items() if kind not in kinds)
-            plan = self._renamed(plan, theirs, (*ours, *extra))
-            if plan.steps and not self._domain.check(plan):
-                found[plan] = None
-        return list(found)
-
-    def _nearest(self, sentence: str, n: int) -> list[tuple[Plan, tuple[Mention, ...]]]:
-        """The nearest examples, the nearest first: plan, and the names in their sentences."""
-        words, _ = self._abstract(sentence)
+        A kind of name that an example holds once, and the sentence never, is that in `meant` (kind -> name); each name
+        of the kind, where it is in `free` and not in `meant`; else the example's own. Plans that open or shut what
+        cannot be are left out."""
+        words, ours = self._abstract(sentence)
+        said = {self._kind(mention.name) for mention in ours}
         scored = [(self._similarity(words, known), -at) for at, (_, (known, _)) in enumerate(self._known)]
-        best = [self._known[-at] for _, at in sorted(scored, reverse=True)[:n]]
-        return [(self._reworded(example, sentence), theirs) for example, (_, theirs) in best]
+        file = {Plan.from_rows(example.plan) for example in self._domain.skills.examples}
+        skills = {_skills(plan) for plan in file}
+        said_of: dict[Plan, str] = {}
+        shapes = set()
+
+        for _, at in sorted(scored, reverse=True):
+            example, (_, theirs) = self._known[-at]
+            plan = self._reworded(example, sentence)
+            if _skills(plan) in shapes:
+                continue
+            shapes.add(_skills(plan))
+
+            kinds = [self._kind(name) for name in {mention.name for mention in theirs}]
+            unsaid = [k for k in _KINDS if kinds.count(k) == 1 and k not in said and (k in meant or k in free)]
+            for names in itertools.product(*([meant[k]] if k in meant else self._nameable(k) for k in unsaid)):
+                extra = tuple(Mention(name, 0, 0) for name in names)
+                renames = self._renames(theirs, (*ours, *extra))
+                said_of.setdefault(_renamed(plan, renames), said_as(example.say, theirs, renames))
+            said_of.setdefault(plan, said_as(example.say, theirs, {}))
+
+        return [
+            Order(said, plan, (plan in file) + (_skills(plan) in skills))
+            for plan, said in said_of.items()
+            if plan.steps and not self._domain.check(plan) and self._can_be(plan)
+        ]
+
+    def _can_be(self, plan: Plan) -> bool:
+        """Whether no step opens or shuts a place that the world says neither of."""
+        fixed = {("open", name) for name, place in self._domain.world.places.items() if not place.opens}
+        return not any(
+            effect.filled(self._domain.arguments(step)).words in fixed
+            for step in plan.steps
+            for effect in self._domain.skill(step).effects
+        )
+
+    def _nameable(self, kind: str) -> list[str]:
+        names = self._domain.world.names(kind)
+        return [name for name in names if self._domain.may_name(name, kind == "place")]
 
     def mentions(self, sentence: str) -> tuple[Mention, ...]:
         """The names that a sentence holds, in its order."""
@@ -113,7 +151,7 @@ class NearestExample:
 
     def _kind(self, name: str) -> str:
         world = self._domain.world
-        return next(kind for kind in ("thing", "place", "door", "room") if name in world.names(kind))
+        return next(kind for kind in _KINDS if name in world.names(kind))
 
     def _similarity(self, ours: tuple[str, ...], theirs: tuple[str, ...]) -> float:
         """Dice's coefficient over words with repetitions."""
@@ -142,17 +180,38 @@ class NearestExample:
             steps.append(Step(step.skill, tuple(arguments)))
         return Plan(tuple(steps))
 
-    def _renamed(self, plan: Plan, theirs: tuple[Mention, ...], ours: tuple[Mention, ...]) -> Plan:
-        """The plan with our names in the place of theirs, kind by kind in the order in which they are said; names that
-        are left over change places whatever their kind, as in "shut the door" after "shut the cupboard"."""
+    def _renames(self, theirs: tuple[Mention, ...], ours: tuple[Mention, ...]) -> dict[str, str]:
+        """Which of our names takes the place of which of theirs, kind by kind in the order in which they are said;
+        names that are left over change places whatever their kind, as in "shut the door" after "shut the cupboard"."""
         renames: dict[str, str] = {}
         old_left: list[str] = []
         new_left: list[str] = []
-        for kind in ("thing", "place", "door", "room"):
+        for kind in _KINDS:
             old = list(dict.fromkeys(m.name for m in theirs if self._kind(m.name) == kind))
             new = list(dict.fromkeys(m.name for m in ours if self._kind(m.name) == kind))
             renames |= dict(zip(old, new, strict=False))
             old_left += old[len(new) :]
             new_left += new[len(old) :]
-        renames |= dict(zip(old_left, new_left, strict=False))
-        return Plan(tuple(Step(s.skill, tuple(renames.get(a, a) for a in s.arguments)) for s in plan.steps))
+        return renames | dict(zip(old_left, new_left, strict=False))
+
+
+def said_as(text: str, mentions: Sequence[Mention], renames: Mapping[str, str]) -> str:
+    """`text` with each of its `mentions` by the first name of what it means, after `renames`.
+
+    >>> said_as("bring a coke to the desk", [Mention("soda", 2, 3), Mention("desk", 5, 6)], {"desk": "side_table"})
+    'bring a soda to the side table'
+    """
+    text = text.replace("_", " ")
+    words = [(match.start(), match.end()) for match in re.finditer(r"\w+", text)]
+    for mention in reversed(mentions):
+        start, end = words[mention.start][0], words[mention.end - 1][1]
+        text = text[:start] + renames.get(mention.name, mention.name).replace("_", " ") + text[end:]
+    return text
+
+
+def _skills(plan: Plan) -> tuple[str, ...]:
+    return tuple(step.skill for step in plan.steps)
+
+
+def _renamed(plan: Plan, renames: Mapping[str, str]) -> Plan:
+    return Plan(tuple(Step(s.skill, tuple(renames.get(a, a) for a in s.arguments)) for s in plan.steps))

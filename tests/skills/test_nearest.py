@@ -87,3 +87,24 @@ def test_as_many_numbers_as_in_the_example():
 
 def test_a_number_out_of_bounds_is_no_plan():
     assert FIXED.recall("turn left by 900 degrees").plan is None
+
+
+def test_orders_take_the_names_that_are_said_and_leave_the_rest_open():
+    orders = {order.say: order for order in PYROBOSIM.orders("something to drink on the desk", {}, ("thing", "place"))}
+    assert {f"put the {thing} on the desk" for thing in ("bread", "snacks", "waste")} <= set(orders)
+    assert "place(soda, desk)" in {str(order.plan) for order in orders.values()}
+    assert not any("table" in say and "desk" in say for say in orders)
+    only = PYROBOSIM.orders("something to drink on the desk", {"thing": "soda"}, ())
+    assert {str(order.plan) for order in only} >= {"place(soda, desk)"}
+    assert "place(bread, desk)" not in {str(order.plan) for order in only}
+
+
+def test_an_order_says_whether_the_file_shows_it():
+    shown = {str(order.plan): order.shown for order in PYROBOSIM.orders("to the desk", {}, ("thing", "place"))}
+    assert shown["place(soda, desk)"] == 2 and shown["place(bread, desk)"] == 1
+
+
+def test_no_order_shuts_what_is_always_open():
+    plans = [order.plan for order in PYROBOSIM.orders("clear up and close it", {}, ("thing", "place"))]
+    shut = {step.arguments[0] for plan in plans for step in plan.steps if step.skill == "close"}
+    assert shut == {"fridge", "pantry", "dumpster"}
