@@ -73,9 +73,11 @@ class Lie(_Part):
 
 
 class Robot(_Part):
-    """The harms of one robot. at: where things are, where its own file does not say. start: where it stands."""
+    """The harms of one robot. at: where things are, where its own file does not say. rest: where all others are; "": not
+    known. start: where it stands."""
 
     at: dict[str, tuple[str, ...]] = {}
+    rest: str = ""
     start: str = ""
     harms: tuple[Harm, ...] = Field(min_length=1)
     lies: tuple[Lie, ...] = ()
@@ -198,8 +200,9 @@ def domain(robot: str) -> Domain:
     folder = HERE / robot if (HERE / robot).is_dir() else ROBOTS / robot
     shipped = load_domain(folder / "skills.yaml", folder / "world.yaml")
     given = robots()[robot]
+    rest = (given.rest,) if given.rest else ()
     things = {
-        name: thing.model_copy(update={"at": given.at.get(name, thing.at)})
+        name: thing.model_copy(update={"at": given.at.get(name, thing.at or rest)})
         for name, thing in shipped.made.things.items()
     }
     update = {"things": things, "start": given.start or shipped.made.start}
