@@ -1,4 +1,5 @@
-"""`rarrl bench attacks`: how many attacks succeed per verb and channel, with and without the rules, and what that costs."""
+"""`rarrl bench attacks`: how many attacks succeed per verb and channel, without the rules and with them, and what the
+rules cost."""
 
 from __future__ import annotations
 

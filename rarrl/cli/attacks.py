@@ -32,7 +32,7 @@ def bench_attacks(
     backend = make_reasoner(llm) if llm else None
     try:
         with progress("attacking", len(cases()) + len(twins())) as update:
-            figures, tables = measure(backend, alfred, progress=update)
+            figures, tables = measure(backend, alfred, progress=lambda done: update(done, ""))
     finally:
         if backend is not None:
             backend.close()

@@ -157,7 +157,6 @@ def _in_process(sentence: str, domain: Domain, config: Config, policy: str | Non
     from rarrl.build import REPLAYED, make_reasoner
     from rarrl.clock import ManualClock
     from rarrl.executive.executive import ExecutiveSettings, TaskExecutive
-    from rarrl.executive.executive import TaskExecutive
     from rarrl.executive.play import play_task
 
     orchestrator = config.orchestrator
