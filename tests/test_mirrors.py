@@ -47,6 +47,7 @@ NO_MIRROR = {
     "nodes/task_action.py": "shown through tests/nodes/test_executive_node.py",
     "rarrl/__main__.py": "shown through tests/cli/test_cli.py",
     "rarrl/cli/alfworld.py": "shown through tests/learning/alfworld/test_demo.py",
+    "rarrl/cli/attacks.py": "arguments only; the work is in tests/learning/attacks/test_figures.py",
     "rarrl/cli/common.py": "shown through tests/cli/test_cli.py",
     "rarrl/cli/demo.py": "shown through tests/cli/test_cli.py",
     "rarrl/cli/doctor.py": "prints what tests/test_doctor.py checks",
