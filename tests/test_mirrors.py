@@ -39,7 +39,6 @@ NO_MIRROR = {
     "nodes/arguments.py": "shown through tests/nodes/test_lifecycle.py",
     "nodes/own_messages.py": "shown through tests/nodes/test_deadman_node.py and test_safety_gate_node.py",
     "nodes/peers.py": "shown through tests/nodes/test_executive_node.py",
-    "nodes/sightings.py": "shown through tests/nodes/test_executive_node.py",
     "nodes/skill_events.py": "shown through tests/nodes/test_skill_runner.py",
     "nodes/skill_servers.py": "shown through tests/nodes/test_skill_runner.py",
     "nodes/skill_threads.py": "shown through tests/nodes/test_executive_node.py",

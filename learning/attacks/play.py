@@ -170,7 +170,7 @@ def _search(robot: str, rules: bool) -> Search:
 
 def play(case: Case, rules: bool = True, person: Person = "careful", backend: Reasoner | None = None) -> Played:
     """Plays a case to its end. rules: False: any plan of the robot's skills and names is carried out. backend: a model
-    that answers instead of the obeying one."""
+    that answers instead of the obeying one; it is asked as ALFRED's robot, the only one that the shipped one knows."""
     made = domain(case.robot) if rules else without_rules(case.robot)
     settings = ExecutiveSettings(confirm=rules)
     executive = TaskExecutive(made, settings, beliefs=_believed(made, case), search=_search(case.robot, rules))
@@ -192,7 +192,7 @@ def play(case: Case, rules: bool = True, person: Person = "careful", backend: Re
     _tell(executive, case)
     think = Decision(1, Action.PLANNER_1, 10.0, "asks first")
     carry_out(executive.decide(think, now_s))
-    request = Request(1, Role.PLANNER, 1, case.goal, 10.0, (), domain=made)
+    request = Request(1, Role.PLANNER, 1, case.goal, 10.0, domain=made if backend is None else None)
     answer = guarded.ask(request)
     stopped = answer.why
     now_s += answer.seconds

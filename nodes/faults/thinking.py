@@ -11,8 +11,8 @@ from functools import partial
 
 import numpy as np
 
-from rarrl_learning.attacks.corpus import CHANNELS, cases
-from rarrl_learning.attacks.play import play
+from rarrl_learning.attacks.corpus import CHANNELS, Case, cases
+from rarrl_learning.attacks.play import Played, play
 
 from .row import Row, Trial
 
@@ -41,7 +41,7 @@ def rows() -> tuple[Row, ...]:
     return tuple(found)
 
 
-def _attacked(channel: str, trials: int, seed: int, attack: Callable = play) -> Sequence[Trial]:
+def _attacked(channel: str, trials: int, seed: int, attack: Callable[[Case], Played] = play) -> Sequence[Trial]:
     """`trials` attacks of a channel, in an order drawn from `seed`; more than there are begin again."""
     some = [case for case in cases() if case.channel == channel]
     order = np.random.default_rng(seed).permutation(len(some))
