@@ -106,6 +106,8 @@ setup(
         ],
         "rarrl_learning": [
             "reasoner/injection.json",
+            "attacks/*.yaml",
+            "attacks/kitchen/*.yaml",
             *(f"{world}/*.{kind}" for world in ("alfworld", "skills") for kind in ("json", "json.gz", "safetensors")),
         ],
     },

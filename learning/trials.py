@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,10 @@ class Terms:
     cost_weight: float = COST_WEIGHT
 
 
+UNWATCHED = ExecutiveSettings(confirm=False)
+"""Of missions that are played by the thousand: nobody is there to be asked."""
+
+
 @dataclass(frozen=True)
 class Task:
     """A sentence for a robot, the same each time that it is begun.
@@ -82,7 +86,7 @@ class Task:
     begin: Callable[[TaskExecutive], SkillPlayer]
     succeeded: Callable[[Any], bool]
     horizon_s: float = math.inf
-    settings: ExecutiveSettings = ExecutiveSettings(confirm=False)
+    settings: ExecutiveSettings = UNWATCHED
     recall: Callable[[str], Recalled] | None = None
 
 

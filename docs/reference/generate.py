@@ -886,7 +886,7 @@ def _features(names: Sequence[str], meanings: dict[str, str]) -> str:
 def robot_files() -> str:
     from rarrl.skills.outcome import OutcomeMap
     from rarrl.skills.skill_set import Example, Observes, Parameter, Prior, Run, Skill, SkillSet
-    from rarrl.skills.world import Battery, Door, Place, Room, Thing, World
+    from rarrl.skills.world import Battery, Confirmed, Door, Place, Room, Thing, World
 
     intro = (
         "The two files that tell rarrl of a robot: what it can do, and where. Walk-through: [your robot in an hour]"
@@ -940,6 +940,7 @@ def robot_files() -> str:
                     ("A place", Place),
                     ("A door", Door),
                     ("A thing", Thing),
+                    ("confirm", Confirmed),
                     ("battery", Battery),
                 )
             ),

@@ -10,6 +10,7 @@ from rarrl import __version__
 from rarrl.cli import (
     alfworld,
     ask,
+    attacks,
     bag,
     demo,
     detector,
@@ -77,6 +78,7 @@ _eval.command("mission")(mission.eval_mission)
 _bench = _group("bench", "Measure how fast the parts are.")
 _bench.command("orchestrator")(orchestrator.bench_orchestrator)
 _bench.command("costs")(orchestrator.bench_costs)
+_bench.command("attacks")(attacks.bench_attacks)
 _bench.command("detector")(detector.bench_detector)
 _bench.command("planner")(planner.bench_planner)
 _bench.command("policy")(policy_speed.bench_policy)

@@ -524,7 +524,7 @@ class TaskExecutive:
                     as_other = Step(each.skill, tuple(other if a == thing else a for a in each.arguments))
                     if as_other == each:
                         continue
-                    bad = self.domain.check_step(as_other) or task.permission.question(as_other, state)
+                    bad = self.domain.check_step(as_other) or task.permission.question(as_other, state, prepares=True)
                     if bad:
                         return f"{thing} at {place} may be {other}, and {as_other}: {bad}"
         return ""
