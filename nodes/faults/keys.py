@@ -1,10 +1,10 @@
 """Counts where a server's key can be seen that should not be: `keys_seen`.
 
 Keys of ten shapes are put into RARRL_LLM_KEY, and a server on this computer repeats what it was sent in its refusal, in
-its stream and in its answer. Looked through, for whole keys and for their parts: stdout and stderr of `rarrl ask` with
-and without --json (the long key), what `rarrl replay` prints and writes (events, report, picture), the command lines of all processes
-meanwhile, the environment of the worker of a local model, and, where ROS 2 is installed, the values of the topic
-`answer`. A key of 150 characters is repeated where texts are cut, and in other writings; no part of it may be left."""
+its stream and in its answer. Looked through, for whole keys and for their parts: stdout and stderr of `rarrl ask`, what
+`rarrl replay` prints and writes (events, report, picture), the command lines of all processes meanwhile, the
+environment of the worker of a local model, and, where ROS 2 is installed, the values of the topic `answer`. A key of
+150 characters is repeated where texts are cut, and in other writings (`ask --json`); no part of it may be left."""
 
 from __future__ import annotations
 
