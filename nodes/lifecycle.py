@@ -39,6 +39,7 @@ from rarrl.strict_json import short
 
 from . import params
 from .conversions import array
+from .faults import injection
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """A subscriber that joins late still receives the last message."""
@@ -98,6 +99,7 @@ class RarrlNode(LifecycleNode):
         self._task = f"{name}: {task}"
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", DIAGNOSTICS_DEPTH)
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=self.steady)
+        injection.offer(self)
 
     @overload
     def setting(self, name: str) -> Scalar: ...
