@@ -35,6 +35,7 @@ def run(
 
     Nothing that runs is touched: every graph is started for it, on this machine, in a ROS domain of its own."""
     from rarrl.files import write_text_atomic
+    from rarrl.results import write_results
     from rarrl_nodes.faults import campaign
     from rarrl_nodes.faults.page import page
 
@@ -45,13 +46,14 @@ def run(
     chosen = _chosen(only, graph, quick)
     played = campaign.read_played(json, seed, quick) if resume and json is not None else {}
 
-    outcomes: list[campaign.Outcome] = []
-    for outcome in campaign.play(chosen, seed, quick, trials, played):
-        outcomes.append(outcome)
-        console().print(f"{len(outcomes):3} of {len(chosen)}  {_line(outcome)}")
+    kept = dict(played)
+    for number, outcome in enumerate(campaign.play(chosen, seed, quick, trials, played), start=1):
+        kept[outcome["name"]] = outcome
+        console().print(f"{number:3} of {len(chosen)}  {_line(outcome)}")
         if json is not None:
-            campaign.write(json, command_line(), seed, quick, outcomes)
+            write_results(json, campaign.results(command_line(), seed, quick, kept.values()))
 
+    outcomes = list(kept.values())
     document = campaign.results(command_line(), seed, quick, outcomes)
     if html is not None:
         write_text_atomic(html, page(document))
