@@ -37,6 +37,7 @@ from rarrl.supervision.events import Life
 from . import params
 from .arguments import ros_words, wants_help
 from .conversions import array
+from .faults import injection
 from .heartbeat import Heart
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -100,6 +101,7 @@ class RarrlNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", DIAGNOSTICS_DEPTH)
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=self.steady)
         self._heart = Heart(self, self._state_of_life)
+        injection.offer(self)
 
     @overload
     def setting(self, name: str) -> Scalar: ...

@@ -38,26 +38,36 @@ LIVE = ("orchestrator.cost_weight", "orchestrator.decision_timeout_s", "replay.s
 ONE_LINE = r"^[^\r\n]*$"
 MAX_PATH_CHARS = 4000  # just below Linux's PATH_MAX of 4096 bytes
 MAX_FRAME_CHARS = 200  # far longer than any frame id in use; bounds what a message header carries
-AUTOSTART = "Configure and activate the node at startup. Set it to false if a lifecycle manager does that."
 EXIT_WHEN_DONE = "End the process after the last {}, which stops the whole launch. false: the node stays active."
 
 
-class OrchestratorNodeConfig(Section):
+class NodeConfig(Section):
+    """Parameters of every node outside the sections of the configuration."""
+
+    autostart: bool = Field(
+        default=True,
+        description="Configure and activate the node at startup. Set it to false if a lifecycle manager does that.",
+    )
+    allow_fault_injection: bool = Field(
+        default=False,
+        description=(
+            "Offer the service ~/inject_kill, by which `rarrl faults inject` kills this node's process. For trials of "
+            "what the robot does then, where nobody can be hurt; with false there is no such service."
+        ),
+    )
+
+
+class OrchestratorNodeConfig(NodeConfig):
     """Parameters of orchestrator_node outside the sections of the configuration."""
 
-    autostart: bool = Field(default=True, description=AUTOSTART)
 
-
-class ExecutiveNodeConfig(Section):
+class ExecutiveNodeConfig(NodeConfig):
     """Parameters of executive_node outside the sections of the configuration."""
 
-    autostart: bool = Field(default=True, description=AUTOSTART)
 
-
-class ReplayNodeConfig(Section):
+class ReplayNodeConfig(NodeConfig):
     """Parameters of replay_node outside the sections of the configuration."""
 
-    autostart: bool = Field(default=True, description=AUTOSTART)
     exit_when_done: bool = Field(default=True, description=EXIT_WHEN_DONE.format("episode"))
     shock: bool = Field(
         default=False,
@@ -71,10 +81,9 @@ class ReplayNodeConfig(Section):
     )
 
 
-class StereoNodeConfig(Section):
+class StereoNodeConfig(NodeConfig):
     """Parameters of stereo_voxel_node outside the section `detector` of the configuration."""
 
-    autostart: bool = Field(default=True, description=AUTOSTART)
     scan_frame: str = Field(
         default="stereo_scan",
         min_length=1,
@@ -99,10 +108,9 @@ class StereoNodeConfig(Section):
     )
 
 
-class PolicyNodeConfig(Section):
+class PolicyNodeConfig(NodeConfig):
     """Parameters of vla_policy_node outside the section `policy` of the configuration."""
 
-    autostart: bool = Field(default=True, description=AUTOSTART)
     base_frame: str = Field(
         default="base_link",
         min_length=1,
@@ -115,10 +123,9 @@ class PolicyNodeConfig(Section):
     )
 
 
-class GateNodeConfig(Section):
+class GateNodeConfig(NodeConfig):
     """Parameters of safety_gate_node outside the section `gate` of the configuration."""
 
-    autostart: bool = Field(default=True, description=AUTOSTART)
     dry_run: bool = Field(
         default=False,
         description=(
@@ -168,10 +175,9 @@ class DeadmanNodeConfig(Section):
     )
 
 
-class SimNodeConfig(Section):
+class SimNodeConfig(NodeConfig):
     """Parameters of sim_robot_node outside the sections of the configuration."""
 
-    autostart: bool = Field(default=True, description=AUTOSTART)
     exit_when_done: bool = Field(default=True, description=EXIT_WHEN_DONE.format("mission"))
     run_dir: str = Field(
         default="",
@@ -184,10 +190,9 @@ class SimNodeConfig(Section):
     )
 
 
-class SupervisorNodeConfig(Section):
+class SupervisorNodeConfig(NodeConfig):
     """Parameters of supervisor_node."""
 
-    autostart: bool = Field(default=True, description=AUTOSTART)
     graph: str = Field(
         default="",
         max_length=MAX_PATH_CHARS,

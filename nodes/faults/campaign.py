@@ -8,10 +8,11 @@ whatever must not happen at all."""
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +23,7 @@ import numpy as np
 from rarrl.errors import InputError, RarrlError
 from rarrl.files import read_file
 from rarrl.plugins import did_you_mean
-from rarrl.results import Figure, make_results, write_results
+from rarrl.results import Figure, make_results
 
 from .row import Row, Trial, Way
 from .station import STAGE
@@ -109,13 +110,14 @@ def _is_named(row: Row, name: str) -> bool:
     return row.name == name or row.name.startswith(f"{name}-")
 
 
-def play_row(row: Row, seed: int, quick: bool = False) -> Outcome:
-    """Plays one row. One that raises has failed; whatever graph it used is ended."""
+def play_row(row: Row, seed: int, quick: bool = False, most: int | None = None) -> Outcome:
+    """Plays one row, at most `most` trials of it. One that raises has failed; whatever graph it used is ended."""
     begun = time.monotonic()
     error = ""
     trials: Sequence[Trial] = ()
     try:
-        trials = row.play(row.quick_trials if quick else row.trials, seed)
+        wanted = row.quick_trials if quick else row.trials
+        trials = row.play(wanted if most is None else min(wanted, most), seed)
     except RarrlError as problem:
         error = str(problem)
     except Exception as problem:  # a row's own mistake must not end the campaign
@@ -144,6 +146,7 @@ def outcome_of(row: Row, trials: Sequence[Trial], error: str = "", seconds: floa
         "seconds": round(seconds, 1),
         "load": round(os.getloadavg()[0], 2),
     }
+    outcome["played"] = not error
     outcome["failed"] = [error] if error else _failures(row, trials, outcome)
     return outcome
 
@@ -176,13 +179,20 @@ def quantiles(values: Sequence[float | None]) -> dict[str, float] | None:
 
 
 def play(
-    of: Sequence[Row], seed: int = 0, quick: bool = False, played: Mapping[str, Outcome] | None = None
+    of: Sequence[Row],
+    seed: int = 0,
+    quick: bool = False,
+    most: int | None = None,
+    played: Mapping[str, Outcome] | None = None,
 ) -> Iterator[Outcome]:
-    """Plays rows one after the other; those that `played` holds are taken from there."""
+    """Plays rows one after the other; those that `played` holds are taken from there. Nothing is logged meanwhile: the
+    errors are made on purpose."""
+    logging.disable(logging.ERROR)
     try:
         for row in of:
-            yield (played or {}).get(row.name) or play_row(row, seed, quick)
+            yield (played or {}).get(row.name) or play_row(row, seed, quick, most)
     finally:
+        logging.disable(logging.NOTSET)
         STAGE.clear()
 
 
@@ -215,26 +225,23 @@ def figures_of(outcomes: Sequence[Outcome]) -> dict[str, Figure]:
     return figures
 
 
-def results(command: str, seed: int, quick: bool, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def results(command: str, seed: int, quick: bool, outcomes: Iterable[Outcome]) -> dict[str, Any]:
     """The document of `rarrl.results`: the sums, and each row's outcome by its name."""
+    outcomes = list(outcomes)
     tables = {"quick": quick, "rows": {each["name"]: each for each in outcomes}}
     return make_results(command, seed, figures_of(outcomes), tables)
 
 
-def write(path: Path, command: str, seed: int, quick: bool, outcomes: Sequence[Outcome]) -> None:
-    """Writes what was played so far, whole or not at all."""
-    write_results(path, results(command, seed, quick, outcomes))
-
-
 def read_played(path: Path, seed: int, quick: bool) -> dict[str, Outcome]:
-    """The outcomes in a file of an earlier, interrupted campaign; {} where there is none yet.
+    """The outcomes in a file of an earlier, interrupted campaign, but for rows that could not be played; {} where there
+    is no file yet.
 
     Raises: InputError for a file that is none of ours, or of another seed or length."""
     if not path.exists():
         return {}
     try:
         document = json.loads(read_file(path, "--resume"))
-        found: dict[str, Outcome] = dict(document["tables"]["rows"])
+        found: dict[str, Outcome] = {n: row for n, row in document["tables"]["rows"].items() if row["played"]}
         same = (document["seed"], document["tables"]["quick"]) == (seed, quick)
         if not all(each["name"] == name and isinstance(each["failed"], list) for name, each in found.items()):
             raise ValueError("rows without names")

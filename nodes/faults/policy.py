@@ -117,7 +117,7 @@ class Base:
         old = asked and (self.now - rests_on > LIMIT_S + 1e-9 or rests_on < self.newest)
         if tick.act.row is not None:
             self.newest = max(self.newest, rests_on)
-        self.v, self.omega = v, omega
+        self.v, self.omega = (0.0, 0.0) if nan else (v, omega)
         return asked, unsafe, nan, old
 
 

@@ -88,6 +88,7 @@ _group("serve", "Offer the parts to other programs.").command("policy")(policy.s
 _faults = _group("faults", "Faults injected on purpose, and what becomes of the robot.")
 _faults.command("run")(faults.run)
 _faults.command("list")(faults.list_rows)
+_faults.command("inject")(faults.inject)
 _profile = _group("profile", "Latency profiles: what a language model costs.")
 _profile.command("list")(profile.profile_list)
 _profile.command("show")(profile.profile_show)

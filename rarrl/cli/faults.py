@@ -28,12 +28,14 @@ def run(
     seed: SeedOption = 0,
     json: JsonOption = None,
     html: Annotated[Path | None, typer.Option(help="Report for people, one static file.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Injections of a row, at most; default: its own.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Keep the rows that the --json file holds.")] = False,
 ) -> None:
     """Inject every fault and say what became of the robot. Exit status 1 where a row does not hold.
 
     Nothing that runs is touched: every graph is started for it, on this machine, in a ROS domain of its own."""
     from rarrl.files import write_text_atomic
+    from rarrl.results import write_results
     from rarrl_nodes.faults import campaign
     from rarrl_nodes.faults.page import page
 
@@ -44,13 +46,14 @@ def run(
     chosen = _chosen(only, graph, quick)
     played = campaign.read_played(json, seed, quick) if resume and json is not None else {}
 
-    outcomes: list[campaign.Outcome] = []
-    for outcome in campaign.play(chosen, seed, quick, played):
-        outcomes.append(outcome)
-        console().print(f"{len(outcomes):3} of {len(chosen)}  {_line(outcome)}")
+    kept = dict(played)
+    for number, outcome in enumerate(campaign.play(chosen, seed, quick, trials, played), start=1):
+        kept[outcome["name"]] = outcome
+        console().print(f"{number:3} of {len(chosen)}  {_line(outcome)}")
         if json is not None:
-            campaign.write(json, command_line(), seed, quick, outcomes)
+            write_results(json, campaign.results(command_line(), seed, quick, kept.values()))
 
+    outcomes = list(kept.values())
     document = campaign.results(command_line(), seed, quick, outcomes)
     if html is not None:
         write_text_atomic(html, page(document))
@@ -74,6 +77,26 @@ def list_rows(only: OnlyOption = None, graph: GraphOption = None, quick: QuickOp
         for row in rows
     ]
     console().print(table(f"{len(rows)} rows", ("row", "fault", "played", "trials", "quick"), cells))
+
+
+@guarded()
+def inject(
+    node: Annotated[str, typer.Argument(help="Full name of one of our nodes, such as /robot/safety_gate_node.")],
+    back: Annotated[float, typer.Option(min=0.0, max=600.0, help="Seconds to wait until the node is back.")] = 30.0,
+) -> None:
+    """Kill a node of a robot that runs, in this shell's ROS domain, and say when it is back.
+
+    Refused unless the node was started with the parameter allow_fault_injection."""
+    from rarrl.cli.playing import need_ros
+
+    need_ros("rarrl faults inject")
+    from rarrl_nodes.faults.injection import inject as kill
+
+    seconds = kill(node, back)
+    if seconds is None:
+        typer.echo(f"{node} was killed, and was not back within {back:g} s", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"{node} was killed, and was back after {seconds:.1f} s")
 
 
 def _chosen(only: str | None, graph: bool | None, quick: bool) -> Any:

@@ -1,18 +1,13 @@
-"""Counts where a server's key can be seen that should not be: `keys_seen` must be 0.
-
-    python benchmarks/keys_seen.py [--json benchmarks/results/keys_seen.json]
+"""Counts where a server's key can be seen that should not be: `keys_seen`.
 
 Keys of ten shapes are put into RARRL_LLM_KEY, and a server on this computer repeats what it was sent in its refusal, in
-its stream and in its answer. Looked through, for whole keys and for their parts: stdout and stderr of `rarrl ask` with
-and without --json, what `rarrl replay` prints and writes (events, report, picture), the command lines of all processes
-meanwhile, the environment of the worker of a local model, and, where ROS 2 is installed, the log, events and parameter
-files of `rarrl run` with the values of the topic `answer`. A key of 150 characters is repeated where texts are cut, and
-in other writings; no part of it may be left.
-"""
+its stream and in its answer. Looked through, for whole keys and for their parts: stdout and stderr of `rarrl ask`, what
+`rarrl replay` prints and writes (events, report, picture), the command lines of all processes meanwhile, the
+environment of the worker of a local model, and, where ROS 2 is installed, the values of the topic `answer`. A key of
+150 characters is repeated where texts are cut, and in other writings (`ask --json`); no part of it may be left."""
 
 from __future__ import annotations
 
-import argparse
 import base64
 import http.server
 import json
@@ -23,11 +18,17 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from rarrl.results import Figure, make_results, write_results
+from rarrl.build import make_reasoner
+from rarrl.errors import InputError
+from rarrl.reasoner.base import Request
+from rarrl.types import Role
+
+from .row import Row, Trial
 
 CORE = "sk-" + "0123456789abcdef" * 2
 SHAPES = {
@@ -134,20 +135,6 @@ def seen_in(data: bytes, parts: Sequence[str] = PARTS) -> int:
     return sum(part.encode() in data for part in parts)
 
 
-def look_for_long_key(server: EchoServer) -> Counter[str]:
-    """Where parts of LONG are seen, by the way in which the server repeats it; in hex and base64, too."""
-    written = [LONG.encode().hex(), *(base64.b64encode(b"u:"[:n] + LONG.encode()).decode()[4:] for n in range(3))]
-    parts = (*LONG_PARTS, *(text[start : start + 16] for text in written for start in range(0, len(text) - 16, 8)))
-    seen: Counter[str] = Counter()
-    for server.way in _ways(""):
-        with tempfile.TemporaryDirectory() as folder:
-            out, err, _ = run(["ask", GOAL, "--llm", server.spec, "--json"], LONG, Path(folder))
-        seen[f"{server.way}: output"] += seen_in(out + err, parts)
-    server.way = ""
-    print(f"long: {sum(seen.values())}", flush=True)
-    return seen
-
-
 def command_lines() -> bytes:
     """Those of all processes, as `ps` shows them to every user."""
     found = []
@@ -173,21 +160,16 @@ def run(arguments: list[str], key: str, folder: Path) -> tuple[bytes, bytes, int
     return (folder / "stdout").read_bytes(), (folder / "stderr").read_bytes(), lines
 
 
-def look(shape: str, key: str, server: EchoServer) -> Counter[str]:
+def look(key: str, server: EchoServer) -> Counter[str]:
     """Where a key of one shape is seen."""
     seen: Counter[str] = Counter()
-    play = ["--llm", server.spec, "--policy", "always", "--episodes", "1", "--out", "out"]
-    play += ["--profile", PROFILE]
     commands = {
         "ask": ["ask", GOAL, "--llm", server.spec],
-        "ask again": ["ask", GOAL, "--llm", server.spec, "--level", "2"],
-        "ask --json": ["ask", GOAL, "--llm", server.spec, "--json"],
-        "replay": ["replay", *play],
+        "replay": ["replay", "--llm", server.spec, "--policy", "always", "--episodes", "1", "--out", "out"],
     }
-    with_ros = find_spec("rclpy") is not None
-    if with_ros:
+    commands["replay"] += ["--profile", PROFILE]
+    if find_spec("rclpy") is not None:
         seen["topic answer"] = sum(topic_answer(key, server) for _ in range(3))
-        commands["run"] = ["run", *play]
 
     for name, arguments in commands.items():
         with tempfile.TemporaryDirectory() as folder:
@@ -198,69 +180,102 @@ def look(shape: str, key: str, server: EchoServer) -> Counter[str]:
             for path in Path(folder, "out").rglob("*"):
                 if path.is_file():
                     seen[f"{name}: files"] += seen_in(path.read_bytes())
-    print(f"{shape}: {sum(seen.values())}", flush=True)
     return seen
+
+
+@contextmanager
+def in_environment(key: str) -> Iterator[None]:
+    """The key as the only one of this process."""
+    before = os.environ.get("RARRL_LLM_KEY")
+    os.environ["RARRL_LLM_KEY"] = key
+    try:
+        yield
+    finally:
+        del os.environ["RARRL_LLM_KEY"]
+        if before is not None:
+            os.environ["RARRL_LLM_KEY"] = before
 
 
 def topic_answer(key: str, server: EchoServer) -> int:
     """Parts of the key in what `orchestrator_node` publishes of a call, or in the error for which it does not start."""
-    from rarrl.build import make_reasoner
-    from rarrl.errors import InputError
-    from rarrl.reasoner.base import Request
-    from rarrl.types import Role
-    from rarrl_nodes.conversions import AnswerMessage, values_from_answer
+    from ..conversions import AnswerMessage, values_from_answer
 
-    os.environ["RARRL_LLM_KEY"] = key
-    try:
-        reasoner = make_reasoner(server.spec)
-        answer = reasoner.ask(Request(1, Role.PLANNER, 1, GOAL, 5.0))
-        reasoner.close()
+    with in_environment(key):
+        try:
+            reasoner = make_reasoner(server.spec)
+            answer = reasoner.ask(Request(1, Role.PLANNER, 1, GOAL, 5.0))
+            reasoner.close()
+        except InputError as error:
+            return seen_in(str(error).encode())
         return seen_in(repr(values_from_answer(AnswerMessage("run", 1, answer))).encode())
-    except InputError as error:
-        return seen_in(str(error).encode())
-    finally:
-        del os.environ["RARRL_LLM_KEY"]
 
 
 def worker_environment(key: str) -> int:
     """Parts of the key in the environment of a local model's worker."""
-    from rarrl.build import make_reasoner
-
-    os.environ["RARRL_LLM_KEY"] = key
-    reasoner = make_reasoner("llama")
-    try:
-        worker = getattr(reasoner.backend, "worker")  # noqa: B009
-        return seen_in(Path(f"/proc/{worker.pid}/environ").read_bytes())
-    finally:
-        reasoner.close()
-        del os.environ["RARRL_LLM_KEY"]
+    with in_environment(key):
+        reasoner = make_reasoner("llama")
+        try:
+            worker = getattr(reasoner.backend, "worker")  # noqa: B009
+            return seen_in(Path(f"/proc/{worker.pid}/environ").read_bytes())
+        finally:
+            reasoner.close()
 
 
-def main() -> None:
-    """See the module's text."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+def _trial(seen: Counter[str]) -> Trial:
+    where = ", ".join(name for name, count in seen.items() if count)
+    total = sum(seen.values())
+    note = f"seen in: {where}" if where else ""
+    return Trial(outputs=max(len(seen), 1), unsafe=int(total > 0), counts={"keys_seen": total}, note=note)
 
+
+def shapes(trials: int, seed: int) -> list[Trial]:
+    """A key of each shape, through the commands."""
     server = EchoServer()
-    table = {shape: look(shape, key, server) for shape, key in SHAPES.items()}
-    table["long"] = look_for_long_key(server)
+    names = list(SHAPES)
+    return [_trial(look(SHAPES[names[(seed + k) % len(names)]], server)) for k in range(trials)]
+
+
+def long_key(trials: int, seed: int) -> list[Trial]:
+    """A long key, by the way in which the server repeats it; in hex and base64, too."""
+    written = [LONG.encode().hex(), *(base64.b64encode(b"u:"[:n] + LONG.encode()).decode()[4:] for n in range(3))]
+    parts = (*LONG_PARTS, *(text[start : start + 16] for text in written for start in range(0, len(text) - 16, 8)))
+    server = EchoServer()
+    ways = list(_ways(""))
+    found = []
+    for k in range(trials):
+        server.way = ways[(seed + k) % len(ways)]
+        with tempfile.TemporaryDirectory() as folder:
+            out, err, _ = run(["ask", GOAL, "--llm", server.spec, "--json"], LONG, Path(folder))
+        found.append(_trial(Counter({f"{server.way}: output": seen_in(out + err, parts)})))
+    return found
+
+
+def environment(trials: int, seed: int) -> list[Trial]:
+    """The environment of a model's process."""
+    return [_trial(Counter({"environment of the worker": worker_environment(SHAPES["CRLF"])})) for _ in range(trials)]
+
+
+def rows() -> tuple[Row, ...]:
+    """Keys of all shapes, a long one where texts are cut, and the environment of a model's process."""
+    expected = "no part of the key in any output, file, topic or command line"
+    repeated = "a server repeats what it was sent"
+    found = [
+        Row("S4-keys", "file", "keys as people paste them", repeated, expected, "in-process", shapes, len(SHAPES), 1),
+        Row("S4-keys-long", "file", "a long key where texts are cut", repeated, expected, "in-process", long_key,
+            len(_ways("")), 2),
+    ]  # fmt: skip
     if find_spec("llama_cpp") is not None:
-        table["CRLF"]["environment of the worker"] += worker_environment(SHAPES["CRLF"])
-
-    total = sum(sum(seen.values()) for seen in table.values())
-    places = sum(len(seen) for seen in table.values())
-    figures = {
-        "keys_seen": Figure(total, "parts of keys that were seen", n=places),
-        "keys_sent": Figure(server.heard, "requests that reached the server with the right key", n=server.asked),
-    }
-    for name, figure in figures.items():
-        print(f"{name} {figure.value:.0f} of {figure.n}")
-    if options.json is not None:
-        rows = {shape: dict(seen) for shape, seen in table.items()}
-        write_results(options.json, make_results("python benchmarks/keys_seen.py", 0, figures, {"places": rows}))
-    sys.exit(total > 0)
-
-
-if __name__ == "__main__":
-    main()
+        inherited = "a model on this computer is started"
+        found.append(
+            Row(
+                "S4-keys-worker",
+                "file",
+                "the key in the environment",
+                inherited,
+                expected,
+                "in-process",
+                environment,
+                1,
+            )
+        )
+    return tuple(found)
