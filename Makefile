@@ -11,7 +11,7 @@ LLAMA_CMAKE_ARGS ?= -DLLAVA_BUILD=OFF
 # Processes that share the quick tests.
 JOBS ?= 2
 COMMA := ,
-TOOLS := train$(COMMA)sim$(COMMA)pyrobosim$(COMMA)miniworld$(COMMA)irsim$(COMMA)llama$(COMMA)eval$(COMMA)serve$(COMMA)dev
+TOOLS := train$(COMMA)sim$(COMMA)pyrobosim$(COMMA)miniworld$(COMMA)irsim$(COMMA)llama$(COMMA)eval$(COMMA)serve$(COMMA)record$(COMMA)dev
 # With a ROS installation sourced, rclpy comes from there: the wheels of the `ros` extra would mix two ABIs.
 EXTRAS ?= $(if $(findstring /opt/ros,$(AMENT_PREFIX_PATH)),$(TOOLS),ros$(COMMA)$(TOOLS))
 

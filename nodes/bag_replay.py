@@ -181,7 +181,7 @@ def _gate_row(tick: Tick) -> Row:
 def _decision_row(one: Decided) -> Row:
     decision = one.now.decision
     how = "asks a person" if decision.asks_person else "beside acting" if decision.beside else ""
-    numbers = [round(number, 6) for number in (decision.deadline_s, one.now.time_left_s, one.now.tokens_left)]
+    numbers = [round(number, 6) for number in (decision.deadline_s, one.now.time_left_s, one.now.tokens_left, one.lead)]
     return [round(one.at_s, 4), decision.action.label, how, *numbers]
 
 
@@ -206,7 +206,7 @@ def _kind(was: Row | None, now: Row | None, tolerance: float) -> str:
         return "one more" if was is None else "one less"
     if was[1:3] != now[1:3]:
         return f"{_name(was)} -> {_name(now)}"
-    far = any(abs(a - b) > tolerance for a, b in zip(was[3:], now[3:], strict=True))
+    far = len(was) != len(now) or any(abs(a - b) > tolerance for a, b in zip(was[3:], now[3:], strict=True))
     return f"{_name(now)}: other numbers" if far else ""
 
 
@@ -256,7 +256,7 @@ def _with_recorded_decisions(decided: Sequence[Decided], tolerance: float) -> Co
             continue
         compared += 1
         now = _decision_row(one)
-        was = _decision_row(Decided(one.at_s, one.was, None))
+        was = _decision_row(Decided(one.at_s, one.was, one.lead, None))
         kind = _kind(was, now, tolerance)
         if kind:
             moved[kind] += 1

@@ -186,17 +186,19 @@ def _unpacked(chunk: Any, file: Path) -> Any:
     Raises: InputError where it is more than MAX_RECORD; ValueError where it is none."""
     if chunk.compression == "":
         return chunk
-    if chunk.compression == "zstd":
-        import zstandard
+    import lz4.frame
+    import zstandard
 
-        with zstandard.ZstdDecompressor(max_window_size=MAX_RECORD).stream_reader(chunk.data) as reader:
-            data = reader.read(MAX_RECORD + 1)
-    elif chunk.compression == "lz4":
-        import lz4.frame
-
-        data = lz4.frame.LZ4FrameDecompressor().decompress(chunk.data, MAX_RECORD + 1)
-    else:
-        raise ValueError(f"compression {chunk.compression[:20]!r} is not known (allowed: zstd, lz4)")
+    try:
+        if chunk.compression == "zstd":
+            with zstandard.ZstdDecompressor(max_window_size=MAX_RECORD).stream_reader(chunk.data) as stream:
+                data = stream.read(MAX_RECORD + 1)
+        elif chunk.compression == "lz4":
+            data = lz4.frame.LZ4FrameDecompressor().decompress(chunk.data, MAX_RECORD + 1)
+        else:
+            raise ValueError(f"compression {chunk.compression[:20]!r} is not known (allowed: zstd, lz4)")
+    except (zstandard.ZstdError, RuntimeError) as error:
+        raise ValueError(str(error)) from None
     if len(data) > MAX_RECORD:
         raise InputError(f"bag: {file}: a chunk unpacks to more than {MAX_RECORD} bytes")
     return replace(chunk, compression="", data=data)
