@@ -121,20 +121,29 @@ class Replay:
         }
 
 
-def replay_bag(bag: Bag, overrides: Mapping[str, Scalar] | None = None, tolerance: float = TOLERANCE) -> Replay:
+def replay_bag(
+    bag: Bag, overrides: Mapping[str, Scalar] | None = None, tolerance: float = TOLERANCE, repair: bool = False
+) -> Replay:
     """Plays all parts of which the bag holds what they need.
 
     Args:
         bag: opened.
         overrides: settings that win over the recorded ones, such as orchestrator.policy.
         tolerance: by which numbers may differ.
+        repair: what the bag expects is about to be written anew, so that it need not be readable.
 
     Raises: InputError for a bag of which no part can be played, or settings in it that are not allowed."""
     overrides = dict(overrides or {})
-    expected = _expected(bag)
     rows: dict[str, list[Row]] = {}
     comparisons: list[Comparison] = []
     notes: list[str] = [] if bag.whole else ["the bag ends within a record, as one whose recorder was killed"]
+    expected: dict[str, list[Row]] = {}
+    try:
+        expected = _expected(bag)
+    except InputError as error:
+        if not repair:
+            raise
+        notes.append(str(error))
 
     topics, missing = _topics(bag, {**bag_gate.INPUTS, "cmd_vel": ""}, TRANSITIONS[:1])
     if missing:

@@ -1,4 +1,4 @@
-"""`rarrl replay BAG`: the small bag is a regression test, which catches one constant and one weight that change. No ROS."""
+"""`rarrl replay BAG`: a small bag is a regression test, which catches one constant and one weight that change."""
 
 import gzip
 import json
@@ -18,7 +18,7 @@ from rarrl.bag.reader import Bag
 from rarrl.bag.rewrite import rewrite
 from rarrl.cli import app
 from rarrl.errors import InputError
-from rarrl.safety import gate
+from rarrl.safety import base_gate, gate
 from rarrl_nodes.bag_replay import EXPECTED, replay_bag, update
 
 ROBOT = Path(__file__).resolve().parents[1] / "data" / "robot.mcap"
@@ -46,9 +46,9 @@ def test_todays_parts_come_to_what_the_bag_expects():
     assert ROBOT.stat().st_size < 300_000
 
 
-@pytest.mark.parametrize(("constant", "value"), [("STANDSTILL", 0.2), ("EARLY_S", -0.05)])
-def test_one_constant_of_the_gate_is_noticed(monkeypatch, constant, value):
-    monkeypatch.setattr(gate, constant, value)
+@pytest.mark.parametrize(("module", "constant", "value"), [(gate, "EARLY_S", -0.05), (base_gate, "STANDS_S", 0.05)])
+def test_one_constant_of_the_gate_is_noticed(monkeypatch, module, constant, value):
+    monkeypatch.setattr(module, constant, value)
     compared = expected(replay_bag(Bag(ROBOT)))
     assert compared["gate"].different > 0 == compared["decisions"].different
     assert compared["gate"].first is not None and sum(compared["gate"].moved.values()) == compared["gate"].different
@@ -63,9 +63,9 @@ def test_one_weight_of_the_orchestrator_is_noticed(monkeypatch):
 
     def changed(*arguments):
         policy = load(*arguments)
-        first = np.array(policy.weights[0])
-        first[3, 5] += 0.05
-        return replace(policy, weights=(first, *policy.weights[1:]))
+        last = np.array(policy.weights[-1])
+        last[0, 0] += 0.05
+        return replace(policy, weights=(*policy.weights[:-1], last))
 
     monkeypatch.setattr(build, "load_policy", changed)
     compared = expected(replay_bag(Bag(ROBOT)))
@@ -113,7 +113,7 @@ def test_json_holds_the_same(tmp_path):
 
 def test_without_what_it_expects_the_recording_judges(tmp_path):
     path = tmp_path / "plain.mcap"
-    rewrite(Bag(ROBOT), path, {EXPECTED: b""}, ["/state", "/decision"])
+    rewrite(Bag(ROBOT), path, {}, ["/state", "/decision"])
     bag = Bag(path)
     del bag.attachments[EXPECTED]
     replay = replay_bag(bag)
@@ -143,6 +143,8 @@ def test_what_a_bag_says_of_itself_is_checked(tmp_path, name, content, told):
     rewrite(Bag(ROBOT), path, {name: gzip.compress(data) if name == EXPECTED else data})
     result = rarrl(path)
     assert result.exit_code == 2 and told in result.stderr and len(result.stderr.splitlines()) == 1
+    if name == EXPECTED:
+        assert rarrl(path, "--update").exit_code == 0 and rarrl(path).exit_code == 0
 
 
 def test_a_bag_without_anything_to_play_is_refused(tmp_path):
