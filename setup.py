@@ -69,12 +69,14 @@ EXTRAS = {
         "pillow>=10",
     ],
     "serve": ["websockets>=15,<18", "msgpack>=1.0.5,<2"],  # `rarrl serve policy`
+    "record": ["mcap>=1.5,<2", "mcap-ros2-support>=0.5.5,<1"],  # bags of rosbag2; 0.5 MB, lz4 and zstandard 30
     "view": ["rerun-sdk>=0.23,<0.42"],  # a recording of a mission to scroll through
     "eval": ["scikit-image>=0.22", "scikit-learn>=1.3"],  # a real stereo pair; the planner's baseline
     "dev": [
         "pytest>=7.4,<9",  # pytest 9 breaks the launch_testing plug-in of ROS 2 Jazzy
         "pytest-xdist>=3.5,<4",
         "hypothesis>=6.90",
+        "rosbags>=0.10,<0.12",  # reads and writes bags as others do
         "ruff>=0.9",
         "mypy>=1.11",
         "setuptools>=64",  # the packaging test builds a wheel without the network

@@ -10,11 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from rarrl.bag.reader import Bag
 from rarrl.build import REPLAYED, make_orchestrator
 from rarrl.config import Config
 from rarrl.decision_loop import DecisionSession, Report
 from rarrl.errors import RarrlError
+from rarrl.orchestrator.learned import LearnedPolicy
+from rarrl.orchestrator.orchestrator import Orchestrator
 
 from . import conversions
 from .conversions import DecisionMessage
@@ -24,11 +28,13 @@ KIND = "diagnostic_msgs/msg/DiagnosticArray"
 
 @dataclass(frozen=True)
 class Decided:
-    """A decision as it is made now, and as it was made. at_s: of the state, since the recording began. was: None where
-    the recording holds no answer to this state."""
+    """A decision as it is made now, and as it was made. at_s: of the state, since the recording began. lead: by which
+    the learned policy's first choice is ahead of its second, a difference of logits; 0 of a rule. was: None where the
+    recording holds no answer to this state."""
 
     at_s: float
     now: DecisionMessage
+    lead: float
     was: DecisionMessage | None
 
 
@@ -90,8 +96,9 @@ def play_decisions(bag: Bag, config: Config, topics: Mapping[str, str]) -> tuple
 
 def _answer(
     session: DecisionSession, report: Report, recorded: Mapping[tuple[str, int], DecisionMessage]
-) -> tuple[DecisionMessage, DecisionMessage | None] | None:
-    """The decision for a state that had none yet, and the recorded one, which then holds; None where it needs none."""
+) -> tuple[DecisionMessage, float, DecisionMessage | None] | None:
+    """The decision for a state that had none yet, its lead, and the recorded one, which then holds; None where it needs
+    none."""
     before = session.report
     is_new = before is None or (before.run, before.episode, before.number) != (
         report.run,
@@ -105,7 +112,17 @@ def _answer(
     was = recorded.get((report.run, report.number))
     if was is not None:
         session.decision = was.decision
-    return DecisionMessage(report.run, report.number, report.episode, decision, left.time_s, left.tokens), was
+    now = DecisionMessage(report.run, report.number, report.episode, decision, left.time_s, left.tokens)
+    return now, _lead(session.orchestrator, report), was
+
+
+def _lead(orchestrator: Orchestrator, report: Report) -> float:
+    policy = orchestrator.policy
+    if not isinstance(policy, LearnedPolicy):
+        return 0.0
+    situation = orchestrator.situation(report.summary, report.task.status if report.task else None)
+    first, second = np.sort(policy.logits(policy.encode(situation))[0])[:-3:-1]
+    return float(first - second)
 
 
 def _ignore(error: RarrlError) -> None:

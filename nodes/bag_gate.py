@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rarrl.bag.reader import Bag, Message
-from rarrl.config import GateConfig, Scalar
+from rarrl.config import Scalar, config_from_flat
 from rarrl.errors import InputError
 from rarrl.frames import Mount, base_frames, foreign, frames_of, matrix_of, plain
 from rarrl.range_scan import RangeScan
@@ -50,8 +50,8 @@ class GatePlayer:
     clock."""
 
     def __init__(self, settings: Mapping[str, Scalar]) -> None:
-        values = {name.removeprefix("gate."): value for name, value in settings.items() if name.startswith("gate.")}
-        self._config = GateConfig(**values)  # type: ignore[arg-type]  # checked by pydantic
+        own = {name: value for name, value in settings.items() if name.startswith("gate.")}
+        self._config = config_from_flat(own, "the bag").gate
         if self._config.sensor_from_tf:
             raise InputError("gate.sensor_from_tf is set: where the sensor was stands in TF, which is not played")
         self.dry_run = bool(settings.get("dry_run", False))

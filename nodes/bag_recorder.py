@@ -58,6 +58,8 @@ ASK_S = 1.0
 """Seconds between two looks for nodes whose settings are not known yet."""
 SPIN_S = 0.1
 """Seconds by which an end may be late."""
+NICE = 5
+"""Steps of priority below the robot's processes: where both want a core, theirs is the robot's."""
 DEPTH = 100
 """Messages of a topic that wait for this process."""
 SPECS: dict[str, Sequence[FieldSpec]] = {
@@ -303,6 +305,7 @@ def record(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
 
+    os.nice(NICE)
     queue = BagQueue(BagWriter(folder, os.environ.get("ROS_DISTRO", "")))
     context = rclpy.Context()
     rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)

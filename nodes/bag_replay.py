@@ -121,20 +121,29 @@ class Replay:
         }
 
 
-def replay_bag(bag: Bag, overrides: Mapping[str, Scalar] | None = None, tolerance: float = TOLERANCE) -> Replay:
+def replay_bag(
+    bag: Bag, overrides: Mapping[str, Scalar] | None = None, tolerance: float = TOLERANCE, repair: bool = False
+) -> Replay:
     """Plays all parts of which the bag holds what they need.
 
     Args:
         bag: opened.
         overrides: settings that win over the recorded ones, such as orchestrator.policy.
         tolerance: by which numbers may differ.
+        repair: what the bag expects is about to be written anew, so that it need not be readable.
 
     Raises: InputError for a bag of which no part can be played, or settings in it that are not allowed."""
     overrides = dict(overrides or {})
-    expected = _expected(bag)
     rows: dict[str, list[Row]] = {}
     comparisons: list[Comparison] = []
     notes: list[str] = [] if bag.whole else ["the bag ends within a record, as one whose recorder was killed"]
+    expected: dict[str, list[Row]] = {}
+    try:
+        expected = _expected(bag)
+    except InputError as error:
+        if not repair:
+            raise
+        notes.append(str(error))
 
     topics, missing = _topics(bag, {**bag_gate.INPUTS, "cmd_vel": ""}, TRANSITIONS[:1])
     if missing:
@@ -181,7 +190,7 @@ def _gate_row(tick: Tick) -> Row:
 def _decision_row(one: Decided) -> Row:
     decision = one.now.decision
     how = "asks a person" if decision.asks_person else "beside acting" if decision.beside else ""
-    numbers = [round(number, 6) for number in (decision.deadline_s, one.now.time_left_s, one.now.tokens_left)]
+    numbers = [round(number, 6) for number in (decision.deadline_s, one.now.time_left_s, one.now.tokens_left, one.lead)]
     return [round(one.at_s, 4), decision.action.label, how, *numbers]
 
 
@@ -206,7 +215,7 @@ def _kind(was: Row | None, now: Row | None, tolerance: float) -> str:
         return "one more" if was is None else "one less"
     if was[1:3] != now[1:3]:
         return f"{_name(was)} -> {_name(now)}"
-    far = any(abs(a - b) > tolerance for a, b in zip(was[3:], now[3:], strict=True))
+    far = len(was) != len(now) or any(abs(a - b) > tolerance for a, b in zip(was[3:], now[3:], strict=True))
     return f"{_name(now)}: other numbers" if far else ""
 
 
@@ -256,7 +265,7 @@ def _with_recorded_decisions(decided: Sequence[Decided], tolerance: float) -> Co
             continue
         compared += 1
         now = _decision_row(one)
-        was = _decision_row(Decided(one.at_s, one.was, None))
+        was = _decision_row(Decided(one.at_s, one.was, one.lead, None))
         kind = _kind(was, now, tolerance)
         if kind:
             moved[kind] += 1

@@ -52,6 +52,7 @@ GL_APT = (
 )
 ALFWORLD_PIP = 'pip install "rarrl[alfworld]" (two of its packages are compiled: 3 to 17 minutes)'
 SERVE_PIP = 'pip install "rarrl[serve]"'
+RECORD_PIP = 'pip install "rarrl[record]"'
 TRAIN_PIP = (
     'pip install "rarrl[train]" (for torch\'s CPU build: --extra-index-url https://download.pytorch.org/whl/cpu)'
 )
@@ -123,6 +124,7 @@ def diagnose(folder: Path) -> tuple[Check, ...]:
         check_language_model(installed),
         check_simulation(installed, os.environ, try_python),
         check_serving(installed),
+        check_recording(installed),
         check_alfworld(installed, os.environ),
         check_libero(installed),
         check_shipped(PACKAGE_DIR),
@@ -353,6 +355,15 @@ def check_serving(installed: Installed) -> Check:
     if missing:
         return Check("policy server", Status.WARN, f"missing: {', '.join(missing)}", SERVE_PIP)
     return Check("policy server", Status.OK, "websockets, msgpack")
+
+
+def check_recording(installed: Installed) -> Check:
+    """Checks what only bags of rosbag2 need, recorded or replayed."""
+    names = ("mcap", "mcap-ros2-support")
+    missing = [name for name in names if installed(name) is None]
+    if missing:
+        return Check("bags", Status.WARN, f"missing: {', '.join(missing)}", RECORD_PIP)
+    return Check("bags", Status.OK, ", ".join(f"{name} {installed(name)}" for name in names))
 
 
 def check_alfworld(installed: Installed, environment: Mapping[str, str]) -> Check:

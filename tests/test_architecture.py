@@ -18,7 +18,7 @@ SOURCES = {name: sorted((ROOT / folder).rglob("*.py")) for name, folder in FOLDE
 LAYERS = dict.fromkeys(("types", "errors", "clock", "files", "diagnostics", "range_scan", "poses", "secrets"), 0)
 LAYERS |= {"supervision": 0}
 LAYERS |= dict.fromkeys(("config", "strict_json", "strict_yaml", "plugins", "llama", "worker_process", "frames"), 1)
-LAYERS |= dict.fromkeys(("alfred", "skills", "alfred_plans"), 1)
+LAYERS |= dict.fromkeys(("alfred", "skills", "alfred_plans", "bag"), 1)
 PARTS = ("perception", "policy", "reasoner", "orchestrator", "safety", "resources", "latency")
 LAYERS |= dict.fromkeys(PARTS, 2)
 LAYERS |= dict.fromkeys(("results", "doctor", "events"), 2)
@@ -77,6 +77,10 @@ HEAVY = {
     "msgpack": {"rarrl.policy.server"},
     "skimage": {"rarrl_learning.perception.scenes"},
     "rerun": {"rarrl_learning.household.report.recording"},
+    "mcap": {"rarrl.bag.reader", "rarrl.bag.rewrite", "rarrl.bag.writer"},
+    "mcap_ros2": {"rarrl.bag.reader"},
+    "zstandard": {"rarrl.bag.reader"},
+    "lz4": {"rarrl.bag.reader"},
     "matplotlib": None,  # anywhere, but inside functions
 }
 # Wholly about networks; no other module imports them outside a function (the last test looks).

@@ -54,6 +54,13 @@ def test_training_packages_are_optional():
     assert doctor.check_training(GOOD.get).status == "ok"
 
 
+def test_bags_are_optional():
+    bags = {"mcap": "1.6.0", "mcap-ros2-support": "0.6.0"}
+    assert doctor.check_recording(bags.get).status == "ok"
+    check = doctor.check_recording({**bags, "mcap": None}.get)
+    assert (check.status, check.detail, "rarrl[record]" in check.fix) == ("warn", "missing: mcap", True)
+
+
 def trial(works):
     """As `try_python`; `works` says of the variables whether a trial succeeds."""
     return lambda code, variables: "" if works(variables) else "ImportError: libEGL.so.1: no such file"

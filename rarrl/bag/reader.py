@@ -82,7 +82,7 @@ class Bag:
         self.attachments: dict[str, bytes] = {}
         self.whole = True
         first, last = 1 << 63, 0
-        for raw in self._raw():
+        for raw in self._raw(self._keep):
             if raw.topic not in self.topics:
                 if len(self.topics) >= MAX_TOPICS:
                     raise InputError(f"bag: {path} has more than {MAX_TOPICS} topics")
@@ -116,15 +116,16 @@ class Bag:
                 ) from None
             yield Message(raw.topic, value, raw.log_ns / 1e9, raw.publish_ns / 1e9)
 
-    def _raw(self) -> Iterator[_Raw]:
+    def _raw(self, attached: Callable[[str, bytes], None] = lambda *_: None) -> Iterator[_Raw]:
+        """Every message. attached: called with the name and content of each attachment."""
         for file in self.files:
             try:
-                yield from self._of_mcap(file) if file.suffix == ".mcap" else _of_sqlite(file)
+                yield from self._of_mcap(file, attached) if file.suffix == ".mcap" else _of_sqlite(file)
             except (ValueError, OverflowError, struct.error, sqlite3.Error, OSError, MemoryError) as error:
                 why = " ".join(str(error).split())[:100]
                 raise InputError(f"bag: {file} is damaged, or no bag ({type(error).__name__}: {why})") from None
 
-    def _of_mcap(self, file: Path) -> Iterator[_Raw]:
+    def _of_mcap(self, file: Path, attached: Callable[[str, bytes], None]) -> Iterator[_Raw]:
         from mcap.records import Attachment, Channel, Schema
         from mcap.records import Message as McapMessage
 
@@ -140,7 +141,7 @@ class Bag:
                     raise InputError(f"bag: {file}: a message of a channel that was not announced")
                 yield _Raw(*channels[record.channel_id], record.log_time, record.publish_time, record.data)
             elif isinstance(record, Attachment):
-                self._keep(record.name, record.data)
+                attached(record.name, record.data)
             if len(channels) > MAX_TOPICS or len(kinds) > MAX_TOPICS:
                 raise InputError(f"bag: {file} has more than {MAX_TOPICS} topics")
 
@@ -186,17 +187,19 @@ def _unpacked(chunk: Any, file: Path) -> Any:
     Raises: InputError where it is more than MAX_RECORD; ValueError where it is none."""
     if chunk.compression == "":
         return chunk
-    if chunk.compression == "zstd":
-        import zstandard
+    import lz4.frame
+    import zstandard
 
-        with zstandard.ZstdDecompressor(max_window_size=MAX_RECORD).stream_reader(chunk.data) as reader:
-            data = reader.read(MAX_RECORD + 1)
-    elif chunk.compression == "lz4":
-        import lz4.frame
-
-        data = lz4.frame.LZ4FrameDecompressor().decompress(chunk.data, MAX_RECORD + 1)
-    else:
-        raise ValueError(f"compression {chunk.compression[:20]!r} is not known (allowed: zstd, lz4)")
+    try:
+        if chunk.compression == "zstd":
+            with zstandard.ZstdDecompressor(max_window_size=MAX_RECORD).stream_reader(chunk.data) as stream:
+                data = stream.read(MAX_RECORD + 1)
+        elif chunk.compression == "lz4":
+            data = lz4.frame.LZ4FrameDecompressor().decompress(chunk.data, MAX_RECORD + 1)
+        else:
+            raise ValueError(f"compression {chunk.compression[:20]!r} is not known (allowed: zstd, lz4)")
+    except (zstandard.ZstdError, RuntimeError) as error:
+        raise ValueError(str(error)) from None
     if len(data) > MAX_RECORD:
         raise InputError(f"bag: {file}: a chunk unpacks to more than {MAX_RECORD} bytes")
     return replace(chunk, compression="", data=data)

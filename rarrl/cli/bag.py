@@ -44,7 +44,7 @@ def replay_bag(
     from rarrl_nodes import bag_replay
 
     bag = Bag(path)
-    replay = bag_replay.replay_bag(bag, overrides, tolerance)
+    replay = bag_replay.replay_bag(bag, overrides, tolerance, repair=update or extract is not None)
     typer.echo(f"{path}: {replay.seconds:.1f} s, {sum(bag.counts.values())} messages of {len(bag.topics)} topics")
     for line in (*(each.line for each in replay.comparisons), *replay.notes):
         typer.echo(line)
