@@ -70,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="*", default=[], help="names of parsers")
     parser.add_argument("--runs", type=int, default=0, help="executions of each; 0: as many as each is given")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--children", type=int, default=60, help="GGUF files that llama.cpp loads in a child process")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
 
@@ -83,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows[target.name] = fuzz(target, given.runs or target.runs, given.seed)
         print(line(target.name, rows[target.name]), flush=True)
 
-    crashes = sum(sum(found.crashes.values()) for found in rows.values())
+    children = llama_children(given.children, given.seed) if given.children else {}
+    crashes = sum(sum(found.crashes.values()) for found in rows.values()) + children.get("parent_crashes", 0)
     executions = sum(found.executions for found in rows.values())
     print(f"{executions} executions of {len(rows)} parsers, {crashes} crashes")
     if given.json:
@@ -95,7 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "slowest_ms": Figure(max(found.slowest_ms for found in rows.values()), "ms"),
         }
         table = [{"parser": name, **asdict(found)} for name, found in rows.items()]
-        write_results(given.json, make_results("python benchmarks/fuzz.py", given.seed, figures, {"parsers": table}))
+        tables = {"parsers": table, "llama.cpp in a child process": [children]}
+        write_results(given.json, make_results("python benchmarks/fuzz.py", given.seed, figures, tables))
     return 1 if crashes else 0
 
 
@@ -106,6 +109,42 @@ def line(name: str, found: Found) -> str:
         f"{found.peak_mb:6.0f} MB, slowest {found.slowest_ms:7.1f} ms, {found.seconds:5.0f} s"
     )
     return text + "".join(f"\n    CRASH {count} x {kind}" for kind, count in sorted(found.crashes.items()))
+
+
+def llama_children(n: int, seed: int) -> dict[str, int]:
+    """What became of `n` damaged GGUF files, of which llama.cpp sees those that our own reader takes.
+
+    child_crashes: it ended its process. parent_crashes: anything else than the documented error came out of ours."""
+    from fuzz_mutators import gguf_of
+    from fuzz_targets import small_gguf
+
+    from rarrl.errors import InputError
+    from rarrl.llama.check import check_in_child
+    from rarrl.llama.gguf import read_gguf
+
+    counts = Counter(offered=0, loaded=0, refused=0, child_crashes=0, parent_crashes=0)
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "m.gguf"
+        mutate = gguf_of([small_gguf(Path(place) / "seed.gguf")])
+        for number in range(200 * n):
+            path.write_bytes(mutate(random.Random(f"llama {seed} {number}")))
+            try:
+                read_gguf(path)
+            except InputError:
+                continue
+            counts["offered"] += 1
+            try:
+                check_in_child(path)
+                counts["loaded"] += 1
+            except InputError as error:
+                counts["child_crashes" if "ends the process" in str(error) else "refused"] += 1
+                counts["parent_crashes"] += bool(fault_of(str(error)))
+            except Exception:
+                counts["parent_crashes"] += 1
+            if counts["offered"] == n:
+                break
+    print(f"llama.cpp in a child process: {dict(counts)}")
+    return dict(counts)
 
 
 def fuzz(target: Target, runs: int, seed: int) -> Found:

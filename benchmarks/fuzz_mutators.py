@@ -190,7 +190,7 @@ _MARK = re.compile(r'"\\u0000raw(\d+)"')
 
 
 def safetensors_of(seeds: Sequence[bytes]) -> Mutator:
-    """Damages a safetensors file: the JSON of its header (with the length mended, mostly), its numbers, or its bytes."""
+    """Damages a safetensors file: the JSON of its header (its length mended, mostly), its numbers, or its bytes."""
 
     def mutate(rng: random.Random) -> bytes:
         data = rng.choice(seeds)

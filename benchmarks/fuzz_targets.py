@@ -90,14 +90,14 @@ def _json(place: Path) -> tuple[Parse, Mutator]:
     return lambda data: parse_json(data, "file", "a.json"), json_of(seeds)
 
 
-@target("plain YAML", runs=DEAR)
+@target("plain YAML", runs=DEAR // 4)
 def _yaml(place: Path) -> tuple[Parse, Mutator]:
     from rarrl.strict_yaml import parse_yaml
 
     return lambda data: parse_yaml(data, "file", "a.yaml"), yaml_of(["a: 1\nb: [1, 2.5, text]\nc:\n  d: {e: 'f'}\n"])
 
 
-@target("settings (YAML)", runs=DEAR)
+@target("settings (YAML)", runs=DEAR // 8)
 def _config_yaml(place: Path) -> tuple[Parse, Mutator]:
     from rarrl.config import load_config
 
@@ -123,7 +123,7 @@ def _value(data: bytes) -> Any:
     return parse_json(data, "file", "a.json")
 
 
-@target("skills.yaml", runs=DEAR // 10)
+@target("skills.yaml", runs=DEAR // 20)
 def _skills_yaml(place: Path) -> tuple[Parse, Mutator]:
     from rarrl.skills.skill_set import load_skills
 
@@ -140,7 +140,7 @@ def _skills(place: Path) -> tuple[Parse, Mutator]:
     return lambda data: validated(SkillSet, _value(data), "skills", "skills.yaml", {}), json_of([SKILLS])
 
 
-@target("world.yaml", runs=DEAR // 2)
+@target("world.yaml", runs=DEAR // 10)
 def _world_yaml(place: Path) -> tuple[Parse, Mutator]:
     from rarrl.skills.world import load_world
 
@@ -204,11 +204,12 @@ def _home(place: Path) -> tuple[Parse, Mutator]:
     return at(place / "home.json", read_home), json_of([{"countertop": ["mug", "knife"], "shelf": []}])
 
 
-@target("ROS parameter file", runs=DEAR, needs=("rclpy",))
+@target("ROS parameter file", runs=DEAR // 4, needs=("rclpy",))
 def _parameters(place: Path) -> tuple[Parse, Mutator]:
     from rarrl_nodes.params import check_file
 
-    seed = "/**:\n  ros__parameters:\n    orchestrator.policy: never\n    a: {b: [1, 2]}\nnode:\n  ros__parameters: {x: 1}\n"
+    seed = "/**:\n  ros__parameters:\n    orchestrator.policy: never\n    a: {b: [1, 2]}\n"
+    seed += "node:\n  ros__parameters: {x: 1}\n"
     return at(place / "p.yaml", check_file), yaml_of([seed])
 
 
@@ -243,7 +244,7 @@ def _events(place: Path) -> tuple[Parse, Mutator]:
     return at(place / "events.jsonl", read_events), json_of([[run, episode, act, think, end]], lines=True)
 
 
-@target("journal of the executive")
+@target("journal of the executive", runs=DEAR // 2)
 def _journal(place: Path) -> tuple[Parse, Mutator]:
     from toy_robot import counting_ids, toy
 
@@ -315,6 +316,7 @@ def _answers(place: Path) -> tuple[Parse, Mutator]:
     from rarrl_learning.recorded_answers import AnswerFile
 
     answer = {"goal": "g", "level": 1, "home": 0, "status": "OK", "seconds": 1.0, "plan": [["pick", "cup"]]}
+    answer |= {"tokens_in": 5, "tokens_out": 7, "confidence": -0.1, "where": {"cup": {"shelf": 0.5}}}
     seed = {"model": "m", "robot": "r", "homes": [["cup"]], "answers": [answer]}
     return at(place / "a.json", AnswerFile), json_of([seed])
 
@@ -326,17 +328,29 @@ def _missions(place: Path) -> tuple[Parse, Mutator]:
     def read(path: Path) -> object:
         return read_model(path.parent), read_table(path.parent), read_missions(path.parent)
 
-    return at(place / "missions.json", read), json_of([{"format": 1, "model": "llama", "missions": [], "table": []}])
+    from rarrl_learning.household.report.page import _FORMAT
+
+    seed = {"format": _FORMAT, "model": "llama", "missions": [], "table": []}
+    return at(place / "missions.json", read), json_of([seed])
 
 
-@target("mission trace (npz)", native=True)
+@target("mission trace (npz)", native=True, runs=DEAR // 4)
 def _trace(place: Path) -> tuple[Parse, Mutator]:
-    from rarrl_learning.household.report.trace import load_trace
+    from rarrl_learning.household.report.trace import _ARRAYS, _BOXES, _TEXTS, FORMAT, load_trace
 
-    buffer = io.BytesIO()
-    head = np.frombuffer(json.dumps({"format": 1, "policy": "p", "seed": 0}).encode(), np.uint8)
-    np.savez(buffer, head=head, jpeg=np.zeros(3, np.uint8), jpeg_bytes=np.array([3]))
-    return at(place / "t.npz", load_trace), bytes_of([buffer.getvalue()])
+    head: dict[str, Any] = {"format": FORMAT, "policy": "p", "seed": 0, "goal": "g", "time_budget_s": 20.0}
+    head |= {"token_budget": 100.0, "range_m": 3.0, "size": [1, 1], "names": ["a"], "words": {}, "decisions": []}
+    head |= {name: ["a"] for name in _TEXTS}
+    arrays = {name: np.zeros(2) for name in (*_ARRAYS, *_BOXES)} | {"jpeg": np.zeros(3, np.uint8)}
+    tree = json_of([head])
+
+    def mutate(rng: random.Random) -> bytes:
+        buffer = io.BytesIO()
+        text = np.frombuffer(tree(rng) if rng.random() < 0.5 else json.dumps(head).encode(), np.uint8)
+        np.savez(buffer, head=text, jpeg_bytes=np.array([rng.choice((3, -1, 2**40))]), **arrays)
+        return buffer.getvalue() if rng.random() < 0.5 else damaged(buffer.getvalue(), rng)
+
+    return at(place / "t.npz", load_trace), mutate
 
 
 # Data sets and logs of others
@@ -420,7 +434,7 @@ def _pddl(place: Path) -> tuple[Parse, Mutator]:
     return parse, bytes_of(seeds, words)
 
 
-@target("request log, JSON")
+@target("request log, JSON", runs=DEAR)
 def _request_log(place: Path) -> tuple[Parse, Mutator]:
     from rarrl_learning.latency.import_logs import import_log
 
@@ -435,7 +449,7 @@ def _request_log(place: Path) -> tuple[Parse, Mutator]:
     return at(place / "log.json", import_log), json_of([[flat, flat], vllm, [aiperf]])
 
 
-@target("request log, CSV")
+@target("request log, CSV", runs=DEAR)
 def _csv(place: Path) -> tuple[Parse, Mutator]:
     from rarrl_learning.latency.import_logs import import_log
 
@@ -506,7 +520,7 @@ def _policy_card(place: Path) -> tuple[Parse, Mutator]:
     return at(place / "card.json", read), json_of([_policy_folder(place)[2]])
 
 
-@target("policy's weights", native=True, runs=DEAR)
+@target("policy's weights", native=True, runs=DEAR // 4)
 def _outer(place: Path) -> tuple[Parse, Mutator]:
     from rarrl.policy.serve import OUTER, load_outer
 
@@ -514,21 +528,22 @@ def _outer(place: Path) -> tuple[Parse, Mutator]:
     return at(place / OUTER, lambda path: load_outer(path.parent, spec, {})), safetensors_of([outer])
 
 
-@target("policy's weights, types", native=True)
+@target("policy's weights, types", native=True, runs=DEAR // 4)
 def _types(place: Path) -> tuple[Parse, Mutator]:
     from safetensors.numpy import load, save
 
+    from rarrl.llama import ggml
     from rarrl.policy.serve import OUTER, TYPES, load_outer
 
     spec, outer, _ = _policy_folder(place)
-    small = {name: array for name, array in load(outer).items() if array.size < 600}
+    arrays = load(outer)
+    arrays["head_out.weight"] = np.zeros((len(arrays["head_out.weight"]), ggml.row_bytes("Q8_0", spec.width)), np.uint8)
 
     def read(data: bytes) -> object:
-        text = data.decode("utf-8", "replace")
-        (place / OUTER).write_bytes(save(small, {TYPES: text}))
+        (place / OUTER).write_bytes(save(arrays, {TYPES: data.decode("utf-8", "replace")}))
         return load_outer(place, spec, {})
 
-    return read, json_of([{"proprio_in.weight": "Q8_0"}, {"word.weight": "F32", "head_out.weight": "Q4_0"}])
+    return read, json_of([{"head_out.weight": "Q8_0"}])
 
 
 @target("policy's preset")
@@ -595,7 +610,7 @@ def _confidence(place: Path) -> tuple[Parse, Mutator]:
     return at(place / "trust.safetensors", read_confidence), safetensors_of([SHIPPED.read_bytes()])
 
 
-@target("goal reader's weights", native=True, runs=DEAR)
+@target("goal reader's weights", native=True, runs=DEAR // 4)
 def _goal_reader(place: Path) -> tuple[Parse, Mutator]:
     from safetensors.numpy import load, save
 
@@ -613,14 +628,14 @@ def _quantizer(place: Path) -> tuple[Parse, Mutator]:
 
     from rarrl_learning.quantize.calibration import FILE, load_calibration
 
-    arrays = {"inputs": np.zeros((2, 4, 8), np.float16), "targets": np.zeros((2, 2, 3), np.float32)}
+    arrays = {"inputs": np.zeros((2, 4, 8), np.float16), "targets": np.zeros((2, 1, 3), np.float32)}
     arrays |= {"head.0.weight": np.zeros((3, 16), np.float32), "head.0.bias": np.zeros(3, np.float32)}
     facts = {"blocks": [1, 2, 1], "first_action": 2, "activation": "relu"}
     seed = save(arrays, {"calibration": json.dumps(facts)})
     return at(place / FILE, lambda path: load_calibration(path.parent)), safetensors_of([seed])
 
 
-@target("demonstrations", native=True, needs=("cv2",))
+@target("demonstrations", native=True, needs=("cv2",), runs=DEAR)
 def _demonstrations(place: Path) -> tuple[Parse, Mutator]:
     from policy_fixtures import ROBOT, TASKS, frames_of
 
@@ -632,7 +647,7 @@ def _demonstrations(place: Path) -> tuple[Parse, Mutator]:
     return at(path, lambda found: load_demonstrations([place])), safetensors_of([seed])
 
 
-@target("GGUF", native=True, needs=("gguf",), runs=DEAR)
+@target("GGUF", native=True, needs=("gguf",), runs=DEAR // 2)
 def _gguf(place: Path) -> tuple[Parse, Mutator]:
     from rarrl.llama.gguf import read_gguf
 
@@ -771,10 +786,12 @@ def _image(place: Path) -> tuple[Parse, Mutator]:
         return image_from_bytes(memoryview(data[15:]), names[which % len(names)], width, height, step, bool(big & 1))
 
     def mutate(rng: random.Random) -> bytes:
-        side = rng.choice((64, 65, 0, 1, 2**16, 2**31))
-        head = struct.pack("<HIIIB", rng.randrange(65536), side, 64, rng.choice((side * 3 % 2**32, side, 0)), 0)
-        data = head + bytes(rng.choice((64 * 64 * 3, 64 * 64, 64 * 64 * 2, 0, 5)))
-        return damaged(data, rng).ljust(15, b"\0")
+        which = rng.randrange(len(names))
+        layout = ENCODINGS.get(names[which])
+        row = 64 * (layout.pixel if layout else 1)
+        width, height, step = (rng.choice((n, n, n, n, n + 1, 0, 2**16, 2**31)) for n in (64, 64, row))
+        data = struct.pack("<HIIIB", which, width, height, step, rng.randrange(2)) + bytes(row * 64)
+        return damaged(data, rng).ljust(15, b"\0") if rng.random() < 0.5 else data
 
     return parse, mutate
 
@@ -799,7 +816,7 @@ def _scan(place: Path) -> tuple[Parse, Mutator]:
 # Answers of language models
 
 
-@target("chat server's response")
+@target("chat server's response", runs=DEAR)
 def _reply(place: Path) -> tuple[Parse, Mutator]:
     from chat_servers import PLAN, delta, stream, whole
 

@@ -203,13 +203,14 @@ class AnswerFile:
         try:
             self.model, self.robot = str(document["model"]), str(document["robot"])
             entries = [Recorded.from_json(each, document.get("homes", [])) for each in document["answers"]]
+            by_question = {entry.question: entry for entry in entries}  # a list in a question is no question
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise InputError(f"{_WHAT}: {self.path} is none ({error!r:.80}); record it again") from None
         if robot is not None and robot != self.robot:
             raise InputError(f"{_WHAT}: {self.path} belongs to other files of the robot; record it again")
         if model is not None and model != self.model:
             raise InputError(f"{_WHAT}: {self.path} is of {self.model}, not of {model}; give another file")
-        self.entries = {entry.question: entry for entry in entries}
+        self.entries = by_question
 
     def ask(self, reasoner: Reasoner, question: Question, request: Request) -> Recorded:
         """The answer that is known, else the one that `reasoner` gives to `request`."""
