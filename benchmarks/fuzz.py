@@ -14,6 +14,7 @@ binary files. They are drawn from a seed and made anew each time; none is kept.
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import random
 import re
@@ -74,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
 
-    rows: dict[str, Found] = {}
+    rows = _known(given.json) if given.only and given.json else {}
+    children = llama_children(given.children, given.seed) if given.children else {}
     for target in TARGETS:
         if given.only and target.name not in given.only:
             continue
@@ -83,23 +85,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         rows[target.name] = fuzz(target, given.runs or target.runs, given.seed)
         print(line(target.name, rows[target.name]), flush=True)
+        if given.json:  # after each, so that a run that is stopped has told what it found
+            _write(given.json, rows, children, given.seed)
 
-    children = llama_children(given.children, given.seed) if given.children else {}
     crashes = sum(sum(found.crashes.values()) for found in rows.values()) + children.get("parent_crashes", 0)
     executions = sum(found.executions for found in rows.values())
     print(f"{executions} executions of {len(rows)} parsers, {crashes} crashes")
-    if given.json:
-        figures = {
-            "executions": Figure(executions, "count"),
-            "parsers": Figure(len(rows), "count"),
-            "crashes": Figure(crashes, "count", executions, 0.0, 3.0 if not crashes else None),
-            "peak_mb": Figure(max(found.peak_mb for found in rows.values()), "MB"),
-            "slowest_ms": Figure(max(found.slowest_ms for found in rows.values()), "ms"),
-        }
-        table = [{"parser": name, **asdict(found)} for name, found in rows.items()]
-        tables = {"parsers": table, "llama.cpp in a child process": [children]}
-        write_results(given.json, make_results("python benchmarks/fuzz.py", given.seed, figures, tables))
     return 1 if crashes else 0
+
+
+def _known(path: Path) -> dict[str, Found]:
+    """Rows of an earlier run, of which some parsers are run again."""
+    if not path.is_file():
+        return {}
+    table = json.loads(path.read_text("utf-8"))["tables"]["parsers"]
+    return {row["parser"]: Found(**{key: value for key, value in row.items() if key != "parser"}) for row in table}
+
+
+def _write(path: Path, rows: dict[str, Found], children: dict[str, int], seed: int) -> None:
+    crashes = sum(sum(found.crashes.values()) for found in rows.values()) + children.get("parent_crashes", 0)
+    executions = sum(found.executions for found in rows.values())
+    figures = {
+        "executions": Figure(executions, "count"),
+        "parsers": Figure(len(rows), "count"),
+        "least_executions": Figure(min(found.executions for found in rows.values()), "count"),
+        "crashes": Figure(crashes, "count", executions, 0.0, 3.0 if not crashes else None),
+        "peak_mb": Figure(max(found.peak_mb for found in rows.values()), "MB"),
+        "slowest_ms": Figure(max(found.slowest_ms for found in rows.values()), "ms"),
+    }
+    table = [{"parser": name, **asdict(found)} for name, found in rows.items()]
+    tables = {"parsers": table, "llama.cpp in a child process": [children] if children else []}
+    write_results(path, make_results("python benchmarks/fuzz.py", seed, figures, tables))
 
 
 def line(name: str, found: Found) -> str:

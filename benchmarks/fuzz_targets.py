@@ -25,8 +25,8 @@ from rarrl.errors import InputError  # noqa: E402
 
 DATA = ROOT / "rarrl" / "data"
 MODELS = ROOT / "rarrl" / "models"
-CHEAP, DEAR = 100_000, 20_000
-"""Executions: where a run takes a fraction of a millisecond, and where it takes several (YAML in plain Python)."""
+CHEAP, COSTLY, DEAR = 100_000, 20_000, 3_000
+"""Executions: where a run takes a tenth of a millisecond, half of one, and several (YAML in plain Python, weights)."""
 
 Parse = Callable[[bytes], object]
 Start = Callable[[Path], tuple[Parse, Mutator]]
@@ -90,14 +90,14 @@ def _json(place: Path) -> tuple[Parse, Mutator]:
     return lambda data: parse_json(data, "file", "a.json"), json_of(seeds)
 
 
-@target("plain YAML", runs=DEAR // 4)
+@target("plain YAML", runs=DEAR)
 def _yaml(place: Path) -> tuple[Parse, Mutator]:
     from rarrl.strict_yaml import parse_yaml
 
     return lambda data: parse_yaml(data, "file", "a.yaml"), yaml_of(["a: 1\nb: [1, 2.5, text]\nc:\n  d: {e: 'f'}\n"])
 
 
-@target("settings (YAML)", runs=DEAR // 8)
+@target("settings (YAML)", runs=DEAR)
 def _config_yaml(place: Path) -> tuple[Parse, Mutator]:
     from rarrl.config import load_config
 
@@ -106,7 +106,7 @@ def _config_yaml(place: Path) -> tuple[Parse, Mutator]:
     return at(place / "a.yaml", load_config), yaml_of([seed])
 
 
-@target("settings (values)")
+@target("settings (values)", runs=COSTLY)
 def _config(place: Path) -> tuple[Parse, Mutator]:
     from rarrl.config import Config, config_from_values
 
@@ -123,14 +123,14 @@ def _value(data: bytes) -> Any:
     return parse_json(data, "file", "a.json")
 
 
-@target("skills.yaml", runs=DEAR // 20)
+@target("skills.yaml", runs=DEAR)
 def _skills_yaml(place: Path) -> tuple[Parse, Mutator]:
     from rarrl.skills.skill_set import load_skills
 
     return at(place / "skills.yaml", load_skills), yaml_of([(DATA / "starter" / "skills.yaml").read_text()])
 
 
-@target("skills (values)")
+@target("skills (values)", runs=COSTLY)
 def _skills(place: Path) -> tuple[Parse, Mutator]:
     from toy_robot import SKILLS
 
@@ -140,14 +140,14 @@ def _skills(place: Path) -> tuple[Parse, Mutator]:
     return lambda data: validated(SkillSet, _value(data), "skills", "skills.yaml", {}), json_of([SKILLS])
 
 
-@target("world.yaml", runs=DEAR // 10)
+@target("world.yaml", runs=DEAR)
 def _world_yaml(place: Path) -> tuple[Parse, Mutator]:
     from rarrl.skills.world import load_world
 
     return at(place / "world.yaml", load_world), yaml_of([(DATA / "starter" / "world.yaml").read_text()])
 
 
-@target("world (values)")
+@target("world (values)", runs=COSTLY)
 def _world(place: Path) -> tuple[Parse, Mutator]:
     from toy_robot import WORLD
 
@@ -157,7 +157,7 @@ def _world(place: Path) -> tuple[Parse, Mutator]:
     return lambda data: validated(World, _value(data), "world", "world.yaml", {}), json_of([WORLD])
 
 
-@target("skills and world together", runs=DEAR)
+@target("skills and world together", runs=COSTLY)
 def _domain(place: Path) -> tuple[Parse, Mutator]:
     from toy_robot import SKILLS, WORLD
 
@@ -204,7 +204,7 @@ def _home(place: Path) -> tuple[Parse, Mutator]:
     return at(place / "home.json", read_home), json_of([{"countertop": ["mug", "knife"], "shelf": []}])
 
 
-@target("ROS parameter file", runs=DEAR // 4, needs=("rclpy",))
+@target("ROS parameter file", runs=DEAR, needs=("rclpy",))
 def _parameters(place: Path) -> tuple[Parse, Mutator]:
     from rarrl_nodes.params import check_file
 
@@ -216,7 +216,7 @@ def _parameters(place: Path) -> tuple[Parse, Mutator]:
 # What programs of ours write
 
 
-@target("latency profile")
+@target("latency profile", runs=COSTLY)
 def _profile(place: Path) -> tuple[Parse, Mutator]:
     from hand_made import profile
 
@@ -226,7 +226,7 @@ def _profile(place: Path) -> tuple[Parse, Mutator]:
     return at(place / "p.json", load_profile), json_of([document(DATA / "profiles" / "gpt4o-mini-anchor.json"), second])
 
 
-@target("run log (events.jsonl)")
+@target("run log (events.jsonl)", runs=COSTLY)
 def _events(place: Path) -> tuple[Parse, Mutator]:
     from rarrl.events import read_events
 
@@ -244,7 +244,7 @@ def _events(place: Path) -> tuple[Parse, Mutator]:
     return at(place / "events.jsonl", read_events), json_of([[run, episode, act, think, end]], lines=True)
 
 
-@target("journal of the executive", runs=DEAR // 2)
+@target("journal of the executive", runs=DEAR)
 def _journal(place: Path) -> tuple[Parse, Mutator]:
     from toy_robot import counting_ids, toy
 
@@ -270,7 +270,7 @@ def _journal(place: Path) -> tuple[Parse, Mutator]:
     return at(path, read), json_of([seed])
 
 
-@target("counts of skills")
+@target("counts of skills", runs=COSTLY)
 def _counts(place: Path) -> tuple[Parse, Mutator]:
     from rarrl.orchestrator import skill_statistics
 
@@ -311,7 +311,7 @@ def _results(place: Path) -> tuple[Parse, Mutator]:
     return at(place / "r.json", is_results), json_of([seed])
 
 
-@target("recorded answers", needs=("rarrl_learning",))
+@target("recorded answers", runs=COSTLY, needs=("rarrl_learning",))
 def _answers(place: Path) -> tuple[Parse, Mutator]:
     from rarrl_learning.recorded_answers import AnswerFile
 
@@ -334,7 +334,7 @@ def _missions(place: Path) -> tuple[Parse, Mutator]:
     return at(place / "missions.json", read), json_of([seed])
 
 
-@target("mission trace (npz)", native=True, runs=DEAR // 4)
+@target("mission trace (npz)", native=True, runs=DEAR)
 def _trace(place: Path) -> tuple[Parse, Mutator]:
     from rarrl_learning.household.report.trace import _ARRAYS, _BOXES, _TEXTS, FORMAT, load_trace
 
@@ -383,7 +383,7 @@ def _trajectory(place: Path) -> tuple[Parse, Mutator]:
     return at(folder / "traj_data.json", lambda path: read_alfred(place, "train")), json_of([seed])
 
 
-@target("ALFRED's statistics")
+@target("ALFRED's statistics", runs=COSTLY)
 def _statistics(place: Path) -> tuple[Parse, Mutator]:
     from rarrl.alfred import STATISTICS_PATH, load_statistics
 
@@ -413,7 +413,7 @@ def _game(place: Path) -> tuple[Parse, Mutator]:
     return at(folder / "game.tw-pddl", read_games), json_of([seed | {"walkthrough": ["look"], "solvable": True}])
 
 
-@target("ALFWorld's PDDL, and a game of it", runs=DEAR)
+@target("ALFWorld's PDDL, and a game of it", runs=COSTLY)
 def _pddl(place: Path) -> tuple[Parse, Mutator]:
     from alfworld_fixtures import a_game
 
@@ -434,7 +434,7 @@ def _pddl(place: Path) -> tuple[Parse, Mutator]:
     return parse, bytes_of(seeds, words)
 
 
-@target("request log, JSON", runs=DEAR)
+@target("request log, JSON", runs=COSTLY)
 def _request_log(place: Path) -> tuple[Parse, Mutator]:
     from rarrl_learning.latency.import_logs import import_log
 
@@ -449,7 +449,7 @@ def _request_log(place: Path) -> tuple[Parse, Mutator]:
     return at(place / "log.json", import_log), json_of([[flat, flat], vllm, [aiperf]])
 
 
-@target("request log, CSV", runs=DEAR)
+@target("request log, CSV", runs=COSTLY)
 def _csv(place: Path) -> tuple[Parse, Mutator]:
     from rarrl_learning.latency.import_logs import import_log
 
@@ -509,7 +509,7 @@ def _policy_folder(place: Path) -> tuple[Any, bytes, dict[str, Any]]:
     return spec, outer, {"spec": spec.model_dump(mode="json"), "files": {OUTER: "0" * 64}}
 
 
-@target("policy's card")
+@target("policy's card", runs=COSTLY)
 def _policy_card(place: Path) -> tuple[Parse, Mutator]:
     from rarrl.policy.serve import load_card, outer_shapes
 
@@ -520,7 +520,7 @@ def _policy_card(place: Path) -> tuple[Parse, Mutator]:
     return at(place / "card.json", read), json_of([_policy_folder(place)[2]])
 
 
-@target("policy's weights", native=True, runs=DEAR // 4)
+@target("policy's weights", native=True, runs=DEAR)
 def _outer(place: Path) -> tuple[Parse, Mutator]:
     from rarrl.policy.serve import OUTER, load_outer
 
@@ -528,7 +528,7 @@ def _outer(place: Path) -> tuple[Parse, Mutator]:
     return at(place / OUTER, lambda path: load_outer(path.parent, spec, {})), safetensors_of([outer])
 
 
-@target("policy's weights, types", native=True, runs=DEAR // 4)
+@target("policy's weights, types", native=True, runs=DEAR)
 def _types(place: Path) -> tuple[Parse, Mutator]:
     from safetensors.numpy import load, save
 
@@ -590,7 +590,7 @@ def _openvla(place: Path) -> tuple[Parse, Mutator]:
     )
 
 
-@target("OpenVLA's weights", native=True, runs=DEAR)
+@target("OpenVLA's weights", native=True, runs=COSTLY)
 def _openvla_weights(place: Path) -> tuple[Parse, Mutator]:
     from safetensors.numpy import save
 
@@ -610,7 +610,7 @@ def _confidence(place: Path) -> tuple[Parse, Mutator]:
     return at(place / "trust.safetensors", read_confidence), safetensors_of([SHIPPED.read_bytes()])
 
 
-@target("goal reader's weights", native=True, runs=DEAR // 4)
+@target("goal reader's weights", native=True, runs=DEAR)
 def _goal_reader(place: Path) -> tuple[Parse, Mutator]:
     from safetensors.numpy import load, save
 
@@ -622,7 +622,7 @@ def _goal_reader(place: Path) -> tuple[Parse, Mutator]:
     return at(place / "g.safetensors", load_goal_reader), safetensors_of([save(tensors, header["__metadata__"]), data])
 
 
-@target("calibration of a quantizer", native=True)
+@target("calibration of a quantizer", runs=COSTLY, native=True)
 def _quantizer(place: Path) -> tuple[Parse, Mutator]:
     from safetensors.numpy import save
 
@@ -635,7 +635,7 @@ def _quantizer(place: Path) -> tuple[Parse, Mutator]:
     return at(place / FILE, lambda path: load_calibration(path.parent)), safetensors_of([seed])
 
 
-@target("demonstrations", native=True, needs=("cv2",), runs=DEAR)
+@target("demonstrations", native=True, needs=("cv2",), runs=COSTLY)
 def _demonstrations(place: Path) -> tuple[Parse, Mutator]:
     from policy_fixtures import ROBOT, TASKS, frames_of
 
@@ -647,7 +647,7 @@ def _demonstrations(place: Path) -> tuple[Parse, Mutator]:
     return at(path, lambda found: load_demonstrations([place])), safetensors_of([seed])
 
 
-@target("GGUF", native=True, needs=("gguf",), runs=DEAR // 2)
+@target("GGUF", native=True, needs=("gguf",), runs=DEAR)
 def _gguf(place: Path) -> tuple[Parse, Mutator]:
     from rarrl.llama.gguf import read_gguf
 
@@ -816,7 +816,7 @@ def _scan(place: Path) -> tuple[Parse, Mutator]:
 # Answers of language models
 
 
-@target("chat server's response", runs=DEAR)
+@target("chat server's response", runs=COSTLY)
 def _reply(place: Path) -> tuple[Parse, Mutator]:
     from chat_servers import PLAN, delta, stream, whole
 
