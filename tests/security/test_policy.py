@@ -39,7 +39,9 @@ def test_it_is_that_of_the_nodes(generate, capsys):
 
 def test_a_topic_that_is_added_is_noticed(generate, tmp_path, monkeypatch, capsys):
     page = tmp_path / "nodes.md"
-    page.write_text(generate.NODES.read_text() + "\n## new_node\n\n| `a/b` | out | std_msgs/String | reliable | text |\n")
+    page.write_text(
+        generate.NODES.read_text() + "\n## new_node\n\n| `a/b` | out | std_msgs/String | reliable | text |\n"
+    )
     monkeypatch.setattr(generate, "NODES", page)
     assert generate.main(["--check"]) == 1
     assert "run python security/generate.py" in capsys.readouterr().out
