@@ -78,6 +78,7 @@ format: install
 
 docs: install
 	@$(BIN)/python docs/reference/generate.py
+	@$(BIN)/python security/generate.py
 	@$(BIN)/python benchmarks/readme_tables.py
 
 # One after the other even with -j: the cheap checks say no first.

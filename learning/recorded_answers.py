@@ -9,19 +9,20 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rarrl.errors import InputError
-from rarrl.files import read_file, sha256, write_bytes_atomic, write_json_atomic
+from rarrl.files import MAX_FILE_BYTES, check_regular_file, read_file, sha256, write_bytes_atomic, write_json_atomic
 from rarrl.reasoner import skills_prompt
 from rarrl.reasoner.base import Answer, Reasoner, Request
 from rarrl.reasoner.plan import Fault, Plan, Verdict
 from rarrl.resources.cpu import cpu_seconds
 from rarrl.skills.domain import load_robot
-from rarrl.strict_json import MAX_FILE_BYTES, check_regular_file, parse_json
+from rarrl.strict_json import parse_json
 from rarrl.types import CallStatus, Role
 
 LEVELS = (1, 2)
@@ -183,7 +184,7 @@ class AnswerFile:
             for line in self.journal.read_text("utf-8").splitlines():
                 try:
                     entry = Recorded.from_json(json.loads(line), [])
-                except (KeyError, TypeError, ValueError):
+                except (KeyError, TypeError, ValueError, OverflowError, RecursionError, AttributeError):
                     continue  # a killed process leaves half a line
                 self.entries[entry.question] = entry
 
@@ -194,19 +195,22 @@ class AnswerFile:
             try:
                 with gzip.open(self.path) as stream:
                     data = stream.read(MAX_FILE_BYTES + 1)
-            except (OSError, EOFError) as error:
+            except (OSError, EOFError, zlib.error) as error:
                 raise InputError(f"{_WHAT}: {self.path} cannot be unpacked ({error}); record it again") from None
+            if len(data) > MAX_FILE_BYTES:
+                raise InputError(f"{_WHAT}: {self.path} unpacks to more than {MAX_FILE_BYTES} bytes; split the file")
         document = parse_json(data, _WHAT, str(self.path))
         try:
             self.model, self.robot = str(document["model"]), str(document["robot"])
             entries = [Recorded.from_json(each, document.get("homes", [])) for each in document["answers"]]
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+            by_question = {entry.question: entry for entry in entries}  # a list in a question is no question
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise InputError(f"{_WHAT}: {self.path} is none ({error!r:.80}); record it again") from None
         if robot is not None and robot != self.robot:
             raise InputError(f"{_WHAT}: {self.path} belongs to other files of the robot; record it again")
         if model is not None and model != self.model:
             raise InputError(f"{_WHAT}: {self.path} is of {self.model}, not of {model}; give another file")
-        self.entries = {entry.question: entry for entry in entries}
+        self.entries = by_question
 
     def ask(self, reasoner: Reasoner, question: Question, request: Request) -> Recorded:
         """The answer that is known, else the one that `reasoner` gives to `request`."""

@@ -545,15 +545,21 @@ def _where(values: Mapping[str, str]) -> dict[str, Shares]:
     try:
         found = json.loads(text)
         return {
-            str(thing)[:MAX_WORD]: tuple(
-                (str(place)[:MAX_WORD], min(max(float(n), 0.0), 1.0)) for place, n in of.items()
-            )
+            str(thing)[:MAX_WORD]: tuple((str(place)[:MAX_WORD], _within_one(n)) for place, n in of.items())
             for thing, of in found.items()
         }
-    except (ValueError, RecursionError, TypeError, AttributeError):
+    except (ValueError, RecursionError, TypeError, AttributeError, OverflowError):
         if len(text) >= MAX_TEXT:
             return {}
         raise ValueError(f"key where: {_short(text)} is not thing -> place -> share") from None
+
+
+def _within_one(share: object) -> float:
+    """Raises: ValueError for NaN, OverflowError for an integer beyond any float, TypeError."""
+    number = float(share)  # type: ignore[arg-type]
+    if math.isnan(number):
+        raise ValueError("a share is NaN")
+    return min(max(number, 0.0), 1.0)
 
 
 def _share(values: Mapping[str, str], key: str) -> float:

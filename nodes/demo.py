@@ -6,7 +6,6 @@ runs dry. The seed was not chosen."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +13,11 @@ import numpy as np
 
 from rarrl.config import Config, OrchestratorConfig, ReplayConfig
 from rarrl.errors import DependencyMissingError
-from rarrl.files import read_file
 from rarrl.latency.profile import MAX_SECONDS, MAX_TOKENS, load_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.registry import RECORDED_RULES_FILE, RULES_FILE
 from rarrl.perception.voxels import PRESETS
+from rarrl.strict_json import read_json
 from rarrl_learning.perception.scenes import Scene, motorcycle_scene, rendered_scene
 
 CONDITION = "binding"  # the rules play with the parameters tuned for tight budgets
@@ -63,7 +62,7 @@ def demo_policies(llm: str = "profile") -> list[str]:
 
 def best_rule(file: Path = RULES_FILE) -> str:
     """The family with the highest success under CONDITION, as it was tuned on held-in plans."""
-    table = json.loads(read_file(file, "tuned rules"))["conditions"][CONDITION]
+    table = read_json(file, "tuned rules")["conditions"][CONDITION]
     return str(
         max((name for name in table if name not in ("never", "always")), key=lambda name: table[name]["success"])
     )

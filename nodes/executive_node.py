@@ -27,6 +27,7 @@ from rarrl.executive.certainty import Certainty
 from rarrl.executive.commands import Adopt, Commands, Save, Send, Stop
 from rarrl.executive.executive import STANDING, UNDER_WAY, ExecutiveSettings, TaskExecutive, TaskStatus, goal_of
 from rarrl.executive.journal import Journal
+from rarrl.executive.paced import Paced
 from rarrl.orchestrator.skill_statistics import SkillStatistics, priors_of
 from rarrl.reasoner.base import Answer
 from rarrl.skills.domain import domain_of
@@ -61,6 +62,11 @@ from .task_action import TaskAction
 
 TICK_S = 0.1
 """Seconds between two looks at deadlines; those of skills are seconds, and the runner keeps its own."""
+
+INSTRUCTION_S = 0.2
+"""Seconds between two tasks that are begun: each ends the one before, and stops its skill; people are slower."""
+MAX_HEARD = 10_000
+"""Characters of an instruction that are looked at, for its first word; a goal has at most 500."""
 
 NO_ORCHESTRATOR = Decision(0, Action.ACT, 0.0, "no orchestrator")
 """What is decided where nobody decides. An orchestrator counts its decisions from 1."""
@@ -123,6 +129,7 @@ class ExecutiveNode(RarrlNode):
         self._feedback: dict[str, dict[str, object]] = {}  # uuid -> what it said last
         self._sent: dict[str, float] = {}  # uuid -> when
         self._paused_for = ""  # why the node itself has paused the task
+        self._heard = Paced[str](INSTRUCTION_S)
         self._served = False  # the task came over `task_action`
         self._told: dict[str, object] = {}  # topic -> what was published last
         self._counted = False  # a result came since the statistics were written
@@ -324,7 +331,15 @@ class ExecutiveNode(RarrlNode):
     # What comes from people and from the orchestrator
 
     def _on_instruction(self, msg: String) -> None:
-        sentence = msg.data.strip()
+        self._heard.offer(msg.data[:MAX_HEARD])
+        self._begin_heard()
+
+    def _begin_heard(self) -> None:
+        """Of a flood of instructions the newest, and no more than a few a second: each ends the task before."""
+        heard = self._heard.due(now())
+        if heard is None:
+            return
+        sentence = heard.strip()
         report = self._executive.report
         same = report is not None and report.task is not None and report.task.goal == goal_of(sentence)
         if same and self._executive.status is TaskStatus.RUNNING:
@@ -380,6 +395,7 @@ class ExecutiveNode(RarrlNode):
         self._deserted = False
 
     def _on_tick(self) -> None:
+        self._begin_heard()
         if self._task_action is not None:
             self._task_action.look()
         if self.active and self._peers.senior and self._executive.status is TaskStatus.RUNNING:
@@ -575,7 +591,7 @@ class ExecutiveNode(RarrlNode):
                 **self._thinking_values(),
                 "servers_missing": ", ".join(missing)[:300],
                 "results_ignored": executive.ignored,
-                "messages_ignored": self._client.ignored + self._ignored,
+                "messages_ignored": self._client.ignored + self._ignored + self._heard.dropped,
                 "last_ignored": (self._last_ignored or self._client.last_ignored)[:200],
                 "sightings_at_no_place": self._unplaced,
                 "battery": "unknown" if not math.isfinite(executive.battery) else round(executive.battery, 1),

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
@@ -30,7 +29,9 @@ from rarrl.config import (
     iter_fields,
 )
 from rarrl.errors import InputError
+from rarrl.files import read_file
 from rarrl.plugins import did_you_mean
+from rarrl.strict_yaml import MAX_YAML_BYTES, parse_yaml
 
 LIVE = ("orchestrator.cost_weight", "orchestrator.decision_timeout_s", "replay.speed")
 """Parameters that can be set while the node runs; all others are read once and are read-only."""
@@ -316,11 +317,10 @@ def check_file(path: Path) -> None:
     Raises: InputError where it cannot be read, or holds no parameters."""
     if path.is_fifo():  # it can be read but once
         return
+    data = read_file(path, "parameter file", MAX_YAML_BYTES)
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"parameter file {path}: cannot be read ({error.strerror}); check the path") from None
-    except (ValueError, RecursionError, yaml.YAMLError):
+        content = parse_yaml(data, "parameter file", str(path))
+    except InputError:  # an alias is refused before it can multiply
         return
     if not _holds_parameters(content):
         raise InputError(

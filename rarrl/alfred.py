@@ -52,6 +52,8 @@ MAX_LINE_BYTES = 1 << 20
 """Bytes of one line of a compact file."""
 MAX_PLANS = 1_000_000
 """Plans of one split; ALFRED's train split has 6,574."""
+MAX_SKIPPED = 10_000
+"""Bad entries of one split: each is told in a line that is kept."""
 MAX_COMPACT_BYTES = 1 << 30
 """Bytes of a compact file when it is unpacked: a small .gz file must not fill the memory."""
 
@@ -350,8 +352,11 @@ def _collect(entries: Iterable[_Entry]) -> tuple[list[AlfredPlan], list[str]]:
         except ValueError as error:
             skipped.append(f"{where}: {error}")
 
-        if len(plans) > MAX_PLANS:
-            raise InputError(f"{_WHAT}: over {MAX_PLANS} plans; this is not ALFRED")
+        if len(plans) > MAX_PLANS or len(skipped) > MAX_SKIPPED:
+            raise InputError(
+                f"{_WHAT}: over {MAX_PLANS} plans, or over {MAX_SKIPPED} bad entries"
+                f"{'; first: ' + skipped[0] if skipped else ''}; this is not ALFRED"
+            )
 
     return plans, skipped
 
@@ -362,17 +367,20 @@ def _from_traj_data(value: Any) -> dict[str, Any]:
     low = _get(_get(value, "plan", dict), "low_actions", list)
 
     steps = Counter(_get(action, "high_idx", int) for action in low)
+    if len(high) > MAX_SUBGOALS + len(_DROPPED):
+        raise ValueError(f"key high_pddl: {len(high)} sub-goals, expected at most {MAX_SUBGOALS}")
     plan = []
     low_steps = []
     for index, subgoal in enumerate(high):
         action = _get(subgoal, "discrete_action", dict)
         plan.append([_get(action, "action", str), *_get(action, "args", list)])
-        low_steps.append(steps[subgoal.get("high_idx", index)])
+        low_steps.append(steps[_get({"high_idx": index} | subgoal, "high_idx", int)])
 
     scene = _get(value, "scene", dict)
     floor_plan = scene.get("floor_plan") or f"FloorPlan{_get(scene, 'scene_num', int)}"
     anns = value.get("turk_annotations", {})
     anns = anns.get("anns", []) if isinstance(anns, dict) else []
+    anns = anns if isinstance(anns, list) else []
 
     return {
         "task_type": _get(value, "task_type", str),
@@ -390,7 +398,7 @@ def _from_traj_data(value: Any) -> dict[str, Any]:
 def _get(value: Any, key: str, kind: type) -> Any:
     if not isinstance(value, dict) or key not in value:
         raise ValueError(_NO_PLAN if key == "plan" else f"key {key} is missing")
-    if not isinstance(value[key], kind):
+    if not isinstance(value[key], kind) or (kind is int and isinstance(value[key], bool)):
         raise ValueError(f"key {key}: {short(value[key])} is not a {kind.__name__}")
     return value[key]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import stat
+import re
 from collections import Counter
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,17 +16,21 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from rarrl.errors import InputError
+from rarrl.files import check_regular_file as check_regular_file  # known by both names
 from rarrl.files import read_file
 
-MAX_FILE_BYTES = 64 * 1024 * 1024
-"""Bytes: larger files are refused before they are read, because a robot's computer has little memory to spare."""
-
+MAX_JSON_VALUES = 5_000_000
+"""Values of one document: an empty list takes 2 bytes of a file and 56 of memory. The largest profile has 3 million."""
+MAX_JSON_INT = 2**63
+"""Integers are smaller than this; what is larger is no count of anything, and does not fit into a float for sure."""
 RESTORE = "restore the file"
 """What to do about a damaged file that a program wrote."""
 MEND = "mend it there"
 """What to do about one that people write."""
 _LISTS = {"frozen_set_type": "write a list of names", "tuple_type": "write a list"}
 """Faults whose text speaks of Python's types, which no file knows -> what to do."""
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -37,32 +42,25 @@ def short(value: object, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def check_regular_file(path: Path, what: str, max_bytes: int = MAX_FILE_BYTES) -> None:
-    """Refuses what should not be read.
-
-    Raises: InputError if nothing is there, or it is a folder, a device, a pipe, or larger than `max_bytes`."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        raise InputError(f"{what}: {path} does not exist") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
-        raise InputError(f"{what}: {short(str(path))} cannot be read ({error})") from None
-
-    if stat.S_ISDIR(status.st_mode):
-        raise InputError(f"{what}: {path} is a folder; give the path of a file")
-    if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{what}: {path} is not a regular file; copy it to one first")
-    if status.st_size > max_bytes:
-        raise InputError(f"{what}: {path} has {status.st_size} bytes, at most {max_bytes} are read; split the file")
-
-
 def parse_json(data: bytes, what: str, where: str, remedy: str = RESTORE) -> Any:
-    """Parses strict JSON: NaN, infinity and duplicate keys are refused. remedy: what to do about what is no JSON.
+    """Parses strict JSON: NaN, numbers beyond a double or 64 bits, half surrogate pairs and duplicate keys are refused.
 
-    Raises: InputError, one line that begins with `what: where`."""
+    remedy: what to do about what is no JSON. Raises: InputError, one line that begins with `what: where`."""
 
     def refuse_constant(name: str) -> Any:
         raise ValueError(f"{name} is not a JSON number; numbers must be finite")
+
+    def finite(text: str) -> float:
+        number = float(text)
+        if math.isinf(number):
+            raise ValueError(f"number {short(text)[1:-1]} is too large; numbers must be finite")
+        return number
+
+    def whole(text: str) -> int:
+        number = int(text) if len(text) <= 20 else MAX_JSON_INT
+        if not -MAX_JSON_INT <= number < MAX_JSON_INT:
+            raise ValueError(f"integer {short(text)[1:-1]} is too large (allowed: 64 bits)")
+        return number
 
     def refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
@@ -71,8 +69,22 @@ def parse_json(data: bytes, what: str, where: str, remedy: str = RESTORE) -> Any
             raise ValueError(f"key {short(twice)} is given twice in one object; keep one")
         return result
 
+    values = data.count(b",") + data.count(b"[") + data.count(b"{")
+    if values > MAX_JSON_VALUES:
+        raise InputError(f"{what}: {where} holds {values} values, at most {MAX_JSON_VALUES} are read; split the file")
     try:
-        return json.loads(data, parse_constant=refuse_constant, object_pairs_hook=refuse_duplicates)
+        value = json.loads(
+            data,
+            parse_float=finite,
+            parse_int=whole,
+            parse_constant=refuse_constant,
+            object_pairs_hook=refuse_duplicates,
+        )
+        if _SURROGATE.search(data):  # may be half of a pair, which no text file, topic or terminal takes
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return value
+    except UnicodeEncodeError:
+        raise InputError(f"{what}: {where} holds half of a surrogate pair (\\ud800 to \\udfff); {remedy}") from None
     except json.JSONDecodeError as error:
         at = f"line {error.lineno}, column {error.colno}"
         raise InputError(f"{what}: {where} is not whole JSON at {at} ({error.msg}); {remedy}") from None

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from rarrl.errors import InputError
-from rarrl.files import read_file
+from rarrl.files import check_regular_file, read_file
 from rarrl.strict_json import short
 
 MAX_YAML_BYTES = 100_000
@@ -18,16 +18,15 @@ MAX_YAML_BYTES = 100_000
 
 
 def read_yaml(path: Path, what: str, max_bytes: int = MAX_YAML_BYTES) -> Any:
-    """Reads the file `path` as plain YAML: no anchors, aliases, merges or duplicate keys. None for an empty file.
+    """Reads the file `path` as plain YAML: no anchors, aliases, merges, tags or duplicate keys. None for an empty one.
 
     what: what kind of file it should be; it begins the messages.
 
     Raises: InputError, one line."""
     if "\0" in str(path):
         raise InputError(f"{what}: {short(str(path))} cannot be the path of a file (it holds a NUL character)")
-    if path.exists() and not path.is_dir() and not path.is_file():
-        raise InputError(f"{what}: {path} is not a regular file; copy it to one first")
-    if path.is_file() and os.path.getsize(path) > max_bytes:
+    check_regular_file(path, what)
+    if os.path.getsize(path) > max_bytes:
         raise InputError(f"{what}: {path} has more than {max_bytes} bytes: not a {what} file")
     return parse_yaml(read_file(path, what), what, str(path))
 
@@ -49,7 +48,7 @@ def parse_yaml(data: bytes | str, what: str, where: str) -> Any:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """A YAML loader that refuses what no settings need: anchors, aliases (bombs), merges, duplicate keys."""
+    """A YAML loader that refuses what no settings need: anchors, aliases (bombs), merges, tags, duplicate keys."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()
@@ -57,8 +56,19 @@ class _PlainLoader(yaml.SafeLoader):
             raise yaml.composer.ComposerError(
                 None, None, "anchors (&) and aliases (*) are refused; write the value out", event.start_mark
             )
+        if getattr(event, "tag", None) is not None:  # !!set of a number breaks the constructor in many ways
+            raise yaml.composer.ComposerError(
+                None, None, f"tags ({short(event.tag)[1:-1]}) are refused; write the value alone", event.start_mark
+            )
 
         return super().compose_node(parent, index)
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+        value = super().construct_scalar(node)
+        if isinstance(value, str) and not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+            problem = "half of a surrogate pair (\\ud800 to \\udfff), which no topic or terminal takes"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rarrl.errors import InputError
+from rarrl.errors import InputError, plain_line
 from rarrl.files import read_file
 from rarrl.latency.profile import MAX_SECONDS, MAX_TOKENS
 from rarrl.plugins import did_you_mean
-from rarrl.strict_json import check_regular_file, short
+from rarrl.strict_json import short
 
 FAILURES = ("error_code", "error_text", "status", "success")
 """The columns that may say that a request failed."""
@@ -32,6 +32,8 @@ SHORT_ANSWER = -100.0
 """llmperf's mark for an answer shorter than asked, whose latency is valid."""
 ANSWERED_CODES = (0.0, SHORT_ANSWER)
 """Error codes of requests that were answered. Codes of HTTP's success, 200 to 299, mean an answer too."""
+MAX_TEXT = 200
+"""Characters of a provider's or a model's name."""
 WHAT = "request log"
 """How messages about a log begin."""
 
@@ -103,7 +105,7 @@ class Row:
     def text(self, column: str) -> str:
         """What a text column holds."""
         value = self.values.get(column)
-        return "" if value is None else str(value).strip()
+        return "" if value is None else plain_line(str(value).strip(), MAX_TEXT)
 
     def request(self) -> LoggedRequest:
         """The request. Raises: ValueError that names the column, its value and what is allowed."""
@@ -223,9 +225,8 @@ def read_rows(path: Path) -> list[Row]:
     """The requests of a log in file order.
 
     Raises: InputError, one line: an unreadable file, another format, a missing column."""
-    check_regular_file(path, WHAT, max_bytes=MAX_BYTES)
     try:
-        text = read_file(path, WHAT).decode("utf-8-sig")
+        text = read_file(path, WHAT, MAX_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{WHAT}: {path} is not UTF-8 text at byte {error.start}; save it again in UTF-8") from None
 

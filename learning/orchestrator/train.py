@@ -19,7 +19,7 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
 from rarrl.errors import DependencyMissingError, InputError
-from rarrl.files import read_file, write_bytes_atomic, write_json_atomic
+from rarrl.files import MAX_WEIGHTS_BYTES, read_file, write_bytes_atomic, write_json_atomic
 from rarrl.orchestrator.features import (
     ALL_FEATURE_NAMES,
     BUDGET_FEATURES,
@@ -312,7 +312,7 @@ def _resume(model: Any, env: TrainingEnv, config: TrainConfig, folder: Path) -> 
         return 0
 
     text = read_file(folder / "checkpoint.json", "checkpoint")
-    data = read_file(folder / CHECKPOINT, "checkpoint")
+    data = read_file(folder / CHECKPOINT, "checkpoint", MAX_WEIGHTS_BYTES)
     try:
         state = json.loads(text)
         found = state["config"]

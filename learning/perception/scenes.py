@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +11,10 @@ import cv2
 import numpy as np
 
 from rarrl.errors import DependencyMissingError, InputError
-from rarrl.files import read_file
+from rarrl.files import read_file, read_npz
 from rarrl.perception.rig import CameraRig
 from rarrl.perception.voxels import PRESETS, GridSpec
+from rarrl.strict_json import read_json
 from rarrl.types import StereoPair
 
 from .synthetic import SynthConfig, render_pair
@@ -58,7 +57,7 @@ def load_scene(folder: Path) -> Scene:
     """left.png, right.png, disp_gt.npz (`disp`: px, 0 = none) and calib.json (kind, f, cx, cy, baseline, doffs)."""
     path = folder / "calib.json"
     try:
-        calib = json.loads(read_file(path, "calibration"))
+        calib = read_json(path, "calibration")
         kind = calib["kind"]
         values = {key: float(calib[key]) for key in ("f", "cx", "cy", "baseline", "doffs")}
     except (ValueError, TypeError, KeyError) as error:
@@ -77,9 +76,8 @@ def load_scene(folder: Path) -> Scene:
 
     truth_path = folder / "disp_gt.npz"
     try:
-        with np.load(truth_path, allow_pickle=False) as stored:
-            truth = np.asarray(stored["disp"], dtype=np.float32)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        truth = np.asarray(read_npz(truth_path, "truth")["disp"], dtype=np.float32)
+    except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"truth: {truth_path}: {type(error).__name__} {error}; needs an array `disp`") from None
 
     if truth.shape != left.shape[:2]:

@@ -30,7 +30,7 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
 from rarrl.errors import InputError
-from rarrl.files import read_file, sha256, write_bytes_atomic
+from rarrl.files import MAX_WEIGHTS_BYTES, read_file, sha256, write_bytes_atomic
 from rarrl.policy.spec import RobotInfo, TaskInfo
 
 # In the order of the table above; from the third on, each is a field of `Frames`.
@@ -102,7 +102,7 @@ def load_demonstrations(folders: Sequence[Path]) -> Demonstrations:
     robots: list[RobotInfo] = []
     hashes = []
     for path in paths:
-        data = read_file(path, "demonstrations")
+        data = read_file(path, "demonstrations", MAX_WEIGHTS_BYTES)
         robot, task, frames = _parse(path, data)
         robots.append(robot)
         if infos.setdefault(task.name, task) != task:

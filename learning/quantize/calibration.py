@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rarrl.errors import InputError
-from rarrl.files import read_file, write_bytes_atomic
+from rarrl.files import MAX_WEIGHTS_BYTES, read_file, write_bytes_atomic
 from rarrl.strict_json import parse_json
 
 FILE = "calibration.safetensors"
@@ -139,11 +139,11 @@ def load_calibration(folder: Path) -> Calibration:
     from safetensors.numpy import load
 
     path = folder / FILE
-    data = read_file(path, "calibration")
+    data = read_file(path, "calibration", MAX_WEIGHTS_BYTES)
     try:
         arrays = load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"calibration: {path} is not a safetensors file ({error}); record it again") from None
 
     facts = _facts(path, header)
@@ -162,7 +162,9 @@ def load_calibration(folder: Path) -> Calibration:
 
 
 def _facts(path: Path, header: dict[str, Any]) -> dict[str, Any]:
-    facts = parse_json(str(header.get("__metadata__", {}).get("calibration", "{}")).encode(), "calibration", str(path))
+    about = header.get("__metadata__")
+    told = about.get("calibration", "{}") if isinstance(about, dict) else "{}"
+    facts = parse_json(str(told).encode("utf-8", "replace"), "calibration", str(path))
     whole = isinstance(facts, dict) and isinstance(facts.get("blocks"), list)
     whole = whole and all(type(number) is int for number in [*facts["blocks"], facts.get("first_action")])
     if not whole or facts.get("activation") not in ACTIVATIONS:

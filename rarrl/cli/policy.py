@@ -209,7 +209,11 @@ def serve_policy(
     ),
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
     token_file: Annotated[
-        Path | None, typer.Option(help="A file with the token that clients send (`Authorization: Api-Key TOKEN`).")
+        Path | None,
+        typer.Option(
+            help="A file with the token that clients send (`Authorization: Api-Key TOKEN`); without it the environment "
+            "variable RARRL_POLICY_TOKEN counts."
+        ),
     ] = None,
 ) -> None:
     """Serve a policy to openpi's clients (websocket, msgpack) until Ctrl-C."""
@@ -217,7 +221,7 @@ def serve_policy(
     from rarrl.policy import server
     from rarrl.policy.serve import MODELS
 
-    token = server.read_token(token_file) if token_file is not None else None
+    token = server.find_token(token_file)
     folder = policy or MODELS / "policy_metaworld"
     with make_policy(folder) as served:
         counts = server.run(

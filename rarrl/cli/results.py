@@ -10,6 +10,7 @@ from typing import Any
 from rarrl.cli.common import check_output, console, table
 from rarrl.errors import InputError
 from rarrl.files import read_file
+from rarrl.strict_json import parse_json, read_json
 
 RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 """The committed results, where the package lies in its repository."""
@@ -79,9 +80,10 @@ def is_results(path: Path) -> bool:
     """Whether the JSON file `path` is a results document (else it may be a latency profile).
 
     Raises: InputError where it cannot be read."""
+    data = read_file(path, "results")
     try:
-        document = json.loads(read_file(path, "results"))
-    except ValueError:
+        document = parse_json(data, "results", str(path))
+    except InputError:
         return False  # the profile's own reader says what is wrong
     return isinstance(document, dict) and {"figures", "tables"} <= set(document)
 
@@ -91,10 +93,10 @@ def plot_results(path: Path, picture: Path) -> None:
     from rarrl_learning.orchestrator.figures import pareto
 
     check_output(picture, "--out")
-    results = json.loads(read_file(path, "results"))
+    results = read_json(path, "results")
     try:
         pareto(results, picture)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         raise InputError(
             f"results: {path} holds no comparison to draw ({type(error).__name__}: {error}); `rarrl eval orchestrator "
             "--json FILE` writes one"

@@ -456,6 +456,8 @@ def _expand_table(block: Any, where: str, row_where: str, allowed: Sequence[str]
             f"(allowed: each once of {', '.join(allowed)}); fix the column names"
         )
 
+    if len(block["rows"]) > MAX_RECORDS:  # before each becomes an object
+        raise InputError(f"{_WHAT}: {where}.rows: {len(block['rows'])} rows (allowed: at most {MAX_RECORDS})")
     for number, row in enumerate(block["rows"], start=1):
         if not isinstance(row, list) or len(row) != len(names):
             raise InputError(

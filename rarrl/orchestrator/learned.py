@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from rarrl.orchestrator.features import (
     encode,
     encode_nameless,
 )
+from rarrl.strict_json import read_json
 
 Floats32 = NDArray[np.float32]
 MAX_BYTES = 16_000_000
@@ -140,8 +140,7 @@ def load_learned(path: Path) -> LearnedPolicy:
             "of stable-baselines3"
         )
     file = path / "policy.safetensors" if os.path.isdir(path) else path
-    _check_size(file)
-    data = read_file(file, "policy")
+    data = read_file(file, "policy", MAX_BYTES)
     _check_hash(file, data)
     try:
         tensors = load_safetensors(data)
@@ -160,28 +159,15 @@ def load_learned(path: Path) -> LearnedPolicy:
     return _build(file, name, tensors, features)
 
 
-def _check_size(file: Path) -> None:
-    """Before reading: a device or a huge file would fill the memory."""
-    try:
-        found = file.stat()
-    except OSError:
-        return  # read_file says why
-    except ValueError as error:  # a NUL in the name
-        raise InputError(f"policy: {str(file)!r} is no path ({error})") from None
-    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-        raise InputError(f"policy: {file} is not a regular file; give the path of a .safetensors file")
-    if stat.S_ISREG(found.st_mode) and found.st_size > MAX_BYTES:
-        raise InputError(f"policy: {file} has {found.st_size} bytes; allowed: at most {MAX_BYTES}")
-
-
 def _check_hash(file: Path, data: bytes) -> None:
     card = file.parent / "card.json"
     if not card.exists():
         return
-    try:
-        expected = json.loads(card.read_text())["files"].get(file.name)
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise InputError(f"policy: {card} is not a model card ({error}); restore it or remove it") from None
+    value = read_json(card, "policy", "restore it or remove it")
+    files = value.get("files") if isinstance(value, dict) else None
+    if not isinstance(files, dict):
+        raise InputError(f"policy: {card} is not a model card (it has no object files); restore it or remove it")
+    expected = files.get(file.name)
     if expected is not None and expected != sha256(data):
         raise InputError(f"policy: {file} does not match the hash in {card}: the file is damaged or was changed")
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from rarrl.errors import InputError
-from rarrl.files import read_file
 from rarrl.orchestrator.learned import MODELS, load_learned
 from rarrl.orchestrator.rules import RULES, OrchestratorPolicy, families, make_rule
 from rarrl.plugins import did_you_mean, is_import_path, make_by_path
+from rarrl.strict_json import read_json, short
 
 SHIPPED = MODELS / "orchestrator"
 RULES_FILE = SHIPPED / "rules.json"
@@ -82,10 +82,19 @@ def rules_file(fitted: Fitted) -> Path:
 def tuned_parameters(condition: str = "binding", file: Path | None = None) -> dict[str, dict[str, Any]]:
     """Parameters per rule family as `rarrl tune rules` found them under `condition`; `file`: default RULES_FILE."""
     file = file or RULES_FILE
-    table = json.loads(read_file(file, "tuned rules"))["conditions"]
+    value = read_json(file, "tuned rules")
+    table = value.get("conditions") if isinstance(value, dict) else None
+    if not isinstance(table, dict) or not all(_holds_rules(entry) for entry in table.values()):
+        raise InputError(f"tuned rules: {file} is none of ours (conditions -> rule -> params); run `rarrl tune rules`")
     if condition not in table:
         raise InputError(f"{file.name}: no condition {condition!r}; allowed: {', '.join(table)}")
     return {family: entry["params"] for family, entry in table[condition].items()}
+
+
+def _holds_rules(condition: Any) -> bool:
+    return isinstance(condition, dict) and all(
+        isinstance(entry, dict) and isinstance(entry.get("params"), dict) for entry in condition.values()
+    )
 
 
 def load_policy(spec: str, fitted: Fitted = Fitted.LATENCIES) -> OrchestratorPolicy:
@@ -137,8 +146,8 @@ def _parameters(spec: str, text: str) -> dict[str, Any]:
     """The parameters behind the colon of `spec`. Raises: InputError."""
     try:
         params = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"policy {spec!r}: the parameters are not JSON ({error})") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"policy {short(spec)}: the parameters are not JSON ({error})") from None
     if not isinstance(params, dict):
         raise InputError(f'policy {spec!r}: parameters must be a JSON object such as {{"recipe": "P1"}}')
     return params

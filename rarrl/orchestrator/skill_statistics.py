@@ -39,6 +39,8 @@ MAX_SKILLS = 500
 """Skills in a file; a robot has a few dozen, so more is a wrong file."""
 MAX_CLASSES = 1000
 """Classes of a skill that are counted apart; what comes later is counted for the skill alone."""
+MAX_DAMAGED = 10
+"""Damaged files that are kept; the newest takes the place of the last."""
 _WHAT = "skill statistics"
 """How messages about a file begin."""
 _OTHERS = "*"
@@ -235,12 +237,12 @@ def _read(path: Path) -> dict[str, dict[str, Counts]]:
     try:
         document = validated(_File, read_json(path, _WHAT), _WHAT, str(path), {})
     except InputError as error:
-        aside = next(
-            candidate
-            for number in range(1000)
-            if not (candidate := path.with_name(f"{path.stem}.damaged{number or ''}{path.suffix}")).exists()
-        )
-        path.rename(aside)
-        logger.warning("%s; set aside as %s, counting begins anew", error, aside)
+        names = [path.with_name(f"{path.stem}.damaged{number or ''}{path.suffix}") for number in range(MAX_DAMAGED)]
+        aside = next((name for name in names if not name.exists()), names[-1])
+        try:
+            path.replace(aside)
+            logger.warning("%s; set aside as %s, counting begins anew", error, aside)
+        except OSError as trouble:  # a folder that may not be written
+            logger.warning("%s; it cannot be set aside (%s), counting begins anew", error, trouble.strerror)
         return {}
     return {skill: dict(classes) for skill, classes in document.skills.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rarrl.errors import InputError
-from rarrl.files import read_file
+from rarrl.strict_json import read_json
 
 SHIPPED = Path(__file__).resolve().parents[1] / "models" / "classical-detector" / "card.json"
 """The calibration that comes with the package."""
@@ -180,7 +179,7 @@ def card(calibration: Calibration, **origin: Any) -> dict[str, Any]:
 def read_card(path: Path) -> Calibration:
     """Reads the calibration in the file `path`. Raises: InputError that names what is wrong with it."""
     try:
-        values = json.loads(read_file(path, "calibration"))
+        values = read_json(path, "calibration")
         weights = tuple(float(values["weights"][name]) for name in FEATURES)
         free = float(values["free"])
         threshold = float(values["threshold"])

@@ -149,10 +149,7 @@ class MatchConfidence:
 
 def read_confidence(path: Path) -> MatchConfidence:
     """Reads the network in the safetensors file `path`. Raises: InputError that names what is wrong with it."""
-    data = read_file(path, "trust")
-    if len(data) > MAX_BYTES:
-        raise InputError(f"trust: {path} has {len(data)} bytes; a network as `rarrl train detector` writes has less")
-
+    data = read_file(path, "trust", MAX_BYTES)
     try:
         tensors = load_safetensors(data)
         hidden = tensors["hidden"]
@@ -160,7 +157,7 @@ def read_confidence(path: Path) -> MatchConfidence:
     except (SafetensorError, KeyError, ValueError) as error:
         raise InputError(f"trust: {path} is not a network of `rarrl train detector` ({error})") from None
 
-    units = len(hidden)
+    units = len(hidden) if hidden.ndim else 0
     if hidden.shape != (units, len(FEATURES)) or out.shape != (units + 1,) or not units:
         raise InputError(
             f"trust: {path} needs hidden (units, {len(FEATURES)}) and out (units + 1,), got {hidden.shape}, {out.shape}"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rarrl.errors import InputError
-from rarrl.files import read_file
 from rarrl.policy.spec import PolicySpec
+from rarrl.strict_json import read_json
 
 FOLDER = "presets"
 """Folder, inside a policy's folder, that holds one JSON file per preset."""
@@ -52,7 +51,7 @@ def load_preset(folder: Path, name: str) -> Preset:
         raise InputError(f"preset: {folder} has no preset {name!r}; {advice}")
 
     try:
-        return Preset.model_validate(json.loads(read_file(path, "preset"))["preset"])
+        return Preset.model_validate(read_json(path, "preset")["preset"])
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

@@ -17,6 +17,7 @@ from rarrl.errors import InputError
 from rarrl.files import read_file, sha256, write_bytes_atomic
 from rarrl.policy.spec import PAD, PolicySpec
 
+MAX_BYTES = 16_000_000
 FILE = "relevance.safetensors"
 """Name of the weights' file in a policy's folder."""
 HIDDEN = 64
@@ -78,7 +79,7 @@ def load_relevance(folder: Path, spec: PolicySpec, digest: str | None = None) ->
 
     Raises: InputError for a missing file, a wrong hash, other names or shapes, and NaN."""
     path = folder / FILE
-    data = read_file(path, "policy")
+    data = read_file(path, "policy", MAX_BYTES)
     if digest is not None and sha256(data) != digest:
         raise InputError(f"policy: {path} does not match the hash in the card: the file is damaged or was changed")
 

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from safetensors.numpy import load as load_safetensors
 
 from rarrl.errors import InputError
-from rarrl.files import read_file, sha256
+from rarrl.files import check_regular_file, read_file, sha256
 from rarrl.llama.gguf import Gguf, read_gguf, write_gguf
 from rarrl.llama.runtime import LlamaRuntime
 from rarrl.policy.base import ActionChunk, Observation
@@ -27,6 +27,7 @@ from rarrl.policy.preset import Preset, load_preset
 from rarrl.policy.relevance import FILE as RELEVANCE
 from rarrl.policy.relevance import Relevance, load_relevance
 from rarrl.policy.spec import PolicySpec
+from rarrl.strict_json import read_json
 
 MODELS = Path(__file__).parent.parent / "models"
 GGUF, OUTER, CARD = "model.gguf", "policy.safetensors", "card.json"
@@ -224,9 +225,8 @@ def load_card(folder: Path) -> tuple[PolicySpec, dict[str, str]]:
             "`rarrl train policy` writes it"
         )
     path = folder / CARD
-    data = read_file(path, "policy")
+    card = read_json(path, "policy")
     try:
-        card = json.loads(data)
         return PolicySpec.model_validate(card["spec"]), {str(k): str(v) for k, v in card["files"].items()}
     except ValidationError as error:
         first = error.errors()[0]
@@ -242,13 +242,15 @@ def load_outer(folder: Path, spec: PolicySpec, hashes: dict[str, str]) -> dict[s
     Raises: InputError for a wrong hash, other names or shapes, NaN."""
     path = folder / OUTER
     _check_file(path, hashes.get(OUTER))
-    data = read_file(path, "policy")
+    data = read_file(path, "policy", MAX_BYTES)
     try:
         weights = load_safetensors(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         types = json.loads(header.get("__metadata__", {}).get(TYPES, "{}"))
     except Exception as error:  # the reader raises several kinds for one thing: not our file
         raise InputError(f"policy: {path} is not a safetensors file ({type(error).__name__})") from None
+    if not isinstance(types, dict) or not all(isinstance(kind, str) for kind in types.values()):
+        raise InputError(f"policy: {path}: its metadata {TYPES} must map tensors to types; quantize again")
     expected = outer_shapes(spec)
     for name, kind in types.items():
         weights[name] = _unrounded(path, name, kind, weights.get(name), expected.get(name, ()))
@@ -296,7 +298,6 @@ def checked_gguf(path: Path, spec: PolicySpec, digest: str | None = None, shallo
 
 def _check_file(path: Path, digest: str | None) -> None:
     """Size before reading; then the hash, where one is told."""
-    if path.is_file() and path.stat().st_size > MAX_BYTES:
-        raise InputError(f"policy: {path} has {path.stat().st_size} bytes; allowed: at most {MAX_BYTES}")
-    if digest is not None and sha256(read_file(path, "policy")) != digest:
+    check_regular_file(path, "policy", MAX_BYTES)
+    if digest is not None and sha256(read_file(path, "policy", MAX_BYTES)) != digest:
         raise InputError(f"policy: {path} does not match the hash in {CARD}: the file is damaged or was changed")

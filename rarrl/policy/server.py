@@ -13,11 +13,12 @@ import hmac
 import ipaddress
 import logging
 import math
+import os
 import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ import numpy as np
 from rarrl.errors import DependencyMissingError, InputError, RarrlError
 from rarrl.files import read_file
 from rarrl.policy.base import ActionChunk, Interface, Observation, Policy, checked_words
+from rarrl.secrets import remember
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
@@ -40,7 +42,7 @@ DTYPES = {np.dtype(name).str: np.dtype(name) for name in ("uint8", "float32", "f
 ARRAY_KEYS = {b"__ndarray__", b"data", b"dtype", b"shape"}
 MAX_ITEMS = 64  # of a msgpack map or list: room is made for as many as a message claims, at each of 1000 nested levels
 MAX_TEXT = 10_000  # bytes
-MIN_TOKEN = 16  # characters
+MIN_TOKEN, MAX_TOKEN = 16, 1000  # characters
 POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER, TOO_BIG = 1008, 1011, 1013, 1009  # close codes, RFC 6455
 
 
@@ -48,11 +50,16 @@ POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER, TOO_BIG = 1008, 1011, 1013, 1
 class Limits:
     """What a client may take.
 
-    connections: at once. message_bytes: of one observation. idle_s: seconds without a question until it is closed."""
+    connections: at once. message_bytes: of one observation. idle_s: seconds without a question until it is closed.
+    strangers: connections that have not shaken hands yet. shake_s: seconds for that. send_s: seconds in which a client
+    must take an answer."""
 
     connections: int = 4
     message_bytes: int = 4_000_000
     idle_s: float = 600.0
+    strangers: int = 32
+    shake_s: float = 5.0
+    send_s: float = 10.0
 
 
 class PolicyServer:
@@ -62,14 +69,15 @@ class PolicyServer:
 
     Attributes:
         port: where it listens
-        counts: what happened so far: connections, answered, refused, unauthorised, turned away, idle, too big, failed
+        counts: what happened so far: connections, answered, refused, unauthorised, turned away, idle, too big, garbled
+            (no handshake of a websocket), slow (in shaking hands, or in taking an answer), failed
     """
 
     def __init__(self, policy: Policy, token: str | None, limits: Limits) -> None:
         self.port = 0
         self.counts: Counter[str] = Counter()
         self._policy, self._token, self._limits = policy, token, limits
-        self._open = 0
+        self._open = self._strangers = 0
         self._worker = ThreadPoolExecutor(1, "policy")  # a policy is for one thread: questions queue here
 
     def admit(self, connection: ServerConnection, request: Request) -> Response | None:
@@ -86,6 +94,23 @@ class PolicyServer:
                 return connection.respond(401, "wrong or missing token; send Authorization: Api-Key TOKEN\n")
         return None
 
+    async def shake(self, hands: Callable[[], Awaitable[None]], connection: ServerConnection) -> None:
+        """Counts what becomes of a handshake; a flood of connections that never shake hands is turned away."""
+        if self._strangers >= self._limits.strangers:
+            self.counts["turned away"] += 1
+            connection.transport.abort()
+            raise ConnectionAbortedError
+        self._strangers += 1
+        try:
+            await hands()
+        except asyncio.CancelledError:
+            self.counts["slow"] += 1
+            raise
+        finally:
+            self._strangers -= 1
+        if connection.request is None or connection.protocol.handshake_exc is not None:
+            self.counts["garbled"] += 1
+
     async def handle(self, socket: ServerConnection) -> None:
         """One client, from greeting to goodbye."""
         from websockets.exceptions import ConnectionClosed
@@ -97,13 +122,20 @@ class PolicyServer:
         self._open += 1
         self.counts["connections"] += 1
         try:
-            await socket.send(_pack(metadata(self._policy.spec)))
+            await self._say(socket, _pack(metadata(self._policy.spec)))
             await self._converse(socket)
         except ConnectionClosed as closed:
             if closed.sent is not None and closed.sent.code == TOO_BIG:
                 self.counts["too big"] += 1
+        except asyncio.TimeoutError:  # of _say: it takes nothing, and would not take a goodbye
+            self.counts["slow"] += 1
+            socket.transport.abort()
         finally:
             self._open -= 1
+
+    async def _say(self, socket: ServerConnection, message: str | bytes) -> None:
+        """Raises: asyncio.TimeoutError where the client does not take it in time."""
+        await asyncio.wait_for(socket.send(message), self._limits.send_s)
 
     async def close(self) -> None:
         """Waits for the policy's thread; the handlers, which told it to stop, have ended."""
@@ -123,12 +155,12 @@ class PolicyServer:
                 answer = await self._answer(socket, message, asked)
             except RarrlError as error:
                 self.counts["refused"] += 1
-                await socket.send(str(error))
+                await self._say(socket, str(error))
                 continue
             except Exception:  # a fault of the policy: its words may hold paths of this machine, they stay in the log
                 self.counts["failed"] += 1
                 logger.exception("the policy failed")
-                await socket.send("internal error of the policy; the server's log tells more")
+                await self._say(socket, "internal error of the policy; the server's log tells more")
                 await socket.close(INTERNAL_ERROR, "internal error of the policy")
                 return
             if answer is None:
@@ -136,7 +168,7 @@ class PolicyServer:
             if before is not None:
                 answer["server_timing"]["prev_total_ms"] = before
             self.counts["answered"] += 1
-            await socket.send(_pack(answer))
+            await self._say(socket, _pack(answer))
             before = 1e3 * (time.monotonic() - asked)
 
     async def _answer(self, socket: ServerConnection, message: str | bytes, asked: float) -> dict[str, Any] | None:
@@ -178,7 +210,7 @@ async def serving(
     Raises: InputError for an open door or a port that is taken, DependencyMissingError."""
     try:
         import msgpack  # noqa: F401
-        from websockets.asyncio.server import serve
+        from websockets.asyncio.server import ServerConnection, serve
     except ImportError:
         raise DependencyMissingError(
             "a policy server needs websockets and msgpack: pip install 'rarrl[serve]'"
@@ -193,6 +225,11 @@ async def serving(
     silent = logging.getLogger(f"{__name__}.websockets")
     silent.setLevel(logging.CRITICAL)
     server = PolicyServer(policy, token, limits)
+
+    class Counted(ServerConnection):
+        async def handshake(self, *options: Any, **more: Any) -> None:
+            await server.shake(lambda: super(Counted, self).handshake(*options, **more), self)
+
     try:
         listener = await serve(
             server.handle,
@@ -202,7 +239,8 @@ async def serving(
             compression=None,
             max_size=limits.message_bytes,
             max_queue=2,
-            open_timeout=5,
+            open_timeout=limits.shake_s,
+            create_connection=Counted,
             close_timeout=2,
             server_header=None,
             logger=silent,
@@ -237,15 +275,31 @@ def run(policy: Policy, host: str, port: int, token: str | None, ready: Callable
     return asyncio.run(main())
 
 
+TOKEN_VARIABLE = "RARRL_POLICY_TOKEN"
+"""The environment variable that may hold the token."""
+
+
+def find_token(file: Path | None) -> str | None:
+    """The token in a file, else in the environment; None where there is neither. From then on it is a secret that no
+    message or log shows. Raises: InputError, which does not hold it."""
+    if file is not None:
+        return read_token(file)
+    return _checked_token(os.environ[TOKEN_VARIABLE], TOKEN_VARIABLE) if os.environ.get(TOKEN_VARIABLE) else None
+
+
 def read_token(path: Path) -> str:
     """The token of a file: its text without white space at the ends.
 
     Raises: InputError; its message does not hold the token."""
-    token = read_file(path, "--token-file").decode("utf-8", "replace").strip()
-    if len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+    return _checked_token(read_file(path, "--token-file").decode("utf-8", "replace"), f"--token-file: {path}")
+
+
+def _checked_token(text: str, where: str) -> str:
+    token = text.strip()
+    remember(token)
+    if not MIN_TOKEN <= len(token) <= MAX_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
         raise InputError(
-            f"--token-file: {path} must hold one word of {MIN_TOKEN} or more ASCII characters; "
-            f"make one: openssl rand -hex 32 > {path}"
+            f"{where} must hold one word of {MIN_TOKEN} to {MAX_TOKEN} ASCII characters; make one: openssl rand -hex 32"
         )
     return token
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rarrl.errors import plain_line
 from rarrl.reasoner.base import Answer, BrokenRuleError, Request
 from rarrl.reasoner.language_model import CallFailedError, Completion, LanguageModel, Prompt, Recipe
 from rarrl.reasoner.plan import Plan, Verdict
@@ -212,6 +213,6 @@ def answered(request: Request, session: MeteredModel, recipe: Recipe, name: str)
         p_right=outcome.p_right if outcome else math.nan,
         where=outcome.where if outcome else {},
         text=hide_secrets(outcome.text if outcome else session.text)[:MAX_TEXT],
-        why=hide_secrets(why),
+        why=plain_line(hide_secrets(why)),
         tokens_thought=session.tokens_thought,
     )

@@ -195,13 +195,18 @@ def load_goal_reader(path: Path = WEIGHTS) -> GoalReader:
     data = read_file(path, "goal reader")
     card = path.with_name("card.json")
     if card.is_file():
-        expected = read_json(card, "goal reader").get("files", {}).get(path.name)
+        value = read_json(card, "goal reader")
+        files = value.get("files") if isinstance(value, dict) else None
+        expected = files.get(path.name) if isinstance(files, dict) else None
         if expected != sha256(data):
             raise InputError(f"goal reader: {path} is not the file that {card.name} describes; install rarrl again")
     try:
         with safe_open(path, "numpy") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             values = json.loads((file.metadata() or {})["values"])
+        for name, array in tensors.items():
+            if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+                raise ValueError(f"{name} must be finite numbers")
         reader = GoalReader(
             tuple(tuple(values[field]) for field in FIELDS),
             tensors.pop("embedding"),
@@ -209,7 +214,7 @@ def load_goal_reader(path: Path = WEIGHTS) -> GoalReader:
             tensors,
         )
         reader.read("put a mug on the desk")
-    except (SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         raise InputError(f"goal reader: {path} holds no weights of it ({error!r:.80}); install rarrl again") from None
     return reader
 

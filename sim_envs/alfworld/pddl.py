@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import count, islice
 from typing import Any
 
 from rarrl.errors import InputError
@@ -15,6 +16,10 @@ Facts = Mapping[str, Set[tuple[str, ...]]]
 Expression = str | list[Any]
 """A name, or a list in brackets."""
 
+MAX_CONDITIONS = 40
+"""Facts of a goal; ALFWorld's have 13."""
+MAX_TRIED = 200_000
+"""Facts that are held against a goal's conditions: each condition multiplies them. ALFWorld's need a few thousand."""
 MAX_DEPTH = 60
 """Brackets within brackets; ALFWorld's goals have 8."""
 _TOKEN = re.compile(r"[()]|[^\s()]+")
@@ -73,8 +78,11 @@ def holds(goal: Expression, facts: Facts) -> bool:
     >>> holds(["exists", ["?o", "-", "object"], ["hot", "?o"]], {"hot": {("mug_1",)}})
     True
     """
-    conditions = sorted(_conditions(goal, False), key=lambda each: each[0] or each[1][0] == "=")  # facts bind first
-    return next(_bindings(conditions, {}, facts), None) is not None
+    conditions = list(islice(_conditions(goal, False), MAX_CONDITIONS + 1))
+    if len(conditions) > MAX_CONDITIONS:
+        raise ValueError(f"a goal has more than {MAX_CONDITIONS} conditions")
+    conditions.sort(key=lambda each: each[0] or each[1][0] == "=")  # facts bind first
+    return next(_bindings(conditions, {}, facts, count()), None) is not None
 
 
 def _conditions(goal: Expression, negated: bool) -> Iterator[tuple[bool, list[str]]]:
@@ -89,13 +97,15 @@ def _conditions(goal: Expression, negated: bool) -> Iterator[tuple[bool, list[st
     elif goal[0] == "not" and len(goal) == 2 and not negated:
         yield from _conditions(goal[1], True)
     elif all(isinstance(each, str) for each in goal) and goal[0] not in ("or", "forall", "imply", "when"):
+        if goal[0] == "=" and len(goal) != 3:
+            raise ValueError(f"{short(goal)} is not allowed in a goal (allowed: = of two names)")
         yield negated, [str(each) for each in goal]
     else:
         raise ValueError(f"{short(goal)} is not allowed in a goal (allowed: and, exists, not, =, facts)")
 
 
 def _bindings(
-    conditions: list[tuple[bool, list[str]]], bound: dict[str, str], facts: Facts
+    conditions: list[tuple[bool, list[str]]], bound: dict[str, str], facts: Facts, tried: Iterator[int]
 ) -> Iterator[dict[str, str]]:
     if not conditions:
         yield bound
@@ -105,10 +115,12 @@ def _bindings(
     if negated or predicate == "=":
         row = tuple(bound.get(word, word) for word in words)
         if (row[0] == row[1] if predicate == "=" else row in facts.get(predicate, ())) != negated:
-            yield from _bindings(rest, bound, facts)
+            yield from _bindings(rest, bound, facts, tried)
         return
     for row in facts.get(predicate, ()):
+        if next(tried) > MAX_TRIED:
+            raise ValueError(f"a goal that takes more than {MAX_TRIED} tries")
         if len(row) == len(words):
             further = dict(bound)
             if all(further.setdefault(w, v) == v if w[0] == "?" else w == v for w, v in zip(words, row, strict=True)):
-                yield from _bindings(rest, further, facts)
+                yield from _bindings(rest, further, facts, tried)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from rarrl.errors import InputError
+from rarrl.strict_json import short
 
 from .games import Game
 from .pddl import holds, read_problem
@@ -78,8 +79,11 @@ class Twin:
         self._place_types = self._pairs("receptacletype")
         self._types = self._pairs("objecttype")
         self._openable = {place for place, *_ in facts.get("openable", ())}
-        for predicate in ("inreceptacle", "objectatlocation", "inreceptacleobject", "holds"):
-            self._pairs(predicate)
+        spoken = {*self._places, *self._pairs("holds").values()}
+        for predicate in ("inreceptacle", "objectatlocation", "inreceptacleobject"):
+            spoken |= self._pairs(predicate).keys()
+        for each in sorted(spoken - self._names.keys()):
+            raise InputError(f"ALFWorld: game {game.name}: {short(each)} is no id (Class_bar_...); get the game again")
         agents = tuple(self._pairs("atlocation"))
         if len(agents) != 1 or not self._places:
             raise InputError(f"ALFWorld: game {game.name}: its problem has no agent, or no receptacles; get it again")

@@ -17,10 +17,10 @@ import numpy as np
 import yaml
 
 from rarrl.errors import DependencyMissingError, InputError
-from rarrl.files import read_file
 from rarrl.frames import Mount
 from rarrl.poses import pose_matrix
 from rarrl.range_scan import RangeScan
+from rarrl.strict_yaml import read_yaml
 
 ROBOT: dict[str, Any] = {
     "kinematics": {"name": "diff"},
@@ -61,7 +61,7 @@ class IrSimRobot:
 
     def __init__(self, world: str | Path | Mapping[str, Any], seed: int = 0) -> None:
         irsim = load_irsim()
-        described = world if isinstance(world, Mapping) else yaml.safe_load(read_file(Path(world), "the ir-sim world"))
+        described = world if isinstance(world, Mapping) else read_yaml(Path(world), "the ir-sim world")
         with tempfile.TemporaryDirectory() as folder:  # ir-sim reads files alone
             path = Path(folder, "world.yaml")
             path.write_text(yaml.safe_dump(dict(described)), "utf-8")

@@ -75,7 +75,7 @@ def test_a_damaged_one_is_said_in_one_line_and_left_as_it_is(path, damage):
     [
         ("task", None, "says running, and no task"),
         ("pending", [[0, "fly", "x"]], "does not fit the skills"),
-        ("number", 1e999, "infinity"),
+        ("number", 1e999, "must be finite"),
         ("goals", [[]], "removed?|indices"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rarrl import strict_json
+from rarrl import files
 from rarrl.errors import InputError
 from rarrl.latency.profile import (
     COLUMNS,
@@ -148,7 +148,7 @@ def test_strange_names_are_refused_in_one_line(name: str) -> None:
         ("total_s", 0.1, "record 2, records: key total_s: 0.1 is below ttft_s 0.2 (allowed: ttft_s to 3600 s)"),
         ("total_s", 3601, "record 2, key records.total_s: 3601 is not allowed (allowed: ttft_s to 3600 s"),
         ("total_s", None, "record 2, key records.total_s: None is not allowed"),
-        ("total_s", 10**400, "record 2, key records.total_s: "),
+        ("total_s", 10**400, "is too large (allowed: 64 bits)"),
         (
             "finish",
             "done",
@@ -195,7 +195,7 @@ def test_bad_documents_are_named(tmp_path: Path, changes: dict[str, Any], expect
         (b'{"schema_version": 1', "is not whole JSON at line 1, column"),
         (b'{"schema_version": NaN}', "NaN is not a JSON number"),
         (b'{"schema_version": -Infinity}', "-Infinity is not a JSON number"),
-        (b'{"schema_version": 1e999}', "schema_version: inf is not allowed"),
+        (b'{"schema_version": 1e999}', "number 1e999 is too large"),
         (b'{"a": 1, "a": 2}', "key 'a' is given twice"),
         (b"\xff\xfe\x00", "bad.json"),
         (b"\x80abc", "can't decode"),
@@ -233,7 +233,7 @@ def test_a_folder_a_pipe_and_a_huge_file_are_refused_unread(tmp_path: Path) -> N
     os.mkfifo(tmp_path / "pipe.json")
     assert "is not a regular file" in refused(tmp_path / "pipe.json")
     with (tmp_path / "huge.json").open("wb") as stream:
-        stream.truncate(strict_json.MAX_FILE_BYTES + 1)  # sparse: takes no disk
+        stream.truncate(files.MAX_FILE_BYTES + 1)  # sparse: takes no disk
     assert "at most 67108864 are read" in refused(tmp_path / "huge.json")
 
 

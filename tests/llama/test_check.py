@@ -1,6 +1,7 @@
 """A file is tried in a child before anything else gets it; what the child says becomes one line."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,11 +14,13 @@ def child(tmp_path, monkeypatch, script):
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.chdir(tmp_path)
+    Path("m.gguf").touch()
 
 
 def test_a_file_that_llama_cpp_computes_with_passes(tmp_path, monkeypatch):
     child(tmp_path, monkeypatch, 'test "$*" = "-m rarrl.llama.check m.gguf"')
-    check.check_in_child("m.gguf")
+    check.check_in_child(Path("m.gguf"))
 
 
 @pytest.mark.parametrize(
@@ -37,7 +40,7 @@ def test_a_file_that_llama_cpp_computes_with_passes(tmp_path, monkeypatch):
 def test_what_it_does_not_compute_with_is_one_line(tmp_path, monkeypatch, script, message):
     child(tmp_path, monkeypatch, script)
     with pytest.raises(InputError, match=message) as error:
-        check.check_in_child("m.gguf")
+        check.check_in_child(Path("m.gguf"))
     assert "\n" not in str(error.value)
 
 
@@ -45,4 +48,12 @@ def test_a_child_that_hangs_is_told(tmp_path, monkeypatch):
     child(tmp_path, monkeypatch, "exec sleep 10")
     monkeypatch.setattr(check, "TIMEOUT_S", 0.05)
     with pytest.raises(InputError, match="did not load it within"):
-        check.check_in_child("m.gguf")
+        check.check_in_child(Path("m.gguf"))
+
+
+def test_a_child_that_eats_the_memory_is_ended(tmp_path, monkeypatch):
+    python = sys.executable
+    child(tmp_path, monkeypatch, f"exec {python} -c 'import time; x = bytearray(80_000_000); time.sleep(60)'")
+    monkeypatch.setattr(check, "SPARE_BYTES", 40_000_000)
+    with pytest.raises(InputError, match=r"bytes of memory to load it \(allowed: 40000000\)"):
+        check.check_in_child(Path("m.gguf"))

@@ -198,14 +198,14 @@ def test_a_wrong_hash_is_refused_even_where_the_file_is_valid(tmp_path: Path) ->
 def test_a_broken_card_is_named(tmp_path: Path, card: str) -> None:
     save_policy(make_policy(), tmp_path, {})
     (tmp_path / "card.json").write_bytes(card.encode("latin-1"))
-    refused(tmp_path, "is not a model card")
+    refused(tmp_path, "card.json")
 
 
 def test_a_card_that_is_a_folder_is_named(tmp_path: Path) -> None:
     save_policy(make_policy(), tmp_path, {})
     (tmp_path / "card.json").unlink()
     (tmp_path / "card.json").mkdir()
-    refused(tmp_path, "is not a model card")
+    refused(tmp_path, "card.json is a folder")
 
 
 def test_pickles_are_never_opened(tmp_path: Path) -> None:
@@ -240,4 +240,4 @@ def test_a_huge_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.Monke
     file = tmp_path / "policy.safetensors"
     with file.open("wb") as stream:
         stream.truncate(50 * 2**30)  # sparse: takes no room
-    refused(file, f"allowed: at most {MAX_BYTES}")
+    refused(file, f"at most {MAX_BYTES} are read")

@@ -77,7 +77,7 @@ def test_tuned_parameters(shipped: Path) -> None:
         ("policy.zip", "may hold a pickle"),
         ("a" * 1000, "is unknown"),
         ("a\0b", "is unknown"),
-        ("a/\0b", "is no path"),
+        ("a/\0b", "cannot be read"),
     ],
 )
 def test_bad_names_are_one_clear_line(shipped: Path, spec: str, message: str) -> None:

@@ -21,7 +21,7 @@ def test_a_preset_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "no preset"),
+        ("{", "not whole JSON"),
         ("[1]", "no preset"),
         ("{}", "no preset"),
         ('{"preset": {"patches": 0}}', "patches"),

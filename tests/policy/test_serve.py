@@ -339,5 +339,5 @@ def test_a_damaged_scorer_is_refused_in_one_line(fast_folder, spoil, words):
 
 @pytest.mark.parametrize("setting", [{"patches": 5}, {"layers": 3}, {"gguf": "none.gguf"}])
 def test_a_preset_that_does_not_fit_is_refused(fast_folder, setting):
-    with pytest.raises(InputError, match="no such file" if "gguf" in setting else next(iter(setting))):
+    with pytest.raises(InputError, match="does not exist" if "gguf" in setting else next(iter(setting))):
         LlamaPolicy(fast_folder, preset=Preset(**setting))

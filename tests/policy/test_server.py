@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import signal
 import socket
 import subprocess
@@ -20,7 +21,17 @@ from policy_fixtures import tiny_spec
 from rarrl.errors import InputError
 from rarrl.policy.base import ActionChunk, Observation, check_policy
 from rarrl.policy.serve import MODELS, LlamaPolicy
-from rarrl.policy.server import Limits, PolicyServer, metadata, observation_of, read_token, serving, unpack
+from rarrl.policy.server import (
+    Limits,
+    PolicyServer,
+    find_token,
+    metadata,
+    observation_of,
+    read_token,
+    serving,
+    unpack,
+)
+from rarrl.secrets import hide_secrets
 
 msgpack = pytest.importorskip("msgpack")
 websockets = pytest.importorskip("websockets.sync.client")
@@ -336,6 +347,82 @@ def test_strangers_who_speak_no_websocket_harm_nobody_and_leave_no_trace(server,
     with Client(server.port) as client:
         assert client.ask(message())["actions"].shape == (4, 2)
     assert caplog.text == ""
+
+
+def test_handshakes_that_are_none_are_counted(server):
+    for noise in (b"\0" * 100, b"A" * 100_000, b"\x16\x03\x01\x02\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as stranger:
+            stranger.sendall(noise)
+            stranger.shutdown(socket.SHUT_WR)
+    eventually(lambda: server.counts["garbled"] == 3)
+    with Client(server.port) as client:
+        assert client.ask(message())["actions"].shape == (4, 2)
+
+
+def test_who_is_slow_to_shake_hands_is_closed_and_counted():
+    with running(Mirror(), limits=Limits(shake_s=0.05)) as server:
+        with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as slow:
+            slow.sendall(b"GET / HTTP/1.1\r\n")  # and no more
+            slow.settimeout(PATIENCE)
+            assert slow.recv(100) == b""
+        eventually(lambda: server.counts["slow"] == 1)
+
+
+def test_a_flood_of_strangers_is_turned_away_and_clients_come_in_again():
+    with running(Mirror(), limits=Limits(strangers=3)) as server:
+        strangers = [socket.create_connection(("127.0.0.1", server.port), PATIENCE) for _ in range(8)]
+        eventually(lambda: server.counts["turned away"] == 5)
+        for stranger in strangers:
+            stranger.close()
+        eventually(lambda: not server._strangers)
+        with Client(server.port) as client:
+            assert client.ask(message())["actions"].shape == (4, 2)
+
+
+class Wide(Mirror):
+    """Answers are large, so that a client who takes none fills what the system holds for it."""
+
+    spec = tiny_spec(
+        action_names=tuple(f"joint_{n}" for n in range(64)),
+        action_low=(-1.0,) * 64,
+        action_high=(1.0,) * 64,
+        horizon=64,
+    )
+
+    def infer(self, observation: Observation, stop=None) -> ActionChunk:
+        return ActionChunk(np.zeros((64, 64), np.float32), 0.05, observation.observed_at)
+
+
+def test_who_takes_no_answers_is_closed_and_counted():
+    with running(Wide(), limits=Limits(send_s=0.2)) as server, Client(server.port) as neighbour:
+        slow = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+        slow.sendall(
+            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        asked = packed(message())
+        question = b"\x82\xfe" + len(asked).to_bytes(2, "big") + bytes(4) + asked  # a binary frame, masked with zeros
+        with contextlib.suppress(OSError):  # the server has had enough
+            for _ in range(5000):
+                slow.sendall(question)
+        eventually(lambda: server.counts["slow"] == 1)
+        slow.close()
+        assert neighbour.ask(message())["actions"].shape == (64, 64)
+
+
+def test_the_token_comes_from_a_file_or_the_environment_and_is_never_shown(tmp_path, monkeypatch):
+    monkeypatch.delenv("RARRL_POLICY_TOKEN", raising=False)
+    assert find_token(None) is None
+    monkeypatch.setenv("RARRL_POLICY_TOKEN", f" {TOKEN}\n")
+    assert find_token(None) == TOKEN
+    assert TOKEN not in hide_secrets(f"the token is {TOKEN}")
+    monkeypatch.setenv("RARRL_POLICY_TOKEN", "too short")
+    with pytest.raises(InputError, match="RARRL_POLICY_TOKEN must hold one word of 16") as refused:
+        find_token(None)
+    assert "too short" not in str(refused.value)
+    (tmp_path / "token").write_text("x" * 2000)
+    with pytest.raises(InputError, match="16 to 1000 ASCII characters"):
+        find_token(tmp_path / "token")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "robot.local", ""])

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 
 from rarrl.errors import InputError
-from rarrl.files import read_file, write_bytes_atomic, write_json_atomic, write_text_atomic
+from rarrl.files import write_bytes_atomic, write_json_atomic, write_text_atomic
 from rarrl.report import HTML, PNG
 from rarrl.report.figure import POLICY_STYLES, ROLE_COLOURS
 from rarrl.report.page import STYLE, count, dot, image
+from rarrl.strict_json import read_json
 
 from .figure import CONDITIONS, HEAD, figures_of, render, shown_seed
 from .film import gif
@@ -54,17 +54,16 @@ def save_missions(folder: Path, played: Sequence[Played], model: str = "llama", 
 def read_missions(folder: Path) -> list[Played]:
     """What `save_missions` kept of the missions with pictures. Raises: InputError."""
     path = folder / MISSIONS
-    data = read_file(path, "missions")
+    stored = read_json(path, "missions")
     try:
-        stored = json.loads(data)
         if stored["format"] != _FORMAT:
             raise ValueError("another format")
         results = [MissionResult(**entry["result"]) for entry in stored["missions"]]
         thoughts = [tuple(TracedDecision(**d) for d in entry["thoughts"]) for entry in stored["missions"]]
-    except (ValueError, KeyError, TypeError) as error:
+        files = [folder / _trace_name(result) for result in results]
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"missions: {path} is none of ours ({str(error)[:80]}); play the missions again") from None
 
-    files = [folder / _trace_name(result) for result in results]
     traces = [load_trace(file) if file.exists() else None for file in files]
     return [Played(*one) for one in zip(results, thoughts, traces, strict=True)]
 
@@ -73,14 +72,15 @@ def read_table(folder: Path) -> list[Block]:
     """What `save_missions` kept of the table; [] where there is none. Raises: InputError."""
     path = folder / MISSIONS
     try:
-        return from_json(json.loads(read_file(path, "missions")).get("table", []))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return from_json(read_json(path, "missions").get("table", []))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise InputError(f"missions: {path} is none of ours ({str(error)[:80]}); play the missions again") from None
 
 
 def read_model(folder: Path) -> str:
     """Who thought in the missions of `folder`, as in `--llm`; files that do not say it are of the shipped model."""
-    return str(json.loads(read_file(folder / MISSIONS, "missions")).get("model", "llama"))
+    stored = read_json(folder / MISSIONS, "missions")
+    return str(stored.get("model", "llama")) if isinstance(stored, dict) else "llama"
 
 
 def write_mission_report(folder: Path, notes: Sequence[str] = ()) -> MissionReport:
@@ -158,7 +158,7 @@ def page(
 
 def _trace_name(result: MissionResult) -> str:
     safe = "".join(c if c.isalnum() or c in "_-" else "_" for c in result.policy)[:40]
-    return f"trace_{safe}_{result.seed}.npz"
+    return f"trace_{safe}_{int(result.seed)}.npz"
 
 
 def _table(results: Sequence[MissionResult]) -> str:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from rarrl.errors import InputError
-from rarrl.files import read_file, write_bytes_atomic
+from rarrl.files import read_npz, write_bytes_atomic
 from rarrl.types import GateReason
 
 FORMAT = "rarrl mission trace 1"
@@ -175,13 +174,12 @@ def save_trace(path: Path, trace: Trace) -> None:
 
 def load_trace(path: Path) -> Trace:
     """Reads what `save_trace` wrote. Raises: InputError for another file."""
-    data = read_file(path, "mission trace")
+    stored = read_npz(path, "mission trace")
     try:
-        with np.load(BytesIO(data), allow_pickle=False) as stored:
-            head = json.loads(stored["head"].tobytes())
-            if head.pop("format") != FORMAT:
-                raise ValueError("another format")
-            arrays = {name: stored[name] for name in (*_ARRAYS, *_BOXES, "jpeg", "jpeg_bytes")}
+        head = json.loads(stored["head"].tobytes())
+        if head.pop("format") != FORMAT:
+            raise ValueError("another format")
+        arrays = {name: stored[name] for name in (*_ARRAYS, *_BOXES, "jpeg", "jpeg_bytes")}
         jpeg = arrays.pop("jpeg").tobytes()
         ends = np.cumsum(arrays.pop("jpeg_bytes")).tolist()
         boxes = {name: arrays.pop(name) for name in _BOXES}
@@ -190,5 +188,5 @@ def load_trace(path: Path) -> Trace:
         values["decisions"] = tuple(TracedDecision(**decision) for decision in head["decisions"])
         values["pictures"] = tuple(jpeg[begin:end] for begin, end in zip([0, *ends], ends, strict=False))
         return Trace(home=home, **values)
-    except (ValueError, KeyError, TypeError, OSError, EOFError, BadZipFile) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise InputError(f"mission trace: {path} is none of ours ({str(error)[:80]}); play the mission again") from None
