@@ -117,7 +117,8 @@ setup(
         ("share/ament_index/resource_index/packages", ["resource/rarrl"]),
         ("share/rarrl", ["package.xml"]),
         ("share/rarrl/launch", sorted(glob("launch/*.launch.py"))),
-        ("share/rarrl/config", sorted(glob("config/*"))),
+        ("share/rarrl/config", sorted(glob("config/*.*"))),
+        ("share/rarrl/config/nav2", sorted(glob("config/nav2/*"))),
     ],
     install_requires=[
         "numpy>=1.23",

@@ -30,6 +30,7 @@ from rarrl.perception.classical import ClassicalDetector
 from rarrl.perception.obstacle_sensor import ObstacleReading, ObstacleSensor
 from rarrl.perception.obstacles import Body
 from rarrl.perception.pairing import SIDES, PairMatcher
+from rarrl.perception.stereo_health import HealthWatch
 from rarrl.poses import PoseBuffer
 from rarrl.types import StereoPair
 
@@ -74,6 +75,7 @@ class Job:
     header: Header
     pair: StereoPair
     sensor: ObstacleSensor
+    health: HealthWatch | None
     frozen: str
     since: float  # seconds, steady clock: when it was complete
 
@@ -103,6 +105,7 @@ class StereoVoxelNode(RarrlNode):
         cv2.setNumThreads(config.threads)
         self._infos: dict[str, CameraInfo] = {}
         self._sensor: ObstacleSensor | None = None
+        self._health: HealthWatch | None = None
         self._no_camera = NO_INFO
         self._forget()
 
@@ -121,6 +124,7 @@ class StereoVoxelNode(RarrlNode):
         self._poses = PoseBuffer()
         if self._sensor is not None:
             self._sensor.reset()
+            self._health = self._watch(self._sensor)
         self._heartbeat = Heartbeat("stereo pair")
         self._latencies = Latencies()
         self._ages = Latencies()
@@ -133,6 +137,7 @@ class StereoVoxelNode(RarrlNode):
         self._refusal = ""
         self._last_drop = ""
         self._clock_ns = 0
+        self._look_ms = 0.0
 
     def start(self) -> None:
         self._forget()
@@ -173,6 +178,7 @@ class StereoVoxelNode(RarrlNode):
             self.get_logger().warning(f"CameraInfo refused: {why}")
         with self._lock:
             self._sensor = sensor
+            self._health = sensor and self._watch(sensor)
             self._no_camera = why
             self._job = None  # it belongs to the camera before
 
@@ -180,6 +186,13 @@ class StereoVoxelNode(RarrlNode):
         """Raises: RarrlError, ValueError for messages that describe no stereo camera."""
         detector = ClassicalDetector(rig_of(left, right), self._spec)
         return ObstacleSensor(detector, self._pose, self._body, self._config.scan_sectors, self._config.fuse)
+
+    def _watch(self, sensor: ObstacleSensor) -> HealthWatch | None:
+        config = self._config
+        if config.health == "off":
+            return None
+        voxelizer = sensor.detector.voxelizer
+        return HealthWatch(voxelizer.rig, voxelizer.spec.z_far, config.health_period_s, config.health == "stop")
 
     def _on_image(self, side: str, msg: Image) -> None:
         if not self.active:
@@ -237,7 +250,7 @@ class StereoVoxelNode(RarrlNode):
         if not header.frame_id:
             header = Header(stamp=header.stamp, frame_id=rig.frame)
         frozen = self._freeze.frozen(left, right)
-        job = Job(header, StereoPair(left, right, seconds(header.stamp)), sensor, frozen, now())
+        job = Job(header, StereoPair(left, right, seconds(header.stamp)), sensor, self._health, frozen, now())
         with self._lock:
             if self._job is not None:
                 self._drop("busy")
@@ -296,9 +309,14 @@ class StereoVoxelNode(RarrlNode):
         if job.frozen:
             self._refuse(job, f"the {job.frozen} camera is frozen: equal images with new stamps")
             return
+        if job.health is not None and job.health.refusal:
+            self._refuse(job, job.health.refusal)
+            self._look(job)
+            return
         reading = job.sensor.read(job.pair, partial(self._pose_at, job.pair.stamp_s))
         if reading.refusal:
             self._refuse(job, reading.refusal)
+            self._look(job)
             return
 
         cloud = cloud_of(reading.grid, job.header)
@@ -309,6 +327,13 @@ class StereoVoxelNode(RarrlNode):
             self._cloud_pub.publish(cloud)
             self._count(job, reading)
         self._publish_scan(job, reading)
+        self._look(job)
+
+    def _look(self, job: Job) -> None:
+        """At the calibration, once the pair is answered."""
+        start = now()
+        if job.health is not None and job.health.look(job.pair, start):
+            self._look_ms = 1e3 * (now() - start)
 
     def _pose_at(self, stamp_s: float) -> np.ndarray | None:
         with self._lock:
@@ -371,6 +396,8 @@ class StereoVoxelNode(RarrlNode):
                 message += f" ({self._last_drop})" if self._last_drop and not self._no_camera else ""
             elif self._refusal:
                 level, message = DiagnosticStatus.WARN, f"refused: {self._refusal}"
+            elif self._health is not None and self._health.verdict.warns:
+                level, message = DiagnosticStatus.WARN, self._health.verdict.text
 
             drops = {**self._drops, **self._matcher.drops}
             return (
@@ -392,6 +419,8 @@ class StereoVoxelNode(RarrlNode):
                     "images_right": self._images["right"],
                     "pair_gap_ms": "none" if self._matcher.gap_ns is None else round(self._matcher.gap_ns / 1e6, 1),
                     **{f"dropped_{reason}": drops.get(reason, 0) for reason in DROPS},
+                    "health_look_ms": round(self._look_ms, 1),
+                    **({"health": "off"} if self._health is None else self._health.values()),
                 },
             )
 

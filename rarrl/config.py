@@ -436,6 +436,19 @@ class DetectorConfig(Section):
         "simulators without noise. If it is too high, a frozen camera is noticed late and the robot "
         "drives on old images.",
     )
+    health: Literal["off", "warn", "stop"] = Field(
+        default="stop",
+        description="What follows when the pictures show that the two cameras have moved against each other since they "
+        "were calibrated: stop (the scan is blocked until they are calibrated again), warn (diagnostics only) or off "
+        "(not looked for). With warn or off, the robot drives by distances that are wrong.",
+    )
+    health_period_s: float = Field(
+        default=1.0,
+        ge=0.0,
+        le=60.0,
+        description="Time between two looks at the calibration, in seconds. It takes two or three looks to notice a "
+        "drift, and each takes 10 to 30 ms of processor time.",
+    )
     camera_height_m: float = Field(
         default=0.4,
         ge=0.0,

@@ -19,6 +19,7 @@ from rarrl.perception.obstacles import Body, HeightSlice, height_slice
 from rarrl.perception.voxels import PRESETS
 from rarrl.range_scan import RangeScan
 from rarrl.types import StereoPair, VoxelState
+from rarrl_learning.perception.drift import Turn, drifted
 from rarrl_learning.perception.synthetic import SynthConfig, render_pair
 
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
@@ -413,6 +414,52 @@ def test_a_frozen_camera_is_noticed_within_its_frames_and_may_thaw(camera, node,
     assert len(camera.clouds) - clouds == 4 and all(max(s.ranges) <= 1.01 * BLOCKED_M for s in camera.scans[-4:])
     assert "camera is frozen" in camera.values(node)["message"]
     camera.works()
+
+
+def off_by(scene, rows):
+    return drifted(scene.pair, scene.rig, Turn(rows_px=rows)).right
+
+
+def test_a_pair_that_has_lost_its_calibration_blocks_every_bearing_until_it_is_back(camera, local_node, scene):
+    node = local_node(StereoVoxelNode, detector__health_period_s=0.0)
+    camera.connect()
+    for _ in range(3):
+        camera.works()
+    values = camera.values(node)
+    assert values["health"] == "ok" and values["drift_points"] > 25 and values["level"] == DiagnosticStatus.OK
+    assert values["drift_rows_rms_px"] < 0.2 and values["drift_pitch_sd_deg"] < 0.05
+
+    turned = off_by(scene, 1.5)
+    assert camera.ear.until(
+        lambda: (
+            (camera.send(*camera.messages(right=turned)), camera.listen(0.2), camera.values(node)["health"])[-1]
+            == "alarm"
+        ),
+        20.0,
+    )
+    camera.listen(0.5)  # what is still on its way
+    before = len(camera.clouds), len(camera.scans)
+    camera.send(*camera.messages(right=turned))
+    assert camera.ear.until(lambda: len(camera.scans) > before[1]) and camera.nothing_free(*before)
+    values = camera.values(node)
+    assert values["level"] == DiagnosticStatus.WARN and "recalibrate" in values["message"]
+    assert values["drift_rows_px"] > 0.9 and values["refused"] >= 1
+
+    assert camera.ear.until(
+        lambda: (camera.send(*camera.messages()), camera.listen(0.2), len(camera.clouds))[-1] > before[0], 20.0
+    ), "a pair that is aligned again is used again"
+
+
+@pytest.mark.parametrize(("health", "told"), [("warn", "alarm"), ("off", "off")])
+def test_with_warn_or_off_it_drives_on(camera, local_node, scene, health, told):
+    node = local_node(StereoVoxelNode, detector__health=health, detector__health_period_s=0.0)
+    camera.connect()
+    turned = off_by(scene, 1.5)
+    for _ in range(4):
+        camera.answer(*camera.messages(right=turned))
+    assert camera.ear.until(lambda: camera.values(node)["health"] == told), camera.values(node)
+    values = camera.values(node)
+    assert values["refused"] == 0 and (values["level"] == DiagnosticStatus.WARN) == (health == "warn")
 
 
 def broken_infos(rig):

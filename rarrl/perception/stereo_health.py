@@ -1,0 +1,317 @@
+"""Whether a stereo pair is still calibrated, judged from what it sees: `HealthWatch`.
+
+pair -> disparity at quarter size -> corners, each matched to a fraction of a pixel in both directions
+     -> how many rows apart the two views of each corner are, over the image -> how the right camera has turned since
+        it was calibrated, and what that does to rows and distances (`StereoHealth`) -> a verdict (`HealthJudge`)
+
+In a rectified pair both views of a point lie in one row. If the right camera has turned by small angles since, they are
+apart, at the normalised place (x, y) of the image, by
+
+    rows(x, y) = f (-roll x - pitch (1 + y^2) + yaw x y) + stretch f y
+
+(the derivative of the homography K R K^-1, Hartley and Zisserman, "Multiple View Geometry", 2004, section 8.4; its use
+on natural features while driving: Hansen, Alismail, Rander and Browning, "Online continuous stereo extrinsic parameter
+estimation", CVPR 2012). `stretch` is a difference of the focal lengths. A least-squares fit over many points finds all
+four, and how well each is determined:
+
+- Pitch (as a shift of all rows, from which it cannot be told) and roll: always seen, to hundredths of a degree.
+- Yaw shifts the disparities, not the rows: only `x y`, the corners of a wide picture, shows it. From a narrow field of
+  view it is not seen, and `yaw_sd_deg` says so. Where things are far away, yaw to the left also shows by points that
+  come to lie behind infinity.
+- A change of the baseline's length is not seen at all: no pair without a known distance in it tells its scale.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from rarrl.perception.corner_matches import match_points
+from rarrl.perception.rig import CameraRig
+from rarrl.types import StereoPair
+
+# The fit.
+FEW_POINTS = 25
+"""Points below which a pair tells nothing."""
+MEMORY = 0.5
+"""Share of what earlier pairs told that counts after one more: the last two or three pairs decide. One pair is enough
+for the noise; more would only find a sudden drift later."""
+STRETCH_SD = 0.002
+"""Standard deviation of `stretch` from rig to rig: two lenses of one kind differ by a few thousandths."""
+SYSTEMATIC_PX = 0.025
+"""Pixels: what lens distortion that was not fully removed leaves in the rows, over the whole picture. More points do
+not average it out, so it bounds how well anything is known. It explains the yaw that the fit reads from six rectified
+pairs of public data sets."""
+NOISE_PX = 0.03
+"""Pixels: no corner is matched better than that."""
+SCALE = 1.4826
+"""Standard deviation over median absolute deviation, of a normal distribution."""
+BEHIND_PX = 0.5
+"""Pixels: a point by so much behind infinity is not there by noise."""
+BEHIND_SHARE = 0.03
+"""Share of the points that must be behind infinity to count: fewer are false matches."""
+
+# The verdict.
+MIN_PAIRS = 3
+"""Pairs before there is a verdict."""
+WARN_ROWS_PX = 0.5
+"""Rows apart, root of the mean square over the points, from which a person should know. The matcher still works."""
+ALARM_ROWS_PX = 0.8
+"""Rows apart from which obstacles go wrong: at 1 row the distances of the nearest things change by 0.3 to 5 %, at 2
+rows up to a third of the picture's matches is lost (benchmarks/results/stereo_health.json)."""
+WARN_DISTANCE = 0.025
+"""Share by which distances are wrong, from which a person should know."""
+ALARM_DISTANCE = 0.05
+"""Share by which distances are wrong, from which the robot should not drive by them; half of the tenth that is never
+to be reached."""
+SURE = 2.5
+"""Standard deviations that a value must have to count: one in 80 is as large by chance."""
+LEAVE = 0.7
+"""Share of a limit below which a verdict is taken back."""
+NEAR_SHARE = 0.25
+"""Share of the points that are nearer than the distance that counts: obstacles, not the wall behind them."""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How the right camera stands to the left one, beside what the calibration says. `_sd`: standard deviations.
+
+    pitch_deg: looks down; rows that are all shifted read as pitch. yaw_deg: turned to the left. roll_deg: clockwise as
+    it looks. rows_px: rows of the right image minus those of the left one, mean over the points. rows_rms_px: root of
+    their mean square. distance_error: share by which things at `distance_m`, where the nearest quarter of the points
+    ends, look too far away (negative: too near), as yaw makes them. pairs: looked at so far. points: matched in the
+    last one."""
+
+    pitch_deg: float
+    yaw_deg: float
+    roll_deg: float
+    pitch_sd_deg: float
+    yaw_sd_deg: float
+    roll_sd_deg: float
+    rows_px: float
+    rows_rms_px: float
+    rows_sd_px: float
+    distance_error: float
+    distance_error_sd: float
+    distance_m: float
+    pairs: int
+    points: int
+
+    def text(self) -> str:
+        """In one line, for people."""
+        angles = ", ".join(
+            f"{name} {value:+.2f} +- {sd:.2f}"
+            for name, value, sd in (
+                ("pitch", self.pitch_deg, self.pitch_sd_deg),
+                ("yaw", self.yaw_deg, self.yaw_sd_deg),
+                ("roll", self.roll_deg, self.roll_sd_deg),
+            )
+        )
+        return (
+            f"right camera turned by {angles} deg; rows {self.rows_rms_px:.2f} px apart, distances at "
+            f"{self.distance_m:.1f} m off by {100 * self.distance_error:+.0f} +- {100 * self.distance_error_sd:.0f} %"
+        )
+
+
+def _terms(x: np.ndarray, y: np.ndarray, focal_px: float) -> np.ndarray:
+    """(n, 4): rows per radian of pitch, yaw and roll, and per unit of stretch, at normalised places (n,)."""
+    terms: np.ndarray = focal_px * np.stack([-(1 + y * y), x * y, -x, y], axis=1)
+    return terms
+
+
+class StereoHealth:
+    """Finds the drift of a rectified pair from pairs of images, added up with a memory of some pairs.
+
+    Ten to twenty milliseconds of processor time a pair, so not every pair needs to be looked at.
+
+    Args:
+        rig: what the calibration says
+        far_m: what lies farther does not matter, metres"""
+
+    def __init__(self, rig: CameraRig, far_m: float) -> None:
+        self._rig = rig
+        self._far_m = far_m
+        self._information = np.zeros((4, 4))
+        self._told = np.zeros(4)
+        self._spread = np.zeros((4, 4))  # sums over the points of the products of their terms,
+        self._middle = np.zeros(4)  # of their terms,
+        self._weight = 0.0  # and of their weights
+        self._distance_m = math.nan
+        self._behind_px = 0.0
+        self._pairs = 0
+        self._points = 0
+        self.drift: Drift | None = None
+        """None until something was seen."""
+
+    def look(self, left: np.ndarray, right: np.ndarray) -> Drift | None:
+        """Takes one pair ((height, width) or (height, width, 3) uint8 each); the drift as far as it is known.
+
+        A pair with few points tells nothing and changes nothing.
+
+        Raises: ValueError where the images are not of the camera's size."""
+        self._rig.check_size(left)
+        self._rig.check_size(right)
+        corners, found = match_points(left, right, self._rig)
+        self._points = len(corners)
+        if len(corners) >= FEW_POINTS:
+            self._add(corners, found)
+        return self.drift
+
+    def _add(self, corners: np.ndarray, found: np.ndarray) -> None:
+        rig = self._rig
+        terms = _terms((found[:, 0] - rig.cx - rig.doffs) / rig.fx, (corners[:, 1] - rig.cy) / rig.fy, rig.fy)
+        rows = (found[:, 1] - corners[:, 1]).astype(np.float64)
+        weight, sd = _robust(terms, rows)
+
+        weighted = terms * weight[:, None]
+        self._information = MEMORY * self._information + weighted.T @ terms / sd**2
+        self._told = MEMORY * self._told + weighted.T @ rows / sd**2
+        self._spread = MEMORY * self._spread + weighted.T @ terms
+        self._middle = MEMORY * self._middle + weighted.sum(axis=0)
+        self._weight = MEMORY * self._weight + weight.sum()
+        self._pairs += 1
+
+        shifted = (corners[:, 0] - found[:, 0] + rig.doffs)[weight > 0.5]
+        behind = shifted[shifted < -BEHIND_PX]
+        told = len(behind) >= max(5, BEHIND_SHARE * len(shifted))
+        share = 1.0 if self._pairs == 1 else 1 - MEMORY
+        self._behind_px += share * ((-float(np.median(behind)) if told else 0.0) - self._behind_px)
+
+        depth = rig.fx * rig.baseline / shifted[shifted > 0]
+        depth = depth[depth < self._far_m]
+        if len(depth):
+            near = float(np.quantile(depth, NEAR_SHARE))
+            self._distance_m = near if self._pairs == 1 else self._distance_m + share * (near - self._distance_m)
+        self.drift = self._solved()
+
+    def _solved(self) -> Drift:
+        prior = np.diag([0.0, 0.0, 0.0, STRETCH_SD**-2])
+        noise = np.linalg.pinv(self._information + prior)
+        found = noise @ self._told
+        # Errors that the points share: as large as SYSTEMATIC_PX, and in the worst case of a term's own shape.
+        together = SYSTEMATIC_PX**2 * np.linalg.pinv(self._spread / self._weight + prior * SYSTEMATIC_PX**2)
+        covariance = noise + together
+
+        pitch, yaw, roll, _ = found
+        yaw_sd = math.sqrt(covariance[1, 1])
+        spread = self._spread / self._weight
+        rows_sd = math.sqrt(float(np.trace(noise @ spread)) + SYSTEMATIC_PX**2)
+
+        least = self._behind_px / self._rig.fx
+        if least > max(yaw, 0.0):  # only yaw to the left takes points behind infinity
+            yaw, yaw_sd = least, min(yaw_sd, BEHIND_PX / self._rig.fx)
+        per_rad = self._distance_m / self._rig.baseline
+
+        sds = np.degrees([math.sqrt(covariance[0, 0]), yaw_sd, math.sqrt(covariance[2, 2])])
+        return Drift(
+            *(float(angle) for angle in np.degrees([pitch, yaw, roll])),
+            *(float(sd) for sd in sds),
+            rows_px=float(self._middle / self._weight @ found),
+            rows_rms_px=math.sqrt(float(found @ spread @ found)),
+            rows_sd_px=rows_sd,
+            distance_error=float(yaw * per_rad),
+            distance_error_sd=float(yaw_sd * per_rad),
+            distance_m=self._distance_m,
+            pairs=self._pairs,
+            points=self._points,
+        )
+
+
+def _robust(terms: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, float]:
+    """Weights (n,) of a fit in which false matches do not count (Geman and McClure's), and the others' deviation."""
+    weight = np.ones(len(rows))
+    sd = 1.0
+    for _ in range(10):
+        scaled = terms * np.sqrt(weight)[:, None]
+        found = np.linalg.lstsq(scaled, rows * np.sqrt(weight), rcond=None)[0]
+        error = rows - terms @ found
+        sd = max(SCALE * float(np.median(np.abs(error))), NOISE_PX)
+        weight = 1 / (1 + (error / (2 * sd)) ** 2) ** 2
+    return weight, sd
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """warns: a person should know. alarms: obstacles go wrong. text: what is wrong and the way out, "" if nothing."""
+
+    warns: bool = False
+    alarms: bool = False
+    text: str = ""
+
+
+class HealthJudge:
+    """Turns drifts into a verdict. What cannot be told from no drift (SURE) does not count; a verdict is taken back
+    below LEAVE times its limit."""
+
+    def __init__(self) -> None:
+        self.verdict = Verdict()
+
+    def judge(self, drift: Drift | None) -> Verdict:
+        """The verdict after this drift; the last one where nothing is known."""
+        if drift is None or drift.pairs < MIN_PAIRS:
+            return self.verdict
+
+        rows = drift.rows_rms_px if drift.rows_rms_px > SURE * drift.rows_sd_px else 0.0
+        distance = abs(drift.distance_error) if abs(drift.distance_error) > SURE * drift.distance_error_sd else 0.0
+        warns = _over(self.verdict.warns, (rows, WARN_ROWS_PX), (distance, WARN_DISTANCE))
+        alarms = _over(self.verdict.alarms, (rows, ALARM_ROWS_PX), (distance, ALARM_DISTANCE))
+        text = f"the stereo pair has lost its calibration: {drift.text()}; recalibrate it" if warns or alarms else ""
+        self.verdict = Verdict(warns or alarms, alarms, text)
+        return self.verdict
+
+
+def _over(already: bool, *values: tuple[float, float]) -> bool:
+    """Whether any value is over its limit; where it was already, over the smaller limit for taking back."""
+    return any(value > limit * (LEAVE if already else 1.0) for value, limit in values)
+
+
+class HealthWatch:
+    """Looks at some of the pairs of a camera and says whether obstacles may still be believed.
+
+    Args:
+        rig: what the calibration says
+        far_m: what lies farther does not matter, metres
+        period_s: seconds between two looks
+        stops: whether an alarm is a refusal of all pairs, until the drift is gone"""
+
+    def __init__(self, rig: CameraRig, far_m: float, period_s: float, stops: bool) -> None:
+        self._health = StereoHealth(rig, far_m)
+        self._judge = HealthJudge()
+        self._period_s = period_s
+        self._stops = stops
+        self._next_s = -math.inf
+
+    @property
+    def drift(self) -> Drift | None:
+        """What the last look found; None before there was anything to see."""
+        return self._health.drift
+
+    @property
+    def verdict(self) -> Verdict:
+        """The present one."""
+        return self._judge.verdict
+
+    def values(self) -> dict[str, object]:
+        """For the diagnostics: the state, and the drift in degrees, pixels and metres, with how well it is known."""
+        drift = self.drift
+        if drift is None:
+            return {"health": "unknown: too few points that both cameras see"}
+        state = "alarm" if self.verdict.alarms else "warning" if self.verdict.warns else "ok"
+        return {"health": state} | {f"drift_{name}": round(value, 3) for name, value in asdict(drift).items()}
+
+    @property
+    def refusal(self) -> str:
+        """Why pairs are refused, "" while they are not."""
+        return self.verdict.text if self._stops and self.verdict.alarms else ""
+
+    def look(self, pair: StereoPair, now_s: float) -> bool:
+        """Looks at `pair` where that is due. now_s: seconds on a clock that never runs back. Returns: whether it did.
+
+        Raises: ValueError where the images are not of the camera's size."""
+        if now_s < self._next_s:
+            return False
+        self._next_s = now_s + self._period_s
+        self._judge.judge(self._health.look(pair.left, pair.right))
+        return True
