@@ -33,8 +33,8 @@ class Episode:
 
 
 def play(policy: Policy | None, suite: Suite, task: str, words: str, starts: Sequence[int], rows: int) -> list[Episode]:
-    """Plays starts of the test list. policy: None: the suite's expert acts. rows: of each chunk that are done before the
-    next one is asked for."""
+    """Plays starts of the test list. policy: None: the suite's expert acts. rows: of each chunk that are done before
+    the next one is asked for."""
     env = suite.make(task, suite.play_steps)
     try:
         return [play_start(env, policy, suite, task, words, start, rows) for start in starts]

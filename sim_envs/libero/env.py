@@ -23,7 +23,7 @@ from rarrl.policy.spec import RobotInfo
 from ..instruction_env import RENDER_SIZE, SPLITS, InstructionEnv, load_mujoco, prepare_rendering, task_named
 from ..words import words_in
 from .arm import Arm
-from .expert import PickAndPlace
+from .experts import expert_for
 from .tasks import NOT_INSTALLED, LiberoTask, bddl
 
 CAMERAS = ("agentview", "robot0_eye_in_hand")
@@ -92,7 +92,7 @@ class LiberoEnv(InstructionEnv):
         self._arm = Arm(mujoco, model, data, self._sim.robots[0])
         self._hand = model.body(self._sim.robots[0].robot_model.eef_name).id
         self._goals = [tuple(fact) for fact in self._sim.parsed_problem["goal_state"]]
-        self._expert = PickAndPlace(self._sim, self._arm, model, data, *self._goals)
+        self._expert = expert_for(self._sim, self._arm, model, data, self._goals[0])
         super().__init__(mujoco, model, data, self.task.instructions()[0], max_steps, render_mode)
 
     @property

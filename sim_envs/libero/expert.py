@@ -6,6 +6,7 @@ and its steps can be tried out and undone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,28 +21,85 @@ RIMMED = ("bowl", "plate", "ramekin")
 """Wider than the gripper opens: held by the rim."""
 
 
-class PickAndPlace:
-    """The expert for goals `in` and `on`: one thing into or onto another."""
+class Hand:
+    """What all experts share: how the hand goes somewhere, and where things are."""
 
-    def __init__(self, base: Any, arm: Arm, model: Any, data: Any, goal: tuple[str, str, str]) -> None:
-        """base: robosuite's environment. goal: relation, thing, and the thing or site that it is for."""
+    def __init__(self, base: Any, arm: Arm, model: Any, data: Any) -> None:
+        """base: robosuite's environment."""
         self._base, self._arm, self._model, self._data = base, arm, model, data
-        self.relation, self.thing, self.goal = goal
-        self._rimmed = any(word in self.thing for word in RIMMED)
         self._shapes: dict[str, np.ndarray] = {}
-
-        began = [fact for fact in base.parsed_problem["initial_state"] if fact[1] == self.thing]
-        self._in_drawer = "cabinet" in began[0][2] and began[0][2].endswith("top_region")
         robot = base.robots[0]
         self._fingers_q = np.array(robot._ref_gripper_joint_pos_indexes)
         self._fingers_v = np.array(robot._ref_gripper_joint_vel_indexes)
         self._pads = [model.geom(f"gripper0_finger{i}_pad_collision").id for i in (1, 2)]
+
+    def begin(self) -> None:
+        """To be called at the start of an episode."""
+
+    def _towards(self, target: np.ndarray, angle: float | None, grip: float, slow: float = 1.0) -> np.ndarray:
+        """Straight to `target`, the hand upright, the fingers' line at `angle` where one is given."""
+        action = np.zeros(7)
+        action[:3] = GAIN * (target - self._arm.place) / REACH_M
+        action[3:6] = np.cross(self._arm.frame[:, 2], (0, 0, -1)) / TURN_RAD
+        action[5] = self._turn(angle) / TURN_RAD if angle is not None else 0.0
+        action[:6] = np.clip(action[:6], -slow, slow)
+        action[6] = grip
+        return action
+
+    def _turn(self, angle: float) -> float:
+        """Radians from the line through the fingers to a line at `angle`, the short way."""
+        line = self._data.geom_xpos[self._pads[0]] - self._data.geom_xpos[self._pads[1]]
+        return float((angle - np.arctan2(line[1], line[0]) + np.pi / 2) % np.pi - np.pi / 2)
+
+    def _opening(self) -> float:
+        """Metres between the fingers."""
+        return float(np.abs(self._data.qpos[self._fingers_q]).sum())
+
+    def _points(self, name: str) -> np.ndarray:
+        """(n, 3) points of a thing's surface in the world."""
+        body = self._base.obj_body_id[name]
+        if name not in self._shapes:
+            self._shapes[name] = self._shape(body)
+        return self._shapes[name] @ self._data.xmat[body].reshape(3, 3).T + self._data.xpos[body]
+
+    def _shape(self, body: int) -> np.ndarray:
+        """(n, 3) points of a thing's surface in the frame of its body."""
+        model, data = self._model, self._data
+        found = []
+        for geom in np.flatnonzero((model.geom_bodyid == body) & (model.geom_group == 1) & (model.geom_dataid >= 0)):
+            mesh = model.geom_dataid[geom]
+            first, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
+            world = model.mesh_vert[first : first + count] @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom]
+            found.append((world - data.xpos[body]) @ data.xmat[body].reshape(3, 3))
+        points = np.concatenate(found)
+        return points[:: max(1, len(points) // 3000)]
+
+    def _body(self, name: str) -> np.ndarray:
+        """(3,) a thing's own place, by which the benchmark judges."""
+        return np.asarray(self._data.xpos[self._base.obj_body_id[name]])
+
+    def _site(self, name: str) -> np.ndarray:
+        """(3,) the middle of a region."""
+        return np.asarray(self._data.site(name).xpos)
+
+
+class PickAndPlace(Hand):
+    """The expert for goals `in` and `on`: one thing into or onto another."""
+
+    def __init__(self, base: Any, arm: Arm, model: Any, data: Any, goal: Sequence[str]) -> None:
+        """base: robosuite's environment. goal: relation, thing, and the thing or site that it is for."""
+        super().__init__(base, arm, model, data)
+        self.relation, self.thing, self.goal = goal
+        self._rimmed = any(word in self.thing for word in RIMMED)
+
+        began = [fact for fact in base.parsed_problem["initial_state"] if fact[1] == self.thing]
+        self._in_drawer = "cabinet" in began[0][2] and began[0][2].endswith("top_region")
         self._touching = np.zeros(model.ngeom, bool)
         self._touching[[model.geom(name).id for name in base.get_object(self.thing).contact_geoms]] = True
         self._floor = 0.0
 
     def begin(self) -> None:
-        """To be called at the start of an episode: where the thing lies now is where it lay."""
+        """See `Hand.begin`: where the thing lies now is where it lay."""
         self._floor = float(self._points(self.thing)[:, 2].min())
 
     def reaches(self) -> tuple[np.ndarray, np.ndarray]:
@@ -57,7 +115,7 @@ class PickAndPlace:
         points = self._points(self.thing)
         low, high = points[:, 2].min(), points[:, 2].max()
         goal, clear, rest = self._goal()
-        left_to_goal = goal - self._reference()
+        left_to_goal = goal - self._body(self.thing)[:2]
         away = float(np.linalg.norm(left_to_goal))
         if self._held():
             return self._carry(hand, low, clear, rest, left_to_goal, away)
@@ -102,21 +160,6 @@ class PickAndPlace:
             return self._towards(target, angle, -1.0)
         return self._towards(grip, angle, -1.0)
 
-    def _towards(self, target: np.ndarray, angle: float | None, grip: float, slow: float = 1.0) -> np.ndarray:
-        """Straight to `target`, the hand upright, the fingers' line at `angle` where one is given."""
-        action = np.zeros(7)
-        action[:3] = GAIN * (target - self._arm.place) / REACH_M
-        action[3:6] = np.cross(self._arm.frame[:, 2], (0, 0, -1)) / TURN_RAD
-        action[5] = self._turn(angle) / TURN_RAD if angle is not None else 0.0
-        action[:6] = np.clip(action[:6], -slow, slow)
-        action[6] = grip
-        return action
-
-    def _turn(self, angle: float) -> float:
-        """Radians from the line through the fingers to a line at `angle`, the short way."""
-        line = self._data.geom_xpos[self._pads[0]] - self._data.geom_xpos[self._pads[1]]
-        return float((angle - np.arctan2(line[1], line[0]) + np.pi / 2) % np.pi - np.pi / 2)
-
     def _grasp(self, points: np.ndarray, low: float, high: float) -> tuple[np.ndarray, float]:
         """Where the grip site should be, and the direction of the line through the fingers."""
         if self._rimmed:
@@ -134,10 +177,6 @@ class PickAndPlace:
         middle = (slice_.min(0) + slice_.max(0)) / 2
         return np.array([*middle, z]), float(angles[best])
 
-    def _opening(self) -> float:
-        """Metres between the fingers."""
-        return float(np.abs(self._data.qpos[self._fingers_q]).sum())
-
     def _held(self) -> bool:
         """Both fingers touch the thing, and have stopped."""
         if np.abs(self._data.qvel[self._fingers_v]).max() >= STILL_M_S:
@@ -145,10 +184,6 @@ class PickAndPlace:
         pairs = self._data.contact.geom
         touched = pairs[self._touching[pairs].any(axis=1)]
         return all((touched == pad).any() for pad in self._pads)
-
-    def _reference(self) -> np.ndarray:
-        """(2,) the body's own place, by which the benchmark judges."""
-        return np.asarray(self._data.xpos[self._base.obj_body_id[self.thing]][:2])
 
     def _goal(self) -> tuple[np.ndarray, float, float]:
         """Place (x, y), the height to cross at, the height of the thing's underside when it is let go of."""
@@ -158,25 +193,6 @@ class PickAndPlace:
             if self.relation == "in":
                 return site.xpos[:2], site.xpos[2] + size[2] + 0.02, site.xpos[2] - 0.02
             return site.xpos[:2], site.xpos[2] + 0.03, site.xpos[2] + 0.004
-        place = self._data.xpos[self._base.obj_body_id[self.goal]]
+        place = self._body(self.goal)
         top = self._points(self.goal)[:, 2].max()
         return place[:2], top + 0.03, top if "bowl" in self.goal else place[2] + 0.006
-
-    def _points(self, name: str) -> np.ndarray:
-        """(n, 3) points of a thing's surface in the world."""
-        body = self._base.obj_body_id[name]
-        if name not in self._shapes:
-            self._shapes[name] = self._shape(body)
-        return self._shapes[name] @ self._data.xmat[body].reshape(3, 3).T + self._data.xpos[body]
-
-    def _shape(self, body: int) -> np.ndarray:
-        """(n, 3) points of a thing's surface in the frame of its body."""
-        model, data = self._model, self._data
-        found = []
-        for geom in np.flatnonzero((model.geom_bodyid == body) & (model.geom_group == 1) & (model.geom_dataid >= 0)):
-            mesh = model.geom_dataid[geom]
-            first, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
-            world = model.mesh_vert[first : first + count] @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom]
-            found.append((world - data.xpos[body]) @ data.xmat[body].reshape(3, 3))
-        points = np.concatenate(found)
-        return points[:: max(1, len(points) // 3000)]

@@ -173,7 +173,6 @@ _GOAL = (
         "put_the_bowl_on_the_plate",
         "slide the plate in front of the stove",
         "move the plate to the front of the stove",
-        scripted=False,
     ),
     _goal(
         "put_the_cream_cheese_in_the_bowl",
@@ -187,7 +186,6 @@ _GOAL = (
         "put_the_bowl_on_the_stove",
         "switch the stove on",
         "turn the knob of the stove on",
-        scripted=False,
     ),
     _goal(
         "put_the_bowl_on_the_plate",
@@ -202,7 +200,6 @@ _GOAL = (
         "place the wine bottle onto the rack",
         "set the bottle down on the rack",
         "move the bottle to the rack",
-        scripted=False,
     ),
 )
 GOAL = {task.name: task for task in _GOAL}

@@ -132,7 +132,7 @@ def test_figures_and_tables_of_the_tabletop(monkeypatch):
         return [Episode(task, s, words, right and s % 2 == 0, 10, told, s % 2 == 0) for s in starts]
 
     monkeypatch.setattr(evaluate, "play", played)
-    figures, tables = evaluate_policy(None, TABLETOP, list(TABLETOP.tasks), TABLETOP.kinds, episodes=2)
+    figures, tables = evaluate_policy(object(), TABLETOP, list(TABLETOP.tasks), TABLETOP.kinds, episodes=2)
     assert {name: figure.value for name, figure in figures.items()} == {
         "success_tabletop": 0.5,
         "success_tabletop_held_out": 0.5,
@@ -164,3 +164,11 @@ def test_the_shipped_policy_does_what_it_is_told():
     assert sum(episode.success for episode in right) >= 4  # of 5: OpenGL drivers differ by a pixel
     assert sum(episode.success for episode in wrong) == 0
     assert sum(episode.told_success for episode in wrong) >= 4
+
+
+def test_without_a_policy_the_suites_expert_acts():
+    pytest.importorskip("mujoco", reason="MuJoCo is not installed")
+    figures, tables = evaluate_policy(None, TABLETOP, ["press-red-cube", "lift-blue-disc"], ["trained"], episodes=2)
+    assert set(figures) == {"success_expert"}
+    assert (figures["success_expert"].value, figures["success_expert"].n) == (1.0, 4)
+    assert tables["settings"]["acted"] == "the scripted expert"

@@ -32,6 +32,17 @@ def test_bursts_and_noise_are_around_the_expert():
     assert 0.5 < near.mean() < 0.95  # most of the time as the expert does, sometimes far from it
 
 
+def test_an_action_that_is_not_to_be_disturbed_is_the_experts_own():
+    weights = np.array([1.0, 0.2, 1.0, 0.0])
+    every = np.concatenate(
+        [actions(NoisyExpert(np.random.default_rng(seed), HZ, disturbed=weights)) for seed in range(10)]
+    )
+    assert (every[:, 3] == 1).all()
+    away = np.abs(every - 1)
+    assert away[:, 0].max() > 1.5
+    assert 0 < np.percentile(away[:, 1], 60) < np.percentile(away[:, 0], 60)
+
+
 def test_a_distracted_expert_goes_elsewhere_first():
     found = [actions(NoisyExpert(np.random.default_rng(seed), HZ, distracted=True)) for seed in range(5)]
     assert any((one[0] <= 0).all() and (one[0] == one[0][0]).all() for one in found)

@@ -8,7 +8,15 @@ torch = pytest.importorskip("torch")
 
 from rarrl_learning.policy import train  # noqa: E402
 from rarrl_learning.policy.model import PolicyModel  # noqa: E402
-from rarrl_learning.policy.train import Batches, TrainSettings, fit_policy, load_average, make_spec  # noqa: E402
+from rarrl_learning.policy.train import (  # noqa: E402
+    LEAST_SPREAD,
+    Batches,
+    TrainSettings,
+    _action_range,
+    fit_policy,
+    load_average,
+    make_spec,
+)
 
 SIZES = {"horizon": 4, "layers": 1, "ffn": 256}
 QUICK = {"batch": 8, "warm_up": 5, "save_every": 4, "validation": 0.1}
@@ -178,3 +186,11 @@ def test_the_opposite_words_are_heard_often(data):
     told_up = (words == torch.from_numpy(spec.words("go up"))).all(dim=1)
     # Of the frames of left and right (two thirds), half hear the opposite, which is a third of all.
     assert 0.3 < float((held & ~told_up).float().mean()) < 0.75
+
+
+def test_an_action_that_hardly_varies_is_not_blown_up():
+    rng = np.random.default_rng(0)
+    actions = rng.uniform(-1, 1, (2000, 3)) * (1.0, 0.5, 0.001) + (0, 0, 0.2)
+    low, high = _action_range(actions)
+    assert np.allclose(high - low, (2, 1, 2 * LEAST_SPREAD), rtol=0.05)
+    assert np.allclose((low + high) / 2, (0, 0, 0.2), atol=0.05)
