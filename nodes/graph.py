@@ -21,6 +21,7 @@ from rarrl.config import (
     iter_fields,
 )
 from rarrl.errors import InputError
+from rarrl.supervision.events import SILENT_S
 
 PACKAGE = "rarrl"
 USE_SIM_TIME = "use_sim_time"
@@ -35,6 +36,7 @@ class NodeSpec:
         sections: the sections of the configuration whose settings it declares as parameters.
         part: what the robot lacks without it, a key of `rarrl.supervision.modes.WITHOUT`.
         own: parameters outside of any section that a launch argument may set on it.
+        silent_s: seconds without a heartbeat after which it counts as dead.
     """
 
     name: str
@@ -43,6 +45,7 @@ class NodeSpec:
     sections: tuple[str, ...]
     part: str
     own: tuple[str, ...] = ()
+    silent_s: float = SILENT_S
 
     def takes(self, parameter: str) -> bool:
         """Whether the node declares `parameter`, as far as launch arguments are concerned."""

@@ -18,7 +18,7 @@ from launch import LaunchContext, LaunchDescription
 from rarrl.config import Scalar
 
 from .graph import FASTDDS_PROFILE, MANAGE, PACKAGE, Argument, NodeSpec, Start
-from .supervised import AUTOSTART, GRAPH_FILE, SUPERVISOR, SupervisedGraph, SupervisedNode
+from .supervised import AUTOSTART, GRAPH_FILE, STOP_S, SUPERVISOR, SupervisedGraph, SupervisedNode
 
 PROFILE_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"
 
@@ -30,9 +30,6 @@ REVIVE_S = 0.5
 
 LISTEN_S = 1.0
 """Seconds in which a supervisor hears what runs already, before it starts anything."""
-
-STOP_S = 15
-"""Seconds that the supervisor may take to end its nodes, those that stop the robot after the others."""
 
 
 def describe(

@@ -94,6 +94,7 @@ class Processes:
         outlive: they go on when this process is killed. Else they end with it.
         logs: False: what they print appears where this process prints.
         namespace, params_file: of all nodes; "" for none.
+        grace_s: seconds between SIGINT and SIGKILL; None: GRACE_S.
     """
 
     def __init__(
@@ -104,7 +105,9 @@ class Processes:
         logs: bool = True,
         namespace: str = "",
         params_file: str = "",
+        grace_s: float | None = None,
     ) -> None:
+        self._grace_s = grace_s
         self._folder = folder
         self._environment = environment
         self._outlive = outlive
@@ -216,7 +219,7 @@ class Processes:
             if child.poll() is None:
                 child.send_signal(signal.SIGINT)
 
-        deadline = time.monotonic() + GRACE_S
+        deadline = time.monotonic() + (GRACE_S if self._grace_s is None else self._grace_s)
         for name, child in children.items():
             try:
                 child.wait(max(deadline - time.monotonic(), 0.0))
@@ -293,6 +296,15 @@ def began(pid: int) -> int | None:
     except OSError:
         return None
     return None if fields[0] in "ZX" else int(fields[_STARTED_FIELD])
+
+
+def waited_s(pid: int) -> float:
+    """Seconds for which the main thread of a process has been ready to run and had no processor; 0 where Linux does not
+    tell (https://docs.kernel.org/scheduler/sched-stats.html, /proc/PID/schedstat)."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text("ascii").split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def environment_for(domain_id: int | None) -> tuple[dict[str, str], int]:

@@ -35,6 +35,7 @@ SIM = NodeSpec(
     ("orchestrator", "language_model", "sim"),
     part="robot",
     own=("run_dir",),
+    silent_s=20.0,  # MuJoCo keeps Python's lock while it builds a home; nobody is hurt by a simulator that hangs
 )
 GRAPH: tuple[NodeSpec, ...] = (GATE, STEREO, POLICY, ORCHESTRATOR, SIM)
 """In the order in which they are activated."""

@@ -18,7 +18,7 @@ from rarrl.files import read_file
 from rarrl.supervision.events import Rule
 
 from .graph import NodeSpec, Start
-from .processes import RECORD, Processes, recorded, still_running
+from .processes import GRACE_S, RECORD, Processes, recorded, still_running
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,9 @@ GRAPH_FILE = "graph.json"
 
 REVIVALS = 5
 """How often a supervisor that was killed is started again: something is wrong with the computer then."""
+
+STOP_S = 3 * GRACE_S
+"""Seconds that the supervisor may take to end its nodes: those that stop the robot after all others."""
 
 GUARDS = ("deadman",)
 """Parts without which nothing behind them is activated; they are stopped after all others."""
@@ -46,6 +49,7 @@ class SupervisedNode:
     part: str
     essential: bool
     by_person: bool
+    silent_s: float
     parameters: Mapping[str, Scalar]
     remappings: Sequence[tuple[str, str]]
 
@@ -55,14 +59,13 @@ class SupervisedNode:
         node = start.node
         own = {} if node.part in GUARDS else {AUTOSTART: False}  # a guard has no lifecycle: it is there for good
         parameters = {**start.parameters, **own}
-        return cls(
-            node.name, node.module, node.part, start.essential, start.by_person, parameters, tuple(start.remappings)
-        )
+        how = (start.essential, start.by_person, node.silent_s)
+        return cls(node.name, node.module, node.part, *how, parameters, tuple(start.remappings))
 
     @property
     def rule(self) -> Rule:
         """How it is looked after."""
-        return Rule(self.name, self.part, self.essential, self.part in GUARDS, self.by_person)
+        return Rule(self.name, self.part, self.essential, self.part in GUARDS, self.by_person, self.silent_s)
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ class Supervised:
         parameters: Mapping[str, Scalar] | None = None,
     ) -> None:
         self._folder = folder
-        self._processes = Processes(folder, environment)
+        self._processes = Processes(folder, environment, grace_s=STOP_S)
         self._parameters: dict[str, Scalar] = {
             "graph": str(folder / GRAPH_FILE),
             "end_if_given_up": True,

@@ -26,7 +26,7 @@ from . import conversions
 from .heartbeat import HEARD, TOPIC, beat_of
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import SUPERVISOR_SPECS, SupervisorNodeConfig
-from .processes import Processes, still_running
+from .processes import Processes, still_running, waited_s
 from .supervised import SupervisedGraph
 
 LOOK_S = 0.05
@@ -86,7 +86,7 @@ class SupervisorNode(RarrlNode):
             for name, pid in still_running(self._folder).items()
             if name in known and self._processes.adopt(name, pid)
         }
-        self._supervisor = Supervisor([node.rule for node in graph.nodes], settings, now(), running)
+        self._supervisor = Supervisor([node.rule for node in graph.nodes], settings, now(), running, waited_s)
         if running:
             self.get_logger().info(f"takes over what runs already: {', '.join(running)}")
         if not settings.manage:
@@ -226,6 +226,7 @@ class SupervisorNode(RarrlNode):
                 "manages": self.setting("manage", bool),
                 "bad_heartbeats": self._bad_beats,
                 **{f"{name}: heartbeat_age_s": round(age, 3) for name, age in self._supervisor.ages(now()).items()},
+                **{f"{name}: longest_silence_s": round(gap, 3) for name, gap in self._supervisor.gaps.items()},
                 **{f"{name}: restarts": count for name, count in self._restarts.items()},
             },
         )

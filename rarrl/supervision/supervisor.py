@@ -7,7 +7,7 @@ is, is likewise what its heartbeats say, so that a supervisor that was itself ki
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rarrl.supervision.events import (
@@ -47,6 +47,10 @@ a process that was killed, which DDS remembers for a while."""
 KILL_S = 1.0
 """Seconds after which a process that does not end is killed once more."""
 
+STARVED_S = 5.0
+"""Most seconds of waiting for a processor that are forgiven: to kill a node that does not get one makes things worse,
+but one that gets none for so long does not work either."""
+
 STEP_S = 0.25
 """Most seconds between two looks that count: a supervisor that was itself kept from running blames nobody for it."""
 
@@ -67,6 +71,8 @@ class _Watched:
     patience_s: float = START_S  # from then until its first heartbeat
     beat: Beat | None = None  # of this process
     heard: float = 0.0
+    waited: float = 0.0  # seconds in which the process had waited for a processor by then
+    gap: float = 0.0  # the longest silence between two heartbeats while it was active
     changed: float = 0.0  # when its state was another one last
     served: bool = False  # this process has been active
     ever: bool = False  # any process of it has been
@@ -92,6 +98,8 @@ class Supervisor:
         rules: in the order in which nodes are activated.
         now: seconds of the steady clock.
         running: node -> process number, of those that an earlier supervisor had started and that still run.
+        waited: process number -> seconds for which it has waited for a processor so far. What is not silent because it
+            hangs, but because other programs have the processor, is not to blame.
     """
 
     def __init__(
@@ -100,7 +108,9 @@ class Supervisor:
         settings: Settings,
         now: float,
         running: Mapping[str, int] | None = None,
+        waited: Callable[[int], float] = lambda pid: 0.0,
     ) -> None:
+        self._waited = waited
         self.settings = settings
         self._nodes = {rule.name: _Watched(rule) for rule in rules}
         self._last = now
@@ -159,6 +169,11 @@ class Supervisor:
         return self._told or self._status()
 
     @property
+    def gaps(self) -> dict[str, float]:
+        """Node -> the longest silence between two heartbeats of a node that was well, seconds."""
+        return {name: node.gap for name, node in self._nodes.items()}
+
+    @property
     def seconds(self) -> dict[str, int]:
         """Node -> process number of a second process of its name, which was heard lately and is left alone."""
         lately = self._time - SETTLE_S
@@ -202,7 +217,10 @@ class Supervisor:
             self._take(node, beat.pid, ADOPT_S)
             commands.append(Adopt(beat.node, beat.pid))
         before, node.beat = node.life, beat
+        if before is Life.ACTIVE and beat.life is Life.ACTIVE:
+            node.gap = max(node.gap, self._time - node.heard)
         node.heard = self._time
+        node.waited = self._waited(beat.pid)
         if before is not beat.life:
             node.changed = self._time
             commands += self._on_change(node, before, beat)
@@ -289,7 +307,10 @@ class Supervisor:
             return f"a transition took longer than {CHANGE_S:g} s" if silent > CHANGE_S else ""
         if node.beat.life is Life.FINALIZED:
             return f"did not end within {END_S:g} s" if silent > END_S else ""
-        return f"alive, but silent for {silent:.1f} s" if silent > node.rule.silent_s else ""
+        if silent <= node.rule.silent_s:
+            return ""
+        starved = min(self._waited(node.beat.pid) - node.waited, STARVED_S)
+        return f"alive, but silent for {silent:.1f} s" if silent - starved > node.rule.silent_s else ""
 
     def _kill(self, node: _Watched, why: str) -> list[Command]:
         assert node.pid is not None

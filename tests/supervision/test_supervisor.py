@@ -28,6 +28,7 @@ from rarrl.supervision.supervisor import (
     KILL_S,
     SETTLE_S,
     START_S,
+    STARVED_S,
     STEP_S,
     Supervisor,
 )
@@ -355,6 +356,19 @@ def test_a_supervisor_that_did_not_run_blames_nobody():
     assert STEP_S + HEARTBEAT_S < SILENT_S
 
 
+@pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
+def test_a_node_that_waits_for_a_processor_is_forgiven_for_a_while(share):
+    """share: of its silence in which it was ready to run."""
+    world = up()
+    policy, mark = world.processes["policy_node"], world.now
+    world.supervisor._waited = lambda pid: share * (world.now - mark) if pid == policy.pid else 0.0
+    policy.stopped = True
+    world.run(20.0)
+    (killed,) = [at - mark for at, c in world.log if at > mark and isinstance(c, Kill)]
+    expected = min(SILENT_S / max(1.0 - share, 1e-9), SILENT_S + STARVED_S)
+    assert killed == pytest.approx(expected, abs=2 * HEARTBEAT_S)
+
+
 def test_a_restarted_supervisor_takes_running_nodes_as_they_are():
     world = up()
     pids = {node: process.pid for node, process in world.processes.items()}
@@ -450,6 +464,11 @@ def test_ages_are_those_of_the_last_heartbeats():
     world.run(0.5)
     ages = world.supervisor.ages(world.now)
     assert 0.5 <= ages["policy_node"] <= 0.75 and ages["detector_node"] <= HEARTBEAT_S + TICK_S
+
+    world.processes["policy_node"].stopped = False
+    world.run(0.2)
+    assert 0.5 < world.supervisor.gaps["policy_node"] < SILENT_S
+    assert world.supervisor.gaps["detector_node"] == pytest.approx(HEARTBEAT_S, abs=2 * TICK_S)
 
 
 def test_a_process_that_says_that_it_ends_gets_time_for_it():
