@@ -37,6 +37,8 @@ NO_MIRROR = {
     "learning/trees.py": "shown through tests/learning/alfworld/test_trials.py",
     "learning/trials.py": "shown through tests/learning/skills/test_trials.py",
     "nodes/arguments.py": "shown through tests/nodes/test_lifecycle.py",
+    "nodes/faults/strangers.py": "shown through tests/nodes/faults/test_wires.py",
+    "nodes/faults/wire_files.py": "shown through tests/nodes/faults/test_wires.py",
     "nodes/own_messages.py": "shown through tests/nodes/test_deadman_node.py and test_safety_gate_node.py",
     "nodes/peers.py": "shown through tests/nodes/test_executive_node.py",
     "nodes/sightings.py": "shown through tests/nodes/test_executive_node.py",
