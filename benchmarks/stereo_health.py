@@ -2,11 +2,11 @@
 
     python benchmarks/stereo_health.py [--data DIR] [--films 12] [--seed 500] [--json FILE]
 
-A film is a row of looks, LOOK_S apart. Rendered films drive: each look is another picture of the scene, by cameras
-whose rows are aligned; seeds other than those that the limits were picked on. Real films (`--data`, as in `rarrl eval
-detector`) are one pair, with fresh sensor noise in each look; the limits were picked with them in view. The drift is
-that of `rarrl_learning.perception.drift`: the right image as a camera sees it that has turned, or whose rows are
-shifted.
+A film is a row of looks, LOOK_S apart, with frames between them that are looked at only where the watch wants more
+(they show the look's picture). Rendered films drive: each look is another picture of the scene, by cameras whose rows
+are aligned; seeds other than those that the limits were picked on. Real films (`--data`, as in `rarrl eval detector`)
+are one pair, with fresh sensor noise in each look; the limits were picked with them in view. The drift is that of
+`rarrl_learning.perception.drift`: the right image as a camera sees it that has turned, or whose rows are shifted.
 
 Steps (table `steps`): after CLEAN looks the drift is there at once, by every axis and in both directions, and stays. A
 row is one axis and size: share of films that warn and alarm within AFTER looks, and seconds until they do, from the
@@ -38,7 +38,7 @@ import numpy as np
 
 from rarrl.perception.classical import ClassicalDetector
 from rarrl.perception.rig import CameraRig
-from rarrl.perception.stereo_health import SURE, HealthJudge, StereoHealth
+from rarrl.perception.stereo_health import MIN_PAIRS, SURE, Drift, HealthWatch
 from rarrl.perception.voxels import PRESETS, GridSpec
 from rarrl.report.runs import wilson
 from rarrl.results import Figure, make_results, write_results
@@ -48,14 +48,15 @@ from rarrl_learning.perception.scenes import SIZES, load_scenes, motorcycle_scen
 from rarrl_learning.perception.synthetic import SynthConfig, build_scene, render_frame
 
 LOOK_S = 1.0  # the default of detector.health_period_s
+FRAME_S = 0.1
 CLEAN = 4  # looks before a step
-AFTER = 8  # looks after it
+AFTER = 5  # looks after it
 STEP_M = {"indoor": (0.03, 0.0, 0.03), "outdoor": (0.1, 0.0, 0.5)}  # travel between looks: x right, y down, z ahead
 ANGLES_DEG = (0.05, 0.1, 0.2, 0.5)
 ROWS_PX = (0.5, 1.0, 2.0)
 AXES = ("pitch_deg", "yaw_deg", "roll_deg", "rows_px")
-RAMP = {"pitch_deg": 0.01, "yaw_deg": 0.02, "roll_deg": 0.02, "rows_px": 0.1}  # a look
-RAMP_LOOKS = 60
+RAMP = {"pitch_deg": 0.02, "yaw_deg": 0.04, "roll_deg": 0.04, "rows_px": 0.1}  # a look
+RAMP_LOOKS = 30
 TENTH = 0.1
 
 
@@ -102,8 +103,24 @@ def _noisy(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(image + rng.standard_normal(image.shape, dtype=np.float32), 0, 255).astype(np.uint8)
 
 
-def begin(film: Film) -> tuple[StereoHealth, HealthJudge]:
-    return StereoHealth(film.rig, film.spec.z_far), HealthJudge()
+def begin(film: Film) -> HealthWatch:
+    return HealthWatch(film.rig, film.spec.z_far, LOOK_S, stops=True)
+
+
+def watch_second(watch: HealthWatch, pair: StereoPair, number: int) -> float | None:
+    """Shows a look's frames; seconds after its begin at which the watch first alarms, None where it does not."""
+    for frame in range(round(LOOK_S / FRAME_S)):
+        looked = watch.look(pair, number * LOOK_S + frame * FRAME_S)
+        if watch.verdict.alarms:
+            return frame * FRAME_S
+        if not looked:  # the frames that follow are not looked at either
+            break
+    return None
+
+
+def seen(drift: Drift | None) -> bool:
+    """Whether yaw is known well enough to tell an error of a tenth."""
+    return drift is not None and SURE * drift.distance_error_sd < TENTH
 
 
 # Steps
@@ -111,16 +128,17 @@ def begin(film: Film) -> tuple[StereoHealth, HealthJudge]:
 
 def clean_film(film: Film) -> dict[str, Any]:
     """All looks of a film without drift; a row of the table `clean`."""
-    health, judge = begin(film)
+    watch = begin(film)
     warned = alarmed = 0
+    for number in range(len(film.looks)):
+        alarmed += watch_second(watch, film.look(number), number) is not None
+        warned += watch.verdict.warns
+    drift = watch.drift
+
     cpu = time.process_time()
     for number in range(len(film.looks)):
-        pair = film.look(number)
-        verdict = judge.judge(health.look(pair.left, pair.right))
-        warned += verdict.warns
-        alarmed += verdict.alarms
+        watch.look(film.look(number), (CLEAN + AFTER + number) * LOOK_S)
     cpu = time.process_time() - cpu
-    drift = health.drift
     row: dict[str, Any] = {
         "film": film.name,
         "group": film.group,
@@ -137,27 +155,30 @@ def clean_film(film: Film) -> dict[str, Any]:
     return row
 
 
-def step(film: Film, before: tuple[StereoHealth, HealthJudge], turn: Turn) -> dict[str, Any]:
+def step(film: Film, before: HealthWatch, turn: Turn) -> dict[str, Any]:
     """Seconds until a warning and an alarm, None: not within AFTER looks."""
-    health, judge = copy.deepcopy(before)
+    watch = copy.deepcopy(before)
     warn_s = alarm_s = None
     for number in range(AFTER):
-        pair = film.look(CLEAN + number, turn)
-        verdict = judge.judge(health.look(pair.left, pair.right))
-        after_s = (number + 1) * LOOK_S
-        warn_s = after_s if warn_s is None and verdict.warns else warn_s
-        alarm_s = after_s if alarm_s is None and verdict.alarms else alarm_s
-        if alarm_s is not None:
+        after_s = watch_second(watch, film.look(CLEAN + number, turn), CLEAN + number)
+        if warn_s is None and watch.verdict.warns:
+            warn_s = number * LOOK_S + (MIN_PAIRS - 1) * FRAME_S if after_s is None else number * LOOK_S + after_s
+        if after_s is not None:
+            alarm_s = number * LOOK_S + after_s
             break
-    seen = health.drift is not None and SURE * health.drift.distance_error_sd < TENTH
-    return {"warn_s": warn_s, "alarm_s": alarm_s, "seen": seen}
+    # The drift comes between two looks: half a period before the first one, on average.
+    late = LOOK_S / 2
+    return {
+        "warn_s": None if warn_s is None else warn_s + late,
+        "alarm_s": None if alarm_s is None else alarm_s + late,
+        "seen": seen(watch.drift),
+    }
 
 
 def steps_of(film: Film) -> list[dict[str, Any]]:
     before = begin(film)
     for number in range(CLEAN):
-        pair = film.look(number)
-        before[1].judge(before[0].look(pair.left, pair.right))
+        watch_second(before, film.look(number), number)
 
     rows = []
     for axis in AXES:
@@ -194,27 +215,21 @@ def table_of(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def ramp(film: Film, axis: str, sign: int) -> dict[str, Any]:
     """One row of `ramps`."""
-    health, judge = begin(film)
+    watch = begin(film)
     detector = ClassicalDetector(film.rig, film.spec)
     row: dict[str, Any] = {"film": film.name, "group": film.group, "axis": axis, "sign": sign}
     for number in range(RAMP_LOOKS):
         size = number * RAMP[axis]
-        turn = Turn(**{axis: sign * size})
-        pair = film.look(number, turn)
-        drift = health.look(pair.left, pair.right)
-        verdict = judge.judge(drift)
-        if verdict.alarms:
+        pair = film.look(number, Turn(**{axis: sign * size}))
+        if watch_second(watch, pair, number) is not None:
             break
-        if number % 5 == 4 and obstacle_distances(detector, pair) is None:
-            return row | {"at": size, "end": "refused", "error": None, "seen": False}
 
-    seen = drift is not None and SURE * drift.distance_error_sd < TENTH
+    row |= {"at": size, "seen": seen(watch.drift), "error": None}
     now = obstacle_distances(detector, pair)
     clean = obstacle_distances(detector, film.look(number))
     if now is None or clean is None:
-        return row | {"at": size, "end": "refused", "error": None, "seen": seen}
-    error = distance_error(clean, now)
-    return row | {"at": size, "end": "alarm" if verdict.alarms else "none", "error": error, "seen": seen}
+        return row | {"end": "refused"}
+    return row | {"end": "alarm" if watch.verdict.alarms else "none", "error": distance_error(clean, now)}
 
 
 def ramp_table(ramps: list[dict[str, Any]]) -> list[dict[str, Any]]:

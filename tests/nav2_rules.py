@@ -1,9 +1,9 @@
 """The rules of two Nav2 parts, restated: what the obstacle layer and the collision monitor make of messages.
 
 Written from reading ros-navigation/navigation2 at a3a97043: `nav2_costmap_2d/plugins/obstacle_layer.cpp` (updateBounds,
-raytraceFreespace, laserScanValidInfCallback), `src/observation_buffer.cpp` (bufferCloud), `nav2_util` (raytraceLine),
-`nav2_collision_monitor/src/{scan,pointcloud,polygon,circle,collision_monitor_node}.cpp`. Rays are sampled here instead of
-Bresenham's algorithm. Transforms are 4 x 4 matrices: what TF would give."""
+raytraceFreespace, laserScanValidInfCallback), its `src/observation_buffer.cpp` (bufferCloud), raytraceLine of
+`nav2_util`, and of `nav2_collision_monitor/src` the files scan, pointcloud, polygon, circle and collision_monitor_node.
+Rays are sampled here instead of Bresenham's algorithm. Transforms are 4 x 4 matrices: what TF would give."""
 
 import ast
 import math

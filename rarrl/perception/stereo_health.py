@@ -38,8 +38,13 @@ FEW_POINTS = 25
 MEMORY = 0.5
 """Share of what earlier pairs told that counts after one more: the last two or three pairs decide. One pair is enough
 for the noise; more would only find a sudden drift later."""
+JUMP_PX = 0.5
+"""Rows by which a pair may differ from those before it. Farther off, something has happened: what was is forgotten at
+once, and the verdict waits for MIN_PAIRS that agree. A few spoiled pairs are no drift."""
 STRETCH_SD = 0.002
 """Standard deviation of `stretch` from rig to rig: two lenses of one kind differ by a few thousandths."""
+PRIOR = np.diag([0.0, 0.0, 0.0, STRETCH_SD**-2])
+"""What is known before anything is seen, as information on pitch, yaw, roll and stretch."""
 SYSTEMATIC_PX = 0.025
 """Pixels: what lens distortion that was not fully removed leaves in the rows, over the whole picture. More points do
 not average it out, so it bounds how well anything is known. It explains the yaw that the fit reads from six rectified
@@ -55,7 +60,7 @@ BEHIND_SHARE = 0.03
 
 # The verdict.
 MIN_PAIRS = 3
-"""Pairs before there is a verdict."""
+"""Pairs that agree before there is a verdict."""
 WARN_ROWS_PX = 0.5
 """Rows apart, root of the mean square over the points, from which a person should know. The matcher still works."""
 ALARM_ROWS_PX = 0.8
@@ -133,6 +138,13 @@ class StereoHealth:
     def __init__(self, rig: CameraRig, far_m: float) -> None:
         self._rig = rig
         self._far_m = far_m
+        self.points = 0
+        """How many the last pair showed."""
+        self.drift: Drift | None = None
+        """None until something was seen."""
+        self._forget()
+
+    def _forget(self) -> None:
         self._information = np.zeros((4, 4))
         self._told = np.zeros(4)
         self._spread = np.zeros((4, 4))  # sums over the points of the products of their terms,
@@ -141,9 +153,6 @@ class StereoHealth:
         self._distance_m = math.nan
         self._behind_px = 0.0
         self._pairs = 0
-        self._points = 0
-        self.drift: Drift | None = None
-        """None until something was seen."""
 
     def look(self, left: np.ndarray, right: np.ndarray) -> Drift | None:
         """Takes one pair ((height, width) or (height, width, 3) uint8 each); the drift as far as it is known.
@@ -154,18 +163,20 @@ class StereoHealth:
         self._rig.check_size(left)
         self._rig.check_size(right)
         corners, found = match_points(left, right, self._rig)
-        self._points = len(corners)
+        self.points = len(corners)
         if len(corners) >= FEW_POINTS:
             self._add(corners, found)
         return self.drift
 
-    def _add(self, corners: np.ndarray, found: np.ndarray) -> None:
+    def _add(self, corners: np.ndarray, matches: np.ndarray) -> None:
         rig = self._rig
-        terms = _terms((found[:, 0] - rig.cx - rig.doffs) / rig.fx, (corners[:, 1] - rig.cy) / rig.fy, rig.fy)
-        rows = (found[:, 1] - corners[:, 1]).astype(np.float64)
-        weight, sd = _robust(terms, rows)
+        terms = _terms((matches[:, 0] - rig.cx - rig.doffs) / rig.fx, (corners[:, 1] - rig.cy) / rig.fy, rig.fy)
+        rows = (matches[:, 1] - corners[:, 1]).astype(np.float64)
+        found, weight, sd = _robust(terms, rows)
 
         weighted = terms * weight[:, None]
+        if self._pairs and self._jumped(found, weighted.T @ terms / weight.sum()):
+            self._forget()
         self._information = MEMORY * self._information + weighted.T @ terms / sd**2
         self._told = MEMORY * self._told + weighted.T @ rows / sd**2
         self._spread = MEMORY * self._spread + weighted.T @ terms
@@ -173,7 +184,7 @@ class StereoHealth:
         self._weight = MEMORY * self._weight + weight.sum()
         self._pairs += 1
 
-        shifted = (corners[:, 0] - found[:, 0] + rig.doffs)[weight > 0.5]
+        shifted = (corners[:, 0] - matches[:, 0] + rig.doffs)[weight > 0.5]
         behind = shifted[shifted < -BEHIND_PX]
         told = len(behind) >= max(5, BEHIND_SHARE * len(shifted))
         share = 1.0 if self._pairs == 1 else 1 - MEMORY
@@ -183,15 +194,20 @@ class StereoHealth:
         depth = depth[depth < self._far_m]
         if len(depth):
             near = float(np.quantile(depth, NEAR_SHARE))
-            self._distance_m = near if self._pairs == 1 else self._distance_m + share * (near - self._distance_m)
+            before_m = near if math.isnan(self._distance_m) else self._distance_m
+            self._distance_m = before_m + share * (near - before_m)
         self.drift = self._solved()
 
+    def _jumped(self, found: np.ndarray, spread: np.ndarray) -> bool:
+        """Whether a pair's own fit differs from what was known. spread: mean products of its points' terms."""
+        by = found - np.linalg.pinv(self._information + PRIOR) @ self._told
+        return math.sqrt(by @ spread @ by) > JUMP_PX
+
     def _solved(self) -> Drift:
-        prior = np.diag([0.0, 0.0, 0.0, STRETCH_SD**-2])
-        noise = np.linalg.pinv(self._information + prior)
+        noise = np.linalg.pinv(self._information + PRIOR)
         found = noise @ self._told
         # Errors that the points share: as large as SYSTEMATIC_PX, and in the worst case of a term's own shape.
-        together = SYSTEMATIC_PX**2 * np.linalg.pinv(self._spread / self._weight + prior * SYSTEMATIC_PX**2)
+        together = SYSTEMATIC_PX**2 * np.linalg.pinv(self._spread / self._weight + PRIOR * SYSTEMATIC_PX**2)
         covariance = noise + together
 
         pitch, yaw, roll, _ = found
@@ -215,12 +231,13 @@ class StereoHealth:
             distance_error_sd=float(yaw_sd * per_rad),
             distance_m=self._distance_m,
             pairs=self._pairs,
-            points=self._points,
+            points=self.points,
         )
 
 
-def _robust(terms: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, float]:
-    """Weights (n,) of a fit in which false matches do not count (Geman and McClure's), and the others' deviation."""
+def _robust(terms: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """A fit in which false matches do not count: the four, the points' weights (n,) (Geman and McClure's), and the
+    standard deviation of the others, pixels."""
     weight = np.ones(len(rows))
     sd = 1.0
     for _ in range(10):
@@ -229,7 +246,7 @@ def _robust(terms: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, float]:
         error = rows - terms @ found
         sd = max(SCALE * float(np.median(np.abs(error))), NOISE_PX)
         weight = 1 / (1 + (error / (2 * sd)) ** 2) ** 2
-    return weight, sd
+    return found, weight, sd
 
 
 @dataclass(frozen=True)
@@ -273,7 +290,7 @@ class HealthWatch:
     Args:
         rig: what the calibration says
         far_m: what lies farther does not matter, metres
-        period_s: seconds between two looks
+        period_s: seconds between two looks. Where pairs do not agree yet, or an alarm may be over, each is looked at
         stops: whether an alarm is a refusal of all pairs, until the drift is gone"""
 
     def __init__(self, rig: CameraRig, far_m: float, period_s: float, stops: bool) -> None:
@@ -310,7 +327,9 @@ class HealthWatch:
         """Looks at `pair` where that is due. now_s: seconds on a clock that never runs back. Returns: whether it did.
 
         Raises: ValueError where the images are not of the camera's size."""
-        if now_s < self._next_s:
+        drift = self.drift
+        open_ = drift is not None and (drift.pairs < MIN_PAIRS or self.verdict.alarms)
+        if now_s < self._next_s and not (open_ and self._health.points >= FEW_POINTS):
             return False
         self._next_s = now_s + self._period_s
         self._judge.judge(self._health.look(pair.left, pair.right))

@@ -117,15 +117,18 @@ def test_the_smallest_pictures_do_not_fail(scene):
         StereoHealth(rig, FAR_M).look(image[:, :60], image)
 
 
-def test_what_was_is_forgotten_within_a_few_pairs(scene):
+def test_a_jump_starts_over_and_a_small_change_is_averaged(scene):
     health = StereoHealth(scene.rig, FAR_M)
     off = drifted(scene.pair, scene.rig, Turn(rows_px=2.0))
     for _ in range(4):
         health.look(off.left, off.right)
-    assert health.drift.rows_rms_px > 1.8
-    for _ in range(6):
-        health.look(scene.pair.left, scene.pair.right)
-    assert health.drift.rows_rms_px < 0.2
+    assert health.drift.pairs == 4 and health.drift.rows_rms_px > 1.8
+    health.look(scene.pair.left, scene.pair.right)
+    assert health.drift.pairs == 1 and health.drift.rows_rms_px < 0.2
+
+    near = drifted(scene.pair, scene.rig, Turn(rows_px=0.3))
+    health.look(near.left, near.right)
+    assert health.drift.pairs == 2 and 0.1 < health.drift.rows_px - drift_of(scene).rows_px < 0.28
 
 
 # The verdict
@@ -155,16 +158,33 @@ def test_what_is_not_known_well_enough_is_no_alarm():
 def test_a_watch_looks_when_it_is_due_and_refuses_only_where_it_may(scene, stops):
     watch = HealthWatch(scene.rig, FAR_M, 1.0, stops)
     assert "unknown" in watch.values()["health"] and watch.refusal == ""
+    assert [watch.look(scene.pair, 0.1 * k) for k in range(5)] == [True] * MIN_PAIRS + [False] * 2
+    assert watch.values()["health"] == "ok"
+
     off = drifted(scene.pair, scene.rig, Turn(rows_px=2.0))
-    looked = [watch.look(off, 0.5 * k) for k in range(6)]
-    assert looked == [True, False] * 3
-    assert watch.verdict.alarms and bool(watch.refusal) == stops
+    looked = [watch.look(off, 1.0 + 0.1 * k) for k in range(6)]
+    assert looked == [False, False, True, True, True, not_late := watch.verdict.alarms], "due, then until it is sure"
+    assert not_late and bool(watch.refusal) == stops
     values = watch.values()
     assert values["health"] == "alarm" and values["drift_rows_px"] == pytest.approx(2.0, abs=0.1)
 
-    for k in range(8):
-        watch.look(scene.pair, 3.0 + k)
+    for k in range(MIN_PAIRS):
+        assert watch.look(scene.pair, 1.6 + 0.1 * k), "while it alarms, each pair counts"
     assert watch.refusal == "" and watch.values()["health"] == "ok"
+
+
+def test_a_few_spoiled_pairs_are_no_drift(scene):
+    watch = HealthWatch(scene.rig, FAR_M, 0.0, True)
+    spoiled = drifted(scene.pair, scene.rig, Turn(rows_px=5.0))
+    for k in range(12):
+        watch.look(spoiled if k % 4 in (1, 2) else scene.pair, float(k))
+        assert not watch.verdict.alarms
+
+
+def test_where_nothing_is_seen_it_is_not_looked_for_all_the_time(scene):
+    watch = HealthWatch(scene.rig, FAR_M, 1.0, True)
+    bare = StereoPair(*(np.full_like(image, 128) for image in (scene.pair.left, scene.pair.right)))
+    assert [watch.look(bare, 0.25 * k) for k in range(8)] == [True, False, False, False] * 2
 
 
 def test_gray_pictures_do(scene):
