@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,7 +38,7 @@ from rarrl_learning.perception.synthetic import RenderedPair, SynthConfig, rende
 from .gate import STOP_S
 from .gate_graph import command_message, odom_message
 from .row import Row, Trial
-from .station import STAGE, Station, own_domain
+from .station import STAGE, Station, own_domain, start_node
 
 SIZE = (320, 240)
 """Pixels; small, so that the node keeps up on a busy machine."""
@@ -239,8 +238,7 @@ def running(scenes: Sequence[str], size: tuple[int, int] = SIZE, gate: bool = Tr
             given = ["--ros-args", "-r", f"__ns:=/{scene}", "-r", f"/diagnostics:=/{scene}/diagnostics"]
             settings = [*given, "-p", f"detector.preset:={KIND}"]
             for module, arguments in (("stereo_voxel_node", settings), ("safety_gate_node", given))[: 1 + gate]:
-                command = [sys.executable, "-m", f"rarrl_nodes.{module}", *arguments]
-                children.append(subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True))
+                children.append(start_node(module, *arguments))
             cameras[scene].pid = children[-1 - gate].pid
         try:
             for camera in cameras.values():

@@ -64,8 +64,11 @@ MUST_BE_ZERO = (
     "two_goals_at_once",
     "lost_tasks",
     "accepted",
+    "updown_failures",
+    "left",
+    "silent",
 )
-"""Counts of a trial of which one is a failure of its row; others are told."""
+"""Counts of a trial of which one is a failure of its row; others are told. silent: nothing was said of the fault."""
 SUMS = MUST_BE_ZERO[:6]
 """Of these, those that the campaign sums up."""
 DEADMAN = "deadman"

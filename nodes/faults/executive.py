@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import tempfile
 import time
@@ -96,7 +97,17 @@ def skills_file() -> str:
 
 TRIAL_S = 90.0
 """Seconds after which a task counts as lost; the slowest fault, a server that keeps a goal, takes a third of it."""
+FLOOD_S = 2.0
+FLOODS: dict[str, tuple[float, Callable[[int], str]]] = {
+    "flood": (1000.0, lambda number: f"bring {number} moons to the sea"),
+    "huge": (2.0, lambda number: f"{number} " + "moon " * 2_000_000),
+    "controls": (50.0, lambda number: f"moon\x1b[2J\r\n{chr(number % 32 or 7)}\u202e{number}"),
+}
+"""Fault -> instructions a second, and the text of each."""
 THOUGHTS = "thoughts.jsonl"
+JOURNALS = "journals"
+JOURNAL_WORDS = "cannot be written"
+"""What the executive says on /diagnostics of a journal that it cannot write."""
 MODES = {
     "cancel_lost": "deaf",
     "result_late": "late",
@@ -205,6 +216,7 @@ class Task:
     lost_steps: int = 0
     killed_mid_thought: int = 0
     answers_applied: int = 0
+    complained: bool = True
 
 
 @dataclass
@@ -236,6 +248,8 @@ class Bench:
         self._read = 0
         qos = QoSProfile(depth=100, reliability=LATCHED.reliability, durability=LATCHED.durability)
         node.create_subscription(DiagnosticArray, f"{self.namespace}/task", self._on_task, qos)
+        self.said: list[str] = []  # on /diagnostics
+        node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
         self._killed = 0  # processes of the language model, in this trial
         self._alive = 0.0  # when the orchestrator was heard last
         node.create_subscription(Empty, f"{self.namespace}/alive", self._on_alive, 1)
@@ -262,7 +276,7 @@ class Bench:
             model = {"orchestrator.policy": rule, "orchestrator.reasoner": f"{__name__}:{kind.__name__}"}
             self._processes.start(name, "rarrl_nodes.orchestrator_node", {**robot, **model}, space)
         else:
-            journal = {"executive.journal": str(self.folder / f"{name}.journal.json")}
+            journal = {"executive.journal": str(self.folder / JOURNALS / f"{name}.json")}
             if name != "executive":
                 space.append(("__node", name))
             self._processes.start(name, "rarrl_nodes.executive_node", {**robot, **journal}, space)
@@ -278,6 +292,9 @@ class Bench:
 
     def _on_task(self, msg: Any) -> None:
         self._told.append(Told(time.time(), {each.key: each.value for each in msg.status[0].values}))
+
+    def _on_diagnostics(self, msg: Any) -> None:
+        self.said += [" ".join((each.message, *(v.value for v in each.values))) for each in msg.status]
 
     def cart(self) -> list[dict[str, Any]]:
         """All that the cart wrote down."""
@@ -328,8 +345,11 @@ class Bench:
         lines, thoughts = len(self.cart()), len(self.thoughts())
         applied = self._applied()
         wanted, before = self._other_place(), self.truth()
+        flooded = self._flood() if self.fault in FLOODS else None
         at = self.say(sentence(wanted))
-        if self.fault == "cancel_lost":
+        if flooded is not None:
+            found.resume_s = time.monotonic() - flooded
+        elif self.fault == "cancel_lost":
             self.until(self._at_work, 20.0)
             self.wait(self.luck.uniform(0.0, 1.0))
             self.ask_to_cancel()
@@ -343,7 +363,12 @@ class Bench:
             new = self.since(at)
             return bool(new) and new[-1].values["status"] in ("succeeded", "failed", "cancelled")
 
-        if self.until(over, TRIAL_S):
+        ended = self.until(over, TRIAL_S)
+        if self.fault == "journal_lost":
+            found.complained = self.until(lambda: any(JOURNAL_WORDS in text for text in self.said), 10.0)
+            (self.folder / JOURNALS).unlink()
+            self.said.clear()
+        if ended:
             last = self.since(at)[-1].values
             found.status, found.why = last["status"], last["why"]
             found.skills, found.calls = int(last["skills"]), int(last["calls"])
@@ -396,6 +421,10 @@ class Bench:
         elif self.fault == "worker_killed_mid_thought":
             self.wait(when)
             self._kill_thinker()
+        elif self.fault == "journal_lost":
+            self.wait(when)
+            shutil.rmtree(self.folder / JOURNALS)
+            (self.folder / JOURNALS).write_text("a file in the way of the folder")
         elif self.fault in ("executive_killed", "thinks_and_executive_killed"):
             self.wait(when)
             return self._restart()
@@ -412,6 +441,17 @@ class Bench:
         if self.until(thinks, 20.0):
             os.kill(int(self.thoughts()[-1]["pid"]), signal.SIGKILL)
             self._killed = 1
+
+    def _flood(self) -> float:
+        """Sends senseless instructions for FLOOD_S; when that ended."""
+        from std_msgs.msg import String
+
+        hz, texts = FLOODS[self.fault]
+        begun = time.monotonic()
+        for number in range(int(FLOOD_S * hz)):
+            self._talk.publish(String(data=texts(number)))
+            self.wait(begun + (number + 1) / hz - time.monotonic())
+        return time.monotonic()
 
     def _restart(self) -> float | None:
         killed, lines = time.time(), len(self.cart())
@@ -458,7 +498,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 @contextmanager
 def bench(fault: str) -> Iterator[Bench]:
     """Starts what a fault needs, and ends it."""
-    from ..run import Processes
+    from ..processes import Processes
 
     with tempfile.TemporaryDirectory() as place, own_domain():
         folder = Path(place)
@@ -502,6 +542,7 @@ def judged(task: Task) -> Trial:
         "succeeded": int(task.status == "succeeded"),
         "lost_steps": task.lost_steps,
         "killed_mid_thought": task.killed_mid_thought,
+        "silent": int(not task.complained),
     }
     note = "" if task.status == "succeeded" else f"{task.status}: {task.why}"[:160]
     outputs = max(task.skills, 1)
@@ -524,6 +565,10 @@ NAMES = {
         "slow to take goals, and the executive killed",
         "1.2 s; SIGKILL",
     ),
+    "journal_lost": ("R1-journal", "the journal cannot be written any more", "a file in the place of its folder"),
+    "flood": ("S1-flood", "instructions flood in", "1000 a second for 2 s; then a good one"),
+    "huge": ("S1-huge", "instructions of 10 MB", "2 a second for 2 s; then a good one"),
+    "controls": ("S1-controls", "instructions with control characters", "50 a second for 2 s; then a good one"),
     "worker_killed_mid_thought": ("L5-mid-thought", "the model is killed while it is asked beside a step", "SIGKILL"),
 }
 """Fault -> name of its row, what fails, how."""
@@ -536,5 +581,8 @@ def rows() -> tuple[Row, ...]:
     for fault, (name, what, injected) in NAMES.items():
         part = "executive" if fault != "worker_killed_mid_thought" else "reasoner"
         quick = int(fault in ("none", "executive_killed"))
-        found.append(Row(name, part, what, injected, expected, "graph", played(fault), 6, quick))
+        rest = "the newest instruction counts: the good task is begun and ends" if fault in FLOODS else expected
+        trials = 2 if fault in FLOODS else 6
+        back = fault in FLOODS
+        found.append(Row(name, part, what, injected, rest, "graph", played(fault), trials, quick, recovers=back))
     return tuple(found)

@@ -6,7 +6,6 @@ publishes good messages; the gate and each of them are processes of their own.""
 from __future__ import annotations
 
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from typing import Any
 
 from .gate import CONFIG, FAR, FIELD, SECTORS, STOP_S, TICK
 from .row import Row, Trial
-from .station import STAGE, START_S, Station, own_domain
+from .station import STAGE, START_S, Station, own_domain, start_node
 
 CLEAN_S = 5.0
 """Seconds of a clean trial."""
@@ -72,8 +71,7 @@ def play_role(role: str) -> None:
     node = rclpy.create_node(f"{role}_player")
 
     publisher = node.create_publisher(types()[role], role, 1)
-    parent = os.getppid()
-    while os.getppid() == parent:
+    while True:
         stamp = (node.get_clock().now() - Duration(seconds=0.1 if role == "command" else 0.02)).to_msg()
         if role == "command":
             msg = command_message(0.2, (1e3 * time.monotonic() % 1000) * 1e-5)
@@ -102,8 +100,7 @@ class Listener(Station):
     def start(self, role: str) -> None:
         """Starts one of the three, if it does not run."""
         if role not in self.players:
-            command = [sys.executable, "-m", "rarrl_nodes.faults.gate_graph", role]
-            self.players[role] = subprocess.Popen(command, start_new_session=True)
+            self.players[role] = start_node("faults.gate_graph", role)
 
     def end(self, role: str) -> None:
         """Kills one of the three, if it runs."""
@@ -143,8 +140,7 @@ def running_gate() -> Iterator[Listener]:
     """The gate's process, and a listener beside it."""
     with own_domain():
         listener = Listener()
-        command = [sys.executable, "-m", "rarrl_nodes.safety_gate_node"]
-        gate = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+        gate = start_node("safety_gate_node")
         try:
             listener.need(lambda: bool(listener.heard), "safety_gate_node does not start")
             yield listener

@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from rarrl.policy.registry import SHIPPED
 
 from .gate import STOP_S
 from .row import Row, Trial
-from .station import STAGE, Station, own_domain
+from .station import STAGE, Station, own_domain, start_node
 
 CONTROL_HZ = 10.0
 SUBGOALS = ("open the drawer", "push the button", "close the window")
@@ -149,8 +148,7 @@ class Robot(Station):
 def running_node(**parameters: object) -> Iterator[subprocess.Popen[bytes]]:
     """The node as a process; ended with SIGINT."""
     arguments = [a for name, value in parameters.items() for a in ("-p", f"{name.replace('__', '.')}:={value}")]
-    command = [sys.executable, "-m", "rarrl_nodes.vla_policy_node", "--ros-args", *arguments]
-    child = subprocess.Popen(command, start_new_session=True)  # as from a terminal of its own
+    child = start_node("vla_policy_node", "--ros-args", *arguments)
     try:
         yield child
     finally:

@@ -5,8 +5,12 @@ A row never talks to a robot: the domain in the environment, where one may be ru
 from __future__ import annotations
 
 import atexit
+import ctypes
 import itertools
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -14,12 +18,13 @@ from typing import Any, TypeVar
 
 from rarrl.errors import RarrlError
 
-from ..run import SAFE_DOMAINS, environment_for
+from ..processes import SAFE_DOMAINS, environment_for
 from ..sim_run import graph_environment
 
 T = TypeVar("T")
 START_S = 90.0
 """Seconds for processes to start on a busy machine; importing ROS takes most of it."""
+_PR_SET_PDEATHSIG = 1  # Linux's <sys/prctl.h>
 _NUMBERS = itertools.count(os.getpid())
 
 
@@ -38,6 +43,18 @@ def own_domain(shared_memory: bool = False) -> Iterator[int]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def start_node(module: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """Starts one of our modules as a process, which ends with this one, whatever ends it. What it says is not shown."""
+    command = [sys.executable, "-m", f"rarrl_nodes.{module}", *arguments]
+    before = _end_with_parent if sys.platform == "linux" else None
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True, preexec_fn=before)
+
+
+def _end_with_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # which a script's background job ignores
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Station:

@@ -8,7 +8,7 @@ import pytest
 from rarrl.errors import RarrlError
 from rarrl_nodes.faults import station
 from rarrl_nodes.faults.station import Stage, Station, own_domain
-from rarrl_nodes.run import SAFE_DOMAINS
+from rarrl_nodes.processes import SAFE_DOMAINS
 
 
 def test_a_graph_is_never_in_the_domain_of_the_environment(monkeypatch):
