@@ -192,11 +192,12 @@ def ride(seed: int, config: GateConfig, seconds: float, standing: int, movers: i
             at, scan, pose = seen.pop(0)
             free.move(odoms[-1])
             if not vouched:
-                free.vouch(config.assumed_clear_m)
+                free.vouch(config.assumed_clear_m, now)
                 vouched = True
             c, s = math.cos(pose[2]), math.sin(pose[2])
-            free.see(scan, (pose[0] + c * config.sensor_x_m, pose[1] + s * config.sensor_x_m, pose[2]))
             taken = at * STEP_S
+            sensor = (pose[0] + c * config.sensor_x_m, pose[1] + s * config.sensor_x_m, pose[2])
+            free.see(scan, sensor, at_s=taken)
 
         if k % CONTROL_STEPS == 0:
             wish = driver.drive(robot, abs(v) + abs(omega) > 0.02, now)

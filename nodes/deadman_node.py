@@ -40,8 +40,8 @@ FEW = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 SURE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 ESTOP = "estop"
-ACK_S = 0.2
-"""Seconds that the last zero may take to arrive; then the base's own time limit stops it."""
+ACK_S = 2.0
+"""Seconds that the last zero may take to arrive, as in the gate; then the base's own time limit stops it."""
 TOLD_S = 1.0
 """Seconds that a state has to last to be told on the console; diagnostics tell each change at once."""
 

@@ -57,8 +57,9 @@ OWN_CHUNKS = 1000
 """Joint commands of ours that are remembered, to know them when they are heard."""
 PAUSE_S = 1.0
 """Seconds without joint commands after which an arm may move again, once an emergency stop was reset."""
-ACK_S = 0.2
-"""Seconds that the last zero may take to arrive; then the base's own deadman stops it."""
+ACK_S = 2.0
+"""Seconds that the last zero may take to arrive: as long as whoever hears it may be without a processor. A publisher
+that goes before takes its message along; the wait ends as soon as it was heard."""
 STREAMS = ("command", "joint_command", "scan", "odom", "joint_states")
 DROPS = ("bad", "old", "future", "out_of_order", "no_pose", "frame")
 
@@ -150,10 +151,15 @@ class SafetyGateNode(RarrlNode):
         super().destroy_node()
 
     def _last_words(self) -> None:
-        """Zero, once more: from here on the base's own deadman stands guard."""
+        """Zero, once more: from here on the deadman stands guard, or the base's own."""
         if self.active:
             self._publish(0.0, 0.0)
-            self._twist_pub.wait_for_all_acked(Duration(seconds=ACK_S))  # a publisher that goes takes it along
+
+    def unload(self) -> None:
+        """Nothing goes before the last zero has arrived."""
+        if hasattr(self, "_twist_pub"):  # not where `load` failed early
+            self._twist_pub.wait_for_all_acked(Duration(seconds=ACK_S))
+            del self._twist_pub
 
     # What comes in
 

@@ -844,6 +844,14 @@ class GateConfig(Section):
         "occupied places look free; if it is too short, the robot stops in places that it saw just "
         "before.",
     )
+    memory_s: float = Field(
+        default=3.0,
+        ge=0.0,
+        le=3600.0,
+        description="How long ago, in seconds, a place behind must have been in view, or under the robot, for the "
+        "robot to drive backwards there: people walk up unseen. 0 forbids driving backwards where nothing looks; if it "
+        "is too long, the robot backs off into whoever has come up behind it.",
+    )
     cell_m: float = Field(
         default=0.05,
         ge=0.01,

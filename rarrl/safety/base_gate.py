@@ -80,7 +80,7 @@ class BaseGate:
         self.pose_s = taken_s
 
         if not self._vouched:
-            self._map.vouch(self.config.assumed_clear_m)
+            self._map.vouch(self.config.assumed_clear_m, taken_s)
             self._vouched = True
 
     @property
@@ -112,10 +112,10 @@ class BaseGate:
         if not c.odometry:
             self._map.move(AT_HOME)
             self._map.forget()
-            self._map.vouch(c.assumed_clear_m)
+            self._map.vouch(c.assumed_clear_m, taken_s)
             self._heard(source, scan, (mount.x_m, mount.y_m, mount.yaw_rad), taken_s)
             for each in self._sources:
-                self._map.see(*each.newest, each)
+                self._map.see(*each.newest, each, each.taken_s)
             self.pose_s = self.scan_s
             return True
 
@@ -124,7 +124,7 @@ class BaseGate:
             return False
         x, y = (pose @ [mount.x_m, mount.y_m, 0.0, 1.0])[:2]
         self._heard(source, scan, (float(x), float(y), yaw_of(pose) + mount.yaw_rad), taken_s)
-        self._map.see(*source.newest, source)
+        self._map.see(*source.newest, source, taken_s)
         return True
 
     def _heard(self, source: _Source, scan: RangeScan, sensor: Pose, taken_s: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 import numpy as np
 
@@ -22,7 +22,10 @@ class FreeSpace:
     """Cells of side `cell_m`, in a frame that stands still, within `radius_m` of the robot. All metres.
 
     A cell is free where it was seen to be, or vouched for, unless the newest scan of one of the sensors has it in view
-    and does not see that, or something was seen there since; it is forgotten once the robot has driven `memory_m`."""
+    and does not see that, or something was seen there since; it is forgotten once the robot has driven `memory_m`.
+
+    Each cell also has the moment at which nothing that moves can have been in it: it was in view and free, vouched for,
+    or the robot itself stood there. Seconds of the steady clock; infinity, where a caller leaves them out: for ever."""
 
     def __init__(self, radius_m: float, memory_m: float, cell_m: float) -> None:
         self.cell_m = cell_m
@@ -30,6 +33,7 @@ class FreeSpace:
         side = 2 * self._half + 1
         self._memory = memory_m
         self._seen_at = np.full((side, side), -math.inf)  # the odometer when a cell was last seen free
+        self._empty_s = np.full((side, side), -math.inf)  # when nothing that moves can have been in a cell
         self._hidden: dict[
             Hashable, np.ndarray
         ] = {}  # sensor -> in view of its newest scan, which does not see it free
@@ -41,6 +45,7 @@ class FreeSpace:
     def forget(self) -> None:
         """Nothing is free any more."""
         self._seen_at[:] = -math.inf
+        self._empty_s[:] = -math.inf
         self._hidden.clear()
 
     def move(self, pose: Pose) -> bool:
@@ -64,18 +69,27 @@ class FreeSpace:
         dy = y - self._corner[1]
         if dx or dy:
             self._seen_at = _shifted(self._seen_at, dx, dy, -math.inf)
+            self._empty_s = _shifted(self._empty_s, dx, dy, -math.inf)
             self._hidden = {sensor: _shifted(cells, dx, dy, False) for sensor, cells in self._hidden.items()}
             self._corner = (x, y)
 
-    def vouch(self, radius_m: float) -> None:
-        """The cells within `radius_m` of the robot are free."""
+    def vouch(self, radius_m: float, at_s: float = math.inf) -> None:
+        """The cells within `radius_m` of the robot are free, at `at_s`."""
         x, y = self._centres()
         here = self._here()
-        self._seen_at[np.hypot(x - here[0], y - here[1]) <= radius_m] = self._odometer
+        near = np.hypot(x - here[0], y - here[1]) <= radius_m
+        self._seen_at[near] = self._odometer
+        self._empty_s[near] = at_s
 
-    def see(self, scan: RangeScan, sensor: Pose, source: Hashable = None) -> None:
-        """Takes over what `scan`, taken at the sensor's pose `sensor`, shows of each cell in its view. source: which of
-        several sensors that is; what one of them does not see free is not free, whatever the others see."""
+    def cover(self, stands_in: Callable[[np.ndarray, np.ndarray], np.ndarray], at_s: float) -> None:
+        """The robot stands, at `at_s`, in the cells of which `stands_in` says so by their middles x, y (its frame)."""
+        here = stands_in(*self._from_robot(*self._centres()))
+        self._empty_s[here] = np.maximum(self._empty_s[here], at_s)
+
+    def see(self, scan: RangeScan, sensor: Pose, source: Hashable = None, at_s: float = math.inf) -> None:
+        """Takes over what `scan`, taken at `at_s` at the sensor's pose `sensor`, shows of each cell in its view.
+
+        source: which of several sensors that is; what one does not see free is not free, whatever the others see."""
         self._views[source] = scan, sensor
         x, y = self._centres()
         dx = x - sensor[0]
@@ -100,6 +114,7 @@ class FreeSpace:
 
         self._seen_at[in_view & ~hidden & (distance >= scan.blind_m)] = self._odometer
         self._seen_at[thing & in_view] = -math.inf
+        self._empty_s[in_view & ~hidden] = at_s  # who moves is tall: the blind zone hides only what is low
         self._hidden[source] = hidden
 
     @property
@@ -113,32 +128,38 @@ class FreeSpace:
             np.isfinite(scan.reach(np.array(bearing + self.yaw - sensor[2]))) for scan, sensor in self._views.values()
         )
 
-    def free(self) -> np.ndarray:
-        """(n, n) bool, of the cells of the window; [0, 0] has the least x and y."""
-        free = self._seen_at >= self._odometer - self._memory
+    def free(self, since_s: float = -math.inf) -> np.ndarray:
+        """(n, n) bool, of the cells of the window; [0, 0] has the least x and y. since_s: those alone of which it is
+        known that nothing that moves was there at that moment or later."""
+        free = (self._seen_at >= self._odometer - self._memory) & (self._empty_s >= since_s)
         for hidden in self._hidden.values():
             free &= ~hidden
         return free
 
-    def edges(self, within_m: float) -> np.ndarray:
+    def edges(self, within_m: float, since_s: float = -math.inf) -> np.ndarray:
         """(n, 2) centres, in the robot's frame, of the cells that are not free but have a free neighbour, or lie
-        `within_m` or less from the robot. Whoever leaves free space passes one of them."""
-        free = self.free()
+        `within_m` or less from the robot. Whoever leaves free space passes one of them. since_s: as of `free`."""
+        free = self.free(since_s)
         beside = np.zeros_like(free)
         beside[1:] |= free[:-1]
         beside[:-1] |= free[1:]
         beside[:, 1:] |= free[:, :-1]
         beside[:, :-1] |= free[:, 1:]
         x, y = self._centres()
-        px, py, yaw = self._here()
-        near = np.hypot(x - px, y - py) <= within_m
+        here = self._here()
+        near = np.hypot(x - here[0], y - here[1]) <= within_m
         found = ~free & (beside | near)
+        middles = (np.broadcast_to(across, free.shape)[found] for across in (x, y))
+        return np.stack(self._from_robot(*middles), axis=1)
 
-        dx = np.broadcast_to(x, free.shape)[found] - px
-        dy = np.broadcast_to(y, free.shape)[found] - py
+    def _from_robot(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """x, y in the robot's frame."""
+        px, py, yaw = self._here()
+        dx = x - px
+        dy = y - py
         c = math.cos(yaw)
         s = math.sin(yaw)
-        return np.stack([c * dx + s * dy, c * dy - s * dx], axis=1)
+        return c * dx + s * dy, c * dy - s * dx
 
     def _here(self) -> Pose:
         if self._pose is None:

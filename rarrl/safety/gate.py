@@ -137,6 +137,8 @@ class SafetyGate:
         if around is None:
             return GateResult.stop(GateReason.NO_OBSTACLES_KNOWN)
 
+        if self._v >= 0:  # backwards, it would take its own margin for a place where nobody can be, and creep on
+            around.free.cover(self._stands_in, around.posed_s)
         for at, reason in (
             (around.seen_s, GateReason.OBSTACLES_TOO_OLD),
             (around.posed_s, GateReason.POSE_TOO_OLD),
@@ -199,7 +201,7 @@ class SafetyGate:
         comfort = self._rate(v, omega, c.decel_mps2, c.turn_accel_radps2)
         brake = self._rate(v, omega, c.brake_mps2, c.turn_brake_radps2)
         enough = delay + 1 / (2 * comfort)
-        room, _ = self._room(v, omega, enough, around.free)
+        room, _ = self._room(v, omega, enough, around.free, now_s)
         share = _share(room, comfort, delay) if room < enough else 1.0
 
         # The robot cannot be slower than its brakes allow; it stays on this arc only where those suffice to end on it.
@@ -238,7 +240,7 @@ class SafetyGate:
             if abs(self._v) - abs(slow) > c.brake_mps2 * dt:  # it cannot be so slow so soon
                 return GateResult.stop(GateReason.BRAKING, f"free for {room * abs(v):.2f} m")
             way_s = delay + abs(slow) / (2 * (c.decel_mps2 if abs(slow) >= abs(self._v) else c.brake_mps2))
-            room, blocked_by = self._room(slow, omega, way_s, free)
+            room, blocked_by = self._room(slow, omega, way_s, free, now_s)
             if room < way_s:
                 continue
             if share < 1.0:
@@ -266,12 +268,20 @@ class SafetyGate:
         """Which share of (v, omega) the brakes take away each second, on the arc."""
         return min(linear / abs(v) if v else math.inf, angular / abs(omega) if omega else math.inf)
 
-    def _room(self, v: float, omega: float, seconds: float, free: FreeSpace) -> tuple[float, float]:
+    def _stands_in(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Whether the robot, with its margin, stands in cells whose middles are at x, y (robot's frame)."""
+        within: np.ndarray = self._gap(x, y) <= self.config.margin_m
+        return within
+
+    def _room(self, v: float, omega: float, seconds: float, free: FreeSpace, now_s: float) -> tuple[float, float]:
         """For how many of `seconds` the robot may move with (v, omega): its footprint leaves free space nowhere, and
-        keeps the margin, or comes no nearer where it stands too near already. And the bearing, rad, of what ends it."""
+        keeps the margin, or comes no nearer where it stands too near already. And the bearing, rad, of what ends it.
+
+        Backwards it goes only where nobody can have come to within `memory_s`: what looks ahead sees nobody come."""
         c = self.config
         reach = abs(v) * seconds + self.radius_m + c.margin_m + 2 * c.cell_m
-        cells = free.edges(self.radius_m + c.margin_m + 2 * c.cell_m)
+        since_s = now_s - c.memory_s if v < 0 else -math.inf
+        cells = free.edges(self.radius_m + c.margin_m + 2 * c.cell_m, since_s)
         cells = cells[np.hypot(cells[:, 0], cells[:, 1]) <= reach]
         gap = self._gap(cells[:, 0], cells[:, 1])
         beside = gap > -c.cell_m / 2  # what is under the robot is the robot

@@ -1,7 +1,9 @@
 """safety_gate_node in this process, over real topics: what leaves it, and what makes it stop."""
 
 import math
+import os
 import signal
+import subprocess
 import sys
 import time
 from types import SimpleNamespace
@@ -294,8 +296,19 @@ def test_ended_by_a_signal_its_last_word_is_zero(ear, process, number):
     world.heard.clear()
     child.send_signal(number)
     assert child.wait(timeout=20) == 0, child.log.read_text()
-    world.listen(0.3)
-    assert world.heard[-1].twist.linear.x == 0.0
+    assert world.ear.until(lambda: world.heard and world.speeds(world.heard)[-1] == 0.0)
+
+
+def test_its_last_word_waits_for_who_has_no_processor_just_then(ear, process):
+    child = process("safety_gate_node", {"autostart": True})
+    world = World(ear).connect()
+    assert world.moves()
+    world.heard.clear()
+    # The ear cannot hear for longer than the gate takes to end; asleep, it cannot wake itself.
+    pause = f"kill -STOP {os.getpid()}; kill -INT {child.pid}; sleep 1; kill -CONT {os.getpid()}"
+    subprocess.run(["sh", "-c", pause], check=True)
+    assert child.wait(timeout=20) == 0, child.log.read_text()
+    assert ear.until(lambda: world.heard and world.speeds(world.heard)[-1] == 0.0), world.speeds(world.heard)
 
 
 @pytest.mark.parametrize("settings", [{"gate__decel_mps2": 5.0}, {"gate__joints": "a:1:0:1"}])

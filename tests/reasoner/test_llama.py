@@ -149,14 +149,19 @@ def wait_until(condition, seconds=15.0):
     return False
 
 
+def comes_back(worker):
+    """Whether the worker is started once more, and answers. It may take as long as the first start may: a process that
+    imports llama.cpp on busy cores outlasts the deadline of a call."""
+    return wait_until(lambda: worker.starts == 2, WorkerSettings.load_s) and complete(worker)["tokens_out"] == 8
+
+
 def test_a_killed_worker_is_told_and_comes_back(worker):
     os.kill(worker.pid, signal.SIGKILL)
     with pytest.raises(CallFailedError) as failed:
         for _ in range(100):
             complete(worker, deadline_s=5.0)
     assert failed.value.status is CallStatus.BACKEND_DOWN
-    assert wait_until(lambda: complete(worker)["tokens_out"] == 8)
-    assert worker.starts == 2
+    assert comes_back(worker)
 
 
 def test_a_stopped_worker_is_a_timeout_then_killed_then_back(worker, monkeypatch):
@@ -166,8 +171,7 @@ def test_a_stopped_worker_is_a_timeout_then_killed_then_back(worker, monkeypatch
     with pytest.raises(CallFailedError) as failed:
         complete(worker, deadline_s=0.1)
     assert failed.value.status is CallStatus.TIMEOUT
-    assert wait_until(lambda: complete(worker)["tokens_out"] == 8)
-    assert worker.pid != stopped
+    assert comes_back(worker) and worker.pid != stopped
 
 
 def test_a_late_answer_is_dropped(worker, monkeypatch):
@@ -210,8 +214,7 @@ def test_when_no_process_can_be_started_it_is_told_and_tried_again(worker, monke
 
     monkeypatch.setattr(worker_process.WorkerProcess, "_start", refuse)
     os.kill(worker.pid, signal.SIGKILL)
-    assert wait_until(lambda: complete(worker)["tokens_out"] == 8)
-    assert worker.starts == 2
+    assert comes_back(worker)
 
 
 def test_garbage_on_the_pipe_ends_that_worker(worker):

@@ -295,3 +295,39 @@ def test_in_a_dry_run_the_base_stands_as_it_should():
         base.look()
         assert base.ask(0.2).reason is not GateReason.ODOMETRY_STANDS
     assert base.ask(0.2).v > 0.15
+
+
+def person_behind(base, waits_s):
+    """Drives ahead to a wall and stands there for so long, while somebody walks up behind it to 0.15 m; then it is told
+    to back off for 3 s. How near they come, metres; below 0: they touch."""
+    base.drive(8.0, v=0.5)
+    stood_at = base.x
+    stood = base.drive(waits_s, v=0.5)
+    assert stood[-1].reason.of_obstacle and base.x == pytest.approx(stood_at, abs=0.02)
+    person = base.x - base.config.rear_m - 0.15
+    base.drive(3.0, v=-0.1)
+    return base.x - base.config.rear_m - person
+
+
+@pytest.mark.parametrize("waits_s", [3.5, 8.0])
+def test_it_does_not_back_off_into_a_person_who_has_come_up_behind_it(waits_s):
+    assert person_behind(Base(wall=2.5), waits_s) > 0.1
+    forgets_by_metres_alone = CONFIG.model_copy(update={"memory_s": 3600.0})
+    assert person_behind(Base(forgets_by_metres_alone, wall=2.5), waits_s) < 0.0, "the fault that memory_s is for"
+
+
+def test_it_backs_off_at_once_and_no_further_than_where_it_was_just_now():
+    base = Base(wall=2.5)
+    base.drive(3.0, v=0.5)
+    base.drive(1.0, v=0.0)
+    front = base.x
+    results = base.drive(5.0, v=-0.1)
+    assert min(result.v for result in results) == pytest.approx(-0.1) and 0.05 < front - base.x < 0.3
+    assert (results[-1].v, results[-1].reason) == (0.0, GateReason.BLOCKED)
+    assert base.drive(1.0, v=0.1)[-1].v > 0.0, "ahead it goes on"
+
+
+def test_without_odometry_what_was_vouched_for_goes_with_it():
+    base = Base(BLIND)
+    base.drive(1.0, v=0.0)
+    assert base.drive(8.0, v=-0.1)[-1].v == pytest.approx(-0.1)

@@ -176,3 +176,40 @@ def test_the_newest_scan_tells_what_is_in_view():
     assert free.in_view(0.7) and not free.in_view(0.9) and not free.in_view(math.pi)
     free.move((0.0, 0.0, 1.0))
     assert not free.in_view(0.0) and free.in_view(-1.0)
+
+
+def moved_in(free, x, y, since_s):
+    """Whether, for all that is known, something that moves can have come to x, y since then."""
+    cell = (np.floor(np.array([x, y]) / free.cell_m) - free._corner).astype(int)
+    return not free.free(since_s)[tuple(cell)]
+
+
+def test_what_is_out_of_view_may_have_been_walked_into_and_what_is_in_view_not():
+    free = space()
+    free.vouch(1.0, 10.0)
+    free.see(scan([2.0] * 9), (0.0, 0.0, 0.0), at_s=10.0)
+    for k in range(1, 6):
+        free.see(scan([2.0] * 9), (0.0, 0.0, 0.0), at_s=10.0 + k)
+    assert is_free(free, -0.5, 0.05), "what stands still is not forgotten"
+    assert moved_in(free, -0.5, 0.05, 10.5) and not moved_in(free, -0.5, 0.05, 10.0)
+    assert not moved_in(free, 1.5, 0.05, 15.0)
+
+
+def test_where_the_robot_stood_nobody_was_then():
+    free = space()
+    free.vouch(1.0, 10.0)
+    for k in range(1, 11):
+        free.move((0.05 * k, 0.0, 0.0))
+        free.cover(lambda x, y: np.hypot(x, y) <= 0.2, 10.0 + k)
+    assert not moved_in(free, 0.35, 0.05, 20.0) and moved_in(free, -0.35, 0.05, 20.0)
+    assert not moved_in(free, -0.05, 0.05, 12.0) and moved_in(free, -0.05, 0.05, 12.5)
+    free.move((5.0, 0.0, 0.0))  # a jump
+    assert moved_in(free, 4.95, 0.05, 0.0)
+
+
+def test_nobody_stands_unseen_in_the_blind_zone_ahead():
+    free = space()
+    free.vouch(1.0, 10.0)
+    low = RangeScan(-0.5, 0.25, np.full(5, 2.0), 3.0, blind_m=0.6)
+    free.see(low, (0.0, 0.0, 0.0), at_s=20.0)
+    assert not moved_in(free, 0.35, 0.05, 20.0) and moved_in(free, -0.35, 0.05, 20.0)

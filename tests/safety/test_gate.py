@@ -202,7 +202,7 @@ def test_the_braking_way_holds_at_every_speed():
                 CONFIG.brake_mps2 / max(abs(result.v), 1e-9), CONFIG.turn_brake_radps2 / max(abs(result.omega), 1e-9)
             )
             needed = CONFIG.latency_s + 1 / (2 * rate)
-            assert robot.gate._room(result.v, result.omega, needed, robot.free)[0] >= needed - 1e-9
+            assert robot.gate._room(result.v, result.omega, needed, robot.free, robot.now)[0] >= needed - 1e-9
     assert moved > 20
 
 
@@ -275,7 +275,7 @@ def test_who_stands_too_near_may_leave_but_come_no_nearer():
 def test_an_error_inside_is_a_stop(monkeypatch):
     robot = Robot()
     robot.drive(0.4, 1.0)
-    monkeypatch.setattr(robot.free, "edges", lambda _: 1 / 0)
+    monkeypatch.setattr(robot.free, "edges", lambda *_: 1 / 0)
     robot.now += TICK
     result = robot.ask(0.4, 0.0)
     assert (result.v, result.omega, result.reason) == (0.0, 0.0, GateReason.INTERNAL_ERROR)
