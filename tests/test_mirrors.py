@@ -38,6 +38,7 @@ NO_MIRROR = {
     "learning/trials.py": "shown through tests/learning/skills/test_trials.py",
     "nodes/arguments.py": "shown through tests/nodes/test_lifecycle.py",
     "nodes/own_messages.py": "shown through tests/nodes/test_deadman_node.py and test_safety_gate_node.py",
+    "nodes/faults/light_robot.py": "shown through tests/nodes/faults/test_supervision.py",
     "nodes/peers.py": "shown through tests/nodes/test_executive_node.py",
     "nodes/sightings.py": "shown through tests/nodes/test_executive_node.py",
     "nodes/skill_events.py": "shown through tests/nodes/test_skill_runner.py",

@@ -63,6 +63,10 @@ MUST_BE_ZERO = (
     "two_goals_at_once",
     "lost_tasks",
     "accepted",
+    "false_alarms",
+    "nodes_restarted",
+    "not_given_up",
+    "others_lost",
 )
 """Counts of a trial of which one is a failure of its row; others are told."""
 SUMS = MUST_BE_ZERO[:6]

@@ -458,7 +458,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 @contextmanager
 def bench(fault: str) -> Iterator[Bench]:
     """Starts what a fault needs, and ends it."""
-    from ..run import Processes
+    from ..processes import Processes
 
     with tempfile.TemporaryDirectory() as place, own_domain():
         folder = Path(place)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from rarrl.errors import RarrlError
 
-from ..run import SAFE_DOMAINS, environment_for
+from ..processes import SAFE_DOMAINS, environment_for
 from ..sim_run import graph_environment
 
 T = TypeVar("T")
