@@ -34,7 +34,7 @@ from typing import Any
 
 from rarrl.report.runs import wilson
 from rarrl.results import Figure, make_results, write_results
-from rarrl_nodes.run import Processes
+from rarrl_nodes.processes import Processes
 from rarrl_nodes.sim_graph import GRAPH, SIM, TIME_LIMIT_S, starts
 from rarrl_nodes.sim_run import MISSIONS, Missions, graph_environment, mission_line
 

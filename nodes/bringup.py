@@ -6,7 +6,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from rarrl.config import DetectorConfig, ExecutiveConfig, GateConfig, OrchestratorConfig, Scalar, iter_fields
+from rarrl.config import (
+    DeadmanConfig,
+    DetectorConfig,
+    ExecutiveConfig,
+    GateConfig,
+    OrchestratorConfig,
+    Scalar,
+    iter_fields,
+)
 from rarrl.errors import InputError, RarrlError
 from rarrl.plugins import is_import_path
 from rarrl.policy.actor import BASE_ACTIONS
@@ -41,10 +49,17 @@ GATE = NodeSpec(
     part="gate",
     own=("dry_run", "twist_stamped"),
 )
-BRINGUP: tuple[NodeSpec, ...] = (GATE, STEREO, POLICY, ORCHESTRATOR)
+DEADMAN = NodeSpec(
+    "deadman_node", "deadman_node", "rarrl_nodes.deadman_node", ("deadman",), part="deadman", own=("twist_stamped",)
+)
+"""The last that a command of the base passes."""
+BRINGUP: tuple[NodeSpec, ...] = (DEADMAN, GATE, STEREO, POLICY, ORCHESTRATOR)
 """In the order in which they are activated: first what stops the robot, last what moves it."""
+TO_DEADMAN = [("cmd_vel", "cmd_vel_gated")]
+"""Remapping of the gate: the base hears the deadman alone."""
 _DETECTOR = {spec.name: spec for spec in iter_fields(DetectorConfig, "detector.")}
 _ORCHESTRATOR = {spec.name: spec for spec in iter_fields(OrchestratorConfig, "orchestrator.")}
+DEADMAN_ARGUMENTS = tuple(argument_of(spec, "deadman_") for spec in iter_fields(DeadmanConfig, "deadman."))
 _COMMON: tuple[Argument, ...] = (
     SIM_TIME,
     MANAGE,
@@ -82,6 +97,7 @@ ARGUMENTS: tuple[Argument, ...] = (
     *(argument_of(_DETECTOR[f"detector.{name}"]) for name in ("preset", "camera_height_m", "camera_pitch_deg", "fuse")),
     *(argument for argument in EXECUTIVE_ARGUMENTS if argument not in _COMMON),
     *map(argument_of, iter_fields(GateConfig, "gate.")),
+    *DEADMAN_ARGUMENTS,
     *_COMMON,
 )
 """An empty argument sets nothing. The one exception is `dry_run`, which is on unless it is explicitly `false`."""
@@ -211,8 +227,10 @@ def _remappings(node: NodeSpec, given: Mapping[str, str]) -> list[tuple[str, str
 
     if node is STEREO:
         return [*stereo_remappings(given), *named("odom")]
+    if node is DEADMAN:
+        return named("cmd_vel")
     if node is GATE:
-        return named("cmd_vel", "odom", "joint_trajectory", "joint_states")
+        return [*TO_DEADMAN, *named("odom", "joint_trajectory", "joint_states")]
     if node is POLICY:
         return [*_cameras(given.get("policy_cameras", "")), *(("proprio", t) for _, t in named("joint_states"))]
     return SUBGOAL_ASIDE if node is ORCHESTRATOR else []

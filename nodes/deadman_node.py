@@ -30,8 +30,10 @@ from rarrl.diagnostics import Announcer
 from rarrl.errors import InputError
 from rarrl.safety.deadman import Deadman, DeadmanState
 from rarrl.safety.timeline import Timeline
+from rarrl.supervision.events import Life
 
 from .arguments import ros_words, wants_help
+from .heartbeat import Heart
 from .own_messages import OwnMessages, number_of
 from .params import DEADMAN_SPECS, DeadmanNodeConfig, declare, read_config
 
@@ -85,6 +87,7 @@ class DeadmanNode(Node):
         self.create_timer(1 / config.rate_hz, self._tick, clock=steady)
         self._silence = self.create_timer(config.max_silence_s, self._tick, clock=steady)  # from the last command on
         self.create_timer(1.0, self._each_second, clock=steady)
+        Heart(self, lambda: (Life.ACTIVE, "", False, {}))
         self._each_second()
         self._tick()
 

@@ -137,7 +137,8 @@ class Processes:
         except OSError as error:
             raise InputError(f"run: cannot write to {self._folder} ({error.strerror}); choose another folder") from None
 
-        command = [sys.executable, "-m", module, "--ros-args", *self._own, "--params-file", str(params_file)]
+        command = [sys.executable, "-m", module, "--ros-args", *self._own]
+        command += ["--params-file", str(params_file)] if parameters else []  # ROS refuses a file without any
         command += [*self._space, *(part for old, new in remappings for part in ("-r", f"{old}:={new}"))]
 
         linux = sys.platform == "linux"

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.duration import Duration
@@ -31,8 +31,10 @@ from rarrl.safety.base_gate import BaseGate, mount_of
 from rarrl.safety.gate import JointResult, planar
 from rarrl.safety.joint_states import JointStates
 from rarrl.safety.timeline import Timeline
+from rarrl.supervision.modes import Mode
 from rarrl.types import GateAction, GateReason, GateResult, RobotCommand
 
+from .conversions import values_of
 from .lifecycle import LATCHED, LATEST, RarrlNode, now, run_node
 from .own_messages import OwnMessages
 from .params import GATE_SPECS, GateNodeConfig, read_config
@@ -60,6 +62,7 @@ PAUSE_S = 1.0
 ACK_S = 2.0
 """Seconds that the last zero may take to arrive: as long as whoever hears it may be without a processor. A publisher
 that goes before takes its message along; the wait ends as soon as it was heard."""
+STOP = Mode.STOP.label
 STREAMS = ("command", "joint_command", "scan", "odom", "joint_states")
 DROPS = ("bad", "old", "future", "out_of_order", "no_pose", "frame")
 
@@ -77,6 +80,7 @@ class SafetyGateNode(RarrlNode):
         self._frame = str(self.setting("base_frame"))
         self._base_frames = base_frames(self._frame)
         self._estop_latched = False
+        self._supervisor_stop = ""  # why the supervisor says stop
         self._scan_frames = frames_of(config.scan_frames)
         self._transforms = Transforms(self, "gate.sensor_from_tf") if config.sensor_from_tf else None
         self._forget()
@@ -100,6 +104,7 @@ class SafetyGateNode(RarrlNode):
             make(JointState, "joint_states", self._on_joint_states, PARTS)
             make(JointTrajectory, "joint_trajectory", self._on_own_joints, FEW)
             make(Bool, "estop_latched", self._on_estop_latched, LATCHED)
+        make(DiagnosticArray, "mode", self._on_mode, LATCHED)
         self.create_timer(1 / config.rate_hz, self._tick, clock=self.steady)
 
     def _forget(self) -> None:
@@ -308,6 +313,13 @@ class SafetyGateNode(RarrlNode):
             return
         self._base.on_odometry(pose, seconds(msg.header.stamp), taken)
 
+    def _on_mode(self, msg: DiagnosticArray) -> None:
+        """The supervisor's mode. Its last word counts, also while it is being restarted."""
+        values = values_of(msg)
+        self._supervisor_stop = (msg.status[0].message or "no reason")[:200] if values.get("mode") == STOP else ""
+        if self._supervisor_stop:
+            self._tick()
+
     # What goes out
 
     def _tick(self) -> None:
@@ -319,9 +331,11 @@ class SafetyGateNode(RarrlNode):
             self._timeline.look(self.get_clock().now().nanoseconds / 1e9, time)
             wrong_frame = self._wrong_frame(time)
             veto = GateReason.WRONG_FRAME if wrong_frame else None
+            if self._supervisor_stop:
+                veto = GateReason.SUPERVISOR
             if time - self._foreign_s < FOREIGN_PUBLISHER_S:
                 veto = GateReason.OTHER_PUBLISHER
-            result = self._base.check(self._command, time, veto, wrong_frame)
+            result = self._base.check(self._command, time, veto, wrong_frame or self._supervisor_stop)
         except Exception as error:  # whatever it is, the robot stands
             self._fault(error)
             result = self._base.check(None, time, GateReason.INTERNAL_ERROR)
@@ -405,6 +419,8 @@ class SafetyGateNode(RarrlNode):
         result = JointResult(None, None, str(GateReason.OTHER_PUBLISHER))
         if rests:
             result = JointResult(None, None, "emergency stop")
+        elif self._supervisor_stop:
+            result = JointResult(None, None, str(GateReason.SUPERVISOR))
         elif came - self._foreign_s >= FOREIGN_PUBLISHER_S:
             result = self._judge_joints(msg, taken, came)
         self._joint_reason = result.reason

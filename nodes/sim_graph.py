@@ -13,7 +13,7 @@ from rarrl_sim_envs.household.robot import drivers
 from rarrl_sim_envs.household.scene import BASELINE_M, PITCH_RAD
 from rarrl_sim_envs.household.world import HEAD_M
 
-from .bringup import GATE
+from .bringup import DEADMAN, DEADMAN_ARGUMENTS, GATE, TO_DEADMAN
 from .graph import (
     LLM_ARGUMENTS,
     MANAGE,
@@ -37,7 +37,7 @@ SIM = NodeSpec(
     own=("run_dir",),
     silent_s=20.0,  # MuJoCo keeps Python's lock while it builds a home; nobody is hurt by a simulator that hangs
 )
-GRAPH: tuple[NodeSpec, ...] = (GATE, STEREO, POLICY, ORCHESTRATOR, SIM)
+GRAPH: tuple[NodeSpec, ...] = (DEADMAN, GATE, STEREO, POLICY, ORCHESTRATOR, SIM)
 """In the order in which they are activated."""
 
 LEARNED = "household"
@@ -84,6 +84,7 @@ ARGUMENTS: tuple[Argument, ...] = (
     Argument(
         "run_dir", "Folder that events.jsonl and missions.jsonl are written to; empty: no log is written.", "run_dir"
     ),
+    *DEADMAN_ARGUMENTS,
     MANAGE,
     Argument("namespace", "Namespace of all nodes and topics; empty: none."),
     Argument("params_file", "YAML file of ROS parameters; arguments that are given take precedence over it."),
@@ -98,14 +99,12 @@ def starts(given: Mapping[str, str]) -> list[Start]:
         given: launch argument -> text; empty or missing: not given.
 
     Raises: InputError, one line, for a text that is not allowed."""
-    return [
-        Start(node, _parameters(node, given), SUBGOAL_ASIDE if node is ORCHESTRATOR else [], essential=node is SIM)
-        for node in GRAPH
-    ]
+    aside = {GATE.name: TO_DEADMAN, ORCHESTRATOR.name: SUBGOAL_ASIDE}
+    return [Start(node, _parameters(node, given), aside.get(node.name, []), essential=node is SIM) for node in GRAPH]
 
 
 def _parameters(node: NodeSpec, given: Mapping[str, str]) -> dict[str, Scalar]:
-    preset = dict(SETTINGS[node.name])
+    preset = dict(SETTINGS.get(node.name, {}))
     if given.get("policy_folder"):  # another policy brings its own transformer
         preset.pop("policy.gguf", None)
 

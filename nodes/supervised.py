@@ -146,6 +146,10 @@ class Supervised:
         self._processes.check_ended_well(SUPERVISOR.name)
         return False
 
+    def kill_supervisor(self) -> None:
+        """Kills the supervisor alone, as a crash would end it: `running` starts the next one."""
+        self._processes.kill(SUPERVISOR.name)
+
     @property
     def codes(self) -> dict[str, int]:
         """Exit status by node, of those that have ended."""

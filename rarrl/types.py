@@ -397,6 +397,7 @@ class GateReason(str, Enum):
     ODOMETRY_STANDS = "odometry stands though the base should drive"
     WRONG_FRAME = "unknown frame"
     OTHER_PUBLISHER = "another publisher on our topics"
+    SUPERVISOR = "the supervisor says stop"
     INTERNAL_ERROR = "internal error"
 
     def __str__(self) -> str:

@@ -18,7 +18,7 @@ from sensor_msgs.msg import LaserScan
 from rarrl_nodes.bag_run import recording
 from rarrl_nodes.bringup import GATE
 from rarrl_nodes.graph import NODES
-from rarrl_nodes.run import Processes, environment_for
+from rarrl_nodes.processes import Processes, environment_for
 
 STEP_S = 0.05
 ROOM_M = 3.0  # half a side

@@ -41,6 +41,7 @@ NO_MIRROR = {
     "nodes/faults/strangers.py": "shown through tests/nodes/faults/test_wires.py",
     "nodes/faults/wire_files.py": "shown through tests/nodes/faults/test_wires.py",
     "nodes/own_messages.py": "shown through tests/nodes/test_deadman_node.py and test_safety_gate_node.py",
+    "nodes/faults/light_robot.py": "shown through tests/nodes/faults/test_supervision.py",
     "nodes/peers.py": "shown through tests/nodes/test_executive_node.py",
     "nodes/skill_events.py": "shown through tests/nodes/test_skill_runner.py",
     "nodes/skill_servers.py": "shown through tests/nodes/test_skill_runner.py",

@@ -67,6 +67,10 @@ MUST_BE_ZERO = (
     "updown_failures",
     "left",
     "silent",
+    "false_alarms",
+    "nodes_restarted",
+    "not_given_up",
+    "others_lost",
 )
 """Counts of a trial of which one is a failure of its row; others are told. silent: nothing was said of the fault."""
 SUMS = MUST_BE_ZERO[:6]

@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,11 @@ import numpy as np
 from rarrl.config import Scalar
 from rarrl.policy.base import ActionChunk, InterfaceSpec, Observation
 from rarrl.reasoner.base import Answer, Request
+from rarrl.types import Action
 from rarrl.worker_process import CallFailedError, WorkerCommand, WorkerProcess
 
-from ..bringup import GATE
-from ..graph import EXECUTIVE, ORCHESTRATOR, POLICY, STEREO, Start
+from ..bringup import DEADMAN, GATE, TO_DEADMAN
+from ..graph import EXECUTIVE, ORCHESTRATOR, POLICY, STEREO, SUBGOAL_ASIDE, Start
 from ..supervised import Supervised
 
 HERE = "rarrl_nodes.faults.light_robot"
@@ -47,6 +48,8 @@ WIDTH, HEIGHT = 240, 180
 VARIANTS = 8
 """Pictures with noise of their own, in turn: a camera whose pictures are equal counts as frozen."""
 LOAD_S = 60.0
+HANG = "LIGHT_ROBOT_HANG"
+"""Environment variable that names a file: see `Asks`."""
 
 SKILLS = f"""
 robot: a cart that strolls
@@ -90,6 +93,21 @@ class Ahead:
 
     def reset(self) -> None:
         """Nothing is remembered."""
+
+
+class Asks:
+    """The orchestrator's policy: it asks once before each step. It runs in the executor of the node, and hangs for ever
+    once somebody has made the file that `HANG` names."""
+
+    name = "asks"
+
+    def act(self, situation: Any, mask: np.ndarray) -> np.ndarray:
+        """See `rarrl.orchestrator.registry`."""
+        hang = Path(os.environ[HANG])
+        if hang.exists():
+            hang.unlink()
+            time.sleep(1e6)
+        return np.where(mask[Action.PLANNER_1], int(Action.PLANNER_1), int(Action.ACT))
 
 
 def stroll(to: str) -> dict[str, object]:
@@ -140,7 +158,7 @@ def starts(folder: Path) -> list[Start]:
         "executive.skills": str(skills),
         "executive.world": str(world),
         "orchestrator.reasoner": f"{HERE}:Thinker",
-        "orchestrator.policy": 'always:{"recipe": "P1"}',
+        "orchestrator.policy": f"{HERE}:Asks",
         "orchestrator.decision_timeout_s": 1.0,
         "orchestrator.time_budget_s": 600.0,
         "orchestrator.token_budget": 1e6,
@@ -152,9 +170,9 @@ def starts(folder: Path) -> list[Start]:
         EXECUTIVE.name: {**robot, "executive.journal": str(folder / "journal.json")},
         ORCHESTRATOR.name: robot,
     }
-    nodes = (GATE, STEREO, POLICY, EXECUTIVE, ORCHESTRATOR)
-    aside = [("subgoal", "orchestrator/subgoal")]
-    return [Start(node, parameters[node.name], aside if node is ORCHESTRATOR else []) for node in nodes]
+    nodes = (DEADMAN, GATE, STEREO, POLICY, EXECUTIVE, ORCHESTRATOR)
+    aside = {GATE.name: TO_DEADMAN, ORCHESTRATOR.name: SUBGOAL_ASIDE}
+    return [Start(node, parameters.get(node.name, {}), aside.get(node.name, [])) for node in nodes]
 
 
 class LightRobot:
@@ -165,7 +183,7 @@ class LightRobot:
 
     Attributes:
         moves: when each command that moves arrived, seconds of the steady clock; `commands`: when each did.
-        modes: (when, mode, parts that are missing) of each message on `mode`.
+        modes: (when, mode, parts that are missing) of each message on `mode`; `texts`: what each said.
     """
 
     def __init__(self, station: Any) -> None:
@@ -182,6 +200,7 @@ class LightRobot:
         self.commands: list[float] = []
         self.moves: list[float] = []
         self.modes: list[tuple[float, str, frozenset[str]]] = []
+        self.texts: list[str] = []
         self._x = self._v = 0.0
         self._task = ""
         self._place = 0
@@ -226,6 +245,7 @@ class LightRobot:
         values = {each.key: each.value for each in msg.status[0].values}
         missing = frozenset(key.removeprefix("without ") for key in values if key.startswith("without "))
         self.modes.append((time.monotonic(), values["mode"], missing))
+        self.texts.append(msg.status[0].message)
 
     def _on_task(self, msg: Any) -> None:
         self._task = next((each.value for each in msg.status[0].values if each.key == "status"), "")
@@ -297,21 +317,29 @@ def _pair() -> tuple[list[tuple[Any, Any]], list[Any]]:
 
 
 @contextmanager
-def light_graph(folder: Path, **settings: Scalar) -> Iterator[tuple[LightRobot, Supervised]]:
-    """The graph under its supervisor, driving. folder: of the run. settings: parameters of the supervisor.
+def light_graph(
+    folder: Path, drives: bool = True, spoil: Mapping[str, Mapping[str, Scalar]] | None = None
+) -> Iterator[tuple[LightRobot, Supervised]]:
+    """The graph under its supervisor. folder: of the run.
+
+    drives: it is waited for until it does. spoil: node -> parameters that are put in place of its own.
 
     Raises: RarrlError where it does not come to drive."""
     from .station import Station, own_domain
 
     folder.mkdir(parents=True, exist_ok=True)
-    patient: dict[str, Scalar] = {"end_if_given_up": False, "restarts": 1000, **settings}
+    patient: dict[str, Scalar] = {"end_if_given_up": False, "restarts": 1000}  # trials follow one another
+    nodes = starts(folder)
+    for start in nodes:
+        start.parameters.update((spoil or {}).get(start.node.name, {}))
     with own_domain():
         station = Station("light_robot")
         try:
             robot = LightRobot(station)
-            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-            with Supervised(folder, environment, starts(folder), patient) as graph:
-                station.need(lambda: robot.mode == "normal" and robot.moving(), "the light robot does not drive")
+            environment = {**os.environ, "OMP_NUM_THREADS": "1", HANG: str(folder / "hang")}
+            with Supervised(folder, environment, nodes, patient) as graph:
+                if drives:
+                    station.need(lambda: robot.mode == "normal" and robot.moving(), "the light robot does not drive")
                 yield robot, graph
         finally:
             station.close()

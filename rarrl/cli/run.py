@@ -305,7 +305,7 @@ class _Recording:
             return
         need_ros("rarrl run --record")
         from rarrl_nodes.bag_run import recording
-        from rarrl_nodes.run import environment_for
+        from rarrl_nodes.processes import environment_for
 
         beside = Path("runs", datetime.now().strftime("%Y-%m-%d_%H-%M-%S_bag"))
         folder = self.folder or (beside if run is None else run / "bag")

@@ -28,18 +28,19 @@ def test_the_examples_in_the_docstrings():
 def test_without_arguments_the_robot_stands():
     assert start("safety_gate_node").parameters == {"dry_run": True}
     assert [(s.node.name, s.remappings) for s in bringup.starts({}) if s.remappings] == [
-        ("orchestrator_node", [("subgoal", "orchestrator/subgoal")])
-    ], "the policy hears one publisher of subgoal, the executive"
+        ("safety_gate_node", [("cmd_vel", "cmd_vel_gated")]),
+        ("orchestrator_node", [("subgoal", "orchestrator/subgoal")]),
+    ], "the base hears the deadman alone, and the policy one publisher of subgoal, the executive"
     assert all(s.parameters == {} for s in bringup.starts({}) if s.node is not bringup.GATE)
 
 
-def test_only_the_gate_speaks_to_the_base_and_after_its_end_a_person_activates_it():
+def test_only_the_deadman_speaks_to_the_base_it_is_there_first_and_after_its_end_a_person_activates_it():
     moved = [
         s.node.name
         for s in bringup.starts({"cmd_vel": "/base/cmd_vel"})
         if ("cmd_vel", "/base/cmd_vel") in s.remappings
     ]
-    assert moved == ["safety_gate_node"]
+    assert moved == ["deadman_node"] == [bringup.starts({})[0].node.name]
     assert [s.node.name for s in bringup.starts({}) if s.by_person] == ["safety_gate_node"]
     assert not any(s.essential for s in bringup.starts({}))
 
@@ -62,7 +63,8 @@ def test_every_setting_of_the_gate_is_an_argument_and_no_name_is_taken_twice():
 
 def test_topics_of_the_robot_are_remapped():
     gate = start("safety_gate_node", odom="/wheels", cmd_vel="/base", joint_states="/j")
-    assert gate.remappings == [("cmd_vel", "/base"), ("odom", "/wheels"), ("joint_states", "/j")]
+    assert gate.remappings == [("cmd_vel", "cmd_vel_gated"), ("odom", "/wheels"), ("joint_states", "/j")]
+    assert start("deadman_node", cmd_vel="/base").remappings == [("cmd_vel", "/base")]
     assert ("odom", "/wheels") in start("stereo_voxel_node", odom="/wheels", left="/l").remappings
     policy = start("vla_policy_node", policy_cameras="top=/l/image", joint_states="/j")
     assert policy.remappings == [("top/image", "/l/image"), ("proprio", "/j")]

@@ -142,7 +142,8 @@ def test_the_real_robot_stands_still_unless_it_is_allowed_to_drive(execute):
 
     assert gate().parameters["dry_run"] is True
     assert gate(dry_run="false", cmd_vel="/base").parameters["dry_run"] is False
-    assert gate(cmd_vel="/base").remappings == (("cmd_vel", "/base"),)
+    assert gate(cmd_vel="/base").remappings == (("cmd_vel", "cmd_vel_gated"),)
+    assert supervised(execute("rarrl", cmd_vel="/base"))["deadman_node"].remappings == (("cmd_vel", "/base"),)
 
 
 @pytest.mark.parametrize(

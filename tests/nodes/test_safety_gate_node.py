@@ -12,7 +12,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
 pytest.importorskip("trajectory_msgs", reason="trajectory_msgs is missing: it comes with rarrl[ros] or a ROS 2")
-from diagnostic_msgs.msg import DiagnosticStatus
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import TransformStamped, Twist, TwistStamped
 from lifecycle_msgs.msg import Transition
 from nav_msgs.msg import Odometry
@@ -25,6 +26,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from rarrl.errors import InputError
 from rarrl.types import GateAction, GateReason
+from rarrl_nodes import conversions
 from rarrl_nodes.lifecycle import LATCHED
 from rarrl_nodes.safety_gate_node import PAUSE_S, SafetyGateNode
 
@@ -219,6 +221,25 @@ def test_another_publisher_on_its_topic_stops_it(world):
     level, _, values = world.gate.diagnose()
     assert level == DiagnosticStatus.ERROR and values["foreign_messages"] == 1
     world.ear.node.destroy_publisher(rival)
+
+
+def test_a_stop_of_the_supervisor_holds_until_it_says_otherwise(world):
+    modes = world.ear.node.create_publisher(DiagnosticArray, "mode", LATCHED)
+    assert world.moves()
+    modes.publish(mode("stop", "stop: no executive"))
+    assert world.ear.until(lambda: reason(world) == "the supervisor says stop", 2.0)
+    world.listen(0.3)
+    assert set(world.speeds(world.heard[-3:])) == {0.0}
+    assert world.gate._result.detail == "stop: no executive"
+    for name in ("act only", "best rule", "hold", "normal"):
+        modes.publish(mode("stop", "stop: again"))
+        modes.publish(mode(name, name))
+        assert world.moves(), name
+    world.ear.node.destroy_publisher(modes)
+
+
+def mode(name, text):
+    return conversions.array("supervisor_node: mode", {"schema": "1", "mode": name}, Time(), message=text)
 
 
 def test_deactivated_it_says_zero_once_more_and_then_nothing(world):
