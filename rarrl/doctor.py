@@ -84,6 +84,7 @@ MODELS = (
     "orchestrator",
     "planner",
     "policy_household",
+    "policy_libero_object",
     "policy_metaworld",
     "policy_tabletop",
 )

@@ -21,7 +21,9 @@ HOUSEHOLD = "household"
 """The suite of whole missions, which is recorded by code of its own."""
 ShippedOption = Annotated[
     Path | None,
-    typer.Option(help="A policy folder, or metaworld, household, tabletop: one of the package; default: its own."),
+    typer.Option(
+        help="A policy folder, or metaworld, household, tabletop, libero_object: one of the package; default: its own."
+    ),
 ]
 TaskOption = Annotated[
     list[str] | None, typer.Option("--task", metavar="TEXT", help="Only this task; repeat it. Default: all.")

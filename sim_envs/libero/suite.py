@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from ..suite import Control, Suite
 from .env import LiberoEnv
@@ -15,7 +16,7 @@ DISTURBED = (1.0, 1.0, 1.0, 0.3, 0.3, 0.3, 0.0)
 
 def libero_suite(name: str, tasks: Mapping[str, LiberoTask], play_steps: int) -> Suite:
     """A suite by the benchmark's name of it. play_steps: as published evaluations allow."""
-    env = type("Libero", (LiberoEnv,), {"folder": name, "tasks": tasks, "__doc__": LiberoEnv.__doc__})
+    env: Any = type("Libero", (LiberoEnv,), {"folder": name, "tasks": tasks, "__doc__": LiberoEnv.__doc__})
     everything = tuple(tasks)
     return Suite(
         name=name,
@@ -40,16 +41,16 @@ def libero_suite(name: str, tasks: Mapping[str, LiberoTask], play_steps: int) ->
     )
 
 
-def _changed(suite: Suite, change: str) -> Suite:
+def _changed(name: str, tasks: Mapping[str, LiberoTask], play_steps: int, change: str) -> Suite:
     """LIBERO-PRO's change of a suite: to be played with the suite's policy, and its own words alone."""
-    name = f"{suite.name}_{change}"
-    made = libero_suite(name, changed(suite.tasks, change), suite.play_steps)
-    return replace(made, only=("trained",), figures={f"success_{change}": (tuple(suite.tasks), "trained", "success")})
+    made = libero_suite(f"{name}_{change}", changed(tasks, change), play_steps)
+    return replace(made, only=("trained",), figures={f"success_{change}": (tuple(tasks), "trained", "success")})
 
 
-PLAIN = (
-    libero_suite("libero_object", OBJECT, 280),
-    libero_suite("libero_goal", GOAL, 300),
-    libero_suite("libero_spatial", SPATIAL, 220),
+_TABLE: tuple[tuple[str, Mapping[str, LiberoTask], int], ...] = (
+    ("libero_object", OBJECT, 280),
+    ("libero_goal", GOAL, 300),
+    ("libero_spatial", SPATIAL, 220),
 )
-SUITES = (*PLAIN, *(_changed(suite, change) for suite in PLAIN for change in PERTURBATIONS))
+PLAIN = tuple(libero_suite(*row) for row in _TABLE)
+SUITES = (*PLAIN, *(_changed(*row, change) for row in _TABLE for change in PERTURBATIONS))

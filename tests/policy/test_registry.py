@@ -62,7 +62,7 @@ def test_a_registered_kind_gets_its_text_and_options(knob):
         ("nowhere/folder", {}, "card.json"),
         ("nothing", {}, "no policy folder 'nothing'"),
         ("nothing", {}, "allowed: FOLDER, openvla:FOLDER#package.module:features, package.module:Class; shipped: hous"),
-        ("housheold", {}, "shipped: household, metaworld, tabletop; did you mean 'household'?"),
+        ("housheold", {}, "shipped: household, libero_object, metaworld, tabletop; did you mean 'household'?"),
         ("a" * 5000, {}, "no policy folder 'aaa"),
     ],
 )
@@ -78,7 +78,7 @@ def test_a_shipped_folder_is_meant_where_none_is_named():
         assert policy.spec == same.spec and len(policy.spec.cameras) == 2
 
 
-@pytest.mark.parametrize("name", ["household", "metaworld", "tabletop"])
+@pytest.mark.parametrize("name", ["household", "libero_object", "metaworld", "tabletop"])
 def test_a_shipped_policy_has_a_name(name, tmp_path, monkeypatch):
     folder = SHIPPED.parent / f"policy_{name}"
     assert policy_folder(name) == folder and (folder / "card.json").exists()
