@@ -29,131 +29,117 @@ from rarrl_nodes.stereo_messages import cloud_of, scan_of
 FOLDER = Path(__file__).resolve().parents[1] / "config" / "nav2"
 
 # Names that the sources of a3a97043 declare (declare_or_get_parameter), without those of other plugins.
-COSTMAP = set(
-    [
-        "always_send_full_costmap",
-        "map_vis_z",
-        "footprint_padding",
-        "footprint",
-        "global_frame",
-        "height",
-        "width",
-        "origin_x",
-        "origin_y",
-        "plugins",
-        "filters",
-        "publish_frequency",
-        "resolution",
-        "robot_base_frame",
-        "robot_radius",
-        "rolling_window",
-        "track_unknown_space",
-        "transform_tolerance",
-        "initial_transform_timeout",
-        "update_frequency",
-        "subscribe_to_stamped_footprint",
-        "lethal_cost_threshold",
-        "trinary_costmap",
-        "unknown_cost_value",
-        "use_maximum",
-    ]
-)
-OBSTACLE_LAYER = set(
-    [
-        "plugin",
-        "enabled",
-        "footprint_clearing_enabled",
-        "min_obstacle_height",
-        "max_obstacle_height",
-        "combination_method",
-        "observation_sources",
-        "tf_filter_tolerance",
-    ]
-)
-OBSERVATION = set(
-    [
-        "topic",
-        "sensor_frame",
-        "observation_persistence",
-        "expected_update_rate",
-        "data_type",
-        "min_obstacle_height",
-        "max_obstacle_height",
-        "inf_is_valid",
-        "marking",
-        "clearing",
-        "transport_type",
-        "obstacle_max_range",
-        "obstacle_min_range",
-        "raytrace_max_range",
-        "raytrace_min_range",
-    ]
-)
-INFLATION = set(
-    [
-        "plugin",
-        "enabled",
-        "inflation_radius",
-        "cost_scaling_factor",
-        "inflate_unknown",
-        "inflate_around_unknown",
-        "num_threads",
-        "custom_inscribed_radius",
-    ]
-)
-MONITOR = set(
-    [
-        "enabled",
-        "base_frame_id",
-        "odom_frame_id",
-        "cmd_vel_in_topic",
-        "cmd_vel_out_topic",
-        "state_topic",
-        "transform_tolerance",
-        "source_timeout",
-        "base_shift_correction",
-        "stop_pub_timeout",
-        "polygons",
-        "observation_sources",
-        "collision_points_marker_3d",
-        "use_realtime_priority",
-    ]
-)
-POLYGON = set(
-    [
-        "type",
-        "points",
-        "radius",
-        "action_type",
-        "min_points",
-        "sources_names",
-        "visualize",
-        "polygon_pub_topic",
-        "enabled",
-        "slowdown_ratio",
-        "linear_limit",
-        "angular_limit",
-        "time_before_collision",
-        "simulation_time_step",
-        "footprint_topic",
-        "trigger_consecutive_points",
-        "release_consecutive_points",
-    ]
-)
-SOURCE = set(
-    [
-        "type",
-        "topic",
-        "enabled",
-        "source_timeout",
-        "exclusion_zones",
-        "min_height",
-        "max_height",
-        "min_range",
-        "use_global_height",
-        "transport_type",
-    ]
-)
+COSTMAP = {
+    "always_send_full_costmap",
+    "map_vis_z",
+    "footprint_padding",
+    "footprint",
+    "global_frame",
+    "height",
+    "width",
+    "origin_x",
+    "origin_y",
+    "plugins",
+    "filters",
+    "publish_frequency",
+    "resolution",
+    "robot_base_frame",
+    "robot_radius",
+    "rolling_window",
+    "track_unknown_space",
+    "transform_tolerance",
+    "initial_transform_timeout",
+    "update_frequency",
+    "subscribe_to_stamped_footprint",
+    "lethal_cost_threshold",
+    "trinary_costmap",
+    "unknown_cost_value",
+    "use_maximum",
+}
+OBSTACLE_LAYER = {
+    "plugin",
+    "enabled",
+    "footprint_clearing_enabled",
+    "min_obstacle_height",
+    "max_obstacle_height",
+    "combination_method",
+    "observation_sources",
+    "tf_filter_tolerance",
+}
+OBSERVATION = {
+    "topic",
+    "sensor_frame",
+    "observation_persistence",
+    "expected_update_rate",
+    "data_type",
+    "min_obstacle_height",
+    "max_obstacle_height",
+    "inf_is_valid",
+    "marking",
+    "clearing",
+    "transport_type",
+    "obstacle_max_range",
+    "obstacle_min_range",
+    "raytrace_max_range",
+    "raytrace_min_range",
+}
+INFLATION = {
+    "plugin",
+    "enabled",
+    "inflation_radius",
+    "cost_scaling_factor",
+    "inflate_unknown",
+    "inflate_around_unknown",
+    "num_threads",
+    "custom_inscribed_radius",
+}
+MONITOR = {
+    "enabled",
+    "base_frame_id",
+    "odom_frame_id",
+    "cmd_vel_in_topic",
+    "cmd_vel_out_topic",
+    "state_topic",
+    "transform_tolerance",
+    "source_timeout",
+    "base_shift_correction",
+    "stop_pub_timeout",
+    "polygons",
+    "observation_sources",
+    "collision_points_marker_3d",
+    "use_realtime_priority",
+}
+POLYGON = {
+    "type",
+    "points",
+    "radius",
+    "action_type",
+    "min_points",
+    "sources_names",
+    "visualize",
+    "polygon_pub_topic",
+    "enabled",
+    "slowdown_ratio",
+    "linear_limit",
+    "angular_limit",
+    "time_before_collision",
+    "simulation_time_step",
+    "footprint_topic",
+    "trigger_consecutive_points",
+    "release_consecutive_points",
+}
+SOURCE = {
+    "type",
+    "topic",
+    "enabled",
+    "source_timeout",
+    "exclusion_zones",
+    "min_height",
+    "max_height",
+    "min_range",
+    "use_global_height",
+    "transport_type",
+}
 
 
 def parameters(name, *path):

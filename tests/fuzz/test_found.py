@@ -1,6 +1,7 @@
 """What the fuzzer found once: each input in the smallest form, and what is said of it now."""
 
 import io
+import itertools
 import json
 import logging
 import os
@@ -89,7 +90,7 @@ def test_aliases_that_multiply_end_before_they_do(tmp_path):
     names = "abcdefghijklmnopqrst"
     bomb = "a: &a {x: 1}\n" + "".join(
         f"{name}: &{name} {{{', '.join(f'k{n}: *{before}' for n in range(9))}}}\n"
-        for before, name in zip(names, names[1:], strict=False)
+        for before, name in itertools.pairwise(names)
     )
     (tmp_path / "p.yaml").write_text(bomb)
     assert check_file(tmp_path / "p.yaml") is None  # ROS says no to aliases; before, this took 9 ** 19 looks
