@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,10 @@ from rarrl.range_scan import RangeScan
 from rarrl.safety.base_gate import BaseGate, mount_of
 from rarrl.safety.gate import planar
 from rarrl.safety.timeline import Timeline
+from rarrl.supervision.modes import Mode
 from rarrl.types import GateReason, GateResult, RobotCommand
+
+from .conversions import values_of
 
 TWISTS = ("geometry_msgs/msg/TwistStamped", "geometry_msgs/msg/Twist")
 INPUTS = {
@@ -30,6 +34,10 @@ INPUTS = {
     "scan": "sensor_msgs/msg/LaserScan",
     "odom": "nav_msgs/msg/Odometry",
 }
+SENT = "cmd_vel"
+"""Our name of what the gate publishes. Before a deadman_node its topic is another, cmd_vel_gated."""
+SILENT_S = 1.0
+"""Seconds without a word at the beginning, which an active gate is never silent for: it was activated after that."""
 WRONG_FRAME_S = 1.0
 """As of safety_gate_node."""
 
@@ -60,6 +68,7 @@ class GatePlayer:
         self._scan_frames = frames_of(self._config.scan_frames)
         self.refused: Counter[str] = Counter()
         self.active = True
+        self._supervisor_stop = ""
         self.forget()
 
     def forget(self) -> None:
@@ -80,7 +89,15 @@ class GatePlayer:
         """What may be sent to the base; in a dry run, what might be."""
         self._timeline.look(now_s, now_s)
         why = next((what for at, what in self._wrong_frames.values() if now_s - at < WRONG_FRAME_S), "")
-        return self._base.check(self._command, now_s, GateReason.WRONG_FRAME if why else None, why)
+        veto = GateReason.WRONG_FRAME if why else None
+        if self._supervisor_stop:
+            veto = GateReason.SUPERVISOR
+        return self._base.check(self._command, now_s, veto, why or self._supervisor_stop)
+
+    def heed(self, mode: Any) -> None:
+        """The supervisor's mode, as of the topic `mode`. Raises: ValueError."""
+        stops = values_of(mode).get("mode") == Mode.STOP.label
+        self._supervisor_stop = (mode.status[0].message or "no reason")[:200] if stops else ""
 
     def _taken(self, stream: str, source: Any, stamp: Any, now_s: float) -> float | None:
         self._timeline.look(now_s, now_s)
@@ -155,16 +172,23 @@ class GatePlayer:
 
 
 def play_gate(bag: Bag, settings: Mapping[str, Scalar], topics: Mapping[str, str]) -> tuple[list[Tick], Counter[str]]:
-    """Every tick of the recording, and what was refused. topics: our name -> the bag's: cmd_vel, INPUTS, and
-    safety_gate_node/transition_event where it was recorded."""
+    """Every tick of the recording, and what was refused. topics: our name -> the bag's: SENT, INPUTS, and
+    mode and safety_gate_node/transition_event where they were recorded."""
     player = GatePlayer(settings)
     ours = {name: topic for topic, name in topics.items()}
     ticks = []
-    for at_s, message in sorted(
-        ((_when(message), message) for message in bag.messages(set(topics.values()))), key=lambda pair: pair[0]
-    ):
+    topic = topics[SENT]
+    messages = sorted(
+        ((_when(message, topic), message) for message in bag.messages(set(topics.values()))), key=lambda pair: pair[0]
+    )
+    said = next((at_s for at_s, message in messages if message.topic == topic), 0.0)
+    player.active = not messages or said - messages[0][0] < SILENT_S
+    for at_s, message in messages:
         name = ours[message.topic]
-        if name == "cmd_vel":
+        if name == SENT:
+            if not ticks and not player.active:
+                player.forget()
+                player.active = True
             if player.active:
                 twist = getattr(message.value, "twist", message.value)
                 result = player.tick(at_s)
@@ -172,6 +196,9 @@ def play_gate(bag: Bag, settings: Mapping[str, Scalar], topics: Mapping[str, str
                 ticks.append(Tick(at_s - bag.start_s, result, sent, (twist.linear.x, twist.angular.z)))
         elif name in INPUTS:
             player.hear(name, message.value, at_s)
+        elif name == "mode":
+            with suppress(ValueError):  # the gate takes it for one that did not come
+                player.heed(message.value)
         else:
             goal = message.value.goal_state.label
             if goal == "activating":
@@ -180,10 +207,10 @@ def play_gate(bag: Bag, settings: Mapping[str, Scalar], topics: Mapping[str, str
     return ticks, player.refused
 
 
-def _when(message: Message) -> float:
+def _when(message: Message, sent: str) -> float:
     """When the gate heard, or said, it. It stamps what it says right after it has judged; what it heard, the recorder
     heard at about the same time."""
     header = getattr(message.value, "header", None)
-    if header is not None and hasattr(message.value, "twist") and message.topic.endswith("cmd_vel"):
+    if header is not None and message.topic == sent:
         return float(header.stamp.sec + header.stamp.nanosec / 1e9)
     return message.log_s

@@ -40,6 +40,7 @@ from .ros_types import load_type
 TOPICS = (
     *("state", "decision", "answer", "plan", "budget", "budget/time_left_s", "budget/tokens_left", "subgoal", "goal"),
     *("instruction", "task", "beliefs", "detections", "command", "cmd_vel", "interact", "alive", "odom", "scan"),
+    *("cmd_vel_gated", "mode", "heartbeat", "estop", "estop_latched"),
     *("joint_command", "joint_trajectory", "joint_states", "action_chunk", "proprio", "transition_event"),
     *("left/camera_info", "right/camera_info", "/diagnostics", "/rosout", "/tf", "/tf_static", "/clock"),
 )

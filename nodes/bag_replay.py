@@ -145,10 +145,12 @@ def replay_bag(
             raise
         notes.append(str(error))
 
-    topics, missing = _topics(bag, {**bag_gate.INPUTS, "cmd_vel": ""}, TRANSITIONS[:1])
+    sent = "cmd_vel_gated" if any(topic.endswith("/cmd_vel_gated") for topic in bag.topics) else "cmd_vel"
+    topics, missing = _topics(bag, {**bag_gate.INPUTS, sent: ""}, (TRANSITIONS[0], "mode"))
     if missing:
         notes.append(f"gate not played: {missing}")
     else:
+        topics[bag_gate.SENT] = topics.pop(sent)
         ticks, refused = bag_gate.play_gate(bag, _settings(bag, "safety_gate_node", "gate.", overrides), topics)
         rows["gate"] = [_gate_row(tick) for tick in ticks]
         comparisons.append(_with_recorded_commands(ticks, tolerance))
@@ -375,5 +377,5 @@ def update(bag: Bag, replay: Replay, path: Path | None = None) -> None:
         return
     if path.exists():
         raise InputError(f"replay: {path} exists; name a new file")
-    ends = (*bag_gate.INPUTS, "cmd_vel", "state", "decision", "answer", *TRANSITIONS)
+    ends = (*bag_gate.INPUTS, "cmd_vel", "cmd_vel_gated", "mode", "state", "decision", "answer", *TRANSITIONS)
     rewrite(bag, path, expected, [topic for topic in bag.topics if topic.endswith(tuple(f"/{end}" for end in ends))])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 import struct
-import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -208,13 +207,16 @@ def _unpacked(chunk: Any, file: Path) -> Any:
 def _of_sqlite(file: Path) -> Iterator[_Raw]:
     """Of a file that the plugin sqlite3 of rosbag2 wrote. Read-only, without a journal beside it."""
     with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
-        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_RECORD) if sys.version_info >= (3, 11) else None
+        # A view may be a program, and one without end.
+        tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE 'CREATE TABLE%'")
+        if not {"topics", "messages"} <= {name for (name,) in tables}:
+            raise ValueError("it has no tables topics and messages")
         rows = database.execute("SELECT id, name, type, serialization_format FROM topics LIMIT ?", (MAX_TOPICS,))
         topics = {number: (str(name), str(kind)) for number, name, kind, form in rows if form == "cdr"}
         for number, stamp, data in database.execute("SELECT topic_id, timestamp, data FROM messages ORDER BY id"):
             if number in topics:
-                if not (isinstance(stamp, int) and isinstance(data, bytes)):
-                    raise ValueError("a message that is none")
+                if not (isinstance(stamp, int) and isinstance(data, bytes) and len(data) <= MAX_RECORD):
+                    raise ValueError("a message that is none, or too large")
                 yield _Raw(*topics[number], stamp, stamp, data)
 
 

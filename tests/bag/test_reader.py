@@ -1,7 +1,9 @@
 """Reading bags: MCAP and SQLite, whole, cut and damaged, and what an archive may claim."""
 
 import random
+import sqlite3
 import struct
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -181,6 +183,15 @@ def test_bags_of_sqlite_read_alike(tmp_path):
         (tmp_path / "cut.db3").write_bytes(data[:end])
         with pytest.raises(InputError, match="damaged, or no bag"):
             messages(tmp_path / "cut.db3")
+
+
+def test_a_database_whose_tables_are_programs_is_refused(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "endless.db3")) as database:
+        database.execute("CREATE TABLE topics(id INTEGER, name TEXT, type TEXT, serialization_format TEXT)")
+        endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i, i, i, '' FROM n"
+        database.execute(f"CREATE VIEW messages(id, topic_id, timestamp, data) AS {endless}")
+    with pytest.raises(InputError, match="no tables topics and messages"):
+        Bag(tmp_path / "endless.db3")
 
 
 def test_what_we_write_we_read(tmp_path):

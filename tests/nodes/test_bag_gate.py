@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("mcap_ros2", reason="mcap is missing: pip install 'rarrl[record]'")
-from bag_fixtures import TWIST, header, twist, write_bag
+from bag_fixtures import ARRAY, TWIST, header, twist, write_bag
 
 from rarrl.bag.reader import Bag
 from rarrl.errors import InputError
+from rarrl.supervision.modes import Mode
 from rarrl.types import GateAction, GateReason
 from rarrl_nodes.bag_gate import GatePlayer, play_gate
 
@@ -102,6 +103,26 @@ def test_it_starts_anew_when_it_was_activated(tmp_path):
     ticks, _ = play_gate(bag_of(tmp_path / "a.mcap", 0.5, more=more), {}, {**TOPICS, ACTIVE: name})
     assert len(ticks) == 7  # while it was not active it said nothing
     assert ticks[2].result.v > 0.0 and ticks[3].result.v <= ticks[2].result.v  # from a standstill
+
+
+def test_a_gate_that_was_silent_at_first_was_activated_later(tmp_path):
+    """Its transition was not recorded; what it would have heard before, it does not know."""
+    early = [("/scan", SCAN, scan(98.0, 0.1), 98.0), ("/command", TWIST, twist(98.0, 0.2), 98.0)]
+    early += [("/odom", ODOM, odom(98.0, x=30.0), 98.0)]
+    ticks, refused = play_gate(bag_of(tmp_path / "a.mcap", 0.4, more=early), {}, TOPICS)
+    assert ticks[0].result.reason is GateReason.NO_COMMAND and ticks[-1].result.v > 0.1 and not refused
+
+
+def test_the_supervisors_stop_is_heeded(tmp_path):
+    def mode(text):
+        values = [{"key": "schema", "value": "1"}, {"key": "mode", "value": text}]
+        status = {"level": 0, "name": "supervisor", "message": "no scan", "hardware_id": "", "values": values}
+        return {"header": header(100.0), "status": [status]}
+
+    more = [("/mode", ARRAY, mode(Mode.STOP.label), 100.105), ("/mode", ARRAY, mode("normal"), 100.305)]
+    ticks, _ = play_gate(bag_of(tmp_path / "a.mcap", 0.5, more=more), {}, {**TOPICS, "mode": "/mode"})
+    stopped = [tick.result.reason is GateReason.SUPERVISOR for tick in ticks]
+    assert stopped == [False] * 3 + [True] * 4 + [False] * 3 and ticks[4].result.detail == "no scan"
 
 
 def test_a_sensor_placed_by_tf_is_not_played():
