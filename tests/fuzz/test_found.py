@@ -183,7 +183,7 @@ def test_a_network_of_one_number(tmp_path):
     from rarrl.perception.confidence import read_confidence
 
     (tmp_path / "a.safetensors").write_bytes(
-        save({"hidden": np.float32(1).reshape(()), "out": np.zeros(1, np.float32)})
+        save({"hidden": np.array(1, np.float32), "out": np.zeros(1, np.float32)})
     )
     assert "needs hidden" in refused(read_confidence, tmp_path / "a.safetensors")
 
