@@ -231,7 +231,14 @@ def test_each_folder_says_what_it_is_for():
 
 def test_a_robot_needs_four_fifths_of_the_core():
     """What the robot's nodes and the two worker processes can reach, of rarrl/ without rarrl/cli."""
-    nodes = ("orchestrator_node", "replay_node", "safety_gate_node", "stereo_voxel_node", "vla_policy_node")
+    nodes = (
+        "executive_node",
+        "orchestrator_node",
+        "replay_node",
+        "safety_gate_node",
+        "stereo_voxel_node",
+        "vla_policy_node",
+    )
     todo = [f"rarrl_nodes.{node}" for node in nodes] + ["rarrl.policy.worker", "rarrl.reasoner.worker"]
     files = {module_name(package, path): path for package in SOURCES for path in SOURCES[package]}
     wanted = {found.importer: [] for found in (i for package in SOURCES for i in all_imports(package))}

@@ -57,7 +57,8 @@ def _domain(names: tuple[str, ...]) -> Domain:
 
 def _confirmed(template: World, things: Mapping[str, Thing], places: Mapping[str, Place]) -> Confirmed:
     """The template's pairs of groups, as far as the home has both."""
-    groups = {f"<{group}>" for each in (*things.values(), *places.values()) for group in each.groups}
+    both: tuple[Thing | Place, ...] = (*things.values(), *places.values())
+    groups = {f"<{group}>" for each in both for group in each.groups}
     known = groups | things.keys() | places.keys()
     pairs = (pair for pair in template.confirm.always if not isinstance(pair, str))
     return Confirmed(always=tuple(pair for pair in pairs if known.issuperset(pair)))
