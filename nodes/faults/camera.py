@@ -120,13 +120,14 @@ def nanoseconds(stamp: Any) -> int:
 @dataclass
 class Shot:
     """What one pair is sent as. Images may be None (not sent); age_ns: how old its stamp says it is; lag_ns: the right
-    stamp minus the left one."""
+    stamp minus the left one. before_first_ns: instead of an age, how long before the first stamp of its block it is."""
 
     left: Any
     right: Any
     infos: list[Any]
     age_ns: int = 0
     lag_ns: int = RIGHT_LATER_NS
+    before_first_ns: int = 0
 
 
 class Camera(Station):
@@ -183,9 +184,11 @@ class Camera(Station):
         for publisher, msg in zip(self._base, (command, odom), strict=True):
             publisher.publish(msg)
 
-    def send(self, shot: Shot) -> tuple[int, int]:
-        """Publishes a pair; its two stamps, nanoseconds."""
+    def send(self, shot: Shot, first_ns: int = 0) -> tuple[int, int]:
+        """Publishes a pair; its two stamps, nanoseconds. first_ns: the left stamp of the first of its block."""
         left_ns = self.node.get_clock().now().nanoseconds - shot.age_ns
+        if shot.before_first_ns:
+            left_ns = first_ns - shot.before_first_ns
         stamps = [left_ns, left_ns + shot.lag_ns]
         for publisher, msg, stamp in zip(
             (*self.infos, *self.images), (*shot.infos, shot.left, shot.right), (*stamps, *stamps), strict=True
@@ -323,7 +326,7 @@ def other_time(shot: Shot, k: int, scene: RenderedPair, rng: np.random.Generator
 
 def backwards(shot: Shot, k: int, scene: RenderedPair, rng: np.random.Generator) -> None:
     """Each stamp is 2 ms before that of the shot before; the first is good."""
-    shot.age_ns = int(1e9 * k * (1 / RATE_HZ + 0.002))
+    shot.before_first_ns = 2_000_000 * k
 
 
 def drop(side: str) -> Spoil:
@@ -451,10 +454,10 @@ def _trial(camera: Camera, fault: Fault) -> Trial:
 
     camera.twists.clear()
     start = time.monotonic()
-    stamps = []
+    stamps: list[tuple[int, int]] = []
     for k, shot in enumerate(spoiled):
         camera.listen(start + k / fault.rate_hz - time.monotonic())
-        stamps.append(camera.send(shot))
+        stamps.append(camera.send(shot, stamps[0][0] if stamps else 0))
     camera.listen(WATCH_S)
     twists = [(at - start, moves) for at, moves in camera.twists] if drives else []
     trial = judge(fault, camera.heard, stamps, camera.truth, twists)
