@@ -42,6 +42,7 @@ NO_MIRROR = {
     "nodes/faults/gate_graph.py": "shown through tests/nodes/faults/test_campaign.py",
     "nodes/faults/light_robot.py": "shown through tests/nodes/faults/test_supervision.py",
     "nodes/faults/policy_graph.py": "shown through tests/nodes/faults/test_campaign.py",
+    "nodes/faults/row.py": "shown through tests/nodes/faults/test_campaign.py",
     "nodes/faults/slow_planner.py": "runs as a process of its own, in tests/nodes/faults/test_campaign.py",
     "nodes/faults/strangers.py": "shown through tests/nodes/faults/test_wires.py",
     "nodes/faults/wire_files.py": "shown through tests/nodes/faults/test_wires.py",

@@ -57,7 +57,10 @@ SHOTS = 8
 WATCH_S = 0.5
 """Seconds after the last spoiled pair in which answers to it are awaited."""
 BACK = 20
-"""Good pairs at most until one makes a cloud again, and the base drives."""
+"""Good pairs at most until one makes a cloud again."""
+DRIVE = 60
+"""Good pairs at most until the base drives on one."""
+BUSY = "the machine was too busy for the base to drive before"
 SPEED_MPS = 0.1
 """What the base is asked for."""
 COMMAND_HZ = 20.0
@@ -434,6 +437,8 @@ def played(fault: Fault) -> Callable[[int, int], list[Trial]]:
             camera = cameras[PLAYED[k % len(PLAYED)]]
             camera.rng = np.random.default_rng([seed, k])
             found.append(_trial(camera, fault))
+        if all(trial.note == BUSY for trial in found):
+            raise RarrlError(f"faults: {fault.name}: {BUSY}")
         return found
 
     return play
@@ -447,7 +452,7 @@ def _trial(camera: Camera, fault: Fault) -> Trial:
         if not cloud:
             raise RarrlError(f"faults: {fault.name}: good pairs make no cloud; the nodes say {camera.said}")
         before = camera.counted()
-        _, drives = camera.drives(BACK)
+        _, drives = camera.drives(DRIVE)
     spoiled = [camera.good() for _ in range(SHOTS)]
     for k, shot in enumerate(spoiled):
         fault.spoil(shot, k, camera.scene, camera.rng)
@@ -469,7 +474,7 @@ def _trial(camera: Camera, fault: Fault) -> Trial:
 
     again = time.monotonic()
     recover_s = time.monotonic() - again if camera.drives(1)[0] or camera.drives(BACK)[0] else None
-    note = "" if drives or fault.unheralded else "the machine was too busy for the base to drive before"
+    note = "" if drives or fault.unheralded else BUSY
     return replace(trial, recover_s=recover_s, counts=counts, note=note)
 
 
