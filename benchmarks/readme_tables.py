@@ -53,10 +53,10 @@ HEADLINES = (
     ),
     (
         "Safety gate",
-        "{safety_gate.unsafe_outputs} unsafe outputs in {safety_gate.unsafe_outputs:n} attempts; "
+        "{faults.unsafe_outputs} unsafe outputs in {faults.rows:n} injected faults of {faults.rows} kinds; "
         "{mission.collisions_with_gate} collisions in {mission.collisions_with_gate:n} missions "
-        "({mission.collisions_without_gate} in {mission.collisions_without_gate:n} without it); stands at most "
-        "{safety_gate.stop_s_max} s after a node falls silent",
+        "({mission.collisions_without_gate} in {mission.collisions_without_gate:n} without it); its last "
+        "command that moves comes at most {faults.stop_p99_s} s after a fault (p99 of the slowest kind)",
         "{safety_gate.collisions_with_gate} collisions in {safety_gate.collisions_with_gate:n} blind rides, for which "
         "it stood more than a third of the time; measured in simulation only",
     ),

@@ -880,6 +880,42 @@ def _features(names: Sequence[str], meanings: dict[str, str]) -> str:
     return _table(("feature", "meaning"), [(_code(found[key]), meanings[key]) for key in found])
 
 
+# The fault campaign
+
+
+def faults() -> str:
+    from rarrl_nodes.faults import campaign
+
+    rows = campaign.rows()
+    intro = (
+        f"The {len(rows)} rows of `rarrl faults run`: what is injected, how, and what must happen. [How to play them]"
+        "(../how-to/break-a-robot-on-purpose.md). Names begin with the fault's kind: C camera, L language model, "
+        "P policy, T time, N nodes, B budget, M files, S strangers, R the computer, X servers of a robot's skills, "
+        "K the control. In CI a row is played as often as `quick` says; empty: only in the whole campaign."
+    )
+    heads = {"graph": "Over a ROS graph of processes", "in-process": "In one process"}
+    parts = [_head("Faults", intro)]
+    for way, head in heads.items():
+        cells = [
+            (
+                f"`{row.name}`",
+                row.part,
+                row.fault,
+                row.injected,
+                row.expected,
+                ", ".join(f"`{key}` {most:g}" for key, most in row.limits.items()),
+                "yes" if row.recovers else "",
+                str(row.trials),
+                str(row.quick_trials or ""),
+            )
+            for row in rows
+            if row.way == way
+        ]
+        columns = ("row", "part", "fault", "injected", "expected", "at most, p99", "recovers", "trials", "quick")
+        parts.append(f"## {head}\n\n{_table(columns, cells)}")
+    return "\n\n".join(parts)
+
+
 # A robot's two files
 
 
@@ -975,6 +1011,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "environments": environments,
     "rules": rules,
     "features": features,
+    "faults": faults,
     "robot-files": robot_files,
     "api": api,
     "map": map_of_files,

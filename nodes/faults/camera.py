@@ -57,7 +57,10 @@ SHOTS = 8
 WATCH_S = 0.5
 """Seconds after the last spoiled pair in which answers to it are awaited."""
 BACK = 20
-"""Good pairs at most until one makes a cloud again, and the base drives."""
+"""Good pairs at most until one makes a cloud again."""
+DRIVE = 60
+"""Good pairs at most until the base drives on one."""
+BUSY = "the machine was too busy for the base to drive before"
 SPEED_MPS = 0.1
 """What the base is asked for."""
 COMMAND_HZ = 20.0
@@ -120,13 +123,14 @@ def nanoseconds(stamp: Any) -> int:
 @dataclass
 class Shot:
     """What one pair is sent as. Images may be None (not sent); age_ns: how old its stamp says it is; lag_ns: the right
-    stamp minus the left one."""
+    stamp minus the left one. before_first_ns: instead of an age, how long before the first stamp of its block it is."""
 
     left: Any
     right: Any
     infos: list[Any]
     age_ns: int = 0
     lag_ns: int = RIGHT_LATER_NS
+    before_first_ns: int = 0
 
 
 class Camera(Station):
@@ -183,9 +187,11 @@ class Camera(Station):
         for publisher, msg in zip(self._base, (command, odom), strict=True):
             publisher.publish(msg)
 
-    def send(self, shot: Shot) -> tuple[int, int]:
-        """Publishes a pair; its two stamps, nanoseconds."""
+    def send(self, shot: Shot, first_ns: int = 0) -> tuple[int, int]:
+        """Publishes a pair; its two stamps, nanoseconds. first_ns: the left stamp of the first of its block."""
         left_ns = self.node.get_clock().now().nanoseconds - shot.age_ns
+        if shot.before_first_ns:
+            left_ns = first_ns - shot.before_first_ns
         stamps = [left_ns, left_ns + shot.lag_ns]
         for publisher, msg, stamp in zip(
             (*self.infos, *self.images), (*shot.infos, shot.left, shot.right), (*stamps, *stamps), strict=True
@@ -323,7 +329,7 @@ def other_time(shot: Shot, k: int, scene: RenderedPair, rng: np.random.Generator
 
 def backwards(shot: Shot, k: int, scene: RenderedPair, rng: np.random.Generator) -> None:
     """Each stamp is 2 ms before that of the shot before; the first is good."""
-    shot.age_ns = int(1e9 * k * (1 / RATE_HZ + 0.002))
+    shot.before_first_ns = 2_000_000 * k
 
 
 def drop(side: str) -> Spoil:
@@ -431,6 +437,8 @@ def played(fault: Fault) -> Callable[[int, int], list[Trial]]:
             camera = cameras[PLAYED[k % len(PLAYED)]]
             camera.rng = np.random.default_rng([seed, k])
             found.append(_trial(camera, fault))
+        if all(trial.note == BUSY for trial in found):
+            raise RarrlError(f"faults: {fault.name}: {BUSY}")
         return found
 
     return play
@@ -444,17 +452,17 @@ def _trial(camera: Camera, fault: Fault) -> Trial:
         if not cloud:
             raise RarrlError(f"faults: {fault.name}: good pairs make no cloud; the nodes say {camera.said}")
         before = camera.counted()
-        _, drives = camera.drives(BACK)
+        _, drives = camera.drives(DRIVE)
     spoiled = [camera.good() for _ in range(SHOTS)]
     for k, shot in enumerate(spoiled):
         fault.spoil(shot, k, camera.scene, camera.rng)
 
     camera.twists.clear()
     start = time.monotonic()
-    stamps = []
+    stamps: list[tuple[int, int]] = []
     for k, shot in enumerate(spoiled):
         camera.listen(start + k / fault.rate_hz - time.monotonic())
-        stamps.append(camera.send(shot))
+        stamps.append(camera.send(shot, stamps[0][0] if stamps else 0))
     camera.listen(WATCH_S)
     twists = [(at - start, moves) for at, moves in camera.twists] if drives else []
     trial = judge(fault, camera.heard, stamps, camera.truth, twists)
@@ -466,7 +474,7 @@ def _trial(camera: Camera, fault: Fault) -> Trial:
 
     again = time.monotonic()
     recover_s = time.monotonic() - again if camera.drives(1)[0] or camera.drives(BACK)[0] else None
-    note = "" if drives or fault.unheralded else "the machine was too busy for the base to drive before"
+    note = "" if drives or fault.unheralded else BUSY
     return replace(trial, recover_s=recover_s, counts=counts, note=note)
 
 

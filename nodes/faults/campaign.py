@@ -37,19 +37,14 @@ PARTS = (
     "policy_graph",
     "policy_files",
     "reasoner",
-    "reasoner_slow",
     "budget",
-    "orchestrator",
     "executive",
-    "instruction",
     "updown",
     "wires",
     "keys",
     "thinking",
-    "disk",
     "supervision",
     "deadman",
-    "mission",
 )
 """Modules of this folder that have rows, in the order in which they are played."""
 TIMES = ("detect_s", "stop_s", "recover_s")

@@ -566,9 +566,9 @@ NAMES = {
         "1.2 s; SIGKILL",
     ),
     "journal_lost": ("R1-journal", "the journal cannot be written any more", "a file in the place of its folder"),
-    "flood": ("S1-flood", "instructions flood in", "1000 a second for 2 s; then a good one"),
-    "huge": ("S1-huge", "instructions of 10 MB", "2 a second for 2 s; then a good one"),
-    "controls": ("S1-controls", "instructions with control characters", "50 a second for 2 s; then a good one"),
+    "flood": ("S1-task-flood", "instructions flood in", "1000 a second for 2 s; then a good one"),
+    "huge": ("S1-task-huge", "instructions of 10 MB", "2 a second for 2 s; then a good one"),
+    "controls": ("S1-task-controls", "instructions with control characters", "50 a second for 2 s; then a good one"),
     "worker_killed_mid_thought": ("L5-mid-thought", "the model is killed while it is asked beside a step", "SIGKILL"),
 }
 """Fault -> name of its row, what fails, how."""
