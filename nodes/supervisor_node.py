@@ -44,10 +44,8 @@ class SupervisorNode(RarrlNode):
 
     def load(self) -> None:
         path = self.setting("graph", str)
-        if not path:
-            raise InputError("parameter graph of supervisor_node: none is given; `rarrl run` and the launch files do")
         self._folder = Path(path).resolve().parent
-        self._graph = SupervisedGraph.read(Path(path))
+        self._graph = SupervisedGraph.read(Path(path)) if path else SupervisedGraph(())
         self._supervisor: Supervisor | None = None
         self._processes: Processes | None = None
         self._waiting: dict[str, Ask] = {}  # for a service that is not there yet
@@ -63,6 +61,8 @@ class SupervisorNode(RarrlNode):
         self.create_timer(LOOK_S, self._look, clock=self.steady)
 
     def start(self) -> None:
+        if not self._graph.nodes:
+            raise InputError("parameter graph of supervisor_node: none is given; `rarrl run` and the launch files do")
         settings = Settings(
             manage=self.setting("manage", bool),
             listen_s=self.setting("listen_s", float),
