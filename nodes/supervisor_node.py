@@ -26,7 +26,7 @@ from . import conversions
 from .heartbeat import HEARD, TOPIC, beat_of
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import SUPERVISOR_SPECS, SupervisorNodeConfig
-from .processes import Processes, still_running, waited_s
+from .processes import Processes, is_halted, still_running, waited_s
 from .supervised import SupervisedGraph
 
 LOOK_S = 0.05
@@ -86,7 +86,9 @@ class SupervisorNode(RarrlNode):
             for name, pid in still_running(self._folder).items()
             if name in known and self._processes.adopt(name, pid)
         }
-        self._supervisor = Supervisor([node.rule for node in graph.nodes], settings, now(), running, waited_s)
+        self._supervisor = Supervisor(
+            [node.rule for node in graph.nodes], settings, now(), running, waited_s, is_halted
+        )
         if running:
             self.get_logger().info(f"takes over what runs already: {', '.join(running)}")
         if not settings.manage:

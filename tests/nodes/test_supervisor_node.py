@@ -58,7 +58,7 @@ def test_what_dies_or_hangs_is_restarted_and_the_next_supervisor_takes_over(grap
     for number in (signal.SIGKILL, signal.SIGSTOP):
         before = graph.pid("orchestrator_node")
         os.kill(before, number)
-        graph.until("best rule: no orchestrator", "killed" if number is signal.SIGKILL else "alive, but silent")
+        graph.until("best rule: no orchestrator", "killed" if number is signal.SIGKILL else "stopped by a signal")
         graph.until("normal: orchestrator is back after")
         assert graph.pid("orchestrator_node") != before and began(before) is None
 
