@@ -9,12 +9,13 @@ Needs rclpy:
     `executive_node.py` over the executive (`peers.py`, `sightings.py`, `skill_threads.py`, `task_action.py` are its
     parts), and skills of any robot (`skill_runner.py` over `skill_servers.py`; what it is told and tells in
     `skill_events.py`), by types that are known by name alone (`ros_types.py`), and what is wrong with them
-    (`skill_check.py`).
+    (`skill_check.py`). `supervisor_node.py` over `rarrl.supervision`; `heartbeat.py` is what all nodes send it.
 Needs launch_ros:
     `launch_actions.py`, for the files in `launch/`.
 Needs no ROS to import:
     graphs as data (`graph.py` for the replay, `bringup.py` for a real robot, `sim_graph.py` for the simulated one);
-    `run.py` and `sim_run.py`, which start these graphs as processes; `demo.py`, the settings of `rarrl demo`.
+    `run.py` and `sim_run.py`, which run these graphs; `supervised.py`, a graph with its supervisor; `processes.py`,
+    nodes as processes; `demo.py`, the settings of `rarrl demo`.
 """
 
 import os

@@ -11,6 +11,7 @@ import fcntl
 import math
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -67,6 +68,8 @@ INSTRUCTION_S = 0.2
 """Seconds between two tasks that are begun: each ends the one before, and stops its skill; people are slower."""
 MAX_HEARD = 10_000
 """Characters of an instruction that are looked at, for its first word; a goal has at most 500."""
+WITHOUT_ORCHESTRATOR = "without orchestrator"
+"""Key of the supervisor's `mode` where that part is missing."""
 
 NO_ORCHESTRATOR = Decision(0, Action.ACT, 0.0, "no orchestrator")
 """What is decided where nobody decides. An orchestrator counts its decisions from 1."""
@@ -125,6 +128,7 @@ class ExecutiveNode(RarrlNode):
         self._think: DecisionMessage | None = None  # the THINK that was taken up last
         self._waiting: tuple[int, float] = (-1, 0.0)  # number of the state that waits for a decision, since when
         self._deserted = False  # no decision came in time; until the orchestrator is heard again
+        self._without = ""  # why the supervisor says that there is no orchestrator
         self._thinks_s: tuple[float, float] = (0.0, math.inf)  # when it was, and by when its answer is due
         self._feedback: dict[str, dict[str, object]] = {}  # uuid -> what it said last
         self._sent: dict[str, float] = {}  # uuid -> when
@@ -147,6 +151,7 @@ class ExecutiveNode(RarrlNode):
         self.create_subscription(DiagnosticArray, "decision", self._on_decision, LATCHED)
         self.create_subscription(DiagnosticArray, "answer", self._on_answer, LATCHED)
         self.create_subscription(Empty, "alive", self._on_alive, LATEST)
+        self.create_subscription(DiagnosticArray, "mode", self._on_mode, LATCHED)
         self.create_subscription(BatteryState, "battery_state", self._on_battery, LATEST)
         kind = sightings.message_type()
         if kind is not None:
@@ -276,7 +281,8 @@ class ExecutiveNode(RarrlNode):
             self._waiting = (report.number, now())
         if self._decision is not None and self._decision.state == report.number:
             return self._decision.decision
-        if not self._deserted and now() - self._waiting[1] >= float(self.setting("orchestrator.decision_timeout_s")):
+        waited_s = now() - self._waiting[1]
+        if self._without or waited_s >= float(self.setting("orchestrator.decision_timeout_s")):
             self._deserted = True
         return NO_ORCHESTRATOR if self._deserted else None
 
@@ -394,6 +400,14 @@ class ExecutiveNode(RarrlNode):
         self._client.heartbeat.hear(now())
         self._deserted = False
 
+    def _on_mode(self, msg: DiagnosticArray) -> None:
+        """The supervisor sees sooner than a time-out that there is no orchestrator."""
+        with suppress(ValueError):
+            why = conversions.values_of(msg).get(WITHOUT_ORCHESTRATOR, "")
+            self._without = f"no orchestrator ({why})" if why else ""
+            if why and self.active:
+                self._do(())
+
     def _on_tick(self) -> None:
         self._begin_heard()
         if self._task_action is not None:
@@ -412,7 +426,8 @@ class ExecutiveNode(RarrlNode):
         began, due = self._thinks_s
         if now() > due:
             return no_answer(decision)
-        silent = self._client.heartbeat.complaint(now(), float(self.setting("orchestrator.decision_timeout_s")))
+        timeout_s = float(self.setting("orchestrator.decision_timeout_s"))
+        silent = self._without or self._client.heartbeat.complaint(now(), timeout_s)
         role = decision.action.role
         if not silent or role is None:
             return None

@@ -117,7 +117,7 @@ def graph_actions(given: Mapping[str, str], starts: Iterable[Start], reason: str
     SupervisedGraph(nodes, False, given["namespace"], given["params_file"]).write(folder / GRAPH_FILE)
 
     manages = given.get(MANAGE.name, "").lower() != "false"
-    parameters = {"graph": str(folder / GRAPH_FILE), "manage": manages, "listen_s": LISTEN_S}
+    parameters: dict[str, Scalar] = {"graph": str(folder / GRAPH_FILE), "manage": manages, "listen_s": LISTEN_S}
     supervisor = node_action(
         SUPERVISOR,
         given,

@@ -299,6 +299,14 @@ def began(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[_STARTED_FIELD])
 
 
+def is_halted(pid: int) -> bool:
+    """Whether a signal such as SIGSTOP has stopped the process; False where Linux does not tell."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()[0] == "T"
+    except (OSError, IndexError):
+        return False
+
+
 def waited_s(pid: int) -> float:
     """Seconds for which the main thread of a process has been ready to run and had no processor; 0 where Linux does not
     tell (https://docs.kernel.org/scheduler/sched-stats.html, /proc/PID/schedstat)."""

@@ -96,13 +96,14 @@ class SupervisedGraph:
         try:
             values: dict[str, Any] = json.loads(read_file(path, "graph of a supervisor"))
             nodes = tuple(SupervisedNode(**node) for node in values.pop("nodes"))
-            graph = cls(nodes, **values)
+            pairs = [tuple((str(old), str(new)) for old, new in node.remappings) for node in nodes]
+            graph = cls(tuple(replace(n, remappings=p) for n, p in zip(nodes, pairs, strict=True)), **values)
             if not nodes or not all(isinstance(node.name, str) and isinstance(node.module, str) for node in nodes):
                 raise ValueError("no nodes")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             what = f"{type(error).__name__}: {error}"[:100]
             raise InputError(f"graph {path}: it is no graph of a supervisor ({what}); rarrl run writes one") from None
-        return replace(graph, nodes=tuple(replace(n, remappings=tuple(map(tuple, n.remappings))) for n in nodes))
+        return graph
 
 
 class Supervised:

@@ -26,7 +26,7 @@ from . import conversions
 from .heartbeat import HEARD, TOPIC, beat_of
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import SUPERVISOR_SPECS, SupervisorNodeConfig
-from .processes import Processes, still_running, waited_s
+from .processes import Processes, is_halted, still_running, waited_s
 from .supervised import SupervisedGraph
 
 LOOK_S = 0.05
@@ -44,10 +44,8 @@ class SupervisorNode(RarrlNode):
 
     def load(self) -> None:
         path = self.setting("graph", str)
-        if not path:
-            raise InputError("parameter graph of supervisor_node: none is given; `rarrl run` and the launch files do")
         self._folder = Path(path).resolve().parent
-        self._graph = SupervisedGraph.read(Path(path))
+        self._graph = SupervisedGraph.read(Path(path)) if path else SupervisedGraph(())
         self._supervisor: Supervisor | None = None
         self._processes: Processes | None = None
         self._waiting: dict[str, Ask] = {}  # for a service that is not there yet
@@ -63,6 +61,8 @@ class SupervisorNode(RarrlNode):
         self.create_timer(LOOK_S, self._look, clock=self.steady)
 
     def start(self) -> None:
+        if not self._graph.nodes:
+            raise InputError("parameter graph of supervisor_node: none is given; `rarrl run` and the launch files do")
         settings = Settings(
             manage=self.setting("manage", bool),
             listen_s=self.setting("listen_s", float),
@@ -86,7 +86,9 @@ class SupervisorNode(RarrlNode):
             for name, pid in still_running(self._folder).items()
             if name in known and self._processes.adopt(name, pid)
         }
-        self._supervisor = Supervisor([node.rule for node in graph.nodes], settings, now(), running, waited_s)
+        self._supervisor = Supervisor(
+            [node.rule for node in graph.nodes], settings, now(), running, waited_s, is_halted
+        )
         if running:
             self.get_logger().info(f"takes over what runs already: {', '.join(running)}")
         if not settings.manage:

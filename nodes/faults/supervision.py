@@ -154,7 +154,7 @@ def _play_supervisor(trials: int, seed: int) -> Sequence[Trial]:
         count = len(robot.modes)
         injected = time.monotonic()
         graph.kill_supervisor()
-        back = robot.station.wait(lambda n=count: len(robot.modes) > n and robot.mode == "normal", RECOVERY_S)  # type: ignore[misc]
+        back = robot.station.wait(lambda n=count: len(robot.modes) > n and robot.mode == "normal", RECOVERY_S)
         recovered = time.monotonic()
         robot.station.listen(1.0)
         after = {name: entry["pid"] for name, entry in recorded(folder).items()}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rarrl.supervision.events import (
+    SILENT_S,
     Adopt,
     Announce,
     Ask,
@@ -50,6 +51,13 @@ KILL_S = 1.0
 STARVED_S = 5.0
 """Most seconds of waiting for a processor that are forgiven: to kill a node that does not get one makes things worse,
 but one that gets none for so long does not work either."""
+
+HALTED_S = 0.3
+"""Seconds of silence after which it is looked whether a signal has stopped the process: longer than a beat."""
+
+TOGETHER_S = 3.0
+"""Seconds of silence that are allowed where several nodes are silent at once: what they have in common, the computer or
+the middleware, is then at fault, and to kill them all helps nobody."""
 
 STEP_S = 0.25
 """Most seconds between two looks that count: a supervisor that was itself kept from running blames nobody for it."""
@@ -100,6 +108,7 @@ class Supervisor:
         running: node -> process number, of those that an earlier supervisor had started and that still run.
         waited: process number -> seconds for which it has waited for a processor so far. What is not silent because it
             hangs, but because other programs have the processor, is not to blame.
+        halted: process number -> whether a signal has stopped it, so that there is nothing to wait for.
     """
 
     def __init__(
@@ -109,8 +118,10 @@ class Supervisor:
         now: float,
         running: Mapping[str, int] | None = None,
         waited: Callable[[int], float] = lambda pid: 0.0,
+        halted: Callable[[int], bool] = lambda pid: False,
     ) -> None:
         self._waited = waited
+        self._halted = halted
         self.settings = settings
         self._nodes = {rule.name: _Watched(rule) for rule in rules}
         self._last = now
@@ -307,10 +318,21 @@ class Supervisor:
             return f"a transition took longer than {CHANGE_S:g} s" if silent > CHANGE_S else ""
         if node.beat.life is Life.FINALIZED:
             return f"did not end within {END_S:g} s" if silent > END_S else ""
-        if silent <= node.rule.silent_s:
+        if silent > HALTED_S and self._halted(node.beat.pid):
+            return f"stopped by a signal, silent for {silent:.1f} s"
+        limit_s = node.rule.silent_s
+        if silent <= limit_s:
             return ""
+        if any(other is not node and self._is_quiet(other) for other in self._nodes.values()):
+            limit_s = max(limit_s, TOGETHER_S)
         starved = min(self._waited(node.beat.pid) - node.waited, STARVED_S)
-        return f"alive, but silent for {silent:.1f} s" if silent - starved > node.rule.silent_s else ""
+        return f"alive, but silent for {silent:.1f} s" if silent - starved > limit_s else ""
+
+    def _is_quiet(self, node: _Watched) -> bool:
+        """Whether a node that should be heard is not, for longer than beats are apart."""
+        if node.beat is None or node.killed_at is not None or node.life in (Life.CHANGING, Life.FINALIZED):
+            return False
+        return self._time - node.heard > SILENT_S / 2 and not self._halted(node.beat.pid)
 
     def _kill(self, node: _Watched, why: str) -> list[Command]:
         assert node.pid is not None

@@ -126,6 +126,17 @@ def test_a_task_is_done_without_an_orchestrator(bench, ear, robot):
     assert found.node.diagnose()[1].startswith("no orchestrator decides")
 
 
+def test_where_the_supervisor_says_that_there_is_no_orchestrator_none_is_waited_for(bench, ear, robot):
+    found = bench(orchestrator__decision_timeout_s=60.0)
+    modes = ear.node.create_publisher(DiagnosticArray, "mode", LATCHED)
+    values = {"schema": "1", "mode": "best rule", "without orchestrator": "was killed by SIGKILL"}
+    modes.publish(conversions.array("supervisor_node: mode", values, Time()))
+    found.say("count to four and five")
+    assert ear.until(lambda: robot.asked == [4] and robot.running)
+    assert found.node.diagnose()[1].startswith("no orchestrator decides")
+    ear.node.destroy_publisher(modes)
+
+
 def test_an_orchestrator_asks_a_model_whose_plan_is_carried_out(bench, ear, robot, local_node, files):
     rule = 'always:{"recipe": "P1"}'
     orchestrator = local_node(

@@ -25,11 +25,13 @@ from rarrl.supervision.supervisor import (
     BACKOFF_S,
     CHANGE_S,
     END_S,
+    HALTED_S,
     KILL_S,
     SETTLE_S,
     START_S,
     STARVED_S,
     STEP_S,
+    TOGETHER_S,
     Supervisor,
 )
 
@@ -367,6 +369,31 @@ def test_a_node_that_waits_for_a_processor_is_forgiven_for_a_while(share):
     (killed,) = [at - mark for at, c in world.log if at > mark and isinstance(c, Kill)]
     expected = min(SILENT_S / max(1.0 - share, 1e-9), SILENT_S + STARVED_S)
     assert killed == pytest.approx(expected, abs=2 * HEARTBEAT_S)
+
+
+def test_one_that_a_signal_has_stopped_is_not_waited_for():
+    world = up()
+    policy, mark = world.processes["policy_node"], world.now
+    world.supervisor._halted = lambda pid: pid == policy.pid
+    policy.stopped = True
+    world.run(0.7)
+    (killed,) = [(at - mark, c.why) for at, c in world.log if at > mark and isinstance(c, Kill)]
+    assert killed[0] <= HALTED_S + 2 * TICK_S and killed[1].startswith("stopped by a signal")
+
+
+@pytest.mark.parametrize("seconds", [2.5, 3.5])
+def test_where_several_are_silent_at_once_it_is_not_they_who_are_at_fault(seconds):
+    world = up()
+    mark = world.now
+    together = ("gate_node", "policy_node", "orchestrator_node")
+    for node in together:
+        world.processes[node].stopped = True
+    world.run(seconds)
+    assert {c.node for c in world.since(mark, Kill)} == (set(together) if seconds > TOGETHER_S else set())
+    for node in together:
+        world.processes[node].stopped = False
+    world.run(0.5)
+    assert (world.mode is Mode.NORMAL) == (seconds < TOGETHER_S)
 
 
 def test_a_restarted_supervisor_takes_running_nodes_as_they_are():
