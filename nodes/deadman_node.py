@@ -6,6 +6,7 @@ says nothing."""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -57,6 +58,8 @@ class DeadmanNode(Node):
         config = read_config(self).deadman
         self._stamped = bool(self.get_parameter("twist_stamped").value)
         self._frame = str(self.get_parameter("base_frame").value)
+
+        self._scheduling = "ordinary"
 
         self._timeline = Timeline()
         self._deadman = Deadman(config, now())
@@ -194,6 +197,18 @@ class DeadmanNode(Node):
         self._own.sent(msg)
         self._twist_pub.publish(msg)
 
+    def take_precedence(self) -> None:
+        """Puts all threads of this process before ordinary ones, where that is asked for and allowed."""
+        priority = self._deadman.config.realtime_priority
+        if not priority:
+            return
+        try:
+            for thread in os.listdir("/proc/self/task"):
+                os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
+            self._scheduling = f"SCHED_FIFO {priority}"
+        except OSError as error:
+            self._scheduling = f"ordinary ({error.strerror}: give the user rtprio in /etc/security/limits.conf)"
+
     def last_words(self) -> None:
         """Zero, once more: from here on the base's own time limit stands guard."""
         self._publish_zero()
@@ -238,6 +253,7 @@ class DeadmanNode(Node):
             "publishers_of_cmd_vel_gated": self.count_publishers(self._gate_sub.topic_name),
             "publishers_of_cmd_vel": self.count_publishers(self._twist_pub.topic_name),
             "clock_jumps": self._timeline.jumps,
+            "scheduling": self._scheduling,
         }
         status = DiagnosticStatus(level=level, name="deadman_node: commands", message=self._said())
         status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
@@ -276,6 +292,7 @@ def main() -> int:
             signal.signal(number, end)
 
         node = DeadmanNode()
+        node.take_precedence()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         while not ended:  # the node's own timer ends each wait soon

@@ -896,6 +896,13 @@ class DeadmanConfig(Section):
         "after a longer one, or a gate that was started again, a command of zero has to come first. 0: after every "
         "silence. If it is too long, the robot drives off by itself after a fault that nobody saw to.",
     )
+    realtime_priority: int = Field(
+        default=50,
+        ge=0,
+        le=99,
+        description="Priority of the deadman under SCHED_FIFO, as that of ros2_control's controller manager; 0 asks "
+        "for none. Where the user may not set it, or with 0, a computer that is busy enough delays the stop.",
+    )
     restart: Literal["zero", "enable"] = Field(
         default="zero",
         description="What lets commands pass after a start, a long silence or a reset of the emergency stop: zero "
