@@ -319,7 +319,9 @@ def main() -> int:
     for name, figure in figures.items():
         print(f"{name}: {figure.text()} {figure.unit} (n = {figure.n})")
     if args.json is not None:
-        command = " ".join(["python", "benchmarks/stereo_health.py", *sys.argv[1:]])
+        data = str(args.data)
+        words = ["DIR" if word == data else word for word in sys.argv[1:]]
+        command = " ".join(["python", "benchmarks/stereo_health.py", *words])
         write_results(args.json, make_results(command, args.seed, figures, tables))
     return 0
 
