@@ -18,7 +18,7 @@ from rarrl.bag.reader import Bag
 from rarrl.bag.rewrite import rewrite
 from rarrl.cli import app
 from rarrl.errors import InputError
-from rarrl.safety import base_gate, gate
+from rarrl.safety import gate
 from rarrl_nodes.bag_replay import EXPECTED, replay_bag, update
 
 ROBOT = Path(__file__).resolve().parents[1] / "data" / "robot.mcap"
@@ -46,16 +46,18 @@ def test_todays_parts_come_to_what_the_bag_expects():
     assert ROBOT.stat().st_size < 300_000
 
 
-@pytest.mark.parametrize(("module", "constant", "value"), [(gate, "EARLY_S", -0.05), (base_gate, "STANDS_S", 0.05)])
-def test_one_constant_of_the_gate_is_noticed(monkeypatch, module, constant, value):
-    monkeypatch.setattr(module, constant, value)
+def test_one_constant_of_the_gate_is_noticed(monkeypatch):
+    monkeypatch.setattr(gate, "EARLY_S", -0.05)
     compared = expected(replay_bag(Bag(ROBOT)))
     assert compared["gate"].different > 0 == compared["decisions"].different
     assert compared["gate"].first is not None and sum(compared["gate"].moved.values()) == compared["gate"].different
 
 
-def test_one_setting_of_the_gate_is_noticed():
-    assert expected(replay_bag(Bag(ROBOT), {"gate.decel_mps2": 0.45}))["gate"].different > 0
+@pytest.mark.parametrize(("name", "value"), [("gate.decel_mps2", 0.45), ("gate.latency_s", 0.2)])
+def test_one_default_of_the_gate_is_noticed(name, value):
+    """What was at its default when it was recorded is not in the bag."""
+    assert name not in json.loads(Bag(ROBOT).attachments[GATE_SETTINGS])
+    assert expected(replay_bag(Bag(ROBOT), {name: value}))["gate"].different > 0
 
 
 def test_one_weight_of_the_orchestrator_is_noticed(monkeypatch):
