@@ -173,7 +173,7 @@ def fuzz(target: Target, runs: int, seed: int) -> Found:
         process = context.Process(target=_work, args=(target, first, runs, seed, theirs))
         process.start()
         theirs.close()
-        found, done = None, first
+        found, done = None, -1
         while True:
             try:
                 message = ours.recv()
@@ -186,6 +186,9 @@ def fuzz(target: Target, runs: int, seed: int) -> Found:
         process.join()
         if found is not None:
             return _joined(total, found)
+        if done < 0 and process.exitcode == 1:
+            raise RuntimeError(f"{target.name}: it could not begin; its traceback is above")
+        done = max(done, first)
         kind = f"native fault ({signal.Signals(-process.exitcode).name})" if (process.exitcode or 0) < 0 else "exit"
         total.crashes[kind] = total.crashes.get(kind, 0) + 1
         total.executions += done + 1 - first

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from rarrl.errors import plain_line
 from rarrl.reasoner.base import BrokenRuleError
 from rarrl.skills.check import check_step
 from rarrl.skills.domain import Domain
@@ -237,7 +238,7 @@ def _read_step(number: int, row: Any, domain: Domain) -> Step:
 
     step = Step(skill, tuple(values))
     if fault := check_step(step, domain):
-        raise BrokenRuleError(f"step {number}, {str(step)[:80]}: {fault}")
+        raise BrokenRuleError(f"step {number}, {plain_line(str(step), 80)}: {fault}")
     return step
 
 

@@ -182,9 +182,7 @@ def test_a_network_of_one_number(tmp_path):
 
     from rarrl.perception.confidence import read_confidence
 
-    (tmp_path / "a.safetensors").write_bytes(
-        save({"hidden": np.array(1, np.float32), "out": np.zeros(1, np.float32)})
-    )
+    (tmp_path / "a.safetensors").write_bytes(save({"hidden": np.array(1, np.float32), "out": np.zeros(1, np.float32)}))
     assert "needs hidden" in refused(read_confidence, tmp_path / "a.safetensors")
 
 
@@ -269,3 +267,15 @@ def test_what_a_server_says_is_printable_in_the_answer():
 def test_an_empty_buffer_is_no_archive(tmp_path):
     (tmp_path / "a.npz").write_bytes(io.BytesIO().getvalue())
     assert "not a whole .npz file (BadZipFile" in refused(read_npz, tmp_path / "a.npz", "file")
+
+
+def test_a_model_s_own_signs_in_a_refused_step():
+    from toy_robot import toy
+
+    from rarrl.reasoner.answer_text import read_answer
+    from rarrl.reasoner.base import BrokenRuleError
+    from rarrl.types import Role
+
+    with pytest.raises(BrokenRuleError) as error:
+        read_answer('{"plan": [["put", "cu\x7fp"]]}', Role.PLANNER, domain=toy())
+    assert str(error.value).isprintable() and "\\x7f" in str(error.value)

@@ -28,7 +28,6 @@ def test_a_parser_bears_damage(target, tmp_path):
         fuzz.run_once(target, parse, mutate(random.Random(f"quick {number}")), found, seen, str(tmp_path))
     assert found.crashes == {}
     assert found.executions == found.accepted + found.refused
-    assert len(seen) > 1 or target.name in ("results document", "counts of skills", "chat server's response")
 
 
 def crashes_of(parse, runs=3, **more):
