@@ -415,7 +415,7 @@ FAULTS = (
     Fault("C6-size", "CameraInfo: of another size", on_info(0, width=160, height=120)),
     Fault("C7-dark", "it is dark", both(lambda image: image // 60)),
     Fault("C7-glare", "glare everywhere", both(lambda image: np.full_like(image, 255))),
-    Fault("C7-blur", "blur that leaves nothing", both(lambda image: cv2.GaussianBlur(image, (0, 0), 30))),
+    Fault("C7-blur", "blur that leaves nothing", both(lambda image: cv2.GaussianBlur(image, (0, 0), 60))),
     Fault("C7-bare", "a wall without texture", both(lambda image: np.full_like(image, 128))),
     Fault("C7-right", "the right camera is covered", on_pictures(lambda left, right: (left, np.zeros_like(right)))),
     Fault("C7-left", "the left camera is covered", on_pictures(lambda left, right: (np.zeros_like(left), right))),

@@ -58,6 +58,7 @@ MUST_BE_ZERO = (
     "exceptions",
     "two_goals_at_once",
     "lost_tasks",
+    "lost_steps",
     "accepted",
     "updown_failures",
     "left",

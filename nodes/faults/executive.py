@@ -464,7 +464,7 @@ class Bench:
         def heard() -> list[Told]:
             return [told for told in self.since(killed) if told.values["instance"] != instance]
 
-        if not self.until(heard, START_S):
+        if not self.until(lambda: bool(heard()), START_S):
             return None
         active = float(heard()[0].values["since"])
 

@@ -64,11 +64,10 @@ class Moving:
 Attempt = Callable[[np.random.Generator, FreeSpace], Trial]
 
 
-def judged(unsafe: bool, refused: bool = False, nan: bool = False, outputs: int = 1, **times: float | None) -> Trial:
+def judged(unsafe: bool, refused: bool = False, nan: bool = False, outputs: int = 1) -> Trial:
     """What came of an attempt. refused: a good command. nan: what came out is no number."""
-    return Trial(
-        outputs=outputs, unsafe=int(unsafe), counts={"false_stops": int(refused), "nan_published": int(nan)}, **times
-    )
+    counts = {"false_stops": int(refused), "nan_published": int(nan)}
+    return Trial(outputs=outputs, unsafe=int(unsafe), counts=counts)
 
 
 def too_old(rng: np.random.Generator, free: FreeSpace) -> Trial:
@@ -151,7 +150,7 @@ def unseen(rng: np.random.Generator, _: FreeSpace) -> Trial:
     outputs = int(rng.integers(1, 16))
     if kind == "forgotten":
         robot.free.forget()
-    for _ in range(outputs):  # the robot does not move from its place: the worst is its last speed
+    for _tick in range(outputs):  # the robot does not move from its place: the worst is its last speed
         robot.now += TICK
         around = robot.around(age=0.0 if kind != "old" else float(rng.uniform(0.401, 5.0)))
         if kind == "pose old":
@@ -223,7 +222,7 @@ def silence(rng: np.random.Generator, free: FreeSpace) -> Trial:
 
     moved = last - end > STOP_S - 0.09  # what is sent then holds until the next tick
     detect_s = None if noticed is None else noticed - end
-    return judged(moved, refused, outputs=outputs, detect_s=detect_s, stop_s=last - end)
+    return replace(judged(moved, refused, outputs=outputs), detect_s=detect_s, stop_s=last - end)
 
 
 def played(attempt: Attempt) -> Callable[[int, int], list[Trial]]:

@@ -51,6 +51,11 @@ def flipped(seed: int, first: int, last: int, count: int) -> Callable[[bytearray
     return change
 
 
+def cut(length: int) -> Callable[[bytearray], bytearray]:
+    """Leaves the first bytes."""
+    return lambda data: data[:length]
+
+
 def nan_at_the_end(data: bytearray) -> bytearray:
     data[-4:] = b"\x00\x00\xc0\x7f"  # float32, and its upper half float16: not a number
     return data
@@ -85,7 +90,7 @@ GGUF = "model.gguf"
 OUTER = "policy.safetensors"
 CUTS = (0, 3, 8, 24, 100, 400, 5000, 1_000_000)
 DAMAGES: dict[str, Callable[[Path], None]] = {
-    **{f"GGUF cut after {n} bytes": on_file(GGUF, lambda data, n=n: data[:n]) for n in CUTS},
+    **{f"GGUF cut after {n} bytes": on_file(GGUF, cut(n)) for n in CUTS},
     **{f"GGUF header, 8 bytes flipped ({s})": on_file(GGUF, flipped(s, 0, 400, 8)) for s in range(6)},
     "GGUF of an unknown version": on_file(GGUF, lambda data: data[:4] + b"\x63\0\0\0" + data[8:]),
     "GGUF with 2^60 tensors": on_file(GGUF, lambda data: data[:8] + (1 << 60).to_bytes(8, "little") + data[16:]),

@@ -118,7 +118,7 @@ class Stage:
             self.clear()
             self._value = self._open.enter_context(make())
             self._key = key
-        return self._value  # type: ignore[no-any-return]
+        return self._value
 
     def clear(self) -> None:
         """Ends the graph that is kept; the next row begins with a new one."""
