@@ -241,6 +241,7 @@ def test_a_stop_of_the_supervisor_holds_until_it_says_otherwise(world):
 def test_who_begins_to_listen_hears_a_zero_first(world):
     assert world.moves()
     world.gate.trigger_deactivate()
+    world.listen(0.3)  # what is still on its way
     world.heard.clear()
     world.gate.trigger_activate()
     assert world.moves()
