@@ -31,6 +31,8 @@ WELL_S = 2.0
 """Seconds without a fault before each injection, and up to as many more."""
 RECOVERY_S = 60.0
 """Seconds after which a robot that is not back counts as lost: a process takes many to start on a busy machine."""
+TOLD_S = 0.3
+"""Seconds by which a node may work again before the supervisor tells so: a heartbeat and a look."""
 STANDS_S = 0.3
 """Seconds without a command that moves: the robot stands."""
 CLEAN_S = 1800.0
@@ -91,7 +93,7 @@ def _judge(robot: LightRobot, folder: Path, inject: Inject, part: str, stands: b
             last = at
         stop_s = last - injected
     judged = [at for at in robot.commands if detected + STOPS_S < at < end] if stands else []
-    unsafe = sum(detected + STOPS_S < at < end for at in moves) if stands else 0
+    unsafe = sum(detected + STOPS_S < at < end - TOLD_S for at in moves) if stands else 0
     first = next((at for at in moves if at > end), None)
     return Trial(
         detect_s=detected - injected,
