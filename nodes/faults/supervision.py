@@ -57,6 +57,7 @@ def _on_graph(inject: Inject, part: str, stands: bool, trials: int, seed: int) -
     for _ in range(trials):
         robot.station.need(lambda: robot.mode == "normal" and robot.moving(), f"{part}: the robot does not drive")
         robot.station.listen(WELL_S + rng.uniform(0.0, WELL_S))
+        robot.station.need(lambda: robot.moving(0.1), f"{part}: the robot stands before the fault")
         told.append(_judge(robot, folder, inject, part, stands))
     return told
 
