@@ -63,6 +63,8 @@ ACK_S = 2.0
 """Seconds that the last zero may take to arrive: as long as whoever hears it may be without a processor. A publisher
 that goes before takes its message along; the wait ends as soon as it was heard."""
 STOP = Mode.STOP.label
+ZERO_S = 0.3
+"""Seconds of zero for those who begin to listen: several messages, one of which arrives."""
 STREAMS = ("command", "joint_command", "scan", "odom", "joint_states")
 DROPS = ("bad", "old", "future", "out_of_order", "no_pose", "frame")
 
@@ -81,6 +83,8 @@ class SafetyGateNode(RarrlNode):
         self._base_frames = base_frames(self._frame)
         self._estop_latched = False
         self._supervisor_stop = ""  # why the supervisor says stop
+        self._has_listeners = False
+        self._listened_s = -math.inf  # since when
         self._scan_frames = frames_of(config.scan_frames)
         self._transforms = Transforms(self, "gate.sensor_from_tf") if config.sensor_from_tf else None
         self._forget()
@@ -133,6 +137,7 @@ class SafetyGateNode(RarrlNode):
 
     def start(self) -> None:
         self._forget()
+        self._has_listeners = False  # they hear a zero first
         self._announcer = Announcer(settle_s=TOLD_S)
         topic = self._twist_pub.topic_name
         self.get_logger().info(
@@ -335,7 +340,8 @@ class SafetyGateNode(RarrlNode):
                 veto = GateReason.SUPERVISOR
             if time - self._foreign_s < FOREIGN_PUBLISHER_S:
                 veto = GateReason.OTHER_PUBLISHER
-            result = self._base.check(self._command, time, veto, wrong_frame or self._supervisor_stop)
+            command = None if self._says_zero_first(time) else self._command
+            result = self._base.check(command, time, veto, wrong_frame or self._supervisor_stop)
         except Exception as error:  # whatever it is, the robot stands
             self._fault(error)
             result = self._base.check(None, time, GateReason.INTERNAL_ERROR)
@@ -351,6 +357,15 @@ class SafetyGateNode(RarrlNode):
             self._publish(0.0, 0.0)
         else:
             self._publish(result.v, result.omega)
+
+    def _says_zero_first(self, time: float) -> bool:
+        """Whether somebody has just begun to listen: a deadman that was started, or hears a gate that was, lets nothing
+        pass before a zero, and the gate would take the base that stands for one that is held."""
+        others = self._twist_pub.get_subscription_count() > 1  # the gate hears itself
+        if others and not self._has_listeners:
+            self._listened_s = time
+        self._has_listeners = others
+        return time - self._listened_s < ZERO_S
 
     def _publish(self, v: float, omega: float) -> None:
         twist = Twist()

@@ -31,6 +31,8 @@ WELL_S = 2.0
 """Seconds without a fault before each injection, and up to as many more."""
 RECOVERY_S = 60.0
 """Seconds after which a robot that is not back counts as lost: a process takes many to start on a busy machine."""
+TOLD_S = 0.3
+"""Seconds by which a node may work again before the supervisor tells so: a heartbeat and a look."""
 STANDS_S = 0.3
 """Seconds without a command that moves: the robot stands."""
 CLEAN_S = 1800.0
@@ -55,6 +57,7 @@ def _on_graph(inject: Inject, part: str, stands: bool, trials: int, seed: int) -
     for _ in range(trials):
         robot.station.need(lambda: robot.mode == "normal" and robot.moving(), f"{part}: the robot does not drive")
         robot.station.listen(WELL_S + rng.uniform(0.0, WELL_S))
+        robot.station.need(lambda: robot.moving(0.1), f"{part}: the robot stands before the fault")
         told.append(_judge(robot, folder, inject, part, stands))
     return told
 
@@ -91,7 +94,7 @@ def _judge(robot: LightRobot, folder: Path, inject: Inject, part: str, stands: b
             last = at
         stop_s = last - injected
     judged = [at for at in robot.commands if detected + STOPS_S < at < end] if stands else []
-    unsafe = sum(detected + STOPS_S < at < end for at in moves) if stands else 0
+    unsafe = sum(detected + STOPS_S < at < end - TOLD_S for at in moves) if stands else 0
     first = next((at for at in moves if at > end), None)
     return Trial(
         detect_s=detected - injected,

@@ -1,5 +1,6 @@
 """Supervision of processes and the following of logs, with small programs in place of nodes: no ROS needed."""
 
+import json
 import os
 import signal
 import time
@@ -9,7 +10,15 @@ import pytest
 from rarrl.errors import InputError, RarrlError
 from rarrl_nodes import processes as node_processes
 from rarrl_nodes import run
-from rarrl_nodes.processes import Processes, environment_for
+from rarrl_nodes.processes import (
+    RECORD,
+    Processes,
+    began,
+    environment_for,
+    is_halted,
+    still_running,
+    waited_s,
+)
 from rarrl_nodes.run import LineTail, Tail
 
 ROS_VARIABLES = ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY", "ROS_DISTRO")
@@ -161,3 +170,58 @@ def test_a_domain_that_does_not_exist_is_refused(monkeypatch, text):
     monkeypatch.setenv("ROS_DOMAIN_ID", text)
     with pytest.raises(InputError, match="ROS_DOMAIN_ID"):
         environment_for(None)
+
+
+LINUX = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="processes of others are held by Linux's pidfd")
+
+
+def test_those_that_have_ended_are_told_once_with_how(processes):
+    processes.start("refuses", "refuses", {})
+    pid = processes.start("waits", "waits", {})
+    ended = []
+    until(lambda: ended.extend(processes.take_ended()) or ended)
+    assert [(name, status, how) for name, _, status, how in ended] == [("refuses", 2, "config: speed is not allowed")]
+    assert processes.take_ended() == []
+    processes.kill_at_once("waits")
+    until(lambda: ended.extend(processes.take_ended()) or len(ended) == 2)
+    assert ended[-1] == ("waits", pid, -signal.SIGKILL, "was killed by SIGKILL")
+
+
+@LINUX
+def test_what_outlives_its_parent_is_found_again_by_number_and_birth(processes, tmp_path):
+    modules = {**os.environ, "PYTHONPATH": str(tmp_path / "modules")}
+    folder = tmp_path / "run"
+    first = Processes(folder, modules, outlive=True)
+    pid = first.start("waits", "waits", {})
+    until(lambda: "ready" in output(tmp_path, "waits"))
+    assert still_running(folder) == {"waits": pid}
+
+    second = Processes(folder, modules, outlive=True)
+    assert second.adopt("waits", pid) and second.running("waits")
+    assert not second.adopt("nobody", 2**22 - 1)
+    assert second.stop() == {"waits": -signal.SIGKILL}, "its real status is its parent's to know"
+    assert first.take_ended() == [("waits", pid, 0, "ended with exit status 0")]
+    assert still_running(folder) == {}
+
+
+@LINUX
+def test_a_record_of_a_number_that_belongs_to_another_process_by_now_is_no_process_of_ours(tmp_path):
+    entry = {"pid": os.getpid(), "began": 1, "status": None}
+    (tmp_path / RECORD).write_text(json.dumps({"gate": entry}))
+    assert still_running(tmp_path) == {}
+    (tmp_path / RECORD).write_text(json.dumps({"gate": {**entry, "began": began(os.getpid())}}))
+    assert still_running(tmp_path) == {"gate": os.getpid()}
+    for text in ("", "[]", '{"gate": 3}', '{"gate": {"pid": 1}}'):
+        (tmp_path / RECORD).write_text(text)
+        assert still_running(tmp_path) == {}
+
+
+@LINUX
+def test_a_process_that_a_signal_has_stopped_is_seen_to_be(processes):
+    pid = processes.start("waits", "waits", {})
+    assert not is_halted(pid) and waited_s(pid) >= 0.0
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: is_halted(pid))
+    os.kill(pid, signal.SIGCONT)
+    until(lambda: not is_halted(pid))
+    assert not is_halted(2**22 - 1) and waited_s(2**22 - 1) == 0.0

@@ -238,6 +238,18 @@ def test_a_stop_of_the_supervisor_holds_until_it_says_otherwise(world):
     world.ear.node.destroy_publisher(modes)
 
 
+def test_who_begins_to_listen_hears_a_zero_first(world):
+    assert world.moves()
+    world.gate.trigger_deactivate()
+    world.listen(0.3)  # what is still on its way
+    world.heard.clear()
+    world.gate.trigger_activate()
+    assert world.moves()
+    speeds = world.speeds(world.heard)
+    first = next(k for k, speed in enumerate(speeds) if speed)
+    assert first >= 3 and set(speeds[:first]) == {0.0}
+
+
 def mode(name, text):
     return conversions.array("supervisor_node: mode", {"schema": "1", "mode": name}, Time(), message=text)
 
