@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -34,6 +35,7 @@ from rarrl.safety.timeline import Timeline
 from rarrl.supervision.events import Life
 
 from .arguments import ros_words, wants_help
+from .graph import FASTDDS_PROFILE
 from .heartbeat import Heart
 from .own_messages import OwnMessages, number_of
 from .params import DEADMAN_SPECS, DeadmanNodeConfig, declare, read_config
@@ -43,6 +45,7 @@ FEW = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 SURE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 ESTOP = "estop"
+PROFILES = "FASTRTPS_DEFAULT_PROFILES_FILE"
 ACK_S = 2.0
 """Seconds that the last zero may take to arrive, as in the gate; then the base's own time limit stops it."""
 TOLD_S = 1.0
@@ -270,6 +273,14 @@ def now() -> float:
     return time.monotonic()
 
 
+def without_shared_memory() -> None:
+    """Lets Fast DDS talk over the loopback alone in this process: whoever is frozen or killed while it holds a lock in
+    shared memory makes others wait for up to a second, and that is what the deadman is for. Before `rclpy.init`."""
+    os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
+    if Path(os.environ.get(PROFILES, "")).name == FASTDDS_PROFILE[-1]:  # ours, which is about images
+        del os.environ[PROFILES]
+
+
 def main() -> int:
     """Entry point of the executable `deadman_node`.
 
@@ -284,6 +295,7 @@ def main() -> int:
     try:
         if wants_help(sys.argv, (DeadmanNode.__doc__ or "").partition("\n")[0]):
             return 0
+        without_shared_memory()
         try:
             rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         except RuntimeError as error:  # a -p option or a parameter file that ROS cannot read

@@ -93,7 +93,7 @@ class Pair(Listener):
             return
         self.pause()
         self.start("command")
-        self.until_moving()
+        self.need(self.moving, "gate and deadman let nothing through")
 
     def detected(self, at: float, word: str) -> float | None:
         """Seconds until the deadman said `word`, None if it did not."""
@@ -127,6 +127,7 @@ def running_pair() -> Iterator[Pair]:
             pair.need(lambda: bool(pair.heard), "deadman_node does not start")
             for role in RATES:
                 pair.start(role)
+            pair.need(pair.moving, "gate and deadman let nothing through")
             yield pair
         finally:
             for role in tuple(pair.players):

@@ -19,7 +19,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Bool
 
 from rarrl.errors import InputError
-from rarrl_nodes.deadman_node import LATCHED, DeadmanNode
+from rarrl_nodes.deadman_node import LATCHED, DeadmanNode, without_shared_memory
 
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 LOSSY = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -240,3 +240,14 @@ def test_its_process_imports_no_more_than_it_needs():
     ours = {name for name in modules if name.split(".")[0].startswith("rarrl")}
     assert not {"cv2", "torch", "matplotlib", "gymnasium", "rclpy.lifecycle", "rarrl.safety.gate"} & modules
     assert len(ours) <= 24, sorted(ours)
+
+
+def test_nobody_else_can_make_it_wait_in_shared_memory(monkeypatch):
+    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "")
+    monkeypatch.delenv("FASTDDS_BUILTIN_TRANSPORTS")
+    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", "/opt/rarrl/config/fastdds_shm.xml")
+    without_shared_memory()
+    assert os.environ["FASTDDS_BUILTIN_TRANSPORTS"] == "UDPv4" and "FASTRTPS_DEFAULT_PROFILES_FILE" not in os.environ
+    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", "/etc/discovery_server.xml")
+    without_shared_memory()
+    assert os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] == "/etc/discovery_server.xml"
