@@ -64,8 +64,8 @@ MIN_PAIRS = 3
 WARN_ROWS_PX = 0.5
 """Rows apart, root of the mean square over the points, from which a person should know. The matcher still works."""
 ALARM_ROWS_PX = 0.8
-"""Rows apart from which obstacles go wrong: at 1 row a ninth more places of the map look occupied, at half a row next to
-none (benchmarks/results/mirror_floor.json)."""
+"""Rows apart from which obstacles go wrong: at 1 row a ninth more places of the map look occupied, at half a row next
+to none (benchmarks/results/mirror_floor.json)."""
 WARN_DISTANCE = 0.025
 """Share by which distances are wrong, from which a person should know."""
 ALARM_DISTANCE = 0.05
