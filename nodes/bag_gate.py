@@ -176,7 +176,7 @@ def play_gate(bag: Bag, settings: Mapping[str, Scalar], topics: Mapping[str, str
     mode and safety_gate_node/transition_event where they were recorded."""
     player = GatePlayer(settings)
     ours = {name: topic for topic, name in topics.items()}
-    ticks = []
+    ticks: list[Tick] = []
     topic = topics[SENT]
     messages = sorted(
         ((_when(message, topic), message) for message in bag.messages(set(topics.values()))), key=lambda pair: pair[0]

@@ -32,7 +32,8 @@ MAX_ATTACHMENTS = 100
 MAGIC = b"\x89MCAP0\r\n"
 SUFFIXES = (".mcap", ".db3")
 BACK_S = 1.0
-"""Seconds by which a message may have been received before one that stands earlier in the file."""
+"""Seconds by which a message may have been received before one of its topic that stands earlier in the file. Between
+topics it may be more: a recorder that is short of time takes them one after the other."""
 _HEAD = struct.Struct("<BQ")
 
 
@@ -81,6 +82,7 @@ class Bag:
         self.attachments: dict[str, bytes] = {}
         self.whole = True
         first, last = 1 << 63, 0
+        newest: dict[str, int] = {}
         for raw in self._raw(self._keep):
             if raw.topic not in self.topics:
                 if len(self.topics) >= MAX_TOPICS:
@@ -89,11 +91,13 @@ class Bag:
                 self.counts[raw.topic] = 0
             self.counts[raw.topic] += 1
             first = min(first, raw.log_ns)
-            if raw.log_ns < last - BACK_S * 1e9:
+            back_s = (newest.get(raw.topic, 0) - raw.log_ns) / 1e9
+            if back_s > BACK_S:
                 raise InputError(
-                    f"bag: {path}: time runs back by {(last - raw.log_ns) / 1e9:.1f} s at a message on "
-                    f"{short(raw.topic)}: the clock was set while it was recorded; cut it there (`ros2 bag convert`)"
+                    f"bag: {path}: time runs back by {back_s:.1f} s on {short(raw.topic)}: the clock was set while it "
+                    f"was recorded; cut it there (`ros2 bag convert`)"
                 )
+            newest[raw.topic] = max(newest.get(raw.topic, 0), raw.log_ns)
             last = max(last, raw.log_ns)
         self.start_s, self.end_s = (first / 1e9, last / 1e9) if self.topics else (0.0, 0.0)
 
