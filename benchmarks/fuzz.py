@@ -75,8 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
 
-    rows = _known(given.json) if given.only and given.json else {}
-    children = llama_children(given.children, given.seed) if given.children else {}
+    rows, children = _known(given.json) if given.only and given.json else ({}, {})
+    if given.children:
+        children = llama_children(given.children, given.seed)
     for target in TARGETS:
         if given.only and target.name not in given.only:
             continue
@@ -94,12 +95,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if crashes else 0
 
 
-def _known(path: Path) -> dict[str, Found]:
-    """Rows of an earlier run, of which some parsers are run again."""
+def _known(path: Path) -> tuple[dict[str, Found], dict[str, int]]:
+    """Rows of an earlier run, of which some parsers are run again, and its count of llama.cpp's children."""
     if not path.is_file():
-        return {}
-    table = json.loads(path.read_text("utf-8"))["tables"]["parsers"]
-    return {row["parser"]: Found(**{key: value for key, value in row.items() if key != "parser"}) for row in table}
+        return {}, {}
+    tables = json.loads(path.read_text("utf-8"))["tables"]
+    children = next(iter(tables["llama.cpp in a child process"]), {})
+    table = tables["parsers"]
+    return {
+        row["parser"]: Found(**{key: value for key, value in row.items() if key != "parser"}) for row in table
+    }, children
 
 
 def _write(path: Path, rows: dict[str, Found], children: dict[str, int], seed: int) -> None:
