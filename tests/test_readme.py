@@ -37,6 +37,8 @@ PARSED_ONLY = {
     "rarrl eval orchestrator --profile": "plays for an hour; tests/learning plays a few episodes",
     "rarrl eval mission": "plays missions for minutes; tests/learning/household plays a few",
     "rarrl serve policy": "runs until Ctrl-C; tests/policy/test_server.py talks to it",
+    "rarrl faults run": "injects faults for minutes; tests/cli/test_faults.py plays some",
+    "rarrl faults inject": "kills a node of a robot that runs; tests/nodes/faults/test_injection.py does",
     "rarrl run ": "starts ROS nodes; tests/nodes/test_processes.py does",
     "rarrl demo --quick": "starts ROS nodes; tests/nodes/test_processes.py does",
     "my_robot/": "needs a robot's own files and code; tests/cli/test_skills.py has some",
