@@ -32,6 +32,8 @@ class Hand:
         self._fingers_q = np.array(robot._ref_gripper_joint_pos_indexes)
         self._fingers_v = np.array(robot._ref_gripper_joint_vel_indexes)
         self._pads = [model.geom(f"gripper0_finger{i}_pad_collision").id for i in (1, 2)]
+        # A thing in the grip may touch a finger beside its pad (the ketchup's neck does).
+        self._fingers = [[pad, model.geom(f"gripper0_finger{i + 1}_collision").id] for i, pad in enumerate(self._pads)]
 
     def begin(self) -> None:
         """To be called at the start of an episode."""
@@ -183,7 +185,7 @@ class PickAndPlace(Hand):
             return False
         pairs = self._data.contact.geom
         touched = pairs[self._touching[pairs].any(axis=1)]
-        return all((touched == pad).any() for pad in self._pads)
+        return all(np.isin(touched, finger).any() for finger in self._fingers)
 
     def _goal(self) -> tuple[np.ndarray, float, float]:
         """Place (x, y), the height to cross at, the height of the thing's underside when it is let go of."""

@@ -31,5 +31,33 @@ def test_it_grips_again_what_it_has_lost(env):
     assert any(env.advance(env.expert_action()) for _ in range(200))
 
 
+def test_a_thing_is_held_wherever_a_finger_touches_it(env):
+    """As the ketchup's neck does, beside the pad: an expert that waited for both pads would wait for good."""
+    expert = env._expert
+    thing = np.flatnonzero(expert._touching)[0]
+    kept = env._data, expert._data
+
+    class Seen:
+        """Contacts of fingers that stand still."""
+
+        qvel = np.zeros(env._model.nv)
+
+        def __init__(self, *pairs):
+            self.contact = type("Contacts", (), {"geom": np.array(pairs, int).reshape(-1, 2)})
+
+    (pad, side), (other_pad, other_side) = expert._fingers
+    try:
+        for pairs, held in (
+            (((thing, pad), (thing, other_side)), True),
+            (((side, thing), (thing, other_pad)), True),
+            (((thing, pad), (thing, side)), False),
+            ((), False),
+        ):
+            expert._data = Seen(*pairs)
+            assert expert._held() is held
+    finally:
+        env._data, expert._data = kept
+
+
 def _body(env):
     return env._sim.obj_body_id[env._expert.thing]
