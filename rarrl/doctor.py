@@ -473,6 +473,8 @@ def check_machine(cores: int, ram_gib: float | None, joules: bool = False) -> Ch
 
 COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("replay", ()),
+    ("replay BAG", ("bags",)),
+    ("record", ("rclpy", "bags")),
     ("profile", ()),
     ("rule", ()),
     ("skills", ()),
