@@ -73,7 +73,7 @@ HEAVY = {
         "rarrl_learning.reasoner.train",
     },
     "gguf": {"rarrl.llama.gguf", "rarrl_learning.reasoner.export"},
-    "websockets": {"rarrl.policy.server"},
+    "websockets": {"rarrl.policy.server", "rarrl_nodes.faults.strangers"},
     "msgpack": {"rarrl.policy.server"},
     "skimage": {"rarrl_learning.perception.scenes"},
     "rerun": {"rarrl_learning.household.report.recording"},

@@ -48,7 +48,7 @@ class OneWriter:
 
     >>> writer = OneWriter()
     >>> [writer.follows(number) for number in (7, 8, 10, 3, 11, None)]
-    [True, True, True, False, False, True]
+    [True, True, True, False, True, True]
     """
 
     def __init__(self) -> None:
