@@ -41,7 +41,7 @@ def match_points(left: np.ndarray, right: np.ndarray, rig: CameraRig) -> tuple[n
     left, right = gray(left), gray(right)
     even, even_right = _even(left), _even(right)
     apart = max(6.0, left.shape[1] / APART)
-    corners = cv2.goodFeaturesToTrack(even, CORNERS, 0.02, apart, blockSize=5)
+    corners: np.ndarray | None = cv2.goodFeaturesToTrack(even, CORNERS, 0.02, apart, blockSize=5)
     if corners is None:
         return np.empty((0, 2), np.float32), np.empty((0, 2), np.float32)
 
@@ -97,7 +97,7 @@ def _even(image: np.ndarray) -> np.ndarray:
     spread = cv2.sqrt(np.maximum(cv2.blur(value * value, window) - mean * mean, 0.0))
     value -= mean
     value *= 50 / (spread + 4)  # 50 gray levels a standard deviation; 4 keep noise from being blown up
-    return cv2.add(value, 128.0, dtype=cv2.CV_8U)
+    return np.clip(np.rint(value + 128.0), 0, 255).astype(np.uint8)
 
 
 def _follow(start: np.ndarray, end: np.ndarray, points: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

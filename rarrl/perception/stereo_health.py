@@ -220,10 +220,13 @@ class StereoHealth:
             yaw, yaw_sd = least, min(yaw_sd, BEHIND_PX / self._rig.fx)
         per_rad = self._distance_m / self._rig.baseline
 
-        sds = np.degrees([math.sqrt(covariance[0, 0]), yaw_sd, math.sqrt(covariance[2, 2])])
         return Drift(
-            *(float(angle) for angle in np.degrees([pitch, yaw, roll])),
-            *(float(sd) for sd in sds),
+            pitch_deg=math.degrees(pitch),
+            yaw_deg=math.degrees(yaw),
+            roll_deg=math.degrees(roll),
+            pitch_sd_deg=math.degrees(math.sqrt(covariance[0, 0])),
+            yaw_sd_deg=math.degrees(yaw_sd),
+            roll_sd_deg=math.degrees(math.sqrt(covariance[2, 2])),
             rows_px=float(self._middle / self._weight @ found),
             rows_rms_px=math.sqrt(float(found @ spread @ found)),
             rows_sd_px=rows_sd,
