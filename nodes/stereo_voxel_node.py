@@ -178,7 +178,7 @@ class StereoVoxelNode(RarrlNode):
             self.get_logger().warning(f"CameraInfo refused: {why}")
         with self._lock:
             self._sensor = sensor
-            self._health = sensor and self._watch(sensor)
+            self._health = None if sensor is None else self._watch(sensor)
             self._no_camera = why
             self._job = None  # it belongs to the camera before
 

@@ -233,10 +233,12 @@ def test_a_robot_needs_four_fifths_of_the_core():
     """What the robot's nodes and the two worker processes can reach, of rarrl/ without rarrl/cli."""
     nodes = (
         "executive_node",
+        "deadman_node",
         "orchestrator_node",
         "replay_node",
         "safety_gate_node",
         "stereo_voxel_node",
+        "supervisor_node",
         "vla_policy_node",
     )
     todo = [f"rarrl_nodes.{node}" for node in nodes] + ["rarrl.policy.worker", "rarrl.reasoner.worker"]

@@ -69,8 +69,8 @@ MUST_BE_ZERO = (
     "others_lost",
 )
 """Counts of a trial of which one is a failure of its row; others are told. silent: nothing was said of the fault."""
-SUMS = MUST_BE_ZERO[:6]
-"""Of these, those that the campaign sums up."""
+SUMS = (*MUST_BE_ZERO[:6], "attacks_through")
+"""Counts that the campaign sums up."""
 DEADMAN = "deadman"
 NOTES = 5  # of a row's trials, kept in the outcome
 
@@ -168,6 +168,9 @@ def _failures(row: Row, trials: Sequence[Trial], outcome: Outcome) -> list[str]:
     for key, most in row.limits.items():
         if (found := outcome[key]) is not None and found["p99"] > most:
             failed.append(f"{key} p99 {found['p99']:.3g}, allowed {most:g}")
+    for name, most in row.shares.items():
+        if (share := outcome["counts"].get(name, 0) / len(trials)) > most:
+            failed.append(f"{name} in {share:.3g} of the trials, allowed {most:g}")
     failed += [f"{name} {outcome['counts'][name]}" for name in MUST_BE_ZERO if outcome["counts"].get(name)]
     return failed
 

@@ -37,7 +37,8 @@ class Row:
     name: e.g. "C1" or "N1-detector". part: camera, policy, detector, orchestrator, gate, deadman, reasoner, file, ...
     stops: whether the robot must stop. recovers: whether it must go on without help (R of the matrix).
     quick_trials: injections of the quick campaign, that of CI; 0: it leaves the row out.
-    limits: figure of a trial -> most that is allowed at p99, e.g. {"stop_s": 0.5}."""
+    limits: figure of a trial -> most that is allowed at p99, e.g. {"stop_s": 0.5}. shares: count of a trial -> largest
+    share of the trials that may have it, where none at all is more than the row promises."""
 
     name: str
     part: str
@@ -51,6 +52,7 @@ class Row:
     stops: bool = False
     recovers: bool = False
     limits: Mapping[str, float] = field(default_factory=dict)
+    shares: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def quick(self) -> bool:

@@ -242,4 +242,4 @@ def device(place: Path, rng: random.Random) -> Callable[[], object]:
     name, load = rng.choice((("a.yaml", load_config), ("a.json", load_profile), ("a.safetensors", load_learned)))
     path = place / str(name)
     path.symlink_to("/dev/zero")
-    return lambda: load(path)  # type: ignore[operator]
+    return lambda: load(path)
