@@ -494,6 +494,7 @@ COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("demo", ("MuJoCo", "llama.cpp")),
     ("demo --quick", ("rclpy",)),
     ("run", ("rclpy",)),
+    ("faults run", ("rclpy", "MuJoCo", "llama.cpp")),
     ("run --sim", ("rclpy", "MuJoCo")),
     ("the nodes and launch files", ("rclpy",)),
     ("train orchestrator", ("training",)),

@@ -74,7 +74,7 @@ HEAVY = {
     },
     "gguf": {"rarrl.llama.gguf", "rarrl_learning.reasoner.export"},
     "websockets": {"rarrl.policy.server", "rarrl_nodes.faults.strangers"},
-    "msgpack": {"rarrl.policy.server"},
+    "msgpack": {"rarrl.policy.server", "rarrl_nodes.faults.strangers"},
     "skimage": {"rarrl_learning.perception.scenes"},
     "rerun": {"rarrl_learning.household.report.recording"},
     "mcap": {"rarrl.bag.reader", "rarrl.bag.rewrite", "rarrl.bag.writer"},

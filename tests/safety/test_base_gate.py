@@ -279,9 +279,11 @@ def test_odometry_that_stands_while_the_base_drives_stops_it_until_commands_ceas
 
     results = frozen(1.0, 0.2)
     assert results[10].v > 0.15 and {r.reason for r in results[15:]} == {GateReason.ODOMETRY_STANDS}
-    assert frozen(5.0, 0.2)[-1].reason is GateReason.ODOMETRY_STANDS, "as long as it is asked to"
     assert frozen(0.2, -0.1)[-1].v < 0.0, "what is held ahead may go back"
     assert frozen(1.0, -0.1)[-1].reason is GateReason.ODOMETRY_STANDS
+    assert frozen(0.1, 0.0)[-1].reason is not GateReason.ODOMETRY_STANDS
+    assert frozen(5.0, 0.2)[-1].reason is GateReason.ODOMETRY_STANDS, "as long as it is asked to"
+    assert frozen(0.2, -0.1)[-1].v > -0.05, "who is behind it by now, nobody has seen"
     assert frozen(0.1, 0.0)[-1].reason is not GateReason.ODOMETRY_STANDS
     assert base.drive(1.0)[-1].v > 0.15, "with odometry that lives it drives on"
 

@@ -24,5 +24,5 @@ def test_a_trace_is_kept_whole(tmp_path):
 @pytest.mark.parametrize("data", [b"", b"text", b"PK\x03\x04 but no archive"])
 def test_another_file_is_no_trace(tmp_path, data):
     (tmp_path / "t.npz").write_bytes(data)
-    with pytest.raises(InputError, match=r"mission trace: .*none of ours"):
+    with pytest.raises(InputError, match=r"mission trace: .*(none of ours|not a whole .npz file)"):
         load_trace(tmp_path / "t.npz")
