@@ -2,7 +2,7 @@
 
 Each mission is played three times, with the same luck: without a call, and with a planner of each level asked first.
 The policy (a small network over the features that know no names) learns to choose what was worth most. In all later
-situations that the free re-planner meets on its way it learns to go on."""
+situations that are met on the way, asked or not, it learns to go on."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TIME_WEIGHT = 0.2
 ASKED = (Action.ACT, Action.PLANNER_1, Action.PLANNER_2)
 USED = ("default_doubt", "unknown_words", "rest.looks", "answered.PLANNER_1", "answered.PLANNER_2", "progress")
 """Features that it sees. A dozen sentences cannot teach it more."""
-HIDDEN_UNITS, STEPS, WEIGHT_DECAY = 4, 300, 0.01
+HIDDEN_UNITS, STEPS, WEIGHT_DECAY = 4, 1000, 0.01
 """Of the network; steps of full-batch Adam, after which the worth of training missions no longer rises."""
 LATER = 200
 """Later situations that it learns to go on in: enough of each mission, and a fit takes seconds."""
@@ -70,14 +70,17 @@ def sample(task: Mission) -> Sample:
     trial, terms = Trial(task_of(task)), Terms(answers, train_costs(answers))
     worth = np.full(N_ACTIONS, -np.inf)
     seen: list[NDArray[np.float32]] = []
+    start = None
     for action in ASKED:
         if action is not Action.ACT and (task.instruction, action.level) not in answers.entries:
             continue
         first = _First(action)
         played = trial.play(first, terms)
         worth[action] = played.success - TIME_WEIGHT * played.seconds / task.horizon_s - COST_WEIGHT * played.llm_s
-        seen = seen or first.seen
-    return Sample(task.instruction, seen[0], np.array(seen[1:], np.float32).reshape(-1, len(seen[0])), worth)
+        start = first.seen[0] if start is None else start
+        seen += first.seen[1:]
+    assert start is not None  # to act is always tried
+    return Sample(task.instruction, start, np.array(seen, np.float32).reshape(-1, len(start)), worth)
 
 
 def tasks(n: int) -> list[Mission]:

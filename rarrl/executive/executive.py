@@ -1321,7 +1321,7 @@ class TaskExecutive:
         self._question.restart()
         self._held = self._thought = None
         self._pending = pending
-        if task is not None:
+        if task is not None and status not in STANDING:
             self._make_report(None)
         commands: list[Command] = []
         for goal in goals:

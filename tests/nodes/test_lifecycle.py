@@ -304,7 +304,7 @@ def test_topics_in_a_nodes_docstring_are_those_that_it_creates(local_node, name)
         (["--foo"], "'--foo' is no argument of this node"),
         (["foo", "--ros-args", "-p", "a:=3"], "'foo' is no argument of this node"),
         (["--ros-args", "--params-file"], "No file path provided"),
-        (["--ros-args", "--params-file", "nofile.yaml"], "parameter file nofile.yaml: cannot be read"),
+        (["--ros-args", "--params-file", "nofile.yaml"], "parameter file: nofile.yaml does not exist"),
     ],
 )
 def test_arguments_that_nobody_takes_are_named(arguments, says):
