@@ -13,20 +13,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from rarrl.bag.reader import Bag, Message
 from rarrl.config import Scalar, config_from_flat
 from rarrl.errors import InputError
-from rarrl.frames import Mount, base_frames, foreign, frames_of, matrix_of, plain
-from rarrl.range_scan import RangeScan
+from rarrl.frames import Mount, base_frames, foreign, frames_of, plain
 from rarrl.safety.base_gate import BaseGate, mount_of
-from rarrl.safety.gate import planar
 from rarrl.safety.timeline import Timeline
 from rarrl.supervision.modes import Mode
 from rarrl.types import GateReason, GateResult, RobotCommand
 
 from .conversions import values_of
+from .readings import pose_of, range_scan_of, seconds, speeds_of
 
 TWISTS = ("geometry_msgs/msg/TwistStamped", "geometry_msgs/msg/Twist")
 INPUTS = {
@@ -101,7 +98,7 @@ class GatePlayer:
 
     def _taken(self, stream: str, source: Any, stamp: Any, now_s: float) -> float | None:
         self._timeline.look(now_s, now_s)
-        taken = self._timeline.taken(stamp.sec + stamp.nanosec / 1e9, now_s, self._last.get(source, -math.inf))
+        taken = self._timeline.taken(seconds(stamp), now_s, self._last.get(source, -math.inf))
         if math.isinf(taken) or taken < self._last.get(source, -math.inf):
             self.refused[f"{stream}: {'future' if math.isinf(taken) else 'out of order'}"] += 1
             return None
@@ -112,8 +109,7 @@ class GatePlayer:
         taken = self._taken("command", "command", msg.header.stamp, now_s)
         if taken is None:
             return
-        linear, angular = msg.twist.linear, msg.twist.angular
-        v, omega, fault = planar((linear.x, linear.y, linear.z), (angular.x, angular.y, angular.z))
+        v, omega, fault = speeds_of(msg)
         if foreign(msg.header.frame_id, self._base_frames):
             fault = f"it is in frame {msg.header.frame_id[:60]!r}"
         self._command = RobotCommand(v, omega, taken, now_s, fault)
@@ -124,11 +120,8 @@ class GatePlayer:
         taken = self._taken("scan", source, msg.header.stamp, now_s)
         if taken is None or self._is_old("scan", taken, now_s):
             return
-        ranges = np.asarray(msg.ranges, dtype=np.float32)
         try:
-            scan = RangeScan.from_readings(
-                msg.angle_min, msg.angle_max, msg.angle_increment, ranges, msg.range_min, msg.range_max
-            )
+            scan = range_scan_of(msg)
         except ValueError as error:
             self.refused[f"scan: {error}"[:80]] += 1
             return
@@ -137,9 +130,7 @@ class GatePlayer:
             self._refuse_frame("scan", frame, now_s)
             return
         try:
-            if not self._base.on_scan(
-                scan, msg.header.stamp.sec + msg.header.stamp.nanosec / 1e9, taken, None, plain(frame)
-            ):
+            if not self._base.on_scan(scan, seconds(msg.header.stamp), taken, None, plain(frame)):
                 self.refused["scan: no pose"] += 1
         except InputError:
             self._refuse_frame("scan", frame, now_s)
@@ -148,9 +139,8 @@ class GatePlayer:
         taken = self._taken("odom", "odom", msg.header.stamp, now_s)
         if taken is None or self._is_old("odom", taken, now_s):
             return
-        p, q = msg.pose.pose.position, msg.pose.pose.orientation
         try:
-            pose = matrix_of((p.x, p.y, p.z), (q.x, q.y, q.z, q.w))
+            pose = pose_of(msg)
         except ValueError:
             self.refused["odom: bad"] += 1
             return
@@ -158,7 +148,7 @@ class GatePlayer:
         if foreign(msg.child_frame_id, self._base_frames) or foreign(msg.header.frame_id, (plain(self._odom_frame),)):
             self._refuse_frame("odom", msg.child_frame_id, now_s)
             return
-        self._base.on_odometry(pose, msg.header.stamp.sec + msg.header.stamp.nanosec / 1e9, taken)
+        self._base.on_odometry(pose, seconds(msg.header.stamp), taken)
 
     def _is_old(self, stream: str, taken: float, now_s: float) -> bool:
         old = now_s - taken > self._config.max_obstacle_age_s
@@ -212,5 +202,5 @@ def _when(message: Message, sent: str) -> float:
     heard at about the same time."""
     header = getattr(message.value, "header", None)
     if header is not None and message.topic == sent:
-        return float(header.stamp.sec + header.stamp.nanosec / 1e9)
+        return seconds(header.stamp)
     return message.log_s

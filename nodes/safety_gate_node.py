@@ -28,7 +28,7 @@ from rarrl.diagnostics import Announcer, Latencies
 from rarrl.errors import InputError
 from rarrl.frames import Mount, base_frames, foreign, frames_of, plain
 from rarrl.safety.base_gate import BaseGate, mount_of
-from rarrl.safety.gate import JointResult, planar
+from rarrl.safety.gate import JointResult
 from rarrl.safety.joint_states import JointStates
 from rarrl.safety.timeline import Timeline
 from rarrl.supervision.modes import Mode
@@ -38,7 +38,7 @@ from .conversions import values_of
 from .lifecycle import LATCHED, LATEST, RarrlNode, now, run_node
 from .own_messages import OwnMessages
 from .params import GATE_SPECS, GateNodeConfig, read_config
-from .stereo_messages import nanoseconds, pose_of, range_scan_of, seconds
+from .readings import nanoseconds, pose_of, range_scan_of, seconds, speeds_of
 from .transforms import Transforms
 
 FEW = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -530,13 +530,6 @@ class SafetyGateNode(RarrlNode):
                 },
             },
         )
-
-
-def speeds_of(msg: TwistStamped) -> tuple[float, float, str]:
-    """(v, omega) of a base's command, and why it cannot be meant for this base, "" if it can."""
-    linear = msg.twist.linear
-    angular = msg.twist.angular
-    return planar((linear.x, linear.y, linear.z), (angular.x, angular.y, angular.z))
 
 
 def _joint_key(msg: JointTrajectory) -> Hashable:

@@ -7,12 +7,11 @@ import math
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from nav_msgs.msg import OccupancyGrid, Odometry
+from nav_msgs.msg import OccupancyGrid
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from rarrl.errors import InputError
-from rarrl.frames import matrix_of
 from rarrl.perception.camera_input import MAX_IMAGE_SIDE, image_from_bytes
 from rarrl.perception.obstacles import HeightSlice
 from rarrl.perception.rig import CameraRig
@@ -25,16 +24,6 @@ _FIELDS = [
     PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
     for i, name in enumerate(("x", "y", "z", "probability"))
 ]
-
-
-def nanoseconds(stamp: Time) -> int:
-    """A stamp as one number."""
-    return stamp.sec * 10**9 + stamp.nanosec
-
-
-def seconds(stamp: Time) -> float:
-    """A stamp in seconds; of today's dates exact to a quarter of a microsecond."""
-    return nanoseconds(stamp) / 1e9
 
 
 def image_of(msg: Image) -> np.ndarray:
@@ -128,13 +117,6 @@ def scan_of(scan: RangeScan, stamp: Time, frame: str) -> LaserScan:
     return msg
 
 
-def range_scan_of(msg: LaserScan) -> RangeScan:
-    """The scan that a message holds. Raises: ValueError, one line, where its numbers make no scan."""
-    return RangeScan.from_readings(
-        msg.angle_min, msg.angle_max, msg.angle_increment, np.asarray(msg.ranges), msg.range_min, msg.range_max
-    )
-
-
 def occupancy_of(places: HeightSlice, stamp: Time, frame: str) -> OccupancyGrid:
     """Seen from above: 100 occupied, 0 free, -1 unknown. A cell is a voxel wide; rows run along x, from the right."""
     msg = OccupancyGrid()
@@ -152,18 +134,6 @@ def occupancy_of(places: HeightSlice, stamp: Time, frame: str) -> OccupancyGrid:
     values[VoxelState.OCCUPIED] = 100
     msg.data = _filled("b", values[places.state.T])
     return msg
-
-
-def pose_of(msg: Odometry) -> np.ndarray:
-    """(4, 4): takes points of the robot's frame to the frame of the odometry.
-
-    Raises: ValueError for a pose that is not finite or not a rotation."""
-    p = msg.pose.pose.position
-    q = msg.pose.pose.orientation
-    try:
-        return matrix_of((p.x, p.y, p.z), (q.x, q.y, q.z, q.w))
-    except ValueError as error:
-        raise ValueError(f"odometry: {error}") from None
 
 
 def _filled(kind: str, values: np.ndarray) -> array.array:

@@ -36,17 +36,8 @@ from rarrl.types import StereoPair
 
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import STEREO_SPECS, StereoNodeConfig, read_config
-from .stereo_messages import (
-    cloud_of,
-    image_of,
-    nanoseconds,
-    occupancy_of,
-    pose_of,
-    rig_of,
-    same_camera,
-    scan_of,
-    seconds,
-)
+from .readings import nanoseconds, pose_of, seconds
+from .stereo_messages import cloud_of, image_of, occupancy_of, rig_of, same_camera, scan_of
 
 SENSOR = QoSProfile(depth=4, reliability=ReliabilityPolicy.BEST_EFFORT)
 OUT = QoSProfile(depth=2)

@@ -36,7 +36,8 @@ from rarrl.worker_process import CallFailedError
 
 from .lifecycle import VOLATILE, RarrlNode, now, run_node
 from .params import POLICY_SPECS, PolicyNodeConfig, read_config
-from .stereo_messages import image_of, nanoseconds
+from .readings import nanoseconds
+from .stereo_messages import image_of
 
 SENSOR = QoSProfile(depth=4, reliability=ReliabilityPolicy.BEST_EFFORT)
 PARTS = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)

@@ -35,6 +35,7 @@ from rarrl.perception.voxels import PRESETS, Voxelizer, truth_voxels
 from rarrl.types import VoxelState
 from rarrl_learning.perception.synthetic import RenderedPair, SynthConfig, render_pair
 
+from ..readings import nanoseconds
 from .gate import STOP_S
 from .gate_graph import command_message, odom_message
 from .row import Row, Trial
@@ -114,10 +115,6 @@ def info_messages(scene: RenderedPair) -> list[Any]:
         infos.append(info)
 
     return infos
-
-
-def nanoseconds(stamp: Any) -> int:
-    return stamp.sec * 10**9 + stamp.nanosec
 
 
 @dataclass

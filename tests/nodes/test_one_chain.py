@@ -29,8 +29,8 @@ from rarrl.robot import Robot, RobotObservation
 from rarrl.safety.base_gate import BaseGate
 from rarrl.types import RobotCommand, StereoPair
 from rarrl_learning.perception.synthetic import SynthConfig, render_pair
-from rarrl_nodes.safety_gate_node import speeds_of
-from rarrl_nodes.stereo_messages import image_of, nanoseconds, pose_of, range_scan_of, rig_of, scan_of, seconds
+from rarrl_nodes.readings import nanoseconds, pose_of, range_scan_of, seconds, speeds_of
+from rarrl_nodes.stereo_messages import image_of, rig_of, scan_of
 
 DT = 0.1
 BEGIN_S = 1_000_000.0  # the stamps' clock; the steady one starts at 0

@@ -34,17 +34,8 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
 from rarrl_nodes.lifecycle import LATCHED
-from rarrl_nodes.stereo_messages import (
-    BLOCKED_M,
-    cloud_of,
-    occupancy_of,
-    pose_of,
-    range_scan_of,
-    rig_of,
-    same_camera,
-    scan_of,
-    seconds,
-)
+from rarrl_nodes.readings import pose_of, range_scan_of, seconds
+from rarrl_nodes.stereo_messages import BLOCKED_M, cloud_of, occupancy_of, rig_of, same_camera, scan_of
 from rarrl_nodes.stereo_voxel_node import StereoVoxelNode
 
 NAME = "stereo_voxel_node: obstacles"
