@@ -85,9 +85,9 @@ class SkillsFewShot:
     one model."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[Domain, str, str], dict[str, float]] = OrderedDict()
+        self._known: OrderedDict[tuple[Domain, str], dict[str, float]] = OrderedDict()
 
-    def remember(self, key: tuple[Domain, str, str], ask: Callable[[], dict[str, float]]) -> dict[str, float]:
+    def remember(self, key: tuple[Domain, str], ask: Callable[[], dict[str, float]]) -> dict[str, float]:
         """What `ask` answers, asked once."""
         if key not in self._known:
             self._known[key] = ask()
@@ -221,21 +221,6 @@ class _Call:
 
     # Where things usually are
 
-    def _chosen(self, asked: str, about: str, nothing: str, names: Sequence[str]) -> dict[str, float]:
-        """Name -> nats by which it is likelier after a question about `about` than after one about `nothing`."""
-        sayings = [(name, f" {said}") for name in names for said in self.domain.aliases[name]]
-
-        def likely(question: str) -> dict[str, float]:
-            found: dict[str, list[float]] = {}
-            scores = self.model.score(question, [text for _, text in sayings])
-            for (name, _), nats in zip(sayings, scores, strict=True):
-                found.setdefault(name, []).append(nats)
-            return {name: sum(each) / len(each) for name, each in found.items()}
-
-        before = self.recipe.remember((self.domain, asked, nothing), lambda: likely(asked.format(nothing)))
-        after = likely(asked.format(prompt.readable(about)))
-        return {name: after[name] - before[name] for name in names}
-
     def _where(self, plan: Plan) -> dict[str, Shares]:
         """Where the things of a plan usually are, by what the model knows of homes."""
         world = self.domain.world
@@ -245,13 +230,25 @@ class _Call:
         for thing in list(things)[: skills_prompt.MAX_LOOKED_FOR]:
             if len(places) < 2 or not self._time_left():
                 break
-            found[thing] = _shares(self.recipe.remember((self.domain, KEPT, f"of {thing}"), partial(self._kept, thing)))
+            found[thing] = _shares(self.recipe.remember((self.domain, thing), partial(self._kept, thing)))
         return found
 
     def _kept(self, thing: str) -> dict[str, float]:
-        """Place -> nats in favour of it as the place where a thing is kept."""
+        """Place -> nats by which it is likelier after a question about the thing than after one about nothing, averaged
+        over what people call it."""
         places = [name for name, place in self.domain.world.places.items() if place.holds]
-        return self._chosen(KEPT, thing.replace("_", " "), NO_THING, places)
+        sayings = [(name, f" {said}") for name in places for said in self.domain.aliases[name]]
+
+        def likely(about: str) -> dict[str, float]:
+            found: dict[str, list[float]] = {}
+            scores = self.model.score(KEPT.format(about), [text for _, text in sayings])
+            for (name, _), nats in zip(sayings, scores, strict=True):
+                found.setdefault(name, []).append(nats)
+            return {name: sum(each) / len(each) for name, each in found.items()}
+
+        before = self.recipe.remember((self.domain, ""), partial(likely, NO_THING))
+        after = likely(prompt.readable(thing.replace("_", " ")))
+        return {name: after[name] - before[name] for name in places}
 
     # The verifier
 

@@ -57,6 +57,8 @@ class NearestExample:
         parameters = (each for skill in domain.skills.skills.values() for each in skill.parameters.values())
         self._counts = any("number" in each.kinds for each in parameters)
         self._known = [(example, self._abstract(example.say)) for example in (*domain.skills.examples, *more)]
+        self._shown = {Plan.from_rows(example.plan) for example in domain.skills.examples}
+        self._always_open = {("open", name) for name, place in domain.world.places.items() if not place.opens}
         self._vocabulary = {word for _, (words, _) in self._known for word in words}
 
     def recall(self, sentence: str) -> Recalled:
@@ -69,11 +71,9 @@ class NearestExample:
         if not self._known or not words:
             return Recalled(None, 0.0, total, unknown)
 
-        scored = [(self._similarity(words, known), -number) for number, (_, (known, _)) in enumerate(self._known)]
-        best, number = max(scored)
+        example, theirs, best = self._ranked(words)[0]
         if best <= 0.0:
             return Recalled(None, 0.0, total, unknown)
-        example, (_, theirs) = self._known[-number]
         plan = _renamed(self._reworded(example, sentence), self._renames(theirs, mentions))
         if not plan.steps or self._domain.check(plan):
             return Recalled(None, best, total, unknown)
@@ -81,11 +81,8 @@ class NearestExample:
 
     def examples(self, sentence: str, n: int) -> list[tuple[str, Plan]]:
         """The `n` examples that are most similar to a sentence, with their plans, the most similar one last."""
-        words, _ = self._abstract(sentence)
-        scored = [(self._similarity(words, known), -at) for at, (_, (known, _)) in enumerate(self._known)]
-        best = sorted(scored, reverse=True)[:n]
-        found = [self._known[-at][0] for _, at in best]
-        return [(example.say, Plan.from_rows(example.plan)) for example in reversed(found)]
+        best = self._ranked(self._abstract(sentence)[0])[:n]
+        return [(example.say, Plan.from_rows(example.plan)) for example, _, _ in reversed(best)]
 
     def orders(self, sentence: str, meant: Mapping[str, str], free: Collection[str]) -> list[Order]:
         """What a sentence may ask for: an example of each sequence of skills (the nearest), with the names that the
@@ -96,14 +93,11 @@ class NearestExample:
         cannot be are left out."""
         words, ours = self._abstract(sentence)
         said = {self._kind(mention.name) for mention in ours}
-        scored = [(self._similarity(words, known), -at) for at, (_, (known, _)) in enumerate(self._known)]
-        file = {Plan.from_rows(example.plan) for example in self._domain.skills.examples}
-        skills = {_skills(plan) for plan in file}
+        skills = {_skills(plan) for plan in self._shown}
         said_of: dict[Plan, str] = {}
         shapes = set()
 
-        for _, at in sorted(scored, reverse=True):
-            example, (_, theirs) = self._known[-at]
+        for example, theirs, _ in self._ranked(words):
             plan = self._reworded(example, sentence)
             if _skills(plan) in shapes:
                 continue
@@ -118,16 +112,15 @@ class NearestExample:
             said_of.setdefault(plan, said_as(example.say, theirs, {}))
 
         return [
-            Order(said, plan, (plan in file) + (_skills(plan) in skills))
+            Order(said, plan, (plan in self._shown) + (_skills(plan) in skills))
             for plan, said in said_of.items()
             if plan.steps and not self._domain.check(plan) and self._can_be(plan)
         ]
 
     def _can_be(self, plan: Plan) -> bool:
         """Whether no step opens or shuts a place that the world says neither of."""
-        fixed = {("open", name) for name, place in self._domain.world.places.items() if not place.opens}
         return not any(
-            effect.filled(self._domain.arguments(step)).words in fixed
+            effect.filled(self._domain.arguments(step)).words in self._always_open
             for step in plan.steps
             for effect in self._domain.skill(step).effects
         )
@@ -152,6 +145,12 @@ class NearestExample:
     def _kind(self, name: str) -> str:
         world = self._domain.world
         return next(kind for kind in _KINDS if name in world.names(kind))
+
+    def _ranked(self, words: tuple[str, ...]) -> list[tuple[Example, tuple[Mention, ...], float]]:
+        """The examples with the names in them, and how similar they are to a sentence's words; the most similar first,
+        of several in the order of the file."""
+        scored = [(example, theirs, self._similarity(words, known)) for example, (known, theirs) in self._known]
+        return sorted(scored, key=lambda each: -each[2])
 
     def _similarity(self, ours: tuple[str, ...], theirs: tuple[str, ...]) -> float:
         """Dice's coefficient over words with repetitions."""
