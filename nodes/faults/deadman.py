@@ -33,6 +33,8 @@ FORGED_MPS = 0.44
 """Speed of forged commands, by which they are known on cmd_vel: nobody else asks for it."""
 STANDS_S = 1.5
 """Seconds for which a robot must stand that is not to move by itself: longer than any silence that goes on."""
+GATE_STOPS_S = 1.0
+"""Seconds after which the gate says zero, once nobody commands: the age that a command may have, and a busy machine."""
 MODULES = {"gate": "rarrl_nodes.safety_gate_node", "deadman": "rarrl_nodes.deadman_node"}
 OPTIONS = {"gate": ["--ros-args", "-r", "cmd_vel:=cmd_vel_gated"], "deadman": []}
 
@@ -83,8 +85,8 @@ class Pair(Listener):
     def pause(self) -> None:
         """Who commands stops for a moment: the gate says zero."""
         self.end("command")
+        self.listen(GATE_STOPS_S)  # cmd_vel does not show it: where the stop is latched, it carries zero before
         self.need(lambda: bool(self.heard) and self.heard[-1][1] == 0.0, "the gate does not stop")
-        self.listen(0.2)
 
     def drive(self) -> None:
         """The robot moves, whatever was before."""
