@@ -9,6 +9,7 @@ import hypothesis
 import numpy as np
 import pytest
 
+from rarrl import secrets
 from rarrl.alfred import AlfredPlan, Annotation, GoalParameters
 from rarrl.alfred import SubgoalType as T
 from rarrl.latency.replay import ReplayTable, ThinkCosts
@@ -21,6 +22,13 @@ os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))  # 0..101 is 
 os.environ.setdefault("MPLBACKEND", "Agg")
 hypothesis.settings.register_profile("rarrl", deadline=None)  # a busy computer is slow; nothing is tested about time
 hypothesis.settings.load_profile("rarrl")
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets_of_other_tests(monkeypatch):
+    """What a test gave as a secret is hidden in its own texts, not in those of the tests after it."""
+    monkeypatch.setattr(secrets, "_seen", set())
+    monkeypatch.setattr(secrets, "_variables", set())
 
 
 @pytest.fixture(scope="session")

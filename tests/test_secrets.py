@@ -49,8 +49,6 @@ EMPTY = {"white space": " \r\n\t ", "quotes alone": '""', "Bearer alone": "Beare
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr(secrets, "_seen", set())
-    monkeypatch.setattr(secrets, "_variables", set())
 
 
 def set_key(monkeypatch, value, variable="RARRL_LLM_KEY"):
