@@ -2,12 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DEMO_STAMP := $(VENV)/.demo
 STAMP := $(VENV)/.installed
 # The CPU build of torch: PyPI's Linux build brings gigabytes of CUDA. TORCH_INDEX= takes PyPI's.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
-# llama.cpp without its image tools, which nothing here uses: two thirds of the compile time.
-LLAMA_CMAKE_ARGS ?= -DLLAVA_BUILD=OFF
+# llama.cpp without its image tools and programs, its small files compiled twenty at a time: a fifth of the time.
+LLAMA_CMAKE_ARGS ?= -DLLAVA_BUILD=OFF "-DCMAKE_PROJECT_llama_cpp_INCLUDE=$(CURDIR)/tools/llama_cpp.cmake"
+PIP = $(BIN)/python tools/pip_with_progress.py $(VENV)/pip.log
 # Processes that share the quick tests.
 JOBS ?= 2
 COMMA := ,
@@ -25,7 +27,7 @@ endif
 .PHONY: help install libero demo test lint type format docs check clean
 
 help:
-	@echo "make install   create $(VENV) with rarrl and what it needs"
+	@echo "make install   create $(VENV) with rarrl and what the tests need"
 	@echo "make libero    adds LIBERO, its meshes and robosuite (.54 GB) to $(VENV)"
 	@echo "make demo      missions of a robot in a simulated home, four policies of when to think; a report"
 	@echo "make test      all tests, the quick ones first"
@@ -36,26 +38,30 @@ help:
 
 install: $(STAMP)
 
-$(STAMP): setup.py setup.cfg pyproject.toml constraints.txt
+# The demo needs a quarter of it all.
+$(DEMO_STAMP): setup.py setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
 	  echo "rarrl needs Python 3.10 or newer as '$(PYTHON)'; name another one: make install PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "'$(PYTHON)' cannot create environments (no ensurepip): on Debian and Ubuntu 'sudo apt install python3-venv'," \
 	       "or name another Python: make install PYTHON=..." >&2; exit 1; }
-	@echo "== installing rarrl [$(EXTRAS)] into $(VENV): the first time takes minutes =="
+	@echo "== rarrl, llama.cpp (compiled for this processor, once: pip keeps the wheel) and MuJoCo, into $(VENV) =="
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@CMAKE_ARGS='$(LLAMA_CMAKE_ARGS)' $(PIP) install -c constraints.txt -e ".[demo]"
+	@touch $@
+
+$(STAMP): $(DEMO_STAMP)
+	@echo "== $(TORCH), CPU build, and what the tests need [$(EXTRAS)] =="
 	@$(BIN)/python -c 'from importlib.metadata import version; assert version("torch").split("+")[0] == "$(TORCH:torch==%=%)"' \
-	  2>/dev/null || { echo "== $(TORCH), CPU build =="; \
-	  $(BIN)/python -m pip install --no-deps $(if $(TORCH_INDEX),--retries 0 --extra-index-url $(TORCH_INDEX)) "$(TORCH)"; }
-	@echo "== everything else (compiling llama.cpp: 4 to 16 minutes on two cores, once: pip keeps the wheel) =="
-	@CMAKE_ARGS="$(LLAMA_CMAKE_ARGS)" $(BIN)/python -m pip install -c constraints.txt -e ".[$(EXTRAS)]"
+	  2>/dev/null || $(PIP) install --no-deps $(if $(TORCH_INDEX),--retries 0 --extra-index-url $(TORCH_INDEX)) "$(TORCH)"
+	@CMAKE_ARGS='$(LLAMA_CMAKE_ARGS)' $(PIP) install -c constraints.txt -e ".[$(EXTRAS)]"
 	@touch $@
 
 libero: install
 	@$(BIN)/python -m pip install -c constraints.txt -e ".[libero]"
 	@$(BIN)/python -m pip install -c constraints.txt --no-deps $(LIBERO)
 
-demo: install
+demo: $(DEMO_STAMP)
 	@$(BIN)/rarrl demo $(ARGS)
 
 test: install

@@ -36,6 +36,8 @@ ROS = [
     "ros-std-srvs==5.3.6",
     "ros-trajectory-msgs==5.3.6",
 ]
+# llama-cpp-python is compiled where it is installed: needs a C++ compiler and cmake
+LLAMA = ["llama-cpp-python>=0.3.16,<0.4", "gguf>=0.10"]
 EXTRAS = {
     "ros": [requirement + ROS_MARKER for requirement in ROS],
     "train": [
@@ -47,8 +49,8 @@ EXTRAS = {
         "tokenizers>=0.19",
         "gguf>=0.10",
     ],
-    # llama-cpp-python is compiled where it is installed: needs a C++ compiler and cmake
-    "llama": ["llama-cpp-python>=0.3.16,<0.4", "gguf>=0.10"],
+    "llama": LLAMA,
+    "demo": [*LLAMA, "mujoco==3.3.0"],  # what `rarrl demo` needs beside the core
     "sim": ["mujoco==3.3.0", "metaworld==3.1.1"],  # metaworld wants exactly this mujoco
     "pyrobosim": ["pyrobosim>=5.0.1,<5.1"],  # the robot that is not ours; it reaches into that version's modules
     # jericho and fast-downward-textworld are compiled where it is installed: 3 to 17 minutes, once
@@ -69,6 +71,7 @@ EXTRAS = {
         "pillow>=10",
     ],
     "serve": ["websockets>=15,<18", "msgpack>=1.0.5,<2"],  # `rarrl serve policy`
+    "hub": ["huggingface-hub>=0.30,<3"],  # policies by `hf:ORG/NAME@COMMIT`
     "record": ["mcap>=1.5,<2", "mcap-ros2-support>=0.5.5,<1"],  # bags of rosbag2; 0.5 MB, lz4 and zstandard 30
     "view": ["rerun-sdk>=0.23,<0.42"],  # a recording of a mission to scroll through
     "eval": ["scikit-image>=0.22", "scikit-learn>=1.3"],  # a real stereo pair; the planner's baseline

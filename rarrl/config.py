@@ -537,9 +537,9 @@ class PolicyConfig(Section):
         max_length=4000,
         pattern=r"^[^\r\n]*$",
         description="The action policy: a folder as `rarrl train policy` writes it, package.module:Class (a class of "
-        "your own) or openvla:FOLDER#package.module:features. Empty means the shipped policy for "
-        "Meta-World. A policy that was trained on another robot gives commands that mean nothing on "
-        "this one.",
+        "your own), hf:ORG/NAME@COMMIT (of the Hugging Face hub) or openvla:FOLDER#package.module:features. Empty "
+        "means the shipped policy for Meta-World. A policy that was trained on another robot gives commands that mean "
+        "nothing on this one.",
     )
     gguf: str = Field(
         default="",

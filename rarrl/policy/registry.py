@@ -1,4 +1,4 @@
-"""The table of action policies: from a folder, `NAME:TEXT` or `package.module:Class` to a policy.
+"""The table of action policies: from a folder, `hf:ORG/NAME@COMMIT`, `NAME:TEXT` or `package.module:Class` to a policy.
 
 `rarrl.build.make_policy` is the way in; the worker process (`worker.py`) loads its policy here, too.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rarrl.errors import InputError
 from rarrl.plugins import Table, did_you_mean, import_object, is_import_path, make_by_path
+from rarrl.policy import hub
 from rarrl.policy.base import LoadedPolicy, Policy, closable
 from rarrl.strict_json import short
 
@@ -69,9 +70,13 @@ def shipped_policies() -> dict[str, Path]:
 
 
 def policy_folder(spec: str) -> Path:
-    """The folder that `spec` names: a path, the name of a shipped policy where no such path exists, or "": SHIPPED."""
+    """The folder that `spec` names: a path, the name of a shipped policy where no such path exists, or "": SHIPPED.
+
+    That of `hf:ORG/NAME@COMMIT` is downloaded where it is not here yet. Raises: InputError where that fails."""
     if not spec:
         return SHIPPED
+    if spec.startswith(hub.PREFIX):
+        return hub.hub_folder(spec)
     return Path(spec) if os.path.exists(spec) else shipped_policies().get(spec, Path(spec))
 
 
@@ -90,7 +95,7 @@ def load_policy(spec: str, options: PolicyOptions | None = None) -> LoadedPolicy
     if is_import_path(spec):
         _refuse(options, gguf=False, what="a class of your own")
         return closable(make_by_path(spec, WHAT, ("spec", "infer", "reset"), POLICIES))
-    forms = ", ".join(["FOLDER", *(entry.form for entry in POLICIES.values()), "package.module:Class"])
+    forms = ", ".join(["FOLDER", hub.FORM, *(entry.form for entry in POLICIES.values()), "package.module:Class"])
     if colon and "/" not in name:
         raise InputError(f"{WHAT}: {short(spec)} is not known (allowed: {forms}){did_you_mean(name, POLICIES)}")
 
@@ -103,7 +108,7 @@ def load_policy(spec: str, options: PolicyOptions | None = None) -> LoadedPolicy
 
 def runs_own_code(spec: str) -> bool:
     """Whether `spec` names code of the user's, not only files that are read."""
-    return bool(spec) and not os.path.exists(spec) and ":" in spec
+    return bool(spec) and not os.path.exists(spec) and ":" in spec and not spec.startswith(hub.PREFIX)
 
 
 def _folder(folder: Path, options: PolicyOptions) -> LoadedPolicy:

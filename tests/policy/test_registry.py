@@ -14,6 +14,7 @@ from rarrl.policy.base import InterfaceSpec, Observation, check_policy
 from rarrl.policy.process import FILES_MAX_GB, PolicySettings, ProcessPolicy
 from rarrl.policy.registry import POLICIES, SHIPPED, policy_folder, register_policy, runs_own_code
 
+FORMS = "FOLDER, hf:ORG/NAME@COMMIT, openvla:FOLDER#package.module:features, package.module:Class"
 DIAL = "own_parts:Dial"
 
 
@@ -52,7 +53,7 @@ def test_a_registered_kind_gets_its_text_and_options(knob):
     ("spec", "options", "message"),
     [
         ("opnvla:x#a.b:c", {}, "did you mean 'openvla'"),
-        ("9:x", {}, "allowed: FOLDER, openvla:FOLDER#package.module:features, package.module:Class"),
+        ("9:x", {}, f"allowed: {FORMS}"),
         ("openvla:folder", {}, "openvla:FOLDER#package.module:features"),
         ("openvla:#own_parts:features", {}, "openvla:FOLDER#"),
         ("openvla:nowhere#own_parts:features", {}, "does not exist"),
@@ -61,8 +62,8 @@ def test_a_registered_kind_gets_its_text_and_options(knob):
         ("own_parts:Speechless", {}, "has no infer"),
         ("nowhere/folder", {}, "card.json"),
         ("nothing", {}, "no policy folder 'nothing'"),
-        ("nothing", {}, "allowed: FOLDER, openvla:FOLDER#package.module:features, package.module:Class; shipped: hous"),
-        ("housheold", {}, "shipped: household, libero_object, metaworld, tabletop; did you mean 'household'?"),
+        ("nothing", {}, f"allowed: {FORMS}; shipped: hous"),
+        ("housheold", {}, "metaworld, tabletop; did you mean 'household'?"),
         ("a" * 5000, {}, "no policy folder 'aaa"),
     ],
 )
