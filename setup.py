@@ -70,6 +70,7 @@ EXTRAS = {
         "networkx>=3",
         "pillow>=10",
     ],
+    "lerobot": ["pyarrow>=15", "av>=12"],  # LeRobot's data sets: 45 MB, and for videos 35
     "serve": ["websockets>=15,<18", "msgpack>=1.0.5,<2"],  # `rarrl serve policy`
     "hub": ["huggingface-hub>=0.30,<3"],  # policies by `hf:ORG/NAME@COMMIT`
     "record": ["mcap>=1.5,<2", "mcap-ros2-support>=0.5.5,<1"],  # bags of rosbag2; 0.5 MB, lz4 and zstandard 30

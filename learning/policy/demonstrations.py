@@ -1,8 +1,8 @@
 """Demonstrations on disk: one safetensors file per task and batch of episodes.
 
 Why not parquet and video (LeRobotDataset) or MCAP: both would add a large dependency, video is lossy, and the frames of
-a demonstration here are no film: a label is the expert's *whole chunk* from a frame, whoever acted before it. A file
-holds (f frames, c cameras, h rows of a chunk):
+a demonstration here are no film: a label is the expert's *whole chunk* from a frame, whoever acted before it.
+(`lerobot.py` writes and reads LeRobot's data sets all the same.) A file holds (f frames, c cameras, h rows of a chunk):
 
 | tensor | shape and type | what |
 |---|---|---|
@@ -86,9 +86,16 @@ def write_shard(path: Path, robot: RobotInfo, task: TaskInfo, frames: Frames, re
 
 
 def load_demonstrations(folders: Sequence[Path]) -> Demonstrations:
-    """Reads every shard below `folders`.
+    """Reads every shard below `folders`; or one folder with a LeRobotDataset.
 
     Raises: InputError where there are none, or one is damaged or of another kind than the first."""
+    from .lerobot import is_lerobot, load_lerobot
+
+    others = [folder for folder in folders if is_lerobot(folder)]
+    if others and len(folders) > 1:
+        raise InputError(f"demonstrations: {others[0]} is a LeRobotDataset; give it alone")
+    if others:
+        return load_lerobot(Path(others[0]))
     paths = sorted(path for folder in folders for path in Path(folder).rglob("*.safetensors"))
     if not paths:
         raise InputError(

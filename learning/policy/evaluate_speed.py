@@ -1,4 +1,4 @@
-"""Meta-World trials and observation clips for `rarrl tune policy` and `rarrl bench policy`."""
+"""Trials and observation clips for `rarrl tune policy` and `rarrl bench policy`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rarrl.policy.base import Observation, Policy
 from rarrl_sim_envs.metaworld.env import SEVEN
-from rarrl_sim_envs.suites import Env, suite_named
+from rarrl_sim_envs.suites import Env, Suite, suite_named
 
 from .evaluate import as_observation, play_start
 
@@ -18,9 +18,10 @@ TUNING_STARTS = 50_000
 
 
 class TrialRunner:
-    """Plays single starts, its scenes kept. Use it with `with`."""
+    """Plays single starts of a suite, its scenes kept. Use it with `with`."""
 
-    def __init__(self) -> None:
+    def __init__(self, suite: Suite = SUITE) -> None:
+        self._suite = suite
         self._envs: dict[str, Env] = {}
 
     def play(
@@ -34,11 +35,11 @@ class TrialRunner:
     ) -> bool:
         """Whether `policy` solves a start of the list.
 
-        rows: of a chunk done before the next is asked for; None: all. words: one of WORDS."""
+        rows: of a chunk done before the next is asked for; None: all. words: a kind of instruction of the suite."""
         if task not in self._envs:
-            self._envs[task] = SUITE.make(task, MAX_STEPS)
+            self._envs[task] = self._suite.make(task, self._suite.play_steps)
         rows = rows or policy.spec.horizon
-        return play_start(self._envs[task], policy, SUITE, task, words, start, rows, split).success
+        return play_start(self._envs[task], policy, self._suite, task, words, start, rows, split).success
 
     def __enter__(self) -> TrialRunner:
         return self

@@ -19,8 +19,8 @@ from .methods import METHODS, Rounder, mean_bits, options, plan, quantizer, roun
 from .quantize import collect_statistics, costs_of, make_probe
 
 OURS = "tuned"  # the method that the figures are about
-# Methods with a curve of error against bits; "rtn" has its own table.
-COMPARED = tuple(name for name in METHODS if name != "rtn")
+# Methods with a curve of error against bits; "rtn" has its own table, and "aware" trains anew at each size.
+COMPARED = tuple(name for name in METHODS if name not in ("rtn", "aware"))
 WEIGHTS = {"plain": "plain", "imatrix": "imatrix", "fisher": "flat", "versions": "fisher", "compensated": "compensated"}
 """Ways to round a matrix in one given type -> a method that has it."""
 RIVALS = ("plain", "imatrix", "fisher", "versions")  # what a user of one type for all can have

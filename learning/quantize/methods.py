@@ -24,7 +24,7 @@ Rounding = Callable[[str, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 class Method:
     """importance: of the weights within a tensor: "curvature", "fisher", "imatrix" or None; score: of a tensor:
     "curvature", "fisher", "hsic" or None (all alike); rounding: None: ggml's own; menu: types to choose from; tuned:
-    the norms' gains are fitted to the rounded weights."""
+    the norms' gains are fitted to the rounded weights; aware: all weights are, through the rounding (`aware.py`)."""
 
     importance: str | None
     score: str | None
@@ -32,9 +32,18 @@ class Method:
     rounding: Rounding | None = None
     menu: tuple[str, ...] = ggml.MENU
     tuned: bool = False
+    aware: bool = False
 
 
 METHODS = {
+    "aware": Method(
+        "curvature",
+        "curvature",
+        "as tuned, then all weights distilled from the unquantized policy, through the rounding",
+        compensate.quantize,
+        tuned=True,
+        aware=True,
+    ),
     "tuned": Method(
         "curvature",
         "curvature",

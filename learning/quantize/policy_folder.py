@@ -32,6 +32,7 @@ from ..policy.calibration import choose_frames, episodes_of
 from ..policy.demonstrations import Demonstrations, load_demonstrations
 from ..policy.model import PolicyModel, load_model
 from ..progress import Progress
+from .benchmark import round_to_nearest
 from .calibration import split_episodes
 from .methods import METHODS, options
 from .quantize import Quantized, fitted, method_named, write_quantized
@@ -39,6 +40,7 @@ from .scores import ActionProbe, Curvature
 
 TABLES = ("word.weight", "place", "slot")
 """Tables: a token's embedding is a row of them, so no matrix product is computed."""
+TUNING_FRAMES = 3000  # for the method "aware"
 NARROW = METHODS["rtn"].menu
 """For rows that are no whole blocks of the other types."""
 
@@ -76,6 +78,12 @@ def policy_inputs(spec: PolicySpec, data: Demonstrations, count: int, seed: int)
         spec.scale_actions(data.frames.chunks[chosen, : spec.horizon]),
         episodes_of(data, chosen),
     )
+
+
+def tuning_inputs(spec: PolicySpec, data: Demonstrations, seed: int) -> PolicyInputs:
+    """Up to `TUNING_FRAMES` frames for the method "aware", as many of each task as the task with the fewest has."""
+    fewest = int(np.bincount(data.task).min())
+    return policy_inputs(spec, data, min(TUNING_FRAMES, fewest * len(data.tasks)), seed)
 
 
 class PolicyProbe(ActionProbe):
@@ -131,10 +139,15 @@ def matrices(model: PolicyModel) -> list[str]:
 
 
 def policy_quantizer(
-    folder: Path, inputs: PolicyInputs, method: str, progress: Progress | None = None
+    folder: Path,
+    inputs: PolicyInputs,
+    method: str,
+    progress: Progress | None = None,
+    more: PolicyInputs | None = None,
 ) -> Callable[[float], Quantized]:
     """A function from bits per weight, all weights of the folder counted, to the policy as the method quantizes it.
 
+    more: frames for the method "aware", which wants thousands; None: those of `inputs`.
     Raises: InputError, also of the result where the bits are too few."""
     recipe = method_named(method)
     model = load_model(folder)
@@ -142,11 +155,28 @@ def policy_quantizer(
     shapes = {name: probe.weight(name).shape for name in probe.names()}
     narrow = options(shapes, NARROW)
     choices = {n: kinds if len(kinds) > 1 else narrow[n] for n, kinds in options(shapes, recipe.menu).items()}
-    at = fitted(recipe, probe, probe.weight, shapes, choices, progress)
+    teacher = PolicyProbe(load_model(folder), more) if recipe.aware and more is not None else None
+    at = fitted(recipe, probe, probe.weight, shapes, choices, progress, teacher)
     total, rest = _counted(folder, shapes)
     count = sum(rows * columns for rows, columns in shapes.values())
 
     return lambda bpw: at((bpw * total - rest) / count)
+
+
+def rounded_to_nearest(folder: Path, bits: int) -> tuple[Quantized, float]:
+    """Every matrix with its rows rounded to nearest, as float numbers, and the bits per weight that this would take:
+    two float16 numbers a row beside `bits` for each weight."""
+    model = load_model(folder)
+    named = {n.removeprefix("llama."): p for n, p in model.named_parameters()}
+    rounded = {}
+    spent = 0.0
+    for name in matrices(model):
+        rows = named[name].detach().flatten(1).numpy()
+        values = round_to_nearest(rows, bits).reshape(named[name].shape)
+        rounded[name] = values.astype(np.float16 if name.startswith("blk.") else np.float32)
+        spent += bits * rows.size + 32 * len(rows)
+    total, rest = _counted(folder, rounded)
+    return Quantized({}, {}, rounded, {}), (spent + rest) / total
 
 
 def write_policy(out: Path, folder: Path, quantized: Quantized, facts: Mapping[str, Any]) -> None:
@@ -163,7 +193,7 @@ def write_policy(out: Path, folder: Path, quantized: Quantized, facts: Mapping[s
     types = {name: kind for name, kind in quantized.types.items() if name in outer}
     out.mkdir(parents=True, exist_ok=True)
     write_quantized(out / GGUF, read_gguf(folder / GGUF), quantized)
-    arrays = {name: quantized.blocks[name] if name in types else value for name, value in outer.items()}
+    arrays = {n: quantized.blocks.get(n, quantized.norms.get(n, value)) for n, value in outer.items()}
     write_bytes_atomic(out / OUTER, save_safetensors(arrays, {TYPES: json.dumps(types)}))
     files = [GGUF, OUTER]
     if (folder / RELEVANCE).exists():
@@ -204,7 +234,10 @@ def quantize_policy(
     demonstrations = load_demonstrations(data)
     spec, _ = load_card(folder)
     used, others = policy_inputs(spec, demonstrations, 2 * frames, seed).split(frames, seed)
-    quantized = policy_quantizer(folder, used, method, progress)(bpw)
+    more = tuning_inputs(spec, demonstrations, seed) if method_named(method).aware else None
+    if more is not None:
+        more = more.select(np.flatnonzero(~np.isin(more.episode, others.episode)))
+    quantized = policy_quantizer(folder, used, method, progress, more)(bpw)
     facts = {"command": command, "method": method, "bpw": bpw, "frames": len(used.words), "seed": seed}
     write_policy(out, folder, quantized, {**facts, "data_sha256": demonstrations.digest})
     before, after = (PolicyProbe(load_model(path), others).reference for path in (folder, out))

@@ -33,7 +33,7 @@ FULL = ("F32", "F16", "BF16")
 @dataclass(frozen=True)
 class Quantized:
     """types: of every linear layer; costs: what the allocation minimised; blocks: the rounded weights, by tensor;
-    norms: gains that differ from the model's."""
+    norms: gains, and biases of a policy folder, that differ from the model's."""
 
     types: dict[str, str]
     costs: Costs
@@ -87,13 +87,15 @@ def fitted(
     shapes: Mapping[str, tuple[int, int]],
     choices: Mapping[str, list[str]],
     progress: Progress | None = None,
+    teacher: ActionProbe | None = None,
 ) -> Callable[[float], Quantized]:
     """A function from bits per weight to these matrices as the method quantizes them.
 
     Args:
         probe: None where the method needs none
         weight: name -> matrix
-        choices: the types that each may have"""
+        choices: the types that each may have
+        teacher: the unquantized policy on frames to distil it from, for the method "aware"; None: `probe`"""
     statistics = collect_statistics(recipe, probe) if probe is not None else CalibrationStatistics()
     blocks = functools.cache(quantizer(weight, statistics.importance, statistics.columns, recipe.rounding))
     rounded = rounder(blocks, shapes)
@@ -103,7 +105,12 @@ def fitted(
         types = plan(recipe, costs, shapes, bpw)
         weights = {name: rounded(name, kind) for name, kind in types.items()} if recipe.tuned else {}
         norms = probe.tuned_norms(weights) if recipe.tuned and probe else {}
-        return Quantized(types, costs, {name: blocks(name, kind) for name, kind in types.items()}, norms)
+        found = {name: blocks(name, kind) for name, kind in types.items()}
+        if recipe.aware and probe:
+            from .aware import tune
+
+            found, norms = tune(teacher or probe, probe, types, found, norms, statistics.importance)
+        return Quantized(types, costs, found, norms)
 
     return quantized_to
 

@@ -112,6 +112,14 @@ class ActionProbe(ABC):
         """The matrices."""
         return self._matrices
 
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """All that the policy consists of, by the names of its files."""
+        return self._parameters
+
+    def act(self, rows: torch.Tensor) -> torch.Tensor:
+        """(rows, chunk, action) of these frames with the weights as they are, for training."""
+        return self._act(rows)
+
     def traced(self, see: Callable[[str, torch.Tensor, torch.Tensor], None]) -> None:
         """Runs the frames once; `see(name, input, output)` gets the (batch, tokens, ...) of every layer."""
 
@@ -308,7 +316,8 @@ def fisher(probe: ActionProbe) -> dict[str, np.ndarray]:
 
 def hsic_sensitivity(probe: ActionProbe) -> dict[str, float]:
     """ActQuant's score of a tensor: how much its output gains over its input in F = -HSIC(X, .) + HSIC(., Y), X what
-    enters the first block, Y the expert's chunks (arXiv 2605.24011, section 3.2)."""
+    enters the first block, Y the expert's chunks (arXiv 2605.24011, section 3.2). A layer that computes each camera by
+    itself counts with the mean over them; tables have no input, and get the mean of the other scores."""
     means: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
     probe.traced(lambda name, x, y: means.setdefault(name, []).append((x.mean(1), y.mean(1))))
     targets = torch.from_numpy(probe.targets).flatten(1).double()
@@ -322,9 +331,12 @@ def hsic_sensitivity(probe: ActionProbe) -> dict[str, float]:
 
     scores = {}
     for name, parts in means.items():
-        entering, leaving = (torch.cat(side) for side in zip(*parts, strict=True))
+        entering, leaving = (
+            torch.cat(side).unflatten(0, (len(targets), -1)).mean(1) for side in zip(*parts, strict=True)
+        )
         scores[name] = objective(leaving) - objective(entering)
-    return scores
+    mean = sum(max(score, 0.0) for score in scores.values()) / len(scores)
+    return {name: scores.get(name, mean) for name in probe.names()}
 
 
 def hsic(k: torch.Tensor, m: torch.Tensor) -> float:

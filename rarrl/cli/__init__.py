@@ -99,6 +99,7 @@ _group("rule", "Rules that decide when to think.").command("list")(orchestrator.
 _data = _group("data", "Demonstrations to learn from.")
 _data.command("record")(policy.record)
 _data.command("calibrate")(policy.calibrate)
+_data.command("export")(policy.export)
 _skills = _group("skills", "A robot's own skills and world: the two files.")
 _skills.command("new")(skills.new)
 _skills.command("check")(skills.check)

@@ -1,4 +1,4 @@
-"""`rarrl train policy`, `eval policy`, `serve policy`, `data record` and `data calibrate`."""
+"""`rarrl train policy`, `eval policy`, `serve policy`, `data record`, `data export` and `data calibrate`."""
 
 from __future__ import annotations
 
@@ -203,6 +203,22 @@ def calibrate(
     typer.echo(f"calibration: {out} ({frames} frames of {len(set(found.episode.tolist()))} episodes)")
 
 
+@guarded("the folder lacks meta/info.json; remove it and start again")
+def export(
+    data: Annotated[list[Path], typer.Option(metavar="PATH", help="A folder of `rarrl data record`; repeat it.")],
+    lerobot: Annotated[Path, typer.Option(help="A new folder for the LeRobotDataset.")],
+) -> None:
+    """Write demonstrations as a LeRobotDataset v3, for lerobot's loader. `--data` of other commands reads it, too."""
+    from rarrl_learning.policy.demonstrations import load_demonstrations
+    from rarrl_learning.policy.lerobot import export_lerobot
+
+    check_output(lerobot / "meta/info.json", "--lerobot")
+    demonstrations = load_demonstrations(data)
+    with progress("writing", len(demonstrations.tasks)) as update:
+        counts = export_lerobot(demonstrations, lerobot, update)
+    typer.echo(f"LeRobotDataset: {lerobot} ({counts['episodes']} episodes, {counts['frames']} frames)")
+
+
 @guarded()
 def serve_policy(
     policy: ShippedOption = None,
@@ -217,6 +233,14 @@ def serve_policy(
             "variable RARRL_POLICY_TOKEN counts."
         ),
     ] = None,
+    openpi_pictures: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT",
+            help="Take the keys of openpi's LIBERO client too, for a policy trained on pictures that are `upright`, or "
+            "`turned` as that client sends them. Policies of LIBERO's suites do so by themselves.",
+        ),
+    ] = "",
 ) -> None:
     """Serve a policy to openpi's clients (websocket, msgpack) until Ctrl-C."""
     from rarrl.build import make_policy
@@ -227,7 +251,12 @@ def serve_policy(
     folder = policy or MODELS / "policy_metaworld"
     with make_policy(folder) as served:
         counts = server.run(
-            served, host, port, token, lambda chosen: typer.echo(f"{folder.name}: ws://{host}:{chosen} (Ctrl-C ends)")
+            served,
+            host,
+            port,
+            token,
+            lambda chosen: typer.echo(f"{folder.name}: ws://{host}:{chosen} (Ctrl-C ends)"),
+            openpi_pictures,
         )
     typer.echo("served: " + (", ".join(f"{count} {what}" for what, count in sorted(counts.items())) or "nobody"))
 

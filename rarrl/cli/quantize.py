@@ -101,39 +101,56 @@ def bench_quantize(
     _print(results, json)
 
 
-@guarded("the sizes played so far are in the file given with --json")
+@guarded("the cells played so far are in the file given with --json; the same command goes on")
 def bench_quantized_policy(
     data: Annotated[
         list[Path], typer.Argument(metavar="PATH", help="Folders of `rarrl data record`, to calibrate with.")
     ],
-    policy: Annotated[Path | None, typer.Option(help="A policy folder; default: the one of the package.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="A policy folder; default: the suite's, of the package.")] = None,
+    suite: Annotated[str, typer.Option(help="The benchmark, as in `rarrl eval policy`.")] = "metaworld",
     task: Annotated[
-        list[str] | None, typer.Option("--task", metavar="TEXT", help="Only this task; repeat it; else all ten.")
+        list[str] | None, typer.Option("--task", metavar="TEXT", help="Only this task; repeat it; else all.")
     ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT", help="Only this one of tuned, aware, actquant, flat, imatrix, plain, rtn; repeat it."
+        ),
+    ] = None,
+    bpw: Annotated[list[float] | None, typer.Option(metavar="FLOAT", help="Only this size; repeat it.")] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Unseen starts of each task.")] = 20,
     frames: Annotated[int, typer.Option(min=2, help="Frames to calibrate with.")] = FRAMES,
     keep: Annotated[Path | None, typer.Option(help="Keep the quantized policies in this folder.")] = None,
     seed: SeedOption = 0,
     json: JsonOption = None,
 ) -> None:
-    """Play a policy in closed loop, unquantized and in ever fewer bits, on the same starts."""
+    """Play a policy in closed loop, unquantized and in ever fewer bits, on the same starts.
+
+    Where the file of `--json` is there, what it holds is not played again."""
     from rarrl.policy.serve import MODELS
     from rarrl.results import Figure, make_results, write_results
-    from rarrl_learning.quantize.closed_loop import METHODS, closed_loop
-    from rarrl_sim_envs.metaworld.env import MT10
+    from rarrl.strict_json import read_json
+    from rarrl_learning.quantize.closed_loop import METHODS, SIZES, closed_loop
+    from rarrl_learning.quantize.methods import METHODS as KNOWN
     from rarrl_sim_envs.suites import suite_named
 
     check_output(json, "--json")
-    tasks, folder = task or list(MT10), policy or MODELS / "policy_metaworld"
+    chosen = suite_named(suite)
+    tasks, folder = task or list(chosen.tasks), policy or MODELS / f"policy_{suite}"
+    methods, sizes = method or METHODS, bpw or SIZES
+    if unknown := sorted(set(methods) - set(KNOWN)):
+        raise InputError(f"--method: {unknown[0]!r} is unknown; allowed: {', '.join(KNOWN)}")
+    earlier = read_json(json, "--json").get("tables") if json is not None and json.exists() else None
 
     def save(figures: dict[str, Figure], tables: dict[str, Any]) -> None:
         if json is not None:
             write_results(json, make_results(command_line(), seed, figures, tables))
 
-    with progress("playing", episodes * len(tasks) * (len(METHODS) + 3)) as update:
+    with progress("playing", 2 * len(tasks)) as update:
         figures, tables = closed_loop(
-            folder, data, suite_named("metaworld"), tasks, episodes, frames, seed, save, keep, update
+            folder, data, chosen, tasks, episodes, frames, seed, save, methods, sizes, earlier, keep, update
         )
+    save(figures, tables)
     _print(make_results(command_line(), seed, figures, tables), json)
 
 

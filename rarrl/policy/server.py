@@ -30,6 +30,7 @@ import numpy as np
 from rarrl.errors import DependencyMissingError, InputError, RarrlError
 from rarrl.files import read_file
 from rarrl.policy.base import ActionChunk, Interface, Observation, Policy, checked_words
+from rarrl.policy.openpi_keys import OpenpiKeys, openpi_keys
 from rarrl.secrets import remember
 
 if TYPE_CHECKING:
@@ -73,9 +74,10 @@ class PolicyServer:
             (no handshake of a websocket), slow (in shaking hands, or in taking an answer), failed
     """
 
-    def __init__(self, policy: Policy, token: str | None, limits: Limits) -> None:
+    def __init__(self, policy: Policy, token: str | None, limits: Limits, openpi_pictures: str = "") -> None:
         self.port = 0
         self.counts: Counter[str] = Counter()
+        self._openpi = openpi_keys(policy.spec, openpi_pictures)
         self._policy, self._token, self._limits = policy, token, limits
         self._open = self._strangers = 0
         self._worker = ThreadPoolExecutor(1, "policy")  # a policy is for one thread: questions queue here
@@ -122,7 +124,7 @@ class PolicyServer:
         self._open += 1
         self.counts["connections"] += 1
         try:
-            await self._say(socket, _pack(metadata(self._policy.spec)))
+            await self._say(socket, _pack(metadata(self._policy.spec, self._openpi)))
             await self._converse(socket)
         except ConnectionClosed as closed:
             if closed.sent is not None and closed.sent.code == TOO_BIG:
@@ -173,7 +175,7 @@ class PolicyServer:
 
     async def _answer(self, socket: ServerConnection, message: str | bytes, asked: float) -> dict[str, Any] | None:
         """None: the client has gone, and the computation was stopped."""
-        observation = observation_of(unpack(message), self._policy.spec, asked)
+        observation = observation_of(unpack(message), self._policy.spec, asked, self._openpi)
         gone = threading.Event()
         job = asyncio.get_running_loop().run_in_executor(self._worker, self._infer, observation, gone)
         closed = asyncio.ensure_future(socket.wait_closed())
@@ -197,7 +199,12 @@ class PolicyServer:
 
 @asynccontextmanager
 async def serving(
-    policy: Policy, host: str = "127.0.0.1", port: int = 8000, token: str | None = None, limits: Limits | None = None
+    policy: Policy,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    token: str | None = None,
+    limits: Limits | None = None,
+    openpi_pictures: str = "",
 ) -> AsyncIterator[PolicyServer]:
     """Serves `policy` while the block runs; then says goodbye to the clients and stops what is being computed.
 
@@ -206,6 +213,8 @@ async def serving(
         host: an address of this machine; another than loopback asks for a token
         port: 0 takes a free one
         token: what clients must send as `Authorization: Api-Key TOKEN`; None: whoever reaches the port may ask
+        openpi_pictures: "upright" or "turned", takes the keys of openpi's LIBERO client too, for a policy trained on
+            such pictures; "": for policies of LIBERO's suites (see `openpi_keys`)
 
     Raises: InputError for an open door or a port that is taken, DependencyMissingError."""
     try:
@@ -224,7 +233,7 @@ async def serving(
     # A port scan is no error of ours: websockets would log a traceback for each.
     silent = logging.getLogger(f"{__name__}.websockets")
     silent.setLevel(logging.CRITICAL)
-    server = PolicyServer(policy, token, limits)
+    server = PolicyServer(policy, token, limits, openpi_pictures)
 
     class Counted(ServerConnection):
         async def handshake(self, *options: Any, **more: Any) -> None:
@@ -257,7 +266,14 @@ async def serving(
         await server.close()
 
 
-def run(policy: Policy, host: str, port: int, token: str | None, ready: Callable[[int], None]) -> Counter[str]:
+def run(
+    policy: Policy,
+    host: str,
+    port: int,
+    token: str | None,
+    ready: Callable[[int], None],
+    openpi_pictures: str = "",
+) -> Counter[str]:
     """Serves until SIGINT or SIGTERM; returns the counts.
 
     Args: as of `serving`; `ready` is called with the port once clients may come.
@@ -267,7 +283,7 @@ def run(policy: Policy, host: str, port: int, token: str | None, ready: Callable
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        async with serving(policy, host, port, token) as server:
+        async with serving(policy, host, port, token, openpi_pictures=openpi_pictures) as server:
             ready(server.port)
             await stop.wait()
         return server.counts
@@ -304,8 +320,10 @@ def _checked_token(text: str, where: str) -> str:
     return token
 
 
-def metadata(spec: Interface) -> dict[str, Any]:
-    """What a client is greeted with: the observation that it must send, and what the actions mean."""
+def metadata(spec: Interface, openpi: OpenpiKeys | None = None) -> dict[str, Any]:
+    """What a client is greeted with: the observation that it must send, and what the actions mean.
+
+    openpi: the keys of openpi's LIBERO client, where they are understood too."""
     pictures = {_picture_key(name): {"dtype": "uint8", "shape": [spec.image_size] * 2 + [3]} for name in spec.cameras}
     own = {"dtype": "float32", "shape": [len(spec.proprio_names)], "names": list(spec.proprio_names)}
     return {
@@ -317,6 +335,7 @@ def metadata(spec: Interface) -> dict[str, Any]:
             "high": list(spec.action_high),
         },
         "control_hz": spec.control_hz,
+        **({"observation_openpi_libero": openpi.metadata()} if openpi is not None else {}),
     }
 
 
@@ -365,10 +384,13 @@ def _array(found: dict) -> object:
     return np.frombuffer(data, DTYPES[kind]).reshape(sizes)
 
 
-def observation_of(message: object, spec: Interface, now: float) -> Observation:
-    """The policy's observation; `now` becomes its time stamp.
+def observation_of(message: object, spec: Interface, now: float, openpi: OpenpiKeys | None = None) -> Observation:
+    """The policy's observation; `now` becomes its time stamp. openpi: keys that are understood too.
 
     Raises: InputError naming the key that does not fit `metadata`."""
+    if openpi is not None and isinstance(message, dict) and openpi.fits(message):
+        pictures = dict(zip(map(_picture_key, spec.cameras), openpi.pictures(message), strict=True))
+        message = {**pictures, STATE: message[STATE], PROMPT: message[PROMPT]}
     expected = metadata(spec)["observation"]
     if not isinstance(message, dict) or message.keys() != expected.keys():
         keys = sorted(map(str, message)) if isinstance(message, dict) else type(message).__name__
