@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from rarrl.llama.runtime import LlamaRuntime
 from ..progress import Progress
 from .allocate import Costs
 from .calibration import Calibration
-from .methods import METHODS, Method, Rounder, mean_bits, options, plan, quantizer, rounder, type_costs
+from .methods import METHODS, Blocks, Method, Rounder, mean_bits, options, plan, quantizer, rounder, type_costs
 
 if TYPE_CHECKING:
     from .scores import ActionProbe, Probe
@@ -97,12 +97,15 @@ def fitted(
         choices: the types that each may have
         teacher: the unquantized policy on frames to distil it from, for the method "aware"; None: `probe`"""
     statistics = collect_statistics(recipe, probe) if probe is not None else CalibrationStatistics()
-    blocks = functools.cache(quantizer(weight, statistics.importance, statistics.columns, recipe.rounding))
+    streamed = quantizer(weight, statistics.importance, statistics.columns, recipe.rounding)
+    blocks = functools.cache(streamed)
     rounded = rounder(blocks, shapes)
     costs = costs_of(recipe, probe, choices, rounded, statistics, progress)
 
     def quantized_to(bpw: float) -> Quantized:
         types = plan(recipe, costs, shapes, bpw)
+        if recipe.score in (None, "hsic") and not recipe.tuned:
+            return Quantized(types, costs, _Streamed(streamed, types), {})
         weights = {name: rounded(name, kind) for name, kind in types.items()} if recipe.tuned else {}
         norms = probe.tuned_norms(weights) if recipe.tuned and probe else {}
         found = {name: blocks(name, kind) for name, kind in types.items()}
@@ -113,6 +116,25 @@ def fitted(
         return Quantized(types, costs, found, norms)
 
     return quantized_to
+
+
+class _Streamed(Mapping[str, np.ndarray]):
+    """Blocks that are made when they are asked for, and not kept: a large model goes through memory by tensors."""
+
+    def __init__(self, blocks: Blocks, types: Mapping[str, str]) -> None:
+        self._blocks, self._types = blocks, types
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._blocks(name, self._types[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._types  # Mapping's own would make them
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._types)
+
+    def __len__(self) -> int:
+        return len(self._types)
 
 
 def make_probe(gguf: Gguf, calibration: Calibration) -> Probe:

@@ -1,4 +1,4 @@
-"""`rarrl train policy`, `eval policy`, `serve policy`, `data record`, `data export` and `data calibrate`."""
+"""`rarrl train policy`, `eval policy`, `serve policy`, `data record`, `data export`, `data calibrate`, `convert`."""
 
 from __future__ import annotations
 
@@ -217,6 +217,25 @@ def export(
     with progress("writing", len(demonstrations.tasks)) as update:
         counts = export_lerobot(demonstrations, lerobot, update)
     typer.echo(f"LeRobotDataset: {lerobot} ({counts['episodes']} episodes, {counts['frames']} frames)")
+
+
+@guarded("nothing that is read was written; start again")
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="A folder of OpenVLA or OpenVLA-OFT as downloaded.")],
+    out: Annotated[Path, typer.Option(help="A new folder for `openvla:FOLDER#package.module:features`.")],
+    dataset: Annotated[str | None, typer.Option(help="Whose statistics; needed where there are several.")] = None,
+    libero: Annotated[
+        bool, typer.Option("--libero", help="OFT's LIBERO robot: two cameras, 8 numbers of state, 8 actions at once.")
+    ] = False,
+    control_hz: Annotated[float, typer.Option(help="Actions a second in the training data.")] = 5.0,
+) -> None:
+    """Convert a checkpoint of the OpenVLA kind for llama.cpp, tensor by tensor; all but its vision tower."""
+    from rarrl.policy.openvla import Robot
+    from rarrl.policy.openvla_convert import LIBERO, convert_openvla
+
+    check_output(out / "openvla.json", "--out")
+    sizes = convert_openvla(checkpoint, out, LIBERO if libero else Robot(control_hz), dataset)
+    typer.echo(f"{out}: " + ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in sizes.items()))
 
 
 @guarded()
