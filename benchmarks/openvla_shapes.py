@@ -4,9 +4,9 @@
 
 Random weights in the names and shapes of the original (Llama 2 of 4096 x 11008 with 32,064 tokens, a projector of three
 layers from 2,176 numbers, OFT's head), but with so few blocks of 32, go through `rarrl convert`, `rarrl quantize` and
-the policy server into LIBERO, with openpi's keys. The vision tower is a stand-in. CPU seconds and peak memory of each stage
-are measured in a process of its own; those of 32 blocks are the straight line through the numbers of blocks that were
-tried: extrapolated, not measured. The weights are noise, so nothing is learned of success.
+the policy server into LIBERO, with openpi's keys. The vision tower is a stand-in. CPU seconds and peak memory of each
+stage are measured in a process of its own; those of 32 blocks are the straight line through the numbers of blocks that
+were tried: extrapolated, not measured. The weights are noise, so nothing is learned of success.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def stage(*command: str) -> dict[str, float]:
 
 
 def play(folder: Path, gguf: Path) -> dict[str, float]:
-    """An episode's first chunks in LIBERO, asked of the server with openpi's keys; CPU seconds to load, and of a chunk."""
+    """The first chunks of an episode in LIBERO, asked with openpi's keys; CPU seconds to load and of a chunk."""
     import cv2
     import msgpack
     from websockets.sync.client import connect

