@@ -705,11 +705,13 @@ def play_episode(
     origin_s: float = 0.0,
     reasoner: Reasoner | None = None,
     home: tuple[str, ...] = (),
+    session: DecisionSession | None = None,
 ) -> EndEvent:
     """Plays episode `number` to its end; its last event. `origin_s`: the clock's time at the run's start. `reasoner`:
-    answers THINK where the executive has a task; None: the executive replays calls. `home`: see `DecisionSession`."""
+    answers THINK where the executive has a task; None: the executive replays calls. `home`: see `DecisionSession`.
+    `session`: of `orchestrator`, where somebody else looks into it, too; None: a new one."""
     robot = EpisodeRunner(executive, clock, log, origin_s=origin_s, beside=reasoner is not None)
-    session = DecisionSession(orchestrator, home=home)
+    session = session or DecisionSession(orchestrator, home=home)
     report = robot.begin(number)
     call: CallBeside | None = None
     while not robot.done:

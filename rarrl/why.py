@@ -32,7 +32,7 @@ class Explained:
     thinking still to come, as the policy sees it; None where its file holds no value head. recomputed: the choice that
     the policy makes now; another one means that the log was made with another price or policy. seconds: of robot time
     that the decision took, or of the call; tokens: of the call. always: what always-think would do here, and what that
-    call costs in the mean."""
+    call costs in the mean. expected: by choice, (seconds, tokens) that it was expected to cost."""
 
     episode: int
     decision: int
@@ -51,6 +51,7 @@ class Explained:
     always: Action
     always_seconds: float
     always_tokens: float
+    expected: tuple[tuple[float, float], ...] = ()
 
     @property
     def action(self) -> Action:
@@ -156,6 +157,16 @@ def _decision(
         always=rival,
         always_seconds=0.0 if rival is Action.ACT else float(costs.mean_s[rival - 1]),
         always_tokens=0.0 if rival is Action.ACT else float(costs.mean_tokens[rival - 1]),
+        expected=expected_costs(orchestrator, len(mask)),
+    )
+
+
+def expected_costs(orchestrator: Orchestrator, choices: int) -> tuple[tuple[float, float], ...]:
+    """(seconds, tokens) that each of so many choices is expected to cost now; nothing for ACT."""
+    costs = orchestrator.costs
+    actions = [action_of(choice)[0] for choice in range(choices)]
+    return tuple(
+        (0.0, 0.0) if a is Action.ACT else (float(costs.mean_s[a - 1]), float(costs.mean_tokens[a - 1])) for a in actions
     )
 
 

@@ -140,7 +140,10 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
 
     Raises: InputError for names that are unknown, DependencyMissingError."""
     env = HouseholdEnv(people=setting.people, disturbance=setting.disturbance, time_limit_s=TIME_LIMIT_S)
-    driver = PolicyDriver(_policy(setting.gguf), EYES[setting.eyes], recorder)
+    sensor = EYES[setting.eyes]
+    if recorder is not None and sensor is not None:
+        sensor = recorder.sees(sensor)
+    driver = PolicyDriver(_policy(setting.gguf), sensor, recorder)
     orchestrator = orchestrator_of(setting)
     executive = executive_of(setting, orchestrator, env, driver)
     if not setting.latency:
@@ -163,7 +166,8 @@ def run_mission(setting: Setting, seed: int, recorder: TraceRecorder | None = No
             calls[key] = calls.get(key, 0) + 1
 
     try:
-        end = play_episode(executive, orchestrator, seed, ManualClock(), log, reasoner=reasoner)
+        session = None if recorder is None else recorder.session(orchestrator)
+        end = play_episode(executive, orchestrator, seed, ManualClock(), log, reasoner=reasoner, session=session)
         reason = "done" if end.success else "out of time" if env.is_late else _why(executive)
         result = result_of(setting, seed, env, end, driver.statistics.stops, reason)
         drive = driver.statistics

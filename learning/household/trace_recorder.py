@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from rarrl.decision_loop import DecisionSession
 from rarrl.events import ActEvent, EpisodeEvent, Event, ShockEvent, ThinkEvent
 from rarrl.range_scan import RangeScan
 from rarrl.types import GateResult, ObstacleSummary
 from rarrl_sim_envs.household.catalogue import NAMES
 from rarrl_sim_envs.household.executor import sentence
 from rarrl_sim_envs.household.home import Home
+from rarrl_sim_envs.household.robot.drivers import HomeSensor
 from rarrl_sim_envs.household.world import DT, RANGE_M, Row, World
 
 from .report.trace import HomePlan, MissionResult, Trace, TracedDecision
 
 if TYPE_CHECKING:
+    from rarrl.orchestrator.orchestrator import Orchestrator
     from rarrl_sim_envs.household.env import HouseholdEnv
 
 __all__ = ["HomePlan", "MissionResult", "Trace", "TraceRecorder", "TracedDecision", "home_plan"]
@@ -61,6 +64,14 @@ class TraceRecorder:
         self._bearings = np.zeros(0)
         self._range_m = RANGE_M
         self._origin_s = self._time_budget_s = self._token_budget = 0.0
+
+    def sees(self, sensor: HomeSensor) -> HomeSensor:
+        """The sensor that is to be used in place of `sensor`: here itself."""
+        return sensor
+
+    def session(self, orchestrator: Orchestrator) -> DecisionSession:
+        """The orchestrator's side of the mission."""
+        return DecisionSession(orchestrator)
 
     def step(
         self,
