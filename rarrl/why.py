@@ -166,7 +166,8 @@ def expected_costs(orchestrator: Orchestrator, choices: int) -> tuple[tuple[floa
     costs = orchestrator.costs
     actions = [action_of(choice)[0] for choice in range(choices)]
     return tuple(
-        (0.0, 0.0) if a is Action.ACT else (float(costs.mean_s[a - 1]), float(costs.mean_tokens[a - 1])) for a in actions
+        (0.0, 0.0) if a is Action.ACT else (float(costs.mean_s[a - 1]), float(costs.mean_tokens[a - 1]))
+        for a in actions
     )
 
 

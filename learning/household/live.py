@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from rarrl.decision_loop import DecisionSession
 from rarrl.events import EpisodeEvent, Event
+from rarrl.perception.camera_input import camera_pose
 from rarrl.perception.obstacle_sensor import ObstacleReading
 from rarrl.perception.rig import CameraRig
 from rarrl.range_scan import RangeScan
@@ -31,11 +32,12 @@ from rarrl.view.state import (
     gate_state,
     voxels_over,
 )
-from rarrl.view.story import after, decided
+from rarrl.view.story import after, decided, steps_of
 from rarrl.view.weighing import WatchedSession
 from rarrl_sim_envs.household.catalogue import NAMES
-from rarrl_sim_envs.household.robot.drivers import GATE, HomeSensor
-from rarrl_sim_envs.household.world import DT, Row, World
+from rarrl_sim_envs.household.robot.drivers import BODY, GATE, HomeSensor
+from rarrl_sim_envs.household.scene import PITCH_RAD
+from rarrl_sim_envs.household.world import DT, HEAD_M, Row, World
 
 from .trace_recorder import TraceRecorder, home_plan
 
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from .report.trace import HomePlan
 
 NOT_NOW = "no mission is under way"
+T_BASE_CAMERA = camera_pose(HEAD_M, PITCH_RAD)
 
 
 class LiveRecorder(TraceRecorder):
@@ -103,7 +106,7 @@ class LiveRecorder(TraceRecorder):
         super().decision(event)
         if not isinstance(event, EpisodeEvent):
             self._wait(getattr(event, "t1", getattr(event, "t", 0.0)))
-        self._story = replace(after(self._story, event), beliefs=self._beliefs())
+        self._story = self._with_plan(after(self._story, event))
 
     def step(
         self,
@@ -116,7 +119,7 @@ class LiveRecorder(TraceRecorder):
         """See the base class."""
         super().step(world, gate_result, scan, picture, row)
         x, y = self._targets[-1]
-        told = None if gate_result is None else gate_result
+        told = gate_result
         self._moment = Moment(
             t_s=world.steps * DT,
             pose=(world.x, world.y, world.heading),
@@ -127,7 +130,7 @@ class LiveRecorder(TraceRecorder):
             scan=_scan_of(scan) if isinstance(scan, RangeScan) else None,
             gate=None if told is None else gate_state(GATE, told.action.value, str(told.reason), told.detail, world.v),
             target=(x, y) if np.isfinite(x) else None,
-            held=NAMES.get(self._held[-1], self._held[-1]),
+            held=in_words(self._held[-1]),
         )
         self._wait(world.steps * DT)
 
@@ -135,21 +138,29 @@ class LiveRecorder(TraceRecorder):
         self._seen = pair, reading, rig
 
     def _weighed(self, decision: Decision, reason: Reason) -> None:
-        self._story = replace(decided(self._story, decision, reason, self._moment.t_s), beliefs=self._beliefs())
+        self._story = decided(self._with_plan(self._story), decision, reason, self._moment.t_s)
 
-    def _beliefs(self) -> tuple[Belief, ...]:
-        """Where the robot believes the things to be that its plan names."""
-        names = {word for step in self._story.steps for word in step.name.split()[1:]}
-        memory, things = self._env.memory, self._env.world.things
-        found = {f"{NAMES.get(t.name, t.name)}: {self._where(i)}" for i, t in enumerate(things) if t.name in names and i in memory.known}
-        unknown = {
-            f"{NAMES.get(t.name, t.name)}: not known" for i, t in enumerate(things) if t.name in names and i not in memory.known
-        }
-        return tuple(Belief(text) for text in sorted(found | unknown))
+    def _with_plan(self, story: Story) -> Story:
+        """`story` with the plan as the robot carries it out, and where it believes the things to be that this names."""
+        plan = self._env.executor
+        failed = any(step.state == "failed" for step in story.steps)
+        steps = steps_of([" ".join((row[0], *map(in_words, row[1:]))) for row in plan.rows], plan.index, failed)
+        return replace(story, steps=steps, beliefs=self._beliefs(plan.rows))
 
-    def _where(self, index: int) -> str:
-        place, name = self._env.memory.known[index], self._env.world.things[index].name
-        return "on the floor" if place == name else NAMES.get(place, place)
+    def _beliefs(self, rows: Sequence[Row]) -> tuple[Belief, ...]:
+        named = {name for row in rows for name in row[1:]}
+        things = [(i, each.name) for i, each in enumerate(self._env.world.things) if each.name in named]
+        return tuple(
+            Belief(text) for text in sorted({f"{in_words(name)}: {self._where(i, name)}" for i, name in things})
+        )
+
+    def _where(self, index: int, name: str) -> str:
+        if index == self._env.world.held:
+            return "in the hand"
+        place = self._env.memory.known.get(index)
+        if place is None:
+            return "not known"
+        return "on the floor" if place == name else in_words(place)
 
     def _wait(self, t_s: float) -> None:
         """Until the world may go on: after a pause, and where it is ahead of real time."""
@@ -175,7 +186,7 @@ class LiveRecorder(TraceRecorder):
         seen = self._seen
         if seen is not None and seen[0] is not self._drawn:
             pair, reading, rig = seen
-            over = voxels_over(reading.grid, rig)
+            over = voxels_over(reading.grid, rig, T_BASE_CAMERA, BODY.low_m)
             image = pair.left[..., ::-1]
             self._camera = Camera(image, image.shape[1], image.shape[0], over, self._moment.t_s)
             self._drawn = pair
@@ -217,9 +228,14 @@ class _Kept:
         return reading
 
 
+def in_words(name: str) -> str:
+    """A class of things or places in words."""
+    return NAMES.get(name, name)
+
+
 def home_of(plan: HomePlan) -> Home:
     """A home's plan for the view."""
-    names = tuple(plan.words.get(name, name) for name in plan.names)
+    names = tuple(in_words(name) for name in plan.names)
     return Home((float(plan.size[0]), float(plan.size[1])), plan.walls, plan.boxes, names)
 
 

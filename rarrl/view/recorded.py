@@ -1,4 +1,4 @@
-"""Plays what was recorded to the view, at its own pace: any function from a time to a snapshot, and the log of a run."""
+"""Plays what was recorded to the view at its own pace: any function from a time to a snapshot, and the log of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rarrl.report.runs import Episode, Run
 from rarrl.why import Explained, explain, label
 
 from .state import Bar, Controls, Moment, Option, Reason, Snapshot, Story
-from .story import after, begun
+from .story import after, begun, spoken
 
 At = Callable[[float], Snapshot]
 """What was to be seen so many seconds after the beginning. It is asked with times that do not run back."""
@@ -23,8 +23,8 @@ _ENDS, _BEGINS, _OVER = range(3)
 
 
 class Player:
-    """A recording as a `rarrl.view.server.Source`: it runs from the first time that somebody watches, and can be paused.
-    At its end it stands; the button plays it again.
+    """A recording as a `rarrl.view.server.Source`: it runs from when somebody watches first, and can be paused. At its
+    end it stands; the button plays it again.
 
     Args:
         open_: makes what is played, from its beginning; it is called anew where it begins again.
@@ -33,7 +33,11 @@ class Player:
         clock: seconds, for tests."""
 
     def __init__(
-        self, open_: Callable[[], At], duration_s: float, speed: float = 1.0, clock: Callable[[], float] = time.monotonic
+        self,
+        open_: Callable[[], At],
+        duration_s: float,
+        speed: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._open, self._duration_s, self._speed, self._clock = open_, duration_s, speed, clock
         self._lock = threading.Lock()
@@ -132,7 +136,7 @@ def _begun(story: Story, event: ActEvent | ThinkEvent, reason: Reason | None) ->
     if event.t1 <= event.t0:  # it is over at once, and its end stands before its beginning
         return replace(story, reason=reason or story.reason)
     if isinstance(event, ActEvent):
-        return begun(story, Bar(event.decision, event.t0, None, label=event.subgoal), reason)
+        return begun(story, Bar(event.decision, event.t0, None, label=spoken(event.subgoal)), reason)
     bar = Bar(event.decision, event.t0, None, event.role, event.level, beside=bool(event.beside))
     return begun(story, bar, reason)
 

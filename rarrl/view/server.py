@@ -188,7 +188,7 @@ class ViewServer:
         """Sends what changes, until the browser goes."""
         with self._changed:
             if self._viewers >= MAX_VIEWERS:
-                raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_VIEWERS} browsers watch already")
+                raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_VIEWERS} browsers watch already")
             self._viewers += 1
             self._changed.notify_all()
         try:
@@ -209,11 +209,9 @@ class ViewServer:
         sent: dict[str, Any] = {}
         number = 0  # of the frame that was sent last; 0: none was, and there is none of this number
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._frame.number != number, ALIVE_S)
-                if self._closed:
-                    return
-                frame = self._frame
+            frame = self._newer(number)
+            if frame is None:
+                return
             if frame.number == number:
                 connection.sendall(b": alive\n\n")
                 continue
@@ -223,6 +221,12 @@ class ViewServer:
             sent = {name: part for name, (part, _) in frame.parts.items()}
             connection.sendall(b"".join(fresh))
             self.counts["sent"] += 1
+
+    def _newer(self, number: int) -> _Frame | None:
+        """The newest frame: another one than `number`, or after ALIVE_S that one; None where the server ends."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._frame.number != number, ALIVE_S)
+            return None if self._closed else self._frame
 
     def press(self, path: str, query: Mapping[str, list[str]]) -> str:
         """What a button does. Returns "", or why it does nothing."""
@@ -242,7 +246,7 @@ def viewing(source: Source, port: int = 0) -> Iterator[ViewServer]:
         server.close()
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """A request that gets nothing. Args: status, why."""
 
 
@@ -300,31 +304,31 @@ class _Handler(BaseHTTPRequestHandler):
                 status = HTTPStatus.CONFLICT if why_not else HTTPStatus.OK
                 self._send(status, "text/plain; charset=utf-8", why_not.encode())
             else:
-                raise _Refused(HTTPStatus.NOT_FOUND, "there is nothing here")
-        except _Refused as refused:
+                raise _RefusedError(HTTPStatus.NOT_FOUND, "there is nothing here")
+        except _RefusedError as refused:
             view.counts["refused"] += 1
             status, why = refused.args
             self._send(status, "text/plain; charset=utf-8", f"{why}\n".encode())
 
     def _checked(self) -> tuple[str, dict[str, list[str]]]:
-        """Path and query of a request that may be answered. Raises: _Refused."""
+        """Path and query of a request that may be answered. Raises: _RefusedError."""
         hosts = self.headers.get_all("Host", [])
         if len(hosts) != 1 or not _LOOPBACK.fullmatch(hosts[0]):
-            raise _Refused(HTTPStatus.FORBIDDEN, "ask for it as 127.0.0.1 or localhost")
+            raise _RefusedError(HTTPStatus.FORBIDDEN, "ask for it as 127.0.0.1 or localhost")
 
         origin = self.headers.get("Origin")
         site = self.headers.get("Sec-Fetch-Site", "none")
         if origin not in (None, f"http://{hosts[0]}") or site not in ("none", "same-origin"):
-            raise _Refused(HTTPStatus.FORBIDDEN, "not for other web pages")
+            raise _RefusedError(HTTPStatus.FORBIDDEN, "not for other web pages")
 
         try:
             parts = urlsplit(self.path)
             query = parse_qs(parts.query, max_num_fields=8)
         except ValueError:
-            raise _Refused(HTTPStatus.BAD_REQUEST, "this is no address") from None
+            raise _RefusedError(HTTPStatus.BAD_REQUEST, "this is no address") from None
         given = query.get("token", [""])[0]
         if not hmac.compare_digest(given.encode(), self.server.view.token.encode()):
-            raise _Refused(HTTPStatus.UNAUTHORIZED, "take the whole URL, with its token, as the robot printed it")
+            raise _RefusedError(HTTPStatus.UNAUTHORIZED, "take the whole URL, with its token, as the robot printed it")
         return parts.path, query
 
     def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
@@ -271,17 +270,29 @@ def jpeg_of(image: np.ndarray | bytes) -> bytes:
     return data.tobytes()
 
 
-def voxels_over(grid: VoxelGrid, rig: CameraRig, most: int = MOST_VOXELS) -> np.ndarray:
-    """The occupied voxels of `grid` as `Camera.voxels` over the left image of `rig`."""
-    return squares_over(grid.centres(grid.occupied), grid.voxel_size, rig, most)
+def voxels_over(
+    grid: VoxelGrid, rig: CameraRig, T_base_camera: np.ndarray | None = None, low_m: float = 0.0
+) -> np.ndarray:
+    """The occupied voxels of `grid` as `Camera.voxels` over the left image of `rig`; see `squares_over`."""
+    return squares_over(grid.centres(grid.occupied), grid.voxel_size, rig, T_base_camera, low_m)
 
 
-def squares_over(centres_m: np.ndarray, side_m: float, rig: CameraRig, most: int = MOST_VOXELS) -> np.ndarray:
+def squares_over(
+    centres_m: np.ndarray,
+    side_m: float,
+    rig: CameraRig,
+    T_base_camera: np.ndarray | None = None,
+    low_m: float = 0.0,
+    most: int = MOST_VOXELS,
+) -> np.ndarray:
     """Cubes as squares over the left image of `rig`: (n, 4) as of `Camera.voxels`, the `most` nearest, far ones first.
 
-    centres_m: (m, 3) in the left optical frame (x right, y down, z forward). side_m: of each cube."""
-    seen = centres_m[centres_m[:, 2] > side_m]
-    x, y, z = seen.T
+    centres_m: (m, 3) in the left optical frame (x right, y down, z forward). side_m: of each cube. T_base_camera:
+    (4, 4), where the camera is; what is lower than `low_m` over the ground is left out then, as the floor is."""
+    centres_m = centres_m[centres_m[:, 2] > side_m]
+    if T_base_camera is not None:
+        centres_m = centres_m[centres_m @ T_base_camera[2, :3] + T_base_camera[2, 3] >= low_m]
+    x, y, z = centres_m.T
     u, v, side = rig.cx + rig.fx * x / z, rig.cy + rig.fy * y / z, rig.fx * side_m / z
     inside = (u > -side) & (v > -side) & (u < rig.width + side) & (v < rig.height + side)
     rows = np.column_stack([u, v, side, z])[inside]
@@ -331,15 +342,3 @@ class Path:
             self._spacing_m *= 2
         self._array = np.array(self._points)
         return self._array
-
-
-def steps_of(names: Sequence[str], index: int, failed: bool = False) -> tuple[Step, ...]:
-    """A plan with the step `index` on; from it on nothing is done.
-
-    >>> [step.state for step in steps_of(("PickupObject mug", "PutObject mug shelf"), 1)]
-    ['done', 'now']
-    """
-    now = "failed" if failed else "now"
-    return tuple(
-        Step(name, "done" if at < index else now if at == index else "next") for at, name in enumerate(names)
-    )
