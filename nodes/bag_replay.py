@@ -151,7 +151,7 @@ def replay_bag(
         notes.append(f"gate not played: {missing}")
     else:
         topics[bag_gate.SENT] = topics.pop(sent)
-        ticks, refused = bag_gate.play_gate(bag, _settings(bag, "safety_gate_node", "gate.", overrides), topics)
+        ticks, refused = bag_gate.play_gate(bag, settings_of(bag, "safety_gate_node", "gate.", overrides), topics)
         rows["gate"] = [_gate_row(tick) for tick in ticks]
         comparisons.append(_with_recorded_commands(ticks, tolerance))
         if refused:
@@ -162,7 +162,7 @@ def replay_bag(
     if missing:
         notes.append(f"decisions not played: {missing}")
     else:
-        config = _config(_settings(bag, "orchestrator_node", "orchestrator.", overrides))
+        config = _config(settings_of(bag, "orchestrator_node", "orchestrator.", overrides))
         decided, refused_count = bag_decisions.play_decisions(bag, config, topics)
         rows["decisions"] = [_decision_row(one) for one in decided]
         comparisons.append(_with_recorded_decisions(decided, tolerance))
@@ -295,7 +295,7 @@ def _topics(bag: Bag, needed: Mapping[str, str], optional: Sequence[str]) -> tup
     return found, ""
 
 
-def _settings(bag: Bag, node: str, prefix: str, overrides: Mapping[str, Scalar]) -> dict[str, Scalar]:
+def settings_of(bag: Bag, node: str, prefix: str, overrides: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """A node's settings as they were recorded, all others as today's defaults; `overrides` win. Raises: InputError."""
     text = bag.attachments.get(SETTINGS.format(node), b"{}")
     try:

@@ -54,7 +54,7 @@ def recording(folder: Path, images: bool, environment: Mapping[str, str], say: C
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,  # Ctrl-C ends the graph first, and its last messages are recorded
-        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        preexec_fn=end_with_parent if sys.platform == "linux" else None,
     )
     began = threading.Event()
     listener = threading.Thread(target=_listen, args=(child, say, began), name="recorder", daemon=True)
@@ -94,6 +94,6 @@ def _listen(child: subprocess.Popen[str], say: Callable[[str], None], began: thr
         say(line.rstrip().removeprefix("error: "))
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """In the child: SIGTERM where this process is killed, after which the bag is closed in order."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -147,6 +147,8 @@ class OrchestratorNode(RarrlNode):
         self.create_service(Trigger, "~/think_now", self._on_think_now)
         self.create_service(Trigger, "~/cancel", self._on_cancel)
         self.create_service(Trigger, "~/reset", self._on_reset)
+        self.create_service(Trigger, "~/pause", self._on_pause)
+        self.create_service(Trigger, "~/resume", self._on_resume)
 
     def unload(self) -> None:
         reasoner = getattr(self, "_reasoner", None)
@@ -377,6 +379,17 @@ class OrchestratorNode(RarrlNode):
         response.success, response.message = True, "history and budget are fresh"
         return response
 
+    def _on_pause(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._session.paused = True
+        response.success, response.message = True, "no further decision until resume; the last one is carried out"
+        return response
+
+    def _on_resume(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self._session.paused
+        response.message = "deciding again, with the robot's next state" if response.success else "it is not paused"
+        self._session.paused = False
+        return response
+
     def _timeout_s(self) -> float:
         return float(self.setting("orchestrator.decision_timeout_s"))
 
@@ -398,6 +411,8 @@ class OrchestratorNode(RarrlNode):
                 message = f"no state of a task executive yet: {self.why_silent('state', DiagnosticArray)}"
         elif self._session.idle:
             level, message = DiagnosticStatus.WARN, "cancelled: idle until reset or the next episode"
+        elif self._session.paused:
+            level, message = DiagnosticStatus.WARN, "paused: no further decision until resume"
         elif self._policy_errors:
             level, message = DiagnosticStatus.WARN, f"the policy failed {self._policy_errors} times: ACT instead"
         budget = self._session.orchestrator.budget

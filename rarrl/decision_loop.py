@@ -573,6 +573,7 @@ class DecisionSession:
         self._cap = cap or (math.inf, math.inf)
         self._home = home
         self._domain = domain
+        self.paused = False  # no decision is made; one that was made is carried out
         self.nobody_to_ask = False  # no reasoner would answer: every decision is ACT
         self._asked: Action | None = None  # the next decision, as `think_now` wished it
         self._beside: Decision | None = None  # a THINK whose answer the robot does not stand for
@@ -591,6 +592,8 @@ class DecisionSession:
         self.report = report
         self.orchestrator.cut_budget(report.budget.time_s, report.budget.tokens)
         if report.phase is not Phase.WAITING or self.idle or self._over(report.summary):
+            return None
+        if self.decision is None and self.paused:
             return None
         if self.decision is None:
             asked = Action.ACT if report.summary.thinking or self.nobody_to_ask else self._asked

@@ -164,11 +164,8 @@ def _decision(
 def expected_costs(orchestrator: Orchestrator, choices: int) -> tuple[tuple[float, float], ...]:
     """(seconds, tokens) that each of so many choices is expected to cost now; nothing for ACT."""
     costs = orchestrator.costs
-    actions = [action_of(choice)[0] for choice in range(choices)]
-    return tuple(
-        (0.0, 0.0) if a is Action.ACT else (float(costs.mean_s[a - 1]), float(costs.mean_tokens[a - 1]))
-        for a in actions
-    )
+    calls = [int(action_of(choice)[0]) - 1 for choice in range(choices)]  # -1: ACT
+    return tuple((0.0, 0.0) if i < 0 else (float(costs.mean_s[i]), float(costs.mean_tokens[i])) for i in calls)
 
 
 def _action(event: ThinkEvent) -> Action:

@@ -35,6 +35,7 @@ from rarrl.view.state import (
 from rarrl.view.story import after, decided, steps_of
 from rarrl.view.weighing import WatchedSession
 from rarrl_sim_envs.household.catalogue import NAMES
+from rarrl_sim_envs.household.executor import sentence
 from rarrl_sim_envs.household.robot.drivers import BODY, GATE, HomeSensor
 from rarrl_sim_envs.household.scene import PITCH_RAD
 from rarrl_sim_envs.household.world import DT, HEAD_M, Row, World
@@ -144,7 +145,7 @@ class LiveRecorder(TraceRecorder):
         """`story` with the plan as the robot carries it out, and where it believes the things to be that this names."""
         plan = self._env.executor
         failed = any(step.state == "failed" for step in story.steps)
-        steps = steps_of([" ".join((row[0], *map(in_words, row[1:]))) for row in plan.rows], plan.index, failed)
+        steps = steps_of([sentence(row) for row in plan.rows], plan.index, failed, in_words)
         return replace(story, steps=steps, beliefs=self._beliefs(plan.rows))
 
     def _beliefs(self, rows: Sequence[Row]) -> tuple[Belief, ...]:

@@ -1,4 +1,4 @@
-"""Definitions of the messages that a replay reads, as ROS 2 has them from Humble on; comments and constants left out.
+"""Definitions of the messages that a replay or the view reads, as ROS 2 has them from Humble on; without comments.
 
 A bag brings its own along. They are not used: what stands in a file from outside is not to say how the file is read."""
 
@@ -101,6 +101,12 @@ DEFINITIONS: dict[str, str] = {
         "std_msgs/Header header\nuint32 height\nuint32 width\nstring encoding\nuint8 is_bigendian\nuint32 step\n"
         "uint8[] data\n",
         _HEADER,
+    ),
+    "sensor_msgs/msg/PointCloud2": _text(
+        "std_msgs/Header header\nuint32 height\nuint32 width\nsensor_msgs/PointField[] fields\nbool is_bigendian\n"
+        "uint32 point_step\nuint32 row_step\nuint8[] data\nbool is_dense\n",
+        _HEADER,
+        "MSG: sensor_msgs/PointField\nstring name\nuint32 offset\nuint8 datatype\nuint32 count\n",
     ),
     "sensor_msgs/msg/LaserScan": _text(
         "std_msgs/Header header\nfloat32 angle_min\nfloat32 angle_max\nfloat32 angle_increment\n"

@@ -27,6 +27,7 @@ from rarrl.cli import (
     run,
     skill_missions,
     skills,
+    view,
     why,
 )
 
@@ -53,6 +54,7 @@ app.command("record")(bag.record)
 app.command("ask")(ask.ask)
 app.command("plot")(plot.plot)
 app.command("why")(why.why)
+app.command("view")(view.view)
 app.command("quantize")(quantize.quantize)
 app.command("convert")(policy.convert)
 _train = _group("train", "Train the parts that learn.")

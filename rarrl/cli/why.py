@@ -36,7 +36,7 @@ def why(
     from rarrl.report.runs import read_runs
     from rarrl.why import explain
 
-    chosen = _choose(read_runs(run), policy)
+    chosen = choose_run(read_runs(run), policy)
     asked_price = cost_weight
     if cost_weight is None:
         logged = chosen.header.cost_weight
@@ -68,7 +68,7 @@ def why(
         )
 
 
-def _choose(runs: list[Run], policy: str | None) -> Run:
+def choose_run(runs: list[Run], policy: str | None) -> Run:
     names = [run.policy for run in runs]
     if policy is None and len(runs) == 1:
         return runs[0]

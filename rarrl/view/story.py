@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from rarrl.events import ActEvent, EndEvent, EpisodeEvent, Event, KnownPlan, RunEvent, ShockEvent, ThinkEvent
@@ -17,25 +17,27 @@ SOURCES = {0: "the robot's own, by the nearest known goal", 1: "the planner, lev
 """`rarrl.types.PlanStatus.source` in words."""
 
 
-def spoken(step: str) -> str:
-    """A step of a plan for people; ALFRED's verbs as the reports name them.
+def spoken(step: str, name: Callable[[str], str] = str) -> str:
+    """A step of a plan for people; ALFRED's verbs as the reports name them. name: a thing's or place's class in words.
 
     >>> spoken("PutObject mug shelf"), spoken("dock")
     ('Put mug → shelf', 'dock')
     """
     verb, *names = step.split(" ")
-    return " ".join([SUBGOALS[verb][0] if verb in SUBGOALS else verb, " → ".join(names)]).strip()
+    return " ".join([SUBGOALS[verb][0] if verb in SUBGOALS else verb, " → ".join(map(name, names))]).strip()
 
 
-def steps_of(names: Sequence[str], index: int, failed: bool = False) -> tuple[Step, ...]:
-    """A plan with the step `index` on; from it on nothing is done. failed: the last attempt at it did not succeed.
+def steps_of(
+    names: Sequence[str], index: int, failed: bool = False, name: Callable[[str], str] = str
+) -> tuple[Step, ...]:
+    """A plan with the step `index` on; from it on nothing is done. failed: the last attempt at it failed. name: of `spoken`.
 
     >>> [step.state for step in steps_of(("PickupObject mug", "PutObject mug shelf"), 1)]
     ['done', 'now']
     """
     on = "failed" if failed else "now"
     states = (("done", on, "next")[(at >= index) + (at > index)] for at, _ in enumerate(names))
-    return tuple(Step(spoken(name), state) for name, state in zip(names, states, strict=True))
+    return tuple(Step(spoken(step, name), state) for step, state in zip(names, states, strict=True))
 
 
 def after(story: Story, event: Event) -> Story:

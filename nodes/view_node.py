@@ -1,0 +1,202 @@
+"""Listens to a running graph for the view: a node that hears, and calls two services. The robot needs none of it.
+
+What comes often, such as pictures, is heard while somebody watches, so that it is not sent where nobody does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import rclpy
+from rcl_interfaces.srv import GetParameters
+from rclpy.client import Client
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import parameter_value_to_python
+from rclpy.qos import QoSProfile
+from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
+from rclpy.task import Future
+from std_srvs.srv import Trigger
+
+from rarrl.config import FieldSpec, Scalar
+from rarrl.errors import InputError
+from rarrl.view.state import Controls, Snapshot
+
+from .bag_recorder import SPECS, fitting, needed
+from .ros_types import load_type
+from .view_messages import LARGE, TOPICS, GraphPicture, robot_of
+
+LOOK_S = 0.5
+"""Seconds between two looks for topics, services and settings."""
+CALL_S = 3.0
+"""Seconds within which a node answers that a button was pressed."""
+NAME = "rarrl_view"
+PAUSERS = ("executive_node", "orchestrator_node")
+"""Nodes that can pause the robot, the better one first: the executive stops the skill that runs, the orchestrator
+makes no further decision."""
+
+
+class GraphView:
+    """A running graph as a `rarrl.view.server.Source`.
+
+    Args:
+        node: what it listens with; somebody else spins it, in another thread than those that look."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._picture = GraphPicture(f"a running robot, {node.get_namespace()}")
+        self._subscriptions: dict[str, Subscription] = {}
+        self._settings: dict[str, dict[str, Scalar]] = {}
+        self._asked: dict[str, Client] = {}
+        self._began = time.monotonic()
+        self._watched = False
+        self._paused = ""  # the node that we have paused
+        node.create_timer(LOOK_S, self._look_around)
+
+    # -- for the server, in its threads
+
+    def look(self) -> Snapshot:
+        """See `Source`."""
+        return self._picture.look()
+
+    def watch(self, somebody: bool) -> None:
+        """See `Source`."""
+        self._watched = somebody
+
+    def pause(self, wanted: bool) -> str:
+        """See `Source`."""
+        who = (self._pauser() if wanted else self._paused) or self._pauser()
+        if not who:
+            return NO_PAUSE
+        why_not = self._call(f"{who}/{'pause' if wanted else 'resume'}")
+        if not why_not:
+            self._paused = who if wanted else ""
+            self._tell_controls()
+        return why_not
+
+    def think_now(self) -> str:
+        """See `Source`."""
+        return self._call("orchestrator_node/think_now")
+
+    # -- in the node's thread
+
+    def _look_around(self) -> None:
+        for topic in TOPICS:
+            heard = topic in self._subscriptions
+            if topic in LARGE and not self._watched:
+                if heard:
+                    self._node.destroy_subscription(self._subscriptions.pop(topic))
+            elif not heard:
+                self._hear(topic)
+        self._ask_settings()
+        self._tell_controls()
+
+    def _hear(self, topic: str) -> None:
+        publishers = self._node.get_publishers_info_by_topic(self._node.resolve_topic_name(topic))
+        if not publishers or publishers[0].topic_type != TOPICS[topic]:
+            return
+        with suppress(InputError):
+            of = load_type(TOPICS[topic], "msg")
+            offered = fitting([one.qos_profile for one in publishers])
+            qos = QoSProfile(depth=5, reliability=offered.reliability, durability=offered.durability)
+            self._subscriptions[topic] = self._node.create_subscription(of, topic, self._taker(topic), qos)
+
+    def _taker(self, topic: str) -> Any:
+        def take(msg: Any) -> None:
+            self._picture.take(topic, msg, time.monotonic() - self._began)
+
+        return take
+
+    def _ask_settings(self) -> None:
+        for name, specs in SPECS.items():
+            if name in self._asked:
+                continue
+            client = self._node.create_client(GetParameters, f"{name}/get_parameters")
+            if not client.service_is_ready():
+                self._node.destroy_client(client)
+                continue
+            self._asked[name] = client
+            wanted = [spec for spec in specs if needed(spec.name)]
+            future = client.call_async(GetParameters.Request(names=[spec.name for spec in wanted]))
+            future.add_done_callback(self._keeper(name, wanted))
+
+    def _keeper(self, name: str, specs: Sequence[FieldSpec]) -> Any:
+        def keep(future: Future) -> None:
+            if future.exception() is not None or future.result() is None:
+                return
+            values = [parameter_value_to_python(value) for value in future.result().values]
+            own = {spec.name: value for spec, value in zip(specs, values, strict=False) if value is not None}
+            self._settings[name] = own
+            with suppress(InputError):
+                self._picture.know(robot_of(self._settings))
+
+        return keep
+
+    def _ready(self, service: str) -> bool:
+        name = self._node.resolve_service_name(service)
+        return any(name == known for known, _ in self._node.get_service_names_and_types())
+
+    def _pauser(self) -> str:
+        return next((name for name in PAUSERS if self._ready(f"{name}/pause")), "")
+
+    def _tell_controls(self) -> None:
+        self._picture.set_controls(
+            Controls(
+                bool(self._paused),
+                "" if self._pauser() else NO_PAUSE,
+                "" if self._ready("orchestrator_node/think_now") else "no orchestrator_node is there",
+            )
+        )
+
+    def _call(self, service: str) -> str:
+        """Calls a Trigger. Returns "", or why it did nothing."""
+        client = self._node.create_client(Trigger, service)
+        try:
+            if not client.wait_for_service(timeout_sec=CALL_S):
+                return f"{service} is not there"
+            done = threading.Event()
+            future = client.call_async(Trigger.Request())
+            future.add_done_callback(lambda _: done.set())
+            if not done.wait(CALL_S) or future.result() is None:
+                return f"{service} did not answer within {CALL_S:.0f} s"
+            return "" if future.result().success else str(future.result().message)[:300]
+        finally:
+            self._node.destroy_client(client)
+
+
+NO_PAUSE = "no node is there that could pause the robot"
+
+
+@contextmanager
+def listening(namespace: str = "") -> Iterator[GraphView]:
+    """A view of the graph that ROS_DOMAIN_ID names, within the block.
+
+    Raises: InputError for a namespace that cannot be one."""
+    context = rclpy.Context()
+    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        node = Node(NAME, namespace=namespace, context=context, start_parameter_services=False, enable_rosout=False)
+    except Exception as error:
+        context.try_shutdown()
+        raise InputError(f"view: --namespace {namespace!r} is not allowed ({' '.join(str(error).split())})") from None
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    view = GraphView(node)
+
+    def spin() -> None:
+        with suppress(ExternalShutdownException):
+            executor.spin()
+
+    thread = threading.Thread(target=spin, name="view-ros", daemon=True)
+    thread.start()
+    try:
+        yield view
+    finally:
+        executor.shutdown()
+        thread.join(timeout=5.0)
+        node.destroy_node()
+        context.try_shutdown()
