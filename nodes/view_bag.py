@@ -24,7 +24,7 @@ def bag_player(bag: Bag, speed: float = 1.0) -> Player:
     recorded = {node: settings_of(bag, node, prefix, {}) for node, prefix in NODES.items()}
 
     def open_() -> At:
-        picture = GraphPicture(f"the bag {bag.path.name}")
+        picture = GraphPicture("")
         picture.know(robot_of(recorded))
         messages = bag.messages(set(topics))
         ahead: list[Message] = []
@@ -43,7 +43,7 @@ def bag_player(bag: Bag, speed: float = 1.0) -> Player:
 
         return at
 
-    return Player(open_, bag.end_s - bag.start_s, speed)
+    return Player(open_, bag.end_s - bag.start_s, f"the bag {bag.path.name}", speed)
 
 
 def _topics(bag: Bag) -> dict[str, str]:

@@ -123,11 +123,10 @@ class GraphPicture:
         source: where the messages come from, in words."""
 
     def __init__(self, source: str) -> None:
-        self._source = source
         self._lock = threading.Lock()
         self._robot = Robot()
         self._story, self._moment = Story(), Moment()
-        self._controls = Controls()
+        self._controls = Controls(source)
         self._report: Report | None = None
         self._situation: Situation | None = None
         self._message: DecisionMessage | None = None  # of the state to come
@@ -150,6 +149,7 @@ class GraphPicture:
     def set_controls(self, controls: Controls) -> None:
         """What the buttons do."""
         with self._lock:
+            controls = replace(controls, source=self._controls.source)
             self._controls = controls if controls != self._controls else self._controls
 
     def take(self, topic: str, msg: Any, t_s: float) -> None:
@@ -175,7 +175,7 @@ class GraphPicture:
                 logger.debug("view: picture: %s", error)
             if self._t_s > self._moment.t_s:
                 self._moment = replace(self._moment, t_s=self._t_s)
-            return Snapshot(self._source, self._moment, self._story, self._controls, self._camera)
+            return Snapshot(self._moment, self._story, self._controls, self._camera)
 
     # -- decisions
 
@@ -335,7 +335,7 @@ class GraphPicture:
             memoryview(image.data), image.encoding, image.width, image.height, image.step, bool(image.is_bigendian)
         )
         rgb = np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels[..., ::-1]
-        over = np.zeros((0, 4), np.float32)
+        over = None
         if cloud is not None and self._info is not None:
             rig = _rig(self._info, image.width, image.height)
             points = points_of(cloud)

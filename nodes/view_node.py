@@ -146,9 +146,9 @@ class GraphView:
     def _tell_controls(self) -> None:
         self._picture.set_controls(
             Controls(
-                bool(self._paused),
-                "" if self._pauser() else NO_PAUSE,
-                "" if self._ready("orchestrator_node/think_now") else "no orchestrator_node is there",
+                paused=bool(self._paused),
+                no_pause="" if self._pauser() else NO_PAUSE,
+                no_think="" if self._ready("orchestrator_node/think_now") else "no orchestrator_node is there",
             )
         )
 

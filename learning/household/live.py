@@ -75,7 +75,7 @@ class LiveRecorder(TraceRecorder):
         self._drawn: StereoPair | None = None
         self._path = Path()
         self._session: DecisionSession | None = None
-        self._controls = Controls(no_think=NOT_NOW)
+        self._controls = Controls("a simulated mission", no_think=NOT_NOW)
         self._pace: tuple[float, float] | None = None  # of the steady clock, and of the mission at that time
 
     # -- of the mission, in its thread
@@ -191,9 +191,7 @@ class LiveRecorder(TraceRecorder):
             image = pair.left[..., ::-1]
             self._camera = Camera(image, image.shape[1], image.shape[0], over, self._moment.t_s)
             self._drawn = pair
-        return Snapshot(
-            "a simulated mission", self._moment, self._story, self._controls, self._camera, self._shown_home
-        )
+        return Snapshot(self._moment, self._story, self._controls, self._camera, self._shown_home)
 
     def watch(self, somebody: bool) -> None:
         """See `Source`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,7 +25,6 @@ def trace_player(trace: Trace, speed: float = 1.0) -> Player:
     home, told = home_of(trace.home), stories(trace)
     begins = [t_s for t_s, _ in told]
     times = trace.t_s
-    empty = np.zeros((0, 4), np.float32)
     cameras: dict[int, Camera] = {}
     path_rows = _path_rows(trace.pose[:, :2])
 
@@ -36,7 +36,7 @@ def trace_player(trace: Trace, speed: float = 1.0) -> Player:
             cameras.clear()
             height, width = trace.picture(index).shape[:2]
             cameras[index] = Camera(
-                trace.pictures[index], width, height, empty, float(times[trace.picture_steps[index]])
+                trace.pictures[index], width, height, None, float(times[trace.picture_steps[index]])
             )
         return cameras[index]
 
@@ -44,11 +44,11 @@ def trace_player(trace: Trace, speed: float = 1.0) -> Player:
         row = max(int(np.searchsorted(times, t_s, side="right")) - 1, 0)
         story = told[max(bisect_right(begins, t_s) - 1, 0)][1]
         if not len(times):
-            return Snapshot("a recorded mission", Moment(t_s), story, home=home)
+            return Snapshot(Moment(t_s), story, home=home)
         path = trace.pose[path_rows[: int(np.searchsorted(path_rows, row, side="right"))], :2]
-        return Snapshot("a recorded mission", _moment(trace, row, path, t_s), story, camera=camera(row), home=home)
+        return Snapshot(_moment(trace, row, path, t_s), story, camera=camera(row), home=home)
 
-    return Player(lambda: at, trace.duration_s, speed)
+    return Player(lambda: at, trace.duration_s, f"a recorded mission of {trace.policy}", speed)
 
 
 def stories(trace: Trace) -> list[tuple[float, Story]]:
@@ -80,7 +80,8 @@ def _begun(story: Story, number: int, decision: TracedDecision) -> Story:
 
 def _ended(story: Story, number: int, decision: TracedDecision) -> Story:
     bars = tuple(bar for bar in story.bars if bar.decision != number)
-    left = {"time_left_s": decision.time_left_s, "tokens_left": decision.tokens_left}
+    if decision.role or decision.action == "cut":
+        story = replace(story, time_left_s=decision.time_left_s, tokens_left=decision.tokens_left)
     if decision.action != "cut":
         bar = Bar(
             number,
@@ -95,7 +96,7 @@ def _ended(story: Story, number: int, decision: TracedDecision) -> Story:
             decision.tokens_left,
         )
         bars = (*bars, bar)
-    return Story(**{**vars(story), "bars": bars, "status": "under way", **left})
+    return replace(story, bars=bars, status="under way")
 
 
 def _moment(trace: Trace, row: int, path: np.ndarray, t_s: float) -> Moment:

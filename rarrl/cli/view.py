@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -136,7 +136,8 @@ def _serve(source: Source, port: int) -> None:
 
     with viewing(source, port) as server:
         say_url(server.url)
-        threading.Event().wait()
+        with suppress(KeyboardInterrupt):  # which is how it ends
+            threading.Event().wait()
 
 
 def say_url(url: str) -> None:
@@ -145,7 +146,7 @@ def say_url(url: str) -> None:
     sys.stderr.flush()
 
 
-def maybe_graph(wanted: bool) -> object:
+def maybe_graph(wanted: bool) -> AbstractContextManager[None]:
     """A context in which the graph that this process starts is shown, where that is `wanted`."""
     if not wanted:
         return nullcontext()

@@ -29,6 +29,7 @@ class Player:
     Args:
         open_: makes what is played, from its beginning; it is called anew where it begins again.
         duration_s: of the recording.
+        source: what it is, in words.
         speed: its seconds for a real one.
         clock: seconds, for tests."""
 
@@ -36,6 +37,7 @@ class Player:
         self,
         open_: Callable[[], At],
         duration_s: float,
+        source: str,
         speed: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -45,7 +47,7 @@ class Player:
         self._t_s = 0.0
         self._since: float | None = None  # of the clock; None: it stands
         self._begun = False
-        self._controls = Controls(no_think=NO_THINK)
+        self._controls = Controls(source, recorded=True, no_think=NO_THINK)
         self._shown: tuple[float, Snapshot] | None = None
 
     def look(self) -> Snapshot:
@@ -59,7 +61,7 @@ class Player:
                 self._t_s, self._since = self._duration_s, None
             stands = self._since is None
             over = stands and self._t_s >= self._duration_s
-            controls = Controls(stands, no_think=NO_THINK, resume_label="Play again" if over else "Go on")
+            controls = replace(self._controls, paused=stands, resume_label="Play again" if over else "Go on")
             if self._shown is not None and self._shown[0] == self._t_s and controls == self._controls:
                 return self._shown[1]
             self._controls = controls if controls != self._controls else self._controls
@@ -101,13 +103,12 @@ def episode_player(run: Run, number: int, cost_weight: float, speed: float = 1.0
     one = Run(run.header, (episode,), run.note)
     told = stories(run, episode, explain(one, cost_weight), cost_weight)
     begin, times = episode.start.t, [each.t_s for each in told]
-    source = f"log of {run.policy}, episode {number}"
 
     def at(t_s: float) -> Snapshot:
         story = told[max(bisect_right(times, begin + t_s) - 1, 0)].story
-        return Snapshot(source, Moment(begin + t_s), story)
+        return Snapshot(Moment(begin + t_s), story)
 
-    return Player(lambda: at, episode.duration_s, speed)
+    return Player(lambda: at, episode.duration_s, f"the log of {run.policy}, episode {number}", speed)
 
 
 def stories(run: Run, episode: Episode, explained: list[Explained], cost_weight: float) -> list[_Told]:

@@ -252,6 +252,7 @@ class _RefusedError(Exception):
 
 class _Http(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 2 * MAX_CONNECTIONS  # those that are refused must come so far
     block_on_close = False
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], view: ViewServer) -> None:

@@ -30,13 +30,13 @@ DIGITS = 3
 @dataclass(frozen=True, eq=False)
 class Camera:
     """What the left camera shows. image: (height, width, 3) uint8 RGB, or JPEG as bytes. voxels: (n, 4) float32 over
-    it, far ones first: column and row of the centre (pixels), side (pixels), distance (m); see `voxels_over`. t_s: when
-    it was taken, on the clock of the `Moment`."""
+    it, far ones first: column and row of the centre (pixels), side (pixels), distance (m); see `voxels_over`. None: not
+    known. t_s: when it was taken, on the clock of the `Moment`."""
 
     image: np.ndarray | bytes
     width_px: int
     height_px: int
-    voxels: np.ndarray
+    voxels: np.ndarray | None
     t_s: float = 0.0
 
 
@@ -186,8 +186,11 @@ class Story:
 
 @dataclass(frozen=True)
 class Controls:
-    """What the buttons do. paused: now. no_pause, no_think: why the button is of no use, "" where it is of use."""
+    """What the buttons do, and of what. source: what is shown, in words. recorded: it is over long since. paused: it
+    stands. no_pause, no_think: why a button is of no use, "" where it is of use."""
 
+    source: str = ""
+    recorded: bool = False
     paused: bool = False
     no_pause: str = ""
     no_think: str = ""
@@ -197,9 +200,8 @@ class Controls:
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """All that is shown. source: where it comes from, in words. Parts that have not changed are the same objects."""
+    """All that is shown. Parts that have not changed are the same objects."""
 
-    source: str
     moment: Moment
     story: Story
     controls: Controls = Controls()
@@ -254,7 +256,7 @@ def _camera(camera: Camera) -> dict[str, Any]:
         "width_px": camera.width_px,
         "height_px": camera.height_px,
         "t_s": round(camera.t_s, DIGITS),
-        "voxels": np.round(camera.voxels.astype(np.float64), 1).tolist(),
+        "voxels": None if camera.voxels is None else np.round(camera.voxels.astype(np.float64), 2).tolist(),
     }
 
 

@@ -30,7 +30,7 @@ def spoken(step: str, name: Callable[[str], str] = str) -> str:
 def steps_of(
     names: Sequence[str], index: int, failed: bool = False, name: Callable[[str], str] = str
 ) -> tuple[Step, ...]:
-    """A plan with the step `index` on; from it on nothing is done. failed: the last attempt at it failed. name: of `spoken`.
+    """A plan with the step `index` on; from it on nothing is done. failed: the last attempt failed. name: of `spoken`.
 
     >>> [step.state for step in steps_of(("PickupObject mug", "PutObject mug shelf"), 1)]
     ['done', 'now']

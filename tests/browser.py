@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ class Browser:
         self._number = 0
         self.errors: list[str] = []
         address = self._address()
-        self._socket = connect(address, max_size=64 << 20, origin=None, proxy=None)
+        self._open = ExitStack()
+        self._socket = self._open.enter_context(connect(address, max_size=64 << 20, proxy=None))
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self.call("Page.enable")
@@ -105,7 +107,7 @@ class Browser:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
+        self._open.close()
         self._process.terminate()
         try:
             self._process.wait(10)
