@@ -107,6 +107,7 @@ setup(
     package_data={
         "rarrl": [
             "py.typed",
+            "view/*.html",
             *(f"data/**/*.{end}" for end in ("json", "jsonl", "txt", "yaml")),
             *(f"models/**/*.{end}" for end in ("json", "safetensors", "gguf")),
         ],

@@ -196,10 +196,11 @@ def _task_type(seed: int) -> str:
     return env.mission.task.task_type
 
 
-def play(setting: Setting, seed: int, pictures: bool) -> Played:
-    """One mission, rendered and recorded. pictures: of the left eye too."""
+def play(setting: Setting, seed: int, pictures: bool, recorder: TraceRecorder | None = None) -> Played:
+    """One mission, rendered and recorded. pictures: of the left eye too. recorder: takes it in; None: a new one."""
     name = label(setting)
-    recorder = TraceRecorder(name, pictures)
+    recorder = recorder or TraceRecorder(name, pictures)
+    recorder.policy = name
     row = run_mission(setting, seed, recorder)
     trace = recorder.trace()
     thoughts = tuple(d for d in trace.decisions if d.action == "think")
@@ -244,11 +245,12 @@ def play_all(
     progress: Progress | None = None,
     one: Play = play,
     keep: Keep | None = None,
+    live: TraceRecorder | None = None,
 ) -> list[Played]:
     """Every seed with every setting, in the order of settings, then seeds; those of the last setting with pictures.
 
     pool: plays, as `crew` makes it; None: this process. one: plays a mission. keep: is called with each mission as soon
-    as it is played, in any order.
+    as it is played, in any order. live: takes in those of the last setting, which are then played in this process.
 
     Raises: what `run_mission` raises."""
     jobs = [(setting, seed) for seed in seeds for setting in settings]
@@ -261,13 +263,14 @@ def play_all(
         if progress is not None:
             progress(len(found), f"{label(job[0])}: {played.result.end_reason}")
 
-    if pool is None:
-        for job in jobs:
-            take(job, one(*job, job[0] == settings[-1]))
-    else:
-        futures = {pool.submit(one, *job, job[0] == settings[-1]): job for job in jobs}
+    here = jobs if pool is None else [job for job in jobs if live is not None and job[0] == settings[-1]]
+    if pool is not None:
+        futures = {pool.submit(one, *job, job[0] == settings[-1]): job for job in jobs if job not in here}
         for future in as_completed(futures):
             take(futures[future], future.result())
+    for job in here:
+        shown = live is not None and job[0] == settings[-1]
+        take(job, play(*job, True, live) if shown else one(*job, job[0] == settings[-1]))
     return [found[setting, seed] for setting in settings for seed in seeds]
 
 

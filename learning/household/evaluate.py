@@ -261,16 +261,18 @@ def run_missions(
     journal: Path | None = None,
     workers: int = 1,
     progress: Say | None = None,
+    recorder: TraceRecorder | None = None,
 ) -> list[tuple[Setting, Row]]:
     """Plays every seed with every setting; in order of settings, then seeds.
 
     Args:
         journal: keeps what is done, so that a run that was killed goes on; None: nothing is kept
-        workers: processes; 1: this one"""
+        workers: processes; 1: this one
+        recorder: of one process: takes the missions in, one after another"""
     jobs = [(setting, seed) for seed in seeds for setting in settings]
     done = dict(_read(journal)) if journal is not None else {}
     todo = [job for job in jobs if _key(*job) not in done]
-    for number, (job, row) in enumerate(_play(todo, workers)):
+    for number, (job, row) in enumerate(_play(todo, workers, recorder)):
         done[_key(*job)] = row
         if journal is not None:
             _append(journal, _key(*job), row)
@@ -285,10 +287,14 @@ def count_kept(settings: Sequence[Setting], seeds: Sequence[int], journal: Path)
     return sum(_key(setting, seed) in kept for setting in settings for seed in seeds)
 
 
-def _play(todo: Sequence[tuple[Setting, int]], workers: int) -> Iterator[tuple[tuple[Setting, int], Row]]:
+def _play(
+    todo: Sequence[tuple[Setting, int]], workers: int, recorder: TraceRecorder | None
+) -> Iterator[tuple[tuple[Setting, int], Row]]:
     if workers == 1:
         for job in todo:
-            yield job, run_mission(*job)
+            if recorder is not None:
+                recorder.policy = job[0].policy
+            yield job, run_mission(*job, recorder)
         return
     # Spawned: neither OpenGL nor llama.cpp survives a fork.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:

@@ -68,7 +68,7 @@ class LiveRecorder(TraceRecorder):
         self._goes_on = threading.Event()
         self._goes_on.set()
         self._watched = False
-        self._moment, self._story = Moment(), Story(policy=policy)
+        self._moment, self._story = Moment(), Story()
         self._shown_home: Home | None = None
         self._camera: Camera | None = None
         self._seen: tuple[StereoPair, ObstacleReading, CameraRig] | None = None
@@ -86,7 +86,7 @@ class LiveRecorder(TraceRecorder):
         self._shown_home = home_of(home_plan(env.world.home))
         self._path.clear()
         self._seen = self._camera = self._pace = None
-        self._moment = Moment()
+        self._moment, self._story = Moment(), Story(policy=self.policy)
 
     def sees(self, sensor: HomeSensor) -> HomeSensor:
         """`sensor`, whose readings are kept until the next one."""

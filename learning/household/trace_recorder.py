@@ -43,7 +43,7 @@ class TraceRecorder:
     policy: who decides, for the titles. pictures: keep those of the left camera."""
 
     def __init__(self, policy: str = "", pictures: bool = True) -> None:
-        self._policy = policy
+        self.policy = policy
         self._pictures = pictures
 
     def begin(self, env: HouseholdEnv, seed: int = 0) -> None:
@@ -167,7 +167,7 @@ class TraceRecorder:
         people = max((len(r[3]) for r in rows), default=0)
 
         return Trace(
-            policy=self._policy,
+            policy=self.policy,
             seed=self._seed,
             goal=self._goal,
             home=self._home,

@@ -26,6 +26,7 @@ from rarrl.cli.playing import (
     play,
     told_where,
 )
+from rarrl.cli.view import ViewOption, live, maybe_graph
 from rarrl.errors import DependencyMissingError, InputError
 from rarrl.secrets import hide_secrets
 
@@ -84,6 +85,7 @@ def demo(
     ] = False,
     llm: LlmOption = None,
     llm_option: LlmSettings = None,
+    view: ViewOption = False,
     out: OutOption = None,
 ) -> None:
     """A robot carries out missions in a simulated home, under four policies of when to think: table, report, film.
@@ -93,20 +95,20 @@ def demo(
     gate, and plans that the small language model of rarrl writes and judges."""
     settings = language_model_settings(llm_option, llm)
     if perception:
-        given = {"--n": n, "--quick": quick or None, "--llm": llm, "--llm-option": llm_option}
+        given = {"--n": n, "--quick": quick or None, "--llm": llm, "--llm-option": llm_option, "--view": view or None}
         _refuse_with_perception(given | {"--table-missions": table_missions})
         picture = _look(new_run_folder(out), seed)
         typer.echo(f"picture: {picture}")
     elif alfworld:
-        if quick:
-            raise InputError("--quick: not with --alfworld, which needs no ROS; leave one of them away")
+        if quick or view:
+            raise InputError(f"--{'quick' if quick else 'view'}: not with --alfworld, which is text; leave one away")
         _alfworld_demo(n or GAMES, seed, llm or "llama", out)
     elif quick or llm == "profile":
         if table_missions:
             raise InputError("--table-missions: not with --quick, whose tasks --n counts; leave one of them away")
-        _quick_demo(n or EPISODES, seed, llm, settings, out)
+        _quick_demo(n or EPISODES, seed, llm, settings, out, view)
     else:
-        _household_demo(n, table_missions, seed, llm or SHIPPED, settings, out)
+        _household_demo(n, table_missions, seed, llm or SHIPPED, settings, out, view)
 
 
 def _refuse_with_perception(given: Mapping[str, object]) -> None:
@@ -116,7 +118,13 @@ def _refuse_with_perception(given: Mapping[str, object]) -> None:
 
 
 def _household_demo(
-    n: int | None, table_missions: int | None, seed: int, llm: str, model: LanguageModelConfig, out: Path | None
+    n: int | None,
+    table_missions: int | None,
+    seed: int,
+    llm: str,
+    model: LanguageModelConfig,
+    out: Path | None,
+    view: bool = False,
 ) -> None:
     many = _missions_of_the_table(table_missions, llm)
     if n is not None and n > MAX_MISSIONS:
@@ -157,8 +165,10 @@ def _household_demo(
                     household.blocks(outcomes), n or (MISSIONS if many else LIVE_MISSIONS), seed
                 )
                 _say(_rendered_text(len(seeds), settings, hide_secrets(llm)))
-                with progress("playing", len(settings) * len(seeds)) as update:
-                    household.play_all(settings, seeds, pool, update, keep=lambda _, one: played.append(one))
+                with progress("playing", len(settings) * len(seeds)) as update, live(view, pictures=True) as recorder:
+                    household.play_all(
+                        settings, seeds, pool, update, keep=lambda _, one: played.append(one), live=recorder
+                    )
         finally:  # whatever ends it, what was played is kept
             played.sort(key=lambda one: (order.index(one.result.policy), one.result.seed))
             table = household.blocks(outcomes)
@@ -228,7 +238,9 @@ def _alfworld_demo(games: int, seed: int, llm: str, out: Path | None) -> None:
     typer.echo(f"report: {shown.page} and {shown.text}")
 
 
-def _quick_demo(episodes: int, seed: int, llm: str | None, model: LanguageModelConfig, out: Path | None) -> None:
+def _quick_demo(
+    episodes: int, seed: int, llm: str | None, model: LanguageModelConfig, out: Path | None, view: bool = False
+) -> None:
     """The decision loop on real ROS 2 nodes for four policies."""
     need_ros("rarrl demo --quick")
     from rarrl.cli.results import reminder
@@ -252,7 +264,8 @@ def _quick_demo(episodes: int, seed: int, llm: str | None, model: LanguageModelC
         f"{config.orchestrator.time_budget_s:.3g} s and {config.orchestrator.token_budget:.0f} tokens of thinking.",
         markup=False,
     )
-    play(folder, policies, config, lambda p, f, u: in_graph(p, f, config, False, u))
+    with maybe_graph(view):
+        play(folder, policies, config, lambda p, f, u: in_graph(p, f, config, False, u))
     _look(folder, seed, most=1)
     known = llm in (SHIPPED, "profile")  # of another model there is no evaluation
     finish(folder, policies, reminder(episodes, recorded=llm != "profile")[: None if known else 1])

@@ -12,6 +12,7 @@ import typer
 from rarrl.cli.common import check_output, command_line, guarded, progress
 from rarrl.cli.language_model import LlmSettings, language_model_settings
 from rarrl.cli.orchestrator import JsonOption, SeedOption
+from rarrl.cli.view import ViewOption, live
 from rarrl.errors import InputError
 
 ABLATIONS = ("no_gate", "sgbm", "fp16")
@@ -55,6 +56,7 @@ def eval_mission(
     journal: Annotated[
         Path | None, typer.Option(help="File of the missions done; default: runs/missions.jsonl.")
     ] = None,
+    view: ViewOption = False,
     seed: SeedOption = 0,
     json: JsonOption = None,
 ) -> None:
@@ -71,6 +73,8 @@ def eval_mission(
     from rarrl_learning.household.mission_figures import mission_figures
 
     check_output(json, "--json")
+    if view and (beside or workers > 1):
+        raise InputError("--view: not with --beside or several --workers: one mission at a time is shown")
     if beside:
         _eval_beside(n or 300, driven, latency, seed, json)
         return
@@ -95,10 +99,10 @@ def eval_mission(
     total = len(settings) * n + len(apart) * len(few)
     if taken := count_kept(settings, seeds, kept) + count_kept(apart, few, kept):
         typer.echo(f"{taken} of {total} missions from {kept}; give --journal another file to play them again", err=True)
-    with progress("missions", total) as update:
-        played = run_missions(settings, seeds, kept, workers, update)
+    with progress("missions", total) as update, live(view) as recorder:
+        played = run_missions(settings, seeds, kept, workers, update, recorder)
         done = len(played)
-        played += run_missions(apart, few, kept, workers, lambda count, text: update(done + count, text))
+        played += run_missions(apart, few, kept, workers, lambda count, text: update(done + count, text), recorder)
     figures, rows = mission_figures(played, base)
     tables = {"settings": rows}
     if subgoals:

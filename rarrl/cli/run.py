@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ from rarrl.cli.playing import (
     told_where,
 )
 from rarrl.cli.skills import OperatorOption
+from rarrl.cli.view import ViewOption
 from rarrl.errors import InputError
 
 if TYPE_CHECKING:
@@ -116,12 +117,13 @@ def run(
     record: RecordOption = False,
     record_to: RecordToOption = None,
     record_images: RecordImagesOption = False,
+    view: ViewOption = False,
     config: ConfigOption = None,
     out: OutOption = None,
 ) -> None:
     """Run orchestrator_node and replay_node on ROS 2, without ros2 launch; with --sim the whole robot in a home; with
     --skills a task with a robot's own skills: rarrl run --skills robot:pyrobosim "bring a soda to the desk"."""
-    bag = _Recording(record or record_images or record_to is not None, record_to, record_images)
+    bag = _Beside(record or record_images or record_to is not None, record_to, record_images, view)
     if skills is not None:
         unused: dict[str, object] = {
             "n": episodes,
@@ -289,32 +291,42 @@ def _refuse_with(other: str, names: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True)
-class _Recording:
-    """What the options say of recording. folder: of the bag; None: in the folder of the run."""
+class _Beside:
+    """What the options say of recording and watching. folder: of the bag; None: in the folder of the run."""
 
     wanted: bool
     folder: Path | None
     images: bool
+    view: bool
 
     @contextmanager
     def of(self, run: Path | None) -> Iterator[None]:
-        """Records the graph that is started in the block. run: the folder of its run; None: it has none that is known
-        before."""
-        if not self.wanted:
+        """Records and shows the graph that is started in the block. run: the folder of its run; None: it has none that
+        is known before."""
+        if not (self.wanted or self.view):
             yield
             return
-        need_ros("rarrl run --record")
+        need_ros("rarrl run --record" if self.wanted else "rarrl run --view")
         from rarrl_nodes.bag_run import recording
         from rarrl_nodes.processes import environment_for
+        from rarrl_nodes.view_run import viewing_graph
 
-        beside = Path("runs", datetime.now().strftime("%Y-%m-%d_%H-%M-%S_bag"))
-        folder = self.folder or (beside if run is None else run / "bag")
+        new = Path("runs", datetime.now().strftime("%Y-%m-%d_%H-%M-%S_bag"))
+        folder = self.folder or (new if run is None else run / "bag")
         environment = dict(os.environ) if run is None else environment_for(None)[0]
-        with recording(folder, self.images, environment, lambda line: typer.echo(line, err=True)):
+        with ExitStack() as beside:
+            if self.wanted:
+                beside.enter_context(recording(folder, self.images, environment, _say))
+            if self.view:
+                beside.enter_context(viewing_graph(environment, _say))
             yield
 
 
-def _run_sim(policies: Sequence[str] | None, given: dict[str, Any], out: Path | None, bag: _Recording) -> None:
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _run_sim(policies: Sequence[str] | None, given: dict[str, Any], out: Path | None, bag: _Beside) -> None:
     """Carries missions out over the graph; a line for each."""
     if policies and len(policies) > 1:
         raise InputError("--policy: with --sim give one; `rarrl eval mission` compares several")

@@ -17,6 +17,7 @@ from rarrl.errors import InputError
 if TYPE_CHECKING:
     from rarrl.view.recorded import Player
     from rarrl.view.server import Source
+    from rarrl_learning.household.live import LiveRecorder
 
 ViewOption = Annotated[
     bool,
@@ -154,3 +155,19 @@ def maybe_graph(wanted: bool) -> AbstractContextManager[None]:
     from rarrl_nodes.view_run import viewing_graph
 
     return viewing_graph(environment_for(None)[0], lambda line: typer.echo(line, err=True))
+
+
+@contextmanager
+def live(wanted: bool, pictures: bool = False) -> Iterator[LiveRecorder | None]:
+    """Shows the missions that the recorder takes in, where that is `wanted`; else there is none. pictures: the recorder
+    keeps them, too."""
+    if not wanted:
+        yield None
+        return
+    from rarrl.view.server import viewing
+    from rarrl_learning.household.live import LiveRecorder
+
+    recorder = LiveRecorder(pictures=pictures)
+    with viewing(recorder) as server:
+        say_url(server.url)
+        yield recorder
