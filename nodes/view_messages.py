@@ -9,6 +9,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -337,9 +338,10 @@ class GraphPicture:
         rgb = np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels[..., ::-1]
         over = None
         if cloud is not None and self._info is not None:
-            rig = _rig(self._info, image.width, image.height)
-            points = points_of(cloud)
-            over = squares_over(points, _side_m(points), rig, self._robot.T_base_camera, self._robot.low_m)
+            with suppress(ValueError, InputError, IndexError):
+                rig = _rig(self._info, image.width, image.height)
+                points = points_of(cloud)
+                over = squares_over(points, _side_m(points), rig, self._robot.T_base_camera, self._robot.low_m)
         self._camera = Camera(rgb, image.width, image.height, over, self._t_s)
 
     _TAKERS: ClassVar[dict[str, Callable[[GraphPicture, Any, float], None]]] = {
