@@ -4,6 +4,7 @@ What comes often, such as pictures, is heard while somebody watches, so that it 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,8 @@ from rarrl.view.state import Controls, Snapshot
 from .bag_recorder import SPECS, fitting, needed
 from .ros_types import load_type
 from .view_messages import LARGE, TOPICS, GraphPicture, robot_of
+
+logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5
 """Seconds between two looks for topics, services and settings."""
@@ -188,8 +191,13 @@ def listening(namespace: str = "") -> Iterator[GraphView]:
     view = GraphView(node)
 
     def spin() -> None:
-        with suppress(ExternalShutdownException):
+        try:
             executor.spin()
+        except ExternalShutdownException:
+            pass
+        except Exception:
+            if context.ok():
+                logger.exception("view: the graph is not heard any more")
 
     thread = threading.Thread(target=spin, name="view-ros", daemon=True)
     thread.start()

@@ -116,7 +116,7 @@ class ViewServer:
         self.port = int(self._http.server_address[1])
         self.url = f"http://{HOST}:{self.port}/?token={self.token}"
         self._threads = [
-            threading.Thread(target=self._http.serve_forever, args=(0.1,), name="view-http", daemon=True),
+            threading.Thread(target=self._accept, name="view-http", daemon=True),
             threading.Thread(target=self._look_on, name="view-look", daemon=True),
         ]
         for thread in self._threads:
@@ -132,10 +132,26 @@ class ViewServer:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._http.shutdown()
-        self._http.server_close()
+        with suppress(OSError):
+            socket.create_connection((HOST, self.port), timeout=1.0).close()  # wakes the thread that accepts
         for thread in self._threads:
             thread.join(timeout=5.0)
+        self._http.server_close()
+
+    def _accept(self) -> None:
+        """Takes connections. Unlike `serve_forever`, it sleeps until one comes."""
+        while True:
+            try:
+                request, address = self._http.get_request()
+            except OSError:  # too many open files, or one that has gone already
+                if self._closed:
+                    return
+                time.sleep(1 / RATE_HZ)
+                continue
+            if self._closed:
+                request.close()
+                return
+            self._http.process_request(request, address)
 
     def _look_on(self) -> None:
         """Looks at the source while somebody watches."""

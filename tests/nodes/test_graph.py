@@ -2,8 +2,6 @@
 
 import ast
 import doctest
-import json
-import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -124,21 +122,6 @@ def test_the_policy_launch_file_is_thin_and_its_arguments_are_the_policys_settin
         "policy.blend_rows": 3,
         "policy.folder": "123",
     }
-
-
-def test_the_foxglove_layout_shows_topics_that_nodes_publish():
-    layout = json.loads((ROOT / "config" / "foxglove_layout.json").read_text("utf-8"))
-    shown = set(re.findall(r"/[a-z_/]+", json.dumps(layout["configById"]))) - {"/s"}
-    source = "".join(path.read_text("utf-8") for path in (ROOT / "nodes").glob("*.py"))
-    sides = {f"/{side}/{what}" for side in ("left", "right") for what in ("image_rect", "camera_info")}
-    assert {"/budget/time_left_s", "/voxels", "/diagnostics"} <= shown
-    for topic in shown - sides:
-        assert f'"{topic.removeprefix("/")}"' in source or f'"{topic}"' in source, topic
-
-    def panels(node):
-        return [node] if isinstance(node, str) else [*panels(node["first"]), *panels(node["second"])]
-
-    assert sorted(panels(layout["layout"])) == sorted(layout["configById"])
 
 
 def test_the_view_shows_topics_that_are_there():
