@@ -7,9 +7,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class Browser:
         command = [program, "--headless", "--remote-debugging-port=0", f"--user-data-dir={folder}", "--no-first-run"]
         command += ["--disable-gpu", "--no-sandbox", "--disable-dev-shm-usage", "--mute-audio", "about:blank"]
         self._log = (folder.parent / f"{folder.name}.log").open("w+")
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self._log)
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self._log, start_new_session=True)
         self._number = 0
         self.errors: list[str] = []
         address = self._address()
@@ -108,9 +109,7 @@ class Browser:
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        with suppress(ProcessLookupError):  # the program may be a script that Chromium outlives, so all of its session
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
         self._log.close()
