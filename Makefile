@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # The CPU build of torch: PyPI's Linux build brings gigabytes of CUDA. TORCH_INDEX= takes PyPI's.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
-# llama.cpp without its image tools and programs, its small files compiled twenty at a time: a fifth of the time.
+# llama.cpp without its image tools and programs, its small files compiled twenty at a time.
 LLAMA_CMAKE_ARGS ?= -DLLAVA_BUILD=OFF "-DCMAKE_PROJECT_llama_cpp_INCLUDE=$(CURDIR)/tools/llama_cpp.cmake"
 PIP = $(BIN)/python tools/pip_with_progress.py $(VENV)/pip.log
 # Processes that share the quick tests.
