@@ -12,7 +12,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -35,8 +34,8 @@ from rarrl.safety.timeline import Timeline
 from rarrl.supervision.events import Life
 
 from .arguments import ros_words, wants_help
-from .graph import FASTDDS_PROFILE
 from .heartbeat import Heart
+from .loopback import uses_shared_memory, without_shared_memory
 from .own_messages import OwnMessages, number_of
 from .params import DEADMAN_SPECS, DeadmanNodeConfig, declare, read_config
 
@@ -45,7 +44,6 @@ FEW = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 SURE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 ESTOP = "estop"
-PROFILES = "FASTRTPS_DEFAULT_PROFILES_FILE"
 ACK_S = 2.0
 """Seconds that the last zero may take to arrive, as in the gate; then the base's own time limit stops it."""
 TOLD_S = 1.0
@@ -63,7 +61,7 @@ class DeadmanNode(Node):
         self._frame = str(self.get_parameter("base_frame").value)
 
         self._scheduling = "ordinary"
-
+        self._shared_memory = uses_shared_memory()
         self._timeline = Timeline()
         self._deadman = Deadman(config, now())
         self._announcer = Announcer(settle_s=TOLD_S)
@@ -257,6 +255,7 @@ class DeadmanNode(Node):
             "publishers_of_cmd_vel": self.count_publishers(self._twist_pub.topic_name),
             "clock_jumps": self._timeline.jumps,
             "scheduling": self._scheduling,
+            "shared_memory": self._shared_memory,
         }
         status = DiagnosticStatus(level=level, name="deadman_node: commands", message=self._said())
         status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
@@ -273,14 +272,6 @@ def now() -> float:
     return time.monotonic()
 
 
-def without_shared_memory() -> None:
-    """Lets Fast DDS talk over the loopback alone in this process: whoever is frozen or killed while it holds a lock in
-    shared memory makes others wait for up to a second, and that is what the deadman is for. Before `rclpy.init`."""
-    os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
-    if Path(os.environ.get(PROFILES, "")).name == FASTDDS_PROFILE[-1]:  # ours, which is about images
-        del os.environ[PROFILES]
-
-
 def main() -> int:
     """Entry point of the executable `deadman_node`.
 
@@ -295,7 +286,7 @@ def main() -> int:
     try:
         if wants_help(sys.argv, (DeadmanNode.__doc__ or "").partition("\n")[0]):
             return 0
-        without_shared_memory()
+        without_shared_memory(os.environ)
         try:
             rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         except RuntimeError as error:  # a -p option or a parameter file that ROS cannot read

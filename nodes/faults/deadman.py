@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from rarrl.config import DeadmanConfig
+from rarrl.errors import RarrlError
 from rarrl.safety.deadman import Deadman
 from rarrl.safety.timeline import Timeline
 
@@ -33,6 +34,8 @@ FORGED_MPS = 0.44
 """Speed of forged commands, by which they are known on cmd_vel: nobody else asks for it."""
 STANDS_S = 1.5
 """Seconds for which a robot must stand that is not to move by itself: longer than any silence that goes on."""
+HELD_UP_S = 0.05
+"""Seconds from a message's stamp until it is heard, from which on a report tells it."""
 GATE_STOPS_S = 1.0
 """Seconds after which the gate says zero, once nobody commands: the age that a command may have, and a busy machine."""
 MODULES = {"gate": "rarrl_nodes.safety_gate_node", "deadman": "rarrl_nodes.deadman_node"}
@@ -49,11 +52,23 @@ class Pair(Listener):
         super().__init__()
         self.nodes: dict[str, subprocess.Popen[bytes]] = {}
         self.said: list[tuple[float, str]] = []  # when, and what the deadman said
+        self.gate_said = "nothing"
+        self.zeros: list[tuple[float, float]] = []  # when one was heard, and how long after it was stamped
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
         self.button = self.node.create_publisher(Bool, "estop", 10)
 
+    def _on_twist(self, msg: Any) -> None:
+        super()._on_twist(msg)
+        if msg.twist.linear.x == msg.twist.angular.z == 0.0:
+            stamped = msg.header.stamp.sec + msg.header.stamp.nanosec / 1e9
+            self.zeros.append((time.monotonic(), time.time() - stamped))
+
     def _on_diagnostics(self, msg: Any) -> None:
-        self.said += [(time.monotonic(), s.message) for s in msg.status if s.name.startswith("deadman_node")]
+        for status in msg.status:
+            if status.name.startswith("deadman_node"):
+                self.said.append((time.monotonic(), status.message))
+            elif status.name.startswith("safety_gate_node"):
+                self.gate_said = status.message
 
     def start_node(self, name: str) -> None:
         """Starts gate or deadman."""
@@ -94,7 +109,13 @@ class Pair(Listener):
             return
         self.pause()
         self.start("command")
-        self.need(self.moving, "gate and deadman let nothing through")
+        self.until_moving()
+
+    def until_moving(self) -> None:
+        """See `Listener`; an error tells what gate and deadman say of it."""
+        if not self.wait(self.moving):
+            deadman = self.said[-1][1] if self.said else "nothing"
+            raise RarrlError(f"faults: the base is not moved; the gate says {self.gate_said}, the deadman {deadman}")
 
     def detected(self, at: float, word: str) -> float | None:
         """Seconds until the deadman said `word`, None if it did not."""
@@ -104,6 +125,11 @@ class Pair(Listener):
         """Seconds until zero was on cmd_vel and nothing moved after it; all that was listened, without a zero."""
         zero, last, _, _ = self.answer(at)
         return max(last, time.monotonic() - at if zero is None else zero)
+
+    def held_up(self, at: float) -> str:
+        """Whether zeros came late because who listens was held up, or the wire; "" where they did not."""
+        late_s = max((late for t, late in self.zeros if t >= at), default=0.0)
+        return f"a zero was heard {late_s:.2f} s after the deadman had sent it" if late_s > HELD_UP_S else ""
 
     def moved(self, at: float) -> int:
         """Messages on cmd_vel since then that move the robot."""
@@ -115,6 +141,7 @@ class Pair(Listener):
         self.listen(0.4)
         self.heard.clear()
         self.said.clear()
+        self.zeros.clear()
 
 
 @contextmanager
@@ -128,7 +155,7 @@ def running_pair() -> Iterator[Pair]:
             pair.need(lambda: bool(pair.heard), "deadman_node does not start")
             for role in RATES:
                 pair.start(role)
-            pair.need(pair.moving, "gate and deadman let nothing through")
+            pair.until_moving()
             yield pair
         finally:
             for role in tuple(pair.players):
@@ -191,6 +218,7 @@ def gate_silenced(number: signal.Signals) -> Play:
         _, _, outputs, nan = pair.answer(at)
         stop_s = pair.stopped(at)
         detect_s = pair.detected(at, "SILENT")
+        note = pair.held_up(at)
 
         again = time.monotonic()
         if number is signal.SIGKILL:
@@ -202,7 +230,7 @@ def gate_silenced(number: signal.Signals) -> Play:
             pair.drive()
             recovered = True
         recover_s = time.monotonic() - again if recovered else None
-        return Trial(detect_s, stop_s, recover_s, outputs, int(stop_s > UNSAFE_S), {"nan_published": nan})
+        return Trial(detect_s, stop_s, recover_s, outputs, int(stop_s > UNSAFE_S), {"nan_published": nan}, note)
 
     return play
 

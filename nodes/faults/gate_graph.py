@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from .gate import CONFIG, FAR, FIELD, SECTORS, STOP_S, TICK
+from .gate import CONFIG, FAR, SECTORS, STOP_S, TICK
 from .row import Row, Trial
 from .station import STAGE, START_S, Station, own_domain, start_node
 
@@ -22,6 +22,9 @@ CLEAN_S = 5.0
 """Seconds of a clean trial."""
 WATCH_S = 1.0
 """Seconds after an injection in which the base must have come to rest."""
+ALL_AROUND = 2 * math.pi
+"""rad, field of view of the scan. A base that goes to and fro for minutes under a camera that looks ahead comes to be
+blocked at its sides, which it saw `memory_m` of way ago: rows that share a graph would wait in vain for it to move."""
 RATES = {"command": 20.0, "scan": 15.0, "odom": 30.0}
 
 
@@ -37,10 +40,10 @@ def command_message(v: float, omega: float) -> Any:
 def scan_message(ranges: list[float]) -> Any:
     from sensor_msgs.msg import LaserScan
 
-    step = FIELD / max(len(ranges), 1)
+    step = ALL_AROUND / max(len(ranges), 1)
     msg = LaserScan(angle_increment=step, range_min=0.005, range_max=FAR, ranges=ranges)
-    msg.angle_min = -FIELD / 2 + step / 2
-    msg.angle_max = FIELD / 2 - step / 2
+    msg.angle_min = -ALL_AROUND / 2 + step / 2
+    msg.angle_max = ALL_AROUND / 2 - step / 2
     msg.header.frame_id = "base_link"
     return msg
 

@@ -9,6 +9,7 @@ import ctypes
 import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,6 +25,8 @@ from ..sim_run import graph_environment
 T = TypeVar("T")
 START_S = 90.0
 """Seconds for processes to start on a busy machine; importing ROS takes most of it."""
+PARTICIPANTS = 10
+"""Processes of a ROS domain that are looked for: each takes the lowest number that is free."""
 _PR_SET_PDEATHSIG = 1  # Linux's <sys/prctl.h>
 _NUMBERS = itertools.count(os.getpid())
 
@@ -34,7 +37,10 @@ def own_domain(shared_memory: bool = False) -> Iterator[int]:
 
     shared_memory: images go through shared memory. Yields: the ROS_DOMAIN_ID, 1 to 100, not that of the environment."""
     before = dict(os.environ)
-    domain = next(d for d in (1 + n % SAFE_DOMAINS for n in _NUMBERS) if str(d) != before.get("ROS_DOMAIN_ID"))
+    tried = (1 + n % SAFE_DOMAINS for n in itertools.islice(_NUMBERS, SAFE_DOMAINS))
+    domain = next((d for d in tried if str(d) != before.get("ROS_DOMAIN_ID") and is_empty(d)), None)
+    if domain is None:
+        raise RarrlError(f"faults: other nodes run in each of the ROS domains 1 to {SAFE_DOMAINS}; end some")
     for name in ("ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"):  # whatever a robot's shell says
         os.environ.pop(name, None)
     os.environ.update((graph_environment if shared_memory else environment_for)(domain)[0])
@@ -43,6 +49,20 @@ def own_domain(shared_memory: bool = False) -> Iterator[int]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def is_empty(domain: int) -> bool:
+    """Whether nobody on this machine listens on the first ports of a ROS domain. A graph of somebody else's in it would
+    be another publisher of commands, and the robot would stand.
+
+    Ports: https://docs.ros.org/en/jazzy/Concepts/Intermediate/About-Domain-ID.html"""
+    for participant in range(PARTICIPANTS):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
+            try:
+                wire.bind(("", 7400 + 250 * domain + 10 + 2 * participant))
+            except OSError:
+                return False
+    return True
 
 
 def start_node(module: str, *arguments: str) -> subprocess.Popen[bytes]:

@@ -19,7 +19,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Bool
 
 from rarrl.errors import InputError
-from rarrl_nodes.deadman_node import LATCHED, DeadmanNode, without_shared_memory
+from rarrl_nodes.deadman_node import LATCHED, DeadmanNode
 
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 LOSSY = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -233,6 +233,14 @@ while True:
 """
 
 
+def test_its_process_does_not_listen_in_shared_memory(ear, process):
+    process("deadman_node", {"deadman.resume_s": 0.5})
+    robot = Robot(ear)
+    assert robot.drives()
+    said = [v.value for s in ear.statuses("deadman_node: commands") for v in s.values if v.key == "shared_memory"]
+    assert set(said) == {"False"}
+
+
 def test_its_process_imports_no_more_than_it_needs():
     code = "import json, sys, rarrl_nodes.deadman_node; print(json.dumps(sorted(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
@@ -240,14 +248,3 @@ def test_its_process_imports_no_more_than_it_needs():
     ours = {name for name in modules if name.split(".")[0].startswith("rarrl")}
     assert not {"cv2", "torch", "matplotlib", "gymnasium", "rclpy.lifecycle", "rarrl.safety.gate"} & modules
     assert len(ours) <= 24, sorted(ours)
-
-
-def test_nobody_else_can_make_it_wait_in_shared_memory(monkeypatch):
-    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "")
-    monkeypatch.delenv("FASTDDS_BUILTIN_TRANSPORTS")
-    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", "/opt/rarrl/config/fastdds_shm.xml")
-    without_shared_memory()
-    assert os.environ["FASTDDS_BUILTIN_TRANSPORTS"] == "UDPv4" and "FASTRTPS_DEFAULT_PROFILES_FILE" not in os.environ
-    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", "/etc/discovery_server.xml")
-    without_shared_memory()
-    assert os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] == "/etc/discovery_server.xml"

@@ -1,0 +1,50 @@
+"""Fast DDS without shared memory, for nodes that nobody else may hold up.
+
+A process that is frozen, or waits for a processor, while it holds the lock of a port in shared memory holds up all who
+send to that port, whatever their priority. Needs no ROS."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+
+from .graph import FASTDDS_PROFILE, PACKAGE
+
+PROFILES = "FASTRTPS_DEFAULT_PROFILES_FILE"
+TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
+RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+ONLY = "ROS_LOCALHOST_ONLY"
+LOOPBACK_PROFILE = ("config", "fastdds_loopback.xml")
+"""Path below the package's share folder."""
+
+
+def without_shared_memory(environment: MutableMapping[str, str]) -> None:
+    """Lets a process with this environment talk over UDP alone. Before `rclpy.init`.
+
+    Where discovery is limited to this machine, rmw_fastrtps adds shared memory whatever FASTDDS_BUILTIN_TRANSPORTS
+    says (rmw_fastrtps_shared_cpp/src/participant.cpp), so a profile of ours does what that limit would. A profile of
+    the user's stays as it is."""
+    profile = environment.get(PROFILES, "")
+    if Path(profile).name == FASTDDS_PROFILE[-1]:  # ours, which is about images
+        del environment[PROFILES]
+    elif profile:
+        return
+    if environment.get(RANGE) != "LOCALHOST" and environment.get(ONLY) != "1":
+        environment.setdefault(TRANSPORTS, "UDPv4")
+        return
+    if (found := _find(LOOPBACK_PROFILE, environment)) is not None:
+        environment |= {PROFILES: str(found), RANGE: "SYSTEM_DEFAULT", ONLY: "0"}
+
+
+def _find(parts: tuple[str, ...], environment: MutableMapping[str, str]) -> Path | None:
+    """A file of the package, in a checkout, an installation by pip, or one by colcon."""
+    prefixes = [sys.prefix, *filter(None, environment.get("AMENT_PREFIX_PATH", "").split(os.pathsep))]
+    places = (Path(__file__).resolve().parents[1], *(Path(prefix, "share", PACKAGE) for prefix in prefixes))
+    return next((path for place in places if (path := place.joinpath(*parts)).is_file()), None)
+
+
+def uses_shared_memory() -> bool:
+    """Whether Fast DDS has threads in this process that listen there. Linux."""
+    return any(name.read_text("ascii").startswith("dds.shm") for name in Path("/proc/self/task").glob("*/comm"))

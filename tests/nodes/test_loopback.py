@@ -1,0 +1,32 @@
+"""What the environment of a process becomes that talks over UDP alone."""
+
+from xml.etree import ElementTree
+
+import pytest
+
+from rarrl_nodes.loopback import LOOPBACK_PROFILE, PROFILES, RANGE, TRANSPORTS, without_shared_memory
+
+
+def after(**environment):
+    without_shared_memory(environment)
+    return environment
+
+
+@pytest.mark.parametrize("limit", [{RANGE: "LOCALHOST"}, {"ROS_LOCALHOST_ONLY": "1"}])
+def test_on_this_machine_alone_a_profile_of_ours_does_what_the_limit_would(limit):
+    found = after(**limit)
+    assert found[RANGE] == "SYSTEM_DEFAULT" and found["ROS_LOCALHOST_ONLY"] == "0"
+    assert found[PROFILES].endswith("/".join(LOOPBACK_PROFILE))
+    kinds = [e.text for e in ElementTree.parse(found[PROFILES]).getroot().iter() if e.tag.endswith("type")]
+    assert kinds == ["UDPv4"]
+
+
+def test_elsewhere_fast_dds_is_asked_for_udp():
+    assert after() == {TRANSPORTS: "UDPv4"}
+    assert after(**{PROFILES: "/opt/rarrl/config/fastdds_shm.xml"}) == {TRANSPORTS: "UDPv4"}
+    assert after(**{TRANSPORTS: "LARGE_DATA"}) == {TRANSPORTS: "LARGE_DATA"}
+
+
+def test_a_profile_of_the_user_stays():
+    kept = {PROFILES: "/etc/discovery_server.xml", RANGE: "LOCALHOST"}
+    assert after(**kept) == kept
