@@ -35,7 +35,8 @@ def without_shared_memory(environment: MutableMapping[str, str]) -> None:
         environment.setdefault(TRANSPORTS, "UDPv4")
         return
     if (found := _find(LOOPBACK_PROFILE, environment)) is not None:
-        environment |= {PROFILES: str(found), RANGE: "SYSTEM_DEFAULT", ONLY: "0"}
+        environment |= {PROFILES: str(found), RANGE: "SYSTEM_DEFAULT"}
+        environment.pop(ONLY, None)
 
 
 def _find(parts: tuple[str, ...], environment: MutableMapping[str, str]) -> Path | None:

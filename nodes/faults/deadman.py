@@ -9,7 +9,6 @@ import math
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from rarrl.safety.timeline import Timeline
 
 from .gate_graph import CLEAN_S, RATES, WATCH_S, Listener, command_message
 from .row import Row, Trial
-from .station import STAGE, own_domain
+from .station import STAGE, own_domain, start_node
 
 STOP_S = 0.25
 """Seconds from a fault of the gate to zero, and of anything that is bad for the deadman itself."""
@@ -38,7 +37,7 @@ HELD_UP_S = 0.05
 """Seconds from a message's stamp until it is heard, from which on a report tells it."""
 GATE_STOPS_S = 1.0
 """Seconds after which the gate says zero, once nobody commands: the age that a command may have, and a busy machine."""
-MODULES = {"gate": "rarrl_nodes.safety_gate_node", "deadman": "rarrl_nodes.deadman_node"}
+MODULES = {"gate": "safety_gate_node", "deadman": "deadman_node"}
 OPTIONS = {"gate": ["--ros-args", "-r", "cmd_vel:=cmd_vel_gated"], "deadman": []}
 
 
@@ -72,8 +71,7 @@ class Pair(Listener):
 
     def start_node(self, name: str) -> None:
         """Starts gate or deadman."""
-        command = [sys.executable, "-m", MODULES[name], *OPTIONS[name]]
-        self.nodes[name] = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+        self.nodes[name] = start_node(MODULES[name], *OPTIONS[name])
 
     def kill(self, name: str) -> None:
         """Kills gate or deadman."""
@@ -397,7 +395,7 @@ def rows() -> tuple[Row, ...]:
             "SIGKILL",
             f"{zero}; moves when the gate is back",
             gate_silenced(signal.SIGKILL),
-            20,
+            30,
             quick_trials=2,
             stops=True,
             recovers=True,
@@ -409,7 +407,7 @@ def rows() -> tuple[Row, ...]:
             "SIGSTOP",
             f"{zero}; moves after a command of zero",
             gate_silenced(signal.SIGSTOP),
-            20,
+            80,
             quick_trials=2,
             stops=True,
             limits=times,

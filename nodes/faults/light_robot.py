@@ -29,6 +29,7 @@ from rarrl.worker_process import CallFailedError, WorkerCommand, WorkerProcess
 
 from ..bringup import DEADMAN, GATE, TO_DEADMAN
 from ..graph import EXECUTIVE, ORCHESTRATOR, POLICY, STEREO, SUBGOAL_ASIDE, Start
+from ..loopback import without_shared_memory
 from ..supervised import Supervised
 
 HERE = "rarrl_nodes.faults.light_robot"
@@ -335,7 +336,7 @@ def light_graph(
     with own_domain():
         # A reader that is stopped and then killed leaves what it has not read in Fast DDS's shared memory: images of
         # the writer reached nobody any more. That is a fault of its own, and not this row's.
-        os.environ["FASTDDS_BUILTIN_TRANSPORTS"] = "UDPv4"
+        without_shared_memory(os.environ)
         station = Station("light_robot")
         try:
             robot = LightRobot(station)

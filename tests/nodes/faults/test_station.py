@@ -1,6 +1,8 @@
 """Graphs of the campaign: never in a robot's domain, and one at a time."""
 
+import itertools
 import os
+import socket
 from contextlib import contextmanager
 
 import pytest
@@ -14,6 +16,7 @@ from rarrl_nodes.processes import SAFE_DOMAINS
 def test_a_graph_is_never_in_the_domain_of_the_environment(monkeypatch):
     monkeypatch.setenv("ROS_DOMAIN_ID", "7")
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
+    monkeypatch.setattr(station, "is_empty", lambda domain: True)
     before = dict(os.environ)
     seen = set()
     for _ in range(2 * SAFE_DOMAINS):
@@ -23,6 +26,18 @@ def test_a_graph_is_never_in_the_domain_of_the_environment(monkeypatch):
             assert os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE") == "LOCALHOST" or os.environ["ROS_LOCALHOST_ONLY"]
     assert seen == set(range(1, SAFE_DOMAINS + 1)) - {7}
     assert dict(os.environ) == before
+
+
+def test_a_graph_is_never_where_somebody_elses_nodes_listen(monkeypatch):
+    with own_domain() as domain:
+        pass
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("", 7400 + 250 * domain + 12))  # the second participant
+        assert not station.is_empty(domain)
+        monkeypatch.setattr(station, "_NUMBERS", itertools.count(domain - 1))
+        with own_domain() as another:
+            assert another != domain
+    assert station.is_empty(domain)
 
 
 def test_the_environment_comes_back_after_an_error():
