@@ -172,8 +172,9 @@ class Processes:
         self._children[name].wait()
 
     def kill_at_once(self, name: str) -> None:
-        """The same without waiting for its end."""
-        self._children[name].kill()
+        """The same without waiting for its end; nothing where it has ended, which another may have been told first."""
+        if (child := self._children.get(name)) is not None:
+            child.kill()
 
     def running(self, name: str) -> bool:
         """Whether the node is still running."""

@@ -7,11 +7,13 @@ after the first tenth; what the memory grew by is told. As Nav2's test_updown_re
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -32,11 +34,16 @@ NODES: dict[str, tuple[str, dict[str, Any], int]] = {
         {"executive.skills": "robot:alfred", "executive.world": "robot:alfred"},
         200,
     ),
+    "deadman": ("deadman_node:DeadmanNode", {}, 1000),
     "policy": ("vla_policy_node:VlaPolicyNode", {"policy.preset": "fast"}, 50),
 }
-"""Part -> its node, settings, cycles: a policy starts a worker process in each, an executive reads its robot."""
+"""Part -> its node, settings, cycles: a policy starts a worker process in each, an executive reads its robot. The
+deadman has no lifecycle: it is made and destroyed."""
 CYCLE_S = 30.0
 """Seconds that a cycle may take on a busy machine."""
+BLOCKS = 10
+T_95 = 2.306
+"""Student's t for a line through so many blocks, 95 %, two-sided."""
 TRANSITIONS = ("configure", "activate", "deactivate", "cleanup")
 
 
@@ -46,6 +53,18 @@ def cycle(node: Any) -> int:
 
     results = [getattr(node, f"trigger_{name}")() for name in TRANSITIONS]
     return sum(result is not TransitionCallbackReturn.SUCCESS for result in results)
+
+
+def slope(sizes: np.ndarray) -> tuple[float, float]:
+    """What a series grows by from one value to the next, and half the width of its 95 % interval: a line through the
+    means of ten blocks, since values side by side resemble one another."""
+    if len(sizes) < BLOCKS:
+        return 0.0, math.inf
+    means = [float(block.mean()) for block in np.array_split(sizes, BLOCKS)]
+    at = np.arange(BLOCKS) * len(sizes) / BLOCKS
+    steepness, start = np.polyfit(at, means, 1)
+    error = np.sqrt(np.square(means - (start + steepness * at)).sum() / (BLOCKS - 2) / np.square(at - at.mean()).sum())
+    return float(steepness), T_95 * float(error)
 
 
 def usage() -> tuple[int, int, float]:
@@ -64,23 +83,26 @@ def updown(part: str, cycles: int) -> dict[str, Any]:
     module, _, kind = where.partition(":")
     rclpy.init()
     overrides = [Parameter(name, value=value) for name, value in {"autostart": False, **settings}.items()]
-    node = getattr(import_module(f"..{module}", __package__), kind)(parameter_overrides=overrides)
+    make = partial(getattr(import_module(f"..{module}", __package__), kind), parameter_overrides=overrides)
+    node = None if part == "deadman" else make()
     failures: list[int] = []
     sizes: list[float] = []
     first = usage()
     for number in range(cycles):
-        failures.append(cycle(node))
+        if node is None:
+            make().destroy_node()
+        failures.append(0 if node is None else cycle(node))
         sizes.append(usage()[2])
         if number == cycles // 10:
             first = usage()
     last = usage()
-    node.destroy_node()
+    if node is not None:
+        node.destroy_node()
     rclpy.try_shutdown()
 
-    later = np.array(sizes[cycles // 10 :])
-    slope = float(np.polyfit(np.arange(len(later)), later, 1)[0]) if len(later) > 2 else 0.0
+    grown, error = slope(1024 * np.array(sizes[cycles // 10 :]))
     left = max(last[0] - first[0], 0) + max(last[1] - first[1], 0)
-    return {"failures": failures, "left": left, "kb_per_cycle": 1024 * slope}
+    return {"failures": failures, "left": left, "kb_per_cycle": grown, "kb_error": error}
 
 
 def played(part: str) -> Callable[[int, int], list[Trial]]:
@@ -94,7 +116,7 @@ def played(part: str) -> Callable[[int, int], list[Trial]]:
             told = json.loads(done.stdout.splitlines()[-1])
         except (ValueError, IndexError):
             raise RarrlError(f"faults: {part} ended with {done.returncode}: {done.stderr[-200:]}") from None
-        note = f"{told['kb_per_cycle']:.3g} kB a cycle after the first tenth"
+        note = f"{told['kb_per_cycle']:.3g} kB a cycle after the first tenth, ± {told['kb_error']:.2g}"
         counts = [{"updown_failures": failed} for failed in told["failures"]]
         counts[-1] |= {"left": told["left"], "parent_crashes": int(done.returncode != 0)}
         return [Trial(counts=each, note=note) for each in counts]
@@ -109,7 +131,7 @@ def rows() -> tuple[Row, ...]:
             f"N3-{part}",
             part,
             f"{where.partition(':')[0]} up and down",
-            ", ".join(TRANSITIONS),
+            "made, destroyed" if part == "deadman" else ", ".join(TRANSITIONS),
             "each transition succeeds; no thread and no file is left",
             "graph",
             played(part),

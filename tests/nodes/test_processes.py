@@ -1,5 +1,6 @@
 """The graph as it is used: real nodes in processes of their own, killed and restarted."""
 
+import os
 import signal
 import time
 
@@ -13,6 +14,7 @@ from rarrl.latency.profile import load_profile
 from rarrl.latency.replay import ReplayTable
 from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.orchestrator.registry import load_policy
+from rarrl_nodes.processes import Processes
 from rarrl_nodes.run import run_graph
 from rarrl_sim_envs.alfred.make import make_executive
 
@@ -213,3 +215,13 @@ def test_a_log_that_exists_is_not_overwritten(process, tmp_path):
     node = process("replay_node", replay_parameters(tmp_path))
     assert node.wait(20) == 2 and "exists already" in node.log.read_text()
     assert (tmp_path / "events.jsonl").read_text() == "mine"
+
+
+def test_a_node_that_was_told_as_ended_can_be_killed_once_more(tmp_path):
+    processes = Processes(tmp_path, os.environ)
+    processes.start("clock", "timeit", {})  # a module that does not know --ros-args
+    end = time.monotonic() + 30.0
+    while not (ended := processes.take_ended()) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert [name for name, *_ in ended] == ["clock"]
+    processes.kill_at_once("clock")
