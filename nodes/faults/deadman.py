@@ -21,7 +21,7 @@ from rarrl.errors import RarrlError
 from rarrl.safety.deadman import Deadman
 from rarrl.safety.timeline import Timeline
 
-from .gate_graph import CLEAN_S, RATES, WATCH_S, Listener, command_message
+from .gate_graph import CLEAN_S, RATES, WATCH_S, Listener, command_message, types
 from .row import Row, Trial
 from .station import STAGE, own_domain, start_node
 
@@ -52,15 +52,19 @@ class Pair(Listener):
         self.nodes: dict[str, subprocess.Popen[bytes]] = {}
         self.said: list[tuple[float, str]] = []  # when, and what the deadman said
         self.gate_said = "nothing"
-        self.zeros: list[tuple[float, float]] = []  # when one was heard, and how long after it was stamped
+        self.delays: list[tuple[float, float]] = []  # when a message was heard, and how long after it was stamped
+        self.gated: list[tuple[float, float]] = []  # when, v: what the gate says
+        self.node.create_subscription(types()["command"], "cmd_vel_gated", self._on_gated, 100)
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
         self.button = self.node.create_publisher(Bool, "estop", 10)
 
     def _on_twist(self, msg: Any) -> None:
         super()._on_twist(msg)
-        if msg.twist.linear.x == msg.twist.angular.z == 0.0:
-            stamped = msg.header.stamp.sec + msg.header.stamp.nanosec / 1e9
-            self.zeros.append((time.monotonic(), time.time() - stamped))
+        stamped = msg.header.stamp.sec + msg.header.stamp.nanosec / 1e9
+        self.delays.append((time.monotonic(), time.time() - stamped))
+
+    def _on_gated(self, msg: Any) -> None:
+        self.gated.append((time.monotonic(), msg.twist.linear.x))
 
     def _on_diagnostics(self, msg: Any) -> None:
         for status in msg.status:
@@ -125,13 +129,13 @@ class Pair(Listener):
         return max(last, time.monotonic() - at if zero is None else zero)
 
     def held_up(self, at: float) -> str:
-        """Whether zeros came late because who listens was held up, or the wire; "" where they did not."""
-        late_s = max((late for t, late in self.zeros if t >= at), default=0.0)
-        return f"a zero was heard {late_s:.2f} s after the deadman had sent it" if late_s > HELD_UP_S else ""
+        """Whether messages came late because who listens was held up, or the wire; "" where they did not."""
+        late_s = max((late for t, late in self.delays if t >= at), default=0.0)
+        return f"a message was heard {late_s:.2f} s after it was sent" if late_s > HELD_UP_S else ""
 
-    def moved(self, at: float) -> int:
+    def moved(self, at: float, until: float = math.inf) -> int:
         """Messages on cmd_vel since then that move the robot."""
-        return sum(t >= at and (v != 0.0 or omega != 0.0) for t, v, omega in self.heard)
+        return sum(at <= t < until and (v != 0.0 or omega != 0.0) for t, v, omega in self.heard)
 
     def begin(self) -> None:
         """A trial begins: the robot moves, and nothing was heard yet."""
@@ -139,7 +143,8 @@ class Pair(Listener):
         self.listen(0.4)
         self.heard.clear()
         self.said.clear()
-        self.zeros.clear()
+        self.delays.clear()
+        self.gated.clear()
 
 
 @contextmanager
@@ -235,21 +240,25 @@ def gate_silenced(number: signal.Signals) -> Play:
 
 def deadman_killed(pair: Pair) -> Trial:
     """Nothing comes any more: from here on the base's own time limit counts. Started again, it lets nothing pass,
-    though the gate's commands go on, until somebody enables."""
+    though the gate's commands go on, until the gate says zero (a busy computer makes it) or somebody enables."""
     at = time.monotonic()
     pair.kill("deadman")
     pair.listen(0.5)
-    late = [t - at for t, _, _ in pair.heard if t - at > 0.05]
+    after = sum(t - delay > at + HELD_UP_S for t, delay in pair.delays)  # whoever sent it
 
     pair.heard.clear()
+    pair.gated.clear()
     pair.start_node("deadman")
     pair.need(lambda: bool(pair.heard), "deadman_node does not start again")
     begun = time.monotonic()
     pair.listen(STANDS_S)
-    unsafe = pair.moved(at) + len(late)
+    zero_at = next((t for t, v in pair.gated if v == 0.0 and t >= pair.heard[0][0]), math.inf)
+    unsafe = pair.moved(at, zero_at) + after
     outputs = len(pair.heard)
     enabled = pair.ask("enable") and pair.wait(pair.moving, 2.0)
     note = "" if enabled else "~/enable did not let it move"
+    if zero_at < math.inf:
+        note = "the gate said zero meanwhile"
     return Trial(None, None, time.monotonic() - begun if enabled else None, outputs, unsafe, note=note)
 
 
@@ -383,7 +392,7 @@ def rows() -> tuple[Row, ...]:
         return Row(name, "deadman", fault, injected, expected, "graph", played(play), trials, **more)
 
     zero = "zero on cmd_vel within 0.25 s"
-    stands = "zero until somebody enables; the base's own time limit stops it meanwhile"
+    stands = "zero until the gate says zero or somebody enables; the base's own time limit stops it meanwhile"
     forgery = "another process publishes motion"
     held = f"{zero}, as long as it is there, and then until a command of zero"
     clocks = "no stop, and nothing old passes"
