@@ -198,8 +198,8 @@ def test_run_graph_passes_on_what_a_node_says(tmp_path):
 
 
 def test_run_graph_gives_up_in_time_and_leaves_nothing_running(tmp_path):
-    with pytest.raises(RarrlError, match="not finished after 8 s"):
-        graph(tmp_path / "run", episodes=1000, speed=1.0, timeout_s=8.0)
+    with pytest.raises(RarrlError, match="not finished after 15 s"):
+        graph(tmp_path / "run", episodes=1000, speed=1.0, timeout_s=15.0)
     assert read_events(tmp_path / "run").run.speed == 1.0
 
 
