@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,10 +84,8 @@ class Keeper(LiveRecorder):
 def kept_mission() -> Keeper:
     """A mission, as far as it is needed."""
     keeper = Keeper()
-    try:
+    with suppress(_EnoughError):
         run_mission(SETTING, FIRST_SEED + 3, keeper)
-    except _EnoughError:
-        pass
     return keeper
 
 

@@ -72,7 +72,7 @@ def test_wheel_holds_the_data(wheel):
     names = set(wheel.namelist())
     expected = {"rarrl/py.typed"}
     for package, folder in {"rarrl": "rarrl", **MAPPED}.items():
-        data = folder_files(ROOT / folder, ".json", ".jsonl", ".safetensors", ".gguf", ".yaml")
+        data = folder_files(ROOT / folder, ".json", ".jsonl", ".safetensors", ".gguf", ".yaml", ".html")
         expected |= {f"{package}/{name}" for name in data}
     assert len(expected) > 4 and expected <= names
     share = {name.split(".data/data/")[1] for name in names if ".data/data/" in name}
