@@ -23,7 +23,7 @@ PARTS = ("perception", "policy", "reasoner", "orchestrator", "safety", "resource
 LAYERS |= dict.fromkeys(PARTS, 2)
 LAYERS |= dict.fromkeys(("results", "doctor", "events"), 2)
 LAYERS |= dict.fromkeys(("decision_loop", "build", "report", "robot", "why", "thinking"), 3)
-LAYERS |= {"executive": 4, "cli": 5, "__main__": 5}
+LAYERS |= {"executive": 4, "view": 4, "cli": 5, "__main__": 5}
 
 # Optional or slow to import: only in these modules, inside functions.
 HEAVY = {
