@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -371,9 +371,9 @@ def _robot_and_tasks(
     if (folder / OWN).is_file():
         own = read_json(folder / OWN, "lerobot")
         values = own["robot"]
-        names = (tuple(values[f.name]) for f in fields(RobotInfo) if f.name != "control_hz")
+        cameras_of, proprio, actions = (tuple(values[n]) for n in ("cameras", "proprio_names", "action_names"))
         tasks = tuple(TaskInfo(t["name"], tuple(t["instructions"]), t["scene"], t["opposite"]) for t in own["tasks"])
-        return RobotInfo(*names, float(values["control_hz"])), tasks
+        return RobotInfo(cameras_of, proprio, actions, float(values["control_hz"])), tasks
 
     _, pq = _pyarrow()
     rows = pq.read_table(folder / TASKS).to_pylist()

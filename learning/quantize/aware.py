@@ -112,7 +112,7 @@ class _Learner:
         self._optimizer.zero_grad()
         for p in self._matrices.values():
             p.grad = None
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         for name, p in self._matrices.items():
             self._copies[name].grad = p.grad
         for group in self._optimizer.param_groups:

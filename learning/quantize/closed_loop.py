@@ -173,8 +173,8 @@ def summary(
             )
 
     methods = list(dict.fromkeys(c["method"] for c in cells if c["method"] not in OURS))
-    least = {method: _least(cells, kept, lambda size, m=method: m) for method in methods}
-    least["ours"] = _least(cells, kept, _ours)
+    least = {method: _least([c for c in cells if c["method"] == method], kept) for method in methods}
+    least["ours"] = _least([c for c in cells if c["method"] == _ours(c["size"])], kept)
     unit = f"bits per weight that keep {KEPT}"
     for method, bpw in least.items():
         if bpw is not None:
@@ -210,18 +210,13 @@ def _pairs(a: Mapping[str, Any], b: Mapping[str, Any], tasks: Sequence[str]) -> 
     return pairs[:, 0], pairs[:, 1]
 
 
-def _least(
-    cells: Sequence[Mapping[str, Any]],
-    kept: Mapping[tuple[str, float], Figure],
-    method: Callable[[float], str],
-) -> float | None:
-    """The fewest bits per weight from which on every size that was played keeps enough."""
+def _least(cells: Sequence[Mapping[str, Any]], kept: Mapping[tuple[str, float], Figure]) -> float | None:
+    """The fewest bits per weight from which on all of these cells keep enough."""
     least = None
     for cell in sorted(cells, key=lambda c: -c["size"]):
-        if cell["method"] == method(cell["size"]):
-            if kept[cell["method"], cell["size"]].value < KEPT:
-                break
-            least = cell["bpw"]
+        if kept[cell["method"], cell["size"]].value < KEPT:
+            break
+        least = cell["bpw"]
     return least
 
 

@@ -1,8 +1,8 @@
 """Converts a checkpoint of the OpenVLA kind, as it is downloaded, into the folder that `openvla.py` runs.
 
 Read are safetensors, `config.json`, `tokenizer.json` and, for OpenVLA-OFT, the pickles of its head, as weights alone.
-Neither transformers nor the checkpoint's own Python is needed. Tensors go through memory one at a time: a checkpoint of
-7 B parameters takes no more than its largest one. The vision tower is not converted: it stays the user's function.
+Neither transformers nor the checkpoint's own Python is needed. The Llama's tensors go through memory one at a time;
+what is around it, 1 GB in float32, is held whole. The vision tower is not converted: it stays the user's function.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HEAD_WIDTH = 128
 """Of Llama 2; a head's width where `text_config` does not tell the number of heads."""
 HEADER_BYTES = 100_000_000
 """Of a safetensors file, at most: as its own reader allows."""
-TYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
+TYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
 """Types that are read; numpy has no bfloat16, whose bits are the upper half of a float32's."""
 FIRST_PIECE = 259
 """Of Llama 2's tokenizer: before it are <unk>, <s>, </s> and the 256 bytes."""

@@ -389,8 +389,8 @@ def observation_of(message: object, spec: Interface, now: float, openpi: OpenpiK
 
     Raises: InputError naming the key that does not fit `metadata`."""
     if openpi is not None and isinstance(message, dict) and openpi.fits(message):
-        pictures = dict(zip(map(_picture_key, spec.cameras), openpi.pictures(message), strict=True))
-        message = {**pictures, STATE: message[STATE], PROMPT: message[PROMPT]}
+        own = dict(zip(map(_picture_key, spec.cameras), openpi.pictures(message), strict=True))
+        message = {**own, STATE: message[STATE], PROMPT: message[PROMPT]}
     expected = metadata(spec)["observation"]
     if not isinstance(message, dict) or message.keys() != expected.keys():
         keys = sorted(map(str, message)) if isinstance(message, dict) else type(message).__name__
