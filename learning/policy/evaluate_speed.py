@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rarrl.policy.base import Observation, Policy
-from rarrl_sim_envs.metaworld.env import SEVEN
 from rarrl_sim_envs.suites import Env, Suite, suite_named
 
 from .evaluate import as_observation, play_start
 
 SUITE = suite_named("metaworld")
 MAX_STEPS = SUITE.play_steps  # control steps of an episode
-WORDS = SUITE.kinds  # kinds of instructions that an episode may have
 TUNING_STARTS = 50_000
 """First start of the training list that is for tuning; demonstrations are recorded from lower ones."""
 
@@ -50,11 +48,20 @@ class TrialRunner:
         self._envs.clear()
 
 
-def observation_clips(tasks: Sequence[str] = SEVEN, every: int = 8, steps: int = 80) -> list[list[Observation]]:
-    """What a policy sees while the expert does each task, from one tuning start: every `every` control steps."""
+def speed_tasks(suite: Suite = SUITE) -> tuple[str, ...]:
+    """The tasks that speed is measured on: those of the suite's first figure."""
+    return tuple(suite.figures["success_f16"][0])
+
+
+def observation_clips(
+    tasks: Sequence[str] | None = None, every: int = 8, steps: int = 80, suite: Suite = SUITE
+) -> list[list[Observation]]:
+    """What a policy sees while the expert does each task, from one tuning start: every `every` control steps.
+
+    tasks: None: `speed_tasks`"""
     found = []
-    for task in tasks:
-        env = SUITE.make(task, MAX_STEPS)
+    for task in tasks or speed_tasks(suite):
+        env = suite.make(task, suite.play_steps)
         try:
             env.reset(options={"split": "train", "start": TUNING_STARTS})
             clip = []

@@ -11,13 +11,14 @@ import typer
 
 from rarrl.cli.common import check_output, command_line, guarded, progress
 from rarrl.cli.orchestrator import JsonOption, SeedOption
-from rarrl.cli.policy import _weight
+from rarrl.cli.policy import SuiteOption, _weight
 from rarrl.errors import InputError
 
 if TYPE_CHECKING:
     from rarrl.policy.preset import Preset
+    from rarrl_sim_envs.suites import Suite
 
-PolicyOption = Annotated[Path | None, typer.Option(help="A policy folder; default: Meta-World's of the package.")]
+PolicyOption = Annotated[Path | None, typer.Option(help="A policy folder; default: the suite's, of the package.")]
 
 
 @guarded("the same command goes on from the last checkpoint")
@@ -68,6 +69,7 @@ def train_policy_student(
 @guarded("nothing was written; start again")
 def tune_policy(
     policy: PolicyOption = None,
+    suite: SuiteOption = "metaworld",
     name: Annotated[str, typer.Option(help="The preset's name: presets/NAME.json in the policy's folder.")] = "fast",
     target_ms: Annotated[
         float | None, typer.Option(help="CPU ms of a chunk, at most. Default: as few as keep the success.")
@@ -83,26 +85,30 @@ def tune_policy(
     """Search the quickest setting of a policy that keeps its success, and write it as a preset."""
     from rarrl.policy.preset import Preset
     from rarrl.policy.serve import MODELS, LlamaPolicy, load_card
-    from rarrl_learning.policy.evaluate_speed import TUNING_STARTS, TrialRunner, observation_clips
+    from rarrl_learning.policy.evaluate_speed import TUNING_STARTS, TrialRunner, observation_clips, speed_tasks
     from rarrl_learning.policy.tune import Trial, candidates, cpu_ms, tune, write_preset
-    from rarrl_sim_envs.metaworld.env import SEVEN
+    from rarrl_sim_envs.suites import suite_named
 
-    folder = policy or MODELS / "policy_metaworld"
+    where = suite_named(suite)
+    folder = policy or MODELS / f"policy_{suite}"
     check_output(folder / "presets" / f"{name}.json", "--name")
     spec, _ = load_card(folder)
     presets = [Preset(), *candidates(folder, spec, gguf or ())]
     first = TUNING_STARTS + 1000 * seed
     with ExitStack() as stack:
-        arena = stack.enter_context(TrialRunner())
+        arena = stack.enter_context(TrialRunner(where))
         policies = {str(p): stack.enter_context(LlamaPolicy(folder, preset=p)) for p in presets}
         with progress("timing", 6) as update:
-            timed = cpu_ms({n: policy.infer for n, policy in policies.items()}, observation_clips(), 5, seed, update)
+            clips = observation_clips(suite=where)
+            timed = cpu_ms({n: policy.infer for n, policy in policies.items()}, clips, 5, seed, update)
         ms = [float(values.mean()) for values in timed.values()]
 
         def play(preset: Preset, game: Trial) -> bool:
             return arena.play(policies[str(preset)], game.task, game.start, words=game.words)
 
-        games = [Trial(t, first + i, w) for i in range(starts) for w in ("trained", "swapped") for t in SEVEN]
+        games = [
+            Trial(t, first + i, w) for i in range(starts) for w in ("trained", "swapped") for t in speed_tasks(where)
+        ]
         with progress("playing", len(presets)) as update:
             tried = tune(presets, ms, games, play, keep, target_ms=target_ms, progress=update)
     path = write_preset(folder, name, tried, command_line())
@@ -117,6 +123,7 @@ def tune_policy(
 @guarded("nothing was written; start again")
 def bench_policy(
     policy: PolicyOption = None,
+    suite: SuiteOption = "metaworld",
     preset: Annotated[str, typer.Option(help="A preset of the policy's folder.")] = "fast",
     rounds: Annotated[int, typer.Option(min=2, help="Rounds of timing; all settings in turn in each.")] = 20,
     episodes: Annotated[
@@ -134,19 +141,21 @@ def bench_policy(
     from rarrl.policy.serve import MODELS, load_card
     from rarrl.results import make_results, write_results
     from rarrl_learning.policy.benchmark import bench_speed, paired, switches
-    from rarrl_learning.policy.evaluate_speed import WORDS, observation_clips
+    from rarrl_learning.policy.evaluate_speed import observation_clips
+    from rarrl_sim_envs.suites import suite_named
 
     check_output(json, "--json")
-    if unknown := set(words or ()) - set(WORDS):
-        raise InputError(f"--words: {min(unknown)!r} is unknown; allowed: {', '.join(WORDS)}")
-    folder = policy or MODELS / "policy_metaworld"
+    where = suite_named(suite)
+    if unknown := set(words or ()) - set(where.kinds):
+        raise InputError(f"--words: {min(unknown)!r} is unknown; allowed: {', '.join(where.kinds)}")
+    folder = policy or MODELS / f"policy_{suite}"
     (spec, _), chosen = load_card(folder), load_preset(folder, preset)
     with progress("timing", rounds + 1) as update:
-        figures, tables = bench_speed(folder, chosen, observation_clips(), rounds, seed, update)
+        figures, tables = bench_speed(folder, chosen, observation_clips(suite=where), rounds, seed, update)
     if episodes:
         starts = range(1000 * seed, 1000 * seed + episodes)
         for kind in words or ["trained"]:
-            solved = _games(folder, switches(chosen, spec.layers), kind, starts)
+            solved = _games(where, folder, switches(chosen, spec.layers), kind, starts)
             figures |= paired(solved, kind)
             tables[f"success, {kind} words"] = [
                 {"setting": name, **{task: f"{sum(games)}/{episodes}" for task, games in tasks.items()}}
@@ -161,13 +170,13 @@ def bench_policy(
 
 
 def _games(
-    folder: Path, settings: dict[str, Preset], words: str, starts: Sequence[int]
+    suite: Suite, folder: Path, settings: dict[str, Preset], words: str, starts: Sequence[int]
 ) -> dict[str, dict[str, list[bool]]]:
     """{setting: {task: solved or not, by start}}; with trained words also of half chunks: asked twice as often."""
     from rarrl.policy.serve import LlamaPolicy
-    from rarrl_learning.policy.evaluate_speed import TrialRunner
-    from rarrl_sim_envs.metaworld.env import SEVEN
+    from rarrl_learning.policy.evaluate_speed import TrialRunner, speed_tasks
 
+    tasks = speed_tasks(suite)
     if words != "trained":
         settings = {name: settings[name] for name in ("whole", "tuned")}
     with ExitStack() as stack:
@@ -175,12 +184,12 @@ def _games(
         seats = [(name, policy, policy.spec.horizon) for name, policy in zip(settings, policies, strict=True)]
         if words == "trained":
             seats.append(("half chunks", policies[0], policies[0].spec.horizon // 2))
-        outcomes: dict[str, dict[str, list[bool]]] = {name: {task: [] for task in SEVEN} for name, *_ in seats}
-        arena = stack.enter_context(TrialRunner())
-        update = stack.enter_context(progress(f"playing, {words}", len(SEVEN)))
-        for number, task in enumerate(SEVEN):
+        outcomes: dict[str, dict[str, list[bool]]] = {name: {task: [] for task in tasks} for name, *_ in seats}
+        update = stack.enter_context(progress(f"playing, {words}", len(tasks)))
+        for number, task in enumerate(tasks):
             update(number, task)
-            for start in starts:
-                for name, policy, rows in seats:
-                    outcomes[name][task].append(arena.play(policy, task, start, rows, "test", words))
+            with TrialRunner(suite) as arena:
+                for start in starts:
+                    for name, policy, rows in seats:
+                        outcomes[name][task].append(arena.play(policy, task, start, rows, "test", words))
     return outcomes
