@@ -94,7 +94,10 @@ ARGUMENTS: tuple[Argument, ...] = (
     ),
     Argument("policy_folder", "Folder of the policy; empty: the policy that comes with the package.", "policy.folder"),
     Argument("policy_preset", "Serving preset of the policy (compute against accuracy); empty: none.", "policy.preset"),
-    *(argument_of(_DETECTOR[f"detector.{name}"]) for name in ("preset", "camera_height_m", "camera_pitch_deg", "fuse")),
+    *(
+        argument_of(_DETECTOR[f"detector.{name}"])
+        for name in ("preset", "quality", "camera_height_m", "camera_pitch_deg", "fuse")
+    ),
     *(argument for argument in EXECUTIVE_ARGUMENTS if argument not in _COMMON),
     *map(argument_of, iter_fields(GateConfig, "gate.")),
     *DEADMAN_ARGUMENTS,

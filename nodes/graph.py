@@ -181,8 +181,9 @@ ARGUMENTS: tuple[Argument, ...] = (
 )
 """Arguments of the replay graph. An empty argument sets nothing: the parameter file or the node's default applies."""
 
+STEREO_CHOICES = ("detector.preset", "detector.quality")
 STEREO_ARGUMENTS: tuple[Argument, ...] = (
-    *(argument_of(spec) for spec in iter_fields(DetectorConfig, "detector.") if spec.name == "detector.preset"),
+    *(argument_of(spec) for spec in iter_fields(DetectorConfig, "detector.") if spec.name in STEREO_CHOICES),
     SIM_TIME,
     Argument("namespace", "Namespace of the node and its topics; empty: none."),
     Argument("left", "Namespace of the left camera.", value="left"),

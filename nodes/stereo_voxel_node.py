@@ -26,7 +26,7 @@ from rarrl.diagnostics import Heartbeat, Latencies
 from rarrl.errors import InputError, RarrlError
 from rarrl.frames import Mount, base_frames, foreign, plain
 from rarrl.perception.camera_input import FrozenImageCheck, camera_pose, grid_of
-from rarrl.perception.classical import ClassicalDetector
+from rarrl.perception.detectors import detector_class
 from rarrl.perception.obstacle_sensor import ObstacleReading, ObstacleSensor
 from rarrl.perception.obstacles import Body
 from rarrl.perception.pairing import SIDES, PairMatcher
@@ -175,7 +175,7 @@ class StereoVoxelNode(RarrlNode):
 
     def _make_sensor(self, left: CameraInfo, right: CameraInfo) -> ObstacleSensor:
         """Raises: RarrlError, ValueError for messages that describe no stereo camera."""
-        detector = ClassicalDetector(rig_of(left, right), self._spec)
+        detector = detector_class(self._config.quality)(rig_of(left, right), self._spec)
         return ObstacleSensor(detector, self._pose, self._body, self._config.scan_sectors, self._config.fuse)
 
     def _watch(self, sensor: ObstacleSensor) -> HealthWatch | None:

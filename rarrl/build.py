@@ -54,22 +54,25 @@ REPLAYED = "profile"
 """Value of `orchestrator.reasoner` with which no reasoner is asked: the robot's side replays the profile's calls."""
 
 
-def make_detector(rig: CameraRig, grid: DetectorConfig | GridSpec | str = "indoor") -> ClassicalDetector:
+def make_detector(
+    rig: CameraRig, grid: DetectorConfig | GridSpec | str = "indoor", quality: str = "accurate"
+) -> ClassicalDetector:
     """The stereo detector for the camera `rig`.
 
     Args:
         rig: the rectified stereo camera, such as `CameraRig.from_values` gives it.
         grid: which voxels it fills: the name of a preset (indoor, near, outdoor), a `GridSpec` of your own, or the
-            section `detector` of a configuration.
+            section `detector` of a configuration, which holds the quality too.
+        quality: accurate, or fast, which takes about half the time.
 
-    Raises: InputError for an unknown preset, or a cube that is no whole number of voxels."""
+    Raises: InputError for an unknown preset or quality, or a cube that is no whole number of voxels."""
     from rarrl.perception.camera_input import grid_of
-    from rarrl.perception.classical import ClassicalDetector
+    from rarrl.perception.detectors import detector_class
     from rarrl.perception.voxels import grid_spec
 
     if isinstance(grid, DetectorConfig):
-        return ClassicalDetector(rig, grid_of(grid))
-    return ClassicalDetector(rig, grid_spec(grid) if isinstance(grid, str) else grid)
+        return detector_class(grid.quality)(rig, grid_of(grid))
+    return detector_class(quality)(rig, grid_spec(grid) if isinstance(grid, str) else grid)
 
 
 def make_policy(

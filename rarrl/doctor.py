@@ -80,6 +80,7 @@ with mujoco.Renderer(model, 8, 8) as renderer:
 """Draws a ball, 8 by 8 pixels."""
 MODELS = (
     "classical-detector",
+    "fast-detector",
     "goal_reader",
     "orchestrator",
     "planner",

@@ -18,12 +18,13 @@ import numpy as np
 from rarrl.errors import DependencyMissingError
 from rarrl.perception.calibration import Evidence, load_calibration
 from rarrl.perception.classical import ClassicalDetector, Refusal
+from rarrl.perception.fast import FastDetector
 from rarrl.perception.opencv_matchers import RIVALS, CountDetector
 from rarrl.perception.voxels import pool
 from rarrl.results import Figure
 from rarrl.types import StereoPair
 
-from .evaluate import BOOTSTRAPS, OURS
+from .evaluate import BOOTSTRAPS, OURS, QUICK
 from .scenes import Scene, rendered_scene
 
 REFERENCE = "colour"
@@ -63,16 +64,16 @@ def bench_detectors(
             progress(scene.name)
         frames.append(_time_frame(scene, rounds, peer))
 
-    def ratios(name: str) -> list[float]:
-        return [f["ms"]["1"][name]["cpu"] / f["ms"]["1"][OURS]["cpu"] for f in frames if name in f["ms"]["1"]]
+    def ratios(name: str, ours: str = OURS) -> list[float]:
+        return [f["ms"]["1"][name]["cpu"] / f["ms"]["1"][ours]["cpu"] for f in frames if name in f["ms"]["1"]]
 
-    against = ratios(REFERENCE)
-    for frame, ratio in zip(frames, against, strict=True):
-        frame["speedup"] = round(ratio, 3)
-    figures = {
-        "speedup_vs_sgbm": _speedup(against, seed),
-        "speedup_vs_sgbm_min": Figure(min(against), "times, the slowest frame", len(against)),
-    }
+    figures = {}
+    for prefix, ours in (("", OURS), (f"{QUICK}_", QUICK)):
+        against = ratios(REFERENCE, ours)
+        for frame, ratio in zip(frames, against, strict=True):
+            frame[f"{prefix}speedup"] = round(ratio, 3)
+        figures[f"{prefix}speedup_vs_sgbm"] = _speedup(against, seed)
+        figures[f"{prefix}speedup_vs_sgbm_min"] = Figure(min(against), "times, the slowest frame", len(against))
     saved = [f["octree"]["dense_share"] * f["octree"]["empty_parents"] for f in frames]
     figures["octree_headroom"] = Figure(
         float(np.mean(saved)), "of our time, the most that pruning could save", len(saved)
@@ -105,6 +106,7 @@ def _time_frame(scene: Scene, rounds: int, peer: Any) -> dict[str, Any]:
     ours = ClassicalDetector(scene.rig, scene.spec)
     contenders: dict[str, Callable[[StereoPair], object]] = {name: rival.occupied for name, rival in rivals.items()}
     contenders[OURS] = ours.detect
+    contenders[QUICK] = FastDetector(scene.rig, scene.spec).detect
     if peer is not None and (scene.rig.width, scene.rig.height) == PEER_SIZE:
         contenders[PEER] = peer.detect
     wall: dict[int, Times] = {threads: {name: [] for name in contenders} for threads in THREADS}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rarrl.perception.classical import ClassicalDetector
+from rarrl.perception.fast import FastDetector
 from rarrl.perception.opencv_matchers import RIVALS, CountDetector
 from rarrl.perception.rig import CameraRig
 from rarrl.perception.voxels import GridSpec, Truth, Voxelizer, pool, truth_voxels
@@ -29,7 +30,9 @@ OUTDOOR_BY_OBS = ("outdoor",)
 BOOTSTRAPS = 10_000  # draws of scenes for an interval
 OURS = "classical"
 """The detector that the figures are about."""
-ENTRIES: dict[str, Callable[[CameraRig, GridSpec], Any]] = {OURS: ClassicalDetector}
+QUICK = "fast"
+"""The detector that figures with the prefix `fast_` are about."""
+ENTRIES: dict[str, Callable[[CameraRig, GridSpec], Any]] = {OURS: ClassicalDetector, QUICK: FastDetector}
 """Our detectors, all judged; each has `voxelizer` and `detect(pair)`."""
 RIVAL_KINDS = ("colour", "gray", "bm")
 """Of these the best is the rival; the half-size matcher is shown beside them."""
@@ -153,17 +156,38 @@ def evaluate_detectors(
 def compare(results: list[SceneResult], seed: int) -> tuple[dict[str, Figure], dict[str, Any]]:
     """Ours against the best rival of each group, paired: `<measure>_gain_<group>` for iou, obs_iou and iou_2x,
     `recall1_change` and `cd_ratio`. The last two are against the same rival at >= 5 points, and with `_at_best` against
-    the rival as it is; over the real groups where there are any. `ece`, `ece_hit`: calibration on rendered pairs, with
-    `_real` on real ones."""
+    the rival as it is; over the real groups where there are any. `worst_iou_gain`, `worst_cd_ratio`: of the scene that
+    is worst off, at best. `ece`, `ece_hit`: calibration on rendered pairs, with `_real` on real ones. The gains and
+    ratios of the fast detector have the prefix `fast_`."""
     figures: dict[str, Figure] = {}
     groups = list(dict.fromkeys(r.group for r in results))
     rivals = {group: best_baseline(results, group) for group in groups}
     filtered = {group: f"{name.split('>=')[0]}>={FILTERED}" for group, name in rivals.items()}
 
-    for group in groups:
+    for entry, prefix in ((OURS, ""), (QUICK, f"{QUICK}_")):
+        if all(entry in r.scores for r in results):
+            made = _against(results, rivals, filtered, entry, seed)
+            figures |= {prefix + name: figure for name, figure in made.items()}
+
+    rendered = [r for r in results if r.group.startswith("rendered")]
+    real = [r for r in results if not r.group.startswith("rendered")]
+    for suffix, rows in (("", rendered), ("_real", real)):
+        if rows:
+            figures[f"ece{suffix}"] = Figure(_sum([r.reliability for r in rows]).ece, "", len(rows))
+            figures[f"ece_hit{suffix}"] = Figure(_sum([r.hit_reliability for r in rows]).ece, "", len(rows))
+
+    return figures, _tables(results, groups, rivals, seed)
+
+
+def _against(
+    results: list[SceneResult], rivals: dict[str, str], filtered: dict[str, str], entry: str, seed: int
+) -> dict[str, Figure]:
+    """The detector `entry` against each group's rival, and against the rival at FILTERED points; see `compare`."""
+    figures: dict[str, Figure] = {}
+    for group in rivals:
         rows = [r for r in results if r.group == group]
         for name, unit in (("iou", "IoU"), ("obs_iou", "obs IoU"), ("iou_2x", "IoU at twice the voxel size")):
-            ours = [getattr(r.scores[OURS], name) for r in rows]
+            ours = [getattr(r.scores[entry], name) for r in rows]
             theirs = [getattr(r.scores[rivals[group]], name) for r in rows]
             figures[f"{name}_gain_{group}"] = paired(ours, theirs, seed, unit)
             figures[f"{name}_{group}"] = paired(ours, [0.0] * len(rows), seed, unit)
@@ -172,29 +196,33 @@ def compare(results: list[SceneResult], seed: int) -> tuple[dict[str, Figure], d
     real = [r for r in results if not r.group.startswith("rendered")]
     if rendered:
         figures["iou_gain_rendered"] = paired(
-            (r.scores[OURS].iou for r in rendered), (r.scores[rivals[r.group]].iou for r in rendered), seed, "IoU"
+            (r.scores[entry].iou for r in rendered), (r.scores[rivals[r.group]].iou for r in rendered), seed, "IoU"
         )
-
-    for suffix, rows in (("", rendered), ("_real", real)):
-        if rows:
-            figures[f"ece{suffix}"] = Figure(_sum([r.reliability for r in rows]).ece, "", len(rows))
-            figures[f"ece_hit{suffix}"] = Figure(_sum([r.hit_reliability for r in rows]).ece, "", len(rows))
 
     rows = real or rendered
+    gains = {r.name: r.scores[entry].iou - r.scores[rivals[r.group]].iou for r in rows}
+    ratios = {r.name: r.scores[entry].cd / max(r.scores[filtered[r.group]].cd, 1e-9) for r in rows}
+    worst = min(gains, key=gains.__getitem__)
+    figures["worst_iou_gain"] = Figure(gains[worst], f"IoU, {worst}, the worst scene", len(rows))
+    worst = max(ratios, key=ratios.__getitem__)
+    figures["worst_cd_ratio"] = Figure(ratios[worst], f"times, {worst}, the worst scene", len(rows))
+
     for suffix, against in (("", filtered), ("_at_best", rivals)):
         figures[f"recall1_change{suffix}"] = paired(
-            (r.scores[OURS].recall for r in rows), (r.scores[against[r.group]].recall for r in rows), seed, "recall"
+            (r.scores[entry].recall for r in rows), (r.scores[against[r.group]].recall for r in rows), seed, "recall"
         )
-        for group in groups:
+        for group in rivals:
             of_group = [r for r in results if r.group == group]
             theirs_cd = np.mean([r.scores[against[group]].cd for r in of_group])
-            ours_cd = np.mean([r.scores[OURS].cd for r in of_group])
+            ours_cd = np.mean([r.scores[entry].cd for r in of_group])
             figures[f"cd_ratio{suffix}_{group}"] = Figure(float(ours_cd / max(theirs_cd, 1e-9)), "times", len(of_group))
-        worst = [figures[f"cd_ratio{suffix}_{g}"].value for g in groups if g in ("indoor", "nominal")]
-        if worst:
-            figures[f"cd_ratio{suffix}"] = Figure(max(worst), "times, the worst of indoor and nominal", len(worst))
+        of_groups = [figures[f"cd_ratio{suffix}_{g}"].value for g in rivals if g in ("indoor", "nominal")]
+        if of_groups:
+            figures[f"cd_ratio{suffix}"] = Figure(
+                max(of_groups), "times, the worst of indoor and nominal", len(of_groups)
+            )
 
-    return figures, _tables(results, groups, rivals, seed)
+    return figures
 
 
 def _tables(results: list[SceneResult], groups: list[str], rivals: dict[str, str], seed: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rarrl.errors import DependencyMissingError, InputError
+from rarrl.perception.detectors import detector_class
 from rarrl.results import make_results, versions, write_results
 
 from ..progress import Progress
@@ -114,6 +115,7 @@ def train_detector(
     out: Path = Path("runs/detector/card.json"),
     command: str = "rarrl train detector",
     progress: Progress | None = None,
+    quality: str = "accurate",
 ) -> dict[str, Any]:
     """Fits the confidence of matches and the probability per voxel on rendered pairs.
 
@@ -126,19 +128,23 @@ def train_detector(
         command: What the card names as its origin.
         progress: Called with the number of pairs that are done (each is used twice and counts half), and the name of
             the next.
+        quality: Of the detector that is fitted, as in the setting `detector.quality`.
 
     Returns: The card.
 
     Raises:
-        InputError: For wrong numbers, or where too few pairs can be used.
+        InputError: For wrong numbers, an unknown quality, or where too few pairs can be used.
     """
+    detector = detector_class(quality)
     _check(seed, pairs)
     if pairs < 8:
         raise InputError(f"--pairs: must be >= 8, got {pairs}")
 
     report = _counted((lambda done, name: progress(done / 2, name)) if progress else None)  # every pair is used twice
-    fitted = train(lambda: rendered_scenes(pairs, FIT_STREAM + seed), seed, report)
-    return save(fitted, out, command=command, seed=seed, pairs=pairs, data="rendered", versions=versions())
+    fitted = train(lambda: rendered_scenes(pairs, FIT_STREAM + seed), seed, report, detector, detector.iou_for_recall)
+    return save(
+        fitted, out, detector.model.name, command=command, seed=seed, pairs=pairs, data="rendered", versions=versions()
+    )
 
 
 def _counted(progress: Progress | None) -> Callable[[str], None]:

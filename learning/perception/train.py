@@ -12,7 +12,7 @@ import numpy as np
 
 from rarrl.errors import InputError
 from rarrl.files import sha256, write_bytes_atomic, write_json_atomic
-from rarrl.perception.calibration import Calibration, Sample, card, fit, sigmoid
+from rarrl.perception.calibration import IOU_FOR_RECALL, Calibration, Sample, card, fit, sigmoid
 from rarrl.perception.classical import ClassicalDetector, Refusal
 from rarrl.perception.confidence import BIAS, FEATURES, SHIPPED, WIDTH, MatchConfidence
 from rarrl.perception.voxels import truth_voxels
@@ -41,7 +41,7 @@ def examples(detector: ClassicalDetector, scene: Scene, rng: np.random.Generator
     if isinstance(found, Refusal):
         return None
 
-    error = np.abs(found.seen.disparity - scene.disparity[::2, ::2]).ravel()
+    error = np.abs(found.seen.disparity - found.seen.pick(scene.disparity)).ravel()
     judged = np.flatnonzero(error == error)  # matched, and with truth
     if len(judged) < PIXELS // 10:
         return None
@@ -111,32 +111,44 @@ class TrainedDetector:
 
 
 def train(
-    scenes: Callable[[], Iterable[Scene]], seed: int, progress: Callable[[str], None] | None = None
+    scenes: Callable[[], Iterable[Scene]],
+    seed: int,
+    progress: Callable[[str], None] | None = None,
+    make: Callable[..., ClassicalDetector] = ClassicalDetector,
+    iou_for_recall: float = IOU_FOR_RECALL,
 ) -> TrainedDetector:
     """Fits trust, then with it the calibration. `scenes()` is called twice, so that they need not be kept.
 
+    make: called with a camera, a cube and, by name, `trust`: the detector that they are fitted for.
+    iou_for_recall: of its threshold, as IOU_FOR_RECALL.
+
     Raises: InputError where too few pairs can be used."""
     rng = np.random.default_rng(seed)
-    parts = [part for scene, detector in _each(scenes(), None, progress) if (part := examples(detector, scene, rng))]
+    parts = [
+        part for scene, detector in _each(scenes(), None, progress, make) if (part := examples(detector, scene, rng))
+    ]
     if len(parts) < 2:
         raise InputError(f"training: {len(parts)} pairs can be used, 2 are needed; give more pairs")
 
     trust, loss = fit_confidence(parts, seed)
     samples = []
-    for scene, detector in _each(scenes(), trust, progress):
+    for scene, detector in _each(scenes(), trust, progress, make):
         evidence = detector.evidence(scene.pair)
         if not isinstance(evidence, Refusal):
             truth = truth_voxels(detector.voxelizer, scene.disparity)
             samples.append(Sample(evidence, truth.occupied, truth.observed))
 
-    return TrainedDetector(trust, fit(samples), loss, len(samples))
+    return TrainedDetector(trust, fit(samples, iou_for_recall), loss, len(samples))
 
 
-def save(trained: TrainedDetector, out: Path, **origin: Any) -> dict[str, Any]:
+def save(
+    trained: TrainedDetector, out: Path, model: str = ClassicalDetector.model.name, **origin: Any
+) -> dict[str, Any]:
     """Writes the network beside `out` and, last, the card with the network's hash to `out`. Returns: the card."""
     weights = trained.trust.to_bytes()
     made = card(
         trained.calibration,
+        model,
         **origin,
         used=trained.used,
         date=date.today().isoformat(),
@@ -150,9 +162,12 @@ def save(trained: TrainedDetector, out: Path, **origin: Any) -> dict[str, Any]:
 
 
 def _each(
-    scenes: Iterable[Scene], trust: MatchConfidence | None, progress: Callable[[str], None] | None
+    scenes: Iterable[Scene],
+    trust: MatchConfidence | None,
+    progress: Callable[[str], None] | None,
+    make: Callable[..., ClassicalDetector],
 ) -> Iterator[tuple[Scene, ClassicalDetector]]:
     for scene in scenes:
         if progress:
             progress(scene.name)
-        yield scene, ClassicalDetector(scene.rig, scene.spec, trust=trust)
+        yield scene, make(scene.rig, scene.spec, trust=trust)

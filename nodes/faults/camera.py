@@ -232,14 +232,18 @@ def _hear(heard: dict[int, tuple[float, Any]], msg: Any) -> None:
 
 
 @contextmanager
-def running(scenes: Sequence[str], size: tuple[int, int] = SIZE, gate: bool = True) -> Iterator[dict[str, Camera]]:
-    """The two nodes (or the first alone) and a camera for each scene, in the scene's namespace."""
+def running(
+    scenes: Sequence[str], size: tuple[int, int] = SIZE, gate: bool = True, parameters: Sequence[str] = ()
+) -> Iterator[dict[str, Camera]]:
+    """The two nodes (or the first alone) and a camera for each scene, in the scene's namespace.
+
+    parameters: further ones of stereo_voxel_node, `name:=value`."""
     with own_domain(shared_memory=True):
         cameras = {scene: Camera(scene, size) for scene in scenes}
         children: list[subprocess.Popen[bytes]] = []
         for scene in scenes:
             given = ["--ros-args", "-r", f"__ns:=/{scene}", "-r", f"/diagnostics:=/{scene}/diagnostics"]
-            settings = [*given, "-p", f"detector.preset:={KIND}"]
+            settings = [*given, "-p", f"detector.preset:={KIND}", *(a for p in parameters for a in ("-p", p))]
             for module, arguments in (("stereo_voxel_node", settings), ("safety_gate_node", given))[: 1 + gate]:
                 children.append(start_node(module, *arguments))
             cameras[scene].pid = children[-1 - gate].pid

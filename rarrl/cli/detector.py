@@ -25,13 +25,14 @@ def train_detector(
     pairs: Annotated[int, typer.Option(min=8, help="Rendered pairs to fit on.")] = 192,
     seed: SeedOption = 0,
     out: Annotated[Path, typer.Option(help="Where the card of fitted numbers goes.")] = Path("runs/detector/card.json"),
+    quality: Annotated[str, typer.Option(help="Detector to fit: accurate or fast.")] = "accurate",
 ) -> None:
     """Fit the detector's probability per voxel on rendered pairs (some minutes)."""
     from rarrl_learning.perception import jobs
 
     check_output(out, "--out")
     with progress("rendering", pairs) as update:
-        card = jobs.train_detector(pairs, seed, out, command_line(), update)
+        card = jobs.train_detector(pairs, seed, out, command_line(), update, quality)
     typer.echo(f"card: {out} ({card['used']} of {card['pairs']} pairs used)")
 
 

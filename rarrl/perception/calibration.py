@@ -15,7 +15,7 @@ from rarrl.errors import InputError
 from rarrl.strict_json import read_json
 
 SHIPPED = Path(__file__).resolve().parents[1] / "models" / "classical-detector" / "card.json"
-"""The calibration that comes with the package."""
+"""The accurate detector's calibration, which comes with the package."""
 FREE_SHARE = 0.5
 """Share of a voxel's image footprint that must be seen through for it to count as free: more than half of it."""
 MIN_VOTE = 0.5
@@ -128,8 +128,10 @@ class Sample:
     observed: np.ndarray
 
 
-def fit(samples: Iterable[Sample]) -> Calibration:
-    """Fits a calibration to pairs with truth. Every pair has the same weight, whatever its number of voxels."""
+def fit(samples: Iterable[Sample], iou_for_recall: float = IOU_FOR_RECALL) -> Calibration:
+    """Fits a calibration to pairs with truth. Every pair has the same weight, whatever its number of voxels.
+
+    iou_for_recall: as IOU_FOR_RECALL."""
     samples = list(samples)
 
     features = []
@@ -161,14 +163,15 @@ def fit(samples: Iterable[Sample]) -> Calibration:
             either = (predicted | sample.occupied).sum()
             scores[i] += (both + 1) / (either + 1)
 
-    good = scores >= scores.max() - IOU_FOR_RECALL * len(samples)
+    good = scores >= scores.max() - iou_for_recall * len(samples)
     return Calibration(found.weights, found.free, round(float(thresholds[np.argmax(good)]), 2))
 
 
-def card(calibration: Calibration, **origin: Any) -> dict[str, Any]:
-    """Returns the calibration as plain values for its file. origin: further entries that say how it was made."""
+def card(calibration: Calibration, model: str = SHIPPED.parent.name, **origin: Any) -> dict[str, Any]:
+    """Returns the calibration of the detector `model` as plain values for its file. origin: further entries that say
+    how it was made."""
     return {
-        "model": "classical-detector",
+        "model": model,
         "weights": dict(zip(FEATURES, calibration.weights, strict=True)),
         "free": calibration.free,
         "threshold": calibration.threshold,
@@ -194,6 +197,6 @@ def read_card(path: Path) -> Calibration:
 
 
 @cache
-def load_calibration() -> Calibration:
-    """Reads the calibration that comes with the package, once."""
-    return read_card(SHIPPED)
+def load_calibration(folder: Path = SHIPPED.parent) -> Calibration:
+    """Reads the calibration that comes with the package in `folder`, once."""
+    return read_card(folder / SHIPPED.name)

@@ -41,19 +41,28 @@ def complete(disparity: np.ndarray, image: np.ndarray) -> Completion:
     trust is the weighted share of candidates that agree; it falls with the distance to the nearest. image: the left
     one, uint8."""
     cells = np.ascontiguousarray(disparity[STEP // 2 :: STEP, STEP // 2 :: STEP])
-    rows, columns = cells.shape
+    empty = empty_share(disparity, cells.shape) * np.float32(disparity.size / cells.size)
+    return extend(cells, empty, cv2.resize(image, cells.shape[::-1], interpolation=cv2.INTER_AREA))
 
-    share = cv2.resize(
-        np.isnan(disparity).view(np.uint8) * np.uint8(240), (columns, rows), interpolation=cv2.INTER_AREA
-    )
-    empty = share * np.float32(disparity.size / cells.size / 240)
+
+def empty_share(disparity: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Returns the share of pixels without disparity, 0 to 1, in each of rows and columns of cells; `shape` float32."""
+    gaps = np.isnan(disparity).view(np.uint8) * np.uint8(240)
+    return cv2.resize(gaps, shape[::-1], interpolation=cv2.INTER_AREA) * np.float32(1 / 240)
+
+
+def extend(cells: np.ndarray, empty: np.ndarray, image: np.ndarray) -> Completion:
+    """Does the same for cells: `disparity` in their middle, number of pixels without one, and colour.
+
+    cells, empty: (rows, columns) float32. image: (rows, columns) or (rows, columns, 3) uint8."""
+    rows, columns = cells.shape
     matched = cells == cells  # false for NaN
 
     v, u = np.nonzero(~matched)
     if not len(v) or not matched.any():
         return Completion(cells, np.where(matched, empty, 0))
 
-    colours = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
+    colours = image.astype(np.float32)
     source = _first_matched(matched, v, u)
     found = source >= 0
     source = np.maximum(source, 0)

@@ -1,6 +1,7 @@
 """How far to trust a match: a small learned network predicts whether a matched pixel votes for the right voxel.
 
-The network reads the result of a second matcher (block matching at half size, which sees less but errs differently),
+The network reads the result of a second matcher (block matching at half size, which sees less but errs differently; for
+the fast detector, the quick look),
 the texture, steps of disparity nearby (matches spread over the edges of near things) and the gaps around. It was
 trained on rendered pairs and fits any camera and voxel size, because the width of a voxel in pixels of disparity is an
 input.
@@ -24,7 +25,7 @@ from rarrl.files import read_file
 from rarrl.perception.opencv_matchers import block_matcher, match_padded
 
 SHIPPED = Path(__file__).resolve().parents[1] / "models" / "classical-detector" / "trust.safetensors"
-"""The network that comes with the package."""
+"""The accurate detector's network, which comes with the package."""
 MAX_BYTES = 1_000_000
 """Bytes of a network's file; the shipped one has 564, so a larger one is a wrong file."""
 FEATURES = ("unlike", "unconfirmed", "texture", "to_far", "to_near", "known_near", "known_around", "width", "bias")
@@ -35,29 +36,50 @@ BIAS = FEATURES.index("bias")
 """Index of the constant 1."""
 WINDOW = 11
 """Pixels at half size: side of block matching's window. Chosen by hand."""
-AGREE_PX = 1.0
-"""Pixels at half size within which block matching confirms a match. Chosen by hand."""
+AGREE_PX = 2.0
+"""Pixels within which the second matcher confirms a match. Chosen by hand."""
 UNLIKE_PX = 4.0
-"""Pixels: larger differences between the matchers, and pixels where block matching finds nothing, count as this one."""
+"""Pixels: larger differences between the matchers, and pixels where the second finds nothing, count as this one."""
 STEP_PX = 4.0
 """Pixels: larger steps of disparity count as this one."""
-NEAR = np.ones((5, 5), dtype=np.uint8)
-"""Neighbourhood, at half size, in which steps of disparity are looked for. Chosen by hand."""
 CHUNK = 8192
 """Pixels that go through the network at a time, so that its inner layer stays in the processor's cache."""
 
 
+@dataclass(frozen=True)
+class Windows:
+    """Sides of the windows in which features look around, in rows and columns of the matches. Chosen by hand.
+
+    texture: for the mean slope of the image. steps: for steps of disparity. near, around: for the share of matches."""
+
+    texture: int
+    steps: int
+    near: int
+    around: int
+
+
+HALF_SIZE = Windows(5, 5, 7, 31)
+QUARTER_SIZE = Windows(3, 3, 3, 15)
+
+
 @dataclass(frozen=True, eq=False)
 class MatchFeatures:
-    """What is known of the matches at every second row and column.
+    """What is known of some of the matches, in rows and columns.
 
     disparity: (rows, columns) float32, pixels of the full image, NaN where there is none. features: (len(FEATURES),
-    rows, columns) float32, without meaning where there is no disparity. agree: (rows, columns) bool, True where block
-    matching confirms the match."""
+    rows, columns) float32, without meaning where there is no disparity. agree: (rows, columns) bool, True where the
+    second matcher confirms the match. first, step: which pixels of the image they are, in rows and in columns."""
 
     disparity: np.ndarray
     features: np.ndarray
     agree: np.ndarray
+    first: int
+    step: int
+
+    def pick(self, image: np.ndarray) -> np.ndarray:
+        """Returns the pixels of `image` ((height, width)) that the matches are of, (rows, columns)."""
+        rows, columns = self.disparity.shape
+        return image[self.first :: self.step, self.first :: self.step][:rows, :columns]
 
 
 def half_size(image: np.ndarray) -> np.ndarray:
@@ -78,36 +100,55 @@ def clues(
     """
     left, right = half_size(left), half_size(right)
     found = np.ascontiguousarray(disparity[::2, ::2])
-    known = found == found  # false for NaN
 
     first = start // 2
     searched = 16 * math.ceil((start + count - 2 * first) / 32)
     matcher = block_matcher(first, searched, WINDOW)
     matcher.setSpeckleWindowSize(0)
-    other = match_padded(matcher, left, right, max(first + searched, 0))
+    other = 2 * match_padded(matcher, left, right, max(first + searched, 0))
 
+    return MatchFeatures(*features_of(found, other, left, width_px, HALF_SIZE), 0, 2)
+
+
+def coarse_clues(small: np.ndarray, coarse: np.ndarray, found: np.ndarray, width_px: np.ndarray) -> MatchFeatures:
+    """Computes the features of matches in the middle of blocks of 4 x 4 pixels, without a matcher of their own.
+
+    small: (rows, columns) uint8, the left image at quarter size. coarse: (rows, columns) float32, pixels of the full
+    image, what the quick look matched. found: the matches, and width_px: how wide a voxel is there, in pixels of
+    disparity, both float32 with up to as many rows and columns."""
+    there = tuple(slice(n) for n in found.shape)
+    return MatchFeatures(*features_of(found, coarse[there], small[there], width_px, QUARTER_SIZE), 2, 4)
+
+
+def features_of(
+    found: np.ndarray, other: np.ndarray, left: np.ndarray, width_px: np.ndarray, windows: Windows
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns disparity, features and agree of `MatchFeatures`. All images are (rows, columns); other: what the second
+    matcher found, pixels of the full image."""
+    known = found == found  # false for NaN
     features = np.empty((len(FEATURES), *found.shape), dtype=np.float32)
     unlike, unconfirmed, texture, to_far, to_near, near, around, width, bias = features
 
-    np.minimum(np.abs(2 * other - found), UNLIKE_PX, out=unlike)
-    agree = unlike < 2 * AGREE_PX  # false for NaN
+    np.minimum(np.abs(other - found), UNLIKE_PX, out=unlike)
+    agree = unlike < AGREE_PX  # false for NaN
     np.isnan(other, out=unconfirmed, casting="unsafe")
     unlike[other != other] = UNLIKE_PX
 
     slope = cv2.Sobel(left, cv2.CV_32F, 1, 0, ksize=1)
-    cv2.blur(np.abs(slope, out=slope), (5, 5), dst=texture)
+    cv2.blur(np.abs(slope, out=slope), (windows.texture, windows.texture), dst=texture)
     np.log(texture + np.float32(0.5), out=texture)
 
-    np.minimum(found - cv2.erode(np.where(known, found, np.float32(1e4)), NEAR), STEP_PX, out=to_far)
-    np.minimum(cv2.dilate(np.where(known, found, np.float32(-1e4)), NEAR) - found, STEP_PX, out=to_near)
+    steps = np.ones((windows.steps, windows.steps), dtype=np.uint8)
+    np.minimum(found - cv2.erode(np.where(known, found, np.float32(1e4)), steps), STEP_PX, out=to_far)
+    np.minimum(cv2.dilate(np.where(known, found, np.float32(-1e4)), steps) - found, STEP_PX, out=to_near)
 
     ones = known.view(np.uint8)
-    cv2.boxFilter(ones, cv2.CV_32F, (7, 7), dst=near)
-    cv2.boxFilter(ones, cv2.CV_32F, (31, 31), dst=around)
+    cv2.boxFilter(ones, cv2.CV_32F, (windows.near, windows.near), dst=near)
+    cv2.boxFilter(ones, cv2.CV_32F, (windows.around, windows.around), dst=around)
     np.log(width_px, out=width)
     bias[:] = 1
 
-    return MatchFeatures(found, features, agree)
+    return found, features, agree
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,14 +174,18 @@ class MatchConfidence:
         return 0.5 + 0.5 * np.tanh(0.5 * (logit + self.out[-1]))
 
     def image(self, seen: MatchFeatures, height: int, width: int) -> np.ndarray:
-        """Returns the probability for each pixel, (height, width) float32.
-
-        Each feature stands for its 2 x 2 pixels; a pixel without a match takes the largest of its neighbours."""
-        known = seen.disparity == seen.disparity
-        small = np.where(known, self(seen.features.reshape(len(FEATURES), -1)).reshape(known.shape), np.float32(0))
-        small = np.where(known, small, cv2.dilate(small, np.ones((3, 3), dtype=np.uint8)))
+        """Returns the probability for each pixel, (height, width) float32; `seen` has every second row and column."""
+        small = self.of(seen)
         rows, columns = small.shape
         return cv2.resize(small, (2 * columns, 2 * rows), interpolation=cv2.INTER_NEAREST)[:height, :width]
+
+    def of(self, seen: MatchFeatures) -> np.ndarray:
+        """Returns the probability of each of the matches, (rows, columns) float32.
+
+        Where there is no match, it is the largest of the neighbours'."""
+        known = seen.disparity == seen.disparity
+        stated = np.where(known, self(seen.features.reshape(len(FEATURES), -1)).reshape(known.shape), np.float32(0))
+        return np.where(known, stated, cv2.dilate(stated, np.ones((3, 3), dtype=np.uint8)))
 
     def to_bytes(self) -> bytes:
         """Returns the content of a safetensors file."""
@@ -174,6 +219,6 @@ def read_confidence(path: Path) -> MatchConfidence:
 
 
 @cache
-def load_confidence() -> MatchConfidence:
-    """Reads the network that comes with the package, once."""
-    return read_confidence(SHIPPED)
+def load_confidence(folder: Path = SHIPPED.parent) -> MatchConfidence:
+    """Reads the network that comes with the package in `folder`, once."""
+    return read_confidence(folder / SHIPPED.name)

@@ -83,6 +83,18 @@ def grid_spec(name: str) -> GridSpec:
     return PRESETS[name]
 
 
+@dataclass(frozen=True, eq=False)
+class Voters:
+    """Pixels that vote for the voxels that they lie in.
+
+    disparity, weight: (rows, columns) float32; pixels, NaN: none. step: of the image they hold only every n-th row,
+    from n // 2 on, and every m-th column."""
+
+    disparity: np.ndarray
+    weight: np.ndarray
+    step: tuple[int, int] = (1, 1)
+
+
 class Voxelizer:
     """Counts, for one camera and one cube, which voxels a disparity image hits and which it sees through."""
 
@@ -105,16 +117,16 @@ class Voxelizer:
         """Counts the pixels of `disparity` ((height, width) float32, pixels, NaN: none) that fall into each voxel.
 
         Returns: (size, size, size) int64."""
-        flat, _ = self._flat_index(disparity)
-        return np.bincount(flat, minlength=self.spec.size**3).reshape(self.spec.shape)
+        return self._counted(self._flat_index(disparity))
 
-    def votes(self, disparity: np.ndarray, weight: np.ndarray, step: int = 1) -> np.ndarray:
-        """Adds up the `weight` of the pixels that fall into each voxel; (size, size, size) float64.
+    def votes(self, *voters: Voters) -> np.ndarray:
+        """Adds up the weights of the pixels that fall into each voxel; (size, size, size) float64."""
+        flat = np.concatenate([self._flat_index(v.disparity, v.step) for v in voters])
+        return self._counted(flat, np.concatenate([v.weight.ravel() for v in voters]))
 
-        weight: of the shape of `disparity`. step: the arrays hold only every step-th row and column, from step // 2
-        on."""
-        flat, inside = self._flat_index(disparity, step)
-        return np.bincount(flat, weights=weight[inside], minlength=self.spec.size**3).reshape(self.spec.shape)
+    def _counted(self, flat: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
+        counts = np.bincount(flat, weights=weight, minlength=self.spec.size**3 + 1)
+        return counts[:-1].reshape(self.spec.shape)
 
     def certainty(self, disparity: np.ndarray, sigma_px: np.ndarray) -> np.ndarray:
         """Returns about the probability, (height, width) float32, that a pixel lies in the voxel of its disparity.
@@ -131,15 +143,16 @@ class Voxelizer:
         shifted = np.maximum(disparity + np.float32(self.rig.doffs), np.float32(0.1))
         return shifted * shifted * np.float32(self.spec.voxel_size / (self.rig.fx * self.rig.baseline))
 
-    def _flat_index(self, disparity: np.ndarray, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the flat voxel index, (n,), of the n pixels in the cube, and which these are (bool, as
-        `disparity`)."""
+    def _flat_index(self, disparity: np.ndarray, step: tuple[int, int] = (1, 1)) -> np.ndarray:
+        """Returns the flat voxel index of each pixel, (n,) int32; the number of voxels for those outside the cube."""
         rig = self.rig
         spec = self.spec
-        if step == 1:
+        if step == (1, 1):
             rig.check_size(disparity)
 
-        x, y = self._x[step // 2 :: step], self._y[step // 2 :: step, None]
+        rows, columns = disparity.shape
+        y, x = (axis[n // 2 :: n] for axis, n in zip((self._y, self._x), step, strict=True))
+        y, x = y[:rows, None], x[:columns]
 
         # Every pixel is computed, even without disparity: whole images are quicker than gathering some pixels.
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -155,20 +168,23 @@ class Voxelizer:
                 index *= spec.size
                 index += cell.astype(np.int32)
 
-        return index[inside], inside
+        np.copyto(index, spec.size**3, where=~inside)
+        return index.ravel()
 
-    def seen_through(self, disparity: np.ndarray, textured: np.ndarray | None = None) -> np.ndarray:
+    def seen_through(self, disparity: np.ndarray, textured: np.ndarray | None = None, row_step: int = 1) -> np.ndarray:
         """Returns the share, 0 to 1, of each voxel's image footprint whose rays pass through it.
 
         Carving: a ray passes through the voxels nearer than its surface. Blocks of 4 x 4 pixels count with their
         *nearest* surface; pixels without disparity, and the part of a footprint outside the image, count as not seen.
 
         textured: (rows, columns) bool per block; nothing is seen through the other blocks. None: all are textured.
+        row_step: 2 where a row of `disparity` stands for two of the image.
         Returns: (size, size, size) float32."""
-        self.rig.check_size(disparity)
+        if row_step == 1:
+            self.rig.check_size(disparity)
         size = self.spec.size
 
-        nearest, count = _blocks(disparity)
+        nearest, count = _blocks(disparity, -(-self.rig.height // BLOCK), row_step)
         if textured is not None:
             count *= textured
 
@@ -271,18 +287,21 @@ def _spans(edges: np.ndarray, end: int) -> tuple[np.ndarray, np.ndarray, slice]:
     return low[within], high[within], within
 
 
-def _blocks(disparity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns per block of 4 x 4 pixels the greatest disparity (float32, -inf: none) and how many have one (uint8)."""
-    rows, columns = (-(-n // BLOCK) for n in disparity.shape)
-    padded = np.full((rows * BLOCK, columns * BLOCK), -np.inf, dtype=np.float32)
+def _blocks(disparity: np.ndarray, rows: int, row_step: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Returns per block of 4 x 4 pixels the greatest disparity (float32, -inf: none) and how many have one (uint8).
+
+    rows: of blocks. row_step: how many rows of the image one of `disparity` stands for."""
+    columns = -(-disparity.shape[1] // BLOCK)
+    high = BLOCK // row_step
+    padded = np.full((rows * high, columns * BLOCK), -np.inf, dtype=np.float32)
     known = disparity == disparity  # false for NaN
     np.copyto(padded[: disparity.shape[0], : disparity.shape[1]], disparity, where=known)
 
-    strips = padded.reshape(rows, BLOCK, columns * BLOCK).max(axis=1)
+    strips = padded.reshape(rows, high, columns * BLOCK).max(axis=1)
     nearest = np.maximum.reduce([strips[:, i::BLOCK] for i in range(BLOCK)])
 
-    valid = (padded > -np.inf).view(np.uint8).reshape(rows, BLOCK, columns * BLOCK).sum(axis=1, dtype=np.uint8)
-    count = np.add.reduce([valid[:, i::BLOCK] for i in range(BLOCK)], dtype=np.uint8)
+    valid = (padded > -np.inf).view(np.uint8).reshape(rows, high, columns * BLOCK).sum(axis=1, dtype=np.uint8)
+    count = np.add.reduce([valid[:, i::BLOCK] for i in range(BLOCK)], dtype=np.uint8) * np.uint8(row_step)
 
     return nearest, count
 

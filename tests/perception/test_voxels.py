@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 
 from rarrl.errors import InputError
 from rarrl.perception.rig import CameraRig
-from rarrl.perception.voxels import PRESETS, GridSpec, Voxelizer, coarsen, grid_spec, pool, pyramid, truth_voxels
+from rarrl.perception.voxels import (
+    PRESETS,
+    GridSpec,
+    Voters,
+    Voxelizer,
+    coarsen,
+    grid_spec,
+    pool,
+    pyramid,
+    truth_voxels,
+)
 from rarrl.types import VoxelGrid, VoxelState
 
 SPEC = GridSpec.cube(3.2, 0.1)  # x and y -1.6..1.6, z 0..3.2; 32 voxels a side
@@ -81,7 +91,7 @@ def test_votes_are_weighted_hits():
     disparity = np.full((96, 128), 10.0, np.float32)
     voxelizer = Voxelizer(RIG, SPEC)
     np.testing.assert_allclose(
-        voxelizer.votes(disparity, np.full(disparity.shape, 0.25)), 0.25 * voxelizer.hits(disparity)
+        voxelizer.votes(Voters(disparity, np.full(disparity.shape, 0.25))), 0.25 * voxelizer.hits(disparity)
     )
 
 
@@ -89,7 +99,7 @@ def test_votes_of_every_fourth_pixel_are_those_of_the_pixels_themselves():
     voxelizer, sparse = Voxelizer(RIG, SPEC), empty_disparity()
     given = np.random.default_rng(0).uniform(7, 60, (24, 32)).astype(np.float32)
     sparse[2::4, 2::4] = given
-    np.testing.assert_array_equal(voxelizer.votes(given, np.ones_like(given), 4), voxelizer.hits(sparse))
+    np.testing.assert_array_equal(voxelizer.votes(Voters(given, np.ones_like(given), (4, 4))), voxelizer.hits(sparse))
 
 
 def test_certainty_falls_with_distance():
