@@ -32,7 +32,15 @@ from rarrl.perception.opencv_matchers import CountDetector, block_matcher, gray,
 from rarrl.perception.quick_look import SearchRange, quick_look
 from rarrl.perception.voxels import Truth, Voxelizer, truth_voxels
 from rarrl.results import Figure, make_results, write_results
-from rarrl_learning.perception.evaluate import COUNTS, RIVAL_KINDS, SceneResult, Score, best_baseline, paired, score
+from rarrl_learning.perception.evaluate import (
+    RIVAL_KINDS,
+    SceneResult,
+    Score,
+    best_baseline,
+    paired,
+    rival_scores,
+    score,
+)
 from rarrl_learning.perception.metrics import Reliability
 from rarrl_learning.perception.scenes import FIT_STREAM, Scene, load_scenes, rendered_scenes
 from rarrl_learning.perception.train import train
@@ -78,12 +86,9 @@ def rivals_of(scenes: list[Scene], truths: dict[str, Truth]) -> dict[str, tuple[
     """By scene: the score of its group's rival, and of the same at 5 points."""
     results = []
     for scene in scenes:
-        scores = {}
+        scores: dict[str, Score] = {}
         for kind in RIVAL_KINDS:
-            rival = CountDetector(kind, scene.rig, scene.spec)
-            hits = rival.voxelizer.hits(rival.matcher.disparity(scene.pair))
-            for count in COUNTS:
-                scores[f"{kind}>={count}"] = score(hits >= count, truths[scene.name], scene.spec.voxel_size)
+            scores |= rival_scores(scene, kind, truths[scene.name])
         nothing = Reliability.of(np.zeros(0), np.zeros(0, dtype=bool))
         results.append(SceneResult(scene.name, scene.group, scores, nothing, nothing, ""))
 
@@ -95,7 +100,10 @@ def speedups(scenes: list[Scene], make: Make, rounds: int) -> list[float]:
     """How many times as quick as padded colour SGBM-3WAY, by scene: medians of CPU time, in turn."""
     ratios = []
     for scene in scenes:
-        runs = (CountDetector("colour", scene.rig, scene.spec, 5).occupied, make(scene.rig, scene.spec).detect)
+        runs = (
+            CountDetector("colour", scene.rig, scene.spec, 5, from_zero=True).occupied,
+            make(scene.rig, scene.spec).detect,
+        )
         spent: tuple[list[float], list[float]] = ([], [])
         for _ in range(rounds + 1):
             for run, times in zip(runs, spent, strict=True):

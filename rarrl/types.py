@@ -294,7 +294,7 @@ class VoxelGrid:
             )
         if self.state.size and int(self.state.max()) > VoxelState.OCCUPIED:
             raise ValueError(f"VoxelGrid.state must hold 0, 1, 2; got {int(self.state.max())}")
-        if not ((self.probability >= 0) & (self.probability <= 1)).all():  # false for NaN too
+        if self.probability.size and not (self.probability.min() >= 0 and self.probability.max() <= 1):  # false for NaN
             raise ValueError("VoxelGrid.probability must be within 0..1, without NaN")
 
         object.__setattr__(self, "state", _locked(self.state.astype(np.uint8, copy=False)))

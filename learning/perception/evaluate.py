@@ -79,14 +79,13 @@ class SceneResult:
 
 
 def judge(scene: Scene) -> SceneResult:
-    """All detectors on one scene. Matchers run once; their minimum counts are tried on the same disparities."""
+    """All detectors on one scene. Minimum counts of the rivals are tried on the same disparities.
+
+    Where a rival may begin its search at disparity 0 or farther away, the better of the two counts."""
     scores: dict[str, Score] = {}
     truth = truth_voxels(Voxelizer(scene.rig, scene.spec), scene.disparity)
     for kind in RIVALS:
-        rival = CountDetector(kind, scene.rig, scene.spec)
-        hits = rival.voxelizer.hits(rival.matcher.disparity(scene.pair))
-        for count in COUNTS:
-            scores[f"{kind}>={count}"] = score(hits >= count, truth, scene.spec.voxel_size)
+        scores |= rival_scores(scene, kind, truth)
 
     said: dict[str, VoxelGrid] = {}
     for name, make in ENTRIES.items():
@@ -106,6 +105,21 @@ def judge(scene: Scene) -> SceneResult:
         grid.refusal,
         grid,
     )
+
+
+def rival_scores(scene: Scene, kind: str, truth: Truth) -> dict[str, Score]:
+    """Scores of the matcher `kind` by `kind>=count`, from the begin of the search that is better there."""
+    rivals = [CountDetector(kind, scene.rig, scene.spec, from_zero=from_zero) for from_zero in (False, True)]
+    hits = [
+        rival.voxelizer.hits(rival.matcher.disparity(scene.pair))
+        for rival in rivals[: len({rival.matcher for rival in rivals})]
+    ]
+    return {
+        f"{kind}>={count}": max(
+            (score(h >= count, truth, scene.spec.voxel_size) for h in hits), key=lambda made: made.iou
+        )
+        for count in COUNTS
+    }
 
 
 def _reliability(grid: VoxelGrid, truth: Truth, judged: np.ndarray) -> Reliability:

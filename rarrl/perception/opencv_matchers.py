@@ -117,16 +117,19 @@ class Matcher:
 
 
 class CountDetector:
-    """A baseline detector: a voxel is occupied if at least `min_points` matched pixels fall into it."""
+    """A baseline detector: a voxel is occupied if at least `min_points` matched pixels fall into it.
 
-    def __init__(self, name: str, rig: CameraRig, spec: GridSpec, min_points: int = 1) -> None:
+    from_zero: it searches from disparity 0 on, whatever the doffs. That takes fewer disparities, and is better where
+    nothing lies farther away than 0 px."""
+
+    def __init__(self, name: str, rig: CameraRig, spec: GridSpec, min_points: int = 1, from_zero: bool = False) -> None:
         if min_points < 1:
             raise ValueError(f"min_points must be >= 1, got {min_points}")
 
         self.name = name
         self.min_points = min_points
         self.voxelizer = Voxelizer(rig, spec)
-        start = min(least_disparity(rig.doffs), 0)
+        start = 0 if from_zero else min(least_disparity(rig.doffs), 0)
         searched = 16 * math.ceil((disparity_range(rig.width) - start) / 16)
         self.matcher = Matcher(name, searched, start)
 
