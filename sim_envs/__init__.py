@@ -13,6 +13,21 @@ gymnasium.register(
     id="rarrl/HouseholdTwin-v0", entry_point="rarrl_sim_envs.household.env:HouseholdEnv", kwargs={"stereo": False}
 )
 gymnasium.register(
+    id="rarrl/LiberoGoal-v0",
+    entry_point="rarrl_sim_envs.libero.suite:LiberoGoalEnv",
+    kwargs={"task": "put_the_bowl_on_the_plate"},
+)
+gymnasium.register(
+    id="rarrl/LiberoObject-v0",
+    entry_point="rarrl_sim_envs.libero.suite:LiberoObjectEnv",
+    kwargs={"task": "pick_up_the_milk_and_place_it_in_the_basket"},
+)
+gymnasium.register(
+    id="rarrl/LiberoSpatial-v0",
+    entry_point="rarrl_sim_envs.libero.suite:LiberoSpatialEnv",
+    kwargs={"task": "pick_up_the_black_bowl_from_table_center_and_place_it_on_the_plate"},
+)
+gymnasium.register(
     id="rarrl/MetaWorldLanguage-v0",
     entry_point="rarrl_sim_envs.metaworld.env:MetaWorldLanguageEnv",
     kwargs={"task": "drawer-close"},

@@ -22,11 +22,14 @@ RIMMED = ("bowl", "plate", "ramekin")
 
 
 class Hand:
-    """What all experts share: how the hand goes somewhere, and where things are."""
+    """What all experts share: how the hand goes somewhere, and where things are.
+
+    points: (3,) where its fingers point on the way, in the world."""
 
     def __init__(self, base: Any, arm: Arm, model: Any, data: Any) -> None:
         """base: robosuite's environment."""
         self._base, self._arm, self._model, self._data = base, arm, model, data
+        self.points = np.array([0.0, 0.0, -1.0])
         self._shapes: dict[str, np.ndarray] = {}
         robot = base.robots[0]
         self._fingers_q = np.array(robot._ref_gripper_joint_pos_indexes)
@@ -39,11 +42,12 @@ class Hand:
         """To be called at the start of an episode."""
 
     def _towards(self, target: np.ndarray, angle: float | None, grip: float, slow: float = 1.0) -> np.ndarray:
-        """Straight to `target`, the hand upright, the fingers' line at `angle` where one is given."""
+        """Straight to `target`, the fingers' line, seen from above, at `angle` where one is given."""
         action = np.zeros(7)
         action[:3] = GAIN * (target - self._arm.place) / REACH_M
-        action[3:6] = np.cross(self._arm.frame[:, 2], (0, 0, -1)) / TURN_RAD
-        action[5] = self._turn(angle) / TURN_RAD if angle is not None else 0.0
+        action[3:6] = np.cross(self._arm.frame[:, 2], self.points) / TURN_RAD
+        if angle is not None:
+            action[5] += self._turn(angle) / TURN_RAD
         action[:6] = np.clip(action[:6], -slow, slow)
         action[6] = grip
         return action

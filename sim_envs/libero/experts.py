@@ -10,6 +10,7 @@ import numpy as np
 from rarrl.errors import InputError
 
 from .arm import Arm
+from .drawers import Pull
 from .expert import Hand, PickAndPlace
 from .fixtures import Push, Turn
 
@@ -25,11 +26,13 @@ class NoExpert(Hand):
 
     def action(self) -> np.ndarray:
         """Raises: InputError, always."""
-        raise InputError("LIBERO: no scripted expert opens drawers; choose tasks that `Suite.scripted` names")
+        raise InputError("LIBERO: no scripted expert does this task; choose among those that `Suite.scripted` names")
 
 
 def expert_for(base: Any, arm: Arm, model: Any, data: Any, goal: Sequence[str]) -> Any:
     """The expert of a goal such as `("on", "plate_1", "main_table_stove_front_region")`."""
+    if goal[0] == "open":
+        return Pull(base, arm, model, data, goal[1])
     if goal[0] == "turnon":
         return Turn(base, arm, model, data, goal[1])
     if len(goal) == 3 and goal[1] in base.obj_body_id and not goal[2].endswith("_cabinet_1_top_region"):

@@ -16,7 +16,8 @@ DISTURBED = (1.0, 1.0, 1.0, 0.3, 0.3, 0.3, 0.0)
 
 def libero_suite(name: str, tasks: Mapping[str, LiberoTask], play_steps: int) -> Suite:
     """A suite by the benchmark's name of it. play_steps: as published evaluations allow."""
-    env: Any = type("Libero", (LiberoEnv,), {"folder": name, "tasks": tasks, "__doc__": LiberoEnv.__doc__})
+    title = name.title().replace("_", "") + "Env"
+    env: Any = type(title, (LiberoEnv,), {"folder": name, "tasks": tasks, "__doc__": LiberoEnv.__doc__})
     everything = tuple(tasks)
     return Suite(
         name=name,
@@ -54,3 +55,6 @@ _TABLE: tuple[tuple[str, Mapping[str, LiberoTask], int], ...] = (
 )
 PLAIN = tuple(libero_suite(*row) for row in _TABLE)
 SUITES = (*PLAIN, *(_changed(*row, change) for row in _TABLE for change in PERTURBATIONS))
+
+LiberoObjectEnv, LiberoGoalEnv, LiberoSpatialEnv = (suite.make for suite in PLAIN)
+"""The environments that `gymnasium.make` gives: `rarrl/LiberoObject-v0` and so on."""

@@ -138,7 +138,6 @@ _GOAL = (
         "put_the_bowl_on_the_stove",
         "pull the middle drawer of the cabinet open",
         "open the middle drawer",
-        scripted=False,
     ),
     _goal(
         "put_the_bowl_on_the_stove",

