@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from .arm import Arm
-from .expert import STILL_M_S, Hand
+from .expert import Hand
 
 LEAN_RAD = 1.2  # of the hand, from pointing down, at a handle
 GRIP_M = 0.004  # of the grip site before the handle's middle: the tips just clear the drawer
 FREE_M = 0.08  # before the handle the hand may turn
 STEP_M = 0.04  # of the way ahead, of a hand that pulls or lets go
+SHUT_M = 0.012  # between fingers that hold nothing, at most; a handle is .016 thick
 OPEN_M = 0.15  # out, a drawer is open
 
 
@@ -52,12 +53,14 @@ class Pull(Hand):
         askew = float(np.arccos(np.clip(self._arm.frame[:, 2] @ self.points, -1, 1)))
         grip = hand + left + GRIP_M * self._out
 
-        if self._gripped():
+        opening = self._opening()
+        around = aside < 0.02 and before < GRIP_M + 0.012
+        if around and SHUT_M < opening < 0.03:
             return self._towards(hand + STEP_M * self._out, None, 1.0)
-        if aside < 0.008 and askew < 0.12:
-            return self._towards(grip, None, 1.0 if before < GRIP_M + 0.006 else -1.0)
-        if aside < 0.02 and before < GRIP_M + 0.012 and self._opening() < 0.07:
+        if around and SHUT_M < opening < 0.07:  # it is closing: go on
             return self._towards(grip, None, 1.0)
+        if aside < 0.008 and askew < 0.12:
+            return self._towards(grip, None, 1.0 if opening > SHUT_M and before < GRIP_M + 0.006 else -1.0)
         if aside > 0.02 and before < FREE_M - 0.03:
             return self._towards(hand + STEP_M * self._out, None, -1.0)
         return self._towards(hand + left + FREE_M * self._out, None, -1.0)
@@ -65,11 +68,3 @@ class Pull(Hand):
     def _left(self) -> np.ndarray:
         """(3,) from the hand to the handle."""
         return np.asarray(self._data.geom_xpos[self._handle] - self._arm.place)
-
-    def _gripped(self) -> bool:
-        """Both fingers touch the handle, and have stopped."""
-        if np.abs(self._data.qvel[self._fingers_v]).max() >= STILL_M_S:
-            return False
-        pairs = self._data.contact.geom
-        touched = pairs[(pairs == self._handle).any(axis=1)]
-        return all(np.isin(touched, finger).any() for finger in self._fingers)
