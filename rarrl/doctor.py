@@ -85,6 +85,7 @@ MODELS = (
     "orchestrator",
     "planner",
     "policy_household",
+    "policy_libero_goal",
     "policy_libero_object",
     "policy_metaworld",
     "policy_tabletop",

@@ -25,6 +25,7 @@ from .model import PRIVILEGED, PolicyModel
 
 STATE = "training.safetensors"  # the checkpoint, in the folder of the run
 LEAST_SPREAD = 0.15  # of an action, as a share of the widest one
+SPARE_WORDS = 2  # of a sentence that is heard later, more than the longest of training has
 # The scorer of patches: Adam.
 RELEVANCE_STEPS = 1500  # optimizer steps; it has two small layers
 RELEVANCE_BATCH = 256  # frames
@@ -96,7 +97,7 @@ def make_spec(demonstrations: Demonstrations, horizon: int = 8, **sizes: int) ->
 
     return PolicySpec(
         vocabulary=tuple(words),
-        max_words=max(len(text.split()) for text in texts),
+        max_words=max(len(text.split()) for text in texts) + SPARE_WORDS,
         cameras=robot.cameras,
         image_size=frames.images.shape[2],
         proprio_names=robot.proprio_names,

@@ -31,7 +31,7 @@ def data(recorded):
 def test_the_spec_comes_from_the_data(data):
     spec = make_spec(data, **SIZES)
     assert spec.vocabulary == ("go", "left", "move", "right", "up")
-    assert (spec.max_words, spec.image_size, spec.control_hz) == (2, 32, 20.0)
+    assert (spec.max_words, spec.image_size, spec.control_hz) == (2 + train.SPARE_WORDS, 32, 20.0)
     assert spec.action_low[0] == -1
     assert spec.action_high[0] == 1
     with pytest.raises(InputError, match="horizon"):
