@@ -35,7 +35,7 @@ def without_shared_memory(environment: MutableMapping[str, str]) -> None:
         environment.setdefault(TRANSPORTS, "UDPv4")
         return
     if (found := _find(LOOPBACK_PROFILE, environment)) is not None:
-        environment |= {PROFILES: str(found), RANGE: "SYSTEM_DEFAULT"}
+        environment.update({PROFILES: str(found), RANGE: "SYSTEM_DEFAULT"})
         environment.pop(ONLY, None)
 
 

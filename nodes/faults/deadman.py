@@ -319,7 +319,8 @@ def forged(topic: str, v: float, stamp_age_s: float = 0.0) -> Play:
         pair.listen(WATCH_S)
         stale = nan + passed
         unsafe = passed + int(last > UNSAFE_S)
-        return Trial(detect_s, last, None, len(ours), unsafe, {"nan_published": nan, "stale_applied": stale})
+        stop_s = None if stamp_age_s else last  # old ones are the gate's to stop for, which hears its topic too
+        return Trial(detect_s, stop_s, None, len(ours), unsafe, {"nan_published": nan, "stale_applied": stale})
 
     return play
 

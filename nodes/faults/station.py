@@ -23,7 +23,7 @@ from ..processes import SAFE_DOMAINS, environment_for
 from ..sim_run import graph_environment
 
 T = TypeVar("T")
-START_S = 90.0
+START_S = 180.0
 """Seconds for processes to start on a busy machine; importing ROS takes most of it."""
 PARTICIPANTS = 10
 """Processes of a ROS domain that are looked for: each takes the lowest number that is free."""
