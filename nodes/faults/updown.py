@@ -37,8 +37,8 @@ NODES: dict[str, tuple[str, dict[str, Any], int]] = {
     "deadman": ("deadman_node:DeadmanNode", {}, 1000),
     "policy": ("vla_policy_node:VlaPolicyNode", {"policy.preset": "fast"}, 50),
 }
-"""Part -> its node, settings, cycles: a policy starts a worker process in each. The deadman has no lifecycle: it is made
-and destroyed."""
+"""Part -> its node, settings, cycles: a policy starts a worker process in each. The deadman has no lifecycle: it is
+made and destroyed."""
 CYCLE_S = 30.0
 """Seconds that a cycle may take on a busy machine."""
 BLOCKS = 10
