@@ -61,7 +61,7 @@ class DeadmanNode(Node):
         self._frame = str(self.get_parameter("base_frame").value)
 
         self._scheduling = "ordinary"
-        self._shared_memory = uses_shared_memory()
+        self._shared_memory = False
         self._timeline = Timeline()
         self._deadman = Deadman(config, now())
         self._announcer = Announcer(settle_s=TOLD_S)
@@ -232,6 +232,7 @@ class DeadmanNode(Node):
                 self.get_logger().info(line)
 
     def _each_second(self) -> None:
+        self._shared_memory = uses_shared_memory()
         self._publish_diagnostics()
         if self._hears_latched:
             return

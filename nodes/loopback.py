@@ -47,5 +47,6 @@ def _find(parts: tuple[str, ...], environment: MutableMapping[str, str]) -> Path
 
 
 def uses_shared_memory() -> bool:
-    """Whether Fast DDS has threads in this process that listen there. Linux."""
+    """Whether Fast DDS has threads in this process that listen there, by their names, which they take when they first
+    run. Linux."""
     return any(name.read_text("ascii").startswith("dds.shm") for name in Path("/proc/self/task").glob("*/comm"))
