@@ -6,6 +6,7 @@ HF_HUB_OFFLINE, HF_TOKEN), https://huggingface.co/docs/huggingface_hub/package_r
 
 from __future__ import annotations
 
+import functools
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -45,14 +46,14 @@ def hub_folder(spec: str) -> Path:
             f"{_commit_of(repo, revision)}"
         )
 
-    asked = {"repo_id": repo, "revision": revision, "allow_patterns": list(FILES)}
+    fetch = functools.partial(snapshot_download, repo, revision=revision, allow_patterns=list(FILES))
     with suppress(Exception):  # not here, or only in part
-        found = Path(snapshot_download(**asked, local_files_only=True))
+        found = Path(str(fetch(local_files_only=True)))
         if (found / "card.json").is_file():
             return found
 
     try:
-        return Path(snapshot_download(**asked))
+        return Path(str(fetch()))
     except Exception as error:  # no network, no such repository or commit, no space
         raise InputError(
             f"policy: {short(spec)} is neither in the cache ({constants.HF_HUB_CACHE}) nor does the hub give it "
