@@ -13,8 +13,6 @@ from typing import Any
 
 from rarrl.errors import InputError
 
-from .station import Station
-
 ALLOW = "allow_fault_injection"
 SERVICE = "inject_kill"
 REPLY_S = 0.1
@@ -48,6 +46,8 @@ def inject(name: str, back_s: float = 30.0) -> float | None:
     from diagnostic_msgs.msg import DiagnosticArray
     from rcl_interfaces.srv import GetParameters
     from std_srvs.srv import Trigger
+
+    from .station import Station
 
     full = "/" + name.strip("/")
     short = full.rpartition("/")[2]
