@@ -20,7 +20,7 @@ from rarrl.errors import RarrlError
 from rarrl.orchestrator.learned import LearnedPolicy
 from rarrl.orchestrator.orchestrator import Orchestrator
 
-from . import conversions
+from . import conversions, key_values
 from .conversions import DecisionMessage
 
 KIND = "diagnostic_msgs/msg/DiagnosticArray"
@@ -65,7 +65,7 @@ def play_decisions(bag: Bag, config: Config, topics: Mapping[str, str]) -> tuple
     for message in messages:
         if ours[message.topic] == "decision":
             try:
-                decision = conversions.decision_from_values(conversions.values_of(message.value))
+                decision = conversions.decision_from_values(key_values.values_of(message.value))
             except ValueError:
                 refused += 1
                 continue
@@ -78,7 +78,7 @@ def play_decisions(bag: Bag, config: Config, topics: Mapping[str, str]) -> tuple
         name = ours[message.topic]
         try:
             if name == "state":
-                report = conversions.report_from_values(conversions.values_of(message.value))
+                report = conversions.report_from_values(key_values.values_of(message.value))
                 task = (report.run, report.episode)
                 if session.report is None and (report.summary.step > 0 or report.outcome or report.thought):
                     unknown = task
@@ -86,7 +86,7 @@ def play_decisions(bag: Bag, config: Config, topics: Mapping[str, str]) -> tuple
                 if one is not None and task != unknown:
                     decided.append(Decided(message.log_s - bag.start_s, *one))
             elif name == "answer":
-                session.heard(conversions.answer_from_values(conversions.values_of(message.value)).answer)
+                session.heard(conversions.answer_from_values(key_values.values_of(message.value)).answer)
             elif name == "orchestrator_node/transition_event" and message.value.goal_state.label == "configuring":
                 session = make_session(config)
         except ValueError:

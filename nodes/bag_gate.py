@@ -22,7 +22,7 @@ from rarrl.safety.timeline import Timeline
 from rarrl.supervision.modes import Mode
 from rarrl.types import GateReason, GateResult, RobotCommand
 
-from .conversions import values_of
+from .key_values import values_of
 from .readings import pose_of, range_scan_of, seconds, speeds_of
 
 TWISTS = ("geometry_msgs/msg/TwistStamped", "geometry_msgs/msg/Twist")

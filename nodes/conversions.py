@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rarrl.alfred import step_view
 from rarrl.decision_loop import DecisionOutcome, Phase, Report, TaskView
@@ -20,16 +20,9 @@ from rarrl.reasoner.plan import Fault, Plan, Verdict
 from rarrl.skills.outcome import Outcome
 from rarrl.types import Action, ActStatus, Budget, CallStatus, Decision, PlanStatus, Role, StateSummary, StepView
 
-if TYPE_CHECKING:  # what a recording holds is read without ROS
-    from builtin_interfaces.msg import Time
-    from diagnostic_msgs.msg import DiagnosticArray
-
-SCHEMA = "1"
-"""Version of the key-value format. A message with another version is refused."""
+from .key_values import MAX_TEXT, SCHEMA, as_text, quoted
 
 # Limits on what a message may hold. Each is far above what a run needs and keeps a bad sender from exhausting memory.
-MAX_VALUES = 64  # key-value pairs; the largest message that is read back has 57
-MAX_TEXT = 10_000  # characters per key or value
 MAX_STEPS = 100  # steps of a language model's plan; no skills file allows more
 MAX_ARGUMENTS = 8  # of a step
 MAX_SUBGOALS = 1000  # subgoals of a plan; ALFRED's plans have about ten
@@ -40,10 +33,6 @@ MAX_HOME = 500  # object classes of a home
 MAX_INT = 2**53  # integers up to here survive a reader that uses doubles
 MAX_NUMBER = 1e9  # seconds or tokens; three orders of magnitude above what any task needs
 MAX_NUMBER_CHARS = 40  # characters of a number; `repr` of a double needs at most 24
-QUOTED = 40  # characters of a value that an error message quotes
-
-OK = b"\x00"
-"""Level of a `DiagnosticStatus`."""
 STEP_FACTS = ("failures", "attempts", "irreversible", "seconds", "looks")
 """What the message `state` tells of each step beside its name, under `plan_...`; see `rarrl.types.StepView`."""
 _VERDICTS = {0: "none", 1: "ok", -1: "wrong"}
@@ -111,41 +100,6 @@ class AnswerMessage:
     answer: Answer
 
 
-def array(
-    name: str, values: Mapping[str, object], stamp: Time, level: bytes = OK, message: str = ""
-) -> DiagnosticArray:
-    """A message with a single status.
-
-    Args:
-        name: "node: task", as the diagnostics of ROS have it.
-    """
-    from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-
-    texts = [KeyValue(key=key, value=_text(value)) for key, value in values.items()]
-    msg = DiagnosticArray(status=[DiagnosticStatus(level=level, name=name, message=message, values=texts)])
-    msg.header.stamp = stamp
-    return msg
-
-
-def values_of(msg: DiagnosticArray) -> dict[str, str]:
-    """The key-value texts of a message.
-
-    Raises: ValueError unless it holds exactly one status of this schema, texts within the limits, unique keys."""
-    if len(msg.status) != 1:
-        raise ValueError(f"expected one status, got {len(msg.status)}")
-
-    values = msg.status[0].values
-    if len(values) > MAX_VALUES or any(len(v.key) > MAX_TEXT or len(v.value) > MAX_TEXT for v in values):
-        raise ValueError(f"more than {MAX_VALUES} values or {MAX_TEXT} characters in one")
-
-    texts = {v.key: v.value for v in values}
-    if len(texts) != len(values):
-        raise ValueError("a key occurs twice")
-    if texts.get("schema") != SCHEMA:
-        raise ValueError(f"key schema: {_short(texts.get('schema'))} is not {SCHEMA!r}")
-    return texts
-
-
 def values_from_report(report: Report, asked: Asked | None = None) -> dict[str, object]:
     """The texts of the `state` topic. asked: the call that the robot has open."""
     summary, budget = report.summary, report.budget
@@ -156,7 +110,7 @@ def values_from_report(report: Report, asked: Asked | None = None) -> dict[str, 
         "phase": report.phase.value,
         "episode": report.episode,
         "plan": ",".join(s.name for s in summary.subgoals),
-        **{f"plan_{key}": ",".join(_text(getattr(s, key)) for s in summary.subgoals) for key in STEP_FACTS},
+        **{f"plan_{key}": ",".join(as_text(getattr(s, key)) for s in summary.subgoals) for key in STEP_FACTS},
         "subgoal_index": summary.subgoal_index,
         "retries_left": summary.retries_left,
         "contradicted_beliefs": summary.contradicted,
@@ -450,7 +404,7 @@ def _plan(values: Mapping[str, str], key: str, fewest: int = 1) -> Plan | None:
         or not all(isinstance(row, list) and 1 <= len(row) <= 1 + MAX_ARGUMENTS for row in rows)
         or not all(isinstance(word, str) and 1 <= len(word) <= MAX_WORD for row in rows for word in row)
     ):
-        raise ValueError(f"key {key}: {_short(text)} is not a list of {fewest} to {MAX_STEPS} [skill, argument, ...]")
+        raise ValueError(f"key {key}: {quoted(text)} is not a list of {fewest} to {MAX_STEPS} [skill, argument, ...]")
     return Plan.from_rows(rows)
 
 
@@ -535,7 +489,7 @@ def _texts(values: Mapping[str, str], key: str, most: int, longest: int) -> tupl
         or len(names) > most
         or not all(isinstance(name, str) and 1 <= len(name) <= longest for name in names)
     ):
-        raise ValueError(f"key {key}: {_short(text)} is not a list of at most {most} names")
+        raise ValueError(f"key {key}: {quoted(text)} is not a list of at most {most} names")
     return tuple(names)
 
 
@@ -551,7 +505,7 @@ def _where(values: Mapping[str, str]) -> dict[str, Shares]:
     except (ValueError, RecursionError, TypeError, AttributeError, OverflowError):
         if len(text) >= MAX_TEXT:
             return {}
-        raise ValueError(f"key where: {_short(text)} is not thing -> place -> share") from None
+        raise ValueError(f"key where: {quoted(text)} is not thing -> place -> share") from None
 
 
 def _within_one(share: object) -> float:
@@ -581,14 +535,8 @@ def _measure(values: Mapping[str, str], key: str) -> float:
 
     value = float(text) if len(text) <= MAX_NUMBER_CHARS and _FLOAT.fullmatch(text) else math.nan
     if not abs(value) <= MAX_NUMBER:
-        raise ValueError(f"key {key}: {_short(text)} is neither nan nor a number within {MAX_NUMBER:g}")
+        raise ValueError(f"key {key}: {quoted(text)} is neither nan nor a number within {MAX_NUMBER:g}")
     return value
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return repr(float(value)) if isinstance(value, float) else str(value)  # repr is read back as the same number
 
 
 def _get(values: Mapping[str, str], key: str) -> str:
@@ -607,7 +555,7 @@ def _name(values: Mapping[str, str], key: str) -> str:
 def _int(values: Mapping[str, str], key: str) -> int:
     text = _get(values, key)
     if not _INT.fullmatch(text) or int(text) > MAX_INT:
-        raise ValueError(f"key {key}: {_short(text)} is not an integer from 0 to {MAX_INT}")
+        raise ValueError(f"key {key}: {quoted(text)} is not an integer from 0 to {MAX_INT}")
     return int(text)
 
 
@@ -615,15 +563,11 @@ def _float(values: Mapping[str, str], key: str) -> float:
     text = _get(values, key)
     value = float(text) if len(text) <= MAX_NUMBER_CHARS and _FLOAT.fullmatch(text) else math.nan
     if not 0.0 <= value <= MAX_NUMBER:
-        raise ValueError(f"key {key}: {_short(text)} is not a number from 0 to {MAX_NUMBER:g}")
+        raise ValueError(f"key {key}: {quoted(text)} is not a number from 0 to {MAX_NUMBER:g}")
     return value
 
 
 def _member(members: Mapping[str, Any], name: str, key: str) -> Any:
     if name not in members:
-        raise ValueError(f"key {key}: {_short(name)} is not one of {', '.join(members)}")
+        raise ValueError(f"key {key}: {quoted(name)} is not one of {', '.join(members)}")
     return members[name]
-
-
-def _short(text: object) -> str:
-    return repr(text if not isinstance(text, str) or len(text) <= QUOTED else text[: QUOTED - 3] + "...")

@@ -23,7 +23,7 @@ from rarrl.secrets import hide_secrets
 from rarrl.skills.domain import Domain
 from rarrl.types import Action, CallStatus, Decision
 
-from . import conversions
+from . import conversions, key_values
 from .conversions import Asked, DecisionMessage
 from .lifecycle import now
 
@@ -64,7 +64,7 @@ class DecisionClient:
 
         It may be for an earlier state of this run: the topic is latched, and the caller compares `state`."""
         try:
-            message = conversions.decision_from_values(conversions.values_of(msg))
+            message = conversions.decision_from_values(key_values.values_of(msg))
         except ValueError as error:
             self.ignore(str(error))
             return None
@@ -86,7 +86,7 @@ class DecisionClient:
             asked: the THINK whose call the robot has open; None: it has none.
         """
         try:
-            message = conversions.answer_from_values(conversions.values_of(msg))
+            message = conversions.answer_from_values(key_values.values_of(msg))
         except ValueError as error:
             self.ignore(f"answer: {error}")
             return None
@@ -143,7 +143,7 @@ def state_period_s(decision_timeout_s: float) -> float:
 def state_message(node: str, report: Report, stamp: Time, asked: Asked | None = None) -> DiagnosticArray:
     """`report` for the topic `state`. asked: the THINK whose call the robot has open."""
     values = conversions.values_from_report(report, asked)
-    return conversions.array(f"{node}: state", values, stamp, message=report.phase.value)
+    return key_values.array(f"{node}: state", values, stamp, message=report.phase.value)
 
 
 def open_log(folder: Path, orchestrator: OrchestratorConfig, seed: int, speed: float) -> EventWriter:

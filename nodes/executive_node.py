@@ -37,7 +37,7 @@ from rarrl.skills.outcome import Outcome, SkillResult
 from rarrl.skills.plan import Step
 from rarrl.types import Action, CallStatus, Decision
 
-from . import conversions, ros_types, sightings
+from . import key_values, ros_types, sightings
 from .conversions import Asked, DecisionMessage
 from .decision_client import DecisionClient, no_answer, patience_s, state_message, state_period_s
 from .lifecycle import LATCHED, LATEST, VOLATILE, RarrlNode, now, run_node
@@ -403,7 +403,7 @@ class ExecutiveNode(RarrlNode):
     def _on_mode(self, msg: DiagnosticArray) -> None:
         """The supervisor sees sooner than a time-out that there is no orchestrator."""
         with suppress(ValueError):
-            why = conversions.values_of(msg).get(WITHOUT_ORCHESTRATOR, "")
+            why = key_values.values_of(msg).get(WITHOUT_ORCHESTRATOR, "")
             self._without = f"no orchestrator ({why})" if why else ""
             if why and self.active:
                 self._do(())
@@ -563,7 +563,7 @@ class ExecutiveNode(RarrlNode):
     def _publish_beliefs(self) -> None:
         beliefs = self._executive.beliefs
         values = {str(n): line for n, line in enumerate(beliefs.about(self._domain.world.named))}
-        self._beliefs_pub.publish(conversions.array("executive_node: beliefs", values, self.stamp()))
+        self._beliefs_pub.publish(key_values.array("executive_node: beliefs", values, self.stamp()))
 
     def _end_served(self, status: TaskStatus, why: str) -> None:
         """Ends the goal of `task_action` that the task came from."""

@@ -36,9 +36,9 @@ from rarrl.supervision.events import Life
 
 from . import params
 from .arguments import ros_words, wants_help
-from .conversions import array
 from .faults import injection
 from .heartbeat import Heart
+from .key_values import array
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """A subscriber that joins late still receives the last message."""

@@ -31,7 +31,7 @@ from rarrl.skills.operator_policy import OperatorPolicy, load_operator_policy
 from rarrl.thinking import unanswered
 from rarrl.types import CallStatus, Decision
 
-from . import conversions, llama_ros
+from . import conversions, key_values, llama_ros
 from .conversions import AnswerMessage, Asked, DecisionMessage
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import ORCHESTRATOR_SPECS, OrchestratorNodeConfig, read_config
@@ -162,7 +162,7 @@ class OrchestratorNode(RarrlNode):
         if not self.active:
             return
         try:
-            values = conversions.values_of(msg)
+            values = key_values.values_of(msg)
             report, asked = conversions.report_from_values(values), conversions.asked_from_values(values)
             self._check_run(report)
         except ValueError as error:
@@ -189,7 +189,7 @@ class OrchestratorNode(RarrlNode):
         summary, budget = report.summary, self._session.orchestrator.budget
         if new_episode:
             self._plan_pub.publish(
-                conversions.array("orchestrator_node: plan", conversions.values_from_plan(report), self.stamp())
+                key_values.array("orchestrator_node: plan", conversions.values_from_plan(report), self.stamp())
             )
             self._subgoal = None
         subgoal = summary.subgoals[min(summary.subgoal_index, len(summary.subgoals) - 1)].name
@@ -203,7 +203,7 @@ class OrchestratorNode(RarrlNode):
             report.run, report.number, report.episode, decision, time_left_s=budget.time_s, tokens_left=budget.tokens
         )
         self._decision_pub.publish(
-            conversions.array(
+            key_values.array(
                 "orchestrator_node: decision",
                 conversions.values_from_decision(message),
                 self.stamp(),
@@ -306,7 +306,7 @@ class OrchestratorNode(RarrlNode):
     def _publish_answer(self, message: AnswerMessage) -> None:
         values = conversions.values_from_answer(message)
         summary = message.answer.summary[:1000]
-        self._answer_pub.publish(conversions.array("orchestrator_node: answer", values, self.stamp(), message=summary))
+        self._answer_pub.publish(key_values.array("orchestrator_node: answer", values, self.stamp(), message=summary))
 
     def _on_alive(self) -> None:
         self._alive_pub.publish(Empty())
@@ -335,7 +335,7 @@ class OrchestratorNode(RarrlNode):
         budget = self._session.orchestrator.budget
         spent = budget.time_s <= 0.0 or budget.tokens <= 0.0
         self._budget_pub.publish(
-            conversions.array(
+            key_values.array(
                 "orchestrator_node: budget",
                 conversions.values_from_budget(budget, self._sent),
                 self.stamp(),

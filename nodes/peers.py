@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticArray
 
-from . import conversions
+from . import key_values
 from .lifecycle import LATCHED, now
 
 if TYPE_CHECKING:
@@ -63,10 +63,10 @@ class Peers:
     def publish(self, values: Mapping[str, object], runs: bool) -> None:
         """Tells of the task, and of this process."""
         self._own = (0 if runs else 1, *self._own[1:])
-        own = {"schema": conversions.SCHEMA, "instance": self._own[2], "since": self._own[1], "runs": runs}
+        own = {"schema": key_values.SCHEMA, "instance": self._own[2], "since": self._own[1], "runs": runs}
         message = str(values.get("status", ""))
         self._publisher.publish(
-            conversions.array("executive_node: task", {**values, **own}, self._node.stamp(), message=message)
+            key_values.array("executive_node: task", {**values, **own}, self._node.stamp(), message=message)
         )
 
     def _on_task(self, msg: DiagnosticArray) -> None:

@@ -34,7 +34,7 @@ from rarrl.safety.timeline import Timeline
 from rarrl.supervision.modes import Mode
 from rarrl.types import GateAction, GateReason, GateResult, RobotCommand
 
-from .conversions import values_of
+from .key_values import values_of
 from .lifecycle import LATCHED, LATEST, RarrlNode, now, run_node
 from .own_messages import OwnMessages
 from .params import GATE_SPECS, GateNodeConfig, read_config

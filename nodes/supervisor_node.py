@@ -22,7 +22,7 @@ from rarrl.supervision.events import Adopt, Announce, Ask, Change, Command, End,
 from rarrl.supervision.modes import Mode
 from rarrl.supervision.supervisor import Supervisor
 
-from . import conversions
+from . import key_values
 from .heartbeat import HEARD, TOPIC, beat_of
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import SUPERVISOR_SPECS, SupervisorNodeConfig
@@ -200,14 +200,14 @@ class SupervisorNode(RarrlNode):
         else:
             self.get_logger().error(text)
         values = {
-            "schema": conversions.SCHEMA,
+            "schema": key_values.SCHEMA,
             "mode": status.mode.label,
             "severity": int(status.mode),
             "starting": status.starting,
             **{f"without {part}": why for part, why in status.missing},
         }
         self._mode_pub.publish(
-            conversions.array("supervisor_node: mode", values, self.stamp(), LEVELS.get(status.mode, b"\x01"), text)
+            key_values.array("supervisor_node: mode", values, self.stamp(), LEVELS.get(status.mode, b"\x01"), text)
         )
         self._publish_diagnostics()
 

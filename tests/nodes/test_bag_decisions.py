@@ -11,7 +11,7 @@ from rarrl.bag.reader import Bag
 from rarrl.clock import ManualClock
 from rarrl.config import Config, config_from_flat
 from rarrl.decision_loop import DecisionSession, EpisodeRunner
-from rarrl_nodes import conversions
+from rarrl_nodes import conversions, key_values
 from rarrl_nodes.bag_decisions import make_session, play_decisions
 from rarrl_nodes.conversions import DecisionMessage
 from rarrl_sim_envs.alfred.make import make_executive
@@ -22,7 +22,7 @@ CONFIG = config_from_flat({"orchestrator.policy": "after_failure", "replay.seed"
 
 
 def message(values):
-    texts = [{"key": key, "value": conversions._text(value)} for key, value in values.items()]
+    texts = [{"key": key, "value": key_values.as_text(value)} for key, value in values.items()]
     status = {"level": 0, "name": "test", "message": "", "hardware_id": "", "values": texts}
     return {"header": header(0.0), "status": [status]}
 
@@ -70,7 +70,7 @@ def test_another_rule_moves_its_own_decisions_alone(tmp_path):
 def test_a_task_whose_beginning_was_not_recorded_is_left_out(tmp_path):
     bag, _ = recorded(tmp_path / "a.mcap")
     firsts = list(bag.messages({"/state"}))
-    episode = [conversions.report_from_values(conversions.values_of(m.value)).episode for m in firsts]
+    episode = [conversions.report_from_values(key_values.values_of(m.value)).episode for m in firsts]
     late = Bag(write_bag(tmp_path / "b.mcap", [(m.topic, ARRAY, as_content(m.value), m.log_s) for m in firsts[4:]]))
     decided, _ = play_decisions(late, CONFIG, {"state": "/state"})
     assert {one.now.episode for one in decided} == {1} and len(decided) == episode.count(1) // 2

@@ -15,7 +15,7 @@ from rarrl.types import Action, Budget, CallStatus, Decision, Role, StateSummary
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
 from builtin_interfaces.msg import Time
 
-from rarrl_nodes import conversions
+from rarrl_nodes import conversions, key_values
 from rarrl_nodes.conversions import AnswerMessage, Asked, DecisionMessage
 from rarrl_nodes.decision_client import (
     GRACE_S,
@@ -43,11 +43,11 @@ ANSWER = Answer(3, Role.PLANNER, 1, CallStatus.INVALID, seconds=0.2, backend="te
 
 def decision(run="mine", state=3):
     message = DecisionMessage(run, state, 0, THINK, 20.0, 4000.0)
-    return conversions.array("o: decision", conversions.values_from_decision(message), Time())
+    return key_values.array("o: decision", conversions.values_from_decision(message), Time())
 
 
 def answer(run="mine", state=3, of=ANSWER):
-    return conversions.array("o: answer", conversions.values_from_answer(AnswerMessage(run, state, of)), Time())
+    return key_values.array("o: answer", conversions.values_from_answer(AnswerMessage(run, state, of)), Time())
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_a_decision_for_this_run_is_accepted_and_is_a_sign_of_life(client):
     assert client.heartbeat.silent_s(1e12) is not None
 
 
-@pytest.mark.parametrize("msg", [decision(run="another"), conversions.array("o: decision", {"schema": "9"}, Time())])
+@pytest.mark.parametrize("msg", [decision(run="another"), key_values.array("o: decision", {"schema": "9"}, Time())])
 def test_decisions_of_other_runs_and_malformed_ones_are_ignored_and_no_sign_of_life(client, warnings, msg):
     assert client.decision(msg, REPORT) is None
     assert (client.ignored, warnings) == (1, [client.last_ignored])
@@ -130,7 +130,7 @@ def test_the_state_is_repeated_several_times_within_the_orchestrators_timeout():
 def test_the_state_message_is_read_back_as_the_report():
     msg = state_message("replay_node", REPORT, Time(sec=5))
     assert (msg.status[0].name, msg.status[0].message, msg.header.stamp.sec) == ("replay_node: state", "waiting", 5)
-    assert conversions.report_from_values(conversions.values_of(msg)) == REPORT
+    assert conversions.report_from_values(key_values.values_of(msg)) == REPORT
 
 
 def test_the_log_begins_with_the_settings_of_the_run(tmp_path):

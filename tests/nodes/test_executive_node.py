@@ -20,7 +20,7 @@ from test_msgs.action import Fibonacci
 from rarrl.errors import InputError
 from rarrl.executive.executive import TaskStatus
 from rarrl.types import Action, Decision
-from rarrl_nodes import conversions, executive_node, peers
+from rarrl_nodes import conversions, executive_node, key_values, peers
 from rarrl_nodes.executive_node import ExecutiveNode
 from rarrl_nodes.lifecycle import LATCHED
 from rarrl_nodes.orchestrator_node import OrchestratorNode
@@ -130,7 +130,7 @@ def test_where_the_supervisor_says_that_there_is_no_orchestrator_none_is_waited_
     found = bench(orchestrator__decision_timeout_s=60.0)
     modes = ear.node.create_publisher(DiagnosticArray, "mode", LATCHED)
     values = {"schema": "1", "mode": "best rule", "without orchestrator": "was killed by SIGKILL"}
-    modes.publish(conversions.array("supervisor_node: mode", values, Time()))
+    modes.publish(key_values.array("supervisor_node: mode", values, Time()))
     found.say("count to four and five")
     assert ear.until(lambda: robot.asked == [4] and robot.running)
     assert found.node.diagnose()[1].startswith("no orchestrator decides")
@@ -221,7 +221,7 @@ def test_a_decision_that_asks_a_person_holds_the_task_until_somebody_resumes(ben
         told = conversions.DecisionMessage(
             state["run"], int(state["state"]), int(state["episode"]), decision, 20.0, 4000.0
         )
-        orchestrator.publish(conversions.array("o: decision", conversions.values_from_decision(told), Time()))
+        orchestrator.publish(key_values.array("o: decision", conversions.values_from_decision(told), Time()))
 
     found.say("count to three")
     decide(1, asks_person=True)

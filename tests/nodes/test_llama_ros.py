@@ -22,7 +22,7 @@ pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]',
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 
-from rarrl_nodes import conversions
+from rarrl_nodes import conversions, key_values
 from rarrl_nodes.lifecycle import LATCHED
 from rarrl_nodes.orchestrator_node import OrchestratorNode
 
@@ -189,9 +189,9 @@ def test_the_parameter_reasoner_asks_the_action(ear, local_node, served):
     heard = []
     ear.node.create_subscription(DiagnosticArray, "answer", heard.append, LATCHED)
     assert ear.until(lambda: ear.state.get_subscription_count() > 1)
-    ear.state.publish(conversions.array("replay_node: state", conversions.values_from_report(report), Time()))
+    ear.state.publish(key_values.array("replay_node: state", conversions.values_from_report(report), Time()))
     assert ear.until(lambda: heard), "no answer"
-    answer = conversions.answer_from_values(conversions.values_of(heard[-1])).answer
+    answer = conversions.answer_from_values(key_values.values_of(heard[-1])).answer
     assert (answer.status, answer.plan, answer.backend) == (CallStatus.OK, MUG, "llama_ros:/brain/chat")
     node.unload()
     assert served[-1] == "destroyed"

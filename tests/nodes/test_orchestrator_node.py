@@ -20,7 +20,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from std_msgs.msg import Float32
 
-from rarrl_nodes import conversions
+from rarrl_nodes import conversions, key_values
 from rarrl_nodes.lifecycle import LATCHED
 from rarrl_nodes.orchestrator_node import OrchestratorNode
 
@@ -33,7 +33,7 @@ REPORT = Report("run", 1, Phase.WAITING, 0, StateSummary(step_views(PLAN), 0, 0,
 def send(ear, report, **changes):
     values = {**conversions.values_from_report(report), **changes}
     values = {k: v for k, v in values.items() if v is not None}
-    ear.state.publish(conversions.array("replay_node: state", values, Time()))
+    ear.state.publish(key_values.array("replay_node: state", values, Time()))
 
 
 def start(ear, local_node, policy=ALWAYS, **parameters):

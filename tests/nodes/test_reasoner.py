@@ -14,7 +14,7 @@ pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]',
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 
-from rarrl_nodes import conversions, decision_client, orchestrator_node, replay_node
+from rarrl_nodes import conversions, decision_client, key_values, orchestrator_node, replay_node
 from rarrl_nodes.lifecycle import LATCHED
 
 
@@ -124,7 +124,7 @@ def test_answers_to_something_else_are_ignored_and_counted(ear, graph):
         {"steps": "[[]]"},
     ):
         before = robot._client.ignored
-        publisher.publish(conversions.array("orchestrator_node: answer", good | change, Time()))
+        publisher.publish(key_values.array("orchestrator_node: answer", good | change, Time()))
         assert ear.until(lambda before=before: robot._client.ignored > before), change
     assert robot._awaiting is not None and robot._awaiting.decision.id == decision.id
 

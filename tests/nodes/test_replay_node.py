@@ -11,7 +11,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
-from rarrl_nodes import conversions
+from rarrl_nodes import conversions, key_values
 from rarrl_nodes.conversions import DecisionMessage
 from rarrl_nodes.lifecycle import LATCHED
 from rarrl_nodes.replay_node import ReplayNode
@@ -34,7 +34,7 @@ def robot(ear, local_node, tmp_path):
         run = run or ear.values("state")[-1]["run"]
         message = DecisionMessage(run, state, 0, Decision(state, action, 5.0, "test"), 20.0, 4000.0)
         values = {**conversions.values_from_decision(message), **(changes or {})}
-        publisher.publish(conversions.array("orchestrator_node: decision", values, Time()))
+        publisher.publish(key_values.array("orchestrator_node: decision", values, Time()))
 
     node.send = send
     return node

@@ -26,7 +26,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from rarrl.errors import InputError
 from rarrl.types import GateAction, GateReason
-from rarrl_nodes import conversions
+from rarrl_nodes import key_values
 from rarrl_nodes.lifecycle import LATCHED
 from rarrl_nodes.safety_gate_node import PAUSE_S, SafetyGateNode
 
@@ -251,7 +251,7 @@ def test_who_begins_to_listen_hears_a_zero_first(world):
 
 
 def mode(name, text):
-    return conversions.array("supervisor_node: mode", {"schema": "1", "mode": name}, Time(), message=text)
+    return key_values.array("supervisor_node: mode", {"schema": "1", "mode": name}, Time(), message=text)
 
 
 def test_deactivated_it_says_zero_once_more_and_then_nothing(world):

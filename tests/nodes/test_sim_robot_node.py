@@ -24,7 +24,7 @@ from std_msgs.msg import Bool, String
 from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Plan
 from rarrl.types import CallStatus, Role
-from rarrl_nodes import conversions
+from rarrl_nodes import conversions, key_values
 from rarrl_nodes.conversions import AnswerMessage, DecisionMessage
 from rarrl_nodes.lifecycle import LATCHED
 from rarrl_nodes.sim_robot_node import MISSIONS, SimRobotNode
@@ -65,14 +65,14 @@ class Side:
         number = int(values["state"])
         decision = Decision(number, action, deadline_s, "test", beside)
         message = DecisionMessage(values["run"], number, int(values["episode"]), decision, 20.0, 4000.0)
-        msg = conversions.array("orchestrator_node: decision", conversions.values_from_decision(message), Time())
+        msg = key_values.array("orchestrator_node: decision", conversions.values_from_decision(message), Time())
         self.decision.publish(msg)
         return number
 
     def reply(self, number, **fields):
         answer = Answer(number, Role.PLANNER, 1, CallStatus.OK, seconds=0.2, tokens_out=9, backend="test", **fields)
         values = conversions.values_from_answer(AnswerMessage(self.state()["run"], number, answer))
-        self.answer.publish(conversions.array("orchestrator_node: answer", values, Time()))
+        self.answer.publish(key_values.array("orchestrator_node: answer", values, Time()))
 
     def waiting(self, after=0):
         return self.ear.until(
@@ -201,7 +201,7 @@ def test_decisions_for_others_are_not_carried_out(robot, ear):
     assert side.waiting()
     values = side.state()
     message = DecisionMessage("another", 1, 0, Decision(1, Action.ACT, 5.0, "test"), 20.0, 4000.0)
-    side.decision.publish(conversions.array("o", conversions.values_from_decision(message), Time()))
+    side.decision.publish(key_values.array("o", conversions.values_from_decision(message), Time()))
     assert ear.until(lambda: side.node.diagnose()[2]["ignored"] == 1)
     assert side.state()["state"] == values["state"] and side.state()["phase"] == "waiting"
 
