@@ -9,13 +9,14 @@ Needs rclpy:
     `executive_node.py` over the executive (`peers.py`, `sightings.py`, `skill_threads.py`, `task_action.py` are its
     parts), and skills of any robot (`skill_runner.py` over `skill_servers.py`; what it is told and tells in
     `skill_events.py`), by types that are known by name alone (`ros_types.py`), and what is wrong with them
-    (`skill_check.py`). `supervisor_node.py` over `rarrl.supervision`; `heartbeat.py` is what all nodes send it.
+    (`skill_check.py`). `supervisor.py` over `rarrl.supervision`, which `supervisor_node.py` starts; `heartbeat.py` is
+    what all nodes send it.
 Needs launch_ros:
     `launch_actions.py`, for the files in `launch/`.
 Needs no ROS to import:
     graphs as data (`graph.py` for the replay, `bringup.py` for a real robot, `sim_graph.py` for the simulated one);
     `run.py` and `sim_run.py`, which run these graphs; `supervised.py`, a graph with its supervisor; `processes.py`,
-    nodes as processes; `demo.py`, the settings of `rarrl demo`.
+    nodes as processes, which `nursery.py` forks for a supervisor; `demo.py`, the settings of `rarrl demo`.
 """
 
 import os

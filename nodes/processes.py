@@ -12,15 +12,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from rarrl.config import Scalar
 from rarrl.errors import InputError, RarrlError
 from rarrl.files import write_json_atomic
 
 from .graph import to_params_file
+from .nursery import NODES, Nursery, NurseryLostError
 
 logger = logging.getLogger(__name__)
 
@@ -54,17 +56,22 @@ class Found:
 
     It is held by a descriptor: a number alone may belong to another process by the time that a signal is sent.
 
+    Args:
+        descriptor: of the process (`pidfd_open(2)`), which this object closes; None: it is opened here.
+        status: process number -> exit status, as its parent tells; None: -9 stands for all.
+
     Raises: OSError where there is no such process."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, descriptor: int | None = None, status: Callable[[int], int] | None = None) -> None:
         self.pid = pid
         self.returncode: int | None = None
-        self._descriptor = os.pidfd_open(pid)
+        self._status = status
+        self._descriptor = os.pidfd_open(pid) if descriptor is None else descriptor
 
     def poll(self) -> int | None:
-        """None while it runs. Its real exit status is known to its parent alone: -9 stands for all."""
+        """None while it runs."""
         if self.returncode is None and select.select([self._descriptor], [], [], 0.0)[0]:
-            self.returncode = -int(signal.SIGKILL)
+            self.returncode = self._status(self.pid) if self._status is not None else -int(signal.SIGKILL)
             os.close(self._descriptor)
         return self.returncode
 
@@ -95,6 +102,7 @@ class Processes:
         logs: False: what they print appears where this process prints.
         namespace, params_file: of all nodes; "" for none.
         grace_s: seconds between SIGINT and SIGKILL; None: GRACE_S.
+        nursery: what forks the nodes that it knows; None: each is a Python process of its own.
     """
 
     def __init__(
@@ -106,8 +114,10 @@ class Processes:
         namespace: str = "",
         params_file: str = "",
         grace_s: float | None = None,
+        nursery: Nursery | None = None,
     ) -> None:
         self._grace_s = grace_s
+        self._nursery = nursery
         self._folder = folder
         self._environment = environment
         self._outlive = outlive
@@ -137,13 +147,31 @@ class Processes:
         except OSError as error:
             raise InputError(f"run: cannot write to {self._folder} ({error.strerror}); choose another folder") from None
 
-        command = [sys.executable, "-m", module, "--ros-args", *self._own]
-        command += ["--params-file", str(params_file)] if parameters else []  # ROS refuses a file without any
-        command += [*self._space, *(part for old, new in remappings for part in ("-r", f"{old}:={new}"))]
+        arguments = ["--ros-args", *self._own]
+        arguments += ["--params-file", str(params_file)] if parameters else []  # ROS refuses a file without any
+        arguments += [*self._space, *(part for old, new in remappings for part in ("-r", f"{old}:={new}"))]
+        child = self._fork(module, arguments, log) or self._spawn(module, arguments, log)
+        if log is not None:
+            log.close()
+        self._children[name] = child
+        self._write_record()
+        return child.pid
 
+    def _fork(self, module: str, arguments: Sequence[str], log: IO[bytes] | None) -> Found | None:
+        nursery = self._nursery
+        if nursery is None or not nursery.usable or module not in NODES:
+            return None
+        try:
+            pid, descriptor = nursery.start(module, arguments, None if log is None else log.fileno())
+        except NurseryLostError as error:
+            logger.warning("the process that forks nodes is lost (%s): they are started anew from now on", error)
+            return None
+        return Found(pid, descriptor, nursery.status)
+
+    def _spawn(self, module: str, arguments: Sequence[str], log: IO[bytes] | None) -> subprocess.Popen[bytes]:
         linux = sys.platform == "linux"
-        child = subprocess.Popen(
-            command,
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
             env=dict(self._environment),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -151,11 +179,6 @@ class Processes:
             start_new_session=True,  # Ctrl-C reaches only this process, which then stops the nodes in order
             preexec_fn=(_heed_sigint if self._outlive else _end_with_parent) if linux else _heed_sigint,
         )
-        if log is not None:
-            log.close()
-        self._children[name] = child
-        self._write_record()
-        return child.pid
 
     def adopt(self, name: str, pid: int) -> bool:
         """Takes over a process that somebody else has started; whether it is there, on this computer."""

@@ -40,7 +40,7 @@ THOUGHT = ("rarrl.reasoner", "rarrl.executive", "rarrl.orchestrator", "rarrl.dec
 PROCESSES = {
     "rarrl_nodes.deadman_node": (*SIGHT, *THOUGHT),
     "rarrl_nodes.safety_gate_node": (*SIGHT, *THOUGHT),
-    "rarrl_nodes.supervisor_node": (*SIGHT, *THOUGHT),
+    "rarrl_nodes.supervisor": (*SIGHT, *THOUGHT),
     "rarrl_nodes.stereo_voxel_node": ("rarrl.policy", *THOUGHT),
     "rarrl_nodes.vla_policy_node": THOUGHT,
     "rarrl_nodes.orchestrator_node": SIGHT,

@@ -52,6 +52,7 @@ NO_MIRROR = {
     "nodes/skill_servers.py": "shown through tests/nodes/test_skill_runner.py",
     "nodes/skill_threads.py": "shown through tests/nodes/test_executive_node.py",
     "nodes/stereo_messages.py": "shown through tests/nodes/test_stereo_voxel_node.py",
+    "nodes/supervisor.py": "shown through tests/nodes/test_supervisor_node.py",
     "nodes/task_action.py": "shown through tests/nodes/test_executive_node.py",
     "rarrl/__main__.py": "shown through tests/cli/test_cli.py",
     "rarrl/bag/definitions.py": "shown through tests/bag/test_reader.py and tests/nodes/test_bag_types.py",

@@ -12,7 +12,7 @@ from rarrl_nodes.graph import NODES, Start
 from rarrl_nodes.lifecycle import LATCHED
 from rarrl_nodes.processes import began, recorded
 from rarrl_nodes.supervised import GRAPH_FILE, SupervisedGraph, SupervisedNode
-from rarrl_nodes.supervisor_node import SupervisorNode
+from rarrl_nodes.supervisor import SupervisorNode
 
 ORCHESTRATOR, REPLAY = NODES
 WAIT_S = 60.0
