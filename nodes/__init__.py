@@ -24,8 +24,11 @@ import signal
 import sys
 from pathlib import Path
 
+from rarrl.resources.threads import cores, plan_threads
+
 if sys.argv[:1] == ["-m"] or Path(sys.argv[0] if sys.argv else "").name.endswith("_node"):
     # This process will be a node: `python -m rarrl_nodes.NAME`, or its executable. Its imports take a second or two; a
     # signal meanwhile finds nothing to end in order. Afterwards `lifecycle.run_node` sets handlers of its own.
     for _number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(_number, lambda *_: os._exit(0))
+    plan_threads(cores())  # one of a graph's many processes

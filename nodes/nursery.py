@@ -1,8 +1,11 @@
 """A process that has loaded what nodes need, and forks them: a node that is started again is back in a fifth of a
 second of processor time, and what all nodes loaded is in memory once.
 
-It loads nothing of ROS: the libraries of ROS start threads, and a process is only safe to fork while it has one. Each
-node loads rclpy after the fork. Where this process fails, nodes are started as Python processes of their own."""
+It loads the libraries of ROS and never calls `rclpy.init`: DDS with its threads begins in each node. What threads there
+are belong to LTTng, which ROS is linked against; they sleep for as long as no session daemon runs. Where one does, ROS
+is loaded after the fork, since LTTng traces no process that was forked later (https://lttng.org/man/3/lttng-ust).
+
+Where this process fails, nodes are started as Python processes of their own."""
 
 from __future__ import annotations
 
@@ -75,8 +78,28 @@ SHARED = (
 )
 """What some of them load. A robot that lacks one of these starts all the same: whoever needs it says so."""
 
-ANSWER_S = 20.0
-"""Seconds until a fork has to be reported: at first, loading what the nodes share comes before it."""
+ROS = ("rclpy.lifecycle", "rclpy.action", *NODES)
+"""What is loaded last."""
+TYPES = (
+    "rcl_interfaces.msg:Log",
+    "rcl_interfaces.msg:ParameterEvent",
+    "lifecycle_msgs.msg:TransitionEvent",
+    "diagnostic_msgs.msg:DiagnosticArray",
+    "std_msgs.msg:String",
+    "std_srvs.srv:Trigger",
+    "geometry_msgs.msg:TwistStamped",
+    "nav_msgs.msg:Odometry",
+    "sensor_msgs.msg:Image",
+    "trajectory_msgs.msg:JointTrajectory",
+)
+"""One type of each library that converts messages: the libraries are loaded with it."""
+TRACES = ("/var/run/lttng", "~/.lttng")
+"""Folders with a socket of LTTng's session daemon, while one runs."""
+
+LOAD_S = 60.0
+"""Seconds until it has loaded what nodes share: about one of processor time, but a busy machine takes many."""
+ANSWER_S = 10.0
+"""Seconds until a fork has to be reported, from then on."""
 STATUS_S = 2.0
 """Seconds until the exit status of a node that has ended has to be reported."""
 MAX_REQUEST = 1 << 16
@@ -97,6 +120,7 @@ class Nursery:
     def __init__(self, pid: int, connection: socket.socket) -> None:
         self.pid = pid
         self.usable = True
+        self._loaded = False
         self._connection = connection
         self._statuses: dict[int, int] = {}
 
@@ -141,7 +165,7 @@ class Nursery:
         try:
             socket.send_fds(self._connection, [request], [] if log is None else [log])
             while True:
-                answer, descriptors = self._read(ANSWER_S)
+                answer, descriptors = self._read(ANSWER_S if self._loaded else LOAD_S)
                 if "pid" in answer:
                     return answer["pid"], descriptors[0]
         except (OSError, NurseryLostError) as error:
@@ -171,6 +195,7 @@ class Nursery:
         if not data:
             raise NurseryLostError("it has ended")
         answer: dict[str, int] = json.loads(data)
+        self._loaded = True
         if "ended" in answer:
             self._statuses[answer["ended"]] = answer["status"]
         return answer, descriptors
@@ -191,13 +216,34 @@ def _load(names: Sequence[str]) -> None:
             importlib.import_module(name)
 
 
+def _load_ros() -> None:
+    _load(ROS)
+    with contextlib.suppress(ImportError):
+        from rclpy.type_support import check_for_type_support
+        from rclpy.utilities import get_rmw_implementation_identifier
+
+        get_rmw_implementation_identifier()  # loads the middleware
+        for name in TYPES:
+            module, _, kind = name.partition(":")
+            check_for_type_support(getattr(importlib.import_module(module), kind))
+
+
+def is_traced() -> bool:
+    """Whether LTTng traces programs on this computer."""
+    return any(path.is_socket() for folder in TRACES for path in Path(folder).expanduser().glob("lttng-ust-sock-*"))
+
+
 def serve(connection: socket.socket, outlive: bool) -> int:
     """In the process: loads what nodes share, and forks a node for each request, until nobody is left to ask.
 
     Returns: its exit status; in the process of a node, that of the node."""
     _load((*BASE, *SHARED))
+    if not is_traced():
+        _load_ros()
     gc.collect()
     gc.freeze()  # a collection in a node leaves these objects alone, and their memory shared
+
+    connection.send(b"{}")
 
     ended, tell = os.pipe()
     os.set_blocking(ended, False)

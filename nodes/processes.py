@@ -20,6 +20,7 @@ from typing import IO
 from rarrl.config import Scalar
 from rarrl.errors import InputError, RarrlError
 from rarrl.files import write_json_atomic
+from rarrl.resources.threads import cores, planned
 
 from .graph import to_params_file
 from .nursery import NODES, Nursery, NurseryLostError
@@ -359,7 +360,7 @@ def environment_for(domain_id: int | None) -> tuple[dict[str, str], int]:
 
     environment["ROS_DOMAIN_ID"] = text
     environment.setdefault("PYTHONUNBUFFERED", "1")
-    return environment, int(text)
+    return planned(cores(), environment), int(text)  # a graph has more processes than most robots have cores
 
 
 def _signal(number: int) -> str:

@@ -197,9 +197,6 @@ def graph_environment(domain_id: int | None = None) -> tuple[dict[str, str], int
     profile = next((p for p in (place.joinpath(*FASTDDS_PROFILE) for place in places) if p.is_file()), None)
     if profile is not None:
         environment.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(profile))
-
-    # Several processes share the cores; extra threads for linear algebra would only compete with them.
-    environment.setdefault("OMP_NUM_THREADS", "1")
     return environment, domain
 
 

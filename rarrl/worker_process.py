@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from rarrl.errors import DependencyMissingError, InputError
+from rarrl.resources.threads import cores, planned
 from rarrl.secrets import without_secrets
 from rarrl.types import CallStatus
 
@@ -335,7 +336,7 @@ class WorkerProcess:
             stdout=subprocess.PIPE,
             stderr=errors,
             env={
-                **without_secrets(os.environ),
+                **planned(cores(), without_secrets(os.environ)),
                 "PYTHONPATH": os.pathsep.join(paths),
                 _SHARED: str(self._shared_file.fileno()),
             },

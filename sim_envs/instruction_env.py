@@ -13,6 +13,7 @@ import numpy as np
 
 from rarrl.errors import DependencyMissingError, InputError
 from rarrl.policy.spec import RobotInfo
+from rarrl.resources.threads import plan_if_nobody_has
 
 IMAGE_SIZE = 64
 """Pixels, width and height of an image that a policy sees. The policies here are trained on this size."""
@@ -54,8 +55,7 @@ def task_named(tasks: Mapping[str, Item], name: str) -> Item:
 
 def prepare_rendering() -> None:
     """Chooses rendering without a window, unless the user has chosen. To be called before MuJoCo is imported."""
-    # Mesa's software renderer: its worker threads cost more in waiting than they save on images this small.
-    os.environ.setdefault("LP_NUM_THREADS", "0")
+    plan_if_nobody_has()  # Mesa's software renderer reads its number of threads as it loads
     os.environ.setdefault("MUJOCO_GL", "egl")
 
 

@@ -16,10 +16,10 @@ SOURCES = {name: sorted((ROOT / folder).rglob("*.py")) for name, folder in FOLDE
 # Within rarrl: a module may import those of lower layers, of its own part, and, in a layer of single modules, of its
 # own layer.
 LAYERS = dict.fromkeys(("types", "errors", "clock", "files", "diagnostics", "range_scan", "poses", "secrets"), 0)
-LAYERS |= {"supervision": 0}
+LAYERS |= {"supervision": 0, "resources": 0}
 LAYERS |= dict.fromkeys(("config", "strict_json", "strict_yaml", "plugins", "llama", "worker_process", "frames"), 1)
 LAYERS |= dict.fromkeys(("alfred", "skills", "alfred_plans", "bag"), 1)
-PARTS = ("perception", "policy", "reasoner", "orchestrator", "safety", "resources", "latency")
+PARTS = ("perception", "policy", "reasoner", "orchestrator", "safety", "latency")
 LAYERS |= dict.fromkeys(PARTS, 2)
 LAYERS |= dict.fromkeys(("results", "doctor", "events"), 2)
 LAYERS |= dict.fromkeys(("decision_loop", "build", "report", "robot", "why", "thinking"), 3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
@@ -17,6 +16,7 @@ from rarrl.config import LanguageModelConfig
 from rarrl.errors import RarrlError
 from rarrl.latency.profile import load_profile
 from rarrl.latency.replay import ReplayTable
+from rarrl.resources.threads import cores, threads_for
 from rarrl_sim_envs.household.env import HouseholdEnv
 
 from .evaluate import COST_WEIGHT, FIRST_SEED, Setting, run_mission
@@ -214,13 +214,13 @@ def crew(workers: int = 0) -> Iterator[Executor | None]:
     workers: how many; 0: one per core that is ours, at most four. 1: None, this process plays.
 
     Raises: RarrlError where a process died."""
-    workers = workers or min(len(os.sched_getaffinity(0)), 4)
+    workers = workers or min(cores(), 4)
     if workers == 1:
         yield None
         return
 
     with (
-        _one_thread_each(),
+        threads_for(workers),
         ProcessPoolExecutor(
             workers,
             mp_context=get_context("spawn"),  # neither OpenGL nor llama.cpp survives a fork
@@ -274,25 +274,6 @@ def play_all(
     return [found[setting, seed] for setting in settings for seed in seeds]
 
 
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """What is started meanwhile computes with one thread: as many processes as cores play already."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
 def _be_quiet() -> None:
-    """Ctrl-C is the parent's to handle; OpenCV takes one thread."""
-    import cv2
-
+    """Ctrl-C is the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)

@@ -32,6 +32,7 @@ from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.policy.base import LoadedPolicy
 from rarrl.policy.serve import MODELS
 from rarrl.reasoner.base import Answer, Reasoner, Request
+from rarrl.resources.threads import threads_for
 from rarrl.types import CallStatus, Role
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.robot.beside import BesideExecutive
@@ -297,7 +298,7 @@ def _play(
             yield job, run_mission(*job, recorder)
         return
     # Spawned: neither OpenGL nor llama.cpp survives a fork.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with threads_for(workers), ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         futures = {pool.submit(run_mission, *job): job for job in todo}
         for future in as_completed(futures):
             yield futures[future], future.result()

@@ -47,7 +47,7 @@ PARTS = (
     "deadman",
 )
 """Modules of this folder that have rows, in the order in which they are played."""
-TIMES = ("detect_s", "stop_s", "recover_s")
+TIMES = ("detect_s", "stop_s", "active_s", "recover_s")
 MUST_BE_ZERO = (
     "false_stops",
     "nan_published",

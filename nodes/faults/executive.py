@@ -10,7 +10,8 @@ driving, taking and looking. Each fault strikes at a random time of each trial. 
     lost_tasks          neither succeeded nor ended with a reason within TRIAL_S
     false_success       tasks that ended as succeeded where the cart had not done both rows (told: a server may lie)
     lost_steps          goals that began and were not carried out to their end, where the language model alone failed
-    recover_s           from the activation of a restarted executive until it had its goal again, or a new one came"""
+    active_s            from the kill of an executive until the next one was active; a supervisor forks it, as here
+    recover_s           from the same kill until it had its goal again, or a new one came"""
 
 from __future__ import annotations
 
@@ -212,6 +213,7 @@ class Task:
     two_goals_at_once: int = 0
     stale_applied: int = 0
     done: bool = False
+    active_s: float | None = None
     resume_s: float | None = None
     lost_steps: int = 0
     killed_mid_thought: int = 0
@@ -356,7 +358,7 @@ class Bench:
             wanted, before = self._other_place(), self.truth()
             at = self.say(sentence(wanted))
         else:
-            found.resume_s = self._strike()
+            found.active_s, found.resume_s = self._strike()
         started = time.time()
 
         def over() -> bool:
@@ -405,8 +407,9 @@ class Bench:
         ended = {line["uuid"] for line in log if line["what"] == "end"}
         return any(uuid not in ended for uuid in begun[-1:]) and any(x["what"] == "goal" for x in log[start:])
 
-    def _strike(self) -> float | None:
-        """Seconds until a restarted executive has its goal again; None where it was not restarted."""
+    def _strike(self) -> tuple[float | None, float | None]:
+        """Seconds from the kill of an executive until the next one is active, and until that has its goal again; None
+        where none was killed."""
         when = self.luck.uniform(0.2, 4.0)
         if self.fault == "server_killed":
             self.wait(when)
@@ -428,7 +431,7 @@ class Bench:
         elif self.fault in ("executive_killed", "thinks_and_executive_killed"):
             self.wait(when)
             return self._restart()
-        return None
+        return None, None
 
     def _kill_thinker(self) -> None:
         """Kills the language model's process while it thinks and the cart carries something out."""
@@ -453,11 +456,11 @@ class Bench:
             self.wait(begun + (number + 1) / hz - time.monotonic())
         return time.monotonic()
 
-    def _restart(self) -> float | None:
+    def _restart(self) -> tuple[float | None, float | None]:
         killed, lines = time.time(), len(self.cart())
         instance = self._told[-1].values["instance"]
         if self._told[-1].values["status"] != "running":
-            return None
+            return None, None
         self.kill("executive")
         self.start("executive")
 
@@ -465,7 +468,7 @@ class Bench:
             return [told for told in self.since(killed) if told.values["instance"] != instance]
 
         if not self.until(lambda: bool(heard()), START_S):
-            return None
+            return None, None
         active = float(heard()[0].values["since"])
 
         def resumed() -> float | None:
@@ -478,7 +481,7 @@ class Bench:
 
         self.until(lambda: resumed() is not None, 30.0)
         end = resumed()
-        return None if end is None else max(end - active, 0.0)
+        return active - killed, None if end is None else end - killed
 
     def _stale(self, at: float, log: list[dict[str, Any]], there: int) -> int:
         """Rows that were told done although nothing was there before and no goal of this task was told done."""
@@ -498,6 +501,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 @contextmanager
 def bench(fault: str) -> Iterator[Bench]:
     """Starts what a fault needs, and ends it."""
+    from ..nursery import Nursery
     from ..processes import Processes
 
     with tempfile.TemporaryDirectory() as place, own_domain():
@@ -506,15 +510,17 @@ def bench(fault: str) -> Iterator[Bench]:
             "FOREIGN_CART_WORLD": str(folder / "truth.json"),
             "FOREIGN_CART_THOUGHTS": str(folder / THOUGHTS),
         }
+        nursery = Nursery.spawn(os.environ)
         station = Station("person")
         try:
-            with Processes(folder, dict(os.environ)) as processes:
+            with Processes(folder, dict(os.environ), nursery=nursery) as processes:
                 found = Bench(folder, fault, station, processes)
                 for name in ("cart", "executive", "orchestrator", *(["executive_b"] * (fault == "two_executives"))):
                     found.start(name)
                 yield found
         finally:
             station.close()
+            nursery.close()
 
 
 def played(fault: str) -> Callable[[int, int], list[Trial]]:
@@ -546,7 +552,8 @@ def judged(task: Task) -> Trial:
     }
     note = "" if task.status == "succeeded" else f"{task.status}: {task.why}"[:160]
     outputs = max(task.skills, 1)
-    return Trial(None, None, task.resume_s, outputs, task.two_goals_at_once + task.stale_applied, counts, note)
+    unsafe = task.two_goals_at_once + task.stale_applied
+    return Trial(None, None, task.resume_s, outputs, unsafe, counts, note, active_s=task.active_s)
 
 
 NAMES = {

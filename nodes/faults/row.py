@@ -19,7 +19,8 @@ class Trial:
     recover_s: until the robot does its work again without help; None: it does not apply, or never.
     outputs: how many outputs were judged. unsafe: how many of them were unsafe.
     counts: what else must be 0 (or is told), by name: `nan_published`, `stale_applied`, `false_stops`, ...
-    note: one line for the report where something is off."""
+    note: one line for the report where something is off.
+    active_s: until a process that was killed is back and active; None: it does not apply, or never."""
 
     detect_s: float | None = None
     stop_s: float | None = None
@@ -28,6 +29,7 @@ class Trial:
     unsafe: int = 0
     counts: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
+    active_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from rarrl.cli import (
     view,
     why,
 )
+from rarrl.resources.threads import plan_threads
 
 app = typer.Typer(
     name="rarrl",
@@ -127,4 +128,5 @@ def _options(
 
 def main() -> None:
     """The entry point of the `rarrl` command."""
+    plan_threads()
     app()

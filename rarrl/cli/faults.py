@@ -119,7 +119,7 @@ def _chosen(only: str | None, graph: bool | None, quick: bool) -> Any:
 
 def _line(outcome: dict[str, Any]) -> str:
     parts = [f"{outcome['name']:28} {outcome['trials']:5} trials, unsafe {outcome['unsafe']}"]
-    for key, name in (("stop_s", "stop"), ("detect_s", "detect"), ("recover_s", "recover")):
+    for key, name in (("stop_s", "stop"), ("detect_s", "detect"), ("active_s", "active"), ("recover_s", "recover")):
         if outcome[key]:
             parts.append(f"{name} p99 {outcome[key]['p99']:.2g} s")
     parts.append("FAILED: " + "; ".join(outcome["failed"]) if outcome["failed"] else "ok")
