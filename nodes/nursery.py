@@ -252,7 +252,8 @@ def serve(connection: socket.socket, outlive: bool) -> int:
     signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
 
     while True:
-        ready, _, _ = select.select([connection, ended], [], [])
+        watched: list[socket.socket | int] = [connection, ended]
+        ready, _, _ = select.select(watched, [], [])
         if ended in ready:
             os.read(ended, 1024)
             _report_ended(connection)

@@ -39,7 +39,7 @@ from rarrl.view.state import (
 from rarrl.view.story import MOST_BARS, SOURCES, decided, steps_of
 from rarrl.view.weighing import reason_for, situation_of
 
-from . import conversions
+from . import conversions, key_values
 from .bag_decisions import make_session
 from .bag_replay import PLAIN
 from .conversions import DecisionMessage
@@ -181,7 +181,7 @@ class GraphPicture:
     # -- decisions
 
     def _on_state(self, msg: Any, t_s: float) -> None:
-        report = conversions.report_from_values(conversions.values_of(msg))
+        report = conversions.report_from_values(key_values.values_of(msg))
         last = self._report
         is_new = last is None or (last.run, last.episode) != (report.run, report.episode)
         if not is_new and last is not None and report.number < last.number:
@@ -230,7 +230,7 @@ class GraphPicture:
             self._decide(message)
 
     def _on_decision(self, msg: Any, t_s: float) -> None:
-        message = conversions.decision_from_values(conversions.values_of(msg))
+        message = conversions.decision_from_values(key_values.values_of(msg))
         if self._report is None or message.state > self._report.number or message.run != self._report.run:
             self._message = message  # its state is still to come
             return
@@ -248,7 +248,7 @@ class GraphPicture:
         self._story = decided(self._story, decision, reason, self._t_s)
 
     def _on_answer(self, msg: Any, t_s: float) -> None:
-        answer = conversions.answer_from_values(conversions.values_of(msg)).answer
+        answer = conversions.answer_from_values(key_values.values_of(msg)).answer
         if self._robot.session is not None:
             self._robot.session.heard(answer)
         bars = tuple(
@@ -258,20 +258,20 @@ class GraphPicture:
         self._story = replace(self._story, bars=bars)
 
     def _on_task(self, msg: Any, t_s: float) -> None:
-        values = conversions.values_of(msg)
+        values = key_values.values_of(msg)
         status, why = values.get("status", ""), values.get("why", "")
         text = f"{status}: {why}" if why and status not in ("running", "") else status
         goal = values.get("goal", "")[:MOST_TEXT] or self._story.goal
         self._story = replace(self._story, status=text[:MOST_TEXT] or self._story.status, goal=goal)
 
     def _on_beliefs(self, msg: Any, t_s: float) -> None:
-        lines = [text for key, text in conversions.values_of(msg).items() if key.isdecimal()][:MOST_LINES]
+        lines = [text for key, text in key_values.values_of(msg).items() if key.isdecimal()][:MOST_LINES]
         self._story = replace(self._story, beliefs=tuple(Belief(line[:MOST_TEXT]) for line in lines))
 
     # -- what moves
 
     def _on_mode(self, msg: Any, t_s: float) -> None:
-        self._moment = replace(self._moment, mode=conversions.values_of(msg).get("mode", "")[:MOST_TEXT])
+        self._moment = replace(self._moment, mode=key_values.values_of(msg).get("mode", "")[:MOST_TEXT])
 
     def _on_diagnostics(self, msg: Any, t_s: float) -> None:
         for status in msg.status:

@@ -31,6 +31,7 @@ HEAVY = {
     "alfworld": {"rarrl_sim_envs.alfworld.textworld_game"},
     "pyrobosim": {"rarrl_sim_envs.pyrobosim.road_map", "rarrl_sim_envs.pyrobosim.robot"},
     "torch": {
+        "rarrl.policy.openvla_convert",
         "rarrl_learning.alfworld.train",
         "rarrl_learning.orchestrator.benchmark",
         "rarrl_learning.orchestrator.from_sb3",

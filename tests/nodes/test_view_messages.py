@@ -10,7 +10,7 @@ from rarrl.clock import ManualClock
 from rarrl.config import config_from_flat
 from rarrl.decision_loop import EpisodeRunner
 from rarrl.errors import InputError
-from rarrl_nodes import conversions
+from rarrl_nodes import conversions, key_values
 from rarrl_nodes.bag_decisions import make_session
 from rarrl_nodes.conversions import DecisionMessage
 from rarrl_nodes.view_messages import MOST_POINTS, GraphPicture, points_of, robot_of
@@ -21,7 +21,7 @@ CONFIG = config_from_flat(SETTINGS, "test")
 
 
 def array(values, name="test", message=""):
-    texts = [Of(key=key, value=conversions._text(value)) for key, value in values.items()]
+    texts = [Of(key=key, value=key_values.as_text(value)) for key, value in values.items()]
     return Of(status=[Of(name=name, message=message, values=texts)], header=header(0.0))
 
 
@@ -30,7 +30,7 @@ def header(at_s):
 
 
 def text(values):
-    return array({"schema": conversions.SCHEMA, **values})
+    return array({"schema": key_values.SCHEMA, **values})
 
 
 def played(picture, episodes=(0,), decide_first=False):

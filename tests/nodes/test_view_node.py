@@ -13,7 +13,7 @@ from rarrl.clock import ManualClock
 from rarrl.config import Config
 from rarrl.decision_loop import EpisodeRunner
 from rarrl.errors import InputError
-from rarrl_nodes import conversions
+from rarrl_nodes import conversions, key_values
 from rarrl_nodes.bag_decisions import make_session
 from rarrl_nodes.lifecycle import LATCHED
 from rarrl_nodes.orchestrator_node import OrchestratorNode
@@ -70,13 +70,13 @@ def test_a_graph_is_seen_and_can_be_paused(ear, local_node, view):
 
 def tell(ear, report):
     ear.state.publish(
-        conversions.array("test", conversions.values_from_report(report), ear.node.get_clock().now().to_msg())
+        key_values.array("test", conversions.values_from_report(report), ear.node.get_clock().now().to_msg())
     )
 
 
 def test_what_comes_often_is_heard_only_while_somebody_watches(ear, view):
     odom = ear.node.create_publisher(Odometry, "odom", 5)
-    latched = ear.node.create_publisher(type(conversions.array("x", {}, Odometry().header.stamp)), "mode", LATCHED)
+    latched = ear.node.create_publisher(type(key_values.array("x", {}, Odometry().header.stamp)), "mode", LATCHED)
     within(ear, lambda: latched.get_subscription_count() == 1)
     assert odom.get_subscription_count() == 0
     view.watch(True)
