@@ -42,6 +42,11 @@ class Evidence:
         return self.votes >= MIN_VOTE
 
     @cached_property
+    def voted_at(self) -> np.ndarray:
+        """Returns the flat indices, (n,), of these voxels."""
+        return np.flatnonzero(self.voted)
+
+    @cached_property
     def seen_free(self) -> np.ndarray:
         """(size, size, size) bool: voxels without enough votes of which the larger part is seen through."""
         return ~self.voted & (self.seen_through >= FREE_SHARE)
@@ -52,7 +57,7 @@ class Evidence:
         Votes enter as exp(-votes / k), which levels out: beyond some dozens their number depends on the distance and
         the camera, not on the truth. Fits that used its logarithm or the expected number were worse on other cameras.
         before, behind: votes of the neighbour in depth over those of both; far surfaces spread over several voxels."""
-        voted = np.flatnonzero(self.voted)
+        voted = self.voted_at
         votes = self.votes.take(voted)
         last = self.votes.shape[2] - 1
         few = [np.exp(-votes / k) for k in (2.0, 8.0, 30.0)]
@@ -85,7 +90,8 @@ class Calibration:
         elsewhere."""
         probability = np.where(evidence.seen_free, np.float32(self.free), np.float32(0.5))
         # Not `@`: after each product the threads of BLAS spin for a while on the cores that matching needs.
-        probability[evidence.voted] = sigmoid(np.einsum("ij,j->i", evidence.features(), np.asarray(self.weights)))
+        stated = sigmoid(np.einsum("ij,j->i", evidence.features(), np.asarray(self.weights)))
+        probability.reshape(-1)[evidence.voted_at] = stated
         return probability
 
 

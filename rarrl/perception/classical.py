@@ -86,7 +86,7 @@ class ClassicalDetector:
 
         calibration = self._calibration or load_calibration(self.model)
         probability = calibration.probability(evidence)
-        voted = np.flatnonzero(evidence.voted)
+        voted = evidence.voted_at
         occupied = probability.take(voted) >= (self._threshold or calibration.threshold)
         state = evidence.seen_free * np.uint8(VoxelState.FREE)
         state.reshape(-1)[voted[occupied]] = VoxelState.OCCUPIED
@@ -134,7 +134,7 @@ def gather(voxelizer: Voxelizer, found: Matches, weight: np.ndarray, completion:
 
     Only matched pixels of textured blocks show that a voxel is free."""
     filled = completion.votes * voxelizer.certainty(completion.disparity, np.float32(FILL_SIGMA_PX))
-    votes = voxelizer.votes(
-        Voters(found.disparity, weight, (found.row_step, 1)), Voters(completion.disparity, filled, (STEP, STEP))
-    )
+    every = found.row_step  # of columns too: as many votes across as down
+    heard = found.disparity[:, every // 2 :: every], weight[:, every // 2 :: every]
+    votes = voxelizer.votes(Voters(*heard, (every, every)), Voters(completion.disparity, filled, (STEP, STEP)))
     return Evidence(votes, voxelizer.seen_through(found.disparity, found.textured, found.row_step))

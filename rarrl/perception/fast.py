@@ -63,7 +63,7 @@ class FastDetector(ClassicalDetector):
         disparity = found.disparity
         cells = found.seen.disparity
         rows, columns = cells.shape
-        weight = np.pad(ROWS * self.trust.of(found.seen), ((0, 1), (0, 1)), mode="edge")
+        weight = np.pad(ROWS**2 * self.trust.of(found.seen), ((0, 1), (0, 1)), mode="edge")
         size = (BLOCK * (columns + 1), BLOCK // ROWS * (rows + 1))
         weight = cv2.resize(weight, size, interpolation=cv2.INTER_NEAREST)[: disparity.shape[0], : disparity.shape[1]]
 
