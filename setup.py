@@ -75,6 +75,7 @@ EXTRAS = {
     "hub": ["huggingface-hub>=0.30,<3"],  # policies by `hf:ORG/NAME@COMMIT`
     "record": ["mcap>=1.5,<2", "mcap-ros2-support>=0.5.5,<1"],  # bags of rosbag2; 0.5 MB, lz4 and zstandard 30
     "view": ["rerun-sdk>=0.23,<0.42"],  # a recording of a mission to scroll through
+    "ray": ["ray>=2.60,<3"],  # `--ray`: the same work on a cluster; 78 MB
     "eval": ["scikit-image>=0.22", "scikit-learn>=1.3"],  # a real stereo pair; the planner's baseline
     "dev": [
         "pytest>=7.4,<9",  # pytest 9 breaks the launch_testing plug-in of ROS 2 Jazzy

@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from rarrl.results import make_results, write_results
-from rarrl_learning.household.demo import HOSTED, blocks, crew, demo_settings, play_table, table_rows
+from rarrl_learning.household.demo import HOSTED, blocks, demo_settings, play_table, table_rows
 from rarrl_learning.household.evaluate import Setting
 from rarrl_learning.household.report.mission_table import figures_of, tables_of
 from rarrl_learning.household.report.trace import MissionResult, Played
 from rarrl_learning.household.twin_missions import play_in_twin
+from rarrl_learning.spread import crew
 
 RESULTS = Path("benchmarks/results/demo_table.json")
 RULES = (

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
+from concurrent.futures import Executor
 from typing import TypeVar
 
 Progress = Callable[[float, str], None]
@@ -17,17 +16,16 @@ Found = TypeVar("Found")
 def done_on_each(
     one: Callable[[Item], Found],
     items: Sequence[Item],
-    workers: int,
+    pool: Executor | None,
     say: Callable[[str, float], None],
     what: str,
 ) -> list[Found]:
     """What `one` returns for each of `items`, in their order.
 
-    workers: processes; with 1 all is done in this one. say: hears how many of them are done, such as "3 of 8 missions"
-    where `what` is "missions", and their share."""
+    pool: does it, as `spread.crew` makes it; None: this process. say: hears how many of them are done, such as "3 of 8
+    missions" where `what` is "missions", and their share."""
     found: list[Found] = []
-    with ProcessPoolExecutor(workers) if workers > 1 else nullcontext() as pool:
-        for result in map(one, items) if pool is None else pool.map(one, items, chunksize=4):
-            found.append(result)
-            say(f"{len(found)} of {len(items)} {what}", len(found) / len(items))
+    for result in map(one, items) if pool is None else pool.map(one, items, chunksize=4):
+        found.append(result)
+        say(f"{len(found)} of {len(items)} {what}", len(found) / len(items))
     return found

@@ -65,6 +65,7 @@ HEAVY = {
     },
     "mujoco": {"rarrl_sim_envs.instruction_env", "rarrl_sim_envs.stereo_room.scene"},
     "miniworld": {"rarrl_sim_envs.miniworld.robot"},
+    "ray": {"rarrl_learning.spread"},
     "pyglet": {"rarrl_sim_envs.miniworld.robot"},
     "irsim": {"rarrl_sim_envs.irsim.robot"},
     "shapely": {"rarrl_sim_envs.irsim.robot", "rarrl_sim_envs.pyrobosim.road_map"},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from importlib.util import find_spec
@@ -183,12 +184,12 @@ def played(
     model: str,
     llm: str,
     engine: str,
-    workers: int,
+    pool: Executor | None,
     say: Callable[[str, float], None],
 ) -> NDArray[np.float64]:
     """(contenders, sentences, COLUMNS)."""
     one = partial(play, tuple(contenders), model, llm, engine)
-    rows = done_on_each(one, said, workers, say, f"sentences, {model}")
+    rows = done_on_each(one, said, pool, say, f"sentences, {model}")
     return np.array(rows).swapaxes(0, 1)
 
 
@@ -279,7 +280,7 @@ def eval_alfworld(
     n: int | None = None,
     alfworld: Path | None = None,
     alfred: Path | None = None,
-    workers: int = 1,
+    pool: Executor | None = None,
     seed: int = 0,
     json_path: Path | None = None,
     command: str = "rarrl eval alfworld",
@@ -297,7 +298,7 @@ def eval_alfworld(
     if not said:
         raise InputError(f"--model: nothing was recorded of {model} on these games; play --model live")
     results = dict(
-        zip((c.name for c in contenders), played(contenders, said, model, llm, engine, workers, say), strict=True)
+        zip((c.name for c in contenders), played(contenders, said, model, llm, engine, pool, say), strict=True)
     )
 
     tables: dict[str, Any] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -241,9 +242,9 @@ def summary(lessons: Mapping[str, Lesson], policy: LearnedPolicy) -> dict[str, d
     return found
 
 
-def grown(said: Sequence[Said], model: str, workers: int, say: Callable[[str, float], None]) -> list[Tree]:
+def grown(said: Sequence[Said], model: str, pool: Executor | None, say: Callable[[str, float], None]) -> list[Tree]:
     """The tree of each sentence, in the twin."""
-    return done_on_each(partial(_tree, model), said, workers, say, f"sentences, {model}")
+    return done_on_each(partial(_tree, model), said, pool, say, f"sentences, {model}")
 
 
 def _tree(model: str, said: Said) -> Tree:
@@ -284,7 +285,7 @@ def train_alfworld(
     alfred: Path,
     *,
     n: int | None = None,
-    workers: int = 1,
+    pool: Executor | None = None,
     seed: int = 0,
     folder: Path = FOLDER,
     command: str = "rarrl train orchestrator --world alfworld",
@@ -302,19 +303,19 @@ def train_alfworld(
     grown_of: dict[str, tuple[list[Said], list[Tree]]] = {}
     for model in (each for each in MODELS if answers_path(each).exists()):
         known = [each for each in said if known_of(model).knows(each.game.goal)]
-        grown_of[model] = known, grown(known, model, workers, say)
+        grown_of[model] = known, grown(known, model, pool, say)
     card = learn(grown_of, seed, folder, command, say)
 
-    watched = watch_all(every, folder / WEIGHTS.name, tuned_for(MODELS[0], folder)["cost_weight"], workers, say)
+    watched = watch_all(every, folder / WEIGHTS.name, tuned_for(MODELS[0], folder)["cost_weight"], pool, say)
     learn_to_ask(watched, names, folder, command)
     return card
 
 
 def watch_all(
-    said: Sequence[Said], weights: Path, cost_weight: float, workers: int, say: Callable[[str, float], None]
+    said: Sequence[Said], weights: Path, cost_weight: float, pool: Executor | None, say: Callable[[str, float], None]
 ) -> list[Trajectory]:
     """What the robot knew whenever it acted, under the learned policy with the shipped planner."""
-    return done_on_each(partial(_watched, weights, cost_weight), said, workers, say, "sentences watched")
+    return done_on_each(partial(_watched, weights, cost_weight), said, pool, say, "sentences watched")
 
 
 def _watched(weights: Path, cost_weight: float, said: Said) -> Trajectory:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from multiprocessing import active_children, get_context
 
 from rarrl.alfred import TASK_TYPES
 from rarrl.config import LanguageModelConfig
-from rarrl.errors import RarrlError
 from rarrl.latency.profile import load_profile
 from rarrl.latency.replay import ReplayTable
-from rarrl.resources.threads import cores, threads_for
 from rarrl_sim_envs.household.env import HouseholdEnv
 
 from .evaluate import COST_WEIGHT, FIRST_SEED, Setting, run_mission
@@ -207,37 +201,6 @@ def play(setting: Setting, seed: int, pictures: bool, recorder: TraceRecorder | 
     return Played(replace(row.result, policy=name), thoughts, trace)
 
 
-@contextmanager
-def crew(workers: int = 0) -> Iterator[Executor | None]:
-    """Processes that play missions, for `play_all`; they end at once where something goes wrong.
-
-    workers: how many; 0: one per core that is ours, at most four. 1: None, this process plays.
-
-    Raises: RarrlError where a process died."""
-    workers = workers or min(cores(), 4)
-    if workers == 1:
-        yield None
-        return
-
-    with (
-        threads_for(workers),
-        ProcessPoolExecutor(
-            workers,
-            mp_context=get_context("spawn"),  # neither OpenGL nor llama.cpp survives a fork
-            initializer=_be_quiet,
-        ) as pool,
-    ):
-        try:
-            yield pool
-        except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for child in active_children():
-                child.terminate()
-            if isinstance(error, BrokenProcessPool):
-                raise RarrlError("a process that played missions died (out of memory?); try again") from None
-            raise
-
-
 def play_all(
     settings: Sequence[Setting],
     seeds: Sequence[int],
@@ -249,8 +212,9 @@ def play_all(
 ) -> list[Played]:
     """Every seed with every setting, in the order of settings, then seeds; those of the last setting with pictures.
 
-    pool: plays, as `crew` makes it; None: this process. one: plays a mission. keep: is called with each mission as soon
-    as it is played, in any order. live: takes in those of the last setting, which are then played in this process.
+    pool: plays, as `spread.crew` makes it; None: this process. one: plays a mission. keep: is called with each mission
+    as soon as it is played, in any order. live: takes in those of the last setting, which are then played in this
+    process.
 
     Raises: what `run_mission` raises."""
     jobs = [(setting, seed) for seed in seeds for setting in settings]
@@ -272,8 +236,3 @@ def play_all(
         shown = live is not None and job[0] == settings[-1]
         take(job, play(*job, True, live) if shown else one(*job, job[0] == settings[-1]))
     return [found[setting, seed] for setting in settings for seed in seeds]
-
-
-def _be_quiet() -> None:
-    """Ctrl-C is the parent's to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -10,10 +10,9 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, as_completed
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -260,7 +259,7 @@ def run_missions(
     settings: Sequence[Setting],
     seeds: Sequence[int],
     journal: Path | None = None,
-    workers: int = 1,
+    pool: Executor | None = None,
     progress: Say | None = None,
     recorder: TraceRecorder | None = None,
 ) -> list[tuple[Setting, Row]]:
@@ -268,12 +267,12 @@ def run_missions(
 
     Args:
         journal: keeps what is done, so that a run that was killed goes on; None: nothing is kept
-        workers: processes; 1: this one
-        recorder: of one process: takes the missions in, one after another"""
+        pool: plays, as `spread.crew` makes it; None: this process
+        recorder: of this process: takes the missions in, one after another"""
     jobs = [(setting, seed) for seed in seeds for setting in settings]
     done = dict(_read(journal)) if journal is not None else {}
     todo = [job for job in jobs if _key(*job) not in done]
-    for number, (job, row) in enumerate(_play(todo, workers, recorder)):
+    for number, (job, row) in enumerate(_play(todo, pool, recorder)):
         done[_key(*job)] = row
         if journal is not None:
             _append(journal, _key(*job), row)
@@ -289,19 +288,17 @@ def count_kept(settings: Sequence[Setting], seeds: Sequence[int], journal: Path)
 
 
 def _play(
-    todo: Sequence[tuple[Setting, int]], workers: int, recorder: TraceRecorder | None
+    todo: Sequence[tuple[Setting, int]], pool: Executor | None, recorder: TraceRecorder | None
 ) -> Iterator[tuple[tuple[Setting, int], Row]]:
-    if workers == 1:
+    if pool is None:
         for job in todo:
             if recorder is not None:
                 recorder.policy = job[0].policy
             yield job, run_mission(*job, recorder)
         return
-    # Spawned: neither OpenGL nor llama.cpp survives a fork.
-    with threads_for(workers), ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = {pool.submit(run_mission, *job): job for job in todo}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+    futures = {pool.submit(run_mission, *job): job for job in todo}
+    for future in as_completed(futures):
+        yield futures[future], future.result()
 
 
 def _key(setting: Setting, seed: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import astuple
 from functools import lru_cache, partial
 from pathlib import Path
@@ -101,11 +102,11 @@ def train_costs(answers: RecordedAnswers) -> CallCosts:
 def played(
     policies: Sequence[str],
     tasks: Sequence[tuple[int, str, int]],
-    workers: int,
+    pool: Executor | None,
     say: Callable[[str, float], None],
 ) -> NDArray[np.float64]:
     """(policies, missions, COLUMNS)."""
-    rows = done_on_each(partial(play_all, policies), tasks, workers, say, "missions")
+    rows = done_on_each(partial(play_all, policies), tasks, pool, say, "missions")
     return np.array(rows).swapaxes(0, 1)
 
 
@@ -115,10 +116,10 @@ def tasks_of(seeds: Iterable[int], goals: Sequence[int] = GOALS, variants: Seque
     return [(number, variant, seed) for variant in variants for number in goals for seed in seeds]
 
 
-def tune(n: int, workers: int, say: Callable[[str, float], None]) -> dict[str, dict[str, Any]]:
+def tune(n: int, pool: Executor | None, say: Callable[[str, float], None]) -> dict[str, dict[str, Any]]:
     """The best parameters of every rule, on `n` training seeds: by mission success, ties by mission seconds."""
     flat = [(family, params) for family, grid in CANDIDATES.items() for params in grid]
-    results = played([spec_of(family, params) for family, params in flat], tasks_of(TRAIN_SEEDS[:n]), workers, say)
+    results = played([spec_of(family, params) for family, params in flat], tasks_of(TRAIN_SEEDS[:n]), pool, say)
     best: dict[str, dict[str, Any]] = {}
     for (family, params), result in zip(flat, results, strict=True):
         success, seconds, _, llm_s, *_ = result.mean(axis=0)
@@ -141,7 +142,7 @@ def eval_skills(
     n: int = 30,
     goals: Sequence[int] = GOALS,
     variants: Sequence[str] = (*VARIANTS, TOLD),
-    workers: int = 1,
+    pool: Executor | None = None,
     seed: int = 0,
     json_path: Path | None = None,
     command: str = "rarrl eval skills",
@@ -155,7 +156,7 @@ def eval_skills(
     say = progress or (lambda what, share: None)
     tasks = tasks_of(TEST_SEEDS[:n], goals, variants)
     names = list(policies)
-    results = dict(zip(names, played(list(policies.values()), tasks, workers, say), strict=True))
+    results = dict(zip(names, played(list(policies.values()), tasks, pool, say), strict=True))
     draws = _draws(len(tasks), n, seed)
     of_variant = {v: np.array([task[1] == v for task in tasks]) for v in variants}
 

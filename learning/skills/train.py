@@ -7,7 +7,7 @@ situations that are met on the way, asked or not, it learns to go on."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,20 +165,21 @@ def left_out(samples: Sequence[Sample], seed: int = 0) -> dict[str, float]:
     return {name: round(float(np.mean(values)), 4) for name, values in found.items()}
 
 
-def train_skills(n: int, workers: int, folder: Path, command: str, say: Callable[[str, float], None]) -> dict[str, Any]:
+def train_skills(
+    n: int, pool: Executor | None, folder: Path, command: str, say: Callable[[str, float], None]
+) -> dict[str, Any]:
     """Tunes the rules and fits the policy on the first `n` training seeds; writes both into `folder`.
 
     Returns what the card of the weights says."""
-    tuned = tune(n, workers, say)
+    tuned = tune(n, pool, say)
     write_json_atomic(folder / RULES.name, {"command": command, "seeds": n, "rules": tuned})
-    return fit_policy(n, workers, folder, command)
+    return fit_policy(n, pool, folder, command)
 
 
-def fit_policy(n: int, workers: int, folder: Path, command: str) -> dict[str, Any]:
+def fit_policy(n: int, pool: Executor | None, folder: Path, command: str) -> dict[str, Any]:
     """Fits the policy alone; see `train_skills`."""
     answers = RecordedAnswers(ANSWERS)
-    with ProcessPoolExecutor(workers) as pool:
-        samples = list(pool.map(sample, tasks(n)))
+    samples = list((map if pool is None else pool.map)(sample, tasks(n)))
     policy = fit(samples)
     picks = chosen(policy, samples)
     card = {

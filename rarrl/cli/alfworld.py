@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rarrl.cli.common import check_output, command_line, console, guarded, progress, table
+from rarrl.cli.common import RayOption, WorkersOption, check_output, command_line, console, guarded, progress, table
 from rarrl.cli.orchestrator import JsonOption, SeedOption
 
 AlfworldOption = Annotated[
@@ -39,7 +39,8 @@ def eval_alfworld(
     n: Annotated[int | None, typer.Option("--n", min=1, help="At most so many games.")] = None,
     alfworld: AlfworldOption = None,
     alfred: AnnotationsOption = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    workers: WorkersOption = 1,
+    ray: RayOption = "",
     seed: SeedOption = 0,
     json: JsonOption = None,
 ) -> None:
@@ -47,10 +48,11 @@ def eval_alfworld(
     from rarrl.cli.results import print_results
     from rarrl_learning.alfworld.evaluate import engine_of
     from rarrl_learning.alfworld.evaluate import eval_alfworld as evaluate
+    from rarrl_learning.spread import crew
 
     check_output(json, "--json")
     typer.echo(f"engine: {engine_of(engine)}")
-    with progress("playing games", 1.0) as update:
+    with crew(workers, ray) as pool, progress("playing games", 1.0) as update:
         results = evaluate(
             split,
             goals=goals,
@@ -61,7 +63,7 @@ def eval_alfworld(
             n=n,
             alfworld=alfworld,
             alfred=alfred,
-            workers=workers,
+            pool=pool,
             seed=seed,
             json_path=json,
             command=command_line(),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Annotated, ParamSpec, TypeVar
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -27,6 +27,17 @@ from rarrl.secrets import hide_secrets
 P = ParamSpec("P")
 R = TypeVar("R")
 LOG_EVERY_S = 10.0
+WorkersOption = Annotated[
+    int, typer.Option("--workers", min=1, help="Processes; with --ray local: its workers, one a core by default.")
+]
+RayOption = Annotated[
+    str,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Spread it over a Ray cluster: local (this machine), auto or HOST:PORT (one that this machine joined).",
+    ),
+]
 Update = Callable[[float, str], None]
 
 

@@ -138,6 +138,7 @@ def _household_demo(
     from rarrl_learning.household import demo as household
     from rarrl_learning.household.report.mission_table import figures_of, tables_of
     from rarrl_learning.household.report.page import RESULTS, save_missions
+    from rarrl_learning.spread import crew
 
     started = time.monotonic()
     folder = new_run_folder(out)
@@ -153,7 +154,7 @@ def _household_demo(
     played: list[Played] = []
     with told_where(folder):
         try:
-            with household.crew() as pool:
+            with crew() as pool:
                 if many:
                     _say(_TABLE_TEXT.format(n=many, policies=len(household.SHIPPED.policies)))
                     with progress("playing the table", many * len(household.table_settings())) as update:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rarrl.cli.common import check_output, command_line, guarded, progress
+from rarrl.cli.common import RayOption, WorkersOption, check_output, command_line, guarded, progress
 from rarrl.cli.language_model import LlmSettings, language_model_settings
 from rarrl.cli.orchestrator import JsonOption, SeedOption
 from rarrl.cli.view import ViewOption, live
@@ -52,7 +52,8 @@ def eval_mission(
         int, typer.Option(min=0, help="With --beside: missions that are driven among people too, `learned` alone.")
     ] = 150,
     people: Annotated[int, typer.Option(min=0, max=6, help="How many walk about.")] = 2,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    workers: WorkersOption = 1,
+    ray: RayOption = "",
     journal: Annotated[
         Path | None, typer.Option(help="File of the missions done; default: runs/missions.jsonl.")
     ] = None,
@@ -71,10 +72,11 @@ def eval_mission(
         run_missions,
     )
     from rarrl_learning.household.mission_figures import mission_figures
+    from rarrl_learning.spread import crew
 
     check_output(json, "--json")
-    if view and (beside or workers > 1):
-        raise InputError("--view: not with --beside or several --workers: one mission at a time is shown")
+    if view and (beside or workers > 1 or ray):
+        raise InputError("--view: not with --beside, --ray or several --workers: one mission at a time is shown")
     if beside:
         _eval_beside(n or 300, driven, latency, seed, json)
         return
@@ -99,10 +101,10 @@ def eval_mission(
     total = len(settings) * n + len(apart) * len(few)
     if taken := count_kept(settings, seeds, kept) + count_kept(apart, few, kept):
         typer.echo(f"{taken} of {total} missions from {kept}; give --journal another file to play them again", err=True)
-    with progress("missions", total) as update, live(view) as recorder:
-        played = run_missions(settings, seeds, kept, workers, update, recorder)
+    with crew(workers, ray) as pool, progress("missions", total) as update, live(view) as recorder:
+        played = run_missions(settings, seeds, kept, pool, update, recorder)
         done = len(played)
-        played += run_missions(apart, few, kept, workers, lambda count, text: update(done + count, text), recorder)
+        played += run_missions(apart, few, kept, pool, lambda count, text: update(done + count, text), recorder)
     figures, rows = mission_figures(played, base)
     tables = {"settings": rows}
     if subgoals:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from rarrl.cli.common import Update, check_output, command_line, console, guarded, progress
+from rarrl.cli.common import RayOption, Update, check_output, command_line, console, guarded, progress
 from rarrl.errors import InputError
 
 AlfredOption = Annotated[
@@ -57,12 +57,13 @@ def train_orchestrator(
     ] = None,
     games: Annotated[int | None, typer.Option(min=1, help="With --world alfworld: games to learn from.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="With --world alfworld: processes.")] = 1,
+    ray: RayOption = "",
 ) -> None:
     """Train the orchestrator's policy in simulation (PPO). Interrupt it at will: the same command goes on."""
     if world not in ("replay", "alfworld"):
         raise InputError(f"--world: {world[:40]!r} is none (allowed: replay, alfworld)")
     if world == "alfworld":
-        _train_alfworld(alfworld, alfred, games, workers, seed, out)
+        _train_alfworld(alfworld, alfred, games, workers, ray, seed, out)
         return
     from rarrl.orchestrator.learned import save_policy
     from rarrl.results import machine, versions
@@ -136,22 +137,29 @@ def train_orchestrator(
 
 
 def _train_alfworld(
-    alfworld: Path | None, alfred: Path | None, games: int | None, workers: int, seed: int, out: Path | None
+    alfworld: Path | None,
+    alfred: Path | None,
+    games: int | None,
+    workers: int,
+    ray: str,
+    seed: int,
+    out: Path | None,
 ) -> None:
     from rarrl_learning.alfworld.evaluate import FOLDER
     from rarrl_learning.alfworld.train import train_alfworld
+    from rarrl_learning.spread import crew
 
     if alfred is None:
         raise InputError("--alfred: --world alfworld needs what people said of its games; name ALFRED's folder")
     folder = out or FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     check_output(folder / "card.json", "--out")
-    with progress("training", 1.0) as update:
+    with crew(workers, ray) as pool, progress("training", 1.0) as update:
         card = train_alfworld(
             alfworld,
             alfred,
             n=games,
-            workers=workers,
+            pool=pool,
             seed=seed,
             folder=folder,
             command=command_line(),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rarrl.cli.common import check_output, command_line, guarded, progress
+from rarrl.cli.common import RayOption, WorkersOption, check_output, command_line, guarded, progress
 from rarrl.cli.language_model import LlmSettings, language_model_settings
 from rarrl.cli.orchestrator import JsonOption, SeedOption
 
@@ -19,7 +19,8 @@ def eval_skills(
     variants: Annotated[
         str, typer.Option(help="plain, hidden, vague, doors, battery, failures, told; commas between.")
     ] = "plain,hidden,vague,doors,battery,failures,told",
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    workers: WorkersOption = 1,
+    ray: RayOption = "",
     seed: SeedOption = 0,
     json: JsonOption = None,
 ) -> None:
@@ -27,15 +28,16 @@ def eval_skills(
     from rarrl.cli.results import print_results
     from rarrl_learning.skills.evaluate import eval_skills as evaluate
     from rarrl_learning.skills.evaluate import shipped_policies, tuned_rules
+    from rarrl_learning.spread import crew
 
     check_output(json, "--json")
-    with progress("playing missions", 1.0) as update:
+    with crew(workers, ray) as pool, progress("playing missions", 1.0) as update:
         results = evaluate(
             shipped_policies(),
             n=n,
             goals=tuple(int(goal) for goal in goals.split(",")),
             variants=tuple(variant.strip() for variant in variants.split(",")),
-            workers=workers,
+            pool=pool,
             seed=seed,
             json_path=json,
             command=command_line(),
@@ -74,14 +76,16 @@ def record_skills(
 @guarded("nothing was written; start again")
 def train_skills(
     n: Annotated[int, typer.Option("--n", min=1, help="Training seeds of each goal and variant.")] = 2,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    workers: WorkersOption = 1,
+    ray: RayOption = "",
     out: Annotated[Path | None, typer.Option(help="Folder; default: where `eval skills` looks.")] = None,
 ) -> None:
     """Tune the rules for pyrobosim's missions, and fit when to ask; on training missions and their sentences alone."""
     from rarrl_learning.skills.evaluate import ANSWERS
     from rarrl_learning.skills.train import train_skills as train
+    from rarrl_learning.spread import crew
 
-    with progress("training", 1.0) as update:
-        card = train(n, workers, out or ANSWERS.parent, command_line(), lambda what, share: update(share, what))
+    with crew(workers, ray) as pool, progress("training", 1.0) as update:
+        card = train(n, pool, out or ANSWERS.parent, command_line(), lambda what, share: update(share, what))
     for name, value in card["metrics"].items():
         typer.echo(f"{name}: {value:.4f}")

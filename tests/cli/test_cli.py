@@ -307,7 +307,7 @@ def plays(monkeypatch, one=fake, at_most=10**6):
                 keep(setting, replace(played, result=replace(played.result, policy=demo.label(setting))))
 
     monkeypatch.setattr(demo, "play_all", play_all)
-    monkeypatch.setattr(demo, "crew", nullcontext)
+    monkeypatch.setattr("rarrl_learning.spread.crew", nullcontext)
 
 
 @PLAYS

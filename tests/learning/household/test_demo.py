@@ -14,7 +14,6 @@ from rarrl_learning.household.demo import (
     RECORDED_MISSIONS,
     SHIPPED,
     blocks,
-    crew,
     demo_seeds,
     demo_settings,
     label,
@@ -29,6 +28,7 @@ from rarrl_learning.household.demo import (
 from rarrl_learning.household.evaluate import FIRST_SEED, orchestrator_of
 from rarrl_learning.household.report.mission_table import Block
 from rarrl_learning.household.report.trace import Played
+from rarrl_learning.spread import crew
 from rarrl_sim_envs.household.env import HouseholdEnv
 
 
