@@ -73,6 +73,7 @@ NO_MIRROR = {
     "rarrl/cli/results.py": "shown through tests/cli/test_cli.py",
     "rarrl/cli/run.py": "shown through tests/cli/test_cli.py",
     "rarrl/cli/skill_missions.py": "arguments only; the work is in tests/learning/skills/test_evaluate.py",
+    "rarrl/cli/sweep.py": "shown through tests/learning/orchestrator/test_sweep.py",
     "rarrl/cli/task.py": "shown through tests/cli/test_skills.py",
     "rarrl/cli/why.py": "shown through tests/test_why.py",
     "rarrl/errors.py": "names alone",

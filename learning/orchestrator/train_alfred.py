@@ -10,7 +10,7 @@ from rarrl.orchestrator.features import ALL_FEATURE_NAMES, N_FEATURES
 from rarrl.orchestrator.learned import LearnedPolicy
 from rarrl_sim_envs.alfred.core import AlfredReplayCore, EpisodeBank
 from rarrl_sim_envs.alfred.datasets import TRAINING_PROFILES, load_recordings, load_tables
-from rarrl_sim_envs.alfred.episodes import TRAINING, EpisodeSampler
+from rarrl_sim_envs.alfred.episodes import TRAINING, EpisodeConfig, EpisodeSampler
 from rarrl_sim_envs.alfred.recorded_core import RecordedCore
 
 from .scenarios import recorded_training
@@ -25,14 +25,17 @@ def train_orchestrator(
     plans: Sequence[AlfredPlan],
     profiles: Sequence[str] = TRAINING_PROFILES,
     progress: Progress | None = None,
+    episodes: EpisodeConfig = TRAINING,
 ) -> LearnedPolicy:
-    """Trains one policy on `plans` and `profiles`; see `rarrl_learning.orchestrator.train.train`."""
+    """Trains one policy on `plans` and `profiles`; see `rarrl_learning.orchestrator.train.train`.
+
+    episodes: budgets, prices and disturbances that it meets."""
     from rarrl_sim_envs.alfred.sb3_vec_env import AlfredReplayVecEnv
 
     bank = EpisodeBank.from_plans(plans)
     tables = load_tables(profiles)
     core = AlfredReplayCore(bank, tables, N_ENVS, hard=config.hard)
-    sampler = EpisodeSampler(bank, tables, TRAINING)
+    sampler = EpisodeSampler(bank, tables, episodes)
     env = AlfredReplayVecEnv(core, sampler, config.seed, config.hidden_of(N_FEATURES), config.allowed)
     return train(env, config, folder, progress)
 

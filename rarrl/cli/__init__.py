@@ -27,6 +27,7 @@ from rarrl.cli import (
     run,
     skill_missions,
     skills,
+    sweep,
     view,
     why,
 )
@@ -69,6 +70,7 @@ _train.command("skills")(skill_missions.train_skills)
 _tune = _group("tune", "Search settings: of the rules that the learned parts are held against, of a policy's speed.")
 _tune.command("rules")(orchestrator.tune_rules)
 _tune.command("policy")(policy_speed.tune_policy)
+_group("sweep", "Train over a grid of settings.").command("orchestrator")(sweep.sweep_orchestrator)
 _eval = _group("eval", "Measure how good the parts are.")
 _eval.command("orchestrator")(orchestrator.eval_orchestrator)
 _eval.command("skillsets")(orchestrator.eval_skillsets)

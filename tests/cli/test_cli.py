@@ -30,6 +30,7 @@ COMMANDS = [
     "train orchestrator",
     "train policy-speed",
     "train policy-student",
+    "sweep orchestrator",
     "tune rules",
     "tune policy",
     "eval orchestrator",
