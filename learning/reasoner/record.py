@@ -12,9 +12,11 @@ import math
 import os
 import re
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -44,6 +46,7 @@ from rarrl.types import CallStatus, Role
 
 from ..latency.import_logs import MIN_VALID, MIN_VALID_SHARE
 from .curriculum import homes
+from .pace import PacedReasoner
 
 Progress = Callable[[int, str], None]
 FINISH: dict[CallStatus, Finish] = {
@@ -65,7 +68,8 @@ latency."""
 
 @dataclass(frozen=True)
 class RecordConfig:
-    """What is recorded. n: annotations, drawn from all of the split's by `seed`. deadline_s: of each call."""
+    """What is recorded. n: annotations, drawn from all of the split's by `seed`. deadline_s: of each call. concurrency:
+    tasks asked about side by side."""
 
     llm: str
     split: str
@@ -75,10 +79,18 @@ class RecordConfig:
     threads: int = 1
     deadline_s: float = 60.0
     seed: int = 0
+    concurrency: int = 1
 
     def __post_init__(self) -> None:
         if not self.roles or not self.levels or self.n < 1:
             raise InputError("profile record: needs at least one role, one level and one annotation")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What two recordings must share to be one: all but `n`. One call at a time is not told, as before there were
+        several."""
+        left_out = ("n", "concurrency") if self.concurrency == 1 else ("n",)
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 
 @dataclass(frozen=True)
@@ -164,6 +176,7 @@ class Journal:
     def __init__(self, path: Path, about: dict[str, Any]) -> None:
         self.path = path
         self.calls: dict[str, dict[str, Any]] = {}
+        self._lock = threading.Lock()
         about = json.loads(json.dumps(about))
         if path.exists():
             whole = path.read_bytes().rpartition(b"\n")[0] + b"\n"  # a killed process leaves half a line
@@ -188,8 +201,9 @@ class Journal:
     def add(self, key: str, answer: dict[str, Any], status: CallStatus, why: str, text: str) -> None:
         """Keeps one call."""
         line = {"key": key, "answer": answer, "status": status.value, "why": why, "text": text}
-        self._write(line)
-        self.calls[key] = line
+        with self._lock:
+            self._write(line)
+            self.calls[key] = line
 
     def _write(self, line: dict[str, Any]) -> None:
         self._stream.write(json.dumps(line, allow_nan=False) + "\n")
@@ -222,8 +236,16 @@ def unbroken(reasoner: Reasoner) -> Reasoner:
     return reasoner
 
 
+def server_reasoner(make: Callable[[], Reasoner], config: RecordConfig) -> Reasoner:
+    """What `make` makes; as many of them as `config.concurrency` says, behind one pace."""
+    if config.concurrency == 1:
+        return make()
+    first = Request(0, Role.PLANNER, 1, WARM_UP_GOAL, config.deadline_s)
+    return PacedReasoner([unbroken(make()) for _ in range(config.concurrency)], first)
+
+
 class Recorder:
-    """Asks `reasoner` what `config` wants to know of `tasks`, through a journal.
+    """Asks `reasoner` what `config` wants to know of `tasks`, through a journal. Threads may ask of different tasks.
 
     `sleep`: how it waits for a backend that is not there."""
 
@@ -241,6 +263,24 @@ class Recorder:
         self.journal = journal
         self.made = 0  # calls of this process
         self._sleep = sleep
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def all_answers(self) -> Iterator[Sequence[dict[str, Any]] | Iterator[dict[str, Any]]]:
+        """The answers for each task, in order; `config.concurrency` tasks are under way at once.
+
+        Raises: see `answers`."""
+        if self.config.concurrency == 1:
+            yield from map(self.answers, range(len(self.tasks)))
+            return
+        with ThreadPoolExecutor(self.config.concurrency) as pool:
+            try:
+                yield from pool.map(lambda number: list(self.answers(number)), range(len(self.tasks)))
+            except BaseException:
+                self._stopped = True
+                self.reasoner.close()  # what is under way ends at once, and is not kept
+                pool.shutdown(cancel_futures=True)
+                raise
 
     def answers(self, number: int) -> Iterator[dict[str, Any]]:
         """The answers for task `number`: planners first, then the verifier on each different plan that there is.
@@ -265,15 +305,21 @@ class Recorder:
         key = f"{number} {role.value} {level} {plan or ''}".rstrip()
         if key in self.journal.calls:
             return dict(self.journal.calls[key]["answer"])
+        if self._stopped:
+            raise RarrlError("profile record: stopped")
 
         task = self.tasks[number]
         config = self.config
-        if not self.made:  # loading the model is not the first call's latency
+        if not self.made and self.config.concurrency == 1:  # loading the model is not the first call's latency
             self.reasoner.ask(Request(0, Role.PLANNER, 1, WARM_UP_GOAL, config.deadline_s))
-        request = Request(self.made + 1, role, level, task.goal, config.deadline_s, task.home, plan, seed=config.seed)
+        with self._lock:
+            self.made += 1
+            decision = self.made
+        request = Request(decision, role, level, task.goal, config.deadline_s, task.home, plan, seed=config.seed)
         answer = self._patient(request)
+        if self._stopped:
+            raise RarrlError("profile record: stopped")
 
-        self.made = self.made + 1
         result = _plain(answer, plan, task.expert)
         self.journal.add(key, result, answer.status, answer.why, answer.text)
 
@@ -285,12 +331,12 @@ class Recorder:
         Raises: RarrlError where it stays away."""
         answer = self.reasoner.ask(request)
         for wait_s in DOWN_WAITS_S:
-            if answer.status is not CallStatus.BACKEND_DOWN:
+            if answer.status is not CallStatus.BACKEND_DOWN or self._stopped:
                 return answer
             self._sleep(wait_s)
             answer = self.reasoner.ask(request)
 
-        if answer.status is not CallStatus.BACKEND_DOWN:
+        if answer.status is not CallStatus.BACKEND_DOWN or self._stopped:
             return answer
         raise RarrlError(
             f"profile record: {self.reasoner.name} is down ({answer.why}); the same command goes on from call "
@@ -350,8 +396,7 @@ def record_profile(
     The tasks of fewer goals begin those of more: a journal goes on with another `config.n`.
     `data`: hash of the data set. `progress(tasks done, text)`: after each call.
     Raises: InputError (another recording's journal), RarrlError (the backend stays away)."""
-    settings = {name: value for name, value in asdict(config).items() if name != "n"}
-    about = {"config": settings, "backend": reasoner.name, "data": data}
+    about = {"config": config.settings, "backend": reasoner.name, "data": data}
 
     plans: dict[Plan, int] = {}
     met: dict[tuple[str, ...], int] = {}
@@ -360,9 +405,9 @@ def record_profile(
     ends: Counter[str] = Counter()
     with Journal(journal, about) as kept:
         recorder = Recorder(reasoner, tasks, config, kept)
-        for number, task in enumerate(tasks):
+        for number, (task, answers) in enumerate(zip(tasks, recorder.all_answers(), strict=True)):
             rows.append(_task_record(task, plans, met))
-            for answer in recorder.answers(number):
+            for answer in answers:
                 ends[answer["finish"]] += 1
                 if progress is not None:
                     progress(number, f"{recorder.made} calls made; {counted_ends(ends)}")
@@ -444,6 +489,8 @@ def make_header(name: str, reasoner: str, config: RecordConfig) -> ProfileHeader
     where = "" if shipped else f" --alfred DIR --split {config.split}"
     options = f"--llm {reasoner}{where} --n {config.n} --threads {config.threads}"
     options += f" --roles {','.join(role.value for role in config.roles)} --levels {','.join(map(str, config.levels))}"
+    beside = "" if config.concurrency == 1 else f"; {config.concurrency} tasks asked about side by side"
+    options += "" if config.concurrency == 1 else f" --concurrency {config.concurrency}"
     here = machine()
     what = "ALFRED, development plans of split train" if config.split == "train" else f"ALFRED, split {config.split}"
     if shipped:
@@ -452,9 +499,9 @@ def make_header(name: str, reasoner: str, config: RecordConfig) -> ProfileHeader
     return ProfileHeader(
         name=profile_name(name),
         kind="recorded",
-        measured=f"{config.n} goals of {what}; threads: {config.threads}; seed {config.seed}; default plan: "
-        "nearest known goal (tf-idf) of the train split without its development plans; known of a home: what was met "
-        "there in the train split's other trials",
+        measured=f"{config.n} goals of {what}; threads: {config.threads}{beside}; seed {config.seed}; default "
+        "plan: nearest known goal (tf-idf) of the train split without its development plans; known of a home: what was "
+        "met there in the train split's other trials",
         model=reasoner,
         hardware=f"{here['processor']}, {here['cores']} cores shared with other work, {here['platform']}",
         date=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),

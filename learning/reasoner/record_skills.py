@@ -11,7 +11,7 @@ import datetime
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +106,10 @@ def record_skills(
     progress: Progress | None = None,
 ) -> LatencyProfile:
     """Makes every call that the journal does not hold yet; the whole profile. `progress(missions done, text)`."""
-    settings = {name: value for name, value in asdict(config).items() if name != "n"}
     data = hashlib.sha256(missions[0].say.encode()).hexdigest()  # more of them begin with the same
     records = []
     ends: Counter[str] = Counter()
-    with Journal(journal, {"config": settings, "backend": reasoner.name, "data": data}) as kept:
+    with Journal(journal, {"config": config.settings, "backend": reasoner.name, "data": data}) as kept:
         recorder = _Recorder(unbroken(reasoner), config, kept)
         for number, mission in enumerate(missions):
             for answer in recorder.answers(number, mission):

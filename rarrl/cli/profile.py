@@ -146,6 +146,10 @@ def profile_record(
         Path | None,
         typer.Option(help="With --alfred: data set whose train split the default plans are from; default: --alfred."),
     ] = None,
+    concurrency: Annotated[
+        int,
+        typer.Option(min=1, max=256, help="Goals asked about side by side: a server alone, which may say it is busy."),
+    ] = 1,
 ) -> None:
     """Ask a language model for real: what calls take, and which answers are right. Interrupt it at will.
 
@@ -164,6 +168,7 @@ def profile_record(
         journal_of,
         make_header,
         record_profile,
+        server_reasoner,
         shipped_tasks,
     )
     from rarrl_learning.reasoner.record_skills import drawn_missions, record_skills, skills_header
@@ -179,10 +184,24 @@ def profile_record(
     if (skills is None and world is not None) or (skills is not None and alfred is not None):
         raise InputError("--skills, --world: give both, and no --alfred: they describe another robot")
 
+    if concurrency > 1 and (skills is not None or not llm.startswith("openai:")):
+        raise InputError(
+            "--concurrency: only with --llm openai:URL#MODEL and without --skills; a model of this computer would take "
+            "longer for each call the more there are"
+        )
+
     settings = language_model_settings(llm_option, llm, threads=threads, call_timeout_s=deadline)
     where = HOUSEHOLD_TASKS.stem if alfred is None else split or "train"
     config = RecordConfig(
-        llm, where, n or 500, _roles(roles), _levels(levels), settings.threads, settings.call_timeout_s, seed
+        llm,
+        where,
+        n or 500,
+        _roles(roles),
+        _levels(levels),
+        settings.threads,
+        settings.call_timeout_s,
+        seed,
+        concurrency,
     )
     if skills is not None:
         domain = domain_of(skills, world or "")
@@ -198,7 +217,7 @@ def profile_record(
     else:
         tasks, data = shipped_tasks(config) if alfred is None else choose_tasks(alfred, config, memory)
         config = replace(config, n=len(tasks))
-        reasoner = make_reasoner(llm, settings=settings)
+        reasoner = server_reasoner(lambda: make_reasoner(llm, settings=settings), config)
         try:
             header = make_header(out.stem, reasoner.name, config)
             with progress("recording", len(tasks)) as update:

@@ -15,6 +15,7 @@ import re
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -63,7 +64,12 @@ name that does not say so, and are shown in no answer."""
 class OpenAiReasoner:
     """A chat model behind a URL.
 
-    The key, from RARRL_LLM_KEY or OPENAI_API_KEY, is sent only over https or to this computer, and is never shown."""
+    The key, from RARRL_LLM_KEY or OPENAI_API_KEY, is sent only over https or to this computer, and is never shown.
+
+    on_busy: hears after how many seconds a busy server wants to be asked again. Where it is set the call ends there,
+    for the asker to make it again; None: the call waits, within its deadline."""
+
+    on_busy: Callable[[float], None] | None = None
 
     def __init__(self, url: str, model: str, settings: LanguageModelConfig | None = None) -> None:
         """Checks the address; nothing is sent yet.
@@ -209,6 +215,9 @@ class OpenAiReasoner:
                 return
             except RefusedError as refused:
                 wait_s = refused.wait_s(waits)
+                if wait_s is not None and self.on_busy is not None:
+                    self.on_busy(wait_s)
+                    raise
                 if wait_s is None or time.monotonic() + max(wait_s, least_s) >= deadline:
                     raise
 
