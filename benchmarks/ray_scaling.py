@@ -12,9 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import pickle
-import shlex
 import signal
-import sys
 import time
 from collections import defaultdict
 from functools import partial
@@ -157,7 +155,8 @@ def main() -> None:
         "spread_s": spread_s,
         "worker_cpu_s": [by_worker(run) for run in spread_runs],
     }
-    command = shlex.join(["python", *sys.argv])
+    command = f"python benchmarks/ray_scaling.py --cells {arguments.cells} --steps {arguments.steps} --rounds {n}"
+    command += "" if arguments.ray == "local" else " --ray HOST:PORT"
     results = make_results(command, 0, figures, {"setup": setup})
     results["versions"]["ray"] = __import__("ray").__version__
     write_results(arguments.json, results)

@@ -12,6 +12,7 @@ import hashlib
 import os
 import pickle
 import platform
+import secrets
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -152,7 +153,8 @@ class RayExecutor(Executor):
 
         workers: of a cluster of this machine; 0: one a core."""
         self._ray = _started(address, workers)
-        self._code = code_here()
+        # Processes of this machine alone have this process's files, also those that the work writes on its way.
+        self._code = None if address == LOCAL else code_here()
 
         @self._ray.remote(max_retries=RETRIES)
         def carry_out(work: bytes, wanted: Any) -> tuple[str, Any]:
@@ -161,15 +163,15 @@ class RayExecutor(Executor):
                 from rarrl_learning.spread import work_off
             except ImportError as error:
                 return "misfit", f"{platform.node()} lacks rarrl ({error})"
-            return work_off(work, *wanted)
+            return work_off(work, wanted)
 
         self._carry_out = carry_out
 
     def submit(self, fn: Callable[..., Found], /, *args: Any, **kwargs: Any) -> Future[Found]:
-        """See `Executor`. `fn` has to be importable on all machines, as for a process pool."""
+        """See `Executor`. `fn` has to be importable on all machines, or a function of the script that runs."""
         future: Future[Found] = Future()
-        wanted = (self._code.version, self._code.digest)
-        reference = self._carry_out.remote(pickle.dumps((fn, args, kwargs)), wanted)
+        wanted = None if self._code is None else (self._code.version, self._code.digest)
+        reference = self._carry_out.remote(self._ray.cloudpickle.dumps((fn, args, kwargs)), wanted)
         reference.future().add_done_callback(lambda found: self._settle(future, found))
         return future
 
@@ -202,9 +204,11 @@ class RayExecutor(Executor):
         self._ray.shutdown()
 
 
-def work_off(work: bytes, version: str, digest: str) -> tuple[str, Any]:
-    """Does a part of the work in a process of the cluster: ("done", result), ("refused", error) or ("misfit", why)."""
-    if misfit := code_here().differs(Code(version, digest)):
+def work_off(work: bytes, wanted: tuple[str, str] | None) -> tuple[str, Any]:
+    """Does a part of the work in a process of the cluster: ("done", result), ("refused", error) or ("misfit", why).
+
+    wanted: the fields of the `Code` that it is for; None: any."""
+    if wanted is not None and (misfit := code_here().differs(Code(*wanted))):
         return "misfit", f"{platform.node()} {misfit}"
     fn, args, kwargs = pickle.loads(work)
     try:
@@ -224,6 +228,10 @@ def _started(address: str, workers: int) -> Any:
         raise InputError("--workers: a cluster has as many as it has cores; leave it away with --ray ADDRESS")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it reports to its makers otherwise
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # said of a warning that is not ours
+    if address == LOCAL:
+        # Ray listens on the network, too: nobody else may send it work.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     try:
         import ray
     except ImportError:
@@ -237,7 +245,11 @@ def _started(address: str, workers: int) -> Any:
         ray.init(address=address, **quiet)
     except Exception as error:  # ConnectionError, RuntimeError (another version), ValueError: it says which
         why = " ".join(str(error).split())[:300]
-        raise RarrlError(f"--ray: no cluster was joined at {address} ({type(error).__name__}: {why})") from None
+        raise RarrlError(
+            f"--ray: no cluster was joined at {address} ({type(error).__name__}: {why}); is it up, of the "
+            "same versions of Ray and Python, and does RAY_AUTH_MODE=token find its token (~/.ray/auth_token or "
+            "RAY_AUTH_TOKEN)?"
+        ) from None
     return ray
 
 

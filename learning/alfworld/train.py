@@ -315,14 +315,15 @@ def watch_all(
     said: Sequence[Said], weights: Path, cost_weight: float, pool: Executor | None, say: Callable[[str, float], None]
 ) -> list[Trajectory]:
     """What the robot knew whenever it acted, under the learned policy with the shipped planner."""
-    return done_on_each(partial(_watched, weights, cost_weight), said, pool, say, "sentences watched")
+    policy = load_learned(weights)  # these very weights, on whatever machine
+    return done_on_each(partial(_watched, policy, cost_weight), said, pool, say, "sentences watched")
 
 
-def _watched(weights: Path, cost_weight: float, said: Said) -> Trajectory:
+def _watched(policy: LearnedPolicy, cost_weight: float, said: Said) -> Trajectory:
     known = known_of(MODELS[0])
     terms = Terms(AtHome(known), known.costs, (FREE_S, 1e9), cost_weight=cost_weight)
     trial = Trial(Home(said.game, make_engine("twin")).task(said.game.goal))
-    return watch(trial, load_learned(weights), terms, said.game.name)
+    return watch(trial, policy, terms, said.game.name)
 
 
 def learn_to_ask(watched: Sequence[Trajectory], fitted_to: Sequence[str], folder: Path, command: str) -> Abstention:
