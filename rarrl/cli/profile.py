@@ -14,6 +14,7 @@ from rarrl.cli.language_model import LlmSettings, language_model_settings
 from rarrl.errors import InputError
 
 if TYPE_CHECKING:
+    from rarrl.reasoner.base import Reasoner
     from rarrl.types import Role
     from rarrl_learning.latency.jobs import ProfileRow
 
@@ -207,7 +208,7 @@ def profile_record(
         domain = domain_of(skills, world or "")
         config = replace(config, split="skills", n=n or SKILLS_SENTENCES)
         missions = drawn_missions(domain, config.n, seed)
-        reasoner = make_reasoner(llm, settings=settings)
+        reasoner: Reasoner = make_reasoner(llm, settings=settings)
         try:
             header = skills_header(out.stem, reasoner.name, domain.skills.robot, config)
             with progress("recording", len(missions)) as update:
