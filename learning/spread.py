@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import platform
 import secrets
 import signal
@@ -157,13 +156,15 @@ class RayExecutor(Executor):
         self._code = None if address == LOCAL else code_here()
 
         @self._ray.remote(max_retries=RETRIES)
-        def carry_out(work: bytes, wanted: Any) -> tuple[str, Any]:
+        def carry_out(work: list[Any], wanted: Any) -> tuple[str, Any]:
             # Travels by value, since it is no name of a module: it runs where rarrl is missing, and says so.
             try:
-                from rarrl_learning.spread import work_off
+                import ray
+
+                from .spread import work_off
             except ImportError as error:
                 return "misfit", f"{platform.node()} lacks rarrl ({error})"
-            return work_off(work, wanted)
+            return work_off(lambda: ray.get(work[0]), wanted)
 
         self._carry_out = carry_out
 
@@ -171,7 +172,8 @@ class RayExecutor(Executor):
         """See `Executor`. `fn` has to be importable on all machines, or a function of the script that runs."""
         future: Future[Found] = Future()
         wanted = None if self._code is None else (self._code.version, self._code.digest)
-        reference = self._carry_out.remote(self._ray.cloudpickle.dumps((fn, args, kwargs)), wanted)
+        work = self._ray.put((fn, args, kwargs))
+        reference = self._carry_out.remote([work], wanted)  # in a list: it is unpacked after the code was compared
         reference.future().add_done_callback(lambda found: self._settle(future, found))
         return future
 
@@ -204,13 +206,13 @@ class RayExecutor(Executor):
         self._ray.shutdown()
 
 
-def work_off(work: bytes, wanted: tuple[str, str] | None) -> tuple[str, Any]:
+def work_off(work: Callable[[], tuple[Any, Any, Any]], wanted: tuple[str, str] | None) -> tuple[str, Any]:
     """Does a part of the work in a process of the cluster: ("done", result), ("refused", error) or ("misfit", why).
 
-    wanted: the fields of the `Code` that it is for; None: any."""
+    work: fetches function and arguments. wanted: the fields of the `Code` that it is for; None: any."""
     if wanted is not None and (misfit := code_here().differs(Code(*wanted))):
         return "misfit", f"{platform.node()} {misfit}"
-    fn, args, kwargs = pickle.loads(work)
+    fn, args, kwargs = work()
     try:
         return "done", fn(*args, **kwargs)
     except RarrlError as error:

@@ -1,7 +1,6 @@
 """Spread work comes out as done here, on processes and on Ray; what is lost with a process is done again."""
 
 import os
-import pickle
 import signal
 import time
 from contextlib import ExitStack
@@ -81,11 +80,14 @@ def test_code_differs_by_version_or_files():
 
 def test_a_part_of_the_work_is_not_done_with_other_code():
     here = code_here()
-    work = pickle.dumps((squared, (3,), {}))
+
+    def work():
+        return squared, (3,), {}
+
     assert work_off(work, (here.version, here.digest)) == work_off(work, None) == ("done", 9)
     kind, why = work_off(work, ("0.0.1", here.digest))
     assert kind == "misfit" and f"has rarrl {here.version}, this machine 0.0.1" in why
-    kind, error = work_off(pickle.dumps((refuses, (3,), {})), None)
+    kind, error = work_off(lambda: (refuses, (3,), {}), None)
     assert kind == "refused" and isinstance(error, InputError)
 
 
