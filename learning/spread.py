@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 
 from rarrl import __version__
 from rarrl.errors import DependencyMissingError, InputError, RarrlError
+from rarrl.resources.threads import cores, environment, threads_for
 
 LOCAL = "local"
 """The address that stands for a cluster of this machine alone, which ends with the work."""
@@ -60,13 +61,13 @@ def crew(workers: int = 0, ray: str = "") -> Iterator[Executor | None]:
             yield cluster
         return
 
-    workers = workers or min(_cores(), 4)
+    workers = workers or min(cores(), 4)
     if workers == 1:
         yield None
         return
 
     with (
-        _environment(dict.fromkeys(ONE_THREAD, "1")),
+        threads_for(workers),
         ProcessPoolExecutor(
             workers,
             mp_context=get_context("spawn"),  # neither OpenGL nor llama.cpp survives a fork
@@ -84,35 +85,9 @@ def crew(workers: int = 0, ray: str = "") -> Iterator[Executor | None]:
             raise
 
 
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""Variables that keep a process to one thread: as many processes as cores work already."""
-
-
 def _be_quiet() -> None:
-    """Ctrl-C is the parent's to handle; OpenCV takes one thread."""
-    import cv2
-
+    """Ctrl-C is the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """What is started meanwhile has these variables."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @dataclass(frozen=True)
@@ -241,7 +216,7 @@ def _started(address: str, workers: int) -> Any:
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
     if address == LOCAL:
-        _start_here(ray, workers or _cores(), quiet)
+        _start_here(ray, workers or cores(), quiet)
         return ray
     try:
         ray.init(address=address, **quiet)
@@ -257,9 +232,8 @@ def _started(address: str, workers: int) -> Any:
 
 def _start_here(ray: Any, workers: int, quiet: Mapping[str, Any]) -> None:
     """A cluster of this machine alone, whose processes import what this one does."""
-    here = {**dict.fromkeys(ONE_THREAD, "1"), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     why = ""
-    with _environment(here):
+    with threads_for(workers), environment({"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}):
         for _ in range(STARTS):
             try:
                 ray.init(

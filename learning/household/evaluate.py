@@ -31,7 +31,6 @@ from rarrl.orchestrator.orchestrator import Orchestrator
 from rarrl.policy.base import LoadedPolicy
 from rarrl.policy.serve import MODELS
 from rarrl.reasoner.base import Answer, Reasoner, Request
-from rarrl.resources.threads import threads_for
 from rarrl.types import CallStatus, Role
 from rarrl_sim_envs.household.env import HouseholdEnv
 from rarrl_sim_envs.household.robot.beside import BesideExecutive

@@ -55,11 +55,10 @@ def plan_if_nobody_has() -> None:
 
 
 @contextmanager
-def threads_for(processes: int) -> Iterator[None]:
-    """For processes that are started meanwhile, `processes` of which work at once."""
-    plan = planned(processes, os.environ)
-    before = {name: os.environ.get(name) for name in plan}
-    os.environ.update(plan)
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """What is started meanwhile has these variables, too."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
@@ -68,3 +67,10 @@ def threads_for(processes: int) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def threads_for(processes: int) -> Iterator[None]:
+    """For processes that are started meanwhile, `processes` of which work at once."""
+    with environment(planned(processes, os.environ)):
+        yield

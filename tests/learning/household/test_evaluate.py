@@ -58,7 +58,7 @@ def test_a_delayed_reasoner_costs_what_the_profile_says_and_answers_the_same():
 def test_what_is_done_is_not_played_again(tmp_path, monkeypatch):
     played = []
 
-    def play(setting, seed):
+    def play(setting, seed, recorder=None):
         played.append((setting.policy, seed))
         return replace(ROW, result=replace(ROW.result, policy=setting.policy, seed=seed))
 
@@ -79,7 +79,7 @@ def test_the_command_says_how_many_missions_the_journal_gave(tmp_path, monkeypat
 
     from rarrl.cli import app
 
-    def play(setting, seed):
+    def play(setting, seed, recorder=None):
         return replace(ROW, result=replace(ROW.result, policy=setting.policy, seed=seed))
 
     monkeypatch.setattr(module, "run_mission", play)
