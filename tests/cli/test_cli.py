@@ -297,7 +297,7 @@ def plays(monkeypatch, one=fake, at_most=10**6):
     """Lets the demo play `one` in this process in place of missions, and interrupts it after so many."""
     from rarrl_learning.household import demo
 
-    def play_all(settings, seeds, pool=None, progress=None, one_of_theirs=None, keep=None):
+    def play_all(settings, seeds, pool=None, progress=None, one_of_theirs=None, keep=None, live=None):
         nonlocal at_most
         for seed in seeds:
             for setting in settings:
