@@ -334,8 +334,8 @@ def light_graph(
     for start in nodes:
         start.parameters.update((spoil or {}).get(start.node.name, {}))
     with own_domain():
-        # A reader that is killed leaves what it has not read in Fast DDS's shared memory: images of the writer may reach
-        # nobody any more. That is a fault of its own, and not this row's.
+        # A reader that is killed leaves what it has not read in Fast DDS's shared memory: images of the writer may
+        # reach nobody any more. That is a fault of its own, and not this row's.
         without_shared_memory(os.environ)
         station = Station("light_robot")
         try:
