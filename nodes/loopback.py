@@ -1,4 +1,4 @@
-"""Fast DDS without shared memory, for nodes that nobody else may hold up.
+"""Fast DDS with less shared memory, and without any for nodes that nobody else may hold up.
 
 A process that is frozen, or waits for a processor, while it holds the lock of a port in shared memory holds up all who
 send to that port, whatever their priority. Needs no ROS."""
@@ -20,16 +20,21 @@ LOOPBACK_PROFILE = ("config", "fastdds_loopback.xml")
 """Path below the package's share folder."""
 
 
+def without_pictures(environment: MutableMapping[str, str]) -> None:
+    """Lets a process with this environment have the usual half megabyte of shared memory rather than the 32 MB that
+    senders of pictures need: Fast DDS writes to the whole segment as it makes it. Before `rclpy.init`."""
+    if Path(environment.get(PROFILES, "")).name == FASTDDS_PROFILE[-1]:
+        del environment[PROFILES]
+
+
 def without_shared_memory(environment: MutableMapping[str, str]) -> None:
     """Lets a process with this environment talk over UDP alone. Before `rclpy.init`.
 
     Where discovery is limited to this machine, rmw_fastrtps adds shared memory whatever FASTDDS_BUILTIN_TRANSPORTS
     says (rmw_fastrtps_shared_cpp/src/participant.cpp), so a profile of ours does what that limit would. A profile of
     the user's stays as it is."""
-    profile = environment.get(PROFILES, "")
-    if Path(profile).name == FASTDDS_PROFILE[-1]:  # ours, which is about images
-        del environment[PROFILES]
-    elif profile:
+    without_pictures(environment)
+    if environment.get(PROFILES):
         return
     if environment.get(RANGE) != "LOCALHOST" and environment.get(ONLY) != "1":
         environment.setdefault(TRANSPORTS, "UDPv4")

@@ -652,7 +652,7 @@ class SimRobotNode(RarrlNode):
 
 def main() -> int:
     """Entry point of the executable `sim_robot_node`."""
-    return run_node(SimRobotNode)
+    return run_node(SimRobotNode, sends_pictures=True)
 
 
 if __name__ == "__main__":

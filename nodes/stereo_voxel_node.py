@@ -418,7 +418,7 @@ class StereoVoxelNode(RarrlNode):
 
 def main() -> int:
     """Entry point of the executable `stereo_voxel_node`."""
-    return run_node(StereoVoxelNode)
+    return run_node(StereoVoxelNode, sends_pictures=True)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from rarrl.supervision.supervisor import Supervisor
 from . import key_values
 from .heartbeat import HEARD, TOPIC, beat_of
 from .lifecycle import LATCHED, RarrlNode, now, run_node
-from .nursery import Nursery
+from .nursery import NODES, Nursery
 from .params import SUPERVISOR_SPECS, SupervisorNodeConfig
 from .processes import Processes, is_halted, still_running, waited_s
 from .supervised import SupervisedGraph
@@ -145,7 +145,9 @@ class SupervisorNode(RarrlNode):
     # What is done
 
     def _carry_out(self, commands: list[Command]) -> None:
-        for command in commands:
+        modules = {node.name: node.module for node in self._graph.nodes}
+        # At first a fork waits until what nodes share is loaded: processes of their own load meanwhile.
+        for command in sorted(commands, key=lambda each: isinstance(each, Start) and modules[each.node] in NODES):
             if isinstance(command, Start):
                 self._start_process(command.node)
             elif isinstance(command, Adopt) and self._processes is not None:

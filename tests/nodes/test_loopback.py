@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from rarrl_nodes.loopback import LOOPBACK_PROFILE, PROFILES, RANGE, TRANSPORTS, without_shared_memory
+from rarrl_nodes.loopback import LOOPBACK_PROFILE, PROFILES, RANGE, TRANSPORTS, without_pictures, without_shared_memory
 
 
 def after(**environment):
@@ -30,3 +30,10 @@ def test_elsewhere_fast_dds_is_asked_for_udp():
 def test_a_profile_of_the_user_stays():
     kept = {PROFILES: "/etc/discovery_server.xml", RANGE: "LOCALHOST"}
     assert after(**kept) == kept
+
+
+@pytest.mark.parametrize(("profile", "kept"), [("/opt/rarrl/config/fastdds_shm.xml", False), ("/own.xml", True)])
+def test_who_sends_no_pictures_has_a_small_segment_and_the_user_s_profile(profile, kept):
+    environment = {PROFILES: profile, RANGE: "LOCALHOST"}
+    without_pictures(environment)
+    assert environment == ({PROFILES: profile} if kept else {}) | {RANGE: "LOCALHOST"}
