@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-COMPILED = re.compile(r"\[(\d+)/(\d+)\] Building")
+COMPILED = re.compile(r"^\s*\[(\d+)/(\d+)\] \S")
 """What ninja prints as it begins a file."""
 DOWNLOADED = re.compile(r"Downloading \S*?([^/\s]+?)(?:\.metadata)?(?: \(([^)]*)\))?$")
 TOLD_AT_THE_END = 40

@@ -12,9 +12,9 @@ Collecting numpy>=1.23 (from -c constraints.txt (line 3))
   Downloading numpy-2.4.6-cp311-cp311-manylinux_2_28_x86_64.whl.metadata (62 kB)
   Downloading https://example.org/packages/numpy-2.4.6-cp311-cp311-manylinux_2_28_x86_64.whl (16.9 MB)
   *** Building project with Ninja...
-  [1/79] Building CXX object vendor/llama.cpp/src/llama.cpp.o
-  [78/79] Linking CXX shared library bin/libllama.so.0
-  [79/79] Building CXX object vendor/llama.cpp/src/llama-vocab.cpp.o
+  [1/79] /usr/bin/g++ -DGGML_BACKEND_SHARED -O3 -o llama.cpp.o -c vendor/llama.cpp/src/llama.cpp
+  vendor/llama.cpp/src/llama.cpp:7: warning: [1/2] of these
+  [79/79] : && /usr/bin/g++ -shared -Wl,-soname,libllama.so.0 && :
 Installing collected packages: numpy, llama-cpp-python
 """
 
