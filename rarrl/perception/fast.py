@@ -28,7 +28,7 @@ ROWS = 2
 UNLOCK = (-0.3, 0.7, 1.1, 1.4, 1.3, 1.2, 1.0, 0.7, 0.3, -0.5, -1.0, -1.2, -1.4, -1.4, -1.4, -1.3)
 """As `matching.UNLOCK`, for FAST: the smaller window crowds less."""
 FAST = Matching(3, 0.5, 5, 200, averaged=False, usual=Shrunk(ROWS), wide=Shrunk(ROWS, 2), unlock=UNLOCK)
-"""Chosen by leaving out one real scene at a time (benchmarks/detector_ideas.py)."""
+"""Chosen by hand with the real pairs in view (docs/explanation/detector.md); benchmarks/detector_ideas.py compares."""
 MIN_CONFIRMED = 0.15
 """Share of the textured image in which the quick look must agree."""
 

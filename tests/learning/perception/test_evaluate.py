@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,10 +12,22 @@ import pytest
 
 from rarrl.errors import DependencyMissingError, InputError
 from rarrl.perception.calibration import load_calibration
-from rarrl.perception.opencv_matchers import RIVALS
+from rarrl.perception.opencv_matchers import RIVALS, CountDetector
+from rarrl.perception.voxels import PRESETS, Voxelizer, truth_voxels
 from rarrl_learning.perception import benchmark, jobs
-from rarrl_learning.perception.evaluate import COUNTS, OURS, SceneResult, Score, best_baseline, compare, judge, paired
-from rarrl_learning.perception.metrics import Reliability
+from rarrl_learning.perception.evaluate import (
+    COUNTS,
+    OURS,
+    QUICK,
+    SceneResult,
+    Score,
+    best_baseline,
+    compare,
+    judge,
+    paired,
+    rival_scores,
+)
+from rarrl_learning.perception.metrics import Reliability, iou
 from rarrl_learning.perception.scenes import load_scene, load_scenes, motorcycle_scene, rendered_scene, rendered_scenes
 
 
@@ -61,6 +74,27 @@ def test_the_rival_is_the_best_of_its_group():
     shown = {row["detector"]: row for row in tables["detectors"] if row["group"] == "indoor"}
     assert set(shown) == {OURS, *RIVALS} and shown["gray"]["chosen"] == "gray>=5" and shown["bm"]["chosen"] == "bm>=1"
     assert shown[OURS]["iou"] == pytest.approx([0.6, 0.5, 0.7]) and shown["gray"]["iou_2x"][0] == pytest.approx(0.45)
+
+
+def test_the_fast_detector_has_figures_of_its_own_and_the_worst_scene_is_named():
+    results = [result("a", "indoor", 0.5, gray_5=0.4), result("b", "indoor", 0.3, gray_5=0.4)]
+    for r, scored in zip(results, (0.35, 0.45), strict=True):
+        r.scores[QUICK] = Score(scored, scored, scored, 3.0, 0.5, 0.9)
+    figures, _ = compare(results, seed=0)
+    assert figures["fast_iou_gain_indoor"].value == pytest.approx(0.0)
+    assert figures["worst_iou_gain"].value == pytest.approx(-0.1) and "b," in figures["worst_iou_gain"].unit
+    assert figures["fast_worst_iou_gain"].value == pytest.approx(-0.05) and "a," in figures["fast_worst_iou_gain"].unit
+    assert figures["fast_worst_cd_ratio"].value == pytest.approx(1.5)
+
+
+def test_a_rival_begins_its_search_where_that_is_better_for_it(indoor_pair):
+    rig = replace(indoor_pair.rig, doffs=40.0)
+    scene = replace(rendered_scene(3, 0, 463, 370), rig=rig, spec=PRESETS["indoor"])
+    truth = truth_voxels(Voxelizer(rig, scene.spec), scene.disparity)
+    ways = [CountDetector("bm", rig, scene.spec, 5, from_zero=from_zero) for from_zero in (False, True)]
+    assert [way.matcher.start for way in ways] == [-41, 0]
+    best = max(iou(way.occupied(scene.pair), truth.occupied) for way in ways)
+    assert rival_scores(scene, "bm", truth)["bm>=5"].iou == best
 
 
 def test_paired_differences_cancel_what_scenes_share():
@@ -135,7 +169,7 @@ def test_eval_command(folder, tmp_path):
     names = [row["scene"] for row in results["tables"]["scenes"]]
     assert sorted(p.name for p in (tmp_path / "pictures").iterdir()) == sorted(f"{name}.png" for name in names)
     for row in results["tables"]["scenes"]:
-        assert set(row["detectors"]) == {OURS, *RIVALS}
+        assert set(row["detectors"]) == {OURS, QUICK, *RIVALS}
 
 
 def test_without_data_the_real_pair_is_the_motorcycle():
@@ -170,7 +204,7 @@ def test_bench_command(folder, tmp_path, monkeypatch):
     for frame in frames:
         assert set(frame["ms"]) == {"1", "2"}
         for ms in frame["ms"].values():
-            assert set(ms) == {"colour", "gray", "bm", "half", OURS}
+            assert set(ms) == {"colour", "gray", "bm", "half", OURS, QUICK}
             assert all(0 < times["median"] <= times["p95"] for times in ms.values())
     ratios = [f["ms"]["1"]["colour"]["cpu"] / f["ms"]["1"][OURS]["cpu"] for f in frames]
     assert figures["speedup_vs_sgbm"]["value"] == pytest.approx(float(np.prod(ratios)) ** (1 / 3))
