@@ -105,12 +105,15 @@ def test_a_row_that_raises_has_failed_and_the_campaign_goes_on(error):
 
 
 def test_sums():
-    slow = campaign.outcome_of(row(), [Trial(stop_s=0.4, recover_s=2.0)])
+    slow = campaign.outcome_of(row(limits={"stop_s": 0.5}), [Trial(stop_s=0.4, recover_s=2.0)])
     bad = campaign.outcome_of(
         row(recovers=True), [Trial(stop_s=0.2, unsafe=2, outputs=5, counts={"stale_applied": 2}), Trial(recover_s=1.0)]
     )
-    deadman = campaign.outcome_of(Row("N2", "deadman", "", "", "", "graph", None, 1), [Trial(stop_s=0.1)])
+    watched = Row("N2", "deadman", "", "", "", "graph", None, 1, limits={"stop_s": 0.25})
+    deadman = campaign.outcome_of(watched, [Trial(stop_s=0.1)])
+    drift = {**campaign.outcome_of(row(), [Trial(stop_s=12.0)]), "name": "D1"}  # it grows: no limit to stop within
     figures = {name: figure.value for name, figure in campaign.figures_of([slow, bad, deadman]).items()}
+    assert campaign.figures_of([slow, drift])["stop_p99_s"].value == 0.4
     assert (figures["rows"], figures["rows_failed"], figures["unsafe_outputs"]) == (3, 1, 2)
     assert (figures["stop_p99_s"], figures["deadman_stop_p99_s"]) == (0.4, 0.1)
     assert (figures["stale_applied"], figures["nan_published"], figures["recovered"]) == (2, 0, 0)
