@@ -479,7 +479,7 @@ def _node_classes() -> list[type]:
     package = importlib.import_module(FOLDERS["nodes"])
     classes = []
     for info in pkgutil.iter_modules(package.__path__):
-        if info.name.endswith("_node"):
+        if info.name.endswith(("_node", "supervisor")):  # supervisor_node forks before it loads its class
             module = importlib.import_module(f"{package.__name__}.{info.name}")
             classes += [
                 value
