@@ -125,7 +125,7 @@ def _graph(namespace: str) -> Iterator[Source]:
     from rarrl.cli.playing import need_ros
 
     need_ros("rarrl view of a running robot")
-    from rarrl_nodes.view_node import listening
+    from rarrl_nodes.view_listener import listening
 
     with listening(namespace) as source:
         yield source

@@ -79,7 +79,7 @@ def test_what_cannot_be_quantized_is_said(tmp_path, gguf, calibration):
         quantize_model(gguf, None, 2.0, "plain")
     with pytest.raises(InputError, match=r"bpw: 4 is too few, the least here is 4.5"):
         quantize_model(gguf, None, 4.0, "rtn")
-    with pytest.raises(InputError, match="'awq' is not one of tuned, compensated"):
+    with pytest.raises(InputError, match="'awq' is not one of aware, tuned, compensated"):
         quantize_model(gguf, calibration, 4.0, "awq")
     write_quantized(tmp_path / "q.gguf", gguf, quantize_model(gguf, None, 4.0, "plain"))
     with pytest.raises(InputError, match="already; quantize the F16 or F32 model"):

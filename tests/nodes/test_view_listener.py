@@ -17,7 +17,7 @@ from rarrl_nodes import conversions, key_values
 from rarrl_nodes.bag_decisions import make_session
 from rarrl_nodes.lifecycle import LATCHED
 from rarrl_nodes.orchestrator_node import OrchestratorNode
-from rarrl_nodes.view_node import listening
+from rarrl_nodes.view_listener import listening
 from rarrl_sim_envs.alfred.make import make_executive
 
 
