@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import pickle
 import signal
 import time
 from collections import defaultdict
 from functools import partial
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -127,8 +127,8 @@ def main() -> None:
     ideal = [cpu / max(by_worker(run)) for cpu, run in zip(serial_cpu, spread_runs, strict=True)]
     clock = [a / b for a, b in zip(serial_s, spread_s, strict=True)]
     apart = max(difference(serial_runs[0], run) for run in (*serial_runs, *spread_runs, killed_run))
-    sent = len(pickle.dumps((one, (cells[0],), {})))
-    back = max(len(pickle.dumps(each)) for each in spread_runs[0])
+    sent = len(ForkingPickler.dumps((one, (cells[0],), {})))
+    back = max(len(ForkingPickler.dumps(each)) for each in spread_runs[0])
     n = arguments.rounds
 
     def over(values: list[float], unit: str) -> Figure:

@@ -16,7 +16,8 @@ Needs launch_ros:
 Needs no ROS to import:
     graphs as data (`graph.py` for the replay, `bringup.py` for a real robot, `sim_graph.py` for the simulated one);
     `run.py` and `sim_run.py`, which run these graphs; `supervised.py`, a graph with its supervisor; `processes.py`,
-    nodes as processes, which `nursery.py` forks for a supervisor; `demo.py`, the settings of `rarrl demo`.
+    nodes as processes, which `nursery.py` forks for a supervisor; `children.py`,
+    commands of ours beside a graph; `demo.py`, the settings of `rarrl demo`.
 """
 
 import os

@@ -3,10 +3,7 @@ after the last."""
 
 from __future__ import annotations
 
-import ctypes
-import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,12 +14,12 @@ from pathlib import Path
 from rarrl.bag.writer import need_mcap
 from rarrl.errors import DependencyMissingError, InputError, RarrlError
 
+from .children import beside
+
 READY_S = 60.0
 """Seconds that the recorder may take to start; importing ROS takes long on a busy machine."""
 LAST_S = 30.0
 """Seconds that it may take to write what waits."""
-PR_SET_PDEATHSIG = 1
-"""Of Linux's <sys/prctl.h>."""
 POLL_S = 0.05
 """Seconds between two looks whether it has started."""
 
@@ -45,32 +42,20 @@ def recording(folder: Path, images: bool, environment: Mapping[str, str], say: C
             "record: rclpy is missing; pip install 'rarrl[ros]', or source a ROS 2 installation"
         )
 
-    command = [sys.executable, "-m", "rarrl", "record", str(folder), *(["--images"] if images else [])]
-    child = subprocess.Popen(
-        command,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,  # Ctrl-C ends the graph first, and its last messages are recorded
-        preexec_fn=end_with_parent if sys.platform == "linux" else None,
-    )
     began = threading.Event()
-    listener = threading.Thread(target=_listen, args=(child, say, began), name="recorder", daemon=True)
-    listener.start()
-    try:
+
+    def hear(line: str) -> None:
+        if line.startswith("recording to"):  # its first word: it has begun
+            began.set()
+        say(line.removeprefix("error: "))
+
+    def too_late() -> None:
+        say(f"record: it did not end within {LAST_S:.0f} s, and was killed; {folder} reads up to its last second")
+
+    arguments = ["record", str(folder), *(["--images"] if images else [])]
+    with beside(arguments, environment, hear, LAST_S, too_late) as child:
         _wait(child, began, folder)
         yield
-    finally:
-        if child.poll() is None:
-            child.send_signal(signal.SIGINT)
-        try:
-            child.wait(LAST_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            say(f"record: it did not end within {LAST_S:.0f} s, and was killed; {folder} reads up to its last second")
-        listener.join(LAST_S)
 
 
 def _wait(child: subprocess.Popen[str], began: threading.Event, folder: Path) -> None:
@@ -83,17 +68,3 @@ def _wait(child: subprocess.Popen[str], began: threading.Event, folder: Path) ->
             raise kind(f"record: the recorder ended with exit status {code} before it began; {folder} must be new")
         if time.monotonic() > deadline:
             raise RarrlError(f"record: the recorder did not start within {READY_S:.0f} s")
-
-
-def _listen(child: subprocess.Popen[str], say: Callable[[str], None], began: threading.Event) -> None:
-    """Passes on what the recorder says; its first word is that it has begun."""
-    assert child.stdout is not None
-    for line in child.stdout:
-        if line.startswith("recording to"):
-            began.set()
-        say(line.rstrip().removeprefix("error: "))
-
-
-def end_with_parent() -> None:
-    """In the child: SIGTERM where this process is killed, after which the bag is closed in order."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

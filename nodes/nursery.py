@@ -23,6 +23,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from .children import end_with_parent
+
 NODES = (
     "rarrl_nodes.deadman_node",
     "rarrl_nodes.safety_gate_node",
@@ -104,7 +106,7 @@ STATUS_S = 2.0
 """Seconds until the exit status of a node that has ended has to be reported."""
 MAX_REQUEST = 1 << 16
 """Bytes of a request: a command line."""
-_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15  # Linux's <sys/prctl.h>
+_PR_SET_NAME = 15  # Linux's <sys/prctl.h>
 _ARGUMENTS = slice(45, 47)  # of /proc/PID/stat behind the name: where the command line lies in memory
 
 
@@ -293,7 +295,7 @@ def _be_node(request: Mapping[str, object], log: Sequence[int], outlive: bool) -
         signal.signal(number, lambda *_: os._exit(0))
     os.setsid()
     if not outlive:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        end_with_parent()
         if os.getppid() != nursery:
             return 0
     for descriptor in log:

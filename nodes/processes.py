@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import logging
 import os
@@ -22,6 +21,7 @@ from rarrl.errors import InputError, RarrlError
 from rarrl.files import write_json_atomic
 from rarrl.resources.threads import cores, planned
 
+from .children import end_with_parent
 from .graph import to_params_file
 from .nursery import NODES, Nursery, NurseryLostError
 
@@ -48,7 +48,6 @@ RECORD = "processes.json"
 FAILED, REFUSED = 1, 2
 """Exit status of a node after a failure, and after bad input; it has said why in a line that begins with `rarrl: `."""
 
-_PR_SET_PDEATHSIG = 1  # Linux's <sys/prctl.h>
 _STARTED_FIELD = 19  # of /proc/PID/stat behind the name: when the process began, in clock ticks since the boot
 
 
@@ -170,7 +169,6 @@ class Processes:
         return Found(pid, descriptor, nursery.status)
 
     def _spawn(self, module: str, arguments: Sequence[str], log: IO[bytes] | None) -> subprocess.Popen[bytes]:
-        linux = sys.platform == "linux"
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             env=dict(self._environment),
@@ -178,7 +176,7 @@ class Processes:
             stdout=log,
             stderr=None if log is None else subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches only this process, which then stops the nodes in order
-            preexec_fn=(_heed_sigint if self._outlive else _end_with_parent) if linux else _heed_sigint,
+            preexec_fn=_heed_sigint if self._outlive else _end_with_parent,
         )
 
     def adopt(self, name: str, pid: int) -> bool:
@@ -378,4 +376,4 @@ def _heed_sigint() -> None:
 def _end_with_parent() -> None:
     """In the child: the same, and end with the parent."""
     _heed_sigint()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    end_with_parent()

@@ -58,6 +58,7 @@ class GraphView:
         self._began = time.monotonic()
         self._watched = False
         self._paused = ""  # the node that we have paused
+        self._tell_controls()  # nothing can be pressed before it was seen
         node.create_timer(LOOK_S, self._look_around)
 
     # -- for the server, in its threads

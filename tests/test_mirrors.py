@@ -38,6 +38,7 @@ NO_MIRROR = {
     "learning/trials.py": "shown through tests/learning/skills/test_trials.py",
     "nodes/arguments.py": "shown through tests/nodes/test_lifecycle.py",
     "nodes/bag_run.py": "shown through tests/nodes/test_bag_recorder.py",
+    "nodes/children.py": "shown through tests/nodes/test_view_run.py, test_bag_recorder.py and test_processes.py",
     "nodes/faults/foreign_cart.py": "runs as a process of its own, in tests/nodes/faults/test_campaign.py",
     "nodes/faults/gate_graph.py": "shown through tests/nodes/faults/test_campaign.py",
     "nodes/faults/light_robot.py": "shown through tests/nodes/faults/test_supervision.py",

@@ -5,7 +5,6 @@ A row never talks to a robot: the domain in the environment, where one may be ru
 from __future__ import annotations
 
 import atexit
-import ctypes
 import itertools
 import os
 import signal
@@ -19,6 +18,7 @@ from typing import Any, TypeVar
 
 from rarrl.errors import RarrlError
 
+from ..children import end_with_parent
 from ..processes import SAFE_DOMAINS, environment_for
 from ..sim_run import graph_environment
 
@@ -27,7 +27,6 @@ START_S = 180.0
 """Seconds for processes to start on a busy machine; importing ROS takes most of it."""
 PARTICIPANTS = 10
 """Processes of a ROS domain that are looked for: each takes the lowest number that is free."""
-_PR_SET_PDEATHSIG = 1  # Linux's <sys/prctl.h>
 _NUMBERS = itertools.count(os.getpid())
 
 
@@ -68,13 +67,12 @@ def is_empty(domain: int) -> bool:
 def start_node(module: str, *arguments: str) -> subprocess.Popen[bytes]:
     """Starts one of our modules as a process, which ends with this one, whatever ends it. What it says is not shown."""
     command = [sys.executable, "-m", f"rarrl_nodes.{module}", *arguments]
-    before = _end_with_parent if sys.platform == "linux" else None
-    return subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True, preexec_fn=before)
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True, preexec_fn=_end_with_parent)
 
 
 def _end_with_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # which a script's background job ignores
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent(signal.SIGKILL)
 
 
 class Station:
