@@ -18,9 +18,8 @@ from launch import LaunchContext, LaunchDescription
 from rarrl.config import Scalar
 
 from .graph import FASTDDS_PROFILE, MANAGE, PACKAGE, Argument, NodeSpec, Start
+from .loopback import PROFILES
 from .supervised import AUTOSTART, GRAPH_FILE, STOP_S, SUPERVISOR, SupervisedGraph, SupervisedNode
-
-PROFILE_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"
 
 RESPAWN_DELAY_S = 2.0
 """Before a node is restarted: one that cannot start at all must not fill the log or a processor core."""
@@ -75,7 +74,7 @@ def share_path(*parts: str) -> str:
 
 def fastdds_profile() -> SetEnvironmentVariable:
     """Lets images go through shared memory, unless the environment names a profile already."""
-    return SetEnvironmentVariable(PROFILE_VARIABLE, os.environ.get(PROFILE_VARIABLE, share_path(*FASTDDS_PROFILE)))
+    return SetEnvironmentVariable(PROFILES, os.environ.get(PROFILES, share_path(*FASTDDS_PROFILE)))
 
 
 def node_action(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from .graph import FASTDDS_PROFILE, PACKAGE
@@ -39,12 +39,12 @@ def without_shared_memory(environment: MutableMapping[str, str]) -> None:
     if environment.get(RANGE) != "LOCALHOST" and environment.get(ONLY) != "1":
         environment.setdefault(TRANSPORTS, "UDPv4")
         return
-    if (found := _find(LOOPBACK_PROFILE, environment)) is not None:
+    if (found := shared_file(LOOPBACK_PROFILE, environment)) is not None:
         environment.update({PROFILES: str(found), RANGE: "SYSTEM_DEFAULT"})
         environment.pop(ONLY, None)
 
 
-def _find(parts: tuple[str, ...], environment: MutableMapping[str, str]) -> Path | None:
+def shared_file(parts: tuple[str, ...], environment: Mapping[str, str]) -> Path | None:
     """A file of the package, in a checkout, an installation by pip, or one by colcon."""
     prefixes = [sys.prefix, *filter(None, environment.get("AMENT_PREFIX_PATH", "").split(os.pathsep))]
     places = (Path(__file__).resolve().parents[1], *(Path(prefix, "share", PACKAGE) for prefix in prefixes))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
@@ -13,7 +12,8 @@ from typing import Any
 from rarrl.errors import DependencyMissingError, InputError, RarrlError
 from rarrl.events import FILE_NAME
 
-from .graph import FASTDDS_PROFILE, PACKAGE
+from .graph import FASTDDS_PROFILE
+from .loopback import PROFILES, shared_file
 from .processes import environment_for
 from .run import POLL_S, LineTail
 from .sim_graph import TIME_LIMIT_S, starts
@@ -192,11 +192,8 @@ def mission_line(mission: Mission) -> str:
 def graph_environment(domain_id: int | None = None) -> tuple[dict[str, str], int]:
     """Environment variables of the processes, and their ROS_DOMAIN_ID. Images go through shared memory."""
     environment, domain = environment_for(domain_id)
-
-    places = (Path(__file__).resolve().parents[1], Path(sys.prefix) / "share" / PACKAGE)  # a checkout, an installation
-    profile = next((p for p in (place.joinpath(*FASTDDS_PROFILE) for place in places) if p.is_file()), None)
-    if profile is not None:
-        environment.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(profile))
+    if (profile := shared_file(FASTDDS_PROFILE, environment)) is not None:
+        environment.setdefault(PROFILES, str(profile))
     return environment, domain
 
 
