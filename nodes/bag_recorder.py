@@ -11,30 +11,26 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
 import rclpy
-from rcl_interfaces.srv import GetParameters
-from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.parameter import parameter_value_to_python
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
-from rclpy.task import Future
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from rarrl.bag.writer import BagWriter, Qos, Topic
-from rarrl.config import FieldSpec
+from rarrl.config import Scalar
 from rarrl.errors import InputError, RarrlError
 from rarrl.secrets import hide_secrets
 
+from .asked_settings import SPECS, AskedSettings
 from .bag_types import definition_of
-from .params import GATE_SPECS, ORCHESTRATOR_SPECS, STEREO_SPECS
 from .ros_types import load_type
 
 TOPICS = (
@@ -63,12 +59,6 @@ NICE = 5
 """Steps of priority below the robot's processes: where both want a core, theirs is the robot's."""
 DEPTH = 100
 """Messages of a topic that wait for this process."""
-SPECS: dict[str, Sequence[FieldSpec]] = {
-    "safety_gate_node": GATE_SPECS,
-    "orchestrator_node": ORCHESTRATOR_SPECS,
-    "stereo_voxel_node": STEREO_SPECS,
-}
-"""Node -> its parameters, of which a replay needs some."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +166,7 @@ class Recorder:
         self._ends = TOPICS + IMAGES if images else TOPICS
         self._more = frozenset(name if name.startswith("/") else f"/{name}" for name in more)
         self._done: set[str] = set()  # topics that are recorded, or cannot be
-        self._asked: dict[str, Client] = {}  # by node
+        self._settings = AskedSettings(node, self._keep)
         node.create_timer(LOOK_S, self._look)
         node.create_timer(ASK_S, self._ask)
         self._look()
@@ -223,38 +213,18 @@ class Recorder:
         self._node.create_subscription(of, name, on_message, fitting([one.qos_profile for one in publishers]), raw=True)
 
     def _ask(self) -> None:
-        """Asks the nodes that a replay plays for their settings, each once."""
         for name, namespace in self._node.get_node_names_and_namespaces():
-            if name not in SPECS or name in self._asked:
-                continue
-            path = f"{namespace.rstrip('/')}/{name}/get_parameters"
-            client = self._asked[name] = self._node.create_client(GetParameters, path)
-            if not client.service_is_ready():
-                self._node.destroy_client(self._asked.pop(name))
-                continue
-            specs = [spec for spec in SPECS[name] if needed(spec.name)]
-            future = client.call_async(GetParameters.Request(names=[spec.name for spec in specs]))
-            future.add_done_callback(self._keeper(name, specs))
+            self._settings.ask(name, f"{namespace.rstrip('/')}/")
 
-    def _keeper(self, name: str, specs: Sequence[FieldSpec]) -> Callable[[Future], None]:
-        def keep(future: Future) -> None:
-            if future.exception() is not None:
-                return
-            values = [parameter_value_to_python(value) for value in future.result().values]
-            # What is as by default is left out: a default that is another one later is a change that a replay shows.
-            own = {
-                spec.name: hide_secrets(value) if isinstance(value, str) else value
-                for spec, value in zip(specs, values, strict=False)
-                if value is not None and value != spec.default
-            }
-            self._queue.put(f"rarrl/settings/{name}.json", 0, 0, json.dumps(own).encode())
-
-        return keep
-
-
-def needed(parameter: str) -> bool:
-    """Whether a replay needs a parameter. Of the language model's hardly any: keys may stand there."""
-    return parameter == "language_model.call_timeout_s" or not parameter.startswith(("language_model.", "autostart"))
+    def _keep(self, name: str, settings: Mapping[str, Scalar]) -> None:
+        # What is as by default is left out: a default that is another one later is a change that a replay shows.
+        default = {spec.name: spec.default for spec in SPECS[name]}
+        own = {
+            key: hide_secrets(value) if isinstance(value, str) else value
+            for key, value in settings.items()
+            if value != default[key]
+        }
+        self._queue.put(f"rarrl/settings/{name}.json", 0, 0, json.dumps(own).encode())
 
 
 def qos_of(profile: QoSProfile) -> Qos:

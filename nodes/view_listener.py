@@ -7,27 +7,24 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import rclpy
-from rcl_interfaces.srv import GetParameters
-from rclpy.client import Client
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.parameter import parameter_value_to_python
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
-from rclpy.task import Future
 from std_srvs.srv import Trigger
 
-from rarrl.config import FieldSpec, Scalar
+from rarrl.config import Scalar
 from rarrl.errors import InputError
 from rarrl.view.state import Controls, Snapshot
 
-from .bag_recorder import SPECS, fitting, needed
+from .asked_settings import SPECS, AskedSettings
+from .bag_recorder import fitting
 from .ros_types import load_type
 from .view_messages import LARGE, TOPICS, GraphPicture, robot_of
 
@@ -54,7 +51,7 @@ class GraphView:
         self._picture = GraphPicture(f"a running robot, {node.get_namespace()}")
         self._subscriptions: dict[str, Subscription] = {}
         self._settings: dict[str, dict[str, Scalar]] = {}
-        self._asked: dict[str, Client] = {}
+        self._asked = AskedSettings(node, self._keep)
         self._began = time.monotonic()
         self._watched = False
         self._paused = ""  # the node that we have paused
@@ -96,7 +93,8 @@ class GraphView:
                     self._node.destroy_subscription(self._subscriptions.pop(topic))
             elif not heard:
                 self._hear(topic)
-        self._ask_settings()
+        for name in SPECS:
+            self._asked.ask(name)
         self._tell_controls()
 
     def _hear(self, topic: str) -> None:
@@ -115,30 +113,10 @@ class GraphView:
 
         return take
 
-    def _ask_settings(self) -> None:
-        for name, specs in SPECS.items():
-            if name in self._asked:
-                continue
-            client = self._node.create_client(GetParameters, f"{name}/get_parameters")
-            if not client.service_is_ready():
-                self._node.destroy_client(client)
-                continue
-            self._asked[name] = client
-            wanted = [spec for spec in specs if needed(spec.name)]
-            future = client.call_async(GetParameters.Request(names=[spec.name for spec in wanted]))
-            future.add_done_callback(self._keeper(name, wanted))
-
-    def _keeper(self, name: str, specs: Sequence[FieldSpec]) -> Any:
-        def keep(future: Future) -> None:
-            if future.exception() is not None or future.result() is None:
-                return
-            values = [parameter_value_to_python(value) for value in future.result().values]
-            own = {spec.name: value for spec, value in zip(specs, values, strict=False) if value is not None}
-            self._settings[name] = own
-            with suppress(InputError):
-                self._picture.know(robot_of(self._settings))
-
-        return keep
+    def _keep(self, name: str, settings: Mapping[str, Scalar]) -> None:
+        self._settings[name] = dict(settings)
+        with suppress(InputError):
+            self._picture.know(robot_of(self._settings))
 
     def _ready(self, service: str) -> bool:
         name = self._node.resolve_service_name(service)

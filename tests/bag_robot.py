@@ -30,7 +30,7 @@ LEGS = ((0.42, 0.05), (0.42, -0.05), (0.42, 0.0), (0.0, 0.8), (0.3, 0.3), None, 
 SETTINGS = {
     GATE.name: {"gate.max_speed_mps": 0.4, "gate.sensor_x_m": 0.1, "gate.margin_m": 0.05},
     "orchestrator_node": {"orchestrator.policy": "learned", "orchestrator.cost_weight": 0.001},
-    "replay_node": {"replay.episodes": 40, "replay.seed": 2, "replay.speed": 40.0, "orchestrator.cost_weight": 0.001},
+    "replay_node": {"replay.episodes": 4, "replay.seed": 2, "replay.speed": 8.0, "orchestrator.cost_weight": 0.001},
 }
 
 

@@ -37,6 +37,7 @@ NO_MIRROR = {
     "learning/trees.py": "shown through tests/learning/alfworld/test_trials.py",
     "learning/trials.py": "shown through tests/learning/skills/test_trials.py",
     "nodes/arguments.py": "shown through tests/nodes/test_lifecycle.py",
+    "nodes/asked_settings.py": "shown through tests/nodes/test_bag_recorder.py and test_view_listener.py",
     "nodes/bag_run.py": "shown through tests/nodes/test_bag_recorder.py",
     "nodes/children.py": "shown through tests/nodes/test_view_run.py, test_bag_recorder.py and test_processes.py",
     "nodes/faults/foreign_cart.py": "runs as a process of its own, in tests/nodes/faults/test_campaign.py",

@@ -15,7 +15,7 @@ from std_msgs.msg import Empty, String
 from rarrl.bag.reader import Bag
 from rarrl.bag.writer import BagWriter, Topic
 from rarrl.errors import InputError
-from rarrl_nodes import bag_recorder
+from rarrl_nodes import asked_settings, bag_recorder
 from rarrl_nodes.bag_recorder import BagQueue, Recorder
 from rarrl_nodes.bag_replay import replay_bag
 from rarrl_nodes.lifecycle import LATCHED
@@ -94,8 +94,8 @@ def test_settings_are_asked_for_and_secrets_left_out(ear, local_node, namespace,
     assert ear.until(told)
     queue.close()
     assert Bag(tmp_path / "bag").attachments[name] == b'{"gate.max_speed_mps": 0.3}'
-    assert bag_recorder.needed("orchestrator.policy") and bag_recorder.needed("language_model.call_timeout_s")
-    assert not bag_recorder.needed("language_model.headers") and not bag_recorder.needed("autostart")
+    assert asked_settings.needed("orchestrator.policy") and asked_settings.needed("language_model.call_timeout_s")
+    assert not asked_settings.needed("language_model.headers") and not asked_settings.needed("autostart")
 
 
 def test_what_the_disk_cannot_keep_up_with_is_dropped_and_counted(tmp_path, monkeypatch):
