@@ -33,6 +33,8 @@ EACH = 40
 """Frames until the sub-goal changes."""
 LIMIT_S = PolicyConfig().max_observation_age_s
 """Seconds: images that are older must not become commands."""
+TRIES = 5
+"""A worker that answers while the rows at hand are fresh shows no hold: it is struck again, and each time counts."""
 STATUS = "vla_policy_node: policy"
 
 
@@ -250,7 +252,13 @@ def signalled(number: signal.Signals) -> Callable[[int, int], list[Trial]]:
     def play(trials: int, seed: int) -> list[Trial]:
         rng = np.random.default_rng(seed)
         graph = STAGE.keep("policy", acting)
-        return [_signal(graph, number, float(rng.uniform(0, 0.2))) for _ in range(trials)]
+        found = []
+        for _ in range(trials):
+            for _ in range(TRIES):
+                found.append(_signal(graph, number, float(rng.uniform(0, 0.2))))
+                if found[-1].stop_s is not None:
+                    break
+        return found
 
     return play
 
