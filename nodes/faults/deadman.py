@@ -37,6 +37,8 @@ HELD_UP_S = 0.05
 """Seconds from a message's stamp until it is heard, from which on a report tells it."""
 GATE_STOPS_S = 1.0
 """Seconds after which the gate says zero, once nobody commands: the age that a command may have, and a busy machine."""
+RESTART_S = 10.0
+"""Seconds in which a gate that was started again moves the robot, unless the deadman waits for a command of zero."""
 MODULES = {"gate": "safety_gate_node", "deadman": "deadman_node"}
 OPTIONS = {"gate": ["--ros-args", "-r", "cmd_vel:=cmd_vel_gated"], "deadman": []}
 
@@ -105,9 +107,9 @@ class Pair(Listener):
         self.listen(GATE_STOPS_S)  # cmd_vel does not show it: where the stop is latched, it carries zero before
         self.need(lambda: bool(self.heard) and self.heard[-1][1] == 0.0, "the gate does not stop")
 
-    def drive(self) -> None:
-        """The robot moves, whatever was before."""
-        if self.wait(self.moving, 2.0):
+    def drive(self, by_itself_s: float = 2.0) -> None:
+        """The robot moves, whatever was before: by itself within these seconds, or after a pause of who commands."""
+        if self.wait(self.moving, by_itself_s):
             return
         self.pause()
         self.start("command")
@@ -227,12 +229,10 @@ def gate_silenced(number: signal.Signals) -> Play:
         if number is signal.SIGKILL:
             pair.kill("gate")
             pair.start_node("gate")
-            recovered = pair.wait(pair.moving)
         else:
             pair.nodes["gate"].send_signal(signal.SIGCONT)
-            pair.drive()
-            recovered = True
-        recover_s = time.monotonic() - again if recovered else None
+        pair.drive(RESTART_S)  # the deadman may have met the gate after its first zeros: it then waits for another one
+        recover_s = time.monotonic() - again
         return Trial(detect_s, stop_s, recover_s, outputs, int(stop_s > UNSAFE_S), {"nan_published": nan}, note)
 
     return play
