@@ -42,6 +42,7 @@ class Base(Node):
         self.x = self.y = self.yaw = self.v = self.omega = 0.0
         self.step = 0
         self.stood = self.moved = 0
+        self._recorded = False
         self._odom = self.create_publisher(Odometry, "odom", 10)
         self._scan = self.create_publisher(LaserScan, "scan", 10)
         self._command = self.create_publisher(TwistStamped, "command", 10)
@@ -53,7 +54,15 @@ class Base(Node):
         self.moved += self.v > 0.01
         self.stood += self.v == 0.0 and self.moved > 20
 
+    def _is_recorded(self):
+        """Whether both the gate and the recorder hear what is sent, and the recorder what the gate sends."""
+        sent = (self._odom, self._scan, self._command)
+        return all(each.get_subscription_count() > 1 for each in sent) and self.count_subscribers("cmd_vel") > 1
+
     def _tick(self):
+        self._recorded = self._recorded or self._is_recorded()
+        if not self._recorded:
+            return
         self.step += 1
         self.yaw += self.omega * STEP_S
         self.x += self.v * math.cos(self.yaw) * STEP_S
