@@ -141,7 +141,7 @@ setup(
     zip_safe=False,
     entry_points={
         "console_scripts": [
-            "rarrl = rarrl.cli:main",
+            "rarrl = rarrl.__main__:main",
             "deadman_node = rarrl_nodes.deadman_node:main",
             "executive_node = rarrl_nodes.executive_node:main",
             "orchestrator_node = rarrl_nodes.orchestrator_node:main",
