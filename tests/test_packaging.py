@@ -19,6 +19,42 @@ ROOT = Path(__file__).resolve().parents[1]
 MAPPED = {"rarrl_learning": "learning", "rarrl_nodes": "nodes", "rarrl_sim_envs": "sim_envs"}
 EXECUTABLES = {"rarrl", *(path.stem for path in (ROOT / "nodes").glob("*_node.py"))}
 
+# Looked up in github.com/ros/rosdistro at 8468e88 (22 August 2026).
+RELEASED = [
+    "rclpy",
+    "action_msgs",
+    "unique_identifier_msgs",
+    "std_msgs",
+    "std_srvs",
+    "trajectory_msgs",
+    "builtin_interfaces",
+    "diagnostic_msgs",
+    "geometry_msgs",
+    "sensor_msgs",
+    "nav_msgs",
+    "test_msgs",
+    "lifecycle_msgs",
+    "tf2_msgs",
+    "tf2_ros_py",
+    "rcl_interfaces",
+    "ament_index_python",
+    "launch",
+    "launch_ros",
+    "ros2launch",
+]
+"""Packages that both humble/distribution.yaml and jazzy/distribution.yaml release."""
+ROSDEP_KEYS = [
+    "python3-pydantic",
+    "python3-matplotlib",
+    "python3-opencv",
+    "python3-numpy",
+    "python3-rich",
+    "python3-typer",
+    "python3-yaml",
+    "python3-pytest",
+]
+"""Keys of rosdep/python.yaml that name a package of Ubuntu 22.04 and of 24.04."""
+
 
 def clean_environment() -> dict[str, str]:
     """Without the marks that the rclpy wheels leave for child processes."""
@@ -169,6 +205,13 @@ def test_package_xml_is_what_ros_tools_expect():
         package.find("maintainer").get("email"),
     )
     assert (ROOT / "resource" / "rarrl").is_file()
+
+
+def test_rosdep_knows_every_key():
+    """A key that it does not know ends `rosdep install` for all of them."""
+    package = ET.parse(ROOT / "package.xml").getroot()
+    keys = {element.text for element in package if element.tag.endswith("depend")}
+    assert keys == {*RELEASED, *ROSDEP_KEYS}, "look new keys up in ros/rosdistro, and add them above"
 
 
 def test_ros_packages_that_nodes_and_launch_files_import_are_declared():
