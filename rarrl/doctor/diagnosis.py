@@ -28,6 +28,7 @@ def diagnose(folder: Path) -> tuple[Check, ...]:
 
     rclpy = ros.check_rclpy(installed, os.environ, place_of("rclpy"))
     memory: tuple[Check, ...] = ()
+    numpy = ros.check_numpy(installed, os.environ)
     launching = ros.check_launching(shutil.which("ros2"), sysconfig.get_path("purelib"), try_python)
     if rclpy.status is Status.OK:
         rclpy = ros.check_middleware(rclpy, os.environ, try_python)
@@ -40,7 +41,7 @@ def diagnose(folder: Path) -> tuple[Check, ...]:
         core.check_imports(folder, sys.path),
         core.check_command(shutil.which("rarrl"), Path(sys.argv[0])),
         rclpy,
-        *((launching,) if launching else ()),
+        *(check for check in (numpy, launching) if check),
         *memory,
         parts.check_training(installed),
         parts.check_language_model(installed, try_python),

@@ -10,13 +10,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from .finding import Check, Status
-from .trial import Installed, Try, installed
+from .trial import Installed, Try, installed, place_of
 
 ROS_PIP = 'pip install "rarrl[ros]"'
 LARGEST_DOMAIN = 232
 """The largest ROS_DOMAIN_ID whose UDP ports exist."""
 BOOTSTRAPPED = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
 """By this the ROS wheels know that LD_LIBRARY_PATH names their libraries already."""
+NUMPY_1 = ("humble", "iron", "jazzy")
+"""Distributions whose Ubuntu has NumPy 1."""
 SHARED_MEMORY = Path("/dev/shm")
 SHARED_MIB = 128
 """Four processes with pictures, two cameras, detector and policy, take 32 MiB each (config/fastdds_shm.xml)."""
@@ -117,6 +119,17 @@ def check_middleware(rclpy: Check, environment: Mapping[str, str], try_: Try) ->
         f"{rclpy.detail}, but a node does not start: {reason}",
         "try it in a new shell; ROS's own check is `ros2 doctor`",
     )
+
+
+def check_numpy(installed: Installed, environment: Mapping[str, str]) -> Check | None:
+    """Checks that NumPy is of the kind that a ROS installation was compiled for. None where there is none, or all is
+    well."""
+    distribution, version = environment.get("ROS_DISTRO", ""), installed("numpy") or "0"
+    sourced = "/opt/ros/" in environment.get("AMENT_PREFIX_PATH", "")
+    if not sourced or distribution not in NUMPY_1 or int(version.split(".")[0]) < 2:
+        return None
+    detail = f"{version} ({place_of('numpy')}): compiled packages of ROS {distribution} and Debian are of NumPy 1"
+    return Check("NumPy and ROS", Status.WARN, detail, 'pip install "numpy<2" opencv-python-headless')
 
 
 def check_launching(ros2: str | None, site: str, try_: Callable[[str, Mapping[str, str], str], str]) -> Check | None:

@@ -320,6 +320,8 @@ def test_the_ros_installation_is_of_another_python(setup, python, words):
     found = setup.doctor()
     assert found.status == 1
     say(found.of("rclpy"), "fail", *words)
+    if (trial.installed("numpy") or "").startswith("2."):
+        say(found.of("NumPy and ROS"), "warn", "ROS humble and Debian are of NumPy 1", "numpy<2")
 
 
 def test_ros2_runs_in_debians_python_which_lacks_pydantic(setup):

@@ -79,3 +79,17 @@ def test_ros2_launches_in_a_python_of_its_own(tmp_path):
 
 def test_shared_memory_that_is_not_there(tmp_path):
     assert ros.check_shared_memory(tmp_path / "shm").status == "warn"
+
+
+@pytest.mark.parametrize(
+    ("numpy", "environment", "warns"),
+    [
+        ("2.2.6", SOURCED, True),
+        ("1.26.4", SOURCED, False),
+        ("2.2.6", {"ROS_DISTRO": "jazzy"}, False),  # a variable that is left over
+        ("2.2.6", {**SOURCED, "ROS_DISTRO": "lyrical"}, False),
+    ],
+)
+def test_numpy_is_of_the_kind_that_ros_was_compiled_for(numpy, environment, warns):
+    check = ros.check_numpy({"numpy": numpy}.get, environment)
+    assert bool(check) == warns and (not check or check.status == "warn")
