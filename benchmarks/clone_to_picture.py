@@ -46,12 +46,10 @@ MB = 1e6
 
 @dataclass(frozen=True)
 class Minutes:
-    """Of one commit under one Python. compiled_before: pip had a wheel of llama.cpp already. install_*: until
-    `rarrl demo` could begin; the rest until it ended."""
+    """Of one commit under one Python. install_*: until `rarrl demo` could begin; the rest until it ended."""
 
     commit: str
     python: str
-    compiled_before: bool
     clone_mb: float
     downloaded_mb: float
     install_wall_s: float
@@ -111,13 +109,12 @@ class Stopwatch:
             self.picture_s = self.wall_s
 
 
-def measure(commit: str, python: str, folder: Path, cache: Path | None = None) -> Minutes:
-    """Clones `commit` into `folder`/clone and runs `make demo` there. `folder` is empty. cache: pip's; None: an empty
-    one."""
+def measure(commit: str, python: str, folder: Path) -> Minutes:
+    """Clones `commit` into `folder`/clone and runs `make demo` there. `folder` is empty."""
     clone, log = folder / "clone", folder / "pip.log"
     clone.mkdir()
     environment = {key: value for key, value in os.environ.items() if KEPT.fullmatch(key)}
-    environment |= {"PIP_CACHE_DIR": str(cache or folder / "cache"), "PIP_LOG": str(log), "PIP_CONFIG_FILE": os.devnull}
+    environment |= {"PIP_CACHE_DIR": str(folder / "cache"), "PIP_LOG": str(log), "PIP_CONFIG_FILE": os.devnull}
     watch = Stopwatch(environment, folder / "log.txt")
 
     watch.run(clone, "git", "init", "-q")
@@ -133,7 +130,6 @@ def measure(commit: str, python: str, folder: Path, cache: Path | None = None) -
     return Minutes(
         commit,
         version,
-        cache is not None,
         *(
             round(value, 1)
             for value in (
@@ -164,7 +160,6 @@ def main() -> None:
     parser.add_argument("commits", nargs="+", help="one, or two to compare")
     parser.add_argument("--python", default="python3.11")
     parser.add_argument("--folder", type=Path, help="where to clone; as delivered a temporary one")
-    parser.add_argument("--pip-cache", type=Path, help="with a compiled llama.cpp; as delivered an empty one")
     parser.add_argument("--json", type=Path, default=RESULTS)
     args = parser.parse_args()
 
@@ -173,7 +168,7 @@ def main() -> None:
         rows = [Minutes(**row) for row in json.loads(args.json.read_text("utf-8"))["tables"]["runs"]]
     for commit in args.commits:
         with tempfile.TemporaryDirectory(dir=args.folder) as folder:
-            row = measure(said("git", "rev-parse", "--short=7", commit), args.python, Path(folder), args.pip_cache)
+            row = measure(said("git", "rev-parse", "--short=7", commit), args.python, Path(folder))
         print(row, f"load {os.getloadavg()[0]:.1f}", flush=True)
         rows = [other for other in rows if (other.commit, other.python) != (row.commit, row.python)] + [row]
         command = f"python benchmarks/clone_to_picture.py {commit} --python {args.python}"
@@ -184,10 +179,7 @@ def figures(rows: list[Minutes]) -> dict[str, Figure]:
     """The ratios of the newest run to that of AGAINST under the same Python; {} where one of them is lacking."""
     for ours in reversed(rows):
         for theirs in rows:
-            if theirs.commit == AGAINST != ours.commit and (theirs.python, theirs.compiled_before) == (
-                ours.python,
-                ours.compiled_before,
-            ):
+            if theirs.commit == AGAINST != ours.commit and theirs.python == ours.python:
                 return ratios(ours, theirs)
     return {}
 

@@ -24,7 +24,9 @@ def main() -> None:
         command_line()
         return
 
-    print(as_text(diagnose(Path.cwd())) if asked else "`rarrl doctor` says what is missing or broken")
+    if not asked:
+        sys.exit("`rarrl doctor` says what is missing or broken")
+    print(as_text(diagnose(Path.cwd())))
     sys.exit(1)
 
 

@@ -16,7 +16,7 @@ LOG = """
 2026-12-01T04:00:02,000   Processing {wheel}
 2026-12-01T04:00:02,000   Processing {wheel}
 """
-HERE = benchmark.Minutes("1234567", "3.11.7", False, 70.0, 200.0, 60.0, 300.0, 100.0, 110.0, 400.0)
+HERE = benchmark.Minutes("1234567", "3.11.7", 70.0, 200.0, 60.0, 300.0, 100.0, 110.0, 400.0)
 THERE = replace(HERE, commit=benchmark.AGAINST, downloaded_mb=800.0, picture_s=400.0, cpu_s=1000.0)
 
 
@@ -34,7 +34,6 @@ def test_a_ratio_is_of_alike_runs():
         "downloaded_ratio": 0.25,
     }
     assert benchmark.figures([THERE, replace(HERE, python="3.12.1")]) == {}
-    assert benchmark.figures([THERE, replace(HERE, compiled_before=True)]) == {}
     assert benchmark.figures([THERE]) == benchmark.figures([HERE]) == {}
 
 
