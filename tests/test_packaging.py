@@ -8,10 +8,11 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 import zipfile
-from importlib.metadata import requires
+from importlib.metadata import PackageNotFoundError, metadata, requires
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 import rarrl
 
@@ -265,6 +266,19 @@ def test_every_requirement_has_a_version_that_was_seen_to_work(requirements):
         name = re.match(r"[A-Za-z0-9._-]+", requirement).group().lower().replace("_", "-")
         assert name in pinned, f"pin {name} in constraints.txt"
     assert "torch==2.13.0" in lines
+
+
+def test_every_pin_is_for_the_oldest_python_too_or_says_that_it_is_not():
+    """pip refuses all of an installation for one pin whose version is of newer Pythons alone."""
+    for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines():
+        pin = re.fullmatch(r"([\w.-]+)==([^;\s]+)", line)
+        try:
+            found = metadata(pin[1]) if pin else None
+        except PackageNotFoundError:
+            continue
+        if found and found["Version"].split("+")[0] == pin[2]:
+            pythons = SpecifierSet(found.get("Requires-Python") or "")
+            assert "3.10.12" in pythons, f'{line}; python_version >= "3.11", and another pin for 3.10'
 
 
 def test_ci_and_make_agree():
