@@ -8,26 +8,30 @@ from pathlib import Path
 
 def main() -> None:
     """The entry point of the `rarrl` command."""
-    from rarrl.doctor import Status, as_text, diagnose
-    from rarrl.doctor.core import check_required
-    from rarrl.doctor.trial import installed
-
     asked = sys.argv[1:2] == ["doctor"]
     try:
         from rarrl.cli import main as command_line
     except (ImportError, SystemError) as error:  # pydantic raises the latter beside another pydantic-core
         print(f"error: rarrl cannot start: {' '.join(str(error).split())}", file=sys.stderr)
-        broken = True
+        if not asked:
+            sys.exit("`rarrl doctor` says what is missing or broken")
     else:
-        broken = asked and check_required(installed).status is Status.FAIL  # typer may load, and fail later
-    if not broken:
-        command_line()
-        return
+        if not asked or _core_is_there():
+            command_line()
+            return
+    from rarrl.doctor import as_text, diagnose
 
-    if not asked:
-        sys.exit("`rarrl doctor` says what is missing or broken")
     print(as_text(diagnose(Path.cwd())))
     sys.exit(1)
+
+
+def _core_is_there() -> bool:
+    """Whether the command line will get through: typer loads some of what it needs when it reads the arguments."""
+    from rarrl.doctor import Status
+    from rarrl.doctor.core import check_required
+    from rarrl.doctor.trial import installed
+
+    return check_required(installed).status is not Status.FAIL
 
 
 if __name__ == "__main__":

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from rarrl.cli.common import console, guarded
-from rarrl.doctor import Check, Status, as_text, diagnose
+
+if TYPE_CHECKING:
+    from rarrl.doctor import Check
 
 
 @guarded()
@@ -19,6 +21,8 @@ def doctor(
     config: Annotated[Path | None, typer.Option("--config", help="Check this settings file (YAML), too.")] = None,
 ) -> None:
     """Say what is there, what is missing or broken, and what therefore runs here. Exit status 1: something failed."""
+    from rarrl.doctor import as_text, diagnose
+
     checks = diagnose(Path.cwd())
     if config is not None:
         checks = (_settings(config), *checks)
@@ -46,6 +50,7 @@ def _table(checks: tuple[Check, ...]) -> Table:
 def _settings(path: Path) -> Check:
     """Whether rarrl takes a settings file as it is."""
     from rarrl.config import load_config
+    from rarrl.doctor import Check, Status
     from rarrl.errors import InputError
 
     try:
