@@ -46,16 +46,17 @@ MB = 1e6
 
 @dataclass(frozen=True)
 class Minutes:
-    """Of one commit under one Python. install_*: until `rarrl demo` could begin; the rest until it ended."""
+    """Of one commit under one Python. install_*: until `rarrl demo` could begin; the rest until it ended. None: not
+    known of this run, such as wall times of one that waited for other work."""
 
     commit: str
     python: str
     clone_mb: float
-    downloaded_mb: float
-    install_wall_s: float
+    downloaded_mb: float | None
+    install_wall_s: float | None
     install_cpu_s: float
-    picture_s: float
-    wall_s: float
+    picture_s: float | None
+    wall_s: float | None
     cpu_s: float
 
 
@@ -152,7 +153,7 @@ def ratios(ours: Minutes, theirs: Minutes) -> dict[str, Figure]:
         "clone_to_picture_wall_ratio": (ours.picture_s, theirs.picture_s),
         "downloaded_ratio": (ours.downloaded_mb, theirs.downloaded_mb),
     }
-    return {name: Figure(round(a / b, 3), "ratio", 1) for name, (a, b) in pairs.items()}
+    return {name: Figure(round(a / b, 3), "ratio", 1) for name, (a, b) in pairs.items() if a and b}
 
 
 def main() -> None:
