@@ -54,10 +54,10 @@ class Minutes:
     clone_mb: float
     downloaded_mb: float | None
     install_wall_s: float | None
-    install_cpu_s: float
+    install_cpu_s: float | None
     picture_s: float | None
     wall_s: float | None
-    cpu_s: float
+    cpu_s: float | None
 
 
 def size_mb(folder: Path) -> float:
