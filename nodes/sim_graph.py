@@ -92,23 +92,28 @@ ARGUMENTS: tuple[Argument, ...] = (
 """An empty argument sets nothing."""
 
 
-def starts(given: Mapping[str, str]) -> list[Start]:
+def starts(given: Mapping[str, str], settings: Mapping[str, Scalar] | None = None) -> list[Start]:
     """How each node of the simulated robot is started. The simulator is the essential node.
 
     Args:
         given: launch argument -> text; empty or missing: not given.
+        settings: of a configuration, by dotted name; they win over SETTINGS, and `given` over both.
 
     Raises: InputError, one line, for a text that is not allowed."""
     aside = {GATE.name: TO_DEADMAN, ORCHESTRATOR.name: SUBGOAL_ASIDE}
-    return [Start(node, _parameters(node, given), aside.get(node.name, []), essential=node is SIM) for node in GRAPH]
+    return [
+        Start(node, _parameters(node, given, settings or {}), aside.get(node.name, []), essential=node is SIM)
+        for node in GRAPH
+    ]
 
 
-def _parameters(node: NodeSpec, given: Mapping[str, str]) -> dict[str, Scalar]:
+def _parameters(node: NodeSpec, given: Mapping[str, str], settings: Mapping[str, Scalar]) -> dict[str, Scalar]:
     preset = dict(SETTINGS.get(node.name, {}))
-    if given.get("policy_folder"):  # another policy brings its own transformer
+    if given.get("policy_folder") or settings.get("policy.folder"):  # another policy brings its own transformer
         preset.pop("policy.gguf", None)
 
-    result = preset | parameters(node, given, ARGUMENTS)
+    own = {name: value for name, value in settings.items() if node.takes(name)}
+    result = preset | own | parameters(node, given, ARGUMENTS)
     if result.get("orchestrator.policy") == "learned":
         result["orchestrator.policy"] = LEARNED
     return result

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from rarrl.config import Scalar
 from rarrl.errors import DependencyMissingError, InputError, RarrlError
 from rarrl.events import FILE_NAME
 
@@ -45,6 +46,7 @@ def run_sim(
     domain_id: int | None = None,
     timeout_s: float | None = None,
     on_progress: Callable[[str], None] | None = None,
+    settings: Mapping[str, Scalar] | None = None,
 ) -> list[Mission]:
     """Carries out `given["missions"]` missions.
 
@@ -56,6 +58,7 @@ def run_sim(
         timeout_s: real seconds after which the run is aborted; None: when the simulated world stands for STALLED_S.
             A mission ends by itself after its time limit, which is in simulated seconds.
         on_progress: called now and then with a line on the mission under way.
+        settings: of a configuration, by dotted name; what is given takes precedence.
 
     Returns: the lines of missions.jsonl.
 
@@ -67,7 +70,7 @@ def run_sim(
     if (run_dir / FILE_NAME).exists():
         raise InputError(f"run: {run_dir} holds a run already; choose another folder")
 
-    nodes = starts({**given, "run_dir": str(run_dir)})
+    nodes = starts({**given, "run_dir": str(run_dir)}, settings)
     missions = int(given.get("missions") or 0)
     if missions < 1:
         raise InputError("run: --missions must be at least 1; `ros2 launch rarrl sim.launch.py` waits for instructions")

@@ -26,7 +26,7 @@ from rarrl.diagnostics import Heartbeat, Latencies
 from rarrl.errors import InputError, RarrlError
 from rarrl.frames import Mount, base_frames, foreign, plain
 from rarrl.perception.camera_input import FrozenImageCheck, camera_pose, grid_of
-from rarrl.perception.detectors import detector_class
+from rarrl.perception.ladder import DetectorLadder
 from rarrl.perception.obstacle_sensor import ObstacleReading, ObstacleSensor
 from rarrl.perception.obstacles import Body
 from rarrl.perception.pairing import SIDES, PairMatcher
@@ -96,6 +96,7 @@ class StereoVoxelNode(RarrlNode):
         cv2.setNumThreads(config.threads)
         self._infos: dict[str, CameraInfo] = {}
         self._sensor: ObstacleSensor | None = None
+        self._detector: DetectorLadder | None = None  # the sensor's
         self._health: HealthWatch | None = None
         self._no_camera = NO_INFO
         self._forget()
@@ -113,6 +114,8 @@ class StereoVoxelNode(RarrlNode):
         self._matcher: PairMatcher[tuple[Header, np.ndarray]] = PairMatcher(round(1e9 * self._config.slop_s))
         self._freeze = FrozenImageCheck(self._config.freeze_frames)
         self._poses = PoseBuffer()
+        if self._detector is not None:
+            self._detector.reset()
         if self._sensor is not None:
             self._sensor.reset()
             self._health = self._watch(self._sensor)
@@ -160,23 +163,25 @@ class StereoVoxelNode(RarrlNode):
         self._infos[side] = msg
         if len(self._infos) < len(SIDES):
             return
-        sensor = None
+        sensor = detector = None
         why = ""
         try:
-            sensor = self._make_sensor(self._infos["left"], self._infos["right"])
+            detector = self._make_detector(self._infos["left"], self._infos["right"])
+            config = self._config
+            sensor = ObstacleSensor(detector, self._pose, self._body, config.scan_sectors, config.fuse)
         except (RarrlError, ValueError) as error:
             why = str(error)[:300]
             self.get_logger().warning(f"CameraInfo refused: {why}")
         with self._lock:
             self._sensor = sensor
+            self._detector = detector
             self._health = None if sensor is None else self._watch(sensor)
             self._no_camera = why
             self._job = None  # it belongs to the camera before
 
-    def _make_sensor(self, left: CameraInfo, right: CameraInfo) -> ObstacleSensor:
+    def _make_detector(self, left: CameraInfo, right: CameraInfo) -> DetectorLadder:
         """Raises: RarrlError, ValueError for messages that describe no stereo camera."""
-        detector = detector_class(self._config.quality)(rig_of(left, right), self._spec)
-        return ObstacleSensor(detector, self._pose, self._body, self._config.scan_sectors, self._config.fuse)
+        return DetectorLadder(rig_of(left, right), self._spec, self._config.quality, self._config.target_hz)
 
     def _watch(self, sensor: ObstacleSensor) -> HealthWatch | None:
         config = self._config
@@ -294,6 +299,7 @@ class StereoVoxelNode(RarrlNode):
                 self.get_logger().error(f"pair refused: {self._refusal}", throttle_duration_sec=10.0)
 
     def _detect(self, job: Job) -> None:
+        start = now()
         if self._untimely(nanoseconds(job.header.stamp), self.get_clock().now().nanoseconds):
             self._drop("stale", "pair waited too long")
             return
@@ -319,6 +325,15 @@ class StereoVoxelNode(RarrlNode):
             self._count(job, reading)
         self._publish_scan(job, reading)
         self._look(job)
+        self._keep_rate(job, start)
+
+    def _keep_rate(self, job: Job, start: float) -> None:
+        """Takes another detector where a pair takes too long, or there is time for a better one again."""
+        with self._lock:
+            detector = self._detector if job.sensor is self._sensor else None
+        end = now()
+        if detector is not None and (line := detector.took(end, end - start)):
+            self.get_logger().info(line)
 
     def _look(self, job: Job) -> None:
         """At the calibration, once the pair is answered."""
@@ -397,6 +412,8 @@ class StereoVoxelNode(RarrlNode):
                 {
                     "pairs": self._pairs,
                     "pairs_fused": self._fused,
+                    "quality": self._config.quality if self._detector is None else self._detector.quality,
+                    "quality_switches": 0 if self._detector is None else self._detector.switches,
                     "pairs_per_s": round(self._latencies.rate(time), 3),
                     "latency_p50_ms": round(self._latencies.quantile_ms(0.5), 2),
                     "latency_p95_ms": round(self._latencies.quantile_ms(0.95), 2),

@@ -391,11 +391,20 @@ _OWN_FIELDS = frozenset(("model", "messages", "stream", "response_format"))
 class DetectorConfig(Section):
     """Obstacle detection with a stereo camera."""
 
-    quality: Literal["accurate", "fast"] = Field(
+    quality: Literal["accurate", "fast", "quick"] = Field(
         default="accurate",
-        description="How much processor time a pair may take: accurate, or fast (about half of it, for small "
-        "computers). With fast, a few more obstacles are missed or seen one voxel away from where they are; with "
-        "accurate on a slow computer, pairs are dropped and the robot drives on older ones.",
+        description="How much processor time a pair may take: accurate, fast (about half of it, for small "
+        "computers) or quick (about a third). With fast, a few more obstacles are missed or seen one voxel away from "
+        "where they are, with quick more of them; with accurate on a slow computer, pairs are dropped and the robot "
+        "drives on older ones.",
+    )
+    target_hz: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=200.0,
+        description="Rate at which pairs are to be answered, in hertz. While the computer is too slow for it, a "
+        "quicker quality than the one that is set is used, and that again once there is time; 0 never changes it. If "
+        "it is higher than what the cameras send, obstacles are seen less well for nothing.",
     )
     preset: Literal["indoor", "near", "outdoor", "cube"] = Field(
         default="indoor",
@@ -1057,6 +1066,8 @@ def iter_fields(model: type[BaseModel], prefix: str = "") -> Iterator[FieldSpec]
 def load_config(path: Path | None) -> Config:
     """Reads the configuration in the YAML file `path`. Keys that it leaves out keep their default; None: all defaults.
 
+    A ROS parameter file for all nodes is one too, where it holds these sections and nothing else.
+
     Raises: InputError, one line that names file, key, value and what is allowed."""
     if path is None:
         return Config()
@@ -1065,7 +1076,21 @@ def load_config(path: Path | None) -> Config:
     if values is None:  # the file is empty
         return Config()
 
-    return config_from_values(values, str(path))
+    return config_from_values(_sections(values), str(path))
+
+
+def given_settings(path: Path | None) -> dict[str, Scalar]:
+    """The settings that the configuration in `path` gives, by dotted name, without those that it leaves out.
+
+    Raises: InputError as `load_config`."""
+    sections = load_config(path).model_dump(exclude_unset=True)
+    return {f"{section}.{name}": value for section, values in sections.items() for name, value in values.items()}
+
+
+def _sections(values: Any) -> Any:
+    """What a ROS parameter file holds for all nodes (`/**`), which are the same sections; else `values`."""
+    inner = values.get("/**") if isinstance(values, Mapping) and len(values) == 1 else None
+    return inner["ros__parameters"] if isinstance(inner, Mapping) and set(inner) == {"ros__parameters"} else values
 
 
 def config_from_values(values: Any, where: str) -> Config:

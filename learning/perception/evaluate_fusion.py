@@ -180,7 +180,7 @@ class _SceneSequences:
         step[2, 3] = SPEED_VOXELS * self.spec.voxel_size / RATE_HZ
         pose = np.eye(4)
         for number in range(frames):
-            drawn, grid = self.frame(_seen_from(self.scene, pose), number)
+            drawn, grid = self.frame(seen_from(self.scene, pose), number)
             map_ = fusion.update(grid, step if number else None)
             pose = pose @ step
             if number >= WARM_UP:
@@ -237,7 +237,7 @@ def _differs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.asarray(np.nan_to_num(a, nan=-1.0) != np.nan_to_num(b, nan=-1.0))
 
 
-def _seen_from(scene: Scene, pose: np.ndarray) -> Scene:
+def seen_from(scene: Scene, pose: np.ndarray) -> Scene:
     """`scene` from a camera at `pose` ((4, 4), in the first camera's frame)."""
     R, t = pose[:3, :3], pose[:3, 3]
     quads = [replace(q, corner=R.T @ (q.corner - t), along=R.T @ q.along, across=R.T @ q.across) for q in scene.quads]

@@ -28,6 +28,8 @@ from rarrl.cli import (
     skill_missions,
     skills,
     sweep,
+    timing,
+    tune_robot,
     view,
     why,
 )
@@ -67,9 +69,10 @@ _train.command("policy")(policy.train_policy)
 _train.command("policy-speed")(policy_speed.train_policy_speed)
 _train.command("policy-student")(policy_speed.train_policy_student)
 _train.command("skills")(skill_missions.train_skills)
-_tune = _group("tune", "Search settings: of the rules that the learned parts are held against, of a policy's speed.")
+_tune = _group("tune", "Search settings: of the rules, of a policy's speed, of a robot for this computer.")
 _tune.command("rules")(orchestrator.tune_rules)
 _tune.command("policy")(policy_speed.tune_policy)
+_tune.command("robot")(tune_robot.tune_robot)
 _group("sweep", "Train over a grid of settings.").command("orchestrator")(sweep.sweep_orchestrator)
 _eval = _group("eval", "Measure how good the parts are.")
 _eval.command("orchestrator")(orchestrator.eval_orchestrator)
@@ -89,6 +92,7 @@ _bench.command("detector")(detector.bench_detector)
 _bench.command("planner")(planner.bench_planner)
 _bench.command("policy")(policy_speed.bench_policy)
 _bench.command("quantize")(quantize.bench_quantize)
+_bench.command("timing")(timing.bench_timing)
 _bench.command("quantized-policy")(quantize.bench_quantized_policy)
 _group("serve", "Offer the parts to other programs.").command("policy")(policy.serve_policy)
 _faults = _group("faults", "Faults injected on purpose, and what becomes of the robot.")

@@ -156,7 +156,7 @@ def run(
     if sim:
         language_model_settings(llm_option, llm)  # says what is wrong before a node starts
         replayed = {"category": category, "alfred": alfred, "split": split, "speed": speed}
-        replayed |= {"latency-scale": latency_scale, "shock": shock or None, "config": config}
+        replayed |= {"latency-scale": latency_scale, "shock": shock or None}
         names = [name for name, value in replayed.items() if value is not None]
         _refuse_with("--sim, which carries --n missions out in real time", names)
         values = {
@@ -171,7 +171,7 @@ def run(
             "reasoner": llm,
             **{f"llm_{name}": value for name, value in language_model_values(llm_option).items()},
         }
-        _run_sim(policy, values, out, bag)
+        _run_sim(policy, values, config, out, bag)
         return
     settings = _config(
         config,
@@ -326,14 +326,19 @@ def _say(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def _run_sim(policies: Sequence[str] | None, given: dict[str, Any], out: Path | None, bag: _Beside) -> None:
+def _run_sim(
+    policies: Sequence[str] | None, given: dict[str, Any], config: Path | None, out: Path | None, bag: _Beside
+) -> None:
     """Carries missions out over the graph; a line for each."""
+    from rarrl.config import given_settings
+
     if policies and len(policies) > 1:
         raise InputError("--policy: with --sim give one; `rarrl eval mission` compares several")
     need_ros("rarrl run --sim")
     from rarrl_nodes.sim_run import mission_line, run_sim
 
     texts = {name: str(value) for name, value in given.items() if value is not None}
+    settings = given_settings(config)
     folder = new_run_folder(out)
     with bag.of(folder), told_where(folder):
         done = run_sim(
@@ -341,6 +346,7 @@ def _run_sim(policies: Sequence[str] | None, given: dict[str, Any], out: Path | 
             folder,
             lambda mission: typer.echo(mission_line(mission)),
             on_progress=lambda line: typer.echo(line, err=True),
+            settings=settings,
         )
     typer.echo(f"{sum(bool(mission['success']) for mission in done)} of {len(done)} succeeded; logs: {folder}")
 

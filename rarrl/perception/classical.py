@@ -59,6 +59,7 @@ class ClassicalDetector:
     name: ClassVar[str] = "classical"
     model: ClassVar[Path] = SHIPPED.parent  # the folder with its fitted numbers
     iou_for_recall: ClassVar[float] = IOU_FOR_RECALL
+    cost: ClassVar[float] = 1.0  # processor time of a pair relative to this detector's (benchmarks/rate_switching.py)
 
     def __init__(
         self,

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from rarrl.errors import InputError
 from rarrl.perception.classical import ClassicalDetector
-from rarrl.perception.fast import FastDetector
+from rarrl.perception.fast import FastDetector, QuickDetector
 
-DETECTORS: dict[str, type[ClassicalDetector]] = {"accurate": ClassicalDetector, "fast": FastDetector}
+DETECTORS: dict[str, type[ClassicalDetector]] = {
+    "accurate": ClassicalDetector,
+    "fast": FastDetector,
+    "quick": QuickDetector,
+}
+"""The most accurate first, the quickest last."""
 
 
 def detector_class(quality: str) -> type[ClassicalDetector]:

@@ -6,6 +6,7 @@ pair -> usable? and disparity range (quarter size) -> gray SGBM-3WAY on pairs of
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -29,6 +30,8 @@ UNLOCK = (-0.3, 0.7, 1.1, 1.4, 1.3, 1.2, 1.0, 0.7, 0.3, -0.5, -1.0, -1.2, -1.4, 
 """As `matching.UNLOCK`, for FAST: the smaller window crowds less."""
 FAST = Matching(3, 0.5, 5, 200, averaged=False, usual=Shrunk(ROWS), wide=Shrunk(ROWS, 2), unlock=UNLOCK)
 """Chosen by hand with the real pairs in view (docs/explanation/detector.md); benchmarks/detector_ideas.py compares."""
+QUICK = replace(FAST, usual=Shrunk(ROWS, 2))
+"""As FAST, with pairs of columns matched as one too, however near the scene is."""
 MIN_CONFIRMED = 0.15
 """Share of the textured image in which the quick look must agree."""
 
@@ -40,6 +43,7 @@ class FastDetector(ClassicalDetector):
 
     name: ClassVar[str] = "fast"
     model: ClassVar[Path] = SHIPPED.parents[1] / "fast-detector"
+    cost: ClassVar[float] = 0.52
     iou_for_recall: ClassVar[float] = 0.002  # less than the accurate one's, whose IoU is further above the rivals'
 
     def __init__(
@@ -96,3 +100,23 @@ class FastDetector(ClassicalDetector):
     def disparity(self, left: np.ndarray, right: np.ndarray, search: SearchRange) -> np.ndarray:
         """Returns the disparity of pairs of rows, (height // ROWS, width) float32, pixels, NaN where there is none."""
         return match(left, right, search, self.how)
+
+
+class QuickDetector(FastDetector):
+    """Detects obstacles in a third of the accurate detector's time, for when even the fast one is late.
+
+    Surfaces are further off by a part of a voxel (lower IoU); what is free is judged as by the fast one."""
+
+    name: ClassVar[str] = "quick"
+    cost: ClassVar[float] = 0.31
+
+    def __init__(
+        self,
+        rig: CameraRig,
+        spec: GridSpec,
+        threshold: float | None = None,
+        calibration: Calibration | None = None,
+        trust: MatchConfidence | None = None,
+        how: Matching = QUICK,
+    ) -> None:
+        super().__init__(rig, spec, threshold, calibration, trust, how)
