@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from rarrl.config import Config, config_from_flat, config_from_values, iter_fields, load_config, to_yaml
+from rarrl.config import Config, config_from_flat, config_from_values, given_settings, iter_fields, load_config, to_yaml
 from rarrl.errors import InputError
 
 DEFAULT_YAML = Path(__file__).resolve().parents[1] / "config" / "default.yaml"
@@ -119,6 +119,18 @@ def test_what_is_left_out_keeps_its_default(load):
     assert config.replay.speed == Config().replay.speed
 
 
+def test_parameters_of_all_ros_nodes_are_the_same_sections(load, tmp_path):
+    sections = "detector: {quality: fast, target_hz: 8}\n    replay: {episodes: 3}\n"
+    plain = load(sections.replace("    ", ""))
+    assert load("/**:\n  ros__parameters:\n    " + sections) == plain
+    assert given_settings(tmp_path / "config.yaml") == {
+        "detector.quality": "fast",
+        "detector.target_hz": 8.0,
+        "replay.episodes": 3,
+    }
+    assert given_settings(None) == {}
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -137,6 +149,11 @@ def test_what_is_left_out_keeps_its_default(load):
         ("replay: {episodes: 0, seed: -1}", "(and 1 more)"),
         ("replay: 3", "expected a section with episodes, "),
         ("- 1", "expected sections orchestrator, language_model"),
+        ("/**: {ros__parameters: {replay: {sped: 2}}}", "key replay.sped is unknown; did you mean replay.speed?"),
+        ("/**: {ros__parameters: 3}", "expected sections orchestrator, language_model"),
+        ("/**: {ros__parameters: {}, more: 1}", "key /** is unknown"),
+        ("/**: {ros__parameters: {}}\nreplay: {}", "key /** is unknown"),
+        ("gate: {ros__parameters: {}}", "key gate.ros__parameters is unknown"),
         ("hello", "expected sections orchestrator, language_model"),
         ("replay: {speed: 1, speed: 2}", "key 'speed' is given twice; keep one"),
         ("1: 2", "a key must be text"),

@@ -1,4 +1,4 @@
-"""`rarrl tune robot` and `rarrl bench timing`, on small pictures."""
+"""`rarrl tune robot`, on small pictures and on a made-up slow computer."""
 
 import json
 
@@ -84,8 +84,6 @@ def test_the_policy_that_was_measured_is_the_one_that_is_set(slow_computer, tmp_
         (("tune", "robot", "--target-hz", "10", "--output", "."), "--output: . is a folder"),
         (("tune", "robot", "--target-hz", "10", "--policy", "metawold"), "did you mean 'metaworld'"),
         (("tune", "robot", "--target-hz", "10", "--json", "."), "--json: . is a folder"),
-        (("bench", "timing", "--png", "t.bmp"), "does not end in one of .png"),
-        (("bench", "timing", "--json", "."), "--json: . is a folder"),
     ],
 )
 def test_bad_input_ends_in_one_line(tmp_path, monkeypatch, arguments, told):
@@ -100,17 +98,3 @@ def test_bad_input_ends_in_one_line(tmp_path, monkeypatch, arguments, told):
 @pytest.mark.parametrize("rate", ["0", "-1", "nan", "inf", "ten"])
 def test_a_rate_that_is_none_is_refused(rate):
     assert rarrl("tune", "robot", "--target-hz", rate).exit_code == 2
-
-
-def test_timing_prints_every_stage_and_draws_it(tmp_path, monkeypatch):
-    rooms = measure.rendered_rooms
-    monkeypatch.setattr(measure, "rendered_rooms", lambda width, height, count, seed: rooms(160, 120, count, seed))
-    out = ("--json", tmp_path / "t.json", "--png", tmp_path / "t.png")
-    done = rarrl("bench", "timing", "--rounds", "2", "--scenes", "2", "--policy", "none", *out)
-    assert done.exit_code == 0, done.output
-    results = json.loads((tmp_path / "t.json").read_text())
-    stages = [row["stage"] for row in results["tables"]["timing"]]
-    assert stages[0] == "read" and stages[-1] == "end to end" and "match" in stages
-    assert all(f"  {stage}  " in done.stdout for stage in stages), done.stdout
-    assert results["figures"]["detector_p99_over_p50"]["value"] >= 1
-    assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")

@@ -39,6 +39,18 @@ def test_all_settings_are_allowed_and_the_simulators_end_ends_all():
         assert f'"{s.node.executable} = {s.node.module}:main"' in (ROOT / "setup.py").read_text("utf-8")
 
 
+def test_a_configuration_wins_over_the_graph_and_arguments_over_both():
+    settings = {"detector.quality": "fast", "detector.threads": 2, "policy.folder": "/p", "replay.speed": 5.0}
+    nodes = {s.node.name: s.parameters for s in sim_graph.starts({"policy_folder": "/q"}, settings)}
+    stereo, alone = nodes["stereo_voxel_node"], start("stereo_voxel_node").parameters
+    assert stereo == alone | {"detector.quality": "fast", "detector.threads": 2} and alone["detector.threads"] == 1
+    assert nodes["vla_policy_node"] == {"policy.folder": "/q"}
+    assert {s.node.name: s.parameters for s in sim_graph.starts({}, settings)}["vla_policy_node"] == {
+        "policy.folder": "/p"
+    }
+    assert not any("replay.speed" in parameters for parameters in nodes.values())
+
+
 def test_the_policy_hears_the_executors_subgoal():
     assert start("orchestrator_node").remappings == [("subgoal", "orchestrator/subgoal")]
     assert start("vla_policy_node").remappings == []
@@ -87,3 +99,12 @@ def test_options_of_the_replay_are_refused_in_simulation(option):
 
 def test_the_topics_that_the_stereo_node_takes_are_the_robots():
     assert graph.stereo_remappings({}) == []  # left/ and right/, as sim_robot_node publishes them
+
+
+def test_a_configuration_of_the_command_line_is_checked_before_anything_starts(tmp_path):
+    pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
+    path = tmp_path / "robot.yaml"
+    path.write_text("/**: {ros__parameters: {detector: {quality: best}}}")
+    result = CliRunner().invoke(app, ["run", "--sim", "--config", str(path), "--out", str(tmp_path / "run")])
+    assert result.exit_code == 2 and "allowed: accurate, fast, quick" in result.stderr
+    assert not (tmp_path / "run").exists()

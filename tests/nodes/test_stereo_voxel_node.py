@@ -18,6 +18,7 @@ from rarrl.perception.obstacle_sensor import ObstacleSensor
 from rarrl.perception.obstacles import Body, HeightSlice, height_slice
 from rarrl.perception.voxels import PRESETS
 from rarrl.range_scan import RangeScan
+from rarrl.resources.rate_keeper import LOOPS
 from rarrl.types import StereoPair, VoxelState
 from rarrl_learning.perception.drift import Turn, drifted
 from rarrl_learning.perception.synthetic import SynthConfig, render_pair
@@ -28,6 +29,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from nav_msgs.msg import OccupancyGrid, Odometry
 from rclpy.duration import Duration
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
@@ -259,6 +261,47 @@ def test_the_pose_is_looked_up_after_detection(camera, local_node, monkeypatch):
     assert camera.values(node)["pairs_fused"] == 1
     fused_at = node._sensor._fused_at @ np.linalg.inv(camera_pose(0.4, 0.0))
     assert fused_at[0, 3] == pytest.approx(0.15, abs=1e-3)  # between both poses, not the one before
+
+
+def test_while_pairs_take_too_long_a_quicker_detector_is_used_and_it_says_so_once(
+    camera, local_node, monkeypatch, capfd
+):
+    node = local_node(StereoVoxelNode, detector__target_hz=20.0)
+    camera.connect()
+    assert camera.ear.until(lambda: node._detector is not None)
+    ladder = node._detector
+    detect = ladder.detect
+
+    def on_a_busy_computer(pair):
+        grid = detect(pair)
+        if ladder.quality == "accurate":
+            time.sleep(0.06)
+        return grid
+
+    monkeypatch.setattr(ladder, "detect", on_a_busy_computer)
+    assert camera.values(node)["quality"] == "accurate"
+    for _ in range(10 * LOOPS):  # a pause of a busy computer begins anew
+        camera.works()
+        if camera.values(node)["quality_switches"]:
+            break
+    for _ in range(LOOPS):
+        camera.works()
+    values = camera.values(node)
+    assert values["quality"] in ("fast", "quick")
+    told = [line for line in capfd.readouterr().err.splitlines() if "instead of" in line]
+    assert len(told) == values["quality_switches"] and "at 20 Hz it may take 50 ms" in told[0]
+
+    assert node.trigger_deactivate() is node.trigger_activate() is TransitionCallbackReturn.SUCCESS
+    assert (camera.values(node)["quality"], camera.values(node)["quality_switches"]) == ("accurate", 0)
+
+
+def test_without_a_rate_the_detector_is_the_one_that_is_set(camera, local_node):
+    node = local_node(StereoVoxelNode, detector__quality="quick")
+    camera.connect()
+    for _ in range(LOOPS + 1):
+        camera.works()
+    values = camera.values(node)
+    assert (values["quality"], values["quality_switches"], values["exceptions"]) == ("quick", 0, 0)
 
 
 def test_a_pose_turns_points_of_the_robot_into_the_frame_of_odometry():
