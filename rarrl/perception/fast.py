@@ -95,7 +95,8 @@ class FastDetector(ClassicalDetector):
         if np.count_nonzero(seen.agree & there) < MIN_CONFIRMED * np.count_nonzero(there):
             return Refusal(DO_NOT_MATCH)
 
-        return Matches(disparity, seen, look.textured, ROWS)
+        left_over = -(-rig.height // BLOCK) - len(look.textured)  # a last row of the image that makes no pair
+        return Matches(disparity, seen, np.pad(look.textured, ((0, left_over), (0, 0))), ROWS)
 
     def disparity(self, left: np.ndarray, right: np.ndarray, search: SearchRange) -> np.ndarray:
         """Returns the disparity of pairs of rows, (height // ROWS, width) float32, pixels, NaN where there is none."""

@@ -9,7 +9,7 @@ from perception_fixtures import UNUSABLE, wall
 
 from rarrl.files import sha256
 from rarrl.perception.confidence import SHIPPED
-from rarrl.perception.fast import ROWS, FastDetector
+from rarrl.perception.fast import ROWS, FastDetector, QuickDetector
 from rarrl.perception.rig import CameraRig
 from rarrl.perception.voxels import PRESETS, truth_voxels
 from rarrl.types import StereoPair
@@ -18,10 +18,11 @@ from rarrl_learning.perception.metrics import within_one
 INDOOR = PRESETS["indoor"]
 
 
+@pytest.mark.parametrize("made", [FastDetector, QuickDetector])
 @pytest.mark.parametrize(("kind", "precise", "complete"), [("indoor", 0.85, 0.75), ("outdoor", 0.6, 0.5)])
-def test_it_sees_rendered_scenes(kind, precise, complete, request):
+def test_it_sees_rendered_scenes(kind, precise, complete, made, request):
     scene = request.getfixturevalue(f"{kind}_pair")
-    detector = FastDetector(scene.rig, PRESETS[kind])
+    detector = made(scene.rig, PRESETS[kind])
     grid = detector.detect(scene.pair)
     truth = truth_voxels(detector.voxelizer, scene.disparity)
     precision, recall = within_one(grid.occupied, truth.occupied)
@@ -29,24 +30,26 @@ def test_it_sees_rendered_scenes(kind, precise, complete, request):
     assert np.mean(truth.occupied[grid.free]) < 0.03
 
 
+@pytest.mark.parametrize("made", [FastDetector, QuickDetector])
 @pytest.mark.parametrize("what", UNUSABLE)
-def test_unusable_pairs_end_in_unknown_never_in_free(what, indoor_pair):
-    detector = FastDetector(indoor_pair.rig, INDOOR)
+def test_unusable_pairs_end_in_unknown_never_in_free(what, made, indoor_pair):
+    detector = made(indoor_pair.rig, INDOOR)
     grid = detector.detect(UNUSABLE[what](indoor_pair.pair))
     assert grid.unknown.all() and grid.refusal
     assert detector.detect(indoor_pair.pair).refusal == ""  # the next good pair is used again
 
 
-@pytest.mark.parametrize(("width", "height"), [(64, 64), (101, 67), (333, 251), (334, 250)])
-def test_any_size_works(width, height):
+@pytest.mark.parametrize("made", [FastDetector, QuickDetector])
+@pytest.mark.parametrize(("width", "height"), [(64, 64), (65, 65), (101, 67), (333, 251), (334, 250), (320, 253)])
+def test_any_size_works(width, height, made):
     rng = np.random.default_rng(0)
     wide = rng.integers(0, 255, (height, width + 4), dtype=np.uint8)
     wide = cv2.GaussianBlur(wide, (0, 0), 1.5)
     pair = StereoPair(np.ascontiguousarray(wide[:, :width]), np.ascontiguousarray(wide[:, 4:]))
     rig = CameraRig(fx=80.0, fy=80.0, cx=width / 2, cy=height / 2, baseline=0.1, width=width, height=height)
-    FastDetector(rig, INDOOR).detect(pair)
+    made(rig, INDOOR).detect(pair)
     with pytest.raises(ValueError, match="the camera has"):
-        FastDetector(rig, INDOOR).detect(StereoPair(pair.left[1:], pair.right[1:]))
+        made(rig, INDOOR).detect(StereoPair(pair.left[1:], pair.right[1:]))
 
 
 @pytest.mark.parametrize("doffs", [-15.0, 0.0, 15.0])
