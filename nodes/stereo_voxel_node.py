@@ -395,7 +395,10 @@ class StereoVoxelNode(RarrlNode):
         with self._lock:
             complaint = self._heartbeat.complaint(time, self._config.max_age_s)
             silent = self._heartbeat.silent_s(time)
+            quality = self._config.quality if self._detector is None else self._detector.quality
             level, message = DiagnosticStatus.OK, "detecting"
+            if quality != self._config.quality:
+                message += f" with quality {quality} to keep {self._config.target_hz:g} Hz"
             if self._no_camera or complaint:
                 level = DiagnosticStatus.STALE if silent is not None and not self._no_camera else DiagnosticStatus.WARN
                 message = self._waits_for() or complaint
@@ -412,7 +415,7 @@ class StereoVoxelNode(RarrlNode):
                 {
                     "pairs": self._pairs,
                     "pairs_fused": self._fused,
-                    "quality": self._config.quality if self._detector is None else self._detector.quality,
+                    "quality": quality,
                     "quality_switches": 0 if self._detector is None else self._detector.switches,
                     "pairs_per_s": round(self._latencies.rate(time), 3),
                     "latency_p50_ms": round(self._latencies.quantile_ms(0.5), 2),

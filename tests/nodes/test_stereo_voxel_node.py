@@ -266,7 +266,7 @@ def test_the_pose_is_looked_up_after_detection(camera, local_node, monkeypatch):
 def test_while_pairs_take_too_long_a_quicker_detector_is_used_and_it_says_so_once(
     camera, local_node, monkeypatch, capfd
 ):
-    node = local_node(StereoVoxelNode, detector__target_hz=20.0)
+    node = local_node(StereoVoxelNode, detector__target_hz=20.0, detector__max_age_s=60.0)
     camera.connect()
     assert camera.ear.until(lambda: node._detector is not None)
     ladder = node._detector
@@ -287,7 +287,8 @@ def test_while_pairs_take_too_long_a_quicker_detector_is_used_and_it_says_so_onc
     for _ in range(LOOPS):
         camera.works()
     values = camera.values(node)
-    assert values["quality"] in ("fast", "quick")
+    assert values["quality"] in ("fast", "quick") and values["level"] == DiagnosticStatus.OK
+    assert values["message"] == f"detecting with quality {values['quality']} to keep 20 Hz"
     told = [line for line in capfd.readouterr().err.splitlines() if "instead of" in line]
     assert len(told) == values["quality_switches"] and "at 20 Hz it may take 50 ms" in told[0]
 
