@@ -43,7 +43,7 @@ class FastDetector(ClassicalDetector):
 
     name: ClassVar[str] = "fast"
     model: ClassVar[Path] = SHIPPED.parents[1] / "fast-detector"
-    cost: ClassVar[float] = 0.52
+    cost: ClassVar[float] = 0.5
     iou_for_recall: ClassVar[float] = 0.002  # less than the accurate one's, whose IoU is further above the rivals'
 
     def __init__(
@@ -109,7 +109,7 @@ class QuickDetector(FastDetector):
     Surfaces are further off by a part of a voxel (lower IoU); what is free is judged as by the fast one."""
 
     name: ClassVar[str] = "quick"
-    cost: ClassVar[float] = 0.31
+    cost: ClassVar[float] = 0.34
 
     def __init__(
         self,
