@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -16,7 +16,7 @@ class Stopwatch:
     ms: milliseconds of each stage since the last `clear`."""
 
     def __init__(self) -> None:
-        self.ms: Counter[str] = Counter()
+        self.ms: defaultdict[str, float] = defaultdict(float)
         self._inner: list[float] = []  # of the stages that run: seconds of those that they have called
 
     def clear(self) -> None:
