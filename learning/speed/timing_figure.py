@@ -68,7 +68,7 @@ def _draw_times(axes: Any, part: str, rows: Sequence[Mapping[str, Any]]) -> None
     axes.invert_yaxis()
     axes.margins(x=0.18)
     axes.set_xlim(left=0)
-    axes.set_title(f"{part}: ms, mean and standard deviation; x: 99 % over 50 % quantile", fontsize=9, loc="left")
+    axes.set_title(f"{part}: ms, mean and sd; x: p99 / p50", fontsize=9, loc="left")
 
 
 def _draw_shares(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
