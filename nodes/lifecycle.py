@@ -39,7 +39,7 @@ from .arguments import ros_words, wants_help
 from .faults import injection
 from .heartbeat import Heart
 from .key_values import array
-from .loopback import without_pictures
+from .loopback import without_pictures, without_shared_memory
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """A subscriber that joins late still receives the last message."""
@@ -380,10 +380,11 @@ def _end_at_a_signal(node: RarrlNode) -> None:
     threading.Thread(target=wait, name="signals", daemon=True).start()
 
 
-def run_node(make: Callable[[], RarrlNode], sends_pictures: bool = False) -> int:
+def run_node(make: Callable[[], RarrlNode], sends_pictures: bool = False, over_udp: bool = False) -> int:
     """Starts, spins and ends a node; with --help it only prints how it is called.
 
-    sends_pictures: or other messages of their size; it then gets the shared memory for them.
+    sends_pictures: or other messages of their size; it then gets the shared memory for them. over_udp: it has small
+    messages alone, and is heard again at once when it is started anew; see `rarrl_nodes.loopback`.
 
     The context stays valid until the node is destroyed, so that its threads end in order and it can still publish;
     rclpy's own signal handlers would shut the context down first.
@@ -393,7 +394,9 @@ def run_node(make: Callable[[], RarrlNode], sends_pictures: bool = False) -> int
     try:
         if wants_help(sys.argv, (make.__doc__ or "").partition("\n")[0]):
             return 0
-        if not sends_pictures:
+        if over_udp:
+            without_shared_memory(os.environ)
+        elif not sends_pictures:
             without_pictures(os.environ)
         try:
             rclpy.init(signal_handler_options=SignalHandlerOptions.NO)

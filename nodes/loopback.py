@@ -1,7 +1,9 @@
-"""Fast DDS with less shared memory, and without any for nodes that nobody else may hold up.
+"""Fast DDS with less shared memory, and without any for nodes that nobody else may hold up, or that have to be heard
+again at once when they are started anew.
 
 A process that is frozen, or waits for a processor, while it holds the lock of a port in shared memory holds up all who
-send to that port, whatever their priority. Needs no ROS."""
+send to that port, whatever their priority. A process that is killed leaves its port to the one that is started in its
+place, and for seconds others go on sending to memory that nobody reads. Needs no ROS."""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
 RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 ONLY = "ROS_LOCALHOST_ONLY"
 LOOPBACK_PROFILE = ("config", "fastdds_loopback.xml")
-"""Path below the package's share folder."""
+UDP_PROFILE = ("config", "fastdds_udp.xml")
+"""Paths below the package's share folder."""
 
 
 def without_pictures(environment: MutableMapping[str, str]) -> None:
@@ -28,7 +31,8 @@ def without_pictures(environment: MutableMapping[str, str]) -> None:
 
 
 def without_shared_memory(environment: MutableMapping[str, str]) -> None:
-    """Lets a process with this environment talk over UDP alone. Before `rclpy.init`.
+    """Lets a process with this environment talk over UDP alone, and hear all answers to its first announcement. Before
+    `rclpy.init`.
 
     Where discovery is limited to this machine, rmw_fastrtps adds shared memory whatever FASTDDS_BUILTIN_TRANSPORTS
     says (rmw_fastrtps_shared_cpp/src/participant.cpp), so a profile of ours does what that limit would. A profile of
@@ -38,6 +42,8 @@ def without_shared_memory(environment: MutableMapping[str, str]) -> None:
         return
     if environment.get(RANGE) != "LOCALHOST" and environment.get(ONLY) != "1":
         environment.setdefault(TRANSPORTS, "UDPv4")
+        if (found := shared_file(UDP_PROFILE, environment)) is not None:
+            environment[PROFILES] = str(found)
         return
     if (found := shared_file(LOOPBACK_PROFILE, environment)) is not None:
         environment.update({PROFILES: str(found), RANGE: "SYSTEM_DEFAULT"})

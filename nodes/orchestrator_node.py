@@ -455,7 +455,7 @@ def _told(call: _Call, time: float) -> str:
 
 def main() -> int:
     """Entry point of the executable `orchestrator_node`."""
-    return run_node(OrchestratorNode)
+    return run_node(OrchestratorNode, over_udp=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,16 @@ from xml.etree import ElementTree
 
 import pytest
 
-from rarrl_nodes.loopback import LOOPBACK_PROFILE, PROFILES, RANGE, TRANSPORTS, without_pictures, without_shared_memory
+from rarrl_nodes.loopback import (
+    LOOPBACK_PROFILE,
+    PROFILES,
+    RANGE,
+    TRANSPORTS,
+    UDP_PROFILE,
+    shared_file,
+    without_pictures,
+    without_shared_memory,
+)
 
 
 def after(**environment):
@@ -22,9 +31,16 @@ def test_on_this_machine_alone_a_profile_of_ours_does_what_the_limit_would(limit
 
 
 def test_elsewhere_fast_dds_is_asked_for_udp():
-    assert after() == {TRANSPORTS: "UDPv4"}
-    assert after(**{PROFILES: "/opt/rarrl/config/fastdds_shm.xml"}) == {TRANSPORTS: "UDPv4"}
-    assert after(**{TRANSPORTS: "LARGE_DATA"}) == {TRANSPORTS: "LARGE_DATA"}
+    profile = {PROFILES: str(shared_file(UDP_PROFILE, {}))}
+    assert after() == {TRANSPORTS: "UDPv4"} | profile
+    assert after(**{PROFILES: "/opt/rarrl/config/fastdds_shm.xml"}) == {TRANSPORTS: "UDPv4"} | profile
+    assert after(**{TRANSPORTS: "LARGE_DATA"}) == {TRANSPORTS: "LARGE_DATA"} | profile
+
+
+@pytest.mark.parametrize("parts", [LOOPBACK_PROFILE, UDP_PROFILE])
+def test_a_thread_of_its_own_announces_the_participant(parts):
+    found = ElementTree.parse(shared_file(parts, {})).getroot().iter()
+    assert any(element.tag.endswith("throughputController") for element in found)
 
 
 def test_a_profile_of_the_user_stays():
