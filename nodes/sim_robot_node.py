@@ -29,6 +29,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Bool, String
 from std_msgs.msg import Empty as EmptyMsg
+from std_srvs.srv import Trigger
 
 from rarrl.clock import ManualClock
 from rarrl.config import Config
@@ -101,11 +102,12 @@ PROGRESS_S = 2.0
 
 
 class WaitsFor(Enum):
-    """What has to happen before the mission starts, in the words of the diagnostics."""
+    """What has to happen before the mission starts, or goes on, in the words of the diagnostics."""
 
     INSTRUCTION = "an instruction"
     READERS = "the policy and the detector"
     GATE = "the gate"
+    PERSON = "a person"
 
 
 class SimRobotNode(RarrlNode):
@@ -134,6 +136,10 @@ class SimRobotNode(RarrlNode):
     - `subgoal` (std_msgs/String, latched): what the policy has to do; empty: hold.
     - `goal` (std_msgs/String, latched): goal of the mission, one sentence.
     - `state` (diagnostic_msgs/DiagnosticArray, latched): where the mission stands.
+
+    Serves:
+
+    - `~/resume` (std_srvs/Trigger): goes on where a decision asks a person.
 
     Calls:
 
@@ -169,11 +175,14 @@ class SimRobotNode(RarrlNode):
         self._task_thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._instructed = threading.Event()
+        self._resumed = threading.Event()
         self._forget()
 
     def _forget(self) -> None:
         self._busy = False  # a decision is being carried out
         self._waits_for: WaitsFor | None = None
+        self._why_asked = ""  # why a person is asked
+        self._asked_person = 0  # how often one was, in this mission
         self._mission_s = 0.0  # time that has passed in this mission's world
         self._finished = 0
         self._succeeded = 0
@@ -232,6 +241,7 @@ class SimRobotNode(RarrlNode):
         self.create_subscription(DiagnosticArray, "decision", self._on_decision, LATCHED)
         self.create_subscription(DiagnosticArray, "answer", self._on_answer, LATCHED)
         self.create_subscription(String, "instruction", self._on_instruction, INSTRUCTION_DEPTH)
+        self.create_service(Trigger, "~/resume", self._on_resume)
 
         self._gate = self.create_client(ChangeState, f"{GATE}/change_state")
         self._gate_commands = Heartbeat(GATE)
@@ -307,6 +317,14 @@ class SimRobotNode(RarrlNode):
         else:
             self._instructed.set()
 
+    def _on_resume(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """A person's yes to the step that the robot asks about."""
+        response.success = self._waits_for is WaitsFor.PERSON
+        response.message = "going on" if response.success else "nobody is asked"
+        if response.success:
+            self._resumed.set()
+        return response
+
     # The world's thread: publish what the robot senses
 
     def _publish_odometry(self, moment: Moment) -> None:
@@ -381,6 +399,7 @@ class SimRobotNode(RarrlNode):
 
     def _prepare(self, world: SimWorld, number: int) -> None:
         """Sets up the mission's home and publishes its goal; the world stands still."""
+        self._asked_person = 0
         with world.monitor:
             self._mission_s = 0.0
             report = self._robot.begin(number)
@@ -411,6 +430,8 @@ class SimRobotNode(RarrlNode):
 
     def _carry_out_decision(self, world: SimWorld, message: DecisionMessage) -> None:
         decision = message.decision
+        if decision.asks_person:
+            self._ask_person(world, decision)
         answer = None if decision.action is Action.ACT else self._think(decision)
         with world.monitor:
             if self._robot.look().number != message.state:  # nothing may go on any more beside the open question
@@ -421,6 +442,14 @@ class SimRobotNode(RarrlNode):
             world.going = not self._executive.done
         if self._executive.done:
             self._due = min(self._due, now() + GOODBYE_S)
+
+    def _ask_person(self, world: SimWorld, decision: Decision) -> None:
+        """Stands until a person says yes on `~/resume`, or the mission's time is over, in which the attempt ends it."""
+        self._asked_person += 1
+        self._why_asked = decision.why
+        self._resumed.clear()
+        self.get_logger().warning(f"asks a person: {decision.why}; {self.get_name()}/resume goes on")
+        self._await(WaitsFor.PERSON, lambda: self._resumed.is_set() or world.env.is_late)
 
     def _think(self, decision: Decision) -> Answer:
         """As `_answer_to`, with a line on the console before and after."""
@@ -565,6 +594,7 @@ class SimRobotNode(RarrlNode):
             "conditions": total,
             "seconds": round(env.world.steps * DT, 1),
             "attempts": end.acts,
+            "asked_person": self._asked_person,
             "calls": end.calls,
             "llm_s": round(end.llm_seconds, 2),
             "tokens": round(end.tokens),
@@ -622,7 +652,8 @@ class SimRobotNode(RarrlNode):
         level, message = DiagnosticStatus.OK, "on a mission" if world.going else "standing"
         waits_for = self._waits_for
         if waits_for is not None:
-            level, message = DiagnosticStatus.WARN, f"waiting for {waits_for.value}"
+            why = f": {self._why_asked}" if waits_for is WaitsFor.PERSON else ""
+            level, message = DiagnosticStatus.WARN, f"waiting for {waits_for.value}{why}"[:300]
         elif world.going and not self._busy:
             complaint = self._client.heartbeat.complaint(now(), self._config.orchestrator.decision_timeout_s)
             if complaint:

@@ -20,6 +20,7 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from sim_follower import SENSOR, Follower
 from std_msgs.msg import Bool, String
+from std_srvs.srv import Trigger
 
 from rarrl.reasoner.base import Answer
 from rarrl.reasoner.plan import Plan
@@ -60,10 +61,10 @@ class Side:
         values = self.ear.values("state")
         return values[-1] if values else {}
 
-    def decide(self, action=Action.ACT, deadline_s=5.0, beside=False):
+    def decide(self, action=Action.ACT, deadline_s=5.0, beside=False, asks_person=False):
         values = self.state()
         number = int(values["state"])
-        decision = Decision(number, action, deadline_s, "test", beside)
+        decision = Decision(number, action, deadline_s, "test", beside, asks_person)
         message = DecisionMessage(values["run"], number, int(values["episode"]), decision, 20.0, 4000.0)
         msg = key_values.array("orchestrator_node: decision", conversions.values_from_decision(message), Time())
         self.decision.publish(msg)
@@ -194,6 +195,35 @@ def test_it_drives_beside_a_question(robot, follower, ear):
     assert ear.until(lambda: side.state()["thought_id"] == str(asked), timeout_s=60.0)
     assert side.node._world.env.world.steps > 5 and side.node._robot.tally.applied == 1
     assert side.state()["outcome_id"] == str(act) and side.state()["outcome_status"] == "SUCCESS"
+
+
+def test_where_a_decision_asks_a_person_it_stands_until_one_says_yes(robot, ear):
+    side = robot(sim__missions=1)
+    resume = ear.node.create_client(Trigger, f"{side.node.get_name()}/resume")
+    assert side.waiting() and resume.wait_for_service(20.0)
+    refused = resume.call_async(Trigger.Request())
+    assert ear.until(refused.done) and not refused.result().success
+
+    number = side.decide(asks_person=True)
+    assert ear.until(lambda: "waiting for a person: test" in side.node.diagnose()[1])
+    assert ear.until(lambda: side.state()["phase"] == "executing")
+    before = side.node._world.ticks
+    assert ear.until(lambda: side.node._world.ticks > before + 3)  # the home goes on
+    assert side.node._world._attempt is None and int(side.state()["state"]) == number
+
+    yes = resume.call_async(Trigger.Request())
+    assert ear.until(yes.done) and yes.result().success
+    assert ear.until(lambda: side.node._world._attempt is not None or int(side.state()["state"]) > number)
+
+
+@pytest.mark.slow
+def test_a_person_who_never_answers_costs_the_mission_and_no_more(robot, ear, tmp_path):
+    side = robot(sim__missions=1, sim__time_limit_s=3.0)
+    assert side.waiting()
+    side.decide(asks_person=True)
+    assert ear.until(side.node.ended.done, timeout_s=60.0)
+    line = json.loads((tmp_path / "run" / MISSIONS).read_text())
+    assert (line["success"], line["asked_person"]) == (False, 1)
 
 
 def test_decisions_for_others_are_not_carried_out(robot, ear):

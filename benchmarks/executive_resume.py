@@ -1,0 +1,109 @@
+"""How soon an executive that was killed goes on: started anew at once, over real ROS processes.
+
+    python benchmarks/executive_resume.py [--trials 24] [--block 6] [--json FILE]
+
+A task of the fault campaign (`rarrl_nodes.faults.executive`: a cart that is not ours, executive_node,
+orchestrator_node) is under way for 0.2 to 4 s when the executive gets kill -9 and is forked anew, as a supervisor does.
+Seconds from the kill on:
+- active_s: until the next one has read the journal and is active.
+- held_s: until it holds its goal again. Where one was at work, that is when its server has told the new process that
+  it has it, or how it ended: the goal is taken up by its UUID and never sent twice. Where none was, it is when a server
+  has the next one; the half second in which a new executive listens for others is in it.
+held_after_active_s is the second less the first: from the restart on.
+
+Two faults: `killed`, where servers answer at once, and `thinks`, where each thinks for 1.2 s before it takes a goal,
+which is in held_s. Each is played twice, in turns of `--block` trials: `udp`, as nodes are started, and `default`, with
+a Fast DDS profile of the user's that sets nothing: the executive then uses shared memory, as nodes did before.
+
+Two idle cores: what else runs there is measured too. A trial takes 10 s. Where the task had ended before the kill, the
+trial does not count."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from rarrl.report.runs import wilson
+from rarrl.results import Figure, make_results, write_results
+from rarrl_nodes.faults.executive import bench
+from rarrl_nodes.loopback import PROFILES
+
+FAULTS = {"killed": "executive_killed", "thinks": "thinks_and_executive_killed"}
+NOTHING = """<?xml version="1.0" encoding="UTF-8"?>
+<profiles xmlns="http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles"/>
+"""
+LIMIT_S = 2.0
+
+
+def played(fault: str, numbers: Sequence[int], profile: str) -> list[tuple[float, float]]:
+    """active_s and held_s of those trials in which an executive was killed. profile: of Fast DDS; "": none."""
+    found = []
+    with suppress(KeyError):
+        del os.environ[PROFILES]
+    if profile:
+        os.environ[PROFILES] = profile
+    with bench(fault) as graph:
+        for number in numbers:
+            graph.luck.seed(f"{fault} {number}")
+            task = graph.task()
+            if task.active_s is not None:
+                held_s = np.inf if task.resume_s is None else task.resume_s
+                found.append((task.active_s, held_s))
+                print(f"{fault} {number}: active {task.active_s:.2f}, held {held_s:.2f} s, {task.status}", flush=True)
+    return found
+
+
+def figures(name: str, trials: Sequence[tuple[float, float]]) -> dict[str, Figure]:
+    """The figures of one fault with one profile."""
+    active, held = np.array(trials).reshape(-1, 2).T
+    values = {"active_s": active, "held_s": held, "held_after_active_s": held - active}
+    found = {}
+    for what, seconds in values.items():
+        for quantile, label in ((0.5, "p50"), (0.99, "p99"), (1.0, "max")):
+            value = float(np.quantile(seconds, quantile, method="higher"))
+            found[f"{name}_{what}_{label}"] = Figure(value, "s", len(seconds))
+    within, n = int((held <= LIMIT_S).sum()), len(held)
+    found[f"{name}_held_within_2_s"] = Figure(within / n, "share of trials", n, *wilson(within, n))
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=24, help="of each fault with each profile")
+    parser.add_argument("--block", type=int, default=6, help="trials before the other profile's turn")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+
+    all_trials: dict[str, list[tuple[float, float]]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        nothing = Path(folder, "nothing.xml")
+        nothing.write_text(NOTHING)
+        for begin in range(0, args.trials, args.block):
+            numbers = range(begin, min(begin + args.block, args.trials))
+            for name, fault in FAULTS.items():
+                for label, profile in (("udp", ""), ("default", str(nothing))):
+                    all_trials.setdefault(f"{name}_{label}", []).extend(played(fault, numbers, profile))
+
+    found: dict[str, Figure] = {}
+    for name, trials in all_trials.items():
+        if trials:
+            found |= figures(name, trials)
+    for name, figure in found.items():
+        print(f"{name:40} {figure.text()} {figure.unit}, n={figure.n}")
+    if args.json:
+        options = f"--trials {args.trials} --block {args.block} --json {args.json}"
+        command = f"python benchmarks/executive_resume.py {options}"
+        table = {name: [{"active_s": a, "held_s": h} for a, h in trials] for name, trials in all_trials.items()}
+        write_results(args.json, make_results(command, 0, found, {"trials": table}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
