@@ -137,7 +137,7 @@ class SimRobotNode(RarrlNode):
     - `goal` (std_msgs/String, latched): goal of the mission, one sentence.
     - `state` (diagnostic_msgs/DiagnosticArray, latched): where the mission stands.
 
-    Serves:
+    Services:
 
     - `~/resume` (std_srvs/Trigger): goes on where a decision asks a person.
 
