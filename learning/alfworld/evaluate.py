@@ -54,6 +54,8 @@ FREE_S = 3600.0
 BINDING = "0.5"
 """The budget of the figure that stands for all: a task may cost half of one call of level 1 on average. On people's
 sentences: with templates nobody who is not asked for them needs a call."""
+TOKENS = "tokens"
+"""Ends the name of a budget that is of tokens, not of seconds."""
 PLANNERS = (Action.PLANNER_1, Action.PLANNER_2)
 
 
@@ -195,7 +197,8 @@ def played(
 
 def contenders_of(tuned: Mapping[str, Any], names: Sequence[str] | None = None) -> list[Contender]:
     """never, the rules as they were tuned, the learned policy, the executive without a model, and the oracle; with
-    `@share` what did best on the games to learn from within that share of the seconds of one call of level 1 a task.
+    `@share` what did best on the games to learn from within that share of the seconds of one call of level 1 a task,
+    and with `@sharetokens` within that share of its tokens.
 
     tuned: of a model, see `tuned_for`. names: those alone; None: all. Raises: InputError for an unknown name."""
     weight = float(tuned.get("cost_weight", 0.004))
@@ -205,7 +208,8 @@ def contenders_of(tuned: Mapping[str, Any], names: Sequence[str] | None = None) 
         found += [Contender("learned", str(WEIGHTS), cost_weight=weight)]
     if WEIGHTS.exists() and ABSTAIN.exists():
         found += [Contender("learned_asks", str(WEIGHTS), cost_weight=weight, abstains=True)]
-    for share, at in tuned.get("budgets", {}).items():
+    budgets = {**tuned.get("budgets", {}), **{f"{s}{TOKENS}": at for s, at in tuned.get("token_budgets", {}).items()}}
+    for share, at in budgets.items():
         cap_s = float(at["cap_s"])
         found += [Contender(f"rule@{share}", spec_of(at["rule"], at["params"]), cap_s)]
         if WEIGHTS.exists() and "cost_weight" in at:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from rarrl.files import sha256, write_json_atomic
 from rarrl.orchestrator.abstain import Abstention
 from rarrl.orchestrator.features import N_ACTIONS, NAMELESS_FEATURE_NAMES, encode_nameless
 from rarrl.orchestrator.learned import LearnedPolicy, load_learned, save_policy
-from rarrl.orchestrator.rules import make_rule
+from rarrl.orchestrator.rules import OrchestratorPolicy, make_rule
 from rarrl.results import machine, versions
 from rarrl.types import Action
 from rarrl_sim_envs.alfworld.games import Game
@@ -31,7 +31,7 @@ from rarrl_sim_envs.alfworld.games import Game
 from ..grove import Grove, Outcome
 from ..progress import done_on_each
 from ..trees import Tree, grow
-from ..trials import Terms, Trial
+from ..trials import COST_WEIGHT, Terms, Trial
 from .abstain import Trajectory, calibrated, fit_score, watch
 from .answers import MODELS, answers_path
 from .asked import known_of
@@ -72,8 +72,10 @@ GRIDS: dict[str, list[dict[str, Any]]] = {
 }
 """Rule -> the parameters that tuning tries."""
 BUDGETS = (0.25, 0.5, 0.75, 1.0)
-"""Mean seconds of thinking a task that a policy may come to on people's sentences, in parts of those of `start`, asked
-at level 1: templates cost a policy that reads similarity nothing."""
+"""Mean seconds of thinking, or tokens, a task that a policy may come to on people's sentences, in parts of those of
+`start`, asked at level 1: templates cost a policy that reads similarity nothing."""
+Spent = Literal["llm_s", "tokens"]
+"""What a budget is of: a column of `Outcome`."""
 CAP_CALLS = 2.5
 """No task may take more seconds of thinking than so many calls of level 1 where a budget binds: a rule that asks again
 and again where no plan comes would be held against its mean on trees, which ask once."""
@@ -128,29 +130,36 @@ def tune(lesson: Lesson) -> dict[str, dict[str, Any]]:
     return best
 
 
-def within(lesson: Lesson, policy: LearnedPolicy, budget_s: float) -> dict[str, Any]:
-    """What does best with a mean of at most `budget_s` seconds a task: a rule, and a price of `policy`."""
+def within(lesson: Lesson, policy: LearnedPolicy, budget: float, spent: Spent = "llm_s") -> dict[str, Any]:
+    """What does best with a mean of at most `budget` seconds, or tokens, a task: a rule, and a price of `policy`, which
+    is one of seconds in both cases."""
     cap_s = CAP_CALLS * lesson.call_s
+    unit = "s" if spent == "llm_s" else spent
+
+    def score(policy: OrchestratorPolicy, cost_weight: float = COST_WEIGHT) -> tuple[float, float]:
+        outcome = lesson.grove.play(policy, cap_s, cost_weight)
+        return round(lesson.mean(outcome.success), 6), lesson.mean(getattr(outcome, spent))
+
     rules = []
     for family, grid in GRIDS.items():
         if family in ("always", "interval"):  # they ask where nothing is new, too, and pay more than trees tell
             continue
         for params in grid:
-            success, seconds = lesson.score(lesson.grove.play(make_rule(family, **params), cap_s))
-            if seconds <= budget_s:
-                rules.append((round(success, 6), -seconds, family, params))
+            success, mean = score(make_rule(family, **params))
+            if mean <= budget:
+                rules.append((success, -mean, family, params))
     priced = []
     for price in PRICES:
         weight = price / lesson.call_s
-        success, seconds = lesson.score(lesson.grove.play(policy, cap_s, weight))
-        if seconds <= budget_s:
-            priced.append((round(success, 6), -seconds, weight))
+        success, mean = score(policy, weight)
+        if mean <= budget:
+            priced.append((success, -mean, weight))
     rule = max(rules, key=lambda each: each[:2])
-    found: dict[str, Any] = {"rule": rule[2], "params": rule[3], "rule_success": rule[0], "rule_s": -rule[1]}
+    found: dict[str, Any] = {"rule": rule[2], "params": rule[3], "rule_success": rule[0], f"rule_{unit}": -rule[1]}
     found["cap_s"] = cap_s
     if priced:
         learned = max(priced)
-        found |= {"cost_weight": learned[2], "learned_success": learned[0], "learned_s": -learned[1]}
+        found |= {"cost_weight": learned[2], "learned_success": learned[0], f"learned_{unit}": -learned[1]}
     return found
 
 
@@ -233,11 +242,13 @@ def summary(lessons: Mapping[str, Lesson], policy: LearnedPolicy) -> dict[str, d
     found: dict[str, dict[str, Any]] = {}
     for model, lesson in lessons.items():
         people = lesson.of_people
-        full_s = people.score(people.grove.play(make_rule("start", recipe="P1"), FREE_S))[1]
+        start = people.grove.play(make_rule("start", recipe="P1"), FREE_S)
+        full_s, full_tokens = people.mean(start.llm_s), people.mean(start.tokens)
         found[model] = {
             "rules": tune(lesson),
             "cost_weight": default_price(lesson, policy),
             "budgets": {f"{share:g}": within(people, policy, share * full_s) for share in BUDGETS},
+            "token_budgets": {f"{share:g}": within(people, policy, share * full_tokens, "tokens") for share in BUDGETS},
         }
     return found
 
