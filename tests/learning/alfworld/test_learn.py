@@ -60,6 +60,9 @@ def test_rules_and_prices_are_chosen_within_a_budget(lesson, policy):
     found = within(lesson, policy, 0.7 * full_s)
     assert found["rule_s"] <= 0.7 * full_s and found["learned_s"] <= 0.7 * full_s
     assert found["learned_success"] >= found["rule_success"] - 1e-6
+    full = lesson.mean(lesson.grove.play(make_rule("start", recipe="P1"), FREE_S).tokens)
+    found = within(lesson, policy, 0.7 * full, "tokens")
+    assert 0.0 < found["learned_tokens"] <= 0.7 * full and found["rule_tokens"] <= 0.7 * full
     assert default_price(lesson, policy) > 0.0
 
 
