@@ -1,6 +1,6 @@
 """How soon an executive that was killed goes on: started anew at once, over real ROS processes.
 
-    python benchmarks/executive_resume.py [--trials 24] [--block 6] [--json FILE]
+    python benchmarks/executive_resume.py [--trials 24] [--first 0] [--block 8] [--json FILE]
 
 A task of the fault campaign (`rarrl_nodes.faults.executive`: a cart that is not ours, executive_node,
 orchestrator_node) is under way for 0.2 to 4 s when the executive gets kill -9 and is forked anew, as a supervisor does.
@@ -15,12 +15,13 @@ Two faults: `killed`, where servers answer at once, and `thinks`, where each thi
 which is in held_s. Each is played twice, in turns of `--block` trials: `udp`, as nodes are started, and `default`, with
 a Fast DDS profile of the user's that sets nothing: the executive then uses shared memory, as nodes did before.
 
-Two idle cores: what else runs there is measured too. A trial takes 10 s. Where the task had ended before the kill, the
-trial does not count."""
+Two idle cores: what else runs there is measured too. A trial takes 10 s, all of them a quarter of an hour: with
+--first, trials are added to those that FILE holds. Where the task had ended before the kill, a trial does not count."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -40,10 +41,12 @@ NOTHING = """<?xml version="1.0" encoding="UTF-8"?>
 <profiles xmlns="http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles"/>
 """
 LIMIT_S = 2.0
+NEVER_S = 30.0
+"""Stands for a goal that was not held again; so long is waited for it."""
 
 
-def played(fault: str, numbers: Sequence[int], profile: str) -> list[tuple[float, float]]:
-    """active_s and held_s of those trials in which an executive was killed. profile: of Fast DDS; "": none."""
+def played(fault: str, numbers: Sequence[int], profile: str) -> list[dict[str, float]]:
+    """Those trials in which an executive was killed. profile: of Fast DDS; "": none."""
     found = []
     with suppress(KeyError):
         del os.environ[PROFILES]
@@ -54,15 +57,15 @@ def played(fault: str, numbers: Sequence[int], profile: str) -> list[tuple[float
             graph.luck.seed(f"{fault} {number}")
             task = graph.task()
             if task.active_s is not None:
-                held_s = np.inf if task.resume_s is None else task.resume_s
-                found.append((task.active_s, held_s))
+                held_s = NEVER_S if task.resume_s is None else task.resume_s
+                found.append({"number": number, "active_s": round(task.active_s, 3), "held_s": round(held_s, 3)})
                 print(f"{fault} {number}: active {task.active_s:.2f}, held {held_s:.2f} s, {task.status}", flush=True)
     return found
 
 
-def figures(name: str, trials: Sequence[tuple[float, float]]) -> dict[str, Figure]:
+def figures(name: str, trials: Sequence[dict[str, float]]) -> dict[str, Figure]:
     """The figures of one fault with one profile."""
-    active, held = np.array(trials).reshape(-1, 2).T
+    active, held = (np.array([each[what] for each in trials]) for what in ("active_s", "held_s"))
     values = {"active_s": active, "held_s": held, "held_after_active_s": held - active}
     found = {}
     for what, seconds in values.items():
@@ -77,16 +80,20 @@ def figures(name: str, trials: Sequence[tuple[float, float]]) -> dict[str, Figur
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=24, help="of each fault with each profile")
-    parser.add_argument("--block", type=int, default=6, help="trials before the other profile's turn")
+    parser.add_argument("--first", type=int, default=0, help="number of the first one; after 0, FILE is added to")
+    parser.add_argument("--block", type=int, default=8, help="trials before the other profile's turn")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
 
-    all_trials: dict[str, list[tuple[float, float]]] = {}
+    all_trials: dict[str, list[dict[str, float]]] = {}
+    if args.first and args.json is not None:
+        all_trials = json.loads(args.json.read_text("utf-8"))["tables"]["trials"]
+    end = args.first + args.trials
     with tempfile.TemporaryDirectory() as folder:
         nothing = Path(folder, "nothing.xml")
         nothing.write_text(NOTHING)
-        for begin in range(0, args.trials, args.block):
-            numbers = range(begin, min(begin + args.block, args.trials))
+        for begin in range(args.first, end, args.block):
+            numbers = range(begin, min(begin + args.block, end))
             for name, fault in FAULTS.items():
                 for label, profile in (("udp", ""), ("default", str(nothing))):
                     all_trials.setdefault(f"{name}_{label}", []).extend(played(fault, numbers, profile))
@@ -98,10 +105,8 @@ def main() -> int:
     for name, figure in found.items():
         print(f"{name:40} {figure.text()} {figure.unit}, n={figure.n}")
     if args.json:
-        options = f"--trials {args.trials} --block {args.block} --json {args.json}"
-        command = f"python benchmarks/executive_resume.py {options}"
-        table = {name: [{"active_s": a, "held_s": h} for a, h in trials] for name, trials in all_trials.items()}
-        write_results(args.json, make_results(command, 0, found, {"trials": table}))
+        command = f"python benchmarks/executive_resume.py --trials {end} --block {args.block} --json {args.json}"
+        write_results(args.json, make_results(command, 0, found, {"trials": all_trials}))
     return 0
 
 
