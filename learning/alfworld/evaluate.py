@@ -12,6 +12,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,8 @@ def played(
 
 
 def contenders_of(tuned: Mapping[str, Any], names: Sequence[str] | None = None) -> list[Contender]:
-    """never, the rules as they were tuned, the learned policy, the executive without a model, and the oracle; with
+    """never, the rules as they were tuned, the learned policy (`sure`: at a price that cost nothing with people's
+    sentences on the games to learn from), the executive without a model, and the oracle; with
     `@share` what did best on the games to learn from within that share of the seconds of one call of level 1 a task,
     and with `@sharetokens` within that share of its tokens.
 
@@ -206,6 +208,8 @@ def contenders_of(tuned: Mapping[str, Any], names: Sequence[str] | None = None) 
     found += [Contender(family, spec_of(family, params)) for family, params in tuned["rules"].items()]
     if WEIGHTS.exists():
         found += [Contender("learned", str(WEIGHTS), cost_weight=weight)]
+        if "cost_weight_sure" in tuned:
+            found += [Contender("learned_sure", str(WEIGHTS), cost_weight=float(tuned["cost_weight_sure"]))]
     if WEIGHTS.exists() and ABSTAIN.exists():
         found += [Contender("learned_asks", str(WEIGHTS), cost_weight=weight, abstains=True)]
     budgets = {**tuned.get("budgets", {}), **{f"{s}{TOKENS}": at for s, at in tuned.get("token_budgets", {}).items()}}
@@ -351,12 +355,13 @@ def _figures(suffix: str, part: Mapping[str, NDArray[np.float64]], draws: Bootst
                 found["alfworld_gain_over_best_rule"] = draws.figure(gain)
     learned = part["learned"]
     found[f"alfworld_success_learned{suffix}"] = draws.figure(learned[:, 0])
-    for other in ("always", "start"):
-        if other in part:
-            than = "" if other == "always" else "_vs_start"
-            found[f"alfworld_tokens_saved{than}{suffix}"] = draws.saved(learned[:, 2], part[other][:, 2])
-            found[f"alfworld_seconds_saved{than}{suffix}"] = draws.saved(learned[:, 1], part[other][:, 1])
-            found[f"alfworld_success_lost{than}{suffix}"] = draws.figure(part[other][:, 0] - learned[:, 0])
+    for name, other in product(("learned", "learned_sure"), ("always", "start")):
+        if name in part and other in part:
+            ours, theirs = part[name], part[other]
+            who = f"{name.removeprefix('learned')}{'' if other == 'always' else '_vs_start'}{suffix}"
+            found[f"alfworld_tokens_saved{who}"] = draws.saved(ours[:, 2], theirs[:, 2])
+            found[f"alfworld_seconds_saved{who}"] = draws.saved(ours[:, 1], theirs[:, 1])
+            found[f"alfworld_success_lost{who}"] = draws.figure(theirs[:, 0] - ours[:, 0])
     if "learned_asks" in part:
         asked, failed = part["learned_asks"][:, 5] > 0.0, learned[:, 0] == 0.0
         found[f"abstain_share{suffix}"] = draws.figure(asked.astype(float))

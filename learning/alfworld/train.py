@@ -238,7 +238,8 @@ def default_price(lesson: Lesson, policy: LearnedPolicy, lost: float = 0.01) -> 
 
 
 def summary(lessons: Mapping[str, Lesson], policy: LearnedPolicy) -> dict[str, dict[str, Any]]:
-    """Model -> the tuned rules, the policy's price where nothing binds, and what does best within each budget."""
+    """Model -> the tuned rules, the policy's price where nothing binds, the dearest one that costs no success with
+    people's sentences, and what does best within each budget."""
     found: dict[str, dict[str, Any]] = {}
     for model, lesson in lessons.items():
         people = lesson.of_people
@@ -247,6 +248,7 @@ def summary(lessons: Mapping[str, Lesson], policy: LearnedPolicy) -> dict[str, d
         found[model] = {
             "rules": tune(lesson),
             "cost_weight": default_price(lesson, policy),
+            "cost_weight_sure": default_price(people, policy, lost=0.0),
             "budgets": {f"{share:g}": within(people, policy, share * full_s) for share in BUDGETS},
             "token_budgets": {f"{share:g}": within(people, policy, share * full_tokens, "tokens") for share in BUDGETS},
         }
