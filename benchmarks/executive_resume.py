@@ -8,11 +8,11 @@ Seconds from the kill on:
 - active_s: until the next one has read the journal and is active.
 - held_s: until it holds its goal again. Where one was at work, that is when its server has told the new process that
   it has it, or how it ended: the goal is taken up by its UUID and never sent twice. Where none was, it is when a server
-  has the next one; the half second in which a new executive listens for others is in it.
+  has got the next one; the half second in which a new executive listens for others is in it.
 held_after_active_s is the second less the first: from the restart on.
 
-Two faults: `killed`, where servers answer at once, and `thinks`, where each thinks for 1.2 s before it takes a goal,
-which is in held_s. Each is played twice, in turns of `--block` trials: `udp`, as nodes are started, and `default`, with
+Two faults: `killed`, where servers answer at once, and `thinks`, where each thinks for 1.2 s before it takes a goal: a
+new goal counts from when its server thinks about it. Each is played twice, in turns of `--block` trials: `udp`, as nodes are started, and `default`, with
 a Fast DDS profile of the user's that sets nothing: the executive then uses shared memory, as nodes did before.
 
 Two idle cores: what else runs there is measured too. A trial takes 10 s, all of them a quarter of an hour: with
