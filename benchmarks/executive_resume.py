@@ -12,8 +12,9 @@ Seconds from the kill on:
 held_after_active_s is the second less the first: from the restart on.
 
 Two faults: `killed`, where servers answer at once, and `thinks`, where each thinks for 1.2 s before it takes a goal: a
-new goal counts from when its server thinks about it. Each is played twice, in turns of `--block` trials: `udp`, as nodes are started, and `default`, with
-a Fast DDS profile of the user's that sets nothing: the executive then uses shared memory, as nodes did before.
+new goal counts from when its server thinks about it. Each is played twice, in turns of `--block` trials: `udp`, as
+nodes are started, and `default`, with a Fast DDS profile of the user's that sets nothing: the executive then uses
+shared memory, as nodes did before.
 
 Two idle cores: what else runs there is measured too. A trial takes 10 s, all of them a quarter of an hour: with
 --first, trials are added to those that FILE holds. Where the task had ended before the kill, a trial does not count."""
