@@ -1,6 +1,6 @@
 """How soon an executive that was killed goes on: started anew at once, over real ROS processes.
 
-    python benchmarks/executive_resume.py [--trials 24] [--first 0] [--block 8] [--json FILE]
+    python benchmarks/executive_resume.py [--trials 24] [--default-trials 8] [--first 0] [--block 8] [--json FILE]
 
 A task of the fault campaign (`rarrl_nodes.faults.executive`: a cart that is not ours, executive_node,
 orchestrator_node) is under way for 0.2 to 4 s when the executive gets kill -9 and is forked anew, as a supervisor does.
@@ -16,8 +16,9 @@ new goal counts from when its server thinks about it. Each is played twice, in t
 nodes are started, and `default`, with a Fast DDS profile of the user's that sets nothing: the executive then uses
 shared memory, as nodes did before.
 
-Two idle cores: what else runs there is measured too. A trial takes 10 s, all of them a quarter of an hour: with
---first, trials are added to those that FILE holds. Where the task had ended before the kill, a trial does not count."""
+Two idle cores: what else runs there is measured too, and the load average of each trial stands in the table. A trial
+takes 10 s, all of them a quarter of an hour: with --first, trials are added to those that FILE holds. Where the task
+had ended before the kill, a trial does not count."""
 
 from __future__ import annotations
 
@@ -59,7 +60,8 @@ def played(fault: str, numbers: Sequence[int], profile: str) -> list[dict[str, f
             task = graph.task()
             if task.active_s is not None:
                 held_s = NEVER_S if task.resume_s is None else task.resume_s
-                found.append({"number": number, "active_s": round(task.active_s, 3), "held_s": round(held_s, 3)})
+                row = {"number": number, "active_s": round(task.active_s, 3), "held_s": round(held_s, 3)}
+                found.append(row | {"load": round(os.getloadavg()[0], 1)})
                 print(f"{fault} {number}: active {task.active_s:.2f}, held {held_s:.2f} s, {task.status}", flush=True)
     return found
 
@@ -81,6 +83,7 @@ def figures(name: str, trials: Sequence[dict[str, float]]) -> dict[str, Figure]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=24, help="of each fault with each profile")
+    parser.add_argument("--default-trials", type=int, default=8, help="of them with Fast DDS as it comes")
     parser.add_argument("--first", type=int, default=0, help="number of the first one; after 0, FILE is added to")
     parser.add_argument("--block", type=int, default=8, help="trials before the other profile's turn")
     parser.add_argument("--json", type=Path)
@@ -96,8 +99,10 @@ def main() -> int:
         for begin in range(args.first, end, args.block):
             numbers = range(begin, min(begin + args.block, end))
             for name, fault in FAULTS.items():
-                for label, profile in (("udp", ""), ("default", str(nothing))):
-                    all_trials.setdefault(f"{name}_{label}", []).extend(played(fault, numbers, profile))
+                for label, profile, n in (("udp", "", end), ("default", str(nothing), args.default_trials)):
+                    some = [number for number in numbers if number < n]
+                    if some:
+                        all_trials.setdefault(f"{name}_{label}", []).extend(played(fault, some, profile))
 
     found: dict[str, Figure] = {}
     for name, trials in all_trials.items():
@@ -106,7 +111,8 @@ def main() -> int:
     for name, figure in found.items():
         print(f"{name:40} {figure.text()} {figure.unit}, n={figure.n}")
     if args.json:
-        command = f"python benchmarks/executive_resume.py --trials {end} --block {args.block} --json {args.json}"
+        options = f"--trials {end} --default-trials {args.default_trials} --block {args.block} --json {args.json}"
+        command = f"python benchmarks/executive_resume.py {options}"
         write_results(args.json, make_results(command, 0, found, {"trials": all_trials}))
     return 0
 
