@@ -20,9 +20,10 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ THREADS, LOADS, LEVELS = (1, 2), ("idle", "busy"), (1, 2)
 DRAWS = 2000
 Cell = tuple[str, int, int, str]
 """Model, level, threads, load."""
+Cells = dict[Cell, "Calls"]
 
 
 @dataclass(frozen=True)
@@ -69,32 +71,34 @@ def ask(reasoner: Any, goals: Sequence[Goal], level: int) -> tuple[list[float], 
     return seconds, tokens
 
 
-def measure(models: dict[str, tuple[Path, Any, Sequence[Goal]]], rounds: int, programs: int) -> dict[Cell, Calls]:
-    """All cells. models: name -> file, recipe and the goals that it is asked about."""
+def measure(
+    models: dict[str, tuple[Path, Any, Sequence[Goal]]], rounds: int, programs: int, tell: Callable[[Cells], None]
+) -> Cells:
+    """All cells. models: name -> file, recipe and the goals that it is asked about. tell: gets what is there after each
+    round."""
     raw: dict[Cell, tuple[list[list[float]], list[list[float]]]] = {}
-    for name, (file, recipe, goals) in models.items():
-        for round_ in range(rounds):
-            for threads in THREADS:
-                settings = LanguageModelConfig(threads=threads)
-                reasoner = LlamaReasoner(file, settings=settings, recipe=recipe)
-                asked = InPeoplesWords(reasoner)
-                try:
-                    ask(asked, goals[:1], 1)  # loads what is loaded late
-                    for load in LOADS:
-                        with cores_at_work(programs) if load == "busy" else nullcontext():
-                            for level in LEVELS:
-                                seconds, tokens = ask(asked, goals, level)
-                                cell = raw.setdefault((name, level, threads, load), ([], []))
-                                cell[0].append(seconds)
-                                cell[1].append(tokens)
-                                print(
-                                    f"{name} round {round_} level {level}, {threads} threads, {load}: "
-                                    f"{np.mean(seconds):.3f} s",
-                                    flush=True,
-                                )
-                finally:
-                    reasoner.close()
-    return {cell: Calls(np.array(seconds), np.array(tokens)) for cell, (seconds, tokens) in raw.items()}
+    cells: Cells = {}
+    for (name, (file, recipe, goals)), round_ in product(models.items(), range(rounds)):
+        for threads in THREADS:
+            settings = LanguageModelConfig(threads=threads)
+            reasoner = LlamaReasoner(file, settings=settings, recipe=recipe)
+            asked = InPeoplesWords(reasoner)
+            try:
+                ask(asked, goals[:1], 1)  # loads what is loaded late
+                for load in LOADS:
+                    with cores_at_work(programs) if load == "busy" else nullcontext():
+                        for level in LEVELS:
+                            seconds, tokens = ask(asked, goals, level)
+                            cell = raw.setdefault((name, level, threads, load), ([], []))
+                            cell[0].append(seconds)
+                            cell[1].append(tokens)
+                            what = f"{name} round {round_} level {level}, {threads} threads, {load}"
+                            print(f"{what}: {np.mean(seconds):.3f} s", flush=True)
+            finally:
+                reasoner.close()
+        cells = {cell: Calls(np.array(seconds), np.array(tokens)) for cell, (seconds, tokens) in raw.items()}
+        tell(cells)
+    return cells
 
 
 def over_goals(values: np.ndarray) -> tuple[float, float, float]:
@@ -110,7 +114,7 @@ def factor(above: Calls, below: Calls) -> Figure:
     return Figure(float(value), "times", above.seconds.size, float(lo), float(hi))
 
 
-def figures(cells: dict[Cell, Calls]) -> dict[str, Figure]:
+def figures(cells: Cells) -> dict[str, Figure]:
     """See the module."""
     found: dict[str, Figure] = {}
     for (name, level, threads, load), calls in cells.items():
@@ -161,17 +165,17 @@ def main() -> int:
         known = known_sentences(read_alfred(args.alfred, "train").plans, train)
         models["smollm2"] = (args.small, FewShot(known, own=True), goals[: args.small_calls])
     programs = os.cpu_count() or 1
-    cells = measure(models, args.rounds, programs)
+    small = " --small FILE" if args.small is not None else ""
+    counts = f"--calls {args.calls} --small-calls {args.small_calls} --rounds {args.rounds}"
+    command = f"python benchmarks/model_latencies.py --alfworld DIR --alfred DIR{small} {counts} --json {args.json}"
 
-    found = figures(cells)
-    for name, figure in found.items():
+    def write(cells: Cells) -> None:
+        if args.json:
+            table = {"cells": [row(cell, calls) for cell, calls in cells.items()], "busy_programs": programs}
+            write_results(args.json, make_results(command, 0, figures(cells), table))
+
+    for name, figure in figures(measure(models, args.rounds, programs, write)).items():
         print(f"{name:40} {figure.text()} {figure.unit}")
-    if args.json:
-        small = " --small FILE" if args.small is not None else ""
-        counts = f"--calls {args.calls} --small-calls {args.small_calls} --rounds {args.rounds}"
-        command = f"python benchmarks/model_latencies.py --alfworld DIR --alfred DIR{small} {counts} --json {args.json}"
-        table = {"cells": [row(cell, calls) for cell, calls in cells.items()], "busy_programs": programs}
-        write_results(args.json, make_results(command, 0, found, table))
     return 0
 
 
