@@ -103,6 +103,11 @@ def test_what_cannot_be_played_is_said(tmp_path):
         said_in("valid_seen", "songs")
     with pytest.raises(InputError, match="'chance' is none"):
         contenders_of({"rules": {"always": {}}}, ["never", "chance"])
+    at = {"rule": "start", "params": {"recipe": "P1"}, "cap_s": 1.0, "cost_weight": 2.0}
+    tuned = {"rules": {}, "cost_weight_sure": 0.5, "budgets": {"0.5": at}, "token_budgets": {"0.5": at}}
+    found = {each.name: each for each in contenders_of(tuned)}
+    assert {"rule@0.5", "learned@0.5", "rule@0.5tokens", "learned@0.5tokens"} <= found.keys()
+    assert found["learned_sure"].cost_weight == 0.5 and found["learned@0.5tokens"].cost_weight == 2.0
     from alfworld_fixtures import write_folder
 
     folder = write_folder(tmp_path, [a_game()])
