@@ -62,6 +62,7 @@ MUST_BE_ZERO = (
     "accepted",
     "updown_failures",
     "left",
+    "leaks",
     "silent",
     "false_alarms",
     "nodes_restarted",

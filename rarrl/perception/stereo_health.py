@@ -53,6 +53,13 @@ NOISE_PX = 0.03
 """Pixels: no corner is matched better than that."""
 SCALE = 1.4826
 """Standard deviation over median absolute deviation, of a normal distribution."""
+FIFTHS = 5
+"""Strips of the picture: roll leaves the rows of its middle in place, and those of its sides are twice as far apart as
+the mean says."""
+HELD = 0.08
+"""Share of the points that a strip must hold to be judged by itself."""
+SETTLING = 5
+"""Looks that agree until it is known how the pair stood at the start."""
 BEHIND_PX = 0.5
 """Pixels: a point by so much behind infinity is not there by noise."""
 BEHIND_SHARE = 0.03
@@ -66,6 +73,11 @@ WARN_ROWS_PX = 0.5
 ALARM_ROWS_PX = 0.8
 """Rows apart from which obstacles go wrong: at 1 row a ninth more places of the map look occupied, at half a row next
 to none (benchmarks/results/mirror_floor.json)."""
+WARN_CHANGE_PX = 0.35
+"""Rows by which the worst strip may change while the robot runs, from which a person should know."""
+ALARM_CHANGE_PX = 0.5
+"""Rows by which the worst strip may change while the robot runs. A pair that stands half a row off from the start is as
+it was made; one that changes so far is loose, and where textures repeat, distances jump soon after."""
 WARN_DISTANCE = 0.025
 """Share by which distances are wrong, from which a person should know."""
 ALARM_DISTANCE = 0.05
@@ -75,6 +87,8 @@ SURE = 2.5
 """Standard deviations that a value must have to count: one in 80 is as large by chance."""
 LEAVE = 0.7
 """Share of a limit below which a verdict is taken back."""
+WARNED = 0.25
+"""Share of the time between two looks while there is a warning: it may be a drift on its way to an alarm."""
 NEAR_SHARE = 0.25
 """Share of the points that are nearer than the distance that counts: obstacles, not the wall behind them."""
 
@@ -85,9 +99,10 @@ class Drift:
 
     pitch_deg: looks down; rows that are all shifted read as pitch. yaw_deg: turned to the left. roll_deg: clockwise as
     it looks. rows_px: rows of the right image minus those of the left one, mean over the points. rows_rms_px: root of
-    their mean square. distance_error: share by which things at `distance_m`, where the nearest quarter of the points
-    ends, look too far away (negative: too near), as yaw makes them. pairs: looked at so far. points: matched in the
-    last one."""
+    their mean square. rows_worst_px: the same over the fifth of the picture's width where it is largest. changed_px: by
+    how much the rows there have changed since the first looks; 0 until those are over. distance_error: share by which
+    things at `distance_m`, where the nearest quarter of the points ends, look too far away (negative: too near), as yaw
+    makes them. pairs: looked at so far. points: matched in the last one."""
 
     pitch_deg: float
     yaw_deg: float
@@ -98,6 +113,8 @@ class Drift:
     rows_px: float
     rows_rms_px: float
     rows_sd_px: float
+    rows_worst_px: float
+    changed_px: float
     distance_error: float
     distance_error_sd: float
     distance_m: float
@@ -115,8 +132,9 @@ class Drift:
             )
         )
         return (
-            f"right camera turned by {angles} deg; rows {self.rows_rms_px:.2f} px apart, distances at "
-            f"{self.distance_m:.1f} m off by {100 * self.distance_error:+.0f} +- {100 * self.distance_error_sd:.0f} %"
+            f"right camera turned by {angles} deg; rows {self.rows_rms_px:.2f} px apart, changed by up to "
+            f"{self.changed_px:.2f} since the start, distances at {self.distance_m:.1f} m off by "
+            f"{100 * self.distance_error:+.0f} +- {100 * self.distance_error_sd:.0f} %"
         )
 
 
@@ -142,14 +160,21 @@ class StereoHealth:
         """How many the last pair showed."""
         self.drift: Drift | None = None
         """None until something was seen."""
+        self._first = np.zeros(4)
+        self._settled = 0
         self._forget()
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is known how the pair stood at the start."""
+        return self._settled == SETTLING
 
     def _forget(self) -> None:
         self._information = np.zeros((4, 4))
         self._told = np.zeros(4)
-        self._spread = np.zeros((4, 4))  # sums over the points of the products of their terms,
-        self._middle = np.zeros(4)  # of their terms,
-        self._weight = 0.0  # and of their weights
+        self._spreads = np.zeros((FIFTHS, 4, 4))  # sums over the points of a strip of the products of their terms,
+        self._weights = np.zeros(FIFTHS)  # and of their weights
+        self._middle = np.zeros(4)  # and of the terms of all points
         self._distance_m = math.nan
         self._behind_px = 0.0
         self._pairs = 0
@@ -179,9 +204,11 @@ class StereoHealth:
             self._forget()
         self._information = MEMORY * self._information + weighted.T @ terms / sd**2
         self._told = MEMORY * self._told + weighted.T @ rows / sd**2
-        self._spread = MEMORY * self._spread + weighted.T @ terms
+        strip = np.clip((matches[:, 0] * FIFTHS / rig.width).astype(int), 0, FIFTHS - 1)
+        for k in range(FIFTHS):
+            self._spreads[k] = MEMORY * self._spreads[k] + weighted[strip == k].T @ terms[strip == k]
+            self._weights[k] = MEMORY * self._weights[k] + weight[strip == k].sum()
         self._middle = MEMORY * self._middle + weighted.sum(axis=0)
-        self._weight = MEMORY * self._weight + weight.sum()
         self._pairs += 1
 
         shifted = (corners[:, 0] - matches[:, 0] + rig.doffs)[weight > 0.5]
@@ -206,14 +233,17 @@ class StereoHealth:
     def _solved(self) -> Drift:
         noise = np.linalg.pinv(self._information + PRIOR)
         found = noise @ self._told
+        spread = self._spreads.sum(axis=0) / self._weights.sum()
         # Errors that the points share: as large as SYSTEMATIC_PX, and in the worst case of a term's own shape.
-        together = SYSTEMATIC_PX**2 * np.linalg.pinv(self._spread / self._weight + PRIOR * SYSTEMATIC_PX**2)
+        together = SYSTEMATIC_PX**2 * np.linalg.pinv(spread + PRIOR * SYSTEMATIC_PX**2)
         covariance = noise + together
 
         pitch, yaw, roll, _ = found
         yaw_sd = math.sqrt(covariance[1, 1])
-        spread = self._spread / self._weight
         rows_sd = math.sqrt(float(np.trace(noise @ spread)) + SYSTEMATIC_PX**2)
+        if self._pairs >= MIN_PAIRS and not self.settled:
+            self._first += (found - self._first) / (self._settled + 1)
+            self._settled += 1
 
         least = self._behind_px / self._rig.fx
         if least > max(yaw, 0.0):  # only yaw to the left takes points behind infinity
@@ -227,14 +257,26 @@ class StereoHealth:
             pitch_sd_deg=math.degrees(math.sqrt(covariance[0, 0])),
             yaw_sd_deg=math.degrees(yaw_sd),
             roll_sd_deg=math.degrees(math.sqrt(covariance[2, 2])),
-            rows_px=float(self._middle / self._weight @ found),
+            rows_px=float(self._middle / self._weights.sum() @ found),
             rows_rms_px=math.sqrt(float(found @ spread @ found)),
             rows_sd_px=rows_sd,
+            rows_worst_px=self._worst_px(found),
+            changed_px=self._worst_px(found - self._first) if self.settled else 0.0,
             distance_error=float(yaw * per_rad),
             distance_error_sd=float(yaw_sd * per_rad),
             distance_m=self._distance_m,
             pairs=self._pairs,
             points=self.points,
+        )
+
+    def _worst_px(self, turn: np.ndarray) -> float:
+        """Rows apart by `turn` (4,), root of the mean square over the points of the strip where it is largest."""
+        held = self._weights >= HELD * self._weights.sum()
+        return math.sqrt(
+            max(
+                turn @ spread @ turn / weight
+                for spread, weight in zip(self._spreads[held], self._weights[held], strict=True)
+            )
         )
 
 
@@ -275,8 +317,11 @@ class HealthJudge:
 
         rows = drift.rows_rms_px if drift.rows_rms_px > SURE * drift.rows_sd_px else 0.0
         distance = abs(drift.distance_error) if abs(drift.distance_error) > SURE * drift.distance_error_sd else 0.0
-        warns = _over(self.verdict.warns, (rows, WARN_ROWS_PX), (distance, WARN_DISTANCE))
-        alarms = _over(self.verdict.alarms, (rows, ALARM_ROWS_PX), (distance, ALARM_DISTANCE))
+        changed = min(drift.changed_px, drift.rows_worst_px) if drift.changed_px > SURE * drift.rows_sd_px else 0.0
+        warns = _over(self.verdict.warns, (rows, WARN_ROWS_PX), (changed, WARN_CHANGE_PX), (distance, WARN_DISTANCE))
+        alarms = _over(
+            self.verdict.alarms, (rows, ALARM_ROWS_PX), (changed, ALARM_CHANGE_PX), (distance, ALARM_DISTANCE)
+        )
         text = f"the stereo pair has lost its calibration: {drift.text()}; recalibrate it" if warns or alarms else ""
         self.verdict = Verdict(warns or alarms, alarms, text)
         return self.verdict
@@ -293,7 +338,8 @@ class HealthWatch:
     Args:
         rig: what the calibration says
         far_m: what lies farther does not matter, metres
-        period_s: seconds between two looks. Where pairs do not agree yet, or an alarm may be over, each is looked at
+        period_s: seconds between two looks, WARNED of it while there is a warning. Where pairs do not agree yet, or an
+            alarm may be over, each is looked at
         stops: whether an alarm is a refusal of all pairs, until the drift is gone"""
 
     def __init__(self, rig: CameraRig, far_m: float, period_s: float, stops: bool) -> None:
@@ -331,9 +377,9 @@ class HealthWatch:
 
         Raises: ValueError where the images are not of the camera's size."""
         drift = self.drift
-        open_ = drift is not None and (drift.pairs < MIN_PAIRS or self.verdict.alarms)
+        open_ = drift is not None and (drift.pairs < MIN_PAIRS or not self._health.settled or self.verdict.alarms)
         if now_s < self._next_s and not (open_ and self._health.points >= FEW_POINTS):
             return False
-        self._next_s = now_s + self._period_s
-        self._judge.judge(self._health.look(pair.left, pair.right))
+        verdict = self._judge.judge(self._health.look(pair.left, pair.right))
+        self._next_s = now_s + self._period_s * (WARNED if verdict.warns else 1.0)
         return True

@@ -78,7 +78,10 @@ class Twin:
         self._places = self._pairs("receptacleatlocation")
         self._place_types = self._pairs("receptacletype")
         self._types = self._pairs("objecttype")
-        self._openable = {place for place, *_ in facts.get("openable", ())}
+        openable = facts.get("openable", ())
+        if any(len(row) != 1 for row in openable):
+            raise InputError(f"ALFWorld: game {game.name}: openable is of one thing each; get the game again")
+        self._openable = {place for (place,) in openable}
         spoken = {*self._places, *self._pairs("holds").values()}
         for predicate in ("inreceptacle", "objectatlocation", "inreceptacleobject"):
             spoken |= self._pairs(predicate).keys()

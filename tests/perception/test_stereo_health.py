@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 
 from rarrl.perception.stereo_health import (
+    ALARM_CHANGE_PX,
     ALARM_DISTANCE,
     ALARM_ROWS_PX,
     LEAVE,
     MIN_PAIRS,
+    SETTLING,
+    WARN_CHANGE_PX,
     WARN_ROWS_PX,
+    WARNED,
     Drift,
     HealthJudge,
     HealthWatch,
@@ -131,9 +135,23 @@ def test_a_jump_starts_over_and_a_small_change_is_averaged(scene):
     assert health.drift.pairs == 2 and 0.1 < health.drift.rows_px - drift_of(scene).rows_px < 0.28
 
 
+def test_rows_are_told_where_they_are_worst_and_by_how_much_they_have_changed(scene):
+    health = StereoHealth(scene.rig, FAR_M)
+    off = drifted(scene.pair, scene.rig, Turn(roll_deg=0.15))
+    for _ in range(MIN_PAIRS - 1 + SETTLING):
+        assert not health.settled and (health.drift is None or health.drift.changed_px == 0.0)
+        health.look(off.left, off.right)
+    assert health.settled and health.drift.changed_px < 0.1
+    assert health.drift.rows_worst_px > 1.25 * health.drift.rows_rms_px, "roll moves the sides of the picture"
+
+    for _ in range(4):
+        health.look(scene.pair.left, scene.pair.right)
+    assert health.drift.rows_worst_px < 0.15 and health.drift.changed_px > 1.25 * 0.15 * np.pi / 180 * scene.rig.fx / 4
+
+
 # The verdict
 
-STILL = Drift(0.0, 0.0, 0.0, 0.01, 0.05, 0.01, 0.0, 0.0, 0.03, 0.0, 0.01, 1.5, MIN_PAIRS, 200)
+STILL = Drift(0.0, 0.0, 0.0, 0.01, 0.05, 0.01, 0.0, 0.0, 0.03, 0.0, 0.0, 0.0, 0.01, 1.5, MIN_PAIRS, 200)
 
 
 def test_a_verdict_comes_over_its_limit_and_goes_below_a_smaller_one():
@@ -144,6 +162,28 @@ def test_a_verdict_comes_over_its_limit_and_goes_below_a_smaller_one():
         seen.append((verdict.warns, verdict.alarms))
     assert seen == [(False, False), (True, False), (True, True), (True, True), (True, False), (False, False)]
     assert "recalibrate" in judge.judge(replace(STILL, rows_rms_px=2 * WARN_ROWS_PX)).text
+
+
+def test_a_pair_that_changes_is_told_sooner_than_one_that_was_made_so():
+    made_so = replace(STILL, rows_rms_px=0.9 * WARN_ROWS_PX, rows_worst_px=1.2 * ALARM_CHANGE_PX)
+    assert not HealthJudge().judge(made_so).warns
+    changed = replace(made_so, changed_px=1.2 * WARN_CHANGE_PX)
+    assert HealthJudge().judge(changed).warns and not HealthJudge().judge(changed).alarms
+    assert HealthJudge().judge(replace(made_so, changed_px=1.1 * ALARM_CHANGE_PX)).alarms
+    better = replace(STILL, rows_worst_px=0.5 * WARN_CHANGE_PX, changed_px=2 * ALARM_CHANGE_PX)
+    assert not HealthJudge().judge(better).warns, "a start of which too little was seen is no drift"
+    assert not HealthJudge().judge(replace(changed, changed_px=2 * ALARM_CHANGE_PX, rows_sd_px=0.5)).warns
+
+
+def test_a_pair_that_warns_is_looked_at_more_often(scene):
+    watch = HealthWatch(scene.rig, FAR_M, 1.0, True)
+    for k in range(MIN_PAIRS - 1 + SETTLING):
+        watch.look(scene.pair, 0.1 * k)
+    off = drifted(scene.pair, scene.rig, Turn(rows_px=0.9 * ALARM_CHANGE_PX))
+    for k in range(4):
+        watch.look(off, 5.0 + k)
+    assert watch.verdict.warns and not watch.verdict.alarms
+    assert [watch.look(off, 9.0 + WARNED / 2 * k) for k in range(4)] == [True, False, True, False]
 
 
 def test_what_is_not_known_well_enough_is_no_alarm():
@@ -158,18 +198,19 @@ def test_what_is_not_known_well_enough_is_no_alarm():
 def test_a_watch_looks_when_it_is_due_and_refuses_only_where_it_may(scene, stops):
     watch = HealthWatch(scene.rig, FAR_M, 1.0, stops)
     assert "unknown" in watch.values()["health"] and watch.refusal == ""
-    assert [watch.look(scene.pair, 0.1 * k) for k in range(5)] == [True] * MIN_PAIRS + [False] * 2
+    first = MIN_PAIRS - 1 + SETTLING
+    assert [watch.look(scene.pair, 0.1 * k) for k in range(first + 2)] == [True] * first + [False] * 2
     assert watch.values()["health"] == "ok"
 
     off = drifted(scene.pair, scene.rig, Turn(rows_px=2.0))
-    looked = [watch.look(off, 1.0 + 0.1 * k) for k in range(6)]
+    looked = [watch.look(off, 1.45 + 0.1 * k) for k in range(6)]
     assert looked == [False, False, True, True, True, not_late := watch.verdict.alarms], "due, then until it is sure"
     assert not_late and bool(watch.refusal) == stops
     values = watch.values()
     assert values["health"] == "alarm" and values["drift_rows_px"] == pytest.approx(2.0, abs=0.1)
 
     for k in range(MIN_PAIRS):
-        assert watch.look(scene.pair, 1.6 + 0.1 * k), "while it alarms, each pair counts"
+        assert watch.look(scene.pair, 2.05 + 0.1 * k), "while it alarms, each pair counts"
     assert watch.refusal == "" and watch.values()["health"] == "ok"
 
 

@@ -26,6 +26,38 @@ def test_a_node_goes_up_and_down(ros):
     assert told["failures"] == [0] * 5 and told["left"] == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["gate", "deadman"])
+def test_the_control_has_the_same_entities_and_none_of_our_code(ros, part, monkeypatch):
+    from rclpy.parameter import Parameter
+
+    where, settings, _ = updown.NODES[part]
+    made, kinds = [], []
+
+    def make():
+        from importlib import import_module
+
+        module, _, kind = where.partition(":")
+        overrides = [Parameter(name, value=value) for name, value in {"autostart": False, **settings}.items()]
+        made.append(getattr(import_module(f"rarrl_nodes.{module}"), kind)(parameter_overrides=overrides))
+        return made[-1]
+
+    monkeypatch.setattr(updown, "entities_of", lambda node, of=updown.entities_of: kinds.extend(of(node)) or of(node))
+    once = updown.bare_cycles(part, make)
+    assert len(made) == 1 and once() == 0 and once() == 0 and len(made) == 1
+    assert {"publisher", "subscription", "timer"} <= {kind.removeprefix("lifecycle_") for _, kind, *_ in kinds}
+
+
+@pytest.mark.parametrize(("kb", "leaks"), [(3.0, 0), (6.0, 1)])
+def test_what_a_node_leaves_beyond_rclpy_is_a_leak(monkeypatch, kb, leaks):
+    def told(part, cycles, *words):
+        return {"failures": [0] * cycles, "left": 0, "kb_per_cycle": 3.0 if words else kb, "kb_error": 0.5}
+
+    monkeypatch.setattr(updown, "_told", told)
+    trials = updown.played("gate")(2, 0)
+    assert trials[-1].counts["leaks"] == leaks and f"ours {kb - 3:+.2f} ± 0.71" in trials[-1].note
+
+
 def test_growth_is_told_with_its_interval():
     rng = np.random.default_rng(1)
     noise = 50.0 * rng.standard_normal(1000)

@@ -145,6 +145,8 @@ def test_a_problem_without_an_agent_is_refused():
         Twin(type(game)(game.task, game.trial, game.goal, "(:init (a b)) (:goal (and))"))
     with pytest.raises(InputError, match="objecttype is of two things each"):
         Twin(type(game)(game.task, game.trial, game.goal, "(:init (objectType a)) (:goal (and))"))
+    with pytest.raises(InputError, match="openable is of one thing"):
+        Twin(type(game)(game.task, game.trial, game.goal, "(:init (openable)) (:goal (and))"))
     facts = "(atLocation agent1 x) (receptacleAtLocation desk_bar_1 y)"
     with pytest.raises(InputError, match="is not allowed in a goal"):
         Twin(type(game)(game.task, game.trial, game.goal, f"(:init {facts}) (:goal (or (a b) (c d)))"))
