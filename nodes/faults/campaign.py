@@ -44,6 +44,7 @@ PARTS = (
     "keys",
     "thinking",
     "supervision",
+    "soak",
     "deadman",
 )
 """Modules of this folder that have rows, in the order in which they are played."""
@@ -63,6 +64,7 @@ MUST_BE_ZERO = (
     "updown_failures",
     "left",
     "leaks",
+    "grown",
     "silent",
     "false_alarms",
     "nodes_restarted",

@@ -51,7 +51,8 @@ Inject = Callable[[LightRobot, Path], None]
 
 
 @contextmanager
-def _graph() -> Iterator[Graph]:
+def light_stage() -> Iterator[Graph]:
+    """The light robot under its supervisor, for rows that share it."""
     with tempfile.TemporaryDirectory(prefix="rarrl-faults-") as name, light_graph(Path(name)) as (robot, graph):
         robot.station.node.create_timer(0.1, graph.running)  # starts a supervisor again that was killed
         yield robot, graph, Path(name)
@@ -59,7 +60,7 @@ def _graph() -> Iterator[Graph]:
 
 def _on_graph(inject: Inject, part: str, stands: bool, trials: int, seed: int) -> list[Trial]:
     """One fault after the other on one graph."""
-    robot, _, folder = STAGE.keep("light robot", _graph)
+    robot, _, folder = STAGE.keep("light robot", light_stage)
     rng = random.Random(seed)
     told = []
     for _ in range(trials):
@@ -156,7 +157,7 @@ def _play_reasoner(trials: int, seed: int) -> Sequence[Trial]:
 def _play_supervisor(trials: int, seed: int) -> Sequence[Trial]:
     """The supervisor is killed: no node may end or be started twice, the robot goes on, and the next supervisor looks
     after it: a node that is killed then comes back."""
-    robot, graph, folder = STAGE.keep("light robot", _graph)
+    robot, graph, folder = STAGE.keep("light robot", light_stage)
     told = []
     for _ in range(trials):
         robot.station.need(lambda: robot.mode == "normal" and robot.moving(), "the robot does not drive")
@@ -207,7 +208,7 @@ def _play_unconfigurable(trials: int, seed: int) -> Sequence[Trial]:
 def _play_clean(seconds: float, trials: int, seed: int) -> Sequence[Trial]:
     """Nothing fails, and every core has as much other work as it takes: each mode but `normal` is a false alarm. Where
     other programs keep the cores busy already, no loops are added."""
-    robot, _, _ = STAGE.keep("light robot", _graph)
+    robot, _, _ = STAGE.keep("light robot", light_stage)
     robot.station.need(lambda: robot.mode == "normal", "the robot is not well")
     before = _processor_s()
     robot.station.listen(LOOK_S)
