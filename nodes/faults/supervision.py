@@ -342,7 +342,6 @@ def rows() -> tuple[Row, ...]:
             "graph",
             _play_unconfigurable,
             trials=3,
-            stops=True,
         ),
     ]
     return tuple(found)
