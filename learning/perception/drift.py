@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -74,3 +75,12 @@ def distance_error(clean: np.ndarray, now: np.ndarray) -> float:
     """Median over the strips of the share by which an obstacle's distance has changed; NaN where none has both."""
     both = ~(np.isnan(clean) | np.isnan(now))
     return float(np.median(np.abs(now[both] / clean[both] - 1))) if both.any() else math.nan
+
+
+def least_error(clean: Sequence[np.ndarray], now: np.ndarray) -> float:
+    """As `distance_error`, against the nearest of what the same scene showed without drift, strip by strip: where two
+    surfaces share a strip, noise alone picks one or the other."""
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(now / np.stack(clean) - 1)
+    known = ~np.isnan(apart).all(axis=0)
+    return float(np.median(np.nanmin(apart[:, known], axis=0))) if known.any() else math.nan

@@ -8,7 +8,7 @@ import pytest
 from rarrl.perception.classical import ClassicalDetector
 from rarrl.perception.voxels import PRESETS
 from rarrl.types import StereoPair
-from rarrl_learning.perception.drift import SECTORS, Turn, distance_error, drifted, obstacle_distances
+from rarrl_learning.perception.drift import SECTORS, Turn, distance_error, drifted, least_error, obstacle_distances
 from rarrl_learning.perception.synthetic import SynthConfig, render_pair
 
 
@@ -66,3 +66,10 @@ def test_a_pair_that_is_refused_has_no_distances(scene):
 def test_distances_are_compared_where_both_are_known():
     assert distance_error(np.array([1.0, 2.0, math.nan]), np.array([1.1, math.nan, 1.0])) == pytest.approx(0.1)
     assert math.isnan(distance_error(np.array([math.nan]), np.array([1.0])))
+
+
+def test_a_strip_with_two_surfaces_is_wrong_where_it_shows_neither():
+    clean = [np.array([1.0, 2.0, 4.0]), np.array([1.0, 3.0, math.nan])]
+    assert least_error(clean, np.array([1.0, 3.0, 4.0])) == 0.0
+    assert least_error(clean, np.array([1.2, 2.4, math.nan])) == pytest.approx(0.2)
+    assert math.isnan(least_error(clean, np.full(3, math.nan)))
