@@ -3,8 +3,9 @@
 C2, C4 and C7 spoil one pair of each scene. Unsafe is a pair that holds no information and yet leaves a bearing of the
 scan, or a voxel, free. D1 lets the right camera turn slowly while the robot drives; times are those of its frames.
 Unsafe is a pair that is answered although its obstacles' distances (median of nine strips of the picture) have become
-wrong by a tenth, against the nearest of CLEAN pictures of the same scene without drift; `false_stops` are alarms before anything has turned. D1 is played with cameras whose field of view is
-WIDE_DEG or more: a narrow one does not see yaw (benchmarks/stereo_health.py has both)."""
+wrong by a tenth, against the nearest of CLEAN pictures of the same scene without drift; `false_stops` are alarms before
+anything has turned. D1 is played with cameras whose field of view is WIDE_DEG or more: a narrow one does not see yaw
+(benchmarks/stereo_health.py has both)."""
 
 from __future__ import annotations
 
