@@ -53,6 +53,11 @@ NOISE_PX = 0.03
 """Pixels: no corner is matched better than that."""
 SCALE = 1.4826
 """Standard deviation over median absolute deviation, of a normal distribution."""
+TRIES = 200
+"""Pairs of points from which a fit may begin: once the rows are off, a wall of tiles matches one tile off, and a third
+of all points agree on another turn."""
+AGREE_PX = 0.15
+"""Pixels: a point so near to a fit speaks for it."""
 FIFTHS = 5
 """Strips of the picture: roll leaves the rows of its middle in place, and those of its sides are twice as far apart as
 the mean says."""
@@ -281,17 +286,40 @@ class StereoHealth:
 
 
 def _robust(terms: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """A fit in which false matches do not count: the four, the points' weights (n,) (Geman and McClure's), and the
-    standard deviation of the others, pixels."""
-    weight = np.ones(len(rows))
+    """A fit in which false matches do not count: the four, the points' weights (n,), and the standard deviation of the
+    others, pixels. From two beginnings: all points, and those that agree best. Where a pattern repeats, the two may end
+    in different turns, and the picture cannot tell which is true: the worse one is believed."""
+    all_, agreed = _settled(terms, rows, np.ones(len(rows)), 0.0), _settled(terms, rows, _agreed(terms, rows), 0.25)
+    apart, worse = (math.sqrt(float(np.mean(np.square(terms @ found)))) for found, *_ in (all_, agreed))
+    return agreed if worse > 1.1 * apart + AGREE_PX else all_
+
+
+def _settled(
+    terms: np.ndarray, rows: np.ndarray, weight: np.ndarray, least: float
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """The fit of `_robust` from its beginning on, by weights after Geman and McClure. least: weight of the points whose
+    errors tell the standard deviation."""
     sd = 1.0
     for _ in range(10):
         scaled = terms * np.sqrt(weight)[:, None]
         found = np.linalg.lstsq(scaled, rows * np.sqrt(weight), rcond=None)[0]
-        error = rows - terms @ found
-        sd = max(SCALE * float(np.median(np.abs(error))), NOISE_PX)
+        error = np.abs(rows - terms @ found)
+        near = error[weight > least]
+        sd = max(SCALE * float(np.median(near if len(near) >= FEW_POINTS else error)), NOISE_PX)
         weight = 1 / (1 + (error / (2 * sd)) ** 2) ** 2
     return found, weight, sd
+
+
+def _agreed(terms: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Weights (n,) with which a fit begins: of the pitch and roll on which most points agree, among those that two
+    points each make (RANSAC: Fischler and Bolles, 1981)."""
+    two = np.random.default_rng(len(rows)).integers(0, len(rows), (TRIES, 2))
+    both = terms[:, (0, 2)]
+    turns = (np.linalg.pinv(both[two]) @ rows[two][:, :, None])[:, :, 0]
+    apart = np.abs(rows - turns @ both.T)
+    best = apart[np.argmax(np.maximum(1 - apart / AGREE_PX, 0.0).sum(axis=1))]
+    weight: np.ndarray = 1 / (1 + (best / (2 * AGREE_PX)) ** 2) ** 2
+    return weight
 
 
 @dataclass(frozen=True)
