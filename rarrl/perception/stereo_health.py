@@ -175,8 +175,8 @@ class StereoHealth:
         return self._settled == SETTLING
 
     def _forget(self) -> None:
-        self._information = np.zeros((4, 4))
-        self._told = np.zeros(4)
+        self._told = np.zeros(4)  # sum over the points of their terms times their rows
+        self._noise = 0.0  # variance of the rows, square pixels; the mean, so that each pair counts alike
         self._spreads = np.zeros((FIFTHS, 4, 4))  # sums over the points of a strip of the products of their terms,
         self._weights = np.zeros(FIFTHS)  # and of their weights
         self._middle = np.zeros(4)  # and of the terms of all points
@@ -207,8 +207,9 @@ class StereoHealth:
         weighted = terms * weight[:, None]
         if self._pairs and self._jumped(found, weighted.T @ terms / weight.sum()):
             self._forget()
-        self._information = MEMORY * self._information + weighted.T @ terms / sd**2
-        self._told = MEMORY * self._told + weighted.T @ rows / sd**2
+        share = 1.0 if self._pairs == 0 else 1 - MEMORY
+        self._noise += share * (sd**2 - self._noise)
+        self._told = MEMORY * self._told + weighted.T @ rows
         strip = np.clip((matches[:, 0] * FIFTHS / rig.width).astype(int), 0, FIFTHS - 1)
         for k in range(FIFTHS):
             self._spreads[k] = MEMORY * self._spreads[k] + weighted[strip == k].T @ terms[strip == k]
@@ -219,7 +220,6 @@ class StereoHealth:
         shifted = (corners[:, 0] - matches[:, 0] + rig.doffs)[weight > 0.5]
         behind = shifted[shifted < -BEHIND_PX]
         told = len(behind) >= max(5, BEHIND_SHARE * len(shifted))
-        share = 1.0 if self._pairs == 1 else 1 - MEMORY
         self._behind_px += share * ((-float(np.median(behind)) if told else 0.0) - self._behind_px)
 
         depth = rig.fx * rig.baseline / shifted[shifted > 0]
@@ -232,12 +232,16 @@ class StereoHealth:
 
     def _jumped(self, found: np.ndarray, spread: np.ndarray) -> bool:
         """Whether a pair's own fit differs from what was known. spread: mean products of its points' terms."""
-        by = found - np.linalg.pinv(self._information + PRIOR) @ self._told
+        by = found - self._known()[0]
         return math.sqrt(by @ spread @ by) > JUMP_PX
 
+    def _known(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pitch, yaw, roll and stretch as they are known, and their covariance by the noise of the points."""
+        noise = np.linalg.pinv(self._spreads.sum(axis=0) / self._noise + PRIOR)
+        return noise @ self._told / self._noise, noise
+
     def _solved(self) -> Drift:
-        noise = np.linalg.pinv(self._information + PRIOR)
-        found = noise @ self._told
+        found, noise = self._known()
         spread = self._spreads.sum(axis=0) / self._weights.sum()
         # Errors that the points share: as large as SYSTEMATIC_PX, and in the worst case of a term's own shape.
         together = SYSTEMATIC_PX**2 * np.linalg.pinv(spread + PRIOR * SYSTEMATIC_PX**2)
