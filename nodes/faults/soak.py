@@ -59,7 +59,8 @@ def judged(kept: Mapping[str, Sequence[Sample]]) -> tuple[dict[str, int], str]:
         late = samples[len(samples) // 2 :]
         rate, error = (PER_HOUR * value for value in slope(np.array([size for size, *_ in late])))
         grown += rate - error > 0.0
-        left += sum(max(late[-1][k] - late[0][k], 0) for k in (1, 2)) if late else 0
+        if late:
+            left += max(late[-1][1] - late[0][1], 0) + max(late[-1][2] - late[0][2], 0)
         told.append(f"{name} {rate:+.2f} ± {error:.2f}" if math.isfinite(error) else f"{name} too few samples")
     return {"grown": grown, "left": left}, "rss_slope_mb_h " + ", ".join(told)
 

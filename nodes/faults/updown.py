@@ -115,9 +115,9 @@ def bare_cycles(part: str, make: Callable[[], Any]) -> Callable[[], int]:
     if part != "deadman":
         model.trigger_configure()
     names = {parameter: value.value for parameter, value in model.get_parameters_by_prefix("").items()}
-    wanted = [rest for each, *rest in entities_of(model) if id(each) not in own]
+    wanted: list[list[Any]] = [rest for each, *rest in entities_of(model) if id(each) not in own]
     usual = {(kind, given[1]) for _, kind, *given in entities_of(Node("usual", enable_rosout=False)) if len(given) > 1}
-    wanted = [(kind, *given) for kind, *given in wanted if kind == "timer" or (kind, given[1]) not in usual]
+    wanted = [[kind, *given] for kind, *given in wanted if kind == "timer" or (kind, given[1]) not in usual]
     model.destroy_node()
 
     def fill(node: Any) -> None:
