@@ -14,14 +14,16 @@ from rarrl.policy.base import InterfaceSpec
 pytest.importorskip("rclpy", reason="rclpy is missing: pip install 'rarrl[ros]', or source a ROS 2")
 from diagnostic_msgs.msg import DiagnosticArray
 from pydantic import Field
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from rclpy.task import Future
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from rarrl.config import iter_fields
 from rarrl_nodes import vla_policy_node
-from rarrl_nodes.lifecycle import RarrlNode, wants_help
+from rarrl_nodes.lifecycle import RarrlNode, spin_until_ended, wants_help
 from rarrl_nodes.orchestrator_node import OrchestratorNode
 from rarrl_nodes.replay_node import ReplayNode
 from rarrl_nodes.safety_gate_node import SafetyGateNode
@@ -164,6 +166,43 @@ def test_a_node_whose_unload_raises_is_destroyed_all_the_same(ros):
     node.unload = lambda: sys.exit(3)
     node.destroy_node()
     assert not list(node.publishers) and not list(node.timers)
+
+
+class CountingFuture(Future):
+    added = 0
+
+    def add_done_callback(self, callback):
+        self.added += 1
+        super().add_done_callback(callback)
+
+
+def test_a_node_keeps_nothing_of_the_callbacks_that_it_has_run(small):
+    """rclpy's own spin_until_future_complete adds a callback to the future for each."""
+    runs = []
+
+    def run():
+        runs.append(small.ended.added)
+        if len(runs) == 200:
+            small.end()
+
+    small.ended = CountingFuture()
+    small.create_timer(0.001, run)
+    executor = SingleThreadedExecutor()
+    executor.add_node(small)
+    spin_until_ended(small, executor)
+    executor.remove_node(small)
+    assert len(runs) == 200 and runs[-1] == runs[0] == 1
+
+
+def test_a_node_that_is_ended_from_another_thread_wakes_at_once(small):
+    executor = SingleThreadedExecutor()
+    executor.add_node(small)
+    ends = threading.Timer(0.3, lambda: small.ended.set_result(None))
+    ends.start()
+    spin_until_ended(small, executor)
+    ends.join()
+    executor.remove_node(small)
+    assert small.ended.done()
 
 
 def test_what_was_created_outside_load_is_kept(small):
