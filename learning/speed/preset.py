@@ -75,9 +75,10 @@ def choose(measured: Measured, needs: Needs) -> Choice:
     The detector's quality counts before what the policy leaves out, and fewer threads before more of them."""
     qualities = list(dict.fromkeys(name for name, _ in measured.detector))
     presets = list(dict.fromkeys(name for name, _ in measured.policy))
+    policies: list[tuple[str, int] | None] = list(measured.policy) or [None]
     choices = [
         _choice(measured, needs, detector, policy)
-        for detector, policy in itertools.product(measured.detector, list(measured.policy) or [None])
+        for detector, policy in itertools.product(measured.detector, policies)
     ]
 
     def order(choice: Choice) -> tuple[float, ...]:

@@ -219,8 +219,9 @@ def _times(
             continue
 
         ms = {**watch.ms, REST: total - sum(watch.ms.values()), END_TO_END: total}
+        place = (*cell, repetition - 1)
         for stage in stages:
-            times[stage][(*cell, repetition - 1)] = ms.get(stage, 0.0)
+            times[stage][place] = ms.get(stage, 0.0)
     work(False)
     return times
 
@@ -271,7 +272,7 @@ def _write(stem: Path, images: Sequence[np.ndarray]) -> list[Path]:
 
 
 def _read(paths: Sequence[Path]) -> list[np.ndarray]:
-    return [cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR) for path in paths]
+    return [np.asarray(cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)) for path in paths]
 
 
 ORDER = (*CAUSES, TOGETHER, LEFT)

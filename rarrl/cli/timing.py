@@ -28,7 +28,7 @@ def bench_timing(
 ) -> None:
     """Show where each stage's milliseconds vary: data, I/O, model, runtime, hardware, end to end (arXiv 2209.05487)."""
     from rarrl.resources.threads import cores
-    from rarrl.results import make_results, write_results
+    from rarrl.results import Figure, make_results, write_results
     from rarrl_learning.speed.measure import counted, rendered_rooms
     from rarrl_learning.speed.timing import (
         busy_processes,
@@ -45,7 +45,8 @@ def bench_timing(
     if png is not None:
         check_format(png)
     threads = thread_counts()
-    figures, rows, left_out = {}, [], []
+    figures: dict[str, Figure] = {}
+    rows, left_out = [], []
     with tempfile.TemporaryDirectory() as place, busy_processes(cores()) as work:
         with progress("detector", scenes * 2 * 3 * len(threads) * 2 * (repetitions + 1)) as update:
             rooms = rendered_rooms(640, 480, scenes, seed)
