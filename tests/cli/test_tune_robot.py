@@ -29,7 +29,7 @@ def test_settings_for_this_computer(tmp_path):
     assert (config.detector.quality, config.detector.threads, config.detector.target_hz) == ("accurate", 1, 0.5)
     results = json.loads((tmp_path / "robot.json").read_text())
     assert results["figures"]["kept_hz"]["value"] > 0.5 and len(results["tables"]["detector"]) == 3
-    assert (tmp_path / "robot.yaml").read_text().startswith("# Written by `rarrl ")
+    assert (tmp_path / "robot.yaml").read_text().startswith("# Written by `rarrl")
 
 
 @pytest.fixture

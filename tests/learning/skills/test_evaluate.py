@@ -6,6 +6,7 @@ import pytest
 
 from rarrl.orchestrator.registry import load_policy
 from rarrl_learning.skills.evaluate import CANDIDATES, eval_skills, sentences, shipped_policies, tuned_rules
+from rarrl_learning.spread import crew
 from rarrl_sim_envs.pyrobosim.missions import VAGUE_TEST
 
 pytest.importorskip("pyrobosim")
@@ -43,6 +44,7 @@ def test_figures_are_of_the_missions(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_one_seed_of_all() -> None:
-    results = eval_skills(shipped_policies(), n=1, workers=2)
+    with crew(2, "") as pool:
+        results = eval_skills(shipped_policies(), n=1, pool=pool)
     assert results["tables"]["pooled"]["never"]["success"][0] >= 0.6
     assert results["figures"]["skills_success_learned"]["value"] >= 0.6
