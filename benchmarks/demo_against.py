@@ -21,8 +21,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -31,6 +29,7 @@ from start_up import PACKAGES, ROOT, ratio, tree_of
 from rarrl.resources.threads import cores, planned
 from rarrl.results import make_results, write_results
 from rarrl_learning.household.evaluate import FIRST_SEED
+from rarrl_learning.orchestrator.busy_cores import cores_at_work
 
 MODULES = ("rarrl_learning.household.demo", "rarrl_sim_envs.household.demo")
 """Where a tree says which missions its demo plays: this tree, and that of c6d8b0e."""
@@ -58,18 +57,6 @@ class Cost:
 
     seconds: float
     cpu_s: float
-
-
-@contextmanager
-def other_work(processes: int) -> Iterator[None]:
-    """Keeps so many cores busy meanwhile."""
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
-    try:
-        yield
-    finally:
-        for process in busy:
-            process.kill()
-            process.wait()
 
 
 def measure(tree: Path, options: list[str], seeds: list[int]) -> Cost:
@@ -109,7 +96,7 @@ def main() -> None:
             loaded = number >= args.rounds
             seeds = [FIRST_SEED + 1_000 + args.missions * number + each for each in range(args.missions)]
             for name, tree, options in trees if number % 2 == 0 else trees[::-1]:
-                with other_work(cores() if loaded else 0):
+                with cores_at_work(cores() if loaded else 0):
                     cost = measure(tree, options, seeds)
                 costs.setdefault(name + " loaded" * loaded, []).append(cost)
                 print(name, "beside other work" if loaded else "alone", asdict(cost), flush=True)

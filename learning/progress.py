@@ -9,6 +9,20 @@ from typing import TypeVar
 Progress = Callable[[float, str], None]
 """(done, text): how much is done, in the units that the function names (steps, tasks, ...), and a few words on it."""
 
+
+def counted(progress: Progress | None) -> Callable[[str], None]:
+    """`progress` for callers that pass names alone: it counts how many came before."""
+    done = 0
+
+    def report(name: str) -> None:
+        nonlocal done
+        if progress:
+            progress(done, name)
+        done += 1
+
+    return report
+
+
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 

@@ -13,7 +13,7 @@ from rarrl.errors import DependencyMissingError, InputError
 from rarrl.perception.detectors import detector_class
 from rarrl.results import make_results, versions, write_results
 
-from ..progress import Progress
+from ..progress import Progress, counted
 from .benchmark import bench_detectors, load_peer
 from .evaluate import SceneResult, evaluate_detectors
 from .scenes import FIT_STREAM, SIZES, Scene, load_scenes, motorcycle_scene, rendered_scene, rendered_scenes
@@ -49,7 +49,7 @@ def eval_detector(
     _check(seed, rendered)
     real = load_scenes(data) if data is not None else [motorcycle_scene()]
     scenes = (scene for part in (real, rendered_scenes(rendered, seed)) for scene in part)
-    figures, tables = evaluate_detectors(scenes, seed, _counted(progress), _painter(pictures))
+    figures, tables = evaluate_detectors(scenes, seed, counted(progress), _painter(pictures))
 
     return _finish(make_results(command, seed, figures, tables), json_path)
 
@@ -104,7 +104,7 @@ def bench_detector(
     real = load_scenes(data) if data is not None else [optional(motorcycle_scene)]
     scenes = [scene for scene in real if scene is not None]
     scenes += [rendered_scene(seed, kind, *size) for size in SIZES for kind in (0, 1)]
-    figures, tables = bench_detectors(scenes, rounds, seed, optional(load_peer), _counted(progress))
+    figures, tables = bench_detectors(scenes, rounds, seed, optional(load_peer), counted(progress))
 
     return _finish(make_results(command, seed, figures, {**tables, "left_out": left_out}), json_path)
 
@@ -140,24 +140,11 @@ def train_detector(
     if pairs < 8:
         raise InputError(f"--pairs: must be >= 8, got {pairs}")
 
-    report = _counted((lambda done, name: progress(done / 2, name)) if progress else None)  # every pair is used twice
+    report = counted((lambda done, name: progress(done / 2, name)) if progress else None)  # every pair is used twice
     fitted = train(lambda: rendered_scenes(pairs, FIT_STREAM + seed), seed, report, detector, detector.iou_for_recall)
     return save(
         fitted, out, detector.model.name, command=command, seed=seed, pairs=pairs, data="rendered", versions=versions()
     )
-
-
-def _counted(progress: Progress | None) -> Callable[[str], None]:
-    """`progress` for callers that pass names alone: it counts how many came before."""
-    done = 0
-
-    def report(name: str) -> None:
-        nonlocal done
-        if progress:
-            progress(done, name)
-        done += 1
-
-    return report
 
 
 def _check(seed: int, count: int) -> None:

@@ -24,7 +24,6 @@ from rarrl.types import RobotCommand
 
 from ..perception.scenes import Scene
 from ..perception.synthetic import SynthConfig, render_pair
-from ..progress import Progress
 
 SCENES = 4
 """Rendered scenes that the detector is timed on: near ones take twice as long as far ones."""
@@ -166,19 +165,6 @@ def gate_speed(rounds: int) -> Speed:
         gate.check(RobotCommand(0.2, 0.0, now, now), now)
 
     return speeds({("gate", 1): [one] * 20}, lambda _: None, rounds, lambda _: None)["gate", 1]
-
-
-def counted(progress: Progress | None, first: float = 0.0) -> Callable[[str], None]:
-    """`progress` for callers that pass names alone: it counts, from `first` on, how many came before."""
-    done = first
-
-    def report(name: str) -> None:
-        nonlocal done
-        if progress:
-            progress(done, name)
-        done += 1
-
-    return report
 
 
 def halved(width: int, height: int) -> tuple[int, int]:

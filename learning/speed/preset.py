@@ -21,8 +21,6 @@ IN_TIME = 0.8
 measured here."""
 BUSY = 0.75
 """Share of the cores' time that the parts may take. The rest is for drivers, ROS and the language model."""
-REPLAN = 0.7
-"""Share of a chunk's rows that are left when the next inference begins: the default of `policy.replan_share`."""
 COMMENT_COLUMNS = 118
 
 

@@ -29,7 +29,8 @@ def bench_timing(
     """Show where each stage's milliseconds vary: data, I/O, model, runtime, hardware, end to end (arXiv 2209.05487)."""
     from rarrl.resources.threads import cores
     from rarrl.results import Figure, make_results, write_results
-    from rarrl_learning.speed.measure import counted, rendered_rooms
+    from rarrl_learning.progress import counted
+    from rarrl_learning.speed.measure import rendered_rooms
     from rarrl_learning.speed.timing import (
         busy_processes,
         detector_times,

@@ -100,7 +100,8 @@ def _size(text: str) -> tuple[int, int]:
 
 def _detector(size: tuple[int, int], cube: str, tried: range, rounds: int) -> Mapping[Setting, Speed]:
     from rarrl.perception.detectors import DETECTORS
-    from rarrl_learning.speed.measure import counted, detector_speeds, rendered_rooms
+    from rarrl_learning.progress import counted
+    from rarrl_learning.speed.measure import detector_speeds, rendered_rooms
 
     with progress(f"detector, {size[0]}x{size[1]}", len(DETECTORS) * len(tried) * (rounds + 1)) as update:
         return detector_speeds(rendered_rooms(*size, cube=cube), tried, rounds, counted(update))
@@ -108,15 +109,16 @@ def _detector(size: tuple[int, int], cube: str, tried: range, rounds: int) -> Ma
 
 def _policy(policy: str, tried: range, rounds: int) -> tuple[Mapping[Setting, Speed], float]:
     """Speeds, and chunks a second; none where the policy is "none", or llama.cpp is missing and none was named."""
-    from rarrl_learning.speed.measure import counted, policy_presets, policy_speeds
-    from rarrl_learning.speed.preset import REPLAN
+    from rarrl.config import PolicyConfig
+    from rarrl_learning.progress import counted
+    from rarrl_learning.speed.measure import policy_presets, policy_speeds
 
     if policy == "none":
         return {}, 0.0
     try:
         with progress("policy", len(policy_presets(policy)) * len(tried) * (rounds + 1)) as update:
             found, spec = policy_speeds(policy, tried, rounds, counted(update))
-        return found, spec.control_hz / max(1.0, (1 - REPLAN) * spec.horizon)
+        return found, spec.control_hz / max(1.0, (1 - PolicyConfig().replan_share) * spec.horizon)
     except DependencyMissingError as error:
         if policy:
             raise

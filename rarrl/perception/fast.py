@@ -39,12 +39,13 @@ MIN_CONFIRMED = 0.15
 class FastDetector(ClassicalDetector):
     """Detects obstacles in a third of the time, a little less accurately; the head of this file shows the steps.
 
-    how: how pairs are matched. The other arguments are those of `ClassicalDetector`."""
+    how: how pairs are matched; None: as `matching` says. The other arguments are those of `ClassicalDetector`."""
 
     name: ClassVar[str] = "fast"
     model: ClassVar[Path] = SHIPPED.parents[1] / "fast-detector"
     cost: ClassVar[float] = 0.5
     iou_for_recall: ClassVar[float] = 0.002  # less than the accurate one's, whose IoU is further above the rivals'
+    matching: ClassVar[Matching] = FAST
 
     def __init__(
         self,
@@ -53,10 +54,10 @@ class FastDetector(ClassicalDetector):
         threshold: float | None = None,
         calibration: Calibration | None = None,
         trust: MatchConfidence | None = None,
-        how: Matching = FAST,
+        how: Matching | None = None,
     ) -> None:
         super().__init__(rig, spec, threshold, calibration, trust)
-        self.how = how
+        self.how = how or self.matching
 
     def evidence(self, pair: StereoPair) -> Evidence | Refusal:
         """Returns what the pair says about each voxel, or why it cannot be used."""
@@ -110,14 +111,4 @@ class QuickDetector(FastDetector):
 
     name: ClassVar[str] = "quick"
     cost: ClassVar[float] = 0.34
-
-    def __init__(
-        self,
-        rig: CameraRig,
-        spec: GridSpec,
-        threshold: float | None = None,
-        calibration: Calibration | None = None,
-        trust: MatchConfidence | None = None,
-        how: Matching = QUICK,
-    ) -> None:
-        super().__init__(rig, spec, threshold, calibration, trust, how)
+    matching: ClassVar[Matching] = QUICK

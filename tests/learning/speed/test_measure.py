@@ -13,10 +13,10 @@ from rarrl.perception.detectors import DETECTORS
 from rarrl.policy.base import InterfaceSpec
 from rarrl.types import StereoPair
 from rarrl_learning.perception.synthetic import render_pair
+from rarrl_learning.progress import counted
 from rarrl_learning.speed import measure
 from rarrl_learning.speed.measure import (
     WHOLE,
-    counted,
     detector_speeds,
     gate_speed,
     halved,
