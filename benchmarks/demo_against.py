@@ -31,18 +31,11 @@ from rarrl.results import make_results, write_results
 from rarrl_learning.household.evaluate import FIRST_SEED
 from rarrl_learning.orchestrator.busy_cores import cores_at_work
 
-MODULES = ("rarrl_learning.household.demo", "rarrl_sim_envs.household.demo")
-"""Where a tree says which missions its demo plays: this tree, and that of c6d8b0e."""
+SEEDS_OF = {"learning/household/demo.py": "rarrl_learning.household.demo", "": "rarrl_sim_envs.household.demo"}
+"""Where a tree says which missions its demo plays: this tree, and that of c6d8b0e, by a file that it has."""
 PLAY = """
 import importlib, sys
-from importlib.util import find_spec
-for name in {modules!r}:
-    try:
-        found = find_spec(name)
-    except ModuleNotFoundError:
-        found = None
-    if found:
-        importlib.import_module(name).demo_seeds = lambda missions, seed: {seeds!r}
+importlib.import_module({module!r}).demo_seeds = lambda missions, seed: {seeds!r}
 from rarrl.cli import main
 sys.argv[0] = "rarrl"
 main()
@@ -69,7 +62,8 @@ def measure(tree: Path, options: list[str], seeds: list[int]) -> Cost:
                 (folder / "path" / package).symlink_to(tree / source)
         environment = {key: value for key, value in os.environ.items() if key not in planned(1, {})}
         environment["PYTHONPATH"] = str(folder / "path")
-        code = PLAY.format(modules=MODULES, seeds=seeds)
+        module = next(module for file, module in SEEDS_OF.items() if (tree / file).exists())
+        code = PLAY.format(module=module, seeds=seeds)
         command = [sys.executable, "-c", code, "demo", "--missions", str(len(seeds)), *options, "--out", "run"]
 
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
