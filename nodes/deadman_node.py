@@ -20,7 +20,7 @@ from geometry_msgs.msg import Twist, TwistStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
@@ -38,6 +38,7 @@ from .heartbeat import Heart
 from .loopback import uses_shared_memory, without_shared_memory
 from .own_messages import OwnMessages, number_of
 from .params import DEADMAN_SPECS, DeadmanNodeConfig, declare, read_config
+from .spinning import SPIN_S, informed, make_executor
 
 LATEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 FEW = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -78,7 +79,7 @@ class DeadmanNode(Node):
         self._diagnostics_pub = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
 
         def hear(of: type, topic: str, callback: Callable[..., None], qos: QoSProfile) -> Any:
-            return self.create_subscription(of, topic, self._guarded(callback), qos)
+            return self.create_subscription(of, topic, informed(self._guarded(callback)), qos)
 
         self._gate_sub = hear(kind, "cmd_vel_gated", self._on_command, LATEST)
         hear(kind, "cmd_vel", self._on_own, FEW)
@@ -240,7 +241,7 @@ class DeadmanNode(Node):
         if any(one.qos_profile.durability is DurabilityPolicy.TRANSIENT_LOCAL for one in publishers):
             # Only now: a publisher that does not latch would not be matched with this one, and warn of it.
             self._hears_latched = True
-            self.create_subscription(Bool, ESTOP, self._guarded(self._on_estop), LATCHED)
+            self.create_subscription(Bool, ESTOP, informed(self._guarded(self._on_estop)), LATCHED)
 
     def _publish_diagnostics(self) -> None:
         deadman = self._deadman
@@ -297,10 +298,10 @@ def main() -> int:
 
         node = DeadmanNode()
         node.take_precedence()
-        executor = SingleThreadedExecutor()
+        executor = make_executor()
         executor.add_node(node)
         while not ended:  # the node's own timer ends each wait soon
-            executor.spin_once()
+            executor.spin_once(timeout_sec=SPIN_S)
         return 0
     except ExternalShutdownException:
         return 0

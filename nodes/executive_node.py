@@ -649,7 +649,7 @@ def _locked(path: Path) -> IO[str]:
 
 def main() -> int:
     """Entry point of the executable `executive_node`."""
-    return run_node(ExecutiveNode, over_udp=True)
+    return run_node(ExecutiveNode, over_udp=True, by_events=False)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.client import Client
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.guard_condition import GuardCondition
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
@@ -40,6 +40,7 @@ from .faults import injection
 from .heartbeat import Heart
 from .key_values import array
 from .loopback import without_pictures, without_shared_memory
+from .spinning import SPIN_S, later, make_executor
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """A subscriber that joins late still receives the last message."""
@@ -380,22 +381,25 @@ def _end_at_a_signal(node: RarrlNode) -> None:
     threading.Thread(target=wait, name="signals", daemon=True).start()
 
 
-def spin_until_ended(node: RarrlNode, executor: SingleThreadedExecutor) -> None:
+def spin_until_ended(node: RarrlNode, executor: Executor) -> None:
     """Runs the node's callbacks until its end, or that of ROS.
 
     rclpy's `spin_until_future_complete` adds a callback to the future for each one that it runs, and never takes it
     away: nodes grew by 35 to 86 MB an hour (`rarrl faults run --only N5-soak`)."""
-    wake = node.create_guard_condition(lambda: None)
-    node.ended.add_done_callback(lambda _: wake.trigger())
+    wake = later(node, lambda: None)
+    node.ended.add_done_callback(lambda _: wake.reset())
     while node.context.ok() and not node.ended.done():
-        executor.spin_once()
+        executor.spin_once(timeout_sec=SPIN_S)
 
 
-def run_node(make: Callable[[], RarrlNode], sends_pictures: bool = False, over_udp: bool = False) -> int:
+def run_node(
+    make: Callable[[], RarrlNode], sends_pictures: bool = False, over_udp: bool = False, by_events: bool = True
+) -> int:
     """Starts, spins and ends a node; with --help it only prints how it is called.
 
     sends_pictures: or other messages of their size; it then gets the shared memory for them. over_udp: it has small
-    messages alone, and is heard again at once when it is started anew; see `rarrl_nodes.loopback`.
+    messages alone, and is heard again at once when it is started anew; see `rarrl_nodes.loopback`. by_events: see
+    `rarrl_nodes.spinning.make_executor`.
 
     The context stays valid until the node is destroyed, so that its threads end in order and it can still publish;
     rclpy's own signal handlers would shut the context down first.
@@ -419,7 +423,7 @@ def run_node(make: Callable[[], RarrlNode], sends_pictures: bool = False, over_u
         node = make()
         node.autostart()
 
-        executor = SingleThreadedExecutor()
+        executor = make_executor(by_events=by_events)
         executor.add_node(node)
         _end_at_a_signal(node)
         spin_until_ended(node, executor)

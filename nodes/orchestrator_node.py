@@ -35,6 +35,7 @@ from . import conversions, key_values, llama_ros
 from .conversions import AnswerMessage, Asked, DecisionMessage
 from .lifecycle import LATCHED, RarrlNode, now, run_node
 from .params import ORCHESTRATOR_SPECS, OrchestratorNodeConfig, read_config
+from .spinning import later
 
 ALIVE_S = 0.05
 """Seconds between two messages on `alive`: the robot's driver can tell a slow answer from a dead node."""
@@ -142,7 +143,7 @@ class OrchestratorNode(RarrlNode):
         self._answer_pub = self.create_lifecycle_publisher(DiagnosticArray, "answer", LATCHED)
         self._alive_pub = self.create_lifecycle_publisher(Empty, "alive", 1)
         self.create_timer(ALIVE_S, self._on_alive, clock=self.steady)
-        self._answered = self.create_guard_condition(self._on_answered)
+        self._answered = later(self, self._on_answered)
         self.create_subscription(DiagnosticArray, "state", self._on_state, LATCHED)
         self.create_service(Trigger, "~/think_now", self._on_think_now)
         self.create_service(Trigger, "~/cancel", self._on_cancel)
@@ -238,7 +239,7 @@ class OrchestratorNode(RarrlNode):
         """In a thread of its own. Once the node is being unloaded, the guard condition may be gone."""
         answers.put((call, reasoner.ask(call.request)))
         if self._reasoner is reasoner:
-            self._answered.trigger()
+            self._answered.reset()
 
     def _follow(self, report: Report, asked: Asked | None) -> None:
         """Stops a call that the robot has withdrawn, or knows nothing of any more. asked: the one that it has open; one

@@ -39,6 +39,7 @@ from .lifecycle import LATCHED, LATEST, RarrlNode, now, run_node
 from .own_messages import OwnMessages
 from .params import GATE_SPECS, GateNodeConfig, read_config
 from .readings import nanoseconds, pose_of, range_scan_of, seconds, speeds_of
+from .spinning import informed
 from .transforms import Transforms
 
 FEW = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -98,7 +99,7 @@ class SafetyGateNode(RarrlNode):
 
         self._command_sub = make(TwistStamped, "command", self._on_command, LATEST)
         make(LaserScan, "scan", self._on_scan, PARTS)
-        self.create_subscription(kind, "cmd_vel", self._on_own_twist, FEW)
+        self.create_subscription(kind, "cmd_vel", informed(self._on_own_twist), FEW)
         if config.odometry:
             make(Odometry, "odom", self._on_odom, FEW)
         self._joint_pub = None

@@ -683,7 +683,7 @@ class SimRobotNode(RarrlNode):
 
 def main() -> int:
     """Entry point of the executable `sim_robot_node`."""
-    return run_node(SimRobotNode, sends_pictures=True)
+    return run_node(SimRobotNode, sends_pictures=True, by_events=False)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ from .skill_events import (
     Unavailable,
 )
 from .skill_servers import ACTIVE, ENDED, NOT_KNOWN, SERVERS, SUCCEEDED, UNKNOWN, Server
+from .spinning import later
 
 TICK_S = 0.05
 """Seconds between two looks at the deadlines while something runs; a deadline is missed by at most this much."""
@@ -171,7 +172,7 @@ class SkillRunner:
 
         self._group = MutuallyExclusiveCallbackGroup()
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._wake = node.create_guard_condition(self._work, callback_group=self._group)
+        self._wake = later(node, self._work, self._group)
         self._timer = node.create_timer(
             TICK_S, self._tick, callback_group=self._group, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
@@ -223,13 +224,13 @@ class SkillRunner:
         for server in self._servers.values():
             server.destroy()
         self._node.destroy_timer(self._timer)
-        self._node.destroy_guard_condition(self._wake)
+        self._node.destroy_timer(self._wake)
 
     def post(self, work: Callable[[], None]) -> None:
         """Runs `work` in the executor's thread, after what was posted before."""
         self._inbox.put(work)
         with suppress(InvalidHandle):  # closed in another thread
-            self._wake.trigger()
+            self._wake.reset()
 
     # In the executor's thread
 

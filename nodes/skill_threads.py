@@ -20,6 +20,8 @@ from rarrl.skills.domain import Domain
 from rarrl.skills.outcome import SkillResult, result_of, result_of_error
 from rarrl.skills.plan import Step
 
+from .spinning import later
+
 
 class SkillThreads:
     """The Python skills of a robot. Its methods are called in the executor's thread.
@@ -36,7 +38,7 @@ class SkillThreads:
         self._running: dict[str, Step] = {}
         self._done: SimpleQueue[tuple[str, SkillResult]] = SimpleQueue()
         self._closed = False
-        self._wake = node.create_guard_condition(self._on_wake)
+        self._wake = later(node, self._on_wake)
 
     def start(self, uuid: str, step: Step) -> None:
         """Calls a skill. Its result is told under `uuid`."""
@@ -70,7 +72,7 @@ class SkillThreads:
         self._done.put((uuid, result))
         with suppress(InvalidHandle):  # the node was unloaded meanwhile
             if not self._closed:
-                self._wake.trigger()
+                self._wake.reset()
 
     def _on_wake(self) -> None:
         while True:
