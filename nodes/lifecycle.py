@@ -53,6 +53,8 @@ VOLATILE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 
 LOOK_S = 0.2
 """Seconds between two looks for a publisher that latches."""
+LOOKS = 10
+"""Of so many looks, one at least is at the publishers themselves and not only at how many they are."""
 
 IMAGE = "sensor_msgs/msg/Image"
 
@@ -159,8 +161,15 @@ class RarrlNode(LifecycleNode):
         self.create_subscription(kind, topic, callback, live)
         name = self.resolve_topic_name(topic)
 
+        known, looks = 0, 0
+
         def look() -> None:
+            nonlocal known, looks
+            looks += 1
+            if self.count_publishers(name) == known and looks % LOOKS:  # counting costs next to nothing
+                return
             publishers = self.get_publishers_info_by_topic(name)
+            known = len(publishers)
             if any(one.qos_profile.durability is DurabilityPolicy.TRANSIENT_LOCAL for one in publishers):
                 timer.cancel()
                 recording, self._recording = self._recording, True
@@ -393,13 +402,17 @@ def spin_until_ended(node: RarrlNode, executor: Executor) -> None:
 
 
 def run_node(
-    make: Callable[[], RarrlNode], sends_pictures: bool = False, over_udp: bool = False, by_events: bool = True
+    make: Callable[[], RarrlNode],
+    sends_pictures: bool = False,
+    sends_clouds: bool = False,
+    over_udp: bool = False,
+    by_events: bool = True,
 ) -> int:
     """Starts, spins and ends a node; with --help it only prints how it is called.
 
-    sends_pictures: or other messages of their size; it then gets the shared memory for them. over_udp: it has small
-    messages alone, and is heard again at once when it is started anew; see `rarrl_nodes.loopback`. by_events: see
-    `rarrl_nodes.spinning.make_executor`.
+    sends_pictures, sends_clouds: or other messages of their size; it then gets the shared memory for them. over_udp: it
+    has small messages alone, and is heard again at once when it is started anew; see `rarrl_nodes.loopback`. by_events:
+    see `rarrl_nodes.spinning.make_executor`.
 
     The context stays valid until the node is destroyed, so that its threads end in order and it can still publish;
     rclpy's own signal handlers would shut the context down first.
@@ -412,7 +425,7 @@ def run_node(
         if over_udp:
             without_shared_memory(os.environ)
         elif not sends_pictures:
-            without_pictures(os.environ)
+            without_pictures(os.environ, clouds=sends_clouds)
         try:
             rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
             signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -20,14 +20,18 @@ RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 ONLY = "ROS_LOCALHOST_ONLY"
 LOOPBACK_PROFILE = ("config", "fastdds_loopback.xml")
 UDP_PROFILE = ("config", "fastdds_udp.xml")
+CLOUD_PROFILE = ("config", "fastdds_clouds.xml")
 """Paths below the package's share folder."""
 
 
-def without_pictures(environment: MutableMapping[str, str]) -> None:
-    """Lets a process with this environment have the usual half megabyte of shared memory rather than the 32 MB that
-    senders of pictures need: Fast DDS writes to the whole segment as it makes it. Before `rclpy.init`."""
+def without_pictures(environment: MutableMapping[str, str], clouds: bool = False) -> None:
+    """Lets a process with this environment have the usual half megabyte of shared memory, or 4 MB to send `clouds`,
+    rather than the 32 MB that senders of pictures need: Fast DDS writes to the whole segment as it makes it. Who only
+    reads pictures reads them in the sender's. Before `rclpy.init`."""
     if Path(environment.get(PROFILES, "")).name == FASTDDS_PROFILE[-1]:
         del environment[PROFILES]
+        if clouds and (found := shared_file(CLOUD_PROFILE, environment)) is not None:
+            environment[PROFILES] = str(found)
 
 
 def without_shared_memory(environment: MutableMapping[str, str]) -> None:

@@ -143,11 +143,11 @@ class Nursery:
 
     @classmethod
     def fork(cls, outlive: bool = False) -> Nursery | None:
-        """Forks the process off this one, which may have one thread only, and shares with it what both need. None:
+        """Forks the process off this one, which may have one thread only, and shares with it all that nodes need. None:
         this system cannot. Does not return in the process itself, which ends by `SystemExit`."""
         if not supported():
             return None
-        _load(BASE)
+        _load_all()
         ours, theirs = _pair()
         pid = os.fork()
         if not pid:
@@ -230,6 +230,14 @@ def _load_ros() -> None:
             check_for_type_support(getattr(importlib.import_module(module), kind))
 
 
+def _load_all() -> None:
+    _load((*BASE, *SHARED))
+    if not is_traced():
+        _load_ros()
+    gc.collect()
+    gc.freeze()  # a collection in a node leaves these objects alone, and their memory shared
+
+
 def is_traced() -> bool:
     """Whether LTTng traces programs on this computer."""
     return any(path.is_socket() for folder in TRACES for path in Path(folder).expanduser().glob("lttng-ust-sock-*"))
@@ -239,12 +247,7 @@ def serve(connection: socket.socket, outlive: bool) -> int:
     """In the process: loads what nodes share, and forks a node for each request, until nobody is left to ask.
 
     Returns: its exit status; in the process of a node, that of the node."""
-    _load((*BASE, *SHARED))
-    if not is_traced():
-        _load_ros()
-    gc.collect()
-    gc.freeze()  # a collection in a node leaves these objects alone, and their memory shared
-
+    _load_all()
     connection.send(b"{}")
 
     ended, tell = os.pipe()

@@ -438,7 +438,7 @@ class StereoVoxelNode(RarrlNode):
 
 def main() -> int:
     """Entry point of the executable `stereo_voxel_node`."""
-    return run_node(StereoVoxelNode, sends_pictures=True)
+    return run_node(StereoVoxelNode, sends_clouds=True)
 
 
 if __name__ == "__main__":
