@@ -60,7 +60,7 @@ HEAVY = {
     },
     "sb3_contrib": {"rarrl_learning.orchestrator.benchmark", "rarrl_learning.orchestrator.train"},
     "llama_cpp": {
-        "rarrl.llama.runtime",
+        "rarrl.llama.library",
         "rarrl.reasoner.worker",  # a process of its own: it parses files from outside
     },
     "mujoco": {"rarrl_sim_envs.instruction_env", "rarrl_sim_envs.stereo_room.scene"},

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from rarrl.errors import DependencyMissingError, InputError, RarrlError
+from rarrl.errors import InputError, RarrlError
 from rarrl.llama.gguf import read_gguf
+from rarrl.llama.library import llama_library
 
 
 class InterruptedDecodeError(RarrlError):
@@ -32,12 +33,8 @@ class LlamaRuntime:
     Raises: InputError, DependencyMissingError."""
 
     def __init__(self, path: Path, max_tokens: int, threads: int = 1, exact: bool = False, fused: bool = False) -> None:
-        try:
-            import llama_cpp
-        except ImportError:
-            raise DependencyMissingError("llama.cpp is not installed: pip install 'rarrl[llama]'") from None
-
-        self._lib: Any = llama_cpp
+        llama_cpp: Any = llama_library()
+        self._lib = llama_cpp
         self._model: Any = None
         self._context: Any = None
 

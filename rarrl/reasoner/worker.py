@@ -18,11 +18,14 @@ import select
 import sys
 import threading
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from rarrl.errors import DependencyMissingError
+from rarrl.llama.library import llama_library
 from rarrl.reasoner.memory import file_bytes, free_bytes
 from rarrl.reasoner.prefix_cache import MAX_STATE, PrefixCache
 from rarrl.reasoner.template import ChatTemplate, TemplateRefusedError, Written
@@ -86,9 +89,8 @@ class Model:
 
         Raises: RefusedError if llama.cpp does not take the file, its memory is not there, or its chat template cannot
         be used."""
-        from llama_cpp import llama_cpp as lib
-
-        self._lib = lib
+        lib = llama_library()
+        self._lib: Any = lib
         self._log: list[str] = []
         self._log_callback = lib.llama_log_callback(self._keep_log)
         lib.llama_log_set(self._log_callback, ctypes.c_void_p(0))
@@ -162,9 +164,7 @@ class Model:
 
     def _version(self) -> str:
         """Whatever decides whether a state can be read again, besides the model file."""
-        import llama_cpp
-
-        return f"{llama_cpp.__version__} {self._lib.llama_print_system_info().decode()}"
+        return f"{version('llama_cpp_python')} {self._lib.llama_print_system_info().decode()}"
 
     def _chat_template(self) -> ChatTemplate | None:
         source = self._lib.llama_model_chat_template(self._model, None)
@@ -651,10 +651,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> int:
     first = json.loads(requests.readline(MAX_LINE))
     try:
         model = Model(**first)
-    except ImportError:
-        say({"error": "llama-cpp-python is not installed; pip install 'rarrl[llama]'"})
-        return 1
-    except (RefusedError, MemoryError, OSError, ValueError) as error:
+    except (DependencyMissingError, RefusedError, MemoryError, OSError, ValueError) as error:
         say({"error": str(error)[:2000] or type(error).__name__})
         return 1
 
