@@ -71,13 +71,14 @@ def test_others_read_every_message_by_the_definitions_in_the_bag(ear, namespace,
 
     known = get_typestore(Stores.ROS2_JAZZY)
     with rosbags.Reader(tmp_path / "bag") as reader:
+        stores = {connection.msgtype: get_typestore(Stores.EMPTY) for connection in reader.connections}
         for connection in reader.connections:
-            store = get_typestore(Stores.EMPTY)
+            store = stores[connection.msgtype]
             store.register(get_types_from_msg(connection.msgdef.data, connection.msgtype))
             # REP 2016: the hash is of the whole definition, with all that it is made of.
             assert store.hash_rihs01(connection.msgtype) == known.hash_rihs01(connection.msgtype) == connection.digest
             assert connection.ext.offered_qos_profiles
-        read = [store.deserialize_cdr(data, connection.msgtype) for connection, _, data in reader.messages()]
+        read = [stores[each.msgtype].deserialize_cdr(data, each.msgtype) for each, _, data in reader.messages()]
         assert len(read) == reader.message_count >= 1
 
 
