@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import cv2
 import numpy as np
 
 from rarrl.errors import InputError
@@ -179,7 +179,7 @@ def _attempt(rng: np.random.Generator, required: tuple[str, ...], pieces: int) -
 
     home = Home((length, width), places, walls, door, (0.0, 0.0, 0.0))
     start = _reachable_start(rng, home)
-    return None if start is None else Home(home.size, places, walls, door, start)
+    return None if start is None else replace(home, start=start)
 
 
 def _put_down(
@@ -255,15 +255,8 @@ def _reachable_start(rng: np.random.Generator, home: Home) -> tuple[float, float
         return None
 
     first = tuple(map(int, spots[int(rng.integers(len(spots)))]))
-    reached = np.zeros_like(free)
-    reached[first] = True
-    queue = deque([first])
-    while queue:
-        i, j = queue.popleft()
-        for a, b in ((i + 1, j), (i - 1, j), (i, j + 1), (i, j - 1)):
-            if free[a, b] and not reached[a, b]:  # the border is wall: never free, so never out of range
-                reached[a, b] = True
-                queue.append((a, b))
+    _, parts = cv2.connectedComponents(free.astype(np.uint8), connectivity=4)
+    reached = parts == parts[first]
 
     stands = (place.stand(p) for place in home.places.values() for p in itertools.chain([None], place.slots))
     if not all(reached[cell(free, x, y)] for x, y, _ in stands):

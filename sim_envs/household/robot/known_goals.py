@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
-from rarrl.alfred import AlfredPlan, Annotation, SubgoalType
+from rarrl.alfred import HOUSEHOLD_TASKS
+from rarrl.alfred_plans import alfred_plan
+from rarrl.files import write_text_atomic
 from rarrl.reasoner.nearest import NearestGoal
 
 from ..tasks import draw_mission, remaining_plan
 
 EXPERIENCE = 240
 """Missions that the robot has done before: the default plan is then right for four goals in ten, as on ALFRED."""
+EXPERIENCE_PATH = HOUSEHOLD_TASKS.with_name("household_known_goals.jsonl")
+"""The goals of `known_goals()`, one a line: to draw so many homes takes three seconds. Made anew by `python -m
+rarrl_sim_envs.household.robot.known_goals`."""
 _STREAM = 6007  # first number of the seeds; an environment seeds its missions by one number, so none occurs in both
 
 
@@ -21,21 +28,26 @@ def known_goals(missions: int = EXPERIENCE, seed: int = 0) -> NearestGoal:
     """The goals of so many `missions`, drawn from a stream of their own, each with the plan that reached it.
 
     Raises: ValueError for no mission at all."""
-    return NearestGoal(_reached(number, seed) for number in range(missions))
+    if (missions, seed) == (EXPERIENCE, 0):
+        reached = [json.loads(line) for line in EXPERIENCE_PATH.read_text("utf-8").splitlines()]
+    else:
+        reached = drawn(missions, seed)
+    return NearestGoal(goals=[(each["goal"], alfred_plan(each["plan"])) for each in reached])
 
 
-def _reached(number: int, seed: int) -> AlfredPlan:
-    """The goal of mission `number`, with the plan that reaches it, without GotoLocation."""
-    mission = draw_mission(np.random.default_rng([_STREAM, seed, number]))
-    rows = [row for row in remaining_plan(mission.world(0, 0, 0.0), mission.task) if row[0] != "GotoLocation"]
-    verbs = tuple(SubgoalType[row[0]] for row in rows)
-    return AlfredPlan(
-        mission.task.task_type,
-        "",
-        f"household-{seed}-{number}",
-        verbs,
-        tuple(row[1:] for row in rows),
-        (1,) * len(rows),
-        (Annotation(mission.task.goal, ()),),
-        mission.task.parameters,
-    )
+def drawn(missions: int, seed: int) -> list[dict[str, object]]:
+    """{"goal", "plan": rows of a verb and its arguments, without GotoLocation} of each mission."""
+    found = []
+    for number in range(missions):
+        mission = draw_mission(np.random.default_rng([_STREAM, seed, number]))
+        rows = remaining_plan(mission.world(0, 0, 0.0), mission.task)
+        found.append({"goal": mission.task.goal, "plan": [list(row) for row in rows if row[0] != "GotoLocation"]})
+    return found
+
+
+def main(path: Path = EXPERIENCE_PATH) -> None:
+    write_text_atomic(path, "".join(json.dumps(each) + "\n" for each in drawn(EXPERIENCE, 0)))
+
+
+if __name__ == "__main__":
+    main()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rarrl.alfred_plans import alfred_plan
-from rarrl_sim_envs.household.robot.known_goals import known_goals
+from rarrl_sim_envs.household.robot.known_goals import EXPERIENCE_PATH, known_goals, main
 from rarrl_sim_envs.household.tasks import draw_mission, remaining_plan
 
 
@@ -25,3 +25,8 @@ def test_the_same_numbers_give_the_same_goals_and_another_seed_others():
 def test_no_mission_at_all_is_refused():
     with pytest.raises(ValueError, match="at least one plan"):
         known_goals(0)
+
+
+def test_the_file_holds_what_would_be_drawn(tmp_path):
+    main(tmp_path / "goals.jsonl")
+    assert (tmp_path / "goals.jsonl").read_bytes() == EXPERIENCE_PATH.read_bytes()
