@@ -96,7 +96,7 @@ ARGUMENTS: tuple[Argument, ...] = (
     Argument("policy_preset", "Serving preset of the policy (compute against accuracy); empty: none.", "policy.preset"),
     *(
         argument_of(_DETECTOR[f"detector.{name}"])
-        for name in ("preset", "quality", "camera_height_m", "camera_pitch_deg", "fuse")
+        for name in ("preset", "quality", "target_hz", "camera_height_m", "camera_pitch_deg", "fuse")
     ),
     *(argument for argument in EXECUTIVE_ARGUMENTS if argument not in _COMMON),
     *map(argument_of, iter_fields(GateConfig, "gate.")),

@@ -165,7 +165,7 @@ def anchors_of(page):
     return anchors
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md"], ids=name_of)
 def test_links_and_anchors_resolve(page):
     text = re.sub(r"`[^`\n]*`", "", page.read_text("utf-8"))
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
