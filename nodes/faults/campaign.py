@@ -253,7 +253,9 @@ def read_played(path: Path, seed: int, quick: bool) -> dict[str, Outcome]:
         return {}
     try:
         document = json.loads(read_file(path, "--resume"))
-        found: dict[str, Outcome] = {n: row for n, row in document["tables"]["rows"].items() if row["played"]}
+        found: dict[str, Outcome] = {  # of a version that measured fewer times, too
+            name: {**dict.fromkeys(TIMES), **row} for name, row in document["tables"]["rows"].items() if row["played"]
+        }
         same = (document["seed"], document["tables"]["quick"]) == (seed, quick)
         if not all(each["name"] == name and isinstance(each["failed"], list) for name, each in found.items()):
             raise ValueError("rows without names")

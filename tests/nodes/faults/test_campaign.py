@@ -128,6 +128,13 @@ def test_the_file_is_read_back_without_rows_that_could_not_be_played(tmp_path):
     broken = campaign.outcome_of(row(), [], error="no graph") | {"name": "T1"}
     write_results(path, campaign.results("rarrl faults run", 0, False, [good, broken]))
     assert campaign.read_played(path, 0, False) == {"T0-test": good}
+    earlier = {key: value for key, value in good.items() if key != "active_s"}  # of a version that did not measure it
+    write_results(
+        path,
+        campaign.results("rarrl faults run", 0, False, [good])
+        | {"tables": {"quick": False, "rows": {"T0-test": earlier}}},
+    )
+    assert campaign.read_played(path, 0, False) == {"T0-test": good}
     with pytest.raises(InputError, match="another --seed or --quick"):
         campaign.read_played(path, 1, False)
     for bad in ("{", "[]", json.dumps(make_results("x", 0, {}, {}))):
