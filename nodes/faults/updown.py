@@ -40,7 +40,7 @@ NODES: dict[str, tuple[str, dict[str, Any], int]] = {
         1000,
     ),
     "deadman": ("deadman_node:DeadmanNode", {}, 1000),
-    "policy": ("vla_policy_node:VlaPolicyNode", {"policy.preset": "fast"}, 200),
+    "policy": ("vla_policy_node:VlaPolicyNode", {"policy.preset": "fast"}, 1000),
 }
 """Part -> its node, settings, cycles: a policy starts a worker process in each. The deadman has no lifecycle: it is
 made and destroyed."""

@@ -18,7 +18,7 @@ import select
 import sys
 import threading
 import time
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -164,7 +164,11 @@ class Model:
 
     def _version(self) -> str:
         """Whatever decides whether a state can be read again, besides the model file."""
-        return f"{version('llama_cpp_python')} {self._lib.llama_print_system_info().decode()}"
+        try:
+            package = version("llama_cpp_python")
+        except PackageNotFoundError:  # built under another name
+            package = str(Path(self._lib.__file__).stat().st_mtime_ns)
+        return f"{package} {self._lib.llama_print_system_info().decode()}"
 
     def _chat_template(self) -> ChatTemplate | None:
         source = self._lib.llama_model_chat_template(self._model, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,6 +21,8 @@ EXPERIENCE = 240
 EXPERIENCE_PATH = HOUSEHOLD_TASKS.with_name("household_known_goals.jsonl")
 """The goals of `known_goals()`, one a line: to draw so many homes takes three seconds. Made anew by `python -m
 rarrl_sim_envs.household.robot.known_goals`."""
+Rows = Sequence[Sequence[str]]
+"""Verbs with their arguments, as ALFRED writes a plan."""
 _STREAM = 6007  # first number of the seeds; an environment seeds its missions by one number, so none occurs in both
 
 
@@ -29,24 +32,26 @@ def known_goals(missions: int = EXPERIENCE, seed: int = 0) -> NearestGoal:
 
     Raises: ValueError for no mission at all."""
     if (missions, seed) == (EXPERIENCE, 0):
-        reached = [json.loads(line) for line in EXPERIENCE_PATH.read_text("utf-8").splitlines()]
+        lines = EXPERIENCE_PATH.read_text("utf-8").splitlines()
+        reached = [(each["goal"], each["plan"]) for each in map(json.loads, lines)]
     else:
         reached = drawn(missions, seed)
-    return NearestGoal(goals=[(each["goal"], alfred_plan(each["plan"])) for each in reached])
+    return NearestGoal(goals=[(goal, alfred_plan(rows)) for goal, rows in reached])
 
 
-def drawn(missions: int, seed: int) -> list[dict[str, object]]:
-    """{"goal", "plan": rows of a verb and its arguments, without GotoLocation} of each mission."""
+def drawn(missions: int, seed: int) -> list[tuple[str, Rows]]:
+    """The goal of each mission, and the plan that reaches it, without GotoLocation."""
     found = []
     for number in range(missions):
         mission = draw_mission(np.random.default_rng([_STREAM, seed, number]))
         rows = remaining_plan(mission.world(0, 0, 0.0), mission.task)
-        found.append({"goal": mission.task.goal, "plan": [list(row) for row in rows if row[0] != "GotoLocation"]})
+        found.append((mission.task.goal, [row for row in rows if row[0] != "GotoLocation"]))
     return found
 
 
 def main(path: Path = EXPERIENCE_PATH) -> None:
-    write_text_atomic(path, "".join(json.dumps(each) + "\n" for each in drawn(EXPERIENCE, 0)))
+    lines = [json.dumps({"goal": goal, "plan": rows}) + "\n" for goal, rows in drawn(EXPERIENCE, 0)]
+    write_text_atomic(path, "".join(lines))
 
 
 if __name__ == "__main__":
