@@ -41,7 +41,7 @@ def known_goals(missions: int = EXPERIENCE, seed: int = 0) -> NearestGoal:
 
 def drawn(missions: int, seed: int) -> list[tuple[str, Rows]]:
     """The goal of each mission, and the plan that reaches it, without GotoLocation."""
-    found = []
+    found: list[tuple[str, Rows]] = []
     for number in range(missions):
         mission = draw_mission(np.random.default_rng([_STREAM, seed, number]))
         rows = remaining_plan(mission.world(0, 0, 0.0), mission.task)
