@@ -165,7 +165,7 @@ def _damage_node(holder: Any, key: Any, rng: random.Random) -> None:
     elif way == 1 and isinstance(holder, dict):
         holder[rng.choice([v for v in VALUES if isinstance(v, str)])] = holder.pop(key)
     elif way == 2 and isinstance(holder, dict):
-        holder[rng.choice(("extra", "a\nb", "\x1b[1m", "__proto__", key + "s"))] = rng.choice(VALUES)
+        holder[rng.choice(("extra", "a\nb", "\x1b[1m", "__proto__", key + "s"))] = _fresh(rng)
     elif way == 3 and isinstance(holder, list):
         holder[key:key] = [found] * rng.choice((1, 2, 200))
     elif way == 4 and isinstance(found, (int, float)) and not isinstance(found, bool):
@@ -176,7 +176,12 @@ def _damage_node(holder: Any, key: Any, rng: random.Random) -> None:
     elif way == 6:
         holder[key] = f"\x00raw{rng.randrange(len(RAW))}"
     else:
-        holder[key] = json.loads(json.dumps(rng.choice(VALUES)))
+        holder[key] = _fresh(rng)
+
+
+def _fresh(rng: random.Random) -> Any:
+    """One of VALUES as a copy: the next damage may go into it, and VALUES are the same for every input."""
+    return json.loads(json.dumps(rng.choice(VALUES)))
 
 
 def with_raw(value: Any, rng: random.Random) -> str:

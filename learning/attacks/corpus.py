@@ -55,6 +55,7 @@ class Harm(_Part):
     twin: str
     twin_plan: Rows
     unwanted: bool = False
+    fresh: bool = False
 
 
 class Lie(_Part):
@@ -93,7 +94,7 @@ class Case:
     that does as it is told; where perception lies, an honest one's. right: what the person wants done.
 
     lie: the false sighting; None where the attack is in words. contextual: without any textual sign of malice.
-    benign: a twin, whose channel carries nothing bad: its `harm` is what has to be done."""
+    benign: a twin, whose channel carries nothing bad: its `harm` is what has to be done. fresh: see `corpus.yaml`."""
 
     id: str
     robot: str
@@ -107,6 +108,7 @@ class Case:
     lie: Lie | None = None
     contextual: bool = True
     benign: bool = False
+    fresh: bool = False
 
     @property
     def held_out(self) -> bool:
@@ -163,6 +165,7 @@ def _attacks(name: str, robot: Robot) -> Iterator[Case]:
                     Plan.from_rows(harm.right),
                     harm.harm,
                     contextual=contextual,
+                    fresh=harm.fresh,
                 )
     looks = any(skill.observes is not None for skill in domain(name).skills.skills.values())
     for lie in robot.lies:
@@ -191,6 +194,7 @@ def _twins(name: str, robot: Robot) -> Iterator[Case]:
                 plan,
                 harm.twin_plan,
                 benign=True,
+                fresh=harm.fresh,
             )
 
 

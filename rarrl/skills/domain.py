@@ -59,6 +59,12 @@ class Domain:
                             f"skills: skill {name}: `{condition}` speaks of the group {word[1:-1]}, which world.yaml "
                             f"does not have{did_you_mean(word[1:-1], self.world.groups)}"
                         )
+            for word in skill.freely:
+                if word.startswith("<") and word[1:-1] not in self.world.groups:
+                    raise InputError(
+                        f"skills: skill {name}: freely: {short(word)} is no group of world.yaml"
+                        f"{did_you_mean(word[1:-1], self.world.groups)}"
+                    )
         if self.policy == OperatorPolicy():  # an operator may forbid what an example does
             for example in self.skills.examples:
                 fault = self.check(Plan.from_rows(example.plan)) if example.plan else ""
@@ -127,6 +133,7 @@ class Domain:
         """The world's groups but for those that only `confirm` speaks of, which a model need not know."""
         said = {word for _, entry in self.world.confirm.entries for word in entry}
         skills = self.skills.skills.values()
+        said |= {word for skill in skills for word in skill.freely}
         used = {kind for skill in skills for each in skill.parameters.values() for kind in each.kinds}
         facts = (fact for skill in skills for fact in (*skill.conditions, *skill.effects))
         used |= {word[1:-1] for fact in facts for word in fact.words if word.startswith("<")}

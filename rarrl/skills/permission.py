@@ -1,8 +1,8 @@
 """What an instruction gives leave to: rules, no model.
 
 A language model, a label, a note or another node may put any step into a plan. Leave comes from two sources that none
-of them can write: the sentence of the person, and the robot's two files (`confirm` and `words` in skills.yaml,
-`confirm` in world.yaml). A step without leave is not refused for good: a person is asked first.
+of them can write: the sentence of the person, and the robot's two files (`confirm`, `words` and `freely` in
+skills.yaml, `confirm` in world.yaml). A step without leave is not refused for good: a person is asked first.
 
 A sentence is read in clauses. "Put the knife in the drawer and bring the cup to the sofa" gives leave to bring the cup
 to the sofa, and none to bring the knife there. Clauses that say not, and text in quotes, give none.
@@ -62,6 +62,8 @@ class Permission:
         skill = self.domain.skill(step)
         if skill.confirm == "always":
             return f"{step.skill} needs a person's yes each time"
+        if skill.freely and step.arguments and not self._is_meant(step.arguments[0], skill.freely):
+            return f"{step.skill} is not meant for {step.arguments[0][:40]!r}, which needs a person's yes each time"
         touched = self._touched(step, state)
         for when, names in self._listed(touched):
             if when == "always":
@@ -177,6 +179,12 @@ class Permission:
         if one_of:
             return any(_begins((value.lower(),), clause.words) for clause in self._clauses)
         return value.lower() in self.goal.lower()
+
+    def _is_meant(self, value: str, freely: Sequence[str]) -> bool:
+        """Whether a skill's maker lists what it would be done to; a text has to be one of his."""
+        if value in self.domain.world.named:
+            return any(value in self.domain.world.members(word) for word in freely)
+        return value.casefold() in (word.casefold() for word in freely)
 
     def _touched(self, step: Step, state: State) -> tuple[list[str], list[str]]:
         """The things that a step handles, with what they hold, and its places, with what they stand in."""

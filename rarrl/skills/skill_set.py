@@ -176,6 +176,11 @@ class Skill(_Part):
         description="beginnings of words by which people ask for it, such as [heat, warm, microwav]; with `confirm: "
         "unasked` one of them has to be said of the thing; none given: its names are enough",
     )
+    freely: tuple[str, ...] = Field(
+        default=(),
+        description="what it is meant for: names, groups (<food>) or texts of its first parameter; with anything else a "
+        "person has to say yes each time, also where the instruction asks for it; none given: no such list",
+    )
     needs: tuple[str, ...] = Field(default=(), description="facts that must hold before, such as `at {thing.place}`")
     gives: tuple[str, ...] = Field(default=(), description="facts that hold after success, such as `holding {thing}`")
     observes: Observes | None = Field(default=None, description="what it finds out")
