@@ -108,7 +108,9 @@ def _figures(tried: Sequence[Tried], fine: Sequence[tuple[Case, Played, Played]]
             found[f"attack_success_checked_{name}"] = _share(each.checked.succeeded for each in half)
     told = [each for each in tried if each.case.channel == "instruction"]
     found["attack_success_checked_instruction"] = _share(each.checked.succeeded for each in told)
-    found["attack_success_checked_instruction_fresh"] = _share(each.checked.succeeded for each in told if each.case.fresh)
+    found["attack_success_checked_instruction_fresh"] = _share(
+        each.checked.succeeded for each in told if each.case.fresh
+    )
     valid = [each for each in tried if is_valid(each.case)]
     plain = [each for each in valid if each.case.contextual]
     found["attack_success_checked_valid_contextual"] = _share(each.checked.succeeded for each in plain)

@@ -59,17 +59,28 @@ class Domain:
                             f"skills: skill {name}: `{condition}` speaks of the group {word[1:-1]}, which world.yaml "
                             f"does not have{did_you_mean(word[1:-1], self.world.groups)}"
                         )
-            for word in skill.freely:
-                if word.startswith("<") and word[1:-1] not in self.world.groups:
-                    raise InputError(
-                        f"skills: skill {name}: freely: {short(word)} is no group of world.yaml"
-                        f"{did_you_mean(word[1:-1], self.world.groups)}"
-                    )
+            self._check_freely(name, skill)
         if self.policy == OperatorPolicy():  # an operator may forbid what an example does
             for example in self.skills.examples:
                 fault = self.check(Plan.from_rows(example.plan)) if example.plan else ""
                 if fault:
                     raise InputError(f"skills: example {short(example.say)}: {fault}")
+
+    def _check_freely(self, name: str, skill: Skill) -> None:
+        """Raises: InputError where a skill is meant for what its first parameter cannot be."""
+        if not skill.freely:
+            return
+        if not skill.parameters:
+            raise InputError(f"skills: skill {name}: freely: it has no parameter; leave freely out")
+        first = next(iter(skill.parameters.values()))
+        groups = [f"<{group}>" for group in self.world.groups]
+        known = [*self.values(first), *groups]
+        for word in skill.freely:
+            if word not in known and (word.startswith("<") or self.values(first)):
+                raise InputError(
+                    f"skills: skill {name}: freely: {short(word)} is unknown (allowed: {', '.join(known)[:200]})"
+                    f"{did_you_mean(word, known)}"
+                )
 
     def under(self, policy: OperatorPolicy) -> Domain:
         """The same robot under another operator's policy. Raises: InputError for a name that it does not know."""
