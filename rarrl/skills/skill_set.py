@@ -178,8 +178,8 @@ class Skill(_Part):
     )
     freely: tuple[str, ...] = Field(
         default=(),
-        description="what it is meant for: names, groups (<food>) or texts of its first parameter; with anything else a "
-        "person has to say yes each time, also where the instruction asks for it; none given: no such list",
+        description="what it is meant for: names, groups (<food>) or texts of its first parameter; with anything else "
+        "a person has to say yes each time, also where the instruction asks for it; none given: no such list",
     )
     needs: tuple[str, ...] = Field(default=(), description="facts that must hold before, such as `at {thing.place}`")
     gives: tuple[str, ...] = Field(default=(), description="facts that hold after success, such as `holding {thing}`")

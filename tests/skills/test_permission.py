@@ -7,6 +7,7 @@ from rarrl.errors import InputError
 from rarrl.skills.domain import Domain
 from rarrl.skills.facts import State
 from rarrl.skills.permission import Permission
+from rarrl.skills.plan import Step
 from rarrl.skills.skill_set import SkillSet
 from rarrl.skills.world import World
 
@@ -133,3 +134,38 @@ def test_a_skill_asks_nobody_unless_its_maker_says_so():
 def test_a_misspelt_rule_is_told(confirm):
     with pytest.raises((InputError, ValueError)):
         home(**confirm)
+
+
+def meant_for(skill, *freely):
+    made = home()
+    changed = made.skills.skills[skill].model_copy(update={"freely": freely})
+    skills = made.skills.model_copy(update={"skills": {**made.skills.skills, skill: changed}})
+    return Domain(skills, made.made)
+
+
+def test_what_a_skill_is_not_meant_for_needs_a_yes_each_time_however_it_is_asked_for():
+    domain = meant_for("heat", "plate", "<sharp>")
+    assert why("heat the plate", "heat plate stove", domain) == why("heat the knife", "heat knife stove", domain) == ""
+    assert "does not ask to heat" in why("bring the plate", "heat plate stove", domain)  # listed is not asked for
+    told = why("Please heat the cup.", "heat cup stove", domain)
+    assert told == "heat is not meant for 'cup', which needs a person's yes each time"
+    assert why("Please heat the cup.", "heat cup stove", domain, prepares=True) == told
+    assert why("put the plate into the cupboard", "open cupboard", meant_for("open", "door"), prepares=True) != ""
+
+
+def test_a_text_has_to_be_one_that_the_skill_is_meant_for():
+    permission = Permission("say dinner is ready, say nobody is home", meant_for("say", "dinner is ready"))
+    assert permission.question(Step("say", ("Dinner is ready",)), State()) == ""
+    assert "not meant for 'nobody is home'" in permission.question(Step("say", ("nobody is home",)), State())
+
+
+@pytest.mark.parametrize(
+    ("skill", "word"), [("heat", "plat"), ("heat", "<shapr>"), ("say", "<shapr>"), ("open", "cup")]
+)
+def test_a_misspelt_name_among_them_is_told(skill, word):
+    with pytest.raises(InputError, match=f"skill {skill}: freely: .*{word}.* is unknown"):
+        meant_for(skill, word)
+
+
+def test_a_model_need_not_know_a_group_that_only_they_speak_of():
+    assert "sharp" in home().told_groups and "sharp" not in meant_for("heat", "<sharp>").told_groups
