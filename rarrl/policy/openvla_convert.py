@@ -7,7 +7,7 @@ what is around it, 1 GB in float32, is held whole. The vision tower is not conve
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -21,7 +21,7 @@ from rarrl.files import write_json_atomic
 from rarrl.llama.gguf import llama_metadata, write_gguf
 from rarrl.llama.shape import LlamaShape
 from rarrl.policy.openvla import CARD, Robot
-from rarrl.strict_json import read_json
+from rarrl.strict_json import parse_json, read_json
 
 LLAMA = "language_model."
 OUTER = ("projector.", "proprio_projector.", "action_head.")
@@ -144,17 +144,19 @@ def stored_tensors(folder: Path) -> dict[str, Stored]:
             if not 2 <= length <= min(HEADER_BYTES, size - 8):
                 raise InputError(f"checkpoint: {path} is no safetensors file; download it again")
             try:
-                header = json.loads(file.read(length))
+                header = parse_json(file.read(length), "checkpoint", f"the header of {path}", "download it again")
                 for name, about in header.items():
                     if name == "__metadata__":
                         continue
                     first, last = about["data_offsets"]
+                    if not all(type(n) is int and n >= 0 for n in (first, last, *about["shape"])):
+                        raise ValueError(f"{name}: sizes that are none")
                     entry = Stored(path, str(about["dtype"]), tuple(about["shape"]), 8 + length + first)
                     wanted = name.startswith((LLAMA, *OUTER))
                     if wanted and entry.kind not in TYPES:
                         raise InputError(f"checkpoint: {name} is {entry.kind}; allowed: {', '.join(TYPES)}")
                     if wanted and (
-                        last - first != int(np.prod(entry.shape)) * TYPES[entry.kind].itemsize
+                        last - first != math.prod(entry.shape) * TYPES[entry.kind].itemsize
                         or not 0 <= first <= last <= size - 8 - length
                     ):
                         raise InputError(f"checkpoint: {path}: {name} is cut off; download it again")
@@ -172,20 +174,26 @@ def llama_shape(folder: Path, stored: Mapping[str, Stored], text: Mapping[str, A
     needed = (embed, f"{first}mlp.gate_proj.weight", f"{first}self_attn.k_proj.weight")
     if missing := [name for name in needed if name not in stored]:
         raise InputError(f"checkpoint: {folder} lacks {missing[0]}: it is not of the OpenVLA kind")
-    layers = {int(m[1]) for name in stored if (m := re.match(rf"{LLAMA}model\.layers\.(\d+)\.", name))}
-    vocab, width = stored[embed].shape
-    heads = int(text.get("num_attention_heads") or max(1, width // HEAD_WIDTH))
-    return LlamaShape(
-        layers=1 + max(layers),
-        width=width,
-        heads=heads,
-        kv_heads=stored[needed[2]].shape[0] * heads // width,
-        ffn=stored[needed[1]].shape[0],
-        context=int(text.get("max_position_embeddings", 2048)),
-        vocab=vocab,
-        rope_base=float(text.get("rope_theta", 10000.0)),
-        norm_eps=float(text.get("rms_norm_eps", 1e-6)),
-    )
+    layers = {int(m[1]) for name in stored if (m := re.match(rf"{LLAMA}model\.layers\.([0-9]{{1,4}})\.", name))}
+    if layers != set(range(len(layers))):  # a number alone may not say how long to count
+        raise InputError(f"checkpoint: {folder} lacks a layer before layer {max(layers)}; download it again")
+    try:
+        vocab, width = stored[embed].shape
+        heads = int(text.get("num_attention_heads") or max(1, width // HEAD_WIDTH))
+        return LlamaShape(
+            layers=len(layers),
+            width=width,
+            heads=heads,
+            kv_heads=stored[needed[2]].shape[0] * heads // width,
+            ffn=stored[needed[1]].shape[0],
+            context=int(text.get("max_position_embeddings", 2048)),
+            vocab=vocab,
+            rope_base=float(text.get("rope_theta", 10000.0)),
+            norm_eps=float(text.get("rms_norm_eps", 1e-6)),
+        )
+    except (ValueError, TypeError, IndexError, ArithmeticError) as error:
+        why = " ".join(str(error).split())[:100]
+        raise InputError(f"checkpoint: {folder}: sizes of no Llama ({why}); download it again") from None
 
 
 def interleaved(weights: np.ndarray, heads: int) -> np.ndarray:
@@ -204,6 +212,8 @@ def tokenizer(path: Path, vocab: int) -> tuple[int, dict[str, tuple[Any, str]]]:
     try:
         pieces = dict(found["model"]["vocab"])
         pieces |= {str(token["content"]): int(token["id"]) for token in found.get("added_tokens", [])}
+        if not all(type(number) is int for number in pieces.values()):
+            raise ValueError("tokens that have no number")
     except (KeyError, TypeError, ValueError):
         raise InputError(f"tokenizer: {path} is no tokenizer of transformers; take the checkpoint's own") from None
     numbers = sorted(pieces.values())

@@ -106,6 +106,7 @@ class ViewServer:
         remember(self.token)
         self.page, self.policy = _page()
         self._frame = _Frame(0, {})
+        self._unshown: set[str] = set()
         self._changed = threading.Condition()
         self._viewers = 0
         self._closed = False
@@ -190,8 +191,7 @@ class ViewServer:
                 if name in before and before[name][0] is part:
                     parts[name] = before[name]
                 elif part is not None:
-                    parts[name] = (part, f"event: {name}\ndata: {encode(part)}\n\n".encode())
-                    self.counts["encoded"] += 1
+                    parts[name] = (part, self._encoded(name, part))
         except Exception:  # whatever it is, the robot goes on, and the view with the next look
             logger.exception("view: a look failed")
             return
@@ -199,6 +199,19 @@ class ViewServer:
             with self._changed:
                 self._frame = _Frame(self._frame.number + 1, parts)
                 self._changed.notify_all()
+
+    def _encoded(self, name: str, part: Any) -> bytes:
+        """How a part is sent; b"" of one that cannot be shown: the others are shown on."""
+        try:
+            data = f"event: {name}\ndata: {encode(part)}\n\n".encode()
+        except Exception:
+            if name not in self._unshown:  # once: the next ones are often like it
+                self._unshown.add(name)
+                logger.exception("view: %s cannot be shown", name)
+            return b""
+        self._unshown.discard(name)
+        self.counts["encoded"] += 1
+        return data
 
     def stream(self, connection: socket.socket) -> None:
         """Sends what changes, until the browser goes."""

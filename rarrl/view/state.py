@@ -245,8 +245,10 @@ def _plain(value: Any) -> Any:
 
 
 def _numbers(values: np.ndarray) -> Any:
-    if np.isfinite(values).all():
-        return np.round(values.astype(np.float64), DIGITS).tolist()
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounded = np.round(values.astype(np.float64), DIGITS)
+    if np.isfinite(rounded).all():  # the ends of the range overflow as they are rounded
+        return rounded.tolist()
     return [_plain(each) for each in values.tolist()] if values.ndim == 1 else [_numbers(row) for row in values]
 
 
@@ -295,11 +297,14 @@ def squares_over(
     if T_base_camera is not None:
         centres_m = centres_m[centres_m @ T_base_camera[2, :3] + T_base_camera[2, 3] >= low_m]
     x, y, z = centres_m.T
-    u, v, side = rig.cx + rig.fx * x / z, rig.cy + rig.fy * y / z, rig.fx * side_m / z
+    with np.errstate(over="ignore", invalid="ignore"):  # a camera of absurd numbers shows nothing
+        u, v, side = rig.cx + rig.fx * x / z, rig.cy + rig.fy * y / z, rig.fx * side_m / z
     inside = (u > -side) & (v > -side) & (u < rig.width + side) & (v < rig.height + side)
     rows = np.column_stack([u, v, side, z])[inside]
     near = np.argsort(rows[:, 3], kind="stable")[:most]
-    return rows[near[::-1]].astype(np.float32)
+    with np.errstate(over="ignore"):
+        shown = rows[near[::-1]].astype(np.float32)
+    return shown[np.isfinite(shown).all(axis=1)]
 
 
 def gate_state(config: GateConfig, action: str, reason: str, detail: str, v_m_s: float) -> GateState:

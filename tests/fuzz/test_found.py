@@ -5,6 +5,8 @@ import itertools
 import json
 import logging
 import os
+import struct
+import time
 import zipfile
 
 import numpy as np
@@ -12,6 +14,8 @@ import pytest
 
 from rarrl.errors import InputError, RarrlError, plain_line
 from rarrl.files import read_file, read_npz
+from rarrl.policy.openvla_convert import Stored, llama_shape, stored_tensors, tokenizer
+from rarrl.reasoner.refusal import refusal
 from rarrl.strict_json import MAX_JSON_VALUES, parse_json
 from rarrl.strict_yaml import parse_yaml
 
@@ -279,3 +283,62 @@ def test_a_model_s_own_signs_in_a_refused_step():
     with pytest.raises(BrokenRuleError) as error:
         read_answer('{"plan": [["put", "cu\x7fp"]]}', Role.PLANNER, domain=toy())
     assert str(error.value).isprintable() and "\\x7f" in str(error.value)
+
+
+@pytest.mark.parametrize("page", [b"<script>" * 60_000, b"<style " * 60_000, b"<" * 500_000, b"<!-- " * 90_000])
+def test_an_error_page_of_tags_without_end_is_read_in_one_pass(page):
+    begun = time.thread_time()
+    assert refusal(502, page).status == 502
+    assert time.thread_time() - begun < 5.0  # it took minutes, in which no other thread of the process ran
+
+
+def test_an_error_page_s_words_are_told_without_its_scripts():
+    page = b"<html><style>p {}</style><SCRIPT>x < y</SCRIPT><p>502 <b>Bad</b> Gateway</p><script>never()"
+    assert refusal(502, page).words.split() == ["502", "Bad", "Gateway"]
+
+
+NAME = "language_model.model.embed_tokens.weight"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "[" * 100_000,
+        f'{{"{NAME}": {{"dtype": "F32", "shape": [1e999], "data_offsets": [0, 16]}}}}',
+        f'{{"{NAME}": {{"dtype": "F32", "shape": [-2, -2], "data_offsets": [0, 16]}}}}',
+        f'{{"{NAME}": {{"dtype": "F32", "shape": [4], "data_offsets": [0.0, 16.0]}}}}',
+        f'{{"{NAME}": {{"dtype": "F32", "shape": [4], "data_offsets": [true, 17]}}}}',
+        f'{{"{NAME}": {{"dtype": "F32", "shape": [{"4, " * 40}4], "data_offsets": [0, 16]}}}}',
+        f'{{"{NAME}": {{"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}, "{NAME}": {{}}}}',
+    ],
+)
+def test_a_checkpoint_s_header(tmp_path, header):
+    (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", len(header)) + header.encode() + bytes(64))
+    assert "a.safetensors" in refused(stored_tensors, tmp_path)
+
+
+def llama_of(path, **shapes):
+    needed = ("embed_tokens", "layers.0.mlp.gate_proj", "layers.0.self_attn.k_proj")
+    stored = {f"language_model.model.{name}.weight": Stored(path, "F32", (8, 4), 0) for name in needed}
+    return stored | {f"language_model.model.{n}.weight": Stored(path, "F32", s, 0) for n, s in shapes.items()}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "text", "words"),
+    [
+        ({"embed_tokens": (4,)}, {}, "sizes of no Llama"),
+        ({"embed_tokens": (4, 0)}, {}, "sizes of no Llama"),
+        ({}, {"num_attention_heads": "four"}, "sizes of no Llama"),
+        ({}, {"num_attention_heads": [4]}, "sizes of no Llama"),
+        ({}, {"max_position_embeddings": 1e308, "rope_theta": None}, "sizes of no Llama"),
+        ({"layers.999.mlp.gate_proj": (8, 4)}, {}, "lacks a layer before layer 999"),
+    ],
+)
+def test_a_checkpoint_of_no_llama(tmp_path, shapes, text, words):
+    assert words in refused(llama_shape, tmp_path, llama_of(tmp_path, **shapes), text)
+
+
+def test_a_tokenizer_whose_tokens_have_no_numbers(tmp_path):
+    path = tmp_path / "tokenizer.json"
+    path.write_text('{"model": {"vocab": {"a": 0, "b": "c"}}}')
+    assert "no tokenizer" in refused(tokenizer, path, 300)

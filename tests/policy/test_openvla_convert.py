@@ -122,7 +122,7 @@ def test_what_is_missing_or_damaged_is_refused_in_one_line(tmp_path):
     shard.write_bytes(whole[:-100])
     refused("cut off")
     shard.write_bytes(b"\x10\0\0\0\0\0\0\0{not json at all")
-    refused("no safetensors file")
+    refused("is not whole JSON")
     shard.unlink()
     refused("missing, must be|lacks")
     shard.write_bytes(whole)

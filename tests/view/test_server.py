@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -297,6 +298,16 @@ def test_a_source_that_fails_stops_neither_the_server_nor_itself(served, robot, 
         until(lambda: "a look failed" in caplog.text)
         robot.look = good
         assert len(connection.events(4)) == 4
+
+
+def test_a_part_that_cannot_be_shown_takes_no_other_with_it(served, robot, caplog):
+    good = robot.look
+    robot.look = lambda: replace(good(), controls=replace(good().controls, source=object()))
+    with Stream(served) as connection:
+        until(lambda: "controls cannot be shown" in caplog.text)
+        shown = {name for name, _ in connection.events(6)}
+    assert "moment" in shown and "controls" not in shown
+    assert caplog.text.count("controls cannot be shown") == 1
 
 
 def test_closing_ends_all(robot):

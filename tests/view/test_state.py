@@ -54,6 +54,16 @@ def test_numbers_are_rounded_and_what_is_not_finite_is_null():
     told = json.loads(encode(moment))
     assert told["t_s"] == 1.235 and told["pose"] == [None, 2.0, None] and told["path"] == [[0.123, None]]
     assert json.loads(encode(Camera(b"jpeg", 320, 240, None)))["voxels"] is None
+    far = json.loads(encode(Moment(path=np.array([[1e308, -1e308], [0.12345, 1.0]]))))
+    assert far["path"] == [[1e308, -1e308], [0.123, 1.0]]
+
+
+@pytest.mark.parametrize("focal_px", [1e38, 1e300, 1e308])
+def test_a_camera_of_absurd_numbers_shows_only_squares_that_are_finite(focal_px):
+    rig = CameraRig(focal_px, focal_px, 159.5, 119.5, 0.12, 320, 240)
+    squares = squares_over(np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 1e-3], [1e38, 0.0, 3e38]]), 0.05, rig)
+    assert np.isfinite(squares).all()
+    assert json.loads(encode(Camera(b"jpeg", 320, 240, squares)))["voxels"] == squares.tolist()
 
 
 def test_no_text_shows_a_secret():
