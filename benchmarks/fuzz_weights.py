@@ -149,6 +149,29 @@ def _openvla_weights(place: Path) -> tuple[Parse, Mutator]:
     return at(place / "w.safetensors", lambda path: load_weights(path, 8, robot)), safetensors_of([seed])
 
 
+@target("OpenVLA's checkpoint")
+def _checkpoint(place: Path) -> tuple[Parse, Mutator]:
+    from safetensors.numpy import save
+
+    from rarrl.policy.openvla_convert import llama_shape, stored_tensors
+
+    names = ("embed_tokens", "layers.0.mlp.gate_proj", "layers.0.self_attn.k_proj")
+    seed = save({f"language_model.model.{name}.weight": np.zeros((4, 4), np.float32) for name in names})
+
+    def read(path: Path) -> object:
+        return llama_shape(path.parent, stored_tensors(path.parent), {})
+
+    return at(place / "model.safetensors", read), safetensors_of([seed])
+
+
+@target("checkpoint's tokenizer")
+def _tokenizer(place: Path) -> tuple[Parse, Mutator]:
+    from rarrl.policy.openvla_convert import tokenizer
+
+    seed = {"model": {"vocab": {f"t{i}": i for i in range(262)}}, "added_tokens": [{"id": 262, "content": "<PAD>"}]}
+    return at(place / "tokenizer.json", lambda path: tokenizer(path, 300)), json_of([seed])
+
+
 @target("detector's network", native=True)
 def _confidence(place: Path) -> tuple[Parse, Mutator]:
     from rarrl.perception.confidence import SHIPPED, read_confidence
