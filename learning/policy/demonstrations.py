@@ -131,6 +131,19 @@ def _arrays(frames: Frames) -> tuple[np.ndarray, ...]:
     return tuple(vars(frames).values())
 
 
+MAX_SIDE_PX = 4096
+"""Of a picture in a shard: a hundred bytes can claim to be one of gigabytes."""
+
+
+def _small(png: np.ndarray) -> np.ndarray:
+    """`png`, whose head says what size it unpacks to. Raises: ValueError for other formats and larger ones."""
+    head = png[:24].tobytes()
+    sides = [int.from_bytes(head[at : at + 4], "big") for at in (16, 20)]
+    if not head.startswith(b"\x89PNG\r\n\x1a\n") or not all(1 <= side <= MAX_SIDE_PX for side in sides):
+        raise ValueError(f"a picture that is no PNG of at most {MAX_SIDE_PX} pixels a side")
+    return png
+
+
 def _parse(path: Path, data: bytes) -> tuple[RobotInfo, TaskInfo, Frames]:
     import cv2
 
@@ -144,7 +157,7 @@ def _parse(path: Path, data: bytes) -> tuple[RobotInfo, TaskInfo, Frames]:
         task = TaskInfo(task_info["name"], tuple(task_info["instructions"]), task_info["scene"], task_info["opposite"])
         ends = tensors["png_ends"]
         pictures = [
-            np.asarray(cv2.imdecode(tensors["png"][first:last], cv2.IMREAD_COLOR))[:, :, ::-1]
+            np.asarray(cv2.imdecode(_small(tensors["png"][first:last]), cv2.IMREAD_COLOR))[:, :, ::-1]
             for first, last in zip([0, *ends[:-1]], ends, strict=True)
         ]
         images = np.stack(pictures).reshape(-1, len(robot.cameras), *pictures[0].shape)

@@ -11,6 +11,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from policy_fixtures import ROBOT, TASKS, frames_of
 
 from rarrl.errors import InputError, RarrlError, plain_line
 from rarrl.files import read_file, read_npz
@@ -18,6 +19,7 @@ from rarrl.policy.openvla_convert import Stored, llama_shape, stored_tensors, to
 from rarrl.reasoner.refusal import refusal
 from rarrl.strict_json import MAX_JSON_VALUES, parse_json
 from rarrl.strict_yaml import parse_yaml
+from rarrl_learning.policy.demonstrations import load_demonstrations, write_shard
 
 
 def refused(read, *given):
@@ -342,3 +344,14 @@ def test_a_tokenizer_whose_tokens_have_no_numbers(tmp_path):
     path = tmp_path / "tokenizer.json"
     path.write_text('{"model": {"vocab": {"a": 0, "b": "c"}}}')
     assert "no tokenizer" in refused(tokenizer, path, 300)
+
+
+@pytest.mark.parametrize("side", [0, 4097, 32_000])
+def test_a_picture_of_demonstrations_that_claims_gigabytes_is_not_unpacked(tmp_path, side):
+    pytest.importorskip("cv2")
+    path = tmp_path / "a.safetensors"
+    write_shard(path, ROBOT, TASKS[0], frames_of(TASKS[0], 2, 0), {})
+    data = path.read_bytes()
+    at = data.index(b"IHDR") + 4
+    path.write_bytes(data[:at] + struct.pack(">I", side) + data[at + 4 :])
+    assert "no PNG of at most 4096 pixels a side" in refused(load_demonstrations, [tmp_path])
