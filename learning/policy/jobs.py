@@ -38,6 +38,7 @@ def train_policy(
     seed: int = 0,
     command: str = "rarrl train policy",
     progress: Progress | None = None,
+    start: Path | None = None,
 ) -> dict[str, Any]:
     """Trains a policy on demonstrations by behaviour cloning, and writes it as a policy folder.
 
@@ -54,6 +55,7 @@ def train_policy(
         seed: Of the weights and the batches.
         command: What the card names as its origin.
         progress: Called with the number of steps that are done, and the running loss as text.
+        start: Folder of a policy whose weights a new run begins with, its words by their name; None: random ones.
 
     Returns: The card; its `metrics` hold `loss` and `validation_l1`, both mean L1 in the network's units.
 
@@ -68,6 +70,7 @@ def train_policy(
     except ImportError:
         raise DependencyMissingError(NEEDS_TORCH) from None
     from .export import export_policy
+    from .model import adopted, load_model
 
     torch.set_num_threads(threads)
     demonstrations = load_demonstrations(data)
@@ -79,7 +82,8 @@ def train_policy(
     else:
         spec = train.make_spec(demonstrations, layers=layers)
 
-    model, losses = train.fit_policy(demonstrations, spec, out, settings, seed, progress)
+    known = adopted(load_model(start), spec) if start is not None else None
+    model, losses = train.fit_policy(demonstrations, spec, out, settings, seed, progress, known)
 
     card = {
         "what": "a language-conditioned action policy: words, pictures and proprioception in, a chunk of actions out",

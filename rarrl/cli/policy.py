@@ -105,6 +105,9 @@ def train_policy(
         list[str] | None, typer.Option(metavar="TEXT", help="TASK=W: how often a task is drawn; default 1.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Of torch; two on busy cores are slower than one.")] = 1,
+    start: Annotated[
+        Path | None, typer.Option(help="A policy folder whose weights a new run begins with; its words by their name.")
+    ] = None,
     seed: SeedOption = 0,
 ) -> None:
     """Train a policy on demonstrations (behaviour cloning). Interrupt it at will: the same command goes on."""
@@ -115,7 +118,7 @@ def train_policy(
     check_output(out / "card.json", "--out")
     weights = dict(_weight(text) for text in weight or [])
     with progress("training", steps) as update:
-        card = jobs.train_policy(data, out, steps, batch, layers, weights, threads, seed, command_line(), update)
+        card = jobs.train_policy(data, out, steps, batch, layers, weights, threads, seed, command_line(), update, start)
     typer.echo(f"policy: {out} (validation L1 {card['metrics']['validation_l1']:.4f})")
 
 
