@@ -17,6 +17,7 @@ import numpy as np
 from rarrl.errors import DependencyMissingError, InputError
 from rarrl.files import read_file, sha256
 from rarrl.policy.base import Observation
+from rarrl.policy.relevance import FILE as RELEVANCE
 from rarrl.policy.relevance import load_relevance
 from rarrl.policy.serve import GGUF
 from rarrl.results import Figure, machine, versions
@@ -165,7 +166,8 @@ def train_policy_student(
     """Distils a policy into a transformer of fewer blocks, and writes it as `<name>.gguf` into the policy's folder.
 
     Args:
-        policy: Folder of the policy, with the scorer that `train_policy_speed` made.
+        policy: Folder of the policy. Its scorer of patches is learned here where `train_policy_speed` made none; the
+            policy itself stays as it is.
         data: Folders of demonstrations.
         name: Letters, digits, - and _; not the name of the policy's own file.
         blocks: Of the student's transformer; fewer than the policy has.
@@ -180,17 +182,17 @@ def train_policy_student(
         policy's actions.
 
     Raises:
-        InputError: For another name, number of blocks, or a policy without a scorer.
+        InputError: For another name or number of blocks.
         DependencyMissingError: Without torch.
     """
     try:
         import torch
 
-        from . import student
+        from . import student, train
         from .model import load_model
     except ImportError:
         raise DependencyMissingError(NEEDS_TORCH) from None
-    from .export import export_student
+    from .export import export_relevance, export_student
 
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or f"{name}.gguf" == GGUF:
         raise InputError(f"name: allowed are letters, digits, - and _, and not the policy's own file; got {name!r}")
@@ -200,6 +202,8 @@ def train_policy_student(
     demonstrations = load_demonstrations(data)
     teacher = load_model(policy)
 
+    if not (policy / RELEVANCE).exists():
+        export_relevance(train.train_relevance(teacher, demonstrations, seed=seed), policy)
     relevance = load_relevance(policy, teacher.spec)
     settings = student.student_settings(teacher, steps, dict(weights or {}))
     model, losses = student.fit_student(teacher, relevance, demonstrations, settings, blocks, samples, seed, progress)

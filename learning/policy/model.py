@@ -109,7 +109,17 @@ def adopted(start: PolicyModel, spec: PolicySpec) -> PolicyModel:
     as the unknown word, and first and last layers such that its actions on known words are those of `start`.
 
     Raises: InputError where cameras, proprioception, actions or sizes differ."""
-    for name in ("cameras", "image_size", "proprio_names", "action_names", "horizon", "layers", "width", "heads", "ffn"):
+    for name in (
+        "cameras",
+        "image_size",
+        "proprio_names",
+        "action_names",
+        "horizon",
+        "layers",
+        "width",
+        "heads",
+        "ffn",
+    ):
         had, asked = getattr(start.spec, name), getattr(spec, name)
         if had != asked:
             raise InputError(f"start: that policy has {name} {had}, the new one needs {asked}; name another")
