@@ -106,6 +106,17 @@ def test_a_run_begins_with_another_policy(recorded, tmp_path):
     assert "start: that policy has layers 1, the new one needs 2" in deeper.output
 
 
+@pytest.mark.slow
+def test_a_preset_alone_is_played_beside_the_whole(tmp_path):
+    pytest.importorskip("metaworld")
+    path = tmp_path / "speed.json"
+    done = rarrl("bench", "policy", "--rounds", "2", "--episodes", "1", "--no-parts", "--json", str(path))
+    assert done.exit_code == 0, done.output
+    found = json.loads(path.read_text())
+    assert [row["setting"] for row in found["tables"]["success, trained words"]] == ["whole", "tuned"]
+    assert found["figures"]["kept_tuned"]["n"] == 7
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
