@@ -31,6 +31,8 @@ def test_demonstrations_become_a_policy_that_runs(recorded, tmp_path):
         check_policy(policy)
     assert rarrl("train", "policy", *arguments, "--steps", "3").exit_code == 0  # goes on
     assert json.loads((out / "card.json").read_text())["files"] != card["files"]
+    assert rarrl("train", "policy", *arguments, "--steps", "3").exit_code == 0  # nothing is left to do
+    assert json.loads((out / "card.json").read_text())["metrics"].keys() == {"validation_l1"}
 
 
 @pytest.mark.slow
