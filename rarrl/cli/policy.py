@@ -22,7 +22,7 @@ HOUSEHOLD = "household"
 ShippedOption = Annotated[
     Path | None,
     typer.Option(
-        help="A policy folder, or metaworld, household, tabletop, libero_object: one of the package; default: its own."
+        help="A policy folder, or one of the package: metaworld, tabletop, libero_object, libero_goal, libero_spatial."
     ),
 ]
 TaskOption = Annotated[
