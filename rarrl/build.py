@@ -85,7 +85,7 @@ def make_policy(
     Args:
         policy: the section `policy` of a configuration (it then holds the other arguments, too), or one of
             FOLDER: a folder as `rarrl train policy` writes it; empty: the shipped one for Meta-World,
-            metaworld, household, tabletop, libero_object: a shipped one,
+            metaworld, household, tabletop, libero_object, libero_goal, libero_spatial: a shipped one,
             hf:ORG/NAME@COMMIT: a folder on the Hugging Face hub, downloaded once,
             openvla:FOLDER#package.module:features: an OpenVLA checkpoint, see docs/how-to/run-an-openvla-checkpoint.md,
             package.module:Class: a class of your own, or a function that returns a `rarrl.policy.base.Policy`; it is

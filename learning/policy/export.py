@@ -39,6 +39,13 @@ def export_policy(
     write_json_atomic(folder / CARD, {**card, "spec": model.spec.model_dump(mode="json"), "files": files})
 
 
+def export_relevance(relevance: Relevance, folder: Path) -> None:
+    """Writes a scorer of patches beside a policy, and its hash into the card."""
+    card = json.loads(read_file(folder / CARD, "policy"))
+    card["files"][RELEVANCE] = relevance.save(folder)
+    write_json_atomic(folder / CARD, card)
+
+
 def export_student(model: PolicyModel, folder: Path, name: str, facts: dict[str, Any]) -> None:
     """Writes the transformer of `model` beside that of the folder's policy, and its hash and `facts` into the card."""
     _write_transformer(model, folder / name, half=True)

@@ -17,6 +17,7 @@ import numpy as np
 from rarrl.errors import DependencyMissingError, InputError
 from rarrl.files import read_file, sha256
 from rarrl.policy.base import Observation
+from rarrl.policy.relevance import FILE as RELEVANCE
 from rarrl.policy.relevance import load_relevance
 from rarrl.policy.serve import GGUF
 from rarrl.results import Figure, machine, versions
@@ -38,6 +39,7 @@ def train_policy(
     seed: int = 0,
     command: str = "rarrl train policy",
     progress: Progress | None = None,
+    start: Path | None = None,
 ) -> dict[str, Any]:
     """Trains a policy on demonstrations by behaviour cloning, and writes it as a policy folder.
 
@@ -54,6 +56,7 @@ def train_policy(
         seed: Of the weights and the batches.
         command: What the card names as its origin.
         progress: Called with the number of steps that are done, and the running loss as text.
+        start: Folder of a policy whose weights a new run begins with, its words by their name; None: random ones.
 
     Returns: The card; its `metrics` hold `loss` and `validation_l1`, both mean L1 in the network's units.
 
@@ -68,6 +71,7 @@ def train_policy(
     except ImportError:
         raise DependencyMissingError(NEEDS_TORCH) from None
     from .export import export_policy
+    from .model import adopted, load_model
 
     torch.set_num_threads(threads)
     demonstrations = load_demonstrations(data)
@@ -79,7 +83,8 @@ def train_policy(
     else:
         spec = train.make_spec(demonstrations, layers=layers)
 
-    model, losses = train.fit_policy(demonstrations, spec, out, settings, seed, progress)
+    known = adopted(load_model(start), spec) if start is not None else None
+    model, losses = train.fit_policy(demonstrations, spec, out, settings, seed, progress, known)
 
     card = {
         "what": "a language-conditioned action policy: words, pictures and proprioception in, a chunk of actions out",
@@ -161,7 +166,8 @@ def train_policy_student(
     """Distils a policy into a transformer of fewer blocks, and writes it as `<name>.gguf` into the policy's folder.
 
     Args:
-        policy: Folder of the policy, with the scorer that `train_policy_speed` made.
+        policy: Folder of the policy. Its scorer of patches is learned here where `train_policy_speed` made none; the
+            policy itself stays as it is.
         data: Folders of demonstrations.
         name: Letters, digits, - and _; not the name of the policy's own file.
         blocks: Of the student's transformer; fewer than the policy has.
@@ -176,17 +182,17 @@ def train_policy_student(
         policy's actions.
 
     Raises:
-        InputError: For another name, number of blocks, or a policy without a scorer.
+        InputError: For another name or number of blocks.
         DependencyMissingError: Without torch.
     """
     try:
         import torch
 
-        from . import student
+        from . import student, train
         from .model import load_model
     except ImportError:
         raise DependencyMissingError(NEEDS_TORCH) from None
-    from .export import export_student
+    from .export import export_relevance, export_student
 
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or f"{name}.gguf" == GGUF:
         raise InputError(f"name: allowed are letters, digits, - and _, and not the policy's own file; got {name!r}")
@@ -196,6 +202,8 @@ def train_policy_student(
     demonstrations = load_demonstrations(data)
     teacher = load_model(policy)
 
+    if not (policy / RELEVANCE).exists():
+        export_relevance(train.train_relevance(teacher, demonstrations, seed=seed), policy)
     relevance = load_relevance(policy, teacher.spec)
     settings = student.student_settings(teacher, steps, dict(weights or {}))
     model, losses = student.fit_student(teacher, relevance, demonstrations, settings, blocks, samples, seed, progress)

@@ -14,8 +14,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from rarrl.errors import InputError
 from rarrl.policy.serve import GGUF, checked_gguf, load_card, load_outer
-from rarrl.policy.spec import PolicySpec
+from rarrl.policy.spec import PAD, UNKNOWN, PolicySpec
 
 from ..torch_llama import Llama, block_mask
 
@@ -101,6 +102,51 @@ class PolicyModel(nn.Module):
             x = block(x, rotation, mask, first=tokens - n if block is llama.blk[-1] else 0)
             found.append(llama.output_norm(x[:, -n:]))
         return found
+
+
+def adopted(start: PolicyModel, spec: PolicySpec) -> PolicyModel:
+    """A policy for other words, scales and sentences that begins with what `start` knows: words by their name, new ones
+    as the unknown word, and first and last layers such that its actions on known words are those of `start`.
+
+    Raises: InputError where cameras, proprioception, actions or sizes differ."""
+    for name in (
+        "cameras",
+        "image_size",
+        "proprio_names",
+        "action_names",
+        "horizon",
+        "layers",
+        "width",
+        "heads",
+        "ffn",
+    ):
+        had, asked = getattr(start.spec, name), getattr(spec, name)
+        if had != asked:
+            raise InputError(f"start: that policy has {name} {had}, the new one needs {asked}; name another")
+
+    old = start.spec
+    model = PolicyModel(spec)
+    state = start.state_dict()
+    rows = [PAD, UNKNOWN]
+    rows += [old.vocabulary.index(word) + 2 if word in old.vocabulary else UNKNOWN for word in spec.vocabulary]
+    state["word.weight"] = state["word.weight"][rows]
+
+    def tensor(values: tuple[float, ...]) -> torch.Tensor:
+        return torch.tensor(values, dtype=torch.float64)
+
+    weight, bias = (state[f"proprio_in.{part}"].double() for part in ("weight", "bias"))
+    moved = (tensor(spec.proprio_mean) - tensor(old.proprio_mean)) / tensor(old.proprio_scale)
+    state["proprio_in.bias"] = (bias + weight @ moved).float()
+    state["proprio_in.weight"] = (weight * tensor(spec.proprio_scale) / tensor(old.proprio_scale)).float()
+
+    weight, bias = (state[f"head_out.{part}"].double() for part in ("weight", "bias"))
+    span, new_span = (tensor(s.action_high) - tensor(s.action_low) for s in (old, spec))
+    middles = (tensor(s.action_high) + tensor(s.action_low) for s in (old, spec))
+    offset = next(middles) - next(middles)
+    state["head_out.weight"] = (weight * (span / new_span)[:, None]).float()
+    state["head_out.bias"] = ((bias * span + offset) / new_span).float()
+    model.load_state_dict(state)
+    return model
 
 
 def load_model(folder: Path) -> PolicyModel:

@@ -265,7 +265,8 @@ def fit_policy(
         start: the weights that a new run begins with; None: random ones
         relevance: chooses the patches, where the settings ask for some only
 
-    Returns: the averaged model, and `loss`, `validation_l1` (network units). Raises: InputError."""
+    Returns: the averaged model, and `loss` (where a step was left to do), `validation_l1` (network units).
+    Raises: InputError."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.tensorboard import SummaryWriter
 
@@ -308,7 +309,8 @@ def fit_policy(
 
     model.load_state_dict(average)
     model.eval()
-    return model, {"loss": loss_mean, "validation_l1": validate(model, batches)}
+    trained = {"loss": loss_mean} if first < settings.steps else {}
+    return model, {**trained, "validation_l1": validate(model, batches)}
 
 
 @torch.no_grad()

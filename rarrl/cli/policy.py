@@ -22,7 +22,7 @@ HOUSEHOLD = "household"
 ShippedOption = Annotated[
     Path | None,
     typer.Option(
-        help="A policy folder, or metaworld, household, tabletop, libero_object: one of the package; default: its own."
+        help="A policy folder, or one of the package: metaworld, tabletop, libero_object, libero_goal, libero_spatial."
     ),
 ]
 TaskOption = Annotated[
@@ -105,17 +105,25 @@ def train_policy(
         list[str] | None, typer.Option(metavar="TEXT", help="TASK=W: how often a task is drawn; default 1.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Of torch; two on busy cores are slower than one.")] = 1,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            help="A policy folder, or one of the package, with whose weights a new run begins; words by name."
+        ),
+    ] = None,
     seed: SeedOption = 0,
 ) -> None:
     """Train a policy on demonstrations (behaviour cloning). Interrupt it at will: the same command goes on."""
+    from rarrl.policy.registry import policy_folder
     from rarrl_learning.policy import jobs
 
     if out.exists() and not out.is_dir():
         raise InputError(f"--out: {out} is a file; give a folder")
     check_output(out / "card.json", "--out")
+    begun = policy_folder(str(start)) if start is not None else None
     weights = dict(_weight(text) for text in weight or [])
     with progress("training", steps) as update:
-        card = jobs.train_policy(data, out, steps, batch, layers, weights, threads, seed, command_line(), update)
+        card = jobs.train_policy(data, out, steps, batch, layers, weights, threads, seed, command_line(), update, begun)
     typer.echo(f"policy: {out} (validation L1 {card['metrics']['validation_l1']:.4f})")
 
 

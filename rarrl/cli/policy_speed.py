@@ -46,7 +46,7 @@ def train_policy_speed(
 
 @guarded("nothing was written; start again")
 def train_policy_student(
-    policy: Annotated[Path, typer.Option(help="The policy folder; it needs the scorer of `rarrl train policy-speed`.")],
+    policy: Annotated[Path, typer.Option(help="The policy folder; a scorer of patches is added where it has none.")],
     data: Annotated[list[Path], typer.Option(metavar="PATH", help="A folder of `rarrl data record`; repeat it.")],
     name: Annotated[str, typer.Option(help="NAME.gguf in the policy's folder is written.")] = "student",
     blocks: Annotated[int, typer.Option(min=1, help="Of the transformer; fewer than the policy has.")] = 1,
@@ -133,6 +133,9 @@ def bench_policy(
         list[str] | None,
         typer.Option(metavar="TEXT", help="trained, held_out or swapped instructions; repeat it. Default: trained."),
     ] = None,
+    parts: Annotated[
+        bool, typer.Option("--parts/--no-parts", help="Also play each part of the preset alone, and half chunks.")
+    ] = True,
     seed: SeedOption = 0,
     json: JsonOption = None,
 ) -> None:
@@ -155,7 +158,11 @@ def bench_policy(
     if episodes:
         starts = range(1000 * seed, 1000 * seed + episodes)
         for kind in words or ["trained"]:
-            solved = _games(where, folder, switches(chosen, spec.layers), kind, starts)
+            settings = switches(chosen, spec.layers)
+            if kind != "trained" or not parts:
+                settings = {name: settings[name] for name in ("whole", "tuned")}
+            halves = kind == "trained" and parts
+            solved = _games(where, folder, settings, kind, starts, halves)
             figures |= paired(solved, kind)
             tables[f"success, {kind} words"] = [
                 {"setting": name, **{task: f"{sum(games)}/{episodes}" for task, games in tasks.items()}}
@@ -170,19 +177,18 @@ def bench_policy(
 
 
 def _games(
-    suite: Suite, folder: Path, settings: dict[str, Preset], words: str, starts: Sequence[int]
+    suite: Suite, folder: Path, settings: dict[str, Preset], words: str, starts: Sequence[int], halves: bool
 ) -> dict[str, dict[str, list[bool]]]:
-    """{setting: {task: solved or not, by start}}; with trained words also of half chunks: asked twice as often."""
+    """{setting: {task: solved or not, by start}}. halves: also of half chunks, where the whole is asked twice as
+    often."""
     from rarrl.policy.serve import LlamaPolicy
     from rarrl_learning.policy.evaluate_speed import TrialRunner, speed_tasks
 
     tasks = speed_tasks(suite)
-    if words != "trained":
-        settings = {name: settings[name] for name in ("whole", "tuned")}
     with ExitStack() as stack:
         policies = [stack.enter_context(LlamaPolicy(folder, preset=preset)) for preset in settings.values()]
         seats = [(name, policy, policy.spec.horizon) for name, policy in zip(settings, policies, strict=True)]
-        if words == "trained":
+        if halves:
             seats.append(("half chunks", policies[0], policies[0].spec.horizon // 2))
         outcomes: dict[str, dict[str, list[bool]]] = {name: {task: [] for task in tasks} for name, *_ in seats}
         update = stack.enter_context(progress(f"playing, {words}", len(tasks)))

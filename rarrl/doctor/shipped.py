@@ -19,6 +19,7 @@ MODELS = (
     "policy_household",
     "policy_libero_goal",
     "policy_libero_object",
+    "policy_libero_spatial",
     "policy_metaworld",
     "policy_tabletop",
 )

@@ -138,7 +138,7 @@ def test_python_runs_the_package():
         (("data", "record", "--suite", "kitchen", "--out", "FULL/new"), "allowed: metaworld, tabletop"),
         (("eval", "policy", "--policy", "nope"), "no policy folder 'nope'"),
         (("eval", "policy", "--policy", "metawold"), "did you mean 'metaworld'"),
-        (("serve", "policy", "--policy", "nothing"), "shipped: household, libero_goal, libero_object, meta"),
+        (("serve", "policy", "--policy", "nothing"), "shipped: household, libero_goal, libero_object, libero_spa"),
         (("profile", "show", "groq-70b", "--picture", "FULL/x.bmp"), ".png"),
         (("profile", "import", "MISSING", "--provider", "a", "--size", "b", "--out", "FULL/p.json"), "does not exist"),
         (("alfred", "statistics", "EMPTY"), "no ALFRED data"),

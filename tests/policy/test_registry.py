@@ -79,7 +79,9 @@ def test_a_shipped_folder_is_meant_where_none_is_named():
         assert policy.spec == same.spec and len(policy.spec.cameras) == 2
 
 
-@pytest.mark.parametrize("name", ["household", "libero_goal", "libero_object", "metaworld", "tabletop"])
+@pytest.mark.parametrize(
+    "name", ["household", "libero_goal", "libero_object", "libero_spatial", "metaworld", "tabletop"]
+)
 def test_a_shipped_policy_has_a_name(name, tmp_path, monkeypatch):
     folder = SHIPPED.parent / f"policy_{name}"
     assert policy_folder(name) == folder and (folder / "card.json").exists()

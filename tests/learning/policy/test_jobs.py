@@ -1,6 +1,8 @@
 import json
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from rarrl.cli import app
@@ -29,6 +31,8 @@ def test_demonstrations_become_a_policy_that_runs(recorded, tmp_path):
         check_policy(policy)
     assert rarrl("train", "policy", *arguments, "--steps", "3").exit_code == 0  # goes on
     assert json.loads((out / "card.json").read_text())["files"] != card["files"]
+    assert rarrl("train", "policy", *arguments, "--steps", "3").exit_code == 0  # nothing is left to do
+    assert json.loads((out / "card.json").read_text())["metrics"].keys() == {"validation_l1"}
 
 
 @pytest.mark.slow
@@ -71,6 +75,48 @@ def test_fewer_blocks_learn_to_act_as_the_whole_policy_does(recorded, tmp_path):
         done = rarrl(*learn, *wrong)
         assert done.exit_code == 2, done.output
         assert words in done.output
+
+
+@pytest.mark.slow
+def test_a_student_needs_no_further_training_of_its_policy(recorded, tmp_path):
+    policy, data = tmp_path / "policy", ("--data", str(recorded))
+    made = ("--batch", "4", "--layers", "2", "--steps", "2")
+    assert rarrl("train", "policy", *data, *made, "--out", str(policy)).exit_code == 0
+    before = json.loads((policy / "card.json").read_text())["files"]
+    learn = ("train", "policy-student", "--policy", str(policy), *data, "--samples", "64", "--steps", "2")
+    done = rarrl(*learn)
+    assert done.exit_code == 0, done.output
+    after = json.loads((policy / "card.json").read_text())["files"]
+    assert before.items() <= after.items()
+    assert set(after) - set(before) == {"relevance.safetensors", "student.gguf"}
+    with LlamaPolicy(policy, preset=Preset(patches=2, gguf="student.gguf")) as student:
+        check_policy(student)
+
+
+def test_a_run_begins_with_another_policy(recorded, tmp_path):
+    first, out = tmp_path / "first", tmp_path / "out"
+    made = ("--data", str(recorded), "--batch", "4", "--layers", "1", "--steps", "1")
+    assert rarrl("train", "policy", *made, "--out", str(first)).exit_code == 0
+    done = rarrl("train", "policy", *made, "--out", str(out), "--start", str(first), "--seed", "1")
+    assert done.exit_code == 0, done.output
+    had, has = (load_file(folder / "policy.safetensors")["head_in.weight"] for folder in (first, out))
+    np.testing.assert_allclose(has, had, atol=1e-3)  # random weights would differ by a tenth
+    deeper = rarrl(
+        "train", "policy", *made[:-4], "--layers", "2", "--out", str(tmp_path / "deep"), "--start", str(first)
+    )
+    assert deeper.exit_code == 2
+    assert "start: that policy has layers 1, the new one needs 2" in deeper.output
+
+
+@pytest.mark.slow
+def test_a_preset_alone_is_played_beside_the_whole(tmp_path):
+    pytest.importorskip("metaworld")
+    path = tmp_path / "speed.json"
+    done = rarrl("bench", "policy", "--rounds", "2", "--episodes", "1", "--no-parts", "--json", str(path))
+    assert done.exit_code == 0, done.output
+    found = json.loads(path.read_text())
+    assert [row["setting"] for row in found["tables"]["success, trained words"]] == ["whole", "tuned"]
+    assert found["figures"]["kept_tuned"]["n"] == 7
 
 
 @pytest.mark.parametrize(

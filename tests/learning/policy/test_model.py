@@ -1,11 +1,14 @@
 """The torch policy: what its parts see, and that the fast forms are the slow ones."""
 
+import numpy as np
 import pytest
 from policy_fixtures import tiny_spec
 
+from rarrl.errors import InputError
+
 torch = pytest.importorskip("torch")
 
-from rarrl_learning.policy.model import PRIVILEGED, PolicyModel  # noqa: E402
+from rarrl_learning.policy.model import PRIVILEGED, PolicyModel, adopted  # noqa: E402
 
 
 @pytest.fixture
@@ -51,3 +54,33 @@ def test_words_and_pictures_do_not_see_the_proprioception(model, inputs):
     ]
     torch.testing.assert_close(states[0][:, :first], states[1][:, :first])
     assert not torch.allclose(states[0][:, first:], states[1][:, first:])
+
+
+def test_a_policy_for_other_words_and_scales_begins_with_what_another_one_knows(model, inputs):
+    _, images, _ = inputs
+    proprio = np.array([[0.3, -1.0], [2.0, 0.5]])
+    spec = tiny_spec(
+        vocabulary=("up", "right", "go"),
+        proprio_mean=(-1.0, 0.2),
+        proprio_scale=(0.5, 3.0),
+        action_low=(-2.0, -2.5),
+        action_high=(1.5, 4.0),
+    )
+
+    def acted(policy, text):
+        of = policy.spec
+        words = torch.from_numpy(np.stack(2 * [of.words(text)]))
+        with torch.no_grad():
+            scaled = policy(words, images, torch.from_numpy(of.scale_proprio(proprio)))[0].numpy()
+        low, high = np.array(of.action_low), np.array(of.action_high)
+        return low + (scaled + 1) / 2 * (high - low)
+
+    new = adopted(model, spec)
+    np.testing.assert_allclose(acted(new, "go right"), acted(model, "go right"), atol=1e-5)
+    # A word that is new begins as the unknown one.
+    np.testing.assert_allclose(acted(new, "go up"), acted(model, "go up"), atol=1e-5)
+    assert np.abs(acted(new, "go up") - acted(new, "go right")).max() > 1e-3
+
+    adopted(model, tiny_spec(max_words=7))
+    with pytest.raises(InputError, match="start: that policy has image_size 32, the new one needs 48"):
+        adopted(model, tiny_spec(image_size=48))
