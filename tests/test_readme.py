@@ -119,7 +119,7 @@ def resolved(words):
         if word not in getattr(command, "commands", {}):
             break
         command, used = command.commands[word], used + 1
-    return command, used, {option for parameter in command.params for option in parameter.opts}
+    return command, used, {each for option in command.params for each in (*option.opts, *option.secondary_opts)}
 
 
 # Figures
