@@ -30,6 +30,11 @@ def test_what_fills_in_the_first_half_does_not_count():
     assert soak.judged({"node": noise})[0] == {"grown": 0, "left": 0}
 
 
+def test_memory_that_stands_still_has_not_grown():
+    still = {f"{pages} pages": [(pages * 4 / 1024, 5, 9)] * 240 for pages in RNG.integers(5_000, 100_000, 100)}
+    assert soak.judged(still)[0] == {"grown": 0, "left": 0}
+
+
 def test_threads_and_files_that_stay_are_told():
     late = [*samples(0.0, 100), *samples(0.0, 50, threads=5), *samples(0.0, 50, threads=6, files=11)]
     assert soak.judged({"node": late})[0]["left"] == 3
