@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from rarrl.policy.base import Observation, Policy
+from rarrl.errors import InputError
+from rarrl.policy.base import Observation, Policy, checked_words
 from rarrl.report.runs import wilson
 from rarrl.results import Figure
 from rarrl_sim_envs.suites import Env, Suite
@@ -21,7 +22,8 @@ class Episode:
     """One episode. words: a kind of instruction of the suite. success: of `task`, whatever the words were.
 
     told: the task whose words were given. told_success: of that one, where the suite can say.
-    steps: control steps until either success, or all that were allowed."""
+    steps: control steps until either success, or all that were allowed. refused: why the policy does not take these
+    words at all, "" where it does; it then stands still, and the episode is lost."""
 
     task: str
     start: int
@@ -30,6 +32,7 @@ class Episode:
     steps: int
     told: str = ""
     told_success: bool = False
+    refused: str = ""
 
 
 def play(policy: Policy | None, suite: Suite, task: str, words: str, starts: Sequence[int], rows: int) -> list[Episode]:
@@ -49,8 +52,11 @@ def play_start(
     max_steps = suite.play_steps
     told = suite.control.task(task, start) if words == suite.control.kind else task
     texts = suite.task(told).instructions(held_out=words == "held_out")
-    options = {"split": split, "start": start, "instruction": texts[start % len(texts)]}
-    observation, _ = env.reset(options=options)
+    instruction = texts[start % len(texts)]
+    if policy is not None and (refused := refusal(policy, instruction)):
+        return Episode(task, start, words, False, 0, told, refused=refused)
+
+    observation, _ = env.reset(options={"split": split, "start": start, "instruction": instruction})
     if policy is not None:
         policy.reset()
     success = False
@@ -70,6 +76,15 @@ def play_start(
                 break
 
     return Episode(task, start, words, success, step, told, told_success)
+
+
+def refusal(policy: Policy, instruction: str) -> str:
+    """Why the policy does not take the words, one line; "" where it does."""
+    try:
+        checked_words(policy.spec, instruction)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def as_observation(observation: dict[str, Any]) -> Observation:
@@ -104,6 +119,9 @@ def evaluate_policy(
         tables["per kind"] = [
             _row({"kind": group}, [e for e in played if suite.groups[e.task] == group], words) for group in groups
         ]
+
+    if refused := dict.fromkeys((e.told or e.task, e.words, e.refused) for e in played if e.refused):
+        tables["not taken"] = [{"task": task, "words": kind, "why": why} for task, kind, why in refused]
 
     tables["settings"] = {
         "episodes per task and kind": episodes,

@@ -1,10 +1,11 @@
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from rarrl.policy.base import ActionChunk
-from rarrl_learning.policy.evaluate import Episode, evaluate_policy, figures_of, play
+from rarrl_learning.policy.evaluate import Episode, evaluate_policy, figures_of, play, play_start
 from rarrl_sim_envs.metaworld.env import MT10, SEVEN
 from rarrl_sim_envs.suites import SUITES
 
@@ -36,8 +37,13 @@ def test_a_figure_needs_all_of_its_tasks():
     assert 0.01 < swapped.hi < 0.3  # 28 failures do not prove that it never happens
 
 
+READS_ALL = SimpleNamespace(max_words=40, vocabulary=())
+
+
 class Replayed:
     """Asks the expert of a second copy of the scene: what a perfect policy would do."""
+
+    spec = READS_ALL
 
     def __init__(self, task, start):
         from rarrl_sim_envs.metaworld.env import MetaWorldLanguageEnv
@@ -76,6 +82,8 @@ def test_chunks_are_played_to_the_goal():
 class ObedientExpert:
     """The tabletop's expert on a copy of the scene: of the task that it is told, or of one that it does anyway."""
 
+    spec = READS_ALL
+
     def __init__(self, start, deaf=None):
         self.start, self.deaf, self.env = start, deaf, None
 
@@ -91,6 +99,14 @@ class ObedientExpert:
 
     def reset(self):
         pass
+
+
+def test_words_that_the_policy_does_not_take_are_a_lost_episode_and_no_end_of_the_evaluation():
+    task = next(iter(TABLETOP.tasks))
+    reads_two = SimpleNamespace(spec=SimpleNamespace(max_words=2, vocabulary=()))
+    episode = play_start(None, reads_two, TABLETOP, task, "trained", 0, rows=8)  # nothing is played
+    assert not episode.success and episode.steps == 0
+    assert "must hold 1 to 2 words" in episode.refused
 
 
 def on_the_tabletop(policy, task, words, start):

@@ -16,6 +16,8 @@ class Still:
 
     class spec:  # noqa: N801 (stands for an attribute)
         horizon = 8
+        max_words = 40
+        vocabulary = ()
 
     def __init__(self):
         self.asked = []
