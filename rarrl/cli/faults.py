@@ -30,6 +30,9 @@ def run(
     html: Annotated[Path | None, typer.Option(help="Report for people, one static file.")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Injections of a row, at most; default: its own.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Keep the rows that the --json file holds.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="With --resume: rows of --only are played anew, and the others kept.")
+    ] = False,
 ) -> None:
     """Inject every fault and say what became of the robot. Exit status 1 where a row does not hold.
 
@@ -43,11 +46,14 @@ def run(
     check_output(html, "--html")
     if resume and json is None:
         raise InputError("--resume: needs --json FILE, which holds the rows played so far")
+    if again and not (resume and only):
+        raise InputError("--again: needs --resume, and with --only the rows to play anew")
     chosen = _chosen(only, graph, quick)
     played = campaign.read_played(json, seed, quick) if resume and json is not None else {}
 
     kept = dict(played)
-    for number, outcome in enumerate(campaign.play(chosen, seed, quick, trials, played), start=1):
+    held = {} if again else played
+    for number, outcome in enumerate(campaign.play(chosen, seed, quick, trials, held), start=1):
         kept[outcome["name"]] = outcome
         console().print(f"{number:3} of {len(chosen)}  {_line(outcome)}")
         if json is not None:

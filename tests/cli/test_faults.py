@@ -52,11 +52,25 @@ def test_resume_keeps_what_was_played(rarrl, tmp_path):
     assert set(rows) == {"C3-gate", "P2-gate"} and rows["C3-gate"] == first
 
 
+def test_named_rows_are_played_again_and_the_others_kept(rarrl, tmp_path):
+    path = tmp_path / "f.json"
+    rarrl("run", *QUICK, "--json", str(path))
+    document = json.loads(path.read_text())
+    for row in document["tables"]["rows"].values():
+        row["notes"] = ["of an earlier run"]
+    path.write_text(json.dumps(document))
+    assert rarrl("run", *QUICK[:-1], "P2-gate", "--json", str(path), "--resume", "--again").exit_code == 0
+    rows = json.loads(path.read_text())["tables"]["rows"]
+    assert rows["C3-gate"]["notes"] == ["of an earlier run"] != rows["P2-gate"]["notes"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--only", "Q9"], "no row 'Q9'"),
         (["--resume"], "--resume: needs --json FILE"),
+        (["--again", "--only", "P2-gate"], "--again: needs --resume"),
+        (["--again", "--resume", "--json", "f.json"], "with --only the rows to play anew"),
         (["--quick", "--in-process", "--only", "C1-left"], "leave no row"),
     ],
 )
