@@ -8,17 +8,16 @@ eight that it sends. A timer calls it 200 times a second. The executors take tur
 from __future__ import annotations
 
 import argparse
-import math
-import statistics
 import time
 from pathlib import Path
 
 import rclpy
 from rclpy.executors import Executor
 from rclpy.lifecycle import LifecycleNode
+from start_up import geometric_mean, ratio
 from std_msgs.msg import String
 
-from rarrl.results import Figure, make_results, write_results
+from rarrl.results import make_results, write_results
 from rarrl_nodes.spinning import make_executor
 
 TOPICS = 8
@@ -57,13 +56,6 @@ def spin(executor: Executor, seconds: float) -> None:
         executor.spin_once(timeout_sec=0.1)
 
 
-def figure(values: list[float], unit: str) -> Figure:
-    """Geometric mean over the rounds, with a 95 % interval (normal, of the logarithm)."""
-    logs = [math.log(value) for value in values]
-    mean, half = statistics.fmean(logs), 1.96 * statistics.stdev(logs) / math.sqrt(len(logs))
-    return Figure(round(math.exp(mean), 2), unit, len(logs), *(round(math.exp(mean + s * half), 2) for s in (-1, 1)))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=8)
@@ -80,9 +72,9 @@ def main() -> None:
     rclpy.shutdown()
 
     figures = {
-        "callback_by_events_us": figure(found[True], "us of processor time"),
-        "callback_by_wait_sets_us": figure(found[False], "us of processor time"),
-        "by_events_ratio": figure([a / b for a, b in zip(found[True], found[False], strict=True)], "ratio"),
+        "callback_by_events_us": geometric_mean(found[True], "us of processor time"),
+        "callback_by_wait_sets_us": geometric_mean(found[False], "us of processor time"),
+        "by_events_ratio": ratio(found[True], found[False]),
     }
     for name, value in figures.items():
         print(f"{name:28} {value.text()} {value.unit}")

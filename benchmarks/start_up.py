@@ -166,12 +166,17 @@ def tree_of(commit: str) -> Iterator[Path]:
 
 
 def ratio(ours: list[float], theirs: list[float]) -> Figure:
-    """Geometric mean of the rounds' ratios, with a 95 % interval over the rounds (normal, of the logarithm)."""
-    logs = [math.log(a / b) for a, b in zip(ours, theirs, strict=True)]
+    """Geometric mean of the rounds' ratios."""
+    return geometric_mean([a / b for a, b in zip(ours, theirs, strict=True)], "ratio")
+
+
+def geometric_mean(values: list[float], unit: str) -> Figure:
+    """Of the rounds, with a 95 % interval over them (normal, of the logarithm)."""
+    logs = [math.log(value) for value in values]
     mean, n = statistics.fmean(logs), len(logs)
     half = 1.96 * statistics.stdev(logs) / math.sqrt(n) if n > 1 else math.inf
     low, high = (round(math.exp(mean + side * half), 3) if n > 1 else None for side in (-1, 1))
-    return Figure(round(math.exp(mean), 3), "ratio", n, low, high)
+    return Figure(round(math.exp(mean), 3), unit, n, low, high)
 
 
 def main() -> None:

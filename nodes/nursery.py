@@ -35,7 +35,7 @@ NODES = (
 )
 """What is forked: each has a `main`. Anything else is started as a process of its own."""
 
-BASE = (
+SHARED = (
     "numpy",
     "pydantic",
     "yaml",
@@ -50,9 +50,6 @@ BASE = (
     "std_srvs.srv",
     "rarrl_nodes.graph",
     "rarrl_nodes.key_values",
-)
-"""What every node loads, and the supervisor too."""
-SHARED = (
     "geometry_msgs.msg",
     "sensor_msgs.msg",
     "nav_msgs.msg",
@@ -78,7 +75,7 @@ SHARED = (
     "rarrl.policy.observation_builder",
     "rarrl.policy.process",
 )
-"""What some of them load. A robot that lacks one of these starts all the same: whoever needs it says so."""
+"""What all or some of them load. A robot that lacks one of these starts all the same: whoever needs it says so."""
 
 ROS = ("rclpy.lifecycle", "rclpy.action", *NODES)
 """What is loaded last."""
@@ -231,7 +228,7 @@ def _load_ros() -> None:
 
 
 def _load_all() -> None:
-    _load((*BASE, *SHARED))
+    _load(SHARED)
     if not is_traced():
         _load_ros()
     gc.collect()
@@ -244,10 +241,9 @@ def is_traced() -> bool:
 
 
 def serve(connection: socket.socket, outlive: bool) -> int:
-    """In the process: loads what nodes share, and forks a node for each request, until nobody is left to ask.
+    """In the process, which has loaded what nodes share: forks a node for each request, until nobody is left to ask.
 
     Returns: its exit status; in the process of a node, that of the node."""
-    _load_all()
     connection.send(b"{}")
 
     ended, tell = os.pipe()
@@ -325,6 +321,7 @@ def call_yourself(command: Sequence[str]) -> None:
 
 def main() -> int:
     """`python -m rarrl_nodes.nursery DESCRIPTOR outlive|end`, as `Nursery.spawn` starts it."""
+    _load_all()
     return serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2] == "outlive")
 
 

@@ -1,4 +1,4 @@
-"""supervisor_node: forks the process that starts nodes, then loads ROS and is their supervisor."""
+"""supervisor_node: loads what nodes need, forks the process that starts them, and is their supervisor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .nursery import Nursery
 
 def main() -> int:
     """Entry point of the executable `supervisor_node`."""
-    nursery = Nursery.fork(outlive=True)  # before ROS is loaded, which starts threads
+    nursery = Nursery.fork(outlive=True)  # before DDS begins, which starts threads
 
     from .supervisor import run
 

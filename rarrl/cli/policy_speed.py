@@ -159,10 +159,10 @@ def bench_policy(
         starts = range(1000 * seed, 1000 * seed + episodes)
         for kind in words or ["trained"]:
             settings = switches(chosen, spec.layers)
-            if kind != "trained" or not parts:
+            in_parts = parts and kind == "trained"
+            if not in_parts:
                 settings = {name: settings[name] for name in ("whole", "tuned")}
-            halves = kind == "trained" and parts
-            solved = _games(where, folder, settings, kind, starts, halves)
+            solved = _games(where, folder, settings, kind, starts, halves=in_parts)
             figures |= paired(solved, kind)
             tables[f"success, {kind} words"] = [
                 {"setting": name, **{task: f"{sum(games)}/{episodes}" for task, games in tasks.items()}}

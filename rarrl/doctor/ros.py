@@ -21,7 +21,7 @@ NUMPY_1 = ("humble", "iron", "jazzy")
 """Distributions whose Ubuntu has NumPy 1."""
 SHARED_MEMORY = Path("/dev/shm")
 SHARED_MIB = 128
-"""Four processes with pictures, two cameras, detector and policy, take 32 MiB each (config/fastdds_shm.xml)."""
+"""Four processes that send pictures take 32 MiB each (config/fastdds_shm.xml)."""
 ROS_TRIAL = "import rclpy; rclpy.init(); rclpy.create_node('rarrl_doctor').destroy_node(); rclpy.shutdown()"
 """Starts the middleware, as each node does."""
 

@@ -53,3 +53,13 @@ def test_who_sends_no_pictures_has_a_small_segment_and_the_user_s_profile(profil
     environment = {PROFILES: profile, RANGE: "LOCALHOST"}
     without_pictures(environment)
     assert environment == ({PROFILES: profile} if kept else {}) | {RANGE: "LOCALHOST"}
+
+
+def test_who_sends_clouds_has_a_segment_for_clouds_and_the_user_s_profile():
+    environment = {PROFILES: "/opt/rarrl/config/fastdds_shm.xml"}
+    without_pictures(environment, clouds=True)
+    found = ElementTree.parse(environment[PROFILES]).getroot().iter()
+    assert [int(each.text) for each in found if each.tag.endswith("segment_size")] == [4 * 2**20]
+    own = {PROFILES: "/own.xml"}
+    without_pictures(own, clouds=True)
+    assert own == {PROFILES: "/own.xml"}

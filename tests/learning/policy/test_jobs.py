@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from rarrl_learning.policy.demonstrations import load_demonstrations
 
 pytest.importorskip("torch")
 pytest.importorskip("llama_cpp")
+os.environ.setdefault("MUJOCO_GL", "egl")  # before MuJoCo is imported
 
 
 def rarrl(*arguments: str):
