@@ -122,7 +122,7 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=200, help="pairs to measure the speed with")
     parser.add_argument("--rate", type=float, default=15.0, help="pairs per second")
     parser.add_argument(
-        "--quality", default="accurate", choices=("accurate", "fast"), help="the setting detector.quality"
+        "--quality", default="accurate", choices=("accurate", "fast", "quick"), help="the setting detector.quality"
     )
     parser.add_argument("--one-core", action="store_true", help="keep the node on one core, with one thread")
     parser.add_argument("--json", type=Path, help="file that gets the figures")

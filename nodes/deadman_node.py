@@ -35,7 +35,7 @@ from rarrl.supervision.events import Life
 
 from .arguments import ros_words, wants_help
 from .heartbeat import Heart
-from .loopback import uses_shared_memory, without_shared_memory
+from .loopback import Shared, told, uses_shared_memory
 from .own_messages import OwnMessages, number_of
 from .params import DEADMAN_SPECS, DeadmanNodeConfig, declare, read_config
 from .spinning import SPIN_S, informed, make_executor
@@ -288,15 +288,14 @@ def main() -> int:
     try:
         if wants_help(sys.argv, (DeadmanNode.__doc__ or "").partition("\n")[0]):
             return 0
-        without_shared_memory(os.environ)
-        try:
-            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-        except RuntimeError as error:  # a -p option or a parameter file that ROS cannot read
-            raise InputError(ros_words(error)) from None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, end)
-
-        node = DeadmanNode()
+        with told(os.environ, Shared.NOTHING):
+            try:
+                rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+            except RuntimeError as error:  # a -p option or a parameter file that ROS cannot read
+                raise InputError(ros_words(error)) from None
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, end)
+            node = DeadmanNode()
         node.take_precedence()
         executor = make_executor()
         executor.add_node(node)

@@ -41,6 +41,7 @@ from . import key_values, ros_types, sightings
 from .conversions import Asked, DecisionMessage
 from .decision_client import DecisionClient, no_answer, patience_s, state_message, state_period_s
 from .lifecycle import LATCHED, LATEST, VOLATILE, RarrlNode, now, run_node
+from .loopback import Shared
 from .params import EXECUTIVE_SPECS, ExecutiveNodeConfig, read_config
 from .peers import Peers
 from .skill_events import (
@@ -649,7 +650,7 @@ def _locked(path: Path) -> IO[str]:
 
 def main() -> int:
     """Entry point of the executable `executive_node`."""
-    return run_node(ExecutiveNode, over_udp=True, by_events=False)
+    return run_node(ExecutiveNode, Shared.NOTHING, by_events=False)
 
 
 if __name__ == "__main__":

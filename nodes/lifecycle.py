@@ -39,7 +39,7 @@ from .arguments import ros_words, wants_help
 from .faults import injection
 from .heartbeat import Heart
 from .key_values import array
-from .loopback import without_pictures, without_shared_memory
+from .loopback import Shared, told
 from .spinning import SPIN_S, later, make_executor
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -401,18 +401,10 @@ def spin_until_ended(node: RarrlNode, executor: Executor) -> None:
         executor.spin_once(timeout_sec=SPIN_S)
 
 
-def run_node(
-    make: Callable[[], RarrlNode],
-    sends_pictures: bool = False,
-    sends_clouds: bool = False,
-    over_udp: bool = False,
-    by_events: bool = True,
-) -> int:
+def run_node(make: Callable[[], RarrlNode], shared: Shared = Shared.SMALL, by_events: bool = True) -> int:
     """Starts, spins and ends a node; with --help it only prints how it is called.
 
-    sends_pictures, sends_clouds: or other messages of their size; it then gets the shared memory for them. over_udp: it
-    has small messages alone, and is heard again at once when it is started anew; see `rarrl_nodes.loopback`. by_events:
-    see `rarrl_nodes.spinning.make_executor`.
+    shared: how much shared memory it has. by_events: see `rarrl_nodes.spinning.make_executor`.
 
     The context stays valid until the node is destroyed, so that its threads end in order and it can still publish;
     rclpy's own signal handlers would shut the context down first.
@@ -422,18 +414,14 @@ def run_node(
     try:
         if wants_help(sys.argv, (make.__doc__ or "").partition("\n")[0]):
             return 0
-        if over_udp:
-            without_shared_memory(os.environ)
-        elif not sends_pictures:
-            without_pictures(os.environ, clouds=sends_clouds)
-        try:
-            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
-        except RuntimeError as error:  # a -p option or a parameter file that ROS cannot read
-            raise InputError(ros_words(error)) from None
-
-        node = make()
+        with told(os.environ, shared):
+            try:
+                rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                signal.signal(signal.SIGTERM, signal.default_int_handler)
+            except RuntimeError as error:  # a -p option or a parameter file that ROS cannot read
+                raise InputError(ros_words(error)) from None
+            node = make()
         node.autostart()
 
         executor = make_executor(by_events=by_events)

@@ -34,6 +34,7 @@ from rarrl.types import CallStatus, Decision
 from . import conversions, key_values, llama_ros
 from .conversions import AnswerMessage, Asked, DecisionMessage
 from .lifecycle import LATCHED, RarrlNode, now, run_node
+from .loopback import Shared
 from .params import ORCHESTRATOR_SPECS, OrchestratorNodeConfig, read_config
 from .spinning import later
 
@@ -456,7 +457,7 @@ def _told(call: _Call, time: float) -> str:
 
 def main() -> int:
     """Entry point of the executable `orchestrator_node`."""
-    return run_node(OrchestratorNode, over_udp=True)
+    return run_node(OrchestratorNode, Shared.NOTHING)
 
 
 if __name__ == "__main__":

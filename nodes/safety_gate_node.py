@@ -36,6 +36,7 @@ from rarrl.types import GateAction, GateReason, GateResult, RobotCommand
 
 from .key_values import values_of
 from .lifecycle import LATCHED, LATEST, RarrlNode, now, run_node
+from .loopback import Shared
 from .own_messages import OwnMessages
 from .params import GATE_SPECS, GateNodeConfig, read_config
 from .readings import nanoseconds, pose_of, range_scan_of, seconds, speeds_of
@@ -539,7 +540,7 @@ def _joint_key(msg: JointTrajectory) -> Hashable:
 
 def main() -> int:
     """Entry point of the executable `safety_gate_node`."""
-    return run_node(SafetyGateNode)
+    return run_node(SafetyGateNode, Shared.NOTHING)
 
 
 if __name__ == "__main__":

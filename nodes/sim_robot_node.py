@@ -51,6 +51,7 @@ from rarrl_sim_envs.household.world import DT
 from .conversions import Asked, DecisionMessage
 from .decision_client import DecisionClient, no_answer, open_log, patience_s, state_message, state_period_s
 from .lifecycle import LATCHED, RarrlNode, now, run_node
+from .loopback import Shared
 from .params import SIM_SPECS, SimNodeConfig, read_config
 from .sim_messages import (
     BASE_FRAME,
@@ -683,7 +684,7 @@ class SimRobotNode(RarrlNode):
 
 def main() -> int:
     """Entry point of the executable `sim_robot_node`."""
-    return run_node(SimRobotNode, sends_pictures=True, by_events=False)
+    return run_node(SimRobotNode, Shared.PICTURES, by_events=False)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from rarrl.poses import PoseBuffer
 from rarrl.types import StereoPair
 
 from .lifecycle import LATCHED, RarrlNode, now, run_node
+from .loopback import Shared
 from .params import STEREO_SPECS, StereoNodeConfig, read_config
 from .readings import nanoseconds, pose_of, seconds
 from .stereo_messages import cloud_of, image_of, occupancy_of, rig_of, same_camera, scan_of
@@ -438,7 +439,7 @@ class StereoVoxelNode(RarrlNode):
 
 def main() -> int:
     """Entry point of the executable `stereo_voxel_node`."""
-    return run_node(StereoVoxelNode, sends_clouds=True)
+    return run_node(StereoVoxelNode, Shared.CLOUDS)
 
 
 if __name__ == "__main__":

@@ -32,12 +32,15 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 0.5
 """Seconds between two looks for topics, services and settings."""
-CALL_S = 3.0
-"""Seconds within which a node answers that a button was pressed."""
+CALL_S = 7.0
+"""Seconds within which a node answers that a button was pressed. Fast DDS repeats the news of a client, where the first
+word of it was lost, every 3 s: at most two such periods."""
 NAME = "rarrl_view"
 PAUSERS = ("executive_node", "orchestrator_node")
 """Nodes that can pause the robot, the better one first: the executive stops the skill that runs, the orchestrator
 makes no further decision."""
+BUTTONS = tuple(f"{name}/{button}" for name in PAUSERS for button in ("pause", "resume"))
+THINK_NOW = "orchestrator_node/think_now"
 
 
 class GraphView:
@@ -55,6 +58,8 @@ class GraphView:
         self._began = time.monotonic()
         self._watched = False
         self._paused = ""  # the node that we have paused
+        # Made here and kept: a client that is made only when a button is pressed is not known to the node yet.
+        self._clients = {name: node.create_client(Trigger, name) for name in (*BUTTONS, THINK_NOW)}
         self._tell_controls()  # nothing can be pressed before it was seen
         node.create_timer(LOOK_S, self._look_around)
 
@@ -81,7 +86,7 @@ class GraphView:
 
     def think_now(self) -> str:
         """See `Source`."""
-        return self._call("orchestrator_node/think_now")
+        return self._call(THINK_NOW)
 
     # -- in the node's thread
 
@@ -118,36 +123,33 @@ class GraphView:
         with suppress(InputError):
             self._picture.know(robot_of(self._settings))
 
-    def _ready(self, service: str) -> bool:
-        name = self._node.resolve_service_name(service)
-        return any(name == known for known, _ in self._node.get_service_names_and_types())
-
     def _pauser(self) -> str:
-        return next((name for name in PAUSERS if self._ready(f"{name}/pause")), "")
+        def can(name: str) -> bool:
+            return all(self._clients[f"{name}/{button}"].service_is_ready() for button in ("pause", "resume"))
+
+        return next((name for name in PAUSERS if can(name)), "")
 
     def _tell_controls(self) -> None:
         self._picture.set_controls(
             Controls(
                 paused=bool(self._paused),
                 no_pause="" if self._pauser() else NO_PAUSE,
-                no_think="" if self._ready("orchestrator_node/think_now") else "no orchestrator_node is there",
+                no_think="" if self._clients[THINK_NOW].service_is_ready() else "no orchestrator_node is there",
             )
         )
 
     def _call(self, service: str) -> str:
         """Calls a Trigger. Returns "", or why it did nothing."""
-        client = self._node.create_client(Trigger, service)
-        try:
-            if not client.wait_for_service(timeout_sec=CALL_S):
-                return f"{service} is not there"
-            done = threading.Event()
-            future = client.call_async(Trigger.Request())
-            future.add_done_callback(lambda _: done.set())
-            if not done.wait(CALL_S) or future.result() is None:
-                return f"{service} did not answer within {CALL_S:.0f} s"
-            return "" if future.result().success else str(future.result().message)[:300]
-        finally:
-            self._node.destroy_client(client)
+        client = self._clients[service]
+        if not client.service_is_ready():
+            return f"{service} is not there"
+        done = threading.Event()
+        future = client.call_async(Trigger.Request())
+        future.add_done_callback(lambda _: done.set())
+        if not done.wait(CALL_S) or future.result() is None:
+            client.remove_pending_request(future)
+            return f"{service} did not answer within {CALL_S:.0f} s"
+        return "" if future.result().success else str(future.result().message)[:300]
 
 
 NO_PAUSE = "no node is there that could pause the robot"

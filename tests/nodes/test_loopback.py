@@ -1,17 +1,22 @@
-"""What the environment of a process becomes that talks over UDP alone."""
+"""What the environment of a process becomes: over UDP alone, or with how much shared memory and which port."""
 
+import os
+import socket
 from xml.etree import ElementTree
 
 import pytest
 
 from rarrl_nodes.loopback import (
     LOOPBACK_PROFILE,
+    NUMBERS,
     PROFILES,
     RANGE,
     TRANSPORTS,
     UDP_PROFILE,
+    Shared,
     shared_file,
-    without_pictures,
+    told,
+    unused_number,
     without_shared_memory,
 )
 
@@ -48,18 +53,43 @@ def test_a_profile_of_the_user_stays():
     assert after(**kept) == kept
 
 
-@pytest.mark.parametrize(("profile", "kept"), [("/opt/rarrl/config/fastdds_shm.xml", False), ("/own.xml", True)])
-def test_who_sends_no_pictures_has_a_small_segment_and_the_user_s_profile(profile, kept):
-    environment = {PROFILES: profile, RANGE: "LOCALHOST"}
-    without_pictures(environment)
-    assert environment == ({PROFILES: profile} if kept else {}) | {RANGE: "LOCALHOST"}
+@pytest.mark.parametrize("shared", [Shared.SMALL, Shared.CLOUDS, Shared.PICTURES])
+@pytest.mark.parametrize("given", [{}, {PROFILES: "/opt/rarrl/config/fastdds_shm.xml"}])
+def test_a_node_has_the_segment_that_it_needs_and_a_number_until_its_first_participant_is_made(shared, given):
+    environment = {RANGE: "LOCALHOST"} | given
+    with told(environment, shared):
+        elements = list(ElementTree.parse(environment[PROFILES]).getroot().iter())
+    found = {e.tag.rpartition("}")[2]: e.text for e in elements if e.text}
+    assert int(found["segment_size"]) == shared.value and int(found["participantID"]) in NUMBERS
+    assert any(e.tag.endswith("throughputController") for e in elements)
+    assert environment == {RANGE: "LOCALHOST"}, "the file is gone, and nothing names it"
 
 
-def test_who_sends_clouds_has_a_segment_for_clouds_and_the_user_s_profile():
-    environment = {PROFILES: "/opt/rarrl/config/fastdds_shm.xml"}
-    without_pictures(environment, clouds=True)
-    found = ElementTree.parse(environment[PROFILES]).getroot().iter()
-    assert [int(each.text) for each in found if each.tag.endswith("segment_size")] == [4 * 2**20]
-    own = {PROFILES: "/own.xml"}
-    without_pictures(own, clouds=True)
-    assert own == {PROFILES: "/own.xml"}
+@pytest.mark.parametrize("own", [{PROFILES: "/own.xml"}, {TRANSPORTS: "LARGE_DATA"}])
+@pytest.mark.parametrize("shared", [Shared.SMALL, Shared.CLOUDS, Shared.PICTURES])
+def test_what_the_user_says_of_transports_stays(shared, own):
+    environment = dict(own)
+    with told(environment, shared):
+        assert environment == own
+    assert environment == own
+
+
+def test_the_number_is_free_and_its_port_was_left_longest_ago(tmp_path):
+    def port(number):
+        return 7400 + 250 * 3 + 11 + 2 * number
+
+    assert unused_number({"ROS_DOMAIN_ID": "3"}, tmp_path) in NUMBERS
+    for age_s, number in enumerate(NUMBERS):
+        left = tmp_path / f"fastrtps_port{port(number)}"
+        left.touch()
+        os.utime(left, (1e9 - age_s, 1e9 - age_s))
+    assert unused_number({"ROS_DOMAIN_ID": "3"}, tmp_path) == NUMBERS[-1]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as busy:
+        busy.bind(("", port(NUMBERS[-1]) - 1))
+        assert unused_number({"ROS_DOMAIN_ID": "3"}, tmp_path) == NUMBERS[-2]
+    (tmp_path / f"fastrtps_port{port(12)}").unlink()
+    assert unused_number({"ROS_DOMAIN_ID": "3"}, tmp_path) == 12, "it was never used"
+
+
+def test_a_domain_that_ros_will_refuse_ends_nothing_here(tmp_path):
+    assert {unused_number({"ROS_DOMAIN_ID": text}, tmp_path) in NUMBERS for text in ("", "x", "-1", "99999")} == {True}

@@ -97,20 +97,25 @@ def test_what_comes_often_is_heard_only_while_somebody_watches(ear, view):
 def test_the_executive_is_asked_to_pause_before_the_orchestrator(ear, view):
     asked = []
 
-    def answer(name):
-        def on(_, response):
+    def serve(name):
+        def answer(_, response):
             asked.append(name)
             response.success, response.message = name != "executive_node/resume", "there is nothing to resume"
             return response
 
-        return on
+        ear.node.create_service(Trigger, name, answer)
 
-    for name in ("executive_node/pause", "executive_node/resume", "orchestrator_node/pause"):
-        ear.node.create_service(Trigger, name, answer(name))
+    for name in ("orchestrator_node/pause", "orchestrator_node/resume"):
+        serve(name)
     within(ear, lambda: not view.look().controls.no_pause)
-    said = [press(ear, lambda wanted=wanted: view.pause(wanted)) for wanted in (True, False)]
-    assert asked == ["executive_node/pause", "executive_node/resume"]
-    assert said == ["", "there is nothing to resume"] and view.look().controls.paused
+    assert [press(ear, lambda wanted=wanted: view.pause(wanted)) for wanted in (True, False)] == ["", ""]
+    assert asked == ["orchestrator_node/pause", "orchestrator_node/resume"] and not view.look().controls.paused
+
+    for name in ("executive_node/resume", "executive_node/pause"):
+        serve(name)
+    within(ear, lambda: press(ear, lambda: view.pause(True)) == "" and asked[-1] == "executive_node/pause")
+    assert press(ear, lambda: view.pause(False)) == "there is nothing to resume"
+    assert asked[-1] == "executive_node/resume" and view.look().controls.paused
 
 
 def test_without_a_robot_the_buttons_say_so(view):
