@@ -6,7 +6,8 @@
 #           answer comes 2 to 5 s later. The new process gets the lowest free participant number, that of
 #           the killed one, and with it the name of its port in shared memory; it removes the dead port and makes a new one,
 #           while the server goes on writing to the one that it had opened, which nobody reads any more.
-# So what:  nodes that must be back at once talk over UDP alone (a profile with useBuiltinTransports false).
+# So what:  nodes that must be back at once get another <participantID> at each start, and with it another port; or talk over
+#           UDP alone (a profile with useBuiltinTransports false). With either the answer comes at once.
 #
 # Exits with 0 while this holds, with 1 when it has changed. Linux x86-64, Python 3.10 to 3.12.
 set -euo pipefail
@@ -35,12 +36,14 @@ profile() {
       <initialPeersList><locator><udpv4><address>127.0.0.1</address></udpv4></locator></initialPeersList>
     </builtin>
     <userTransports>$1<transport_id>udp</transport_id></userTransports><useBuiltinTransports>false</useBuiltinTransports>
+    $2
   </rtps></participant>
 </profiles>
 XML
 }
-profile "" > "$folder/udp.xml"
-profile "<transport_id>shm</transport_id>" > "$folder/shm.xml"
+profile "" "" > "$folder/udp.xml"
+profile "<transport_id>shm</transport_id>" "" > "$folder/shm.xml"
+profile "<transport_id>shm</transport_id>" '<participantID>${NUMBER}</participantID>' > "$folder/number.xml"
 
 cat > "$folder/kills.py" <<'PYTHON'
 import os, signal, sys, time
@@ -67,6 +70,7 @@ def comes(out):
 
 
 def fork(target, *arguments):
+    os.environ["NUMBER"] = str(int(os.environ.get("NUMBER", "7")) + 1)  # Fast DDS puts it into the profile
     pid = os.fork()
     if not pid:
         target(*arguments)
@@ -88,10 +92,12 @@ PYTHON
 
 export ROS_DOMAIN_ID=$((RANDOM % 100 + 1)) ROS_AUTOMATIC_DISCOVERY_RANGE=SYSTEM_DEFAULT
 shm=$(FASTRTPS_DEFAULT_PROFILES_FILE=$folder/shm.xml "$python" "$folder/kills.py" 2>/dev/null)
+number=$(FASTRTPS_DEFAULT_PROFILES_FILE=$folder/number.xml "$python" "$folder/kills.py" 2>/dev/null)
 udp=$(FASTRTPS_DEFAULT_PROFILES_FILE=$folder/udp.xml "$python" "$folder/kills.py" 2>/dev/null)
 echo "s from the request to the answer, of five processes of which each but the first follows a killed one:"
 echo "shared memory and UDP: $shm"
+echo "another number each:   $number"
 echo "UDP alone:             $udp"
 
 slow() { tr ' ' '\n' | awk '$1 > 0.6' | wc -l; }
-if [ "$(echo "$shm" | slow)" -gt 1 ] && [ "$(echo "$udp" | slow)" -eq 0 ]; then echo "as found"; else echo "this has changed"; exit 1; fi
+if [ "$(echo "$shm" | slow)" -gt 1 ] && [ "$(echo "$number $udp" | slow)" -eq 0 ]; then echo "as found"; else echo "this has changed"; exit 1; fi
