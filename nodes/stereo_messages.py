@@ -88,9 +88,10 @@ def _described(info: CameraInfo) -> tuple[object, ...]:
 def cloud_of(grid: VoxelGrid, header: Header) -> PointCloud2:
     """The centres of the occupied voxels, with their probability."""
     occupied = grid.occupied
-    points = np.empty((int(occupied.sum()), 4), dtype=np.float32)
-    points[:, :3] = grid.centres(occupied)
-    points[:, 3] = grid.probability[occupied]
+    centres = grid.centres(occupied)
+    points = np.empty((len(centres), 4), dtype=np.float32)
+    points[:, :3] = centres
+    points[:, 3] = grid.probability.take(np.flatnonzero(occupied))
     msg = PointCloud2(header=header, height=1, width=len(points), fields=_FIELDS, is_bigendian=False, is_dense=True)
     msg.point_step = points.itemsize * points.shape[1]
     msg.row_step = msg.point_step * len(points)

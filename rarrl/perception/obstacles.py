@@ -141,32 +141,22 @@ def summarize_slice(
 ) -> ObstacleSummary:
     """`summarize` of a grid whose slice is there already; the arguments are not checked."""
     size = places.cell
-    row, column = np.nonzero(places.present)
-    x = places.origin[0] + size * (row + 0.5)
-    y = places.origin[1] + size * (column + 0.5)
-    state = places.state[row, column]
+    half = size / 2
+    view = _view(places.present.tobytes(), places.present.shape, places.origin, size, field_rad, sectors)
+    state = places.state.ravel()[view.index]
     occupied = state == VoxelState.OCCUPIED
     free = state == VoxelState.FREE
-    half = size / 2
-    blind = float(np.hypot(x[free], y[free]).min()) + half if free.any() else math.inf
+    blind = float(view.distance[free].min()) + half if free.any() else math.inf
+    judged = occupied | free | view.in_view
 
-    distance = np.hypot(x, y)
-    bearing = np.arctan2(y, x)
-    spread = np.arctan2(half, distance)
-    judged = occupied | free | (np.abs(bearing) + spread <= field_rad / 2)
-    x, y, occupied, free, distance, bearing, spread = (
-        values[judged] for values in (x, y, occupied, free, distance, bearing, spread)
-    )
+    # By sector, as `_clear_until` does it for one.
+    nearest = np.maximum(0.0, view.least(occupied) - half)
+    end = view.least(occupied | (judged & ~free & (view.distance > blind)))
+    reach = np.where(end < np.inf, end - half, view.greatest(judged) + half)
+    reach = np.where(view.least(free) < np.inf, np.maximum(0.0, reach), 0.0)
+    edges = view.edges
 
-    edges = np.linspace(-field_rad / 2, field_rad / 2, sectors + 1)
-    nearest = np.full(sectors, np.inf)
-    reach = np.zeros(sectors)
-    for i in range(sectors):
-        inside = (bearing + spread >= edges[i]) & (bearing - spread <= edges[i + 1])
-        if (hit := inside & occupied).any():
-            nearest[i] = max(0.0, float(distance[hit].min()) - half)
-        reach[i] = _clear_until(distance[inside], occupied[inside], free[inside], size, blind)
-
+    x, y, occupied, free = (values[judged] for values in (view.x, view.y, occupied, free))
     lane = np.floor(y / size).astype(int)
     corridor = np.abs(y) <= body.width_m / 2 + half
     ahead = _clear_until(x[corridor], occupied[corridor], free[corridor], size, blind)
@@ -183,6 +173,57 @@ def summarize_slice(
     width = (left + right) * size if left and right else 0.0
     contact = math.inf if ahead >= lookahead_m else (ahead / speed if speed > 0 else (math.inf if ahead else 0.0))
     return ObstacleSummary((edges[:-1] + edges[1:]) / 2, nearest, reach, width, contact, stamp_s)
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """The places of a slice that the cube has, which stay as they are from grid to grid: (n,) `index` (flat), their
+    middles `x`, `y`, `distance`, and whether they are within the field of view. edges: (sectors + 1,) bearings.
+    members: places by sector, one after the other, of those sectors that have any (`filled`), which begin at
+    `starts`."""
+
+    index: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    distance: np.ndarray
+    in_view: np.ndarray
+    edges: np.ndarray
+    members: np.ndarray
+    filled: np.ndarray
+    starts: np.ndarray
+
+    def least(self, which: np.ndarray) -> np.ndarray:
+        """The distance of the nearest of these places in each sector, metres; infinite where there is none."""
+        found = np.full(len(self.edges) - 1, np.inf)
+        if len(self.filled):
+            found[self.filled] = np.minimum.reduceat(np.where(which, self.distance, np.inf)[self.members], self.starts)
+        return found
+
+    def greatest(self, which: np.ndarray) -> np.ndarray:
+        """As `least`, of the furthest; minus infinity where there is none."""
+        found = np.full(len(self.edges) - 1, -np.inf)
+        if len(self.filled):
+            found[self.filled] = np.maximum.reduceat(np.where(which, self.distance, -np.inf)[self.members], self.starts)
+        return found
+
+
+@lru_cache(maxsize=4)
+def _view(
+    present: bytes, shape: tuple[int, int], origin: tuple[float, float], size: float, field_rad: float, sectors: int
+) -> _View:
+    """The same for every slice of a camera: worked out once."""
+    row, column = np.nonzero(np.frombuffer(present, dtype=bool).reshape(shape))
+    x = origin[0] + size * (row + 0.5)
+    y = origin[1] + size * (column + 0.5)
+    distance = np.hypot(x, y)
+    bearing = np.arctan2(y, x)
+    spread = np.arctan2(size / 2, distance)
+    edges = np.linspace(-field_rad / 2, field_rad / 2, sectors + 1)
+    inside = (bearing + spread >= edges[:-1, None]) & (bearing - spread <= edges[1:, None])
+    sector, members = np.nonzero(inside)
+    filled, starts = np.unique(sector, return_index=True)
+    in_view = np.abs(bearing) + spread <= field_rad / 2
+    return _View(row * shape[1] + column, x, y, distance, in_view, edges, members, filled, starts)
 
 
 def _clear_until(distance: np.ndarray, blocked: np.ndarray, free: np.ndarray, step: float, blind: float) -> float:
