@@ -14,7 +14,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from enum import Enum
 from pathlib import Path
 
@@ -60,14 +60,21 @@ def told(environment: MutableMapping[str, str], shared: Shared) -> Iterator[None
     if environment.get(PROFILES) or environment.get(TRANSPORTS) or ours is None:
         yield
         return
-    with tempfile.NamedTemporaryFile("w", prefix="rarrl-", suffix=".xml", encoding="utf-8") as file:
-        file.write(with_port(ours.read_text("utf-8"), shared, unused_number(environment)))
-        file.flush()
-        environment[PROFILES] = file.name
+    text = with_port(ours.read_text("utf-8"), shared, unused_number(environment))
+    with ExitStack() as stack:
         try:
-            yield
-        finally:
-            environment.pop(PROFILES, None)
+            file = stack.enter_context(
+                tempfile.NamedTemporaryFile("w", prefix="rarrl-", suffix=".xml", encoding="utf-8")
+            )
+            file.write(text)
+            file.flush()
+        except OSError:  # the disk is full, or read-only: with a port that Fast DDS chooses
+            if shared is not Shared.SMALL:
+                environment[PROFILES] = str(ours)
+        else:
+            environment[PROFILES] = file.name
+        yield
+    environment.pop(PROFILES, None)
 
 
 OWN = """<participantID>{number}</participantID>

@@ -2,10 +2,12 @@
 
 import os
 import socket
+import tempfile
 from xml.etree import ElementTree
 
 import pytest
 
+from rarrl_nodes.graph import FASTDDS_PROFILE
 from rarrl_nodes.loopback import (
     LOOPBACK_PROFILE,
     NUMBERS,
@@ -72,6 +74,14 @@ def test_what_the_user_says_of_transports_stays(shared, own):
     with told(environment, shared):
         assert environment == own
     assert environment == own
+
+
+@pytest.mark.parametrize(("shared", "kept"), [(Shared.SMALL, False), (Shared.PICTURES, True)])
+def test_without_a_folder_for_temporary_files_fast_dds_chooses_the_port(monkeypatch, shared, kept):
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    environment = {}
+    with told(environment, shared):
+        assert environment == ({PROFILES: str(shared_file(FASTDDS_PROFILE, {}))} if kept else {})
 
 
 def test_the_number_is_free_and_its_port_was_left_longest_ago(tmp_path):
