@@ -40,7 +40,7 @@ from .faults import injection
 from .heartbeat import Heart
 from .key_values import array
 from .loopback import Shared, told
-from .spinning import SPIN_S, later, make_executor
+from .spinning import SPIN_S, forget_destroyed, later, make_executor
 
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """A subscriber that joins late still receives the last message."""
@@ -283,6 +283,7 @@ class RarrlNode(LifecycleNode):
         finally:
             while self._undo:
                 self._undo.pop()()
+            forget_destroyed(self)
 
     # Entities created by `load` are recorded
 

@@ -56,3 +56,10 @@ def later(node: Node, callback: Callable[[], None], group: CallbackGroup | None 
     timer = node.create_timer(0.0, run, callback_group=group, clock=Clock(clock_type=ClockType.STEADY_TIME))
     timer.cancel()
     return timer
+
+
+def forget_destroyed(node: Node) -> None:
+    """Takes what was destroyed out of the node's callback group. rclpy keeps a weak reference to each entity that ever
+    was in it: 36 of them, 2.6 kB, for each time that an executive is configured and cleaned up."""
+    entities = node.default_callback_group.entities
+    entities -= {each for each in entities if each() is None}

@@ -104,6 +104,17 @@ def test_twenty_rounds_of_configure_and_cleanup_leave_no_entity(small):
     assert small.unloaded == ROUNDS
 
 
+def test_rounds_leave_no_dead_reference_in_the_callback_group(small):
+    """rclpy keeps one to each entity that ever was there; those of living ones stay, or they would never be called."""
+    group = small.default_callback_group.entities
+    before = set(group)
+    for _ in range(ROUNDS):
+        assert small.trigger_configure() is SUCCESS
+        assert any(each() is small.pub.event_handlers[0] for each in group)
+        assert small.trigger_cleanup() is SUCCESS
+    assert before <= group and all(each() is not None for each in group)
+
+
 def test_unload_comes_first_while_the_publishers_still_exist(small):
     """A thread may publish until `unload` has joined it."""
     small.trigger_configure()

@@ -24,6 +24,21 @@ def test_growth_is_told_from_noise():
     assert counts == {"grown": 1, "left": 0} and "flat" in note and "grows +5." in note
 
 
+def test_growth_counts_beyond_what_a_bare_node_grows_by():
+    """rclpy's own growth is not ours; a leak of our own is found beside it, and nothing stands in for a leak."""
+    bare = {soak.BARE + name: samples(2.0, noise_mb=0.01) for name in ("same", "leaks")}
+    counts, note = soak.judged({"same": samples(2.0, noise_mb=0.01), "leaks": samples(2.4, noise_mb=0.01), **bare})
+    assert counts["grown"] == 1 and note.count("rclpy's own +") == 2
+    alone = soak.judged({"same": samples(2.0, noise_mb=0.01), soak.BARE + "another": samples(9.0, noise_mb=0.01)})
+    assert alone[0]["grown"] == 1
+
+
+def test_a_slow_leak_is_found_in_the_usual_hour():
+    """One page in each ten samples, in steps as memory comes: .14 MB an hour."""
+    pages = [(80 + (k // 10) / 256, 5, 9) for k in range(soak.HOUR)]
+    assert soak.judged({"node": pages, soak.BARE + "node": [(60.0, 5, 9)] * soak.HOUR})[0]["grown"] == 1
+
+
 def test_what_fills_in_the_first_half_does_not_count():
     warm = [(40.0 + 0.1 * min(k, 100), 5, 9 + min(k, 100) // 50) for k in range(200)]
     noise = [(size + 0.01 * RNG.standard_normal(), threads, files) for size, threads, files in warm]
