@@ -259,7 +259,7 @@ def read_played(path: Path, seed: int, quick: bool) -> dict[str, Outcome]:
         same = (document["seed"], document["tables"]["quick"]) == (seed, quick)
         if not all(each["name"] == name and isinstance(each["failed"], list) for name, each in found.items()):
             raise ValueError("rows without names")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"--resume: {path} is no result of `rarrl faults run` ({str(error)[:80]})") from None
     if not same:
         raise InputError(f"--resume: {path} is of another --seed or --quick; name another file with --json")

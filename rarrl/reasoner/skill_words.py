@@ -35,8 +35,8 @@ _BARE = re.compile(r"[\w.+-]+")
 _CALL = re.compile(r"(\w[\w ]*)\((.*)\)")
 """A step as a call: place(soda, desk)."""
 _PARTS = re.compile(r"'[^']*'|\"[^\"]*\"|[^\s,()]+")
-_BETWEEN = re.compile(r"\s*[,;\n]\s*(?![^()]*\))(?=(?:[^']*'[^']*')*[^']*$)")
-"""Between two steps: no comma within brackets or quotes."""
+_BETWEEN = ",;\n"
+"""Between two steps, but not within brackets or quotes."""
 _SKILL_KEYS = ("skill", "action", "name", "verb", "step")
 _ARGUMENT_KEYS = ("arguments", "args", "parameters")
 
@@ -216,10 +216,27 @@ def read_plan(rows: Sequence[Any], domain: Domain) -> Plan:
 
 def read_words(text: str, domain: Domain) -> Plan:
     """Reads a plan in words. Raises: ValueError, BrokenRuleError."""
-    steps = [step for step in _BETWEEN.split(text.strip()) if step]
+    steps = _steps(text)
     if not steps:
         raise ValueError("answer: empty; expected a plan in words")
     return read_plan(steps, domain)
+
+
+def _steps(text: str) -> list[str]:
+    """A plan's steps, in one pass: a model may write a hundred thousand commas."""
+    steps: list[str] = []
+    end, in_brackets, in_quotes = len(text), False, False
+    for at in range(len(text) - 1, -1, -1):  # from the end: what closes says what is inside
+        sign = text[at]
+        if sign in "()":
+            in_brackets = sign == ")"
+        elif sign == "'":
+            in_quotes = not in_quotes
+        elif sign in _BETWEEN and not in_brackets and not in_quotes:
+            steps.append(text[at + 1 : end].strip())
+            end = at
+    steps.append(text[:end].strip())
+    return [step for step in reversed(steps) if step]
 
 
 def _read_step(number: int, row: Any, domain: Domain) -> Step:

@@ -2,12 +2,22 @@
 
 import random
 import re
+import time
 from itertools import permutations, product
 
 import pytest
 
 from rarrl.reasoner.base import BrokenRuleError
-from rarrl.reasoner.skill_words import _number, _without_pairs, grammar, in_words, pattern, read_plan, read_words
+from rarrl.reasoner.skill_words import (
+    _number,
+    _steps,
+    _without_pairs,
+    grammar,
+    in_words,
+    pattern,
+    read_plan,
+    read_words,
+)
 from rarrl.skills.domain import Domain, load_robot
 from rarrl.skills.operator_policy import OperatorPolicy
 from rarrl.skills.plan import Plan
@@ -125,6 +135,34 @@ def test_names_that_the_robot_does_not_know_break_a_rule(robot, step, why):
     with pytest.raises(BrokenRuleError, match=why) as refused:
         read_words(step, robot)
     assert "\n" not in str(refused.value)
+
+
+def test_steps_are_divided_outside_of_brackets_and_quotes():
+    """As a regular expression says it, which is quadratic in commas and in spaces."""
+    between = re.compile(r"\s*[,;\n]\s*(?![^()]*\))(?=(?:[^']*'[^']*')*[^']*$)")
+    assert _steps("say 'well, yes', place(cup, desk); go desk\nstop") == [
+        "say 'well, yes'",
+        "place(cup, desk)",
+        "go desk",
+        "stop",
+    ]
+    draw = random.Random(5)
+    for _ in range(3000):
+        text = "".join(draw.choices("ab ,;\n()'\t", k=draw.randint(0, 12)))
+        assert _steps(text) == [step for step in between.split(text.strip()) if step], repr(text)
+
+
+@pytest.mark.parametrize("sign", [",", " ", "\n ", "a, ", "'", "(", "),"])
+def test_a_long_answer_is_read_in_linear_time(robot, sign):
+    def seconds(length):
+        text = "a" + sign * (length // len(sign)) + "a"
+        began = time.thread_time()
+        with pytest.raises(ValueError, match=r".*"):
+            read_words(text, robot)
+        return time.thread_time() - began
+
+    short = min(seconds(20_000) for _ in range(3))
+    assert min(seconds(160_000) for _ in range(3)) < 24 * short  # eight times the length; 64 times were quadratic
 
 
 @pytest.mark.parametrize("seed", range(20))

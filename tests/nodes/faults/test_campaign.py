@@ -137,7 +137,7 @@ def test_the_file_is_read_back_without_rows_that_could_not_be_played(tmp_path):
     assert campaign.read_played(path, 0, False) == {"T0-test": good}
     with pytest.raises(InputError, match="another --seed or --quick"):
         campaign.read_played(path, 1, False)
-    for bad in ("{", "[]", json.dumps(make_results("x", 0, {}, {}))):
+    for bad in ("{", "[]", "[" * 100_000, json.dumps(make_results("x", 0, {}, {}))):
         path.write_text(bad)
         with pytest.raises(InputError, match="is no result of `rarrl faults run`"):
             campaign.read_played(path, 0, False)
