@@ -536,7 +536,7 @@ def rows() -> tuple[Row, ...]:
                 expected,
                 "graph",
                 played(fault),
-                2 if fault.unheralded else 4,
+                2 if fault.unheralded else 8 if blind else 4,
                 int(fault.name in QUICK),
                 stops=blind and not fault.unheralded,
                 recovers=True,
