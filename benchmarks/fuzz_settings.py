@@ -32,7 +32,7 @@ def _config_yaml(place: Path) -> tuple[Parse, Mutator]:
     return at(place / "a.yaml", load_config), yaml_of([seed])
 
 
-@target("settings (values)", runs=COSTLY)
+@target("settings (values)")
 def _config(place: Path) -> tuple[Parse, Mutator]:
     from rarrl.config import Config, config_from_values
 
