@@ -16,6 +16,10 @@ from rarrl.results import Figure
 from .export import export_policy
 
 if TYPE_CHECKING:
+    import torch
+
+    from rarrl.policy.spec import PolicySpec
+
     from .model import PolicyModel
 
 
@@ -40,13 +44,19 @@ def torch_scaled(model: PolicyModel, observation: Observation) -> np.ndarray:
     """As `LlamaPolicy.scaled`, by the torch model."""
     import torch
 
-    spec = model.spec
+    with torch.inference_mode():
+        actions, _ = model(*torch_inputs(model.spec, observation))
+    return actions[0].numpy()
+
+
+def torch_inputs(spec: PolicySpec, observation: Observation) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Words, images and proprioception as `PolicyModel` takes them, a batch of one."""
+    import torch
+
     words = torch.from_numpy(spec.words(observation.instruction))
     images = torch.from_numpy(observation.images.astype(np.float32) / 255 - 0.5).permute(0, 3, 1, 2)
     proprio = torch.from_numpy(spec.scale_proprio(observation.proprio))
-    with torch.inference_mode():
-        actions, _ = model(words[None], images[None], proprio[None])
-    return actions[0].numpy()
+    return words[None], images[None], proprio[None]
 
 
 def one_thread() -> None:

@@ -287,7 +287,7 @@ def test_a_pixel_counts_where_a_kept_patch_sees_it(fast_folder):
     first = observations(1)[0]
     with LlamaPolicy(fast_folder, preset=Preset(patches=1)) as policy:
         before = policy.scaled(first)
-        seen = policy._encoder.plan(policy._seen).pixels[..., 0]
+        seen = policy._encoder.pixels(policy._seen)
         for inside in (False, True):
             camera, y, x = np.argwhere(seen == inside)[0]
             images = first.images.copy()
