@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -137,29 +136,20 @@ def paired(outcomes: Mapping[str, Mapping[str, Sequence[bool]]], words: str = "t
 
 
 def _torch_policies(folder: Path, example: Observation) -> dict[str, Callable[[Observation], np.ndarray]]:
-    """The policy in torch: frozen, as TorchScript that was traced with `example`, and as it was trained."""
+    """The policy in torch: frozen, and as it was trained."""
     try:
-        import torch
-
         from .model import load_model
-        from .parity import one_thread, torch_inputs
+        from .parity import frozen, one_thread, torch_scaled
     except ImportError:
         raise DependencyMissingError("the comparison needs torch: pip install 'rarrl[train]'") from None
     one_thread()
     model = load_model(folder)
-    with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of sizes that are constants then, which they are
-        frozen = torch.jit.freeze(torch.jit.trace(model, torch_inputs(model.spec, example)))
-
-    def policy(network: Callable[..., Any]) -> Callable[[Observation], np.ndarray]:
-        def infer(observation: Observation) -> np.ndarray:
-            with torch.inference_mode():
-                actions, _ = network(*torch_inputs(model.spec, observation))
-            return model.spec.unscale_actions(actions[0].numpy())
-
-        return infer
-
-    return {TORCH: policy(frozen), "torch float32, not frozen": policy(model)}
+    unscaled = model.spec.unscale_actions
+    network = frozen(model, example)
+    return {
+        TORCH: lambda observation: unscaled(torch_scaled(model, observation, network)),
+        "torch float32, not frozen": lambda observation: unscaled(torch_scaled(model, observation)),
+    }
 
 
 def _figure(values: np.ndarray, unit: str) -> Figure:
