@@ -31,6 +31,7 @@ class Block(nn.Module):
         super().__init__()
         kv = shape.kv_heads * shape.head_width
         self.head_width = shape.head_width
+        self.grouped = shape.heads != shape.kv_heads
         self.attn_norm = RMSNorm(shape.width, shape.norm_eps)
         self.attn_q = nn.Linear(shape.width, shape.width, bias=False)
         self.attn_k = nn.Linear(shape.width, kv, bias=False)
@@ -52,7 +53,7 @@ class Block(nn.Module):
         v = self._heads(self.attn_v(h))
         q, k = rotate(q, rotation[:, first:]), rotate(k, rotation)
         mask = mask if mask is None else mask[..., first:, :]
-        mixed = functional.scaled_dot_product_attention(q, k, v, mask, enable_gqa=q.shape[1] != k.shape[1])
+        mixed = functional.scaled_dot_product_attention(q, k, v, mask, enable_gqa=self.grouped)
         x = x[:, first:] + self.attn_output(mixed.transpose(1, 2).flatten(2))
         h = self.ffn_norm(x)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +17,10 @@ from rarrl.results import Figure
 from .export import export_policy
 
 if TYPE_CHECKING:
+    import torch
+
+    from rarrl.policy.spec import PolicySpec
+
     from .model import PolicyModel
 
 
@@ -36,17 +41,32 @@ def parity(model: PolicyModel, observations: Sequence[Observation]) -> dict[str,
     return figures
 
 
-def torch_scaled(model: PolicyModel, observation: Observation) -> np.ndarray:
-    """As `LlamaPolicy.scaled`, by the torch model."""
+def torch_scaled(model: PolicyModel, observation: Observation, network: Callable[..., Any] | None = None) -> np.ndarray:
+    """As `LlamaPolicy.scaled`, by the torch model. network: what computes in its place, such as `frozen`."""
     import torch
 
-    spec = model.spec
+    with torch.inference_mode():
+        actions, _ = (network or model)(*torch_inputs(model.spec, observation))
+    return actions[0].numpy()
+
+
+def frozen(model: PolicyModel, example: Observation) -> Callable[..., Any]:
+    """The model as TorchScript that was traced with an observation: it computes the same in a sixth less time."""
+    import torch
+
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of sizes that are constants then, which they are
+        return torch.jit.freeze(torch.jit.trace(model, torch_inputs(model.spec, example)))
+
+
+def torch_inputs(spec: PolicySpec, observation: Observation) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Words, images and proprioception as `PolicyModel` takes them, a batch of one."""
+    import torch
+
     words = torch.from_numpy(spec.words(observation.instruction))
     images = torch.from_numpy(observation.images.astype(np.float32) / 255 - 0.5).permute(0, 3, 1, 2)
     proprio = torch.from_numpy(spec.scale_proprio(observation.proprio))
-    with torch.inference_mode():
-        actions, _ = model(words[None], images[None], proprio[None])
-    return actions[0].numpy()
+    return words[None], images[None], proprio[None]
 
 
 def one_thread() -> None:

@@ -175,7 +175,7 @@ def policy_times(
         for one in (one for of_preset in loaded for one in of_preset):
             if not isinstance(one, LlamaPolicy):
                 raise InputError(f"--policy: the stages of {policy!r} are not known; give a policy folder, or none")
-            spots = (("pictures", one._encoder, "encode"), ("transformer", one._runtime, "decode"))
+            spots = (("pictures", one._encoder, "encode"), ("transformer", one._runtime, "decode_blocks"))
             stack.enter_context(watch.watching(spots))
 
         def run(data: int, io: int, model: int, runtime: int) -> None:

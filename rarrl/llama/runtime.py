@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,22 @@ class LlamaRuntime:
             return np.empty((0, self._width), np.float32)
         found = self._lib.llama_get_embeddings(self._context)
         return np.ctypeslib.as_array(found, (len(embeddings), self._width)).copy()
+
+    def decode_blocks(
+        self, blocks: Sequence[np.ndarray], read: int, stop: Callable[[], bool] | None = None
+    ) -> np.ndarray:
+        """Appends blocks, each (tokens, width) float32; a token sees its own block and those before.
+
+        read: how many tokens at the end of the last block are read. Returns: their hidden states after the last norm,
+        (read, width) float32, a copy. Raises: as `decode`; of the blocks, none is kept then."""
+        before = self._used
+        try:
+            for block in blocks[:-1]:
+                self.decode(block, stop=stop, read=False)
+            return self.decode(blocks[-1], stop=stop)[-read:]
+        except RarrlError:
+            self.forget(before)
+            raise
 
     def logits(self, embeddings: np.ndarray, stop: Callable[[], bool] | None = None) -> np.ndarray:
         """Appends tokens causally, as `decode` does, and returns the logits, (vocab,) float32, of the next token."""

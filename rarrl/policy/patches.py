@@ -14,12 +14,10 @@ from rarrl.policy.spec import PolicySpec
 class _Plan:
     """What a set of patches depends on.
 
-    patches: (k,), rising indices. pixels: (cameras, size, size, 1) bool, those that are read. windows: index of the
-    first layer's windows. gather: for each further layer, (rows, k * k) positions in the output of the layer before,
-    whose last row is zero and stands for the padding."""
+    patches: (k,), rising indices. windows: index of the first layer's windows. gather: for each further layer,
+    (rows, k * k) positions in the output of the layer before, whose last row is zero and stands for the padding."""
 
     patches: np.ndarray
-    pixels: np.ndarray
     windows: tuple[Any, ...]
     gather: list[np.ndarray]
 
@@ -41,14 +39,19 @@ class PatchEncoder:
         first, *self._tables = _tables(len(spec.cameras), spec.image_size, len(names))
 
         # The pixels, then the positions of each layer's output, that each patch depends on: (patches, positions) bool.
-        self._needs = [np.eye(spec.image_tokens, dtype=bool)]
+        needs = [np.eye(spec.image_tokens, dtype=bool)]
         for table, positions in reversed([first, *self._tables]):
-            needs = np.zeros((spec.image_tokens, positions + 1), bool)
-            for patch, rows in enumerate(self._needs[0]):
-                needs[patch, table[rows]] = True
-            self._needs.insert(0, needs[:, :-1])
+            before = np.zeros((spec.image_tokens, positions + 1), bool)
+            for patch, rows in enumerate(needs[0]):
+                before[patch, table[rows]] = True
+            needs.insert(0, before[:, :-1])
 
-        self._needs.pop()
+        # As bits, because a plan is made for most frames; those of all layers side by side.
+        self._pixels = np.packbits(needs[0], axis=1)
+        self._needs = np.packbits(np.hstack(needs[1:-1]), axis=1)
+        self._ends = np.cumsum([layer.shape[1] for layer in needs[1:-1]])
+        self._size = spec.image_size
+
         self.all_patches = np.arange(spec.image_tokens)
         self._plan = self._make_plan(self.all_patches)
 
@@ -73,9 +76,12 @@ class PatchEncoder:
         x = self._windows[plan.windows].reshape(len(plan.windows[0]), -1)
 
         for gather, matrix, bias in zip(plan.gather, self._matrices, self._biases, strict=False):
-            y = np.zeros((len(x) + 1, len(bias)), np.float32)
-            np.add(x @ matrix, bias, out=y[:-1])
-            np.maximum(y[:-1], 0, out=y[:-1])
+            y = np.empty((len(x) + 1, len(bias)), np.float32)
+            y[-1] = 0
+            inside = y[:-1]
+            np.matmul(x, matrix, out=inside)
+            inside += bias
+            np.maximum(inside, 0, out=inside)
             x = y.take(gather, axis=0).reshape(len(gather), -1)
 
         return x @ self._matrices[-1] + self._biases[-1]
@@ -87,9 +93,24 @@ class PatchEncoder:
             self._plan = self._make_plan(patches)
         return self._plan
 
+    def pixels(self, patches: np.ndarray) -> np.ndarray:
+        """(cameras, size, size) bool: those that these patches depend on."""
+        bits = np.bitwise_or.reduce(self._pixels[patches], axis=0)
+        return (
+            np.unpackbits(bits).view(bool)[: self._padded.shape[0] * self._size**2].reshape(-1, self._size, self._size)
+        )
+
+    def differ(self, images: np.ndarray, before: np.ndarray, patches: np.ndarray) -> bool:
+        """Whether two sets of images differ in a pixel that these patches depend on."""
+        changed = images != before
+        return bool(changed.any() and changed.any(axis=3)[self.pixels(patches)].any())
+
     def _make_plan(self, patches: np.ndarray) -> _Plan:
-        wanted = [needs[patches].any(axis=0) for needs in self._needs]
-        rows = [np.flatnonzero(positions) for positions in wanted[1:]] + [patches]
+        bits = np.bitwise_or.reduce(self._needs[patches], axis=0)
+        wanted = np.flatnonzero(np.unpackbits(bits))  # without those that fill up the last byte, which are 0
+        *cuts, _ = np.searchsorted(wanted, self._ends)
+        rows = [part - start for part, start in zip(np.split(wanted, cuts), (0, *self._ends), strict=False)]
+        rows.append(patches)
 
         gather = []
         for layer, (table, positions) in enumerate(self._tables):
@@ -97,9 +118,9 @@ class PatchEncoder:
             place[rows[layer]] = np.arange(len(rows[layer]))
             gather.append(place[table[rows[layer + 1]]])
 
-        size = self._spec.image_size
-        pixels = wanted[0].reshape(-1, size, size, 1)
-        return _Plan(patches, pixels, np.unravel_index(rows[0], (len(pixels), size // 2, size // 2)), gather)
+        half = self._size // 2
+        camera, pixel = np.divmod(rows[0], half**2)
+        return _Plan(patches, (camera, *np.divmod(pixel, half)), gather)
 
 
 def _tables(cameras: int, size: int, layers: int) -> list[tuple[np.ndarray, int]]:

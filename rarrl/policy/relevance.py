@@ -30,6 +30,8 @@ class Relevance:
     def __init__(self, spec: PolicySpec, weights: dict[str, np.ndarray]) -> None:
         self._spec = spec
         self._weights = weights
+        self._words = np.empty(0, np.int64)
+        self._bag = np.empty((1, 0), np.float32)
 
     def scores(self, words: np.ndarray, proprio: np.ndarray) -> np.ndarray:
         """Returns (n, patches) float32: the logarithm of each patch's share, up to a constant per row.
@@ -38,20 +40,26 @@ class Relevance:
             words: (n, max_words) indices of rows of the word table
             proprio: (n, p) float32, scaled as the network sees it
         """
-        weights = self._weights
-        given = words != PAD
-
-        # The mean over the words of their rows in the table: the first layer of a bag of words.
-        bag = (weights["word.weight"][words] * given[:, :, None]).sum(axis=1) / given.sum(axis=1, keepdims=True)
-        hidden = np.maximum(bag + proprio @ weights["proprio.weight"].T + weights["proprio.bias"], 0)
-        return hidden @ weights["out.weight"].T + weights["out.bias"]
+        return self._scores(self._bag_of(words), proprio)
 
     def best(self, words: np.ndarray, proprio: np.ndarray, count: int) -> np.ndarray:
         """Returns the `count` most relevant patches, (count,), as rising indices.
 
-        words: (max_words,). proprio: (p,) float32, scaled."""
-        scores = self.scores(words[None], proprio[None])[0]
+        words: (max_words,); what they bring is kept for the next call. proprio: (p,) float32, scaled."""
+        if not np.array_equal(words, self._words):
+            self._words, self._bag = words.copy(), self._bag_of(words[None])
+        scores = self._scores(self._bag, proprio[None])[0]
         return np.sort(np.argpartition(-scores, count - 1)[:count])
+
+    def _bag_of(self, words: np.ndarray) -> np.ndarray:
+        """The mean over the words of their rows in the table: the first layer of a bag of words."""
+        given = words != PAD
+        return (self._weights["word.weight"][words] * given[:, :, None]).sum(axis=1) / given.sum(axis=1, keepdims=True)
+
+    def _scores(self, bag: np.ndarray, proprio: np.ndarray) -> np.ndarray:
+        weights = self._weights
+        hidden = np.maximum(bag + proprio @ weights["proprio.weight"].T + weights["proprio.bias"], 0)
+        return hidden @ weights["out.weight"].T + weights["out.bias"]
 
     def save(self, folder: Path) -> str:
         """Writes the file and returns its hash for the card."""

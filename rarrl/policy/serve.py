@@ -20,6 +20,7 @@ from safetensors.numpy import load as load_safetensors
 from rarrl.errors import InputError
 from rarrl.files import check_regular_file, read_file, sha256
 from rarrl.llama.gguf import Gguf, read_gguf, write_gguf
+from rarrl.llama.one_block import OneBlock
 from rarrl.llama.runtime import LlamaRuntime
 from rarrl.policy.base import ActionChunk, Observation
 from rarrl.policy.patches import PatchEncoder
@@ -50,6 +51,7 @@ class LlamaPolicy:
         exact: attention in float32 throughout, for comparison with torch
         preset: what to leave out, or the name of a file of the folder's `presets`; None: compute the whole
         any_words: takes an instruction of which it knows no word, for experiments; a robot would act on noise
+        numpy_block: computes a transformer of one block with numpy, which is faster, and not with llama.cpp
 
     Raises: InputError in one line for whatever does not fit, DependencyMissingError without llama.cpp."""
 
@@ -61,6 +63,7 @@ class LlamaPolicy:
         exact: bool = False,
         preset: Preset | str | None = None,
         any_words: bool = False,
+        numpy_block: bool = True,
     ) -> None:
         self._spec, hashes = load_card(folder)
         spec = self._spec
@@ -79,11 +82,18 @@ class LlamaPolicy:
         if self._patches < spec.image_tokens:
             self._relevance = load_relevance(folder, spec, hashes.get(RELEVANCE))
         self._encoder = PatchEncoder(spec, self._weights)
-        with tempfile.TemporaryDirectory() as place:
-            if layers < depth:
-                path = Path(place) / GGUF
-                write_first_layers(model, layers, path)
-            self._runtime = LlamaRuntime(path, sum(spec.blocks), threads, exact, spec.fused_attention and not exact)
+        self._head_in = np.ascontiguousarray(self._weights["head_in.weight"].T)  # quicker than the transposed view
+        shallow = first_layers(model, layers)
+        self._runtime: LlamaRuntime | OneBlock
+        if numpy_block and OneBlock.allows(shallow):
+            self._runtime = OneBlock(shallow, sum(spec.blocks))
+        else:
+            fused = spec.fused_attention and not exact
+            with tempfile.TemporaryDirectory() as place:
+                if layers < depth:
+                    path = Path(place) / GGUF
+                    write_layers(shallow, path)
+                self._runtime = LlamaRuntime(path, sum(spec.blocks), threads, exact, fused)
         self._any_words = any_words
         self._told: str | None = None
         self._images: np.ndarray | None = None  # those of the kept block of pictures
@@ -108,9 +118,9 @@ class LlamaPolicy:
 
     def scaled(self, observation: Observation, stop: Callable[[], bool] | None = None) -> np.ndarray:
         """(horizon, a) float32: the chunk in the network's units, before it is cut to the spec's range."""
-        spec, weights = self._spec, self._weights
-        hidden = self._hidden(self._blocks(observation), stop)[-spec.horizon :]
-        hidden = np.maximum(hidden @ weights["head_in.weight"].T + weights["head_in.bias"], 0)
+        weights = self._weights
+        hidden = self._hidden(self._blocks(observation), stop)
+        hidden = np.maximum(hidden @ self._head_in + weights["head_in.bias"], 0)
         scaled = hidden @ weights["head_out.weight"].T + weights["head_out.bias"]
         if not np.isfinite(scaled).all():
             raise InputError("policy: its actions are not finite; the weights are damaged or quantized too far")
@@ -145,23 +155,22 @@ class LlamaPolicy:
         if (
             self._images is None
             or not np.array_equal(patches, self._seen)
-            or ((images != self._images) & self._encoder.plan(patches).pixels).any()
+            or self._encoder.differ(images, self._images, patches)
         ):
             self._pictures = self._encoder.encode(images, patches) + self._weights["place"][patches]
             self._images, self._seen = images, patches
         return [self._weights["word.weight"][words], self._pictures, _own_and_slots(self._weights, own)]
 
     def _hidden(self, blocks: list[np.ndarray], stop: Callable[[], bool] | None) -> np.ndarray:
-        """Hidden states of the last block, (tokens, width)."""
+        """Hidden states of the action slots, (horizon, width)."""
         same = 0
         while same < min(len(self._kept), len(blocks) - 1) and np.array_equal(self._kept[same], blocks[same]):
             same += 1
         self._runtime.forget(sum(map(len, blocks[:same])))
         self._kept = self._kept[:same]
-        for block in blocks[same:-1]:
-            self._runtime.decode(block, stop=stop, read=False)
-            self._kept.append(block)
-        return self._runtime.decode(blocks[-1], stop=stop)
+        hidden = self._runtime.decode_blocks(blocks[same:], self._spec.horizon, stop)
+        self._kept = blocks[:-1]
+        return hidden
 
 
 def embed(spec: PolicySpec, weights: dict[str, np.ndarray], observation: Observation) -> list[np.ndarray]:
@@ -194,13 +203,19 @@ def _own_and_slots(weights: dict[str, np.ndarray], proprio: np.ndarray) -> np.nd
     return np.concatenate((own[None], weights["slot"])).astype(np.float32)
 
 
-def write_first_layers(gguf: Gguf, layers: int, path: Path) -> None:
-    """Writes the same transformer with its first `layers` blocks only: an early exit, its tensors as they are."""
-    names = {"token_embd.weight", *replace(gguf.shape, layers=layers).tensors()}
+def first_layers(gguf: Gguf, layers: int) -> Gguf:
+    """The same transformer with its first `layers` blocks only: an early exit, its tensors as they are."""
+    shape = replace(gguf.shape, layers=layers)
+    names = {"token_embd.weight", *shape.tensors()}
     tensors = {name: tensor for name, tensor in gguf.tensors.items() if name in names or not name.startswith("blk.")}
-    metadata = {**gguf.metadata, "llama.block_count": (layers, gguf.metadata["llama.block_count"][1])}
-    layout = {name: (tensor.type, tensor.shape) for name, tensor in tensors.items()}
-    write_gguf(path, metadata, layout, lambda name: tensors[name].data)
+    count = (layers, gguf.metadata["llama.block_count"][1])
+    return replace(gguf, shape=shape, tensors=tensors, metadata={**gguf.metadata, "llama.block_count": count})
+
+
+def write_layers(gguf: Gguf, path: Path) -> None:
+    """Writes a transformer as it is in memory."""
+    layout = {name: (tensor.type, tensor.shape) for name, tensor in gguf.tensors.items()}
+    write_gguf(path, gguf.metadata, layout, lambda name: gguf.tensors[name].data)
 
 
 def outer_shapes(spec: PolicySpec, stem: tuple[int, ...] = (32, 64, 128), hidden: int = 128) -> dict[str, tuple]:

@@ -64,3 +64,17 @@ def test_logits_refuse_what_decode_refuses(path):
 def test_a_file_without_a_tokenizer_is_told(path):
     with LlamaRuntime(path, max_tokens=4) as runtime, pytest.raises(InputError, match="no tokenizer"):
         runtime.tokens("open")
+
+
+def test_blocks_are_decoded_one_after_another(path):
+    rng = np.random.default_rng(2)
+    blocks = [rng.normal(size=(n, 64)).astype(np.float32) for n in (3, 4, 5)]
+    with LlamaRuntime(path, max_tokens=12) as runtime:
+        expected = [runtime.decode(block) for block in blocks][-1][-2:]
+        runtime.forget(3)
+        np.testing.assert_array_equal(runtime.decode_blocks(blocks[1:], 2), expected)
+        runtime.forget(3)
+        left = iter([False] * 30)
+        with pytest.raises(InterruptedDecodeError):
+            runtime.decode_blocks(blocks[1:], 2, stop=lambda: next(left, True))
+        np.testing.assert_array_equal(runtime.decode_blocks(blocks[1:], 2), expected)

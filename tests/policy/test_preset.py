@@ -5,7 +5,9 @@ from policy_fixtures import tiny_spec
 from pydantic import ValidationError
 
 from rarrl.errors import InputError
+from rarrl.policy.base import check_policy
 from rarrl.policy.preset import Preset, load_preset
+from rarrl.policy.serve import MODELS, LlamaPolicy
 
 
 def write(folder, text):
@@ -54,3 +56,24 @@ def test_more_than_the_policy_has_is_refused():
             Preset(**{name: most + 1}).check(spec)
     with pytest.raises(ValidationError):
         Preset(layers=0)
+
+
+SHIPPED = sorted(
+    (folder.stem.removeprefix("policy_"), path.stem)
+    for folder in MODELS.glob("policy_*")
+    for path in (folder / "presets").glob("*.json")
+)
+
+
+def test_presets_that_are_shipped():
+    assert {("libero_object", "fast"), ("metaworld", "fast")} <= set(SHIPPED)
+
+
+@pytest.mark.parametrize(("world", "name"), SHIPPED)
+def test_a_shipped_preset_keeps_the_contract(world, name):
+    pytest.importorskip("llama_cpp")
+    folder = MODELS / f"policy_{world}"
+    with LlamaPolicy(folder, preset=name) as policy, LlamaPolicy(folder) as whole:
+        check_policy(policy)
+        assert policy.preset.gguf in json.loads((folder / "card.json").read_text())["files"]
+        assert policy.spec == whole.spec

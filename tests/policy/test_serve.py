@@ -259,6 +259,20 @@ def test_a_transformer_of_fewer_blocks_serves_a_preset_alone(fast_folder, model)
         LlamaPolicy(fast_folder, preset=Preset(gguf="student.gguf"))
 
 
+@pytest.mark.parametrize("setting", [{"layers": 1}, {"layers": 1, "patches": 2}])
+def test_one_block_by_numpy_is_the_same_as_by_llama_cpp(fast_folder, setting):
+    preset = Preset(**setting)
+    with (
+        LlamaPolicy(fast_folder, preset=preset) as ours,
+        LlamaPolicy(fast_folder, preset=preset, exact=True, numpy_block=False) as theirs,
+    ):
+        assert type(ours._runtime) is not type(theirs._runtime)
+        for observation in observations(5):
+            expected = theirs.scaled(observation)
+            assert np.allclose(ours.scaled(observation), expected, atol=1e-4)
+            assert np.abs(expected).max() > 1e-2
+
+
 def test_all_patches_named_one_by_one_are_the_whole(fast_folder):
     whole = Preset(patches=4, layers=2)
     with LlamaPolicy(fast_folder) as policy, LlamaPolicy(fast_folder, preset=whole) as same:
@@ -287,7 +301,7 @@ def test_a_pixel_counts_where_a_kept_patch_sees_it(fast_folder):
     first = observations(1)[0]
     with LlamaPolicy(fast_folder, preset=Preset(patches=1)) as policy:
         before = policy.scaled(first)
-        seen = policy._encoder.plan(policy._seen).pixels[..., 0]
+        seen = policy._encoder.pixels(policy._seen)
         for inside in (False, True):
             camera, y, x = np.argwhere(seen == inside)[0]
             images = first.images.copy()

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 from policy_fixtures import tiny_spec
 
+from rarrl.policy.base import Observation
 from rarrl.policy.preset import Preset
 from rarrl_learning.policy.benchmark import memory, paired, switches
 
@@ -43,3 +45,48 @@ def test_memory_of_weights(tmp_path):
     linears = sum(linear.weight.numel() for linear in model.llama.linears().values())
     assert found["transformer_f16"].value - found["transformer_2.5_bpw"].value == pytest.approx(13.5 * linears / 8e6)
     assert 0 < found["transformer_2.5_bpw"].value < found["transformer_3_bpw"].value < found["weights_f16"].value
+
+
+def test_torch_that_is_frozen_computes_the_same(tmp_path):
+    torch = pytest.importorskip("torch")
+    from rarrl_learning.policy.benchmark import TORCH, _torch_policies
+    from rarrl_learning.policy.export import export_policy
+    from rarrl_learning.policy.model import PolicyModel
+
+    torch.manual_seed(0)
+    export_policy(PolicyModel(tiny_spec()), tmp_path, {}, half=False)
+    rng = np.random.default_rng(0)
+    seen = [
+        Observation(rng.integers(0, 256, (1, 32, 32, 3), np.uint8), rng.normal(size=2).astype(np.float32), words)
+        for words in ("go left", "go up now")
+    ]
+    policies = _torch_policies(tmp_path, seen[0])
+    frozen = policies.pop(TORCH)
+    (trained,) = policies.values()
+    answers = [frozen(observation) for observation in seen]
+    assert not np.allclose(*answers, atol=1e-5)
+    for answer, observation in zip(answers, seen, strict=True):
+        assert np.allclose(answer, trained(observation), atol=1e-6)
+
+
+def test_a_preset_of_one_block_is_also_timed_in_llama_cpp(tmp_path):
+    pytest.importorskip("llama_cpp")
+    torch = pytest.importorskip("torch")
+    from rarrl_learning.policy.benchmark import IN_LLAMA, bench_speed
+    from rarrl_learning.policy.export import export_policy
+    from rarrl_learning.policy.model import PolicyModel
+
+    torch.manual_seed(0)
+    export_policy(PolicyModel(tiny_spec()), tmp_path, {}, half=False)
+    rng = np.random.default_rng(0)
+    film = [
+        Observation(rng.integers(0, 256, (1, 32, 32, 3), np.uint8), np.zeros(2, np.float32), "go left")
+        for _ in range(3)
+    ]
+    figures, tables = bench_speed(tmp_path, Preset(layers=1), [film], rounds=2)
+    rows = {row["setting"]: row["computes"] for row in tables["speed"]}
+    assert rows["tuned"] == rows[IN_LLAMA] == "layers=1"
+    over = {name: figures[f"speedup_over_{name}"].value for name in ("llama_f16", "torch_f32")}
+    assert figures["speedup_tuned"].value == min(over.values()) > 0
+    _, tables = bench_speed(tmp_path, Preset(layers=2), [film], rounds=2)
+    assert IN_LLAMA not in {row["setting"] for row in tables["speed"]}
