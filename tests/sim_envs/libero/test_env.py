@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from rarrl.errors import DependencyMissingError, InputError
+from rarrl_sim_envs.instruction_env import SPLITS
 from rarrl_sim_envs.libero.env import CAMERAS, LiberoEnv, _rotation_vector
 from rarrl_sim_envs.libero.tasks import OBJECT
 from rarrl_sim_envs.suites import suite_named
@@ -36,6 +37,40 @@ def test_training_never_starts_in_a_fixed_state(env):
     assert np.allclose(env._data.qpos, starts[0], atol=1e-9)
     with pytest.raises(InputError, match="split"):
         env.reset(options={"split": "dev"})
+
+
+def test_what_starts_on_a_fixture_starts_there_in_every_reset(stove):
+    """The benchmark adds the drawn place of a stove to where it finds it: right once, beside the table after that."""
+    fixture = stove._sim.fixtures_dict["flat_stove_1"].root_body
+    placed = []
+    for start in range(4):
+        stove._begin(SPLITS["train"], start)
+        bowl, plate = stove._expert._body(stove._expert.thing), stove._data.site("flat_stove_1_cook_region").xpos
+        assert np.linalg.norm(bowl[:2] - plate[:2]) < 0.05
+        assert 0 < bowl[2] - plate[2] < 0.05
+        placed.append(stove._data.body(fixture).xpos.copy())
+    assert np.ptp(placed, axis=0)[:2].max() > 0.002  # the stove itself is drawn anew
+    stove._begin(SPLITS["train"], 0)
+    assert np.allclose(stove._data.body(fixture).xpos, placed[0], atol=1e-9)
+
+
+def test_a_disturbed_expert_moves_the_bowl_off_the_stove(stove):
+    """What a recorder does: now and then a short random motion, which the expert makes good."""
+    rng = np.random.default_rng(0)
+    disturbed = suite_named("libero_spatial").noise
+    solved = []
+    for start in range(2):
+        stove._begin(SPLITS["train"], start)
+        for step in range(200):
+            action = stove.expert_action()
+            if step % 25 == 12:
+                burst = rng.uniform(-1, 1, 7)
+            if step % 25 in (12, 13):
+                action = np.where(disturbed > 0, disturbed * burst, action)
+            if stove.advance(action):
+                solved.append(start)
+                break
+    assert solved == [0, 1]
 
 
 def test_a_reset_leaves_numpys_generator_as_it_was(env):
