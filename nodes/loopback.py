@@ -73,8 +73,10 @@ def told(environment: MutableMapping[str, str], shared: Shared) -> Iterator[None
                 environment[PROFILES] = str(ours)
         else:
             environment[PROFILES] = file.name
-        yield
-    environment.pop(PROFILES, None)
+        try:
+            yield
+        finally:
+            environment.pop(PROFILES, None)
 
 
 OWN = """<participantID>{number}</participantID>

@@ -194,16 +194,16 @@ class _View:
 
     def least(self, which: np.ndarray) -> np.ndarray:
         """The distance of the nearest of these places in each sector, metres; infinite where there is none."""
-        found = np.full(len(self.edges) - 1, np.inf)
-        if len(self.filled):
-            found[self.filled] = np.minimum.reduceat(np.where(which, self.distance, np.inf)[self.members], self.starts)
-        return found
+        return self._by_sector(np.minimum, np.inf, which)
 
     def greatest(self, which: np.ndarray) -> np.ndarray:
         """As `least`, of the furthest; minus infinity where there is none."""
-        found = np.full(len(self.edges) - 1, -np.inf)
+        return self._by_sector(np.maximum, -np.inf, which)
+
+    def _by_sector(self, extreme: np.ufunc, none: float, which: np.ndarray) -> np.ndarray:
+        found = np.full(len(self.edges) - 1, none)
         if len(self.filled):
-            found[self.filled] = np.maximum.reduceat(np.where(which, self.distance, -np.inf)[self.members], self.starts)
+            found[self.filled] = extreme.reduceat(np.where(which, self.distance, none)[self.members], self.starts)
         return found
 
 
